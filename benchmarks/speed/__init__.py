@@ -1,0 +1,1 @@
+"""Throughput, measured as ratios against a named rival in the same run."""

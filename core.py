@@ -1,0 +1,155 @@
+"""The nouns that every room of the house shares, and nothing else.
+
+Index:
+    Message, Conversation    what is said
+    Problem                  one item, as posed
+    Status, Verdict          what one response is worth
+    Sampling, Completion     how a policy is asked, what it gives back
+    Episode                  one problem played once
+    Verifier, Policy         the two protocols that everything else is written against
+    draw_seed                the seed of one draw
+    UserError                a mistake that one line can mend
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol, TypedDict
+
+
+class Message(TypedDict):
+    """One turn of a conversation; roles are those of the chat template (system, user, assistant)."""
+
+    role: str
+    content: str
+
+
+Conversation = Sequence[Message]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One item, as posed."""
+
+    id: str
+    """Stable across runs and machines."""
+    prompt: tuple[Message, ...]
+    answer: Any
+    """What the verifier compares with: a gold answer, tests, gold calls, a reference response."""
+    source: str
+    """The URI it came from."""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    """Whatever else the source says; `solution` holds a worked answer where there is one."""
+
+
+class Status(StrEnum):
+    """Who decided a verdict."""
+
+    SCORED = "scored"
+    """The response was judged."""
+    TIMEOUT = "timeout"
+    """The response's own doing (a tower of powers, code that loops): it scores 0."""
+    UNDECIDED = "undecided"
+    """The problem cannot be judged, say a gold answer that does not parse: no score."""
+    FAULT = "fault"
+    """Ours (a worker died, a server was down): no score; retried, then left out, never a reward of 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one response is worth."""
+
+    status: Status
+    score: float | None
+    """0..1; None when the response is not what decided (UNDECIDED, FAULT)."""
+    decided_by: str
+    """The rung that decided: "exact", "rational", "symbolic", "tests", ..."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a policy draws. The defaults are those of training rollouts: the plain distribution of the model."""
+
+    temperature: float = 1.0
+    """0 takes the most likely token."""
+    top_p: float = 1.0
+    max_tokens: int = 512
+    """New tokens a draw may have, the end-of-sequence token included."""
+    seed: int = 0
+    """The base seed; see `draw_seed`."""
+    stop: tuple[str, ...] = ()
+    """A draw ends before the first of these strings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One draw of a policy."""
+
+    text: str
+    finish_reason: str
+    """"stop", or "length" when the draw was cut at max_tokens."""
+    token_ids: tuple[int, ...] = ()
+    """The new tokens, end-of-sequence included; empty where a server does not tell."""
+    logprobs: tuple[float, ...] = ()
+    """Log-probability of each of token_ids under the distribution drawn from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One problem played once, to its verdict."""
+
+    problem_id: str
+    sample: int
+    """Which of the problem's draws this is, from 0."""
+    messages: tuple[Message, ...]
+    """The whole conversation, the policy's turns included."""
+    verdict: Verdict
+    tokens: int
+    """Tokens the policy wrote."""
+    finish_reason: str
+    """Of the policy's last turn."""
+
+
+class Verifier(Protocol):
+    """Judges a response.
+
+    Pure; never raises on any response, never hangs, uses bounded memory; works from any thread or process.
+    """
+
+    def __call__(self, problem: Problem, response: str) -> Verdict:
+        """What `response` is worth as an answer to `problem`."""
+        ...
+
+
+class Policy(Protocol):
+    """Answers conversations."""
+
+    def generate(
+        self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
+    ) -> list[list[Completion]]:
+        """Draws `samples` completions for each conversation.
+
+        Args:
+            conversations: what to answer; each ends with a turn that is not the policy's.
+            samples: draws for each conversation.
+            sampling: temperature, length and base seed.
+            keys: what each conversation's draws are seeded with beside the base seed, usually its problem's id.
+                Defaults to the conversation's own text. Equal keys with equal text draw equal completions.
+
+        Returns:
+            One list a conversation, of `samples` completions, in the order given. Draw j of a conversation is
+            seeded with `draw_seed(sampling.seed, key, j)`: it does not depend on the rest of the batch.
+        """
+        ...
+
+
+def draw_seed(base: int, key: str, sample: int) -> int:
+    """The seed of one draw, below 2**53 so that JSON carries it exactly."""
+    digest = hashlib.sha256(f"{base}\n{key}\n{sample}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 11
+
+
+class UserError(Exception):
+    """A user's mistake. Its text is one line that says what to do; the command line prints it and exits with 2."""

@@ -1,0 +1,1 @@
+"""What is asked. Environments are Gymnasium's: text in, text out."""

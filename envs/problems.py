@@ -1,0 +1,209 @@
+"""A URI to a sequence of problems.
+
+    jsonl:FILE                  one JSON object a line
+    parquet:FILE                one row a problem
+    hf:ORG/NAME                 a data set of the Hugging Face hub (name=, split=, revision=)
+    reasoning_gym:GENERATOR     a generator of the reasoning-gym package (size=, seed=, part=, and the generator's own)
+    generate:MODULE:FUNCTION    whatever your function yields for the options given
+
+Options follow a question mark: `jsonl:train.jsonl?prompt=question&answer_after=%23%23%23%23&limit=100`. These hold for every
+source of rows:
+
+    prompt=COLUMN        text, or a list of messages; default: the first of prompt, question, problem, messages
+    answer=COLUMN        default: the first of answer, gold, target, solution
+    solution=COLUMN      a worked answer, kept as meta["solution"]
+    id=COLUMN            default: id, or the row's number
+    answer_after=MARK    the gold is what follows the last MARK in the answer; the whole becomes the worked answer
+    skip=N, limit=N      leave out the first N rows, take at most N
+"""
+
+import functools
+import hashlib
+import inspect
+import json
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from ..core import Message, Problem, UserError
+
+PROMPT_COLUMNS = ("prompt", "question", "problem", "messages")
+ANSWER_COLUMNS = ("answer", "gold", "target", "solution")
+HELD_OUT_SHARE = 10
+"""One prompt in this many belongs to `part=held_out`, by a hash of its text, whatever the seed."""
+
+Row = Mapping[str, Any]
+
+
+@functools.lru_cache(maxsize=16)
+def load(uri: str) -> Sequence[Problem]:
+    """The problems that a URI names; read once a process.
+
+    Raises:
+        UserError: an unknown scheme or option, a missing file, a malformed row (with its number), or no problem at all.
+    """
+    address, _, query = uri.partition("?")
+    scheme, _, location = address.partition(":")
+    if scheme not in SOURCES or not location:
+        raise UserError(f"cannot read problems from {uri!r}: a problem URI starts with one of {', '.join(f'{s}:' for s in SOURCES)}")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    problems = SOURCES[scheme](uri, location, options)
+    if not problems:
+        raise UserError(f"{uri} holds no problem")
+    return problems
+
+
+def _jsonl(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
+    path = _file(location)
+
+    def rows() -> Iterator[Row]:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    row = json.loads(line)
+                except json.JSONDecodeError as error:
+                    raise UserError(f"{path}, line {number}: not JSON ({error.msg})") from None
+                if not isinstance(row, dict):
+                    raise UserError(f"{path}, line {number}: a JSON object is expected, not {type(row).__name__}")
+                yield row
+
+    return _problems(uri, rows(), options, stem=path.stem)
+
+
+def _parquet(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
+    import pyarrow as arrow
+    import pyarrow.parquet
+
+    path = _file(location)
+    try:
+        rows = pyarrow.parquet.read_table(path).to_pylist()
+    except arrow.ArrowException as error:
+        raise UserError(f"{path} is no parquet file: {str(error).splitlines()[0]}") from None
+    return _problems(uri, rows, options, stem=path.stem)
+
+
+def _hub(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
+    import datasets
+
+    name, split, revision = options.pop("name", None), options.pop("split", "train"), options.pop("revision", None)
+    try:
+        rows = datasets.load_dataset(location, name, split=split, revision=revision)
+    except Exception as error:  # the hub's clients raise many kinds, all of them about reach or name
+        cause = str(error).splitlines()[0][:200]
+        raise UserError(
+            f"{uri}: the data set cannot be loaded ({type(error).__name__}: {cause}); where the hub is out of reach, "
+            "point at a file with jsonl: or parquet:"
+        ) from None
+    return _problems(uri, rows, options, stem=location)
+
+
+def _generate(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
+    try:
+        function = pkgutil.resolve_name(location)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"{uri}: cannot import {location!r} ({error}); write generate:package.module:function") from None
+    known = {name: options.pop(name) for name in list(options) if name in inspect.signature(function).parameters}
+    produced = list(function(**{name: _value(text) for name, text in known.items()}))
+    if produced and all(isinstance(item, Problem) for item in produced):
+        return produced
+    return _problems(uri, produced, options, stem=location)
+
+
+def _reasoning_gym(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
+    """Distinct prompts of a reasoning-gym generator; `part` splits all that it can ever say into train and held_out."""
+    import reasoning_gym
+
+    size, seed, part = int(options.pop("size", "500")), int(options.pop("seed", "0")), options.pop("part", "all")
+    if part not in ("all", "train", "held_out"):
+        raise UserError(f"{uri}: part is one of all, train, held_out, not {part!r}")
+    attempts = 50 * size + 1_000
+    try:
+        config = {name: _value(text) for name, text in options.items()}
+        entries = reasoning_gym.create_dataset(location, size=attempts, seed=seed, **config)
+    except Exception as error:  # its configurations assert, and raise TypeError and ValueError
+        raise UserError(f"{uri}: reasoning-gym refuses this ({str(error).splitlines()[0]})") from None
+    problems: dict[str, Problem] = {}
+    for index in range(attempts):
+        entry = entries[index]
+        question = entry["question"]
+        held_out = int(hashlib.sha256(question.encode()).hexdigest(), 16) % HELD_OUT_SHARE == 0
+        if question in problems or (part != "all" and held_out != (part == "held_out")):
+            continue
+        problem_id = f"{location}/{hashlib.sha256(question.encode()).hexdigest()[:12]}"
+        meta = {"metadata": entry["metadata"]}
+        problems[question] = Problem(problem_id, _messages(question), entry["answer"], uri, meta)
+        if len(problems) == size:
+            return list(problems.values())
+    raise UserError(f"{uri}: the generator says only {len(problems)} distinct problems; ask for fewer than size={size}")
+
+
+SOURCES: dict[str, Callable[[str, str, dict[str, str]], list[Problem]]] = {
+    "jsonl": _jsonl,
+    "parquet": _parquet,
+    "hf": _hub,
+    "reasoning_gym": _reasoning_gym,
+    "generate": _generate,
+}
+
+
+def _problems(uri: str, rows: Iterable[Row], options: dict[str, str], stem: str) -> list[Problem]:
+    """Rows to problems, by the options in the module's docstring."""
+    choices = ("prompt", "answer", "solution", "id", "answer_after", "skip", "limit")
+    if unknown := set(options) - set(choices):
+        raise UserError(f"{uri}: unknown option {min(unknown)!r}; there are {', '.join(choices)}")
+    skip, limit = (int(options[name]) if name in options else None for name in ("skip", "limit"))
+    problems = []
+    for number, row in enumerate(rows, start=1):
+        if number <= (skip or 0):
+            continue
+        if limit is not None and len(problems) >= limit:
+            break
+        where = f"{uri}, row {number}"
+        prompt = row[_column(row, options.get("prompt"), PROMPT_COLUMNS, where)]
+        answer = row[_column(row, options.get("answer"), ANSWER_COLUMNS, where)]
+        meta: dict[str, Any] = {}
+        if "solution" in options:
+            meta["solution"] = row[_column(row, options["solution"], (), where)]
+        if mark := options.get("answer_after"):
+            if mark not in str(answer):
+                raise UserError(f"{where}: the answer has no {mark!r}")
+            meta["solution"], answer = answer, str(answer).rsplit(mark, 1)[1].strip()
+        name = row.get(options.get("id", "id"), f"{stem}/{number - 1}")
+        problems.append(Problem(str(name), _messages(prompt, where), answer, uri, meta))
+    return problems
+
+
+def _column(row: Row, named: str | None, defaults: Sequence[str], where: str) -> str:
+    for column in (named,) if named else defaults:
+        if column in row:
+            return column
+    wanted = repr(named) if named else f"any of {', '.join(defaults)}"
+    raise UserError(f"{where}: there is no column {wanted}; the columns are {', '.join(row)}")
+
+
+def _messages(prompt: Any, where: str = "") -> tuple[Message, ...]:
+    if isinstance(prompt, str):
+        return (Message(role="user", content=prompt),)
+    try:
+        return tuple(Message(role=str(turn["role"]), content=str(turn["content"])) for turn in prompt)
+    except (TypeError, KeyError):
+        raise UserError(f"{where}: a prompt is text or a list of messages with role and content") from None
+
+
+def _file(location: str) -> Path:
+    path = Path(location).expanduser()
+    if not path.is_file():
+        raise UserError(f"there is no file {path}")
+    return path
+
+
+def _value(text: str) -> Any:
+    """An option's value: JSON where it is JSON (3, 0.5, true, [1, 2]), else the text itself."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

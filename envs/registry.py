@@ -1,0 +1,90 @@
+"""Environments by id: one call registers one, and Gymnasium's own registry holds it.
+
+A plug-in package brings its environments by naming a function that registers them, in its pyproject.toml:
+
+    [project.entry-points."gymnasium.envs"]
+    lab = "lab.environments:register"
+"""
+
+import importlib.metadata
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+
+from ..core import Problem, UserError, Verifier
+from . import math
+
+TEXT_ENV = "tenfold.envs.text:TextEnv"
+
+_ids: dict[str, None] = {}
+"""Ids registered through this module, in order; the environments themselves are in Gymnasium's registry."""
+_loaded_plugins: set[str] = set()
+
+
+def register(
+    id: str,
+    *,
+    problems: str | Sequence[Problem] | None = None,
+    verifier: str | Verifier = "math",
+    entry_point: str | type | None = None,
+    **kwargs: Any,
+) -> None:
+    """Registers an environment under an id such as "lab/Units-v0".
+
+    Either declare it, with `problems` (a URI) and `verifier` (and `template`, `system`: see `TextEnv`), or give the
+    `entry_point` of any `gymnasium.Env` whose observations and actions are text. Further keyword arguments go to the
+    environment. An RL stage rebuilds the environment in other processes: for that, use names ("module:Class",
+    "module:verifier", URIs), not objects.
+
+    Raises:
+        UserError: neither or both of `problems` and `entry_point` are given, or the id is malformed.
+    """
+    if (problems is None) == (entry_point is None):
+        raise UserError(f"to register {id!r}, give either problems= (and verifier=) or entry_point=")
+    if problems is not None:
+        kwargs |= {"problems": problems, "verifier": verifier}
+    try:
+        gymnasium.register(id=id, entry_point=entry_point or TEXT_ENV, kwargs=kwargs)  # type: ignore[arg-type]
+    except gymnasium.error.Error as error:
+        raise UserError(f"cannot register {id!r}: {error}") from None
+    _ids[id] = None
+
+
+def make(id: str, **kwargs: Any) -> "gymnasium.Env[str, str]":
+    """The environment of that id, as `gymnasium.make`; "module:id" imports the module first.
+
+    Raises:
+        UserError: no environment has that id; the message lists those there are.
+    """
+    if id.partition(":")[2] or id not in gymnasium.registry:
+        load_plugins()
+    try:
+        return gymnasium.make(id, **kwargs)
+    except (gymnasium.error.UnregisteredEnv, ModuleNotFoundError) as error:
+        raise UserError(f"no environment {id!r} ({error}); there are {', '.join(_ids)}") from None
+
+
+def ids() -> list[str]:
+    """Ids of every environment registered through tenfold or brought by a plug-in package."""
+    load_plugins()
+    return list(_ids)
+
+
+def load_plugins() -> None:
+    """Calls the registering function of every installed plug-in package, once. One that fails is left out, with a warning."""
+    for plugin in importlib.metadata.entry_points(group="gymnasium.envs"):
+        if plugin.value in _loaded_plugins:
+            continue
+        _loaded_plugins.add(plugin.value)
+        known = set(gymnasium.registry)
+        try:
+            plugin.load()()
+        except Exception as error:
+            warnings.warn(f"the environments of {plugin.value} are left out: {type(error).__name__}: {error}", stacklevel=2)
+        _ids.update(dict.fromkeys(id for id in gymnasium.registry if id not in known))
+
+
+for _id, _declaration in math.ENVIRONMENTS.items():
+    register(_id, **_declaration)

@@ -1,0 +1,105 @@
+"""TextEnv: a problem is posed, the policy answers, a verifier scores.
+
+    env = gymnasium.make("tenfold/ChainSum-v0")
+    prompt, info = env.reset(options={"problem": 3})
+    _, reward, terminated, _, info = env.step("41")
+    info["verdict"]        # Verdict(status=SCORED, score=1.0, decided_by="exact", reason="41")
+"""
+
+import math
+import string
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from .. import verifiers
+from ..core import Message, Problem, UserError, Verifier
+from . import problems as problem_sources
+
+MAX_CHARACTERS = 1_000_000
+"""Longest text an environment says or hears."""
+
+
+def pose(problem: Problem, template: str = "{prompt}", system: str | None = None) -> tuple[Message, ...]:
+    """A problem as it is posed: a system turn first, the last turn in the template's words."""
+    *earlier, last = problem.prompt
+    posed = Message(role=last["role"], content=template.replace("{prompt}", last["content"]))
+    return (*([Message(role="system", content=system)] if system else []), *earlier, posed)
+
+
+class Text(gymnasium.spaces.Text):
+    """Any string up to a length. Gymnasium's own space also wants every character listed; a language has too many."""
+
+    def __init__(self, max_length: int = MAX_CHARACTERS, seed: int | np.random.Generator | None = None):
+        super().__init__(max_length, min_length=0, charset=string.ascii_letters + string.digits + " .,+-=\n", seed=seed)
+
+    def contains(self, x: Any) -> bool:
+        """Whether x is a string of an allowed length."""
+        return isinstance(x, str) and len(x) <= self.max_length
+
+    def sample(self, mask: Any = None, probability: Any = None) -> str:
+        """A short string of ordinary characters."""
+        return super().sample(mask=(int(self.np_random.integers(1, 33)), None))
+
+
+class TextEnv(gymnasium.Env[str, str]):
+    """One problem an episode, one answer a problem.
+
+    Observations and actions are text. `reset(options={"problem": i})` poses problem i, otherwise one is drawn;
+    `info["messages"]` holds the prompt as messages and `info["problem_id"]` its id. `step` terminates: the reward is the
+    verdict's score and `info["verdict"]` the verdict. A verdict without a score (a fault, an undecidable problem) has
+    reward NaN, so that it cannot pass for a wrong answer.
+    """
+
+    metadata = {"render_modes": []}  # noqa: RUF012 (Gymnasium's own name and form)
+
+    def __init__(
+        self,
+        problems: str | Sequence[Problem],
+        verifier: str | Verifier = "math",
+        template: str = "{prompt}",
+        system: str | None = None,
+    ):
+        """Poses `problems`, judged by `verifier`.
+
+        Args:
+            problems: a problem URI (see `problems`), or the problems themselves.
+            verifier: a verifier's name, "package.module:name", or the verifier itself.
+            template: how the last user turn is worded; `{prompt}` stands for the problem's own words.
+            system: a system turn put first.
+
+        Raises:
+            UserError: the URI or the verifier's name does not lead anywhere, or the template lacks `{prompt}`.
+        """
+        if "{prompt}" not in template:
+            raise UserError(f"the template {template!r} does not say where {{prompt}} goes")
+        self.problems = problem_sources.load(problems) if isinstance(problems, str) else problems
+        self.verifier = verifiers.load(verifier)
+        self.template, self.system = template, system
+        self.observation_space = Text()
+        self.action_space = Text()
+        self.problem: Problem | None = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+        """Poses a problem: `options["problem"]` is its index; without it one is drawn."""
+        super().reset(seed=seed)
+        index = (options or {}).get("problem")
+        if index is None:
+            index = int(self.np_random.integers(len(self.problems)))
+        if not 0 <= index < len(self.problems):
+            raise UserError(f"there is no problem {index}; this environment has {len(self.problems)}, from 0")
+        self.problem = self.problems[index]
+        messages = pose(self.problem, self.template, self.system)
+        text = "\n\n".join(message["content"] for message in messages)
+        return text, {"problem_id": self.problem.id, "index": index, "messages": messages}
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        """Scores the answer and ends the episode."""
+        if self.problem is None:
+            raise gymnasium.error.ResetNeeded("call reset() before step()")
+        problem, self.problem = self.problem, None
+        verdict = self.verifier(problem, action)
+        reward = math.nan if verdict.score is None else verdict.score
+        return "", reward, True, False, {"problem_id": problem.id, "verdict": verdict}

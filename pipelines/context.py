@@ -1,0 +1,39 @@
+"""What every stage shares: the settings it may have, and what it is given to run with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Metrics = dict[str, Any]
+
+
+class Settings(BaseModel):
+    """Settings of one stage as a recipe gives them; each kind of stage adds its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    leaves_policy: ClassVar[bool] = False
+    """Whether the stage leaves a checkpoint, in the folder `policy`."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="what the stage's folder is called")
+    policy: str | None = Field(
+        None, description='a policy URI; "stage:NAME" is an earlier stage of the recipe. Default: the last policy left'
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a stage is run with."""
+
+    folder: Path
+    """Where everything the stage writes goes; it may hold the remains of a run that was killed."""
+    policy: str
+    """URI of the policy to start from."""
+    seed: int
+    inputs: dict[str, Path]
+    """Folders of the earlier stages, by name."""
+    progress: Callable[..., None]
+    """progress(done, total, **figures): shows how far the stage is."""

@@ -1,0 +1,1 @@
+"""Reinforcement learning: the pass-rate filter, and GRPO on verl."""

@@ -1,0 +1,171 @@
+"""Gym and verl meet here: an agent loop of verl that plays one episode of any registered environment.
+
+verl makes one for every draw. The row it is given names the problem; the environment is rebuilt from its registration,
+which the stage wrote down, so that it need not be known to this process. Only new tokens are ever appended: what the
+policy wrote stays as it was drawn, and what the environment says is tokenised by itself.
+
+An episode that ends in a fault of ours is played once more and then left out: verl is given no trajectory, so that the
+group's mean is over the others.
+"""
+
+import asyncio
+import functools
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+from gymnasium.envs.registration import EnvSpec
+from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput
+
+from ...core import Episode, Message, draw_seed
+from ...policies import initial
+from ...policies.rollout import crashed, episode_to_json, first_messages, verdict_of
+
+SENTINEL = "\u241etenfold\u241e"
+"""Stands for the policy's turn when the tokens around it are looked for; no chat template writes it by itself."""
+
+
+class EnvironmentLoop(AgentLoopBase):
+    """Plays one episode and tells verl its tokens, mask and reward."""
+
+    def __init__(self, *args: Any, environment: str, episodes: str, seed: int, max_turns: int, **kwargs: Any):
+        """Takes verl's own arguments and, from the loop's configuration file:
+
+        Args:
+            environment: the environment's registration, as Gymnasium's EnvSpec writes it to JSON.
+            episodes: folder to write finished episodes to, one file a process.
+            seed: base seed of the stage.
+            max_turns: turns of the policy after which an episode is ended.
+            args, kwargs: verl's.
+        """
+        super().__init__(*args, **kwargs)
+        self.environment, self.seed, self.max_turns = environment, seed, max_turns
+        self.log = Path(episodes) / f"{os.getpid()}.jsonl"
+        self.budget = int(self.rollout_config.response_length)
+
+    async def run(self, sampling_params: dict[str, Any], **row: Any) -> AgentLoopOutput | list[AgentLoopOutput]:
+        """Plays the problem of `row["extra_info"]`; an empty list when no verdict could be had."""
+        problem, sample, step = int(row["extra_info"]["index"]), int(row["session_id"]), int(row["global_steps"])
+        for _ in range(2):
+            episode, output = await self._play(problem, sample, step, sampling_params)
+            self._write(episode, problem, step, output)
+            if episode.verdict.score is not None:
+                return output
+        return []
+
+    async def _play(
+        self, problem: int, sample: int, step: int, sampling_params: dict[str, Any]
+    ) -> tuple[Episode, AgentLoopOutput]:
+        """One episode from reset to verdict."""
+        started, waited = time.monotonic(), 0.0
+        environment = None
+        prompt: list[int] = []
+        response: list[int] = []
+        mask: list[int] = []
+        logprobs: list[float] = []
+        messages: list[Message] = []
+        problem_id, reason, turns, rewards, extra = str(problem), "stop", 0, 0.0, {}
+        try:
+            environment = await asyncio.to_thread(_make, self.environment)
+            text, info = await asyncio.to_thread(environment.reset, seed=problem, options={"problem": problem})
+            problem_id = str(info.get("problem_id", problem))
+            messages = [*first_messages(text, info)]
+            prompt = initial.prompt_tokens(self.tokenizer, messages)
+            verdict = None
+            while verdict is None:
+                asked = time.monotonic()
+                drawn = await self.server_manager.generate(
+                    request_id=f"{problem_id}/{step}/{sample}",
+                    prompt_ids=prompt + response,
+                    sampling_params={
+                        **sampling_params,
+                        "max_tokens": self.budget - len(response),
+                        "seed": draw_seed(self.seed, f"{problem_id}/{step}/{turns}", sample),
+                    },
+                )
+                waited += time.monotonic() - asked
+                turns += 1
+                response += drawn.token_ids
+                mask += [1] * len(drawn.token_ids)
+                logprobs += drawn.log_probs or [0.0] * len(drawn.token_ids)
+                extra = drawn.extra_fields
+                said = self.tokenizer.decode(drawn.token_ids, skip_special_tokens=True)
+                messages.append(Message(role="assistant", content=said))
+                text, reward, terminated, truncated, info = await asyncio.to_thread(environment.step, said)
+                rewards += float(reward)
+                heard = [] if terminated else turn_tokens(self.tokenizer, info.get("role", "user"), text, drawn.token_ids)
+                if drawn.stop_reason == "length" or len(response) + len(heard) >= self.budget > 0 and not terminated:
+                    reason = "length"
+                if terminated or truncated or reason == "length" or turns >= self.max_turns:
+                    verdict = verdict_of(info, rewards)
+                else:
+                    messages.append(Message(role=info.get("role", "user"), content=text))
+                    response += heard
+                    mask += [0] * len(heard)
+                    logprobs += [0.0] * len(heard)
+        except Exception as error:
+            verdict = crashed(error)
+        finally:
+            if environment is not None:
+                environment.close()
+        episode = Episode(problem_id, sample, tuple(messages), verdict, sum(mask), reason)
+        if reason == "length":
+            mask = [0] * len(mask)  # a response cut short says nothing about its ending: it is left out of the loss
+        metrics = AgentLoopMetrics(generate_sequences=waited, compute_score=time.monotonic() - started - waited)
+        return episode, AgentLoopOutput(
+            prompt_ids=prompt,
+            response_ids=response,
+            response_mask=mask,
+            response_logprobs=logprobs,
+            reward_score=verdict.score,
+            num_turns=2 * turns,
+            metrics=metrics,
+            extra_fields={"turn_scores": [], "tool_rewards": [], "reward_extra_info": {}, **extra},
+        )
+
+    def _write(self, episode: Episode, problem: int, step: int, output: AgentLoopOutput) -> None:
+        """Appends the episode to this process's file; the stage reads them for its figures."""
+        line = episode_to_json(episode) | {
+            "problem": problem,
+            "step": step,
+            "generate_seconds": output.metrics.generate_sequences,
+            "environment_seconds": output.metrics.compute_score,
+        }
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+@functools.lru_cache(maxsize=8)
+def _spec(registration: str) -> EnvSpec:
+    return EnvSpec.from_json(registration)
+
+
+def _make(registration: str) -> gymnasium.Env[str, str]:
+    return gymnasium.make(_spec(registration))
+
+
+def turn_tokens(tokenizer: Any, role: str, text: str, said: list[int]) -> list[int]:
+    """What follows the policy's turn: its closing, the environment's turn, the opening of the policy's next.
+
+    Args:
+        tokenizer: the policy's, with its chat template.
+        role: who speaks, in the template's terms; a role it does not know speaks as the user.
+        text: what is said.
+        said: the tokens the policy drew; when they already close its turn, the closing is not said twice.
+    """
+    if not tokenizer.chat_template:
+        return tokenizer(f"\n{text}\n", add_special_tokens=False)["input_ids"]
+    before = [{"role": "user", "content": "?"}, {"role": "assistant", "content": SENTINEL}]
+    try:
+        rendered = tokenizer.apply_chat_template(
+            [*before, {"role": role, "content": text}], add_generation_prompt=True, tokenize=False
+        )
+    except Exception:  # templates raise on roles they do not know
+        return turn_tokens(tokenizer, "user", text, said) if role != "user" else []
+    following = tokenizer(rendered.split(SENTINEL, 1)[1], add_special_tokens=False)["input_ids"]
+    closes = bool(said and following and said[-1] == following[0])
+    return following[1:] if closes else following
+

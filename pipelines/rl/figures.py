@@ -1,0 +1,68 @@
+"""What a GRPO run tells of each step: verl's metrics and the episodes that our agent loops wrote, in one row."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+FROM_VERL = {
+    "reward": "critic/score/mean",
+    "response_length": "response_length/mean",
+    "entropy": "actor/entropy",
+    "loss": "actor/pg_loss",
+    "grad_norm": "actor/grad_norm",
+    "clip_fraction": "actor/pg_clipfrac",
+    "seconds": "timing_s/step",
+    "generate_seconds": "timing_s/gen",
+    "update_seconds": "timing_s/update_actor",
+}
+"""Our name of each figure, and verl's."""
+
+
+def gather(folder: Path) -> list[dict[str, Any]]:
+    """One row a step, in order. A step played again after a kill counts once, as it was played last."""
+    steps = {row["step"]: row["data"] for path in sorted((folder / "metrics").iterdir()) for row in _rows(path)}
+    episodes: dict[int, dict[tuple[int, int], dict[str, Any]]] = {}
+    for path in sorted((folder / "episodes").iterdir(), key=lambda path: path.stat().st_mtime):
+        for row in _rows(path):
+            episodes.setdefault(row["step"], {})[row["problem"], row["sample"]] = row
+    return [_step(step, steps[step], [*episodes.get(step, {}).values()]) for step in sorted(steps)]
+
+
+def _step(step: int, verl: dict[str, Any], episodes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    scored = [row for row in episodes if row["verdict"]["score"] is not None]
+    return {
+        "step": step,
+        **{name: verl.get(key) for name, key in FROM_VERL.items()},
+        "pass_rate": sum(row["verdict"]["score"] >= 1 for row in scored) / len(scored) if scored else None,
+        "truncated": sum(row["finish_reason"] == "length" for row in scored) / len(scored) if scored else None,
+        "timeouts": sum(row["verdict"]["status"] == "timeout" for row in episodes),
+        "faults": len(episodes) - len(scored),
+        "environment_seconds": sum(row["environment_seconds"] for row in episodes),
+    }
+
+
+def steps_done(folder: Path) -> int:
+    """The last step that verl reported."""
+    return int(last(folder).get("step", 0))
+
+
+def last(folder: Path) -> dict[str, float]:
+    """Step, reward and seconds of the last step that verl reported; empty before the first."""
+    for path in sorted((folder / "metrics").iterdir(), reverse=True):
+        if rows := list(_rows(path)):
+            data = rows[-1]["data"]
+            return {"step": rows[-1]["step"]} | {name: data[FROM_VERL[name]] for name in ("reward", "seconds")}
+    return {}
+
+
+def mean(steps: Sequence[dict[str, Any]], name: str) -> float | None:
+    """Mean of one figure over steps; None over none."""
+    return sum(step[name] for step in steps) / len(steps) if steps else None
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a file that another process may be writing: a last line without its end is passed over."""
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        if line.endswith("\n"):
+            yield json.loads(line)

@@ -1,0 +1,111 @@
+"""Runs verl as a child: follows it, ends it with its reason when it stalls or dies, and leaves nothing behind."""
+
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+POLL_SECONDS = 0.5
+GRACE_SECONDS = 20.0
+"""What a child that is told to end may still take."""
+TAIL = 200_000
+"""Bytes of the log's end that are searched for a cause."""
+
+_CAUSE = re.compile(r"^(?:\x1b\[[0-9;]*m|\([^)]*\)|\s)*((?:[\w.]+\.)?\w*(?:Error|Exception|Killed|Interrupt)\b.*)")
+_OUT_OF_MEMORY = re.compile(r"out of memory|OutOfMemory|Cannot allocate memory|MemoryError|killed due to the node running low", re.I)
+_NO_SPACE = re.compile(r"No space left on device|Errno 28")
+
+
+class Stopped(Exception):
+    """The child stalled or died; the text is the cause, in one line."""
+
+
+def follow(
+    command: list[str], variables: dict[str, str], log: Path, sign_of_life: Callable[[], float], stall_seconds: float
+) -> None:
+    """Runs a command to its end.
+
+    Args:
+        command: program and arguments.
+        variables: added to the environment.
+        log: where its output is appended.
+        sign_of_life: called twice a second; a number that grows whenever the child gets somewhere.
+        stall_seconds: the child is ended when that number has not grown for so long.
+
+    Raises:
+        Stopped: the child stalled, or ended with another status than 0.
+    """
+    with log.open("ab") as output:
+        start = output.tell()
+        child = subprocess.Popen(
+            command,
+            env=os.environ | variables,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+        )
+    try:
+        seen, since = sign_of_life(), time.monotonic()
+        while child.poll() is None:
+            time.sleep(POLL_SECONDS)
+            now = sign_of_life()
+            if now > seen:
+                seen, since = now, time.monotonic()
+            elif time.monotonic() - since > stall_seconds:
+                raise Stopped(f"no progress in {stall_seconds:.0f} s; last said: {_last_line(log, start)} (log: {log})")
+        if child.returncode:
+            raise Stopped(f"{cause(log, start)} (status {child.returncode}, log: {log})")
+    finally:
+        end(child)
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """Ends the child's whole session: politely, so that Ray takes its own processes down, then not."""
+    for number, patience in ((signal.SIGINT, GRACE_SECONDS), (signal.SIGKILL, GRACE_SECONDS)):
+        if child.poll() is None:
+            try:
+                os.killpg(child.pid, number)
+                child.wait(patience)
+            except (ProcessLookupError, subprocess.TimeoutExpired):
+                continue
+    try:
+        os.killpg(child.pid, signal.SIGKILL)  # what the child left of its session
+    except ProcessLookupError:
+        pass
+
+
+def cause(log: Path, start: int = 0) -> str:
+    """The line of a log that says best why its writer died: memory and disk first, else the last error."""
+    lines = _tail(log, start)
+    for pattern, words in ((_OUT_OF_MEMORY, "out of memory"), (_NO_SPACE, "no space left on the disk")):
+        for line in reversed(lines):
+            if pattern.search(line):
+                return f"{words}: {line.strip()[:300]}"
+    for line in reversed(lines):
+        if match := _CAUSE.match(line):
+            return match.group(1).strip()[:300]
+    return _last_line(log, start)
+
+
+def _last_line(log: Path, start: int) -> str:
+    return next((line.strip()[:300] for line in reversed(_tail(log, start)) if line.strip()), "nothing")
+
+
+def _tail(log: Path, start: int) -> list[str]:
+    with log.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(start, size - TAIL))
+        return file.read().decode(errors="replace").splitlines()
+
+
+def _die_with_parent() -> None:
+    """Asks the kernel to kill this process when its parent is gone, however it went (Linux; PR_SET_PDEATHSIG)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)

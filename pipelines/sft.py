@@ -1,0 +1,138 @@
+"""Supervised fine-tuning on worked answers, with the transformers Trainer: the loss is on the answer alone."""
+
+import hashlib
+import shutil
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+
+from ..core import Problem, UserError
+from ..envs import problems as problem_sources
+from ..envs.text import pose
+from ..policies import initial
+from .context import Context, Metrics, Settings
+
+IGNORED = -100
+"""The label that the loss passes over."""
+
+
+class SFT(Settings):
+    """Settings of an `sft` stage."""
+
+    leaves_policy: ClassVar[bool] = True
+
+    kind: Literal["sft"]
+    problems: str = Field(description="problem URI; meta['solution'] is the target where there is one, else the answer")
+    template: str = Field("{prompt}", description="how the user's turn is worded")
+    system: str | None = None
+    answer: str = Field("{answer}", description="how the target is worded")
+    steps: int = Field(ge=1, description="optimizer steps")
+    batch_size: int = Field(32, ge=1, description="examples a step")
+    micro_batch_size: int | None = Field(None, ge=1, description="examples a forward pass; default: the whole batch")
+    learning_rate: float = Field(1e-5, gt=0)
+    warmup_steps: int = Field(0, ge=0)
+    schedule: Literal["linear", "cosine", "constant"] = "cosine"
+    weight_decay: float = Field(0.0, ge=0)
+    max_tokens: int = Field(1024, ge=2, description="longer examples are left out")
+    save_steps: int = Field(200, ge=1, description="steps between checkpoints")
+
+
+def run(settings: SFT, context: Context) -> Metrics:
+    """Trains on the problems' worked answers and leaves the checkpoint in `policy`."""
+    from transformers import Trainer, TrainingArguments, set_seed
+
+    model, tokenizer = initial.load(initial.checkpoint(context.policy), torch.float32)
+    problems = problem_sources.load(settings.problems)
+    examples = [example for problem in problems if (example := _example(problem, settings, tokenizer)) is not None]
+    if not examples:
+        raise UserError(f"{context.folder.name}: every example is longer than max_tokens={settings.max_tokens}")
+
+    set_seed(context.seed)
+    # A seed of the stage's own, so that two stages of one recipe do not see their examples in one order.
+    seed = int(hashlib.sha256(f"{context.seed}/{settings.name}".encode()).hexdigest()[:8], 16) >> 1
+    micro = settings.micro_batch_size or settings.batch_size
+    if settings.batch_size % micro:
+        raise UserError(f"{settings.name}: batch_size={settings.batch_size} is no multiple of micro_batch_size={micro}")
+    checkpoints = context.folder / "checkpoints"
+    trainer = Trainer(
+        model=model,
+        args=TrainingArguments(
+            output_dir=str(checkpoints),
+            max_steps=settings.steps,
+            per_device_train_batch_size=micro,
+            gradient_accumulation_steps=settings.batch_size // micro,
+            learning_rate=settings.learning_rate,
+            lr_scheduler_type=settings.schedule,
+            warmup_steps=settings.warmup_steps,
+            weight_decay=settings.weight_decay,
+            save_steps=settings.save_steps,
+            save_total_limit=2,
+            logging_steps=max(1, settings.steps // 50),
+            seed=seed,
+            data_seed=seed,
+            report_to=[],
+            disable_tqdm=True,
+            use_cpu=not torch.cuda.is_available(),
+            bf16=torch.cuda.is_available(),
+            dataloader_pin_memory=torch.cuda.is_available(),
+            remove_unused_columns=False,
+        ),
+        train_dataset=examples,  # type: ignore[arg-type]
+        data_collator=lambda batch: _collate(batch, tokenizer.pad_token_id),
+        callbacks=[_progress_callback(context)],
+    )
+    trainer.train(resume_from_checkpoint=_last_checkpoint(checkpoints))
+    trainer.model.save_pretrained(context.folder / "policy")
+    tokenizer.save_pretrained(context.folder / "policy")
+    losses = [(entry["step"], entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return {
+        "steps": trainer.state.global_step,
+        "loss": losses[-1][1] if losses else None,
+        "losses": losses,
+        "examples": len(examples),
+        "left_out": len(problems) - len(examples),
+    }
+
+
+def _example(problem: Problem, settings: SFT, tokenizer: Any) -> dict[str, list[int]] | None:
+    """Token ids and labels of one problem with its worked answer; None when it is too long."""
+    worked = str(problem.meta.get("solution", problem.answer))
+    prompt = initial.prompt_tokens(tokenizer, pose(problem, settings.template, settings.system))
+    answer = tokenizer(settings.answer.replace("{answer}", worked), add_special_tokens=False)["input_ids"]
+    answer = [*answer, tokenizer.eos_token_id]
+    if len(prompt) + len(answer) > settings.max_tokens:
+        return None
+    return {"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer}
+
+
+def _collate(batch: list[dict[str, list[int]]], pad: int) -> dict[str, torch.Tensor]:
+    """Pads on the right: (examples, longest) of ids, labels and attention mask."""
+    width = max(len(example["input_ids"]) for example in batch)
+
+    def padded(name: str, fill: int) -> torch.Tensor:
+        return torch.tensor([example[name] + [fill] * (width - len(example[name])) for example in batch])
+
+    mask = torch.tensor([[1] * len(e["input_ids"]) + [0] * (width - len(e["input_ids"])) for e in batch])
+    return {"input_ids": padded("input_ids", pad), "labels": padded("labels", IGNORED), "attention_mask": mask}
+
+
+def _last_checkpoint(checkpoints: Any) -> str | None:
+    """The newest checkpoint that was written to its end (the Trainer writes its state last)."""
+    whole = [path for path in checkpoints.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    return str(max(whole, key=lambda path: int(path.name.rsplit("-", 1)[1]))) if whole else None
+
+
+def _progress_callback(context: Context) -> Any:
+    from transformers import TrainerCallback
+
+    class Progress(TrainerCallback):
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+            if logs and "loss" in logs:
+                context.progress(state.global_step, state.max_steps, loss=float(logs["loss"]))
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            context.progress(state.global_step, state.max_steps)
+
+    return Progress()

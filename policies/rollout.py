@@ -1,0 +1,231 @@
+"""A policy plays episodes of an environment; each is stored as it ends, and a stored one is not played again.
+
+    episodes = rollout("tenfold/ChainSum-v0", policy, samples=16, store="episodes.jsonl")
+
+Any `gymnasium.Env` with text in and out will do. Where the environment's `info` says nothing, the first observation is
+the problem, the sum of rewards its score.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+
+from ..core import Completion, Episode, Message, Policy, Sampling, Status, UserError, Verdict
+from .store import Store
+
+MAX_TURNS = 16
+"""Turns after which an episode that has not ended is ended, with the rewards it has."""
+
+Environment = gymnasium.Env[str, str]
+
+
+def rollout(
+    environment: str | Callable[[], Environment],
+    policy: Policy,
+    samples: int = 16,
+    *,
+    problems: Sequence[int] | int | None = None,
+    sampling: Sampling | None = None,
+    store: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Episode]:
+    """Plays `samples` episodes of each problem.
+
+    Args:
+        environment: an id, or a function that makes one more environment.
+        policy: who answers.
+        samples: episodes a problem.
+        problems: indices of the problems to play, or how many; defaults to all the environment has.
+        sampling: temperature, length a turn, base seed.
+        store: a file to append finished episodes to, and to take those already played from.
+        progress: told how many episodes are done, and of how many.
+
+    Returns:
+        The episodes, by problem and sample. Those that ended in a fault of ours even on a second try are among them,
+        with a verdict that has no score.
+
+    Raises:
+        UserError: no such environment, no problem to play, or a store made under other settings.
+    """
+    sampling = sampling or Sampling()
+    make = (lambda: _make(environment)) if isinstance(environment, str) else environment
+    first = make()
+    indices = _indices(first, problems)
+    settings = {"environment": environment if isinstance(environment, str) else str(first), **dataclasses.asdict(sampling)}
+    kept = Store(store, settings) if store else None
+    played: dict[tuple[int, int], Episode] = {}
+    for row in kept.rows if kept else ():
+        if (episode := episode_from_json(row)).verdict.status != Status.FAULT:
+            played[row["problem"], episode.sample] = episode
+    todo = [(index, sample) for index in indices for sample in range(samples) if (index, sample) not in played]
+    total = len(indices) * samples
+    size = getattr(policy, "batch_size", 64)
+    environments = [first, *(make() for _ in range(min(size, len(todo)) - 1))]
+    try:
+        with ThreadPoolExecutor(max_workers=16) as threads:
+            for start in range(0, len(todo), size):
+                batch = todo[start : start + size]
+                episodes = _play(environments, batch, policy, sampling, threads)
+                if kept:
+                    kept.append({"problem": index} | episode_to_json(e) for (index, _), e in zip(batch, episodes, strict=True))
+                played.update(zip(batch, episodes, strict=True))
+                if progress:
+                    progress(total - len(todo) + start + len(batch), total)
+    finally:
+        for each in environments:
+            each.close()
+    return [played[index, sample] for index in indices for sample in range(samples)]
+
+
+def _make(id: str) -> Environment:
+    try:
+        return gymnasium.make(id)
+    except gymnasium.error.Error as error:
+        raise UserError(f"no environment {id!r}: {error}") from None
+
+
+def _indices(environment: Environment, problems: Sequence[int] | int | None) -> list[int]:
+    has = count_problems(environment)
+    if problems is None and has is None:
+        raise UserError(f"{environment} does not tell how many problems it has: say how many to play")
+    if problems is None or isinstance(problems, int):
+        indices = list(range(has if problems is None else min(problems, has or problems)))
+    else:
+        indices = list(problems)
+    if not indices:
+        raise UserError("there is no problem to play")
+    return indices
+
+
+def count_problems(environment: Environment) -> int | None:
+    """How many problems an environment has, where it has an attribute `problems` that tells."""
+    problems = getattr(environment.unwrapped, "problems", None)
+    return None if problems is None else len(problems)
+
+
+@dataclasses.dataclass(slots=True)
+class _Game:
+    """An episode under way."""
+
+    environment: Environment
+    index: int
+    sample: int
+    problem_id: str
+    messages: list[Message]
+    turns: list[Completion] = dataclasses.field(default_factory=list)
+    verdict: Verdict | None = None
+
+    def key(self) -> str:
+        return f"{self.problem_id}/{self.sample}/{len(self.turns)}"
+
+
+def _play(
+    environments: Sequence[Environment],
+    batch: Sequence[tuple[int, int]],
+    policy: Policy,
+    sampling: Sampling,
+    threads: ThreadPoolExecutor,
+) -> list[Episode]:
+    """Plays one episode of each (problem, sample), turn by turn together."""
+    games = list(threads.map(lambda pair: _begin(pair[0], *pair[1]), zip(environments, batch, strict=False)))
+    while alive := [game for game in games if game.verdict is None]:
+        drawn = policy.generate([game.messages for game in alive], 1, sampling, [game.key() for game in alive])
+        for game, completions in zip(alive, drawn, strict=True):
+            game.turns.append(completions[0])
+        list(threads.map(_turn, alive))
+    return [_episode(game) for game in games]
+
+
+def _begin(environment: Environment, index: int, sample: int) -> _Game:
+    game = _Game(environment, index, sample, str(index), [])
+    try:
+        text, info = environment.reset(seed=index, options={"problem": index})
+        game.problem_id = str(info.get("problem_id", index))
+        game.messages = [*first_messages(text, info)]
+    except UserError:
+        raise
+    except Exception as error:
+        game.verdict = crashed(error)
+    return game
+
+
+def _turn(game: _Game) -> None:
+    """Hands the policy's last turn to the environment; a fault of ours is tried once more from the start."""
+    rewards = 0.0
+    for last_try in (False, True):
+        try:
+            if last_try:
+                rewards = _replay(game)
+            text, reward, terminated, truncated, info = game.environment.step(game.turns[-1].text)
+        except Exception as error:
+            game.verdict = crashed(error)
+            continue
+        ended = terminated or truncated or len(game.turns) >= MAX_TURNS
+        game.verdict = verdict_of(info, rewards + float(reward)) if ended else None
+        if game.verdict is None or game.verdict.status != Status.FAULT:
+            break
+    game.messages.append(Message(role="assistant", content=game.turns[-1].text))
+    if game.verdict is None:
+        game.messages.append(Message(role=info.get("role", "user"), content=text))
+
+
+def _replay(game: _Game) -> float:
+    """Plays the earlier turns again; what they earned."""
+    game.environment.reset(seed=game.index, options={"problem": game.index})
+    return sum(float(game.environment.step(turn.text)[1]) for turn in game.turns[:-1])
+
+
+def first_messages(text: str, info: dict[str, Any]) -> tuple[Message, ...]:
+    """The conversation an episode starts with: what `info` says, else the observation as the user's turn."""
+    return tuple(info.get("messages") or (Message(role="user", content=text),))
+
+
+def verdict_of(info: dict[str, Any], reward: float) -> Verdict:
+    """The verdict in `info`, else the reward as one. A reward that is not a number is a fault."""
+    if "verdict" in info:
+        return info["verdict"]
+    if math.isnan(reward):
+        return Verdict(Status.FAULT, None, "environment", "the reward is not a number")
+    return Verdict(Status.SCORED, reward, "environment", "")
+
+
+def crashed(error: Exception) -> Verdict:
+    """The verdict of an episode whose environment raised: our fault, never a wrong answer."""
+    return Verdict(Status.FAULT, None, "environment", f"{type(error).__name__}: {error}"[:500])
+
+
+def _episode(game: _Game) -> Episode:
+    assert game.verdict is not None
+    reason = game.turns[-1].finish_reason if game.turns else "stop"
+    tokens = sum(len(turn.token_ids) for turn in game.turns)
+    return Episode(game.problem_id, game.sample, tuple(game.messages), game.verdict, tokens, reason)
+
+
+def episode_to_json(episode: Episode) -> dict[str, Any]:
+    """An episode as a JSON object."""
+    return dataclasses.asdict(episode)
+
+
+def episode_from_json(row: dict[str, Any]) -> Episode:
+    """The inverse of `episode_to_json`; further keys are passed over."""
+    values = {field.name: row[field.name] for field in dataclasses.fields(Episode)}
+    verdict = row["verdict"]
+    values["verdict"] = Verdict(Status(verdict["status"]), verdict["score"], verdict["decided_by"], verdict["reason"])
+    values["messages"] = tuple(Message(role=turn["role"], content=turn["content"]) for turn in row["messages"])
+    return Episode(**values)
+
+
+def pass_rates(episodes: Sequence[Episode]) -> Iterator[tuple[str, float | None]]:
+    """Each problem's id and mean score over the episodes that have one; None where none has."""
+    scores: dict[str, list[float]] = {}
+    for episode in episodes:
+        found = scores.setdefault(episode.problem_id, [])
+        if episode.verdict.score is not None:
+            found.append(episode.verdict.score)
+    for problem_id, found in scores.items():
+        yield problem_id, sum(found) / len(found) if found else None

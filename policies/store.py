@@ -1,0 +1,61 @@
+"""An append-only file of JSON lines that survives being killed.
+
+The first line holds the settings that made the rest; a store is only ever continued under equal settings. A line that a
+kill cut short is dropped when the file is opened again.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ..core import UserError
+
+
+class Store:
+    """Rows on disk, in the order they came."""
+
+    def __init__(self, path: str | Path, settings: dict[str, Any]):
+        """Opens the file, or starts it.
+
+        Raises:
+            UserError: the file was made under other settings; the message names one that differs.
+        """
+        self.path = Path(path)
+        settings = json.loads(json.dumps(settings))
+        if not self.path.exists():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.append([{"settings": settings}])
+        rows = list(_whole_lines(self.path))
+        if not rows:
+            self.append([{"settings": settings}])
+            rows = [{"settings": settings}]
+        made_with = rows[0].get("settings", {})
+        for name in sorted(made_with.keys() | settings.keys()):
+            if made_with.get(name) != settings.get(name):
+                raise UserError(
+                    f"{self.path} was made with {name}={made_with.get(name)!r}, not {settings.get(name)!r}; "
+                    "name another file, or remove this one to start again"
+                )
+        self.rows: list[dict[str, Any]] = rows[1:]
+
+    def append(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Writes the rows and sees them to the disk."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _whole_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of the file; what follows the last whole line is cut off."""
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)
+    for number, line in enumerate(content[:whole].splitlines(), start=1):
+        try:
+            yield json.loads(line)
+        except ValueError:
+            raise UserError(f"{path}, line {number}: not JSON; the file has been changed by hand") from None

@@ -1,0 +1,186 @@
+"""A Hugging Face checkpoint as a policy, on whatever torch finds here.
+
+`draw` is the sampler, also of the CPU rollout in reinforcement learning: rows are left-padded, prompts that occur more
+than once are read once, finished rows leave the batch, and every row draws with its own random numbers. So a draw does
+not depend on its neighbours, up to rounding: a matrix product over another number of rows may differ in the last bits,
+which moves a draw only when a random number falls inside that difference (about one token in a million in float32).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..core import Completion, Conversation, Sampling, draw_seed
+from . import initial
+
+NUCLEUS_TOKENS = 1024
+"""Tokens looked at before the whole vocabulary is sorted for top_p; nearly every nucleus is smaller."""
+
+
+class TransformersPolicy:
+    """Answers conversations with a causal language model in this process."""
+
+    def __init__(self, checkpoint: str | Path, batch_size: int = 64, device: str | None = None):
+        """Loads a checkpoint folder.
+
+        Args:
+            checkpoint: a Hugging Face folder with weights and tokenizer.
+            batch_size: draws generated together.
+            device: a torch device; defaults to a GPU where there is one. Weights are bfloat16 there, float32 on a CPU.
+
+        Raises:
+            UserError: the folder lacks weights or a tokenizer.
+        """
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
+        self.model, self.tokenizer = initial.load(checkpoint, dtype)
+        self.model.to(self.device).eval()
+        self.batch_size = batch_size
+
+    def generate(
+        self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
+    ) -> list[list[Completion]]:
+        """See `Policy.generate`."""
+        prompts = [initial.prompt_tokens(self.tokenizer, conversation) for conversation in conversations]
+        keys = keys or [repr(list(conversation)) for conversation in conversations]
+        rows = [(i, draw_seed(sampling.seed, keys[i], j)) for i in range(len(prompts)) for j in range(samples)]
+        # Rows of like length share a batch: less padding, and draws of one prompt stay together.
+        order = sorted(range(len(rows)), key=lambda row: (len(prompts[rows[row][0]]), rows[row][0]))
+        completions: list[Completion | None] = [None] * len(rows)
+        stop_ids = initial.stop_ids(self.model, self.tokenizer)
+        for start in range(0, len(order), self.batch_size):
+            batch = order[start : start + self.batch_size]
+            draws = draw(
+                self.model,
+                [prompts[rows[row][0]] for row in batch],
+                [rows[row][1] for row in batch],
+                sampling,
+                stop_ids,
+                (lambda tokens: any(text in self.tokenizer.decode(tokens) for text in sampling.stop)) if sampling.stop else None,
+            )
+            for row, drawn in zip(batch, draws, strict=True):
+                completions[row] = self._completion(drawn, sampling)
+        return [[c for c in completions[i * samples : (i + 1) * samples] if c is not None] for i in range(len(prompts))]
+
+    def _completion(self, drawn: "Draw", sampling: Sampling) -> Completion:
+        text = self.tokenizer.decode(drawn.tokens, skip_special_tokens=True)
+        for stop in sampling.stop:
+            text = text.split(stop, 1)[0]
+        return Completion(text, drawn.finish_reason, tuple(drawn.tokens), tuple(drawn.logprobs))
+
+
+@dataclass(slots=True)
+class Draw:
+    """What one row drew: its new tokens with their log-probabilities, and why it ended ("stop" or "length")."""
+
+    tokens: list[int]
+    logprobs: list[float]
+    finish_reason: str = "length"
+
+
+@torch.inference_mode()
+def draw(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    seeds: Sequence[int],
+    sampling: Sampling,
+    stop_ids: set[int],
+    stops: Callable[[list[int]], bool] | None = None,
+    max_tokens: Sequence[int] | None = None,
+) -> list[Draw]:
+    """Draws one continuation for each prompt.
+
+    Args:
+        model: a causal language model of transformers.
+        prompts: token ids of each row, none empty.
+        seeds: each row's own seed.
+        sampling: temperature, top_p and max_tokens; its seed and stop strings are not looked at.
+        stop_ids: a row ends with the first of these tokens.
+        stops: whether the tokens drawn so far end a row; asked after every token.
+        max_tokens: each row's own limit, instead of sampling.max_tokens.
+
+    Returns:
+        One Draw a row.
+    """
+    device = model.device
+    limits = list(max_tokens) if max_tokens is not None else [sampling.max_tokens] * len(prompts)
+    draws = [Draw([], []) for _ in prompts]
+    random = [np.random.default_rng(seed) for seed in seeds]
+
+    distinct = {tuple(prompt): None for prompt in prompts}
+    first_row = {prompt: row for row, prompt in enumerate(distinct)}
+    width = max(map(len, distinct))
+    ids = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in distinct], device=device)
+    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in distinct], device=device)
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    output = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1)
+
+    source = torch.tensor([first_row[tuple(prompt)] for prompt in prompts], device=device)
+    cache, mask, positions = output.past_key_values, mask[source], positions[source, -1:]
+    cache.batch_select_indices(source)
+    logits = output.logits[source, -1]
+    alive = list(range(len(prompts)))
+    while alive:
+        tokens, logprobs = _sample(logits, [random[row].random() for row in alive], sampling)
+        kept = []
+        for place, row in enumerate(alive):
+            drawn = draws[row]
+            drawn.tokens.append(int(tokens[place]))
+            drawn.logprobs.append(float(logprobs[place]))
+            if drawn.tokens[-1] in stop_ids or (stops is not None and stops(drawn.tokens)):
+                drawn.finish_reason = "stop"
+            elif len(drawn.tokens) < limits[row]:
+                kept.append(place)
+        if not kept:
+            break
+        if len(kept) < len(alive):
+            select = torch.tensor(kept, device=device)
+            cache.batch_select_indices(select)
+            mask, positions, tokens = mask[select], positions[select], tokens[select]
+            alive = [alive[place] for place in kept]
+        mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
+        positions = positions + 1
+        output = model(
+            input_ids=tokens[:, None], attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+        )
+        logits = output.logits[:, -1]
+    return draws
+
+
+def _sample(logits: torch.Tensor, uniforms: list[float], sampling: Sampling) -> tuple[torch.Tensor, torch.Tensor]:
+    """One token a row by inversion: the first whose cumulative probability passes the row's uniform number.
+
+    Args:
+        logits: (rows, vocabulary).
+        uniforms: one number in [0, 1) a row.
+        sampling: temperature and top_p.
+
+    Returns:
+        Tokens and their log-probabilities under the distribution drawn from, both (rows,).
+    """
+    if sampling.temperature == 0:
+        best = logits.float().log_softmax(-1).max(-1)
+        return best.indices, best.values
+    logprobs = (logits.float() / sampling.temperature).log_softmax(-1)
+    if sampling.top_p >= 1:
+        order, kept = None, logprobs
+    else:
+        ranked = logprobs.topk(min(NUCLEUS_TOKENS, logprobs.shape[-1]), dim=-1)
+        if bool((ranked.values.exp().sum(-1) < sampling.top_p).any()):
+            ranked = logprobs.sort(dim=-1, descending=True)
+        order = ranked.indices
+        before = ranked.values.exp().cumsum(-1) - ranked.values.exp()
+        kept = ranked.values.masked_fill(before >= sampling.top_p, -torch.inf)
+        kept = kept - kept.logsumexp(-1, keepdim=True)
+    cumulative = kept.double().exp().cumsum(-1)
+    target = torch.tensor(uniforms, dtype=torch.float64, device=logits.device)[:, None] * cumulative[:, -1:]
+    chosen = torch.searchsorted(cumulative, target, right=True).clamp(max=kept.shape[-1] - 1)
+    # Rounding may leave the last step on a token of probability zero: take the last one that has any.
+    possible = kept.isfinite().sum(-1, keepdim=True) - 1 if order is not None else chosen
+    chosen = torch.minimum(chosen, possible)
+    tokens = chosen if order is None else order.gather(-1, chosen)
+    return tokens[:, 0], kept.gather(-1, chosen)[:, 0]

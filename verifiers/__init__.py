@@ -1,0 +1,39 @@
+"""What an answer is worth. One way of judging a file; `load` finds one by its name."""
+
+import pkgutil
+
+from typing import Any
+
+from ..core import Problem, UserError, Verdict, Verifier
+
+__all__ = ["NAMES", "load", "verify"]
+
+NAMES = {"math": "tenfold.verifiers.math:verify", "reasoning_gym": "tenfold.verifiers.reasoning_gym:verify"}
+
+
+def load(verifier: str | Verifier) -> Verifier:
+    """The verifier of that name, of that "package.module:name", or the object itself.
+
+    Raises:
+        UserError: there is no such verifier.
+    """
+    if not isinstance(verifier, str):
+        return verifier
+    target = NAMES.get(verifier, verifier)
+    if ":" not in target:
+        raise UserError(f"no verifier named {verifier!r}; there are {', '.join(NAMES)}, or name one as package.module:name")
+    try:
+        return pkgutil.resolve_name(target)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"the verifier {target!r} cannot be imported: {error}") from None
+
+
+def verify(gold: Any, response: str, verifier: str | Verifier = "math") -> Verdict:
+    """What `response` is worth against the gold answer `gold`.
+
+    Example:
+        >>> verify("1/2", "so the answer is 0.5").score
+        1.0
+    """
+    problem = Problem(id="", prompt=(), answer=gold, source="")
+    return load(verifier)(problem, response)

@@ -1,0 +1,122 @@
+"""Is the answer the same number or expression as the gold one?
+
+Rungs, cheapest first; the first that can decide does:
+    extract     there is no final answer in the response: wrong
+    exact       the same text once spaces, dollars and thousands separators are gone
+    rational    both are integers or fractions, compared exactly
+    symbolic    math-verify, both sides boxed, in a killable worker
+"""
+
+import functools
+import re
+from fractions import Fraction
+
+from ..core import Problem, Status, Verdict
+from . import pool
+
+MAX_ANSWER = 2_000
+"""Characters of a final answer that are looked at; a longer one is no answer."""
+
+_MARKER = re.compile(r"(?:final\s+answer|answer)\s*(?:is|:|=)\s*:?\s*(.+)", re.IGNORECASE)
+_NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:\s*/\s*\d+)?")
+_FRACTION = re.compile(r"(-?)\\[dt]?frac\{(-?\d{1,200})\}\{(-?\d{1,200})\}|(-?\d{1,200})/(\d{1,200})")
+_DECIMAL = re.compile(r"[-+]?(?:\d{1,200}(?:\.\d{0,200})?|\.\d{1,200})")
+_GROUPED = re.compile(r"(?<![\d.])[-+]?\d{1,3}(?:,\d{3})+(?![\d,])")
+
+
+def verify(problem: Problem, response: str) -> Verdict:
+    """Judges the final answer of `response` against the gold answer `problem.answer` (text or a number)."""
+    answer = final_answer(response)
+    if answer is None:
+        return Verdict(Status.SCORED, 0.0, "extract", "the response has no final answer")
+    gold, answer = _plain(str(problem.answer)), _plain(answer)
+    if gold == answer:
+        return Verdict(Status.SCORED, 1.0, "exact", answer)
+    exact_gold, exact_answer = _rational(gold), _rational(answer)
+    if exact_gold is not None and exact_answer is not None:
+        equal = exact_gold == exact_answer
+        # A rounded decimal is the symbolic rung's to judge; integers and fractions differ or they do not.
+        if equal or "." not in gold + answer:
+            return Verdict(Status.SCORED, float(equal), "rational", f"{answer} against {gold}")
+    try:
+        equal = pool.shared("tenfold.verifiers.math:symbolic").call(gold, answer)
+    except pool.TimeLimit as error:
+        return Verdict(Status.TIMEOUT, 0.0, "symbolic", str(error))
+    except pool.MemoryLimit as error:
+        return Verdict(Status.TIMEOUT, 0.0, "symbolic", str(error))
+    except pool.WorkerFault as error:
+        return Verdict(Status.FAULT, None, "symbolic", str(error))
+    if equal is None:
+        return Verdict(Status.UNDECIDED, None, "symbolic", f"the gold answer {gold!r} does not parse")
+    return Verdict(Status.SCORED, float(equal), "symbolic", f"{answer} against {gold}")
+
+
+def final_answer(response: str) -> str | None:
+    """The answer that a response ends with, or None.
+
+    Reasoning up to `</think>` is set aside. Then, in this order: the last `\\boxed{...}`, what follows the last
+    `####`, what follows the last "answer is" or "answer:", the response itself when it is one short line, the last
+    number.
+    """
+    text = response.rsplit("</think>", 1)[-1]
+    answer = _last_boxed(text)
+    if answer is None and "####" in text:
+        answer = text.rsplit("####", 1)[1].strip().split("\n", 1)[0]
+    if answer is None and (marked := _MARKER.findall(text)):
+        answer = re.split(r"\.(?:\s|$)", marked[-1], maxsplit=1)[0]
+    if answer is None and "\n" not in text.strip() and len(text.strip().split()) <= 8:
+        answer = text
+    if answer is None and (numbers := _NUMBER.findall(text)):
+        answer = numbers[-1]
+    answer = (answer or "").strip()
+    return answer if 0 < len(answer) <= MAX_ANSWER else None
+
+
+def _last_boxed(text: str) -> str | None:
+    start = text.rfind("\\boxed{")
+    if start < 0:
+        return None
+    begin, depth = start + len("\\boxed{"), 1
+    for end in range(begin, len(text)):
+        depth += (text[end] == "{") - (text[end] == "}")
+        if depth == 0:
+            return text[begin:end]
+    return None
+
+
+def _plain(text: str) -> str:
+    """The text without what does not change its value: maths delimiters, thousands separators, outer space."""
+    text = text.strip().rstrip(".").replace("\\$", "").replace("$", "").strip()
+    text = re.sub(r"^\\[(\[](.*)\\[)\]]$", r"\1", text).strip()
+    if text.count("=") == 1:  # "x = 5", "2 + 3 = 5": what is claimed is the right-hand side
+        text = text.split("=")[1].strip()
+    return _GROUPED.sub(lambda number: number.group().replace(",", ""), text).replace("\u2212", "-")
+
+
+def _rational(text: str) -> Fraction | None:
+    if _DECIMAL.fullmatch(text):
+        return Fraction(text)
+    if match := _FRACTION.fullmatch(text):
+        sign, top, bottom, plain_top, plain_bottom = match.groups()
+        top, bottom = int(top or plain_top), int(bottom or plain_bottom)
+        return (-1 if sign else 1) * Fraction(top, bottom) if bottom else None
+    return None
+
+
+def symbolic(gold: str, answer: str) -> bool | None:
+    """math-verify's judgement with both sides boxed; None when the gold answer does not parse. Runs in a worker."""
+    import math_verify
+
+    parsed_gold = _parsed(gold)
+    if not parsed_gold:
+        return None
+    # The worker keeps the time: math-verify's own clock is an alarm signal, which fails outside the main thread.
+    parsed_answer = math_verify.parse(f"\\boxed{{{answer}}}", parsing_timeout=None)
+    return bool(math_verify.verify(list(parsed_gold), parsed_answer, timeout_seconds=None))
+
+
+@functools.lru_cache(maxsize=4096)
+def _parsed(gold: str) -> tuple[object, ...]:
+    import math_verify
+
+    return tuple(math_verify.parse(f"\\boxed{{{gold}}}", parsing_timeout=None))

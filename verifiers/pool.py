@@ -1,0 +1,201 @@
+"""Killable workers: a clock, a memory limit, and an answer for whatever happens.
+
+A worker is a Python process that runs one function, again and again, on JSON arguments. The limit on time is on the
+*processor* time of the call, kept inside the worker, so that a verdict does not depend on how busy the machine is.
+A call that passes it is interrupted; one that cannot be interrupted (a C loop that never returns to Python) is killed
+by the kernel a moment later. A worker whose parent is gone reads the end of its input and leaves.
+
+    pool = Pool("tenfold.verifiers.math:symbolic", cpu_seconds=2)
+    pool.call("1/2", "0.5")     # True
+"""
+
+import atexit
+import functools
+import json
+import os
+import pkgutil
+import queue
+import resource
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+START_SECONDS = 120.0
+"""Wall time a worker may take to import its function before we call it our fault."""
+
+
+class TimeLimit(Exception):
+    """The call used up its processor time: the arguments' doing."""
+
+
+class MemoryLimit(Exception):
+    """The call used up its memory: the arguments' doing."""
+
+
+class WorkerFault(Exception):
+    """The worker died or the function raised: ours."""
+
+
+class Pool:
+    """Workers for one function. `call` may be used from any thread; workers start when first needed."""
+
+    def __init__(self, target: str, workers: int | None = None, cpu_seconds: float = 2.0, memory: int = 1 << 30):
+        """Describes the pool; nothing is started yet.
+
+        Args:
+            target: the function, as "package.module:name"; its arguments and result must be JSON.
+            workers: processes at most; defaults to the number of processors this process may use.
+            cpu_seconds: processor time of one call.
+            memory: bytes that one call may add to what the worker has mapped when idle.
+        """
+        self.target, self.cpu_seconds, self.memory = target, cpu_seconds, memory
+        # A starved machine is given 30 times the limit of wall time before a silent worker counts as a fault.
+        self.wall_seconds = max(60.0, 30 * cpu_seconds)
+        self._idle: queue.LifoQueue[subprocess.Popen[bytes] | None] = queue.LifoQueue()
+        for _ in range(workers or len(os.sched_getaffinity(0))):
+            self._idle.put(None)
+        atexit.register(self.close)
+
+    def call(self, *arguments: Any) -> Any:
+        """Runs the function in a worker.
+
+        Raises:
+            TimeLimit, MemoryLimit: the arguments asked for too much.
+            WorkerFault: the worker died twice on these arguments, or could not start, or the function raised.
+        """
+        worker = self._idle.get()
+        try:
+            for last_try in (False, True):
+                worker = worker or self._start()
+                try:
+                    reply = self._ask(worker, arguments)
+                    break
+                except WorkerFault:
+                    _kill(worker)
+                    worker = None
+                    if last_try:
+                        raise
+        except BaseException:
+            _kill(worker)
+            worker = None
+            raise
+        finally:
+            self._idle.put(worker)
+        match reply:
+            case {"value": value}:
+                return value
+            case {"limit": "time"}:
+                raise TimeLimit(f"more than {self.cpu_seconds:g} s of processor time")
+            case {"limit": _}:
+                raise MemoryLimit(f"more than {self.memory >> 20} MiB of memory")
+            case _:
+                raise WorkerFault(reply.get("error", "malformed reply"))
+
+    def close(self) -> None:
+        """Ends the idle workers; the pool starts new ones if it is used again."""
+        for _ in range(self._idle.qsize()):
+            _kill(self._idle.get_nowait())
+            self._idle.put(None)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        settings = json.dumps({"target": self.target, "cpu_seconds": self.cpu_seconds, "memory": self.memory})
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "tenfold.verifiers.pool", settings],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            start_new_session=True,  # Ctrl-C is for the parent, which then closes its workers
+        )
+        try:
+            self._read(worker, START_SECONDS)
+        except WorkerFault:
+            _kill(worker)
+            raise
+        return worker
+
+    def _ask(self, worker: subprocess.Popen[bytes], arguments: tuple[Any, ...]) -> dict[str, Any]:
+        assert worker.stdin is not None
+        try:
+            worker.stdin.write(json.dumps(arguments).encode() + b"\n")
+            worker.stdin.flush()
+        except OSError as error:
+            raise WorkerFault(f"the worker is gone: {error}") from None
+        return self._read(worker, self.wall_seconds)
+
+    def _read(self, worker: subprocess.Popen[bytes], seconds: float) -> dict[str, Any]:
+        assert worker.stdout is not None
+        deadline, line = time.monotonic() + seconds, b""
+        while not line.endswith(b"\n"):
+            ready, _, _ = select.select([worker.stdout], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise WorkerFault(f"no reply in {seconds:.0f} s")
+            chunk = os.read(worker.stdout.fileno(), 1 << 16)
+            if not chunk:
+                if worker.wait() == -signal.SIGXCPU:
+                    _kill(worker)
+                    return {"limit": "time"}
+                raise WorkerFault(f"the worker ended with status {worker.returncode}")
+            line += chunk
+        return json.loads(line)
+
+
+@functools.cache
+def shared(target: str, cpu_seconds: float = 2.0) -> Pool:
+    """The one pool of this process for `target`."""
+    return Pool(target, cpu_seconds=cpu_seconds)
+
+
+def _kill(worker: subprocess.Popen[bytes] | None) -> None:
+    if worker is not None:
+        worker.kill()
+        worker.communicate()
+
+
+class _OutOfTime(BaseException):
+    """Not an Exception, so that no handler in a library swallows it."""
+
+
+def _serve(target: str, cpu_seconds: float, memory: int) -> None:
+    """The worker's loop: one JSON line in, one out."""
+    replies = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # what the function prints is no reply
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise _OutOfTime
+
+    signal.signal(signal.SIGPROF, interrupt)
+    function = pkgutil.resolve_name(target)
+    mapped = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + memory, mapped + memory))
+    replies.write(b"{}\n")
+    for line in sys.stdin.buffer:
+        # The kernel's limit ends a call that the interrupt cannot reach; it counts whole seconds.
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        kernel_limit = int(used.ru_utime + used.ru_stime + cpu_seconds) + 2
+        resource.setrlimit(resource.RLIMIT_CPU, (kernel_limit, resource.RLIM_INFINITY))
+        replies.write(json.dumps(_run(function, json.loads(line), cpu_seconds)).encode() + b"\n")
+
+
+def _run(function: Callable[..., Any], arguments: list[Any], cpu_seconds: float) -> dict[str, Any]:
+    try:
+        try:
+            signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+            return {"value": function(*arguments)}
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+    except _OutOfTime:
+        return {"limit": "time"}
+    except (MemoryError, RecursionError):
+        return {"limit": "memory"}
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"[:500]}
+
+
+if __name__ == "__main__":
+    _serve(**json.loads(sys.argv[1]))

@@ -1,0 +1,35 @@
+"""reasoning-gym's own scoring of its own problems, in a killable worker; full marks or none."""
+
+from ..core import Problem, Status, Verdict
+from . import pool
+from .math import final_answer
+
+
+def verify(problem: Problem, response: str) -> Verdict:
+    """Judges the final answer of `response` by the generator that posed `problem`.
+
+    `problem.meta["metadata"]` must be the generator's, as the `reasoning_gym:` problem source keeps it.
+    """
+    metadata = problem.meta.get("metadata", {})
+    if "source_dataset" not in metadata:
+        return Verdict(Status.UNDECIDED, None, "reasoning_gym", "the problem does not come from a reasoning-gym generator")
+    answer = final_answer(response)
+    if answer is None:
+        return Verdict(Status.SCORED, 0.0, "extract", "the response has no final answer")
+    entry = {"question": problem.prompt[-1]["content"], "answer": problem.answer, "metadata": dict(metadata)}
+    try:
+        score = pool.shared("tenfold.verifiers.reasoning_gym:score").call(entry, answer)
+    except (pool.TimeLimit, pool.MemoryLimit) as error:
+        return Verdict(Status.TIMEOUT, 0.0, "reasoning_gym", str(error))
+    except pool.WorkerFault as error:
+        return Verdict(Status.FAULT, None, "reasoning_gym", str(error))
+    # Its partial credit (0.01 for any text, say) is a shaping choice, not a judgement.
+    return Verdict(Status.SCORED, float(score >= 1.0), "reasoning_gym", f"{answer} scores {score:g}")
+
+
+def score(entry: dict, answer: str) -> float:
+    """The generator's own score, 0..1. Runs in a worker."""
+    import reasoning_gym
+
+    scorer = reasoning_gym.get_score_answer_fn(entry["metadata"]["source_dataset"])
+    return float(scorer(answer=answer, entry=entry))
