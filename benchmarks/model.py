@@ -183,6 +183,4 @@ def evaluate(
 
 
 def _manager(problems: str | None) -> TaskManager:
-    return TaskManager(
-        include_path=str(TASKS), include_defaults=False, metadata={"problems": problems} if problems else None
-    )
+    return TaskManager(include_path=str(TASKS), include_defaults=False, metadata={"problems": problems} if problems else None)

@@ -57,7 +57,9 @@ def avg_at_k(scores: Sequence[Sequence[float | None]]) -> Score:
     means = [sum(row) / len(row) for row in rows]
     n, mean = len(means), sum(means) / len(means)
     stderr = math.sqrt(sum((p - mean) ** 2 for p in means) / (n - 1) / n) if n > 1 else math.inf
-    within = [sum((s - p) ** 2 for s in row) / (len(row) - 1) / len(row) for row, p in zip(rows, means, strict=True) if len(row) > 1]
+    within = [
+        sum((s - p) ** 2 for s in row) / (len(row) - 1) / len(row) for row, p in zip(rows, means, strict=True) if len(row) > 1
+    ]
     low, high = interval(mean, stderr, n)
     return Score(
         mean=mean,

@@ -47,7 +47,9 @@ def load(uri: str) -> Sequence[Problem]:
     address, _, query = uri.partition("?")
     scheme, _, location = address.partition(":")
     if scheme not in SOURCES or not location:
-        raise UserError(f"cannot read problems from {uri!r}: a problem URI starts with one of {', '.join(f'{s}:' for s in SOURCES)}")
+        raise UserError(
+            f"cannot read problems from {uri!r}: a problem URI starts with one of {', '.join(f'{s}:' for s in SOURCES)}"
+        )
     options = dict(parse_qsl(query, keep_blank_values=True))
     problems = SOURCES[scheme](uri, location, options)
     if not problems:
@@ -156,7 +158,7 @@ def _problems(uri: str, rows: Iterable[Row], options: dict[str, str], stem: str)
     if unknown := set(options) - set(choices):
         raise UserError(f"{uri}: unknown option {min(unknown)!r}; there are {', '.join(choices)}")
     skip, limit = (int(options[name]) if name in options else None for name in ("skip", "limit"))
-    problems = []
+    problems: list[Problem] = []
     for number, row in enumerate(rows, start=1):
         if number <= (skip or 0):
             continue

@@ -6,6 +6,7 @@ A plug-in package brings its environments by naming a function that registers th
     lab = "lab.environments:register"
 """
 
+import importlib
 import importlib.metadata
 import warnings
 from collections.abc import Sequence
@@ -58,11 +59,24 @@ def make(id: str, **kwargs: Any) -> "gymnasium.Env[str, str]":
     Raises:
         UserError: no environment has that id; the message lists those there are.
     """
-    if id.partition(":")[2] or id not in gymnasium.registry:
-        load_plugins()
+    check_id(id)
+    return gymnasium.make(id, **kwargs)
+
+
+def check_id(id: str) -> None:
+    """Makes sure that an environment has that id; "module:id" imports the module first.
+
+    Raises:
+        UserError: none has; the message lists those there are.
+    """
+    module, _, name = id.rpartition(":")
     try:
-        return gymnasium.make(id, **kwargs)
-    except (gymnasium.error.UnregisteredEnv, ModuleNotFoundError) as error:
+        if module:
+            importlib.import_module(module)
+        if name not in gymnasium.registry:
+            load_plugins()
+        gymnasium.spec(name)
+    except (gymnasium.error.Error, ImportError) as error:
         raise UserError(f"no environment {id!r} ({error}); there are {', '.join(_ids)}") from None
 
 

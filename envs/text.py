@@ -1,9 +1,9 @@
 """TextEnv: a problem is posed, the policy answers, a verifier scores.
 
-    env = gymnasium.make("tenfold/ChainSum-v0")
-    prompt, info = env.reset(options={"problem": 3})
-    _, reward, terminated, _, info = env.step("41")
-    info["verdict"]        # Verdict(status=SCORED, score=1.0, decided_by="exact", reason="41")
+env = gymnasium.make("tenfold/ChainSum-v0")
+prompt, info = env.reset(options={"problem": 3})
+_, reward, terminated, _, info = env.step("41")
+info["verdict"]        # Verdict(status=SCORED, score=1.0, decided_by="exact", reason="41")
 """
 
 import math

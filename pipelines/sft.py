@@ -78,7 +78,7 @@ def run(settings: SFT, context: Context) -> Metrics:
             dataloader_pin_memory=torch.cuda.is_available(),
             remove_unused_columns=False,
         ),
-        train_dataset=examples,  # type: ignore[arg-type]
+        train_dataset=examples,
         data_collator=lambda batch: _collate(batch, tokenizer.pad_token_id),
         callbacks=[_progress_callback(context)],
     )

@@ -32,7 +32,7 @@ def load_policy(uri: str, **options: Any) -> Policy:
         from .openai import OpenAIPolicy
 
         model, _, query = rest.partition("?")
-        given = dict(parse_qsl(query))
+        given: dict[str, Any] = dict(parse_qsl(query))
         if unknown := set(given) - {"base_url", "api_key_env"}:
             raise UserError(f"{uri}: unknown option {min(unknown)!r}; there are base_url and api_key_env")
         return OpenAIPolicy(model, **given, **options)

@@ -48,7 +48,9 @@ def checkpoint(uri: str) -> Path:
     address, _, query = uri.partition("?")
     scheme, _, location = address.partition(":")
     if scheme not in SOURCES or ":" not in address:
-        raise UserError(f"cannot find a policy at {uri!r}: a policy URI starts with one of {', '.join(f'{s}:' for s in SOURCES)}")
+        raise UserError(
+            f"cannot find a policy at {uri!r}: a policy URI starts with one of {', '.join(f'{s}:' for s in SOURCES)}"
+        )
     return SOURCES[scheme](location, dict(parse_qsl(query)))
 
 
@@ -138,7 +140,10 @@ def _micro_tokenizer() -> Any:
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=512, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=512,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     tokenizer.train_from_iterator([MICRO_TEXT], trainer)
     return PreTrainedTokenizerFast(

@@ -53,7 +53,7 @@ class OpenAIPolicy:
         ]
         try:
             with ThreadPoolExecutor(self.batch_size) as threads:
-                drawn = list(threads.map(lambda request: self._ask(*request, sampling), requests))
+                drawn = list(threads.map(lambda request: self._ask(request[0], request[1], sampling), requests))
         except openai.APIStatusError as error:
             raise UserError(f"{self.model} at {self.client.base_url}: {error.status_code} {error.message[:200]}") from None
         except openai.APIConnectionError as error:

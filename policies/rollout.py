@@ -56,7 +56,10 @@ def rollout(
     make = (lambda: _make(environment)) if isinstance(environment, str) else environment
     first = make()
     indices = _indices(first, problems)
-    settings = {"environment": environment if isinstance(environment, str) else str(first), **dataclasses.asdict(sampling)}
+    settings = {
+        "environment": environment if isinstance(environment, str) else str(first),
+        **dataclasses.asdict(sampling),
+    }
     kept = Store(store, settings) if store else None
     played: dict[tuple[int, int], Episode] = {}
     for row in kept.rows if kept else ():
@@ -91,12 +94,13 @@ def _make(id: str) -> Environment:
 
 def _indices(environment: Environment, problems: Sequence[int] | int | None) -> list[int]:
     has = count_problems(environment)
-    if problems is None and has is None:
+    if problems is None:
+        problems = has
+    if problems is None:
         raise UserError(f"{environment} does not tell how many problems it has: say how many to play")
-    if problems is None or isinstance(problems, int):
-        indices = list(range(has if problems is None else min(problems, has or problems)))
-    else:
-        indices = list(problems)
+    if isinstance(problems, int):
+        problems = range(problems if has is None else min(problems, has))
+    indices = list(problems)
     if not indices:
         raise UserError("there is no problem to play")
     return indices

@@ -60,7 +60,9 @@ class TransformersPolicy:
                 [rows[row][1] for row in batch],
                 sampling,
                 stop_ids,
-                (lambda tokens: any(text in self.tokenizer.decode(tokens) for text in sampling.stop)) if sampling.stop else None,
+                (lambda tokens: any(text in self.tokenizer.decode(tokens) for text in sampling.stop))
+                if sampling.stop
+                else None,
             )
             for row, drawn in zip(batch, draws, strict=True):
                 completions[row] = self._completion(drawn, sampling)
@@ -145,7 +147,11 @@ def draw(
         mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
         positions = positions + 1
         output = model(
-            input_ids=tokens[:, None], attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+            input_ids=tokens[:, None],
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
         )
         logits = output.logits[:, -1]
     return draws
@@ -169,12 +175,11 @@ def _sample(logits: torch.Tensor, uniforms: list[float], sampling: Sampling) -> 
     if sampling.top_p >= 1:
         order, kept = None, logprobs
     else:
-        ranked = logprobs.topk(min(NUCLEUS_TOKENS, logprobs.shape[-1]), dim=-1)
-        if bool((ranked.values.exp().sum(-1) < sampling.top_p).any()):
-            ranked = logprobs.sort(dim=-1, descending=True)
-        order = ranked.indices
-        before = ranked.values.exp().cumsum(-1) - ranked.values.exp()
-        kept = ranked.values.masked_fill(before >= sampling.top_p, -torch.inf)
+        ranked, order = logprobs.topk(min(NUCLEUS_TOKENS, logprobs.shape[-1]), dim=-1)
+        if bool((ranked.exp().sum(-1) < sampling.top_p).any()):
+            ranked, order = logprobs.sort(dim=-1, descending=True)
+        before = ranked.exp().cumsum(-1) - ranked.exp()
+        kept = ranked.masked_fill(before >= sampling.top_p, -torch.inf)
         kept = kept - kept.logsumexp(-1, keepdim=True)
     cumulative = kept.double().exp().cumsum(-1)
     target = torch.tensor(uniforms, dtype=torch.float64, device=logits.device)[:, None] * cumulative[:, -1:]

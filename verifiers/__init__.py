@@ -1,7 +1,6 @@
 """What an answer is worth. One way of judging a file; `load` finds one by its name."""
 
 import pkgutil
-
 from typing import Any
 
 from ..core import Problem, UserError, Verdict, Verifier

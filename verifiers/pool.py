@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -171,7 +172,7 @@ def _serve(target: str, cpu_seconds: float, memory: int) -> None:
 
     signal.signal(signal.SIGPROF, interrupt)
     function = pkgutil.resolve_name(target)
-    mapped = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + memory, mapped + memory))
     replies.write(b"{}\n")
     for line in sys.stdin.buffer:

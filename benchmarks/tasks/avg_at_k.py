@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import datasets
-
 from tenfold import verifiers
 from tenfold.benchmarks import scores
 from tenfold.core import Problem

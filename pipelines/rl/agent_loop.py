@@ -97,7 +97,7 @@ class EnvironmentLoop(AgentLoopBase):
                 text, reward, terminated, truncated, info = await asyncio.to_thread(environment.step, said)
                 rewards += float(reward)
                 heard = [] if terminated else turn_tokens(self.tokenizer, info.get("role", "user"), text, drawn.token_ids)
-                if drawn.stop_reason == "length" or len(response) + len(heard) >= self.budget > 0 and not terminated:
+                if drawn.stop_reason == "length" or (len(response) + len(heard) >= self.budget > 0 and not terminated):
                     reason = "length"
                 if terminated or truncated or reason == "length" or turns >= self.max_turns:
                     verdict = verdict_of(info, rewards)
@@ -168,4 +168,3 @@ def turn_tokens(tokenizer: Any, role: str, text: str, said: list[int]) -> list[i
     following = tokenizer(rendered.split(SENTINEL, 1)[1], add_special_tokens=False)["input_ids"]
     closes = bool(said and following and said[-1] == following[0])
     return following[1:] if closes else following
-

@@ -41,9 +41,7 @@ _device = SimpleNamespace(
     get_device_properties=lambda *args: SimpleNamespace(total_memory=MEMORY, name="cpu"),
     mem_get_info=lambda *args: (MEMORY, MEMORY),
     **dict.fromkeys(("set_device", "synchronize", "empty_cache", "ipc_collect", "reset_peak_memory_stats"), _nothing),
-    **dict.fromkeys(
-        ("max_memory_allocated", "max_memory_reserved", "memory_allocated", "memory_reserved"), lambda *args: 0
-    ),
+    **dict.fromkeys(("max_memory_allocated", "max_memory_reserved", "memory_allocated", "memory_reserved"), lambda *args: 0),
 )
 """Stands where verl looks for `torch.cuda`."""
 
@@ -54,7 +52,7 @@ class CPUPlatform(PlatformBase):
 
     device_name = "cpu"
     vendor_name = "cpu"
-    device_module = _device  # type: ignore[assignment]
+    device_module = _device
 
     def is_available(self) -> bool:
         return True

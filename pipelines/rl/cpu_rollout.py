@@ -130,6 +130,7 @@ class Server:
     wake_up = sleep = resume_generation = clear_kv_cache = release_kv_cache = resume_kv_cache = _pass
     start_profile = stop_profile = wait_for_requests_to_drain = _pass
 
+
 class Replica(RolloutReplica):
     """verl's handle on the server: starts it."""
 

@@ -53,7 +53,7 @@ def run(settings: Filter, context: Context) -> Metrics:
         store=context.folder / "episodes.jsonl",
         progress=context.progress,
     )
-    problems = []
+    problems: list[dict[str, Any]] = []
     for index, (problem_id, rate) in enumerate(pass_rates(episodes)):
         kept = rate is not None and settings.above < rate < settings.below
         problems.append({"index": index, "id": problem_id, "pass_rate": rate, "kept": kept})

@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import gymnasium
 from pydantic import Field
 
 from ...core import Message, UserError
@@ -91,7 +90,13 @@ def run(settings: GRPO, context: Context) -> Metrics:
     overrides = verl_config.overrides(
         settings, context.seed, start.resolve(), data.resolve(), loops.resolve(), checkpoints.resolve(), cpu
     )
-    command = [sys.executable, "-m", "verl.trainer.main_ppo", *overrides, f"hydra.run.dir={json.dumps(str(folder / 'hydra'))}"]
+    command = [
+        sys.executable,
+        "-m",
+        "verl.trainer.main_ppo",
+        *overrides,
+        f"hydra.run.dir={json.dumps(str(folder / 'hydra'))}",
+    ]
 
     def sign_of_life() -> float:
         done = figures.steps_done(folder)

@@ -1,5 +1,6 @@
 """Runs verl as a child: follows it, ends it with its reason when it stalls or dies, and leaves nothing behind."""
 
+import contextlib
 import ctypes
 import os
 import re
@@ -17,7 +18,9 @@ TAIL = 200_000
 """Bytes of the log's end that are searched for a cause."""
 
 _CAUSE = re.compile(r"^(?:\x1b\[[0-9;]*m|\([^)]*\)|\s)*((?:[\w.]+\.)?\w*(?:Error|Exception|Killed|Interrupt)\b.*)")
-_OUT_OF_MEMORY = re.compile(r"out of memory|OutOfMemory|Cannot allocate memory|MemoryError|killed due to the node running low", re.I)
+_OUT_OF_MEMORY = re.compile(
+    r"out of memory|OutOfMemory|Cannot allocate memory|MemoryError|killed due to the node running low", re.I
+)
 _NO_SPACE = re.compile(r"No space left on device|Errno 28")
 
 
@@ -75,10 +78,8 @@ def end(child: subprocess.Popen[bytes]) -> None:
                 child.wait(patience)
             except (ProcessLookupError, subprocess.TimeoutExpired):
                 continue
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)  # what the child left of its session
-    except ProcessLookupError:
-        pass
 
 
 def cause(log: Path, start: int = 0) -> str:

@@ -94,7 +94,11 @@ def overrides(settings: "GRPO", seed: int, model: Path, data: Path, loops: Path,
     }
     if cpu:
         config["actor_rollout_ref"]["actor"]["fsdp_config"]["use_torch_compile"] = False
-        config["actor_rollout_ref"]["rollout"] |= {"n_gpus_per_node": 1, "max_num_seqs": draws, "free_cache_engine": False}
+        config["actor_rollout_ref"]["rollout"] |= {
+            "n_gpus_per_node": 1,
+            "max_num_seqs": draws,
+            "free_cache_engine": False,
+        }
         config["trainer"]["v1"] = {
             "sampler": {"custom_sampler": {"path": f"pkg://{__package__}.replay", "name": "OrderedReplayBuffer"}}
         }

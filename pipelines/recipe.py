@@ -1,0 +1,274 @@
+"""A recipe is a list of stages: read, checked, run, resumed, recorded.
+
+    name: quickstart
+    seed: 7
+    policy: "micro:"
+    stages:
+      - {kind: sft, name: sft, problems: "jsonl:train.jsonl", steps: 100}
+      - {kind: grpo, name: grpo, environment: tenfold/ChainSum-v0, steps: 40}
+
+Every stage has a folder of its own under the run's. `stage.json` is written there last: a folder that has it is done and is
+passed over when the recipe is run again; one that has not goes on from what it holds.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import pydantic
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from .. import __version__
+from ..core import UserError
+from ..envs import registry
+from ..policies import initial
+from . import bench, report, sft
+from .context import Context, Metrics, Settings
+from .rl import filter as rl_filter
+from .rl import stage as rl_stage
+
+RECIPES = Path(__file__).parent / "recipes"
+RUNNERS: dict[str, Any] = {"sft": sft.run, "filter": rl_filter.run, "grpo": rl_stage.run, "bench": bench.run}
+RECORDED = ("torch", "transformers", "verl", "ray", "lm-eval", "reasoning-gym", "math-verify", "gymnasium")
+"""Packages whose versions a stage records."""
+
+Stage = Annotated[sft.SFT | rl_filter.Filter | rl_stage.GRPO | bench.Bench, Field(discriminator="kind")]
+
+
+class Recipe(BaseModel):
+    """What a recipe file holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    description: str = ""
+    seed: int = Field(0, ge=0)
+    policy: str = Field(description="URI of the policy to start from")
+    environments: dict[str, dict[str, Any]] = Field({}, description="environments to register: id to register()'s arguments")
+    modules: list[str] = Field([], description="modules to import first, say one that registers environments")
+    stages: list[Stage] = Field(min_length=1)
+
+
+def load(recipe: str | Path) -> Recipe:
+    """Reads and checks a recipe: a file, or the name of one that comes with the package.
+
+    Raises:
+        UserError: no such recipe, no YAML, or a key or value that cannot be; one line that names it and the choices.
+    """
+    path = Path(recipe)
+    if not path.is_file():
+        path = RECIPES / f"{recipe}.yaml"
+    if not path.is_file():
+        names = ", ".join(sorted(file.stem for file in RECIPES.glob("*.yaml")))
+        raise UserError(f"there is no recipe {recipe}: give a file, or one of {names}")
+    try:
+        read = Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    except pydantic.ValidationError as error:
+        raise UserError(f"{path}: {_first_error(error)}") from None
+    _check_links(read, path)
+    return read
+
+
+def _first_error(error: pydantic.ValidationError) -> str:
+    """One line on the first thing that is wrong: where, what, and the choices."""
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    if first["type"] == "union_tag_invalid":
+        return f"{'.'.join(place)}.kind: {first['ctx']['tag']!r} is no kind of stage; there are {first['ctx']['expected_tags']}"
+    if first["type"] == "extra_forbidden":
+        kinds: dict[str, type[BaseModel]] = {
+            "sft": sft.SFT,
+            "filter": rl_filter.Filter,
+            "grpo": rl_stage.GRPO,
+            "bench": bench.Bench,
+        }
+        model = next((kinds[part] for part in place if part in kinds), Recipe)
+        return f"{'.'.join(place)}: unknown key {place[-1]!r}; there are {', '.join(model.model_fields)}"
+    given = f", not {first['input']!r}" if first["type"] != "missing" else ""
+    return f"{'.'.join(place)}: {first['msg']}{given}"
+
+
+def _check_links(recipe: Recipe, path: Path) -> None:
+    """Stages have names of their own and refer to stages before them."""
+    seen: dict[str, Settings] = {}
+    for stage in recipe.stages:
+        if stage.name in seen:
+            raise UserError(f"{path}: two stages are named {stage.name!r}")
+        named = stage.policy.partition(":")[2] if stage.policy and stage.policy.startswith("stage:") else None
+        if named and "/" not in named and (named not in seen or not seen[named].leaves_policy):
+            able = ", ".join(name for name, earlier in seen.items() if earlier.leaves_policy) or "none"
+            raise UserError(f"{path}: {stage.name}.policy: no earlier stage {named!r} leaves a policy; those that do: {able}")
+        keep = stage.keep if isinstance(stage, rl_stage.GRPO) else None
+        if keep and not isinstance(seen.get(keep), rl_filter.Filter):
+            filters = ", ".join(name for name, earlier in seen.items() if isinstance(earlier, rl_filter.Filter)) or "none"
+            raise UserError(f"{path}: {stage.name}.keep: no earlier filter stage {keep!r}; there are: {filters}")
+        seen[stage.name] = stage
+
+
+def run(recipe: str | Path | Recipe, out: str | Path | None = None, *, quiet: bool = False) -> dict[str, Metrics]:
+    """Runs a recipe, or goes on with one that was stopped.
+
+    Args:
+        recipe: a file, the name of a recipe of the package, or the recipe itself.
+        out: the run's folder; default `runs/NAME`.
+        quiet: show nothing.
+
+    Returns:
+        The metrics of every stage, by name. They are also in each `stage.json`, and in `report.html` as a picture.
+
+    Raises:
+        UserError: see `load`; and whatever a stage has to say that its user can mend.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else load(recipe)
+    folder = Path(out or Path("runs") / recipe.name)
+    with _exclusively(folder), report.Display(quiet) as display:
+        _register(recipe)
+        display.plan(recipe.name, recipe.description, folder, [_plan(stage, folder) for stage in recipe.stages])
+        (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+        records = {}
+        for stage, policy in _with_policies(recipe, folder):
+            records[stage.name] = _run_stage(stage, policy, recipe, folder, display)
+        report.write(folder, recipe.name, records)
+        display.table(records, folder)
+    return {name: record["metrics"] for name, record in records.items()}
+
+
+def _plan(stage: Settings, folder: Path) -> tuple[str, str, str]:
+    done = (folder / stage.name / "stage.json").is_file()
+    begun = (folder / stage.name / "settings.json").is_file()
+    return stage.name, stage.kind, "done" if done else "goes on" if begun else "to do"  # type: ignore[attr-defined]
+
+
+def _register(recipe: Recipe) -> None:
+    """Makes the recipe's own environments and modules known, and checks every id that a stage names."""
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    for module in recipe.modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise UserError(f"modules: cannot import {module!r} ({error})") from None
+    known = registry.ids()
+    for id, declaration in recipe.environments.items():
+        if id not in known:
+            try:
+                registry.register(id, **declaration)
+            except TypeError as error:
+                raise UserError(f"environments.{id}: {error}") from None
+    for stage in recipe.stages:
+        if isinstance(stage, rl_filter.Filter | rl_stage.GRPO):
+            registry.check_id(stage.environment)
+
+
+def _with_policies(recipe: Recipe, folder: Path) -> Iterator[tuple[Settings, str]]:
+    """Each stage with the URI of the policy it starts from."""
+    current = recipe.policy
+    names = {stage.name for stage in recipe.stages}
+    for stage in recipe.stages:
+        policy = stage.policy or current
+        scheme, _, named = policy.partition(":")
+        yield stage, f"stage:{folder / named}" if scheme == "stage" and named in names else policy
+        if stage.leaves_policy:
+            current = f"stage:{stage.name}"
+
+
+def _run_stage(stage: Settings, policy: str, recipe: Recipe, run_folder: Path, display: "report.Display") -> dict[str, Any]:
+    """Runs one stage, or takes the record it left. Its record is written last, in one move."""
+    folder = run_folder / stage.name
+    folder.mkdir(exist_ok=True)
+    settings = {"stage": stage.model_dump(mode="json"), "seed": recipe.seed, "policy": policy}
+    _check_same(folder / "settings.json", settings)
+    if (folder / "stage.json").is_file():
+        return json.loads((folder / "stage.json").read_text())
+    inputs = {earlier.name: run_folder / earlier.name for earlier in recipe.stages if earlier.name != stage.name}
+    wall, processor = time.monotonic(), _processor_seconds()
+    with display.stage(stage.name) as progress:
+        context = Context(folder, policy, recipe.seed, inputs, progress)
+        metrics = RUNNERS[stage.kind](stage, context)  # type: ignore[attr-defined]
+    record = {
+        "name": stage.name,
+        **settings,
+        "inputs": _input_hashes(stage, policy),
+        "versions": {"tenfold": __version__, **{name: importlib.metadata.version(name) for name in RECORDED}},
+        "wall_seconds": round(time.monotonic() - wall, 2),
+        "processor_seconds": round(_processor_seconds() - processor, 2),
+        "metrics": metrics,
+    }
+    write_atomically(folder / "stage.json", json.dumps(record, indent=1))
+    return record
+
+
+def _check_same(path: Path, settings: dict[str, Any]) -> None:
+    """A stage's folder is only gone on with under the settings it was begun with."""
+    if not path.is_file():
+        write_atomically(path, json.dumps(settings, indent=1))
+        return
+    before = json.loads(path.read_text())
+    for now, then, where in ((settings["stage"], before["stage"], ""), (settings, before, "recipe ")):
+        for key in sorted(now.keys() | then.keys()):
+            if now.get(key) != then.get(key):
+                raise UserError(
+                    f"{path.parent} was begun with {where}{key}={then.get(key)!r}, not {now.get(key)!r}: "
+                    "choose another --out, or remove that folder and those of the stages after it"
+                )
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a file so that it is there whole or not at all."""
+    half = path.with_suffix(".partial")
+    with half.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    half.rename(path)
+
+
+def _input_hashes(stage: Settings, policy: str) -> dict[str, str]:
+    """SHA-256 of the policy's weights and of the data file, where there are such files."""
+    hashes = {}
+    if policy.split(":")[0] in initial.SOURCES:
+        for file in sorted(initial.checkpoint(policy).glob("*.safetensors")):
+            hashes[f"policy/{file.name}"] = _sha256(file)
+    problems = getattr(stage, "problems", None)
+    if isinstance(problems, str) and problems.startswith(("jsonl:", "parquet:")):
+        hashes["problems"] = _sha256(Path(problems.partition(":")[2].partition("?")[0]).expanduser())
+    return hashes
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _processor_seconds() -> float:
+    """User and system time of this process and of its ended children (Ray's own processes are not among them)."""
+    return sum(
+        usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
+
+
+@contextlib.contextmanager
+def _exclusively(folder: Path) -> Iterator[None]:
+    """Keeps two runs out of one folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {folder}: {error.strerror}") from None
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"another process runs in {folder}: wait for it, or choose another --out") from None
+        yield

@@ -1,0 +1,169 @@
+"""What a run shows: a plan, a progress bar a stage, a table at the end, and a page with pictures."""
+
+import base64
+import contextlib
+import html
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+Record = dict[str, Any]
+
+
+class Display:
+    """The terminal's side of a run. On a terminal bars move; elsewhere a line is printed now and then."""
+
+    def __init__(self, quiet: bool = False):
+        """Shows nothing when `quiet`."""
+        self.console = Console(quiet=quiet, highlight=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.console.show_cursor()
+
+    def plan(self, name: str, description: str, folder: Path, stages: list[tuple[str, str, str]]) -> None:
+        """Says what will be done: (name, kind, state) of every stage."""
+        self.console.print(f"[bold]{name}[/bold] in {folder}" + (f": {description}" if description else ""))
+        for number, (stage, kind, state) in enumerate(stages, start=1):
+            self.console.print(f"  {number}. {stage} ({kind}): {state}")
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[Callable[..., None]]:
+        """A bar for one stage; yields what moves it."""
+        if not self.console.is_terminal:
+            yield self._lines(name)
+            return
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[said]}"),
+        )
+        with Progress(*columns, console=self.console) as bar:
+            task = bar.add_task(name, total=None, said="starting")
+
+            def move(done: int, total: int, **figures: Any) -> None:
+                bar.update(task, completed=done, total=total)
+                if figures:
+                    bar.update(task, said=_said(figures))
+
+            yield move
+
+    def _lines(self, name: str) -> Callable[..., None]:
+        """For a log: a line at the start and at every tenth of the way."""
+        self.console.print(f"{name}: starting")
+        shown = 0
+
+        def move(done: int, total: int, **figures: Any) -> None:
+            nonlocal shown
+            if (tenth := 10 * done // max(total, 1)) > shown:
+                shown = tenth
+                self.console.print(f"{name}: {done}/{total} {_said(figures)}".rstrip())
+
+        return move
+
+    def table(self, records: dict[str, Record], folder: Path) -> None:
+        """Ends a run: what every stage came to."""
+        table = Table("stage", "kind", "seconds", "result", title=None)
+        for name, record in records.items():
+            table.add_row(name, record["stage"]["kind"], f"{record['wall_seconds']:.0f}", summary(record))
+        self.console.print(table)
+        for line in comparison(records):
+            self.console.print(line)
+        self.console.print(f"report: {folder / 'report.html'}")
+
+
+def _said(figures: dict[str, Any]) -> str:
+    return "  ".join(
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items()
+    )
+
+
+def summary(record: Record) -> str:
+    """One line on what a stage came to."""
+    metrics = record["metrics"]
+    match record["stage"]["kind"]:
+        case "sft":
+            return f"{metrics['steps']} steps on {metrics['examples']} examples, loss {metrics['loss']:.3f}"
+        case "filter":
+            return f"kept {metrics['kept']} of {metrics['problems']} problems, mean pass rate {metrics['pass_rate']:.3f}"
+        case "grpo":
+            faults = f", {metrics['faults']} faults" if metrics["faults"] else ""
+            return f"{metrics['steps']} steps, reward {metrics['reward_first']:.3f} to {metrics['reward_last']:.3f}{faults}"
+        case "bench":
+            return "; ".join(f"{task}: {_score(score)}" for task, score in metrics["scores"].items())
+    return ""
+
+
+def _score(score: dict[str, Any]) -> str:
+    mean, low, high = (100 * score[name] for name in ("mean", "low", "high"))
+    return f"{mean:.1f} [{low:.1f}, {high:.1f}] avg@{score['draws']} on {score['problems']} problems"
+
+
+def comparison(records: dict[str, Record]) -> list[str]:
+    """A line for every task that the first and the last benchmark stage share."""
+    benches = [record for record in records.values() if record["stage"]["kind"] == "bench"]
+    if len(benches) < 2:
+        return []
+    first, last = benches[0]["metrics"]["scores"], benches[-1]["metrics"]["scores"]
+    lines = []
+    for task in first.keys() & last.keys():
+        before, after = first[task], last[task]
+        apart = "intervals apart" if after["low"] > before["high"] or after["high"] < before["low"] else "intervals overlap"
+        gain = 100 * (after["mean"] - before["mean"])
+        lines.append(f"{task}: {100 * before['mean']:.1f} before, {100 * after['mean']:.1f} after ({gain:+.1f}; {apart})")
+    return lines
+
+
+def write(folder: Path, name: str, records: dict[str, Record]) -> None:
+    """Writes `report.html`: the table, and a picture of every stage that has a curve."""
+    rows = "".join(
+        f"<tr><td>{html.escape(stage)}</td><td>{record['stage']['kind']}</td><td>{record['wall_seconds']:.0f}</td>"
+        f"<td>{html.escape(summary(record))}</td></tr>"
+        for stage, record in records.items()
+    )
+    pictures = "".join(
+        f"<h2>{html.escape(stage)}</h2>{picture}" for stage, record in records.items() if (picture := _picture(record))
+    )
+    lines = "".join(f"<p><b>{html.escape(line)}</b></p>" for line in comparison(records))
+    page = (
+        f"<!doctype html><meta charset=utf-8><title>{html.escape(name)}</title>"
+        "<style>body{font:16px system-ui;max-width:52em;margin:2em auto;padding:0 1em}td,th{padding:.3em .8em;text-align:left;"
+        "border-bottom:1px solid #ddd}img{max-width:100%}</style>"
+        f"<h1>{html.escape(name)}</h1>{lines}<table><tr><th>stage<th>kind<th>seconds<th>result</tr>{rows}</table>{pictures}"
+        "<p>Settings, seeds, versions and input hashes are in each stage's stage.json.</p>"
+    )
+    (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def _picture(record: Record) -> str | None:
+    """The stage's curve as an image tag: loss, reward, or the histogram of pass rates."""
+    metrics, kind = record["metrics"], record["stage"]["kind"]
+    if kind not in ("sft", "grpo", "filter"):
+        return None
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 2.6), layout="constrained")
+    axes = figure.subplots()
+    if kind == "filter":
+        bins = len(metrics["histogram"])
+        axes.bar([(i + 0.5) / bins for i in range(bins)], metrics["histogram"], width=0.9 / bins)
+        axes.axvspan(record["stage"]["above"], record["stage"]["below"], alpha=0.15)
+        axes.set(xlabel="pass rate (shaded: kept)", ylabel="problems")
+    elif kind == "sft":
+        axes.plot(*zip(*metrics["losses"], strict=True))
+        axes.set(xlabel="step", ylabel="loss")
+    else:
+        axes.plot(range(1, len(metrics["curve"]) + 1), metrics["curve"])
+        axes.set(xlabel="step", ylabel="mean reward")
+    image = io.BytesIO()
+    figure.savefig(image, format="svg")
+    return f'<img alt="{kind}" src="data:image/svg+xml;base64,{base64.b64encode(image.getvalue()).decode()}">'
