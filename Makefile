@@ -24,10 +24,10 @@ smollm2: $(READY)  ## the same with a real pretrained model
 	$(BIN)/tenfold run smollm2 --out runs/smollm2
 
 test: $(READY) check  ## lint, types and the default tests
-	$(BIN)/pytest
+	$(BIN)/pytest tests
 
 test-slow: $(READY)  ## the tests that take minutes: real verl runs, killed and resumed
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest tests -m slow
 
 check: $(READY)
 	$(BIN)/ruff check .

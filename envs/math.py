@@ -9,7 +9,7 @@ from ..core import Problem
 
 ENVIRONMENTS: dict[str, dict[str, Any]] = {
     "tenfold/ChainSum-v0": {
-        "problems": "reasoning_gym:chain_sum?part=train&size=1000&seed=2&min_terms=2&max_terms=3&min_digits=1&max_digits=1",
+        "problems": "reasoning_gym:chain_sum?part=train&size=1000&seed=2&min_terms=3&max_terms=4&min_digits=1&max_digits=1",
         "verifier": "math",
     },
     "tenfold/BasicArithmetic-v0": {

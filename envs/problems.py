@@ -119,12 +119,13 @@ def _reasoning_gym(uri: str, location: str, options: dict[str, str]) -> list[Pro
     """Distinct prompts of a reasoning-gym generator; `part` splits all that it can ever say into train and held_out."""
     import reasoning_gym
 
-    size, seed, part = int(options.pop("size", "500")), int(options.pop("seed", "0")), options.pop("part", "all")
+    size, seed = _whole(uri, options, "size") or 500, _whole(uri, options, "seed") or 0
+    part = options.pop("part", "all")
     if part not in ("all", "train", "held_out"):
         raise UserError(f"{uri}: part is one of all, train, held_out, not {part!r}")
     attempts = 50 * size + 1_000
     try:
-        config = {name: _value(text) for name, text in options.items()}
+        config = {name: _value(text) for name, text in options.items() if name not in ("size", "seed")}
         entries = reasoning_gym.create_dataset(location, size=attempts, seed=seed, **config)
     except Exception as error:  # its configurations assert, and raise TypeError and ValueError
         raise UserError(f"{uri}: reasoning-gym refuses this ({str(error).splitlines()[0]})") from None
@@ -157,7 +158,7 @@ def _problems(uri: str, rows: Iterable[Row], options: dict[str, str], stem: str)
     choices = ("prompt", "answer", "solution", "id", "answer_after", "skip", "limit")
     if unknown := set(options) - set(choices):
         raise UserError(f"{uri}: unknown option {min(unknown)!r}; there are {', '.join(choices)}")
-    skip, limit = (int(options[name]) if name in options else None for name in ("skip", "limit"))
+    skip, limit = (_whole(uri, options, name) for name in ("skip", "limit"))
     problems: list[Problem] = []
     for number, row in enumerate(rows, start=1):
         if number <= (skip or 0):
@@ -201,6 +202,14 @@ def _file(location: str) -> Path:
     if not path.is_file():
         raise UserError(f"there is no file {path}")
     return path
+
+
+def _whole(uri: str, options: dict[str, str], name: str) -> int | None:
+    """An option that is a whole number; None where it is not given."""
+    text = options.get(name)
+    if text is not None and not text.isdigit():
+        raise UserError(f"{uri}: {name} is a whole number, not {text!r}")
+    return None if text is None else int(text)
 
 
 def _value(text: str) -> Any:

@@ -204,7 +204,7 @@ def _run_stage(stage: Settings, policy: str, recipe: Recipe, run_folder: Path, d
         "versions": {"tenfold": __version__, **{name: importlib.metadata.version(name) for name in RECORDED}},
         "wall_seconds": round(time.monotonic() - wall, 2),
         "processor_seconds": round(_processor_seconds() - processor, 2),
-        "metrics": metrics,
+        "metrics": json.loads(json.dumps(metrics)),  # as it will be read back
     }
     write_atomically(folder / "stage.json", json.dumps(record, indent=1))
     return record

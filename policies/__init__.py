@@ -18,7 +18,7 @@ def load_policy(uri: str, **options: Any) -> Policy:
 
     Args:
         uri: see above, and `policies/initial.py` for checkpoints.
-        options: go to the backend (batch_size=, device=, tensor_parallel_size=, concurrency=, ...).
+        options: go to the backend (batch_size=, device=, tensor_parallel_size=, ...).
 
     Raises:
         UserError: the URI leads nowhere.

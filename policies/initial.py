@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import torch
+from safetensors import SafetensorError
 
 from ..core import Conversation, UserError
 
@@ -70,7 +71,7 @@ def load(folder: str | Path, dtype: torch.dtype) -> tuple[Any, Any]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"{folder} cannot be loaded: {str(error).splitlines()[0]}") from None
     tokenizer.padding_side = "left"
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token

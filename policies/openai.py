@@ -21,7 +21,7 @@ class OpenAIPolicy:
         model: str,
         base_url: str | None = None,
         api_key_env: str = "OPENAI_API_KEY",
-        concurrency: int = 64,
+        batch_size: int = 64,
         max_retries: int = 8,
         timeout: float = 600.0,
     ):
@@ -31,14 +31,14 @@ class OpenAIPolicy:
             model: the model's name on the server.
             base_url: the server, as in "http://localhost:8000/v1"; defaults to $OPENAI_BASE_URL, then OpenAI's.
             api_key_env: the environment variable that holds the key; a server of your own may want none.
-            concurrency: requests under way at once.
+            batch_size: requests under way at once.
             max_retries: times that one request is sent again.
             timeout: seconds to wait for one answer.
         """
         key = os.environ.get(api_key_env, "none" if base_url else None)
         if key is None:
             raise UserError(f"openai: wants a key in ${api_key_env}, or a base_url= of a server that needs none")
-        self.model, self.batch_size = model, concurrency
+        self.model, self.batch_size = model, batch_size
         self.client = openai.OpenAI(base_url=base_url, api_key=key, max_retries=max_retries, timeout=timeout)
 
     def generate(

@@ -8,10 +8,9 @@ from ..core import Completion, Conversation, Sampling, draw_seed
 class ScriptedPolicy:
     """Answers by a function of the conversation and the draw's seed, or always with the same text."""
 
-    def __init__(self, answer: str | Callable[[Conversation, int], str]):
-        """Answers with `answer`, or with `answer(conversation, seed)`."""
-        self.answer = answer
-        self.batch_size = 64
+    def __init__(self, answer: str | Callable[[Conversation, int], str], batch_size: int = 64):
+        """Answers with `answer`, or with `answer(conversation, seed)`; `batch_size` conversations are played together."""
+        self.answer, self.batch_size = answer, batch_size
 
     def generate(
         self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None

@@ -10,6 +10,7 @@ by the kernel a moment later. A worker whose parent is gone reads the end of its
 """
 
 import atexit
+import contextlib
 import functools
 import json
 import os
@@ -153,9 +154,14 @@ def shared(target: str, cpu_seconds: float = 2.0) -> Pool:
 
 
 def _kill(worker: subprocess.Popen[bytes] | None) -> None:
-    if worker is not None:
-        worker.kill()
-        worker.communicate()
+    if worker is None:
+        return
+    worker.kill()
+    worker.wait()
+    for pipe in (worker.stdin, worker.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):  # what was still to be written has nobody to read it
+                pipe.close()
 
 
 class _OutOfTime(BaseException):

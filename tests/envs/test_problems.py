@@ -1,0 +1,95 @@
+import json
+from pathlib import Path
+
+import pandas
+import pytest
+from tenfold.core import Problem, UserError
+from tenfold.envs import problems
+
+
+def test_rows_of_a_file_become_problems(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id": "one", "question": "1+1?", "answer": 2}\n\n{"question": "2+2?", "answer": 4}\n')
+    one, two = problems.load(f"jsonl:{tmp_path}/a.jsonl")
+    assert (one.id, one.prompt, one.answer) == ("one", ({"role": "user", "content": "1+1?"},), 2)
+    assert two.id == "a/1"
+
+
+def test_columns_marks_and_ranges_are_options(tmp_path: Path) -> None:
+    rows = [{"Body": f"{n}?", "Answer": f"it is {n} #### {n}"} for n in range(10)]
+    pandas.DataFrame(rows).to_parquet(tmp_path / "a.parquet")
+    loaded = problems.load(f"parquet:{tmp_path}/a.parquet?prompt=Body&answer=Answer&answer_after=%23%23%23%23&skip=2&limit=3")
+    assert [problem.answer for problem in loaded] == ["2", "3", "4"]
+    assert loaded[0].meta["solution"] == "it is 2 #### 2"
+
+
+def test_a_prompt_may_be_a_conversation(tmp_path: Path) -> None:
+    turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "1+1?"}]
+    (tmp_path / "a.jsonl").write_text(json.dumps({"messages": turns, "answer": 2}))
+    assert problems.load(f"jsonl:{tmp_path}/a.jsonl")[0].prompt == tuple(turns)
+
+
+def test_a_generator_is_split_into_parts_that_share_nothing() -> None:
+    def prompts(part: str, seed: int) -> set[str]:
+        return {
+            p.prompt[0]["content"]
+            for p in problems.load(f"reasoning_gym:chain_sum?part={part}&size=60&seed={seed}&max_digits=1")
+        }
+
+    train, held_out = prompts("train", 1), prompts("held_out", 2)
+    assert len(train) == len(held_out) == 60
+    assert not train & held_out
+
+
+def test_equal_uris_name_equal_problems() -> None:
+    first = problems.load("reasoning_gym:gcd?size=5&seed=3")
+    problems.load.cache_clear()
+    assert problems.load("reasoning_gym:gcd?size=5&seed=3") == first
+
+
+def test_a_function_of_the_users_is_a_source(lab: Path) -> None:
+    (lab / "lab_rows.py").write_text("def rows(n=2):\n    for i in range(n): yield {'question': f'{i}?', 'answer': i}\n")
+    assert [p.answer for p in problems.load("generate:lab_rows:rows?n=3")] == [0, 1, 2]
+
+
+def test_chain_sums_come_with_solutions_worked_out() -> None:
+    uri = "generate:tenfold.envs.math:chain_sums_with_solutions?size=50&worked=0.5"
+    solutions = [p.meta["solution"] for p in problems.load(uri)]
+    assert 10 < sum("=" in solution for solution in solutions) < 40
+    for problem in problems.load(uri):
+        assert isinstance(problem, Problem)
+        for line in problem.meta["solution"].split("\n"):
+            left, _, right = line.partition("=")
+            assert not right or eval(left) == int(right)  # our own text, not a model's
+        assert problem.meta["solution"].endswith(problem.answer)
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("nowhere", "jsonl:, parquet:, hf:"),
+        ("jsonl:missing.jsonl", "no file missing.jsonl"),
+        ("jsonl:bad.jsonl", "bad.jsonl, line 2: not JSON"),
+        ("jsonl:list.jsonl", "line 1: a JSON object is expected, not list"),
+        ("jsonl:empty.jsonl", "holds no problem"),
+        ("jsonl:good.jsonl?promt=x", "unknown option 'promt'"),
+        ("jsonl:good.jsonl?prompt=text", "no column 'text'; the columns are question, answer"),
+        ("jsonl:good.jsonl?answer_after=%23%23", "row 1: the answer has no '##'"),
+        ("jsonl:good.jsonl?limit=many", "limit"),
+        ("parquet:good.jsonl", "no parquet file"),
+        ("reasoning_gym:no_such_game", "reasoning-gym refuses"),
+        ("reasoning_gym:chain_sum?no_such_option=1", "reasoning-gym refuses"),
+        ("reasoning_gym:chain_sum?size=1000&max_terms=2&max_digits=1", "distinct problems; ask for fewer"),
+        ("reasoning_gym:chain_sum?part=test", "all, train, held_out"),
+        ("generate:json:no_such_function", "cannot import"),
+        ("hf:no/such-data-set", "where the hub is out of reach"),
+    ],
+)
+def test_a_mistake_ends_in_one_line_that_says_what_to_do(lab: Path, uri: str, words: str) -> None:
+    (lab / "good.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n')
+    (lab / "bad.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n{"question": \n')
+    (lab / "list.jsonl").write_text("[1, 2]\n")
+    (lab / "empty.jsonl").write_text("\n")
+    with pytest.raises(UserError) as error:
+        problems.load(uri)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)

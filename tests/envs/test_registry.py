@@ -1,0 +1,119 @@
+import sys
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import gymnasium
+import pytest
+import tenfold
+from gymnasium.utils.env_checker import check_env
+from tenfold.core import UserError
+from tenfold.envs import registry
+
+GSM8K_LIKE = '{"question": "Two and two?", "answer": "2 + 2 = <<2+2=4>>4\\n#### 4"}\n{"question": "Three less one?", "answer": "It is 2\\n#### 2"}\n'
+
+
+@pytest.fixture(params=registry.ids())
+def environment(request: pytest.FixtureRequest, tmp_path: Path) -> gymnasium.Env[str, str]:
+    """Every registered environment; one that reads the hub reads a file of the hub's form instead."""
+    problems = gymnasium.spec(request.param).kwargs["problems"]
+    if problems.startswith("hf:"):
+        (tmp_path / "rows.jsonl").write_text(GSM8K_LIKE)
+        return tenfold.make(request.param, problems=f"jsonl:{tmp_path}/rows.jsonl?answer_after=%23%23%23%23")
+    return tenfold.make(request.param)
+
+
+def test_it_passes_gymnasiums_checker_without_a_warning(environment: gymnasium.Env[str, str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(environment.unwrapped)
+
+
+def test_it_passes_the_passive_checker_without_a_warning(environment: gymnasium.Env[str, str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        checked = gymnasium.wrappers.PassiveEnvChecker(environment.unwrapped)
+        checked.action_space.seed(0)
+        for seed in range(20):
+            observation, _ = checked.reset(seed=seed)
+            assert observation in checked.observation_space
+            checked.step(checked.action_space.sample())
+
+
+def test_equal_seeds_and_actions_give_equal_episodes(environment: gymnasium.Env[str, str]) -> None:
+    def play() -> list[object]:
+        environment.action_space.seed(1)
+        seen: list[object] = [environment.reset(seed=1)]
+        for _ in range(50):
+            seen += [environment.step(environment.action_space.sample()), environment.reset()]
+        return seen
+
+    assert play() == play()
+
+
+def test_its_gold_answers_score_1(environment: gymnasium.Env[str, str]) -> None:
+    problems = environment.unwrapped.problems
+    for index in range(min(20, len(problems))):
+        environment.reset(options={"problem": index})
+        assert environment.step(str(problems[index].answer))[1] == 1
+
+
+def test_importing_the_package_makes_its_ids_gymnasiums() -> None:
+    assert gymnasium.make("tenfold/ChainSum-v0").reset(seed=0)[0].startswith("State the final answer")
+
+
+def test_a_declared_environment_is_one_call_away(lab: Path) -> None:
+    (lab / "units.jsonl").write_text('{"question": "How many metres is 1 km?", "answer": 1000}\n')
+    tenfold.register("lab/Units-v0", problems="jsonl:units.jsonl", verifier="math", template="{prompt} Just the number.")
+    env = tenfold.make("lab/Units-v0")
+    assert env.reset(seed=0)[0] == "How many metres is 1 km? Just the number."
+    assert env.step("1,000")[1] == 1
+    assert "lab/Units-v0" in registry.ids()
+
+
+def test_a_module_of_the_users_is_imported_by_its_id(lab: Path) -> None:
+    (lab / "lab_words.py").write_text(
+        "import tenfold\ntenfold.register('lab/Words-v0', problems=[tenfold.Problem('1', "
+        "({'role': 'user', 'content': 'Say 5'},), '5', 'here')])\n"
+    )
+    assert tenfold.make("lab_words:lab/Words-v0").reset(seed=0)[0] == "Say 5"
+
+
+def test_a_plug_in_package_brings_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bring() -> None:
+        gymnasium.register("plugin/One-v0", entry_point=registry.TEXT_ENV)
+
+    def broken() -> None:
+        raise RuntimeError("half installed")
+
+    plugins = [SimpleNamespace(value=f"{f.__name__}:x", load=lambda f=f: f) for f in (broken, bring)]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: plugins)
+    with pytest.warns(UserWarning, match="half installed"):
+        assert "plugin/One-v0" in registry.ids()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: tenfold.make("tenfold/ChainSums-v0"), "tenfold/ChainSum-v0"),
+        (lambda: tenfold.make("no_such_module:lab/X-v0"), "no_such_module"),
+        (lambda: tenfold.register("lab/Nothing-v0"), "problems="),
+        (lambda: tenfold.register("lab/no version given!", problems="jsonl:x"), "cannot register"),
+        (lambda: tenfold.make("tenfold/ChainSum-v0", verifier="maths"), "math, reasoning_gym"),
+        (lambda: tenfold.make("tenfold/ChainSum-v0", template="no place"), "{prompt}"),
+        (lambda: tenfold.make("tenfold/ChainSum-v0").reset(options={"problem": 10**6}), "from 0"),
+    ],
+)
+def test_a_mistake_ends_in_one_line_that_says_what_to_do(call: object, words: str) -> None:
+    with pytest.raises(UserError) as error:
+        call()  # type: ignore[operator]
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_the_package_itself_is_light() -> None:
+    assert "tenfold" in sys.modules
+    import subprocess
+
+    heavy = "import sys, tenfold; print([m for m in ('torch', 'transformers', 'verl', 'lm_eval') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True).stdout.strip() == "[]"

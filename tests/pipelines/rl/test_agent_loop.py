@@ -1,0 +1,143 @@
+import asyncio
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gymnasium
+import pytest
+import tenfold
+import torch
+from tenfold.pipelines.rl.agent_loop import EnvironmentLoop, turn_tokens
+from tenfold.policies import initial
+from verl.workers.rollout.replica import TokenOutput
+
+LAB = '''
+import gymnasium
+from tenfold.envs.text import Text
+
+class Guess(gymnasium.Env):
+    """Find the number 3; say 'x' and the server is gone."""
+    def __init__(self, forgiving=False):
+        self.observation_space = self.action_space = Text()
+        self.crashes = 1 if forgiving else 99
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return "Guess.", {"problem_id": f"guess {options['problem']}"}
+    def step(self, action):
+        if action == "x":
+            raise ConnectionError("the game server is gone")
+        return "no", float(action == "3"), action == "3", False, {}
+'''
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    return initial.load(initial.checkpoint("micro:"), torch.float32)[1]
+
+
+class Says:
+    """Stands where verl's server is: answers from a list of texts, each closed as a turn."""
+
+    def __init__(self, tokenizer: Any, texts: list[str], closed: bool = True):
+        self.texts, self.tokenizer, self.closed = list(texts), tokenizer, closed
+        self.asked: list[dict[str, Any]] = []
+
+    async def generate(self, request_id: str, *, prompt_ids: list[int], sampling_params: dict[str, Any]) -> TokenOutput:
+        self.asked.append({"prompt": list(prompt_ids), **sampling_params})
+        tokens = self.tokenizer(self.texts.pop(0))["input_ids"] + [self.tokenizer.eos_token_id] * self.closed
+        tokens = tokens[: sampling_params["max_tokens"]]
+        cut = tokens[-1] != self.tokenizer.eos_token_id
+        return TokenOutput(token_ids=tokens, log_probs=[-1.0] * len(tokens), stop_reason="length" if cut else "completed")
+
+
+def play(lab: Path, tokenizer: Any, texts: list[str], budget: int = 64, environment: str | None = None, step: int = 1) -> Any:
+    (lab / "lab_guess.py").write_text(LAB)
+    (lab / "episodes").mkdir(exist_ok=True)
+    spec = environment or gymnasium.envs.registration.EnvSpec("lab/Guess-v0", entry_point="lab_guess:Guess").to_json()
+    loop = EnvironmentLoop.__new__(EnvironmentLoop)
+    loop.tokenizer, loop.server_manager = tokenizer, Says(tokenizer, texts)
+    loop.environment, loop.seed, loop.max_turns, loop.budget = spec, 7, 4, budget
+    loop.log = lab / "episodes" / "1.jsonl"
+    row = {"extra_info": {"index": 5}, "session_id": 2, "global_steps": step}
+    output = asyncio.run(loop.run({"temperature": 1.0, "top_p": 1.0}, **row))
+    written = [json.loads(line) for line in loop.log.read_text().splitlines()]
+    return output, written, loop.server_manager
+
+
+def test_only_new_tokens_are_appended_and_the_environments_are_masked(lab: Path, tokenizer: Any) -> None:
+    output, (episode,), server = play(lab, tokenizer, ["1", "3"])
+    whole = tokenizer.decode(output.prompt_ids + output.response_ids)
+    assert whole == "<|user|>Guess.<|end|><|assistant|>1<|end|><|user|>no<|end|><|assistant|>3<|end|>"
+    assert server.asked[1]["prompt"] == (output.prompt_ids + output.response_ids)[: len(server.asked[1]["prompt"])]
+    learnt = [token for token, mask in zip(output.response_ids, output.response_mask, strict=True) if mask]
+    assert tokenizer.decode(learnt) == "1<|end|>3<|end|>"
+    assert (output.reward_score, output.num_turns) == (1.0, 4)
+    assert (episode["problem_id"], episode["problem"], episode["sample"], episode["step"]) == ("guess 5", 5, 2, 1)
+
+
+def test_draws_are_seeded_by_step_turn_and_sample(lab: Path, tokenizer: Any) -> None:
+    seeds = {turn["seed"] for step in (1, 2) for turn in play(lab, tokenizer, ["1", "3"], step=step)[2].asked}
+    assert len(seeds) == 4
+    assert {turn["seed"] for turn in play(lab, tokenizer, ["1", "3"], step=1)[2].asked} < seeds
+
+
+def test_a_response_cut_short_is_out_of_the_loss(lab: Path, tokenizer: Any) -> None:
+    output, (episode,), _ = play(lab, tokenizer, ["1 and so on and so on and so on and on"], budget=6)
+    assert len(output.response_ids) == 6
+    assert output.response_mask == [0] * 6
+    assert episode["finish_reason"] == "length"
+
+
+def test_a_turn_that_does_not_fit_any_more_ends_the_episode(lab: Path, tokenizer: Any) -> None:
+    output, (episode,), _ = play(lab, tokenizer, ["1", "2", "1", "2"], budget=9)
+    assert len(output.response_ids) <= 9
+    assert set(output.response_mask) == {0}
+    assert episode["finish_reason"] == "length"
+
+
+def test_an_episode_that_does_not_end_is_ended(lab: Path, tokenizer: Any) -> None:
+    output, (episode,), server = play(lab, tokenizer, ["1"] * 9)
+    assert len(server.asked) == 4
+    assert output.reward_score == 0
+    assert episode["finish_reason"] == "stop"
+
+
+def test_a_fault_is_tried_again_and_then_left_out_of_the_group(lab: Path, tokenizer: Any) -> None:
+    output, episodes, _ = play(lab, tokenizer, ["x", "x"])
+    assert output == []
+    assert [episode["verdict"]["status"] for episode in episodes] == ["fault", "fault"]
+    output, episodes, _ = play(lab, tokenizer, ["x", "3"])
+    assert output.reward_score == 1
+
+
+def test_a_declared_environment_is_rebuilt_from_its_registration(lab: Path, tokenizer: Any) -> None:
+    (lab / "rows.jsonl").write_text("".join(json.dumps({"question": f"{n}?", "answer": n}) + "\n" for n in range(9)))
+    tenfold.register("lab/Rows-v0", problems=f"jsonl:{lab}/rows.jsonl")
+    spec = tenfold.make("lab/Rows-v0").spec.to_json()
+    del gymnasium.registry["lab/Rows-v0"]
+    output, (episode,), _ = play(lab, tokenizer, ["5"], environment=spec)
+    assert (output.reward_score, episode["messages"][0]["content"]) == (1, "5?")
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_turn_is_closed_once(tokenizer: Any, closed: bool) -> None:
+    said = tokenizer("1")["input_ids"] + [tokenizer.eos_token_id] * closed
+    text = tokenizer.decode(said + turn_tokens(tokenizer, "user", "no", said))
+    assert text == "1<|end|><|user|>no<|end|><|assistant|>"
+
+
+def test_a_template_that_refuses_a_role_hears_it_as_the_user() -> None:
+    strict = SimpleNamespace(chat_template="x")
+
+    def render(messages: list[dict[str, str]], **options: Any) -> str:
+        if messages[-1]["role"] == "tool":
+            raise ValueError("roles must alternate")
+        return "".join(f"<{m['role']}>{m['content']};" for m in messages) + "<assistant>"
+
+    class Letters(SimpleNamespace):
+        def __call__(self, text: str, add_special_tokens: bool) -> dict[str, list[str]]:
+            return {"input_ids": list(text)}
+
+    letters = Letters(**vars(strict), apply_chat_template=render)
+    assert "".join(turn_tokens(letters, "tool", "42", [])) == ";<user>42;<assistant>"  # type: ignore[arg-type]

@@ -1,0 +1,162 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tenfold
+import yaml
+from tenfold.core import UserError
+from tenfold.pipelines import recipe as recipes
+
+TINY = "micro:?hidden=16&layers=1&heads=2"
+
+
+def small(lab: Path, **changes: Any) -> dict[str, Any]:
+    """A recipe of a few seconds: two stages of SFT with a benchmark between them."""
+    rows = [{"question": f"{n} + 1 =", "answer": n + 1} for n in range(40)]
+    (lab / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sft = {"kind": "sft", "problems": "jsonl:rows.jsonl", "steps": 12, "batch_size": 4, "learning_rate": 1e-3, "save_steps": 4}
+    bench = {"kind": "bench", "name": "bench", "tasks": ["chain_sum_avg8"], "limit": 3}
+    stages = [sft | {"name": "first"}, bench, sft | {"name": "second"}]
+    return {"name": "small", "seed": 1, "policy": TINY, "stages": stages} | changes
+
+
+def write(lab: Path, content: Any) -> Path:
+    path = lab / "small.yaml"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    return path
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "policy" / "model.safetensors").read_bytes()
+
+
+def test_stages_run_in_order_each_from_the_policy_before(lab: Path) -> None:
+    metrics = tenfold.run(write(lab, small(lab)), "out", quiet=True)
+    assert list(metrics) == ["first", "bench", "second"]
+    assert metrics["first"]["losses"][-1][1] < metrics["first"]["losses"][0][1]
+    record = json.loads((lab / "out/second/stage.json").read_text())
+    assert record["policy"] == "stage:out/first"
+    assert record["seed"] == 1
+    assert record["versions"]["verl"] == "0.9.1"
+    assert set(record["inputs"]) == {"policy/model.safetensors", "problems"}
+    assert record["wall_seconds"] > 0
+    assert "data:image/svg+xml" in (lab / "out/report.html").read_text()
+    assert tenfold.load_policy("stage:out/second")
+
+
+def test_a_finished_run_is_taken_as_it_is(lab: Path) -> None:
+    path = write(lab, small(lab))
+    first = tenfold.run(path, "out", quiet=True)
+    before = (lab / "out/first/stage.json").stat().st_mtime_ns
+    assert tenfold.run(path, "out", quiet=True) == first
+    assert (lab / "out/first/stage.json").stat().st_mtime_ns == before
+
+
+def test_equal_seeds_give_equal_weights_and_others_do_not(lab: Path) -> None:
+    for out, seed in (("a", 1), ("b", 1), ("c", 2)):
+        tenfold.run(write(lab, small(lab, seed=seed)), out, quiet=True)
+    assert weights(lab / "a/second") == weights(lab / "b/second")
+    assert weights(lab / "a/second") != weights(lab / "c/second")
+
+
+@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_run_goes_on_and_ends_the_same(lab: Path, kill: signal.Signals) -> None:
+    path = write(lab, small(lab))
+    tenfold.run(path, "whole", quiet=True)
+    command = [sys.executable, "-m", "tenfold.cli", "run", str(path), "--out", "killed"]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ)
+    assert child.stdout is not None
+    for line in child.stdout:
+        if line.startswith("first: 8"):  # after the checkpoint of step 4, before the end
+            child.send_signal(kill)
+            break
+    child.stdout.read()
+    assert child.wait() == (130 if kill == signal.SIGINT else -signal.SIGKILL)
+    assert not (lab / "killed/first/stage.json").exists()
+    tenfold.run(path, "killed", quiet=True)
+    assert weights(lab / "killed/second") == weights(lab / "whole/second")
+    scores = [json.loads((lab / out / "bench/stage.json").read_text())["metrics"] for out in ("whole", "killed")]
+    assert scores[0] == scores[1]
+
+
+def test_only_one_process_runs_in_a_folder(lab: Path) -> None:
+    path = write(lab, small(lab))
+    with recipes._exclusively(lab / "out"), pytest.raises(UserError, match="another process"):
+        tenfold.run(path, "out", quiet=True)
+
+
+def test_a_folder_is_not_gone_on_with_under_other_settings(lab: Path) -> None:
+    tenfold.run(write(lab, small(lab)), "out", quiet=True)
+    changed = small(lab)
+    changed["stages"][2]["steps"] = 13
+    with pytest.raises(UserError, match="begun with steps=12, not 13"):
+        tenfold.run(write(lab, changed), "out", quiet=True)
+
+
+def test_a_recipe_registers_its_own_environments(lab: Path) -> None:
+    environments = {"lab/Own-v0": {"problems": "jsonl:rows.jsonl", "verifier": "math"}}
+    stage = {"kind": "filter", "name": "filter", "environment": "lab/Own-v0", "max_tokens": 2, "samples": 2, "problems": 4}
+    with pytest.raises(UserError, match="none of 4 problems has a pass rate between 0.1 and 0.9"):
+        tenfold.run(write(lab, small(lab, environments=environments, stages=[stage])), "out", quiet=True)
+    assert not (lab / "out/filter/stage.json").exists()
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in recipes.RECIPES.glob("*.yaml")))
+def test_the_recipes_of_the_package_are_sound(name: str) -> None:
+    recipe = recipes.load(name)
+    assert recipe.name == name
+    recipes._register(recipe)
+
+
+STAGE = {"kind": "sft", "name": "sft", "problems": "jsonl:rows.jsonl", "steps": 1}
+GRPO = {"kind": "grpo", "name": "grpo", "environment": "tenfold/ChainSum-v0", "steps": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("stages: [", "is not YAML"),
+        ("just text", "valid dictionary"),
+        ({"sedd": 1}, "unknown key 'sedd'; there are name, description, seed"),
+        ({"seed": -1}, "seed: Input should be greater than or equal to 0, not -1"),
+        ({"stages": []}, "at least 1 item"),
+        ({"stages": [STAGE | {"kind": "sfd"}]}, "'sfd' is no kind of stage; there are 'sft', 'filter', 'grpo', 'bench'"),
+        ({"stages": [STAGE | {"learning_rat": 1}]}, "unknown key 'learning_rat'; there are name, policy, kind"),
+        ({"stages": [STAGE | {"steps": 0}]}, "steps: Input should be greater than or equal to 1, not 0"),
+        ({"stages": [{"kind": "sft", "name": "sft", "steps": 1}]}, "stages.0.sft.problems: Field required"),
+        ({"stages": [STAGE, STAGE]}, "two stages are named 'sft'"),
+        ({"stages": [STAGE | {"name": "../up"}]}, "name"),
+        ({"stages": [STAGE | {"policy": "stage:before"}]}, "no earlier stage 'before' leaves a policy; those that do: none"),
+        ({"stages": [GRPO | {"keep": "filter"}]}, "no earlier filter stage 'filter'; there are: none"),
+        ({"stages": [GRPO | {"environment": "lab/None-v0"}]}, "no environment 'lab/None-v0'"),
+        ({"stages": [STAGE | {"problems": "jsonl:missing.jsonl"}]}, "no file missing.jsonl"),
+        ({"stages": [STAGE | {"problems": "jsonl:bad.jsonl"}]}, "bad.jsonl, line 2: not JSON"),
+        ({"stages": [STAGE | {"problems": "jsonl:empty.jsonl"}]}, "holds no problem"),
+        ({"stages": [STAGE | {"max_tokens": 2}]}, "every example is longer than max_tokens=2"),
+        ({"policy": "path:bare"}, "bare has no tokenizer"),
+        ({"modules": ["no_such_module"]}, "cannot import 'no_such_module'"),
+        ({"stages": [GRPO | {"batch_size": 2000}]}, "1000 problems do not fill one step of batch_size=2000"),
+        ({"stages": [{"kind": "bench", "name": "b", "tasks": ["nope"]}]}, "no task 'nope'; there are chain_sum_avg8"),
+    ],
+)
+def test_a_mistake_ends_in_one_line_and_leaves_no_stage_done(lab: Path, content: Any, words: str) -> None:
+    (lab / "bad.jsonl").write_text('{"question": "1?", "answer": 1}\n{"question\n')
+    (lab / "empty.jsonl").write_text("")
+    (lab / "bare").mkdir()
+    (lab / "bare/config.json").write_text("{}")
+    path = write(lab, small(lab) | content if isinstance(content, dict) else content)
+    with pytest.raises(UserError) as error:
+        tenfold.run(path, "out", quiet=True)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not list(lab.glob("out/*/stage.json"))
+
+
+def test_a_recipe_that_is_not_there_is_answered_with_those_that_are() -> None:
+    with pytest.raises(UserError, match="quickstart"):
+        recipes.load("quickstrat")

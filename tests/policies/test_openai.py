@@ -1,0 +1,127 @@
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+import tenfold
+from tenfold.core import Sampling, UserError
+from tenfold.policies.openai import OpenAIPolicy
+
+
+class Server(ThreadingHTTPServer):
+    """Speaks OpenAI's chat completions: says the seed it was given. The first `failures` requests fail."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.failures: list[int] = []
+        self.requests: list[dict[str, Any]] = []
+        self.keys: list[str] = []
+        self.gate: threading.Barrier | None = None
+        self.guard = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.server.gate:
+            self.server.gate.wait(timeout=30)
+        with self.server.guard:
+            status = self.server.failures.pop() if self.server.failures else 200
+            self.server.requests.append(request)
+            self.server.keys.append(self.headers["Authorization"])
+        choice = {
+            "index": 0,
+            "message": {"role": "assistant", "content": f"{request['messages'][-1]['content']} {request['seed']}"},
+            "finish_reason": "length" if request["max_tokens"] < 3 else "stop",
+            "logprobs": {"content": [{"token": "a", "logprob": -0.5, "bytes": None, "top_logprobs": []}]},
+        }
+        usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+        reply = {
+            "id": "1",
+            "object": "chat.completion",
+            "created": 0,
+            "model": request["model"],
+            "choices": [choice],
+            "usage": usage,
+        }
+        body = json.dumps(reply if status == 200 else {"error": {"message": "not now"}}).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        if status != 200:
+            self.send_header("retry-after-ms", "1")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+ASKED = [[{"role": "user", "content": text}] for text in ("one", "two", "three")]
+
+
+def test_every_draw_is_a_request_with_a_seed_of_its_own(server: Server) -> None:
+    policy = tenfold.load_policy(f"openai:small?base_url={server.url}")
+    drawn = policy.generate(ASKED, 4, Sampling(0.6, 0.95, 16, seed=1, stop=("END",)), ["a", "b", "c"])
+    assert [len(row) for row in drawn] == [4, 4, 4]
+    assert len({completion.text for row in drawn for completion in row}) == 12
+    assert all(completion.text.startswith("two ") for completion in drawn[1])
+    assert drawn[0][0].logprobs == (-0.5,)
+    request = server.requests[0]
+    assert (request["model"], request["temperature"], request["top_p"], request["stop"]) == ("small", 0.6, 0.95, ["END"])
+    assert policy.generate(ASKED[:1], 4, Sampling(0.6, 0.95, 16, seed=1), ["a"])[0] == drawn[0]
+
+
+def test_requests_are_under_way_together(server: Server) -> None:
+    server.gate = threading.Barrier(12)  # passes only when twelve requests wait at once
+    OpenAIPolicy("small", server.url, batch_size=12, max_retries=0).generate(ASKED, 4, Sampling())
+    assert len(server.requests) == 12
+
+
+def test_a_failed_request_is_sent_again(server: Server) -> None:
+    server.failures = [429, 500, 503]
+    drawn = OpenAIPolicy("small", server.url, batch_size=1).generate(ASKED, 1, Sampling())
+    assert len(drawn) == 3
+    assert len(server.requests) == 6
+
+
+def test_a_draw_cut_short_says_so(server: Server) -> None:
+    assert OpenAIPolicy("small", server.url).generate(ASKED[:1], 1, Sampling(max_tokens=2))[0][0].finish_reason == "length"
+
+
+def test_a_refusal_ends_in_one_line_without_the_key(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_KEY", "sk-secret")
+    server.failures = [401]
+    with pytest.raises(UserError, match="401") as error:
+        tenfold.load_policy(f"openai:small?base_url={server.url}&api_key_env=LAB_KEY").generate(ASKED[:1], 1, Sampling())
+    assert server.keys == ["Bearer sk-secret"]
+    assert "secret" not in str(error.value)
+
+
+def test_a_server_that_is_not_there_ends_in_one_line() -> None:
+    with pytest.raises(UserError, match="does not answer"):
+        OpenAIPolicy("small", "http://127.0.0.1:9/v1", max_retries=0).generate(ASKED[:1], 1, Sampling())
+
+
+def test_without_a_key_or_a_server_there_is_no_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(UserError, match="OPENAI_API_KEY"):
+        tenfold.load_policy("openai:small")

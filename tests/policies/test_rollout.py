@@ -1,0 +1,134 @@
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import pytest
+import tenfold
+from tenfold.core import Episode, Problem, Sampling, Status, UserError
+from tenfold.envs.text import Text, TextEnv
+from tenfold.policies.rollout import pass_rates, rollout
+from tenfold.policies.scripted import ScriptedPolicy
+
+PROBLEMS = [Problem(f"p{n}", ({"role": "user", "content": f"{n} + 1 ="},), str(n + 1), "here") for n in range(5)]
+
+
+def sums() -> TextEnv:
+    return TextEnv(PROBLEMS, "math")
+
+
+class Guess(gymnasium.Env[str, str]):
+    """A number is to be found in five tries; only its environment knows which."""
+
+    def __init__(self, crash_on: str = "never", crashes: int = 0):
+        self.observation_space = self.action_space = Text()
+        self.crash_on, self.crashes = crash_on, crashes
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.number, self.tries = 3 + (options or {}).get("problem", 0), 0
+        return "Guess.", {}
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        if action == self.crash_on and self.crashes:
+            self.crashes -= 1
+            raise ConnectionError("the game server is gone")
+        self.tries += 1
+        right = action == str(self.number)
+        return "lower" if int(action) > self.number else "higher", float(right), right or self.tries == 5, False, {}
+
+
+def count_up(conversation: Any, seed: int) -> str:
+    return str(1 + sum(turn["role"] == "assistant" for turn in conversation))
+
+
+def scores(episodes: list[Episode]) -> list[float | None]:
+    return [episode.verdict.score for episode in episodes]
+
+
+def test_every_problem_is_played_as_often_as_asked() -> None:
+    episodes = rollout(sums, ScriptedPolicy("3"), samples=2)
+    assert [(e.problem_id, e.sample) for e in episodes] == [(f"p{n}", s) for n in range(5) for s in range(2)]
+    assert scores(episodes) == [0, 0, 0, 0, 1, 1, 0, 0, 0, 0]
+    assert dict(pass_rates(episodes))["p2"] == 1
+
+
+def test_many_turns_are_played_and_kept() -> None:
+    won, lost = rollout(Guess, ScriptedPolicy(count_up), samples=1, problems=[0, 4])
+    assert [turn["content"] for turn in won.messages] == ["Guess.", "1", "higher", "2", "higher", "3"]
+    assert (won.verdict.score, won.verdict.decided_by, won.tokens) == (1, "environment", 3)
+    assert (lost.verdict.score, len(lost.messages)) == (0, 10)
+
+
+def test_an_environment_that_crashes_once_is_played_again() -> None:
+    (episode,) = rollout(lambda: Guess("2", crashes=1), ScriptedPolicy(count_up), samples=1, problems=1)
+    assert (episode.verdict.score, len(episode.messages)) == (1, 6)
+
+
+def test_an_environment_that_keeps_crashing_is_a_fault_and_no_wrong_answer(tmp_path: Path) -> None:
+    store = tmp_path / "e.jsonl"
+    (episode,) = rollout(lambda: Guess("2", crashes=9), ScriptedPolicy(count_up), samples=1, problems=1, store=store)
+    assert (episode.verdict.status, episode.verdict.score) == (Status.FAULT, None)
+    assert "game server" in episode.verdict.reason
+    assert dict(pass_rates([episode])) == {"0": None}
+    (again,) = rollout(Guess, ScriptedPolicy(count_up), samples=1, problems=1, store=None)
+    assert again.verdict.score == 1
+
+
+def test_a_fault_has_no_reward() -> None:
+    environment = TextEnv(PROBLEMS, lambda problem, response: tenfold.Verdict(Status.FAULT, None, "x", "a worker died"))
+    environment.reset(seed=0)
+    assert math.isnan(environment.step("1")[1])
+
+
+def test_a_stopped_rollout_goes_on_and_ends_the_same(tmp_path: Path) -> None:
+    def coin(conversation: Any, seed: int) -> str:
+        return str(seed % 3)
+
+    class Stops(ScriptedPolicy):
+        calls = 0
+
+        def generate(self, *args: Any, **kwargs: Any) -> Any:
+            self.calls += 1
+            if self.calls > 3:
+                raise KeyboardInterrupt
+            return super().generate(*args, **kwargs)
+
+    stopping, policy = Stops(coin), ScriptedPolicy(coin)
+    stopping.batch_size = policy.batch_size = 4
+    whole = rollout(sums, policy, samples=4, store=tmp_path / "whole.jsonl")
+    with pytest.raises(KeyboardInterrupt):
+        rollout(sums, stopping, samples=4, store=tmp_path / "e.jsonl")
+    with (tmp_path / "e.jsonl").open("a") as file:
+        file.write('{"problem": 3, "sample": 0, "mess')  # killed while writing
+    asked = []
+    progress = rollout(sums, policy, samples=4, store=tmp_path / "e.jsonl", progress=lambda done, total: asked.append(done))
+    assert progress == whole
+    assert asked == [16, 20]
+    assert sorted((tmp_path / "e.jsonl").read_text()) == sorted((tmp_path / "whole.jsonl").read_text())
+
+
+def test_a_store_carries_its_settings(tmp_path: Path) -> None:
+    rollout(sums, ScriptedPolicy("3"), samples=1, store=tmp_path / "e.jsonl", sampling=Sampling(temperature=0.6, seed=4))
+    assert json.loads((tmp_path / "e.jsonl").open().readline())["settings"]["temperature"] == 0.6
+    with pytest.raises(UserError, match="temperature"):
+        rollout(sums, ScriptedPolicy("3"), samples=1, store=tmp_path / "e.jsonl", sampling=Sampling(seed=4))
+
+
+def test_draws_do_not_depend_on_how_many_are_played_together() -> None:
+    def coin(conversation: Any, seed: int) -> str:
+        return str(seed)
+
+    one, many = ScriptedPolicy(coin), ScriptedPolicy(coin)
+    one.batch_size, many.batch_size = 1, 100
+    assert rollout(sums, one, samples=3) == rollout(sums, many, samples=3)
+
+
+def test_what_cannot_be_played_ends_in_one_line() -> None:
+    with pytest.raises(UserError, match="how many"):
+        rollout(Guess, ScriptedPolicy("1"), samples=1)
+    with pytest.raises(UserError, match="no environment 'lab/Missing-v0'"):
+        rollout("lab/Missing-v0", ScriptedPolicy("1"), samples=1)
+    with pytest.raises(UserError, match="no problem"):
+        rollout(sums, ScriptedPolicy("1"), samples=1, problems=[])

@@ -1,0 +1,137 @@
+from pathlib import Path
+
+import pytest
+import tenfold
+import torch
+from tenfold.core import Sampling, UserError
+from tenfold.policies import initial
+from tenfold.policies.transformers import TransformersPolicy, _sample
+from transformers import AutoModelForCausalLM
+
+PROMPTS = [
+    [{"role": "user", "content": text}] for text in ("1 + 1 =", "What is the sum of 2 and 3?", "x", "9 - 4 + 2 =", "State it.")
+]
+
+
+@pytest.fixture(scope="module")
+def policy() -> TransformersPolicy:
+    return tenfold.load_policy("micro:")  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_a_problems_draws_are_the_same_whatever_the_batch(policy: TransformersPolicy, batch_size: int) -> None:
+    sampling = Sampling(temperature=1.0, top_p=0.95, max_tokens=12, seed=5)
+    keys = [f"problem {n}" for n in range(len(PROMPTS))]
+    policy.batch_size = 64
+    together = policy.generate(PROMPTS, 4, sampling, keys)
+    policy.batch_size = batch_size
+    for n in (0, 3, 4):
+        alone = policy.generate([PROMPTS[n]], 4, sampling, [keys[n]])[0]
+        assert [draw.token_ids for draw in alone] == [draw.token_ids for draw in together[n]]
+
+
+def test_draws_differ_by_number_key_and_seed(policy: TransformersPolicy) -> None:
+    def texts(seed: int, key: str) -> list[str]:
+        return [draw.text for draw in policy.generate([PROMPTS[0]], 3, Sampling(max_tokens=12, seed=seed), [key])[0]]
+
+    assert len(set(texts(1, "a") + texts(2, "a") + texts(1, "b"))) == 9
+
+
+def test_greedy_draws_are_what_the_model_finds_most_likely(policy: TransformersPolicy) -> None:
+    draw = policy.generate([PROMPTS[1]], 1, Sampling(temperature=0, max_tokens=8))[0][0]
+    prompt = initial.prompt_tokens(policy.tokenizer, PROMPTS[1])
+    ids = torch.tensor([prompt])
+    expected = policy.model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=8)
+    assert list(draw.token_ids) == expected[0, len(prompt) :].tolist()
+
+
+def test_log_probabilities_are_the_models_own(policy: TransformersPolicy) -> None:
+    draw = policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=6, seed=3))[0][0]
+    prompt = initial.prompt_tokens(policy.tokenizer, PROMPTS[0])
+    with torch.inference_mode():
+        logits = policy.model(torch.tensor([[*prompt, *draw.token_ids]])).logits[0, len(prompt) - 1 : -1]
+    expected = logits.log_softmax(-1).gather(-1, torch.tensor(draw.token_ids)[:, None])[:, 0]
+    assert torch.allclose(torch.tensor(draw.logprobs), expected, atol=1e-4)
+
+
+def test_a_draw_ends_at_its_limit_or_its_stop(policy: TransformersPolicy) -> None:
+    cut = policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=5, seed=3))[0][0]
+    assert (cut.finish_reason, len(cut.token_ids)) == ("length", 5)
+    stop = cut.text[1:3]
+    stopped = policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=5, seed=3, stop=(stop,)))[0][0]
+    assert (stopped.finish_reason, stopped.text) == ("stop", cut.text.split(stop)[0])
+
+
+@pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.6, 0.95), (1.5, 0.5)])
+def test_tokens_are_drawn_as_often_as_their_probability_says(temperature: float, top_p: float) -> None:
+    logits = torch.tensor([2.0, 1.0, 0.0, -1.0, -torch.inf]).expand(20_000, 5)
+    uniforms = ((torch.arange(20_000) + 0.5) / 20_000).tolist()
+    tokens, logprobs = _sample(logits, uniforms, Sampling(temperature, top_p))
+    probabilities = (logits[0] / temperature).softmax(-1)
+    ranked = probabilities.sort(descending=True)
+    nucleus = ranked.indices[(ranked.values.cumsum(-1) - ranked.values) < top_p]
+    expected = torch.zeros(5).index_copy(0, nucleus, probabilities[nucleus])
+    expected = expected / expected.sum()
+    assert torch.allclose(tokens.bincount(minlength=5) / 20_000, expected, atol=1e-3)
+    assert torch.allclose(logprobs, expected[tokens].log(), atol=1e-4)
+
+
+def test_micro_is_the_same_model_for_the_same_seed(tmp_path: Path) -> None:
+    one, other = (initial.checkpoint(f"micro:?hidden=16&layers=1&heads=2&seed={seed}") for seed in (1, 2))
+    weights = [next(AutoModelForCausalLM.from_pretrained(folder).parameters()) for folder in (one, other)]
+    assert initial.checkpoint("micro:?hidden=16&layers=1&heads=2&seed=1") == one
+    assert not torch.equal(*weights)
+
+
+def test_micro_reads_back_what_it_writes() -> None:
+    tokenizer = initial.load(initial.checkpoint("micro:"), torch.float32)[1]
+    for text in ("12 + 30 = 42", "  spaces\n and \t tabs", "ümläute ∑ 😀", "<|end|>"[:3]):
+        assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+    assert len(tokenizer("407")["input_ids"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("nowhere:", "starts with one of micro:, smollm2:, hf:, path:, stage:"),
+        ("path:no/such/folder", "no folder no/such/folder"),
+        ("path:.", "no config.json"),
+        ("path:bare", "bare has no tokenizer"),
+        ("path:broken", "broken cannot be loaded"),
+        ("stage:unfinished", "not finished"),
+        ("micro:?width=3", "hidden, layers, heads, seed"),
+        ("hf:no/such-model", "cannot be fetched"),
+        ("openai:m?url=x", "base_url and api_key_env"),
+    ],
+)
+def test_a_mistake_ends_in_one_line_that_says_what_to_do(lab: Path, uri: str, words: str) -> None:
+    import shutil
+
+    whole = initial.checkpoint("micro:?hidden=16&layers=1&heads=2")
+    for name in ("bare", "broken"):
+        shutil.copytree(whole, lab / name)
+    (lab / "bare" / "tokenizer.json").unlink()
+    (lab / "broken" / "model.safetensors").write_bytes(b"not weights")
+    (lab / "unfinished").mkdir()
+    with pytest.raises(UserError) as error:
+        tenfold.load_policy(uri)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_weights_as_pickles_are_refused(tmp_path: Path) -> None:
+    import shutil
+
+    folder = tmp_path / "pickled"
+    shutil.copytree(initial.checkpoint("micro:?hidden=16&layers=1&heads=2"), folder)
+    state = AutoModelForCausalLM.from_pretrained(folder).state_dict()
+    (folder / "model.safetensors").unlink()
+    torch.save(state, folder / "pytorch_model.bin")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        tenfold.load_policy(f"path:{folder}")
+
+
+def test_a_model_without_a_chat_template_is_given_plain_text() -> None:
+    tokenizer = initial.load(initial.checkpoint("micro:"), torch.float32)[1]
+    tokenizer.chat_template = None
+    assert tokenizer.decode(initial.prompt_tokens(tokenizer, PROMPTS[0])) == "1 + 1 =\n"

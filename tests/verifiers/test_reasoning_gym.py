@@ -1,0 +1,18 @@
+import pytest
+from tenfold.core import Status
+from tenfold.envs import problems
+from tenfold.verifiers import load
+
+
+@pytest.mark.parametrize("generator", ["chain_sum", "gcd", "number_sorting", "simple_equations", "leg_counting"])
+def test_the_generators_own_answers_win_and_others_lose(generator: str) -> None:
+    verifier = load("reasoning_gym")
+    for problem in problems.load(f"reasoning_gym:{generator}?size=3"):
+        assert verifier(problem, f"\\boxed{{{problem.answer}}}").score == 1
+        assert verifier(problem, "\\boxed{no such thing}").score == 0
+
+
+def test_a_problem_from_elsewhere_is_undecided() -> None:
+    import tenfold
+
+    assert tenfold.verify("7", "7", verifier="reasoning_gym").status == Status.UNDECIDED
