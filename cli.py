@@ -236,7 +236,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        # torch says it in a RuntimeError, in these words on a processor and on a GPU.
+        if not isinstance(error, MemoryError) and not any(
+            words in str(error) for words in ("allocate memory", "out of memory")
+        ):
+            raise
         print("error: no memory left: lower batch_size, micro_batch_size or max_tokens", file=sys.stderr)
         return 2
     except OSError as error:

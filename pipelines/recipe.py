@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
+import gymnasium
 import pydantic
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
@@ -137,9 +138,10 @@ def run(recipe: str | Path | Recipe, out: str | Path | None = None, *, quiet: bo
         _register(recipe)
         display.plan(recipe.name, recipe.description, folder, [_plan(stage, folder) for stage in recipe.stages])
         (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
-        records = {}
+        records: dict[str, dict[str, Any]] = {}
         for stage, policy in _with_policies(recipe, folder):
-            records[stage.name] = _run_stage(stage, policy, recipe, folder, display)
+            earlier = {name: folder / name for name in records}
+            records[stage.name] = _run_stage(stage, policy, recipe.seed, folder / stage.name, earlier, display)
         report.write(folder, recipe.name, records)
         display.table(records, folder)
     return {name: record["metrics"] for name, record in records.items()}
@@ -160,13 +162,12 @@ def _register(recipe: Recipe) -> None:
             importlib.import_module(module)
         except ImportError as error:
             raise UserError(f"modules: cannot import {module!r} ({error})") from None
-    known = registry.ids()
     for id, declaration in recipe.environments.items():
-        if id not in known:
-            try:
-                registry.register(id, **declaration)
-            except TypeError as error:
-                raise UserError(f"environments.{id}: {error}") from None
+        gymnasium.registry.pop(id, None)  # of an earlier recipe in this process
+        try:
+            registry.register(id, **declaration)
+        except TypeError as error:
+            raise UserError(f"environments.{id}: {error}") from None
     for stage in recipe.stages:
         if isinstance(stage, rl_filter.Filter | rl_stage.GRPO):
             registry.check_id(stage.environment)
@@ -184,18 +185,18 @@ def _with_policies(recipe: Recipe, folder: Path) -> Iterator[tuple[Settings, str
             current = f"stage:{stage.name}"
 
 
-def _run_stage(stage: Settings, policy: str, recipe: Recipe, run_folder: Path, display: "report.Display") -> dict[str, Any]:
+def _run_stage(
+    stage: Settings, policy: str, seed: int, folder: Path, inputs: dict[str, Path], display: report.Display
+) -> dict[str, Any]:
     """Runs one stage, or takes the record it left. Its record is written last, in one move."""
-    folder = run_folder / stage.name
     folder.mkdir(exist_ok=True)
-    settings = {"stage": stage.model_dump(mode="json"), "seed": recipe.seed, "policy": policy}
+    settings = {"stage": stage.model_dump(mode="json"), "seed": seed, "policy": policy}
     _check_same(folder / "settings.json", settings)
     if (folder / "stage.json").is_file():
         return json.loads((folder / "stage.json").read_text())
-    inputs = {earlier.name: run_folder / earlier.name for earlier in recipe.stages if earlier.name != stage.name}
     wall, processor = time.monotonic(), _processor_seconds()
     with display.stage(stage.name) as progress:
-        context = Context(folder, policy, recipe.seed, inputs, progress)
+        context = Context(folder, policy, seed, inputs, progress)
         metrics = RUNNERS[stage.kind](stage, context)  # type: ignore[attr-defined]
     record = {
         "name": stage.name,

@@ -74,19 +74,21 @@ class EnvironmentLoop(AgentLoopBase):
             problem_id = str(info.get("problem_id", problem))
             messages = [*first_messages(text, info)]
             prompt = initial.prompt_tokens(self.tokenizer, messages)
-            verdict = None
-            while verdict is None:
+            while True:
+                limit = self.budget - len(response)
                 asked = time.monotonic()
                 drawn = await self.server_manager.generate(
                     request_id=f"{problem_id}/{step}/{sample}",
                     prompt_ids=prompt + response,
                     sampling_params={
                         **sampling_params,
-                        "max_tokens": self.budget - len(response),
+                        "max_tokens": limit,
                         "seed": draw_seed(self.seed, f"{problem_id}/{step}/{turns}", sample),
                     },
                 )
                 waited += time.monotonic() - asked
+                if drawn.stop_reason == "aborted":
+                    raise ConnectionAbortedError("the server gave the draw up")
                 turns += 1
                 response += drawn.token_ids
                 mask += [1] * len(drawn.token_ids)
@@ -96,16 +98,20 @@ class EnvironmentLoop(AgentLoopBase):
                 messages.append(Message(role="assistant", content=said))
                 text, reward, terminated, truncated, info = await asyncio.to_thread(environment.step, said)
                 rewards += float(reward)
-                heard = [] if terminated else turn_tokens(self.tokenizer, info.get("role", "user"), text, drawn.token_ids)
-                if drawn.stop_reason == "length" or (len(response) + len(heard) >= self.budget > 0 and not terminated):
-                    reason = "length"
-                if terminated or truncated or reason == "length" or turns >= self.max_turns:
+                # Not every server tells a draw that was cut from one that ended.
+                cut = len(drawn.token_ids) >= limit and drawn.token_ids[-1] != self.tokenizer.eos_token_id
+                heard: list[int] = []
+                if not (terminated or truncated or cut or turns >= self.max_turns):
+                    heard = turn_tokens(self.tokenizer, info.get("role", "user"), text, drawn.token_ids)
+                    cut = len(response) + len(heard) >= self.budget
+                if not heard or cut:
+                    reason = "length" if cut else "stop"
                     verdict = verdict_of(info, rewards)
-                else:
-                    messages.append(Message(role=info.get("role", "user"), content=text))
-                    response += heard
-                    mask += [0] * len(heard)
-                    logprobs += [0.0] * len(heard)
+                    break
+                messages.append(Message(role=info.get("role", "user"), content=text))
+                response += heard
+                mask += [0] * len(heard)
+                logprobs += [0.0] * len(heard)
         except Exception as error:
             verdict = crashed(error)
         finally:

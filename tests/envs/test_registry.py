@@ -10,7 +10,9 @@ from gymnasium.utils.env_checker import check_env
 from tenfold.core import UserError
 from tenfold.envs import registry
 
-GSM8K_LIKE = '{"question": "Two and two?", "answer": "2 + 2 = <<2+2=4>>4\\n#### 4"}\n{"question": "Three less one?", "answer": "It is 2\\n#### 2"}\n'
+GSM8K_LIKE = r"""{"question": "Two and two?", "answer": "2 + 2 = <<2+2=4>>4\n#### 4"}
+{"question": "Three less one?", "answer": "It is 2\n#### 2"}
+"""
 
 
 @pytest.fixture(params=registry.ids())

@@ -101,7 +101,7 @@ def test_a_folder_is_not_gone_on_with_under_other_settings(lab: Path) -> None:
 def test_a_recipe_registers_its_own_environments(lab: Path) -> None:
     environments = {"lab/Own-v0": {"problems": "jsonl:rows.jsonl", "verifier": "math"}}
     stage = {"kind": "filter", "name": "filter", "environment": "lab/Own-v0", "max_tokens": 2, "samples": 2, "problems": 4}
-    with pytest.raises(UserError, match="none of 4 problems has a pass rate between 0.1 and 0.9"):
+    with pytest.raises(UserError, match=r"none of 4 problems has a pass rate between 0\.1 and 0\.9"):
         tenfold.run(write(lab, small(lab, environments=environments, stages=[stage])), "out", quiet=True)
     assert not (lab / "out/filter/stage.json").exists()
 

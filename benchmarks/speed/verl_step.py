@@ -1,0 +1,80 @@
+"""What a GRPO run on a processor spends its time on: verl's start, a step, and the share of environment and verifier.
+
+    python -m tenfold.benchmarks.speed.verl_step [--run runs/quickstart/grpo]
+
+Without `--run`, runs a small stage of its own first (about two minutes).
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from ...envs import registry
+from ...pipelines import recipe
+
+STAGE: dict[str, Any] = {
+    "kind": "grpo",
+    "name": "grpo",
+    "environment": "tenfold/ChainSum-v0",
+    "steps": 12,
+    "batch_size": 16,
+    "group_size": 8,
+    "learning_rate": 1e-5,
+    "max_prompt_tokens": 64,
+    "max_response_tokens": 24,
+    "save_steps": 100,
+}
+WARM_UP = 2
+"""First steps that are not counted: libraries are still being imported."""
+
+
+def measure(folder: Path) -> dict[str, float]:
+    """Figures of a finished `grpo` stage, in seconds; medians over its steps after the first ones."""
+    stage = json.loads((folder / "stage.json").read_text())
+    steps = [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()]
+    counted = steps[WARM_UP:] or steps
+    names = ("seconds", "generate_seconds", "update_seconds")
+    step, generate, update = (statistics.median(row[name] for row in counted) for name in names)
+    judge = judge_seconds(stage["stage"], stage["stage"]["batch_size"] * stage["stage"]["group_size"], folder)
+    return {
+        "start": stage["wall_seconds"] - sum(row["seconds"] for row in steps),
+        "step": step,
+        "generate": generate,
+        "update": update,
+        "environment and verifier": judge,
+        "share of a step": judge / step,
+    }
+
+
+def judge_seconds(stage: dict[str, Any], draws: int, folder: Path) -> float:
+    """Seconds that the environment takes for one step's draws, one after another: made, reset and stepped."""
+    rows = [json.loads(line) for path in (folder / "episodes").iterdir() for line in path.read_text().splitlines()][-draws:]
+    registry.make(stage["environment"], **stage["options"]).close()  # the problems are read once a process
+    started = time.perf_counter()
+    for row in rows:
+        environment = registry.make(stage["environment"], **stage["options"])
+        environment.reset(options={"problem": row["problem"]})
+        environment.step(row["messages"][-1]["content"])
+        environment.close()
+    return (time.perf_counter() - started) * draws / len(rows)
+
+
+def main() -> None:
+    """Prints the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--run", type=Path, help="folder of a finished grpo stage")
+    folder = parser.parse_args().run
+    if folder is None:
+        folder = Path(tempfile.mkdtemp(prefix="tenfold-speed-")) / "grpo"
+        content = {"name": "speed", "policy": "micro:?hidden=96&layers=3", "stages": [STAGE]}
+        recipe.run(recipe.Recipe.model_validate(content), folder.parent)
+    for name, value in measure(folder).items():
+        print(f"{name:26} {value:8.3f}" + ("" if "share" in name else " s"))
+
+
+if __name__ == "__main__":
+    main()

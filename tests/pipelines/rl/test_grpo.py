@@ -1,0 +1,122 @@
+"""Real runs of verl on this machine's processor."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tenfold
+import yaml
+from tenfold.core import UserError
+
+LAB = '''
+import gymnasium
+import tenfold
+from tenfold.envs.text import Text
+from tenfold.core import Status, Verdict
+
+class Echo(gymnasium.Env):
+    """Two turns: the first thing said is answered, the second ends it. Short answers win; one problem is broken."""
+    def __init__(self):
+        self.observation_space = self.action_space = Text()
+        self.problems = range(6)
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.problem, self.turn = (options or {}).get("problem", 0), 0
+        return f"Say something, {self.problem}.", {"problem_id": f"echo {self.problem}"}
+    def step(self, action):
+        self.turn += 1
+        if self.problem == 3 and "a" not in action:
+            raise ConnectionError("this problem is broken")
+        return "And?", float(len(action) < 12) / 2, self.turn == 2, False, {}
+
+tenfold.register("lab/Echo-v0", entry_point="lab_echo:Echo")
+'''
+
+
+def write(lab: Path, **changes: Any) -> Path:
+    (lab / "lab_echo.py").write_text(LAB)
+    stage = {
+        "kind": "grpo",
+        "name": "grpo",
+        "environment": "lab/Echo-v0",
+        "steps": 3,
+        "batch_size": 3,
+        "group_size": 4,
+        "learning_rate": 1e-3,
+        "max_prompt_tokens": 32,
+        "max_response_tokens": 40,
+        "save_steps": 1,
+        "stall_seconds": 240,
+    }
+    recipe = {
+        "name": "echo",
+        "seed": 3,
+        "policy": "micro:?hidden=16&layers=1&heads=2",
+        "modules": ["lab_echo"],
+        "stages": [stage | changes],
+    }
+    path = lab / "echo.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    return path
+
+
+def test_verl_trains_on_a_users_environment_of_two_turns_and_leaves_faults_out(lab: Path) -> None:
+    metrics = tenfold.run(write(lab), "out", quiet=True)["grpo"]
+    steps = [json.loads(line) for line in (lab / "out/grpo/steps.jsonl").read_text().splitlines()]
+    assert [step["step"] for step in steps] == [1, 2, 3]
+    assert metrics["steps"] == 3
+    for step in steps:
+        assert {"reward", "pass_rate", "response_length", "entropy", "truncated", "faults"} <= step.keys()
+        assert step["entropy"] > 0
+    episodes = [json.loads(line) for path in (lab / "out/grpo/episodes").iterdir() for line in path.read_text().splitlines()]
+    broken = [row for row in episodes if row["verdict"]["status"] == "fault"]
+    assert broken
+    assert {row["problem"] for row in broken} == {3}
+    assert sum(step["faults"] for step in steps) > 0
+    # The reward that verl reports is the mean over the episodes that have a score: no fault entered as a 0.
+    for step in steps:
+        final = {(r["problem"], r["sample"]): r["verdict"]["score"] for r in episodes if r["step"] == step["step"]}
+        scores = [score for score in final.values() if score is not None]
+        assert step["reward"] == pytest.approx(sum(scores) / len(scores), abs=1e-6)
+    assert any(len(row["messages"]) == 4 for row in episodes)
+    policy = tenfold.load_policy("stage:out/grpo")
+    assert policy.generate([[{"role": "user", "content": "Say something."}]], 1, tenfold.Sampling(max_tokens=4))
+    assert not (lab / "out/grpo/checkpoints").exists()
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_the_same(lab: Path) -> None:
+    path = write(lab, steps=6, save_steps=2)
+    tenfold.run(path, "whole", quiet=True)
+    command = [sys.executable, "-m", "tenfold.cli", "run", str(path), "--out", "killed", "--quiet"]
+    child = subprocess.Popen(command, env=os.environ)
+    deadline = time.monotonic() + 400
+    while time.monotonic() < deadline and not list(lab.glob("killed/grpo/checkpoints/latest_checkpointed_iteration.txt")):
+        time.sleep(0.1)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    (lab / "killed/grpo/checkpoints/latest_checkpointed_iteration.txt").write_text("")  # a kill inside verl's own note
+    tenfold.run(path, "killed", quiet=True)
+    assert len(list((lab / "killed/grpo/metrics").iterdir())) == 2
+
+    def rewards(out: str) -> list[tuple[int, float]]:
+        rows = [json.loads(line) for line in (lab / out / "grpo/steps.jsonl").read_text().splitlines()]
+        return [(row["step"], row["reward"]) for row in rows]
+
+    assert rewards("killed") == rewards("whole")
+    weights = [(lab / out / "grpo/policy/model.safetensors").read_bytes() for out in ("whole", "killed")]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.slow
+def test_a_run_that_dies_ends_with_the_cause_in_one_line(lab: Path) -> None:
+    with pytest.raises(UserError) as error:
+        tenfold.run(write(lab, verl={"actor_rollout_ref.actor.strategy": "no_such_engine"}), "out", quiet=True)
+    assert "\n" not in str(error.value)
+    assert "log: " in str(error.value)

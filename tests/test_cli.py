@@ -1,0 +1,139 @@
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tenfold import cli
+
+
+def run(*arguments: str) -> int:
+    return cli.main(list(arguments))
+
+
+def test_verify_prints_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("verify", "--gold", "1/2", "--answer", r"so \boxed{0.5}") == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "status": "scored",
+        "score": 1.0,
+        "decided_by": "rational",
+        "reason": "0.5 against 1/2",
+    }
+
+
+def test_env_list_names_the_environments_and_their_problems(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("env", "list") == 0
+    assert "tenfold/GSM8K-v0                 hf:openai/gsm8k" in capsys.readouterr().out
+
+
+def test_env_check_finds_a_gold_answer_that_loses(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("env", "check", "tenfold/ChainSum-v0") == 0
+    (lab / "bad.jsonl").write_text('{"id": "q7", "question": "?", "answer": "\\\\text{}"}\n')
+    assert run("env", "check", "tenfold/ChainSum-v0", "--set", "problems=jsonl:bad.jsonl") == 2
+    assert "the gold answer of problem q7 does not score 1" in capsys.readouterr().err
+
+
+def test_env_play_poses_a_problem_and_judges_the_typed_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("12\n"))
+    assert run("env", "play", "tenfold/ChainSum-v0", "--problem", "0") == 0
+    said = capsys.readouterr().out
+    assert said.startswith("State the final answer")
+    assert "reward" in said
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert run("env", "play", "tenfold/ChainSum-v0") == 2
+
+
+def test_rollout_stores_episodes_and_goes_on(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [
+        "rollout",
+        "tenfold/ChainSum-v0",
+        "--policy",
+        "scripted:7",
+        "--samples",
+        "2",
+        "--problems",
+        "3",
+        "--out",
+        "e.jsonl",
+    ]
+    assert run(*command) == 0
+    assert "6 episodes of 3 problems" in capsys.readouterr().out
+    written = (lab / "e.jsonl").read_text()
+    assert len(written.splitlines()) == 7
+    assert run(*command) == 0
+    assert (lab / "e.jsonl").read_text() == written
+    assert run(*command, "--temperature", "0.5") == 2
+
+
+def test_bench_scores_and_lists(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("bench", "--list") == 0
+    assert capsys.readouterr().out.split() == ["chain_sum_avg8", "gsm8k_avg8"]
+    assert run("bench", "chain_sum_avg8", "--policy", "scripted:7", "--limit", "5", "--out", "b") == 0
+    assert "chain_sum_avg8: avg@8 " in capsys.readouterr().out
+    assert len((lab / "b/chain_sum_avg8.draws.jsonl").read_text().splitlines()) == 41
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "no_such_recipe"], "quickstart"),
+        (["env", "play", "lab/None-v0"], "tenfold/ChainSum-v0"),
+        (["rollout", "tenfold/ChainSum-v0", "--policy", "path:nowhere"], "no folder nowhere"),
+        (["bench", "chain_sum_avg8"], "--policy"),
+        (["bench", "chain_sums", "--policy", "scripted:7"], "chain_sum_avg8"),
+        (["verify", "--gold", "1", "--answer", "1", "--verifier", "maths"], "math, reasoning_gym"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    arguments: list[str], words: str, lab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert words in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["rollout", "x", "--policy", "y", "--samples", "0"], ["nonsense"], [], ["env", "play"]])
+def test_arguments_that_cannot_be_end_with_exit_code_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(*arguments)
+    assert ended.value.code == 2
+
+
+def test_a_full_disk_is_one_line(lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [
+        "rollout",
+        "tenfold/ChainSum-v0",
+        "--policy",
+        "scripted:7",
+        "--samples",
+        "1",
+        "--problems",
+        "1",
+        "--out",
+        "/dev/full",
+    ]
+    assert run(*command) == 2
+    assert "no space left on the disk" in capsys.readouterr().err
+
+
+def test_no_memory_left_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def exhausted(*arguments: object) -> None:
+        torch.empty(1 << 60)
+
+    monkeypatch.setattr(cli, "verify", exhausted)
+    assert run("verify", "--gold", "1", "--answer", "1") == 2
+    assert "no memory left" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["env"], ["env", "play"], ["rollout"], ["bench"], ["verify"]])
+def test_help_is_there_for_every_command(command: list[str]) -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "tenfold.cli", *command, "--help"], capture_output=True, text=True, check=True
+    )
+    assert "usage: tenfold" in shown.stdout
