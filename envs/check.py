@@ -24,14 +24,14 @@ def check(id: str, options: dict[str, Any] | None = None) -> None:
         UserError: what does not hold, in one line.
     """
     environment = registry.make(id, **(options or {}))
+    if isinstance(environment.unwrapped, TextEnv):
+        _check_gold(id, environment.unwrapped)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
             check_env(environment.unwrapped)
         except (Exception, Warning) as problem:
             raise UserError(f"{id} is no fit Gymnasium environment: {str(problem).strip()}") from None
-    if isinstance(environment.unwrapped, TextEnv):
-        _check_gold(id, environment.unwrapped)
 
 
 def _check_gold(id: str, environment: TextEnv) -> None:

@@ -20,9 +20,11 @@ class Store:
         """Opens the file, or starts it.
 
         Raises:
-            UserError: the file was made under other settings; the message names one that differs.
+            UserError: the file was made under other settings (the message names one that differs), or is no plain file.
         """
         self.path = Path(path)
+        if self.path.exists() and not self.path.is_file():
+            raise UserError(f"{self.path} is no plain file")
         settings = json.loads(json.dumps(settings))
         if not self.path.exists():
             self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,3 +1,4 @@
+import errno
 import io
 import json
 import subprocess
@@ -30,7 +31,7 @@ def test_env_list_names_the_environments_and_their_problems(capsys: pytest.Captu
 
 def test_env_check_finds_a_gold_answer_that_loses(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("env", "check", "tenfold/ChainSum-v0") == 0
-    (lab / "bad.jsonl").write_text('{"id": "q7", "question": "?", "answer": "\\\\text{}"}\n')
+    (lab / "bad.jsonl").write_text('{"id": "q7", "question": "?", "answer": ""}\n')
     assert run("env", "check", "tenfold/ChainSum-v0", "--set", "problems=jsonl:bad.jsonl") == 2
     assert "the gold answer of problem q7 does not score 1" in capsys.readouterr().err
 
@@ -106,20 +107,15 @@ def test_arguments_that_cannot_be_end_with_exit_code_2(arguments: list[str]) -> 
 
 
 def test_a_full_disk_is_one_line(lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    command = [
-        "rollout",
-        "tenfold/ChainSum-v0",
-        "--policy",
-        "scripted:7",
-        "--samples",
-        "1",
-        "--problems",
-        "1",
-        "--out",
-        "/dev/full",
-    ]
-    assert run(*command) == 2
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    command = ["rollout", "tenfold/ChainSum-v0", "--policy", "scripted:7", "--samples", "1", "--problems", "1", "--out"]
+    assert run(*command, "e.jsonl") == 2
     assert "no space left on the disk" in capsys.readouterr().err
+    assert run(*command, "/dev/full") == 2
+    assert "no plain file" in capsys.readouterr().err
 
 
 def test_no_memory_left_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,9 +18,7 @@ TAIL = 200_000
 """Bytes of the log's end that are searched for a cause."""
 
 _CAUSE = re.compile(r"^(?:\x1b\[[0-9;]*m|\([^)]*\)|\s)*((?:[\w.]+\.)?\w*(?:Error|Exception|Killed|Interrupt)\b.*)")
-_OUT_OF_MEMORY = re.compile(
-    r"out of memory|OutOfMemory|Cannot allocate memory|MemoryError|killed due to the node running low", re.I
-)
+_OUT_OF_MEMORY = re.compile(r"running low on memory|OutOfMemoryError|CUDA out of memory|allocate memory|MemoryError")
 _NO_SPACE = re.compile(r"No space left on device|Errno 28")
 
 
