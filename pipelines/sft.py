@@ -40,7 +40,7 @@ class SFT(Settings):
 
 def run(settings: SFT, context: Context) -> Metrics:
     """Trains on the problems' worked answers and leaves the checkpoint in `policy`."""
-    from transformers import Trainer, TrainingArguments, set_seed
+    from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
     model, tokenizer = initial.load(initial.checkpoint(context.policy), torch.float32)
     problems = problem_sources.load(settings.problems)
@@ -82,6 +82,7 @@ def run(settings: SFT, context: Context) -> Metrics:
         data_collator=lambda batch: _collate(batch, tokenizer.pad_token_id),
         callbacks=[_progress_callback(context)],
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=_last_checkpoint(checkpoints))
     trainer.model.save_pretrained(context.folder / "policy")
     tokenizer.save_pretrained(context.folder / "policy")

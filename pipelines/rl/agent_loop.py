@@ -125,7 +125,7 @@ class EnvironmentLoop(AgentLoopBase):
             prompt_ids=prompt,
             response_ids=response,
             response_mask=mask,
-            response_logprobs=logprobs,
+            response_logprobs=logprobs if self.rollout_config.calculate_log_probs else None,
             reward_score=verdict.score,
             num_turns=2 * turns,
             metrics=metrics,

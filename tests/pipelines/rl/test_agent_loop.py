@@ -58,6 +58,7 @@ def play(lab: Path, tokenizer: Any, texts: list[str], budget: int = 64, environm
     loop = EnvironmentLoop.__new__(EnvironmentLoop)
     loop.tokenizer, loop.server_manager = tokenizer, Says(tokenizer, texts)
     loop.environment, loop.seed, loop.max_turns, loop.budget = spec, 7, 4, budget
+    loop.rollout_config = SimpleNamespace(calculate_log_probs=True)
     loop.log = lab / "episodes" / "1.jsonl"
     row = {"extra_info": {"index": 5}, "session_id": 2, "global_steps": step}
     output = asyncio.run(loop.run({"temperature": 1.0, "top_p": 1.0}, **row))
