@@ -1,5 +1,5 @@
 # `make quickstart` and `make test` are all that a new machine needs: Linux, Python 3.11 or later with venv, and make.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready

@@ -37,13 +37,14 @@ from . import bench, report, sft
 from .context import Context, Metrics, Settings
 from .rl import filter as rl_filter
 from .rl import stage as rl_stage
+from .rl.verl_config import GRPO
 
 RECIPES = Path(__file__).parent / "recipes"
 RUNNERS: dict[str, Any] = {"sft": sft.run, "filter": rl_filter.run, "grpo": rl_stage.run, "bench": bench.run}
 RECORDED = ("torch", "transformers", "verl", "ray", "lm-eval", "reasoning-gym", "math-verify", "gymnasium")
 """Packages whose versions a stage records."""
 
-Stage = Annotated[sft.SFT | rl_filter.Filter | rl_stage.GRPO | bench.Bench, Field(discriminator="kind")]
+Stage = Annotated[sft.SFT | rl_filter.Filter | GRPO | bench.Bench, Field(discriminator="kind")]
 
 
 class Recipe(BaseModel):
@@ -92,7 +93,7 @@ def _first_error(error: pydantic.ValidationError) -> str:
         kinds: dict[str, type[BaseModel]] = {
             "sft": sft.SFT,
             "filter": rl_filter.Filter,
-            "grpo": rl_stage.GRPO,
+            "grpo": GRPO,
             "bench": bench.Bench,
         }
         model = next((kinds[part] for part in place if part in kinds), Recipe)
@@ -111,7 +112,7 @@ def _check_links(recipe: Recipe, path: Path) -> None:
         if named and "/" not in named and (named not in seen or not seen[named].leaves_policy):
             able = ", ".join(name for name, earlier in seen.items() if earlier.leaves_policy) or "none"
             raise UserError(f"{path}: {stage.name}.policy: no earlier stage {named!r} leaves a policy; those that do: {able}")
-        keep = stage.keep if isinstance(stage, rl_stage.GRPO) else None
+        keep = stage.keep if isinstance(stage, GRPO) else None
         if keep and not isinstance(seen.get(keep), rl_filter.Filter):
             filters = ", ".join(name for name, earlier in seen.items() if isinstance(earlier, rl_filter.Filter)) or "none"
             raise UserError(f"{path}: {stage.name}.keep: no earlier filter stage {keep!r}; there are: {filters}")
@@ -169,7 +170,7 @@ def _register(recipe: Recipe) -> None:
         except TypeError as error:
             raise UserError(f"environments.{id}: {error}") from None
     for stage in recipe.stages:
-        if isinstance(stage, rl_filter.Filter | rl_stage.GRPO):
+        if isinstance(stage, rl_filter.Filter | GRPO):
             registry.check_id(stage.environment)
 
 

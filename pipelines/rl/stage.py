@@ -10,54 +10,15 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any, ClassVar, Literal
-
-from pydantic import Field
+from typing import Any
 
 from ...core import Message, UserError
 from ...envs import registry
 from ...policies import initial
 from ...policies.rollout import count_problems, first_messages
-from ..context import Context, Metrics, Settings
+from ..context import Context, Metrics
 from . import figures, supervise, verl_config
-
-
-class GRPO(Settings):
-    """Settings of a `grpo` stage. The recipe fixes: on policy, no KL term, truncated responses out of the loss."""
-
-    leaves_policy: ClassVar[bool] = True
-
-    kind: Literal["grpo"]
-    environment: str = Field(description="id of a registered environment")
-    options: dict[str, Any] = Field({}, description="keyword arguments for the environment")
-    keep: str | None = Field(None, description="name of the filter stage whose problems to train on; default: all")
-    problems: int | None = Field(None, ge=1, description="how many problems, where the environment does not tell")
-    steps: int = Field(ge=1)
-    batch_size: int = Field(8, ge=1, description="problems a step")
-    group_size: int = Field(8, ge=2, description="draws a problem")
-    micro_batch_size: int | None = Field(None, ge=1, description="draws a forward pass; default: all of a step")
-    learning_rate: float = Field(1e-6, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
-    clip_low: float = Field(0.2, gt=0, lt=1)
-    clip_high: float = Field(0.28, gt=0)
-    kl: float = Field(0.0, ge=0, description="weight of a KL term against the starting policy; 0: none")
-    entropy: float = Field(0.0, ge=0, description="weight of an entropy bonus")
-    normalize_by_std: bool = Field(True, description="divide a group's advantages by their standard deviation")
-    loss: Literal["token-mean", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm"] = "token-mean"
-    temperature: float = Field(1.0, gt=0)
-    top_p: float = Field(1.0, gt=0, le=1)
-    max_prompt_tokens: int = Field(512, ge=1)
-    max_response_tokens: int = Field(512, ge=1, description="of all turns of an episode together")
-    max_turns: int = Field(16, ge=1)
-    save_steps: int = Field(10, ge=1, description="steps between checkpoints")
-    stall_seconds: float = Field(1800.0, gt=0, description="a run that gets nowhere for so long is ended")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    nodes: int = Field(1, ge=1)
-    gpus: int = Field(1, ge=1, description="GPUs a node")
-    tensor_parallel: int = Field(1, ge=1, description="GPUs that share one copy of the model while drawing")
-    gpu_memory_utilization: float = Field(0.6, gt=0, lt=1, description="share of a GPU's memory for drawing")
-    loggers: list[str] = Field([], description="further trackers of verl's: wandb, tensorboard, mlflow, ...")
-    verl: dict[str, Any] = Field({}, description="any further settings of verl's, by their dotted names")
+from .verl_config import GRPO
 
 
 def run(settings: GRPO, context: Context) -> Metrics:

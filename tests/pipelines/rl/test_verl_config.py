@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_module
 from tenfold.pipelines.rl import verl_config
-from tenfold.pipelines.rl.stage import GRPO
+from tenfold.pipelines.rl.verl_config import GRPO
 from verl.utils.config import validate_config
 
 
