@@ -1,8 +1,11 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
+hypothesis.settings.register_profile("tenfold", deadline=None)  # a loaded machine is no failure
+hypothesis.settings.load_profile("tenfold")
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}  # read when the libraries are imported; no hub is asked
 
 

@@ -19,6 +19,9 @@ MAX_ANSWER = 2_000
 
 _MARKER = re.compile(r"(?:final\s+answer|answer)\s*(?:is|:|=)\s*:?\s*(.+)", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:\s*/\s*\d+)?")
+_PROSE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{4,}")
+"""A word, as opposed to a command of LaTeX or the name of a function."""
+_NEGATION = re.compile(r"\b(?:not|never|neither|nor|isn't|unknown)\b", re.IGNORECASE)
 _FRACTION = re.compile(r"(-?)\\[dt]?frac\{(-?\d{1,200})\}\{(-?\d{1,200})\}|(-?\d{1,200})/(\d{1,200})")
 _DECIMAL = re.compile(r"[-+]?(?:\d{1,200}(?:\.\d{0,200})?|\.\d{1,200})")
 _GROUPED = re.compile(r"(?<![\d.])[-+]?\d{1,3}(?:,\d{3})+(?![\d,])")
@@ -55,21 +58,27 @@ def final_answer(response: str) -> str | None:
     """The answer that a response ends with, or None.
 
     Reasoning up to `</think>` is set aside. Then, in this order: the last `\\boxed{...}`, what follows the last
-    `####`, what follows the last "answer is" or "answer:", the response itself when it is one short line, the last
-    number.
+    `####`, what follows the last "answer is" or "answer:" (of both without the words around one number), the response
+    itself when it is one line of mathematics, the last number.
     """
-    text = response.rsplit("</think>", 1)[-1]
+    text = response.rsplit("</think>", 1)[-1].replace("**", "")
     answer = _last_boxed(text)
     if answer is None and "####" in text:
-        answer = text.rsplit("####", 1)[1].strip().split("\n", 1)[0]
+        answer = _without_words(text.rsplit("####", 1)[1].strip().split("\n", 1)[0])
     if answer is None and (marked := _MARKER.findall(text)):
-        answer = re.split(r"\.(?:\s|$)", marked[-1], maxsplit=1)[0]
-    if answer is None and "\n" not in text.strip() and len(text.strip().split()) <= 8:
+        answer = _without_words(re.split(r"\.(?:\s|$)", marked[-1], maxsplit=1)[0])
+    if answer is None and "\n" not in text.strip() and not _PROSE.search(text):
         answer = text
-    if answer is None and (numbers := _NUMBER.findall(text)):
+    if answer is None and not _NEGATION.search(text) and (numbers := _NUMBER.findall(text)):
         answer = numbers[-1]
     answer = (answer or "").strip()
     return answer if 0 < len(answer) <= MAX_ANSWER else None
+
+
+def _without_words(text: str) -> str:
+    """The text "72 clips" as "72"; a text with several numbers, or one that is denied, stays as it is."""
+    numbers = _NUMBER.findall(text)
+    return numbers[0] if _PROSE.search(text) and len(numbers) == 1 and not _NEGATION.search(text) else text
 
 
 def _last_boxed(text: str) -> str | None:
