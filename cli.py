@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -75,7 +76,7 @@ def rollout(arguments: argparse.Namespace) -> None:
     from .envs import registry
     from .pipelines.report import Display
     from .policies import load_policy
-    from .policies.rollout import pass_rates, rollout
+    from .policies.rollout import pass_rate, rollout
 
     registry.check_id(arguments.id)
     out = arguments.out or f"{arguments.id.rpartition('/')[2]}.jsonl"
@@ -89,13 +90,15 @@ def rollout(arguments: argparse.Namespace) -> None:
             problems=arguments.problems,
             sampling=sampling,
             store=out,
+            made_with={"policy": arguments.policy, "options": arguments.options},
             progress=progress,
         )
-    rates = [rate for _, rate in pass_rates(episodes) if rate is not None]
+    mean = pass_rate(episodes)
     faults = sum(episode.verdict.score is None for episode in episodes)
     cut = sum(episode.finish_reason == "length" for episode in episodes) / len(episodes)
-    mean = f"{sum(rates) / len(rates):.3f}" if rates else "none"
-    print(f"{len(episodes)} episodes of {len(rates)} problems: mean score {mean}, {cut:.1%} cut short; in {out}")
+    said = "none" if mean is None else f"{mean:.3f}"
+    problems = len(episodes) // arguments.samples
+    print(f"{len(episodes)} episodes of {problems} problems: mean score {said}, {cut:.1%} cut short; in {out}")
     if faults:
         print(f"{faults} episodes have no verdict: the same command plays them again", file=sys.stderr)
 
@@ -121,7 +124,7 @@ def bench(arguments: argparse.Namespace) -> None:
                 seed=arguments.seed,
                 limit=arguments.limit,
                 problems=arguments.problems,
-                folder=arguments.out,
+                folder=arguments.out or "bench/" + re.sub(r"[^A-Za-z0-9.-]+", "_", arguments.policy),
                 progress=progress,
             )
         print(f"{task}: avg@{score.draws} {score} on {score.problems} problems, pass@{score.draws} {100 * score.pass_at_k:.1f}")
@@ -186,7 +189,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--limit", type=_positive, help="only so many problems a task")
     command.add_argument("--problems", help="problem URI instead of the task's own, say jsonl:FILE")
     command.add_argument("--seed", type=int, default=0, help="base seed (default: %(default)s)")
-    command.add_argument("--out", default="bench", help="folder for draws and scores (default: %(default)s)")
+    command.add_argument("--out", help="folder for draws and scores (default: bench/POLICY)")
     command.set_defaults(function=bench)
 
     command = commands.add_parser("verify", help="judge one answer against a gold one")

@@ -83,7 +83,7 @@ def check_id(id: str) -> None:
 def ids() -> list[str]:
     """Ids of every environment registered through tenfold or brought by a plug-in package."""
     load_plugins()
-    return list(_ids)
+    return [id for id in _ids if id in gymnasium.registry]
 
 
 def load_plugins() -> None:

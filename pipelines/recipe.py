@@ -18,6 +18,7 @@ import importlib.metadata
 import json
 import os
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -209,6 +210,7 @@ def _run_stage(
         "metrics": json.loads(json.dumps(metrics)),  # as it will be read back
     }
     write_atomically(folder / "stage.json", json.dumps(record, indent=1))
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # needed until now, should the stage be killed
     return record
 
 

@@ -1,7 +1,6 @@
 """Supervised fine-tuning on worked answers, with the transformers Trainer: the loss is on the answer alone."""
 
 import hashlib
-import shutil
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -87,7 +86,6 @@ def run(settings: SFT, context: Context) -> Metrics:
     trainer.model.save_pretrained(context.folder / "policy")
     tokenizer.save_pretrained(context.folder / "policy")
     losses = [(entry["step"], entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
-    shutil.rmtree(checkpoints, ignore_errors=True)
     return {
         "steps": trainer.state.global_step,
         "loss": losses[-1][1] if losses else None,

@@ -8,7 +8,7 @@ the problem, the sum of rewards its score.
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ def rollout(
     problems: Sequence[int] | int | None = None,
     sampling: Sampling | None = None,
     store: str | Path | None = None,
+    made_with: dict[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Episode]:
     """Plays `samples` episodes of each problem.
@@ -43,6 +44,7 @@ def rollout(
         problems: indices of the problems to play, or how many; defaults to all the environment has.
         sampling: temperature, length a turn, base seed.
         store: a file to append finished episodes to, and to take those already played from.
+        made_with: what else the store must have been made with, say the policy's URI; a store is of one policy.
         progress: told how many episodes are done, and of how many.
 
     Returns:
@@ -57,6 +59,7 @@ def rollout(
     first = make()
     indices = _indices(first, problems)
     settings = {
+        **(made_with or {}),
         "environment": environment if isinstance(environment, str) else str(first),
         **dataclasses.asdict(sampling),
     }
@@ -122,6 +125,7 @@ class _Game:
     problem_id: str
     messages: list[Message]
     turns: list[Completion] = dataclasses.field(default_factory=list)
+    rewards: float = 0.0
     verdict: Verdict | None = None
 
     def key(self) -> str:
@@ -160,18 +164,18 @@ def _begin(environment: Environment, index: int, sample: int) -> _Game:
 
 def _turn(game: _Game) -> None:
     """Hands the policy's last turn to the environment; a fault of ours is tried once more from the start."""
-    rewards = 0.0
     for last_try in (False, True):
         try:
             if last_try:
-                rewards = _replay(game)
+                game.rewards = _replay(game)
             text, reward, terminated, truncated, info = game.environment.step(game.turns[-1].text)
         except Exception as error:
             game.verdict = crashed(error)
             continue
         ended = terminated or truncated or len(game.turns) >= MAX_TURNS
-        game.verdict = verdict_of(info, rewards + float(reward)) if ended else None
+        game.verdict = verdict_of(info, game.rewards + float(reward)) if ended else None
         if game.verdict is None or game.verdict.status != Status.FAULT:
+            game.rewards += float(reward)
             break
     game.messages.append(Message(role="assistant", content=game.turns[-1].text))
     if game.verdict is None:
@@ -224,12 +228,7 @@ def episode_from_json(row: dict[str, Any]) -> Episode:
     return Episode(**values)
 
 
-def pass_rates(episodes: Sequence[Episode]) -> Iterator[tuple[str, float | None]]:
-    """Each problem's id and mean score over the episodes that have one; None where none has."""
-    scores: dict[str, list[float]] = {}
-    for episode in episodes:
-        found = scores.setdefault(episode.problem_id, [])
-        if episode.verdict.score is not None:
-            found.append(episode.verdict.score)
-    for problem_id, found in scores.items():
-        yield problem_id, sum(found) / len(found) if found else None
+def pass_rate(episodes: Sequence[Episode]) -> float | None:
+    """Mean score of those episodes that have one; None where none has."""
+    scores = [episode.verdict.score for episode in episodes if episode.verdict.score is not None]
+    return sum(scores) / len(scores) if scores else None

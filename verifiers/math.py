@@ -17,14 +17,19 @@ from . import pool
 MAX_ANSWER = 2_000
 """Characters of a final answer that are looked at; a longer one is no answer."""
 
-_MARKER = re.compile(r"(?:final\s+answer|answer)\s*(?:is|:|=)\s*:?\s*(.+)", re.IGNORECASE)
-_NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:\s*/\s*\d+)?")
+MAX_TAIL = 20_000
+"""Characters at a response's end in which its answer is looked for."""
+REASON = 300
+"""Characters of a verdict's reason."""
+
+_MARKER = re.compile(r"answer\s{0,9}(?:is|:|=)[ \t:]{0,9}(\S[^\n]*)", re.IGNORECASE)
+_NUMBER = re.compile(r"[-+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s*/\s*\d+)?")
 _PROSE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{4,}")
 """A word, as opposed to a command of LaTeX or the name of a function."""
 _NEGATION = re.compile(r"\b(?:not|never|neither|nor|isn't|unknown)\b", re.IGNORECASE)
 _FRACTION = re.compile(r"(-?)\\[dt]?frac\{(-?\d{1,200})\}\{(-?\d{1,200})\}|(-?\d{1,200})/(\d{1,200})")
 _DECIMAL = re.compile(r"[-+]?(?:\d{1,200}(?:\.\d{0,200})?|\.\d{1,200})")
-_GROUPED = re.compile(r"(?<![\d.])[-+]?\d{1,3}(?:,\d{3})+(?![\d,])")
+_GROUPED = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 
 
 def verify(problem: Problem, response: str) -> Verdict:
@@ -33,14 +38,16 @@ def verify(problem: Problem, response: str) -> Verdict:
     if answer is None:
         return Verdict(Status.SCORED, 0.0, "extract", "the response has no final answer")
     gold, answer = _plain(str(problem.answer)), _plain(answer)
+    if gold != answer:
+        gold, answer = _claimed(gold, any_left_side=False), _claimed(answer, any_left_side=True)
     if gold == answer:
-        return Verdict(Status.SCORED, 1.0, "exact", answer)
+        return Verdict(Status.SCORED, 1.0, "exact", answer[:REASON])
     exact_gold, exact_answer = _rational(gold), _rational(answer)
     if exact_gold is not None and exact_answer is not None:
         equal = exact_gold == exact_answer
         # A rounded decimal is the symbolic rung's to judge; integers and fractions differ or they do not.
         if equal or "." not in gold + answer:
-            return Verdict(Status.SCORED, float(equal), "rational", f"{answer} against {gold}")
+            return Verdict(Status.SCORED, float(equal), "rational", f"{answer} against {gold}"[:REASON])
     try:
         equal = pool.shared("tenfold.verifiers.math:symbolic").call(gold, answer)
     except pool.TimeLimit as error:
@@ -51,7 +58,7 @@ def verify(problem: Problem, response: str) -> Verdict:
         return Verdict(Status.FAULT, None, "symbolic", str(error))
     if equal is None:
         return Verdict(Status.UNDECIDED, None, "symbolic", f"the gold answer {gold!r} does not parse")
-    return Verdict(Status.SCORED, float(equal), "symbolic", f"{answer} against {gold}")
+    return Verdict(Status.SCORED, float(equal), "symbolic", f"{answer} against {gold}"[:REASON])
 
 
 def final_answer(response: str) -> str | None:
@@ -61,7 +68,7 @@ def final_answer(response: str) -> str | None:
     `####`, what follows the last "answer is" or "answer:" (of both without the words around one number), the response
     itself when it is one line of mathematics, the last number.
     """
-    text = response.rsplit("</think>", 1)[-1].replace("**", "")
+    text = response[-MAX_TAIL:].rsplit("</think>", 1)[-1].replace("**", "").replace("\u2212", "-")
     answer = _last_boxed(text)
     if answer is None and "####" in text:
         answer = _without_words(text.rsplit("####", 1)[1].strip().split("\n", 1)[0])
@@ -76,9 +83,11 @@ def final_answer(response: str) -> str | None:
 
 
 def _without_words(text: str) -> str:
-    """The text "72 clips" as "72"; a text with several numbers, or one that is denied, stays as it is."""
-    numbers = _NUMBER.findall(text)
-    return numbers[0] if _PROSE.search(text) and len(numbers) == 1 and not _NEGATION.search(text) else text
+    """The text "72 clips" as "72"; mathematics, several numbers, and what is denied stay as they are."""
+    if "\\" in text or _NEGATION.search(text):
+        return text
+    bare = re.sub(r"[A-Za-z]{2,}", " ", text).strip(" $").rstrip(" $.,;:!")
+    return bare if _NUMBER.fullmatch(bare) else text
 
 
 def _last_boxed(text: str) -> str | None:
@@ -94,12 +103,19 @@ def _last_boxed(text: str) -> str | None:
 
 
 def _plain(text: str) -> str:
-    """The text without what does not change its value: maths delimiters, thousands separators, outer space."""
-    text = text.strip().rstrip(".").replace("\\$", "").replace("$", "").strip()
+    """The text without what does not change its value: maths delimiters, spacing, thousands separators, outer space."""
+    text = text.strip().rstrip(".").replace("\\$", "").replace("$", "").replace("\\%", "%").replace("\u2212", "-")
+    text = re.sub(r"\\[,;!]", "", text).strip()
     text = re.sub(r"^\\[(\[](.*)\\[)\]]$", r"\1", text).strip()
-    if text.count("=") == 1:  # "x = 5", "2 + 3 = 5": what is claimed is the right-hand side
-        text = text.split("=")[1].strip()
-    return _GROUPED.sub(lambda number: number.group().replace(",", ""), text).replace("\u2212", "-")
+    return text.replace(",", "") if _GROUPED.fullmatch(text) else text
+
+
+def _claimed(text: str, any_left_side: bool) -> str:
+    """What an equation claims: "x = 5" as "5", and where any left side will do "2 + 3 = 5" too. Inequalities stay."""
+    left, equals, right = text.partition("=")
+    if not equals or "=" in right or left.endswith(("<", ">", "!", ":")):
+        return text
+    return _plain(right) if any_left_side or left.strip().isidentifier() else text
 
 
 def _rational(text: str) -> Fraction | None:

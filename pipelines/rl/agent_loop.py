@@ -141,7 +141,7 @@ class EnvironmentLoop(AgentLoopBase):
             "environment_seconds": output.metrics.compute_score,
         }
         with self.log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.write(json.dumps(line) + "\n")
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,5 +1,6 @@
 """What a GRPO run tells of each step: verl's metrics and the episodes that our agent loops wrote, in one row."""
 
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -62,7 +63,7 @@ def mean(steps: Sequence[dict[str, Any]], name: str) -> float | None:
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a file that another process may be writing: a last line without its end is passed over."""
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        if line.endswith("\n"):
+    """The rows of a file that another process may be writing, or was killed while writing: torn lines are passed over."""
+    for line in path.read_bytes().split(b"\n")[:-1]:
+        with contextlib.suppress(ValueError):
             yield json.loads(line)

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from ...core import Sampling, UserError
 from ...envs import registry
 from ...policies import load_policy
-from ...policies.rollout import pass_rates, rollout
+from ...policies.rollout import pass_rate, rollout
 from ..context import Context, Metrics, Settings
 
 BINS = 10
@@ -54,7 +54,9 @@ def run(settings: Filter, context: Context) -> Metrics:
         progress=context.progress,
     )
     problems: list[dict[str, Any]] = []
-    for index, (problem_id, rate) in enumerate(pass_rates(episodes)):
+    for index in range(len(episodes) // settings.samples):
+        played = episodes[index * settings.samples : (index + 1) * settings.samples]
+        rate, problem_id = pass_rate(played), played[0].problem_id
         kept = rate is not None and settings.above < rate < settings.below
         problems.append({"index": index, "id": problem_id, "pass_rate": rate, "kept": kept})
     (context.folder / "kept.json").write_text(json.dumps({"environment": settings.environment, "problems": problems}, indent=1))

@@ -59,12 +59,17 @@ def run(settings: GRPO, context: Context) -> Metrics:
         f"hydra.run.dir={json.dumps(str(folder / 'hydra'))}",
     ]
 
-    def sign_of_life() -> float:
+    def written() -> int:
+        return sum(path.stat().st_size for path in (folder / "episodes").iterdir())
+
+    before = written()
+
+    def sign_of_life() -> object:
         done = figures.steps_done(folder)
         context.progress(done, settings.steps, **figures.last(folder))
         # While verl starts, its log tells that it is alive; once it steps, only steps and episodes do.
-        written = sum(path.stat().st_size for path in (folder / "episodes").iterdir())
-        return done + written + (0 if written else (folder / "verl.log").stat().st_size)
+        now = written()
+        return (done, now) if now > before else (folder / "verl.log").stat().st_size
 
     (folder / "verl.log").touch()
     if _tracked(checkpoints) < settings.steps:
@@ -82,17 +87,18 @@ def run(settings: GRPO, context: Context) -> Metrics:
 
 
 def _finish(settings: GRPO, folder: Path, checkpoints: Path) -> Metrics:
-    """Exports the last checkpoint, gathers the figures, and removes what only a resumption would need."""
+    """Exports the last checkpoint and gathers the figures."""
     last = _tracked(checkpoints)
     if last < settings.steps:
         raise UserError(f"{settings.name}: verl ended after step {last} of {settings.steps} (log: {folder / 'verl.log'})")
     exported = checkpoints / f"global_step_{last}" / "actor" / "huggingface"
-    shutil.rmtree(folder / "policy", ignore_errors=True)
-    shutil.copytree(exported, folder / "policy")
+    for name in ("policy", "policy.partial"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    shutil.copytree(exported, folder / "policy.partial")
+    (folder / "policy.partial").rename(folder / "policy")
     steps = figures.gather(folder)
     with (folder / "steps.jsonl").open("w") as file:
         file.writelines(json.dumps(step) + "\n" for step in steps)
-    shutil.rmtree(checkpoints, ignore_errors=True)
     tenth = max(1, len(steps) // 10)
     return {
         "steps": len(steps),

@@ -27,7 +27,7 @@ class Stopped(Exception):
 
 
 def follow(
-    command: list[str], variables: dict[str, str], log: Path, sign_of_life: Callable[[], float], stall_seconds: float
+    command: list[str], variables: dict[str, str], log: Path, sign_of_life: Callable[[], object], stall_seconds: float
 ) -> None:
     """Runs a command to its end.
 
@@ -35,8 +35,8 @@ def follow(
         command: program and arguments.
         variables: added to the environment.
         log: where its output is appended.
-        sign_of_life: called twice a second; a number that grows whenever the child gets somewhere.
-        stall_seconds: the child is ended when that number has not grown for so long.
+        sign_of_life: called twice a second; a value that changes whenever the child gets somewhere.
+        stall_seconds: the child is ended when that value has not changed for so long.
 
     Raises:
         Stopped: the child stalled, or ended with another status than 0.
@@ -57,7 +57,7 @@ def follow(
         while child.poll() is None:
             time.sleep(POLL_SECONDS)
             now = sign_of_life()
-            if now > seen:
+            if now != seen:
                 seen, since = now, time.monotonic()
             elif time.monotonic() - since > stall_seconds:
                 raise Stopped(f"no progress in {stall_seconds:.0f} s; last said: {_last_line(log, start)} (log: {log})")

@@ -8,7 +8,7 @@ import pytest
 import tenfold
 from tenfold.core import Episode, Problem, Sampling, Status, UserError
 from tenfold.envs.text import Text, TextEnv
-from tenfold.policies.rollout import pass_rates, rollout
+from tenfold.policies.rollout import pass_rate, rollout
 from tenfold.policies.scripted import ScriptedPolicy
 
 PROBLEMS = [Problem(f"p{n}", ({"role": "user", "content": f"{n} + 1 ="},), str(n + 1), "here") for n in range(5)]
@@ -51,7 +51,7 @@ def test_every_problem_is_played_as_often_as_asked() -> None:
     episodes = rollout(sums, ScriptedPolicy("3"), samples=2)
     assert [(e.problem_id, e.sample) for e in episodes] == [(f"p{n}", s) for n in range(5) for s in range(2)]
     assert scores(episodes) == [0, 0, 0, 0, 1, 1, 0, 0, 0, 0]
-    assert dict(pass_rates(episodes))["p2"] == 1
+    assert pass_rate(episodes) == 0.2
 
 
 def test_many_turns_are_played_and_kept() -> None:
@@ -59,6 +59,15 @@ def test_many_turns_are_played_and_kept() -> None:
     assert [turn["content"] for turn in won.messages] == ["Guess.", "1", "higher", "2", "higher", "3"]
     assert (won.verdict.score, won.verdict.decided_by, won.tokens) == (1, "environment", 3)
     assert (lost.verdict.score, len(lost.messages)) == (0, 10)
+
+
+def test_an_episodes_score_is_the_sum_of_its_rewards() -> None:
+    class Pays(Guess):
+        def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+            self.tries += 1
+            return "more", 0.25, self.tries == 3, False, {}
+
+    assert scores(rollout(Pays, ScriptedPolicy("1"), samples=1, problems=1)) == [0.75]
 
 
 def test_an_environment_that_crashes_once_is_played_again() -> None:
@@ -71,7 +80,7 @@ def test_an_environment_that_keeps_crashing_is_a_fault_and_no_wrong_answer(tmp_p
     (episode,) = rollout(lambda: Guess("2", crashes=9), ScriptedPolicy(count_up), samples=1, problems=1, store=store)
     assert (episode.verdict.status, episode.verdict.score) == (Status.FAULT, None)
     assert "game server" in episode.verdict.reason
-    assert dict(pass_rates([episode])) == {"0": None}
+    assert pass_rate([episode]) is None
     (again,) = rollout(Guess, ScriptedPolicy(count_up), samples=1, problems=1, store=None)
     assert again.verdict.score == 1
 

@@ -20,6 +20,14 @@ from tenfold.verifiers.math import final_answer
         ("1/2", r"so \boxed{0.5}", 1, "rational"),
         ("0.5", r"\boxed{\frac{1}{2}}", 1, "rational"),
         ("7", "8", 0, "rational"),
+        ("12", r"The answer is $\dfrac12$ hours.", 0, "symbolic"),
+        ("3", "The answer is 3x plus y", 0, "symbolic"),
+        ("-5", "The answer is \u22125 metres.", 1, "exact"),
+        ("5", "The answer is .5 metres", 0, "symbolic"),
+        ("x>=5", "x<=5", 0, "symbolic"),
+        ("x+y=5", "x+y=5", 1, "exact"),
+        ("50%", r"\boxed{50\%}", 1, "exact"),
+        ("1234", r"\boxed{1\,234}", 1, "exact"),
         ("72", "#### 72 clips", 1, "exact"),
         ("18", "She makes $18 every day.", 1, "exact"),
         ("5", "The answer is **5**.", 1, "exact"),
@@ -55,6 +63,8 @@ def test_an_answer_is_judged_by_the_cheapest_rung_that_can(gold: object, respons
         r"\boxed{" + "9" * 1990 + "}",
         "\x00\ud800\\boxed{\x00}",
         r"\boxed{\boxed{\boxed{",
+        "the answer is" + "\n" * 100_000,
+        "answer " * 50_000,
     ],
 )
 def test_no_response_hangs_or_breaks_the_verifier(response: str) -> None:
