@@ -3,6 +3,7 @@
 Rungs, cheapest first; the first that can decide does:
     extract     there is no final answer in the response: wrong
     exact       the same text once spaces, dollars and thousands separators are gone
+    unevaluated the gold is a number and the answer still a sum to do: wrong, or repeating the problem would be an answer
     rational    both are integers or fractions, compared exactly
     symbolic    math-verify, both sides boxed, in a killable worker
 """
@@ -28,6 +29,8 @@ _PROSE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{4,}")
 """A word, as opposed to a command of LaTeX or the name of a function."""
 _NEGATION = re.compile(r"\b(?:not|never|neither|nor|isn't|unknown)\b", re.IGNORECASE)
 _FRACTION = re.compile(r"(-?)\\[dt]?frac\{(-?\d{1,200})\}\{(-?\d{1,200})\}|(-?\d{1,200})/(\d{1,200})")
+_OPERATION = re.compile(r"[\d)}]\s*(?:[-+*\u00d7\u00b7\u00f7]|\\times|\\cdot|\\div)\s*(?:[-+(\\{]\s*)*\d")
+_SCIENTIFIC = re.compile(r"[-+]?\d+(?:\.\d+)?\s*(?:\\times|\\cdot|\u00d7|\*)\s*10\s*\^\s*(?:\{-?\d+\}|-?\d+)")
 _DECIMAL = re.compile(r"[-+]?(?:\d{1,200}(?:\.\d{0,200})?|\.\d{1,200})")
 _GROUPED = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 
@@ -43,6 +46,8 @@ def verify(problem: Problem, response: str) -> Verdict:
     if gold == answer:
         return Verdict(Status.SCORED, 1.0, "exact", answer[:REASON])
     exact_gold, exact_answer = _rational(gold), _rational(answer)
+    if exact_gold is not None and _is_unevaluated(answer, exact_gold):
+        return Verdict(Status.SCORED, 0.0, "unevaluated", f"{answer} is a sum to do, not a number"[:REASON])
     if exact_gold is not None and exact_answer is not None:
         equal = exact_gold == exact_answer
         # A rounded decimal is the symbolic rung's to judge; integers and fractions differ or they do not.
@@ -116,6 +121,13 @@ def _claimed(text: str, any_left_side: bool) -> str:
     if not equals or "=" in right or left.endswith(("<", ">", "!", ":")):
         return text
     return _plain(right) if any_left_side or left.strip().isidentifier() else text
+
+
+def _is_unevaluated(answer: str, gold: Fraction) -> bool:
+    """Whether the answer leaves arithmetic undone: "7+4-6", or "8/4" where a whole number is wanted."""
+    if _SCIENTIFIC.fullmatch(answer):
+        return False
+    return bool(_OPERATION.search(answer)) or (gold.denominator == 1 and bool(_FRACTION.fullmatch(answer)))
 
 
 def _rational(text: str) -> Fraction | None:

@@ -20,6 +20,13 @@ from tenfold.verifiers.math import final_answer
         ("1/2", r"so \boxed{0.5}", 1, "rational"),
         ("0.5", r"\boxed{\frac{1}{2}}", 1, "rational"),
         ("7", "8", 0, "rational"),
+        # A policy that was paid for it learned to repeat the problem.
+        ("5", "7+4-6", 0, "unevaluated"),
+        ("5", r"\boxed{7 + 4 - 6}", 0, "unevaluated"),
+        ("6", r"\boxed{2 \times 3}", 0, "unevaluated"),
+        ("6", "2*(1+2)", 0, "unevaluated"),
+        ("2", "8/4", 0, "unevaluated"),
+        ("5000", r"\boxed{5 \times 10^{3}}", 1, "symbolic"),
         ("12", r"The answer is $\dfrac12$ hours.", 0, "symbolic"),
         ("3", "The answer is 3x plus y", 0, "symbolic"),
         ("-5", "The answer is \u22125 metres.", 1, "exact"),
