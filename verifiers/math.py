@@ -55,9 +55,7 @@ def verify(problem: Problem, response: str) -> Verdict:
             return Verdict(Status.SCORED, float(equal), "rational", f"{answer} against {gold}"[:REASON])
     try:
         equal = pool.shared("tenfold.verifiers.math:symbolic").call(gold, answer)
-    except pool.TimeLimit as error:
-        return Verdict(Status.TIMEOUT, 0.0, "symbolic", str(error))
-    except pool.MemoryLimit as error:
+    except (pool.TimeLimit, pool.MemoryLimit) as error:
         return Verdict(Status.TIMEOUT, 0.0, "symbolic", str(error))
     except pool.WorkerFault as error:
         return Verdict(Status.FAULT, None, "symbolic", str(error))
