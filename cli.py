@@ -78,7 +78,7 @@ def rollout(arguments: argparse.Namespace) -> None:
     from .policies import load_policy
     from .policies.rollout import pass_rate, rollout
 
-    registry.check_id(arguments.id)
+    registry.find(arguments.id)
     out = arguments.out or f"{arguments.id.rpartition('/')[2]}.jsonl"
     sampling = Sampling(arguments.temperature, arguments.top_p, arguments.max_tokens, arguments.seed)
     display = Display()
@@ -90,7 +90,7 @@ def rollout(arguments: argparse.Namespace) -> None:
             problems=arguments.problems,
             sampling=sampling,
             store=out,
-            made_with={"policy": arguments.policy, "options": arguments.options},
+            made_with={**_who(arguments.policy), "options": arguments.options},
             progress=progress,
         )
     mean = pass_rate(episodes)
@@ -120,7 +120,7 @@ def bench(arguments: argparse.Namespace) -> None:
             score = model.evaluate(
                 task,
                 policy,
-                name=arguments.policy,
+                made_with=_who(arguments.policy),
                 seed=arguments.seed,
                 limit=arguments.limit,
                 problems=arguments.problems,
@@ -130,6 +130,13 @@ def bench(arguments: argparse.Namespace) -> None:
         print(f"{task}: avg@{score.draws} {score} on {score.problems} problems, pass@{score.draws} {100 * score.pass_at_k:.1f}")
         if score.faults:
             print(f"{task}: {score.faults} draws have no verdict and are left out", file=sys.stderr)
+
+
+def _who(policy: str) -> dict[str, Any]:
+    """What stored draws must have been made with: the policy's URI, and the weights it names now."""
+    from .policies import initial
+
+    return {"policy": policy, "weights": initial.weights_hashes(policy)}
 
 
 def verify(arguments: argparse.Namespace) -> None:

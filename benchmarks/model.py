@@ -17,6 +17,7 @@ from lm_eval.api.model import LM
 from lm_eval.tasks import TaskManager
 
 from ..core import Completion, Policy, Sampling, UserError
+from ..envs import problems as problem_sources
 from ..policies.store import Store
 from . import scores
 
@@ -31,7 +32,7 @@ class PolicyLM(LM):
     def __init__(
         self,
         policy: Policy,
-        name: str = "policy",
+        made_with: dict[str, Any] | None = None,
         seed: int = 0,
         store: str | Path | None = None,
         progress: Callable[..., None] | None = None,
@@ -40,14 +41,14 @@ class PolicyLM(LM):
 
         Args:
             policy: who answers.
-            name: what the policy is called in the store; a store holds the draws of one policy.
+            made_with: what else the store must have been made with, say the policy's URI; a store is of one policy.
             seed: base seed of the draws.
             store: file to append draws to, and to take those from that are there already.
             progress: called as progress(draws done, draws in all).
         """
         super().__init__()
         self.policy, self.seed, self.progress = policy, seed, progress or (lambda done, total: None)
-        self.store = Store(store, {"policy": name, "seed": seed}) if store else None
+        self.store = Store(store, {**(made_with or {}), "seed": seed}) if store else None
         self.drawn: dict[tuple[str, int], Completion] = {}
         for row in self.store.rows if self.store else ():
             completion = Completion(row["text"], row["finish_reason"], tuple(row["token_ids"]), tuple(row["logprobs"]))
@@ -128,11 +129,23 @@ def task_names() -> list[str]:
     return sorted(_manager(None).all_tasks)
 
 
+def check(task: str, problems: str | None = None) -> None:
+    """Makes sure that a task is there, and so are its problems, or those that are to stand in for its own.
+
+    Raises:
+        UserError: either is not.
+    """
+    tasks = _manager(None).task_index
+    if task not in tasks:
+        raise UserError(f"no task {task!r}; there are {', '.join(task_names())}")
+    problem_sources.load(problems or tasks[task].cfg["metadata"]["problems"])
+
+
 def evaluate(
     task: str,
     policy: Policy,
     *,
-    name: str = "policy",
+    made_with: dict[str, Any] | None = None,
     seed: int = 0,
     limit: int | None = None,
     problems: str | None = None,
@@ -144,7 +157,7 @@ def evaluate(
     Args:
         task: its name.
         policy: who answers.
-        name: what the policy is called in the stored draws.
+        made_with: what else stored draws must have been made with, say the policy's URI.
         seed: base seed of the draws.
         limit: only so many problems, the first ones.
         problems: problem URI instead of the task's own.
@@ -154,14 +167,12 @@ def evaluate(
     Raises:
         UserError: no such task, or its problems cannot be loaded.
     """
-    manager = _manager(problems)
-    if task not in manager.all_tasks:
-        raise UserError(f"no task {task!r}; there are {', '.join(sorted(manager.all_tasks))}")
+    check(task, problems)
     store = Path(folder) / f"{task}.draws.jsonl" if folder else None
     results = lm_eval.simple_evaluate(
-        model=PolicyLM(policy, name, seed, store, progress),
+        model=PolicyLM(policy, made_with, seed, store, progress),
         tasks=[task],
-        task_manager=manager,
+        task_manager=_manager(problems),
         limit=limit,
         apply_chat_template=True,
         bootstrap_iters=0,

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
+from ..core import UserError
+
 Z95 = NormalDist().inv_cdf(0.975)
 
 
@@ -49,11 +51,13 @@ def avg_at_k(scores: Sequence[Sequence[float | None]]) -> Score:
             left out.
 
     Raises:
-        ValueError: no draw has a score.
+        UserError: no draw has a score.
     """
     rows = [scored for row in scores if (scored := [score for score in row if score is not None])]
     if not rows:
-        raise ValueError("no draw has a score")
+        raise UserError(
+            f"none of {sum(map(len, scores))} draws has a score: their verdicts are faults, or no gold answer could be read"
+        )
     means = [sum(row) / len(row) for row in rows]
     n, mean = len(means), sum(means) / len(means)
     stderr = math.sqrt(sum((p - mean) ** 2 for p in means) / (n - 1) / n) if n > 1 else math.inf

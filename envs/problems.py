@@ -61,14 +61,14 @@ def _jsonl(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
     path = _file(location)
 
     def rows() -> Iterator[Row]:
-        with path.open(encoding="utf-8") as lines:
+        with path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 if not line.strip():
                     continue
                 try:
-                    row = json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise UserError(f"{path}, line {number}: not JSON ({error.msg})") from None
+                    row = json.loads(line.decode("utf-8-sig"))
+                except (ValueError, RecursionError) as error:  # bytes that are no UTF-8 among them
+                    raise UserError(f"{path}, line {number}: not JSON ({error})") from None
                 if not isinstance(row, dict):
                     raise UserError(f"{path}, line {number}: a JSON object is expected, not {type(row).__name__}")
                 yield row
@@ -106,13 +106,15 @@ def _hub(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
 def _generate(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
     try:
         function = pkgutil.resolve_name(location)
-    except (ImportError, AttributeError, ValueError) as error:
+        signature = inspect.signature(function)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise UserError(f"{uri}: cannot import {location!r} ({error}); write generate:package.module:function") from None
-    known = {name: options.pop(name) for name in list(options) if name in inspect.signature(function).parameters}
-    produced = list(function(**{name: _value(text) for name, text in known.items()}))
-    if produced and all(isinstance(item, Problem) for item in produced):
-        return produced
-    return _problems(uri, produced, options, stem=location)
+    known = {name: _value(options.pop(name)) for name in list(options) if name in signature.parameters}
+    try:
+        signature.bind(**known)
+    except TypeError as error:
+        raise UserError(f"{uri}: {location} {error}; it takes {signature}") from None
+    return _problems(uri, function(**known), options, stem=location)
 
 
 def _reasoning_gym(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
@@ -153,8 +155,8 @@ SOURCES: dict[str, Callable[[str, str, dict[str, str]], list[Problem]]] = {
 }
 
 
-def _problems(uri: str, rows: Iterable[Row], options: dict[str, str], stem: str) -> list[Problem]:
-    """Rows to problems, by the options in the module's docstring."""
+def _problems(uri: str, rows: Iterable[Row | Problem], options: dict[str, str], stem: str) -> list[Problem]:
+    """Rows to problems, by the options in the module's docstring. What is a problem already stays as it is."""
     choices = ("prompt", "answer", "solution", "id", "answer_after", "skip", "limit")
     if unknown := set(options) - set(choices):
         raise UserError(f"{uri}: unknown option {min(unknown)!r}; there are {', '.join(choices)}")
@@ -166,6 +168,11 @@ def _problems(uri: str, rows: Iterable[Row], options: dict[str, str], stem: str)
         if limit is not None and len(problems) >= limit:
             break
         where = f"{uri}, row {number}"
+        if isinstance(row, Problem):
+            problems.append(row)
+            continue
+        if not isinstance(row, Mapping):
+            raise UserError(f"{where}: a problem or a mapping of columns is expected, not {type(row).__name__}")
         prompt = row[_column(row, options.get("prompt"), PROMPT_COLUMNS, where)]
         answer = row[_column(row, options.get("answer"), ANSWER_COLUMNS, where)]
         meta: dict[str, Any] = {}

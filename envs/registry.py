@@ -8,11 +8,13 @@ A plug-in package brings its environments by naming a function that registers th
 
 import importlib
 import importlib.metadata
+import inspect
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
+from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from ..core import Problem, UserError, Verifier
 from . import math
@@ -22,6 +24,8 @@ TEXT_ENV = "tenfold.envs.text:TextEnv"
 _ids: dict[str, None] = {}
 """Ids registered through this module, in order; the environments themselves are in Gymnasium's registry."""
 _loaded_plugins: set[str] = set()
+_MAKE_TAKES = frozenset(inspect.signature(gymnasium.make).parameters)
+"""Arguments that are `gymnasium.make`'s own, not the environment's."""
 
 
 def register(
@@ -57,17 +61,25 @@ def make(id: str, **kwargs: Any) -> "gymnasium.Env[str, str]":
     """The environment of that id, as `gymnasium.make`; "module:id" imports the module first.
 
     Raises:
-        UserError: no environment has that id; the message lists those there are.
+        UserError: no environment has that id (the message lists those there are), or it does not take these arguments.
     """
-    check_id(id)
+    spec = find(id)
+    assert spec.entry_point is not None  # Gymnasium's registry takes none without
+    constructor = load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else spec.entry_point
+    taken = inspect.signature(constructor)
+    own = {name: value for name, value in kwargs.items() if name not in _MAKE_TAKES}
+    try:
+        taken.bind(**(spec.kwargs | own))
+    except TypeError as error:
+        raise UserError(f"{id}: {error}; it takes {', '.join(taken.parameters)}") from None
     return gymnasium.make(id, **kwargs)
 
 
-def check_id(id: str) -> None:
-    """Makes sure that an environment has that id; "module:id" imports the module first.
+def find(id: str) -> EnvSpec:
+    """The registration of that id; "module:id" imports the module first.
 
     Raises:
-        UserError: none has; the message lists those there are.
+        UserError: there is none; the message lists those there are.
     """
     module, _, name = id.rpartition(":")
     try:
@@ -75,7 +87,7 @@ def check_id(id: str) -> None:
             importlib.import_module(module)
         if name not in gymnasium.registry:
             load_plugins()
-        gymnasium.spec(name)
+        return gymnasium.spec(name)
     except (gymnasium.error.Error, ImportError) as error:
         raise UserError(f"no environment {id!r} ({error}); there are {', '.join(_ids)}") from None
 

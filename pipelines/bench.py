@@ -1,7 +1,7 @@
 """A benchmark stage: lm-eval tasks answered by the policy, each as avg@k with its interval."""
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,11 +12,20 @@ from .context import Context, Metrics, Settings
 class Bench(Settings):
     """Settings of a `bench` stage."""
 
+    may_change: ClassVar[frozenset[str]] = frozenset({"batch_size"})
+
     kind: Literal["bench"]
     tasks: list[str] = Field(min_length=1, description="names of benchmark tasks")
     limit: int | None = Field(None, ge=1, description="only so many problems a task")
     problems: str | None = Field(None, description="problem URI instead of the tasks' own")
     batch_size: int = Field(256, ge=1, description="draws generated together")
+
+    def check(self) -> None:
+        """Every task is known, and its problems can be loaded."""
+        from ..benchmarks import model
+
+        for task in self.tasks:
+            model.check(task, self.problems)
 
 
 def run(settings: Bench, context: Context) -> Metrics:
@@ -29,7 +38,7 @@ def run(settings: Bench, context: Context) -> Metrics:
         score = model.evaluate(
             task,
             policy,
-            name=context.policy,
+            made_with={"policy": context.policy},
             seed=context.seed,
             limit=settings.limit,
             problems=settings.problems,

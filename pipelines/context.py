@@ -17,11 +17,20 @@ class Settings(BaseModel):
 
     leaves_policy: ClassVar[bool] = False
     """Whether the stage leaves a checkpoint, in the folder `policy`."""
+    may_change: ClassVar[frozenset[str]] = frozenset()
+    """Settings that may differ when a stage that was begun goes on: what it takes to run, not what comes out."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="what the stage's folder is called")
     policy: str | None = Field(
         None, description='a policy URI; "stage:NAME" is an earlier stage of the recipe. Default: the last policy left'
     )
+
+    def check(self) -> None:
+        """Looks at whatever can be looked at before the first stage runs: files, environments, names.
+
+        Raises:
+            UserError: something is not there or cannot be read.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ passed over when the recipe is run again; one that has not goes on from what it 
 
 import contextlib
 import fcntl
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -138,6 +137,7 @@ def run(recipe: str | Path | Recipe, out: str | Path | None = None, *, quiet: bo
     folder = Path(out or Path("runs") / recipe.name)
     with _exclusively(folder), report.Display(quiet) as display:
         _register(recipe)
+        _check_inputs(recipe, folder)
         display.plan(recipe.name, recipe.description, folder, [_plan(stage, folder) for stage in recipe.stages])
         (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
         records: dict[str, dict[str, Any]] = {}
@@ -156,7 +156,7 @@ def _plan(stage: Settings, folder: Path) -> tuple[str, str, str]:
 
 
 def _register(recipe: Recipe) -> None:
-    """Makes the recipe's own environments and modules known, and checks every id that a stage names."""
+    """Makes the recipe's own modules and environments known."""
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     for module in recipe.modules:
@@ -170,9 +170,20 @@ def _register(recipe: Recipe) -> None:
             registry.register(id, **declaration)
         except TypeError as error:
             raise UserError(f"environments.{id}: {error}") from None
-    for stage in recipe.stages:
-        if isinstance(stage, rl_filter.Filter | GRPO):
-            registry.check_id(stage.environment)
+
+
+def _check_inputs(recipe: Recipe, folder: Path) -> None:
+    """Looks at what the stages that are not done will need, so that nothing runs for hours before a name proves wrong."""
+    left_by_stages = {f"stage:{folder / stage.name}" for stage in recipe.stages}
+    for stage, policy in _with_policies(recipe, folder):
+        if (folder / stage.name / "stage.json").is_file():
+            continue
+        if policy not in left_by_stages and policy.partition(":")[0] in initial.SOURCES:
+            initial.checkpoint(policy)
+        try:
+            stage.check()
+        except UserError as error:
+            raise UserError(f"{stage.name}: {error}") from None
 
 
 def _with_policies(recipe: Recipe, folder: Path) -> Iterator[tuple[Settings, str]]:
@@ -193,9 +204,14 @@ def _run_stage(
     """Runs one stage, or takes the record it left. Its record is written last, in one move."""
     folder.mkdir(exist_ok=True)
     settings = {"stage": stage.model_dump(mode="json"), "seed": seed, "policy": policy}
-    _check_same(folder / "settings.json", settings)
     if (folder / "stage.json").is_file():
-        return json.loads((folder / "stage.json").read_text())
+        record = json.loads((folder / "stage.json").read_text())
+        _check_same(record, settings, folder, stage.may_change)
+        return record
+    settings["inputs"] = _input_hashes(stage, policy)
+    if (folder / "settings.json").is_file():
+        _check_same(json.loads((folder / "settings.json").read_text()), settings, folder, stage.may_change)
+    write_atomically(folder / "settings.json", json.dumps(settings, indent=1))
     wall, processor = time.monotonic(), _processor_seconds()
     with display.stage(stage.name) as progress:
         context = Context(folder, policy, seed, inputs, progress)
@@ -203,7 +219,6 @@ def _run_stage(
     record = {
         "name": stage.name,
         **settings,
-        "inputs": _input_hashes(stage, policy),
         "versions": {"tenfold": __version__, **{name: importlib.metadata.version(name) for name in RECORDED}},
         "wall_seconds": round(time.monotonic() - wall, 2),
         "processor_seconds": round(_processor_seconds() - processor, 2),
@@ -214,19 +229,20 @@ def _run_stage(
     return record
 
 
-def _check_same(path: Path, settings: dict[str, Any]) -> None:
-    """A stage's folder is only gone on with under the settings it was begun with."""
-    if not path.is_file():
-        write_atomically(path, json.dumps(settings, indent=1))
-        return
-    before = json.loads(path.read_text())
-    for now, then, where in ((settings["stage"], before["stage"], ""), (settings, before, "recipe ")):
-        for key in sorted(now.keys() | then.keys()):
-            if now.get(key) != then.get(key):
-                raise UserError(
-                    f"{path.parent} was begun with {where}{key}={then.get(key)!r}, not {now.get(key)!r}: "
-                    "choose another --out, or remove that folder and those of the stages after it"
-                )
+def _check_same(before: dict[str, Any], settings: dict[str, Any], folder: Path, may_change: frozenset[str]) -> None:
+    """A stage's folder is only gone on with under the settings, and from the files, that it was begun with."""
+
+    def named(record: dict[str, Any]) -> dict[str, Any]:
+        inputs = {f"file {name}": digest for name, digest in record.get("inputs", {}).items() if "inputs" in settings}
+        return record["stage"] | {"seed": record["seed"], "policy": record["policy"]} | inputs
+
+    then, now = named(before), named(settings)
+    for name in sorted((then.keys() | now.keys()) - may_change):
+        if then.get(name) != now.get(name):
+            raise UserError(
+                f"{folder} was begun with {name}={then.get(name)!r}, not {now.get(name)!r}: "
+                "choose another --out, or remove that folder and those of the stages after it"
+            )
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -241,19 +257,11 @@ def write_atomically(path: Path, text: str) -> None:
 
 def _input_hashes(stage: Settings, policy: str) -> dict[str, str]:
     """SHA-256 of the policy's weights and of the data file, where there are such files."""
-    hashes = {}
-    if policy.split(":")[0] in initial.SOURCES:
-        for file in sorted(initial.checkpoint(policy).glob("*.safetensors")):
-            hashes[f"policy/{file.name}"] = _sha256(file)
+    hashes = {f"policy/{name}": digest for name, digest in initial.weights_hashes(policy).items()}
     problems = getattr(stage, "problems", None)
     if isinstance(problems, str) and problems.startswith(("jsonl:", "parquet:")):
-        hashes["problems"] = _sha256(Path(problems.partition(":")[2].partition("?")[0]).expanduser())
+        hashes["problems"] = initial.sha256(Path(problems.partition(":")[2].partition("?")[0]).expanduser())
     return hashes
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _processor_seconds() -> float:

@@ -20,6 +20,7 @@ class SFT(Settings):
     """Settings of an `sft` stage."""
 
     leaves_policy: ClassVar[bool] = True
+    may_change: ClassVar[frozenset[str]] = frozenset({"micro_batch_size", "save_steps"})
 
     kind: Literal["sft"]
     problems: str = Field(description="problem URI; meta['solution'] is the target where there is one, else the answer")
@@ -35,6 +36,10 @@ class SFT(Settings):
     weight_decay: float = Field(0.0, ge=0)
     max_tokens: int = Field(1024, ge=2, description="longer examples are left out")
     save_steps: int = Field(200, ge=1, description="steps between checkpoints")
+
+    def check(self) -> None:
+        """The problems can be loaded."""
+        problem_sources.load(self.problems)
 
 
 def run(settings: SFT, context: Context) -> Metrics:

@@ -11,6 +11,7 @@ Checkpoints that have to be made are kept under $TENFOLD_CACHE (default ~/.cache
 
 import hashlib
 import importlib.metadata
+import inspect
 import os
 import shutil
 import tempfile
@@ -52,7 +53,25 @@ def checkpoint(uri: str) -> Path:
         raise UserError(
             f"cannot find a policy at {uri!r}: a policy URI starts with one of {', '.join(f'{s}:' for s in SOURCES)}"
         )
-    return SOURCES[scheme](location, dict(parse_qsl(query)))
+    source, options = SOURCES[scheme], dict(parse_qsl(query, keep_blank_values=True))
+    known = [name for name in inspect.signature(source).parameters if name != "location"]
+    if unknown := set(options) - set(known):
+        raise UserError(f"{uri}: unknown option {min(unknown)!r}; there are {', '.join(known) or 'none'}")
+    return source(location, **options)
+
+
+def weights_hashes(uri: str) -> dict[str, str]:
+    """SHA-256 of each file of weights, where a URI names a checkpoint; nothing for a server or a scripted policy."""
+    address = uri.rpartition("+")[2]
+    if address.partition(":")[0] not in SOURCES:
+        return {}
+    return {path.name: sha256(path) for path in sorted(checkpoint(address).glob("*.safetensors"))}
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load(folder: str | Path, dtype: torch.dtype) -> tuple[Any, Any]:
@@ -97,13 +116,15 @@ def stop_ids(model: Any, tokenizer: Any) -> set[int]:
     return {token for token in [tokenizer.eos_token_id, *many] if token is not None}
 
 
-def _micro(location: str, options: dict[str, str]) -> Path:
+def _micro(location: str, hidden: str = "128", layers: str = "4", heads: str = "4", seed: str = "0") -> Path:
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    sizes = {"hidden": 128, "layers": 4, "heads": 4, "seed": 0}
-    if location or set(options) - set(sizes):
-        raise UserError(f"micro: takes the options {', '.join(sizes)}, as in micro:?hidden=128&layers=4")
-    sizes |= {name: int(text) for name, text in options.items()}
+    given = {"hidden": hidden, "layers": layers, "heads": heads, "seed": seed}
+    if location or not all(text.isascii() and text.isdigit() for text in given.values()):
+        raise UserError("micro: takes whole numbers, as in micro:?hidden=128&layers=4&heads=4&seed=0")
+    sizes = {name: int(text) for name, text in given.items()}
+    if not sizes["layers"] or not sizes["heads"] or not sizes["hidden"] or sizes["hidden"] % (2 * sizes["heads"]):
+        raise UserError(f"micro: hidden={hidden} is no multiple of twice heads={heads}, or there is no layer: choose others")
 
     def make(folder: Path) -> None:
         tokenizer = _micro_tokenizer()
@@ -157,11 +178,13 @@ def _micro_tokenizer() -> Any:
     )
 
 
-def _smollm2(location: str, options: dict[str, str]) -> Path:
+def _smollm2(location: str) -> Path:
+    if location:
+        raise UserError(f"smollm2: stands alone, without {location!r}; another model is hf:ORG/NAME")
     try:
         files = importlib.metadata.files(SMOLLM2_WHEEL) or []
     except importlib.metadata.PackageNotFoundError:
-        return _hub(SMOLLM2, options)
+        return _hub(SMOLLM2)
     gguf = next(Path(str(file.locate())) for file in files if file.suffix == ".gguf")
 
     def make(folder: Path) -> None:
@@ -181,7 +204,7 @@ def _smollm2(location: str, options: dict[str, str]) -> Path:
     return _made(f"smollm2-135m-instruct-{importlib.metadata.version(SMOLLM2_WHEEL)}", make)
 
 
-def _hub(location: str, options: dict[str, str]) -> Path:
+def _hub(location: str, revision: str | None = None) -> Path:
     from huggingface_hub import snapshot_download
 
     if not location:
@@ -189,21 +212,21 @@ def _hub(location: str, options: dict[str, str]) -> Path:
     try:
         # Weights as pickles are left where they are.
         patterns = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
-        return Path(snapshot_download(location, revision=options.get("revision"), allow_patterns=patterns))
+        return Path(snapshot_download(location, revision=revision, allow_patterns=patterns))
     except Exception as error:  # the hub's clients raise many kinds, all of them about reach or name
         cause = str(error).splitlines()[0][:200]
         raise UserError(f"the model {location} cannot be fetched ({type(error).__name__}: {cause})") from None
 
 
-def _path(location: str, options: dict[str, str]) -> Path:
+def _path(location: str) -> Path:
     folder = Path(location).expanduser()
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}")
     return folder
 
 
-def _stage(location: str, options: dict[str, str]) -> Path:
-    folder = _path(location, options)
+def _stage(location: str) -> Path:
+    folder = _path(location)
     if not (folder / "stage.json").is_file():
         raise UserError(f"the stage {folder} is not finished: it has no stage.json")
     if not (folder / "policy").is_dir():
@@ -211,7 +234,7 @@ def _stage(location: str, options: dict[str, str]) -> Path:
     return folder / "policy"
 
 
-SOURCES: dict[str, Callable[[str, dict[str, str]], Path]] = {
+SOURCES: dict[str, Callable[..., Path]] = {
     "micro": _micro,
     "smollm2": _smollm2,
     "hf": _hub,

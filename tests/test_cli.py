@@ -1,6 +1,7 @@
 import errno
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from tenfold import cli
+from tenfold.policies import initial
 
 
 def run(*arguments: str) -> int:
@@ -78,12 +80,22 @@ def test_bench_scores_and_lists(lab: Path, capsys: pytest.CaptureFixture[str]) -
     assert len((lab / "b/chain_sum_avg8.draws.jsonl").read_text().splitlines()) == 41
 
 
+def test_stored_draws_are_of_one_set_of_weights(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in (1, 2):
+        folder = initial.checkpoint(f"micro:?hidden=16&layers=1&heads=2&seed={seed}")
+        shutil.copytree(folder, lab / "policy", dirs_exist_ok=True)
+        status = run("bench", "chain_sum_avg8", "--policy", "path:policy", "--limit", "2", "--out", "b")
+        assert status == (0 if seed == 1 else 2)
+    assert "was made with weights=" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["run", "no_such_recipe"], "quickstart"),
         (["env", "play", "lab/None-v0"], "tenfold/ChainSum-v0"),
         (["rollout", "tenfold/ChainSum-v0", "--policy", "path:nowhere"], "no folder nowhere"),
+        (["rollout", "tenfold/ChainSum-v0", "--policy", "scripted:7", "--set", "foo=1"], "'foo'; it takes problems, verifier"),
         (["bench", "chain_sum_avg8"], "--policy"),
         (["bench", "chain_sums", "--policy", "scripted:7"], "chain_sum_avg8"),
         (["verify", "--gold", "1", "--answer", "1", "--verifier", "maths"], "math, reasoning_gym"),

@@ -22,9 +22,12 @@ def load(verifier: str | Verifier) -> Verifier:
     if ":" not in target:
         raise UserError(f"no verifier named {verifier!r}; there are {', '.join(NAMES)}, or name one as package.module:name")
     try:
-        return pkgutil.resolve_name(target)
-    except (ImportError, AttributeError) as error:
+        found = pkgutil.resolve_name(target)
+    except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"the verifier {target!r} cannot be imported: {error}") from None
+    if not callable(found):
+        raise UserError(f"{target!r} is no verifier: a function of a problem and a response is expected")
+    return found
 
 
 def verify(gold: Any, response: str, verifier: str | Verifier = "math") -> Verdict:

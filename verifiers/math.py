@@ -23,6 +23,7 @@ MAX_TAIL = 20_000
 REASON = 300
 """Characters of a verdict's reason."""
 
+_INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff]")
 _MARKER = re.compile(r"answer\s{0,9}(?:is|:|=)[ \t:]{0,9}(\S[^\n]*)", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s*/\s*\d+)?")
 _PROSE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{4,}")
@@ -107,7 +108,8 @@ def _last_boxed(text: str) -> str | None:
 
 def _plain(text: str) -> str:
     """The text without what does not change its value: maths delimiters, spacing, thousands separators, outer space."""
-    text = text.strip().rstrip(".").replace("\\$", "").replace("$", "").replace("\\%", "%").replace("\u2212", "-")
+    text = _INVISIBLE.sub("", text).strip().rstrip(".")
+    text = text.replace("\\$", "").replace("$", "").replace("\\%", "%").replace("\u2212", "-")
     text = re.sub(r"\\[,;!]", "", text).strip()
     text = re.sub(r"^\\[(\[](.*)\\[)\]]$", r"\1", text).strip()
     return text.replace(",", "") if _GROUPED.fullmatch(text) else text

@@ -31,5 +31,9 @@ def score(entry: dict, answer: str) -> float:
     """The generator's own score, 0..1. Runs in a worker."""
     import reasoning_gym
 
-    scorer = reasoning_gym.get_score_answer_fn(entry["metadata"]["source_dataset"])
+    metadata = entry["metadata"]
+    if metadata["source_dataset"] in ("arc_agi", "rearc"):
+        # These compare with a grid of tuples, which a problem stored as JSON no longer has.
+        entry = entry | {"metadata": metadata | {"output": tuple(map(tuple, metadata["output"]))}}
+    scorer = reasoning_gym.get_score_answer_fn(metadata["source_dataset"])
     return float(scorer(answer=answer, entry=entry))

@@ -9,7 +9,7 @@ from typing import Any
 import datasets
 from tenfold import verifiers
 from tenfold.benchmarks import scores
-from tenfold.core import Problem
+from tenfold.core import Problem, Status
 from tenfold.envs import problems as problem_sources
 from tenfold.envs.text import pose
 
@@ -40,8 +40,14 @@ def doc_to_target(document: Document) -> str:
 def process_results(document: Document, results: list[list[str]]) -> dict[str, list[float | None]]:
     """Judges the k responses in `results[0]`. Every metric gets all k scores; None is a draw without a score."""
     problem, verifier = Problem(**json.loads(document["problem"])), verifiers.load(document["verifier"])
+
+    def score(response: str) -> float | None:
+        verdict = verifier(problem, response)
+        # A fault of ours is tried once more, then left out.
+        return (verifier(problem, response) if verdict.status == Status.FAULT else verdict).score
+
     with ThreadPoolExecutor(max_workers=8) as threads:
-        judged = [verdict.score for verdict in threads.map(lambda response: verifier(problem, response), results[0])]
+        judged = list(threads.map(score, results[0]))
     return dict.fromkeys(("avg_at_k", "low_95", "high_95", "pass_at_k"), judged)
 
 

@@ -6,7 +6,7 @@ stay (the recipe's numbers). An always-solved or never-solved problem gives GRPO
 
 import functools
 import json
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -21,6 +21,8 @@ BINS = 10
 
 class Filter(Settings):
     """Settings of a `filter` stage."""
+
+    may_change: ClassVar[frozenset[str]] = frozenset({"batch_size"})
 
     kind: Literal["filter"]
     environment: str = Field(description="id of a registered environment")
@@ -39,6 +41,10 @@ class Filter(Settings):
         if self.above >= self.below:
             raise ValueError(f"above={self.above} must be less than below={self.below}")
         return self
+
+    def check(self) -> None:
+        """The environment can be made."""
+        registry.make(self.environment, **self.options).close()
 
 
 def run(settings: Filter, context: Context) -> Metrics:

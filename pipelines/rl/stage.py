@@ -27,9 +27,14 @@ def run(settings: GRPO, context: Context) -> Metrics:
     start = initial.checkpoint(context.policy)
     if not (start / "tokenizer.json").is_file() and not (start / "tokenizer.model").is_file():
         raise UserError(f"{start} has no tokenizer: save one there with tokenizer.save_pretrained")
-    spec, rows = _problems(settings, context)
+    spec, posed = _problems(settings, context)
+    rows = _short_enough(posed, start, settings.max_prompt_tokens)
     if len(rows) < settings.batch_size:
-        raise UserError(f"{settings.name}: {len(rows)} problems do not fill one step of batch_size={settings.batch_size}")
+        longer = f" ({len(posed) - len(rows)} have prompts of more than max_prompt_tokens={settings.max_prompt_tokens})"
+        raise UserError(
+            f"{settings.name}: {len(rows)} problems{longer if len(rows) < len(posed) else ''} do not fill one step of "
+            f"batch_size={settings.batch_size}"
+        )
 
     data, loops, checkpoints = folder / "problems.parquet", folder / "agent_loops.yaml", folder / "checkpoints"
     for name in ("episodes", "metrics"):
@@ -83,7 +88,7 @@ def run(settings: GRPO, context: Context) -> Metrics:
             )
         except supervise.Stopped as stopped:
             raise UserError(f"{settings.name}: {stopped}") from None
-    return _finish(settings, folder, checkpoints)
+    return {"problems": len(rows), "left_out": len(posed) - len(rows)} | _finish(settings, folder, checkpoints)
 
 
 def _finish(settings: GRPO, folder: Path, checkpoints: Path) -> Metrics:
@@ -132,6 +137,14 @@ def _problems(settings: GRPO, context: Context) -> tuple[str, list[dict[str, Any
         rows.append({"index": index, "id": str(info.get("problem_id", index)), "messages": [*first_messages(text, info)]})
     environment.close()
     return spec, rows
+
+
+def _short_enough(rows: list[dict[str, Any]], checkpoint: Path, most: int) -> list[dict[str, Any]]:
+    """The problems whose prompts have at most so many tokens; verl would cut the others."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    return [row for row in rows if len(initial.prompt_tokens(tokenizer, row["messages"])) <= most]
 
 
 def _write_rows(rows: list[dict[str, Any]], path: Path) -> None:

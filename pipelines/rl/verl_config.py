@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from ...envs import registry
 from ..context import Settings
 
 ROLLOUT = "tenfold_cpu"
@@ -19,6 +20,9 @@ class GRPO(Settings):
     """Settings of a `grpo` stage. The recipe fixes: on policy, no KL term, truncated responses out of the loss."""
 
     leaves_policy: ClassVar[bool] = True
+    may_change: ClassVar[frozenset[str]] = frozenset(
+        {"micro_batch_size", "save_steps", "stall_seconds", "gpu_memory_utilization", "loggers"}
+    )
 
     kind: Literal["grpo"]
     environment: str = Field(description="id of a registered environment")
@@ -39,7 +43,7 @@ class GRPO(Settings):
     loss: Literal["token-mean", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm"] = "token-mean"
     temperature: float = Field(1.0, gt=0)
     top_p: float = Field(1.0, gt=0, le=1)
-    max_prompt_tokens: int = Field(512, ge=1)
+    max_prompt_tokens: int = Field(512, ge=1, description="problems with longer prompts are left out")
     max_response_tokens: int = Field(512, ge=1, description="of all turns of an episode together")
     max_turns: int = Field(16, ge=1)
     save_steps: int = Field(10, ge=1, description="steps between checkpoints")
@@ -51,6 +55,10 @@ class GRPO(Settings):
     gpu_memory_utilization: float = Field(0.6, gt=0, lt=1, description="share of a GPU's memory for drawing")
     loggers: list[str] = Field([], description="further trackers of verl's: wandb, tensorboard, mlflow, ...")
     verl: dict[str, Any] = Field({}, description="any further settings of verl's, by their dotted names")
+
+    def check(self) -> None:
+        """The environment can be made."""
+        registry.make(self.environment, **self.options).close()
 
 
 def overrides(settings: GRPO, seed: int, model: Path, data: Path, loops: Path, checkpoints: Path, cpu: bool) -> list[str]:
@@ -139,6 +147,8 @@ def overrides(settings: GRPO, seed: int, model: Path, data: Path, loops: Path, c
             "max_num_seqs": draws,
             "free_cache_engine": False,
         }
+        # A process of 280 MB each; one carries a laptop's batches.
+        config["transfer_queue"] = {"backend": {"SimpleStorage": {"num_data_storage_units": 1}}}
         config["trainer"]["v1"] = {
             "sampler": {"custom_sampler": {"path": f"pkg://{__package__}.replay", "name": "OrderedReplayBuffer"}}
         }

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from tenfold.benchmarks import model
-from tenfold.core import UserError
+from tenfold.core import Problem, Status, UserError, Verdict
 from tenfold.policies.scripted import ScriptedPolicy
 
 GSM8K_FORM = "jsonl:{}/rows.jsonl?answer_after=%23%23%23%23"
@@ -55,13 +55,34 @@ def test_a_stopped_benchmark_goes_on_and_ends_the_same(problems: str, tmp_path: 
 
 
 def test_draws_are_kept_with_what_ended_them(problems: str, tmp_path: Path) -> None:
-    model.evaluate("gsm8k_avg8", ScriptedPolicy(lucky), problems=problems, folder=tmp_path, limit=2, name="lucky", seed=3)
+    model.evaluate(
+        "gsm8k_avg8", ScriptedPolicy(lucky), problems=problems, folder=tmp_path, limit=2, made_with={"policy": "lucky"}, seed=3
+    )
     settings, *draws = [json.loads(line) for line in (tmp_path / "gsm8k_avg8.draws.jsonl").read_text().splitlines()]
     assert settings == {"settings": {"policy": "lucky", "seed": 3}}
     assert len(draws) == 16
     assert {"text", "finish_reason", "token_ids", "logprobs", "request", "draw"} == set(draws[0])
     with pytest.raises(UserError, match="lucky"):
-        model.evaluate("gsm8k_avg8", ScriptedPolicy(lucky), problems=problems, folder=tmp_path, name="other", seed=3)
+        model.evaluate(
+            "gsm8k_avg8", ScriptedPolicy(lucky), problems=problems, folder=tmp_path, made_with={"policy": "x"}, seed=3
+        )
+
+
+def test_a_fault_is_judged_once_more_and_then_left_out(problems: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: set[tuple[str, str]] = set()
+
+    def shaky(problem: Problem, response: str) -> Verdict:
+        first = (problem.id, response) not in seen
+        seen.add((problem.id, response))
+        if first or problem.id == "rows/0":
+            return Verdict(Status.FAULT, None, "shaky", "the first time, and always on problem 0")
+        return Verdict(Status.SCORED, 1.0, "shaky", "")
+
+    monkeypatch.setattr("tenfold.verifiers.load", lambda name: shaky)
+    score = model.evaluate("gsm8k_avg8", ScriptedPolicy(lucky), problems=problems)
+    assert (score.mean, score.problems, score.faults) == (1, 5, 8)
+    with pytest.raises(UserError, match="none of 8 draws has a score"):
+        model.evaluate("gsm8k_avg8", ScriptedPolicy(lucky), problems=problems, limit=1)
 
 
 def test_a_mistake_ends_in_one_line() -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tenfold.benchmarks.scores import avg_at_k, interval
+from tenfold.core import UserError
 
 ROWS = st.lists(st.lists(st.sampled_from([0.0, 1.0]), min_size=8, max_size=8), min_size=2, max_size=30)
 
@@ -41,7 +42,7 @@ def test_where_all_draws_agree_the_interval_is_no_point() -> None:
 def test_draws_without_a_score_are_left_out_and_counted() -> None:
     score = avg_at_k([[1, None, 1], [0, 1, None], [None, None, None]])
     assert (score.mean, score.problems, score.faults) == (0.75, 2, 5)
-    with pytest.raises(ValueError, match="no draw"):
+    with pytest.raises(UserError, match="none of 1 draws has a score"):
         avg_at_k([[None]])
 
 

@@ -6,6 +6,13 @@ import pytest
 from tenfold.core import Problem, UserError
 from tenfold.envs import problems
 
+SOURCES = """
+from tenfold.core import Problem
+def needs(n, of=1): return range(n)
+def ready():
+    for i in range(5): yield Problem(str(i), ({"role": "user", "content": "?"},), i, "here")
+"""
+
 
 def test_rows_of_a_file_become_problems(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"id": "one", "question": "1+1?", "answer": 2}\n\n{"question": "2+2?", "answer": 4}\n')
@@ -51,6 +58,11 @@ def test_a_function_of_the_users_is_a_source(lab: Path) -> None:
     assert [p.answer for p in problems.load("generate:lab_rows:rows?n=3")] == [0, 1, 2]
 
 
+def test_what_a_function_yields_may_be_problems_and_is_cut_to_a_range_all_the_same(lab: Path) -> None:
+    (lab / "lab_sources.py").write_text(SOURCES)
+    assert [p.id for p in problems.load("generate:lab_sources:ready?skip=1&limit=2")] == ["1", "2"]
+
+
 def test_chain_sums_come_with_solutions_worked_out() -> None:
     uri = "generate:tenfold.envs.math:chain_sums_with_solutions?size=50&worked=0.5"
     solutions = [p.meta["solution"] for p in problems.load(uri)]
@@ -69,6 +81,7 @@ def test_chain_sums_come_with_solutions_worked_out() -> None:
         ("nowhere", "jsonl:, parquet:, hf:"),
         ("jsonl:missing.jsonl", "no file missing.jsonl"),
         ("jsonl:bad.jsonl", "bad.jsonl, line 2: not JSON"),
+        ("jsonl:latin.jsonl", "latin.jsonl, line 1: not JSON"),
         ("jsonl:list.jsonl", "line 1: a JSON object is expected, not list"),
         ("jsonl:empty.jsonl", "holds no problem"),
         ("jsonl:good.jsonl?promt=x", "unknown option 'promt'"),
@@ -81,6 +94,10 @@ def test_chain_sums_come_with_solutions_worked_out() -> None:
         ("reasoning_gym:chain_sum?size=1000&max_terms=2&max_digits=1", "distinct problems; ask for fewer"),
         ("reasoning_gym:chain_sum?part=test", "all, train, held_out"),
         ("generate:json:no_such_function", "cannot import"),
+        ("generate:lab_sources:needs", "missing a required argument: 'n'; it takes (n, of=1)"),
+        ("generate:lab_sources:needs?n=1&off=2", "unknown option 'off'"),
+        ("generate:lab_sources:ready?size=2", "unknown option 'size'"),
+        ("generate:lab_sources:needs?n=3", "row 1: a problem or a mapping of columns is expected, not int"),
         ("hf:no/such-data-set", "where the hub is out of reach"),
     ],
 )
@@ -89,6 +106,8 @@ def test_a_mistake_ends_in_one_line_that_says_what_to_do(lab: Path, uri: str, wo
     (lab / "bad.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n{"question": \n')
     (lab / "list.jsonl").write_text("[1, 2]\n")
     (lab / "empty.jsonl").write_text("\n")
+    (lab / "latin.jsonl").write_bytes('{"question": "Où?", "answer": "là"}\n'.encode("latin-1"))
+    (lab / "lab_sources.py").write_text(SOURCES)
     with pytest.raises(UserError) as error:
         problems.load(uri)
     assert words in str(error.value)

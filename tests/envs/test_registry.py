@@ -102,6 +102,12 @@ def test_a_plug_in_package_brings_environments(monkeypatch: pytest.MonkeyPatch) 
         (lambda: tenfold.register("lab/Nothing-v0"), "problems="),
         (lambda: tenfold.register("lab/no version given!", problems="jsonl:x"), "cannot register"),
         (lambda: tenfold.make("tenfold/ChainSum-v0", verifier="maths"), "math, reasoning_gym"),
+        (lambda: tenfold.make("tenfold/ChainSum-v0", verifier="a b:c"), "cannot be imported"),
+        (lambda: tenfold.make("tenfold/ChainSum-v0", verifier="json:__doc__"), "is no verifier"),
+        (
+            lambda: tenfold.make("tenfold/ChainSum-v0", verifer="math"),
+            "'verifer'; it takes problems, verifier, template, system",
+        ),
         (lambda: tenfold.make("tenfold/ChainSum-v0", template="no place"), "{prompt}"),
         (lambda: tenfold.make("tenfold/ChainSum-v0").reset(options={"problem": 10**6}), "from 0"),
     ],

@@ -98,6 +98,48 @@ def test_a_folder_is_not_gone_on_with_under_other_settings(lab: Path) -> None:
         tenfold.run(write(lab, changed), "out", quiet=True)
 
 
+def test_what_a_stage_takes_to_run_may_change_when_it_goes_on(lab: Path) -> None:
+    recipe = small(lab)
+    tenfold.run(write(lab, recipe), "out", quiet=True)
+    (lab / "out/second/stage.json").unlink()
+    recipe["stages"][0] |= {"micro_batch_size": 2}
+    recipe["stages"][2] |= {"micro_batch_size": 2, "save_steps": 5}
+    assert tenfold.run(write(lab, recipe), "out", quiet=True)["second"]["steps"] == 12
+    assert json.loads((lab / "out/second/stage.json").read_text())["stage"]["micro_batch_size"] == 2
+
+
+def test_a_begun_stage_does_not_go_on_from_other_files(lab: Path) -> None:
+    path = write(lab, small(lab))
+    tenfold.run(path, "out", quiet=True)
+    (lab / "out/second/stage.json").unlink()
+    (lab / "rows.jsonl").write_text('{"question": "1 + 1 =", "answer": 3}\n')
+    with pytest.raises(UserError, match="second was begun with file problems="):
+        tenfold.run(path, "out", quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        ({"kind": "sft", "name": "late", "problems": "jsonl:later.jsonl", "steps": 1}, "late: there is no file later.jsonl"),
+        ({"kind": "filter", "name": "late", "environment": "lab/None-v0"}, "late: no environment 'lab/None-v0'"),
+        (
+            {"kind": "grpo", "name": "late", "environment": "tenfold/ChainSum-v0", "steps": 1, "options": {"verifer": "math"}},
+            "'verifer'; it takes problems, verifier, template, system",
+        ),
+        ({"kind": "bench", "name": "late", "tasks": ["chain_sums"]}, "late: no task 'chain_sums'"),
+        ({"kind": "bench", "name": "late", "tasks": ["gsm8k_avg8"]}, "late: hf:openai/gsm8k"),
+        ({"kind": "bench", "name": "late", "tasks": ["chain_sum_avg8"], "policy": "path:nowhere"}, "no folder nowhere"),
+    ],
+)
+def test_what_a_later_stage_lacks_is_said_before_the_first_runs(lab: Path, stage: dict[str, Any], words: str) -> None:
+    recipe = small(lab)
+    recipe["stages"][1:] = [stage]
+    with pytest.raises(UserError) as error:
+        tenfold.run(write(lab, recipe), "out", quiet=True)
+    assert words in str(error.value)
+    assert not (lab / "out/first").exists()
+
+
 def test_a_recipe_registers_its_own_environments(lab: Path) -> None:
     environments = {"lab/Own-v0": {"problems": "jsonl:rows.jsonl", "verifier": "math"}}
     stage = {"kind": "filter", "name": "filter", "environment": "lab/Own-v0", "max_tokens": 2, "samples": 2, "problems": 4}

@@ -34,6 +34,7 @@ from tenfold.verifiers.math import final_answer
         ("x>=5", "x<=5", 0, "symbolic"),
         ("x+y=5", "x+y=5", 1, "exact"),
         ("50%", r"\boxed{50\%}", 1, "exact"),
+        ("6", "1+5=6\u200b", 1, "exact"),
         ("1234", r"\boxed{1\,234}", 1, "exact"),
         ("72", "#### 72 clips", 1, "exact"),
         ("18", "She makes $18 every day.", 1, "exact"),

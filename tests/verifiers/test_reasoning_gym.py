@@ -1,5 +1,8 @@
+import dataclasses
+import json
+
 import pytest
-from tenfold.core import Status
+from tenfold.core import Problem, Status
 from tenfold.envs import problems
 from tenfold.verifiers import load
 
@@ -10,6 +13,14 @@ def test_the_generators_own_answers_win_and_others_lose(generator: str) -> None:
     for problem in problems.load(f"reasoning_gym:{generator}?size=3"):
         assert verifier(problem, f"\\boxed{{{problem.answer}}}").score == 1
         assert verifier(problem, "\\boxed{no such thing}").score == 0
+
+
+@pytest.mark.parametrize("generator", ["arc_agi", "rearc"])
+def test_a_grid_that_has_been_stored_as_json_is_still_judged(generator: str) -> None:
+    (problem,) = problems.load(f"reasoning_gym:{generator}?size=1")
+    stored = Problem(**json.loads(json.dumps(dataclasses.asdict(problem))))
+    assert load("reasoning_gym")(stored, f"\\boxed{{{problem.answer}}}").score == 1
+    assert load("reasoning_gym")(stored, "\\boxed{0 0}").score == 0
 
 
 def test_a_problem_from_elsewhere_is_undecided() -> None:

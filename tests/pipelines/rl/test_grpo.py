@@ -100,6 +100,12 @@ def test_verl_trains_on_a_users_environment_of_two_turns_and_leaves_faults_out(l
     assert not (lab / "out/grpo/checkpoints").exists()
 
 
+def test_problems_with_prompts_too_long_are_left_out_before_verl_starts(lab: Path) -> None:
+    with pytest.raises(UserError, match=r"0 problems \(6 have prompts of more than max_prompt_tokens=3\) do not fill"):
+        tenfold.run(write(lab, max_prompt_tokens=3), "out", quiet=True)
+    assert not (lab / "out/grpo/verl.log").exists()
+
+
 @pytest.mark.slow
 def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_the_same(lab: Path) -> None:
     path = write(lab, steps=6, save_steps=2)
