@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import logging
 import os
 import re
 import sys
@@ -277,6 +278,7 @@ def _quiet_libraries() -> None:
     }.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
 
 
 if __name__ == "__main__":

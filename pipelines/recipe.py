@@ -209,7 +209,8 @@ def _run_stage(
         _check_same(record, settings, folder, stage.may_change)
         return record
     settings["inputs"] = _input_hashes(stage, policy)
-    if (folder / "settings.json").is_file():
+    resumed = (folder / "settings.json").is_file()
+    if resumed:
         _check_same(json.loads((folder / "settings.json").read_text()), settings, folder, stage.may_change)
     write_atomically(folder / "settings.json", json.dumps(settings, indent=1))
     wall, processor = time.monotonic(), _processor_seconds()
@@ -220,6 +221,7 @@ def _run_stage(
         "name": stage.name,
         **settings,
         "versions": {"tenfold": __version__, **{name: importlib.metadata.version(name) for name in RECORDED}},
+        "resumed": resumed,  # the times are then those of the process that ended it
         "wall_seconds": round(time.monotonic() - wall, 2),
         "processor_seconds": round(_processor_seconds() - processor, 2),
         "metrics": json.loads(json.dumps(metrics)),  # as it will be read back

@@ -74,7 +74,7 @@ class Display:
         """Ends a run: what every stage came to."""
         table = Table("stage", "kind", "seconds", "result", title=None)
         for name, record in records.items():
-            table.add_row(name, record["stage"]["kind"], f"{record['wall_seconds']:.0f}", summary(record))
+            table.add_row(name, record["stage"]["kind"], _seconds(record), summary(record))
         self.console.print(table)
         for line in comparison(records):
             self.console.print(line)
@@ -85,6 +85,10 @@ def _said(figures: dict[str, Any]) -> str:
     return "  ".join(
         f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items()
     )
+
+
+def _seconds(record: Record) -> str:
+    return f"{record['wall_seconds']:.0f}" + (" since resumed" if record["resumed"] else "")
 
 
 def summary(record: Record) -> str:
@@ -126,7 +130,7 @@ def comparison(records: dict[str, Record]) -> list[str]:
 def write(folder: Path, name: str, records: dict[str, Record]) -> None:
     """Writes `report.html`: the table, and a picture of every stage that has a curve."""
     rows = "".join(
-        f"<tr><td>{html.escape(stage)}</td><td>{record['stage']['kind']}</td><td>{record['wall_seconds']:.0f}</td>"
+        f"<tr><td>{html.escape(stage)}</td><td>{record['stage']['kind']}</td><td>{_seconds(record)}</td>"
         f"<td>{html.escape(summary(record))}</td></tr>"
         for stage, record in records.items()
     )

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ...core import UserError
 from ...envs import registry
 
 STAGE: dict[str, Any] = {
@@ -36,6 +37,8 @@ WARM_UP = 2
 def measure(folder: Path) -> dict[str, float]:
     """Figures of a finished `grpo` stage, in seconds; medians over its steps after the first ones."""
     stage = json.loads((folder / "stage.json").read_text())
+    if stage["resumed"]:
+        raise UserError(f"{folder} was resumed: the time of its start is not known; measure a run that went through")
     steps = [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()]
     counted = steps[WARM_UP:] or steps
     names = ("seconds", "generate_seconds", "update_seconds")

@@ -80,6 +80,8 @@ def test_a_killed_run_goes_on_and_ends_the_same(lab: Path, kill: signal.Signals)
     assert not (lab / "killed/first/stage.json").exists()
     tenfold.run(path, "killed", quiet=True)
     assert weights(lab / "killed/second") == weights(lab / "whole/second")
+    resumed = [json.loads((lab / out / "first/stage.json").read_text())["resumed"] for out in ("whole", "killed")]
+    assert resumed == [False, True]
     scores = [json.loads((lab / out / "bench/stage.json").read_text())["metrics"] for out in ("whole", "killed")]
     assert scores[0] == scores[1]
 
