@@ -19,6 +19,7 @@ TAIL = 200_000
 
 _CAUSE = re.compile(r"^(?:\x1b\[[0-9;]*m|\([^)]*\)|\s)*((?:[\w.]+\.)?\w*(?:Error|Exception|Killed|Interrupt)\b.*)")
 _OUT_OF_MEMORY = re.compile(r"running low on memory|OutOfMemoryError|CUDA out of memory|allocate memory|MemoryError")
+_KILLED = re.compile(r"Worker unexpectedly exits with a connection error")
 _NO_SPACE = re.compile(r"No space left on device|Errno 28")
 
 
@@ -83,7 +84,8 @@ def end(child: subprocess.Popen[bytes]) -> None:
 def cause(log: Path, start: int = 0) -> str:
     """The line of a log that says best why its writer died: memory and disk first, else the last error."""
     lines = _tail(log, start)
-    for pattern, words in ((_OUT_OF_MEMORY, "out of memory"), (_NO_SPACE, "no space left on the disk")):
+    killed = "a process was killed, most often because no memory was left (lower micro_batch_size)"
+    for pattern, words in ((_OUT_OF_MEMORY, "out of memory"), (_NO_SPACE, "no space left on the disk"), (_KILLED, killed)):
         for line in reversed(lines):
             if pattern.search(line):
                 return f"{words}: {line.strip()[:300]}"

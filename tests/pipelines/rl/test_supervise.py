@@ -77,6 +77,10 @@ def test_a_child_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
             "RuntimeError: x\n(raylet) worker killed due to the node running low on memory\nActorDiedError: y\n",
             "out of memory: ",
         ),
+        (
+            "ActorDiedError: y\nWorker unexpectedly exits with a connection error code 2. End of file.\n",
+            "a process was killed, most often because no memory was left",
+        ),
         ("\x1b[36m(TaskRunner pid=1)\x1b[0m ray.exceptions.RayTaskError: boom\n", "ray.exceptions.RayTaskError: boom"),
         ("OSError: [Errno 28] No space left on device\nRayError: later\n", "no space left on the disk: "),
         ("just stopped\n\n", "just stopped"),
