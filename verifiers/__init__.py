@@ -7,7 +7,12 @@ from ..core import Problem, UserError, Verdict, Verifier
 
 __all__ = ["NAMES", "load", "verify"]
 
-NAMES = {"math": "tenfold.verifiers.math:verify", "reasoning_gym": "tenfold.verifiers.reasoning_gym:verify"}
+NAMES = {
+    "math": "tenfold.verifiers.math:verify",
+    "reasoning_gym": "tenfold.verifiers.reasoning_gym:verify",
+    "code": "tenfold.verifiers.code:verify",
+    "code_share": "tenfold.verifiers.code:verify_share",
+}
 
 
 def load(verifier: str | Verifier) -> Verifier:

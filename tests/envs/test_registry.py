@@ -9,9 +9,13 @@ import tenfold
 from gymnasium.utils.env_checker import check_env
 from tenfold.core import UserError
 from tenfold.envs import registry
+from tenfold.envs.check import gold_response
 
 GSM8K_LIKE = r"""{"question": "Two and two?", "answer": "2 + 2 = <<2+2=4>>4\n#### 4"}
 {"question": "Three less one?", "answer": "It is 2\n#### 2"}
+"""
+MBPP_LIKE = """{"text": "Add.", "code": "def add(a, b): return a + b", "test_list": ["assert add(1, 2) == 3"]}
+{"text": "Negate.", "code": "def negate(a): return -a", "test_list": ["assert negate(1) == -1"]}
 """
 
 
@@ -20,8 +24,9 @@ def environment(request: pytest.FixtureRequest, tmp_path: Path) -> gymnasium.Env
     """Every registered environment; one that reads the hub reads a file of the hub's form instead."""
     problems = gymnasium.spec(request.param).kwargs["problems"]
     if problems.startswith("hf:"):
-        (tmp_path / "rows.jsonl").write_text(GSM8K_LIKE)
-        return tenfold.make(request.param, problems=f"jsonl:{tmp_path}/rows.jsonl?answer_after=%23%23%23%23")
+        rows, options = (GSM8K_LIKE, "?answer_after=%23%23%23%23") if "gsm8k" in problems else (MBPP_LIKE, "")
+        (tmp_path / "rows.jsonl").write_text(rows)
+        return tenfold.make(request.param, problems=f"jsonl:{tmp_path}/rows.jsonl{options}")
     return tenfold.make(request.param)
 
 
@@ -57,7 +62,7 @@ def test_its_gold_answers_score_1(environment: gymnasium.Env[str, str]) -> None:
     problems = environment.unwrapped.problems
     for index in range(min(20, len(problems))):
         environment.reset(options={"problem": index})
-        assert environment.step(str(problems[index].answer))[1] == 1
+        assert environment.step(gold_response(problems[index]))[1] == 1
 
 
 def test_importing_the_package_makes_its_ids_gymnasiums() -> None:

@@ -1,0 +1,105 @@
+"""None of the attacks gets through, and none harms the run after it."""
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tenfold.core import Problem, Status
+from tenfold.verifiers import code, sandbox
+from tenfold.verifiers.sandbox import Call, End, Limits, LocalSandbox
+
+from .attacks import ESCAPES, EXHAUSTIONS, HACKS
+
+LIMITS = Limits(cpu_seconds=1, wall_seconds=3, memory=128 << 20, output=1 << 18, disk=4 << 20)
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[LocalSandbox]:
+    os.environ["TENFOLD_TEST_SECRET"] = "hunter2"
+    sandbox = LocalSandbox(workers=1)
+    yield sandbox
+    sandbox.close()
+    del os.environ["TENFOLD_TEST_SECRET"]
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """A server of this machine, on TCP and on an abstract unix socket; any visit is an escape."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX) as local:
+        number = server.getsockname()[1]
+        local.bind(f"\0tenfold-attack-{number}")
+        local.listen()
+        yield number
+
+
+def is_well(box: LocalSandbox) -> bool:
+    """An ordinary run goes as ever, in a clean folder."""
+    program = "import os, numpy\ndef f(x):\n    return [2 * x, os.listdir('/tmp'), int(numpy.arange(4).sum())]"
+    outcome = box.run(program, [Call("f", [21])])
+    return outcome.status == End.FINISHED and outcome.results[0].value == [42, [], 6]
+
+
+@pytest.mark.parametrize("name", ESCAPES)
+def test_nothing_gets_out(name: str, box: LocalSandbox, port: int, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("hunter2")
+    for _ in range(2):
+        outcome = box.run(ESCAPES[name], [Call("attack", [str(tmp_path / "secret"), port])], limits=LIMITS)
+        assert not any(result.value is True for result in outcome.results), outcome
+    assert is_well(box)
+
+
+@pytest.mark.parametrize("name", EXHAUSTIONS)
+def test_what_is_used_up_is_the_runs_own(name: str, box: LocalSandbox) -> None:
+    outcome = box.run(EXHAUSTIONS[name], limits=LIMITS)
+    assert outcome.wall_seconds < 10
+    assert len(outcome.stdout) <= LIMITS.output
+    assert len(outcome.stderr) <= LIMITS.output
+    assert outcome.peak_memory is None or outcome.peak_memory <= LIMITS.memory
+    assert is_well(box)
+
+
+TESTS = [{"arguments": [a, b], "output": a + b} for a, b in ((1, 2), (5, 6), (-3, 1))]
+CHECKED = "def check(candidate):\n" + "".join(
+    f"    assert candidate({a}, {b}) == {a + b}\n" for a, b in ((1, 2), (5, 6), (-3, 1))
+)
+FORMS = {
+    "calls": {"entry_point": "add", "calls": TESTS},
+    "a program with assertions": {"entry_point": "add", "test": CHECKED},
+    "assertions": {"asserts": ["assert add(1, 2) == 3", "assert add(5, 6) == 11", "assert abs(add(-3, 1) + 2) < 1e-6"]},
+    "a checker": {
+        "entry_point": "add",
+        "calls": TESTS,
+        "checker": "def check(arguments, output, expected): return type(output) is int and output == expected",
+    },
+}
+EQUAL_TO_PYTHON = {"a float in place of an integer"}
+"""What an assertion with == lets pass, as its author wrote it."""
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", HACKS)
+def test_nobody_is_paid_for_nothing(name: str, form: str, box: LocalSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name in EQUAL_TO_PYTHON and "assertions" in form:
+        pytest.skip("3.0 == 3 holds in Python")
+    monkeypatch.setattr(sandbox, "shared", lambda: box)
+    limits = {"cpu_seconds": 1, "wall_seconds": 2, "memory": 128 << 20}
+    problem = Problem("add", (), FORMS[form] | {"limits": limits}, "here")
+    verdict = code.verify(problem, HACKS[name])
+    assert verdict.score == 0, verdict
+    assert verdict.status in (Status.SCORED, Status.TIMEOUT)
+    honest = code.verify(problem, "def add(a, b):\n    return a + b")
+    assert honest.score == 1, honest
+
+
+def test_many_hostile_runs_at_once_leave_an_honest_one_alone(box: LocalSandbox) -> None:
+    hostile = ["fork bomb", "memory bit by bit", "output", "a loop", "segmentation fault", "threads"]
+    threads = [threading.Thread(target=box.run, args=(EXHAUSTIONS[name],), kwargs={"limits": LIMITS}) for name in hostile]
+    for thread in threads:
+        thread.start()
+    assert is_well(box)
+    for thread in threads:
+        thread.join()
+    assert is_well(box)

@@ -1,0 +1,185 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tenfold.core import UserError
+from tenfold.verifiers.sandbox import Call, End, Ended, Limits, LocalSandbox, Result, SandboxFault
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[LocalSandbox]:
+    sandbox = LocalSandbox(workers=2)
+    yield sandbox
+    sandbox.close()
+
+
+def test_functions_are_called_and_their_values_come_back_as_data(box: LocalSandbox) -> None:
+    outcome = box.run(
+        "def double(x): return 2 * x", [Call("double", [21]), Call("double", [], {"x": "a"}), Call("double", [None])]
+    )
+    assert [result.value for result in outcome.results] == [42, "aa", None]
+    assert outcome.results[2].error is not None
+    assert outcome.results[2].error.startswith("TypeError")
+    assert outcome.status == End.FINISHED
+    assert outcome.cpu_seconds > 0
+    assert outcome.wall_seconds > 0
+
+
+def test_a_script_reads_and_prints(box: LocalSandbox) -> None:
+    outcome = box.run(
+        "import sys\nprint(input()[::-1])\nprint(len(sys.stdin.read()), file=sys.stderr)", stdin="abc\n" + "é\n" * 9
+    )
+    assert (outcome.stdout, outcome.stderr, outcome.status) == ("cba\n", "18\n", End.FINISHED)
+
+
+@pytest.mark.parametrize(
+    ("program", "status", "words"),
+    [
+        ("import sys\nsys.exit(0)", End.FINISHED, ""),
+        ("import sys\nsys.exit(3)", End.ERROR, "SystemExit: 3"),
+        ("1 / 0", End.ERROR, "ZeroDivisionError"),
+        ("x = ", End.ERROR, "SyntaxError"),
+        ("x = '\0'", End.ERROR, "null bytes"),
+        ("x = '\ud800'", End.ERROR, "UnicodeEncodeError"),
+        ("while True: pass", End.TIMEOUT, "1 s"),
+        ("import time; time.sleep(60)", End.TIMEOUT, "2 s"),
+        ("x = bytearray(1 << 30)", End.MEMORY, "64 MiB"),
+        ("print('x' * (1 << 20))", End.OUTPUT, "of output"),
+        ("import ctypes; ctypes.string_at(0)", End.KILLED, "signal 11"),
+        ("import os; os._exit(7)", End.ERROR, "status 7"),
+        ("import os; os.close(3); import time; time.sleep(60)", End.ERROR, "closed the channel"),
+    ],
+)
+def test_an_outcome_says_how_the_program_ended(box: LocalSandbox, program: str, status: End, words: str) -> None:
+    limits = Limits(cpu_seconds=1, wall_seconds=2.5, memory=64 << 20, output=1 << 16)
+    outcome = box.run(program, limits=limits)
+    assert outcome.status == status, outcome
+    assert words.replace("2 s", "2.5 s") in outcome.reason
+
+
+def test_a_session_keeps_its_names_and_answers_the_programs_questions(box: LocalSandbox) -> None:
+    session = box.open()
+    session.execute("total = 40")
+    assert session.execute("total += 2\ntotal").value == 42
+    asked: list[Call] = []
+
+    def answer(call: Call) -> Result:
+        asked.append(call)
+        return Result(call.arguments[0] * 2) if call.arguments[0] < 5 else Result(error="ValueError: too much")
+
+    assert session.execute("double(4)", answer, ["double"]).value == 8
+    assert (
+        session.execute("try: double(9)\nexcept ValueError as e: said = str(e)\nsaid", answer, ["double"]).value == "too much"
+    )
+    assert session.execute("said").value == "too much"
+    assert [call.arguments for call in asked] == [[4], [9]]
+    assert session.close().status == End.FINISHED
+
+
+def test_a_session_whose_program_is_gone_says_so(box: LocalSandbox) -> None:
+    session = box.open()
+    with pytest.raises(Ended):
+        session.execute("import os; os._exit(0)")
+    assert session.close().status == End.ERROR
+
+
+def test_many_threads_share_a_sandbox(box: LocalSandbox) -> None:
+    values: dict[int, object] = {}
+
+    def run(number: int) -> None:
+        values[number] = box.run("def f(x): return x * x", [Call("f", [number])]).results[0].value
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert values == {number: number**2 for number in range(40)}
+
+
+def test_a_warm_process_that_dies_is_replaced(box: LocalSandbox) -> None:
+    box.run("x = 1")
+    for warm in box._warm:
+        if warm.process is not None:
+            os.kill(warm.process.pid, signal.SIGKILL)
+            warm.process.wait()
+    assert box.run("def f(): return 7", [Call("f")]).results[0].value == 7
+
+
+def test_a_run_whose_warm_process_dies_is_a_fault(box: LocalSandbox) -> None:
+    session = box.open()
+    os.kill(session.warm.process.pid, signal.SIGKILL)  # type: ignore[union-attr]
+    with pytest.raises((SandboxFault, Ended)):
+        session.execute("import time; time.sleep(5)")
+    with pytest.raises(SandboxFault):
+        session.close()
+
+
+def test_nothing_is_left_behind_when_the_supervisor_is_killed(tmp_path: Path) -> None:
+    program = (
+        "import os, time\nfrom tenfold.verifiers.sandbox import LocalSandbox\n"
+        "box = LocalSandbox(workers=1)\nsession = box.open()\n"
+        "print(session.execute('41 + 1').value, box._warm[0].process.pid, flush=True)\n"
+        "time.sleep(60)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    value, warm = child.stdout.readline().split()
+    assert value == "42"
+    children = Path(f"/proc/{warm}/task/{warm}/children").read_text().split()
+    assert children
+    child.kill()
+    child.wait()
+    for pid in (warm, *children):
+        while Path(f"/proc/{pid}").exists():
+            signal.sigtimedwait([], 0.05)
+
+
+def test_runs_leave_no_process_descriptor_or_control_group(box: LocalSandbox) -> None:
+    def counted() -> tuple[int, int, int]:
+        warm = [w.process.pid for w in box._warm if w.process]
+        children = sum(len(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()) for pid in warm)
+        groups = sum(1 for root in ("memory", "pids", "") for _ in Path("/sys/fs/cgroup", root).glob("**/tenfold-*"))
+        return len(os.listdir("/proc/self/fd")), children, groups
+
+    for _ in range(4):
+        box.run("x = 1")
+    before = counted()
+    for number in range(200):
+        box.run("import os\nos._exit(1)" if number % 3 else "print(1)")
+    assert counted() == before
+
+
+def test_a_missing_protection_is_refused_unless_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenfold.verifiers.sandbox.system_calls.compiled", lambda: b"not a filter")
+    with pytest.raises(UserError, match="it lacks seccomp"):
+        LocalSandbox(workers=1).run("x = 1")
+    lenient = LocalSandbox(workers=1, without=["seccomp"])
+    assert list(lenient.missing()) == ["seccomp"]
+    assert lenient.run("def f(): return 1", [Call("f")]).results[0].value == 1
+    lenient.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the suite runs as a plain user already")
+def test_it_works_for_a_plain_user(tmp_path: Path) -> None:
+    program = (
+        "import json, os\nos.setgroups([])\nos.setresgid(65534, 65534, 65534)\nos.setresuid(65534, 65534, 65534)\n"
+        "from tenfold.verifiers.sandbox import *\nbox = LocalSandbox(workers=1, without=['cgroup'])\n"
+        "outcome = box.run('import os\\ndef f(): return os.listdir(\"/\")', [Call('f')])\n"
+        "forks = box.run('import os\\nos.fork()')\n"
+        "print(json.dumps([outcome.results[0].value, list(box.missing()), forks.status, forks.reason]))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ)
+    if "Permission denied" in run.stderr or "ModuleNotFoundError" in run.stderr:
+        pytest.skip("this Python lies where a plain user may not look")
+    seen, missing, status, reason = json.loads(run.stdout)
+    assert set(seen) >= {"tmp", "usr"}
+    assert not set(seen) & {"home", "proc", "sys"}
+    assert missing == ["cgroup"]
+    assert (status, "BlockingIOError" in reason) == ("error", True)

@@ -1,0 +1,166 @@
+from typing import Any
+
+import pytest
+import tenfold
+from hypothesis import given
+from hypothesis import strategies as st
+from tenfold.core import Problem, Status, Verdict
+from tenfold.verifiers import code, sandbox
+from tenfold.verifiers.sandbox import SandboxFault
+from tenfold.verifiers.sandbox.wire import decode, encode
+
+CALLS = {"entry_point": "add", "calls": [{"arguments": [1, 2], "output": 3}, {"arguments": [0, 0], "output": 0}]}
+ADD = "def add(a, b):\n    return a + b\n"
+
+
+def judge(answer: Any, response: str, **meta: Any) -> Verdict:
+    return code.verify(Problem("p", (), answer, "here", meta), response)
+
+
+@pytest.mark.parametrize(
+    ("response", "score"),
+    [
+        (ADD, 1),
+        (f"Let me think: 1 + 2 is 3.\n```python\n{ADD}```\nDone.", 1),
+        (f"<think>```python\ndef add(a, b): return 0\n```</think>```py\n{ADD}```", 1),
+        (f"```python\ndef add(a, b): return 0\n```\nNo, rather:\n```\n{ADD}```", 1),
+        (f"```python\n{ADD}```\nand it prints\n```text\n3\n```", 1),
+        (f"```python\n{ADD}", 1),
+        ("def add(a, b):\n    return a - b", 0),
+        ("def add(a, b):\n    return str(a + b)", 0),
+        ("def plus(a, b):\n    return a + b", 0),
+        ("the sum of a and b", 0),
+        ("", 0),
+        ("\0", 0),
+        ("```python\n```", 0),
+        ("def add(a, b) return a + b", 0),
+    ],
+)
+def test_the_last_program_of_a_response_is_judged(response: str, score: int) -> None:
+    verdict = judge(CALLS, response)
+    assert (verdict.status, verdict.score) == (Status.SCORED, score), verdict
+
+
+def test_a_verdict_tells_each_tests_result_and_why_the_first_failed() -> None:
+    verdict = judge(CALLS, "def add(a, b): return 0")
+    assert verdict.reason == "1 of 2 tests pass: -+ (test 1: returned 0)"
+    assert verdict.decided_by == "tests"
+    assert tenfold.verify(CALLS, "def add(a, b): return 0", verifier="code_share").score == 0.5
+
+
+def test_a_program_completes_what_it_was_given() -> None:
+    header = "from math import floor\n\ndef half(x):\n    return x / 2\n\ndef f(x):\n    'half of x, rounded down'\n"
+    answer = {"entry_point": "f", "test": "def check(candidate):\n    assert candidate(5) == 2"}
+    assert judge(answer, "    return floor(half(x))\n", header=header).score == 1
+    assert judge(answer, "def f(x):\n    return floor(half(x))\n", header=header).score == 1
+    assert judge(answer, "    pass", header=header).score == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "output", "returned", "score"),
+    [
+        ({}, 0.3, "0.1 + 0.2", 0),
+        ({"tolerance": 1e-6}, 0.3, "0.1 + 0.2", 1),
+        ({"tolerance": 1e-6}, [0.3, 1], "[0.1 + 0.2, 1]", 1),
+        ({"tolerance": 1e-6}, 3, "3.0", 0),
+        ({}, [1, 2], "[2, 1]", 0),
+        ({"unordered": True}, [1, 2, 2], "[2, 1, 2]", 1),
+        ({"unordered": True}, [1, 2, 2], "[1, 1, 2]", 0),
+        ({}, {1, 2}, "{2, 1}", 1),
+        ({}, {"a": [1]}, "{'a': [1]}", 1),
+        ({}, {"a": 1, "b": 2}, "dict(b=2, a=1)", 1),
+        ({}, (1, 2), "[1, 2]", 0),
+        ({}, True, "1", 0),
+        ({}, 2**99, "2 ** 99", 1),
+        ({}, float("inf"), "float('inf')", 1),
+        ({}, None, "None", 1),
+        ({}, b"x", "b'x'", 1),
+        ({}, {"a": 1}, "__import__('collections').Counter('a')", 1),
+        ({}, 5, "__import__('numpy').int64(5)", 1),
+        ({"checker": "def check(arguments, output, expected): return sorted(output) == expected"}, [1, 2], "[2, 1]", 1),
+        ({"checker": "def check(arguments, output, expected): return sorted(output) == expected"}, [1, 2], "7", 0),
+    ],
+)
+def test_values_compare_by_type_and_content(options: dict[str, Any], output: Any, returned: str, score: int) -> None:
+    answer = {"entry_point": "f", "calls": [{"output": output}], **options}
+    assert judge(answer, f"def f(): return {returned}").score == score
+
+
+def test_whole_programs_are_judged_by_what_they_print() -> None:
+    answer = {"stdin": [{"input": "1 2\n", "output": "3\n"}, {"input": "4 5", "output": "9"}]}
+    assert judge(answer, "print(sum(map(int, input().split())))").score == 1
+    assert judge(answer, "print(3)").reason.startswith("1 of 2 tests pass: +-")
+    assert judge({"stdin": [{"input": "", "output": "0.3"}], "tolerance": 1e-6}, "print(0.1 + 0.2)").score == 1
+    assert judge({"stdin": [{"input": "", "output": "1 2\n3"}]}, "print('1  2 ')\nprint(3)\nprint()").score == 1
+    assert judge({"stdin": [{"input": "", "output": "1 2\n3"}]}, "print(1, 2, 3)").score == 0
+
+
+def test_assertions_judge_a_program_from_another_process() -> None:
+    answer = {
+        "asserts": ["assert add(1, 2) == 3", "assert math.isclose(add(.1, .2), .3)", "assert add([1], [2]) == [1, 2]"],
+        "setup": "import math",
+    }
+    assert judge(answer, ADD).score == 1
+    assert judge(answer, "def add(a, b): return int(a + b)").reason.startswith("1 of 3 tests pass: +--")
+
+
+def test_what_loops_is_a_timeout_of_the_programs_own() -> None:
+    verdict = judge(CALLS | {"limits": {"cpu_seconds": 1, "wall_seconds": 3}}, "def add(a, b):\n    while True: pass")
+    assert (verdict.status, verdict.score) == (Status.TIMEOUT, 0)
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, None, {"calls": []}, {"entry_point": "f", "test": "x = 1\ndef check(c): pass"}, {"asserts": ["assert ("]}]
+)
+def test_a_problem_without_usable_tests_is_undecided(answer: Any) -> None:
+    verdict = judge(answer, ADD)
+    assert (verdict.status, verdict.score) == (Status.UNDECIDED, None)
+
+
+def test_a_sandbox_that_fails_twice_is_a_fault_and_once_is_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, failures = sandbox.shared(), [1]
+
+    class Failing:
+        def run(self, *arguments: Any, **keywords: Any) -> Any:
+            if failures:
+                failures.pop()
+                raise SandboxFault("the service is down")
+            return real.run(*arguments, **keywords)
+
+    monkeypatch.setattr(sandbox, "shared", Failing)
+    assert judge(CALLS, ADD).score == 1
+    failures.extend([1, 1])
+    verdict = judge(CALLS, ADD)
+    assert (verdict.status, verdict.score, verdict.reason) == (Status.FAULT, None, "the service is down")
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
+KEYS = st.integers() | st.text() | st.tuples(st.integers(), st.text())
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(KEYS, inner) | st.frozensets(KEYS) | st.sets(KEYS)
+    ),
+    max_leaves=10,
+)
+
+
+def test_a_number_of_many_digits_is_a_number() -> None:
+    answer = {"entry_point": "f", "calls": [{"output": 10**5000}]}
+    assert judge(answer, "def f(): return 10 ** 5000").score == 1
+    assert judge(answer, "def f(): return 10 ** 5000 + 1").score == 0
+
+
+@given(VALUES)
+def test_a_value_comes_back_as_it_went(value: Any) -> None:
+    assert decode(encode(value)) == value
+    assert type(decode(encode(value))) is type(value)
+    assert code.same(encode(value), encode(value))
+
+
+@given(VALUES, VALUES)
+def test_forms_agree_exactly_where_values_do(one: Any, other: Any) -> None:
+    if code.same(encode(one), encode(other)):
+        assert one == other
+    if one != other:
+        assert not code.same(encode(one), encode(other))

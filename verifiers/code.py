@@ -1,0 +1,341 @@
+"""Does the program do what its tests want? Run in the sandbox, judged outside of it.
+
+`problem.answer` holds the tests, in one of these forms:
+
+    {"entry_point": "add", "calls": [{"arguments": [1, 2], "output": 3}, ...]}      calls with expected values
+    {"entry_point": "add", "test": "def check(candidate): assert candidate(1, 2) == 3", "setup": ""}      HumanEval's form
+    {"asserts": ["assert add(1, 2) == 3", ...], "setup": "import math", "functions": ["add"]}      MBPP's form
+    {"stdin": [{"input": "1 2", "output": "3"}, ...]}      whole programs
+
+The judged program never shares a process with an expected value. It gets arguments and returns data; values are compared here,
+by type and content. Tests that are programs themselves run in a second sandboxed process, whose calls of the judged
+function are carried over.
+
+`calls` take two options: "tolerance" (relative and absolute, for floats) and "unordered": true (lists compare as multisets);
+or "checker", a program that defines check(arguments, output, expected) -> bool. `stdin` takes "tolerance".
+"""
+
+import ast
+import builtins
+import functools
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ..core import Problem, Status, UserError, Verdict
+from . import sandbox
+from .sandbox import Call, End, Ended, Limits, Outcome, Result, Sandbox, SandboxFault, Session
+from .sandbox.wire import encode
+
+MAX_PROGRAM = 1 << 20
+"""Characters of a program that are looked at; a longer one is refused."""
+REASON = 400
+_FENCE = re.compile(r"```[ \t]*([A-Za-z0-9+_-]*)[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL)
+_PROVEN = "__tenfold_passed"
+
+
+def verify(problem: Problem, response: str) -> Verdict:
+    """1 where every test passes, else 0."""
+    return _verify(problem, response, lambda passed: float(all(passed)))
+
+
+def verify_share(problem: Problem, response: str) -> Verdict:
+    """The share of the tests that pass."""
+    return _verify(problem, response, lambda passed: sum(passed) / len(passed))
+
+
+def _verify(problem: Problem, response: str, score: Callable[[Sequence[bool]], float]) -> Verdict:
+    run = _form(problem.answer)
+    if run is None:
+        return Verdict(Status.UNDECIDED, None, "tests", "there are no tests: the answer wants calls, test, asserts or stdin")
+    program = program_of(problem, response)
+    if program is None:
+        return Verdict(Status.SCORED, 0.0, "extract", "the response holds no program")
+    if len(program) > MAX_PROGRAM:
+        return Verdict(Status.SCORED, 0.0, "extract", f"a program of more than {MAX_PROGRAM} characters")
+    for last_try in (False, True):
+        try:
+            passed, why, end = run(program, problem.answer, sandbox.shared())
+            break
+        except (SandboxFault, UserError) as error:
+            if last_try:
+                return Verdict(Status.FAULT, None, "sandbox", str(error)[:REASON])
+        except _NoTests as error:
+            return Verdict(Status.UNDECIDED, None, "tests", str(error)[:REASON])
+    told = f"{sum(passed)} of {len(passed)} tests pass: {''.join('+' if ok else '-' for ok in passed[:100])} {why}"
+    if end == End.TIMEOUT and not all(passed):
+        return Verdict(Status.TIMEOUT, 0.0, "tests", told[:REASON])
+    return Verdict(Status.SCORED, score(passed), "tests", told.strip()[:REASON])
+
+
+def program_of(problem: Problem, response: str) -> str | None:
+    """The program that a response holds: its last fenced block of code, else all of it, set behind the problem's own header.
+
+    `problem.meta["header"]` is what the program was asked to complete: imports, helpers, the signature.
+    """
+    if not isinstance(response, str):
+        return None
+    text = response.rsplit("</think>", 1)[-1]
+    blocks = [body for language, body in _FENCE.findall(text) if language.lower() in ("", "python", "python3", "py")]
+    code = blocks[-1] if blocks else text
+    if not code.strip():
+        return None
+    header = str(problem.meta.get("header", ""))
+    if not header:
+        return code
+    return f"{header}\n\n{code}" if _defines(code, problem.answer["entry_point"]) else f"{header.rstrip()}\n{code}"
+
+
+def _defines(code: str, name: str | None) -> bool:
+    """Whether the code can stand alone; what cannot is the rest of the header's last function."""
+    try:
+        tree = ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return bool(
+            re.search(rf"^(?:async\s+)?def\s+{re.escape(name or '')}\b|^{re.escape(name or '')}\s*=", code, re.MULTILINE)
+        )
+    return any(getattr(node, "name", None) == name for node in tree.body) or any(
+        isinstance(target, ast.Name) and target.id == name
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+    )
+
+
+class _NoTests(Exception):
+    """The problem's tests cannot be used; the text says why."""
+
+
+Passed = tuple[list[bool], str, End]
+"""Which tests pass, why the first of the others does not, how the run ended."""
+
+
+def _form(answer: Any) -> Callable[[str, Mapping[str, Any], Sandbox], Passed] | None:
+    """How to run tests of this form; None where there are none."""
+    for form, run in {"calls": _calls, "test": _check, "asserts": _asserts, "stdin": _stdin}.items():
+        if isinstance(answer, Mapping) and answer.get(form):
+            return run
+    return None
+
+
+def _limits(answer: Mapping[str, Any]) -> Limits:
+    return Limits(**answer.get("limits", {}))
+
+
+def _calls(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:
+    """Calls with expected values, compared here."""
+    tests = answer["calls"]
+    calls = [Call(answer["entry_point"], test.get("arguments", ()), test.get("keywords", {})) for test in tests]
+    outcome = box.run(program, calls, limits=_limits(answer))
+    agree = _agreement(answer, box)
+    passed, why = [], _unfinished(outcome, len(tests))
+    for number, test in enumerate(tests):
+        result = outcome.results[number] if number < len(outcome.results) else Result(error="not reached")
+        ok = result.error is None and agree(test, result.value)
+        if not ok and not why:
+            why = f"(test {number + 1}: {result.error or f'returned {json.dumps(result.value)[:120]}'})"
+        passed.append(ok)
+    return passed, why, outcome.status
+
+
+def _agreement(answer: Mapping[str, Any], box: Sandbox) -> Callable[[Mapping[str, Any], Any], bool]:
+    """When a returned form is right for a test."""
+    if "checker" not in answer:
+        tolerance, unordered = answer.get("tolerance"), bool(answer.get("unordered"))
+        return lambda test, form: same(encode(test["output"]), form, tolerance, unordered)
+
+    def checked(test: Mapping[str, Any], form: Any) -> bool:
+        given = {"arguments": list(test.get("arguments", ())), "expected": test.get("output")}
+        session = box.open(_limits(answer))
+        try:
+            session.execute(answer["checker"])
+            # The form goes as it came: it is built into a value inside the checker's own process only.
+            result = session.execute("check(__arguments(), __output(), __expected())", _values(given, form), _ASKED)
+        except Ended:
+            return False
+        finally:
+            session.close()
+        return result.value is True
+
+    return checked
+
+
+_ASKED = ("__arguments", "__output", "__expected")
+
+
+def _values(given: Mapping[str, Any], form: Any) -> Callable[[Call], Result]:
+    forms = {"__arguments": encode(given["arguments"]), "__output": form, "__expected": encode(given["expected"])}
+    return lambda call: Result(forms[call.function])
+
+
+def _check(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:
+    """HumanEval's form: check(candidate)."""
+    entry = answer["entry_point"]
+    return _asserted(program, f"{answer.get('setup', '')}\n{answer['test']}\n\ncheck({entry})", [entry], answer, box)
+
+
+def _asserts(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:
+    """MBPP's form: assertions that call the program's functions by name."""
+    source = "\n".join([answer.get("setup") or "", *answer["asserts"]])
+    _counted(source)
+    return _asserted(program, source, answer.get("functions") or called(source), answer, box)
+
+
+def _asserted(program: str, source: str, asks: Sequence[str], answer: Mapping[str, Any], box: Sandbox) -> Passed:
+    """Runs tests that are a program in a process of their own; every assertion counts as a test."""
+    tests, count = _counted(source)
+    limits, broken = _limits(answer), []
+    trial = box.open(limits)
+    try:
+        judged = box.open(limits)
+
+        def answer_call(call: Call) -> Result:
+            try:
+                return judged.call(call)
+            except Ended as ended:
+                broken.append(str(ended) or "it ended while it was being called")
+                return Result(error=f"RuntimeError: {broken[-1]}")
+
+        try:
+            ran = _first_error(judged, program) or trial.execute(tests, answer_call, asks)
+        except Ended:
+            ran = Result(error="the tests ended before they were through")
+        finally:
+            outcome = judged.close()
+    finally:
+        trial.close()
+    passed = [ok is True for ok in ran.value] if isinstance(ran.value, list) else []
+    if ran.error is None and not passed:
+        raise _NoTests("the tests assert nothing")
+    passed += [False] * max(ran.error is not None, count - len(passed))
+    if all(passed):
+        return passed, "", End.FINISHED
+    why = broken[0] if broken else ran.error or f"assertion {passed.index(False) + 1} fails"
+    return passed, f"({outcome.reason or why})", outcome.status
+
+
+def _first_error(judged: Session, program: str) -> Result | None:
+    """Defines the program; None where that goes well."""
+    try:
+        defined = judged.execute(program)
+    except Ended:
+        return Result(error="it ended while it was being defined")
+    return defined if defined.error is not None else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _counted(source: str) -> tuple[str, int]:
+    """The tests so that each assertion notes whether it held and the next one runs; and how many there are to see."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError) as error:
+        raise _NoTests(f"the tests are no Python: {error}") from None
+
+    class Count(ast.NodeTransformer):
+        seen = 0
+
+        def visit_Assert(self, node: ast.Assert) -> ast.Try:
+            self.seen += 1
+            noted = ast.parse(f"{_PROVEN}.append(True)").body
+            failed = ast.parse(f"{_PROVEN}.append(False)").body
+            handler = ast.ExceptHandler(type=ast.Name("Exception", ast.Load()), name=None, body=failed)
+            return ast.Try(body=[node], handlers=[handler], orelse=noted, finalbody=[])
+
+    counter = Count()
+    counted = ast.unparse(ast.fix_missing_locations(counter.visit(tree)))
+    return f"{_PROVEN} = []\n{counted}\n{_PROVEN}", counter.seen
+
+
+def called(source: str) -> list[str]:
+    """Names that a program calls and neither defines nor imports nor finds among the builtins.
+
+    Raises:
+        SyntaxError: it is no Python.
+    """
+    tree = ast.parse(source)
+    known = set(dir(builtins))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            known.add(node.name)
+        elif isinstance(node, ast.alias):
+            known.add((node.asname or node.name).split(".")[0])
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            known.add(node.id)
+    names = [n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+    return [name for name in dict.fromkeys(names) if name not in known]
+
+
+def _stdin(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:
+    """Whole programs: what they print for what they read."""
+    passed: list[bool] = []
+    why, end = "", End.FINISHED
+    for number, test in enumerate(answer["stdin"]):
+        outcome = box.run(program, stdin=test["input"], limits=_limits(answer))
+        ok = outcome.status == End.FINISHED and same_output(test["output"], outcome.stdout, answer.get("tolerance"))
+        if not ok and not why:
+            why, end = f"(test {number + 1}: {outcome.reason or f'printed {outcome.stdout[:120]!r}'})", outcome.status
+        passed.append(ok)
+        if outcome.status == End.TIMEOUT:  # the next ones would take as long
+            passed += [False] * (len(answer["stdin"]) - len(passed))
+            break
+    return passed, why, end
+
+
+def _unfinished(outcome: Outcome, tests: int) -> str:
+    return f"({outcome.reason or outcome.status})" if len(outcome.results) < tests else ""
+
+
+def same(expected: Any, form: Any, tolerance: float | None = None, unordered: bool = False) -> bool:
+    """Whether two forms (see `wire.encode`) say the same value, of the same type.
+
+    Args:
+        expected: the form that is wanted.
+        form: the form that a program sent.
+        tolerance: how far two floats may lie apart, relatively or absolutely.
+        unordered: whether lists and tuples compare as multisets.
+    """
+    if isinstance(expected, float) and isinstance(form, float):
+        close = tolerance is not None and math.isclose(expected, form, rel_tol=tolerance, abs_tol=tolerance)
+        return expected == form or close or (math.isnan(expected) and math.isnan(form))
+    if type(expected) is not type(form):
+        return False
+    if isinstance(expected, list):
+        if len(expected) != len(form):
+            return False
+        if unordered:
+            expected, form = sorted(expected, key=_order), sorted(form, key=_order)
+        return all(same(a, b, tolerance, unordered) for a, b in zip(expected, form, strict=True))
+    if isinstance(expected, dict):
+        if expected.keys() != form.keys():
+            return False
+        ((kind, content),) = expected.items()
+        other = form[kind]
+        if kind == "object":
+            return False
+        if kind in ("set", "frozenset", "dict") and isinstance(other, list):
+            content, other = sorted(content, key=_order), sorted(other, key=_order)
+            return same(content, other, tolerance)
+        return same(content, other, tolerance, unordered)
+    return expected == form
+
+
+def _order(form: Any) -> str:
+    return json.dumps(form)
+
+
+def same_output(expected: str, printed: str, tolerance: float | None = None) -> bool:
+    """Whether two outputs agree word by word, line by line; spaces at the ends of lines and of the text do not count."""
+    wanted, got = ([line.split() for line in text.rstrip().splitlines()] for text in (expected, printed))
+    if [len(line) for line in wanted] != [len(line) for line in got]:
+        return False
+    pairs = ((a, b) for want, have in zip(wanted, got, strict=True) for a, b in zip(want, have, strict=True))
+    return all(a == b or (tolerance is not None and _near(a, b, tolerance)) for a, b in pairs)
+
+
+def _near(expected: str, printed: str, tolerance: float) -> bool:
+    try:
+        return math.isclose(float(expected), float(printed), rel_tol=tolerance, abs_tol=tolerance)
+    except ValueError:
+        return False

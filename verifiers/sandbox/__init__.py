@@ -1,0 +1,31 @@
+"""Where untrusted code runs. One backend a file, one protocol (`protocol.py`)."""
+
+import functools
+import os
+
+from .local import LocalSandbox
+from .protocol import Call, End, Ended, Limits, Outcome, Result, Sandbox, SandboxFault, Session
+
+__all__ = [
+    "Call",
+    "End",
+    "Ended",
+    "Limits",
+    "LocalSandbox",
+    "Outcome",
+    "Result",
+    "Sandbox",
+    "SandboxFault",
+    "Session",
+    "shared",
+]
+
+
+def shared() -> Sandbox:
+    """The one sandbox of this process."""
+    return _of_process(os.getpid())
+
+
+@functools.lru_cache(maxsize=1)
+def _of_process(process: int) -> Sandbox:
+    return LocalSandbox()

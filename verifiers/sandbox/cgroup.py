@@ -1,0 +1,161 @@
+"""Control groups: limits on memory and processes that hold for a run as a whole, however many children it makes.
+
+Both layouts are known: version 2 (one tree) and version 1 (a tree a controller). Folders are reached through descriptors,
+which the warm process opens while it still sees them.
+"""
+
+import contextlib
+import os
+import time
+from pathlib import Path
+
+MOUNT = Path("/sys/fs/cgroup")
+PREFIX = "tenfold-"
+
+_V2 = {"memory": "memory.max", "processes": "pids.max", "swap": "memory.swap.max", "peak": "memory.peak"}
+_V1 = {"memory": "memory.limit_in_bytes", "processes": "pids.max", "peak": "memory.max_usage_in_bytes"}
+
+
+class Group:
+    """One group of processes, used by one run after the other."""
+
+    def __init__(self, folders: dict[str, int], files: dict[str, str], paths: list[tuple[int, str]]):
+        """Wraps open folders: `folders` by controller, `paths` to remove them by."""
+        self.folders, self.files, self.paths = folders, files, paths
+
+    def prepare(self, memory: int, processes: int) -> None:
+        """Sets a run's limits, in bytes and in processes."""
+        self._write("memory", "memory", str(memory))
+        self._write("pids", "processes", str(processes))
+        with contextlib.suppress(OSError):  # a kernel without swap accounting, or without a peak that can be reset
+            self._write("memory", "swap", "0")
+        with contextlib.suppress(OSError):
+            self._write("memory", "peak", "0")
+
+    def join(self) -> None:
+        """Moves this process into the group."""
+        for folder in set(self.folders.values()):
+            _write(folder, "cgroup.procs", "0")
+
+    def peak(self) -> int | None:
+        """Most bytes that the run had at once; None where the kernel does not tell."""
+        try:
+            return int(_read(self.folders["memory"], self.files["peak"]))
+        except (OSError, ValueError):
+            return None
+
+    def kills(self) -> int:
+        """How often the kernel has killed in this group for want of memory."""
+        name = "memory.events" if "swap" in self.files else "memory.oom_control"
+        for line in _read(self.folders["memory"], name).splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+        return 0
+
+    def close(self) -> None:
+        """Removes the group; its processes must be gone."""
+        for folder in set(self.folders.values()):
+            os.close(folder)
+        for parent, name in self.paths:
+            for _ in range(50):  # the kernel may still be letting go of the last process
+                try:
+                    os.rmdir(name, dir_fd=parent)
+                    break
+                except FileNotFoundError:
+                    break
+                except OSError:
+                    time.sleep(0.01)
+
+    def _write(self, controller: str, file: str, text: str) -> None:
+        if file in self.files:
+            _write(self.folders[controller], self.files[file], text)
+
+
+class Groups:
+    """Where groups can be made on this machine. Opened before the warm process leaves the file system."""
+
+    def __init__(self, label: str):
+        """Finds and opens the parents.
+
+        Args:
+            label: what this process's groups are called, beside a number.
+
+        Raises:
+            OSError: no tree with memory and process limits can be written to.
+        """
+        self.label, self.made = label, 0
+        if (MOUNT / "cgroup.controllers").exists():
+            self.files, parents = _V2, {"tree": _first(_candidates("", MOUNT), v2=True)}
+        else:
+            self.files = _V1
+            parents = {name: _first(_candidates(name, MOUNT / name), v2=False) for name in ("memory", "pids")}
+        for parent in parents.values():
+            _sweep(parent)
+        self.parents = {name: os.open(parent, os.O_RDONLY | os.O_DIRECTORY) for name, parent in parents.items()}
+
+    def make(self) -> Group:
+        """One more group.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        name = f"{PREFIX}{self.label}-{self.made}"
+        self.made += 1
+        opened = {}
+        for controller, parent in self.parents.items():
+            os.mkdir(name, dir_fd=parent)
+            opened[controller] = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=parent)
+        paths = [(parent, name) for parent in self.parents.values()]
+        folders = opened if "tree" not in opened else {"memory": opened["tree"], "pids": opened["tree"]}
+        return Group(folders, self.files, paths)
+
+
+def _candidates(controller: str, mount: Path) -> list[Path]:
+    """Folders to try: this process's own group, then those above it."""
+    own = mount
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, names, path = line.split(":", 2)
+        if controller in names.split(",") and (controller or not names):
+            own = mount / path.strip("/")
+    inside = [own, *own.parents]
+    return [path for path in inside if path == mount or mount in path.parents]
+
+
+def _first(candidates: list[Path], v2: bool) -> Path:
+    """The first folder under which a group with limits can be made."""
+    for parent in candidates:
+        probe = parent / f"{PREFIX}probe-{os.getpid()}"
+        try:
+            if v2:  # children get a controller only where their parent hands it on
+                (parent / "cgroup.subtree_control").write_text("+memory +pids")
+            probe.mkdir()
+            probe.rmdir()
+        except OSError:
+            continue
+        return parent
+    raise OSError(f"no control group can be made under {candidates[-1] if candidates else MOUNT}")
+
+
+def _sweep(parent: Path) -> None:
+    """Removes groups of processes that were killed before they could."""
+    for left in parent.glob(f"{PREFIX}*-*"):
+        owner = left.name.removeprefix(PREFIX).split("-")[0]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            with contextlib.suppress(OSError):
+                left.rmdir()
+
+
+def _write(folder: int, name: str, text: str) -> None:
+    file = os.open(name, os.O_WRONLY, dir_fd=folder)
+    try:
+        os.write(file, text.encode())
+    finally:
+        os.close(file)
+
+
+def _read(folder: int, name: str) -> str:
+    file = os.open(name, os.O_RDONLY, dir_fd=folder)
+    try:
+        return os.read(file, 65536).decode()
+    finally:
+        os.close(file)

@@ -1,0 +1,91 @@
+"""What runs inside the walls: foreign programs, asked for one thing at a time over a private channel.
+
+Nothing here can be trusted once a foreign program has run, and nothing here needs to be: the supervisor takes what comes over
+the channel for the program's own claims.
+"""
+
+import ast
+import builtins
+import contextlib
+import os
+import socket
+import sys
+import types
+from typing import Any
+
+from . import wire
+
+CHANNEL = 3
+"""Descriptor of the channel to the supervisor."""
+READY = {"ready": True}
+"""The first message, sent before anything foreign runs: a child that dies without it is our fault, any other its own."""
+
+
+def serve() -> None:
+    """Answers requests until the supervisor closes the channel."""
+    channel = socket.socket(fileno=CHANNEL)
+    channel.sendall(wire.pack(READY))
+    main = sys.modules["__main__"] = types.ModuleType("__main__")
+    main.__dict__["__builtins__"] = builtins
+    while (request := wire.receive(channel)) is not None:
+        channel.sendall(wire.pack(_answer(request, main.__dict__, channel)))
+
+
+def _answer(request: dict[str, Any], names: dict[str, Any], channel: socket.socket) -> dict[str, Any]:
+    try:
+        if "source" in request:
+            for name in request["asks"]:
+                names[name] = _asking(name, channel)
+            value = _execute(request["source"], names)
+        else:
+            arguments = [wire.decode(form) for form in request["arguments"]]
+            keywords = {name: wire.decode(form) for name, form in request["keywords"].items()}
+            value = names[request["call"]](*arguments, **keywords)
+        reply = {"value": wire.encode(value)}
+        wire.pack(reply)  # a value that cannot be said is the program's error
+        return reply
+    except SystemExit as left:
+        return {
+            "error": f"SystemExit: {left.code}",
+            "status": left.code if isinstance(left.code, int) else int(bool(left.code)),
+        }
+    except BaseException as error:
+        return {"error": _said(error)}
+    finally:
+        with contextlib.suppress(Exception):  # a stream that the program has closed
+            sys.stdout.flush()
+            sys.stderr.flush()
+
+
+def _execute(source: str, names: dict[str, Any]) -> Any:
+    """Runs a program; the value of its last statement, where that is an expression."""
+    tree = ast.parse(source, "<program>")
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    exec(compile(tree, "<program>", "exec"), names)
+    return eval(compile(ast.Expression(last.value), "<program>", "eval"), names) if isinstance(last, ast.Expr) else None
+
+
+def _asking(name: str, channel: socket.socket) -> Any:
+    """A function whose calls are answered by the supervisor."""
+
+    def ask(*arguments: Any, **keywords: Any) -> Any:
+        said = {name: wire.encode(value) for name, value in keywords.items()}
+        channel.sendall(wire.pack({"ask": name, "arguments": [wire.encode(value) for value in arguments], "keywords": said}))
+        reply = wire.receive(channel)
+        if reply is None:
+            os._exit(1)
+        if "error" in reply:
+            kind, _, text = reply["error"].partition(": ")
+            found = getattr(builtins, kind, None)
+            raise (found if isinstance(found, type) and issubclass(found, Exception) else RuntimeError)(text)
+        return wire.decode(reply["value"])
+
+    ask.__name__ = name
+    return ask
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"[:2000]
+    except BaseException:  # a class that fails when it is put into words
+        return "an exception that cannot be said"

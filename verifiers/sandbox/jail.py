@@ -1,0 +1,173 @@
+"""The walls around a run, as system calls. Runs in the warm process and in its children; needs nothing but ctypes.
+
+The warm process builds its world once (`enter_world`): namespaces of its own, no network, a root folder that holds an
+interpreter and its libraries, read-only, and nothing else of this machine. Every child then adds its own walls (`confine`)
+before any foreign code runs in it.
+"""
+
+import ctypes
+import os
+import platform
+import resource
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x20000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
+_RDONLY, _NOSUID, _NODEV, _REMOUNT, _BIND, _REC, _PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
+_DETACH = 2
+_PDEATHSIG, _DUMPABLE, _SECCOMP, _CAPBSET_DROP, _NO_NEW_PRIVS = 1, 4, 22, 24, 38
+_CLONE, _PIVOT_ROOT = {"x86_64": (56, 155), "aarch64": (220, 41)}.get(platform.machine(), (-1, -1))
+
+WORK = "/tmp"
+"""A run's own folder, empty at its start, gone at its end."""
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/alternatives")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_holding = ctypes.PyDLL(None, use_errno=True)  # keeps the interpreter's lock: a child must come out holding it
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"{what}: {os.strerror(error)}")
+    return result
+
+
+def fork(flags: int) -> int:
+    """Forks into new namespaces; 0 in the child, its process id in the parent."""
+    ctypes.pythonapi.PyOS_BeforeFork()
+    pid = _holding.syscall(_CLONE, flags | signal.SIGCHLD, 0, 0, 0, 0)
+    (ctypes.pythonapi.PyOS_AfterFork_Child if pid == 0 else ctypes.pythonapi.PyOS_AfterFork_Parent)()
+    return _check(pid, "clone")
+
+
+def unshare(flags: int) -> None:
+    """Moves this process into new namespaces. In a new user namespace it is that namespace's root."""
+    user, group = os.geteuid(), os.getegid()
+    _check(_libc.unshare(flags), "unshare")
+    if flags & NEWUSER:
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+        Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+
+
+def enter_root(readable: Sequence[str]) -> None:
+    """Makes a root folder out of read-only views of `readable` and the harmless devices, and leaves the old one behind.
+
+    Needs a mount namespace of its own.
+    """
+    mount(None, "/", None, _REC | _PRIVATE)
+    new = "/sys"  # any folder that nothing readable lies in; the old world keeps its own
+    mount("tmpfs", new, "tmpfs", _NOSUID | _NODEV, "size=1m,mode=755")
+    for path in (*SYSTEM, *readable):
+        source, target = Path(path), Path(new + path)
+        if source.is_symlink():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(source.readlink())
+        elif source.exists() and not target.exists():
+            _show(source, target, _NODEV)
+    for path in DEVICES:
+        _show(Path(path), Path(new + path), 0)
+    Path(new + WORK).mkdir(exist_ok=True)
+    old = Path(new + "/old")
+    old.mkdir()
+    _check(_libc.syscall(_PIVOT_ROOT, new.encode(), str(old).encode()), "pivot_root")
+    os.chdir("/")
+    _check(_libc.umount2(b"/old", _DETACH), "umount")
+    Path("/old").rmdir()
+    mount(None, "/", None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV)
+
+
+def _show(source: Path, target: Path, flags: int) -> None:
+    """A read-only view of a file or folder. Flags of the mount it comes from cannot be taken off, so they are kept."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        target.mkdir()
+    else:
+        target.touch()
+    mount(str(source), str(target), None, _BIND)
+    kept = os.statvfs(source).f_flag & (_NOSUID | _NODEV | 8 | 1024 | 2048)  # noexec, noatime, nodiratime
+    mount(None, str(target), None, _REMOUNT | _BIND | _RDONLY | _NOSUID | flags | kept)
+
+
+def mount(source: str | None, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
+    """mount(2)."""
+    names = [None if text is None else text.encode() for text in (source, target, kind, data)]
+    _check(_libc.mount(names[0], names[1], names[2], ctypes.c_ulong(flags), names[3]), f"mount {target}")
+
+
+def fresh_work_folder(size: int) -> None:
+    """A tmpfs of `size` bytes at WORK, and this process in it. Needs a mount namespace of its own."""
+    mount("tmpfs", WORK, "tmpfs", _NOSUID | _NODEV, f"size={size},mode=777,nr_inodes=4096")
+    os.chdir(WORK)
+
+
+def limit(limits: dict[str, Any], mapped: int, group: bool) -> None:
+    """Resource limits of each process of the run; `mapped` bytes are there before it starts.
+
+    Args:
+        limits: of `protocol.Limits`.
+        mapped: address space of the warm process.
+        group: whether a cgroup holds the run's memory and processes together. Without one, the run may have one process only.
+    """
+    cpu = int(limits["cpu_seconds"]) + 1
+    for kind, most in (
+        (resource.RLIMIT_CPU, cpu),
+        (resource.RLIMIT_AS, mapped + limits["memory"]),
+        (resource.RLIMIT_FSIZE, limits["disk"]),
+        (resource.RLIMIT_NOFILE, 64),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_MEMLOCK, 0),
+        (resource.RLIMIT_MSGQUEUE, 0),
+        (resource.RLIMIT_SIGPENDING, 64),
+        (resource.RLIMIT_NPROC, limits["processes"] if group else 1),
+    ):
+        resource.setrlimit(kind, (most, most))
+
+
+def drop_privileges(user: int | None) -> None:
+    """Becomes `user` where this process may, and gives up every capability."""
+    if user is not None:
+        os.setgroups([])
+        os.setresgid(user, user, user)
+        os.setresuid(user, user, user)
+    for capability in range(64):
+        if _libc.prctl(_CAPBSET_DROP, capability, 0, 0, 0) < 0:
+            break
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    _check(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
+    _check(_libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+    _check(_libc.prctl(_DUMPABLE, 0, 0, 0, 0), "dumpable")
+    die_with_parent()
+
+
+def die_with_parent() -> None:
+    """Has the kernel kill this process when its parent ends. A change of user undoes it."""
+    _check(_libc.prctl(_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "pdeathsig")
+
+
+def restrict_files() -> None:
+    """Landlock: everything that is left can be read, only WORK be written."""
+    import landlock
+
+    ctypes.set_errno(0)  # the package takes an old error for its own
+    access = landlock.FSAccess
+    rules = landlock.Ruleset()
+    rules.allow("/", rules=access.EXECUTE | access.READ_FILE | access.READ_DIR)
+    rules.allow(*DEVICES[:3], rules=access.READ_FILE | access.WRITE_FILE)
+    rules.allow(WORK, rules=access.all() & ~(access.MAKE_CHAR | access.MAKE_BLOCK))
+    rules.apply()
+
+
+def restrict_system_calls(program: bytes) -> None:
+    """Installs a compiled seccomp filter (see `system_calls.py`)."""
+
+    class Program(ctypes.Structure):
+        _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+    code = ctypes.create_string_buffer(program, len(program))
+    compiled = Program(len(program) // 8, ctypes.cast(code, ctypes.c_void_p))
+    _check(_libc.prctl(_SECCOMP, 2, ctypes.byref(compiled), 0, 0), "seccomp")

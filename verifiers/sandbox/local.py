@@ -1,0 +1,392 @@
+"""The sandbox on this machine: warm processes with libraries loaded, a jailed child of one for every run.
+
+    sandbox = LocalSandbox()
+    sandbox.run("def double(x): return 2 * x", [Call("double", [21])]).results[0].value     # 42
+
+A run costs a few milliseconds, because the child inherits what the warm process has imported. Walls around it: namespaces for
+processes, mounts, network and IPC; a root folder with an interpreter, a few libraries and nothing else; a user of its own;
+resource limits and a control group; Landlock; seccomp. What of it this kernel lacks is said at the start, and refused
+unless it is named in `without`.
+"""
+
+import atexit
+import contextlib
+import importlib.util
+import itertools
+import json
+import os
+import selectors
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...core import UserError
+from . import system_calls, wire
+from .protocol import Call, End, Ended, Limits, Outcome, Result, SandboxFault
+
+PRELOAD = (
+    *("bisect", "collections", "copy", "datetime", "decimal", "fractions", "functools", "heapq", "itertools", "json", "math"),
+    *("operator", "random", "re", "statistics", "string", "typing", "dataclasses", "hashlib", "io", "traceback"),
+    *("numpy", "mpmath", "sympy"),
+)
+"""Modules a program finds loaded; those of other packages are the only ones it can import at all."""
+START_SECONDS = 120.0
+REPLY_SECONDS = 60.0
+_BOOTSTRAP = (
+    "import sys, types; folder, site = sys.argv[1:]; package = types.ModuleType('sandbox'); package.__path__ = [folder]; "
+    "sys.modules['sandbox'] = package; sys.path.append(site); from sandbox import warm; warm.main()"
+)
+
+
+class LocalSandbox:
+    """See the module. Processes start when first needed; dead ones are replaced."""
+
+    def __init__(self, workers: int | None = None, preload: Sequence[str] = PRELOAD, without: Collection[str] = ()):
+        """Describes the sandbox.
+
+        Args:
+            workers: warm processes; defaults to the processors this process may use. Each may have many runs at once.
+            preload: modules to have loaded.
+            without: protections that may be missing: of namespaces, files, landlock, seccomp, cgroup.
+        """
+        self.preload, self.without = tuple(preload), frozenset(without)
+        self._warm = [_Warm(self) for _ in range(workers or len(os.sched_getaffinity(0)))]
+        self._turn = itertools.count()
+        atexit.register(self.close)
+
+    def run(self, program: str, calls: Sequence[Call] = (), stdin: str | None = None, limits: Limits | None = None) -> Outcome:
+        """See `Sandbox.run`."""
+        limits = limits or Limits()
+        session = self.open(limits, stdin)
+        deadline = time.monotonic() + limits.wall_seconds
+        results: list[Result] = []
+        failed: str | None = None
+        try:
+            defined = session.execute(program, deadline=deadline)
+            failed = defined.error
+            for call in calls if failed is None else ():
+                results.append(session.call(call, deadline=deadline))
+        except Ended:
+            pass
+        except BaseException:
+            session.close()
+            raise
+        return session.close(tuple(results), failed)
+
+    def open(self, limits: Limits | None = None, stdin: str | None = None) -> "LocalSession":
+        """See `Sandbox.open`."""
+        for last_try in (False, True):
+            warm = self._warm[next(self._turn) % len(self._warm)]
+            try:
+                return LocalSession(warm, limits or Limits(), stdin or "")
+            except SandboxFault:
+                if last_try:
+                    raise
+        raise AssertionError
+
+    def missing(self) -> dict[str, str]:
+        """The protections that this machine lacks, and why."""
+        return self._warm[0].ready()
+
+    def close(self) -> None:
+        """Ends the warm processes and with them every run."""
+        for warm in self._warm:
+            warm.close()
+
+
+class LocalSession:
+    """One child; see `Session`."""
+
+    def __init__(self, warm: "_Warm", limits: Limits, stdin: str):
+        """Starts the child."""
+        self.warm, self.limits, self.ending, self.reason = warm, limits, None, ""  # type: tuple[Any, Any, End | None, str]
+        self.ready = self.gone = False
+        self.started = time.monotonic()
+        self.channel, inner = socket.socketpair()
+        self.out, out = os.pipe()
+        self.err, err = os.pipe()
+        text = os.memfd_create("stdin")
+        self.written: dict[int, bytearray] = {self.out: bytearray(), self.err: bytearray()}
+        self.received, self.sending = bytearray(), bytearray()
+        self.selector = selectors.DefaultSelector()
+        try:
+            with os.fdopen(os.dup(text), "wb") as file:
+                file.write(stdin.encode("utf-8", "surrogatepass"))
+            os.lseek(text, 0, os.SEEK_SET)
+            fields = {name: getattr(limits, name) for name in Limits.__slots__}
+            self.pid = warm.ask({"start": fields}, [inner.fileno(), text, out, err])["pid"]
+        except BaseException:
+            self._release()
+            raise
+        finally:
+            inner.close()
+            for descriptor in (text, out, err):
+                os.close(descriptor)
+        self.channel.setblocking(False)
+        for descriptor in (self.out, self.err):
+            os.set_blocking(descriptor, False)
+            self.selector.register(descriptor, selectors.EVENT_READ)
+        self.selector.register(self.channel, selectors.EVENT_READ)
+
+    def execute(
+        self,
+        source: str,
+        answer: Callable[[Call], Result] | None = None,
+        asks: Sequence[str] = (),
+        deadline: float | None = None,
+    ) -> Result:
+        """See `Session.execute`."""
+        return self._exchange({"source": source, "asks": list(asks)}, answer, deadline)
+
+    def call(self, call: Call, deadline: float | None = None) -> Result:
+        """See `Session.call`."""
+        keywords = {name: wire.encode(value) for name, value in call.keywords.items()}
+        arguments = [wire.encode(value) for value in call.arguments]
+        return self._exchange({"call": call.function, "arguments": arguments, "keywords": keywords}, None, deadline)
+
+    def _exchange(self, request: dict[str, Any], answer: Callable[[Call], Result] | None, deadline: float | None) -> Result:
+        deadline = deadline or time.monotonic() + self.limits.wall_seconds
+        self.sending += wire.pack(request)
+        while True:
+            reply = self._next(deadline)
+            if "ask" in reply and answer is not None:
+                try:
+                    arguments = [wire.decode(form) for form in reply["arguments"]]
+                    keywords = {name: wire.decode(form) for name, form in reply["keywords"].items()}
+                except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+                    raise self._end(End.ERROR, f"a malformed question: {error}") from None
+                told = answer(Call(str(reply["ask"]), arguments, keywords))
+                self.sending += wire.pack({"error": told.error} if told.error is not None else {"value": told.value})
+                continue
+            failure = reply.get("error")
+            if isinstance(failure, str):
+                left = failure.startswith("SystemExit: ") and reply.get("status") == 0
+                return Result(None, None if left else failure[:2000])
+            return Result(reply.get("value"), None)
+
+    def _next(self, deadline: float) -> dict[str, Any]:
+        """The next message, while everything the program writes is taken in."""
+        while True:
+            try:
+                message = wire.unpack(self.received)
+            except ValueError as error:
+                raise self._end(End.OUTPUT, f"a malformed answer: {error}") from None
+            if message is not None and not self.ready:
+                self.ready = True
+                continue
+            if message is not None:
+                self._drain()
+                return message
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise self._end(End.TIMEOUT, f"more than {self.limits.wall_seconds:g} s")
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self.sending else 0)
+            self.selector.modify(self.channel, events)
+            for key, ready in self.selector.select(remaining):
+                if key.fileobj is self.channel:
+                    self._talk(ready)
+                else:
+                    self._take(int(key.fd))
+
+    def _talk(self, ready: int) -> None:
+        try:
+            if ready & selectors.EVENT_WRITE:
+                del self.sending[: self.channel.send(self.sending[: 1 << 18])]
+            if ready & selectors.EVENT_READ:
+                chunk = self.channel.recv(1 << 18)
+                if not chunk:
+                    raise self._end(None, "")
+                self.received += chunk
+        except BlockingIOError:
+            pass
+        except OSError:
+            raise self._end(None, "") from None
+
+    def _take(self, descriptor: int) -> bool:
+        """Reads some of the program's output; whether there was any."""
+        try:
+            chunk = os.read(descriptor, 1 << 16)
+        except BlockingIOError:
+            return False
+        if not chunk:
+            self.selector.unregister(descriptor)
+            return False
+        self.written[descriptor] += chunk
+        if len(self.written[descriptor]) > self.limits.output:
+            raise self._end(End.OUTPUT, f"more than {self.limits.output} bytes of output")
+        return True
+
+    def _drain(self) -> None:
+        for descriptor in list(self.written):
+            if descriptor in self.selector.get_map():
+                while self._take(descriptor):
+                    pass
+
+    def _end(self, why: End | None, reason: str) -> Ended:
+        """Notes why the program is to end, or that it has."""
+        self.ending, self.reason = self.ending or why or End.ERROR, self.reason or reason
+        self.gone = why is None
+        return Ended(self.reason)
+
+    def close(self, results: tuple[Result, ...] = (), failed: str | None = None) -> Outcome:
+        """See `Session.close`; `results` and `failed` are what the run's requests came to."""
+        wall = time.monotonic() - self.started
+        try:
+            told = self.warm.ask({"end": self.pid}, [])
+            with contextlib.suppress(Ended):
+                self._drain()
+        finally:
+            self._release()
+        stdout, stderr = (
+            bytes(self.written[fd][: self.limits.output]).decode("utf-8", "replace") for fd in (self.out, self.err)
+        )
+        if self.gone and not self.ready:
+            raise SandboxFault(stderr.strip() or f"a child died at its start, with status {told['status']}")
+        status, reason = self._judged(told, failed)
+        return Outcome(status, results, stdout, stderr, told["cpu_seconds"], wall, told["peak_memory"], reason)
+
+    def _judged(self, told: dict[str, Any], failed: str | None) -> tuple[End, str]:
+        limits = self.limits
+        if told["out_of_memory"] or (failed or "").startswith("MemoryError"):
+            return End.MEMORY, f"more than {limits.memory >> 20} MiB of memory"
+        if self.ending is None:
+            return (End.FINISHED, "") if failed is None else (End.ERROR, failed)
+        if self.ending != End.ERROR or not self.gone:
+            return self.ending, self.reason
+        if told["killed"]:
+            return End.ERROR, "it closed the channel to the sandbox"
+        if told["status"] == -9 and told["cpu_seconds"] >= limits.cpu_seconds:
+            return End.TIMEOUT, f"more than {limits.cpu_seconds:g} s of processor time"
+        if told["status"] < 0:
+            return End.KILLED, f"signal {-told['status']}"
+        return End.ERROR, f"it left with status {told['status']} before it had answered"
+
+    def _release(self) -> None:
+        self.selector.close()
+        self.channel.close()
+        for descriptor in (self.out, self.err):
+            os.close(descriptor)
+
+
+class _Warm:
+    """The supervisor's side of one warm process."""
+
+    def __init__(self, sandbox: LocalSandbox):
+        self.sandbox = sandbox
+        self.lock = threading.Lock()
+        self.process: subprocess.Popen[bytes] | None = None
+        self.channel: socket.socket | None = None
+        self.lacks: dict[str, str] = {}
+
+    def ask(self, request: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
+        """One request, one reply.
+
+        Raises:
+            SandboxFault: the process died, or the kernel refused.
+        """
+        with self.lock:
+            if "start" in request:
+                self._ensure()
+            if self.channel is None:
+                raise SandboxFault("the warm process of this run has died")
+            try:
+                socket.send_fds(self.channel, [json.dumps(request).encode()], list(descriptors))
+                reply = wire.receive(self.channel)
+            except OSError as error:
+                self._kill()
+                raise SandboxFault(f"the warm process does not answer: {error}") from None
+            if reply is None:
+                self._kill()
+                raise SandboxFault("the warm process died")
+        if "fault" in reply:
+            raise SandboxFault(reply["fault"])
+        return reply
+
+    def ready(self) -> dict[str, str]:
+        """Starts the process if need be; the protections that it lacks."""
+        with self.lock:
+            self._ensure()
+            return self.lacks
+
+    def _ensure(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            return
+        self._kill()
+        site = importlib.util.find_spec("landlock")
+        folder = str(Path(site.origin).parents[1]) if site and site.origin else ""
+        self.channel, inner = socket.socketpair()
+        self.channel.settimeout(START_SECONDS)
+        settings = {
+            "preload": self.sandbox.preload,
+            "readable": _readable(self.sandbox.preload),
+            "seccomp": system_calls.compiled().hex(),
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, str(Path(__file__).parent), folder],
+            stdin=inner.fileno(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={"PATH": "/usr/bin:/bin", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "LANG": "C.UTF-8"},
+            start_new_session=True,
+        )
+        inner.close()
+        try:
+            self.channel.sendall(wire.pack(settings))
+            hello = wire.receive(self.channel)
+        except OSError as error:
+            hello, said = None, str(error)
+        else:
+            said = "it ended"
+        if hello is None:
+            assert self.process.stderr is not None
+            self.process.kill()
+            said = self.process.stderr.read().decode(errors="replace").strip().rsplit("\n", 1)[-1] or said
+            self._kill()
+            raise SandboxFault(f"the warm process does not start: {said}")
+        self.channel.settimeout(REPLY_SECONDS)
+        self.lacks = hello["missing"]
+        if refused := set(self.lacks) - self.sandbox.without:
+            self._kill()
+            why = "; ".join(f"{part} ({self.lacks[part]})" for part in sorted(refused))
+            raise UserError(
+                f"this machine cannot protect itself from untrusted code: it lacks {why}; to go on, name them in without="
+            )
+
+    def close(self) -> None:
+        with self.lock:
+            if self.channel is not None:
+                self.channel.close()
+                self.channel = None
+            if self.process is not None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.process.wait(10)  # it removes its control groups
+            self._kill()
+
+    def _kill(self) -> None:
+        if self.channel is not None:
+            self.channel.close()
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            if self.process.stderr is not None:
+                self.process.stderr.close()
+        self.channel = self.process = None
+
+
+def _readable(modules: Sequence[str]) -> list[str]:
+    """What of this Python a run may read: the standard library, and of other packages those preloaded. A folder of
+    packages as a whole may hold data sets with the very answers."""
+    paths = [sys.base_prefix]
+    for name in modules:
+        found = importlib.util.find_spec(name)
+        if found is None or found.origin is None or "site-packages" not in found.origin:
+            continue
+        origin = Path(found.origin)
+        path = origin.parent if origin.name == "__init__.py" else origin
+        paths += [str(path)] + [str(libs) for libs in [path.with_name(path.name + ".libs")] if libs.is_dir()]
+    return paths

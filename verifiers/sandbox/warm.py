@@ -1,0 +1,192 @@
+"""The warm process: libraries loaded, no network, an empty world; it forks a jailed child for every run.
+
+Spawned by the supervisor, never forked from it: no expected output was ever in its memory. It runs no foreign code. On its
+own channel it is asked for three things, one at a time: to start a child (whose descriptors come along), to tell how a
+child ended, and to leave.
+"""
+
+import gc
+import importlib
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from . import cgroup, child, jail, wire
+
+FIRST_USER = 200_000
+"""Where this process may choose, runs get user ids from here on: a hundred for each warm process of the machine, in turn."""
+NAMESPACES = jail.NEWPID | jail.NEWNS | jail.NEWIPC | jail.NEWUTS
+PARTS = ("namespaces", "files", "landlock", "seccomp", "cgroup")
+"""The protections, by the names that a user sees."""
+
+
+class Warm:
+    """State of the warm process: which walls stand, and which children live."""
+
+    def __init__(self, settings: dict[str, Any]):
+        """Loads libraries, then leaves the world that it came from."""
+        self.seccomp = bytes.fromhex(settings["seccomp"])
+        self.missing: dict[str, str] = {}
+        self.loaded = [name for name in (*settings["preload"], "landlock") if _load(name)]  # nothing else can be, later
+        self.root = os.geteuid() == 0
+        self.groups = self._try("cgroup", lambda: cgroup.Groups(str(os.getpid())))
+        self.free: list[cgroup.Group] = []
+        self.children: dict[int, tuple[cgroup.Group | None, int]] = {}
+        self.runs = 0
+        self.alive = os.pipe()  # children read it: its end is this process's
+        self.mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        own = 0 if self.root else jail.NEWUSER
+        self._try("namespaces", lambda: jail.unshare(own | jail.NEWNS | jail.NEWNET | jail.NEWIPC | jail.NEWUTS))
+        if "namespaces" not in self.missing:
+            self._try("files", lambda: jail.enter_root(settings["readable"]))
+        else:
+            self.missing["files"] = "needs namespaces"
+        os.environ.clear()
+        os.environ.update({"PATH": "/usr/bin:/bin", "HOME": jail.WORK, "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1"})
+        for part, step in (
+            ("landlock", jail.restrict_files),
+            ("seccomp", lambda: jail.restrict_system_calls(self.seccomp)),
+        ):
+            self._try(part, lambda step=step: _trial(step))
+        gc.collect()
+        gc.freeze()  # children share these pages as long as nobody counts references in them
+
+    def _try(self, part: str, step: Any) -> Any:
+        try:
+            return step()
+        except (OSError, ImportError, AttributeError) as error:
+            self.missing[part] = str(error)
+            return None
+
+    def start(self, limits: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
+        """Forks a child behind every wall that stands; its descriptors: channel, stdin, stdout, stderr."""
+        group = None
+        if self.groups is not None:
+            group = self.free.pop() if self.free else self.groups.make()
+            group.prepare(limits["memory"], limits["processes"])
+        before = group.kills() if group else 0
+        user = FIRST_USER + os.getpid() * 100 + self.runs % 100 if self.root else None
+        self.runs += 1
+        pid = jail.fork(NAMESPACES if "namespaces" not in self.missing else 0)
+        if pid == 0:
+            try:
+                self._confine(limits, descriptors, group, user)
+                child.serve()
+                os._exit(0)
+            except BaseException as error:
+                os.write(2, f"sandbox: {error}\n".encode())
+            finally:
+                os._exit(1)
+        self.children[pid] = (group, before)
+        return {"pid": pid}
+
+    def _confine(self, limits: dict[str, Any], descriptors: list[int], group: cgroup.Group | None, user: int | None) -> None:
+        os.close(self.alive[1])
+        for signal_number in (signal.SIGINT, signal.SIGPIPE):
+            signal.signal(signal_number, signal.SIG_DFL)
+        if group:
+            group.join()
+        channel, stdin, stdout, stderr = (os.dup(descriptor) for descriptor in descriptors)
+        for target, source in enumerate((stdin, stdout, stderr, channel)):
+            os.dup2(source, target)
+        os.setsid()
+        if "files" not in self.missing:
+            jail.fresh_work_folder(limits["disk"])
+        jail.limit(limits, self.mapped, group is not None)
+        jail.drop_privileges(user)
+        if select.select([self.alive[0]], [], [], 0)[0]:  # the parent was gone before the kernel was told to watch it
+            os._exit(1)
+        if "landlock" not in self.missing:
+            jail.restrict_files()
+        if "seccomp" not in self.missing:
+            jail.restrict_system_calls(self.seccomp)
+        os.closerange(child.CHANNEL + 1, os.sysconf("SC_OPEN_MAX"))
+        sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+
+    def end(self, pid: int) -> dict[str, Any]:
+        """Kills a child, and with it all that it has started; how it ended."""
+        group, kills_before = self.children.pop(pid)
+        ended, status, usage = os.wait4(pid, os.WNOHANG)
+        if not ended:
+            os.kill(pid, signal.SIGKILL)
+            _, status, usage = os.wait4(pid, 0)
+        told = {
+            "killed": not ended,
+            "status": os.waitstatus_to_exitcode(status),
+            "cpu_seconds": usage.ru_utime + usage.ru_stime,
+            "peak_memory": usage.ru_maxrss * 1024,
+            "out_of_memory": False,
+        }
+        if group:
+            told["out_of_memory"] = group.kills() > kills_before
+            told["peak_memory"] = group.peak() or told["peak_memory"]
+            self.free.append(group)
+        return told
+
+    def leave(self) -> None:
+        """Kills the children and removes the groups."""
+        for pid in list(self.children):
+            self.end(pid)
+        for group in self.free:
+            group.close()
+
+
+def _load(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return False
+    return True
+
+
+def _trial(step: Any) -> None:
+    """Does a step in a child, to see whether this kernel allows it."""
+    told, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            jail.drop_privileges(None)
+            step()
+        except BaseException as error:
+            os.write(tell, f"{type(error).__name__}: {error}".encode()[:500])
+        os._exit(0)
+    os.close(tell)
+    with os.fdopen(told, "rb") as pipe:
+        failure = pipe.read().decode(errors="replace")
+    os.waitpid(pid, 0)
+    if failure:
+        raise OSError(failure)
+
+
+def main() -> None:
+    """Serves the supervisor on descriptor 0."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor's to handle
+    supervisor = socket.socket(fileno=os.dup(0))
+    settings = wire.receive(supervisor)
+    if settings is None:
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    warm = Warm(settings)
+    supervisor.sendall(wire.pack({"missing": warm.missing, "loaded": warm.loaded, "root": warm.root}))
+    while True:
+        header, descriptors, _, _ = socket.recv_fds(supervisor, 1 << 16, 4)
+        if not header:
+            break
+        request = json.loads(header)
+        try:
+            reply = warm.start(request["start"], descriptors) if "start" in request else warm.end(request["end"])
+        except OSError as error:
+            reply = {"fault": str(error)}
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        supervisor.sendall(wire.pack(reply))
+    warm.leave()

@@ -1,0 +1,127 @@
+"""How values and messages travel between the processes of the sandbox: JSON that keeps types apart.
+
+`encode` gives every plain value a form of its own: 1, 1.0 and True differ, and so do a list and a tuple. An object of any
+other class, a subclass of int or list among them, becomes the name of its class, and compares equal to nothing. Forms are
+compared as they are (`verifiers/code.py`): nothing that a judged program sends is ever built into an object by its judge.
+"""
+
+import builtins
+import json
+import socket
+import struct
+from typing import Any
+
+MAX_FRAME = 8 << 20
+"""Bytes of one message."""
+
+_DICTIONARIES = {("collections", name) for name in ("Counter", "OrderedDict", "defaultdict")}
+"""Classes of the standard library whose instances equal a dictionary, and are said as one."""
+_HEADER = struct.Struct("<I")
+_SMALL = 1 << 63  # an integer beyond is sent in hexadecimal: Python refuses to write one of many digits in decimal
+
+
+def encode(value: Any) -> Any:
+    """A value's form: JSON in which its type can be told."""
+    kind = type(value)
+    if value is None or kind in (bool, str, float):
+        return value
+    if kind is int:
+        return value if -_SMALL <= value < _SMALL else {"int": hex(value)}
+    if kind is list:
+        return [encode(item) for item in value]
+    if kind in (tuple, set, frozenset):
+        return {kind.__name__: [encode(item) for item in value]}
+    if kind is dict or (kind.__module__, kind.__name__) in _DICTIONARIES:
+        return {"dict": [[encode(key), encode(item)] for key, item in value.items()]}
+    if kind is bytes:
+        return {"bytes": value.hex()}
+    if kind is complex:
+        return {"complex": [value.real, value.imag]}
+    if kind is type and value.__module__ == "builtins":
+        return {"type": value.__name__}
+    if kind.__module__ == "numpy" and getattr(value, "shape", None) == ():
+        return encode(value.item())
+    return {"object": f"{kind.__module__}.{kind.__qualname__}"}
+
+
+def decode(form: Any) -> Any:
+    """The value of a form. An object's is its class's name, as text.
+
+    Raises:
+        ValueError, TypeError: it is no form.
+    """
+    if isinstance(form, list):
+        return [decode(item) for item in form]
+    if not isinstance(form, dict):
+        return form
+    ((kind, content),) = form.items()
+    match kind:
+        case "int":
+            return int(content, 16)
+        case "tuple":
+            return tuple(decode(item) for item in content)
+        case "set":
+            return {decode(item) for item in content}
+        case "frozenset":
+            return frozenset(decode(item) for item in content)
+        case "dict":
+            return {decode(key): decode(item) for key, item in content}
+        case "bytes":
+            return bytes.fromhex(content)
+        case "complex":
+            return complex(*content)
+        case "type":
+            found = getattr(builtins, content)
+            return found if isinstance(found, type) else f"<{content}>"
+        case "object":
+            return f"<{content}>"
+    raise ValueError(f"no form: {kind!r}")
+
+
+def pack(message: dict[str, Any]) -> bytes:
+    """A message as bytes, its length first."""
+    body = json.dumps(message).encode()
+    return _HEADER.pack(len(body)) + body
+
+
+def unpack(buffer: bytearray) -> dict[str, Any] | None:
+    """Takes the first whole message off a buffer; None when there is none yet.
+
+    Raises:
+        ValueError: what is there is no message.
+    """
+    if len(buffer) < _HEADER.size:
+        return None
+    (size,) = _HEADER.unpack_from(buffer)
+    if size > MAX_FRAME:
+        raise ValueError(f"a message of {size} bytes")
+    if len(buffer) < _HEADER.size + size:
+        return None
+    body = bytes(buffer[_HEADER.size : _HEADER.size + size])
+    del buffer[: _HEADER.size + size]
+    try:
+        message = json.loads(body)
+    except RecursionError:
+        raise ValueError("a message nested too deeply") from None
+    if not isinstance(message, dict):
+        raise ValueError("a message is a JSON object")
+    return message
+
+
+def receive(channel: socket.socket) -> dict[str, Any] | None:
+    """The next message, waited for; None at the end of the stream."""
+    header = _exactly(channel, _HEADER.size)
+    if header is None:
+        return None
+    body = _exactly(channel, _HEADER.unpack(header)[0])
+    return None if body is None else json.loads(body)
+
+
+def _exactly(channel: socket.socket, size: int) -> bytes | None:
+    content = bytearray()
+    while len(content) < size:
+        chunk = channel.recv(min(size - len(content), 1 << 20))
+        if not chunk:
+            return None
+        content += chunk
+    return bytes(content)
