@@ -3,6 +3,8 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from tenfold.core import UserError
+from tenfold.verifiers.sandbox import LocalSandbox
 
 hypothesis.settings.register_profile("tenfold", deadline=None)  # a loaded machine is no failure
 hypothesis.settings.load_profile("tenfold")
@@ -15,6 +17,18 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cache")
     os.environ["TENFOLD_CACHE"] = str(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def sandboxed() -> None:
+    """Says so where this machine lacks what the sandbox is made of, instead of running untrusted code without it."""
+    box = LocalSandbox(workers=1)
+    try:
+        box.missing()
+    except UserError as lacking:
+        pytest.skip(str(lacking))
+    finally:
+        box.close()
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import tenfold
 from tenfold.core import UserError
 from tenfold.envs import problems
 
+pytestmark = pytest.mark.usefixtures("sandboxed")
+
 MBPP = {
     "task_id": 3,
     "text": "Write a function to add two numbers.",

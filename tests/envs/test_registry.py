@@ -22,6 +22,8 @@ MBPP_LIKE = """{"text": "Add.", "code": "def add(a, b): return a + b", "test_lis
 @pytest.fixture(params=registry.ids())
 def environment(request: pytest.FixtureRequest, tmp_path: Path) -> gymnasium.Env[str, str]:
     """Every registered environment; one that reads the hub reads a file of the hub's form instead."""
+    if gymnasium.spec(request.param).kwargs["verifier"] == "code":
+        request.getfixturevalue("sandboxed")
     problems = gymnasium.spec(request.param).kwargs["problems"]
     if problems.startswith("hf:"):
         rows, options = (GSM8K_LIKE, "?answer_after=%23%23%23%23") if "gsm8k" in problems else (MBPP_LIKE, "")

@@ -9,6 +9,8 @@ from tenfold.verifiers import code, sandbox
 from tenfold.verifiers.sandbox import SandboxFault
 from tenfold.verifiers.sandbox.wire import decode, encode
 
+pytestmark = pytest.mark.usefixtures("sandboxed")
+
 CALLS = {"entry_point": "add", "calls": [{"arguments": [1, 2], "output": 3}, {"arguments": [0, 0], "output": 0}]}
 ADD = "def add(a, b):\n    return a + b\n"
 

@@ -13,6 +13,8 @@ from tenfold.verifiers.sandbox import Call, End, Limits, LocalSandbox
 
 from .attacks import ESCAPES, EXHAUSTIONS, HACKS
 
+pytestmark = pytest.mark.usefixtures("sandboxed")
+
 LIMITS = Limits(cpu_seconds=1, wall_seconds=3, memory=128 << 20, output=1 << 18, disk=4 << 20)
 
 

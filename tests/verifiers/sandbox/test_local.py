@@ -11,6 +11,8 @@ import pytest
 from tenfold.core import UserError
 from tenfold.verifiers.sandbox import Call, End, Ended, Limits, LocalSandbox, Result, SandboxFault
 
+pytestmark = pytest.mark.usefixtures("sandboxed")
+
 
 @pytest.fixture(scope="module")
 def box() -> Iterator[LocalSandbox]:
