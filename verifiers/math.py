@@ -29,6 +29,11 @@ _NUMBER = re.compile(r"[-+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s*/\s*\d+)?")
 _PROSE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{4,}")
 """A word, as opposed to a command of LaTeX or the name of a function."""
 _NEGATION = re.compile(r"\b(?:not|never|neither|nor|isn't|unknown)\b", re.IGNORECASE)
+_FUNCTION = re.compile(
+    r"\b(?:pi|sqrt|cbrt|root|sin|cos|tan|cot|log|ln|exp|abs|inf|infinity|mod|percent|dozen|hundred|thousand|[a-z]*illion)\b",
+    re.I,
+)
+"""A word that is part of a number."""
 _FRACTION = re.compile(r"(-?)\\[dt]?frac\{(-?\d{1,200})\}\{(-?\d{1,200})\}|(-?\d{1,200})/(\d{1,200})")
 _OPERATION = re.compile(r"[\d)}]\s*(?:[-+*\u00d7\u00b7\u00f7]|\\times|\\cdot|\\div)\s*(?:[-+(\\{]\s*)*\d")
 _SCIENTIFIC = re.compile(r"[-+]?\d+(?:\.\d+)?\s*(?:\\times|\\cdot|\u00d7|\*)\s*10\s*\^\s*(?:\{-?\d+\}|-?\d+)")
@@ -69,8 +74,8 @@ def final_answer(response: str) -> str | None:
     """The answer that a response ends with, or None.
 
     Reasoning up to `</think>` is set aside. Then, in this order: the last `\\boxed{...}`, what follows the last
-    `####`, what follows the last "answer is" or "answer:" (of both without the words around one number), the response
-    itself when it is one line of mathematics, the last number.
+    `####`, what follows the last "answer is" or "answer:", the response itself when it is one line of
+    mathematics (of all three without the words around one number), the last number.
     """
     text = response[-MAX_TAIL:].rsplit("</think>", 1)[-1].replace("**", "").replace("\u2212", "-")
     answer = _last_boxed(text)
@@ -79,7 +84,7 @@ def final_answer(response: str) -> str | None:
     if answer is None and (marked := _MARKER.findall(text)):
         answer = _without_words(re.split(r"\.(?:\s|$)", marked[-1], maxsplit=1)[0])
     if answer is None and "\n" not in text.strip() and not _PROSE.search(text):
-        answer = text
+        answer = _without_words(text)
     if answer is None and not _NEGATION.search(text) and (numbers := _NUMBER.findall(text)):
         answer = numbers[-1]
     answer = (answer or "").strip()
@@ -87,8 +92,8 @@ def final_answer(response: str) -> str | None:
 
 
 def _without_words(text: str) -> str:
-    """The text "72 clips" as "72"; mathematics, several numbers, and what is denied stay as they are."""
-    if "\\" in text or _NEGATION.search(text):
+    """The text "72 clips" or "it is 72" as "72"; mathematics, several numbers, and what is denied stay as they are."""
+    if "\\" in text or _NEGATION.search(text) or _FUNCTION.search(text):
         return text
     bare = re.sub(r"[A-Za-z]{2,}", " ", text).strip(" $").rstrip(" $.,;:!")
     return bare if _NUMBER.fullmatch(bare) else text

@@ -37,6 +37,7 @@ def _answer(request: dict[str, Any], names: dict[str, Any], channel: socket.sock
             for name in request["asks"]:
                 names[name] = _asking(name, channel)
             value = _execute(request["source"], names)
+            value = repr(value) if request["show"] and value is not None else value
         else:
             arguments = [wire.decode(form) for form in request["arguments"]]
             keywords = {name: wire.decode(form) for name, form in request["keywords"].items()}

@@ -20,6 +20,7 @@ _DETACH = 2
 _PDEATHSIG, _DUMPABLE, _SECCOMP, _CAPBSET_DROP, _NO_NEW_PRIVS = 1, 4, 22, 24, 38
 _CLONE, _PIVOT_ROOT = {"x86_64": (56, 155), "aarch64": (220, 41)}.get(platform.machine(), (-1, -1))
 
+NOBODY = 65_534
 WORK = "/tmp"
 """A run's own folder, empty at its start, gone at its end."""
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
@@ -45,13 +46,13 @@ def fork(flags: int) -> int:
 
 
 def unshare(flags: int) -> None:
-    """Moves this process into new namespaces. In a new user namespace it is that namespace's root."""
+    """Moves this process into new namespaces. In a new user namespace it has every capability, and is called nobody."""
     user, group = os.geteuid(), os.getegid()
     _check(_libc.unshare(flags), "unshare")
     if flags & NEWUSER:
         Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"0 {user} 1")
-        Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+        Path("/proc/self/uid_map").write_text(f"{NOBODY} {user} 1")
+        Path("/proc/self/gid_map").write_text(f"{NOBODY} {group} 1")
 
 
 def enter_root(readable: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ import selectors
 import socket
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -138,10 +139,11 @@ class LocalSession:
         source: str,
         answer: Callable[[Call], Result] | None = None,
         asks: Sequence[str] = (),
+        show: bool = False,
         deadline: float | None = None,
     ) -> Result:
         """See `Session.execute`."""
-        return self._exchange({"source": source, "asks": list(asks)}, answer, deadline)
+        return self._exchange({"source": source, "asks": list(asks), "show": show}, answer, deadline)
 
     def call(self, call: Call, deadline: float | None = None) -> Result:
         """See `Session.call`."""
@@ -151,6 +153,7 @@ class LocalSession:
 
     def _exchange(self, request: dict[str, Any], answer: Callable[[Call], Result] | None, deadline: float | None) -> Result:
         deadline = deadline or time.monotonic() + self.limits.wall_seconds
+        before = {descriptor: len(text) for descriptor, text in self.written.items()}
         self.sending += wire.pack(request)
         while True:
             reply = self._next(deadline)
@@ -166,8 +169,11 @@ class LocalSession:
             failure = reply.get("error")
             if isinstance(failure, str):
                 left = failure.startswith("SystemExit: ") and reply.get("status") == 0
-                return Result(None, None if left else failure[:2000])
-            return Result(reply.get("value"), None)
+                return Result(None, None if left else failure[:2000], self._printed(before))
+            return Result(reply.get("value"), None, self._printed(before))
+
+    def _printed(self, before: dict[int, int]) -> str:
+        return "".join(self.written[fd][length:].decode("utf-8", "replace") for fd, length in before.items())
 
     def _next(self, deadline: float) -> dict[str, Any]:
         """The next message, while everything the program writes is taken in."""
@@ -381,10 +387,11 @@ class _Warm:
 def _readable(modules: Sequence[str]) -> list[str]:
     """What of this Python a run may read: the standard library, and of other packages those preloaded. A folder of
     packages as a whole may hold data sets with the very answers."""
+    library = sysconfig.get_path("stdlib")
     paths = [sys.base_prefix]
     for name in modules:
         found = importlib.util.find_spec(name)
-        if found is None or found.origin is None or "site-packages" not in found.origin:
+        if found is None or not found.has_location or found.origin is None or found.origin.startswith(library + os.sep):
             continue
         origin = Path(found.origin)
         path = origin.parent if origin.name == "__init__.py" else origin

@@ -40,6 +40,8 @@ class Result:
     """The value's form (see `wire.encode`): compare it as it is."""
     error: str | None = None
     """The exception's class and text, where there was one."""
+    printed: str = ""
+    """What was written to standard output, then to standard error, meanwhile."""
 
 
 class End(StrEnum):
@@ -87,13 +89,16 @@ class Ended(Exception):
 class Session(Protocol):
     """A program that is kept running: defined piece by piece, called again and again."""
 
-    def execute(self, source: str, answer: Callable[[Call], Result] | None = None, asks: Sequence[str] = ()) -> Result:
+    def execute(
+        self, source: str, answer: Callable[[Call], Result] | None = None, asks: Sequence[str] = (), show: bool = False
+    ) -> Result:
         """Runs a piece of program in the session's namespace; the value of a last expression is the result's.
 
         Args:
             source: Python.
             answer: called when the program calls one of the names in `asks`.
             asks: functions of the program that are answered from outside.
+            show: the value comes as the text that Python shows for it.
 
         Raises:
             Ended: the program is gone.

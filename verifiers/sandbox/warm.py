@@ -118,9 +118,10 @@ class Warm:
         if not ended:
             os.kill(pid, signal.SIGKILL)
             _, status, usage = os.wait4(pid, 0)
+        code = os.waitstatus_to_exitcode(status)
         told = {
-            "killed": not ended,
-            "status": os.waitstatus_to_exitcode(status),
+            "killed": not ended and code == -signal.SIGKILL,  # not one that was leaving already
+            "status": code,
             "cpu_seconds": usage.ru_utime + usage.ru_stime,
             "peak_memory": usage.ru_maxrss * 1024,
             "out_of_memory": False,
