@@ -243,7 +243,7 @@ class LocalSession:
         """See `Session.close`; `results` and `failed` are what the run's requests came to."""
         wall = time.monotonic() - self.started
         try:
-            told = self.warm.ask({"end": self.pid}, [])
+            told = self.warm.ask({"end": {"pid": self.pid, "leaving": self.gone}}, [])
             with contextlib.suppress(Ended):
                 self._drain()
         finally:

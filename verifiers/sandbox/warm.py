@@ -22,8 +22,7 @@ from . import cgroup, child, jail, wire
 FIRST_USER = 200_000
 """Where this process may choose, runs get user ids from here on: a hundred for each warm process of the machine, in turn."""
 NAMESPACES = jail.NEWPID | jail.NEWNS | jail.NEWIPC | jail.NEWUTS
-PARTS = ("namespaces", "files", "landlock", "seccomp", "cgroup")
-"""The protections, by the names that a user sees."""
+LEAVING_SECONDS = 0.2
 
 
 class Warm:
@@ -111,17 +110,20 @@ class Warm:
         sys.stdout = os.fdopen(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
         sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
 
-    def end(self, pid: int) -> dict[str, Any]:
-        """Kills a child, and with it all that it has started; how it ended."""
+    def end(self, pid: int, leaving: bool = False) -> dict[str, Any]:
+        """Kills a child, and with it all that it has started; how it ended. One that is leaving is given a moment to."""
         group, kills_before = self.children.pop(pid)
+        if leaving:
+            handle = os.pidfd_open(pid)
+            select.select([handle], [], [], LEAVING_SECONDS)
+            os.close(handle)
         ended, status, usage = os.wait4(pid, os.WNOHANG)
         if not ended:
             os.kill(pid, signal.SIGKILL)
             _, status, usage = os.wait4(pid, 0)
-        code = os.waitstatus_to_exitcode(status)
         told = {
-            "killed": not ended and code == -signal.SIGKILL,  # not one that was leaving already
-            "status": code,
+            "killed": not ended,
+            "status": os.waitstatus_to_exitcode(status),
             "cpu_seconds": usage.ru_utime + usage.ru_stime,
             "peak_memory": usage.ru_maxrss * 1024,
             "out_of_memory": False,
@@ -183,7 +185,7 @@ def main() -> None:
             break
         request = json.loads(header)
         try:
-            reply = warm.start(request["start"], descriptors) if "start" in request else warm.end(request["end"])
+            reply = warm.start(request["start"], descriptors) if "start" in request else warm.end(**request["end"])
         except OSError as error:
             reply = {"fault": str(error)}
         finally:

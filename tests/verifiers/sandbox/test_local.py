@@ -147,7 +147,7 @@ def test_runs_leave_no_process_descriptor_or_control_group(box: LocalSandbox) ->
     def counted() -> tuple[int, int, int]:
         warm = [w.process.pid for w in box._warm if w.process]
         children = sum(len(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()) for pid in warm)
-        groups = sum(1 for root in ("memory", "pids", "") for _ in Path("/sys/fs/cgroup", root).glob("**/tenfold-*"))
+        groups = sum(1 for pid in warm for _ in Path("/sys/fs/cgroup").glob(f"**/tenfold-{pid}-*"))
         return len(os.listdir("/proc/self/fd")), children, groups
 
     for _ in range(4):
