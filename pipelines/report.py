@@ -4,6 +4,8 @@ import base64
 import contextlib
 import html
 import io
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -36,7 +38,18 @@ class Display:
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[Callable[..., None]]:
-        """A bar for one stage; yields what moves it."""
+        """A bar for one stage; yields what moves it, and what ends the stage on Ctrl-C whoever swallowed the exception."""
+        with _interrupts() as noted, self._shown(name) as move:
+
+            def step(done: int, total: int, **figures: Any) -> None:
+                if noted:
+                    raise KeyboardInterrupt
+                move(done, total, **figures)
+
+            yield step
+
+    @contextlib.contextmanager
+    def _shown(self, name: str) -> Iterator[Callable[..., None]]:
         if not self.console.is_terminal:
             yield self._lines(name)
             return
@@ -79,6 +92,25 @@ class Display:
         for line in comparison(records):
             self.console.print(line)
         self.console.print(f"report: {folder / 'report.html'}")
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Notes Ctrl-C beside raising it: Python drops an exception that is raised within a destructor, say."""
+    noted: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        noted.append(number)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        yield noted
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _said(figures: dict[str, Any]) -> str:

@@ -1,0 +1,19 @@
+import os
+import signal
+
+import pytest
+from tenfold.pipelines.report import Display
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_was_swallowed_ends_the_stage_at_its_next_step() -> None:
+    class Swallows:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), Display(quiet=True).stage("stage") as progress:
+        progress(1, 10)
+        Swallows()
+        progress(2, 10)
+    assert signal.getsignal(signal.SIGINT) is before
