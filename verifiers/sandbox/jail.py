@@ -17,7 +17,7 @@ from typing import Any
 NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x20000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
 _RDONLY, _NOSUID, _NODEV, _REMOUNT, _BIND, _REC, _PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
 _DETACH = 2
-_PDEATHSIG, _DUMPABLE, _SECCOMP, _CAPBSET_DROP, _NO_NEW_PRIVS = 1, 4, 22, 24, 38
+_PDEATHSIG, _DUMPABLE, _SECCOMP, _NO_NEW_PRIVS = 1, 4, 22, 38
 _CLONE, _PIVOT_ROOT = {"x86_64": (56, 155), "aarch64": (220, 41)}.get(platform.machine(), (-1, -1))
 
 NOBODY = 65_534
@@ -130,16 +130,14 @@ def limit(limits: dict[str, Any], mapped: int, group: bool) -> None:
 
 
 def drop_privileges(user: int | None) -> None:
-    """Becomes `user` where this process may, and gives up every capability."""
+    """Becomes `user` where this process may, and gives up every capability for good."""
     if user is not None:
         os.setgroups([])
         os.setresgid(user, user, user)
-        os.setresuid(user, user, user)
-    for capability in range(64):
-        if _libc.prctl(_CAPBSET_DROP, capability, 0, 0, 0) < 0:
-            break
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    _check(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
+        os.setresuid(user, user, user)  # the kernel takes root's capabilities away with it
+    else:
+        header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+        _check(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
     _check(_libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
     _check(_libc.prctl(_DUMPABLE, 0, 0, 0, 0), "dumpable")
     die_with_parent()
@@ -150,17 +148,31 @@ def die_with_parent() -> None:
     _check(_libc.prctl(_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "pdeathsig")
 
 
-def restrict_files() -> None:
-    """Landlock: everything that is left can be read, only WORK be written."""
+def file_rules() -> tuple[Any, list[tuple[Any, Sequence[str]]]]:
+    """What Landlock is to watch, and who may do what: everything that is left can be read, only WORK be written.
+
+    Made once, in the warm process: the flags are dear to compute, and every child would compute them again.
+    """
+    import landlock
+
+    access, watched = landlock.FSAccess, landlock.FSAccess.all()
+    return watched, [
+        (access.EXECUTE | access.READ_FILE | access.READ_DIR, ["/"]),
+        (access.READ_FILE | access.WRITE_FILE, DEVICES[:3]),
+        (watched & ~(access.MAKE_CHAR | access.MAKE_BLOCK), [WORK]),
+    ]
+
+
+def restrict_files(rules: tuple[Any, list[tuple[Any, Sequence[str]]]]) -> None:
+    """Has Landlock hold this process to the rules. WORK must be mounted before."""
     import landlock
 
     ctypes.set_errno(0)  # the package takes an old error for its own
-    access = landlock.FSAccess
-    rules = landlock.Ruleset()
-    rules.allow("/", rules=access.EXECUTE | access.READ_FILE | access.READ_DIR)
-    rules.allow(*DEVICES[:3], rules=access.READ_FILE | access.WRITE_FILE)
-    rules.allow(WORK, rules=access.all() & ~(access.MAKE_CHAR | access.MAKE_BLOCK))
-    rules.apply()
+    watched, allowed = rules
+    ruleset = landlock.Ruleset(watched)
+    for access, paths in allowed:
+        ruleset.allow(*paths, rules=access)
+    ruleset.apply()
 
 
 def restrict_system_calls(program: bytes) -> None:

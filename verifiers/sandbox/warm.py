@@ -38,6 +38,11 @@ class Warm:
         self.free: list[cgroup.Group] = []
         self.children: dict[int, tuple[cgroup.Group | None, int]] = {}
         self.runs = 0
+        # Of descriptors that a child will put its own behind.
+        self.streams = (
+            os.fdopen(0, encoding="utf-8", closefd=False),
+            *(os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", closefd=False) for descriptor in (1, 2)),
+        )
         self.alive = os.pipe()  # children read it: its end is this process's
         self.mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         own = 0 if self.root else jail.NEWUSER
@@ -48,18 +53,17 @@ class Warm:
             self.missing["files"] = "needs namespaces"
         os.environ.clear()
         os.environ.update({"PATH": "/usr/bin:/bin", "HOME": jail.WORK, "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1"})
-        for part, step in (
-            ("landlock", jail.restrict_files),
-            ("seccomp", lambda: jail.restrict_system_calls(self.seccomp)),
-        ):
-            self._try(part, lambda step=step: _trial(step))
+        self.file_rules = self._try("landlock", jail.file_rules)
+        if self.file_rules is not None:
+            self._try("landlock", lambda: _trial(lambda: jail.restrict_files(self.file_rules)))
+        self._try("seccomp", lambda: _trial(lambda: jail.restrict_system_calls(self.seccomp)))
         gc.collect()
         gc.freeze()  # children share these pages as long as nobody counts references in them
 
     def _try(self, part: str, step: Any) -> Any:
         try:
             return step()
-        except (OSError, ImportError, AttributeError) as error:
+        except (OSError, ImportError, AttributeError) as error:  # of a call, a package, a function of the C library
             self.missing[part] = str(error)
             return None
 
@@ -102,13 +106,11 @@ class Warm:
         if select.select([self.alive[0]], [], [], 0)[0]:  # the parent was gone before the kernel was told to watch it
             os._exit(1)
         if "landlock" not in self.missing:
-            jail.restrict_files()
+            jail.restrict_files(self.file_rules)
         if "seccomp" not in self.missing:
             jail.restrict_system_calls(self.seccomp)
         os.closerange(child.CHANNEL + 1, os.sysconf("SC_OPEN_MAX"))
-        sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
-        sys.stdout = os.fdopen(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
-        sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+        sys.stdin, sys.stdout, sys.stderr = self.streams
 
     def end(self, pid: int, leaving: bool = False) -> dict[str, Any]:
         """Kills a child, and with it all that it has started; how it ended. One that is leaving is given a moment to."""
