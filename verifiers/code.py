@@ -26,7 +26,7 @@ from typing import Any
 
 from ..core import Problem, Status, UserError, Verdict
 from . import sandbox
-from .sandbox import Call, End, Ended, Limits, Outcome, Result, Sandbox, SandboxFault, Session
+from .sandbox import Call, End, Ended, Limits, Outcome, Question, Result, Sandbox, SandboxFault, Session
 from .sandbox.wire import encode
 
 MAX_PROGRAM = 1 << 20
@@ -64,6 +64,8 @@ def _verify(problem: Problem, response: str, score: Callable[[Sequence[bool]], f
                 return Verdict(Status.FAULT, None, "sandbox", str(error)[:REASON])
         except _NoTests as error:
             return Verdict(Status.UNDECIDED, None, "tests", str(error)[:REASON])
+        except RecursionError:
+            return Verdict(Status.SCORED, 0.0, "tests", "a value nested too deeply")
     told = f"{sum(passed)} of {len(passed)} tests pass: {''.join('+' if ok else '-' for ok in passed[:100])} {why}"
     if end == End.TIMEOUT and not all(passed):
         return Verdict(Status.TIMEOUT, 0.0, "tests", told[:REASON])
@@ -155,9 +157,9 @@ def _agreement(answer: Mapping[str, Any], box: Sandbox) -> Callable[[Mapping[str
 _ASKED = ("__arguments", "__output", "__expected")
 
 
-def _values(given: Mapping[str, Any], form: Any) -> Callable[[Call], Result]:
+def _values(given: Mapping[str, Any], form: Any) -> Callable[[Question], Result]:
     forms = {"__arguments": encode(given["arguments"]), "__output": form, "__expected": encode(given["expected"])}
-    return lambda call: Result(forms[call.function])
+    return lambda question: Result(forms[question.function])
 
 
 def _check(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:
@@ -181,15 +183,15 @@ def _asserted(program: str, source: str, asks: Sequence[str], answer: Mapping[st
     try:
         judged = box.open(limits)
 
-        def answer_call(call: Call) -> Result:
+        def carry(question: Question) -> Result:
             try:
-                return judged.call(call)
+                return judged.relay(question)
             except Ended as ended:
                 broken.append(str(ended) or "it ended while it was being called")
                 return Result(error=f"RuntimeError: {broken[-1]}")
 
         try:
-            ran = _first_error(judged, program) or trial.execute(tests, answer_call, asks)
+            ran = _first_error(judged, program) or trial.execute(tests, carry, asks)
         except Ended:
             ran = Result(error="the tests ended before they were through")
         finally:

@@ -106,6 +106,23 @@ def test_assertions_judge_a_program_from_another_process() -> None:
     assert judge(answer, "def add(a, b): return int(a + b)").reason.startswith("1 of 3 tests pass: +--")
 
 
+FLOOD = """
+import json, os, struct
+body = json.dumps({"value": {"set": [i * (2**61 - 1) for i in range(100000)]}}).encode()
+def f():
+    sent = struct.pack("<I", len(body)) + body
+    while sent:
+        sent = sent[os.write(3, sent):]
+    os._exit(0)
+"""
+
+
+def test_a_set_of_numbers_with_one_hash_is_compared_without_being_built() -> None:
+    verdict = judge({"entry_point": "f", "calls": [{"output": {1, 2}}]}, FLOOD)
+    assert (verdict.status, verdict.score) == (Status.SCORED, 0)
+    assert "returned" in verdict.reason
+
+
 def test_what_loops_is_a_timeout_of_the_programs_own() -> None:
     verdict = judge(CALLS | {"limits": {"cpu_seconds": 1, "wall_seconds": 3}}, "def add(a, b):\n    while True: pass")
     assert (verdict.status, verdict.score) == (Status.TIMEOUT, 0)

@@ -4,7 +4,7 @@ import functools
 import os
 
 from .local import LocalSandbox
-from .protocol import Call, End, Ended, Limits, Outcome, Result, Sandbox, SandboxFault, Session
+from .protocol import Call, End, Ended, Limits, Outcome, Question, Result, Sandbox, SandboxFault, Session
 
 __all__ = [
     "Call",
@@ -13,6 +13,7 @@ __all__ = [
     "Limits",
     "LocalSandbox",
     "Outcome",
+    "Question",
     "Result",
     "Sandbox",
     "SandboxFault",

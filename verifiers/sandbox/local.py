@@ -11,39 +11,17 @@ unless it is named in `without`.
 
 import atexit
 import contextlib
-import importlib.util
 import itertools
-import json
 import os
 import selectors
 import socket
-import subprocess
-import sys
-import sysconfig
-import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
 from typing import Any
 
-from ...core import UserError
-from . import system_calls, wire
-from .protocol import Call, End, Ended, Limits, Outcome, Result, SandboxFault
-
-PRELOAD = (
-    *("bisect", "collections", "copy", "datetime", "decimal", "fractions", "functools", "heapq", "itertools", "json", "math"),
-    *("operator", "random", "re", "statistics", "string", "typing", "dataclasses", "hashlib", "io", "traceback"),
-    "numpy",
-)
-"""Modules a program finds loaded. What is loaded costs every run: with sympy as well a fork takes 3 times as long."""
-OFFERED = ("mpmath", "sympy")
-"""Further packages that a program may import. Others it cannot see."""
-START_SECONDS = 120.0
-REPLY_SECONDS = 60.0
-_BOOTSTRAP = (
-    "import sys, types; folder, site = sys.argv[1:]; package = types.ModuleType('sandbox'); package.__path__ = [folder]; "
-    "sys.modules['sandbox'] = package; sys.path.append(site); from sandbox import warm; warm.main()"
-)
+from . import wire
+from .protocol import Call, End, Ended, Limits, Outcome, Question, Result, SandboxFault
+from .spawn import PRELOAD, WarmProcess
 
 
 class LocalSandbox:
@@ -57,8 +35,7 @@ class LocalSandbox:
             preload: modules to have loaded.
             without: protections that may be missing: of namespaces, files, landlock, seccomp, cgroup.
         """
-        self.preload, self.without = tuple(preload), frozenset(without)
-        self._warm = [_Warm(self) for _ in range(workers or len(os.sched_getaffinity(0)))]
+        self._warm = [WarmProcess(preload, without) for _ in range(workers or len(os.sched_getaffinity(0)))]
         self._turn = itertools.count()
         atexit.register(self.close)
 
@@ -87,9 +64,9 @@ class LocalSandbox:
             warm = self._warm[next(self._turn) % len(self._warm)]
             try:
                 return LocalSession(warm, limits or Limits(), stdin or "")
-            except SandboxFault:
+            except (SandboxFault, OSError) as error:
                 if last_try:
-                    raise
+                    raise SandboxFault(str(error)) from None
         raise AssertionError
 
     def missing(self) -> dict[str, str]:
@@ -105,9 +82,11 @@ class LocalSandbox:
 class LocalSession:
     """One child; see `Session`."""
 
-    def __init__(self, warm: "_Warm", limits: Limits, stdin: str):
+    def __init__(self, warm: WarmProcess, limits: Limits, stdin: str):
         """Starts the child."""
-        self.warm, self.limits, self.ending, self.reason = warm, limits, None, ""  # type: tuple[Any, Any, End | None, str]
+        self.warm, self.limits = warm, limits
+        self.ending: End | None = None
+        self.reason = ""
         self.ready = self.gone = False
         self.started = time.monotonic()
         self.channel, inner = socket.socketpair()
@@ -139,7 +118,7 @@ class LocalSession:
     def execute(
         self,
         source: str,
-        answer: Callable[[Call], Result] | None = None,
+        answer: Callable[[Question], Result] | None = None,
         asks: Sequence[str] = (),
         show: bool = False,
         deadline: float | None = None,
@@ -150,22 +129,21 @@ class LocalSession:
     def call(self, call: Call, deadline: float | None = None) -> Result:
         """See `Session.call`."""
         keywords = {name: wire.encode(value) for name, value in call.keywords.items()}
-        arguments = [wire.encode(value) for value in call.arguments]
-        return self._exchange({"call": call.function, "arguments": arguments, "keywords": keywords}, None, deadline)
+        return self.relay(Question(call.function, [wire.encode(value) for value in call.arguments], keywords), deadline)
 
-    def _exchange(self, request: dict[str, Any], answer: Callable[[Call], Result] | None, deadline: float | None) -> Result:
+    def relay(self, question: Question, deadline: float | None = None) -> Result:
+        """See `Session.relay`."""
+        request = {"call": question.function, "arguments": question.arguments, "keywords": question.keywords}
+        return self._exchange(request, None, deadline)
+
+    def _exchange(self, request: dict[str, Any], answer: Callable[[Question], Result] | None, deadline: float | None) -> Result:
         deadline = deadline or time.monotonic() + self.limits.wall_seconds
         before = {descriptor: len(text) for descriptor, text in self.written.items()}
         self.sending += wire.pack(request)
         while True:
             reply = self._next(deadline)
             if "ask" in reply and answer is not None:
-                try:
-                    arguments = [wire.decode(form) for form in reply["arguments"]]
-                    keywords = {name: wire.decode(form) for name, form in reply["keywords"].items()}
-                except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
-                    raise self._end(End.ERROR, f"a malformed question: {error}") from None
-                told = answer(Call(str(reply["ask"]), arguments, keywords))
+                told = answer(Question(str(reply["ask"]), reply.get("arguments", []), reply.get("keywords", {})))
                 self.sending += wire.pack({"error": told.error} if told.error is not None else {"value": told.value})
                 continue
             failure = reply.get("error")
@@ -279,123 +257,3 @@ class LocalSession:
         self.channel.close()
         for descriptor in (self.out, self.err):
             os.close(descriptor)
-
-
-class _Warm:
-    """The supervisor's side of one warm process."""
-
-    def __init__(self, sandbox: LocalSandbox):
-        self.sandbox = sandbox
-        self.lock = threading.Lock()
-        self.process: subprocess.Popen[bytes] | None = None
-        self.channel: socket.socket | None = None
-        self.lacks: dict[str, str] = {}
-
-    def ask(self, request: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
-        """One request, one reply.
-
-        Raises:
-            SandboxFault: the process died, or the kernel refused.
-        """
-        with self.lock:
-            if "start" in request:
-                self._ensure()
-            if self.channel is None:
-                raise SandboxFault("the warm process of this run has died")
-            try:
-                socket.send_fds(self.channel, [json.dumps(request).encode()], list(descriptors))
-                reply = wire.receive(self.channel)
-            except OSError as error:
-                self._kill()
-                raise SandboxFault(f"the warm process does not answer: {error}") from None
-            if reply is None:
-                self._kill()
-                raise SandboxFault("the warm process died")
-        if "fault" in reply:
-            raise SandboxFault(reply["fault"])
-        return reply
-
-    def ready(self) -> dict[str, str]:
-        """Starts the process if need be; the protections that it lacks."""
-        with self.lock:
-            self._ensure()
-            return self.lacks
-
-    def _ensure(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            return
-        self._kill()
-        site = importlib.util.find_spec("landlock")
-        folder = str(Path(site.origin).parents[1]) if site and site.origin else ""
-        self.channel, inner = socket.socketpair()
-        self.channel.settimeout(START_SECONDS)
-        settings = {
-            "preload": self.sandbox.preload,
-            "readable": _readable((*self.sandbox.preload, *OFFERED)),
-            "seccomp": system_calls.compiled().hex(),
-        }
-        self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, str(Path(__file__).parent), folder],
-            stdin=inner.fileno(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env={"PATH": "/usr/bin:/bin", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "LANG": "C.UTF-8"},
-            start_new_session=True,
-        )
-        inner.close()
-        try:
-            self.channel.sendall(wire.pack(settings))
-            hello = wire.receive(self.channel)
-        except OSError as error:
-            hello, said = None, str(error)
-        else:
-            said = "it ended"
-        if hello is None:
-            assert self.process.stderr is not None
-            self.process.kill()
-            said = self.process.stderr.read().decode(errors="replace").strip().rsplit("\n", 1)[-1] or said
-            self._kill()
-            raise SandboxFault(f"the warm process does not start: {said}")
-        self.channel.settimeout(REPLY_SECONDS)
-        self.lacks = hello["missing"]
-        if refused := set(self.lacks) - self.sandbox.without:
-            self._kill()
-            why = "; ".join(f"{part} ({self.lacks[part]})" for part in sorted(refused))
-            raise UserError(
-                f"this machine cannot protect itself from untrusted code: it lacks {why}; to go on, name them in without="
-            )
-
-    def close(self) -> None:
-        with self.lock:
-            if self.channel is not None:
-                self.channel.close()
-                self.channel = None
-            if self.process is not None:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self.process.wait(10)  # it removes its control groups
-            self._kill()
-
-    def _kill(self) -> None:
-        if self.channel is not None:
-            self.channel.close()
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            if self.process.stderr is not None:
-                self.process.stderr.close()
-        self.channel = self.process = None
-
-
-def _readable(modules: Sequence[str]) -> list[str]:
-    """What of this Python a run may read: the standard library, and of other packages those preloaded. A folder of
-    packages as a whole may hold data sets with the very answers."""
-    library = sysconfig.get_path("stdlib")
-    paths = [sys.base_prefix]
-    for name in modules:
-        found = importlib.util.find_spec(name)
-        if found is None or not found.has_location or found.origin is None or found.origin.startswith(library + os.sep):
-            continue
-        origin = Path(found.origin)
-        path = origin.parent if origin.name == "__init__.py" else origin
-        paths += [str(path)] + [str(libs) for libs in [path.with_name(path.name + ".libs")] if libs.is_dir()]
-    return paths

@@ -33,6 +33,15 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """A call as it travels, its values as forms (see `wire.encode`). One program's may be carried to another as it is."""
+
+    function: str
+    arguments: Sequence[Any]
+    keywords: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """What a call or a piece of program came to."""
 
@@ -90,7 +99,7 @@ class Session(Protocol):
     """A program that is kept running: defined piece by piece, called again and again."""
 
     def execute(
-        self, source: str, answer: Callable[[Call], Result] | None = None, asks: Sequence[str] = (), show: bool = False
+        self, source: str, answer: Callable[[Question], Result] | None = None, asks: Sequence[str] = (), show: bool = False
     ) -> Result:
         """Runs a piece of program in the session's namespace; the value of a last expression is the result's.
 
@@ -108,6 +117,10 @@ class Session(Protocol):
 
     def call(self, call: Call) -> Result:
         """Calls a function that was defined; raises as `execute` does."""
+        ...
+
+    def relay(self, question: Question) -> Result:
+        """Calls a function with values that nobody on the way has to build; raises as `execute` does."""
         ...
 
     def close(self) -> Outcome:

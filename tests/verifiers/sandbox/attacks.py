@@ -433,6 +433,13 @@ def add(a, b):
     os.write(3, struct.pack("<I", len(body)) + body)
     return 0
 """,
+    "a value nested as deeply as it goes": """
+def add(a, b):
+    value = []
+    for _ in range(850): value = [value]
+    return value
+""",
+    "a set that takes its reader forever": "def add(a, b): return set(i * (2**61 - 1) for i in range(1, 20000))",
     "a value tagged as another": """
 class int: pass
 def add(a, b): return {"int": "0x3"}

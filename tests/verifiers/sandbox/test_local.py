@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tenfold.core import UserError
-from tenfold.verifiers.sandbox import Call, End, Ended, Limits, LocalSandbox, Result, SandboxFault
+from tenfold.verifiers.sandbox import Call, End, Ended, Limits, LocalSandbox, Question, Result, SandboxFault
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
 
@@ -69,18 +69,18 @@ def test_a_session_keeps_its_names_and_answers_the_programs_questions(box: Local
     session = box.open()
     session.execute("total = 40")
     assert session.execute("total += 2\ntotal").value == 42
-    asked: list[Call] = []
+    asked: list[Question] = []
 
-    def answer(call: Call) -> Result:
-        asked.append(call)
-        return Result(call.arguments[0] * 2) if call.arguments[0] < 5 else Result(error="ValueError: too much")
+    def answer(question: Question) -> Result:
+        asked.append(question)
+        return Result(question.arguments[0] * 2) if question.arguments[0] < 5 else Result(error="ValueError: too much")
 
     assert session.execute("double(4)", answer, ["double"]).value == 8
     assert (
         session.execute("try: double(9)\nexcept ValueError as e: said = str(e)\nsaid", answer, ["double"]).value == "too much"
     )
     assert session.execute("said").value == "too much"
-    assert [call.arguments for call in asked] == [[4], [9]]
+    assert [question.arguments for question in asked] == [[4], [9]]
     assert session.close().status == End.FINISHED
 
 
