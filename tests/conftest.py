@@ -1,4 +1,5 @@
 import os
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -8,6 +9,7 @@ from tenfold.verifiers.sandbox import LocalSandbox
 
 hypothesis.settings.register_profile("tenfold", deadline=None)  # a loaded machine is no failure
 hypothesis.settings.load_profile("tenfold")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and its children would
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}  # read when the libraries are imported; no hub is asked
 
 

@@ -12,7 +12,8 @@ by type and content. Tests that are programs themselves run in a second sandboxe
 function are carried over.
 
 `calls` take two options: "tolerance" (relative and absolute, for floats) and "unordered": true (lists compare as multisets);
-or "checker", a program that defines check(arguments, output, expected) -> bool. `stdin` takes "tolerance".
+or "checker", a program that defines check(arguments, output, expected) -> bool. `stdin` takes "tolerance", and "language" where
+that is not Python (see `sandbox/languages.py`). "limits" are those of `sandbox.Limits`.
 """
 
 import ast
@@ -26,13 +27,14 @@ from typing import Any
 
 from ..core import Problem, Status, UserError, Verdict
 from . import sandbox
-from .sandbox import Call, End, Ended, Limits, Outcome, Question, Result, Sandbox, SandboxFault, Session
+from .sandbox import Call, End, Ended, Limits, Outcome, Question, Result, Sandbox, SandboxFault, Session, languages
 from .sandbox.wire import encode
 
 MAX_PROGRAM = 1 << 20
 """Characters of a program that are looked at; a longer one is refused."""
 REASON = 400
 _FENCE = re.compile(r"```[ \t]*([A-Za-z0-9+_-]*)[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL)
+_ALIASES = {"python": ("python3", "py"), "cpp": ("c++", "cc"), "javascript": ("js", "node"), "bash": ("sh", "shell")}
 _PROVEN = "__tenfold_passed"
 
 
@@ -80,7 +82,8 @@ def program_of(problem: Problem, response: str) -> str | None:
     if not isinstance(response, str):
         return None
     text = response.rsplit("</think>", 1)[-1]
-    blocks = [body for language, body in _FENCE.findall(text) if language.lower() in ("", "python", "python3", "py")]
+    wanted = problem.answer.get("language", "python")
+    blocks = [body for language, body in _FENCE.findall(text) if language.lower() in ("", wanted, *_ALIASES.get(wanted, ()))]
     code = blocks[-1] if blocks else text
     if not code.strip():
         return None
@@ -264,7 +267,10 @@ def _stdin(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:
     passed: list[bool] = []
     why, end = "", End.FINISHED
     for number, test in enumerate(answer["stdin"]):
-        outcome = box.run(program, stdin=test["input"], limits=_limits(answer))
+        if answer.get("language", "python") == "python":
+            outcome = box.run(program, stdin=test["input"], limits=_limits(answer))
+        else:
+            outcome = languages.run(answer["language"], program, test["input"], _limits(answer))
         ok = outcome.status == End.FINISHED and same_output(test["output"], outcome.stdout, answer.get("tolerance"))
         if not ok and not why:
             why, end = f"(test {number + 1}: {outcome.reason or f'printed {outcome.stdout[:120]!r}'})", outcome.status

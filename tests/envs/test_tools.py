@@ -70,6 +70,7 @@ def test_a_call_is_the_last_one_outside_of_thinking() -> None:
     assert called('<tool_call>{"name": "python", "arguments": {"code": 7}}</tool_call>') == ""
 
 
+@pytest.mark.filterwarnings("ignore:.*different from the unwrapped version")  # it is a wrapper, and that is what is checked
 def test_it_is_an_environment_like_any_other() -> None:
     tenfold.register("lab/ChainSumPython-v0", entry_point="tenfold.envs.tools:with_python", environment="tenfold/ChainSum-v0")
     check_env(tenfold.make("lab/ChainSumPython-v0").env)

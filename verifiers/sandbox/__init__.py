@@ -23,10 +23,10 @@ __all__ = [
 
 
 def shared() -> Sandbox:
-    """The one sandbox of this process."""
+    """The one sandbox of this process. $TENFOLD_SANDBOX_WITHOUT names protections that may be missing, with commas between."""
     return _of_process(os.getpid())
 
 
 @functools.lru_cache(maxsize=1)
 def _of_process(process: int) -> Sandbox:
-    return LocalSandbox()
+    return LocalSandbox(without=[part for part in os.environ.get("TENFOLD_SANDBOX_WITHOUT", "").split(",") if part])

@@ -6,6 +6,7 @@ which the warm process opens while it still sees them.
 
 import contextlib
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -26,7 +27,9 @@ class Group:
     def prepare(self, memory: int, processes: int) -> None:
         """Sets a run's limits, in bytes and in processes."""
         self._write("memory", "memory", str(memory))
-        self._write("pids", "processes", str(processes))
+        # The dead of the run before count until somebody has reaped them, which may take an init process a second.
+        dead = int(_read(self.folders["pids"], "pids.current"))
+        self._write("pids", "processes", str(processes + dead))
         with contextlib.suppress(OSError):  # a kernel without swap accounting, or without a peak that can be reset
             self._write("memory", "swap", "0")
         with contextlib.suppress(OSError):
@@ -51,6 +54,23 @@ class Group:
             if line.startswith("oom_kill "):
                 return int(line.split()[1])
         return 0
+
+    def cpu_seconds(self) -> float | None:
+        """Processor time of all that has ever run in the group; None where the kernel does not tell."""
+        try:
+            if "cpuacct" in self.folders:
+                return int(_read(self.folders["cpuacct"], "cpuacct.usage")) / 1e9
+            return int(_read(self.folders["memory"], "cpu.stat").split()[1]) / 1e6
+        except (OSError, ValueError, IndexError):
+            return None
+
+    def kill(self, spare: int | None = None) -> None:
+        """Kills everyone in the group but `spare`, until nobody is left to make another."""
+        while left := {int(pid) for pid in _read(self.folders["memory"], "cgroup.procs").split()} - {spare}:
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.001)
 
     def close(self) -> None:
         """Removes the group; its processes must be gone."""
@@ -89,6 +109,8 @@ class Groups:
         else:
             self.files = _V1
             parents = {name: _first(_candidates(name, MOUNT / name), v2=False) for name in ("memory", "pids")}
+            with contextlib.suppress(OSError):  # only to measure by
+                parents["cpuacct"] = _first(_candidates("cpuacct", MOUNT / "cpuacct"), v2=False)
         for parent in parents.values():
             _sweep(parent)
         self.parents = {name: os.open(parent, os.O_RDONLY | os.O_DIRECTORY) for name, parent in parents.items()}

@@ -115,7 +115,8 @@ class WarmProcess:
             self._kill()
             why = "; ".join(f"{part} ({self.lacks[part]})" for part in sorted(refused))
             raise UserError(
-                f"this machine cannot protect itself from untrusted code: it lacks {why}; to go on, name them in without="
+                f"this machine cannot protect itself from untrusted code: it lacks {why}; to go on without, name them in "
+                "without=, or in $TENFOLD_SANDBOX_WITHOUT"
             )
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 """The system calls that a run is refused, compiled with libseccomp in the supervisor and handed to the warm process."""
 
 import errno
+import functools
 import tempfile
 
 from ...core import UserError
@@ -21,6 +22,7 @@ REFUSED = {
 """Names of system calls, by what they would reach."""
 
 
+@functools.cache
 def compiled() -> bytes:
     """The filter as a BPF program. What it does not name is allowed.
 

@@ -95,21 +95,23 @@ class Warm:
             signal.signal(signal_number, signal.SIG_DFL)
         if group:
             group.join()
-        channel, stdin, stdout, stderr = (os.dup(descriptor) for descriptor in descriptors)
-        for target, source in enumerate((stdin, stdout, stderr, channel)):
+        channel, stdin, stdout, stderr, alive = (os.dup(descriptor) for descriptor in (*descriptors, self.alive[0]))
+        for target, source in enumerate((stdin, stdout, stderr, channel, alive)):
             os.dup2(source, target)
+        alive = child.CHANNEL + 1
+        os.closerange(alive + 1, os.sysconf("SC_OPEN_MAX"))
         os.setsid()
         if "files" not in self.missing:
             jail.fresh_work_folder(limits["disk"])
         jail.limit(limits, self.mapped, group is not None)
         jail.drop_privileges(user)
-        if select.select([self.alive[0]], [], [], 0)[0]:  # the parent was gone before the kernel was told to watch it
+        if select.select([alive], [], [], 0)[0]:  # the parent was gone before the kernel was told to watch it
             os._exit(1)
         if "landlock" not in self.missing:
             jail.restrict_files(self.file_rules)
         if "seccomp" not in self.missing:
             jail.restrict_system_calls(self.seccomp)
-        os.closerange(child.CHANNEL + 1, os.sysconf("SC_OPEN_MAX"))
+        os.closerange(alive, alive + 8)  # and what Landlock has left open
         sys.stdin, sys.stdout, sys.stderr = self.streams
 
     def end(self, pid: int, leaving: bool = False) -> dict[str, Any]:

@@ -105,6 +105,12 @@ def test_many_threads_share_a_sandbox(box: LocalSandbox) -> None:
     assert values == {number: number**2 for number in range(40)}
 
 
+def test_many_sessions_are_open_at_once(box: LocalSandbox) -> None:
+    sessions = [box.open() for _ in range(60)]
+    assert [session.execute(f"{number} + 1").value for number, session in enumerate(sessions)] == list(range(1, 61))
+    assert {session.close().status for session in sessions} == {End.FINISHED}
+
+
 def test_a_warm_process_that_dies_is_replaced(box: LocalSandbox) -> None:
     box.run("x = 1")
     for warm in box._warm:

@@ -1,0 +1,91 @@
+import pytest
+from tenfold.core import Problem, Status, UserError
+from tenfold.verifiers import code
+from tenfold.verifiers.sandbox import End, Limits, languages
+
+pytestmark = pytest.mark.usefixtures("sandboxed")
+
+REVERSE = {
+    "bash": 'read -r line; echo "$line" | rev',
+    "c": '#include <stdio.h>\n#include <string.h>\nint main() { char s[99]; scanf("%98s", s); '
+    'for (int i = strlen(s); i--;) putchar(s[i]); puts(""); }',
+    "cpp": "#include <iostream>\n#include <algorithm>\nint main() { std::string s; std::cin >> s; "
+    "std::reverse(s.begin(), s.end()); std::cout << s << '\\n'; }",
+    "javascript": 'const s = require("fs").readFileSync(0, "utf8").trim(); console.log([...s].reverse().join(""))',
+}
+LIMITS = Limits(cpu_seconds=2, wall_seconds=6, memory=256 << 20, processes=64, output=1 << 16)
+
+
+@pytest.fixture(params=languages.LANGUAGES)
+def language(request: pytest.FixtureRequest) -> str:
+    try:
+        languages.run(request.param, "")
+    except UserError as missing:
+        pytest.skip(str(missing))
+    return request.param
+
+
+def test_a_program_reads_and_prints(language: str) -> None:
+    outcome = languages.run(language, REVERSE[language], "abc\n", LIMITS)
+    assert (outcome.status, outcome.stdout) == (End.FINISHED, "cba\n"), outcome
+    assert outcome.cpu_seconds > 0
+
+
+def test_a_program_that_cannot_be_read_is_an_error(language: str) -> None:
+    outcome = languages.run(language, "this is ( no program", limits=LIMITS)
+    assert outcome.status == End.ERROR
+    assert "status" in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("program", "status"),
+    [
+        ("while :; do :; done", End.TIMEOUT),
+        ("sleep 100", End.TIMEOUT),
+        ("exec >&- 2>&-; sleep 100", End.TIMEOUT),
+        ("yes", End.OUTPUT),
+        ("x=$(head -c 1000000000 /dev/zero | tr '\\0' x); echo ${#x}", End.MEMORY),
+        (":(){ :|:& };:; sleep 100", End.TIMEOUT),
+        ("kill -SEGV $$", End.KILLED),
+        ("head -c 100000000 /dev/zero > /tmp/big", End.KILLED),
+        ("exit 3", End.ERROR),
+    ],
+)
+def test_a_program_that_uses_up_what_it_has_is_ended(program: str, status: End) -> None:
+    outcome = languages.run("bash", program, limits=LIMITS)
+    assert outcome.status in (status, End.ERROR), outcome
+    assert outcome.status == status or "big" in program or "x=" in program
+    assert outcome.wall_seconds < 12
+    assert languages.run("bash", "echo well", limits=LIMITS).stdout == "well\n"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "cat /etc/passwd",
+        "ls /home /root /work",
+        "cat /proc/1/environ | tr '\\0' '\\n' | grep SECRET",
+        "echo x > /usr/owned",
+        "exec 3<>/dev/tcp/127.0.0.1/22",
+        "unshare -r true",
+        "mount -t tmpfs none /tmp",
+        "chroot /tmp true",
+        "test $(id -u) = 0",
+    ],
+)
+def test_a_program_does_not_get_out(program: str) -> None:
+    outcome = languages.run("bash", program, limits=LIMITS)
+    assert outcome.status == End.ERROR, outcome
+    assert outcome.stdout == ""
+
+
+def test_the_code_verifier_judges_programs_of_any_language(language: str) -> None:
+    answer = {"language": language, "stdin": [{"input": "ab", "output": "ba"}], "limits": {"processes": 64}}
+    assert code.verify(Problem("p", (), answer, "here"), f"```{language}\n{REVERSE[language]}\n```").score == 1
+    wrong = code.verify(Problem("p", (), answer, "here"), f"```{language}\nno program\n```")
+    assert (wrong.status, wrong.score) == (Status.SCORED, 0)
+
+
+def test_a_language_that_is_not_there_is_one_line() -> None:
+    with pytest.raises(UserError, match="bash, c, cpp, javascript"):
+        languages.run("cobol", "")

