@@ -144,7 +144,11 @@ def verify(arguments: argparse.Namespace) -> None:
     """Judges one answer."""
     from .verifiers import verify
 
-    verdict = verify(arguments.gold, arguments.answer, arguments.verifier)
+    gold = arguments.gold
+    if gold.lstrip().startswith("{"):
+        with contextlib.suppress(json.JSONDecodeError):  # then it is text that begins so
+            gold = json.loads(gold)
+    verdict = verify(gold, arguments.answer, arguments.verifier)
     print(json.dumps({name: getattr(verdict, name) for name in ("status", "score", "decided_by", "reason")}))
 
 
@@ -201,7 +205,7 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(function=bench)
 
     command = commands.add_parser("verify", help="judge one answer against a gold one")
-    command.add_argument("--gold", required=True)
+    command.add_argument("--gold", required=True, help="the gold answer; tests of a program as a JSON object")
     command.add_argument("--answer", required=True, help="the response, with or without reasoning around the answer")
     command.add_argument("--verifier", default="math", help="default: %(default)s")
     command.set_defaults(function=verify)

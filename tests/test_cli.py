@@ -26,6 +26,13 @@ def test_verify_prints_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
     }
 
 
+@pytest.mark.usefixtures("sandboxed")
+def test_verify_judges_a_program_by_its_tests(capsys: pytest.CaptureFixture[str]) -> None:
+    gold = json.dumps({"entry_point": "double", "calls": [{"arguments": [2], "output": 4}]})
+    assert run("verify", "--verifier", "code", "--gold", gold, "--answer", "def double(x): return x + x") == 0
+    assert json.loads(capsys.readouterr().out)["score"] == 1
+
+
 def test_env_list_names_the_environments_and_their_problems(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("env", "list") == 0
     assert "tenfold/GSM8K-v0                 hf:openai/gsm8k" in capsys.readouterr().out
@@ -97,6 +104,7 @@ def test_stored_draws_are_of_one_set_of_weights(lab: Path, capsys: pytest.Captur
         (["rollout", "tenfold/ChainSum-v0", "--policy", "path:nowhere"], "no folder nowhere"),
         (["rollout", "tenfold/ChainSum-v0", "--policy", "scripted:7", "--set", "foo=1"], "'foo'; it takes problems, verifier"),
         (["bench", "chain_sum_avg8"], "--policy"),
+        (["verify", "--gold", "1", "--answer", "1", "--verifier", "a b:c"], "cannot be imported"),
         (["bench", "chain_sums", "--policy", "scripted:7"], "chain_sum_avg8"),
         (["verify", "--gold", "1", "--answer", "1", "--verifier", "maths"], "math, reasoning_gym"),
     ],

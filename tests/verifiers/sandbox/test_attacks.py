@@ -11,7 +11,9 @@ from tenfold.core import Problem, Status
 from tenfold.verifiers import code, sandbox
 from tenfold.verifiers.sandbox import Call, End, Limits, LocalSandbox
 
-from .attacks import ESCAPES, EXHAUSTIONS, HACKS
+from .attacks.escapes import ESCAPES
+from .attacks.exhaustions import EXHAUSTIONS
+from .attacks.hacks import HACKS
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
 

