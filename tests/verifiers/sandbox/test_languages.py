@@ -63,7 +63,7 @@ def test_a_program_that_uses_up_what_it_has_is_ended(program: str, status: End) 
     "program",
     [
         "cat /etc/passwd",
-        "ls /home /root /work",
+        "ls /home /root /srv",
         "cat /proc/1/environ | tr '\\0' '\\n' | grep SECRET",
         "echo x > /usr/owned",
         "exec 3<>/dev/tcp/127.0.0.1/22",

@@ -133,7 +133,7 @@ def add(a, b):
     "the tests among the files": """
 import glob
 def add(a, b):
-    for path in glob.glob("/tmp/**", recursive=True) + glob.glob("/work/**/*test*", recursive=True):
+    for path in glob.glob("/tmp/**", recursive=True) + glob.glob("/*/*test*"):
         try:
             if "assert" in open(path).read(): return 3
         except OSError: pass
