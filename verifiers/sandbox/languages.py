@@ -6,6 +6,7 @@ The walls are bubblewrap's (namespaces, a read-only view of /usr, a user without
 Python, a control group for memory and processes, and limits on processor time and file size.
 """
 
+import atexit
 import contextlib
 import json
 import os
@@ -18,7 +19,7 @@ import time
 from dataclasses import dataclass
 
 from ...core import UserError
-from . import cgroup, system_calls
+from . import cgroup, system_calls, wire
 from .protocol import End, Limits, Outcome, SandboxFault
 
 
@@ -58,10 +59,11 @@ def run(language: str, source: str, stdin: str = "", limits: Limits | None = Non
     spec, limits = LANGUAGES[language], limits or Limits()
     if not shutil.which(spec.needs, path="/usr/bin:/bin"):
         raise UserError(f"{language} wants {spec.needs}, which is not installed in /usr/bin")
+    rules = system_calls.compiled()
     group = _take()
     group.prepare(limits.memory, limits.processes)
     kills, used = group.kills(), group.cpu_seconds() or 0.0
-    files = [_file("source", source), _file("stdin", stdin), _file("filter", system_calls.compiled())]
+    files = [wire.readable(source), wire.readable(stdin), wire.readable(rules)]
     told, tell = os.pipe()
     try:
         folders = sorted(set(group.folders.values()))
@@ -179,15 +181,6 @@ def _judged(code: int | None, why: End | None, killed: bool, cpu: float, limits:
     return End.ERROR, f"it left with status {code} {last[:200]}".strip()
 
 
-def _file(name: str, content: str | bytes) -> int:
-    """A descriptor to read the content from; it is no file that anybody else could open."""
-    descriptor = os.memfd_create(name)
-    with os.fdopen(os.dup(descriptor), "wb") as file:
-        file.write(content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor
-
-
 def _take() -> cgroup.Group:
     with _lock:
         try:
@@ -202,3 +195,10 @@ def _take() -> cgroup.Group:
 def _give_back(group: cgroup.Group) -> None:
     with _lock:
         _groups[os.getpid()][1].append(group)
+
+
+@atexit.register
+def _remove_groups() -> None:
+    _, free = _groups.pop(os.getpid(), (None, []))
+    for group in free:
+        group.close()

@@ -92,14 +92,11 @@ class LocalSession:
         self.channel, inner = socket.socketpair()
         self.out, out = os.pipe()
         self.err, err = os.pipe()
-        text = os.memfd_create("stdin")
+        text = wire.readable(stdin)
         self.written: dict[int, bytearray] = {self.out: bytearray(), self.err: bytearray()}
         self.received, self.sending = bytearray(), bytearray()
         self.selector = selectors.PollSelector()
         try:
-            with os.fdopen(os.dup(text), "wb") as file:
-                file.write(stdin.encode("utf-8", "surrogatepass"))
-            os.lseek(text, 0, os.SEEK_SET)
             fields = {name: getattr(limits, name) for name in Limits.__slots__}
             self.pid = warm.ask({"start": fields}, [inner.fileno(), text, out, err])["pid"]
         except BaseException:

@@ -5,6 +5,7 @@ own channel it is asked for three things, one at a time: to start a child (whose
 child ended, and to leave.
 """
 
+import contextlib
 import gc
 import importlib
 import json
@@ -32,7 +33,9 @@ class Warm:
         """Loads libraries, then leaves the world that it came from."""
         self.seccomp = bytes.fromhex(settings["seccomp"])
         self.missing: dict[str, str] = {}
-        self.loaded = [name for name in (*settings["preload"], "landlock") if _load(name)]  # nothing else can be, later
+        for name in (*settings["preload"], "landlock"):  # later there is no file to load them from
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
         self.root = os.geteuid() == 0
         self.groups = self._try("cgroup", lambda: cgroup.Groups(str(os.getpid())))
         self.free: list[cgroup.Group] = []
@@ -146,14 +149,6 @@ class Warm:
             group.close()
 
 
-def _load(name: str) -> bool:
-    try:
-        importlib.import_module(name)
-    except ImportError:
-        return False
-    return True
-
-
 def _trial(step: Any) -> None:
     """Does a step in a child, to see whether this kernel allows it."""
     told, tell = os.pipe()
@@ -182,7 +177,7 @@ def main() -> None:
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     warm = Warm(settings)
-    supervisor.sendall(wire.pack({"missing": warm.missing, "loaded": warm.loaded, "root": warm.root}))
+    supervisor.sendall(wire.pack({"missing": warm.missing}))
     while True:
         header, descriptors, _, _ = socket.recv_fds(supervisor, 1 << 16, 4)
         if not header:

@@ -7,6 +7,7 @@ compared as they are (`verifiers/code.py`): nothing that a judged program sends 
 
 import builtins
 import json
+import os
 import socket
 import struct
 from typing import Any
@@ -115,6 +116,15 @@ def receive(channel: socket.socket) -> dict[str, Any] | None:
         return None
     body = _exactly(channel, _HEADER.unpack(header)[0])
     return None if body is None else json.loads(body)
+
+
+def readable(content: str | bytes) -> int:
+    """A descriptor to read the content from, from its start; it is no file that anybody else could open."""
+    descriptor = os.memfd_create("content")
+    with os.fdopen(os.dup(descriptor), "wb") as file:
+        file.write(content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 def _exactly(channel: socket.socket, size: int) -> bytes | None:
