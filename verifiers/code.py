@@ -51,7 +51,12 @@ def verify_share(problem: Problem, response: str) -> Verdict:
 def _verify(problem: Problem, response: str, score: Callable[[Sequence[bool]], float]) -> Verdict:
     run = _form(problem.answer)
     if run is None:
-        return Verdict(Status.UNDECIDED, None, "tests", "there are no tests: the answer wants calls, test, asserts or stdin")
+        return Verdict(
+            Status.UNDECIDED,
+            None,
+            "tests",
+            "there are no tests: the answer wants asserts, stdin, or an entry_point with calls or test",
+        )
     program = program_of(problem, response)
     if program is None:
         return Verdict(Status.SCORED, 0.0, "extract", "the response holds no program")
@@ -90,7 +95,8 @@ def program_of(problem: Problem, response: str) -> str | None:
     header = str(problem.meta.get("header", ""))
     if not header:
         return code
-    return f"{header}\n\n{code}" if _defines(code, problem.answer["entry_point"]) else f"{header.rstrip()}\n{code}"
+    entry = problem.answer.get("entry_point")
+    return f"{header}\n\n{code}" if entry is None or _defines(code, entry) else f"{header.rstrip()}\n{code}"
 
 
 def _defines(code: str, name: str) -> bool:
@@ -111,12 +117,15 @@ def _form(answer: Any) -> Callable[[str, Mapping[str, Any], Sandbox], Passed] | 
     """How to run tests of this form; None where there are none."""
     for form, run in {"calls": _calls, "test": _check, "asserts": _asserts, "stdin": _stdin}.items():
         if isinstance(answer, Mapping) and answer.get(form):
-            return run
+            return run if form in ("asserts", "stdin") or "entry_point" in answer else None
     return None
 
 
 def _limits(answer: Mapping[str, Any]) -> Limits:
-    return Limits(**answer.get("limits", {}))
+    try:
+        return Limits(**answer.get("limits", {}))
+    except TypeError as error:
+        raise _NoTests(f"limits: {error}") from None
 
 
 def _calls(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:

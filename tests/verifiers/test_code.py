@@ -129,7 +129,16 @@ def test_what_loops_is_a_timeout_of_the_programs_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [{}, None, {"calls": []}, {"entry_point": "f", "test": "x = 1\ndef check(c): pass"}, {"asserts": ["assert ("]}]
+    "answer",
+    [
+        {},
+        None,
+        {"calls": []},
+        {"entry_point": "f", "test": "x = 1\ndef check(c): pass"},
+        {"asserts": ["assert ("]},
+        {"calls": [{"output": 1}]},
+        CALLS | {"limits": {"cpus": 1}},
+    ],
 )
 def test_a_problem_without_usable_tests_is_undecided(answer: Any) -> None:
     verdict = judge(answer, ADD)
