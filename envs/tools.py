@@ -13,13 +13,13 @@ with one after the last that is allowed, is the answer.
 """
 
 import json
-import re
 from typing import Any
 
 import gymnasium
 
 from ..core import Message
 from ..verifiers import sandbox
+from ..verifiers.function_calls import tagged
 from ..verifiers.sandbox import Ended, Limits, SandboxFault, Session
 from . import registry
 
@@ -30,8 +30,6 @@ INSTRUCTION = """You may use a Python interpreter before you answer. To call it,
 </tool_call>
 
 What it prints, and the value of a last expression, come back to you. It keeps its variables. Then give your answer."""
-
-_CALL = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
 
 
 class PythonTool(gymnasium.Wrapper[str, str, str, str]):
@@ -112,7 +110,7 @@ class PythonTool(gymnasium.Wrapper[str, str, str, str]):
 
 def called(turn: str) -> str | None:
     """The code of a turn's last tool call: None where there is no call, empty where it cannot be read."""
-    calls = _CALL.findall(turn.rsplit("</think>", 1)[-1])
+    calls = tagged(turn)
     if not calls:
         return None
     try:

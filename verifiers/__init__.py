@@ -12,6 +12,7 @@ NAMES = {
     "reasoning_gym": "tenfold.verifiers.reasoning_gym:verify",
     "code": "tenfold.verifiers.code:verify",
     "code_share": "tenfold.verifiers.code:verify_share",
+    "function_calls": "tenfold.verifiers.function_calls:verify",
 }
 
 

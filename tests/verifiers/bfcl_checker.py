@@ -1,0 +1,30 @@
+"""Judges calls with bfcl-eval's own checker, in a process of its own: cases are JSON lines on stdin, verdicts go to stdout.
+
+The package pins what tenfold cannot have beside it. Where it is installed without its requirements, its table of models, which
+only says for which of them a point in a name becomes an underscore, is left out.
+"""
+
+import json
+import sys
+from types import ModuleType, SimpleNamespace
+
+MODEL = "any"
+try:
+    from bfcl_eval.constants import model_config
+except ImportError:
+    model_config = ModuleType("bfcl_eval.constants.model_config")
+    sys.modules[model_config.__name__] = model_config
+model_config.MODEL_CONFIG_MAPPING = {MODEL: SimpleNamespace(underscore_to_dot=False)}  # type: ignore[attr-defined]
+
+from bfcl_eval.constants.enums import Language  # noqa: E402
+from bfcl_eval.eval_checker.ast_eval.ast_checker import ast_checker  # noqa: E402
+
+for line in sys.stdin:
+    case = json.loads(line)
+    answer, calls = case["answer"], [{call["name"]: call["arguments"]} for call in case["calls"]]
+    try:
+        language = Language(answer["language"])
+        told = ast_checker(answer["functions"], calls, answer["calls"], language, case["category"], MODEL)
+        print(json.dumps(bool(told["valid"])))
+    except Exception as error:  # it raises on some of its own rows
+        print(json.dumps(f"{type(error).__name__}: {error}"))

@@ -1,0 +1,334 @@
+"""Calls of declared functions, against gold calls: the form of the Berkeley Function-Calling Leaderboard (Patil et al., 2025).
+
+A problem's answer:
+
+    {"functions": [{"name": "area", "parameters": {"properties": {"base": {"type": "integer"}}, "required": ["base"]}}],
+     "calls": [{"area": {"base": [10], "unit": ["cm", ""]}}],
+     "language": "python"}
+
+`calls` are the gold: for each parameter the values that are right, "" among them where it may be left out. No calls mean that
+none of the functions fits, and calling none is right. Several are right in any order. `language` is python, java or javascript;
+arguments for Java and JavaScript are source text of that language ("5L", "new int[]{1, 2}"), as the leaderboard has it.
+
+A response calls as chat templates of today write it, as JSON, or as a list of Python calls:
+
+    <tool_call>{"name": "area", "arguments": {"base": 10}}</tool_call>
+    [{"name": "area", "arguments": {"base": 10}}]
+    [area(base=10)]
+"""
+
+import ast
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..core import Problem, Status, Verdict
+from . import literals
+
+MAX_CHARACTERS = 100_000
+"""Longest response that is read."""
+MAX_PYTHON = 20_000
+"""Longest response that is read as Python."""
+LEFT_OUT = ""
+"""Stands among the right values of a parameter that may be left out."""
+LANGUAGES = ("python", "java", "javascript")
+
+_TAGGED = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
+_FENCED = re.compile(r"\A```\w*\n(.*?)\n?```\Z", re.DOTALL)
+_FLOATS = frozenset(("float", "double", "number"))
+_KINDS = {
+    "byte": ("int",),
+    "short": ("int",),
+    "integer": ("int",),
+    "long": ("long",),
+    "Bigint": ("long",),
+    "float": ("float",),
+    "double": ("int", "double"),
+    "boolean": ("boolean",),
+    "Boolean": ("boolean",),
+    "char": ("char",),
+    "dict": ("map",),
+    "HashMap": ("map",),
+    "Hashtable": ("map",),
+    "array": ("list",),
+    "Array": ("list",),
+    "ArrayList": ("list",),
+    "Set": ("list",),
+    "Queue": ("list",),
+    "Stack": ("list",),
+}
+"""Kinds of literal (see `literals.Literal`) that a type of Java or JavaScript takes."""
+
+
+class Malformed(Exception):
+    """A response calls something and the call cannot be read; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A call that a response makes."""
+
+    name: str
+    arguments: Mapping[str, Any]
+
+
+def verify(problem: Problem, response: str) -> Verdict:
+    """1 where the response makes the gold calls and no other, else 0."""
+    answer = problem.answer
+    try:
+        wrong = _unusable(answer)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        wrong = f"the answer is malformed: {error!r}"
+    if wrong:
+        return Verdict(Status.UNDECIDED, None, "calls", wrong[:400])
+    try:
+        calls = said(response)
+    except Malformed as why:
+        return Verdict(Status.SCORED, 0.0, "extract", str(why)[:400])
+    try:
+        mismatch = _compare(calls, answer)
+    except RecursionError:
+        mismatch = "arguments nested too deeply"
+    return Verdict(Status.SCORED, float(mismatch is None), "calls", (mismatch or f"{len(calls)} calls, as wanted")[:400])
+
+
+def said(response: str) -> list[Said]:
+    """The calls that a response makes, after its thinking; none where it is prose.
+
+    Raises:
+        Malformed: it calls, and not in one of the forms that the module lists.
+    """
+    if not isinstance(response, str) or len(response) > MAX_CHARACTERS:
+        raise Malformed(f"no text of at most {MAX_CHARACTERS} characters")
+    if bodies := tagged(response):
+        return [call for body in bodies for call in _of_json(_parsed(body))]
+    text = _answer(response)
+    fenced = _FENCED.match(text)
+    text = fenced.group(1).strip() if fenced else text
+    if text.startswith(("[", "{")):
+        try:
+            return list(_of_json(json.loads(text)))
+        except (ValueError, RecursionError):
+            pass
+    return _of_python(text)
+
+
+def tagged(response: str) -> list[str]:
+    """What stands in a response's <tool_call> tags, after its thinking; the last may lack its end."""
+    return _TAGGED.findall(_answer(response))
+
+
+def _answer(response: str) -> str:
+    return response.rsplit("</think>", 1)[-1].strip()
+
+
+def _parsed(body: str) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"the call is no JSON ({type(error).__name__})") from None
+
+
+def _of_json(form: Any) -> Iterator[Said]:
+    """{"name": ..., "arguments": {...}}, or a list of these; arguments may be called parameters, or be JSON in a text."""
+    for call in form if isinstance(form, list) else [form]:
+        if not isinstance(call, dict):
+            raise Malformed("a call is an object with name and arguments")
+        name, arguments = call.get("name"), call.get("arguments", call.get("parameters", {}))
+        arguments = _parsed(arguments) if isinstance(arguments, str) else arguments
+        if not isinstance(name, str) or not isinstance(arguments, dict):
+            raise Malformed("a call is an object with name and arguments")
+        yield Said(name, arguments)
+
+
+def _of_python(text: str) -> list[Said]:
+    """[f(x=1), g(y="a")], or one call alone; what is no Python is prose."""
+    if len(text) > MAX_PYTHON or not text.endswith((")", "]")):
+        return []
+    try:
+        tree = ast.parse(text, mode="eval").body
+        calls = tree.elts if isinstance(tree, ast.List) else [tree]
+        if not all(isinstance(call, ast.Call) for call in calls):
+            return []
+        return [_python_call(call) for call in calls if isinstance(call, ast.Call)]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+
+
+def _python_call(call: ast.Call) -> Said:
+    if call.args or any(keyword.arg is None for keyword in call.keywords):
+        raise Malformed("arguments are given by name")
+    arguments = {str(keyword.arg): _python_value(keyword.value) for keyword in call.keywords}
+    return Said(ast.unparse(call.func), arguments)
+
+
+def _python_value(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError):
+        return ast.unparse(node)  # a variable, or an expression of some
+
+
+def _unusable(answer: Any) -> str:
+    """Why nothing can be judged by this answer; empty where it can."""
+    if not isinstance(answer, Mapping) or not isinstance(answer.get("functions"), Sequence) or "calls" not in answer:
+        return "the answer wants functions and calls"
+    if answer.get("language", "python") not in LANGUAGES:
+        return f"no language {answer['language']!r}; there are {', '.join(LANGUAGES)}"
+    functions = {function["name"]: _parameters(function) for function in answer["functions"]}
+    for gold in answer["calls"]:
+        ((name, wanted),) = gold.items()
+        if name not in functions:
+            return f"the gold calls {name}, which is not declared"
+        properties, required = functions[name]
+        for parameter, values in wanted.items():
+            if parameter not in properties and LEFT_OUT not in values:
+                return f"the gold gives {name} a parameter {parameter}, which is not declared"
+        if lacking := [parameter for parameter in required if parameter not in wanted]:
+            return f"the gold leaves out {lacking[0]}, which {name} requires"
+    return ""
+
+
+def _parameters(function: Mapping[str, Any]) -> tuple[Mapping[str, Any], Sequence[str]]:
+    """A declaration's properties, and which of them are required."""
+    parameters = function.get("parameters") or {}
+    return parameters.get("properties") or {}, parameters.get("required") or ()
+
+
+def _compare(calls: Sequence[Said], answer: Mapping[str, Any]) -> str | None:
+    """Why the calls are not the gold calls; None where they are, in whatever order."""
+    golds, language = answer["calls"], answer.get("language", "python")
+    if len(calls) != len(golds):
+        return f"{len(calls)} calls where {len(golds)} are wanted"
+    if not golds:
+        return None
+    functions = {function["name"]: function for function in answer["functions"]}
+    why = [[_mismatch(call, gold, functions, language) for call in calls] for gold in golds]
+    if len(golds) == 1:
+        return why[0][0]
+    from scipy.sparse import csr_array  # a slow import, wanted by few
+    from scipy.sparse.csgraph import maximum_bipartite_matching
+
+    fits = csr_array([[reason is None for reason in row] for row in why], dtype=int)
+    matched = maximum_bipartite_matching(fits, perm_type="column")
+    left = next((number for number, column in enumerate(matched) if column < 0), None)
+    return (
+        None if left is None else next((reason for reason in why[left] if reason), "a call that is wanted twice is made once")
+    )
+
+
+def _mismatch(call: Said, gold: Mapping[str, Any], functions: Mapping[str, Any], language: str) -> str | None:
+    """Why a call is not this gold call; None where it is."""
+    ((name, wanted),) = gold.items()
+    if call.name != name:
+        return f"it calls {call.name} where {name} is wanted"
+    properties, required = _parameters(functions[name])
+    for parameter, values in wanted.items():
+        if parameter not in call.arguments and (parameter in required or LEFT_OUT not in values):
+            return f"{name} lacks {parameter}"
+    for parameter, value in call.arguments.items():
+        if parameter not in wanted or parameter not in properties:
+            return f"{name} is given {parameter}, which it does not want"
+        declared = properties[parameter]
+        readings = [value] if language == "python" else _readings(value, declared, language)
+        if not any(_allowed(reading, wanted[parameter], declared) for reading in readings):
+            return f"{name} is given {parameter}={json.dumps(value, default=repr)[:100]}"
+    return None
+
+
+def _readings(text: Any, declared: Mapping[str, Any], language: str) -> list[Any]:
+    """What an argument in source text of Java or JavaScript may mean where this type is declared; none where it is no text."""
+    if not isinstance(text, str):
+        return []
+    kind = declared.get("type", "any")
+    literal = literals.read(text, language)
+    if kind in ("String", "any"):
+        return [text, *([literal.plain()] if literal.kind == "string" or kind == "any" else [])]
+    return [_fitted(literal, declared, language)]
+
+
+def _fitted(literal: literals.Literal, declared: Mapping[str, Any], language: str) -> Any:
+    """A literal's value where it is of the declared type, else its text: an expression, or a mistake."""
+    kind = declared.get("type", "any")
+    if kind == "any":
+        return literal.plain()
+    if kind == "String":
+        return literal.value if literal.kind == "string" else literal.text
+    if literal.kind not in (("int", "double") if kind == "float" and language == "javascript" else _KINDS.get(kind, ())):
+        return literal.text
+    if literal.kind == "list":
+        return [_fitted(item, declared.get("items") or {}, language) for item in literal.value]
+    return literal.plain()
+
+
+def _allowed(value: Any, values: Sequence[Any], declared: Mapping[str, Any]) -> bool:
+    """Whether a value is one of the right ones."""
+    return any(_fits(value, right, declared) for right in values)
+
+
+def _fits(value: Any, right: Any, declared: Mapping[str, Any]) -> bool:
+    """Whether a value is the right one; in a right dictionary each key lists its own right values."""
+    if isinstance(right, dict) and isinstance(value, dict):
+        listed = {key: values if isinstance(values, list) else [values] for key, values in right.items()}
+        given = all(key in listed and any(_same(item, one, {}) for one in listed[key]) for key, item in value.items())
+        return given and all(key in value or LEFT_OUT in values for key, values in listed.items())
+    if isinstance(right, list) and isinstance(value, list | tuple):
+        items = declared.get("items") or {}
+        return len(right) == len(value) and all(_fits(a, b, items) for a, b in zip(value, right, strict=True))
+    return _same(value, right, declared)
+
+
+def _same(value: Any, right: Any, declared: Mapping[str, Any]) -> bool:
+    """Whether two values are equal and of one type; text compares loosely, and JSON may write a float without its fraction."""
+    if isinstance(right, bool) or isinstance(value, bool) or right is None or value is None:
+        return value is right
+    if isinstance(right, str) and isinstance(value, str):
+        return _plain_text(value) == _plain_text(right) and _number(value) == _number(right)
+    if isinstance(right, int | float) and isinstance(value, int | float):
+        wide = type(right) is float or declared.get("type") in _FLOATS
+        return value == right and (wide or type(value) is type(right))
+    if isinstance(right, list) and isinstance(value, list | tuple):
+        return len(right) == len(value) and all(_same(a, b, {}) for a, b in zip(value, right, strict=True))
+    if isinstance(right, dict) and isinstance(value, dict):
+        return right.keys() == value.keys() and all(_same(value[key], item, {}) for key, item in right.items())
+    return False
+
+
+def _plain_text(text: str) -> str:
+    """Without case, spaces and the marks in which writers differ (April 1, 2024 and april 1 2024): the leaderboard's rule."""
+    return re.sub(r"[ ,./\-_*^]", "", text).lower().replace("'", '"')
+
+
+def _number(text: str) -> float | None:
+    """The number that a text is: there a point or a minus is no matter of style."""
+    return float(text) if re.fullmatch(r"\s*[+-]?\d{1,300}(\.\d{1,300})?\s*", text) else None
+
+
+def gold_response(answer: Mapping[str, Any]) -> str:
+    """The gold calls as a response, each parameter with its first right value."""
+    functions = {function["name"]: _parameters(function) for function in answer["functions"]}
+    language, blocks = answer.get("language", "python"), []
+    for gold in answer["calls"]:
+        ((name, wanted),) = gold.items()
+        properties, required = functions[name]
+        arguments: dict[str, Any] = {}
+        for parameter, values in wanted.items():
+            given = [value for value in values if value != LEFT_OUT] or [value for value in values if parameter in required]
+            if given and parameter in properties:
+                value = _first(given[0])
+                arguments[parameter] = value if language == "python" else literals.write(value, language, properties[parameter])
+        blocks.append(f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments}, ensure_ascii=False)}\n</tool_call>")
+    return "\n".join(blocks) or "None of these functions can do that."
+
+
+def _first(right: Any) -> Any:
+    """A right value with one choice taken wherever it lists several."""
+    if isinstance(right, list):
+        return [_first(item) for item in right]
+    if not isinstance(right, dict):
+        return right
+    listed = {key: values if isinstance(values, list) else [values] for key, values in right.items()}
+    chosen = {key: [value for value in values if value != LEFT_OUT] for key, values in listed.items()}
+    return {key: values[0] for key, values in chosen.items() if values}
