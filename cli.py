@@ -18,6 +18,7 @@ EPILOG = """examples:
   tenfold env play tenfold/ChainSum-v0                   answer a problem yourself
   tenfold rollout tenfold/ChainSum-v0 --policy stage:runs/quickstart/grpo --samples 16
   tenfold bench chain_sum_avg8 --policy stage:runs/quickstart/grpo
+  tenfold synthesize human_eval: --limit 30 --compare
   tenfold verify --gold 1/2 --answer 'so it is \\boxed{0.5}'
 
 policies:  micro:  smollm2:  hf:ORG/NAME  path:FOLDER  stage:FOLDER  vllm+hf:ORG/NAME  openai:MODEL?base_url=URL  scripted:TEXT
@@ -140,6 +141,20 @@ def _who(policy: str) -> dict[str, Any]:
     return {"policy": policy, "weights": initial.weights_hashes(policy)}
 
 
+def synthesize(arguments: argparse.Namespace) -> None:
+    """Writes tests for coding problems."""
+    from .pipelines.report import Display
+    from .pipelines.synthesize import synthesize, table
+
+    display = Display()
+    out = arguments.out or "tests.jsonl"
+    given = {"count": arguments.inputs, "public": arguments.public, "least": arguments.least, "seed": arguments.seed}
+    with display.stage(arguments.problems) as progress:
+        rows = synthesize(arguments.problems, out, arguments.limit, arguments.compare, progress, **given)
+    display.console.print(table(rows))
+    print(f"{sum('answer' in row for row in rows)} of {len(rows)} problems have tests, in {out}")
+
+
 def verify(arguments: argparse.Namespace) -> None:
     """Judges one answer."""
     from .verifiers import verify
@@ -203,6 +218,17 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=0, help="base seed (default: %(default)s)")
     command.add_argument("--out", help="folder for draws and scores (default: bench/POLICY)")
     command.set_defaults(function=bench)
+
+    command = commands.add_parser("synthesize", help="write tests for coding problems from their solutions")
+    command.add_argument("problems", help="a problem URI with worked solutions, say human_eval: or jsonl:FILE")
+    command.add_argument("--out", help="JSONL file (default: tests.jsonl); an unfinished one is gone on with")
+    command.add_argument("--limit", type=_positive, help="only so many problems, the first ones")
+    command.add_argument("--compare", action="store_true", help="measure the tests that the problems came with, too")
+    command.add_argument("--inputs", type=_positive, default=60, help="inputs drawn in each of 4 rounds (default: %(default)s)")
+    command.add_argument("--public", type=int, default=2, help="tests that a policy may see (default: %(default)s)")
+    command.add_argument("--least", type=_positive, default=8, help="private tests there are to be (default: %(default)s)")
+    command.add_argument("--seed", type=int, default=0, help="of the inputs (default: %(default)s)")
+    command.set_defaults(function=synthesize)
 
     command = commands.add_parser("verify", help="judge one answer against a gold one")
     command.add_argument("--gold", required=True, help="the gold answer; tests of a program as a JSON object")

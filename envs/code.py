@@ -54,8 +54,8 @@ def _human_eval(row: Mapping[str, Any], uri: str, name: str) -> Problem:
     # The tests may call what the prompt defines beside the function that is asked for.
     tree = ast.parse(prompt)
     tree.body = [node for node in tree.body if getattr(node, "name", None) != entry]
-    answer = {"entry_point": entry, "test": row["test"], "setup": ast.unparse(tree)}
-    meta = {"header": prompt, "solution": row.get("canonical_solution", "")}
+    answer = {"entry_point": entry, "test": row["test"], "setup": ast.unparse(tree), "header": prompt}
+    meta = {"solution": row.get("canonical_solution", "")}
     return Problem(str(row.get("task_id", name)), (Message(role="user", content=prompt),), answer, uri, meta)
 
 
@@ -68,6 +68,6 @@ def _mbpp(row: Mapping[str, Any], uri: str, name: str) -> Problem:
     defined = {node.name for node in ast.walk(ast.parse(code)) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     said = {node.id: None for node in ast.walk(ast.parse("\n".join([setup, *tests]))) if isinstance(node, ast.Name)}
     text = f"{row.get('text') or row['prompt']}\n\nYour program should pass tests such as this one:\n\n{tests[0]}"
-    answer = {"asserts": tests, "setup": setup, "functions": [name for name in said if name in defined]}
-    meta = {"solution": code, "public": tests[:1]}
+    answer = {"asserts": tests, "setup": setup, "functions": [name for name in said if name in defined], "public": 1}
+    meta = {"solution": code}
     return Problem(f"mbpp/{row.get('task_id', name)}", (Message(role="user", content=text),), answer, uri, meta)

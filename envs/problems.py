@@ -77,6 +77,8 @@ def _jsonl(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
                     raise UserError(f"{path}, line {number}: not JSON ({error})") from None
                 if not isinstance(row, dict):
                     raise UserError(f"{path}, line {number}: a JSON object is expected, not {type(row).__name__}")
+                if number == 1 and row.keys() == {"settings"}:  # what made the file
+                    continue
                 yield row
 
     return _problems(uri, rows(), options, stem=path.stem)

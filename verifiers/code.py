@@ -13,22 +13,24 @@ function are carried over.
 
 `calls` take two options: "tolerance" (relative and absolute, for floats) and "unordered": true (lists compare as multisets);
 or "checker", a program that defines check(arguments, output, expected) -> bool. `stdin` takes "tolerance", and "language" where
-that is not Python (see `sandbox/languages.py`). "limits" are those of `sandbox.Limits`.
+that is not Python (see `sandbox/languages.py`). "limits" are those of `sandbox.Limits`. "encoded": true says that arguments and
+outputs of `calls` are forms of `sandbox/wire.py`, in which JSON keeps tuples and sets. "public" is how many tests, the first
+ones, a policy may see.
 """
 
 import ast
 import builtins
 import functools
 import json
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..core import Problem, Status, UserError, Verdict
 from . import sandbox
+from .equality import same, same_output
 from .sandbox import Call, End, Ended, Limits, Outcome, Question, Result, Sandbox, SandboxFault, Session, languages
-from .sandbox.wire import encode
+from .sandbox.wire import decode, encode
 
 MAX_PROGRAM = 1 << 20
 """Characters of a program that are looked at; a longer one is refused."""
@@ -82,7 +84,7 @@ def _verify(problem: Problem, response: str, score: Callable[[Sequence[bool]], f
 def program_of(problem: Problem, response: str) -> str | None:
     """The program that a response holds: its last fenced block of code, else all of it, set behind the problem's own header.
 
-    `problem.meta["header"]` is what the program was asked to complete: imports, helpers, the signature.
+    `problem.answer["header"]` is what the program was asked to complete: imports, helpers, the signature.
     """
     if not isinstance(response, str):
         return None
@@ -92,7 +94,7 @@ def program_of(problem: Problem, response: str) -> str | None:
     code = blocks[-1] if blocks else text
     if not code.strip():
         return None
-    header = str(problem.meta.get("header", ""))
+    header = str(problem.answer.get("header", ""))
     if not header:
         return code
     entry = problem.answer.get("entry_point")
@@ -103,6 +105,30 @@ def _defines(code: str, name: str) -> bool:
     """Whether the code can stand alone; what cannot is the rest of the header's last function."""
     # Not by Python's parser: what it takes for a hostile text is the sandbox's to bear.
     return bool(re.search(rf"^(?:async\s+)?def\s+{re.escape(name)}\b|^{re.escape(name)}\s*=", code, re.MULTILINE))
+
+
+def public(answer: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The answer with those of its tests that a policy may see; None where it may see none."""
+    form = next((name for name in ("asserts", "calls", "stdin") if answer.get(name)), None)
+    count = answer.get("public", 0)
+    return {**answer, form: answer[form][:count]} if form and count else None
+
+
+def shown(answer: Mapping[str, Any]) -> list[str]:
+    """The public tests for a policy to read: assertions, or what goes in and comes out."""
+    tests = public(answer)
+    if tests is None:
+        return []
+    if tests.get("asserts"):
+        return list(tests["asserts"])
+    if tests.get("stdin"):
+        return [f"Input:\n{test['input']}\nOutput:\n{test['output']}" for test in tests["stdin"]]
+    said = []
+    for test in _plain(tests):
+        words = [repr(value) for value in test.get("arguments", ())]
+        words += [f"{name}={value!r}" for name, value in test.get("keywords", {}).items()]
+        said.append(f"assert {tests['entry_point']}({', '.join(words)}) == {test['output']!r}")
+    return said
 
 
 class _NoTests(Exception):
@@ -130,7 +156,7 @@ def _limits(answer: Mapping[str, Any]) -> Limits:
 
 def _calls(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:
     """Calls with expected values, compared here."""
-    tests = answer["calls"]
+    tests = _plain(answer)
     calls = [Call(answer["entry_point"], test.get("arguments", ()), test.get("keywords", {})) for test in tests]
     outcome = box.run(program, calls, limits=_limits(answer))
     agree = _agreement(answer, box)
@@ -142,6 +168,19 @@ def _calls(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:
             why = f"(test {number + 1}: {result.error or f'returned {json.dumps(result.value)[:120]}'})"
         passed.append(ok)
     return passed, why, outcome.status
+
+
+def _plain(answer: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The tests of `calls`, in values."""
+    if not answer.get("encoded"):
+        return answer["calls"]
+    try:
+        return [
+            {"arguments": [decode(form) for form in test["arguments"]], "output": decode(test["output"])}
+            for test in answer["calls"]
+        ]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise _NoTests(f"the tests are no forms of values: {error}") from None
 
 
 def _agreement(answer: Mapping[str, Any], box: Sandbox) -> Callable[[Mapping[str, Any], Any], bool]:
@@ -292,57 +331,3 @@ def _stdin(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:
 
 def _unfinished(outcome: Outcome, tests: int) -> str:
     return f"({outcome.reason or outcome.status})" if len(outcome.results) < tests else ""
-
-
-def same(expected: Any, form: Any, tolerance: float | None = None, unordered: bool = False) -> bool:
-    """Whether two forms (see `wire.encode`) say the same value, of the same type.
-
-    Args:
-        expected: the form that is wanted.
-        form: the form that a program sent.
-        tolerance: how far two floats may lie apart, relatively or absolutely.
-        unordered: whether lists and tuples compare as multisets.
-    """
-    if isinstance(expected, float) and isinstance(form, float):
-        close = tolerance is not None and math.isclose(expected, form, rel_tol=tolerance, abs_tol=tolerance)
-        return expected == form or close or (math.isnan(expected) and math.isnan(form))
-    if type(expected) is not type(form):
-        return False
-    if isinstance(expected, list):
-        if len(expected) != len(form):
-            return False
-        if unordered:
-            expected, form = sorted(expected, key=_order), sorted(form, key=_order)
-        return all(same(a, b, tolerance, unordered) for a, b in zip(expected, form, strict=True))
-    if isinstance(expected, dict):
-        if expected.keys() != form.keys():
-            return False
-        ((kind, content),) = expected.items()
-        other = form[kind]
-        if kind == "object":
-            return False
-        if kind in ("set", "frozenset", "dict") and isinstance(other, list):
-            content, other = sorted(content, key=_order), sorted(other, key=_order)
-            return same(content, other, tolerance)
-        return same(content, other, tolerance, unordered)
-    return expected == form
-
-
-def _order(form: Any) -> str:
-    return json.dumps(form)
-
-
-def same_output(expected: str, printed: str, tolerance: float | None = None) -> bool:
-    """Whether two outputs agree word by word, line by line; spaces at the ends of lines and of the text do not count."""
-    wanted, got = ([line.split() for line in text.rstrip().splitlines()] for text in (expected, printed))
-    if [len(line) for line in wanted] != [len(line) for line in got]:
-        return False
-    pairs = ((a, b) for want, have in zip(wanted, got, strict=True) for a, b in zip(want, have, strict=True))
-    return all(a == b or (tolerance is not None and _near(a, b, tolerance)) for a, b in pairs)
-
-
-def _near(expected: str, printed: str, tolerance: float) -> bool:
-    try:
-        return math.isclose(float(expected), float(printed), rel_tol=tolerance, abs_tol=tolerance)
-    except ValueError:
-        return False

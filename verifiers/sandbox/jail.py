@@ -6,6 +6,7 @@ before any foreign code runs in it.
 """
 
 import ctypes
+import math
 import os
 import platform
 import resource
@@ -114,7 +115,7 @@ def limit(limits: dict[str, Any], mapped: int, group: bool) -> None:
         mapped: address space of the warm process.
         group: whether a cgroup holds the run's memory and processes together. Without one, the run may have one process only.
     """
-    cpu = int(limits["cpu_seconds"]) + 1
+    cpu = math.ceil(limits["cpu_seconds"])
     for kind, most in (
         (resource.RLIMIT_CPU, cpu),
         (resource.RLIMIT_AS, mapped + limits["memory"]),

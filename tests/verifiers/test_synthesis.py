@@ -1,0 +1,209 @@
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import tenfold
+from hypothesis import given
+from hypothesis import strategies as st
+from tenfold.core import Problem, UserError, Verdict
+from tenfold.verifiers import code, inputs, mutation, statements, synthesis
+from tenfold.verifiers.sandbox import Sandbox
+
+MERGE = """def merge(spans: list[tuple[int, int]]) -> list[list[int]]:
+    merged = []
+    for start, end in sorted((min(pair), max(pair)) for pair in spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1][1] = max(merged[-1][1], end)
+        else:
+            merged.append([start, end])
+    return merged
+"""
+WRONG_MERGE = MERGE.replace("max(merged[-1][1], end)", "end")
+
+
+@pytest.fixture(scope="module")
+def box(sandboxed: None) -> Iterator[Sandbox]:
+    with synthesis.sandbox_of_two() as box:
+        yield box
+
+
+@pytest.fixture(scope="module")
+def suite(box: Sandbox) -> synthesis.Suite:
+    return synthesis.synthesize(MERGE, "merge", box=box)
+
+
+def judge(suite: synthesis.Suite, program: str) -> Verdict:
+    return code.verify(Problem("", (), json.loads(json.dumps(suite.answer())), ""), program)
+
+
+def test_a_suite_passes_its_program_and_notices_mistakes(suite: synthesis.Suite) -> None:
+    assert judge(suite, MERGE).score == 1
+    assert judge(suite, WRONG_MERGE).score == 0
+    assert judge(suite, "def merge(spans): return []").score == 0
+    report = suite.report
+    assert report.killed_private == report.killed
+    assert report.score is not None
+    assert report.score > 0.85
+    assert synthesis.score_of(suite.answer(), MERGE) == report.score
+    assert (report.private, report.public) == (8, 2)
+    assert report.minimal <= report.private
+    assert report.inputs >= report.private + report.public
+
+
+def test_public_tests_are_shown_and_are_not_the_private_ones(suite: synthesis.Suite) -> None:
+    shown = code.shown(suite.answer())
+    assert len(shown) == 2
+    assert all(test.startswith("assert merge([") for test in shown)
+    assert not any(test in suite.private for test in suite.public)
+    names: dict[str, Any] = {}
+    exec(MERGE + "\n".join(shown), names)  # they are Python, and hold
+
+
+def test_equal_seeds_write_equal_tests_and_others_do_not(box: Sandbox, suite: synthesis.Suite) -> None:
+    assert synthesis.synthesize(MERGE, "merge", box=box) == suite
+    assert synthesis.synthesize(MERGE, "merge", seed=1, box=box).private != suite.private
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("import random; return random.random()", "chance"),
+        ("return id(object()) * len(text) + time.perf_counter_ns()", "time and place"),
+        ("return list({text, 'a', 'b', 'c', 'd', 'e', 'f', 'g'})", "hashes, which differ between processes"),
+        ("seen.append(text); return len(seen)", "what was called before"),
+        ("raise ValueError(text)", "it fails"),
+        ("return lambda: text", "objects"),
+        ("while True: pass", "it never ends"),
+    ],
+)
+def test_outputs_that_cannot_be_relied_on_are_left_out(box: Sandbox, body: str, why: str) -> None:
+    program = f"import time\nseen = []\ndef f(text: str):\n    {body}\n"
+    with pytest.raises(UserError, match="no input gives f a stable output"):
+        synthesis.synthesize(program, "f", count=3, box=box)
+
+
+def test_inputs_that_fail_are_left_out_and_none_is_an_output(box: Sandbox) -> None:
+    program = "def f(n: int):\n    return None if n == 0 else 12 // n if n != 3 else {}[n]\n"
+    suite = synthesis.synthesize(program, "f", box=box)
+    assert suite.report.failing == 1
+    assert judge(suite, program).score == 1
+    assert judge(suite, program.replace("None", "0")).score == 0
+
+
+def test_without_a_reference_candidates_have_to_agree(box: Sandbox) -> None:
+    add, odd = "def f(a: int, b: int): return a + b", "def f(a: int, b: int): return a + b if a < 5 else 0"
+    suite = synthesis.synthesize([odd, add, "def f(a, b): return b + a"], "f", box=box)
+    assert suite.program != odd
+    assert judge(suite, add).score == 1
+    assert judge(suite, odd).score == 0
+    with pytest.raises(UserError, match="differ"):
+        synthesis.synthesize([add, "def f(a, b): return a - b - 1", "def f("], "f", count=5, box=box)
+
+
+def test_a_model_gives_examples_where_nothing_else_does(box: Sandbox) -> None:
+    program = "def f(text): return text.split('-')[2].upper()"
+    with pytest.raises(UserError, match="nothing says what f takes for text"):
+        synthesis.synthesize(program, "f", box=box)
+    asked = []
+
+    def model(prompt: str) -> str:
+        asked.append(prompt)
+        return "Sure:\n1. ['2024-01-x']\n- [\"a-b-c-d\"]\n[__import__('os').system('true')]\n[1, 2\nnone"
+
+    suite = synthesis.synthesize(program, "f", model=model, box=box)
+    assert program in asked[0]
+    assert judge(suite, program).score == 1
+    assert judge(suite, program.replace("upper", "lower")).score == 0
+
+
+@given(st.lists(st.sets(st.integers(0, 12)), min_size=1, max_size=10))
+def test_the_smallest_suite_kills_what_all_kill_and_none_of_it_is_needless(kills: list[set[int]]) -> None:
+    kept = synthesis.smallest(kills, [1] * len(kills))
+    assert set().union(*(kills[test] for test in kept)) == set().union(*kills)
+    for left_out in kept:
+        assert set().union(*(kills[test] for test in kept if test != left_out)) != set().union(*kills)
+
+
+def test_mutants_differ_from_the_program_and_from_each_other() -> None:
+    found = mutation.mutants(MERGE)
+    assert len(found) == len(set(found)) > 20
+    assert MERGE not in found
+    assert found == mutation.mutants(MERGE)
+    assert len(mutation.mutants(MERGE, most=7)) == 7
+    assert mutation.mutants("x = y") == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "kinds"),
+    [
+        ("n: int", [int]),
+        ("x: float, flag: bool = False", [float, bool]),
+        ("words: List[str], at: 'int'", [list, int]),
+        ("table: dict[str, list[int]], where: tuple[int, str]", [dict, tuple]),
+        ("s: typing.Set[int]", [set]),
+        ("how: Literal['up', 'down']", [str]),
+        ("k=3", [int]),
+    ],
+)
+def test_a_signature_says_what_is_drawn(parameters: str, kinds: list[type]) -> None:
+    drawn = inputs.draw(inputs.strategy(f"def f({parameters}): ...", "f"), 20)
+    assert 2 <= len(drawn) <= 20
+    assert all([type(value) for value in arguments] == kinds for arguments in drawn)
+    assert drawn == inputs.draw(inputs.strategy(f"def f({parameters}): ...", "f"), 20)
+
+
+def test_an_optional_parameter_is_drawn_as_none_too() -> None:
+    drawn = inputs.draw(inputs.strategy("def f(n: int | None, m: Optional[str]): ...", "f"), 60)
+    assert {type(n) for n, _ in drawn} == {int, type(None)}
+    assert {type(m) for _, m in drawn} == {str, type(None)}
+
+
+def test_examples_are_found_in_text_and_drawn_around() -> None:
+    text = ">>> f('(()', 2)\n3\nassert f(\")(\", 1) == [f(x, 1)] and g.f(1, 2) and ff(1, 2)"
+    examples = inputs.examples_in(text, "f")
+    assert examples == [["(()", 2], [")(", 1]]
+    drawn = inputs.draw(inputs.strategy("def f(text, n): ...", "f", examples), 50)
+    assert len(drawn) == 50
+    assert set("".join(text for text, _ in drawn)) == set("()")
+
+
+@pytest.mark.parametrize(
+    "program", ["def f(", "x = 1", "def g(n: int): ...", "#" * 200_000, "def f(n: int):\n" + " " * 9 + "\0"]
+)
+def test_a_program_without_the_function_ends_in_one_line(program: str) -> None:
+    with pytest.raises(UserError) as error:
+        synthesis.synthesize(program, "f")
+    assert "\n" not in str(error.value)
+
+
+# --- the reverse order ---
+
+
+@pytest.mark.parametrize(
+    ("statement", "solution", "posed"),
+    [
+        ("Unite spans that touch.", MERGE, True),
+        ("<think>let me see</think>Unite spans that touch.", MERGE, True),
+        ("Unite spans that touch.", WRONG_MERGE, False),
+        ("Unite spans: ```python\nx\n```", MERGE, False),
+        ("Do: merged = [] for start, end in sorted((min(pair), max(pair)) for pair in spans):", MERGE, False),
+        ("  ", MERGE, False),
+    ],
+)
+def test_a_statement_is_written_for_a_solution_and_kept_where_it_can_be_solved(
+    suite: synthesis.Suite, statement: str, solution: str, posed: bool
+) -> None:
+    def model(prompt: str) -> str:
+        return statement if "Write the statement" in prompt else f"```python\n{solution}```"
+
+    problem = statements.pose(suite, model)
+    assert (problem is not None) == posed
+    if problem is not None:
+        text = problem.prompt[0]["content"]
+        assert text.startswith("Unite spans")
+        assert "def merge(spans: list[tuple[int, int]])" in text
+        assert code.shown(suite.answer())[0] in text
+        env = tenfold.make("tenfold/MBPP-v0", problems=[problem])
+        env.reset(seed=0)
+        assert env.step(MERGE)[1] == 1
