@@ -1,0 +1,176 @@
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import tenfold
+from tenfold.core import Status, UserError
+from tenfold.verifiers import sandbox
+from tenfold.verifiers.sandbox import Call, End, Ended, Limits, Question, Result, SandboxFault, e2b
+
+from .e2b_server import KEY, Server
+
+pytestmark = pytest.mark.usefixtures("sandboxed")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.lose_machines()
+    server.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def service(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK's own settings send it to the server."""
+    for name, value in {
+        "E2B_API_KEY": KEY,
+        "E2B_API_URL": server.url,
+        "E2B_SANDBOX_URL": server.url,
+        "E2B_HTTP_VERSION": "1.1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(e2b, "PAUSE_SECONDS", 0.01)
+    server.failures.clear()
+
+
+@pytest.fixture(scope="module")
+def pool(server: Server) -> Iterator[e2b.E2BSandbox]:
+    pool = e2b.E2BSandbox(machines=2, api_key=KEY)
+    yield pool
+    pool.close()
+
+
+def test_a_pool_that_is_closed_gives_its_machines_back(server: Server) -> None:
+    pool, others = e2b.E2BSandbox(machines=1), set(server.machines)
+    pool.run("x = 1")
+    assert len(server.machines) == len(others) + 1
+    pool.close()
+    assert set(server.machines) == others
+
+
+def test_programs_run_as_they_do_here(pool: e2b.E2BSandbox) -> None:
+    called = pool.run("def f(x, y=1): return (x, y)", [Call("f", [[1, 2.0]]), Call("f", ["a"], {"y": None}), Call("g")])
+    assert [result.value for result in called.results[:2]] == [{"tuple": [[1, 2.0], 1]}, {"tuple": ["a", None]}]
+    assert called.results[2].error is not None
+    assert called.status == End.FINISHED
+    script = pool.run("print(input()[::-1]); import sys; print('oh', file=sys.stderr)", stdin="abc\n")
+    assert (script.stdout, script.stderr) == ("cba\n", "oh\n")
+    assert script.peak_memory is not None
+
+
+@pytest.mark.parametrize(
+    ("program", "status"),
+    [
+        ("1 / 0", End.ERROR),
+        ("while True: pass", End.TIMEOUT),
+        ("x = bytearray(1 << 30)", End.MEMORY),
+        ("print('x' * (1 << 20))", End.OUTPUT),
+        ("import os; os._exit(7)", End.ERROR),
+        ("import socket; socket.create_connection(('1.1.1.1', 53))", End.ERROR),
+        ("open('/etc/shadow').read()", End.ERROR),
+        ("import os; os.kill(1, 9); os.kill(-1, 9)", End.ERROR),
+    ],
+)
+def test_bad_programs_end_as_they_do_here_and_harm_nobody(pool: e2b.E2BSandbox, program: str, status: End) -> None:
+    limits = Limits(cpu_seconds=1, wall_seconds=3, memory=64 << 20, output=1 << 16)
+    outcome = pool.run(program, limits=limits)
+    assert outcome.status == status or (status == End.ERROR and outcome.status == End.KILLED), outcome
+    assert pool.run("x = 1").status == End.FINISHED
+
+
+def test_a_session_keeps_its_names_and_may_ask(pool: e2b.E2BSandbox) -> None:
+    session = pool.open()
+    assert session.execute("x = 20").error is None
+    assert session.execute("x + 1", show=True).value == "21"
+    assert session.execute("ask(x) * 2", lambda question: Result(question.arguments[0] + 1), ["ask"]).value == 42
+    assert session.relay(Question("abs", [-3], {})).error is not None  # builtins are no names of its own
+    session.execute("def f(x): return x")
+    assert session.call(Call("f", [{"a": 1}])).value == {"dict": [["a", 1]]}
+    with pytest.raises(Ended):
+        session.execute("import os; os._exit(3)")
+    assert "status 3" in session.close().reason
+
+
+def test_machines_are_few_and_used_again_by_many_runs_at_once(pool: e2b.E2BSandbox, server: Server) -> None:
+    pool.run("x = 1")
+    pool.run("x = 1")
+    before = server.started
+    with ThreadPoolExecutor(16) as threads:
+        outcomes = list(threads.map(lambda n: pool.run("def f(n): return n", [Call("f", [n])]), range(100)))
+    assert [outcome.results[0].value for outcome in outcomes] == list(range(100))
+    assert server.started == before
+    assert len(server.machines) == 2
+
+
+def test_a_machine_that_is_lost_is_replaced(pool: e2b.E2BSandbox, server: Server) -> None:
+    session = pool.open()
+    server.lose_machines()
+    with pytest.raises(SandboxFault):
+        session.execute("1")
+    with pytest.raises(SandboxFault):
+        session.close()
+    assert pool.run("def f(): return 1", [Call("f")]).results[0].value == 1
+
+
+def test_a_run_that_is_lost_with_its_machine_is_tried_again(server: Server) -> None:
+    pool = e2b.E2BSandbox(machines=1)
+    pool.run("x = 1")
+    begun = len(server.requests)
+
+    def lose() -> None:
+        while len(server.requests) == begun:
+            time.sleep(0.01)
+        server.lose_machines()
+
+    losing = threading.Thread(target=lose)
+    losing.start()
+    outcome = pool.run("import time; time.sleep(1)\ndef f(): return 1", [Call("f")])
+    losing.join()
+    assert outcome.results[0].value == 1
+    pool.close()
+
+
+@pytest.mark.parametrize("statuses", [[500], [502, 503], [429, 500, 500]])
+def test_the_services_faults_are_tried_again(server: Server, statuses: list[int]) -> None:
+    pool = e2b.E2BSandbox(machines=1)
+    server.answer_with(*statuses)
+    assert pool.run("def f(): return 1", [Call("f")]).results[0].value == 1
+    server.answer_with(*statuses)
+    assert pool.run("def f(): return 2", [Call("f")]).results[0].value == 2
+    pool.close()
+
+
+def test_a_service_that_stays_down_is_a_fault_and_never_a_0(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = e2b.E2BSandbox(machines=1)
+    monkeypatch.setattr(sandbox, "shared", lambda: pool)
+    tests = {"entry_point": "f", "calls": [{"arguments": [], "output": 1}]}
+    server.answer_with(*[500] * 100)
+    verdict = tenfold.verify(tests, "def f(): return 1", verifier="code")
+    assert (verdict.status, verdict.score) == (Status.FAULT, None)
+    server.failures.clear()
+    assert tenfold.verify(tests, "def f(): return 1", verifier="code").score == 1
+    asserts = {"asserts": ["assert f() == 1", "assert f() != 2"], "functions": ["f"]}
+    assert tenfold.verify(asserts, "def f(): return 1", verifier="code").score == 1
+    assert tenfold.verify(asserts, "def f(): return 2", verifier="code").score == 0
+    pool.close()
+
+
+def test_a_missing_or_a_wrong_key_is_one_line_that_does_not_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = e2b.E2BSandbox(api_key="e2b_wrong")
+    with pytest.raises(UserError, match="refuses the key") as refused:
+        pool.run("x = 1")
+    assert "e2b_wrong" not in str(refused.value)
+    monkeypatch.delenv("E2B_API_KEY")
+    with pytest.raises(UserError, match="set E2B_API_KEY"):
+        e2b.E2BSandbox()
+    monkeypatch.setenv("TENFOLD_SANDBOX", "e2b")
+    monkeypatch.setattr(sandbox, "_of_process", sandbox._of_process.__wrapped__)
+    verdict = tenfold.verify({"asserts": ["assert f()"]}, "def f(): return 1", verifier="code")
+    assert verdict.status == Status.FAULT
+    assert "set E2B_API_KEY" in verdict.reason
+    monkeypatch.setenv("TENFOLD_SANDBOX", "moon")
+    with pytest.raises(UserError, match="local or e2b"):
+        sandbox.shared()
