@@ -19,6 +19,8 @@ ENVIRONMENTS: dict[str, dict[str, Any]] = {
         "verifier": "code",
         "template": "{prompt}\n\n" + ANSWER,
     },
+    "tenfold/HumanEvalTurns-v0": {"entry_point": "tenfold.envs.tools:with_tests", "environment": "tenfold/HumanEval-v0"},
+    "tenfold/MBPPTurns-v0": {"entry_point": "tenfold.envs.tools:with_tests", "environment": "tenfold/MBPP-v0"},
 }
 
 

@@ -1,4 +1,4 @@
-"""What a policy may call on the way to its answer: a Python interpreter, for any environment.
+"""What a policy may call on the way to its answer: a Python interpreter for any environment, public tests for a coding one.
 
     tenfold.register("lab/UnitsPython-v0", entry_point="tenfold.envs.tools:with_python", environment="lab/Units-v0")
 
@@ -12,13 +12,14 @@ and is answered with a turn of the role `tool`. The interpreter keeps its names 
 with one after the last that is allowed, is the answer.
 """
 
+import dataclasses
 import json
 from typing import Any
 
 import gymnasium
 
-from ..core import Message
-from ..verifiers import sandbox
+from ..core import Message, Problem
+from ..verifiers import code, sandbox
 from ..verifiers.function_calls import tagged
 from ..verifiers.sandbox import Ended, Limits, SandboxFault, Session
 from . import registry
@@ -30,6 +31,21 @@ INSTRUCTION = """You may use a Python interpreter before you answer. To call it,
 </tool_call>
 
 What it prints, and the value of a last expression, come back to you. It keeps its variables. Then give your answer."""
+
+
+TESTS_INSTRUCTION = """You may use two tools before you answer. To call one, end your turn with
+
+<tool_call>
+{"name": "run_tests", "arguments": {"code": "def solution(): ..."}}
+</tool_call>
+
+which runs a whole program on the public tests and says which of them it passes, or with
+
+<tool_call>
+{"name": "python", "arguments": {"code": "print(2 ** 10)"}}
+</tool_call>
+
+which is a Python interpreter that keeps its variables. Your answer is judged by more tests than the public ones."""
 
 
 class PythonTool(gymnasium.Wrapper[str, str, str, str]):
@@ -69,26 +85,29 @@ class PythonTool(gymnasium.Wrapper[str, str, str, str]):
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Runs a call and goes on, or hands the answer to the environment."""
-        code = called(action)
-        if code is None or self.calls >= self.max_calls:
+        call = called(action)
+        if call is None or self.calls >= self.max_calls:
             self._end()
             text, reward, terminated, truncated, info = self.env.step(action)
             return text, float(reward), terminated, truncated, info
         self.calls += 1
-        return self._run(code)[: self.max_output], 0.0, False, False, {"role": "tool", "tool_calls": self.calls}
+        reply = self.reply(*call) if call[1].strip() else "The call is no JSON with name and arguments.code."
+        return reply[: self.max_output], 0.0, False, False, {"role": "tool", "tool_calls": self.calls}
+
+    def reply(self, tool: str, source: str) -> str:
+        """What a tool says to a call."""
+        return self._run(source) if tool == "python" else f"There is no tool {tool}."
 
     def close(self) -> None:
         """Ends the interpreter and the environment."""
         self._end()
         super().close()
 
-    def _run(self, code: str) -> str:
-        if not code.strip():
-            return "The call is no JSON with name and arguments.code."
+    def _run(self, source: str) -> str:
         for last_try in (False, True):
             try:
                 self.session = self.session or sandbox.shared().open(self.limits)
-                result = self.session.execute(code, show=True)
+                result = self.session.execute(source, show=True)
                 break
             except Ended:
                 ended, self.session = self.session, None
@@ -108,19 +127,58 @@ class PythonTool(gymnasium.Wrapper[str, str, str, str]):
             session.close()
 
 
-def called(turn: str) -> str | None:
-    """The code of a turn's last tool call: None where there is no call, empty where it cannot be read."""
+class CodingTools(PythonTool):
+    """Beside the interpreter, the tests of a coding problem that may be seen: the policy runs its program on them."""
+
+    def __init__(self, environment: gymnasium.Env[str, str], instruction: str = TESTS_INSTRUCTION, **options: Any):
+        """Wraps an environment of `TextEnv`'s; see `PythonTool`."""
+        super().__init__(environment, instruction=instruction, **options)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+        """Poses the problem, with its public tests."""
+        text, info = super().reset(seed=seed, options=options)
+        tests = code.shown(self._problem().answer)
+        if not tests:
+            return text, info
+        said = "\n\nThe public tests:\n\n" + "\n".join(tests)
+        *earlier, last = info["messages"]
+        messages = (*earlier, Message(role=last["role"], content=last["content"] + said))
+        return text + said, info | {"messages": messages}
+
+    def reply(self, tool: str, source: str) -> str:
+        """What a tool says to a call."""
+        if tool != "run_tests":
+            return super().reply(tool, source)
+        problem = self._problem()
+        tests = code.public(problem.answer)
+        if tests is None:
+            return "This problem has no public tests. Try your program with the tool python."
+        return code.verify(dataclasses.replace(problem, answer=tests), source).reason
+
+    def _problem(self) -> Problem:
+        problem = self.get_wrapper_attr("problem")
+        assert isinstance(problem, Problem)
+        return problem
+
+
+def called(turn: str) -> tuple[str, str] | None:
+    """The tool and the code of a turn's last tool call: None where there is no call, empty where it cannot be read."""
     calls = tagged(turn)
     if not calls:
         return None
     try:
         call = json.loads(calls[-1])
-        code = call["arguments"]["code"]
+        tool, source = call["name"], call["arguments"]["code"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        return ""
-    return code if isinstance(code, str) else ""
+        return "", ""
+    return (tool, source) if isinstance(tool, str) and isinstance(source, str) else ("", "")
 
 
-def with_python(environment: str, **options: Any) -> PythonTool:
-    """The environment of that id with a Python interpreter; options are `PythonTool`'s."""
-    return PythonTool(registry.make(environment), **options)
+def with_python(environment: str, problems: str | None = None, **options: Any) -> PythonTool:
+    """The environment of that id, with its own problems or others, and a Python interpreter; options are `PythonTool`'s."""
+    return PythonTool(registry.make(environment, **({"problems": problems} if problems else {})), **options)
+
+
+def with_tests(environment: str, problems: str | None = None, **options: Any) -> CodingTools:
+    """The coding environment of that id, in several turns; options are `PythonTool`'s."""
+    return CodingTools(registry.make(environment, **({"problems": problems} if problems else {})), **options)

@@ -22,9 +22,11 @@ MBPP_LIKE = """{"text": "Add.", "code": "def add(a, b): return a + b", "test_lis
 @pytest.fixture(params=registry.ids())
 def environment(request: pytest.FixtureRequest, tmp_path: Path) -> gymnasium.Env[str, str]:
     """Every registered environment; one that reads the hub reads a file of the hub's form instead."""
-    if gymnasium.spec(request.param).kwargs["verifier"] == "code":
+    declared = gymnasium.spec(request.param).kwargs
+    declared = gymnasium.spec(declared["environment"]).kwargs if "environment" in declared else declared
+    if declared["verifier"] == "code":
         request.getfixturevalue("sandboxed")
-    problems = gymnasium.spec(request.param).kwargs["problems"]
+    problems = declared["problems"]
     if problems.startswith("hf:"):
         rows, options = (GSM8K_LIKE, "?answer_after=%23%23%23%23") if "gsm8k" in problems else (MBPP_LIKE, "")
         (tmp_path / "rows.jsonl").write_text(rows)

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import gymnasium
 import pytest
@@ -12,8 +13,8 @@ from tenfold.policies.scripted import ScriptedPolicy
 pytestmark = pytest.mark.usefixtures("sandboxed")
 
 
-def call(code: str) -> str:
-    return f"Let me compute.\n<tool_call>\n{json.dumps({'name': 'python', 'arguments': {'code': code}})}\n</tool_call>"
+def call(code: str, tool: str = "python") -> str:
+    return f"Let me compute.\n<tool_call>\n{json.dumps({'name': tool, 'arguments': {'code': code}})}\n</tool_call>"
 
 
 @pytest.fixture
@@ -65,9 +66,9 @@ def test_calls_are_counted_and_the_next_episode_starts_anew(env: PythonTool) -> 
 def test_a_call_is_the_last_one_outside_of_thinking() -> None:
     assert called("no call") is None
     assert called("<think><tool_call>{}</tool_call></think>7") is None
-    assert called(call("1") + call("2")) == "2"
-    assert called("<tool_call>{") == ""
-    assert called('<tool_call>{"name": "python", "arguments": {"code": 7}}</tool_call>') == ""
+    assert called(call("1") + call("2")) == ("python", "2")
+    assert called("<tool_call>{") == ("", "")
+    assert called('<tool_call>{"name": "python", "arguments": {"code": 7}}</tool_call>') == ("", "")
 
 
 @pytest.mark.filterwarnings("ignore:.*different from the unwrapped version")  # it is a wrapper, and that is what is checked
@@ -83,3 +84,50 @@ def test_it_is_an_environment_like_any_other() -> None:
     episodes = tenfold.rollout("lab/ChainSumPython-v0", ScriptedPolicy(computes), 1, problems=5, sampling=Sampling())
     assert [episode.verdict.score for episode in episodes] == [1.0] * 5
     assert [turn["role"] for turn in episodes[0].messages] == ["system", "user", "assistant", "tool", "assistant"]
+
+
+ADD = {
+    "task_id": 1,
+    "text": "Add two numbers.",
+    "code": "def add(a, b): return a + b",
+    "test_list": ["assert add(1, 2) == 3", "assert add(2, 2) == 4"],
+}
+
+
+@pytest.fixture
+def coding(lab: Path) -> Iterator[gymnasium.Env[str, str]]:
+    (lab / "rows.jsonl").write_text(json.dumps(ADD))
+    env = tenfold.make("tenfold/MBPPTurns-v0", problems=f"jsonl:{lab}/rows.jsonl", max_calls=3)
+    yield env
+    env.close()
+
+
+def test_a_coding_policy_tries_its_program_on_the_public_tests_before_it_answers(coding: gymnasium.Env[str, str]) -> None:
+    prompt, info = coding.reset(seed=0)
+    assert prompt.count("assert add(1, 2) == 3") == 2  # in the problem's words, and among the public tests
+    assert "add(2, 2)" not in str(info["messages"])
+    said, reward, terminated, *_ = coding.step(call("def add(a, b): return a - b", "run_tests"))
+    assert (said, reward, terminated) == ("0 of 1 tests pass: - (assertion 1 fails)", 0.0, False)
+    assert coding.step(call("def add(a, b): return 3", "run_tests"))[0].startswith("1 of 1 tests pass")
+    assert coding.step(call("print(1 + 2)"))[0] == "3"
+    _, reward, terminated, *_ = coding.step("```python\ndef add(a, b): return 3\n```")
+    assert (reward, terminated) == (0.0, True)
+    coding.reset(seed=0)
+    assert coding.step("def add(a, b): return a + b")[1] == 1
+
+
+def test_an_unknown_tool_and_a_problem_without_public_tests_are_answered(coding: gymnasium.Env[str, str]) -> None:
+    coding.reset(seed=0)
+    assert coding.step(call("x", "browser"))[0] == "There is no tool browser."
+    env = tenfold.make("tenfold/HumanEvalTurns-v0")
+    env.reset(options={"problem": 0})
+    assert env.step(call("x = 1", "run_tests"))[0].startswith("This problem has no public tests.")
+    env.close()
+
+
+def test_what_public_tests_say_depends_on_nothing_but_them(coding: gymnasium.Env[str, str]) -> None:
+    """A program cannot learn the private tests by the calls that it gets."""
+    coding.reset(seed=0)
+    spy = "def add(a, b):\n    print(a, b)\n    raise ValueError((a, b))"
+    said = coding.step(call(spy, "run_tests"))[0]
+    assert "2, 2" not in said
