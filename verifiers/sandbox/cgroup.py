@@ -66,11 +66,15 @@ class Group:
 
     def kill(self, spare: int | None = None) -> None:
         """Kills everyone in the group but `spare`, until nobody is left to make another."""
-        while left := {int(pid) for pid in _read(self.folders["memory"], "cgroup.procs").split()} - {spare}:
+        while left := self.processes() - {spare}:
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.001)
+
+    def processes(self) -> set[int]:
+        """Ids of everyone in the group."""
+        return {int(pid) for pid in _read(self.folders["memory"], "cgroup.procs").split()}
 
     def close(self) -> None:
         """Removes the group; its processes must be gone."""

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from ...core import UserError
 from . import cgroup, system_calls, wire
+from .local import NEARLY, PATIENCE, waited
 from .protocol import End, Limits, Outcome, SandboxFault
 
 
@@ -88,7 +89,7 @@ def run(language: str, source: str, stdin: str = "", limits: Limits | None = Non
         )
         os.close(tell)
         tell = -1
-        written, why = _watch(child, limits, started + limits.wall_seconds)
+        written, why = _watch(child, limits, started + limits.wall_seconds, group, used)
         wall = time.monotonic() - started
         group.kill(spare=child.pid)  # bubblewrap itself then reaps what it started, and leaves
         _reap(child)
@@ -126,18 +127,26 @@ def _bubblewrap(spec: Language, limits: Limits, source: int, rules: int, status:
     return [str(bwrap_path()), *walls, *view, *alternatives, *work, *names, *told, "/bin/sh", "-c", script]
 
 
-def _watch(child: "subprocess.Popen[bytes]", limits: Limits, deadline: float) -> tuple[list[bytearray], End | None]:
-    """Reads what the program writes until it ends or must be ended; and why, in the second case."""
+def _watch(
+    child: "subprocess.Popen[bytes]", limits: Limits, deadline: float, group: cgroup.Group, used: float
+) -> tuple[list[bytearray], End | None]:
+    """Reads what the program writes until it ends or must be ended; and why, in the second case.
+
+    Raises:
+        SandboxFault: this machine has too much to do to let it run.
+    """
     assert child.stdout is not None
     assert child.stderr is not None
     pipes = (child.stdout, child.stderr)
-    written, why = {pipe.fileno(): bytearray() for pipe in pipes}, None
+    written, why, starved = {pipe.fileno(): bytearray() for pipe in pipes}, None, 0.0
     with selectors.DefaultSelector() as selector:
         for descriptor in written:
             selector.register(descriptor, selectors.EVENT_READ)
         while selector.get_map() and why is None:
-            ready = selector.select(max(0.0, deadline - time.monotonic()))
-            why = None if ready else End.TIMEOUT
+            ready = selector.select(max(0.0, deadline + starved - time.monotonic()))
+            if not ready:
+                before, starved = starved, max(starved, _starved(group, used, limits))
+                why = None if starved > before + 0.01 else End.TIMEOUT
             for key, _ in ready:
                 chunk = os.read(key.fd, 1 << 16)
                 written[key.fd] += chunk
@@ -148,13 +157,23 @@ def _watch(child: "subprocess.Popen[bytes]", limits: Limits, deadline: float) ->
     if why is None:  # it may have closed both streams and run on
         with contextlib.suppress(ChildProcessError):
             while os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline + starved:
                     why = End.TIMEOUT
                     break
                 time.sleep(0.005)
     for pipe in pipes:
         pipe.close()
     return list(written.values()), why
+
+
+def _starved(group: cgroup.Group, used: float, limits: Limits) -> float:
+    """Seconds that a run has stood in line for a processor; 0 where it has used its own share. Raises `SandboxFault`."""
+    if (group.cpu_seconds() or 0.0) - used >= limits.cpu_seconds:
+        return 0.0
+    starved = max((waited(pid) for pid in group.processes()), default=0.0)
+    if starved > PATIENCE * limits.wall_seconds:
+        raise SandboxFault(f"this machine is overloaded: a program waited {starved:.0f} s for a processor")
+    return starved
 
 
 def _reap(child: "subprocess.Popen[bytes]") -> None:
@@ -174,7 +193,7 @@ def _judged(code: int | None, why: End | None, killed: bool, cpu: float, limits:
         return why, f"more than {limits.output} bytes of output"
     if code == 0:
         return End.FINISHED, ""
-    if code in (128 + signal.SIGXCPU, 128 + signal.SIGKILL) and cpu >= limits.cpu_seconds:
+    if code in (128 + signal.SIGXCPU, 128 + signal.SIGKILL) and cpu >= NEARLY * limits.cpu_seconds:
         return End.TIMEOUT, f"more than {limits.cpu_seconds:g} s of processor time"
     if code is not None and code > 128:
         return End.KILLED, f"signal {code - 128}"

@@ -13,6 +13,7 @@ class Limits:
     cpu_seconds: float = 5.0
     """Processor time of one process."""
     wall_seconds: float = 15.0
+    """Of the run's own: time that it stood in line for a processor does not count, where the backend can tell."""
     memory: int = 512 << 20
     """Bytes."""
     processes: int = 16

@@ -1,8 +1,8 @@
 """The warm process: libraries loaded, no network, an empty world; it forks a jailed child for every run.
 
 Spawned by the supervisor, never forked from it: no expected output was ever in its memory. It runs no foreign code. On its
-own channel it is asked for three things, one at a time: to start a child (whose descriptors come along), to tell how a
-child ended, and to leave.
+own channel it is asked for four things, one at a time: to start a child (whose descriptors come along), to tell what it has
+used, to tell how it ended, and to leave.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ class Warm:
         self.root = os.geteuid() == 0
         self.groups = self._try("cgroup", lambda: cgroup.Groups(str(os.getpid())))
         self.free: list[cgroup.Group] = []
-        self.children: dict[int, tuple[cgroup.Group | None, int]] = {}
+        self.children: dict[int, tuple[cgroup.Group | None, int, float]] = {}
         self.runs = 0
         # Of descriptors that a child will put its own behind.
         self.streams = (
@@ -76,7 +76,7 @@ class Warm:
         if self.groups is not None:
             group = self.free.pop() if self.free else self.groups.make()
             group.prepare(limits["memory"], limits["processes"])
-        before = group.kills() if group else 0
+        before = (group.kills(), group.cpu_seconds() or 0.0) if group else (0, 0.0)
         user = FIRST_USER + os.getpid() * 100 + self.runs % 100 if self.root else None
         self.runs += 1
         pid = jail.fork(NAMESPACES if "namespaces" not in self.missing else 0)
@@ -89,7 +89,7 @@ class Warm:
                 os.write(2, f"sandbox: {error}\n".encode())
             finally:
                 os._exit(1)
-        self.children[pid] = (group, before)
+        self.children[pid] = (group, *before)
         return {"pid": pid}
 
     def _confine(self, limits: dict[str, Any], descriptors: list[int], group: cgroup.Group | None, user: int | None) -> None:
@@ -117,9 +117,15 @@ class Warm:
         os.closerange(alive, alive + 8)  # and what Landlock has left open
         sys.stdin, sys.stdout, sys.stderr = self.streams
 
+    def used(self, pid: int) -> dict[str, Any]:
+        """Processor seconds that a child and all that it has started have used; None where no group counts them."""
+        group, _, before = self.children[pid]
+        seconds = group.cpu_seconds() if group else None
+        return {"cpu_seconds": None if seconds is None else seconds - before}
+
     def end(self, pid: int, leaving: bool = False) -> dict[str, Any]:
         """Kills a child, and with it all that it has started; how it ended. One that is leaving is given a moment to."""
-        group, kills_before = self.children.pop(pid)
+        group, kills_before, _ = self.children.pop(pid)
         if leaving:
             handle = os.pidfd_open(pid)
             select.select([handle], [], [], LEAVING_SECONDS)
@@ -184,7 +190,10 @@ def main() -> None:
             break
         request = json.loads(header)
         try:
-            reply = warm.start(request["start"], descriptors) if "start" in request else warm.end(**request["end"])
+            if "start" in request:
+                reply = warm.start(request["start"], descriptors)
+            else:
+                reply = warm.used(**request["used"]) if "used" in request else warm.end(**request["end"])
         except OSError as error:
             reply = {"fault": str(error)}
         finally:

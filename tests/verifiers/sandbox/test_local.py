@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -191,3 +192,22 @@ def test_it_works_for_a_plain_user(tmp_path: Path) -> None:
     assert not set(seen) & {"home", "proc", "sys"}
     assert missing == ["cgroup"]
     assert (status, "BlockingIOError" in reason) == ("error", True)
+
+
+BUSY = "import time\nbegun = time.process_time()\nwhile time.process_time() - begun < 0.5: pass\n"
+
+
+def test_a_run_that_stood_in_line_for_a_processor_is_not_out_of_time(box: LocalSandbox) -> None:
+    count = 4 * len(os.sched_getaffinity(0))
+    limits = Limits(cpu_seconds=2, wall_seconds=1)
+    with ThreadPoolExecutor(count) as threads:
+        outcomes = list(threads.map(lambda _: box.run(BUSY, limits=limits), range(count)))
+    assert {outcome.status for outcome in outcomes} == {End.FINISHED}
+    assert max(outcome.wall_seconds for outcome in outcomes) > limits.wall_seconds
+
+
+def test_a_run_that_stands_in_its_own_way_is_out_of_time(box: LocalSandbox) -> None:
+    many = "import os, time\nfor _ in range(12):\n    if not os.fork():\n        while True: pass\nwhile True: time.sleep(0)\n"
+    outcome = box.run(many, limits=Limits(cpu_seconds=1, wall_seconds=1))
+    assert outcome.status == End.TIMEOUT
+    assert outcome.wall_seconds < 5
