@@ -1,6 +1,7 @@
 """What an answer is worth. One way of judging a file; `load` finds one by its name."""
 
 import pkgutil
+import sys
 from typing import Any
 
 from ..core import Problem, UserError, Verdict, Verifier
@@ -19,8 +20,11 @@ NAMES = {
 def load(verifier: str | Verifier) -> Verifier:
     """The verifier of that name, of that "package.module:name", or the object itself.
 
+    A module of verifiers may define `prepare()`, which raises `UserError` where this machine lacks what they need: it is called
+    here, so that an environment says so when it is made.
+
     Raises:
-        UserError: there is no such verifier.
+        UserError: there is no such verifier, or it cannot work here.
     """
     if not isinstance(verifier, str):
         return verifier
@@ -33,6 +37,9 @@ def load(verifier: str | Verifier) -> Verifier:
         raise UserError(f"the verifier {target!r} cannot be imported: {error}") from None
     if not callable(found):
         raise UserError(f"{target!r} is no verifier: a function of a problem and a response is expected")
+    prepare = getattr(sys.modules.get(getattr(found, "__module__", "")), "prepare", None)
+    if prepare is not None:
+        prepare()
     return found
 
 

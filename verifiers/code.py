@@ -23,6 +23,7 @@ import builtins
 import functools
 import json
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -38,6 +39,19 @@ REASON = 400
 _FENCE = re.compile(r"```[ \t]*([A-Za-z0-9+_-]*)[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL)
 _ALIASES = {"python": ("python3", "py"), "cpp": ("c++", "cc"), "javascript": ("js", "node"), "bash": ("sh", "shell")}
 _PROVEN = "__tenfold_passed"
+
+
+def prepare() -> None:
+    """Starts the sandbox, so that what this machine or the service lacks is known before the first program.
+
+    Raises:
+        UserError: the sandbox cannot work here; the text says what is missing and how to go on.
+    """
+    box = sandbox.shared()
+    if isinstance(box, sandbox.LocalSandbox):
+        lacks = box.missing()
+        if lacks:
+            warnings.warn(f"the sandbox goes without {', '.join(sorted(lacks))}, as it was told to", stacklevel=3)
 
 
 def verify(problem: Problem, response: str) -> Verdict:

@@ -4,7 +4,7 @@ import pytest
 import tenfold
 from hypothesis import given
 from hypothesis import strategies as st
-from tenfold.core import Problem, Status, Verdict
+from tenfold.core import Problem, Status, UserError, Verdict
 from tenfold.verifiers import code, equality, sandbox
 from tenfold.verifiers.sandbox import SandboxFault
 from tenfold.verifiers.sandbox.wire import decode, encode
@@ -192,3 +192,37 @@ def test_forms_agree_exactly_where_values_do(one: Any, other: Any) -> None:
         assert one == other
     if one != other:
         assert not equality.same(encode(one), encode(other))
+
+
+def test_a_machine_without_protections_says_so_when_the_environment_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenfold.verifiers.sandbox.system_calls.compiled", lambda: b"no filter")
+    box = sandbox.LocalSandbox(workers=1)
+    monkeypatch.setattr(sandbox, "shared", lambda: box)
+    with pytest.raises(UserError, match="it lacks seccomp"):
+        tenfold.make("tenfold/HumanEval-v0")
+    lenient = sandbox.LocalSandbox(workers=1, without=["seccomp"])
+    monkeypatch.setattr(sandbox, "shared", lambda: lenient)
+    with pytest.warns(UserWarning, match="goes without seccomp"):
+        tenfold.make("tenfold/HumanEval-v0")
+    box.close()
+    lenient.close()
+
+
+@pytest.mark.parametrize(
+    ("response", "words"),
+    [
+        (None, "no program"),
+        (b"def add(a, b): return a + b", "no program"),
+        ("def add(a, b): return a + b #" + "x" * (10 << 20), "more than"),
+        ("x = [" + "0, " * (1 << 19) + "]", "more than"),
+        ("def add(a, b): return '\0'", "0 of 2"),
+        ("def add(a, b): return a + b\n" + "(" * 100_000, "0 of 2"),
+        ("def add(a, b):\n" + "\n".join(" " * n + "if a:" for n in range(1, 200)), "0 of 2"),
+        ("\ud800 = 1", "0 of 2"),
+    ],
+)
+def test_what_is_no_program_scores_0_and_harms_nobody(response: Any, words: str) -> None:
+    verdict = judge(CALLS, response)
+    assert (verdict.status, verdict.score) == (Status.SCORED, 0.0), verdict
+    assert words in verdict.reason
+    assert judge(CALLS, ADD).score == 1

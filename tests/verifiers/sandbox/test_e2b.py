@@ -168,9 +168,8 @@ def test_a_missing_or_a_wrong_key_is_one_line_that_does_not_show_it(monkeypatch:
         e2b.E2BSandbox()
     monkeypatch.setenv("TENFOLD_SANDBOX", "e2b")
     monkeypatch.setattr(sandbox, "_of_process", sandbox._of_process.__wrapped__)
-    verdict = tenfold.verify({"asserts": ["assert f()"]}, "def f(): return 1", verifier="code")
-    assert verdict.status == Status.FAULT
-    assert "set E2B_API_KEY" in verdict.reason
+    with pytest.raises(UserError, match="set E2B_API_KEY"):
+        tenfold.make("tenfold/HumanEval-v0")
     monkeypatch.setenv("TENFOLD_SANDBOX", "moon")
     with pytest.raises(UserError, match="local or e2b"):
         sandbox.shared()
