@@ -18,6 +18,7 @@ A response calls as chat templates of today write it, as JSON, or as a list of P
 """
 
 import ast
+import contextlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,8 +36,9 @@ LEFT_OUT = ""
 """Stands among the right values of a parameter that may be left out."""
 LANGUAGES = ("python", "java", "javascript")
 
-_TAGGED = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
-_FENCED = re.compile(r"\A```\w*\n(.*?)\n?```\Z", re.DOTALL)
+_TAG, _END_TAG = "<tool_call>", "</tool_call>"
+_FENCED = re.compile(r"\A```\w*\r?\n(.*?)\r?\n?```\Z", re.DOTALL)
+_DECODER = json.JSONDecoder()
 _FLOATS = frozenset(("float", "double", "number"))
 _KINDS = {
     "byte": ("int",),
@@ -53,9 +55,9 @@ _KINDS = {
     "HashMap": ("map",),
     "Hashtable": ("map",),
     "array": ("list",),
-    "Array": ("list",),
+    "Array": ("array",),
     "ArrayList": ("list",),
-    "Set": ("list",),
+    "Set": ("set",),
     "Queue": ("list",),
     "Stack": ("list",),
 }
@@ -87,10 +89,12 @@ def verify(problem: Problem, response: str) -> Verdict:
         calls = said(response)
     except Malformed as why:
         return Verdict(Status.SCORED, 0.0, "extract", str(why)[:400])
+    if not answer["calls"] and not calls and not _declines(response, answer["functions"]):
+        return Verdict(Status.SCORED, 0.0, "calls", "it says nothing, or calls in a form that is none")
     try:
         mismatch = _compare(calls, answer)
-    except RecursionError:
-        mismatch = "arguments nested too deeply"
+    except (RecursionError, ValueError):  # of a number with too many digits to be written down
+        mismatch = "arguments nested too deeply, or too long"
     return Verdict(Status.SCORED, float(mismatch is None), "calls", (mismatch or f"{len(calls)} calls, as wanted")[:400])
 
 
@@ -108,16 +112,48 @@ def said(response: str) -> list[Said]:
     fenced = _FENCED.match(text)
     text = fenced.group(1).strip() if fenced else text
     if text.startswith(("[", "{")):
-        try:
-            return list(_of_json(json.loads(text)))
-        except (ValueError, RecursionError):
-            pass
+        for pieces in ([text], text.splitlines()):  # one object a line, too
+            with contextlib.suppress(ValueError, RecursionError):
+                return [call for piece in pieces if piece.strip() for call in _of_json(_loads(piece))]
     return _of_python(text)
 
 
 def tagged(response: str) -> list[str]:
     """What stands in a response's <tool_call> tags, after its thinking; the last may lack its end."""
-    return _TAGGED.findall(_answer(response))
+    text, found, at = _answer(response), [], 0
+    while (start := text.find(_TAG, at)) >= 0:
+        start += len(_TAG)
+        at = text.find(_END_TAG, start)
+        body = text[start : at if at >= 0 else len(text)]
+        with contextlib.suppress(ValueError, RecursionError):  # the tag's end may stand in a text of the call's
+            begun = len(text[start:]) - len(text[start:].lstrip())
+            _, length = _DECODER.raw_decode(text[start + begun :])
+            end = start + begun + length
+            if text[end:].lstrip().startswith(_END_TAG):
+                body, at = text[start:end], text.find(_END_TAG, end)
+        found.append(body)
+        if at < 0:
+            break
+    return found
+
+
+def _loads(text: str) -> Any:
+    """JSON in which no key is twice. Raises ValueError, RecursionError."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(dict(pairs)) < len(pairs):
+            raise Malformed("a name is given twice")
+        return dict(pairs)
+
+    return json.loads(text, object_pairs_hook=unique)
+
+
+def _declines(response: str, functions: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a response says something and calls none of these in whatever broken form."""
+    text = _answer(response)
+    names = "|".join(re.escape(str(function["name"])) for function in functions)
+    called = names and re.search(rf"(?<![\w.])(?:{names})\s*\(\s*(?:\w+\s*=|[\"'\d\[{{)])|\"name\"\s*:\s*\"(?:{names})\"", text)
+    return bool(text) and not called
 
 
 def _answer(response: str) -> str:
@@ -126,7 +162,7 @@ def _answer(response: str) -> str:
 
 def _parsed(body: str) -> Any:
     try:
-        return json.loads(body)
+        return _loads(body)
     except (ValueError, RecursionError) as error:
         raise Malformed(f"the call is no JSON ({type(error).__name__})") from None
 
@@ -158,8 +194,9 @@ def _of_python(text: str) -> list[Said]:
 
 
 def _python_call(call: ast.Call) -> Said:
-    if call.args or any(keyword.arg is None for keyword in call.keywords):
-        raise Malformed("arguments are given by name")
+    names = [keyword.arg for keyword in call.keywords]
+    if call.args or None in names or len(set(names)) < len(names):
+        raise Malformed("arguments are given by name, each once")
     arguments = {str(keyword.arg): _python_value(keyword.value) for keyword in call.keywords}
     return Said(ast.unparse(call.func), arguments)
 
@@ -177,9 +214,15 @@ def _unusable(answer: Any) -> str:
         return "the answer wants functions and calls"
     if answer.get("language", "python") not in LANGUAGES:
         return f"no language {answer['language']!r}; there are {', '.join(LANGUAGES)}"
+    if not isinstance(answer["calls"], list):
+        return "calls are a list"
     functions = {function["name"]: _parameters(function) for function in answer["functions"]}
+    if any(not isinstance(declared, Mapping) for properties, _ in functions.values() for declared in properties.values()):
+        return "a parameter's declaration is an object"
     for gold in answer["calls"]:
         ((name, wanted),) = gold.items()
+        if any(not isinstance(values, list) for values in wanted.values()):
+            return f"the gold lists the right values of each parameter of {name}"
         if name not in functions:
             return f"the gold calls {name}, which is not declared"
         properties, required = functions[name]
@@ -234,15 +277,22 @@ def _mismatch(call: Said, gold: Mapping[str, Any], functions: Mapping[str, Any],
         declared = properties[parameter]
         readings = [value] if language == "python" else _readings(value, declared, language)
         if not any(_allowed(reading, wanted[parameter], declared) for reading in readings):
-            return f"{name} is given {parameter}={json.dumps(value, default=repr)[:100]}"
+            return f"{name} is given {parameter}={_shown(value)}"
     return None
+
+
+def _shown(value: Any) -> str:
+    try:
+        return json.dumps(value, default=repr)[:100]
+    except (TypeError, ValueError, RecursionError):
+        return f"a {type(value).__name__}"
 
 
 def _readings(text: Any, declared: Mapping[str, Any], language: str) -> list[Any]:
     """What an argument in source text of Java or JavaScript may mean where this type is declared; none where it is no text."""
     if not isinstance(text, str):
         return []
-    kind = declared.get("type", "any")
+    kind = _type(declared)
     literal = literals.read(text, language)
     if kind in ("String", "any"):
         return [text, *([literal.plain()] if literal.kind == "string" or kind == "any" else [])]
@@ -251,21 +301,34 @@ def _readings(text: Any, declared: Mapping[str, Any], language: str) -> list[Any
 
 def _fitted(literal: literals.Literal, declared: Mapping[str, Any], language: str) -> Any:
     """A literal's value where it is of the declared type, else its text: an expression, or a mistake."""
-    kind = declared.get("type", "any")
+    kind = _type(declared)
     if kind == "any":
         return literal.plain()
     if kind == "String":
         return literal.value if literal.kind == "string" else literal.text
     if literal.kind not in (("int", "double") if kind == "float" and language == "javascript" else _KINDS.get(kind, ())):
         return literal.text
-    if literal.kind == "list":
-        return [_fitted(item, declared.get("items") or {}, language) for item in literal.value]
+    if literal.kind in ("list", "array", "set"):
+        return [_fitted(item, _items(declared), language) for item in literal.value]
     return literal.plain()
+
+
+def _type(declared: Mapping[str, Any]) -> str:
+    """A declaration's type; of several, as JSON Schema has them, the first that is not null."""
+    kind = declared.get("type", "any")
+    return next((one for one in kind if one != "null"), "any") if isinstance(kind, list) else str(kind)
+
+
+def _items(declared: Mapping[str, Any]) -> Mapping[str, Any]:
+    items = declared.get("items")
+    return items if isinstance(items, Mapping) else {}
 
 
 def _allowed(value: Any, values: Sequence[Any], declared: Mapping[str, Any]) -> bool:
     """Whether a value is one of the right ones."""
-    return any(_fits(value, right, declared) for right in values)
+    if value == LEFT_OUT:
+        return LEFT_OUT in values and _type(declared) in ("string", "String", "any")
+    return any(_fits(value, right, declared) for right in values if right != LEFT_OUT)
 
 
 def _fits(value: Any, right: Any, declared: Mapping[str, Any]) -> bool:
@@ -275,8 +338,7 @@ def _fits(value: Any, right: Any, declared: Mapping[str, Any]) -> bool:
         given = all(key in listed and any(_same(item, one, {}) for one in listed[key]) for key, item in value.items())
         return given and all(key in value or LEFT_OUT in values for key, values in listed.items())
     if isinstance(right, list) and isinstance(value, list | tuple):
-        items = declared.get("items") or {}
-        return len(right) == len(value) and all(_fits(a, b, items) for a, b in zip(value, right, strict=True))
+        return len(right) == len(value) and all(_fits(a, b, _items(declared)) for a, b in zip(value, right, strict=True))
     return _same(value, right, declared)
 
 
@@ -287,7 +349,7 @@ def _same(value: Any, right: Any, declared: Mapping[str, Any]) -> bool:
     if isinstance(right, str) and isinstance(value, str):
         return _plain_text(value) == _plain_text(right) and _number(value) == _number(right)
     if isinstance(right, int | float) and isinstance(value, int | float):
-        wide = type(right) is float or declared.get("type") in _FLOATS
+        wide = type(right) is float or _type(declared) in _FLOATS
         return value == right and (wide or type(value) is type(right))
     if isinstance(right, list) and isinstance(value, list | tuple):
         return len(right) == len(value) and all(_same(a, b, {}) for a, b in zip(value, right, strict=True))

@@ -17,11 +17,20 @@ import tree_sitter
 import tree_sitter_java
 import tree_sitter_javascript
 
-MAX_CHARACTERS = 20_000
+MAX_CHARACTERS = 2_000
 """Longest text that is parsed; a longer one counts as code."""
 
-_LISTS = {"Arrays.asList", "List.of", "Set.of"}
-_FRAMES = {"java": ("class A { Object x = ", "; }"), "javascript": ("(", ")")}
+_MADE = {("Arrays", "asList"): "list", ("List", "of"): "list", ("Set", "of"): "set", ("Map", "of"): "map"}
+_CLASSES = {
+    **dict.fromkeys(("ArrayList", "LinkedList", "Vector", "Stack", "ArrayDeque", "PriorityQueue"), "list"),
+    **dict.fromkeys(("HashSet", "LinkedHashSet", "TreeSet"), "set"),
+    **dict.fromkeys(("HashMap", "LinkedHashMap", "TreeMap", "Hashtable"), "map"),
+}
+_FRAMES = {"java": ("class A { Object x = ", "\n; }"), "javascript": ("(", "\n)")}
+_PATHS = {
+    "java": ("class_declaration", "class_body", "field_declaration", "variable_declarator"),
+    "javascript": ("expression_statement", "parenthesized_expression"),
+}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "0": "\0", "s": " "}
 
 
@@ -30,20 +39,22 @@ class Literal:
     """A value as it is written."""
 
     kind: str
-    """int, long (a Bigint of JavaScript), float, double, string, char, boolean, null, list, map; code is everything else."""
+    """int, long (a Bigint of JavaScript), float, double, string, char, boolean, null, list, map; of Java also array and set;
+    code is everything else."""
     value: Any
     """A list of literals for a list, a dictionary of them for a map, the text itself for code."""
     text: str
 
     def plain(self) -> Any:
         """The value without its kinds: numbers, text, lists and dictionaries; code as its text."""
-        if self.kind == "list":
+        if self.kind in ("list", "array", "set"):
             return [item.plain() for item in self.value]
         if self.kind == "map":
             return {key: item.plain() for key, item in self.value.items()}
         return self.value
 
 
+@functools.lru_cache(maxsize=4096)
 def read(text: str, language: str) -> Literal:
     """The literal that a text is; one of kind "code" where it is none.
 
@@ -54,18 +65,32 @@ def read(text: str, language: str) -> Literal:
     text = text.strip()
     before, after = _FRAMES[language]
     if len(text) > MAX_CHARACTERS:
-        return Literal("code", text, text)
-    source = f"{before}{text}{after}".encode(errors="replace")
-    node: tree_sitter.Node | None = _parser(language).parse(source).root_node
-    start, end = len(before), len(source) - len(after)
-    if node is None or node.has_error:
-        return Literal("code", text, text)
-    while node is not None and (node.start_byte, node.end_byte) != (start, end):
-        node = next((child for child in node.named_children if child.start_byte <= start and child.end_byte >= end), None)
+        return _code(text)
+    root = _parser(language).parse(f"{before}{text}{after}".encode(errors="replace")).root_node
+    node = None if root.has_error else _framed(root, language)
     try:
         return _code(text) if node is None else _literal(node)
     except (RecursionError, ValueError):  # too deep, or a number of too many digits
         return _code(text)
+
+
+def _framed(root: tree_sitter.Node, language: str) -> tree_sitter.Node | None:
+    """The one expression in its frame; None where the text has left the frame."""
+    node = root
+    for kind in _PATHS[language]:
+        inside = [child for child in _children(node) if child.type not in ("identifier", "type_identifier")]
+        if len(inside) != 1 or inside[0].type != kind:
+            return None
+        node = inside[0]
+    if language == "java":
+        return node.child_by_field_name("value")
+    inside = _children(node)
+    return inside[0] if len(inside) == 1 else None
+
+
+def _children(node: tree_sitter.Node) -> list[tree_sitter.Node]:
+    """A node's parts, without comments."""
+    return [child for child in node.named_children if not child.type.endswith("comment")]
 
 
 @functools.lru_cache
@@ -80,8 +105,12 @@ def _code(text: str) -> Literal:
 
 def _literal(node: tree_sitter.Node) -> Literal:
     text = (node.text or b"").decode(errors="replace")
-    children = node.named_children
+    children = _children(node)
     match node.type:
+        case "parenthesized_expression" if len(children) == 1:
+            return _literal(children[0])
+        case "hex_integer_literal":
+            return Literal("long" if text[-1] in "lL" else "int", int(text.rstrip("lL").replace("_", ""), 16), text)
         case "decimal_integer_literal" | "decimal_floating_point_literal" | "number":
             return _number(text)
         case "unary_expression" if text.startswith("-") and children:
@@ -96,16 +125,22 @@ def _literal(node: tree_sitter.Node) -> Literal:
         case "null" | "null_literal" | "undefined":
             return Literal("null", None, text)
         case "array" | "array_initializer":
-            return Literal("list", [_literal(child) for child in children], text)
+            commas = sum(child.type == "," for child in node.children)
+            ends = node.children[-2].type == "," if len(node.children) > 1 else False
+            if commas > len(children) or (commas == len(children) > 0 and not ends):  # a place left empty
+                return _code(text)
+            return Literal("list" if node.type == "array" else "array", [_literal(child) for child in children], text)
         case "object":
             return _object(children, text)
         case "array_creation_expression" if children and children[-1].type == "array_initializer":
-            return Literal("list", _literal(children[-1]).value, text)
-        case "method_invocation" if text.split("(", 1)[0].replace(" ", "") in _LISTS:
-            return Literal("list", [_literal(child) for child in children[-1].named_children], text)
-        case "method_invocation" if text.startswith("Map.of("):
-            pairs = [_literal(child) for child in children[-1].named_children]
-            return Literal("map", {str(key.value): item for key, item in zip(pairs[::2], pairs[1::2], strict=False)}, text)
+            items = _literal(children[-1])
+            texts = children[0].text == b"String"
+            fitting = items.kind == "array" and all(
+                item.kind in ("string", "code", "null") or not texts for item in items.value
+            )
+            return Literal("array", items.value, text) if fitting else _code(text)
+        case "method_invocation":
+            return _made(node, text)
         case "object_creation_expression" | "new_expression":
             return _created(node, text)
         case _:
@@ -143,43 +178,66 @@ def _object(children: list[tree_sitter.Node], text: str) -> Literal:
             items[_unescaped(name[1:-1]) if key.type == "string" else name] = _literal(value)
         else:
             return _code(text)
-    return Literal("map", items, text)
+    return Literal("map", items, text) if len(items) == len(children) else _code(text)
+
+
+def _made(node: tree_sitter.Node, text: str) -> Literal:
+    """Arrays.asList(...), List.of(...), Set.of(...), Map.of(...), and no other method."""
+    names = [part.text.decode() if part and part.text else "" for part in map(node.child_by_field_name, ("object", "name"))]
+    arguments = node.child_by_field_name("arguments")
+    kind = _MADE.get((names[0], names[1]))
+    if kind is None or arguments is None:
+        return _code(text)
+    given = [_literal(child) for child in _children(arguments)]
+    if kind != "map":
+        return Literal(kind, given, text)
+    return _mapped([(key, value) for key, value in zip(given[::2], given[1::2], strict=False)], text, len(given) % 2 == 0)
+
+
+def _mapped(pairs: list[tuple[Literal, Literal]], text: str, whole: bool = True) -> Literal:
+    """A map of these; code where a key is no literal, or there twice."""
+    keys = [str(key.value) for key, _ in pairs]
+    if not whole or len(set(keys)) < len(keys) or any(key.kind in ("code", "list", "map", "array") for key, _ in pairs):
+        return _code(text)
+    return Literal("map", {name: value for name, (_, value) in zip(keys, pairs, strict=True)}, text)
 
 
 def _created(node: tree_sitter.Node, text: str) -> Literal:
     """new ArrayList<>(...), new HashMap<>() {{ put(...); }}, new Array(...)."""
     named = re.match(r"new\s+(?:java\.util\.)?(\w+)", text)
-    kind = named.group(1) if named else ""
-    arguments = next((child for child in node.named_children if child.type in ("argument_list", "arguments")), None)
-    given = [_literal(child) for child in arguments.named_children] if arguments else []
-    body = next((child for child in node.named_children if child.type == "class_body"), None)
+    name = named.group(1) if named else ""
+    children = _children(node)
+    arguments = next((child for child in children if child.type in ("argument_list", "arguments")), None)
+    given = [_literal(child) for child in _children(arguments)] if arguments else []
+    if node.type == "new_expression":  # of one number, JavaScript makes so many empty places
+        made = name == "Array" and not (len(given) == 1 and given[0].kind in ("int", "double"))
+        return Literal("list", given, text) if made else _code(text)
+    kind = _CLASSES.get(name)
+    body = next((child for child in children if child.type == "class_body"), None)
     done = _statements(body) if body else []
-    if kind == "Array":
-        return Literal("list", given, text)
-    if kind.endswith(("List", "Set", "Queue", "Deque", "Stack", "Vector")):
-        if any(name not in ("add", "push") or len(values) != 1 for name, values in done):
+    if kind is None or len(given) > 1 or (given and given[0].kind not in ("list", "set", "map")):
+        return _code(text)
+    if kind == "map":
+        if any(method != "put" or len(values) != 2 for method, values in done) or (given and given[0].kind != "map"):
             return _code(text)
-        first = given[0].value if given and given[0].kind == "list" else []
-        return Literal("list", [*first, *(values[0] for _, values in done)], text)
-    if kind.endswith(("Map", "Hashtable")):
-        if any(name != "put" or len(values) != 2 for name, values in done):
-            return _code(text)
-        first = given[0].value if given and given[0].kind == "map" else {}
-        return Literal("map", {**first, **{str(key.value): value for _, (key, value) in done}}, text)
-    return _code(text)
+        put = _mapped([(values[0], values[1]) for _, values in done], text)
+        return put if put.kind == "code" or not given else Literal("map", {**given[0].value, **put.value}, text)
+    if any(method not in ("add", "push") or len(values) != 1 for method, values in done) or (given and given[0].kind == "map"):
+        return _code(text)
+    return Literal(kind, [*(given[0].value if given else []), *(values[0] for _, values in done)], text)
 
 
 def _statements(body: tree_sitter.Node) -> list[tuple[str, list[Literal]]]:
     """The calls in an instance initializer, each with its arguments."""
     found: list[tuple[str, list[Literal]]] = []
-    for block in body.named_children:
-        for statement in block.named_children:
-            call = statement.named_children[0] if statement.named_children else statement
-            if call.type != "method_invocation":
+    for block in _children(body):
+        for statement in _children(block):
+            call = _children(statement)[0] if _children(statement) else statement
+            on, name, arguments = (call.child_by_field_name(part) for part in ("object", "name", "arguments"))
+            if call.type != "method_invocation" or (on is not None and on.text != b"this") or not name or not arguments:
                 found.append((call.type, []))
                 continue
-            name = (call.named_children[0].text or b"").decode(errors="replace")
-            found.append((name, [_literal(child) for child in call.named_children[-1].named_children]))
+            found.append(((name.text or b"").decode(errors="replace"), [_literal(child) for child in _children(arguments)]))
     return found
 
 

@@ -59,6 +59,17 @@ def tagged(name: str, arguments: object) -> str:
         (tagged("area", {"base": 10, "height": 2.5}) * 2, 0),
         ("[area(10, 2.5)]", 0),
         ("The area is 12.5.", 0),
+        ('{"name": "area",\r\n "arguments": {"base": 10, "height": 2.5}}', 1),
+        ('```json\r\n{"name": "area", "arguments": {"base": 10, "height": 2.5}}\r\n```', 1),
+        ('<tool_call>\n{"name": "area", "arguments": {"base": 10, "height": 2.5, "unit": "</tool_call>"}}\n</tool_call>', 0),
+        ("area(base=1, base=10, height=2.5)", 0),
+        ('<tool_call>{"name": "area", "arguments": {"base": 1, "base": 10, "height": 2.5}}</tool_call>', 0),
+        ("area(base={(1, 2): 3}, height=2.5)", 0),
+        ("area(base={b'a': 3}, height=2.5)", 0),
+        ("area(base=0x" + "f" * 5_000 + ", height=2.5)", 0),
+        (tagged("area", {"base": 10, "height": 2.5, "tags": "."}), 0),
+        (tagged("area", {"base": 10, "height": 2.5, "tags": ""}), 0),
+        (tagged("area", {"base": 10, "height": 2.5, "unit": "-*-"}), 0),
         ("<tool_call>{", 0),
         (tagged("area", [1]), 0),
         ("<tool_call>" + "[" * 50_000, 0),
@@ -89,7 +100,24 @@ def test_several_calls_are_right_in_any_order_and_each_only_once() -> None:
 def test_where_no_function_fits_calling_none_is_right() -> None:
     assert judge("None of these functions can tell the weather.").score == 1
     assert judge(tagged("area", {"base": 10, "height": 2.5})).score == 0
-    assert judge("<tool_call>{").score == 0
+    for response in (
+        "",
+        "<tool_call>{",
+        "I call: [area(base=10, height=2.5)]",
+        "[area(base=10, height=2.5), 5]",
+        "area(base=10, height=2.5);",
+        "x = area(base=10)",
+        '{"name": "area", "arguments": {"base": 10}} done',
+        '[{"name": "area"',
+        '```json\n{"name": "area", "arguments": {}}\n```\nok',
+    ):
+        assert judge(response).score == 0, response
+    assert judge("The function area computes areas (of triangles), not the weather.").score == 1
+
+
+def test_two_calls_may_stand_on_two_lines() -> None:
+    lines = "\n".join(json.dumps({"name": "area", "arguments": {"base": base, "height": 1.0}}) for base in (1, 2))
+    assert judge(lines, {"area": {"base": [2], "height": [1.0]}}, {"area": {"base": [1], "height": [1.0]}}).score == 1
 
 
 def test_text_compares_loosely_but_numbers_in_it_do_not() -> None:
@@ -120,6 +148,21 @@ def test_text_compares_loosely_but_numbers_in_it_do_not() -> None:
         ("java", {"type": "ArrayList", "items": {"type": "long"}}, [1, 2], "new ArrayList<>() {{ add(1L); add(2L); }}", 1),
         ("java", {"type": "ArrayList", "items": {"type": "long"}}, [1, 2], "List.of(2L, 1L)", 0),
         ("java", {"type": "Array", "items": {"type": "String"}}, ["a,b", "c"], 'new String[]{"a,b", "c"}', 1),
+        ("java", {"type": "ArrayList", "items": {"type": "long"}}, [1, 2], "List.of(7L, 8L).subList(1L, 2L)", 0),
+        ("java", {"type": "ArrayList", "items": {"type": "long"}}, [1, 2], "new HashSet<>(Set.of(1L, 2L))", 0),
+        ("java", {"type": "ArrayList", "items": {"type": "long"}}, [1, 2], "new long[]{1L, 2L}", 0),
+        ("java", {"type": "ArrayList", "items": {"type": "long"}}, [1, 2], "new ArrayList<Long>(List.of(1L, 2L), 9)", 0),
+        ("java", {"type": "ArrayList", "items": {"type": "long"}}, [], "new ArrayList<>(someOtherList)", 0),
+        ("java", {"type": "ArrayList", "items": {"type": "long"}}, [1, 2], "Arrays.asList(1L, /* two */ 2L)", 1),
+        ("java", {"type": "HashMap"}, {"limit": [50]}, 'Map.of("a", 1).put("limit", 50)', 0),
+        ("java", {"type": "HashMap"}, {"limit": [50]}, "Map.of(limit, 50)", 0),
+        ("java", {"type": "HashMap"}, {}, "new HashMap<>(someMap)", 0),
+        ("java", {"type": "integer"}, 5, "(5) // five", 1),
+        ("java", {"type": "integer"}, 5, "5; int y = 2", 0),
+        ("javascript", {"type": "array", "items": {"type": "integer"}}, [3], "new Array(3)", 0),
+        ("javascript", {"type": "array", "items": {"type": "integer"}}, [1, 2], "[1, , 2]", 0),
+        ("javascript", {"type": "array", "items": {"type": "integer"}}, [1, 2], "new Set([1, 2])", 0),
+        ("javascript", {"type": "dict"}, {"a": [1]}, "{a: 2, a: 1}", 0),
         ("javascript", {"type": "Bigint"}, 5, "5n", 1),
         ("javascript", {"type": "float"}, 5.0, "5", 1),
         ("javascript", {"type": "Boolean"}, False, "false", 1),
@@ -147,6 +190,9 @@ def test_java_and_javascript_are_read_as_source_text(language: str, declared: An
         {"functions": [AREA], "calls": [{"area": {"base": [1], "height": [1], "depth": [1]}}]},
         {"functions": [AREA], "calls": [5]},
         {"functions": [5], "calls": []},
+        {"functions": [AREA], "calls": {}},
+        {"functions": [AREA], "calls": [{"area": {"base": 10, "height": [1]}}]},
+        {"functions": [{"name": "f", "parameters": {"properties": {"x": None}}}], "calls": [{"f": {"x": [1]}}]},
         {"functions": [AREA], "calls": [], "language": "cobol"},
     ],
 )
