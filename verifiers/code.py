@@ -23,6 +23,7 @@ import builtins
 import functools
 import json
 import re
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -244,13 +245,20 @@ def _asserted(program: str, source: str, asks: Sequence[str], answer: Mapping[st
     """Runs tests that are a program in a process of their own; every assertion counts as a test."""
     tests, count = _counted(source)
     limits, broken = _limits(answer), []
+    left = limits.wall_seconds
     trial = box.open(limits)
     try:
         judged = box.open(limits)
 
         def carry(question: Question) -> Result:
+            nonlocal left
+            asked = time.monotonic()
             try:
-                return judged.relay(question)
+                if left < 0:
+                    raise Ended(f"more than {limits.wall_seconds:g} s in all its calls")
+                told = judged.relay(question)
+                left -= max(0.0, time.monotonic() - asked - box.round_trip_seconds)
+                return told
             except Ended as ended:
                 broken.append(str(ended) or "it ended while it was being called")
                 return Result(error=f"RuntimeError: {broken[-1]}")

@@ -1,3 +1,4 @@
+import time
 from typing import Any
 
 import pytest
@@ -226,3 +227,10 @@ def test_what_is_no_program_scores_0_and_harms_nobody(response: Any, words: str)
     assert (verdict.status, verdict.score) == (Status.SCORED, 0.0), verdict
     assert words in verdict.reason
     assert judge(CALLS, ADD).score == 1
+
+
+def test_time_counts_in_all_calls_together() -> None:
+    answer = {"asserts": [f"assert f({n}) == {n}" for n in range(20)], "functions": ["f"], "limits": {"wall_seconds": 1}}
+    started = time.monotonic()
+    assert judge(answer, "import time\ndef f(n):\n    time.sleep(0.4)\n    return n").score == 0
+    assert time.monotonic() - started < 5

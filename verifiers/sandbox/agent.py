@@ -5,19 +5,25 @@ built into no value here. Modules of this folder, and `core.py`, are all that th
 """
 
 import argparse
+import collections
+import contextlib
+import dataclasses
 import json
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from ...core import UserError
 from . import wire
 from .local import LocalSandbox, LocalSession
-from .protocol import Call, Ended, Limits, Question, Result, SandboxFault
+from .protocol import Call, Ended, Limits, Outcome, Question, Result, SandboxFault
 
+HEARTBEAT_SECONDS = 5.0
+REMEMBERED = 10_000
+"""Sessions whose last line is known, so that it does not count twice."""
 _writing = threading.Lock()
 
 
@@ -33,13 +39,22 @@ def serve(number: int, box: LocalSandbox, requests: "queue.Queue[dict[str, Any]]
     """Answers what one session is asked: a whole run, or pieces of program until it is closed."""
 
     def answer(question: Question) -> Result:
-        tell({"session": number, "ask": asdict(question)})
+        asked = {"function": question.function, "arguments": question.arguments, "keywords": question.keywords}
+        tell({"session": number, "ask": asked})
         return Result(**requests.get()["told"])
 
     session: LocalSession | None = None
-    ended = False
-    while not ended:
-        reply, ended = _reply(requests.get(), box, session, answer)
+    over = False
+    while not over:
+        try:
+            reply, over = _reply(requests.get(), box, session, answer)
+        except Ended as ended:
+            reply, over = {"ended": str(ended)}, False
+        except Exception as fault:  # ours: whoever waits is to be told, whatever it was
+            reply, over = {"fault": f"{type(fault).__name__}: {fault}"}, True
+            if session is not None:
+                with contextlib.suppress(SandboxFault):
+                    session.close()
         session = reply.pop("opened", session)
         tell({"session": number, **reply})
 
@@ -48,25 +63,34 @@ def _reply(
     request: dict[str, Any], box: LocalSandbox, session: LocalSession | None, answer: Callable[[Question], Result]
 ) -> tuple[dict[str, Any], bool]:
     """The reply to a request, and whether the session is over with it."""
-    try:
-        if "run" in request:
-            limits = Limits(**request.pop("limits"))
-            calls = [Call(call["function"], *_values(call)) for call in request["calls"]]
-            return {"outcome": asdict(box.run(request["run"], calls, request["stdin"], limits))}, True
-        if "open" in request:
-            return {"opened": box.open(Limits(**request["open"]))}, False
-        assert session is not None
-        if "close" in request:
-            return {"outcome": asdict(session.close())}, True
-        if "source" in request:
-            result = session.execute(request["source"], answer, request["asks"], request["show"])
-        else:
-            result = session.relay(Question(**request["call"]))
-        return {"result": asdict(result)}, False
-    except Ended as over:
-        return {"ended": str(over)}, False
-    except (SandboxFault, UserError, OSError) as error:
-        return {"fault": str(error)}, True
+    if "run" in request:
+        calls = [Call(call["function"], *_values(call)) for call in request["calls"]]
+        return {"outcome": _fields(box.run(request["run"], calls, request["stdin"], Limits(**request["limits"])))}, True
+    if "open" in request:
+        return {"opened": box.open(Limits(**request["open"]))}, False
+    assert session is not None
+    if "close" in request:
+        return {"outcome": _fields(session.close())}, True
+    if "source" in request:
+        result = session.execute(request["source"], answer, request["asks"], request["show"])
+    else:
+        result = session.relay(Question(**request["call"]))
+    return {"result": _fields(result)}, False
+
+
+def _fields(record: Outcome | Result) -> dict[str, Any]:
+    """A record's fields. Values stay as they are: a program's may be nested too deeply to be copied."""
+    fields = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    if "results" in fields:
+        fields["results"] = [_fields(result) for result in fields["results"]]
+    return fields
+
+
+def _beat() -> None:
+    """Says now and then that this machine lives, while runs are silent."""
+    while True:
+        time.sleep(HEARTBEAT_SECONDS)
+        tell({"session": 0, "alive": True})
 
 
 def _values(call: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
@@ -87,17 +111,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (SandboxFault, UserError) as error:
         tell({"session": 0, "fault": str(error)})
         return
+    threading.Thread(target=_beat, daemon=True).start()
     sessions: dict[int, queue.Queue[dict[str, Any]]] = {}
+    turns: collections.OrderedDict[int, int] = collections.OrderedDict()
     for line in sys.stdin:
         request = json.loads(line)
-        number = request.pop("session")
-        if "open" in request or "run" in request:
+        number, turn = request.pop("session"), request.pop("turn")
+        if turn <= turns.get(number, 0):  # the service has delivered a line twice
+            continue
+        turns[number] = turn
+        if len(turns) > REMEMBERED:
+            turns.popitem(last=False)
+        if turn == 1:
             sessions[number] = queue.Queue()
             threading.Thread(target=serve, args=(number, box, sessions[number]), daemon=True).start()
         if number in sessions:
             sessions[number].put(request)
-            if "close" in request or "run" in request:
-                del sessions[number]
+        else:
+            tell({"session": number, "fault": "this machine has no such session"})
+        if "close" in request or "run" in request:
+            sessions.pop(number, None)
     box.close()
 
 

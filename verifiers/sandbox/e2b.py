@@ -17,7 +17,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,8 +32,8 @@ TRIES = 4
 PAUSE_SECONDS = 0.5
 """Before the second try; each next pause is twice as long."""
 START_SECONDS = 120.0
-GRACE_SECONDS = 30.0
-"""Beyond a run's own wall time, for the way there and back."""
+SILENCE_SECONDS = 30.0
+"""A machine whose agent has said nothing for so long, not even that it lives, is lost."""
 FOLDER = "tenfold-sandbox"
 _MODULES = ("__init__", "agent", "cgroup", "child", "jail", "local", "protocol", "spawn", "system_calls", "warm", "wire")
 T = TypeVar("T")
@@ -67,6 +66,9 @@ class E2BSandbox:
         self._turn = itertools.count()
         atexit.register(self.close)
 
+    round_trip_seconds = 0.5
+    """See `protocol.Sandbox`."""
+
     def run(self, program: str, calls: Sequence[Call] = (), stdin: str | None = None, limits: Limits | None = None) -> Outcome:
         """See `Sandbox.run`."""
         limits = limits or Limits()
@@ -75,7 +77,7 @@ class E2BSandbox:
         def attempt(machine: "_Machine") -> Outcome:
             with machine.session() as line:
                 line.send(request)
-                return _outcome(line.receive(limits.wall_seconds + GRACE_SECONDS)["outcome"])
+                return _outcome(line.receive()["outcome"])
 
         return self._tried(attempt)
 
@@ -95,7 +97,7 @@ class E2BSandbox:
             try:
                 return attempt(machine)
             except SandboxFault as fault:
-                if number == TRIES - 1:
+                if number == TRIES - 1 or machine.closed:
                     raise SandboxFault(f"e2b, tried {TRIES} times: {fault}") from None
                 time.sleep(PAUSE_SECONDS * 2**number)
         raise AssertionError
@@ -106,7 +108,7 @@ class E2BSession:
 
     def __init__(self, machine: "_Machine", limits: Limits):
         """Opens it on a machine. Raises `SandboxFault`."""
-        self.limits = limits
+        self._fault = ""
         self._stack = contextlib.ExitStack()
         self._line = self._stack.enter_context(machine.session())
         try:
@@ -121,8 +123,12 @@ class E2BSession:
         """See `Session.execute`."""
         reply = self._ask({"source": source, "asks": list(asks), "show": show})
         while "ask" in reply:
-            told = answer(Question(**reply["ask"])) if answer else Result(error="RuntimeError: nobody answers")
-            reply = self._ask({"told": asdict(told)})
+            try:
+                told = answer(Question(**reply["ask"])) if answer else Result(error="RuntimeError: nobody answers")
+            except BaseException:
+                self._ask({"told": {"error": "RuntimeError: nobody answers"}})
+                raise
+            reply = self._ask({"told": {"value": told.value, "error": told.error}})
         return Result(**reply["result"])
 
     def call(self, call: Call) -> Result:
@@ -131,7 +137,8 @@ class E2BSession:
 
     def relay(self, question: Question) -> Result:
         """See `Session.relay`."""
-        return Result(**self._ask({"call": asdict(question)})["result"])
+        asked = {"function": question.function, "arguments": question.arguments, "keywords": question.keywords}
+        return Result(**self._ask({"call": asked})["result"])
 
     def close(self) -> Outcome:
         """See `Session.close`."""
@@ -139,8 +146,14 @@ class E2BSession:
             return _outcome(self._ask({"close": True})["outcome"])
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        self._line.send(request)
-        reply = self._line.receive(self.limits.wall_seconds + GRACE_SECONDS)
+        if self._fault:
+            raise SandboxFault(self._fault)
+        try:
+            self._line.send(request)
+            reply = self._line.receive()
+        except SandboxFault as fault:
+            self._fault = str(fault)
+            raise
         if "ended" in reply:
             raise Ended(reply["ended"])
         return reply
@@ -149,20 +162,27 @@ class E2BSession:
 class _Line:
     """One session's share of a machine's line."""
 
-    def __init__(self, number: int, send: Callable[[dict[str, Any]], None], lose: Callable[[str], None]):
-        self.number, self._send, self._lose = number, send, lose
+    def __init__(self, number: int, send: Callable[[dict[str, Any]], None], silent: Callable[[], bool]):
+        self.number, self.turn, self._send, self._silent = number, 0, send, silent
         self.replies: queue.Queue[dict[str, Any]] = queue.Queue()
 
     def send(self, request: dict[str, Any]) -> None:
-        self._send({"session": self.number, **request})
+        self.turn += 1
+        self._send({"session": self.number, "turn": self.turn, **request})
 
-    def receive(self, seconds: float) -> dict[str, Any]:
-        """The next reply. Raises `SandboxFault`: the machine says so, is lost, or says nothing."""
-        try:
-            reply = self.replies.get(timeout=seconds)
-        except queue.Empty:
-            self._lose(f"it said nothing for {seconds:g} s")
-            raise SandboxFault(f"the machine said nothing for {seconds:g} s") from None
+    def receive(self) -> dict[str, Any]:
+        """The next reply. The agent keeps the run's time; here it only has to live.
+
+        Raises:
+            SandboxFault: the machine says so, or is lost.
+        """
+        while True:
+            try:
+                reply = self.replies.get(timeout=1)
+                break
+            except queue.Empty:
+                if self._silent():
+                    raise SandboxFault(f"the machine said nothing for {SILENCE_SECONDS:g} s") from None
         if "fault" in reply:
             raise SandboxFault(reply["fault"])
         return reply
@@ -178,23 +198,23 @@ class _Machine:
         self.command: Any = None
         self.lines: dict[int, _Line] = {}
         self.numbers = itertools.count(1)
-        self.used = 0.0
+        self.extended = self.heard = 0.0
+        self.closed = False
 
     @contextlib.contextmanager
     def session(self) -> Iterator[_Line]:
         """A line to the agent on the machine. Raises `SandboxFault`, and `UserError` where the key is refused."""
         with self.lock:
             try:
+                if self.closed:
+                    raise SandboxFault("the pool is closed")
                 if self.sandbox is None:
                     self._start()
-                elif time.monotonic() - self.used > LIFETIME / 4:
-                    _service(lambda: self.sandbox.set_timeout(LIFETIME))
             except (SandboxFault, UserError) as fault:
                 self._drop(str(fault))
                 raise
-            self.used = time.monotonic()
             command = self.command
-            line = _Line(next(self.numbers), lambda message: self._send(command, message), lambda why: self._lose(command, why))
+            line = _Line(next(self.numbers), lambda message: self._send(command, message), lambda: self._silent(command))
             self.lines[line.number] = line
         try:
             yield line
@@ -203,7 +223,10 @@ class _Machine:
 
     def close(self) -> None:
         """Gives the machine back."""
-        sandbox, self.sandbox, self.command = self.sandbox, None, None
+        with self.lock:
+            self.closed, sandbox = True, self.sandbox
+            self.sandbox = None  # or it would be given back twice
+            self._drop("the pool is closed")
         if sandbox is not None:
             _kill(sandbox)
 
@@ -215,22 +238,37 @@ class _Machine:
         self.sandbox = _service(lambda: Sandbox.create(**{"timeout": LIFETIME, "allow_internet_access": False, **options}))
         _service(lambda: self.sandbox.files.write_files(_files(), user="root"))
         self.command = _service(lambda: self.sandbox.commands.run(_COMMAND, True, user="root", stdin=True, timeout=0))
-        hello = _Line(0, lambda message: None, lambda why: None)
+        self.extended = self.heard = started = time.monotonic()
+        hello = _Line(0, lambda message: None, lambda: time.monotonic() > started + START_SECONDS)
         self.lines[0] = hello
         threading.Thread(target=self._listen, args=(self.command,), daemon=True).start()
         try:
-            hello.receive(START_SECONDS)
+            hello.receive()
         finally:
             self.lines.pop(0, None)
 
     def _send(self, command: Any, message: dict[str, Any]) -> None:
         if command is not self.command:
             raise SandboxFault("the machine of this session was lost")
-        try:
-            _service(lambda: command.send_stdin(json.dumps(message) + "\n"))
-        except SandboxFault as fault:
-            self._lose(command, str(fault))
-            raise
+        for last_try in (False, False, True):
+            try:
+                if time.monotonic() > self.extended + LIFETIME / 4:
+                    self.extended = time.monotonic()
+                    _service(lambda: self.sandbox.set_timeout(LIFETIME))
+                _service(lambda: command.send_stdin(json.dumps(message) + "\n"))
+                return
+            except SandboxFault as fault:  # it may have arrived all the same: the agent looks at the turn
+                if last_try or command is not self.command:
+                    self._lose(command, str(fault))
+                    raise
+                time.sleep(PAUSE_SECONDS)
+
+    def _silent(self, command: Any) -> bool:
+        """Whether the machine is to be given up, as it then is."""
+        if command is self.command and time.monotonic() < self.heard + SILENCE_SECONDS:
+            return False
+        self._lose(command, f"the machine said nothing for {SILENCE_SECONDS:g} s")
+        return True
 
     def _listen(self, command: Any) -> None:
         """Hands every line that the agent writes to the session it is for, until the stream ends."""
@@ -239,6 +277,9 @@ class _Machine:
             for out, err, _ in command:
                 said += err or ""
                 *whole, rest = (rest + (out or "")).split("\n")
+                if command is not self.command:
+                    return
+                self.heard = time.monotonic()
                 for text in whole:
                     message = json.loads(text)
                     line = self.lines.get(message.pop("session"))

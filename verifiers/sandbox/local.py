@@ -58,6 +58,9 @@ class LocalSandbox:
             raise
         return session.close(tuple(results), failed)
 
+    round_trip_seconds = 0.0
+    """See `Sandbox`."""
+
     def open(self, limits: Limits | None = None, stdin: str | None = None) -> "LocalSession":
         """See `Sandbox.open`."""
         for last_try in (False, True):
@@ -79,6 +82,8 @@ class LocalSandbox:
             warm.close()
 
 
+MAX_TAKEN = 4 * wire.MAX_FRAME
+"""Bytes that a session may answer in all: values are kept, and are larger than their messages."""
 NEARLY = 0.95
 """Of a limit on processor time: the clock that a kernel kills by and the one that it reports run apart a little."""
 PATIENCE = 20
@@ -104,7 +109,8 @@ class LocalSession:
         self.ending: End | None = None
         self.reason = ""
         self.ready = self.gone = False
-        self.started, self.starved = time.monotonic(), 0.0
+        self.started, self.waited, self.starved = time.monotonic(), 0.0, 0.0
+        self.taken = 0
         self.channel, inner = socket.socketpair()
         self.out, out = os.pipe()
         self.err, err = os.pipe()
@@ -114,7 +120,7 @@ class LocalSession:
         self.selector = selectors.PollSelector()
         try:
             fields = {name: getattr(limits, name) for name in Limits.__slots__}
-            self.pid = warm.ask({"start": fields}, [inner.fileno(), text, out, err])["pid"]
+            self.pid, self.parent = warm.start(fields, [inner.fileno(), text, out, err])
         except BaseException:
             self._release()
             raise
@@ -150,13 +156,17 @@ class LocalSession:
         return self._exchange(request, None, deadline)
 
     def _exchange(self, request: dict[str, Any], answer: Callable[[Question], Result] | None, deadline: float | None) -> Result:
-        deadline = deadline or time.monotonic() + self.limits.wall_seconds
+        if deadline is None:  # a clock of this request's own
+            deadline = time.monotonic() + self.limits.wall_seconds
+            self.waited, self.starved = waited(self.pid), 0.0
         before = {descriptor: len(text) for descriptor, text in self.written.items()}
         self.sending += wire.pack(request)
         while True:
             reply = self._next(deadline)
             if "ask" in reply and answer is not None:
+                asked = time.monotonic()
                 told = answer(Question(str(reply["ask"]), reply.get("arguments", []), reply.get("keywords", {})))
+                deadline += time.monotonic() - asked  # whoever answers has a clock of his own
                 self.sending += wire.pack({"error": told.error} if told.error is not None else {"value": told.value})
                 continue
             failure = reply.get("error")
@@ -200,10 +210,10 @@ class LocalSession:
         Raises:
             SandboxFault: it has stood there so long that this machine has too much to do.
         """
-        used = self.warm.ask({"used": {"pid": self.pid}}, [])["cpu_seconds"]
+        used = self.warm.ask({"used": {"pid": self.pid}}, self.parent)["cpu_seconds"]
         if used is not None and used >= self.limits.cpu_seconds:  # it stands in its own way
             return False
-        before, self.starved = self.starved, max(self.starved, waited(self.pid))
+        before, self.starved = self.starved, max(self.starved, waited(self.pid) - self.waited)
         if self.starved > PATIENCE * self.limits.wall_seconds:
             raise SandboxFault(f"this machine is overloaded: a program waited {self.starved:.0f} s for a processor")
         return self.starved > before + 0.01
@@ -217,6 +227,9 @@ class LocalSession:
                 if not chunk:
                     raise self._end(None, "")
                 self.received += chunk
+                self.taken += len(chunk)
+                if self.taken > MAX_TAKEN:
+                    raise self._end(End.OUTPUT, f"more than {MAX_TAKEN} bytes of answers")
         except BlockingIOError:
             pass
         except OSError:
@@ -252,7 +265,7 @@ class LocalSession:
         """See `Session.close`; `results` and `failed` are what the run's requests came to."""
         wall = time.monotonic() - self.started
         try:
-            told = self.warm.ask({"end": {"pid": self.pid, "leaving": self.gone}}, [])
+            told = self.warm.ask({"end": {"pid": self.pid, "leaving": self.gone}}, self.parent)
             with contextlib.suppress(Ended):
                 self._drain()
         finally:

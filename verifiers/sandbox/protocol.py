@@ -132,6 +132,9 @@ class Session(Protocol):
 class Sandbox(Protocol):
     """Where untrusted programs run. Safe to use from many threads."""
 
+    round_trip_seconds: float
+    """What asking it may take beside the program's own time."""
+
     def run(self, program: str, calls: Sequence[Call] = (), stdin: str | None = None, limits: Limits | None = None) -> Outcome:
         """Runs a Python program to its end: as a script that reads `stdin`, or its functions called.
 

@@ -44,26 +44,35 @@ class WarmProcess:
         self.channel: socket.socket | None = None
         self.lacks: dict[str, str] = {}
 
-    def ask(self, request: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
-        """One request, one reply.
+    def start(self, limits: dict[str, Any], descriptors: Sequence[int]) -> tuple[int, Any]:
+        """Starts a child; its process id, and which warm process it is of. Raises `SandboxFault`."""
+        with self.lock:
+            self._ensure()
+            return self._ask({"start": limits}, descriptors)["pid"], self.process
+
+    def ask(self, request: dict[str, Any], of: Any) -> dict[str, Any]:
+        """One request about a child of the warm process `of`, one reply.
 
         Raises:
-            SandboxFault: the process died, or the kernel refused.
+            SandboxFault: that process died, or the kernel refused.
         """
         with self.lock:
-            if "start" in request:
-                self._ensure()
-            if self.channel is None:
+            if self.channel is None or self.process is not of:
                 raise SandboxFault("the warm process of this run has died")
-            try:
-                socket.send_fds(self.channel, [json.dumps(request).encode()], list(descriptors))
-                reply = wire.receive(self.channel)
-            except OSError as error:
-                self._kill()
-                raise SandboxFault(f"the warm process does not answer: {error}") from None
-            if reply is None:
-                self._kill()
-                raise SandboxFault("the warm process died")
+            return self._ask(request)
+
+    def _ask(self, request: dict[str, Any], descriptors: Sequence[int] = ()) -> dict[str, Any]:
+        if self.channel is None:
+            raise SandboxFault("the warm process died")
+        try:
+            socket.send_fds(self.channel, [json.dumps(request).encode()], list(descriptors))
+            reply = wire.receive(self.channel)
+        except OSError as error:
+            self._kill()
+            raise SandboxFault(f"the warm process does not answer: {error}") from None
+        if reply is None:
+            self._kill()
+            raise SandboxFault("the warm process died")
         if "fault" in reply:
             raise SandboxFault(reply["fault"])
         return reply

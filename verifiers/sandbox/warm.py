@@ -194,7 +194,7 @@ def main() -> None:
                 reply = warm.start(request["start"], descriptors)
             else:
                 reply = warm.used(**request["used"]) if "used" in request else warm.end(**request["end"])
-        except OSError as error:
+        except (OSError, KeyError) as error:  # of the kernel's, or of a child that is none of ours
             reply = {"fault": str(error)}
         finally:
             for descriptor in descriptors:

@@ -17,6 +17,9 @@ MAX_FRAME = 8 << 20
 
 _DICTIONARIES = {("collections", name) for name in ("Counter", "OrderedDict", "defaultdict")}
 """Classes of the standard library whose instances equal a dictionary, and are said as one."""
+MAX_DEPTH = 100
+"""Lists and objects within each other in one message."""
+
 _HEADER = struct.Struct("<I")
 _SMALL = 1 << 63  # an integer beyond is sent in hexadecimal: Python refuses to write one of many digits in decimal
 
@@ -106,7 +109,19 @@ def unpack(buffer: bytearray) -> dict[str, Any] | None:
         raise ValueError("a message nested too deeply") from None
     if not isinstance(message, dict):
         raise ValueError("a message is a JSON object")
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(message) > MAX_DEPTH:
+        raise ValueError("a message nested too deeply")
     return message
+
+
+def _depth(message: Any) -> int:
+    """How deep lists and objects are nested. Everything that comes after may then recurse into them."""
+    level, depth = [message], 0
+    while level:
+        depth += 1
+        inner = [item.values() if isinstance(item, dict) else item for item in level]
+        level = [value for items in inner for value in items if isinstance(value, dict | list)]
+    return depth
 
 
 def receive(channel: socket.socket) -> dict[str, Any] | None:

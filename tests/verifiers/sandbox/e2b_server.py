@@ -143,7 +143,7 @@ class Handler(BaseHTTPRequestHandler):
             env={"PATH": path, "HOME": str(machine.folder)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.DEVNULL,
         )
         machine.processes[process.pid] = process
         self.send_response(200)

@@ -173,3 +173,85 @@ def test_a_missing_or_a_wrong_key_is_one_line_that_does_not_show_it(monkeypatch:
     monkeypatch.setenv("TENFOLD_SANDBOX", "moon")
     with pytest.raises(UserError, match="local or e2b"):
         sandbox.shared()
+
+
+FORGED = """
+import os, struct
+def f():
+    body = b'{"value": ' + b'[' * DEPTH + b']' * DEPTH + b'}'
+    os.write(3, struct.pack('<I', len(body)) + body)
+    return 1
+"""
+
+
+@pytest.mark.parametrize("depth", [50, 400, 5_000])
+def test_a_forged_answer_is_the_programs_own_doing(pool: e2b.E2BSandbox, server: Server, depth: int) -> None:
+    pool.run("x = 1")
+    pool.run("x = 1")
+    before = server.started
+    outcome = pool.run(FORGED.replace("DEPTH", str(depth)), [Call("f")])
+    assert outcome.status in (End.FINISHED, End.OUTPUT)
+    assert [result.value for result in outcome.results] != [1]
+    assert server.started == before
+
+
+def test_whoever_answers_may_fail_and_take_time(pool: e2b.E2BSandbox, server: Server) -> None:
+    bystander, session = pool.open(), pool.open(Limits(wall_seconds=1))
+    before = server.started
+
+    def slow(question: Question) -> Result:
+        time.sleep(0.3)
+        return Result(1)
+
+    assert session.execute("sum(ask() for _ in range(5))", slow, ["ask"]).value == 5
+
+    def broken(question: Question) -> Result:
+        raise SandboxFault("the other machine is gone")
+
+    with pytest.raises(SandboxFault, match="the other machine"):
+        session.execute("ask()", broken, ["ask"])
+    assert session.close().status == End.FINISHED
+    assert bystander.execute("6 * 7").value == 42
+    bystander.close()
+    assert server.started == before
+
+
+def test_a_fault_of_a_moment_costs_nobody_a_machine(pool: e2b.E2BSandbox, server: Server) -> None:
+    bystander, before = pool.open(), server.started
+    server.answer_with(500, 503)
+    assert pool.run("def f(): return 1", [Call("f")]).results[0].value == 1
+    assert bystander.execute("1 + 1").value == 2
+    bystander.close()
+    assert server.started == before
+
+
+def test_a_machine_in_use_lives_on(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(e2b, "LIFETIME", 1)
+    pool = e2b.E2BSandbox(machines=1)
+    session = pool.open()
+    for _ in range(8):
+        session.execute("x = 1")
+        time.sleep(0.05)
+    assert sum("/timeout" in request for request in server.requests) >= 1
+    session.close()
+    pool.close()
+
+
+def test_a_run_of_a_pool_that_is_closed_is_told(server: Server) -> None:
+    pool, others = e2b.E2BSandbox(machines=1), set(server.machines)
+    pool.run("x = 1")
+    told: list[str] = []
+
+    def run() -> None:
+        try:
+            pool.run("import time; time.sleep(30)")
+        except SandboxFault as fault:
+            told.append(str(fault))
+
+    running = threading.Thread(target=run)
+    running.start()
+    time.sleep(0.5)
+    pool.close()
+    running.join(10)
+    assert "closed" in told[0]
+    assert set(server.machines) <= others

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -211,3 +212,48 @@ def test_a_run_that_stands_in_its_own_way_is_out_of_time(box: LocalSandbox) -> N
     outcome = box.run(many, limits=Limits(cpu_seconds=1, wall_seconds=1))
     assert outcome.status == End.TIMEOUT
     assert outcome.wall_seconds < 5
+
+
+def test_a_session_of_a_warm_process_that_died_harms_no_later_one() -> None:
+    sandbox = LocalSandbox(workers=1)
+    stale, other = sandbox.open(), sandbox.open()
+    process = sandbox._warm[0].process
+    assert process is not None
+    process.kill()
+    process.wait()
+    with pytest.raises(SandboxFault):
+        stale.close()
+    fresh = sandbox.open()
+    with pytest.raises(SandboxFault):
+        other.close()
+    assert fresh.execute("6 * 7").value == 42
+    assert fresh.close().status == End.FINISHED
+    sandbox.close()
+
+
+@pytest.mark.parametrize("depth", [101, 400, 100_000])
+def test_an_answer_nested_too_deeply_is_malformed(box: LocalSandbox, depth: int) -> None:
+    program = (
+        "import os, struct\ndef f():\n"
+        f"    body = b'{{\"value\": ' + b'[' * {depth} + b']' * {depth} + b'}}'\n"
+        "    os.write(3, struct.pack('<I', len(body)) + body)\n"
+    )
+    outcome = box.run(program, [Call("f")])
+    assert (outcome.status, outcome.results) == (End.OUTPUT, ())
+
+
+def test_answers_are_bounded_in_all(box: LocalSandbox) -> None:
+    outcome = box.run("def f(): return 'x' * (7 << 20)", [Call("f")] * 10, limits=Limits(wall_seconds=60, cpu_seconds=60))
+    assert outcome.status == End.OUTPUT
+    assert len(outcome.results) < 5
+
+
+def test_whoever_answers_has_a_clock_of_his_own(box: LocalSandbox) -> None:
+    session = box.open(Limits(wall_seconds=1))
+
+    def slow(question: Question) -> Result:
+        time.sleep(0.4)
+        return Result(1)
+
+    assert session.execute("sum(ask() for _ in range(4))", slow, ["ask"]).value == 4
+    session.close()
