@@ -12,14 +12,15 @@ and is answered with a turn of the role `tool`. The interpreter keeps its names 
 with one after the last that is allowed, is the answer.
 """
 
+import contextlib
 import dataclasses
 import json
 from typing import Any
 
 import gymnasium
 
-from ..core import Message, Problem
-from ..verifiers import code, sandbox
+from ..core import Message, Problem, Status
+from ..verifiers import code, code_tests, sandbox
 from ..verifiers.function_calls import tagged
 from ..verifiers.sandbox import Ended, Limits, SandboxFault, Session
 from . import registry
@@ -115,7 +116,10 @@ class PythonTool(gymnasium.Wrapper[str, str, str, str]):
                 return f"The interpreter was stopped ({ended.close().reason}); a new one starts with your next call."
             except SandboxFault:
                 # What it had computed is lost with it: only a fresh interpreter can be tried again.
-                fresh, self.session = self.session is None or self.calls == 1, None
+                fresh, lost, self.session = self.session is None or self.calls == 1, self.session, None
+                if lost is not None:
+                    with contextlib.suppress(SandboxFault):
+                        lost.close()
                 if last_try or not fresh:
                     raise
         shown = result.error or (result.value if isinstance(result.value, str) else "")
@@ -137,7 +141,7 @@ class CodingTools(PythonTool):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Poses the problem, with its public tests."""
         text, info = super().reset(seed=seed, options=options)
-        tests = code.shown(self._problem().answer)
+        tests = code_tests.shown(self._problem().answer)
         if not tests:
             return text, info
         said = "\n\nThe public tests:\n\n" + "\n".join(tests)
@@ -150,10 +154,13 @@ class CodingTools(PythonTool):
         if tool != "run_tests":
             return super().reply(tool, source)
         problem = self._problem()
-        tests = code.public(problem.answer)
+        tests = code_tests.public(problem.answer)
         if tests is None:
             return "This problem has no public tests. Try your program with the tool python."
-        return code.verify(dataclasses.replace(problem, answer=tests), source).reason
+        verdict = code.verify(dataclasses.replace(problem, answer=tests), source)
+        if verdict.status == Status.FAULT:
+            raise SandboxFault(verdict.reason)
+        return verdict.reason
 
     def _problem(self) -> Problem:
         problem = self.get_wrapper_attr("problem")

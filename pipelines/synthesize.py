@@ -15,7 +15,8 @@ from rich.table import Table
 from ..core import Problem, UserError
 from ..envs import problems as problem_sources
 from ..policies.store import Store
-from ..verifiers import code, inputs, synthesis
+from ..verifiers import code, code_tests, inputs, synthesis
+from ..verifiers.sandbox import SandboxFault
 
 
 def synthesize(
@@ -58,17 +59,22 @@ def synthesize(
 
 
 def _row(problem: Problem, compare: bool, options: Mapping[str, Any]) -> dict[str, Any]:
-    program, entry_point = code.program_of(problem, problem.meta["solution"]), _entry_point(problem)
-    assert program is not None
+    program, entry_point = code.completed(problem.meta["solution"], problem.answer), _entry_point(problem)
     assert entry_point is not None
     row: dict[str, Any] = {"id": problem.id, "prompt": list(problem.prompt), "solution": problem.meta["solution"]}
+    if "checker" in problem.answer:
+        return row | {"left_out": "a checker judges it, which takes more outputs than the solution's"}
+    compared = {name: problem.answer[name] for name in ("unordered", "tolerance") if problem.answer.get(name)}
     try:
-        suite = synthesis.synthesize(program, entry_point, _examples(problem, entry_point), **options)
+        suite = synthesis.synthesize(program, entry_point, _examples(problem, entry_point), **compared, **options)
+        came_with = synthesis.score_of(problem.answer, program) if compare else None
     except UserError as why:
         return row | {"left_out": str(why)}
+    except SandboxFault as fault:
+        raise UserError(f"{problem.id}: the sandbox failed ({fault}); the same command goes on from here") from None
     answer = suite.answer() | {key: problem.answer[key] for key in ("header", "limits") if key in problem.answer}
     row |= {"answer": answer, "report": asdict(suite.report) | {"score": suite.report.score}}
-    return row | ({"came_with": synthesis.score_of(problem.answer, program)} if compare else {})
+    return row | ({"came_with": came_with} if compare else {})
 
 
 def _entry_point(problem: Problem) -> str | None:
@@ -82,7 +88,7 @@ def _entry_point(problem: Problem) -> str | None:
 
 def _examples(problem: Problem, entry_point: str) -> list[list[Any]]:
     """Argument lists from what a policy may read; from the tests only where that has none."""
-    told = "\n".join([*(turn["content"] for turn in problem.prompt), *code.shown(problem.answer)])
+    told = "\n".join([*(turn["content"] for turn in problem.prompt), *code_tests.shown(problem.answer)])
     found = inputs.examples_in(told, entry_point)
     if found:
         return found

@@ -18,9 +18,6 @@ outputs of `calls` are forms of `sandbox/wire.py`, in which JSON keeps tuples an
 ones, a policy may see.
 """
 
-import ast
-import builtins
-import functools
 import json
 import re
 import time
@@ -30,16 +27,18 @@ from typing import Any
 
 from ..core import Problem, Status, UserError, Verdict
 from . import sandbox
+from .code_tests import NoTests, called, calls_of, counted, form_of, limits_of
 from .equality import same, same_output
-from .sandbox import Call, End, Ended, Limits, Outcome, Question, Result, Sandbox, SandboxFault, Session, languages
-from .sandbox.wire import decode, encode
+from .sandbox import Call, End, Ended, Outcome, Question, Result, Sandbox, SandboxFault, Session, languages
+from .sandbox.wire import encode
 
 MAX_PROGRAM = 1 << 20
 """Characters of a program that are looked at; a longer one is refused."""
+PATIENCE = 4
+"""Times the limit on wall time that all calls of one program by its tests may take together."""
 REASON = 400
 _FENCE = re.compile(r"```[ \t]*([A-Za-z0-9+_-]*)[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL)
 _ALIASES = {"python": ("python3", "py"), "cpp": ("c++", "cc"), "javascript": ("js", "node"), "bash": ("sh", "shell")}
-_PROVEN = "__tenfold_passed"
 
 
 def prepare() -> None:
@@ -50,7 +49,10 @@ def prepare() -> None:
     """
     box = sandbox.shared()
     if isinstance(box, sandbox.LocalSandbox):
-        lacks = box.missing()
+        try:
+            lacks = box.missing()
+        except SandboxFault as fault:
+            raise UserError(f"the sandbox does not start: {fault}") from None
         if lacks:
             warnings.warn(f"the sandbox goes without {', '.join(sorted(lacks))}, as it was told to", stacklevel=3)
 
@@ -66,27 +68,34 @@ def verify_share(problem: Problem, response: str) -> Verdict:
 
 
 def _verify(problem: Problem, response: str, score: Callable[[Sequence[bool]], float]) -> Verdict:
-    run = _form(problem.answer)
-    if run is None:
-        return Verdict(
-            Status.UNDECIDED,
-            None,
-            "tests",
-            "there are no tests: the answer wants asserts, stdin, or an entry_point with calls or test",
-        )
+    if not isinstance(problem.answer, Mapping):
+        return Verdict(Status.UNDECIDED, None, "tests", "there are no tests: the answer is no mapping")
     program = program_of(problem, response)
     if program is None:
         return Verdict(Status.SCORED, 0.0, "extract", "the response holds no program")
+    return judge(program, problem.answer, score)
+
+
+def judge(
+    program: str, answer: Mapping[str, Any], score: Callable[[Sequence[bool]], float] = lambda passed: float(all(passed))
+) -> Verdict:
+    """What a whole program is worth.
+
+    Args:
+        program: as it is to run.
+        answer: the tests, in one of the forms that the module lists.
+        score: of which tests pass, 0..1.
+    """
     if len(program) > MAX_PROGRAM:
         return Verdict(Status.SCORED, 0.0, "extract", f"a program of more than {MAX_PROGRAM} characters")
     for last_try in (False, True):
         try:
-            passed, why, end = run(program, problem.answer, sandbox.shared())
+            passed, why, end = _RUN[form_of(answer)](program, answer, sandbox.shared())
             break
         except (SandboxFault, UserError) as error:
             if last_try:
                 return Verdict(Status.FAULT, None, "sandbox", str(error)[:REASON])
-        except _NoTests as error:
+        except NoTests as error:
             return Verdict(Status.UNDECIDED, None, "tests", str(error)[:REASON])
         except RecursionError:
             return Verdict(Status.SCORED, 0.0, "tests", "a value nested too deeply")
@@ -107,12 +116,15 @@ def program_of(problem: Problem, response: str) -> str | None:
     wanted = problem.answer.get("language", "python")
     blocks = [body for language, body in _FENCE.findall(text) if language.lower() in ("", wanted, *_ALIASES.get(wanted, ()))]
     code = blocks[-1] if blocks else text
-    if not code.strip():
-        return None
-    header = str(problem.answer.get("header", ""))
+    return completed(code, problem.answer) if code.strip() else None
+
+
+def completed(code: str, answer: Mapping[str, Any]) -> str:
+    """A program behind the header that it was asked to complete."""
+    header = str(answer.get("header", ""))
     if not header:
         return code
-    entry = problem.answer.get("entry_point")
+    entry = answer.get("entry_point")
     return f"{header}\n\n{code}" if entry is None or _defines(code, entry) else f"{header.rstrip()}\n{code}"
 
 
@@ -122,58 +134,15 @@ def _defines(code: str, name: str) -> bool:
     return bool(re.search(rf"^(?:async\s+)?def\s+{re.escape(name)}\b|^{re.escape(name)}\s*=", code, re.MULTILINE))
 
 
-def public(answer: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The answer with those of its tests that a policy may see; None where it may see none."""
-    form = next((name for name in ("asserts", "calls", "stdin") if answer.get(name)), None)
-    count = answer.get("public", 0)
-    return {**answer, form: answer[form][:count]} if form and count else None
-
-
-def shown(answer: Mapping[str, Any]) -> list[str]:
-    """The public tests for a policy to read: assertions, or what goes in and comes out."""
-    tests = public(answer)
-    if tests is None:
-        return []
-    if tests.get("asserts"):
-        return list(tests["asserts"])
-    if tests.get("stdin"):
-        return [f"Input:\n{test['input']}\nOutput:\n{test['output']}" for test in tests["stdin"]]
-    said = []
-    for test in _plain(tests):
-        words = [repr(value) for value in test.get("arguments", ())]
-        words += [f"{name}={value!r}" for name, value in test.get("keywords", {}).items()]
-        said.append(f"assert {tests['entry_point']}({', '.join(words)}) == {test['output']!r}")
-    return said
-
-
-class _NoTests(Exception):
-    """The problem's tests cannot be used; the text says why."""
-
-
 Passed = tuple[list[bool], str, End]
 """Which tests pass, why the first of the others does not, how the run ended."""
 
 
-def _form(answer: Any) -> Callable[[str, Mapping[str, Any], Sandbox], Passed] | None:
-    """How to run tests of this form; None where there are none."""
-    for form, run in {"calls": _calls, "test": _check, "asserts": _asserts, "stdin": _stdin}.items():
-        if isinstance(answer, Mapping) and answer.get(form):
-            return run if form in ("asserts", "stdin") or "entry_point" in answer else None
-    return None
-
-
-def _limits(answer: Mapping[str, Any]) -> Limits:
-    try:
-        return Limits(**answer.get("limits", {}))
-    except TypeError as error:
-        raise _NoTests(f"limits: {error}") from None
-
-
 def _calls(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:
     """Calls with expected values, compared here."""
-    tests = _plain(answer)
-    calls = [Call(answer["entry_point"], test.get("arguments", ()), test.get("keywords", {})) for test in tests]
-    outcome = box.run(program, calls, limits=_limits(answer))
+    tests = calls_of(answer)
+    calls = [Call(answer["entry_point"], test["arguments"], test["keywords"]) for test in tests]
+    outcome = box.run(program, calls, limits=limits_of(answer))
     agree = _agreement(answer, box)
     passed, why = [], _unfinished(outcome, len(tests))
     for number, test in enumerate(tests):
@@ -185,19 +154,6 @@ def _calls(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:
     return passed, why, outcome.status
 
 
-def _plain(answer: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """The tests of `calls`, in values."""
-    if not answer.get("encoded"):
-        return answer["calls"]
-    try:
-        return [
-            {"arguments": [decode(form) for form in test["arguments"]], "output": decode(test["output"])}
-            for test in answer["calls"]
-        ]
-    except (ValueError, TypeError, AttributeError) as error:
-        raise _NoTests(f"the tests are no forms of values: {error}") from None
-
-
 def _agreement(answer: Mapping[str, Any], box: Sandbox) -> Callable[[Mapping[str, Any], Any], bool]:
     """When a returned form is right for a test."""
     if "checker" not in answer:
@@ -205,8 +161,8 @@ def _agreement(answer: Mapping[str, Any], box: Sandbox) -> Callable[[Mapping[str
         return lambda test, form: same(encode(test["output"]), form, tolerance, unordered)
 
     def checked(test: Mapping[str, Any], form: Any) -> bool:
-        given = {"arguments": list(test.get("arguments", ())), "expected": test.get("output")}
-        session = box.open(_limits(answer))
+        given = {"arguments": test["arguments"], "expected": test.get("output")}
+        session = box.open(limits_of(answer))
         try:
             session.execute(answer["checker"])
             # The form goes as it came: it is built into a value inside the checker's own process only.
@@ -237,15 +193,15 @@ def _check(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:
 def _asserts(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:
     """MBPP's form: assertions that call the program's functions by name."""
     source = "\n".join([answer.get("setup") or "", *answer["asserts"]])
-    _counted(source)
+    counted(source)
     return _asserted(program, source, answer.get("functions") or called(source), answer, box)
 
 
 def _asserted(program: str, source: str, asks: Sequence[str], answer: Mapping[str, Any], box: Sandbox) -> Passed:
     """Runs tests that are a program in a process of their own; every assertion counts as a test."""
-    tests, count = _counted(source)
-    limits, broken = _limits(answer), []
-    left = limits.wall_seconds
+    tests, count = counted(source)
+    limits, broken = limits_of(answer), []
+    left = PATIENCE * limits.wall_seconds
     trial = box.open(limits)
     try:
         judged = box.open(limits)
@@ -255,7 +211,7 @@ def _asserted(program: str, source: str, asks: Sequence[str], answer: Mapping[st
             asked = time.monotonic()
             try:
                 if left < 0:
-                    raise Ended(f"more than {limits.wall_seconds:g} s in all its calls")
+                    raise Ended(f"more than {PATIENCE * limits.wall_seconds:g} s in all its calls")
                 told = judged.relay(question)
                 left -= max(0.0, time.monotonic() - asked - box.round_trip_seconds)
                 return told
@@ -273,7 +229,7 @@ def _asserted(program: str, source: str, asks: Sequence[str], answer: Mapping[st
         trial.close()
     passed = [ok is True for ok in ran.value] if isinstance(ran.value, list) else []
     if ran.error is None and not passed:
-        raise _NoTests("the tests assert nothing")
+        raise NoTests("the tests assert nothing")
     passed += [False] * max(ran.error is not None, count - len(passed))
     if all(passed):
         return passed, "", End.FINISHED
@@ -290,57 +246,15 @@ def _first_error(judged: Session, program: str) -> Result | None:
     return defined if defined.error is not None else None
 
 
-@functools.lru_cache(maxsize=1024)
-def _counted(source: str) -> tuple[str, int]:
-    """The tests so that each assertion notes whether it held and the next one runs; and how many there are to see."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError) as error:
-        raise _NoTests(f"the tests are no Python: {error}") from None
-
-    class Count(ast.NodeTransformer):
-        seen = 0
-
-        def visit_Assert(self, node: ast.Assert) -> ast.Try:
-            self.seen += 1
-            noted = ast.parse(f"{_PROVEN}.append(True)").body
-            failed = ast.parse(f"{_PROVEN}.append(False)").body
-            handler = ast.ExceptHandler(type=ast.Name("Exception", ast.Load()), name=None, body=failed)
-            return ast.Try(body=[node], handlers=[handler], orelse=noted, finalbody=[])
-
-    counter = Count()
-    counted = ast.unparse(ast.fix_missing_locations(counter.visit(tree)))
-    return f"{_PROVEN} = []\n{counted}\n{_PROVEN}", counter.seen
-
-
-def called(source: str) -> list[str]:
-    """Names that a program calls and neither defines nor imports nor finds among the builtins.
-
-    Raises:
-        SyntaxError: it is no Python.
-    """
-    tree = ast.parse(source)
-    known = set(dir(builtins))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            known.add(node.name)
-        elif isinstance(node, ast.alias):
-            known.add((node.asname or node.name).split(".")[0])
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            known.add(node.id)
-    names = [n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
-    return [name for name in dict.fromkeys(names) if name not in known]
-
-
 def _stdin(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:
     """Whole programs: what they print for what they read."""
     passed: list[bool] = []
     why, end = "", End.FINISHED
     for number, test in enumerate(answer["stdin"]):
         if answer.get("language", "python") == "python":
-            outcome = box.run(program, stdin=test["input"], limits=_limits(answer))
+            outcome = box.run(program, stdin=test["input"], limits=limits_of(answer))
         else:
-            outcome = languages.run(answer["language"], program, test["input"], _limits(answer))
+            outcome = languages.run(answer["language"], program, test["input"], limits_of(answer))
         ok = outcome.status == End.FINISHED and same_output(test["output"], outcome.stdout, answer.get("tolerance"))
         if not ok and not why:
             why, end = f"(test {number + 1}: {outcome.reason or f'printed {outcome.stdout[:120]!r}'})", outcome.status
@@ -353,3 +267,11 @@ def _stdin(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:
 
 def _unfinished(outcome: Outcome, tests: int) -> str:
     return f"({outcome.reason or outcome.status})" if len(outcome.results) < tests else ""
+
+
+_RUN: dict[str, Callable[[str, Mapping[str, Any], Sandbox], Passed]] = {
+    "calls": _calls,
+    "test": _check,
+    "asserts": _asserts,
+    "stdin": _stdin,
+}

@@ -15,6 +15,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from hypothesis.errors import HypothesisException
 
 from ..core import UserError
 from .sandbox.wire import encode
@@ -51,11 +52,12 @@ def examples_in(text: str, function: str) -> list[list[Any]]:
     """Argument lists of the calls of a function that stand in a text, a docstring or assertions, where they are literals."""
     found = []
     for match in re.finditer(rf"(?<![\w.]){re.escape(function)}\(", text):
-        depth, quote = 0, ""
+        depth, quote, escaped = 0, "", False
         for end in range(match.end() - 1, min(len(text), match.end() + MAX_INPUT)):
             character = text[end]
             if quote:
-                quote = "" if character == quote and text[end - 1] != "\\" else quote
+                quote = "" if character == quote and not escaped else quote
+                escaped = character == "\\" and not escaped
             elif character in "'\"":
                 quote = character
             else:
@@ -113,7 +115,7 @@ def strategy(program: str, function: str, examples: Sequence[Sequence[Any]] = ()
         UserError: the program does not define it, or nothing says what a parameter takes.
     """
     tree = parsed(program)
-    defined = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == function]
+    defined = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function]
     if not defined:
         raise UserError(f"the program defines no function {function!r}")
     constants = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
@@ -123,17 +125,15 @@ def strategy(program: str, function: str, examples: Sequence[Sequence[Any]] = ()
     length = max((len(example) for example in examples), default=len(parameters))
     columns = []
     for position, parameter in enumerate(parameters[:length]):
-        seen = [example[position] for example in examples if position < len(example)]
         default = defined[-1].args.defaults[position - required] if position >= required else None
-        if not seen and isinstance(default, ast.Constant):
-            seen = [default.value]
-        # Examples say more than an annotation does: of numbers the range, of text the characters.
-        said = None if seen or parameter.annotation is None else _of_annotation(parameter.annotation, constants)
-        if said is None and not seen:
+        seen = [example[position] for example in examples if position < len(example)]
+        drawn = _like(seen, constants) if seen else _declared(parameter.annotation, default, constants)
+        if drawn is None:
             raise UserError(f"nothing says what {function} takes for {parameter.arg}: annotate it, or give examples")
-        columns.append(_like(seen, constants) if said is None else said)
+        columns.append(drawn)
     fresh = st.tuples(*columns).map(list)
-    return st.one_of(fresh, st.sampled_from(examples).flatmap(_one_changed)) if examples and length else fresh
+    longer = [example for example in examples if example]
+    return st.one_of(fresh, st.sampled_from(longer).flatmap(_one_changed)) if longer else fresh
 
 
 def draw(source: st.SearchStrategy[list[Any]], count: int, base: int = 0) -> list[list[Any]]:
@@ -143,6 +143,9 @@ def draw(source: st.SearchStrategy[list[Any]], count: int, base: int = 0) -> lis
         source: see `strategy`.
         count: how many.
         base: equal seeds draw equal lists.
+
+    Raises:
+        UserError: nothing can be drawn.
     """
     drawn: dict[str, list[Any]] = {}
 
@@ -160,8 +163,23 @@ def draw(source: st.SearchStrategy[list[Any]], count: int, base: int = 0) -> lis
         if len(form) <= MAX_INPUT and len(drawn) < count:
             drawn.setdefault(form, arguments)
 
-    keep()
+    try:
+        keep()
+    except (HypothesisException, TypeError) as error:  # a set of lists, say
+        raise UserError(f"no arguments can be drawn: {(str(error).splitlines() or [''])[0]}") from None
     return list(drawn.values())
+
+
+def _declared(annotation: ast.expr | None, default: ast.expr | None, constants: Sequence[Any]) -> Strategy | None:
+    """What an annotation allows, and a default; more of the default's kind where it stands alone."""
+    said = _of_annotation(annotation, constants) if annotation is not None else None
+    try:
+        value = ast.literal_eval(default) if default is not None else None
+    except (ValueError, TypeError):  # no literal: it says nothing
+        return said
+    if default is None:
+        return said
+    return _like([value], constants) if said is None else said | st.just(value)
 
 
 def _of_annotation(node: ast.expr, constants: Sequence[Any]) -> Strategy | None:
@@ -196,6 +214,8 @@ def _of_generic(name: str, inner: Sequence[ast.expr], constants: Sequence[Any]) 
         return _either([*inner, *([ast.Constant(None)] if name == "Optional" else [])], constants)
     open_ended = len(inner) == 2 and isinstance(inner[1], ast.Constant) and inner[1].value is ...
     parts = [_of_annotation(node, constants) for node in (inner[:1] if open_ended else inner)]
+    if not parts:
+        return st.just(()) if name in ("tuple", "Tuple") else None
     known = [part if part is not None else _integers([], constants) | _texts([], constants) for part in parts]
     if name in ("tuple", "Tuple"):
         return st.lists(known[0], max_size=6).map(tuple) if open_ended else st.tuples(*known)
@@ -274,7 +294,9 @@ def _texts(examples: Sequence[str], constants: Sequence[Any]) -> Strategy:
     short = {value for value in constants if isinstance(value, str) and len(value) <= 20}
     alphabet = set("".join(examples)) or set("".join(short)) | set(_LETTERS)
     if len(alphabet) < 4 and "".join(alphabet).isalpha():
-        alphabet |= {chr(ord(letter) + 1) for letter in alphabet} | {letter.swapcase() for letter in alphabet}
+        alphabet |= {chr(ord(letter) + 1) for letter in alphabet} | {
+            letter.swapcase() for letter in alphabet if len(letter.swapcase()) == 1
+        }
     longest = max((len(text) for text in examples), default=8)
     drawn = st.text(st.sampled_from(sorted(alphabet)), max_size=longest + 3)
     words = {word for text in examples for word in text.split()}

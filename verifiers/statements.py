@@ -8,8 +8,9 @@ import ast
 import itertools
 from dataclasses import asdict
 
-from ..core import Message, Problem, UserError
-from . import code, inputs
+from ..core import Message, Problem, Status, UserError
+from . import code, code_tests, inputs
+from .sandbox import SandboxFault
 from .synthesis import Suite
 
 _STATEMENT = """Here is a Python program:
@@ -39,9 +40,12 @@ def pose(suite: Suite, model: inputs.Model, attempts: int = 2) -> Problem | None
 
     Returns:
         The problem, or None where the statement is empty, gives the solution away, or was not solved.
+
+    Raises:
+        SandboxFault: an attempt could not be judged.
     """
     signature, answer = _signature(suite.program, suite.entry_point), suite.answer()
-    tests = "\n".join(code.shown(answer))
+    tests = "\n".join(code_tests.shown(answer))
     told = model(_STATEMENT.format(program=suite.program, tests=tests, signature=signature))
     statement = told.rsplit("</think>", 1)[-1].strip()
     if not statement or "```" in statement or _gives_away(statement, suite.program):
@@ -50,8 +54,13 @@ def pose(suite: Suite, model: inputs.Model, attempts: int = 2) -> Problem | None
     meta = {"solution": suite.program, "report": asdict(suite.report)}
     problem = Problem(f"synthetic/{suite.entry_point}", (Message(role="user", content=text),), answer, "synthesis", meta)
     asks = _ATTEMPT.format(statement=text, signature=signature)
-    solved = any(code.verify(problem, model(asks)).score == 1 for _ in range(attempts))
-    return problem if solved or not attempts else None
+    for _ in range(attempts):
+        verdict = code.verify(problem, model(asks))
+        if verdict.status == Status.FAULT:
+            raise SandboxFault(verdict.reason)
+        if verdict.score == 1:
+            return problem
+    return problem if not attempts else None
 
 
 def _signature(program: str, entry_point: str) -> str:
@@ -63,7 +72,8 @@ def _signature(program: str, entry_point: str) -> str:
 
 def _gives_away(statement: str, program: str) -> bool:
     """Whether the statement quotes the program: two of its longer lines in a row, or the one line of its body."""
-    lines = [line.strip() for line in program.splitlines() if len(line.strip()) > 10]
+    lines = [line.strip() for line in program.splitlines() if line.strip()]
     said = " ".join(statement.split())
-    pairs = itertools.pairwise(lines)
-    return any(f"{first} {second}" in said for first, second in pairs) or (len(lines) == 2 and lines[1] in said)
+    longer = [line for line in lines if len(line) > 10]
+    quoted = any(f"{first} {second}" in said for first, second in itertools.pairwise(longer))
+    return quoted or (len(lines) == 2 and len(lines[1]) > 10 and lines[1].removeprefix("return ") in said)

@@ -15,22 +15,23 @@ The reverse order, a statement for a solution that is there, is in `statements.p
 """
 
 import contextlib
+import functools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from ..core import Problem, UserError
+from ..core import UserError
 from . import code, inputs, mutation
 from .equality import same
-from .sandbox import Call, Limits, LocalSandbox, Result, Sandbox
+from .sandbox import Call, Limits, LocalSandbox, Result, Sandbox, SandboxFault
 from .sandbox.wire import decode, encode
 
-ALONE = Limits(cpu_seconds=1.0, wall_seconds=2.0)
-"""Of the reference on one input: what takes longer is nothing to test with."""
-TOGETHER = Limits(cpu_seconds=1.0, wall_seconds=4.0)
-"""Of a program on all inputs."""
+QUICK = Limits(cpu_seconds=1.0, wall_seconds=2.0)
+"""Of the reference, on one input and on all of them: what takes longer is nothing to test with."""
+TOGETHER = Limits(cpu_seconds=2.0, wall_seconds=4.0)
+"""Of a mutant on all inputs: one that takes longer than this takes longer than the reference."""
 MAX_OUTPUT = 2_000
 """Longest expected output, as JSON."""
 THREADS = 4
@@ -39,6 +40,10 @@ ROUNDS = 4
 """Times that inputs are drawn: again while mutants survive."""
 TOLERANCE = 1e-6
 """How far floats may lie apart: another right program adds in another order."""
+
+
+Equal = Callable[..., bool]
+"""Whether two forms say the same output; see `equality.same`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,8 @@ class Suite:
     private: tuple[Mapping[str, Any], ...]
     public: tuple[Mapping[str, Any], ...]
     report: Report
+    options: Mapping[str, Any]
+    """How outputs compare: tolerance, unordered."""
 
     def answer(self) -> dict[str, Any]:
         """A problem's answer for the verifier `code`: the public tests, then the private ones."""
@@ -85,8 +92,8 @@ class Suite:
             "entry_point": self.entry_point,
             "calls": calls,
             "encoded": True,
-            "tolerance": TOLERANCE,
             "public": len(self.public),
+            **self.options,
         }
 
 
@@ -99,6 +106,8 @@ def synthesize(
     public: int = 2,
     least: int = 8,
     agreement: float = 0.6,
+    unordered: bool = False,
+    tolerance: float = TOLERANCE,
     seed: int = 0,
     box: Sandbox | None = None,
 ) -> Suite:
@@ -113,6 +122,8 @@ def synthesize(
         public: tests beside the private ones, to be shown.
         least: private tests there are to be, even where fewer kill every mutant.
         agreement: least share of the candidates that have to agree on an output.
+        unordered: whether outputs that are lists compare as multisets.
+        tolerance: how far floats may lie apart, relatively or absolutely.
         seed: of the inputs.
         box: where programs run; by default a sandbox of its own with two warm processes, whose hashes differ.
 
@@ -127,7 +138,8 @@ def synthesize(
         known += inputs.asked(model, candidates[0], entry_point)
     source = inputs.strategy(candidates[0], entry_point, known)
     with contextlib.nullcontext(box) if box is not None else sandbox_of_two() as box:
-        tests = _Tests(box, candidates, entry_point, agreement)
+        equal = functools.partial(same, tolerance=tolerance, unordered=unordered)
+        tests = _Tests(box, candidates, entry_point, agreement, equal)
         for number in range(ROUNDS):
             tests.extend(inputs.draw(source, count, seed * ROUNDS + number))
             if tests.tests and not tests.survivors():
@@ -141,7 +153,7 @@ def synthesize(
         others = sorted(set(range(len(sizes))) - set(private), key=lambda test: sizes[test])
         visible = _spread(others, public) or private[:public]
         alone = [tests.tests[test] for test in private]
-        killed = sum(bool(killers) for killers in _each(box, tests.mutants, entry_point, alone))
+        killed = sum(bool(killers) for killers in _each(box, tests.mutants, entry_point, alone, equal))
     report = Report(
         inputs=tests.drawn,
         failing=tests.failing,
@@ -153,15 +165,17 @@ def synthesize(
         private=len(private),
         public=len(visible),
     )
-    return Suite(entry_point, tests.reference, tuple(alone), tuple(tests.tests[test] for test in visible), report)
+    options = {"tolerance": tolerance, **({"unordered": True} if unordered else {})}
+    public_tests = tuple(tests.tests[test] for test in visible)
+    return Suite(entry_point, tests.reference, tuple(alone), public_tests, report, options)
 
 
 class _Tests:
     """Tests gathered so far, and which mutants each of them kills."""
 
-    def __init__(self, box: Sandbox, candidates: Sequence[str], entry_point: str, agreement: float):
+    def __init__(self, box: Sandbox, candidates: Sequence[str], entry_point: str, agreement: float, equal: Equal):
         self.box, self.candidates, self.entry_point, self.agreement = box, candidates, entry_point, agreement
-        self.reference = candidates[0]
+        self.equal, self.reference = equal, candidates[0]
         self.mutants: list[str] = []
         self.tests: list[dict[str, Any]] = []
         self.kills: list[set[int]] = []
@@ -183,7 +197,7 @@ class _Tests:
             self.mutants = mutation.mutants(self.reference)
         living = self.survivors()
         kills: list[set[int]] = [set() for _ in new]
-        found = _each(self.box, [self.mutants[mutant] for mutant in living], self.entry_point, new)
+        found = _each(self.box, [self.mutants[mutant] for mutant in living], self.entry_point, new, self.equal)
         for mutant, killers in zip(living, found, strict=True):
             for test in killers:
                 kills[test].add(mutant)
@@ -193,35 +207,44 @@ class _Tests:
     def _stable(self, fresh: Sequence[list[Any]]) -> list[dict[str, Any]]:
         """Tests of what the reference gives whenever it is asked."""
         with ThreadPoolExecutor(THREADS) as threads:
-            alone = threads.map(lambda form: _results(self.box, self.reference, self.entry_point, [form], ALONE), fresh)
+            alone = threads.map(lambda form: _results(self.box, self.reference, self.entry_point, [form], QUICK), fresh)
             once = [{"arguments": form, "output": got[0].value} for form, got in zip(fresh, alone, strict=True) if _usable(got)]
-        self.failing += len(fresh) - len(once)
-        # One of these two is in another process than an input's first run was.
-        there = _killers(self.box, self.reference, self.entry_point, once, exact=True)
-        back = _killers(self.box, self.reference, self.entry_point, once[::-1], exact=True)
+        # One of these two is in another process than an input's first run was. What they do not reach is not known.
+        exactly = functools.partial(self.equal, tolerance=None)
+        there, reached = _failed(self.box, self.reference, self.entry_point, once, exactly, QUICK)
+        once = once[:reached]
+        back, reached = _failed(self.box, self.reference, self.entry_point, once[::-1], exactly, QUICK)
+        begin = len(once) - reached
         unequal = {*there, *(len(once) - 1 - number for number in back)}
-        self.unstable += len(unequal)
-        return [test for number, test in enumerate(once) if number not in unequal]
+        stable = [test for number, test in enumerate(once) if number >= begin and number not in unequal]
+        self.failing += len(fresh) - reached
+        self.unstable += reached - len(stable)
+        return stable
 
     def _agreed(self, fresh: Sequence[list[Any]]) -> list[dict[str, Any]]:
         """Tests of what enough candidates give; the one that most often gives it becomes the reference."""
         said = [_results(self.box, candidate, self.entry_point, fresh, TOGETHER) for candidate in self.candidates]
         enough = max(2, self.agreement * len(self.candidates))
-        right = [0] * len(self.candidates)
-        agreed = []
+        agreed: list[tuple[dict[str, Any], list[bool]]] = []
         for number, form in enumerate(fresh):
             values = [results[number].value if _usable(results[number : number + 1]) else _NOTHING for results in said]
-            votes = [[other is not _NOTHING and same(value, other) for other in values] for value in values]
+            votes = [
+                [other is not _NOTHING and value is not _NOTHING and self.equal(value, other) for other in values]
+                for value in values
+            ]
             most = max(votes, key=sum)
             self.failing += all(value is _NOTHING for value in values)
             if sum(most) < enough:
                 self.unstable += any(value is not _NOTHING for value in values)
                 continue
-            agreed.append({"arguments": form, "output": values[most.index(True)]})
-            right = [count + vote for count, vote in zip(right, most, strict=True)]
+            agreed.append(({"arguments": form, "output": values[most.index(True)]}, most))
         if not self.tests:
+            right = [sum(votes[number] for _, votes in agreed) for number in range(len(self.candidates))]
             self.reference = self.candidates[right.index(max(right))]
-        return agreed
+        # A test that the reference itself fails would notice every mutant, and says nothing.
+        kept = [test for test, votes in agreed if votes[self.candidates.index(self.reference)]]
+        self.unstable += len(agreed) - len(kept)
+        return kept
 
 
 _NOTHING = object()
@@ -245,26 +268,29 @@ def _usable(got: Sequence[Result]) -> bool:
     return len(text) <= MAX_OUTPUT and '{"object":' not in text
 
 
-def _killers(
-    box: Sandbox, program: str, entry_point: str, tests: Sequence[Mapping[str, Any]], exact: bool = False
-) -> list[int]:
-    """The tests that a program fails. Where one ends it, those behind are not known to, and not among them."""
+def _failed(
+    box: Sandbox, program: str, entry_point: str, tests: Sequence[Mapping[str, Any]], equal: Equal, limits: Limits
+) -> tuple[list[int], int]:
+    """The tests that a program fails, and how many it reached before it was ended."""
     if not tests:
-        return []
-    results = _results(box, program, entry_point, [test["arguments"] for test in tests], TOGETHER)
-    tolerance = None if exact else TOLERANCE
-    failed = [
-        number
-        for number, (test, result) in enumerate(zip(tests, results, strict=False))
-        if result.error is not None or not same(test["output"], result.value, tolerance)
-    ]
-    return failed + ([len(results)] if len(results) < len(tests) else [])
+        return [], 0
+    results = _results(box, program, entry_point, [test["arguments"] for test in tests], limits)
+    pairs = enumerate(zip(tests, results, strict=False))
+    failed = [n for n, (test, got) in pairs if got.error is not None or not equal(test["output"], got.value)]
+    return failed, len(results)
 
 
-def _each(box: Sandbox, mutants: Sequence[str], entry_point: str, tests: Sequence[Mapping[str, Any]]) -> list[list[int]]:
-    """For each mutant the tests that it fails."""
+def _each(
+    box: Sandbox, mutants: Sequence[str], entry_point: str, tests: Sequence[Mapping[str, Any]], equal: Equal
+) -> list[list[int]]:
+    """For each mutant the tests that it fails. The one that ends it is among them, those behind are not known to be."""
+
+    def killers(mutant: str) -> list[int]:
+        failed, reached = _failed(box, mutant, entry_point, tests, equal, TOGETHER)
+        return failed + ([reached] if reached < len(tests) else [])
+
     with ThreadPoolExecutor(THREADS) as threads:
-        return list(threads.map(lambda mutant: _killers(box, mutant, entry_point, tests), mutants))
+        return list(threads.map(killers, mutants))
 
 
 def smallest(kills: Sequence[set[int]], sizes: Sequence[int]) -> list[int]:
@@ -315,10 +341,23 @@ def sandbox_of_two() -> Iterator[Sandbox]:
 
 
 def score_of(answer: Mapping[str, Any], program: str) -> float | None:
-    """The mutation score, 0..1, of any tests that the verifier `code` takes; None where the program has no mutants."""
-    wrong = mutation.mutants(program)
+    """The mutation score, 0..1, of any tests that the verifier `code` takes; None where the program has no mutants.
+
+    Raises:
+        SandboxFault: a mutant could not be judged.
+        UserError: the program itself does not pass these tests.
+    """
     limits = {"cpu_seconds": TOGETHER.cpu_seconds, "wall_seconds": TOGETHER.wall_seconds}
-    problem = Problem("", (), {**answer, "header": "", "limits": limits}, "")
+
+    def passes(source: str) -> bool:
+        verdict = code.judge(source, {**answer, "limits": limits})
+        if verdict.score is None:
+            raise SandboxFault(verdict.reason)
+        return verdict.score == 1
+
+    if not passes(program):
+        raise UserError("the solution does not pass the tests that it came with")
+    wrong = mutation.mutants(program)
     with ThreadPoolExecutor(THREADS) as threads:
-        killed = sum(verdict.score != 1 for verdict in threads.map(lambda mutant: code.verify(problem, mutant), wrong))
+        killed = sum(not passed for passed in threads.map(passes, wrong))
     return killed / len(wrong) if wrong else None

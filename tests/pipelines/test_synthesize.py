@@ -46,3 +46,20 @@ def test_problems_without_code_are_refused_in_one_line(lab: Path) -> None:
         synthesize(f"jsonl:{lab}/sums.jsonl", lab / "out.jsonl")
     assert not (lab / "out.jsonl").exists()
     assert problems.load(f"jsonl:{lab}/sums.jsonl")
+
+
+def test_how_outputs_compare_is_kept_and_a_checkers_problem_left_out(lab: Path) -> None:
+    tests = {"entry_point": "f", "calls": [{"arguments": [[2, 1]], "output": [1, 2]}]}
+    rows = [
+        {"prompt": "f([2, 1])", "answer": tests | {"unordered": True}, "code": "def f(xs): return sorted(set(xs))"},
+        {
+            "prompt": "f([2, 1])",
+            "answer": tests | {"checker": "def check(a, o, e): return True"},
+            "code": "def f(xs): return xs",
+        },
+    ]
+    (lab / "own.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    unordered, checked = synthesize(f"jsonl:{lab}/own.jsonl?solution=code", lab / "out.jsonl", count=10)
+    assert tenfold.verify(unordered["answer"], "def f(xs): return sorted(set(xs), reverse=True)", "code").score == 1
+    assert tenfold.verify(unordered["answer"], "def f(xs): return sorted(xs)", "code").score == 0
+    assert "checker" in checked["left_out"]

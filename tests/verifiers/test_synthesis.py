@@ -6,9 +6,9 @@ import pytest
 import tenfold
 from hypothesis import given
 from hypothesis import strategies as st
-from tenfold.core import Problem, UserError, Verdict
-from tenfold.verifiers import code, inputs, mutation, statements, synthesis
-from tenfold.verifiers.sandbox import Sandbox
+from tenfold.core import Problem, Status, UserError, Verdict
+from tenfold.verifiers import code, code_tests, inputs, mutation, statements, synthesis
+from tenfold.verifiers.sandbox import Sandbox, SandboxFault
 
 MERGE = """def merge(spans: list[tuple[int, int]]) -> list[list[int]]:
     merged = []
@@ -52,7 +52,7 @@ def test_a_suite_passes_its_program_and_notices_mistakes(suite: synthesis.Suite)
 
 
 def test_public_tests_are_shown_and_are_not_the_private_ones(suite: synthesis.Suite) -> None:
-    shown = code.shown(suite.answer())
+    shown = code_tests.shown(suite.answer())
     assert len(shown) == 2
     assert all(test.startswith("assert merge([") for test in shown)
     assert not any(test in suite.private for test in suite.public)
@@ -99,6 +99,43 @@ def test_without_a_reference_candidates_have_to_agree(box: Sandbox) -> None:
     assert judge(suite, odd).score == 0
     with pytest.raises(UserError, match="differ"):
         synthesis.synthesize([add, "def f(a, b): return a - b - 1", "def f("], "f", count=5, box=box)
+
+
+def test_a_reference_that_was_voted_for_passes_its_own_tests(box: Sandbox) -> None:
+    wrong = [f"def f(x: int): return -1 if x == {number} else x * x" for number in (3, 4, 5)]
+    suite = synthesis.synthesize(wrong, "f", box=box)
+    assert judge(suite, suite.program).score == 1
+    assert suite.report.unstable >= 1
+
+
+def test_outputs_that_time_does_not_allow_to_check_are_left_out(box: Sandbox) -> None:
+    program = "import random, time\ndef f(x: int):\n    time.sleep(0.3)\n    return random.getrandbits(40)"
+    with pytest.raises(UserError, match="no input gives f a stable output"):
+        synthesis.synthesize(program, "f", count=12, box=box)
+
+
+def test_outputs_may_come_in_any_order(box: Sandbox) -> None:
+    program = "def f(xs: list[int]): return sorted(set(xs))"
+    suite = synthesis.synthesize(program, "f", unordered=True, box=box)
+    assert judge(suite, "def f(xs): return sorted(set(xs), reverse=True)").score == 1
+    assert judge(synthesis.synthesize(program, "f", box=box), "def f(xs): return sorted(set(xs), reverse=True)").score == 0
+
+
+def test_a_fault_is_no_killed_mutant_and_no_reason_to_give_a_problem_up(
+    suite: synthesis.Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = Verdict(Status.FAULT, None, "sandbox", "the service is down")
+    monkeypatch.setattr(code, "judge", lambda *arguments: fault)
+    with pytest.raises(SandboxFault, match="is down"):
+        synthesis.score_of(suite.answer(), MERGE)
+    with pytest.raises(SandboxFault, match="is down"):
+        statements.pose(suite, lambda prompt: "Unite spans that touch.")
+
+
+def test_a_docstring_with_a_fence_is_part_of_the_program(box: Sandbox) -> None:
+    program = 'def f(x: int):\n    """Doubles.\n\n    ```\n    f(1)\n    ```\n    """\n    return 2 * x'
+    suite = synthesis.synthesize(program, "f", box=box)
+    assert synthesis.score_of(suite.answer(), program) == suite.report.score
 
 
 def test_a_model_gives_examples_where_nothing_else_does(box: Sandbox) -> None:
@@ -153,6 +190,29 @@ def test_a_signature_says_what_is_drawn(parameters: str, kinds: list[type]) -> N
     assert drawn == inputs.draw(inputs.strategy(f"def f({parameters}): ...", "f"), 20)
 
 
+@pytest.mark.parametrize(
+    ("program", "kinds"),
+    [
+        ("def f(n: int, k: Optional[int] = None): ...", {int, type(None)}),
+        ("def f(n: int, k: 'float | str' = 0): ...", {int, float, str}),
+        ("def f(n: int, k=-1): ...", {int}),
+        ("class A:\n    def f(self, x): ...\ndef f(n: int, k: bool): ...", {bool}),
+    ],
+)
+def test_annotation_and_default_are_drawn_both(program: str, kinds: set[type]) -> None:
+    drawn = inputs.draw(inputs.strategy(program, "f"), 60)
+    assert {type(k) for _, k in drawn} == kinds
+
+
+def test_what_cannot_be_drawn_ends_in_one_line_and_odd_examples_do_not() -> None:
+    with pytest.raises(UserError, match="no arguments can be drawn"):
+        inputs.draw(inputs.strategy("def f(x: set[list[int]]): ...", "f"), 20)
+    assert len(inputs.draw(inputs.strategy("def f(x=1): ...", "f", [[], [2]]), 5)) == 5
+    assert inputs.draw(inputs.strategy("def f(x): ...", "f", [["\u00df"]]), 5)
+    assert inputs.draw(inputs.strategy("def f(x: tuple[()]): ...", "f"), 5) == [[()]]
+    assert inputs.examples_in(r"f('a\\\\', 1)", "f") == [["a\\\\", 1]]
+
+
 def test_an_optional_parameter_is_drawn_as_none_too() -> None:
     drawn = inputs.draw(inputs.strategy("def f(n: int | None, m: Optional[str]): ...", "f"), 60)
     assert {type(n) for n, _ in drawn} == {int, type(None)}
@@ -203,7 +263,13 @@ def test_a_statement_is_written_for_a_solution_and_kept_where_it_can_be_solved(
         text = problem.prompt[0]["content"]
         assert text.startswith("Unite spans")
         assert "def merge(spans: list[tuple[int, int]])" in text
-        assert code.shown(suite.answer())[0] in text
+        assert code_tests.shown(suite.answer())[0] in text
         env = tenfold.make("tenfold/MBPP-v0", problems=[problem])
         env.reset(seed=0)
         assert env.step(MERGE)[1] == 1
+
+
+def test_a_body_of_one_line_is_not_to_be_quoted(box: Sandbox) -> None:
+    suite = synthesis.synthesize("def f(x: int):\n    return sum(i * i for i in range(x))", "f", box=box)
+    assert statements.pose(suite, lambda prompt: "Give sum(i * i for i in range(x)).", attempts=0) is None
+    assert statements.pose(suite, lambda prompt: "Add up the first squares.", attempts=0) is not None
