@@ -20,7 +20,7 @@ from typing import Any
 import gymnasium
 
 from ..core import Message, Problem, Status
-from ..verifiers import code, code_tests, sandbox
+from ..verifiers import code, code_forms, sandbox
 from ..verifiers.function_calls import tagged
 from ..verifiers.sandbox import Ended, Limits, SandboxFault, Session
 from . import registry
@@ -141,7 +141,7 @@ class CodingTools(PythonTool):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Poses the problem, with its public tests."""
         text, info = super().reset(seed=seed, options=options)
-        tests = code_tests.shown(self._problem().answer)
+        tests = code_forms.shown(self._problem().answer)
         if not tests:
             return text, info
         said = "\n\nThe public tests:\n\n" + "\n".join(tests)
@@ -154,7 +154,7 @@ class CodingTools(PythonTool):
         if tool != "run_tests":
             return super().reply(tool, source)
         problem = self._problem()
-        tests = code_tests.public(problem.answer)
+        tests = code_forms.public(problem.answer)
         if tests is None:
             return "This problem has no public tests. Try your program with the tool python."
         verdict = code.verify(dataclasses.replace(problem, answer=tests), source)

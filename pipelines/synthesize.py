@@ -15,7 +15,7 @@ from rich.table import Table
 from ..core import Problem, UserError
 from ..envs import problems as problem_sources
 from ..policies.store import Store
-from ..verifiers import code, code_tests, inputs, synthesis
+from ..verifiers import code, code_forms, inputs, synthesis
 from ..verifiers.sandbox import SandboxFault
 
 
@@ -88,7 +88,7 @@ def _entry_point(problem: Problem) -> str | None:
 
 def _examples(problem: Problem, entry_point: str) -> list[list[Any]]:
     """Argument lists from what a policy may read; from the tests only where that has none."""
-    told = "\n".join([*(turn["content"] for turn in problem.prompt), *code_tests.shown(problem.answer)])
+    told = "\n".join([*(turn["content"] for turn in problem.prompt), *code_forms.shown(problem.answer)])
     found = inputs.examples_in(told, entry_point)
     if found:
         return found

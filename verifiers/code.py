@@ -27,7 +27,7 @@ from typing import Any
 
 from ..core import Problem, Status, UserError, Verdict
 from . import sandbox
-from .code_tests import NoTests, called, calls_of, counted, form_of, limits_of
+from .code_forms import NoTests, called, calls_of, counted, form_of, limits_of
 from .equality import same, same_output
 from .sandbox import Call, End, Ended, Outcome, Question, Result, Sandbox, SandboxFault, Session, languages
 from .sandbox.wire import encode

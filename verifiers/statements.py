@@ -9,7 +9,7 @@ import itertools
 from dataclasses import asdict
 
 from ..core import Message, Problem, Status, UserError
-from . import code, code_tests, inputs
+from . import code, code_forms, inputs
 from .sandbox import SandboxFault
 from .synthesis import Suite
 
@@ -45,7 +45,7 @@ def pose(suite: Suite, model: inputs.Model, attempts: int = 2) -> Problem | None
         SandboxFault: an attempt could not be judged.
     """
     signature, answer = _signature(suite.program, suite.entry_point), suite.answer()
-    tests = "\n".join(code_tests.shown(answer))
+    tests = "\n".join(code_forms.shown(answer))
     told = model(_STATEMENT.format(program=suite.program, tests=tests, signature=signature))
     statement = told.rsplit("</think>", 1)[-1].strip()
     if not statement or "```" in statement or _gives_away(statement, suite.program):

@@ -7,7 +7,7 @@ import tenfold
 from hypothesis import given
 from hypothesis import strategies as st
 from tenfold.core import Problem, Status, UserError, Verdict
-from tenfold.verifiers import code, code_tests, inputs, mutation, statements, synthesis
+from tenfold.verifiers import code, code_forms, inputs, mutation, statements, synthesis
 from tenfold.verifiers.sandbox import Sandbox, SandboxFault
 
 MERGE = """def merge(spans: list[tuple[int, int]]) -> list[list[int]]:
@@ -52,7 +52,7 @@ def test_a_suite_passes_its_program_and_notices_mistakes(suite: synthesis.Suite)
 
 
 def test_public_tests_are_shown_and_are_not_the_private_ones(suite: synthesis.Suite) -> None:
-    shown = code_tests.shown(suite.answer())
+    shown = code_forms.shown(suite.answer())
     assert len(shown) == 2
     assert all(test.startswith("assert merge([") for test in shown)
     assert not any(test in suite.private for test in suite.public)
@@ -263,7 +263,7 @@ def test_a_statement_is_written_for_a_solution_and_kept_where_it_can_be_solved(
         text = problem.prompt[0]["content"]
         assert text.startswith("Unite spans")
         assert "def merge(spans: list[tuple[int, int]])" in text
-        assert code_tests.shown(suite.answer())[0] in text
+        assert code_forms.shown(suite.answer())[0] in text
         env = tenfold.make("tenfold/MBPP-v0", problems=[problem])
         env.reset(seed=0)
         assert env.step(MERGE)[1] == 1

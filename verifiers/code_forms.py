@@ -109,10 +109,6 @@ def shown(answer: Mapping[str, Any]) -> list[str]:
 @functools.lru_cache(maxsize=1024)
 def counted(source: str) -> tuple[str, int]:
     """The source of tests so that each assertion notes whether it held and the next one runs; and how many there are to see."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise NoTests(f"the tests are no Python: {error}") from None
 
     class Count(ast.NodeTransformer):
         seen = 0
@@ -125,8 +121,11 @@ def counted(source: str) -> tuple[str, int]:
             return ast.Try(body=[node], handlers=[handler], orelse=noted, finalbody=[])
 
     counter = Count()
-    counted = ast.unparse(ast.fix_missing_locations(counter.visit(tree)))
-    return f"{PROVEN} = []\n{counted}\n{PROVEN}", counter.seen
+    try:
+        tests = ast.unparse(ast.fix_missing_locations(counter.visit(ast.parse(source))))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise NoTests(f"the tests are no Python: {error}") from None
+    return f"{PROVEN} = []\n{tests}\n{PROVEN}", counter.seen
 
 
 def called(source: str) -> list[str]:
