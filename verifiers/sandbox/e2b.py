@@ -10,6 +10,7 @@ without: `WITHOUT` names them.
 
 import atexit
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -126,7 +127,8 @@ class E2BSession:
             try:
                 told = answer(Question(**reply["ask"])) if answer else Result(error="RuntimeError: nobody answers")
             except BaseException:
-                self._ask({"told": {"error": "RuntimeError: nobody answers"}})
+                with contextlib.suppress(Ended, SandboxFault):  # the program goes on without, and is not waited for
+                    self._ask({"told": {"error": "RuntimeError: nobody answers"}})
                 raise
             reply = self._ask({"told": {"value": told.value, "error": told.error}})
         return Result(**reply["result"])
@@ -237,7 +239,9 @@ class _Machine:
         # The programs' own network is none in either case; this also closes the machine's.
         self.sandbox = _service(lambda: Sandbox.create(**{"timeout": LIFETIME, "allow_internet_access": False, **options}))
         _service(lambda: self.sandbox.files.write_files(_files(), user="root"))
-        self.command = _service(lambda: self.sandbox.commands.run(_COMMAND, True, user="root", stdin=True, timeout=0))
+        # Its output is read as it comes; the SDK would keep all of it.
+        start = functools.partial(self.sandbox.commands.run, _COMMAND, True, user="root", stdin=True, timeout=0)
+        self.command = _service(lambda: start(retain_output=False))
         self.extended = self.heard = started = time.monotonic()
         hello = _Line(0, lambda message: None, lambda: time.monotonic() > started + START_SECONDS)
         self.lines[0] = hello
@@ -275,7 +279,7 @@ class _Machine:
         rest, said, why = "", "", "the machine's agent ended"
         try:
             for out, err, _ in command:
-                said += err or ""
+                said = (said + (err or ""))[-300:]
                 *whole, rest = (rest + (out or "")).split("\n")
                 if command is not self.command:
                     return
@@ -289,7 +293,7 @@ class _Machine:
             why = f"the line to the machine broke: {type(error).__name__}"
         first = self.lines.get(0)
         if first is not None and command is self.command:  # the machine is starting, and locked
-            first.replies.put({"fault": f"{why}: {said[-300:].strip()}"})
+            first.replies.put({"fault": f"{why}: {said.strip()}"})
         else:
             self._lose(command, why)
 
