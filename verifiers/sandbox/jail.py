@@ -116,8 +116,8 @@ def limit(limits: dict[str, Any], mapped: int, group: bool) -> None:
         group: whether a cgroup holds the run's memory and processes together. Without one, the run may have one process only.
     """
     cpu = math.ceil(limits["cpu_seconds"])
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))  # SIGXCPU tells what it was; whoever ignores that is killed
     for kind, most in (
-        (resource.RLIMIT_CPU, cpu),
         (resource.RLIMIT_AS, mapped + limits["memory"]),
         (resource.RLIMIT_FSIZE, limits["disk"]),
         (resource.RLIMIT_NOFILE, 64),

