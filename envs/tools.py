@@ -183,9 +183,13 @@ def called(turn: str) -> tuple[str, str] | None:
 
 def with_python(environment: str, problems: str | None = None, **options: Any) -> PythonTool:
     """The environment of that id, with its own problems or others, and a Python interpreter; options are `PythonTool`'s."""
-    return PythonTool(registry.make(environment, **({"problems": problems} if problems else {})), **options)
+    return PythonTool(_made(environment, problems), **options)
 
 
 def with_tests(environment: str, problems: str | None = None, **options: Any) -> CodingTools:
     """The coding environment of that id, in several turns; options are `PythonTool`'s."""
-    return CodingTools(registry.make(environment, **({"problems": problems} if problems else {})), **options)
+    return CodingTools(_made(environment, problems), **options)
+
+
+def _made(environment: str, problems: str | None) -> gymnasium.Env[str, str]:
+    return registry.make(environment, **({"problems": problems} if problems else {}))

@@ -32,8 +32,6 @@ def form_of(answer: Mapping[str, Any]) -> str:
         usable = isinstance(tests, str)
     else:
         usable = isinstance(tests, list | tuple) and all(_is_test(form, test, answer) for test in tests)
-        if usable and form == "calls":
-            calls_of(answer)
     if not usable:
         raise NoTests(f"{form}: a test is malformed")
     return form
@@ -98,7 +96,11 @@ def shown(answer: Mapping[str, Any]) -> list[str]:
     if "stdin" in tests:
         return [f"Input:\n{test['input']}\nOutput:\n{test['output']}" for test in tests["stdin"]]
     said = []
-    for test in calls_of(tests):
+    try:
+        calls = calls_of(tests)
+    except NoTests:
+        return []
+    for test in calls:
         words = [repr(value) for value in test["arguments"]]
         words += [f"{name}={value!r}" for name, value in test["keywords"].items()]
         call = f"{tests['entry_point']}({', '.join(words)})"

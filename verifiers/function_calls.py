@@ -334,12 +334,17 @@ def _allowed(value: Any, values: Sequence[Any], declared: Mapping[str, Any]) -> 
 def _fits(value: Any, right: Any, declared: Mapping[str, Any]) -> bool:
     """Whether a value is the right one; in a right dictionary each key lists its own right values."""
     if isinstance(right, dict) and isinstance(value, dict):
-        listed = {key: values if isinstance(values, list) else [values] for key, values in right.items()}
+        listed = _listed(right)
         given = all(key in listed and any(_same(item, one, {}) for one in listed[key]) for key, item in value.items())
         return given and all(key in value or LEFT_OUT in values for key, values in listed.items())
     if isinstance(right, list) and isinstance(value, list | tuple):
         return len(right) == len(value) and all(_fits(a, b, _items(declared)) for a, b in zip(value, right, strict=True))
     return _same(value, right, declared)
+
+
+def _listed(right: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """A right dictionary with the right values of each key in a list, as some golds have them and some do not."""
+    return {key: values if isinstance(values, list) else [values] for key, values in right.items()}
 
 
 def _same(value: Any, right: Any, declared: Mapping[str, Any]) -> bool:
@@ -391,6 +396,5 @@ def _first(right: Any) -> Any:
         return [_first(item) for item in right]
     if not isinstance(right, dict):
         return right
-    listed = {key: values if isinstance(values, list) else [values] for key, values in right.items()}
-    chosen = {key: [value for value in values if value != LEFT_OUT] for key, values in listed.items()}
+    chosen = {key: [value for value in values if value != LEFT_OUT] for key, values in _listed(right).items()}
     return {key: values[0] for key, values in chosen.items() if values}

@@ -7,7 +7,6 @@ built into no value here. Modules of this folder, and `core.py`, are all that th
 import argparse
 import collections
 import contextlib
-import dataclasses
 import json
 import queue
 import sys
@@ -19,7 +18,7 @@ from typing import Any
 from ...core import UserError
 from . import wire
 from .local import LocalSandbox, LocalSession
-from .protocol import Call, Ended, Limits, Outcome, Question, Result, SandboxFault
+from .protocol import Call, Ended, Limits, Outcome, Question, Result, SandboxFault, fields
 
 HEARTBEAT_SECONDS = 5.0
 REMEMBERED = 10_000
@@ -39,8 +38,7 @@ def serve(number: int, box: LocalSandbox, requests: "queue.Queue[dict[str, Any]]
     """Answers what one session is asked: a whole run, or pieces of program until it is closed."""
 
     def answer(question: Question) -> Result:
-        asked = {"function": question.function, "arguments": question.arguments, "keywords": question.keywords}
-        tell({"session": number, "ask": asked})
+        tell({"session": number, "ask": fields(question)})
         return Result(**requests.get()["told"])
 
     session: LocalSession | None = None
@@ -65,25 +63,21 @@ def _reply(
     """The reply to a request, and whether the session is over with it."""
     if "run" in request:
         calls = [Call(call["function"], *_values(call)) for call in request["calls"]]
-        return {"outcome": _fields(box.run(request["run"], calls, request["stdin"], Limits(**request["limits"])))}, True
+        return {"outcome": _outcome(box.run(request["run"], calls, request["stdin"], Limits(**request["limits"])))}, True
     if "open" in request:
         return {"opened": box.open(Limits(**request["open"]))}, False
     assert session is not None
     if "close" in request:
-        return {"outcome": _fields(session.close())}, True
+        return {"outcome": _outcome(session.close())}, True
     if "source" in request:
         result = session.execute(request["source"], answer, request["asks"], request["show"])
     else:
         result = session.relay(Question(**request["call"]))
-    return {"result": _fields(result)}, False
+    return {"result": fields(result)}, False
 
 
-def _fields(record: Outcome | Result) -> dict[str, Any]:
-    """A record's fields. Values stay as they are: a program's may be nested too deeply to be copied."""
-    fields = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
-    if "results" in fields:
-        fields["results"] = [_fields(result) for result in fields["results"]]
-    return fields
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    return {**fields(outcome), "results": [fields(result) for result in outcome.results]}
 
 
 def _beat() -> None:

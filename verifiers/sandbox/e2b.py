@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ...core import UserError
-from . import wire
-from .protocol import Call, End, Ended, Limits, Outcome, Question, Result, SandboxFault
+from .local import question_of
+from .protocol import Call, End, Ended, Limits, Outcome, Question, Result, SandboxFault, fields
 
 WITHOUT = ("landlock", "seccomp", "cgroup")
 """Inner walls that a machine of the service may lack: packages that its image does not have, and control groups."""
@@ -73,7 +73,12 @@ class E2BSandbox:
     def run(self, program: str, calls: Sequence[Call] = (), stdin: str | None = None, limits: Limits | None = None) -> Outcome:
         """See `Sandbox.run`."""
         limits = limits or Limits()
-        request = {"run": program, "calls": [_question(call) for call in calls], "stdin": stdin, "limits": _fields(limits)}
+        request = {
+            "run": program,
+            "calls": [fields(question_of(call)) for call in calls],
+            "stdin": stdin,
+            "limits": fields(limits),
+        }
 
         def attempt(machine: "_Machine") -> Outcome:
             with machine.session() as line:
@@ -113,7 +118,7 @@ class E2BSession:
         self._stack = contextlib.ExitStack()
         self._line = self._stack.enter_context(machine.session())
         try:
-            self._ask({"open": _fields(limits)})
+            self._ask({"open": fields(limits)})
         except BaseException:
             self._stack.close()
             raise
@@ -135,12 +140,11 @@ class E2BSession:
 
     def call(self, call: Call) -> Result:
         """See `Session.call`."""
-        return self.relay(Question(**_question(call)))
+        return self.relay(question_of(call))
 
     def relay(self, question: Question) -> Result:
         """See `Session.relay`."""
-        asked = {"function": question.function, "arguments": question.arguments, "keywords": question.keywords}
-        return Result(**self._ask({"call": asked})["result"])
+        return Result(**self._ask({"call": fields(question)})["result"])
 
     def close(self) -> Outcome:
         """See `Session.close`."""
@@ -337,15 +341,6 @@ def _files() -> list[dict[str, Any]]:
     return [{"path": f"{FOLDER}/tenfold/{name}", "data": text} for name, text in sources.items()]
 
 
-def _question(call: Call) -> dict[str, Any]:
-    keywords = {name: wire.encode(value) for name, value in call.keywords.items()}
-    return {"function": call.function, "arguments": [wire.encode(value) for value in call.arguments], "keywords": keywords}
-
-
-def _fields(limits: Limits) -> dict[str, Any]:
-    return {name: getattr(limits, name) for name in Limits.__slots__}
-
-
-def _outcome(fields: dict[str, Any]) -> Outcome:
-    results = tuple(Result(**result) for result in fields.pop("results"))
-    return Outcome(**{**fields, "status": End(fields["status"]), "results": results})
+def _outcome(told: dict[str, Any]) -> Outcome:
+    results = tuple(Result(**result) for result in told["results"])
+    return Outcome(**{**told, "status": End(told["status"]), "results": results})

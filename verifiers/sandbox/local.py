@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from . import wire
-from .protocol import Call, End, Ended, Limits, Outcome, Question, Result, SandboxFault
+from .protocol import Call, End, Ended, Limits, Outcome, Question, Result, SandboxFault, fields
 from .spawn import PRELOAD, WarmProcess
 
 
@@ -91,6 +91,12 @@ PATIENCE = 20
 """A run may stand in line for a processor for so many times its wall time, before that is a fault of this machine's."""
 
 
+def question_of(call: Call) -> Question:
+    """A call as it travels."""
+    keywords = {name: wire.encode(value) for name, value in call.keywords.items()}
+    return Question(call.function, [wire.encode(value) for value in call.arguments], keywords)
+
+
 def waited(pid: int) -> float:
     """Seconds that a process was ready to run and did not: those of the thread that waited longest; 0 where nobody tells."""
     waits = [0.0]
@@ -120,8 +126,7 @@ class LocalSession:
         self.received, self.sending = bytearray(), bytearray()
         self.selector = selectors.PollSelector()
         try:
-            fields = {name: getattr(limits, name) for name in Limits.__slots__}
-            self.pid, self.parent = warm.start(fields, [inner.fileno(), text, out, err])
+            self.pid, self.parent = warm.start(fields(limits), [inner.fileno(), text, out, err])
         except BaseException:
             self._release()
             raise
@@ -148,8 +153,7 @@ class LocalSession:
 
     def call(self, call: Call, deadline: float | None = None) -> Result:
         """See `Session.call`."""
-        keywords = {name: wire.encode(value) for name, value in call.keywords.items()}
-        return self.relay(Question(call.function, [wire.encode(value) for value in call.arguments], keywords), deadline)
+        return self.relay(question_of(call), deadline)
 
     def relay(self, question: Question, deadline: float | None = None) -> Result:
         """See `Session.relay`."""

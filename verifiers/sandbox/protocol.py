@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from dataclasses import fields as dataclass_fields
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -86,6 +87,11 @@ class Outcome:
     """Bytes; None where the backend cannot tell."""
     reason: str = ""
     """One line on why it ended, where that was not by itself."""
+
+
+def fields(record: Limits | Question | Result | Outcome) -> dict[str, Any]:
+    """A record's fields by name. Values stay as they are: a program's may be nested too deeply to be copied."""
+    return {part.name: getattr(record, part.name) for part in dataclass_fields(record)}
 
 
 class SandboxFault(Exception):
