@@ -6,16 +6,18 @@
 Text is parsed by tree-sitter's grammars and never run. What is no literal, a variable or a call, keeps its text.
 """
 
+from __future__ import annotations
+
 import functools
+import importlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import tree_sitter
-import tree_sitter_java
-import tree_sitter_javascript
+if TYPE_CHECKING:
+    import tree_sitter
 
 MAX_CHARACTERS = 2_000
 """Longest text that is parsed; a longer one counts as code."""
@@ -95,7 +97,9 @@ def _children(node: tree_sitter.Node) -> list[tree_sitter.Node]:
 
 @functools.lru_cache
 def _parser(language: str) -> tree_sitter.Parser:
-    grammar = {"java": tree_sitter_java, "javascript": tree_sitter_javascript}[language]
+    import tree_sitter  # a quarter of the time that importing the package would take, and few read Java
+
+    grammar = importlib.import_module(f"tree_sitter_{language}")
     return tree_sitter.Parser(tree_sitter.Language(grammar.language()))
 
 
