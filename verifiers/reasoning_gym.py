@@ -2,7 +2,7 @@
 
 from ..core import Problem, Status, Verdict
 from . import pool
-from .math import final_answer
+from .answers import final_answer
 
 
 def verify(problem: Problem, response: str) -> Verdict:

@@ -1,0 +1,119 @@
+"""What an equation or inequality claims, and of what: labels, left sides, multiples."""
+
+from fractions import Fraction
+
+from .evaluation import Undefined, symbols, value
+from .identity import DIGITS, CannotTell, identical
+from .tree import MINUS_ONE, Node
+
+
+def claim(node: Node) -> tuple[Node | None, Node]:
+    """What an equation claims, and of what: "x = 2 + 3 = 5" claims 5 of x. (None, the node) where it claims nothing.
+
+    What comes after "about" is left out where something exact stands before.
+    """
+    if node.kind != "relation" or (not set(node.value) <= {"=", "~"} and node.value[0] != "in"):
+        return None, node
+    if node.value[0] == "in":
+        return (node.items[0], node.items[1]) if len(node.items) == 2 else (None, node)
+    last = len(node.items) - 1
+    if not is_label(node.items[0]) and not (is_constant(node.items[0]) and is_constant(node.items[last])):
+        return None, node
+    while last > 1 and node.value[last - 1] == "~":
+        last -= 1
+    return node.items[0], node.items[last]
+
+
+def is_label(node: Node) -> bool:
+    """Whether an expression can be the name of what is asked for: x, f(x), (x, y), |AB|, AB/CD, S_1 : S_2."""
+    if node.kind == "symbol" or (node.kind == "constant" and node.value in ("e", "i")):
+        return True
+    if node.kind == "call":
+        return all(is_label(item) or item.kind == "number" for item in node.items)
+    if node.kind in ("tuple", "list", "ratio"):
+        return all(is_label(item) for item in node.items)
+    if node.kind == "mul":
+        return all(is_label(item) or (item.kind == "pow" and is_label(item.items[0])) for item in node.items)
+    return False
+
+
+def is_constant(node: Node) -> bool:
+    """Whether nothing in an expression is unknown."""
+    return node.kind not in ("relation", "list", "set") and not symbols(node)
+
+
+def is_sum_of_labels(node: Node) -> bool:
+    """Whether a left side only adds up what is asked for, as x + y."""
+    return node.kind == "add" and all(is_label(item.items[0] if item.kind == "neg" else item) for item in node.items)
+
+
+def same_label(gold: Node, answer: Node) -> bool:
+    """Whether two left sides name the same."""
+    return gold == answer or (letters(gold) is not None and letters(gold) == letters(answer))
+
+
+def renamed(answer: Node, gold_label: Node, answer_label: Node) -> Node | None:
+    """The answer's claim in the gold answer's letters, where both define a function: f(t) = t^2 says what f(x) = x^2 does."""
+    if gold_label.kind != "call" or answer_label.kind != "call" or gold_label.value != answer_label.value:
+        return None
+    pairs = list(zip(gold_label.items, answer_label.items, strict=False))
+    if len(gold_label.items) != len(answer_label.items) or any(a.kind != "symbol" or b.kind != "symbol" for a, b in pairs):
+        return None
+    return _substituted(claim(answer)[1], {b.value: a for a, b in pairs})
+
+
+def _substituted(node: Node, names: dict[str, Node]) -> Node:
+    if node.kind == "symbol" and node.value in names:
+        return names[node.value]
+    return node._replace(items=tuple(_substituted(item, names) for item in node.items))
+
+
+def ascending(node: Node) -> Node:
+    """A chain with its signs turned to < and <=."""
+    if any(sign in (">", ">=") for sign in node.value):
+        turned = {">": "<", ">=": "<=", "<": ">", "<=": ">="}
+        return Node("relation", node.items[::-1], tuple(turned.get(sign, sign) for sign in node.value[::-1]))
+    return node
+
+
+def difference(node: Node) -> Node:
+    """Left side minus right side."""
+    return Node("add", (node.items[0], Node("neg", (node.items[1],))))
+
+
+def proportion(first: Node, second: Node) -> int:
+    """1 or -1 where one expression is a positive or negative multiple of the other, 0 where it is none."""
+    names = sorted(symbols(first) | symbols(second))
+    point = {name: Fraction(3 + 2 * place, 7) for place, name in enumerate(names)}
+    try:
+        at_first, at_second = value(first, point, DIGITS), value(second, point, DIGITS)
+    except Undefined as error:
+        raise CannotTell(str(error)) from None
+    if not at_first or not at_second:
+        return 1 if not at_first and not at_second and identical(first, second, names) else 0
+    share = _fraction_of(at_first / at_second)
+    if share is None:
+        return 0
+    # first * b = second * a, with a / b the ratio found at one point, must hold at all.
+    multiple = Node("mul", (second, Node("mul", (_frozen(first, point), Node("pow", (_frozen(second, point), MINUS_ONE))))))
+    return (1 if share > 0 else -1) if identical(first, multiple, names) else 0
+
+
+def _frozen(node: Node, point: dict[str, Fraction]) -> Node:
+    """The expression's value at a point, as an expression without symbols."""
+    return _substituted(node, {name: Node("number", (), number) for name, number in point.items()})
+
+
+def _fraction_of(number: object) -> float | None:
+    real, imaginary = float(number.real), float(number.imag)  # type: ignore[attr-defined]
+    return None if abs(imaginary) > 1e-9 * abs(real) else real
+
+
+def letters(node: Node) -> str | None:
+    """The word that a product of letters spells: "odd" reads as o times d times d."""
+    if node.kind in ("symbol", "constant"):
+        return str(node.value).casefold()
+    if node.kind == "mul":
+        spelled = [letters(item) for item in node.items]
+        return None if None in spelled else "".join(map(str, spelled))
+    return None

@@ -1,0 +1,360 @@
+"""Do two readings say the same? One rule a kind of answer; expressions are `identity`'s, sets of reals `regions`'."""
+
+import re
+from fractions import Fraction
+
+from .. import units
+from .claims import (
+    ascending,
+    claim,
+    difference,
+    is_constant,
+    is_label,
+    is_sum_of_labels,
+    letters,
+    proportion,
+    renamed,
+    same_label,
+)
+from .evaluation import TooLarge, Undefined, contains, exact, symbols
+from .identity import CannotTell, contains_imaginary, same_number
+from .matrices import as_matrix, has_matrix
+from .regions import is_region, same_region
+from .tree import INFINITY, Node
+
+MAX_UNORDERED = 60
+"""Elements of a set or list that are compared in any order."""
+
+
+def same(gold: Node, answer: Node, tolerance: Fraction | None = None) -> bool:
+    """Whether the answer's reading says what the gold one says.
+
+    Symmetric but for three things that a gold answer may leave open and the answer may not: how far a decimal is written out,
+    the left side of an equation ("x = 5" answers 5), and the unit or percent sign that the question names.
+
+    Raises:
+        CannotTell: neither can be said.
+        TooLarge: the answer asks for too much.
+    """
+    if gold == answer:
+        return True
+    gold, answer = _spread(gold), _spread(answer)
+    kinds = {gold.kind, answer.kind}
+    if "text" in kinds:
+        return _same_words(gold, answer)
+    if "quantity" in kinds:
+        return _same_quantity(gold, answer, tolerance)
+    if is_region(gold) or is_region(answer):
+        return _same_regions(gold, answer, tolerance)
+    if "relation" in kinds:
+        return _same_relation(gold, answer, tolerance)
+    if kinds & {"list", "set"}:
+        return _same_collection(gold, answer, tolerance)
+    if "matrix" in kinds or has_matrix(gold) or has_matrix(answer):
+        return _same_matrix(gold, answer, tolerance)
+    if "tuple" in kinds:
+        return kinds == {"tuple"} and _same_in_order(gold, answer, tolerance)
+    if "ratio" in kinds:
+        return _same_ratio(gold, answer)
+    if (contains(gold, "constant") and _infinite(gold) is not None) or (
+        contains(answer, "constant") and _infinite(answer) is not None
+    ):
+        return _infinite(gold) == _infinite(answer)
+    return _same_scalar(gold, answer, tolerance)
+
+
+def kind(gold: Node, answer: Node) -> str:
+    """What sort of comparison two readings ask for: the name of the rung that decides."""
+    kinds = {gold.kind, answer.kind}
+    if "text" in kinds:
+        return "words"
+    if "quantity" in kinds or "degrees" in kinds:
+        return "quantity"
+    if is_region(gold) or is_region(answer):
+        return "interval"
+    if contains(gold, "matrix") or contains(answer, "matrix"):
+        return "matrix"
+    if contains(gold, "pm") or contains(answer, "pm") or kinds & {"list", "set"}:
+        return "set"
+    for name in ("tuple", "ratio"):
+        if name in kinds:
+            return name
+    if gold.kind == "relation":
+        label, _ = claim(gold)
+        if label is None:
+            return "equation"
+    gold, answer = claim(gold)[1], claim(answer)[1]
+    if contains_imaginary(gold) or contains_imaginary(answer):
+        return "complex"
+    try:
+        if exact(gold) is not None and exact(answer) is not None:
+            return "decimal" if contains(gold, "decimal") else "rational"
+    except (TooLarge, Undefined):
+        pass
+    return "symbolic"
+
+
+# --- numbers
+
+
+def _same_scalar(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
+    if "percent" in (gold.kind, answer.kind) and gold.kind != answer.kind:
+        return _same_percent(gold, answer, tolerance)
+    if "degrees" in (gold.kind, answer.kind) and gold.kind != answer.kind:
+        bare = [node.items[0] if node.kind == "degrees" else node for node in (gold, answer)]
+        return same_number(bare[0], bare[1], tolerance) or same_number(gold, answer, tolerance)
+    if gold.kind == answer.kind == "degrees":
+        return same_number(gold.items[0], answer.items[0], tolerance)
+    if "based" in (gold.kind, answer.kind) and gold.kind != answer.kind:
+        based, other = (gold, answer) if gold.kind == "based" else (answer, gold)
+        if same_number(gold, answer, tolerance):
+            return True
+        if other.kind == "number" and str(other.value) == based.value[0]:
+            raise CannotTell("the same digits, of which only one side says the base")
+        return False
+    return same_number(gold, answer, tolerance)
+
+
+def _same_percent(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
+    """50% is 0.5; and where the question asks for percent it is 50, which numbers up to 1 are not taken for."""
+    if same_number(gold, answer, tolerance):
+        return True
+    bare = [node.items[0] if node.kind == "percent" else node for node in (gold, answer)]
+    try:
+        size = exact(bare[0])
+    except (TooLarge, Undefined):
+        return False
+    return size is not None and abs(size) > 1 and same_number(bare[0], bare[1], tolerance)
+
+
+def _infinite(node: Node) -> int | None:
+    if node == INFINITY:
+        return 1
+    return -1 if node.kind == "neg" and node.items[0] == INFINITY else None
+
+
+def _same_quantity(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
+    if gold.kind != answer.kind:
+        quantity, other = (gold, answer) if gold.kind == "quantity" else (answer, gold)
+        if other.kind in ("percent", "ratio") and units.unit(quantity.value) is not None:
+            return False
+        bare = [node.items[0] if node.kind == "quantity" else node for node in (gold, answer)]
+        return same(claim(bare[0])[1], claim(bare[1])[1], tolerance)
+    of_gold, of_answer = units.unit(gold.value), units.unit(answer.value)
+    numbers = claim(gold.items[0])[1], claim(answer.items[0])[1]
+    if gold.value == answer.value or (of_gold is not None and of_gold == of_answer):
+        return same(*numbers, tolerance)
+    if of_gold is not None and of_answer is not None:
+        if of_gold.dimension != of_answer.dimension:
+            return False
+        return same_number(
+            _scaled(numbers[0], of_gold), _scaled(numbers[1], of_answer), tolerance or _float_error(of_gold, of_answer)
+        )
+    if not same(*numbers, tolerance):
+        return False
+    if of_gold is None and of_answer is None and _nouns(gold.value) == _nouns(answer.value):
+        return True
+    raise CannotTell(f"the numbers are equal, but {gold.value!r} and {answer.value!r} may not be")
+
+
+def _scaled(number: Node, unit: units.Unit) -> Node:
+    scaled = Node("mul", (number, Node("number", (), unit.factor)))
+    return Node("add", (scaled, Node("number", (), unit.offset))) if unit.offset else scaled
+
+
+def _float_error(*found: units.Unit) -> Fraction | None:
+    """pint's factors are floats: where one has many digits, it is exact to so much only."""
+    many = any(unit.factor.denominator > 10**9 or unit.factor.numerator > 10**15 for unit in found)
+    return Fraction(1, 10**9) if many else None
+
+
+def _nouns(text: str) -> str:
+    return " ".join(word.rstrip("s") for word in re.findall(r"[a-z]+", text.lower()))
+
+
+def _same_ratio(gold: Node, answer: Node) -> bool:
+    """1:2 is 2:4, and the fraction 1/2."""
+    parts = [node.items if node.kind == "ratio" else (node, Node("number", (), Fraction(1))) for node in (gold, answer)]
+    values = [[_fraction(item) for item in items] for items in parts]
+    if len(values[0]) != len(values[1]):
+        return False
+    if any(number is None for row in values for number in row):
+        if gold.kind == answer.kind:
+            return all(same(a, b) for a, b in zip(gold.items, answer.items, strict=True))
+        label = gold if gold.kind == "ratio" else answer
+        raise CannotTell(f"a ratio of {label.items[0].kind}s against a number")
+    first, second = ([number or Fraction(0) for number in row] for row in values)
+    if not any(first) or not any(second):
+        return False
+    return all(first[i] * second[j] == first[j] * second[i] for i in range(len(first)) for j in range(i))
+
+
+def _fraction(node: Node) -> Fraction | None:
+    try:
+        return exact(node)
+    except (TooLarge, Undefined):
+        return None
+
+
+# --- words
+
+
+def _same_words(gold: Node, answer: Node) -> bool:
+    """Equal words are equal, two different single words are not; what sentences mean is not said here."""
+    if gold.kind == answer.kind:
+        if gold.value.replace(" ", "") == answer.value.replace(" ", ""):
+            return True
+        if " " not in gold.value and gold.value not in answer.value.split():
+            return False
+        raise CannotTell("sentences that are not the same words")
+    if gold.kind == "text":
+        if answer.kind in ("symbol", "constant", "mul") and letters(answer) == gold.value.replace(" ", ""):
+            return True
+        if answer.kind == "set" and not answer.items:
+            return gold.value == "no solution"
+        if " " not in gold.value:
+            return False
+        raise CannotTell("a sentence against mathematics")
+    if gold.kind == "set" and not gold.items:
+        return answer.value == "no solution"
+    return gold.kind in ("symbol", "constant", "mul") and letters(gold) == answer.value.replace(" ", "")
+
+
+# --- sets, lists, tuples, matrices
+
+
+def _spread(node: Node) -> Node:
+    """`1 \\pm 2` as the list of both; within a list or set, its elements join the others."""
+    if node.kind in ("list", "set") and any(contains(item, "pm") for item in node.items):
+        items: list[Node] = []
+        for item in node.items:
+            spread = _spread(item)
+            items.extend(spread.items if spread.kind == "list" and item.kind != "list" else (spread,))
+        return node._replace(items=tuple(items))
+    if node.kind == "relation" and contains(node, "pm"):
+        label, claimed = claim(node)
+        return _spread(claimed) if label is not None else node
+    if node.kind not in ("list", "set", "tuple", "relation") and contains(node, "pm"):
+        return Node("list", (_signed(node, 1), _signed(node, -1)))
+    if node.kind == "relation" and _is_list_claim(node):
+        # "n = 1, 2, 3" reads as a list whose first element carries the name.
+        return node
+    return node
+
+
+def _is_list_claim(node: Node) -> bool:
+    return node.items[-1].kind in ("list", "set")
+
+
+def _signed(node: Node, sign: int) -> Node:
+    if node.kind == "pm":
+        inner = _signed(node.items[0], sign)
+        return inner if node.value == sign else Node("neg", (inner,))
+    return node._replace(items=tuple(_signed(item, sign) for item in node.items))
+
+
+def _same_collection(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
+    if "tuple" in (gold.kind, answer.kind) or "matrix" in (gold.kind, answer.kind):
+        # A bare list may be meant as the tuple, in its order; a set may not.
+        return "set" not in (gold.kind, answer.kind) and _same_in_order(gold, answer, tolerance)
+    first, second = (list(node.items) if node.kind in ("list", "set") else [node] for node in (gold, answer))
+    if "set" in (gold.kind, answer.kind) or all(item.kind == "tuple" for item in first + second):
+        first, second = _distinct(first), _distinct(second)  # a solution that is said twice is said
+    if len(first) != len(second):
+        return False
+    if len(first) > MAX_UNORDERED:
+        return all(same(a, b, tolerance) for a, b in zip(first, second, strict=True))
+    left = list(second)
+    for wanted in first:
+        match = next((item for item in left if _same_or_not(wanted, item, tolerance)), None)
+        if match is None:
+            return False
+        left.remove(match)
+    return True
+
+
+def _same_or_not(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
+    """Within a collection an element that cannot be told apart from none is told so only by the whole."""
+    try:
+        return same(gold, answer, tolerance)
+    except CannotTell:
+        if gold.kind == answer.kind == "text":
+            return False
+        raise
+
+
+def _distinct(items: list[Node]) -> list[Node]:
+    found: list[Node] = []
+    for item in items[:MAX_UNORDERED]:
+        if not any(_same_or_not(other, item, None) for other in found):
+            found.append(item)
+    return found + items[MAX_UNORDERED:]
+
+
+def _same_in_order(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
+    return len(gold.items) == len(answer.items) and all(
+        same(a, b, tolerance) for a, b in zip(gold.items, answer.items, strict=True)
+    )
+
+
+def _same_matrix(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
+    first, second = as_matrix(gold), as_matrix(answer)
+    if first is None or second is None:
+        raise CannotTell("an expression of matrices")
+    shapes = first.value, second.value
+    if None in shapes:  # a tuple, which is a vector of either direction
+        vector = all(shape is None or 1 in shape for shape in shapes)
+        return vector and _same_in_order(first, second, tolerance)
+    return shapes[0] == shapes[1] and _same_in_order(first, second, tolerance)
+
+
+def _same_regions(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
+    names = [symbols(node) for node in (gold, answer) if node.kind == "relation" and "in" not in node.value]
+    if len(names) == 2 and names[0] != names[1]:
+        return False
+    if gold.kind == answer.kind == "relation" and "in" not in gold.value + answer.value:
+        try:
+            return same_region(gold, answer, tolerance)
+        except CannotTell:
+            return _same_equation(gold, answer)
+    return same_region(gold, answer, tolerance)
+
+
+# --- equations and inequalities
+
+
+def _same_relation(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
+    (gold_label, gold_value), (answer_label, answer_value) = claim(gold), claim(answer)
+    if gold.kind != answer.kind:
+        if gold.kind == "relation":
+            return gold_label is not None and same(gold_value, answer, tolerance)
+        if (
+            answer_label is None
+            and answer.kind == "relation"
+            and set(answer.value) == {"="}
+            and is_sum_of_labels(answer.items[0])
+        ):
+            answer_label, answer_value = answer.items[0], answer.items[-1]
+        return answer_label is not None and same(gold, answer_value, tolerance)
+    if gold_label is not None and answer_label is not None:
+        if same_label(gold_label, answer_label) or not (is_label(gold_label) and is_label(answer_label)):
+            return same(gold_value, answer_value, tolerance)
+        in_its_letters = renamed(answer, gold_label, answer_label)
+        if in_its_letters is not None:
+            return same(gold_value, in_its_letters, tolerance)
+        if is_constant(gold_value) and is_constant(answer_value):
+            return False
+    return _same_equation(gold, answer)
+
+
+def _same_equation(gold: Node, answer: Node) -> bool:
+    """Two equations are one where their sides' differences are multiples; two chains where they agree link by link."""
+    first, second = ascending(gold), ascending(answer)
+    if len(first.items) != len(second.items):
+        return False
+    if len(first.items) > 2:
+        return first.value == second.value and all(same(a, b) for a, b in zip(first.items, second.items, strict=True))
+    sign = proportion(difference(first), difference(second))
+    if sign == 0 or first.value != second.value:
+        return False
+    return sign > 0 or first.value[0] in ("=", "!=", "~")

@@ -1,0 +1,384 @@
+"""What an expression is worth: exactly, as a fraction, or to as many digits as are asked for, at a point.
+
+Everything is bounded: the size of exact numbers, the steps of sums, the magnitude of exponents. What would pass a bound raises
+`TooLarge`, what has no value at the point (a pole, a logarithm of zero) raises `Undefined`.
+"""
+
+import hashlib
+import math
+import threading
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import Any
+
+import mpmath
+
+from .tree import Node
+
+MAX_BITS = 20_000
+"""Of a numerator or denominator that is kept exact."""
+MAX_STEPS = 20_000
+"""Nodes that one evaluation visits."""
+MAX_TERMS = 1_000
+"""Of a sum or product that is written out."""
+
+
+class TooLarge(Exception):
+    """The expression asks for more than it is given."""
+
+
+class Undefined(Exception):
+    """The expression has no value here, or none that can be computed by plain evaluation."""
+
+
+# --- exactly
+
+
+def exact(node: Node) -> Fraction | None:
+    """The rational number that an expression of rational numbers is; None where it is none, or not by arithmetic alone.
+
+    Raises:
+        TooLarge: numerator or denominator would have more than `MAX_BITS` bits.
+        Undefined: it divides by zero.
+    """
+    match node.kind:
+        case "number":
+            return node.value
+        case "decimal":
+            return node.value.value
+        case "neg":
+            inner = exact(node.items[0])
+            return None if inner is None else -inner
+        case "percent":
+            inner = exact(node.items[0])
+            return None if inner is None else inner / 100
+        case "based":
+            digits, base = node.value
+            return Fraction(int(digits, base))
+        case "add" | "mul":
+            total = Fraction(0) if node.kind == "add" else Fraction(1)
+            for item in node.items:
+                part = exact(item)
+                if part is None:
+                    return None
+                total = total + part if node.kind == "add" else total * part
+                _bounded(total)
+            return total
+        case "pow":
+            base_value = exact(node.items[0])
+            power = exact(node.items[1]) if base_value is not None else None
+            return None if base_value is None or power is None else _power(base_value, power)
+        case "call":
+            return _exact_call(node)
+    return None
+
+
+def _exact_call(node: Node) -> Fraction | None:
+    if node.value not in ("factorial", "binom", "abs", "floor", "ceil", "gcd", "lcm", "max", "min", "mod", "sqrt", "root"):
+        return None
+    values = [exact(item) for item in node.items]
+    if not values or None in values:
+        return None
+    numbers = [value for value in values if value is not None]
+    first = numbers[0]
+    whole = all(value.denominator == 1 for value in numbers)
+    match node.value:
+        case "abs":
+            return abs(first)
+        case "floor":
+            return Fraction(math.floor(first))
+        case "ceil":
+            return Fraction(math.ceil(first))
+        case "max":
+            return max(numbers)
+        case "min":
+            return min(numbers)
+        case "factorial" if whole and first >= 0:
+            if first > 1_500:
+                raise TooLarge("a factorial")
+            return Fraction(math.factorial(int(first)))
+        case "binom" if whole and len(numbers) == 2 and numbers[1] >= 0 and first >= 0:
+            if first > 5_000:
+                raise TooLarge("a binomial coefficient")
+            return Fraction(math.comb(int(first), int(numbers[1])))
+        case "gcd" | "lcm" if whole:
+            return Fraction((math.gcd if node.value == "gcd" else math.lcm)(*map(int, numbers)))
+        case "mod" if len(numbers) == 2 and numbers[1]:
+            return first % numbers[1]
+        case "sqrt":
+            return _root(first, 2)
+        case "root" if len(numbers) == 2 and numbers[1].denominator == 1 and 2 <= numbers[1] <= 1_000:
+            return _root(first, int(numbers[1]))
+    return None
+
+
+def _power(base: Fraction, power: Fraction) -> Fraction | None:
+    if power.denominator != 1:
+        if base >= 0 and power.denominator <= 1_000:
+            root = _root(base, power.denominator)
+            return None if root is None else _power(root, Fraction(power.numerator))
+        return None
+    if base == 0 and power < 0:
+        raise Undefined("a division by zero")
+    if base in (0, 1, -1):
+        return base if power % 2 else base * base
+    bits = max(base.numerator.bit_length(), base.denominator.bit_length())
+    if abs(power) * bits > MAX_BITS and abs(power) != 1:
+        raise TooLarge("a power")
+    return base ** int(power)
+
+
+def _root(value: Fraction, degree: int) -> Fraction | None:
+    """The real root where it is rational."""
+    if value < 0:
+        inner = _root(-value, degree) if degree % 2 else None
+        return None if inner is None else -inner
+    parts = [_whole_root(part, degree) for part in (value.numerator, value.denominator)]
+    return None if None in parts else Fraction(*parts)  # type: ignore[arg-type]
+
+
+def _whole_root(value: int, degree: int) -> int | None:
+    if degree == 2:
+        root = math.isqrt(value)
+    elif value.bit_length() > 1_000:
+        return None
+    else:
+        root = round(value ** (1 / degree))
+    return root if root**degree == value else None
+
+
+def _bounded(value: Fraction) -> None:
+    if value.numerator.bit_length() > MAX_BITS or value.denominator.bit_length() > MAX_BITS:
+        raise TooLarge("a fraction")
+
+
+# --- to so many digits
+
+_contexts = threading.local()
+Point = Mapping[str, Fraction]
+
+
+def _context(digits: int) -> Any:
+    """This thread's mpmath of that precision: its own, because mpmath changes the precision of a context while it works."""
+    known = _contexts.__dict__
+    if digits not in known.setdefault("by_digits", {}):
+        context = mpmath.MPContext()
+        context.dps = digits
+        known["by_digits"][digits] = context
+    return known["by_digits"][digits]
+
+
+def value(node: Node, point: Point, digits: int) -> Any:
+    """The value at a point, an mpmath number; functions that nobody knows have a value that depends on their arguments alone.
+
+    Raises:
+        TooLarge: an exponent, an angle or a sum passes the bounds.
+        Undefined: it has none there.
+    """
+    try:
+        result = _Evaluation(_context(digits), point).of(node)
+    except (ZeroDivisionError, ValueError, mpmath.libmp.ComplexResult, mpmath.libmp.NoConvergence) as error:
+        raise Undefined(str(error)) from None
+    except (OverflowError, MemoryError, RecursionError):
+        raise TooLarge("a number") from None
+    if not mpmath.isfinite(result):
+        raise Undefined("it is not finite")
+    return result
+
+
+class _Evaluation:
+    def __init__(self, context: Any, point: Point):
+        self.context, self.steps = context, 0
+        self.point = {name: context.mpf(number.numerator) / number.denominator for name, number in point.items()}
+
+    def of(self, node: Node) -> Any:
+        self.steps += 1
+        if self.steps > MAX_STEPS:
+            raise TooLarge("a sum")
+        mp = self.context
+        match node.kind:
+            case "number":
+                return mp.mpf(node.value.numerator) / node.value.denominator
+            case "decimal":
+                return mp.mpf(node.value.value.numerator) / node.value.value.denominator
+            case "symbol":
+                return self.point[node.value]
+            case "constant":
+                if node.value == "oo":
+                    raise Undefined("infinity")
+                return {"pi": mp.pi, "e": mp.e, "i": mp.j}[node.value] * 1
+            case "add":
+                return sum((self.of(item) for item in node.items[1:]), self.of(node.items[0]))
+            case "mul":
+                product = self.of(node.items[0])
+                for item in node.items[1:]:
+                    product = product * self.of(item)
+                return product
+            case "neg":
+                return -self.of(node.items[0])
+            case "percent":
+                return self.of(node.items[0]) / 100
+            case "degrees":
+                return self.of(node.items[0]) * mp.pi / 180
+            case "pow":
+                return self.power(node)
+            case "call":
+                return self.call(node.value, [self.of(item) for item in node.items])
+            case "bound":
+                return self.bound(node)
+            case "based":
+                return mp.mpf(int(*node.value))
+        raise Undefined(f"a {node.kind} has no value")
+
+    def power(self, node: Node) -> Any:
+        mp = self.context
+        base, exponent = node.items
+        if exponent == _HALF_NEGATIVE_ONE:
+            return 1 / self.of(base)
+        if base.kind == "constant" and base.value == "e":
+            return self.exponential(self.of(exponent))
+        below, above = self.of(base), self.of(exponent)
+        if mp.mag(above) > 20 or (below and abs(mp.mag(below)) > 100_000):
+            raise TooLarge("a power")
+        if below == 0:
+            if mp.re(above) > 0:
+                return mp.zero
+            if above == 0:
+                return mp.one
+            raise Undefined("a division by zero")
+        rational = exact(exponent) if exponent.kind != "number" else exponent.value
+        if (
+            rational is not None
+            and rational.denominator % 2
+            and rational.denominator > 1
+            and mp.im(below) == 0
+            and mp.re(below) < 0
+        ):
+            # Of the roots of odd degree the real one is meant: (-8)^(1/3) is -2.
+            root = abs(below) ** (mp.mpf(rational.numerator) / rational.denominator)
+            return -root if rational.numerator % 2 else root
+        return below**above
+
+    def exponential(self, argument: Any) -> Any:
+        if self.context.mag(argument) > 20:
+            raise TooLarge("an exponential")
+        return self.context.exp(argument)
+
+    def call(self, name: str, arguments: list[Any]) -> Any:
+        mp = self.context
+        first = arguments[0]
+        if name in _PLAIN and len(arguments) == 1:
+            if name not in ("abs", "floor", "ceil", "sqrt") and mp.mag(first) > 60:
+                raise TooLarge("an argument")
+            return getattr(mp, _PLAIN[name])(first)
+        match name:
+            case "log" if len(arguments) == 2:
+                return mp.log(first) / mp.log(arguments[1])
+            case "log":
+                return mp.log(first)
+            case "lg":
+                return mp.log(first, 10)
+            case "root" if len(arguments) == 2:
+                degree = arguments[1]
+                if mp.im(first) == 0 and mp.re(first) < 0 and degree == int(mp.re(degree)) and int(mp.re(degree)) % 2:
+                    return -(abs(first) ** (1 / degree))
+                return first ** (1 / degree)
+            case "factorial":
+                if mp.mag(first) > 16:
+                    raise TooLarge("a factorial")
+                return mp.factorial(first)
+            case "binom" if len(arguments) == 2:
+                if max(mp.mag(argument) for argument in arguments) > 16:
+                    raise TooLarge("a binomial coefficient")
+                return mp.binomial(*arguments)
+            case "max" | "min":
+                if any(mp.im(argument) for argument in arguments):
+                    raise Undefined("complex numbers have no order")
+                return max(arguments) if name == "max" else min(arguments)
+            case "mod" if len(arguments) == 2:
+                return mp.fmod(*arguments)
+        return self.unknown(name, arguments)
+
+    def unknown(self, name: str, arguments: list[Any]) -> Any:
+        """A function that nobody knows, as one drawn at random by its name: equal arguments, equal values."""
+        draws = _draws(name)
+        total = next(draws) * self.context.one
+        for argument in arguments:
+            total = total + next(draws) * argument + next(draws) * argument * argument
+        return total
+
+    def bound(self, node: Node) -> Any:
+        """A short sum or product is written out; any other, an integral and a limit are functions of their parts."""
+        below, above, body = node.items
+        variable = below.items[0] if below.kind == "relation" and len(below.items) == 2 else None
+        if node.value in ("sum", "prod") and variable is not None and variable.kind == "symbol":
+            start, end = exact(below.items[1]), exact(above)
+            if start is not None and end is not None and start.denominator == end.denominator == 1:
+                if end - start > MAX_TERMS:
+                    raise TooLarge(f"more than {MAX_TERMS} terms")
+                return self.written_out(node.value, variable.value, int(start), int(end), body)
+        if node.value != "sum" or variable is None or variable.kind != "symbol":
+            raise Undefined(f"{node.value} is not computed")
+        total = []
+        for draw in (Fraction(1, 3), Fraction(5, 7)):
+            with _bound(self.point, variable.value, self.context.mpf(draw.numerator) / draw.denominator):
+                total.append(self.of(body))
+        return self.unknown("sum", [self.of(below.items[1]), self.of(above), *total])
+
+    def written_out(self, name: str, variable: str, start: int, end: int, body: Node) -> Any:
+        result = self.context.zero if name == "sum" else self.context.one
+        before = self.point.get(variable)
+        for index in range(start, end + 1):
+            self.point[variable] = self.context.mpf(index)
+            term = self.of(body)
+            result = result + term if name == "sum" else result * term
+        if before is not None:
+            self.point[variable] = before
+        return result
+
+
+class _bound:
+    """A symbol that means something else within a sum."""
+
+    def __init__(self, point: dict[str, Any], name: str, inside: Any):
+        self.point, self.name, self.inside = point, name, inside
+
+    def __enter__(self) -> None:
+        self.outside = self.point.get(self.name)
+        self.point[self.name] = self.inside
+
+    def __exit__(self, *raised: object) -> None:
+        if self.outside is not None:
+            self.point[self.name] = self.outside
+
+
+_HALF_NEGATIVE_ONE = Node("number", (), Fraction(-1))
+_PLAIN = {
+    "sin": "sin", "cos": "cos", "tan": "tan", "cot": "cot", "sec": "sec", "csc": "csc",
+    "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arccot": "acot", "arcsec": "asec", "arccsc": "acsc",
+    "sinh": "sinh", "cosh": "cosh", "tanh": "tanh", "coth": "coth", "sech": "sech", "csch": "csch",
+    "arsinh": "asinh", "arcosh": "acosh", "artanh": "atanh",
+    "exp": "exp", "abs": "fabs", "floor": "floor", "ceil": "ceil", "sqrt": "sqrt",
+}  # fmt: skip
+"""Functions of one argument, with mpmath's names for them."""
+
+
+def _draws(name: str) -> Iterator[Fraction]:
+    """Numbers from 1/2 to 3/2 that depend on a name alone."""
+    number = 0
+    while True:
+        digest = hashlib.sha256(f"{name} {number}".encode()).digest()
+        yield Fraction(1, 2) + Fraction(int.from_bytes(digest[:3], "big"), 1 << 24)
+        number += 1
+
+
+def symbols(node: Node) -> frozenset[str]:
+    """Names of the symbols in an expression."""
+    if node.kind == "symbol":
+        return frozenset((node.value,))
+    return frozenset().union(*(symbols(item) for item in node.items))
+
+
+def contains(node: Node, *kinds: str) -> bool:
+    """Whether a node or any part of it is of one of these kinds."""
+    return node.kind in kinds or any(contains(item, *kinds) for item in node.items)

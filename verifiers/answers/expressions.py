@@ -1,0 +1,371 @@
+"""An answer's tokens as a tree. A recursive-descent parser for LaTeX and plain text at once.
+
+    listing   := relation ((","|";"|"and"|"or") relation)*
+    relation  := ratio (("="|"<"|"\\le"|"\\in"|...) ratio)*
+    ratio     := sets (":" sets)*
+    sets      := sum (("\\cup"|"\\cap"|"\\setminus") sum)*
+    sum       := product (("+"|"-"|"\\pm") product)*
+    product   := factor (("*"|"/"|nothing) factor)*
+    factor    := ("-"|"+"|"\\pm") factor | primary postfix*
+
+Nothing is computed here. What is not in the grammar raises `Unreadable`.
+"""
+
+from . import parts
+from .notation import Marks, Token, Unreadable
+from .parts import FUNCTIONS
+from .tree import INFINITY, MINUS_ONE, Node, fraction, grouped, is_mixed, number, product
+
+MAX_DEPTH = 40
+
+
+_ALIASES = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "lceil": "ceil"}
+_RELATIONS = {
+    "=": "=", "==": "=", "<": "<", ">": ">", "<=": "<=", ">=": ">=", "!=": "!=", ":=": "=",
+    "le": "<=", "leq": "<=", "leqslant": "<=", "ge": ">=", "geq": ">=", "geqslant": ">=", "lt": "<", "gt": ">", "ne": "!=",
+    "neq": "!=",
+    "in": "in", "approx": "~", "simeq": "~", "equiv": "=",
+}  # fmt: skip
+_MULTIPLY = frozenset(["*", "times", "cdot", "ast"])
+_GREEK = frozenset(
+    (
+        "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta kappa lambda mu nu xi rho sigma tau phi varphi chi "
+        "psi omega ell Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega hbar"
+    ).split()
+)
+_SETS = {"cup": "union", "union": "union", "cap": "intersection", "setminus": "difference", "backslash": "difference"}
+_NAMED_FUNCTIONS = frozenset("fghFGHPQWT")
+"""Letters that are functions where a parenthesis follows; others multiply it."""
+_NOT_FACTORS = frozenset(
+    r"cup cap setminus backslash \} rangle rfloor rceil end \\ pm mp to rightarrow lor land vee wedge".split()
+)
+"""Commands that end a product."""
+_BOUND = {"sum": "sum", "prod": "prod", "int": "int", "lim": "lim", "iint": "int", "oint": "int"}
+
+
+def parse(text: str) -> Node:
+    """The tree of a tidied text.
+
+    Raises:
+        Unreadable: it is not in the grammar.
+    """
+    parser = _Parser(text)
+    if not parser.tokens:
+        raise Unreadable("nothing is left")
+    tree = parser.listing()
+    if parser.position != len(parser.tokens):
+        raise Unreadable(f"{parser.tokens[parser.position].value!r} is not expected here")
+    return tree
+
+
+class _Parser(Marks):
+    """One text, read from left to right, loosest things first."""
+
+    def __init__(self, text: str):
+        super().__init__(text)
+        self.depth = self.bars = 0
+
+    def listing(self) -> Node:
+        groups, separators = [self.relation()], []
+        while True:
+            separator = self._separator()
+            if separator is None:
+                break
+            separators.append(separator)
+            groups.append(self.relation())
+        if not separators:
+            return groups[0]
+        if ";" in separators and "," in separators:
+            return grouped(groups, separators)
+        return Node("list", tuple(groups), "or" if "or" in separators else None)
+
+    def _separator(self) -> str | None:
+        found: str | None = None
+        while (token := self.look()) is not None:
+            word = token.value.lower().strip(" ,;:.")
+            if token.kind == "mark" and token.value in (",", ";"):
+                found = found or token.value
+            elif (token.kind in ("text", "name") and word in ("and", "or", "and also", "")) or token.value in (
+                "lor",
+                "land",
+                "vee",
+                "wedge",
+            ):
+                found = "or" if word in ("or", "lor", "vee") else found or "and"
+            else:
+                break
+            self.position += 1
+        if found and self.look() is None:
+            raise Unreadable("a list without an end")
+        return found
+
+    def relation(self) -> Node:
+        items, signs = [self.ratio()], []
+        while (token := self.look()) is not None and token.kind in ("mark", "command", "name") and token.value in _RELATIONS:
+            self.position += 1
+            sign = _RELATIONS[token.value]
+            items.append(self.ratio())
+            signs.append(sign)
+        return Node("relation", tuple(items), tuple(signs)) if signs else items[0]
+
+    def ratio(self) -> Node:
+        items = [self.sets()]
+        while self.take(":"):
+            items.append(self.sets())
+        return Node("ratio", tuple(items)) if len(items) > 1 else items[0]
+
+    def sets(self) -> Node:
+        left = self.sum()
+        while (token := self.look()) is not None and token.kind != "text" and token.value in _SETS:
+            self.position += 1
+            left = Node(_SETS[token.value], (left, self.sum()))
+        return left
+
+    def sum(self) -> Node:
+        terms = [self.product()]
+        while True:
+            if self.take("+"):
+                terms.append(self.product())
+            elif self.take("-"):
+                terms.append(Node("neg", (self.product(),)))
+            elif self.at("pm", "mp"):
+                sign = 1 if self.next().value == "pm" else -1
+                terms.append(Node("pm", (self.product(),), sign))
+            else:
+                return terms[0] if len(terms) == 1 else Node("add", tuple(terms))
+
+    def product(self) -> Node:
+        factors = [self.factor()]
+        while (token := self.look()) is not None:
+            if token.kind in ("mark", "command") and token.value in _MULTIPLY:
+                self.position += 1
+                factors.append(self.factor())
+            elif token.kind in ("mark", "command") and token.value in ("/", "div"):
+                self.position += 1
+                factors.append(Node("pow", (self.factor(), MINUS_ONE)))
+            elif token.value in ("mod", "bmod") and token.kind in ("name", "command"):
+                self.position += 1
+                factors = [Node("call", (product(factors), self.factor()), "mod")]
+            elif self.begins_factor(token):
+                following = self.factor()
+                if token.kind == "number":
+                    # "1 1/2" is a mixed number; two numbers side by side are nothing.
+                    mixed = len(factors) == 1 and factors[0].kind == "number" and self.at("/") and token.spaced
+                    if not mixed:
+                        raise Unreadable("two numbers side by side")
+                    self.position += 1
+                    below = self.factor()
+                    factors = [Node("add", (factors[0], fraction(following, below)))]
+                elif token.value == "frac" and len(factors) == 1 and is_mixed(factors[0], following):
+                    factors = [Node("add", (factors[0], following))]
+                else:
+                    factors.append(following)
+            else:
+                break
+        return product(factors)
+
+    def begins_factor(self, token: Token) -> bool:
+        if token.kind == "number":
+            return True
+        if token.kind == "name":
+            return token.value not in ("and", "or", "union", "in")
+        if token.kind == "command":
+            return token.value not in _RELATIONS and token.value not in _NOT_FACTORS
+        if token.kind == "text":
+            return len(token.value) == 1
+        return token.value in ("(", "{") or (token.value == "|" and not self.bars) or (token.value == "[" and self.position > 0)
+
+    def factor(self) -> Node:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise Unreadable(f"nested more than {MAX_DEPTH} deep")
+        try:
+            if self.take("-"):
+                return Node("neg", (self.factor_with_power(),))
+            if self.take("+"):
+                return self.factor_with_power()
+            if self.at("pm", "mp"):
+                sign = 1 if self.next().value == "pm" else -1
+                return Node("pm", (self.factor_with_power(),), sign)
+            return self.postfix(self.primary())
+        finally:
+            self.depth -= 1
+
+    def factor_with_power(self) -> Node:
+        return self.factor()
+
+    def postfix(self, node: Node) -> Node:
+        while (token := self.look()) is not None and token.kind == "mark":
+            if token.value in ("^", "**"):
+                self.position += 1
+                if self.at("circ") or (self.at("{") and (inner := self.look(1)) is not None and inner.value == "circ"):
+                    braced = self.take("{")
+                    self.position += 1
+                    if braced:
+                        self.expect("}")
+                    node = Node("degrees", (node,))
+                    continue
+                while self.at("'") or (self.look() is not None and self.look().value == "prime"):  # type: ignore[union-attr]
+                    raise Unreadable("a derivative")
+                node = Node("pow", (node, self.exponent()))
+            elif token.value == "!" and not ((after := self.look(1)) is not None and after.value == "="):
+                self.position += 1
+                node = Node("call", (node,), "factorial")
+            elif token.value == "%":
+                self.position += 1
+                node = Node("percent", (node,))
+            else:
+                return node
+        return node
+
+    def exponent(self) -> Node:
+        if self.take("{"):
+            node = self.sum()
+            self.expect("}")
+            return node
+        if self.take("-"):
+            return Node("neg", (self.exponent(),))
+        node = self.primary()
+        return Node("pow", (node, self.exponent())) if self.take("^", "**") else node
+
+    # --- the smallest parts
+
+    def primary(self) -> Node:
+        token = self.next()
+        if token.kind == "number":
+            return self.numeral(token.value)
+        if token.kind == "name":
+            return self.word(token.value)
+        if token.kind == "command":
+            return self.command(token.value)
+        if token.kind == "text":
+            if len(token.value) == 1 and token.value.isalpha():
+                return self.symbol(token.value)
+            raise Unreadable(f"the words {token.value[:40]!r}")
+        if token.value in ("(", "["):
+            return parts.bracketed(self, token.value)
+        if token.value == "{":
+            node = self.listing()
+            self.expect("}")
+            return node
+        if token.value == "|":
+            self.bars += 1
+            node = self.sum()
+            self.expect("|")
+            self.bars -= 1
+            return Node("call", (node,), "abs")
+        raise Unreadable(f"{token.value!r} is not expected here")
+
+    def numeral(self, text: str) -> Node:
+        node = number(text)
+        if self.at("_") and "." not in text:
+            self.position += 1
+            base = self.group()
+            if base.kind != "number" or not 2 <= base.value <= 36:
+                raise Unreadable("a base that is none")
+            if any(int(digit) >= base.value for digit in text):
+                raise Unreadable("a digit beyond its base")
+            return Node("based", (), (text.lstrip("0") or "0", int(base.value)))
+        token = self.look()
+        if "." in text and token is not None and token.value in ("overline", "bar", "dot") and token.kind == "command":
+            self.position += 1
+            return parts.repeating(self, text)
+        return node
+
+    def word(self, name: str) -> Node:
+        name = _ALIASES.get(name, name)
+        if name in ("inf", "infinity", "oo"):
+            return INFINITY
+        if name == "pi":
+            return Node("constant", (), "pi")
+        if name in FUNCTIONS:
+            return parts.function(self, name)
+        if name in ("sum",):
+            raise Unreadable("a sum in words")
+        return self.symbol(name)
+
+    def symbol(self, name: str) -> Node:
+        constant = name if name in ("e", "i") else None
+        while self.take("'"):
+            name += "'"
+        if self.take("_"):
+            index = self.group()
+            plain = index.kind == "number" or (index.kind == "symbol" and len(index.value) > 1)
+            if not plain:
+                return Node("call", (index,), name + "_")
+            name, constant = f"{name}_{index.value}", None
+        if constant and name == constant:
+            return Node("constant", (), constant)
+        if self.at("("):
+            token = self.look()
+            if (name[0] in _NAMED_FUNCTIONS or (name == "C" and self._is_pair())) and token is not None:
+                self.position += 1
+                inside = self.listing()
+                self.expect(")")
+                arguments = inside.items if inside.kind == "list" else (inside,)
+                if name == "C" and len(arguments) == 2:
+                    return Node("call", arguments, "binom")
+                return Node("call", arguments, name)
+        return Node("symbol", (), name)
+
+    def _is_pair(self) -> bool:
+        """Whether the parenthesis that opens here holds a comma, as C(n, k) does."""
+        depth = 0
+        for token in self.tokens[self.position :]:
+            depth += (token.value == "(") - (token.value == ")")
+            if depth == 0:
+                return False
+            if depth == 1 and token.value == ",":
+                return True
+        return False
+
+    def group(self) -> Node:
+        """An argument of LaTeX: braces, or one mark."""
+        if self.take("{"):
+            node = self.listing()
+            self.expect("}")
+            return node
+        return self.primary()
+
+    def digit_or_group(self) -> Node:
+        """An argument of `\\frac`, of which an unbraced one is a single digit: `\\frac12`."""
+        token = self.look()
+        if token is not None and token.kind == "number" and len(token.value) > 1 and token.value.isdigit():
+            self.tokens[self.position] = token._replace(value=token.value[1:], spaced=False)
+            return number(token.value[0])
+        return self.group()
+
+    def command(self, name: str) -> Node:
+        if name == "frac":
+            above = self.digit_or_group()
+            return fraction(above, self.digit_or_group())
+        if name == "sqrt":
+            return parts.root(self)
+        if name in ("binom", "dbinom", "tbinom"):
+            above = self.digit_or_group()
+            return Node("call", (above, self.digit_or_group()), "binom")
+        if name == "pi":
+            return Node("constant", (), "pi")
+        if name in ("infty",):
+            return INFINITY
+        if name in ("emptyset", "varnothing"):
+            return Node("set")
+        if name in ("overline", "bar", "overrightarrow", "widehat", "mathbb"):
+            inner = self.group()
+            if name == "mathbb" and inner.kind == "symbol":
+                return Node("reals") if inner.value == "R" else Node("symbol", (), "set " + inner.value)
+            return Node("call", (inner,), name)
+        if name in ("angle", "triangle", "ell"):
+            return Node("call", (self.primary(),), name) if name != "ell" else self.symbol("l")
+        if name in ("\\{", "langle", "lfloor", "lceil"):
+            return parts.bracketed(self, name)
+        if name in ("begin",):
+            return parts.environment(self)
+        if name in _GREEK:
+            return self.symbol(name)
+        if name in _BOUND:
+            return parts.bound(self, _BOUND[name])
+        name = _ALIASES.get(name, name)
+        if name in FUNCTIONS:
+            return parts.function(self, name)
+        raise Unreadable(f"the command \\{name}")

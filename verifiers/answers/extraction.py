@@ -1,0 +1,195 @@
+"""Which words of a response are its answer. One protocol, for every verifier of final answers:
+
+1. Reasoning up to the last `</think>` is set aside. A response that opens `<think>` and never closes it was cut: no answer.
+2. The last `\\boxed{...}`. Boxes that only "and", "or", a comma or a few words join count as one list. A last box that never
+   closes was cut: no answer, whatever was boxed before.
+3. Else the last answer line: what follows the last `####`, "answer is", "answer:" or "A:", up to the sentence's end.
+4. Else the response's last line, where it states a result and nothing else: mathematics alone, or a short sentence that ends
+   in a formula or number. A line of a longer response must conclude ("so", "therefore", ...) or be mathematics alone.
+5. Else nothing.
+"""
+
+import re
+
+MAX_ANSWER = 2_000
+"""Characters of a final answer that are looked at; a longer one is no answer."""
+MAX_TAIL = 20_000
+"""Characters at a response's end in which its answer is looked for."""
+MAX_LINE = 400
+"""Characters of a last line that can be a result."""
+MAX_BOXES = 30
+
+_MARKER = re.compile(
+    r"(?:\banswer\b(?:\s+(?:choice|option))?\s{0,9}(?:is|are|:|=)|^\s*A:|\banswer\b:?\s*(?=[\\$\d-]))[ \t:]{0,9}",
+    re.IGNORECASE | re.MULTILINE,
+)
+_DOUBT = frozenset(
+    ["rather", "not", "no", "wait", "actually", "instead", "but", "correction", "check", "hmm", "however", "earlier"]
+)
+_CONCLUDES = re.compile(
+    r"^\W*(?:so|thus|therefore|hence|then|final(?:ly)?|in total|altogether|in conclusion|we (?:get|have|find|obtain|conclude)"
+    r"|this gives|it follows)\b",
+    re.IGNORECASE,
+)
+_FORMULA = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$((?:\\.|[^$\\])+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+_NUMBER = re.compile(
+    r"(?<![\w.,/^])[-+]?(?:\d+(?:[,\s]\d{3})+(?!\d)(?:[.,]\d+)?|\d+(?:[.,]\d+)?|\.\d+)(?:/\d+)?\s?%?(?=[^\w]|m²|m³|$)"
+)
+_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
+_NEGATION = re.compile(r"\b(?:not|never|neither|nor|isn't|unknown|no)\b", re.IGNORECASE)
+_MATHEMATICS = frozenset(
+    (
+        "sin cos tan cot sec csc log exp sqrt cbrt floor ceil max min gcd lcm mod inf infinity and binom frac arcsin arccos "
+        "arctan sinh cosh tanh abs"
+    ).split()
+)
+_LEAD = re.compile(
+    r"^(?:it|they|the\s[a-z ]{1,40}|that|this|we|there|she|he|you)?\s*"
+    r"(?:is|are|equals?|was|were|be|gives?|has|have|makes?|gets?|got"
+    r"|will be|would be)\s+(?:about\s+|approximately\s+|equal to\s+|exactly\s+|now\s+)?",
+    re.IGNORECASE,
+)
+
+
+def final_answer(response: str) -> str | None:
+    """The answer that a response ends with, by the protocol above, or None."""
+    text = response[-MAX_TAIL:]
+    if "</think>" in text:
+        text = text.rsplit("</think>", 1)[1]
+    elif "<think>" in text:
+        return None
+    text = text.split("<|im_end|>", 1)[0].replace("**", "")
+    answer = boxed(text) if "\\boxed" in text or "\\fbox" in text else _said(text)
+    answer = (answer or "").strip()
+    return answer if 0 < len(answer) <= MAX_ANSWER else None
+
+
+def boxed(text: str) -> str | None:
+    """What the last `\\boxed{...}` holds, or all the last ones that stand together, as a list; None where it never closes."""
+    found: list[tuple[int, int, str]] = []
+    for match in list(re.finditer(r"\\f?boxed\s*(?=\{)", text))[-MAX_BOXES:]:
+        if found and match.start() < found[-1][1]:
+            continue  # a box within a box
+        end = _closing(text, match.end())
+        if end is None:
+            return None
+        found.append((match.start(), end, text[match.end() + 1 : end - 1].strip()))
+    if not found:
+        return None
+    together = [found[-1]]
+    for box in reversed(found[:-1]):
+        if not _joined(text[box[1] : together[0][0]]):
+            break
+        together.insert(0, box)
+    if len({box[2] for box in together}) == 1:
+        # Percent and degree signs stand outside of a box as often as within.
+        after = re.match(r"\s*\$?\s*(\\?%|percent\b|pct\b)", text[together[-1][1] :])
+        return together[-1][2] + (" percent" if after and together[-1][2][-1:].isdigit() else "")
+    return ", ".join(box[2] for box in together)
+
+
+def _closing(text: str, start: int) -> int | None:
+    """The position behind the brace that closes the one at `start`."""
+    depth = 0
+    for brace in re.compile(r"\\.|[{}]").finditer(text, start):
+        depth += {"{": 1, "}": -1}.get(brace[0], 0)
+        if depth == 0:
+            return brace.end()
+    return None
+
+
+def _joined(between: str) -> bool:
+    """Whether what stands between two boxes makes them one answer."""
+    if len(between) > 80 or "\n\n" in between.strip("\n"):
+        return False
+    words = re.findall(r"[A-Za-z']+", re.sub(r"\\(?:text|mathrm|q?quad|mbox)", " ", between))
+    if _DOUBT & {word.lower() for word in words}:
+        return False
+    joins = {"and", "or"} & {word.lower() for word in words} or "," in between or ";" in between
+    return len(words) <= 5 if joins else not words and not between.strip(" $\\()[]\n.")
+
+
+def _said(text: str) -> str | None:
+    """The answer of a text without a box."""
+    if "####" in text:
+        return _sentence(text.rsplit("####", 1)[1].strip().split("\n", 1)[0])
+    markers = list(_MARKER.finditer(text))
+    if markers:
+        said = text[markers[-1].end() :]
+        if display := re.match(r"\s*(?:\$\$|\\\[)(.{1,400}?)(?:\$\$|\\\])", said, re.DOTALL):
+            return display[1]
+        return _sentence(next((line for line in said.split("\n") if line.strip()), ""))
+    lines = [line.strip() for line in text.strip().split("\n") if line.strip()]
+    if not lines:
+        return None
+    if len(lines) > 1 and (block := re.search(r"(?:\$\$|\\\[)([^$]{1,400}?)(?:\$\$|\\\])\W*$", text)) and not _prose(block[1]):
+        return block[1]
+    line = lines[-1]
+    if len(line) > MAX_LINE and len(lines) > 1:
+        return None
+    if not _prose(line) and (len(lines) > 1 or not _FORMULA.search(line)):
+        return _trimmed(line)
+    if len(lines) == 1 or _CONCLUDES.search(line):
+        return _result(line)
+    return None
+
+
+def _prose(text: str) -> bool:
+    """Whether there are words in a text beside those of mathematics."""
+    bare = re.sub(r"\\(?:text|mathrm|mbox|textbf|operatorname)\s*\{[^{}]*\}|\\[A-Za-z]+", " ", text)
+    return any(word.lower() not in _MATHEMATICS for word in _WORD.findall(bare))
+
+
+def _trimmed(text: str) -> str:
+    return text.strip().rstrip(".").strip()
+
+
+def _sentence(said: str) -> str | None:
+    """What an answer line says: its one formula, or the words up to the sentence's end."""
+    said = (
+        re.split(r"(?<=[^\d\s][.!?])\s+(?=[A-Z<])|(?<=\d\.)\s+(?=[A-Z<])|<\|", said.strip(), maxsplit=1)[0]
+        .strip()
+        .strip("\"'“”* ")
+    )
+    said = (
+        re.sub(r"\.(?:\s.*)?$", "", said)
+        if re.search(r"\w\.(?:\s+[a-z].*)?$", said) and "$" not in said and "\\" not in said
+        else said
+    )
+    said = re.sub(r"\.\s+I hope.*$", "", said).strip("\"'“”* ")
+    outside = _FORMULA.sub(" ", said)
+    if not _NEGATION.search(outside):
+        if formula := _last_formula(said, outside):
+            return formula
+        said = _LEAD.sub("", said)
+        numbers = _NUMBER.findall(said)
+        if len(numbers) == 1 and _prose(said) and re.match(r"[A-Za-z]{2,}", said):
+            return numbers[0].strip()
+    return _trimmed(said)
+
+
+def _last_formula(said: str, outside: str) -> str | None:
+    """The formula that a sentence ends in, or what it says of one ("the largest $n$ is 34"); several where "and" joins them."""
+    found = list(_FORMULA.finditer(said))
+    if not found:
+        return None
+    formulas = [next(part for part in match.groups() if part) for match in found]
+    rest = said[found[-1].end() :]
+    if percent := re.match(r"\s*(\\?%|percent\b|pct\b)", rest):
+        return formulas[-1] + " percent"
+    if (numbers := _NUMBER.findall(rest)) and not percent:
+        return numbers[-1].strip()
+    words = {word.lower() for word in re.findall(r"[A-Za-z]+", outside)}
+    return ", ".join(formulas) if words <= {"and", "or"} else formulas[-1]
+
+
+def _result(line: str) -> str | None:
+    """The formula or number that a short sentence ends in."""
+    if formula := _last_formula(line, "so"):
+        return formula
+    if relation := re.search(r"(?<![A-Za-z])([A-Za-z]\s*(?:[<>=]=?|!=)\s*[^\s].*?)(?:\s+is\b.*)?[.\s]*$", line):
+        return _trimmed(relation[1]) if not _prose(relation[1]) else None
+    if _NEGATION.search(line) and not re.search(r"\b(?:is|it's)\s+[\d.,]+\S*\s*$", line):
+        return None
+    numbers = _NUMBER.findall(line)
+    return numbers[-1].strip().rstrip(",") if numbers else None

@@ -1,0 +1,222 @@
+"""Are two expressions the same number, or the same function? Exactly where both are rational, else by refutation.
+
+Two expressions that are no fractions are evaluated with mpmath at several points, to 40 digits and then to more: a
+difference that does not vanish refutes. What survives at all points agrees to more digits than the constants of
+either side can hide in.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+from .evaluation import TooLarge, Undefined, exact, symbols, value
+from .tree import Decimal, Node
+
+DIGITS = 40
+"""Decimal digits of the first evaluation."""
+MAX_DIGITS = 3_000
+"""Of the last; constants that reach further down cannot be told apart."""
+POINTS = 5
+"""Points of agreement that are asked for where there are symbols."""
+MAX_TRIES = 16
+FLOAT_DIGITS = 15
+"""Significant digits of a decimal that stands for whatever exact number a float prints so."""
+
+
+class CannotTell(Exception):
+    """Neither equal nor unequal can be said; the message says why."""
+
+
+def same_number(gold: Node, answer: Node, tolerance: Fraction | None = None) -> bool:
+    """Whether the answer is the gold number, or the gold expression of symbols.
+
+    A gold decimal is met by what rounds to it: by an exact number, or by a decimal of more digits where the gold one has three
+    or more. Any other gold wants equality, which a decimal of 15 or more digits may state as a float prints it.
+
+    Args:
+        gold: the expression that is right.
+        answer: the expression to judge.
+        tolerance: how far a number may lie off, relative to the gold one; it replaces the rule of rounding.
+
+    Raises:
+        CannotTell: they cannot be evaluated where it matters, or agree for whole numbers only.
+        TooLarge: they ask for too much.
+    """
+    try:
+        exact_gold, exact_answer = exact(gold), exact(answer)
+    except Undefined:
+        return False
+    if exact_gold is not None and exact_answer is not None:
+        if exact_gold == exact_answer:
+            return True
+        return _near(gold, exact_gold, answer, exact_answer, tolerance)
+    names = sorted(symbols(gold) | symbols(answer))
+    if not names and (tolerance is not None or _written(gold) or _written(answer)):
+        try:
+            of_gold, of_answer = _real(value(gold, {}, DIGITS)), _real(value(answer, {}, DIGITS))
+        except Undefined:
+            return False
+        if of_gold is not None and of_answer is not None and _near(gold, of_gold, answer, of_answer, tolerance):
+            return True
+    return identical(gold, answer, names)
+
+
+def _near(gold: Node, gold_value: Fraction, answer: Node, answer_value: Fraction, tolerance: Fraction | None) -> bool:
+    difference = abs(gold_value - answer_value)
+    if tolerance is not None:
+        return difference <= tolerance * abs(gold_value)
+    written, answered = _written(gold), _written(answer)
+    if written is not None:
+        if difference > written.unit / 2:
+            return False
+        if answered is None:
+            return written.digits >= 2
+        return answered.unit < written.unit and written.digits >= 3
+    if answered is not None and answered.digits >= FLOAT_DIGITS:
+        return difference <= abs(gold_value) / 10 ** (FLOAT_DIGITS - 1)
+    return False
+
+
+def _written(node: Node) -> Decimal | None:
+    """The decimal that an expression is, with its sign, percent and power of ten."""
+    if node.kind == "decimal":
+        return node.value
+    if node.kind in ("neg", "percent", "degrees"):
+        inner = _written(node.items[0])
+        return inner and (inner._replace(unit=inner.unit / 100) if node.kind == "percent" else inner)
+    if node.kind == "mul" and len(node.items) == 2 and (inner := _written(node.items[0])):
+        try:
+            scale = exact(node.items[1])
+        except (TooLarge, Undefined):
+            return None
+        if scale and (node.items[1].kind == "number" or _is_power_of_ten(node.items[1])):
+            return inner._replace(unit=inner.unit * abs(scale))
+    return None
+
+
+def _is_power_of_ten(node: Node) -> bool:
+    return node.kind == "pow" and node.items[0] == Node("number", (), Fraction(10))
+
+
+def _real(number: Any) -> Fraction | None:
+    """A real mpmath number as the fraction that it is; None for a complex one."""
+    if number.imag:
+        return None
+    sign, mantissa, exponent, _ = number.real._mpf_
+    return (-1) ** sign * Fraction(mantissa) * Fraction(2) ** exponent
+
+
+def identical(gold: Node, answer: Node, names: list[str]) -> bool:
+    """Whether two expressions have one value at every point that is tried.
+
+    Raises:
+        CannotTell: too few points have a value, or they agree for whole numbers only.
+        TooLarge: they ask for too much.
+    """
+    try:
+        agreed = _agree_at(gold, answer, _points(names, len(names) and MAX_TRIES), POINTS if names else 1)
+    except TooLarge:
+        raise
+    if agreed is None:
+        raise CannotTell("the two have no value where they could be compared")
+    if not agreed and names and contains_whole(gold, answer):
+        whole = _agree_at(gold, answer, _whole_points(names), 4)
+        if whole:
+            raise CannotTell("they agree for whole numbers, not for all")
+    return agreed
+
+
+def contains_whole(*nodes: Node) -> bool:
+    """Whether a function that people use for whole numbers stands somewhere: (-1)^n, a factorial, a floor, a cosine of n pi."""
+    return any(
+        (node.kind == "call" and node.value in ("factorial", "binom", "floor", "ceil", "mod", "sin", "cos"))
+        or (node.kind == "pow" and node.items[0].kind == "neg")
+        or contains_whole(*node.items)
+        for node in nodes
+    )
+
+
+def _agree_at(gold: Node, answer: Node, points: Iterator[dict[str, Fraction]], wanted: int) -> bool | None:
+    """True when they agree at `wanted` points, False at the first where they differ, None when too few have values."""
+    complex_meant = contains_imaginary(gold) or contains_imaginary(answer)
+    agreed = 0
+    for point in points:
+        negative = any(number < 0 for number in point.values())
+        try:
+            first, second = value(gold, point, DIGITS), value(answer, point, DIGITS)
+        except Undefined:
+            continue
+        if negative and not complex_meant and (first.imag or second.imag):
+            continue  # roots and logarithms of negative numbers: outside of what is asked
+        if not _vanishes(gold, answer, point, first, second):
+            return False
+        agreed += 1
+        if agreed == wanted:
+            return True
+    return True if agreed >= max(1, wanted - 2) else None
+
+
+def contains_imaginary(node: Node) -> bool:
+    """Whether i stands in an expression."""
+    return (node.kind == "constant" and node.value == "i") or any(contains_imaginary(item) for item in node.items)
+
+
+def _vanishes(gold: Node, answer: Node, point: dict[str, Fraction], first: Any, second: Any) -> bool:
+    """Whether the difference at a point is zero: it shrinks as digits are added, where a true difference stays."""
+    difference, size = abs(first - second), max(abs(first), abs(second))
+    if difference > size * 10**-6:
+        return False
+    digits = max(2 * DIGITS, DIGITS + hidden_digits(gold), DIGITS + hidden_digits(answer))
+    if digits > MAX_DIGITS:
+        raise CannotTell(f"their constants reach further than {MAX_DIGITS} digits")
+    for _ in range(3):
+        try:
+            first, second = value(gold, point, digits), value(answer, point, digits)
+        except Undefined:
+            return False
+        finer, size = abs(first - second), max(abs(first), abs(second))
+        if finer <= size / (1 << int(3.32 * (digits - 10))):
+            return True
+        if difference and finer > difference * 10**-10:
+            return False  # it stays
+        difference, digits = finer, 2 * digits
+    return True
+
+
+def hidden_digits(node: Node) -> int:
+    """How many digits below or above its neighbours a constant in the expression may stand: 10^{-60} hides 60."""
+    most = sum(hidden_digits(item) for item in node.items)
+    if node.kind in ("number", "decimal"):
+        number: Fraction = node.value if node.kind == "number" else node.value.value
+        return int(0.302 * (number.numerator.bit_length() + number.denominator.bit_length()))
+    if node.kind == "pow":
+        try:
+            power = exact(node.items[1])
+            base = exact(node.items[0])
+        except (TooLarge, Undefined):
+            return MAX_DIGITS + 1
+        if power is not None and base is not None and abs(power) > 1:
+            return min(MAX_DIGITS + 1, int(abs(power) * (1 + hidden_digits(node.items[0]))))
+        return most + min(MAX_DIGITS, int(abs(power))) if power is not None else most
+    if node.kind == "call" and node.value in ("exp", "factorial"):
+        return 20 + most
+    return most
+
+
+def _points(names: list[str], count: int) -> Iterator[dict[str, Fraction]]:
+    """Points of fixed draws: positive ones, ones of mixed signs, small ones, large ones."""
+    for index in range(count or 1):
+        point = {}
+        for name in names:
+            digest = hashlib.sha256(f"{index} {name}".encode()).digest()
+            share = Fraction(int.from_bytes(digest[:4], "big"), 1 << 32)
+            scale = (2, 2, 2, 2, 1, Fraction(1, 2), 8, 40)[index % 8]
+            number = (share + Fraction(1, 7)) * scale
+            point[name] = -number if index % 2 and digest[5] % 2 else number
+        yield point
+
+
+def _whole_points(names: list[str]) -> Iterator[dict[str, Fraction]]:
+    for index in range(6):
+        yield {name: Fraction(2 + index + 3 * place) for place, name in enumerate(names)}

@@ -1,0 +1,51 @@
+"""Sums and products of matrices, written out as one matrix of expressions."""
+
+from .evaluation import contains
+from .tree import Node
+
+
+def as_matrix(node: Node) -> Node | None:
+    """A matrix, or the sum or product of some, as one; a tuple as itself."""
+    if node.kind == "matrix":
+        return node
+    if node.kind == "tuple":
+        return Node("tuple", node.items)
+    if node.kind == "neg" and (inner := as_matrix(node.items[0])):
+        return inner._replace(items=tuple(Node("neg", (item,)) for item in inner.items))
+    if node.kind == "add":
+        parts = [as_matrix(item) for item in node.items]
+        if None in parts or len({part.value for part in parts if part}) != 1:
+            return None
+        columns = zip(*(part.items for part in parts if part), strict=True)
+        return Node("matrix", tuple(Node("add", column) for column in columns), parts[0].value)  # type: ignore[union-attr]
+    if node.kind == "mul":
+        result: Node | None = None
+        scalars = [item for item in node.items if not has_matrix(item)]
+        for item in (item for item in node.items if has_matrix(item)):
+            factor = as_matrix(item)
+            if factor is None or factor.kind != "matrix":
+                return None
+            result = factor if result is None else _product(result, factor)
+            if result is None:
+                return None
+        if result is None:
+            return None
+        return result._replace(items=tuple(Node("mul", (*scalars, item)) for item in result.items)) if scalars else result
+    return None
+
+
+def has_matrix(node: Node) -> bool:
+    """Whether matrices are added or multiplied in an expression, or stand alone."""
+    return contains(node, "matrix") and node.kind in ("matrix", "add", "mul", "neg", "pow")
+
+
+def _product(left: Node, right: Node) -> Node | None:
+    (rows, inner), (height, columns) = left.value, right.value
+    if inner != height or rows * columns * inner > 1_000:
+        return None
+    cells = (
+        Node("add", tuple(Node("mul", (left.items[row * inner + k], right.items[k * columns + column])) for k in range(inner)))
+        for row in range(rows)
+        for column in range(columns)
+    )
+    return Node("matrix", tuple(cells), (rows, columns))

@@ -1,0 +1,190 @@
+"""Parts of an expression that open and close: roots, functions with their arguments, brackets, matrices, sums and limits."""
+
+from fractions import Fraction
+from typing import Protocol
+
+from .notation import Token, Unreadable
+from .tree import ONE, Decimal, Node, matrix, number, product
+
+FUNCTIONS = frozenset(
+    (
+        "sin cos tan cot sec csc arcsin arccos arctan arccot arcsec arccsc sinh cosh tanh coth sech csch arsinh arcosh artanh "
+        "log ln lg exp abs floor ceil max min gcd lcm det mod sqrt cbrt binom"
+    ).split()
+)
+_CLOSING = {"(": ")", "[": "]", "{": "}", "\\{": "\\}", "langle": "rangle", "lfloor": "rfloor", "lceil": "rceil"}
+_MATRICES = frozenset(["matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array"])
+
+
+class Grammar(Protocol):
+    """What the parts ask of the grammar that they stand in; `expressions` and `notation.Marks` say what each does."""
+
+    # ruff: noqa: D102
+    bars: int
+
+    def look(self, ahead: int = 0) -> Token | None: ...
+    def at(self, *values: str) -> bool: ...
+    def take(self, *values: str) -> bool: ...
+    def expect(self, value: str) -> None: ...
+    def next(self) -> Token: ...
+    def listing(self) -> Node: ...
+    def relation(self) -> Node: ...
+    def sum(self) -> Node: ...
+    def product(self) -> Node: ...
+    def primary(self) -> Node: ...
+    def postfix(self, node: Node) -> Node: ...
+    def exponent(self) -> Node: ...
+    def group(self) -> Node: ...
+    def begins_factor(self, token: Token) -> bool: ...
+
+
+def repeating(grammar: Grammar, text: str) -> Node:
+    """What stands before is "0.1"; a bar's digits follow."""
+    grammar.expect("{")
+    period = grammar.next()
+    grammar.expect("}")
+    if not period.value.isdigit() or len(period.value) > 60:
+        raise Unreadable("a period that is no digits")
+    places = len(text.partition(".")[2])
+    period_value = Fraction(int(period.value), (10 ** len(period.value) - 1) * 10**places)
+    known = number(text)
+    assert isinstance(known.value, Decimal)
+    return Node("number", (), known.value.value + period_value)
+
+
+def root(grammar: Grammar) -> Node:
+    """What stands under a root, with its index where it has one."""
+    index: Node | None = None
+    if grammar.take("["):
+        index = grammar.sum()
+        grammar.expect("]")
+    inside = grammar.group() if not grammar.at("(") else grammar.primary()
+    return Node("call", (inside, index), "root") if index is not None else Node("call", (inside,), "sqrt")
+
+
+def function(grammar: Grammar, name: str) -> Node:
+    """A function's argument: a group, or the factors up to the next sign or function."""
+    if name == "log" and grammar.take("_"):
+        base: Node | None = grammar.group()
+    else:
+        base = None
+    power = grammar.exponent() if grammar.take("^", "**") else None
+    if name == "log" and base is None and grammar.take("_"):
+        base = grammar.group()
+    if name in ("sqrt", "cbrt") or grammar.at("(", "{"):
+        inside = grammar.primary()
+    else:
+        factors = [
+            grammar.postfix(grammar.primary()) if not grammar.take("-") else Node("neg", (grammar.postfix(grammar.primary()),))
+        ]
+        while (
+            (token := grammar.look()) is not None
+            and grammar.begins_factor(token)
+            and token.value not in FUNCTIONS
+            and token.kind != "text"
+        ):
+            if token.kind == "number" or (token.value == "(" and token.spaced):
+                break
+            factors.append(grammar.postfix(grammar.primary()))
+        inside = product(factors)
+    arguments = inside.items if inside.kind in ("tuple", "list") else (inside,)
+    if name == "cbrt":
+        call = Node("call", (*arguments, Node("number", (), Fraction(3))), "root")
+    elif base is not None:
+        call = Node("call", (*arguments, base), "log")
+    else:
+        call = Node("call", arguments, "log" if name == "ln" else name)
+    if power is None:
+        return call
+    if power == Node("neg", (ONE,)) and "arc" + name in FUNCTIONS:
+        return call._replace(value="arc" + name)
+    return Node("pow", (call, power))
+
+
+def bracketed(grammar: Grammar, opening: str) -> Node:
+    """What stands between brackets: a group, a tuple, a set, an interval, a floor."""
+    closing = _CLOSING[opening]
+    bars, grammar.bars = grammar.bars, 0
+    if opening == "\\{" and grammar.take("\\}"):
+        return Node("set")
+    inside = grammar.listing()
+    grammar.bars = bars
+    end = grammar.next()
+    value = end.value
+    items = inside.items if inside.kind == "list" else (inside,)
+    if opening == "\\{" and value == "\\}":
+        return Node("set", items)
+    if opening in ("(", "[") and value in (")", "]"):
+        if opening == "(" and value == ")":
+            return Node("tuple", items) if inside.kind == "list" else inside
+        if len(items) == 2 and (inside.kind == "list"):
+            return Node("interval", items, (opening == "[", value == "]"))
+        if opening == "[" and value == "]":
+            if items and all(item.kind == "tuple" and item.value == "[" for item in items):
+                return matrix([list(item.items) for item in items])
+            return Node("tuple", items, "[") if inside.kind == "list" else inside
+    elif value == closing:
+        if opening == "langle":
+            return Node("tuple", items)
+        if opening in ("lfloor", "lceil") and len(items) == 1:
+            return Node("call", (inside,), "floor" if opening == "lfloor" else "ceil")
+    raise Unreadable(f"{opening!r} is closed by {value!r}")
+
+
+def environment(grammar: Grammar) -> Node:
+    """A matrix, from behind `\\begin` to its `\\end{...}`."""
+    name = _letters(grammar)
+    determinant = name in ("vmatrix",)
+    if name not in _MATRICES and not determinant:
+        raise Unreadable(f"the environment {name}")
+    if name == "array":
+        _letters(grammar)
+    rows: list[list[Node]] = [[]]
+    while not grammar.take("end"):
+        if grammar.take("&"):
+            continue
+        if grammar.take("\\\\"):
+            rows.append([])
+            continue
+        rows[-1].append(grammar.relation())
+    _letters(grammar)
+    made = matrix([row for row in rows if row])
+    return Node("call", (made,), "det") if determinant else made
+
+
+def _letters(grammar: Grammar) -> str:
+    """The letters between two braces: what an environment is called, or how its columns stand."""
+    grammar.expect("{")
+    letters = ""
+    while not grammar.take("}"):
+        letters += grammar.next().value
+    return letters
+
+
+def bound(grammar: Grammar, name: str) -> Node:
+    """A sum, product, integral or limit with what is written below and above its sign, and its body."""
+    below = above = Node("tuple")
+    while grammar.at("_", "^"):
+        if grammar.next().value == "_":
+            below = _condition(grammar) if name == "lim" else _listing(grammar)
+        else:
+            above = grammar.exponent()
+    return Node("bound", (below, above, grammar.product() if name != "int" else grammar.sum()), name)
+
+
+def _listing(grammar: Grammar) -> Node:
+    if grammar.take("{"):
+        node = grammar.listing()
+        grammar.expect("}")
+        return node
+    return grammar.primary()
+
+
+def _condition(grammar: Grammar) -> Node:
+    grammar.expect("{")
+    variable = grammar.sum()
+    if not grammar.take("to", "rightarrow", "->"):
+        raise Unreadable("a limit to nowhere")
+    target = grammar.sum()
+    grammar.expect("}")
+    return Node("relation", (variable, target), ("=",))

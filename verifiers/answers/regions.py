@@ -1,0 +1,258 @@
+"""Sets of real numbers: intervals, unions and inequalities in one variable, all as sorted pieces."""
+
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from .evaluation import TooLarge, Undefined, exact, symbols, value
+from .identity import DIGITS, CannotTell, same_number
+from .tree import INFINITY, Node
+
+
+class Piece(NamedTuple):
+    """An interval; one point is an interval whose ends are equal and closed."""
+
+    low: Node
+    high: Node
+    low_closed: bool
+    high_closed: bool
+
+
+_MINUS_INFINITY = Node("neg", (INFINITY,))
+_ALL = (Piece(_MINUS_INFINITY, INFINITY, False, False),)
+_FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!=", "=": "="}
+Region = tuple[Piece, ...]
+
+
+def is_region(node: Node) -> bool:
+    """Whether a node can only be meant as a set of real numbers; a pair in parentheses can be a point, too."""
+    if node.kind in ("interval", "union", "intersection", "difference", "reals"):
+        return True
+    if node.kind == "relation":
+        if "in" in node.value:
+            return is_region(node.items[-1])
+        return all(sign in _FLIPPED and sign != "=" for sign in node.value) and _variable(node) is not None
+    return node.kind == "list" and bool(node.items) and all(is_region(item) for item in node.items)
+
+
+def region(node: Node) -> Region:
+    """The set of real numbers that a node says.
+
+    Raises:
+        CannotTell: it says none that is known here.
+    """
+    match node.kind:
+        case "reals":
+            return _ALL
+        case "interval":
+            low, high = node.items
+            return _valid(Piece(low, high, *node.value))
+        case "tuple" if len(node.items) == 2:
+            return _valid(Piece(*node.items, False, False))
+        case "set":
+            return _merged([piece for item in node.items for piece in _point(item)])
+        case "union":
+            return _merged([piece for item in node.items for piece in region(item)])
+        case "intersection":
+            return _intersection(region(node.items[0]), region(node.items[1]))
+        case "difference":
+            return _intersection(region(node.items[0]), _complement(region(node.items[1])))
+        case "list" if node.items:
+            parts = [region(item) for item in node.items]
+            common = parts[0]
+            for part in parts[1:]:
+                common = _intersection(common, part)
+            if common and node.value != "or":
+                return common
+            return _merged([piece for part in parts for piece in part])
+        case "relation":
+            return _of_relation(node)
+    return _point(node)
+
+
+def same_region(gold: Node, answer: Node, tolerance: Fraction | None = None) -> bool:
+    """Whether two nodes say the same set of real numbers.
+
+    Raises:
+        CannotTell: one of them is no such set, or ends cannot be compared.
+        TooLarge: an end asks for too much.
+    """
+    wanted, given = region(gold), region(answer)
+    return len(wanted) == len(given) and all(
+        (a.low_closed, a.high_closed) == (b.low_closed, b.high_closed)
+        and _same_end(a.low, b.low, tolerance)
+        and _same_end(a.high, b.high, tolerance)
+        for a, b in zip(wanted, given, strict=True)
+    )
+
+
+def _same_end(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
+    if _is_infinite(gold) or _is_infinite(answer):
+        return _place(gold) == _place(answer)
+    return same_number(gold, answer, tolerance)
+
+
+def _is_infinite(node: Node) -> bool:
+    return node == INFINITY or (node.kind == "neg" and node.items[0] == INFINITY)
+
+
+def _place(node: Node) -> Any:
+    """Where an end lies on the line, as a number that sorts."""
+    if _is_infinite(node):
+        return float("inf") if node == INFINITY else float("-inf")
+    try:
+        known = exact(node)
+        if known is not None:
+            return known
+        if symbols(node):
+            raise CannotTell("an end of an interval is no number")
+        number = value(node, {}, DIGITS)
+    except Undefined as error:
+        raise CannotTell(str(error)) from None
+    if number.imag:
+        raise CannotTell("an end of an interval is complex")
+    sign, mantissa, exponent, _ = number.real._mpf_
+    return (-1) ** sign * Fraction(mantissa) * Fraction(2) ** exponent
+
+
+def _valid(piece: Piece) -> Region:
+    low, high = _place(piece.low), _place(piece.high)
+    if low > high:
+        raise CannotTell("an interval from right to left")
+    # An end at infinity belongs to nothing, however it is written.
+    piece = piece._replace(
+        low_closed=piece.low_closed and not _is_infinite(piece.low),
+        high_closed=piece.high_closed and not _is_infinite(piece.high),
+    )
+    return (piece,) if low < high or (piece.low_closed and piece.high_closed) else ()
+
+
+def _point(node: Node) -> Region:
+    if node.kind in ("text", "matrix", "relation", "ratio", "tuple", "quantity"):
+        raise CannotTell(f"a {node.kind} is no number")
+    _place(node)
+    return (Piece(node, node, True, True),)
+
+
+def _merged(pieces: list[Piece]) -> Region:
+    """The union: sorted, and pieces that meet joined."""
+    merged: list[Piece] = []
+    for piece in sorted(pieces, key=lambda piece: (_place(piece.low), not piece.low_closed)):
+        if merged:
+            last = merged[-1]
+            end, start = _place(last.high), _place(piece.low)
+            if start < end or (start == end and (last.high_closed or piece.low_closed)):
+                further = (_place(piece.high), piece.high_closed) > (end, last.high_closed)
+                if further:
+                    merged[-1] = last._replace(high=piece.high, high_closed=piece.high_closed)
+                continue
+        merged.append(piece)
+    return tuple(merged)
+
+
+def _intersection(first: Region, second: Region) -> Region:
+    found: list[Piece] = []
+    for a in first:
+        for b in second:
+            low, low_closed = max((_place(a.low), not a.low_closed, 0), (_place(b.low), not b.low_closed, 1))[2], False
+            low_piece = (a, b)[low]
+            low_closed = low_piece.low_closed
+            high_piece = (a, b)[min((_place(a.high), a.high_closed, 0), (_place(b.high), b.high_closed, 1))[2]]
+            if _place(low_piece.low) > _place(high_piece.high):
+                continue
+            found.extend(_valid(Piece(low_piece.low, high_piece.high, low_closed, high_piece.high_closed)))
+    return _merged(found)
+
+
+def _complement(pieces: Region) -> Region:
+    found: list[Piece] = []
+    low, closed = _MINUS_INFINITY, False
+    for piece in pieces:
+        if not _is_infinite(piece.low):
+            found.extend(_valid(Piece(low, piece.low, closed, not piece.low_closed)))
+        low, closed = piece.high, not piece.high_closed
+    if low != INFINITY:
+        found.extend(_valid(Piece(low, INFINITY, closed, False)))
+    return tuple(found)
+
+
+# --- inequalities
+
+
+def _variable(node: Node) -> Node | None:
+    """The one unknown of an inequality: a symbol, or an expression in it that stands alone, as f(x) in 0 < f(x) < 1."""
+    names = symbols(node)
+    if len(names) != 1:
+        return None
+    return Node("symbol", (), next(iter(names)))
+
+
+def _of_relation(node: Node) -> Region:
+    if "in" in node.value:
+        return region(node.items[-1])
+    variable = _variable(node)
+    if variable is None:
+        raise CannotTell("an inequality in several unknowns")
+    result: Region = _ALL
+    for left, sign, right in zip(node.items, node.value, node.items[1:], strict=False):
+        result = _intersection(result, _half_line(left, sign, right, variable))
+    return result
+
+
+def _half_line(left: Node, sign: str, right: Node, variable: Node) -> Region:
+    if symbols(right) and not symbols(left):
+        left, sign, right = right, _FLIPPED[sign], left
+    if sign not in _FLIPPED:
+        raise CannotTell(f"the sign {sign}")
+    if not symbols(right):
+        if left == variable or (left.kind == "call" and left.items == (variable,) and left.value != "abs"):
+            if left.kind == "call" and not left.value[0].isalpha():
+                raise CannotTell("an inequality of a function")
+            return _beyond(sign, right)
+        if left == Node("call", (variable,), "abs"):
+            return _around(sign, right)
+    return _linear(left, sign, right, variable)
+
+
+def _beyond(sign: str, end: Node) -> Region:
+    match sign:
+        case "<" | "<=":
+            return _valid(Piece(_MINUS_INFINITY, end, False, sign == "<="))
+        case ">" | ">=":
+            return _valid(Piece(end, INFINITY, sign == ">=", False))
+        case "=":
+            return _point(end)
+    return _complement(_point(end))
+
+
+def _around(sign: str, distance: Node) -> Region:
+    negative = Node("neg", (distance,))
+    within = _valid(Piece(negative, distance, sign in ("<=", ">", "="), sign in ("<=", ">", "=")))
+    if sign in ("<", "<="):
+        return within
+    if sign in (">", ">="):
+        return _complement(_valid(Piece(negative, distance, sign == ">", sign == ">")))
+    ends = _merged([*_point(negative), *_point(distance)])
+    return ends if sign == "=" else _complement(ends)
+
+
+def _linear(left: Node, sign: str, right: Node, variable: Node) -> Region:
+    """Solves a x + b < 0 with rational a and b, which are read off at x = 0, 1, 2."""
+    difference = Node("add", (left, Node("neg", (right,))))
+    try:
+        values = [exact(_put(difference, variable, Node("number", (), Fraction(at)))) for at in range(3)]
+    except Undefined as error:
+        raise CannotTell(str(error)) from None
+    at_zero, at_one, at_two = values
+    if at_zero is None or at_one is None or at_two is None or at_two - at_one != at_one - at_zero or at_one == at_zero:
+        raise CannotTell("an inequality that is not linear")
+    slope = at_one - at_zero
+    return _beyond(sign if slope > 0 else _FLIPPED[sign], Node("number", (), -at_zero / slope))
+
+
+def _put(node: Node, variable: Node, replacement: Node) -> Node:
+    if node == variable:
+        return replacement
+    return node._replace(items=tuple(_put(item, variable, replacement) for item in node.items))
+
+
+__all__ = ["Piece", "Region", "TooLarge", "is_region", "region", "same_region"]
