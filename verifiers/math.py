@@ -28,12 +28,14 @@ from .answers.claims import claim
 from .answers.evaluation import TooLarge, Undefined, contains, exact
 from .answers.extraction import boxed
 from .answers.identity import CannotTell
+from .answers.notation import tidy
 from .answers.tree import Node
 
 REASON = 300
 """Characters of a verdict's reason."""
 
 _CHOICE = re.compile(r"\W*(?:\\(?:text|mathrm|textbf)\s*\{)?\W*([A-J])\W*")
+_UNBRACED = re.compile(r"\\frac\s*(\d)\s*(\d)")
 _DIGITS = re.compile(r"\d+(?:\.\d+)?")
 _EVALUATED = frozenset(["number", "decimal", "neg", "percent", "constant", "based", "degrees"])
 
@@ -92,9 +94,10 @@ def _decide(gold: str, answer: str, tolerance: Fraction | None, problem: Problem
     try:
         answers = read(answer)
     except Unreadable as error:
-        if _latex(answer):
-            return _judged_elsewhere(gold, answer, None)
-        return Verdict(Status.SCORED, 0.0, "unreadable", f"{answer[:80]!r}: {error}"[:REASON])
+        verdict = _judged_elsewhere(gold, answer, None) if _latex(answer) else None
+        if verdict is None or verdict.status == Status.UNDECIDED:  # the gold answer can be read: what cannot is not equal to it
+            return Verdict(Status.SCORED, 0.0, "unreadable", f"{answer[:80]!r}: {error}"[:REASON])
+        return verdict
     if _is_undone(golds[0], answers[0], problem):
         return Verdict(Status.SCORED, 0.0, "unevaluated", f"{answer} is still to be worked out"[:REASON])
     return _compared(golds, answers, gold, answer, tolerance)
@@ -122,7 +125,7 @@ def _compared(
     rung = comparison.kind(golds[0], answers[0])
     if doubt is None:
         return _scored(False, rung, gold, answer)
-    if _latex(gold) and _latex(answer) and rung in ("symbolic", "equation", "set"):
+    if rung in ("symbolic", "complex", "equation", "set"):
         return _judged_elsewhere(gold, answer, doubt)
     return Verdict(Status.UNDECIDED, None, rung, f"{answer[:80]} against {gold[:80]}: {doubt}"[:REASON])
 
@@ -197,29 +200,45 @@ def _judged_elsewhere(gold: str, answer: str, doubt: str | None) -> Verdict:
         return Verdict(Status.TIMEOUT, 0.0, "math-verify", str(error))
     except pool.WorkerFault as error:
         return Verdict(Status.FAULT, None, "math-verify", str(error))
-    if equal is None or (doubt is not None and not equal):
+    if equal is None:
         return Verdict(Status.UNDECIDED, None, "math-verify", (doubt or f"{answer[:80]} against {gold[:80]}")[:REASON])
     return _scored(equal, "math-verify", gold, answer)
 
 
 def _by_math_verify(gold: str, answer: str) -> bool | None:
-    return pool.shared("tenfold.verifiers.math:symbolic", cpu_seconds=1.5).call(gold, answer)
+    return pool.shared("tenfold.verifiers.math:symbolic", cpu_seconds=1.5, memory=384 << 20).call(gold, answer)
 
 
 def symbolic(gold: str, answer: str) -> bool | None:
-    """math-verify's judgement, both sides boxed, unless numbers refute it; None when one does not parse. Runs in a worker."""
+    """math-verify's judgement of two texts; None where one does not parse as a whole, or it cannot tell. Runs in a worker."""
     import math_verify
     import sympy
 
-    parsed_gold = _parsed(gold)
+    # math-verify's own parser, which refuses what it cannot read to the end: its extraction finds gold answers in garbage.
     # The worker keeps the time: math-verify's own clock is an alarm signal, which fails outside the main thread.
-    parsed_answer = math_verify.parse(f"\\boxed{{{answer}}}", parsing_timeout=None)
-    if not parsed_gold or not any(isinstance(part, sympy.Basic) for part in parsed_answer):
+    first, second = _worked_out(gold), _worked_out(answer)
+    if first is None or second is None:
         return None
-    if not math_verify.verify(list(parsed_gold), parsed_answer, timeout_seconds=None):
+    expressions = isinstance(first, sympy.Expr) and isinstance(second, sympy.Expr)
+    if expressions and _refuted(first, second):
         return False
-    pairs = [(a, b) for a in parsed_gold for b in parsed_answer if isinstance(a, sympy.Expr) and isinstance(b, sympy.Expr)]
-    return not any(_refuted(a, b) for a, b in pairs)
+    equal = bool(math_verify.verify([first], [second], timeout_seconds=None))
+    return equal or (None if expressions else False)
+
+
+@functools.lru_cache(maxsize=4096)
+def _worked_out(text: str) -> Any:
+    """A LaTeX text as sympy reads it, integrals, limits and sums worked out where sympy can; None where it cannot read it."""
+    import sympy
+    from latex2sympy2_extended import latex2sympy
+
+    try:
+        parsed = latex2sympy(_UNBRACED.sub(r"\\frac{\1}{\2}", tidy(text)))
+    except Exception:  # the parser's, ANTLR's and sympy's own errors, of no common kind
+        return None
+    if not isinstance(parsed, sympy.Basic | sympy.MatrixBase):
+        return None
+    return parsed.doit() if parsed.has(sympy.Integral, sympy.Limit, sympy.Sum, sympy.Product, sympy.Derivative) else parsed
 
 
 def _refuted(first: Any, second: Any) -> bool:
@@ -232,10 +251,3 @@ def _refuted(first: Any, second: Any) -> bool:
         if difference.is_number and abs(complex(difference)) > 1e-12 * size:
             return True
     return False
-
-
-@functools.lru_cache(maxsize=4096)
-def _parsed(gold: str) -> tuple[object, ...]:
-    import math_verify
-
-    return tuple(math_verify.parse(f"\\boxed{{{gold}}}", parsing_timeout=None))

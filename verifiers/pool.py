@@ -3,10 +3,12 @@
 A worker is a Python process that runs one function, again and again, on JSON arguments. The limit on time is on the
 *processor* time of the call, kept inside the worker, so that a verdict does not depend on how busy the machine is.
 A call that passes it is interrupted; one that cannot be interrupted (a C loop that never returns to Python) is killed
-by the kernel a moment later. A worker whose parent is gone reads the end of its input and leaves.
+by the kernel a moment later. A clock on the wall, inside the worker too, ends a call that waits instead of computing. A worker
+leaves after so many calls, or when it has grown, and one whose parent is gone reads the end of its input and leaves.
 
     pool = Pool("tenfold.verifiers.math:symbolic", cpu_seconds=2)
-    pool.call("1/2", "0.5")     # True
+    pool.call("1/2", "0.5")                         # True
+    pool.map([("1/2", "0.5"), ("9!!!!", "1")])      # [True, TimeLimit(...)]
 """
 
 import atexit
@@ -22,7 +24,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -44,9 +48,14 @@ class WorkerFault(Exception):
 
 
 class Pool:
-    """Workers for one function. `call` may be used from any thread; workers start when first needed."""
+    """Workers for one function. They start when first needed.
 
-    def __init__(self, target: str, workers: int | None = None, cpu_seconds: float = 2.0, memory: int = 1 << 30):
+    `call` may be used from any thread, from asyncio by `asyncio.to_thread`, and in forks, which have workers of their own.
+    """
+
+    def __init__(
+        self, target: str, workers: int | None = None, cpu_seconds: float = 2.0, memory: int = 1 << 30, calls: int = 10_000
+    ):
         """Describes the pool; nothing is started yet.
 
         Args:
@@ -54,14 +63,21 @@ class Pool:
             workers: processes at most; defaults to the number of processors this process may use.
             cpu_seconds: processor time of one call.
             memory: bytes that one call may add to what the worker has mapped when idle.
+            calls: after so many a worker is replaced; sooner when it keeps more than half of `memory` between calls.
         """
-        self.target, self.cpu_seconds, self.memory = target, cpu_seconds, memory
-        # A starved machine is given 30 times the limit of wall time before a silent worker counts as a fault.
+        self.target, self.cpu_seconds, self.memory, self.calls = target, cpu_seconds, memory, calls
+        self.workers = workers or len(os.sched_getaffinity(0))
+        # A starved machine is given 30 times the limit of wall time before a silent call counts as a fault.
         self.wall_seconds = max(60.0, 30 * cpu_seconds)
-        self._idle: queue.LifoQueue[subprocess.Popen[bytes] | None] = queue.LifoQueue()
-        for _ in range(workers or len(os.sched_getaffinity(0))):
-            self._idle.put(None)
+        self._forget()
         atexit.register(self.close)
+        _pools.add(self)
+
+    def _forget(self) -> None:
+        """Has no worker yet; after a fork, none any more: those there are answer the parent."""
+        self._idle: queue.LifoQueue[subprocess.Popen[bytes] | None] = queue.LifoQueue()
+        for _ in range(self.workers):
+            self._idle.put(None)
 
     def call(self, *arguments: Any) -> Any:
         """Runs the function in a worker.
@@ -76,6 +92,9 @@ class Pool:
                 worker = worker or self._start()
                 try:
                     reply = self._ask(worker, arguments)
+                    if reply.get("retired"):
+                        _kill(worker)
+                        worker = None
                     break
                 except WorkerFault:
                     _kill(worker)
@@ -88,6 +107,25 @@ class Pool:
             raise
         finally:
             self._idle.put(worker)
+        return self._value(reply)
+
+    def map(self, arguments: Iterable[Sequence[Any]]) -> list[Any]:
+        """Runs the function on each list of arguments, as many at once as there are workers.
+
+        Returns:
+            In the order given, the values, or in their place the exception that `call` would have raised.
+        """
+
+        def outcome(these: Sequence[Any]) -> Any:
+            try:
+                return self.call(*these)
+            except (TimeLimit, MemoryLimit, WorkerFault) as error:
+                return error
+
+        with ThreadPoolExecutor(self.workers) as threads:
+            return list(threads.map(outcome, arguments))
+
+    def _value(self, reply: dict[str, Any]) -> Any:
         match reply:
             case {"value": value}:
                 return value
@@ -105,7 +143,8 @@ class Pool:
             self._idle.put(None)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        settings = json.dumps({"target": self.target, "cpu_seconds": self.cpu_seconds, "memory": self.memory})
+        names = ("target", "cpu_seconds", "wall_seconds", "memory", "calls")
+        settings = json.dumps({name: getattr(self, name) for name in names})
         worker = subprocess.Popen(
             [sys.executable, "-m", "tenfold.verifiers.pool", settings],
             stdin=subprocess.PIPE,
@@ -128,7 +167,7 @@ class Pool:
             worker.stdin.flush()
         except OSError as error:
             raise WorkerFault(f"the worker is gone: {error}") from None
-        return self._read(worker, self.wall_seconds)
+        return self._read(worker, self.wall_seconds + 2 * self.cpu_seconds + 10)  # its own clock ends it before
 
     def _read(self, worker: subprocess.Popen[bytes], seconds: float) -> dict[str, Any]:
         assert worker.stdout is not None
@@ -147,10 +186,21 @@ class Pool:
         return json.loads(line)
 
 
+_pools: "weakref.WeakSet[Pool]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for pool in list(_pools):
+        pool._forget()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 @functools.cache
-def shared(target: str, cpu_seconds: float = 2.0) -> Pool:
+def shared(target: str, cpu_seconds: float = 2.0, memory: int = 1 << 30) -> Pool:
     """The one pool of this process for `target`."""
-    return Pool(target, cpu_seconds=cpu_seconds)
+    return Pool(target, cpu_seconds=cpu_seconds, memory=memory)
 
 
 def _kill(worker: subprocess.Popen[bytes] | None) -> None:
@@ -168,36 +218,53 @@ class _OutOfTime(BaseException):
     """Not an Exception, so that no handler in a library swallows it."""
 
 
-def _serve(target: str, cpu_seconds: float, memory: int) -> None:
+class _Waiting(BaseException):
+    """Nor is this one: the call did not end, and did not compute either."""
+
+
+def _serve(target: str, cpu_seconds: float, wall_seconds: float, memory: int, calls: int) -> None:
     """The worker's loop: one JSON line in, one out."""
     replies = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what the function prints is no reply
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
-        raise _OutOfTime
+        raise _OutOfTime if signum == signal.SIGPROF else _Waiting
 
     signal.signal(signal.SIGPROF, interrupt)
+    signal.signal(signal.SIGALRM, interrupt)
     function = pkgutil.resolve_name(target)
-    mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    mapped = _mapped()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + memory, mapped + memory))
     replies.write(b"{}\n")
-    for line in sys.stdin.buffer:
+    for count, line in enumerate(sys.stdin.buffer, start=1):
         # The kernel's limit ends a call that the interrupt cannot reach; it counts whole seconds.
         used = resource.getrusage(resource.RUSAGE_SELF)
         kernel_limit = int(used.ru_utime + used.ru_stime + cpu_seconds) + 2
         resource.setrlimit(resource.RLIMIT_CPU, (kernel_limit, resource.RLIM_INFINITY))
-        replies.write(json.dumps(_run(function, json.loads(line), cpu_seconds)).encode() + b"\n")
+        reply = _run(function, json.loads(line), cpu_seconds, wall_seconds)
+        if count >= calls or _mapped() - mapped > memory // 2:
+            reply["retired"] = True
+        replies.write(json.dumps(reply).encode() + b"\n")
 
 
-def _run(function: Callable[..., Any], arguments: list[Any], cpu_seconds: float) -> dict[str, Any]:
+def _mapped() -> int:
+    """Bytes of address space that this process has mapped."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+def _run(function: Callable[..., Any], arguments: list[Any], cpu_seconds: float, wall_seconds: float) -> dict[str, Any]:
     try:
         try:
             signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+            signal.setitimer(signal.ITIMER_REAL, wall_seconds)
             return {"value": function(*arguments)}
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.setitimer(signal.ITIMER_REAL, 0)
     except _OutOfTime:
         return {"limit": "time"}
+    except _Waiting:
+        return {"error": f"no end after {wall_seconds:g} s, of which it computed less than {cpu_seconds:g} s"}
     except (MemoryError, RecursionError):
         return {"limit": "memory"}
     except Exception as error:

@@ -1,3 +1,4 @@
+import asyncio
 import os
 import signal
 import time
@@ -29,6 +30,10 @@ def chatter(x):
     print("noise")
     os.write(1, b"more noise\\n")
     return x
+def idle(): time.sleep(3600)
+def pid(): return os.getpid()
+kept = []
+def keep(): kept.append(bytearray(40 << 20)); return os.getpid()
 def fail(): raise ValueError("ours")
 """
 
@@ -93,3 +98,47 @@ def test_a_worker_leaves_when_its_parent_is_gone(functions: None) -> None:
     while worker.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     assert worker.returncode == 0
+
+
+def test_a_call_that_waits_is_ended_by_the_clock_on_the_wall(functions: None) -> None:
+    pool = Pool("pool_functions:idle", workers=1, cpu_seconds=0.1)
+    pool.wall_seconds = 0.3
+    with pytest.raises(WorkerFault, match="no end after"):
+        pool.call()
+
+
+def test_a_worker_is_replaced_after_so_many_calls_and_when_it_has_grown(functions: None) -> None:
+    pool = Pool("pool_functions:pid", workers=1, calls=3)
+    workers = [pool.call() for _ in range(7)]
+    assert [workers.count(worker) for worker in dict.fromkeys(workers)] == [3, 3, 1]
+    pool = Pool("pool_functions:keep", workers=1, memory=100 << 20)
+    assert len({pool.call() for _ in range(4)}) == 2
+
+
+def test_a_batch_keeps_its_order_and_its_failures(functions: None) -> None:
+    assert Pool("pool_functions:echo", workers=2).map([[number] for number in range(50)]) == list(range(50))
+    one, two = Pool("pool_functions:fail", workers=2).map([[], []])
+    assert isinstance(one, WorkerFault)
+    assert isinstance(two, WorkerFault)
+
+
+def test_a_fork_has_workers_of_its_own(functions: None) -> None:
+    pool = Pool("pool_functions:pid", workers=1)
+    mine = pool.call()
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        os.write(writer, str(pool.call()).encode())
+        pool.close()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert int(os.read(reader, 100)) != mine
+    assert pool.call() == mine
+
+
+def test_asyncio_waits_for_many_calls_at_once(functions: None) -> None:
+    pool = Pool("pool_functions:echo", workers=2)
+
+    async def ask() -> list[int]:
+        return await asyncio.gather(*(asyncio.to_thread(pool.call, number) for number in range(40)))
+
+    assert asyncio.run(ask()) == list(range(40))

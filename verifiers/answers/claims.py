@@ -2,9 +2,9 @@
 
 from fractions import Fraction
 
-from .evaluation import Undefined, symbols, value
+from .evaluation import Undefined, Unknown, symbols, value
 from .identity import DIGITS, CannotTell, identical
-from .tree import MINUS_ONE, Node
+from .tree import MINUS_ONE, Node, substituted
 
 
 def claim(node: Node) -> tuple[Node | None, Node]:
@@ -59,13 +59,7 @@ def renamed(answer: Node, gold_label: Node, answer_label: Node) -> Node | None:
     pairs = list(zip(gold_label.items, answer_label.items, strict=False))
     if len(gold_label.items) != len(answer_label.items) or any(a.kind != "symbol" or b.kind != "symbol" for a, b in pairs):
         return None
-    return _substituted(claim(answer)[1], {b.value: a for a, b in pairs})
-
-
-def _substituted(node: Node, names: dict[str, Node]) -> Node:
-    if node.kind == "symbol" and node.value in names:
-        return names[node.value]
-    return node._replace(items=tuple(_substituted(item, names) for item in node.items))
+    return substituted(claim(answer)[1], {b: a for a, b in pairs})
 
 
 def ascending(node: Node) -> Node:
@@ -87,7 +81,7 @@ def proportion(first: Node, second: Node) -> int:
     point = {name: Fraction(3 + 2 * place, 7) for place, name in enumerate(names)}
     try:
         at_first, at_second = value(first, point, DIGITS), value(second, point, DIGITS)
-    except Undefined as error:
+    except (Undefined, Unknown) as error:
         raise CannotTell(str(error)) from None
     if not at_first or not at_second:
         return 1 if not at_first and not at_second and identical(first, second, names) else 0
@@ -101,7 +95,7 @@ def proportion(first: Node, second: Node) -> int:
 
 def _frozen(node: Node, point: dict[str, Fraction]) -> Node:
     """The expression's value at a point, as an expression without symbols."""
-    return _substituted(node, {name: Node("number", (), number) for name, number in point.items()})
+    return substituted(node, {Node("symbol", (), name): Node("number", (), number) for name, number in point.items()})
 
 
 def _fraction_of(number: object) -> float | None:

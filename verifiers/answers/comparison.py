@@ -50,7 +50,7 @@ def same(gold: Node, answer: Node, tolerance: Fraction | None = None) -> bool:
         return _same_relation(gold, answer, tolerance)
     if kinds & {"list", "set"}:
         return _same_collection(gold, answer, tolerance)
-    if "matrix" in kinds or has_matrix(gold) or has_matrix(answer):
+    if has_matrix(gold) or has_matrix(answer):
         return _same_matrix(gold, answer, tolerance)
     if "tuple" in kinds:
         return kinds == {"tuple"} and _same_in_order(gold, answer, tolerance)
@@ -298,6 +298,8 @@ def _same_in_order(gold: Node, answer: Node, tolerance: Fraction | None) -> bool
 
 
 def _same_matrix(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
+    if not all(has_matrix(node) or node.kind == "tuple" for node in (gold, answer)):
+        return False
     first, second = as_matrix(gold), as_matrix(answer)
     if first is None or second is None:
         raise CannotTell("an expression of matrices")
@@ -317,6 +319,8 @@ def _same_regions(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
             return same_region(gold, answer, tolerance)
         except CannotTell:
             return _same_equation(gold, answer)
+    if not all(is_region(node) or node.kind in ("tuple", "set", "list", "relation") for node in (gold, answer)):
+        return False
     return same_region(gold, answer, tolerance)
 
 

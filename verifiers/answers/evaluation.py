@@ -13,7 +13,7 @@ from typing import Any
 
 import mpmath
 
-from .tree import Node
+from .tree import INFINITY, Node
 
 MAX_BITS = 20_000
 """Of a numerator or denominator that is kept exact."""
@@ -28,7 +28,11 @@ class TooLarge(Exception):
 
 
 class Undefined(Exception):
-    """The expression has no value here, or none that can be computed by plain evaluation."""
+    """The expression has no value here: a pole, infinity, no number at all."""
+
+
+class Unknown(Exception):
+    """The expression has a value, it may be, that plain evaluation does not find: an integral, a limit, an infinite sum."""
 
 
 # --- exactly
@@ -312,17 +316,18 @@ class _Evaluation:
         below, above, body = node.items
         variable = below.items[0] if below.kind == "relation" and len(below.items) == 2 else None
         if node.value in ("sum", "prod") and variable is not None and variable.kind == "symbol":
-            start, end = exact(below.items[1]), exact(above)
-            if start is not None and end is not None and start.denominator == end.denominator == 1:
-                if end - start > MAX_TERMS:
+            if (ends := _ends(node)) is not None:
+                if ends[1] - ends[0] > MAX_TERMS:
                     raise TooLarge(f"more than {MAX_TERMS} terms")
-                return self.written_out(node.value, variable.value, int(start), int(end), body)
+                return self.written_out(node.value, variable.value, *ends, body)
         if node.value != "sum" or variable is None or variable.kind != "symbol":
-            raise Undefined(f"{node.value} is not computed")
+            raise Unknown(f"{node.value} is not computed")
         total = []
         for draw in (Fraction(1, 3), Fraction(5, 7)):
             with _bound(self.point, variable.value, self.context.mpf(draw.numerator) / draw.denominator):
                 total.append(self.of(body))
+        if above == INFINITY:
+            return self.unknown("infinite sum", [self.of(below.items[1]), *total])
         return self.unknown("sum", [self.of(below.items[1]), self.of(above), *total])
 
     def written_out(self, name: str, variable: str, start: int, end: int, body: Node) -> Any:
@@ -370,6 +375,24 @@ def _draws(name: str) -> Iterator[Fraction]:
         digest = hashlib.sha256(f"{name} {number}".encode()).digest()
         yield Fraction(1, 2) + Fraction(int.from_bytes(digest[:3], "big"), 1 << 24)
         number += 1
+
+
+def _ends(node: Node) -> tuple[int, int] | None:
+    """The whole numbers from which to which a sum or product runs."""
+    below, above, _ = node.items
+    if below.kind != "relation" or len(below.items) != 2:
+        return None
+    start, end = exact(below.items[1]), exact(above)
+    if start is None or end is None or start.denominator != 1 or end.denominator != 1:
+        return None
+    return int(start), int(end)
+
+
+def is_open(node: Node) -> bool:
+    """Whether a sum or product stands in an expression that cannot be written out, so that it is only compared as it is."""
+    if node.kind == "bound" and _ends(node) is None:
+        return True
+    return any(is_open(item) for item in node.items)
 
 
 def symbols(node: Node) -> frozenset[str]:

@@ -14,9 +14,10 @@ Nothing is computed here. What is not in the grammar raises `Unreadable`.
 from . import parts
 from .notation import Marks, Token, Unreadable
 from .parts import FUNCTIONS
-from .tree import INFINITY, MINUS_ONE, Node, fraction, grouped, is_mixed, number, product
+from .tree import INFINITY, MINUS_ONE, Node, fraction, grouped, is_mixed, is_whole, mixed, number, product
 
-MAX_DEPTH = 40
+MAX_DEPTH = 80
+"""Of factors within factors; a pair of brackets is two."""
 
 
 _ALIASES = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "lceil": "ceil"}
@@ -34,13 +35,14 @@ _GREEK = frozenset(
     ).split()
 )
 _SETS = {"cup": "union", "union": "union", "cap": "intersection", "setminus": "difference", "backslash": "difference"}
-_NAMED_FUNCTIONS = frozenset("fghFGHPQWT")
+_NAMED_FUNCTIONS = frozenset([*"fghFGHPQWT", "zeta", "Gamma"])
 """Letters that are functions where a parenthesis follows; others multiply it."""
 _NOT_FACTORS = frozenset(
-    r"cup cap setminus backslash \} rangle rfloor rceil end \\ pm mp to rightarrow lor land vee wedge".split()
+    r"div bmod cup cap setminus backslash \} rangle rfloor rceil end \\ pm mp to rightarrow lor land vee wedge".split()
 )
 """Commands that end a product."""
 _BOUND = {"sum": "sum", "prod": "prod", "int": "int", "lim": "lim", "iint": "int", "oint": "int"}
+_D = Node("symbol", (), "d")
 
 
 def parse(text: str) -> Node:
@@ -150,14 +152,14 @@ class _Parser(Marks):
                 following = self.factor()
                 if token.kind == "number":
                     # "1 1/2" is a mixed number; two numbers side by side are nothing.
-                    mixed = len(factors) == 1 and factors[0].kind == "number" and self.at("/") and token.spaced
-                    if not mixed:
-                        raise Unreadable("two numbers side by side")
-                    self.position += 1
-                    below = self.factor()
-                    factors = [Node("add", (factors[0], fraction(following, below)))]
+                    if len(factors) == 1 and is_whole(factors[0]) and token.spaced and self.take("/"):
+                        factors = [mixed(factors[0], fraction(following, self.factor()))]
+                    elif factors[-1].kind in ("call", "pow", "add"):
+                        factors.append(following)
+                    else:
+                        raise Unreadable("a number behind another factor")
                 elif token.value == "frac" and len(factors) == 1 and is_mixed(factors[0], following):
-                    factors = [Node("add", (factors[0], following))]
+                    factors = [mixed(factors[0], following)]
                 else:
                     factors.append(following)
             else:
@@ -170,7 +172,7 @@ class _Parser(Marks):
         if token.kind == "name":
             return token.value not in ("and", "or", "union", "in")
         if token.kind == "command":
-            return token.value not in _RELATIONS and token.value not in _NOT_FACTORS
+            return token.value not in _RELATIONS and token.value not in _NOT_FACTORS and token.value not in _MULTIPLY
         if token.kind == "text":
             return len(token.value) == 1
         return token.value in ("(", "{") or (token.value == "|" and not self.bars) or (token.value == "[" and self.position > 0)
@@ -181,18 +183,15 @@ class _Parser(Marks):
             raise Unreadable(f"nested more than {MAX_DEPTH} deep")
         try:
             if self.take("-"):
-                return Node("neg", (self.factor_with_power(),))
+                return Node("neg", (self.factor(),))
             if self.take("+"):
-                return self.factor_with_power()
+                return self.factor()
             if self.at("pm", "mp"):
                 sign = 1 if self.next().value == "pm" else -1
-                return Node("pm", (self.factor_with_power(),), sign)
+                return Node("pm", (self.factor(),), sign)
             return self.postfix(self.primary())
         finally:
             self.depth -= 1
-
-    def factor_with_power(self) -> Node:
-        return self.factor()
 
     def postfix(self, node: Node) -> Node:
         while (token := self.look()) is not None and token.kind == "mark":
@@ -231,7 +230,15 @@ class _Parser(Marks):
     # --- the smallest parts
 
     def primary(self) -> Node:
-        token = self.next()
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise Unreadable(f"nested more than {MAX_DEPTH} deep")
+        try:
+            return self._primary(self.next())
+        finally:
+            self.depth -= 1
+
+    def _primary(self, token: Token) -> Node:
         if token.kind == "number":
             return self.numeral(token.value)
         if token.kind == "name":
@@ -241,6 +248,8 @@ class _Parser(Marks):
         if token.kind == "text":
             if len(token.value) == 1 and token.value.isalpha():
                 return self.symbol(token.value)
+            if token.value.isascii() and token.value.isdigit():
+                return self.numeral(token.value)
             raise Unreadable(f"the words {token.value[:40]!r}")
         if token.value in ("(", "["):
             return parts.bracketed(self, token.value)
@@ -298,7 +307,9 @@ class _Parser(Marks):
             return Node("constant", (), constant)
         if self.at("("):
             token = self.look()
-            if (name[0] in _NAMED_FUNCTIONS or (name == "C" and self._is_pair())) and token is not None:
+            if (
+                name.rstrip("'").partition("_")[0] in _NAMED_FUNCTIONS or (name == "C" and self._is_pair())
+            ) and token is not None:
                 self.position += 1
                 inside = self.listing()
                 self.expect(")")
@@ -337,8 +348,10 @@ class _Parser(Marks):
 
     def command(self, name: str) -> Node:
         if name == "frac":
-            above = self.digit_or_group()
-            return fraction(above, self.digit_or_group())
+            above, below = self.digit_or_group(), self.digit_or_group()
+            if above == _D and below.kind == "mul" and below.items[0] == _D:
+                raise Unreadable("a derivative")
+            return fraction(above, below)
         if name == "sqrt":
             return parts.root(self)
         if name in ("binom", "dbinom", "tbinom"):

@@ -20,7 +20,7 @@ MAX_LINE = 400
 MAX_BOXES = 30
 
 _MARKER = re.compile(
-    r"(?:\banswer\b(?:\s+(?:choice|option))?\s{0,9}(?:is|are|:|=)|^\s*A:|\banswer\b:?\s*(?=[\\$\d-]))[ \t:]{0,9}",
+    r"(?:\banswer\b(?:\s+(?:choice|option))?\s{0,9}(?:is|are|:|=)|^[ \t]{0,9}A:|\banswer\b:?\s{0,9}(?=[\\$\d-]))[ \t:]{0,9}",
     re.IGNORECASE | re.MULTILINE,
 )
 _DOUBT = frozenset(
@@ -31,10 +31,15 @@ _CONCLUDES = re.compile(
     r"|this gives|it follows)\b",
     re.IGNORECASE,
 )
-_FORMULA = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$((?:\\.|[^$\\])+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
-_NUMBER = re.compile(
-    r"(?<![\w.,/^])[-+]?(?:\d+(?:[,\s]\d{3})+(?!\d)(?:[.,]\d+)?|\d+(?:[.,]\d+)?|\.\d+)(?:/\d+)?\s?%?(?=[^\w]|m²|m³|$)"
+_FORMULA = re.compile(
+    r"\$\$([^$]+)\$\$|(?<!\\)\$((?:\\.|[^$\\])+)\$|\\\(((?:[^\\]|\\[^()])+)\\\)|\\\[((?:[^\\]|\\[^\[\]])+)\\\]"
 )
+"""What stands between `$`, `$$`, `\\(` and `\\)`, `\\[` and `\\]`; no delimiter opens twice, so that it is read once."""
+_NUMBER = re.compile(
+    r"(?<![\w.,/^{\\])[-+]?(?:\d+(?:[,\s]\d{3})+(?!\d)(?:[.,]\d+)?|\d+(?:[.,]\d+)?|\.\d+)(?:/\d+)?\s?%?(?=[^\w}]|m²|m³|$)"
+)
+_BOLD = re.compile(r"(?<![\w)\]}*])\*\*|\*\*(?![\w(\\*-])")
+"""Two stars of bold type, not of a power."""
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _NEGATION = re.compile(r"\b(?:not|never|neither|nor|isn't|unknown|no)\b", re.IGNORECASE)
 _MATHEMATICS = frozenset(
@@ -58,7 +63,8 @@ def final_answer(response: str) -> str | None:
         text = text.rsplit("</think>", 1)[1]
     elif "<think>" in text:
         return None
-    text = text.split("<|im_end|>", 1)[0].replace("**", "")
+    text = text.split("<|im_end|>", 1)[0]
+    text = _BOLD.sub("", text)
     answer = boxed(text) if "\\boxed" in text or "\\fbox" in text else _said(text)
     answer = (answer or "").strip()
     return answer if 0 < len(answer) <= MAX_ANSWER else None
@@ -128,7 +134,7 @@ def _said(text: str) -> str | None:
     if len(line) > MAX_LINE and len(lines) > 1:
         return None
     if not _prose(line) and (len(lines) > 1 or not _FORMULA.search(line)):
-        return _trimmed(line)
+        return _trimmed(_LEAD.sub("", line))
     if len(lines) == 1 or _CONCLUDES.search(line):
         return _result(line)
     return None

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-from .evaluation import TooLarge, Undefined, exact, symbols, value
+from .evaluation import TooLarge, Undefined, Unknown, exact, is_open, symbols, value
 from .tree import Decimal, Node
 
 DIGITS = 40
 """Decimal digits of the first evaluation."""
-MAX_DIGITS = 3_000
+MAX_DIGITS = 2_560
 """Of the last; constants that reach further down cannot be told apart."""
 POINTS = 5
 """Points of agreement that are asked for where there are symbols."""
@@ -55,8 +55,8 @@ def same_number(gold: Node, answer: Node, tolerance: Fraction | None = None) -> 
     if not names and (tolerance is not None or _written(gold) or _written(answer)):
         try:
             of_gold, of_answer = _real(value(gold, {}, DIGITS)), _real(value(answer, {}, DIGITS))
-        except Undefined:
-            return False
+        except (Undefined, Unknown):
+            of_gold = of_answer = None
         if of_gold is not None and of_answer is not None and _near(gold, of_gold, answer, of_answer, tolerance):
             return True
     return identical(gold, answer, names)
@@ -115,15 +115,15 @@ def identical(gold: Node, answer: Node, names: list[str]) -> bool:
         TooLarge: they ask for too much.
     """
     try:
-        agreed = _agree_at(gold, answer, _points(names, len(names) and MAX_TRIES), POINTS if names else 1)
-    except TooLarge:
-        raise
-    if agreed is None:
-        raise CannotTell("the two have no value where they could be compared")
-    if not agreed and names and contains_whole(gold, answer):
-        whole = _agree_at(gold, answer, _whole_points(names), 4)
-        if whole:
+        agreed = _agree_at(gold, answer, _points(names, MAX_TRIES if names else 1), POINTS if names else 1)
+        if agreed is None:
+            raise CannotTell("the two have no value where they could be compared")
+        if not agreed and names and contains_whole(gold, answer) and _agree_at(gold, answer, _whole_points(names), 4):
             raise CannotTell("they agree for whole numbers, not for all")
+    except Unknown as error:
+        raise CannotTell(str(error)) from None
+    if not agreed and is_open(gold) != is_open(answer):
+        raise CannotTell("a sum that is not worked out")
     return agreed
 
 
@@ -138,14 +138,14 @@ def contains_whole(*nodes: Node) -> bool:
 
 
 def _agree_at(gold: Node, answer: Node, points: Iterator[dict[str, Fraction]], wanted: int) -> bool | None:
-    """True when they agree at `wanted` points, False at the first where they differ, None when too few have values."""
+    """True when they agree at `wanted` points, False where they differ or only one has values, None when neither has."""
     complex_meant = contains_imaginary(gold) or contains_imaginary(answer)
-    agreed = 0
+    agreed, alone = 0, 0
     for point in points:
         negative = any(number < 0 for number in point.values())
-        try:
-            first, second = value(gold, point, DIGITS), value(answer, point, DIGITS)
-        except Undefined:
+        first, second = _value_or_none(gold, point), _value_or_none(answer, point)
+        if first is None or second is None:
+            alone += (first is None) != (second is None)
             continue
         if negative and not complex_meant and (first.imag or second.imag):
             continue  # roots and logarithms of negative numbers: outside of what is asked
@@ -154,7 +154,16 @@ def _agree_at(gold: Node, answer: Node, points: Iterator[dict[str, Fraction]], w
         agreed += 1
         if agreed == wanted:
             return True
-    return True if agreed >= max(1, wanted - 2) else None
+    if agreed < max(1, wanted - 2):
+        return False if alone else None
+    return True
+
+
+def _value_or_none(node: Node, point: dict[str, Fraction]) -> Any:
+    try:
+        return value(node, point, DIGITS)
+    except Undefined:
+        return None
 
 
 def contains_imaginary(node: Node) -> bool:
@@ -167,7 +176,10 @@ def _vanishes(gold: Node, answer: Node, point: dict[str, Fraction], first: Any, 
     difference, size = abs(first - second), max(abs(first), abs(second))
     if difference > size * 10**-6:
         return False
-    digits = max(2 * DIGITS, DIGITS + hidden_digits(gold), DIGITS + hidden_digits(answer))
+    wanted = DIGITS + max(hidden_digits(gold), hidden_digits(answer))
+    digits = 2 * DIGITS  # doubled, so that there are few precisions: each has a context of its own
+    while digits < wanted and digits <= MAX_DIGITS:
+        digits *= 2
     if digits > MAX_DIGITS:
         raise CannotTell(f"their constants reach further than {MAX_DIGITS} digits")
     for _ in range(3):

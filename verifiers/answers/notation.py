@@ -63,7 +63,10 @@ _TWICE_ESCAPED = re.compile(r"\\\\(?=[A-Za-z]{2})")
 _GROUPING = re.compile(r"(?<=\d)(?:\s?\{,\s?\}|,\\!\s?|\\,|\\!|\\ )(?=\d{3}(?!\d))")
 """Separators of thousands that cannot be those of a list."""
 
-_NUMBER = r"\d+\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\d+|\.\d+"
+_UPRIGHT = re.compile(r"\\(?:text|mathrm|mbox|textrm)\s*\{((?:[^{}]|\{[^{}]*\})*\{(?:[^{}]|\{[^{}]*\})*)\}")
+"""Upright letters with braces among them, as `\\mathrm{m\\,s^{-1}}`."""
+
+_NUMBER = r"\d+\.(?=\\(?:overline|bar|dot)\b)|\d+\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\d+|\.\d+"
 _SCANNER = re.compile(
     rf"(?P<number>{_NUMBER})"
     r"|(?P<text>\\(?:text|mathrm|mbox|textrm|textbf|textit|textnormal|textsf|operatorname\*?)\s*\{(?P<words>[^{}]*)\})"
@@ -98,6 +101,7 @@ def tidy(text: str) -> str:
         text = text.replace(r"\$", "$").replace(r"\%", "%").replace(r"\cfrac", r"\frac").replace(r"\dfrac", r"\frac")
         text = text.replace(r"\tfrac", r"\frac").replace(r"\lvert", "|").replace(r"\rvert", "|").replace(r"\vert", "|")
         text = re.sub(r"\\[()\[\]]", " ", text)
+        text = re.sub(r"\^\s*(?:\{\s*\\prime\s*\}|\\prime(?![A-Za-z]))", "'", text)
         text = _NOTHING.sub(" ", text)
         text = _WRAPPERS.sub("", text)
         text = _SPACES.sub(" ", text)
@@ -106,8 +110,14 @@ def tidy(text: str) -> str:
             if unboxed == text:
                 break
             text = unboxed
+        text = _UPRIGHT.sub(_upright, text)
     text = text.replace("$", " ").strip()
     return text.removesuffix(".").rstrip() if not text.endswith("...") else text
+
+
+def _upright(found: re.Match[str]) -> str:
+    """Each word upright on its own, and what stands between them outside."""
+    return re.sub(r"(?<!\\)\b[A-Za-z]+", r"\\text{\g<0>}", found[1])
 
 
 def _slash(character: str) -> str:

@@ -4,7 +4,7 @@ from fractions import Fraction
 from typing import Protocol
 
 from .notation import Token, Unreadable
-from .tree import ONE, Decimal, Node, matrix, number, product
+from .tree import ONE, Decimal, Node, matrix, number, product, substituted
 
 FUNCTIONS = frozenset(
     (
@@ -117,11 +117,11 @@ def bracketed(grammar: Grammar, opening: str) -> Node:
     if opening in ("(", "[") and value in (")", "]"):
         if opening == "(" and value == ")":
             return Node("tuple", items) if inside.kind == "list" else inside
-        if len(items) == 2 and (inside.kind == "list"):
+        if opening == "[" and value == "]" and inside.kind == "list" and all(_is_row(item) for item in items):
+            return matrix([list(item.items) for item in items])
+        if len(items) == 2 and inside.kind == "list":
             return Node("interval", items, (opening == "[", value == "]"))
         if opening == "[" and value == "]":
-            if items and all(item.kind == "tuple" and item.value == "[" for item in items):
-                return matrix([list(item.items) for item in items])
             return Node("tuple", items, "[") if inside.kind == "list" else inside
     elif value == closing:
         if opening == "langle":
@@ -129,6 +129,11 @@ def bracketed(grammar: Grammar, opening: str) -> Node:
         if opening in ("lfloor", "lceil") and len(items) == 1:
             return Node("call", (inside,), "floor" if opening == "lfloor" else "ceil")
     raise Unreadable(f"{opening!r} is closed by {value!r}")
+
+
+def _is_row(node: Node) -> bool:
+    """Whether a list in square brackets can be a row of a matrix: [1, 2] alone reads as an interval."""
+    return (node.kind == "tuple" and node.value == "[") or (node.kind == "interval" and node.value == (True, True))
 
 
 def environment(grammar: Grammar) -> Node:
@@ -169,7 +174,12 @@ def bound(grammar: Grammar, name: str) -> Node:
             below = _condition(grammar) if name == "lim" else _listing(grammar)
         else:
             above = grammar.exponent()
-    return Node("bound", (below, above, grammar.product() if name != "int" else grammar.sum()), name)
+    body = grammar.product() if name != "int" else grammar.sum()
+    if below.kind == "relation" and below.items[0].kind == "constant":
+        # The i of a sum is no imaginary unit.
+        index = Node("symbol", (), below.items[0].value)
+        below, body = (substituted(node, {below.items[0]: index}) for node in (below, body))
+    return Node("bound", (below, above, body), name)
 
 
 def _listing(grammar: Grammar) -> Node:

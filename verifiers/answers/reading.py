@@ -24,7 +24,8 @@ _TAIL = re.compile(
     rf"^(?P<head>.*?[\d)}}\]!%]|.*?\\pi|.*?\bpi)(?P<gap>\s*)(?P<unit>(?:[/]\s*)?{_FORM}{_EXPONENT}(?:\s*(?:/|\\cdot|\*|\\times|)\s*{_FORM}{_EXPONENT})*)\s*[.,]?$"
 )
 _WRAPPED = re.compile(r"\\(?:text|mathrm|mbox|textrm|textbf|textit|textnormal|textsf|rm|operatorname)\s*\{([^{}]*)\}")
-_CURRENCY = re.compile(r"^([-+]?)\s*(?:US)?([€£¥])\s*(?=[\d.])|(?<=\d)\s*([€£¥])$")
+_CURRENCY = re.compile(r"\s*([-+]?)\s*(?:US\s?)?(\\?\$|\\?\\pounds|[€£])\s*([\d,]*\.?\d+)\s*")
+_SHORT_WORDS = frozenset(["yes", "no", "odd", "dne"])
 _PERCENT = re.compile(r"^(.*[\d}])\s*\\?(?:percent(?:age)?(?: points?)?|pct\.?|per cent)$", re.IGNORECASE)
 _OPERATORS = frozenset(
     (
@@ -62,9 +63,20 @@ def read(text: str) -> tuple[Node, ...]:
     if found := _PLAIN.fullmatch(text):  # most answers are plain numbers
         node = number(found[2])
         return (Node("neg", (node,)) if found[1] == "-" else node,)
-    text = _CURRENCY.sub(r"\1", tidy(text)).strip()
+    if found := _CURRENCY.fullmatch(text):
+        amount = number(found[3].replace(",", ""))
+        return (
+            Node(
+                "quantity",
+                (Node("neg", (amount,)) if found[1] == "-" else amount,),
+                "£" if found[2].endswith("s") else found[2][-1],
+            ),
+        )
+    text = tidy(text).strip("¥ ")
     if not text:
         raise Unreadable("there is nothing")
+    if text.casefold() in _SHORT_WORDS:
+        return (words(text, Unreadable("")),)
     if found := _CLOCK.fullmatch(text):
         clock = Node("text", (), f"{int(found[1])}:{found[2]} {re.sub(r'[^apm]', '', found[3].lower())}".strip())
         ratio = Node("ratio", (number(found[1]), number(found[2])))

@@ -3,9 +3,9 @@
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from .evaluation import TooLarge, Undefined, exact, symbols, value
+from .evaluation import Undefined, Unknown, exact, symbols, value
 from .identity import DIGITS, CannotTell, same_number
-from .tree import INFINITY, Node
+from .tree import INFINITY, Node, substituted
 
 
 class Piece(NamedTuple):
@@ -106,7 +106,7 @@ def _place(node: Node) -> Any:
         if symbols(node):
             raise CannotTell("an end of an interval is no number")
         number = value(node, {}, DIGITS)
-    except Undefined as error:
+    except (Undefined, Unknown) as error:
         raise CannotTell(str(error)) from None
     if number.imag:
         raise CannotTell("an end of an interval is complex")
@@ -239,20 +239,11 @@ def _linear(left: Node, sign: str, right: Node, variable: Node) -> Region:
     """Solves a x + b < 0 with rational a and b, which are read off at x = 0, 1, 2."""
     difference = Node("add", (left, Node("neg", (right,))))
     try:
-        values = [exact(_put(difference, variable, Node("number", (), Fraction(at)))) for at in range(3)]
-    except Undefined as error:
+        values = [exact(substituted(difference, {variable: Node("number", (), Fraction(at))})) for at in range(3)]
+    except (Undefined, Unknown) as error:
         raise CannotTell(str(error)) from None
     at_zero, at_one, at_two = values
     if at_zero is None or at_one is None or at_two is None or at_two - at_one != at_one - at_zero or at_one == at_zero:
         raise CannotTell("an inequality that is not linear")
     slope = at_one - at_zero
     return _beyond(sign if slope > 0 else _FLIPPED[sign], Node("number", (), -at_zero / slope))
-
-
-def _put(node: Node, variable: Node, replacement: Node) -> Node:
-    if node == variable:
-        return replacement
-    return node._replace(items=tuple(_put(item, variable, replacement) for item in node.items))
-
-
-__all__ = ["Piece", "Region", "TooLarge", "is_region", "region", "same_region"]

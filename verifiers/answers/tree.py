@@ -1,5 +1,6 @@
 """An answer as a tree: its one kind of node, and how nodes are put together."""
 
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -61,12 +62,25 @@ def fraction(above: Node, below: Node) -> Node:
     return Node("mul", (above, Node("pow", (below, MINUS_ONE))), "/")
 
 
+def is_whole(node: Node) -> bool:
+    """Whether a node is a whole number, with or without a sign."""
+    node = node.items[0] if node.kind == "neg" else node
+    return node.kind == "number" and node.value.denominator == 1
+
+
 def is_mixed(whole: Node, part: Node) -> bool:
-    """Whether `1\\frac{2}{3}` stands here: whole numbers all three."""
-    if whole.kind != "number" or whole.value.denominator != 1 or part.value != "/":
+    """Whether `1\\frac{2}{3}` stands here: whole numbers all three, the fraction less than one."""
+    if not is_whole(whole) or part.value != "/":
         return False
     above, below = part.items[0], part.items[1].items[0]
     return above.kind == below.kind == "number" and 0 < above.value < below.value
+
+
+def mixed(whole: Node, part: Node) -> Node:
+    """A mixed number, whose sign is that of both of its parts."""
+    if whole.kind == "neg":
+        return Node("neg", (mixed(whole.items[0], part),))
+    return Node("add", (whole, part))
 
 
 def matrix(rows: list[list[Node]]) -> Node:
@@ -85,3 +99,10 @@ def grouped(items: list[Node], separators: list[str]) -> Node:
         else:
             groups.append([item])
     return Node("list", tuple(group[0] if len(group) == 1 else Node("tuple", tuple(group)) for group in groups))
+
+
+def substituted(node: Node, replacements: Mapping[Node, Node]) -> Node:
+    """The expression with some of its parts replaced, all at once."""
+    if node in replacements:
+        return replacements[node]
+    return node._replace(items=tuple(substituted(item, replacements) for item in node.items))
