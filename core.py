@@ -66,6 +66,8 @@ class Verdict:
     decided_by: str
     """The rung that decided: "exact", "rational", "symbolic", "tests", ..."""
     reason: str
+    trail: tuple[str, ...] = ()
+    """What a judge that is a model said and did on the way: its turns, and what its tools answered."""
 
 
 @dataclass(frozen=True, slots=True)

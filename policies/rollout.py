@@ -223,7 +223,7 @@ def episode_from_json(row: dict[str, Any]) -> Episode:
     """The inverse of `episode_to_json`; further keys are passed over."""
     values = {field.name: row[field.name] for field in dataclasses.fields(Episode)}
     verdict = row["verdict"]
-    values["verdict"] = Verdict(Status(verdict["status"]), verdict["score"], verdict["decided_by"], verdict["reason"])
+    values["verdict"] = Verdict(**{**verdict, "status": Status(verdict["status"]), "trail": tuple(verdict.get("trail", ()))})
     values["messages"] = tuple(Message(role=turn["role"], content=turn["content"]) for turn in row["messages"])
     return Episode(**values)
 

@@ -2,14 +2,17 @@
 
 import pkgutil
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from ..core import Problem, UserError, Verdict, Verifier
 
-__all__ = ["NAMES", "load", "verify"]
+__all__ = ["NAMES", "load", "unreadable", "verify"]
 
 NAMES = {
     "math": "tenfold.verifiers.math:verify",
+    "choice": "tenfold.verifiers.choice:verify",
+    "science": "tenfold.verifiers.choice:verify_any",
     "reasoning_gym": "tenfold.verifiers.reasoning_gym:verify",
     "code": "tenfold.verifiers.code:verify",
     "code_share": "tenfold.verifiers.code:verify_share",
@@ -41,6 +44,15 @@ def load(verifier: str | Verifier) -> Verifier:
     if prepare is not None:
         prepare()
     return found
+
+
+def unreadable(verifier: str | Verifier, problems: Iterable[Problem]) -> dict[str, str]:
+    """Ids of the problems that the verifier could never judge, with the reason, as far as its module's `unreadable` knows."""
+    known = getattr(sys.modules.get(getattr(load(verifier), "__module__", "")), "unreadable", None)
+    if known is None:
+        return {}
+    reasons = ((problem.id, known(problem)) for problem in problems)
+    return {id: reason for id, reason in reasons if reason is not None}
 
 
 def verify(gold: Any, response: str, verifier: str | Verifier = "math") -> Verdict:

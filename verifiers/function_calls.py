@@ -27,6 +27,7 @@ from typing import Any
 
 from ..core import Problem, Status, Verdict
 from . import literals
+from .tool_calls import tagged, without_thinking
 
 MAX_CHARACTERS = 100_000
 """Longest response that is read."""
@@ -36,9 +37,7 @@ LEFT_OUT = ""
 """Stands among the right values of a parameter that may be left out."""
 LANGUAGES = ("python", "java", "javascript")
 
-_TAG, _END_TAG = "<tool_call>", "</tool_call>"
 _FENCED = re.compile(r"\A```\w*\r?\n(.*?)\r?\n?```\Z", re.DOTALL)
-_DECODER = json.JSONDecoder()
 _FLOATS = frozenset(("float", "double", "number"))
 _KINDS = {
     "byte": ("int",),
@@ -108,7 +107,7 @@ def said(response: str) -> list[Said]:
         raise Malformed(f"no text of at most {MAX_CHARACTERS} characters")
     if bodies := tagged(response):
         return [call for body in bodies for call in _of_json(_parsed(body))]
-    text = _answer(response)
+    text = without_thinking(response)
     fenced = _FENCED.match(text)
     text = fenced.group(1).strip() if fenced else text
     if text.startswith(("[", "{")):
@@ -116,25 +115,6 @@ def said(response: str) -> list[Said]:
             with contextlib.suppress(ValueError, RecursionError):
                 return [call for piece in pieces if piece.strip() for call in _of_json(_loads(piece))]
     return _of_python(text)
-
-
-def tagged(response: str) -> list[str]:
-    """What stands in a response's <tool_call> tags, after its thinking; the last may lack its end."""
-    text, found, at = _answer(response), [], 0
-    while (start := text.find(_TAG, at)) >= 0:
-        start += len(_TAG)
-        at = text.find(_END_TAG, start)
-        body = text[start : at if at >= 0 else len(text)]
-        with contextlib.suppress(ValueError, RecursionError):  # the tag's end may stand in a text of the call's
-            begun = len(text[start:]) - len(text[start:].lstrip())
-            _, length = _DECODER.raw_decode(text[start + begun :])
-            end = start + begun + length
-            if text[end:].lstrip().startswith(_END_TAG):
-                body, at = text[start:end], text.find(_END_TAG, end)
-        found.append(body)
-        if at < 0:
-            break
-    return found
 
 
 def _loads(text: str) -> Any:
@@ -150,14 +130,10 @@ def _loads(text: str) -> Any:
 
 def _declines(response: str, functions: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a response says something and calls none of these in whatever broken form."""
-    text = _answer(response)
+    text = without_thinking(response)
     names = "|".join(re.escape(str(function["name"])) for function in functions)
     called = names and re.search(rf"(?<![\w.])(?:{names})\s*\(\s*(?:\w+\s*=|[\"'\d\[{{)])|\"name\"\s*:\s*\"(?:{names})\"", text)
     return bool(text) and not called
-
-
-def _answer(response: str) -> str:
-    return response.rsplit("</think>", 1)[-1].strip()
 
 
 def _parsed(body: str) -> Any:

@@ -28,13 +28,14 @@ from .answers.claims import claim
 from .answers.evaluation import TooLarge, Undefined, contains, exact
 from .answers.extraction import boxed
 from .answers.identity import CannotTell
+from .answers.letters import letter, letters, unwrapped
 from .answers.notation import tidy
 from .answers.tree import Node
 
 REASON = 300
 """Characters of a verdict's reason."""
 
-_CHOICE = re.compile(r"\W*(?:\\(?:text|mathrm|textbf)\s*\{)?\W*([A-J])\W*")
+_LETTERS = re.compile(r"[A-J]|[A-J]{2,6}")
 _UNBRACED = re.compile(r"\\frac\s*(\d)\s*(\d)")
 _DIGITS = re.compile(r"\d+(?:\.\d+)?")
 _EVALUATED = frozenset(["number", "decimal", "neg", "percent", "constant", "based", "degrees"])
@@ -42,6 +43,13 @@ _EVALUATED = frozenset(["number", "decimal", "neg", "percent", "constant", "base
 
 def verify(problem: Problem, response: str) -> Verdict:
     """Judges the final answer of `response` against the gold answer `problem.answer`."""
+    try:
+        return _verify(problem, response)
+    except Exception as error:  # whatever we did wrong, the response did not
+        return Verdict(Status.FAULT, None, "math", f"{type(error).__name__}: {error}"[:REASON])
+
+
+def _verify(problem: Problem, response: str) -> Verdict:
     answer = final_answer(response)
     if answer is None:
         return Verdict(Status.SCORED, 0.0, "extract", "the response has no final answer")
@@ -84,9 +92,8 @@ def _decide(gold: str, answer: str, tolerance: Fraction | None, problem: Problem
     gold = gold_text(gold)
     if gold == answer:
         return Verdict(Status.SCORED, 1.0, "exact", answer[:REASON])
-    if choice := _CHOICE.fullmatch(gold):
-        chosen = _CHOICE.fullmatch(answer)
-        return _scored(chosen is not None and chosen[1] == choice[1], "choice", gold, answer)
+    if (right := _options(gold)) is not None:
+        return _scored(_chosen(answer) == right, "choice", gold, answer)
     try:
         golds = read(gold)
     except Unreadable as error:
@@ -101,6 +108,18 @@ def _decide(gold: str, answer: str, tolerance: Fraction | None, problem: Problem
     if _is_undone(golds[0], answers[0], problem):
         return Verdict(Status.SCORED, 0.0, "unevaluated", f"{answer} is still to be worked out"[:REASON])
     return _compared(golds, answers, gold, answer, tolerance)
+
+
+def _options(gold: str) -> str | None:
+    """The letters, one or several, where the gold answer is nothing else."""
+    text = unwrapped(gold).strip("(). ")
+    return text if _LETTERS.fullmatch(text) and list(text) == sorted(set(text)) else None
+
+
+def _chosen(answer: str) -> str | None:
+    text = unwrapped(answer)
+    named = letter(text)
+    return letters(text) or (named[0] if named else None)
 
 
 def _compared(
@@ -216,13 +235,18 @@ def symbolic(gold: str, answer: str) -> bool | None:
 
     # math-verify's own parser, which refuses what it cannot read to the end: its extraction finds gold answers in garbage.
     # The worker keeps the time: math-verify's own clock is an alarm signal, which fails outside the main thread.
-    first, second = _worked_out(gold), _worked_out(answer)
-    if first is None or second is None:
+    try:
+        first, second = _worked_out(gold), _worked_out(answer)
+        if first is None or second is None:
+            return None
+        expressions = isinstance(first, sympy.Expr) and isinstance(second, sympy.Expr)
+        if expressions and _refuted(first, second):
+            return False
+        equal = bool(math_verify.verify([first], [second], timeout_seconds=None))
+    except (MemoryError, RecursionError):
+        raise
+    except Exception:  # sympy raises whatever it likes on odd expressions
         return None
-    expressions = isinstance(first, sympy.Expr) and isinstance(second, sympy.Expr)
-    if expressions and _refuted(first, second):
-        return False
-    equal = bool(math_verify.verify([first], [second], timeout_seconds=None))
     return equal or (None if expressions else False)
 
 

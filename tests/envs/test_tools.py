@@ -7,8 +7,9 @@ import pytest
 import tenfold
 from gymnasium.utils.env_checker import check_env
 from tenfold.core import Sampling
-from tenfold.envs.tools import PythonTool, called
+from tenfold.envs.tools import PythonTool
 from tenfold.policies.scripted import ScriptedPolicy
+from tenfold.verifiers.tool_calls import called
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
 

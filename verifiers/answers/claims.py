@@ -24,6 +24,15 @@ def claim(node: Node) -> tuple[Node | None, Node]:
     return node.items[0], node.items[last]
 
 
+def unpacked(node: Node) -> Node:
+    """ "(x, y) = (2, 5)" as the list "x = 2, y = 5"; any other node as it is."""
+    label, value = claim(node)
+    if label is None or label.kind != "tuple" or value.kind != "tuple" or len(label.items) != len(value.items):
+        return node
+    pairs = zip(label.items, value.items, strict=True)
+    return Node("list", tuple(Node("relation", pair, ("=",)) for pair in pairs))
+
+
 def is_label(node: Node) -> bool:
     """Whether an expression can be the name of what is asked for: x, f(x), (x, y), |AB|, AB/CD, S_1 : S_2."""
     if node.kind == "symbol" or (node.kind == "constant" and node.value in ("e", "i")):

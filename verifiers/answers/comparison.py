@@ -15,10 +15,11 @@ from .claims import (
     proportion,
     renamed,
     same_label,
+    unpacked,
 )
 from .evaluation import TooLarge, Undefined, contains, exact, symbols
 from .identity import CannotTell, contains_imaginary, same_number
-from .matrices import as_matrix, has_matrix
+from .matrices import as_matrix, has_matrix, in_basis
 from .regions import is_region, same_region
 from .tree import INFINITY, Node
 
@@ -52,8 +53,10 @@ def same(gold: Node, answer: Node, tolerance: Fraction | None = None) -> bool:
         return _same_collection(gold, answer, tolerance)
     if has_matrix(gold) or has_matrix(answer):
         return _same_matrix(gold, answer, tolerance)
+    if "tuple" in kinds and kinds != {"tuple"}:
+        gold, answer = (in_basis(node, other) for node, other in ((gold, answer), (answer, gold)))
     if "tuple" in kinds:
-        return kinds == {"tuple"} and _same_in_order(gold, answer, tolerance)
+        return {gold.kind, answer.kind} == {"tuple"} and _same_in_order(gold, answer, tolerance)
     if "ratio" in kinds:
         return _same_ratio(gold, answer)
     if (contains(gold, "constant") and _infinite(gold) is not None) or (
@@ -134,6 +137,8 @@ def _infinite(node: Node) -> int | None:
 
 
 def _same_quantity(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
+    if "degrees" in (gold.kind, answer.kind):
+        gold, answer = (Node("quantity", node.items, "degree") if node.kind == "degrees" else node for node in (gold, answer))
     if gold.kind != answer.kind:
         quantity, other = (gold, answer) if gold.kind == "quantity" else (answer, gold)
         if other.kind in ("percent", "ratio") and units.unit(quantity.value) is not None:
@@ -330,6 +335,10 @@ def _same_regions(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
 def _same_relation(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
     (gold_label, gold_value), (answer_label, answer_value) = claim(gold), claim(answer)
     if gold.kind != answer.kind:
+        if "list" in (gold.kind, answer.kind):
+            gold, answer = unpacked(gold), unpacked(answer)
+            if gold.kind == answer.kind:
+                return _same_collection(gold, answer, tolerance)
         if gold.kind == "relation":
             return gold_label is not None and same(gold_value, answer, tolerance)
         if (

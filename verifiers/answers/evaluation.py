@@ -315,11 +315,11 @@ class _Evaluation:
         """A short sum or product is written out; any other, an integral and a limit are functions of their parts."""
         below, above, body = node.items
         variable = below.items[0] if below.kind == "relation" and len(below.items) == 2 else None
-        if node.value in ("sum", "prod") and variable is not None and variable.kind == "symbol":
-            if (ends := _ends(node)) is not None:
-                if ends[1] - ends[0] > MAX_TERMS:
-                    raise TooLarge(f"more than {MAX_TERMS} terms")
-                return self.written_out(node.value, variable.value, *ends, body)
+        ends = _ends(node)
+        if node.value in ("sum", "prod") and ends is not None and variable is not None and variable.kind == "symbol":
+            if ends[1] - ends[0] > MAX_TERMS:
+                raise TooLarge(f"more than {MAX_TERMS} terms")
+            return self.written_out(node.value, variable.value, *ends, body)
         if node.value != "sum" or variable is None or variable.kind != "symbol":
             raise Unknown(f"{node.value} is not computed")
         total = []

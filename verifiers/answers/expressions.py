@@ -160,6 +160,10 @@ class _Parser(Marks):
                         raise Unreadable("a number behind another factor")
                 elif token.value == "frac" and len(factors) == 1 and is_mixed(factors[0], following):
                     factors = [mixed(factors[0], following)]
+                elif (
+                    len(factors) == 1 and following.kind in ("percent", "degrees") and is_mixed(factors[0], following.items[0])
+                ):
+                    factors = [following._replace(items=(mixed(factors[0], following.items[0]),))]
                 else:
                     factors.append(following)
             else:
@@ -279,6 +283,9 @@ class _Parser(Marks):
         if "." in text and token is not None and token.value in ("overline", "bar", "dot") and token.kind == "command":
             self.position += 1
             return parts.repeating(self, text)
+        if "." in text and token is not None and token.value in ("...", "ldots", "dots", "cdots"):
+            self.position += 1
+            return parts.continued(text)
         return node
 
     def word(self, name: str) -> Node:
@@ -289,8 +296,8 @@ class _Parser(Marks):
             return Node("constant", (), "pi")
         if name in FUNCTIONS:
             return parts.function(self, name)
-        if name in ("sum",):
-            raise Unreadable("a sum in words")
+        if name in ("sum", "prod"):
+            return parts.bound(self, name)
         return self.symbol(name)
 
     def symbol(self, name: str) -> Node:
@@ -306,10 +313,8 @@ class _Parser(Marks):
         if constant and name == constant:
             return Node("constant", (), constant)
         if self.at("("):
-            token = self.look()
-            if (
-                name.rstrip("'").partition("_")[0] in _NAMED_FUNCTIONS or (name == "C" and self._is_pair())
-            ) and token is not None:
+            function = name.rstrip("'").partition("_")[0]
+            if function in _NAMED_FUNCTIONS or (name == "C" and self._is_pair()):
                 self.position += 1
                 inside = self.listing()
                 self.expect(")")

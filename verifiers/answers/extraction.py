@@ -17,10 +17,13 @@ MAX_TAIL = 20_000
 """Characters at a response's end in which its answer is looked for."""
 MAX_LINE = 400
 """Characters of a last line that can be a result."""
+MAX_SENTENCE = 80
+"""Characters of a sentence whose last word can be a result."""
 MAX_BOXES = 30
 
 _MARKER = re.compile(
-    r"(?:\banswer\b(?:\s+(?:choice|option))?\s{0,9}(?:is|are|:|=)|^[ \t]{0,9}A:|\banswer\b:?\s{0,9}(?=[\\$\d-]))[ \t:]{0,9}",
+    r"(?:\b(?:answer|correct)\b(?:\s+(?:choice|option|answer|statement))?\s{0,9}(?:is|are|:|=)|^[ \t]{0,9}A:"
+    r"|\banswer\b:?\s{0,9}(?=[\\$\d-]))[ \t:]{0,9}",
     re.IGNORECASE | re.MULTILINE,
 )
 _DOUBT = frozenset(
@@ -73,7 +76,7 @@ def final_answer(response: str) -> str | None:
 def boxed(text: str) -> str | None:
     """What the last `\\boxed{...}` holds, or all the last ones that stand together, as a list; None where it never closes."""
     found: list[tuple[int, int, str]] = []
-    for match in list(re.finditer(r"\\f?boxed\s*(?=\{)", text))[-MAX_BOXES:]:
+    for match in list(re.finditer(r"\\(?:boxed|fbox)\s*(?=\{)", text))[-MAX_BOXES:]:
         if found and match.start() < found[-1][1]:
             continue  # a box within a box
         end = _closing(text, match.end())
@@ -193,9 +196,33 @@ def _result(line: str) -> str | None:
     """The formula or number that a short sentence ends in."""
     if formula := _last_formula(line, "so"):
         return formula
-    if relation := re.search(r"(?<![A-Za-z])([A-Za-z]\s*(?:[<>=]=?|!=)\s*[^\s].*?)(?:\s+is\b.*)?[.\s]*$", line):
-        return _trimmed(relation[1]) if not _prose(relation[1]) else None
-    if _NEGATION.search(line) and not re.search(r"\b(?:is|it's)\s+[\d.,]+\S*\s*$", line):
+    if relation := re.search(r"(?<![A-Za-z])([A-Za-z]\w{0,9}\s*(?:[<>=]=?|!=)\s*[^\s].*?)(?:\s+is\b.*)?[.\s]*$", line):
+        return _trimmed(relation[1]) if not _prose(relation[1].partition("=")[2]) else None
+    if "\\" in line:
+        return None  # LaTeX that no delimiter sets off: which of its numbers is the answer nobody can say
+    absent = re.search(r"\b(?:does not exist|no (?:real |integer )?solutions?)\W*$", line, re.IGNORECASE)
+    if (
+        not absent
+        and _NEGATION.search(line)
+        and line.strip(" .").casefold() != "no"
+        and not re.search(r"\b(?:is|it's)\s+[\d.,]+\S*\s*$", line)
+    ):
         return None
-    numbers = _NUMBER.findall(line)
-    return numbers[-1].strip().rstrip(",") if numbers else None
+    if numbers := _NUMBER.findall(line):
+        return numbers[-1].strip().rstrip(",")
+    if found := re.search(r"\b(?:[Oo]ption|[Cc]hoice)\s*[(\[]?([A-J])\b", line):
+        return found[1]
+    return _last_words(_trimmed(line))
+
+
+def _last_words(line: str) -> str | None:
+    """The word that a short sentence says of something ("the function is even"), or the few words that it is."""
+    if len(line) > MAX_SENTENCE:
+        return None
+    if found := re.search(
+        r"\b(?:does not exist|no (?:real |integer )?solutions?|infinitely many(?: solutions)?)$", line, re.IGNORECASE
+    ):
+        return found[0]
+    if found := re.search(r"\b(?:is|are|be|was)\s+(?:an?\s+|the\s+)?([A-Za-z]+)$", line):
+        return found[1]
+    return line if len(line.split()) <= 2 and not _CONCLUDES.search(line) else None

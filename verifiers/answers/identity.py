@@ -24,6 +24,10 @@ FLOAT_DIGITS = 15
 """Significant digits of a decimal that stands for whatever exact number a float prints so."""
 
 
+_NOISE = 1e-25
+"""Values below this may be zero and the rest of a rounding: more digits tell."""
+
+
 class CannotTell(Exception):
     """Neither equal nor unequal can be said; the message says why."""
 
@@ -174,7 +178,7 @@ def contains_imaginary(node: Node) -> bool:
 def _vanishes(gold: Node, answer: Node, point: dict[str, Fraction], first: Any, second: Any) -> bool:
     """Whether the difference at a point is zero: it shrinks as digits are added, where a true difference stays."""
     difference, size = abs(first - second), max(abs(first), abs(second))
-    if difference > size * 10**-6:
+    if difference > size * 10**-6 and size > _NOISE:
         return False
     wanted = DIGITS + max(hidden_digits(gold), hidden_digits(answer))
     digits = 2 * DIGITS  # doubled, so that there are few precisions: each has a context of its own

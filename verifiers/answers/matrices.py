@@ -1,7 +1,9 @@
 """Sums and products of matrices, written out as one matrix of expressions."""
 
-from .evaluation import contains
-from .tree import Node
+from collections.abc import Iterator
+
+from .evaluation import TooLarge, Undefined, contains, exact
+from .tree import ONE, ZERO, Node, substituted
 
 
 def as_matrix(node: Node) -> Node | None:
@@ -49,3 +51,35 @@ def _product(left: Node, right: Node) -> Node | None:
         for column in range(columns)
     )
     return Node("matrix", tuple(cells), (rows, columns))
+
+
+_BASIS = (Node("constant", (), "i"), Node("symbol", (), "j"), Node("symbol", (), "k"))
+
+
+def in_basis(node: Node, like: Node) -> Node:
+    """A sum of multiples of i, j and k as the tuple of its components, where it is compared with a tuple of two or three."""
+    if like.kind != "tuple" or len(like.items) not in (2, 3) or node.kind not in ("add", "mul", "neg", "constant", "symbol"):
+        return node
+    basis = _BASIS[: len(like.items)]
+    if not any(vector in basis for vector in parts(node)):
+        return node
+    components = []
+    for vector in basis:
+        here = {other: ONE if other == vector else ZERO for other in basis}
+        components.append(substituted(node, here))
+    rest = substituted(node, dict.fromkeys(basis, ZERO))
+    return Node("tuple", tuple(components)) if _is_zero(rest) else node
+
+
+def _is_zero(node: Node) -> bool:
+    try:
+        return exact(node) == 0
+    except (TooLarge, Undefined):
+        return False
+
+
+def parts(node: Node) -> Iterator[Node]:
+    """A node and all that it is made of."""
+    yield node
+    for item in node.items:
+        yield from parts(item)

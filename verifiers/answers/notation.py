@@ -59,6 +59,7 @@ _NOTHING = re.compile(
 _WRAPPERS = re.compile(
     r"\\(?:mathbf|mathit|mathsf|mathcal|mathscr|boldsymbol|bm|vec|hat|tilde|displaylimits|ensuremath|underline|fbox)(?![A-Za-z])"
 )
+_ROW_SPACE = re.compile(r"\\\\\s*\[-?[\d.]+\s*(?:pt|em|ex|mm|cm|in)\]")
 _TWICE_ESCAPED = re.compile(r"\\\\(?=[A-Za-z]{2})")
 _GROUPING = re.compile(r"(?<=\d)(?:\s?\{,\s?\}|,\\!\s?|\\,|\\!|\\ )(?=\d{3}(?!\d))")
 """Separators of thousands that cannot be those of a list."""
@@ -78,7 +79,8 @@ _GAP = re.compile(r"\s*")
 KNOWN_WORDS = frozenset(
     (
         "sin cos tan cot sec csc arcsin arccos arctan arccot arcsec arccsc asin acos atan sinh cosh tanh coth sech csch arsinh "
-        "arcosh artanh log ln lg exp sqrt cbrt abs floor ceil max min gcd lcm det mod pi inf infinity oo and or binom union in"
+        "arcosh artanh log ln lg exp sqrt cbrt abs floor ceil max min gcd lcm det mod pi inf infinity oo and or binom union "
+        "in sum prod"
     ).split()
 )
 
@@ -98,6 +100,7 @@ def tidy(text: str) -> str:
     if "\\" in text:
         if "\\begin" not in text:
             text = _TWICE_ESCAPED.sub(r"\\", text)
+        text = _ROW_SPACE.sub(r"\\\\", text)
         text = text.replace(r"\$", "$").replace(r"\%", "%").replace(r"\cfrac", r"\frac").replace(r"\dfrac", r"\frac")
         text = text.replace(r"\tfrac", r"\frac").replace(r"\lvert", "|").replace(r"\rvert", "|").replace(r"\vert", "|")
         text = re.sub(r"\\[()\[\]]", " ", text)

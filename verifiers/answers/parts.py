@@ -52,6 +52,17 @@ def repeating(grammar: Grammar, text: str) -> Node:
     return Node("number", (), known.value.value + period_value)
 
 
+def continued(text: str) -> Node:
+    """The fraction that "0.333..." or "0.142857142857..." begins: its last digits, which were repeated, go on so."""
+    places = text.partition(".")[2]
+    for length in range(1, len(places) // 2 + 1):
+        period = places[-length:]
+        if places.endswith(period * max(2, 4 - length)):
+            value = number(text).value.value
+            return Node("number", (), value + Fraction(int(period), (10**length - 1) * 10 ** len(places)))
+    raise Unreadable("digits that go on, nobody knows how")
+
+
 def root(grammar: Grammar) -> Node:
     """What stands under a root, with its index where it has one."""
     index: Node | None = None

@@ -18,11 +18,14 @@ _THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
 _SPACED_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?: \d{3})+(?:[.,]\d+)?")
 _DECIMAL_COMMA = re.compile(r"([-+]?)\s?(\d+),(\d{2}|\d{4,})|([-+]?)(\d{4,}|0),(\d+)")
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::\d{2})?\s*((?:[ap]\.?\s?m\.?)?)", re.IGNORECASE)
-_FORM = r"(?:\\(?:text|mathrm|mbox|textrm|textbf|textit|textnormal|textsf|rm|operatorname)\s*\{[^{}]*\}|[A-Za-zµμΩ°Å€£¢]+\.?)"
+_WRAPPED_FORM = r"\\(?:text|mathrm|mbox|textrm|textbf|textit|textnormal|textsf|rm|operatorname)\s*\{[^{}]*\}"
+_FORM = rf"(?:{_WRAPPED_FORM}|[A-Za-zµμΩ°Å€£¢]+\.?)"
 _EXPONENT = r"(?:\s*\^\s*(?:\{\s*-?\d\s*\}|-?\d))?"
 _TAIL = re.compile(
     rf"^(?P<head>.*?[\d)}}\]!%]|.*?\\pi|.*?\bpi)(?P<gap>\s*)(?P<unit>(?:[/]\s*)?{_FORM}{_EXPONENT}(?:\s*(?:/|\\cdot|\*|\\times|)\s*{_FORM}{_EXPONENT})*)\s*[.,]?$"
 )
+_UNIT_FRACTION = re.compile(rf"\\frac\s*\{{\s*({_WRAPPED_FORM}{_EXPONENT})\s*\}}\s*\{{\s*({_WRAPPED_FORM}{_EXPONENT})\s*\}}")
+"""One unit over another, as LaTeX's fraction."""
 _WRAPPED = re.compile(r"\\(?:text|mathrm|mbox|textrm|textbf|textit|textnormal|textsf|rm|operatorname)\s*\{([^{}]*)\}")
 _CURRENCY = re.compile(r"\s*([-+]?)\s*(?:US\s?)?(\\?\$|\\?\\pounds|[€£])\s*([\d,]*\.?\d+)\s*")
 _SHORT_WORDS = frozenset(["yes", "no", "odd", "dne"])
@@ -113,6 +116,7 @@ def words(text: str, unreadable: Unreadable) -> Node:
     if any(ord(character) < 32 and not character.isspace() for character in plain):
         raise unreadable
     plain = " ".join(re.findall(r"[^\W_]+", plain.casefold()))
+    plain = re.sub(r"^(?:an?|the) (?=\w)", "", plain)
     if not plain:
         raise unreadable
     if plain in _WORD_NUMBERS:
@@ -148,14 +152,14 @@ def _multiple(text: str) -> Node | None:
 
 def _quantity(text: str) -> Node | None:
     """A number with a unit behind it, or with a noun ("72 clips")."""
-    found = _TAIL.match(text)
+    found = _TAIL.match(_UNIT_FRACTION.sub(r"\1/\2", text))
     if not found:
         return None
     wrapped = "{" in found["unit"] and "\\" in found["unit"]
     unit = " ".join(
         _WRAPPED.sub(r" \1 ", found["unit"]).replace("\\cdot", "*").replace("\\times", "*").replace("\\", "").split()
     ).rstrip(".,")
-    bare = re.findall(r"[A-Za-z]+", unit)
+    bare = re.findall(r"[A-Za-z]+|[€£¢]", unit)
     if not bare or _OPERATORS & {word.lower() for word in bare} or len(unit) > 60:
         return None
     known = units.unit(unit)
@@ -163,7 +167,7 @@ def _quantity(text: str) -> Node | None:
         noun = all(len(word) > 2 or word.lower() in ("of", "a", "an") for word in bare)
         if not (noun and (wrapped or max(map(len, bare)) > 3) and len(bare) <= 4) or "^" in unit:
             return None
-    elif not wrapped and not found["gap"] and len(bare[0]) == 1:
+    elif not wrapped and not found["gap"] and len(bare[0]) == 1 and bare[0].isalpha():
         return None  # 3m is three times m
     try:
         return Node("quantity", (parse(found["head"]),), unit)

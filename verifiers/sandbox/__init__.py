@@ -4,6 +4,7 @@ import functools
 import os
 
 from ...core import UserError
+from .interpreter import Interpreter
 from .local import LocalSandbox
 from .protocol import Call, End, Ended, Limits, Outcome, Question, Result, Sandbox, SandboxFault, Session
 
@@ -11,6 +12,7 @@ __all__ = [
     "Call",
     "End",
     "Ended",
+    "Interpreter",
     "Limits",
     "LocalSandbox",
     "Outcome",
