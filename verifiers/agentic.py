@@ -51,8 +51,8 @@ AGAIN = "End with one line: VERDICT: EQUIVALENT, or VERDICT: DIFFERENT, or VERDI
 _VERDICT = re.compile(r"^\W*VERDICT\W{1,4}(EQUIVALENT|DIFFERENT|UNSURE)\W*$", re.IGNORECASE | re.MULTILINE)
 _TALKS = re.compile(
     r"\b(?:verdict|equivalent to the (?:reference|gold)|reference answer|gold answer|candidate|judge|grad(?:er|ing|ed)"
-    r"|instructions?|ignore (?:all|any|the|previous)|disregard|system prompt|you (?:must|should|are|will|can)|as an ai|assistant"
-    r"|mark (?:this|it|as)|accept (?:this|it)|award|full (?:marks|credit|score)|correct answer|please)\b"
+    r"|instructions?|ignore (?:all|any|the|previous)|disregard|system prompt|you (?:must|should|are|will|can)|as an ai"
+    r"|assistant|mark (?:this|it|as)|accept (?:this|it)|award|full (?:marks|credit|score)|correct answer|please)\b"
     r"|</?tool_call|<\|[a-z_]+\|>|\[/?INST\]|<</?SYS",
     re.IGNORECASE,
 )

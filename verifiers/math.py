@@ -27,7 +27,7 @@ from .answers import Unreadable, comparison, final_answer, read
 from .answers.claims import claim
 from .answers.evaluation import TooLarge, Undefined, contains, exact
 from .answers.extraction import boxed
-from .answers.identity import CannotTell
+from .answers.identity import CannotTell, NotWorkedOut
 from .answers.letters import letter, letters, unwrapped
 from .answers.notation import tidy
 from .answers.tree import Node
@@ -126,7 +126,7 @@ def _compared(
     golds: tuple[Node, ...], answers: tuple[Node, ...], gold: str, answer: str, tolerance: Fraction | None
 ) -> Verdict:
     """Equal where any reading of the one equals any of the other."""
-    doubt: str | None = None
+    doubt: CannotTell | None = None
     for wanted in golds:
         for given in answers:
             try:
@@ -134,18 +134,18 @@ def _compared(
                     rung = "exact" if wanted == given else comparison.kind(wanted, given)
                     return _scored(True, rung, gold, answer)
             except CannotTell as error:
-                doubt = doubt or str(error)
+                doubt = doubt or error
             except TooLarge as error:
                 return Verdict(
                     Status.TIMEOUT, 0.0, comparison.kind(wanted, given), f"{answer[:80]} is too large to work out: {error}"
                 )
             except RecursionError:
-                doubt = doubt or "nested too deep"
+                doubt = doubt or CannotTell("nested too deep")
     rung = comparison.kind(golds[0], answers[0])
     if doubt is None:
         return _scored(False, rung, gold, answer)
-    if rung in ("symbolic", "complex", "equation", "set"):
-        return _judged_elsewhere(gold, answer, doubt)
+    if isinstance(doubt, NotWorkedOut):
+        return _judged_elsewhere(gold, answer, str(doubt))
     return Verdict(Status.UNDECIDED, None, rung, f"{answer[:80]} against {gold[:80]}: {doubt}"[:REASON])
 
 

@@ -8,6 +8,8 @@ import yaml
 
 from ...core import UserError
 
+HERE = Path(__file__).parent
+
 
 class Pair(NamedTuple):
     """A gold answer, a response, and whether the response is right."""
@@ -18,9 +20,13 @@ class Pair(NamedTuple):
     equal: bool
 
 
-def pairs() -> list[Pair]:
-    """The pairs of `answer_pairs.yaml`, which were written by hand."""
-    by_kind = yaml.safe_load(Path(__file__).with_name("answer_pairs.yaml").read_text())
+def own_pairs() -> list[Pair]:
+    """The pairs of `answer_pairs.yaml`, and of `more_answer_pairs.jsonl`, which was written without a look at the code."""
+    return [*_by_hand(), *pairs_of(str(HERE / "more_answer_pairs.jsonl"))]
+
+
+def _by_hand() -> list[Pair]:
+    by_kind = yaml.safe_load((HERE / "answer_pairs.yaml").read_text())
     found = []
     for kind, rows in by_kind.items():
         for row in rows:

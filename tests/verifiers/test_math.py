@@ -1,12 +1,20 @@
+import random
+import resource
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import tenfold
 from hypothesis import given
 from hypothesis import strategies as st
-from tenfold.core import Status
-from tenfold.verifiers.math import final_answer
+from tenfold.benchmarks.speed.answers import own_pairs
+from tenfold.benchmarks.speed.hostile_answers import hostile
+from tenfold.core import Message, Problem, Status
+from tenfold.verifiers import load
+from tenfold.verifiers.math import unreadable
 
 
 @pytest.mark.parametrize(
@@ -14,47 +22,33 @@ from tenfold.verifiers.math import final_answer
     [
         ("72", "72", 1, "exact"),
         ("72", "First 48, then 24.\n#### 72", 1, "exact"),
-        ("1,000", "The final answer is $1000.", 1, "exact"),
-        (7, "8-9=-1\n-1+8=7", 1, "exact"),
-        ("7", "8 - 9 + 8 = 7", 1, "exact"),
-        ("1/2", r"so \boxed{0.5}", 1, "rational"),
-        ("0.5", r"\boxed{\frac{1}{2}}", 1, "rational"),
-        ("7", "8", 0, "rational"),
-        # A policy that was paid for it learned to repeat the problem.
-        ("5", "7+4-6", 0, "unevaluated"),
-        ("5", r"\boxed{7 + 4 - 6}", 0, "unevaluated"),
-        ("6", r"\boxed{2 \times 3}", 0, "unevaluated"),
-        ("6", "2*(1+2)", 0, "unevaluated"),
-        ("2", "8/4", 0, "unevaluated"),
-        ("5000", r"\boxed{5 \times 10^{3}}", 1, "symbolic"),
-        ("12", r"The answer is $\dfrac12$ hours.", 0, "symbolic"),
-        ("3", "The answer is 3x plus y", 0, "symbolic"),
-        ("-5", "The answer is \u22125 metres.", 1, "exact"),
-        ("5", "The answer is .5 metres", 0, "symbolic"),
-        ("x>=5", "x<=5", 0, "symbolic"),
-        ("x+y=5", "x+y=5", 1, "exact"),
-        ("50%", r"\boxed{50\%}", 1, "exact"),
-        ("14", "It is 14.", 1, "exact"),
-        ("6", "1+5=6\u200b", 1, "exact"),
-        ("1234", r"\boxed{1\,234}", 1, "exact"),
-        ("72", "#### 72 clips", 1, "exact"),
+        ("1,000", "The final answer is 1000.", 1, "exact"),
         ("18", "She makes $18 every day.", 1, "exact"),
-        ("5", "The answer is **5**.", 1, "exact"),
-        ("5", "**Answer:** 5 apples", 1, "exact"),
-        ("5", "the answer is 5 apples, not 7", 0, "symbolic"),
-        ("2", "The answer is 2 pi", 0, "symbolic"),
-        ("2", "The answer is 2 million.", 0, "symbolic"),
-        ("5", "That is not 5", 0, "extract"),
-        ("7", r"\boxed{7} or \boxed{8}", 0, "rational"),
-        ("3", r"\boxed{1,2,3}", 0, "symbolic"),
-        ("1/3", r"\boxed{\frac{1}{4}}", 0, "rational"),
-        ("x^2+1", r"\boxed{1+x^2}", 1, "symbolic"),
+        (7, "8-9=-1\n-1+8=7", 1, "rational"),
+        ("1/2", r"so \boxed{0.5}", 1, "rational"),
+        ("0.5", r"\boxed{\frac{1}{2}}", 1, "decimal"),
+        ("3.14", r"\boxed{\pi}", 1, "symbolic"),
+        ("7", "8", 0, "rational"),
+        ("C", r"\boxed{\textbf{(C)}\ 24}", 1, "choice"),
+        ("C", r"\boxed{D}", 0, "choice"),
+        ("5000", r"\boxed{5 \times 10^{3}}", 1, "rational"),
+        ("12", r"The answer is $\dfrac12$ hours.", 0, "rational"),
+        ("3", "The answer is 3x plus y", 0, "words"),
+        ("3 m", r"\boxed{300\text{ cm}}", 1, "quantity"),
+        ("3 m", r"\boxed{3\text{ km}}", 0, "quantity"),
+        ("x>=5", r"\boxed{[5,\infty)}", 1, "interval"),
+        ("(3,1)", r"\boxed{(1,3)}", 0, "tuple"),
+        ("-2, 1", r"\boxed{1} and \boxed{-2}", 1, "set"),
+        (r"2x+4y=3", r"\boxed{y=\frac{3-2x}{4}}", 1, "equation"),
+        (r"\begin{pmatrix}1\\2\end{pmatrix}", r"\boxed{\begin{bmatrix}1\\3\end{bmatrix}}", 0, "matrix"),
+        ("3+4i", r"\boxed{(2+i)^2}", 1, "complex"),
         (r"\sqrt{8}", r"\boxed{2\sqrt{2}}", 1, "symbolic"),
-        ("x^2+1", r"\boxed{x^2}", 0, "symbolic"),
+        ("1:2", r"\boxed{3:6}", 1, "ratio"),
+        (r"\text{even}", r"\boxed{\text{odd}}", 0, "words"),
+        (r"\frac{1}{3}", r"\boxed{\int_0^1 x^2 dx}", 1, "math-verify"),
+        ("7", r"\boxed{\frac{7}}", 0, "unreadable"),
         ("7", "", 0, "extract"),
-        ("7", "I cannot tell what this is about, and so I would rather not say.", 0, "extract"),
-        ("7", "<think>it is 7</think> The answer is 8", 0, "rational"),
-        ("12", "48 apples, of which 12 are red and that is all there is to it, 13", 0, "rational"),
+        ("5", "That is not 5", 0, "extract"),
     ],
 )
 def test_an_answer_is_judged_by_the_cheapest_rung_that_can(gold: object, response: str, score: float, decided_by: str) -> None:
@@ -62,33 +56,112 @@ def test_an_answer_is_judged_by_the_cheapest_rung_that_can(gold: object, respons
     assert (verdict.score, verdict.decided_by) == (score, decided_by)
 
 
+KINDS = sorted({pair.kind for pair in own_pairs()})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_equal_answers_are_equal_and_near_misses_are_not(kind: str) -> None:
+    pairs = [pair for pair in own_pairs() if pair.kind == kind]
+    wrong = [pair for pair in pairs if (tenfold.verify(pair.gold, pair.response).score == 1) != pair.equal]
+    assert not [pair for pair in wrong if not pair.equal]
+    assert len(wrong) <= 0.05 * len(pairs), wrong
+
+
+def test_a_gold_may_have_alternatives_and_a_tolerance() -> None:
+    assert tenfold.verify(["C(10, 5)", "252"], r"\boxed{252}").score == 1
+    assert tenfold.verify(["C(10, 5)", "252"], r"\boxed{253}").score == 0
+    assert tenfold.verify({"gold": "9.81 m/s^2", "tolerance": 0.01}, r"\boxed{9.8\text{ m/s}^2}").score == 1
+    assert tenfold.verify({"gold": "9.81 m/s^2", "tolerance": 0.01}, r"\boxed{9.6\text{ m/s}^2}").score == 0
+
+
+@pytest.mark.parametrize("answer", ["7+4-6", "4 - 6 + 7", r"7 + 4 - 6 + 0", r"1 \cdot (7+4) - 6"])
+def test_the_problems_own_sum_is_no_answer(answer: str) -> None:
+    """A policy that was paid for it learned to repeat the problem."""
+    problem = Problem("", (Message(role="user", content="What is 7 + 4 - 6?"),), "5", "")
+    verdict = load("math")(problem, f"\\boxed{{{answer}}}")
+    assert (verdict.score, verdict.decided_by) == (0, "unevaluated")
+    assert load("math")(problem, r"\boxed{5}").score == 1
+    assert tenfold.verify("5", f"\\boxed{{{answer}}}").score == 1  # where no problem is known, equal is equal
+
+
 @pytest.mark.parametrize(
-    "response",
+    ("gold", "answer"),
     [
-        r"\boxed{9^{9^{9^{9^{9}}}}}",
-        r"\boxed{(10^{10})!!!!}",
-        r"\boxed{\sum_{i=1}^{10^{12}} \sin(i)}",
-        r"\boxed{\int_0^{1000} x^{x^{x}} dx}",
-        r"\boxed{" + "(" * 900 + "1" + ")" * 900 + "}",
-        r"\boxed{" + r"\frac{1}{" * 100 + "2" + "}" * 100 + "}",
-        r"\boxed{" + "9" * 1990 + "}",
-        "\x00\ud800\\boxed{\x00}",
-        r"\boxed{\boxed{\boxed{",
-        "the answer is" + "\n" * 100_000,
-        "answer " * 50_000,
+        ("The midpoints form a regular hexagon", "a hexagon that is regular"),
+        (r"(-1)^n", r"\cos(n\pi)"),  # for whole numbers only
+        ("204_5", "204"),  # in which base?
+        ("72 clips", "72 pencils"),
+        (r"\frac{x}{", "x"),
+        (r"\zeta(3)", r"\sum_{k=1}^{\infty} \frac{1}{k^3}"),
     ],
 )
-def test_no_response_hangs_or_breaks_the_verifier(response: str) -> None:
-    started = time.monotonic()
-    verdict = tenfold.verify("7", response)
-    assert verdict.status in (Status.SCORED, Status.TIMEOUT)
-    assert verdict.score == 0
-    assert time.monotonic() - started < 60  # a bound on hanging, far above the limit of the clock inside
+def test_where_nobody_can_tell_nothing_is_said(gold: str, answer: str) -> None:
+    verdict = tenfold.verify(gold, f"\\boxed{{{answer}}}")
+    assert (verdict.status, verdict.score) == (Status.UNDECIDED, None)
+
+
+def test_a_tiny_difference_is_a_difference() -> None:
+    assert tenfold.verify(r"\sqrt{2}", r"\boxed{\sqrt{2}+10^{-60}}").score == 0
+    assert tenfold.verify(r"\sqrt{2}", r"\boxed{\sqrt{2}+10^{-600}}").score == 0
+    assert tenfold.verify(r"e^{-99}", r"\boxed{e^{-98}}").score == 0
+    assert tenfold.verify("0", r"\boxed{10^{-99}}").score == 0
+    assert tenfold.verify("0", r"\boxed{\cos 90^\circ}").score == 1
+
+
+def test_a_gold_answer_that_does_not_parse_is_known_by_its_id() -> None:
+    assert unreadable(Problem("p", (), r"\frac{1}{", "")) is not None
+    assert unreadable(Problem("p", (), "", "")) is not None
+    assert unreadable(Problem("p", (), r"\int_0^1 x^2 dx", "")) is None
+
+
+def test_hostile_responses_get_a_verdict_in_time_and_memory() -> None:
+    responses = hostile()
+    assert len(responses) >= 120
+    tenfold.verify(r"\nabla", r"\boxed{\nabla x}")  # the worker is there: its start is no verdict's time
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    mark = Path("/tmp/tenfold-was-here")
+    mark.unlink(missing_ok=True)
+    slow = []
+    for gold in ("7", r"\{1, \sqrt{2}\}"):
+        for response in responses:
+            used = time.process_time()
+            verdict = tenfold.verify(gold, response)
+            assert verdict.status != Status.FAULT, (response[:80], verdict)
+            assert verdict.score in (0, None) or gold == "7", (response[:80], verdict)
+            if (seconds := time.process_time() - used) > 2:
+                slow.append((seconds, response[:80]))
+    assert not slow
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 512 << 10  # KiB
+    assert not mark.exists()
+
+
+FRAGMENTS = [
+    *"0123456789+-*/^_(){}[]|=<>!,;:&%'. $abcxyznei", r"\frac", r"\frac{1}{2}", r"\sqrt{2}", r"\boxed{", r"\left(",
+    r"\right)", r"\pi", r"\infty", r"\cup", r"\pm", r"\text{", r"\text{ cm}", r"\begin{pmatrix}", r"\end{pmatrix}", "\\\\", r"\le",
+    "≤", "×",
+    r"\sum_{k=1}^{5}", "²", "½", "√", "€", " km", " percent", "answer is ", "####", " and ", "e3", "10^{99}", "\x00", "\u202e",
+    "\u0301", "sin ", "x=", "1,000",
+]  # fmt: skip
+GOLDS = ["7", r"\frac{1}{2}", "x^2+1", "[0,1)", r"\{1,2\}", "3.14", "3 m", "C", "x=2", r"\text{even}", "1:2", "2+3i"]
+
+
+def test_a_hundred_thousand_random_strings_raise_nothing() -> None:
+    draw = random.Random(7)
+    statuses = set()
+    for number in range(100_000):
+        if number % 2:
+            text = "".join(draw.choices(FRAGMENTS, k=draw.randint(1, 5)))
+        else:
+            text = "".join(
+                chr(draw.choice((draw.randrange(32, 127), draw.randrange(0xD800)))) for _ in range(draw.randint(1, 12))
+            )
+        statuses.add(tenfold.verify(draw.choice(GOLDS), f"\\boxed{{{text}}}" if number % 4 else text).status)
+    assert Status.FAULT not in statuses
 
 
 @given(st.text(max_size=300))
-def test_a_response_without_the_gold_never_raises(response: str) -> None:
-    assert tenfold.verify("the gold that no text holds: 31337", response).status != Status.FAULT
+def test_a_response_without_the_gold_is_not_right(response: str) -> None:
+    assert tenfold.verify("the gold that no text holds: 31337", response).score != 1
 
 
 @given(st.integers(), st.integers())
@@ -96,26 +169,22 @@ def test_whole_numbers_are_equal_when_they_are_the_same_number(gold: int, answer
     assert tenfold.verify(str(gold), f"\\boxed{{{answer}}}").score == float(gold == answer)
 
 
-def test_a_gold_answer_that_does_not_parse_is_nobodys_mistake() -> None:
-    verdict = tenfold.verify(r"\text{}", r"\boxed{x+1}")
-    assert (verdict.status, verdict.score) == (Status.UNDECIDED, None)
-
-
 def test_it_works_from_many_threads_at_once() -> None:
+    def judged(number: int) -> tuple[float | None, float | None]:
+        right = tenfold.verify(rf"\sqrt{{{number}}}+x", rf"\boxed{{x+{number}^{{1/2}}}}")
+        return right.score, tenfold.verify(rf"\int_0^1 {number} x dx", rf"\boxed{{\frac{{{number}}}{{2}}}}").score
+
     with ThreadPoolExecutor(16) as threads:
-        verdicts = list(threads.map(lambda n: tenfold.verify(f"x+{n}", f"\\boxed{{{n}+x}}"), range(64)))
-    assert {verdict.score for verdict in verdicts} == {1.0}
+        assert set(threads.map(judged, range(2, 66))) == {(1.0, 1.0)}
 
 
-@pytest.mark.parametrize(
-    ("response", "answer"),
-    [
-        (r"\boxed{1} or rather \boxed{\frac{1}{2}}", r"\frac{1}{2}"),
-        ("#### 5\n", "5"),
-        ("The answer is: 12. Done", "12"),
-        ("there were 3, then 4 more, so in the end a total of 7 of them", "7"),
-        ("</think>", None),
-    ],
-)
-def test_the_final_answer_is_found(response: str, answer: str | None) -> None:
-    assert final_answer(response) == answer
+def test_it_works_in_rays_workers() -> None:
+    program = r"""
+import ray, tenfold
+ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+pairs = [("1/2", "0.5"), (r"\int_0^1 x dx", r"\boxed{1/2}")]
+judge = ray.remote(lambda n: [tenfold.verify(*pair).score for pair in pairs])
+print(ray.get([judge.remote(n) for n in range(4)]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
+    assert done.stdout.strip() == str([[1.0, 1.0]] * 4), done.stderr[-2000:]

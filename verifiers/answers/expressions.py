@@ -271,7 +271,7 @@ class _Parser(Marks):
 
     def numeral(self, text: str) -> Node:
         node = number(text)
-        if self.at("_") and "." not in text:
+        if self.at("_") and text.isdigit():
             self.position += 1
             base = self.group()
             if base.kind != "number" or not 2 <= base.value <= 36:

@@ -32,6 +32,10 @@ class CannotTell(Exception):
     """Neither equal nor unequal can be said; the message says why."""
 
 
+class NotWorkedOut(CannotTell):
+    """An integral, a limit or a sum stands in the way, which is not worked out here."""
+
+
 def same_number(gold: Node, answer: Node, tolerance: Fraction | None = None) -> bool:
     """Whether the answer is the gold number, or the gold expression of symbols.
 
@@ -125,9 +129,9 @@ def identical(gold: Node, answer: Node, names: list[str]) -> bool:
         if not agreed and names and contains_whole(gold, answer) and _agree_at(gold, answer, _whole_points(names), 4):
             raise CannotTell("they agree for whole numbers, not for all")
     except Unknown as error:
-        raise CannotTell(str(error)) from None
+        raise NotWorkedOut(str(error)) from None
     if not agreed and is_open(gold) != is_open(answer):
-        raise CannotTell("a sum that is not worked out")
+        raise NotWorkedOut("a sum that is not worked out")
     return agreed
 
 

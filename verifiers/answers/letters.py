@@ -7,7 +7,7 @@ _NAMED = re.compile(
     r"\W*(?:(?:the\s+)?(?:correct\s+)?(?:option|choice|answer)\s*(?:is\s*)?:?\s*)?[(\[]?([A-Za-z])(?:[)\].:]+|\s*$)\s*(.*)",
     re.IGNORECASE | re.DOTALL,
 )
-_SEVERAL = re.compile(r"\W*[A-Z](?:\W*(?:and\W*)?[A-Z]){1,8}\W*")
+_SEVERAL = re.compile(r"\W*[A-Z](?:\W*(?:(?:and|or)\W*)?[A-Z]){1,8}\W*")
 
 
 def unwrapped(text: str) -> str:

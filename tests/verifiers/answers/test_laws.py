@@ -1,0 +1,155 @@
+"""Laws that hold for whatever is written: of expressions made by sympy, and of numbers, tuples, intervals and matrices."""
+
+import pytest
+import sympy
+import tenfold
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from tenfold.verifiers.answers import Unreadable, comparison, read
+from tenfold.verifiers.answers.evaluation import TooLarge
+from tenfold.verifiers.answers.identity import CannotTell
+
+x, y = sympy.symbols("x y", positive=True)
+LEAVES = st.sampled_from([x, y, sympy.pi, sympy.sqrt(2), sympy.Rational(1, 2), sympy.E]) | st.integers(-9, 9).map(sympy.Integer)
+
+
+def _grown(inner: st.SearchStrategy) -> st.SearchStrategy:
+    two = st.tuples(inner, inner)
+    return (
+        two.map(lambda pair: pair[0] + pair[1])
+        | two.map(lambda pair: pair[0] * pair[1])
+        | two.filter(lambda pair: not pair[1].equals(0)).map(lambda pair: pair[0] / pair[1])
+        | inner.map(lambda part: part**2)
+        | inner.map(sympy.sin)
+        | inner.map(lambda part: sympy.sqrt(1 + part**2))
+    )
+
+
+EXPRESSIONS = st.recursive(LEAVES, _grown, max_leaves=6).filter(lambda made: not made.has(sympy.zoo, sympy.nan))
+FRACTIONS = st.fractions(min_value=-1000, max_value=1000, max_denominator=60)
+
+
+def judged(gold: str, answer: str) -> float | None:
+    return tenfold.verify(gold, f"\\boxed{{{answer}}}").score
+
+
+def latex(fraction: object) -> str:
+    return sympy.latex(sympy.Rational(str(fraction)))
+
+
+@given(EXPRESSIONS)
+def test_an_expression_equals_itself_in_latex_and_in_plain_text(made: sympy.Expr) -> None:
+    assert judged(sympy.latex(made), sympy.latex(made)) == 1
+    plain = str(made).replace("E", "e")
+    assert judged(sympy.latex(made), plain) == 1
+    assert judged(plain, sympy.latex(made)) == 1
+
+
+@settings(deadline=None)
+@given(
+    EXPRESSIONS,
+    st.sampled_from([sympy.expand, sympy.factor, sympy.together, lambda made: sympy.expand(made * (x + 1)) / (x + 1)]),
+)
+def test_what_sympy_rewrites_stays_equal(made: sympy.Expr, rewrite: object) -> None:
+    assert judged(sympy.latex(made), sympy.latex(rewrite(made))) == 1  # type: ignore[operator]
+
+
+@given(
+    EXPRESSIONS,
+    st.sampled_from(
+        [lambda made: made + 1, lambda made: 2 * made, lambda made: -made, lambda made: made * x, lambda made: made - y]
+    ),
+)
+def test_a_perturbed_expression_is_never_equal(made: sympy.Expr, perturb: object) -> None:
+    assume(not made.equals(0))
+    assert judged(sympy.latex(made), sympy.latex(perturb(made))) == 0  # type: ignore[operator]
+
+
+@given(EXPRESSIONS)
+def test_how_it_is_typeset_does_not_matter(made: sympy.Expr) -> None:
+    gold = sympy.latex(made)
+    assert judged(gold, gold.replace(r"\left", "").replace(r"\right", "")) == 1
+    assert judged(gold, gold.replace(r"\frac", r"\dfrac")) == 1
+    assert judged(gold, gold.replace(" ", r"\, ").replace("+", " + ")) == 1
+    assert judged(gold, f"$ {gold} $") == 1
+
+
+@given(EXPRESSIONS, EXPRESSIONS)
+def test_equality_of_expressions_is_symmetric(one: sympy.Expr, other: sympy.Expr) -> None:
+    assert judged(sympy.latex(one), sympy.latex(other)) == judged(sympy.latex(other), sympy.latex(one))
+
+
+@given(st.text(alphabet=r"0123456789+-*/^(){}[]|=<>,;:.%! \xyabceinopsqrtfe", max_size=30))
+def test_whatever_can_be_read_equals_itself(text: str) -> None:
+    try:
+        readings = read(text)
+    except Unreadable:
+        return
+    assert all(comparison.same(reading, reading) for reading in readings)
+
+
+@given(
+    st.text(alphabet=r"0123456789+-*/^(){}[]|=<>,;:.% xyi", max_size=12),
+    st.text(alphabet=r"0123456789+-*/^()[]|=,: xyi", max_size=12),
+)
+def test_comparing_whatever_can_be_read_ends_in_one_of_three_ways(one: str, other: str) -> None:
+    try:
+        assert comparison.same(read(one)[0], read(other)[0]) in (True, False)
+    except (Unreadable, CannotTell, TooLarge):
+        return
+
+
+@given(FRACTIONS, FRACTIONS)
+def test_rational_numbers_are_equal_when_they_are_one(gold: object, answer: object) -> None:
+    assert judged(latex(gold), latex(answer)) == float(gold == answer)
+    assert judged(str(gold), latex(gold)) == 1
+
+
+@given(st.lists(FRACTIONS, min_size=2, max_size=4), st.integers(0, 3), st.integers(1, 5))
+def test_one_other_coordinate_makes_another_point(numbers: list, place: int, change: int) -> None:
+    place %= len(numbers)
+    other = [number + change * (index == place) for index, number in enumerate(numbers)]
+    point, moved = ("(" + ", ".join(map(latex, these)) + ")" for these in (numbers, other))
+    assert judged(point, point.replace(" ", "")) == 1
+    assert judged(point, moved) == 0
+    if numbers != numbers[::-1]:
+        assert judged(point, "(" + ", ".join(map(latex, numbers[::-1])) + ")") == 0
+    vector = r"\begin{pmatrix}" + r" \\ ".join(map(latex, numbers)) + r"\end{pmatrix}"
+    assert judged(vector, vector.replace("pmatrix", "bmatrix")) == 1
+    assert judged(vector, vector.replace(latex(numbers[place]), latex(numbers[place] + change))) == 0
+
+
+@given(st.lists(FRACTIONS, min_size=1, max_size=5, unique=True), st.randoms(use_true_random=False))
+def test_a_sets_order_does_not_matter_its_elements_do(numbers: list, draw: object) -> None:
+    gold = r"\{" + ", ".join(map(latex, numbers)) + r"\}"
+    shuffled = sorted(numbers, key=lambda _: draw.random())  # type: ignore[attr-defined]
+    assert judged(gold, r"\{" + ", ".join(map(latex, shuffled)) + r"\}") == 1
+    assert judged(gold, r"\{" + ", ".join(map(latex, [*shuffled, 2000])) + r"\}") == 0
+
+
+@given(FRACTIONS, FRACTIONS, st.sampled_from(["[]", "()", "[)", "(]"]), st.sampled_from(["[]", "()", "[)", "(]"]))
+def test_an_interval_is_its_ends_and_whether_they_belong_to_it(low: object, high: object, gold: str, answer: str) -> None:
+    assume(low < high)  # type: ignore[operator]
+    ends = f"{latex(low)}, {latex(high)}"
+    signs = {"[": r"\le", "(": "<", "]": r"\le", ")": "<"}
+    said = f"{latex(low)} {signs[answer[0]]} x {signs[answer[1]]} {latex(high)}"
+    assert judged(f"{gold[0]}{ends}{gold[1]}", f"{answer[0]}{ends}{answer[1]}") == float(gold == answer)
+    assert judged(f"{gold[0]}{ends}{gold[1]}", said) == float(gold == answer)
+
+
+@given(st.integers(-(10**6), 10**6), st.integers(-6, 6))
+def test_a_power_of_ten_is_counted(mantissa: int, exponent: int) -> None:
+    assume(mantissa)
+    gold = sympy.latex(sympy.Rational(mantissa) * sympy.Integer(10) ** exponent)
+    assert judged(gold, rf"{mantissa} \times 10^{{{exponent}}}") == 1
+    assert judged(gold, f"{mantissa}e{exponent}") == 1
+    assert judged(gold, rf"{mantissa} \times 10^{{{exponent + 1}}}") == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("m", "km"), ("kg", "g"), ("m/s", "km/h"), ("cm^2", "m^2"), ("h", "min"), ("J", "kJ")]
+)
+@given(number=st.integers(1, 10**6))
+def test_the_same_number_of_another_unit_is_another_quantity(one: str, other: str, number: int) -> None:
+    assert judged(f"{number} {one}", rf"{number}\text{{ {one}}}") == 1
+    assert judged(f"{number} {one}", rf"{number}\text{{ {other}}}") == 0
