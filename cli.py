@@ -20,6 +20,7 @@ EPILOG = """examples:
   tenfold bench chain_sum_avg8 --policy stage:runs/quickstart/grpo
   tenfold synthesize human_eval: --limit 30 --compare
   tenfold verify --gold 1/2 --answer 'so it is \\boxed{0.5}'
+  tenfold verify --audit own --rivals                    who judges how well, against labels
 
 policies:  micro:  smollm2:  hf:ORG/NAME  path:FOLDER  stage:FOLDER  vllm+hf:ORG/NAME  openai:MODEL?base_url=URL  scripted:TEXT
 """
@@ -156,9 +157,15 @@ def synthesize(arguments: argparse.Namespace) -> None:
 
 
 def verify(arguments: argparse.Namespace) -> None:
-    """Judges one answer."""
+    """Judges one answer, or measures who judges on a file of pairs whose equality is known."""
     from .verifiers import verify
 
+    if arguments.audit:
+        from .benchmarks import audit
+
+        return audit.main(arguments.audit, arguments.verifier, arguments.policy, arguments.rivals, arguments.limit)
+    if arguments.gold is None or arguments.answer is None:
+        raise UserError("give --gold and --answer, or --audit FILE")
     gold = arguments.gold
     if gold.lstrip().startswith("{"):
         with contextlib.suppress(json.JSONDecodeError):  # then it is text that begins so
@@ -230,10 +237,16 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=0, help="of the inputs (default: %(default)s)")
     command.set_defaults(function=synthesize)
 
-    command = commands.add_parser("verify", help="judge one answer against a gold one")
-    command.add_argument("--gold", required=True, help="the gold answer; tests of a program as a JSON object")
-    command.add_argument("--answer", required=True, help="the response, with or without reasoning around the answer")
+    command = commands.add_parser("verify", help="judge one answer against a gold one, or measure who judges")
+    command.add_argument("--gold", help="the gold answer; tests of a program as a JSON object")
+    command.add_argument("--answer", help="the response, with or without reasoning around the answer")
     command.add_argument("--verifier", default="math", help="default: %(default)s")
+    command.add_argument(
+        "--audit", metavar="FILE", help="JSONL with gold, pred and equal (question, kind), or `own`: count errors"
+    )
+    command.add_argument("--policy", help="with --audit: a judge beside the rules; see `tenfold --help`")
+    command.add_argument("--rivals", action="store_true", help="with --audit: math-verify and verl's scorers, too")
+    command.add_argument("--limit", type=_positive, help="with --audit: only so many pairs, the first ones")
     command.set_defaults(function=verify)
     return main
 

@@ -45,5 +45,7 @@ def _check_gold(id: str, environment: TextEnv) -> None:
 
 
 def gold_response(problem: Problem) -> str:
-    """What a policy that knows the answer would say: the answer where that is text or a number, else the worked solution."""
+    """What a policy that knows the answer would say: the answer where that is text, a number or a list, else the solution."""
+    if isinstance(problem.answer, list) and problem.answer:
+        return f"\\boxed{{{problem.answer[0]}}}"
     return str(problem.answer if isinstance(problem.answer, str | int | float) else problem.meta.get("solution", ""))

@@ -106,7 +106,7 @@ def test_stored_draws_are_of_one_set_of_weights(lab: Path, capsys: pytest.Captur
         (["bench", "chain_sum_avg8"], "--policy"),
         (["verify", "--gold", "1", "--answer", "1", "--verifier", "a b:c"], "cannot be imported"),
         (["bench", "chain_sums", "--policy", "scripted:7"], "chain_sum_avg8"),
-        (["verify", "--gold", "1", "--answer", "1", "--verifier", "maths"], "math, reasoning_gym"),
+        (["verify", "--gold", "1", "--answer", "1", "--verifier", "maths"], "math, choice, science, reasoning_gym"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
@@ -153,3 +153,25 @@ def test_help_is_there_for_every_command(command: list[str]) -> None:
         [sys.executable, "-m", "tenfold.cli", *command, "--help"], capture_output=True, text=True, check=True
     )
     assert "usage: tenfold" in shown.stdout
+
+
+def test_verify_audits_rules_and_a_judge_against_labels(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"gold": "1/2", "pred": "\\boxed{0.5}", "equal": True, "kind": "number"},
+        {"gold": "1/2", "pred": "\\boxed{0.6}", "equal": False, "kind": "number"},
+        {
+            "gold": "A regular hexagon is formed",
+            "pred": "\\boxed{\\text{it is a hexagon, regular}}",
+            "equal": True,
+            "kind": "words",
+        },
+    ]
+    (lab / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run("verify", "--audit", "pairs.jsonl", "--policy", "scripted:It differs.\nVERDICT: DIFFERENT") == 0
+    said = capsys.readouterr().out
+    assert "1 of 2 (50.0%)" in said  # the rules leave the sentence undecided
+    assert "2 of 2" in said  # the judge refuses everything
+    assert "agent: 3 turns" in said
+    assert "rules, then agent: 1 turns" in said
+    assert run("verify", "--audit", "nothing.jsonl") == 2
+    assert run("verify") == 2

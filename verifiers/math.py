@@ -119,7 +119,8 @@ def _options(gold: str) -> str | None:
 def _chosen(answer: str) -> str | None:
     text = unwrapped(answer)
     named = letter(text)
-    return letters(text) or (named[0] if named else None)
+    several = letters(text)
+    return several if several is not None else (named[0] if named else None)
 
 
 def _compared(

@@ -10,9 +10,13 @@ from gymnasium.utils.env_checker import check_env
 from tenfold.core import UserError
 from tenfold.envs import registry
 from tenfold.envs.check import gold_response
+from tenfold.envs.text import TextEnv
 
 GSM8K_LIKE = r"""{"question": "Two and two?", "answer": "2 + 2 = <<2+2=4>>4\n#### 4"}
 {"question": "Three less one?", "answer": "It is 2\n#### 2"}
+"""
+CHOICE_LIKE = """{"question": "Which is even?", "options": ["1", "2", "3", "5"], "answer": "2", "answer_letter": "B"}
+{"question": "Which is a metal?", "options": {"A": "neon", "B": "iron", "C": "argon", "D": "xenon"}, "answer": "B"}
 """
 MBPP_LIKE = """{"text": "Add.", "code": "def add(a, b): return a + b", "test_list": ["assert add(1, 2) == 3"]}
 {"text": "Negate.", "code": "def negate(a): return -a", "test_list": ["assert negate(1) == -1"]}
@@ -28,9 +32,9 @@ def environment(request: pytest.FixtureRequest, tmp_path: Path) -> gymnasium.Env
         request.getfixturevalue("sandboxed")
     problems = declared["problems"]
     if problems.startswith("hf:"):
-        rows, options = (GSM8K_LIKE, "?answer_after=%23%23%23%23") if "gsm8k" in problems else (MBPP_LIKE, "")
+        rows = {"math": GSM8K_LIKE, "code": MBPP_LIKE, "science": CHOICE_LIKE}[declared["verifier"]]
         (tmp_path / "rows.jsonl").write_text(rows)
-        return tenfold.make(request.param, problems=f"jsonl:{tmp_path}/rows.jsonl{options}")
+        return tenfold.make(request.param, problems=f"jsonl:{tmp_path}/rows.jsonl")
     return tenfold.make(request.param)
 
 
@@ -110,12 +114,12 @@ def test_a_plug_in_package_brings_environments(monkeypatch: pytest.MonkeyPatch) 
         (lambda: tenfold.make("no_such_module:lab/X-v0"), "no_such_module"),
         (lambda: tenfold.register("lab/Nothing-v0"), "problems="),
         (lambda: tenfold.register("lab/no version given!", problems="jsonl:x"), "cannot register"),
-        (lambda: tenfold.make("tenfold/ChainSum-v0", verifier="maths"), "math, reasoning_gym"),
+        (lambda: tenfold.make("tenfold/ChainSum-v0", verifier="maths"), "math, choice, science, reasoning_gym"),
         (lambda: tenfold.make("tenfold/ChainSum-v0", verifier="a b:c"), "cannot be imported"),
         (lambda: tenfold.make("tenfold/ChainSum-v0", verifier="json:__doc__"), "is no verifier"),
         (
             lambda: tenfold.make("tenfold/ChainSum-v0", verifer="math"),
-            "'verifer'; it takes problems, verifier, template, system",
+            "'verifer'; it takes problems, verifier, template, system, unreadable",
         ),
         (lambda: tenfold.make("tenfold/ChainSum-v0", template="no place"), "{prompt}"),
         (lambda: tenfold.make("tenfold/ChainSum-v0").reset(options={"problem": 10**6}), "from 0"),
@@ -134,3 +138,19 @@ def test_the_package_itself_is_light() -> None:
 
     heavy = "import sys, tenfold; print([m for m in ('torch', 'transformers', 'verl', 'lm_eval') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+BROKEN = """{"id": "good", "question": "1+1?", "answer": "2"}
+{"id": "bad", "question": "?", "answer": "\\\\frac{1}{"}
+"""
+
+
+def test_golds_that_cannot_be_read_are_named_when_the_problems_are_loaded(lab: Path) -> None:
+    (lab / "broken.jsonl").write_text(BROKEN)
+    with pytest.warns(UserWarning, match=r"1 of 2 gold answers cannot be read \(bad: "):
+        assert len(TextEnv("jsonl:broken.jsonl").problems) == 2
+    assert [problem.id for problem in TextEnv("jsonl:broken.jsonl", unreadable="drop").problems] == ["good"]
+    with pytest.raises(UserError, match="bad"):
+        TextEnv("jsonl:broken.jsonl", unreadable="error")
+    with pytest.raises(UserError, match="warn, drop, error"):
+        TextEnv("jsonl:broken.jsonl", unreadable="yes")

@@ -16,6 +16,8 @@ def claim(node: Node) -> tuple[Node | None, Node]:
         return None, node
     if node.value[0] == "in":
         return (node.items[0], node.items[1]) if len(node.items) == 2 else (None, node)
+    if node.value[0] == "~" and is_constant(node.items[0]):
+        return node.items[0], node.items[0]  # a number, and about how much that is
     last = len(node.items) - 1
     if not is_label(node.items[0]) and not (is_constant(node.items[0]) and is_constant(node.items[last])):
         return None, node
@@ -35,7 +37,7 @@ def unpacked(node: Node) -> Node:
 
 def is_label(node: Node) -> bool:
     """Whether an expression can be the name of what is asked for: x, f(x), (x, y), |AB|, AB/CD, S_1 : S_2."""
-    if node.kind == "symbol" or (node.kind == "constant" and node.value in ("e", "i")):
+    if node.kind in ("symbol", "text") or (node.kind == "constant" and node.value in ("e", "i")):
         return True
     if node.kind == "call":
         return all(is_label(item) or item.kind == "number" for item in node.items)

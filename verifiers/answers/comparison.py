@@ -49,6 +49,8 @@ def same(gold: Node, answer: Node, tolerance: Fraction | None = None) -> bool:
         return _same_regions(gold, answer, tolerance)
     if "relation" in kinds:
         return _same_relation(gold, answer, tolerance)
+    if "cases" in kinds:
+        return kinds == {"cases"} and _same_collection(gold._replace(kind="list"), answer._replace(kind="list"), tolerance)
     if kinds & {"list", "set"}:
         return _same_collection(gold, answer, tolerance)
     if has_matrix(gold) or has_matrix(answer):
@@ -77,6 +79,8 @@ def kind(gold: Node, answer: Node) -> str:
         return "interval"
     if contains(gold, "matrix") or contains(answer, "matrix"):
         return "matrix"
+    if "cases" in kinds:
+        return "cases"
     if contains(gold, "pm") or contains(answer, "pm") or kinds & {"list", "set"}:
         return "set"
     for name in ("tuple", "ratio"):
@@ -236,19 +240,14 @@ def _spread(node: Node) -> Node:
             spread = _spread(item)
             items.extend(spread.items if spread.kind == "list" and item.kind != "list" else (spread,))
         return node._replace(items=tuple(items))
+    if node.kind == "tuple" and contains(node, "pm"):
+        return Node("list", (_signed(node, 1), _signed(node, -1)))
     if node.kind == "relation" and contains(node, "pm"):
         label, claimed = claim(node)
         return _spread(claimed) if label is not None else node
-    if node.kind not in ("list", "set", "tuple", "relation") and contains(node, "pm"):
+    if node.kind not in ("list", "set", "relation", "cases") and contains(node, "pm"):
         return Node("list", (_signed(node, 1), _signed(node, -1)))
-    if node.kind == "relation" and _is_list_claim(node):
-        # "n = 1, 2, 3" reads as a list whose first element carries the name.
-        return node
     return node
-
-
-def _is_list_claim(node: Node) -> bool:
-    return node.items[-1].kind in ("list", "set")
 
 
 def _signed(node: Node, sign: int) -> Node:

@@ -306,6 +306,8 @@ class _Parser(Marks):
             name += "'"
         if self.take("_"):
             index = self.group()
+            if name == "C" and self.take("^"):  # C_n^k counts choices
+                return Node("call", (index, self.group()), "binom")
             plain = index.kind == "number" or (index.kind == "symbol" and len(index.value) > 1)
             if not plain:
                 return Node("call", (index,), name + "_")

@@ -43,6 +43,10 @@ _NUMBER = re.compile(
 )
 _BOLD = re.compile(r"(?<![\w)\]}*])\*\*|\*\*(?![\w(\\*-])")
 """Two stars of bold type, not of a power."""
+_TURN_END = re.compile(r"<\|(?:im_end|im_start|endoftext|eot_id|end)\|>")
+"""Marks of chat templates behind which another turn begins."""
+_SENTENCE_END = re.compile(r"(?<=[^\d\s][.!?])\s+(?=[A-Z<])|(?<=\d\.)\s+(?=[A-Z<])|<\|")
+_QUOTES = "\"'“”*` "
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _NEGATION = re.compile(r"\b(?:not|never|neither|nor|isn't|unknown|no)\b", re.IGNORECASE)
 _MATHEMATICS = frozenset(
@@ -66,7 +70,7 @@ def final_answer(response: str) -> str | None:
         text = text.rsplit("</think>", 1)[1]
     elif "<think>" in text:
         return None
-    text = text.split("<|im_end|>", 1)[0]
+    text = _TURN_END.split(text, maxsplit=1)[0]
     text = _BOLD.sub("", text)
     answer = boxed(text) if "\\boxed" in text or "\\fbox" in text else _said(text)
     answer = (answer or "").strip()
@@ -155,17 +159,13 @@ def _trimmed(text: str) -> str:
 
 def _sentence(said: str) -> str | None:
     """What an answer line says: its one formula, or the words up to the sentence's end."""
-    said = (
-        re.split(r"(?<=[^\d\s][.!?])\s+(?=[A-Z<])|(?<=\d\.)\s+(?=[A-Z<])|<\|", said.strip(), maxsplit=1)[0]
-        .strip()
-        .strip("\"'“”* ")
-    )
-    said = (
-        re.sub(r"\.(?:\s.*)?$", "", said)
-        if re.search(r"\w\.(?:\s+[a-z].*)?$", said) and "$" not in said and "\\" not in said
-        else said
-    )
-    said = re.sub(r"\.\s+I hope.*$", "", said).strip("\"'“”* ")
+    said = _SENTENCE_END.split(said.strip(), maxsplit=1)[0].strip(_QUOTES)
+    said = re.sub(r"\.\s+I hope.*$", "", said)
+    if "$" not in said and "\\" not in said:
+        said = re.sub(r"(?<=\w)\.(?:\s+[a-z].*)?$", "", said)
+    said = said.strip(_QUOTES)
+    if corrected := re.search(r"\bnot\b.{1,40}?\bbut\s+(\S.*)$", said):
+        said = corrected[1]
     outside = _FORMULA.sub(" ", said)
     if not _NEGATION.search(outside):
         if formula := _last_formula(said, outside):
@@ -208,7 +208,8 @@ def _result(line: str) -> str | None:
         and not re.search(r"\b(?:is|it's)\s+[\d.,]+\S*\s*$", line)
     ):
         return None
-    if numbers := _NUMBER.findall(line):
+    sentences = [sentence for sentence in _SENTENCE_END.split(line) if sentence.strip()]
+    if numbers := _NUMBER.findall(sentences[-1] if sentences else ""):
         return numbers[-1].strip().rstrip(",")
     if found := re.search(r"\b(?:[Oo]ption|[Cc]hoice)\s*[(\[]?([A-J])\b", line):
         return found[1]

@@ -2,7 +2,7 @@
 
 import re
 
-_WRAPPED = re.compile(r"\\(?:text|mathrm|textbf|mathbf|mbox|bf)\s*\{([^{}]*)\}")
+_WRAPPED = re.compile(r"\\(?:text|mathrm|textbf|mathbf|boldsymbol|mbox|bf)\s*\{([^{}]*)\}")
 _NAMED = re.compile(
     r"\W*(?:(?:the\s+)?(?:correct\s+)?(?:option|choice|answer)\s*(?:is\s*)?:?\s*)?[(\[]?([A-Za-z])(?:[)\].:]+|\s*$)\s*(.*)",
     re.IGNORECASE | re.DOTALL,
@@ -20,9 +20,12 @@ def letter(text: str) -> tuple[str, str] | None:
     found = _NAMED.fullmatch(text)
     if found is None or not (found[1].isupper() or not found[2]):
         return None
-    return found[1], found[2].strip()
+    bracketed = text[found.end(1) : found.end(1) + 1] == ")"
+    return found[1].upper() if bracketed else found[1], found[2].strip()
 
 
 def letters(text: str) -> str | None:
-    """Several letters in their order, "A, C and D" as "ACD"; None where the text is anything else."""
-    return re.sub(r"[^A-Z]", "", text) if _SEVERAL.fullmatch(text) else None
+    """Several letters, "D, A and C" as "ACD"; none where it is one of them or another; None where the text is anything else."""
+    if not _SEVERAL.fullmatch(text):
+        return None
+    return "" if "or" in text else "".join(sorted(set(re.findall(r"[A-Z]", text))))

@@ -60,6 +60,7 @@ _WRAPPERS = re.compile(
     r"\\(?:mathbf|mathit|mathsf|mathcal|mathscr|boldsymbol|bm|vec|hat|tilde|displaylimits|ensuremath|underline|fbox)(?![A-Za-z])"
 )
 _ROW_SPACE = re.compile(r"\\\\\s*\[-?[\d.]+\s*(?:pt|em|ex|mm|cm|in)\]")
+_NAMED_OPERATOR = re.compile(r"\\operatorname\*?\s*\{\s*([A-Za-z]+)\s*\}")
 _TWICE_ESCAPED = re.compile(r"\\\\(?=[A-Za-z]{2})")
 _GROUPING = re.compile(r"(?<=\d)(?:\s?\{,\s?\}|,\\!\s?|\\,|\\!|\\ )(?=\d{3}(?!\d))")
 """Separators of thousands that cannot be those of a list."""
@@ -90,7 +91,7 @@ def tidy(text: str) -> str:
 
     Delimiters of mathematics (`$`, `\\(`, `\\[`) and `\\boxed` go, a currency's sign stays.
     """
-    text = _INVISIBLE.sub("", text).strip()
+    text = _INVISIBLE.sub("", text).strip("` \t\n\r")
     if not text.isascii():
         text = _VULGAR.sub(lambda found: " " + _slash(found[0]), text)
         text = _RAISED.sub(lambda found: "^{" + found[0].translate(_PLAIN_SCRIPTS) + "}", text)
@@ -101,6 +102,7 @@ def tidy(text: str) -> str:
         if "\\begin" not in text:
             text = _TWICE_ESCAPED.sub(r"\\", text)
         text = _ROW_SPACE.sub(r"\\\\", text)
+        text = _NAMED_OPERATOR.sub(r"\\\1 ", text)
         text = text.replace(r"\$", "$").replace(r"\%", "%").replace(r"\cfrac", r"\frac").replace(r"\dfrac", r"\frac")
         text = text.replace(r"\tfrac", r"\frac").replace(r"\lvert", "|").replace(r"\rvert", "|").replace(r"\vert", "|")
         text = re.sub(r"\\[()\[\]]", " ", text)

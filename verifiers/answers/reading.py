@@ -4,13 +4,15 @@ import functools
 import re
 from fractions import Fraction
 
-from .. import units
 from .expressions import parse
 from .notation import Unreadable, tidy
 from .tree import Node, number
+from .wording import SHORT, UPRIGHT, WRAPPED, with_unit, without_lead_in, words
 
 MAX_TEXT = 2_000
 """Characters of an answer that are read."""
+MAX_PARTS = 12
+"""Of an answer in parts, or cases of a function."""
 
 _DIGITS = r"\d+(?:\.\d+)?|\.\d+"
 _PLAIN = re.compile(rf"([-+]?)\s?({_DIGITS})")
@@ -18,40 +20,17 @@ _THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
 _SPACED_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?: \d{3})+(?:[.,]\d+)?")
 _DECIMAL_COMMA = re.compile(r"([-+]?)\s?(\d+),(\d{2}|\d{4,})|([-+]?)(\d{4,}|0),(\d+)")
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::\d{2})?\s*((?:[ap]\.?\s?m\.?)?)", re.IGNORECASE)
-_WRAPPED_FORM = r"\\(?:text|mathrm|mbox|textrm|textbf|textit|textnormal|textsf|rm|operatorname)\s*\{[^{}]*\}"
-_FORM = rf"(?:{_WRAPPED_FORM}|[A-Za-zµμΩ°Å€£¢]+\.?)"
-_EXPONENT = r"(?:\s*\^\s*(?:\{\s*-?\d\s*\}|-?\d))?"
-_TAIL = re.compile(
-    rf"^(?P<head>.*?[\d)}}\]!%]|.*?\\pi|.*?\bpi)(?P<gap>\s*)(?P<unit>(?:[/]\s*)?{_FORM}{_EXPONENT}(?:\s*(?:/|\\cdot|\*|\\times|)\s*{_FORM}{_EXPONENT})*)\s*[.,]?$"
-)
-_UNIT_FRACTION = re.compile(rf"\\frac\s*\{{\s*({_WRAPPED_FORM}{_EXPONENT})\s*\}}\s*\{{\s*({_WRAPPED_FORM}{_EXPONENT})\s*\}}")
-"""One unit over another, as LaTeX's fraction."""
-_WRAPPED = re.compile(r"\\(?:text|mathrm|mbox|textrm|textbf|textit|textnormal|textsf|rm|operatorname)\s*\{([^{}]*)\}")
 _CURRENCY = re.compile(r"\s*([-+]?)\s*(?:US\s?)?(\\?\$|\\?\\pounds|[€£])\s*([\d,]*\.?\d+)\s*")
-_SHORT_WORDS = frozenset(["yes", "no", "odd", "dne"])
-_PERCENT = re.compile(r"^(.*[\d}])\s*\\?(?:percent(?:age)?(?: points?)?|pct\.?|per cent)$", re.IGNORECASE)
-_OPERATORS = frozenset(
-    (
-        "plus minus times over divided squared cubed by or and if when where not than for with less more modulo mod pi inf "
-        "infinity in is"
-    ).split()
-)
+_PERCENT = re.compile(r"(.*[\d}])\s*\\?(?:percent(?:age)?(?: points?)?|pct\.?|per cent)", re.IGNORECASE)
 _MULTIPLES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_WORD_NUMBERS = dict(
-    zip(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen twenty".split(),
-        range(21),
-        strict=True,
-    )
+_MULTIPLE = re.compile(rf"([-+]?(?:{_DIGITS}))\s*({'|'.join(_MULTIPLES)})s?\b(.*)", re.IGNORECASE)
+_BUILDER = re.compile(r"\\\{\s*([a-z])\s*(?:\\in\s*(?:\\mathbb\s*\{R\}|\\mathbb R|R)\s*)?(?:\\mid|\\vert|\||:)\s*(.*?)\s*\\\}")
+"""The set of all x with a property."""
+_LABEL = re.compile(
+    rf"\s*({UPRIGHT}|\([1-9a-h]\)|\\(?:max|min)|[A-Za-z][A-Za-z ]{{3,30}}?(?=\s*[:=\d(\\-]|\s[a-z]\b))\s*[:=]?\s*(\S.*)"
 )
-_SYNONYMS = {
-    "true": "yes", "false": "no", "none": "no solution", "no solutions": "no solution", "no real solution": "no solution",
-    "no real solutions": "no solution",
-    "there is no solution": "no solution", "there are no solutions": "no solution", "empty set": "no solution",
-    "does not exist": "dne",
-    "infinite": "infinitely many", "infinitely many solutions": "infinitely many",
-}  # fmt: skip
+_CASES = re.compile(r"(?:(?P<label>[^=]{1,40})=\s*)?\\begin\s*\{cases\}(?P<rows>.*)\\end\s*\{cases\}", re.DOTALL)
+_CONDITION = re.compile(r"^(?:if|for|when|where|as)\b\s*|\bis\b", re.IGNORECASE)
 
 
 @functools.lru_cache(maxsize=65_536)
@@ -68,60 +47,47 @@ def read(text: str) -> tuple[Node, ...]:
         return (Node("neg", (node,)) if found[1] == "-" else node,)
     if found := _CURRENCY.fullmatch(text):
         amount = number(found[3].replace(",", ""))
-        return (
-            Node(
-                "quantity",
-                (Node("neg", (amount,)) if found[1] == "-" else amount,),
-                "£" if found[2].endswith("s") else found[2][-1],
-            ),
-        )
+        sign = "£" if found[2].endswith("s") else found[2][-1]
+        return (Node("quantity", (Node("neg", (amount,)) if found[1] == "-" else amount,), sign),)
     text = tidy(text).strip("¥ ")
     if not text:
         raise Unreadable("there is nothing")
-    if text.casefold() in _SHORT_WORDS:
+    if text.casefold() in SHORT:
         return (words(text, Unreadable("")),)
     if found := _CLOCK.fullmatch(text):
         clock = Node("text", (), f"{int(found[1])}:{found[2]} {re.sub(r'[^apm]', '', found[3].lower())}".strip())
         ratio = Node("ratio", (number(found[1]), number(found[2])))
         return (clock,) if found[3] or found[2][0] == "0" else (ratio,)
-    readings: list[Node] = []
     if _SPACED_THOUSANDS.fullmatch(text):
         text = text.replace(" ", "")
     text = _join_thousands(text)
-    if (found := _DECIMAL_COMMA.fullmatch(text)) and text.count(",") == 1:
-        readings.append(parse(text.replace(",", ".")))
     if multiple := _multiple(text):
         return (multiple,)
+    readings: list[Node] = []
+    if _DECIMAL_COMMA.fullmatch(text) and text.count(",") == 1:
+        readings.append(parse(text.replace(",", ".")))
     try:
-        if found := _PERCENT.match(text):
+        if found := _PERCENT.fullmatch(text):
             return (Node("percent", (parse(found[1]),)),)
         if quantity := _quantity(text):
             readings.append(quantity)
-        readings.append(parse(text))
+        if found := _BUILDER.fullmatch(text):
+            readings.append(parse(found[2]))
+        else:
+            readings.append(parse(text))
     except Unreadable as unreadable:
         if not readings:
-            readings.append(words(text, unreadable))
+            readings.append(_with_words(text, unreadable))
     return tuple(readings)
 
 
-def words(text: str, unreadable: Unreadable) -> Node:
-    """A text that is no mathematics, as words: what is compared is its letters and digits.
-
-    Raises:
-        Unreadable: it has no words either, or it was meant as LaTeX.
-    """
-    plain = _WRAPPED.sub(r" \1 ", text)
-    if re.search(r"\\[A-Za-z]", plain) or not re.search(r"[A-Za-z]", plain) or plain.count("{") != plain.count("}"):
-        raise unreadable
-    if any(ord(character) < 32 and not character.isspace() for character in plain):
-        raise unreadable
-    plain = " ".join(re.findall(r"[^\W_]+", plain.casefold()))
-    plain = re.sub(r"^(?:an?|the) (?=\w)", "", plain)
-    if not plain:
-        raise unreadable
-    if plain in _WORD_NUMBERS:
-        return Node("number", (), Fraction(_WORD_NUMBERS[plain]))
-    return Node("text", (), _SYNONYMS.get(plain, plain))
+def _with_words(text: str, unreadable: Unreadable) -> Node:
+    """What a text says that the grammar does not know: cases, parts with names, or words."""
+    if cases := _cases(text):
+        return cases
+    if (rest := without_lead_in(text)) and rest != text:
+        return read(rest)[0]
+    return _parts(text) or words(text, unreadable)
 
 
 def _join_thousands(text: str) -> str:
@@ -139,7 +105,7 @@ def _join_thousands(text: str) -> str:
 
 def _multiple(text: str) -> Node | None:
     """ "2.5 million", "3 dozen eggs"."""
-    found = re.match(rf"^([-+]?(?:{_DIGITS}))\s*({'|'.join(_MULTIPLES)})s?\b(.*)$", _WRAPPED.sub(r" \1 ", text), re.IGNORECASE)
+    found = _MULTIPLE.fullmatch(WRAPPED.sub(r" \1 ", text))
     if not found:
         return None
     scale = Node("number", (), Fraction(_MULTIPLES[found[2].lower()]))
@@ -152,24 +118,59 @@ def _multiple(text: str) -> Node | None:
 
 def _quantity(text: str) -> Node | None:
     """A number with a unit behind it, or with a noun ("72 clips")."""
-    found = _TAIL.match(_UNIT_FRACTION.sub(r"\1/\2", text))
-    if not found:
+    found = with_unit(text)
+    if found is None:
         return None
-    wrapped = "{" in found["unit"] and "\\" in found["unit"]
-    unit = " ".join(
-        _WRAPPED.sub(r" \1 ", found["unit"]).replace("\\cdot", "*").replace("\\times", "*").replace("\\", "").split()
-    ).rstrip(".,")
-    bare = re.findall(r"[A-Za-z]+|[€£¢]", unit)
-    if not bare or _OPERATORS & {word.lower() for word in bare} or len(unit) > 60:
-        return None
-    known = units.unit(unit)
-    if known is None:
-        noun = all(len(word) > 2 or word.lower() in ("of", "a", "an") for word in bare)
-        if not (noun and (wrapped or max(map(len, bare)) > 3) and len(bare) <= 4) or "^" in unit:
-            return None
-    elif not wrapped and not found["gap"] and len(bare[0]) == 1 and bare[0].isalpha():
-        return None  # 3m is three times m
     try:
-        return Node("quantity", (parse(found["head"]),), unit)
+        return Node("quantity", (parse(found[0]),), found[1])
     except Unreadable:
         return None
+
+
+def _parts(text: str) -> Node | None:
+    """Several things with their names, "(1) 3; (2) 5" or "quotient x+2, remainder 3", as a list; None where it is none."""
+    parts = _split(text)
+    if not 2 <= len(parts) <= MAX_PARTS:
+        return None
+    items = []
+    for part in parts:
+        found = _LABEL.fullmatch(part)
+        if not found:
+            return None
+        try:
+            label = " ".join(re.findall(r"\w+", WRAPPED.sub(r" \1 ", found[1]).casefold()))
+            items.append(Node("relation", (Node("text", (), label), parse(found[2])), ("=",)))
+        except Unreadable:
+            return None
+    return Node("list", tuple(items))
+
+
+def _split(text: str) -> list[str]:
+    """The text between commas, semicolons and "and" that stand in no brackets."""
+    parts, depth, start = [], 0, 0
+    for mark in re.finditer(r"[(\[{]|[)\]}]|[,;]|(?<![A-Za-z\\])and(?![A-Za-z])", text):
+        depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(mark[0], 0)
+        if depth == 0 and mark[0] in (",", ";", "and"):
+            parts.append(text[start : mark.start()])
+            start = mark.end()
+    return [part.strip() for part in [*parts, text[start:]] if part.strip()]
+
+
+def _cases(text: str) -> Node | None:
+    """LaTeX's cases: a system of equations as a list, a function in pieces as its values and conditions.
+
+    Raises:
+        Unreadable: a value is no mathematics.
+    """
+    found = _CASES.fullmatch(text)
+    if not found:
+        return None
+    rows = [row.strip() for row in re.split(r"\\\\", found["rows"]) if row.strip()][:MAX_PARTS]
+    if not any("&" in row for row in rows):
+        return Node("list", tuple(parse(row.rstrip(",.; ")) for row in rows))
+    pieces = []
+    for row in rows:
+        value, _, condition = row.partition("&")
+        condition = _CONDITION.sub("", WRAPPED.sub(r" \1 ", condition).strip(" ,.;")).strip()
+        pieces.append(Node("tuple", (parse(value.strip(" ,;")), read(condition)[0])))
+    return Node("cases", tuple(pieces))

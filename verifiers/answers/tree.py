@@ -14,6 +14,7 @@ class Node(NamedTuple):
     add, mul, pow, neg, pm (value 1 or -1), percent, degrees, call (value: the function's name), bound (sum, prod, int, lim)
     tuple, set, list, interval (value: whether the ends belong to it), union, intersection, difference, matrix (value: shape)
     relation (value: the signs between the items), ratio, based (value: digits and base), quantity (value: the unit's text)
+    cases (tuples of a value and its condition)
     """
 
     kind: str

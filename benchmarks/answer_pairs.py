@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import yaml
 
-from ...core import UserError
+from ..core import UserError
 
 HERE = Path(__file__).parent
 
@@ -18,6 +18,7 @@ class Pair(NamedTuple):
     gold: str
     response: str
     equal: bool
+    question: str = ""
 
 
 def own_pairs() -> list[Pair]:
@@ -38,17 +39,31 @@ def _by_hand() -> list[Pair]:
 
 
 def pairs_of(path: str) -> list[Pair]:
-    """Pairs out of a JSONL file with the fields gold, pred or response, equal, and kind where it is known.
+    """Pairs out of a JSONL file with the fields gold, pred or response, equal, and kind and question where they are known.
 
     Raises:
-        UserError: a line lacks one of them.
+        UserError: there is no such file, a line lacks one of them, or there is no line.
     """
-    found = []
-    for number, line in enumerate(Path(path).read_text().splitlines(), start=1):
+    found: list[Pair] = []
+    if not Path(path).is_file():
+        raise UserError(f"there is no file {path}")
+    for number, line in enumerate(Path(path).read_text().split("\n"), start=1):
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
             response = row["response"] if "response" in row else row["pred"]
-            found.append(Pair(row.get("kind", Path(path).stem), str(row["gold"]), response, bool(row["equal"])))
+            found.append(
+                Pair(
+                    row.get("kind", Path(path).stem),
+                    str(row["gold"]),
+                    response,
+                    bool(row["equal"]),
+                    str(row.get("question", "")),
+                )
+            )
         except (ValueError, KeyError, TypeError):
             raise UserError(f"{path}, line {number}: gold, pred (or response) and equal are expected") from None
+    if not found:
+        raise UserError(f"{path} holds no pair")
     return found
