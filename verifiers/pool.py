@@ -139,8 +139,9 @@ class Pool:
     def close(self) -> None:
         """Ends the idle workers; the pool starts new ones if it is used again."""
         for _ in range(self._idle.qsize()):
-            _kill(self._idle.get_nowait())
-            self._idle.put(None)
+            with contextlib.suppress(queue.Empty):  # a call has taken it meanwhile
+                _kill(self._idle.get_nowait())
+                self._idle.put(None)
 
     def _start(self) -> subprocess.Popen[bytes]:
         names = ("target", "cpu_seconds", "wall_seconds", "memory", "calls")
@@ -162,10 +163,11 @@ class Pool:
 
     def _ask(self, worker: subprocess.Popen[bytes], arguments: tuple[Any, ...]) -> dict[str, Any]:
         assert worker.stdin is not None
+        request = json.dumps(arguments).encode() + b"\n"
         try:
-            worker.stdin.write(json.dumps(arguments).encode() + b"\n")
+            worker.stdin.write(request)
             worker.stdin.flush()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: its pipe is closed
             raise WorkerFault(f"the worker is gone: {error}") from None
         return self._read(worker, self.wall_seconds + 2 * self.cpu_seconds + 10)  # its own clock ends it before
 
@@ -180,7 +182,7 @@ class Pool:
             if not chunk:
                 if worker.wait() == -signal.SIGXCPU:
                     _kill(worker)
-                    return {"limit": "time"}
+                    return {"limit": "time", "retired": True}
                 raise WorkerFault(f"the worker ended with status {worker.returncode}")
             line += chunk
         return json.loads(line)

@@ -7,13 +7,14 @@ Everything is bounded: the size of exact numbers, the steps of sums, the magnitu
 import hashlib
 import math
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
 import mpmath
 
-from .tree import INFINITY, Node
+from .tree import INFINITY, MINUS_ONE, Node
 
 MAX_BITS = 20_000
 """Of a numerator or denominator that is kept exact."""
@@ -106,7 +107,11 @@ def _exact_call(node: Node) -> Fraction | None:
                 raise TooLarge("a binomial coefficient")
             return Fraction(math.comb(int(first), int(numbers[1])))
         case "gcd" | "lcm" if whole:
-            return Fraction((math.gcd if node.value == "gcd" else math.lcm)(*map(int, numbers)))
+            found = Fraction(int(first))
+            for number in numbers[1:]:
+                found = Fraction((math.gcd if node.value == "gcd" else math.lcm)(int(found), int(number)))
+                _bounded(found)
+            return found
         case "mod" if len(numbers) == 2 and numbers[1]:
             return first % numbers[1]
         case "sqrt":
@@ -190,6 +195,17 @@ def value(node: Node, point: Point, digits: int) -> Any:
     return result
 
 
+def limit(seconds: float) -> None:
+    """Gives this thread so much processor time for what it evaluates from now on."""
+    _contexts.deadline = time.thread_time() + seconds
+
+
+def in_time() -> None:
+    """Raises `TooLarge` where the thread's time is used up."""
+    if time.thread_time() > getattr(_contexts, "deadline", math.inf):
+        raise TooLarge("it takes too long")
+
+
 class _Evaluation:
     def __init__(self, context: Any, point: Point):
         self.context, self.steps = context, 0
@@ -199,6 +215,8 @@ class _Evaluation:
         self.steps += 1
         if self.steps > MAX_STEPS:
             raise TooLarge("a sum")
+        if not self.steps % 256:
+            in_time()
         mp = self.context
         match node.kind:
             case "number":
@@ -237,7 +255,7 @@ class _Evaluation:
     def power(self, node: Node) -> Any:
         mp = self.context
         base, exponent = node.items
-        if exponent == _HALF_NEGATIVE_ONE:
+        if exponent == MINUS_ONE:
             return 1 / self.of(base)
         if base.kind == "constant" and base.value == "e":
             return self.exponential(self.of(exponent))
@@ -308,7 +326,9 @@ class _Evaluation:
         draws = _draws(name)
         total = next(draws) * self.context.one
         for argument in arguments:
-            total = total + next(draws) * argument + next(draws) * argument * argument
+            # The cosine, or differences of some order would vanish that do not for other functions.
+            wave = self.context.cos(argument * next(draws)) if self.context.mag(argument) < 60 else 0
+            total = total + next(draws) * argument + next(draws) * argument * argument + wave
         return total
 
     def bound(self, node: Node) -> Any:
@@ -357,7 +377,6 @@ class _bound:
             self.point[self.name] = self.outside
 
 
-_HALF_NEGATIVE_ONE = Node("number", (), Fraction(-1))
 _PLAIN = {
     "sin": "sin", "cos": "cos", "tan": "tan", "cot": "cot", "sec": "sec", "csc": "csc",
     "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arccot": "acot", "arcsec": "asec", "arccsc": "acsc",

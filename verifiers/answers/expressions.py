@@ -18,6 +18,8 @@ from .tree import INFINITY, MINUS_ONE, Node, fraction, grouped, is_mixed, is_who
 
 MAX_DEPTH = 80
 """Of factors within factors; a pair of brackets is two."""
+MAX_POSTFIX = 8
+"""Of exponents, factorials and percent signs behind one factor."""
 
 
 _ALIASES = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "lceil": "ceil"}
@@ -198,7 +200,10 @@ class _Parser(Marks):
             self.depth -= 1
 
     def postfix(self, node: Node) -> Node:
-        while (token := self.look()) is not None and token.kind == "mark":
+        for _ in range(MAX_POSTFIX):
+            token = self.look()
+            if token is None or token.kind != "mark":
+                return node
             if token.value in ("^", "**"):
                 self.position += 1
                 if self.at("circ") or (self.at("{") and (inner := self.look(1)) is not None and inner.value == "circ"):
@@ -211,17 +216,28 @@ class _Parser(Marks):
                 while self.at("'") or (self.look() is not None and self.look().value == "prime"):  # type: ignore[union-attr]
                     raise Unreadable("a derivative")
                 node = Node("pow", (node, self.exponent()))
-            elif token.value == "!" and not ((after := self.look(1)) is not None and after.value == "="):
+            elif token.value == "!":
                 self.position += 1
+                if self.at("!"):
+                    raise Unreadable("a double factorial")
                 node = Node("call", (node,), "factorial")
             elif token.value == "%":
                 self.position += 1
                 node = Node("percent", (node,))
             else:
                 return node
-        return node
+        raise Unreadable(f"more than {MAX_POSTFIX} signs behind one another")
 
     def exponent(self) -> Node:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise Unreadable(f"nested more than {MAX_DEPTH} deep")
+        try:
+            return self._exponent()
+        finally:
+            self.depth -= 1
+
+    def _exponent(self) -> Node:
         if self.take("{"):
             node = self.sum()
             self.expect("}")

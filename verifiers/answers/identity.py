@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-from .evaluation import TooLarge, Undefined, Unknown, exact, is_open, symbols, value
+import mpmath
+
+from .evaluation import TooLarge, Undefined, Unknown, exact, in_time, is_open, symbols, value
 from .tree import Decimal, Node
 
 DIGITS = 40
@@ -20,6 +22,8 @@ MAX_DIGITS = 2_560
 POINTS = 5
 """Points of agreement that are asked for where there are symbols."""
 MAX_TRIES = 16
+EXACT_ROUNDED, DECIMAL_ROUNDED = Fraction(101, 10_000), Fraction(1, 1_000)
+"""How far what rounds to a gold decimal may lie off, relative to it: an exact number, and a decimal. These bounds are ours."""
 FLOAT_DIGITS = 15
 """Significant digits of a decimal that stands for whatever exact number a float prints so."""
 
@@ -51,6 +55,7 @@ def same_number(gold: Node, answer: Node, tolerance: Fraction | None = None) -> 
         CannotTell: they cannot be evaluated where it matters, or agree for whole numbers only.
         TooLarge: they ask for too much.
     """
+    in_time()
     try:
         exact_gold, exact_answer = exact(gold), exact(answer)
     except Undefined:
@@ -79,9 +84,9 @@ def _near(gold: Node, gold_value: Fraction, answer: Node, answer_value: Fraction
         if difference > written.unit / 2:
             return False
         if answered is None:
-            return written.digits >= 2
-        return answered.unit < written.unit and written.digits >= 3
-    if answered is not None and answered.digits >= FLOAT_DIGITS:
+            return written.digits >= 2 and difference <= abs(gold_value) * EXACT_ROUNDED
+        return answered.unit < written.unit and written.digits >= 3 and difference <= abs(gold_value) * DECIMAL_ROUNDED
+    if answered is not None and answered.digits >= FLOAT_DIGITS and gold_value.denominator > 1:
         return difference <= abs(gold_value) / 10 ** (FLOAT_DIGITS - 1)
     return False
 
@@ -184,7 +189,10 @@ def _vanishes(gold: Node, answer: Node, point: dict[str, Fraction], first: Any, 
     difference, size = abs(first - second), max(abs(first), abs(second))
     if difference > size * 10**-6 and size > _NOISE:
         return False
-    wanted = DIGITS + max(hidden_digits(gold), hidden_digits(answer))
+    of_gold, of_answer = hidden_digits(gold), hidden_digits(answer)
+    if of_answer > MAX_DIGITS >= of_gold:
+        return False  # nobody writes the gold answer so
+    wanted = DIGITS + max(of_gold, of_answer)
     digits = 2 * DIGITS  # doubled, so that there are few precisions: each has a context of its own
     while digits < wanted and digits <= MAX_DIGITS:
         digits *= 2
@@ -206,34 +214,57 @@ def _vanishes(gold: Node, answer: Node, point: dict[str, Fraction], first: Any, 
 
 def hidden_digits(node: Node) -> int:
     """How many digits below or above its neighbours a constant in the expression may stand: 10^{-60} hides 60."""
+    if symbols(node):
+        most = max((hidden_digits(item) for item in node.items), default=0)
+        if node.kind != "pow":
+            return most
+        try:
+            power = exact(node.items[1])
+        except (TooLarge, Undefined):
+            return MAX_DIGITS + 1
+        return most if power is None else min(MAX_DIGITS + 1, most * max(1, int(abs(power))) + int(abs(power)))
     most = sum(hidden_digits(item) for item in node.items)
+    if node.kind == "call" and node.value in ("tanh", "coth"):
+        most += int(abs(_size(node.items[0])))
+    return most + abs(_magnitude(node))
+
+
+def _magnitude(node: Node) -> int:
+    """Decimal digits before the point of a constant, or zeros behind it as a negative number."""
     if node.kind in ("number", "decimal"):
         number: Fraction = node.value if node.kind == "number" else node.value.value
         return int(0.302 * (number.numerator.bit_length() + number.denominator.bit_length()))
-    if node.kind == "pow":
-        try:
-            power = exact(node.items[1])
-            base = exact(node.items[0])
-        except (TooLarge, Undefined):
-            return MAX_DIGITS + 1
-        if power is not None and base is not None and abs(power) > 1:
-            return min(MAX_DIGITS + 1, int(abs(power) * (1 + hidden_digits(node.items[0]))))
-        return most + min(MAX_DIGITS, int(abs(power))) if power is not None else most
-    if node.kind == "call" and node.value in ("exp", "factorial"):
-        return 20 + most
-    return most
+    if node.kind not in ("pow", "call", "mul"):
+        return 0
+    try:
+        found = value(node, {}, 15)
+    except TooLarge:
+        return MAX_DIGITS + 1
+    except (Undefined, Unknown):
+        return 0
+    return 0 if not found else int(0.302 * mpmath.mag(found))
+
+
+def _size(node: Node) -> float:
+    try:
+        return float(abs(value(node, {}, 15)))
+    except (TooLarge, Undefined, Unknown, OverflowError):
+        return 0.0
+
+
+_SCALES = (2, 2, 40, 2, Fraction(1, 2), 8, 1, 2, Fraction(1, 8), 2, 100, 1, 2, 4, Fraction(1, 4), 2)
 
 
 def _points(names: list[str], count: int) -> Iterator[dict[str, Fraction]]:
-    """Points of fixed draws: positive ones, ones of mixed signs, small ones, large ones."""
+    """Points of fixed draws: all positive, all negative, large, of mixed signs, small, and so on."""
     for index in range(count or 1):
         point = {}
-        for name in names:
+        for place, name in enumerate(names):
             digest = hashlib.sha256(f"{index} {name}".encode()).digest()
             share = Fraction(int.from_bytes(digest[:4], "big"), 1 << 32)
-            scale = (2, 2, 2, 2, 1, Fraction(1, 2), 8, 40)[index % 8]
-            number = (share + Fraction(1, 7)) * scale
-            point[name] = -number if index % 2 and digest[5] % 2 else number
+            number = (share + Fraction(1, 7)) * _SCALES[index % len(_SCALES)]
+            negative = index == 1 or (index % 2 and (place + index // 2) % 2)
+            point[name] = -number if negative else number
         yield point
 
 

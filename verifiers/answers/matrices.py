@@ -1,8 +1,9 @@
 """Sums and products of matrices, written out as one matrix of expressions."""
 
+import itertools
 from collections.abc import Iterator
 
-from .evaluation import TooLarge, Undefined, contains, exact
+from .evaluation import TooLarge, Undefined, contains, exact, in_time
 from .tree import ONE, ZERO, Node, substituted
 
 
@@ -45,12 +46,34 @@ def _product(left: Node, right: Node) -> Node | None:
     (rows, inner), (height, columns) = left.value, right.value
     if inner != height or rows * columns * inner > 1_000:
         return None
+    in_time()
     cells = (
         Node("add", tuple(Node("mul", (left.items[row * inner + k], right.items[k * columns + column])) for k in range(inner)))
         for row in range(rows)
         for column in range(columns)
     )
-    return Node("matrix", tuple(cells), (rows, columns))
+    return Node("matrix", tuple(_worked_out(cell) for cell in cells), (rows, columns))
+
+
+def _worked_out(cell: Node) -> Node:
+    """A sum of products of numbers as the number, so that products of many matrices do not grow.
+
+    Raises:
+        TooLarge: it has symbols, and too many of them.
+    """
+    try:
+        number = exact(cell)
+    except Undefined:
+        number = None
+    if number is not None:
+        return Node("number", (), number)
+    if sum(1 for _ in itertools.islice(parts(cell), MAX_CELL)) == MAX_CELL:
+        raise TooLarge("a product of matrices")
+    return cell
+
+
+MAX_CELL = 500
+"""Parts of an expression within a product of matrices."""
 
 
 _BASIS = (Node("constant", (), "i"), Node("symbol", (), "j"), Node("symbol", (), "k"))

@@ -165,7 +165,26 @@ def environment(grammar: Grammar) -> Node:
         rows[-1].append(grammar.relation())
     _letters(grammar)
     made = matrix([row for row in rows if row])
-    return Node("call", (made,), "det") if determinant else made
+    return determinant_of(made) if determinant else made
+
+
+def determinant_of(square: Node) -> Node:
+    """A determinant, developed along its first row.
+
+    Raises:
+        Unreadable: it is not square, or larger than four by four.
+    """
+    rows, columns = square.value
+    if rows != columns or rows > 4:
+        raise Unreadable("a determinant that is not square, or too large")
+    if rows == 1:
+        return square.items[0]
+    terms = []
+    for place in range(columns):
+        minor = [cell for index, cell in enumerate(square.items[columns:]) if index % columns != place]
+        term = Node("mul", (square.items[place], determinant_of(Node("matrix", tuple(minor), (rows - 1, rows - 1)))))
+        terms.append(Node("neg", (term,)) if place % 2 else term)
+    return Node("add", tuple(terms))
 
 
 def _letters(grammar: Grammar) -> str:
