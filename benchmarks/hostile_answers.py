@@ -184,6 +184,17 @@ def hostile() -> list[str]:
         "7 # comment",
         "7; import os",
     ]
+    inside += [
+        "\\pi+1" + "^{2}" * 40 + "-1",
+        "\\begin{pmatrix}1&1\\\\1&1\\end{pmatrix}" * 45,
+        "\\begin{pmatrix}x&1\\\\1&y\\end{pmatrix}" * 45,
+        "\\{" + ",".join(f"{j}\\sum_{{k=1}}^{{999}}k^{{-9}}" for j in range(1, 45)) + "\\}",
+        "\\lcm(" + ",".join(f"{10007 + j}^{{1000}}" for j in range(80)) + ")",
+        "x" + "^x" * 480,
+        "7^" + "-" * 980 + "1",
+        "8 " + "a" * 1_900 + ";",
+        "8 is the number of apples left over when all the others have been eaten (rounded)",
+    ]
     outside = [
         "\\boxed{" * 20_000,
         "answer is " * 20_000,
@@ -214,4 +225,5 @@ def hostile() -> list[str]:
         "=" * 19_000,
         "<" * 19_000 + "8",
     ]
+    outside += ["8\n" + "\\[\\]" * 4_900 + "x", "not is " + "1" * 19_900 + " x"]
     return [f"The answer is \\boxed{{{text}}}" for text in inside] + outside

@@ -257,7 +257,7 @@ def _file(location: str) -> Path:
 def _whole(uri: str, options: dict[str, str], name: str) -> int | None:
     """An option that is a whole number; None where it is not given."""
     text = options.get(name)
-    if text is not None and not text.isdigit():
+    if text is not None and not (text.isascii() and text.isdigit()):
         raise UserError(f"{uri}: {name} is a whole number, not {text!r}")
     return None if text is None else int(text)
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core import Message, Problem, UserError
+from ..verifiers.answers.letters import letter
 from ..verifiers.choice import LETTERS
 
 ENVIRONMENTS: dict[str, dict[str, Any]] = {
@@ -46,8 +47,8 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str, shuffle: int | None 
         question, options, right = _gpqa(row) if "Correct Answer" in row else _listed(row)
     except (KeyError, ValueError, TypeError, IndexError) as error:
         raise UserError(f"{uri}, {name}: no question with options: {error}") from None
-    if not 2 <= len(options) <= len(LETTERS) or len(set(options)) < len(options):
-        raise UserError(f"{uri}, {name}: from 2 to {len(LETTERS)} different options are expected, not {options!r:.200}")
+    if not 2 <= len(options) <= len(LETTERS) or not all(options):
+        raise UserError(f"{uri}, {name}: from 2 to {len(LETTERS)} options are expected, not {options!r:.200}")
     if shuffle is not None or "Correct Answer" in row:
         seed = hashlib.sha256(f"{shuffle or 0}\n{question}".encode()).hexdigest()
         order = random.Random(seed).sample(range(len(options)), len(options))
@@ -60,7 +61,7 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str, shuffle: int | None 
 
 
 def _gpqa(row: Mapping[str, Any]) -> tuple[str, list[str], int]:
-    wrong = [str(row[f"Incorrect Answer {number}"]).strip() for number in range(1, 10) if f"Incorrect Answer {number}" in row]
+    wrong = [str(row[f"Incorrect Answer {number}"]).strip() for number in range(1, 10) if row.get(f"Incorrect Answer {number}")]
     return str(row["Question"]).strip(), [str(row["Correct Answer"]).strip(), *wrong], 0
 
 
@@ -73,12 +74,16 @@ def _listed(row: Mapping[str, Any]) -> tuple[str, list[str], int]:
     options = [str(option).strip() for option in given]
     right = row["answer_letter"] if row.get("answer_letter") else row["answer"]
     if isinstance(right, int) and not isinstance(right, bool):
-        return str(row["question"]).strip(), options, range(len(options))[right]
+        if not 0 <= right < len(options):
+            raise ValueError(f"there is no option {right}, from 0")
+        return str(row["question"]).strip(), options, right
     text = str(right).strip()
-    if text in options:
-        place = options.index(text)
-    elif len(text) == 1 and text.upper() in LETTERS[: len(options)]:
+    if row.get("answer_letter") and len(text) == 1 and text.upper() in LETTERS[: len(options)]:
         place = LETTERS.index(text.upper())
+    elif text in options:
+        place = options.index(text)
+    elif (named := letter(text)) and named[0].upper() in LETTERS[: len(options)]:
+        place = LETTERS.index(named[0].upper())
     else:
         raise ValueError(f"the answer {text[:80]!r} is no option and no letter of one")
     return str(row["question"]).strip(), options, place

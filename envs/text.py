@@ -30,12 +30,13 @@ def pose(problem: Problem, template: str = "{prompt}", system: str | None = None
     return (*([Message(role="system", content=system)] if system else []), *(turn.copy() for turn in earlier), posed)
 
 
-def _without(problems: Sequence[Problem], lost: dict[str, str], unreadable: str, uri: str) -> Sequence[Problem]:
+def _without(problems: Sequence[Problem], lost: list[tuple[Problem, str]], unreadable: str, uri: str) -> Sequence[Problem]:
     """The problems, or those that can be judged; says which cannot."""
-    first = "; ".join(f"{id}: {reason}" for id, reason in list(lost.items())[:5])
+    first = "; ".join(f"{problem.id}: {reason}" for problem, reason in lost[:5])
     more = "; ..." if len(lost) > 5 else ""
     said = f"{uri or 'problems'}: {len(lost)} of {len(problems)} gold answers cannot be read ({first}{more})"
-    left = [problem for problem in problems if problem.id not in lost]
+    gone = {id(problem) for problem, _ in lost}
+    left = [problem for problem in problems if id(problem) not in gone]
     if unreadable == "error" or (unreadable == "drop" and not left):
         raise UserError(said)
     if unreadable == "warn":

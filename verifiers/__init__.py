@@ -46,13 +46,13 @@ def load(verifier: str | Verifier) -> Verifier:
     return found
 
 
-def unreadable(verifier: str | Verifier, problems: Iterable[Problem]) -> dict[str, str]:
-    """Ids of the problems that the verifier could never judge, with the reason, as far as its module's `unreadable` knows."""
+def unreadable(verifier: str | Verifier, problems: Iterable[Problem]) -> list[tuple[Problem, str]]:
+    """The problems that the verifier could never judge, with the reason, as far as its module's `unreadable` knows."""
     known = getattr(sys.modules.get(getattr(load(verifier), "__module__", "")), "unreadable", None)
     if known is None:
-        return {}
-    reasons = ((problem.id, known(problem)) for problem in problems)
-    return {id: reason for id, reason in reasons if reason is not None}
+        return []
+    reasons = ((problem, known(problem)) for problem in problems)
+    return [(problem, reason) for problem, reason in reasons if reason is not None]
 
 
 def verify(gold: Any, response: str, verifier: str | Verifier = "math") -> Verdict:

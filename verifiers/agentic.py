@@ -12,6 +12,7 @@ more with a gold answer that is certainly another: one that still agrees was tal
 is not believed.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from collections.abc import Callable, Sequence
 from ..core import Conversation, Message, Problem, Status, Verdict, Verifier
 from . import math
 from .answers import final_answer
+from .answers.notation import visible
 from .sandbox import Interpreter, Limits, SandboxFault
 from .tool_calls import called, without_thinking
 
@@ -48,7 +50,7 @@ and you are told what it printed. When you have decided, give your reason in one
 VERDICT: EQUIVALENT, or VERDICT: DIFFERENT, or VERDICT: UNSURE"""
 AGAIN = "End with one line: VERDICT: EQUIVALENT, or VERDICT: DIFFERENT, or VERDICT: UNSURE"
 
-_VERDICT = re.compile(r"^\W*VERDICT\W{1,4}(EQUIVALENT|DIFFERENT|UNSURE)\W*$", re.IGNORECASE | re.MULTILINE)
+_VERDICT = re.compile(r"\bVERDICT\W{1,4}(EQUIVALENT|DIFFERENT|UNSURE)\W*$", re.IGNORECASE | re.MULTILINE)
 _TALKS = re.compile(
     r"\b(?:verdict|equivalent to the (?:reference|gold)|reference answer|gold answer|candidate|judge|grad(?:er|ing|ed)"
     r"|instructions?|ignore (?:all|any|the|previous)|disregard|system prompt|you (?:must|should|are|will|can)|as an ai"
@@ -88,8 +90,9 @@ def verifier(
             return Verdict(Status.SCORED, 0.0, "agentic", f"an answer of more than {MAX_SHOWN} characters")
         question = "\n\n".join(turn["content"] for turn in problem.prompt if turn["role"] == "user")[-MAX_QUESTION:]
         gold = _gold(problem)
-        if (found := _TALKS.search(answer)) and found[0].casefold() not in f"{gold}\n{question}".casefold():
-            return Verdict(Status.SCORED, 0.0, "agentic", f"the answer talks to its judge: {found[0]!r}")
+        known = f"{gold}\n{question}".casefold()
+        if talks := [found[0] for found in _TALKS.finditer(visible(answer)) if found[0].casefold() not in known]:
+            return Verdict(Status.SCORED, 0.0, "agentic", f"the answer talks to its judge: {talks[0]!r}")
         try:
             said, reason, trail = _judgement(ask, question, gold, answer, calls, limits)
             if said == "EQUIVALENT" and check:
@@ -109,20 +112,23 @@ def verifier(
 
 
 def _gold(problem: Problem) -> str:
-    """The gold answer as the judge reads it; the first where there are several."""
+    """The gold answer as the judge reads it: all of them where any of several is right, an option with its words."""
     gold = problem.answer
-    while isinstance(gold, list | tuple) and gold:
-        gold = gold[0]
+    if isinstance(gold, dict) and "options" in gold:
+        letter = str(gold["letter"])
+        return f"{letter}) {gold['options'][ord(letter) - ord('A')]}"
     if isinstance(gold, dict):
-        gold = gold.get("gold", gold)
-    return gold if isinstance(gold, str) else str(gold)
+        gold = gold.get("gold", "")
+    return " or ".join(map(str, gold)) if isinstance(gold, list | tuple) else str(gold)
 
 
 def another(gold: str) -> str:
-    """An answer that is certainly not the gold one: its numbers are others, or where it has none, its words are."""
-    if re.search(r"\d", gold):
-        return re.sub(r"\d+", lambda digits: str(3 * int(digits[0][:50]) + 7), gold)
-    return "none of these: the opposite holds" if gold.strip().casefold() != "none" else "17"
+    """An answer that is certainly not the gold one: another number in it, other words, or something else altogether."""
+    changed = re.sub(r"\d+", lambda digits: str(3 * int(digits[0][:50]) + 7), gold, count=1)
+    for candidate in (changed, "-17/41", "none of these: the opposite holds", "17"):
+        if candidate != gold and math.verify(Problem("", (), gold, ""), f"\\boxed{{{candidate}}}").score != 1:
+            return candidate
+    return "none of these: the opposite holds"
 
 
 def _judgement(
@@ -137,13 +143,14 @@ def _judgement(
     interpreter, trail = Interpreter(limits), []
     try:
         for turns_left in range(calls, -1, -1):
-            turn = ask(conversation)
+            turn = ask(list(conversation))
             trail.append(turn)
-            said = _VERDICT.findall(without_thinking(turn))
-            if said:
+            cut = turn.rfind("<think>") > turn.rfind("</think>")
+            call = called(turn)
+            said = _VERDICT.findall(without_thinking(turn)) if not cut else []
+            if said and (call is None or not turns_left):
                 return said[-1].upper(), _reason(turn), tuple(trail)
             conversation.append(Message(role="assistant", content=turn))
-            call = called(turn)
             reply = AGAIN
             if call is not None and turns_left:
                 runs = call[0] == "python" and bool(call[1].strip())
@@ -151,12 +158,13 @@ def _judgement(
                 trail.append(reply)
             conversation.append(Message(role="tool" if call is not None and turns_left else "user", content=reply))
     finally:
-        interpreter.close()
+        with contextlib.suppress(SandboxFault):  # what was said stands
+            interpreter.close()
     return None, f"no verdict after {calls + 1} turns", tuple(trail)
 
 
 def _reason(turn: str) -> str:
     """What stands before the verdict's line."""
     said: Sequence[str] = [line.strip() for line in without_thinking(turn).splitlines() if line.strip()]
-    before = [line for line in said if not _VERDICT.match(line)]
+    before = [rest for line in said if (rest := _VERDICT.sub("", line).strip())]
     return before[-1] if before else "no reason given"

@@ -24,6 +24,7 @@ LETTERS = string.ascii_uppercase
 REASON = 300
 
 _LAST_LINE = re.compile(r"(?:(?:^|\b(?:is|be|choose|select|pick|option|choice)\s*:?\s*)[(\[]?|[(\[])([A-Z])[)\].]*\s*$")
+_DENIES = re.compile(r"\b(?:not|no|or|never|neither|nor|isn't|wrong|incorrect|except)\b", re.IGNORECASE)
 MAX_OPTIONS = 26
 
 
@@ -50,7 +51,7 @@ def unreadable(problem: Problem) -> str | None:
         _, options = _answer(problem.answer)
     except (KeyError, TypeError, ValueError) as error:
         return f"it wants a letter and options ({error})"
-    if len({_words(option) for option in options}) < len(options):
+    if len({option.strip() for option in options}) < len(options):
         return "two of its options are the same"
     return None
 
@@ -84,12 +85,15 @@ def chosen_option(answer: str, options: Sequence[str]) -> tuple[str, int | None]
         meant = [index for index, option in enumerate(options) if _words(option) == rest]
         if meant:
             return "letter", place if meant == [place] else None
-        if not any(_words(option) and _words(option) in rest for option in options):
-            return "letter", place
+        if _DENIES.search(named[1]) or any(len(_words(option)) > 3 and _words(option) in rest for option in options):
+            return "letter", None
+        return "letter", place
     return "option", _by_content(text, options)
 
 
 def _by_content(text: str, options: Sequence[str]) -> int | None:
+    if (place := [index for index, option in enumerate(options) if option.strip() == text.strip(" .")]) and len(place) == 1:
+        return place[0]  # its very letters: AA is not Aa
     words = _words(text)
     exact = [index for index, option in enumerate(options) if _words(option) == words]
     if words and len(exact) == 1:
@@ -108,12 +112,16 @@ def _equal(option: str, text: str) -> bool:
 
 
 def _words(text: str) -> str:
-    """A text's letters, digits and signs of mathematics, without case and spaces."""
-    return re.sub(r"[\s$.,;:]+", "", text.casefold())
+    """A text's letters, digits and signs, without case, spaces, an article before and punctuation behind."""
+    plain = re.sub(r"[\s$]+", " ", text.casefold()).strip(" .,;:")
+    return re.sub(r"^(?:an?|the) ", "", plain).replace(" ", "")
 
 
 def _last_letter(response: str) -> str | None:
     """The letter that a response's last line ends with, as "I choose (B)."."""
     lines = response.rsplit("</think>", 1)[-1].strip().rsplit("\n", 1)
-    found = _LAST_LINE.search(lines[-1][-200:].replace("*", "").strip())
-    return found[1] if found else None
+    line = lines[-1][-200:].replace("*", "").strip()
+    found = _LAST_LINE.search(line)
+    if not found or _DENIES.search(line) or len(re.findall(r"\b[A-Z]\b", line.replace("I ", " "))) > 1:
+        return None
+    return found[1]

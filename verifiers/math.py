@@ -25,15 +25,20 @@ from ..core import Problem, Status, Verdict
 from . import pool
 from .answers import Unreadable, comparison, final_answer, read
 from .answers.claims import claim
-from .answers.evaluation import TooLarge, Undefined, contains, exact
+from .answers.evaluation import TooLarge, is_unworked, limit, too_large
 from .answers.extraction import boxed
 from .answers.identity import CannotTell, NotWorkedOut
 from .answers.letters import letter, letters, unwrapped
+from .answers.reading import read_gold
 from .answers.tree import Node
 
 REASON = 300
 """Characters of a verdict's reason."""
+SECONDS = 1.0
+"""Processor time that the evaluations of one verdict have, in this process."""
 
+_ANOTHER = re.compile(r"\b(?:[B-J]|not?|or|never|wrong|incorrect)\b")
+"""What behind a letter takes it back, or names another."""
 _LETTERS = re.compile(r"[A-J]|[A-J]{2,6}")
 _DIGITS = re.compile(r"\d+(?:\.\d+)?")
 _EVALUATED = frozenset(["number", "decimal", "neg", "percent", "constant", "based", "degrees"])
@@ -41,8 +46,11 @@ _EVALUATED = frozenset(["number", "decimal", "neg", "percent", "constant", "base
 
 def verify(problem: Problem, response: str) -> Verdict:
     """Judges the final answer of `response` against the gold answer `problem.answer`."""
+    limit(SECONDS)
     try:
         return _verify(problem, response)
+    except RecursionError:
+        return Verdict(Status.SCORED, 0.0, "unreadable", "nested too deep")
     except Exception as error:  # whatever we did wrong, the response did not
         return Verdict(Status.FAULT, None, "math", f"{type(error).__name__}: {error}"[:REASON])
 
@@ -52,7 +60,11 @@ def _verify(problem: Problem, response: str) -> Verdict:
     if answer is None:
         return Verdict(Status.SCORED, 0.0, "extract", "the response has no final answer")
     verdict = None
-    for gold, tolerance in _golds(problem.answer):
+    try:
+        golds = list(_golds(problem.answer))
+    except (ValueError, TypeError) as error:
+        return Verdict(Status.UNDECIDED, None, "gold", f"the tolerance is no number: {error}"[:REASON])
+    for gold, tolerance in golds:
         verdict = _decide(gold, answer, tolerance, problem)
         if verdict.score == 1 or verdict.status == Status.FAULT:
             break
@@ -61,7 +73,10 @@ def _verify(problem: Problem, response: str) -> Verdict:
 
 def unreadable(problem: Problem) -> str | None:
     """Why the gold answer of a problem cannot be judged against, or None where it can."""
-    golds = list(_golds(problem.answer))
+    try:
+        golds = list(_golds(problem.answer))
+    except (ValueError, TypeError) as error:
+        return f"its tolerance is no number: {error}"
     if not golds:
         return "there is no gold answer"
     for gold, _ in golds:
@@ -93,7 +108,7 @@ def _decide(gold: str, answer: str, tolerance: Fraction | None, problem: Problem
     if (right := _options(gold)) is not None:
         return _scored(_chosen(answer) == right, "choice", gold, answer)
     try:
-        golds = read(gold)
+        golds = read_gold(gold)
     except Unreadable as error:
         return _judged_elsewhere(gold, answer, f"the gold answer {gold[:80]!r} does not parse: {error}")
     try:
@@ -103,9 +118,10 @@ def _decide(gold: str, answer: str, tolerance: Fraction | None, problem: Problem
         if verdict is None or verdict.status == Status.UNDECIDED:  # the gold answer can be read: what cannot is not equal to it
             return Verdict(Status.SCORED, 0.0, "unreadable", f"{answer[:80]!r}: {error}"[:REASON])
         return verdict
-    if _is_undone(golds[0], answers[0], problem):
+    verdict = _compared(golds, answers, gold, answer, tolerance)
+    if verdict.score == 1 and _is_undone(golds[0], answers[0], problem):
         return Verdict(Status.SCORED, 0.0, "unevaluated", f"{answer} is still to be worked out"[:REASON])
-    return _compared(golds, answers, gold, answer, tolerance)
+    return verdict
 
 
 def _options(gold: str) -> str | None:
@@ -116,9 +132,10 @@ def _options(gold: str) -> str | None:
 
 def _chosen(answer: str) -> str | None:
     text = unwrapped(answer)
-    named = letter(text)
-    several = letters(text)
-    return several if several is not None else (named[0] if named else None)
+    several, named = letters(text), letter(text)
+    if several is not None or named is None:
+        return several
+    return None if _ANOTHER.search(named[1]) else named[0]
 
 
 def _compared(
@@ -135,16 +152,19 @@ def _compared(
             except CannotTell as error:
                 doubt = doubt or error
             except TooLarge as error:
-                return Verdict(
-                    Status.TIMEOUT, 0.0, comparison.kind(wanted, given), f"{answer[:80]} is too large to work out: {error}"
-                )
-            except RecursionError:
-                doubt = doubt or CannotTell("nested too deep")
+                rung, said = comparison.kind(wanted, given), f"{answer[:80]} against {gold[:80]} is too large: {error}"
+                if too_large(wanted):
+                    return Verdict(Status.UNDECIDED, None, rung, said)
+                return Verdict(Status.TIMEOUT, 0.0, rung, said)
     rung = comparison.kind(golds[0], answers[0])
     if doubt is None:
         return _scored(False, rung, gold, answer)
     if isinstance(doubt, NotWorkedOut):
-        return _judged_elsewhere(gold, answer, str(doubt))
+        verdict = _judged_elsewhere(gold, answer, str(doubt))
+        if verdict.status == Status.UNDECIDED and not is_unworked(golds[0]):
+            # The gold answer is worked out: what nobody can work out is no answer to it.
+            return Verdict(Status.SCORED, 0.0, rung, f"{answer[:140]} is not worked out"[:REASON])
+        return verdict
     return Verdict(Status.UNDECIDED, None, rung, f"{answer[:80]} against {gold[:80]}: {doubt}"[:REASON])
 
 
@@ -167,12 +187,7 @@ def gold_text(gold: str) -> str:
 def _is_undone(gold: Node, answer: Node, problem: Problem) -> bool:
     """Whether a number is wanted, and the answer is arithmetic with the problem's own: repeating the problem is no answer."""
     answer = claim(answer)[1]
-    if not (_evaluated(gold) and not _evaluated(answer)) or contains(answer, "symbol", "constant", "quantity"):
-        return False
-    try:
-        if exact(answer) is None:
-            return False
-    except (TooLarge, Undefined):
+    if not _evaluated(gold) or _evaluated(answer):
         return False
     said = {Fraction(found) for turn in problem.prompt for found in _DIGITS.findall(turn["content"][-20_000:])}
     return len([number for number in _literals(answer) if number in said]) >= 2
@@ -204,6 +219,8 @@ def _literals(node: Node) -> list[Fraction]:
 
 def _latex(text: str) -> bool:
     """Whether a text may be LaTeX beyond our grammar, and no prose: prose holds numbers by accident."""
+    if re.search(r"\\(?:[lc]?dots|boxed)|\.\.\.", text):
+        return False  # what goes on nobody knows how
     bare = re.sub(r"\\[A-Za-z]+|\{[a-z]*matrix\}", " ", text)
     return "\\" in text and text.count("{") == text.count("}") and not re.search(r"[A-Za-z]{4,}", bare) and len(text) <= 400
 

@@ -43,7 +43,8 @@ _SYMBOLS = {
     "ha": "hectare", "t": "tonne",
     "°C": "degC", "°F": "degF", "degC": "degC", "degF": "degF", "°": "degree", "deg": "degree", "sr": "steradian",
     "rpm": "rpm", "bit": "bit",
-    "cc": "cubic_centimeter", "ms": "millisecond", "¢": "cent", "€": "euro", "£": "pound_sterling", "$": "dollar",
+    "cc": "cubic_centimeter",
+    "Nm": "newton * meter", "ms": "millisecond", "¢": "cent", "€": "euro", "£": "pound_sterling", "$": "dollar",
     "USD": "dollar",
 }  # fmt: skip
 _WORDS = frozenset(

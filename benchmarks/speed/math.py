@@ -2,7 +2,7 @@
 
     python -m tenfold.benchmarks.speed.math [--pairs FILE] [--rounds 3]
 
-Every round times each way of judging in turn; what ours remembers of golds and answers is forgotten before. A tenth hostile
+Every round times each way of judging in turn; the golds that ours has read are forgotten before. A tenth hostile
 means that every tenth response is one of `hostile_answers.py`. Rates are medians over the rounds.
 """
 
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from ...verifiers import verify
-from ...verifiers.answers import read
+from ...verifiers.answers.reading import read_gold
 from ...verifiers.math import gold_text
 from ...verifiers.pool import Pool
 from ..answer_pairs import Pair, own_pairs, pairs_of
@@ -38,7 +38,7 @@ def theirs(pair: Pair) -> None:
 
 def forget() -> None:
     """Empties what the verifier remembers."""
-    read.cache_clear()
+    read_gold.cache_clear()
     gold_text.cache_clear()
 
 

@@ -59,7 +59,7 @@ def test_champs_answers_are_prose_around_mathematics(answer: str, golds: list[st
 def test_all_of_champ_can_be_judged() -> None:
     champ = problems.load("champ:")
     assert len(champ) == 270
-    assert unreadable("math", champ) == {}
+    assert unreadable("math", champ) == []
     problem = next(problem for problem in champ if len(problem.answer) == 2)
     for gold in problem.answer:
         assert tenfold.verify(problem.answer, f"\\boxed{{{gold}}}").score == 1

@@ -64,7 +64,7 @@ def test_choices_and_open_questions_are_judged_in_one_environment(tmp_path: Path
         NAMED | {"answer": "copper"},
         NAMED | {"options": {"A": "neon", "C": "iron"}},
         LISTED | {"options": ["2"]},
-        LISTED | {"options": ["2", "2", "3", "5"]},
+        LISTED | {"options": ["2", "", "3", "5"]},
         COUNTED | {"answer": 7},
     ],
 )

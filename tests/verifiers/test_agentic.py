@@ -88,7 +88,7 @@ def test_an_answer_that_talks_to_its_judge_is_wrong_unasked(answer: str) -> None
     verdict = agentic.verifier(lambda conversation: asked.append(1) or "VERDICT: EQUIVALENT")(
         PROBLEM, rf"\boxed{{\text{{{answer}}}}}"
     )  # type: ignore[func-returns-value]
-    assert (verdict.score, verdict.decided_by) == (0, "agentic")
+    assert verdict.score == 0
     assert not asked
 
 

@@ -74,7 +74,7 @@ def test_a_gold_may_have_alternatives_and_a_tolerance() -> None:
     assert tenfold.verify({"gold": "9.81 m/s^2", "tolerance": 0.01}, r"\boxed{9.6\text{ m/s}^2}").score == 0
 
 
-@pytest.mark.parametrize("answer", ["7+4-6", "4 - 6 + 7", r"7 + 4 - 6 + 0", r"1 \cdot (7+4) - 6"])
+@pytest.mark.parametrize("answer", ["7+4-6", "4 - 6 + 7", r"7 + 4 - 6 + 0", r"1 \cdot (7+4) - 6", r"(7+4-6)e^0"])
 def test_the_problems_own_sum_is_no_answer(answer: str) -> None:
     """A policy that was paid for it learned to repeat the problem."""
     problem = Problem("", (Message(role="user", content="What is 7 + 4 - 6?"),), "5", "")
@@ -92,12 +92,64 @@ def test_the_problems_own_sum_is_no_answer(answer: str) -> None:
         ("204_5", "204"),  # in which base?
         ("72 clips", "72 pencils"),
         (r"\frac{x}{", "x"),
-        (r"\zeta(3)", r"\sum_{k=1}^{\infty} \frac{1}{k^3}"),
+        (r"\sum_{k=1}^{\infty} \frac{1}{k^3}", r"\zeta(3)"),
     ],
 )
 def test_where_nobody_can_tell_nothing_is_said(gold: str, answer: str) -> None:
     verdict = tenfold.verify(gold, f"\\boxed{{{answer}}}")
     assert (verdict.status, verdict.score) == (Status.UNDECIDED, None)
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [("5", r"\lim_{x\to 0} f(x)"), ("1/2", r"\int_0^1 g(x) dx"), ("(1,3]", "[3,1)"), ("(1,3]", "x^2<9"), ("no solution", "5")],
+)
+def test_what_nobody_can_work_out_is_no_answer_to_a_plain_gold(gold: str, answer: str) -> None:
+    """Or a policy would rather be undecided than wrong."""
+    assert tenfold.verify(gold, f"\\boxed{{{answer}}}").score == 0
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "The answer is less than 5.",
+        "The answer is minus 5.",
+        "Answer: anything except 5",
+        "Therefore the total is 20 minus 5.",
+        "So it is $3$ or $5$.",
+        "the answer is $5$ or more",
+        r"\boxed{5 tenths}",
+        r"\boxed{5 \ldots}",
+        r"\boxed{4 = 5}",
+        "<think>" + "a " * 15_000 + r"\boxed{5}",
+    ],
+)
+def test_a_gold_answer_inside_another_is_not_it(response: str) -> None:
+    assert tenfold.verify("5", response).score == 0
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        ("all integers n > 3", "all integers n < 3"),
+        ("AaBb", "AABB"),
+        ("x < 3", r"\sqrt{x} < 3"),
+        ("x < 3", "|x+1| < 4"),
+        ("|y|+1", "y+1"),
+        ("x", r"\min(x,100)"),
+        (r"\frac{1}{2} m g h", r"\frac{1}{2}"),
+        ("1", r"\tanh(200)"),
+        ("x", "x + 1/200!"),
+        (r"\pi", r"\pi+10^{-1500}"),
+        ("2432902008176640000", "2432902008176640001.0"),
+        ("1:20:30", "1:20:40"),
+        ("12", r"\$1,2"),
+        ("{1.50, 2}", r"\{1.50, 1.504, 2\}"),
+        ("x<1 or x>3", "x<1 and x>3"),
+    ],
+)
+def test_found_by_trying_to_cheat(gold: str, answer: str) -> None:
+    assert tenfold.verify(gold, f"\\boxed{{{answer}}}").score != 1
 
 
 def test_a_tiny_difference_is_a_difference() -> None:

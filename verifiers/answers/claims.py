@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from .evaluation import Undefined, Unknown, symbols, value
+from .evaluation import TooLarge, Undefined, Unknown, contains, exact, symbols, value
 from .identity import DIGITS, CannotTell, identical
 from .tree import MINUS_ONE, Node, substituted
 
@@ -15,15 +15,33 @@ def claim(node: Node) -> tuple[Node | None, Node]:
     if node.kind != "relation" or (not set(node.value) <= {"=", "~"} and node.value[0] != "in"):
         return None, node
     if node.value[0] == "in":
-        return (node.items[0], node.items[1]) if len(node.items) == 2 else (None, node)
+        return (node.items[0], node.items[1]) if len(node.items) == 2 and _is_unknown(node.items[0]) else (None, node)
     if node.value[0] == "~" and is_constant(node.items[0]):
         return node.items[0], node.items[0]  # a number, and about how much that is
+    if len(node.items) == 2 and _is_false(node):
+        return None, node
     last = len(node.items) - 1
+    if is_constant(node.items[0]) and last == 1 and node.items[1].kind == "symbol":
+        return node.items[1], node.items[0]  # 5 = x
     if not is_label(node.items[0]) and not (is_constant(node.items[0]) and is_constant(node.items[last])):
         return None, node
     while last > 1 and node.value[last - 1] == "~":
         last -= 1
     return node.items[0], node.items[last]
+
+
+def _is_unknown(node: Node) -> bool:
+    """Whether a left side names something, and is no number."""
+    return is_label(node) and (bool(symbols(node)) or node.kind in ("text", "tuple"))
+
+
+def _is_false(node: Node) -> bool:
+    """Whether numbers are said to be equal that are not: 4 = 5."""
+    try:
+        numbers = {number for item in node.items if (number := exact(item)) is not None}
+    except (TooLarge, Undefined):
+        return False
+    return len(numbers) > 1 and "~" not in node.value and not contains(node, "decimal")
 
 
 def unpacked(node: Node) -> Node:

@@ -183,6 +183,8 @@ def _nouns(text: str) -> str:
 
 def _same_ratio(gold: Node, answer: Node) -> bool:
     """1:2 is 2:4, and the fraction 1/2."""
+    if gold.value == answer.value == "clock":
+        return gold.items == answer.items
     parts = [node.items if node.kind == "ratio" else (node, Node("number", (), Fraction(1))) for node in (gold, answer)]
     values = [[_fraction(item) for item in items] for items in parts]
     if len(values[0]) != len(values[1]):
@@ -190,8 +192,7 @@ def _same_ratio(gold: Node, answer: Node) -> bool:
     if any(number is None for row in values for number in row):
         if gold.kind == answer.kind:
             return all(same(a, b) for a, b in zip(gold.items, answer.items, strict=True))
-        label = gold if gold.kind == "ratio" else answer
-        raise CannotTell(f"a ratio of {label.items[0].kind}s against a number")
+        return False
     first, second = ([number or Fraction(0) for number in row] for row in values)
     if not any(first) or not any(second):
         return False
@@ -211,9 +212,12 @@ def _fraction(node: Node) -> Fraction | None:
 def _same_words(gold: Node, answer: Node) -> bool:
     """Equal words are equal, two different single words are not; what sentences mean is not said here."""
     if gold.kind == answer.kind:
-        if gold.value.replace(" ", "") == answer.value.replace(" ", ""):
+        if gold.value == answer.value or _joined(gold.value) == _joined(answer.value):
             return True
-        if " " not in gold.value and gold.value not in answer.value.split():
+        words = set(gold.value.split()), set(answer.value.split())
+        if (" " not in gold.value and gold.value not in words[1]) or (words[0] & _DENIALS) != (words[1] & _DENIALS):
+            return False
+        if re.search(r"[\d<>=+*/^]", gold.value + answer.value) and _signs(gold.value) != _signs(answer.value):
             return False
         raise CannotTell("sentences that are not the same words")
     if gold.kind == "text":
@@ -221,12 +225,23 @@ def _same_words(gold: Node, answer: Node) -> bool:
             return True
         if answer.kind == "set" and not answer.items:
             return gold.value == "no solution"
-        if " " not in gold.value:
-            return False
-        raise CannotTell("a sentence against mathematics")
+        return False
     if gold.kind == "set" and not gold.items:
         return answer.value == "no solution"
     return gold.kind in ("symbol", "constant", "mul") and letters(gold) == answer.value.replace(" ", "")
+
+
+_DENIALS = frozenset("not no never non except neither without un".split())
+
+
+def _joined(words: str) -> str:
+    """Words without the spaces between letters; digits and signs stay apart."""
+    return re.sub(r"(?<=[a-z]) (?=[a-z])", "", words)
+
+
+def _signs(words: str) -> list[str]:
+    """The numbers and signs among words."""
+    return re.findall(r"\d+(?:\.\d+)?|[<>=+*/^-]", words)
 
 
 # --- sets, lists, tuples, matrices
@@ -290,9 +305,14 @@ def _same_or_not(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
 def _distinct(items: list[Node]) -> list[Node]:
     found: list[Node] = []
     for item in items[:MAX_UNORDERED]:
-        if not any(_same_or_not(other, item, None) for other in found):
+        if not any(_is_again(other, item) for other in found):
             found.append(item)
     return found + items[MAX_UNORDERED:]
+
+
+def _is_again(one: Node, other: Node) -> bool:
+    """Whether an element says another once more; what only rounds to it does not."""
+    return one == other or (not contains(one, "decimal") and not contains(other, "decimal") and _same_or_not(one, other, None))
 
 
 def _same_in_order(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
@@ -305,8 +325,10 @@ def _same_matrix(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
     if not all(has_matrix(node) or node.kind == "tuple" for node in (gold, answer)):
         return False
     first, second = as_matrix(gold), as_matrix(answer)
-    if first is None or second is None:
+    if first is None:
         raise CannotTell("an expression of matrices")
+    if second is None:
+        return False
     shapes = first.value, second.value
     if None in shapes:  # a tuple, which is a vector of either direction
         vector = all(shape is None or 1 in shape for shape in shapes)

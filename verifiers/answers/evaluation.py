@@ -414,6 +414,27 @@ def is_open(node: Node) -> bool:
     return any(is_open(item) for item in node.items)
 
 
+def is_unworked(node: Node) -> bool:
+    """Whether an integral, a limit, or a sum that cannot be written out stands in an expression."""
+    return (
+        (node.kind == "bound" and node.value in ("int", "lim"))
+        or is_open(node)
+        or any(is_unworked(item) for item in node.items)
+    )
+
+
+def too_large(node: Node) -> bool:
+    """Whether an expression by itself passes the bounds."""
+    try:
+        if exact(node) is None:
+            value(node, dict.fromkeys(symbols(node), Fraction(3, 2)), 15)
+    except TooLarge:
+        return True
+    except (Undefined, Unknown):
+        return False
+    return False
+
+
 def symbols(node: Node) -> frozenset[str]:
     """Names of the symbols in an expression."""
     if node.kind == "symbol":

@@ -37,7 +37,7 @@ _GREEK = frozenset(
     ).split()
 )
 _SETS = {"cup": "union", "union": "union", "cap": "intersection", "setminus": "difference", "backslash": "difference"}
-_NAMED_FUNCTIONS = frozenset([*"fghFGHPQWT", "zeta", "Gamma"])
+NAMED_FUNCTIONS = frozenset([*"fghFGHPQWT", "zeta", "Gamma"])
 """Letters that are functions where a parenthesis follows; others multiply it."""
 _NOT_FACTORS = frozenset(
     r"div bmod cup cap setminus backslash \} rangle rfloor rceil end \\ pm mp to rightarrow lor land vee wedge".split()
@@ -81,7 +81,8 @@ class _Parser(Marks):
             return groups[0]
         if ";" in separators and "," in separators:
             return grouped(groups, separators)
-        return Node("list", tuple(groups), "or" if "or" in separators else None)
+        joined = {"or", "and"} & set(separators)
+        return Node("list", tuple(groups), joined.pop() if len(joined) == 1 and len(set(separators)) == 1 else None)
 
     def _separator(self) -> str | None:
         found: str | None = None
@@ -332,7 +333,7 @@ class _Parser(Marks):
             return Node("constant", (), constant)
         if self.at("("):
             function = name.rstrip("'").partition("_")[0]
-            if function in _NAMED_FUNCTIONS or (name == "C" and self._is_pair()):
+            if function in NAMED_FUNCTIONS or (name == "C" and self._is_pair()):
                 self.position += 1
                 inside = self.listing()
                 self.expect(")")

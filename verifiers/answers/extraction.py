@@ -9,6 +9,7 @@
 5. Else nothing.
 """
 
+import itertools
 import re
 
 MAX_ANSWER = 2_000
@@ -39,7 +40,7 @@ _FORMULA = re.compile(
 )
 """What stands between `$`, `$$`, `\\(` and `\\)`, `\\[` and `\\]`; no delimiter opens twice, so that it is read once."""
 _NUMBER = re.compile(
-    r"(?<![\w.,/^{\\])[-+]?(?:\d+(?:[,\s]\d{3})+(?!\d)(?:[.,]\d+)?|\d+(?:[.,]\d+)?|\.\d+)(?:/\d+)?\s?%?(?=[^\w}]|m²|m³|$)"
+    r"(?<![\w.,/^{\\])[-+]?(?:\d+(?:[,\s]\d{3})+(?!\d)(?:[.,]\d+)?|\d+(?:[.,]\d+)?|\.\d+)(?:/\d+)?\s?%?(?=[^\w}^_!*/×·]|m²|m³|$)"
 )
 _BOLD = re.compile(r"(?<![\w)\]}*])\*\*|\*\*(?![\w(\\*-])")
 """Two stars of bold type, not of a power."""
@@ -48,6 +49,12 @@ _TURN_END = re.compile(r"<\|(?:im_end|im_start|endoftext|eot_id|end)\|>")
 _SENTENCE_END = re.compile(r"(?<=[^\d\s][.!?])\s+(?=[A-Z<])|(?<=\d\.)\s+(?=[A-Z<])|<\|")
 _QUOTES = "\"'“”*` "
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
+_CHANGES = re.compile(
+    r"\b(?:less|more|greater|fewer|than|except|half|twice|double|thrice|triple|third|quarter|times|minus|plus|over|under"
+    r"|at (?:least|most)|up to|between|either|neither)\b",
+    re.IGNORECASE,
+)
+"""Words that make another answer of the number beside them."""
 _NEGATION = re.compile(r"\b(?:not|never|neither|nor|isn't|unknown|no)\b", re.IGNORECASE)
 _MATHEMATICS = frozenset(
     (
@@ -65,13 +72,12 @@ _LEAD = re.compile(
 
 def final_answer(response: str) -> str | None:
     """The answer that a response ends with, by the protocol above, or None."""
-    text = response[-MAX_TAIL:]
-    if "</think>" in text:
-        text = text.rsplit("</think>", 1)[1]
-    elif "<think>" in text:
-        return None
+    thought = response.rfind("</think>")
+    if response.rfind("<think>") > thought:
+        return None  # cut while thinking
+    text = response[max(thought + len("</think>") if thought >= 0 else 0, len(response) - MAX_TAIL) :]
     text = _TURN_END.split(text, maxsplit=1)[0]
-    text = _BOLD.sub("", text)
+    text = re.sub(r"\s*I hope (?:it|this) is correct\.?\s*$", "", _BOLD.sub("", text))
     answer = boxed(text) if "\\boxed" in text or "\\fbox" in text else _said(text)
     answer = (answer or "").strip()
     return answer if 0 < len(answer) <= MAX_ANSWER else None
@@ -135,15 +141,24 @@ def _said(text: str) -> str | None:
     lines = [line.strip() for line in text.strip().split("\n") if line.strip()]
     if not lines:
         return None
-    if len(lines) > 1 and (block := re.search(r"(?:\$\$|\\\[)([^$]{1,400}?)(?:\$\$|\\\])\W*$", text)) and not _prose(block[1]):
-        return block[1]
+    if len(lines) > 1 and (block := _display(text.rstrip(" .\n"))) and not _prose(block):
+        return block
     line = lines[-1]
-    if len(line) > MAX_LINE and len(lines) > 1:
-        return None
+    if len(line) > MAX_LINE:  # the whole response in one line, say: its last sentence counts
+        line = _SENTENCE_END.split(line[-2 * MAX_LINE :])[-1]
+        lines.append(line)
     if not _prose(line) and (len(lines) > 1 or not _FORMULA.search(line)):
         return _trimmed(_LEAD.sub("", line))
     if len(lines) == 1 or _CONCLUDES.search(line):
         return _result(line)
+    return None
+
+
+def _display(text: str) -> str | None:
+    """The displayed formula that a text ends with."""
+    for opening, closing in (("\\[", "\\]"), ("$$", "$$")):
+        if text.endswith(closing) and (start := text.rfind(opening, 0, len(text) - 2)) >= 0:
+            return text[start + 2 : -2][:MAX_LINE]
     return None
 
 
@@ -166,9 +181,10 @@ def _sentence(said: str) -> str | None:
     said = said.strip(_QUOTES)
     if corrected := re.search(r"\bnot\b.{1,40}?\bbut\s+(\S.*)$", said):
         said = corrected[1]
+    said = re.sub(r"\b(?:negative|minus)\s+(?=\d)", "-", said) if not _NUMBER.match(said) else said
     outside = _FORMULA.sub(" ", said)
-    if not _NEGATION.search(outside):
-        if formula := _last_formula(said, outside):
+    if not _NEGATION.search(outside) and not _CHANGES.search(outside):
+        if formula := _last_formula(said):
             return formula
         said = _LEAD.sub("", said)
         numbers = _NUMBER.findall(said)
@@ -177,24 +193,30 @@ def _sentence(said: str) -> str | None:
     return _trimmed(said)
 
 
-def _last_formula(said: str, outside: str) -> str | None:
-    """The formula that a sentence ends in, or what it says of one ("the largest $n$ is 34"); several where "and" joins them."""
+def _last_formula(said: str) -> str | None:
+    """The formula that a sentence ends in, or what it says of one ("the largest $n$ is 34"); several where words join them."""
     found = list(_FORMULA.finditer(said))
     if not found:
         return None
     formulas = [next(part for part in match.groups() if part) for match in found]
     rest = said[found[-1].end() :]
-    if percent := re.match(r"\s*(\\?%|percent\b|pct\b)", rest):
+    if re.match(r"\s*(\\?%|percent\b|pct\b)", rest):
         return formulas[-1] + " percent"
-    if (numbers := _NUMBER.findall(rest)) and not percent:
+    if numbers := _NUMBER.findall(rest):
         return numbers[-1].strip()
-    words = {word.lower() for word in re.findall(r"[A-Za-z]+", outside)}
-    return ", ".join(formulas) if words <= {"and", "or"} else formulas[-1]
+    together = formulas[-1:]
+    for one, other in reversed(list(itertools.pairwise(found))):
+        if not re.fullmatch(r"[\s,]*(?:and|or)?[\s,]*", said[one.end() : other.start()]):
+            break
+        together.insert(0, next(part for part in one.groups() if part))
+    return ", ".join(together)
 
 
 def _result(line: str) -> str | None:
     """The formula or number that a short sentence ends in."""
-    if formula := _last_formula(line, "so"):
+    if _CHANGES.search(re.split(r"[,;]\s", _FORMULA.sub(" ", line))[-1]):
+        return None
+    if formula := _last_formula(line):
         return formula
     if relation := re.search(r"(?<![A-Za-z])([A-Za-z]\w{0,9}\s*(?:[<>=]=?|!=)\s*[^\s].*?)(?:\s+is\b.*)?[.\s]*$", line):
         return _trimmed(relation[1]) if not _prose(relation[1].partition("=")[2]) else None
@@ -205,7 +227,7 @@ def _result(line: str) -> str | None:
         not absent
         and _NEGATION.search(line)
         and line.strip(" .").casefold() != "no"
-        and not re.search(r"\b(?:is|it's)\s+[\d.,]+\S*\s*$", line)
+        and not re.search(r"\b(?:is|it's)\s[\d.,]{1,30}\S{0,9}$", line.rstrip())
     ):
         return None
     sentences = [sentence for sentence in _SENTENCE_END.split(line) if sentence.strip()]

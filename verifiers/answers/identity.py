@@ -22,7 +22,7 @@ MAX_DIGITS = 2_560
 POINTS = 5
 """Points of agreement that are asked for where there are symbols."""
 MAX_TRIES = 16
-EXACT_ROUNDED, DECIMAL_ROUNDED = Fraction(101, 10_000), Fraction(1, 1_000)
+EXACT_ROUNDED, DECIMAL_ROUNDED = Fraction(102, 10_000), Fraction(1, 1_000)
 """How far what rounds to a gold decimal may lie off, relative to it: an exact number, and a decimal. These bounds are ours."""
 FLOAT_DIGITS = 15
 """Significant digits of a decimal that stands for whatever exact number a float prints so."""
@@ -252,7 +252,7 @@ def _size(node: Node) -> float:
         return 0.0
 
 
-_SCALES = (2, 2, 40, 2, Fraction(1, 2), 8, 1, 2, Fraction(1, 8), 2, 100, 1, 2, 4, Fraction(1, 4), 2)
+_SCALES = (2, 2, 1000, 2, Fraction(1, 2), 8, 1, 2, Fraction(1, 8), 2, 100, 1, 2, 4, Fraction(1, 4), 2)
 
 
 def _points(names: list[str], count: int) -> Iterator[dict[str, Fraction]]:

@@ -86,12 +86,17 @@ KNOWN_WORDS = frozenset(
 )
 
 
+def visible(text: str) -> str:
+    """The text without characters that nobody sees."""
+    return _INVISIBLE.sub("", text)
+
+
 def tidy(text: str) -> str:
     """The text in one alphabet: no invisible characters, no sizes or spaces of LaTeX, Unicode's signs as LaTeX or ASCII.
 
     Delimiters of mathematics (`$`, `\\(`, `\\[`) and `\\boxed` go, a currency's sign stays.
     """
-    text = _INVISIBLE.sub("", text).strip("` \t\n\r")
+    text = visible(text).strip("` \t\n\r")
     if not text.isascii():
         text = _VULGAR.sub(lambda found: " " + _slash(found[0]), text)
         text = _RAISED.sub(lambda found: "^{" + found[0].translate(_PLAIN_SCRIPTS) + "}", text)
@@ -116,7 +121,7 @@ def tidy(text: str) -> str:
                 break
             text = unboxed
         text = _UPRIGHT.sub(_upright, text)
-    text = text.replace("$", " ").strip()
+    text = text.replace("$", " ").strip().rstrip(";,").rstrip()
     return text.removesuffix(".").rstrip() if not text.endswith("...") else text
 
 

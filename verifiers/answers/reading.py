@@ -19,8 +19,8 @@ _PLAIN = re.compile(rf"([-+]?)\s?({_DIGITS})")
 _THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
 _SPACED_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?: \d{3})+(?:[.,]\d+)?")
 _DECIMAL_COMMA = re.compile(r"([-+]?)\s?(\d+),(\d{2}|\d{4,})|([-+]?)(\d{4,}|0),(\d+)")
-_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::\d{2})?\s*((?:[ap]\.?\s?m\.?)?)", re.IGNORECASE)
-_CURRENCY = re.compile(r"\s*([-+]?)\s*(?:US\s?)?(\\?\$|\\?\\pounds|[€£])\s*([\d,]*\.?\d+)\s*")
+_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?\s*((?:[ap]\.?\s?m\.?)?)", re.IGNORECASE)
+_CURRENCY = re.compile(r"\s*([-+]?)\s*(?:US\s?)?(\\?\$|\\?\\pounds|[€£])\s*((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)\s*")
 _PERCENT = re.compile(r"(.*[\d}])\s*\\?(?:percent(?:age)?(?: points?)?|pct\.?|per cent)", re.IGNORECASE)
 _MULTIPLES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _MULTIPLE = re.compile(rf"([-+]?(?:{_DIGITS}))\s*({'|'.join(_MULTIPLES)})s?\b(.*)", re.IGNORECASE)
@@ -33,7 +33,6 @@ _CASES = re.compile(r"(?:(?P<label>[^=]{1,40})=\s*)?\\begin\s*\{cases\}(?P<rows>
 _CONDITION = re.compile(r"^(?:if|for|when|where|as)\b\s*|\bis\b", re.IGNORECASE)
 
 
-@functools.lru_cache(maxsize=65_536)
 def read(text: str) -> tuple[Node, ...]:
     """The readings of an answer's text, the likeliest first: never none.
 
@@ -55,9 +54,7 @@ def read(text: str) -> tuple[Node, ...]:
     if text.casefold() in SHORT:
         return (words(text, Unreadable("")),)
     if found := _CLOCK.fullmatch(text):
-        clock = Node("text", (), f"{int(found[1])}:{found[2]} {re.sub(r'[^apm]', '', found[3].lower())}".strip())
-        ratio = Node("ratio", (number(found[1]), number(found[2])))
-        return (clock,) if found[3] or found[2][0] == "0" else (ratio,)
+        return (_time_or_ratio(found),)
     if _SPACED_THOUSANDS.fullmatch(text):
         text = text.replace(" ", "")
     text = _join_thousands(text)
@@ -81,6 +78,12 @@ def read(text: str) -> tuple[Node, ...]:
     return tuple(readings)
 
 
+@functools.lru_cache(maxsize=16_384)
+def read_gold(text: str) -> tuple[Node, ...]:
+    """The readings of a gold answer, which is read once; those of answers are not kept."""
+    return read(text)
+
+
 def _with_words(text: str, unreadable: Unreadable) -> Node:
     """What a text says that the grammar does not know: cases, parts with names, or words."""
     if cases := _cases(text):
@@ -101,6 +104,16 @@ def _join_thousands(text: str) -> str:
         return found[0] if inside else found[0].replace(",", "")
 
     return _THOUSANDS.sub(joined, text)
+
+
+def _time_or_ratio(found: re.Match[str]) -> Node:
+    """ "12:30" may be a time or a ratio; with a.m. or p.m., or minutes from 00 to 09, it is a time."""
+    half = re.sub(r"[^apm]", "", found[4].lower())
+    if half or found[2][0] == "0":
+        return Node("text", (), " ".join(filter(None, (f"{int(found[1])}:{found[2]}", found[3], half))))
+    numbers = tuple(number(part) for part in found.groups()[:3] if part)
+    clock = all(part.value < 60 for part in numbers)
+    return Node("ratio", numbers, "clock" if clock and numbers[0].value < 25 else None)
 
 
 def _multiple(text: str) -> Node | None:

@@ -1,9 +1,12 @@
 """Sets of real numbers: intervals, unions and inequalities in one variable, all as sorted pieces."""
 
+import itertools
+import operator
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 from .evaluation import Undefined, Unknown, exact, symbols, value
+from .expressions import NAMED_FUNCTIONS
 from .identity import DIGITS, CannotTell, same_number
 from .tree import INFINITY, Node, substituted
 
@@ -61,7 +64,7 @@ def region(node: Node) -> Region:
             common = parts[0]
             for part in parts[1:]:
                 common = _intersection(common, part)
-            if common and node.value != "or":
+            if node.value == "and" or (common and node.value != "or"):
                 return common
             return _merged([piece for part in parts for piece in part])
         case "relation":
@@ -76,13 +79,52 @@ def same_region(gold: Node, answer: Node, tolerance: Fraction | None = None) -> 
         CannotTell: one of them is no such set, or ends cannot be compared.
         TooLarge: an end asks for too much.
     """
-    wanted, given = region(gold), region(answer)
+    try:
+        wanted = region(gold)
+    except CannotTell:
+        if gold.kind == "relation" and answer.kind != "relation":
+            return _agrees(region(answer), gold)
+        raise
+    try:
+        given = region(answer)
+    except CannotTell:
+        return answer.kind == "relation" and _agrees(wanted, answer)  # anything else is a set of real numbers, or is none
     return len(wanted) == len(given) and all(
         (a.low_closed, a.high_closed) == (b.low_closed, b.high_closed)
         and _same_end(a.low, b.low, tolerance)
         and _same_end(a.high, b.high, tolerance)
         for a, b in zip(wanted, given, strict=True)
     )
+
+
+def _agrees(wanted: Region, relation: Node) -> bool:
+    """Whether an inequality that is not solved here holds just where a region lies: at its ends, beside them, and between."""
+    variable = _variable(relation)
+    if variable is None:
+        raise CannotTell("an inequality in several unknowns")
+    ends = sorted({Fraction(_place(end)) for piece in wanted for end in (piece.low, piece.high) if not _is_infinite(end)})
+    near = [end + step for end in ends for step in (0, Fraction(1, 10**6), Fraction(-1, 10**6))]
+    between = [(low + high) / 2 for low, high in itertools.pairwise(ends)]
+    spread = [Fraction(number, 7) for number in range(-80, 81, 3)] + [Fraction(1000), Fraction(-1000)]
+    for at in [*near, *between, *spread, *(end + step for end in ends for step in (3, -3, Fraction(1, 3)))]:
+        inside = any(
+            (_place(p.low) < at or (p.low_closed and _place(p.low) == at))
+            and (at < _place(p.high) or (p.high_closed and _place(p.high) == at))
+            for p in wanted
+        )
+        if inside != _holds(relation, variable, at):
+            return False
+    return True
+
+
+def _holds(relation: Node, variable: Node, at: Fraction) -> bool:
+    """Whether an inequality holds at a number; where a side has no real value it does not."""
+    try:
+        numbers = [_number(substituted(item, {variable: Node("number", (), at)})) for item in relation.items]
+    except CannotTell:
+        return False
+    signs = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq, "!=": operator.ne}
+    return all(signs[sign](a, b) for a, sign, b in zip(numbers, relation.value, numbers[1:], strict=False))
 
 
 def _same_end(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
@@ -99,6 +141,15 @@ def _place(node: Node) -> Any:
     """Where an end lies on the line, as a number that sorts."""
     if _is_infinite(node):
         return float("inf") if node == INFINITY else float("-inf")
+    return _number(node)
+
+
+def _number(node: Node) -> Fraction:
+    """A constant as a fraction, to `DIGITS` digits where it is none.
+
+    Raises:
+        CannotTell: it is no real number.
+    """
     try:
         known = exact(node)
         if known is not None:
@@ -204,9 +255,7 @@ def _half_line(left: Node, sign: str, right: Node, variable: Node) -> Region:
     if sign not in _FLIPPED:
         raise CannotTell(f"the sign {sign}")
     if not symbols(right):
-        if left == variable or (left.kind == "call" and left.items == (variable,) and left.value != "abs"):
-            if left.kind == "call" and not left.value[0].isalpha():
-                raise CannotTell("an inequality of a function")
+        if left == variable or (left.kind == "call" and left.items == (variable,) and left.value in NAMED_FUNCTIONS):
             return _beyond(sign, right)
         if left == Node("call", (variable,), "abs"):
             return _around(sign, right)
@@ -235,15 +284,20 @@ def _around(sign: str, distance: Node) -> Region:
     return ends if sign == "=" else _complement(ends)
 
 
+_PLACES = (*map(Fraction, (0, 1, 2, -7, 101)), Fraction(-5, 3), Fraction(13, 7))
+
+
 def _linear(left: Node, sign: str, right: Node, variable: Node) -> Region:
-    """Solves a x + b < 0 with rational a and b, which are read off at x = 0, 1, 2."""
+    """Solves a x + b < 0 with rational a and b, which are read off at x = 0 and 1 and hold at others."""
     difference = Node("add", (left, Node("neg", (right,))))
     try:
-        values = [exact(substituted(difference, {variable: Node("number", (), Fraction(at))})) for at in range(3)]
+        values = [exact(substituted(difference, {variable: Node("number", (), Fraction(at))})) for at in _PLACES]
     except (Undefined, Unknown) as error:
         raise CannotTell(str(error)) from None
-    at_zero, at_one, at_two = values
-    if at_zero is None or at_one is None or at_two is None or at_two - at_one != at_one - at_zero or at_one == at_zero:
+    at_zero, at_one = values[:2]
+    if at_zero is None or at_one is None or at_one == at_zero:
         raise CannotTell("an inequality that is not linear")
     slope = at_one - at_zero
+    if any(found != at_zero + slope * at for at, found in zip(_PLACES, values, strict=True)):
+        raise CannotTell("an inequality that is not linear")
     return _beyond(sign if slope > 0 else _FLIPPED[sign], Node("number", (), -at_zero / slope))

@@ -23,9 +23,15 @@ _UNIT_FRACTION = re.compile(rf"\\frac\s*\{{\s*({UPRIGHT}{_EXPONENT})\s*\}}\s*\{{
 _NO_UNIT = frozenset(
     (
         "plus minus times over divided squared cubed by or and if when where not than for with less more modulo mod pi inf "
-        "infinity in is"
+        "infinity in is out below above negative positive zero debt fewer cent half halves third thirds quarter quarters"
     ).split()
 )
+_DEGREES = re.compile(r"\s*\^\s*\{?\s*\\circ\s*\}?\s*(?:\\(?:text|mathrm)\s*\{\s*([CF])\s*\}|([CF])\b)")
+_MICRO = re.compile(r"(?<=\d)\s*\\mu\s*(?:\\(?:text|mathrm)\s*\{\s*)?(m|g|s|L|l|C|F|A|V|mol)\b\}?")
+"""Degrees Celsius and Fahrenheit, and units with the prefix micro, as LaTeX writes them."""
+_PLAIN_NUMBER = re.compile(r"[-+]?[\d.,]+(?:\s*(?:\\times|\\cdot|\*)\s*10\s*\^\s*\{?-?\d+\}?)?|10\s*\^\s*\{?-?\d+\}?")
+_LONE = frozenset("msghNJWVLK")
+"""Letters that are units where they stand alone behind a number and a space."""
 _NUMBERS = dict(
     zip(
         "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
@@ -47,7 +53,7 @@ _LEAD_IN = re.compile(
     r"\s*:?\s+(?=\S)",
     re.IGNORECASE,
 )
-_WORD_OR_SIGN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|[+*/^=<>|]|-(?![A-Za-z]{2})")
+_WORD_OR_SIGN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|[+*/^=<>|()\[\]]|(?<=\d),(?=\s?\d)|-(?![A-Za-z]{2})")
 
 
 def without_lead_in(text: str) -> str | None:
@@ -68,7 +74,13 @@ def words(text: str, unreadable: Unreadable) -> Node:
         raise unreadable
     if any(ord(character) < 32 and not character.isspace() for character in plain):
         raise unreadable
-    plain = " ".join(_WORD_OR_SIGN.findall(plain.casefold()))
+    plain = re.sub(r"\s*_\s*\{?\s*(\d+)\s*\}?\s*", r"\1", plain)
+    if not re.search(r"[(\[][^)\]]*,[^)\]]*[)\]]", plain):  # brackets say something where they hold an interval or a pair
+        plain = re.sub(r"[()\[\]]", " ", plain)
+    formula = re.fullmatch(r"\s*[A-Z]\w*[A-Z]\w*[+-]?\s*", plain) and (
+        not plain.strip().isupper() or re.search(r"\d", plain)
+    )  # AaBb is not AABB
+    plain = " ".join(_WORD_OR_SIGN.findall(plain if formula else plain.casefold()))
     plain = re.sub(r"^(?:an?|the|there (?:is|are)) (?=\w)", "", plain)
     if not plain:
         raise unreadable
@@ -80,19 +92,27 @@ def words(text: str, unreadable: Unreadable) -> Node:
 
 def with_unit(text: str) -> tuple[str, str] | None:
     """A number's text and the unit or noun behind it ("15 cm^2", "72 clips"), or None where there is none."""
+    text = _DEGREES.sub(lambda degrees: rf"\text{{deg{degrees[1] or degrees[2]}}}", text)
+    text = WRAPPED.sub(lambda words: words[0].replace("\\Omega", "ohm").replace("\\mu ", "μ"), text)
+    text = _MICRO.sub(r"\\text{μ\1}", re.sub(r"(?<=\d)\s*\\Omega\b", r" \\text{ohm}", text))
     found = _TAIL.fullmatch(_UNIT_FRACTION.sub(r"\1/\2", text))
     if not found:
         return None
     wrapped = "{" in found["unit"] and "\\" in found["unit"]
     unit = WRAPPED.sub(r" \1 ", found["unit"]).replace("\\cdot", "*").replace("\\times", "*").replace("\\", "")
     unit = " ".join(unit.split()).rstrip(".,")
-    bare = re.findall(r"[A-Za-z]+|[€£¢]", unit)
+    bare = re.findall(r"[A-Za-z]+|[€£¢Ω°Å]", unit)
+    if any(re.fullmatch(r"[a-z]+(?:ths?|fths?)", word) for word in bare) or not re.search(r"[A-Za-z€£¢ΩÅ]", unit):
+        return None  # 5 tenths are no five of anything
     if not bare or _NO_UNIT & {word.lower() for word in bare} or len(unit) > 60:
         return None
     if units.unit(unit) is None:
         noun = all(len(word) > 2 or word.lower() in ("of", "a", "an") for word in bare)
         if not (noun and (wrapped or max(map(len, bare)) > 3) and len(bare) <= 4) or "^" in unit:
             return None
-    elif not wrapped and not found["gap"] and len(bare[0]) == 1 and bare[0].isalpha():
-        return None  # 3m is three times m
+    elif not wrapped and all(len(word) == 1 and word.isalpha() for word in bare) and "/" not in unit:
+        # 3m is three times m, and so is \\frac{1}{2} m; 3 m may be a length.
+        plain = _PLAIN_NUMBER.fullmatch(found["head"].strip())
+        if not plain or not found["gap"] or len(bare) > 1 or bare[0] not in _LONE:
+            return None
     return found["head"], unit
