@@ -16,7 +16,7 @@ from typing import Any
 from ..core import Problem, Status, Verdict
 from . import math
 from .answers import Unreadable, comparison, final_answer, read
-from .answers.evaluation import TooLarge
+from .answers.exact import TooLarge
 from .answers.identity import CannotTell
 from .answers.letters import letter, letters, unwrapped
 

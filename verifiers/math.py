@@ -25,7 +25,8 @@ from ..core import Problem, Status, Verdict
 from . import pool
 from .answers import Unreadable, comparison, final_answer, read
 from .answers.claims import claim
-from .answers.evaluation import TooLarge, is_unworked, limit, too_large
+from .answers.evaluation import is_unworked, limit, too_large
+from .answers.exact import TooLarge
 from .answers.extraction import boxed
 from .answers.identity import CannotTell, NotWorkedOut
 from .answers.letters import letter, letters, unwrapped

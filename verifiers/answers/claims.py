@@ -2,7 +2,8 @@
 
 from fractions import Fraction
 
-from .evaluation import TooLarge, Undefined, Unknown, contains, exact, symbols, value
+from .evaluation import Unknown, contains, symbols, value
+from .exact import TooLarge, Undefined, exact
 from .identity import DIGITS, CannotTell, identical
 from .tree import MINUS_ONE, Node, substituted
 

@@ -17,7 +17,8 @@ from .claims import (
     same_label,
     unpacked,
 )
-from .evaluation import TooLarge, Undefined, contains, exact, symbols
+from .evaluation import contains, symbols
+from .exact import TooLarge, Undefined, exact
 from .identity import CannotTell, contains_imaginary, same_number
 from .matrices import as_matrix, has_matrix, in_basis
 from .regions import is_region, same_region

@@ -261,7 +261,7 @@ class _Parser(Marks):
 
     def _primary(self, token: Token) -> Node:
         if token.kind == "number":
-            return self.numeral(token.value)
+            return parts.numeral(self, token.value)
         if token.kind == "name":
             return self.word(token.value)
         if token.kind == "command":
@@ -270,7 +270,7 @@ class _Parser(Marks):
             if len(token.value) == 1 and token.value.isalpha():
                 return self.symbol(token.value)
             if token.value.isascii() and token.value.isdigit():
-                return self.numeral(token.value)
+                return parts.numeral(self, token.value)
             raise Unreadable(f"the words {token.value[:40]!r}")
         if token.value in ("(", "["):
             return parts.bracketed(self, token.value)
@@ -285,25 +285,6 @@ class _Parser(Marks):
             self.bars -= 1
             return Node("call", (node,), "abs")
         raise Unreadable(f"{token.value!r} is not expected here")
-
-    def numeral(self, text: str) -> Node:
-        node = number(text)
-        if self.at("_") and text.isdigit():
-            self.position += 1
-            base = self.group()
-            if base.kind != "number" or not 2 <= base.value <= 36:
-                raise Unreadable("a base that is none")
-            if any(int(digit) >= base.value for digit in text):
-                raise Unreadable("a digit beyond its base")
-            return Node("based", (), (text.lstrip("0") or "0", int(base.value)))
-        token = self.look()
-        if "." in text and token is not None and token.value in ("overline", "bar", "dot") and token.kind == "command":
-            self.position += 1
-            return parts.repeating(self, text)
-        if "." in text and token is not None and token.value in ("...", "ldots", "dots", "cdots"):
-            self.position += 1
-            return parts.continued(text)
-        return node
 
     def word(self, name: str) -> Node:
         name = _ALIASES.get(name, name)

@@ -12,7 +12,8 @@ from typing import Any
 
 import mpmath
 
-from .evaluation import TooLarge, Undefined, Unknown, exact, in_time, is_open, symbols, value
+from .evaluation import Unknown, in_time, is_open, symbols, value
+from .exact import TooLarge, Undefined, exact
 from .tree import Decimal, Node
 
 DIGITS = 40

@@ -3,7 +3,8 @@
 import itertools
 from collections.abc import Iterator
 
-from .evaluation import TooLarge, Undefined, contains, exact, in_time
+from .evaluation import contains, in_time
+from .exact import TooLarge, Undefined, exact
 from .tree import ONE, ZERO, Node, substituted
 
 

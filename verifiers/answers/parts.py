@@ -38,6 +38,27 @@ class Grammar(Protocol):
     def begins_factor(self, token: Token) -> bool: ...
 
 
+def numeral(grammar: Grammar, text: str) -> Node:
+    """A number, with its base or the digits that go on behind it."""
+    node = number(text)
+    if grammar.at("_") and text.isdigit():
+        grammar.next()
+        base = grammar.group()
+        if base.kind != "number" or not 2 <= base.value <= 36:
+            raise Unreadable("a base that is none")
+        if any(int(digit) >= base.value for digit in text):
+            raise Unreadable("a digit beyond its base")
+        return Node("based", (), (text.lstrip("0") or "0", int(base.value)))
+    token = grammar.look()
+    if "." in text and token is not None and token.value in ("overline", "bar", "dot") and token.kind == "command":
+        grammar.next()
+        return repeating(grammar, text)
+    if "." in text and token is not None and token.value in ("...", "ldots", "dots", "cdots"):
+        grammar.next()
+        return continued(text)
+    return node
+
+
 def repeating(grammar: Grammar, text: str) -> Node:
     """What stands before is "0.1"; a bar's digits follow."""
     grammar.expect("{")

@@ -5,7 +5,8 @@ import operator
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from .evaluation import Undefined, Unknown, exact, symbols, value
+from .evaluation import Unknown, symbols, value
+from .exact import Undefined, exact
 from .expressions import NAMED_FUNCTIONS
 from .identity import DIGITS, CannotTell, same_number
 from .tree import INFINITY, Node, substituted

@@ -6,7 +6,7 @@ import tenfold
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tenfold.verifiers.answers import Unreadable, comparison, read
-from tenfold.verifiers.answers.evaluation import TooLarge
+from tenfold.verifiers.answers.exact import TooLarge
 from tenfold.verifiers.answers.identity import CannotTell
 
 x, y = sympy.symbols("x y", positive=True)
