@@ -36,7 +36,20 @@ START_SECONDS = 120.0
 SILENCE_SECONDS = 30.0
 """A machine whose agent has said nothing for so long, not even that it lives, is lost."""
 FOLDER = "tenfold-sandbox"
-_MODULES = ("__init__", "agent", "cgroup", "child", "jail", "local", "protocol", "spawn", "system_calls", "warm", "wire")
+_MODULES = (
+    "__init__",
+    "agent",
+    "cgroup",
+    "child",
+    "interpreter",
+    "jail",
+    "local",
+    "protocol",
+    "spawn",
+    "system_calls",
+    "warm",
+    "wire",
+)
 T = TypeVar("T")
 _COMMAND = f"PYTHONPATH={FOLDER} exec python3 -m tenfold.verifiers.sandbox.agent --without {','.join(WITHOUT)}"
 
