@@ -6,7 +6,7 @@ Rungs, cheapest first; the first that can decide does, and is named in the verdi
     exact         the same text, or the same once both are read
     choice        the gold answer is the letter of an option, and so must the answer be
     unevaluated   a number is wanted, and the answer is the problem's own arithmetic, still to do: wrong
-    rational, decimal, complex, symbolic, quantity, set, tuple, interval, equation, matrix, ratio, words
+    rational, decimal, complex, symbolic, quantity, set, tuple, interval, equation, matrix, ratio, cases, words
                   both were read, and this is what they were compared as (see `answers/comparison.py`)
     math-verify   one is LaTeX that we do not read: math-verify's judgement, in a killable worker, unless numbers refute it
     unreadable    the answer is no mathematics: wrong
@@ -81,10 +81,11 @@ def unreadable(problem: Problem) -> str | None:
     if not golds:
         return "there is no gold answer"
     for gold, _ in golds:
+        text = gold_text(gold)
         try:
-            read(gold_text(gold))
+            read_gold(text)
         except Unreadable as error:
-            if not _latex(gold_text(gold)) or _by_math_verify(gold, gold) is not True:
+            if not _latex(text) or _by_math_verify(text, text) is not True:
                 return f"{gold[:80]!r}: {error}"
     return None
 

@@ -47,10 +47,10 @@ def _is_false(node: Node) -> bool:
 
 def unpacked(node: Node) -> Node:
     """ "(x, y) = (2, 5)" as the list "x = 2, y = 5"; any other node as it is."""
-    label, value = claim(node)
-    if label is None or label.kind != "tuple" or value.kind != "tuple" or len(label.items) != len(value.items):
+    label, claimed = claim(node)
+    if label is None or label.kind != "tuple" or claimed.kind != "tuple" or len(label.items) != len(claimed.items):
         return node
-    pairs = zip(label.items, value.items, strict=True)
+    pairs = zip(label.items, claimed.items, strict=True)
     return Node("list", tuple(Node("relation", pair, ("=",)) for pair in pairs))
 
 

@@ -31,8 +31,9 @@ MAX_UNORDERED = 60
 def same(gold: Node, answer: Node, tolerance: Fraction | None = None) -> bool:
     """Whether the answer's reading says what the gold one says.
 
-    Symmetric but for three things that a gold answer may leave open and the answer may not: how far a decimal is written out,
-    the left side of an equation ("x = 5" answers 5), and the unit or percent sign that the question names.
+    Symmetric but for how far a gold decimal is written out, and for which left sides of an equation are only names ("x + y = 5"
+    answers 5, where 5 does not answer it). A unit, or a percent sign behind more than 1, may be left out on either side: the
+    question names it.
 
     Raises:
         CannotTell: neither can be said.
@@ -62,9 +63,7 @@ def same(gold: Node, answer: Node, tolerance: Fraction | None = None) -> bool:
         return {gold.kind, answer.kind} == {"tuple"} and _same_in_order(gold, answer, tolerance)
     if "ratio" in kinds:
         return _same_ratio(gold, answer)
-    if (contains(gold, "constant") and _infinite(gold) is not None) or (
-        contains(answer, "constant") and _infinite(answer) is not None
-    ):
+    if _infinite(gold) is not None or _infinite(answer) is not None:
         return _infinite(gold) == _infinite(answer)
     return _same_scalar(gold, answer, tolerance)
 

@@ -68,7 +68,7 @@ def same_number(gold: Node, answer: Node, tolerance: Fraction | None = None) -> 
     names = sorted(symbols(gold) | symbols(answer))
     if not names and (tolerance is not None or _written(gold) or _written(answer)):
         try:
-            of_gold, of_answer = _real(value(gold, {}, DIGITS)), _real(value(answer, {}, DIGITS))
+            of_gold, of_answer = as_fraction(value(gold, {}, DIGITS)), as_fraction(value(answer, {}, DIGITS))
         except (Undefined, Unknown):
             of_gold = of_answer = None
         if of_gold is not None and of_answer is not None and _near(gold, of_gold, answer, of_answer, tolerance):
@@ -113,7 +113,7 @@ def _is_power_of_ten(node: Node) -> bool:
     return node.kind == "pow" and node.items[0] == Node("number", (), Fraction(10))
 
 
-def _real(number: Any) -> Fraction | None:
+def as_fraction(number: Any) -> Fraction | None:
     """A real mpmath number as the fraction that it is; None for a complex one."""
     if number.imag:
         return None
@@ -258,7 +258,7 @@ _SCALES = (2, 2, 1000, 2, Fraction(1, 2), 8, 1, 2, Fraction(1, 8), 2, 100, 1, 2,
 
 def _points(names: list[str], count: int) -> Iterator[dict[str, Fraction]]:
     """Points of fixed draws: all positive, all negative, large, of mixed signs, small, and so on."""
-    for index in range(count or 1):
+    for index in range(count):
         point = {}
         for place, name in enumerate(names):
             digest = hashlib.sha256(f"{index} {name}".encode()).digest()

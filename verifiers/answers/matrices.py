@@ -7,6 +7,9 @@ from .evaluation import contains, in_time
 from .exact import TooLarge, Undefined, exact
 from .tree import ONE, ZERO, Node, substituted
 
+MAX_CELL = 500
+"""Parts of an expression within a product of matrices."""
+
 
 def as_matrix(node: Node) -> Node | None:
     """A matrix, or the sum or product of some, as one; a tuple as itself."""
@@ -71,10 +74,6 @@ def _worked_out(cell: Node) -> Node:
     if sum(1 for _ in itertools.islice(parts(cell), MAX_CELL)) == MAX_CELL:
         raise TooLarge("a product of matrices")
     return cell
-
-
-MAX_CELL = 500
-"""Parts of an expression within a product of matrices."""
 
 
 _BASIS = (Node("constant", (), "i"), Node("symbol", (), "j"), Node("symbol", (), "k"))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from .evaluation import Unknown, symbols, value
 from .exact import Undefined, exact
 from .expressions import NAMED_FUNCTIONS
-from .identity import DIGITS, CannotTell, same_number
+from .identity import DIGITS, CannotTell, as_fraction, same_number
 from .tree import INFINITY, Node, substituted
 
 
@@ -157,13 +157,12 @@ def _number(node: Node) -> Fraction:
             return known
         if symbols(node):
             raise CannotTell("an end of an interval is no number")
-        number = value(node, {}, DIGITS)
+        number = as_fraction(value(node, {}, DIGITS))
     except (Undefined, Unknown) as error:
         raise CannotTell(str(error)) from None
-    if number.imag:
+    if number is None:
         raise CannotTell("an end of an interval is complex")
-    sign, mantissa, exponent, _ = number.real._mpf_
-    return (-1) ** sign * Fraction(mantissa) * Fraction(2) ** exponent
+    return number
 
 
 def _valid(piece: Piece) -> Region:
