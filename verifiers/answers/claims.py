@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from .evaluation import Unknown, contains, symbols, value
+from .evaluation import Unknown, contains, is_unworked, symbols, value
 from .exact import TooLarge, Undefined, exact
 from .identity import DIGITS, CannotTell, identical
 from .tree import MINUS_ONE, Node, substituted
@@ -24,7 +24,8 @@ def claim(node: Node) -> tuple[Node | None, Node]:
     last = len(node.items) - 1
     if is_constant(node.items[0]) and last == 1 and node.items[1].kind == "symbol":
         return node.items[1], node.items[0]  # 5 = x
-    if not is_label(node.items[0]) and not (is_constant(node.items[0]) and is_constant(node.items[last])):
+    worked_out = is_unworked(node.items[0]) and is_constant(node.items[last]) and not is_unworked(node.items[last])
+    if not is_label(node.items[0]) and not worked_out and not (is_constant(node.items[0]) and is_constant(node.items[last])):
         return None, node
     while last > 1 and node.value[last - 1] == "~":
         last -= 1
@@ -78,8 +79,20 @@ def is_sum_of_labels(node: Node) -> bool:
 
 
 def same_label(gold: Node, answer: Node) -> bool:
-    """Whether two left sides name the same."""
-    return gold == answer or (letters(gold) is not None and letters(gold) == letters(answer))
+    """Whether two left sides name the same: y and y(x), "radius" and r, "maximum" and \\max."""
+    names = letters(gold), letters(answer)
+    if gold == answer or (names[0] is not None and names[0] == names[1]):
+        return True
+    if "text" in (gold.kind, answer.kind) and None not in names:
+        short, long = sorted(map(str, names), key=len)
+        return long.startswith(short) and (len(short) == 1 or short in ("max", "min"))
+    return _function(gold) == answer or _function(answer) == gold
+
+
+def _function(label: Node) -> Node | None:
+    """y of y(x), which reads as a product."""
+    one_of_another = label.kind == "mul" and len(label.items) == 2 and {item.kind for item in label.items} == {"symbol"}
+    return label.items[0] if one_of_another else None
 
 
 def renamed(answer: Node, gold_label: Node, answer_label: Node) -> Node | None:
@@ -134,7 +147,9 @@ def _fraction_of(number: object) -> float | None:
 
 
 def letters(node: Node) -> str | None:
-    """The word that a product of letters spells: "odd" reads as o times d times d."""
+    """The word that a product of letters spells ("odd" reads as o times d times d), or that a label is."""
+    if node.kind == "text":
+        return str(node.value).replace(" ", "")
     if node.kind in ("symbol", "constant"):
         return str(node.value).casefold()
     if node.kind == "mul":

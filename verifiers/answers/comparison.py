@@ -11,7 +11,6 @@ from .claims import (
     is_constant,
     is_label,
     is_sum_of_labels,
-    letters,
     proportion,
     renamed,
     same_label,
@@ -19,10 +18,12 @@ from .claims import (
 )
 from .evaluation import contains, symbols
 from .exact import TooLarge, Undefined, exact
+from .families import same_family
 from .identity import CannotTell, contains_imaginary, same_number
 from .matrices import as_matrix, has_matrix, in_basis
 from .regions import is_region, same_region
-from .tree import INFINITY, Node
+from .tree import INFINITY, Node, signed
+from .wording import same_words
 
 MAX_UNORDERED = 60
 """Elements of a set or list that are compared in any order."""
@@ -43,8 +44,10 @@ def same(gold: Node, answer: Node, tolerance: Fraction | None = None) -> bool:
         return True
     gold, answer = _spread(gold), _spread(answer)
     kinds = {gold.kind, answer.kind}
+    if "family" in kinds:
+        return same_family(gold, answer)
     if "text" in kinds:
-        return _same_words(gold, answer)
+        return same_words(gold, answer)
     if "quantity" in kinds:
         return _same_quantity(gold, answer, tolerance)
     if is_region(gold) or is_region(answer):
@@ -71,6 +74,8 @@ def same(gold: Node, answer: Node, tolerance: Fraction | None = None) -> bool:
 def kind(gold: Node, answer: Node) -> str:
     """What sort of comparison two readings ask for: the name of the rung that decides."""
     kinds = {gold.kind, answer.kind}
+    if "family" in kinds:
+        return "family"
     if "text" in kinds:
         return "words"
     if "quantity" in kinds or "degrees" in kinds:
@@ -206,44 +211,6 @@ def _fraction(node: Node) -> Fraction | None:
         return None
 
 
-# --- words
-
-
-def _same_words(gold: Node, answer: Node) -> bool:
-    """Equal words are equal, two different single words are not; what sentences mean is not said here."""
-    if gold.kind == answer.kind:
-        if gold.value == answer.value or _joined(gold.value) == _joined(answer.value):
-            return True
-        words = set(gold.value.split()), set(answer.value.split())
-        if (" " not in gold.value and gold.value not in words[1]) or (words[0] & _DENIALS) != (words[1] & _DENIALS):
-            return False
-        if re.search(r"[\d<>=+*/^]", gold.value + answer.value) and _signs(gold.value) != _signs(answer.value):
-            return False
-        raise CannotTell("sentences that are not the same words")
-    if gold.kind == "text":
-        if answer.kind in ("symbol", "constant", "mul") and letters(answer) == gold.value.replace(" ", ""):
-            return True
-        if answer.kind == "set" and not answer.items:
-            return gold.value == "no solution"
-        return False
-    if gold.kind == "set" and not gold.items:
-        return answer.value == "no solution"
-    return gold.kind in ("symbol", "constant", "mul") and letters(gold) == answer.value.replace(" ", "")
-
-
-_DENIALS = frozenset("not no never non except neither without un".split())
-
-
-def _joined(words: str) -> str:
-    """Words without the spaces between letters; digits and signs stay apart."""
-    return re.sub(r"(?<=[a-z]) (?=[a-z])", "", words)
-
-
-def _signs(words: str) -> list[str]:
-    """The numbers and signs among words."""
-    return re.findall(r"\d+(?:\.\d+)?|[<>=+*/^-]", words)
-
-
 # --- sets, lists, tuples, matrices
 
 
@@ -256,20 +223,13 @@ def _spread(node: Node) -> Node:
             items.extend(spread.items if spread.kind == "list" and item.kind != "list" else (spread,))
         return node._replace(items=tuple(items))
     if node.kind == "tuple" and contains(node, "pm"):
-        return Node("list", (_signed(node, 1), _signed(node, -1)))
+        return Node("list", (signed(node, 1), signed(node, -1)))
     if node.kind == "relation" and contains(node, "pm"):
         label, claimed = claim(node)
         return _spread(claimed) if label is not None else node
     if node.kind not in ("list", "set", "relation", "cases") and contains(node, "pm"):
-        return Node("list", (_signed(node, 1), _signed(node, -1)))
+        return Node("list", (signed(node, 1), signed(node, -1)))
     return node
-
-
-def _signed(node: Node, sign: int) -> Node:
-    if node.kind == "pm":
-        inner = _signed(node.items[0], sign)
-        return inner if node.value == sign else Node("neg", (inner,))
-    return node._replace(items=tuple(_signed(item, sign) for item in node.items))
 
 
 def _same_collection(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:

@@ -69,6 +69,9 @@ _LEAD = re.compile(
     re.IGNORECASE,
 )
 
+_CLAUSES = re.compile(r"\b(?:is|are|=)\s.{1,60}?(?:\band\b|[,;]).{1,40}?\b(?:is|are|=)\s", re.IGNORECASE)
+"""Two things said of two: "the mean is 6 and the variance is 4"."""
+
 
 def final_answer(response: str) -> str | None:
     """The answer that a response ends with, by the protocol above, or None."""
@@ -186,7 +189,7 @@ def _sentence(said: str) -> str | None:
     if not _NEGATION.search(outside) and not _CHANGES.search(outside):
         if formula := _last_formula(said):
             return formula
-        said = _LEAD.sub("", said)
+        said = said if _CLAUSES.search(said) else _LEAD.sub("", said)
         numbers = _NUMBER.findall(said)
         if len(numbers) == 1 and _prose(said) and re.match(r"[A-Za-z]{2,}", said):
             return numbers[0].strip()

@@ -157,7 +157,12 @@ def _agree_at(gold: Node, answer: Node, points: Iterator[dict[str, Fraction]], w
     agreed, alone = 0, 0
     for point in points:
         negative = any(number < 0 for number in point.values())
-        first, second = _value_or_none(gold, point), _value_or_none(answer, point)
+        try:
+            first, second = _value_or_none(gold, point), _value_or_none(answer, point)
+        except TooLarge:
+            if max(map(abs, point.values()), default=0) > 3:
+                continue  # e^(x^3) is, at 1000
+            raise
         if first is None or second is None:
             alone += (first is None) != (second is None)
             continue

@@ -5,6 +5,7 @@ import re
 from fractions import Fraction
 
 from .expressions import parse
+from .families import family
 from .notation import Unreadable, tidy
 from .tree import Node, number
 from .wording import SHORT, UPRIGHT, WRAPPED, with_unit, without_lead_in, words
@@ -26,8 +27,14 @@ _MULTIPLES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, 
 _MULTIPLE = re.compile(rf"([-+]?(?:{_DIGITS}))\s*({'|'.join(_MULTIPLES)})s?\b(.*)", re.IGNORECASE)
 _BUILDER = re.compile(r"\\\{\s*([a-z])\s*(?:\\in\s*(?:\\mathbb\s*\{R\}|\\mathbb R|R)\s*)?(?:\\mid|\\vert|\||:)\s*(.*?)\s*\\\}")
 """The set of all x with a property."""
+_HEXADECIMAL = re.compile(r"\(?(?=[0-9A-F]*[A-F])([0-9A-F]{2,40})\)?\s*_\s*\{?\s*(1[1-6])\s*\}?")
+_RESPECTIVELY = re.compile(r"(.*?)[\s,]*\\?(?:respectively|in that order)[\s.]*", re.IGNORECASE)
+_NUMBERED = re.compile(r"(?<=\S)\s+(?=\((?:[2-9]|[b-h]|i[iv]|iii|vi{0,3})\))")
+_ARTICLES = frozenset(["the", "its", "is", "are", "equals", "value", "and"])
+"""Words of a label that name nothing."""
 _LABEL = re.compile(
-    rf"\s*({UPRIGHT}|\([1-9a-h]\)|\\(?:max|min)|[A-Za-z][A-Za-z ]{{3,30}}?(?=\s*[:=\d(\\-]|\s[a-z]\b))\s*[:=]?\s*(\S.*)"
+    rf"\s*({UPRIGHT}|\((?:[1-9a-h]|i{{1,3}}|i?v|vi{{1,3}})\)|\\(?:max|min)"
+    rf"|[A-Za-z][A-Za-z ]{{3,30}}?(?=\s*[:=\d(\\-]|\s[a-z]\b))\s*[:=]?\s*(\S.*)"
 )
 _CASES = re.compile(r"(?:(?P<label>[^=]{1,40})=\s*)?\\begin\s*\{cases\}(?P<rows>.*)\\end\s*\{cases\}", re.DOTALL)
 _CONDITION = re.compile(r"^(?:if|for|when|where|as)\b\s*|\bis\b", re.IGNORECASE)
@@ -53,6 +60,11 @@ def read(text: str) -> tuple[Node, ...]:
         raise Unreadable("there is nothing")
     if text.casefold() in SHORT:
         return (words(text, Unreadable("")),)
+    if found := _RESPECTIVELY.fullmatch(WRAPPED.sub(r" \1 ", text)):
+        return tuple(node._replace(kind="tuple") if node.kind == "list" else node for node in read(found[1]))
+    found = _HEXADECIMAL.fullmatch(WRAPPED.sub(r"\1", text))
+    if found and all(int(digit, 16) < int(found[2]) for digit in found[1]):
+        return (Node("based", (), (found[1].lstrip("0"), int(found[2]))),)
     if found := _CLOCK.fullmatch(text):
         return (_time_or_ratio(found),)
     if _SPACED_THOUSANDS.fullmatch(text):
@@ -60,6 +72,8 @@ def read(text: str) -> tuple[Node, ...]:
     text = _join_thousands(text)
     if multiple := _multiple(text):
         return (multiple,)
+    if infinitely_many := family(text):
+        return (infinitely_many,)
     readings: list[Node] = []
     if _DECIMAL_COMMA.fullmatch(text) and text.count(",") == 1:
         readings.append(parse(text.replace(",", ".")))
@@ -142,7 +156,8 @@ def _quantity(text: str) -> Node | None:
 
 def _parts(text: str) -> Node | None:
     """Several things with their names, "(1) 3; (2) 5" or "quotient x+2, remainder 3", as a list; None where it is none."""
-    parts = _split(text)
+    unwrapped = WRAPPED.sub(r" \1 ", text).lstrip()
+    parts = _split(_NUMBERED.sub(" , ", unwrapped) if unwrapped.startswith("(") else text)
     if not 2 <= len(parts) <= MAX_PARTS:
         return None
     items = []
@@ -151,7 +166,8 @@ def _parts(text: str) -> Node | None:
         if not found:
             return None
         try:
-            label = " ".join(re.findall(r"\w+", WRAPPED.sub(r" \1 ", found[1]).casefold()))
+            said = re.findall(r"\w+", WRAPPED.sub(r" \1 ", found[1]).casefold())
+            label = " ".join(word for word in said if word not in _ARTICLES) or " ".join(said)
             items.append(Node("relation", (Node("text", (), label), parse(found[2])), ("=",)))
         except Unreadable:
             return None

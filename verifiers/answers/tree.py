@@ -14,7 +14,7 @@ class Node(NamedTuple):
     add, mul, pow, neg, pm (value 1 or -1), percent, degrees, call (value: the function's name), bound (sum, prod, int, lim)
     tuple, set, list, interval (value: whether the ends belong to it), union, intersection, difference, matrix (value: shape)
     relation (value: the signs between the items), ratio, based (value: digits and base), quantity (value: the unit's text)
-    cases (tuples of a value and its condition)
+    cases (tuples of a value and its condition), family (tuples of an offset and a step)
     """
 
     kind: str
@@ -107,3 +107,11 @@ def substituted(node: Node, replacements: Mapping[Node, Node]) -> Node:
     if node in replacements:
         return replacements[node]
     return node._replace(items=tuple(substituted(item, replacements) for item in node.items))
+
+
+def signed(node: Node, sign: int) -> Node:
+    """The expression with its \\pm read as plus (1) or as minus (-1)."""
+    if node.kind == "pm":
+        inner = signed(node.items[0], sign)
+        return inner if node.value == sign else Node("neg", (inner,))
+    return node._replace(items=tuple(signed(item, sign) for item in node.items))

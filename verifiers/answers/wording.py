@@ -4,6 +4,8 @@ import re
 from fractions import Fraction
 
 from .. import units
+from .claims import letters
+from .identity import CannotTell
 from .notation import Unreadable
 from .tree import Node
 
@@ -116,3 +118,50 @@ def with_unit(text: str) -> tuple[str, str] | None:
         if not plain or not found["gap"] or len(bare) > 1 or bare[0] not in _LONE:
             return None
     return found["head"], unit
+
+
+def same_words(gold: Node, answer: Node) -> bool:
+    """Whether two answers of which one at least is words say the same.
+
+    Equal words do, two different single words do not; what sentences mean is not said here.
+
+    Raises:
+        CannotTell: they are sentences.
+    """
+    if gold.kind == answer.kind:
+        if gold.value == answer.value or _joined(gold.value) == _joined(answer.value):
+            return True
+        words = set(gold.value.split()), set(answer.value.split())
+        if (" " not in gold.value and gold.value not in words[1]) or (words[0] & _DENIALS) != (words[1] & _DENIALS):
+            return False
+        if not words[1] & (_DENIALS | _HEDGES) and re.search(
+            rf"\b(?:is|are) (?:an? |the )?{re.escape(gold.value)}$", answer.value
+        ):
+            return True
+        if re.search(r"[\d<>=+*/^]", gold.value + answer.value) and _signs(gold.value) != _signs(answer.value):
+            return False
+        raise CannotTell("sentences that are not the same words")
+    if gold.kind == "text":
+        if answer.kind in ("symbol", "constant", "mul") and letters(answer) == gold.value.replace(" ", ""):
+            return True
+        if answer.kind == "set" and not answer.items:
+            return gold.value == "no solution"
+        return False
+    if gold.kind == "set" and not gold.items:
+        return answer.value == "no solution"
+    return gold.kind in ("symbol", "constant", "mul") and letters(gold) == answer.value.replace(" ", "")
+
+
+_DENIALS = frozenset("not no never non except neither without un".split())
+_HEDGES = frozenset("whether if or false wrong unknown cannot only".split())
+"""Words with which "the function is odd" says something else."""
+
+
+def _joined(words: str) -> str:
+    """Words without the spaces between letters; digits and signs stay apart."""
+    return re.sub(r"(?<=[a-z]) (?=[a-z])", "", words)
+
+
+def _signs(words: str) -> list[str]:
+    """The numbers and signs among words."""
+    return re.findall(r"\d+(?:\.\d+)?|[<>=+*/^-]", words)

@@ -153,3 +153,32 @@ def test_a_power_of_ten_is_counted(mantissa: int, exponent: int) -> None:
 def test_the_same_number_of_another_unit_is_another_quantity(one: str, other: str, number: int) -> None:
     assert judged(f"{number} {one}", rf"{number}\text{{ {one}}}") == 1
     assert judged(f"{number} {one}", rf"{number}\text{{ {other}}}") == 0
+
+
+STEPS = st.sampled_from(["2", "3/4", r"\pi", r"\frac{2\pi}{3}", r"\sqrt{2}"])
+
+
+@given(FRACTIONS, STEPS, st.integers(-5, 5), st.sampled_from([1, -1]))
+def test_a_family_is_the_same_from_any_of_its_members_and_in_either_direction(
+    offset: object, step: str, shift: int, sign: int
+) -> None:
+    gold = rf"x = {latex(offset)} + {step} k, k \in \mathbb{{Z}}"
+    assert (
+        judged(
+            gold, rf"{latex(offset)} + {shift} \cdot {step} {'+' if sign > 0 else '-'} n \cdot {step} \quad (n \in \mathbb Z)"
+        )
+        == 1
+    )
+    assert judged(gold, rf"x = {latex(offset)} + \frac{{1}}{{2}} \cdot {step} + {step} k, k \in \mathbb{{Z}}") == 0
+    assert judged(gold, rf"x = {latex(offset)} + 2 \cdot {step} k, k \in \mathbb{{Z}}") == 0
+
+
+@given(st.integers(2, 60), st.integers(-100, 100), st.integers(-3, 3), st.integers(2, 4))
+def test_a_congruence_is_a_family_and_may_be_cut_into_finer_ones(modulus: int, residue: int, turn: int, parts: int) -> None:
+    gold = rf"x \equiv {residue} \pmod{{{modulus}}}"
+    finer = [residue + part * modulus for part in range(parts)]
+    assert judged(gold, rf"x \equiv {residue + turn * modulus} \pmod {{{modulus}}}") == 1
+    assert judged(gold, rf"n = {modulus}k + {residue}, k ∈ ℤ".replace("n", "x")) == 1
+    assert judged(gold, rf"x \equiv {', '.join(map(str, finer))} \pmod{{{parts * modulus}}}") == 1
+    assert judged(gold, rf"x \equiv {', '.join(map(str, finer[1:]))} \pmod{{{parts * modulus}}}") == 0
+    assert judged(gold, rf"x \equiv {residue + 1} \pmod{{{modulus}}}") == 0
