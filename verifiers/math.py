@@ -5,7 +5,8 @@ Rungs, cheapest first; the first that can decide does, and is named in the verdi
     extract       there is no final answer in the response: wrong
     exact         the same text, or the same once both are read
     choice        the gold answer is the letter of an option, and so must the answer be
-    unevaluated   a number is wanted, and the answer is the problem's own arithmetic, still to do: wrong
+    unevaluated   a number is wanted, and the answer is the problem's own arithmetic, still to do; or the problem asks for a
+                  sum, an integral or a limit, and one stands in the answer still: wrong
     rational, decimal, complex, symbolic, quantity, set, tuple, interval, equation, matrix, ratio, family, cases, words
                   both were read, and this is what they were compared as (see `answers/comparison.py`)
     math-verify   one is LaTeX that we do not read: math-verify's judgement, in a killable worker, unless numbers refute it
@@ -41,6 +42,10 @@ SECONDS = 1.0
 _ANOTHER = re.compile(r"\b(?:[B-J]|not?|or|never|wrong|incorrect)\b")
 """What behind a letter takes it back, or names another."""
 _LETTERS = re.compile(r"[A-J]|[A-J]{2,6}")
+_UNWORKED = re.compile(
+    r"\\(?:i{0,2}int|sum|lim|prod|[lc]?dots)(?![A-Za-z])|[∫∑∏…]|\.\.\.|integra|\bsums?\b|\blimit|\bproduct", re.IGNORECASE
+)
+"""What asks for an integral, a sum, a product or a limit."""
 _DIGITS = re.compile(r"\d+(?:\.\d+)?")
 _EVALUATED = frozenset(["number", "decimal", "neg", "percent", "constant", "based", "degrees"])
 
@@ -120,6 +125,8 @@ def _decide(gold: str, answer: str, tolerance: Fraction | None, problem: Problem
         if verdict is None or verdict.status == Status.UNDECIDED:  # the gold answer can be read: what cannot is not equal to it
             return Verdict(Status.SCORED, 0.0, "unreadable", f"{answer[:80]!r}: {error}"[:REASON])
         return verdict
+    if is_unworked(claim(answers[0])[1]) and not is_unworked(golds[0]) and _asked(_UNWORKED, problem):
+        return Verdict(Status.SCORED, 0.0, "unevaluated", f"{answer} is still to be worked out"[:REASON])
     verdict = _compared(golds, answers, gold, answer, tolerance)
     if verdict.score == 1 and _is_undone(golds[0], answers[0], problem):
         return Verdict(Status.SCORED, 0.0, "unevaluated", f"{answer} is still to be worked out"[:REASON])
@@ -191,8 +198,13 @@ def _is_undone(gold: Node, answer: Node, problem: Problem) -> bool:
     answer = claim(answer)[1]
     if not _evaluated(gold) or _evaluated(answer):
         return False
-    said = {Fraction(found) for turn in problem.prompt for found in _DIGITS.findall(turn["content"][-20_000:])}
+    said = set(map(Fraction, _asked(_DIGITS, problem)))
     return len([number for number in _literals(answer) if number in said]) >= 2
+
+
+def _asked(pattern: re.Pattern[str], problem: Problem) -> list[str]:
+    """All that the pattern finds in what the problem says."""
+    return [found for turn in problem.prompt for found in pattern.findall(turn["content"][-20_000:])]
 
 
 def _evaluated(node: Node) -> bool:

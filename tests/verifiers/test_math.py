@@ -85,6 +85,27 @@ def test_the_problems_own_sum_is_no_answer(answer: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("question", "gold", "left", "worked_out"),
+    [
+        (r"What is $\int_0^1 x^2 dx$?", "1/3", r"\int_0^1 x^2 dx", r"\int_0^1 x^2 dx = \frac{1}{3}"),
+        ("Find 1 + 2 + ... + n in closed form.", r"\frac{n(n+1)}{2}", r"\sum_{i=1}^n i", r"\frac{n^2+n}{2}"),
+    ],
+)
+def test_a_sum_or_integral_that_is_asked_for_has_to_be_worked_out(question: str, gold: str, left: str, worked_out: str) -> None:
+    problem = Problem("", (Message(role="user", content=question),), gold, "")
+    assert load("math")(problem, f"\\boxed{{{left}}}").decided_by == "unevaluated"
+    assert load("math")(problem, f"\\boxed{{{worked_out}}}").score == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "score"),
+    [(r"\binom{2n}{n}", 1), (r"\frac{(2n)!}{n!^2}", 1), (r"\binom{2n}{n} + 1", 0), (r"\binom{2n-1}{n}", 0)],
+)
+def test_a_sum_up_to_a_letter_is_compared_at_whole_numbers(answer: str, score: float) -> None:
+    assert tenfold.verify(r"\sum_{k=0}^{n} \binom{n}{k}^2", f"\\boxed{{{answer}}}").score == score
+
+
+@pytest.mark.parametrize(
     ("gold", "answer"),
     [
         ("The midpoints form a regular hexagon", "a hexagon that is regular"),

@@ -24,7 +24,10 @@ def claim(node: Node) -> tuple[Node | None, Node]:
     last = len(node.items) - 1
     if is_constant(node.items[0]) and last == 1 and node.items[1].kind == "symbol":
         return node.items[1], node.items[0]  # 5 = x
-    worked_out = is_unworked(node.items[0]) and is_constant(node.items[last]) and not is_unworked(node.items[last])
+    of_matrix = node.items[last].kind == "matrix" and bool(symbols(node.items[0]))  # A^2, AB
+    worked_out = of_matrix or (
+        is_unworked(node.items[0]) and is_constant(node.items[last]) and not is_unworked(node.items[last])
+    )
     if not is_label(node.items[0]) and not worked_out and not (is_constant(node.items[0]) and is_constant(node.items[last])):
         return None, node
     while last > 1 and node.value[last - 1] == "~":

@@ -199,7 +199,7 @@ class _Evaluation:
         """A short sum or product is written out; any other, an integral and a limit are functions of their parts."""
         below, above, body = node.items
         variable = below.items[0] if below.kind == "relation" and len(below.items) == 2 else None
-        ends = _ends(node)
+        ends = _ends(node) or self.ends_here(node)
         if node.value in ("sum", "prod") and ends is not None and variable is not None and variable.kind == "symbol":
             if ends[1] - ends[0] > MAX_TERMS:
                 raise TooLarge(f"more than {MAX_TERMS} terms")
@@ -213,6 +213,14 @@ class _Evaluation:
         if above == INFINITY:
             return self.unknown("infinite sum", [self.of(below.items[1]), *total])
         return self.unknown("sum", [self.of(below.items[1]), self.of(above), *total])
+
+    def ends_here(self, node: Node) -> tuple[int, int] | None:
+        """The ends of a sum up to a letter, where that letter is a whole number at this point."""
+        if not runs_to_a_letter(node):
+            return None
+        start, end = self.of(node.items[0].items[1]), self.of(node.items[1])
+        whole = all(self.context.isint(number) and abs(number) <= MAX_TERMS for number in (start, end))
+        return (int(start), int(end)) if whole else None
 
     def written_out(self, name: str, variable: str, start: int, end: int, body: Node) -> Any:
         result = self.context.zero if name == "sum" else self.context.one
@@ -276,6 +284,26 @@ def is_open(node: Node) -> bool:
     if node.kind == "bound" and _ends(node) is None:
         return True
     return any(is_open(item) for item in node.items)
+
+
+def runs_to_a_letter(node: Node) -> bool:
+    """Whether this is a sum or product from or to something that a letter says, as n: it has a value at whole numbers."""
+    below, above, _ = node.items
+    ends = (*below.items[1:], above)
+    return (
+        node.value in ("sum", "prod")
+        and below.kind == "relation"
+        and len(below.items) == 2
+        and not any(contains(end, "constant", "tuple", "bound") for end in ends)
+        and any(map(symbols, ends))
+    )
+
+
+def is_finite(node: Node) -> bool:
+    """Whether every sum and product in an expression has a value at whole numbers, and nothing else is left open."""
+    if node.kind == "bound" and _ends(node) is None and not runs_to_a_letter(node):
+        return False
+    return all(map(is_finite, node.items))
 
 
 def is_unworked(node: Node) -> bool:

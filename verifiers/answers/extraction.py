@@ -3,7 +3,7 @@
 1. Reasoning up to the last `</think>` is set aside. A response that opens `<think>` and never closes it was cut: no answer.
 2. The last `\\boxed{...}`. Boxes that only "and", "or", a comma or a few words join count as one list. A last box that never
    closes was cut: no answer, whatever was boxed before.
-3. Else the last answer line: what follows the last `####`, "answer is", "answer:" or "A:", up to the sentence's end.
+3. Else the last answer line: what follows the last `####`, "answer is", "answer:", "A:" or "答案", up to the sentence's end.
 4. Else the response's last line, where it states a result and nothing else: mathematics alone, or a short sentence that ends
    in a formula or number. A line of a longer response must conclude ("so", "therefore", ...) or be mathematics alone.
 5. Else nothing.
@@ -24,7 +24,7 @@ MAX_BOXES = 30
 
 _MARKER = re.compile(
     r"(?:\b(?:answer|correct)\b(?:\s+(?:choice|option|answer|statement))?\s{0,9}(?:is|are|:|=)|^[ \t]{0,9}A:"
-    r"|\banswer\b:?\s{0,9}(?=[\\$\d-]))[ \t:]{0,9}",
+    r"|\banswer\b:?\s{0,9}(?=[\\$\d-])|答案?\s{0,9}(?:是|为|:|：))[ \t:]{0,9}",
     re.IGNORECASE | re.MULTILINE,
 )
 _DOUBT = frozenset(
@@ -46,7 +46,7 @@ _BOLD = re.compile(r"(?<![\w)\]}*])\*\*|\*\*(?![\w(\\*-])")
 """Two stars of bold type, not of a power."""
 _TURN_END = re.compile(r"<\|(?:im_end|im_start|endoftext|eot_id|end)\|>")
 """Marks of chat templates behind which another turn begins."""
-_SENTENCE_END = re.compile(r"(?<=[^\d\s][.!?])\s+(?=[A-Z<])|(?<=\d\.)\s+(?=[A-Z<])|<\|")
+_SENTENCE_END = re.compile(r"。|(?<=[^\d\s][.!?])\s+(?=[A-Z<])|(?<=\d\.)\s+(?=[A-Z<])|<\|")
 _QUOTES = "\"'“”*` "
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _CHANGES = re.compile(

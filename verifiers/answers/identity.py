@@ -12,7 +12,7 @@ from typing import Any
 
 import mpmath
 
-from .evaluation import Unknown, in_time, is_open, symbols, value
+from .evaluation import Unknown, in_time, is_finite, is_open, symbols, value
 from .exact import TooLarge, Undefined, exact
 from .tree import Decimal, Node
 
@@ -22,8 +22,10 @@ MAX_DIGITS = 2_560
 """Of the last; constants that reach further down cannot be told apart."""
 POINTS = 5
 """Points of agreement that are asked for where there are symbols."""
+WHOLE_POINTS = 12
+"""Where sums up to n stand in one of them: n is a whole number."""
 MAX_TRIES = 16
-EXACT_ROUNDED, DECIMAL_ROUNDED = Fraction(102, 10_000), Fraction(1, 1_000)
+EXACT_ROUNDED, DECIMAL_ROUNDED = Fraction(102, 10_000), Fraction(5, 1_000)
 """How far what rounds to a gold decimal may lie off, relative to it: an exact number, and a decimal. These bounds are ours."""
 FLOAT_DIGITS = 15
 """Significant digits of a decimal that stands for whatever exact number a float prints so."""
@@ -129,10 +131,14 @@ def identical(gold: Node, answer: Node, names: list[str]) -> bool:
         TooLarge: they ask for too much.
     """
     try:
+        if names and is_open(gold) and is_finite(gold) and is_finite(answer):
+            agreed = _agree_at(gold, answer, _whole_points(names, WHOLE_POINTS), WHOLE_POINTS)
+            if agreed is not None:
+                return agreed
         agreed = _agree_at(gold, answer, _points(names, MAX_TRIES if names else 1), POINTS if names else 1)
         if agreed is None:
             raise CannotTell("the two have no value where they could be compared")
-        if not agreed and names and contains_whole(gold, answer) and _agree_at(gold, answer, _whole_points(names), 4):
+        if not agreed and names and contains_whole(gold, answer) and _agree_at(gold, answer, _whole_points(names, 6), 4):
             raise CannotTell("they agree for whole numbers, not for all")
     except Unknown as error:
         raise NotWorkedOut(str(error)) from None
@@ -274,6 +280,6 @@ def _points(names: list[str], count: int) -> Iterator[dict[str, Fraction]]:
         yield point
 
 
-def _whole_points(names: list[str]) -> Iterator[dict[str, Fraction]]:
-    for index in range(6):
+def _whole_points(names: list[str], count: int) -> Iterator[dict[str, Fraction]]:
+    for index in range(count):
         yield {name: Fraction(2 + index + 3 * place) for place, name in enumerate(names)}

@@ -13,7 +13,7 @@ UPRIGHT = r"\\(?:text|mathrm|mbox|textrm|textbf|textit|textnormal|textsf|rm)\s*\
 """Words set upright within LaTeX."""
 WRAPPED = re.compile(r"\\(?:text|mathrm|mbox|textrm|textbf|textit|textnormal|textsf|rm)\s*\{([^{}]*)\}")
 
-_FORM = rf"(?:{UPRIGHT}|[A-Za-zµμΩ°Å€£¢]++\.?)"
+_FORM = rf"(?:{UPRIGHT}|[A-Za-zµμΩ°Å€£¢]++\.?|[\u4e00-\u9fff]{{1,4}})"
 _EXPONENT = r"(?:\s*\^\s*(?:\{\s*-?\d\s*\}|-?\d))?"
 _BETWEEN = r"(?:\s*(?:/|\\cdot|\\times|\*)\s*|\s+|(?=\\))"
 _TAIL = re.compile(
@@ -104,6 +104,8 @@ def with_unit(text: str) -> tuple[str, str] | None:
     unit = WRAPPED.sub(r" \1 ", found["unit"]).replace("\\cdot", "*").replace("\\times", "*").replace("\\", "")
     unit = " ".join(unit.split()).rstrip(".,")
     bare = re.findall(r"[A-Za-z]+|[€£¢Ω°Å]", unit)
+    if re.fullmatch(r"[\u4e00-\u9fff]{1,4}", unit):
+        return found["head"], unit  # 120棵
     if any(re.fullmatch(r"[a-z]+(?:ths?|fths?)", word) for word in bare) or not re.search(r"[A-Za-z€£¢ΩÅ]", unit):
         return None  # 5 tenths are no five of anything
     if not bare or _NO_UNIT & {word.lower() for word in bare} or len(unit) > 60:
