@@ -182,3 +182,8 @@ def test_a_congruence_is_a_family_and_may_be_cut_into_finer_ones(modulus: int, r
     assert judged(gold, rf"x \equiv {', '.join(map(str, finer))} \pmod{{{parts * modulus}}}") == 1
     assert judged(gold, rf"x \equiv {', '.join(map(str, finer[1:]))} \pmod{{{parts * modulus}}}") == 0
     assert judged(gold, rf"x \equiv {residue + 1} \pmod{{{modulus}}}") == 0
+
+
+def test_what_vanishes_at_all_whole_numbers_is_still_not_its_double() -> None:
+    assert judged(r"\sin(\pi x)", r"2\sin(\pi x)") == 0
+    assert judged(r"(-1)^n", r"\cos(n\pi)") is None  # equal for whole n, which nobody has said it is
