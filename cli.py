@@ -107,32 +107,49 @@ def rollout(arguments: argparse.Namespace) -> None:
 
 
 def bench(arguments: argparse.Namespace) -> None:
-    """Scores a policy on benchmark tasks."""
-    from .benchmarks import model
+    """Scores a policy on benchmark tasks, or judges stored draws again."""
+    from .benchmarks import catalogue, evaluate, table
     from .pipelines.report import Display
     from .policies import load_policy
 
     if arguments.list or not arguments.tasks:
-        print("\n".join(model.task_names()))
+        print(table.tasks())
         return
+    display = Display()
+    if arguments.tasks[0] == "rescore":
+        for folder in arguments.tasks[1:] or [arguments.out or "."]:
+            with display.stage(f"rescore {folder}") as progress:
+                changed = evaluate.rescore(folder, progress)
+            display.console.print(table.rescored(changed))
+        return
+    asked = catalogue.expand(arguments.tasks)
     if not arguments.policy:
         raise UserError("say who answers, with --policy")
-    policy, display = load_policy(arguments.policy), Display()
-    for task in arguments.tasks:
-        with display.stage(task) as progress:
-            score = model.evaluate(
-                task,
-                policy,
-                made_with=_who(arguments.policy),
-                seed=arguments.seed,
-                limit=arguments.limit,
-                problems=arguments.problems,
-                folder=arguments.out or "bench/" + re.sub(r"[^A-Za-z0-9.-]+", "_", arguments.policy),
-                progress=progress,
+    given = evaluate.Options(
+        seed=arguments.seed,
+        limit=arguments.limit,
+        problems=arguments.problems,
+        data=arguments.data,
+        draws=arguments.draws,
+        temperature=arguments.temperature,
+        top_p=arguments.top_p,
+        max_tokens=arguments.max_tokens,
+    )
+    for task in asked:
+        evaluate.check(task.name, given)
+    policy = load_policy(arguments.policy)
+    out = arguments.out or "bench/" + re.sub(r"[^A-Za-z0-9.-]+", "_", arguments.policy)
+    found = []
+    for task in asked:
+        with display.stage(task.name) as progress:
+            found.append(
+                evaluate.evaluate(task.name, policy, given, made_with=_who(arguments.policy), folder=out, progress=progress)
             )
-        print(f"{task}: avg@{score.draws} {score} on {score.problems} problems, pass@{score.draws} {100 * score.pass_at_k:.1f}")
-        if score.faults:
-            print(f"{task}: {score.faults} draws have no verdict and are left out", file=sys.stderr)
+        print(table.line(found[-1]))
+    display.console.print(table.results(found))
+    for result in found:
+        if result.score.faults:
+            print(f"{result.task}: {result.score.faults} draws have no verdict and are left out", file=sys.stderr)
 
 
 def _who(policy: str) -> dict[str, Any]:
@@ -217,11 +234,22 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(function=rollout)
 
     command = commands.add_parser("bench", help="score a policy on benchmark tasks, as avg@k with a 95%% interval")
-    command.add_argument("tasks", nargs="*", metavar="TASK", help="names of tasks; none lists them")
+    command.add_argument(
+        "tasks",
+        nargs="*",
+        metavar="TASK",
+        help="names of tasks and suites, as in aime24_avg64, stock:mmlu, paper; none lists them; "
+        "`rescore FOLDER` judges the draws in a folder again, without a policy",
+    )
     command.add_argument("--list", action="store_true", help="list the tasks")
     command.add_argument("--policy", help="who answers; see `tenfold --help`")
     command.add_argument("--limit", type=_positive, help="only so many problems a task")
     command.add_argument("--problems", help="problem URI instead of the task's own, say jsonl:FILE")
+    command.add_argument("--data", help="folder with the tasks' files, where the hub is not to be asked")
+    command.add_argument("--draws", type=_positive, metavar="K", help="draws a problem (default: the task's own)")
+    command.add_argument("--temperature", type=float, help="default: the task's own, 0.6")
+    command.add_argument("--top-p", type=float, help="default: the task's own, 0.95")
+    command.add_argument("--max-tokens", type=_positive, help="longest draw (default: the task's own, 65536)")
     command.add_argument("--seed", type=int, default=0, help="base seed (default: %(default)s)")
     command.add_argument("--out", help="folder for draws and scores (default: bench/POLICY)")
     command.set_defaults(function=bench)

@@ -9,6 +9,7 @@ Index:
     Verifier, Policy         the two protocols that everything else is written against
     draw_seed                the seed of one draw
     UserError                a mistake that one line can mend
+    Incomplete               a policy stopped with some of the draws made
 """
 
 import hashlib
@@ -23,6 +24,10 @@ class Message(TypedDict):
 
     role: str
     content: str
+
+
+TEXT = "text"
+"""Role of a lone turn that is no turn: text to be continued as it stands, without a chat template."""
 
 
 Conversation = Sequence[Message]
@@ -155,3 +160,12 @@ def draw_seed(base: int, key: str, sample: int) -> int:
 
 class UserError(Exception):
     """A user's mistake. Its text is one line that says what to do; the command line prints it and exits with 2."""
+
+
+class Incomplete(UserError):
+    """A policy could not go on; what it had drawn until then is not lost."""
+
+    def __init__(self, message: str, drawn: Sequence[Sequence[Completion | None]]):
+        """Takes what to say, and the completions asked for, None for those that are missing."""
+        super().__init__(message)
+        self.drawn = drawn

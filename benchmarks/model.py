@@ -9,25 +9,28 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import lm_eval
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
-from lm_eval.tasks import TaskManager
 
-from ..core import Completion, Policy, Sampling, UserError
-from ..envs import problems as problem_sources
+from ..core import Completion, Conversation, Incomplete, Message, Policy, Sampling, UserError
 from ..policies.store import Store
-from . import scores
 
-TASKS = Path(__file__).parent / "tasks"
 MAX_TOKENS = 1024
 """Length of a draw where a task does not say."""
 
 
+class Draw(NamedTuple):
+    """One draw, as it is stored."""
+
+    text: str
+    finish_reason: str
+    tokens: int
+
+
 class PolicyLM(LM):
-    """Any policy as lm-eval's language model. It draws; it does not tell likelihoods of given text."""
+    """Any policy as lm-eval's language model."""
 
     def __init__(
         self,
@@ -49,10 +52,9 @@ class PolicyLM(LM):
         super().__init__()
         self.policy, self.seed, self.progress = policy, seed, progress or (lambda done, total: None)
         self.store = Store(store, {**(made_with or {}), "seed": seed}) if store else None
-        self.drawn: dict[tuple[str, int], Completion] = {}
+        self.drawn: dict[tuple[str, int], Draw] = {}
         for row in self.store.rows if self.store else ():
-            completion = Completion(row["text"], row["finish_reason"], tuple(row["token_ids"]), tuple(row["logprobs"]))
-            self.drawn[row["request"], row["draw"]] = completion
+            self.drawn[row["request"], row["draw"]] = Draw(row["text"], row["finish_reason"], row["tokens"])
 
     @property
     def tokenizer_name(self) -> str:
@@ -63,44 +65,56 @@ class PolicyLM(LM):
         """The conversation as JSON: the policy applies its own template."""
         return json.dumps(chat_history)
 
+    def request(self, arguments: tuple[str, dict[str, Any]]) -> str:
+        """The name under which the draws of a request are stored: its prompt's and its sampling's."""
+        context, given = arguments
+        return hashlib.sha256(f"{context}\n{dataclasses.asdict(self._sampling(given))}".encode()).hexdigest()[:24]
+
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """One draw a request; the j-th request of one document is its j-th draw."""
+        """One draw a request; the j-th request of one prompt is its j-th draw."""
         asked: list[tuple[str, int]] = []
         wanted: dict[str, tuple[str, Sampling, int]] = {}
-        for request in requests:
+        names: dict[int, str] = {}
+        for request in requests:  # the k copies of a request are one object
+            name = names.setdefault(id(request), "") or self.request(request.args)
+            names[id(request)] = name
+            draw = wanted[name][2] if name in wanted else 0
             context, arguments = request.args
-            sampling = self._sampling(arguments)
-            key = hashlib.sha256(f"{context}\n{dataclasses.asdict(sampling)}".encode()).hexdigest()[:24]
-            draw = wanted[key][2] if key in wanted else 0
-            wanted[key] = (context, sampling, draw + 1)
-            asked.append((key, draw))
+            wanted[name] = (context, wanted[name][1] if draw else self._sampling(arguments), draw + 1)
+            asked.append((name, draw))
         self._draw(wanted)
         return [self.drawn[pair].text for pair in asked]
 
     def _draw(self, wanted: dict[str, tuple[str, Sampling, int]]) -> None:
-        """Draws what the store does not hold yet; wanted: request key to prompt, sampling and number of draws."""
-        missing = {key: value for key, value in wanted.items() if any((key, j) not in self.drawn for j in range(value[2]))}
+        """Draws what the store does not hold yet; wanted: request's name to prompt, sampling and number of draws."""
+        missing = {name: value for name, value in wanted.items() if any((name, j) not in self.drawn for j in range(value[2]))}
         total = sum(draws for _, _, draws in wanted.values())
         done = total - sum(draws for _, _, draws in missing.values())
+        self.progress(done, total)
         groups: dict[tuple[Sampling, int], list[str]] = {}
-        for key, (_, sampling, draws) in missing.items():
-            groups.setdefault((sampling, draws), []).append(key)
-        for (sampling, draws), keys in groups.items():
+        for name, (_, sampling, draws) in missing.items():
+            groups.setdefault((sampling, draws), []).append(name)
+        for (sampling, draws), named in groups.items():
             size = max(1, getattr(self.policy, "batch_size", 64) // draws)
-            for start in range(0, len(keys), size):
-                batch = keys[start : start + size]
-                conversations = [json.loads(missing[key][0]) for key in batch]
-                completions = self.policy.generate(conversations, draws, sampling, batch)
-                self._keep(batch, completions)
+            for start in range(0, len(named), size):
+                batch = named[start : start + size]
+                conversations = [_conversation(missing[name][0]) for name in batch]
+                try:
+                    self._keep(batch, self.policy.generate(conversations, draws, sampling, batch))
+                except Incomplete as stopped:
+                    whole = [place for place, row in enumerate(stopped.drawn) if None not in row]
+                    self._keep([batch[place] for place in whole], [stopped.drawn[place] for place in whole])  # type: ignore[misc]
+                    raise
                 done += len(batch) * draws
                 self.progress(done, total)
 
-    def _keep(self, keys: Sequence[str], completions: Sequence[Sequence[Completion]]) -> None:
+    def _keep(self, names: Sequence[str], completions: Sequence[Sequence[Completion]]) -> None:
         rows = []
-        for key, row in zip(keys, completions, strict=True):
-            for draw, completion in enumerate(row):
-                self.drawn[key, draw] = completion
-                rows.append({"request": key, "draw": draw} | dataclasses.asdict(completion))
+        for name, row in zip(names, completions, strict=True):
+            for number, completion in enumerate(row):
+                draw = Draw(completion.text, completion.finish_reason, len(completion.token_ids))
+                self.drawn[name, number] = draw
+                rows.append({"request": name, "draw": number} | draw._asdict())
         if self.store:
             self.store.append(rows)
 
@@ -116,82 +130,32 @@ class PolicyLM(LM):
         )
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        """Policies do not tell likelihoods of given text."""
-        raise NotImplementedError("a policy only generates: choose a task with output_type generate_until")
+        """How likely the policy finds each continuation of its context, and whether it would say it greedily.
+
+        Raises:
+            UserError: the policy only generates.
+        """
+        tell = getattr(self.policy, "loglikelihoods", None)
+        if tell is None:
+            raise UserError(
+                "this task compares likelihoods, which this policy does not tell: name a checkpoint (hf:, path:, stage:)"
+            )
+        pairs = [request.args for request in requests]
+        told: list[tuple[float, bool]] = []
+        size = getattr(self.policy, "batch_size", 64)
+        for start in range(0, len(pairs), size):
+            told += tell(pairs[start : start + size])
+            self.progress(len(told), len(pairs))
+        return told
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
-        """See `loglikelihood`."""
-        raise NotImplementedError("a policy only generates: choose a task with output_type generate_until")
+        """No benchmark here wants the likelihood of whole texts."""
+        raise UserError("this task measures perplexity, which is not offered")
 
 
-def task_names() -> list[str]:
-    """Names of our tasks."""
-    return sorted(_manager(None).all_tasks)
-
-
-def check(task: str, problems: str | None = None) -> None:
-    """Makes sure that a task is there, and so are its problems, or those that are to stand in for its own.
-
-    Raises:
-        UserError: either is not.
-    """
-    tasks = _manager(None).task_index
-    if task not in tasks:
-        raise UserError(f"no task {task!r}; there are {', '.join(task_names())}")
-    problem_sources.load(problems or tasks[task].cfg["metadata"]["problems"])
-
-
-def evaluate(
-    task: str,
-    policy: Policy,
-    *,
-    made_with: dict[str, Any] | None = None,
-    seed: int = 0,
-    limit: int | None = None,
-    problems: str | None = None,
-    folder: str | Path | None = None,
-    progress: Callable[..., None] | None = None,
-) -> scores.Score:
-    """Runs one of our tasks.
-
-    Args:
-        task: its name.
-        policy: who answers.
-        made_with: what else stored draws must have been made with, say the policy's URI.
-        seed: base seed of the draws.
-        limit: only so many problems, the first ones.
-        problems: problem URI instead of the task's own.
-        folder: where to keep all draws (`TASK.draws.jsonl`) and each problem's scores (`TASK.scores.jsonl`).
-        progress: called as progress(draws done, draws in all).
-
-    Raises:
-        UserError: no such task, or its problems cannot be loaded.
-    """
-    check(task, problems)
-    store = Path(folder) / f"{task}.draws.jsonl" if folder else None
-    results = lm_eval.simple_evaluate(
-        model=PolicyLM(policy, made_with, seed, store, progress),
-        tasks=[task],
-        task_manager=_manager(problems),
-        limit=limit,
-        apply_chat_template=True,
-        bootstrap_iters=0,
-        log_samples=True,
-    )
-    assert results is not None
-    samples = sorted(results["samples"][task], key=lambda sample: sample["doc_id"])
-    if folder:
-        rows = [
-            {
-                "problem": json.loads(sample["doc"]["problem"])["id"],
-                "scores": sample["avg_at_k"],
-                "responses": sample["filtered_resps"][0],
-            }
-            for sample in samples
-        ]
-        (Path(folder) / f"{task}.scores.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return scores.avg_at_k([sample["avg_at_k"] for sample in samples])
-
-
-def _manager(problems: str | None) -> TaskManager:
-    return TaskManager(include_path=str(TASKS), include_defaults=False, metadata={"problems": problems} if problems else None)
+def _conversation(context: str) -> Conversation:
+    """The prompt that lm-eval asks: a conversation, or text to be continued as it stands."""
+    if context.startswith("[{"):
+        conversation: list[Message] = json.loads(context)
+        return conversation
+    return [Message(role="text", content=context)]

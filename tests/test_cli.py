@@ -81,10 +81,18 @@ def test_rollout_stores_episodes_and_goes_on(lab: Path, capsys: pytest.CaptureFi
 
 def test_bench_scores_and_lists(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("bench", "--list") == 0
-    assert capsys.readouterr().out.split() == ["chain_sum_avg8", "gsm8k_avg8"]
-    assert run("bench", "chain_sum_avg8", "--policy", "scripted:7", "--limit", "5", "--out", "b") == 0
-    assert "chain_sum_avg8: avg@8 " in capsys.readouterr().out
-    assert len((lab / "b/chain_sum_avg8.draws.jsonl").read_text().splitlines()) == 41
+    listed = capsys.readouterr().out
+    assert "aime24           avg@8  hf:math-ai/aime24" in listed
+    assert "paper            aime24 aime25 gpqa_diamond" in listed
+    command = ["bench", "chain_sum", "gsm8k_avg4", "--policy", "scripted:7", "--problems", "jsonl:sums.jsonl", "--limit", "2"]
+    (lab / "sums.jsonl").write_text('{"question": "3 + 4?", "answer": 7}\n{"question": "3 + 5?", "answer": 8}\n')
+    assert run(*command, "--out", "b", "--draws", "2", "--max-tokens", "16") == 0
+    said = capsys.readouterr().out
+    assert "chain_sum_avg2: avg@2 50.0 [" in said
+    assert "gsm8k_avg2: avg@2 50.0 [" in said
+    assert len((lab / "b/chain_sum.draws.jsonl").read_text().splitlines()) == 5
+    assert run("bench", "rescore", "b") == 0
+    assert "gsm8k_avg2" in capsys.readouterr().out
 
 
 def test_stored_draws_are_of_one_set_of_weights(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,7 +113,9 @@ def test_stored_draws_are_of_one_set_of_weights(lab: Path, capsys: pytest.Captur
         (["rollout", "tenfold/ChainSum-v0", "--policy", "scripted:7", "--set", "foo=1"], "'foo'; it takes problems, verifier"),
         (["bench", "chain_sum_avg8"], "--policy"),
         (["verify", "--gold", "1", "--answer", "1", "--verifier", "a b:c"], "cannot be imported"),
-        (["bench", "chain_sums", "--policy", "scripted:7"], "chain_sum_avg8"),
+        (["bench", "chain_sums", "--policy", "scripted:7"], "did you mean chain_sum"),
+        (["bench", "rescore", "nowhere"], "nowhere holds no result"),
+        (["bench", "chain_sum", "--policy", "scripted:7", "--data", "nowhere"], "no folder nowhere"),
         (["verify", "--gold", "1", "--answer", "1", "--verifier", "maths"], "math, choice, science, reasoning_gym"),
     ],
 )

@@ -15,7 +15,7 @@ function are carried over.
 or "checker", a program that defines check(arguments, output, expected) -> bool. `stdin` takes "tolerance", and "language" where
 that is not Python (see `sandbox/languages.py`). "limits" are those of `sandbox.Limits`. "encoded": true says that arguments and
 outputs of `calls` are forms of `sandbox/wire.py`, in which JSON keeps tuples and sets. "public" is how many tests, the first
-ones, a policy may see.
+ones, a policy may see. "header" and "footer" are code set before and behind every program.
 """
 
 import json
@@ -120,8 +120,10 @@ def program_of(problem: Problem, response: str) -> str | None:
 
 
 def completed(code: str, answer: Mapping[str, Any]) -> str:
-    """A program behind the header that it was asked to complete."""
-    header = str(answer.get("header", ""))
+    """A program behind the header that it was asked to complete, and before what makes its tests find it."""
+    header, footer = str(answer.get("header", "")), str(answer.get("footer", ""))
+    if footer:
+        code = f"{code}\n\n{footer}"
     if not header:
         return code
     entry = answer.get("entry_point")

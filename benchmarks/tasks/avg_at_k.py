@@ -2,33 +2,61 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import datasets
 from tenfold import verifiers
 from tenfold.benchmarks import scores
-from tenfold.core import Problem, Status
+from tenfold.core import Problem, Status, UserError, Verdict
 from tenfold.envs import problems as problem_sources
 from tenfold.envs.text import pose
 
 Document = dict[str, Any]
-Rows = Sequence[Sequence[float | None]]
+Draws = Sequence[Sequence[dict[str, Any]]]
+"""A row a problem, a verdict's fields a draw."""
+
+THREADS = 8
+"""Draws of a problem that are judged at once."""
 
 
-def dataset(problems: str, verifier: str = "math", template: str = "{prompt}", **metadata: Any) -> dict[str, Any]:
-    """The documents of a task, from its `metadata`: a problem URI, a verifier's name and the wording of the prompt."""
+def dataset(**metadata: Any) -> dict[str, Any]:
+    """The documents of a task, from its `metadata`: where its problems are, a verifier's name and the wording of the prompt."""
+    verifier, template = (metadata.get(name, given) for name, given in DEFAULTS.items())
     rows = []
-    for problem in problem_sources.load(problems):
-        text = pose(problem, template)[-1]["content"]
-        # A problem travels as JSON: columns of a data set must be of one type each, and answers are not.
-        rows.append({"problem": json.dumps(dataclasses.asdict(problem)), "text": text, "verifier": verifier})
+    for problem in problem_sources.load(source(metadata)):
+        # A problem and its prompt travel as JSON: columns of a data set must be of one type each, and answers are not.
+        posed = json.dumps(pose(problem, template, metadata.get("system")))
+        rows.append({"problem": json.dumps(dataclasses.asdict(problem)), "text": posed, "verifier": verifier})
     return {"test": datasets.Dataset.from_list(rows)}
 
 
+DEFAULTS = {"verifier": "math", "template": "{prompt}"}
+
+
+def source(metadata: dict[str, Any]) -> str:
+    """The URI of a task's problems: its file in the folder `data` where one is given, else its published name.
+
+    Raises:
+        UserError: the folder has no such file, and the problems are not in a package either.
+    """
+    folder, file = metadata.get("data"), metadata.get("file")
+    if not folder:
+        return metadata["problems"]
+    name, mark, options = (file or "").partition("?")
+    if file and (Path(folder) / name).is_file():
+        return f"{'parquet' if name.endswith('.parquet') else 'jsonl'}:{Path(folder) / name}{mark}{options}"
+    if metadata["problems"].startswith("hf:"):
+        raise UserError(
+            f"there is no {name or 'such file'} in {folder}: the problems of {metadata['problems']} are expected there"
+        )
+    return metadata["problems"]
+
+
 def doc_to_text(document: Document) -> str:
-    """The prompt."""
+    """The prompt, a conversation as JSON."""
     return document["text"]
 
 
@@ -37,35 +65,45 @@ def doc_to_target(document: Document) -> str:
     return str(json.loads(document["problem"])["answer"])
 
 
-def process_results(document: Document, results: list[list[str]]) -> dict[str, list[float | None]]:
-    """Judges the k responses in `results[0]`. Every metric gets all k scores; None is a draw without a score."""
+def all_draws(responses: Iterable[list[str]], documents: Any) -> list[list[str]]:
+    """Every draw of every document; lm-eval's default would keep the first."""
+    return list(responses)
+
+
+def process_results(document: Document, results: list[list[str]]) -> dict[str, list[dict[str, Any]]]:
+    """Judges the k responses in `results[0]`. Every metric gets the verdicts of all k."""
     problem, verifier = Problem(**json.loads(document["problem"])), verifiers.load(document["verifier"])
 
-    def score(response: str) -> float | None:
+    def judge(response: str) -> Verdict:
         verdict = verifier(problem, response)
         # A fault of ours is tried once more, then left out.
-        return (verifier(problem, response) if verdict.status == Status.FAULT else verdict).score
+        return verifier(problem, response) if verdict.status == Status.FAULT else verdict
 
-    with ThreadPoolExecutor(max_workers=8) as threads:
-        judged = list(threads.map(score, results[0]))
+    with ThreadPoolExecutor(max_workers=THREADS) as threads:
+        judged = [dataclasses.asdict(verdict) for verdict in threads.map(judge, results[0])]
     return dict.fromkeys(("avg_at_k", "low_95", "high_95", "pass_at_k"), judged)
 
 
-def mean(rows: Rows) -> float:
+def score(draws: Draws) -> scores.Score:
+    """What the verdicts on all draws of all problems come to."""
+    return scores.avg_at_k([[draw["score"] for draw in row] for row in draws])
+
+
+def mean(draws: Draws) -> float:
     """avg@k."""
-    return scores.avg_at_k(rows).mean
+    return score(draws).mean
 
 
-def low(rows: Rows) -> float:
+def low(draws: Draws) -> float:
     """Lower end of its 95% interval."""
-    return scores.avg_at_k(rows).low
+    return score(draws).low
 
 
-def high(rows: Rows) -> float:
+def high(draws: Draws) -> float:
     """Upper end of its 95% interval."""
-    return scores.avg_at_k(rows).high
+    return score(draws).high
 
 
-def pass_at_k(rows: Rows) -> float:
+def pass_at_k(draws: Draws) -> float:
     """Share of problems that at least one draw solves."""
-    return scores.avg_at_k(rows).pass_at_k
+    return score(draws).pass_at_k

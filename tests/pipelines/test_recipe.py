@@ -185,7 +185,7 @@ GRPO = {"kind": "grpo", "name": "grpo", "environment": "tenfold/ChainSum-v0", "s
         ({"policy": "path:bare"}, "bare has no tokenizer"),
         ({"modules": ["no_such_module"]}, "cannot import 'no_such_module'"),
         ({"stages": [GRPO | {"batch_size": 2000}]}, "1000 problems do not fill one step of batch_size=2000"),
-        ({"stages": [{"kind": "bench", "name": "b", "tasks": ["nope"]}]}, "no task 'nope'; there are chain_sum_avg8"),
+        ({"stages": [{"kind": "bench", "name": "b", "tasks": ["nope"]}]}, "no task 'nope'; there are paper, base, quick"),
     ],
 )
 def test_a_mistake_ends_in_one_line_and_leaves_no_stage_done(lab: Path, content: Any, words: str) -> None:

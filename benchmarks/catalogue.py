@@ -1,0 +1,79 @@
+"""Which benchmarks there are: a YAML a task in `tasks/`, suites of them, and lm-eval's own tasks as `stock:NAME`."""
+
+import difflib
+import functools
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lm_eval.tasks import TaskManager
+
+from ..core import UserError
+
+TASKS = Path(__file__).parent / "tasks"
+STOCK = "stock:"
+"""What the name of one of lm-eval's own tasks starts with."""
+
+SUITES: dict[str, tuple[str, ...]] = {
+    "paper": (
+        "aime24", "aime25", "gpqa_diamond", "supergpqa", "bfcl_v4", "fullstack_bench", "arena_hard_v2", "multi_challenge",
+        "writing_bench",
+    ),
+    "base": ("stock:gsm8k", "cmath", "stock:bbh_cot_fewshot", "stock:mmlu", "stock:cmmlu", "stock:mmlu_pro"),
+    "quick": ("chain_sum", "humaneval"),
+}  # fmt: skip
+"""`paper` is the report's table, `base` that of its base models, `quick` wants no data from anywhere."""
+
+
+class Asked(NamedTuple):
+    """A task, and with how many draws a problem where that was said."""
+
+    task: str
+    draws: int | None = None
+
+    @property
+    def name(self) -> str:
+        """As it was asked for."""
+        return self.task if self.draws is None else f"{self.task}_avg{self.draws}"
+
+
+def names() -> list[str]:
+    """Names of our tasks."""
+    return sorted(_index())
+
+
+def expand(asked: Sequence[str]) -> list[Asked]:
+    """Tasks and suites by their names; `aime24_avg64` is the task aime24 with 64 draws.
+
+    Raises:
+        UserError: there is no such task; the nearest names are said.
+    """
+    found = []
+    for name in asked:
+        for task in SUITES.get(name, (name,)):
+            base, draws = _with_draws(task)
+            if not base.startswith(STOCK) and base not in _index():
+                near = difflib.get_close_matches(base, [*names(), *SUITES], n=4, cutoff=0.5)
+                said = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join([*SUITES, *names()])}"
+                raise UserError(f"no task {name!r}; {said}")
+            found.append(Asked(base, draws))
+    return found
+
+
+def settings(task: str) -> dict[str, Any]:
+    """What the YAML of one of our tasks says; its `metadata` names the problems."""
+    return _index()[task].cfg
+
+
+def _with_draws(name: str) -> Asked:
+    if name in _index():
+        return Asked(name)
+    found = re.fullmatch(r"(.+)_avg(?:@|_at_)?(\d+)", name)
+    return Asked(found[1], int(found[2])) if found else Asked(name)
+
+
+@functools.cache
+def _index() -> dict[str, Any]:
+    manager = TaskManager(include_path=str(TASKS), include_defaults=False)
+    return {name: manager.task_index[name] for name in manager.all_tasks}

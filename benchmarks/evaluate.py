@@ -1,0 +1,254 @@
+"""One benchmark task, from its problems to a score that carries its settings."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import lm_eval
+from lm_eval.tasks import TaskManager
+
+from ..core import Completion, Conversation, Policy, Sampling, UserError
+from . import catalogue, scores
+from .model import PolicyLM
+from .tasks import avg_at_k
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """What a policy reached on a task, and how."""
+
+    task: str
+    """The task and its k, as in aime24_avg8."""
+    score: scores.Score
+    settings: dict[str, Any]
+    """Everything that the score depends on."""
+    hash: str
+    """Of the settings without the policy and where the problems lie: equal hashes, comparable scores."""
+    truncated: float
+    """Share of draws that were cut at the length limit."""
+    tokens: float
+    """Mean tokens of a draw."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as JSON has it."""
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Options:
+    """How tasks are run; None leaves it to the task."""
+
+    seed: int = 0
+    limit: int | None = None
+    """Only so many problems, the first ones."""
+    problems: str | None = None
+    """Problem URI instead of the task's own."""
+    data: str | None = None
+    """Folder with the tasks' files, instead of the hub."""
+    draws: int | None = None
+    """Draws a problem, k."""
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("draws", 1), ("limit", 1), ("max_tokens", 1), ("temperature", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UserError(f"{name} is {least} or more, not {value}")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise UserError(f"top_p lies above 0 and is 1 at most, not {self.top_p}")
+        if self.data is not None and not Path(self.data).is_dir():
+            raise UserError(f"there is no folder {self.data}")
+
+
+def check(task: str, options: Options) -> None:
+    """Makes sure that a task is there, and so are its problems.
+
+    Raises:
+        UserError: either is not.
+    """
+    from ..envs import problems
+
+    for asked in catalogue.expand([task]):
+        if not asked.task.startswith(catalogue.STOCK):
+            problems.load(avg_at_k.source(catalogue.settings(asked.task)["metadata"] | _where(options)))
+
+
+def evaluate(
+    task: str,
+    policy: Policy,
+    options: Options | None = None,
+    *,
+    made_with: dict[str, Any] | None = None,
+    folder: str | Path | None = None,
+    progress: Callable[..., None] | None = None,
+) -> Result:
+    """Runs one of our tasks.
+
+    Args:
+        task: its name, perhaps with the number of draws: aime24, aime24_avg64.
+        policy: who answers.
+        options: seed, sampling, number of problems, where the data are.
+        made_with: what else stored draws must have been made with, say the policy's URI.
+        folder: where to keep all draws (`TASK.draws.jsonl`), all verdicts (`TASK_avgK.scores.jsonl`) and the result.
+        progress: called as progress(draws done, draws in all).
+
+    Raises:
+        UserError: no such task, or its problems cannot be loaded.
+    """
+    options = options or Options()
+    check(task, options)
+    asked = catalogue.expand([task])[0]
+    metadata = catalogue.settings(asked.task)["metadata"] | _where(options)
+    manager = TaskManager(include_path=str(catalogue.TASKS), include_defaults=False, metadata=_where(options))
+    loaded = manager.load([asked.task])["tasks"][asked.task]
+    draws = next(given for given in (options.draws, asked.draws, loaded.config.repeats) if given is not None)
+    if draws < 1:
+        raise UserError(f"{task}: one draw a problem is the least")
+    sampling = {
+        name: given
+        for name, given in (
+            ("temperature", options.temperature),
+            ("top_p", options.top_p),
+            ("max_gen_toks", options.max_tokens),
+        )
+        if given is not None
+    }
+    loaded.set_config("repeats", draws)
+    loaded.set_config("generation_kwargs", {**loaded.config.generation_kwargs, **sampling})
+    if options.temperature == 0:
+        loaded.set_config("generation_kwargs", {**loaded.config.generation_kwargs, "do_sample": False})
+    store = Path(folder) / f"{asked.task}.draws.jsonl" if folder else None
+    model = PolicyLM(policy, made_with, options.seed, store, progress)
+    results = lm_eval.simple_evaluate(
+        model=model, tasks=[loaded], task_manager=manager, limit=options.limit, bootstrap_iters=0, log_samples=True
+    )
+    assert results is not None
+    samples = sorted(results["samples"][asked.task], key=lambda sample: sample["doc_id"])
+    rows = [_row(sample, model) for sample in samples]
+    drawn = [draw for row in rows for draw in row["draws"]]
+    settings = {
+        "task": asked.task,
+        "version": str(metadata.get("version")),
+        "problems": avg_at_k.source(metadata),
+        "problems_hash": _hash([[row["prompt"], row["gold"]] for row in rows]),
+        "number": len(rows),
+        "verifier": metadata.get("verifier", avg_at_k.DEFAULTS["verifier"]),
+        "template": metadata.get("template", avg_at_k.DEFAULTS["template"]),
+        "draws": draws,
+        "sampling": {name: value for name, value in loaded.config.generation_kwargs.items() if name != "until"},
+        "stop": list(loaded.config.generation_kwargs.get("until") or ()),
+        "seed": options.seed,
+        **(made_with or {}),
+    }
+    result = Result(
+        task=f"{asked.task}_avg{draws}",
+        score=scores.avg_at_k([[draw["score"] for draw in row["draws"]] for row in rows]),
+        settings=settings,
+        hash=_hash({name: settings[name] for name in sorted(_OWN - {"problems"})}),
+        truncated=sum(draw["finish_reason"] == "length" for draw in drawn) / len(drawn),
+        tokens=sum(draw["tokens"] for draw in drawn) / len(drawn),
+    )
+    if folder:
+        _keep(Path(folder), result, rows)
+    return result
+
+
+def rescore(folder: str | Path, progress: Callable[..., None] | None = None) -> list[tuple[Result, Result]]:
+    """Judges the stored draws of every result in a folder again, without a policy; the new results replace the old ones.
+
+    Returns:
+        Each result as it was and as it is now.
+
+    Raises:
+        UserError: the folder holds no result, or draws are missing.
+    """
+    before = results(folder)
+    if not before:
+        raise UserError(f"{folder} holds no result: a folder that `tenfold bench` wrote to is expected")
+    found = []
+    for result in before:
+        given = result.settings
+        made_with = {name: value for name, value in given.items() if name not in _OWN}
+        again = evaluate(
+            result.task,
+            Absent(),
+            Options(
+                seed=given["seed"],
+                limit=given["number"],
+                problems=given["problems"],
+                temperature=given["sampling"]["temperature"] if given["sampling"].get("do_sample") else 0,
+                top_p=given["sampling"].get("top_p"),
+                max_tokens=given["sampling"].get("max_gen_toks"),
+            ),
+            made_with=made_with,
+            folder=folder,
+            progress=progress,
+        )
+        found.append((result, again))
+    return found
+
+
+def results(folder: str | Path) -> list[Result]:
+    """The results that a folder holds, by their names."""
+    found = []
+    for path in sorted(Path(folder).glob("*.result.json")):
+        stored = json.loads(path.read_text())
+        found.append(Result(**{**stored, "score": scores.Score(**stored["score"])}))
+    return found
+
+
+class Absent:
+    """A policy that is not there: whoever asks it wanted a draw that is not stored."""
+
+    def generate(
+        self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
+    ) -> list[list[Completion]]:
+        """Refuses."""
+        raise UserError(
+            f"draws of {len(conversations)} problems or more are not stored: let `tenfold bench` finish, then rescore"
+        )
+
+
+_OWN = frozenset("task version problems problems_hash number verifier template draws sampling stop seed".split())
+"""Settings of a task; the others say who answered."""
+
+
+def _where(options: Options) -> dict[str, Any]:
+    """What `metadata` of a task is overridden with."""
+    given = {"problems": options.problems, "data": None if options.problems else options.data}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _row(sample: dict[str, Any], model: PolicyLM) -> dict[str, Any]:
+    """A problem with the verdicts on its draws."""
+    problem = json.loads(sample["doc"]["problem"])
+    request = model.request(sample["arguments"][0])
+    draws = []
+    for number, verdict in enumerate(sample["avg_at_k"]):
+        drawn = model.drawn[request, number]
+        draws.append(verdict | {"tokens": drawn.tokens, "finish_reason": drawn.finish_reason})
+    return {
+        "problem": problem["id"],
+        "prompt": json.loads(sample["doc"]["text"]),
+        "gold": problem["answer"],
+        "request": request,
+        "draws": draws,
+    }
+
+
+def _keep(folder: Path, result: Result, rows: list[dict[str, Any]]) -> None:
+    """The verdicts first, the result last: a folder with a result is whole."""
+    (folder / f"{result.task}.scores.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    path = folder / f"{result.task}.result.json"
+    path.with_suffix(".tmp").write_text(json.dumps(result.as_dict(), indent=1))
+    os.replace(path.with_suffix(".tmp"), path)
+
+
+def _hash(given: Any) -> str:
+    return hashlib.sha256(json.dumps(given, sort_keys=True, default=str).encode()).hexdigest()[:12]

@@ -1,0 +1,134 @@
+"""95% intervals for avg@k: over new problems of the same kind, and over new draws on the same problems.
+
+Both treat the mean m of scores in 0..1 as a share of so many effective trials (Korn and Graubard, "Confidence intervals for
+proportions with small expected number of positive counts", 1998), n_eff = m (1 - m) / variance of m, and take quantiles of
+
+    Beta(x + shift, n_eff - x + 1 - shift) below, Beta(x + 1 - shift, n_eff - x + shift) above, with x = m n_eff,
+
+which shift 0 makes Clopper and Pearson's interval and shift 1/2 Jeffreys'. Unlike m +- 1.96 stderr they stay in 0..1, and
+where every draw scored the same they are no point. They work on many benchmarks at once, an array a row of each;
+`benchmarks/speed/coverage.py` simulates how often they hold the truth.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special, stats
+
+Z95 = float(stats.norm.ppf(0.975))
+SHIFT_MIDDLE, SHIFT_EDGE = 0.3, 0.2
+"""Of the Beta's parameters where the mean lies in 10% to 90%, and outside of 5% to 95%: ours, from the simulation, so that
+coverage stays near 95% in the middle and does not fall below at the edges."""
+FEW, MANY = 2.0, 8.0
+"""Problems that carry the mean: with so few the variance says nothing yet, with so many it is believed."""
+OWN_NOISE = 0.3
+"""Weight of a draw's own noise in counting the problems that carry the mean."""
+IMAGINED_MIDDLE, IMAGINED_EDGE = 2.0, 8.0
+"""Problems of the average kind that are imagined beside the real ones, where the noise of draws is estimated."""
+
+Array = NDArray[np.float64]
+
+
+class Rows(NamedTuple):
+    """What the intervals are computed from; each array is (..., problems)."""
+
+    means: Array
+    """Mean score of each problem."""
+    variances: Array
+    """Unbiased variance of one draw's score around it; anything where there is one draw."""
+    draws: Array
+    """Draws of each problem."""
+    binary: bool
+    """Whether all scores are 0 or 1."""
+
+
+def rows(scores: list[list[float]]) -> Rows:
+    """The rows of one benchmark, from each problem's scores, of which it has one at least."""
+    means = [sum(row) / len(row) for row in scores]
+    variances = [
+        sum((s - p) ** 2 for s in row) / (len(row) - 1) if len(row) > 1 else 0.0 for row, p in zip(scores, means, strict=True)
+    ]
+    binary = all(score in (0, 1) for row in scores for score in row)
+    return Rows(np.array(means), np.array(variances), np.array([float(len(row)) for row in scores]), binary)
+
+
+def new_problems(given: Rows) -> tuple[Any, Any]:
+    """Ends of the interval for the mean over all problems of this kind, of which these are a sample.
+
+    The variance is that between problems, which holds the draws' noise, too. Where few problems carry the mean, as when 1 of 30
+    is ever solved, the sample's variance cannot be believed, and the end on that side is that of one trial a problem.
+    """
+    means, variances, draws, binary = given
+    n = means.shape[-1]
+    mean: Any = means.mean(-1)
+    if n == 1:
+        return np.zeros_like(mean), np.ones_like(mean)
+    most: Any = mean * (1 - mean)
+    share: Any = np.divide(means.var(-1, ddof=1), most, out=np.ones_like(mean), where=most > 0).clip(0, 1)
+    # Scores all 0 or 1 have the variance that their mean says; the further from that, the less is known of it.
+    z = Z95 + (stats.t.ppf(0.975, n - 1) - Z95) * (1 - share)
+    trials: Any = np.maximum(n / np.maximum(share, 1e-12), n) * (Z95 / z) ** 2
+    if binary:
+        trials = np.minimum(trials, draws.sum(-1) if draws.ndim > 1 else draws.sum())
+    noise = variances / draws
+    below = _trust(means, noise)
+    above = _trust(1 - means, noise)
+    shift = _shift(mean)
+    low = _low(mean, trials**above * float(n) ** (1 - above), shift)
+    high = _high(mean, trials**below * float(n) ** (1 - below), shift)
+    return low, high
+
+
+def same_problems(given: Rows) -> tuple[Any, Any]:
+    """Ends of the interval for the mean of these very problems' pass rates: only the draws are new.
+
+    One draw a problem cannot tell the draws' noise from the differences between problems: then all is taken for noise, and the
+    interval is as wide as it could have to be.
+    """
+    means, variances, draws, _ = given
+    n = means.shape[-1]
+    mean: Any = means.mean(-1)
+    noise: Any = (variances / draws).mean(-1)
+    single = np.broadcast_to(draws == 1, means.shape).all(-1)
+    spread: Any = means.var(-1) + np.where(draws > 1, variances * (1 - 1 / draws), 0).mean(
+        -1
+    )  # of a draw, whatever the problem
+    edge = _edge(mean)
+    imagined = IMAGINED_MIDDLE + (IMAGINED_EDGE - IMAGINED_MIDDLE) * edge
+    per_draw: Any = 1 / draws.mean(-1)
+    noise = np.where(single, spread, (noise * n + imagined * spread * per_draw) / (n + imagined))
+    most = mean * (1 - mean)
+    fewest = n / per_draw
+    trials: Any = np.maximum(np.divide(most * n, noise, out=np.full_like(mean, fewest), where=noise > 0), fewest)
+    trials = np.where(single, np.maximum(n, np.divide(most * n, spread, out=np.full_like(mean, n), where=spread > 0)), trials)
+    shift = _shift(mean)
+    return _low(mean, trials, shift), _high(mean, trials, shift)
+
+
+def _trust(means: Any, noise: Any) -> Any:
+    """How far the variance is believed, 0..1, by the number of problems that carry the mean: (sum p)^2 / sum p^2."""
+    squares = (means**2 - (1 - OWN_NOISE) * noise).sum(-1)
+    carrying = means.sum(-1) ** 2 / np.maximum(squares, 1e-9)
+    return ((carrying - FEW) / (MANY - FEW)).clip(0, 1)
+
+
+def _edge(mean: Any) -> Any:
+    """0 where the mean lies in 10% to 90%, 1 outside of 5% to 95%."""
+    return ((0.1 - np.minimum(mean, 1 - mean)) / 0.05).clip(0, 1)
+
+
+def _shift(mean: Any) -> Any:
+    return SHIFT_MIDDLE + (SHIFT_EDGE - SHIFT_MIDDLE) * _edge(mean)
+
+
+def _low(mean: Any, trials: Any, shift: Any) -> Any:
+    solved = mean * trials
+    end = special.betaincinv(np.maximum(solved + shift, 1e-9), np.maximum(trials - solved + 1 - shift, 1e-9), 0.025)
+    return np.where(solved <= 1e-9, 0.0, np.minimum(end, mean))
+
+
+def _high(mean: Any, trials: Any, shift: Any) -> Any:
+    solved = mean * trials
+    end = special.betaincinv(solved + 1 - shift, np.maximum(trials - solved + shift, 1e-9), 0.975)
+    return np.where(trials - solved <= 1e-9, 1.0, np.maximum(end, mean))

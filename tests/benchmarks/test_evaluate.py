@@ -1,0 +1,189 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tenfold.benchmarks import catalogue, evaluate
+from tenfold.benchmarks.evaluate import Options
+from tenfold.core import Completion, Incomplete, Problem, Status, UserError, Verdict, draw_seed
+from tenfold.policies.scripted import ScriptedPolicy
+
+GSM8K_FORM = "jsonl:{}/rows.jsonl?answer_after=%23%23%23%23"
+MATH = [task for task in catalogue.names() if catalogue.settings(task)["metadata"]["verifier"] == "math"]
+
+
+def lucky(conversation: Any, seed: int) -> str:
+    return f"seed {seed}, so \\boxed{{{seed % 2}}}"
+
+
+@pytest.fixture
+def problems(tmp_path: Path) -> str:
+    rows = [{"question": f"Is {n} odd?", "answer": f"halving...\n#### {n % 2}"} for n in range(6)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return GSM8K_FORM.format(tmp_path)
+
+
+def rows_of(folder: Path, task: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / f"{task}.scores.jsonl").read_text().splitlines()]
+
+
+def draws_of(folder: Path, task: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / f"{task}.draws.jsonl").read_text().splitlines()][1:]
+
+
+@pytest.mark.parametrize("task", MATH)
+def test_every_task_makes_its_k_different_draws_and_judges_all(task: str, problems: str, tmp_path: Path) -> None:
+    result = evaluate.evaluate(task, ScriptedPolicy(lucky), Options(problems=problems), folder=tmp_path)
+    k = catalogue.settings(task)["repeats"]
+    rows, draws = rows_of(tmp_path, result.task), draws_of(tmp_path, task)
+    assert (result.task, result.score.problems, result.score.draws) == (f"{task}_avg{k}", 6, k)
+    assert len({(draw["request"], draw["text"]) for draw in draws}) == len(draws) == 6 * k
+    assert result.score.mean == pytest.approx(sum(draw["score"] for row in rows for draw in row["draws"]) / (6 * k))
+    assert result.settings["sampling"]["temperature"] == 0.6
+    assert result.settings["sampling"]["top_p"] == 0.95
+
+
+@pytest.mark.parametrize("task", sorted(set(catalogue.names()) - {"chain_sum"}))
+def test_a_task_draws_up_to_64k_tokens_at_the_reports_settings(task: str) -> None:
+    given = catalogue.settings(task)["generation_kwargs"]
+    assert given == {"until": [], "do_sample": True, "temperature": 0.6, "top_p": 0.95, "max_gen_toks": 65536}
+
+
+@pytest.mark.parametrize("rates", [[0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [0.05] * 6, [0.5] * 6])
+def test_a_policy_with_known_pass_rates_gets_them(rates: list[float], tmp_path: Path, problems: str) -> None:
+    """Draws on these problems alone are new: their interval holds the mean rate."""
+
+    def answer(conversation: Any, seed: int) -> str:
+        number = int(conversation[0]["content"].split()[1])
+        right = draw_seed(seed, "coin", 0) / 2**53 < rates[number]
+        return f"\\boxed{{{number % 2 if right else 7}}}"
+
+    score = evaluate.evaluate("gsm8k_avg64", ScriptedPolicy(answer), Options(problems=problems)).score
+    assert score.draws == 64
+    assert score.draws_low <= sum(rates) / 6 <= score.draws_high
+    assert score.low <= score.draws_low <= score.mean <= score.draws_high <= score.high
+
+
+def test_a_stopped_benchmark_goes_on_and_ends_the_same(problems: str, tmp_path: Path) -> None:
+    class Stops(ScriptedPolicy):
+        calls = 0
+
+        def generate(self, *args: Any, **kwargs: Any) -> Any:
+            self.calls += 1
+            if self.calls > 2:
+                raise KeyboardInterrupt
+            return super().generate(*args, **kwargs)
+
+    def run(policy: ScriptedPolicy, folder: str) -> Any:
+        policy.batch_size = 16
+        return evaluate.evaluate("gsm8k", policy, Options(problems=problems), folder=tmp_path / folder)
+
+    whole = run(ScriptedPolicy(lucky), "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(Stops(lucky), "stopped")
+    resumed = Stops(lucky)
+    assert run(resumed, "stopped") == whole
+    assert resumed.calls == 1
+    assert (tmp_path / "stopped/gsm8k.draws.jsonl").read_text() == (tmp_path / "whole/gsm8k.draws.jsonl").read_text()
+
+
+def test_a_server_that_fails_on_the_way_loses_no_whole_problem(problems: str, tmp_path: Path) -> None:
+    class Fails(ScriptedPolicy):
+        failing = True
+
+        def generate(self, conversations: Any, samples: int, *args: Any, **kwargs: Any) -> Any:
+            drawn = super().generate(conversations, samples, *args, **kwargs)
+            if not self.failing:
+                return drawn
+            half: list[list[Completion | None]] = [list(row) for row in drawn]
+            half[1][3] = None
+            raise Incomplete("the server went away", half)
+
+    policy = Fails(lucky)
+    with pytest.raises(UserError, match="went away"):
+        evaluate.evaluate("gsm8k", policy, Options(problems=problems), folder=tmp_path)
+    assert len(draws_of(tmp_path, "gsm8k")) == 5 * 8
+    policy.failing = False
+    evaluate.evaluate("gsm8k", policy, Options(problems=problems), folder=tmp_path)
+    assert len(draws_of(tmp_path, "gsm8k")) == 6 * 8
+
+
+def test_a_result_carries_its_settings_and_their_hash(problems: str, tmp_path: Path) -> None:
+    def run(**options: Any) -> evaluate.Result:
+        return evaluate.evaluate("gsm8k_avg4", ScriptedPolicy(lucky), Options(problems=problems, **options))
+
+    result = run()
+    assert run().hash == result.hash
+    assert len({result.hash, run(seed=1).hash, run(limit=3).hash, run(top_p=0.9).hash, run(max_tokens=9).hash}) == 5
+    assert result.settings | {"draws": 4, "verifier": "math", "number": 6, "seed": 0} == result.settings
+    assert run(temperature=0).settings["sampling"]["do_sample"] is False
+
+
+def test_stored_draws_are_judged_again_without_a_policy(problems: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = evaluate.evaluate(
+        "gsm8k_avg4", ScriptedPolicy(lucky), Options(problems=problems, seed=5), made_with={"policy": "lucky"}, folder=tmp_path
+    )
+    assert evaluate.rescore(tmp_path) == [(before, before)]
+    monkeypatch.setattr("tenfold.verifiers.load", lambda name: lambda problem, said: Verdict(Status.SCORED, 1.0, "kind", ""))
+    [(was, now)] = evaluate.rescore(tmp_path)
+    assert (was.score.mean, now.score.mean) == (before.score.mean, 1)
+    assert evaluate.results(tmp_path) == [now]
+    (tmp_path / "gsm8k.draws.jsonl").write_text("".join((tmp_path / "gsm8k.draws.jsonl").read_text().splitlines(True)[:-4]))
+    with pytest.raises(UserError, match="not stored"):
+        evaluate.rescore(tmp_path)
+
+
+def test_draws_are_kept_with_what_ended_them(problems: str, tmp_path: Path) -> None:
+    given = Options(problems=problems, limit=2, seed=3)
+    evaluate.evaluate("gsm8k", ScriptedPolicy(lucky), given, folder=tmp_path, made_with={"policy": "lucky"})
+    settings, *draws = [json.loads(line) for line in (tmp_path / "gsm8k.draws.jsonl").read_text().splitlines()]
+    assert settings == {"settings": {"policy": "lucky", "seed": 3}}
+    assert len(draws) == 16
+    assert {"text", "finish_reason", "tokens", "request", "draw"} == set(draws[0])
+    with pytest.raises(UserError, match="lucky"):
+        evaluate.evaluate("gsm8k", ScriptedPolicy(lucky), given, folder=tmp_path, made_with={"policy": "x"})
+
+
+def test_a_fault_is_judged_once_more_and_then_left_out(problems: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: set[tuple[str, str]] = set()
+
+    def shaky(problem: Problem, response: str) -> Verdict:
+        first = (problem.id, response) not in seen
+        seen.add((problem.id, response))
+        if first or problem.id == "rows/0":
+            return Verdict(Status.FAULT, None, "shaky", "the first time, and always on problem 0")
+        return Verdict(Status.SCORED, 1.0, "shaky", "")
+
+    monkeypatch.setattr("tenfold.verifiers.load", lambda name: shaky)
+    score = evaluate.evaluate("gsm8k", ScriptedPolicy(lucky), Options(problems=problems)).score
+    assert (score.mean, score.problems, score.faults) == (1, 5, 8)
+    with pytest.raises(UserError, match="none of 8 draws has a score"):
+        evaluate.evaluate("gsm8k", ScriptedPolicy(lucky), Options(problems=problems, limit=1))
+
+
+def test_problems_come_from_a_folder_that_is_named(tmp_path: Path) -> None:
+    rows = [{"id": n, "problem": f"{n} + 1?", "solution": f"\\boxed{{{n + 1}}}", "answer": str(n + 1)} for n in range(3)]
+    (tmp_path / "aime24.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = evaluate.evaluate("aime24", ScriptedPolicy("\\boxed{1}"), Options(data=str(tmp_path)))
+    assert result.score.mean == pytest.approx(1 / 3)
+    assert result.settings["problems"].endswith("aime24.jsonl")
+    with pytest.raises(UserError, match=r"there is no aime25\.jsonl in .*hf:math-ai/aime25"):
+        evaluate.evaluate("aime25", ScriptedPolicy("1"), Options(data=str(tmp_path)))
+
+
+def test_suites_are_made_of_tasks() -> None:
+    assert [asked.task for asked in catalogue.expand(["quick"])] == ["chain_sum", "humaneval"]
+    assert catalogue.expand(["aime24_avg64", "aime24"]) == [("aime24", 64), ("aime24", None)]
+
+
+def test_a_mistake_ends_in_one_line() -> None:
+    with pytest.raises(UserError, match="no task 'chain_sums'; did you mean chain_sum"):
+        evaluate.evaluate("chain_sums", ScriptedPolicy("1"))
+    with pytest.raises(UserError, match="no file missing"):
+        evaluate.evaluate("gsm8k", ScriptedPolicy("1"), Options(problems="jsonl:missing.jsonl"))
+    with pytest.raises(UserError, match="hub is out of reach"):
+        evaluate.evaluate("gsm8k", ScriptedPolicy("1"))
+    with pytest.raises(UserError, match="one draw a problem"):
+        evaluate.evaluate("chain_sum_avg0", ScriptedPolicy("1"))
+    with pytest.raises(UserError, match="top_p"):
+        Options(top_p=0)
