@@ -134,7 +134,11 @@ def bench(arguments: argparse.Namespace) -> None:
         temperature=arguments.temperature,
         top_p=arguments.top_p,
         max_tokens=arguments.max_tokens,
+        judge=arguments.judge,
+        baseline=arguments.baseline,
     )
+    lacking = {task.name: lacks for task in asked if (lacks := evaluate.missing(task.task, given))}
+    asked = [task for task in asked if task.name not in lacking]
     for task in asked:
         evaluate.check(task.name, given)
     policy = load_policy(arguments.policy)
@@ -146,7 +150,7 @@ def bench(arguments: argparse.Namespace) -> None:
                 evaluate.evaluate(task.name, policy, given, made_with=_who(arguments.policy), folder=out, progress=progress)
             )
         print(table.line(found[-1]))
-    display.console.print(table.results(found))
+    display.console.print(table.results(found, lacking))
     for result in found:
         if result.score.faults:
             print(f"{result.task}: {result.score.faults} draws have no verdict and are left out", file=sys.stderr)
@@ -250,6 +254,10 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--temperature", type=float, help="default: the task's own, 0.6")
     command.add_argument("--top-p", type=float, help="default: the task's own, 0.95")
     command.add_argument("--max-tokens", type=_positive, help="longest draw (default: the task's own, 65536)")
+    command.add_argument(
+        "--judge", help="policy that judges Arena-Hard, WritingBench and MultiChallenge; without it they are not run"
+    )
+    command.add_argument("--baseline", help="files of the baseline's answers for Arena-Hard, with commas between")
     command.add_argument("--seed", type=int, default=0, help="base seed (default: %(default)s)")
     command.add_argument("--out", help="folder for draws and scores (default: bench/POLICY)")
     command.set_defaults(function=bench)

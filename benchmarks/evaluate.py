@@ -11,8 +11,8 @@ from typing import Any
 import lm_eval
 from lm_eval.tasks import TaskManager
 
-from ..core import Completion, Conversation, Policy, Sampling, UserError
-from . import catalogue, scores
+from ..core import Completion, Conversation, Policy, Problem, Sampling, Status, UserError
+from . import catalogue, judged, scores
 from .model import PolicyLM
 from .tasks import avg_at_k
 
@@ -32,6 +32,8 @@ class Result:
     """Share of draws that were cut at the length limit."""
     tokens: float
     """Mean tokens of a draw."""
+    figures: dict[str, float] = dataclasses.field(default_factory=dict)
+    """A judged benchmark's own figures, by name, 0..1."""
 
     def as_dict(self) -> dict[str, Any]:
         """The result as JSON has it."""
@@ -54,6 +56,10 @@ class Options:
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None
+    judge: str | None = None
+    """URI of the policy that judges Arena-Hard, WritingBench and MultiChallenge."""
+    baseline: str | None = None
+    """JSON lines of a baseline's answers for Arena-Hard: uid and answer, or the benchmark's own files of model answers."""
 
     def __post_init__(self) -> None:
         for name, least in (("draws", 1), ("limit", 1), ("max_tokens", 1), ("temperature", 0)):
@@ -131,6 +137,7 @@ def evaluate(
     assert results is not None
     samples = sorted(results["samples"][asked.task], key=lambda sample: sample["doc_id"])
     rows = [_row(sample, model) for sample in samples]
+    figures = _judge(metadata["judged"], rows, model, options, folder, progress) if "judged" in metadata else {}
     drawn = [draw for row in rows for draw in row["draws"]]
     settings = {
         "task": asked.task,
@@ -138,21 +145,25 @@ def evaluate(
         "problems": avg_at_k.source(metadata),
         "problems_hash": _hash([[row["prompt"], row["gold"]] for row in rows]),
         "number": len(rows),
-        "verifier": metadata.get("verifier", avg_at_k.DEFAULTS["verifier"]),
+        "verifier": metadata.get("judged") or metadata.get("verifier", avg_at_k.DEFAULTS["verifier"]),
         "template": metadata.get("template", avg_at_k.DEFAULTS["template"]),
         "draws": draws,
         "sampling": {name: value for name, value in loaded.config.generation_kwargs.items() if name != "until"},
         "stop": list(loaded.config.generation_kwargs.get("until") or ()),
         "seed": options.seed,
+        "judge": options.judge if "judged" in metadata else None,
+        "baseline": options.baseline if "judged" in metadata else None,
+        "baseline_hash": _hash(judged.baseline(options.baseline)) if "judged" in metadata and options.baseline else None,
         **(made_with or {}),
     }
     result = Result(
         task=f"{asked.task}_avg{draws}",
         score=scores.avg_at_k([[draw["score"] for draw in row["draws"]] for row in rows]),
         settings=settings,
-        hash=_hash({name: settings[name] for name in sorted(_OWN - {"problems"})}),
+        hash=_hash({name: settings[name] for name in sorted(_OWN - {"problems", "baseline"})}),
         truncated=sum(draw["finish_reason"] == "length" for draw in drawn) / len(drawn),
         tokens=sum(draw["tokens"] for draw in drawn) / len(drawn),
+        figures=figures,
     )
     if folder:
         _keep(Path(folder), result, rows)
@@ -185,6 +196,8 @@ def rescore(folder: str | Path, progress: Callable[..., None] | None = None) -> 
                 temperature=given["sampling"]["temperature"] if given["sampling"].get("do_sample") else 0,
                 top_p=given["sampling"].get("top_p"),
                 max_tokens=given["sampling"].get("max_gen_toks"),
+                judge=given["judge"],
+                baseline=given["baseline"],
             ),
             made_with=made_with,
             folder=folder,
@@ -215,7 +228,9 @@ class Absent:
         )
 
 
-_OWN = frozenset("task version problems problems_hash number verifier template draws sampling stop seed".split())
+_OWN = frozenset(
+    "task version problems problems_hash number verifier template draws sampling stop seed judge baseline baseline_hash".split()
+)
 """Settings of a task; the others say who answered."""
 
 
@@ -237,9 +252,55 @@ def _row(sample: dict[str, Any], model: PolicyLM) -> dict[str, Any]:
         "problem": problem["id"],
         "prompt": json.loads(sample["doc"]["text"]),
         "gold": problem["answer"],
+        "meta": problem["meta"],
         "request": request,
         "draws": draws,
     }
+
+
+def missing(task: str, options: Options) -> str | None:
+    """What a judged task lacks to be run, None where it lacks nothing."""
+    metadata = catalogue.settings(task)["metadata"]
+    if "judged" not in metadata:
+        return None
+    if not options.judge:
+        return "it wants a judge, with --judge"
+    return "it wants a baseline's answers, with --baseline" if metadata.get("baseline") and not options.baseline else None
+
+
+def _judge(
+    name: str,
+    rows: list[dict[str, Any]],
+    model: PolicyLM,
+    options: Options,
+    folder: str | Path | None,
+    progress: Callable[..., None] | None,
+) -> dict[str, float]:
+    """Has the judge speak, puts its verdicts in the rows, and returns the benchmark's own figures."""
+    from ..policies import load_policy
+
+    if lacks := missing(name, options):
+        raise UserError(f"{name} cannot be scored: {lacks}")
+    benchmark: Any = judged.BENCHMARKS[name]
+    compared = catalogue.settings(name)["metadata"].get("baseline")
+    answers = judged.baseline(str(options.baseline)) if compared else {}
+    responses = []
+    for row in rows:
+        problem = Problem(row["problem"], row["prompt"], answers.get(row["problem"], row["gold"]), "", row["meta"])
+        responses += [(problem, model.drawn[row["request"], number].text) for number in range(len(row["draws"]))]
+    store = Path(folder) / f"{name}.judge.jsonl" if folder else None
+    who = {"judge": options.judge}
+    if progress:
+        progress(0, len(responses), judging=str(judged.cost(benchmark, responses, store, who)))
+    spoken = judged.judge(benchmark, responses, load_policy(str(options.judge)), who, store, progress)
+    for verdict, draw in zip(spoken, (draw for row in rows for draw in row["draws"]), strict=True):
+        draw |= {
+            "score": verdict.score,
+            "status": Status.UNDECIDED if verdict.score is None else Status.SCORED,
+            "reason": "unjudged: the judge only ever said nonsense" if verdict.score is None else str(list(verdict.values)),
+            "trail": verdict.texts,
+        }
+    return dict(benchmark.summary(spoken))
 
 
 def _keep(folder: Path, result: Result, rows: list[dict[str, Any]]) -> None:

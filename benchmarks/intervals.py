@@ -27,6 +27,9 @@ OWN_NOISE = 0.3
 IMAGINED_MIDDLE, IMAGINED_EDGE = 2.0, 8.0
 """Problems of the average kind that are imagined beside the real ones, where the noise of draws is estimated."""
 
+MOST = 1e8
+"""Effective trials that are told apart from more: scores that are all 0.7 have no variance at all."""
+
 Array = NDArray[np.float64]
 
 
@@ -123,12 +126,14 @@ def _shift(mean: Any) -> Any:
 
 
 def _low(mean: Any, trials: Any, shift: Any) -> Any:
+    trials = np.minimum(trials, MOST)
     solved = mean * trials
     end = special.betaincinv(np.maximum(solved + shift, 1e-9), np.maximum(trials - solved + 1 - shift, 1e-9), 0.025)
     return np.where(solved <= 1e-9, 0.0, np.minimum(end, mean))
 
 
 def _high(mean: Any, trials: Any, shift: Any) -> Any:
+    trials = np.minimum(trials, MOST)
     solved = mean * trials
     end = special.betaincinv(solved + 1 - shift, np.maximum(trials - solved + shift, 1e-9), 0.975)
     return np.where(trials - solved <= 1e-9, 1.0, np.maximum(end, mean))

@@ -1,6 +1,6 @@
 """Scores as a person reads them: a line a task, a table a run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
@@ -13,7 +13,8 @@ def tasks() -> str:
     lines = [f"{suite:16} {' '.join(members)}" for suite, members in catalogue.SUITES.items()]
     for name in catalogue.names():
         settings = catalogue.settings(name)
-        lines.append(f"{name:16} avg@{settings['repeats']}  {settings['metadata']['problems']}")
+        where = settings["metadata"].get("problems") or f"published by {settings['metadata']['published']}"
+        lines.append(f"{name:16} avg@{settings['repeats']}  {where}")
     return "\n".join(lines)
 
 
@@ -26,8 +27,8 @@ def line(result: Result) -> str:
     return f"{said}; {result.truncated:.1%} cut short; settings {result.hash}"
 
 
-def results(found: Sequence[Result]) -> Table:
-    """All results of a run."""
+def results(found: Sequence[Result], lacking: Mapping[str, str] | None = None) -> Table:
+    """All results of a run, and the tasks that were not run, with what they lack."""
     table = Table(title="95% intervals: for new problems of the kind, and for new draws on these")
     for column in ("task", "avg@k", "new problems", "same problems", "pass@k", "shows from", "tokens", "cut", "settings"):
         table.add_column(column, justify="left" if column in ("task", "settings") else "right")
@@ -44,6 +45,10 @@ def results(found: Sequence[Result]) -> Table:
             f"{result.truncated:.1%}",
             result.hash,
         )
+        for name, figure in result.figures.items():
+            table.add_row(f"  {name}", f"{100 * figure:.1f}")
+    for name, lacks in (lacking or {}).items():
+        table.add_row(name, f"not run: {lacks}")
     return table
 
 

@@ -21,8 +21,8 @@ source of rows:
     shuffle=SEED         the order of a question's options is drawn; GPQA's are always, by the seed 0 where none is given
 
 Rows of known forms need no options: HumanEval's and MBPP's (see `code.py`), the function-calling leaderboard's
-(`function_calls.py`), GSM8K's, SVAMP's and MATH's (`math.py`), and questions with options, as GPQA, SuperGPQA and MMLU have
-them (`science.py`).
+(`function_calls.py`), GSM8K's, SVAMP's, CMATH's and MATH's (`math.py`), questions with options, as GPQA, SuperGPQA and MMLU
+have them (`science.py`), and those of benchmarks that a model judges (`judged.py`).
 """
 
 import functools
@@ -36,7 +36,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ..core import Message, Problem, UserError
-from . import code, function_calls, math, science
+from . import code, function_calls, judged, math, science
 
 PROMPT_COLUMNS = ("prompt", "question", "problem", "messages")
 ANSWER_COLUMNS = ("answer", "gold", "target", "solution")
@@ -227,6 +227,8 @@ def _kind(row: Row, shuffle: int | None) -> Callable[[Row, str, str], Problem] |
         return function_calls.problem_of
     if science.is_choice(row):
         return functools.partial(science.problem_of, shuffle=shuffle)
+    if judged.is_judged(row):
+        return judged.problem_of
     return math.problem_of if math.is_math(row) else None
 
 

@@ -40,5 +40,6 @@ def called(turn: str) -> tuple[str, str] | None:
 
 
 def without_thinking(response: str) -> str:
-    """What a response says after its thinking."""
-    return response.rsplit("</think>", 1)[-1].strip()
+    """What a response says after its thinking; nothing where it was cut while it thought."""
+    said = response.rsplit("</think>", 1)[-1].strip()
+    return "" if "<think>" in said else said

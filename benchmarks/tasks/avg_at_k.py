@@ -43,15 +43,16 @@ def source(metadata: dict[str, Any]) -> str:
         UserError: the folder has no such file, and the problems are not in a package either.
     """
     folder, file = metadata.get("data"), metadata.get("file")
-    if not folder:
-        return metadata["problems"]
     name, mark, options = (file or "").partition("?")
+    if not folder:
+        if "problems" not in metadata:
+            raise UserError(f"{name} is published by {metadata['published']}: download it and name its folder with --data")
+        return metadata["problems"]
     if file and (Path(folder) / name).is_file():
         return f"{'parquet' if name.endswith('.parquet') else 'jsonl'}:{Path(folder) / name}{mark}{options}"
-    if metadata["problems"].startswith("hf:"):
-        raise UserError(
-            f"there is no {name or 'such file'} in {folder}: the problems of {metadata['problems']} are expected there"
-        )
+    if metadata.get("problems", "hf:").startswith("hf:"):
+        where = metadata.get("problems", metadata.get("published"))
+        raise UserError(f"there is no {name or 'such file'} in {folder}: the problems of {where} are expected there")
     return metadata["problems"]
 
 
@@ -82,6 +83,17 @@ def process_results(document: Document, results: list[list[str]]) -> dict[str, l
     with ThreadPoolExecutor(max_workers=THREADS) as threads:
         judged = [dataclasses.asdict(verdict) for verdict in threads.map(judge, results[0])]
     return dict.fromkeys(("avg_at_k", "low_95", "high_95", "pass_at_k"), judged)
+
+
+def unjudged(document: Document, results: list[list[str]]) -> dict[str, list[dict[str, Any]]]:
+    """The k responses wait for their judge (`benchmarks/judged/`)."""
+    waits = Verdict(Status.UNDECIDED, None, "judge", "not judged yet")
+    return {"avg_at_k": [dataclasses.asdict(waits) for _ in results[0]]}
+
+
+def not_yet(draws: Draws) -> float:
+    """There is no score before the judge has spoken."""
+    return float("nan")
 
 
 def score(draws: Draws) -> scores.Score:

@@ -9,7 +9,7 @@ from tenfold.core import Completion, Incomplete, Problem, Status, UserError, Ver
 from tenfold.policies.scripted import ScriptedPolicy
 
 GSM8K_FORM = "jsonl:{}/rows.jsonl?answer_after=%23%23%23%23"
-MATH = [task for task in catalogue.names() if catalogue.settings(task)["metadata"]["verifier"] == "math"]
+MATH = [task for task in catalogue.names() if catalogue.settings(task)["metadata"].get("verifier") == "math"]
 
 
 def lucky(conversation: Any, seed: int) -> str:

@@ -1,0 +1,143 @@
+"""A judge is asked: many questions at once, each answer stored as it comes, nonsense asked about again."""
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from ...core import Conversation, Incomplete, Policy, Problem, Sampling
+from ...policies.store import Store
+from ...verifiers.tool_calls import without_thinking
+
+TRIES = 3
+"""Times that one question is put; then it counts as unjudged."""
+SAMPLING = Sampling(temperature=0.0, max_tokens=4096)
+"""How the judge answers at first; asked again, it draws at temperature 1, or it would say the same."""
+CHARACTERS_A_TOKEN = 4
+"""For the estimate of what judging costs; a rule of thumb."""
+
+
+class Benchmark(Protocol):
+    """What a module of this folder offers; see the folder's docstring."""
+
+    # ruff: noqa: D102
+    def questions(self, problem: Problem, response: str) -> list[Conversation]: ...
+    def read(self, text: str) -> Any: ...
+    def score(self, problem: Problem, values: Sequence[Any]) -> float: ...
+    def summary(self, rows: "Sequence[Judged]") -> dict[str, float]: ...
+
+
+class Judged(NamedTuple):
+    """One response and what the judge said of it."""
+
+    problem: Problem
+    response: str
+    values: tuple[Any, ...]
+    """An answer a question; None where the judge only ever said nonsense."""
+    texts: tuple[str, ...]
+    """The judge's own words."""
+    score: float | None
+    """0..1; None where a question is unjudged."""
+
+
+class Cost(NamedTuple):
+    """What judging would take."""
+
+    questions: int
+    stored: int
+    """Of them, answered before."""
+    tokens: int
+    """Of the questions still to be asked, about."""
+
+    def __str__(self) -> str:
+        asked = self.questions - self.stored
+        return f"{asked:,} questions to the judge ({self.stored:,} more are stored), about {self.tokens:,} tokens to read"
+
+
+def cost(benchmark: Benchmark, responses: Sequence[tuple[Problem, str]], store: str | Path | None, who: dict[str, Any]) -> Cost:
+    """What judging these responses will take."""
+    known = {row["question"] for row in Store(store, who).rows} if store and Path(store).exists() else set()
+    asked = [question for problem, response in responses for question in benchmark.questions(problem, response)]
+    open_ones = [question for question in asked if _name(question) not in known]
+    characters = sum(len(turn["content"]) for question in open_ones for turn in question)
+    return Cost(len(asked), len(asked) - len(open_ones), characters // CHARACTERS_A_TOKEN)
+
+
+def judge(
+    benchmark: Benchmark,
+    responses: Sequence[tuple[Problem, str]],
+    policy: Policy,
+    who: dict[str, Any],
+    store: str | Path | None = None,
+    progress: Callable[..., None] | None = None,
+) -> list[Judged]:
+    """Has a policy judge responses.
+
+    Args:
+        benchmark: a module of this folder.
+        responses: problems with what was said to each, thinking and all.
+        policy: the judge.
+        who: what stored judgements must have been made with, the judge's URI.
+        store: file to append the judge's answers to, and to take those from that are there already.
+        progress: called as progress(questions answered, questions in all).
+    """
+    asked = [benchmark.questions(problem, without_thinking(response)) for problem, response in responses]
+    flat = {_name(question): question for questions in asked for question in questions}
+    said = _answers(benchmark, flat, policy, Store(store, who) if store else None, progress or (lambda done, total: None))
+    judged = []
+    for (problem, response), questions in zip(responses, asked, strict=True):
+        texts = tuple(said[_name(question)] for question in questions)
+        values = tuple(benchmark.read(without_thinking(text)) for text in texts)
+        score = None if any(value is None for value in values) else benchmark.score(problem, values)
+        judged.append(Judged(problem, response, values, texts, score))
+    return judged
+
+
+def filled(template: str, **values: str) -> str:
+    """A template with its `{names}` replaced, all at once: what a response holds is not read as a name."""
+    return re.sub(r"\{(\w+)\}", lambda name: values.get(name[1], name[0]), template)
+
+
+def _answers(
+    benchmark: Benchmark, asked: dict[str, Conversation], policy: Policy, store: Store | None, progress: Callable[..., None]
+) -> dict[str, str]:
+    """The judge's answer to each question: the last one tried."""
+    said: dict[str, str] = {}
+    tried: dict[str, int] = {}
+    for row in store.rows if store else ():
+        said[row["question"]], tried[row["question"]] = row["text"], row["attempt"] + 1
+    size = getattr(policy, "batch_size", 64)
+    for attempt in range(TRIES):
+        left = [
+            name
+            for name in asked
+            if tried.get(name, 0) == attempt and (name not in said or benchmark.read(without_thinking(said[name])) is None)
+        ]
+        sampling = SAMPLING if not attempt else dataclasses.replace(SAMPLING, temperature=1.0, seed=attempt)
+        for start in range(0, len(left), size):
+            batch = left[start : start + size]
+            stopped = None
+            try:
+                drawn: Any = policy.generate([asked[name] for name in batch], 1, sampling, batch)
+            except Incomplete as error:
+                drawn, stopped = error.drawn, error
+            rows = [
+                {"question": name, "attempt": attempt, "text": row[0].text}
+                for name, row in zip(batch, drawn, strict=True)
+                if row[0] is not None
+            ]
+            for row in rows:
+                said[row["question"]], tried[row["question"]] = row["text"], attempt + 1
+            if store:
+                store.append(rows)
+            if stopped:
+                raise stopped
+            progress(len(said.keys() & asked.keys()), len(asked))
+    return said
+
+
+def _name(question: Conversation) -> str:
+    return hashlib.sha256(json.dumps(list(question)).encode()).hexdigest()[:24]

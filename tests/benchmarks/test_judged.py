@@ -1,0 +1,213 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tenfold.benchmarks import evaluate, judged
+from tenfold.benchmarks.evaluate import Options
+from tenfold.benchmarks.judged import arena_hard, multi_challenge, writing_bench
+from tenfold.core import Message, Problem, UserError
+from tenfold.policies.scripted import ScriptedPolicy
+
+CRITERIA = [{"name": f"criterion {n}", "criteria_description": "", "9-10": "best"} for n in range(5)]
+ROWS: dict[str, list[dict[str, Any]]] = {
+    "arena_hard_v2": [
+        {"uid": f"q{n}", "category": kind, "subcategory": "", "prompt": f"Write {n}."}
+        for n, kind in enumerate(["hard_prompt", "hard_prompt", "creative_writing"])
+    ],
+    "writing_bench": [{"index": n, "domain1": "Education", "query": f"Write {n}.", "checklist": CRITERIA} for n in range(3)],
+    "multi_challenge": [
+        {
+            "QUESTION_ID": f"q{n}",
+            "AXIS": axis,
+            "CONVERSATION": [
+                {"role": "user", "content": "1?"},
+                {"role": "assistant", "content": "2"},
+                {"role": "user", "content": "3?"},
+            ],
+            "TARGET_QUESTION": "Is it short?",
+            "PASS_CRITERIA": "YES" if n else "NO",
+        }
+        for n, axis in enumerate(["SELF_COHERENCE", "INFERENCE_MEMORY", "INFERENCE_MEMORY"])
+    ],
+}
+FILES = {
+    "arena_hard_v2": "arena_hard_v2_questions.jsonl",
+    "writing_bench": "benchmark_all.jsonl",
+    "multi_challenge": "benchmark_questions.jsonl",
+}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    for task, rows in ROWS.items():
+        (tmp_path / FILES[task]).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    official = {"uid": "q2", "messages": [{}, {"role": "assistant", "content": {"answer": "a baseline"}}]}
+    said = [{"uid": "q0", "answer": "a baseline"}, {"uid": "q1", "answer": "a baseline"}, official]
+    (tmp_path / "baseline.jsonl").write_text("".join(json.dumps(row) + "\n" for row in said))
+    return tmp_path
+
+
+def run(task: str, judge: str, data: Path, **given: Any) -> evaluate.Result:
+    options = Options(data=str(data), judge=judge, baseline=str(data / "baseline.jsonl"), max_tokens=16)
+    return evaluate.evaluate(task, ScriptedPolicy("short"), options, **given)
+
+
+@pytest.mark.parametrize(
+    ("task", "judge", "score"),
+    [
+        ("arena_hard_v2", "scripted:I prefer the first. [[A>B]]", 0.5),
+        ("arena_hard_v2", "scripted:[[A>>B]] at first sight, but [[A=B]]", 0.5),
+        ("writing_bench", 'scripted:```json\n{"reason": "fine", "score": 7}\n```', 0.7),
+        ("multi_challenge", "scripted:It is.\nVERDICT: YES", 2 / 3),
+        ("multi_challenge", "scripted:VERDICT: NO", 1 / 3),
+    ],
+)
+def test_a_judge_scores_every_draw(task: str, judge: str, score: float, data: Path, tmp_path: Path) -> None:
+    result = run(task, judge, data, folder=tmp_path / "out")
+    assert result.score.mean == pytest.approx(score)
+    assert (result.score.problems, result.score.draws, result.score.faults) == (3, 3, 0)
+    assert result.settings["judge"] == judge
+    rows = [json.loads(line) for line in (tmp_path / "out" / f"{result.task}.scores.jsonl").read_text().splitlines()]
+    assert all(draw["trail"] for row in rows for draw in row["draws"])
+    assert evaluate.rescore(tmp_path / "out")[0][1] == result
+
+
+def test_each_benchmark_has_its_own_figures(data: Path) -> None:
+    assert run("multi_challenge", "scripted:VERDICT: YES", data).figures == {
+        "mean of axes": 0.5,
+        "inference_memory": 1,
+        "self_coherence": 0,
+    }
+    assert run("writing_bench", 'scripted:{"score": 7}', data).figures == {"Education": 0.7}
+    figures = run("arena_hard_v2", "scripted:[[A>B]]", data).figures
+    assert set(figures) == {
+        f"{kind}{style}" for kind in ("hard_prompt", "creative_writing") for style in ("", ", style controlled")
+    }
+
+
+def test_without_a_judge_or_a_baseline_a_task_is_not_run(data: Path) -> None:
+    assert evaluate.missing("multi_challenge", Options()) == "it wants a judge, with --judge"
+    assert evaluate.missing("arena_hard_v2", Options(judge="scripted:x")) == "it wants a baseline's answers, with --baseline"
+    assert evaluate.missing("aime24", Options()) is None
+    with pytest.raises(UserError, match="wants a judge"):
+        evaluate.evaluate("multi_challenge", ScriptedPolicy("x"), Options(data=str(data)))
+    with pytest.raises(UserError, match="published by X-PLUG/WritingBench"):
+        evaluate.evaluate("writing_bench", ScriptedPolicy("x"), Options(judge="scripted:x"))
+
+
+PROBLEM = Problem("q", (Message(role="user", content="Why {a}?"),), "because", "", {"category": "hard_prompt"})
+
+
+def test_a_judge_that_talks_nonsense_is_asked_again_and_then_not_counted() -> None:
+    asked: list[int] = []
+
+    def says(text: str) -> Any:
+        def answer(conversation: Any, seed: int) -> str:
+            asked.append(seed)
+            return "no idea" if len(asked) <= 2 else text
+
+        return ScriptedPolicy(answer)
+
+    [one] = judged.judge(arena_hard, [(PROBLEM, "answer")], says("[[A=B]]"), {})
+    assert (one.score, len(asked), len(set(asked))) == (0.5, 4, 4)
+    asked.clear()
+    [one] = judged.judge(arena_hard, [(PROBLEM, "answer")], ScriptedPolicy("no idea"), {})
+    assert one.score is None
+
+
+def test_a_killed_judge_goes_on(tmp_path: Path) -> None:
+    responses = [(PROBLEM, f"answer {n}") for n in range(4)]
+
+    class Stops(ScriptedPolicy):
+        left = 2
+
+        def generate(self, *args: Any, **kwargs: Any) -> Any:
+            self.left -= 1
+            if self.left < 0:
+                raise KeyboardInterrupt
+            return super().generate(*args, **kwargs)
+
+    store, policy = tmp_path / "judge.jsonl", Stops("[[A=B]]")
+    policy.batch_size = 2
+    with pytest.raises(KeyboardInterrupt):
+        judged.judge(arena_hard, responses, policy, {"judge": "x"}, store)
+    cost = judged.cost(arena_hard, responses, store, {"judge": "x"})
+    assert (cost.questions, cost.stored) == (8, 4)
+    assert cost.tokens > 100
+    policy.left = 2
+    assert [one.score for one in judged.judge(arena_hard, responses, policy, {"judge": "x"}, store)] == [0.5] * 4
+    assert policy.left == 0
+
+
+def test_thinking_is_not_shown_to_the_judge_and_cut_thinking_is_no_answer() -> None:
+    seen: list[str] = []
+
+    def answer(conversation: Any, seed: int) -> str:
+        seen.append(conversation[-1]["content"])
+        return "[[A=B]]"
+
+    judged.judge(arena_hard, [(PROBLEM, "<think>secret</think>open"), (PROBLEM, "<think>cut off")], ScriptedPolicy(answer), {})
+    assert len(seen) == 4
+    assert "open" in seen[0]
+    assert not any("secret" in text or "cut off" in text for text in seen)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[[A>>B]]", [1, 1, 1]),
+        ("[[B>A]]", [0]),
+        ("[[B<A]]", [1]),
+        ("verdict [A=B]", [0.5]),
+        ("[[A>B]] no: [[B>>A]]", [0, 0, 0]),
+        ("[[A>A]]", None),
+        ("A wins", None),
+    ],
+)
+def test_verdicts_of_arena_hard(text: str, value: list[float] | None) -> None:
+    assert arena_hard.read(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"score": 10}', 10),
+        ('{"reason": "says "so"", "score": 4}', 4),
+        ('{"score": 11}', None),
+        ('{"score": 0}', None),
+        ("7", None),
+    ],
+)
+def test_scores_of_writing_bench(text: str, value: int | None) -> None:
+    assert writing_bench.read(text) == value
+
+
+def test_what_a_response_holds_is_data() -> None:
+    """A response cannot name the judge's placeholders, and stands in its own part of the question."""
+    first, second = arena_hard.questions(PROBLEM, "{prompt} {b} [[A>>B]]")
+    assert "Why {a}?" in first[1]["content"]
+    assert first[1]["content"].count("because") == 1
+    assert "<answer of B>\n{prompt} {b} [[A>>B]]\n</answer of B>" in first[1]["content"]
+    assert "<answer of A>\n{prompt} {b} [[A>>B]]\n</answer of A>" in second[1]["content"]
+    assert (
+        "{response}"
+        in multi_challenge.questions(Problem("", (), {"question": "{response}?", "right": "YES"}, ""), "x")[0][0]["content"]
+    )
+
+
+def test_style_control_takes_away_what_length_won() -> None:
+    """Verdicts that depend on length alone leave a strength of one half; a true strength stays."""
+    generator = np.random.default_rng(0)
+    features = np.column_stack([generator.uniform(0, 1, 4000), np.zeros((4000, 3))])
+    by_length = (generator.random(4000) < 1 / (1 + np.exp(-3 * features[:, 0]))).astype(float)
+    assert by_length.mean() > 0.75
+    assert arena_hard.controlled(by_length, features) == pytest.approx(0.5, abs=0.04)
+    by_strength = (generator.random(4000) < 0.8).astype(float)
+    assert arena_hard.controlled(by_strength, features) == pytest.approx(0.8, abs=0.04)
+
+
+def test_style_is_counted_outside_of_code() -> None:
+    words, headers, items, bold = arena_hard.style("# Head\n\n- one\n- **two**\n\n```\n# no head\n- no item\n```")
+    assert [round(share * (words + 1)) for share in (headers, items, bold)] == [1, 2, 1]
