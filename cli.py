@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from .core import Sampling, UserError
+from .core import Incomplete, Sampling, UserError
 
 EPILOG = """examples:
   tenfold run quickstart                                 sft, filter, GRPO and benchmarks, from nothing
@@ -109,6 +109,7 @@ def rollout(arguments: argparse.Namespace) -> None:
 def bench(arguments: argparse.Namespace) -> None:
     """Scores a policy on benchmark tasks, or judges stored draws again."""
     from .benchmarks import catalogue, evaluate, table
+    from .benchmarks.result import Options
     from .pipelines.report import Display
     from .policies import load_policy
 
@@ -125,7 +126,7 @@ def bench(arguments: argparse.Namespace) -> None:
     asked = catalogue.expand(arguments.tasks)
     if not arguments.policy:
         raise UserError("say who answers, with --policy")
-    given = evaluate.Options(
+    given = Options(
         seed=arguments.seed,
         limit=arguments.limit,
         problems=arguments.problems,
@@ -140,17 +141,32 @@ def bench(arguments: argparse.Namespace) -> None:
     lacking = {task.name: lacks for task in asked if (lacks := evaluate.missing(task.task, given))}
     asked = [task for task in asked if task.name not in lacking]
     for task in asked:
-        evaluate.check(task.name, given)
+        try:
+            evaluate.check(task.name, given)
+        except UserError as error:
+            if len(asked) == 1:
+                raise
+            lacking[task.name] = str(error)
     policy = load_policy(arguments.policy)
     out = arguments.out or "bench/" + re.sub(r"[^A-Za-z0-9.-]+", "_", arguments.policy)
     found = []
     for task in asked:
-        with display.stage(task.name) as progress:
-            found.append(
-                evaluate.evaluate(task.name, policy, given, made_with=_who(arguments.policy), folder=out, progress=progress)
-            )
+        if task.name in lacking:
+            continue
+        try:
+            with display.stage(task.name) as progress:
+                found.append(
+                    evaluate.evaluate(task.name, policy, given, made_with=_who(arguments.policy), folder=out, progress=progress)
+                )
+        except UserError as error:
+            if len(asked) == 1 or isinstance(error, Incomplete):
+                raise
+            lacking[task.name] = str(error)
+            continue
         print(table.line(found[-1]))
-    display.console.print(table.results(found, lacking))
+    display.console.print(table.results(found))
+    for name, lacks in lacking.items():
+        print(f"{name}: not run: {lacks}")
     for result in found:
         if result.score.faults:
             print(f"{result.task}: {result.score.faults} draws have no verdict and are left out", file=sys.stderr)

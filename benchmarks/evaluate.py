@@ -1,9 +1,6 @@
 """One benchmark task, from its problems to a score that carries its settings."""
 
-import dataclasses
-import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,64 +9,10 @@ import lm_eval
 from lm_eval.tasks import TaskManager
 
 from ..core import Completion, Conversation, Policy, Problem, Sampling, Status, UserError
-from . import catalogue, judged, scores
+from . import catalogue, judged, scores, stock
 from .model import PolicyLM
+from .result import Options, Result, keep, results, settings_hash
 from .tasks import avg_at_k
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Result:
-    """What a policy reached on a task, and how."""
-
-    task: str
-    """The task and its k, as in aime24_avg8."""
-    score: scores.Score
-    settings: dict[str, Any]
-    """Everything that the score depends on."""
-    hash: str
-    """Of the settings without the policy and where the problems lie: equal hashes, comparable scores."""
-    truncated: float
-    """Share of draws that were cut at the length limit."""
-    tokens: float
-    """Mean tokens of a draw."""
-    figures: dict[str, float] = dataclasses.field(default_factory=dict)
-    """A judged benchmark's own figures, by name, 0..1."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """The result as JSON has it."""
-        return dataclasses.asdict(self)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Options:
-    """How tasks are run; None leaves it to the task."""
-
-    seed: int = 0
-    limit: int | None = None
-    """Only so many problems, the first ones."""
-    problems: str | None = None
-    """Problem URI instead of the task's own."""
-    data: str | None = None
-    """Folder with the tasks' files, instead of the hub."""
-    draws: int | None = None
-    """Draws a problem, k."""
-    temperature: float | None = None
-    top_p: float | None = None
-    max_tokens: int | None = None
-    judge: str | None = None
-    """URI of the policy that judges Arena-Hard, WritingBench and MultiChallenge."""
-    baseline: str | None = None
-    """JSON lines of a baseline's answers for Arena-Hard: uid and answer, or the benchmark's own files of model answers."""
-
-    def __post_init__(self) -> None:
-        for name, least in (("draws", 1), ("limit", 1), ("max_tokens", 1), ("temperature", 0)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise UserError(f"{name} is {least} or more, not {value}")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise UserError(f"top_p lies above 0 and is 1 at most, not {self.top_p}")
-        if self.data is not None and not Path(self.data).is_dir():
-            raise UserError(f"there is no folder {self.data}")
 
 
 def check(task: str, options: Options) -> None:
@@ -94,10 +37,10 @@ def evaluate(
     folder: str | Path | None = None,
     progress: Callable[..., None] | None = None,
 ) -> Result:
-    """Runs one of our tasks.
+    """Runs a task.
 
     Args:
-        task: its name, perhaps with the number of draws: aime24, aime24_avg64.
+        task: its name, perhaps with the number of draws: aime24, aime24_avg64, stock:mmlu.
         policy: who answers.
         options: seed, sampling, number of problems, where the data are.
         made_with: what else stored draws must have been made with, say the policy's URI.
@@ -110,6 +53,8 @@ def evaluate(
     options = options or Options()
     check(task, options)
     asked = catalogue.expand([task])[0]
+    if asked.task.startswith(catalogue.STOCK):
+        return stock.evaluate(asked.task, policy, options, made_with=made_with, folder=folder, progress=progress)
     metadata = catalogue.settings(asked.task)["metadata"] | _where(options)
     manager = TaskManager(include_path=str(catalogue.TASKS), include_defaults=False, metadata=_where(options))
     loaded = manager.load([asked.task])["tasks"][asked.task]
@@ -143,7 +88,7 @@ def evaluate(
         "task": asked.task,
         "version": str(metadata.get("version")),
         "problems": avg_at_k.source(metadata),
-        "problems_hash": _hash([[row["prompt"], row["gold"]] for row in rows]),
+        "problems_hash": settings_hash([[row["prompt"], row["gold"]] for row in rows]),
         "number": len(rows),
         "verifier": metadata.get("judged") or metadata.get("verifier", avg_at_k.DEFAULTS["verifier"]),
         "template": metadata.get("template", avg_at_k.DEFAULTS["template"]),
@@ -153,20 +98,22 @@ def evaluate(
         "seed": options.seed,
         "judge": options.judge if "judged" in metadata else None,
         "baseline": options.baseline if "judged" in metadata else None,
-        "baseline_hash": _hash(judged.baseline(options.baseline)) if "judged" in metadata and options.baseline else None,
+        "baseline_hash": settings_hash(judged.baseline(options.baseline))
+        if "judged" in metadata and options.baseline
+        else None,
         **(made_with or {}),
     }
     result = Result(
         task=f"{asked.task}_avg{draws}",
         score=scores.avg_at_k([[draw["score"] for draw in row["draws"]] for row in rows]),
         settings=settings,
-        hash=_hash({name: settings[name] for name in sorted(_OWN - {"problems", "baseline"})}),
+        hash=settings_hash({name: settings[name] for name in sorted(_OWN - {"problems", "baseline"})}),
         truncated=sum(draw["finish_reason"] == "length" for draw in drawn) / len(drawn),
         tokens=sum(draw["tokens"] for draw in drawn) / len(drawn),
         figures=figures,
     )
     if folder:
-        _keep(Path(folder), result, rows)
+        keep(Path(folder), result, rows)
     return result
 
 
@@ -204,15 +151,6 @@ def rescore(folder: str | Path, progress: Callable[..., None] | None = None) -> 
             progress=progress,
         )
         found.append((result, again))
-    return found
-
-
-def results(folder: str | Path) -> list[Result]:
-    """The results that a folder holds, by their names."""
-    found = []
-    for path in sorted(Path(folder).glob("*.result.json")):
-        stored = json.loads(path.read_text())
-        found.append(Result(**{**stored, "score": scores.Score(**stored["score"])}))
     return found
 
 
@@ -260,7 +198,7 @@ def _row(sample: dict[str, Any], model: PolicyLM) -> dict[str, Any]:
 
 def missing(task: str, options: Options) -> str | None:
     """What a judged task lacks to be run, None where it lacks nothing."""
-    metadata = catalogue.settings(task)["metadata"]
+    metadata = {} if task.startswith(catalogue.STOCK) else catalogue.settings(task)["metadata"]
     if "judged" not in metadata:
         return None
     if not options.judge:
@@ -301,15 +239,3 @@ def _judge(
             "trail": verdict.texts,
         }
     return dict(benchmark.summary(spoken))
-
-
-def _keep(folder: Path, result: Result, rows: list[dict[str, Any]]) -> None:
-    """The verdicts first, the result last: a folder with a result is whole."""
-    (folder / f"{result.task}.scores.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    path = folder / f"{result.task}.result.json"
-    path.with_suffix(".tmp").write_text(json.dumps(result.as_dict(), indent=1))
-    os.replace(path.with_suffix(".tmp"), path)
-
-
-def _hash(given: Any) -> str:
-    return hashlib.sha256(json.dumps(given, sort_keys=True, default=str).encode()).hexdigest()[:12]

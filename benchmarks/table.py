@@ -1,11 +1,11 @@
 """Scores as a person reads them: a line a task, a table a run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rich.table import Table
 
 from . import catalogue
-from .evaluate import Result
+from .result import Result
 
 
 def tasks() -> str:
@@ -21,34 +21,31 @@ def tasks() -> str:
 def line(result: Result) -> str:
     """One result, in one line."""
     score = result.score
-    said = (
+    shows = f"; shows differences from {100 * score.detectable:.1f}" if score.detectable else ""
+    return (
         f"{result.task}: avg@{score.draws} {score} on {score.problems} problems, pass@{score.draws} {100 * score.pass_at_k:.1f}"
+        f"{shows}; {result.truncated:.1%} cut short; settings {result.hash}"
     )
-    return f"{said}; {result.truncated:.1%} cut short; settings {result.hash}"
 
 
-def results(found: Sequence[Result], lacking: Mapping[str, str] | None = None) -> Table:
-    """All results of a run, and the tasks that were not run, with what they lack."""
-    table = Table(title="95% intervals: for new problems of the kind, and for new draws on these")
-    for column in ("task", "avg@k", "new problems", "same problems", "pass@k", "shows from", "tokens", "cut", "settings"):
-        table.add_column(column, justify="left" if column in ("task", "settings") else "right")
+def results(found: Sequence[Result]) -> Table:
+    """All results of a run."""
+    table = Table(title="with 95% intervals, for new problems of the kind and for new draws on these")
+    for column in ("task", "avg@k", "new problems", "new draws", "pass@k", "tokens", "cut"):
+        table.add_column(column, justify="left" if column == "task" else "right", no_wrap=True)
     for result in found:
         score = result.score
         table.add_row(
             result.task,
             f"{100 * score.mean:.1f}",
-            f"{100 * score.low:.1f} to {100 * score.high:.1f}",
-            f"{100 * score.draws_low:.1f} to {100 * score.draws_high:.1f}",
+            f"{100 * score.low:.1f} - {100 * score.high:.1f}",
+            f"{100 * score.draws_low:.1f} - {100 * score.draws_high:.1f}",
             f"{100 * score.pass_at_k:.1f}",
-            f"{100 * score.detectable:.1f}",
             f"{result.tokens:.0f}",
             f"{result.truncated:.1%}",
-            result.hash,
         )
         for name, figure in result.figures.items():
             table.add_row(f"  {name}", f"{100 * figure:.1f}")
-    for name, lacks in (lacking or {}).items():
-        table.add_row(name, f"not run: {lacks}")
     return table
 
 

@@ -9,7 +9,7 @@ from ..policies import load_policy
 from .context import Context, Metrics, Settings
 
 if TYPE_CHECKING:
-    from ..benchmarks.evaluate import Options
+    from ..benchmarks.result import Options
 
 
 class Bench(Settings):
@@ -37,7 +37,7 @@ class Bench(Settings):
 
     def options(self, seed: int) -> "Options":
         """How the tasks are run."""
-        from ..benchmarks.evaluate import Options
+        from ..benchmarks.result import Options
 
         return Options(seed, self.limit, self.problems, self.data, self.draws, self.temperature, self.top_p, self.max_tokens)
 

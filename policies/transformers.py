@@ -68,6 +68,32 @@ class TransformersPolicy:
                 completions[row] = self._completion(drawn, sampling)
         return [[c for c in completions[i * samples : (i + 1) * samples] if c is not None] for i in range(len(prompts))]
 
+    @torch.inference_mode()
+    def loglikelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
+        """How likely each continuation is behind its context, both plain text, and whether greedy drawing would say it.
+
+        Args:
+            pairs: context and continuation; the tokens are those of the two as one text.
+        """
+        rows = []
+        for context, continuation in pairs:
+            whole = self.tokenizer(context + continuation)["input_ids"]
+            start = len(self.tokenizer(context)["input_ids"]) if context else 1
+            rows.append((whole, max(1, min(start, len(whole) - 1))))
+        told: list[tuple[float, bool]] = []
+        for begin in range(0, len(rows), self.batch_size):
+            batch = rows[begin : begin + self.batch_size]
+            width = max(len(whole) for whole, _ in batch)
+            ids = torch.tensor([whole + [0] * (width - len(whole)) for whole, _ in batch], device=self.device)
+            mask = torch.tensor([[1] * len(whole) + [0] * (width - len(whole)) for whole, _ in batch], device=self.device)
+            logits = self.model(input_ids=ids, attention_mask=mask).logits
+            for row, (whole, start) in enumerate(batch):
+                logprobs = logits[row, start - 1 : len(whole) - 1].float().log_softmax(-1)
+                wanted = ids[row, start : len(whole)]
+                likelihood = logprobs.gather(-1, wanted[:, None]).sum()
+                told.append((float(likelihood), bool((logprobs.argmax(-1) == wanted).all())))
+        return told
+
     def _completion(self, drawn: "Draw", sampling: Sampling) -> Completion:
         text = self.tokenizer.decode(drawn.tokens, skip_special_tokens=True)
         for stop in sampling.stop:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from tenfold.benchmarks import catalogue, evaluate
-from tenfold.benchmarks.evaluate import Options
+from tenfold.benchmarks.result import Options, Result, results
 from tenfold.core import Completion, Incomplete, Problem, Status, UserError, Verdict, draw_seed
 from tenfold.policies.scripted import ScriptedPolicy
 
@@ -109,7 +109,7 @@ def test_a_server_that_fails_on_the_way_loses_no_whole_problem(problems: str, tm
 
 
 def test_a_result_carries_its_settings_and_their_hash(problems: str, tmp_path: Path) -> None:
-    def run(**options: Any) -> evaluate.Result:
+    def run(**options: Any) -> Result:
         return evaluate.evaluate("gsm8k_avg4", ScriptedPolicy(lucky), Options(problems=problems, **options))
 
     result = run()
@@ -127,7 +127,7 @@ def test_stored_draws_are_judged_again_without_a_policy(problems: str, tmp_path:
     monkeypatch.setattr("tenfold.verifiers.load", lambda name: lambda problem, said: Verdict(Status.SCORED, 1.0, "kind", ""))
     [(was, now)] = evaluate.rescore(tmp_path)
     assert (was.score.mean, now.score.mean) == (before.score.mean, 1)
-    assert evaluate.results(tmp_path) == [now]
+    assert results(tmp_path) == [now]
     (tmp_path / "gsm8k.draws.jsonl").write_text("".join((tmp_path / "gsm8k.draws.jsonl").read_text().splitlines(True)[:-4]))
     with pytest.raises(UserError, match="not stored"):
         evaluate.rescore(tmp_path)

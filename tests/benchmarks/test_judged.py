@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 from tenfold.benchmarks import evaluate, judged
-from tenfold.benchmarks.evaluate import Options
 from tenfold.benchmarks.judged import arena_hard, multi_challenge, writing_bench
+from tenfold.benchmarks.result import Options, Result
 from tenfold.core import Message, Problem, UserError
 from tenfold.policies.scripted import ScriptedPolicy
 
@@ -49,7 +49,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(task: str, judge: str, data: Path, **given: Any) -> evaluate.Result:
+def run(task: str, judge: str, data: Path, **given: Any) -> Result:
     options = Options(data=str(data), judge=judge, baseline=str(data / "baseline.jsonl"), max_tokens=16)
     return evaluate.evaluate(task, ScriptedPolicy("short"), options, **given)
 

@@ -1,0 +1,88 @@
+"""How a task is run, and what a policy reached on it: options, the result, and where it is kept."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ..core import UserError
+from . import scores
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """What a policy reached on a task, and how."""
+
+    task: str
+    """The task and its k, as in aime24_avg8."""
+    score: scores.Score
+    settings: dict[str, Any]
+    """Everything that the score depends on."""
+    hash: str
+    """Of the settings without the policy and where the problems lie: equal hashes, comparable scores."""
+    truncated: float
+    """Share of draws that were cut at the length limit."""
+    tokens: float
+    """Mean tokens of a draw."""
+    figures: dict[str, float] = dataclasses.field(default_factory=dict)
+    """A judged benchmark's own figures, by name, 0..1."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as JSON has it."""
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Options:
+    """How tasks are run; None leaves it to the task."""
+
+    seed: int = 0
+    limit: int | None = None
+    """Only so many problems, the first ones."""
+    problems: str | None = None
+    """Problem URI instead of the task's own."""
+    data: str | None = None
+    """Folder with the tasks' files, instead of the hub."""
+    draws: int | None = None
+    """Draws a problem, k."""
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    judge: str | None = None
+    """URI of the policy that judges Arena-Hard, WritingBench and MultiChallenge."""
+    baseline: str | None = None
+    """JSON lines of a baseline's answers for Arena-Hard: uid and answer, or the benchmark's own files of model answers."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("draws", 1), ("limit", 1), ("max_tokens", 1), ("temperature", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UserError(f"{name} is {least} or more, not {value}")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise UserError(f"top_p lies above 0 and is 1 at most, not {self.top_p}")
+        if self.data is not None and not Path(self.data).is_dir():
+            raise UserError(f"there is no folder {self.data}")
+
+
+def results(folder: str | Path) -> list[Result]:
+    """The results that a folder holds, by their names."""
+    found = []
+    for path in sorted(Path(folder).glob("*.result.json")):
+        stored = json.loads(path.read_text())
+        found.append(Result(**{**stored, "score": scores.Score(**stored["score"])}))
+    return found
+
+
+def keep(folder: Path, result: Result, rows: list[dict[str, Any]]) -> None:
+    """The verdicts first, the result last: a folder with a result is whole."""
+    (folder / f"{result.task}.scores.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    path = folder / f"{result.task}.result.json"
+    path.with_suffix(".tmp").write_text(json.dumps(result.as_dict(), indent=1))
+    os.replace(path.with_suffix(".tmp"), path)
+
+
+def settings_hash(given: Any) -> str:
+    """A short name of whatever JSON can hold."""
+    return hashlib.sha256(json.dumps(given, sort_keys=True, default=str).encode()).hexdigest()[:12]

@@ -1,0 +1,72 @@
+"""lm-eval's own tasks, on data of ours in their form: its prompts, its metric, our policy, store and score."""
+
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+from tenfold.benchmarks import stock
+from tenfold.benchmarks.result import Options
+from tenfold.core import UserError
+from tenfold.policies import initial
+from tenfold.policies.scripted import ScriptedPolicy
+from tenfold.policies.transformers import TransformersPolicy
+
+GSM8K = [{"question": f"What is {n} + 1?", "answer": f"{n} + 1 = {n + 1}\n#### {n + 1}"} for n in range(8)]
+MMLU = [{"question": f"Which is {n}?", "choices": ["0", "1", "2", "3"], "answer": n % 4, "subject": "x"} for n in range(8)]
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(path: str, name: str | None = None, **kwargs: Any) -> Any:
+        rows = {"openai/gsm8k": GSM8K, "cais/mmlu": MMLU}[path]
+        part = datasets.Dataset.from_list(rows)
+        return datasets.DatasetDict({split: part for split in ("train", "test", "dev", "validation")})
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+
+
+def test_gsm8k_is_asked_with_examples_as_plain_text_and_scored_by_its_own_metric(hub: None, tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    def answer(conversation: Any, seed: int) -> str:
+        seen.append(conversation)
+        number = int(conversation[0]["content"].rsplit("What is ", 1)[1].split()[0])
+        return f"It is {number + 1}.\n#### {number + 1 if number < 2 else 0}"
+
+    result = stock.evaluate("stock:gsm8k", ScriptedPolicy(answer), Options(limit=4), folder=tmp_path)
+    assert (result.score.mean, result.score.problems, result.score.draws) == (0.5, 4, 1)
+    assert result.figures["gsm8k exact_match,strict-match"] == 0.5
+    assert [turn["role"] for turn in seen[0]] == ["text"]
+    assert seen[0][0]["content"].count("Question: What is") == 6
+    again = stock.evaluate("stock:gsm8k", ScriptedPolicy("nobody is asked again"), Options(limit=4), folder=tmp_path)
+    assert again == result
+
+
+def test_likelihoods_decide_mmlu(hub: None) -> None:
+    policy = TransformersPolicy(initial.checkpoint("micro:?hidden=16&layers=1&heads=2"))
+    result = stock.evaluate("stock:mmlu_abstract_algebra", policy, Options(limit=4))
+    assert result.score.problems == 4
+    assert 0 <= result.score.mean <= 1
+    with pytest.raises(UserError, match="which this policy does not tell"):
+        stock.evaluate("stock:mmlu_abstract_algebra", ScriptedPolicy("A"), Options(limit=4))
+
+
+def test_a_continuations_likelihood_is_the_sum_of_its_tokens(hub: None) -> None:
+    import torch
+
+    policy = TransformersPolicy(initial.checkpoint("micro:?hidden=16&layers=1&heads=2"), batch_size=2)
+    pairs = [("12 + 3 = ", "15"), ("1", "2"), ("9 - 4 = ", "5 "), ("", "7+8")]
+    together = policy.loglikelihoods(pairs)
+    for (context, continuation), (told, _) in zip(pairs, together, strict=True):
+        ids = policy.tokenizer(context + continuation)["input_ids"]
+        start = max(1, len(policy.tokenizer(context)["input_ids"]))
+        with torch.inference_mode():
+            logprobs = policy.model(torch.tensor([ids])).logits[0].log_softmax(-1)
+        alone = sum(float(logprobs[place - 1, ids[place]]) for place in range(start, len(ids)))
+        assert told == pytest.approx(alone, abs=1e-4)
+
+
+def test_a_task_that_lm_eval_does_not_have() -> None:
+    with pytest.raises(UserError, match="lm-eval has no task 'gsm9k'"):
+        stock.evaluate("stock:gsm9k", ScriptedPolicy("x"), Options())
