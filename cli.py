@@ -107,47 +107,24 @@ def rollout(arguments: argparse.Namespace) -> None:
 
 
 def bench(arguments: argparse.Namespace) -> None:
-    """Scores a policy on benchmark tasks, or judges stored draws again."""
+    """Scores a policy on benchmark tasks."""
     from .benchmarks import catalogue, evaluate, table
     from .benchmarks.result import Options
     from .pipelines.report import Display
     from .policies import load_policy
 
+    if arguments.tasks[:1] in (["rescore"], ["compare"]):
+        (_bench_rescore if arguments.tasks[0] == "rescore" else _bench_compare)(arguments.tasks[1:], arguments.against)
+        return
     if arguments.list or not arguments.tasks:
         print(table.tasks())
-        return
-    display = Display()
-    if arguments.tasks[0] == "rescore":
-        for folder in arguments.tasks[1:] or [arguments.out or "."]:
-            with display.stage(f"rescore {folder}") as progress:
-                changed = evaluate.rescore(folder, progress)
-            display.console.print(table.rescored(changed))
         return
     asked = catalogue.expand(arguments.tasks)
     if not arguments.policy:
         raise UserError("say who answers, with --policy")
-    given = Options(
-        seed=arguments.seed,
-        limit=arguments.limit,
-        problems=arguments.problems,
-        data=arguments.data,
-        draws=arguments.draws,
-        temperature=arguments.temperature,
-        top_p=arguments.top_p,
-        max_tokens=arguments.max_tokens,
-        judge=arguments.judge,
-        baseline=arguments.baseline,
-    )
-    lacking = {task.name: lacks for task in asked if (lacks := evaluate.missing(task.task, given))}
-    asked = [task for task in asked if task.name not in lacking]
-    for task in asked:
-        try:
-            evaluate.check(task.name, given)
-        except UserError as error:
-            if len(asked) == 1:
-                raise
-            lacking[task.name] = str(error)
-    policy = load_policy(arguments.policy)
+    given = Options(**{name: getattr(arguments, name) for name in Options.__slots__})
+    lacking = evaluate.lacking(asked, given)
+    policy, display = load_policy(arguments.policy), Display()
     out = arguments.out or "bench/" + re.sub(r"[^A-Za-z0-9.-]+", "_", arguments.policy)
     found = []
     for task in asked:
@@ -155,9 +132,8 @@ def bench(arguments: argparse.Namespace) -> None:
             continue
         try:
             with display.stage(task.name) as progress:
-                found.append(
-                    evaluate.evaluate(task.name, policy, given, made_with=_who(arguments.policy), folder=out, progress=progress)
-                )
+                made_with = _who(arguments.policy)
+                found.append(evaluate.evaluate(task.name, policy, given, made_with=made_with, folder=out, progress=progress))
         except UserError as error:
             if len(asked) == 1 or isinstance(error, Incomplete):
                 raise
@@ -170,6 +146,35 @@ def bench(arguments: argparse.Namespace) -> None:
     for result in found:
         if result.score.faults:
             print(f"{result.task}: {result.score.faults} draws have no verdict and are left out", file=sys.stderr)
+
+
+def _bench_rescore(folders: Sequence[str], model: str | None) -> None:
+    """Judges stored draws again."""
+    from .benchmarks import evaluate, table
+    from .pipelines.report import Display
+
+    display = Display()
+    for folder in folders or ["."]:
+        with display.stage(f"rescore {folder}") as progress:
+            changed = evaluate.rescore(folder, progress)
+        display.console.print(table.rescored(changed))
+
+
+def _bench_compare(folders: Sequence[str], model: str | None) -> None:
+    """Sets results beside reported figures, or two runs beside each other."""
+    from .benchmarks import compare, table
+    from .benchmarks.result import results
+    from .pipelines.report import Display
+
+    console = Display().console
+    if len(folders) == 2:
+        console.print(table.paired(compare.paired(*folders)))
+        return
+    rows = compare.compare([result for folder in folders or ["."] for result in results(folder)], model)
+    if not rows:
+        raise UserError(f"{', '.join(folders) or 'this folder'}: no result of a task that anybody reports")
+    console.print(table.compared(rows))
+    print(table.cautions(rows))
 
 
 def _who(policy: str) -> dict[str, Any]:
@@ -259,7 +264,8 @@ def parser() -> argparse.ArgumentParser:
         nargs="*",
         metavar="TASK",
         help="names of tasks and suites, as in aime24_avg64, stock:mmlu, paper; none lists them; "
-        "`rescore FOLDER` judges the draws in a folder again, without a policy",
+        "`rescore FOLDER` judges the draws in a folder again, without a policy; `compare FOLDER` sets its results beside "
+        "reported figures, `compare FOLDER FOLDER` two runs side by side",
     )
     command.add_argument("--list", action="store_true", help="list the tasks")
     command.add_argument("--policy", help="who answers; see `tenfold --help`")
@@ -273,6 +279,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--judge", help="policy that judges Arena-Hard, WritingBench and MultiChallenge; without it they are not run"
     )
+    command.add_argument("--against", metavar="MODEL", help="with compare: only the figures of this model")
     command.add_argument("--baseline", help="files of the baseline's answers for Arena-Hard, with commas between")
     command.add_argument("--seed", type=int, default=0, help="base seed (default: %(default)s)")
     command.add_argument("--out", help="folder for draws and scores (default: bench/POLICY)")

@@ -196,6 +196,26 @@ def _row(sample: dict[str, Any], model: PolicyLM) -> dict[str, Any]:
     }
 
 
+def lacking(asked: Sequence[catalogue.Asked], options: Options) -> dict[str, str]:
+    """Which of several tasks cannot be run, and why: a judge, a baseline or their data are not there.
+
+    Raises:
+        UserError: there is only one task, and its data are not there.
+    """
+    found = {}
+    for task in asked:
+        if lacks := missing(task.task, options):
+            found[task.name] = lacks
+            continue
+        try:
+            check(task.name, options)
+        except UserError as error:
+            if len(asked) == 1:
+                raise
+            found[task.name] = str(error)
+    return found
+
+
 def missing(task: str, options: Options) -> str | None:
     """What a judged task lacks to be run, None where it lacks nothing."""
     metadata = {} if task.startswith(catalogue.STOCK) else catalogue.settings(task)["metadata"]

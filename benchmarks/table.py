@@ -1,11 +1,13 @@
 """Scores as a person reads them: a line a task, a table a run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
 from . import catalogue
+from .compare import Comparison
 from .result import Result
+from .scores import Difference
 
 
 def tasks() -> str:
@@ -54,4 +56,41 @@ def rescored(changed: Sequence[tuple[Result, Result]]) -> Table:
     table = Table("task", "was", "is", "settings")
     for before, after in changed:
         table.add_row(before.task, str(before.score), str(after.score), after.hash)
+    return table
+
+
+def compared(rows: Sequence[Comparison]) -> Table:
+    """Results beside reported figures."""
+    table = Table(title="beside what is reported, with the draws' 95% interval of the difference")
+    for column in ("task", "model", "here", "reported", "difference", "noise alone?"):
+        table.add_column(column, justify="left" if column in ("task", "model") else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row.task,
+            row.model,
+            f"{100 * row.ours:.1f}",
+            f"{100 * row.reported:.1f}" + ("*" if row.cautions else ""),
+            f"{100 * row.difference:+.1f} [{100 * row.low:+.1f}, {100 * row.high:+.1f}]",
+            "may be" if row.within else "no",
+        )
+    return table
+
+
+def cautions(rows: Sequence[Comparison]) -> str:
+    """What to bear in mind, a line a caution."""
+    lines = {f"* {row.task}, {row.model}: {caution}": None for row in rows for caution in row.cautions}
+    return "\n".join(lines)
+
+
+def paired(found: Mapping[str, Difference]) -> Table:
+    """Two runs, problem by problem."""
+    table = Table("task", "problems", "difference", "over new draws", "shows from")
+    for task, difference in found.items():
+        table.add_row(
+            task,
+            str(difference.problems),
+            str(difference),
+            f"{100 * difference.draws_low:+.1f}, {100 * difference.draws_high:+.1f}",
+            f"{100 * difference.detectable:.1f}",
+        )
     return table

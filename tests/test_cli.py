@@ -185,3 +185,17 @@ def test_verify_audits_rules_and_a_judge_against_labels(lab: Path, capsys: pytes
     assert "rules, then agent: 1 turns" in said
     assert run("verify", "--audit", "nothing.jsonl") == 2
     assert run("verify") == 2
+
+
+def test_bench_compares_with_what_is_reported(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (lab / "aime24.jsonl").write_text('{"id": 1, "problem": "1 + 1?", "solution": "", "answer": "2"}\n')
+    assert run("bench", "aime24", "aime25", "multi_challenge", "--policy", "scripted:2", "--data", ".", "--out", "c") == 0
+    said = capsys.readouterr().out
+    assert "aime25: not run: there is no aime25.jsonl" in said
+    assert "multi_challenge: not run: it wants a judge" in said
+    assert run("bench", "compare", "c", "--against", "Qwen3-8B") == 0
+    said = capsys.readouterr().out
+    assert "76.0" in said
+    assert "1 of its 30 problems here" in said
+    assert run("bench", "compare", "c", "c") == 2  # one problem is too few to compare two runs
+    assert run("bench", "compare", "nowhere") == 2
