@@ -36,6 +36,8 @@ def check(id: str, options: dict[str, Any] | None = None) -> None:
 
 def _check_gold(id: str, environment: TextEnv) -> None:
     for problem in environment.problems[:GOLD_CHECKED]:
+        if not gold_response(problem):
+            continue  # instructions, say, of which nobody wrote down a response that keeps to them
         verdict = environment.verifier(problem, gold_response(problem))
         if verdict.status != Status.SCORED or verdict.score != 1:
             raise UserError(

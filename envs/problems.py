@@ -22,7 +22,7 @@ source of rows:
 
 Rows of known forms need no options: HumanEval's and MBPP's (see `code.py`), the function-calling leaderboard's
 (`function_calls.py`), GSM8K's, SVAMP's, CMATH's and MATH's (`math.py`), questions with options, as GPQA, SuperGPQA and MMLU
-have them (`science.py`), and those of benchmarks that a model judges (`judged.py`).
+have them (`science.py`), IFEval's (`instructions.py`), and those of benchmarks that a model judges (`judged.py`).
 """
 
 import functools
@@ -36,7 +36,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ..core import Message, Problem, UserError
-from . import code, function_calls, judged, math, science
+from . import code, function_calls, instructions, judged, math, science
 
 PROMPT_COLUMNS = ("prompt", "question", "problem", "messages")
 ANSWER_COLUMNS = ("answer", "gold", "target", "solution")
@@ -227,6 +227,8 @@ def _kind(row: Row, shuffle: int | None) -> Callable[[Row, str, str], Problem] |
         return function_calls.problem_of
     if science.is_choice(row):
         return functools.partial(science.problem_of, shuffle=shuffle)
+    if instructions.is_instructions(row):
+        return instructions.problem_of
     if judged.is_judged(row):
         return judged.problem_of
     return math.problem_of if math.is_math(row) else None

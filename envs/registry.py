@@ -17,7 +17,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from ..core import Problem, UserError, Verifier
-from . import code, function_calls, math, science
+from . import code, function_calls, instructions, math, science
 
 TEXT_ENV = "tenfold.envs.text:TextEnv"
 
@@ -112,5 +112,6 @@ def load_plugins() -> None:
         _ids.update(dict.fromkeys(id for id in gymnasium.registry if id not in known))
 
 
-for _id, _declaration in (math.ENVIRONMENTS | science.ENVIRONMENTS | code.ENVIRONMENTS | function_calls.ENVIRONMENTS).items():
+_BUILT_IN = (math, science, code, function_calls, instructions)
+for _id, _declaration in {id: given for room in _BUILT_IN for id, given in room.ENVIRONMENTS.items()}.items():
     register(_id, **_declaration)

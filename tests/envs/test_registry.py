@@ -21,6 +21,9 @@ CHOICE_LIKE = """{"question": "Which is even?", "options": ["1", "2", "3", "5"],
 MBPP_LIKE = """{"text": "Add.", "code": "def add(a, b): return a + b", "test_list": ["assert add(1, 2) == 3"]}
 {"text": "Negate.", "code": "def negate(a): return -a", "test_list": ["assert negate(1) == -1"]}
 """
+IFEVAL_LIKE = """{"prompt": "Say it.", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}], "solution": "it"}
+{"prompt": "Go.", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}], "solution": "gone"}
+"""
 
 
 @pytest.fixture(params=registry.ids())
@@ -32,7 +35,9 @@ def environment(request: pytest.FixtureRequest, tmp_path: Path) -> gymnasium.Env
         request.getfixturevalue("sandboxed")
     problems = declared["problems"]
     if problems.startswith("hf:"):
-        rows = {"math": GSM8K_LIKE, "code": MBPP_LIKE, "science": CHOICE_LIKE}[declared["verifier"]]
+        rows = {"math": GSM8K_LIKE, "code": MBPP_LIKE, "science": CHOICE_LIKE, "instructions": IFEVAL_LIKE}[
+            declared["verifier"]
+        ]
         (tmp_path / "rows.jsonl").write_text(rows)
         return tenfold.make(request.param, problems=f"jsonl:{tmp_path}/rows.jsonl")
     return tenfold.make(request.param)

@@ -1,0 +1,61 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tenfold.core import Message, Problem, Status
+from tenfold.envs import problems
+from tenfold.verifiers import load
+
+verify = load("instructions")
+
+
+def posed(*instructions: tuple[str, dict[str, Any]]) -> Problem:
+    names, arguments = [name for name, _ in instructions], [given for _, given in instructions]
+    prompt = (Message(role="user", content="Say it."),)
+    return Problem("1", prompt, {"instructions": names, "arguments": arguments}, "")
+
+
+WORDS = ("length_constraints:number_words", {"relation": "at least", "num_words": 3})
+NO_COMMA = ("punctuation:no_comma", {})
+GERMAN = ("language:response_language", {"language": "de"})
+
+
+@pytest.mark.parametrize(
+    ("instructions", "response", "score"),
+    [
+        ([NO_COMMA], "no commas here", 1),
+        ([NO_COMMA], "commas, here", 0),
+        ([NO_COMMA, WORDS], "one two three", 1),
+        ([NO_COMMA, WORDS], "one two", 0),
+        ([WORDS], "<think>one two three four</think>one two", 0),
+        ([WORDS], "<think>one two three four", 0),
+        ([GERMAN], "Das ist ein deutscher Satz.", 1),
+        ([GERMAN], "This is an English sentence.", 0),
+        ([("combination:repeat_prompt", {"prompt_to_repeat": "Say it."})], "Say it. Said.", 1),
+        ([NO_COMMA], "", 0),
+    ],
+)
+def test_a_response_keeps_to_all_instructions_or_not(
+    instructions: list[tuple[str, dict[str, Any]]], response: str, score: float
+) -> None:
+    assert verify(posed(*instructions), response).score == score
+
+
+def test_what_cannot_be_told_has_no_score() -> None:
+    assert verify(posed(("no:such", {})), "x").status == Status.FAULT
+    assert verify(Problem("1", (), None, ""), "x").status == Status.UNDECIDED
+
+
+def test_rows_of_ifeval_are_problems(tmp_path: Path) -> None:
+    row = {
+        "key": 1000,
+        "prompt": "Write.",
+        "instruction_id_list": ["punctuation:no_comma", "length_constraints:number_words"],
+        "kwargs": [{"num_words": None}, {"num_words": 3, "relation": "at least", "language": None}],
+    }
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    [problem] = problems.load(f"jsonl:{tmp_path}/rows.jsonl")
+    assert problem.id == "1000"
+    assert problem.answer["arguments"] == [{}, {"num_words": 3, "relation": "at least"}]
+    assert verify(problem, "three plain words").score == 1
