@@ -57,7 +57,8 @@ def evaluate(
         return stock.evaluate(asked.task, policy, options, made_with=made_with, folder=folder, progress=progress)
     metadata = catalogue.settings(asked.task)["metadata"] | _where(options)
     manager = TaskManager(include_path=str(catalogue.TASKS), include_defaults=False, metadata=_where(options))
-    loaded = manager.load([asked.task])["tasks"][asked.task]
+    tasks = manager.load([asked.task])
+    loaded = tasks["tasks"][asked.task]
     draws = next(given for given in (options.draws, asked.draws, loaded.config.repeats) if given is not None)
     if draws < 1:
         raise UserError(f"{task}: one draw a problem is the least")
@@ -76,9 +77,8 @@ def evaluate(
         loaded.set_config("generation_kwargs", {**loaded.config.generation_kwargs, "do_sample": False})
     store = Path(folder) / f"{asked.task}.draws.jsonl" if folder else None
     model = PolicyLM(policy, made_with, options.seed, store, progress)
-    results = lm_eval.simple_evaluate(
-        model=model, tasks=[loaded], task_manager=manager, limit=options.limit, bootstrap_iters=0, log_samples=True
-    )
+    # Not simple_evaluate: it seeds every generator of this process, and asks pip what is installed.
+    results = lm_eval.evaluate(lm=model, task_dict=tasks, limit=options.limit, bootstrap_iters=0, log_samples=True)
     assert results is not None
     samples = sorted(results["samples"][asked.task], key=lambda sample: sample["doc_id"])
     rows = [_row(sample, model) for sample in samples]

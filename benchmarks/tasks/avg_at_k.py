@@ -1,6 +1,7 @@
 """What the tasks share: problems as lm-eval documents, verdicts on all k draws of one, aggregates over all documents."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -80,9 +81,13 @@ def process_results(document: Document, results: list[list[str]]) -> dict[str, l
         # A fault of ours is tried once more, then left out.
         return verifier(problem, response) if verdict.status == Status.FAULT else verdict
 
-    with ThreadPoolExecutor(max_workers=THREADS) as threads:
-        judged = [dataclasses.asdict(verdict) for verdict in threads.map(judge, results[0])]
+    judged = [dataclasses.asdict(verdict) for verdict in _threads().map(judge, results[0])]
     return dict.fromkeys(("avg_at_k", "low_95", "high_95", "pass_at_k"), judged)
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=THREADS)
 
 
 def unjudged(document: Document, results: list[list[str]]) -> dict[str, list[dict[str, Any]]]:
