@@ -17,7 +17,8 @@ STOCK = "stock:"
 
 SUITES: dict[str, tuple[str, ...]] = {
     "paper": (
-        "aime24", "aime25", "gpqa_diamond", "supergpqa", "bfcl_v4", "arena_hard_v2", "multi_challenge", "writing_bench",
+        "aime24", "aime25", "gpqa_diamond", "supergpqa", "bfcl_v4", "fullstack_bench", "arena_hard_v2", "multi_challenge",
+        "writing_bench",
     ),
     "base": ("stock:gsm8k", "cmath", "stock:bbh_cot_fewshot", "stock:mmlu", "stock:cmmlu", "stock:mmlu_pro"),
     "quick": ("chain_sum", "humaneval"),

@@ -1,4 +1,4 @@
-"""Coding environments; rows of HumanEval's, MBPP's and LiveCodeBench's form as problems (`verifiers/code.py` judges them)."""
+"""Coding environments; rows of coding benchmarks' forms as problems, which `verifiers/code.py` and `fullstack.py` judge."""
 
 import ast
 import base64
@@ -28,8 +28,13 @@ ENVIRONMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-FORMS = ({"prompt", "test", "entry_point"}, {"code", "test_list"}, {"question_content", "public_test_cases"})
-"""Columns of HumanEval, MBPP and LiveCodeBench."""
+FORMS = (
+    {"prompt", "test", "entry_point"},
+    {"code", "test_list"},
+    {"question_content", "public_test_cases"},
+    {"content", "test", "labels"},
+)
+"""Columns of HumanEval, MBPP, LiveCodeBench and FullStack-Bench."""
 IMPORTS = (
     "from typing import *\nfrom collections import *\nfrom functools import *\nfrom itertools import *\nfrom heapq import *\n"
 )
@@ -40,13 +45,14 @@ MAX_TESTS = 200 << 20
 
 
 def is_code(row: Mapping[str, Any]) -> bool:
-    """Whether a row has the fields of HumanEval, of MBPP or of LiveCodeBench."""
+    """Whether a row has the fields of HumanEval, MBPP, LiveCodeBench or FullStack-Bench."""
     return any(columns <= row.keys() for columns in FORMS)
 
 
 def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
     """A problem of a row of HumanEval's form (prompt, test, entry_point), MBPP's (text or prompt, code, test_list) or
-    LiveCodeBench's (question_content, public_test_cases, private_test_cases, starter_code, metadata).
+    LiveCodeBench's (question_content, public_test_cases, private_test_cases, starter_code, metadata), or FullStack-Bench's
+    (content, labels, test).
 
     Raises:
         UserError: the row has no tests, or they are no Python.
@@ -54,6 +60,8 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
     try:
         if "question_content" in row:
             return _live_code_bench(row, uri, name)
+        if "labels" in row:
+            return _full_stack(row, uri, name)
         return _human_eval(row, uri, name) if "entry_point" in row else _mbpp(row, uri, name)
     except (SyntaxError, ValueError, KeyError, TypeError, zlib.error) as error:
         raise UserError(f"{uri}, {name}: its tests or its prompt are no Python, or malformed ({error})") from None
@@ -131,3 +139,24 @@ def _private_tests(text: str) -> list[dict[str, Any]]:
     if len(texts) != 1:
         raise ValueError("the pickle of its private tests holds something else than one text")
     return list(json.loads(str(texts[0])))
+
+
+def _full_stack(row: Mapping[str, Any], uri: str, name: str) -> Problem:
+    """FullStack-Bench's rows, whose labels, test and files may be JSON; `verifiers/fullstack.py` judges them."""
+    labels, test = _unpacked(row["labels"]), _unpacked(row["test"])
+    files = {name: content for name, content in _unpacked(test.get("asset") or {}).items() if content}
+    language = str(labels["programming_language"])
+    solution = str(row.get("canonical_solution") or "")
+    answer = {
+        "language": language,
+        "runs_as": str(labels.get("execution_language") or language),
+        "tests": str(test["code"]),
+        "files": files,
+    }
+    meta = {"solution": f"```{language}\n{solution}\n```", "category": labels.get("category"), "language": language}
+    meta["difficulty"] = labels.get("difficulty")
+    return Problem(str(row.get("id", name)), (Message(role="user", content=str(row["content"])),), answer, uri, meta)
+
+
+def _unpacked(given: Any) -> dict[str, Any]:
+    return dict(json.loads(given) if isinstance(given, str) else given)

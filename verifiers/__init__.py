@@ -16,6 +16,7 @@ NAMES = {
     "reasoning_gym": "tenfold.verifiers.reasoning_gym:verify",
     "code": "tenfold.verifiers.code:verify",
     "code_share": "tenfold.verifiers.code:verify_share",
+    "fullstack": "tenfold.verifiers.fullstack:verify",
     "instructions": "tenfold.verifiers.instructions:verify",
     "function_calls": "tenfold.verifiers.function_calls:verify",
 }

@@ -37,8 +37,8 @@ MAX_PROGRAM = 1 << 20
 PATIENCE = 4
 """Times the limit on wall time that all calls of one program by its tests may take together."""
 REASON = 400
-_FENCE = re.compile(r"```[ \t]*([A-Za-z0-9+_-]*)[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL)
-_ALIASES = {"python": ("python3", "py"), "cpp": ("c++", "cc"), "javascript": ("js", "node"), "bash": ("sh", "shell")}
+FENCE = re.compile(r"```[ \t]*([A-Za-z0-9+_-]*)[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL)
+ALIASES = {"python": ("python3", "py"), "cpp": ("c++", "cc"), "javascript": ("js", "node"), "bash": ("sh", "shell")}
 
 
 def prepare() -> None:
@@ -114,7 +114,7 @@ def program_of(problem: Problem, response: str) -> str | None:
         return None
     text = response.rsplit("</think>", 1)[-1]
     wanted = problem.answer.get("language", "python")
-    blocks = [body for language, body in _FENCE.findall(text) if language.lower() in ("", wanted, *_ALIASES.get(wanted, ()))]
+    blocks = [body for language, body in FENCE.findall(text) if language.lower() in ("", wanted, *ALIASES.get(wanted, ()))]
     code = blocks[-1] if blocks else text
     return completed(code, problem.answer) if code.strip() else None
 

@@ -1,0 +1,107 @@
+"""FullStack-Bench's form of tests: code that is set around or behind the response's, and the whole has to end well.
+
+`problem.answer` is {"language", "runs_as", "tests", "files"}: the language of the answer, the one that the whole is run as, the
+tests' code (`#<INSERT>` marks where the answer goes; without it the tests follow), and files by name, in base64.
+
+The tests share a process with the program that they judge, as the benchmark has it: a Python program that leaves early is found
+out by a word that the end of the tests prints, one of another language is not. It is for measuring, not to train on.
+"""
+
+import base64
+import functools
+import importlib.util
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from ..core import Problem, Status, UserError, Verdict
+from . import sandbox
+from .code import ALIASES, FENCE, prepare
+from .sandbox import End, Limits, SandboxFault, languages
+from .tool_calls import without_thinking
+
+__all__ = ["prepare", "unreadable", "verify"]
+
+INSERT = "#<INSERT>"
+LIMITS = Limits(cpu_seconds=30, wall_seconds=50, memory=2 << 30, processes=64)
+"""The benchmark allows 50 s."""
+REASON = 300
+_KNOWN = {"python": "python", "cpp": "cpp", "c": "c", "bash": "bash", "javascript": "javascript", "nodejs": "javascript"}
+"""The benchmark's names of languages that run here."""
+_CUT = {
+    "python": re.compile(r"^if\s+__name__\s*==.*", re.MULTILINE | re.DOTALL),
+    "cpp": re.compile(r"^int\s+main\s*\(.*", re.MULTILINE | re.DOTALL),
+}
+"""What a response adds to try itself out; the tests bring their own."""
+_IMPORTED = re.compile(r"^\s*(?:import|from)\s+([A-Za-z_]\w*)", re.MULTILINE)
+
+
+def verify(problem: Problem, response: str) -> Verdict:
+    """Runs the response's code with the problem's tests."""
+    if (lacks := unreadable(problem)) is not None:
+        return Verdict(Status.UNDECIDED, None, "tests", lacks)
+    answer = problem.answer
+    code = _code(without_thinking(response), answer["language"])
+    if not code.strip():
+        return Verdict(Status.SCORED, 0.0, "extract", "the response holds no code")
+    language, word = _KNOWN[answer["runs_as"]], secrets.token_hex(8)
+    program = whole(code, answer)
+    try:
+        if language == "python":
+            box = sandbox.shared()
+            outcome = box.run(f"{_files(answer)}{program}\n\nprint({word!r})", limits=LIMITS)
+        else:
+            outcome = languages.run(language, program, limits=LIMITS)
+    except (SandboxFault, UserError) as error:
+        return Verdict(Status.FAULT, None, "sandbox", str(error)[:REASON])
+    if outcome.status == End.TIMEOUT:
+        return Verdict(Status.TIMEOUT, 0.0, "tests", outcome.reason[:REASON])
+    ended = outcome.status == End.FINISHED and (language != "python" or word in outcome.stdout)
+    return Verdict(Status.SCORED, float(ended), "tests", outcome.reason[:REASON] or ("they pass" if ended else "it left early"))
+
+
+def unreadable(problem: Problem) -> str | None:
+    """Why a problem's tests cannot run here, None where they can."""
+    answer = problem.answer
+    if not isinstance(answer, Mapping) or not isinstance(answer.get("tests"), str):
+        return "there are no tests"
+    if answer.get("runs_as") not in _KNOWN:
+        return f"{answer.get('runs_as')} does not run here; {', '.join(sorted(_KNOWN))} do"
+    if _KNOWN[answer["runs_as"]] == "python":
+        missing = [name for name in answer.get("imports", _IMPORTED.findall(answer["tests"])) if not _is_there(name)]
+        return f"its tests want the package {missing[0]}" if missing else None
+    return "files are put beside Python programs only" if answer.get("files") else None
+
+
+def whole(code: str, answer: Mapping[str, Any]) -> str:
+    """The response's code and the tests as one program."""
+    tests = answer["tests"]
+    if INSERT in tests:
+        before, _, behind = tests.partition(INSERT)
+        return f"{before}{code}{behind}"
+    return f"{code}\n{tests}"
+
+
+def _code(text: str, language: str) -> str:
+    """The first fenced block of the language, else the first of any, else all; without what tries it out."""
+    blocks = FENCE.findall(text)
+    named = [body for name, body in blocks if name.lower() in (language, *ALIASES.get(language, ()))]
+    code = named[0] if named else blocks[0][1] if blocks else text
+    return _CUT[language].sub("", code) if language in _CUT else code
+
+
+def _files(answer: Mapping[str, Any]) -> str:
+    """Python that writes the problem's files."""
+    files = answer.get("files") or {}
+    if not files:
+        return ""
+    for content in files.values():
+        base64.b64decode(content, validate=True)
+    written = f"for _name, _content in {dict(files)!r}.items():\n    open(_name, 'wb').write(base64.b64decode(_content))\n"
+    return f"import base64\n{written}"
+
+
+@functools.cache
+def _is_there(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
