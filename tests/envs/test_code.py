@@ -1,12 +1,16 @@
+import base64
 import json
+import pickle
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tenfold
 from tenfold.core import UserError
 from tenfold.envs import problems
-from tenfold.verifiers import code
+from tenfold.verifiers import code, load
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
 
@@ -50,3 +54,62 @@ def test_a_row_without_usable_tests_ends_in_one_line(lab: Path, change: dict[str
     (lab / "rows.jsonl").write_text(json.dumps(MBPP | change) + "\n")
     with pytest.raises(UserError, match=words):
         problems.load(f"jsonl:{lab}/rows.jsonl")
+
+
+def packed(tests: list[dict[str, str]]) -> str:
+    """Private tests as LiveCodeBench ships them."""
+    return base64.b64encode(zlib.compress(pickle.dumps(json.dumps(tests)))).decode()
+
+
+STDIN = {
+    "question_id": "1873_A",
+    "question_content": "Double the number.",
+    "platform": "codeforces",
+    "difficulty": "easy",
+    "starter_code": "",
+    "metadata": "{}",
+    "public_test_cases": '[{"input": "2\\n", "output": "4\\n", "testtype": "stdin"}]',
+    "private_test_cases": packed([{"input": "5\n", "output": "10\n", "testtype": "stdin"}]),
+}
+FUNCTION = STDIN | {
+    "question_id": "3",
+    "starter_code": "class Solution:\n    def add(self, a: List[int], b: int) -> int:\n        ",
+    "metadata": '{"func_name": "add"}',
+    "public_test_cases": '[{"input": "[1, 2]\\n3", "output": "6", "testtype": "functional"}]',
+    "private_test_cases": '[{"input": "[]\\n1", "output": "1", "testtype": "functional"}]',
+}
+
+
+@pytest.mark.parametrize(
+    ("row", "right", "wrong"),
+    [
+        (STDIN, "print(2 * int(input()))", "print(4)"),
+        (
+            FUNCTION,
+            "class Solution:\n    def add(self, a: List[int], b: int): return sum(a) + b",
+            "class Solution:\n    add = len",
+        ),
+        (FUNCTION, "def add(a, b): return sum(a) + b", "def add(a, b): return 6"),
+    ],
+)
+def test_rows_of_livecodebench_are_problems(row: dict[str, str], right: str, wrong: str, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    [problem] = problems.load(f"jsonl:{tmp_path}/rows.jsonl")
+    assert (problem.id, problem.answer["public"]) == (row["question_id"], 1)
+    verify = load("code")
+    assert verify(problem, f"```python\n{right}\n```").score == 1
+    assert verify(problem, f"```python\n{wrong}\n```").score == 0
+
+
+class Hostile:
+    def __reduce__(self) -> Any:
+        return print, ("run",)
+
+
+@pytest.mark.parametrize("loot", [Hostile(), ["a", "b"], "no tests"])
+def test_a_pickle_of_private_tests_is_read_and_never_run(loot: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    private = base64.b64encode(zlib.compress(pickle.dumps(loot))).decode()
+    (tmp_path / "rows.jsonl").write_text(json.dumps(STDIN | {"private_test_cases": private}) + "\n")
+    with pytest.raises(UserError, match="malformed"):
+        problems.load(f"jsonl:{tmp_path}/rows.jsonl")
+    assert not capsys.readouterr().out
