@@ -15,7 +15,7 @@ import inspect
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -110,6 +110,14 @@ def prompt_tokens(tokenizer: Any, conversation: Conversation) -> list[int]:
             [dict(message) for message in conversation], add_generation_prompt=True, tokenize=True, return_dict=False
         )
     return tokenizer("\n".join(message["content"] for message in conversation) + "\n")["input_ids"]
+
+
+def opened(tokenizer: Any, prompt: Sequence[int]) -> str:
+    """What of the policy's turn its prompt already says: some templates open the thinking, which then is only closed.
+
+    Without it a response that was cut while it thought could not be told from an answer.
+    """
+    return "<think>\n" if tokenizer.decode(list(prompt[-8:])).rstrip().endswith("<think>") else ""
 
 
 def stop_ids(model: Any, tokenizer: Any) -> set[int]:

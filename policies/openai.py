@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import openai
 
@@ -83,7 +84,7 @@ class OpenAIPolicy:
         logprobs = [token.logprob for token in (choice.logprobs.content or [])] if choice.logprobs else []
         reason = "length" if choice.finish_reason == "length" else "stop"
         count = reply.usage.completion_tokens if reply.usage else len(logprobs)
-        return Completion(choice.message.content or "", reason, tuple(range(count)), tuple(logprobs))
+        return Completion(_with_thinking(choice.message), reason, tuple(range(count)), tuple(logprobs))
 
     def _continue(self, text: str, seed: int, sampling: Sampling) -> Completion:
         """A text as it stands, through `/v1/completions`."""
@@ -99,3 +100,11 @@ class OpenAIPolicy:
         choice = reply.choices[0]
         reason = "length" if choice.finish_reason == "length" else "stop"
         return Completion(choice.text, reason, tuple(range(reply.usage.completion_tokens if reply.usage else 0)))
+
+
+def _with_thinking(message: Any) -> str:
+    """What was said, behind the thinking that some servers set apart; thinking that was cut stays open."""
+    thinking = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
+    if not thinking:
+        return message.content or ""
+    return f"<think>\n{thinking}\n</think>\n{message.content}" if message.content else f"<think>\n{thinking}"

@@ -44,7 +44,7 @@ class TransformersPolicy:
     def generate(
         self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
     ) -> list[list[Completion]]:
-        """See `Policy.generate`."""
+        """See `Policy.generate`. A draw ends where the model's window does."""
         prompts = [initial.prompt_tokens(self.tokenizer, conversation) for conversation in conversations]
         keys = keys or [repr(list(conversation)) for conversation in conversations]
         rows = [(i, draw_seed(sampling.seed, keys[i], j)) for i in range(len(prompts)) for j in range(samples)]
@@ -52,6 +52,9 @@ class TransformersPolicy:
         order = sorted(range(len(rows)), key=lambda row: (len(prompts[rows[row][0]]), rows[row][0]))
         completions: list[Completion | None] = [None] * len(rows)
         stop_ids = initial.stop_ids(self.model, self.tokenizer)
+        window = getattr(self.model.config, "max_position_embeddings", None) or sampling.max_tokens + max(map(len, prompts))
+        limits = [max(1, min(sampling.max_tokens, window - len(prompt))) for prompt in prompts]
+        opened = [initial.opened(self.tokenizer, prompt) for prompt in prompts]
         for start in range(0, len(order), self.batch_size):
             batch = order[start : start + self.batch_size]
             draws = draw(
@@ -63,9 +66,10 @@ class TransformersPolicy:
                 (lambda tokens: any(text in self.tokenizer.decode(tokens) for text in sampling.stop))
                 if sampling.stop
                 else None,
+                [limits[rows[row][0]] for row in batch],
             )
             for row, drawn in zip(batch, draws, strict=True):
-                completions[row] = self._completion(drawn, sampling)
+                completions[row] = self._completion(drawn, sampling, opened[rows[row][0]])
         return [[c for c in completions[i * samples : (i + 1) * samples] if c is not None] for i in range(len(prompts))]
 
     @torch.inference_mode()
@@ -94,11 +98,11 @@ class TransformersPolicy:
                 told.append((float(likelihood), bool((logprobs.argmax(-1) == wanted).all())))
         return told
 
-    def _completion(self, drawn: "Draw", sampling: Sampling) -> Completion:
+    def _completion(self, drawn: "Draw", sampling: Sampling, opened: str) -> Completion:
         text = self.tokenizer.decode(drawn.tokens, skip_special_tokens=True)
         for stop in sampling.stop:
             text = text.split(stop, 1)[0]
-        return Completion(text, drawn.finish_reason, tuple(drawn.tokens), tuple(drawn.logprobs))
+        return Completion(opened + text, drawn.finish_reason, tuple(drawn.tokens), tuple(drawn.logprobs))
 
 
 @dataclass(slots=True)

@@ -48,9 +48,10 @@ class VLLMPolicy:
     ) -> list[list[Completion]]:
         """See `Policy.generate`. Draws hold across batch sizes when vLLM runs with VLLM_BATCH_INVARIANT=1."""
         keys = keys or [repr(list(conversation)) for conversation in conversations]
-        prompts, settings = [], []
+        prompts, settings, opened = [], [], []
         for conversation, key in zip(conversations, keys, strict=True):
             tokens = initial.prompt_tokens(self.tokenizer, conversation)
+            opened += [initial.opened(self.tokenizer, tokens)] * samples
             for sample in range(samples):
                 prompts.append({"prompt_token_ids": tokens})
                 settings.append(
@@ -63,12 +64,13 @@ class VLLMPolicy:
                         logprobs=0,
                     )
                 )
-        drawn = [self._completion(reply.outputs[0]) for reply in self.engine.generate(prompts, settings, use_tqdm=False)]
+        replies = self.engine.generate(prompts, settings, use_tqdm=False)
+        drawn = [self._completion(reply.outputs[0], begun) for reply, begun in zip(replies, opened, strict=True)]
         return [drawn[i * samples : (i + 1) * samples] for i in range(len(conversations))]
 
     @staticmethod
-    def _completion(output: "object") -> Completion:
+    def _completion(output: "object", opened: str) -> Completion:
         tokens = tuple(output.token_ids)  # type: ignore[attr-defined]
         logprobs = tuple(step[token].logprob for token, step in zip(tokens, output.logprobs or (), strict=False))  # type: ignore[attr-defined]
         reason = "length" if output.finish_reason == "length" else "stop"  # type: ignore[attr-defined]
-        return Completion(output.text, reason, tokens, logprobs)  # type: ignore[attr-defined]
+        return Completion(opened + output.text, reason, tokens, logprobs)  # type: ignore[attr-defined]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import tenfold
-from tenfold.core import Sampling, UserError
+from tenfold.core import Incomplete, Sampling, UserError
 from tenfold.policies.openai import OpenAIPolicy
 
 
@@ -20,6 +20,8 @@ class Server(ThreadingHTTPServer):
         self.keys: list[str] = []
         self.gate: threading.Barrier | None = None
         self.guard = threading.Lock()
+        self.thinking: str | None = None
+        self.silent = False
 
     @property
     def url(self) -> str:
@@ -39,7 +41,11 @@ class Handler(BaseHTTPRequestHandler):
             self.server.keys.append(self.headers["Authorization"])
         choice = {
             "index": 0,
-            "message": {"role": "assistant", "content": f"{request['messages'][-1]['content']} {request['seed']}"},
+            "message": {
+                "role": "assistant",
+                "content": None if self.server.silent else f"{request['messages'][-1]['content']} {request['seed']}",
+                "reasoning_content": self.server.thinking,
+            },
             "finish_reason": "length" if request["max_tokens"] < 3 else "stop",
             "logprobs": {"content": [{"token": "a", "logprob": -0.5, "bytes": None, "top_logprobs": []}]},
         }
@@ -125,3 +131,21 @@ def test_without_a_key_or_a_server_there_is_no_policy(monkeypatch: pytest.Monkey
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(UserError, match="OPENAI_API_KEY"):
         tenfold.load_policy("openai:small")
+
+
+def test_thinking_that_a_server_sets_apart_is_kept(server: Server) -> None:
+    policy = OpenAIPolicy("m", base_url=server.url)
+    server.thinking = "so and so"
+    [[whole]] = policy.generate([[{"role": "user", "content": "hi"}]], 1, Sampling())
+    assert whole.text.startswith("<think>\nso and so\n</think>\nhi ")
+    server.silent = True
+    [[cut]] = policy.generate([[{"role": "user", "content": "hi"}]], 1, Sampling(max_tokens=2))
+    assert (cut.text, cut.finish_reason) == ("<think>\nso and so", "length")
+
+
+def test_what_was_drawn_before_a_failure_is_not_lost(server: Server) -> None:
+    policy = OpenAIPolicy("m", base_url=server.url, max_retries=0, batch_size=1)
+    server.failures = [200, 500, 200]
+    with pytest.raises(Incomplete, match="500") as stopped:
+        policy.generate([[{"role": "user", "content": "hi"}]], 3, Sampling())
+    assert [draw is None for draw in stopped.value.drawn[0]] == [False, True, False]

@@ -140,3 +140,23 @@ def test_a_model_without_a_chat_template_is_given_plain_text() -> None:
     tokenizer = initial.load(initial.checkpoint("micro:"), torch.float32)[1]
     tokenizer.chat_template = None
     assert tokenizer.decode(initial.prompt_tokens(tokenizer, PROMPTS[0])) == "1 + 1 =\n"
+
+
+def test_a_draw_ends_where_the_models_window_does(policy: TransformersPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompt = initial.prompt_tokens(policy.tokenizer, PROMPTS[0])
+    monkeypatch.setattr(policy.model.config, "max_position_embeddings", len(prompt) + 7)
+    draw = policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=65536, seed=3))[0][0]
+    assert (draw.finish_reason, len(draw.token_ids)) == ("length", 7)
+
+
+def test_text_is_continued_as_it_stands(policy: TransformersPolicy) -> None:
+    assert (
+        initial.prompt_tokens(policy.tokenizer, [{"role": "text", "content": "12 + 3"}])
+        == policy.tokenizer("12 + 3")["input_ids"]
+    )
+
+
+def test_thinking_that_the_template_opened_is_part_of_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = TransformersPolicy(initial.checkpoint("micro:"))
+    policy.tokenizer.chat_template = "{% for turn in messages %}{{ turn.content }}{% endfor %}<think>\n"
+    assert policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=4, seed=3))[0][0].text.startswith("<think>\n")

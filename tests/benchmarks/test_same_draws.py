@@ -1,0 +1,91 @@
+"""The same model, task and seed give the same results: in batches of 1, 8 and 32, and through a server that honours seeds."""
+
+import itertools
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tenfold.benchmarks import evaluate
+from tenfold.benchmarks.result import Options
+from tenfold.core import Sampling
+from tenfold.policies import initial
+from tenfold.policies.openai import OpenAIPolicy
+from tenfold.policies.transformers import TransformersPolicy, draw
+
+GIVEN = Options(limit=6, draws=4, max_tokens=6)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Chat completions of a checkpoint, each drawn with the request's own seed; every second request is dropped."""
+
+    policy: TransformersPolicy
+    guard = threading.Lock()
+    count: Any = None
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with self.guard:
+            if next(self.count) % 2:
+                self.close_connection = True
+                return  # without a word
+            model, tokenizer = self.policy.model, self.policy.tokenizer
+            sampling = Sampling(asked["temperature"], asked["top_p"], asked["max_tokens"])
+            prompt = initial.prompt_tokens(tokenizer, asked["messages"])
+            [drawn] = draw(model, [prompt], [asked["seed"]], sampling, initial.stop_ids(model, tokenizer))
+        text = tokenizer.decode(drawn.tokens, skip_special_tokens=True)
+        message = {"role": "assistant", "content": text}
+        reply = {
+            "id": "1",
+            "object": "chat.completion",
+            "created": 0,
+            "model": "micro",
+            "choices": [{"index": 0, "message": message, "finish_reason": drawn.finish_reason, "logprobs": None}],
+            "usage": {"prompt_tokens": 1, "completion_tokens": len(drawn.tokens), "total_tokens": 1 + len(drawn.tokens)},
+        }
+        body = json.dumps(reply).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Path:
+    return initial.checkpoint("micro:?hidden=32&layers=2&heads=2")
+
+
+@pytest.fixture
+def server(checkpoint: Path) -> Iterator[str]:
+    handler = type("Drops", (Handler,), {"policy": TransformersPolicy(checkpoint), "count": itertools.count()})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+
+
+def draws_of(folder: Path) -> set[tuple[str, int, str, int]]:
+    rows = [json.loads(line) for line in (folder / "chain_sum.draws.jsonl").read_text().splitlines()[1:]]
+    assert len(rows) == 24
+    return {(row["request"], row["draw"], row["text"], row["tokens"]) for row in rows}
+
+
+def test_batches_and_backends_make_no_difference(checkpoint: Path, server: str, tmp_path: Path) -> None:
+    results, draws = [], []
+    for size in (1, 8, 32):
+        policy = TransformersPolicy(checkpoint, batch_size=size)
+        results.append(evaluate.evaluate("chain_sum", policy, GIVEN, folder=tmp_path / str(size)))
+        draws.append(draws_of(tmp_path / str(size)))
+    served = OpenAIPolicy("micro", base_url=server, batch_size=4)
+    results.append(evaluate.evaluate("chain_sum", served, GIVEN, folder=tmp_path / "served"))
+    draws.append(draws_of(tmp_path / "served"))
+    assert draws[0] == draws[1] == draws[2] == draws[3]
+    assert len({(result.score, result.hash) for result in results}) == 1
+    assert len({text for _, _, text, _ in draws[0]}) > 12  # k copies of one draw are impossible
