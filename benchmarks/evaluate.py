@@ -9,6 +9,8 @@ import lm_eval
 from lm_eval.tasks import TaskManager
 
 from ..core import Completion, Conversation, Policy, Problem, Sampling, Status, UserError
+from ..verifiers.answers import Unreadable, final_answer, read
+from ..verifiers.answers.exact import TooLarge, Undefined, exact
 from . import catalogue, judged, scores, stock
 from .model import PolicyLM
 from .result import Options, Result, keep, results, settings_hash
@@ -82,7 +84,10 @@ def evaluate(
     assert results is not None
     samples = sorted(results["samples"][asked.task], key=lambda sample: sample["doc_id"])
     rows = [_row(sample, model) for sample in samples]
-    figures = _judge(metadata["judged"], rows, model, options, folder, progress) if "judged" in metadata else {}
+    if "judged" in metadata:
+        figures = _judge(metadata["judged"], rows, model, options, folder, progress)
+    else:
+        figures = {f"maj@{draws}": votes} if (votes := _majority(metadata, rows, model)) is not None else {}
     drawn = [draw for row in rows for draw in row["draws"]]
     settings = {
         "task": asked.task,
@@ -166,6 +171,8 @@ class Absent:
         )
 
 
+VOTING = ("math", "choice", "science")
+"""Verifiers of final answers, which can be counted."""
 _OWN = frozenset(
     "task version problems problems_hash number verifier template draws sampling stop seed judge baseline baseline_hash".split()
 )
@@ -176,6 +183,39 @@ def _where(options: Options) -> dict[str, Any]:
     """What `metadata` of a task is overridden with."""
     given = {"problems": options.problems, "data": None if options.problems else options.data}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _majority(metadata: dict[str, Any], rows: list[dict[str, Any]], model: PolicyLM) -> float | None:
+    """maj@k where answers can be told to be equal; None for programs, calls and single draws.
+
+    Right answers are one answer; wrong ones are equal where they read alike.
+    """
+    if metadata.get("verifier", avg_at_k.DEFAULTS["verifier"]) not in VOTING or len(rows[0]["draws"]) == 1:
+        return None
+    return scores.maj_at_k(
+        [
+            [
+                (_vote(model.drawn[row["request"], number].text, draw["score"]), draw["score"] or 0.0)
+                for number, draw in enumerate(row["draws"])
+            ]
+            for row in rows
+        ]
+    )
+
+
+def _vote(text: str, score: float | None) -> str | None:
+    """What a draw votes for, in one writing."""
+    answer = final_answer(text)
+    if answer is None or score is None:
+        return None
+    if score == 1:
+        return "right"
+    try:
+        node = read(answer)[0]
+        number = exact(node)
+    except (Unreadable, TooLarge, Undefined, RecursionError):
+        return answer
+    return repr(node) if number is None else str(number)
 
 
 def _row(sample: dict[str, Any], model: PolicyLM) -> dict[str, Any]:

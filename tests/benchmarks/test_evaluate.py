@@ -171,6 +171,24 @@ def test_problems_come_from_a_folder_that_is_named(tmp_path: Path) -> None:
         evaluate.evaluate("aime25", ScriptedPolicy("1"), Options(data=str(tmp_path)))
 
 
+def test_the_majority_of_the_draws_is_a_figure(problems: str) -> None:
+    """Half of the draws say the right answer; the other half no two alike, or all the same in three writings."""
+
+    def answer(wrong: Any) -> Any:
+        def say(conversation: Any, seed: int) -> str:
+            number = int(conversation[0]["content"].split()[1])
+            return f"\\boxed{{{number % 2}}}" if seed % 5 < 2 else f"\\boxed{{{wrong(seed)}}}"
+
+        return ScriptedPolicy(say)
+
+    def majority(wrong: Any) -> float:
+        return evaluate.evaluate("gsm8k_avg32", answer(wrong), Options(problems=problems)).figures["maj@32"]
+
+    assert majority(lambda seed: seed) == 1
+    assert majority(lambda seed: ["7/2", "3.5", "\\frac{7}{2}"][seed % 3]) < 1
+    assert "maj@1" not in evaluate.evaluate("gsm8k_avg1", ScriptedPolicy("1"), Options(problems=problems)).figures
+
+
 def test_suites_are_made_of_tasks() -> None:
     assert [asked.task for asked in catalogue.expand(["quick"])] == ["chain_sum", "humaneval"]
     assert catalogue.expand(["aime24_avg64", "aime24"]) == [("aime24", 64), ("aime24", None)]
