@@ -36,9 +36,10 @@ def check(id: str, options: dict[str, Any] | None = None) -> None:
 
 def _check_gold(id: str, environment: TextEnv) -> None:
     for problem in environment.problems[:GOLD_CHECKED]:
-        if not gold_response(problem):
-            continue  # instructions, say, of which nobody wrote down a response that keeps to them
-        verdict = environment.verifier(problem, gold_response(problem))
+        response = gold_response(problem)
+        if response is None:
+            continue
+        verdict = environment.verifier(problem, response)
         if verdict.status != Status.SCORED or verdict.score != 1:
             raise UserError(
                 f"{id}: the gold answer of problem {problem.id} does not score 1 but {verdict.score} "
@@ -46,8 +47,13 @@ def _check_gold(id: str, environment: TextEnv) -> None:
             )
 
 
-def gold_response(problem: Problem) -> str:
-    """What a policy that knows the answer would say: the answer where that is text, a number or a list, else the solution."""
+def gold_response(problem: Problem) -> str | None:
+    """What a policy that knows the answer would say: the answer where that is text, a number or a list, else the solution.
+
+    None where nobody wrote one down: instructions, say, come without a response that keeps to them.
+    """
     if isinstance(problem.answer, list) and problem.answer:
         return f"\\boxed{{{problem.answer[0]}}}"
-    return str(problem.answer if isinstance(problem.answer, str | int | float) else problem.meta.get("solution", ""))
+    if isinstance(problem.answer, str | int | float):
+        return str(problem.answer)
+    return problem.meta.get("solution")
