@@ -108,7 +108,7 @@ def rollout(arguments: argparse.Namespace) -> None:
 
 def bench(arguments: argparse.Namespace) -> None:
     """Scores a policy on benchmark tasks."""
-    from .benchmarks import catalogue, evaluate, table
+    from .benchmarks import catalogue, evaluate, page, table
     from .benchmarks.result import Options
     from .pipelines.report import Display
     from .policies import load_policy
@@ -146,11 +146,13 @@ def bench(arguments: argparse.Namespace) -> None:
     for result in found:
         if result.score.faults:
             print(f"{result.task}: {result.score.faults} draws have no verdict and are left out", file=sys.stderr)
+    if found:
+        print(f"page: {page.write(out)}")
 
 
 def _bench_rescore(folders: Sequence[str], model: str | None) -> None:
     """Judges stored draws again."""
-    from .benchmarks import evaluate, table
+    from .benchmarks import evaluate, page, table
     from .pipelines.report import Display
 
     display = Display()
@@ -158,11 +160,12 @@ def _bench_rescore(folders: Sequence[str], model: str | None) -> None:
         with display.stage(f"rescore {folder}") as progress:
             changed = evaluate.rescore(folder, progress)
         display.console.print(table.rescored(changed))
+        print(f"page: {page.write(folder)}")
 
 
 def _bench_compare(folders: Sequence[str], model: str | None) -> None:
     """Sets results beside reported figures, or two runs beside each other."""
-    from .benchmarks import compare, table
+    from .benchmarks import compare, page, table
     from .benchmarks.result import results
     from .pipelines.report import Display
 
@@ -170,11 +173,14 @@ def _bench_compare(folders: Sequence[str], model: str | None) -> None:
     if len(folders) == 2:
         console.print(table.paired(compare.paired(*folders)))
         return
-    rows = compare.compare([result for folder in folders or ["."] for result in results(folder)], model)
+    folders = folders or ["."]
+    rows = compare.compare([result for folder in folders for result in results(folder)], model)
     if not rows:
-        raise UserError(f"{', '.join(folders) or 'this folder'}: no result of a task that anybody reports")
+        raise UserError(f"{', '.join(folders)}: no result of a task that anybody reports")
     console.print(table.compared(rows))
     print(table.cautions(rows))
+    for folder in folders:
+        print(f"page: {page.write(folder)}")
 
 
 def _who(policy: str) -> dict[str, Any]:

@@ -132,8 +132,6 @@ def rescore(folder: str | Path, progress: Callable[..., None] | None = None) -> 
         UserError: the folder holds no result, or draws are missing.
     """
     before = results(folder)
-    if not before:
-        raise UserError(f"{folder} holds no result: a folder that `tenfold bench` wrote to is expected")
     found = []
     for result in before:
         given = result.settings

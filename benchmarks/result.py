@@ -67,11 +67,17 @@ class Options:
 
 
 def results(folder: str | Path) -> list[Result]:
-    """The results that a folder holds, by their names."""
+    """The results that a folder holds, by their names.
+
+    Raises:
+        UserError: it holds none.
+    """
     found = []
     for path in sorted(Path(folder).glob("*.result.json")):
         stored = json.loads(path.read_text())
         found.append(Result(**{**stored, "score": scores.Score(**stored["score"])}))
+    if not found:
+        raise UserError(f"{folder} holds no result: a folder that `tenfold bench` wrote to is expected")
     return found
 
 

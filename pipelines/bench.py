@@ -26,6 +26,8 @@ class Bench(Settings):
     temperature: float | None = Field(None, ge=0, description="instead of the task's own")
     top_p: float | None = Field(None, gt=0, le=1, description="instead of the task's own")
     max_tokens: int | None = Field(None, ge=1, description="longest draw, instead of the task's own")
+    judge: str | None = Field(None, description="policy that judges the tasks that want a judge")
+    baseline: str | None = Field(None, description="files of a baseline's answers for Arena-Hard, with commas between")
     batch_size: int = Field(256, ge=1, description="draws generated together")
 
     def check(self) -> None:
@@ -39,12 +41,12 @@ class Bench(Settings):
         """How the tasks are run."""
         from ..benchmarks.result import Options
 
-        return Options(seed, self.limit, self.problems, self.data, self.draws, self.temperature, self.top_p, self.max_tokens)
+        return Options(seed, **{name: getattr(self, name) for name in Options.__slots__ if name != "seed"})
 
 
 def run(settings: Bench, context: Context) -> Metrics:
-    """Scores the policy on every task; draws and each problem's scores stay in the stage's folder."""
-    from ..benchmarks import catalogue, evaluate
+    """Scores the policy on every task; draws, each problem's scores and a page of them stay in the stage's folder."""
+    from ..benchmarks import catalogue, evaluate, page
 
     policy = load_policy(context.policy, batch_size=settings.batch_size)
     found = {}
@@ -58,4 +60,5 @@ def run(settings: Bench, context: Context) -> Metrics:
             progress=lambda done, total, task=asked.name: context.progress(done, total, task=task),
         )
         found[result.task] = dataclasses.asdict(result.score) | {"hash": result.hash}
+    page.write(context.folder)
     return {"scores": found}

@@ -162,7 +162,7 @@ def comparison(records: dict[str, Record]) -> list[str]:
 def write(folder: Path, name: str, records: dict[str, Record]) -> None:
     """Writes `report.html`: the table, and a picture of every stage that has a curve."""
     rows = "".join(
-        f"<tr><td>{html.escape(stage)}</td><td>{record['stage']['kind']}</td><td>{_seconds(record)}</td>"
+        f"<tr><td>{_link(folder, stage)}</td><td>{record['stage']['kind']}</td><td>{_seconds(record)}</td>"
         f"<td>{html.escape(summary(record))}</td></tr>"
         for stage, record in records.items()
     )
@@ -178,6 +178,12 @@ def write(folder: Path, name: str, records: dict[str, Record]) -> None:
         "<p>Settings, seeds, versions and input hashes are in each stage's stage.json.</p>"
     )
     (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def _link(folder: Path, stage: str) -> str:
+    """The stage's name, as a link to the page that a benchmark leaves."""
+    name = html.escape(stage)
+    return f'<a href="{name}/index.html">{name}</a>' if (folder / stage / "index.html").is_file() else name
 
 
 def _picture(record: Record) -> str | None:

@@ -193,9 +193,11 @@ def test_bench_compares_with_what_is_reported(lab: Path, capsys: pytest.CaptureF
     said = capsys.readouterr().out
     assert "aime25: not run: there is no aime25.jsonl" in said
     assert "multi_challenge: not run: it wants a judge" in said
+    assert "page: c/index.html" in said
     assert run("bench", "compare", "c", "--against", "Qwen3-8B") == 0
     said = capsys.readouterr().out
     assert "76.0" in said
     assert "1 of its 30 problems here" in said
     assert run("bench", "compare", "c", "c") == 2  # one problem is too few to compare two runs
     assert run("bench", "compare", "nowhere") == 2
+    assert "nowhere holds no result" in capsys.readouterr().err

@@ -45,7 +45,9 @@ def test_stages_run_in_order_each_from_the_policy_before(lab: Path) -> None:
     assert record["versions"]["verl"] == "0.9.1"
     assert set(record["inputs"]) == {"policy/model.safetensors", "problems"}
     assert record["wall_seconds"] > 0
-    assert "data:image/svg+xml" in (lab / "out/report.html").read_text()
+    report = (lab / "out/report.html").read_text()
+    assert "data:image/svg+xml" in report
+    assert 'href="bench/index.html"' in report
     assert tenfold.load_policy("stage:out/second")
 
 
