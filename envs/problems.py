@@ -46,13 +46,23 @@ HELD_OUT_SHARE = 10
 Row = Mapping[str, Any]
 
 
-@functools.lru_cache(maxsize=16)
 def load(uri: str) -> Sequence[Problem]:
-    """The problems that a URI names; read once a process.
+    """The problems that a URI names; read once a process, and again where its file has changed since.
 
     Raises:
         UserError: an unknown scheme or option, a missing file, a malformed row (with its number), or no problem at all.
     """
+    scheme, _, location = uri.partition("?")[0].partition(":")
+    path = Path(location).expanduser()
+    if scheme not in ("jsonl", "parquet") or not path.is_file():
+        return _load(uri, None)
+    state = path.stat()
+    return _load(uri, (path.resolve(), state.st_mtime_ns, state.st_size))
+
+
+@functools.lru_cache(maxsize=16)
+def _load(uri: str, file: tuple[Path, int, int] | None) -> Sequence[Problem]:
+    """Reads what a URI names; `file` tells the states of one file apart."""
     address, _, query = uri.partition("?")
     scheme, _, location = address.partition(":")
     if scheme not in SOURCES or (not location and scheme not in ("human_eval", "bfcl", "champ")) or ":" not in address:

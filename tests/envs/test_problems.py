@@ -47,10 +47,20 @@ def test_a_generator_is_split_into_parts_that_share_nothing() -> None:
     assert not train & held_out
 
 
-def test_equal_uris_name_equal_problems() -> None:
-    first = problems.load("reasoning_gym:gcd?size=5&seed=3")
-    problems.load.cache_clear()
-    assert problems.load("reasoning_gym:gcd?size=5&seed=3") == first
+def test_equal_options_name_equal_problems() -> None:
+    one, other = (problems.load(f"reasoning_gym:gcd?{options}") for options in ("size=5&seed=3", "seed=3&size=5"))
+    assert [(p.id, p.prompt, p.answer) for p in one] == [(p.id, p.prompt, p.answer) for p in other]
+
+
+def test_a_file_that_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder, answer in (("one", 1), ("other", 2)):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        Path("rows.jsonl").write_text(f'{{"question": "?", "answer": {answer}}}\n')
+        assert [p.answer for p in problems.load("jsonl:rows.jsonl")] == [answer]
+    Path("rows.jsonl").write_text('{"question": "?", "answer": 1000}\n')
+    assert problems.load("jsonl:rows.jsonl")[0].answer == 1000
+    assert problems.load("jsonl:rows.jsonl") is problems.load("jsonl:rows.jsonl")
 
 
 def test_a_function_of_the_users_is_a_source(lab: Path) -> None:

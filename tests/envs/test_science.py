@@ -1,4 +1,5 @@
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,9 @@ GPQA = {
 
 
 def loaded(tmp_path: Path, row: dict, options: str = "") -> tenfold.Problem:
-    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
-    problems.load.cache_clear()
-    return problems.load(f"jsonl:{tmp_path}/rows.jsonl{options}")[0]
+    folder = Path(tempfile.mkdtemp(dir=tmp_path))
+    (folder / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    return problems.load(f"jsonl:{folder}/rows.jsonl{options}")[0]
 
 
 @pytest.mark.parametrize(("row", "letter", "id"), [(LISTED, "B", "u1"), (NAMED, "B", "rows/0"), (COUNTED, "C", "rows/0")])
@@ -51,7 +52,6 @@ def test_gpqas_right_answer_does_not_stay_first(tmp_path: Path) -> None:
 def test_choices_and_open_questions_are_judged_in_one_environment(tmp_path: Path) -> None:
     rows = [LISTED, {"question": "How far is 3000 m?", "answer": "3 km"}]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    problems.load.cache_clear()
     env = tenfold.make("tenfold/Science-v0", problems=f"jsonl:{tmp_path}/rows.jsonl")
     for index, response in enumerate([r"\boxed{B}", r"\boxed{3000\text{ m}}"]):
         env.reset(options={"problem": index})
