@@ -16,6 +16,7 @@ import torch
 
 from ..core import Completion, Conversation, Sampling, draw_seed
 from . import initial
+from .cache import grow_in_place
 
 NUCLEUS_TOKENS = 1024
 """Tokens looked at before the whole vocabulary is sorted for top_p; nearly every nucleus is smaller."""
@@ -154,6 +155,7 @@ def draw(
     source = torch.tensor([first_row[tuple(prompt)] for prompt in prompts], device=device)
     cache, mask, positions = output.past_key_values, mask[source], positions[source, -1:]
     cache.batch_select_indices(source)
+    grow_in_place(cache)
     logits = output.logits[source, -1]
     alive = list(range(len(prompts)))
     while alive:

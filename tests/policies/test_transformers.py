@@ -5,7 +5,7 @@ import tenfold
 import torch
 from tenfold.core import Sampling, UserError
 from tenfold.policies import initial
-from tenfold.policies.transformers import TransformersPolicy, _sample
+from tenfold.policies.transformers import TransformersPolicy, _sample, draw
 from transformers import AutoModelForCausalLM
 
 PROMPTS = [
@@ -160,3 +160,15 @@ def test_thinking_that_the_template_opened_is_part_of_the_text(monkeypatch: pyte
     policy = TransformersPolicy(initial.checkpoint("micro:"))
     policy.tokenizer.chat_template = "{% for turn in messages %}{{ turn.content }}{% endfor %}<think>\n"
     assert policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=4, seed=3))[0][0].text.startswith("<think>\n")
+
+
+def test_a_cache_that_grows_in_place_changes_no_draw(policy: TransformersPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither while memory is added nor when rows leave the batch."""
+    prompts = [[1, 2, 3], [4, 5, 6, 7], [1, 2, 3], [8]]
+    limits, sampling = [3, 150, 90, 150], Sampling(max_tokens=150, top_p=0.9)
+    grown = draw(policy.model, prompts, [1, 2, 3, 4], sampling, set(), max_tokens=limits)
+    assert [len(row.tokens) for row in grown] == limits
+    monkeypatch.setattr("tenfold.policies.transformers.grow_in_place", lambda cache: None)
+    assert [row.tokens for row in draw(policy.model, prompts, [1, 2, 3, 4], sampling, set(), max_tokens=limits)] == [
+        row.tokens for row in grown
+    ]
