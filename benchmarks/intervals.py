@@ -7,7 +7,7 @@ proportions with small expected number of positive counts", 1998), n_eff = m (1 
 
 which shift 0 makes Clopper and Pearson's interval and shift 1/2 Jeffreys'. Unlike m +- 1.96 stderr they stay in 0..1, and
 where every draw scored the same they are no point. They work on many benchmarks at once, an array a row of each;
-`benchmarks/speed/coverage.py` simulates how often they hold the truth.
+`benchmarks/coverage.py` simulates how often they hold the truth.
 """
 
 from typing import Any, NamedTuple

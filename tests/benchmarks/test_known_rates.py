@@ -1,0 +1,83 @@
+"""A policy whose pass rates are known gets them, in every task that a verifier judges."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tenfold.benchmarks import catalogue, evaluate
+from tenfold.benchmarks.result import Options
+from tenfold.core import draw_seed
+from tenfold.policies.scripted import ScriptedPolicy
+
+RATES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+"""Of one problem each."""
+TASKS = {
+    task: catalogue.settings(task)["metadata"].get("verifier", "math")
+    for task in catalogue.names()
+    if "judged" not in catalogue.settings(task)["metadata"]
+}
+
+Form = tuple[Callable[[int], dict[str, Any]], Callable[[int], str], str]
+"""Row n of a task's data, the right response to it, and a wrong one."""
+FORMS: dict[str, Form] = {
+    "math": (lambda n: {"problem": f"What is {n} + 0?", "answer": n}, lambda n: f"\\boxed{{{n}}}", "\\boxed{7.5}"),
+    "choice": (
+        lambda n: {"question": f"Which is {n}?", "options": [str(n + 1), str(n), "x", "y"], "answer_letter": "B"},
+        lambda n: "The answer is \\boxed{B}.",
+        "The answer is \\boxed{C}.",
+    ),
+    "code": (
+        lambda n: {"task_id": n, "text": f"Write f that gives {n}.", "code": "", "test_list": [f"assert f() == {n}"]},
+        lambda n: f"```python\ndef f(): return {n}\n```",
+        "```python\ndef f(): return 7.5\n```",
+    ),
+    "fullstack": (
+        lambda n: {
+            "id": n,
+            "content": f"Write f that gives {n}.",
+            "canonical_solution": "",
+            "labels": {"programming_language": "python"},
+            "test": {"code": f"assert f() == {n}\n"},
+        },
+        lambda n: f"```python\ndef f(): return {n}\n```",
+        "```python\ndef f(): return 7.5\n```",
+    ),
+    "instructions": (
+        lambda n: {"prompt": f"Name {n} birds.", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]},
+        lambda n: "owl and finch",
+        "owl, finch",
+    ),
+    "function_calls": (
+        lambda n: {
+            "question": f"Say {n}.",
+            "function": [{"name": "say", "parameters": {"properties": {"n": {"type": "integer"}}, "required": ["n"]}}],
+            "ground_truth": [{"say": {"n": [n]}}],
+        },
+        lambda n: f'<tool_call>{{"name": "say", "arguments": {{"n": {n}}}}}</tool_call>',
+        '<tool_call>{"name": "say", "arguments": {"n": 99}}</tool_call>',
+    ),
+}
+
+
+@pytest.mark.usefixtures("sandboxed")
+@pytest.mark.parametrize("task", TASKS)
+def test_a_policy_gets_its_known_pass_rates(task: str, tmp_path: Path) -> None:
+    row, right, wrong = FORMS[TASKS[task]]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row(n)) + "\n" for n in range(len(RATES))))
+
+    def answer(conversation: Any, seed: int) -> str:
+        found = re.search(r"\d+", conversation[-1]["content"])
+        assert found
+        lucky = draw_seed(seed, task, 0) / 2**53 < RATES[int(found[0])]
+        return right(int(found[0])) if lucky else wrong
+
+    given = Options(problems=f"jsonl:{tmp_path}/rows.jsonl", draws=24)
+    result = evaluate.evaluate(task, ScriptedPolicy(answer), given, folder=tmp_path)
+    assert result.score.draws_low <= 0.5 <= result.score.draws_high
+    rows = [json.loads(line) for line in (tmp_path / f"{result.task}.scores.jsonl").read_text().splitlines()]
+    rates = [sum(draw["score"] for draw in row["draws"]) / 24 for row in rows]
+    assert (rates[0], rates[-1]) == (0, 1)
+    assert all(abs(rate - known) < 0.31 for rate, known in zip(rates, RATES, strict=True))  # three standard errors
