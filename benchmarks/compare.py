@@ -70,14 +70,14 @@ def compare(results: Sequence[Result], model: str | None = None) -> list[Compari
                     percent / 100,
                     difference - noise,
                     difference + noise,
-                    tuple(_cautions(result, entry, percent)),
+                    tuple(_cautions(result, entry, name, percent)),
                 )
             )
     return found
 
 
-def _cautions(result: Result, entry: dict[str, Any], percent: float) -> list[str]:
-    said = list(entry.get("cautions", ()))
+def _cautions(result: Result, entry: dict[str, Any], model: str, percent: float) -> list[str]:
+    said = [*entry.get("cautions", ()), *([entry["of_one"][model]] if model in entry.get("of_one", ()) else ())]
     problems, k = entry.get("problems"), entry.get("k")
     if problems and k and not possible(percent, problems, k):
         fits = next((draws for draws in range(1, MOST_DRAWS + 1) if possible(percent, problems, draws)), None)

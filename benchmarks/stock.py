@@ -37,6 +37,11 @@ def evaluate(
     manager = _manager()
     if task not in manager.all_tasks:
         raise UserError(f"lm-eval has no task {task!r}: `lm_eval ls tasks` lists them")
+    if manager.task_index[task].cfg.get("unsafe_code"):
+        raise UserError(
+            f"{name} runs what a model wrote outside of a sandbox, which is not done here; humaneval, mbpp, livecodebench and "
+            "fullstack_bench, without stock:, run it inside of one"
+        )
     store = Path(folder) / f"stock_{task}.draws.jsonl" if folder else None
     model = PolicyLM(policy, made_with, options.seed, store, progress)
     try:

@@ -45,10 +45,17 @@ def test_what_draws_can_give_is_possible(right: int) -> None:
     assert compare.possible(round(100 * right / 240, 1), 30, 8)
 
 
-def test_every_reported_task_has_figures_and_most_are_ours() -> None:
+def test_a_caution_of_one_model_is_said_of_that_model_alone(tmp_path: Path) -> None:
+    (tmp_path / "aime24.jsonl").write_text('{"problem": "1?", "answer": "1", "solution": ""}\n')
+    result = evaluate.evaluate("aime24", ScriptedPolicy("1"), Options(data=str(tmp_path)))
+    said = {row.model: any("secondary source" in caution for caution in row.cautions) for row in compare.compare([result])}
+    assert [model for model in said if said[model]] == ["Qwen3-14B"]
+
+
+def test_what_the_report_measures_is_what_its_suites_run() -> None:
     known = compare.reported()
     assert all(0 < figure < 100 for entry in known.values() for figure in entry["figures"].values())
-    assert set(catalogue.SUITES["paper"]) <= set(known)
+    assert {*catalogue.SUITES["paper"], *catalogue.SUITES["base"]} == set(known)
 
 
 def test_two_runs_are_compared_problem_by_problem(result: Result, tmp_path: Path) -> None:

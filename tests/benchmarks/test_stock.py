@@ -67,6 +67,8 @@ def test_a_continuations_likelihood_is_the_sum_of_its_tokens(hub: None) -> None:
         assert told == pytest.approx(alone, abs=1e-4)
 
 
-def test_a_task_that_lm_eval_does_not_have() -> None:
+def test_a_task_that_lm_eval_does_not_have_or_that_runs_code_on_this_machine() -> None:
+    with pytest.raises(UserError, match="outside of a sandbox"):
+        stock.evaluate("stock:humaneval", ScriptedPolicy("x"), Options())
     with pytest.raises(UserError, match="lm-eval has no task 'gsm9k'"):
         stock.evaluate("stock:gsm9k", ScriptedPolicy("x"), Options())
