@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 Z95 = float(stats.norm.ppf(0.975))
-SHIFT_MIDDLE, SHIFT_EDGE = 0.3, 0.2
-"""Of the Beta's parameters where the mean lies in 10% to 90%, and outside of 5% to 95%: ours, from the simulation, so that
+SHIFT_MIDDLE, SHIFT_EDGE = 0.4, 0.0
+"""Of the Beta's parameters where the mean lies in 8% to 92%, and outside of 5% to 95%: ours, from the simulation, so that
 coverage stays near 95% in the middle and does not fall below at the edges."""
-FEW, MANY = 2.0, 8.0
+FEW, MANY = 2.0, 7.5
 """Problems that carry the mean: with so few the variance says nothing yet, with so many it is believed."""
 OWN_NOISE = 0.3
 """Weight of a draw's own noise in counting the problems that carry the mean."""
-IMAGINED_MIDDLE, IMAGINED_EDGE = 2.0, 8.0
+IMAGINED_MIDDLE, IMAGINED_EDGE = 2.0, 12.0
 """Problems of the average kind that are imagined beside the real ones, where the noise of draws is estimated."""
 
 MOST = 1e8
@@ -117,8 +117,8 @@ def _trust(means: Any, noise: Any) -> Any:
 
 
 def _edge(mean: Any) -> Any:
-    """0 where the mean lies in 10% to 90%, 1 outside of 5% to 95%."""
-    return ((0.1 - np.minimum(mean, 1 - mean)) / 0.05).clip(0, 1)
+    """0 where the mean lies in 8% to 92%, 1 outside of 5% to 95%."""
+    return ((0.08 - np.minimum(mean, 1 - mean)) / 0.03).clip(0, 1)
 
 
 def _shift(mean: Any) -> Any:
