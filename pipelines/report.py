@@ -130,7 +130,8 @@ def summary(record: Record) -> str:
         case "sft":
             return f"{metrics['steps']} steps on {metrics['examples']} examples, loss {metrics['loss']:.3f}"
         case "filter":
-            return f"kept {metrics['kept']} of {metrics['problems']} problems, mean pass rate {metrics['pass_rate']:.3f}"
+            saved = f", {metrics['draws_saved']:.0%} of the draws saved" if metrics["draws_saved"] else ""
+            return f"kept {metrics['kept']} of {metrics['problems']} problems, mean pass rate {metrics['pass_rate']:.3f}{saved}"
         case "grpo":
             faults = f", {metrics['faults']} faults" if metrics["faults"] else ""
             return f"{metrics['steps']} steps, reward {metrics['reward_first']:.3f} to {metrics['reward_last']:.3f}{faults}"
@@ -198,7 +199,7 @@ def _picture(record: Record) -> str | None:
     if kind == "filter":
         bins = len(metrics["histogram"])
         axes.bar([(i + 0.5) / bins for i in range(bins)], metrics["histogram"], width=0.9 / bins)
-        axes.axvspan(record["stage"]["above"], record["stage"]["below"], alpha=0.15)
+        axes.axvspan(*record["stage"]["band"], alpha=0.15)
         axes.set(xlabel="pass rate (shaded: kept)", ylabel="problems")
     elif kind == "sft":
         axes.plot(*zip(*metrics["losses"], strict=True))

@@ -2,6 +2,8 @@
 
     episodes = rollout("tenfold/ChainSum-v0", policy, samples=16, store="episodes.jsonl")
 
+`play` is the same by problem, and may stop playing a problem when enough is known of it.
+
 Any `gymnasium.Env` with text in and out will do. Where the environment's `info` says nothing, the first observation is
 the problem, the sum of rewards its score.
 """
@@ -54,6 +56,35 @@ def rollout(
     Raises:
         UserError: no such environment, no problem to play, or a store made under other settings.
     """
+    played = play(
+        environment, policy, samples, problems=problems, sampling=sampling, store=store, made_with=made_with, progress=progress
+    )
+    return [episode for row in played.values() for episode in row]
+
+
+def play(
+    environment: str | Callable[[], Environment],
+    policy: Policy,
+    samples: int = 16,
+    *,
+    problems: Sequence[int] | int | None = None,
+    sampling: Sampling | None = None,
+    store: str | Path | None = None,
+    made_with: dict[str, Any] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    decided: Callable[[Sequence[float | None]], bool] | None = None,
+) -> dict[int, list[Episode]]:
+    """Plays episodes of each problem; the arguments are those of `rollout`, and:
+
+    Args:
+        environment, policy, samples, problems, sampling, store, made_with, progress: see `rollout`.
+        decided: given the scores of a problem's episodes so far (None for a fault), whether it need not be played on. It is
+            asked between rounds; a round plays each open problem once, or more often where few are open, so that the policy's
+            batches stay full.
+
+    Returns:
+        Episodes by the problem's index, those of each in the order of their samples.
+    """
     sampling = sampling or Sampling()
     make = (lambda: _make(environment)) if isinstance(environment, str) else environment
     first = make()
@@ -68,24 +99,50 @@ def rollout(
     for row in kept.rows if kept else ():
         if (episode := episode_from_json(row)).verdict.status != Status.FAULT:
             played[row["problem"], episode.sample] = episode
-    todo = [(index, sample) for index in indices for sample in range(samples) if (index, sample) not in played]
     total = len(indices) * samples
     size = getattr(policy, "batch_size", 64)
-    environments = [first, *(make() for _ in range(min(size, len(todo)) - 1))]
+    environments = [first]
+
+    def left() -> dict[int, list[int]]:
+        """Samples to play of each problem that is open."""
+        rows = {index: [sample for sample in range(samples) if (index, sample) not in played] for index in indices}
+        return {
+            index: row
+            for index, row in rows.items()
+            if row and not (decided and decided([game.verdict.score for game in _of(played, index, samples)]))
+        }
+
     try:
         with ThreadPoolExecutor(max_workers=16) as threads:
-            for start in range(0, len(todo), size):
-                batch = todo[start : start + size]
-                episodes = _play(environments, batch, policy, sampling, threads)
-                if kept:
-                    kept.append({"problem": index} | episode_to_json(e) for (index, _), e in zip(batch, episodes, strict=True))
-                played.update(zip(batch, episodes, strict=True))
-                if progress:
-                    progress(total - len(todo) + start + len(batch), total)
+            while rows := left():
+                each = max(1, size // len(rows)) if decided else samples
+                todo = [(index, sample) for index, row in rows.items() for sample in row[:each]]
+                ahead = sum(map(len, rows.values()))
+                for start in range(0, len(todo), size):
+                    batch = todo[start : start + size]
+                    environments += [make() for _ in range(len(batch) - len(environments))]
+                    games = _play(environments, batch, policy, sampling, threads)
+                    episodes = [_episode(game) for game in games]
+                    if kept:
+                        kept.append(
+                            {"problem": game.index}
+                            | episode_to_json(episode)
+                            | {"turns": [turn.token_ids for turn in game.turns]}
+                            for game, episode in zip(games, episodes, strict=True)
+                        )
+                    played.update(zip(batch, episodes, strict=True))
+                    if progress:
+                        progress(total - ahead + start + len(batch), total)
+            if progress and decided:
+                progress(total, total)
     finally:
-        for each in environments:
-            each.close()
-    return [played[index, sample] for index in indices for sample in range(samples)]
+        for open_one in environments:
+            open_one.close()
+    return {index: _of(played, index, samples) for index in indices}
+
+
+def _of(played: dict[tuple[int, int], Episode], index: int, samples: int) -> list[Episode]:
+    return [played[index, sample] for sample in range(samples) if (index, sample) in played]
 
 
 def _make(id: str) -> Environment:
@@ -138,15 +195,15 @@ def _play(
     policy: Policy,
     sampling: Sampling,
     threads: ThreadPoolExecutor,
-) -> list[Episode]:
-    """Plays one episode of each (problem, sample), turn by turn together."""
+) -> list[_Game]:
+    """Plays one episode of each (problem, sample) to its verdict, turn by turn together."""
     games = list(threads.map(lambda pair: _begin(pair[0], *pair[1]), zip(environments, batch, strict=False)))
     while alive := [game for game in games if game.verdict is None]:
         drawn = policy.generate([game.messages for game in alive], 1, sampling, [game.key() for game in alive])
         for game, completions in zip(alive, drawn, strict=True):
             game.turns.append(completions[0])
         list(threads.map(_turn, alive))
-    return [_episode(game) for game in games]
+    return games
 
 
 def _begin(environment: Environment, index: int, sample: int) -> _Game:

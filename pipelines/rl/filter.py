@@ -2,21 +2,30 @@
 
 Each problem is drawn 16 times with the current policy; those solved strictly more often than 10% and less often than 90%
 stay (the recipe's numbers). An always-solved or never-solved problem gives GRPO a group without a difference.
+
+A problem is not drawn on once no further draws could change whether it stays (`decided`): of 16 draws in the band 10% to 90%,
+two right and two wrong ones are enough. What is decided so is what all 16 would have decided.
 """
 
 import functools
-import json
+import math
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+import pandas
+from pydantic import Field, field_validator
 
 from ...core import Sampling, UserError
 from ...envs import registry
 from ...policies import load_policy
-from ...policies.rollout import pass_rate, rollout
+from ...policies.rollout import pass_rate, play
 from ..context import Context, Metrics, Settings
 
 BINS = 10
+TABLE = "problems.parquet"
+"""What a filter leaves: a row a problem, kept or dropped, with its draws and its pass rate."""
+
+Band = tuple[float, float]
 
 
 class Filter(Settings):
@@ -29,18 +38,19 @@ class Filter(Settings):
     options: dict[str, Any] = Field({}, description="keyword arguments for the environment")
     problems: int | None = Field(None, ge=1, description="how many of its problems to try; default: all")
     samples: int = Field(16, ge=2, description="draws a problem (the recipe's number)")
-    above: float = Field(0.1, ge=0, lt=1, description="pass rates must be strictly above this (the recipe's number)")
-    below: float = Field(0.9, gt=0, le=1, description="and strictly below this (the recipe's number)")
+    band: Band = Field((0.1, 0.9), description="pass rates must lie strictly between these two (the recipe's numbers)")
+    all_draws: bool = Field(False, description="draw on where it is decided whether a problem stays, for its pass rate's sake")
     temperature: float = Field(1.0, ge=0)
     top_p: float = Field(1.0, gt=0, le=1)
     max_tokens: int = Field(512, ge=1)
     batch_size: int = Field(256, ge=1, description="draws generated together")
 
-    @model_validator(mode="after")
-    def _band(self) -> "Filter":
-        if self.above >= self.below:
-            raise ValueError(f"above={self.above} must be less than below={self.below}")
-        return self
+    @field_validator("band")
+    @classmethod
+    def _in_order(cls, band: Band) -> Band:
+        if not 0 <= band[0] < band[1] <= 1:
+            raise ValueError(f"the band's ends lie in 0..1, the lower one first, as in {[0.1, 0.9]}")
+        return band
 
     def check(self) -> None:
         """The environment can be made."""
@@ -48,40 +58,80 @@ class Filter(Settings):
 
 
 def run(settings: Filter, context: Context) -> Metrics:
-    """Draws, keeps what lies in the band, and writes `kept.json`: indices and ids, kept and dropped, with pass rates."""
-    make = functools.partial(registry.make, settings.environment, **settings.options)
-    episodes = rollout(
-        make,
+    """Draws, keeps what lies in the band, and writes `problems.parquet`: every problem, with its pass rate and draws."""
+    played = play(
+        functools.partial(registry.make, settings.environment, **settings.options),
         load_policy(context.policy, batch_size=settings.batch_size),
         settings.samples,
         problems=settings.problems,
         sampling=Sampling(settings.temperature, settings.top_p, settings.max_tokens, context.seed),
         store=context.folder / "episodes.jsonl",
         progress=context.progress,
+        decided=None if settings.all_draws else functools.partial(decided, samples=settings.samples, band=settings.band),
     )
-    problems: list[dict[str, Any]] = []
-    for index in range(len(episodes) // settings.samples):
-        played = episodes[index * settings.samples : (index + 1) * settings.samples]
-        rate, problem_id = pass_rate(played), played[0].problem_id
-        kept = rate is not None and settings.above < rate < settings.below
-        problems.append({"index": index, "id": problem_id, "pass_rate": rate, "kept": kept})
-    (context.folder / "kept.json").write_text(json.dumps({"environment": settings.environment, "problems": problems}, indent=1))
-    rates = [row["pass_rate"] for row in problems if row["pass_rate"] is not None]
-    kept_count = sum(row["kept"] for row in problems)
-    if not kept_count:
-        mean = sum(rates) / len(rates) if rates else float("nan")
-        raise UserError(
-            f"{settings.name}: none of {len(problems)} problems has a pass rate between {settings.above:g} and "
-            f"{settings.below:g} (mean {mean:.3f}); choose easier or harder problems, or widen the band"
+    rows = []
+    for index, episodes in played.items():
+        rate = pass_rate(episodes)
+        scores = [episode.verdict.score for episode in episodes]
+        rows.append(
+            {
+                "index": index,
+                "id": episodes[0].problem_id,
+                "prompt": "\n\n".join(turn["content"] for turn in episodes[0].messages if turn["role"] != "assistant"),
+                "kept": kept(scores, settings.samples, settings.band),
+                "pass_rate": rate,
+                "draws": len(scores),
+                "faults": scores.count(None),
+            }
         )
+    table = pandas.DataFrame(rows)
+    table.to_parquet(context.folder / TABLE)
+    count = int(table["kept"].sum())
+    low, high = settings.band
+    if not count:
+        raise UserError(
+            f"{settings.name}: none of {len(table)} problems has a pass rate between {low:g} and {high:g} "
+            f"(mean {table['pass_rate'].mean():.3f}); choose easier or harder problems, or widen the band"
+        )
+    draws = int(table["draws"].sum())
     return {
-        "problems": len(problems),
-        "kept": kept_count,
-        "dropped": len(problems) - kept_count,
-        "pass_rate": sum(rates) / len(rates),
-        "histogram": histogram(rates),
-        "faults": sum(episode.verdict.score is None for episode in episodes),
+        "problems": len(table),
+        "kept": count,
+        "dropped": len(table) - count,
+        "pass_rate": float(table["pass_rate"].mean()),
+        "histogram": histogram(table["pass_rate"].dropna().tolist()),
+        "draws": draws,
+        "draws_saved": 1 - draws / (settings.samples * len(table)),
+        "faults": int(table["faults"].sum()),
     }
+
+
+def kept(scores: Sequence[float | None], samples: int, band: Band) -> bool:
+    """Whether a problem stays: the pass rate that its draws have, or must come to, lies in the band.
+
+    Args:
+        scores: of its draws so far, None for those without a verdict, which do not count.
+        samples: draws it would have in all.
+        band: the ends, which are not in it.
+    """
+    lowest, highest = _bounds(scores, samples)
+    return band[0] < lowest and highest < band[1]
+
+
+def decided(scores: Sequence[float | None], samples: int, band: Band) -> bool:
+    """Whether no further draws, whatever they score, can change if a problem stays."""
+    lowest, highest = _bounds(scores, samples)
+    return highest <= band[0] or lowest >= band[1] or (band[0] < lowest and highest < band[1])
+
+
+def _bounds(scores: Sequence[float | None], samples: int) -> tuple[float, float]:
+    """The pass rate if all draws to come were wrong, and if all were right; further faults would leave it between the two."""
+    given = [score for score in scores if score is not None]
+    left = samples - len(scores)
+    if not given and not left:
+        return 0.0, 0.0  # nothing but faults: nobody knows, and it does not stay
+    right, most = math.fsum(given), len(given) + left
+    return right / most, math.fsum([*given, left]) / most
 
 
 def histogram(rates: list[float]) -> list[int]:

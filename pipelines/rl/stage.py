@@ -12,12 +12,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas
+
 from ...core import Message, UserError
 from ...envs import registry
 from ...policies import initial
 from ...policies.rollout import count_problems, first_messages
 from ..context import Context, Metrics
 from . import figures, supervise, verl_config
+from . import filter as rl_filter
 from .verl_config import GRPO
 
 
@@ -47,6 +50,7 @@ def run(settings: GRPO, context: Context) -> Metrics:
         "episodes": str((folder / "episodes").resolve()),
         "seed": context.seed,
         "max_turns": settings.max_turns,
+        "drawn": _drawn(settings, context),
     }
     loops.write_text(json.dumps([loop]))  # JSON is YAML
     _repair(checkpoints)
@@ -91,6 +95,31 @@ def run(settings: GRPO, context: Context) -> Metrics:
     return {"problems": len(rows), "left_out": len(posed) - len(rows)} | _finish(settings, folder, checkpoints)
 
 
+def _drawn(settings: GRPO, context: Context) -> str | None:
+    """Writes where each draw of the filter is found; None where its policy or settings are not those of the first step."""
+    if not settings.keep:
+        return None
+    record = json.loads((context.inputs[settings.keep] / "stage.json").read_text())
+    alike = ("environment", "options", "temperature", "top_p")
+    if (
+        record["policy"] != context.policy
+        or any(record["stage"][name] != getattr(settings, name) for name in alike)
+        or record["stage"]["max_tokens"] != settings.max_response_tokens
+    ):
+        return None
+    file = (context.inputs[settings.keep] / "episodes.jsonl").resolve()
+    places, place = {}, 0
+    with file.open("rb") as lines:
+        for line in lines:
+            row = json.loads(line)
+            if "settings" not in row and row["verdict"]["score"] is not None and all(row["turns"]):
+                places[f"{row['problem']}/{row['sample']}"] = place
+            place += len(line)
+    index = context.folder / "drawn.json"
+    index.write_text(json.dumps({"file": str(file), "places": places}))
+    return str(index.resolve())
+
+
 def _finish(settings: GRPO, folder: Path, checkpoints: Path) -> Metrics:
     """Exports the last checkpoint and gathers the figures."""
     last = _tracked(checkpoints)
@@ -110,6 +139,7 @@ def _finish(settings: GRPO, folder: Path, checkpoints: Path) -> Metrics:
         "reward_first": figures.mean(steps[:tenth], "reward"),
         "reward_last": figures.mean(steps[-tenth:], "reward"),
         "faults": sum(step["faults"] for step in steps),
+        "draws_reused": sum(step["reused"] for step in steps),
         "curve": [step["reward"] for step in steps],
     }
 
@@ -125,10 +155,10 @@ def _problems(settings: GRPO, context: Context) -> tuple[str, list[dict[str, Any
             f"{settings.environment} cannot be rebuilt in another process ({error}); register it with names "
             '("module:Class", "module:verifier", problem URIs) instead of objects'
         ) from None
-    indices = range(settings.problems or count_problems(environment) or 0)
+    indices = list(range(settings.problems or count_problems(environment) or 0))
     if settings.keep:
-        kept = json.loads((context.inputs[settings.keep] / "kept.json").read_text())["problems"]
-        indices = [row["index"] for row in kept if row["kept"]]  # type: ignore[assignment]
+        table = pandas.read_parquet(context.inputs[settings.keep] / rl_filter.TABLE)
+        indices = table["index"][table["kept"]].tolist()
     if not indices:
         raise UserError(f"{settings.environment} does not tell how many problems it has: set problems=")
     rows = []
@@ -149,7 +179,6 @@ def _short_enough(rows: list[dict[str, Any]], checkpoint: Path, most: int) -> li
 
 def _write_rows(rows: list[dict[str, Any]], path: Path) -> None:
     """verl's form of a data set: the prompt, where the reward comes from, which agent loop plays it."""
-    import pandas
 
     def row(problem: dict[str, Any]) -> dict[str, Any]:
         messages: list[Message] = problem["messages"]

@@ -8,7 +8,7 @@ import pytest
 import tenfold
 from tenfold.core import Episode, Problem, Sampling, Status, UserError
 from tenfold.envs.text import Text, TextEnv
-from tenfold.policies.rollout import pass_rate, rollout
+from tenfold.policies.rollout import pass_rate, play, rollout
 from tenfold.policies.scripted import ScriptedPolicy
 
 PROBLEMS = [Problem(f"p{n}", ({"role": "user", "content": f"{n} + 1 ="},), str(n + 1), "here") for n in range(5)]
@@ -132,6 +132,30 @@ def test_draws_do_not_depend_on_how_many_are_played_together() -> None:
     one, many = ScriptedPolicy(coin), ScriptedPolicy(coin)
     one.batch_size, many.batch_size = 1, 100
     assert rollout(sums, one, samples=3) == rollout(sums, many, samples=3)
+
+
+def test_a_problem_of_which_enough_is_known_is_not_played_on(tmp_path: Path) -> None:
+    def coin(conversation: Any, seed: int) -> str:
+        return str(seed % 3)
+
+    whole = play(sums, ScriptedPolicy(coin), samples=6)
+    told = []
+    some = play(
+        sums,
+        ScriptedPolicy(coin, batch_size=5),
+        samples=6,
+        store=tmp_path / "e.jsonl",
+        decided=lambda scores: len(scores) >= 2 and 0 in scores,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    for index, episodes in some.items():
+        assert episodes == whole[index][: len(episodes)]
+        assert len(episodes) == 6 or (len(episodes) >= 2 and 0 in scores(episodes))
+    assert min(map(len, some.values())) == 2
+    assert told == sorted(told)
+    assert told[-1] == (30, 30)
+    again = play(sums, ScriptedPolicy("nobody"), samples=6, store=tmp_path / "e.jsonl", decided=lambda scores: len(scores) >= 2)
+    assert again == some
 
 
 def test_what_cannot_be_played_ends_in_one_line() -> None:

@@ -1,12 +1,18 @@
 import json
+import math
+import shutil
 from pathlib import Path
 
+import pandas
+import pydantic
 import pytest
 import tenfold
 from hypothesis import given
 from hypothesis import strategies as st
+from tenfold.core import draw_seed
 from tenfold.pipelines.context import Context
 from tenfold.pipelines.rl import filter as rl_filter
+from tenfold.policies.scripted import ScriptedPolicy
 
 
 def run(lab: Path, policy: str, **changes: object) -> dict:
@@ -23,25 +29,77 @@ def run(lab: Path, policy: str, **changes: object) -> dict:
 
 
 def test_problems_inside_the_band_stay_and_all_are_recorded(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tenfold.policies.scripted import ScriptedPolicy
-
     def says(conversation: list, seed: int) -> str:
         number = int(conversation[0]["content"].split()[0])
         return str(number % 4) if number < 4 or (number < 8 and seed % 2) else "9"
 
     monkeypatch.setattr(rl_filter, "load_policy", lambda uri, **options: ScriptedPolicy(says))
-    metrics = run(lab, "scripted:", samples=32)
-    problems = json.loads((lab / "filter/kept.json").read_text())["problems"]
-    assert [row["index"] for row in problems if row["kept"]] == [4, 5, 6, 7]
-    assert [row["pass_rate"] for row in problems[:4] + problems[8:]] == [1] * 4 + [0] * 4
-    assert (metrics["kept"], metrics["dropped"]) == (4, 8)
+    metrics = run(lab, "scripted:", samples=32, all_draws=True)
+    problems = pandas.read_parquet(lab / "filter/problems.parquet")
+    assert problems["index"][problems["kept"]].tolist() == [4, 5, 6, 7]
+    assert problems["pass_rate"][[0, 1, 2, 3, 8, 9, 10, 11]].tolist() == [1] * 4 + [0] * 4
+    assert problems["prompt"][4] == "4 mod 4"
+    assert (metrics["kept"], metrics["dropped"], metrics["draws_saved"]) == (4, 8, 0)
     assert (metrics["histogram"][0], sum(metrics["histogram"][1:9]), metrics["histogram"][9]) == (4, 4, 4)
+
+
+def test_a_problem_is_drawn_until_it_is_decided(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Coins of every bias: the same problems stay as with all draws, which need not be made."""
+
+    def says(conversation: list, seed: int) -> str:
+        number = int(conversation[0]["content"].split()[0])
+        return str(number % 4) if draw_seed(seed, "coin", 0) / 2**53 < number / 11 else "9"
+
+    monkeypatch.setattr(rl_filter, "load_policy", lambda uri, **options: ScriptedPolicy(says, batch_size=12))
+    whole = run(lab, "scripted:", all_draws=True)
+    all_draws = pandas.read_parquet(lab / "filter/problems.parquet")
+    shutil.rmtree(lab / "filter")
+    fewer = run(lab, "scripted:")
+    some_draws = pandas.read_parquet(lab / "filter/problems.parquet")
+    assert some_draws["kept"].tolist() == all_draws["kept"].tolist()
+    assert some_draws["draws"].min() < 8
+    assert (some_draws["draws"][0], some_draws["draws"][11]) == (15, 15)
+    assert fewer["draws_saved"] == 1 - some_draws["draws"].sum() / (12 * 16) > 0.2
+    assert whole["draws"] == 12 * 16
+
+
+SCORES = st.one_of(st.sampled_from([0.0, 1.0, None]), st.floats(0, 1))
+BANDS = st.sampled_from([(0.1, 0.9), (0.05, 0.95), (0.2, 0.8), (0.0, 1.0), (0.45, 0.55)])
+
+
+@given(st.lists(SCORES, min_size=1, max_size=16), BANDS)
+def test_what_is_decided_early_is_what_all_draws_decide(scores: list[float | None], band: tuple[float, float]) -> None:
+    samples = len(scores)
+    rates = [score for score in scores if score is not None]
+    stays = bool(rates) and band[0] < math.fsum(rates) / len(rates) < band[1]
+    assert rl_filter.decided(scores, samples, band) or not rates
+    for made in range(samples + 1):
+        if rl_filter.decided(scores[:made], samples, band):
+            assert rl_filter.kept(scores[:made], samples, band) == stays
+        elif made < samples:
+            assert not rl_filter.kept(scores[:made], samples, band)
+
+
+def test_the_recipes_band_wants_two_right_and_two_wrong_of_16() -> None:
+    def decided(right: int, wrong: int) -> bool:
+        return rl_filter.decided([1.0] * right + [0.0] * wrong, 16, (0.1, 0.9))
+
+    assert decided(2, 2)
+    assert not decided(1, 12)
+    assert decided(0, 15)
+    assert not decided(0, 14)
 
 
 @pytest.mark.parametrize("answer", ["0", "nothing"])
 def test_the_ends_of_the_band_are_not_in_it(lab: Path, answer: str) -> None:
     with pytest.raises(tenfold.core.UserError, match="none of 12 problems"):
-        run(lab, f"scripted:{answer}", samples=2, above=0.0, below=1.0)
+        run(lab, f"scripted:{answer}", samples=2, band=[0, 1])
+
+
+@pytest.mark.parametrize("band", [[0.9, 0.1], [0.1, 1.1], [0.5, 0.5], 0.1])
+def test_a_band_that_is_none(band: object) -> None:
+    with pytest.raises(pydantic.ValidationError, match="band"):
+        rl_filter.Filter.model_validate({"kind": "filter", "name": "f", "environment": "x", "band": band})
 
 
 @given(st.lists(st.floats(0, 1)))
