@@ -4,6 +4,9 @@ verl makes one for every draw. The row it is given names the problem; the enviro
 which the stage wrote down, so that it need not be known to this process. Only new tokens are ever appended: what the
 policy wrote stays as it was drawn, and what the environment says is tokenised by itself.
 
+The first step's policy is the one that a filter drew with, just before: its draws are taken instead of new ones, as far as it
+made them (`stage.py` sees to it that they may be).
+
 An episode that ends in a fault of ours is played once more and then left out: verl is given no trajectory, so that the
 group's mean is over the others.
 """
@@ -31,7 +34,9 @@ SENTINEL = "\u241etenfold\u241e"
 class EnvironmentLoop(AgentLoopBase):
     """Plays one episode and tells verl its tokens, mask and reward."""
 
-    def __init__(self, *args: Any, environment: str, episodes: str, seed: int, max_turns: int, **kwargs: Any):
+    def __init__(
+        self, *args: Any, environment: str, episodes: str, seed: int, max_turns: int, drawn: str | None = None, **kwargs: Any
+    ):
         """Takes verl's own arguments and, from the loop's configuration file:
 
         Args:
@@ -39,10 +44,12 @@ class EnvironmentLoop(AgentLoopBase):
             episodes: folder to write finished episodes to, one file a process.
             seed: base seed of the stage.
             max_turns: turns of the policy after which an episode is ended.
+            drawn: index of the draws that a filter made with the policy of the first step.
             args, kwargs: verl's.
         """
         super().__init__(*args, **kwargs)
         self.environment, self.seed, self.max_turns = environment, seed, max_turns
+        self.drawn = drawn
         self.log = Path(episodes) / f"{os.getpid()}.jsonl"
         self.budget = int(self.rollout_config.response_length)
 
@@ -68,6 +75,7 @@ class EnvironmentLoop(AgentLoopBase):
         logprobs: list[float] = []
         messages: list[Message] = []
         problem_id, reason, turns, rewards, extra = str(problem), "stop", 0, 0.0, {}
+        stored = stored_turns(self.drawn, problem, sample) if self.drawn and step == 1 else []
         try:
             environment = await asyncio.to_thread(_make, self.environment)
             text, info = await asyncio.to_thread(environment.reset, seed=problem, options={"problem": problem})
@@ -76,33 +84,37 @@ class EnvironmentLoop(AgentLoopBase):
             prompt = initial.prompt_tokens(self.tokenizer, messages)
             while True:
                 limit = self.budget - len(response)
-                asked = time.monotonic()
-                drawn = await self.server_manager.generate(
-                    request_id=f"{problem_id}/{step}/{sample}",
-                    prompt_ids=prompt + response,
-                    sampling_params={
-                        **sampling_params,
-                        "max_tokens": limit,
-                        "seed": draw_seed(self.seed, f"{problem_id}/{step}/{turns}", sample),
-                    },
-                )
-                waited += time.monotonic() - asked
-                if drawn.stop_reason == "aborted":
-                    raise ConnectionAbortedError("the server gave the draw up")
+                if turns < len(stored) and len(stored[turns]) <= limit:
+                    tokens, told = stored[turns], None
+                else:
+                    stored = []  # whatever followed belongs to another episode
+                    asked = time.monotonic()
+                    drawn = await self.server_manager.generate(
+                        request_id=f"{problem_id}/{step}/{sample}",
+                        prompt_ids=prompt + response,
+                        sampling_params={
+                            **sampling_params,
+                            "max_tokens": limit,
+                            "seed": draw_seed(self.seed, f"{problem_id}/{step}/{turns}", sample),
+                        },
+                    )
+                    waited += time.monotonic() - asked
+                    if drawn.stop_reason == "aborted":
+                        raise ConnectionAbortedError("the server gave the draw up")
+                    tokens, told, extra = drawn.token_ids, drawn.log_probs, drawn.extra_fields
                 turns += 1
-                response += drawn.token_ids
-                mask += [1] * len(drawn.token_ids)
-                logprobs += drawn.log_probs or [0.0] * len(drawn.token_ids)
-                extra = drawn.extra_fields
-                said = self.tokenizer.decode(drawn.token_ids, skip_special_tokens=True)
+                response += tokens
+                mask += [1] * len(tokens)
+                logprobs += told or [0.0] * len(tokens)
+                said = self.tokenizer.decode(tokens, skip_special_tokens=True)
                 messages.append(Message(role="assistant", content=said))
                 text, reward, terminated, truncated, info = await asyncio.to_thread(environment.step, said)
                 rewards += float(reward)
                 # Not every server tells a draw that was cut from one that ended.
-                cut = len(drawn.token_ids) >= limit and drawn.token_ids[-1] != self.tokenizer.eos_token_id
+                cut = len(tokens) >= limit and tokens[-1] != self.tokenizer.eos_token_id
                 heard: list[int] = []
                 if not (terminated or truncated or cut or turns >= self.max_turns):
-                    heard = turn_tokens(self.tokenizer, info.get("role", "user"), text, drawn.token_ids)
+                    heard = turn_tokens(self.tokenizer, info.get("role", "user"), text, tokens)
                     cut = len(response) + len(heard) >= self.budget
                 if not heard or cut:
                     reason = "length" if cut else "stop"
@@ -139,9 +151,32 @@ class EnvironmentLoop(AgentLoopBase):
             "step": step,
             "generate_seconds": output.metrics.generate_sequences,
             "environment_seconds": output.metrics.compute_score,
+            "reused": bool(self.drawn) and step == 1 and output.metrics.generate_sequences == 0,
         }
         with self.log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+
+def stored_turns(index: str, problem: int, sample: int) -> list[list[int]]:
+    """The tokens of each turn of a draw that a filter stored; none where it did not make that draw.
+
+    Args:
+        index: JSON of the file that holds the draws, and of where in it each begins: {"file": ..., "places": {"3/0": 1024}}.
+        problem, sample: which draw.
+    """
+    file, places = _index(index)
+    if (place := places.get(f"{problem}/{sample}")) is None:
+        return []
+    with open(file, "rb") as lines:
+        lines.seek(place)
+        turns: list[list[int]] = json.loads(lines.readline())["turns"]
+    return turns
+
+
+@functools.lru_cache(maxsize=8)
+def _index(path: str) -> tuple[str, dict[str, int]]:
+    read = json.loads(Path(path).read_text())
+    return read["file"], read["places"]
 
 
 @functools.lru_cache(maxsize=8)

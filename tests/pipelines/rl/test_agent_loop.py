@@ -51,7 +51,15 @@ class Says:
         return TokenOutput(token_ids=tokens, log_probs=[-1.0] * len(tokens), stop_reason="length" if cut else "completed")
 
 
-def play(lab: Path, tokenizer: Any, texts: list[str], budget: int = 64, environment: str | None = None, step: int = 1) -> Any:
+def play(
+    lab: Path,
+    tokenizer: Any,
+    texts: list[str],
+    budget: int = 64,
+    environment: str | None = None,
+    step: int = 1,
+    drawn: str | None = None,
+) -> Any:
     (lab / "lab_guess.py").write_text(LAB)
     (lab / "episodes").mkdir(exist_ok=True)
     spec = environment or gymnasium.envs.registration.EnvSpec("lab/Guess-v0", entry_point="lab_guess:Guess").to_json()
@@ -59,6 +67,7 @@ def play(lab: Path, tokenizer: Any, texts: list[str], budget: int = 64, environm
     loop.tokenizer, loop.server_manager = tokenizer, Says(tokenizer, texts)
     loop.environment, loop.seed, loop.max_turns, loop.budget = spec, 7, 4, budget
     loop.rollout_config = SimpleNamespace(calculate_log_probs=True)
+    loop.drawn = drawn
     loop.log = lab / "episodes" / "1.jsonl"
     row = {"extra_info": {"index": 5}, "session_id": 2, "global_steps": step}
     output = asyncio.run(loop.run({"temperature": 1.0, "top_p": 1.0}, **row))
@@ -81,6 +90,37 @@ def test_draws_are_seeded_by_step_turn_and_sample(lab: Path, tokenizer: Any) -> 
     seeds = {turn["seed"] for step in (1, 2) for turn in play(lab, tokenizer, ["1", "3"], step=step)[2].asked}
     assert len(seeds) == 4
     assert {turn["seed"] for turn in play(lab, tokenizer, ["1", "3"], step=1)[2].asked} < seeds
+
+
+def stored(lab: Path, tokenizer: Any, texts: list[str], problem: int = 5, sample: int = 2) -> str:
+    """A filter's draw, and where it is found."""
+    turns = [tokenizer(text)["input_ids"] + [tokenizer.eos_token_id] for text in texts]
+    first = json.dumps({"settings": {}}) + "\n"
+    (lab / "episodes.jsonl").write_text(first + json.dumps({"problem": problem, "sample": sample, "turns": turns}) + "\n")
+    index = {"file": str(lab / "episodes.jsonl"), "places": {f"{problem}/{sample}": len(first)}}
+    path = lab / f"drawn{problem}{sample}.json"
+    path.write_text(json.dumps(index))
+    return str(path)
+
+
+def test_the_first_step_takes_the_filters_draws(lab: Path, tokenizer: Any) -> None:
+    new, _, _ = play(lab, tokenizer, ["1", "3"])
+    output, episodes, server = play(lab, tokenizer, [], drawn=stored(lab, tokenizer, ["1", "3"]))
+    assert (server.asked, episodes[-1]["reused"], output.reward_score) == ([], True, 1)
+    assert (output.response_ids, output.response_mask) == (new.response_ids, new.response_mask)
+
+
+def test_draws_that_the_filter_did_not_make_or_of_a_later_policy_are_new(lab: Path, tokenizer: Any) -> None:
+    for step, index in ((2, stored(lab, tokenizer, ["1", "3"])), (1, stored(lab, tokenizer, ["1", "3"], sample=3))):
+        _, episodes, server = play(lab, tokenizer, ["2", "3"], step=step, drawn=index)
+        assert (len(server.asked), episodes[-1]["reused"]) == (2, False)
+
+
+def test_a_stored_turn_that_does_not_fit_is_drawn_anew(lab: Path, tokenizer: Any) -> None:
+    index = stored(lab, tokenizer, ["1 and so on and so on and so on", "3"])
+    output, _, server = play(lab, tokenizer, ["3"], budget=6, drawn=index)
+    assert len(server.asked) == 1
+    assert output.reward_score == 1
 
 
 def test_a_response_cut_short_is_out_of_the_loss(lab: Path, tokenizer: Any) -> None:

@@ -15,6 +15,7 @@ def episode(step: int, sample: int, score: float | None, reason: str = "stop") -
         "verdict": verdict,
         "finish_reason": reason,
         "environment_seconds": 0.5,
+        "reused": False,
     }
 
 
