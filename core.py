@@ -13,6 +13,7 @@ Index:
 """
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -101,6 +102,23 @@ class Completion:
     """The new tokens, end-of-sequence included; empty where a server does not tell."""
     logprobs: tuple[float, ...] = ()
     """Log-probability of each of token_ids under the distribution drawn from."""
+
+    @property
+    def judged(self) -> str:
+        """What is judged of the text: all of it, or, where it was cut, what stands before the sentence that it was cut in.
+
+        "So the answer is 1" may have gone on to be 12. A box shows by itself whether it was closed: a text with one is judged
+        whole.
+        """
+        if self.finish_reason != "length" or _BOX.search(self.text):
+            return self.text
+        whole = _SENTENCES.match(self.text)
+        return whole[0] if whole else ""
+
+
+_BOX = re.compile(r"\\(?:boxed|fbox)\s{0,9}\{\s{0,9}[^\s}]")
+_SENTENCES = re.compile(r".*(?:\n|。|[.!?](?=\s))", re.DOTALL)
+"""All but an unfinished last sentence or line."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from ..core import Completion, Conversation, Policy, Problem, Sampling, Status, 
 from ..verifiers.answers import Unreadable, final_answer, read
 from ..verifiers.answers.exact import TooLarge, Undefined, exact
 from . import catalogue, judged, scores, stock
-from .model import PolicyLM
+from .model import Draw, PolicyLM
 from .result import Options, Result, keep, results, settings_hash
 from .tasks import avg_at_k
 
@@ -193,7 +193,7 @@ def _majority(metadata: dict[str, Any], rows: list[dict[str, Any]], model: Polic
     return scores.maj_at_k(
         [
             [
-                (_vote(model.drawn[row["request"], number].text, draw["score"]), draw["score"] or 0.0)
+                (_vote(model.drawn[row["request"], number], draw["score"]), draw["score"] or 0.0)
                 for number, draw in enumerate(row["draws"])
             ]
             for row in rows
@@ -201,9 +201,9 @@ def _majority(metadata: dict[str, Any], rows: list[dict[str, Any]], model: Polic
     )
 
 
-def _vote(text: str, score: float | None) -> str | None:
+def _vote(draw: Draw, score: float | None) -> str | None:
     """What a draw votes for, in one writing."""
-    answer = final_answer(text)
+    answer = final_answer(Completion(draw.text, draw.finish_reason).judged)
     if answer is None or score is None:
         return None
     if score == 1:

@@ -39,6 +39,7 @@ class PolicyLM(LM):
         seed: int = 0,
         store: str | Path | None = None,
         progress: Callable[..., None] | None = None,
+        raw: bool = False,
     ):
         """Wraps a policy.
 
@@ -48,8 +49,10 @@ class PolicyLM(LM):
             seed: base seed of the draws.
             store: file to append draws to, and to take those from that are there already.
             progress: called as progress(draws done, draws in all).
+            raw: hand over draws that were cut as they are, not only what is judged of them.
         """
         super().__init__()
+        self.raw = raw
         self.policy, self.seed, self.progress = policy, seed, progress or (lambda done, total: None)
         self.store = Store(store, {**(made_with or {}), "seed": seed}) if store else None
         self.drawn: dict[tuple[str, int], Draw] = {}
@@ -83,7 +86,8 @@ class PolicyLM(LM):
             wanted[name] = (context, wanted[name][1] if draw else self._sampling(arguments), draw + 1)
             asked.append((name, draw))
         self._draw(wanted)
-        return [self.drawn[pair].text for pair in asked]
+        drawn = [self.drawn[pair] for pair in asked]
+        return [draw.text if self.raw else Completion(draw.text, draw.finish_reason).judged for draw in drawn]
 
     def _draw(self, wanted: dict[str, tuple[str, Sampling, int]]) -> None:
         """Draws what the store does not hold yet; wanted: request's name to prompt, sampling and number of draws."""

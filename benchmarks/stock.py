@@ -43,7 +43,7 @@ def evaluate(
             "fullstack_bench, without stock:, run it inside of one"
         )
     store = Path(folder) / f"stock_{task}.draws.jsonl" if folder else None
-    model = PolicyLM(policy, made_with, options.seed, store, progress)
+    model = PolicyLM(policy, made_with, options.seed, store, progress, raw=True)
     try:
         results = lm_eval.simple_evaluate(
             model=model, tasks=[task], task_manager=manager, limit=options.limit, bootstrap_iters=0, log_samples=True

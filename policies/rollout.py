@@ -225,7 +225,7 @@ def _turn(game: _Game) -> None:
         try:
             if last_try:
                 game.rewards = _replay(game)
-            text, reward, terminated, truncated, info = game.environment.step(game.turns[-1].text)
+            text, reward, terminated, truncated, info = game.environment.step(game.turns[-1].judged)
         except Exception as error:
             game.verdict = crashed(error)
             continue
@@ -242,7 +242,7 @@ def _turn(game: _Game) -> None:
 def _replay(game: _Game) -> float:
     """Plays the earlier turns again; what they earned."""
     game.environment.reset(seed=game.index, options={"problem": game.index})
-    return sum(float(game.environment.step(turn.text)[1]) for turn in game.turns[:-1])
+    return sum(float(game.environment.step(turn.judged)[1]) for turn in game.turns[:-1])
 
 
 def first_messages(text: str, info: dict[str, Any]) -> tuple[Message, ...]:

@@ -23,7 +23,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput
 
-from ...core import Episode, Message, draw_seed
+from ...core import Completion, Episode, Message, draw_seed
 from ...policies import initial
 from ...policies.rollout import crashed, episode_to_json, first_messages, verdict_of
 
@@ -108,10 +108,11 @@ class EnvironmentLoop(AgentLoopBase):
                 logprobs += told or [0.0] * len(tokens)
                 said = self.tokenizer.decode(tokens, skip_special_tokens=True)
                 messages.append(Message(role="assistant", content=said))
-                text, reward, terminated, truncated, info = await asyncio.to_thread(environment.step, said)
-                rewards += float(reward)
                 # Not every server tells a draw that was cut from one that ended.
                 cut = len(tokens) >= limit and tokens[-1] != self.tokenizer.eos_token_id
+                judged = Completion(said, "length" if cut else "stop").judged
+                text, reward, terminated, truncated, info = await asyncio.to_thread(environment.step, judged)
+                rewards += float(reward)
                 heard: list[int] = []
                 if not (terminated or truncated or cut or turns >= self.max_turns):
                     heard = turn_tokens(self.tokenizer, info.get("role", "user"), text, tokens)

@@ -205,3 +205,11 @@ def test_a_mistake_ends_in_one_line() -> None:
         evaluate.evaluate("chain_sum_avg0", ScriptedPolicy("1"))
     with pytest.raises(UserError, match="top_p"):
         Options(top_p=0)
+
+
+def test_a_draw_that_was_cut_is_not_right_by_accident(problems: str, tmp_path: Path) -> None:
+    """The answer to 1 is 1; "the answer is 1 2" cut to three words is no answer."""
+    result = evaluate.evaluate("gsm8k_avg2", ScriptedPolicy("answer is 1 2"), Options(problems=problems, max_tokens=3))
+    assert (result.score.mean, result.truncated) == (0, 1)
+    boxed = ScriptedPolicy("\\boxed{1} because the")
+    assert evaluate.evaluate("gsm8k_avg2", boxed, Options(problems=problems, max_tokens=2)).score.mean == 0.5

@@ -1,8 +1,8 @@
 """Which words of a response are its answer. One protocol, for every verifier of final answers:
 
 1. Reasoning up to the last `</think>` is set aside. A response that opens `<think>` and never closes it was cut: no answer.
-2. The last `\\boxed{...}`. Boxes that only "and", "or", a comma or a few words join count as one list. A last box that never
-   closes was cut: no answer, whatever was boxed before.
+2. The last `\\boxed{...}` that is not empty. Boxes that only "and", "or", a comma or a few words join count as one list. A
+   last box that never closes was cut: no answer, whatever was boxed before.
 3. Else the last answer line: what follows the last `####`, "answer is", "answer:", "A:" or "答案", up to the sentence's end.
 4. Else the response's last line, where it states a result and nothing else: mathematics alone, or a short sentence that ends
    in a formula or number. A line of a longer response must conclude ("so", "therefore", ...) or be mathematics alone.
@@ -44,6 +44,8 @@ _NUMBER = re.compile(
 )
 _BOLD = re.compile(r"(?<![\w)\]}*])\*\*|\*\*(?![\w(\\*-])")
 """Two stars of bold type, not of a power."""
+_EMPTY_BOX = re.compile(r"\\(?:boxed|fbox)\s{0,9}\{\s{0,9}\}")
+"""As in "I put it in \\boxed{}", which repeats what was asked for."""
 _TURN_END = re.compile(r"<\|(?:im_end|im_start|endoftext|eot_id|end)\|>")
 """Marks of chat templates behind which another turn begins."""
 _SENTENCE_END = re.compile(r"。|(?<=[^\d\s][.!?])\s+(?=[A-Z<])|(?<=\d\.)\s+(?=[A-Z<])|<\|")
@@ -81,6 +83,7 @@ def final_answer(response: str) -> str | None:
     text = response[max(thought + len("</think>") if thought >= 0 else 0, len(response) - MAX_TAIL) :]
     text = _TURN_END.split(text, maxsplit=1)[0]
     text = re.sub(r"\s*I hope (?:it|this) is correct\.?\s*$", "", _BOLD.sub("", text))
+    text = _EMPTY_BOX.sub(" ", text)
     answer = boxed(text) if "\\boxed" in text or "\\fbox" in text else _said(text)
     answer = (answer or "").strip()
     return answer if 0 < len(answer) <= MAX_ANSWER else None

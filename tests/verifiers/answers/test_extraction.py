@@ -12,6 +12,8 @@ from tenfold.verifiers.answers import final_answer
         (r"\fbox{7}", "7"),
         (r"\boxed{16}. Wait, I forgot two. \boxed{18}", "18"),
         (r"\boxed{20} percent", "20 percent"),
+        (r"I put it in \boxed{}, as asked. The answer is 5.", "5"),
+        (r"\boxed{5}. That was \boxed{ }.", "5"),
         # boxes that stand together
         (r"\boxed{(2, 2)} \quad \text{and} \quad \boxed{(6, 2)}", "(2, 2), (6, 2)"),
         (r"$\boxed{1}$, $\boxed{2}$ and $\boxed{3}$", "1, 2, 3"),
