@@ -106,6 +106,19 @@ def rollout(arguments: argparse.Namespace) -> None:
         print(f"{faults} episodes have no verdict: the same command plays them again", file=sys.stderr)
 
 
+def rollouts(arguments: argparse.Namespace) -> None:
+    """Shows what a policy said in a step of training."""
+    from .pipelines.rl import rollouts
+
+    step, episodes = rollouts.read(arguments.run, arguments.stage, arguments.step)
+    shown = [episode for episode in episodes if arguments.problem in (None, episode["problem_id"])]
+    if not shown:
+        raise UserError(f"step {step} has no problem {arguments.problem!r}")
+    for episode in shown[: arguments.limit]:
+        print(rollouts.text(episode))
+    print(f"step {step}: {len(shown[: arguments.limit])} of {len(episodes)} episodes")
+
+
 def bench(arguments: argparse.Namespace) -> None:
     """Scores a policy on benchmark tasks."""
     from .benchmarks import catalogue, evaluate, page, table
@@ -263,6 +276,14 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=0, help="base seed (default: %(default)s)")
     command.add_argument("--out", help="JSONL file for the episodes (default: NAME.jsonl); an unfinished one is gone on with")
     command.set_defaults(function=rollout)
+
+    command = commands.add_parser("rollouts", help="read what a policy said in a step of training")
+    command.add_argument("run", help="folder of a run, or of one of its GRPO stages")
+    command.add_argument("--stage", help="which stage, where the run has several")
+    command.add_argument("--step", type=_positive, help="which step (default: the last)")
+    command.add_argument("--problem", help="only the draws of the problem with this id")
+    command.add_argument("--limit", type=_positive, default=8, help="episodes shown (default: %(default)s)")
+    command.set_defaults(function=rollouts)
 
     command = commands.add_parser("bench", help="score a policy on benchmark tasks, as avg@k with a 95%% interval")
     command.add_argument(

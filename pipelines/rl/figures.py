@@ -23,11 +23,17 @@ FROM_VERL = {
 def gather(folder: Path) -> list[dict[str, Any]]:
     """One row a step, in order. A step played again after a kill counts once, as it was played last."""
     steps = {row["step"]: row["data"] for path in sorted((folder / "metrics").iterdir()) for row in _rows(path)}
-    episodes: dict[int, dict[tuple[int, int], dict[str, Any]]] = {}
+    played = episodes(folder)
+    return [_step(step, steps[step], played.get(step, [])) for step in sorted(steps)]
+
+
+def episodes(folder: Path) -> dict[int, list[dict[str, Any]]]:
+    """The episodes of each step, by problem and sample. Of one that was played again the last play counts."""
+    found: dict[int, dict[tuple[int, int], dict[str, Any]]] = {}
     for path in sorted((folder / "episodes").iterdir(), key=lambda path: path.stat().st_mtime):
         for row in _rows(path):
-            episodes.setdefault(row["step"], {})[row["problem"], row["sample"]] = row
-    return [_step(step, steps[step], [*episodes.get(step, {}).values()]) for step in sorted(steps)]
+            found.setdefault(row["step"], {})[row["problem"], row["sample"]] = row
+    return {step: [found[step][pair] for pair in sorted(found[step])] for step in sorted(found)}
 
 
 def _step(step: int, verl: dict[str, Any], episodes: Sequence[dict[str, Any]]) -> dict[str, Any]:
