@@ -30,6 +30,25 @@ def check(task: str, options: Options) -> None:
             problems.load(avg_at_k.source(catalogue.settings(asked.task)["metadata"] | _where(options)))
 
 
+def size(task: str, options: Options) -> tuple[int, int]:
+    """How many draws a task of ours makes, and how many tokens one may have; no draws for lm-eval's own, which must be loaded
+    first."""
+    from ..envs import problems
+
+    asked = catalogue.expand([task])[0]
+    if asked.task.startswith(catalogue.STOCK):
+        return 0, 0
+    given = catalogue.settings(asked.task)
+    found = len(problems.load(avg_at_k.source(given["metadata"] | _where(options))))
+    tokens = options.max_tokens or given["generation_kwargs"]["max_gen_toks"]
+    return min(found, options.limit or found) * _draws(asked, options, given["repeats"]), tokens
+
+
+def _draws(asked: catalogue.Asked, options: Options, own: int) -> int:
+    """Draws a problem: as the options say, else as the task's name does, else the task's own."""
+    return next(given for given in (options.draws, asked.draws, own) if given is not None)
+
+
 def evaluate(
     task: str,
     policy: Policy,
@@ -61,7 +80,7 @@ def evaluate(
     manager = TaskManager(include_path=str(catalogue.TASKS), include_defaults=False, metadata=_where(options))
     tasks = manager.load([asked.task])
     loaded = tasks["tasks"][asked.task]
-    draws = next(given for given in (options.draws, asked.draws, loaded.config.repeats) if given is not None)
+    draws = _draws(asked, options, loaded.config.repeats)
     if draws < 1:
         raise UserError(f"{task}: one draw a problem is the least")
     sampling = {

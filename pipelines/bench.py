@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from ..policies import load_policy
-from .context import Context, Metrics, Settings
+from .context import Context, Cost, Metrics, Settings
 
 if TYPE_CHECKING:
     from ..benchmarks.result import Options
@@ -36,6 +36,13 @@ class Bench(Settings):
 
         for task in self.tasks:
             evaluate.check(task, self.options(seed=0))
+
+    def cost(self) -> Cost:
+        """Every draw of every task of ours as long as may be; how many problems lm-eval's own have nobody knows yet."""
+        from ..benchmarks import catalogue, evaluate
+
+        sizes = [evaluate.size(asked.name, self.options(0)) for asked in catalogue.expand(self.tasks)]
+        return Cost(sum(draws for draws, _ in sizes), sum(draws * tokens for draws, tokens in sizes))
 
     def options(self, seed: int) -> "Options":
         """How the tasks are run."""

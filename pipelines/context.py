@@ -3,11 +3,22 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Metrics = dict[str, Any]
+
+
+class Cost(NamedTuple):
+    """What a stage will cost at most."""
+
+    draws: int = 0
+    """Responses drawn from a policy."""
+    drawn_tokens: int = 0
+    """New tokens in them."""
+    trained_tokens: int = 0
+    """Tokens that a gradient is computed over, prompts included."""
 
 
 class Settings(BaseModel):
@@ -31,6 +42,10 @@ class Settings(BaseModel):
         Raises:
             UserError: something is not there or cannot be read.
         """
+
+    def cost(self) -> Cost:
+        """What the stage will cost at most. Called after `check`."""
+        return Cost()
 
 
 @dataclass(frozen=True, slots=True)

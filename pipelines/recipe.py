@@ -134,19 +134,33 @@ def run(recipe: str | Path | Recipe, out: str | Path | None = None, *, quiet: bo
         UserError: see `load`; and whatever a stage has to say that its user can mend.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load(recipe)
-    folder = Path(out or Path("runs") / recipe.name)
+    folder = folder_of(recipe, out)
     with _exclusively(folder), report.Display(quiet) as display:
-        _register(recipe)
-        _check_inputs(recipe, folder)
+        prepare(recipe, folder)
         display.plan(recipe.name, recipe.description, folder, [_plan(stage, folder) for stage in recipe.stages])
         (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
         records: dict[str, dict[str, Any]] = {}
-        for stage, policy in _with_policies(recipe, folder):
+        for stage, policy in with_policies(recipe, folder):
             earlier = {name: folder / name for name in records}
             records[stage.name] = _run_stage(stage, policy, recipe.seed, folder / stage.name, earlier, display)
         report.write(folder, recipe.name, records)
         display.table(records, folder)
     return {name: record["metrics"] for name, record in records.items()}
+
+
+def folder_of(recipe: Recipe, out: str | Path | None) -> Path:
+    """Where a run of the recipe is kept."""
+    return Path(out or Path("runs") / recipe.name)
+
+
+def prepare(recipe: Recipe, folder: Path) -> None:
+    """Makes the recipe's modules and environments known, and looks at all that its stages will need.
+
+    Raises:
+        UserError: something is not there.
+    """
+    _register(recipe)
+    _check_inputs(recipe, folder)
 
 
 def _plan(stage: Settings, folder: Path) -> tuple[str, str, str]:
@@ -175,7 +189,7 @@ def _register(recipe: Recipe) -> None:
 def _check_inputs(recipe: Recipe, folder: Path) -> None:
     """Looks at what the stages that are not done will need, so that nothing runs for hours before a name proves wrong."""
     left_by_stages = {f"stage:{folder / stage.name}" for stage in recipe.stages}
-    for stage, policy in _with_policies(recipe, folder):
+    for stage, policy in with_policies(recipe, folder):
         if (folder / stage.name / "stage.json").is_file():
             continue
         if policy not in left_by_stages and policy.partition(":")[0] in initial.SOURCES:
@@ -186,7 +200,7 @@ def _check_inputs(recipe: Recipe, folder: Path) -> None:
             raise UserError(f"{stage.name}: {error}") from None
 
 
-def _with_policies(recipe: Recipe, folder: Path) -> Iterator[tuple[Settings, str]]:
+def with_policies(recipe: Recipe, folder: Path) -> Iterator[tuple[Settings, str]]:
     """Each stage with the URI of the policy it starts from."""
     current = recipe.policy
     names = {stage.name for stage in recipe.stages}

@@ -10,7 +10,7 @@ from ..core import Problem, UserError
 from ..envs import problems as problem_sources
 from ..envs.text import pose
 from ..policies import initial
-from .context import Context, Metrics, Settings
+from .context import Context, Cost, Metrics, Settings
 
 IGNORED = -100
 """The label that the loss passes over."""
@@ -40,6 +40,10 @@ class SFT(Settings):
     def check(self) -> None:
         """The problems can be loaded."""
         problem_sources.load(self.problems)
+
+    def cost(self) -> Cost:
+        """Every example as long as may be."""
+        return Cost(trained_tokens=self.steps * self.batch_size * self.max_tokens)
 
 
 def run(settings: SFT, context: Context) -> Metrics:

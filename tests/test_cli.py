@@ -152,7 +152,7 @@ def test_no_memory_left_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     def exhausted(*arguments: object) -> None:
         torch.empty(1 << 60)
 
-    monkeypatch.setattr(cli, "verify", exhausted)
+    monkeypatch.setitem(cli.COMMANDS, "verify", exhausted)
     assert run("verify", "--gold", "1", "--answer", "1") == 2
     assert "no memory left" in capsys.readouterr().err
 

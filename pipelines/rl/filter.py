@@ -18,8 +18,8 @@ from pydantic import Field, field_validator
 from ...core import Sampling, UserError
 from ...envs import registry
 from ...policies import load_policy
-from ...policies.rollout import pass_rate, play
-from ..context import Context, Metrics, Settings
+from ...policies.rollout import count_problems, pass_rate, play
+from ..context import Context, Cost, Metrics, Settings
 
 BINS = 10
 TABLE = "problems.parquet"
@@ -55,6 +55,14 @@ class Filter(Settings):
     def check(self) -> None:
         """The environment can be made."""
         registry.make(self.environment, **self.options).close()
+
+    def cost(self) -> Cost:
+        """All draws of all problems; what is decided early is not drawn."""
+        environment = registry.make(self.environment, **self.options)
+        has = count_problems(environment)
+        environment.close()
+        draws = self.samples * min((number for number in (has, self.problems) if number is not None), default=0)
+        return Cost(draws, draws * self.max_tokens)
 
 
 def run(settings: Filter, context: Context) -> Metrics:

@@ -55,7 +55,7 @@ def run(settings: GRPO, context: Context) -> Metrics:
     loops.write_text(json.dumps([loop]))  # JSON is YAML
     _repair(checkpoints)
 
-    cpu = settings.device == "cpu" or (settings.device == "auto" and not _has_gpu())
+    cpu = settings.on_cpu()
     metrics = folder / "metrics" / f"{len(list((folder / 'metrics').iterdir())):03d}.jsonl"
     overrides = verl_config.overrides(
         settings, context.seed, start.resolve(), data.resolve(), loops.resolve(), checkpoints.resolve(), cpu
@@ -191,12 +191,6 @@ def _write_rows(rows: list[dict[str, Any]], path: Path) -> None:
         }
 
     pandas.DataFrame([row(problem) for problem in rows]).to_parquet(path)
-
-
-def _has_gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
 
 
 def _tracked(checkpoints: Path) -> int:

@@ -5,10 +5,11 @@ import os
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import torch
 from pydantic import Field
 
 from ...envs import registry
-from ..context import Settings
+from ..context import Cost, Settings
 
 ROLLOUT = "tenfold_cpu"
 """verl's name for the rollout of `cpu_rollout.py`."""
@@ -59,6 +60,15 @@ class GRPO(Settings):
     def check(self) -> None:
         """The environment can be made."""
         registry.make(self.environment, **self.options).close()
+
+    def cost(self) -> Cost:
+        """Every response as long as may be."""
+        draws = self.steps * self.batch_size * self.group_size
+        return Cost(draws, draws * self.max_response_tokens, draws * (self.max_prompt_tokens + self.max_response_tokens))
+
+    def on_cpu(self) -> bool:
+        """Whether verl trains on the processor, through the plug-in."""
+        return self.device == "cpu" or (self.device == "auto" and not torch.cuda.is_available())
 
 
 def overrides(settings: GRPO, seed: int, model: Path, data: Path, loops: Path, checkpoints: Path, cpu: bool) -> list[str]:

@@ -1,0 +1,59 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tenfold import cli
+
+STAGES: list[dict[str, Any]] = [
+    {"kind": "sft", "name": "sft", "problems": "jsonl:rows.jsonl", "steps": 5, "batch_size": 4, "max_tokens": 10},
+    {"kind": "filter", "name": "filter", "environment": "lab/Rows-v0", "samples": 8, "max_tokens": 6},
+    {
+        "kind": "grpo",
+        "name": "grpo",
+        "environment": "lab/Rows-v0",
+        "keep": "filter",
+        "steps": 3,
+        "batch_size": 2,
+        "group_size": 4,
+        "max_prompt_tokens": 20,
+        "max_response_tokens": 6,
+        "device": "cpu",
+    },
+    {"kind": "bench", "name": "bench", "tasks": ["gsm8k_avg4"], "problems": "jsonl:rows.jsonl", "limit": 7, "max_tokens": 5},
+]
+
+
+@pytest.fixture
+def recipe(lab: Path) -> Path:
+    rows = [{"question": f"{n} + 1 =", "answer": n + 1} for n in range(30)]
+    (lab / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    environments = {"lab/Rows-v0": {"problems": "jsonl:rows.jsonl"}}
+    policy = "micro:?hidden=16&layers=1&heads=2"
+    (lab / "r.yaml").write_text(
+        yaml.safe_dump({"name": "small", "policy": policy, "environments": environments, "stages": STAGES})
+    )
+    return lab / "r.yaml"
+
+
+def test_a_dry_run_says_what_each_stage_costs_and_what_verl_is_told(
+    recipe: Path, lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+    assert cli.main(["run", "r.yaml", "--dry-run", "--out", "out"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    rows = {cells[0]: cells[1:] for line in lines if len(cells := [cell.strip() for cell in line.split("│")[1:-1]]) == 6}
+    assert rows["sft"][2:] == ["-", "-", "200"]
+    assert rows["filter"][2:] == ["240", "1,440", "-"]
+    assert rows["grpo"][1:] == ["stage:out/sft", "24", "144", "624"]
+    assert rows["bench"][1:] == ["stage:out/grpo", "28", "140", "-"]
+    assert "grpo: verl on the processor, told" in lines
+    assert "  data.train_batch_size=2" in lines
+    assert not (lab / "out").exists()
+
+
+def test_a_dry_run_finds_what_a_run_would_miss(recipe: Path, lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (lab / "rows.jsonl").unlink()
+    assert cli.main(["run", "r.yaml", "--dry-run"]) == 2
+    assert "no file rows.jsonl" in capsys.readouterr().err
