@@ -74,7 +74,9 @@ class EnvironmentLoop(AgentLoopBase):
         mask: list[int] = []
         logprobs: list[float] = []
         messages: list[Message] = []
-        problem_id, reason, turns, rewards, extra = str(problem), "stop", 0, 0.0, {}
+        problem_id, reason, turns, rewards = str(problem), "stop", 0, 0.0
+        # Of which optimizer step the weights are that draw; a server says so of its own draws.
+        extra: dict[str, Any] = dict.fromkeys(("global_steps", "min_global_steps", "max_global_steps"), step - 1)
         stored = stored_turns(self.drawn, problem, sample) if self.drawn and step == 1 else []
         try:
             environment = await asyncio.to_thread(_make, self.environment)

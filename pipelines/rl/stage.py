@@ -96,7 +96,10 @@ def run(settings: GRPO, context: Context) -> Metrics:
 
 
 def _drawn(settings: GRPO, context: Context) -> str | None:
-    """Writes where each draw of the filter is found; None where its policy or settings are not those of the first step."""
+    """Writes where each draw of the filter is found; None where its policy or settings are not those of the first step.
+
+    They are the draws that kept their problems, so that the first step's reward lies above what new draws would have given.
+    """
     if not settings.keep:
         return None
     record = json.loads((context.inputs[settings.keep] / "stage.json").read_text())
