@@ -4,15 +4,19 @@ import base64
 import contextlib
 import html
 import io
+import math
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Record = dict[str, Any]
 
@@ -194,6 +198,8 @@ def _picture(record: Record) -> str | None:
         return None
     from matplotlib.figure import Figure
 
+    if kind == "grpo":
+        return _image(_curves(metrics["curves"]), kind)
     figure = Figure(figsize=(7, 2.6), layout="constrained")
     axes = figure.subplots()
     if kind == "filter":
@@ -201,12 +207,26 @@ def _picture(record: Record) -> str | None:
         axes.bar([(i + 0.5) / bins for i in range(bins)], metrics["histogram"], width=0.9 / bins)
         axes.axvspan(*record["stage"]["band"], alpha=0.15)
         axes.set(xlabel="pass rate (shaded: kept)", ylabel="problems")
-    elif kind == "sft":
+    else:
         axes.plot(*zip(*metrics["losses"], strict=True))
         axes.set(xlabel="step", ylabel="loss")
-    else:
-        axes.plot(range(1, len(metrics["curve"]) + 1), metrics["curve"])
-        axes.set(xlabel="step", ylabel="mean reward")
+    return _image(figure, kind)
+
+
+def _curves(curves: dict[str, list[float | None]]) -> "Figure":
+    """A small picture of each figure over the steps; a gap where a step has none."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    for axes, (name, values) in zip(figure.subplots(2, 3).flat, curves.items(), strict=True):
+        axes.plot(range(1, len(values) + 1), [math.nan if value is None else value for value in values])
+        axes.set_title(name.replace("_", " "), fontsize=10)
+        axes.set_xlabel("step", fontsize=8)
+        axes.tick_params(labelsize=8)
+    return figure
+
+
+def _image(figure: "Figure", kind: str) -> str:
     image = io.BytesIO()
     figure.savefig(image, format="svg")
     return f'<img alt="{kind}" src="data:image/svg+xml;base64,{base64.b64encode(image.getvalue()).decode()}">'

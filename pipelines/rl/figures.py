@@ -19,6 +19,11 @@ FROM_VERL = {
 }
 """Our name of each figure, and verl's."""
 
+CURVES = ("reward", "pass_rate", "response_length", "entropy", "truncated", "faults")
+"""Figures that a report draws over the steps."""
+WINDOW = 20
+"""Steps that are averaged before a reward is said to have collapsed."""
+
 
 def gather(folder: Path) -> list[dict[str, Any]]:
     """One row a step, in order. A step played again after a kill counts once, as it was played last."""
@@ -62,6 +67,34 @@ def last(folder: Path) -> dict[str, float]:
             data = rows[-1]["data"]
             return {"step": rows[-1]["step"]} | {name: data[FROM_VERL[name]] for name in ("reward", "seconds")}
     return {}
+
+
+def collapsed(folder: Path, share: float, entropy: float) -> str | None:
+    """What of the policy has collapsed, in one line; None where nothing has.
+
+    Args:
+        folder: of the stage.
+        share: of the best mean reward over 20 steps, below which that of the last 20 steps is a collapse.
+        entropy: below which that of the last step is one, in nats a token.
+    """
+    steps = {row["step"]: row["data"] for path in sorted((folder / "metrics").iterdir()) for row in _rows(path)}
+    if not steps:
+        return None
+    last = max(steps)
+    if (now := steps[last].get(FROM_VERL["entropy"])) is not None and now < entropy:
+        return f"entropy fell to {now:.3g} nats a token in step {last}, below min_entropy={entropy:g}"
+    rewards = [steps[step][FROM_VERL["reward"]] for step in sorted(steps)]
+    if len(rewards) < 2 * WINDOW:
+        return None
+    means = [sum(rewards[end - WINDOW : end]) / WINDOW for end in range(WINDOW, len(rewards) + 1)]
+    best = max(means)
+    if best <= 0 or means[-1] >= share * best:
+        return None
+    until = sorted(steps)[means.index(best) + WINDOW - 1]
+    return (
+        f"reward fell to {means[-1]:.3g} over the last {WINDOW} steps, from {best:.3g} over those until step {until}, "
+        f"which is less than collapse={share:g} of it"
+    )
 
 
 def mean(steps: Sequence[dict[str, Any]], name: str) -> float | None:

@@ -76,6 +76,10 @@ def run(settings: GRPO, context: Context) -> Metrics:
     def sign_of_life() -> object:
         done = figures.steps_done(folder)
         context.progress(done, settings.steps, **figures.last(folder))
+        if said := figures.collapsed(folder, settings.collapse, settings.min_entropy):
+            raise supervise.Stopped(
+                f"{said}; the last checkpoint is of step {_tracked(checkpoints)} (log: {folder / 'verl.log'})"
+            )
         # While verl starts, its log tells that it is alive; once it steps, only steps and episodes do.
         now = written()
         return (done, now) if now > before else (folder / "verl.log").stat().st_size
@@ -143,7 +147,7 @@ def _finish(settings: GRPO, folder: Path, checkpoints: Path) -> Metrics:
         "reward_last": figures.mean(steps[-tenth:], "reward"),
         "faults": sum(step["faults"] for step in steps),
         "draws_reused": sum(step["reused"] for step in steps),
-        "curve": [step["reward"] for step in steps],
+        "curves": {name: [step[name] for step in steps] for name in figures.CURVES},
     }
 
 

@@ -22,7 +22,7 @@ class GRPO(Settings):
 
     leaves_policy: ClassVar[bool] = True
     may_change: ClassVar[frozenset[str]] = frozenset(
-        {"micro_batch_size", "save_steps", "stall_seconds", "gpu_memory_utilization", "loggers"}
+        {"micro_batch_size", "save_steps", "stall_seconds", "gpu_memory_utilization", "loggers", "collapse", "min_entropy"}
     )
 
     kind: Literal["grpo"]
@@ -49,6 +49,10 @@ class GRPO(Settings):
     max_turns: int = Field(16, ge=1)
     save_steps: int = Field(10, ge=1, description="steps between checkpoints")
     stall_seconds: float = Field(1800.0, gt=0, description="a run that gets nowhere for so long is ended")
+    collapse: float = Field(
+        0.2, ge=0, lt=1, description="a run whose mean reward falls below this share of its best is ended; 0: never"
+    )
+    min_entropy: float = Field(0.0, ge=0, description="and so is one whose entropy falls below this, in nats a token")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     nodes: int = Field(1, ge=1)
     gpus: int = Field(1, ge=1, description="GPUs a node")
