@@ -156,14 +156,15 @@ def bench(arguments: argparse.Namespace) -> None:
             lacking[task.name] = str(error)
             continue
         print(table.line(found[-1]))
+    if not found:
+        raise UserError("nothing was run; " + "; ".join(f"{name}: {lacks}" for name, lacks in lacking.items()))
     display.console.print(table.results(found))
     for name, lacks in lacking.items():
         print(f"{name}: not run: {lacks}")
     for result in found:
         if result.score.faults:
             print(f"{result.task}: {result.score.faults} draws have no verdict and are left out", file=sys.stderr)
-    if found:
-        print(f"page: {page.write(out)}")
+    print(f"page: {page.write(out)}")
 
 
 def _bench_rescore(folders: Sequence[str], model: str | None) -> None:

@@ -50,9 +50,16 @@ def reported(path: str | Path = REPORTED) -> dict[str, Any]:
 
 
 def compare(results: Sequence[Result], model: str | None = None) -> list[Comparison]:
-    """Each result beside the reported figures of its task, of one model or of all."""
+    """Each result beside the reported figures of its task, of one model or of all.
+
+    Raises:
+        UserError: nobody reports figures of that model.
+    """
     found = []
     known = reported()
+    models = sorted({name for entry in known.values() for name in entry["figures"]})
+    if model is not None and model not in models:
+        raise UserError(f"no figures of {model!r} are reported; there are those of {', '.join(models)}")
     for result in results:
         entry = known.get(result.settings["task"])
         if entry is None:

@@ -114,6 +114,7 @@ def test_stored_draws_are_of_one_set_of_weights(lab: Path, capsys: pytest.Captur
         (["bench", "chain_sum_avg8"], "--policy"),
         (["verify", "--gold", "1", "--answer", "1", "--verifier", "a b:c"], "cannot be imported"),
         (["bench", "chain_sums", "--policy", "scripted:7"], "did you mean chain_sum"),
+        (["bench", "arena_hard_v2", "--policy", "scripted:7"], "nothing was run; arena_hard_v2: it wants a judge"),
         (["bench", "rescore", "nowhere"], "nowhere holds no result"),
         (["bench", "chain_sum", "--policy", "scripted:7", "--data", "nowhere"], "no folder nowhere"),
         (["verify", "--gold", "1", "--answer", "1", "--verifier", "maths"], "math, choice, science, reasoning_gym"),

@@ -45,6 +45,11 @@ def test_what_draws_can_give_is_possible(right: int) -> None:
     assert compare.possible(round(100 * right / 240, 1), 30, 8)
 
 
+def test_a_model_of_which_nothing_is_reported(result: Result) -> None:
+    with pytest.raises(UserError, match=r"no figures of 'Qwen4' are reported; there are .*Qwen3-14B"):
+        compare.compare([result], "Qwen4")
+
+
 def test_a_caution_of_one_model_is_said_of_that_model_alone(tmp_path: Path) -> None:
     (tmp_path / "aime24.jsonl").write_text('{"problem": "1?", "answer": "1", "solution": ""}\n')
     result = evaluate.evaluate("aime24", ScriptedPolicy("1"), Options(data=str(tmp_path)))
