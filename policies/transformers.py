@@ -1,9 +1,9 @@
 """A Hugging Face checkpoint as a policy, on whatever torch finds here.
 
 `draw` is the sampler, also of the CPU rollout in reinforcement learning: rows are left-padded, prompts that occur more
-than once are read once, finished rows leave the batch, and every row draws with its own random numbers. So a draw does
-not depend on its neighbours, up to rounding: a matrix product over another number of rows may differ in the last bits,
-which moves a draw only when a random number falls inside that difference (about one token in a million in float32).
+than once are read once, finished rows leave the batch by and by, and every row draws with its own random numbers. So a
+draw does not depend on its neighbours, up to rounding: a matrix product over another number of rows may differ in the last
+bits, which moves a draw only when a random number falls inside that difference (about one token in a million in float32).
 """
 
 from collections.abc import Callable, Sequence
@@ -18,6 +18,8 @@ from ..core import Completion, Conversation, Sampling, draw_seed
 from . import initial
 from .cache import grow_in_place
 
+OPEN_SHARE = 7 / 8
+"""Share of a batch's rows that are still open, below which the others leave it: that copies all keys and values."""
 NUCLEUS_TOKENS = 1024
 """Tokens looked at before the whole vocabulary is sorted for top_p; nearly every nucleus is smaller."""
 
@@ -157,26 +159,27 @@ def draw(
     cache.batch_select_indices(source)
     grow_in_place(cache)
     logits = output.logits[source, -1]
-    alive = list(range(len(prompts)))
-    while alive:
-        tokens, logprobs = _sample(logits, [random[row].random() for row in alive], sampling)
-        kept = []
-        for place, row in enumerate(alive):
+    batch, ended = list(range(len(prompts))), [False] * len(prompts)
+    while True:
+        tokens, logprobs = _sample(logits, [random[row].random() for row in batch], sampling)
+        for place, row in enumerate(batch):
+            if ended[row]:
+                continue
             drawn = draws[row]
             drawn.tokens.append(int(tokens[place]))
             drawn.logprobs.append(float(logprobs[place]))
             if drawn.tokens[-1] in stop_ids or (stops is not None and stops(drawn.tokens)):
                 drawn.finish_reason = "stop"
-            elif len(drawn.tokens) < limits[row]:
-                kept.append(place)
-        if not kept:
+            ended[row] = drawn.finish_reason == "stop" or len(drawn.tokens) >= limits[row]
+        open_places = [place for place, row in enumerate(batch) if not ended[row]]
+        if not open_places:
             break
-        if len(kept) < len(alive):
-            select = torch.tensor(kept, device=device)
+        if len(open_places) <= OPEN_SHARE * len(batch):
+            select = torch.tensor(open_places, device=device)
             cache.batch_select_indices(select)
             mask, positions, tokens = mask[select], positions[select], tokens[select]
-            alive = [alive[place] for place in kept]
-        mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
+            batch = [batch[place] for place in open_places]
+        mask = torch.cat([mask, mask.new_ones(len(batch), 1)], dim=1)
         positions = positions + 1
         output = model(
             input_ids=tokens[:, None],
