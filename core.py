@@ -112,13 +112,16 @@ class Completion:
         """
         if self.finish_reason != "length" or _BOX.search(self.text):
             return self.text
-        whole = _SENTENCES.match(self.text)
-        return whole[0] if whole else ""
+        ends = [0, *(match.end() for match in _SENTENCE_END.finditer(self.text))]
+        while len(ends) > 1 and _NUMBERED.fullmatch(self.text, ends[-2], ends[-1]):
+            ends.pop()
+        return self.text[: ends[-1]]
 
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s{0,9}\{\s{0,9}[^\s}]")
-_SENTENCES = re.compile(r".*(?:\n|。|[.!?](?=\s))", re.DOTALL)
-"""All but an unfinished last sentence or line."""
+_SENTENCE_END = re.compile(r"\n|。|[.!?](?=\s)")
+_NUMBERED = re.compile(r"\s{0,9}\d{1,9}[.\n]")
+"""The number of a list's next point, which says nothing yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ def test_a_draws_seed_is_its_own_and_exact_in_json(base: int, key: str, sample: 
         ("The answer is 10.5", ""),
         ("4 + 5 = 9\nSo it is 9\nor per", "4 + 5 = 9\nSo it is 9\n"),
         ("#### 1", ""),
+        ("Two points.\n1. It is 5.\n2. Now we", "Two points.\n1. It is 5.\n"),
+        ("So it is: 1. 2. 3. 4", "So it is: 1."),
         (r"It is \boxed{12}. And as to why, that is 1", r"It is \boxed{12}. And as to why, that is 1"),
         (r"I put it in \boxed{}. It is 1", r"I put it in \boxed{}."),
     ],
