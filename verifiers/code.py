@@ -38,6 +38,9 @@ PATIENCE = 4
 """Times the limit on wall time that all calls of one program by its tests may take together."""
 REASON = 400
 FENCE = re.compile(r"```[ \t]*([A-Za-z0-9+_-]*)[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL)
+_FENCE_LINE = re.compile(r"```[ \t]*([A-Za-z0-9+_-]*)")
+_BEGINS_WITHIN = re.compile(r"\s{0,9}(?:@\w|#include|(?:async )?def |class |import |from \w)|(?: {4}|\t)\S")
+"""How code begins, and no sentence about it."""
 ALIASES = {"python": ("python3", "py"), "cpp": ("c++", "cc"), "javascript": ("js", "node"), "bash": ("sh", "shell")}
 
 
@@ -114,9 +117,17 @@ def program_of(problem: Problem, response: str) -> str | None:
         return None
     text = response.rsplit("</think>", 1)[-1]
     wanted = problem.answer.get("language", "python")
-    blocks = [body for language, body in FENCE.findall(text) if language.lower() in ("", wanted, *ALIASES.get(wanted, ()))]
+    blocks = [body for language, body in fenced(text) if language.lower() in ("", wanted, *ALIASES.get(wanted, ()))]
     code = blocks[-1] if blocks else text
     return completed(code, problem.answer) if code.strip() else None
+
+
+def fenced(text: str) -> list[tuple[str, str]]:
+    """The fenced blocks of a text, each as (language, body). A text may begin within a block, which its prompt had opened."""
+    first = _FENCE_LINE.search(text)
+    if first and not first[1] and _BEGINS_WITHIN.match(text):
+        text = f"```\n{text}"
+    return FENCE.findall(text)
 
 
 def completed(code: str, answer: Mapping[str, Any]) -> str:

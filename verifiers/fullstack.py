@@ -17,7 +17,7 @@ from typing import Any
 
 from ..core import Problem, Status, UserError, Verdict
 from . import sandbox
-from .code import ALIASES, FENCE, prepare
+from .code import ALIASES, fenced, prepare
 from .sandbox import End, Limits, SandboxFault, languages
 from .tool_calls import without_thinking
 
@@ -85,7 +85,7 @@ def whole(code: str, answer: Mapping[str, Any]) -> str:
 
 def _code(text: str, language: str) -> str:
     """The first fenced block of the language, else the first of any, else all; without what tries it out."""
-    blocks = FENCE.findall(text)
+    blocks = fenced(text)
     named = [body for name, body in blocks if name.lower() in (language, *ALIASES.get(language, ()))]
     code = named[0] if named else blocks[0][1] if blocks else text
     return _CUT[language].sub("", code) if language in _CUT else code

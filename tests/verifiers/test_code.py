@@ -29,6 +29,10 @@ def judge(answer: Any, response: str) -> Verdict:
         (f"```python\ndef add(a, b): return 0\n```\nNo, rather:\n```\n{ADD}```", 1),
         (f"```python\n{ADD}```\nand it prints\n```text\n3\n```", 1),
         (f"```python\n{ADD}", 1),
+        (f"{ADD}```\nThis adds a and b.", 1),
+        (f"{ADD}```\nor, the same:\n```python\ndef add(a, b): return b + a\n```", 1),
+        (f"import math\n{ADD}```", 1),
+        (f"Here it is:\n```\n{ADD}", 1),
         ("def add(a, b):\n    return a - b", 0),
         ("def add(a, b):\n    return str(a + b)", 0),
         ("def plus(a, b):\n    return a + b", 0),
@@ -56,6 +60,7 @@ def test_a_program_completes_what_it_was_given() -> None:
     answer = {"entry_point": "f", "test": "def check(candidate):\n    assert candidate(5) == 2", "header": header}
     assert judge(answer, "    return floor(half(x))\n").score == 1
     assert judge(answer, "def f(x):\n    return floor(half(x))\n").score == 1
+    assert judge(answer, "    return floor(half(x))\n```\nThat rounds it down.").score == 1
     assert judge(answer, "    pass").score == 0
 
 
