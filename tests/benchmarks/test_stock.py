@@ -1,11 +1,12 @@
 """lm-eval's own tasks, on data of ours in their form: its prompts, its metric, our policy, store and score."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import datasets
 import pytest
-from tenfold.benchmarks import stock
+from tenfold.benchmarks import evaluate, stock
 from tenfold.benchmarks.result import Options
 from tenfold.core import UserError
 from tenfold.policies import initial
@@ -72,3 +73,24 @@ def test_a_task_that_lm_eval_does_not_have_or_that_runs_code_on_this_machine() -
         stock.evaluate("stock:humaneval", ScriptedPolicy("x"), Options())
     with pytest.raises(UserError, match="lm-eval has no task 'gsm9k'"):
         stock.evaluate("stock:gsm9k", ScriptedPolicy("x"), Options())
+
+
+def test_lm_evals_scorer_and_ours_agree_on_the_same_responses(hub: None, tmp_path: Path) -> None:
+    """On the 5,276 graded solutions of GSM8K, which are not part of this repository, they do, too."""
+    (tmp_path / "gsm8k_test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in GSM8K))
+    ends = ["#### {}", "#### {}.", "#### {},000", "#### -{}", "#### 7\n#### {}", "#### ${}", "####", "The answer is {}."]
+
+    def answer(conversation: Any, seed: int) -> str:
+        number = int(conversation[0]["content"].rsplit("What is ", 1)[1].split()[0])
+        return f"{number} and 1.\n" + ends[number].replace("{}", str(number + (number != 6)))
+
+    theirs = stock.evaluate("stock:gsm8k", ScriptedPolicy(answer), Options(), folder=tmp_path / "theirs")
+    ours = evaluate.evaluate("gsm8k_avg1", ScriptedPolicy(answer), Options(data=str(tmp_path)), folder=tmp_path / "ours")
+
+    def scores(folder: str, task: str) -> list[float]:
+        return [json.loads(line)["draws"][0]["score"] for line in (tmp_path / folder / task).open()]
+
+    said = scores("theirs", f"{theirs.task}.scores.jsonl"), scores("ours", f"{ours.task}.scores.jsonl")
+    assert said[0][:4] == said[1][:4] == [1, 1, 0, 0]
+    # lm-eval's strict match takes the first mark, and reads no other form.
+    assert (said[0][4:], said[1][4:]) == ([0, 0, 0, 0], [1, 1, 0, 1])
