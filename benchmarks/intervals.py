@@ -25,7 +25,8 @@ FEW, MANY = 2.0, 7.5
 OWN_NOISE = 0.3
 """Weight of a draw's own noise in counting the problems that carry the mean."""
 EDGE_DOUBT = 0.05
-"""Share of the trials that is not believed outside of 5% to 95%, where few problems carry a mean that many draws tell well."""
+"""Share of the trials that is not believed outside of 5% to 95% where there are many draws: few problems then carry a mean that
+their draws tell well."""
 IMAGINED_MIDDLE, IMAGINED_EDGE = 2.0, 12.0
 """Problems of the average kind that are imagined beside the real ones, where the noise of draws is estimated."""
 
@@ -76,7 +77,7 @@ def new_problems(given: Rows) -> tuple[Any, Any]:
     trials: Any = np.maximum(n / np.maximum(share, 1e-12), n) * (Z95 / z) ** 2
     if binary:
         trials = np.minimum(trials, draws.sum(-1) if draws.ndim > 1 else draws.sum())
-    trials = trials * (1 - EDGE_DOUBT * _edge(mean))
+    trials = trials * (1 - EDGE_DOUBT * (1 - 1 / draws.mean(-1)) * _edge(mean))
     noise = variances / draws
     below = _trust(means, noise)
     above = _trust(1 - means, noise)
