@@ -27,7 +27,7 @@ WINDOW = 20
 
 def gather(folder: Path) -> list[dict[str, Any]]:
     """One row a step, in order. A step played again after a kill counts once, as it was played last."""
-    steps = {row["step"]: row["data"] for path in sorted((folder / "metrics").iterdir()) for row in _rows(path)}
+    steps = _reported(folder)
     played = episodes(folder)
     return [_step(step, steps[step], played.get(step, [])) for step in sorted(steps)]
 
@@ -55,6 +55,11 @@ def _step(step: int, verl: dict[str, Any], episodes: Sequence[dict[str, Any]]) -
     }
 
 
+def _reported(folder: Path) -> dict[int, dict[str, Any]]:
+    """What verl reported of each step; of one that was run again the last time counts."""
+    return {row["step"]: row["data"] for path in sorted((folder / "metrics").iterdir()) for row in _rows(path)}
+
+
 def steps_done(folder: Path) -> int:
     """The last step that verl reported."""
     return int(last(folder).get("step", 0))
@@ -77,7 +82,7 @@ def collapsed(folder: Path, share: float, entropy: float) -> str | None:
         share: of the best mean reward over 20 steps, below which that of the last 20 steps is a collapse.
         entropy: below which that of the last step is one, in nats a token.
     """
-    steps = {row["step"]: row["data"] for path in sorted((folder / "metrics").iterdir()) for row in _rows(path)}
+    steps = _reported(folder)
     if not steps:
         return None
     last = max(steps)

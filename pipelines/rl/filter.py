@@ -129,7 +129,7 @@ def kept(scores: Sequence[float | None], samples: int, band: Band) -> bool:
 def decided(scores: Sequence[float | None], samples: int, band: Band) -> bool:
     """Whether no further draws, whatever they score, can change if a problem stays."""
     lowest, highest = _bounds(scores, samples)
-    return highest <= band[0] or lowest >= band[1] or (band[0] < lowest and highest < band[1])
+    return highest <= band[0] or lowest >= band[1] or kept(scores, samples, band)
 
 
 def _bounds(scores: Sequence[float | None], samples: int) -> tuple[float, float]:

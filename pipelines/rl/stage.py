@@ -71,12 +71,16 @@ def run(settings: GRPO, context: Context) -> Metrics:
     def written() -> int:
         return sum(path.stat().st_size for path in (folder / "episodes").iterdir())
 
-    before = written()
+    before, looked_at = written(), -1
 
     def sign_of_life() -> object:
+        nonlocal looked_at
         done = figures.steps_done(folder)
         context.progress(done, settings.steps, **figures.last(folder))
-        if said := figures.collapsed(folder, settings.collapse, settings.min_entropy):
+        # All steps are read for it: once a step, not twice a second.
+        said = figures.collapsed(folder, settings.collapse, settings.min_entropy) if done != looked_at else None
+        looked_at = done
+        if said:
             raise supervise.Stopped(
                 f"{said}; the last checkpoint is of step {_tracked(checkpoints)} (log: {folder / 'verl.log'})"
             )
