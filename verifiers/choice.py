@@ -16,6 +16,7 @@ from typing import Any
 from ..core import Problem, Status, Verdict
 from . import math
 from .answers import Unreadable, comparison, final_answer, read
+from .answers.evaluation import limit
 from .answers.exact import TooLarge
 from .answers.identity import CannotTell
 from .answers.letters import letter, letters, unwrapped
@@ -98,7 +99,8 @@ def _by_content(text: str, options: Sequence[str]) -> int | None:
     exact = [index for index, option in enumerate(options) if _words(option) == words]
     if words and len(exact) == 1:
         return exact[0]
-    equal = [index for index, option in enumerate(options) if _equal(option, text)]
+    with limit(math.SECONDS):
+        equal = [index for index, option in enumerate(options) if _equal(option, text)]
     return equal[0] if len(equal) == 1 else None
 
 

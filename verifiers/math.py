@@ -52,9 +52,9 @@ _EVALUATED = frozenset(["number", "decimal", "neg", "percent", "constant", "base
 
 def verify(problem: Problem, response: str) -> Verdict:
     """Judges the final answer of `response` against the gold answer `problem.answer`."""
-    limit(SECONDS)
     try:
-        return _verify(problem, response)
+        with limit(SECONDS):
+            return _verify(problem, response)
     except RecursionError:
         return Verdict(Status.SCORED, 0.0, "unreadable", "nested too deep")
     except Exception as error:  # whatever we did wrong, the response did not

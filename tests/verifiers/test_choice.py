@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tenfold.core import Problem, Status
-from tenfold.verifiers import choice
+from tenfold.verifiers import choice, math
 
 OPTIONS = ["an enzyme", "a lipid", r"$2.5 \times 10^{3}$ J", "none of these", "a hormone"]
 
@@ -53,6 +53,13 @@ def test_two_options_or_none_are_never_right(response: str) -> None:
 def test_words_that_are_two_options_choose_none() -> None:
     assert judge(r"\boxed{1/2}", "A", ["0.5", r"\frac{2}{4}", "2"]).score == 0
     assert judge(r"\boxed{2.0}", "C", ["0.5", r"\frac{2}{4}", "2"]).score == 1
+
+
+def test_the_time_that_an_earlier_answer_took_is_not_counted_against_a_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(math, "SECONDS", 0.0)
+        math.verify(Problem("p", (), "x^2 + 1", ""), r"\boxed{1 + x^2}")
+    assert judge(r"\boxed{2.0}", "C", ["0.5", "0.25", "2"]).score == 1
 
 
 def test_ten_options_are_no_problem_and_none_is() -> None:

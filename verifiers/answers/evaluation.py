@@ -4,6 +4,7 @@ Everything is bounded: the steps of sums, the magnitude of exponents, the time. 
 has no value at the point (a pole, a logarithm of zero) raises `Undefined`, and what is not worked out here `Unknown`.
 """
 
+import contextlib
 import hashlib
 import math
 import threading
@@ -59,9 +60,14 @@ def value(node: Node, point: Point, digits: int) -> Any:
     return result
 
 
-def limit(seconds: float) -> None:
-    """Gives this thread so much processor time for what it evaluates from now on."""
+@contextlib.contextmanager
+def limit(seconds: float) -> Iterator[None]:
+    """Gives this thread so much processor time for what it evaluates within, and no limit afterwards."""
     _contexts.deadline = time.thread_time() + seconds
+    try:
+        yield
+    finally:
+        _contexts.deadline = math.inf
 
 
 def in_time() -> None:

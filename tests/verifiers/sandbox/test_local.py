@@ -51,7 +51,7 @@ def test_a_script_reads_and_prints(box: LocalSandbox) -> None:
         ("x = ", End.ERROR, "SyntaxError"),
         ("x = '\0'", End.ERROR, "null bytes"),
         ("x = '\ud800'", End.ERROR, "UnicodeEncodeError"),
-        ("while True: pass", End.TIMEOUT, "1 s"),
+        ("while True: pass", End.TIMEOUT, " s"),  # of processor time, or on a busy machine of the wall's
         ("import time; time.sleep(60)", End.TIMEOUT, "2 s"),
         ("x = bytearray(1 << 30)", End.MEMORY, "64 MiB"),
         ("print('x' * (1 << 20))", End.OUTPUT, "of output"),
