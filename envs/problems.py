@@ -77,54 +77,68 @@ def _load(uri: str, file: tuple[Path, int, int] | None) -> Sequence[Problem]:
 
 
 def _jsonl(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
+    return _problems(uri, jsonl_rows(uri, location, options), options, stem=_file(location).stem)
+
+
+def jsonl_rows(uri: str, location: str, options: dict[str, str]) -> Iterator[Row]:
+    """The rows of a file of JSON lines."""
     path = _file(location)
-
-    def rows() -> Iterator[Row]:
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
-                try:
-                    row = json.loads(line.decode("utf-8-sig"))
-                except (ValueError, RecursionError) as error:  # bytes that are no UTF-8 among them
-                    raise UserError(f"{path}, line {number}: not JSON ({error})") from None
-                if not isinstance(row, dict):
-                    raise UserError(f"{path}, line {number}: a JSON object is expected, not {type(row).__name__}")
-                if number == 1 and row.keys() == {"settings"}:  # what made the file
-                    continue
-                yield row
-
-    return _problems(uri, rows(), options, stem=path.stem)
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line.decode("utf-8-sig"))
+            except (ValueError, RecursionError) as error:  # bytes that are no UTF-8 among them
+                raise UserError(f"{path}, line {number}: not JSON ({error})") from None
+            if not isinstance(row, dict):
+                raise UserError(f"{path}, line {number}: a JSON object is expected, not {type(row).__name__}")
+            if number == 1 and row.keys() == {"settings"}:  # what made the file
+                continue
+            yield row
 
 
 def _parquet(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
+    return _problems(uri, parquet_rows(uri, location, options), options, stem=_file(location).stem)
+
+
+def parquet_rows(uri: str, location: str, options: dict[str, str]) -> Iterable[Row]:
+    """The rows of a parquet file."""
     import pyarrow as arrow
     import pyarrow.parquet
 
     path = _file(location)
     try:
-        rows = pyarrow.parquet.read_table(path).to_pylist()
+        return pyarrow.parquet.read_table(path).to_pylist()
     except arrow.ArrowException as error:
         raise UserError(f"{path} is no parquet file: {str(error).splitlines()[0]}") from None
-    return _problems(uri, rows, options, stem=path.stem)
 
 
 def _hub(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
+    return _problems(uri, hub_rows(uri, location, options), options, stem=location)
+
+
+def hub_rows(uri: str, location: str, options: dict[str, str]) -> Iterable[Row]:
+    """The rows of a data set of the hub; takes the options name, split and revision out of `options`."""
     import datasets
 
     name, split, revision = options.pop("name", None), options.pop("split", "train"), options.pop("revision", None)
     try:
-        rows = datasets.load_dataset(location, name, split=split, revision=revision)
+        return datasets.load_dataset(location, name, split=split, revision=revision)
     except Exception as error:  # the hub's clients raise many kinds, all of them about reach or name
         cause = str(error).splitlines()[0][:200]
         raise UserError(
             f"{uri}: the data set cannot be loaded ({type(error).__name__}: {cause}); where the hub is out of reach, "
             "point at a file with jsonl: or parquet:"
         ) from None
-    return _problems(uri, rows, options, stem=location)
 
 
 def _generate(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
+    return _problems(uri, generated(uri, location, options), options, stem=location)
+
+
+def generated(uri: str, location: str, options: dict[str, str]) -> Iterable[Any]:
+    """What a function yields; takes the options that are its arguments out of `options`."""
     try:
         function = pkgutil.resolve_name(location)
         signature = inspect.signature(function)
@@ -135,17 +149,16 @@ def _generate(uri: str, location: str, options: dict[str, str]) -> list[Problem]
         signature.bind(**known)
     except TypeError as error:
         raise UserError(f"{uri}: {location} {error}; it takes {signature}") from None
-    return _problems(uri, function(**known), options, stem=location)
+    return function(**known)
 
 
 def _reasoning_gym(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
     """Distinct prompts of a reasoning-gym generator; `part` splits all that it can ever say into train and held_out."""
     import reasoning_gym
 
-    size, seed = _whole(uri, options, "size") or 500, _whole(uri, options, "seed") or 0
+    size, seed = whole(uri, options, "size") or 500, whole(uri, options, "seed") or 0
     part = options.pop("part", "all")
-    if part not in ("all", "train", "held_out"):
-        raise UserError(f"{uri}: part is one of all, train, held_out, not {part!r}")
+    in_part("", part)
     attempts = 50 * size + 1_000
     try:
         config = {name: _value(text) for name, text in options.items() if name not in ("size", "seed")}
@@ -156,15 +169,26 @@ def _reasoning_gym(uri: str, location: str, options: dict[str, str]) -> list[Pro
     for index in range(attempts):
         entry = entries[index]
         question = entry["question"]
-        held_out = int(hashlib.sha256(question.encode()).hexdigest(), 16) % HELD_OUT_SHARE == 0
-        if question in problems or (part != "all" and held_out != (part == "held_out")):
+        if question in problems or not in_part(question, part):
             continue
         problem_id = f"{location}/{hashlib.sha256(question.encode()).hexdigest()[:12]}"
         meta = {"metadata": entry["metadata"]}
-        problems[question] = Problem(problem_id, _messages(question), entry["answer"], uri, meta)
+        problems[question] = Problem(problem_id, messages(question), entry["answer"], uri, meta)
         if len(problems) == size:
             return list(problems.values())
     raise UserError(f"{uri}: the generator says only {len(problems)} distinct problems; ask for fewer than size={size}")
+
+
+def in_part(prompt: str, part: str) -> bool:
+    """Whether a prompt is in a part (all, train or held_out), by a hash of its text: whatever is drawn, none is in two.
+
+    Raises:
+        UserError: there is no such part.
+    """
+    if part not in ("all", "train", "held_out"):
+        raise UserError(f"part is one of all, train, held_out, not {part!r}")
+    held_out = int(hashlib.sha256(prompt.encode()).hexdigest(), 16) % HELD_OUT_SHARE == 0
+    return part == "all" or held_out == (part == "held_out")
 
 
 def _human_eval(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
@@ -198,7 +222,7 @@ def _problems(uri: str, rows: Iterable[Row | Problem], options: dict[str, str], 
     choices = ("prompt", "answer", "solution", "id", "answer_after", "skip", "limit", "shuffle")
     if unknown := set(options) - set(choices):
         raise UserError(f"{uri}: unknown option {min(unknown)!r}; there are {', '.join(choices)}")
-    skip, limit, shuffle = (_whole(uri, options, name) for name in ("skip", "limit", "shuffle"))
+    skip, limit, shuffle = (whole(uri, options, name) for name in ("skip", "limit", "shuffle"))
     problems: list[Problem] = []
     for number, row in enumerate(rows, start=1):
         if number <= (skip or 0):
@@ -215,17 +239,17 @@ def _problems(uri: str, rows: Iterable[Row | Problem], options: dict[str, str], 
         if kind is not None:
             problems.append(kind(row, uri, f"{stem}/{number - 1}"))
             continue
-        prompt = row[_column(row, options.get("prompt"), PROMPT_COLUMNS, where)]
-        answer = row[_column(row, options.get("answer"), ANSWER_COLUMNS, where)]
+        prompt = row[column(row, options.get("prompt"), PROMPT_COLUMNS, where)]
+        answer = row[column(row, options.get("answer"), ANSWER_COLUMNS, where)]
         meta: dict[str, Any] = {}
         if "solution" in options:
-            meta["solution"] = row[_column(row, options["solution"], (), where)]
+            meta["solution"] = row[column(row, options["solution"], (), where)]
         if mark := options.get("answer_after"):
             if mark not in str(answer):
                 raise UserError(f"{where}: the answer has no {mark!r}")
             meta["solution"], answer = answer, str(answer).rsplit(mark, 1)[1].strip()
         name = row.get(options.get("id", "id"), f"{stem}/{number - 1}")
-        problems.append(Problem(str(name), _messages(prompt, where), answer, uri, meta))
+        problems.append(Problem(str(name), messages(prompt, where), answer, uri, meta))
     return problems
 
 
@@ -244,15 +268,17 @@ def _kind(row: Row, shuffle: int | None) -> Callable[[Row, str, str], Problem] |
     return math.problem_of if math.is_math(row) else None
 
 
-def _column(row: Row, named: str | None, defaults: Sequence[str], where: str) -> str:
-    for column in (named,) if named else defaults:
-        if column in row:
-            return column
+def column(row: Row, named: str | None, defaults: Sequence[str], where: str) -> str:
+    """The column of that name, or the first of the usual ones that there is."""
+    for name in (named,) if named else defaults:
+        if name in row:
+            return name
     wanted = repr(named) if named else f"any of {', '.join(defaults)}"
     raise UserError(f"{where}: there is no column {wanted}; the columns are {', '.join(row)}")
 
 
-def _messages(prompt: Any, where: str = "") -> tuple[Message, ...]:
+def messages(prompt: Any, where: str = "") -> tuple[Message, ...]:
+    """A prompt as turns: text is a user's one."""
     if isinstance(prompt, str):
         return (Message(role="user", content=prompt),)
     try:
@@ -268,7 +294,7 @@ def _file(location: str) -> Path:
     return path
 
 
-def _whole(uri: str, options: dict[str, str], name: str) -> int | None:
+def whole(uri: str, options: Mapping[str, str], name: str) -> int | None:
     """An option that is a whole number; None where it is not given."""
     text = options.get(name)
     if text is not None and not (text.isascii() and text.isdigit()):

@@ -112,6 +112,21 @@ def prompt_tokens(tokenizer: Any, conversation: Conversation) -> list[int]:
     return tokenizer("\n".join(message["content"] for message in conversation) + "\n")["input_ids"]
 
 
+def choice_tokens(tokenizer: Any, options: Sequence[str]) -> tuple[list[int], list[int]]:
+    """The tokens that all options begin with, and for each option the one that follows: by it alone they differ.
+
+    Raises:
+        UserError: two options do not differ in that token, or one ends before it.
+    """
+    rows = [tokenizer(option, add_special_tokens=False)["input_ids"] for option in options]
+    for place, tokens in enumerate(zip(*rows, strict=False)):
+        if len(set(tokens)) == len(options):
+            return rows[0][:place], list(tokens)
+        if len(set(tokens)) > 1:
+            break
+    raise UserError(f"the options {', '.join(options)} do not differ in one token; choose others")
+
+
 def opened(tokenizer: Any, prompt: Sequence[int]) -> str:
     """What of the policy's turn its prompt already says: some templates open the thinking, which then is only closed.
 

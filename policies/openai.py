@@ -1,5 +1,6 @@
 """Any OpenAI-compatible server as a policy: many requests at once, each with its own seed."""
 
+import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,9 @@ from typing import Any
 import openai
 
 from ..core import TEXT, Completion, Conversation, Incomplete, Sampling, UserError, draw_seed
+
+TOP_LOGPROBS = 20
+"""Tokens whose probabilities are asked for: the most that OpenAI and vLLM give."""
 
 
 class OpenAIPolicy:
@@ -59,6 +63,41 @@ class OpenAIPolicy:
         if failed := next((error for future in asked if (error := future.exception())), None):
             raise Incomplete(self._said(failed), by_conversation) from failed
         return [[completion for completion in row if completion] for row in by_conversation]
+
+    def choices(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
+        """How likely each option, of one token, is as the answer to each conversation, if it is one of them.
+
+        By the server's `top_logprobs`; where it gives none, the token that it says has probability 1.
+
+        Returns:
+            One list a conversation, of a probability an option; they sum to 1.
+
+        Raises:
+            UserError: the server fails, or a model says something else.
+        """
+        with ThreadPoolExecutor(self.batch_size) as threads:
+            asked = [threads.submit(self._choose, conversation, options) for conversation in conversations]
+        if failed := next((error for future in asked if (error := future.exception())), None):
+            raise failed if isinstance(failed, UserError) else UserError(self._said(failed)) from failed
+        return [future.result() for future in asked]
+
+    def _choose(self, conversation: Conversation, options: Sequence[str]) -> list[float]:
+        reply = self.client.chat.completions.create(
+            model=self.model,
+            messages=[dict(message) for message in conversation],  # type: ignore[misc]
+            temperature=0.0,
+            max_tokens=1,
+            logprobs=True,
+            top_logprobs=TOP_LOGPROBS,
+        )
+        choice = reply.choices[0]
+        top = choice.logprobs.content[0].top_logprobs if choice.logprobs and choice.logprobs.content else None
+        chances = [sum(math.exp(told.logprob) for told in top or () if told.token.strip() == option) for option in options]
+        if not sum(chances):
+            chances = [float((choice.message.content or "").strip() == option) for option in options]
+        if not sum(chances):
+            raise UserError(f"{self.model} says {choice.message.content!r} where one of {', '.join(options)} is asked for")
+        return [chance / sum(chances) for chance in chances]
 
     def _said(self, error: BaseException) -> str:
         if isinstance(error, openai.APIStatusError):

@@ -101,11 +101,42 @@ class TransformersPolicy:
                 told.append((float(likelihood), bool((logprobs.argmax(-1) == wanted).all())))
         return told
 
+    @torch.inference_mode()
+    def choices(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
+        """How likely each option is as the answer, if it is one of them: by the first token that they differ in.
+
+        Returns:
+            One list a conversation, of a probability an option; they sum to 1.
+
+        Raises:
+            UserError: the options do not differ in one token.
+        """
+        shared, following = initial.choice_tokens(self.tokenizer, options)
+        rows = [initial.prompt_tokens(self.tokenizer, conversation) + shared for conversation in conversations]
+        order = sorted(range(len(rows)), key=lambda row: len(rows[row]))  # rows of like length share a batch
+        told: list[list[float]] = [[] for _ in rows]
+        for start in range(0, len(rows), self.batch_size):
+            batch = order[start : start + self.batch_size]
+            logits = next_logits(self.model, [rows[row] for row in batch])[:, following]
+            for row, chances in zip(batch, logits.double().softmax(-1).tolist(), strict=True):
+                told[row] = chances
+        return told
+
     def _completion(self, drawn: "Draw", sampling: Sampling, opened: str) -> Completion:
         text = self.tokenizer.decode(drawn.tokens, skip_special_tokens=True)
         for stop in sampling.stop:
             text = text.split(stop, 1)[0]
         return Completion(opened + text, drawn.finish_reason, tuple(drawn.tokens), tuple(drawn.logprobs))
+
+
+def next_logits(model: Any, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Logits of the token that follows each row of token ids, (rows, vocabulary) in float32."""
+    width = max(map(len, rows))
+    ids = torch.tensor([[0] * (width - len(row)) + list(row) for row in rows], device=model.device)
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=model.device)
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    output = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False, logits_to_keep=1)
+    return output.logits[:, -1].float()
 
 
 @dataclass(slots=True)

@@ -1,5 +1,6 @@
 """vLLM in this process as a policy: the same checkpoint, many times the throughput. Wants a GPU and the extra `gpu`."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -67,6 +68,26 @@ class VLLMPolicy:
         replies = self.engine.generate(prompts, settings, use_tqdm=False)
         drawn = [self._completion(reply.outputs[0], begun) for reply, begun in zip(replies, opened, strict=True)]
         return [drawn[i * samples : (i + 1) * samples] for i in range(len(conversations))]
+
+    def choices(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
+        """How likely each option is as the answer, if it is one of them: by the first token that they differ in.
+
+        An option that is not among the 20 likeliest tokens has probability 0.
+
+        Raises:
+            UserError: none of them is, or they do not differ in one token.
+        """
+        shared, following = initial.choice_tokens(self.tokenizer, options)
+        prompts = [{"prompt_token_ids": initial.prompt_tokens(self.tokenizer, asked) + shared} for asked in conversations]
+        settings = self.vllm.SamplingParams(temperature=0.0, max_tokens=1, logprobs=20)
+        told = []
+        for reply in self.engine.generate(prompts, settings, use_tqdm=False):
+            likely = reply.outputs[0].logprobs[0]
+            chances = [math.exp(likely[token].logprob) if token in likely else 0.0 for token in following]
+            if not any(chances):
+                raise UserError(f"the model is unlikely to say one of {', '.join(options)}")
+            told.append([chance / sum(chances) for chance in chances])
+        return told
 
     @staticmethod
     def _completion(output: "object", opened: str) -> Completion:

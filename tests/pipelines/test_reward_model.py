@@ -1,0 +1,168 @@
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tenfold.benchmarks import probes
+from tenfold.core import UserError
+from tenfold.envs import pairs as pair_sources
+from tenfold.pipelines import reward_model
+from tenfold.pipelines.context import Context
+from tenfold.pipelines.reward_model import RewardModel
+from tenfold.pipelines.reward_report import stored
+from tenfold.policies.preference import preference
+from tenfold.policies.store import Store
+
+POLICY = "micro:?hidden=64&layers=2&heads=4"
+
+
+def settings(folder: Path, **changes: Any) -> RewardModel:
+    """200 pairs: who says yes is better than who says no, however long either says it."""
+    draw = random.Random(0)
+    rows = [
+        {"prompt": f"Note {n}.", "chosen": "yes" + "." * draw.randint(0, 5), "rejected": "no" + "!" * draw.randint(0, 5)}
+        for n in range(200)
+    ]
+    (folder / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    given = {"kind": "reward_model", "name": "judge", "pairs": f"jsonl:{folder}/pairs.jsonl", "steps": 4, "batch_size": 4}
+    return RewardModel.model_validate(given | {"learning_rate": 6e-3, "probes": 0.0, "held_out": 0.0} | changes)
+
+
+def run(stage: RewardModel, folder: Path, progress: Callable[..., None] = lambda *done, **figures: None) -> dict[str, Any]:
+    folder.mkdir(exist_ok=True)
+    return reward_model.run(stage, Context(folder, POLICY, 3, {}, progress))
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "policy" / "model.safetensors")
+
+
+def same(one: Path, other: Path) -> bool:
+    first, second = weights(one), weights(other)
+    return all(torch.allclose(first[name], second[name], atol=1e-5) for name in first)
+
+
+def test_it_learns_which_response_is_better_and_says_how_well(tmp_path: Path) -> None:
+    stage = settings(
+        tmp_path, steps=80, batch_size=16, warmup_steps=8, held_out=0.1, probed=4, judge=POLICY, judge_batch_size=64
+    )
+    stage.check()
+    metrics = run(stage, tmp_path / "out")
+    trained = metrics["held_out"]["trained"]
+    assert trained["accuracy"]["mean"] > 0.9
+    assert trained["accuracy"]["low"] > 0.7
+    assert trained["orders_agree"] > 0.9
+    assert metrics["losses"][-1][1] < 0.65 < metrics["losses"][0][1]
+    assert metrics["held_out"]["plain"]["orders_agree"] < trained["orders_agree"]
+    assert metrics["baselines"]["bag of words"]["mean"] == 1
+    assert [row["kind"] for row in metrics["probes"]["plain"]] == [*probes.KINDS]
+
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert "| trained | 100.0 [" in report
+    assert "| flattering |" in report
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["held_out"]["trained"]["pairs"] == trained["pairs"]
+    assert "<svg" in (tmp_path / "out" / "calibration.svg").read_text()
+
+    prefer = preference(f"path:{tmp_path / 'out' / 'policy'}")
+    yes_first, no_first = prefer(
+        [(({"role": "user", "content": "Note 999."},), *two) for two in (("yes..", "no!"), ("no!", "yes.."))]
+    )
+    assert yes_first > 0.5 > no_first
+
+
+def test_it_is_a_policy_that_no_later_stage_starts_from() -> None:
+    assert RewardModel.leaves_policy
+    assert not RewardModel.is_next
+
+
+def test_a_killed_stage_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    stage = settings(tmp_path, save_steps=2)
+
+    def killed(done: int, total: int, **figures: Any) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    run(stage, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(stage, tmp_path / "halved", killed)
+    assert not (tmp_path / "halved" / "policy").exists()
+    steps: list[int] = []
+    run(stage, tmp_path / "halved", lambda done, total, **figures: steps.append(done))
+    assert min(steps) == 3  # what was learnt until the last checkpoint was kept
+    assert same(tmp_path / "whole", tmp_path / "halved")
+
+
+def test_smaller_forward_passes_learn_the_same(tmp_path: Path) -> None:
+    whole = run(settings(tmp_path), tmp_path / "whole")
+    parts = run(settings(tmp_path, micro_batch_size=1), tmp_path / "parts")
+    assert [loss for _, loss in parts["losses"]] == pytest.approx([loss for _, loss in whole["losses"]], rel=1e-3)
+
+
+def test_every_pass_shows_every_pair_once_and_the_next_in_the_other_order(tmp_path: Path) -> None:
+    pairs = pair_sources.load(settings(tmp_path).pairs)[:20]
+    examples = list(reward_model.schedule(pairs, 40, 0.0, "seed"))
+    first, second = (
+        {example.question[0][0]["content"]: example for example in some} for some in (examples[:20], examples[20:])
+    )
+    assert first.keys() == second.keys() == {pair.group for pair in pairs}
+    for name in first:
+        assert first[name].question[1:] == second[name].question[:0:-1]
+        assert {first[name].letter, second[name].letter} == {"A", "B"}
+    for example in examples:
+        assert example.question["AB".index(example.letter) + 1].startswith("yes")
+    assert [*first] != [*second]
+
+
+def test_in_every_step_the_letters_are_right_equally_often(tmp_path: Path) -> None:
+    pairs = pair_sources.load(settings(tmp_path).pairs)[:21]
+    examples = list(reward_model.schedule(pairs, 63, 0.0, "seed"))
+    for start in range(0, 20, 4):
+        assert sorted(example.letter for example in examples[start : start + 4]) == ["A", "A", "B", "B"]
+    shown = [(example.question[0][0]["content"], example.letter) for example in examples]
+    assert len(set(shown[:42])) == 42  # an odd number of pairs, each in both orders
+    assert sorted(shown[42:]) == sorted(shown[:21])
+
+
+def test_a_share_of_the_examples_rejects_what_is_only_doctored(tmp_path: Path) -> None:
+    pairs = pair_sources.load(settings(tmp_path).pairs)
+    examples = list(reward_model.schedule(pairs, 1000, 0.2, "seed"))
+    doctored = [example for example in examples if example.probe]
+    assert len(doctored) / 1000 == pytest.approx(0.2, abs=0.05)
+    assert {example.probe for example in doctored} == {*probes.KINDS}
+    for example in doctored:
+        chosen, rejected = example.question[1:] if example.letter == "A" else example.question[:0:-1]
+        assert chosen.startswith("yes")
+        assert rejected == probes.doctored(str(example.probe), chosen, "train")
+        assert rejected != probes.doctored(str(example.probe), chosen, "measured")
+
+
+def test_what_was_judged_is_not_asked_again(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def judge(questions: Any) -> list[float]:
+        asked.append(len(questions))
+        return [len(first) / 100 for _, first, _ in questions]
+
+    questions = [(({"role": "user", "content": "q"},), "x" * n, "y") for n in range(5)]
+    told = stored(judge, Store(tmp_path / "judged.jsonl", {}), 2, lambda done, total: None)(questions)
+    again = stored(judge, Store(tmp_path / "judged.jsonl", {}), 2, lambda done, total: None)([*questions, *questions])
+    assert told == [n / 100 for n in range(5)]
+    assert again == told + told
+    assert asked == [2, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"pairs": "jsonl:nowhere.jsonl"}, "there is no file"),
+        ({"held_out": 1e-6}, "leaves 200 pairs to learn from, 0 to measure"),
+        ({"micro_batch_size": 3}, "no multiple of micro_batch_size=3"),
+    ],
+)
+def test_what_cannot_be_is_said_before_it_starts(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        settings(tmp_path, **changes).check()
