@@ -32,6 +32,12 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("run", help="run a recipe, or go on with one that was stopped")
     command.add_argument("recipe", help="a YAML file, or the name of a recipe of the package (quickstart, smollm2)")
     command.add_argument("--out", help="the run's folder (default: runs/NAME); the same folder goes on where it stopped")
+    command.add_argument(
+        "--cluster",
+        help="what to run on, instead of the recipe's: a YAML file, or one of the package's (one_gpu, one_node, several_nodes)",
+    )
+    command.add_argument("--policy", help="the policy to start from, instead of the recipe's; see `tenfold --help`")
+    command.add_argument("--seed", type=int, help="instead of the recipe's")
     command.add_argument("--quiet", action="store_true", help="show nothing")
     command.add_argument("--dry-run", action="store_true", help="say what it would do and cost, and all that verl is told")
     command.set_defaults(command="run")

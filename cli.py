@@ -8,29 +8,33 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .arguments import parser
 from .core import Incomplete, Sampling, UserError
+
+if TYPE_CHECKING:
+    from .pipelines.recipe import Recipe
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs a recipe."""
     from .pipelines import recipe
 
+    changes = {name: getattr(arguments, name) for name in ("cluster", "policy", "seed")}
+    read = recipe.load(arguments.recipe, **{name: value for name, value in changes.items() if value is not None})
     if arguments.dry_run:
-        return _dry_run(arguments)
-    recipe.run(arguments.recipe, arguments.out, quiet=arguments.quiet)
+        return _dry_run(read, arguments.out)
+    recipe.run(read, arguments.out, quiet=arguments.quiet)
 
 
-def _dry_run(arguments: argparse.Namespace) -> None:
+def _dry_run(read: "Recipe", out: str | None) -> None:
     """Says what a recipe would do."""
     from .pipelines import plan, recipe
     from .pipelines.report import Display
 
-    read = recipe.load(arguments.recipe)
-    folder = recipe.folder_of(read, arguments.out)
-    recipe.prepare(read, folder)
+    folder = recipe.folder_of(read, out)
+    read = recipe.prepare(read, folder)
     Display().console.print(plan.costs(read, folder))
     for line in plan.verl_settings(read, folder):
         print(line)

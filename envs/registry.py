@@ -17,7 +17,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from ..core import Problem, UserError, Verifier
-from . import code, function_calls, instructions, math, science
+from . import code, function_calls, functions, instructions, math, science
 
 TEXT_ENV = "tenfold.envs.text:TextEnv"
 
@@ -32,7 +32,7 @@ def register(
     id: str,
     *,
     problems: str | Sequence[Problem] | None = None,
-    verifier: str | Verifier = "math",
+    verifier: str | Verifier | None = None,
     entry_point: str | type | None = None,
     **kwargs: Any,
 ) -> None:
@@ -40,16 +40,18 @@ def register(
 
     Either declare it, with `problems` (a URI) and `verifier` (and `template`, `system`: see `TextEnv`), or give the
     `entry_point` of any `gymnasium.Env` whose observations and actions are text. Further keyword arguments go to the
-    environment. An RL stage rebuilds the environment in other processes: for that, use names ("module:Class",
-    "module:verifier", URIs), not objects.
+    environment, and with an entry point those two as well. An RL stage rebuilds the environment in other processes: for that,
+    use names ("module:Class", "module:verifier", URIs), not objects.
 
     Raises:
-        UserError: neither or both of `problems` and `entry_point` are given, or the id is malformed.
+        UserError: neither `problems` nor `entry_point` is given, or the id is malformed.
     """
-    if (problems is None) == (entry_point is None):
-        raise UserError(f"to register {id!r}, give either problems= (and verifier=) or entry_point=")
+    if problems is None and entry_point is None:
+        raise UserError(f"to register {id!r}, give problems= (and verifier=) or entry_point=")
     if problems is not None:
-        kwargs |= {"problems": problems, "verifier": verifier}
+        kwargs |= {"problems": problems}
+    if entry_point is None or verifier is not None:
+        kwargs |= {"verifier": verifier or "math"}
     try:
         gymnasium.register(id=id, entry_point=entry_point or TEXT_ENV, kwargs=kwargs)  # type: ignore[arg-type]
     except gymnasium.error.Error as error:
@@ -112,6 +114,6 @@ def load_plugins() -> None:
         _ids.update(dict.fromkeys(id for id in gymnasium.registry if id not in known))
 
 
-_BUILT_IN = (math, science, code, function_calls, instructions)
+_BUILT_IN = (math, science, code, functions, function_calls, instructions)
 for _id, _declaration in {id: given for room in _BUILT_IN for id, given in room.ENVIRONMENTS.items()}.items():
     register(_id, **_declaration)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from ..policies import load_policy
+from .cluster import load_policy
 from .context import Context, Cost, Metrics, Settings
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def run(settings: Bench, context: Context) -> Metrics:
     """Scores the policy on every task; draws, each problem's scores and a page of them stay in the stage's folder."""
     from ..benchmarks import catalogue, evaluate, page
 
-    policy = load_policy(context.policy, batch_size=settings.batch_size)
+    policy = load_policy(context.policy, cluster=context.cluster, batch_size=settings.batch_size)
     found = {}
     for asked in catalogue.expand(settings.tasks):
         result = evaluate.evaluate(

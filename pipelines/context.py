@@ -7,6 +7,8 @@ from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .cluster import HERE, Cluster
+
 Metrics = dict[str, Any]
 
 
@@ -28,6 +30,8 @@ class Settings(BaseModel):
 
     leaves_policy: ClassVar[bool] = False
     """Whether the stage leaves a checkpoint, in the folder `policy`."""
+    is_next: ClassVar[bool] = True
+    """Whether later stages start from that checkpoint, unless they name another."""
     may_change: ClassVar[frozenset[str]] = frozenset()
     """Settings that may differ when a stage that was begun goes on: what it takes to run, not what comes out."""
 
@@ -61,3 +65,5 @@ class Context:
     """Folders of the earlier stages, by name."""
     progress: Callable[..., None]
     """progress(done, total, **figures): shows how far the stage is."""
+    cluster: Cluster = HERE
+    """What to run on."""

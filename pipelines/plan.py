@@ -1,22 +1,27 @@
 """What a recipe would do, and what that costs at most, without doing it."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from rich.table import Table
 
+from ..core import UserError
 from . import recipe as recipes
 from .rl import verl_config
 from .rl.verl_config import GRPO
 
 
 def costs(recipe: recipes.Recipe, folder: Path) -> Table:
-    """A row a stage: the policy it starts from, its draws and tokens at most."""
+    """A row a stage: the policy it starts from, its draws and tokens at most; "?" where an earlier stage makes the problems."""
     table = Table(title=f"{recipe.name}, at most", title_justify="left")
     for column in ("stage", "kind", "starts from", "draws", "tokens drawn", "tokens trained on"):
         table.add_column(column, justify="left" if column in ("stage", "kind", "starts from") else "right")
     for stage, policy in recipes.with_policies(recipe, folder):
-        figures = (f"{figure:,}" if figure else "-" for figure in stage.cost())
+        try:
+            figures = [f"{figure:,}" if figure else "-" for figure in stage.cost()]
+        except UserError:
+            figures = ["?"] * 3
         table.add_row(stage.name, stage.kind, policy, *figures)  # type: ignore[attr-defined]
     return table
 
@@ -25,15 +30,9 @@ def verl_settings(recipe: recipes.Recipe, folder: Path) -> Iterator[str]:
     """Every setting that goes to verl, stage by stage, as a line each."""
     for stage, policy in recipes.with_policies(recipe, folder):
         if isinstance(stage, GRPO):
-            at = folder / stage.name
-            yield f"{stage.name}: verl on {'the processor' if stage.on_cpu() else 'GPUs'}, told"
-            for line in verl_config.overrides(
-                stage,
-                recipe.seed,
-                Path(policy),
-                at / "problems.parquet",
-                at / "agent_loops.yaml",
-                at / "checkpoints",
-                stage.on_cpu(),
-            ):
+            at, cluster = folder / stage.name, recipe.cluster
+            gpus = f"{cluster.nodes} x {cluster.gpus} GPUs"
+            yield f"{stage.name}: verl on {'the processor' if cluster.on_cpu() else gpus}, told"
+            variables = verl_config.environment(at / "metrics" / "000.jsonl", cluster, [os.getcwd()])
+            for line in verl_config.overrides(stage, recipe.seed, Path(policy), at, cluster, variables):
                 yield f"  {line}"

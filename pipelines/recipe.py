@@ -20,31 +20,44 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import gymnasium
 import pydantic
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from .. import __version__
 from ..core import UserError
 from ..envs import registry
 from ..policies import initial
-from . import bench, report, sft
+from . import bench, places, report, reward_model, sft, synthesize
+from . import cluster as clusters
+from .cluster import HERE, Cluster
 from .context import Context, Metrics, Settings
 from .rl import filter as rl_filter
 from .rl import stage as rl_stage
+from .rl import verl_config
 from .rl.verl_config import GRPO
 
 RECIPES = Path(__file__).parent / "recipes"
-RUNNERS: dict[str, Any] = {"sft": sft.run, "filter": rl_filter.run, "grpo": rl_stage.run, "bench": bench.run}
+KINDS: dict[str, tuple[type[Settings], Callable[[Any, Context], Metrics]]] = {
+    "sft": (sft.SFT, sft.run),
+    "reward_model": (reward_model.RewardModel, reward_model.run),
+    "synthesize": (synthesize.Synthesize, synthesize.run),
+    "filter": (rl_filter.Filter, rl_filter.run),
+    "grpo": (GRPO, rl_stage.run),
+    "bench": (bench.Bench, bench.run),
+}
 RECORDED = ("torch", "transformers", "verl", "ray", "lm-eval", "reasoning-gym", "math-verify", "gymnasium")
 """Packages whose versions a stage records."""
 
-Stage = Annotated[sft.SFT | rl_filter.Filter | GRPO | bench.Bench, Field(discriminator="kind")]
+Stage = Annotated[
+    sft.SFT | reward_model.RewardModel | synthesize.Synthesize | rl_filter.Filter | GRPO | bench.Bench,
+    Field(discriminator="kind"),
+]
 
 
 class Recipe(BaseModel):
@@ -58,11 +71,21 @@ class Recipe(BaseModel):
     policy: str = Field(description="URI of the policy to start from")
     environments: dict[str, dict[str, Any]] = Field({}, description="environments to register: id to register()'s arguments")
     modules: list[str] = Field([], description="modules to import first, say one that registers environments")
+    cluster: Cluster = Field(HERE, description="what to run on: settings, their file, or the name of one of the package's")
     stages: list[Stage] = Field(min_length=1)
 
+    @field_validator("cluster", mode="before")
+    @classmethod
+    def _named(cls, cluster: Any) -> Any:
+        return clusters.named(cluster) if isinstance(cluster, str) else cluster
 
-def load(recipe: str | Path) -> Recipe:
+
+def load(recipe: str | Path, **changes: Any) -> Recipe:
     """Reads and checks a recipe: a file, or the name of one that comes with the package.
+
+    Args:
+        recipe: see above.
+        changes: take the place of the recipe's own: cluster=, policy=, seed=, ...
 
     Raises:
         UserError: no such recipe, no YAML, or a key or value that cannot be; one line that names it and the choices.
@@ -71,10 +94,12 @@ def load(recipe: str | Path) -> Recipe:
     if not path.is_file():
         path = RECIPES / f"{recipe}.yaml"
     if not path.is_file():
-        names = ", ".join(sorted(file.stem for file in RECIPES.glob("*.yaml")))
+        files = [*RECIPES.glob("*.yaml"), *RECIPES.glob("ablations/*.yaml")]
+        names = ", ".join(sorted(str(file.relative_to(RECIPES).with_suffix("")) for file in files))
         raise UserError(f"there is no recipe {recipe}: give a file, or one of {names}")
     try:
-        read = Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        read = Recipe.model_validate(content | changes if isinstance(content, dict) else content)
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     except pydantic.ValidationError as error:
@@ -90,12 +115,7 @@ def _first_error(error: pydantic.ValidationError) -> str:
     if first["type"] == "union_tag_invalid":
         return f"{'.'.join(place)}.kind: {first['ctx']['tag']!r} is no kind of stage; there are {first['ctx']['expected_tags']}"
     if first["type"] == "extra_forbidden":
-        kinds: dict[str, type[BaseModel]] = {
-            "sft": sft.SFT,
-            "filter": rl_filter.Filter,
-            "grpo": GRPO,
-            "bench": bench.Bench,
-        }
+        kinds: dict[str, type[BaseModel]] = {kind: model for kind, (model, _) in KINDS.items()} | {"cluster": Cluster}
         model = next((kinds[part] for part in place if part in kinds), Recipe)
         return f"{'.'.join(place)}: unknown key {place[-1]!r}; there are {', '.join(model.model_fields)}"
     given = f", not {first['input']!r}" if first["type"] != "missing" else ""
@@ -116,6 +136,11 @@ def _check_links(recipe: Recipe, path: Path) -> None:
         if keep and not isinstance(seen.get(keep), rl_filter.Filter):
             filters = ", ".join(name for name, earlier in seen.items() if isinstance(earlier, rl_filter.Filter)) or "none"
             raise UserError(f"{path}: {stage.name}.keep: no earlier filter stage {keep!r}; there are: {filters}")
+        for place in sorted(places.named(stage.model_dump(), recipe.environments) - seen.keys()):
+            there = ", ".join(seen) or "none"
+            raise UserError(
+                f"{path}: {stage.name} speaks of {{stage:{place}}}, and no earlier stage has that name; there are {there}"
+            )
         seen[stage.name] = stage
 
 
@@ -136,13 +161,13 @@ def run(recipe: str | Path | Recipe, out: str | Path | None = None, *, quiet: bo
     recipe = recipe if isinstance(recipe, Recipe) else load(recipe)
     folder = folder_of(recipe, out)
     with _exclusively(folder), report.Display(quiet) as display:
-        prepare(recipe, folder)
-        display.plan(recipe.name, recipe.description, folder, [_plan(stage, folder) for stage in recipe.stages])
         (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+        recipe = prepare(recipe, folder)
+        display.plan(recipe.name, recipe.description, folder, [_plan(stage, folder) for stage in recipe.stages])
         records: dict[str, dict[str, Any]] = {}
         for stage, policy in with_policies(recipe, folder):
             earlier = {name: folder / name for name in records}
-            records[stage.name] = _run_stage(stage, policy, recipe.seed, folder / stage.name, earlier, display)
+            records[stage.name] = _run_stage(stage, policy, recipe, folder / stage.name, earlier, display)
         report.write(folder, recipe.name, records)
         display.table(records, folder)
     return {name: record["metrics"] for name, record in records.items()}
@@ -153,14 +178,26 @@ def folder_of(recipe: Recipe, out: str | Path | None) -> Path:
     return Path(out or Path("runs") / recipe.name)
 
 
-def prepare(recipe: Recipe, folder: Path) -> None:
+def prepare(recipe: Recipe, folder: Path) -> Recipe:
     """Makes the recipe's modules and environments known, and looks at all that its stages will need.
+
+    Returns:
+        The recipe with the folders of its stages filled in.
 
     Raises:
         UserError: something is not there.
     """
+    waiting = {stage.name for stage in recipe.stages if _waits(recipe, stage, folder)}
+    recipe = Recipe.model_validate(places.filled(recipe.model_dump(), folder))
     _register(recipe)
-    _check_inputs(recipe, folder)
+    _check_inputs(recipe, folder, waiting)
+    return recipe
+
+
+def _waits(recipe: Recipe, stage: Settings, folder: Path) -> bool:
+    """Whether a stage reads from the folder of one that is not done: there is nothing to look at yet."""
+    named = places.named(stage.model_dump(), recipe.environments)
+    return any(not (folder / name / "stage.json").is_file() for name in named)
 
 
 def _plan(stage: Settings, folder: Path) -> tuple[str, str, str]:
@@ -186,8 +223,9 @@ def _register(recipe: Recipe) -> None:
             raise UserError(f"environments.{id}: {error}") from None
 
 
-def _check_inputs(recipe: Recipe, folder: Path) -> None:
+def _check_inputs(recipe: Recipe, folder: Path, waiting: set[str]) -> None:
     """Looks at what the stages that are not done will need, so that nothing runs for hours before a name proves wrong."""
+    recipe.cluster.check()
     left_by_stages = {f"stage:{folder / stage.name}" for stage in recipe.stages}
     for stage, policy in with_policies(recipe, folder):
         if (folder / stage.name / "stage.json").is_file():
@@ -195,7 +233,10 @@ def _check_inputs(recipe: Recipe, folder: Path) -> None:
         if policy not in left_by_stages and policy.partition(":")[0] in initial.SOURCES:
             initial.checkpoint(policy)
         try:
-            stage.check()
+            if stage.name not in waiting:
+                stage.check()
+            if isinstance(stage, GRPO):
+                verl_config.check(stage, recipe.cluster)
         except UserError as error:
             raise UserError(f"{stage.name}: {error}") from None
 
@@ -208,29 +249,30 @@ def with_policies(recipe: Recipe, folder: Path) -> Iterator[tuple[Settings, str]
         policy = stage.policy or current
         scheme, _, named = policy.partition(":")
         yield stage, f"stage:{folder / named}" if scheme == "stage" and named in names else policy
-        if stage.leaves_policy:
+        if stage.leaves_policy and stage.is_next:
             current = f"stage:{stage.name}"
 
 
 def _run_stage(
-    stage: Settings, policy: str, seed: int, folder: Path, inputs: dict[str, Path], display: report.Display
+    stage: Settings, policy: str, recipe: Recipe, folder: Path, inputs: dict[str, Path], display: report.Display
 ) -> dict[str, Any]:
     """Runs one stage, or takes the record it left. Its record is written last, in one move."""
     folder.mkdir(exist_ok=True)
-    settings = {"stage": stage.model_dump(mode="json"), "seed": seed, "policy": policy}
+    settings = {"stage": stage.model_dump(mode="json"), "seed": recipe.seed, "policy": policy}
     if (folder / "stage.json").is_file():
         record = json.loads((folder / "stage.json").read_text())
         _check_same(record, settings, folder, stage.may_change)
         return record
-    settings["inputs"] = _input_hashes(stage, policy)
+    settings |= {"inputs": _input_hashes(stage, policy), "cluster": recipe.cluster.model_dump(mode="json")}
     resumed = (folder / "settings.json").is_file()
     if resumed:
         _check_same(json.loads((folder / "settings.json").read_text()), settings, folder, stage.may_change)
     write_atomically(folder / "settings.json", json.dumps(settings, indent=1))
     wall, processor = time.monotonic(), _processor_seconds()
     with display.stage(stage.name) as progress:
-        context = Context(folder, policy, seed, inputs, progress)
-        metrics = RUNNERS[stage.kind](stage, context)  # type: ignore[attr-defined]
+        context = Context(folder, policy, recipe.seed, inputs, progress, recipe.cluster)
+        metrics = KINDS[stage.kind][1](stage, context)  # type: ignore[attr-defined]
+    clusters.free()
     record = {
         "name": stage.name,
         **settings,
@@ -274,9 +316,9 @@ def write_atomically(path: Path, text: str) -> None:
 def _input_hashes(stage: Settings, policy: str) -> dict[str, str]:
     """SHA-256 of the policy's weights and of the data file, where there are such files."""
     hashes = {f"policy/{name}": digest for name, digest in initial.weights_hashes(policy).items()}
-    problems = getattr(stage, "problems", None)
-    if isinstance(problems, str) and problems.startswith(("jsonl:", "parquet:")):
-        hashes["problems"] = initial.sha256(Path(problems.partition(":")[2].partition("?")[0]).expanduser())
+    named = [getattr(stage, "problems", None), getattr(stage, "pairs", None), *getattr(stage, "sources", ())]
+    for uri in (uri for uri in named if isinstance(uri, str) and uri.startswith(("jsonl:", "parquet:"))):
+        hashes[uri] = initial.sha256(Path(uri.partition(":")[2].partition("?")[0]).expanduser())
     return hashes
 
 

@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from . import scoreboard
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -93,8 +95,8 @@ class Display:
         for name, record in records.items():
             table.add_row(name, record["stage"]["kind"], _seconds(record), summary(record))
         self.console.print(table)
-        for line in comparison(records):
-            self.console.print(line)
+        if rows := scoreboard.board(folder, records):
+            self.console.print(scoreboard.table(rows))
         self.console.print(f"report: {folder / 'report.html'}")
 
 
@@ -139,6 +141,12 @@ def summary(record: Record) -> str:
         case "grpo":
             faults = f", {metrics['faults']} faults" if metrics["faults"] else ""
             return f"{metrics['steps']} steps, reward {metrics['reward_first']:.3f} to {metrics['reward_last']:.3f}{faults}"
+        case "reward_model":
+            held_out = metrics.get("held_out", {}).get("trained")
+            right = f", right on {_score(held_out['accuracy'])}" if held_out else ""
+            return f"{metrics['steps']} steps on {metrics['pairs']} pairs, loss {metrics['loss']:.3f}{right}"
+        case "synthesize":
+            return f"tests for {metrics['written']} of {metrics['problems']} problems"
         case "bench":
             return "; ".join(f"{task}: {_score(score)}" for task, score in metrics["scores"].items())
     return ""
@@ -147,21 +155,6 @@ def summary(record: Record) -> str:
 def _score(score: dict[str, Any]) -> str:
     mean, low, high = (100 * score[name] for name in ("mean", "low", "high"))
     return f"{mean:.1f} [{low:.1f}, {high:.1f}] avg@{score['draws']} on {score['problems']} problems"
-
-
-def comparison(records: dict[str, Record]) -> list[str]:
-    """A line for every task that the first and the last benchmark stage share."""
-    benches = [record for record in records.values() if record["stage"]["kind"] == "bench"]
-    if len(benches) < 2:
-        return []
-    first, last = benches[0]["metrics"]["scores"], benches[-1]["metrics"]["scores"]
-    lines = []
-    for task in first.keys() & last.keys():
-        before, after = first[task], last[task]
-        apart = "intervals apart" if after["low"] > before["high"] or after["high"] < before["low"] else "intervals overlap"
-        gain = 100 * (after["mean"] - before["mean"])
-        lines.append(f"{task}: {100 * before['mean']:.1f} before, {100 * after['mean']:.1f} after ({gain:+.1f}; {apart})")
-    return lines
 
 
 def write(folder: Path, name: str, records: dict[str, Record]) -> None:
@@ -174,15 +167,34 @@ def write(folder: Path, name: str, records: dict[str, Record]) -> None:
     pictures = "".join(
         f"<h2>{html.escape(stage)}</h2>{picture}" for stage, record in records.items() if (picture := _picture(record))
     )
-    lines = "".join(f"<p><b>{html.escape(line)}</b></p>" for line in comparison(records))
+    board = _board(scoreboard.board(folder, records))
     page = (
         f"<!doctype html><meta charset=utf-8><title>{html.escape(name)}</title>"
         "<style>body{font:16px system-ui;max-width:52em;margin:2em auto;padding:0 1em}td,th{padding:.3em .8em;text-align:left;"
         "border-bottom:1px solid #ddd}img{max-width:100%}</style>"
-        f"<h1>{html.escape(name)}</h1>{lines}<table><tr><th>stage<th>kind<th>seconds<th>result</tr>{rows}</table>{pictures}"
+        f"<h1>{html.escape(name)}</h1>{board}<table><tr><th>stage<th>kind<th>seconds<th>result</tr>{rows}</table>{pictures}"
         "<p>Settings, seeds, versions and input hashes are in each stage's stage.json.</p>"
     )
     (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def _board(rows: scoreboard.Board) -> str:
+    """The benchmarks' table; a change whose interval holds no 0 is set in bold."""
+    if not rows:
+        return ""
+    tasks = scoreboard.tasks(rows)
+
+    def cell(found: scoreboard.Cell | None) -> str:
+        if found is None:
+            return "<td>"
+        text, change = html.escape(str(found._replace(change=None))), found.change
+        said = "" if change is None else f"<br><b>{change}</b>" if change.low > 0 or change.high < 0 else f"<br>{change}"
+        return f"<td>{text}{said}"
+
+    head = "".join(f"<th>{html.escape(task)}" for task in tasks)
+    body = "".join(f"<tr><td>{html.escape(name)}{''.join(cell(row.get(task)) for task in tasks)}" for name, row in rows.items())
+    caption = "avg@k with its 95% interval, and the change since the row above on the same problems"
+    return f"<table><caption>{caption}</caption><tr><th>{head}{body}</table>"
 
 
 def _link(folder: Path, stage: str) -> str:
@@ -217,8 +229,8 @@ def _curves(curves: dict[str, list[float | None]]) -> "Figure":
     """A small picture of each figure over the steps; a gap where a step has none."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 4.2), layout="constrained")
-    for axes, (name, values) in zip(figure.subplots(2, 3).flat, curves.items(), strict=True):
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    for axes, (name, values) in zip(figure.subplots(2, math.ceil(len(curves) / 2)).flat, curves.items(), strict=False):
         axes.plot(range(1, len(values) + 1), [math.nan if value is None else value for value in values])
         axes.set_title(name.replace("_", " "), fontsize=10)
         axes.set_xlabel("step", fontsize=8)

@@ -23,7 +23,9 @@ class SFT(Settings):
     may_change: ClassVar[frozenset[str]] = frozenset({"micro_batch_size", "save_steps"})
 
     kind: Literal["sft"]
-    problems: str = Field(description="problem URI; meta['solution'] is the target where there is one, else the answer")
+    problems: str | list[str] = Field(
+        description="problem URI, or several; meta['solution'] is the target where there is one, else the answer"
+    )
     template: str = Field("{prompt}", description="how the user's turn is worded")
     system: str | None = None
     answer: str = Field("{answer}", description="how the target is worded")
@@ -39,7 +41,13 @@ class SFT(Settings):
 
     def check(self) -> None:
         """The problems can be loaded."""
-        problem_sources.load(self.problems)
+        for uri in self.sources:
+            problem_sources.load(uri)
+
+    @property
+    def sources(self) -> list[str]:
+        """The URIs of all problems."""
+        return [self.problems] if isinstance(self.problems, str) else self.problems
 
     def cost(self) -> Cost:
         """Every example as long as may be."""
@@ -51,7 +59,7 @@ def run(settings: SFT, context: Context) -> Metrics:
     from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
     model, tokenizer = initial.load(initial.checkpoint(context.policy), torch.float32)
-    problems = problem_sources.load(settings.problems)
+    problems = [problem for uri in settings.sources for problem in problem_sources.load(uri)]
     examples = [example for problem in problems if (example := _example(problem, settings, tokenizer)) is not None]
     if not examples:
         raise UserError(f"{context.folder.name}: every example is longer than max_tokens={settings.max_tokens}")

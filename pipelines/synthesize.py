@@ -2,14 +2,18 @@
 
 tenfold synthesize human_eval: --out tests.jsonl
 tenfold.make("tenfold/MBPP-v0", problems="jsonl:tests.jsonl")
+
+As a stage of a recipe it leaves them in `problems.jsonl`, for environments with problems: "jsonl:{stage:NAME}/problems.jsonl".
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from pydantic import Field
 from rich.table import Table
 
 from ..core import Problem, UserError
@@ -17,6 +21,44 @@ from ..envs import problems as problem_sources
 from ..policies.store import Store
 from ..verifiers import code, code_forms, inputs, synthesis
 from ..verifiers.sandbox import SandboxFault
+from .context import Context, Metrics, Settings
+
+
+class Synthesize(Settings):
+    """Settings of a `synthesize` stage."""
+
+    kind: Literal["synthesize"]
+    problems: str = Field(description="URI of coding problems with worked solutions")
+    limit: int | None = Field(None, ge=1, description="only so many problems, the first ones")
+    count: int = Field(60, ge=1, description="inputs drawn in each round")
+    public: int = Field(2, ge=0, description="tests that a policy may see; the others are private")
+    least: int = Field(8, ge=1, description="tests without which a problem is left out")
+
+    def check(self) -> None:
+        """The problems can be loaded."""
+        problem_sources.load(self.problems)
+
+
+def run(settings: Synthesize, context: Context) -> Metrics:
+    """Writes tests; the problems that have some are in `problems.jsonl`, all of them with their reports in `tests.jsonl`."""
+    rows = synthesize(
+        settings.problems,
+        context.folder / "tests.jsonl",
+        settings.limit,
+        progress=context.progress,
+        count=settings.count,
+        public=settings.public,
+        least=settings.least,
+        seed=context.seed,
+    )
+    written = [row for row in rows if "left_out" not in row]
+    if not written:
+        raise UserError(f"{settings.name}: tests could be written for none of {len(rows)} problems ({rows[0]['left_out']})")
+    with (context.folder / "problems.jsonl").open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row) + "\n" for row in written)
+    scores = [row["report"]["score"] for row in written if row["report"]["score"] is not None]
+    mean = sum(scores) / len(scores) if scores else None
+    return {"problems": len(rows), "written": len(written), "mutants_noticed": mean}
 
 
 def synthesize(

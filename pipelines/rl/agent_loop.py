@@ -9,13 +9,19 @@ made them (`stage.py` sees to it that they may be).
 
 An episode that ends in a fault of ours is played once more and then left out: verl is given no trajectory, so that the
 group's mean is over the others.
+
+An environment with a method `score_group(problem, responses)` judges all draws of a problem together: each waits for the
+others, which verl plays in the same process.
 """
 
 import asyncio
+import dataclasses
 import functools
 import json
 import os
+import socket
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +29,10 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput
 
-from ...core import Completion, Episode, Message, draw_seed
+from ...core import Completion, Episode, Message, Verdict, draw_seed
 from ...policies import initial
 from ...policies.rollout import crashed, episode_to_json, first_messages, verdict_of
+from . import groups
 
 SENTINEL = "\u241etenfold\u241e"
 """Stands for the policy's turn when the tokens around it are looked for; no chat template writes it by itself."""
@@ -50,18 +57,28 @@ class EnvironmentLoop(AgentLoopBase):
         super().__init__(*args, **kwargs)
         self.environment, self.seed, self.max_turns = environment, seed, max_turns
         self.drawn = drawn
-        self.log = Path(episodes) / f"{os.getpid()}.jsonl"
+        self.log = Path(episodes) / f"{socket.gethostname()}-{os.getpid()}.jsonl"
         self.budget = int(self.rollout_config.response_length)
+        self.draws = int(self.rollout_config.n)
 
     async def run(self, sampling_params: dict[str, Any], **row: Any) -> AgentLoopOutput | list[AgentLoopOutput]:
         """Plays the problem of `row["extra_info"]`; an empty list when no verdict could be had."""
         problem, sample, step = int(row["extra_info"]["index"]), int(row["session_id"]), int(row["global_steps"])
-        for _ in range(2):
-            episode, output = await self._play(problem, sample, step, sampling_params)
-            self._write(episode, problem, step, output)
-            if episode.verdict.score is not None:
-                return output
-        return []
+        played = [await self._play(problem, sample, step, sampling_params)]
+        if played[0][0].verdict.score is None:
+            played.append(await self._play(problem, sample, step, sampling_params))
+        episode, output = played[-1]
+        if score_group := await asyncio.to_thread(_score_group, self.environment):
+            last = episode.messages[-1]["content"] if episode.messages else ""
+            said = None if episode.verdict.score is None else Completion(last, episode.finish_reason).judged
+            judge = functools.partial(score_group, problem)
+            told = await groups.verdict(str(row["uid"]), self.draws, sample, said, judge)
+            episode = dataclasses.replace(episode, verdict=told or episode.verdict)
+            output.reward_score = episode.verdict.score
+        for earlier, its_output in played[:-1]:
+            self._write(earlier, problem, step, its_output)
+        self._write(episode, problem, step, output)
+        return output if output.reward_score is not None else []
 
     async def _play(
         self, problem: int, sample: int, step: int, sampling_params: dict[str, Any]
@@ -180,6 +197,12 @@ def stored_turns(index: str, problem: int, sample: int) -> list[list[int]]:
 def _index(path: str) -> tuple[str, dict[str, int]]:
     read = json.loads(Path(path).read_text())
     return read["file"], read["places"]
+
+
+@functools.lru_cache(maxsize=8)
+def _score_group(registration: str) -> Callable[[int, Sequence[str]], list[Verdict] | None] | None:
+    """What judges a whole group, where the environment has it."""
+    return getattr(_make(registration).unwrapped, "score_group", None)
 
 
 @functools.lru_cache(maxsize=8)

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 import torch.distributed
+import torch.distributed.fsdp
 from verl.plugin.platform import PlatformBase, PlatformRegistry
 
 from .verl_config import ROLLOUT
@@ -144,3 +145,13 @@ def _one_backend(backend: str | None = None, *args: Any, **kwargs: Any) -> None:
 
 
 torch.distributed.init_process_group = _one_backend
+
+
+class _Unpinned(torch.distributed.fsdp.CPUOffloadPolicy):
+    """verl keeps the reference policy's weights in pinned memory, from where a GPU would fetch them."""
+
+    def __init__(self, pin_memory: bool = False):
+        super().__init__(pin_memory=False)
+
+
+torch.distributed.fsdp.CPUOffloadPolicy = _Unpinned  # type: ignore[misc]

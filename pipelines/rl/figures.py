@@ -10,6 +10,7 @@ FROM_VERL = {
     "reward": "critic/score/mean",
     "response_length": "response_length/mean",
     "entropy": "actor/entropy",
+    "kl": "actor/kl_loss",
     "loss": "actor/pg_loss",
     "grad_norm": "actor/grad_norm",
     "clip_fraction": "actor/pg_clipfrac",
@@ -19,15 +20,13 @@ FROM_VERL = {
 }
 """Our name of each figure, and verl's."""
 
-CURVES = ("reward", "pass_rate", "response_length", "entropy", "truncated", "faults")
+CURVES = ("reward", "pass_rate", "flat", "response_length", "entropy", "kl", "truncated", "faults")
 """Figures that a report draws over the steps."""
-WINDOW = 20
-"""Steps that are averaged before a reward is said to have collapsed."""
 
 
 def gather(folder: Path) -> list[dict[str, Any]]:
     """One row a step, in order. A step played again after a kill counts once, as it was played last."""
-    steps = _reported(folder)
+    steps = reported(folder)
     played = episodes(folder)
     return [_step(step, steps[step], played.get(step, [])) for step in sorted(steps)]
 
@@ -43,10 +42,14 @@ def episodes(folder: Path) -> dict[int, list[dict[str, Any]]]:
 
 def _step(step: int, verl: dict[str, Any], episodes: Sequence[dict[str, Any]]) -> dict[str, Any]:
     scored = [row for row in episodes if row["verdict"]["score"] is not None]
+    groups: dict[int, list[float]] = {}
+    for row in scored:
+        groups.setdefault(row["problem"], []).append(row["verdict"]["score"])
     return {
         "step": step,
         **{name: verl.get(key) for name, key in FROM_VERL.items()},
-        "pass_rate": sum(row["verdict"]["score"] >= 1 for row in scored) / len(scored) if scored else None,
+        "pass_rate": sum(_passed(row["verdict"]) for row in scored) / len(scored) if scored else None,
+        "flat": sum(is_flat(group) for group in groups.values()) / len(groups) if groups else None,
         "truncated": sum(row["finish_reason"] == "length" for row in scored) / len(scored) if scored else None,
         "timeouts": sum(row["verdict"]["status"] == "timeout" for row in episodes),
         "faults": len(episodes) - len(scored),
@@ -55,7 +58,17 @@ def _step(step: int, verl: dict[str, Any], episodes: Sequence[dict[str, Any]]) -
     }
 
 
-def _reported(folder: Path) -> dict[int, dict[str, Any]]:
+def _passed(verdict: dict[str, Any]) -> bool:
+    """Whether a draw is right; one that is compared with others passes where it is more often the better one."""
+    return bool(verdict["score"] > 0.5 if verdict["decided_by"] == "pairwise" else verdict["score"] >= 1)
+
+
+def is_flat(scores: Sequence[float]) -> bool:
+    """Whether all draws of a group score the same: GRPO learns nothing from it."""
+    return max(scores) == min(scores)
+
+
+def reported(folder: Path) -> dict[int, dict[str, Any]]:
     """What verl reported of each step; of one that was run again the last time counts."""
     return {row["step"]: row["data"] for path in sorted((folder / "metrics").iterdir()) for row in _rows(path)}
 
@@ -72,34 +85,6 @@ def last(folder: Path) -> dict[str, float]:
             data = rows[-1]["data"]
             return {"step": rows[-1]["step"]} | {name: data[FROM_VERL[name]] for name in ("reward", "seconds")}
     return {}
-
-
-def collapsed(folder: Path, share: float, entropy: float) -> str | None:
-    """What of the policy has collapsed, in one line; None where nothing has.
-
-    Args:
-        folder: of the stage.
-        share: of the best mean reward over 20 steps, below which that of the last 20 steps is a collapse.
-        entropy: below which that of the last step is one, in nats a token.
-    """
-    steps = _reported(folder)
-    if not steps:
-        return None
-    last = max(steps)
-    if (now := steps[last].get(FROM_VERL["entropy"])) is not None and now < entropy:
-        return f"entropy fell to {now:.3g} nats a token in step {last}, below min_entropy={entropy:g}"
-    rewards = [steps[step][FROM_VERL["reward"]] for step in sorted(steps)]
-    if len(rewards) < 2 * WINDOW:
-        return None
-    means = [sum(rewards[end - WINDOW : end]) / WINDOW for end in range(WINDOW, len(rewards) + 1)]
-    best = max(means)
-    if best <= 0 or means[-1] >= share * best:
-        return None
-    until = sorted(steps)[means.index(best) + WINDOW - 1]
-    return (
-        f"reward fell to {means[-1]:.3g} over the last {WINDOW} steps, from {best:.3g} over those until step {until}, "
-        f"which is less than collapse={share:g} of it"
-    )
 
 
 def mean(steps: Sequence[dict[str, Any]], name: str) -> float | None:

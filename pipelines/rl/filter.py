@@ -17,8 +17,8 @@ from pydantic import Field, field_validator
 
 from ...core import Sampling, UserError
 from ...envs import registry
-from ...policies import load_policy
 from ...policies.rollout import count_problems, pass_rate, play
+from ..cluster import load_policy
 from ..context import Context, Cost, Metrics, Settings
 
 BINS = 10
@@ -31,7 +31,7 @@ Band = tuple[float, float]
 class Filter(Settings):
     """Settings of a `filter` stage."""
 
-    may_change: ClassVar[frozenset[str]] = frozenset({"batch_size"})
+    may_change: ClassVar[frozenset[str]] = frozenset({"batch_size", "max_faults"})
 
     kind: Literal["filter"]
     environment: str = Field(description="id of a registered environment")
@@ -39,6 +39,7 @@ class Filter(Settings):
     problems: int | None = Field(None, ge=1, description="how many of its problems to try; default: all")
     samples: int = Field(16, ge=2, description="draws a problem (the recipe's number)")
     band: Band = Field((0.1, 0.9), description="pass rates must lie strictly between these two (the recipe's numbers)")
+    max_faults: float = Field(0.5, ge=0, le=1, description="a larger share of draws that end in a fault fails the stage")
     all_draws: bool = Field(False, description="draw on where it is decided whether a problem stays, for its pass rate's sake")
     temperature: float = Field(1.0, ge=0)
     top_p: float = Field(1.0, gt=0, le=1)
@@ -69,7 +70,7 @@ def run(settings: Filter, context: Context) -> Metrics:
     """Draws, keeps what lies in the band, and writes `problems.parquet`: every problem, with its pass rate and draws."""
     played = play(
         functools.partial(registry.make, settings.environment, **settings.options),
-        load_policy(context.policy, batch_size=settings.batch_size),
+        load_policy(context.policy, cluster=context.cluster, batch_size=settings.batch_size),
         settings.samples,
         problems=settings.problems,
         sampling=Sampling(settings.temperature, settings.top_p, settings.max_tokens, context.seed),
@@ -94,6 +95,13 @@ def run(settings: Filter, context: Context) -> Metrics:
         )
     table = pandas.DataFrame(rows)
     table.to_parquet(context.folder / TABLE)
+    draws, faults = int(table["draws"].sum()), int(table["faults"].sum())
+    if faults > settings.max_faults * draws:
+        reason = next(game.verdict.reason for row in played.values() for game in row if game.verdict.score is None)
+        raise UserError(
+            f"{settings.name}: {faults} of {draws} draws ended in a fault, more than max_faults={settings.max_faults:g} of "
+            f"them (the first: {reason[:200]}); the same command makes those draws again"
+        )
     count = int(table["kept"].sum())
     low, high = settings.band
     if not count:
@@ -101,7 +109,6 @@ def run(settings: Filter, context: Context) -> Metrics:
             f"{settings.name}: none of {len(table)} problems has a pass rate between {low:g} and {high:g} "
             f"(mean {table['pass_rate'].mean():.3f}); choose easier or harder problems, or widen the band"
         )
-    draws = int(table["draws"].sum())
     return {
         "problems": len(table),
         "kept": count,
@@ -110,7 +117,7 @@ def run(settings: Filter, context: Context) -> Metrics:
         "histogram": histogram(table["pass_rate"].dropna().tolist()),
         "draws": draws,
         "draws_saved": 1 - draws / (settings.samples * len(table)),
-        "faults": int(table["faults"].sum()),
+        "faults": faults,
     }
 
 

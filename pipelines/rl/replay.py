@@ -1,23 +1,89 @@
-"""verl's replay buffer for a processor: polls more often, and hands a step's draws over in an order that repeats.
+"""verl's replay buffer, for groups that GRPO cannot learn from.
 
-verl names its prompts at random and lists them as they arrive; sums over a batch would then differ in their last bits from
-run to run. Here draws are ordered by problem and sample.
+GRPO compares the draws of a problem. A problem with fewer than two draws that have a verdict gives nothing to compare (of a
+single one verl would take the score itself for its advantage): it is replaced by another problem. So is, where that is asked
+for (`drop_flat`), a problem whose draws all score the same. A step that has replaced too many in vain ends the run.
+
+verl names its prompts at random and lists what arrives as it arrives. On a processor draws are handed over in an order that
+repeats, and what to replace is decided when all draws are in, so that the same run draws the same problems.
 """
 
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import transfer_queue
+from omegaconf import DictConfig
 from transfer_queue import KVBatchMeta
-from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
+from verl.trainer.ppo.v1.replay_buffer import FILTER_GROUPS_REWARD_METRIC, ReplayBuffer
 
 POLL_SECONDS = 0.05
+REPLACED = 20
+"""Times a step's problems that may be drawn to replace others in it; a small set of problems is then drawn again and again."""
 
 
-class OrderedReplayBuffer(ReplayBuffer):
-    """See the module."""
+class ReplacingReplayBuffer(ReplayBuffer):
+    """See the module. verl gives samplers of others none of its settings for filtering; they come in `sampler_kwargs`."""
+
+    def __init__(self, *args: Any, sampler_kwargs: DictConfig, refill_fn: Callable[[int], int], **kwargs: Any):
+        self.refill, self.replaced = refill_fn, 0
+        super().__init__(
+            *args,
+            refill_fn=self._replace,
+            sampler_kwargs=sampler_kwargs,
+            filter_groups_metric=FILTER_GROUPS_REWARD_METRIC if sampler_kwargs.drop_flat else None,
+            train_batch_size=sampler_kwargs.batch_size,
+            gen_batch_size=1,
+            sync_refill_failed_groups=True,
+            **kwargs,
+        )
+
+    def _replace(self, problems: int) -> None:
+        self.replaced += problems
+        if self.replaced > REPLACED * self.train_batch_size:
+            raise RuntimeError(
+                f"{self.replaced - problems} problems were drawn to replace those of one step that GRPO cannot learn from, and "
+                "too few had draws that score differently: choose problems that the policy solves at times (a filter stage)"
+            )
+        self.refill(problems)
+
+    def _terminal_eviction_reasons(self, global_steps: int, partition_id: str) -> tuple[set[str], set[str], set[str], Counter]:
+        if partition_id == "val":
+            return super()._terminal_eviction_reasons(global_steps, partition_id)
+        draws = Counter(key.split("_")[0] for key in self.partitions[partition_id])
+        ended = self.finished_keys[partition_id] | self.failure_keys[partition_id]
+        lacking = {group for group in ended if draws[group] < 2}
+        self.finished_keys[partition_id] -= lacking  # verl holds a finished group without a reward for a mistake
+        self.failure_keys[partition_id] |= lacking
+        stale, flat, failed, counts = super()._terminal_eviction_reasons(global_steps, partition_id)
+        return stale, flat, failed | lacking, counts
+
+    def _materialize_batch(
+        self, partition_id: str, selected_prompt_uids: list[str], partition_snapshot: dict[str, dict]
+    ) -> KVBatchMeta:
+        self.replaced = 0  # the step is drawn
+        return super()._materialize_batch(partition_id, selected_prompt_uids, partition_snapshot)
+
+
+class OrderedReplayBuffer(ReplacingReplayBuffer):
+    """The same for a processor: polls more often, and repeats."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, poll_interval=POLL_SECONDS, **kwargs)
+
+    def _sync_metadata_from_transfer_queue(self) -> None:
+        super()._sync_metadata_from_transfer_queue()
+        for partition in list(self.prompt_global_steps):
+            if self.pending_keys[partition] or self.running_keys[partition]:
+                self.finished_keys[partition].clear()
+                self.failure_keys[partition].clear()
+
+    def _select_prompt_uids(
+        self, partition_id: str, sampleable_keys: set[str], batch_size: int
+    ) -> tuple[list[str], dict[str, dict], dict[str, int]]:
+        came = self.prompt_global_steps[partition_id]
+        chosen = [group for group in came if group in sampleable_keys]
+        return chosen[:batch_size], dict(self.partitions[partition_id]), dict(came)
 
     def _materialize_batch(
         self, partition_id: str, selected_prompt_uids: list[str], partition_snapshot: dict[str, dict]

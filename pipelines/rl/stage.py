@@ -18,8 +18,9 @@ from ...core import Message, UserError
 from ...envs import registry
 from ...policies import initial
 from ...policies.rollout import count_problems, first_messages
+from .. import cluster as clusters
 from ..context import Context, Metrics
-from . import figures, supervise, verl_config
+from . import figures, supervise, verl_config, watch
 from . import filter as rl_filter
 from .verl_config import GRPO
 
@@ -39,10 +40,10 @@ def run(settings: GRPO, context: Context) -> Metrics:
             f"batch_size={settings.batch_size}"
         )
 
-    data, loops, checkpoints = folder / "problems.parquet", folder / "agent_loops.yaml", folder / "checkpoints"
+    checkpoints = folder / verl_config.CHECKPOINTS
     for name in ("episodes", "metrics"):
         (folder / name).mkdir(exist_ok=True)
-    _write_rows(rows, data)
+    _write_rows(rows, folder / verl_config.DATA)
     loop = {
         "name": "tenfold",
         "_target_": f"{__package__}.agent_loop.EnvironmentLoop",
@@ -52,14 +53,12 @@ def run(settings: GRPO, context: Context) -> Metrics:
         "max_turns": settings.max_turns,
         "drawn": _drawn(settings, context),
     }
-    loops.write_text(json.dumps([loop]))  # JSON is YAML
+    (folder / verl_config.LOOPS).write_text(json.dumps([loop]))  # JSON is YAML
     _repair(checkpoints)
 
-    cpu = settings.on_cpu()
     metrics = folder / "metrics" / f"{len(list((folder / 'metrics').iterdir())):03d}.jsonl"
-    overrides = verl_config.overrides(
-        settings, context.seed, start.resolve(), data.resolve(), loops.resolve(), checkpoints.resolve(), cpu
-    )
+    variables = verl_config.environment(metrics.resolve(), context.cluster, [os.getcwd()])
+    overrides = verl_config.overrides(settings, context.seed, start.resolve(), folder.resolve(), context.cluster, variables)
     command = [
         sys.executable,
         "-m",
@@ -71,16 +70,12 @@ def run(settings: GRPO, context: Context) -> Metrics:
     def written() -> int:
         return sum(path.stat().st_size for path in (folder / "episodes").iterdir())
 
-    before, looked_at = written(), -1
+    before, watched = written(), watch.Watch(folder, settings)
 
     def sign_of_life() -> object:
-        nonlocal looked_at
         done = figures.steps_done(folder)
         context.progress(done, settings.steps, **figures.last(folder))
-        # All steps are read for it: once a step, not twice a second.
-        said = figures.collapsed(folder, settings.collapse, settings.min_entropy) if done != looked_at else None
-        looked_at = done
-        if said:
+        if said := watched.trouble(done):
             raise supervise.Stopped(
                 f"{said}; the last checkpoint is of step {_tracked(checkpoints)} (log: {folder / 'verl.log'})"
             )
@@ -90,14 +85,13 @@ def run(settings: GRPO, context: Context) -> Metrics:
 
     (folder / "verl.log").touch()
     if _tracked(checkpoints) < settings.steps:
+        verl_config.check_checkpoints(folder, context.cluster)
+        if not context.cluster.on_cpu():
+            clusters.check_installed()
+        if context.cluster.address:
+            clusters.check_nodes(context.cluster, folder.resolve(), variables)
         try:
-            supervise.follow(
-                command,
-                verl_config.environment(metrics.resolve(), cpu, [os.getcwd()]),
-                folder / "verl.log",
-                sign_of_life,
-                settings.stall_seconds,
-            )
+            supervise.follow(command, variables, folder / "verl.log", sign_of_life, settings.stall_seconds)
         except supervise.Stopped as stopped:
             raise UserError(f"{settings.name}: {stopped}") from None
     return {"problems": len(rows), "left_out": len(posed) - len(rows)} | _finish(settings, folder, checkpoints)

@@ -1,18 +1,26 @@
 """A GRPO stage's settings, and the same in verl's words. What verl leaves at its default is not named here."""
 
+import contextlib
+import difflib
+import io
 import json
 import os
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import torch
 from pydantic import Field
 
+from ...core import UserError
 from ...envs import registry
+from ..cluster import Cluster
 from ..context import Cost, Settings
 
 ROLLOUT = "tenfold_cpu"
 """verl's name for the rollout of `cpu_rollout.py`."""
+DATA, LOOPS, CHECKPOINTS = "problems.parquet", "agent_loops.yaml", "checkpoints"
+"""In a stage's folder: verl's rows, the agent loop's configuration, what verl saves."""
 CPU_RAY = {"num_cpus": 16, "num_gpus": 1, "include_dashboard": False, "object_store_memory": 400_000_000}
 """Ray on a laptop: verl asks it for more processors than there are, and for a GPU; both are only counters here."""
 
@@ -22,7 +30,8 @@ class GRPO(Settings):
 
     leaves_policy: ClassVar[bool] = True
     may_change: ClassVar[frozenset[str]] = frozenset(
-        {"micro_batch_size", "save_steps", "stall_seconds", "gpu_memory_utilization", "loggers", "collapse", "min_entropy"}
+        {"micro_batch_size", "save_steps", "stall_seconds", "loggers", "collapse", "min_entropy"}
+        | {"max_flat_steps", "max_faults"}
     )
 
     kind: Literal["grpo"]
@@ -33,12 +42,21 @@ class GRPO(Settings):
     steps: int = Field(ge=1)
     batch_size: int = Field(8, ge=1, description="problems a step")
     group_size: int = Field(8, ge=2, description="draws a problem")
-    micro_batch_size: int | None = Field(None, ge=1, description="draws a forward pass; default: all of a step")
+    micro_batch_size: int | None = Field(
+        None, ge=1, description="draws a forward pass; default: all of a step, on GPUs as many as cluster.tokens_per_gpu holds"
+    )
     learning_rate: float = Field(1e-6, gt=0)
     weight_decay: float = Field(0.0, ge=0)
     clip_low: float = Field(0.2, gt=0, lt=1)
     clip_high: float = Field(0.28, gt=0)
     kl: float = Field(0.0, ge=0, description="weight of a KL term against the starting policy; 0: none")
+    track_kl: bool = Field(
+        True,
+        description="measure the KL to the starting policy, also with kl: 0; one more forward pass over weights in main memory",
+    )
+    drop_flat: bool = Field(
+        False, description="a problem whose draws all score the same is replaced by another one before the update"
+    )
     entropy: float = Field(0.0, ge=0, description="weight of an entropy bonus")
     normalize_by_std: bool = Field(True, description="divide a group's advantages by their standard deviation")
     loss: Literal["token-mean", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm"] = "token-mean"
@@ -53,11 +71,10 @@ class GRPO(Settings):
         0.2, ge=0, lt=1, description="a run whose mean reward falls below this share of its best is ended; 0: never"
     )
     min_entropy: float = Field(0.0, ge=0, description="and so is one whose entropy falls below this, in nats a token")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    nodes: int = Field(1, ge=1)
-    gpus: int = Field(1, ge=1, description="GPUs a node")
-    tensor_parallel: int = Field(1, ge=1, description="GPUs that share one copy of the model while drawing")
-    gpu_memory_utilization: float = Field(0.6, gt=0, lt=1, description="share of a GPU's memory for drawing")
+    max_flat_steps: int = Field(
+        20, ge=0, description="and one in which so many steps together had no problem whose draws score differently; 0: never"
+    )
+    max_faults: float = Field(0.5, ge=0, le=1, description="and one in which a larger share of a step's draws end in a fault")
     loggers: list[str] = Field([], description="further trackers of verl's: wandb, tensorboard, mlflow, ...")
     verl: dict[str, Any] = Field({}, description="any further settings of verl's, by their dotted names")
 
@@ -70,31 +87,35 @@ class GRPO(Settings):
         draws = self.steps * self.batch_size * self.group_size
         return Cost(draws, draws * self.max_response_tokens, draws * (self.max_prompt_tokens + self.max_response_tokens))
 
-    def on_cpu(self) -> bool:
-        """Whether verl trains on the processor, through the plug-in."""
-        return self.device == "cpu" or (self.device == "auto" and not torch.cuda.is_available())
 
-
-def overrides(settings: GRPO, seed: int, model: Path, data: Path, loops: Path, checkpoints: Path, cpu: bool) -> list[str]:
+def overrides(settings: GRPO, seed: int, model: Path, folder: Path, cluster: Cluster, variables: dict[str, str]) -> list[str]:
     """Hydra overrides for `verl.trainer.main_ppo`.
 
     Args:
         settings: the stage's.
         seed: of the data order.
         model: checkpoint folder to start from.
-        data: parquet file of the problems.
-        loops: configuration file of the agent loop.
-        checkpoints: where verl keeps its own.
-        cpu: whether to train on the processor, through the plug-in.
+        folder: of the stage: the files DATA and LOOPS are there, and verl's own CHECKPOINTS.
+        cluster: to train on; on a processor through the plug-in.
+        variables: environment variables for verl's processes; see `environment`.
+
+    Raises:
+        UserError: the stage's numbers do not go with the cluster's.
     """
+    _check_sizes(settings, cluster)
+    cpu = cluster.on_cpu()
     draws = settings.batch_size * settings.group_size
     micro = settings.micro_batch_size or draws
     precision = "fp32" if cpu else "bf16"
     config: dict[str, Any] = {
-        "algorithm": {"adv_estimator": "grpo", "norm_adv_by_std_in_grpo": settings.normalize_by_std},
+        "algorithm": {
+            "adv_estimator": "grpo",
+            "norm_adv_by_std_in_grpo": settings.normalize_by_std,
+            "filter_groups": {"enable": settings.drop_flat, "metric": "reward"},
+        },
         "data": {
-            "train_files": str(data),
-            "val_files": str(data),
+            "train_files": str(folder / DATA),
+            "val_files": str(folder / DATA),
             "train_batch_size": settings.batch_size,
             "max_prompt_length": settings.max_prompt_tokens,
             "max_response_length": settings.max_response_tokens,
@@ -110,15 +131,25 @@ def overrides(settings: GRPO, seed: int, model: Path, data: Path, loops: Path, c
                 # One update a step, over all its draws: on policy.
                 "ppo_mini_batch_size": settings.batch_size,
                 "ppo_micro_batch_size_per_gpu": micro,
+                "use_dynamic_bsz": not cpu and settings.micro_batch_size is None,
+                "ppo_max_token_len_per_gpu": cluster.tokens_per_gpu,
+                "ulysses_sequence_parallel_size": cluster.sequence_parallel,
                 "clip_ratio_low": settings.clip_low,
                 "clip_ratio_high": settings.clip_high,
-                "use_kl_loss": settings.kl > 0,
+                "use_kl_loss": settings.track_kl or settings.kl > 0,
                 "kl_loss_coef": settings.kl,
+                "kl_loss_type": "low_var_kl",
                 "entropy_coeff": settings.entropy,
                 "loss_agg_mode": settings.loss,
                 "use_torch_compile": not cpu,
                 "checkpoint": {"save_contents": ["model", "optimizer", "extra", "hf_model"]},
-                "fsdp_config": {"model_dtype": "fp32", "dtype": "float32" if cpu else "bfloat16", "seed": seed},
+                "fsdp_config": {
+                    "model_dtype": "fp32",
+                    "dtype": "float32" if cpu else "bfloat16",
+                    "seed": seed,
+                    "param_offload": cluster.offload == "all",
+                    "optimizer_offload": cluster.offload != "none",
+                },
             },
             "rollout": {
                 "name": ROLLOUT if cpu else "vllm",
@@ -131,17 +162,18 @@ def overrides(settings: GRPO, seed: int, model: Path, data: Path, loops: Path, c
                 # verl recomputes them, and its comparison of the two fails on a step whose responses were all cut short.
                 "calculate_log_probs": False,
                 "max_model_len": settings.max_prompt_tokens + settings.max_response_tokens,
-                "tensor_model_parallel_size": settings.tensor_parallel,
-                "gpu_memory_utilization": settings.gpu_memory_utilization,
-                "agent": {"num_workers": 1 if cpu else 8, "agent_loop_config_path": str(loops)},
+                "tensor_model_parallel_size": cluster.tensor_parallel,
+                "gpu_memory_utilization": cluster.gpu_memory_utilization,
+                "agent": {"num_workers": cluster.workers, "agent_loop_config_path": str(folder / LOOPS)},
             },
+            # Of `model` as it is, also when a stage goes on: the KL is to the policy that the stage started from.
             "ref": {"log_prob_micro_batch_size_per_gpu": micro},
         },
         "reward": {"num_workers": 1},
         "trainer": {
             "device": "cpu" if cpu else "cuda",
-            "nnodes": settings.nodes,
-            "n_gpus_per_node": settings.gpus,
+            "nnodes": cluster.nodes,
+            "n_gpus_per_node": cluster.gpus,
             "logger": ["console", "file", *settings.loggers],
             "project_name": "tenfold",
             "experiment_name": settings.name,
@@ -150,12 +182,22 @@ def overrides(settings: GRPO, seed: int, model: Path, data: Path, loops: Path, c
             "save_freq": settings.save_steps,
             "test_freq": -1,
             "val_before_train": False,
-            "default_local_dir": str(checkpoints),
+            "default_local_dir": str(folder / CHECKPOINTS),
             "max_actor_ckpt_to_keep": 2,
+            "v1": {
+                "sampler": {
+                    "custom_sampler": {
+                        "path": f"pkg://{__package__}.replay",
+                        "name": "OrderedReplayBuffer" if cpu else "ReplacingReplayBuffer",
+                    },
+                    "sync_refill_failed_groups": True,
+                }
+            },
         },
     }
     if cpu:
         config["actor_rollout_ref"]["actor"]["fsdp_config"]["use_torch_compile"] = False
+        config["actor_rollout_ref"]["ref"]["fsdp_config"] = {"dtype": "float32", "use_torch_compile": False}
         config["actor_rollout_ref"]["rollout"] |= {
             "n_gpus_per_node": 1,
             "max_num_seqs": draws,
@@ -163,27 +205,130 @@ def overrides(settings: GRPO, seed: int, model: Path, data: Path, loops: Path, c
         }
         # A process of 280 MB each; one carries a laptop's batches.
         config["transfer_queue"] = {"backend": {"SimpleStorage": {"num_data_storage_units": 1}}}
-        config["trainer"]["v1"] = {
-            "sampler": {"custom_sampler": {"path": f"pkg://{__package__}.replay", "name": "OrderedReplayBuffer"}}
-        }
     lines = [f"{key}={json.dumps(value)}" for key, value in _flat(config)]
+    sampler = {"batch_size": settings.batch_size, "drop_flat": settings.drop_flat}
+    lines += [f"+trainer.v1.sampler.sampler_kwargs.{name}={json.dumps(value)}" for name, value in sampler.items()]
+    ray = {"address": cluster.address} if cluster.address else CPU_RAY if cpu else {}
+    lines += [f"++ray_kwargs.ray_init.{name}={json.dumps(value)}" for name, value in ray.items()]
+    # verl adds its own to these.
+    lines += [f"+ray_kwargs.ray_init.runtime_env.env_vars.{name}={json.dumps(value)}" for name, value in variables.items()]
     if cpu:
         lines.append("+actor_rollout_ref.model.override_config.attn_implementation=sdpa")
-        for part in ("param", "reduce", "buffer"):
-            lines.append(f"+actor_rollout_ref.actor.fsdp_config.mixed_precision.{part}_dtype={precision}")
-        lines += [f"++ray_kwargs.ray_init.{name}={json.dumps(value)}" for name, value in CPU_RAY.items()]
-    return lines + [f"++{key}={json.dumps(value)}" for key, value in settings.verl.items()]
+        for model_of in ("actor", "ref"):
+            for part in ("param", "reduce", "buffer"):
+                lines.append(f"+actor_rollout_ref.{model_of}.fsdp_config.mixed_precision.{part}_dtype={precision}")
+    return lines + [f"{key if key.startswith('+') else f'++{key}'}={json.dumps(value)}" for key, value in settings.verl.items()]
 
 
-def environment(metrics: Path, cpu: bool, modules: list[str]) -> dict[str, str]:
-    """Environment variables of the child that runs verl.
+def _check_sizes(settings: GRPO, cluster: Cluster) -> None:
+    """What verl would find out after minutes, in this package's words."""
+    draws, longest = settings.batch_size * settings.group_size, settings.max_prompt_tokens + settings.max_response_tokens
+    product = f"batch_size x group_size = {settings.batch_size} x {settings.group_size} = {draws}"
+    if draws % cluster.world:
+        raise UserError(
+            f"{product} draws a step are not shared out evenly over {cluster.world} GPUs: change one of these numbers"
+        )
+    share = draws * cluster.sequence_parallel // cluster.world
+    if settings.micro_batch_size and share % settings.micro_batch_size:
+        raise UserError(
+            f"micro_batch_size={settings.micro_batch_size} does not divide the {share} draws of a step that a GPU trains on "
+            f"({product}, nodes x gpus = {cluster.world}, sequence_parallel={cluster.sequence_parallel})"
+        )
+    room = cluster.tokens_per_gpu * cluster.sequence_parallel
+    if not cluster.on_cpu() and not settings.micro_batch_size and longest > room:
+        raise UserError(
+            f"max_prompt_tokens + max_response_tokens = {longest} is more than cluster.tokens_per_gpu x sequence_parallel = "
+            f"{room}: raise one of those two, or set micro_batch_size"
+        )
+
+
+def check(settings: GRPO, cluster: Cluster) -> None:
+    """Whether verl will take a stage's settings on a cluster, before there is any file.
+
+    Raises:
+        UserError: see `overrides` and `checked`.
+    """
+    checked(overrides(settings, 0, Path("model"), Path("stage"), cluster, {}), settings.verl)
+
+
+def check_checkpoints(folder: Path, cluster: Cluster) -> None:
+    """verl's checkpoints are in as many parts as GPUs wrote them, and are only read by as many.
+
+    Args:
+        folder: of the stage, which goes on.
+        cluster: to go on with.
+
+    Raises:
+        UserError: they are of another number.
+    """
+    for path in (folder / CHECKPOINTS).glob("global_step_*/actor/model_world_size_*_rank_0.pt"):
+        if (wrote := int(path.name.split("_")[3])) != cluster.world:
+            raise UserError(
+                f"{path.parent} was written by {wrote} GPUs, and nodes x gpus = {cluster.world}: go on with as many, or remove "
+                f"{folder / CHECKPOINTS} and begin the stage anew"
+            )
+
+
+def checked(lines: Sequence[str], given: dict[str, Any]) -> Any:
+    """verl's configuration as these overrides make it, looked at by verl's own code.
+
+    Args:
+        lines: what `overrides` returns.
+        given: the settings among them that are the user's own, by their dotted names.
+
+    Raises:
+        UserError: a setting that verl does not have, or a value that it refuses; it is named.
+    """
+    import hydra
+    from omegaconf import OmegaConf
+    from verl.trainer.ppo.utils import need_critic, need_reference_policy
+    from verl.utils.config import validate_config
+
+    with hydra.initialize_config_module("verl.trainer.config", version_base=None):
+        known = hydra.compose("ppo_trainer") if given else None
+        for name, value in given.items():
+            if not name.startswith("+"):  # hydra's sign for a setting that the configuration does not have
+                _check_setting(known, name, value)
+        try:
+            config = hydra.compose("ppo_trainer", list(lines))
+            OmegaConf.resolve(config)
+            with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
+                validate_config(config, need_reference_policy(config), need_critic(config))
+        except Exception as error:  # hydra's, omegaconf's, and verl's assertions
+            raise UserError(f"verl refuses these settings: {' '.join(str(error).split())[:400]}") from None
+    return config
+
+
+def _check_setting(known: Any, name: str, value: Any) -> None:
+    """Follows a dotted name through verl's configuration; where it ends in an empty place, anything may stand."""
+    from omegaconf import DictConfig
+
+    at, parts = known, name.split(".")
+    for depth, part in enumerate(parts):
+        if at is None or at == {} or parts[:2] == ["ray_kwargs", "ray_init"]:
+            return
+        if not isinstance(at, DictConfig) or part not in at:
+            names = [".".join([*parts[:depth], key]) for key in (at if isinstance(at, DictConfig) else [])]
+            near = difflib.get_close_matches(".".join(parts[: depth + 1]), names, 3) or names
+            there = f"there are {', '.join(near)}" if near else f"{'.'.join(parts[:depth])} is {at!r}"
+            raise UserError(f"verl: there is no setting {name!r}; {there}")
+        at = None if at._get_node(part)._is_missing() else at[part]
+    kinds: tuple[tuple[type, ...], ...] = ((bool,), (int, float), (str, list), (dict,))
+    wanted = next((kind for kind in kinds if isinstance(at, kind)), None)
+    if wanted and value is not None and (not isinstance(value, wanted) or (isinstance(value, bool) and wanted != (bool,))):
+        raise UserError(f"verl: {name} is {at!r} by default, and cannot be {value!r}")
+
+
+def environment(metrics: Path, cluster: Cluster, modules: list[str]) -> dict[str, str]:
+    """Environment variables of the child that runs verl, and of the processes that Ray starts for it.
 
     Args:
         metrics: file that verl writes its figures to, a line a step.
-        cpu: whether to train on the processor.
+        cluster: to train on.
         modules: folders that user modules (environments, verifiers) are imported from.
     """
-    variables = {
+    # Processes of a Ray that was started before do not inherit ours. Keys are not among these: verl prints them.
+    variables = {name: value for name, value in os.environ.items() if name.startswith("TENFOLD_")} | {
         "VERL_FILE_LOGGER_PATH": str(metrics),
         "HYDRA_FULL_ERROR": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -191,7 +336,7 @@ def environment(metrics: Path, cpu: bool, modules: list[str]) -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONPATH": os.pathsep.join([*modules, *filter(None, [os.environ.get("PYTHONPATH")])]),
     }
-    if cpu:
+    if cluster.on_cpu():
         variables |= {
             "VERL_USE_EXTERNAL_MODULES": f"{__package__}.cpu",
             "VERL_PLATFORM": "cpu",

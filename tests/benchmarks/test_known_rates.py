@@ -50,6 +50,11 @@ FORMS: dict[str, Form] = {
         lambda n: "owl and finch",
         "owl, finch",
     ),
+    "tenfold.envs.notes:verify": (
+        lambda n: {"prompt": f"Tell Ann: {n} red, 4 blue.", "answer": "any"},
+        lambda n: f"Dear Ann, {n + 4} in all.",
+        "Dear Ann, many.",
+    ),
     "function_calls": (
         lambda n: {
             "question": f"Say {n}.",

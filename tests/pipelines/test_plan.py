@@ -19,7 +19,6 @@ STAGES: list[dict[str, Any]] = [
         "group_size": 4,
         "max_prompt_tokens": 20,
         "max_response_tokens": 6,
-        "device": "cpu",
     },
     {"kind": "bench", "name": "bench", "tasks": ["gsm8k_avg4"], "problems": "jsonl:rows.jsonl", "limit": 7, "max_tokens": 5},
 ]
@@ -32,7 +31,15 @@ def recipe(lab: Path) -> Path:
     environments = {"lab/Rows-v0": {"problems": "jsonl:rows.jsonl"}}
     policy = "micro:?hidden=16&layers=1&heads=2"
     (lab / "r.yaml").write_text(
-        yaml.safe_dump({"name": "small", "policy": policy, "environments": environments, "stages": STAGES})
+        yaml.safe_dump(
+            {
+                "name": "small",
+                "policy": policy,
+                "environments": environments,
+                "cluster": {"device": "cpu"},
+                "stages": STAGES,
+            }
+        )
     )
     return lab / "r.yaml"
 
@@ -57,3 +64,22 @@ def test_a_dry_run_finds_what_a_run_would_miss(recipe: Path, lab: Path, capsys: 
     (lab / "rows.jsonl").unlink()
     assert cli.main(["run", "r.yaml", "--dry-run"]) == 2
     assert "no file rows.jsonl" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("cluster", "words"), [("one_gpu", "1 x 1 GPUs"), ("several_nodes", "2 x 8 GPUs")])
+def test_a_dry_run_takes_another_cluster(recipe: Path, capsys: pytest.CaptureFixture[str], cluster: str, words: str) -> None:
+    written = yaml.safe_load(recipe.read_text())
+    written["stages"][2] |= {"batch_size": 4}
+    recipe.write_text(yaml.safe_dump(written))
+    assert cli.main(["run", "r.yaml", "--dry-run", "--cluster", cluster]) == 0
+    assert f"grpo: verl on {words}, told" in capsys.readouterr().out
+
+
+def test_a_dry_run_names_a_setting_that_verl_does_not_have(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written = yaml.safe_load(recipe.read_text())
+    written["stages"][2] |= {"verl": {"actor_rollout_ref.actor.grad_clp": 1}}
+    recipe.write_text(yaml.safe_dump(written))
+    assert cli.main(["run", "r.yaml", "--dry-run"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: grpo: verl: there is no setting 'actor_rollout_ref.actor.grad_clp'; there are ")
+    assert "actor_rollout_ref.actor.grad_clip" in error

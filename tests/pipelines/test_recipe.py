@@ -11,6 +11,8 @@ import tenfold
 import yaml
 from tenfold.core import UserError
 from tenfold.pipelines import recipe as recipes
+from tenfold.pipelines.rl import verl_config
+from tenfold.pipelines.rl.verl_config import GRPO as GRPOSettings
 
 TINY = "micro:?hidden=16&layers=1&heads=2"
 
@@ -43,7 +45,7 @@ def test_stages_run_in_order_each_from_the_policy_before(lab: Path) -> None:
     assert record["policy"] == "stage:out/first"
     assert record["seed"] == 1
     assert record["versions"]["verl"] == "0.9.1"
-    assert set(record["inputs"]) == {"policy/model.safetensors", "problems"}
+    assert set(record["inputs"]) == {"policy/model.safetensors", "jsonl:rows.jsonl"}
     assert record["wall_seconds"] > 0
     report = (lab / "out/report.html").read_text()
     assert "data:image/svg+xml" in report
@@ -117,7 +119,7 @@ def test_a_begun_stage_does_not_go_on_from_other_files(lab: Path) -> None:
     tenfold.run(path, "out", quiet=True)
     (lab / "out/second/stage.json").unlink()
     (lab / "rows.jsonl").write_text('{"question": "1 + 1 =", "answer": 3}\n')
-    with pytest.raises(UserError, match="second was begun with file problems="):
+    with pytest.raises(UserError, match=r"second was begun with file jsonl:rows.jsonl="):
         tenfold.run(path, "out", quiet=True)
 
 
@@ -152,11 +154,14 @@ def test_a_recipe_registers_its_own_environments(lab: Path) -> None:
     assert not (lab / "out/filter/stage.json").exists()
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in recipes.RECIPES.glob("*.yaml")))
-def test_the_recipes_of_the_package_are_sound(name: str) -> None:
-    recipe = recipes.load(name)
-    assert recipe.name == name
+@pytest.mark.parametrize("path", sorted([*recipes.RECIPES.glob("*.yaml"), *recipes.RECIPES.glob("ablations/*.yaml")]))
+def test_the_recipes_of_the_package_are_sound_and_verl_takes_their_settings(path: Path) -> None:
+    recipe = recipes.load(path.relative_to(recipes.RECIPES).with_suffix(""))
+    assert recipe.name == path.stem
     recipes._register(recipe)
+    for stage in recipe.stages:
+        if isinstance(stage, GRPOSettings):
+            verl_config.check(stage, recipe.cluster)
 
 
 STAGE = {"kind": "sft", "name": "sft", "problems": "jsonl:rows.jsonl", "steps": 1}
@@ -171,7 +176,10 @@ GRPO = {"kind": "grpo", "name": "grpo", "environment": "tenfold/ChainSum-v0", "s
         ({"sedd": 1}, "unknown key 'sedd'; there are name, description, seed"),
         ({"seed": -1}, "seed: Input should be greater than or equal to 0, not -1"),
         ({"stages": []}, "at least 1 item"),
-        ({"stages": [STAGE | {"kind": "sfd"}]}, "'sfd' is no kind of stage; there are 'sft', 'filter', 'grpo', 'bench'"),
+        (
+            {"stages": [STAGE | {"kind": "sfd"}]},
+            "'sfd' is no kind of stage; there are 'sft', 'reward_model', 'synthesize', 'filter', 'grpo', 'bench'",
+        ),
         ({"stages": [STAGE | {"learning_rat": 1}]}, "unknown key 'learning_rat'; there are name, policy, kind"),
         ({"stages": [STAGE | {"steps": 0}]}, "steps: Input should be greater than or equal to 1, not 0"),
         ({"stages": [{"kind": "sft", "name": "sft", "steps": 1}]}, "stages.0.sft.problems: Field required"),

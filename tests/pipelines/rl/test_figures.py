@@ -35,7 +35,18 @@ def test_a_step_has_verls_figures_and_ours(tmp_path: Path) -> None:
     (row,) = figures.gather(tmp_path)
     assert (row["step"], row["reward"], row["pass_rate"], row["truncated"]) == (1, 0.5, 0.5, 0.5)
     assert (row["faults"], row["timeouts"], row["environment_seconds"]) == (1, 0, 1.5)
-    assert {"entropy", "response_length", "seconds"} <= row.keys()
+    assert {"entropy", "response_length", "seconds", "kl"} <= row.keys()
+
+
+def test_a_group_without_a_difference_is_counted_as_flat(tmp_path: Path) -> None:
+    write(tmp_path / "metrics/000.jsonl", [metrics(1, 0.5)])
+    rows = [
+        episode(1, sample, score) | {"problem": problem}
+        for problem, scores in enumerate(("11", "10"))
+        for sample, score in enumerate(map(float, scores))
+    ]
+    write(tmp_path / "episodes/9.jsonl", rows)
+    assert figures.gather(tmp_path)[0]["flat"] == 0.5
 
 
 def test_a_step_played_again_after_a_kill_counts_once(tmp_path: Path) -> None:
@@ -47,25 +58,3 @@ def test_a_step_played_again_after_a_kill_counts_once(tmp_path: Path) -> None:
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
     assert (rows[2]["reward"], rows[2]["pass_rate"]) == (0.33, 1.0)
     assert figures.last(tmp_path)["step"] == 4
-
-
-def test_a_reward_that_fell_to_a_fifth_of_its_best_has_collapsed(tmp_path: Path) -> None:
-    rewards = [0.5] * 30 + [0.6] * 20 + [0.0] * 20
-
-    def said(steps: int, share: float = 0.2) -> str | None:
-        write(tmp_path / "metrics/000.jsonl", [metrics(step, reward) for step, reward in enumerate(rewards[:steps], start=1)])
-        return figures.collapsed(tmp_path, share, 0.0)
-
-    assert said(0) is None
-    assert said(50) is None
-    assert said(60) is None  # half of the last 20 are still good
-    told = said(70)
-    assert told
-    assert told.startswith("reward fell to 0 over the last 20 steps, from 0.6 over those until step 50")
-    assert said(70, share=0.0) is None
-
-
-def test_an_entropy_below_the_least_has_collapsed(tmp_path: Path) -> None:
-    write(tmp_path / "metrics/000.jsonl", [metrics(1, 0.5)])  # entropy 1
-    assert figures.collapsed(tmp_path, 0.2, 0.9) is None
-    assert figures.collapsed(tmp_path, 0.2, 1.1) == "entropy fell to 1 nats a token in step 1, below min_entropy=1.1"

@@ -1,53 +1,148 @@
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_module
+from tenfold.core import UserError
+from tenfold.pipelines import cluster as clusters
+from tenfold.pipelines.cluster import Cluster
 from tenfold.pipelines.rl import verl_config
 from tenfold.pipelines.rl.verl_config import GRPO
-from verl.utils.config import validate_config
 
 
-def verls(cpu: bool, **changes: Any) -> Any:
+def on(cluster: str, **changes: Any) -> Cluster:
+    settings = {"device": "cpu"} if cluster == "cpu" else clusters.named(cluster)
+    return Cluster.model_validate(settings | changes)
+
+
+def stage(**changes: Any) -> GRPO:
+    return GRPO.model_validate({"kind": "grpo", "name": "g", "environment": "tenfold/ChainSum-v0", "steps": 5} | changes)
+
+
+def verls(cluster: Cluster, **changes: Any) -> Any:
     """What verl makes of a stage's settings: its own configuration, composed and checked by its own code."""
-    settings = GRPO.model_validate({"kind": "grpo", "name": "g", "environment": "tenfold/ChainSum-v0", "steps": 5} | changes)
-    overrides = verl_config.overrides(settings, 3, Path("/m"), Path("/d"), Path("/l"), Path("/c"), cpu)
-    with initialize_config_module("verl.trainer.config", version_base=None):
-        config = compose("ppo_trainer", overrides)
-    validate_config(config, use_reference_policy=settings.kl > 0, use_critic=False)
-    return config
+    settings, variables = stage(**changes), verl_config.environment(Path("/m"), cluster, ["/a folder", "it's"])
+    return verl_config.checked(verl_config.overrides(settings, 3, Path("/m"), Path("/s"), cluster, variables), settings.verl)
 
 
-@pytest.mark.parametrize("cpu", [True, False])
-def test_the_recipes_rules_reach_verl(cpu: bool) -> None:
-    config = verls(cpu, batch_size=4, group_size=8, clip_low=0.2, clip_high=0.3, learning_rate=2e-6, loss="seq-mean-token-mean")
+@pytest.mark.parametrize("cluster", ["cpu", "one_gpu"])
+def test_the_recipes_rules_reach_verl(cluster: str) -> None:
+    config = verls(
+        on(cluster), batch_size=4, group_size=8, clip_low=0.2, clip_high=0.3, learning_rate=2e-6, loss="seq-mean-token-mean"
+    )
     actor = config.actor_rollout_ref.actor
     assert config.algorithm.adv_estimator == "grpo"
     assert (config.data.train_batch_size, config.actor_rollout_ref.rollout.n) == (4, 8)
     assert (actor.clip_ratio_low, actor.clip_ratio_high, actor.optim.lr) == (0.2, 0.3, 2e-6)
     assert actor.loss_agg_mode == "seq-mean-token-mean"
     assert actor.ppo_mini_batch_size == 4  # one update a step: on policy
-    assert not actor.use_kl_loss
     assert not config.algorithm.use_kl_in_reward
     assert config.trainer.total_training_steps == 5
 
 
-def test_a_kl_term_is_there_when_asked_for() -> None:
-    config = verls(True, kl=0.01)
-    assert (config.actor_rollout_ref.actor.use_kl_loss, config.actor_rollout_ref.actor.kl_loss_coef) == (True, 0.01)
+@pytest.mark.parametrize(
+    ("given", "measured", "weight"),
+    [({}, True, 0), ({"kl": 0.01}, True, 0.01), ({"track_kl": False}, False, 0), ({"track_kl": False, "kl": 0.1}, True, 0.1)],
+)
+def test_the_kl_is_measured_unless_told_otherwise(given: dict[str, Any], measured: bool, weight: float) -> None:
+    actor = verls(on("cpu"), **given).actor_rollout_ref.actor
+    assert (actor.use_kl_loss, actor.kl_loss_coef, actor.kl_loss_type) == (measured, weight, "low_var_kl")
 
 
-def test_a_cluster_differs_by_the_recipes_numbers_alone() -> None:
-    config = verls(False, nodes=2, gpus=8, tensor_parallel=2, gpu_memory_utilization=0.7, loggers=["wandb"])
+def test_flat_groups_are_dropped_when_asked_for() -> None:
+    for cluster, sampler in (("cpu", "OrderedReplayBuffer"), ("one_node", "ReplacingReplayBuffer")):
+        config = verls(on(cluster), drop_flat=True, batch_size=16)
+        assert config.trainer.v1.sampler.custom_sampler.name == sampler
+        assert config.trainer.v1.sampler.sampler_kwargs == {"batch_size": 16, "drop_flat": True}
+        assert config.algorithm.filter_groups.enable
+    assert not verls(on("cpu")).trainer.v1.sampler.sampler_kwargs.drop_flat
+
+
+def test_clusters_differ_by_their_numbers() -> None:
+    config = verls(on("several_nodes", offload="all", gpu_memory_utilization=0.7, agent_workers=24), loggers=["wandb"])
+    actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
     assert (config.trainer.nnodes, config.trainer.n_gpus_per_node, config.trainer.device) == (2, 8, "cuda")
-    assert config.actor_rollout_ref.rollout.name == "vllm"
-    assert config.actor_rollout_ref.rollout.tensor_model_parallel_size == 2
-    assert config.actor_rollout_ref.actor.fsdp_config.dtype == "bfloat16"
+    assert (rollout.name, rollout.tensor_model_parallel_size, rollout.gpu_memory_utilization) == ("vllm", 2, 0.7)
+    assert rollout.agent.num_workers == 24
+    assert (actor.fsdp_config.param_offload, actor.fsdp_config.optimizer_offload) == (True, True)
+    assert (actor.ulysses_sequence_parallel_size, config.actor_rollout_ref.ref.ulysses_sequence_parallel_size) == (2, 2)
+    assert (actor.use_dynamic_bsz, actor.ppo_max_token_len_per_gpu) == (True, 16384)
+    assert actor.fsdp_config.dtype == "bfloat16"
     assert list(config.trainer.logger) == ["console", "file", "wandb"]
-    assert "custom_sampler" not in str(verl_config.environment(Path("/m"), False, []))
+    assert config.ray_kwargs.ray_init.address == "auto"
+    assert verls(on("several_nodes"), micro_batch_size=4).actor_rollout_ref.actor.use_dynamic_bsz is False
+    assert verls(on("one_gpu")).actor_rollout_ref.actor.fsdp_config.param_offload is False
+
+
+def test_rays_processes_are_given_the_childs_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENFOLD_JUDGE", 'openai:m?base_url="x"')
+    for cluster in (on("cpu"), on("cpu", ray_address="ray://head:10001"), on("one_node")):
+        ray = verls(cluster).ray_kwargs.ray_init
+        variables = dict(ray.runtime_env.env_vars)
+        assert variables == verl_config.environment(Path("/m"), cluster, ["/a folder", "it's"])
+        assert variables["TENFOLD_JUDGE"] == 'openai:m?base_url="x"'
+        assert variables["PYTHONPATH"].startswith("/a folder:it's")
+        # Ray refuses to be told of processors where it joins others.
+        assert ("address" in ray, ray.num_cpus) == (bool(cluster.ray_address), 16 if cluster == on("cpu") else None)
 
 
 def test_any_setting_of_verls_can_be_set() -> None:
-    config = verls(True, verl={"actor_rollout_ref.actor.ppo_epochs": 2, "trainer.balance_batch": False})
+    given = {
+        "actor_rollout_ref.actor.ppo_epochs": 2,
+        "trainer.balance_batch": False,
+        "actor_rollout_ref.rollout.engine_kwargs.vllm.max_num_partial_prefills": 2,
+        "+trainer.mine": [1],
+    }
+    config = verls(on("cpu"), verl=given)
     assert config.actor_rollout_ref.actor.ppo_epochs == 2
     assert config.trainer.balance_batch is False
+    assert config.actor_rollout_ref.rollout.engine_kwargs.vllm.max_num_partial_prefills == 2
+    assert config.trainer.mine == [1]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"actor_rollout_ref.actor.ppo_epoch": 2}, "no setting 'actor_rollout_ref.actor.ppo_epoch'; there are .*ppo_epochs"),
+        ({"actr.ppo_epochs": 2}, "no setting 'actr.ppo_epochs'; there are "),
+        ({"trainer.nnodes.more": 2}, "no setting 'trainer.nnodes.more'; trainer.nnodes is 1"),
+        ({"actor_rollout_ref.actor.ppo_epochs": "two"}, "ppo_epochs is 1 by default, and cannot be 'two'"),
+        ({"trainer.balance_batch": 1}, "balance_batch is True by default, and cannot be 1"),
+        ({"actor_rollout_ref.actor.loss_agg_mode": "mean"}, "verl refuses these settings: .*Invalid loss_agg_mode: mean"),
+        ({"+actor_rollout_ref.actor.mine": 1}, "verl refuses these settings: .*'mine'"),
+    ],
+)
+def test_a_setting_that_verl_does_not_have_is_named(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words) as error:
+        verl_config.check(stage(verl=given), on("cpu"))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "settings", "words"),
+    [
+        ("one_node", {"batch_size": 3, "group_size": 4}, "3 x 4 = 12 draws a step are not shared out evenly over 8 GPUs"),
+        ("one_node", {"micro_batch_size": 3}, "micro_batch_size=3 does not divide the 8 draws of a step that a GPU trains on"),
+        ("cpu", {"micro_batch_size": 48}, "micro_batch_size=48 does not divide the 64 draws"),
+        ("one_gpu", {"max_response_tokens": 65536}, "= 66048 is more than cluster.tokens_per_gpu x sequence_parallel = 16384"),
+    ],
+)
+def test_a_stage_that_does_not_fit_a_cluster_is_refused(cluster: str, settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        verl_config.check(stage(**settings), on(cluster))
+
+
+def test_settings_that_take_quoting_arrive_as_they_are() -> None:
+    config = verls(on("cpu"), verl={"trainer.project_name": 'a "b", c=[d]: {e}'})
+    assert config.trainer.project_name == json.loads(json.dumps('a "b", c=[d]: {e}'))
+
+
+def test_checkpoints_are_gone_on_with_by_as_many_gpus_as_wrote_them(tmp_path: Path) -> None:
+    actor = tmp_path / "checkpoints/global_step_3/actor"
+    actor.mkdir(parents=True)
+    verl_config.check_checkpoints(tmp_path, on("one_node"))
+    for rank in range(8):
+        (actor / f"model_world_size_8_rank_{rank}.pt").touch()
+    verl_config.check_checkpoints(tmp_path, on("one_node"))
+    with pytest.raises(UserError, match=r"was written by 8 GPUs, and nodes x gpus = 16"):
+        verl_config.check_checkpoints(tmp_path, on("several_nodes"))

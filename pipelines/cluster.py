@@ -1,0 +1,220 @@
+"""What a recipe runs on: this machine's processor, its GPUs, or a Ray cluster of several nodes.
+
+It changes how long a stage takes and whether it fits, not what is trained: a run may go on with another cluster.
+"""
+
+import gc
+import importlib.util
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from .. import policies
+from ..core import Policy, UserError
+from ..policies import initial
+
+CLUSTERS = Path(__file__).parent / "recipes" / "clusters"
+LOOK_SECONDS = 120.0
+"""How long a node may take to start a Python process and import the package."""
+
+
+class Cluster(BaseModel):
+    """A recipe's `cluster:`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: GPUs where torch finds one here")
+    nodes: int = Field(1, ge=1, description="machines; several want a Ray cluster and a file system that all of them share")
+    gpus: int = Field(1, ge=1, description="GPUs a node")
+    tensor_parallel: int = Field(1, ge=1, description="GPUs that share one copy of the model while drawing")
+    sequence_parallel: int = Field(1, ge=1, description="GPUs that share each sequence while training (Ulysses)")
+    offload: Literal["none", "optimizer", "all"] = Field(
+        "none", description="what waits in the main memory while it is not used: the optimizer's state, or the weights as well"
+    )
+    tokens_per_gpu: int = Field(
+        16384, ge=1, description="tokens that a GPU trains on at once, where a stage sets no micro_batch_size"
+    )
+    gpu_memory_utilization: float = Field(0.6, gt=0, lt=1, description="share of a GPU's memory for drawing")
+    agent_workers: int | None = Field(
+        None, ge=1, description="processes that play episodes, over all nodes; default: 8 a node, 1 on a processor"
+    )
+    ray_address: str | None = Field(
+        None,
+        description='Ray cluster to join: "auto", HOST:PORT or ray://HOST:PORT; default: $RAY_ADDRESS, or a Ray of its own',
+    )
+
+    @model_validator(mode="after")
+    def _fits_itself(self) -> "Cluster":
+        if self.gpus % self.tensor_parallel:
+            raise ValueError(f"tensor_parallel={self.tensor_parallel} does not divide gpus={self.gpus}")
+        if self.world % self.sequence_parallel:
+            raise ValueError(f"sequence_parallel={self.sequence_parallel} does not divide the {self.world} GPUs of all nodes")
+        if self.device == "cpu" and self.world > 1:
+            raise ValueError("one processor trains by itself: device=cpu goes with nodes=1 and gpus=1")
+        return self
+
+    @property
+    def world(self) -> int:
+        """GPUs of all nodes together."""
+        return self.nodes * self.gpus
+
+    @property
+    def workers(self) -> int:
+        """Processes that play episodes."""
+        return self.agent_workers or (1 if self.on_cpu() else 8 * self.nodes)
+
+    @property
+    def address(self) -> str | None:
+        """Of the Ray cluster to join; None for a Ray that the stage starts and ends itself."""
+        return self.ray_address or os.environ.get("RAY_ADDRESS") or None
+
+    def on_cpu(self) -> bool:
+        """Whether models run on the processor, verl through the plug-in."""
+        return self.device == "cpu" or (self.device == "auto" and not torch.cuda.is_available())
+
+    def check(self) -> None:
+        """Says what no stage could run on.
+
+        Raises:
+            UserError: several GPUs are asked for where there is none, or several nodes without a Ray cluster.
+        """
+        if self.on_cpu() and self.world > 1:
+            raise UserError(
+                f"cluster: torch finds no GPU here, and {self.world} are asked for: set cluster.device to cuda where other "
+                "machines have them"
+            )
+        if self.nodes > 1 and not self.address:
+            raise UserError(
+                f"cluster: nodes={self.nodes} wants a Ray cluster: start Ray on every node and set cluster.ray_address to auto"
+            )
+
+
+HERE = Cluster.model_validate({})
+"""This machine, as it is."""
+
+
+def named(cluster: str) -> dict[str, Any]:
+    """The settings in a file, or of a cluster that comes with the package.
+
+    Raises:
+        UserError: there is no such cluster, or it is no mapping.
+    """
+    path = Path(cluster)
+    if not path.is_file():
+        path = CLUSTERS / f"{cluster}.yaml"
+    if not path.is_file():
+        names = ", ".join(sorted(file.stem for file in CLUSTERS.glob("*.yaml")))
+        raise UserError(f"there is no cluster {cluster}: give a file, or one of {names}")
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(settings, dict):
+        raise UserError(f"{path} holds no settings: write lines such as gpus: 8")
+    return settings
+
+
+def load_policy(uri: str, *, cluster: Cluster, batch_size: int) -> Policy:
+    """The policy that filters and benchmarks draw with: on GPUs by vLLM where it is installed, else by transformers."""
+    if uri.partition(":")[0] not in initial.SOURCES:
+        return policies.load_policy(uri, batch_size=batch_size)
+    if cluster.on_cpu() or not importlib.util.find_spec("vllm"):
+        return policies.load_policy(uri, batch_size=batch_size, device="cpu" if cluster.on_cpu() else None)
+    return policies.load_policy(
+        f"vllm+{uri}",
+        batch_size=batch_size,
+        tensor_parallel_size=cluster.tensor_parallel,
+        gpu_memory_utilization=cluster.gpu_memory_utilization,
+    )
+
+
+def free() -> None:
+    """Gives a stage's GPU memory back: the next one may train in another process."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def check_installed() -> None:
+    """Says what verl wants on GPUs and is not there.
+
+    Raises:
+        UserError: how to install it.
+    """
+    if not importlib.util.find_spec("vllm"):
+        raise UserError("GRPO on GPUs draws with vLLM: pip install 'tenfold[gpu]'")
+    if not importlib.util.find_spec("flash_attn"):
+        raise UserError("GRPO on GPUs wants FlashAttention: pip install flash-attn==2.8.3 --no-build-isolation")
+
+
+def check_nodes(cluster: Cluster, folder: Path, variables: dict[str, str]) -> None:
+    """Looks at each node of a Ray cluster: are there enough GPUs, can it import the package, does it see the stage's folder?
+
+    Args:
+        cluster: with an address.
+        folder: that all nodes must see.
+        variables: environment variables that processes there are given.
+
+    Raises:
+        UserError: what a node lacks, in one line.
+    """
+    import ray
+
+    def look(path: str) -> str:
+        """Runs on a node; defined here, so that it travels by value and the node need not know this module."""
+        import importlib
+        import os
+
+        try:
+            importlib.import_module("tenfold.pipelines.rl.agent_loop")
+        except Exception as error:
+            return f"cannot import tenfold and verl ({type(error).__name__}: {error}): install them on every node"
+        return "" if os.access(path, os.W_OK) else f"cannot write to {path}: put --out on a file system that all nodes share"
+
+    before = signal.getsignal(signal.SIGTERM)  # which Ray takes for itself
+    try:
+        _reach(cluster.address or "")
+        ray.init(cluster.address, runtime_env={"env_vars": variables}, log_to_driver=False, logging_level="error")
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"cluster: no Ray at {cluster.address!r} ({reason}): start it with `ray start`, and export RAY_AUTH_MODE=token if "
+            "it asks for a token"
+        ) from None
+    try:
+        nodes = [node for node in ray.nodes() if node["Alive"]]
+        able = sum(node["Resources"].get("GPU", 0) >= cluster.gpus for node in nodes)
+        if able < cluster.nodes and not cluster.on_cpu():
+            raise UserError(
+                f"cluster: the Ray at {cluster.address!r} has {able} nodes with {cluster.gpus} GPUs or more, and nodes="
+                f"{cluster.nodes} are asked for: see `ray status`"
+            )
+        here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+        task = ray.remote(num_cpus=0)(look)
+        asked = {
+            task.options(scheduling_strategy=here(node["NodeID"], soft=False)).remote(str(folder)): node["NodeManagerAddress"]
+            for node in nodes
+        }
+        for answer, node in asked.items():
+            try:
+                lacking = ray.get(answer, timeout=LOOK_SECONDS)
+            except ray.exceptions.RayError as error:
+                lacking = f"does not answer ({type(error).__name__})"
+            if lacking:
+                raise UserError(f"cluster: node {node} {lacking}")
+    finally:
+        ray.shutdown()
+        signal.signal(signal.SIGTERM, before)
+
+
+def _reach(address: str) -> None:
+    """Raises an OSError where nobody listens; Ray would try for minutes."""
+    host, sign, port = address.removeprefix("ray://").rpartition(":")
+    if sign and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()

@@ -1,0 +1,107 @@
+"""What a GRPO run is ended for before its last step: nothing to learn from, nothing left of the policy, nobody to judge it."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from . import figures
+from .verl_config import GRPO
+
+WINDOW = 20
+"""Steps that are averaged before a reward is said to have collapsed."""
+
+
+class Watch:
+    """Looks at a stage's folder while verl runs; each look reads only what was written since the last one."""
+
+    def __init__(self, folder: Path, settings: GRPO):
+        """What earlier processes left in the folder is passed over."""
+        self.folder, self.settings = folder, settings
+        self.places = {path: path.stat().st_size for path in (folder / "episodes").iterdir()}
+        self.done = figures.steps_done(folder)
+        self.flat_steps = 0
+        self.scores: dict[int, dict[int, dict[int, float | None]]] = {}
+        """Of each step that is not done: by problem, by sample; None for a fault."""
+
+    def trouble(self, done: int) -> str | None:
+        """Why the run should end, in one line; None where it may go on.
+
+        Args:
+            done: the last step that verl reported.
+        """
+        fault = None
+        for row in self._new():
+            self.scores.setdefault(row["step"], {}).setdefault(row["problem"], {})[row["sample"]] = row["verdict"]["score"]
+            fault = row if row["verdict"]["score"] is None else fault
+        if fault and (said := self._faults(fault)):
+            return said
+        if done == self.done:
+            return None
+        self.done = done
+        for step in sorted(step for step in self.scores if step <= done):
+            flat = all(figures.is_flat(group) for group in _scored(self.scores.pop(step)))
+            self.flat_steps = self.flat_steps + 1 if flat else 0
+        if self.settings.max_flat_steps and self.flat_steps >= self.settings.max_flat_steps:
+            return (
+                f"in each of the last {self.flat_steps} steps all draws of every problem scored the same, and GRPO learns "
+                "nothing from that: choose problems that the policy solves at times (a filter stage), or another reward"
+            )
+        return collapsed(self.folder, self.settings.collapse, self.settings.min_entropy)
+
+    def _faults(self, last: dict[str, Any]) -> str | None:
+        draws = self.settings.batch_size * self.settings.group_size
+        faults = sum(score is None for group in self.scores[last["step"]].values() for score in group.values())
+        if faults <= self.settings.max_faults * draws:
+            return None
+        return (
+            f"{faults} of the {draws} draws of step {last['step']} ended in a fault, more than max_faults="
+            f"{self.settings.max_faults:g} of them; the last: {last['verdict']['reason'][:200]}"
+        )
+
+    def _new(self) -> Iterator[dict[str, Any]]:
+        """Whole lines of the episodes since the last look."""
+        for path in sorted((self.folder / "episodes").iterdir()):
+            with path.open("rb") as file:
+                file.seek(self.places.get(path, 0))
+                text = file.read()
+            whole = text.rfind(b"\n") + 1
+            self.places[path] = self.places.get(path, 0) + whole
+            for line in text[:whole].splitlines():
+                with contextlib.suppress(ValueError):
+                    yield json.loads(line)
+
+
+def _scored(groups: dict[int, dict[int, float | None]]) -> list[list[float]]:
+    """The scores of each group that has any."""
+    scored = ([score for score in group.values() if score is not None] for group in groups.values())
+    return [group for group in scored if group]
+
+
+def collapsed(folder: Path, share: float, entropy: float) -> str | None:
+    """What of the policy has collapsed, in one line; None where nothing has.
+
+    Args:
+        folder: of the stage.
+        share: of the best mean reward over 20 steps, below which that of the last 20 steps is a collapse.
+        entropy: below which that of the last step is one, in nats a token.
+    """
+    steps = figures.reported(folder)
+    if not steps:
+        return None
+    last = max(steps)
+    if (now := steps[last].get(figures.FROM_VERL["entropy"])) is not None and now < entropy:
+        return f"entropy fell to {now:.3g} nats a token in step {last}, below min_entropy={entropy:g}"
+    rewards = [steps[step][figures.FROM_VERL["reward"]] for step in sorted(steps)]
+    if len(rewards) < 2 * WINDOW:
+        return None
+    means = [sum(rewards[end - WINDOW : end]) / WINDOW for end in range(WINDOW, len(rewards) + 1)]
+    best = max(means)
+    if best <= 0 or means[-1] >= share * best:
+        return None
+    until = sorted(steps)[means.index(best) + WINDOW - 1]
+    return (
+        f"reward fell to {means[-1]:.3g} over the last {WINDOW} steps, from {best:.3g} over those until step {until}, "
+        f"which is less than collapse={share:g} of it"
+    )

@@ -1,0 +1,40 @@
+"""Several environments as one."""
+
+import pytest
+import tenfold
+from gymnasium.utils.env_checker import check_env
+from tenfold.core import Problem, UserError
+from tenfold.envs.mixture import Mixture
+from tenfold.policies.rollout import rollout
+from tenfold.policies.scripted import ScriptedPolicy
+
+
+def problems(name: str, answers: str) -> list[Problem]:
+    return [Problem(f"{name} {n}", ({"role": "user", "content": f"{name}?"},), answer, "") for n, answer in enumerate(answers)]
+
+
+tenfold.register("mix/One-v0", problems=problems("one", "111"), verifier="math")
+tenfold.register("mix/Two-v0", problems=problems("two", "2"), verifier="math")
+
+
+@pytest.fixture
+def mixture() -> Mixture:
+    return Mixture(["mix/One-v0", {"id": "mix/Two-v0", "template": "Say: {prompt}"}])
+
+
+def test_problems_take_turns_and_are_posed_and_judged_by_their_own_environment(mixture: Mixture) -> None:
+    episodes = rollout(lambda: mixture, ScriptedPolicy("The answer is 2."), samples=1)
+    assert [episode.problem_id for episode in episodes] == ["one 0", "two 0", "one 1", "one 2"]
+    assert [episode.verdict.score for episode in episodes] == [0, 1, 0, 0]
+    assert episodes[1].messages[0]["content"] == "Say: two?"
+
+
+@pytest.mark.filterwarnings("error")
+def test_it_is_an_environment_like_any_other(mixture: Mixture) -> None:
+    check_env(mixture, skip_render_check=True)
+
+
+def test_so_many_of_each(mixture: Mixture) -> None:
+    assert len(Mixture(["mix/One-v0", "mix/Two-v0"], each=2).problems) == 3
+    with pytest.raises(UserError, match="there is no problem 4; this environment has 4"):
+        mixture.reset(options={"problem": 4})

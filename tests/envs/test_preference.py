@@ -1,0 +1,60 @@
+"""Rewards that are preferences, with a judge that a function stands in for."""
+
+from collections.abc import Sequence
+
+import pytest
+from tenfold.core import Problem, Status, UserError
+from tenfold.envs import preference
+from tenfold.envs.preference import PreferenceEnv
+from tenfold.verifiers.pairwise import Question
+
+PROBLEMS = [Problem("p", ({"role": "user", "content": "Greet me."},), "Good day.", "")]
+
+
+def shorter(questions: Sequence[Question]) -> list[float]:
+    """Prefers the shorter response, and a little what it sees first."""
+    return [0.9 if len(first) < len(second) else 0.2 for _, first, second in questions]
+
+
+@pytest.fixture(autouse=True)
+def _judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preference, "preference", lambda uri: shorter)
+
+
+def test_the_reward_is_the_chance_to_be_better_than_the_reference() -> None:
+    environment = PreferenceEnv(PROBLEMS, "any:model")
+    environment.reset(options={"problem": 0})
+    _, reward, terminated, _, info = environment.step("Hi.")
+    assert (reward, terminated) == (pytest.approx((0.9 + 1 - 0.2) / 2), True)
+    assert info["verdict"].decided_by == "pairwise"
+    assert environment.score_group(0, ["Hi.", "Hello!"]) is None
+
+
+def test_a_group_is_judged_each_against_every_other() -> None:
+    environment = PreferenceEnv(PROBLEMS, "any:model", against="group")
+    verdicts = environment.score_group(0, ["Hi.", "Hello there!", "Hi."])
+    assert verdicts is not None
+    scores = [verdict.score for verdict in verdicts]
+    assert scores[0] == scores[2] == pytest.approx((0.85 + 0.5) / 2)
+    assert scores[1] == pytest.approx(0.15)
+
+
+def test_a_judge_that_fails_is_a_fault_and_no_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(questions: Sequence[Question]) -> list[float]:
+        raise ConnectionError("the server is gone")
+
+    monkeypatch.setattr(preference, "preference", lambda uri: gone)
+    environment = PreferenceEnv(PROBLEMS, "any:model")
+    environment.reset(options={"problem": 0})
+    verdict = environment.step("Hi.")[4]["verdict"]
+    assert (verdict.status, verdict.score) == (Status.FAULT, None)
+    assert "the server is gone" in verdict.reason
+
+
+def test_a_reward_model_that_is_not_there_is_said_when_the_first_problem_is_posed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    environment = PreferenceEnv(PROBLEMS, "stage:nowhere")
+    with pytest.raises(UserError, match="there is no folder nowhere"):
+        environment.reset(options={"problem": 0})
+    with pytest.raises(UserError, match="against is one of reference, group, not 'all'"):
+        PreferenceEnv(PROBLEMS, "stage:nowhere", against="all")

@@ -1,0 +1,150 @@
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import pytest
+import tenfold
+import yaml
+from tenfold import cli
+from tenfold.core import UserError
+from tenfold.pipelines import cluster as clusters
+from tenfold.pipelines import recipe as recipes
+from tenfold.pipelines.cluster import Cluster
+from tenfold.policies.scripted import ScriptedPolicy
+from tenfold.policies.transformers import TransformersPolicy
+
+TINY = "micro:?hidden=16&layers=1&heads=2"
+SFT = {"kind": "sft", "name": "sft", "problems": "jsonl:rows.jsonl", "steps": 2, "batch_size": 2}
+
+
+def made(**settings: Any) -> Cluster:
+    return Cluster.model_validate(settings)
+
+
+def write(lab: Path, **changes: Any) -> Path:
+    (lab / "rows.jsonl").write_text('{"question": "1 + 1 =", "answer": 2}\n')
+    (lab / "r.yaml").write_text(yaml.safe_dump({"name": "r", "policy": TINY, "stages": [SFT]} | changes))
+    return lab / "r.yaml"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"gpus": 8, "tensor_parallel": 3}, "tensor_parallel=3 does not divide gpus=8"),
+        ({"gpus": 2, "tensor_parallel": 4, "nodes": 2}, "tensor_parallel=4 does not divide gpus=2"),
+        ({"gpus": 4, "sequence_parallel": 3}, "sequence_parallel=3 does not divide the 4 GPUs"),
+        ({"device": "cpu", "gpus": 2}, "device=cpu goes with nodes=1 and gpus=1"),
+        ({"offload": "some"}, "'none', 'optimizer' or 'all'"),
+    ],
+)
+def test_numbers_that_do_not_go_together_are_refused(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(pydantic.ValidationError, match=words):
+        made(**settings)
+
+
+def test_the_packages_clusters_are_sound() -> None:
+    read = {path.stem: made(**clusters.named(path.stem)) for path in clusters.CLUSTERS.glob("*.yaml")}
+    assert {name: cluster.world for name, cluster in read.items()} == {"one_gpu": 1, "one_node": 8, "several_nodes": 16}
+    assert not any(cluster.on_cpu() for cluster in read.values())
+
+
+def test_what_no_stage_could_run_on_is_said_before_one_does(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(UserError, match="nodes=2 wants a Ray cluster"):
+        tenfold.run(write(lab, cluster={"device": "cuda", "nodes": 2}), "out", quiet=True)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(UserError, match="no GPU here, and 8 are asked for"):
+        tenfold.run(write(lab, cluster={"gpus": 8}), "out", quiet=True)
+    assert not (lab / "out/sft").exists()
+
+
+def test_rays_own_variable_names_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    assert (made().address, made(ray_address="auto").address) == ("head:6379", "auto")
+
+
+@pytest.mark.parametrize(
+    ("cluster", "words"),
+    [
+        ("one_nod", "there is no cluster one_nod: give a file, or one of one_gpu, one_node, several_nodes"),
+        ({"gpu": 8}, "cluster.gpu: unknown key 'gpu'; there are device, nodes, gpus"),
+        ({"gpus": 0}, "cluster.gpus: Input should be greater than or equal to 1, not 0"),
+        ("text.yaml", "text.yaml holds no settings"),
+    ],
+)
+def test_a_cluster_that_cannot_be_is_one_line(lab: Path, cluster: Any, words: str) -> None:
+    (lab / "text.yaml").write_text("eight")
+    with pytest.raises(UserError) as error:
+        recipes.load(write(lab, cluster=cluster))
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_the_command_line_replaces_cluster_policy_and_seed(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (lab / "mine.yaml").write_text("device: cpu\nagent_workers: 3\n")
+    policy = "micro:?hidden=8&layers=1&heads=1"
+    given = ["--cluster", "mine.yaml", "--policy", policy, "--seed", "5"]
+    assert cli.main(["run", str(write(lab, cluster="one_gpu")), "--out", "out", "--quiet", *given]) == 0
+    record = json.loads((lab / "out/sft/stage.json").read_text())
+    assert (record["policy"], record["seed"]) == (policy, 5)
+    assert (record["cluster"]["device"], record["cluster"]["agent_workers"]) == ("cpu", 3)
+    assert cli.main(["run", "r.yaml", "--cluster", "two_gpus"]) == 2
+    assert "no cluster two_gpus" in capsys.readouterr().err
+
+
+def test_another_cluster_goes_on_with_a_run(lab: Path) -> None:
+    tenfold.run(write(lab), "out", quiet=True)
+    (lab / "out/sft/stage.json").unlink()
+    tenfold.run(write(lab, cluster={"device": "cpu"}), "out", quiet=True)
+    record = json.loads((lab / "out/sft/stage.json").read_text())
+    assert (record["resumed"], record["cluster"]["device"]) == (True, "cpu")
+
+
+def test_policies_draw_with_vllm_where_there_are_gpus_and_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr(clusters.policies, "load_policy", lambda uri, **options: asked.append((uri, options)))
+    monkeypatch.setattr(clusters.importlib.util, "find_spec", lambda name: object())
+    gpus = made(device="cuda", gpus=4, tensor_parallel=2)
+    for uri, cluster in (("hf:ORG/NAME", gpus), ("openai:model", gpus), ("hf:ORG/NAME", made(device="cpu"))):
+        clusters.load_policy(uri, cluster=cluster, batch_size=7)
+    monkeypatch.setattr(clusters.importlib.util, "find_spec", lambda name: None)
+    clusters.load_policy("hf:ORG/NAME", cluster=gpus, batch_size=7)
+    options = {"batch_size": 7, "tensor_parallel_size": 2, "gpu_memory_utilization": 0.6}
+    assert asked == [
+        ("vllm+hf:ORG/NAME", options),
+        ("openai:model", {"batch_size": 7}),
+        ("hf:ORG/NAME", {"batch_size": 7, "device": "cpu"}),
+        ("hf:ORG/NAME", {"batch_size": 7, "device": None}),
+    ]
+
+
+def test_on_a_processor_transformers_draw() -> None:
+    policy = clusters.load_policy(TINY, cluster=made(device="cpu"), batch_size=4)
+    assert isinstance(policy, TransformersPolicy)
+    assert isinstance(clusters.load_policy("scripted:4", cluster=made(device="cpu"), batch_size=4), ScriptedPolicy)
+
+
+def test_a_ray_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no Ray at '127\.0\.0\.1:1'") as error:
+        clusters.check_nodes(made(ray_address="127.0.0.1:1"), tmp_path, {})
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.slow
+def test_the_nodes_of_a_ray_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray.cluster_utils import Cluster as Rays
+
+    rays = Rays(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 1})
+    try:
+        rays.add_node(num_cpus=1)
+        one = made(device="cuda", ray_address=rays.address)
+        variables = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+        clusters.check_nodes(one, tmp_path, variables)
+        with pytest.raises(UserError, match=r"has 1 nodes with 1 GPUs or more, and nodes=2 are asked for"):
+            clusters.check_nodes(one.model_copy(update={"nodes": 2}), tmp_path, variables)
+        with pytest.raises(UserError, match=r"node \S+ cannot write to .*: put --out on a file system that all nodes share"):
+            clusters.check_nodes(one, tmp_path / "elsewhere", variables)
+    finally:
+        rays.shutdown()
