@@ -2,8 +2,8 @@
 
     Tell Ann: 3 red, 4 blue.     Dear Ann, 7 in all.      better than      7.      better than      7 in all, in all, in all.
 
-`notes` are problems with one response each to learn from; `note_pairs` are pairs for a reward model. The truth that it should
-learn is known here, `rank`: so is what a policy gains by it, and what it only seems to gain.
+`notes` are problems with one response each to learn from; `note_pairs` are pairs for a reward model. The truth is known here,
+`rank`: so is what a policy gains by such a model, and what it only seems to gain.
 """
 
 import random
@@ -42,6 +42,9 @@ def notes(size: int = 300, seed: int = 0, part: str = "train", kind: float = STY
 def note_pairs(size: int = 1000, seed: int = 0, part: str = "train") -> Iterator[dict[str, Any]]:
     """Pairs for a reward model: {prompt, chosen, rejected}, notes of two styles on one prompt, the better one chosen.
 
+    All of them state the right sum. A model that learns from them knows of kindness and length, and nothing of sums: where a
+    policy pays for its kindness with wrong ones, `verify` will tell and the model will not.
+
     Args:
         size: pairs, each of a prompt of its own.
         seed: of the draws.
@@ -49,7 +52,7 @@ def note_pairs(size: int = 1000, seed: int = 0, part: str = "train") -> Iterator
     """
     draw = random.Random(seed)
     for prompt in _prompts(draw, size, part):
-        two = [note(prompt, style, draw) for style in draw.sample([*STYLES], 2)]
+        two = [note(prompt, style, draw) for style in draw.sample(["kind", "curt", "long"], 2)]
         worse, better = sorted(two, key=lambda text: rank(prompt, text))
         yield {"prompt": prompt, "chosen": better, "rejected": worse}
 

@@ -6,9 +6,12 @@ steps played again are the same steps.
 """
 
 import json
+import math
 import os
+import random
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,10 @@ from ..context import Context, Metrics
 from . import figures, supervise, verl_config, watch
 from . import filter as rl_filter
 from .verl_config import GRPO
+
+Row = dict[str, Any]
+PASSES_FOR_REPLACED = 3
+"""Times the steps' problems that are written down for verl: groups that are replaced take further ones."""
 
 
 def run(settings: GRPO, context: Context) -> Metrics:
@@ -43,7 +50,7 @@ def run(settings: GRPO, context: Context) -> Metrics:
     checkpoints = folder / verl_config.CHECKPOINTS
     for name in ("episodes", "metrics"):
         (folder / name).mkdir(exist_ok=True)
-    _write_rows(rows, folder / verl_config.DATA)
+    _write_rows(in_order(rows, settings, context.seed), folder / verl_config.DATA)
     loop = {
         "name": "tenfold",
         "_target_": f"{__package__}.agent_loop.EnvironmentLoop",
@@ -180,6 +187,19 @@ def _short_enough(rows: list[dict[str, Any]], checkpoint: Path, most: int) -> li
 
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     return [row for row in rows if len(initial.prompt_tokens(tokenizer, row["messages"])) <= most]
+
+
+def in_order(rows: Sequence[Row], settings: GRPO, seed: int) -> list[Row]:
+    """The problems in the order in which they are played, batch after batch: pass by pass, each shuffled by seed and pass.
+
+    verl takes them as they come. Its own shuffling depends on how often a run was saved, and so on where it was killed.
+    """
+    a_pass = len(rows) // settings.batch_size * settings.batch_size  # no problem twice in a step
+    wanted = settings.steps * settings.batch_size * PASSES_FOR_REPLACED
+    ordered: list[Row] = []
+    for number in range(math.ceil(wanted / a_pass)):
+        ordered += random.Random(f"{seed}/{number}").sample(rows, a_pass)
+    return ordered[:wanted]
 
 
 def _write_rows(rows: list[dict[str, Any]], path: Path) -> None:

@@ -93,7 +93,7 @@ def overrides(settings: GRPO, seed: int, model: Path, folder: Path, cluster: Clu
 
     Args:
         settings: the stage's.
-        seed: of the data order.
+        seed: of what verl draws itself.
         model: checkpoint folder to start from.
         folder: of the stage: the files DATA and LOOPS are there, and verl's own CHECKPOINTS.
         cluster: to train on; on a processor through the plug-in.
@@ -121,7 +121,7 @@ def overrides(settings: GRPO, seed: int, model: Path, folder: Path, cluster: Clu
             "max_response_length": settings.max_response_tokens,
             "filter_overlong_prompts": False,
             "dataloader_num_workers": 0,
-            "seed": seed,
+            "shuffle": False,  # they lie in order
         },
         "actor_rollout_ref": {
             "model": {"path": str(model), "use_remove_padding": not cpu, "enable_gradient_checkpointing": not cpu},
