@@ -22,6 +22,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,9 @@ from . import groups
 
 SENTINEL = "\u241etenfold\u241e"
 """Stands for the policy's turn when the tokens around it are looked for; no chat template writes it by itself."""
+
+THREADS = 128
+"""Environments of a process that may be busy at once."""
 
 
 class EnvironmentLoop(AgentLoopBase):
@@ -68,7 +72,7 @@ class EnvironmentLoop(AgentLoopBase):
         if played[0][0].verdict.score is None:
             played.append(await self._play(problem, sample, step, sampling_params))
         episode, output = played[-1]
-        if score_group := await asyncio.to_thread(_score_group, self.environment):
+        if score_group := await _in_thread(_score_group, self.environment):
             last = episode.messages[-1]["content"] if episode.messages else ""
             said = None if episode.verdict.score is None else Completion(last, episode.finish_reason).judged
             judge = functools.partial(score_group, problem)
@@ -96,8 +100,8 @@ class EnvironmentLoop(AgentLoopBase):
         extra: dict[str, Any] = dict.fromkeys(("global_steps", "min_global_steps", "max_global_steps"), step - 1)
         stored = stored_turns(self.drawn, problem, sample) if self.drawn and step == 1 else []
         try:
-            environment = await asyncio.to_thread(_make, self.environment)
-            text, info = await asyncio.to_thread(environment.reset, seed=problem, options={"problem": problem})
+            environment = await _in_thread(_make, self.environment)
+            text, info = await _in_thread(environment.reset, seed=problem, options={"problem": problem})
             problem_id = str(info.get("problem_id", problem))
             messages = [*first_messages(text, info)]
             prompt = initial.prompt_tokens(self.tokenizer, messages)
@@ -130,7 +134,7 @@ class EnvironmentLoop(AgentLoopBase):
                 # Not every server tells a draw that was cut from one that ended.
                 cut = len(tokens) >= limit and tokens[-1] != self.tokenizer.eos_token_id
                 judged = Completion(said, "length" if cut else "stop").judged
-                text, reward, terminated, truncated, info = await asyncio.to_thread(environment.step, judged)
+                text, reward, terminated, truncated, info = await _in_thread(environment.step, judged)
                 rewards += float(reward)
                 heard: list[int] = []
                 if not (terminated or truncated or cut or turns >= self.max_turns):
@@ -175,6 +179,16 @@ class EnvironmentLoop(AgentLoopBase):
         }
         with self.log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+
+async def _in_thread(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Calls a function of an environment in a thread of its own: asyncio's few would wait for a slow verifier, all of them."""
+    return await asyncio.get_running_loop().run_in_executor(_threads(), functools.partial(function, *arguments, **options))
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(THREADS, thread_name_prefix="environment")
 
 
 def stored_turns(index: str, problem: int, sample: int) -> list[list[int]]:

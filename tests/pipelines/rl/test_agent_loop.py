@@ -13,8 +13,22 @@ from tenfold.policies import initial
 from verl.workers.rollout.replica import TokenOutput
 
 LAB = '''
+import threading
 import gymnasium
 from tenfold.envs.text import Text
+
+ALL_HERE = threading.Barrier(40)
+
+class Meeting(gymnasium.Env):
+    """Judges nobody until 40 episodes wait for their verdict."""
+    def __init__(self):
+        self.observation_space = self.action_space = Text()
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return "Wait.", {"problem_id": "meeting"}
+    def step(self, action):
+        ALL_HERE.wait(timeout=60)
+        return "", 1.0, True, False, {}
 
 class Guess(gymnasium.Env):
     """Find the number 3; say 'x' and the server is gone."""
@@ -51,6 +65,18 @@ class Says:
         return TokenOutput(token_ids=tokens, log_probs=[-1.0] * len(tokens), stop_reason="length" if cut else "completed")
 
 
+def begin(lab: Path, tokenizer: Any, texts: list[str], budget: int, spec: str, drawn: str | None) -> EnvironmentLoop:
+    (lab / "lab_guess.py").write_text(LAB)
+    (lab / "episodes").mkdir(exist_ok=True)
+    loop = EnvironmentLoop.__new__(EnvironmentLoop)
+    loop.tokenizer, loop.server_manager = tokenizer, Says(tokenizer, texts)
+    loop.environment, loop.seed, loop.max_turns, loop.budget = spec, 7, 4, budget
+    loop.rollout_config = SimpleNamespace(calculate_log_probs=True)
+    loop.drawn = drawn
+    loop.log = lab / "episodes" / "1.jsonl"
+    return loop
+
+
 def play(
     lab: Path,
     tokenizer: Any,
@@ -60,15 +86,8 @@ def play(
     step: int = 1,
     drawn: str | None = None,
 ) -> Any:
-    (lab / "lab_guess.py").write_text(LAB)
-    (lab / "episodes").mkdir(exist_ok=True)
     spec = environment or gymnasium.envs.registration.EnvSpec("lab/Guess-v0", entry_point="lab_guess:Guess").to_json()
-    loop = EnvironmentLoop.__new__(EnvironmentLoop)
-    loop.tokenizer, loop.server_manager = tokenizer, Says(tokenizer, texts)
-    loop.environment, loop.seed, loop.max_turns, loop.budget = spec, 7, 4, budget
-    loop.rollout_config = SimpleNamespace(calculate_log_probs=True)
-    loop.drawn = drawn
-    loop.log = lab / "episodes" / "1.jsonl"
+    loop = begin(lab, tokenizer, texts, budget, spec, drawn)
     row = {"extra_info": {"index": 5}, "session_id": 2, "global_steps": step}
     output = asyncio.run(loop.run({"temperature": 1.0, "top_p": 1.0}, **row))
     written = [json.loads(line) for line in loop.log.read_text().splitlines()]
@@ -84,6 +103,17 @@ def test_only_new_tokens_are_appended_and_the_environments_are_masked(lab: Path,
     assert tokenizer.decode(learnt) == "1<|end|>3<|end|>"
     assert (output.reward_score, output.num_turns) == (1.0, 4)
     assert (episode["problem_id"], episode["problem"], episode["sample"], episode["step"]) == ("guess 5", 5, 2, 1)
+
+
+def test_an_environment_that_takes_its_time_keeps_no_other_waiting(lab: Path, tokenizer: Any) -> None:
+    spec = gymnasium.envs.registration.EnvSpec("lab/Meeting-v0", entry_point="lab_guess:Meeting").to_json()
+    loop = begin(lab, tokenizer, ["1"] * 40, 8, spec, None)
+
+    async def play_all() -> list[Any]:
+        rows = [{"extra_info": {"index": n}, "session_id": 0, "global_steps": 1} for n in range(40)]
+        return await asyncio.gather(*(loop.run({"temperature": 1.0, "top_p": 1.0}, **row) for row in rows))
+
+    assert [output.reward_score for output in asyncio.run(play_all())] == [1.0] * 40
 
 
 def test_draws_are_seeded_by_step_turn_and_sample(lab: Path, tokenizer: Any) -> None:

@@ -146,3 +146,29 @@ def test_a_run_that_dies_ends_with_the_cause_in_one_line(lab: Path) -> None:
         tenfold.run(write(lab, verl={"actor_rollout_ref.actor.strategy": "no_such_engine"}), "out", quiet=True)
     assert "\n" not in str(error.value)
     assert "log: " in str(error.value)
+
+
+@pytest.mark.slow
+def test_draws_of_a_prompt_are_judged_against_one_another(lab: Path) -> None:
+    path = write(lab, environment="lab/Group-v0", steps=2)
+    recipe = yaml.safe_load(path.read_text())
+    recipe["environments"] = {
+        "lab/Group-v0": {
+            "entry_point": "tenfold.envs.preference:PreferenceEnv",
+            "problems": "jsonl:says.jsonl",
+            "reward_model": "micro:?hidden=16&layers=1&heads=2",
+            "against": "group",
+        }
+    }
+    path.write_text(yaml.safe_dump(recipe))
+    tenfold.run(path, "out", quiet=True)
+    episodes = [json.loads(line) for file in (lab / "out/grpo/episodes").iterdir() for line in file.read_text().splitlines()]
+    groups: dict[tuple[int, int], list[float]] = {}
+    for row in episodes:
+        assert row["verdict"]["decided_by"] == "pairwise"
+        if row["verdict"]["score"] is not None:
+            groups.setdefault((row["step"], row["problem"]), []).append(row["verdict"]["score"])
+    # Whatever the judge likes: of two that are compared one wins what the other loses.
+    whole = [scores for scores in groups.values() if len(scores) == 4]
+    assert whole
+    assert all(sum(scores) / 4 == pytest.approx(0.5) for scores in whole)
