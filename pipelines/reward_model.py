@@ -23,7 +23,7 @@ from ..policies.preference import OPTIONS, window, worded
 from ..verifiers.pairwise import Question
 from . import reward_report
 from .context import Context, Cost, Metrics, Settings
-from .sft import _last_checkpoint, _progress_callback
+from .sft import last_checkpoint, progress_callback
 
 
 class RewardModel(Settings):
@@ -177,10 +177,10 @@ def _train(settings: RewardModel, context: Context, pairs: Sequence[Pair]) -> Me
         ),
         train_dataset=Asked(),
         data_collator=_collate,
-        callbacks=[_progress_callback(context)],
+        callbacks=[progress_callback(context)],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=_last_checkpoint(checkpoints))
+    trainer.train(resume_from_checkpoint=last_checkpoint(checkpoints))
     trainer.model.save_pretrained(context.folder / "policy")
     tokenizer.save_pretrained(context.folder / "policy")
     losses = [(entry["step"], entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]

@@ -96,10 +96,10 @@ def run(settings: SFT, context: Context) -> Metrics:
         ),
         train_dataset=examples,
         data_collator=lambda batch: _collate(batch, tokenizer.pad_token_id),
-        callbacks=[_progress_callback(context)],
+        callbacks=[progress_callback(context)],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=_last_checkpoint(checkpoints))
+    trainer.train(resume_from_checkpoint=last_checkpoint(checkpoints))
     trainer.model.save_pretrained(context.folder / "policy")
     tokenizer.save_pretrained(context.folder / "policy")
     losses = [(entry["step"], entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
@@ -134,13 +134,13 @@ def _collate(batch: list[dict[str, list[int]]], pad: int) -> dict[str, torch.Ten
     return {"input_ids": padded("input_ids", pad), "labels": padded("labels", IGNORED), "attention_mask": mask}
 
 
-def _last_checkpoint(checkpoints: Any) -> str | None:
+def last_checkpoint(checkpoints: Any) -> str | None:
     """The newest checkpoint that was written to its end (the Trainer writes its state last)."""
     whole = [path for path in checkpoints.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
     return str(max(whole, key=lambda path: int(path.name.rsplit("-", 1)[1]))) if whole else None
 
 
-def _progress_callback(context: Context) -> Any:
+def progress_callback(context: Context) -> Any:
     from transformers import TrainerCallback
 
     class Progress(TrainerCallback):
