@@ -141,6 +141,7 @@ def last_checkpoint(checkpoints: Any) -> str | None:
 
 
 def progress_callback(context: Context) -> Any:
+    """A callback of the Trainer's that shows how far a stage is, and its loss."""
     from transformers import TrainerCallback
 
     class Progress(TrainerCallback):
