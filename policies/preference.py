@@ -108,9 +108,11 @@ class Judge:
         return answer.result()
 
     def _answer(self, together: Sequence[tuple[list[Conversation], Future[list[float]]]]) -> None:
+        # Draws of one prompt often say the same: what is asked twice is answered once.
+        distinct = {conversation[0]["content"]: conversation for asked, _ in together for conversation in asked}
         try:
-            told = iter(self._chances([conversation for asked, _ in together for conversation in asked]))
-            shares = [[next(told) for _ in asked] for asked, _ in together]
+            told = dict(zip(distinct, self._chances([*distinct.values()]), strict=True))
+            shares = [[told[conversation[0]["content"]] for conversation in asked] for asked, _ in together]
         except BaseException as error:  # whoever waits must hear of it
             for _, answer in together:
                 answer.set_exception(error)

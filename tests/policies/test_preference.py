@@ -189,3 +189,16 @@ def test_a_servers_likeliest_tokens_are_its_probabilities(server: Any) -> None:
     server.said = "Both"
     with pytest.raises(UserError, match="'Both' where one of A, B is asked for"):
         judge([(PROMPT, "5", "6")])
+
+
+def test_what_is_asked_twice_is_answered_once() -> None:
+    asked: list[Conversation] = []
+
+    class Counts:
+        def choices(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
+            asked.extend(conversations)
+            return [[0.7, 0.3] for _ in conversations]
+
+    judge = Judge(Counts())  # type: ignore[arg-type]
+    assert judge([(PROMPT, "5", "6"), (PROMPT, "6", "5"), (PROMPT, "5", "6")]) == [0.7] * 3
+    assert len(asked) == 2
