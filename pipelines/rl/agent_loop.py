@@ -20,6 +20,7 @@ import functools
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -68,11 +69,12 @@ class EnvironmentLoop(AgentLoopBase):
     async def run(self, sampling_params: dict[str, Any], **row: Any) -> AgentLoopOutput | list[AgentLoopOutput]:
         """Plays the problem of `row["extra_info"]`; an empty list when no verdict could be had."""
         problem, sample, step = int(row["extra_info"]["index"]), int(row["session_id"]), int(row["global_steps"])
+        score_group = await _in_thread(_score_group, self.environment)
         played = [await self._play(problem, sample, step, sampling_params)]
         if played[0][0].verdict.score is None:
             played.append(await self._play(problem, sample, step, sampling_params))
         episode, output = played[-1]
-        if score_group := await _in_thread(_score_group, self.environment):
+        if score_group:
             last = episode.messages[-1]["content"] if episode.messages else ""
             said = None if episode.verdict.score is None else Completion(last, episode.finish_reason).judged
             judge = functools.partial(score_group, problem)
@@ -213,9 +215,17 @@ def _index(path: str) -> tuple[str, dict[str, int]]:
     return read["file"], read["places"]
 
 
-@functools.lru_cache(maxsize=8)
 def _score_group(registration: str) -> Callable[[int, Sequence[str]], list[Verdict] | None] | None:
     """What judges a whole group, where the environment has it."""
+    with _FIRST:  # whoever comes first reads the problems; the others would read them, too
+        return _judge_of_groups(registration)
+
+
+_FIRST = threading.Lock()
+
+
+@functools.lru_cache(maxsize=8)
+def _judge_of_groups(registration: str) -> Callable[[int, Sequence[str]], list[Verdict] | None] | None:
     return getattr(_make(registration).unwrapped, "score_group", None)
 
 
