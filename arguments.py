@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     commands = main.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     command = commands.add_parser("run", help="run a recipe, or go on with one that was stopped")
-    command.add_argument("recipe", help="a YAML file, or the name of one of the package (quickstart, three_stages, nanbeige4-3b, ...)")
+    command.add_argument("recipe", help="a YAML file, or one of the package's: quickstart, three_stages, nanbeige4-3b, ...")
     command.add_argument("--out", help="the run's folder (default: runs/NAME); the same folder goes on where it stopped")
     command.add_argument(
         "--cluster",
