@@ -13,12 +13,14 @@ def problems(name: str, answers: str) -> list[Problem]:
     return [Problem(f"{name} {n}", ({"role": "user", "content": f"{name}?"},), answer, "") for n, answer in enumerate(answers)]
 
 
-tenfold.register("mix/One-v0", problems=problems("one", "111"), verifier="math")
-tenfold.register("mix/Two-v0", problems=problems("two", "2"), verifier="math")
+@pytest.fixture(scope="module")
+def _parts() -> None:
+    tenfold.register("mix/One-v0", problems=problems("one", "111"), verifier="math")
+    tenfold.register("mix/Two-v0", problems=problems("two", "2"), verifier="math")
 
 
 @pytest.fixture
-def mixture() -> Mixture:
+def mixture(_parts: None) -> Mixture:
     return Mixture(["mix/One-v0", {"id": "mix/Two-v0", "template": "Say: {prompt}"}])
 
 
