@@ -43,7 +43,7 @@ def test_every_task_makes_its_k_different_draws_and_judges_all(task: str, proble
     assert result.settings["sampling"]["top_p"] == 0.95
 
 
-@pytest.mark.parametrize("task", sorted(set(catalogue.names()) - {"chain_sum"}))
+@pytest.mark.parametrize("task", sorted(set(catalogue.names()) - {"chain_sum", "small_functions", "short_notes"}))
 def test_a_task_draws_up_to_64k_tokens_at_the_reports_settings(task: str) -> None:
     given = catalogue.settings(task)["generation_kwargs"]
     assert given == {"until": [], "do_sample": True, "temperature": 0.6, "top_p": 0.95, "max_gen_toks": 65536}
