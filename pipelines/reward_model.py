@@ -21,9 +21,8 @@ from ..envs.pairs import Pair
 from ..policies import initial
 from ..policies.preference import OPTIONS, window, worded
 from ..verifiers.pairwise import Question
-from . import reward_report
+from . import reward_report, training
 from .context import Context, Cost, Metrics, Settings
-from .sft import last_checkpoint, progress_callback
 
 
 class RewardModel(Settings):
@@ -125,7 +124,7 @@ def run(settings: RewardModel, context: Context) -> Metrics:
 
 
 def _train(settings: RewardModel, context: Context, pairs: Sequence[Pair]) -> Metrics:
-    from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
+    from transformers import Trainer
 
     model, tokenizer = initial.load(initial.checkpoint(context.policy), torch.float32)
     longest = window(model, settings.max_tokens)
@@ -150,47 +149,10 @@ def _train(settings: RewardModel, context: Context, pairs: Sequence[Pair]) -> Me
             loss = torch.nn.functional.cross_entropy(output.logits[:, -1].float(), letter)
             return (loss, output) if return_outputs else loss
 
-    set_seed(context.seed)
-    micro = settings.micro_batch_size or settings.batch_size
-    checkpoints = context.folder / "checkpoints"
-    trainer = LetterTrainer(
-        model=model,
-        args=TrainingArguments(
-            output_dir=str(checkpoints),
-            max_steps=settings.steps,
-            per_device_train_batch_size=micro,
-            gradient_accumulation_steps=settings.batch_size // micro,
-            learning_rate=settings.learning_rate,
-            lr_scheduler_type=settings.schedule,
-            warmup_steps=settings.warmup_steps,
-            weight_decay=settings.weight_decay,
-            save_steps=settings.save_steps,
-            save_total_limit=2,
-            logging_steps=max(1, settings.steps // 50),
-            train_sampling_strategy="sequential",
-            report_to=[],
-            disable_tqdm=True,
-            use_cpu=not torch.cuda.is_available(),
-            bf16=torch.cuda.is_available(),
-            dataloader_pin_memory=torch.cuda.is_available(),
-            remove_unused_columns=False,
-        ),
-        train_dataset=Asked(),
-        data_collator=_collate,
-        callbacks=[progress_callback(context)],
+    found = training.fit(
+        model, tokenizer, settings, context, Asked(), _collate, LetterTrainer, train_sampling_strategy="sequential"
     )
-    trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=last_checkpoint(checkpoints))
-    trainer.model.save_pretrained(context.folder / "policy")
-    tokenizer.save_pretrained(context.folder / "policy")
-    losses = [(entry["step"], entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
-    return {
-        "steps": trainer.state.global_step,
-        "examples": count,
-        "doctored": sum(example.probe is not None for example in asked),
-        "loss": losses[-1][1] if losses else None,
-        "losses": losses,
-    }
+    return found | {"examples": count, "doctored": sum(example.probe is not None for example in asked)}
 
 
 def _collate(batch: list[dict[str, Any]]) -> dict[str, torch.Tensor]:

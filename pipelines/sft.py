@@ -1,5 +1,6 @@
 """Supervised fine-tuning on worked answers, with the transformers Trainer: the loss is on the answer alone."""
 
+import functools
 import hashlib
 from typing import Any, ClassVar, Literal
 
@@ -10,6 +11,7 @@ from ..core import Problem, UserError
 from ..envs import problems as problem_sources
 from ..envs.text import pose
 from ..policies import initial
+from . import training
 from .context import Context, Cost, Metrics, Settings
 
 IGNORED = -100
@@ -56,60 +58,20 @@ class SFT(Settings):
 
 def run(settings: SFT, context: Context) -> Metrics:
     """Trains on the problems' worked answers and leaves the checkpoint in `policy`."""
-    from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
-
     model, tokenizer = initial.load(initial.checkpoint(context.policy), torch.float32)
     problems = [problem for uri in settings.sources for problem in problem_sources.load(uri)]
     examples = [example for problem in problems if (example := _example(problem, settings, tokenizer)) is not None]
     if not examples:
         raise UserError(f"{context.folder.name}: every example is longer than max_tokens={settings.max_tokens}")
 
-    set_seed(context.seed)
     # A seed of the stage's own, so that two stages of one recipe do not see their examples in one order.
     seed = int(hashlib.sha256(f"{context.seed}/{settings.name}".encode()).hexdigest()[:8], 16) >> 1
     micro = settings.micro_batch_size or settings.batch_size
     if settings.batch_size % micro:
         raise UserError(f"{settings.name}: batch_size={settings.batch_size} is no multiple of micro_batch_size={micro}")
-    checkpoints = context.folder / "checkpoints"
-    trainer = Trainer(
-        model=model,
-        args=TrainingArguments(
-            output_dir=str(checkpoints),
-            max_steps=settings.steps,
-            per_device_train_batch_size=micro,
-            gradient_accumulation_steps=settings.batch_size // micro,
-            learning_rate=settings.learning_rate,
-            lr_scheduler_type=settings.schedule,
-            warmup_steps=settings.warmup_steps,
-            weight_decay=settings.weight_decay,
-            save_steps=settings.save_steps,
-            save_total_limit=2,
-            logging_steps=max(1, settings.steps // 50),
-            seed=seed,
-            data_seed=seed,
-            report_to=[],
-            disable_tqdm=True,
-            use_cpu=not torch.cuda.is_available(),
-            bf16=torch.cuda.is_available(),
-            dataloader_pin_memory=torch.cuda.is_available(),
-            remove_unused_columns=False,
-        ),
-        train_dataset=examples,
-        data_collator=lambda batch: _collate(batch, tokenizer.pad_token_id),
-        callbacks=[progress_callback(context)],
-    )
-    trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=last_checkpoint(checkpoints))
-    trainer.model.save_pretrained(context.folder / "policy")
-    tokenizer.save_pretrained(context.folder / "policy")
-    losses = [(entry["step"], entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
-    return {
-        "steps": trainer.state.global_step,
-        "loss": losses[-1][1] if losses else None,
-        "losses": losses,
-        "examples": len(examples),
-        "left_out": len(problems) - len(examples),
-    }
+    collate = functools.partial(_collate, pad=tokenizer.pad_token_id)
+    metrics = training.fit(model, tokenizer, settings, context, examples, collate, seed=seed, data_seed=seed)
+    return metrics | {"examples": len(examples), "left_out": len(problems) - len(examples)}
 
 
 def _example(problem: Problem, settings: SFT, tokenizer: Any) -> dict[str, list[int]] | None:
@@ -132,24 +94,3 @@ def _collate(batch: list[dict[str, list[int]]], pad: int) -> dict[str, torch.Ten
 
     mask = torch.tensor([[1] * len(e["input_ids"]) + [0] * (width - len(e["input_ids"])) for e in batch])
     return {"input_ids": padded("input_ids", pad), "labels": padded("labels", IGNORED), "attention_mask": mask}
-
-
-def last_checkpoint(checkpoints: Any) -> str | None:
-    """The newest checkpoint that was written to its end (the Trainer writes its state last)."""
-    whole = [path for path in checkpoints.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
-    return str(max(whole, key=lambda path: int(path.name.rsplit("-", 1)[1]))) if whole else None
-
-
-def progress_callback(context: Context) -> Any:
-    """A callback of the Trainer's that shows how far a stage is, and its loss."""
-    from transformers import TrainerCallback
-
-    class Progress(TrainerCallback):
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-            if logs and "loss" in logs:
-                context.progress(state.global_step, state.max_steps, loss=float(logs["loss"]))
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            context.progress(state.global_step, state.max_steps)
-
-    return Progress()
