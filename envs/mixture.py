@@ -10,7 +10,7 @@ import gymnasium
 
 from ..core import UserError, Verdict
 from . import registry
-from .text import Text
+from .text import Text, problem_index
 
 
 class Mixture(gymnasium.Env[str, str]):
@@ -43,11 +43,7 @@ class Mixture(gymnasium.Env[str, str]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Poses problem `options["problem"]`; without it one is drawn."""
         super().reset(seed=seed)
-        index = (options or {}).get("problem")
-        if index is None:
-            index = int(self.np_random.integers(len(self.problems)))
-        if not 0 <= index < len(self.problems):
-            raise UserError(f"there is no problem {index}; this environment has {len(self.problems)}, from 0")
+        index = problem_index(options, len(self.problems), self.np_random)
         part, own = self.problems[index]
         self.playing = self.parts[part]
         text, info = self.playing.reset(seed=seed, options={"problem": own})

@@ -158,7 +158,10 @@ def _reasoning_gym(uri: str, location: str, options: dict[str, str]) -> list[Pro
 
     size, seed = whole(uri, options, "size") or 500, whole(uri, options, "seed") or 0
     part = options.pop("part", "all")
-    in_part("", part)
+    try:
+        in_part("", part)
+    except UserError as error:
+        raise UserError(f"{uri}: {error}") from None
     attempts = 50 * size + 1_000
     try:
         config = {name: _value(text) for name, text in options.items() if name not in ("size", "seed")}

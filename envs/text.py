@@ -30,6 +30,20 @@ def pose(problem: Problem, template: str = "{prompt}", system: str | None = None
     return (*([Message(role="system", content=system)] if system else []), *(turn.copy() for turn in earlier), posed)
 
 
+def problem_index(options: dict[str, Any] | None, problems: int, random: np.random.Generator) -> int:
+    """Which of so many problems `reset` is to pose: the one that its options name, else one that is drawn.
+
+    Raises:
+        UserError: there is no such problem.
+    """
+    index = (options or {}).get("problem")
+    if index is None:
+        index = int(random.integers(problems))
+    if not 0 <= index < problems:
+        raise UserError(f"there is no problem {index}; this environment has {problems}, from 0")
+    return int(index)
+
+
 def _without(problems: Sequence[Problem], lost: list[tuple[Problem, str]], unreadable: str, uri: str) -> Sequence[Problem]:
     """The problems, or those that can be judged; says which cannot."""
     first = "; ".join(f"{problem.id}: {reason}" for problem, reason in lost[:5])
@@ -107,11 +121,7 @@ class TextEnv(gymnasium.Env[str, str]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Poses a problem: `options["problem"]` is its index; without it one is drawn."""
         super().reset(seed=seed)
-        index = (options or {}).get("problem")
-        if index is None:
-            index = int(self.np_random.integers(len(self.problems)))
-        if not 0 <= index < len(self.problems):
-            raise UserError(f"there is no problem {index}; this environment has {len(self.problems)}, from 0")
+        index = problem_index(options, len(self.problems), self.np_random)
         self.problem = self.problems[index]
         messages = pose(self.problem, self.template, self.system)
         text = "\n\n".join(message["content"] for message in messages)

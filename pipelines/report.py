@@ -153,8 +153,7 @@ def summary(record: Record) -> str:
 
 
 def _score(score: dict[str, Any]) -> str:
-    mean, low, high = (100 * score[name] for name in ("mean", "low", "high"))
-    return f"{mean:.1f} [{low:.1f}, {high:.1f}] avg@{score['draws']} on {score['problems']} problems"
+    return f"{scoreboard.interval(score)} avg@{score['draws']} on {score['problems']} problems"
 
 
 def write(folder: Path, name: str, records: dict[str, Record]) -> None:
@@ -187,7 +186,7 @@ def _board(rows: scoreboard.Board) -> str:
     def cell(found: scoreboard.Cell | None) -> str:
         if found is None:
             return "<td>"
-        text, change = html.escape(str(found._replace(change=None))), found.change
+        text, change = scoreboard.interval(found.score), found.change
         said = "" if change is None else f"<br><b>{change}</b>" if change.low > 0 or change.high < 0 else f"<br>{change}"
         return f"<td>{text}{said}"
 

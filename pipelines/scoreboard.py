@@ -23,8 +23,13 @@ class Cell(NamedTuple):
     """Since the bench stage before, where that has the task."""
 
     def __str__(self) -> str:
-        mean, low, high = (100 * self.score[name] for name in ("mean", "low", "high"))
-        return f"{mean:.1f} [{low:.1f}, {high:.1f}]" + (f"  {self.change}" if self.change else "")
+        return interval(self.score) + (f"  {self.change}" if self.change else "")
+
+
+def interval(score: dict[str, Any]) -> str:
+    """A recorded score in percent, with its interval."""
+    mean, low, high = (100 * score[name] for name in ("mean", "low", "high"))
+    return f"{mean:.1f} [{low:.1f}, {high:.1f}]"
 
 
 Board = dict[str, dict[str, Cell]]

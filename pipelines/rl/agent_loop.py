@@ -14,7 +14,6 @@ An environment with a method `score_group(problem, responses)` judges all draws 
 others, which verl plays in the same process.
 """
 
-import asyncio
 import dataclasses
 import functools
 import json
@@ -23,7 +22,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +33,10 @@ from ...core import Completion, Episode, Message, Verdict, draw_seed
 from ...policies import initial
 from ...policies.rollout import crashed, episode_to_json, first_messages, verdict_of
 from . import groups
+from .threads import in_thread
 
 SENTINEL = "\u241etenfold\u241e"
 """Stands for the policy's turn when the tokens around it are looked for; no chat template writes it by itself."""
-
-THREADS = 128
-"""Environments of a process that may be busy at once."""
 
 
 class EnvironmentLoop(AgentLoopBase):
@@ -69,7 +65,7 @@ class EnvironmentLoop(AgentLoopBase):
     async def run(self, sampling_params: dict[str, Any], **row: Any) -> AgentLoopOutput | list[AgentLoopOutput]:
         """Plays the problem of `row["extra_info"]`; an empty list when no verdict could be had."""
         problem, sample, step = int(row["extra_info"]["index"]), int(row["session_id"]), int(row["global_steps"])
-        score_group = await _in_thread(_score_group, self.environment)
+        score_group = await in_thread(_score_group, self.environment)
         played = [await self._play(problem, sample, step, sampling_params)]
         if played[0][0].verdict.score is None:
             played.append(await self._play(problem, sample, step, sampling_params))
@@ -102,8 +98,8 @@ class EnvironmentLoop(AgentLoopBase):
         extra: dict[str, Any] = dict.fromkeys(("global_steps", "min_global_steps", "max_global_steps"), step - 1)
         stored = stored_turns(self.drawn, problem, sample) if self.drawn and step == 1 else []
         try:
-            environment = await _in_thread(_make, self.environment)
-            text, info = await _in_thread(environment.reset, seed=problem, options={"problem": problem})
+            environment = await in_thread(_make, self.environment)
+            text, info = await in_thread(environment.reset, seed=problem, options={"problem": problem})
             problem_id = str(info.get("problem_id", problem))
             messages = [*first_messages(text, info)]
             prompt = initial.prompt_tokens(self.tokenizer, messages)
@@ -136,7 +132,7 @@ class EnvironmentLoop(AgentLoopBase):
                 # Not every server tells a draw that was cut from one that ended.
                 cut = len(tokens) >= limit and tokens[-1] != self.tokenizer.eos_token_id
                 judged = Completion(said, "length" if cut else "stop").judged
-                text, reward, terminated, truncated, info = await _in_thread(environment.step, judged)
+                text, reward, terminated, truncated, info = await in_thread(environment.step, judged)
                 rewards += float(reward)
                 heard: list[int] = []
                 if not (terminated or truncated or cut or turns >= self.max_turns):
@@ -181,16 +177,6 @@ class EnvironmentLoop(AgentLoopBase):
         }
         with self.log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-
-
-async def _in_thread(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Calls a function of an environment in a thread of its own: asyncio's few would wait for a slow verifier, all of them."""
-    return await asyncio.get_running_loop().run_in_executor(_threads(), functools.partial(function, *arguments, **options))
-
-
-@functools.cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(THREADS, thread_name_prefix="environment")
 
 
 def stored_turns(index: str, problem: int, sample: int) -> list[list[int]]:

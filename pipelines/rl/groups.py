@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from ...core import Verdict
 from ...policies.rollout import crashed
+from .threads import in_thread
 
 Judge = Callable[[Sequence[str]], list[Verdict] | None]
 
@@ -27,7 +28,7 @@ async def verdict(group: str, size: int, sample: int, response: str | None, judg
         del _waiting[group]
         said = {number: text for number, text in sorted(responses.items()) if text is not None}
         try:
-            verdicts = await asyncio.to_thread(judge, [*said.values()]) if said else []
+            verdicts = await in_thread(judge, [*said.values()]) if said else []
         except Exception as error:
             verdicts = [crashed(error)] * len(said)
         told.set_result(dict(zip(said, verdicts, strict=True)) if verdicts is not None else {})
