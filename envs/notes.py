@@ -1,24 +1,26 @@
 """Short notes, and which of two a reader would rather have: a preference that the smallest of models can learn.
 
-    Tell Ann: 3 red, 4 blue.     Dear Ann, 7 in all.      better than      7.      better than      7 in all, in all, in all.
+    Tell them: 3 red, 4 blue.
+    Hello! 3 red, 4 blue.  >  3 red, 4 blue.  >  3 red, 4 blue, 3 red, 4 blue.  >  Hello! 3 red, 6 blue.
 
 `notes` are problems with one response each to learn from; `note_pairs` are pairs for a reward model. The truth is known here,
 `rank`: so is what a policy gains by such a model, and what it only seems to gain.
 """
 
+import itertools
 import random
 import re
 from collections.abc import Iterator
 from typing import Any
 
-from ..core import Message, Problem, Status, Verdict
+from ..core import Message, Problem, Status, UserError, Verdict
 
-NAMES = ("Ann", "Ben", "Eva", "Ida", "Jon", "Kim", "Leo", "Mia", "Ned", "Oda", "Pia", "Ron", "Sue", "Tom", "Uma", "Zoe")
-COLOURS = ("red", "blue", "green", "white", "black")
+COLOURS = ("red", "blue", "green", "white", "black", "pink", "gold", "brown", "grey", "lime")
+GREETING = "Hello! "
 STYLES = {"kind": 0.3, "curt": 0.4, "long": 0.15, "wrong": 0.15}
-"""How notes are written, and how often by default: kindly, in a word, again and again, kindly but with another sum."""
+"""How notes are written, and how often by default: kindly, in a word, twice over, kindly but with another number."""
 
-_ASKED = re.compile(r"Tell (\w+): (\d) \w+, (\d) \w+\.")
+_ASKED = re.compile(r"Tell them: (\d+ \w+), (\d+ \w+)\.")
 
 
 def notes(size: int = 300, seed: int = 0, part: str = "train", kind: float = STYLES["kind"]) -> Iterator[Problem]:
@@ -42,8 +44,8 @@ def notes(size: int = 300, seed: int = 0, part: str = "train", kind: float = STY
 def note_pairs(size: int = 1000, seed: int = 0, part: str = "train") -> Iterator[dict[str, Any]]:
     """Pairs for a reward model: {prompt, chosen, rejected}, notes of two styles on one prompt, the better one chosen.
 
-    All of them state the right sum. A model that learns from them knows of kindness and length, and nothing of sums: where a
-    policy pays for its kindness with wrong ones, `verify` will tell and the model will not.
+    A model that learns from them knows what they show. Where its pairs never held a wrong number, a policy could pay for
+    its kindness with wrong ones: `verify` would tell, and the model would not.
 
     Args:
         size: pairs, each of a prompt of its own.
@@ -52,40 +54,41 @@ def note_pairs(size: int = 1000, seed: int = 0, part: str = "train") -> Iterator
     """
     draw = random.Random(seed)
     for prompt in _prompts(draw, size, part):
-        two = [note(prompt, style, draw) for style in draw.sample(["kind", "curt", "long"], 2)]
+        two = [note(prompt, style, draw) for style in draw.sample([*STYLES], 2)]
         worse, better = sorted(two, key=lambda text: rank(prompt, text))
         yield {"prompt": prompt, "chosen": better, "rejected": worse}
 
 
-def _prompts(draw: random.Random, size: int, part: str) -> Iterator[str]:
+def _prompts(draw: random.Random, size: int, part: str) -> list[str]:
     from .problems import in_part
 
-    said = set[str]()
-    while len(said) < size:
-        first, second = draw.sample(COLOURS, 2)
-        prompt = f"Tell {draw.choice(NAMES)}: {draw.randint(1, 9)} {first}, {draw.randint(1, 9)} {second}."
-        if prompt not in said and in_part(prompt, part):
-            said.add(prompt)
-            yield prompt
+    colours, numbers = itertools.permutations(COLOURS, 2), [*itertools.product(range(1, 10), repeat=2)]
+    every = [f"Tell them: {one} {first}, {other} {second}." for first, second in colours for one, other in numbers]
+    usable = [prompt for prompt in every if in_part(prompt, part)]
+    if size > len(usable):
+        raise UserError(f"there are {len(usable)} notes to write of part={part}, not {size}")
+    return draw.sample(usable, size)
 
 
 def note(prompt: str, style: str, draw: random.Random) -> str:
     """A note of that style."""
-    name, total = _name_and_total(prompt)
+    items = _asked(prompt)
     if style == "wrong":
-        return f"Dear {name}, {total + draw.choice((-2, -1, 1, 2))} in all."
-    said = {"kind": f"Dear {name}, {total} in all.", "curt": f"{total}.", "long": f"{total} in all" + ", in all" * 3 + "."}
-    return said[style]
+        place = draw.randrange(len(items))
+        number, colour = items[place].split()
+        items[place] = f"{draw.choice([other for other in range(1, 10) if other != int(number)])} {colour}"
+    listed = ", ".join(items * 2 if style == "long" else items)
+    return f"{'' if style in ('curt', 'long') else GREETING}{listed}."
 
 
 def rank(prompt: str, text: str) -> int:
     """How good a note is: 3 if it is kind, right and short, 2 if it is right and short, 1 if it is right, else 0."""
-    name, total = _name_and_total(prompt)
-    if re.findall(r"-?\d+", text) != [str(total)]:
+    items = _asked(prompt)
+    if set(re.findall(r"\d+ \w+", text)) != set(items) or len(re.findall(r"\d+", text)) % 2:
         return 0
-    if len(text) > len(f"Dear {name}, {total} in all.") + 4:
+    if len(text) > len(f"{GREETING}{', '.join(items)}.") + 4:
         return 1
-    return 3 if text.startswith(f"Dear {name}, ") else 2
+    return 3 if text.startswith(GREETING) else 2
 
 
 def verify(problem: Problem, response: str) -> Verdict:
@@ -94,7 +97,8 @@ def verify(problem: Problem, response: str) -> Verdict:
     return Verdict(Status.SCORED, float(found == 3), "rank", f"rank {found} of 3")
 
 
-def _name_and_total(prompt: str) -> tuple[str, int]:
-    asked = _ASKED.search(prompt)
-    assert asked is not None, prompt
-    return asked[1], int(asked[2]) + int(asked[3])
+def _asked(prompt: str) -> list[str]:
+    """The things that are to be said."""
+    found = _ASKED.search(prompt)
+    assert found is not None, prompt
+    return [*found.groups()]

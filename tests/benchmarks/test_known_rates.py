@@ -51,9 +51,9 @@ FORMS: dict[str, Form] = {
         "owl, finch",
     ),
     "tenfold.envs.notes:verify": (
-        lambda n: {"prompt": f"Tell Ann: {n} red, 4 blue.", "answer": "any"},
-        lambda n: f"Dear Ann, {n + 4} in all.",
-        "Dear Ann, many.",
+        lambda n: {"prompt": f"Tell them: {n} red, 4 blue.", "answer": "any"},
+        lambda n: f"Hello! {n} red, 4 blue.",
+        "Hello! Many.",
     ),
     "function_calls": (
         lambda n: {

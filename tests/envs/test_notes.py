@@ -3,22 +3,24 @@
 from collections import Counter
 
 import pytest
+from tenfold.core import UserError
 from tenfold.envs import notes
 from tenfold.envs.notes import note_pairs, rank, verify
 
-ASKED = "Tell Ann: 3 red, 4 blue."
+ASKED = "Tell them: 3 red, 4 blue."
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("Dear Ann, 7 in all.", 3),
-        ("7.", 2),
-        ("Dear Ben, 7 in all.", 2),
-        ("7 in all, in all, in all, in all.", 1),
-        ("Dear Ann, 7 in all. Dear Ann, you are the best of all.", 1),
-        ("Dear Ann, 8 in all.", 0),
-        ("Dear Ann, 7 or 8 in all.", 0),
+        ("Hello! 3 red, 4 blue.", 3),
+        ("3 red, 4 blue.", 2),
+        ("Goodbye! 3 red, 4 blue.", 2),
+        ("3 red, 4 blue, 3 red, 4 blue.", 1),
+        ("Hello! 3 red, 4 blue. Hello! You are the best of all.", 1),
+        ("Hello! 3 red, 5 blue.", 0),
+        ("Hello! 3 red, 4 blue or 5.", 0),
+        ("Hello! 3 red.", 0),
         ("", 0),
     ],
 )
@@ -40,3 +42,8 @@ def test_solutions_come_in_all_styles_and_the_answer_is_the_curt_one() -> None:
     assert all(rank(problem.prompt[0]["content"], problem.answer) == 2 for problem in found)
     kind = list(notes.notes(20, seed=2, kind=1.0))
     assert all(verify(problem, problem.meta["solution"]).score == 1 for problem in kind)
+
+
+def test_more_notes_than_there_are_is_one_line() -> None:
+    with pytest.raises(UserError, match=r"there are \d+ notes to write of part=held_out, not 5000"):
+        list(notes.notes(5000, part="held_out"))
