@@ -33,10 +33,11 @@ from .. import __version__
 from ..core import UserError
 from ..envs import registry
 from ..policies import initial
-from . import bench, places, report, reward_model, sft, synthesize
+from . import bench, places, pretrain, report, reward_model, sft, synthesize
 from . import cluster as clusters
 from .cluster import HERE, Cluster
 from .context import Context, Metrics, Settings
+from .corpus import documents, mix, tokenizer
 from .rl import filter as rl_filter
 from .rl import stage as rl_stage
 from .rl import verl_config
@@ -44,6 +45,10 @@ from .rl.verl_config import GRPO
 
 RECIPES = Path(__file__).parent / "recipes"
 KINDS: dict[str, tuple[type[Settings], Callable[[Any, Context], Metrics]]] = {
+    "documents": (documents.Documents, documents.run),
+    "tokenizer": (tokenizer.Tokenizer, tokenizer.run),
+    "mix": (mix.Mix, mix.run),
+    "pretrain": (pretrain.Pretrain, pretrain.run),
     "sft": (sft.SFT, sft.run),
     "reward_model": (reward_model.RewardModel, reward_model.run),
     "synthesize": (synthesize.Synthesize, synthesize.run),
@@ -55,7 +60,16 @@ RECORDED = ("torch", "transformers", "verl", "ray", "lm-eval", "reasoning-gym", 
 """Packages whose versions a stage records."""
 
 Stage = Annotated[
-    sft.SFT | reward_model.RewardModel | synthesize.Synthesize | rl_filter.Filter | GRPO | bench.Bench,
+    documents.Documents
+    | tokenizer.Tokenizer
+    | mix.Mix
+    | pretrain.Pretrain
+    | sft.SFT
+    | reward_model.RewardModel
+    | synthesize.Synthesize
+    | rl_filter.Filter
+    | GRPO
+    | bench.Bench,
     Field(discriminator="kind"),
 ]
 
@@ -187,16 +201,16 @@ def prepare(recipe: Recipe, folder: Path) -> Recipe:
     Raises:
         UserError: something is not there.
     """
-    waiting = {stage.name for stage in recipe.stages if _waits(recipe, stage, folder)}
+    waiting = {stage.name for stage, policy in with_policies(recipe, folder) if _waits(recipe, stage, policy, folder)}
     recipe = Recipe.model_validate(places.filled(recipe.model_dump(), folder))
     _register(recipe)
     _check_inputs(recipe, folder, waiting)
     return recipe
 
 
-def _waits(recipe: Recipe, stage: Settings, folder: Path) -> bool:
+def _waits(recipe: Recipe, stage: Settings, policy: str, folder: Path) -> bool:
     """Whether a stage reads from the folder of one that is not done: there is nothing to look at yet."""
-    named = places.named(stage.model_dump(), recipe.environments)
+    named = places.named([stage.model_dump(), policy], recipe.environments)
     return any(not (folder / name / "stage.json").is_file() for name in named)
 
 
@@ -230,10 +244,11 @@ def _check_inputs(recipe: Recipe, folder: Path, waiting: set[str]) -> None:
     for stage, policy in with_policies(recipe, folder):
         if (folder / stage.name / "stage.json").is_file():
             continue
-        if policy not in left_by_stages and policy.partition(":")[0] in initial.SOURCES:
+        waits = stage.name in waiting
+        if not waits and policy not in left_by_stages and policy.partition(":")[0] in initial.SOURCES:
             initial.checkpoint(policy)
         try:
-            if stage.name not in waiting:
+            if not waits:
                 stage.check()
             if isinstance(stage, GRPO):
                 verl_config.check(stage, recipe.cluster)

@@ -150,7 +150,14 @@ def _train(settings: RewardModel, context: Context, pairs: Sequence[Pair]) -> Me
             return (loss, output) if return_outputs else loss
 
     found = training.fit(
-        model, tokenizer, settings, context, Asked(), _collate, LetterTrainer, train_sampling_strategy="sequential"
+        model,
+        tokenizer,
+        context,
+        Asked(),
+        _collate,
+        **training.common(settings),
+        trainer=LetterTrainer,
+        train_sampling_strategy="sequential",
     )
     return found | {"examples": count, "doctored": sum(example.probe is not None for example in asked)}
 

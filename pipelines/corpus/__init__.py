@@ -1,0 +1,1 @@
+"""From raw text to tokens that are worth training on: gathered, cleaned, tagged, retrieved, selected, mixed."""

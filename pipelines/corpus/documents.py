@@ -1,0 +1,320 @@
+"""Where text comes from: a URI to documents, and the stage that gathers them into shards.
+
+    text:PATTERN                files, a document each: text:books/**/*.txt
+    jsonl:FILE, parquet:FILE    a document a row
+    hf:ORG/NAME                 a data set of the Hugging Face hub (name=, split=, revision=)
+    python:code                 the sources of the standard library and of the packages that are installed
+    python:documentation        their docstrings, the library's help topics, the packages' readmes
+    problems:URI                problems with their worked solutions (`envs/problems.py`), the URI's own options included
+    generate:MODULE:FUNCTION    whatever your function yields for the options given: problems, or rows
+
+Options of every source: domain=NAME (what its documents are counted as), limit=N documents, characters=N in all. Options of
+rows: text=COLUMN, id=COLUMN. Of python: of=stdlib or of=packages. A row's own `domain` and `source` are kept.
+
+What cannot be read is passed over and counted by its reason: no UTF-8, no JSON, empty, or longer than max_characters.
+"""
+
+import ast
+import glob
+import hashlib
+import inspect
+import itertools
+import json
+import sysconfig
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import parse_qsl, urlencode
+
+import pyarrow
+import pyarrow.parquet
+from pydantic import Field, field_validator
+
+from ...core import Problem, UserError
+from ...envs import problems as problem_sources
+from ..context import Context, Metrics, Settings
+from . import shards
+from .shards import Document
+
+Found = tuple[str, str | bytes | None, str]
+"""Where a text was found, the text (bytes are yet to be decoded, None is no text), and its domain."""
+Options = dict[str, str]
+
+
+class Documents(Settings):
+    """Settings of a `documents` stage."""
+
+    kind: Literal["documents"]
+    sources: list[str] = Field(min_length=1, description="URIs of documents")
+    max_characters: int = Field(1_000_000, ge=1, description="longer documents are passed over, and counted")
+
+    @field_validator("sources")
+    @classmethod
+    def _distinct(cls, sources: list[str]) -> list[str]:
+        if twice := [uri for uri, times in Counter(sources).items() if times > 1]:
+            raise ValueError(f"{twice[0]} is named twice")
+        return sources
+
+    def check(self) -> None:
+        """Every source has a document."""
+        for uri in self.sources:
+            if next(read(uri), None) is None:
+                raise UserError(f"{uri} holds no document")
+
+
+def run(settings: Documents, context: Context) -> Metrics:
+    """Gathers the documents of all sources into shards; a source that was read to its end is not read again."""
+    folder = context.folder / shards.DOCUMENTS
+    folder.mkdir(exist_ok=True)
+    counted: list[dict[str, Any]] = []
+    for number, uri in enumerate(settings.sources):
+        record = context.folder / f"{number:03}.json"
+        if not record.is_file():
+            for half in folder.glob(f"{number:03}-*"):
+                half.unlink()
+            record.write_text(json.dumps(_gather(uri, settings.max_characters, folder, f"{number:03}", context)))
+        counted.append({"source": uri, **json.loads(record.read_text())})
+        context.progress(number + 1, len(settings.sources))
+    total = sum(source["characters"] for source in counted)
+    if not total:
+        raise UserError(f"{settings.name}: no source holds a document that can be read")
+    domains: Counter[str] = Counter()
+    for source in counted:
+        domains.update(source["domains"])
+    return {
+        "documents": sum(source["documents"] for source in counted),
+        "characters": total,
+        "shares": {domain: round(count / total, 4) for domain, count in domains.most_common()},
+        "sources": counted,
+    }
+
+
+def _gather(uri: str, most: int, folder: Path, name: str, context: Context) -> dict[str, Any]:
+    """Writes the shards of one source.
+
+    Returns:
+        Documents, their characters in all and by domain, and how many were passed over for what.
+    """
+    passed_over: Counter[str] = Counter()
+    domains: Counter[str] = Counter()
+    waiting: list[Document] = []
+    size = written = documents = 0
+
+    def write() -> None:
+        nonlocal size, written
+        if waiting:
+            shards.write(folder / f"{name}-{written:05}.parquet", pyarrow.Table.from_pylist(waiting, schema=shards.SCHEMA))
+            written, size = written + 1, 0
+            waiting.clear()
+
+    for source, text, domain in read(uri):
+        decoded, trouble = _decoded(text, most)
+        if trouble:
+            passed_over[trouble] += 1
+            continue
+        id = hashlib.sha256(source.encode()).hexdigest()[:16]
+        waiting.append(Document(id=id, text=decoded, source=source, domain=domain))
+        domains[domain] += len(decoded)
+        size, documents = size + len(decoded), documents + 1
+        if size >= shards.SHARD_BYTES:
+            write()
+            context.progress(0, 1, documents=documents)
+    write()
+    characters = sum(domains.values())
+    return {"documents": documents, "characters": characters, "domains": domains, "passed_over": passed_over}
+
+
+def _decoded(text: str | bytes | None, most: int) -> tuple[str, str]:
+    """The text, and why it cannot be had where it cannot."""
+    if isinstance(text, bytes):
+        if len(text) > 4 * most:
+            return "", "too long"
+        try:
+            text = text.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            return "", "no UTF-8"
+    if text is None:
+        return "", "no text"
+    if not text.strip():
+        return "", "empty"
+    if len(text) > most:
+        return "", "too long"
+    # JSON may smuggle in halves of surrogate pairs, which no file of UTF-8 can hold.
+    return text.encode("utf-8", "replace").decode(), ""
+
+
+def read(uri: str) -> Iterator[Found]:
+    """The documents that a URI names, as they are found.
+
+    Raises:
+        UserError: an unknown scheme or option, a file that is not there.
+    """
+    address, _, query = uri.partition("?")
+    scheme, _, location = address.partition(":")
+    if scheme not in SOURCES or not location:
+        raise UserError(
+            f"cannot read documents from {uri!r}: such a URI starts with one of {', '.join(f'{s}:' for s in SOURCES)}"
+        )
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    limit, characters = (problem_sources.whole(uri, options, name) for name in ("limit", "characters"))
+    domain = options.pop("domain", None)
+    for name in ("limit", "characters"):
+        options.pop(name, None)
+    found = SOURCES[scheme](uri, location, options)
+    return _within(((source, text, domain or own) for source, text, own in found), limit, characters)
+
+
+def _within(found: Iterable[Found], limit: int | None, characters: int | None) -> Iterator[Found]:
+    """At most so many documents, and so many characters (or bytes, where they are not decoded yet)."""
+    said = 0
+    for source, text, domain in itertools.islice(found, limit):
+        said += len(text or "")
+        if characters is not None and said > characters:
+            return
+        yield source, text, domain
+
+
+def _none_left(uri: str, options: Mapping[str, str], *known: str) -> None:
+    if unknown := set(options) - set(known):
+        there = ", ".join((*known, "domain", "limit", "characters"))
+        raise UserError(f"{uri}: unknown option {min(unknown)!r}; there are {there}")
+
+
+def _text(uri: str, location: str, options: Options) -> Iterator[Found]:
+    _none_left(uri, options)
+    files = sorted(path for path in glob.glob(str(Path(location).expanduser()), recursive=True) if Path(path).is_file())
+    if not files:
+        raise UserError(f"{uri}: no file is found there")
+    return ((f"text:{path}", Path(path).read_bytes(), "text") for path in files)
+
+
+def _rows(uri: str, rows: Iterable[Mapping[str, Any] | None], options: Options) -> Iterator[Found]:
+    """Rows with a column of text; None is a row that could not be read."""
+    _none_left(uri, options, "text", "id")
+    text, id = options.get("text", "text"), options.get("id", "id")
+    name = uri.partition("?")[0]
+    for number, row in enumerate(rows):
+        if row is None:
+            yield f"{name}#{number}", None, "text"
+            continue
+        if text not in row:
+            raise UserError(f"{uri}, row {number + 1}: there is no column {text!r}; the columns are {', '.join(row)}")
+        said = row[text] if isinstance(row[text], str | None) else str(row[text])
+        yield str(row.get("source") or f"{name}#{row.get(id, number)}"), said, str(row.get("domain") or "text")
+
+
+def _jsonl(uri: str, location: str, options: Options) -> Iterator[Found]:
+    def rows() -> Iterator[Mapping[str, Any] | None]:
+        with _file(location).open("rb") as lines:
+            for line in filter(bytes.strip, lines):
+                try:
+                    row = json.loads(line.decode("utf-8-sig"))
+                except (ValueError, RecursionError):
+                    row = None
+                yield row if isinstance(row, dict) else None
+
+    _file(location)
+    return _rows(uri, rows(), options)
+
+
+def _parquet(uri: str, location: str, options: Options) -> Iterator[Found]:
+    try:
+        file = pyarrow.parquet.ParquetFile(_file(location))
+    except pyarrow.ArrowException as error:
+        raise UserError(f"{location} is no parquet file: {str(error).splitlines()[0]}") from None
+    return _rows(uri, (row for batch in file.iter_batches(1024) for row in batch.to_pylist()), options)
+
+
+def _hub(uri: str, location: str, options: Options) -> Iterator[Found]:
+    return _rows(uri, problem_sources.hub_rows(uri, location, options), options)
+
+
+def _problems(uri: str, location: str, options: Options) -> Iterator[Found]:
+    inner = location + (f"?{urlencode(options)}" if options else "")
+    return (_of_problem(problem) for problem in problem_sources.load(inner))
+
+
+def _generate(uri: str, location: str, options: Options) -> Iterator[Found]:
+    made = problem_sources.generated(uri, location, options)
+    _none_left(uri, options, "text", "id")
+
+    def rows() -> Iterator[Found]:
+        for number, item in enumerate(made):
+            if isinstance(item, Problem):
+                yield _of_problem(item)
+            else:
+                ((source, text, domain),) = _rows(uri, [item], options)
+                yield source if "source" in item else f"{uri}#{number}", text, domain
+
+    return rows()
+
+
+def _of_problem(problem: Problem) -> Found:
+    prompt = "\n".join(message["content"] for message in problem.prompt)
+    return f"{problem.source}#{problem.id}", f"{prompt}\n{problem.meta.get('solution', problem.answer)}", "problems"
+
+
+def _python(uri: str, location: str, options: Options) -> Iterator[Found]:
+    """Files in the order of a hash of their names, so that a few of them are a sample of all."""
+    _none_left(uri, options, "of")
+    of = options.get("of", "all")
+    if location not in ("code", "documentation") or of not in ("all", "stdlib", "packages"):
+        raise UserError(f"{uri}: write python:code or python:documentation, with of=stdlib or of=packages where one is meant")
+    roots = {"stdlib": Path(sysconfig.get_paths()["stdlib"]), "packages": Path(sysconfig.get_paths()["purelib"])}
+    files = []
+    for name, root in roots.items():
+        if of in ("all", name):
+            wanted = ("*.py",) if location == "code" else ("*.py", "*.rst", "*.md", "METADATA")
+            found = (path for pattern in wanted for path in root.rglob(pattern))
+            files += [
+                (f"python:{name}/{path.relative_to(root)}", path)
+                for path in found
+                if path.is_file() and (name == "packages" or "site-packages" not in path.parts)
+            ]
+    files.sort(key=lambda file: (hashlib.sha256(file[0].encode()).digest(), file[0]))
+    if location == "code":
+        return ((source, path.read_bytes(), "code") for source, path in files)
+    return itertools.chain(_topics(), ((f"{s}:doc", text, "text") for s, p in files if (text := _documentation(p))))
+
+
+def _topics() -> Iterator[Found]:
+    """The chapters of the language's reference that come with the interpreter for help()."""
+    from pydoc_data.topics import topics
+
+    return ((f"python:topics/{name}", text, "text") for name, text in sorted(topics.items()))
+
+
+def _documentation(path: Path) -> str | bytes:
+    """A module's docstrings, with what they document; of other files all."""
+    if path.suffix != ".py":
+        return path.read_bytes()
+    try:
+        module = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ""
+    said = []
+    for node in ast.walk(module):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            docstring = ast.get_docstring(node)
+            if docstring:
+                said.append(docstring if isinstance(node, ast.Module) else f"{node.name}\n\n{inspect.cleandoc(docstring)}")
+    return "\n\n\n".join(said)
+
+
+def _file(location: str) -> Path:
+    path = Path(location).expanduser()
+    if not path.is_file():
+        raise UserError(f"there is no file {path}")
+    return path
+
+
+SOURCES: dict[str, Callable[[str, str, Options], Iterator[Found]]] = {
+    "text": _text,
+    "jsonl": _jsonl,
+    "parquet": _parquet,
+    "hf": _hub,
+    "python": _python,
+    "problems": _problems,
+    "generate": _generate,
+}

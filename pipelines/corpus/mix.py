@@ -1,0 +1,107 @@
+"""Documents become tokens: one source a domain, or one a quality and domain where `select` has graded them ("high/code").
+
+How much of which source is seen when is the training's own affair (`pretrain.py`); what is kept back to measure with is
+decided here, document by document, by a hash of its id.
+"""
+
+import functools
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy
+import pyarrow
+import pyarrow.parquet
+from pydantic import Field
+
+from ...core import UserError
+from ...policies import initial
+from ..context import Context, Metrics, Settings
+from . import shards, tokens
+
+_BATCH = 512
+"""Documents that are tokenized together."""
+
+
+class Mix(Settings):
+    """Settings of a `mix` stage; its `policy` is the one whose tokenizer is used."""
+
+    kind: Literal["mix"]
+    documents: str = Field(description="folder of a stage that leaves documents, as in {stage:NAME}")
+    held_out: float = Field(0.01, ge=0, lt=1, description="share of the documents that no training sees")
+    workers: int | None = Field(None, ge=1, description="shards at a time; default: one a processor")
+
+
+def run(settings: Mix, context: Context) -> Metrics:
+    """Leaves a file of tokens a source in `tokens`, those held out in `held_out`, and what they are in `sources.json`."""
+    checkpoint = initial.checkpoint(context.policy)
+    tokenizer = initial.tokenizer_of(checkpoint)
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"{settings.name}: the tokenizer of {context.policy} has no end-of-text token to part documents with")
+    dtype = tokens.smallest_dtype(len(tokenizer))
+    found = shards.of(settings.documents)
+    work = functools.partial(_tokenized, checkpoint=str(checkpoint), dtype=dtype, held_out=settings.held_out)
+    shards.over(found, work, context.folder / "tokenized", context, settings.workers)
+    counted = _gathered([context.folder / "tokenized" / shard.name for shard in found], context.folder, dtype)
+    index = {
+        **counted,
+        "end": tokenizer.eos_token_id,
+        "vocabulary": len(tokenizer),
+        "tokenizer": tokens.fingerprint(tokenizer),
+        "dtype": dtype,
+    }
+    (context.folder / tokens.INDEX).write_text(json.dumps(index, indent=1))
+    for shard in (context.folder / "tokenized").iterdir():
+        shard.unlink()
+    return {"tokens": sum(counted["tokens"].values()), "sources": counted["tokens"], "held_out": counted["held_out"]}
+
+
+def _tokenized(table: pyarrow.Table, checkpoint: str, dtype: str, held_out: float) -> tuple[pyarrow.Table, dict[str, int]]:
+    """A shard's documents as bytes of tokens, each with its source's name."""
+    tokenizer = _tokenizer(checkpoint)
+    columns = table.to_pydict()
+    qualities = columns.get("quality")
+    rows = []
+    for first in range(0, table.num_rows, _BATCH):
+        ids = tokenizer(columns["text"][first : first + _BATCH], add_special_tokens=False)["input_ids"]
+        for place, document in enumerate(ids, start=first):
+            domain = columns["domain"][place]
+            rows.append(
+                {
+                    "source": f"{qualities[place]}/{domain}" if qualities else domain,
+                    "held_out": _share(columns["id"][place]) < held_out,
+                    "tokens": numpy.array([*document, tokenizer.eos_token_id], dtype).tobytes(),
+                }
+            )
+    schema = pyarrow.schema([("source", pyarrow.string()), ("held_out", pyarrow.bool_()), ("tokens", pyarrow.binary())])
+    return pyarrow.Table.from_pylist(rows, schema), {}
+
+
+@functools.cache
+def _tokenizer(checkpoint: str) -> Any:
+    """Loaded once a process."""
+    return initial.tokenizer_of(checkpoint)
+
+
+def _share(id: str) -> float:
+    """A number in 0..1 that a document always has."""
+    return int(hashlib.sha256(f"held out {id}".encode()).hexdigest()[:8], 16) / 16**8
+
+
+def _gathered(tokenized: list[Path], folder: Path, dtype: str) -> dict[str, dict[str, int]]:
+    """Writes the sources' files out of the shards, in order, and counts their tokens."""
+    counted: dict[str, Counter[str]] = {"tokens": Counter(), "held_out": Counter()}
+    for part in counted:
+        (folder / part).mkdir(exist_ok=True)
+        for half in (folder / part).iterdir():
+            half.unlink()
+    for shard in tokenized:
+        for row in shards.rows([shard]):
+            path = tokens.file_of(folder, row["source"], row["held_out"])
+            with path.open("ab") as file:
+                file.write(row["tokens"])
+            part = "held_out" if row["held_out"] else "tokens"
+            counted[part][row["source"]] += len(row["tokens"]) // numpy.dtype(dtype).itemsize
+    return {part: dict(sorted(counts.items())) for part, counts in counted.items()}

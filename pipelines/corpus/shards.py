@@ -1,0 +1,131 @@
+"""Documents lie in shards, a folder of parquet files, and are worked on shard by shard: as Ray Data where there are several.
+
+A document is a row: id (stable across runs), text, source (where it was found) and domain (text, code, math, ...). What a
+stage knows of a document beyond that it writes as further columns, by the same ids in the same order.
+
+A shard that was worked on is a file of the same name in another folder, written in one move, with what was counted beside
+its rows: a killed stage goes on from the shards that are there, and no more than a shard a processor is ever in memory.
+"""
+
+import functools
+import json
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+import pyarrow
+import pyarrow.parquet
+
+from ...core import UserError
+from ..context import Context
+
+DOCUMENTS = "documents"
+"""Folder of a stage that leaves documents."""
+SCHEMA = pyarrow.schema([(name, pyarrow.string()) for name in ("id", "text", "source", "domain")])
+SHARD_BYTES = 16_000_000
+"""Text in a shard, about."""
+
+Counts = Mapping[str, Any]
+Work = Callable[[pyarrow.Table], tuple[pyarrow.Table, Counts]]
+
+
+class Document(TypedDict):
+    """A row of a shard."""
+
+    id: str
+    text: str
+    source: str
+    domain: str
+
+
+def of(folder: str | Path) -> list[Path]:
+    """The shards that a stage left, in order.
+
+    Raises:
+        UserError: there are none.
+    """
+    found = sorted((Path(folder) / DOCUMENTS).glob("*.parquet"))
+    if not found:
+        raise UserError(f"{folder} holds no documents: name the folder of a stage that leaves some, as in {{stage:NAME}}")
+    return found
+
+
+def rows(shards: Iterable[Path], columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of shards one by one, a few thousand in memory at a time."""
+    for shard in shards:
+        with pyarrow.parquet.ParquetFile(shard) as file:
+            for batch in file.iter_batches(2048, columns=columns):
+                yield from batch.to_pylist()
+
+
+def counts(shard: Path) -> dict[str, Any]:
+    """What was counted when the shard was written."""
+    return json.loads((pyarrow.parquet.read_schema(shard).metadata or {}).get(b"counts", b"{}"))
+
+
+def write(shard: Path, table: pyarrow.Table, counted: Counts | None = None) -> None:
+    """Writes a shard so that it is there whole or not at all."""
+    half = shard.with_suffix(".partial")
+    table = table.replace_schema_metadata({"counts": json.dumps(dict(counted or {}))})
+    pyarrow.parquet.write_table(table, half, compression="zstd", row_group_size=2048)
+    half.rename(shard)
+
+
+def over(shards: Sequence[Path], work: Work, out: Path, context: Context, workers: int | None = None) -> list[dict[str, Any]]:
+    """Works on each shard and writes what comes of it under the same name in another folder.
+
+    Args:
+        shards: to work on; those that are in `out` already are passed over.
+        work: takes a shard's table and gives one, and what it counted. It travels to other processes: a function of a
+            module, or a partial of one.
+        out: folder.
+        context: of the stage, for its progress and its Ray cluster.
+        workers: shards at a time on a Ray of our own; default: one a processor. With 1, no Ray is started.
+
+    Returns:
+        What was counted in each shard, in order.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    waiting = [shard for shard in shards if not (out / shard.name).is_file()]
+    context.progress(len(shards) - len(waiting), len(shards))
+    one = functools.partial(_one, work=work, out=str(out.resolve()))
+    items = [{"shard": str(shard.resolve())} for shard in waiting]
+    alone = len(waiting) < 2 or (workers == 1 and not context.cluster.address)
+    for number, item in enumerate(map(one, items) if alone else _with_ray(items, one, context, workers), start=1):
+        if trouble := item.get("trouble"):
+            raise UserError(trouble)
+        context.progress(len(shards) - len(waiting) + number, len(shards))
+    return [counts(out / shard.name) for shard in shards]
+
+
+def _one(item: dict[str, str], work: Work, out: str) -> dict[str, str]:
+    """Works on one shard. What a user can mend comes back as a line: Ray would wrap an error in its own."""
+    shard = Path(item["shard"])
+    try:
+        table, counted = work(pyarrow.parquet.read_table(shard))
+    except UserError as error:
+        return item | {"trouble": str(error)}
+    write(Path(out) / shard.name, table, counted)
+    return item
+
+
+def _with_ray(
+    items: list[dict[str, str]], one: Callable[[dict[str, str]], dict[str, str]], context: Context, workers: int | None
+) -> Iterator[Any]:
+    """The items as they are done, by Ray Data. Ray stays for the rest of the stage."""
+    import ray
+
+    if not ray.is_initialized():
+        before = signal.getsignal(signal.SIGTERM)  # which Ray takes for itself
+        ours = {} if context.cluster.address else {"num_cpus": workers or os.cpu_count(), "include_dashboard": False}
+        variables = {"OMP_NUM_THREADS": "1"}
+        ray.init(
+            context.cluster.address, log_to_driver=False, logging_level="error", runtime_env={"env_vars": variables}, **ours
+        )
+        signal.signal(signal.SIGTERM, before)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    yield from ray.data.from_items(items, override_num_blocks=len(items)).map(one).iter_rows()

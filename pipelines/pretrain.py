@@ -1,0 +1,347 @@
+"""Pretraining in phases, each with its own budget of tokens, learning rate and mixture: FG-WSD, fine-grained warm-up, stable
+and decay, shows better data later (the Nanbeige4-3B report). The same code with one mixture throughout is plain WSD.
+
+    phases:
+      - {name: warmup, tokens: 1e8, learning_rate: [0, 4.5e-4], mixture: {"*": 1}}
+      - {name: diverse, tokens: 124e8, learning_rate: 4.5e-4, mixture: {"high/*, medium/*": 1}}
+      - {name: high_quality, tokens: 65e8, learning_rate: 4.5e-4, mixture: {"high/*": 1}}
+      - {name: decay, tokens: 40e8, learning_rate: [4.5e-4, 1.5e-6], law: cosine, context: 65536, rope_theta: 1e7, mixture: ...}
+
+The order of the data is a function of the seed and the position (`corpus/stream.py`). Documents that lie in one row do not see
+one another: positions begin again at each, and attention stays within it.
+"""
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy
+import torch
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from ..core import UserError
+from ..policies import initial
+from . import training
+from .cluster import Cluster
+from .context import Context, Cost, Metrics, Settings
+from .corpus import stream, tokens
+from .rl import supervise
+from .schedule import LawName, Leg, learning_rate
+from .training import IGNORED
+
+LOGGED = 1000
+"""Losses that are kept of a run, about."""
+EVALUATED = 16
+"""Rows that are evaluated together."""
+PROGRESS, TRAINED = "progress.json", "trained.json"
+"""What the first of several processes leaves for the one that started them: how far it is, and at last the metrics."""
+STALL_SECONDS = 1800.0
+"""Without a word for so long, the processes of a training are taken for dead."""
+
+
+class Phase(BaseModel):
+    """One phase of the training."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    tokens: float = Field(gt=0, description="budget; whole steps of it are used")
+    learning_rate: float | tuple[float, float] = Field(description="a rate, or where it starts and ends")
+    law: LawName = Field("linear", description="how the rate goes from its start to its end")
+    mixture: dict[str, float] = Field(
+        min_length=1, description='shares of the tokens, by patterns of sources: {"high/*": 0.6, "medium/*, low/*": 0.4}'
+    )
+    context: int = Field(1024, ge=2, description="tokens of a sequence")
+    rope_theta: float | None = Field(None, gt=0, description="base of the rotary positions from here on (ABF)")
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """Where the learning rate starts and ends."""
+        return self.learning_rate if isinstance(self.learning_rate, tuple) else (self.learning_rate, self.learning_rate)
+
+    @model_validator(mode="after")
+    def _law_fits(self) -> "Phase":
+        if min(self.rates) < 0 or (self.law == "exponential" and min(self.rates) == 0):
+            raise ValueError(f"law={self.law} cannot go from {self.rates[0]:g} to {self.rates[1]:g}")
+        return self
+
+
+class Pretrain(Settings):
+    """Settings of a `pretrain` stage."""
+
+    leaves_policy: ClassVar[bool] = True
+    may_change: ClassVar[frozenset[str]] = frozenset({"micro_batch_size", "save_steps", "data_workers"})
+
+    kind: Literal["pretrain"]
+    data: str = Field(description="folder of a mix stage, as in {stage:NAME}")
+    phases: list[Phase] = Field(min_length=1)
+    batch_tokens: int = Field(ge=1, description="tokens a step, a multiple of the longest context")
+    micro_batch_size: int | None = Field(
+        None, ge=1, description="rows of the longest context that a process passes forward at once; default: all of its share"
+    )
+    max_repetitions: dict[str, float] = Field(
+        {"*": 4.0}, description="how often a source may be gone through in all, by patterns (4: Muennighoff et al., 2023; ours)"
+    )
+    weight_decay: float = Field(0.1, ge=0)
+    beta2: float = Field(0.95, gt=0, lt=1)
+    max_grad_norm: float = Field(1.0, gt=0)
+    save_steps: int = Field(500, ge=1, description="steps between checkpoints")
+    held_out_sequences: int = Field(64, ge=0, description="of each source, for the loss on text that was not trained on")
+    data_workers: int = Field(0, ge=0, description="processes that read the data, for each that trains")
+
+    @field_validator("phases")
+    @classmethod
+    def _contexts_fit(cls, phases: list[Phase]) -> list[Phase]:
+        longest = max(phase.context for phase in phases)
+        for phase in phases:
+            if longest % phase.context:
+                raise ValueError(f"{phase.name}.context={phase.context} does not divide the longest context, {longest}")
+        return phases
+
+    @model_validator(mode="after")
+    def _steps_fit(self) -> "Pretrain":
+        if self.batch_tokens % self.row_tokens:
+            raise ValueError(f"batch_tokens={self.batch_tokens} is no multiple of the longest context, {self.row_tokens}")
+        for phase in self.phases:
+            if phase.tokens < self.batch_tokens:
+                raise ValueError(f"{phase.name}.tokens={phase.tokens:g} is less than one step of {self.batch_tokens}")
+        return self
+
+    @property
+    def row_tokens(self) -> int:
+        """Tokens of a row: the longest context."""
+        return max(phase.context for phase in self.phases)
+
+    @property
+    def batch_size(self) -> int:
+        """Rows a step."""
+        return self.batch_tokens // self.row_tokens
+
+    @property
+    def legs(self) -> list[Leg]:
+        """The learning rates of all phases."""
+        return [Leg(round(phase.tokens / self.batch_tokens), *phase.rates, phase.law) for phase in self.phases]
+
+    @property
+    def steps(self) -> int:
+        """Of all phases together."""
+        return sum(leg.steps for leg in self.legs)
+
+    def check(self) -> None:
+        """The sources are there, and hold what the phases ask for."""
+        self.planned(tokens.open_sources(self.data))
+
+    def wanted(self) -> list[stream.Phase]:
+        """The phases in sequences."""
+        return [
+            stream.Phase(phase.name, leg.steps * self.batch_tokens // phase.context, phase.context, phase.mixture)
+            for phase, leg in zip(self.phases, self.legs, strict=True)
+        ]
+
+    def planned(self, sources: tokens.Sources) -> stream.Plan:
+        """What each phase takes of each source."""
+        return stream.plan(self.wanted(), sources, self.max_repetitions)
+
+    def cost(self) -> Cost:
+        """Every phase's tokens."""
+        return Cost(trained_tokens=self.steps * self.batch_tokens)
+
+
+def run(settings: Pretrain, context: Context) -> Metrics:
+    """Trains, on several GPUs as a child of as many processes, and leaves the checkpoint in `policy`."""
+    sources = tokens.open_sources(settings.data)
+    planned = settings.planned(sources)
+    if context.cluster.world > 1:
+        _spread(settings, context)
+        metrics = json.loads((context.folder / TRAINED).read_text())
+    else:
+        metrics = train(settings, context)
+    held_out = held_out_losses(context.folder / "policy", sources, settings.row_tokens, settings.held_out_sequences)
+    return metrics | {"phases": _shown(settings, sources, planned), "held_out": held_out}
+
+
+def train(settings: Pretrain, context: Context) -> Metrics:
+    """Trains in this process, which may be one of several that torch has joined."""
+    from transformers import Trainer
+
+    sources = tokens.open_sources(settings.data)
+    model, tokenizer = initial.load(initial.checkpoint(context.policy), torch.float32)
+    if tokens.fingerprint(tokenizer) != sources.tokenizer:
+        raise UserError(f"{settings.name}: the tokens in {settings.data} are of another tokenizer than {context.policy}'s")
+    if sources.vocabulary > model.get_input_embeddings().num_embeddings:
+        raise UserError(
+            f"{settings.name}: the tokenizer has {sources.vocabulary} tokens, and the model of {context.policy} "
+            f"{model.get_input_embeddings().num_embeddings} embeddings"
+        )
+    rows = stream.Stream(settings.wanted(), sources, settings.planned(sources), context.seed)
+    model.config.max_position_embeddings = max(model.config.max_position_embeddings, settings.row_tokens)
+    legs, peak = settings.legs, max(max(phase.rates) for phase in settings.phases)
+
+    class PhasedTrainer(Trainer):
+        """The phases' learning rates and bases of positions."""
+
+        def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+            of = optimizer or self.optimizer
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(of, lambda step: learning_rate(legs, step) / peak)
+            return self.lr_scheduler
+
+        def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
+            set_theta(self.accelerator.unwrap_model(model), _theta(settings, self.state.global_step))
+            # Without a mask and without a cache, the model tells from the positions which tokens belong together.
+            return super().training_step(model, {**inputs, "use_cache": False}, num_items_in_batch)
+
+    return training.fit(
+        model,
+        tokenizer,
+        context,
+        rows,
+        functools.partial(batch_of, end=sources.end),
+        steps=settings.steps,
+        batch_size=settings.batch_size,
+        micro_batch_size=settings.micro_batch_size,
+        save_steps=settings.save_steps,
+        trainer=PhasedTrainer,
+        train_sampling_strategy="sequential",
+        learning_rate=peak,
+        weight_decay=settings.weight_decay,
+        adam_beta2=settings.beta2,
+        max_grad_norm=settings.max_grad_norm,
+        dataloader_num_workers=settings.data_workers,
+        logging_steps=max(1, settings.steps // LOGGED),
+    )
+
+
+def batch_of(rows: Sequence[tuple[numpy.ndarray, int]], end: int) -> dict[str, torch.Tensor]:
+    """A batch for the model: each document's positions begin at 0, and its first token is nobody's to predict.
+
+    Args:
+        rows: tokens, (row_tokens,), and how long the sequences are that lie in the row side by side.
+        end: the end-of-text token.
+
+    Returns:
+        input_ids, position_ids and labels, (rows, row_tokens) each.
+    """
+    ids = torch.as_tensor(numpy.stack([row for row, _ in rows]))
+    lengths = torch.tensor([length for _, length in rows])[:, None]
+    places = torch.arange(ids.shape[1]).expand_as(ids)
+    begins = places % lengths == 0
+    begins[:, 1:] |= ids[:, :-1] == end
+    positions = places - (places * begins).cummax(dim=1).values
+    return {"input_ids": ids, "position_ids": positions, "labels": ids.masked_fill(begins, IGNORED)}
+
+
+def _theta(settings: Pretrain, step: int) -> float | None:
+    """The base of the rotary positions at a step; None where no phase so far has set one."""
+    theta = None
+    for phase, leg in zip(settings.phases, settings.legs, strict=True):
+        theta = phase.rope_theta or theta
+        if step < leg.steps:
+            break
+        step -= leg.steps
+    return theta
+
+
+def set_theta(model: Any, theta: float | None) -> None:
+    """Gives a model's rotary positions another base ("adjusted base frequency", Xiong et al., 2023); None leaves it as it is.
+
+    Raises:
+        UserError: the model scales its positions in another way.
+    """
+    positions = model.config.rope_parameters
+    if theta is None or positions["rope_theta"] == theta:
+        return
+    if positions["rope_type"] != "default":
+        raise UserError(f"rope_theta cannot be set: this model's positions are of the type {positions['rope_type']}")
+    positions["rope_theta"] = theta
+    for module in model.modules():
+        if hasattr(module, "inv_freq"):
+            frequencies, _ = module.compute_default_rope_parameters(model.config, module.inv_freq.device)
+            module.inv_freq.copy_(frequencies)
+            module.original_inv_freq = module.inv_freq.clone()
+
+
+def _shown(settings: Pretrain, sources: tokens.Sources, planned: stream.Plan) -> list[dict[str, Any]]:
+    """What each phase saw of each source, in tokens, and how often it had gone through it by then."""
+    shown = []
+    for phase, leg, parts in zip(settings.phases, settings.legs, planned, strict=True):
+        seen = {part.source: part.sequences * phase.context for part in parts}
+        through = {part.source: round((part.before + part.sequences) / part.of, 3) for part in parts if part.of}
+        shown.append({"name": phase.name, "steps": leg.steps, "tokens": seen, "passes": through})
+    return shown
+
+
+def held_out_losses(checkpoint: Path, sources: tokens.Sources, length: int, most: int) -> dict[str, dict[str, float]]:
+    """The mean loss a token on what was held out of each source: {source: {loss, tokens}}.
+
+    Args:
+        checkpoint: of the model.
+        sources: what `mix` left.
+        length: of the sequences.
+        most: sequences of a source, the first ones.
+    """
+    model, _ = initial.load(checkpoint, torch.float32)
+    model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    losses = {}
+    for source in sources.held_out:
+        data = tokens.mapped(tokens.file_of(sources.folder, source, held_out=True), sources.dtype)
+        whole = len(data) // length * length
+        rows = [(row.astype(numpy.int64), length) for row in data[:whole].reshape(-1, length)[:most]]
+        total = count = 0.0
+        for first in range(0, len(rows), EVALUATED):
+            batch = batch_of(rows[first : first + EVALUATED], sources.end)
+            known = int((batch["labels"][:, 1:] != IGNORED).sum())
+            with torch.inference_mode():
+                loss = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}, use_cache=False).loss
+            total, count = total + float(loss) * known, count + known
+        if count:
+            losses[source] = {"loss": total / count, "tokens": count}
+    return losses
+
+
+def _spread(settings: Pretrain, context: Context) -> None:
+    """Trains in as many processes as this node has GPUs, with FSDP2 by accelerate, and waits for them."""
+    command = [
+        *(sys.executable, "-m", "accelerate.commands.launch", "--num_processes", str(context.cluster.gpus)),
+        *("--use_fsdp", "--fsdp_version", "2", "--fsdp_auto_wrap_policy", "TRANSFORMER_BASED_WRAP"),
+        *("--mixed_precision", "bf16", "-m", __spec__.name, str(context.folder)),
+    ]
+    said = context.folder / PROGRESS
+
+    def sign_of_life() -> object:
+        if not said.is_file():
+            return log.stat().st_size
+        done, total, figures = json.loads(said.read_text())
+        context.progress(done, total, **figures)
+        return done
+
+    log = context.folder / "train.log"
+    log.touch()
+    try:
+        supervise.follow(command, {}, log, sign_of_life, STALL_SECONDS)
+    except supervise.Stopped as stopped:
+        raise UserError(f"{settings.name}: {stopped} (log: {log})") from None
+
+
+def main(folder: Path) -> None:
+    """Trains what the settings in a stage's folder say, as one of several processes: `accelerate launch -m … FOLDER`."""
+    record = json.loads((folder / "settings.json").read_text())
+    settings, cluster = Pretrain.model_validate(record["stage"]), Cluster.model_validate(record["cluster"])
+    first = os.environ.get("RANK", "0") == "0"
+
+    def progress(done: int, total: int, **figures: Any) -> None:
+        if first:
+            whole = folder / f"{PROGRESS}.partial"
+            whole.write_text(json.dumps([done, total, figures]))
+            whole.rename(folder / PROGRESS)
+
+    metrics = train(settings, Context(folder, record["policy"], record["seed"], {}, progress, cluster))
+    if first:
+        (folder / TRAINED).write_text(json.dumps(metrics))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

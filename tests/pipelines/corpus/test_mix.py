@@ -1,0 +1,84 @@
+"""Documents become tokens: none is lost, none is seen that is held out."""
+
+from pathlib import Path
+
+import numpy
+import pyarrow
+import pytest
+from tenfold.core import UserError
+from tenfold.pipelines.context import Context
+from tenfold.pipelines.corpus import mix, shards, tokens
+from tenfold.policies import initial
+
+TINY = "micro:?hidden=16&layers=1&heads=2"
+
+
+def write(folder: Path, number: int, rows: list[dict[str, str]]) -> None:
+    (folder / "documents").mkdir(exist_ok=True)
+    shards.write(folder / "documents" / f"{number:05}.parquet", pyarrow.Table.from_pylist(rows))
+
+
+def mixed(folder: Path, documents: Path, **settings: object) -> tokens.Sources:
+    folder.mkdir(exist_ok=True)
+    stage = mix.Mix.model_validate({"kind": "mix", "name": "mix", "documents": str(documents), "workers": 1} | settings)
+    mix.run(stage, Context(folder, TINY, 0, {}, lambda *a, **k: None))
+    return tokens.open_sources(folder)
+
+
+@pytest.fixture
+def documents(tmp_path: Path) -> Path:
+    for number in range(2):
+        rows = [
+            {"id": f"{number}-{n}", "text": f"text {number} {n}", "domain": "code" if n % 2 else "text", "quality": "high"}
+            for n in range(50)
+        ]
+        write(tmp_path, number, rows)
+    return tmp_path
+
+
+def test_every_document_is_in_its_source_in_order_with_its_end(documents: Path, tmp_path: Path) -> None:
+    sources = mixed(tmp_path / "mix", documents, held_out=0)
+    assert sources.tokens.keys() == {"high/code", "high/text"}
+    tokenizer = initial.tokenizer_of(initial.checkpoint(TINY))
+    ids = numpy.fromfile(tokens.file_of(sources.folder, "high/code"), sources.dtype)
+    expected = [f"text {number} {n}" for number in range(2) for n in range(1, 50, 2)]
+    assert tokenizer.decode(ids) == "".join(text + tokenizer.eos_token for text in expected)
+    assert len(ids) == sources.tokens["high/code"]
+
+
+def test_what_is_held_out_is_always_the_same_and_never_trained_on(documents: Path, tmp_path: Path) -> None:
+    both = [mixed(tmp_path / name, documents, held_out=0.3) for name in ("one", "other")]
+    assert both[0].tokens == both[1].tokens
+    tokenizer = initial.tokenizer_of(initial.checkpoint(TINY))
+
+    def texts(held_out: bool) -> list[str]:
+        data = numpy.fromfile(tokens.file_of(both[0].folder, "high/text", held_out), both[0].dtype)
+        return tokenizer.decode(data).split(tokenizer.eos_token)[:-1]
+
+    assert not set(texts(True)) & set(texts(False))
+    assert len(texts(True)) + len(texts(False)) == 50
+    assert 5 < len(texts(True)) < 25
+
+
+def test_a_killed_stage_leaves_the_same_tokens(documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = mixed(tmp_path / "whole", documents)
+    real, written = shards.write, []
+
+    def killed(*arguments: object) -> None:
+        if written:
+            raise KeyboardInterrupt
+        written.append(real(*arguments))  # type: ignore[arg-type, func-returns-value]
+
+    monkeypatch.setattr(shards, "write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        mixed(tmp_path / "again", documents)
+    monkeypatch.undo()
+    again = mixed(tmp_path / "again", documents)
+    for source in whole.tokens:
+        one, other = (tokens.file_of(folder.folder, source).read_bytes() for folder in (whole, again))
+        assert one == other
+
+
+def test_a_folder_without_documents_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no documents: name the folder of a stage that leaves some"):
+        mixed(tmp_path / "mix", tmp_path)
