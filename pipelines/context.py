@@ -36,6 +36,7 @@ class Settings(BaseModel):
     """Settings that may differ when a stage that was begun goes on: what it takes to run, not what comes out."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="what the stage's folder is called")
+    seed: int | None = Field(None, ge=0, description="of this stage; default: the recipe's")
     policy: str | None = Field(
         None, description='a policy URI; "stage:NAME" is an earlier stage of the recipe. Default: the last policy left'
     )

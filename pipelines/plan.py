@@ -34,5 +34,5 @@ def verl_settings(recipe: recipes.Recipe, folder: Path) -> Iterator[str]:
             gpus = f"{cluster.nodes} x {cluster.gpus} GPUs"
             yield f"{stage.name}: verl on {'the processor' if cluster.on_cpu() else gpus}, told"
             variables = verl_config.environment(at / "metrics" / "000.jsonl", cluster, [os.getcwd()])
-            for line in verl_config.overrides(stage, recipe.seed, Path(policy), at, cluster, variables):
+            for line in verl_config.overrides(stage, recipe.seed_of(stage), Path(policy), at, cluster, variables):
                 yield f"  {line}"

@@ -33,7 +33,7 @@ from .. import __version__
 from ..core import UserError
 from ..envs import registry
 from ..policies import initial
-from . import bench, places, pretrain, report, reward_model, sft, synthesize
+from . import bench, contrast, places, pretrain, report, reward_model, sft, synthesize
 from . import cluster as clusters
 from .cluster import HERE, Cluster
 from .context import Context, Metrics, Settings
@@ -55,6 +55,7 @@ KINDS: dict[str, tuple[type[Settings], Callable[[Any, Context], Metrics]]] = {
     "filter": (rl_filter.Filter, rl_filter.run),
     "grpo": (GRPO, rl_stage.run),
     "bench": (bench.Bench, bench.run),
+    "contrast": (contrast.Contrast, contrast.run),
 }
 RECORDED = ("torch", "transformers", "verl", "ray", "lm-eval", "reasoning-gym", "math-verify", "gymnasium")
 """Packages whose versions a stage records."""
@@ -69,7 +70,8 @@ Stage = Annotated[
     | synthesize.Synthesize
     | rl_filter.Filter
     | GRPO
-    | bench.Bench,
+    | bench.Bench
+    | contrast.Contrast,
     Field(discriminator="kind"),
 ]
 
@@ -87,6 +89,10 @@ class Recipe(BaseModel):
     modules: list[str] = Field([], description="modules to import first, say one that registers environments")
     cluster: Cluster = Field(HERE, description="what to run on: settings, their file, or the name of one of the package's")
     stages: list[Stage] = Field(min_length=1)
+
+    def seed_of(self, stage: Settings) -> int:
+        """A stage's own seed, or the recipe's."""
+        return self.seed if stage.seed is None else stage.seed
 
     @field_validator("cluster", mode="before")
     @classmethod
@@ -150,6 +156,9 @@ def _check_links(recipe: Recipe, path: Path) -> None:
         if keep and not isinstance(seen.get(keep), rl_filter.Filter):
             filters = ", ".join(name for name, earlier in seen.items() if isinstance(earlier, rl_filter.Filter)) or "none"
             raise UserError(f"{path}: {stage.name}.keep: no earlier filter stage {keep!r}; there are: {filters}")
+        compared = [*stage.of, *stage.against] if isinstance(stage, contrast.Contrast) else []
+        if unknown := [name for name in compared if name not in seen]:
+            raise UserError(f"{path}: {stage.name} compares {unknown[0]!r}, which is no earlier stage")
         for place in sorted(places.named(stage.model_dump(), recipe.environments) - seen.keys()):
             there = ", ".join(seen) or "none"
             raise UserError(
@@ -273,7 +282,8 @@ def _run_stage(
 ) -> dict[str, Any]:
     """Runs one stage, or takes the record it left. Its record is written last, in one move."""
     folder.mkdir(exist_ok=True)
-    settings = {"stage": stage.model_dump(mode="json"), "seed": recipe.seed, "policy": policy}
+    seed = recipe.seed_of(stage)
+    settings = {"stage": stage.model_dump(mode="json"), "seed": seed, "policy": policy}
     if (folder / "stage.json").is_file():
         record = json.loads((folder / "stage.json").read_text())
         _check_same(record, settings, folder, stage.may_change)
@@ -285,7 +295,7 @@ def _run_stage(
     write_atomically(folder / "settings.json", json.dumps(settings, indent=1))
     wall, processor = time.monotonic(), _processor_seconds()
     with display.stage(stage.name) as progress:
-        context = Context(folder, policy, recipe.seed, inputs, progress, recipe.cluster)
+        context = Context(folder, policy, seed, inputs, progress, recipe.cluster)
         metrics = KINDS[stage.kind][1](stage, context)  # type: ignore[attr-defined]
     clusters.free()
     record = {

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from . import scoreboard
+from . import scoreboard, summary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -93,7 +93,7 @@ class Display:
         """Ends a run: what every stage came to."""
         table = Table("stage", "kind", "seconds", "result", title=None)
         for name, record in records.items():
-            table.add_row(name, record["stage"]["kind"], _seconds(record), summary(record))
+            table.add_row(name, record["stage"]["kind"], _seconds(record), summary.line(record))
         self.console.print(table)
         if rows := scoreboard.board(folder, records):
             self.console.print(scoreboard.table(rows))
@@ -129,38 +129,11 @@ def _seconds(record: Record) -> str:
     return f"{record['wall_seconds']:.0f}" + (" since resumed" if record["resumed"] else "")
 
 
-def summary(record: Record) -> str:
-    """One line on what a stage came to."""
-    metrics = record["metrics"]
-    match record["stage"]["kind"]:
-        case "sft":
-            return f"{metrics['steps']} steps on {metrics['examples']} examples, loss {metrics['loss']:.3f}"
-        case "filter":
-            saved = f", {metrics['draws_saved']:.0%} of the draws saved" if metrics["draws_saved"] else ""
-            return f"kept {metrics['kept']} of {metrics['problems']} problems, mean pass rate {metrics['pass_rate']:.3f}{saved}"
-        case "grpo":
-            faults = f", {metrics['faults']} faults" if metrics["faults"] else ""
-            return f"{metrics['steps']} steps, reward {metrics['reward_first']:.3f} to {metrics['reward_last']:.3f}{faults}"
-        case "reward_model":
-            held_out = metrics.get("held_out", {}).get("trained")
-            right = f", right on {_score(held_out['accuracy'])}" if held_out else ""
-            return f"{metrics['steps']} steps on {metrics['pairs']} pairs, loss {metrics['loss']:.3f}{right}"
-        case "synthesize":
-            return f"tests for {metrics['written']} of {metrics['problems']} problems"
-        case "bench":
-            return "; ".join(f"{task}: {_score(score)}" for task, score in metrics["scores"].items())
-    return ""
-
-
-def _score(score: dict[str, Any]) -> str:
-    return f"{scoreboard.interval(score)} avg@{score['draws']} on {score['problems']} problems"
-
-
 def write(folder: Path, name: str, records: dict[str, Record]) -> None:
     """Writes `report.html`: the table, and a picture of every stage that has a curve."""
     rows = "".join(
         f"<tr><td>{_link(folder, stage)}</td><td>{record['stage']['kind']}</td><td>{_seconds(record)}</td>"
-        f"<td>{html.escape(summary(record))}</td></tr>"
+        f"<td>{html.escape(summary.line(record))}</td></tr>"
         for stage, record in records.items()
     )
     pictures = "".join(
@@ -205,7 +178,7 @@ def _link(folder: Path, stage: str) -> str:
 def _picture(record: Record) -> str | None:
     """The stage's curve as an image tag: loss, reward, or the histogram of pass rates."""
     metrics, kind = record["metrics"], record["stage"]["kind"]
-    if kind not in ("sft", "grpo", "filter"):
+    if kind not in ("sft", "pretrain", "grpo", "filter"):
         return None
     from matplotlib.figure import Figure
 

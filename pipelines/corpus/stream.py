@@ -19,13 +19,16 @@ from .tokens import Sources
 
 ROUNDS = 6
 """Of the Feistel network. Four make a pseudorandom permutation of good round functions (Luby and Rackoff, 1988)."""
+BLOCK = 16_384
+"""Sequences whose places are looked up together: numpy's calls cost more than what they do for a few."""
+BLOCKS_KEPT = 8
 
 
 def permuted(index: numpy.ndarray, size: int, key: int) -> numpy.ndarray:
     """Where a keyed permutation of 0..size-1 takes each index.
 
-    A Feistel network over the smallest square power of two that holds `size`, walked until it lands inside (Black and Rogaway,
-    2002). No table: a permutation of a trillion takes no memory.
+    A Feistel network over the smallest power of two that holds `size`, walked until it lands inside (Black and Rogaway, 2002).
+    No table: a permutation of a trillion takes no memory.
 
     Args:
         index: whole numbers below `size`, of any shape.
@@ -35,25 +38,27 @@ def permuted(index: numpy.ndarray, size: int, key: int) -> numpy.ndarray:
     Returns:
         An array of int64 of the same shape.
     """
-    half = numpy.uint64(max(1, math.ceil(max(1, (size - 1).bit_length()) / 2)))
-    mask = numpy.uint64((1 << int(half)) - 1)
+    bits = max(2, (size - 1).bit_length())
+    low = numpy.uint64(bits // 2)
+    masks = [numpy.uint64((1 << width) - 1) for width in (bits // 2, bits - bits // 2)]
     keys = numpy.random.SeedSequence(key).generate_state(ROUNDS, numpy.uint64)
     result = numpy.asarray(index, numpy.uint64).copy()
-    outside = numpy.ones(result.shape, bool)
-    while outside.any():
-        left, right = result[outside] >> half, result[outside] & mask
-        for round_key in keys:
-            left, right = right, left ^ (_mixed(right ^ round_key) & mask)
-        result[outside] = (left << half) | right
-        outside = result >= numpy.uint64(size)
-    return result.astype(numpy.int64)
+    outside: numpy.ndarray | slice = slice(None)
+    while True:
+        halves = [result[outside] & masks[0], result[outside] >> low]
+        for number, round_key in enumerate(keys):
+            one, other = number % 2, 1 - number % 2
+            halves[one] = halves[one] ^ (_mixed(halves[other] ^ round_key) & masks[one])
+        result[outside] = (halves[1] << low) | halves[0]
+        outside = numpy.flatnonzero(result >= numpy.uint64(size))
+        if not len(outside):
+            return result.astype(numpy.int64)
 
 
 def _mixed(value: numpy.ndarray) -> numpy.ndarray:
-    """SplitMix64's finalizer (Steele, Lea and Flood, 2014)."""
-    with numpy.errstate(over="ignore"):
-        value = (value ^ (value >> numpy.uint64(30))) * numpy.uint64(0xBF58476D1CE4E5B9)
-        value = (value ^ (value >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
+    """SplitMix64's finalizer (Steele, Lea and Flood, 2014); its products are meant to overflow, which arrays do silently."""
+    value = (value ^ (value >> numpy.uint64(30))) * numpy.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
     return value ^ (value >> numpy.uint64(31))
 
 
@@ -153,6 +158,8 @@ class Stream:
         self.row_tokens = max(phase.length for phase in phases)
         self.starts = [0]
         """The first row of each phase, and at last how many rows there are."""
+        self._mapped: dict[int, list[numpy.ndarray]] = {}
+        self._blocks: dict[tuple[int, int], tuple[numpy.ndarray, numpy.ndarray]] = {}
         for phase in phases:
             self.starts.append(self.starts[-1] + phase.sequences * phase.length // self.row_tokens)
 
@@ -181,31 +188,51 @@ class Stream:
 
     def _read(self, number: int, sequences: numpy.ndarray, out: numpy.ndarray, here: numpy.ndarray, in_row: int) -> None:
         """Fills rows with the sequences of one phase."""
-        length = self.phases[number].length
-        for source, places, items in self.located(number, sequences):
-            data = tokens.mapped(tokens.file_of(self.sources.folder, source), self.sources.dtype)
-            for place, item in zip(places.tolist(), items.tolist(), strict=True):
-                start = place % in_row * length
-                out[here[place // in_row], start : start + length] = data[item * length : (item + 1) * length]
+        length, data = self.phases[number].length, self._data(number)
+        owners, items = self.located(number, sequences)
+        slots = out.reshape(len(out) * in_row, length)
+        places = (here[:, None] * in_row + numpy.arange(in_row)).ravel()
+        for place, owner, start in zip(places.tolist(), owners.tolist(), (items * length).tolist(), strict=True):
+            slots[place] = data[owner][start : start + length]
 
-    def located(self, number: int, sequences: numpy.ndarray) -> list[tuple[str, numpy.ndarray, numpy.ndarray]]:
-        """Where sequences of a phase come from: (source, their places among those asked for, their numbers in the source)."""
+    def _data(self, number: int) -> list[numpy.ndarray]:
+        """The tokens of a phase's sources, mapped when they are first wanted, in the process that wants them."""
+        if number not in self._mapped:
+            files = [tokens.file_of(self.sources.folder, part.source) for part in self.planned[number]]
+            self._mapped[number] = [tokens.mapped(file, self.sources.dtype) for file in files]
+        return self._mapped[number]
+
+    def located(self, number: int, sequences: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """Where sequences of a phase come from: the part, by its place in the plan, and the sequence's number in the source."""
+        owners, items = numpy.empty_like(sequences), numpy.empty_like(sequences)
+        for block in numpy.unique(sequences // BLOCK).tolist():
+            these = sequences // BLOCK == block
+            all_owners, all_items = self._block(number, block)
+            owners[these], items[these] = all_owners[sequences[these] % BLOCK], all_items[sequences[these] % BLOCK]
+        return owners, items
+
+    def _block(self, number: int, block: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """`located` for a whole block; the last few are kept."""
+        if (number, block) not in self._blocks:
+            while len(self._blocks) >= BLOCKS_KEPT:
+                self._blocks.pop(next(iter(self._blocks)))
+            first, last = block * BLOCK, min((block + 1) * BLOCK, self.phases[number].sequences)
+            self._blocks[number, block] = self._locate(number, numpy.arange(first, last))
+        return self._blocks[number, block]
+
+    def _locate(self, number: int, sequences: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
         parts = self.planned[number]
         shuffled = permuted(sequences, self.phases[number].sequences, _key(self.seed, number, "phase"))
         ends = numpy.cumsum([part.sequences for part in parts])
-        owner = numpy.searchsorted(ends, shuffled, side="right")
-        found = []
+        owners = numpy.searchsorted(ends, shuffled, side="right")
+        items = numpy.empty_like(shuffled)
         for index, part in enumerate(parts):
-            places = numpy.flatnonzero(owner == index)
-            if not len(places):
-                continue
-            turn = part.before + shuffled[places] - (ends[index] - part.sequences)
-            items = numpy.empty_like(turn)
-            for repetition in numpy.unique(turn // part.of):
-                these = turn // part.of == repetition
-                items[these] = permuted(turn[these] % part.of, part.of, _key(self.seed, int(repetition), part.source))
-            found.append((part.source, places, items))
-        return found
+            places = numpy.flatnonzero(owners == index)
+            turns = part.before + shuffled[places] - (ends[index] - part.sequences)
+            for repetition in numpy.unique(turns // part.of).tolist() if len(turns) else ():
+                these = turns // part.of == repetition
+                items[places[these]] = permuted(turns[these] % part.of, part.of, _key(self.seed, repetition, part.source))
+        return owners, items
 
 
 def _key(seed: int, number: int, name: str) -> int:

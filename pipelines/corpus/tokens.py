@@ -6,7 +6,6 @@
 A sequence is a slice of a source: it may begin and end inside of a document. Which slice comes when is `stream.py`'s.
 """
 
-import functools
 import hashlib
 import json
 from pathlib import Path
@@ -52,10 +51,9 @@ def file_of(folder: Path, source: str, held_out: bool = False) -> Path:
     return folder / ("held_out" if held_out else "tokens") / f"{source.replace('/', '+')}.bin"
 
 
-@functools.lru_cache(maxsize=1024)
 def mapped(path: Path, dtype: str) -> numpy.ndarray:
     """The tokens of a file, (tokens,), mapped into memory."""
-    return numpy.memmap(path, dtype=dtype, mode="r")
+    return numpy.asarray(numpy.memmap(path, dtype=dtype, mode="r"))
 
 
 def fingerprint(tokenizer: Any) -> str:

@@ -1,0 +1,88 @@
+"""Tokens a second that pretraining's rows are read at, beside reading a memory map bare.
+
+    python -m tenfold.benchmarks.speed.loader [--tokens 200e6] [--length 4096] [--rounds 5]
+
+All give batches of 64 rows as int64. The bare readers take slices of one file, as they lie or in an order drawn beforehand;
+ours draws shuffled sequences of three sources by their shares. The files are in the page cache for all. Rates are medians over
+the rounds.
+"""
+
+import argparse
+import functools
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy
+
+from ...pipelines.corpus import stream, tokens
+
+BATCH = 64
+"""Rows read together."""
+SHARES = {"high/code": 0.5, "high/text": 0.3, "medium/text": 0.2}
+
+
+def written(folder: Path, count: int) -> tokens.Sources:
+    """Sources of random tokens, by their shares of so many."""
+    (folder / "tokens").mkdir()
+    sizes = {source: int(share * count) for source, share in SHARES.items()}
+    draw = numpy.random.default_rng(0)
+    for source, size in sizes.items():
+        draw.integers(0, 50_000, size, dtype="uint16").tofile(tokens.file_of(folder, source))
+    return tokens.Sources(folder, sizes, {}, 0, 50_000, "", "uint16")
+
+
+def bare(sources: tokens.Sources, length: int, batches: int, shuffled: bool = False) -> None:
+    """Reads the largest source in rows, again and again: front to back, or in an order drawn beforehand."""
+    source = max(sources.tokens, key=sources.tokens.__getitem__)
+    data = tokens.mapped(tokens.file_of(sources.folder, source), sources.dtype)
+    rows = numpy.arange(len(data) // length)
+    if shuffled:
+        numpy.random.default_rng(0).shuffle(rows)
+    starts = numpy.resize(rows * length, (batches, BATCH)).tolist()
+    for batch in starts:
+        out = numpy.empty((BATCH, length), numpy.int64)
+        for row, start in enumerate(batch):
+            out[row] = data[start : start + length]
+
+
+def ours(sources: tokens.Sources, length: int, batches: int) -> None:
+    """Reads as many rows of a stream."""
+    phases = [stream.Phase("only", batches * BATCH, length, SHARES)]
+    rows = stream.Stream(phases, sources, stream.plan(phases, sources, {}), 0)
+    for number in range(batches):
+        rows.read(numpy.arange(number * BATCH, (number + 1) * BATCH))
+
+
+def main() -> None:
+    """Prints the rates and their ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tokens", type=float, default=200e6, help="in all sources (default: %(default)g)")
+    parser.add_argument("--length", type=int, default=4096, help="tokens of a row (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    given = parser.parse_args()
+    ways: dict[str, Callable[[tokens.Sources, int, int], None]] = {
+        "memory map, front to back": bare,
+        "memory map, shuffled": functools.partial(bare, shuffled=True),
+        "tenfold": ours,
+    }
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    with tempfile.TemporaryDirectory() as folder:
+        sources = written(Path(folder), int(given.tokens))
+        batches = int(given.tokens) // (BATCH * given.length)
+        for read in ways.values():
+            read(sources, given.length, batches)
+        for _ in range(given.rounds):
+            for name, read in ways.items():
+                started = time.perf_counter()
+                read(sources, given.length, batches)
+                rates[name].append(batches * BATCH * given.length / (time.perf_counter() - started))
+    medians = {name: statistics.median(found) for name, found in rates.items()}
+    for name, median in medians.items():
+        print(f"{name:26} {median / 1e6:8.1f} million tokens/s, tenfold at {medians['tenfold'] / median:.0%} of it")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""What one way of training gives over another, over several seeds: the mean difference of their figures, pair by pair.
+
+    - {kind: contrast, name: staged, of: [fg_1, fg_2, fg_3], against: [wsd_1, wsd_2, wsd_3]}
+
+The stages named are benchmarks (their avg@k) or trainings (their losses on what was held out). The interval is Student's for
+the mean of the pairs' differences: it counts what the seeds change, and with three of them it is wide.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy
+from pydantic import Field, model_validator
+
+from ..core import UserError
+from .context import Context, Metrics, Settings
+
+
+class Contrast(Settings):
+    """Settings of a `contrast` stage."""
+
+    kind: Literal["contrast"]
+    of: list[str] = Field(min_length=2, description="stages of the one way, a seed each")
+    against: list[str] = Field(min_length=2, description="stages of the other way, in the same order of seeds")
+
+    @model_validator(mode="after")
+    def _pairs(self) -> "Contrast":
+        if len(self.of) != len(self.against):
+            raise ValueError(f"of names {len(self.of)} stages and against {len(self.against)}: they are compared pair by pair")
+        return self
+
+
+def run(settings: Contrast, context: Context) -> Metrics:
+    """Compares every figure that all stages have."""
+    one, other = ([_figures(context.inputs[name]) for name in names] for names in (settings.of, settings.against))
+    shared = sorted(set.intersection(*({*figures} for figures in one + other)))
+    if not shared:
+        raise UserError(f"{settings.name}: these stages have no figure in common")
+    pairs = {name: ([figures[name] for figures in one], [figures[name] for figures in other]) for name in shared}
+    return {"contrasts": {name: contrast(*pair) for name, pair in pairs.items()}}
+
+
+def contrast(one: list[float], other: list[float]) -> dict[str, Any]:
+    """The mean difference of pairs with its 95% interval (Student's t), and both means."""
+    from scipy import stats
+
+    differences = numpy.subtract(one, other)
+    mean, count = float(differences.mean()), len(differences)
+    half = float(stats.t.ppf(0.975, count - 1) * differences.std(ddof=1) / numpy.sqrt(count))
+    means = {"of": float(numpy.mean(one)), "against": float(numpy.mean(other))}
+    return {**means, "difference": mean, "low": mean - half, "high": mean + half, "pairs": count}
+
+
+def _figures(stage: Path) -> dict[str, float]:
+    """A finished stage's figures that can be compared, by name."""
+    metrics = json.loads((stage / "stage.json").read_text())["metrics"]
+    scores = {task: score["mean"] for task, score in metrics.get("scores", {}).items()}
+    losses = {f"loss on {name}": figures["loss"] for name, figures in metrics.get("held_out", {}).items() if "loss" in figures}
+    return scores | losses

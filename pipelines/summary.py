@@ -1,0 +1,50 @@
+"""What a stage came to, in one line."""
+
+from typing import Any
+
+from . import scoreboard
+
+
+def line(record: dict[str, Any]) -> str:
+    """The line of a finished stage's record; empty for a kind that has none."""
+    metrics = record["metrics"]
+    match record["stage"]["kind"]:
+        case "documents":
+            passed_over = sum(sum(source["passed_over"].values()) for source in metrics["sources"])
+            said = f", {passed_over:,} passed over" if passed_over else ""
+            return f"{metrics['documents']:,} documents, {metrics['characters'] / 1e6:.1f} million characters{said}"
+        case "tokenizer":
+            return f"{metrics['vocabulary']:,} tokens, {metrics['characters_a_token']:.2f} characters each"
+        case "mix":
+            sources = ", ".join(f"{name} {count:,}" for name, count in metrics["sources"].items())
+            return f"{metrics['tokens']:,} tokens: {sources}"
+        case "pretrain":
+            held_out = "".join(f", {name} {figures['loss']:.3f}" for name, figures in metrics["held_out"].items())
+            return f"{metrics['steps']} steps, loss {metrics['loss']:.3f}; held out{held_out[1:] or ' nothing'}"
+        case "sft":
+            return f"{metrics['steps']} steps on {metrics['examples']} examples, loss {metrics['loss']:.3f}"
+        case "filter":
+            saved = f", {metrics['draws_saved']:.0%} of the draws saved" if metrics["draws_saved"] else ""
+            return f"kept {metrics['kept']} of {metrics['problems']} problems, mean pass rate {metrics['pass_rate']:.3f}{saved}"
+        case "grpo":
+            faults = f", {metrics['faults']} faults" if metrics["faults"] else ""
+            return f"{metrics['steps']} steps, reward {metrics['reward_first']:.3f} to {metrics['reward_last']:.3f}{faults}"
+        case "reward_model":
+            held_out = metrics.get("held_out", {}).get("trained")
+            right = f", right on {_score(held_out['accuracy'])}" if held_out else ""
+            return f"{metrics['steps']} steps on {metrics['pairs']} pairs, loss {metrics['loss']:.3f}{right}"
+        case "synthesize":
+            return f"tests for {metrics['written']} of {metrics['problems']} problems"
+        case "bench":
+            return "; ".join(f"{task}: {_score(score)}" for task, score in metrics["scores"].items())
+        case "contrast":
+            return "; ".join(f"{name} {_difference(found)}" for name, found in metrics["contrasts"].items())
+    return ""
+
+
+def _score(score: dict[str, Any]) -> str:
+    return f"{scoreboard.interval(score)} avg@{score['draws']} on {score['problems']} problems"
+
+
+def _difference(found: dict[str, Any]) -> str:
+    return f"{found['difference']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}] of {found['pairs']} seeds"

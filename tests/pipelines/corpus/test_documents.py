@@ -1,0 +1,103 @@
+"""Where text comes from: each source as it is, and what cannot be read counted."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from tenfold.core import UserError
+from tenfold.pipelines.context import Context
+from tenfold.pipelines.corpus import documents, shards
+
+
+def gathered(folder: Path, *sources: str, **settings: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    folder.mkdir(exist_ok=True)
+    stage = documents.Documents.model_validate({"kind": "documents", "name": "d", "sources": sources} | settings)
+    metrics = documents.run(stage, Context(folder, "micro:", 0, {}, lambda *a, **k: None))
+    return list(shards.rows(shards.of(folder))), metrics
+
+
+def test_files_rows_and_problems_become_documents(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("the first")
+    rows = [{"text": "the second", "id": 7}, {"text": "the third", "domain": "web", "source": "here"}]
+    (tmp_path / "b.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pyarrow.parquet.write_table(pyarrow.table({"body": ["the fourth"]}), tmp_path / "c.parquet")
+    found, metrics = gathered(
+        tmp_path / "out",
+        f"text:{tmp_path}/*.txt?domain=books",
+        f"jsonl:{tmp_path}/b.jsonl",
+        f"parquet:{tmp_path}/c.parquet?text=body",
+        "problems:generate:tenfold.envs.math:chain_sums_with_solutions?size=1&seed=1",
+    )
+    assert [(row["text"], row["domain"]) for row in found[:4]] == [
+        ("the first", "books"),
+        ("the second", "text"),
+        ("the third", "web"),
+        ("the fourth", "text"),
+    ]
+    assert found[1]["source"].endswith("b.jsonl#7")
+    assert found[2]["source"] == "here"
+    assert found[4]["domain"] == "problems"
+    assert "=" in found[4]["text"].splitlines()[-1]
+    assert metrics["documents"] == 5
+    assert len({row["id"] for row in found}) == 5
+
+
+def test_what_cannot_be_read_is_counted_and_nothing_else_is_lost(tmp_path: Path) -> None:
+    long = json.dumps({"text": "x" * 99}).encode()
+    lines = [b'{"text": "good"}', b'{"text": "\xff"}', b"no json", b'{"text": ""}', b'{"text": null}', long]
+    (tmp_path / "rows.jsonl").write_bytes(b"\n".join([*lines, b'{"text": "half \\ud83d a pair"}', b""]))
+    (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
+    found, metrics = gathered(tmp_path / "out", f"jsonl:{tmp_path}/rows.jsonl", f"text:{tmp_path}/*.txt", max_characters=50)
+    assert [row["text"] for row in found] == ["good", "half ? a pair"]
+    passed_over = [source["passed_over"] for source in metrics["sources"]]
+    assert passed_over == [{"no text": 3, "empty": 1, "too long": 1}, {"no UTF-8": 1}]
+
+
+def test_the_machines_own_python_is_a_corpus() -> None:
+    code = list(documents.read("python:code?of=stdlib&limit=5"))
+    assert all(source.startswith("python:stdlib/") and domain == "code" for source, _, domain in code)
+    assert code == list(documents.read("python:code?of=stdlib&limit=5")), "always the same sample"
+    assert next(documents.read("python:documentation"))[0].startswith("python:topics/")
+    few = list(documents.read("python:documentation?characters=20000"))
+    assert 0 < sum(len(text or "") for _, text, _ in few) <= 20000
+
+
+def test_a_killed_stage_reads_on_at_the_source_it_was_killed_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps({"text": f"{name}{n}"}) + "\n" for n in range(9)))
+    sources = [f"jsonl:{tmp_path}/{name}.jsonl" for name in ("a", "b")]
+    monkeypatch.setattr(shards, "SHARD_BYTES", 6)
+    whole, _ = gathered(tmp_path / "whole", *sources)
+    real, written = shards.write, []
+
+    def killed(*arguments: Any) -> None:
+        written.append(real(*arguments))  # type: ignore[func-returns-value]
+        if len(written) == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(shards, "write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        gathered(tmp_path / "again", *sources)
+    monkeypatch.setattr(shards, "write", real)
+    again, _ = gathered(tmp_path / "again", *sources)
+    assert again == whole
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("ftp:somewhere", "such a URI starts with one of text:, jsonl:"),
+        ("jsonl:nowhere.jsonl", "there is no file nowhere.jsonl"),
+        ("text:nowhere/*.txt", "no file is found there"),
+        ("python:perl", "write python:code or python:documentation"),
+        ("python:code?size=3", "unknown option 'size'; there are of, domain, limit, characters"),
+        ("python:code?limit=many", "limit is a whole number, not 'many'"),
+    ],
+)
+def test_a_source_that_cannot_be_is_one_line(uri: str, said: str) -> None:
+    stage = documents.Documents.model_validate({"kind": "documents", "name": "d", "sources": [uri]})
+    with pytest.raises(UserError, match=said.replace("*", r"\*")):
+        stage.check()
