@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -29,6 +29,7 @@ class OpenAIPolicy:
         batch_size: int = 64,
         max_retries: int = 8,
         timeout: float = 600.0,
+        response_format: Mapping[str, Any] | None = None,
     ):
         """Describes the server; nothing is sent yet.
 
@@ -39,11 +40,12 @@ class OpenAIPolicy:
             batch_size: requests under way at once.
             max_retries: times that one request is sent again.
             timeout: seconds to wait for one answer.
+            response_format: what every answer is held to, as the server takes it: {"type": "json_schema", ...}.
         """
         key = os.environ.get(api_key_env, "none" if base_url else None)
         if key is None:
             raise UserError(f"openai: wants a key in ${api_key_env}, or a base_url= of a server that needs none")
-        self.model, self.batch_size = model, batch_size
+        self.model, self.batch_size, self.response_format = model, batch_size, response_format
         self.client = openai.OpenAI(base_url=base_url, api_key=key, max_retries=max_retries, timeout=timeout)
 
     def generate(
@@ -118,6 +120,7 @@ class OpenAIPolicy:
             seed=seed,
             stop=list(sampling.stop) or openai.omit,
             logprobs=True,
+            response_format=self.response_format or openai.omit,  # type: ignore[arg-type]
         )
         choice = reply.choices[0]
         logprobs = [token.logprob for token in (choice.logprobs.content or [])] if choice.logprobs else []

@@ -1,0 +1,151 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from tenfold.core import UserError
+from tenfold.pipelines.context import Context
+from tenfold.pipelines.corpus import annotate, shards, tag, tagger
+
+NAMES = [dimension.name for dimension in annotate.dimensions()]
+PROSE = "Let the number {n} be given. Because it is {kind}, it follows that {n} + {n} = {double}. For example, 2 + 2 = 4.\n\n"
+CODE = 'def double_{n}(value):\n    """Returns {n} times the value."""\n    return value * {n}\n\n\n'
+PAGE = "<div>Home | Log in | Subscribe</div>\nCopyright {n}. All rights reserved. Click here!!!\n"
+
+
+def text(number: int) -> str:
+    kind = "even" if number % 2 == 0 else "odd"
+    return (PROSE, CODE, PAGE)[number % 3].format(n=number, double=2 * number, kind=kind) * (1 + number % 7)
+
+
+def documents(folder: Path, shares: list[range]) -> Path:
+    (folder / "documents").mkdir(parents=True)
+    for number, share in enumerate(shares):
+        rows = [{"id": f"d{n:03}", "text": text(n), "source": "made", "domain": "text"} for n in share]
+        shards.write(folder / "documents" / f"{number:05}.parquet", pyarrow.Table.from_pylist(rows, schema=shards.SCHEMA))
+    return folder
+
+
+def settings(folder: Path, **changes: Any) -> tag.Tag:
+    given = {"name": "tag", "kind": "tag", "documents": str(folder), "sample": 120, "embedder": "hash:", "workers": 1}
+    return tag.Tag.model_validate(given | changes)
+
+
+def context(folder: Path, seed: int = 0) -> Context:
+    folder.mkdir(exist_ok=True)
+    return Context(folder, "micro:", seed, {}, lambda *a, **k: None)
+
+
+def tags(folder: Path) -> dict[str, list[float]]:
+    rows = shards.rows(sorted((folder / "tags").glob("*.parquet")))
+    return {row.pop("id"): list(row.values()) for row in rows}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return documents(tmp_path_factory.mktemp("corpus"), [range(100), range(100, 200)])
+
+
+@pytest.fixture(scope="module")
+def tagged(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("tag")
+    chosen = settings(corpus)
+    chosen.check()
+    return folder, tag.run(chosen, context(folder))
+
+
+def test_every_document_gets_every_tag_in_the_order_of_its_shard(corpus: Path, tagged: tuple[Path, dict[str, Any]]) -> None:
+    folder, metrics = tagged
+    assert metrics["documents"] == 200
+    for shard in shards.of(corpus):
+        left = pyarrow.parquet.read_table(folder / "tags" / shard.name)
+        assert left.column_names == ["id", *NAMES]
+        assert left.column("id").to_pylist() == pyarrow.parquet.read_table(shard).column("id").to_pylist()
+        assert all(0 <= value <= 9 for name in NAMES for value in left.column(name).to_pylist())
+
+
+def test_the_tags_tell_code_from_a_page_of_links(tagged: tuple[Path, dict[str, Any]]) -> None:
+    found, code, clean = tags(tagged[0]), NAMES.index("code_content"), NAMES.index("boilerplate_free")
+    assert found["d001"][code] > found["d002"][code]
+    assert found["d001"][clean] > found["d002"][clean]
+
+
+def test_the_report_says_how_predictable_each_dimension_is(tagged: tuple[Path, dict[str, Any]]) -> None:
+    folder, metrics = tagged
+    assert metrics["annotator"] == "rules:"
+    assert metrics["stand_in"]
+    assert (metrics["labelled"], metrics["held_out"]) == (120, 30)
+    assert metrics["dimensions"]["code_content"] > 0.6
+    assert metrics["dimensions"]["safety"] is None
+    assert "safety" in metrics["constant"]
+    assert "NaN" not in json.dumps(metrics)
+    assert {row["name"] for row in json.loads((folder / "report.json").read_text())["dimensions"]} == set(NAMES)
+    assert "code_content" in (folder / "report.html").read_text()
+
+
+def test_a_stage_that_was_killed_goes_on_and_asks_nobody_again(
+    corpus: Path, tagged: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "tag"
+    labelled, annotator = 0, annotate.load("rules:")
+
+    def dies(texts: Any) -> Any:
+        nonlocal labelled
+        for came in annotator(texts):
+            labelled += len(came)
+            if labelled == 96:
+                raise KeyboardInterrupt
+            yield came
+
+    with monkeypatch.context() as patched:
+        patched.setattr(annotate, "load", lambda *_: dies)
+        with pytest.raises(KeyboardInterrupt):
+            tag.run(settings(corpus, annotator_batch_size=32), context(folder))
+        labelled = 1_000
+        tag.run(settings(corpus, annotator_batch_size=32), context(folder))
+    assert labelled == 1_000 + 120 - 64
+    assert tags(folder) == tags(tagged[0])
+
+    (folder / "tags" / "00001.parquet").unlink()
+    monkeypatch.setattr(tagger, "train", None)  # it is trained
+    assert tag.run(settings(corpus), context(folder))["documents"] == 200
+    assert tags(folder) == tags(tagged[0])
+
+
+def test_neither_shards_nor_batches_change_a_tag(tagged: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    otherwise = documents(tmp_path / "corpus", [range(150, 200), range(10), range(10, 150)])
+    tag.run(settings(otherwise, batch_size=11, annotator_batch_size=7), context(tmp_path / "tag"))
+    assert tags(tmp_path / "tag") == tags(tagged[0])
+
+
+def test_another_seed_draws_another_sample(corpus: Path) -> None:
+    paths = shards.of(corpus)
+    assert tag.drawn(paths, 50, 0) == tag.drawn(paths[::-1], 50, 0)
+    assert set(tag.drawn(paths, 50, 0)) != set(tag.drawn(paths, 50, 1))
+    assert set(tag.drawn(paths, 20, 0)) < set(tag.drawn(paths, 50, 0))
+
+
+def test_an_annotator_that_talks_nonsense_ends_in_one_line(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="labelled 0 of 120 documents"):
+        tag.run(settings(corpus, annotator="scripted:As a model I cannot say."), context(tmp_path / "tag"))
+
+
+def test_the_same_answer_for_all_makes_every_dimension_constant(corpus: Path, tmp_path: Path) -> None:
+    metrics = tag.run(settings(corpus, annotator="scripted:" + json.dumps(dict.fromkeys(NAMES, 6))), context(tmp_path / "tag"))
+    assert metrics["constant"] == NAMES
+    assert not metrics["stand_in"]
+    assert metrics["rank_correlation"] == {"all": None, "content": None, "format": None}
+    assert set(tags(tmp_path / "tag")["d000"]) == {6.0}
+
+
+def test_what_is_not_there_is_noticed_before_anything_runs(corpus: Path, tmp_path: Path) -> None:
+    for changes in ({"documents": str(tmp_path)}, {"embedder": "hash:?dim=x"}, {"annotator": "nobody:"}):
+        with pytest.raises(UserError):
+            settings(corpus, **changes).check()
+
+
+def test_a_policy_that_labels_is_in_the_plan(corpus: Path) -> None:
+    assert settings(corpus).cost().draws == 0
+    assert settings(corpus, annotator="openai:m", max_tokens=100).cost().drawn_tokens == 120 * annotate.ATTEMPTS * 100
