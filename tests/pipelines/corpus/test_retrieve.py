@@ -1,0 +1,249 @@
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pydantic
+import pytest
+from tenfold.core import UserError
+from tenfold.pipelines.context import Context
+from tenfold.pipelines.corpus import milvus, retrieve, seeds, shards
+
+MATHS = [f"We prove theorem {n}: the sum of the angles, by induction on lemma {n + 1}." for n in range(15)]
+COOKING = [f"Chop {n} onions and stir the soup until {n + 1} spoons of butter melt." for n in range(15)]
+
+
+def corpus(folder: Path, *parts: list[str], domains: tuple[str, ...] = ("maths", "cooking")) -> Path:
+    """A folder with a shard for each list of texts."""
+    (folder / shards.DOCUMENTS).mkdir(parents=True)
+    for number, (part, domain) in enumerate(zip(parts, domains, strict=False)):
+        rows = [
+            {"id": f"{domain}-{n}", "text": text, "source": f"{domain}/{n}", "domain": domain} for n, text in enumerate(part)
+        ]
+        shards.write(folder / shards.DOCUMENTS / f"{number:03}.parquet", pyarrow.Table.from_pylist(rows, schema=shards.SCHEMA))
+    return folder
+
+
+def run(folder: Path, documents: Path, progress: Callable[..., None] = lambda *a, **k: None, **changes: Any) -> dict[str, Any]:
+    given = {"kind": "retrieve", "name": "near", "documents": str(documents), "workers": 1, "limit": 20} | changes
+    folder.mkdir(exist_ok=True)
+    return retrieve.run(retrieve.Retrieve.model_validate(given), Context(folder, "micro:", 0, {}, progress))
+
+
+def similar(folder: Path) -> list[dict[str, Any]]:
+    return list(shards.rows(sorted((folder / "similar").glob("*.parquet"))))
+
+
+def seed_file(folder: Path, *texts: str) -> dict[str, Any]:
+    (folder / "seeds.jsonl").write_text(
+        "".join(json.dumps({"text": text, "source": f"seed {text[:5]}"}) + "\n" for text in texts)
+    )
+    return {"uri": f"jsonl:{folder}/seeds.jsonl"}
+
+
+def test_documents_like_the_seeds_are_the_most_similar(tmp_path: Path) -> None:
+    documents = corpus(tmp_path / "all", COOKING, MATHS, domains=("cooking", "maths"))
+    metrics = run(tmp_path / "near", documents, seeds=[seed_file(tmp_path, "A theorem with a proof by induction on a lemma.")])
+    rows = similar(tmp_path / "near")
+    assert [row["id"] for row in rows] == [row["id"] for row in shards.rows(shards.of(documents))]
+    best = sorted(rows, key=lambda row: -row["similarity"])[:15]
+    assert {row["id"].split("-")[0] for row in best} == {"maths"}
+    assert {tuple(row["seeds"]) for row in best} == {("seed A the",)}
+    assert all((row["similarity"] > 0) == bool(row["seeds"]) for row in rows)
+    assert metrics["nearest"][0]["id"] == best[0]["id"]
+    assert metrics["found"] == sum(row["similarity"] > 0 for row in rows)
+
+
+def test_similarity_is_the_weighted_reciprocal_rank_fusion_of_all_lists(tmp_path: Path) -> None:
+    documents = corpus(tmp_path / "all", ["red apples", "blue boats"])
+    given = [{"source": "maths/0", "weight": 3.0}, {"source": "maths/1"}]
+    run(tmp_path / "near", documents, seeds=given)
+    first, second = similar(tmp_path / "near")
+    # Each stands first in both lists of its own seed, second in the other's list by vector, and not in its list by words.
+    assert first["similarity"] == pytest.approx(3 * 2 / 61 + 1 / 62)
+    assert second["similarity"] == pytest.approx(2 / 61 + 3 / 62)
+    assert first["seeds"] == ["maths-0", "maths-1"]
+    assert second["seeds"] == ["maths-0", "maths-1"]  # 3/62 of the good one is more than 2/61
+
+
+def test_ranks_are_fused_as_cormack_and_others_do() -> None:
+    assert milvus.fused([[7, 8], [8]]) == pytest.approx({7: 1 / 61, 8: 1 / 62 + 1 / 61})
+
+
+def test_words_that_are_rare_are_telling() -> None:
+    counts = {"the": 90, "theorem": 3, "lemma": 2, "of": 95}
+    assert seeds.telling("The theorem of the lemma, of the zyzzyva", counts, 100, 3) == "lemma theorem the"
+
+
+def test_seeds_may_be_problems_with_their_solutions(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text(json.dumps({"question": "Prove a theorem?", "answer": "By a lemma #### 4"}))
+    documents = corpus(tmp_path / "all", MATHS)
+    stage = retrieve.Retrieve.model_validate(
+        {"kind": "retrieve", "name": "n", "documents": str(documents), "seeds": [{"uri": f"problems:jsonl:{tmp_path}/p.jsonl"}]}
+    )
+    stage.check()
+    (seed,) = seeds.of(stage.seeds, [])
+    assert "Prove a theorem?" in seed.text
+    assert "By a lemma" in seed.text
+    assert stage.sources == [f"jsonl:{tmp_path}/p.jsonl"]
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from tenfold.pipelines.context import Context
+from tenfold.pipelines.corpus import milvus, retrieve
+
+def progress(done, total, inserted=0, **figures):
+    if inserted >= 20:
+        os._exit(9)  # as a kill does, it runs no handler
+
+milvus.BATCH = 10
+stage = retrieve.Retrieve.model_validate_json(sys.argv[1])
+retrieve.run(stage, Context(Path(sys.argv[2]), "micro:", 0, {}, progress))
+"""
+
+
+def test_what_was_inserted_before_a_kill_is_not_inserted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = corpus(tmp_path / "all", MATHS, COOKING)
+    given = {"kind": "retrieve", "name": "near", "documents": str(documents), "seeds": [{"source": "maths/1*"}], "workers": 1}
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    child = subprocess.run([sys.executable, "-c", KILLED, json.dumps(given), str(folder)], capture_output=True, text=True)
+    assert child.returncode == 9, child.stderr
+    monkeypatch.setattr(milvus, "BATCH", 10)
+    inserted: list[int] = []
+
+    def progress(done: int, total: int, **figures: int) -> None:
+        inserted.extend(count for name, count in figures.items() if name == "inserted")
+
+    run(folder, documents, progress, seeds=given["seeds"], limit=100)
+    run(tmp_path / "whole", documents, seeds=given["seeds"], limit=100)
+    assert inserted == [30]
+    assert similar(folder) == similar(tmp_path / "whole")
+
+
+def test_an_insert_that_is_broken_off_in_good_order_changes_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(milvus, "BATCH", 10)
+    documents = corpus(tmp_path / "all", MATHS, COOKING)
+    given = [{"source": "maths/1*"}]
+
+    def interrupted(done: int, total: int, inserted: int = 0, **figures: int) -> None:
+        if inserted == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "stopped", documents, interrupted, seeds=given)
+    run(tmp_path / "stopped", documents, seeds=given)
+    run(tmp_path / "whole", documents, seeds=given)
+    assert similar(tmp_path / "stopped") == similar(tmp_path / "whole")
+
+
+def test_a_text_is_cut_to_bytes_between_characters(tmp_path: Path) -> None:
+    assert milvus.cut("éé", 3) == "é"
+    documents = corpus(tmp_path / "all", ["ü" * 200_000, "theorem"])
+    run(tmp_path / "near", documents, seeds=[seed_file(tmp_path, "theorem")], text_bytes=milvus.MOST_BYTES)
+    (_, other) = retrieve.search(str(tmp_path / "near" / "milvus.db"), "theorem")
+    assert len(other["text"].encode()) == milvus.MOST_BYTES - 1
+
+
+def test_a_person_can_look_something_up(tmp_path: Path) -> None:
+    run(tmp_path / "near", corpus(tmp_path / "all", MATHS, COOKING), seeds=[seed_file(tmp_path, "theorem")])
+    database = str(tmp_path / "near" / "milvus.db")
+    best, *_ = retrieve.search(database, "stir the soup with 4 onions", limit=3)
+    assert (best["id"], best["domain"], best["text"]) == ("cooking-4", "cooking", COOKING[4])
+    assert best["score"] == pytest.approx(1 / (60 + best["words"]) + 1 / (60 + best["vector"]))
+    with pytest.raises(UserError, match="was filled with embedder=hash:"):
+        retrieve.search(database, "soup", embedder="hash:?dim=8")
+    with pytest.raises(UserError, match="has no collection 'others'"):
+        retrieve.search(database, "soup", collection="others")
+    with pytest.raises(UserError, match="there is no database"):
+        retrieve.search(str(tmp_path / "none.db"), "soup")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Any:
+    """A server that is spoken to by its address, as a cluster is."""
+    from milvus_lite.adapter.grpc.server import start_server_in_thread
+
+    server, database, port = start_server_in_thread(str(tmp_path / "server"))
+    yield server, f"http://127.0.0.1:{port}"
+    server.stop(grace=None)
+    database.close()
+
+
+def test_a_cluster_finds_what_a_file_does_and_its_token_is_written_nowhere(
+    tmp_path: Path, server: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MILVUS_TOKEN", "root:secret")
+    documents, given = corpus(tmp_path / "all", MATHS, COOKING), [{"source": "maths/1*"}]
+    run(tmp_path / "file", documents, seeds=given)
+    run(tmp_path / "cluster", documents, seeds=given, database=server[1])
+    assert similar(tmp_path / "cluster") == similar(tmp_path / "file")
+    assert not any(b"secret" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert "secret" not in "".join(capfd.readouterr())
+    with pytest.raises(UserError, match="the collection 'documents' holds other documents"):
+        run(tmp_path / "others", corpus(tmp_path / "some", MATHS), seeds=given, database=server[1])
+
+
+def test_a_server_that_goes_away_is_one_line(tmp_path: Path, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(milvus, "SECONDS", 1.0)
+    monkeypatch.setattr(milvus, "BATCH", 10)
+
+    def gone(done: int, total: int, inserted: int = 0, **figures: int) -> None:
+        if inserted:
+            server[0].stop(grace=None).wait()
+
+    with pytest.raises(UserError, match=r"^Milvus at http://127.*the stage goes on from here once it answers$") as error:
+        run(tmp_path / "near", corpus(tmp_path / "all", MATHS), gone, seeds=[{"domain": "maths"}], database=server[1])
+    assert "\n" not in str(error.value)
+
+
+def test_a_server_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(milvus, "CONNECT_SECONDS", 0.5)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        with pytest.raises(UserError, match="is the server up, and MILVUS_TOKEN right"):
+            milvus.check(f"http://127.0.0.1:{taken.getsockname()[1]}")
+
+
+def test_a_database_that_another_process_has_open_is_one_line(tmp_path: Path) -> None:
+    from milvus_lite import MilvusLite
+
+    database = str(tmp_path / "milvus.db")
+    other = MilvusLite(database)  # the lock is on the open file: a second opening is refused in one process as in two
+    try:
+        with pytest.raises(UserError, match="is it open in another process"), milvus.opened(database):
+            pass
+    finally:
+        other.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": [{"domain": "history"}]}, "no seed is found by {'domain': 'history'}"),
+        ({"seeds": [{"domain": "maths"}], "database": "http://root:secret@127.0.0.1"}, "MILVUS_TOKEN"),
+        ({"seeds": [{"domain": "maths"}], "database": "milvus"}, "a file NAME.db"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        run(tmp_path / "near", corpus(tmp_path / "all", MATHS), **changes)
+    assert "secret" not in str(error.value)
+
+
+def test_seeds_are_a_file_or_documents() -> None:
+    for wrong in ({}, {"uri": "jsonl:a", "domain": "maths"}, {"domain": "maths", "weight": 0}):
+        with pytest.raises(pydantic.ValidationError):
+            seeds.Seeds.model_validate(wrong)
+
+
+def test_no_document_at_all_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no document in"):
+        run(tmp_path / "near", corpus(tmp_path / "all", []), seeds=[{"domain": "maths"}])

@@ -1,0 +1,169 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pydantic
+import pytest
+from tenfold.core import UserError
+from tenfold.pipelines.context import Context
+from tenfold.pipelines.corpus import annotate, select, shards
+
+CONTENT = [dimension.name for dimension in annotate.dimensions() if dimension.kind == "content"]
+FORMAT = [dimension.name for dimension in annotate.dimensions() if dimension.kind == "format"]
+NAMES = [*CONTENT, *FORMAT]
+
+
+def documents(folder: Path, *parts: list[tuple[str, str, str]]) -> Path:
+    """A folder with a shard for each list of (id, text, domain)."""
+    (folder / shards.DOCUMENTS).mkdir(parents=True, exist_ok=True)
+    for number, part in enumerate(parts):
+        rows = [{"id": id, "text": text, "source": f"from {id}", "domain": domain} for id, text, domain in part]
+        shards.write(folder / shards.DOCUMENTS / f"{number}.parquet", pyarrow.Table.from_pylist(rows, schema=shards.SCHEMA))
+    return folder
+
+
+def beside(folder: Path, name: str, *parts: list[dict[str, Any]]) -> Path:
+    """What a stage knows of documents, in shards of the same names."""
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    for number, part in enumerate(parts):
+        shards.write(folder / name / f"{number}.parquet", pyarrow.Table.from_pylist(part))
+    return folder
+
+
+def tags(folder: Path, *parts: list[tuple[str, float | None, float | None]]) -> Path:
+    """Every content tag of a document the one number, every format tag the other."""
+    rows = [[{"id": id, **dict.fromkeys(CONTENT, c), **dict.fromkeys(FORMAT, f)} for id, c, f in part] for part in parts]
+    return beside(folder, "tags", *rows)
+
+
+def similar(folder: Path, *parts: list[tuple[str, float]]) -> Path:
+    return beside(folder, "similar", *([{"id": id, "similarity": value, "seeds": [""]} for id, value in p] for p in parts))
+
+
+def run(folder: Path, **given: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The metrics, and the rows that are left."""
+    folder.mkdir(exist_ok=True)
+    settings = select.Select.model_validate(
+        {"kind": "select", "name": "s"} | {k: str(v) if isinstance(v, Path) else v for k, v in given.items()}
+    )
+    metrics = select.run(settings, Context(folder, "micro:", 0, {}, lambda *a, **k: None))
+    return metrics, list(shards.rows(shards.of(folder)))
+
+
+def ten(folder: Path) -> dict[str, Path]:
+    """Ten documents of 100 characters in each of two domains, in two shards; n has n for its tags in one, less in the other."""
+    parts = [[(f"{domain}{n}", domain * 100, domain) for n in range(10)] for domain in "ab"]
+    known = [[(f"a{n}", n * 0.9, n * 0.9) for n in range(10)], [(f"b{n}", n * 0.1, n * 0.1) for n in range(10)]]
+    return {"documents": documents(folder / "all", *parts), "tags": tags(folder / "tag", *known)}
+
+
+def test_grades_are_shares_of_each_domain(tmp_path: Path) -> None:
+    metrics, rows = run(tmp_path / "s", **ten(tmp_path))
+    grades = {row["id"]: row["quality"] for row in rows}
+    assert [id for id in grades if grades[id] == "high"] == ["a7", "a8", "a9", "b7", "b8", "b9"]
+    assert [id for id in grades if grades[id] == "low"] == ["a0", "a1", "a2", "b0", "b1", "b2"]
+    assert metrics["grades"]["a"]["medium"] == {"documents": 4, "characters": 400}
+    assert metrics["thresholds"]["a"]["high"] == pytest.approx(0.7)
+    assert metrics["thresholds"]["b"]["medium"] == pytest.approx(0.3 / 9, abs=1e-6)
+    assert {example["id"] for example in metrics["examples"]["high"]} <= {"a7", "a8", "a9", "b7", "b8", "b9"}
+    assert all(example["text"] in ("a" * 100, "b" * 100) for example in metrics["examples"]["low"])
+
+
+def test_shares_are_of_characters_and_not_of_documents(tmp_path: Path) -> None:
+    three = documents(tmp_path / "all", [("long", "x" * 600, "d"), ("short", "x" * 200, "d"), ("shorter", "x" * 200, "d")])
+    known = tags(tmp_path / "tag", [("long", 9, 9), ("short", 5, 5), ("shorter", 1, 1)])
+    _, rows = run(tmp_path / "s", documents=three, tags=known, high=0.5, medium=0.25)
+    assert [row["quality"] for row in rows] == ["high", "medium", "low"]
+
+
+def test_grades_may_be_cut_at_scores(tmp_path: Path) -> None:
+    metrics, _ = run(tmp_path / "s", **ten(tmp_path), by="score", high=0.75, medium=0.35)
+    assert {name: counted["documents"] for name, counted in metrics["grades"]["a"].items()} == {
+        "high": 2,
+        "medium": 4,
+        "low": 4,
+    }
+    assert metrics["grades"]["b"]["low"]["documents"] == 10
+    assert metrics["thresholds"]["b"] == {"high": None, "medium": None}
+
+
+def test_a_score_is_the_weighted_mean_of_tags_and_of_the_rank_of_similarity(tmp_path: Path) -> None:
+    three = documents(tmp_path / "all", [("a", "x", "d"), ("b", "x", "d")], [("c", "x", "d")])
+    known = tags(tmp_path / "tag", [("a", 9, 0), ("b", 0, 9)], [("c", 9, 9)])
+    near = similar(tmp_path / "near", [("a", 0.0), ("b", 7.5)], [("c", 0.0)])
+    _, rows = run(tmp_path / "s", documents=three, tags=known, similar=near)
+    content, form = 1.0 * len(CONTENT), 0.5 * len(FORMAT)
+    total = content + form + 2  # two documents are less similar than b, none is than a and c
+    assert [row["score"] for row in rows] == pytest.approx([content / total, (form + 2) / total, (content + form) / total])
+    weights = {"content": 0.0, "format": 0.0, "similarity": 0.0, CONTENT[0]: 1.0, FORMAT[0]: 3.0}
+    _, rows = run(tmp_path / "other", documents=three, tags=known, similar=near, weights=weights)
+    assert [row["score"] for row in rows] == pytest.approx([0.25, 0.75, 1.0])
+
+
+def test_a_tag_that_is_missing_does_not_count(tmp_path: Path) -> None:
+    two = documents(tmp_path / "all", [("a", "x", "d"), ("b", "x", "d"), ("c", "x", "d")])
+    _, rows = run(
+        tmp_path / "s", documents=two, tags=tags(tmp_path / "tag", [("a", 4.5, None), ("b", None, None), ("c", 1, 1)])
+    )
+    assert [row["score"] for row in rows] == pytest.approx([0.5, 0, 1 / 9])
+
+
+def test_equal_scores_are_graded_alike_however_the_documents_lie_in_shards(tmp_path: Path) -> None:
+    rows = [(f"{n}", "x" * 10, "d") for n in range(40)]
+    known = [(id, 5.0, 5.0) for id, _, _ in rows]
+    one = run(tmp_path / "s1", documents=documents(tmp_path / "a1", rows), tags=tags(tmp_path / "t1", known))[1]
+    back, known_back = rows[::-1], known[::-1]
+    split = {
+        "documents": documents(tmp_path / "a2", back[:13], back[13:]),
+        "tags": tags(tmp_path / "t2", known_back[:13], known_back[13:]),
+    }
+    two = run(tmp_path / "s2", **split)[1]
+    grades = {row["id"]: row["quality"] for row in one}
+    assert grades == {row["id"]: row["quality"] for row in two}
+    assert sorted(grades.values()).count("high") == 12
+
+
+def test_a_killed_stage_goes_on_with_the_shards_that_are_missing(tmp_path: Path) -> None:
+    given = ten(tmp_path)
+    metrics, rows = run(tmp_path / "s", **given)
+    kept = tmp_path / "s" / "documents" / "0.parquet"
+    before = kept.stat().st_mtime_ns
+    (tmp_path / "s" / "documents" / "1.parquet").unlink()
+    assert run(tmp_path / "s", **given) == (metrics, rows)
+    assert kept.stat().st_mtime_ns == before
+
+
+def test_what_is_about_other_documents_is_refused(tmp_path: Path) -> None:
+    two = documents(tmp_path / "all", [("a", "x", "d"), ("b", "x", "d")])
+    with pytest.raises(UserError, match="other documents, or in another order"):
+        run(tmp_path / "s", documents=two, tags=tags(tmp_path / "tag", [("b", 1, 1), ("a", 1, 1)]))
+    with pytest.raises(UserError, match=r"0\.parquet is not there: near must have worked on the documents"):
+        run(tmp_path / "s", documents=two, similar=tmp_path / "near")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tags": None}, "by tags, similar or both"),
+        ({"high": 0.7}, "sum to 1.1, more than 1"),
+        ({"by": "score", "high": 0.2}, "begins at a lower score"),
+        ({"weights": {"beauty": 1}}, "there is no dimension 'beauty'; there are"),
+        ({"weights": {"content": -1}}, "weights are not negative"),
+    ],
+)
+def test_impossible_settings_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(pydantic.ValidationError, match=message):
+        select.Select.model_validate({"kind": "select", "name": "s", "documents": "d", "tags": "t"} | changes)
+
+
+def test_the_texts_are_left_as_they_were(tmp_path: Path) -> None:
+    given = ten(tmp_path)
+    rows = run(tmp_path / "s", **given)[1]
+    before = list(shards.rows(shards.of(given["documents"])))
+    assert [{name: row[name] for name in shards.SCHEMA.names} for row in rows] == before
+    assert (
+        np.float32
+        == pyarrow.parquet.read_schema(tmp_path / "s" / "documents" / "0.parquet").field("score").type.to_pandas_dtype()
+    )
