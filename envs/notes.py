@@ -10,7 +10,7 @@
 import itertools
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..core import Message, Problem, Status, UserError, Verdict
@@ -41,20 +41,23 @@ def notes(size: int = 300, seed: int = 0, part: str = "train", kind: float = STY
         yield Problem(prompt, (Message(role="user", content=prompt),), answer, uri, {"solution": solution})
 
 
-def note_pairs(size: int = 1000, seed: int = 0, part: str = "train") -> Iterator[dict[str, Any]]:
+def note_pairs(
+    size: int = 1000, seed: int = 0, part: str = "train", styles: Sequence[str] = tuple(STYLES)
+) -> Iterator[dict[str, Any]]:
     """Pairs for a reward model: {prompt, chosen, rejected}, notes of two styles on one prompt, the better one chosen.
 
-    A model that learns from them knows what they show. Where its pairs never held a wrong number, a policy could pay for
-    its kindness with wrong ones: `verify` would tell, and the model would not.
+    A model that learns from them knows what they show. Where its pairs never hold a wrong number, a policy can pay for its
+    kindness with wrong ones: `verify` will tell, and the model will not.
 
     Args:
         size: pairs, each of a prompt of its own.
         seed: of the draws.
         part: all, train or held_out.
+        styles: that are compared.
     """
     draw = random.Random(seed)
     for prompt in _prompts(draw, size, part):
-        two = [note(prompt, style, draw) for style in draw.sample([*STYLES], 2)]
+        two = [note(prompt, style, draw) for style in draw.sample(styles, 2)]
         worse, better = sorted(two, key=lambda text: rank(prompt, text))
         yield {"prompt": prompt, "chosen": better, "rejected": worse}
 

