@@ -93,7 +93,7 @@ def test_micro_reads_back_what_it_writes() -> None:
 @pytest.mark.parametrize(
     ("uri", "words"),
     [
-        ("nowhere:", "starts with one of micro:, smollm2:, hf:, path:, stage:"),
+        ("nowhere:", "starts with one of micro:, config:, smollm2:, hf:, path:, stage:"),
         ("path:no/such/folder", "no folder no/such/folder"),
         ("path:.", "no config.json"),
         ("path:bare", "bare has no tokenizer"),
