@@ -77,12 +77,12 @@ def _load(uri: str, file: tuple[Path, int, int] | None) -> Sequence[Problem]:
 
 
 def _jsonl(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
-    return _problems(uri, jsonl_rows(uri, location, options), options, stem=_file(location).stem)
+    return _problems(uri, jsonl_rows(uri, location, options), options, stem=file_at(location).stem)
 
 
 def jsonl_rows(uri: str, location: str, options: dict[str, str]) -> Iterator[Row]:
     """The rows of a file of JSON lines."""
-    path = _file(location)
+    path = file_at(location)
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -99,7 +99,7 @@ def jsonl_rows(uri: str, location: str, options: dict[str, str]) -> Iterator[Row
 
 
 def _parquet(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
-    return _problems(uri, parquet_rows(uri, location, options), options, stem=_file(location).stem)
+    return _problems(uri, parquet_rows(uri, location, options), options, stem=file_at(location).stem)
 
 
 def parquet_rows(uri: str, location: str, options: dict[str, str]) -> Iterable[Row]:
@@ -107,7 +107,7 @@ def parquet_rows(uri: str, location: str, options: dict[str, str]) -> Iterable[R
     import pyarrow as arrow
     import pyarrow.parquet
 
-    path = _file(location)
+    path = file_at(location)
     try:
         return pyarrow.parquet.read_table(path).to_pylist()
     except arrow.ArrowException as error:
@@ -290,7 +290,12 @@ def messages(prompt: Any, where: str = "") -> tuple[Message, ...]:
         raise UserError(f"{where}: a prompt is text or a list of messages with role and content") from None
 
 
-def _file(location: str) -> Path:
+def file_at(location: str) -> Path:
+    """The file that a URI names.
+
+    Raises:
+        UserError: there is none.
+    """
     path = Path(location).expanduser()
     if not path.is_file():
         raise UserError(f"there is no file {path}")

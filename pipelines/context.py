@@ -1,5 +1,6 @@
-"""What every stage shares: the settings it may have, and what it is given to run with."""
+"""What every stage shares: the settings it may have, what it is given to run with, and how it leaves a file."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,3 +69,13 @@ class Context:
     """progress(done, total, **figures): shows how far the stage is."""
     cluster: Cluster = HERE
     """What to run on."""
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a file so that it is there whole or not at all."""
+    half = path.with_suffix(".partial")
+    with half.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    half.rename(path)

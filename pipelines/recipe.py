@@ -36,7 +36,7 @@ from ..policies import initial
 from . import bench, contrast, places, pretrain, report, reward_model, sft, synthesize
 from . import cluster as clusters
 from .cluster import HERE, Cluster
-from .context import Context, Metrics, Settings
+from .context import Context, Metrics, Settings, write_atomically
 from .corpus import clean, documents, mix, retrieve, select, tag, tokenizer
 from .rl import filter as rl_filter
 from .rl import stage as rl_stage
@@ -336,21 +336,12 @@ def _check_same(before: dict[str, Any], settings: dict[str, Any], folder: Path, 
             )
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file so that it is there whole or not at all."""
-    half = path.with_suffix(".partial")
-    with half.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    half.rename(path)
-
-
 def _input_hashes(stage: Settings, policy: str) -> dict[str, str]:
     """SHA-256 of the policy's weights and of the data file, where there are such files."""
     hashes = {f"policy/{name}": digest for name, digest in initial.weights_hashes(policy).items()}
     named = [getattr(stage, "problems", None), getattr(stage, "pairs", None), *getattr(stage, "sources", ())]
-    for uri in (uri for uri in named if isinstance(uri, str) and uri.startswith(("jsonl:", "parquet:"))):
+    sources = (uri.removeprefix("problems:") for uri in named if isinstance(uri, str))
+    for uri in (uri for uri in sources if uri.startswith(("jsonl:", "parquet:"))):
         hashes[uri] = initial.sha256(Path(uri.partition(":")[2].partition("?")[0]).expanduser())
     return hashes
 

@@ -33,7 +33,7 @@ from pydantic import Field, field_validator
 
 from ...core import Problem, UserError
 from ...envs import problems as problem_sources
-from ..context import Context, Metrics, Settings
+from ..context import Context, Metrics, Settings, write_atomically
 from . import shards
 from .shards import Document
 
@@ -73,7 +73,8 @@ def run(settings: Documents, context: Context) -> Metrics:
         if not record.is_file():
             for half in folder.glob(f"{number:03}-*"):
                 half.unlink()
-            record.write_text(json.dumps(_gather(uri, settings.max_characters, folder, f"{number:03}", context)))
+            found = _gather(uri, settings.max_characters, folder, f"{number:03}", context)
+            write_atomically(record, json.dumps(found))
         counted.append({"source": uri, **json.loads(record.read_text())})
         context.progress(number + 1, len(settings.sources))
     total = sum(source["characters"] for source in counted)
@@ -206,7 +207,7 @@ def _rows(uri: str, rows: Iterable[Mapping[str, Any] | None], options: Options) 
 
 def _jsonl(uri: str, location: str, options: Options) -> Iterator[Found]:
     def rows() -> Iterator[Mapping[str, Any] | None]:
-        with _file(location).open("rb") as lines:
+        with problem_sources.file_at(location).open("rb") as lines:
             for line in filter(bytes.strip, lines):
                 try:
                     row = json.loads(line.decode("utf-8-sig"))
@@ -214,13 +215,13 @@ def _jsonl(uri: str, location: str, options: Options) -> Iterator[Found]:
                     row = None
                 yield row if isinstance(row, dict) else None
 
-    _file(location)
+    problem_sources.file_at(location)
     return _rows(uri, rows(), options)
 
 
 def _parquet(uri: str, location: str, options: Options) -> Iterator[Found]:
     try:
-        file = pyarrow.parquet.ParquetFile(_file(location))
+        file = pyarrow.parquet.ParquetFile(problem_sources.file_at(location))
     except pyarrow.ArrowException as error:
         raise UserError(f"{location} is no parquet file: {str(error).splitlines()[0]}") from None
     return _rows(uri, (row for batch in file.iter_batches(1024) for row in batch.to_pylist()), options)
@@ -300,13 +301,6 @@ def _documentation(path: Path) -> str | bytes:
             if docstring:
                 said.append(docstring if isinstance(node, ast.Module) else f"{node.name}\n\n{inspect.cleandoc(docstring)}")
     return "\n\n\n".join(said)
-
-
-def _file(location: str) -> Path:
-    path = Path(location).expanduser()
-    if not path.is_file():
-        raise UserError(f"there is no file {path}")
-    return path
 
 
 SOURCES: dict[str, Callable[[str, str, Options], Iterator[Found]]] = {

@@ -4,12 +4,13 @@ How much of which source is seen when is the training's own affair (`pretrain.py
 decided here, document by document, by a hash of its id.
 """
 
+import contextlib
 import functools
-import hashlib
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, ClassVar, Literal
 
 import numpy
 import pyarrow
@@ -17,8 +18,9 @@ import pyarrow.parquet
 from pydantic import Field
 
 from ...core import UserError
+from ...envs import pairs
 from ...policies import initial
-from ..context import Context, Metrics, Settings
+from ..context import Context, Metrics, Settings, write_atomically
 from . import shards, tokens
 
 _BATCH = 512
@@ -27,6 +29,8 @@ _BATCH = 512
 
 class Mix(Settings):
     """Settings of a `mix` stage; its `policy` is the one whose tokenizer is used."""
+
+    may_change: ClassVar[frozenset[str]] = frozenset({"workers"})
 
     kind: Literal["mix"]
     documents: str = Field(description="folder of a stage that leaves documents, as in {stage:NAME}")
@@ -52,9 +56,8 @@ def run(settings: Mix, context: Context) -> Metrics:
         "tokenizer": tokens.fingerprint(tokenizer),
         "dtype": dtype,
     }
-    (context.folder / tokens.INDEX).write_text(json.dumps(index, indent=1))
-    for shard in (context.folder / "tokenized").iterdir():
-        shard.unlink()
+    write_atomically(context.folder / tokens.INDEX, json.dumps(index, indent=1))
+    shutil.rmtree(context.folder / "tokenized")
     return {"tokens": sum(counted["tokens"].values()), "sources": counted["tokens"], "held_out": counted["held_out"]}
 
 
@@ -70,7 +73,7 @@ def _tokenized(table: pyarrow.Table, checkpoint: str, dtype: str, held_out: floa
             rows.append(
                 {
                     "source": f"{qualities[place]}/{domain}" if qualities else domain,
-                    "held_out": _share(columns["id"][place]) < held_out,
+                    "held_out": pairs.in_held_out(columns["id"][place], held_out),
                     "tokens": numpy.array([*document, tokenizer.eos_token_id], dtype).tobytes(),
                 }
             )
@@ -93,23 +96,19 @@ def _tokenizer(checkpoint: str) -> Any:
     return initial.tokenizer_of(checkpoint)
 
 
-def _share(id: str) -> float:
-    """A number in 0..1 that a document always has."""
-    return int(hashlib.sha256(f"held out {id}".encode()).hexdigest()[:8], 16) / 16**8
-
-
 def _gathered(tokenized: list[Path], folder: Path, dtype: str) -> dict[str, dict[str, int]]:
     """Writes the sources' files out of the shards, in order, and counts their tokens."""
     counted: dict[str, Counter[str]] = {"tokens": Counter(), "held_out": Counter()}
     for part in counted:
-        (folder / part).mkdir(exist_ok=True)
-        for half in (folder / part).iterdir():
-            half.unlink()
-    for shard in tokenized:
-        for row in shards.rows([shard]):
+        shutil.rmtree(folder / part, ignore_errors=True)  # what a killed run had begun
+        (folder / part).mkdir()
+    files: dict[Path, IO[bytes]] = {}
+    with contextlib.ExitStack() as opened:
+        for row in shards.rows(tokenized):
             path = tokens.file_of(folder, row["source"], row["held_out"])
-            with path.open("ab") as file:
-                file.write(row["tokens"])
+            if path not in files:
+                files[path] = opened.enter_context(path.open("wb"))
+            files[path].write(row["tokens"])
             part = "held_out" if row["held_out"] else "tokens"
             counted[part][row["source"]] += len(row["tokens"]) // numpy.dtype(dtype).itemsize
     return {part: dict(sorted(counts.items())) for part, counts in counted.items()}

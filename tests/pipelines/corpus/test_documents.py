@@ -1,6 +1,7 @@
 """Where text comes from: each source as it is, and what cannot be read counted."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,20 @@ def test_a_killed_stage_reads_on_at_the_source_it_was_killed_in(tmp_path: Path, 
     monkeypatch.setattr(shards, "write", real)
     again, _ = gathered(tmp_path / "again", *sources)
     assert again == whole
+
+
+def test_a_kill_while_a_source_is_noted_down_leaves_no_half_of_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "one"}\n')
+
+    def killed(handle: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", killed)
+        with pytest.raises(KeyboardInterrupt):
+            gathered(tmp_path / "out", f"jsonl:{tmp_path}/a.jsonl")
+    found, _ = gathered(tmp_path / "out", f"jsonl:{tmp_path}/a.jsonl")
+    assert [row["text"] for row in found] == ["one"]
 
 
 @pytest.mark.parametrize(
