@@ -155,6 +155,8 @@ def run(settings: Pretrain, context: Context) -> Metrics:
     """Trains, on several GPUs as a child of as many processes, and leaves the checkpoint in `policy`."""
     sources = tokens.open_sources(settings.data)
     planned = settings.planned(sources)
+    if context.cluster.nodes > 1:
+        raise UserError(f"{settings.name}: pretraining spreads over the GPUs of one node so far: set cluster.nodes to 1")
     if context.cluster.world > 1:
         _spread(settings, context)
         metrics = json.loads((context.folder / TRAINED).read_text())
@@ -188,6 +190,12 @@ def train(settings: Pretrain, context: Context) -> Metrics:
             of = optimizer or self.optimizer
             self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(of, lambda step: learning_rate(legs, step) / peak)
             return self.lr_scheduler
+
+        def train(self, *arguments: Any, **named: Any) -> Any:
+            done = super().train(*arguments, **named)
+            # A run that was killed after its last step takes none in which the base would be set.
+            set_theta(self.accelerator.unwrap_model(self.model_wrapped), _theta(settings, settings.steps))
+            return done
 
         def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
             set_theta(self.accelerator.unwrap_model(model), _theta(settings, self.state.global_step))

@@ -11,8 +11,10 @@ import numpy
 import pyarrow
 import pytest
 import torch
+from accelerate import Accelerator
 from tenfold.core import UserError
 from tenfold.pipelines import pretrain
+from tenfold.pipelines.cluster import Cluster
 from tenfold.pipelines.context import Context
 from tenfold.pipelines.corpus import mix, shards
 from tenfold.pipelines.training import IGNORED
@@ -95,6 +97,26 @@ def test_every_phase_gets_its_tokens_and_the_last_one_its_base_of_positions(data
     assert AutoConfig.from_pretrained(tmp_path / "run" / "policy").rope_parameters["rope_theta"] == 5e4
     assert set(metrics["held_out"]) == {"code", "text"}
     assert metrics["losses"][-1][1] < metrics["losses"][0][1]
+
+
+def test_a_run_killed_after_its_last_step_has_the_last_base_too(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Accelerator, "get_state_dict", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(settings(data), tmp_path / "run")
+    run(settings(data), tmp_path / "run")
+    assert AutoConfig.from_pretrained(tmp_path / "run" / "policy").rope_parameters["rope_theta"] == 5e4
+
+
+def test_several_nodes_are_refused_before_anything_is_trained(data: Path, tmp_path: Path) -> None:
+    cluster = Cluster(device="cuda", nodes=2, gpus=8)
+    with pytest.raises(UserError, match=r"the GPUs of one node so far: set cluster\.nodes to 1"):
+        pretrain.run(settings(data), Context(tmp_path, TINY, 7, {}, lambda *a, **k: None, cluster))
 
 
 def test_another_base_gives_other_frequencies_and_they_are_those_of_a_model_made_with_it() -> None:
