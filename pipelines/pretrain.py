@@ -179,6 +179,8 @@ def train(settings: Pretrain, context: Context) -> Metrics:
             f"{settings.name}: the tokenizer has {sources.vocabulary} tokens, and the model of {context.policy} "
             f"{model.get_input_embeddings().num_embeddings} embeddings"
         )
+    if not training.tells_apart(model):
+        raise UserError(f"{settings.name}: {type(model).__name__} reads on from one document into the next in a row")
     rows = stream.Stream(settings.wanted(), sources, settings.planned(sources), context.seed)
     model.config.max_position_embeddings = max(model.config.max_position_embeddings, settings.row_tokens)
     legs, peak = settings.legs, max(max(phase.rates) for phase in settings.phases)

@@ -14,12 +14,15 @@ from ..policies import initial
 from . import training
 from .context import Context, Cost, Metrics, Settings
 
+ROW_TOKENS = 128
+"""Tokens of the rows that short examples are laid in."""
+
 
 class SFT(Settings):
     """Settings of an `sft` stage."""
 
     leaves_policy: ClassVar[bool] = True
-    may_change: ClassVar[frozenset[str]] = frozenset({"micro_batch_size", "save_steps"})
+    may_change: ClassVar[frozenset[str]] = frozenset({"micro_batch_size", "packed", "save_steps"})
 
     kind: Literal["sft"]
     problems: str | list[str] = Field(
@@ -36,6 +39,7 @@ class SFT(Settings):
     schedule: Literal["linear", "cosine", "constant"] = "cosine"
     weight_decay: float = Field(0.0, ge=0)
     max_tokens: int = Field(1024, ge=2, description="longer examples are left out")
+    packed: bool = Field(True, description="short examples share a row; false: each has its own, filled up with padding")
     save_steps: int = Field(200, ge=1, description="steps between checkpoints")
 
     def check(self) -> None:
@@ -56,6 +60,8 @@ class SFT(Settings):
 def run(settings: SFT, context: Context) -> Metrics:
     """Trains on the problems' worked answers and leaves the checkpoint in `policy`."""
     model, tokenizer = initial.load(initial.checkpoint(context.policy), torch.float32)
+    if settings.packed and not training.tells_apart(model):
+        raise UserError(f"{settings.name}: {type(model).__name__} reads on into the example beside one: set packed: false")
     problems = [problem for uri in settings.sources for problem in problem_sources.load(uri)]
     examples = [example for problem in problems if (example := _example(problem, settings, tokenizer)) is not None]
     if not examples:
@@ -68,7 +74,7 @@ def run(settings: SFT, context: Context) -> Metrics:
         tokenizer,
         context,
         examples,
-        functools.partial(_collate, pad=tokenizer.pad_token_id),
+        functools.partial(in_rows if settings.packed else padded, pad=tokenizer.pad_token_id),
         **training.common(settings),
         seed=seed,
         data_seed=seed,
@@ -87,12 +93,51 @@ def _example(problem: Problem, settings: SFT, tokenizer: Any) -> dict[str, list[
     return {"input_ids": prompt + answer, "labels": [training.IGNORED] * len(prompt) + answer}
 
 
-def _collate(batch: list[dict[str, list[int]]], pad: int) -> dict[str, torch.Tensor]:
-    """Pads on the right: (examples, longest) of ids, labels and attention mask."""
+def in_rows(batch: list[dict[str, list[int]]], pad: int) -> dict[str, torch.Tensor]:
+    """Lays examples side by side in rows, the longest first, each where there is room: hardly anything is padding.
+
+    Every example's positions begin at 0, from which the model tells that it does not belong to its neighbours; so each is
+    learnt as it would be alone, and the loss is what it would be with a row for each.
+
+    Args:
+        batch: examples with input_ids and labels.
+        pad: the token that fills a row up.
+
+    Returns:
+        input_ids, position_ids and labels, (rows, width) each; a row is as long as the longest example, or ROW_TOKENS.
+    """
+    width = max(ROW_TOKENS, *(len(example["input_ids"]) for example in batch))
+    rows: list[list[dict[str, list[int]]]] = []
+    room: list[int] = []
+    for example in sorted(batch, key=lambda example: -len(example["input_ids"])):
+        length = len(example["input_ids"])
+        row = next((row for row, left in enumerate(room) if left >= length), len(rows))
+        if row == len(rows):
+            rows.append([])
+            room.append(width)
+        rows[row].append(example)
+        room[row] -= length
+    ids = torch.full((len(rows), width), pad)
+    labels = torch.full_like(ids, training.IGNORED)
+    positions = torch.zeros_like(ids)
+    for row, examples in enumerate(rows):
+        place = 0
+        for example in [*examples, {"input_ids": [pad] * room[row], "labels": [training.IGNORED] * room[row]}]:
+            here = slice(place, place + len(example["input_ids"]))
+            place = here.stop
+            ids[row, here] = torch.tensor(example["input_ids"], dtype=ids.dtype)
+            labels[row, here] = torch.tensor(example["labels"], dtype=ids.dtype)
+            labels[row, here.start : here.start + 1] = training.IGNORED  # its neighbour does not predict it
+            positions[row, here] = torch.arange(here.stop - here.start)
+    return {"input_ids": ids, "position_ids": positions, "labels": labels}
+
+
+def padded(batch: list[dict[str, list[int]]], pad: int) -> dict[str, torch.Tensor]:
+    """A row for each example: (examples, longest) of ids, labels and attention mask."""
     width = max(len(example["input_ids"]) for example in batch)
 
-    def padded(name: str, fill: int) -> torch.Tensor:
+    def filled(name: str, fill: int) -> torch.Tensor:
         return torch.tensor([example[name] + [fill] * (width - len(example[name])) for example in batch])
 
     mask = torch.tensor([[1] * len(e["input_ids"]) + [0] * (width - len(e["input_ids"])) for e in batch])
-    return {"input_ids": padded("input_ids", pad), "labels": padded("labels", training.IGNORED), "attention_mask": mask}
+    return {"input_ids": filled("input_ids", pad), "labels": filled("labels", training.IGNORED), "attention_mask": mask}

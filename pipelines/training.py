@@ -92,6 +92,19 @@ def fit(
     return {"steps": running.state.global_step, "loss": losses[-1][1] if losses else None, "losses": losses}
 
 
+def tells_apart(model: Any) -> bool:
+    """Whether a model reads two sequences in one row, each with positions from 0 on, as it reads them alone.
+
+    Most architectures do; those whose state runs on through the row, or that know no positions, do not.
+    """
+    ids, positions = torch.arange(1, 9)[None], torch.arange(4).repeat(2)[None]
+    model.eval()
+    with torch.inference_mode():
+        beside = model(input_ids=ids, position_ids=positions, use_cache=False).logits[0, 4:]
+        alone = model(input_ids=ids[:, 4:], position_ids=positions[:, 4:], use_cache=False).logits[0]
+    return bool((beside - alone).abs().max() < 1e-3 * alone.abs().max())
+
+
 def common(settings: Any) -> dict[str, Any]:
     """Those arguments of `fit` that stages with one learning rate for all steps have as settings."""
     return {

@@ -1,9 +1,13 @@
 import json
+import random
 from pathlib import Path
 
+import pytest
+import tenfold
 import torch
+import transformers
 from tenfold.envs import problems
-from tenfold.pipelines import sft, training
+from tenfold.pipelines import recipe, sft, training
 from tenfold.policies import initial
 
 TINY = "micro:?hidden=16&layers=1&heads=2"
@@ -26,8 +30,63 @@ def test_the_loss_is_on_the_answer_alone(tmp_path: Path) -> None:
     assert example["input_ids"][-len(learnt) :] == learnt
 
 
+def examples(count: int) -> list[dict[str, list[int]]]:
+    """Of many lengths, the first of which are asked and the rest answered."""
+    draw = random.Random(count)
+    rows = [[draw.randint(5, 200) for _ in range(draw.randint(2, 60))] for _ in range(count)]
+    return [{"input_ids": row, "labels": [training.IGNORED] * (len(row) // 2) + row[len(row) // 2 :]} for row in rows]
+
+
 def test_padding_is_neither_read_nor_learnt() -> None:
-    batch = sft._collate([{"input_ids": [5, 6, 7], "labels": [-100, 6, 7]}, {"input_ids": [8], "labels": [8]}], pad=0)
+    batch = sft.padded([{"input_ids": [5, 6, 7], "labels": [-100, 6, 7]}, {"input_ids": [8], "labels": [8]}], pad=0)
     assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 0, 0]]
     assert batch["labels"].tolist() == [[-100, 6, 7], [8, -100, -100]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
+
+
+def test_examples_that_share_a_row_are_learnt_as_each_would_be_alone() -> None:
+    model = initial.load(initial.checkpoint(TINY), torch.float32)[0]
+    given = examples(24)
+    rows = sft.in_rows(given, pad=0)
+    filled = sum(len(example["input_ids"]) for example in given)
+    assert rows["input_ids"].shape[1] == sft.ROW_TOKENS
+    assert filled > 0.8 * rows["input_ids"].numel(), "hardly any of the rows is padding"
+    for example in given:
+        alone = model(**sft.padded([example], pad=0), use_cache=False).loss
+        ids = torch.tensor(example["input_ids"])
+        # The row's tokens where this example stands, and nothing else, as what is to be predicted.
+        where = next(
+            (row, start)
+            for row in range(len(rows["input_ids"]))
+            for start in (rows["position_ids"][row] == 0).nonzero().ravel().tolist()
+            if rows["input_ids"][row, start : start + len(ids)].tolist() == ids.tolist()
+        )
+        labels = torch.full_like(rows["labels"], training.IGNORED)
+        here = slice(where[1], where[1] + len(ids))
+        labels[where[0], here] = rows["labels"][where[0], here]
+        beside = model(**rows | {"labels": labels}, use_cache=False).loss
+        assert beside.item() == pytest.approx(alone.item(), abs=1e-5)
+
+
+def test_training_is_the_same_packed_and_padded(lab: Path) -> None:
+    Path("r.jsonl").write_text("".join(json.dumps({"question": "1 + " * n, "answer": n}) + "\n" for n in range(1, 40)))
+    stages = [
+        {"kind": "sft", "name": "sft", "problems": "jsonl:r.jsonl", "steps": 6, "batch_size": 8, "learning_rate": 1e-3}
+        | {"packed": packed, "micro_batch_size": micro}
+        for packed, micro in ((True, 8), (False, 8), (True, 4))
+    ]
+    losses = []
+    for number, stage in enumerate(stages):
+        content = {"name": "packing", "seed": 1, "policy": TINY, "stages": [stage]}
+        metrics = tenfold.run(recipe.Recipe.model_validate(content), f"out{number}", quiet=True)
+        losses.append([loss for _, loss in metrics["sft"]["losses"]])
+    assert losses[1] == pytest.approx(losses[0], abs=1e-5)
+    assert losses[2] == pytest.approx(losses[0], abs=1e-5)
+
+
+def test_a_model_that_reads_on_into_the_next_example_is_refused() -> None:
+    gpt2 = transformers.GPT2Config(vocab_size=64, n_embd=16, n_layer=1, n_head=2)
+    mamba = transformers.MambaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=1)
+    assert training.tells_apart(initial.load(initial.checkpoint(TINY), torch.float32)[0])
+    assert training.tells_apart(transformers.GPT2LMHeadModel(gpt2))
+    assert not training.tells_apart(transformers.MambaForCausalLM(mamba))
