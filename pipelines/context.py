@@ -29,6 +29,8 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    reads_policy: ClassVar[bool] = True
+    """Whether the stage starts from a policy. One that does not is given none: what the recipe names may not be made yet."""
     leaves_policy: ClassVar[bool] = False
     """Whether the stage leaves a checkpoint, in the folder `policy`."""
     is_next: ClassVar[bool] = True

@@ -8,7 +8,7 @@ the mean of the pairs' differences: it counts what the seeds change, and with th
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy
 from pydantic import Field, model_validator
@@ -19,6 +19,8 @@ from .context import Context, Metrics, Settings
 
 class Contrast(Settings):
     """Settings of a `contrast` stage."""
+
+    reads_policy: ClassVar[bool] = False
 
     kind: Literal["contrast"]
     of: list[str] = Field(min_length=2, description="stages of the one way, a seed each")

@@ -274,11 +274,11 @@ def _check_inputs(recipe: Recipe, folder: Path, waiting: set[str]) -> None:
 
 
 def with_policies(recipe: Recipe, folder: Path) -> Iterator[tuple[Settings, str]]:
-    """Each stage with the URI of the policy it starts from."""
+    """Each stage with the URI of the policy it starts from; empty if it starts from none."""
     current = recipe.policy
     names = {stage.name for stage in recipe.stages}
     for stage in recipe.stages:
-        policy = stage.policy or current
+        policy = (stage.policy or current) if stage.reads_policy else ""
         scheme, _, named = policy.partition(":")
         yield stage, f"stage:{folder / named}" if scheme == "stage" and named in names else policy
         if stage.leaves_policy and stage.is_next:

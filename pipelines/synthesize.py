@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 from rich.table import Table
@@ -26,6 +26,8 @@ from .context import Context, Metrics, Settings
 
 class Synthesize(Settings):
     """Settings of a `synthesize` stage."""
+
+    reads_policy: ClassVar[bool] = False
 
     kind: Literal["synthesize"]
     problems: str = Field(description="URI of coding problems with worked solutions")

@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy
 import pyarrow
@@ -37,6 +37,7 @@ EXAMPLES = 3
 class Clean(Settings):
     """Settings of a `clean` stage."""
 
+    reads_policy: ClassVar[bool] = False
     may_change = frozenset({"workers"})
 
     kind: Literal["clean"]

@@ -24,7 +24,7 @@ import sysconfig
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import parse_qsl, urlencode
 
 import pyarrow
@@ -44,6 +44,8 @@ Options = dict[str, str]
 
 class Documents(Settings):
     """Settings of a `documents` stage."""
+
+    reads_policy: ClassVar[bool] = False
 
     kind: Literal["documents"]
     sources: list[str] = Field(min_length=1, description="URIs of documents")

@@ -44,6 +44,7 @@ SHOWN = 10
 class Retrieve(Settings):
     """Settings of a `retrieve` stage."""
 
+    reads_policy: ClassVar[bool] = False
     may_change: ClassVar[frozenset[str]] = frozenset({"workers"})
 
     kind: Literal["retrieve"]

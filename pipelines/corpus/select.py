@@ -12,7 +12,7 @@ The whole corpus is never in memory: a first pass over the shards keeps a few nu
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pyarrow
@@ -37,6 +37,8 @@ EXAMPLES = 5
 
 class Select(Settings):
     """Settings of a `select` stage."""
+
+    reads_policy: ClassVar[bool] = False
 
     kind: Literal["select"]
     documents: str = Field(description="folder of a stage that leaves documents, as in {stage:NAME}")

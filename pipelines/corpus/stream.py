@@ -205,10 +205,11 @@ class Stream:
     def located(self, number: int, sequences: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
         """Where sequences of a phase come from: the part, by its place in the plan, and the sequence's number in the source."""
         owners, items = numpy.empty_like(sequences), numpy.empty_like(sequences)
-        for block in numpy.unique(sequences // BLOCK).tolist():
-            these = sequences // BLOCK == block
+        blocks, places = numpy.divmod(sequences, BLOCK)
+        for block in set(blocks.tolist()):
+            these = blocks == block
             all_owners, all_items = self._block(number, block)
-            owners[these], items[these] = all_owners[sequences[these] % BLOCK], all_items[sequences[these] % BLOCK]
+            owners[these], items[these] = all_owners[places[these]], all_items[places[these]]
         return owners, items
 
     def _block(self, number: int, block: int) -> tuple[numpy.ndarray, numpy.ndarray]:

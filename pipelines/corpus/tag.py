@@ -37,6 +37,7 @@ LEAST = 40
 class Tag(Settings):
     """Settings of a `tag` stage."""
 
+    reads_policy: ClassVar[bool] = False
     may_change: ClassVar[frozenset[str]] = frozenset({"workers", "batch_size", "annotator_batch_size"})
 
     kind: Literal["tag"]

@@ -6,7 +6,7 @@ It is left in `tokenizer`, for policies made from nothing: "micro:?tokenizer={st
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -21,6 +21,8 @@ SAMPLED = 1_000_000
 
 class Tokenizer(Settings):
     """Settings of a `tokenizer` stage."""
+
+    reads_policy: ClassVar[bool] = False
 
     kind: Literal["tokenizer"]
     documents: str = Field(description="folder of a stage that leaves documents, as in {stage:NAME}")
