@@ -6,6 +6,7 @@ A plug-in package brings its environments by naming a function that registers th
     lab = "lab.environments:register"
 """
 
+import contextlib
 import importlib
 import importlib.metadata
 import inspect
@@ -100,6 +101,16 @@ def ids() -> list[str]:
     return [id for id in _ids if id in gymnasium.registry]
 
 
+def exported() -> list[str]:
+    """The registrations that a process which imports tenfold would lack, as JSON; those that hold objects are left out."""
+    told = []
+    for id in ids():
+        if id not in _OURS:
+            with contextlib.suppress(ValueError, TypeError):
+                told.append(gymnasium.spec(id).to_json())
+    return told
+
+
 def load_plugins() -> None:
     """Calls the registering function of every installed plug-in package, once. One that fails is left out, with a warning."""
     for plugin in importlib.metadata.entry_points(group="gymnasium.envs"):
@@ -117,3 +128,4 @@ def load_plugins() -> None:
 _BUILT_IN = (math, science, code, functions, function_calls, instructions)
 for _id, _declaration in {id: given for room in _BUILT_IN for id, given in room.ENVIRONMENTS.items()}.items():
     register(_id, **_declaration)
+_OURS = frozenset(_ids)

@@ -14,6 +14,7 @@ An environment with a method `score_group(problem, responses)` judges all draws 
 others, which verl plays in the same process.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -43,12 +44,21 @@ class EnvironmentLoop(AgentLoopBase):
     """Plays one episode and tells verl its tokens, mask and reward."""
 
     def __init__(
-        self, *args: Any, environment: str, episodes: str, seed: int, max_turns: int, drawn: str | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        environment: str,
+        registered: list[str],
+        episodes: str,
+        seed: int,
+        max_turns: int,
+        drawn: str | None = None,
+        **kwargs: Any,
     ):
         """Takes verl's own arguments and, from the loop's configuration file:
 
         Args:
             environment: the environment's registration, as Gymnasium's EnvSpec writes it to JSON.
+            registered: registrations of the others that this process may not know; a mixture names some.
             episodes: folder to write finished episodes to, one file a process.
             seed: base seed of the stage.
             max_turns: turns of the policy after which an episode is ended.
@@ -56,6 +66,8 @@ class EnvironmentLoop(AgentLoopBase):
             args, kwargs: verl's.
         """
         super().__init__(*args, **kwargs)
+        for registration in registered:
+            gymnasium.registry.setdefault(_spec(registration).id, _spec(registration))
         self.environment, self.seed, self.max_turns = environment, seed, max_turns
         self.drawn = drawn
         self.log = Path(episodes) / f"{socket.gethostname()}-{os.getpid()}.jsonl"
@@ -202,9 +214,10 @@ def _index(path: str) -> tuple[str, dict[str, int]]:
 
 
 def _score_group(registration: str) -> Callable[[int, Sequence[str]], list[Verdict] | None] | None:
-    """What judges a whole group, where the environment has it."""
-    with _FIRST:  # whoever comes first reads the problems; the others would read them, too
+    """What judges a whole group, where the environment has it. One that cannot be made has none; playing it says why."""
+    with _FIRST, contextlib.suppress(Exception):  # whoever comes first reads the problems; the others would read them, too
         return _judge_of_groups(registration)
+    return None
 
 
 _FIRST = threading.Lock()
@@ -215,7 +228,7 @@ def _judge_of_groups(registration: str) -> Callable[[int, Sequence[str]], list[V
     return getattr(_make(registration).unwrapped, "score_group", None)
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=64)
 def _spec(registration: str) -> EnvSpec:
     return EnvSpec.from_json(registration)
 

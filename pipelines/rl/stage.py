@@ -55,6 +55,7 @@ def run(settings: GRPO, context: Context) -> Metrics:
         "name": "tenfold",
         "_target_": f"{__package__}.agent_loop.EnvironmentLoop",
         "environment": spec,
+        "registered": registry.exported(),
         "episodes": str((folder / "episodes").resolve()),
         "seed": context.seed,
         "max_turns": settings.max_turns,

@@ -99,6 +99,21 @@ def test_a_module_of_the_users_is_imported_by_its_id(lab: Path) -> None:
     assert tenfold.make("lab_words:lab/Words-v0").reset(seed=0)[0] == "Say 5"
 
 
+def test_what_a_user_registered_can_be_made_in_another_process(lab: Path) -> None:
+    (lab / "rows.jsonl").write_text(GSM8K_LIKE)
+    tenfold.register("told/Sums-v0", problems="jsonl:rows.jsonl?answer_after=%23%23%23%23")
+    tenfold.register("told/Mix-v0", entry_point="tenfold.envs.mixture:Mixture", environments=["told/Sums-v0"])
+    tenfold.register("untold/Objects-v0", problems=[], verifier=print)
+    specs = [gymnasium.envs.registration.EnvSpec.from_json(told) for told in registry.exported()]
+    told = {spec.id: spec for spec in specs}
+    assert {"told/Sums-v0", "told/Mix-v0"} <= told.keys()
+    assert not {"untold/Objects-v0", "tenfold/ChainSum-v0"} & told.keys()
+    for id in ("told/Sums-v0", "told/Mix-v0"):
+        gymnasium.registry.pop(id)
+        gymnasium.registry[id] = told[id]
+    assert gymnasium.make("told/Mix-v0").reset(options={"problem": 1})[0].startswith("Three less one?")
+
+
 def test_a_plug_in_package_brings_environments(monkeypatch: pytest.MonkeyPatch) -> None:
     def bring() -> None:
         gymnasium.register("plugin/One-v0", entry_point=registry.TEXT_ENV)

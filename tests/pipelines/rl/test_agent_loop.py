@@ -116,6 +116,15 @@ def test_an_environment_that_takes_its_time_keeps_no_other_waiting(lab: Path, to
     assert [output.reward_score for output in asyncio.run(play_all())] == [1.0] * 40
 
 
+def test_an_environment_that_cannot_be_made_is_a_fault_that_says_why(lab: Path, tokenizer: Any) -> None:
+    parts = {"environments": ["gone/Sums-v0"]}
+    spec = gymnasium.envs.registration.EnvSpec("lab/All-v0", entry_point="tenfold.envs.mixture:Mixture", kwargs=parts)
+    output, episodes, _ = play(lab, tokenizer, [], environment=spec.to_json())
+    assert output == []
+    assert episodes[-1]["verdict"]["score"] is None
+    assert "gone/Sums-v0" in episodes[-1]["verdict"]["reason"]
+
+
 def test_draws_are_seeded_by_step_turn_and_sample(lab: Path, tokenizer: Any) -> None:
     seeds = {turn["seed"] for step in (1, 2) for turn in play(lab, tokenizer, ["1", "3"], step=step)[2].asked}
     assert len(seeds) == 4
