@@ -129,3 +129,4 @@ _BUILT_IN = (math, science, code, functions, function_calls, instructions)
 for _id, _declaration in {id: given for room in _BUILT_IN for id, given in room.ENVIRONMENTS.items()}.items():
     register(_id, **_declaration)
 _OURS = frozenset(_ids)
+"""Ids that every process knows which imports this module."""
