@@ -180,7 +180,10 @@ def train(settings: Pretrain, context: Context) -> Metrics:
             f"{model.get_input_embeddings().num_embeddings} embeddings"
         )
     if not training.tells_apart(model):
-        raise UserError(f"{settings.name}: {type(model).__name__} reads on from one document into the next in a row")
+        raise UserError(
+            f"{settings.name}: {type(model).__name__} reads on from one document into the next in a row: choose an "
+            "architecture that tells them apart by their positions, as Llama and Qwen do"
+        )
     rows = stream.Stream(settings.wanted(), sources, settings.planned(sources), context.seed)
     model.config.max_position_embeddings = max(model.config.max_position_embeddings, settings.row_tokens)
     legs, peak = settings.legs, max(max(phase.rates) for phase in settings.phases)

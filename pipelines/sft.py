@@ -106,6 +106,8 @@ def in_rows(batch: list[dict[str, list[int]]], pad: int) -> dict[str, torch.Tens
     Returns:
         input_ids, position_ids and labels, (rows, width) each; a row is as long as the longest example, or ROW_TOKENS.
     """
+    from transformers import DataCollatorWithFlattening
+
     width = max(ROW_TOKENS, *(len(example["input_ids"]) for example in batch))
     rows: list[list[dict[str, list[int]]]] = []
     room: list[int] = []
@@ -117,19 +119,12 @@ def in_rows(batch: list[dict[str, list[int]]], pad: int) -> dict[str, torch.Tens
             room.append(width)
         rows[row].append(example)
         room[row] -= length
-    ids = torch.full((len(rows), width), pad)
-    labels = torch.full_like(ids, training.IGNORED)
-    positions = torch.zeros_like(ids)
-    for row, examples in enumerate(rows):
-        place = 0
-        for example in [*examples, {"input_ids": [pad] * room[row], "labels": [training.IGNORED] * room[row]}]:
-            here = slice(place, place + len(example["input_ids"]))
-            place = here.stop
-            ids[row, here] = torch.tensor(example["input_ids"], dtype=ids.dtype)
-            labels[row, here] = torch.tensor(example["labels"], dtype=ids.dtype)
-            labels[row, here.start : here.start + 1] = training.IGNORED  # its neighbour does not predict it
-            positions[row, here] = torch.arange(here.stop - here.start)
-    return {"input_ids": ids, "position_ids": positions, "labels": labels}
+    for examples, left in zip(rows, room, strict=True):
+        if left:
+            examples.append({"input_ids": [pad] * left, "labels": [training.IGNORED] * left})
+    side_by_side = DataCollatorWithFlattening(separator_id=training.IGNORED)
+    flat = [side_by_side(examples) for examples in rows]
+    return {name: torch.cat([row[name] for row in flat]) for name in ("input_ids", "position_ids", "labels")}
 
 
 def padded(batch: list[dict[str, list[int]]], pad: int) -> dict[str, torch.Tensor]:

@@ -66,8 +66,8 @@ class EnvironmentLoop(AgentLoopBase):
             args, kwargs: verl's.
         """
         super().__init__(*args, **kwargs)
-        for registration in registered:
-            gymnasium.registry.setdefault(_spec(registration).id, _spec(registration))
+        for spec in map(_spec, registered):
+            gymnasium.registry.setdefault(spec.id, spec)
         self.environment, self.seed, self.max_turns = environment, seed, max_turns
         self.drawn = drawn
         self.log = Path(episodes) / f"{socket.gethostname()}-{os.getpid()}.jsonl"
