@@ -67,10 +67,11 @@ def run(settings: GRPO, context: Context) -> Metrics:
     metrics = folder / "metrics" / f"{len(list((folder / 'metrics').iterdir())):03d}.jsonl"
     variables = verl_config.environment(metrics.resolve(), context.cluster, [os.getcwd()])
     overrides = verl_config.overrides(settings, context.seed, start.resolve(), folder.resolve(), context.cluster, variables)
+    alone = context.cluster.on_cpu() and not context.cluster.address  # with a Ray of its own, that can be told how to start
     command = [
         sys.executable,
         "-m",
-        "verl.trainer.main_ppo",
+        f"{__package__}.fork_server" if alone else "verl.trainer.main_ppo",
         *overrides,
         f"hydra.run.dir={json.dumps(str(folder / 'hydra'))}",
     ]
