@@ -13,8 +13,9 @@ Options follow a question mark: `jsonl:train.jsonl?prompt=question&answer_after=
 source of rows:
 
     prompt=COLUMN        text, or a list of messages; default: the first of prompt, question, problem, messages
-    answer=COLUMN        default: the first of answer, gold, target, solution
+    answer=COLUMN        default: the first of answer, gold, target, solution; of messages the assistant's last
     solution=COLUMN      a worked answer, kept as meta["solution"]
+    thinking=COLUMN      what was thought before it, kept as meta["thinking"]; default: thinking, where there is such a column
     id=COLUMN            default: id, or the row's number
     answer_after=MARK    the gold is what follows the last MARK in the answer; the whole becomes the worked answer
     skip=N, limit=N      leave out the first N rows, take at most N
@@ -222,7 +223,7 @@ SOURCES: dict[str, Callable[[str, str, dict[str, str]], list[Problem]]] = {
 
 def _problems(uri: str, rows: Iterable[Row | Problem], options: dict[str, str], stem: str) -> list[Problem]:
     """Rows to problems, by the options in the module's docstring. What is a problem already stays as it is."""
-    choices = ("prompt", "answer", "solution", "id", "answer_after", "skip", "limit", "shuffle")
+    choices = ("prompt", "answer", "solution", "thinking", "id", "answer_after", "skip", "limit", "shuffle")
     if unknown := set(options) - set(choices):
         raise UserError(f"{uri}: unknown option {min(unknown)!r}; there are {', '.join(choices)}")
     skip, limit, shuffle = (whole(uri, options, name) for name in ("skip", "limit", "shuffle"))
@@ -243,8 +244,16 @@ def _problems(uri: str, rows: Iterable[Row | Problem], options: dict[str, str], 
             problems.append(kind(row, uri, f"{stem}/{number - 1}"))
             continue
         prompt = row[column(row, options.get("prompt"), PROMPT_COLUMNS, where)]
-        answer = row[column(row, options.get("answer"), ANSWER_COLUMNS, where)]
+        turns = messages(prompt, where)
         meta: dict[str, Any] = {}
+        answer: Any = None
+        if "answer" not in options and not {*ANSWER_COLUMNS} & row.keys() and turns and turns[-1]["role"] == "assistant":
+            turns, answer = turns[:-1], turns[-1]["content"]
+        else:
+            answer = row[column(row, options.get("answer"), ANSWER_COLUMNS, where)]
+        if "thinking" in options:
+            meta["thinking"] = row[column(row, options["thinking"], (), where)]
+        meta |= {name: row[name] for name in ("thinking", "summary") if row.get(name) and name not in meta}
         if "solution" in options:
             meta["solution"] = row[column(row, options["solution"], (), where)]
         if mark := options.get("answer_after"):
@@ -252,7 +261,7 @@ def _problems(uri: str, rows: Iterable[Row | Problem], options: dict[str, str], 
                 raise UserError(f"{where}: the answer has no {mark!r}")
             meta["solution"], answer = answer, str(answer).rsplit(mark, 1)[1].strip()
         name = row.get(options.get("id", "id"), f"{stem}/{number - 1}")
-        problems.append(Problem(str(name), messages(prompt, where), answer, uri, meta))
+        problems.append(Problem(str(name), turns, answer, uri, meta))
     return problems
 
 

@@ -2,7 +2,7 @@
 
     - {kind: contrast, name: staged, of: [fg_1, fg_2, fg_3], against: [wsd_1, wsd_2, wsd_3]}
 
-The stages named are benchmarks (their avg@k) or trainings (their losses on what was held out). The interval is Student's for
+The stages named are benchmarks (their avg@k) or trainings (their losses, or probabilities, on what was held out). The interval is Student's for
 the mean of the pairs' differences: it counts what the seeds change, and with three of them it is wide.
 """
 
@@ -56,7 +56,11 @@ def contrast(one: list[float], other: list[float]) -> dict[str, Any]:
 
 def _figures(stage: Path) -> dict[str, float]:
     """A finished stage's figures that can be compared, by name."""
-    metrics = json.loads((stage / "stage.json").read_text())["metrics"]
+    record = json.loads((stage / "stage.json").read_text())
+    metrics = record["metrics"]
+    if record["stage"]["kind"] == "distill":
+        after = metrics["held_out"].get("after", {})
+        return {f"held-out {name.replace('_', ' ')}": value for name, value in after.items() if value is not None}
     scores = {task: score["mean"] for task, score in metrics.get("scores", {}).items()}
     losses = {f"loss on {name}": figures["loss"] for name, figures in metrics.get("held_out", {}).items() if "loss" in figures}
     return scores | losses

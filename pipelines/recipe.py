@@ -33,7 +33,7 @@ from .. import __version__
 from ..core import UserError
 from ..envs import registry
 from ..policies import initial
-from . import bench, contrast, places, pretrain, report, reward_model, sft, synthesize
+from . import bench, contrast, distill, draw_pairs, places, pretrain, refine, report, reward_model, sft, synthesize
 from . import cluster as clusters
 from .cluster import HERE, Cluster
 from .context import Context, Metrics, Settings, write_atomically
@@ -54,6 +54,9 @@ KINDS: dict[str, tuple[type[Settings], Callable[[Any, Context], Metrics]]] = {
     "mix": (mix.Mix, mix.run),
     "pretrain": (pretrain.Pretrain, pretrain.run),
     "sft": (sft.SFT, sft.run),
+    "refine": (refine.Refine, refine.run),
+    "draw_pairs": (draw_pairs.DrawPairs, draw_pairs.run),
+    "distill": (distill.Distill, distill.run),
     "reward_model": (reward_model.RewardModel, reward_model.run),
     "synthesize": (synthesize.Synthesize, synthesize.run),
     "filter": (rl_filter.Filter, rl_filter.run),
@@ -74,6 +77,9 @@ Stage = Annotated[
     | mix.Mix
     | pretrain.Pretrain
     | sft.SFT
+    | refine.Refine
+    | draw_pairs.DrawPairs
+    | distill.Distill
     | reward_model.RewardModel
     | synthesize.Synthesize
     | rl_filter.Filter

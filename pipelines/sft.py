@@ -2,17 +2,19 @@
 
 import functools
 import hashlib
+from collections import Counter
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from ..core import Problem, UserError
+from .. import verifiers
+from ..core import UserError
 from ..envs import problems as problem_sources
-from ..envs.text import pose
 from ..policies import initial
 from . import training
 from .context import Context, Cost, Metrics, Settings
+from .examples import Example, example, in_shares, worked
 
 ROW_TOKENS = 128
 """Tokens of the rows that short examples are laid in."""
@@ -22,15 +24,24 @@ class SFT(Settings):
     """Settings of an `sft` stage."""
 
     leaves_policy: ClassVar[bool] = True
-    may_change: ClassVar[frozenset[str]] = frozenset({"micro_batch_size", "packed", "save_steps"})
+    may_change: ClassVar[frozenset[str]] = frozenset({"micro_batch_size", "packed", "save_steps", "gradient_checkpointing"})
 
     kind: Literal["sft"]
     problems: str | list[str] = Field(
         description="problem URI, or several; meta['solution'] is the target where there is one, else the answer"
     )
+    shares: list[float] | None = Field(
+        None, description="each URI's share of the tokens; default: all examples alike, as many as there are of each"
+    )
+    verifier: str | None = Field(None, description="an answer that this verifier does not hold for right is left out")
     template: str = Field("{prompt}", description="how the user's turn is worded")
     system: str | None = None
     answer: str = Field("{answer}", description="how the target is worded")
+    thinking_as: str | None = Field(
+        None,
+        description="how meta['thinking'] and the answer are written, with {thinking} and {answer}; '': without the thinking; "
+        "default: in <think> tags, where the model knows them",
+    )
     steps: int = Field(ge=1, description="optimizer steps")
     batch_size: int = Field(32, ge=1, description="examples a step")
     micro_batch_size: int | None = Field(None, ge=1, description="examples a forward pass; default: the whole batch")
@@ -38,14 +49,27 @@ class SFT(Settings):
     warmup_steps: int = Field(0, ge=0)
     schedule: Literal["linear", "cosine", "constant"] = "cosine"
     weight_decay: float = Field(0.0, ge=0)
-    max_tokens: int = Field(1024, ge=2, description="longer examples are left out")
+    max_tokens: int = Field(1024, ge=2, description="longer examples are left out, and counted")
+    cut: bool = Field(False, description="longer examples are cut at max_tokens instead, and lose their end")
+    gradient_checkpointing: bool = Field(False, description="less memory for a third more time")
     packed: bool = Field(True, description="short examples share a row; false: each has its own, filled up with padding")
     save_steps: int = Field(200, ge=1, description="steps between checkpoints")
 
+    @model_validator(mode="after")
+    def _shares_fit(self) -> "SFT":
+        if self.shares is not None:
+            if len(self.shares) != len(self.sources):
+                raise ValueError(f"shares has {len(self.shares)} numbers, and problems {len(self.sources)} URIs")
+            if min(self.shares) <= 0 or abs(sum(self.shares) - 1) > 1e-6:
+                raise ValueError(f"shares are above 0 and sum to 1; these sum to {sum(self.shares):g}")
+        return self
+
     def check(self) -> None:
-        """The problems can be loaded."""
+        """The problems can be loaded, and the verifier."""
         for uri in self.sources:
             problem_sources.load(uri)
+        if self.verifier:
+            verifiers.load(self.verifier)
 
     @property
     def sources(self) -> list[str]:
@@ -62,38 +86,60 @@ def run(settings: SFT, context: Context) -> Metrics:
     model, tokenizer = initial.load(initial.checkpoint(context.policy), torch.float32)
     if settings.packed and not training.tells_apart(model):
         raise UserError(f"{settings.name}: {type(model).__name__} reads on into the example beside one: set packed: false")
-    problems = [problem for uri in settings.sources for problem in problem_sources.load(uri)]
-    examples = [example for problem in problems if (example := _example(problem, settings, tokenizer)) is not None]
-    if not examples:
-        raise UserError(f"{context.folder.name}: every example is longer than max_tokens={settings.max_tokens}")
+    sources, left_out = zip(*(_examples(uri, settings, tokenizer) for uri in settings.sources), strict=True)
+    for uri, examples, lost in zip(settings.sources, sources, left_out, strict=True):
+        if not examples and (settings.shares or not any(sources)):
+            reasons = ", ".join(f"{count} {why}" for why, count in lost.items())
+            raise UserError(f"{settings.name}: nothing of {uri} can be learnt ({reasons}; max_tokens={settings.max_tokens})")
 
     # A seed of the stage's own, so that two stages of one recipe do not see their examples in one order.
     seed = int(hashlib.sha256(f"{context.seed}/{settings.name}".encode()).hexdigest()[:8], 16) >> 1
+    learnt = [example for examples in sources for example in examples]
+    told: Metrics = {}
+    if settings.shares:
+        lengths = [[len(example["input_ids"]) for example in examples] for examples in sources]
+        chosen = in_shares(lengths, settings.shares, settings.steps * settings.batch_size, seed)
+        learnt = [sources[source][number] for source, number in chosen]
+        tokens = [sum(lengths[source][number] for source, number in chosen if source == which) for which in range(len(sources))]
+        told = {"shares": {uri: count / sum(tokens) for uri, count in zip(settings.sources, tokens, strict=True)}}
     metrics = training.fit(
         model,
         tokenizer,
         context,
-        examples,
+        learnt,
         functools.partial(in_rows if settings.packed else padded, pad=tokenizer.pad_token_id),
         **training.common(settings),
+        train_sampling_strategy="sequential" if settings.shares else "random",
+        gradient_checkpointing=settings.gradient_checkpointing,
         seed=seed,
         data_seed=seed,
     )
-    return metrics | {"examples": len(examples), "left_out": len(problems) - len(examples)}
+    lost = sum(map(Counter, left_out), Counter())
+    return metrics | told | {"examples": sum(map(len, sources)), "left_out": lost.total(), "why_left_out": dict(lost)}
 
 
-def _example(problem: Problem, settings: SFT, tokenizer: Any) -> dict[str, list[int]] | None:
-    """Token ids and labels of one problem with its worked answer; None when it is too long."""
-    worked = str(problem.meta.get("solution", problem.answer))
-    prompt = initial.prompt_tokens(tokenizer, pose(problem, settings.template, settings.system))
-    answer = tokenizer(settings.answer.replace("{answer}", worked), add_special_tokens=False)["input_ids"]
-    answer = [*answer, tokenizer.eos_token_id]
-    if len(prompt) + len(answer) > settings.max_tokens:
-        return None
-    return {"input_ids": prompt + answer, "labels": [training.IGNORED] * len(prompt) + answer}
+def _examples(uri: str, settings: SFT, tokenizer: Any) -> tuple[list[Example], Counter[str]]:
+    """What there is to learn of a source, and how many of its problems are left out, and why."""
+    verify = verifiers.load(settings.verifier) if settings.verifier else None
+    examples: list[Example] = []
+    lost: Counter[str] = Counter()
+    for problem in problem_sources.load(uri):
+        if verify:
+            verdict = verify(problem, worked(problem, settings.answer))
+            if verdict.score is None or verdict.score < 1:
+                lost["not right" if verdict.score is not None else f"without a verdict ({verdict.status.value})"] += 1
+                continue
+        made = example(problem, tokenizer, settings.template, settings.system, settings.answer, settings.thinking_as)
+        if len(made["input_ids"]) > settings.max_tokens:
+            lost["cut" if settings.cut else "too long"] += 1
+            made = {name: row[: settings.max_tokens] for name, row in made.items()}
+            if not settings.cut or all(label == training.IGNORED for label in made["labels"]):
+                continue
+        examples.append(made)
+    return examples, lost
 
 
-def in_rows(batch: list[dict[str, list[int]]], pad: int) -> dict[str, torch.Tensor]:
+def in_rows(batch: list[Example], pad: int) -> dict[str, torch.Tensor]:
     """Lays examples side by side in rows, the longest first, each where there is room: hardly anything is padding.
 
     Every example's positions begin at 0, from which the model tells that it does not belong to its neighbours; so each is
@@ -108,16 +154,16 @@ def in_rows(batch: list[dict[str, list[int]]], pad: int) -> dict[str, torch.Tens
     """
     from transformers import DataCollatorWithFlattening
 
-    width = max(ROW_TOKENS, *(len(example["input_ids"]) for example in batch))
-    rows: list[list[dict[str, list[int]]]] = []
+    width = max(ROW_TOKENS, *(len(row["input_ids"]) for row in batch))
+    rows: list[list[Example]] = []
     room: list[int] = []
-    for example in sorted(batch, key=lambda example: -len(example["input_ids"])):
-        length = len(example["input_ids"])
+    for longest in sorted(batch, key=lambda row: -len(row["input_ids"])):
+        length = len(longest["input_ids"])
         row = next((row for row, left in enumerate(room) if left >= length), len(rows))
         if row == len(rows):
             rows.append([])
             room.append(width)
-        rows[row].append(example)
+        rows[row].append(longest)
         room[row] -= length
     for examples, left in zip(rows, room, strict=True):
         if left:
@@ -127,12 +173,12 @@ def in_rows(batch: list[dict[str, list[int]]], pad: int) -> dict[str, torch.Tens
     return {name: torch.cat([row[name] for row in flat]) for name in ("input_ids", "position_ids", "labels")}
 
 
-def padded(batch: list[dict[str, list[int]]], pad: int) -> dict[str, torch.Tensor]:
+def padded(batch: list[Example], pad: int) -> dict[str, torch.Tensor]:
     """A row for each example: (examples, longest) of ids, labels and attention mask."""
-    width = max(len(example["input_ids"]) for example in batch)
+    width = max(len(row["input_ids"]) for row in batch)
 
     def filled(name: str, fill: int) -> torch.Tensor:
-        return torch.tensor([example[name] + [fill] * (width - len(example[name])) for example in batch])
+        return torch.tensor([row[name] + [fill] * (width - len(row[name])) for row in batch])
 
     mask = torch.tensor([[1] * len(e["input_ids"]) + [0] * (width - len(e["input_ids"])) for e in batch])
     return {"input_ids": filled("input_ids", pad), "labels": filled("labels", training.IGNORED), "attention_mask": mask}

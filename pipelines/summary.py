@@ -34,6 +34,17 @@ def line(record: dict[str, Any]) -> str:
             return f"{metrics['steps']} steps, loss {metrics['loss']:.3f}; held out{held_out[1:] or ' nothing'}"
         case "sft":
             return f"{metrics['steps']} steps on {metrics['examples']} examples, loss {metrics['loss']:.3f}"
+        case "refine":
+            before, after = (f"{metrics[f'right_{when}'] or 0:.0%}" for when in ("before", "after"))
+            return (
+                f"{metrics['learnt']} of {metrics['instructions']} instructions to learn; right {before} before, {after} after"
+            )
+        case "draw_pairs":
+            scores = f"student {metrics['student_score']:.3f}, teacher {metrics['teacher_score']:.3f} where it fails"
+            return f"{metrics['pairs']} pairs of {metrics['problems']} problems; mean score: {scores}"
+        case "distill":
+            errors = _errors(metrics["held_out"])
+            return f"{metrics['steps']} steps on {metrics['pairs']} pairs, loss {metrics['loss']:.3f}{errors}"
         case "filter":
             saved = f", {metrics['draws_saved']:.0%} of the draws saved" if metrics["draws_saved"] else ""
             return f"kept {metrics['kept']} of {metrics['problems']} problems, mean pass rate {metrics['pass_rate']:.3f}{saved}"
@@ -55,6 +66,13 @@ def line(record: dict[str, Any]) -> str:
 
 def _score(score: dict[str, Any]) -> str:
     return f"{scoreboard.interval(score)} avg@{score['draws']} on {score['problems']} problems"
+
+
+def _errors(held_out: dict[str, Any]) -> str:
+    if not held_out or not held_out["confident_errors"]:
+        return ""
+    before, after = (held_out[when]["confident_errors"] for when in ("before", "after"))
+    return f"; held-out confident errors ({held_out['confident_errors']} tokens) from {before:.2f} to {after:.2f}"
 
 
 def _graded(counted: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """The transformers Trainer, as the stages use it that train outside of verl: what they share, and how a killed one goes on."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ def fit(
     micro_batch_size: int | None,
     save_steps: int,
     trainer: type | None = None,
+    figures: Sequence[str] = (),
     **arguments: Any,
 ) -> dict[str, Any]:
     """Trains a model from the stage's last checkpoint, if there is one, and leaves it in the folder `policy`.
@@ -42,10 +43,11 @@ def fit(
         micro_batch_size: examples that a process passes forward at once; None: its whole share.
         save_steps: steps between checkpoints.
         trainer: a subclass of the Trainer, for another loss or order.
+        figures: names of what that one logs beside the loss.
         arguments: further ones for `TrainingArguments`: learning rate, seeds, ...
 
     Returns:
-        The metrics: steps, the last loss, and all logged losses as (step, loss).
+        The metrics: steps, the last loss, and all logged losses as (step, loss), with figures also those in the same way.
 
     Raises:
         UserError: the batch does not divide evenly.
@@ -88,8 +90,12 @@ def fit(
     if running.is_world_process_zero():
         running.accelerator.unwrap_model(running.model_wrapped).save_pretrained(context.folder / "policy", state_dict=weights)
         tokenizer.save_pretrained(context.folder / "policy")
-    losses = [(entry["step"], entry["loss"]) for entry in running.state.log_history if "loss" in entry]
-    return {"steps": running.state.global_step, "loss": losses[-1][1] if losses else None, "losses": losses}
+
+    def logged(name: str) -> list[tuple[int, float]]:
+        return [(entry["step"], entry[name]) for entry in running.state.log_history if name in entry]
+
+    losses, further = logged("loss"), {"figures": {name: logged(name) for name in figures}} if figures else {}
+    return {"steps": running.state.global_step, "loss": losses[-1][1] if losses else None, "losses": losses} | further
 
 
 def tells_apart(model: Any) -> bool:

@@ -1,5 +1,6 @@
 """Who answers. One backend a file, one protocol (`core.Policy`); `load_policy` finds one by its URI."""
 
+import pkgutil
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -15,6 +16,7 @@ def load_policy(uri: str, **options: Any) -> Policy:
         vllm+hf:ORG/NAME  vllm+path:FOLDER  ...                      the same, played by vLLM
         openai:MODEL?base_url=http://localhost:8000/v1               a server
         scripted:TEXT                                                always says TEXT
+        call:MODULE:FUNCTION                                         says what a function of conversation and seed returns
 
     Args:
         uri: see above, and `policies/initial.py` for checkpoints.
@@ -28,6 +30,13 @@ def load_policy(uri: str, **options: Any) -> Policy:
         from .scripted import ScriptedPolicy
 
         return ScriptedPolicy(rest, **options)
+    if scheme == "call":
+        from .scripted import ScriptedPolicy
+
+        try:
+            return ScriptedPolicy(pkgutil.resolve_name(rest), **options)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise UserError(f"{uri}: cannot import {rest!r} ({error}); write call:package.module:function") from None
     if scheme == "openai":
         from .openai import OpenAIPolicy
 

@@ -33,11 +33,9 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetr
 from ...core import Completion, Episode, Message, Verdict, draw_seed
 from ...policies import initial
 from ...policies.rollout import crashed, episode_to_json, first_messages, verdict_of
+from ...policies.turns import turn_tokens
 from . import groups
 from .threads import in_thread
-
-SENTINEL = "\u241etenfold\u241e"
-"""Stands for the policy's turn when the tokens around it are looked for; no chat template writes it by itself."""
 
 
 class EnvironmentLoop(AgentLoopBase):
@@ -235,26 +233,3 @@ def _spec(registration: str) -> EnvSpec:
 
 def _make(registration: str) -> gymnasium.Env[str, str]:
     return gymnasium.make(_spec(registration))
-
-
-def turn_tokens(tokenizer: Any, role: str, text: str, said: list[int]) -> list[int]:
-    """What follows the policy's turn: its closing, the environment's turn, the opening of the policy's next.
-
-    Args:
-        tokenizer: the policy's, with its chat template.
-        role: who speaks, in the template's terms; a role it does not know speaks as the user.
-        text: what is said.
-        said: the tokens the policy drew; when they already close its turn, the closing is not said twice.
-    """
-    if not tokenizer.chat_template:
-        return tokenizer(f"\n{text}\n", add_special_tokens=False)["input_ids"]
-    before = [{"role": "user", "content": "?"}, {"role": "assistant", "content": SENTINEL}]
-    try:
-        rendered = tokenizer.apply_chat_template(
-            [*before, {"role": role, "content": text}], add_generation_prompt=True, tokenize=False
-        )
-    except Exception:  # templates raise on roles they do not know
-        return turn_tokens(tokenizer, "user", text, said) if role != "user" else []
-    following = tokenizer(rendered.split(SENTINEL, 1)[1], add_special_tokens=False)["input_ids"]
-    closes = bool(said and following and said[-1] == following[0])
-    return following[1:] if closes else following

@@ -191,7 +191,7 @@ GRPO = {"kind": "grpo", "name": "grpo", "environment": "tenfold/ChainSum-v0", "s
         ({"stages": [STAGE | {"problems": "jsonl:missing.jsonl"}]}, "no file missing.jsonl"),
         ({"stages": [STAGE | {"problems": "jsonl:bad.jsonl"}]}, "bad.jsonl, line 2: not JSON"),
         ({"stages": [STAGE | {"problems": "jsonl:empty.jsonl"}]}, "holds no problem"),
-        ({"stages": [STAGE | {"max_tokens": 2}]}, "every example is longer than max_tokens=2"),
+        ({"stages": [STAGE | {"max_tokens": 2}]}, "nothing of jsonl:rows.jsonl can be learnt (40 too long; max_tokens=2)"),
         ({"policy": "path:bare"}, "bare has no tokenizer"),
         ({"modules": ["no_such_module"]}, "cannot import 'no_such_module'"),
         ({"stages": [GRPO | {"batch_size": 2000}]}, "1000 problems do not fill one step of batch_size=2000"),

@@ -6,28 +6,10 @@ import pytest
 import tenfold
 import torch
 import transformers
-from tenfold.envs import problems
 from tenfold.pipelines import recipe, sft, training
 from tenfold.policies import initial
 
 TINY = "micro:?hidden=16&layers=1&heads=2"
-
-
-def settings(path: Path, **changes: object) -> sft.SFT:
-    return sft.SFT.model_validate({"kind": "sft", "name": "sft", "problems": f"jsonl:{path}", "steps": 1} | changes)
-
-
-def test_the_loss_is_on_the_answer_alone(tmp_path: Path) -> None:
-    (tmp_path / "r.jsonl").write_text(json.dumps({"question": "2 + 2?", "answer": "it is 4 #### 4"}))
-    stage = settings(tmp_path / "r.jsonl", template="{prompt} Go.", answer="So: {answer}")
-    tokenizer = initial.load(initial.checkpoint(TINY), torch.float32)[1]
-    (problem,) = problems.load(stage.problems + "?answer_after=%23%23%23%23")
-    example = sft._example(problem, stage, tokenizer)
-    assert example is not None
-    learnt = [token for token in example["labels"] if token != training.IGNORED]
-    assert tokenizer.decode(example["input_ids"]) == "<|user|>2 + 2? Go.<|end|><|assistant|>So: it is 4 #### 4<|end|>"
-    assert tokenizer.decode(learnt) == "So: it is 4 #### 4<|end|>"
-    assert example["input_ids"][-len(learnt) :] == learnt
 
 
 def examples(count: int) -> list[dict[str, list[int]]]:

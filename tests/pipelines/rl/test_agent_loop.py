@@ -8,8 +8,9 @@ import gymnasium
 import pytest
 import tenfold
 import torch
-from tenfold.pipelines.rl.agent_loop import EnvironmentLoop, turn_tokens
+from tenfold.pipelines.rl.agent_loop import EnvironmentLoop
 from tenfold.policies import initial
+from tenfold.policies.turns import turn_tokens
 from verl.workers.rollout.replica import TokenOutput
 
 LAB = '''

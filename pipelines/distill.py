@@ -1,0 +1,201 @@
+"""DPD, dual preference distillation: the student learns what the teacher would say, over the teacher's right responses
+and over its own wrong ones, and to prefer the first to the second.
+
+    loss = nll x NLL(chosen)                          the chosen response, as supervised fine-tuning would learn it
+         + kd_positive x KL over the chosen's tokens       the teacher's distribution at each of them
+         + kd_negative x KL over the rejected's tokens     what the teacher would have said where the student went wrong
+         + dpo x -log sigmoid(beta (margin - margin of the start))    margin = log p(chosen) - log p(rejected)
+
+NLL and KL are means over a response's tokens, then over the pairs; log p is a sum over a response's tokens. The two KL terms
+and the margin are the Nanbeige4-3B report's; their weights, the divergence's direction, temperature, top-k and beta it leaves
+open: the defaults are ours. With some weights 0 it is fine-tuning, distillation or DPO (Rafailov et al., 2023) alone.
+
+The projection to the vocabulary goes some tokens at a time (`chunked_loss.py`). The log-probabilities of the start (the
+reference) are taken once; the teacher's distributions as training goes, or, with `stored`, once as well: its top-k and the
+mass of the rest.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field, model_validator
+
+from ..core import UserError
+from ..policies import initial
+from . import chunked_loss, responses, training
+from .context import Context, Cost, Metrics, Settings
+from .draw_pairs import PAIRS, check_same_vocabulary
+
+TERMS = ("nll", "kd_positive", "kd_negative", "dpo", "preferred")
+"""What is logged of the loss, before it is weighted; preferred: share of the pairs with a margin above the start's."""
+
+
+class Distill(Settings):
+    """Settings of a `distill` stage. Its `policy` is the student."""
+
+    leaves_policy: ClassVar[bool] = True
+    may_change: ClassVar[frozenset[str]] = frozenset({"micro_batch_size", "save_steps", "chunk_tokens"})
+
+    kind: Literal["distill"]
+    pairs: str = Field(description="folder of a draw_pairs stage, as in {stage:NAME}")
+    teacher: str = Field(description="URI of the teacher, of the student's vocabulary")
+    nll: float = Field(0.0, ge=0, description="weight of plain fine-tuning on the chosen response")
+    kd_positive: float = Field(1.0, ge=0, description="weight of the KL to the teacher on the chosen response's tokens")
+    kd_negative: float = Field(1.0, ge=0, description="weight of the KL to the teacher on the rejected response's tokens")
+    dpo: float = Field(1.0, ge=0, description="weight of the preference for the chosen response over the rejected")
+    beta: float = Field(0.1, gt=0, description="how soon DPO is content: its margin is counted in 1 / beta nats")
+    direction: chunked_loss.Direction = Field(
+        "forward",
+        description="forward: KL(teacher || student), covers the teacher; reverse: KL(student || teacher), seeks its modes",
+    )
+    temperature: float = Field(1.0, gt=0, description="that both distributions are softened by before they are compared")
+    top_k: int | None = Field(None, ge=1, description="of the teacher's distribution only so many tokens, and the rest's mass")
+    stored: bool = Field(False, description="the teacher's top_k are taken once, before training, and it is not kept in memory")
+    steps: int = Field(ge=1, description="optimizer steps")
+    batch_size: int = Field(32, ge=1, description="pairs a step")
+    micro_batch_size: int | None = Field(None, ge=1, description="pairs a forward pass; default: the whole batch")
+    learning_rate: float = Field(1e-6, gt=0)
+    warmup_steps: int = Field(0, ge=0)
+    schedule: Literal["linear", "cosine", "constant"] = "cosine"
+    weight_decay: float = Field(0.0, ge=0)
+    max_tokens: int = Field(4096, ge=2, description="pairs with a longer response, its prompt included, are left out")
+    held_out: float = Field(0.1, ge=0, lt=1, description="share of the problems whose pairs are measured on, not trained on")
+    chunk_tokens: int = Field(chunked_loss.CHUNK, ge=1, description="tokens whose logits are laid out at once")
+    save_steps: int = Field(200, ge=1, description="steps between checkpoints")
+
+    @model_validator(mode="after")
+    def _has_a_loss(self) -> "Distill":
+        if not (self.nll or self.kd_positive or self.kd_negative or self.dpo):
+            raise ValueError("nll, kd_positive, kd_negative and dpo are all 0: give one of them a weight")
+        if self.stored and not self.top_k:
+            raise ValueError("stored wants top_k: whole distributions are too large to be kept")
+        return self
+
+    def cost(self) -> Cost:
+        """Both responses of every pair as long as may be."""
+        return Cost(trained_tokens=2 * self.steps * self.batch_size * self.max_tokens)
+
+
+def run(settings: Distill, context: Context) -> Metrics:
+    """Trains on the pairs and leaves the checkpoint in `policy`."""
+    model, tokenizer = initial.load(initial.checkpoint(context.policy), torch.float32)
+    teacher, teachers = initial.load(initial.checkpoint(settings.teacher), torch.float32)
+    check_same_vocabulary(tokenizer, teachers, settings.teacher)
+    teacher.requires_grad_(False).eval()
+    train, held_out, left_out = responses.load(Path(settings.pairs) / PAIRS, settings.max_tokens, settings.held_out)
+    if not train:
+        raise UserError(f"{settings.name}: {settings.pairs} holds no pair within max_tokens={settings.max_tokens} to train on")
+    reads = responses.Reads(min(responses.width(model), responses.width(teacher)), settings.chunk_tokens)
+    for each in (model, teacher):
+        reads.check(each)
+    before = reads.tokens(model, held_out)
+    of_teacher = reads.tokens(teacher, held_out)
+    rows = responses.with_reference(reads, model, train, context.folder / "reference.safetensors")
+    asked = settings.kd_positive or settings.kd_negative
+    stored = None
+    if asked and settings.stored:
+        assert settings.top_k is not None
+        stored = responses.stored_top_k(reads, teacher, train, settings.top_k, settings.temperature, context.folder)
+    if asked and not stored and torch.cuda.is_available():
+        teacher.to("cuda")
+
+    def distributions(inputs: dict[str, torch.Tensor]) -> chunked_loss.Dense | chunked_loss.TopK | None:
+        if not asked:
+            return None
+        return stored.of(inputs) if stored else reads.distributions(teacher, inputs, settings.top_k, settings.temperature)
+
+    metrics = training.fit(
+        model,
+        tokenizer,
+        context,
+        rows,
+        responses.collate,
+        **training.common(settings),
+        trainer=_trainer(settings, reads, distributions),
+        figures=TERMS,
+        seed=context.seed,
+        data_seed=context.seed,
+    )
+    after = reads.tokens(model.to("cpu"), held_out)
+    return metrics | {
+        "pairs": len(train),
+        "left_out": left_out,
+        "held_out": responses.compared(held_out, of_teacher, before, after) if held_out else {},
+    }
+
+
+def _trainer(
+    settings: Distill,
+    reads: responses.Reads,
+    distributions: Callable[[dict[str, torch.Tensor]], chunked_loss.Dense | chunked_loss.TopK | None],
+) -> type:
+    """A Trainer with this loss, which logs its terms."""
+    from transformers import Trainer
+
+    class DPDTrainer(Trainer):
+        told: ClassVar[list[dict[str, float]]] = []
+
+        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+            total, terms = loss(model, inputs, settings, reads, distributions(inputs))
+            if not torch.isfinite(total):
+                each = ", ".join(f"{name} {value:g}" for name, value in terms.items())
+                raise UserError(
+                    f"{settings.name}: the loss of step {self.state.global_step + 1} is {total:g} ({each}): lower the "
+                    "learning_rate or beta in a new run; this one's last checkpoint is before it"
+                )
+            self.told.append(terms)
+            return total
+
+        def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+            if "loss" in logs and self.told:
+                logs = logs | {name: sum(terms[name] for terms in self.told) / len(self.told) for name in self.told[0]}
+                self.told.clear()
+            super().log(logs, *args, **kwargs)
+
+    return DPDTrainer
+
+
+def loss(
+    model: Any,
+    inputs: dict[str, torch.Tensor],
+    settings: Distill,
+    reads: responses.Reads,
+    teacher: chunked_loss.Dense | chunked_loss.TopK | None,
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """The loss of some pairs, and its terms before they are weighted.
+
+    Args:
+        model: the student.
+        inputs: as `responses.collate` makes them.
+        settings: weights, beta and the rest.
+        reads: how models are read.
+        teacher: of the responses' tokens; None where no term wants one.
+    """
+    hidden, labels, row, length = reads.targets(model, inputs)
+    head, pairs = reads.head(model), len(length) // 2
+    chosen = row < pairs  # rows: the chosen responses, then the rejected ones
+    share = 1 / (length[row] * pairs)
+    nll = settings.nll * share * chosen
+    terms: dict[str, float] = {}
+    if settings.dpo:
+        likely = chunked_loss.log_probs(hidden, head, labels, settings.chunk_tokens)
+        sums = torch.zeros(2 * pairs, device=likely.device).index_add(0, row, likely.float())
+        gained = sums - inputs["reference"]
+        margin = settings.beta * (gained[:pairs] - gained[pairs:])
+        terms["dpo"] = float(-torch.nn.functional.logsigmoid(margin).mean())
+        terms["preferred"] = float((margin > 0).float().mean())
+        # The gradient of -log sigmoid(margin) is that of a sum of log-likelihoods with these weights.
+        pull = settings.dpo * settings.beta * torch.sigmoid(-margin) / pairs
+        nll = nll + torch.cat([pull, -pull])[row]
+    weights = torch.where(chosen, settings.kd_positive, settings.kd_negative) * share if teacher is not None else None
+    found = chunked_loss.weighted(
+        hidden, head, labels, nll, weights, teacher, settings.direction, settings.temperature, settings.chunk_tokens
+    )
+    terms["nll"] = float((found.nll * share * chosen).sum())
+    if teacher is not None:
+        terms["kd_positive"] = float((found.kl * share * chosen).sum())
+        terms["kd_negative"] = float((found.kl * share * ~chosen).sum())
+    value = sum(getattr(settings, name) * terms[name] for name in ("nll", "dpo", "kd_positive", "kd_negative") if name in terms)
+    return found.total + (value - found.total.detach()), terms

@@ -1,0 +1,234 @@
+"""Pairs of responses that models are read on, token by token: what a student or a teacher says before each of them.
+
+A pair is two rows, a prompt with the chosen response and one with the rejected; in a batch the chosen ones come first.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy
+import torch
+from safetensors.torch import load_file, save_file
+
+from ..core import UserError
+from . import chunked_loss
+from .chunked_loss import Dense, Head, TopK
+
+ROWS = 16
+"""Rows that are read together where nothing is trained."""
+SURE, UNLIKELY = 0.5, 0.1
+"""A confident error: a token of a rejected response that the student gave at least the first chance, and the teacher less than
+the second."""
+SIDES = ("chosen", "rejected")
+
+Pair = dict[str, Any]
+Inputs = dict[str, torch.Tensor]
+
+
+def load(path: Path, max_tokens: int, held_out: float) -> tuple[list[Pair], list[Pair], int]:
+    """Pairs to train on, pairs to measure on (split by problem), and how many were longer than max_tokens.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}: name the folder of a draw_pairs stage, as in {{stage:NAME}}") from None
+    pairs = [json.loads(line) for line in lines]
+    kept = [pair for pair in pairs if all(len(pair[f"{side}_tokens"]["ids"]) <= max_tokens for side in SIDES)]
+    measured = [int(hashlib.sha256(pair["id"].encode()).hexdigest()[:8], 16) < held_out * 16**8 for pair in kept]
+    train = [pair for pair, out in zip(kept, measured, strict=True) if not out]
+    return train, [pair for pair, out in zip(kept, measured, strict=True) if out], len(pairs) - len(kept)
+
+
+def collate(pairs: Sequence[Pair]) -> Inputs:
+    """Pairs as a batch.
+
+    Returns:
+        input_ids, attention_mask and written, what the policy wrote: (2 x pairs, longest) each. With pairs that have them, also
+        reference, the log-probabilities under the start, and places, where a response's tokens are stored: (2 x pairs,) each.
+    """
+    sides = [pair[f"{side}_tokens"] for side in SIDES for pair in pairs]
+    width = max(len(tokens["ids"]) for tokens in sides)
+
+    def filled(rows: list[list[int]]) -> torch.Tensor:
+        return torch.tensor([row + [0] * (width - len(row)) for row in rows])
+
+    batch = {
+        "input_ids": filled([tokens["ids"] for tokens in sides]),
+        "attention_mask": filled([[1] * len(tokens["ids"]) for tokens in sides]),
+        "written": filled([tokens["mask"] for tokens in sides]),
+    }
+    if "reference" in pairs[0]:
+        batch["reference"] = torch.tensor([pair["reference"][side] for side in range(2) for pair in pairs])
+        batch["places"] = torch.tensor([pair["places"][side] for side in range(2) for pair in pairs])
+    return batch
+
+
+def width(model: Any) -> int:
+    """Rows of a model's head."""
+    return model.get_output_embeddings().weight.shape[0]
+
+
+class Reads(NamedTuple):
+    """How models are read."""
+
+    vocabulary: int
+    """Rows of the heads that count: some are padded with rows that stand for no token."""
+    chunk: int = chunked_loss.CHUNK
+    """Tokens whose logits are laid out at once."""
+
+    def head(self, model: Any) -> Head:
+        """A model's projection to the vocabulary."""
+        module = model.get_output_embeddings()
+        bias = getattr(module, "bias", None)
+        return Head(module.weight[: self.vocabulary], None if bias is None else bias[: self.vocabulary])
+
+    def targets(self, model: Any, inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What a model has in mind before each token of a batch's responses.
+
+        Returns:
+            The hidden states before the head (tokens, width), the tokens (tokens,), the row of each (tokens,), and each row's
+            number of tokens (rows,).
+        """
+        output = model(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            output_hidden_states=True,
+            use_cache=False,
+            logits_to_keep=1,
+        )
+        written = inputs["written"][:, 1:].bool()
+        rows = torch.arange(len(written), device=written.device)[:, None].expand_as(written)
+        hidden = output.hidden_states[-1][:, :-1]
+        return hidden[written], inputs["input_ids"][:, 1:][written], rows[written], written.sum(-1)
+
+    def check(self, model: Any) -> None:
+        """Makes sure that the head is all that stands between a model's hidden states and its logits.
+
+        Raises:
+            UserError: it scales or caps them.
+        """
+        ids = torch.arange(1, 9, device=model.device)[None]
+        with torch.inference_mode():
+            output = model(input_ids=ids, output_hidden_states=True, use_cache=False)
+            own = self.head(model).logits(output.hidden_states[-1])
+        logits = output.logits[..., : self.vocabulary].float()
+        if (own - logits).abs().max() > 1e-3 * logits.abs().max():
+            raise UserError(f"{type(model).__name__} scales or caps its logits behind its head: it cannot be distilled")
+
+    def distributions(self, model: Any, inputs: Inputs, k: int | None, temperature: float) -> Dense | TopK:
+        """A teacher's distribution before each token of a batch's responses; with k, its k most likely tokens alone."""
+        with torch.no_grad():
+            dense = Dense(self.targets(model, inputs)[0], self.head(model))
+            return dense if k is None else chunked_loss.top_k(dense, k, temperature, self.chunk)
+
+    def tokens(self, model: Any, pairs: Sequence[Pair]) -> list[torch.Tensor]:
+        """Log-probabilities of each response's tokens, the chosen and the rejected response of each pair in turn."""
+        model.eval()
+        told: list[torch.Tensor] = []
+        with torch.no_grad():
+            for batch in _batches(pairs):
+                hidden, labels, _, length = self.targets(model, collate(batch))
+                split = chunked_loss.log_probs(hidden, self.head(model), labels, self.chunk).split(length.tolist())
+                told += [side for two in zip(split[: len(batch)], split[len(batch) :], strict=True) for side in two]
+        return told
+
+
+def _batches(pairs: Sequence[Pair]) -> Iterator[Sequence[Pair]]:
+    for start in range(0, len(pairs), ROWS // 2):
+        yield pairs[start : start + ROWS // 2]
+
+
+def with_reference(reads: Reads, model: Any, pairs: Sequence[Pair], path: Path) -> list[Pair]:
+    """The pairs with the log-probabilities of both responses under the policy of the start, which are taken once and kept."""
+    if path.is_file():
+        sums = load_file(path)["sums"]
+    else:
+        sums = torch.stack([row.double().sum() for row in reads.tokens(model, pairs)]).float()
+        save_file({"sums": sums}, path.with_suffix(".partial"))
+        path.with_suffix(".partial").rename(path)
+    lengths = [sum(pair[f"{side}_tokens"]["mask"]) for pair in pairs for side in SIDES]
+    places = numpy.cumsum([0, *lengths]).tolist()
+    return [
+        pair | {"reference": sums[2 * number : 2 * number + 2].tolist(), "places": places[2 * number : 2 * number + 2]}
+        for number, pair in enumerate(pairs)
+    ]
+
+
+class StoredTopK(NamedTuple):
+    """A teacher's most likely tokens at every token of all responses, in files that are mapped into memory."""
+
+    ids: numpy.ndarray
+    """(tokens, k) int32."""
+    log_probs: numpy.ndarray
+    """(tokens, k) float32."""
+
+    def of(self, inputs: Inputs) -> TopK:
+        """Those of a batch's responses."""
+        lengths = inputs["written"][:, 1:].sum(-1).tolist()
+        rows = numpy.concatenate([numpy.arange(at, at + n) for at, n in zip(inputs["places"].tolist(), lengths, strict=True)])
+        device = inputs["input_ids"].device
+        return TopK(torch.from_numpy(self.ids[rows]).long().to(device), torch.from_numpy(self.log_probs[rows]).to(device))
+
+
+def stored_top_k(reads: Reads, teacher: Any, pairs: Sequence[Pair], k: int, temperature: float, folder: Path) -> StoredTopK:
+    """Takes a teacher's k most likely tokens everywhere, once, and keeps them as two .npy files in the folder."""
+    names = [folder / "teacher_ids.npy", folder / "teacher_log_probs.npy"]
+    if not names[1].is_file():
+        total = sum(sum(pair[f"{side}_tokens"]["mask"]) for pair in pairs for side in SIDES)
+        partial = [name.with_suffix(".partial") for name in names]
+        files = [
+            numpy.lib.format.open_memmap(name, "w+", dtype, (total, k))
+            for name, dtype in zip(partial, (numpy.int32, numpy.float32), strict=True)
+        ]
+        at = 0
+        for batch in _batches(pairs):
+            inputs = collate(batch)
+            found = reads.distributions(teacher, inputs, k, temperature)
+            assert isinstance(found, TopK)
+            lengths = inputs["written"][:, 1:].sum(-1).tolist()
+            ids, kept = found.ids.split(lengths), found.log_probs.split(lengths)
+            for number in range(len(batch)):
+                for row in (number, number + len(batch)):
+                    end = at + lengths[row]
+                    files[0][at:end], files[1][at:end] = ids[row].numpy(), kept[row].numpy()
+                    at = end
+        for file, name, whole in zip(files, partial, names, strict=True):
+            file.flush()
+            name.rename(whole)
+    return StoredTopK(*(numpy.load(name, mmap_mode="r") for name in names))
+
+
+def compared(
+    pairs: Sequence[Pair], teacher: Sequence[torch.Tensor], before: Sequence[torch.Tensor], after: Sequence[torch.Tensor]
+) -> dict[str, Any]:
+    """What a training did to pairs that it did not see.
+
+    Args:
+        pairs: they.
+        teacher, before, after: log-probabilities as `Reads.tokens` gives them, of the teacher and of the student.
+
+    Returns:
+        Before and after: the mean probability of a chosen and of a rejected token, of the confident errors among the
+        latter (the student's own of the start), and the share of pairs whose chosen response is likelier than the other.
+    """
+    probabilities = {
+        name: [torch.cat(list(rows[side::2])).exp() for side in range(2)]
+        for name, rows in (("teacher", teacher), ("before", before), ("after", after))
+    }
+    errors = (probabilities["before"][1] >= SURE) & (probabilities["teacher"][1] < UNLIKELY)
+    figures: dict[str, Any] = {"pairs": len(pairs), "confident_errors": int(errors.sum())}
+    for name, rows in (("before", before), ("after", after)):
+        sums = torch.stack([row.sum() for row in rows])
+        figures[name] = {
+            "chosen": float(probabilities[name][0].mean()),
+            "rejected": float(probabilities[name][1].mean()),
+            "confident_errors": float(probabilities[name][1][errors].mean()) if errors.any() else None,
+            "preferred": float((sums[0::2] > sums[1::2]).float().mean()),
+        }
+    return figures

@@ -1,0 +1,226 @@
+"""Pairs of a teacher's right and a student's wrong responses, and what a student learns from them."""
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+import torch
+from tenfold.core import UserError
+from tenfold.pipelines import distill, recipe, responses
+from tenfold.pipelines.chunked_loss import Dense, TopK
+from tenfold.policies import initial
+
+STUDENT, TEACHER = "micro:?hidden=16&layers=1&heads=2", "micro:?hidden=32&layers=1&heads=2&seed=5"
+
+
+def pair(number: int, chosen: list[int], rejected: list[int]) -> dict[str, Any]:
+    """A pair as a draw_pairs stage leaves it, with prompts of 3 and 5 tokens."""
+    tokens = [
+        {"ids": list(range(10, 10 + given)) + said, "mask": [0] * given + [1] * len(said)}
+        for given, said in ((3, chosen), (5, rejected))
+    ]
+    return {"id": f"p{number}", "problem": number, "chosen_tokens": tokens[0], "rejected_tokens": tokens[1]}
+
+
+PAIRS = [pair(0, [40, 41, 42], [50, 51]), pair(1, [60], [61, 62, 63, 64]), pair(2, [70, 71], [72])]
+
+
+def settings(**changes: Any) -> distill.Distill:
+    fixed = {"kind": "distill", "name": "d", "pairs": "x", "teacher": TEACHER, "steps": 1}
+    return distill.Distill.model_validate(fixed | changes)
+
+
+def loaded(uri: str) -> Any:
+    return initial.load(initial.checkpoint(uri), torch.float32)[0].double()
+
+
+def logits_at(model: Any, tokens: dict[str, list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits before each token that was written, and these tokens."""
+    ids = torch.tensor([tokens["ids"]])
+    written = torch.tensor(tokens["mask"][1:]).bool()
+    return model(input_ids=ids, use_cache=False).logits[0, :-1][written], ids[0, 1:][written]
+
+
+def as_written(student: Any, teacher: Any, start: Any, of: distill.Distill) -> torch.Tensor:
+    """The loss as the module's docstring states it, pair by pair, from whole logits."""
+    total = torch.zeros((), dtype=torch.float64)
+    for row in PAIRS:
+        likelihoods = {}
+        for side, weight in (("chosen", of.kd_positive), ("rejected", of.kd_negative)):
+            logits, labels = logits_at(student, row[f"{side}_tokens"])
+            log_p, log_q = logits.log_softmax(-1), logits_at(teacher, row[f"{side}_tokens"])[0].log_softmax(-1)
+            total = total + weight * (log_q.exp() * (log_q - log_p)).sum(-1).mean()
+            said = log_p.gather(-1, labels[:, None])
+            then = logits_at(start, row[f"{side}_tokens"])[0].log_softmax(-1).gather(-1, labels[:, None])
+            likelihoods[side] = said.sum() - then.sum()
+            if side == "chosen":
+                total = total - of.nll * said.mean()
+        margin = of.beta * (likelihoods["chosen"] - likelihoods["rejected"])
+        total = total - of.dpo * torch.nn.functional.logsigmoid(margin)
+    return total / len(PAIRS)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"nll": 1.0, "kd_positive": 0.0, "kd_negative": 0.0, "dpo": 0.0},
+        {"kd_positive": 1.0, "kd_negative": 0.5, "dpo": 0.0},
+        {"kd_positive": 0.0, "kd_negative": 0.0, "dpo": 2.0, "beta": 0.3},
+        {"nll": 0.7, "kd_positive": 1.0, "kd_negative": 0.5, "dpo": 2.0},
+    ],
+)
+def test_the_loss_and_its_gradient_are_as_stated(tmp_path: Path, weights: dict[str, float]) -> None:
+    student, teacher, start = loaded(STUDENT), loaded(TEACHER), loaded(STUDENT)
+    with torch.no_grad():
+        student.model.layers[0].mlp.up_proj.weight += 0.05 * torch.randn(64, 16, generator=torch.Generator().manual_seed(1))
+    of, reads = settings(**weights), responses.Reads(responses.width(student), chunk=3)
+    rows = responses.with_reference(reads, start, PAIRS, tmp_path / "reference.safetensors")
+    inputs = responses.collate(rows)
+    found, terms = distill.loss(student, inputs, of, reads, reads.distributions(teacher, inputs, None, 1.0))
+    wanted = as_written(student, teacher, start, of)
+    assert found.item() == pytest.approx(wanted.item(), abs=1e-6)
+    ours, theirs = (torch.autograd.grad(value, list(student.parameters())) for value in (found, wanted))
+    for one, other in zip(ours, theirs, strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
+    assert terms.keys() <= {*distill.TERMS}
+
+
+def test_stored_distributions_are_those_taken_on_the_way(tmp_path: Path) -> None:
+    student, teacher = loaded(STUDENT).float(), loaded(TEACHER).float()
+    reads = responses.Reads(responses.width(teacher), chunk=4)
+    rows = responses.with_reference(reads, student, PAIRS, tmp_path / "reference.safetensors")
+    stored = responses.stored_top_k(reads, teacher, rows, 5, 1.0, tmp_path)
+    inputs = responses.collate([rows[2], rows[0]])
+    kept, fresh = stored.of(inputs), reads.distributions(teacher, inputs, 5, 1.0)
+    assert isinstance(fresh, TopK)
+    assert torch.equal(kept.ids, fresh.ids)
+    assert torch.allclose(kept.log_probs, fresh.log_probs, atol=1e-5)
+    assert isinstance(reads.distributions(teacher, inputs, None, 1.0), Dense)
+    teacher.model.norm.weight.data.zero_()  # is not asked again
+    again = responses.stored_top_k(reads, teacher, rows, 5, 1.0, tmp_path)
+    assert numpy.array_equal(again.log_probs, stored.log_probs)
+
+
+SUMS = "generate:tenfold.envs.math:chain_sums_with_solutions?size=60&seed=1&worked=0&min_terms=2&max_terms=2"
+LEARNS = {"kind": "sft", "problems": SUMS, "batch_size": 32, "learning_rate": 5e-3}
+
+
+def run(*stages: dict[str, Any], out: str = "run") -> dict[str, dict[str, Any]]:
+    """Runs a recipe of these stages; the metrics of each."""
+    environments = {"lab/Sums-v0": {"problems": SUMS, "verifier": "math"}}
+    content = {"name": "dpd", "seed": 1, "policy": STUDENT, "environments": environments, "stages": stages}
+    Path("recipe.yaml").write_text(json.dumps(content))
+    recipe.run("recipe.yaml", out=out)
+    return {path.parent.name: json.loads(path.read_text())["metrics"] for path in Path(out).glob("*/stage.json")}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A student that has begun to learn sixty sums by heart, and a teacher that knows them."""
+    folder = tmp_path_factory.mktemp("trained")
+    with contextlib.chdir(folder):
+        run(
+            LEARNS | {"name": "student", "policy": "micro:?hidden=32&layers=1&heads=2", "steps": 40},
+            LEARNS | {"name": "teacher", "policy": "micro:?hidden=64&layers=2&heads=2", "steps": 150},
+        )
+    return folder / "run"
+
+
+def draws(trained: Path) -> dict[str, Any]:
+    both = {"policy": f"stage:{trained}/student", "teacher": f"stage:{trained}/teacher"}
+    return {"kind": "draw_pairs", "name": "pairs", "environment": "lab/Sums-v0", "max_tokens": 8, "cut": True} | both
+
+
+def distills(trained: Path, **changes: Any) -> dict[str, Any]:
+    both = {"policy": f"stage:{trained}/student", "teacher": f"stage:{trained}/teacher"}
+    return DISTILLS | both | changes
+
+
+DISTILLS = {
+    "kind": "distill",
+    "name": "dpd",
+    "pairs": "{stage:pairs}",
+    "steps": 12,
+    "batch_size": 8,
+    "learning_rate": 3e-3,
+    "held_out": 0.25,
+    "save_steps": 4,
+}
+
+
+def test_a_student_learns_what_its_teacher_would_have_said(lab: Path, trained: Path) -> None:
+    stored = distills(trained, name="stored", stored=True, top_k=8, micro_batch_size=4)
+    found = run(draws(trained), distills(trained), stored)
+    rows = [json.loads(line) for line in Path("run/pairs/pairs.jsonl").read_text().splitlines()]
+    assert len(rows) == found["pairs"]["pairs"] == found["dpd"]["pairs"] + found["dpd"]["held_out"]["pairs"]
+    assert all(row["chosen_score"] == 1 and row["rejected_score"] <= 0.5 for row in rows)
+    for name in ("dpd", "stored"):
+        held_out, terms = found[name]["held_out"], found[name]["figures"]
+        assert terms["kd_positive"][-1][1] < terms["kd_positive"][0][1]
+        assert terms["kd_negative"][-1][1] < terms["kd_negative"][0][1]
+        assert terms["dpo"][0][1] == pytest.approx(0.6931, abs=1e-3), "the first step's margin is that of the start"
+        assert held_out["after"]["preferred"] >= held_out["before"]["preferred"]
+    # They differ in the stored top-k's rest and in the size of a forward pass alone.
+    assert found["dpd"]["loss"] == pytest.approx(found["stored"]["loss"], rel=0.05)
+
+
+def test_a_killed_distillation_goes_on_as_if_nothing_had_happened(
+    lab: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = (draws(trained), distills(trained))
+    whole = run(*stages, out="whole")["dpd"]
+    calls, true_loss = 0, distill.loss
+
+    def killed(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 7:
+            raise KeyboardInterrupt
+        return true_loss(*arguments)
+
+    monkeypatch.setattr(distill, "loss", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(*stages, out="killed")
+    assert run(*stages, out="killed")["dpd"] == whole
+
+
+def test_a_teacher_of_another_vocabulary_is_refused(lab: Path, trained: Path) -> None:
+    initial.learned_tokenizer(["entirely other words"], 300, initial.MICRO_CHAT).save_pretrained(lab / "other")
+    stranger = f"micro:?hidden=16&layers=1&heads=2&tokenizer={lab}/other"
+    with pytest.raises(UserError, match=r"has another vocabulary than the student .* use its texts in an sft stage instead"):
+        run(draws(trained) | {"teacher": stranger})
+
+
+def test_pairs_of_which_none_is_clearly_worse_are_named(lab: Path, trained: Path) -> None:
+    with pytest.raises(UserError, match=r"the teacher has a response that scores 1 or more.* on none of the \d+ problems"):
+        run(draws(trained) | {"teacher": "micro:?hidden=16&layers=1&heads=2&seed=3", "problems": 5, "samples": 1})
+
+
+def test_a_loss_that_is_no_number_ends_the_stage_with_its_terms(lab: Path, trained: Path) -> None:
+    with pytest.raises(UserError, match=r"the loss of step \d+ is nan \(.*\): lower the learning_rate"):
+        run(draws(trained), distills(trained, learning_rate=1e20))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"kd_positive": 0, "kd_negative": 0, "dpo": 0}, "are all 0: give one of them a weight"),
+        ({"stored": True}, "stored wants top_k"),
+        ({"direction": "sideways"}, "forward"),
+    ],
+)
+def test_a_loss_that_cannot_be_is_refused_before_anything_starts(lab: Path, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        run(DISTILLS | {"teacher": TEACHER, "pairs": "x"} | changes)
+
+
+def test_a_model_that_caps_its_logits_is_refused() -> None:
+    from transformers import Gemma2Config, Gemma2ForCausalLM
+
+    small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "head_dim": 8}
+    config = Gemma2Config(vocab_size=50, num_key_value_heads=1, final_logit_softcapping=0.01, **small)
+    with pytest.raises(UserError, match="Gemma2ForCausalLM scales or caps its logits behind its head"):
+        responses.Reads(50).check(Gemma2ForCausalLM(config))
