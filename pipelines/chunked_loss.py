@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 Direction = Literal["forward", "reverse"]
-CHUNK = 256
+CHUNK = 128
 """Tokens whose logits are laid out at once."""
 
 
@@ -47,7 +47,7 @@ class Dense(NamedTuple):
 
     def log_q(self, tokens: slice, log_p: torch.Tensor, temperature: float) -> torch.Tensor:
         """Log-probabilities of some tokens, (tokens, vocabulary)."""
-        return (self.head.logits(self.hidden[tokens]) / temperature).log_softmax(-1)
+        return self.head.logits(self.hidden[tokens]).div_(temperature).log_softmax(-1)
 
 
 class TopK(NamedTuple):
@@ -90,6 +90,7 @@ def log_probs(hidden: torch.Tensor, head: Head, labels: torch.Tensor, chunk: int
         logits = head.logits(hidden[start : start + chunk])
         wanted = logits.gather(-1, labels[start : start + chunk, None])[:, 0]
         told.append(wanted - logits.logsumexp(-1))
+        del logits  # before the next ones are made
     return torch.cat(told) if told else hidden.new_zeros(0)
 
 
@@ -161,22 +162,23 @@ class _Weighted(torch.autograd.Function):
         losses, divergences = (torch.zeros(len(labels), dtype=exact, device=hidden.device) for _ in range(2))
         for start in range(0, len(labels), chunk):
             rows = slice(start, start + chunk)
-            logits = head.logits(hidden[rows])
-            log_p = logits.log_softmax(-1)
-            gradient, losses[rows] = _likelihood(log_p, labels[rows], nll[rows].to(exact))
-            if kl is not None and teacher is not None:
-                if temperature != 1:
-                    log_p = logits.div_(temperature).log_softmax(-1)
-                log_q = teacher.log_q(rows, log_p, temperature)
-                toward, divergences[rows] = DIRECTIONS[direction](log_p, log_q, temperature)
-                gradient.addcmul_(toward, kl[rows, None].to(exact))
+            of_kl = None if kl is None else kl[rows].to(exact)
+            gradient, losses[rows], told = _of_tokens(
+                head, hidden[rows], labels[rows], nll[rows].to(exact), of_kl, teacher, rows, direction, temperature
+            )
+            if told is not None:
+                divergences[rows] = told
             narrow = gradient.to(hidden.dtype)
             if of_hidden is not None:
                 of_hidden[rows] = narrow @ weight
             if of_weight is not None:
-                of_weight += (narrow.T @ hidden[rows]).to(exact)
+                if narrow.dtype == exact:
+                    of_weight.addmm_(narrow.T, hidden[rows])
+                else:
+                    of_weight += narrow.T @ hidden[rows]
             if of_bias is not None:
                 of_bias += gradient.sum(0)
+            del gradient, narrow  # before the next ones are made
         total = losses @ nll.to(exact)
         if kl is not None:
             total = total + divergences @ kl.to(exact)
@@ -200,27 +202,50 @@ class _Weighted(torch.autograd.Function):
         )
 
 
-def _likelihood(log_p: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The weighted gradient of the negative log-likelihoods, (tokens, vocabulary), and these themselves."""
+def _of_tokens(
+    head: Head,
+    hidden: torch.Tensor,
+    labels: torch.Tensor,
+    nll: torch.Tensor,
+    kl: torch.Tensor | None,
+    teacher: Dense | TopK | None,
+    rows: slice,
+    direction: Direction,
+    temperature: float,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """The gradient of some tokens' logits (tokens, vocabulary), their losses and their divergences.
+
+    Four tables of that size at most, for what is not wanted any more is written over.
+    """
+    logits = head.logits(hidden)
+    log_p = logits.log_softmax(-1)
     losses = -log_p.gather(-1, labels[:, None])[:, 0]
-    gradient = log_p.exp().mul_(weights[:, None])
-    gradient.scatter_add_(-1, labels[:, None], -weights[:, None])
-    return gradient, losses
+    gradient = log_p.exp().mul_(nll[:, None])
+    gradient.scatter_add_(-1, labels[:, None], -nll[:, None])
+    if kl is None or teacher is None:
+        return gradient, losses, None
+    if temperature != 1:
+        log_p = logits.div_(temperature).log_softmax(-1)
+    del logits
+    toward, divergence = DIRECTIONS[direction](log_p, teacher.log_q(rows, log_p, temperature))
+    return gradient.addcmul_(toward, temperature * kl[:, None]), losses, temperature**2 * divergence
 
 
-def _forward(log_p: torch.Tensor, log_q: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+def _forward(log_p: torch.Tensor, log_q: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The gradient with regard to the softened logits, and the divergences; both tables are written over."""
     q = log_q.exp()
-    divergence = temperature**2 * (q * (log_q - log_p)).sum(-1)
-    return log_p.exp().sub_(q).mul_(temperature), divergence
+    divergence = log_q.sub_(log_p).mul_(q).sum(-1)
+    return log_p.exp_().sub_(q), divergence
 
 
-def _reverse(log_p: torch.Tensor, log_q: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
-    p, ratio = log_p.exp(), log_p - log_q
-    mean = (p * ratio).sum(-1, keepdim=True)
-    return ratio.sub_(mean).mul_(p).mul_(temperature), temperature**2 * mean[:, 0]
+def _reverse(log_p: torch.Tensor, log_q: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same for the other direction."""
+    p, ratio = log_p.exp(), log_p.sub_(log_q)
+    mean = torch.mul(p, ratio, out=log_q).sum(-1, keepdim=True)
+    return ratio.sub_(mean).mul_(p), mean[:, 0]
 
 
-DIRECTIONS: dict[Direction, Callable[[torch.Tensor, torch.Tensor, float], tuple[torch.Tensor, torch.Tensor]]] = {
+DIRECTIONS: dict[Direction, Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]] = {
     "forward": _forward,
     "reverse": _reverse,
 }

@@ -2,8 +2,8 @@
 
     - {kind: contrast, name: staged, of: [fg_1, fg_2, fg_3], against: [wsd_1, wsd_2, wsd_3]}
 
-The stages named are benchmarks (their avg@k) or trainings (their losses, or probabilities, on what was held out). The interval is Student's for
-the mean of the pairs' differences: it counts what the seeds change, and with three of them it is wide.
+The stages named are benchmarks (their avg@k) or trainings (their losses or probabilities on what was held out). The interval is
+Student's for the mean of the pairs' differences: it counts what the seeds change, and with three of them it is wide.
 """
 
 import json
