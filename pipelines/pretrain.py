@@ -12,9 +12,6 @@ one another: positions begin again at each, and attention stays within it.
 """
 
 import functools
-import json
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -25,11 +22,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from ..core import UserError
 from ..policies import initial
-from . import training
-from .cluster import Cluster
+from . import spread, training
 from .context import Context, Cost, Metrics, Settings
 from .corpus import stream, tokens
-from .rl import supervise
 from .schedule import LawName, Leg, learning_rate
 from .training import IGNORED
 
@@ -37,10 +32,6 @@ LOGGED = 1000
 """Losses that are kept of a run, about."""
 EVALUATED = 16
 """Rows that are evaluated together."""
-PROGRESS, TRAINED = "progress.json", "trained.json"
-"""What the first of several processes leaves for the one that started them: how far it is, and at last the metrics."""
-STALL_SECONDS = 1800.0
-"""Without a word for so long, the processes of a training are taken for dead."""
 
 
 class Phase(BaseModel):
@@ -155,13 +146,7 @@ def run(settings: Pretrain, context: Context) -> Metrics:
     """Trains, on several GPUs as a child of as many processes, and leaves the checkpoint in `policy`."""
     sources = tokens.open_sources(settings.data)
     planned = settings.planned(sources)
-    if context.cluster.nodes > 1:
-        raise UserError(f"{settings.name}: pretraining spreads over the GPUs of one node so far: set cluster.nodes to 1")
-    if context.cluster.world > 1:
-        _spread(settings, context)
-        metrics = json.loads((context.folder / TRAINED).read_text())
-    else:
-        metrics = train(settings, context)
+    metrics = (spread.train if context.cluster.world > 1 else train)(settings, context)
     held_out = held_out_losses(context.folder / "policy", sources, settings.row_tokens, settings.held_out_sequences)
     return metrics | {"phases": _shown(settings, sources, planned), "held_out": held_out}
 
@@ -313,48 +298,3 @@ def held_out_losses(checkpoint: Path, sources: tokens.Sources, length: int, most
         if count:
             losses[source] = {"loss": total / count, "tokens": count}
     return losses
-
-
-def _spread(settings: Pretrain, context: Context) -> None:
-    """Trains in as many processes as this node has GPUs, with FSDP2 by accelerate, and waits for them."""
-    command = [
-        *(sys.executable, "-m", "accelerate.commands.launch", "--num_processes", str(context.cluster.gpus)),
-        *("--use_fsdp", "--fsdp_version", "2", "--fsdp_auto_wrap_policy", "TRANSFORMER_BASED_WRAP"),
-        *("--mixed_precision", "bf16", "-m", __spec__.name, str(context.folder)),
-    ]
-    said = context.folder / PROGRESS
-
-    def sign_of_life() -> object:
-        if not said.is_file():
-            return log.stat().st_size
-        done, total, figures = json.loads(said.read_text())
-        context.progress(done, total, **figures)
-        return done
-
-    log = context.folder / "train.log"
-    log.touch()
-    try:
-        supervise.follow(command, {}, log, sign_of_life, STALL_SECONDS)
-    except supervise.Stopped as stopped:
-        raise UserError(f"{settings.name}: {stopped} (log: {log})") from None
-
-
-def main(folder: Path) -> None:
-    """Trains what the settings in a stage's folder say, as one of several processes: `accelerate launch -m … FOLDER`."""
-    record = json.loads((folder / "settings.json").read_text())
-    settings, cluster = Pretrain.model_validate(record["stage"]), Cluster.model_validate(record["cluster"])
-    first = os.environ.get("RANK", "0") == "0"
-
-    def progress(done: int, total: int, **figures: Any) -> None:
-        if first:
-            whole = folder / f"{PROGRESS}.partial"
-            whole.write_text(json.dumps([done, total, figures]))
-            whole.rename(folder / PROGRESS)
-
-    metrics = train(settings, Context(folder, record["policy"], record["seed"], {}, progress, cluster))
-    if first:
-        (folder / TRAINED).write_text(json.dumps(metrics))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

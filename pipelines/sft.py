@@ -12,7 +12,7 @@ from .. import verifiers
 from ..core import UserError
 from ..envs import problems as problem_sources
 from ..policies import initial
-from . import training
+from . import spread, training
 from .context import Context, Cost, Metrics, Settings
 from .examples import Example, example, in_shares, worked
 
@@ -82,7 +82,12 @@ class SFT(Settings):
 
 
 def run(settings: SFT, context: Context) -> Metrics:
-    """Trains on the problems' worked answers and leaves the checkpoint in `policy`."""
+    """Trains on the problems' worked answers, on several GPUs in as many processes, and leaves the checkpoint in `policy`."""
+    return (spread.train if context.cluster.world > 1 else train)(settings, context)
+
+
+def train(settings: SFT, context: Context) -> Metrics:
+    """Trains in this process, which may be one of several that torch has joined."""
     model, tokenizer = initial.load(initial.checkpoint(context.policy), torch.float32)
     if settings.packed and not training.tells_apart(model):
         raise UserError(f"{settings.name}: {type(model).__name__} reads on into the example beside one: set packed: false")

@@ -136,7 +136,7 @@ def test_two_processes_train_what_one_trains(data: Path, tmp_path: Path, process
     record = {"stage": stage.model_dump(mode="json"), "policy": TINY, "seed": 7, "cluster": {"device": "cpu"}}
     (folder / "settings.json").write_text(json.dumps(record))
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command = [*launch, "-m", "tenfold.pipelines.pretrain", str(folder)]
+    command = [*launch, "-m", "tenfold.pipelines.spread", str(folder)]
     done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     spread = json.loads((folder / "trained.json").read_text())
