@@ -100,7 +100,13 @@ def champ_gold(answer: str) -> list[str]:
 
 
 def chain_sums_with_solutions(
-    size: int = 1000, seed: int = 0, worked: float = 1.0, min_terms: int = 3, max_terms: int = 4, digits: int = 1
+    size: int = 1000,
+    seed: int = 0,
+    worked: float = 1.0,
+    min_terms: int = 3,
+    max_terms: int = 4,
+    digits: int = 1,
+    thinking: bool = False,
 ) -> Iterator[Problem]:
     """reasoning-gym's chain sums of the training part, with solutions to learn from: a source for `generate:`.
 
@@ -111,6 +117,7 @@ def chain_sums_with_solutions(
             which depends on the problem's own text.
         min_terms, max_terms: terms of a sum.
         digits: digits of a term.
+        thinking: the solutions state the result, and what adds the terms up is kept apart, as thinking.
     """
     from . import problems
 
@@ -121,8 +128,10 @@ def chain_sums_with_solutions(
     for problem in problems.load(uri):
         share = int(hashlib.sha256(f"worked {problem.id}".encode()).hexdigest()[:8], 16) / 16**8
         steps = "\n".join(_running_sums(problem.meta["metadata"]["expression"]))
-        solution = steps if share < worked else problem.answer
-        yield dataclasses.replace(problem, meta={**problem.meta, "solution": solution})
+        told = {"solution": steps if share < worked else problem.answer}
+        if thinking:
+            told = {"solution": f"The answer is {problem.answer}.", "thinking": steps}
+        yield dataclasses.replace(problem, meta={**problem.meta, **told})
 
 
 def _running_sums(expression: str) -> Iterator[str]:
