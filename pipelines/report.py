@@ -7,7 +7,7 @@ import io
 import math
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -181,12 +181,16 @@ def _link(folder: Path, stage: str) -> str:
 def _picture(record: Record) -> str | None:
     """The stage's curve as an image tag: loss, reward, or the histogram of pass rates."""
     metrics, kind = record["metrics"], record["stage"]["kind"]
-    if kind not in ("sft", "pretrain", "grpo", "filter"):
+    if kind not in ("sft", "pretrain", "distill", "grpo", "filter"):
         return None
     from matplotlib.figure import Figure
 
     if kind == "grpo":
         return _image(_curves(metrics["curves"]), kind)
+    if kind == "distill":
+        logged = {name: points for name, points in ({"loss": metrics["losses"]} | metrics["figures"]).items() if points}
+        values = {name: [value for _, value in points] for name, points in logged.items()}
+        return _image(_curves(values, [step for step, _ in metrics["losses"]]), kind)
     figure = Figure(figsize=(7, 2.6), layout="constrained")
     axes = figure.subplots()
     if kind == "filter":
@@ -200,13 +204,13 @@ def _picture(record: Record) -> str | None:
     return _image(figure, kind)
 
 
-def _curves(curves: dict[str, list[float | None]]) -> "Figure":
-    """A small picture of each figure over the steps; a gap where a step has none."""
+def _curves(curves: Mapping[str, Sequence[float | None]], steps: Sequence[int] | None = None) -> "Figure":
+    """A small picture of each figure over the steps, all of them or those given; a gap where a step has none."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     for axes, (name, values) in zip(figure.subplots(2, math.ceil(len(curves) / 2)).flat, curves.items(), strict=False):
-        axes.plot(range(1, len(values) + 1), [math.nan if value is None else value for value in values])
+        axes.plot(steps or range(1, len(values) + 1), [math.nan if value is None else value for value in values])
         axes.set_title(name.replace("_", " "), fontsize=10)
         axes.set_xlabel("step", fontsize=8)
         axes.tick_params(labelsize=8)

@@ -155,6 +155,7 @@ def test_a_student_learns_what_its_teacher_would_have_said(lab: Path, trained: P
     stored = distills(trained, name="stored", stored=True, top_k=8, micro_batch_size=4)
     found = run(draws(trained), distills(trained), stored)
     rows = [json.loads(line) for line in Path("run/pairs/pairs.jsonl").read_text().splitlines()]
+    assert Path("run/report.html").read_text().count('alt="distill"') == 2
     assert len(rows) == found["pairs"]["pairs"] == found["dpd"]["pairs"] + found["dpd"]["held_out"]["pairs"]
     assert all(row["chosen_score"] == 1 and row["rejected_score"] <= 0.5 for row in rows)
     for name in ("dpd", "stored"):
