@@ -10,7 +10,6 @@ import tenfold
 import torch
 from tenfold.pipelines.rl.agent_loop import EnvironmentLoop
 from tenfold.policies import initial
-from tenfold.policies.turns import turn_tokens
 from verl.workers.rollout.replica import TokenOutput
 
 LAB = '''
@@ -199,26 +198,3 @@ def test_a_declared_environment_is_rebuilt_from_its_registration(lab: Path, toke
     del gymnasium.registry["lab/Rows-v0"]
     output, (episode,), _ = play(lab, tokenizer, ["5"], environment=spec)
     assert (output.reward_score, episode["messages"][0]["content"]) == (1, "5?")
-
-
-@pytest.mark.parametrize("closed", [True, False])
-def test_a_turn_is_closed_once(tokenizer: Any, closed: bool) -> None:
-    said = tokenizer("1")["input_ids"] + [tokenizer.eos_token_id] * closed
-    text = tokenizer.decode(said + turn_tokens(tokenizer, "user", "no", said))
-    assert text == "1<|end|><|user|>no<|end|><|assistant|>"
-
-
-def test_a_template_that_refuses_a_role_hears_it_as_the_user() -> None:
-    strict = SimpleNamespace(chat_template="x")
-
-    def render(messages: list[dict[str, str]], **options: Any) -> str:
-        if messages[-1]["role"] == "tool":
-            raise ValueError("roles must alternate")
-        return "".join(f"<{m['role']}>{m['content']};" for m in messages) + "<assistant>"
-
-    class Letters(SimpleNamespace):
-        def __call__(self, text: str, add_special_tokens: bool) -> dict[str, list[str]]:
-            return {"input_ids": list(text)}
-
-    letters = Letters(**vars(strict), apply_chat_template=render)
-    assert "".join(turn_tokens(letters, "tool", "42", [])) == ";<user>42;<assistant>"  # type: ignore[arg-type]
