@@ -1,8 +1,11 @@
 """Supervised fine-tuning on worked answers, with the transformers Trainer: the loss is on the answer alone."""
 
+import dataclasses
 import functools
 import hashlib
+import json
 from collections import Counter
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -12,19 +15,24 @@ from .. import verifiers
 from ..core import UserError
 from ..envs import problems as problem_sources
 from ..policies import initial
-from . import spread, training
-from .context import Context, Cost, Metrics, Settings
+from . import bench, spread, training
+from .bench import Bench
+from .context import Context, Cost, Metrics, Settings, write_atomically
 from .examples import Example, example, in_shares, worked
 
 ROW_TOKENS = 128
 """Tokens of the rows that short examples are laid in."""
+MEASURED, SCORES = "bench-", "scores.json"
+"""What the folder of a checkpoint's benchmarks is called, before the step, and what is written there last."""
 
 
 class SFT(Settings):
     """Settings of an `sft` stage."""
 
     leaves_policy: ClassVar[bool] = True
-    may_change: ClassVar[frozenset[str]] = frozenset({"micro_batch_size", "packed", "save_steps", "gradient_checkpointing"})
+    may_change: ClassVar[frozenset[str]] = frozenset(
+        {"micro_batch_size", "packed", "save_steps", "gradient_checkpointing", "bench", "bench_limit"}
+    )
 
     kind: Literal["sft"]
     problems: str | list[str] = Field(
@@ -54,6 +62,8 @@ class SFT(Settings):
     gradient_checkpointing: bool = Field(False, description="less memory for a third more time")
     packed: bool = Field(True, description="short examples share a row; false: each has its own, filled up with padding")
     save_steps: int = Field(200, ge=1, description="steps between checkpoints")
+    bench: list[str] = Field([], description="names of benchmark tasks that every checkpoint is measured by")
+    bench_limit: int | None = Field(None, ge=1, description="only so many problems a task")
 
     @model_validator(mode="after")
     def _shares_fit(self) -> "SFT":
@@ -70,6 +80,14 @@ class SFT(Settings):
             problem_sources.load(uri)
         if self.verifier:
             verifiers.load(self.verifier)
+        if measured := self.measured_by:
+            measured.check()
+
+    @property
+    def measured_by(self) -> Bench | None:
+        """The benchmarks of every checkpoint."""
+        asked = {"kind": "bench", "name": "bench", "tasks": self.bench, "limit": self.bench_limit}
+        return Bench.model_validate(asked) if self.bench else None
 
     @property
     def sources(self) -> list[str]:
@@ -116,11 +134,24 @@ def train(settings: SFT, context: Context) -> Metrics:
         **training.common(settings),
         train_sampling_strategy="sequential" if settings.shares else "random",
         gradient_checkpointing=settings.gradient_checkpointing,
+        saved=functools.partial(_measure, settings, context) if settings.bench else None,
         seed=seed,
         data_seed=seed,
     )
+    if settings.bench:
+        found = {int(path.parent.name.removeprefix(MEASURED)): path for path in context.folder.glob(f"{MEASURED}*/{SCORES}")}
+        told["benchmarks"] = {step: json.loads(found[step].read_text()) for step in sorted(found)}
     lost = sum(map(Counter, left_out), Counter())
     return metrics | told | {"examples": sum(map(len, sources)), "left_out": lost.total(), "why_left_out": dict(lost)}
+
+
+def _measure(settings: SFT, context: Context, step: int, checkpoint: Path) -> None:
+    """Scores a checkpoint, in a folder of its own, which is whole when it holds the scores."""
+    folder = context.folder / f"{MEASURED}{step}"
+    folder.mkdir(exist_ok=True)
+    of = dataclasses.replace(context, folder=folder, policy=f"path:{checkpoint}", progress=lambda *_, **__: None)
+    assert settings.measured_by is not None
+    write_atomically(folder / SCORES, json.dumps(bench.run(settings.measured_by, of)["scores"]))
 
 
 def _examples(uri: str, settings: SFT, tokenizer: Any) -> tuple[list[Example], Counter[str]]:

@@ -27,6 +27,7 @@ def fit(
     save_steps: int,
     trainer: type | None = None,
     figures: Sequence[str] = (),
+    saved: Callable[[int, Path], None] | None = None,
     **arguments: Any,
 ) -> dict[str, Any]:
     """Trains a model from the stage's last checkpoint, if there is one, and leaves it in the folder `policy`.
@@ -44,6 +45,7 @@ def fit(
         save_steps: steps between checkpoints.
         trainer: a subclass of the Trainer, for another loss or order.
         figures: names of what that one logs beside the loss.
+        saved: told of each checkpoint, by its step and its folder, which is one of Hugging Face's form.
         arguments: further ones for `TrainingArguments`: learning rate, seeds, ...
 
     Returns:
@@ -82,7 +84,7 @@ def fit(
         ),
         train_dataset=dataset,
         data_collator=collate,
-        callbacks=[_progress(context)],
+        callbacks=[_progress(context), *([_saved(saved, tokenizer)] if saved else [])],
     )
     running.remove_callback(PrinterCallback)
     running.train(resume_from_checkpoint=_last_checkpoint(checkpoints))
@@ -144,3 +146,18 @@ def _progress(context: Context) -> Any:
             context.progress(state.global_step, state.max_steps)
 
     return Progress()
+
+
+def _saved(tell: Callable[[int, Path], None], tokenizer: Any) -> Any:
+    """A callback of the Trainer's for each checkpoint. What it does draws on no random numbers of the training's."""
+    from transformers import TrainerCallback
+
+    class Saved(TrainerCallback):
+        def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.is_world_process_zero:
+                folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+                tokenizer.save_pretrained(folder)
+                with torch.random.fork_rng():
+                    tell(state.global_step, folder)
+
+    return Saved()

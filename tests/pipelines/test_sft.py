@@ -95,3 +95,17 @@ def test_two_processes_learn_what_one_learns(lab: Path) -> None:
     assert [loss for _, loss in shared["losses"]] == pytest.approx([loss for _, loss in alone["losses"]], abs=1e-5)
     one, two = (initial.load(path, torch.float32)[0].state_dict() for path in ("one/sft/policy", folder / "policy"))
     assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)
+
+
+def test_every_checkpoint_is_measured_and_measuring_changes_nothing(lab: Path) -> None:
+    Path("r.jsonl").write_text("".join(json.dumps({"question": f"{n} + 1 = ?", "answer": n + 1}) + "\n" for n in range(40)))
+    stage = {"kind": "sft", "name": "sft", "problems": "jsonl:r.jsonl", "steps": 4, "batch_size": 8, "learning_rate": 1e-3}
+    found = {}
+    for name, more in (("plain", {}), ("measured", {"bench": ["chain_sum"], "bench_limit": 4})):
+        content = {"name": name, "seed": 1, "policy": TINY, "stages": [stage | {"save_steps": 2} | more]}
+        Path("recipe.yaml").write_text(json.dumps(content))
+        recipe.run("recipe.yaml", out=name)
+        found[name] = json.loads(Path(name, "sft/stage.json").read_text())["metrics"]
+    assert found["measured"]["losses"] == found["plain"]["losses"]
+    benchmarks = found["measured"]["benchmarks"]
+    assert {step: [*scores] for step, scores in benchmarks.items()} == {"2": ["chain_sum_avg8"], "4": ["chain_sum_avg8"]}
