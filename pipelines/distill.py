@@ -83,7 +83,9 @@ def run(settings: Distill, context: Context) -> Metrics:
     model, tokenizer = initial.load(initial.checkpoint(context.policy), torch.float32)
     teacher, teachers = initial.load(initial.checkpoint(settings.teacher), torch.float32)
     check_same_vocabulary(tokenizer, teachers, settings.teacher)
-    teacher.requires_grad_(False).eval()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model.to(device)
+    teacher.to(device).requires_grad_(False).eval()
     train, held_out, left_out = responses.load(Path(settings.pairs) / PAIRS, settings.max_tokens, settings.held_out)
     if not train:
         raise UserError(f"{settings.name}: {settings.pairs} holds no pair within max_tokens={settings.max_tokens} to train on")
@@ -98,8 +100,8 @@ def run(settings: Distill, context: Context) -> Metrics:
     if asked and settings.stored:
         assert settings.top_k is not None
         stored = responses.stored_top_k(reads, teacher, train, settings.top_k, settings.temperature, context.folder)
-    if asked and not stored and torch.cuda.is_available():
-        teacher.to("cuda")
+    if stored or not asked:
+        teacher.to("cpu")
 
     def distributions(inputs: dict[str, torch.Tensor]) -> chunked_loss.Dense | chunked_loss.TopK | None:
         if not asked:
@@ -118,7 +120,7 @@ def run(settings: Distill, context: Context) -> Metrics:
         seed=context.seed,
         data_seed=context.seed,
     )
-    after = reads.tokens(model.to("cpu"), held_out)
+    after = reads.tokens(model, held_out)
     return metrics | {
         "pairs": len(train),
         "left_out": left_out,

@@ -133,10 +133,14 @@ class Reads(NamedTuple):
         told: list[torch.Tensor] = []
         with torch.no_grad():
             for batch in _batches(pairs):
-                hidden, labels, _, length = self.targets(model, collate(batch))
-                split = chunked_loss.log_probs(hidden, self.head(model), labels, self.chunk).split(length.tolist())
+                hidden, labels, _, length = self.targets(model, _moved(collate(batch), model.device))
+                split = chunked_loss.log_probs(hidden, self.head(model), labels, self.chunk).cpu().split(length.tolist())
                 told += [side for two in zip(split[: len(batch)], split[len(batch) :], strict=True) for side in two]
         return told
+
+
+def _moved(inputs: Inputs, device: torch.device) -> Inputs:
+    return {name: tensor.to(device) for name, tensor in inputs.items()}
 
 
 def _batches(pairs: Sequence[Pair]) -> Iterator[Sequence[Pair]]:
@@ -188,11 +192,11 @@ def stored_top_k(reads: Reads, teacher: Any, pairs: Sequence[Pair], k: int, temp
         ]
         at = 0
         for batch in _batches(pairs):
-            inputs = collate(batch)
+            inputs = _moved(collate(batch), teacher.device)
             found = reads.distributions(teacher, inputs, k, temperature)
             assert isinstance(found, TopK)
             lengths = inputs["written"][:, 1:].sum(-1).tolist()
-            ids, kept = found.ids.split(lengths), found.log_probs.split(lengths)
+            ids, kept = found.ids.cpu().split(lengths), found.log_probs.cpu().split(lengths)
             for number in range(len(batch)):
                 for row in (number, number + len(batch)):
                     end = at + lengths[row]

@@ -64,24 +64,27 @@ def fit(
         among = f" times {processes} processes" if processes > 1 else ""
         raise UserError(f"{context.folder.name}: batch_size={batch_size} is no multiple of micro_batch_size={micro}{among}")
     defaults: dict[str, Any] = {"logging_steps": max(1, steps // 50)}
+    args = TrainingArguments(
+        output_dir=str(checkpoints),
+        max_steps=steps,
+        per_device_train_batch_size=micro,
+        gradient_accumulation_steps=batch_size // (micro * processes),
+        save_steps=save_steps,
+        save_total_limit=2,
+        report_to=[],
+        disable_tqdm=True,
+        use_cpu=not torch.cuda.is_available(),
+        bf16=torch.cuda.is_available(),
+        dataloader_pin_memory=torch.cuda.is_available(),
+        remove_unused_columns=False,
+        ddp_find_unused_parameters=False,
+        **(defaults | arguments),
+    )
+    if args.n_gpu > 1:
+        args._n_gpu = 1  # one process trains on one GPU; torch's DataParallel would tear its batches apart
     running = (trainer or Trainer)(
         model=model,
-        args=TrainingArguments(
-            output_dir=str(checkpoints),
-            max_steps=steps,
-            per_device_train_batch_size=micro,
-            gradient_accumulation_steps=batch_size // (micro * processes),
-            save_steps=save_steps,
-            save_total_limit=2,
-            report_to=[],
-            disable_tqdm=True,
-            use_cpu=not torch.cuda.is_available(),
-            bf16=torch.cuda.is_available(),
-            dataloader_pin_memory=torch.cuda.is_available(),
-            remove_unused_columns=False,
-            ddp_find_unused_parameters=False,
-            **(defaults | arguments),
-        ),
+        args=args,
         train_dataset=dataset,
         data_collator=collate,
         callbacks=[_progress(context), *([_saved(saved, tokenizer)] if saved else [])],
