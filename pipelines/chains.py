@@ -19,6 +19,8 @@ from . import refine_words
 from .asking import Answer
 
 LEAST_WORDS = 5
+"""And numbers: with fewer a chain says hardly more than its answer."""
+_WORD = re.compile(r"\w+")
 _TOLD = re.compile(
     r"\b(?:given|provided|reference|refined|expected|known|supplied)\s+(?:final\s+)?(?:solution|answer|result|summary)\b"
     r"|\b(?:solution|answer|summary)\s+(?:that\s+)?(?:is|was|we\s+(?:are|were))\s+(?:already\s+)?(?:given|provided|told|supplied)\b"
@@ -46,7 +48,7 @@ def flaw(chain: Answer, problem: Problem, solution: str, verify: Verifier | None
     """
     if chain.cut:
         return "cut"
-    if len(chain.text.split()) < LEAST_WORDS:
+    if len(_WORD.findall(chain.text)) < LEAST_WORDS:
         return "too short"
     if _TOLD.search(chain.text):
         return "knows the answer"

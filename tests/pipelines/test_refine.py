@@ -114,6 +114,7 @@ SOUND = "Half of 48 is 24. Then 24 + 3 = 27, and 48/2 = 24 checks. So the answer
         ("According to the summary we halve and then add three: 27.", "knows the answer"),
         ("We already know that it is 27, so let us see why it is 27.", "knows the answer"),
         ("27.", "too short"),
+        ("48/2=24\n24+3=27", None),
     ],
 )
 def test_a_chain_is_learnt_only_where_it_leads_to_its_answer_by_itself(chain: str, flaw: str | None) -> None:

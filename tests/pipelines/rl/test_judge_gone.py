@@ -1,0 +1,83 @@
+"""A judge's server that goes away in the middle of a run, and comes back."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import tenfold
+import yaml
+from tenfold.core import UserError
+
+
+class Judge(BaseHTTPRequestHandler):
+    """Finds the candidate answer right where it has a 1 in it; leaves, if it is told to, after so many answers."""
+
+    answered, most = 0, 10**9
+    guard = threading.Lock()
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with Judge.guard:
+            Judge.answered += 1
+            if Judge.answered > Judge.most:
+                threading.Thread(target=leave, args=[self.server]).start()
+                self.connection.close()
+                return
+        asked = request["messages"][1]["content"].partition("Candidate answer: ")[2]
+        content = f"So it is.\nVERDICT: {'EQUIVALENT' if '1' in asked else 'DIFFERENT'}"
+        choice = {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
+        reply = {"id": "1", "object": "chat.completion", "created": 0, "model": "judge", "choices": [choice]}
+        body = json.dumps(reply | {"usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Nothing."""
+
+
+def leave(server: ThreadingHTTPServer) -> None:
+    """As if its process had ended: whoever asks is refused."""
+    server.shutdown()
+    server.server_close()
+
+
+def serve(port: int = 0) -> ThreadingHTTPServer:
+    ThreadingHTTPServer.allow_reuse_address = True
+    server = ThreadingHTTPServer(("127.0.0.1", port), Judge)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+@pytest.mark.slow
+def test_a_run_whose_judge_goes_away_ends_with_that_and_goes_on_when_it_is_back(
+    lab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"question": f"{n} + 1 = ?", "answer": str(n + 1)} for n in range(8)]
+    (lab / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    learns = {"kind": "sft", "name": "sft", "problems": "jsonl:sums.jsonl", "steps": 60, "batch_size": 8, "learning_rate": 5e-3}
+    stage = {"kind": "grpo", "name": "grpo", "environment": "lab/Judged-v0", "steps": 4, "batch_size": 4, "group_size": 4}
+    stage |= {"max_prompt_tokens": 32, "max_response_tokens": 8, "save_steps": 1, "max_flat_steps": 0, "collapse": 0}
+    recipe = {"name": "judged", "seed": 1, "policy": "micro:?hidden=32&layers=2&heads=2", "stages": [learns, stage]}
+    recipe["environments"] = {"lab/Judged-v0": {"problems": "jsonl:sums.jsonl", "verifier": "tenfold.policies.judge:verify"}}
+    (lab / "judged.yaml").write_text(yaml.safe_dump(recipe))
+    server = serve()
+    monkeypatch.setenv("TENFOLD_JUDGE", f"openai:judge?base_url=http://127.0.0.1:{server.server_port}/v1")
+    monkeypatch.setenv("TENFOLD_JUDGE_ALWAYS", "1")
+    Judge.most = 40  # a step and a half or so
+    with pytest.raises(
+        UserError, match=r"ended in a fault, more than max_faults=0\.5 of them; the last: .*the last checkpoint"
+    ):
+        tenfold.run(lab / "judged.yaml", "out", quiet=True)
+    server.server_close()
+    Judge.most = 10**9
+    again = serve(server.server_port)
+    metrics = tenfold.run(lab / "judged.yaml", "out", quiet=True)["grpo"]
+    leave(again)
+    assert metrics["steps"] == 4
+    steps = [json.loads(line) for line in Path("out/grpo/steps.jsonl").read_text().splitlines()]
+    assert [step["step"] for step in steps] == [1, 2, 3, 4]
+    assert all(step["reward"] > 0 for step in steps), "no fault became a reward of 0"
