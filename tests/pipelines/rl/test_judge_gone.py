@@ -1,6 +1,7 @@
 """A judge's server that goes away in the middle of a run, and comes back."""
 
 import json
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,7 +13,10 @@ from tenfold.core import UserError
 
 
 class Judge(BaseHTTPRequestHandler):
-    """Finds the candidate answer right where it has a 1 in it; leaves, if it is told to, after so many answers."""
+    """Finds a candidate answer right that is odd where the reference answer is, and even where that is.
+
+    It leaves, if it is told to, after so many answers.
+    """
 
     answered, most = 0, 10**9
     guard = threading.Lock()
@@ -25,8 +29,9 @@ class Judge(BaseHTTPRequestHandler):
                 threading.Thread(target=leave, args=[self.server]).start()
                 self.connection.close()
                 return
-        asked = request["messages"][1]["content"].partition("Candidate answer: ")[2]
-        content = f"So it is.\nVERDICT: {'EQUIVALENT' if '1' in asked else 'DIFFERENT'}"
+        shown = request["messages"][1]["content"].splitlines()[1:]
+        odd = [int("0" + re.sub(r"\D", "", line)) % 2 for line in shown]
+        content = f"So it is.\nVERDICT: {'EQUIVALENT' if odd[0] == odd[1] else 'DIFFERENT'}"
         choice = {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
         reply = {"id": "1", "object": "chat.completion", "created": 0, "model": "judge", "choices": [choice]}
         body = json.dumps(reply | {"usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}).encode()
