@@ -142,7 +142,8 @@ def train(settings: SFT, context: Context) -> Metrics:
         found = {int(path.parent.name.removeprefix(MEASURED)): path for path in context.folder.glob(f"{MEASURED}*/{SCORES}")}
         told["benchmarks"] = {step: json.loads(found[step].read_text()) for step in sorted(found)}
     lost = sum(map(Counter, left_out), Counter())
-    return metrics | told | {"examples": sum(map(len, sources)), "left_out": lost.total(), "why_left_out": dict(lost)}
+    counted = {"cut": lost.pop("cut", 0), "left_out": lost.total(), "why_left_out": dict(lost)}
+    return metrics | told | {"examples": sum(map(len, sources)), **counted}
 
 
 def _measure(settings: SFT, context: Context, step: int, checkpoint: Path) -> None:

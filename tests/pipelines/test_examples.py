@@ -120,7 +120,7 @@ def test_longer_examples_are_left_out_or_cut_and_either_way_counted(lab: Path) -
     found = run_sft(lab, problems="jsonl:r.jsonl", max_tokens=40)
     assert (found["examples"], found["why_left_out"]) == (2, {"too long": 2})
     found = run_sft(lab, problems="jsonl:r.jsonl", max_tokens=40, cut=True, name="cut")
-    assert (found["examples"], found["why_left_out"]) == (4, {"cut": 2})
+    assert (found["examples"], found["cut"], found["left_out"]) == (4, 2, 0)
 
 
 @pytest.mark.parametrize(
