@@ -141,9 +141,9 @@ def train(settings: SFT, context: Context) -> Metrics:
     if settings.bench:
         found = {int(path.parent.name.removeprefix(MEASURED)): path for path in context.folder.glob(f"{MEASURED}*/{SCORES}")}
         told["benchmarks"] = {step: json.loads(found[step].read_text()) for step in sorted(found)}
-    lost: Counter[str] = sum(left_out, Counter())
-    cut = lost.pop("cut", 0)
-    counted = {"cut": cut, "left_out": lost.total(), "why_left_out": dict(lost)}
+    all_lost: Counter[str] = sum(left_out, Counter())
+    cut = all_lost.pop("cut", 0)
+    counted = {"cut": cut, "left_out": all_lost.total(), "why_left_out": dict(all_lost)}
     return metrics | told | {"examples": sum(map(len, sources)), **counted}
 
 
