@@ -175,6 +175,7 @@ def _fork(held: Iterable[_Closes]) -> int:
 
 def _become(question: Question, copies: list[int]) -> None:
     """Takes on the asker's open files, environment and folder, and runs its script."""
+    os.setpgid(0, 0)  # an interrupt is for the program, which ends its workers in order
     above = max(question.files, default=0) + 1
     moved = [fcntl.fcntl(copy, fcntl.F_DUPFD, above) for copy in copies]  # none may lie where another one is to be
     for copy in copies:
