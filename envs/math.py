@@ -117,7 +117,7 @@ def chain_sums_with_solutions(
             which depends on the problem's own text.
         min_terms, max_terms: terms of a sum.
         digits: digits of a term.
-        thinking: the solutions state the result, and what adds the terms up is kept apart, as thinking.
+        thinking: the solutions state the result, and what adds the terms up is kept apart, as thinking, with a summary.
     """
     from . import problems
 
@@ -130,7 +130,7 @@ def chain_sums_with_solutions(
         steps = "\n".join(_running_sums(problem.meta["metadata"]["expression"]))
         told = {"solution": steps if share < worked else problem.answer}
         if thinking:
-            told = {"solution": f"The answer is {problem.answer}.", "thinking": steps}
+            told = {"solution": problem.answer, "thinking": steps, "summary": "Add the terms up from left to right."}
         yield dataclasses.replace(problem, meta={**problem.meta, **told})
 
 
