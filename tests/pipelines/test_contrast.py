@@ -10,9 +10,9 @@ from tenfold.pipelines.context import Context
 from tenfold.pipelines.contrast import Contrast, contrast, run
 
 
-def stage(folder: Path, name: str, metrics: dict[str, Any]) -> None:
+def stage(folder: Path, name: str, metrics: dict[str, Any], kind: str = "bench") -> None:
     (folder / name).mkdir()
-    (folder / name / "stage.json").write_text(json.dumps({"metrics": metrics}))
+    (folder / name / "stage.json").write_text(json.dumps({"stage": {"kind": kind}, "metrics": metrics}))
 
 
 def test_the_interval_is_students_for_paired_differences() -> None:
@@ -44,3 +44,15 @@ def test_ways_of_different_length_and_stages_without_common_figures_are_refused(
     settings = Contrast(kind="contrast", name="c", of=["a", "b"], against=["c", "d"])
     with pytest.raises(UserError, match="these stages have no figure in common"):
         run(settings, Context(tmp_path, "micro:", 0, {p.name: p for p in tmp_path.iterdir()}, lambda *a, **k: None))
+
+
+def test_distillations_are_compared_by_what_they_did_to_held_out_pairs(tmp_path: Path) -> None:
+    for number, name in enumerate("abcd"):
+        after = {"chosen": 0.9, "confident_errors": 0.1 * number}
+        stage(tmp_path, name, {"held_out": {"pairs": 9, "before": {"chosen": 0.5}, "after": after}}, kind="distill")
+    settings = Contrast(kind="contrast", name="c", of=["a", "b"], against=["c", "d"])
+    inputs = {path.name: path for path in tmp_path.iterdir()}
+    found = run(settings, Context(tmp_path, "micro:", 0, inputs, lambda *a, **k: None))["contrasts"]
+    assert {name: row["difference"] for name, row in found.items()} == pytest.approx(
+        {"held-out chosen": 0.0, "held-out confident errors": -0.2}
+    )
