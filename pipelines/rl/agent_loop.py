@@ -4,6 +4,8 @@ verl makes one for every draw. The row it is given names the problem; the enviro
 which the stage wrote down, so that it need not be known to this process. Only new tokens are ever appended: what the
 policy wrote stays as it was drawn, and what the environment says is tokenised by itself.
 
+An environment that has ended its episode is reset for another one; one that raised is closed.
+
 The first step's policy is the one that a filter drew with, just before: its draws are taken instead of new ones, as far as it
 made them (`stage.py` sees to it that they may be).
 
@@ -97,7 +99,7 @@ class EnvironmentLoop(AgentLoopBase):
     ) -> tuple[Episode, AgentLoopOutput]:
         """One episode from reset to verdict."""
         started, waited = time.monotonic(), 0.0
-        environment = None
+        environment, whole = None, False
         prompt: list[int] = []
         response: list[int] = []
         mask: list[int] = []
@@ -108,7 +110,7 @@ class EnvironmentLoop(AgentLoopBase):
         extra: dict[str, Any] = dict.fromkeys(("global_steps", "min_global_steps", "max_global_steps"), step - 1)
         stored = stored_turns(self.drawn, problem, sample) if self.drawn and step == 1 else []
         try:
-            environment = await in_thread(_make, self.environment)
+            environment = await in_thread(_borrow, self.environment)
             text, info = await in_thread(environment.reset, seed=problem, options={"problem": problem})
             problem_id = str(info.get("problem_id", problem))
             messages = [*first_messages(text, info)]
@@ -151,6 +153,7 @@ class EnvironmentLoop(AgentLoopBase):
                 if not heard or cut:
                     reason = "length" if cut else "stop"
                     verdict = verdict_of(info, rewards)
+                    whole = True
                     break
                 messages.append(Message(role=info.get("role", "user"), content=text))
                 response += heard
@@ -159,7 +162,9 @@ class EnvironmentLoop(AgentLoopBase):
         except Exception as error:
             verdict = crashed(error)
         finally:
-            if environment is not None:
+            if environment is not None and whole:
+                _give_back(self.environment, environment)
+            elif environment is not None:
                 environment.close()
         episode = Episode(problem_id, sample, tuple(messages), verdict, sum(mask), reason)
         if reason == "length":
@@ -233,3 +238,17 @@ def _spec(registration: str) -> EnvSpec:
 
 def _make(registration: str) -> gymnasium.Env[str, str]:
     return gymnasium.make(_spec(registration))
+
+
+_FREE: dict[str, list[gymnasium.Env[str, str]]] = {}
+"""Environments whose episode has ended, by their registration: making one anew may look at all of its problems."""
+
+
+def _borrow(registration: str) -> gymnasium.Env[str, str]:
+    with contextlib.suppress(KeyError, IndexError):
+        return _FREE[registration].pop()
+    return _make(registration)
+
+
+def _give_back(registration: str, environment: gymnasium.Env[str, str]) -> None:
+    _FREE.setdefault(registration, []).append(environment)

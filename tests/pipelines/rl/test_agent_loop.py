@@ -198,3 +198,27 @@ def test_a_declared_environment_is_rebuilt_from_its_registration(lab: Path, toke
     del gymnasium.registry["lab/Rows-v0"]
     output, (episode,), _ = play(lab, tokenizer, ["5"], environment=spec)
     assert (output.reward_score, episode["messages"][0]["content"]) == (1, "5?")
+
+
+def test_an_environment_is_reset_for_the_next_episode_and_closed_where_it_raised(lab: Path, tokenizer: Any) -> None:
+    counted = (
+        "import lab_guess\n"
+        "class Counted(lab_guess.Guess):\n"
+        "    made = closed = 0\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        Counted.made += 1\n"
+        "    def close(self):\n"
+        "        Counted.closed += 1\n"
+    )
+    (lab / "lab_counted.py").write_text(counted)
+    spec = gymnasium.envs.registration.EnvSpec("lab/Counted-v0", entry_point="lab_counted:Counted").to_json()
+    play(lab, tokenizer, ["3"], environment=spec)
+    from lab_counted import Counted
+
+    made = Counted.made
+    for texts in (["1", "3"], ["3"]):
+        assert play(lab, tokenizer, texts, environment=spec)[0].reward_score == 1.0
+    assert (Counted.made, Counted.closed) == (made, 0)
+    play(lab, tokenizer, ["x", "x"], environment=spec)  # is tried twice
+    assert (Counted.made, Counted.closed) == (made + 1, 2)
