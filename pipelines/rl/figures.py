@@ -24,11 +24,15 @@ CURVES = ("reward", "pass_rate", "flat", "response_length", "entropy", "kl", "tr
 """Figures that a report draws over the steps."""
 
 
-def gather(folder: Path) -> list[dict[str, Any]]:
-    """One row a step, in order. A step played again after a kill counts once, as it was played last."""
+def gather(folder: Path, last: int) -> list[dict[str, Any]]:
+    """One row a step up to the last, in order. A step played again after a kill counts once, as it was played last.
+
+    Of a step whose checkpoint was the last thing before a kill verl has reported nothing: what its episodes tell is there.
+    """
     steps = reported(folder)
     played = episodes(folder)
-    return [_step(step, steps[step], played.get(step, [])) for step in sorted(steps)]
+    known = sorted(step for step in steps.keys() | played.keys() if step <= last)
+    return [_step(step, steps.get(step, {}), played.get(step, [])) for step in known]
 
 
 def episodes(folder: Path) -> dict[int, list[dict[str, Any]]]:
@@ -45,9 +49,12 @@ def _step(step: int, verl: dict[str, Any], episodes: Sequence[dict[str, Any]]) -
     groups: dict[int, list[float]] = {}
     for row in scored:
         groups.setdefault(row["problem"], []).append(row["verdict"]["score"])
+    figures = {name: verl.get(key) for name, key in FROM_VERL.items()}
+    if not verl and scored:
+        figures["reward"] = sum(row["verdict"]["score"] for row in scored) / len(scored)
     return {
         "step": step,
-        **{name: verl.get(key) for name, key in FROM_VERL.items()},
+        **figures,
         "pass_rate": sum(_passed(row["verdict"]) for row in scored) / len(scored) if scored else None,
         "flat": sum(is_flat(group) for group in groups.values()) / len(groups) if groups else None,
         "truncated": sum(row["finish_reason"] == "length" for row in scored) / len(scored) if scored else None,

@@ -144,7 +144,7 @@ def _finish(settings: GRPO, folder: Path, checkpoints: Path) -> Metrics:
         shutil.rmtree(folder / name, ignore_errors=True)
     shutil.copytree(exported, folder / "policy.partial")
     (folder / "policy.partial").rename(folder / "policy")
-    steps = figures.gather(folder)
+    steps = figures.gather(folder, last)
     with (folder / "steps.jsonl").open("w") as file:
         file.writelines(json.dumps(step) + "\n" for step in steps)
     tenth = max(1, len(steps) // 10)

@@ -125,7 +125,9 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_the_same(lab: Path) -
         rows = [json.loads(line) for line in (lab / out / "grpo/steps.jsonl").read_text().splitlines()]
         return [(row["step"], row["reward"]) for row in rows]
 
-    assert rewards("killed") == rewards("whole")
+    # A kill between a step's checkpoint and verl's report of it leaves the step's reward to be reckoned from its episodes.
+    assert [step for step, _ in rewards("killed")] == [step for step, _ in rewards("whole")]
+    assert [reward for _, reward in rewards("killed")] == pytest.approx([reward for _, reward in rewards("whole")], abs=1e-6)
     weights = [(lab / out / "grpo/policy/model.safetensors").read_bytes() for out in ("whole", "killed")]
     assert weights[0] == weights[1]
 
