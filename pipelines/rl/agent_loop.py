@@ -4,7 +4,8 @@ verl makes one for every draw. The row it is given names the problem; the enviro
 which the stage wrote down, so that it need not be known to this process. Only new tokens are ever appended: what the
 policy wrote stays as it was drawn, and what the environment says is tokenised by itself.
 
-An environment that has ended its episode is reset for another one; one that raised is closed.
+An environment that has ended its episode is reset for another one; one that raised, or whose episode was ended for it, is
+closed: it may still hold an interpreter.
 
 The first step's policy is the one that a filter drew with, just before: its draws are taken instead of new ones, as far as it
 made them (`stage.py` sees to it that they may be).
@@ -99,7 +100,7 @@ class EnvironmentLoop(AgentLoopBase):
     ) -> tuple[Episode, AgentLoopOutput]:
         """One episode from reset to verdict."""
         started, waited = time.monotonic(), 0.0
-        environment, whole = None, False
+        environment, ended = None, False
         prompt: list[int] = []
         response: list[int] = []
         mask: list[int] = []
@@ -153,7 +154,7 @@ class EnvironmentLoop(AgentLoopBase):
                 if not heard or cut:
                     reason = "length" if cut else "stop"
                     verdict = verdict_of(info, rewards)
-                    whole = True
+                    ended = terminated or truncated
                     break
                 messages.append(Message(role=info.get("role", "user"), content=text))
                 response += heard
@@ -162,7 +163,7 @@ class EnvironmentLoop(AgentLoopBase):
         except Exception as error:
             verdict = crashed(error)
         finally:
-            if environment is not None and whole:
+            if environment is not None and ended:
                 _give_back(self.environment, environment)
             elif environment is not None:
                 environment.close()

@@ -222,3 +222,5 @@ def test_an_environment_is_reset_for_the_next_episode_and_closed_where_it_raised
     assert (Counted.made, Counted.closed) == (made, 0)
     play(lab, tokenizer, ["x", "x"], environment=spec)  # is tried twice
     assert (Counted.made, Counted.closed) == (made + 1, 2)
+    play(lab, tokenizer, ["1"] * 4, environment=spec)  # has not ended when its turns are spent: it may hold on to something
+    assert Counted.closed == 3
