@@ -22,10 +22,11 @@ from pydantic import Field
 from ..core import Sampling, UserError
 from ..envs import registry
 from ..policies import initial
-from ..policies.rollout import count_problems, play
+from ..policies.rollout import play
 from ..policies.turns import conversation_tokens
 from .cluster import load_policy
 from .context import Context, Cost, Metrics, Settings, write_atomically
+from .rl.filter import problems_played
 
 PAIRS = "pairs.jsonl"
 Row = dict[str, Any]
@@ -58,11 +59,7 @@ class DrawPairs(Settings):
 
     def cost(self) -> Cost:
         """All draws of both."""
-        environment = registry.make(self.environment, **self.options)
-        has = count_problems(environment)
-        environment.close()
-        problems = min((number for number in (has, self.problems) if number is not None), default=0)
-        draws = problems * (self.samples + self.teacher_samples)
+        draws = problems_played(self.environment, self.options, self.problems) * (self.samples + self.teacher_samples)
         return Cost(draws, draws * self.max_tokens)
 
 
@@ -168,9 +165,7 @@ def _chosen(rows: list[Row], settings: DrawPairs) -> list[Row]:
 
 def _pairs(students: list[Row], teachers: list[Row], settings: DrawPairs, tokenizer: Any) -> Iterator[Row]:
     both = zip(_chosen(teachers, settings), _rejected(students, settings), strict=False)
-    for chosen, rejected in list(both)[: settings.each]:
-        if _score(chosen) - _score(rejected) < settings.margin:
-            continue
+    for chosen, rejected in itertools.islice(both, settings.each):
         sides: Row = {}
         for name, row in (("chosen", chosen), ("rejected", rejected)):
             ids, mask = conversation_tokens(tokenizer, row["messages"], row["turns"])

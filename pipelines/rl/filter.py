@@ -59,11 +59,16 @@ class Filter(Settings):
 
     def cost(self) -> Cost:
         """All draws of all problems; what is decided early is not drawn."""
-        environment = registry.make(self.environment, **self.options)
-        has = count_problems(environment)
-        environment.close()
-        draws = self.samples * min((number for number in (has, self.problems) if number is not None), default=0)
+        draws = self.samples * problems_played(self.environment, self.options, self.problems)
         return Cost(draws, draws * self.max_tokens)
+
+
+def problems_played(environment: str, options: dict[str, Any], problems: int | None) -> int:
+    """How many problems of an environment are played: all it has, at most so many; 0 where nobody knows."""
+    made = registry.make(environment, **options)
+    has = count_problems(made)
+    made.close()
+    return min((number for number in (has, problems) if number is not None), default=0)
 
 
 def run(settings: Filter, context: Context) -> Metrics:
