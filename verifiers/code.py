@@ -18,12 +18,17 @@ outputs of `calls` are forms of `sandbox/wire.py`, in which JSON keeps tuples an
 ones, a policy may see. "header" and "footer" are code set before and behind every program.
 """
 
+import hashlib
 import json
+import pickle
 import re
+import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import cachetools
 
 from ..core import Problem, Status, UserError, Verdict
 from . import sandbox
@@ -36,6 +41,8 @@ MAX_PROGRAM = 1 << 20
 """Characters of a program that are looked at; a longer one is refused."""
 PATIENCE = 4
 """Times the limit on wall time that all calls of one program by its tests may take together."""
+REMEMBERED = 10_000
+"""Programs whose tests are not run again, the last ones."""
 REASON = 400
 FENCE = re.compile(r"```[ \t]*([A-Za-z0-9+_-]*)[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL)
 _FENCE_LINE = re.compile(r"```[ \t]*([A-Za-z0-9+_-]*)")
@@ -93,7 +100,7 @@ def judge(
         return Verdict(Status.SCORED, 0.0, "extract", f"a program of more than {MAX_PROGRAM} characters")
     for last_try in (False, True):
         try:
-            passed, why, end = _RUN[form_of(answer)](program, answer, sandbox.shared())
+            passed, why, end = _tested(program, answer, sandbox.shared())
             break
         except (SandboxFault, UserError) as error:
             if last_try:
@@ -149,6 +156,21 @@ def _defines(code: str, name: str) -> bool:
 
 Passed = tuple[list[bool], str, End]
 """Which tests pass, why the first of the others does not, how the run ended."""
+
+
+def _identity(program: str, answer: Mapping[str, Any], box: Sandbox) -> object:
+    """What two runs have in common whose outcome is one; of tests that cannot be written down, nothing."""
+    try:
+        return hashlib.sha256(pickle.dumps((program, answer))).digest(), box
+    except Exception:
+        return object()
+
+
+@cachetools.cached(cachetools.LRUCache(REMEMBERED), _identity, condition=threading.Condition())
+def _tested(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:
+    """Runs a program's tests, once: a policy draws the same program again and again, and whoever comes second waits for the
+    first one's outcome. What ends in a fault is not remembered."""
+    return _RUN[form_of(answer)](program, answer, box)
 
 
 def _calls(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:

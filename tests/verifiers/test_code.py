@@ -1,4 +1,5 @@
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -166,6 +167,25 @@ def test_a_sandbox_that_fails_twice_is_a_fault_and_once_is_nothing(monkeypatch: 
     failures.extend([1, 1])
     verdict = judge(CALLS, ADD)
     assert (verdict.status, verdict.score, verdict.reason) == (Status.FAULT, None, "the service is down")
+
+
+def test_draws_that_are_the_same_to_the_letter_are_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, runs = sandbox.shared(), []
+
+    class Counting:
+        def run(self, program: str, *arguments: Any, **keywords: Any) -> Any:
+            runs.append(program)
+            return real.run(program, *arguments, **keywords)
+
+    counting = Counting()
+    monkeypatch.setattr(sandbox, "shared", lambda: counting)
+    other = {**CALLS, "calls": [{"arguments": [1, 2], "output": 4}]}
+    with ThreadPoolExecutor(8) as threads:
+        verdicts = list(threads.map(lambda number: judge(CALLS, ADD if number % 2 else f"{ADD}\n"), range(16)))
+    assert {verdict.score for verdict in verdicts} == {1}
+    assert len(runs) == 2
+    assert judge(other, ADD).score == 0, "the same program by other tests"
+    assert len(runs) == 3
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()

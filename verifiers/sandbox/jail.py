@@ -152,10 +152,13 @@ def die_with_parent() -> None:
 def file_rules() -> tuple[Any, list[tuple[Any, Sequence[str]]]]:
     """What Landlock is to watch, and who may do what: everything that is left can be read, only WORK be written.
 
-    Made once, in the warm process: the flags are dear to compute, and every child would compute them again.
+    Made once, in the warm process: the flags and the package's calls are dear to make, and every child would make them again.
     """
     import landlock
+    from landlock import plumbing
 
+    for call in (plumbing.get_create_ruleset, plumbing.get_add_rule, plumbing.get_prctl, plumbing.get_restrict_self):
+        call()
     access, watched = landlock.FSAccess, landlock.FSAccess.all()
     return watched, [
         (access.EXECUTE | access.READ_FILE | access.READ_DIR, ["/"]),
@@ -176,12 +179,13 @@ def restrict_files(rules: tuple[Any, list[tuple[Any, Sequence[str]]]]) -> None:
     ruleset.apply()
 
 
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+
 def restrict_system_calls(program: bytes) -> None:
     """Installs a compiled seccomp filter (see `system_calls.py`)."""
 
-    class Program(ctypes.Structure):
-        _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
-
     code = ctypes.create_string_buffer(program, len(program))
-    compiled = Program(len(program) // 8, ctypes.cast(code, ctypes.c_void_p))
+    compiled = _Program(len(program) // 8, ctypes.cast(code, ctypes.c_void_p))
     _check(_libc.prctl(_SECCOMP, 2, ctypes.byref(compiled), 0, 0), "seccomp")
