@@ -2,13 +2,14 @@
 
     python -m tenfold.benchmarks.speed.loader [--tokens 200e6] [--length 4096] [--rounds 5]
 
-All give batches of 64 rows as int64. The bare readers take slices of one file, as they lie or in an order drawn beforehand;
-ours draws shuffled sequences of three sources by their shares. The files are in the page cache for all. Rates are medians over
-the rounds.
+All give batches of 64 rows as int64, of three sources, and map the files anew. The bare readers take slices, as they lie or
+in an order drawn beforehand; ours draws shuffled sequences by their shares. The files are in the page cache for all. Rates are
+medians over the rounds.
 """
 
 import argparse
 import functools
+import random
 import statistics
 import tempfile
 import time
@@ -35,16 +36,15 @@ def written(folder: Path, count: int) -> tokens.Sources:
 
 
 def bare(sources: tokens.Sources, length: int, batches: int, shuffled: bool = False) -> None:
-    """Reads the largest source in rows, again and again: front to back, or in an order drawn beforehand."""
-    source = max(sources.tokens, key=sources.tokens.__getitem__)
-    data = tokens.mapped(tokens.file_of(sources.folder, source), sources.dtype)
-    rows = numpy.arange(len(data) // length)
+    """Reads as many rows of the same files, each once: front to back, or in an order drawn beforehand."""
+    files = [tokens.mapped(tokens.file_of(sources.folder, source), sources.dtype) for source in sources.tokens]
+    rows = [(data, start) for data in files for start in range(0, len(data) - length + 1, length)]
     if shuffled:
-        numpy.random.default_rng(0).shuffle(rows)
-    starts = numpy.resize(rows * length, (batches, BATCH)).tolist()
-    for batch in starts:
-        out = numpy.empty((BATCH, length), numpy.int64)
-        for row, start in enumerate(batch):
+        random.Random(0).shuffle(rows)
+    for first in range(0, min(len(rows), batches * BATCH), BATCH):
+        batch = rows[first : first + BATCH]
+        out = numpy.empty((len(batch), length), numpy.int64)
+        for row, (data, start) in enumerate(batch):
             out[row] = data[start : start + length]
 
 
