@@ -24,7 +24,7 @@ from pydantic import Field, model_validator
 
 from ..core import UserError
 from ..policies import initial
-from . import chunked_loss, responses, training
+from . import chunked_loss, responses, spread, training
 from .context import Context, Cost, Metrics, Settings
 from .draw_pairs import PAIRS, check_same_vocabulary
 
@@ -79,35 +79,49 @@ class Distill(Settings):
 
 
 def run(settings: Distill, context: Context) -> Metrics:
-    """Trains on the pairs and leaves the checkpoint in `policy`."""
+    """Trains on the pairs, on several GPUs in as many processes, leaves the checkpoint in `policy` and measures it."""
+    metrics = (spread.train if context.cluster.world > 1 else train)(settings, context)
+    return metrics | {"held_out": _measured(settings, context)}
+
+
+def train(settings: Distill, context: Context) -> Metrics:
+    """Trains in this process, which may be one of several that torch has joined."""
+    device = training.processes().device
     model, tokenizer = initial.load(initial.checkpoint(context.policy), torch.float32)
     teacher, teachers = initial.load(initial.checkpoint(settings.teacher), torch.float32)
     check_same_vocabulary(tokenizer, teachers, settings.teacher)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device)
     teacher.to(device).requires_grad_(False).eval()
-    train, held_out, left_out = responses.load(Path(settings.pairs) / PAIRS, settings.max_tokens, settings.held_out)
-    if not train:
+    pairs, _, left_out = _pairs(settings)
+    if not pairs:
         raise UserError(f"{settings.name}: {settings.pairs} holds no pair within max_tokens={settings.max_tokens} to train on")
-    reads = responses.Reads(min(responses.width(model), responses.width(teacher)), settings.chunk_tokens)
+    reads = _reads(settings, model, teacher)
     for each in (model, teacher):
         reads.check(each)
-    before = reads.tokens(model, held_out)
-    of_teacher = reads.tokens(teacher, held_out)
-    rows = responses.with_reference(reads, model, train, context.folder / "reference.safetensors")
+    rows = responses.with_reference(reads, model, pairs, context.folder)
     asked = settings.kd_positive or settings.kd_negative
     stored = None
     if asked and settings.stored:
         assert settings.top_k is not None
-        stored = responses.stored_top_k(reads, teacher, train, settings.top_k, settings.temperature, context.folder)
+        stored = responses.stored_top_k(reads, teacher, pairs, settings.top_k, settings.temperature, context.folder)
     if stored or not asked:
         teacher.to("cpu")
 
-    def distributions(inputs: dict[str, torch.Tensor]) -> chunked_loss.Dense | chunked_loss.TopK | None:
+    def distributions(inputs: responses.Inputs) -> chunked_loss.Dense | chunked_loss.TopK | None:
         if not asked:
             return None
         return stored.of(inputs) if stored else reads.distributions(teacher, inputs, settings.top_k, settings.temperature)
 
+    forward = model.forward
+
+    def whole(inputs: responses.Inputs) -> tuple[torch.Tensor, dict[str, float]]:
+        targets = reads.targets(forward, inputs)
+        with torch.autocast(device.type, enabled=False):  # which is for the layers before the head
+            return loss(targets, reads.head(model), inputs, settings, distributions(inputs))
+
+    # DDP and FSDP watch over the model's forward alone: what the loss does with its head has to happen in there. It is given
+    # no tensor, for FSDP would round it as it rounds weights.
+    model.forward = lambda compute: compute()
     metrics = training.fit(
         model,
         tokenizer,
@@ -115,24 +129,40 @@ def run(settings: Distill, context: Context) -> Metrics:
         rows,
         responses.collate,
         **training.common(settings),
-        trainer=_trainer(settings, reads, distributions),
+        trainer=_trainer(settings, whole),
         figures=TERMS,
         seed=context.seed,
         data_seed=context.seed,
     )
-    after = reads.tokens(model, held_out)
-    return metrics | {
-        "pairs": len(train),
-        "left_out": left_out,
-        "held_out": responses.compared(held_out, of_teacher, before, after) if held_out else {},
-    }
+    return metrics | {"pairs": len(pairs), "left_out": left_out}
 
 
-def _trainer(
-    settings: Distill,
-    reads: responses.Reads,
-    distributions: Callable[[dict[str, torch.Tensor]], chunked_loss.Dense | chunked_loss.TopK | None],
-) -> type:
+def _pairs(settings: Distill) -> tuple[list[responses.Pair], list[responses.Pair], int]:
+    """See `responses.load`."""
+    return responses.load(Path(settings.pairs) / PAIRS, settings.max_tokens, settings.held_out)
+
+
+def _reads(settings: Distill, *models: Any) -> responses.Reads:
+    """The rows of the heads that all models have."""
+    return responses.Reads(min(map(responses.width, models)), settings.chunk_tokens)
+
+
+def _measured(settings: Distill, context: Context) -> Metrics:
+    """What the training did to the pairs that were kept back; nothing where there are none."""
+    _, held_out, _ = _pairs(settings)
+    if not held_out:
+        return {}
+    uris = (settings.teacher, context.policy, f"path:{context.folder / 'policy'}")
+    models = [initial.load(initial.checkpoint(uri), torch.float32)[0] for uri in uris]
+    reads = _reads(settings, *models)
+    told = []
+    for model in models:  # one after the other on the accelerator, where there is one
+        told.append(reads.tokens(model.to("cuda" if torch.cuda.is_available() else "cpu"), held_out))
+        model.to("cpu")
+    return responses.compared(held_out, *told)
+
+
+def _trainer(settings: Distill, whole: Callable[[responses.Inputs], tuple[torch.Tensor, dict[str, float]]]) -> type:
     """A Trainer with this loss, which logs its terms."""
     from transformers import Trainer
 
@@ -140,7 +170,7 @@ def _trainer(
         told: ClassVar[list[dict[str, float]]] = []
 
         def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-            total, terms = loss(model, inputs, settings, reads, distributions(inputs))
+            total, terms = model(lambda: whole(inputs))
             if not torch.isfinite(total):
                 each = ", ".join(f"{name} {value:g}" for name, value in terms.items())
                 raise UserError(
@@ -152,7 +182,8 @@ def _trainer(
 
         def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
             if "loss" in logs and self.told:
-                logs = logs | {name: sum(terms[name] for terms in self.told) / len(self.told) for name in self.told[0]}
+                means = torch.tensor([list(terms.values()) for terms in self.told], device=self.args.device).mean(0)
+                logs = logs | dict(zip(self.told[0], self.accelerator.reduce(means, "mean").tolist(), strict=True))
                 self.told.clear()
             super().log(logs, *args, **kwargs)
 
@@ -160,23 +191,23 @@ def _trainer(
 
 
 def loss(
-    model: Any,
-    inputs: dict[str, torch.Tensor],
+    targets: responses.Targets,
+    head: chunked_loss.Head,
+    inputs: responses.Inputs,
     settings: Distill,
-    reads: responses.Reads,
     teacher: chunked_loss.Dense | chunked_loss.TopK | None,
 ) -> tuple[torch.Tensor, dict[str, float]]:
     """The loss of some pairs, and its terms before they are weighted.
 
     Args:
-        model: the student.
+        targets: what the student has in mind before each token of the responses.
+        head: the student's.
         inputs: as `responses.collate` makes them.
         settings: weights, beta and the rest.
-        reads: how models are read.
         teacher: of the responses' tokens; None where no term wants one.
     """
-    hidden, labels, row, length = reads.targets(model, inputs)
-    head, pairs = reads.head(model), len(length) // 2
+    hidden, labels, row, length = targets
+    hidden, pairs = hidden.to(head.weight.dtype), len(length) // 2
     chosen = row < pairs  # rows: the chosen responses, then the rejected ones
     share = 1 / (length[row] * pairs)
     nll = settings.nll * share * chosen

@@ -5,16 +5,15 @@ A pair is two rows, a prompt with the chosen response and one with the rejected;
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy
 import torch
-from safetensors.torch import load_file, save_file
 
 from ..core import UserError
-from . import chunked_loss
+from . import chunked_loss, training
 from .chunked_loss import Dense, Head, TopK
 
 ROWS = 16
@@ -74,6 +73,19 @@ def width(model: Any) -> int:
     return model.get_output_embeddings().weight.shape[0]
 
 
+class Targets(NamedTuple):
+    """Tokens of responses, and what a model has in mind before each."""
+
+    hidden: torch.Tensor
+    """(tokens, width): the last hidden states, before the head."""
+    labels: torch.Tensor
+    """(tokens,)."""
+    row: torch.Tensor
+    """(tokens,): of the batch."""
+    length: torch.Tensor
+    """(rows,): tokens of each row's response."""
+
+
 class Reads(NamedTuple):
     """How models are read."""
 
@@ -88,13 +100,8 @@ class Reads(NamedTuple):
         bias = getattr(module, "bias", None)
         return Head(module.weight[: self.vocabulary], None if bias is None else bias[: self.vocabulary])
 
-    def targets(self, model: Any, inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """What a model has in mind before each token of a batch's responses.
-
-        Returns:
-            The hidden states before the head (tokens, width), the tokens (tokens,), the row of each (tokens,), and each row's
-            number of tokens (rows,).
-        """
+    def targets(self, model: Callable[..., Any], inputs: Inputs) -> Targets:
+        """What a model, or its forward, has in mind before each token of a batch's responses."""
         output = model(
             input_ids=inputs["input_ids"],
             attention_mask=inputs["attention_mask"],
@@ -105,7 +112,7 @@ class Reads(NamedTuple):
         written = inputs["written"][:, 1:].bool()
         rows = torch.arange(len(written), device=written.device)[:, None].expand_as(written)
         hidden = output.hidden_states[-1][:, :-1]
-        return hidden[written], inputs["input_ids"][:, 1:][written], rows[written], written.sum(-1)
+        return Targets(hidden[written], inputs["input_ids"][:, 1:][written], rows[written], written.sum(-1))
 
     def check(self, model: Any) -> None:
         """Makes sure that the head is all that stands between a model's hidden states and its logits.
@@ -148,20 +155,24 @@ def _batches(pairs: Sequence[Pair]) -> Iterator[Sequence[Pair]]:
         yield pairs[start : start + ROWS // 2]
 
 
-def with_reference(reads: Reads, model: Any, pairs: Sequence[Pair], path: Path) -> list[Pair]:
+def with_reference(reads: Reads, model: Any, pairs: Sequence[Pair], folder: Path) -> list[Pair]:
     """The pairs with the log-probabilities of both responses under the policy of the start, which are taken once and kept."""
-    if path.is_file():
-        sums = load_file(path)["sums"]
-    else:
-        sums = torch.stack([row.double().sum() for row in reads.tokens(model, pairs)]).float()
-        save_file({"sums": sums}, path.with_suffix(".partial"))
-        path.with_suffix(".partial").rename(path)
-    lengths = [sum(pair[f"{side}_tokens"]["mask"]) for pair in pairs for side in SIDES]
-    places = numpy.cumsum([0, *lengths]).tolist()
+
+    def take(files: Sequence[numpy.ndarray], first: int, last: int) -> None:
+        sums = torch.stack([row.double().sum() for row in reads.tokens(model, pairs[first:last])])
+        files[0][first:last] = sums.reshape(-1, 2).numpy()
+
+    (sums,) = _taken_once(folder, {"reference.npy": ((len(pairs), 2), numpy.float32)}, len(pairs), take)
+    places = _places(pairs)
     return [
-        pair | {"reference": sums[2 * number : 2 * number + 2].tolist(), "places": places[2 * number : 2 * number + 2]}
+        pair | {"reference": sums[number].tolist(), "places": places[2 * number : 2 * number + 2]}
         for number, pair in enumerate(pairs)
     ]
+
+
+def _places(pairs: Sequence[Pair]) -> list[int]:
+    """Where each response's tokens begin among those of all, and at last how many there are."""
+    return numpy.cumsum([0, *(sum(pair[f"{side}_tokens"]["mask"]) for pair in pairs for side in SIDES)]).tolist()
 
 
 class StoredTopK(NamedTuple):
@@ -182,16 +193,11 @@ class StoredTopK(NamedTuple):
 
 def stored_top_k(reads: Reads, teacher: Any, pairs: Sequence[Pair], k: int, temperature: float, folder: Path) -> StoredTopK:
     """Takes a teacher's k most likely tokens everywhere, once, and keeps them as two .npy files in the folder."""
-    names = [folder / "teacher_ids.npy", folder / "teacher_log_probs.npy"]
-    if not names[1].is_file():
-        total = sum(sum(pair[f"{side}_tokens"]["mask"]) for pair in pairs for side in SIDES)
-        partial = [name.with_suffix(".partial") for name in names]
-        files = [
-            numpy.lib.format.open_memmap(name, "w+", dtype, (total, k))
-            for name, dtype in zip(partial, (numpy.int32, numpy.float32), strict=True)
-        ]
-        at = 0
-        for batch in _batches(pairs):
+    places = _places(pairs)
+
+    def take(files: Sequence[numpy.ndarray], first: int, last: int) -> None:
+        at = places[2 * first]
+        for batch in _batches(pairs[first:last]):
             inputs = _moved(collate(batch), teacher.device)
             found = reads.distributions(teacher, inputs, k, temperature)
             assert isinstance(found, TopK)
@@ -202,10 +208,44 @@ def stored_top_k(reads: Reads, teacher: Any, pairs: Sequence[Pair], k: int, temp
                     end = at + lengths[row]
                     files[0][at:end], files[1][at:end] = ids[row].numpy(), kept[row].numpy()
                     at = end
-        for file, name, whole in zip(files, partial, names, strict=True):
-            file.flush()
-            name.rename(whole)
-    return StoredTopK(*(numpy.load(name, mmap_mode="r") for name in names))
+
+    shape = (places[-1], k)
+    kinds = {"teacher_ids.npy": (shape, numpy.int32), "teacher_log_probs.npy": (shape, numpy.float32)}
+    return StoredTopK(*_taken_once(folder, kinds, len(pairs), take))
+
+
+def _taken_once(
+    folder: Path,
+    kinds: Mapping[str, tuple[tuple[int, int], type]],
+    pairs: int,
+    take: Callable[[Sequence[numpy.ndarray], int, int], None],
+) -> list[numpy.ndarray]:
+    """Arrays of a folder, mapped into memory. Where they are missing they are filled first, by each process its part.
+
+    Args:
+        folder: that all processes see.
+        kinds: shape and type of each file.
+        pairs: how many there are.
+        take: fills in the rows of the pairs from the one number up to the other.
+    """
+    files, state = [folder / name for name in kinds], training.processes()
+    if not all(file.is_file() for file in files):
+        partial = [file.with_suffix(".partial") for file in files]
+        if state.is_main_process:
+            for file, (shape, dtype) in zip(partial, kinds.values(), strict=True):
+                numpy.lib.format.open_memmap(file, "w+", dtype, shape)
+        state.wait_for_everyone()
+        opened = [numpy.lib.format.open_memmap(file, "r+") for file in partial]
+        index, count = state.process_index, state.num_processes
+        take(opened, pairs * index // count, pairs * (index + 1) // count)
+        for array in opened:
+            array.flush()
+        state.wait_for_everyone()
+        if state.is_main_process:
+            for half, whole in zip(partial, files, strict=True):
+                half.rename(whole)
+        state.wait_for_everyone()
+    return [numpy.load(file, mmap_mode="r") for file in files]
 
 
 def compared(

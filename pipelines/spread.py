@@ -54,12 +54,13 @@ def train(settings: Settings, context: Context) -> Metrics:
 
 def main(folder: Path) -> None:
     """Trains as one of several processes."""
-    from . import pretrain, sft  # which use this module
+    from . import distill, pretrain, sft  # which use this module
 
     record = json.loads((folder / "settings.json").read_text())
     kinds: dict[str, tuple[type[Settings], Any]] = {
         "pretrain": (pretrain.Pretrain, pretrain.train),
         "sft": (sft.SFT, sft.train),
+        "distill": (distill.Distill, distill.train),
     }
     kind, trains = kinds[record["stage"]["kind"]]
     settings, cluster = kind.model_validate(record["stage"]), Cluster.model_validate(record["cluster"])

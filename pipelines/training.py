@@ -58,17 +58,17 @@ def fit(
 
     set_seed(context.seed)
     checkpoints = context.folder / "checkpoints"
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    micro = micro_batch_size or max(1, batch_size // processes)
-    if batch_size % (micro * processes):
-        among = f" times {processes} processes" if processes > 1 else ""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    micro = micro_batch_size or max(1, batch_size // world)
+    if batch_size % (micro * world):
+        among = f" times {world} processes" if world > 1 else ""
         raise UserError(f"{context.folder.name}: batch_size={batch_size} is no multiple of micro_batch_size={micro}{among}")
     defaults: dict[str, Any] = {"logging_steps": max(1, steps // 50)}
     args = TrainingArguments(
         output_dir=str(checkpoints),
         max_steps=steps,
         per_device_train_batch_size=micro,
-        gradient_accumulation_steps=batch_size // (micro * processes),
+        gradient_accumulation_steps=batch_size // (micro * world),
         save_steps=save_steps,
         save_total_limit=2,
         report_to=[],
@@ -101,6 +101,13 @@ def fit(
 
     losses, further = logged("loss"), {"figures": {name: logged(name) for name in figures}} if figures else {}
     return {"steps": running.state.global_step, "loss": losses[-1][1] if losses else None, "losses": losses} | further
+
+
+def processes() -> Any:
+    """accelerate's PartialState: this process among those that torch has joined to train, and its device."""
+    from accelerate import PartialState
+
+    return PartialState(cpu=not torch.cuda.is_available())
 
 
 def tells_apart(model: Any) -> bool:

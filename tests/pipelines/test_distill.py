@@ -2,6 +2,9 @@
 
 import contextlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +80,9 @@ def test_the_loss_and_its_gradient_are_as_stated(tmp_path: Path, weights: dict[s
     with torch.no_grad():
         student.model.layers[0].mlp.up_proj.weight += 0.05 * torch.randn(64, 16, generator=torch.Generator().manual_seed(1))
     of, reads = settings(**weights), responses.Reads(responses.width(student), chunk=3)
-    rows = responses.with_reference(reads, start, PAIRS, tmp_path / "reference.safetensors")
-    inputs = responses.collate(rows)
-    found, terms = distill.loss(student, inputs, of, reads, reads.distributions(teacher, inputs, None, 1.0))
+    inputs = responses.collate(responses.with_reference(reads, start, PAIRS, tmp_path))
+    of_teacher = reads.distributions(teacher, inputs, None, 1.0)
+    found, terms = distill.loss(reads.targets(student, inputs), reads.head(student), inputs, of, of_teacher)
     wanted = as_written(student, teacher, start, of)
     assert found.item() == pytest.approx(wanted.item(), abs=1e-6)
     ours, theirs = (torch.autograd.grad(value, list(student.parameters())) for value in (found, wanted))
@@ -91,7 +94,7 @@ def test_the_loss_and_its_gradient_are_as_stated(tmp_path: Path, weights: dict[s
 def test_stored_distributions_are_those_taken_on_the_way(tmp_path: Path) -> None:
     student, teacher = loaded(STUDENT).float(), loaded(TEACHER).float()
     reads = responses.Reads(responses.width(teacher), chunk=4)
-    rows = responses.with_reference(reads, student, PAIRS, tmp_path / "reference.safetensors")
+    rows = responses.with_reference(reads, student, PAIRS, tmp_path)
     stored = responses.stored_top_k(reads, teacher, rows, 5, 1.0, tmp_path)
     inputs = responses.collate([rows[2], rows[0]])
     kept, fresh = stored.of(inputs), reads.distributions(teacher, inputs, 5, 1.0)
@@ -186,6 +189,28 @@ def test_a_killed_distillation_goes_on_as_if_nothing_had_happened(
     with pytest.raises(KeyboardInterrupt):
         run(*stages, out="killed")
     assert run(*stages, out="killed")["dpd"] == whole
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_two_processes_learn_what_one_learns(lab: Path, trained: Path, stored: bool) -> None:
+    stage = (
+        distills(trained) | {"held_out": 0.0, "batch_size": 4, "steps": 4} | ({"stored": True, "top_k": 4} if stored else {})
+    )
+    alone = run(draws(trained), stage, out="one")["dpd"]
+    folder = lab / "two"
+    folder.mkdir()
+    record = json.loads(Path("one/dpd/stage.json").read_text())
+    (folder / "settings.json").write_text(json.dumps(record | {"cluster": {"device": "cpu"}}))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*launch, "-m", "tenfold.pipelines.spread", str(folder)]
+    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    shared = json.loads((folder / "trained.json").read_text())
+    for name in ("nll", "kd_negative", "dpo"):
+        one, two = ([value for _, value in metrics["figures"][name]] for metrics in (alone, shared))
+        assert two == pytest.approx(one, abs=1e-5)
+    weights = (initial.load(path, torch.float32)[0].state_dict() for path in ("one/dpd/policy", folder / "policy"))
+    assert all(torch.allclose(one, two, atol=1e-5) for one, two in zip(*(each.values() for each in weights), strict=True))
 
 
 def test_a_teacher_of_another_vocabulary_is_refused(lab: Path, trained: Path) -> None:
