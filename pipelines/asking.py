@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from ..core import Conversation, Incomplete, Policy, Sampling
 from ..policies.store import Store
+from . import cluster
 
 
 class Answer(NamedTuple):
@@ -27,20 +28,23 @@ class Asking:
         max_tokens: int,
         seed: int,
         progress: Callable[[int], None],
+        together: bool = True,
     ):
         """Takes the answers of an earlier run from the store, if there was one.
 
         Args:
             path: of the store.
             made_with: settings that the store must have been made with.
-            load: makes a policy of a URI, once.
+            load: makes a policy of a URI.
             max_tokens: of an answer.
             seed: base seed; an answer's own comes of it and its key.
             progress: told how many answers there are.
+            together: whether all policies may be in memory at once; else the last one is let go before another is loaded.
         """
         self.store = Store(path, made_with)
         self.answers = {row["key"]: Answer(row["text"], row["cut"]) for row in self.store.rows}
         self.load, self.max_tokens, self.seed, self.progress = load, max_tokens, seed, progress
+        self.together = together
         self.policies: dict[str, Policy] = {}
 
     def __call__(self, uri: str, asked: Sequence[tuple[str, Conversation]], temperature: float) -> list[Answer]:
@@ -51,6 +55,9 @@ class Asking:
         """
         new = {key: conversation for key, conversation in asked if key not in self.answers}
         if new and uri not in self.policies:
+            if not self.together:
+                self.policies.clear()
+                cluster.free()
             self.policies[uri] = self.load(uri)
         size = getattr(self.policies.get(uri), "batch_size", 64)
         keys = list(new)

@@ -14,6 +14,7 @@ import dataclasses
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -23,12 +24,14 @@ from ..core import Conversation, Problem, UserError, Verifier
 from ..envs import problems as problem_sources
 from . import chains
 from . import refine_words as words
-from .asking import Answer, Asking
+from .asking import Asking
 from .cluster import load_policy
 from .context import Context, Cost, Metrics, Settings, write_atomically
 
 RETRY_TEMPERATURE = 0.7
 """Of a judge whose first answer, at 0, could not be read."""
+VERIFIED = 16
+"""Solutions that are verified at a time."""
 
 
 class Refine(Settings):
@@ -128,6 +131,7 @@ def run(settings: Refine, context: Context) -> Metrics:
         settings.max_tokens,
         context.seed,
         lambda done: context.progress(done, most),
+        together=context.cluster.on_cpu(),
     )
     verify = verifiers.load(settings.verifier) if settings.verifier else None
     works = [Work(problem) for problem in problems]
@@ -186,9 +190,12 @@ def _score(
         for work in works
         for number, candidate in enumerate(of(work))
     ]
-    for _, work, candidate in waiting:
-        verdict = verify(work.problem, candidate.text) if verify and not candidate.cut else None
-        candidate.right = None if verdict is None or verdict.score is None else verdict.score == 1
+    if verify:
+        whole = [(work.problem, candidate) for _, work, candidate in waiting if not candidate.cut]
+        with ThreadPoolExecutor(VERIFIED) as threads:
+            verdicts = list(threads.map(lambda pair: verify(pair[0], pair[1].text), whole))
+        for (_, candidate), verdict in zip(whole, verdicts, strict=True):
+            candidate.right = None if verdict.score is None else verdict.score == 1
     for attempt, temperature in enumerate((0.0, RETRY_TEMPERATURE)):
         asked = [
             (f"{key}/{attempt}", words.scores(work.problem, candidate.text, work.checklist)) for key, work, candidate in waiting
@@ -233,15 +240,15 @@ def _rebuild(works: Sequence[Work], settings: Refine, ask: Asking, policy: str, 
         asked = [
             (f"{work.problem.id}/chain/{attempt}", words.chain(work.problem, work.best.text, work.summary)) for work in waiting
         ]
-        for work, answer in zip(waiting, ask(policy, asked, settings.temperature), strict=True):
-            _take(work, answer, verify)
-
-
-def _take(work: Work, answer: Answer, verify: Verifier | None) -> None:
-    if flaw := chains.flaw(answer, work.problem, work.best.text, verify):
-        work.flaws.append(flaw)
-    else:
-        work.thinking = answer.text
+        answers = ask(policy, asked, settings.temperature)
+        with ThreadPoolExecutor(VERIFIED) as threads:
+            bests = (work.best.text for work in waiting)
+            flaws = list(threads.map(chains.flaw, answers, (w.problem for w in waiting), bests, (verify for _ in waiting)))
+        for work, answer, flaw in zip(waiting, answers, flaws, strict=True):
+            if flaw:
+                work.flaws.append(flaw)
+            else:
+                work.thinking = answer.text
 
 
 def _kept(work: Work, keep: str) -> bool:

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from tenfold.core import Conversation, Problem, UserError
 from tenfold.envs import problems as problem_sources
 from tenfold.pipelines import chains, recipe, refine_words
-from tenfold.pipelines.asking import Answer
+from tenfold.pipelines.asking import Answer, Asking
+from tenfold.policies.scripted import ScriptedPolicy
 from tenfold.verifiers import math
 
 CALLS: list[str] = []
@@ -148,3 +150,18 @@ def test_a_chain_model_learns_from_rebuilt_chains(lab: Path) -> None:
     assert len(by_kind["/chain"]) == len(by_kind["/summary"]) == metrics(lab / "run")["learnt"]
     assert by_kind["/chain"][0].answer.startswith("I add")
     assert "full reasoning" in by_kind["/chain"][0].prompt[-1]["content"]
+
+
+@pytest.mark.parametrize(("together", "most"), [(True, 2), (False, 1)])
+def test_policies_that_share_an_accelerator_are_in_memory_one_at_a_time(tmp_path: Path, together: bool, most: int) -> None:
+    alive: weakref.WeakSet[ScriptedPolicy] = weakref.WeakSet()
+    seen = []
+
+    def load(uri: str) -> ScriptedPolicy:
+        alive.add(policy := ScriptedPolicy(lambda conversation, seed: seen.append(len(alive)) or uri))
+        return policy
+
+    ask = Asking(tmp_path / "answers.jsonl", {}, load, 8, 0, lambda done: None, together)
+    for number, uri in enumerate(("judge", "writer", "judge")):
+        assert ask(uri, [(str(number), [{"role": "user", "content": "?"}])], 0.0) == [Answer(uri, False)]
+    assert max(seen) == most
