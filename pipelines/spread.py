@@ -1,4 +1,4 @@
-"""A training over all GPUs of a node: as many processes, which torch joins, with FSDP2 by accelerate.
+"""A training over several GPUs: as many processes, which torch joins, with FSDP2 by accelerate.
 
 accelerate launch ... -m tenfold.pipelines.spread FOLDER       trains what the settings in a stage's folder say
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core import UserError
-from .cluster import Cluster
+from .cluster import Cluster, check_nodes
 from .context import Context, Metrics, Settings
 from .rl import supervise
 
@@ -21,19 +21,18 @@ STALL_SECONDS = 1800.0
 
 
 def train(settings: Settings, context: Context) -> Metrics:
-    """Trains a stage in as many processes as this node has GPUs, and waits for them.
+    """Trains a stage in as many processes as the cluster has GPUs, and waits for them.
 
     Raises:
-        UserError: several nodes are asked for, or the processes ended without an end; with their cause.
+        UserError: a node lacks something, or the processes ended without an end; with their cause.
     """
+    folder = context.folder.resolve()  # processes of Ray's are elsewhere
     if context.cluster.nodes > 1:
-        raise UserError(f"{settings.name}: training spreads over the GPUs of one node so far: set cluster.nodes to 1")
-    command = [
-        *(sys.executable, "-m", "accelerate.commands.launch", "--num_processes", str(context.cluster.gpus)),
-        *("--use_fsdp", "--fsdp_version", "2", "--fsdp_auto_wrap_policy", "TRANSFORMER_BASED_WRAP"),
-        *("--mixed_precision", "bf16", "-m", __name__, str(context.folder)),
-    ]
-    said = context.folder / PROGRESS
+        check_nodes(context.cluster, folder, {})
+        command = [sys.executable, "-m", "tenfold.pipelines.spread_nodes", str(folder)]
+    else:
+        command = launch(context.cluster, folder)
+    said, log = folder / PROGRESS, folder / "train.log"
 
     def sign_of_life() -> object:
         if not said.is_file():
@@ -42,18 +41,37 @@ def train(settings: Settings, context: Context) -> Metrics:
         context.progress(done, total, **figures)
         return done
 
-    log = context.folder / "train.log"
     log.touch()
     try:
-        supervise.follow(command, {}, log, sign_of_life, STALL_SECONDS)
+        supervise.follow(command, {"RAY_IGNORE_UNHANDLED_ERRORS": "1"}, log, sign_of_life, STALL_SECONDS)
     except supervise.Stopped as stopped:
-        raise UserError(f"{settings.name}: {stopped} (log: {log})") from None
-    metrics: Metrics = json.loads((context.folder / TRAINED).read_text())
+        raise UserError(f"{settings.name}: {stopped}") from None
+    metrics: Metrics = json.loads((folder / TRAINED).read_text())
     return metrics
 
 
+def launch(cluster: Cluster, folder: Path, node: int = 0, meeting: tuple[str, int] | None = None) -> list[str]:
+    """The command that starts a node's processes.
+
+    Args:
+        cluster: whose GPUs they train on.
+        folder: of the stage.
+        node: which of the nodes.
+        meeting: address and port on the first node, where the processes of all find one another; None where it is the only one.
+    """
+    address, port = meeting or ("127.0.0.1", 0)  # any port that is free
+    return [
+        *(sys.executable, "-m", "accelerate.commands.launch", "--num_processes", str(cluster.world)),
+        *("--num_machines", str(cluster.nodes), "--machine_rank", str(node)),
+        *("--main_process_ip", address, "--main_process_port", str(port)),
+        *("--use_fsdp", "--fsdp_version", "2", "--fsdp_auto_wrap_policy", "TRANSFORMER_BASED_WRAP"),
+        *("-m", "tenfold.pipelines.spread", str(folder)),
+    ]
+
+
 def main(folder: Path) -> None:
-    """Trains as one of several processes."""
+    """Trains as one of several processes, which end when the one that started them does."""
+    supervise.die_with_parent()
     from . import distill, pretrain, sft  # which use this module
 
     record = json.loads((folder / "settings.json").read_text())

@@ -18,6 +18,8 @@ TAIL = 200_000
 """Bytes of the log's end that are searched for a cause."""
 
 _CAUSE = re.compile(r"^(?:\x1b\[[0-9;]*m|\([^)]*\)|\s)*((?:[\w.]+\.)?\w*(?:Error|Exception|Killed|Interrupt)\b.*)")
+_OF_ANOTHER = re.compile(r"ChildFailedError")
+"""What only says that another process failed, which has said why."""
 _OUT_OF_MEMORY = re.compile(r"running low on memory|OutOfMemoryError|CUDA out of memory|allocate memory|MemoryError")
 _KILLED = re.compile(r"Worker unexpectedly exits with a connection error")
 _NO_SPACE = re.compile(r"No space left on device|Errno 28")
@@ -51,7 +53,7 @@ def follow(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
     try:
         seen, since = sign_of_life(), time.monotonic()
@@ -90,7 +92,7 @@ def cause(log: Path, start: int = 0) -> str:
             if pattern.search(line):
                 return f"{words}: {line.strip()[:300]}"
     for line in reversed(lines):
-        if match := _CAUSE.match(line):
+        if (match := _CAUSE.match(line)) and not _OF_ANOTHER.search(line):
             return match.group(1).strip()[:300]
     return _last_line(log, start)
 
@@ -106,7 +108,7 @@ def _tail(log: Path, start: int) -> list[str]:
         return file.read().decode(errors="replace").splitlines()
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Asks the kernel to kill this process when its parent is gone, however it went (Linux; PR_SET_PDEATHSIG)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)

@@ -113,10 +113,31 @@ def test_a_run_killed_after_its_last_step_has_the_last_base_too(
     assert AutoConfig.from_pretrained(tmp_path / "run" / "policy").rope_parameters["rope_theta"] == 5e4
 
 
-def test_several_nodes_are_refused_before_anything_is_trained(data: Path, tmp_path: Path) -> None:
-    cluster = Cluster(device="cuda", nodes=2, gpus=8)
-    with pytest.raises(UserError, match=r"the GPUs of one node so far: set cluster\.nodes to 1"):
-        pretrain.run(settings(data), Context(tmp_path, TINY, 7, {}, lambda *a, **k: None, cluster))
+@pytest.mark.parametrize("nodes", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_what_starts_the_processes_of_a_cluster_trains_what_one_trains(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nodes: int
+) -> None:
+    """No machine of the tests has a GPU, so Ray is told of some, and what is started trains on processors."""
+    from ray.cluster_utils import Cluster as Rays
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    stage, folder = settings(data), tmp_path / "spread"
+    alone = run(stage, tmp_path / "one")
+    rays = Rays(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 1}) if nodes > 1 else None
+    try:
+        if rays:
+            rays.add_node(num_cpus=2, num_gpus=1)
+        cluster = Cluster(device="cuda", nodes=nodes, gpus=2 // nodes, ray_address=rays and rays.address)
+        folder.mkdir()
+        record = {"stage": stage.model_dump(mode="json"), "policy": TINY, "seed": 7, "cluster": cluster.model_dump()}
+        (folder / "settings.json").write_text(json.dumps(record))
+        seen: list[int] = []
+        spread = pretrain.run(stage, Context(folder, TINY, 7, {}, lambda done, *a, **k: seen.append(done), cluster))
+    finally:
+        if rays:
+            rays.shutdown()
+    assert [loss for _, loss in spread["losses"]] == pytest.approx([loss for _, loss in alone["losses"]], abs=1e-5)
+    assert seen[-1] == spread["steps"]
 
 
 def test_another_base_gives_other_frequencies_and_they_are_those_of_a_model_made_with_it() -> None:
