@@ -93,6 +93,7 @@ def over(shards: Sequence[Path], work: Work, out: Path, context: Context, worker
     context.progress(len(shards) - len(waiting), len(shards))
     one = functools.partial(_one, work=work, out=str(out.resolve()))
     items = [{"shard": str(shard.resolve())} for shard in waiting]
+    workers = workers or len(os.sched_getaffinity(0))
     alone = len(waiting) < 2 or (workers == 1 and not context.cluster.address)
     for number, item in enumerate(map(one, items) if alone else _with_ray(items, one, context, workers), start=1):
         if trouble := item.get("trouble"):
@@ -113,18 +114,17 @@ def _one(item: dict[str, str], work: Work, out: str) -> dict[str, str]:
 
 
 def _with_ray(
-    items: list[dict[str, str]], one: Callable[[dict[str, str]], dict[str, str]], context: Context, workers: int | None
+    items: list[dict[str, str]], one: Callable[[dict[str, str]], dict[str, str]], context: Context, workers: int
 ) -> Iterator[Any]:
     """The items as they are done, by Ray Data. Ray stays for the rest of the stage."""
     import ray
 
     if not ray.is_initialized():
         before = signal.getsignal(signal.SIGTERM)  # which Ray takes for itself
-        ours = {} if context.cluster.address else {"num_cpus": workers or os.cpu_count(), "include_dashboard": False}
+        at = context.cluster.address or "local"  # without an address Ray would join whichever Ray runs on this machine
+        ours = {} if context.cluster.address else {"num_cpus": workers, "include_dashboard": False}
         variables = {"OMP_NUM_THREADS": "1"}
-        ray.init(
-            context.cluster.address, log_to_driver=False, logging_level="error", runtime_env={"env_vars": variables}, **ours
-        )
+        ray.init(at, log_to_driver=False, logging_level="error", runtime_env={"env_vars": variables}, **ours)
         signal.signal(signal.SIGTERM, before)
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)

@@ -208,7 +208,8 @@ def overrides(settings: GRPO, seed: int, model: Path, folder: Path, cluster: Clu
     lines = [f"{key}={json.dumps(value)}" for key, value in _flat(config)]
     sampler = {"batch_size": settings.batch_size, "drop_flat": settings.drop_flat}
     lines += [f"+trainer.v1.sampler.sampler_kwargs.{name}={json.dumps(value)}" for name, value in sampler.items()]
-    ray = {"address": cluster.address} if cluster.address else CPU_RAY if cpu else {}
+    # Without an address Ray would join whichever Ray runs on this machine.
+    ray = {"address": cluster.address or "local"} | (CPU_RAY if cpu and not cluster.address else {})
     lines += [f"++ray_kwargs.ray_init.{name}={json.dumps(value)}" for name, value in ray.items()]
     # verl adds its own to these.
     lines += [f"+ray_kwargs.ray_init.runtime_env.env_vars.{name}={json.dumps(value)}" for name, value in variables.items()]
