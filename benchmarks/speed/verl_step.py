@@ -7,16 +7,22 @@ Without `--run`, runs a small stage of its own first (about two minutes).
 
 import argparse
 import json
+import queue
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import gymnasium
+import yaml
+from gymnasium.envs.registration import EnvSpec
+
 from ...core import UserError
-from ...envs import registry
+from ...pipelines.rl.threads import THREADS
 
 STAGE: dict[str, Any] = {
     "kind": "grpo",
@@ -43,7 +49,7 @@ def measure(folder: Path) -> dict[str, float]:
     counted = steps[WARM_UP:] or steps
     names = ("seconds", "generate_seconds", "update_seconds")
     step, generate, update = (statistics.median(row[name] for row in counted) for name in names)
-    judge = judge_seconds(stage["stage"], stage["stage"]["batch_size"] * stage["stage"]["group_size"], folder)
+    judge = judge_seconds(stage["stage"]["batch_size"] * stage["stage"]["group_size"], folder)
     return {
         "start": stage["wall_seconds"] - sum(row["seconds"] for row in steps),
         "step": step,
@@ -54,18 +60,29 @@ def measure(folder: Path) -> dict[str, float]:
     }
 
 
-def judge_seconds(stage: dict[str, Any], draws: int, folder: Path) -> float:
-    """Seconds that the environment takes for one step's draws, one after another: reset and stepped."""
+def judge_seconds(draws: int, folder: Path) -> float:
+    """Seconds that the environment takes for one step's draws, reset and stepped in as many threads as the loop has."""
     rows = [json.loads(line) for path in (folder / "episodes").iterdir() for line in path.read_text().splitlines()][-draws:]
-    environment = registry.make(stage["environment"], **stage["options"])  # which the loop resets for one draw after another
-    environment.reset(options={"problem": rows[0]["problem"]})
-    environment.step("")  # what is started once a process
-    started = time.perf_counter()
-    for row in rows:
+    (loop,) = yaml.safe_load((folder / "agent_loops.yaml").read_text())
+    for spec in map(EnvSpec.from_json, loop["registered"]):  # those of the recipe
+        gymnasium.registry.setdefault(spec.id, spec)
+    free: queue.SimpleQueue[gymnasium.Env[str, str]] = queue.SimpleQueue()
+    for _ in range(THREADS):
+        free.put(gymnasium.make(EnvSpec.from_json(loop["environment"])))
+
+    def play(row: dict[str, Any], answer: str) -> None:
+        environment = free.get()
         environment.reset(options={"problem": row["problem"]})
-        environment.step(row["messages"][-1]["content"])
-    seconds = time.perf_counter() - started
-    environment.close()
+        environment.step(answer)
+        free.put(environment)
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        list(threads.map(play, rows[:THREADS], [""] * THREADS))  # what is started once a process
+        started = time.perf_counter()
+        list(threads.map(play, rows, [row["messages"][-1]["content"] for row in rows]))
+        seconds = time.perf_counter() - started
+    while not free.empty():
+        free.get().close()
     return seconds * draws / len(rows)
 
 
