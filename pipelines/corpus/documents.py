@@ -1,7 +1,7 @@
 """Where text comes from: a URI to documents, and the stage that gathers them into shards.
 
     text:PATTERN                files, a document each: text:books/**/*.txt
-    jsonl:FILE, parquet:FILE    a document a row
+    jsonl:FILE, parquet:FILE    a document a row; of a pattern (parquet:shards/*.parquet) several files are read at a time
     hf:ORG/NAME                 a data set of the Hugging Face hub (name=, split=, revision=)
     python:code                 the sources of the standard library and of the packages that are installed
     python:documentation        their docstrings, the library's help topics, the packages' readmes
@@ -15,6 +15,7 @@ What cannot be read is passed over and counted by its reason: no UTF-8, no JSON,
 """
 
 import ast
+import functools
 import glob
 import hashlib
 import inspect
@@ -61,23 +62,29 @@ class Documents(Settings):
     def check(self) -> None:
         """Every source has a document."""
         for uri in self.sources:
-            if next(read(uri), None) is None:
+            if next(read(_files(uri)[0]), None) is None:
                 raise UserError(f"{uri} holds no document")
 
 
 def run(settings: Documents, context: Context) -> Metrics:
     """Gathers the documents of all sources into shards; a source that was read to its end is not read again."""
-    folder = context.folder / shards.DOCUMENTS
-    folder.mkdir(exist_ok=True)
+    (context.folder / shards.DOCUMENTS).mkdir(exist_ok=True)
     counted: list[dict[str, Any]] = []
     for number, uri in enumerate(settings.sources):
-        record = context.folder / f"{number:03}.json"
-        if not record.is_file():
-            for half in folder.glob(f"{number:03}-*"):
-                half.unlink()
-            found = _gather(uri, settings.max_characters, folder, f"{number:03}", context)
-            write_atomically(record, json.dumps(found))
-        counted.append({"source": uri, **json.loads(record.read_text())})
+        parts = _files(uri)
+        names = [f"{number:03}-{part:05}" for part in range(len(parts))] if len(parts) > 1 else [f"{number:03}"]
+        records = [context.folder / f"{name}.json" for name in names]
+        waiting = [
+            {"uri": part, "name": name}
+            for part, name, record in zip(parts, names, records, strict=True)
+            if not record.is_file()
+        ]
+        # What is told on the way would not come back from another process.
+        tell = functools.partial(context.progress, number, len(settings.sources)) if len(parts) == 1 else None
+        work = functools.partial(_gather, most=settings.max_characters, folder=str(context.folder.resolve()), tell=tell)
+        for left, _ in enumerate(shards.each(waiting, work, context), start=1 - len(waiting)):
+            context.progress(number, len(settings.sources), files=f"{len(parts) + left} of {len(parts)}")
+        counted.append({"source": uri, **_together([json.loads(record.read_text()) for record in records])})
         context.progress(number + 1, len(settings.sources))
     total = sum(source["characters"] for source in counted)
     if not total:
@@ -93,39 +100,70 @@ def run(settings: Documents, context: Context) -> Metrics:
     }
 
 
-def _gather(uri: str, most: int, folder: Path, name: str, context: Context) -> dict[str, Any]:
-    """Writes the shards of one source.
-
-    Returns:
-        Documents, their characters in all and by domain, and how many were passed over for what.
-    """
+def _gather(item: shards.Item, most: int, folder: str, tell: Callable[..., None] | None) -> shards.Item:
+    """Writes the shards of one source, or of one of its files, and last `NAME.json`: how many documents and characters, those
+    by domain, and how many were passed over for what."""
     passed_over: Counter[str] = Counter()
     domains: Counter[str] = Counter()
     waiting: list[Document] = []
     size = written = documents = 0
+    out, name = Path(folder) / shards.DOCUMENTS, item["name"]
 
     def write() -> None:
         nonlocal size, written
         if waiting:
-            shards.write(folder / f"{name}-{written:05}.parquet", pyarrow.Table.from_pylist(waiting, schema=shards.SCHEMA))
+            shards.write(out / f"{name}-{written:05}.parquet", pyarrow.Table.from_pylist(waiting, schema=shards.SCHEMA))
             written, size = written + 1, 0
             waiting.clear()
 
-    for source, text, domain in read(uri):
-        decoded, trouble = _decoded(text, most)
-        if trouble:
-            passed_over[trouble] += 1
-            continue
-        id = hashlib.sha256(source.encode()).hexdigest()[:16]
-        waiting.append(Document(id=id, text=decoded, source=source, domain=domain))
-        domains[domain] += len(decoded)
-        size, documents = size + len(decoded), documents + 1
-        if size >= shards.SHARD_BYTES:
-            write()
-            context.progress(0, 1, documents=documents)
+    for half in out.glob(f"{name}-*"):
+        half.unlink()
+    try:
+        for source, text, domain in read(item["uri"]):
+            decoded, trouble = _decoded(text, most)
+            if trouble:
+                passed_over[trouble] += 1
+                continue
+            id = hashlib.sha256(source.encode()).hexdigest()[:16]
+            waiting.append(Document(id=id, text=decoded, source=source, domain=domain))
+            domains[domain] += len(decoded)
+            size, documents = size + len(decoded), documents + 1
+            if size >= shards.SHARD_BYTES:
+                write()
+                if tell:
+                    tell(documents=documents)
+    except UserError as error:
+        return item | {"trouble": str(error)}
     write()
-    characters = sum(domains.values())
-    return {"documents": documents, "characters": characters, "domains": domains, "passed_over": passed_over}
+    found = {"documents": documents, "characters": sum(domains.values()), "domains": domains, "passed_over": passed_over}
+    write_atomically(Path(folder) / f"{name}.json", json.dumps(found))
+    return item
+
+
+def _together(files: list[dict[str, Any]]) -> dict[str, Any]:
+    """What was found in the files of one source."""
+    summed: dict[str, Any] = {name: sum(file[name] for file in files) for name in ("documents", "characters")}
+    for name in ("domains", "passed_over"):
+        summed[name] = dict(sum((Counter(file[name]) for file in files), Counter()))
+    return summed
+
+
+def _files(uri: str) -> list[str]:
+    """A source as one of each of its files, where it is a pattern of several with rows, and as it is where it is not.
+
+    Raises:
+        UserError: no file is like the pattern.
+    """
+    address, sign, query = uri.partition("?")
+    scheme, _, pattern = address.partition(":")
+    if scheme not in ("jsonl", "parquet") or not glob.has_magic(pattern):
+        return [uri]
+    files = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
+    if not files:
+        raise UserError(f"{uri}: no file is found there")
+    if unknown := {"limit", "characters"} & dict(parse_qsl(query, keep_blank_values=True)).keys():
+        raise UserError(f"{uri}: {min(unknown)} counts the rows of one file: name the file, or leave it out")
+    return [f"{scheme}:{Path(file).resolve()}{sign}{query}" for file in files]
 
 
 def _decoded(text: str | bytes | None, most: int) -> tuple[str, str]:

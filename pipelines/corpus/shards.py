@@ -28,6 +28,7 @@ SCHEMA = pyarrow.schema([(name, pyarrow.string()) for name in ("id", "text", "so
 SHARD_BYTES = 16_000_000
 """Text in a shard, about."""
 
+Item = dict[str, str]
 Counts = Mapping[str, Any]
 Work = Callable[[pyarrow.Table], tuple[pyarrow.Table, Counts]]
 
@@ -93,16 +94,31 @@ def over(shards: Sequence[Path], work: Work, out: Path, context: Context, worker
     context.progress(len(shards) - len(waiting), len(shards))
     one = functools.partial(_one, work=work, out=str(out.resolve()))
     items = [{"shard": str(shard.resolve())} for shard in waiting]
-    workers = workers or len(os.sched_getaffinity(0))
-    alone = len(waiting) < 2 or (workers == 1 and not context.cluster.address)
-    for number, item in enumerate(map(one, items) if alone else _with_ray(items, one, context, workers), start=1):
-        if trouble := item.get("trouble"):
-            raise UserError(trouble)
+    for number, _ in enumerate(each(items, one, context, workers), start=1):
         context.progress(len(shards) - len(waiting) + number, len(shards))
     return [counts(out / shard.name) for shard in shards]
 
 
-def _one(item: dict[str, str], work: Work, out: str) -> dict[str, str]:
+def each(items: Sequence[Item], work: Callable[[Item], Item], context: Context, workers: int | None = None) -> Iterator[Item]:
+    """Works on items, several at a time as Ray Data where there are several, and yields what comes of each.
+
+    Args:
+        items: of texts by name.
+        work: takes an item and gives one. It travels as that of `over` does.
+        context, workers: see `over`.
+
+    Raises:
+        UserError: an item came back with the text of one as its "trouble".
+    """
+    workers = workers or len(os.sched_getaffinity(0))
+    alone = len(items) < 2 or (workers == 1 and not context.cluster.address)
+    for item in map(work, items) if alone else _with_ray(items, work, context, workers):
+        if trouble := item.get("trouble"):
+            raise UserError(trouble)
+        yield item
+
+
+def _one(item: Item, work: Work, out: str) -> Item:
     """Works on one shard. What a user can mend comes back as a line: Ray would wrap an error in its own."""
     shard = Path(item["shard"])
     try:
@@ -113,9 +129,7 @@ def _one(item: dict[str, str], work: Work, out: str) -> dict[str, str]:
     return item
 
 
-def _with_ray(
-    items: list[dict[str, str]], one: Callable[[dict[str, str]], dict[str, str]], context: Context, workers: int
-) -> Iterator[Any]:
+def _with_ray(items: Sequence[Item], work: Callable[[Item], Item], context: Context, workers: int) -> Iterator[Item]:
     """The items as they are done, by Ray Data. Ray stays for the rest of the stage."""
     import ray
 
@@ -128,4 +142,4 @@ def _with_ray(
         signal.signal(signal.SIGTERM, before)
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    yield from ray.data.from_items(items, override_num_blocks=len(items)).map(one).iter_rows()
+    yield from ray.data.from_items([*items], override_num_blocks=len(items)).map(work).iter_rows()

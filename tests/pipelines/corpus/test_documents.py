@@ -57,6 +57,22 @@ def test_what_cannot_be_read_is_counted_and_nothing_else_is_lost(tmp_path: Path)
     assert passed_over == [{"no text": 3, "empty": 1, "too long": 1}, {"no UTF-8": 1}]
 
 
+def test_files_of_a_pattern_are_read_several_at_a_time_and_each_once(tmp_path: Path) -> None:
+    for number in range(4):
+        lines = (json.dumps({"text": f"text {number}/{row}"}) + "\n" for row in range(3))
+        (tmp_path / f"{number}.jsonl").write_text("".join(lines) + "no json\n")
+    found, metrics = gathered(tmp_path / "out", f"jsonl:{tmp_path}/*.jsonl")
+    assert [row["text"] for row in found] == [f"text {number}/{row}" for number in range(4) for row in range(3)]
+    assert metrics["documents"] == len({row["id"] for row in found}) == 12
+    assert metrics["sources"][0]["passed_over"] == {"no text": 4}
+    # A killed stage reads the files that it had not been through.
+    (tmp_path / "out" / "000-00002.json").unlink()
+    for number in range(4):
+        (tmp_path / f"{number}.jsonl").write_text(json.dumps({"text": f"new {number}"}) + "\n")
+    again, _ = gathered(tmp_path / "out", f"jsonl:{tmp_path}/*.jsonl")
+    assert [row["text"] for row in again] == [*(row["text"] for row in found[:6]), "new 2", *(row["text"] for row in found[9:])]
+
+
 def test_the_machines_own_python_is_a_corpus() -> None:
     code = list(documents.read("python:code?of=stdlib&limit=5"))
     assert all(source.startswith("python:stdlib/") and domain == "code" for source, _, domain in code)
@@ -107,6 +123,7 @@ def test_a_kill_while_a_source_is_noted_down_leaves_no_half_of_a_note(tmp_path: 
         ("ftp:somewhere", "such a URI starts with one of text:, jsonl:"),
         ("jsonl:nowhere.jsonl", "there is no file nowhere.jsonl"),
         ("text:nowhere/*.txt", "no file is found there"),
+        ("parquet:nowhere/*.parquet", "no file is found there"),
         ("python:perl", "write python:code or python:documentation"),
         ("python:code?size=3", "unknown option 'size'; there are of, domain, limit, characters"),
         ("python:code?limit=many", "limit is a whole number, not 'many'"),
