@@ -2,26 +2,49 @@
 
     OMP_NUM_THREADS=1 python -m tenfold.benchmarks.speed.curation [--megabytes 10 100] [--without retrieve]
 
-The corpus is the installed Python, a fifth of it documentation, as much as there is. Every stage is the one of `tenfold run`,
-in one process. Rates are of processor seconds; the tagger's documents a second are of its bulk scoring.
+The corpus is the installed Python, a fifth of it documentation, as much as there is. Beyond 300 MB of code come copies of it in
+which a third of the words are others, so that they are duplicates of nothing. Every stage is the one of `tenfold run`, in one
+process. Rates are of processor seconds; the tagger's documents a second are of its bulk scoring.
 """
 
 import argparse
+import re
 import resource
 import tempfile
 import time
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...pipelines import recipe
 from ...pipelines.context import Context
+from ...pipelines.corpus import documents
+
+INSTALLED = 300_000_000
+"""Characters of code that are taken as they are."""
+
+
+def renamed(copy: int) -> Iterator[dict[str, str]]:
+    """The installed code with other names for a third of its words, by the copy's number. A source for `generate:`."""
+    ending = chr(ord("a") + copy)
+    for source, text, domain in documents.read(f"python:code?characters={INSTALLED}"):
+        if isinstance(text, bytes):
+            said = re.sub(
+                r"\w{3,}",
+                lambda word: word[0] + ending * (zlib.crc32(word[0].encode()) % 3 == 0),
+                text.decode("utf-8", "replace"),
+            )
+            yield {"source": f"{source}/{copy}", "text": said, "domain": domain}
 
 
 def settings(characters: int, at: Path) -> dict[str, dict[str, Any]]:
     """The settings of each stage, by kind; a stage's folder in `at` is named for its kind."""
     code, documentation = characters - characters // 5, characters // 5
-    sources = [f"python:documentation?characters={documentation}", f"python:code?characters={code}"]
+    sources = [f"python:documentation?characters={documentation}", f"python:code?characters={min(code, INSTALLED)}"]
+    for copy in range(1, -(-code // INSTALLED)):
+        left = min(code - copy * INSTALLED, INSTALLED)
+        sources.append(f"generate:{__spec__.name}:renamed?copy={copy}&characters={left}")
     cleaned = str(at / "clean")
     return {
         "documents": {"sources": sources},
