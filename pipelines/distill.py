@@ -25,6 +25,7 @@ from pydantic import Field, model_validator
 from ..core import UserError
 from ..policies import initial
 from . import chunked_loss, responses, spread, training
+from .cluster import free
 from .context import Context, Cost, Metrics, Settings
 from .draw_pairs import PAIRS, check_same_vocabulary
 
@@ -152,6 +153,7 @@ def _measured(settings: Distill, context: Context) -> Metrics:
     _, held_out, _ = _pairs(settings)
     if not held_out:
         return {}
+    free()  # of what was trained
     uris = (settings.teacher, context.policy, f"path:{context.folder / 'policy'}")
     models = [initial.load(initial.checkpoint(uri), torch.float32)[0] for uri in uris]
     reads = _reads(settings, *models)
