@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .cluster import HERE, Cluster
 
@@ -43,6 +43,12 @@ class Settings(BaseModel):
     policy: str | None = Field(
         None, description='a policy URI; "stage:NAME" is an earlier stage of the recipe. Default: the last policy left'
     )
+
+    @model_validator(mode="after")
+    def _policy_is_read(self) -> "Settings":
+        if self.policy is not None and not self.reads_policy:
+            raise ValueError(f"policy is {self.policy}, but such a stage starts from none: leave it out")
+        return self
 
     def check(self) -> None:
         """Looks at whatever can be looked at before the first stage runs: files, environments, names.

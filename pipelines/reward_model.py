@@ -21,7 +21,7 @@ from ..envs.pairs import Pair
 from ..policies import initial
 from ..policies.preference import OPTIONS, window, worded
 from ..verifiers.pairwise import Question
-from . import reward_report, training
+from . import reward_report, spread, training
 from .context import Context, Cost, Metrics, Settings
 
 
@@ -115,17 +115,22 @@ def _number(*parts: object) -> int:
 
 def run(settings: RewardModel, context: Context) -> Metrics:
     """Trains, leaves the checkpoint in `policy`, and measures it: `report.json`, `report.md`, `calibration.svg`."""
-    train, held_out = pair_sources.split(pair_sources.load(settings.pairs), settings.held_out)
-    metrics = _train(settings, context, train)
-    metrics |= {"pairs": len(train), "questions": len({pair.group for pair in train})}
+    metrics = (spread.train if context.cluster.world > 1 else train)(settings, context)
     if settings.held_out:
-        metrics |= reward_report.measure(settings, context, train, held_out)
+        metrics |= reward_report.measure(settings, context, *_split(settings))
     return metrics
 
 
-def _train(settings: RewardModel, context: Context, pairs: Sequence[Pair]) -> Metrics:
+def _split(settings: RewardModel) -> tuple[list[Pair], list[Pair]]:
+    """Pairs to learn from, and pairs to measure with."""
+    return pair_sources.split(pair_sources.load(settings.pairs), settings.held_out)
+
+
+def train(settings: RewardModel, context: Context) -> Metrics:
+    """Trains in this process, which may be one of several that torch has joined."""
     from transformers import Trainer
 
+    pairs, _ = _split(settings)
     model, tokenizer = initial.load(initial.checkpoint(context.policy), torch.float32)
     longest = window(model, settings.max_tokens)
     seed = f"{context.seed}/{settings.name}"  # a seed of the stage's own
@@ -159,7 +164,8 @@ def _train(settings: RewardModel, context: Context, pairs: Sequence[Pair]) -> Me
         trainer=LetterTrainer,
         train_sampling_strategy="sequential",
     )
-    return found | {"examples": count, "doctored": sum(example.probe is not None for example in asked)}
+    told = {"examples": count, "doctored": sum(example.probe is not None for example in asked)}
+    return found | told | {"pairs": len(pairs), "questions": len({pair.group for pair in pairs})}
 
 
 def _collate(batch: list[dict[str, Any]]) -> dict[str, torch.Tensor]:

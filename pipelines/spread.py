@@ -72,13 +72,14 @@ def launch(cluster: Cluster, folder: Path, node: int = 0, meeting: tuple[str, in
 def main(folder: Path) -> None:
     """Trains as one of several processes, which end when the one that started them does."""
     supervise.die_with_parent()
-    from . import distill, pretrain, sft  # which use this module
+    from . import distill, pretrain, reward_model, sft  # which use this module
 
     record = json.loads((folder / "settings.json").read_text())
     kinds: dict[str, tuple[type[Settings], Any]] = {
         "pretrain": (pretrain.Pretrain, pretrain.train),
         "sft": (sft.SFT, sft.train),
         "distill": (distill.Distill, distill.train),
+        "reward_model": (reward_model.RewardModel, reward_model.train),
     }
     kind, trains = kinds[record["stage"]["kind"]]
     settings, cluster = kind.model_validate(record["stage"]), Cluster.model_validate(record["cluster"])

@@ -1,8 +1,10 @@
 """What a GRPO run on a processor spends its time on: verl's start, a step, and the share of environment and verifier.
 
-    python -m tenfold.benchmarks.speed.verl_step [--run runs/quickstart/grpo]
+    python -m tenfold.benchmarks.speed.verl_step [--run runs/quickstart/grpo [--instant]]
 
-Without `--run`, runs a small stage of its own first (about two minutes).
+Without `--run`, runs a small stage of its own first (about two minutes). The share is what environment and verifier take by
+themselves. A step is held up by less, for some draws are judged while others are drawn: with `--instant` the first steps of the
+stage are run again, in turn with its own verifier and with one that answers at once, and their medians compared.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,7 +24,7 @@ import gymnasium
 import yaml
 from gymnasium.envs.registration import EnvSpec
 
-from ...core import UserError
+from ...core import Problem, Status, UserError, Verdict
 from ...pipelines.rl.threads import THREADS
 
 STAGE: dict[str, Any] = {
@@ -36,6 +39,8 @@ STAGE: dict[str, Any] = {
     "max_response_tokens": 24,
     "save_steps": 100,
 }
+ROUNDS, STEPS = 2, 8
+"""With `--instant`: runs with each verifier, and steps of each run."""
 WARM_UP = 2
 """First steps that are not counted: libraries are still being imported."""
 
@@ -58,6 +63,52 @@ def measure(folder: Path) -> dict[str, float]:
         "environment and verifier": judge,
         "share of a step": judge / step,
     }
+
+
+def instant(problem: Problem, response: str) -> Verdict:
+    """A verifier that takes no time, and under which draws of a problem differ."""
+    return Verdict(Status.SCORED, float(zlib.crc32(response.encode()) % 2), "instant", "")
+
+
+def against_instant(folder: Path) -> dict[str, float]:
+    """Seconds of the stage's first steps with its own verifier and with an instant one, run in turn; medians."""
+    stage = json.loads((folder / "stage.json").read_text())
+    (loop,) = yaml.safe_load((folder / "agent_loops.yaml").read_text())
+    spec = EnvSpec.from_json(loop["environment"])
+    posed = {name: value for name, value in spec.kwargs.items() if name in ("problems", "template", "system")}
+    ways = {
+        "own": {"entry_point": spec.entry_point, **spec.kwargs},
+        "instant": {**posed, "verifier": f"{__spec__.name}:instant"},
+    }
+    same = stage["stage"] | {"steps": STEPS, "save_steps": STEPS, "keep": None, "options": {}}
+    stages = [
+        same | {"name": f"{way}_{number}", "environment": f"speed/{way}-v0", "policy": stage["policy"]}
+        for number in range(ROUNDS)
+        for way in ways
+    ]
+    environments = {f"speed/{way}-v0": made for way, made in ways.items()}
+    at = _run(
+        {"name": "speed", "seed": stage["seed"], "policy": stage["policy"], "environments": environments, "stages": stages}
+    )
+    steps = {
+        way: [
+            json.loads(line)["seconds"]
+            for number in range(ROUNDS)
+            for line in (at / f"{way}_{number}" / "steps.jsonl").read_text().splitlines()[WARM_UP:]
+        ]
+        for way in ways
+    }
+    own, without = (statistics.median(steps[way]) for way in ways)
+    return {"step, own verifier": own, "step, instant verifier": without, "share of the difference": 1 - without / own}
+
+
+def _run(recipe: dict[str, Any]) -> Path:
+    """Runs a recipe; the folder of its stages."""
+    folder = Path(tempfile.mkdtemp(prefix="tenfold-speed-"))
+    (folder / "speed.json").write_text(json.dumps(recipe))  # JSON is YAML
+    command = [sys.executable, "-m", "tenfold.cli", "run", str(folder / "speed.json"), "--out", str(folder / "run")]
+    subprocess.run(command, check=True)
+    return folder / "run"
 
 
 def judge_seconds(draws: int, folder: Path) -> float:
@@ -90,14 +141,14 @@ def main() -> None:
     """Prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, help="folder of a finished grpo stage")
-    folder = parser.parse_args().run
-    if folder is None:
-        folder = Path(tempfile.mkdtemp(prefix="tenfold-speed-")) / "grpo"
-        folder.parent.mkdir(exist_ok=True)
-        recipe = folder.parent / "speed.json"  # JSON is YAML
-        recipe.write_text(json.dumps({"name": "speed", "policy": "micro:?hidden=96&layers=3", "stages": [STAGE]}))
-        subprocess.run([sys.executable, "-m", "tenfold.cli", "run", str(recipe), "--out", str(folder.parent)], check=True)
-    for name, value in measure(folder).items():
+    parser.add_argument(
+        "--instant", action="store_true", help="run the stage's first steps again, with and without its verifier"
+    )
+    given = parser.parse_args()
+    if given.instant and not given.run:
+        parser.error("--instant wants the --run of a finished stage")
+    folder = given.run or _run({"name": "speed", "policy": "micro:?hidden=96&layers=3", "stages": [STAGE]}) / "grpo"
+    for name, value in (against_instant if given.instant else measure)(folder).items():
         print(f"{name:26} {value:8.3f}" + ("" if "share" in name else " s"))
 
 

@@ -2,9 +2,6 @@
 
 import contextlib
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -192,24 +189,16 @@ def test_a_killed_distillation_goes_on_as_if_nothing_had_happened(
 
 
 @pytest.mark.parametrize("stored", [False, True])
-def test_two_processes_learn_what_one_learns(lab: Path, trained: Path, stored: bool) -> None:
+def test_two_processes_learn_what_one_learns(lab: Path, trained: Path, in_two_processes: Any, stored: bool) -> None:
     stage = (
         distills(trained) | {"held_out": 0.0, "batch_size": 4, "steps": 4} | ({"stored": True, "top_k": 4} if stored else {})
     )
     alone = run(draws(trained), stage, out="one")["dpd"]
-    folder = lab / "two"
-    folder.mkdir()
-    record = json.loads(Path("one/dpd/stage.json").read_text())
-    (folder / "settings.json").write_text(json.dumps(record | {"cluster": {"device": "cpu"}}))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [*launch, "-m", "tenfold.pipelines.spread", str(folder)]
-    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
-    shared = json.loads((folder / "trained.json").read_text())
+    shared, policy = in_two_processes(json.loads(Path("one/dpd/stage.json").read_text()))
     for name in ("nll", "kd_negative", "dpo"):
         one, two = ([value for _, value in metrics["figures"][name]] for metrics in (alone, shared))
         assert two == pytest.approx(one, abs=1e-5)
-    weights = (initial.load(path, torch.float32)[0].state_dict() for path in ("one/dpd/policy", folder / "policy"))
+    weights = (initial.load(path, torch.float32)[0].state_dict() for path in ("one/dpd/policy", policy))
     assert all(torch.allclose(one, two, atol=1e-5) for one, two in zip(*(each.values() for each in weights), strict=True))
 
 

@@ -1,9 +1,6 @@
 """Pretraining: documents that do not see one another, rates and data that no interruption changes."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -149,20 +146,12 @@ def test_another_base_gives_other_frequencies_and_they_are_those_of_a_model_made
     assert not torch.equal(model.model.rotary_emb.inv_freq, before)
 
 
-@pytest.mark.parametrize("processes", [2])
-def test_two_processes_train_what_one_trains(data: Path, tmp_path: Path, processes: int) -> None:
-    stage, folder = settings(data), tmp_path / "two"
+def test_two_processes_train_what_one_trains(data: Path, tmp_path: Path, in_two_processes: Any) -> None:
+    stage = settings(data)
     alone = run(stage, tmp_path / "one")
-    folder.mkdir()
-    record = {"stage": stage.model_dump(mode="json"), "policy": TINY, "seed": 7, "cluster": {"device": "cpu"}}
-    (folder / "settings.json").write_text(json.dumps(record))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command = [*launch, "-m", "tenfold.pipelines.spread", str(folder)]
-    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
-    spread = json.loads((folder / "trained.json").read_text())
+    spread, policy = in_two_processes({"stage": stage.model_dump(mode="json"), "policy": TINY, "seed": 7})
     assert [loss for _, loss in spread["losses"]] == pytest.approx([loss for _, loss in alone["losses"]], abs=1e-5)
-    one, other = (initial.load(tmp_path / name / "policy", torch.float32)[0].state_dict() for name in ("one", "two"))
+    one, other = (initial.load(path, torch.float32)[0].state_dict() for path in (tmp_path / "one" / "policy", policy))
     assert all(torch.allclose(one[name], other[name], atol=1e-5) for name in one)
 
 

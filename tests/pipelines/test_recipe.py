@@ -177,6 +177,10 @@ GRPO = {"kind": "grpo", "name": "grpo", "environment": "tenfold/ChainSum-v0", "s
         ({"seed": -1}, "seed: Input should be greater than or equal to 0, not -1"),
         ({"stages": []}, "at least 1 item"),
         (
+            {"stages": [{"kind": "documents", "name": "d", "sources": ["python:code"], "policy": "micro:"}]},
+            "policy is micro:, but such a stage starts from none: leave it out",
+        ),
+        (
             {"stages": [STAGE | {"kind": "sfd"}]},
             "'sfd' is no kind of stage; there are 'documents', ",
         ),

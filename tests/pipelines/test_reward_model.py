@@ -102,6 +102,15 @@ def test_smaller_forward_passes_learn_the_same(tmp_path: Path) -> None:
     assert [loss for _, loss in parts["losses"]] == pytest.approx([loss for _, loss in whole["losses"]], rel=1e-3)
 
 
+def test_two_processes_learn_what_one_learns(tmp_path: Path, in_two_processes: Any) -> None:
+    stage = settings(tmp_path)
+    alone = run(stage, tmp_path / "one")
+    shared, policy = in_two_processes({"stage": stage.model_dump(mode="json"), "policy": POLICY, "seed": 3})
+    assert [loss for _, loss in shared["losses"]] == pytest.approx([loss for _, loss in alone["losses"]], abs=1e-5)
+    one, two = weights(tmp_path / "one"), load_file(policy / "model.safetensors")
+    assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)
+
+
 def test_every_pass_shows_every_pair_once_and_the_next_in_the_other_order(tmp_path: Path) -> None:
     pairs = pair_sources.load(settings(tmp_path).pairs)[:20]
     examples = list(reward_model.schedule(pairs, 40, 0.0, "seed"))

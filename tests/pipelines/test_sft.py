@@ -1,9 +1,7 @@
 import json
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tenfold
@@ -77,23 +75,15 @@ def test_a_model_that_reads_on_into_the_next_example_is_refused() -> None:
     assert not training.tells_apart(transformers.MambaForCausalLM(mamba))
 
 
-def test_two_processes_learn_what_one_learns(lab: Path) -> None:
+def test_two_processes_learn_what_one_learns(lab: Path, in_two_processes: Any) -> None:
     Path("r.jsonl").write_text("".join(json.dumps({"question": "1 + " * (n % 9), "answer": n}) + "\n" for n in range(1, 41)))
     stage = {"kind": "sft", "name": "sft", "problems": "jsonl:r.jsonl", "steps": 5, "batch_size": 8, "learning_rate": 1e-3}
     Path("recipe.yaml").write_text(json.dumps({"name": "one", "seed": 1, "policy": TINY, "stages": [stage]}))
     recipe.run("recipe.yaml", out="one")
     alone = json.loads(Path("one/sft/stage.json").read_text())["metrics"]
-    folder = lab / "two"
-    folder.mkdir()
-    record = {"stage": stage, "policy": TINY, "seed": 1, "cluster": {"device": "cpu"}}
-    (folder / "settings.json").write_text(json.dumps(record))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [*launch, "-m", "tenfold.pipelines.spread", str(folder)]
-    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
-    shared = json.loads((folder / "trained.json").read_text())
+    shared, policy = in_two_processes({"stage": stage, "policy": TINY, "seed": 1})
     assert [loss for _, loss in shared["losses"]] == pytest.approx([loss for _, loss in alone["losses"]], abs=1e-5)
-    one, two = (initial.load(path, torch.float32)[0].state_dict() for path in ("one/sft/policy", folder / "policy"))
+    one, two = (initial.load(path, torch.float32)[0].state_dict() for path in ("one/sft/policy", policy))
     assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)
 
 
