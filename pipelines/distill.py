@@ -15,6 +15,7 @@ reference) are taken once; the teacher's distributions as training goes, or, wit
 mass of the rest.
 """
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -99,12 +100,17 @@ def train(settings: Distill, context: Context) -> Metrics:
     reads = _reads(settings, model, teacher)
     for each in (model, teacher):
         reads.check(each)
-    rows = responses.with_reference(reads, model, pairs, context.folder)
+
+    def tell(what: str, done: int, total: int) -> None:
+        context.progress(0, settings.steps, **{what: f"{done} of {total} pairs"})
+
+    rows = responses.with_reference(reads, model, pairs, context.folder, functools.partial(tell, "reference"))
     asked = settings.kd_positive or settings.kd_negative
     stored = None
     if asked and settings.stored:
         assert settings.top_k is not None
-        stored = responses.stored_top_k(reads, teacher, pairs, settings.top_k, settings.temperature, context.folder)
+        told = functools.partial(tell, "teacher")
+        stored = responses.stored_top_k(reads, teacher, pairs, settings.top_k, settings.temperature, context.folder, told)
     if stored or not asked:
         teacher.to("cpu")
 
@@ -121,7 +127,7 @@ def train(settings: Distill, context: Context) -> Metrics:
             return loss(targets, reads.head(model), inputs, settings, distributions(inputs))
 
     # DDP and FSDP watch over the model's forward alone: what the loss does with its head has to happen in there. It is given
-    # no tensor, for FSDP would round it as it rounds weights.
+    # no tensor, for FSDP would round it as it rounds weights; of what comes out it rounds the sum, whose gradient is 1.
     model.forward = lambda compute: compute()
     metrics = training.fit(
         model,

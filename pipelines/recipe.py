@@ -13,6 +13,7 @@ passed over when the recipe is run again; one that has not goes on from what it 
 
 import contextlib
 import fcntl
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -343,12 +344,16 @@ def _check_same(before: dict[str, Any], settings: dict[str, Any], folder: Path, 
 
 
 def _input_hashes(stage: Settings, policy: str) -> dict[str, str]:
-    """SHA-256 of the policy's weights and of the data file, where there are such files."""
+    """SHA-256 of the policy's weights and of the data file, where there are such files; of a pattern for many data files, of
+    their names and sizes."""
     hashes = {f"policy/{name}": digest for name, digest in initial.weights_hashes(policy).items()}
     named = [getattr(stage, "problems", None), getattr(stage, "pairs", None), *getattr(stage, "sources", ())]
     sources = (uri.removeprefix("problems:") for uri in named if isinstance(uri, str))
     for uri in (uri for uri in sources if uri.startswith(("jsonl:", "parquet:"))):
-        hashes[uri] = initial.sha256(Path(uri.partition(":")[2].partition("?")[0]).expanduser())
+        paths = [Path(part.partition(":")[2].partition("?")[0]).expanduser() for part in documents.files(uri)]
+        several = documents.files(uri) != [uri]
+        listed = "".join(f"{path} {path.stat().st_size}\n" for path in paths)
+        hashes[uri] = hashlib.sha256(listed.encode()).hexdigest() if several else initial.sha256(paths[0])
     return hashes
 
 

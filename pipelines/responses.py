@@ -3,6 +3,7 @@
 A pair is two rows, a prompt with the chosen response and one with the rejected; in a batch the chosen ones come first.
 """
 
+import bisect
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ SIDES = ("chosen", "rejected")
 
 Pair = dict[str, Any]
 Inputs = dict[str, torch.Tensor]
+Tell = Callable[[int, int], None]
 
 
 def load(path: Path, max_tokens: int, held_out: float) -> tuple[list[Pair], list[Pair], int]:
@@ -139,7 +141,7 @@ class Reads(NamedTuple):
         model.eval()
         told: list[torch.Tensor] = []
         with torch.no_grad():
-            for batch in _batches(pairs):
+            for batch in (pairs[start : start + ROWS // 2] for start in range(0, len(pairs), ROWS // 2)):
                 hidden, labels, _, length = self.targets(model, _moved(collate(batch), model.device))
                 split = chunked_loss.log_probs(hidden, self.head(model), labels, self.chunk).cpu().split(length.tolist())
                 told += [side for two in zip(split[: len(batch)], split[len(batch) :], strict=True) for side in two]
@@ -150,20 +152,14 @@ def _moved(inputs: Inputs, device: torch.device) -> Inputs:
     return {name: tensor.to(device) for name, tensor in inputs.items()}
 
 
-def _batches(pairs: Sequence[Pair]) -> Iterator[Sequence[Pair]]:
-    for start in range(0, len(pairs), ROWS // 2):
-        yield pairs[start : start + ROWS // 2]
-
-
-def with_reference(reads: Reads, model: Any, pairs: Sequence[Pair], folder: Path) -> list[Pair]:
+def with_reference(reads: Reads, model: Any, pairs: Sequence[Pair], folder: Path, tell: Tell) -> list[Pair]:
     """The pairs with the log-probabilities of both responses under the policy of the start, which are taken once and kept."""
 
-    def take(files: Sequence[numpy.ndarray], first: int, last: int) -> None:
-        sums = torch.stack([row.double().sum() for row in reads.tokens(model, pairs[first:last])])
-        files[0][first:last] = sums.reshape(-1, 2).numpy()
+    def take(batch: Sequence[Pair]) -> Iterator[numpy.ndarray]:
+        yield torch.stack([row.double().sum() for row in reads.tokens(model, batch)]).float().reshape(-1, 2).numpy()
 
-    (sums,) = _taken_once(folder, {"reference.npy": ((len(pairs), 2), numpy.float32)}, len(pairs), take)
-    places = _places(pairs)
+    (parts,) = _taken_once(folder, {"reference": (2, numpy.float32)}, pairs, [*range(len(pairs) + 1)], take, tell)
+    sums, places = numpy.concatenate(parts), _places(pairs)
     return [
         pair | {"reference": sums[number].tolist(), "places": places[2 * number : 2 * number + 2]}
         for number, pair in enumerate(pairs)
@@ -178,74 +174,92 @@ def _places(pairs: Sequence[Pair]) -> list[int]:
 class StoredTopK(NamedTuple):
     """A teacher's most likely tokens at every token of all responses, in files that are mapped into memory."""
 
-    ids: numpy.ndarray
-    """(tokens, k) int32."""
-    log_probs: numpy.ndarray
-    """(tokens, k) float32."""
+    ids: Sequence[numpy.ndarray]
+    """(tokens, k) int32, in parts."""
+    log_probs: Sequence[numpy.ndarray]
+    """(tokens, k) float32, in the same parts."""
 
     def of(self, inputs: Inputs) -> TopK:
         """Those of a batch's responses."""
         lengths = inputs["written"][:, 1:].sum(-1).tolist()
-        rows = numpy.concatenate([numpy.arange(at, at + n) for at, n in zip(inputs["places"].tolist(), lengths, strict=True)])
+        ends = numpy.cumsum([len(part) for part in self.ids])
         device = inputs["input_ids"].device
-        return TopK(torch.from_numpy(self.ids[rows]).long().to(device), torch.from_numpy(self.log_probs[rows]).to(device))
+
+        def found(parts: Sequence[numpy.ndarray]) -> torch.Tensor:
+            rows = []
+            for at, length in zip(inputs["places"].tolist(), lengths, strict=True):
+                part = int(numpy.searchsorted(ends, at, side="right"))
+                start = at - (ends[part] - len(parts[part]))
+                rows.append(parts[part][start : start + length])
+            return torch.from_numpy(numpy.concatenate(rows)).to(device)
+
+        return TopK(found(self.ids).long(), found(self.log_probs))
 
 
-def stored_top_k(reads: Reads, teacher: Any, pairs: Sequence[Pair], k: int, temperature: float, folder: Path) -> StoredTopK:
-    """Takes a teacher's k most likely tokens everywhere, once, and keeps them as two .npy files in the folder."""
-    places = _places(pairs)
+def stored_top_k(
+    reads: Reads, teacher: Any, pairs: Sequence[Pair], k: int, temperature: float, folder: Path, tell: Tell
+) -> StoredTopK:
+    """Takes a teacher's k most likely tokens everywhere, once, and keeps them in .npy files in the folder."""
 
-    def take(files: Sequence[numpy.ndarray], first: int, last: int) -> None:
-        at = places[2 * first]
-        for batch in _batches(pairs[first:last]):
-            inputs = _moved(collate(batch), teacher.device)
-            found = reads.distributions(teacher, inputs, k, temperature)
-            assert isinstance(found, TopK)
-            lengths = inputs["written"][:, 1:].sum(-1).tolist()
-            ids, kept = found.ids.cpu().split(lengths), found.log_probs.cpu().split(lengths)
-            for number in range(len(batch)):
-                for row in (number, number + len(batch)):
-                    end = at + lengths[row]
-                    files[0][at:end], files[1][at:end] = ids[row].numpy(), kept[row].numpy()
-                    at = end
+    def take(batch: Sequence[Pair]) -> Iterator[numpy.ndarray]:
+        inputs = _moved(collate(batch), teacher.device)
+        found = reads.distributions(teacher, inputs, k, temperature)
+        assert isinstance(found, TopK)
+        lengths = inputs["written"][:, 1:].sum(-1).tolist()
+        # Side by side in the batch, pair by pair in the file.
+        order = [row for number in range(len(batch)) for row in (number, number + len(batch))]
+        for kept in (found.ids.int(), found.log_probs.float()):
+            rows = kept.cpu().split(lengths)
+            yield torch.cat([rows[row] for row in order]).numpy()
 
-    shape = (places[-1], k)
-    kinds = {"teacher_ids.npy": (shape, numpy.int32), "teacher_log_probs.npy": (shape, numpy.float32)}
-    return StoredTopK(*_taken_once(folder, kinds, len(pairs), take))
+    kinds = {"teacher_ids": (k, numpy.int32), "teacher_log_probs": (k, numpy.float32)}
+    return StoredTopK(*_taken_once(folder, kinds, pairs, _places(pairs)[::2], take, tell))
 
 
 def _taken_once(
     folder: Path,
-    kinds: Mapping[str, tuple[tuple[int, int], type]],
-    pairs: int,
-    take: Callable[[Sequence[numpy.ndarray], int, int], None],
-) -> list[numpy.ndarray]:
-    """Arrays of a folder, mapped into memory. Where they are missing they are filled first, by each process its part.
+    kinds: Mapping[str, tuple[int, type]],
+    pairs: Sequence[Pair],
+    places: Sequence[int],
+    take: Callable[[Sequence[Pair]], Iterator[numpy.ndarray]],
+    tell: Tell,
+) -> list[list[numpy.ndarray]]:
+    """Arrays of a folder in parts, mapped into memory: each of the processes that train fills one, from where a killed one was.
 
     Args:
         folder: that all processes see.
-        kinds: shape and type of each file.
-        pairs: how many there are.
-        take: fills in the rows of the pairs from the one number up to the other.
+        kinds: columns and type of each array; a row of zeros alone is not to be expected of the last.
+        pairs: that the arrays are of.
+        places: row at which each pair's begin, and at last how many there are.
+        take: the rows of a few pairs, for each array.
+        tell: told how many pairs of this process are done, and how many it has.
     """
-    files, state = [folder / name for name in kinds], training.processes()
-    if not all(file.is_file() for file in files):
-        partial = [file.with_suffix(".partial") for file in files]
-        if state.is_main_process:
-            for file, (shape, dtype) in zip(partial, kinds.values(), strict=True):
-                numpy.lib.format.open_memmap(file, "w+", dtype, shape)
-        state.wait_for_everyone()
-        opened = [numpy.lib.format.open_memmap(file, "r+") for file in partial]
-        index, count = state.process_index, state.num_processes
-        take(opened, pairs * index // count, pairs * (index + 1) // count)
-        for array in opened:
+    state = training.processes()
+    count = state.num_processes
+    first, last = (len(pairs) * place // count for place in (state.process_index, state.process_index + 1))
+    names = [[folder / f"{name}-{process}-of-{count}.npy" for process in range(count)] for name in kinds]
+    own = [files[state.process_index] for files in names]
+    if not all(file.is_file() for file in own):
+        rows, partial = places[last] - places[first], [file.with_suffix(".partial") for file in own]
+        if not all(file.is_file() for file in partial):
+            for file, (columns, dtype) in zip(partial, kinds.values(), strict=True):
+                numpy.lib.format.open_memmap(file, "w+", dtype, (rows, columns))
+        arrays = [numpy.lib.format.open_memmap(file, "r+") for file in partial]
+        # A new file is all zeros; whatever stands there instead was taken, in order. What looks like zeros is taken again.
+        taken = bisect.bisect_left(range(rows), True, key=lambda row: not arrays[-1][row].any())
+        start = bisect.bisect_right(places, places[first] + taken, first, last) - 1 if taken < rows else last
+        for batch in range(start, last, ROWS // 2):
+            few = pairs[batch : min(batch + ROWS // 2, last)]
+            span = slice(places[batch] - places[first], places[batch + len(few)] - places[first])
+            for array, found in zip(arrays, take(few), strict=True):
+                array[span] = found
+            tell(batch + len(few) - first, last - first)
+        for array in arrays:
             array.flush()
-        state.wait_for_everyone()
-        if state.is_main_process:
-            for half, whole in zip(partial, files, strict=True):
-                half.rename(whole)
-        state.wait_for_everyone()
-    return [numpy.load(file, mmap_mode="r") for file in files]
+        for half, whole in zip(partial, own, strict=True):
+            half.rename(whole)
+    state.wait_for_everyone()
+    return [[numpy.load(file, mmap_mode="r") for file in files] for files in names]
 
 
 def compared(

@@ -101,7 +101,13 @@ class SFT(Settings):
 
 def run(settings: SFT, context: Context) -> Metrics:
     """Trains on the problems' worked answers, on several GPUs in as many processes, and leaves the checkpoint in `policy`."""
-    return (spread.train if context.cluster.world > 1 else train)(settings, context)
+    if context.cluster.world == 1:
+        return train(settings, context)
+    if settings.bench:
+        raise UserError(
+            f"{settings.name}: bench measures what one process trains: leave it out, and add a bench stage after this"
+        )
+    return spread.train(settings, context)
 
 
 def train(settings: SFT, context: Context) -> Metrics:

@@ -33,13 +33,15 @@ def train(settings: Settings, context: Context) -> Metrics:
     else:
         command = launch(context.cluster, folder)
     said, log = folder / PROGRESS, folder / "train.log"
+    said.unlink(missing_ok=True)  # of a run that was killed
 
     def sign_of_life() -> object:
         if not said.is_file():
             return log.stat().st_size
-        done, total, figures = json.loads(said.read_text())
+        told = said.read_text()
+        done, total, figures = json.loads(told)
         context.progress(done, total, **figures)
-        return done
+        return told
 
     log.touch()
     try:
@@ -65,6 +67,10 @@ def launch(cluster: Cluster, folder: Path, node: int = 0, meeting: tuple[str, in
         *("--num_machines", str(cluster.nodes), "--machine_rank", str(node)),
         *("--main_process_ip", address, "--main_process_port", str(port)),
         *("--use_fsdp", "--fsdp_version", "2", "--fsdp_auto_wrap_policy", "TRANSFORMER_BASED_WRAP"),
+        *(
+            "--fsdp_cpu_ram_efficient_loading",
+            "false",
+        ),  # which leaves zeros in every model but what is trained, so in a teacher
         *("-m", "tenfold.pipelines.spread", str(folder)),
     ]
 

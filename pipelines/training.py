@@ -1,5 +1,6 @@
 """The transformers Trainer, as the stages use it that train outside of verl: what they share, and how a killed one goes on."""
 
+import datetime
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -90,7 +91,12 @@ def fit(
         callbacks=[_progress(context), *([_saved(saved, tokenizer)] if saved else [])],
     )
     running.remove_callback(PrinterCallback)
-    running.train(resume_from_checkpoint=_last_checkpoint(checkpoints))
+    last = _last_checkpoint(checkpoints)
+    sharded = running.accelerator.distributed_type.value == "FSDP"
+    if last and any(Path(last).glob("pytorch_model_fsdp*")) != sharded:
+        before, now = ("one GPU", "several") if sharded else ("several GPUs", "one")
+        raise UserError(f"{context.folder.name}: its last checkpoint was written by {before} and cannot be read by {now}")
+    running.train(resume_from_checkpoint=last)
     weights = running.accelerator.get_state_dict(running.model_wrapped)
     if running.is_world_process_zero():
         running.accelerator.unwrap_model(running.model_wrapped).save_pretrained(context.folder / "policy", state_dict=weights)
@@ -107,7 +113,8 @@ def processes() -> Any:
     """accelerate's PartialState: this process among those that torch has joined to train, and its device."""
     from accelerate import PartialState
 
-    return PartialState(cpu=not torch.cuda.is_available())
+    # Whether one of them hangs is for whoever started them to see; the others may wait for it as long as it gets on.
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=datetime.timedelta(days=1))
 
 
 def tells_apart(model: Any) -> bool:

@@ -2,7 +2,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,14 +47,15 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def in_two_processes(tmp_path: Path) -> Callable[[dict[str, Any]], tuple[dict[str, Any], Path]]:
-    """Trains what a stage's record says in two processes that torch joins: its metrics, and the folder of its checkpoint."""
+    """Trains what a stage's record says in two processes, started as on two GPUs: its metrics, and its checkpoint's folder."""
+    from tenfold.pipelines import spread
+    from tenfold.pipelines.cluster import Cluster
 
     def train(record: dict[str, Any]) -> tuple[dict[str, Any], Path]:
         folder = tmp_path / "two"
         folder.mkdir()
         (folder / "settings.json").write_text(json.dumps(record | {"cluster": {"device": "cpu"}}))
-        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-        command = [*launch, "-m", "tenfold.pipelines.spread", str(folder)]
+        command = spread.launch(Cluster(device="cuda", gpus=2), folder)
         done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr[-2000:]
         return json.loads((folder / "trained.json").read_text()), folder / "policy"

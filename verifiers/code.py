@@ -169,7 +169,8 @@ def _identity(program: str, answer: Mapping[str, Any], box: Sandbox) -> object:
 @cachetools.cached(cachetools.LRUCache(REMEMBERED), _identity, condition=threading.Condition())
 def _tested(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:
     """Runs a program's tests, once: a policy draws the same program again and again, and whoever comes second waits for the
-    first one's outcome. What ends in a fault is not remembered."""
+    first one's outcome. What ends in a fault is not remembered; a timeout is, for its clocks leave out what a program has
+    waited for a processor."""
     return _RUN[form_of(answer)](program, answer, box)
 
 

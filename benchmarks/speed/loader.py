@@ -35,17 +35,19 @@ def written(folder: Path, count: int) -> tokens.Sources:
     return tokens.Sources(folder, sizes, {}, 0, 50_000, "", "uint16")
 
 
-def bare(sources: tokens.Sources, length: int, batches: int, shuffled: bool = False) -> None:
-    """Reads as many rows of the same files, each once: front to back, or in an order drawn beforehand."""
-    files = [tokens.mapped(tokens.file_of(sources.folder, source), sources.dtype) for source in sources.tokens]
-    rows = [(data, start) for data in files for start in range(0, len(data) - length + 1, length)]
-    if shuffled:
-        random.Random(0).shuffle(rows)
-    for first in range(0, min(len(rows), batches * BATCH), BATCH):
+def order(sources: tokens.Sources, length: int) -> list[tuple[str, int]]:
+    """Every row of all sources, as its source and its start."""
+    return [(source, row * length) for source, size in sources.tokens.items() for row in range(size // length)]
+
+
+def bare(sources: tokens.Sources, length: int, rows: list[tuple[str, int]]) -> None:
+    """Reads these rows."""
+    files = {source: tokens.mapped(tokens.file_of(sources.folder, source), sources.dtype) for source in sources.tokens}
+    for first in range(0, len(rows), BATCH):
         batch = rows[first : first + BATCH]
         out = numpy.empty((len(batch), length), numpy.int64)
-        for row, (data, start) in enumerate(batch):
-            out[row] = data[start : start + length]
+        for row, (source, start) in enumerate(batch):
+            out[row] = files[source][start : start + length]
 
 
 def ours(sources: tokens.Sources, length: int, batches: int) -> None:
@@ -63,21 +65,24 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=4096, help="tokens of a row (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     given = parser.parse_args()
-    ways: dict[str, Callable[[tokens.Sources, int, int], None]] = {
-        "memory map, front to back": bare,
-        "memory map, shuffled": functools.partial(bare, shuffled=True),
-        "tenfold": ours,
-    }
-    rates: dict[str, list[float]] = {name: [] for name in ways}
     with tempfile.TemporaryDirectory() as folder:
         sources = written(Path(folder), int(given.tokens))
-        batches = int(given.tokens) // (BATCH * given.length)
+        rows = order(sources, given.length)
+        batches = len(rows) // BATCH
+        ways: dict[str, Callable[[], None]] = {
+            "memory map, front to back": functools.partial(bare, sources, given.length, rows[: batches * BATCH]),
+            "memory map, shuffled": functools.partial(
+                bare, sources, given.length, random.Random(0).sample(rows, batches * BATCH)
+            ),
+            "tenfold": functools.partial(ours, sources, given.length, batches),
+        }
+        rates: dict[str, list[float]] = {name: [] for name in ways}
         for read in ways.values():
-            read(sources, given.length, batches)
+            read()
         for _ in range(given.rounds):
             for name, read in ways.items():
                 started = time.perf_counter()
-                read(sources, given.length, batches)
+                read()
                 rates[name].append(batches * BATCH * given.length / (time.perf_counter() - started))
     medians = {name: statistics.median(found) for name, found in rates.items()}
     for name, median in medians.items():

@@ -8,8 +8,9 @@
     problems:URI                problems with their worked solutions (`envs/problems.py`), the URI's own options included
     generate:MODULE:FUNCTION    whatever your function yields for the options given: problems, or rows
 
-Options of every source: domain=NAME (what its documents are counted as), limit=N documents, characters=N in all. Options of
-rows: text=COLUMN, id=COLUMN. Of python: of=stdlib or of=packages. A row's own `domain` and `source` are kept.
+Options of every source: domain=NAME (what its documents are counted as); of all but patterns of rows limit=N documents,
+characters=N in all. Options of rows: text=COLUMN, id=COLUMN. Of python: of=stdlib or of=packages. A row's own `domain` and
+`source` are kept.
 
 What cannot be read is passed over and counted by its reason: no UTF-8, no JSON, empty, or longer than max_characters.
 """
@@ -62,7 +63,7 @@ class Documents(Settings):
     def check(self) -> None:
         """Every source has a document."""
         for uri in self.sources:
-            if next(read(_files(uri)[0]), None) is None:
+            if all(next(read(part), None) is None for part in files(uri)):
                 raise UserError(f"{uri} holds no document")
 
 
@@ -71,7 +72,7 @@ def run(settings: Documents, context: Context) -> Metrics:
     (context.folder / shards.DOCUMENTS).mkdir(exist_ok=True)
     counted: list[dict[str, Any]] = []
     for number, uri in enumerate(settings.sources):
-        parts = _files(uri)
+        parts = files(uri)
         names = [f"{number:03}-{part:05}" for part in range(len(parts))] if len(parts) > 1 else [f"{number:03}"]
         records = [context.folder / f"{name}.json" for name in names]
         waiting = [
@@ -148,22 +149,23 @@ def _together(files: list[dict[str, Any]]) -> dict[str, Any]:
     return summed
 
 
-def _files(uri: str) -> list[str]:
-    """A source as one of each of its files, where it is a pattern of several with rows, and as it is where it is not.
+def files(uri: str) -> list[str]:
+    """A source as one of each of its files, where it is a pattern for files of rows, and as it is where it is not.
 
     Raises:
         UserError: no file is like the pattern.
     """
     address, sign, query = uri.partition("?")
     scheme, _, pattern = address.partition(":")
-    if scheme not in ("jsonl", "parquet") or not glob.has_magic(pattern):
+    named = Path(pattern).expanduser()
+    if scheme not in ("jsonl", "parquet") or not glob.has_magic(pattern) or named.is_file():
         return [uri]
-    files = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
-    if not files:
+    found = [path for path in map(Path, sorted(glob.glob(str(named), recursive=True))) if path.is_file()]
+    if not found:
         raise UserError(f"{uri}: no file is found there")
     if unknown := {"limit", "characters"} & dict(parse_qsl(query, keep_blank_values=True)).keys():
         raise UserError(f"{uri}: {min(unknown)} counts the rows of one file: name the file, or leave it out")
-    return [f"{scheme}:{Path(file).resolve()}{sign}{query}" for file in files]
+    return [f"{scheme}:{path.resolve()}{sign}{query}" for path in found]
 
 
 def _decoded(text: str | bytes | None, most: int) -> tuple[str, str]:

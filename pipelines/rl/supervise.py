@@ -17,7 +17,7 @@ GRACE_SECONDS = 20.0
 TAIL = 200_000
 """Bytes of the log's end that are searched for a cause."""
 
-_CAUSE = re.compile(r"^(?:\x1b\[[0-9;]*m|\([^)]*\)|\s)*((?:[\w.]+\.)?\w*(?:Error|Exception|Killed|Interrupt)\b.*)")
+_CAUSE = re.compile(r"^(?:\x1b\[[0-9;]*m|\([^)]*\)|\[rank\d+\]:|\s)*((?:[\w.]+\.)?\w*(?:Error|Exception|Killed|Interrupt)\b.*)")
 _OF_ANOTHER = re.compile(r"ChildFailedError")
 """What only says that another process failed, which has said why."""
 _OUT_OF_MEMORY = re.compile(r"running low on memory|OutOfMemoryError|CUDA out of memory|allocate memory|MemoryError")
@@ -91,10 +91,9 @@ def cause(log: Path, start: int = 0) -> str:
         for line in reversed(lines):
             if pattern.search(line):
                 return f"{words}: {line.strip()[:300]}"
-    for line in reversed(lines):
-        if (match := _CAUSE.match(line)) and not _OF_ANOTHER.search(line):
-            return match.group(1).strip()[:300]
-    return _last_line(log, start)
+    causes = [match.group(1).strip()[:300] for line in lines if (match := _CAUSE.match(line)) and not _OF_ANOTHER.search(line)]
+    ours = [cause for cause in causes if cause.startswith("tenfold.core.UserError")]  # what others then die of comes after it
+    return (ours or causes or [_last_line(log, start)])[-1]
 
 
 def _last_line(log: Path, start: int) -> str:

@@ -28,6 +28,10 @@ def pair(number: int, chosen: list[int], rejected: list[int]) -> dict[str, Any]:
 PAIRS = [pair(0, [40, 41, 42], [50, 51]), pair(1, [60], [61, 62, 63, 64]), pair(2, [70, 71], [72])]
 
 
+def silent(done: int, total: int) -> None:
+    """Nobody is told."""
+
+
 def settings(**changes: Any) -> distill.Distill:
     fixed = {"kind": "distill", "name": "d", "pairs": "x", "teacher": TEACHER, "steps": 1}
     return distill.Distill.model_validate(fixed | changes)
@@ -77,7 +81,7 @@ def test_the_loss_and_its_gradient_are_as_stated(tmp_path: Path, weights: dict[s
     with torch.no_grad():
         student.model.layers[0].mlp.up_proj.weight += 0.05 * torch.randn(64, 16, generator=torch.Generator().manual_seed(1))
     of, reads = settings(**weights), responses.Reads(responses.width(student), chunk=3)
-    inputs = responses.collate(responses.with_reference(reads, start, PAIRS, tmp_path))
+    inputs = responses.collate(responses.with_reference(reads, start, PAIRS, tmp_path, silent))
     of_teacher = reads.distributions(teacher, inputs, None, 1.0)
     found, terms = distill.loss(reads.targets(student, inputs), reads.head(student), inputs, of, of_teacher)
     wanted = as_written(student, teacher, start, of)
@@ -91,8 +95,8 @@ def test_the_loss_and_its_gradient_are_as_stated(tmp_path: Path, weights: dict[s
 def test_stored_distributions_are_those_taken_on_the_way(tmp_path: Path) -> None:
     student, teacher = loaded(STUDENT).float(), loaded(TEACHER).float()
     reads = responses.Reads(responses.width(teacher), chunk=4)
-    rows = responses.with_reference(reads, student, PAIRS, tmp_path)
-    stored = responses.stored_top_k(reads, teacher, rows, 5, 1.0, tmp_path)
+    rows = responses.with_reference(reads, student, PAIRS, tmp_path, silent)
+    stored = responses.stored_top_k(reads, teacher, rows, 5, 1.0, tmp_path, silent)
     inputs = responses.collate([rows[2], rows[0]])
     kept, fresh = stored.of(inputs), reads.distributions(teacher, inputs, 5, 1.0)
     assert isinstance(fresh, TopK)
@@ -100,8 +104,32 @@ def test_stored_distributions_are_those_taken_on_the_way(tmp_path: Path) -> None
     assert torch.allclose(kept.log_probs, fresh.log_probs, atol=1e-5)
     assert isinstance(reads.distributions(teacher, inputs, None, 1.0), Dense)
     teacher.model.norm.weight.data.zero_()  # is not asked again
-    again = responses.stored_top_k(reads, teacher, rows, 5, 1.0, tmp_path)
-    assert numpy.array_equal(again.log_probs, stored.log_probs)
+    again = responses.stored_top_k(reads, teacher, rows, 5, 1.0, tmp_path, silent)
+    assert numpy.array_equal(again.log_probs[0], stored.log_probs[0])
+
+
+def test_what_was_taken_before_a_kill_is_not_taken_again(tmp_path: Path) -> None:
+    student, teacher = loaded(STUDENT).float(), loaded(TEACHER).float()
+    reads = responses.Reads(responses.width(teacher), chunk=4)
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    many = [pair(number, [40 + number, 41, 42], [50, 51 + number]) for number in range(20)]
+    wanted = responses.stored_top_k(reads, teacher, many, 5, 1.0, tmp_path / "whole", silent)
+    told: list[int] = []
+
+    def killed(done: int, total: int) -> None:
+        told.append(done)
+        if done == 16:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        responses.stored_top_k(reads, teacher, many, 5, 1.0, tmp_path / "killed", killed)
+    found = responses.stored_top_k(reads, teacher, many, 5, 1.0, tmp_path / "killed", lambda done, total: told.append(done))
+    assert told == [8, 16, 20]
+    for one, two in zip(wanted, found, strict=True):
+        assert numpy.array_equal(one[0], two[0])
+    rows = responses.with_reference(reads, student, many, tmp_path / "killed", silent)
+    assert rows[19]["reference"] == pytest.approx([float(side.sum()) for side in reads.tokens(student, many[19:])], abs=1e-4)
 
 
 SUMS = "generate:tenfold.envs.math:chain_sums_with_solutions?size=60&seed=1&worked=0&min_terms=2&max_terms=2"

@@ -8,9 +8,11 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
+import tenfold
 from tenfold.core import UserError
 from tenfold.pipelines.context import Context
 from tenfold.pipelines.corpus import documents, shards
+from tenfold.pipelines.recipe import Recipe
 
 
 def gathered(folder: Path, *sources: str, **settings: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -71,6 +73,23 @@ def test_files_of_a_pattern_are_read_several_at_a_time_and_each_once(tmp_path: P
         (tmp_path / f"{number}.jsonl").write_text(json.dumps({"text": f"new {number}"}) + "\n")
     again, _ = gathered(tmp_path / "out", f"jsonl:{tmp_path}/*.jsonl")
     assert [row["text"] for row in again] == [*(row["text"] for row in found[:6]), "new 2", *(row["text"] for row in found[9:])]
+
+
+def test_a_run_goes_on_only_with_the_files_it_was_begun_with(lab: Path) -> None:
+    for name, lines in (
+        ("part-0", ""),
+        ("part-1", json.dumps({"text": "one"}) + "\n"),
+        ("part[2]", json.dumps({"text": "two"})),
+    ):
+        (lab / f"{name}.jsonl").write_text(lines)
+    stage = {"kind": "documents", "name": "gathered", "sources": ["jsonl:part-*.jsonl", "jsonl:part[2].jsonl"]}
+    recipe = Recipe.model_validate({"name": "corpus", "policy": "micro:", "stages": [stage]})
+    tenfold.run(recipe, "out", quiet=True)
+    assert [row["text"] for row in shards.rows(shards.of(lab / "out/gathered"))] == ["one", "two"]
+    (lab / "out/gathered/stage.json").unlink()
+    (lab / "part-2.jsonl").write_text(json.dumps({"text": "late"}))
+    with pytest.raises(UserError, match=r"gathered was begun with file jsonl:part-\*\.jsonl="):
+        tenfold.run(recipe, "out", quiet=True)
 
 
 def test_the_machines_own_python_is_a_corpus() -> None:

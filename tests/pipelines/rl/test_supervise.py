@@ -81,6 +81,11 @@ def test_a_child_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
             "ActorDiedError: y\nWorker unexpectedly exits with a connection error code 2. End of file.\n",
             "a process was killed, most often because no memory was left",
         ),
+        (
+            "[rank1]: tenfold.core.UserError: the loss of step 3 is nan\n[rank0]: RuntimeError: closed by peer\n"
+            "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: \n=====\n",
+            "tenfold.core.UserError: the loss of step 3 is nan",
+        ),
         ("\x1b[36m(TaskRunner pid=1)\x1b[0m ray.exceptions.RayTaskError: boom\n", "ray.exceptions.RayTaskError: boom"),
         ("OSError: [Errno 28] No space left on device\nRayError: later\n", "no space left on the disk: "),
         ("just stopped\n\n", "just stopped"),
