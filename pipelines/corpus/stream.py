@@ -5,6 +5,7 @@ comes next in its passes over the source; within the phase all is shuffled. No o
 tells which sequence is the n-th, so that a run that goes on, or is spread over other processes, sees what it would have seen.
 """
 
+import bisect
 import fnmatch
 import math
 from collections.abc import Mapping, Sequence
@@ -178,20 +179,26 @@ class Stream:
     def read(self, wanted: numpy.ndarray) -> numpy.ndarray:
         """Rows of tokens, (rows, row_tokens), in int64."""
         out = numpy.empty((len(wanted), self.row_tokens), numpy.int64)
-        for number, phase in enumerate(self.phases):
-            here = numpy.flatnonzero((wanted >= self.starts[number]) & (wanted < self.starts[number + 1]))
-            if len(here):
-                in_row = self.row_tokens // phase.length
-                sequences = ((wanted[here] - self.starts[number])[:, None] * in_row + numpy.arange(in_row)).ravel()
-                self._read(number, sequences, out, here, in_row)
+        if not len(wanted):
+            return out
+        first, last = (bisect.bisect_right(self.starts, int(row)) - 1 for row in (wanted.min(), wanted.max()))
+        for number in range(first, last + 1):
+            rows = numpy.arange(len(wanted))
+            if first < last:
+                rows = numpy.flatnonzero((wanted >= self.starts[number]) & (wanted < self.starts[number + 1]))
+            if len(rows):
+                self._read(number, wanted[rows] - self.starts[number], rows, out)
         return out
 
-    def _read(self, number: int, sequences: numpy.ndarray, out: numpy.ndarray, here: numpy.ndarray, in_row: int) -> None:
-        """Fills rows with the sequences of one phase."""
+    def _read(self, number: int, wanted: numpy.ndarray, rows: numpy.ndarray, out: numpy.ndarray) -> None:
+        """Fills some rows of `out` with those of one phase, counted from its first."""
         length, data = self.phases[number].length, self._data(number)
+        in_row = self.row_tokens // length
+        sequences, places = wanted, rows
+        if in_row > 1:
+            sequences, places = ((each[:, None] * in_row + numpy.arange(in_row)).ravel() for each in (wanted, rows))
         owners, items = self.located(number, sequences)
         slots = out.reshape(len(out) * in_row, length)
-        places = (here[:, None] * in_row + numpy.arange(in_row)).ravel()
         for place, owner, start in zip(places.tolist(), owners.tolist(), (items * length).tolist(), strict=True):
             slots[place] = data[owner][start : start + length]
 
@@ -204,6 +211,11 @@ class Stream:
 
     def located(self, number: int, sequences: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
         """Where sequences of a phase come from: the part, by its place in the plan, and the sequence's number in the source."""
+        first, last = (int(sequence) // BLOCK for sequence in (sequences.min(), sequences.max()))
+        if first == last:
+            all_owners, all_items = self._block(number, first)
+            places = sequences - first * BLOCK
+            return all_owners[places], all_items[places]
         owners, items = numpy.empty_like(sequences), numpy.empty_like(sequences)
         blocks, places = numpy.divmod(sequences, BLOCK)
         for block in set(blocks.tolist()):
