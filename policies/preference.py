@@ -11,6 +11,7 @@ a token of a chat template is broken up, and the question follows them.
 import functools
 import re
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -21,6 +22,8 @@ from . import initial, load_policy
 
 OPTIONS = ("A", "B")
 """What the judge says where the first, or the second, response is the better one."""
+GATHERED = 0.1
+"""Seconds that a question waits for others', where several threads ask: few of them cost a forward pass as many do."""
 
 WORDING = """<question>
 {prompt}
@@ -89,6 +92,8 @@ class Judge:
         self.word = functools.partial(worded, tokenizer=tokenizer, window=longest)
         self._waiting: list[tuple[list[Conversation], Future[list[float]]]] = []
         self._guard, self._turn = threading.Lock(), threading.Lock()
+        self._company = False
+        """Whether several threads asked the last time."""
 
     def __call__(self, questions: Sequence[Question]) -> list[float]:
         """For each question the probability that the first response is better.
@@ -102,8 +107,11 @@ class Judge:
             self._waiting.append((asked, answer))
         with self._turn:  # whoever has it answers all that have come meanwhile
             if not answer.done():
+                if self._company:
+                    time.sleep(GATHERED)
                 with self._guard:
                     together, self._waiting = self._waiting, []
+                self._company = len(together) > 1
                 self._answer(together)
         return answer.result()
 
