@@ -92,8 +92,8 @@ class Judge:
         self.word = functools.partial(worded, tokenizer=tokenizer, window=longest)
         self._waiting: list[tuple[list[Conversation], Future[list[float]]]] = []
         self._guard, self._turn = threading.Lock(), threading.Lock()
-        self._company = False
-        """Whether several threads asked the last time."""
+        self._asker: int | None = None
+        """The thread that asked last."""
 
     def __call__(self, questions: Sequence[Question]) -> list[float]:
         """For each question the probability that the first response is better.
@@ -103,15 +103,16 @@ class Judge:
         """
         answer: Future[list[float]] = Future()
         asked = [self.word(*question) for question in questions]
+        thread = threading.get_ident()
         with self._guard:
             self._waiting.append((asked, answer))
+            alone, self._asker = self._asker in (None, thread), thread
         with self._turn:  # whoever has it answers all that have come meanwhile
             if not answer.done():
-                if self._company:
+                if not alone:
                     time.sleep(GATHERED)
                 with self._guard:
                     together, self._waiting = self._waiting, []
-                self._company = len(together) > 1
                 self._answer(together)
         return answer.result()
 
