@@ -12,6 +12,7 @@ import functools
 import re
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -92,8 +93,8 @@ class Judge:
         self.word = functools.partial(worded, tokenizer=tokenizer, window=longest)
         self._waiting: list[tuple[list[Conversation], Future[list[float]]]] = []
         self._guard, self._turn = threading.Lock(), threading.Lock()
-        self._asker: int | None = None
-        """The thread that asked last."""
+        self._askers: deque[int] = deque(maxlen=8)
+        """The threads that asked last."""
 
     def __call__(self, questions: Sequence[Question]) -> list[float]:
         """For each question the probability that the first response is better.
@@ -106,7 +107,8 @@ class Judge:
         thread = threading.get_ident()
         with self._guard:
             self._waiting.append((asked, answer))
-            alone, self._asker = self._asker in (None, thread), thread
+            alone = {thread}.issuperset(self._askers)
+            self._askers.append(thread)
         with self._turn:  # whoever has it answers all that have come meanwhile
             if not answer.done():
                 if not alone:
