@@ -351,9 +351,11 @@ def _input_hashes(stage: Settings, policy: str) -> dict[str, str]:
     sources = (uri.removeprefix("problems:") for uri in named if isinstance(uri, str))
     for uri in (uri for uri in sources if uri.startswith(("jsonl:", "parquet:"))):
         paths = [Path(part.partition(":")[2].partition("?")[0]).expanduser() for part in documents.files(uri)]
-        several = documents.files(uri) != [uri]
-        listed = "".join(f"{path} {path.stat().st_size}\n" for path in paths)
-        hashes[uri] = hashlib.sha256(listed.encode()).hexdigest() if several else initial.sha256(paths[0])
+        if len(paths) == 1:
+            hashes[uri] = initial.sha256(paths[0])
+        else:
+            listed = "".join(f"{path} {path.stat().st_size}\n" for path in paths)
+            hashes[uri] = hashlib.sha256(listed.encode()).hexdigest()
     return hashes
 
 

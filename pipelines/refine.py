@@ -242,8 +242,9 @@ def _rebuild(works: Sequence[Work], settings: Refine, ask: Asking, policy: str, 
         ]
         answers = ask(policy, asked, settings.temperature)
         with ThreadPoolExecutor(VERIFIED) as threads:
-            bests = (work.best.text for work in waiting)
-            flaws = list(threads.map(chains.flaw, answers, (w.problem for w in waiting), bests, (verify for _ in waiting)))
+            flaws = list(
+                threads.map(lambda work, answer: chains.flaw(answer, work.problem, work.best.text, verify), waiting, answers)
+            )
         for work, answer, flaw in zip(waiting, answers, flaws, strict=True):
             if flaw:
                 work.flaws.append(flaw)

@@ -27,6 +27,7 @@ SIDES = ("chosen", "rejected")
 Pair = dict[str, Any]
 Inputs = dict[str, torch.Tensor]
 Tell = Callable[[int, int], None]
+"""Told how many pairs are done, and of how many."""
 
 
 def load(path: Path, max_tokens: int, held_out: float) -> tuple[list[Pair], list[Pair], int]:

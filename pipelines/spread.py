@@ -67,10 +67,8 @@ def launch(cluster: Cluster, folder: Path, node: int = 0, meeting: tuple[str, in
         *("--num_machines", str(cluster.nodes), "--machine_rank", str(node)),
         *("--main_process_ip", address, "--main_process_port", str(port)),
         *("--use_fsdp", "--fsdp_version", "2", "--fsdp_auto_wrap_policy", "TRANSFORMER_BASED_WRAP"),
-        *(
-            "--fsdp_cpu_ram_efficient_loading",
-            "false",
-        ),  # which leaves zeros in every model but what is trained, so in a teacher
+        # Which would leave zeros in every model but what is trained, so in a teacher.
+        *("--fsdp_cpu_ram_efficient_loading", "false"),
         *("-m", "tenfold.pipelines.spread", str(folder)),
     ]
 

@@ -33,7 +33,7 @@ def main(folder: Path) -> None:
     task = ray.remote(num_cpus=1, num_gpus=cluster.gpus, max_retries=0)(train_on_node)
     # Processes of a Ray that was started before do not inherit ours.
     variables = {name: value for name, value in os.environ.items() if name == "PYTHONPATH" or name.startswith("TENFOLD_")}
-    given = (str(folder), os.getcwd(), variables, meeting)
+    given = (cluster, folder, os.getcwd(), variables, meeting)
     waiting = {task.options(scheduling_strategy=on[node]).remote(node, *given): node for node in range(cluster.nodes)}
     while waiting:
         (done,), _ = ray.wait([*waiting])
@@ -52,21 +52,23 @@ def free_address() -> tuple[str, int]:
         return ray.util.get_node_ip_address(), found.getsockname()[1]
 
 
-def train_on_node(node: int, folder: str, start: str, variables: dict[str, str], meeting: tuple[str, int]) -> None:
+def train_on_node(
+    node: int, cluster: Cluster, folder: Path, start: str, variables: dict[str, str], meeting: tuple[str, int]
+) -> None:
     """Runs the processes of one node to their end. The first node's progress is the stage's, which is watched by whoever
     started it.
 
     Args:
         node: which of the nodes.
+        cluster: all of them.
         folder: of the stage.
         start: where the run was started: policies, files and modules may be named from there.
         variables: of the environment there.
         meeting: see `spread.launch`.
     """
     os.chdir(start)
-    cluster = Cluster.model_validate(json.loads((Path(folder) / "settings.json").read_text())["cluster"])
-    log = Path(folder) / f"train-{node}.log"
-    supervise.follow(launch(cluster, Path(folder), node, meeting), variables, log, lambda: None, math.inf)
+    log = folder / f"train-{node}.log"
+    supervise.follow(launch(cluster, folder, node, meeting), variables, log, lambda: None, math.inf)
 
 
 if __name__ == "__main__":

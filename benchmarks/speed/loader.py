@@ -36,7 +36,7 @@ def written(folder: Path, count: int) -> tokens.Sources:
 
 
 def order(sources: tokens.Sources, length: int) -> list[tuple[str, int]]:
-    """Every row of all sources, as its source and its start."""
+    """Every row of all sources, as its source and the token that it starts at."""
     return [(source, row * length) for source, size in sources.tokens.items() for row in range(size // length)]
 
 

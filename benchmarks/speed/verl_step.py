@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
-import yaml
 from gymnasium.envs.registration import EnvSpec
 
 from ...core import Problem, Status, UserError, Verdict
+from ...pipelines.rl import figures, verl_config
 from ...pipelines.rl.threads import THREADS
 
 STAGE: dict[str, Any] = {
@@ -50,7 +50,7 @@ def measure(folder: Path) -> dict[str, float]:
     stage = json.loads((folder / "stage.json").read_text())
     if stage["resumed"]:
         raise UserError(f"{folder} was resumed: the time of its start is not known; measure a run that went through")
-    steps = [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()]
+    steps = _steps(folder)
     counted = steps[WARM_UP:] or steps
     names = ("seconds", "generate_seconds", "update_seconds")
     step, generate, update = (statistics.median(row[name] for row in counted) for name in names)
@@ -73,8 +73,7 @@ def instant(problem: Problem, response: str) -> Verdict:
 def against_instant(folder: Path) -> dict[str, float]:
     """Seconds of the stage's first steps with its own verifier and with an instant one, run in turn; medians."""
     stage = json.loads((folder / "stage.json").read_text())
-    (loop,) = yaml.safe_load((folder / "agent_loops.yaml").read_text())
-    spec = EnvSpec.from_json(loop["environment"])
+    spec = EnvSpec.from_json(_loop(folder)["environment"])
     posed = {name: value for name, value in spec.kwargs.items() if name in ("problems", "template", "system")}
     ways = {
         "own": {"entry_point": spec.entry_point, **spec.kwargs},
@@ -91,15 +90,21 @@ def against_instant(folder: Path) -> dict[str, float]:
         {"name": "speed", "seed": stage["seed"], "policy": stage["policy"], "environments": environments, "stages": stages}
     )
     steps = {
-        way: [
-            json.loads(line)["seconds"]
-            for number in range(ROUNDS)
-            for line in (at / f"{way}_{number}" / "steps.jsonl").read_text().splitlines()[WARM_UP:]
-        ]
-        for way in ways
+        way: [row["seconds"] for number in range(ROUNDS) for row in _steps(at / f"{way}_{number}")[WARM_UP:]] for way in ways
     }
     own, without = (statistics.median(steps[way]) for way in ways)
     return {"step, own verifier": own, "step, instant verifier": without, "share of the difference": 1 - without / own}
+
+
+def _steps(folder: Path) -> list[dict[str, Any]]:
+    """The figures of a stage's steps."""
+    return [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()]
+
+
+def _loop(folder: Path) -> dict[str, Any]:
+    """What a stage told its agent loops."""
+    (loop,) = json.loads((folder / verl_config.LOOPS).read_text())
+    return loop
 
 
 def _run(recipe: dict[str, Any]) -> Path:
@@ -113,8 +118,8 @@ def _run(recipe: dict[str, Any]) -> Path:
 
 def judge_seconds(draws: int, folder: Path) -> float:
     """Seconds that the environment takes for one step's draws, reset and stepped in as many threads as the loop has."""
-    rows = [json.loads(line) for path in (folder / "episodes").iterdir() for line in path.read_text().splitlines()][-draws:]
-    (loop,) = yaml.safe_load((folder / "agent_loops.yaml").read_text())
+    rows = [*figures.episodes(folder).values()][-1]
+    loop = _loop(folder)
     for spec in map(EnvSpec.from_json, loop["registered"]):  # those of the recipe
         gymnasium.registry.setdefault(spec.id, spec)
     free: queue.SimpleQueue[gymnasium.Env[str, str]] = queue.SimpleQueue()

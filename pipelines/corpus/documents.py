@@ -83,8 +83,10 @@ def run(settings: Documents, context: Context) -> Metrics:
         # What is told on the way would not come back from another process.
         tell = functools.partial(context.progress, number, len(settings.sources)) if len(parts) == 1 else None
         work = functools.partial(_gather, most=settings.max_characters, folder=str(context.folder.resolve()), tell=tell)
-        for left, _ in enumerate(shards.each(waiting, work, context), start=1 - len(waiting)):
-            context.progress(number, len(settings.sources), files=f"{len(parts) + left} of {len(parts)}")
+        done = len(parts) - len(waiting)
+        for _ in shards.each(waiting, work, context):
+            done += 1
+            context.progress(number, len(settings.sources), files=f"{done} of {len(parts)}")
         counted.append({"source": uri, **_together([json.loads(record.read_text()) for record in records])})
         context.progress(number + 1, len(settings.sources))
     total = sum(source["characters"] for source in counted)

@@ -29,6 +29,7 @@ SHARD_BYTES = 16_000_000
 """Text in a shard, about."""
 
 Item = dict[str, str]
+"""What is worked on, as texts by name: it travels to other processes."""
 Counts = Mapping[str, Any]
 Work = Callable[[pyarrow.Table], tuple[pyarrow.Table, Counts]]
 

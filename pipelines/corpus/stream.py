@@ -212,7 +212,7 @@ class Stream:
     def located(self, number: int, sequences: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
         """Where sequences of a phase come from: the part, by its place in the plan, and the sequence's number in the source."""
         first, last = (int(sequence) // BLOCK for sequence in (sequences.min(), sequences.max()))
-        if first == last:
+        if first == last:  # most batches, and cheaper
             all_owners, all_items = self._block(number, first)
             places = sequences - first * BLOCK
             return all_owners[places], all_items[places]
