@@ -1,4 +1,4 @@
-"""Runs a training as a child, verl's or another: follows it, ends it with its reason when it stalls or dies, leaves nothing behind."""
+"""Runs a training as a child, verl's or another: follows it, ends it with its reason, and leaves nothing behind."""
 
 import contextlib
 import ctypes
