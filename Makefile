@@ -24,7 +24,7 @@ smollm2: $(READY)  ## the same with a real pretrained model
 	$(BIN)/tenfold run smollm2 --out runs/smollm2
 
 test: $(READY) check  ## lint, types and the default tests, a file at a time on each of two processors
-	OMP_NUM_THREADS=1 $(BIN)/pytest tests -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(READY)  ## the tests that take minutes: real verl runs, killed and resumed
 	$(BIN)/pytest tests -m slow

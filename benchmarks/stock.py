@@ -5,13 +5,11 @@ store that a killed run goes on with, and the score with its intervals.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lm_eval
-from lm_eval.tasks import TaskManager
 
 from ..core import Policy, UserError
 from . import catalogue, scores
@@ -34,7 +32,7 @@ def evaluate(
         UserError: lm-eval has no such task, its data cannot be had, or the policy does not tell the likelihoods that it wants.
     """
     task = name.removeprefix(catalogue.STOCK)
-    manager = _manager()
+    manager = catalogue.stock()
     if task not in manager.all_tasks:
         raise UserError(f"lm-eval has no task {task!r}: `lm_eval ls tasks` lists them")
     if manager.task_index[task].cfg.get("unsafe_code"):
@@ -80,11 +78,6 @@ def evaluate(
     if folder:
         keep(Path(folder), result, rows)
     return result
-
-
-@functools.cache
-def _manager() -> TaskManager:
-    return TaskManager()
 
 
 def _rows(leaf: str, samples: list[dict[str, Any]], model: PolicyLM) -> list[dict[str, Any]]:

@@ -1,14 +1,19 @@
+import itertools
 import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
 from tenfold.core import UserError
+from tenfold.pipelines import spread
+from tenfold.pipelines.cluster import Cluster
+from tenfold.pipelines.rl import supervise
 from tenfold.verifiers.sandbox import LocalSandbox
 
 hypothesis.settings.register_profile("tenfold", deadline=None)  # a loaded machine is no failure
@@ -45,19 +50,42 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def in_two_processes(tmp_path: Path) -> Callable[[dict[str, Any]], tuple[dict[str, Any], Path]]:
-    """Trains what a stage's record says in two processes, started as on two GPUs: its metrics, and its checkpoint's folder."""
-    from tenfold.pipelines import spread
-    from tenfold.pipelines.cluster import Cluster
+@pytest.fixture(scope="session")
+def in_two_processes(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[dict[str, Any]], tuple[dict[str, Any], Path]]]:
+    """Trains what a stage's record says in two processes: its metrics, and its checkpoint's folder.
 
-    def train(record: dict[str, Any]) -> tuple[dict[str, Any], Path]:
-        folder = tmp_path / "two"
-        folder.mkdir()
+    They are started as on two GPUs, with FSDP2 over gloo, and wait for the next one's record, for it takes long to start them.
+    """
+    queue = tmp_path_factory.mktemp("two")
+    command = spread.launch(Cluster(device="cuda", gpus=2), queue)
+    command[command.index("-m", 3) : -1] = [str(Path(__file__).parent / "two_processes.py")]
+    told, numbers = queue / "told", itertools.count()
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start() -> subprocess.Popen[bytes]:
+        with told.open("w") as file:
+            env = os.environ | {"OMP_NUM_THREADS": "1"}
+            return subprocess.Popen(command, env=env, stdout=file, stderr=file, preexec_fn=supervise.die_with_parent)
+
+    def train(record: dict[str, Any], folder: Path) -> dict[str, Any]:
+        if not running:
+            running.append(start())
+        folder.mkdir(exist_ok=True)
         (folder / "settings.json").write_text(json.dumps(record | {"cluster": {"device": "cpu"}}))
-        command = spread.launch(Cluster(device="cuda", gpus=2), folder)
-        done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr[-2000:]
-        return json.loads((folder / "trained.json").read_text()), folder / "policy"
+        (folder / "done").unlink(missing_ok=True)
+        (queue / str(next(numbers))).symlink_to(folder.resolve())
+        deadline = time.monotonic() + 300
+        while not (folder / "done").exists():
+            assert running[0].poll() is None, told.read_text()[-2000:]
+            assert time.monotonic() < deadline, told.read_text()[-2000:]
+            time.sleep(0.05)
+        assert any(folder.glob("checkpoints/*/pytorch_model_fsdp*")), "FSDP2 was not at work"
+        metrics: dict[str, Any] = json.loads((folder / "trained.json").read_text())
+        return metrics
 
-    return train
+    yield train
+    for process in running:
+        process.terminate()
+        process.wait(30)

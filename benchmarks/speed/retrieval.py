@@ -1,8 +1,8 @@
 """How many hybrid queries a second an embedded Milvus answers, against brute force with numpy and scikit-learn.
 
-    python -m tenfold.benchmarks.speed.retrieval [--sizes 10000 100000] [--rounds 3]
+    python -m tenfold.benchmarks.speed.retrieval [--sizes 10000 100000] [--words 100] [--rounds 3]
 
-Documents are 100 words drawn by Zipf's law, with a random unit vector of 256 numbers each; a query is the 32 most telling
+Documents are so many words drawn by Zipf's law, with a random unit vector of 256 numbers each; a query is the 32 most telling
 words and the vector, disturbed, of one of them, as a `retrieve` stage asks. Both ways give the best 100 by words and by
 vector, fused by reciprocal rank. The rival has all vectors in one matrix and all words in a sparse one (TF-IDF), and nothing
 on the disk. Each way and size has a process of its own; memory is what it took at most beyond the documents themselves.
@@ -25,18 +25,18 @@ import numpy as np
 
 from ...pipelines.corpus import milvus, seeds
 
-WORDS, VOCABULARY, EXPONENT = 100, 50_000, 1.0
+VOCABULARY, EXPONENT = 50_000, 1.0
 DIM, LIMIT, TOGETHER = 256, 100, 32
 QUERIES = 64
 Answer = Callable[[Sequence[str], np.ndarray], list[list[int]]]
 """Words and vectors of queries to documents, best first."""
 
 
-def corpus(size: int) -> tuple[list[str], np.ndarray]:
+def corpus(size: int, words: int) -> tuple[list[str], np.ndarray]:
     """Texts and their vectors."""
     draw = np.random.default_rng(0)
     shares = 1 / np.arange(1, VOCABULARY + 1) ** EXPONENT
-    places = np.searchsorted(np.cumsum(shares) / shares.sum(), draw.random((size, WORDS), np.float32))
+    places = np.searchsorted(np.cumsum(shares) / shares.sum(), draw.random((size, words), np.float32))
     names = np.array([f"w{number}" for number in range(VOCABULARY + 1)])
     vectors = draw.standard_normal((size, DIM), np.float32)
     return [" ".join(names[row]) for row in places], vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -95,10 +95,10 @@ def by_brute_force(texts: Sequence[str], vectors: np.ndarray) -> Answer:
     return answer
 
 
-def measure(way: str, size: int, rounds: int) -> dict[str, float]:
+def measure(way: str, size: int, words: int, rounds: int) -> dict[str, float]:
     """Seconds to index, queries a second, milliseconds for one, memory, and how many queries found what they were made of."""
-    texts, vectors = corpus(size)
-    chosen, words, asked = queries(texts, vectors)
+    texts, vectors = corpus(size, words)
+    chosen, telling, asked = queries(texts, vectors)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with tempfile.TemporaryDirectory() as folder, milvus.opened(f"{folder}/speed.db") as client:
         started = time.perf_counter()
@@ -110,12 +110,12 @@ def measure(way: str, size: int, rounds: int) -> dict[str, float]:
             answers = [
                 documents
                 for start in range(0, QUERIES, TOGETHER)
-                for documents in answer(words[start : start + TOGETHER], asked[start : start + TOGETHER])
+                for documents in answer(telling[start : start + TOGETHER], asked[start : start + TOGETHER])
             ]
             rates.append(QUERIES / (time.perf_counter() - started))
             for number in range(8):
                 started = time.perf_counter()
-                answer(words[number : number + 1], asked[number : number + 1])
+                answer(telling[number : number + 1], asked[number : number + 1])
                 alone.append(time.perf_counter() - started)
             found = sum(given[0] == wanted for given, wanted in zip(answers, chosen, strict=True))
         disk = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file()) if way == "milvus" else 0
@@ -134,13 +134,15 @@ def main() -> None:
     """Prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000], help="documents")
+    parser.add_argument("--words", type=int, default=100, help="of a document")
     parser.add_argument("--rounds", type=int, default=3, help="of all queries; the median counts")
     parser.add_argument("--measure", choices=("milvus", "brute force"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.measure:
-        print(json.dumps(measure(given.measure, given.sizes[0], given.rounds)))
+        print(json.dumps(measure(given.measure, given.sizes[0], given.words, given.rounds)))
         return
-    command = [sys.executable, "-m", "tenfold.benchmarks.speed.retrieval", "--rounds", str(given.rounds)]
+    same = ["--words", str(given.words), "--rounds", str(given.rounds)]
+    command = [sys.executable, "-m", "tenfold.benchmarks.speed.retrieval", *same]
     for size in given.sizes:
         figures: dict[str, dict[str, float]] = {}
         for way in ("milvus", "brute force"):
@@ -148,9 +150,9 @@ def main() -> None:
                 [*command, "--measure", way, "--sizes", str(size)], stdout=subprocess.PIPE, text=True, check=True
             ).stdout
             figures[way] = json.loads(said.splitlines()[-1])
-        print(f"{f'{size:,} documents':20}" + "".join(f"{name:>12}" for name in figures["milvus"]), flush=True)
+        print(f"{f'{size:,} of {given.words} words':24}" + "".join(f"{name:>12}" for name in figures["milvus"]), flush=True)
         for way, row in figures.items():
-            print(f"  {way:18}" + "".join(f"{value:12,.1f}" for value in row.values()), flush=True)
+            print(f"  {way:22}" + "".join(f"{value:12,.1f}" for value in row.values()), flush=True)
         ratio = figures["milvus"]["queries/s"] / figures["brute force"]["queries/s"]
         print(f"  queries a second, Milvus to brute force: {ratio:.3f}", flush=True)
 

@@ -87,9 +87,7 @@ def sets(against: Iterable[str], data: str | None = None) -> dict[str, Sequence[
 
 def _stock(task: str) -> dict[str, Sequence[Problem]]:
     """The problems of one of lm-eval's own tasks, worded as it words them, without examples."""
-    from lm_eval.tasks import TaskManager
-
-    manager, name = TaskManager(), task.removeprefix(catalogue.STOCK)
+    manager, name = catalogue.stock(), task.removeprefix(catalogue.STOCK)
     if name not in manager.all_tasks:
         raise UserError(f"against: lm-eval has no task {name!r}: `lm_eval ls tasks` lists them")
     try:

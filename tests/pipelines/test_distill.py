@@ -222,11 +222,11 @@ def test_two_processes_learn_what_one_learns(lab: Path, trained: Path, in_two_pr
         distills(trained) | {"held_out": 0.0, "batch_size": 4, "steps": 4} | ({"stored": True, "top_k": 4} if stored else {})
     )
     alone = run(draws(trained), stage, out="one")["dpd"]
-    shared, policy = in_two_processes(json.loads(Path("one/dpd/stage.json").read_text()))
+    shared = in_two_processes(json.loads(Path("one/dpd/stage.json").read_text()), lab / "two")
     for name in ("nll", "kd_negative", "dpo"):
         one, two = ([value for _, value in metrics["figures"][name]] for metrics in (alone, shared))
         assert two == pytest.approx(one, abs=1e-5)
-    weights = (initial.load(path, torch.float32)[0].state_dict() for path in ("one/dpd/policy", policy))
+    weights = (initial.load(path, torch.float32)[0].state_dict() for path in ("one/dpd/policy", "two/policy"))
     assert all(torch.allclose(one, two, atol=1e-5) for one, two in zip(*(each.values() for each in weights), strict=True))
 
 

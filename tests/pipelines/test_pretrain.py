@@ -149,9 +149,9 @@ def test_another_base_gives_other_frequencies_and_they_are_those_of_a_model_made
 def test_two_processes_train_what_one_trains(data: Path, tmp_path: Path, in_two_processes: Any) -> None:
     stage = settings(data)
     alone = run(stage, tmp_path / "one")
-    spread, policy = in_two_processes({"stage": stage.model_dump(mode="json"), "policy": TINY, "seed": 7})
+    spread = in_two_processes({"stage": stage.model_dump(mode="json"), "policy": TINY, "seed": 7}, tmp_path / "two")
     assert [loss for _, loss in spread["losses"]] == pytest.approx([loss for _, loss in alone["losses"]], abs=1e-5)
-    one, other = (initial.load(path, torch.float32)[0].state_dict() for path in (tmp_path / "one" / "policy", policy))
+    one, other = (initial.load(tmp_path / out / "policy", torch.float32)[0].state_dict() for out in ("one", "two"))
     assert all(torch.allclose(one[name], other[name], atol=1e-5) for name in one)
 
 

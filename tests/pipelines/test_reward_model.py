@@ -105,9 +105,9 @@ def test_smaller_forward_passes_learn_the_same(tmp_path: Path) -> None:
 def test_two_processes_learn_what_one_learns(tmp_path: Path, in_two_processes: Any) -> None:
     stage = settings(tmp_path)
     alone = run(stage, tmp_path / "one")
-    shared, policy = in_two_processes({"stage": stage.model_dump(mode="json"), "policy": POLICY, "seed": 3})
+    shared = in_two_processes({"stage": stage.model_dump(mode="json"), "policy": POLICY, "seed": 3}, tmp_path / "two")
     assert [loss for _, loss in shared["losses"]] == pytest.approx([loss for _, loss in alone["losses"]], abs=1e-5)
-    one, two = weights(tmp_path / "one"), load_file(policy / "model.safetensors")
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)
 
 

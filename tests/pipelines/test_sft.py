@@ -1,5 +1,6 @@
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 import tenfold
 import torch
 import transformers
+from safetensors.torch import load_file
 from tenfold.pipelines import recipe, sft, training
 from tenfold.policies import initial
 
@@ -81,10 +83,22 @@ def test_two_processes_learn_what_one_learns(lab: Path, in_two_processes: Any) -
     Path("recipe.yaml").write_text(json.dumps({"name": "one", "seed": 1, "policy": TINY, "stages": [stage]}))
     recipe.run("recipe.yaml", out="one")
     alone = json.loads(Path("one/sft/stage.json").read_text())["metrics"]
-    shared, policy = in_two_processes({"stage": stage, "policy": TINY, "seed": 1})
+    shared = in_two_processes({"stage": stage, "policy": TINY, "seed": 1}, lab / "two")
     assert [loss for _, loss in shared["losses"]] == pytest.approx([loss for _, loss in alone["losses"]], abs=1e-5)
-    one, two = (initial.load(path, torch.float32)[0].state_dict() for path in ("one/sft/policy", policy))
+    one, two = (initial.load(path, torch.float32)[0].state_dict() for path in ("one/sft/policy", "two/policy"))
     assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)
+
+
+def test_two_processes_that_were_killed_go_on_as_if_nothing_had_happened(lab: Path, in_two_processes: Any) -> None:
+    stage = {"kind": "sft", "name": "sft", "problems": "generate:tenfold.envs.math:chain_sums_with_solutions?size=40&seed=1"}
+    record = {"stage": stage | {"steps": 5, "batch_size": 8, "save_steps": 3}, "policy": TINY, "seed": 1}
+    whole = in_two_processes(record, lab / "two")
+    policy = load_file("two/policy/model.safetensors")
+    for left in ("two/policy", "two/checkpoints/checkpoint-5"):  # as if killed behind step 3
+        shutil.rmtree(left)
+    assert in_two_processes(record, lab / "two") == whole
+    again = load_file("two/policy/model.safetensors")
+    assert all(torch.equal(policy[name], again[name]) for name in policy)
 
 
 def test_every_checkpoint_is_measured_and_measuring_changes_nothing(lab: Path) -> None:

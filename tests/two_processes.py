@@ -1,0 +1,36 @@
+"""One of two processes that train with FSDP2 over gloo, one stage after the other: those whose folders appear in a queue.
+
+    accelerate launch ... tests/two_processes.py QUEUE
+
+accelerate shards a model among GPUs only, so it takes these processes for some that have one each.
+"""
+
+import itertools
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import DistributedType
+from tenfold.pipelines import spread
+
+prepare = PartialState.__init__
+
+
+def as_on_gpus(self: PartialState, *arguments: Any, **options: Any) -> None:
+    """What accelerate finds out of its surroundings, but for the kind of the processes."""
+    prepare(self, *arguments, **options)
+    if self.distributed_type == DistributedType.MULTI_CPU:
+        self.distributed_type = DistributedType.MULTI_GPU
+
+
+if __name__ == "__main__":
+    PartialState.__init__ = as_on_gpus  # type: ignore[method-assign]
+    for number in itertools.count():
+        while not (folder := Path(sys.argv[1], str(number))).exists():
+            time.sleep(0.05)
+        spread.main(folder.resolve())
+        AcceleratorState._reset_state()
+        if PartialState().is_main_process:
+            (folder / "done").touch()
