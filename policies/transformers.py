@@ -157,6 +157,7 @@ def draw(
     stop_ids: set[int],
     stops: Callable[[list[int]], bool] | None = None,
     max_tokens: Sequence[int] | None = None,
+    ready: Callable[[int, Draw], object] | None = None,
 ) -> list[Draw]:
     """Draws one continuation for each prompt.
 
@@ -168,6 +169,7 @@ def draw(
         stop_ids: a row ends with the first of these tokens.
         stops: whether the tokens drawn so far end a row; asked after every token.
         max_tokens: each row's own limit, instead of sampling.max_tokens.
+        ready: told each row and its draw as soon as it ends, while others are still drawn.
 
     Returns:
         One Draw a row.
@@ -202,6 +204,8 @@ def draw(
             if drawn.tokens[-1] in stop_ids or (stops is not None and stops(drawn.tokens)):
                 drawn.finish_reason = "stop"
             ended[row] = drawn.finish_reason == "stop" or len(drawn.tokens) >= limits[row]
+            if ended[row] and ready is not None:
+                ready(row, drawn)
         open_places = [place for place, row in enumerate(batch) if not ended[row]]
         if not open_places:
             break

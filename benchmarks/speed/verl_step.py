@@ -3,11 +3,12 @@
     python -m tenfold.benchmarks.speed.verl_step [--run runs/quickstart/grpo [--instant]]
 
 Without `--run`, runs a small stage of its own first (about two minutes). The share is what environment and verifier take by
-themselves. A step is held up by less, for some draws are judged while others are drawn: with `--instant` the first steps of the
-stage are run again, in turn with its own verifier and with one that answers at once, and their medians compared.
+themselves. A step is held up by less, for some draws are judged while others are drawn: with `--instant` the stage is run
+again, every other step with a verifier that answers at once, and the medians of both kinds of steps are compared.
 """
 
 import argparse
+import itertools
 import json
 import queue
 import statistics
@@ -18,12 +19,13 @@ import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
 from ...core import Problem, Status, UserError, Verdict
+from ...envs.text import TextEnv
 from ...pipelines.rl import figures, verl_config
 from ...pipelines.rl.threads import THREADS
 
@@ -39,8 +41,8 @@ STAGE: dict[str, Any] = {
     "max_response_tokens": 24,
     "save_steps": 100,
 }
-ROUNDS, STEPS = 2, 8
-"""With `--instant`: runs with each verifier, and steps of each run."""
+STEPS = 42
+"""With `--instant`."""
 WARM_UP = 2
 """First steps that are not counted: libraries are still being imported."""
 
@@ -70,29 +72,50 @@ def instant(problem: Problem, response: str) -> Verdict:
     return Verdict(Status.SCORED, float(zlib.crc32(response.encode()) % 2), "instant", "")
 
 
+class InTurn(gymnasium.Env[str, str]):
+    """An environment for all draws of a step, and for those of the next one the same with an instant verifier."""
+
+    resets = itertools.count()
+    """Of all environments in this process."""
+
+    def __init__(self, environment: str, draws: int):
+        """Wraps an environment, by its EnvSpec as JSON; a step has so many draws."""
+        spec = EnvSpec.from_json(environment)
+        own = gymnasium.make(spec)
+        posed = {name: value for name, value in spec.kwargs.items() if name in ("template", "system")}
+        self.problems = getattr(own.unwrapped, "problems")  # noqa: B009
+        self.both = (own, TextEnv(self.problems, instant, **posed))
+        self.observation_space, self.action_space, self.draws = own.observation_space, own.action_space, draws
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+        """Poses a problem."""
+        self.chosen = self.both[next(self.resets) // self.draws % 2]
+        return self.chosen.reset(seed=seed, options=options)
+
+    def step(self, action: str) -> tuple[str, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Judges the response."""
+        return self.chosen.step(action)
+
+
 def against_instant(folder: Path) -> dict[str, float]:
-    """Seconds of the stage's first steps with its own verifier and with an instant one, run in turn; medians."""
+    """Seconds of the steps with the stage's own verifier and with an instant one, each kind's median."""
     stage = json.loads((folder / "stage.json").read_text())
-    spec = EnvSpec.from_json(_loop(folder)["environment"])
-    posed = {name: value for name, value in spec.kwargs.items() if name in ("problems", "template", "system")}
-    ways = {
-        "own": {"entry_point": spec.entry_point, **spec.kwargs},
-        "instant": {**posed, "verifier": f"{__spec__.name}:instant"},
+    loop, settings = _loop(folder), stage["stage"]
+    draws = settings["batch_size"] * settings["group_size"]
+    environments = {
+        "speed/InTurn-v0": {
+            "entry_point": f"{__spec__.name}:InTurn",
+            "environment": loop["environment"],
+            "draws": draws,
+        }
     }
-    same = stage["stage"] | {"steps": STEPS, "save_steps": STEPS, "keep": None, "options": {}}
-    stages = [
-        same | {"name": f"{way}_{number}", "environment": f"speed/{way}-v0", "policy": stage["policy"]}
-        for number in range(ROUNDS)
-        for way in ways
-    ]
-    environments = {f"speed/{way}-v0": made for way, made in ways.items()}
+    same = {"environment": "speed/InTurn-v0", "name": "in_turn", "policy": stage["policy"], "keep": None, "options": {}}
+    stages = [settings | same | {"steps": STEPS, "save_steps": STEPS}]
     at = _run(
         {"name": "speed", "seed": stage["seed"], "policy": stage["policy"], "environments": environments, "stages": stages}
     )
-    steps = {
-        way: [row["seconds"] for number in range(ROUNDS) for row in _steps(at / f"{way}_{number}")[WARM_UP:]] for way in ways
-    }
-    own, without = (statistics.median(steps[way]) for way in ways)
+    seconds = [row["seconds"] for row in _steps(at / "in_turn")]
+    own, without = (statistics.median(seconds[first::2]) for first in (WARM_UP, WARM_UP + 1))
     return {"step, own verifier": own, "step, instant verifier": without, "share of the difference": 1 - without / own}
 
 

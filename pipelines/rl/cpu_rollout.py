@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,23 +90,26 @@ class Server:
                     await self._answer(same[start : start + ROWS])
 
     async def _answer(self, batch: list[_Request]) -> None:
-        try:
-            for request, drawn in zip(batch, await asyncio.to_thread(self._draw, batch), strict=True):
-                request.future.set_result(drawn)
+        loop = asyncio.get_running_loop()
+        try:  # a draw that has ended is judged while others are being drawn
+            await asyncio.to_thread(
+                self._draw, batch, lambda row, drawn: loop.call_soon_threadsafe(batch[row].future.set_result, drawn)
+            )
         except Exception as error:
             for request in batch:
                 if not request.future.done():
                     request.future.set_exception(error)
 
-    def _draw(self, batch: list[_Request]) -> list[Draw]:
+    def _draw(self, batch: list[_Request], ready: Callable[[int, Draw], object]) -> None:
         temperature, top_p = batch[0].distribution
-        return draw(
+        draw(
             self.model,
             [request.prompt for request in batch],
             [request.seed for request in batch],
             Sampling(temperature=temperature, top_p=top_p),
             self.stop_ids,
             max_tokens=[request.limit for request in batch],
+            ready=ready,
         )
 
     async def load_weights(self, weights: dict[str, torch.Tensor], step: int | None) -> None:

@@ -62,6 +62,21 @@ def test_a_draw_ends_at_its_limit_or_its_stop(policy: TransformersPolicy) -> Non
     assert (stopped.finish_reason, stopped.text) == ("stop", cut.text.split(stop)[0])
 
 
+def test_a_draw_is_told_as_soon_as_it_ends(policy: TransformersPolicy) -> None:
+    prompts = [initial.prompt_tokens(policy.tokenizer, prompt) for prompt in PROMPTS[:3]]
+    told: list[tuple[int, list[int]]] = []
+    drawn = draw(
+        policy.model,
+        prompts,
+        [1, 2, 3],
+        Sampling(),
+        set(),
+        max_tokens=[9, 2, 5],
+        ready=lambda row, drawn: told.append((row, [*drawn.tokens])),
+    )
+    assert told == [(row, drawn[row].tokens) for row in (1, 2, 0)]
+
+
 @pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.6, 0.95), (1.5, 0.5)])
 def test_tokens_are_drawn_as_often_as_their_probability_says(temperature: float, top_p: float) -> None:
     logits = torch.tensor([2.0, 1.0, 0.0, -1.0, -torch.inf]).expand(20_000, 5)
