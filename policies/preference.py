@@ -11,8 +11,6 @@ a token of a chat template is broken up, and the question follows them.
 import functools
 import re
 import threading
-import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -23,8 +21,6 @@ from . import initial, load_policy
 
 OPTIONS = ("A", "B")
 """What the judge says where the first, or the second, response is the better one."""
-GATHERED = 0.1
-"""Seconds that a question waits for others', where several threads ask: few of them cost a forward pass as many do."""
 
 WORDING = """<question>
 {prompt}
@@ -93,8 +89,6 @@ class Judge:
         self.word = functools.partial(worded, tokenizer=tokenizer, window=longest)
         self._waiting: list[tuple[list[Conversation], Future[list[float]]]] = []
         self._guard, self._turn = threading.Lock(), threading.Lock()
-        self._askers: deque[int] = deque(maxlen=8)
-        """The threads that asked last."""
 
     def __call__(self, questions: Sequence[Question]) -> list[float]:
         """For each question the probability that the first response is better.
@@ -104,15 +98,10 @@ class Judge:
         """
         answer: Future[list[float]] = Future()
         asked = [self.word(*question) for question in questions]
-        thread = threading.get_ident()
         with self._guard:
             self._waiting.append((asked, answer))
-            alone = {thread}.issuperset(self._askers)
-            self._askers.append(thread)
         with self._turn:  # whoever has it answers all that have come meanwhile
             if not answer.done():
-                if not alone:
-                    time.sleep(GATHERED)
                 with self._guard:
                     together, self._waiting = self._waiting, []
                 self._answer(together)

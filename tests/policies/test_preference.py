@@ -1,7 +1,6 @@
 import json
 import pickle
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -95,28 +94,6 @@ def test_calls_that_come_meanwhile_share_a_forward_pass() -> None:
         told = [other.result() for other in others]
     assert slow.calls == [1, 12]  # of the 16 that came, 4 were asked twice
     assert told == [pytest.approx([base + n / 10_000, base + 2 * n / 10_000]) for n in range(1, 9)]  # each its own answers
-
-
-def test_questions_of_several_threads_are_gathered() -> None:
-    passes: list[int] = []
-
-    class Counting(ScriptedPolicy):
-        def choices(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
-            passes.append(len(conversations))
-            time.sleep(0.01)  # as a forward pass takes some time, and others come meanwhile
-            return [[0.5, 0.5] for _ in conversations]
-
-    judge, rounds, together = Judge(Counting(lambda conversation, seed: "A")), 10, threading.Barrier(4)
-
-    def ask(thread: int) -> None:
-        for number in range(rounds):
-            together.wait()
-            judge([(PROMPT, "x" * (thread + 1), "y" * (number + 1))])
-
-    with ThreadPoolExecutor(4) as threads:
-        list(threads.map(ask, range(4)))
-    assert sum(passes) == 4 * rounds
-    assert len(passes) < 1.5 * rounds, "without gathering, whoever comes first is answered alone"
 
 
 def test_an_error_reaches_its_callers_and_is_over_then() -> None:

@@ -2,7 +2,8 @@
 
 Spawned by the supervisor, never forked from it: no expected output was ever in its memory. It runs no foreign code. On its
 own channel it is asked for four things, one at a time: to start a child (whose descriptors come along), to tell what it has
-used, to tell how it ended, and to leave.
+used, to tell how it ended, and to leave. While nobody asks, it makes children ready, behind their walls, for as many runs at
+once as there were before.
 """
 
 import contextlib
@@ -16,7 +17,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 from . import cgroup, child, jail, wire
 
@@ -24,6 +25,22 @@ FIRST_USER = 200_000
 """Where this process may choose, runs get user ids from here on: a hundred for each warm process of the machine, in turn."""
 NAMESPACES = jail.NEWPID | jail.NEWNS | jail.NEWIPC | jail.NEWUTS
 LEAVING_SECONDS = 0.2
+IDLE_SECONDS = 0.02
+"""Without a request for so long, one more child is made ready."""
+MOST_READY = 32
+
+
+class Jailed(NamedTuple):
+    """A child behind its walls, before anything foreign runs in it, or while it does."""
+
+    pid: int
+    limits: dict[str, Any]
+    group: cgroup.Group | None
+    kills: int
+    """Of the group's, before this child was in it; so, too, the processor seconds."""
+    cpu_seconds: float
+    control: socket.socket
+    """Where it waits for the descriptors of its run."""
 
 
 class Warm:
@@ -39,8 +56,11 @@ class Warm:
         self.root = os.geteuid() == 0
         self.groups = self._try("cgroup", lambda: cgroup.Groups(str(os.getpid())))
         self.free: list[cgroup.Group] = []
-        self.children: dict[int, tuple[cgroup.Group | None, int, float]] = {}
-        self.runs = 0
+        self.children: dict[int, Jailed] = {}
+        self.ready: list[Jailed] = []
+        self.limits: dict[str, Any] = {}
+        """Of the last run."""
+        self.made = self.most_at_once = 0
         # Of descriptors that a child will put its own behind.
         self.streams = (
             os.fdopen(0, encoding="utf-8", closefd=False),
@@ -71,35 +91,87 @@ class Warm:
             return None
 
     def start(self, limits: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
-        """Forks a child behind every wall that stands; its descriptors: channel, stdin, stdout, stderr."""
+        """Hands a run's descriptors to a child behind every wall that stands: channel, stdin, stdout, stderr."""
+        self.limits = limits
+        jailed = next((jailed for jailed in self.ready if jailed.limits == limits), None)
+        if jailed is None:
+            jailed = self._made(limits)
+        else:
+            self.ready.remove(jailed)
+        self.children[jailed.pid] = jailed
+        self.most_at_once = max(self.most_at_once, len(self.children))
+        with jailed.control, contextlib.suppress(OSError):  # one that has died is found dead by whoever wants it to run
+            socket.send_fds(jailed.control, [b"!"], descriptors)
+        return {"pid": jailed.pid}
+
+    def make_ready(self) -> bool:
+        """Makes one more child ready for a run like the last, instead of one for other runs where there are enough; whether
+        there was need of one."""
+        wanted = min(self.most_at_once, MOST_READY)
+        others = [jailed for jailed in self.ready if jailed.limits != self.limits]
+        if len(self.ready) - len(others) >= wanted:
+            return False
+        if len(self.ready) >= wanted:
+            self._discard(others[0])
+        try:
+            self.ready.append(self._made(self.limits))
+        except OSError:  # whoever wants a child hears of it
+            return False
+        return True
+
+    def _discard(self, jailed: Jailed) -> None:
+        self.ready.remove(jailed)
+        jailed.control.close()
+        self.children[jailed.pid] = jailed
+        self.end(jailed.pid)
+
+    def _made(self, limits: dict[str, Any]) -> Jailed:
         group = None
         if self.groups is not None:
             group = self.free.pop() if self.free else self.groups.make()
             group.prepare(limits["memory"], limits["processes"])
-        before = (group.kills(), group.cpu_seconds() or 0.0) if group else (0, 0.0)
-        user = FIRST_USER + os.getpid() * 100 + self.runs % 100 if self.root else None
-        self.runs += 1
+        kills, cpu_seconds = (group.kills(), group.cpu_seconds() or 0.0) if group else (0, 0.0)
+        user = FIRST_USER + os.getpid() * 100 + self.made % 100 if self.root else None
+        self.made += 1
+        control, inner = socket.socketpair()
         pid = jail.fork(NAMESPACES if "namespaces" not in self.missing else 0)
         if pid == 0:
-            try:
-                self._confine(limits, descriptors, group, user)
+            self._live(limits, group, user, inner)
+        inner.close()
+        return Jailed(pid, limits, group, kills, cpu_seconds, control)
+
+    def _live(self, limits: dict[str, Any], group: cgroup.Group | None, user: int | None, control: socket.socket) -> NoReturn:
+        """The whole life of a child."""
+        failure = None
+        try:
+            control = self._confine(limits, group, user, control)
+        except BaseException as error:
+            failure = f"sandbox: {error}\n"
+        try:
+            _, descriptors, _, _ = socket.recv_fds(control, 1, 4)
+            channel, *streams = descriptors
+            if failure:
+                os.write(streams[2], failure.encode())
+            else:
+                for target, source in enumerate((*streams, channel)):  # that of the channel takes the place of `control`
+                    os.dup2(source, target)
+                os.closerange(child.CHANNEL + 1, child.CHANNEL + 9)
                 child.serve()
                 os._exit(0)
-            except BaseException as error:
-                os.write(2, f"sandbox: {error}\n".encode())
-            finally:
-                os._exit(1)
-        self.children[pid] = (group, *before)
-        return {"pid": pid}
+        finally:
+            os._exit(1)
 
-    def _confine(self, limits: dict[str, Any], descriptors: list[int], group: cgroup.Group | None, user: int | None) -> None:
+    def _confine(
+        self, limits: dict[str, Any], group: cgroup.Group | None, user: int | None, control: socket.socket
+    ) -> socket.socket:
+        """Puts this process behind every wall that stands; leaves it no descriptor but `control`, which it returns anew."""
         os.close(self.alive[1])
         for signal_number in (signal.SIGINT, signal.SIGPIPE):
             signal.signal(signal_number, signal.SIG_DFL)
         if group:
             group.join()
-        channel, stdin, stdout, stderr, alive = (os.dup(descriptor) for descriptor in (*descriptors, self.alive[0]))
-        for target, source in enumerate((stdin, stdout, stderr, channel, alive)):
+        nothing, waiting, alive = os.open("/dev/null", os.O_RDWR), os.dup(control.detach()), os.dup(self.alive[0])
+        for target, source in enumerate((nothing, nothing, nothing, waiting, alive)):
             os.dup2(source, target)
         alive = child.CHANNEL + 1
         os.closerange(alive + 1, os.sysconf("SC_OPEN_MAX"))
@@ -116,16 +188,18 @@ class Warm:
             jail.restrict_system_calls(self.seccomp)
         os.closerange(alive, alive + 8)  # and what Landlock has left open
         sys.stdin, sys.stdout, sys.stderr = self.streams
+        return socket.socket(fileno=child.CHANNEL)
 
     def used(self, pid: int) -> dict[str, Any]:
         """Processor seconds that a child and all that it has started have used; None where no group counts them."""
-        group, _, before = self.children[pid]
-        seconds = group.cpu_seconds() if group else None
-        return {"cpu_seconds": None if seconds is None else seconds - before}
+        jailed = self.children[pid]
+        seconds = jailed.group.cpu_seconds() if jailed.group else None
+        return {"cpu_seconds": None if seconds is None else seconds - jailed.cpu_seconds}
 
     def end(self, pid: int, leaving: bool = False) -> dict[str, Any]:
         """Kills a child, and with it all that it has started; how it ended. One that is leaving is given a moment to."""
-        group, kills_before, _ = self.children.pop(pid)
+        jailed = self.children.pop(pid)
+        group = jailed.group
         if leaving:
             handle = os.pidfd_open(pid)
             select.select([handle], [], [], LEAVING_SECONDS)
@@ -142,13 +216,15 @@ class Warm:
             "out_of_memory": False,
         }
         if group:
-            told["out_of_memory"] = group.kills() > kills_before
+            told["out_of_memory"] = group.kills() > jailed.kills
             told["peak_memory"] = group.peak() or told["peak_memory"]
             self.free.append(group)
         return told
 
     def leave(self) -> None:
         """Kills the children and removes the groups."""
+        for jailed in list(self.ready):
+            self._discard(jailed)
         for pid in list(self.children):
             self.end(pid)
         for group in self.free:
@@ -185,6 +261,8 @@ def main() -> None:
     warm = Warm(settings)
     supervisor.sendall(wire.pack({"missing": warm.missing}))
     while True:
+        while not select.select([supervisor], [], [], IDLE_SECONDS)[0] and warm.make_ready():
+            pass
         header, descriptors, _, _ = socket.recv_fds(supervisor, 1 << 16, 4)
         if not header:
             break

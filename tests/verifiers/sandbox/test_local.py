@@ -107,6 +107,58 @@ def test_many_threads_share_a_sandbox(box: LocalSandbox) -> None:
     assert values == {number: number**2 for number in range(40)}
 
 
+def children(box: LocalSandbox) -> set[int]:
+    """Process ids of a sandbox's children, of one warm process."""
+    process = box._warm[0].process
+    assert process is not None
+    return {int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()}
+
+
+def ready(box: LocalSandbox, count: int) -> set[int]:
+    """Children that wait for a run, as soon as there are so many."""
+    deadline = time.monotonic() + 30
+    while len(found := children(box)) < count and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(found) == count
+    return found
+
+
+def test_while_nobody_asks_as_many_children_are_made_ready_as_ran_at_once() -> None:
+    sandbox = LocalSandbox(workers=1)
+    for session in [sandbox.open() for _ in range(3)]:
+        session.close()
+    waiting = ready(sandbox, 3)
+    session = sandbox.open()
+    assert session.pid in waiting
+    assert (
+        session.execute("import os\nos.listdir('.'), os.getpid(), open('x', 'w').write('x')", show=True).value == "([], 1, 1)"
+    )
+    session.close()
+    assert sandbox.run("import os\ndef f(): return os.listdir('.')", [Call("f")]).results[0].value == []
+    sandbox.close()
+
+
+def test_a_run_never_has_the_limits_of_a_child_that_was_ready_for_others() -> None:
+    sandbox = LocalSandbox(workers=1)
+    program = "import resource\ndef f(): return resource.getrlimit(resource.RLIMIT_FSIZE)[0]"
+    for disk in (1 << 20, 2 << 20, 1 << 20):
+        for _ in range(2):
+            assert sandbox.run(program, [Call("f")], limits=Limits(disk=disk)).results[0].value == disk
+        ready(sandbox, 1)
+    sandbox.close()
+
+
+def test_a_child_that_died_while_it_waited_is_our_fault() -> None:
+    sandbox = LocalSandbox(workers=1)
+    sandbox.run("x = 1")
+    (waiting,) = ready(sandbox, 1)
+    os.kill(waiting, signal.SIGKILL)
+    with pytest.raises(SandboxFault, match="a child died at its start"):
+        sandbox.run("x = 1")
+    assert sandbox.run("x = 1").status == End.FINISHED
+    sandbox.close()
+
+
 def test_many_sessions_are_open_at_once(box: LocalSandbox) -> None:
     sessions = [box.open() for _ in range(60)]
     assert [session.execute(f"{number} + 1").value for number, session in enumerate(sessions)] == list(range(1, 61))
