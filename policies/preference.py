@@ -158,13 +158,28 @@ def worded(
     while True:
         texts = [cut(text, limit) for text in (_spoken(prompt), first, second)]
         asked = [Message(role="user", content=_filled([_broken(text, tokenizer) for text in texts]))]
-        tokens = len(initial.prompt_tokens(tokenizer, asked)) if tokenizer is not None and window is not None else 0
-        if window is None or tokens <= window:
+        if window is None or tokenizer is None or _short(tokenizer, asked[0]["content"], window):
+            return asked
+        tokens = len(initial.prompt_tokens(tokenizer, asked))
+        if tokens <= window:
             return asked
         longest = max(map(len, texts))
         if not longest:
             raise UserError(f"a judge wants a window of {tokens} tokens or more to be asked in, not {window}")
         limit = min(longest - 1, int(0.95 * longest * window / tokens))
+
+
+def _short(tokenizer: Any, text: str, window: int) -> bool:
+    """Whether a text is so short that it fits whatever its tokens are: where none is less than a byte of it."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    as_it_stands = backend is not None and backend.normalizer is None  # which might write one character as many
+    return as_it_stands and len(text.encode()) + _around(tokenizer) <= window
+
+
+@functools.lru_cache(maxsize=8)
+def _around(tokenizer: Any) -> int:
+    """Tokens of a turn that says nothing."""
+    return len(initial.prompt_tokens(tokenizer, [Message(role="user", content="")]))
 
 
 def window(model: Any, max_tokens: int) -> int:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import tenfold
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tenfold.core import Conversation, UserError
 from tenfold.policies import initial
 from tenfold.policies.openai import OpenAIPolicy
@@ -131,6 +133,12 @@ def test_what_is_too_long_loses_its_middle_on_both_sides_alike(policy: Transform
     assert abs(said.count("so ") - said.count("or ")) < 5
     with pytest.raises(UserError, match="window"):
         worded(PROMPT, "5", "6", policy.tokenizer, 20)
+
+
+@given(st.text(max_size=60), st.text(max_size=60), st.integers(200, 500))
+def test_a_question_is_never_longer_than_the_window(first: str, second: str, window: int) -> None:
+    tokenizer = initial.tokenizer_of(initial.checkpoint(TINY))
+    assert len(initial.prompt_tokens(tokenizer, worded(PROMPT, first, second, tokenizer, window))) <= window
 
 
 def test_the_longest_question_fits_a_models_window() -> None:
