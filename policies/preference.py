@@ -178,8 +178,8 @@ def _short(tokenizer: Any, text: str, window: int) -> bool:
 
 @functools.lru_cache(maxsize=8)
 def _around(tokenizer: Any) -> int:
-    """Tokens of a turn that says nothing."""
-    return len(initial.prompt_tokens(tokenizer, [Message(role="user", content="")]))
+    """Tokens of a turn of one letter, and of all that stands around it."""
+    return len(initial.prompt_tokens(tokenizer, [Message(role="user", content="x")]))
 
 
 def window(model: Any, max_tokens: int) -> int:

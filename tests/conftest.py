@@ -50,42 +50,48 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture(scope="session")
-def in_two_processes(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Callable[[dict[str, Any]], tuple[dict[str, Any], Path]]]:
-    """Trains what a stage's record says in two processes: its metrics, and its checkpoint's folder.
+class TwoProcesses:
+    """Two processes that train one stage after the other (see `two_processes.py`), started as on two GPUs."""
 
-    They are started as on two GPUs, with FSDP2 over gloo, and wait for the next one's record, for it takes long to start them.
-    """
-    queue = tmp_path_factory.mktemp("two")
-    command = spread.launch(Cluster(device="cuda", gpus=2), queue)
-    command[command.index("-m", 3) : -1] = [str(Path(__file__).parent / "two_processes.py")]
-    told, numbers = queue / "told", itertools.count()
-    running: list[subprocess.Popen[bytes]] = []
-
-    def start() -> subprocess.Popen[bytes]:
-        with told.open("w") as file:
+    def __init__(self, queue: Path):
+        """Starts them; what they say is in the folder `queue`."""
+        command = spread.launch(Cluster(device="cuda", gpus=2), queue)
+        command[command.index("-m", 3) : -1] = [str(Path(__file__).parent / "two_processes.py")]
+        self.queue, self.said, self.numbers = queue, queue / "said", itertools.count()
+        with self.said.open("w") as said:
             env = os.environ | {"OMP_NUM_THREADS": "1"}
-            return subprocess.Popen(command, env=env, stdout=file, stderr=file, preexec_fn=supervise.die_with_parent)
+            self.process = subprocess.Popen(command, env=env, stdout=said, stderr=said, preexec_fn=supervise.die_with_parent)
 
-    def train(record: dict[str, Any], folder: Path) -> dict[str, Any]:
-        if not running:
-            running.append(start())
+    def train(self, record: dict[str, Any], folder: Path) -> dict[str, Any]:
+        """Trains what a stage's record says, in a folder; its metrics."""
         folder.mkdir(exist_ok=True)
         (folder / "settings.json").write_text(json.dumps(record | {"cluster": {"device": "cpu"}}))
         (folder / "done").unlink(missing_ok=True)
-        (queue / str(next(numbers))).symlink_to(folder.resolve())
+        (self.queue / str(next(self.numbers))).symlink_to(folder.resolve())
         deadline = time.monotonic() + 300
         while not (folder / "done").exists():
-            assert running[0].poll() is None, told.read_text()[-2000:]
-            assert time.monotonic() < deadline, told.read_text()[-2000:]
+            assert self.process.poll() is None, self.said.read_text()[-2000:]
+            assert time.monotonic() < deadline, self.said.read_text()[-2000:]
             time.sleep(0.05)
         assert any(folder.glob("checkpoints/*/pytorch_model_fsdp*")), "FSDP2 was not at work"
         metrics: dict[str, Any] = json.loads((folder / "trained.json").read_text())
         return metrics
 
+
+@pytest.fixture(scope="session")
+def in_two_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[dict[str, Any], Path], dict[str, Any]]]:
+    """Trains what a stage's record says, in a folder, in two processes with FSDP2 over gloo; its metrics.
+
+    All tests have the same two, for it takes long to start them; other ones where a training has ended them.
+    """
+    started: list[TwoProcesses] = []
+
+    def train(record: dict[str, Any], folder: Path) -> dict[str, Any]:
+        if not started or started[-1].process.poll() is not None:
+            started.append(TwoProcesses(tmp_path_factory.mktemp("two")))
+        return started[-1].train(record, folder)
+
     yield train
-    for process in running:
-        process.terminate()
-        process.wait(30)
+    for pair in started:
+        pair.process.kill()  # its children end with it
+        pair.process.wait()

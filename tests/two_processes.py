@@ -6,6 +6,7 @@ accelerate shards a model among GPUs only, so it takes these processes for some 
 """
 
 import itertools
+import os
 import sys
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 from tenfold.pipelines import spread
+from tenfold.pipelines.rl import supervise
 
 prepare = PartialState.__init__
 
@@ -26,11 +28,14 @@ def as_on_gpus(self: PartialState, *arguments: Any, **options: Any) -> None:
 
 
 if __name__ == "__main__":
+    supervise.die_with_parent()
     PartialState.__init__ = as_on_gpus  # type: ignore[method-assign]
     for number in itertools.count():
         while not (folder := Path(sys.argv[1], str(number))).exists():
             time.sleep(0.05)
-        spread.main(folder.resolve())
-        AcceleratorState._reset_state()
+        folder = folder.resolve()
+        os.chdir(folder.parent)  # a test's own, which its record may name files of
+        spread.main(folder)
+        AcceleratorState._reset_state()  # or the next one would have this one's
         if PartialState().is_main_process:
             (folder / "done").touch()

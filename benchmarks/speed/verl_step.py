@@ -4,7 +4,8 @@
 
 Without `--run`, runs a small stage of its own first (about two minutes). The share is what environment and verifier take by
 themselves. A step is held up by less, for some draws are judged while others are drawn: with `--instant` the stage is run
-again, every other step with a verifier that answers at once, and the medians of both kinds of steps are compared.
+again, every other step with a verifier that answers at once; the difference is the median over pairs of steps, with an
+interval that holds it in 95% of cases.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any, SupportsFloat
 
 import gymnasium
+import scipy.stats
 from gymnasium.envs.registration import EnvSpec
 
 from ...core import Problem, Status, UserError, Verdict
@@ -41,8 +43,9 @@ STAGE: dict[str, Any] = {
     "max_response_tokens": 24,
     "save_steps": 100,
 }
-STEPS = 42
-"""With `--instant`."""
+PAIRS = 30
+"""Pairs of steps, with `--instant`."""
+UPDATE_SECONDS = 1.0
 WARM_UP = 2
 """First steps that are not counted: libraries are still being imported."""
 
@@ -73,18 +76,21 @@ def instant(problem: Problem, response: str) -> Verdict:
 
 
 class InTurn(gymnasium.Env[str, str]):
-    """An environment for all draws of a step, and for those of the next one the same with an instant verifier."""
+    """An environment for all draws of a step, and for those of the next one the same with an instant verifier.
+
+    Steps are told apart by counting resets, so all draws must be played in one process, as on a processor they are. What judges
+    a group together (`score_group`) is left out.
+    """
 
     resets = itertools.count()
     """Of all environments in this process."""
 
     def __init__(self, environment: str, draws: int):
         """Wraps an environment, by its EnvSpec as JSON; a step has so many draws."""
-        spec = EnvSpec.from_json(environment)
-        own = gymnasium.make(spec)
-        posed = {name: value for name, value in spec.kwargs.items() if name in ("template", "system")}
-        self.problems = getattr(own.unwrapped, "problems")  # noqa: B009
-        self.both = (own, TextEnv(self.problems, instant, **posed))
+        own = gymnasium.make(EnvSpec.from_json(environment))
+        posed: Any = own.unwrapped
+        self.problems = posed.problems  # which a stage counts
+        self.both = (own, TextEnv(self.problems, instant, posed.template, posed.system))
         self.observation_space, self.action_space, self.draws = own.observation_space, own.action_space, draws
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
@@ -96,9 +102,14 @@ class InTurn(gymnasium.Env[str, str]):
         """Judges the response."""
         return self.chosen.step(action)
 
+    def close(self) -> None:
+        """Closes both."""
+        for environment in self.both:
+            environment.close()
+
 
 def against_instant(folder: Path) -> dict[str, float]:
-    """Seconds of the steps with the stage's own verifier and with an instant one, each kind's median."""
+    """Seconds of steps with the stage's own verifier and with an instant one, and by which share the first are longer."""
     stage = json.loads((folder / "stage.json").read_text())
     loop, settings = _loop(folder), stage["stage"]
     draws = settings["batch_size"] * settings["group_size"]
@@ -110,13 +121,22 @@ def against_instant(folder: Path) -> dict[str, float]:
         }
     }
     same = {"environment": "speed/InTurn-v0", "name": "in_turn", "policy": stage["policy"], "keep": None, "options": {}}
-    stages = [settings | same | {"steps": STEPS, "save_steps": STEPS}]
+    steps = WARM_UP + 2 * PAIRS
+    stages = [settings | same | {"steps": steps, "save_steps": steps}]
     at = _run(
         {"name": "speed", "seed": stage["seed"], "policy": stage["policy"], "environments": environments, "stages": stages}
     )
     seconds = [row["seconds"] for row in _steps(at / "in_turn")]
-    own, without = (statistics.median(seconds[first::2]) for first in (WARM_UP, WARM_UP + 1))
-    return {"step, own verifier": own, "step, instant verifier": without, "share of the difference": 1 - without / own}
+    own, without = (seconds[first::2] for first in (WARM_UP, WARM_UP + 1))
+    shares = sorted((one - other) / statistics.median(own) for one, other in zip(own, without, strict=True))
+    outside = int(scipy.stats.binom.ppf(0.025, PAIRS, 0.5)) - 1  # ranks on each side of the interval of a median
+    return {
+        "step, own verifier": statistics.median(own),
+        "step, instant verifier": statistics.median(without),
+        "share of the difference": statistics.median(shares),
+        "share, low": shares[outside],
+        "share, high": shares[-1 - outside],
+    }
 
 
 def _steps(folder: Path) -> list[dict[str, Any]]:
@@ -140,8 +160,9 @@ def _run(recipe: dict[str, Any]) -> Path:
 
 
 def judge_seconds(draws: int, folder: Path) -> float:
-    """Seconds that the environment takes for one step's draws, reset and stepped in as many threads as the loop has."""
-    rows = [*figures.episodes(folder).values()][-1]
+    """Seconds that the environment takes for the last step's draws, reset and stepped in as many threads as the loop has, when
+    it has judged those of the step before as long ago as an update takes."""
+    *_, before, rows = figures.episodes(folder).values()
     loop = _loop(folder)
     for spec in map(EnvSpec.from_json, loop["registered"]):  # those of the recipe
         gymnasium.registry.setdefault(spec.id, spec)
@@ -156,9 +177,10 @@ def judge_seconds(draws: int, folder: Path) -> float:
         free.put(environment)
 
     with ThreadPoolExecutor(THREADS) as threads:
-        list(threads.map(play, rows[:THREADS], [""] * THREADS))  # what is started once a process
-        started = time.perf_counter()
-        list(threads.map(play, rows, [row["messages"][-1]["content"] for row in rows]))
+        for step in (before, rows):
+            time.sleep(UPDATE_SECONDS)
+            started = time.perf_counter()
+            list(threads.map(play, step, [row["messages"][-1]["content"] for row in step]))
         seconds = time.perf_counter() - started
     while not free.empty():
         free.get().close()
@@ -170,7 +192,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, help="folder of a finished grpo stage")
     parser.add_argument(
-        "--instant", action="store_true", help="run the stage's first steps again, with and without its verifier"
+        "--instant", action="store_true", help="run the stage again, every other step with a verifier that answers at once"
     )
     given = parser.parse_args()
     if given.instant and not given.run:

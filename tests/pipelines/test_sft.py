@@ -96,7 +96,9 @@ def test_two_processes_that_were_killed_go_on_as_if_nothing_had_happened(lab: Pa
     policy = load_file("two/policy/model.safetensors")
     for left in ("two/policy", "two/checkpoints/checkpoint-5"):  # as if killed behind step 3
         shutil.rmtree(left)
+    written = Path("two/checkpoints/checkpoint-3/trainer_state.json").stat().st_mtime_ns
     assert in_two_processes(record, lab / "two") == whole
+    assert Path("two/checkpoints/checkpoint-3/trainer_state.json").stat().st_mtime_ns == written
     again = load_file("two/policy/model.safetensors")
     assert all(torch.equal(policy[name], again[name]) for name in policy)
 

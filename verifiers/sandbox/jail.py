@@ -1,8 +1,7 @@
 """The walls around a run, as system calls. Runs in the warm process and in its children; needs nothing but ctypes.
 
-The warm process builds its world once (`enter_world`): namespaces of its own, no network, a root folder that holds an
-interpreter and its libraries, read-only, and nothing else of this machine. Every child then adds its own walls (`confine`)
-before any foreign code runs in it.
+The warm process builds its world once: namespaces of its own, no network, a root folder that holds an interpreter and its
+libraries, read-only, and nothing else of this machine. Every child then adds its own walls before any foreign code runs in it.
 """
 
 import ctypes
@@ -107,13 +106,15 @@ def fresh_work_folder(size: int) -> None:
     os.chdir(WORK)
 
 
-def limit(limits: dict[str, Any], mapped: int, group: bool) -> None:
+def limit(limits: dict[str, Any], mapped: int, group: bool, own_user: bool) -> None:
     """Resource limits of each process of the run; `mapped` bytes are there before it starts.
 
     Args:
         limits: of `protocol.Limits`.
         mapped: address space of the warm process.
         group: whether a cgroup holds the run's memory and processes together. Without one, the run may have one process only.
+        own_user: whether the run is a user of its own. Of others' runs the kernel would count the processes, too: then the
+            cgroup alone does.
     """
     cpu = math.ceil(limits["cpu_seconds"])
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))  # SIGXCPU tells what it was; whoever ignores that is killed
@@ -125,7 +126,7 @@ def limit(limits: dict[str, Any], mapped: int, group: bool) -> None:
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_MSGQUEUE, 0),
         (resource.RLIMIT_SIGPENDING, 64),
-        (resource.RLIMIT_NPROC, limits["processes"] if group else 1),
+        (resource.RLIMIT_NPROC, 1 if not group else limits["processes"] if own_user else resource.RLIM_INFINITY),
     ):
         resource.setrlimit(kind, (most, most))
 

@@ -17,7 +17,7 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from . import wire
@@ -36,7 +36,8 @@ class LocalSandbox:
             preload: modules to have loaded.
             without: protections that may be missing: of namespaces, files, landlock, seccomp, cgroup.
         """
-        self._warm = [WarmProcess(preload, without) for _ in range(workers or len(os.sched_getaffinity(0)))]
+        workers = workers or len(os.sched_getaffinity(0))
+        self._warm = [WarmProcess(preload, without, max(1, MOST_READY // workers)) for _ in range(workers)]
         self._turn = itertools.count()
         atexit.register(self.close)
 
@@ -50,8 +51,8 @@ class LocalSandbox:
         try:
             defined = session.execute(program, deadline=deadline)
             failed = defined.error
-            for call in calls if failed is None else ():
-                results.append(session.call(call, deadline=deadline))
+            for result in session.calls(calls, deadline) if failed is None else ():
+                results.append(result)
         except Ended:
             pass
         except BaseException:
@@ -85,6 +86,10 @@ class LocalSandbox:
 
 MAX_TAKEN = 4 * wire.MAX_FRAME
 """Bytes that a session may answer in all: values are kept, and are larger than their messages."""
+MOST_READY = 64
+"""Children that all warm processes may have ready for runs to come."""
+AHEAD = 1 << 18
+"""Bytes of calls that are sent before the first is answered, about."""
 NEARLY = 0.95
 """Of a limit on processor time: the clock that a kernel kills by and the one that it reports run apart a little."""
 PATIENCE = 20
@@ -95,6 +100,18 @@ def question_of(call: Call) -> Question:
     """A call as it travels."""
     keywords = {name: wire.encode(value) for name, value in call.keywords.items()}
     return Question(call.function, [wire.encode(value) for value in call.arguments], keywords)
+
+
+def _asked(question: Question) -> bytes:
+    return wire.pack({"call": question.function, "arguments": question.arguments, "keywords": question.keywords})
+
+
+def _result(reply: dict[str, Any], printed: str = "") -> Result:
+    failure = reply.get("error")
+    if isinstance(failure, str):
+        left = failure.startswith("SystemExit: ") and reply.get("status") == 0
+        return Result(None, None if left else failure[:2000], printed)
+    return Result(reply.get("value"), None, printed)
 
 
 def waited(pid: int) -> float:
@@ -116,7 +133,7 @@ class LocalSession:
         self.ending: End | None = None
         self.reason = ""
         self.ready = self.gone = False
-        self.started, self.waited, self.starved = time.monotonic(), 0.0, 0.0
+        self.started, self.starved = time.monotonic(), 0.0
         self.taken = 0
         self.channel, inner = socket.socketpair()
         self.out, out = os.pipe()
@@ -127,6 +144,7 @@ class LocalSession:
         self.selector = selectors.PollSelector()
         try:
             self.pid, self.parent = warm.start(fields(limits), [inner.fileno(), text, out, err])
+            self.waited = waited(self.pid)  # before it was this run's
         except BaseException:
             self._release()
             raise
@@ -149,23 +167,30 @@ class LocalSession:
         deadline: float | None = None,
     ) -> Result:
         """See `Session.execute`."""
-        return self._exchange({"source": source, "asks": list(asks), "show": show}, answer, deadline)
+        return self._exchange(wire.pack({"source": source, "asks": list(asks), "show": show}), answer, deadline)
 
-    def call(self, call: Call, deadline: float | None = None) -> Result:
+    def call(self, call: Call) -> Result:
         """See `Session.call`."""
-        return self.relay(question_of(call), deadline)
+        return self.relay(question_of(call))
 
-    def relay(self, question: Question, deadline: float | None = None) -> Result:
+    def calls(self, calls: Sequence[Call], deadline: float) -> Iterator[Result]:
+        """The results of calls. They are sent ahead of one another's answers, so that none says what was printed in it."""
+        unsent = map(question_of, calls)
+        for _ in calls:
+            while len(self.sending) < AHEAD and (question := next(unsent, None)):
+                self.sending += _asked(question)
+            yield _result(self._next(deadline))
+
+    def relay(self, question: Question) -> Result:
         """See `Session.relay`."""
-        request = {"call": question.function, "arguments": question.arguments, "keywords": question.keywords}
-        return self._exchange(request, None, deadline)
+        return self._exchange(_asked(question), None, None)
 
-    def _exchange(self, request: dict[str, Any], answer: Callable[[Question], Result] | None, deadline: float | None) -> Result:
+    def _exchange(self, request: bytes, answer: Callable[[Question], Result] | None, deadline: float | None) -> Result:
         if deadline is None:  # a clock of this request's own
             deadline = time.monotonic() + self.limits.wall_seconds
             self.waited, self.starved = waited(self.pid), 0.0
         before = {descriptor: len(text) for descriptor, text in self.written.items()}
-        self.sending += wire.pack(request)
+        self.sending += request
         while True:
             reply = self._next(deadline)
             if "ask" in reply and answer is not None:
@@ -174,11 +199,7 @@ class LocalSession:
                 deadline += time.monotonic() - asked  # whoever answers has a clock of his own
                 self.sending += wire.pack({"error": told.error} if told.error is not None else {"value": told.value})
                 continue
-            failure = reply.get("error")
-            if isinstance(failure, str):
-                left = failure.startswith("SystemExit: ") and reply.get("status") == 0
-                return Result(None, None if left else failure[:2000], self._printed(before))
-            return Result(reply.get("value"), None, self._printed(before))
+            return _result(reply, self._printed(before))
 
     def _printed(self, before: dict[int, int]) -> str:
         return "".join(self.written[fd][length:].decode("utf-8", "replace") for fd, length in before.items())

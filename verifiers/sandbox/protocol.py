@@ -52,7 +52,7 @@ class Result:
     error: str | None = None
     """The exception's class and text, where there was one."""
     printed: str = ""
-    """What was written to standard output, then to standard error, meanwhile."""
+    """What was written to standard output, then to standard error, meanwhile; of a run's calls it is not told apart."""
 
 
 class End(StrEnum):

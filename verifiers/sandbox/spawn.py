@@ -36,8 +36,9 @@ _BOOTSTRAP = (
 class WarmProcess:
     """The supervisor's side of one warm process."""
 
-    def __init__(self, preload: Sequence[str], without: Collection[str]):
-        """Describes the process; see `LocalSandbox`."""
+    def __init__(self, preload: Sequence[str], without: Collection[str], most_ready: int):
+        """Describes the process, which may have so many children ready; see `LocalSandbox`."""
+        self.most_ready = most_ready
         self.preload, self.without = tuple(preload), frozenset(without)
         self.lock = threading.Lock()
         self.process: subprocess.Popen[bytes] | None = None
@@ -95,6 +96,7 @@ class WarmProcess:
             "preload": self.preload,
             "readable": _readable((*self.preload, *OFFERED)),
             "seccomp": self._system_calls().hex(),
+            "ready": self.most_ready,
         }
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, str(Path(__file__).parent), folder],

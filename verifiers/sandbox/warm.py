@@ -25,9 +25,10 @@ FIRST_USER = 200_000
 """Where this process may choose, runs get user ids from here on: a hundred for each warm process of the machine, in turn."""
 NAMESPACES = jail.NEWPID | jail.NEWNS | jail.NEWIPC | jail.NEWUTS
 LEAVING_SECONDS = 0.2
-IDLE_SECONDS = 0.02
-"""Without a request for so long, one more child is made ready."""
-MOST_READY = 32
+IDLE_SECONDS, REST_SECONDS = 0.02, 60.0
+"""Without a request for so long, one more child is made ready; or all that are ready are let go."""
+ALIVE = child.CHANNEL + 1
+"""The descriptor of a child that comes to its end when the warm process does."""
 
 
 class Jailed(NamedTuple):
@@ -39,6 +40,7 @@ class Jailed(NamedTuple):
     kills: int
     """Of the group's, before this child was in it; so, too, the processor seconds."""
     cpu_seconds: float
+    user: int | None
     control: socket.socket
     """Where it waits for the descriptors of its run."""
 
@@ -60,7 +62,7 @@ class Warm:
         self.ready: list[Jailed] = []
         self.limits: dict[str, Any] = {}
         """Of the last run."""
-        self.made = self.most_at_once = 0
+        self.most_at_once, self.most_ready = 0, settings["ready"]
         # Of descriptors that a child will put its own behind.
         self.streams = (
             os.fdopen(0, encoding="utf-8", closefd=False),
@@ -93,31 +95,38 @@ class Warm:
     def start(self, limits: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
         """Hands a run's descriptors to a child behind every wall that stands: channel, stdin, stdout, stderr."""
         self.limits = limits
-        jailed = next((jailed for jailed in self.ready if jailed.limits == limits), None)
-        if jailed is None:
-            jailed = self._made(limits)
-        else:
+        while (jailed := next((jailed for jailed in self.ready if jailed.limits == limits), None)) and _is_dead(jailed.pid):
+            self._discard(jailed)  # by whoever is short of memory, say
+        if jailed:
             self.ready.remove(jailed)
+        else:
+            jailed = self._made(limits)
         self.children[jailed.pid] = jailed
         self.most_at_once = max(self.most_at_once, len(self.children))
-        with jailed.control, contextlib.suppress(OSError):  # one that has died is found dead by whoever wants it to run
+        with jailed.control, contextlib.suppress(OSError):  # of one that has just died its run hears by itself
             socket.send_fds(jailed.control, [b"!"], descriptors)
         return {"pid": jailed.pid}
 
     def make_ready(self) -> bool:
-        """Makes one more child ready for a run like the last, instead of one for other runs where there are enough; whether
+        """Makes one more child ready for a run like the last, in place of one for other runs where there are enough; whether
         there was need of one."""
-        wanted = min(self.most_at_once, MOST_READY)
+        wanted = min(self.most_at_once, self.most_ready)
         others = [jailed for jailed in self.ready if jailed.limits != self.limits]
         if len(self.ready) - len(others) >= wanted:
             return False
-        if len(self.ready) >= wanted:
-            self._discard(others[0])
         try:
+            if len(self.ready) >= wanted:
+                self._discard(others[0])
             self.ready.append(self._made(self.limits))
         except OSError:  # whoever wants a child hears of it
             return False
         return True
+
+    def rest(self) -> None:
+        """Lets go of the children that are ready."""
+        self.most_at_once = 0
+        for jailed in list(self.ready):
+            self._discard(jailed)
 
     def _discard(self, jailed: Jailed) -> None:
         self.ready.remove(jailed)
@@ -129,66 +138,80 @@ class Warm:
         group = None
         if self.groups is not None:
             group = self.free.pop() if self.free else self.groups.make()
-            group.prepare(limits["memory"], limits["processes"])
-        kills, cpu_seconds = (group.kills(), group.cpu_seconds() or 0.0) if group else (0, 0.0)
-        user = FIRST_USER + os.getpid() * 100 + self.made % 100 if self.root else None
-        self.made += 1
-        control, inner = socket.socketpair()
-        pid = jail.fork(NAMESPACES if "namespaces" not in self.missing else 0)
+        try:
+            if group:
+                group.prepare(limits["memory"], limits["processes"])
+            kills, cpu_seconds = (group.kills(), group.cpu_seconds() or 0.0) if group else (0, 0.0)
+            user = self._user() if self.root else None
+            control, inner = socket.socketpair()
+            pid = jail.fork(NAMESPACES if "namespaces" not in self.missing else 0)
+        except OSError:
+            if group:
+                self.free.append(group)
+            raise
         if pid == 0:
             self._live(limits, group, user, inner)
         inner.close()
-        return Jailed(pid, limits, group, kills, cpu_seconds, control)
+        return Jailed(pid, limits, group, kills, cpu_seconds, user, control)
+
+    def _user(self) -> int:
+        """An id that no living child has, unless a hundred live."""
+        first, taken = FIRST_USER + os.getpid() * 100, {jailed.user for jailed in (*self.children.values(), *self.ready)}
+        return next((user for user in range(first, first + 100) if user not in taken), first)
 
     def _live(self, limits: dict[str, Any], group: cgroup.Group | None, user: int | None, control: socket.socket) -> NoReturn:
-        """The whole life of a child."""
-        failure = None
+        """The whole life of a child. Whatever stops it on its way to its run, its run is told."""
+        failure: BaseException | None = None
         try:
-            control = self._confine(limits, group, user, control)
-        except BaseException as error:
-            failure = f"sandbox: {error}\n"
-        try:
-            _, descriptors, _, _ = socket.recv_fds(control, 1, 4)
-            channel, *streams = descriptors
+            jail.die_with_parent()
+            try:
+                if group:
+                    group.join()
+            except OSError as error:
+                failure = error
+            control = self._alone_with(control)
+            try:
+                self._confine(limits, user, group is not None)
+            except BaseException as error:
+                failure = failure or error
+            _, (channel, *streams), _, _ = socket.recv_fds(control, 1, 4)
+            for target, source in enumerate((*streams, channel)):  # that of the channel takes the place of `control`
+                os.dup2(source, target)
+            os.closerange(child.CHANNEL + 1, child.CHANNEL + 9)
             if failure:
-                os.write(streams[2], failure.encode())
-            else:
-                for target, source in enumerate((*streams, channel)):  # that of the channel takes the place of `control`
-                    os.dup2(source, target)
-                os.closerange(child.CHANNEL + 1, child.CHANNEL + 9)
-                child.serve()
-                os._exit(0)
+                raise failure
+            child.serve()
+            os._exit(0)
+        except BaseException as error:
+            os.write(2, f"sandbox: {error}\n".encode())
         finally:
             os._exit(1)
 
-    def _confine(
-        self, limits: dict[str, Any], group: cgroup.Group | None, user: int | None, control: socket.socket
-    ) -> socket.socket:
-        """Puts this process behind every wall that stands; leaves it no descriptor but `control`, which it returns anew."""
-        os.close(self.alive[1])
-        for signal_number in (signal.SIGINT, signal.SIGPIPE):
-            signal.signal(signal_number, signal.SIG_DFL)
-        if group:
-            group.join()
+    def _alone_with(self, control: socket.socket) -> socket.socket:
+        """Leaves this process no descriptors but nothing's for its streams, `control` where its channel will be, and ALIVE."""
         nothing, waiting, alive = os.open("/dev/null", os.O_RDWR), os.dup(control.detach()), os.dup(self.alive[0])
         for target, source in enumerate((nothing, nothing, nothing, waiting, alive)):
             os.dup2(source, target)
-        alive = child.CHANNEL + 1
-        os.closerange(alive + 1, os.sysconf("SC_OPEN_MAX"))
+        os.closerange(ALIVE + 1, os.sysconf("SC_OPEN_MAX"))
+        return socket.socket(fileno=child.CHANNEL)
+
+    def _confine(self, limits: dict[str, Any], user: int | None, grouped: bool) -> None:
+        """Puts this process, which has joined its group, behind every other wall that stands."""
+        for signal_number in (signal.SIGINT, signal.SIGPIPE):
+            signal.signal(signal_number, signal.SIG_DFL)
         os.setsid()
         if "files" not in self.missing:
             jail.fresh_work_folder(limits["disk"])
-        jail.limit(limits, self.mapped, group is not None)
+        jail.limit(limits, self.mapped, grouped, user is not None)
         jail.drop_privileges(user)
-        if select.select([alive], [], [], 0)[0]:  # the parent was gone before the kernel was told to watch it
+        if select.select([ALIVE], [], [], 0)[0]:  # the parent was gone before the kernel was told to watch it
             os._exit(1)
         if "landlock" not in self.missing:
             jail.restrict_files(self.file_rules)
         if "seccomp" not in self.missing:
             jail.restrict_system_calls(self.seccomp)
-        os.closerange(alive, alive + 8)  # and what Landlock has left open
+        os.closerange(ALIVE, ALIVE + 8)  # and what Landlock has left open
         sys.stdin, sys.stdout, sys.stderr = self.streams
-        return socket.socket(fileno=child.CHANNEL)
 
     def used(self, pid: int) -> dict[str, Any]:
         """Processor seconds that a child and all that it has started have used; None where no group counts them."""
@@ -223,12 +246,16 @@ class Warm:
 
     def leave(self) -> None:
         """Kills the children and removes the groups."""
-        for jailed in list(self.ready):
-            self._discard(jailed)
+        self.rest()
         for pid in list(self.children):
             self.end(pid)
         for group in self.free:
             group.close()
+
+
+def _is_dead(pid: int) -> bool:
+    """Whether a child has ended; it is left to be waited for."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _trial(step: Any) -> None:
@@ -263,6 +290,8 @@ def main() -> None:
     while True:
         while not select.select([supervisor], [], [], IDLE_SECONDS)[0] and warm.make_ready():
             pass
+        if warm.ready and not select.select([supervisor], [], [], REST_SECONDS)[0]:
+            warm.rest()
         header, descriptors, _, _ = socket.recv_fds(supervisor, 1 << 16, 4)
         if not header:
             break
