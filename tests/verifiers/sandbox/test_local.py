@@ -159,6 +159,12 @@ def test_a_child_that_died_while_it_waited_is_replaced() -> None:
     sandbox.close()
 
 
+def test_why_a_wall_does_not_stand_is_said(box: LocalSandbox) -> None:
+    with pytest.raises(SandboxFault, match="sandbox: .*too large"):
+        box.run("x = 1", limits=Limits(disk=1 << 70))
+    assert box.run("x = 1").status == End.FINISHED
+
+
 def test_many_sessions_are_open_at_once(box: LocalSandbox) -> None:
     sessions = [box.open() for _ in range(60)]
     assert [session.execute(f"{number} + 1").value for number, session in enumerate(sessions)] == list(range(1, 61))
