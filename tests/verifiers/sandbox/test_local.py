@@ -160,7 +160,7 @@ def test_a_child_that_died_while_it_waited_is_replaced() -> None:
 
 
 def test_why_a_wall_does_not_stand_is_said(box: LocalSandbox) -> None:
-    with pytest.raises(SandboxFault, match="sandbox: .*too large"):
+    with pytest.raises(SandboxFault, match=r"sandbox: .*too large"):
         box.run("x = 1", limits=Limits(disk=1 << 70))
     assert box.run("x = 1").status == End.FINISHED
 
