@@ -3,10 +3,9 @@
     python -m tenfold.benchmarks.speed.retrieval [--sizes 10000 100000] [--words 100] [--rounds 3]
 
 Documents are so many words drawn by Zipf's law, with a random unit vector of 256 numbers each; a query is the most telling
-third of the words (32 at most) and the vector, disturbed, of one of them. Both ways give the best
-100 by words and by vector, fused by reciprocal rank. The rival has all vectors in one matrix and all words in a sparse one
-(TF-IDF), and nothing on the disk. Each way and size has a process of its own; memory is what it took at most beyond the
-documents themselves.
+third of the words (32 at most) and the vector, disturbed, of one of them. Both ways give the best 100 by words and by vector,
+fused by reciprocal rank. The rival has all vectors in one matrix and all words in a sparse one (TF-IDF), and nothing on the
+disk. Each way and size has a process of its own; memory is what it took at most beyond the documents themselves.
 """
 
 import argparse

@@ -46,6 +46,7 @@ STAGE: dict[str, Any] = {
 PAIRS = 30
 """Pairs of steps, with `--instant`."""
 UPDATE_SECONDS = 1.0
+"""Between one step's verdicts and the next one's draws; the sandbox makes itself ready meanwhile."""
 WARM_UP = 2
 """First steps that are not counted: libraries are still being imported."""
 
@@ -162,7 +163,7 @@ def _run(recipe: dict[str, Any]) -> Path:
 def judge_seconds(draws: int, folder: Path) -> float:
     """Seconds that the environment takes for the last step's draws, reset and stepped in as many threads as the loop has, when
     it has judged those of the step before as long ago as an update takes."""
-    *_, before, rows = figures.episodes(folder).values()
+    steps = [*figures.episodes(folder).values()][-2:]
     loop = _loop(folder)
     for spec in map(EnvSpec.from_json, loop["registered"]):  # those of the recipe
         gymnasium.registry.setdefault(spec.id, spec)
@@ -177,10 +178,10 @@ def judge_seconds(draws: int, folder: Path) -> float:
         free.put(environment)
 
     with ThreadPoolExecutor(THREADS) as threads:
-        for step in (before, rows):
+        for rows in steps:
             time.sleep(UPDATE_SECONDS)
             started = time.perf_counter()
-            list(threads.map(play, step, [row["messages"][-1]["content"] for row in step]))
+            list(threads.map(play, rows, [row["messages"][-1]["content"] for row in rows]))
         seconds = time.perf_counter() - started
     while not free.empty():
         free.get().close()

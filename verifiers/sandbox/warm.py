@@ -9,6 +9,7 @@ once as there were before.
 import contextlib
 import gc
 import importlib
+import itertools
 import json
 import os
 import resource
@@ -63,6 +64,8 @@ class Warm:
         self.limits: dict[str, Any] = {}
         """Of the last run."""
         self.most_at_once, self.most_ready = 0, settings["ready"]
+        first = FIRST_USER + os.getpid() * 100
+        self.users = itertools.cycle(range(first, first + 100))
         # Of descriptors that a child will put its own behind.
         self.streams = (
             os.fdopen(0, encoding="utf-8", closefd=False),
@@ -155,9 +158,9 @@ class Warm:
         return Jailed(pid, limits, group, kills, cpu_seconds, user, control)
 
     def _user(self) -> int:
-        """An id that no living child has, unless a hundred live."""
-        first, taken = FIRST_USER + os.getpid() * 100, {jailed.user for jailed in (*self.children.values(), *self.ready)}
-        return next((user for user in range(first, first + 100) if user not in taken), first)
+        """The next id that no living child has, unless a hundred live."""
+        taken = {jailed.user for jailed in (*self.children.values(), *self.ready)}
+        return next((user for user in itertools.islice(self.users, 100) if user not in taken), None) or next(self.users)
 
     def _live(self, limits: dict[str, Any], group: cgroup.Group | None, user: int | None, control: socket.socket) -> NoReturn:
         """The whole life of a child. Whatever stops it on its way to its run, its run is told."""
