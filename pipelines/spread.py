@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch.distributed
+
 from ..core import UserError
 from .cluster import Cluster, check_nodes
 from .context import Context, Metrics, Settings
@@ -16,6 +18,8 @@ from .rl import supervise
 
 PROGRESS, TRAINED = "progress.json", "trained.json"
 """What the first of the processes leaves for the one that started them: how far it is, and at last the metrics."""
+VARIABLES = {"RAY_IGNORE_UNHANDLED_ERRORS": "1", "PYTHONFAULTHANDLER": "1"}
+"""Of the processes. The second has one that crashes say where."""
 STALL_SECONDS = 1800.0
 """Without a word for so long, the processes of a training are taken for dead."""
 
@@ -45,7 +49,7 @@ def train(settings: Settings, context: Context) -> Metrics:
 
     log.touch()
     try:
-        supervise.follow(command, {"RAY_IGNORE_UNHANDLED_ERRORS": "1"}, log, sign_of_life, STALL_SECONDS)
+        supervise.follow(command, VARIABLES, log, sign_of_life, STALL_SECONDS)
     except supervise.Stopped as stopped:
         raise UserError(f"{settings.name}: {stopped}") from None
     metrics: Metrics = json.loads((folder / TRAINED).read_text())
@@ -102,3 +106,4 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
+    torch.distributed.destroy_process_group()  # while Python is whole: its threads would crash a process that is ending

@@ -101,7 +101,7 @@ def timed(run: Callable[[int], None], runs: int) -> tuple[float, list[float]]:
 
 def left(box: LocalSandbox) -> dict[str, int]:
     """What could leak: counts, and KiB of memory of the sandbox's processes."""
-    warm = [process.process.pid for process in box._warm if process.process]
+    warm = [process.process.pid for process in box.warm if process.process]
     memory = 0
     for pid in (os.getpid(), *warm):
         memory += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024

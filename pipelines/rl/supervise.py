@@ -22,6 +22,8 @@ _OF_ANOTHER = re.compile(r"ChildFailedError")
 """What only says that another process failed, which has said why."""
 _OUT_OF_MEMORY = re.compile(r"running low on memory|OutOfMemoryError|CUDA out of memory|allocate memory|MemoryError")
 _KILLED = re.compile(r"Worker unexpectedly exits with a connection error")
+_SIGNAL = re.compile(r"Signal \d+ \((SIG\w+)\) received by PID")
+"""How torch tells that one of several processes was killed; the first of them comes last."""
 _NO_SPACE = re.compile(r"No space left on device|Errno 28")
 
 
@@ -93,6 +95,9 @@ def cause(log: Path, start: int = 0) -> str:
                 return f"{words}: {line.strip()[:300]}"
     causes = [match.group(1).strip()[:300] for line in lines if (match := _CAUSE.match(line)) and not _OF_ANOTHER.search(line)]
     ours = [cause for cause in causes if cause.startswith("tenfold.core.UserError")]  # what others then die of comes after it
+    signals = [match.group(1) for line in lines if (match := _SIGNAL.search(line))]
+    if signals and not causes:
+        return killed if signals[-1] == "SIGKILL" else f"a process was ended by {signals[-1]}"
     return (ours or causes or [_last_line(log, start)])[-1]
 
 

@@ -3,7 +3,8 @@
     sandbox = LocalSandbox()
     sandbox.run("def double(x): return 2 * x", [Call("double", [21])]).results[0].value     # 42
 
-A run costs a few milliseconds, because the child inherits what the warm process has imported. Walls around it: namespaces for
+A run costs a few milliseconds, because the child inherits what the warm process has imported; programs that name numpy, and
+sessions, are children of one that has it loaded. Walls around it: namespaces for
 processes, mounts, network and IPC; a root folder with an interpreter, a few libraries and nothing else; a user of its own;
 resource limits and a control group; Landlock; seccomp. What of it this kernel lacks is said at the start, and refused
 unless it is named in `without`.
@@ -22,34 +23,37 @@ from typing import Any
 
 from . import wire
 from .protocol import Call, End, Ended, Limits, Outcome, Question, Result, SandboxFault, fields
-from .spawn import PRELOAD, WarmProcess
+from .spawn import LIBRARIES, STANDARD, WarmProcess
 
 
 class LocalSandbox:
     """See the module. Processes start when first needed; dead ones are replaced."""
 
-    def __init__(self, workers: int | None = None, preload: Sequence[str] = PRELOAD, without: Collection[str] = ()):
+    def __init__(self, workers: int | None = None, without: Collection[str] = ()):
         """Describes the sandbox.
 
         Args:
-            workers: warm processes; defaults to the processors this process may use. Each may have many runs at once.
-            preload: modules to have loaded.
+            workers: warm processes of each kind; defaults to the processors this process may use. Each may have many runs at
+                once.
             without: protections that may be missing: of namespaces, files, landlock, seccomp, cgroup.
         """
         workers = workers or len(os.sched_getaffinity(0))
-        self._warm = [WarmProcess(preload, without, max(1, MOST_READY // workers)) for _ in range(workers)]
+        ready = max(1, MOST_READY // (2 * workers))
+        self._bare, self._loaded = (
+            [WarmProcess(modules, without, ready) for _ in range(workers)] for modules in (STANDARD, (*STANDARD, *LIBRARIES))
+        )
         self._turn = itertools.count()
         atexit.register(self.close)
 
     def run(self, program: str, calls: Sequence[Call] = (), stdin: str | None = None, limits: Limits | None = None) -> Outcome:
         """See `Sandbox.run`."""
         limits = limits or Limits()
-        session = self.open(limits, stdin)
+        session = self._start(self._loaded if any(name in program for name in LIBRARIES) else self._bare, limits, stdin)
         deadline = time.monotonic() + limits.wall_seconds
         results: list[Result] = []
         failed: str | None = None
         try:
-            defined = session.execute(program, deadline=deadline)
+            defined = session.define(program, deadline)
             failed = defined.error
             for result in session.calls(calls, deadline) if failed is None else ():
                 results.append(result)
@@ -63,12 +67,15 @@ class LocalSandbox:
     round_trip_seconds = 0.0
     """See `Sandbox`."""
 
-    def open(self, limits: Limits | None = None, stdin: str | None = None) -> "LocalSession":
+    def open(self, limits: Limits | None = None) -> "LocalSession":
         """See `Sandbox.open`."""
+        return self._start(self._loaded, limits or Limits(), None)
+
+    def _start(self, among: Sequence[WarmProcess], limits: Limits, stdin: str | None) -> "LocalSession":
         for last_try in (False, True):
-            warm = self._warm[next(self._turn) % len(self._warm)]
+            warm = among[next(self._turn) % len(among)]
             try:
-                return LocalSession(warm, limits or Limits(), stdin or "")
+                return LocalSession(warm, limits, stdin or "")
             except (SandboxFault, OSError) as error:
                 if last_try:
                     raise SandboxFault(str(error)) from None
@@ -76,12 +83,17 @@ class LocalSandbox:
 
     def missing(self) -> dict[str, str]:
         """The protections that this machine lacks, and why."""
-        return self._warm[0].ready()
+        return self._bare[0].ready()
 
     def close(self) -> None:
         """Ends the warm processes and with them every run."""
-        for warm in self._warm:
+        for warm in self.warm:
             warm.close()
+
+    @property
+    def warm(self) -> list[WarmProcess]:
+        """All of them, whether they have been started or not."""
+        return self._bare + self._loaded
 
 
 MAX_TAKEN = 4 * wire.MAX_FRAME
@@ -164,10 +176,13 @@ class LocalSession:
         answer: Callable[[Question], Result] | None = None,
         asks: Sequence[str] = (),
         show: bool = False,
-        deadline: float | None = None,
     ) -> Result:
         """See `Session.execute`."""
-        return self._exchange(wire.pack({"source": source, "asks": list(asks), "show": show}), answer, deadline)
+        return self._exchange(wire.pack({"source": source, "asks": list(asks), "show": show}), answer, None)
+
+    def define(self, source: str, deadline: float) -> Result:
+        """Runs a piece of program for what it does, not for its value."""
+        return self._exchange(wire.pack({"define": source}), None, deadline)
 
     def call(self, call: Call) -> Result:
         """See `Session.call`."""

@@ -51,7 +51,6 @@ class Warm:
 
     def __init__(self, settings: dict[str, Any]):
         """Loads libraries, then leaves the world that it came from."""
-        self.seccomp = bytes.fromhex(settings["seccomp"])
         self.missing: dict[str, str] = {}
         for name in (*settings["preload"], "landlock"):  # later there is no file to load them from
             with contextlib.suppress(ImportError):
@@ -84,7 +83,7 @@ class Warm:
         self.file_rules = self._try("landlock", jail.file_rules)
         if self.file_rules is not None:
             self._try("landlock", lambda: _trial(lambda: jail.restrict_files(self.file_rules)))
-        self._try("seccomp", lambda: _trial(lambda: jail.restrict_system_calls(self.seccomp)))
+        self._try("seccomp", lambda: jail.restrict_system_calls(bytes.fromhex(settings["seccomp"])))
         gc.collect()
         gc.freeze()  # children share these pages as long as nobody counts references in them
 
@@ -211,8 +210,6 @@ class Warm:
             os._exit(1)
         if "landlock" not in self.missing:
             jail.restrict_files(self.file_rules)
-        if "seccomp" not in self.missing:
-            jail.restrict_system_calls(self.seccomp)
         os.closerange(ALIVE, ALIVE + 8)  # and what Landlock has left open
         sys.stdin, sys.stdout, sys.stderr = self.streams
 

@@ -86,6 +86,16 @@ def test_a_child_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
             "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: \n=====\n",
             "tenfold.core.UserError: the loss of step 3 is nan",
         ),
+        (
+            "ChildFailedError: \n=====\n  traceback : Signal 15 (SIGTERM) received by PID 1\n"
+            "Root Cause (first observed failure):\n  exitcode  : -11 (pid: 2)  (SIGSEGV)\n"
+            "  traceback : Signal 11 (SIGSEGV) received by PID 2\n=====\n",
+            "a process was ended by SIGSEGV",
+        ),
+        (
+            "ChildFailedError: \n=====\n  traceback : Signal 9 (SIGKILL) received by PID 2\n=====\n",
+            "a process was killed, most often because no memory was left",
+        ),
         ("\x1b[36m(TaskRunner pid=1)\x1b[0m ray.exceptions.RayTaskError: boom\n", "ray.exceptions.RayTaskError: boom"),
         ("OSError: [Errno 28] No space left on device\nRayError: later\n", "no space left on the disk: "),
         ("just stopped\n\n", "just stopped"),

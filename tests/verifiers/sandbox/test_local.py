@@ -108,10 +108,9 @@ def test_many_threads_share_a_sandbox(box: LocalSandbox) -> None:
 
 
 def children(box: LocalSandbox) -> set[int]:
-    """Process ids of a sandbox's children, of one warm process."""
-    process = box._warm[0].process
-    assert process is not None
-    return {int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()}
+    """Process ids of the children of a sandbox's warm processes."""
+    processes = [warm.process.pid for warm in box.warm if warm.process]
+    return {int(child) for pid in processes for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
 
 def ready(box: LocalSandbox, count: int) -> set[int]:
@@ -121,6 +120,12 @@ def ready(box: LocalSandbox, count: int) -> set[int]:
         time.sleep(0.01)
     assert len(found) == count
     return found
+
+
+def test_numpy_is_loaded_for_programs_that_name_it_and_within_reach_of_all(box: LocalSandbox) -> None:
+    loaded = "import sys\ndef f(): return 'num' + 'py' in sys.modules"
+    assert [box.run(program, [Call("f")]).results[0].value for program in (loaded, f"{loaded}  # numpy")] == [False, True]
+    assert box.run("def f(): return int(__import__('num' + 'py').int64(3))", [Call("f")]).results[0].value == 3
 
 
 def test_while_nobody_asks_as_many_children_are_made_ready_as_ran_at_once() -> None:
@@ -173,7 +178,7 @@ def test_many_sessions_are_open_at_once(box: LocalSandbox) -> None:
 
 def test_a_warm_process_that_dies_is_replaced(box: LocalSandbox) -> None:
     box.run("x = 1")
-    for warm in box._warm:
+    for warm in box.warm:
         if warm.process is not None:
             os.kill(warm.process.pid, signal.SIGKILL)
             warm.process.wait()
@@ -193,7 +198,7 @@ def test_nothing_is_left_behind_when_the_supervisor_is_killed(tmp_path: Path) ->
     program = (
         "import os, time\nfrom tenfold.verifiers.sandbox import LocalSandbox\n"
         "box = LocalSandbox(workers=1)\nsession = box.open()\n"
-        "print(session.execute('41 + 1').value, box._warm[0].process.pid, flush=True)\n"
+        "print(session.execute('41 + 1').value, session.warm.process.pid, flush=True)\n"
         "time.sleep(60)"
     )
     child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
@@ -213,15 +218,15 @@ def test_runs_leave_no_process_descriptor_or_control_group() -> None:
     sandbox = LocalSandbox(workers=1)
 
     def counted() -> tuple[int, int]:
-        ready(sandbox, 1)
-        process = sandbox._warm[0].process
-        assert process is not None
-        groups = sum(1 for _ in Path("/sys/fs/cgroup").glob(f"**/tenfold-{process.pid}-*"))
+        ready(sandbox, 2)
+        processes = [warm.process.pid for warm in sandbox.warm if warm.process]
+        groups = sum(1 for pid in processes for _ in Path("/sys/fs/cgroup").glob(f"**/tenfold-{pid}-*"))
         return len(os.listdir("/proc/self/fd")), groups
 
     session = sandbox.open()
     ready(sandbox, 2)  # one that runs and one that waits, each with a group of its own
     session.close()
+    sandbox.run("x = 1")  # a child of the other kind
     before = counted()
     for number in range(200):
         sandbox.run("import os\nos._exit(1)" if number % 3 else "print(1)")
@@ -281,10 +286,8 @@ def test_a_run_that_stands_in_its_own_way_is_out_of_time(box: LocalSandbox) -> N
 def test_a_session_of_a_warm_process_that_died_harms_no_later_one() -> None:
     sandbox = LocalSandbox(workers=1)
     stale, other = sandbox.open(), sandbox.open()
-    process = sandbox._warm[0].process
-    assert process is not None
-    process.kill()
-    process.wait()
+    stale.warm.process.kill()  # type: ignore[union-attr]
+    stale.warm.process.wait()  # type: ignore[union-attr]
     with pytest.raises(SandboxFault):
         stale.close()
     fresh = sandbox.open()

@@ -185,6 +185,26 @@ def attack(secret, port):
         os._exit(0)
     return pid > 0
 """,
+    "clone into another namespace": C
+    + """
+def attack(secret, port):
+    for kind in (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x20000000, 0x40000000, 0x20000 | 0x10000000):
+        pid = libc.syscall(56, kind | 17, 0, 0, 0, 0)
+        if pid == 0:
+            os._exit(0)
+        if pid > 0:
+            return True
+""",
+    "mount a memory file system": C
+    + """
+def attack(secret, port):
+    return any(libc.mount(b"tmpfs", place, b"tmpfs", 0, None) == 0 for place in (b"/tmp", b"/", b"/usr", b"/dev"))
+""",
+    "mount a view of a folder": C
+    + """
+def attack(secret, port):
+    return libc.mount(b"/usr", b"/tmp", None, 4096, None) == 0 or libc.mount(None, b"/", None, 16384 | (1 << 20), None) == 0
+""",
     "clone by the newer call": C
     + """
 def attack(secret, port):
