@@ -12,7 +12,7 @@ problem: by its tests, in the sandbox.
 import random
 from collections.abc import Iterator
 
-from ..core import Message, Problem
+from ..core import Message, Problem, UserError
 
 ENVIRONMENTS = {
     "tenfold/SmallFunctions-v0": {
@@ -23,6 +23,10 @@ ENVIRONMENTS = {
 
 OPERATIONS = {"add": "+", "take": "-", "times": "*"}
 """What a step is called, and its sign."""
+NUMBERS = range(2, 10)
+"""What a step is done with."""
+PATIENCE = 20
+"""As many draws as there are possible ones, times this, without a new one: then there are no more."""
 INPUTS = (0, 1, 2, 7, -3, 10)
 """Arguments that are tried; the first is the public test."""
 
@@ -41,16 +45,24 @@ def small_functions(
         worked: share of the solutions that take one step after the other. The others write the steps into one expression,
             without brackets, and are wrong where a sum comes before a product.
         min_steps, max_steps: of a function.
+
+    Raises:
+        UserError: there are not so many.
     """
     from .problems import in_part
 
-    draw, said = random.Random(seed), set[str]()
+    draw, said, in_vain = random.Random(seed), set[str](), 0
+    possible = sum((len(OPERATIONS) * len(NUMBERS)) ** steps for steps in range(min_steps, max_steps + 1))
     while len(said) < size:
-        steps = [(draw.choice([*OPERATIONS]), draw.randint(2, 9)) for _ in range(draw.randint(min_steps, max_steps))]
+        steps = [(draw.choice([*OPERATIONS]), draw.choice(NUMBERS)) for _ in range(draw.randint(min_steps, max_steps))]
         prompt = "Write f(x): " + ", ".join(f"{name} {number}" for name, number in steps) + "."
         solution = program(steps) if draw.random() < worked else one_line(steps)
         if prompt in said or not in_part(prompt, part):
+            in_vain += 1
+            if in_vain > PATIENCE * possible:
+                raise UserError(f"there are {len(said)} functions of {min_steps} to {max_steps} steps, part={part}, not {size}")
             continue
+        in_vain = 0
         said.add(prompt)
         calls = [{"arguments": [x], "output": value(steps, x)} for x in INPUTS]
         answer = {"entry_point": "f", "calls": calls, "public": 1}

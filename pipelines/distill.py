@@ -88,7 +88,7 @@ def run(settings: Distill, context: Context) -> Metrics:
 
 def train(settings: Distill, context: Context) -> Metrics:
     """Trains in this process, which may be one of several that torch has joined."""
-    device = training.processes().device
+    device = training.processes(context.cluster).device
     model, tokenizer = initial.load(initial.checkpoint(context.policy), torch.float32)
     teacher, teachers = initial.load(initial.checkpoint(settings.teacher), torch.float32)
     check_same_vocabulary(tokenizer, teachers, settings.teacher)
@@ -165,7 +165,7 @@ def _measured(settings: Distill, context: Context) -> Metrics:
     reads = _reads(settings, *models)
     told = []
     for model in models:  # one after the other on the accelerator, where there is one
-        told.append(reads.tokens(model.to("cuda" if torch.cuda.is_available() else "cpu"), held_out))
+        told.append(reads.tokens(model.to(training.device_of(context.cluster)), held_out))
         model.to("cpu")
     return responses.compared(held_out, *told)
 

@@ -13,7 +13,6 @@ one another: positions begin again at each, and attention stays within it.
 
 import functools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy
@@ -147,7 +146,9 @@ def run(settings: Pretrain, context: Context) -> Metrics:
     sources = tokens.open_sources(settings.data)
     planned = settings.planned(sources)
     metrics = (spread.train if context.cluster.world > 1 else train)(settings, context)
-    held_out = held_out_losses(context.folder / "policy", sources, settings.row_tokens, settings.held_out_sequences)
+    model, _ = initial.load(context.folder / "policy", torch.float32)
+    model = model.to(training.device_of(context.cluster)).eval()
+    held_out = held_out_losses(model, sources, settings.row_tokens, settings.held_out_sequences)
     return metrics | {"phases": _shown(settings, sources, planned), "held_out": held_out}
 
 
@@ -164,6 +165,8 @@ def train(settings: Pretrain, context: Context) -> Metrics:
             f"{settings.name}: the tokenizer has {sources.vocabulary} tokens, and the model of {context.policy} "
             f"{model.get_input_embeddings().num_embeddings} embeddings"
         )
+    for phase in settings.phases:
+        check_theta(model, phase.rope_theta)
     if not training.tells_apart(model):
         raise UserError(
             f"{settings.name}: {type(model).__name__} reads on from one document into the next in a row: choose an "
@@ -247,19 +250,29 @@ def set_theta(model: Any, theta: float | None) -> None:
     """Gives a model's rotary positions another base ("adjusted base frequency", Xiong et al., 2023); None leaves it as it is.
 
     Raises:
-        UserError: the model scales its positions in another way.
+        UserError: see `check_theta`.
     """
+    check_theta(model, theta)
     positions = model.config.rope_parameters
     if theta is None or positions["rope_theta"] == theta:
         return
-    if positions["rope_type"] != "default":
-        raise UserError(f"rope_theta cannot be set: this model's positions are of the type {positions['rope_type']}")
     positions["rope_theta"] = theta
     for module in model.modules():
         if hasattr(module, "inv_freq"):
             frequencies, _ = module.compute_default_rope_parameters(model.config, module.inv_freq.device)
             module.inv_freq.copy_(frequencies)
             module.original_inv_freq = module.inv_freq.clone()
+
+
+def check_theta(model: Any, theta: float | None) -> None:
+    """Whether a model's positions can be given that base.
+
+    Raises:
+        UserError: the model scales its positions in another way.
+    """
+    positions = model.config.rope_parameters
+    if theta is not None and positions["rope_theta"] != theta and positions["rope_type"] != "default":
+        raise UserError(f"rope_theta cannot be set: this model's positions are of the type {positions['rope_type']}")
 
 
 def _shown(settings: Pretrain, sources: tokens.Sources, planned: stream.Plan) -> list[dict[str, Any]]:
@@ -272,17 +285,15 @@ def _shown(settings: Pretrain, sources: tokens.Sources, planned: stream.Plan) ->
     return shown
 
 
-def held_out_losses(checkpoint: Path, sources: tokens.Sources, length: int, most: int) -> dict[str, dict[str, float]]:
+def held_out_losses(model: Any, sources: tokens.Sources, length: int, most: int) -> dict[str, dict[str, float]]:
     """The mean loss a token on what was held out of each source: {source: {loss, tokens}}.
 
     Args:
-        checkpoint: of the model.
+        model: where it is to run.
         sources: what `mix` left.
         length: of the sequences.
         most: sequences of a source, the first ones.
     """
-    model, _ = initial.load(checkpoint, torch.float32)
-    model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
     losses = {}
     for source in sources.held_out:
         data = tokens.mapped(tokens.file_of(sources.folder, source, held_out=True), sources.dtype)

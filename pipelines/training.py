@@ -1,7 +1,6 @@
 """The transformers Trainer, as the stages use it that train outside of verl: what they share, and how a killed one goes on."""
 
 import datetime
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import torch
 
 from ..core import UserError
+from .cluster import Cluster
 from .context import Context
 
 IGNORED = -100
@@ -59,7 +59,7 @@ def fit(
 
     set_seed(context.seed)
     checkpoints = context.folder / "checkpoints"
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    world, cpu = processes(context.cluster).num_processes, device_of(context.cluster) == "cpu"
     micro = micro_batch_size or max(1, batch_size // world)
     if batch_size % (micro * world):
         among = f" times {world} processes" if world > 1 else ""
@@ -74,9 +74,9 @@ def fit(
         save_total_limit=2,
         report_to=[],
         disable_tqdm=True,
-        use_cpu=not torch.cuda.is_available(),
-        bf16=torch.cuda.is_available(),
-        dataloader_pin_memory=torch.cuda.is_available(),
+        use_cpu=cpu,
+        bf16=not cpu,
+        dataloader_pin_memory=not cpu,
         remove_unused_columns=False,
         ddp_find_unused_parameters=False,
         **(defaults | arguments),
@@ -109,12 +109,17 @@ def fit(
     return {"steps": running.state.global_step, "loss": losses[-1][1] if losses else None, "losses": losses} | further
 
 
-def processes() -> Any:
+def processes(cluster: Cluster) -> Any:
     """accelerate's PartialState: this process among those that torch has joined to train, and its device."""
     from accelerate import PartialState
 
     # Whether one of them hangs is for whoever started them to see; the others may wait for it as long as it gets on.
-    return PartialState(cpu=not torch.cuda.is_available(), timeout=datetime.timedelta(days=1))
+    return PartialState(cpu=device_of(cluster) == "cpu", timeout=datetime.timedelta(days=1))
+
+
+def device_of(cluster: Cluster) -> str:
+    """Where this process trains and measures: "cpu", also as one of a cluster's whose machine has no GPU, or "cuda"."""
+    return "cpu" if cluster.on_cpu() or not torch.cuda.is_available() else "cuda"
 
 
 def tells_apart(model: Any) -> bool:

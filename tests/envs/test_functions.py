@@ -32,3 +32,9 @@ def test_no_prompt_is_both_trained_on_and_held_out() -> None:
     assert not train & held_out
     with pytest.raises(UserError, match="part is one of all, train, held_out, not 'test'"):
         list(small_functions(1, part="test"))
+
+
+def test_more_functions_than_there_are_is_an_error() -> None:
+    with pytest.raises(UserError, match="functions of 1 to 1 steps, part=all, not 25"):
+        list(small_functions(25, part="all", min_steps=1, max_steps=1))
+    assert len(list(small_functions(24, part="all", min_steps=1, max_steps=1))) == 24

@@ -1,6 +1,7 @@
 """Pretraining: documents that do not see one another, rates and data that no interruption changes."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,17 @@ def test_what_starts_the_processes_of_a_cluster_trains_what_one_trains(
             rays.shutdown()
     assert [loss for _, loss in spread["losses"]] == pytest.approx([loss for _, loss in alone["losses"]], abs=1e-5)
     assert seen[-1] == spread["steps"]
+
+
+def test_a_base_that_the_model_cannot_be_given_is_refused_before_the_first_step(data: Path, tmp_path: Path) -> None:
+    stretched = tmp_path / "stretched"
+    shutil.copytree(initial.checkpoint(TINY), stretched)
+    config = json.loads((stretched / "config.json").read_text())
+    config["rope_parameters"] |= {"rope_type": "linear", "factor": 2.0}
+    (stretched / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="rope_theta cannot be set: this model's positions are of the type linear"):
+        run(settings(data), tmp_path / "run", f"path:{stretched}")
+    assert not (tmp_path / "run" / "checkpoints").exists()
 
 
 def test_another_base_gives_other_frequencies_and_they_are_those_of_a_model_made_with_it() -> None:
