@@ -53,6 +53,8 @@ def small_functions(
 
     draw, said, in_vain = random.Random(seed), set[str](), 0
     possible = sum((len(OPERATIONS) * len(NUMBERS)) ** steps for steps in range(min_steps, max_steps + 1))
+    if size > possible:
+        raise UserError(f"there are {possible} functions of {min_steps} to {max_steps} steps, not {size}")
     while len(said) < size:
         steps = [(draw.choice([*OPERATIONS]), draw.choice(NUMBERS)) for _ in range(draw.randint(min_steps, max_steps))]
         prompt = "Write f(x): " + ", ".join(f"{name} {number}" for name, number in steps) + "."

@@ -253,10 +253,9 @@ def set_theta(model: Any, theta: float | None) -> None:
         UserError: see `check_theta`.
     """
     check_theta(model, theta)
-    positions = model.config.rope_parameters
-    if theta is None or positions["rope_theta"] == theta:
+    if theta is None or model.config.rope_parameters["rope_theta"] == theta:
         return
-    positions["rope_theta"] = theta
+    model.config.rope_parameters["rope_theta"] = theta
     for module in model.modules():
         if hasattr(module, "inv_freq"):
             frequencies, _ = module.compute_default_rope_parameters(model.config, module.inv_freq.device)
@@ -268,10 +267,14 @@ def check_theta(model: Any, theta: float | None) -> None:
     """Whether a model's positions can be given that base.
 
     Raises:
-        UserError: the model scales its positions in another way.
+        UserError: the model has no rotary positions of one base, or scales them in another way.
     """
-    positions = model.config.rope_parameters
-    if theta is not None and positions["rope_theta"] != theta and positions["rope_type"] != "default":
+    if theta is None:
+        return
+    positions = getattr(model.config, "rope_parameters", None) or {}
+    if "rope_theta" not in positions:
+        raise UserError(f"rope_theta cannot be set: {type(model).__name__} has no rotary positions of one base")
+    if positions["rope_theta"] != theta and positions["rope_type"] != "default":
         raise UserError(f"rope_theta cannot be set: this model's positions are of the type {positions['rope_type']}")
 
 

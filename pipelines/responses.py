@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy
 import torch
-from accelerate import PartialState
 
 from ..core import UserError
 from . import chunked_loss
@@ -236,6 +235,8 @@ def _taken_once(
         take: the rows of a few pairs, for each array.
         tell: told how many pairs of this process are done, and how many it has.
     """
+    from accelerate import PartialState
+
     state = PartialState()  # as whoever trains has set it up
     count = state.num_processes
     first, last = (len(pairs) * place // count for place in (state.process_index, state.process_index + 1))

@@ -18,7 +18,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from .cluster import Cluster
 from .rl import supervise
-from .spread import launch
+from .spread import VARIABLES, launch
 
 
 def main(folder: Path) -> None:
@@ -32,7 +32,8 @@ def main(folder: Path) -> None:
     meeting = ray.get(ray.remote(num_cpus=1)(free_address).options(scheduling_strategy=on[0]).remote())
     task = ray.remote(num_cpus=1, num_gpus=cluster.gpus, max_retries=0)(train_on_node)
     # Processes of a Ray that was started before do not inherit ours.
-    variables = {name: value for name, value in os.environ.items() if name == "PYTHONPATH" or name.startswith("TENFOLD_")}
+    ours = {name: value for name, value in os.environ.items() if name == "PYTHONPATH" or name.startswith("TENFOLD_")}
+    variables = VARIABLES | ours
     given = (cluster, folder, os.getcwd(), variables, meeting)
     waiting = {task.options(scheduling_strategy=on[node]).remote(node, *given): node for node in range(cluster.nodes)}
     while waiting:

@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python -m tenfold.benchmarks.speed.curation [--megabytes 10 100] [--without retrieve]
 
-The corpus is the installed Python, a fifth of it documentation, as much as there is. Beyond 300 MB of code come copies of it in
+The corpus is the installed Python, a fifth of it documentation, but 60 MB at most. Beyond 300 MB of code come copies of it in
 which a third of the words are others, so that they are duplicates of nothing. Every stage is the one of `tenfold run`, in one
 process. Rates are of processor seconds; the tagger's documents a second are of its bulk scoring.
 """
@@ -21,8 +21,8 @@ from ...pipelines import recipe
 from ...pipelines.context import Context
 from ...pipelines.corpus import documents
 
-INSTALLED = 300_000_000
-"""Characters of code that are taken as they are."""
+DOCUMENTATION, INSTALLED = 60_000_000, 300_000_000
+"""Characters of documentation, and of code that is taken as it is: somewhat less than a machine has with this package."""
 
 
 def renamed(copy: int) -> Iterator[dict[str, str]]:
@@ -40,7 +40,8 @@ def renamed(copy: int) -> Iterator[dict[str, str]]:
 
 def settings(characters: int, at: Path) -> dict[str, dict[str, Any]]:
     """The settings of each stage, by kind; a stage's folder in `at` is named for its kind."""
-    code, documentation = characters - characters // 5, characters // 5
+    documentation = min(characters // 5, DOCUMENTATION)
+    code = characters - documentation
     sources = [f"python:documentation?characters={documentation}", f"python:code?characters={min(code, INSTALLED)}"]
     for copy in range(1, -(-code // INSTALLED)):
         left = min(code - copy * INSTALLED, INSTALLED)

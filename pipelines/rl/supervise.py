@@ -95,9 +95,11 @@ def cause(log: Path, start: int = 0) -> str:
                 return f"{words}: {line.strip()[:300]}"
     causes = [match.group(1).strip()[:300] for line in lines if (match := _CAUSE.match(line)) and not _OF_ANOTHER.search(line)]
     ours = [cause for cause in causes if cause.startswith("tenfold.core.UserError")]  # what others then die of comes after it
-    signals = [match.group(1) for line in lines if (match := _SIGNAL.search(line))]
+    signals = [match.group(1) for line in lines if (match := _SIGNAL.search(line))][-1:]
+    if signals == ["SIGKILL"] and not ours:  # of which the others say only that they lost it
+        return killed
     if signals and not causes:
-        return killed if signals[-1] == "SIGKILL" else f"a process was ended by {signals[-1]}"
+        return f"a process was ended by {signals[0]}"
     return (ours or causes or [_last_line(log, start)])[-1]
 
 

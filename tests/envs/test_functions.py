@@ -35,6 +35,8 @@ def test_no_prompt_is_both_trained_on_and_held_out() -> None:
 
 
 def test_more_functions_than_there_are_is_an_error() -> None:
-    with pytest.raises(UserError, match="functions of 1 to 1 steps, part=all, not 25"):
+    with pytest.raises(UserError, match="there are 24 functions of 1 to 1 steps, not 25"):
         list(small_functions(25, part="all", min_steps=1, max_steps=1))
+    with pytest.raises(UserError, match=r"there are \d+ functions of 1 to 1 steps, part=held_out, not 24"):
+        list(small_functions(24, part="held_out", min_steps=1, max_steps=1))
     assert len(list(small_functions(24, part="all", min_steps=1, max_steps=1))) == 24

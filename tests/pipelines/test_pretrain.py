@@ -17,7 +17,7 @@ from tenfold.pipelines.context import Context
 from tenfold.pipelines.corpus import mix, shards
 from tenfold.pipelines.training import IGNORED
 from tenfold.policies import initial
-from transformers import AutoConfig
+from transformers import AutoConfig, MambaConfig, MambaForCausalLM
 
 TINY = "micro:?hidden=16&layers=1&heads=2"
 PHASES = [
@@ -147,6 +147,13 @@ def test_a_base_that_the_model_cannot_be_given_is_refused_before_the_first_step(
     with pytest.raises(UserError, match="rope_theta cannot be set: this model's positions are of the type linear"):
         run(settings(data), tmp_path / "run", f"path:{stretched}")
     assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_a_model_without_rotary_positions_is_left_as_it_is_or_refused() -> None:
+    mamba = MambaForCausalLM(MambaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=1))
+    pretrain.set_theta(mamba, None)
+    with pytest.raises(UserError, match="rope_theta cannot be set: MambaForCausalLM has no rotary positions of one base"):
+        pretrain.set_theta(mamba, 5e4)
 
 
 def test_another_base_gives_other_frequencies_and_they_are_those_of_a_model_made_with_it() -> None:

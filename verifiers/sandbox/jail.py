@@ -136,10 +136,9 @@ def drop_privileges(user: int | None) -> None:
     if user is not None:
         os.setgroups([])
         os.setresgid(user, user, user)
-        os.setresuid(user, user, user)  # the kernel takes root's capabilities away with it
-    else:
-        header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-        _check(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
+        os.setresuid(user, user, user)  # which takes root's capabilities away, unless whoever started us has forbidden that
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    _check(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
     _check(_libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
     _check(_libc.prctl(_DUMPABLE, 0, 0, 0, 0), "dumpable")
     die_with_parent()
@@ -150,8 +149,8 @@ def die_with_parent() -> None:
     _check(_libc.prctl(_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "pdeathsig")
 
 
-def file_rules() -> tuple[Any, list[tuple[Any, Sequence[str]]]]:
-    """What Landlock is to watch, and who may do what: everything that is left can be read, only WORK be written.
+def file_rules(devices: Sequence[str]) -> tuple[Any, list[tuple[Any, Sequence[str]]]]:
+    """What Landlock is to watch, and who may do what: everything that is left can be read, only `devices` and WORK be written.
 
     Made once, in the warm process: the flags and the package's calls are dear to make, and every child would make them again.
     """
@@ -163,7 +162,7 @@ def file_rules() -> tuple[Any, list[tuple[Any, Sequence[str]]]]:
     access, watched = landlock.FSAccess, landlock.FSAccess.all()
     return watched, [
         (access.EXECUTE | access.READ_FILE | access.READ_DIR, ["/"]),
-        (access.READ_FILE | access.WRITE_FILE, ["/dev"]),
+        (access.READ_FILE | access.WRITE_FILE, devices),
         (watched & ~(access.MAKE_CHAR | access.MAKE_BLOCK), [WORK]),
     ]
 

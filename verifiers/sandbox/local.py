@@ -4,10 +4,9 @@
     sandbox.run("def double(x): return 2 * x", [Call("double", [21])]).results[0].value     # 42
 
 A run costs a few milliseconds, because the child inherits what the warm process has imported; programs that name numpy, and
-sessions, are children of one that has it loaded. Walls around it: namespaces for
-processes, mounts, network and IPC; a root folder with an interpreter, a few libraries and nothing else; a user of its own;
-resource limits and a control group; Landlock; seccomp. What of it this kernel lacks is said at the start, and refused
-unless it is named in `without`.
+sessions, are children of one that has it loaded. Walls around it: namespaces for processes, mounts, network and IPC; a root
+folder with an interpreter, a few libraries and nothing else; a user of its own; resource limits and a control group; Landlock;
+seccomp. What of it this kernel lacks is said at the start, and refused unless it is named in `without`.
 """
 
 import atexit
@@ -42,7 +41,7 @@ class LocalSandbox:
         self._bare, self._loaded = (
             [WarmProcess(modules, without, ready) for _ in range(workers)] for modules in (STANDARD, (*STANDARD, *LIBRARIES))
         )
-        self._turn = itertools.count()
+        self._turns = {id(kind): itertools.count() for kind in (self._bare, self._loaded)}
         atexit.register(self.close)
 
     def run(self, program: str, calls: Sequence[Call] = (), stdin: str | None = None, limits: Limits | None = None) -> Outcome:
@@ -73,7 +72,7 @@ class LocalSandbox:
 
     def _start(self, among: Sequence[WarmProcess], limits: Limits, stdin: str | None) -> "LocalSession":
         for last_try in (False, True):
-            warm = among[next(self._turn) % len(among)]
+            warm = among[next(self._turns[id(among)]) % len(among)]
             try:
                 return LocalSession(warm, limits, stdin or "")
             except (SandboxFault, OSError) as error:
@@ -99,7 +98,8 @@ class LocalSandbox:
 MAX_TAKEN = 4 * wire.MAX_FRAME
 """Bytes that a session may answer in all: values are kept, and are larger than their messages."""
 MOST_READY = 64
-"""Children that all warm processes may have ready for runs to come."""
+"""Children that all warm processes may have ready for runs to come, half of them of each kind; more only where it would come to
+less than one a process."""
 AHEAD = 1 << 18
 """Bytes of calls that are sent before the first is answered, about."""
 NEARLY = 0.95

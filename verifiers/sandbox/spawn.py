@@ -163,7 +163,7 @@ class WarmProcess:
 
 
 def _readable(modules: Sequence[str]) -> list[str]:
-    """What of this Python a run may read: the standard library, and of other packages those preloaded. A folder of
+    """What of this Python a run may read: the standard library, and of other packages those offered. A folder of
     packages as a whole may hold data sets with the very answers."""
     library = sysconfig.get_path("stdlib")
     paths = [sys.base_prefix]

@@ -93,6 +93,7 @@ def test_a_child_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
             "a process was ended by SIGSEGV",
         ),
         (
+            "[rank0]: RuntimeError: Connection closed by peer\n"
             "ChildFailedError: \n=====\n  traceback : Signal 9 (SIGKILL) received by PID 2\n=====\n",
             "a process was killed, most often because no memory was left",
         ),
