@@ -212,7 +212,7 @@ def train(settings: Pretrain, context: Context) -> Metrics:
         adam_beta2=settings.beta2,
         max_grad_norm=settings.max_grad_norm,
         dataloader_num_workers=settings.data_workers,
-        logging_steps=max(1, settings.steps // LOGGED),
+        logged=LOGGED,
     )
 
 

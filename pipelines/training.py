@@ -27,6 +27,7 @@ def fit(
     micro_batch_size: int | None,
     save_steps: int,
     trainer: type | None = None,
+    logged: int = 50,
     figures: Sequence[str] = (),
     saved: Callable[[int, Path], None] | None = None,
     **arguments: Any,
@@ -45,6 +46,7 @@ def fit(
         micro_batch_size: examples that a process passes forward at once; None: its whole share.
         save_steps: steps between checkpoints.
         trainer: a subclass of the Trainer, for another loss or order.
+        logged: losses that are kept, about; each is the mean since the one before.
         figures: names of what that one logs beside the loss.
         saved: told of each checkpoint, by its step and its folder, which is one of Hugging Face's form.
         arguments: further ones for `TrainingArguments`: learning rate, seeds, ...
@@ -64,10 +66,12 @@ def fit(
     if batch_size % (micro * world):
         among = f" times {world} processes" if world > 1 else ""
         raise UserError(f"{context.folder.name}: batch_size={batch_size} is no multiple of micro_batch_size={micro}{among}")
-    defaults: dict[str, Any] = {"logging_steps": max(1, steps // 50)}
+    # No checkpoint may fall between two of them: it does not hold what was summed up by then.
+    every = max(of for of in range(1, max(1, steps // logged) + 1) if save_steps % of == 0)
     args = TrainingArguments(
         output_dir=str(checkpoints),
         max_steps=steps,
+        logging_steps=every,
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=batch_size // (micro * world),
         save_steps=save_steps,
@@ -79,7 +83,7 @@ def fit(
         dataloader_pin_memory=not cpu,
         remove_unused_columns=False,
         ddp_find_unused_parameters=False,
-        **(defaults | arguments),
+        **arguments,
     )
     if args.n_gpu > 1:
         args._n_gpu = 1  # one process trains on one GPU; torch's DataParallel would tear its batches apart
@@ -102,10 +106,10 @@ def fit(
         running.accelerator.unwrap_model(running.model_wrapped).save_pretrained(context.folder / "policy", state_dict=weights)
         tokenizer.save_pretrained(context.folder / "policy")
 
-    def logged(name: str) -> list[tuple[int, float]]:
+    def series(name: str) -> list[tuple[int, float]]:
         return [(entry["step"], entry[name]) for entry in running.state.log_history if name in entry]
 
-    losses, further = logged("loss"), {"figures": {name: logged(name) for name in figures}} if figures else {}
+    losses, further = series("loss"), {"figures": {name: series(name) for name in figures}} if figures else {}
     return {"steps": running.state.global_step, "loss": losses[-1][1] if losses else None, "losses": losses} | further
 
 
