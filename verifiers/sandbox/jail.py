@@ -23,6 +23,8 @@ _CLONE, _PIVOT_ROOT = {"x86_64": (56, 155), "aarch64": (220, 41)}.get(platform.m
 NOBODY = 65_534
 WORK = "/tmp"
 """A run's own folder, empty at its start, gone at its end."""
+PACKAGES = "/packages"
+"""Where a run finds what it may import beside the standard library: a view at its own place might lie in WORK."""
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/alternatives")
 
@@ -55,8 +57,12 @@ def unshare(flags: int) -> None:
         Path("/proc/self/gid_map").write_text(f"{NOBODY} {group} 1")
 
 
-def enter_root(readable: Sequence[str]) -> None:
-    """Makes a root folder out of read-only views of `readable` and the harmless devices, and leaves the old one behind.
+def enter_root(readable: Sequence[str], packages: Sequence[str]) -> None:
+    """Makes a root folder out of read-only views and the harmless devices, and leaves the old one behind.
+
+    Args:
+        readable: files and folders that keep their places.
+        packages: those that are shown in PACKAGES.
 
     Needs a mount namespace of its own.
     """
@@ -70,6 +76,8 @@ def enter_root(readable: Sequence[str]) -> None:
             target.symlink_to(source.readlink())
         elif source.exists() and not target.exists():
             _show(source, target, _NODEV)
+    for path in packages:
+        _show(Path(path), Path(f"{new}{PACKAGES}/{Path(path).name}"), _NODEV)
     for path in DEVICES:
         _show(Path(path), Path(new + path), 0)
     Path(new + WORK).mkdir(exist_ok=True)

@@ -3,11 +3,9 @@
 import contextlib
 import importlib.util
 import json
-import os
 import socket
 import subprocess
 import sys
-import sysconfig
 import threading
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -96,7 +94,8 @@ class WarmProcess:
         self.channel.settimeout(START_SECONDS)
         settings = {
             "preload": self.preload,
-            "readable": _readable(OFFERED),
+            "readable": [sys.base_prefix],
+            "packages": _packages(OFFERED),
             "seccomp": self._system_calls().hex(),
             "ready": self.most_ready,
         }
@@ -162,16 +161,14 @@ class WarmProcess:
         self.channel = self.process = None
 
 
-def _readable(modules: Sequence[str]) -> list[str]:
-    """What of this Python a run may read: the standard library, and of other packages those offered. A folder of
-    packages as a whole may hold data sets with the very answers."""
-    library = sysconfig.get_path("stdlib")
-    paths = [sys.base_prefix]
-    for name in modules:
+def _packages(names: Sequence[str]) -> list[str]:
+    """Where these packages lie, those that are installed. The folder that holds them all may hold data sets with the very
+    answers."""
+    paths = []
+    for name in names:
         found = importlib.util.find_spec(name)
-        if found is None or not found.has_location or found.origin is None or found.origin.startswith(library + os.sep):
+        if found is None or found.origin is None:
             continue
-        origin = Path(found.origin)
-        path = origin.parent if origin.name == "__init__.py" else origin
+        path = Path(found.origin).parent
         paths += [str(path)] + [str(libs) for libs in [path.with_name(path.name + ".libs")] if libs.is_dir()]
     return paths

@@ -17,7 +17,6 @@ import select
 import signal
 import socket
 import sys
-from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from . import cgroup, child, jail, wire
@@ -50,11 +49,9 @@ class Warm:
     """State of the warm process: which walls stand, and which children live."""
 
     def __init__(self, settings: dict[str, Any]):
-        """Loads libraries, then leaves the world that it came from."""
+        """Leaves the world that it came from, then loads libraries."""
         self.missing: dict[str, str] = {}
-        for name in (*settings["preload"], "landlock"):  # later there is no file to load them from
-            with contextlib.suppress(ImportError):
-                importlib.import_module(name)
+        _load("landlock")  # later there is no file to load it from
         self.root = os.geteuid() == 0
         self.groups = self._try("cgroup", lambda: cgroup.Groups(str(os.getpid())))
         self.free: list[cgroup.Group] = []
@@ -71,13 +68,19 @@ class Warm:
             *(os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", closefd=False) for descriptor in (1, 2)),
         )
         self.alive = os.pipe()  # children read it: its end is this process's
-        self.mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        statm = os.open("/proc/self/statm", os.O_RDONLY)  # which later is out of sight, too
         own = 0 if self.root else jail.NEWUSER
         self._try("namespaces", lambda: jail.unshare(own | jail.NEWNS | jail.NEWNET | jail.NEWIPC | jail.NEWUTS))
         if "namespaces" not in self.missing:
-            self._try("files", lambda: jail.enter_root(settings["readable"]))
+            self._try("files", lambda: jail.enter_root(settings["readable"], settings["packages"]))
         else:
             self.missing["files"] = "needs namespaces"
+        if "files" not in self.missing:
+            sys.path[-1] = jail.PACKAGES  # in place of the folder that holds them outside
+        for name in settings["preload"]:
+            _load(name)
+        self.mapped = int(os.pread(statm, 100, 0).split()[0]) * resource.getpagesize()
+        os.close(statm)
         os.environ.clear()
         os.environ.update({"PATH": "/usr/bin:/bin", "HOME": jail.WORK, "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1"})
         # A root of our own has the harmless ones alone, and one rule is added sooner than three.
@@ -253,6 +256,12 @@ class Warm:
             self.end(pid)
         for group in self.free:
             group.close()
+
+
+def _load(module: str) -> None:
+    """Imports a module, where there is one."""
+    with contextlib.suppress(ImportError):
+        importlib.import_module(module)
 
 
 def _is_dead(pid: int) -> bool:
