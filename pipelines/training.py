@@ -46,7 +46,7 @@ def fit(
         micro_batch_size: examples that a process passes forward at once; None: its whole share.
         save_steps: steps between checkpoints.
         trainer: a subclass of the Trainer, for another loss or order.
-        logged: losses that are kept, about; each is the mean since the one before.
+        logged: losses that are kept, about, or one a checkpoint where these are more; each is the mean since the one before.
         figures: names of what that one logs beside the loss.
         saved: told of each checkpoint, by its step and its folder, which is one of Hugging Face's form.
         arguments: further ones for `TrainingArguments`: learning rate, seeds, ...

@@ -38,10 +38,12 @@ class LocalSandbox:
         """
         workers = workers or len(os.sched_getaffinity(0))
         ready = max(1, MOST_READY // (2 * workers))
-        self._bare, self._loaded = (
+        bare, loaded = (
             [WarmProcess(modules, without, ready) for _ in range(workers)] for modules in (STANDARD, (*STANDARD, *LIBRARIES))
         )
-        self._turns = {id(kind): itertools.count() for kind in (self._bare, self._loaded)}
+        self.warm = bare + loaded
+        """All of them, whether they have been started or not."""
+        self._bare, self._loaded = itertools.cycle(bare), itertools.cycle(loaded)
         atexit.register(self.close)
 
     def run(self, program: str, calls: Sequence[Call] = (), stdin: str | None = None, limits: Limits | None = None) -> Outcome:
@@ -70,11 +72,10 @@ class LocalSandbox:
         """See `Sandbox.open`."""
         return self._start(self._loaded, limits or Limits(), None)
 
-    def _start(self, among: Sequence[WarmProcess], limits: Limits, stdin: str | None) -> "LocalSession":
+    def _start(self, in_turn: Iterator[WarmProcess], limits: Limits, stdin: str | None) -> "LocalSession":
         for last_try in (False, True):
-            warm = among[next(self._turns[id(among)]) % len(among)]
             try:
-                return LocalSession(warm, limits, stdin or "")
+                return LocalSession(next(in_turn), limits, stdin or "")
             except (SandboxFault, OSError) as error:
                 if last_try:
                     raise SandboxFault(str(error)) from None
@@ -82,17 +83,12 @@ class LocalSandbox:
 
     def missing(self) -> dict[str, str]:
         """The protections that this machine lacks, and why."""
-        return self._bare[0].ready()
+        return self.warm[0].ready()
 
     def close(self) -> None:
         """Ends the warm processes and with them every run."""
         for warm in self.warm:
             warm.close()
-
-    @property
-    def warm(self) -> list[WarmProcess]:
-        """All of them, whether they have been started or not."""
-        return self._bare + self._loaded
 
 
 MAX_TAKEN = 4 * wire.MAX_FRAME

@@ -217,21 +217,19 @@ def test_nothing_is_left_behind_when_the_supervisor_is_killed(tmp_path: Path) ->
 def test_runs_leave_no_process_descriptor_or_control_group() -> None:
     sandbox = LocalSandbox(workers=1)
 
-    def descriptors() -> int:
-        ready(sandbox, 2)
-        return len(os.listdir("/proc/self/fd"))
+    def counted() -> tuple[int, int]:
+        ready(sandbox, 1)
+        processes = [warm.process.pid for warm in sandbox.warm if warm.process]
+        groups = sum(1 for pid in processes for _ in Path("/sys/fs/cgroup").glob(f"**/tenfold-{pid}-*"))
+        return len(os.listdir("/proc/self/fd")), groups
 
-    sandbox.open().close()
-    sandbox.run("x = 1")  # a child of the other kind
-    before = descriptors()
-    for number in range(200):
-        sandbox.run("import os\nos._exit(1)" if number % 3 else "print(1)")
-    assert descriptors() == before
-    for warm in sandbox.warm:
-        assert warm.process is not None
-        # One for a child that runs and one for a child that waits, each in every controller's tree.
-        groups = {path.name for path in Path("/sys/fs/cgroup").glob(f"**/tenfold-{warm.process.pid}-*")}
-        assert 1 <= len(groups) <= 2
+    session = sandbox.open()
+    ready(sandbox, 2)  # one that runs and one that waits, each with a group of its own
+    session.close()
+    before = counted()
+    for number in range(200):  # of the same kind, as they name numpy
+        sandbox.run("import os  # numpy\nos._exit(1)" if number % 3 else "print('numpy')")
+    assert counted() == before
     sandbox.close()
 
 
