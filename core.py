@@ -8,6 +8,7 @@ Index:
     Episode                  one problem played once
     Verifier, Policy         the two protocols that everything else is written against
     draw_seed                the seed of one draw
+    without_thinking         the part of a response that is judged
     UserError                a mistake that one line can mend
     Incomplete               a policy stopped with some of the draws made
 """
@@ -177,6 +178,29 @@ def draw_seed(base: int, key: str, sample: int) -> int:
     """The seed of one draw, below 2**53 so that JSON carries it exactly."""
     digest = hashlib.sha256(f"{base}\n{key}\n{sample}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 11
+
+
+_THINKING = r"(?:think|thinking|thought|reasoning|seed:think)"
+_THINKING_MARK = re.compile(rf"(?P<close></{_THINKING}>|\[/THINK\]|◁/think▷)|<{_THINKING}>|\[THINK\]|◁think▷")
+
+
+def without_thinking(response: str) -> str:
+    """The part of a response that is judged: what follows its reasoning.
+
+    Every verifier calls this function, so that a response gets the same verdict whoever asks.
+
+    Args:
+        response: a policy's text. Reasoning stands between `<think>` and `</think>`, or between the marks that other models
+            use (`<thinking>`, `<thought>`, `<reasoning>`, `<seed:think>`, `[THINK]`, `◁think▷`).
+
+    Returns:
+        The text behind the last mark that closes reasoning. It is empty if reasoning is opened and not closed: the response
+        was cut while it reasoned, and a draft in it is no answer.
+    """
+    marks = list(_THINKING_MARK.finditer(response))
+    if not marks:
+        return response
+    return response[marks[-1].end() :] if marks[-1]["close"] else ""
 
 
 class UserError(Exception):

@@ -11,7 +11,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from ..core import Conversation, Message, Problem
+from ..core import Conversation, Message, Problem, without_thinking
 
 CRITERIA = ("correctness", "completeness", "consistency", "executability", "safety")
 MOST_ITEMS = 8
@@ -59,7 +59,7 @@ def checklist(problem: Problem) -> Conversation:
 
 def read_checklist(text: str) -> list[str]:
     """The items; none where there is no list."""
-    return [match.group(1) for match in _ITEM.finditer(text.rpartition("</think>")[2])][:MOST_ITEMS]
+    return [match.group(1) for match in _ITEM.finditer(without_thinking(text))][:MOST_ITEMS]
 
 
 def scores(problem: Problem, solution: str, items: list[str]) -> Conversation:
@@ -78,7 +78,7 @@ def scores(problem: Problem, solution: str, items: list[str]) -> Conversation:
 def read_scores(text: str, items: list[str]) -> Scores | None:
     """The last such object in an answer; None where there is none, or one with another number of items."""
     found = None
-    for flat in _OBJECT.findall(text.rpartition("</think>")[2]):
+    for flat in _OBJECT.findall(without_thinking(text)):
         with contextlib.suppress(ValueError):
             read = _form().model_validate_json(flat).model_dump()
             holds = read.pop("holds")

@@ -1,7 +1,8 @@
 import pytest
+import tenfold
 from hypothesis import given
 from hypothesis import strategies as st
-from tenfold.core import Completion, draw_seed
+from tenfold.core import Completion, draw_seed, without_thinking
 
 
 @given(st.integers(), st.text(), st.integers(min_value=0))
@@ -37,3 +38,37 @@ def test_of_a_text_that_was_cut_whole_sentences_are_judged(text: str, judged: st
 def test_what_is_judged_of_a_cut_text_is_its_beginning(text: str, at: int) -> None:
     judged = Completion(text[:at], "length").judged
     assert text.startswith(judged)
+
+
+@pytest.mark.parametrize(
+    ("response", "judged"),
+    [
+        ("No reasoning. It is 5.", "No reasoning. It is 5."),
+        ("<think>\n4? No.\n</think>\nIt is 5.", "\nIt is 5."),
+        ("4? No.\n</think>\nIt is 5.", "\nIt is 5."),
+        ("<think>a</think>So 4.<think>b</think>It is 5.", "It is 5."),
+        ("<think>\nIt is 5.", ""),
+        ("<think>a</think>It is 4.<think>no, 5", ""),
+        ("[THINK]a[/THINK]It is 5.", "It is 5."),
+        ("<reasoning>\nIt is 5.", ""),
+    ],
+)
+def test_what_follows_the_reasoning_is_judged_and_nothing_of_a_reasoning_that_was_cut(response: str, judged: str) -> None:
+    assert without_thinking(response) == judged
+
+
+DRAFTS = {
+    "math": ("5", r"\boxed{5}"),
+    "choice": ({"letter": "C", "options": ["one", "two", "three"]}, "The answer is C."),
+    "code": ({"entry_point": "f", "calls": [{"arguments": [1], "output": 1}]}, "```python\ndef f(x):\n    return x\n```"),
+    "function_calls": ({"functions": [{"name": "f", "parameters": {"properties": {}}}], "calls": [{"f": {}}]}, "[f()]"),
+    "instructions": ({"instructions": ["punctuation:no_comma"]}, "Yes."),
+}
+
+
+@pytest.mark.parametrize("verifier", DRAFTS)
+def test_every_verifier_passes_over_a_draft_in_a_reasoning_that_was_cut(verifier: str) -> None:
+    gold, draft = DRAFTS[verifier]
+    assert tenfold.verify(gold, draft, verifier).score == 1
+    assert tenfold.verify(gold, f"<think>\n{draft}\n</think>\n{draft}", verifier).score == 1
+    assert tenfold.verify(gold, f"<think>\n{draft}\nBut wait", verifier).score == 0

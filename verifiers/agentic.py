@@ -17,12 +17,12 @@ import json
 import re
 from collections.abc import Callable, Sequence
 
-from ..core import Conversation, Message, Problem, Status, Verdict, Verifier
+from ..core import Conversation, Message, Problem, Status, Verdict, Verifier, without_thinking
 from . import math
 from .answers import final_answer
 from .answers.notation import visible
 from .sandbox import Interpreter, Limits, SandboxFault
-from .tool_calls import called, without_thinking
+from .tool_calls import called
 
 Ask = Callable[[Conversation], str]
 """Says a model's next turn in a conversation."""
@@ -145,9 +145,8 @@ def _judgement(
         for turns_left in range(calls, -1, -1):
             turn = ask(list(conversation))
             trail.append(turn)
-            cut = turn.rfind("<think>") > turn.rfind("</think>")
             call = called(turn)
-            said = _VERDICT.findall(without_thinking(turn)) if not cut else []
+            said = _VERDICT.findall(without_thinking(turn))
             if said and (call is None or not turns_left):
                 return said[-1].upper(), _reason(turn), tuple(trail)
             conversation.append(Message(role="assistant", content=turn))

@@ -13,7 +13,7 @@ import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..core import Problem, Status, Verdict
+from ..core import Problem, Status, Verdict, without_thinking
 from . import math
 from .answers import Unreadable, comparison, final_answer, read
 from .answers.evaluation import limit
@@ -121,7 +121,7 @@ def _words(text: str) -> str:
 
 def _last_letter(response: str) -> str | None:
     """The letter that a response's last line ends with, as "I choose (B)."."""
-    lines = response.rsplit("</think>", 1)[-1].strip().rsplit("\n", 1)
+    lines = without_thinking(response).strip().rsplit("\n", 1)
     line = lines[-1][-200:].replace("*", "").strip()
     found = _LAST_LINE.search(line)
     if not found or _DENIES.search(line) or len(re.findall(r"\b[A-Z]\b", line.replace("I ", " "))) > 1:

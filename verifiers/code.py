@@ -30,7 +30,7 @@ from typing import Any
 
 import cachetools
 
-from ..core import Problem, Status, UserError, Verdict
+from ..core import Problem, Status, UserError, Verdict, without_thinking
 from . import sandbox
 from .code_forms import NoTests, called, calls_of, counted, form_of, limits_of
 from .equality import same, same_output
@@ -122,7 +122,7 @@ def program_of(problem: Problem, response: str) -> str | None:
     """
     if not isinstance(response, str):
         return None
-    text = response.rsplit("</think>", 1)[-1]
+    text = without_thinking(response)
     wanted = problem.answer.get("language", "python")
     blocks = [body for language, body in fenced(text) if language.lower() in ("", wanted, *ALIASES.get(wanted, ()))]
     code = blocks[-1] if blocks else text

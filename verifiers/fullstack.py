@@ -15,11 +15,10 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from ..core import Problem, Status, UserError, Verdict
+from ..core import Problem, Status, UserError, Verdict, without_thinking
 from . import sandbox
 from .code import ALIASES, fenced, prepare
 from .sandbox import End, Limits, SandboxFault, languages
-from .tool_calls import without_thinking
 
 __all__ = ["prepare", "unreadable", "verify"]
 

@@ -25,9 +25,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..core import Problem, Status, Verdict
+from ..core import Problem, Status, Verdict, without_thinking
 from . import literals
-from .tool_calls import tagged, without_thinking
+from .tool_calls import tagged
 
 MAX_CHARACTERS = 100_000
 """Longest response that is read."""
@@ -107,7 +107,7 @@ def said(response: str) -> list[Said]:
         raise Malformed(f"no text of at most {MAX_CHARACTERS} characters")
     if bodies := tagged(response):
         return [call for body in bodies for call in _of_json(_parsed(body))]
-    text = without_thinking(response)
+    text = without_thinking(response).strip()
     fenced = _FENCED.match(text)
     text = fenced.group(1).strip() if fenced else text
     if text.startswith(("[", "{")):
@@ -130,7 +130,7 @@ def _loads(text: str) -> Any:
 
 def _declines(response: str, functions: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a response says something and calls none of these in whatever broken form."""
-    text = without_thinking(response)
+    text = without_thinking(response).strip()
     names = "|".join(re.escape(str(function["name"])) for function in functions)
     called = names and re.search(rf"(?<![\w.])(?:{names})\s*\(\s*(?:\w+\s*=|[\"'\d\[{{)])|\"name\"\s*:\s*\"(?:{names})\"", text)
     return bool(text) and not called

@@ -6,9 +6,8 @@ instruction. The score is IFEval's strict one of a prompt: 1 where all of them a
 
 from typing import Any
 
-from ..core import Problem, Status, Verdict
+from ..core import Problem, Status, Verdict, without_thinking
 from . import pool
-from .tool_calls import without_thinking
 
 MEMORY = 4 << 30
 """Bytes that a worker may map; lm-eval's checks import much."""
@@ -20,7 +19,7 @@ def verify(problem: Problem, response: str) -> Verdict:
     answer = problem.answer
     if not isinstance(answer, dict) or not answer.get("instructions"):
         return Verdict(Status.UNDECIDED, None, "instructions", "the problem names no instructions")
-    said = without_thinking(response)
+    said = without_thinking(response).strip()
     if not said:
         return Verdict(Status.SCORED, 0.0, "extract", "the response says nothing")
     asked = problem.prompt[-1]["content"] if problem.prompt else ""

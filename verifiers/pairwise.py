@@ -14,9 +14,8 @@ import math
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
-from ..core import Conversation, Problem, Status, Verdict, Verifier
+from ..core import Conversation, Problem, Status, Verdict, Verifier, without_thinking
 from .answers.notation import visible
-from .tool_calls import without_thinking
 
 Question = tuple[Conversation, str, str]
 """A prompt, the response shown first, the response shown second."""

@@ -8,7 +8,7 @@ import ast
 import itertools
 from dataclasses import asdict
 
-from ..core import Message, Problem, Status, UserError
+from ..core import Message, Problem, Status, UserError, without_thinking
 from . import code, code_forms, inputs
 from .sandbox import SandboxFault
 from .synthesis import Suite
@@ -47,7 +47,7 @@ def pose(suite: Suite, model: inputs.Model, attempts: int = 2) -> Problem | None
     signature, answer = _signature(suite.program, suite.entry_point), suite.answer()
     tests = "\n".join(code_forms.shown(answer))
     told = model(_STATEMENT.format(program=suite.program, tests=tests, signature=signature))
-    statement = told.rsplit("</think>", 1)[-1].strip()
+    statement = without_thinking(told).strip()
     if not statement or "```" in statement or _gives_away(statement, suite.program):
         return None
     text = f"{statement}\n\nYour function is `{signature}`. It should pass tests such as these:\n\n{tests}"

@@ -3,6 +3,8 @@
 import contextlib
 import json
 
+from ..core import without_thinking
+
 _TAG, _END_TAG = "<tool_call>", "</tool_call>"
 _DECODER = json.JSONDecoder()
 
@@ -37,9 +39,3 @@ def called(turn: str) -> tuple[str, str] | None:
     except (ValueError, KeyError, TypeError, RecursionError):
         return "", ""
     return (tool, source) if isinstance(tool, str) and isinstance(source, str) else ("", "")
-
-
-def without_thinking(response: str) -> str:
-    """What a response says after its thinking; nothing where it was cut while it thought."""
-    said = response.rsplit("</think>", 1)[-1].strip()
-    return "" if "<think>" in said else said

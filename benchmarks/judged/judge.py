@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from ...core import Conversation, Incomplete, Policy, Problem, Sampling
+from ...core import Conversation, Incomplete, Policy, Problem, Sampling, without_thinking
 from ...policies.store import Store
-from ...verifiers.tool_calls import without_thinking
 
 TRIES = 3
 """Times that one question is put; then it counts as unjudged."""
@@ -84,7 +83,7 @@ def judge(
         store: file to append the judge's answers to, and to take those from that are there already.
         progress: called as progress(questions answered, questions in all).
     """
-    asked = [benchmark.questions(problem, without_thinking(response)) for problem, response in responses]
+    asked = [benchmark.questions(problem, without_thinking(response).strip()) for problem, response in responses]
     flat = {_name(question): question for questions in asked for question in questions}
     said = _answers(benchmark, flat, policy, Store(store, who) if store else None, progress or (lambda done, total: None))
     judged = []

@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from ...core import Conversation, Incomplete, Policy, Sampling, UserError
+from ...core import Conversation, Incomplete, Policy, Sampling, UserError, without_thinking
 from ...policies import load_policy
 from ...policies.store import Store
 
@@ -159,7 +159,7 @@ def parse(answer: str) -> Labels | None:
     Thinking is passed over, and so is what stands around the JSON object. The last object that is a set of scores counts.
     """
     found = None
-    for flat in _OBJECT.findall(answer.rpartition("</think>")[2]):
+    for flat in _OBJECT.findall(without_thinking(answer)):
         with contextlib.suppress(ValueError):
             found = _scores().model_validate_json(flat).model_dump()
     return found

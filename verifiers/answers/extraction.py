@@ -1,6 +1,6 @@
 """Which words of a response are its answer. One protocol, for every verifier of final answers:
 
-1. Reasoning up to the last `</think>` is set aside. A response that opens `<think>` and never closes it was cut: no answer.
+1. Reasoning is set aside (`core.without_thinking`). A response that was cut while it reasoned has no answer.
 2. The last `\\boxed{...}` that is not empty. Boxes that only "and", "or", a comma or a few words join count as one list. A
    last box that never closes was cut: no answer, whatever was boxed before.
 3. Else the last answer line: what follows the last `####`, "answer is", "answer:", "A:" or "答案", up to the sentence's end.
@@ -11,6 +11,8 @@
 
 import itertools
 import re
+
+from ...core import without_thinking
 
 MAX_ANSWER = 2_000
 """Characters of a final answer that are looked at; a longer one is no answer."""
@@ -77,10 +79,7 @@ _CLAUSES = re.compile(r"\b(?:is|are|=)\s.{1,60}?(?:\band\b|[,;]).{1,40}?\b(?:is|
 
 def final_answer(response: str) -> str | None:
     """The answer that a response ends with, by the protocol above, or None."""
-    thought = response.rfind("</think>")
-    if response.rfind("<think>") > thought:
-        return None  # cut while thinking
-    text = response[max(thought + len("</think>") if thought >= 0 else 0, len(response) - MAX_TAIL) :]
+    text = without_thinking(response)[-MAX_TAIL:]
     text = _TURN_END.split(text, maxsplit=1)[0]
     text = re.sub(r"\s*I hope (?:it|this) is correct\.?\s*$", "", _BOLD.sub("", text))
     text = _EMPTY_BOX.sub(" ", text)
