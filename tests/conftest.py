@@ -10,6 +10,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+
 from tenfold.core import UserError
 from tenfold.pipelines import spread
 from tenfold.pipelines.cluster import Cluster

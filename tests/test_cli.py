@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from tenfold import cli
 from tenfold.policies import initial
 

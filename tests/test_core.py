@@ -1,7 +1,8 @@
 import pytest
-import tenfold
 from hypothesis import given
 from hypothesis import strategies as st
+
+import tenfold
 from tenfold.core import Completion, draw_seed, without_thinking
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
+
 from tenfold.pipelines import spread
 from tenfold.pipelines.rl import supervise
 

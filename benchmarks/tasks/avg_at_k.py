@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+
 from tenfold import verifiers
 from tenfold.benchmarks import scores
 from tenfold.core import Problem, Status, UserError, Verdict

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tenfold.benchmarks import catalogue, compare, evaluate
 from tenfold.benchmarks.result import Options, Result
 from tenfold.core import UserError, draw_seed

@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tenfold.benchmarks import catalogue, evaluate
 from tenfold.benchmarks.result import Options, Result, results
 from tenfold.core import Completion, Incomplete, Problem, Status, UserError, Verdict, draw_seed

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from tenfold.benchmarks import evaluate, judged
 from tenfold.benchmarks.judged import arena_hard, multi_challenge, writing_bench
 from tenfold.benchmarks.result import Options, Result

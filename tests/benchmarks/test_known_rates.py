@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tenfold.benchmarks import catalogue, evaluate
 from tenfold.benchmarks.result import Options
 from tenfold.core import draw_seed

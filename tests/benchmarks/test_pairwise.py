@@ -2,6 +2,7 @@ import random
 from collections.abc import Sequence
 
 import pytest
+
 from tenfold.benchmarks import pairwise
 from tenfold.envs.pairs import Pair
 from tenfold.verifiers.pairwise import Question

@@ -2,6 +2,7 @@ import re
 from collections.abc import Sequence
 
 import pytest
+
 from tenfold.benchmarks import probes
 from tenfold.verifiers.pairwise import Question
 

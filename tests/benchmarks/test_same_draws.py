@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tenfold.benchmarks import evaluate
 from tenfold.benchmarks.result import Options
 from tenfold.core import Sampling

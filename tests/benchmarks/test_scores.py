@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tenfold.benchmarks import coverage
 from tenfold.benchmarks.scores import avg_at_k, difference, maj_at_k, pass_at
 from tenfold.core import UserError

@@ -6,6 +6,7 @@ from typing import Any
 
 import datasets
 import pytest
+
 from tenfold.benchmarks import evaluate, stock
 from tenfold.benchmarks.result import Options
 from tenfold.core import UserError

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 import tenfold
 from tenfold.core import UserError
 from tenfold.envs import problems

@@ -1,6 +1,7 @@
 """Small functions: what asks for one, what is right, and what the hasty way gets wrong."""
 
 import pytest
+
 from tenfold.core import UserError
 from tenfold.envs import problems
 from tenfold.envs.functions import one_line, program, small_functions, value

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 import tenfold
 from tenfold.core import UserError
 from tenfold.envs import problems

@@ -1,8 +1,9 @@
 """Several environments as one."""
 
 import pytest
-import tenfold
 from gymnasium.utils.env_checker import check_env
+
+import tenfold
 from tenfold.core import Problem, UserError
 from tenfold.envs.mixture import Mixture
 from tenfold.policies.rollout import rollout

@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+
 from tenfold.core import UserError
 from tenfold.envs import notes
 from tenfold.envs.notes import note_pairs, rank, verify

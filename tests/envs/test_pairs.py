@@ -5,6 +5,7 @@ from typing import Any
 import pyarrow as arrow
 import pyarrow.parquet
 import pytest
+
 from tenfold.core import UserError
 from tenfold.envs import pairs
 

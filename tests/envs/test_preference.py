@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
+
 from tenfold.core import Problem, Status, UserError
 from tenfold.envs import preference
 from tenfold.envs.preference import PreferenceEnv

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pandas
 import pytest
+
 from tenfold.core import Problem, UserError
 from tenfold.envs import problems
 

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 
 import gymnasium
 import pytest
-import tenfold
 from gymnasium.utils.env_checker import check_env
+
+import tenfold
 from tenfold.core import UserError
 from tenfold.envs import registry
 from tenfold.envs.check import gold_response

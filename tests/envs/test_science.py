@@ -3,6 +3,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+
 import tenfold
 from tenfold.core import UserError
 from tenfold.envs import problems

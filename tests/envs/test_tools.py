@@ -4,8 +4,9 @@ from pathlib import Path
 
 import gymnasium
 import pytest
-import tenfold
 from gymnasium.utils.env_checker import check_env
+
+import tenfold
 from tenfold.core import Sampling
 from tenfold.envs.tools import PythonTool
 from tenfold.policies.scripted import ScriptedPolicy

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from tenfold.pipelines import recipe
 from tenfold.pipelines.corpus import stream, tokens
 from tenfold.pipelines.pretrain import Pretrain

@@ -6,6 +6,7 @@ import hypothesis
 import pytest
 import torch
 from hypothesis import strategies as st
+
 from tenfold.pipelines.chunked_loss import Dense, Direction, Head, TopK, log_probs, top_k, weighted
 
 TOKENS, VOCABULARY, WIDTH = 23, 37, 8

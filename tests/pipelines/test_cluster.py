@@ -5,8 +5,9 @@ from typing import Any
 
 import pydantic
 import pytest
-import tenfold
 import yaml
+
+import tenfold
 from tenfold import cli
 from tenfold.core import UserError
 from tenfold.pipelines import cluster as clusters

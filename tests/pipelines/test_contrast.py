@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tenfold.core import UserError
 from tenfold.pipelines.context import Context
 from tenfold.pipelines.contrast import Contrast, contrast, run

@@ -8,6 +8,7 @@ from typing import Any
 import numpy
 import pytest
 import torch
+
 from tenfold.core import UserError
 from tenfold.pipelines import distill, recipe, responses
 from tenfold.pipelines.chunked_loss import Dense, TopK

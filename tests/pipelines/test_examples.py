@@ -8,6 +8,7 @@ import hypothesis
 import pytest
 import torch
 from hypothesis import strategies as st
+
 from tenfold.core import UserError
 from tenfold.envs import problems
 from tenfold.pipelines import examples, recipe

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from tenfold.pipelines import recipe
 
 KILLS = 20

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from tenfold import cli
 
 STAGES: list[dict[str, Any]] = [

@@ -10,6 +10,8 @@ import pyarrow
 import pytest
 import torch
 from accelerate import Accelerator
+from transformers import AutoConfig, MambaConfig, MambaForCausalLM
+
 from tenfold.core import UserError
 from tenfold.pipelines import pretrain
 from tenfold.pipelines.cluster import Cluster
@@ -17,7 +19,6 @@ from tenfold.pipelines.context import Context
 from tenfold.pipelines.corpus import mix, shards
 from tenfold.pipelines.training import IGNORED
 from tenfold.policies import initial
-from transformers import AutoConfig, MambaConfig, MambaForCausalLM
 
 TINY = "micro:?hidden=16&layers=1&heads=2"
 PHASES = [

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import tenfold
 import yaml
+
+import tenfold
 from tenfold.pipelines import recipe
 
 SOURCES = [

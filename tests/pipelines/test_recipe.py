@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tenfold
 import yaml
+
+import tenfold
 from tenfold.core import UserError
 from tenfold.pipelines import recipe as recipes
 from tenfold.pipelines.rl import verl_config

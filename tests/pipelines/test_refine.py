@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tenfold.core import Conversation, Problem, UserError
 from tenfold.envs import problems as problem_sources
 from tenfold.pipelines import chains, recipe, refine_words

@@ -2,6 +2,7 @@ import os
 import signal
 
 import pytest
+
 from tenfold.pipelines.report import Display
 
 

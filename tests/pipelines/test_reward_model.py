@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+
 from tenfold.benchmarks import probes
 from tenfold.core import UserError
 from tenfold.envs import pairs as pair_sources

@@ -3,6 +3,7 @@
 import itertools
 
 import pytest
+
 from tenfold.pipelines.schedule import LAWS, LawName, Leg, learning_rate
 
 RECIPE = [Leg(10, 0, 4.5e-4), Leg(1240, 4.5e-4, 4.5e-4), Leg(650, 4.5e-4, 4.5e-4), Leg(400, 4.5e-4, 1.5e-6, "cosine")]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+
 from tenfold.pipelines import report, scoreboard
 
 

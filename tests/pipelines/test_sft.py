@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tenfold
 import torch
 import transformers
 from safetensors.torch import load_file
+
+import tenfold
 from tenfold.pipelines import recipe, sft, training
 from tenfold.policies import initial
 

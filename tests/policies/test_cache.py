@@ -1,6 +1,7 @@
 import torch
-from tenfold.policies.cache import grow_in_place
 from transformers.cache_utils import DynamicCache, DynamicLayer
+
+from tenfold.policies.cache import grow_in_place
 
 
 def test_a_growing_layer_holds_what_it_was_given() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from tenfold.core import UserError
 from tenfold.policies import initial
 

@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 
 import pytest
+
 from tenfold import load_policy
 from tenfold.core import Sampling, UserError
 

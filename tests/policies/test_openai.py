@@ -5,6 +5,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+
 import tenfold
 from tenfold.core import Incomplete, Sampling, UserError
 from tenfold.policies.openai import OpenAIPolicy

@@ -7,10 +7,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-import tenfold
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
+import tenfold
 from tenfold.core import Conversation, UserError
 from tenfold.policies import initial
 from tenfold.policies.openai import OpenAIPolicy

@@ -5,6 +5,7 @@ from typing import Any
 
 import gymnasium
 import pytest
+
 import tenfold
 from tenfold.core import Episode, Problem, Sampling, Status, UserError
 from tenfold.envs.text import Text, TextEnv

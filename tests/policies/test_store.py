@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from tenfold.core import UserError
 from tenfold.policies.store import Store
 

@@ -1,12 +1,13 @@
 from pathlib import Path
 
 import pytest
-import tenfold
 import torch
+from transformers import AutoModelForCausalLM
+
+import tenfold
 from tenfold.core import Sampling, UserError
 from tenfold.policies import initial
 from tenfold.policies.transformers import TransformersPolicy, _sample, draw
-from transformers import AutoModelForCausalLM
 
 PROMPTS = [
     [{"role": "user", "content": text}] for text in ("1 + 1 =", "What is the sum of 2 and 3?", "x", "9 - 4 + 2 =", "State it.")

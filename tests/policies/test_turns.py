@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
 from tenfold.policies import initial
 from tenfold.policies.turns import conversation_tokens, turn_tokens
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+
 from tenfold.core import Conversation, Message, Problem, Status, UserError
 from tenfold.policies.judge import asking, prepare
 from tenfold.policies.scripted import ScriptedPolicy

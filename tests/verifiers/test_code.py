@@ -3,9 +3,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-import tenfold
 from hypothesis import given
 from hypothesis import strategies as st
+
+import tenfold
 from tenfold.core import Problem, Status, UserError, Verdict
 from tenfold.verifiers import code, code_forms, equality, sandbox
 from tenfold.verifiers.sandbox import SandboxFault

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tenfold.core import Problem, Status
 from tenfold.envs import problems
 from tenfold.envs.check import gold_response

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tenfold.core import Problem, Status, Verdict
 from tenfold.envs import problems
 from tenfold.verifiers import function_calls, literals

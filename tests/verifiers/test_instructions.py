@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tenfold.core import Message, Problem, Status
 from tenfold.envs import problems
 from tenfold.verifiers import load

@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import tenfold
 from hypothesis import given
 from hypothesis import strategies as st
+
+import tenfold
 from tenfold.benchmarks.answer_pairs import own_pairs
 from tenfold.benchmarks.hostile_answers import hostile
 from tenfold.core import Message, Problem, Status

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tenfold.core import Problem, Status
 from tenfold.verifiers import pairwise
 from tenfold.verifiers.pairwise import Question

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from tenfold.verifiers.pool import MemoryLimit, Pool, TimeLimit, WorkerFault
 
 FUNCTIONS = """

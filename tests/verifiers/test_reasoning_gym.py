@@ -2,6 +2,7 @@ import dataclasses
 import json
 
 import pytest
+
 from tenfold.core import Problem, Status
 from tenfold.envs import problems
 from tenfold.verifiers import load

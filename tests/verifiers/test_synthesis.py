@@ -3,9 +3,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import tenfold
 from hypothesis import given
 from hypothesis import strategies as st
+
+import tenfold
 from tenfold.core import Problem, Status, UserError, Verdict
 from tenfold.verifiers import code, code_forms, inputs, mutation, statements, synthesis
 from tenfold.verifiers.sandbox import Sandbox, SandboxFault

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tenfold.core import Conversation, Incomplete, UserError
 from tenfold.pipelines.corpus import annotate
 from tenfold.policies.scripted import ScriptedPolicy

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow
 import pytest
+
 from tenfold.core import UserError
 from tenfold.pipelines.context import Context
 from tenfold.pipelines.corpus import clean, planted, shards

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import datasets
 import pytest
+
 from tenfold.core import Message, Problem, UserError
 from tenfold.pipelines.corpus import contamination, ngrams
 

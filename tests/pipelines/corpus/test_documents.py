@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
+
 import tenfold
 from tenfold.core import UserError
 from tenfold.pipelines.context import Context

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy
 import pyarrow
 import pytest
+
 from tenfold.pipelines.corpus import duplicates, ngrams, shards
 
 WORDS = [f"word{number}" for number in range(5_000)]

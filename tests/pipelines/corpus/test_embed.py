@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from tenfold.core import UserError
 from tenfold.pipelines.corpus import embed
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy
 import pyarrow
 import pytest
+
 from tenfold.core import UserError
 from tenfold.pipelines.context import Context
 from tenfold.pipelines.corpus import mix, shards, tokens

@@ -10,6 +10,7 @@ import pyarrow
 import pyarrow.parquet
 import pydantic
 import pytest
+
 from tenfold.core import UserError
 from tenfold.pipelines.context import Context
 from tenfold.pipelines.corpus import milvus, retrieve, seeds, shards

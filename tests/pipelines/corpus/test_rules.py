@@ -1,6 +1,7 @@
 import random
 
 import pytest
+
 from tenfold.pipelines.corpus import planted, rules
 from tenfold.pipelines.corpus.rules import Reading
 

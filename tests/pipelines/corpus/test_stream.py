@@ -6,6 +6,7 @@ import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tenfold.core import UserError
 from tenfold.pipelines.corpus import stream, tokens
 from tenfold.pipelines.corpus.stream import Phase, Stream, permuted

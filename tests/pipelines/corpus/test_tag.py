@@ -5,6 +5,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
+
 from tenfold.core import UserError
 from tenfold.pipelines.context import Context
 from tenfold.pipelines.corpus import annotate, shards, tag, tagger

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from tenfold.core import UserError
 from tenfold.pipelines.corpus import predictability, tagger
 from tenfold.pipelines.corpus.annotate import Dimension

@@ -6,11 +6,12 @@ from typing import Any
 
 import gymnasium
 import pytest
-import tenfold
 import torch
+from verl.workers.rollout.replica import TokenOutput
+
+import tenfold
 from tenfold.pipelines.rl.agent_loop import EnvironmentLoop
 from tenfold.policies import initial
-from verl.workers.rollout.replica import TokenOutput
 
 LAB = '''
 import threading

@@ -6,9 +6,10 @@ from pathlib import Path
 import pandas
 import pydantic
 import pytest
-import tenfold
 from hypothesis import given
 from hypothesis import strategies as st
+
+import tenfold
 from tenfold.core import draw_seed
 from tenfold.pipelines.context import Context
 from tenfold.pipelines.rl import filter as rl_filter

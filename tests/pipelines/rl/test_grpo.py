@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tenfold
 import torch
 import yaml
 from safetensors.torch import load_file
+
+import tenfold
 from tenfold.core import UserError
 
 LAB = '''

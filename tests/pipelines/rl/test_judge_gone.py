@@ -7,8 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import tenfold
 import yaml
+
+import tenfold
 from tenfold.core import UserError
 
 

@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tenfold.pipelines.rl.stage import in_order
 from tenfold.pipelines.rl.verl_config import GRPO
 

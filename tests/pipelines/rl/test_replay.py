@@ -5,8 +5,9 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-import tenfold
 import yaml
+
+import tenfold
 
 LAB = '''
 import gymnasium

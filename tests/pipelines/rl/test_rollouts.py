@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tenfold import cli
 from tenfold.core import UserError
 from tenfold.pipelines.rl import rollouts

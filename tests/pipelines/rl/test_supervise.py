@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from tenfold.pipelines.rl.supervise import Stopped, cause, follow
 
 

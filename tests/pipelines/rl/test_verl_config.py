@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tenfold.core import UserError
 from tenfold.pipelines import cluster as clusters
 from tenfold.pipelines.cluster import Cluster

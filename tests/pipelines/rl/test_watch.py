@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tenfold.pipelines.rl import figures
 from tenfold.pipelines.rl.verl_config import GRPO
 from tenfold.pipelines.rl.watch import Watch, collapsed

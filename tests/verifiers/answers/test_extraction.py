@@ -1,4 +1,5 @@
 import pytest
+
 from tenfold.verifiers.answers import final_answer
 
 

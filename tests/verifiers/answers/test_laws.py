@@ -2,9 +2,10 @@
 
 import pytest
 import sympy
-import tenfold
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+
+import tenfold
 from tenfold.verifiers.answers import Unreadable, comparison, read
 from tenfold.verifiers.answers.exact import TooLarge
 from tenfold.verifiers.answers.identity import CannotTell

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tenfold.core import Problem, Status
 from tenfold.verifiers import code, sandbox
 from tenfold.verifiers.sandbox import Call, End, Limits, LocalSandbox

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 import tenfold
 from tenfold.core import Status, UserError
 from tenfold.verifiers import sandbox

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+
 from tenfold.core import Problem, Status, UserError
 from tenfold.verifiers import code
 from tenfold.verifiers.sandbox import End, Limits, languages

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from tenfold.core import UserError
 from tenfold.verifiers.sandbox import Call, End, Ended, Limits, LocalSandbox, Question, Result, SandboxFault
 
