@@ -63,7 +63,10 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--problems", type=_positive, help="how many problems, the first ones (default: all)")
     command.add_argument("--temperature", type=float, default=1.0, help="default: %(default)s")
     command.add_argument("--top-p", type=float, default=1.0, help="default: %(default)s")
-    command.add_argument("--max-tokens", type=_positive, default=512, help="tokens a turn (default: %(default)s)")
+    command.add_argument(
+        "--max-tokens", type=_positive, default=512, help="tokens an episode, all turns together (default: %(default)s)"
+    )
+    command.add_argument("--max-turns", type=_positive, default=16, help="turns an episode (default: %(default)s)")
     command.add_argument("--seed", type=int, default=0, help="base seed (default: %(default)s)")
     command.add_argument("--out", help="JSONL file for the episodes (default: NAME.jsonl); an unfinished one is gone on with")
     command.set_defaults(command="rollout")

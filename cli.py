@@ -99,6 +99,7 @@ def rollout(arguments: argparse.Namespace) -> None:
             arguments.samples,
             problems=arguments.problems,
             sampling=sampling,
+            max_turns=arguments.max_turns,
             store=out,
             made_with={**_who(arguments.policy), "options": arguments.options},
             progress=progress,

@@ -9,6 +9,7 @@ Index:
     Verifier, Policy         the two protocols that everything else is written against
     draw_seed                the seed of one draw
     without_thinking         the part of a response that is judged
+    opened_thinking          the mark that opens reasoning at a prompt's end
     UserError                a mistake that one line can mend
     Incomplete               a policy stopped with some of the draws made
 """
@@ -85,7 +86,8 @@ class Sampling:
     """0 takes the most likely token."""
     top_p: float = 1.0
     max_tokens: int = 512
-    """New tokens a draw may have, the end-of-sequence token included."""
+    """New tokens a draw may have, the end-of-sequence token included. For an episode of several turns: all its turns, and what
+    is said to the policy between them."""
     seed: int = 0
     """The base seed; see `draw_seed`."""
     stop: tuple[str, ...] = ()
@@ -98,7 +100,7 @@ class Completion:
 
     text: str
     finish_reason: str
-    """"stop", or "length" when the draw was cut at max_tokens."""
+    """"stop" where the policy ended its turn, "length" where it was cut: at max_tokens or at the end of the model's window."""
     token_ids: tuple[int, ...] = ()
     """The new tokens, end-of-sequence included; empty where a server does not tell."""
     logprobs: tuple[float, ...] = ()
@@ -108,10 +110,10 @@ class Completion:
     def judged(self) -> str:
         """What is judged of the text: all of it, or, where it was cut, what stands before the sentence that it was cut in.
 
-        "So the answer is 1" may have gone on to be 12. A box shows by itself whether it was closed: a text with one is judged
-        whole.
+        "So the answer is 1" may have gone on to be 12. A box shows by itself whether it was closed, and so does an
+        <answer>: a text with one of them behind its reasoning is judged whole.
         """
-        if self.finish_reason != "length" or _BOX.search(self.text):
+        if self.finish_reason != "length" or _MARKED_ANSWER.search(without_thinking(self.text)):
             return self.text
         ends = [0, *(match.end() for match in _SENTENCE_END.finditer(self.text))]
         while len(ends) > 1 and _NUMBERED.fullmatch(self.text, ends[-2], ends[-1]):
@@ -119,7 +121,7 @@ class Completion:
         return self.text[: ends[-1]]
 
 
-_BOX = re.compile(r"\\(?:boxed|fbox)\s{0,9}\{\s{0,9}[^\s}]")
+_MARKED_ANSWER = re.compile(r"\\(?:boxed|fbox)\s{0,9}\{\s{0,9}[^\s}]|</answer>")
 _SENTENCE_END = re.compile(r"\n|。|[.!?](?=\s)")
 _NUMBERED = re.compile(r"\s{0,9}\d{1,9}[.\n]")
 """The number of a list's next point, which says nothing yet."""
@@ -164,8 +166,9 @@ class Policy(Protocol):
             conversations: what to answer; each ends with a turn that is not the policy's.
             samples: draws for each conversation.
             sampling: temperature, length and base seed.
-            keys: what each conversation's draws are seeded with beside the base seed, usually its problem's id.
-                Defaults to the conversation's own text. Equal keys with equal text draw equal completions.
+            keys: what each conversation's draws are seeded with beside the base seed: its problem's id, and the attempt where
+                a problem is asked several times. Defaults to the conversation's own text. Equal keys with equal text draw
+                equal completions.
 
         Returns:
             One list a conversation, of `samples` completions, in the order given. Draw j of a conversation is
@@ -175,7 +178,14 @@ class Policy(Protocol):
 
 
 def draw_seed(base: int, key: str, sample: int) -> int:
-    """The seed of one draw, below 2**53 so that JSON carries it exactly."""
+    """The seed of one draw, below 2**53 so that JSON carries it exactly.
+
+    Args:
+        base: seed of the run.
+        key: names the problem and the attempt: whoever asks the same problem again (in a later step, a second time in a step,
+            in the next turn) gives it another key. It names nothing else: not the batch, its order or the engine.
+        sample: which of the draws with this key, from 0.
+    """
     digest = hashlib.sha256(f"{base}\n{key}\n{sample}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 11
 
@@ -201,6 +211,13 @@ def without_thinking(response: str) -> str:
     if not marks:
         return response
     return response[marks[-1].end() :] if marks[-1]["close"] else ""
+
+
+def opened_thinking(prompt: str) -> str:
+    """The mark that opens reasoning, where a prompt ends with one: the policy's turn then begins within its reasoning."""
+    prompt = prompt.rstrip()
+    last = next((mark for mark in reversed([*_THINKING_MARK.finditer(prompt)])), None)
+    return last[0] if last and last.end() == len(prompt) and not last["close"] else ""
 
 
 class UserError(Exception):

@@ -22,7 +22,7 @@ from pydantic import Field
 from ..core import Sampling, UserError
 from ..envs import registry
 from ..policies import initial
-from ..policies.rollout import play
+from ..policies.rollout import MAX_TURNS, play
 from ..policies.turns import conversation_tokens
 from .cluster import load_policy
 from .context import Context, Cost, Metrics, Settings, write_atomically
@@ -50,7 +50,8 @@ class DrawPairs(Settings):
     cut: bool = Field(False, description="whether a response that was cut at max_tokens may be the rejected one")
     temperature: float = Field(1.0, gt=0)
     top_p: float = Field(1.0, gt=0, le=1)
-    max_tokens: int = Field(512, ge=1)
+    max_tokens: int = Field(512, ge=1, description="of all turns of an episode together, and of the replies between them")
+    max_turns: int = Field(MAX_TURNS, ge=1, description="turns of a policy in an episode")
     batch_size: int = Field(256, ge=1, description="draws generated together")
 
     def check(self) -> None:
@@ -79,6 +80,7 @@ def run(settings: DrawPairs, context: Context) -> Metrics:
             samples,
             problems=problems,
             sampling=sampling,
+            max_turns=settings.max_turns,
             store=folder / name,
             made_with={"policy": policy},
             progress=context.progress,

@@ -171,6 +171,8 @@ def _check_links(recipe: Recipe, path: Path) -> None:
         if keep and not isinstance(seen.get(keep), rl_filter.Filter):
             filters = ", ".join(name for name, earlier in seen.items() if isinstance(earlier, rl_filter.Filter)) or "none"
             raise UserError(f"{path}: {stage.name}.keep: no earlier filter stage {keep!r}; there are: {filters}")
+        if keep and (said := rl_filter.plays_otherwise(seen[keep], stage)):
+            raise UserError(f"{path}: {said}")
         compared = [*stage.of, *stage.against] if isinstance(stage, contrast.Contrast) else []
         if unknown := [name for name in compared if name not in seen]:
             raise UserError(f"{path}: {stage.name} compares {unknown[0]!r}, which is no earlier stage")

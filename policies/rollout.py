@@ -9,21 +9,50 @@ the problem, the sum of rewards its score.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 
-from ..core import Completion, Episode, Message, Policy, Sampling, Status, UserError, Verdict
+from ..core import Completion, Episode, Message, Policy, Sampling, Status, UserError, Verdict, draw_seed
 from .store import Store
+from .transcript import Limits, Transcript
 
 MAX_TURNS = 16
 """Turns after which an episode that has not ended is ended, with the rewards it has."""
 
 Environment = gymnasium.Env[str, str]
+
+
+@runtime_checkable
+class TokenPolicy(Policy, Protocol):
+    """A policy whose tokens are known here: a checkpoint. Its episodes are played in tokens, as GRPO plays them."""
+
+    tokenizer: Any
+    stop_ids: frozenset[int]
+    """Tokens that end its turn."""
+
+    @property
+    def window(self) -> int | None:
+        """Most tokens that it reads and writes together."""
+        ...
+
+    def complete(
+        self, prompts: Sequence[list[int]], sampling: Sampling, seeds: Sequence[int], limits: Sequence[int] | None = None
+    ) -> list[Completion]:
+        """One completion for each prompt, with a seed of its own.
+
+        Args:
+            prompts: token ids, with the opening of the policy's turn.
+            sampling: temperature, length, stop strings.
+            seeds: of the draws; `sampling.seed` is not looked at.
+            limits: tokens that each draw may have, instead of `sampling.max_tokens`.
+        """
+        ...
 
 
 def rollout(
@@ -33,6 +62,7 @@ def rollout(
     *,
     problems: Sequence[int] | int | None = None,
     sampling: Sampling | None = None,
+    max_turns: int = MAX_TURNS,
     store: str | Path | None = None,
     made_with: dict[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -44,7 +74,8 @@ def rollout(
         policy: who answers.
         samples: episodes a problem.
         problems: indices of the problems to play, or how many; defaults to all the environment has.
-        sampling: temperature, length a turn, base seed.
+        sampling: temperature, base seed, and tokens of an episode: all turns of the policy and the replies between them.
+        max_turns: turns of the policy, after which an episode is ended. `transcript.py` has the rules.
         store: a file to append finished episodes to, and to take those already played from.
         made_with: what else the store must have been made with, say the policy's URI; a store is of one policy.
         progress: told how many episodes are done, and of how many.
@@ -57,7 +88,15 @@ def rollout(
         UserError: no such environment, no problem to play, or a store made under other settings.
     """
     played = play(
-        environment, policy, samples, problems=problems, sampling=sampling, store=store, made_with=made_with, progress=progress
+        environment,
+        policy,
+        samples,
+        problems=problems,
+        sampling=sampling,
+        max_turns=max_turns,
+        store=store,
+        made_with=made_with,
+        progress=progress,
     )
     return [episode for row in played.values() for episode in row]
 
@@ -69,6 +108,7 @@ def play(
     *,
     problems: Sequence[int] | int | None = None,
     sampling: Sampling | None = None,
+    max_turns: int = MAX_TURNS,
     store: str | Path | None = None,
     made_with: dict[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -77,7 +117,7 @@ def play(
     """Plays episodes of each problem; the arguments are those of `rollout`, and:
 
     Args:
-        environment, policy, samples, problems, sampling, store, made_with, progress: see `rollout`.
+        environment, policy, samples, problems, sampling, max_turns, store, made_with, progress: see `rollout`.
         decided: given the scores of a problem's episodes so far (None for a fault), whether it need not be played on. It is
             asked between rounds; a round plays each open problem once, or more often where few are open, so that the policy's
             batches stay full.
@@ -93,7 +133,9 @@ def play(
         **(made_with or {}),
         "environment": environment if isinstance(environment, str) else str(first),
         **dataclasses.asdict(sampling),
+        "max_turns": max_turns,
     }
+    limits = Limits(sampling.max_tokens, max_turns, policy.window if isinstance(policy, TokenPolicy) else None)
     kept = Store(store, settings) if store else None
     played: dict[tuple[int, int], Episode] = {}
     for row in kept.rows if kept else ():
@@ -121,7 +163,7 @@ def play(
                 for start in range(0, len(todo), size):
                     batch = todo[start : start + size]
                     environments += [make() for _ in range(len(batch) - len(environments))]
-                    games = _play(environments, batch, policy, sampling, threads)
+                    games = _play(environments, batch, policy, sampling, limits, threads)
                     episodes = [_episode(game) for game in games]
                     if kept:
                         kept.append(
@@ -180,10 +222,14 @@ class _Game:
     index: int
     sample: int
     problem_id: str
-    messages: list[Message]
-    turns: list[Completion] = dataclasses.field(default_factory=list)
+    transcript: Transcript | None = None
+    """None where the environment posed no problem."""
     rewards: float = 0.0
     verdict: Verdict | None = None
+
+    @property
+    def turns(self) -> list[Completion]:
+        return self.transcript.turns if self.transcript else []
 
     def key(self) -> str:
         return f"{self.problem_id}/{self.sample}/{len(self.turns)}"
@@ -194,24 +240,56 @@ def _play(
     batch: Sequence[tuple[int, int]],
     policy: Policy,
     sampling: Sampling,
+    limits: Limits,
     threads: ThreadPoolExecutor,
 ) -> list[_Game]:
     """Plays one episode of each (problem, sample) to its verdict, turn by turn together."""
-    games = list(threads.map(lambda pair: _begin(pair[0], *pair[1]), zip(environments, batch, strict=False)))
+    written = {"tokenizer": policy.tokenizer, "stop_ids": policy.stop_ids} if isinstance(policy, TokenPolicy) else {}
+    transcript = functools.partial(Transcript, limits, **written)
+    games = list(
+        threads.map(lambda pair: _begin(pair[0], *pair[1], transcript), zip(environments, batch, strict=False))
+    )
     while alive := [game for game in games if game.verdict is None]:
-        drawn = policy.generate([game.messages for game in alive], 1, sampling, [game.key() for game in alive])
-        for game, completions in zip(alive, drawn, strict=True):
-            game.turns.append(completions[0])
+        _draw([(game.key(), game.transcript) for game in alive if game.transcript], policy, sampling, threads)
         list(threads.map(_turn, alive))
     return games
 
 
-def _begin(environment: Environment, index: int, sample: int) -> _Game:
-    game = _Game(environment, index, sample, str(index), [])
+def _draw(
+    asked: Sequence[tuple[str, Transcript]], policy: Policy, sampling: Sampling, threads: ThreadPoolExecutor
+) -> None:
+    """The policy's next turn in each transcript, each with as many tokens as are left there."""
+    if isinstance(policy, TokenPolicy):
+        drawn = policy.complete(
+            [transcript.tokens for _, transcript in asked],
+            sampling,
+            [draw_seed(sampling.seed, key, 0) for key, _ in asked],
+            [transcript.left for _, transcript in asked],
+        )
+        for (_, transcript), completion in zip(asked, drawn, strict=True):
+            transcript.say(completion)
+        return
+    alike: dict[int, list[tuple[str, Transcript]]] = {}
+    for key, transcript in asked:
+        alike.setdefault(transcript.left, []).append((key, transcript))
+
+    def generate(left: int) -> list[list[Completion]]:
+        conversations = [transcript.messages for _, transcript in alike[left]]
+        keys = [key for key, _ in alike[left]]
+        return policy.generate(conversations, 1, dataclasses.replace(sampling, max_tokens=left), keys)
+
+    # All in their first turn have as many tokens left. Later on they differ, and a server is asked for several at once.
+    for left, rows in zip(alike, threads.map(generate, alike) if len(alike) > 1 else map(generate, alike), strict=True):
+        for (_, transcript), completions in zip(alike[left], rows, strict=True):
+            transcript.say(completions[0])
+
+
+def _begin(environment: Environment, index: int, sample: int, transcript: Callable[[list[Message]], Transcript]) -> _Game:
+    game = _Game(environment, index, sample, str(index))
     try:
         text, info = environment.reset(seed=index, options={"problem": index})
         game.problem_id = str(info.get("problem_id", index))
-        game.messages = [*first_messages(text, info)]
+        game.transcript = transcript([*first_messages(text, info)])
     except UserError:
         raise
     except Exception as error:
@@ -221,6 +299,7 @@ def _begin(environment: Environment, index: int, sample: int) -> _Game:
 
 def _turn(game: _Game) -> None:
     """Hands the policy's last turn to the environment; a fault of ours is tried once more from the start."""
+    assert game.transcript is not None
     for last_try in (False, True):
         try:
             if last_try:
@@ -229,14 +308,17 @@ def _turn(game: _Game) -> None:
         except Exception as error:
             game.verdict = crashed(error)
             continue
-        ended = terminated or truncated or len(game.turns) >= MAX_TURNS
-        game.verdict = verdict_of(info, game.rewards + float(reward)) if ended else None
-        if game.verdict is None or game.verdict.status != Status.FAULT:
-            game.rewards += float(reward)
+        game.verdict = verdict_of(info, game.rewards + float(reward))
+        if last_try or game.verdict.status != Status.FAULT:
             break
-    game.messages.append(Message(role="assistant", content=game.turns[-1].text))
-    if game.verdict is None:
-        game.messages.append(Message(role=info.get("role", "user"), content=text))
+    else:
+        return
+    game.rewards += float(reward)
+    try:
+        if game.transcript.goes_on(terminated or truncated, info.get("role", "user"), text):
+            game.verdict = None
+    except Exception as error:  # a chat template may raise
+        game.verdict = crashed(error)
 
 
 def _replay(game: _Game) -> float:
@@ -266,9 +348,9 @@ def crashed(error: Exception) -> Verdict:
 
 def _episode(game: _Game) -> Episode:
     assert game.verdict is not None
-    reason = game.turns[-1].finish_reason if game.turns else "stop"
+    messages, reason = (game.transcript.messages, game.transcript.finish_reason) if game.transcript else ([], "stop")
     tokens = sum(len(turn.token_ids) for turn in game.turns)
-    return Episode(game.problem_id, game.sample, tuple(game.messages), game.verdict, tokens, reason)
+    return Episode(game.problem_id, game.sample, tuple(messages), game.verdict, tokens, reason)
 
 
 def episode_to_json(episode: Episode) -> dict[str, Any]:

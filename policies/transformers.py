@@ -6,7 +6,7 @@ draw does not depend on its neighbours, up to rounding: a matrix product over an
 bits, which moves a draw only when a random number falls inside that difference (about one token in a million in float32).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 from ..core import Completion, Conversation, Sampling, draw_seed
 from . import initial
 from .cache import grow_in_place
+from .completions import completion
 
 OPEN_SHARE = 7 / 8
 """Share of a batch's rows that are still open, below which the others leave it: that copies all keys and values."""
@@ -43,37 +44,51 @@ class TransformersPolicy:
         self.model, self.tokenizer = initial.load(checkpoint, dtype)
         self.model.to(self.device).eval()
         self.batch_size = batch_size
+        self.stop_ids = initial.stop_ids(checkpoint, self.tokenizer)
+
+    @property
+    def window(self) -> int | None:
+        """Most tokens that the model reads and writes together."""
+        return getattr(self.model.config, "max_position_embeddings", None)
 
     def generate(
         self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
     ) -> list[list[Completion]]:
         """See `Policy.generate`. A draw ends where the model's window does."""
-        prompts = [initial.prompt_tokens(self.tokenizer, conversation) for conversation in conversations]
         keys = keys or [repr(list(conversation)) for conversation in conversations]
-        rows = [(i, draw_seed(sampling.seed, keys[i], j)) for i in range(len(prompts)) for j in range(samples)]
+        prompts = [prompt for asked in conversations for prompt in [initial.prompt_tokens(self.tokenizer, asked)] * samples]
+        seeds = [draw_seed(sampling.seed, key, sample) for key in keys for sample in range(samples)]
+        drawn = self.complete(prompts, sampling, seeds)
+        return [drawn[i * samples : (i + 1) * samples] for i in range(len(conversations))]
+
+    def complete(
+        self, prompts: Sequence[list[int]], sampling: Sampling, seeds: Sequence[int], limits: Sequence[int] | None = None
+    ) -> list[Completion]:
+        """See `rollout.TokenPolicy.complete`."""
+        window = self.window or sampling.max_tokens + max(map(len, prompts), default=0)
+        given = limits or [sampling.max_tokens] * len(prompts)
+        most = [max(1, min(limit, window - len(prompt))) for limit, prompt in zip(given, prompts, strict=True)]
         # Rows of like length share a batch: less padding, and draws of one prompt stay together.
-        order = sorted(range(len(rows)), key=lambda row: (len(prompts[rows[row][0]]), rows[row][0]))
-        completions: list[Completion | None] = [None] * len(rows)
-        stop_ids = initial.stop_ids(self.model, self.tokenizer)
-        window = getattr(self.model.config, "max_position_embeddings", None) or sampling.max_tokens + max(map(len, prompts))
-        limits = [max(1, min(sampling.max_tokens, window - len(prompt))) for prompt in prompts]
-        opened = [initial.opened(self.tokenizer, prompt) for prompt in prompts]
+        order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
+        completions: dict[int, Completion] = {}
         for start in range(0, len(order), self.batch_size):
             batch = order[start : start + self.batch_size]
             draws = draw(
                 self.model,
-                [prompts[rows[row][0]] for row in batch],
-                [rows[row][1] for row in batch],
+                [prompts[row] for row in batch],
+                [seeds[row] for row in batch],
                 sampling,
-                stop_ids,
+                self.stop_ids,
                 (lambda tokens: any(text in self.tokenizer.decode(tokens) for text in sampling.stop))
                 if sampling.stop
                 else None,
-                [limits[rows[row][0]] for row in batch],
+                [most[row] for row in batch],
             )
             for row, drawn in zip(batch, draws, strict=True):
-                completions[row] = self._completion(drawn, sampling, opened[rows[row][0]])
-        return [[c for c in completions[i * samples : (i + 1) * samples] if c is not None] for i in range(len(prompts))]
+                completions[row] = completion(
+                    self.tokenizer, prompts[row], drawn.tokens, self.stop_ids, sampling.stop, drawn.logprobs
+                )
+        return [completions[row] for row in range(len(prompts))]
 
     @torch.inference_mode()
     def loglikelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
@@ -122,12 +137,6 @@ class TransformersPolicy:
                 told[row] = chances
         return told
 
-    def _completion(self, drawn: "Draw", sampling: Sampling, opened: str) -> Completion:
-        text = self.tokenizer.decode(drawn.tokens, skip_special_tokens=True)
-        for stop in sampling.stop:
-            text = text.split(stop, 1)[0]
-        return Completion(opened + text, drawn.finish_reason, tuple(drawn.tokens), tuple(drawn.logprobs))
-
 
 def next_logits(model: Any, rows: Sequence[Sequence[int]]) -> torch.Tensor:
     """Logits of the token that follows each row of token ids, (rows, vocabulary) in float32."""
@@ -154,7 +163,7 @@ def draw(
     prompts: Sequence[Sequence[int]],
     seeds: Sequence[int],
     sampling: Sampling,
-    stop_ids: set[int],
+    stop_ids: Collection[int],
     stops: Callable[[list[int]], bool] | None = None,
     max_tokens: Sequence[int] | None = None,
     ready: Callable[[int, Draw], object] | None = None,

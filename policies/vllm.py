@@ -1,11 +1,13 @@
 """vLLM in this process as a policy: the same checkpoint, many times the throughput. Wants a GPU and the extra `gpu`."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 from ..core import Completion, Conversation, Sampling, UserError, draw_seed
 from . import initial
+from .completions import completion
 
 
 class VLLMPolicy:
@@ -43,31 +45,39 @@ class VLLMPolicy:
             max_model_len=max_model_len,
         )
         self.tokenizer = self.engine.get_tokenizer()
+        self.stop_ids = initial.stop_ids(checkpoint, self.tokenizer)
+        self.window: int | None = self.engine.llm_engine.model_config.max_model_len
 
     def generate(
         self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
     ) -> list[list[Completion]]:
         """See `Policy.generate`. Draws hold across batch sizes when vLLM runs with VLLM_BATCH_INVARIANT=1."""
         keys = keys or [repr(list(conversation)) for conversation in conversations]
-        prompts, settings, opened = [], [], []
-        for conversation, key in zip(conversations, keys, strict=True):
-            tokens = initial.prompt_tokens(self.tokenizer, conversation)
-            opened += [initial.opened(self.tokenizer, tokens)] * samples
-            for sample in range(samples):
-                prompts.append({"prompt_token_ids": tokens})
-                settings.append(
-                    self.vllm.SamplingParams(
-                        temperature=sampling.temperature,
-                        top_p=sampling.top_p,
-                        max_tokens=sampling.max_tokens,
-                        seed=draw_seed(sampling.seed, key, sample),
-                        stop=list(sampling.stop),
-                        logprobs=0,
-                    )
-                )
-        replies = self.engine.generate(prompts, settings, use_tqdm=False)
-        drawn = [self._completion(reply.outputs[0], begun) for reply, begun in zip(replies, opened, strict=True)]
+        prompts = [prompt for asked in conversations for prompt in [initial.prompt_tokens(self.tokenizer, asked)] * samples]
+        seeds = [draw_seed(sampling.seed, key, sample) for key in keys for sample in range(samples)]
+        drawn = self.complete(prompts, sampling, seeds)
         return [drawn[i * samples : (i + 1) * samples] for i in range(len(conversations))]
+
+    def complete(
+        self, prompts: Sequence[list[int]], sampling: Sampling, seeds: Sequence[int], limits: Sequence[int] | None = None
+    ) -> list[Completion]:
+        """See `rollout.TokenPolicy.complete`."""
+        settings = [
+            self.vllm.SamplingParams(
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                max_tokens=limit,
+                seed=seed,
+                stop=list(sampling.stop),
+                logprobs=0,
+            )
+            for seed, limit in zip(seeds, limits or [sampling.max_tokens] * len(prompts), strict=True)
+        ]
+        replies = self.engine.generate([{"prompt_token_ids": prompt} for prompt in prompts], settings, use_tqdm=False)
+        return [
+            completed(self.tokenizer, prompt, reply.outputs[0], self.stop_ids, sampling.stop)
+            for prompt, reply in zip(prompts, replies, strict=True)
+        ]
 
     def choices(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
         """How likely each option is as the answer, if it is one of them: by the first token that they differ in.
@@ -89,9 +99,17 @@ class VLLMPolicy:
             told.append([chance / sum(chances) for chance in chances])
         return told
 
-    @staticmethod
-    def _completion(output: "object", opened: str) -> Completion:
-        tokens = tuple(output.token_ids)  # type: ignore[attr-defined]
-        logprobs = tuple(step[token].logprob for token, step in zip(tokens, output.logprobs or (), strict=False))  # type: ignore[attr-defined]
-        reason = "length" if output.finish_reason == "length" else "stop"  # type: ignore[attr-defined]
-        return Completion(opened + output.text, reason, tokens, logprobs)  # type: ignore[attr-defined]
+
+class Output(Protocol):
+    """What is used of vLLM's `CompletionOutput`."""
+
+    token_ids: Sequence[int]
+    logprobs: Sequence[Mapping[int, Any]] | None
+
+
+def completed(
+    tokenizer: Any, prompt: Sequence[int], output: Output, stop_ids: Collection[int], stop: Sequence[str]
+) -> Completion:
+    """One answer of vLLM's, from its tokens: see `completions.completion`."""
+    logprobs = [step[token].logprob for token, step in zip(output.token_ids, output.logprobs or (), strict=False)]
+    return completion(tokenizer, prompt, output.token_ids, stop_ids, stop, logprobs)

@@ -1,8 +1,9 @@
 """Gym and verl meet here: an agent loop of verl that plays one episode of any registered environment.
 
 verl makes one for every draw. The row it is given names the problem; the environment is rebuilt from its registration,
-which the stage wrote down, so that it need not be known to this process. Only new tokens are ever appended: what the
-policy wrote stays as it was drawn, and what the environment says is tokenised by itself.
+which the stage wrote down, so that it need not be known to this process. The rules of an episode, and what is judged of a
+turn, are those of every other player (`policies/transcript.py`). Only new tokens are ever appended: what the policy wrote stays
+as it was drawn, and what the environment says is tokenised by itself.
 
 An environment that has ended its episode is reset for another one; one that raised, or whose episode was ended for it, is
 closed: it may still hold an interpreter.
@@ -33,12 +34,42 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput
 
-from ...core import Completion, Episode, Message, Verdict, draw_seed
-from ...policies import initial
+from ...core import Episode, Verdict, draw_seed
 from ...policies.rollout import crashed, episode_to_json, first_messages, verdict_of
-from ...policies.turns import turn_tokens
+from ...policies.transcript import Limits, Transcript
 from . import groups
 from .threads import in_thread
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """Which draw of a run an episode is."""
+
+    problem: int
+    sample: int
+    """Of the problem's group."""
+    step: int
+    attempt: int
+    """How often the problem had come in this step before; see `order.py`."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is one of the draws that a filter may have made already."""
+        return self.step == 1 and self.attempt == 0
+
+    def key(self, problem_id: str) -> str:
+        """Names the problem and the occasion for `draw_seed`."""
+        return f"{problem_id}/{self.step}" + (f".{self.attempt}" if self.attempt else "")
+
+
+@dataclasses.dataclass(slots=True)
+class Played:
+    """An episode, and what verl is told of it."""
+
+    episode: Episode
+    output: AgentLoopOutput
+    judged: str
+    """What was judged of the policy's last turn."""
 
 
 class EnvironmentLoop(AgentLoopBase):
@@ -52,6 +83,8 @@ class EnvironmentLoop(AgentLoopBase):
         episodes: str,
         seed: int,
         max_turns: int,
+        stop_ids: list[int],
+        window: int | None = None,
         drawn: str | None = None,
         **kwargs: Any,
     ):
@@ -63,133 +96,118 @@ class EnvironmentLoop(AgentLoopBase):
             episodes: folder to write finished episodes to, one file a process.
             seed: base seed of the stage.
             max_turns: turns of the policy after which an episode is ended.
+            stop_ids: tokens that end a turn of the policy.
+            window: most tokens that the policy's model reads and writes together.
             drawn: index of the draws that a filter made with the policy of the first step.
             args, kwargs: verl's.
         """
         super().__init__(*args, **kwargs)
         for spec in map(_spec, registered):
             gymnasium.registry.setdefault(spec.id, spec)
-        self.environment, self.seed, self.max_turns = environment, seed, max_turns
-        self.drawn = drawn
+        self.environment, self.seed, self.drawn = environment, seed, drawn
+        self.limits = Limits(int(self.rollout_config.response_length), max_turns, window)
+        self.stop_ids = frozenset(stop_ids)
         self.log = Path(episodes) / f"{socket.gethostname()}-{os.getpid()}.jsonl"
-        self.budget = int(self.rollout_config.response_length)
         self.draws = int(self.rollout_config.n)
 
     async def run(self, sampling_params: dict[str, Any], **row: Any) -> AgentLoopOutput | list[AgentLoopOutput]:
         """Plays the problem of `row["extra_info"]`; an empty list when no verdict could be had."""
-        problem, sample, step = int(row["extra_info"]["index"]), int(row["session_id"]), int(row["global_steps"])
+        place = Place(
+            problem=int(row["extra_info"]["index"]),
+            sample=int(row["session_id"]),
+            step=int(row["global_steps"]),
+            attempt=int(row["extra_info"].get("attempt", 0)),
+        )
         score_group = await in_thread(_score_group, self.environment)
-        played = [await self._play(problem, sample, step, sampling_params)]
-        if played[0][0].verdict.score is None:
-            played.append(await self._play(problem, sample, step, sampling_params))
-        episode, output = played[-1]
+        played = [await self._play(place, sampling_params)]
+        if played[0].episode.verdict.score is None:
+            played.append(await self._play(place, sampling_params))
+        last = played[-1]
         if score_group:
-            last = episode.messages[-1]["content"] if episode.messages else ""
-            said = None if episode.verdict.score is None else Completion(last, episode.finish_reason).judged
-            judge = functools.partial(score_group, problem)
-            told = await groups.verdict(str(row["uid"]), self.draws, sample, said, judge)
-            episode = dataclasses.replace(episode, verdict=told or episode.verdict)
-            output.reward_score = episode.verdict.score
-        for earlier, its_output in played[:-1]:
-            self._write(earlier, problem, step, its_output)
-        self._write(episode, problem, step, output)
-        return output if output.reward_score is not None else []
+            judged = None if last.episode.verdict.score is None else last.judged
+            judge = functools.partial(score_group, place.problem)
+            told = await groups.verdict(str(row["uid"]), self.draws, place.sample, judged, judge)
+            last.episode = dataclasses.replace(last.episode, verdict=told or last.episode.verdict)
+            last.output.reward_score = last.episode.verdict.score
+        for one in played:
+            self._write(one, place)
+        return last.output if last.output.reward_score is not None else []
 
-    async def _play(
-        self, problem: int, sample: int, step: int, sampling_params: dict[str, Any]
-    ) -> tuple[Episode, AgentLoopOutput]:
-        """One episode from reset to verdict."""
+    async def _play(self, place: "Place", sampling_params: dict[str, Any]) -> "Played":
+        """One episode from reset to verdict; `policies/transcript.py` has its rules."""
         started, waited = time.monotonic(), 0.0
-        environment, ended = None, False
-        prompt: list[int] = []
-        response: list[int] = []
-        mask: list[int] = []
-        logprobs: list[float] = []
-        messages: list[Message] = []
-        problem_id, reason, turns, rewards = str(problem), "stop", 0, 0.0
+        environment, ended, rewards = None, False, 0.0
+        problem_id, transcript = str(place.problem), None
         # Of which optimizer step the weights are that draw; a server says so of its own draws.
-        extra: dict[str, Any] = dict.fromkeys(("global_steps", "min_global_steps", "max_global_steps"), step - 1)
-        stored = stored_turns(self.drawn, problem, sample) if self.drawn and step == 1 else []
+        extra: dict[str, Any] = dict.fromkeys(("global_steps", "min_global_steps", "max_global_steps"), place.step - 1)
+        stored = stored_turns(self.drawn, place.problem, place.sample) if self.drawn and place.is_first else []
         try:
             environment = await in_thread(_borrow, self.environment)
-            text, info = await in_thread(environment.reset, seed=problem, options={"problem": problem})
-            problem_id = str(info.get("problem_id", problem))
-            messages = [*first_messages(text, info)]
-            prompt = initial.prompt_tokens(self.tokenizer, messages)
+            text, info = await in_thread(environment.reset, seed=place.problem, options={"problem": place.problem})
+            problem_id = str(info.get("problem_id", place.problem))
+            transcript = Transcript(self.limits, [*first_messages(text, info)], self.tokenizer, self.stop_ids)
             while True:
-                limit = self.budget - len(response)
-                if turns < len(stored) and len(stored[turns]) <= limit:
-                    tokens, told = stored[turns], None
+                turn = len(transcript.turns)
+                if turn < len(stored) and len(stored[turn]) <= transcript.left:
+                    said = transcript.draw(stored[turn])
                 else:
                     stored = []  # whatever followed belongs to another episode
                     asked = time.monotonic()
                     drawn = await self.server_manager.generate(
-                        request_id=f"{problem_id}/{step}/{sample}",
-                        prompt_ids=prompt + response,
+                        request_id=f"{place.key(problem_id)}/{place.sample}",
+                        prompt_ids=transcript.tokens,
                         sampling_params={
                             **sampling_params,
-                            "max_tokens": limit,
-                            "seed": draw_seed(self.seed, f"{problem_id}/{step}/{turns}", sample),
+                            "max_tokens": transcript.left,
+                            "seed": draw_seed(self.seed, f"{place.key(problem_id)}/{turn}", place.sample),
                         },
                     )
                     waited += time.monotonic() - asked
                     if drawn.stop_reason == "aborted":
                         raise ConnectionAbortedError("the server gave the draw up")
-                    tokens, told, extra = drawn.token_ids, drawn.log_probs, drawn.extra_fields
-                turns += 1
-                response += tokens
-                mask += [1] * len(tokens)
-                logprobs += told or [0.0] * len(tokens)
-                said = self.tokenizer.decode(tokens, skip_special_tokens=True)
-                messages.append(Message(role="assistant", content=said))
-                # Not every server tells a draw that was cut from one that ended.
-                cut = len(tokens) >= limit and tokens[-1] != self.tokenizer.eos_token_id
-                judged = Completion(said, "length" if cut else "stop").judged
-                text, reward, terminated, truncated, info = await in_thread(environment.step, judged)
+                    said, extra = transcript.draw(drawn.token_ids, drawn.log_probs or ()), drawn.extra_fields
+                text, reward, terminated, truncated, info = await in_thread(environment.step, said.judged)
                 rewards += float(reward)
-                heard: list[int] = []
-                if not (terminated or truncated or cut or turns >= self.max_turns):
-                    heard = turn_tokens(self.tokenizer, info.get("role", "user"), text, tokens)
-                    cut = len(response) + len(heard) >= self.budget
-                if not heard or cut:
-                    reason = "length" if cut else "stop"
+                ended = terminated or truncated
+                if not transcript.goes_on(ended, info.get("role", "user"), text):
                     verdict = verdict_of(info, rewards)
-                    ended = terminated or truncated
                     break
-                messages.append(Message(role=info.get("role", "user"), content=text))
-                response += heard
-                mask += [0] * len(heard)
-                logprobs += [0.0] * len(heard)
         except Exception as error:
-            verdict = crashed(error)
+            verdict, ended = crashed(error), False
         finally:
             if environment is not None and ended:
                 _give_back(self.environment, environment)
             elif environment is not None:
                 environment.close()
-        episode = Episode(problem_id, sample, tuple(messages), verdict, sum(mask), reason)
-        if reason == "length":
+        said_all = transcript or Transcript(self.limits, [])
+        tokens = sum(said_all.mask)
+        episode = Episode(problem_id, place.sample, tuple(said_all.messages), verdict, tokens, said_all.finish_reason)
+        mask = said_all.mask
+        if episode.finish_reason == "length":
             mask = [0] * len(mask)  # a response cut short says nothing about its ending: it is left out of the loss
         metrics = AgentLoopMetrics(generate_sequences=waited, compute_score=time.monotonic() - started - waited)
-        return episode, AgentLoopOutput(
-            prompt_ids=prompt,
-            response_ids=response,
+        output = AgentLoopOutput(
+            prompt_ids=said_all.prompt,
+            response_ids=said_all.response,
             response_mask=mask,
-            response_logprobs=logprobs if self.rollout_config.calculate_log_probs else None,
+            response_logprobs=said_all.logprobs if self.rollout_config.calculate_log_probs else None,
             reward_score=verdict.score,
-            num_turns=2 * turns,
+            num_turns=2 * len(said_all.turns),
             metrics=metrics,
             extra_fields={"turn_scores": [], "tool_rewards": [], "reward_extra_info": {}, **extra},
         )
+        return Played(episode, output, said_all.turns[-1].judged if said_all.turns else "")
 
-    def _write(self, episode: Episode, problem: int, step: int, output: AgentLoopOutput) -> None:
+    def _write(self, played: "Played", place: "Place") -> None:
         """Appends the episode to this process's file; the stage reads them for its figures."""
-        line = episode_to_json(episode) | {
-            "problem": problem,
-            "step": step,
-            "generate_seconds": output.metrics.generate_sequences,
-            "environment_seconds": output.metrics.compute_score,
-            "reused": bool(self.drawn) and step == 1 and output.metrics.generate_sequences == 0,
+        metrics = played.output.metrics
+        line = episode_to_json(played.episode) | {
+            "problem": place.problem,
+            "step": place.step,
+            "attempt": place.attempt,
+            "generate_seconds": metrics.generate_sequences,
+            "environment_seconds": metrics.compute_score,
+            "reused": bool(self.drawn) and place.is_first and metrics.generate_sequences == 0,
         }
         with self.log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")

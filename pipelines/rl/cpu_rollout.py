@@ -45,7 +45,7 @@ class Server:
         torch.set_num_threads(int(os.environ.get("TENFOLD_ROLLOUT_THREADS", len(os.sched_getaffinity(0)))))
         self.model, tokenizer = initial.load(model_path, torch.float32)
         self.model.eval()
-        self.stop_ids = initial.stop_ids(self.model, tokenizer)
+        self.stop_ids = initial.stop_ids(model_path, tokenizer)
         self.budget = int(rollout_config.response_length)
         self.draws_a_step = int(rollout_config.max_num_seqs)
         self.step: int | None = None

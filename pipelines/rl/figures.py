@@ -36,19 +36,24 @@ def gather(folder: Path, last: int) -> list[dict[str, Any]]:
 
 
 def episodes(folder: Path) -> dict[int, list[dict[str, Any]]]:
-    """The episodes of each step, by problem and sample. Of one that was played again the last play counts."""
-    found: dict[int, dict[tuple[int, int], dict[str, Any]]] = {}
+    """The episodes of each step, by problem, attempt and sample. Of one that was played again the last play counts."""
+    found: dict[int, dict[tuple[int, int, int], dict[str, Any]]] = {}
     for path in sorted((folder / "episodes").iterdir(), key=lambda path: path.stat().st_mtime):
         for row in _rows(path):
-            found.setdefault(row["step"], {})[row["problem"], row["sample"]] = row
-    return {step: [found[step][pair] for pair in sorted(found[step])] for step in sorted(found)}
+            found.setdefault(row["step"], {})[*group(row), row["sample"]] = row
+    return {step: [found[step][place] for place in sorted(found[step])] for step in sorted(found)}
+
+
+def group(episode: dict[str, Any]) -> tuple[int, int]:
+    """The group of a step that an episode is of: its problem, and how often that had come in the step before."""
+    return episode["problem"], episode.get("attempt", 0)
 
 
 def _step(step: int, verl: dict[str, Any], episodes: Sequence[dict[str, Any]]) -> dict[str, Any]:
     scored = [row for row in episodes if row["verdict"]["score"] is not None]
-    groups: dict[int, list[float]] = {}
+    groups: dict[tuple[int, int], list[float]] = {}
     for row in scored:
-        groups.setdefault(row["problem"], []).append(row["verdict"]["score"])
+        groups.setdefault(group(row), []).append(row["verdict"]["score"])
     figures = {name: verl.get(key) for name, key in FROM_VERL.items()}
     if not verl and scored:
         figures["reward"] = sum(row["verdict"]["score"] for row in scored) / len(scored)
@@ -56,7 +61,7 @@ def _step(step: int, verl: dict[str, Any], episodes: Sequence[dict[str, Any]]) -
         "step": step,
         **figures,
         "pass_rate": sum(_passed(row["verdict"]) for row in scored) / len(scored) if scored else None,
-        "flat": sum(is_flat(group) for group in groups.values()) / len(groups) if groups else None,
+        "flat": sum(map(is_flat, groups.values())) / len(groups) if groups else None,
         "truncated": sum(row["finish_reason"] == "length" for row in scored) / len(scored) if scored else None,
         "timeouts": sum(row["verdict"]["status"] == "timeout" for row in episodes),
         "faults": len(episodes) - len(scored),

@@ -17,7 +17,7 @@ from pydantic import Field, field_validator
 
 from ...core import Sampling, UserError
 from ...envs import registry
-from ...policies.rollout import count_problems, pass_rate, play
+from ...policies.rollout import MAX_TURNS, count_problems, pass_rate, play
 from ..cluster import load_policy
 from ..context import Context, Cost, Metrics, Settings
 
@@ -43,7 +43,8 @@ class Filter(Settings):
     all_draws: bool = Field(False, description="draw on where it is decided whether a problem stays, for its pass rate's sake")
     temperature: float = Field(1.0, ge=0)
     top_p: float = Field(1.0, gt=0, le=1)
-    max_tokens: int = Field(512, ge=1)
+    max_tokens: int = Field(512, ge=1, description="of all turns of an episode together, and of the replies between them")
+    max_turns: int = Field(MAX_TURNS, ge=1, description="turns of the policy in an episode")
     batch_size: int = Field(256, ge=1, description="draws generated together")
 
     @field_validator("band")
@@ -79,6 +80,7 @@ def run(settings: Filter, context: Context) -> Metrics:
         settings.samples,
         problems=settings.problems,
         sampling=Sampling(settings.temperature, settings.top_p, settings.max_tokens, context.seed),
+        max_turns=settings.max_turns,
         store=context.folder / "episodes.jsonl",
         progress=context.progress,
         decided=None if settings.all_draws else functools.partial(decided, samples=settings.samples, band=settings.band),
@@ -152,6 +154,19 @@ def _bounds(scores: Sequence[float | None], samples: int) -> tuple[float, float]
         return 0.0, 0.0  # nothing but faults: nobody knows, and it does not stay
     right, most = math.fsum(given), len(given) + left
     return right / most, math.fsum([*given, left]) / most
+
+
+def plays_otherwise(filtered: Settings, grpo: Settings) -> str | None:
+    """What differs between the game of a filter and that of the GRPO stage that keeps its problems, in one line; None if
+    nothing does. The filter's band is one of pass rates under its own limits."""
+    for ours, its in (("max_response_tokens", "max_tokens"), ("max_turns", "max_turns")):
+        played, measured = getattr(grpo, ours), getattr(filtered, its)
+        if played != measured:
+            return (
+                f"{grpo.name} has {ours}={played}, and {filtered.name}, whose problems it keeps, {its}={measured}: the pass "
+                "rates would be those of another game; give both the same number"
+            )
+    return None
 
 
 def histogram(rates: list[float]) -> list[int]:

@@ -17,9 +17,12 @@ from omegaconf import DictConfig
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.replay_buffer import FILTER_GROUPS_REWARD_METRIC, ReplayBuffer
 
+from .dataset import StepDataset
+
 POLL_SECONDS = 0.05
 REPLACED = 20
-"""Times a step's problems that may be drawn to replace others in it; a small set of problems is then drawn again and again."""
+"""Times a step's problems that may be drawn to replace others in it. A small set of problems is then drawn again, as other attempts
+(`order.py`)."""
 
 
 class ReplacingReplayBuffer(ReplayBuffer):
@@ -27,6 +30,7 @@ class ReplacingReplayBuffer(ReplayBuffer):
 
     def __init__(self, *args: Any, sampler_kwargs: DictConfig, refill_fn: Callable[[int], int], **kwargs: Any):
         self.refill, self.replaced = refill_fn, 0
+        StepDataset.trainer = getattr(refill_fn, "__self__", None)  # a method of the trainer's
         super().__init__(
             *args,
             refill_fn=self._replace,
@@ -92,7 +96,10 @@ class OrderedReplayBuffer(ReplacingReplayBuffer):
         rows = transfer_queue.kv_batch_get(
             keys=batch.keys, partition_id=partition_id, select_fields=["extra_info", "session_id"]
         )
-        problems = [int(getattr(info, "data", info)["index"]) for info in rows["extra_info"]]
+        groups = [getattr(info, "data", info) for info in rows["extra_info"]]
         samples = [int(getattr(sample, "data", sample)) for sample in rows["session_id"]]
-        batch.reorder(sorted(range(len(batch.keys)), key=lambda row: (problems[row], samples[row])))
+        places = [
+            (int(group["index"]), int(group["attempt"]), sample) for group, sample in zip(groups, samples, strict=True)
+        ]
+        batch.reorder(sorted(range(len(batch.keys)), key=places.__getitem__))
         return batch

@@ -1,17 +1,14 @@
 """A reinforcement-learning stage: GRPO on verl over the problems of one environment.
 
 The stage turns its settings into verl's, starts verl as a child, follows its figures, and exports a Hugging Face folder. A
-stage that was killed goes on from verl's last whole checkpoint; draws are seeded by problem, step and sample, so that the
-steps played again are the same steps.
+stage that was killed goes on from verl's last whole checkpoint. The problems of a step follow from the seed and the step
+(`order.py`), and draws are seeded by problem, step, attempt and sample, so that the steps played again are the same steps.
 """
 
 import json
-import math
 import os
-import random
 import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +24,6 @@ from . import figures, supervise, verl_config, watch
 from . import filter as rl_filter
 from .verl_config import GRPO
 
-Row = dict[str, Any]
-PASSES_FOR_REPLACED = 3
-"""Times the steps' problems that are written down for verl: groups that are replaced take further ones."""
 
 
 def run(settings: GRPO, context: Context) -> Metrics:
@@ -50,7 +44,7 @@ def run(settings: GRPO, context: Context) -> Metrics:
     checkpoints = folder / verl_config.CHECKPOINTS
     for name in ("episodes", "metrics"):
         (folder / name).mkdir(exist_ok=True)
-    _write_rows(in_order(rows, settings, context.seed), folder / verl_config.DATA)
+    _write_rows(rows, folder / verl_config.DATA)
     loop = {
         "name": "tenfold",
         "_target_": f"{__package__}.agent_loop.EnvironmentLoop",
@@ -59,6 +53,8 @@ def run(settings: GRPO, context: Context) -> Metrics:
         "episodes": str((folder / "episodes").resolve()),
         "seed": context.seed,
         "max_turns": settings.max_turns,
+        "stop_ids": sorted(initial.stop_ids(start, initial.tokenizer_of(start))),
+        "window": initial.window(start),
         "drawn": _drawn(settings, context),
     }
     (folder / verl_config.LOOPS).write_text(json.dumps([loop]))  # JSON is YAML
@@ -114,10 +110,10 @@ def _drawn(settings: GRPO, context: Context) -> str | None:
     if not settings.keep:
         return None
     record = json.loads((context.inputs[settings.keep] / "stage.json").read_text())
-    alike = ("environment", "options", "temperature", "top_p")
+    alike = ("environment", "options", "temperature", "top_p", "max_turns")
     if (
         record["policy"] != context.policy
-        or any(record["stage"][name] != getattr(settings, name) for name in alike)
+        or any(record["stage"].get(name) != getattr(settings, name) for name in alike)
         or record["stage"]["max_tokens"] != settings.max_response_tokens
     ):
         return None
@@ -191,21 +187,8 @@ def _short_enough(rows: list[dict[str, Any]], checkpoint: Path, most: int) -> li
     return [row for row in rows if len(initial.prompt_tokens(tokenizer, row["messages"])) <= most]
 
 
-def in_order(rows: Sequence[Row], settings: GRPO, seed: int) -> list[Row]:
-    """The problems in the order in which they are played, batch after batch: pass by pass, each shuffled by seed and pass.
-
-    verl takes them as they come. Its own shuffling depends on how often a run was saved, and so on where it was killed.
-    """
-    a_pass = len(rows) // settings.batch_size * settings.batch_size  # no problem twice in a step
-    wanted = settings.steps * settings.batch_size * PASSES_FOR_REPLACED
-    ordered: list[Row] = []
-    for number in range(math.ceil(wanted / a_pass)):
-        ordered += random.Random(f"{seed}/{number}").sample(rows, a_pass)
-    return ordered[:wanted]
-
-
 def _write_rows(rows: list[dict[str, Any]], path: Path) -> None:
-    """verl's form of a data set: the prompt, where the reward comes from, which agent loop plays it."""
+    """verl's form of a data set: the prompt, where the reward comes from, which agent loop plays it. A row a problem."""
 
     def row(problem: dict[str, Any]) -> dict[str, Any]:
         messages: list[Message] = problem["messages"]

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from ...core import UserError
 from ...envs import registry
+from ...policies.rollout import MAX_TURNS
 from ..cluster import Cluster
 from ..context import Cost, Settings
 
@@ -63,8 +64,10 @@ class GRPO(Settings):
     temperature: float = Field(1.0, gt=0)
     top_p: float = Field(1.0, gt=0, le=1)
     max_prompt_tokens: int = Field(512, ge=1, description="problems with longer prompts are left out")
-    max_response_tokens: int = Field(512, ge=1, description="of all turns of an episode together")
-    max_turns: int = Field(16, ge=1)
+    max_response_tokens: int = Field(
+        512, ge=1, description="of all turns of an episode together, and of the replies between them; as the filter's max_tokens"
+    )
+    max_turns: int = Field(MAX_TURNS, ge=1, description="turns of the policy in an episode; as the filter's")
     save_steps: int = Field(10, ge=1, description="steps between checkpoints")
     stall_seconds: float = Field(1800.0, gt=0, description="a run that gets nowhere for so long is ended")
     collapse: float = Field(
@@ -121,7 +124,9 @@ def overrides(settings: GRPO, seed: int, model: Path, folder: Path, cluster: Clu
             "max_response_length": settings.max_response_tokens,
             "filter_overlong_prompts": False,
             "dataloader_num_workers": 0,
-            "shuffle": False,  # they lie in order
+            "shuffle": False,
+            "seed": seed,
+            "custom_cls": {"path": f"pkg://{__package__}.dataset", "name": "StepDataset"},  # knows the order
         },
         "actor_rollout_ref": {
             "model": {"path": str(model), "use_remove_padding": not cpu, "enable_gradient_checkpointing": not cpu},

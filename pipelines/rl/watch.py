@@ -22,8 +22,8 @@ class Watch:
         self.places = {path: path.stat().st_size for path in (folder / "episodes").iterdir()}
         self.done = figures.steps_done(folder)
         self.flat_steps = 0
-        self.scores: dict[int, dict[int, dict[int, float | None]]] = {}
-        """Of each step that is not done: by problem, by sample; None for a fault."""
+        self.scores: dict[int, dict[tuple[int, int], dict[int, float | None]]] = {}
+        """Of each step that is not done: by group (`figures.group`), by sample; None for a fault."""
 
     def trouble(self, done: int) -> str | None:
         """Why the run should end, in one line; None where it may go on.
@@ -33,7 +33,8 @@ class Watch:
         """
         fault = None
         for row in self._new():
-            self.scores.setdefault(row["step"], {}).setdefault(row["problem"], {})[row["sample"]] = row["verdict"]["score"]
+            groups = self.scores.setdefault(row["step"], {})
+            groups.setdefault(figures.group(row), {})[row["sample"]] = row["verdict"]["score"]
             fault = row if row["verdict"]["score"] is None else fault
         if fault and (said := self._faults(fault)):
             return said
@@ -73,7 +74,7 @@ class Watch:
                     yield json.loads(line)
 
 
-def _scored(groups: dict[int, dict[int, float | None]]) -> list[list[float]]:
+def _scored(groups: dict[tuple[int, int], dict[int, float | None]]) -> list[list[float]]:
     """The scores of each group that has any."""
     scored = ([score for score in group.values() if score is not None] for group in groups.values())
     return [group for group in scored if group]

@@ -12,6 +12,7 @@ from verl.workers.rollout.replica import TokenOutput
 import tenfold
 from tenfold.pipelines.rl.agent_loop import EnvironmentLoop
 from tenfold.policies import initial
+from tenfold.policies.transcript import Limits
 
 LAB = '''
 import threading
@@ -71,7 +72,8 @@ def begin(lab: Path, tokenizer: Any, texts: list[str], budget: int, spec: str, d
     (lab / "episodes").mkdir(exist_ok=True)
     loop = EnvironmentLoop.__new__(EnvironmentLoop)
     loop.tokenizer, loop.server_manager = tokenizer, Says(tokenizer, texts)
-    loop.environment, loop.seed, loop.max_turns, loop.budget = spec, 7, 4, budget
+    loop.environment, loop.seed, loop.limits = spec, 7, Limits(tokens=budget, turns=4)
+    loop.stop_ids = frozenset([tokenizer.eos_token_id])
     loop.rollout_config = SimpleNamespace(calculate_log_probs=True)
     loop.drawn = drawn
     loop.log = lab / "episodes" / "1.jsonl"

@@ -1,0 +1,135 @@
+"""The tokens of one episode, turn by turn, and the rules by which it ends.
+
+The player of episodes (`rollout.py`: filter, `draw_pairs`, `tenfold.rollout`) and GRPO's agent loop both keep one, so that a
+problem is the same game for both: what the policy reads, how much it may say, when it is cut, what is judged.
+
+An episode has a budget of tokens for all of its turns together, the environment's replies between them included (as verl has it),
+and a limit of turns. It ends
+
+    with the environment,                                        finish reason "stop", or "length" where the last turn was cut
+    after a turn that was cut,                                   "length"
+    after the last turn that is allowed,                         "stop"
+    when a reply leaves no room for another turn of the policy,  "length"
+
+with the rewards that it has by then.
+"""
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..core import Completion, Message
+from .completions import completion
+from .initial import prompt_tokens
+from .turns import turn_tokens
+
+BYTES_A_TOKEN = 4
+"""By which replies are counted where the policy's tokenizer is not known, as a server's is not. A rule of thumb."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may be said in an episode."""
+
+    tokens: int
+    """All turns of the policy, and the replies between them."""
+    turns: int
+    """Turns of the policy."""
+    window: int | None = None
+    """Prompt and all that follows it: what the model can read."""
+
+
+@dataclass(slots=True)
+class Transcript:
+    """An episode so far."""
+
+    limits: Limits
+    messages: list[Message]
+    """The conversation. It begins with what the environment posed."""
+    tokenizer: Any = None
+    """The policy's; None where it is not known. Then no tokens are kept, but counted."""
+    stop_ids: Collection[int] = ()
+    """Tokens that end a turn."""
+    turns: list[Completion] = field(default_factory=list)
+    """The policy's."""
+    prompt: list[int] = field(init=False, default_factory=list)
+    """Tokens before the policy's first turn."""
+    response: list[int] = field(init=False, default_factory=list)
+    """Tokens after them: the policy's as they were drawn, and those of the replies. Only ever appended to."""
+    mask: list[int] = field(init=False, default_factory=list)
+    """1 for each token of the response that the policy drew, 0 for the others."""
+    logprobs: list[float] = field(init=False, default_factory=list)
+    """Of each token of the response; 0 where it is not known."""
+    used: int = field(init=False, default=0)
+    """Tokens of the budget that are spent."""
+    finish_reason: str = field(init=False, default="stop")
+    """Of the last turn, and when the episode is over, of the episode; see the module."""
+
+    def __post_init__(self) -> None:
+        if self.tokenizer is not None:
+            self.prompt = prompt_tokens(self.tokenizer, self.messages)
+
+    @property
+    def tokens(self) -> list[int]:
+        """All tokens: what the policy reads before its next turn."""
+        return self.prompt + self.response
+
+    @property
+    def left(self) -> int:
+        """Tokens that the policy's next turn may have, one at least."""
+        return max(1, self._room())
+
+    def draw(self, tokens: Sequence[int], logprobs: Sequence[float] = ()) -> Completion:
+        """Takes the policy's next turn, as tokens."""
+        said = completion(self.tokenizer, self.tokens, tokens, self.stop_ids, logprobs=logprobs)
+        self.say(said)
+        return said
+
+    def say(self, said: Completion) -> None:
+        """Takes the policy's next turn."""
+        self.turns.append(said)
+        self.messages.append(Message(role="assistant", content=said.text))
+        self.used += len(said.token_ids)
+        self.finish_reason = said.finish_reason
+        if self.tokenizer is not None:
+            self._append(said.token_ids, 1, said.logprobs)
+
+    def goes_on(self, ended: bool, role: str, reply: str) -> bool:
+        """Takes what the environment says to the policy's last turn.
+
+        Args:
+            ended: whether the environment has ended the episode; it then has nothing to say.
+            role, reply: who speaks, and what is said.
+
+        Returns:
+            Whether the policy has another turn. Where it has none, `finish_reason` tells why, and the reply is left out.
+        """
+        cut = self.turns[-1].finish_reason == "length"
+        if ended or cut or len(self.turns) >= self.limits.turns:
+            return False
+        if self.tokenizer is None:
+            heard: list[int] = []
+            count = math.ceil(len(reply.encode(errors="replace")) / BYTES_A_TOKEN)
+        else:
+            heard = turn_tokens(self.tokenizer, role, reply, self.turns[-1].token_ids)
+            count = len(heard)
+            if not heard:  # the chat template has no place for a reply
+                return False
+        if count >= self._room():
+            self.finish_reason = "length"
+            return False
+        self.messages.append(Message(role=role, content=reply))
+        self.used += count
+        self._append(heard, 0)
+        return True
+
+    def _room(self) -> int:
+        """Tokens of the budget and of the window that are left."""
+        room = self.limits.tokens - self.used
+        return room if self.limits.window is None else min(room, self.limits.window - len(self.prompt) - self.used)
+
+    def _append(self, tokens: Sequence[int], drawn: int, logprobs: Sequence[float] = ()) -> None:
+        self.response += tokens
+        self.mask += [drawn] * len(tokens)
+        self.logprobs += logprobs or [0.0] * len(tokens)

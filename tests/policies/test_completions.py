@@ -1,0 +1,257 @@
+"""One judgement: the same tokens get the same verdict, whichever way they come."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gymnasium
+import pytest
+from lm_eval.api.instance import Instance
+from tokenizers import AddedToken
+from verl.workers.rollout.replica import TokenOutput
+
+import tenfold
+from tenfold.benchmarks.model import PolicyLM
+from tenfold.core import Problem, Sampling, Verdict, without_thinking
+from tenfold.envs.text import TextEnv
+from tenfold.pipelines.rl.agent_loop import EnvironmentLoop
+from tenfold.policies import initial, transformers
+from tenfold.policies.completions import completion
+from tenfold.policies.openai import _with_thinking
+from tenfold.policies.rollout import rollout
+from tenfold.policies.transcript import Limits, Transcript
+from tenfold.policies.transformers import TransformersPolicy
+from tenfold.policies.vllm import completed
+
+LIMIT = 64
+OPENS = (
+    "{% for turn in messages %}{{ '<|' + turn.role + '|>' + turn.content + '<|end|>' }}{% endfor %}"
+    "{{ '<|assistant|><think>\n' }}"
+)
+PROBLEMS = [Problem("p0", ({"role": "user", "content": "6 + 6?"},), "12", "here")]
+
+
+class Group(TextEnv):
+    """Judges the draws of a problem together, each by its own words."""
+
+    def __init__(self) -> None:
+        super().__init__(PROBLEMS)
+
+    def score_group(self, index: int, responses: Sequence[str]) -> list[Verdict] | None:
+        return [self.verifier(self.problems[index], response) for response in responses]
+
+
+class Alone(TextEnv):
+    def __init__(self) -> None:
+        super().__init__(PROBLEMS)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint whose generation config ends a turn with <|tool|> as well, as those of chat models name several tokens."""
+    folder = tmp_path_factory.mktemp("several")
+    policy = TransformersPolicy(initial.checkpoint("micro:?hidden=16&layers=1&heads=2"))
+    tokenizer = policy.tokenizer
+    policy.model.generation_config.eos_token_id = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|tool|>")]
+    policy.model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def policy(checkpoint: Path) -> TransformersPolicy:
+    return TransformersPolicy(checkpoint)
+
+
+def by_policy(policy: TransformersPolicy) -> float | None:
+    text = policy.generate([PROBLEMS[0].prompt], 1, Sampling(max_tokens=LIMIT))[0][0].judged
+    return tenfold.verify("12", text).score
+
+
+def by_filter(policy: TransformersPolicy) -> float | None:
+    return rollout(Alone, policy, samples=1, sampling=Sampling(max_tokens=LIMIT))[0].verdict.score
+
+
+def by_benchmark(policy: TransformersPolicy) -> float | None:
+    asked = Instance("generate_until", {}, (json.dumps(PROBLEMS[0].prompt), {"max_gen_toks": LIMIT}), 0)
+    return tenfold.verify("12", PolicyLM(policy).generate_until([asked])[0]).score
+
+
+def by_vllm(policy: TransformersPolicy) -> float | None:
+    prompt = initial.prompt_tokens(policy.tokenizer, PROBLEMS[0].prompt)
+    output = SimpleNamespace(token_ids=drawn(policy), logprobs=None, text="not looked at", finish_reason="length")
+    return tenfold.verify("12", completed(policy.tokenizer, prompt, output, policy.stop_ids, ()).judged).score
+
+
+def by_agent_loop(policy: TransformersPolicy, environment: str = "Alone") -> float | None:
+    class Server:
+        async def generate(self, request_id: str, *, prompt_ids: list[int], sampling_params: dict[str, Any]) -> TokenOutput:
+            return TokenOutput(token_ids=drawn(policy), stop_reason="completed")  # as verl's vLLM server says of all
+
+    loop = EnvironmentLoop.__new__(EnvironmentLoop)
+    loop.tokenizer, loop.server_manager, loop.stop_ids, loop.drawn = policy.tokenizer, Server(), policy.stop_ids, None
+    loop.environment = gymnasium.envs.registration.EnvSpec("lab/Here-v0", entry_point=f"{__name__}:{environment}").to_json()
+    loop.seed, loop.limits, loop.draws, loop.log = 0, Limits(LIMIT, 4), 1, Path("episodes.jsonl").resolve()
+    loop.rollout_config = SimpleNamespace(calculate_log_probs=False)
+    row = {"extra_info": {"index": 0}, "session_id": 0, "global_steps": 1, "uid": "g"}
+    output = asyncio.run(loop.run({}, **row))
+    assert not isinstance(output, list)
+    return output.reward_score
+
+
+def by_group(policy: TransformersPolicy) -> float | None:
+    return by_agent_loop(policy, "Group")
+
+
+PATHS: dict[str, Callable[[TransformersPolicy], float | None]] = {
+    "transformers": by_policy,
+    "vllm": by_vllm,
+    "filter": by_filter,
+    "benchmark": by_benchmark,
+    "grpo": by_agent_loop,
+    "group": by_group,
+}
+SAID: list[int] = []
+
+
+def drawn(policy: TransformersPolicy) -> list[int]:
+    return list(SAID)
+
+
+CASES = [
+    # The template opens the reasoning?   what the policy writes           ended with               worth
+    (True, "So the answer is 12", "<|end|>", 0),
+    (True, "So the answer is 12.\n", "", 0),
+    (True, r"It is \boxed{12}.", "<|end|>", 0),
+    (True, "7? No.\n</think>\nSo the answer is 12", "<|end|>", 1),
+    (True, "7? No.\n</think>\nSo the answer is 12", "<|tool|>", 1),
+    (True, "7? No.\n</think>\nSo the answer is 12", "", 0),
+    (True, "\\boxed{12}?\n</think>\nSo the answer is 12", "", 0),
+    (True, "\\boxed{12}?\n</think>\nSo the answer is 12", "<|end|>", 1),
+    (True, "7? No.\n</think>\nIt is \\boxed{12}. This", "", 1),
+    (True, "7? No.\n</think>\nIt is 12.\nThis", "", 1),
+    (False, "So the answer is 12", "<|end|>", 1),
+    (False, "So the answer is 12", "<|tool|>", 1),
+    (False, "So the answer is 12", "", 0),
+    (False, "<think>\nSo the answer is 12", "<|end|>", 0),
+    (False, "<think>\n7?</think>\nSo the answer is 12", "<|end|>", 1),
+    (False, "<think>\n7?</think>\nSo the answer is 12", "exactly", 1),
+    (True, "7?</think>\nSo the answer is 12", "exactly", 1),
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(("opens", "text", "end", "score"), CASES)
+def test_the_same_tokens_get_the_same_verdict(
+    lab: Path, monkeypatch: pytest.MonkeyPatch, policy: TransformersPolicy, opens: bool, text: str, end: str, score: int, path: str
+) -> None:
+    """`end` is the token that ends the turn; none: the turn was cut; "exactly": it ends with the last token allowed."""
+    if opens:
+        policy.tokenizer.chat_template = OPENS
+    tokens = policy.tokenizer(text)["input_ids"]
+    if end == "exactly":
+        tokens = [*[policy.tokenizer("\n")["input_ids"][0]] * (LIMIT - 1 - len(tokens)), *tokens, policy.tokenizer.eos_token_id]
+        assert len(tokens) == LIMIT
+    elif end:
+        tokens.append(policy.tokenizer.convert_tokens_to_ids(end))
+    monkeypatch.setattr(f"{__name__}.SAID", tokens)
+    monkeypatch.setattr(transformers, "draw", lambda *args, **options: [transformers.Draw(list(tokens), [0.0] * len(tokens))])
+    assert PATHS[path](policy) == score
+
+
+@pytest.mark.parametrize(
+    ("thinking", "content", "text"),
+    [
+        ("7? No.", "So the answer is 12", "7? No.\n</think>\nSo the answer is 12"),
+        ("So the answer is 12", None, "So the answer is 12"),
+        (None, "So the answer is 12", None),
+    ],
+)
+def test_a_server_that_sets_reasoning_apart_comes_to_the_same_text(
+    policy: TransformersPolicy, thinking: str | None, content: str | None, text: str | None
+) -> None:
+    served = _with_thinking(SimpleNamespace(reasoning_content=thinking, content=content))
+    if text is None:
+        assert served == content
+        return
+    policy.tokenizer.chat_template = OPENS
+    prompt = initial.prompt_tokens(policy.tokenizer, PROBLEMS[0].prompt)
+    tokens = [*policy.tokenizer(text)["input_ids"], policy.tokenizer.eos_token_id]
+    assert served == completion(policy.tokenizer, prompt, tokens, policy.stop_ids).text
+
+
+def test_the_turn_after_a_reply_is_judged_by_its_own_opening(policy: TransformersPolicy) -> None:
+    """The template opens the reasoning of every turn."""
+    policy.tokenizer.chat_template = OPENS
+    played = Transcript(Limits(200, 3), [{"role": "user", "content": "6 + 6?"}], policy.tokenizer, policy.stop_ids)
+    end = [policy.tokenizer.eos_token_id]
+    first = played.draw(policy.tokenizer("Add.</think>Call")["input_ids"] + end)
+    assert played.goes_on(False, "tool", "12")
+    second = played.draw(policy.tokenizer("So it is 12")["input_ids"] + end)
+    assert not played.goes_on(True, "user", "")
+    assert [without_thinking(turn.judged) for turn in (first, second)] == ["Call", ""]
+    assert [message["content"] for message in played.messages] == [
+        "6 + 6?",
+        "<think>\nAdd.</think>Call",
+        "12",
+        "<think>\nSo it is 12",
+    ]
+    whole = policy.tokenizer.decode(played.tokens)
+    assert whole.count("<think>") == 2
+    assert "<think>\nAdd.</think>Call<|end|><|tool|>12<|end|><|assistant|><think>\nSo it is 12<|end|>" in whole
+
+
+@pytest.mark.parametrize("mark", ["<think>", "<thinking>", "<seed:think>", "[THINK]", "◁think▷"])
+def test_every_mark_that_a_template_may_open_reasoning_with_is_known(policy: TransformersPolicy, mark: str) -> None:
+    for around in ("", "\n", "\n\n"):
+        policy.tokenizer.chat_template = OPENS.replace("<think>\n", mark + around)
+        prompt = initial.prompt_tokens(policy.tokenizer, PROBLEMS[0].prompt)
+        assert initial.opened(policy.tokenizer, prompt) == f"{mark}\n"
+        tokens = [*policy.tokenizer("So it is 12")["input_ids"], policy.tokenizer.eos_token_id]
+        assert tenfold.verify("12", completion(policy.tokenizer, prompt, tokens, policy.stop_ids).judged).score == 0
+    policy.tokenizer.chat_template = OPENS.replace("<think>\n", "")
+    asked = initial.prompt_tokens(policy.tokenizer, [{"role": "user", "content": f"What does {mark} mean? {mark}"}])
+    assert initial.opened(policy.tokenizer, asked) == ""
+
+
+def test_marks_of_reasoning_that_are_special_tokens_are_part_of_the_text(checkpoint: Path) -> None:
+    tokenizer = initial.tokenizer_of(checkpoint)
+    marks = [AddedToken(mark, special=True) for mark in ("[THINK]", "[/THINK]", "<tool_call>", "<|silent|>")]
+    tokenizer.add_tokens(marks, special_tokens=True)
+    stop_ids = {tokenizer.eos_token_id}
+
+    def text(said: str) -> str:
+        return completion(tokenizer, [], tokenizer(said)["input_ids"], stop_ids).text
+
+    assert text("[THINK]12?[/THINK]<|silent|>It is 7<tool_call>x<|end|>") == "[THINK]12?[/THINK]It is 7<tool_call>x"
+    assert tenfold.verify("12", text("[THINK]So it is 12<|end|>")).score == 0
+
+
+def test_an_end_that_is_no_special_token_is_no_part_of_the_text(checkpoint: Path) -> None:
+    tokenizer = initial.tokenizer_of(checkpoint)
+    tokenizer.add_tokens([AddedToken("<|over|>", special=False)])
+    over = tokenizer.convert_tokens_to_ids("<|over|>")
+    said = completion(tokenizer, [], tokenizer("It is 12<|over|>")["input_ids"], {over})
+    assert (said.text, said.finish_reason, said.token_ids[-1]) == ("It is 12", "stop", over)
+
+
+def test_stop_strings_end_a_text_before_the_first_of_them(checkpoint: Path) -> None:
+    tokenizer = initial.tokenizer_of(checkpoint)
+    tokens = tokenizer("It is 12.\n\nQuestion: 13\nAnswer")["input_ids"]
+    said = completion(tokenizer, [], tokens, (), ("Answer", "\n\nQuestion:"))
+    assert (said.text, said.finish_reason, said.token_ids) == ("It is 12.", "stop", tuple(tokens))
+    special = completion(tokenizer, [], tokenizer("It is 12<|tool|>")["input_ids"], (), ("<|tool|>",))
+    assert (special.text, special.finish_reason) == ("It is 12", "stop")
+
+
+def test_the_ends_of_a_checkpoint_are_those_that_its_model_is_given(checkpoint: Path) -> None:
+    for folder in (checkpoint, initial.checkpoint("micro:?hidden=16&layers=1&heads=2")):
+        model, tokenizer = initial.load(folder, transformers.torch.float32)
+        given = model.generation_config.eos_token_id
+        many = set(given) if isinstance(given, list) else {given}
+        assert initial.stop_ids(folder, tokenizer) == many | {tokenizer.eos_token_id}
+        assert initial.window(folder) == model.config.max_position_embeddings
+
