@@ -1,7 +1,7 @@
 """What a policy's tokens say: how a turn that was drawn becomes a text that is judged.
 
-Every path that ends in a verdict comes through `completion`: the transformers and vLLM policies (and with them the filter, rollouts
-and benchmarks), and GRPO's agent loop. So the same tokens get the same verdict, whoever drew them.
+Every path to a verdict goes through `completion`: the transformers and vLLM policies (and with them the filter, rollouts and
+benchmarks), and GRPO's agent loop. So the same tokens get the same verdict, whoever drew them.
 """
 
 import functools
@@ -26,8 +26,8 @@ def completion(
     """One turn of a policy, from its tokens.
 
     Whether the turn was cut is told by its tokens alone: it was, unless it ends with a token of `stop_ids` or holds a stop
-    string. Engines do not agree on this: where the last token allowed is the end of the turn, some say "stop" and some "length",
-    and verl's servers say "completed" of both.
+    string. Engines do not agree on this: where the last token allowed ends the turn, some say "stop" and some "length", and
+    verl's servers say "completed" of both.
 
     Args:
         tokenizer: the policy's.

@@ -246,18 +246,15 @@ def _play(
     """Plays one episode of each (problem, sample) to its verdict, turn by turn together."""
     written = {"tokenizer": policy.tokenizer, "stop_ids": policy.stop_ids} if isinstance(policy, TokenPolicy) else {}
     transcript = functools.partial(Transcript, limits, **written)
-    games = list(
-        threads.map(lambda pair: _begin(pair[0], *pair[1], transcript), zip(environments, batch, strict=False))
-    )
+    indices, samples = [index for index, _ in batch], [sample for _, sample in batch]
+    games = list(threads.map(functools.partial(_begin, transcript), environments, indices, samples))
     while alive := [game for game in games if game.verdict is None]:
         _draw([(game.key(), game.transcript) for game in alive if game.transcript], policy, sampling, threads)
         list(threads.map(_turn, alive))
     return games
 
 
-def _draw(
-    asked: Sequence[tuple[str, Transcript]], policy: Policy, sampling: Sampling, threads: ThreadPoolExecutor
-) -> None:
+def _draw(asked: Sequence[tuple[str, Transcript]], policy: Policy, sampling: Sampling, threads: ThreadPoolExecutor) -> None:
     """The policy's next turn in each transcript, each with as many tokens as are left there."""
     if isinstance(policy, TokenPolicy):
         drawn = policy.complete(
@@ -284,7 +281,7 @@ def _draw(
             transcript.say(completions[0])
 
 
-def _begin(environment: Environment, index: int, sample: int, transcript: Callable[[list[Message]], Transcript]) -> _Game:
+def _begin(transcript: Callable[[list[Message]], Transcript], environment: Environment, index: int, sample: int) -> _Game:
     game = _Game(environment, index, sample, str(index))
     try:
         text, info = environment.reset(seed=index, options={"problem": index})

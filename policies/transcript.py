@@ -1,10 +1,10 @@
 """The tokens of one episode, turn by turn, and the rules by which it ends.
 
-The player of episodes (`rollout.py`: filter, `draw_pairs`, `tenfold.rollout`) and GRPO's agent loop both keep one, so that a
-problem is the same game for both: what the policy reads, how much it may say, when it is cut, what is judged.
+The player of episodes (`rollout.py`: filter, `draw_pairs`, `tenfold.rollout`) and GRPO's agent loop both keep one, so that both
+play a problem by the same rules: what the policy reads, how much it may say, when it is cut, what is judged.
 
-An episode has a budget of tokens for all of its turns together, the environment's replies between them included (as verl has it),
-and a limit of turns. It ends
+An episode has a limit of turns, and a budget of tokens for all turns together and the environment's replies between them (as
+verl has it). It ends
 
     with the environment,                                        finish reason "stop", or "length" where the last turn was cut
     after a turn that was cut,                                   "length"

@@ -1,8 +1,9 @@
 """verl's data set, which hands out the problems of a step in the order of `order.py`.
 
-verl asks a data set for one row after another and does not say for which step, and the rows of a step are as many as groups were
-replaced in it. So the data set looks at the trainer's step: when it changes, the rows of the next step begin. What verl remembers of
-the place in the data does not matter, and a run that goes on from a checkpoint begins its step like the run that was killed.
+verl asks a data set for one row after another. It does not say for which step, and a step takes more rows where groups are
+replaced in it. So the data set looks at the trainer's step: when that changes, the rows of the next step begin. The place in the
+data that verl remembers does not matter, and a run that goes on from a checkpoint plays the same problems as one that was not
+killed.
 """
 
 from collections.abc import Iterator

@@ -1,10 +1,10 @@
 """The order in which a GRPO stage plays its problems: a function of the seed and the step, of nothing else.
 
-A step begins with its own batch: the stage goes through its problems pass by pass, each pass shuffled. Whatever replaces a group
-that GRPO cannot learn from (`replay.py`) comes after that, and no problem comes twice in a step before all others have come. When
-they have, they come again, as another attempt, whose draws have other seeds.
+A step begins with its own batch: the stage goes through its problems pass by pass, each pass shuffled. After the batch come the
+problems that replace a group that GRPO cannot learn from (`replay.py`). No problem comes twice in a step before all others have
+come. Then they come again, as another attempt, whose draws have other seeds.
 
-What one step replaced changes nothing in the next one: a run that was killed goes on as it would have gone.
+What was replaced in one step changes nothing in the next one, so that a run that was killed goes on with the same problems.
 """
 
 import itertools

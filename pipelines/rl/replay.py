@@ -21,7 +21,7 @@ from .dataset import StepDataset
 
 POLL_SECONDS = 0.05
 REPLACED = 20
-"""Times a step's problems that may be drawn to replace others in it. A small set of problems is then drawn again, as other attempts
+"""Times a step's problems that may be drawn to replace others in it. A small set of problems is then drawn several times
 (`order.py`)."""
 
 
@@ -98,8 +98,6 @@ class OrderedReplayBuffer(ReplacingReplayBuffer):
         )
         groups = [getattr(info, "data", info) for info in rows["extra_info"]]
         samples = [int(getattr(sample, "data", sample)) for sample in rows["session_id"]]
-        places = [
-            (int(group["index"]), int(group["attempt"]), sample) for group, sample in zip(groups, samples, strict=True)
-        ]
+        places = [(int(group["index"]), int(group["attempt"]), sample) for group, sample in zip(groups, samples, strict=True)]
         batch.reorder(sorted(range(len(batch.keys)), key=places.__getitem__))
         return batch

@@ -25,7 +25,6 @@ from . import filter as rl_filter
 from .verl_config import GRPO
 
 
-
 def run(settings: GRPO, context: Context) -> Metrics:
     """Trains, and leaves the checkpoint in `policy` and the figures of every step in `steps.jsonl`."""
     folder = context.folder

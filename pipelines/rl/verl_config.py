@@ -65,7 +65,9 @@ class GRPO(Settings):
     top_p: float = Field(1.0, gt=0, le=1)
     max_prompt_tokens: int = Field(512, ge=1, description="problems with longer prompts are left out")
     max_response_tokens: int = Field(
-        512, ge=1, description="of all turns of an episode together, and of the replies between them; as the filter's max_tokens"
+        512,
+        ge=1,
+        description="of all turns of an episode together, and of the replies between them; as the filter's max_tokens",
     )
     max_turns: int = Field(MAX_TURNS, ge=1, description="turns of the policy in an episode; as the filter's")
     save_steps: int = Field(10, ge=1, description="steps between checkpoints")

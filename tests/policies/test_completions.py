@@ -146,7 +146,14 @@ CASES = [
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(("opens", "text", "end", "score"), CASES)
 def test_the_same_tokens_get_the_same_verdict(
-    lab: Path, monkeypatch: pytest.MonkeyPatch, policy: TransformersPolicy, opens: bool, text: str, end: str, score: int, path: str
+    lab: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    policy: TransformersPolicy,
+    opens: bool,
+    text: str,
+    end: str,
+    score: int,
+    path: str,
 ) -> None:
     """`end` is the token that ends the turn; none: the turn was cut; "exactly": it ends with the last token allowed."""
     if opens:
@@ -254,4 +261,3 @@ def test_the_ends_of_a_checkpoint_are_those_that_its_model_is_given(checkpoint: 
         many = set(given) if isinstance(given, list) else {given}
         assert initial.stop_ids(folder, tokenizer) == many | {tokenizer.eos_token_id}
         assert initial.window(folder) == model.config.max_position_embeddings
-

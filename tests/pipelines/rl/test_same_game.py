@@ -1,0 +1,253 @@
+"""The filter and GRPO play a problem by the same rules: the same draws end the same episodes the same way."""
+
+import asyncio
+import itertools
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gymnasium
+import pytest
+
+from tenfold.core import Sampling, UserError, draw_seed
+from tenfold.envs.text import Text
+from tenfold.pipelines import recipe
+from tenfold.pipelines.rl import agent_loop
+from tenfold.pipelines.rl.agent_loop import EnvironmentLoop
+from tenfold.pipelines.rl.cpu_rollout import Server
+from tenfold.policies import initial
+from tenfold.policies.rollout import rollout
+from tenfold.policies.scripted import ScriptedPolicy
+from tenfold.policies.transcript import Limits, Transcript
+from tenfold.policies.transformers import TransformersPolicy
+from tenfold.policies.turns import conversation_tokens
+
+SEED, SAMPLES = 5, 3
+
+
+class Talk(gymnasium.Env[str, str]):
+    """Answers at length, pays for an odd number of letters, and ends when it is told a digit, or after five turns."""
+
+    def __init__(self) -> None:
+        self.observation_space = self.action_space = Text()
+        self.problems = range(6)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.problem, self.turn = (options or {}).get("problem", 0), 0
+        return f"Say something to {self.problem}.", {"problem_id": f"talk {self.problem}"}
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        self.turn += 1
+        ended = self.turn == 5 or any(letter.isdigit() for letter in action)
+        return "And then? " * self.problem, (len(action) % 2) / 5, ended, False, {"role": "tool"}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that nobody taught, which ends its turns with any of 60 tokens: after a few tokens."""
+    folder = tmp_path_factory.mktemp("talks")
+    policy = TransformersPolicy(initial.checkpoint("micro:?hidden=32&layers=2&heads=2"))
+    policy.model.generation_config.eos_token_id = [policy.tokenizer.eos_token_id, *range(300, 360)]
+    policy.model.save_pretrained(folder)
+    policy.tokenizer.save_pretrained(folder)
+    return folder
+
+
+def loop_of(checkpoint: Path, limits: Limits, drawn: Path | None, log: Path) -> EnvironmentLoop:
+    """GRPO's agent loop, with the real server of the CPU rollout behind it."""
+    loop = EnvironmentLoop.__new__(EnvironmentLoop)
+    loop.tokenizer = initial.tokenizer_of(checkpoint)
+    loop.stop_ids = initial.stop_ids(checkpoint, loop.tokenizer)
+    loop.environment = gymnasium.envs.registration.EnvSpec("lab/Talk-v0", entry_point=f"{__name__}:Talk").to_json()
+    loop.seed, loop.limits, loop.drawn, loop.log = SEED, limits, str(drawn) if drawn else None, log
+    loop.rollout_config = SimpleNamespace(calculate_log_probs=True)
+    loop.server_manager = Server(SimpleNamespace(response_length=limits.tokens, max_num_seqs=8), str(checkpoint))
+    return loop
+
+
+def played_by_grpo(loop: EnvironmentLoop, samples: int = SAMPLES) -> tuple[dict[tuple[int, int], Any], list[dict[str, Any]]]:
+    async def play() -> list[Any]:
+        rows = [
+            {"extra_info": {"index": problem, "attempt": 0}, "session_id": sample, "global_steps": 1}
+            for problem in range(6)
+            for sample in range(samples)
+        ]
+        return await asyncio.gather(*(loop.run({"temperature": 1.0, "top_p": 1.0}, **row) for row in rows))
+
+    outputs = asyncio.run(play())
+    places = [(problem, sample) for problem in range(6) for sample in range(samples)]
+    return dict(zip(places, outputs, strict=True)), [json.loads(line) for line in loop.log.read_text().splitlines()]
+
+
+def figures(row: dict[str, Any]) -> dict[str, Any]:
+    names = ("problem", "problem_id", "sample", "messages", "verdict", "tokens", "finish_reason")
+    return {name: row[name] for name in names}
+
+
+def sorted_by_place(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(map(figures, rows), key=lambda row: (row["problem"], row["sample"]))
+
+
+@pytest.fixture(scope="module")
+def filtered(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Limits], Path]:
+    """Episodes that the filter's player stored, each kind of limits played once."""
+    folder, policy = tmp_path_factory.mktemp("filtered"), TransformersPolicy(checkpoint)
+
+    def play(limits: Limits) -> Path:
+        store = folder / f"{limits.tokens}-{limits.turns}-{limits.window}.jsonl"
+        if not store.exists():
+            policy.model.config.max_position_embeddings = limits.window
+            sampling = Sampling(max_tokens=limits.tokens, seed=SEED)
+            rollout(Talk, policy, SAMPLES, sampling=sampling, max_turns=limits.turns, store=store)
+        return store
+
+    return play
+
+
+def episodes(store: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in store.read_text().splitlines()[1:]]
+
+
+LIMITS = [Limits(40, 3, 1024), Limits(24, 16, 1024), Limits(200, 16, 1024), Limits(9, 2, 1024), Limits(512, 16, 64)]
+
+
+@pytest.mark.parametrize("limits", LIMITS, ids=str)
+def test_the_same_draws_end_the_same_way(
+    lab: Path, checkpoint: Path, limits: Limits, filtered: Callable[[Limits], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = filtered(limits)
+    rows = episodes(store)
+
+    # GRPO's first step takes the filter's draws, all of them.
+    places, place = {}, 0
+    for line in store.read_bytes().splitlines(keepends=True):
+        row = json.loads(line)
+        places |= {} if "settings" in row else {f"{row['problem']}/{row['sample']}": place}
+        place += len(line)
+    (lab / "drawn.json").write_text(json.dumps({"file": str(store), "places": places}))
+    reusing = loop_of(checkpoint, limits, lab / "drawn.json", lab / "reused.jsonl")
+    outputs, reused = played_by_grpo(reusing)
+    assert all(row["reused"] for row in reused)
+    assert sorted_by_place(reused) == sorted_by_place(rows)
+
+    # And where it draws with the same seeds, it draws the same.
+    def filters_seed(base: int, key: str, sample: int) -> int:
+        problem, _step, turn = key.rsplit("/", 2)
+        return draw_seed(base, f"{problem}/{sample}/{turn}", 0)
+
+    monkeypatch.setattr(agent_loop, "draw_seed", filters_seed)
+    drawing = loop_of(checkpoint, limits, None, lab / "drawn.jsonl")
+    _, drawn = played_by_grpo(drawing)
+    assert not any(row["reused"] for row in drawn)
+    assert sorted_by_place(drawn) == sorted_by_place(rows)
+
+    # The tokens are those that were drawn, with the replies between them; a cut episode is out of the loss.
+    for row in rows:
+        output = outputs[row["problem"], row["sample"]]
+        ids, mask = conversation_tokens(reusing.tokenizer, row["messages"], row["turns"])
+        assert output.prompt_ids + output.response_ids == ids
+        cut = row["finish_reason"] == "length"
+        assert output.response_mask == [0 if cut else written for written in mask[len(output.prompt_ids) :]]
+        assert len(output.response_ids) <= limits.tokens
+        assert len(ids) <= (limits.window or len(ids))
+        assert len(row["turns"]) <= limits.turns
+
+
+def test_every_way_an_episode_may_end_is_among_them(filtered: Callable[[Limits], Path]) -> None:
+    """So that the test above tells something."""
+    ends: Counter[str] = Counter()
+    for limits in LIMITS:
+        for row in episodes(filtered(limits)):
+            turns = len(row["turns"])
+            ended = turns == 5 or any(letter.isdigit() for letter in row["messages"][-1]["content"])
+            ends[f"{'environment' if ended else 'turns' if turns == limits.turns else 'tokens'}, {row['finish_reason']}"] += 1
+    assert {"environment, stop", "turns, stop", "tokens, length"} <= ends.keys()
+    assert ends["tokens, stop"] == 0
+
+
+def test_a_later_turn_is_drawn_after_what_was_said_not_after_a_new_writing_of_it(checkpoint: Path) -> None:
+    """A chat template may leave out the reasoning of earlier turns; the policy's own tokens stay."""
+    policy = TransformersPolicy(checkpoint)
+    seen: list[list[int]] = []
+    complete = policy.complete
+
+    def noted(prompts: list[list[int]], *args: Any) -> Any:
+        seen.extend(map(list, prompts))
+        return complete(prompts, *args)
+
+    policy.complete = noted  # type: ignore[method-assign, assignment]
+    rollout(Talk, policy, 1, problems=[1], sampling=Sampling(max_tokens=200, seed=SEED), max_turns=5)
+    assert len(seen) > 1
+    for earlier, later in itertools.pairwise(seen):
+        assert later[: len(earlier)] == earlier
+
+
+def test_where_no_tokenizer_is_known_tokens_are_counted() -> None:
+    """A scripted policy's words are its tokens; a reply counts by its length."""
+
+    def talks(conversation: Any, seed: int) -> str:
+        return "a b c d"
+
+    def played(tokens: int, turns: int) -> tuple[int, str]:
+        policy = ScriptedPolicy(talks)
+        (episode,) = rollout(Talk, policy, 1, problems=[2], sampling=Sampling(max_tokens=tokens), max_turns=turns)
+        return sum(turn["role"] == "assistant" for turn in episode.messages), episode.finish_reason
+
+    # "And then? And then? " is counted as 5 tokens: a turn and its reply are 9.
+    assert played(100, 16) == (5, "stop")
+    assert played(100, 3) == (3, "stop")
+    assert played(9, 16) == (1, "length")  # no room for another turn
+    assert played(10, 16) == (2, "length")  # and here it is cut after a word
+    assert played(13, 2) == (2, "stop")
+    assert played(3, 16) == (1, "length")
+
+
+def test_the_last_turn_has_what_is_left_of_budget_and_window() -> None:
+    tokenizer = initial.tokenizer_of(initial.checkpoint("micro:?hidden=16&layers=1&heads=2"))
+    posed = [{"role": "user", "content": "Hi"}]
+    prompt = len(initial.prompt_tokens(tokenizer, posed))
+    for limits, left in ((Limits(30, 4), 30), (Limits(30, 4, prompt + 12), 12), (Limits(30, 4, prompt), 1)):
+        played = Transcript(limits, list(posed), tokenizer, {tokenizer.eos_token_id})  # type: ignore[arg-type]
+        assert played.left == left
+    played = Transcript(Limits(30, 4), list(posed), tokenizer, {tokenizer.eos_token_id})  # type: ignore[arg-type]
+    played.draw([*tokenizer("a")["input_ids"], tokenizer.eos_token_id])
+    assert played.goes_on(False, "user", "b")
+    assert played.left == 30 - len(played.response)
+
+
+RECIPE = """
+name: games
+policy: "micro:"
+stages:
+  - {{kind: filter, name: few, environment: tenfold/ChainSum-v0, {filter}}}
+  - {{kind: grpo, name: grpo, environment: tenfold/ChainSum-v0, keep: few, steps: 1, {grpo}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("filter", "grpo", "words"),
+    [
+        ("max_tokens: 64", "max_response_tokens: 128", "grpo has max_response_tokens=128, and few, .*max_tokens=64"),
+        ("max_tokens: 64", "", "grpo has max_response_tokens=512, and few, .*max_tokens=64"),
+        ("max_turns: 4", "max_turns: 8", "grpo has max_turns=8, and few, .*max_turns=4"),
+        ("max_turns: 4, max_tokens: 64", "max_turns: 4, max_response_tokens: 64", None),
+        ("", "", None),
+    ],
+)
+def test_a_recipe_whose_filter_plays_another_game_is_refused(lab: Path, filter: str, grpo: str, words: str | None) -> None:
+    (lab / "games.yaml").write_text(RECIPE.format(filter=filter, grpo=grpo).replace(", }", "}"))
+    if words is None:
+        recipe.load("games.yaml")
+        return
+    with pytest.raises(UserError, match=words):
+        recipe.load("games.yaml")
+
+
+def test_all_recipes_of_the_package_play_one_game() -> None:
+    for path in recipe.RECIPES.rglob("*.yaml"):
+        if path.parent.name != "clusters":
+            recipe.load(path)
