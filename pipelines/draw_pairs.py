@@ -80,7 +80,7 @@ def run(settings: DrawPairs, context: Context) -> Metrics:
             problems=problems,
             sampling=sampling,
             store=folder / name,
-            made_with={"policy": policy},
+            made_with={"policy": policy, "identity": context.identity},
             progress=context.progress,
             **options,
         )

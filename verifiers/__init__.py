@@ -53,7 +53,7 @@ def find(verifier: Named | Verifier) -> FullVerifier:
     """
     if isinstance(verifier, Mapping):
         if not isinstance(verifier.get("name"), str):
-            raise UserError(f"a verifier with options is {{name: ..., option: ...}}; there is no name in {dict(verifier)!r:.100}")
+            raise UserError(f"a verifier with options is {{name: ..., option: ...}}, not {dict(verifier)!r:.100}")
         return find(verifier["name"]).with_options(**{key: value for key, value in verifier.items() if key != "name"})
     return _full(_imported(verifier) if isinstance(verifier, str) else verifier, verifier)
 

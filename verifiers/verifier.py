@@ -1,12 +1,12 @@
 """What a verifier is: a function that judges, with all that belongs to it.
 
-    @as_verifier(unreadable=no_number, options={"tolerance": 0.0})
-    def verify(problem, response, tolerance):
-        ...
-        return abs(given - wanted) <= tolerance        # a Verdict, a float from 0 to 1, or a bool
+@as_verifier(unreadable=no_number, options={"tolerance": 0.0})
+def verify(problem, response, tolerance):
+    ...
+    return abs(given - wanted) <= tolerance        # a Verdict, a float from 0 to 1, or a bool
 
-    verify(problem, response)                          # Verdict(SCORED, 1.0, "verify", "")
-    verify.with_options(tolerance=0.1)                 # the same verifier, with another tolerance
+verify(problem, response)                          # Verdict(SCORED, 1.0, "verify", "")
+verify.with_options(tolerance=0.1)                 # the same verifier, with another tolerance
 """
 
 import dataclasses

@@ -80,6 +80,7 @@ def run(settings: Filter, context: Context) -> Metrics:
         problems=settings.problems,
         sampling=Sampling(settings.temperature, settings.top_p, settings.max_tokens, context.seed),
         store=context.folder / "episodes.jsonl",
+        made_with={"policy": context.policy, "identity": context.identity},
         progress=context.progress,
         decided=None if settings.all_draws else functools.partial(decided, samples=settings.samples, band=settings.band),
     )
