@@ -21,9 +21,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .core import Episode, Problem, Sampling, Status, Verdict
+    from .envs.rollout import rollout
     from .pipelines.recipe import run
     from .policies import load_policy
-    from .policies.rollout import rollout
     from .verifiers import verify
 
 _HOME = {
@@ -34,7 +34,7 @@ _HOME = {
     "Verdict": "core",
     "verify": "verifiers",
     "load_policy": "policies",
-    "rollout": "policies.rollout",
+    "rollout": "envs.rollout",
     "run": "pipelines.recipe",
 }
 

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .arguments import parser
 from .core import Incomplete, Sampling, UserError
@@ -83,9 +83,10 @@ def rollout(arguments: argparse.Namespace) -> None:
     """Plays episodes and stores them."""
     import functools
 
-    from .envs import registry
+    from .envs import identity, registry
     from .pipelines.report import Display
     from .policies import load_policy
+    from .policies.identity import who
     from .policies.rollout import pass_rate, rollout
 
     registry.find(arguments.id)
@@ -101,7 +102,7 @@ def rollout(arguments: argparse.Namespace) -> None:
             sampling=sampling,
             max_turns=arguments.max_turns,
             store=out,
-            made_with={**_who(arguments.policy), "options": arguments.options},
+            made_with={**who(arguments.policy), **identity.made_with(arguments.id, arguments.options)},
             progress=progress,
         )
     mean = pass_rate(episodes)
@@ -133,6 +134,7 @@ def bench(arguments: argparse.Namespace) -> None:
     from .benchmarks.result import Options
     from .pipelines.report import Display
     from .policies import load_policy
+    from .policies.identity import who
 
     if arguments.tasks[:1] in (["rescore"], ["compare"]):
         (_bench_rescore if arguments.tasks[0] == "rescore" else _bench_compare)(arguments.tasks[1:], arguments.against)
@@ -153,7 +155,7 @@ def bench(arguments: argparse.Namespace) -> None:
             continue
         try:
             with display.stage(task.name) as progress:
-                made_with = _who(arguments.policy)
+                made_with = who(arguments.policy)
                 found.append(evaluate.evaluate(task.name, policy, given, made_with=made_with, folder=out, progress=progress))
         except UserError as error:
             if len(asked) == 1 or isinstance(error, Incomplete):
@@ -203,13 +205,6 @@ def _bench_compare(folders: Sequence[str], model: str | None) -> None:
     print(table.cautions(rows))
     for folder in folders:
         print(f"page: {page.write(folder)}")
-
-
-def _who(policy: str) -> dict[str, Any]:
-    """What stored draws must have been made with: the policy's URI, and the weights it names now."""
-    from .policies import initial
-
-    return {"policy": policy, "weights": initial.weights_hashes(policy)}
 
 
 def synthesize(arguments: argparse.Namespace) -> None:

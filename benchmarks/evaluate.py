@@ -9,9 +9,11 @@ import lm_eval
 from lm_eval.tasks import TaskManager
 
 from ..core import Completion, Conversation, Policy, Problem, Sampling, Status, UserError
+from ..envs import identity as environments
+from ..policies import identity as policies
 from ..verifiers.answers import Unreadable, final_answer, read
 from ..verifiers.answers.exact import TooLarge, Undefined, exact
-from . import catalogue, judged, scores, stock
+from . import catalogue, identity, judged, scores, stock
 from .model import Draw, PolicyLM
 from .result import Options, Result, keep, results, settings_hash
 from .tasks import avg_at_k
@@ -125,6 +127,8 @@ def evaluate(
         "baseline_hash": settings_hash(judged.baseline(options.baseline))
         if "judged" in metadata and options.baseline
         else None,
+        "identity": identity.of_verdicts(metadata, options),
+        "versions": environments.versions(),
         **(made_with or {}),
     }
     result = Result(
@@ -191,7 +195,10 @@ class Absent:
 VOTING = ("math", "choice", "science")
 """Verifiers of final answers, which can be counted."""
 _OWN = frozenset(
-    "task version problems problems_hash number verifier template draws sampling stop seed judge baseline baseline_hash".split()
+    (
+        "task version problems problems_hash number verifier template draws sampling stop seed judge baseline baseline_hash "
+        "identity versions"
+    ).split()
 )
 """Settings of a task; the others say who answered."""
 
@@ -304,7 +311,7 @@ def _judge(
         problem = Problem(row["problem"], row["prompt"], answers.get(row["problem"], row["gold"]), "", row["meta"])
         responses += [(problem, model.drawn[row["request"], number].text) for number in range(len(row["draws"]))]
     store = Path(folder) / f"{name}.judge.jsonl" if folder else None
-    who = {"judge": options.judge}
+    who = {"judge": options.judge, "weights": policies.files(str(options.judge))}
     if progress:
         progress(0, len(responses), judging=str(judged.cost(benchmark, responses, store, who)))
     spoken = judged.judge(benchmark, responses, load_policy(str(options.judge)), who, store, progress)

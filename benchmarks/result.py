@@ -21,7 +21,8 @@ class Result:
     settings: dict[str, Any]
     """Everything that the score depends on."""
     hash: str
-    """Of the settings without the policy and where the problems lie: equal hashes, comparable scores."""
+    """Of the settings without the policy and where the problems lie: equal hashes, comparable scores. Whoever judges is among
+    the settings, and so are the versions of what decides verdicts."""
     truncated: float
     """Share of draws that were cut at the length limit."""
     tokens: float

@@ -57,6 +57,7 @@ def evaluate(
         "version": str(results["versions"].get(task)),
         "lm_eval": lm_eval.__version__,
         "n_shot": results["n-shot"].get(task),
+        "problems_hash": settings_hash([[row["prompt"], row["gold"]] for row in rows]),
         **{setting: given[setting] for setting in ("limit", "seed")},
     }
     figures = {

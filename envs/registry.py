@@ -18,6 +18,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from ..core import Problem, UserError, Verifier
+from ..verifiers import Named
 from . import code, function_calls, functions, instructions, math, science
 
 TEXT_ENV = "tenfold.envs.text:TextEnv"
@@ -33,7 +34,7 @@ def register(
     id: str,
     *,
     problems: str | Sequence[Problem] | None = None,
-    verifier: str | Verifier | None = None,
+    verifier: Named | Verifier | None = None,
     entry_point: str | type | None = None,
     **kwargs: Any,
 ) -> None:
@@ -42,7 +43,7 @@ def register(
     Either declare it, with `problems` (a URI) and `verifier` (and `template`, `system`: see `TextEnv`), or give the
     `entry_point` of any `gymnasium.Env` whose observations and actions are text. Further keyword arguments go to the
     environment, and with an entry point those two as well. An RL stage rebuilds the environment in other processes: for that,
-    use names ("module:Class", "module:verifier", URIs), not objects.
+    use names ("module:Class", "module:verifier", {"name": "judge", "policy": URI}, URIs), not objects.
 
     Raises:
         UserError: neither `problems` nor `entry_point` is given, or the id is malformed.

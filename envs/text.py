@@ -87,7 +87,7 @@ class TextEnv(gymnasium.Env[str, str]):
     def __init__(
         self,
         problems: str | Sequence[Problem],
-        verifier: str | Verifier = "math",
+        verifier: verifiers.Named | Verifier = "math",
         template: str = "{prompt}",
         system: str | None = None,
         unreadable: str = "warn",
@@ -96,7 +96,7 @@ class TextEnv(gymnasium.Env[str, str]):
 
         Args:
             problems: a problem URI (see `problems`), or the problems themselves.
-            verifier: a verifier's name, "package.module:name", or the verifier itself.
+            verifier: a verifier's name, "package.module:name", {"name": either, option: value}, or the verifier itself.
             template: how the last user turn is worded; `{prompt}` stands for the problem's own words.
             system: a system turn put first.
             unreadable: what becomes of problems whose gold answer the verifier cannot read: "warn" names them and keeps them

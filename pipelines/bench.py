@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from ..policies import identity as policies
 from .cluster import load_policy
 from .context import Context, Cost, Metrics, Settings
 
@@ -37,6 +38,13 @@ class Bench(Settings):
         for task in self.tasks:
             evaluate.check(task, self.options(seed=0))
 
+    def decided_by(self) -> dict[str, str]:
+        """The tasks' problems, wording and verifiers, and the judge."""
+        from ..benchmarks import identity
+
+        options = self.options(seed=0)
+        return {name: value for task in self.tasks for name, value in identity.of_task(task, options).items()}
+
     def cost(self) -> Cost:
         """Every draw of every task of ours as long as may be; how many problems lm-eval's own have nobody knows yet."""
         from ..benchmarks import catalogue, evaluate
@@ -62,7 +70,7 @@ def run(settings: Bench, context: Context) -> Metrics:
             asked.name,
             policy,
             settings.options(context.seed),
-            made_with={"policy": context.policy},
+            made_with=policies.who(context.policy),
             folder=context.folder,
             progress=lambda done, total, task=asked.name: context.progress(done, total, task=task),
         )

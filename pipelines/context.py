@@ -57,6 +57,10 @@ class Settings(BaseModel):
             UserError: something is not there or cannot be read.
         """
 
+    def decided_by(self) -> dict[str, str]:
+        """What decides the result of the stage beside the settings and what they refer to, by name (`identity.py`)."""
+        return {}
+
     def cost(self) -> Cost:
         """What the stage will cost at most. Called after `check`."""
         return Cost()
@@ -77,6 +81,8 @@ class Context:
     """progress(done, total, **figures): shows how far the stage is."""
     cluster: Cluster = HERE
     """What to run on."""
+    identity: str = ""
+    """The digest of what decides the result (`identity.py`): what the stage stores is of that alone."""
 
 
 def write_atomically(path: Path, text: str) -> None:

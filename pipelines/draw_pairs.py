@@ -82,7 +82,7 @@ def run(settings: DrawPairs, context: Context) -> Metrics:
             sampling=sampling,
             max_turns=settings.max_turns,
             store=folder / name,
-            made_with={"policy": policy},
+            made_with={"policy": policy, "identity": context.identity},
             progress=context.progress,
             **options,
         )

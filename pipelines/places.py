@@ -20,6 +20,15 @@ def filled(value: Any, folder: Path) -> Any:
     return [filled(item, folder) for item in value] if isinstance(value, list | tuple) else value
 
 
+def environments(value: Any, known: Mapping[str, Any]) -> set[str]:
+    """Ids of the environments that settings name, and of those that these are registered with."""
+    if isinstance(value, str):
+        inner = {key: kept for key, kept in known.items() if key != value}
+        return {value} | environments(known[value], inner) if value in known else set()
+    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return set().union(*(environments(item, known) for item in items))
+
+
 def named(value: Any, environments: Mapping[str, Any]) -> set[str]:
     """Stages whose folders are spoken of in settings, or in what those environments among them are registered with."""
     if isinstance(value, str):

@@ -13,8 +13,7 @@ passed over when the recipe is run again; one that has not goes on from what it 
 
 import contextlib
 import fcntl
-import hashlib
-import importlib.metadata
+import importlib
 import json
 import os
 import resource
@@ -30,11 +29,11 @@ import pydantic
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from .. import __version__
 from ..core import UserError
+from ..envs import identity as environments
 from ..envs import registry
 from ..policies import initial
-from . import bench, contrast, distill, draw_pairs, places, pretrain, refine, report, reward_model, sft, synthesize
+from . import bench, contrast, distill, draw_pairs, identity, places, pretrain, refine, report, reward_model, sft, synthesize
 from . import cluster as clusters
 from .cluster import HERE, Cluster
 from .context import Context, Metrics, Settings, write_atomically
@@ -65,8 +64,6 @@ KINDS: dict[str, tuple[type[Settings], Callable[[Any, Context], Metrics]]] = {
     "bench": (bench.Bench, bench.run),
     "contrast": (contrast.Contrast, contrast.run),
 }
-RECORDED = ("torch", "transformers", "verl", "ray", "lm-eval", "reasoning-gym", "math-verify", "gymnasium")
-"""Packages whose versions a stage records."""
 
 Stage = Annotated[
     documents.Documents
@@ -201,13 +198,14 @@ def run(recipe: str | Path | Recipe, out: str | Path | None = None, *, quiet: bo
     recipe = recipe if isinstance(recipe, Recipe) else load(recipe)
     folder = folder_of(recipe, out)
     with _exclusively(folder), report.Display(quiet) as display:
-        (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
-        recipe = prepare(recipe, folder)
+        given, recipe = recipe, prepare(recipe, folder)
+        (folder / "recipe.yaml").write_text(yaml.safe_dump(given.model_dump(mode="json"), sort_keys=False))
         display.plan(recipe.name, recipe.description, folder, [_plan(stage, folder) for stage in recipe.stages])
-        records: dict[str, dict[str, Any]] = {}
+        reader, records = _reader(given, folder), dict[str, dict[str, Any]]()
         for stage, policy in with_policies(recipe, folder):
             earlier = {name: folder / name for name in records}
-            records[stage.name] = _run_stage(stage, policy, recipe, folder / stage.name, earlier, display)
+            made = _made(stage, policy, reader)
+            records[stage.name] = _run_stage(stage, made, recipe, folder / stage.name, earlier, display)
         report.write(folder, recipe.name, records)
         display.table(records, folder)
     return {name: record["metrics"] for name, record in records.items()}
@@ -219,19 +217,37 @@ def folder_of(recipe: Recipe, out: str | Path | None) -> Path:
 
 
 def prepare(recipe: Recipe, folder: Path) -> Recipe:
-    """Makes the recipe's modules and environments known, and looks at all that its stages will need.
+    """Makes the recipe's modules and environments known, compares it to the stages that were begun in the folder, and looks at
+    all that the other stages will need. Writes nothing.
 
     Returns:
         The recipe with the folders of its stages filled in.
 
     Raises:
-        UserError: something is not there.
+        UserError: something is not there, or a stage was begun with something else.
     """
     waiting = {stage.name for stage, policy in with_policies(recipe, folder) if _waits(recipe, stage, policy, folder)}
+    reader = _reader(recipe, folder)
     recipe = Recipe.model_validate(places.filled(recipe.model_dump(), folder))
     _register(recipe)
+    for stage, policy in with_policies(recipe, folder):
+        if identity.record(folder / stage.name) is not None:
+            identity.check_same(_made(stage, policy, reader), folder / stage.name, stage.may_change)
     _check_inputs(recipe, folder, waiting)
     return recipe
+
+
+def _reader(recipe: Recipe, folder: Path) -> identity.Reader:
+    named = {stage.name: (stage, policy) for stage, policy in with_policies(recipe, folder)}
+    seeds = {name: recipe.seed_of(stage) for name, (stage, _) in named.items()}
+    return identity.Reader(folder, seeds, named, recipe.environments)
+
+
+def _made(stage: Settings, policy: str, reader: identity.Reader) -> identity.Made:
+    try:
+        return reader.made(stage, policy)
+    except UserError as error:
+        raise UserError(f"{stage.name}: {error}") from None
 
 
 def _waits(recipe: Recipe, stage: Settings, policy: str, folder: Path) -> bool:
@@ -295,31 +311,34 @@ def with_policies(recipe: Recipe, folder: Path) -> Iterator[tuple[Settings, str]
 
 
 def _run_stage(
-    stage: Settings, policy: str, recipe: Recipe, folder: Path, inputs: dict[str, Path], display: report.Display
+    stage: Settings, made: identity.Made, recipe: Recipe, folder: Path, inputs: dict[str, Path], display: report.Display
 ) -> dict[str, Any]:
     """Runs one stage, or takes the record it left. Its record is written last, in one move."""
-    folder.mkdir(exist_ok=True)
-    seed = recipe.seed_of(stage)
-    settings = {"stage": stage.model_dump(mode="json"), "seed": seed, "policy": policy}
+    identity.check_same(made, folder, stage.may_change)
+    if changed := identity.changed_versions(folder):
+        display.console.print(f"{stage.name} was begun with {changed}")
+    before = identity.record(folder)
     if (folder / "stage.json").is_file():
-        record = json.loads((folder / "stage.json").read_text())
-        _check_same(record, settings, folder, stage.may_change)
-        return record
-    settings |= {"inputs": _input_hashes(stage, policy), "cluster": recipe.cluster.model_dump(mode="json")}
-    resumed = (folder / "settings.json").is_file()
-    if resumed:
-        _check_same(json.loads((folder / "settings.json").read_text()), settings, folder, stage.may_change)
+        assert before is not None
+        return before
+    folder.mkdir(exist_ok=True)
+    versions = environments.versions(identity.RECORDED)
+    settings = made.settings | {"versions": before["versions"] if before else versions}
+    settings |= {"cluster": recipe.cluster.model_dump(mode="json")}
     write_atomically(folder / "settings.json", json.dumps(settings, indent=1))
     wall, processor = time.monotonic(), _processor_seconds()
     with display.stage(stage.name) as progress:
-        context = Context(folder, policy, seed, inputs, progress, recipe.cluster)
+        context = Context(
+            folder, settings["policy"], settings["seed"], inputs, progress, recipe.cluster, made.digest(stage.may_change)
+        )
         metrics = KINDS[stage.kind][1](stage, context)  # type: ignore[attr-defined]
     clusters.free()
     record = {
         "name": stage.name,
         **settings,
-        "versions": {"tenfold": __version__, **{name: importlib.metadata.version(name) for name in RECORDED}},
-        "resumed": resumed,  # the times are then those of the process that ended it
+        "versions": versions,
+        "begun_with": settings["versions"],  # differs where packages were changed before the stage went on
+        "resumed": before is not None,  # the times are then those of the process that ended it
         "wall_seconds": round(time.monotonic() - wall, 2),
         "processor_seconds": round(_processor_seconds() - processor, 2),
         "metrics": json.loads(json.dumps(metrics)),  # as it will be read back
@@ -327,38 +346,6 @@ def _run_stage(
     write_atomically(folder / "stage.json", json.dumps(record, indent=1))
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # needed until now, should the stage be killed
     return record
-
-
-def _check_same(before: dict[str, Any], settings: dict[str, Any], folder: Path, may_change: frozenset[str]) -> None:
-    """A stage's folder is only gone on with under the settings, and from the files, that it was begun with."""
-
-    def named(record: dict[str, Any]) -> dict[str, Any]:
-        inputs = {f"file {name}": digest for name, digest in record.get("inputs", {}).items() if "inputs" in settings}
-        return record["stage"] | {"seed": record["seed"], "policy": record["policy"]} | inputs
-
-    then, now = named(before), named(settings)
-    for name in sorted((then.keys() | now.keys()) - may_change):
-        if then.get(name) != now.get(name):
-            raise UserError(
-                f"{folder} was begun with {name}={then.get(name)!r}, not {now.get(name)!r}: "
-                "choose another --out, or remove that folder and those of the stages after it"
-            )
-
-
-def _input_hashes(stage: Settings, policy: str) -> dict[str, str]:
-    """SHA-256 of the policy's weights and of the data file, where there are such files; of a pattern for many data files, of
-    their names and sizes."""
-    hashes = {f"policy/{name}": digest for name, digest in initial.weights_hashes(policy).items()}
-    named = [getattr(stage, "problems", None), getattr(stage, "pairs", None), *getattr(stage, "sources", ())]
-    sources = (uri.removeprefix("problems:") for uri in named if isinstance(uri, str))
-    for uri in (uri for uri in sources if uri.startswith(("jsonl:", "parquet:"))):
-        paths = [Path(part.partition(":")[2].partition("?")[0]).expanduser() for part in documents.files(uri)]
-        if len(paths) == 1:
-            hashes[uri] = initial.sha256(paths[0])
-        else:
-            listed = "".join(f"{path} {path.stat().st_size}\n" for path in paths)
-            hashes[uri] = hashlib.sha256(listed.encode()).hexdigest()
-    return hashes
 
 
 def _processor_seconds() -> float:

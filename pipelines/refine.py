@@ -126,7 +126,8 @@ def run(settings: Refine, context: Context) -> Metrics:
     most = settings.cost().draws
     ask = Asking(
         context.folder / "answers.jsonl",
-        settings.model_dump(mode="json", exclude=set(settings.may_change)) | {"policy": own, "seed": context.seed},
+        settings.model_dump(mode="json", exclude=set(settings.may_change))
+        | {"policy": own, "seed": context.seed, "identity": context.identity},
         lambda uri: load_policy(uri, cluster=context.cluster, batch_size=settings.batch_size),
         settings.max_tokens,
         context.seed,

@@ -83,6 +83,10 @@ class SFT(Settings):
         if measured := self.measured_by:
             measured.check()
 
+    def decided_by(self) -> dict[str, str]:
+        """The benchmarks of every checkpoint."""
+        return measured.decided_by() if (measured := self.measured_by) else {}
+
     @property
     def measured_by(self) -> Bench | None:
         """The benchmarks of every checkpoint."""

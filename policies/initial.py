@@ -68,14 +68,6 @@ def checkpoint(uri: str) -> Path:
     return source(location, **options)
 
 
-def weights_hashes(uri: str) -> dict[str, str]:
-    """SHA-256 of each file of weights, where a URI names a checkpoint; nothing for a server or a scripted policy."""
-    address = uri.rpartition("+")[2]
-    if address.partition(":")[0] not in SOURCES:
-        return {}
-    return {path.name: sha256(path) for path in sorted(checkpoint(address).glob("*.safetensors"))}
-
-
 def sha256(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:

@@ -1,16 +1,87 @@
-"""A policy as the judge of answers: `verifier="tenfold.policies.judge:verify"`.
+"""A policy as the judge of answers: `verifier="judge"`.
 
-The environment variable TENFOLD_JUDGE names it by its URI ("openai:MODEL?base_url=...", "hf:ORG/NAME", ...), so that every
-process of an RL stage finds it. TENFOLD_JUDGE_ALWAYS=1 asks it about every response, not only about those that the rules leave
-undecided.
+A registration, and so a recipe, names the judge and how it judges:
+
+    verifier: {name: judge, policy: "openai:MODEL?base_url=http://localhost:8000/v1", always: true, rules: math}
+
+Where it names no policy, the environment variable TENFOLD_JUDGE does; TENFOLD_JUDGE_ALWAYS=1 is `always: true`. The variables
+reach every process of an RL stage. A stage's record holds the judge that was asked, whoever named it.
 """
 
+import dataclasses
 import functools
+import json
 import os
+from collections.abc import Mapping
+from typing import Any
 
-from ..core import Conversation, Policy, Problem, Sampling, UserError, Verdict, Verifier
+from .. import verifiers
+from ..core import Conversation, Policy, Problem, Sampling, UserError, Verdict
 from ..verifiers import agentic
+from ..verifiers.verifier import FullVerifier
 from . import load_policy
+
+
+@dataclasses.dataclass(frozen=True)
+class Judge:
+    """The rules' verdict, or where they are undecided a policy's."""
+
+    policy: str | None = None
+    """URI of the policy; None: what TENFOLD_JUDGE says when a verdict is wanted."""
+    always: bool | None = None
+    """Ask the policy about every response; None: what TENFOLD_JUDGE_ALWAYS says."""
+    rules: verifiers.Named = "math"
+    """The verifier that judges first."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The policy, whether it is always asked, and the rules, as they hold now."""
+        always = bool(os.environ.get("TENFOLD_JUDGE_ALWAYS")) if self.always is None else self.always
+        policy = os.environ.get("TENFOLD_JUDGE", "") if self.policy is None else self.policy
+        return {"policy": policy, "always": always, "rules": self.rules}
+
+    def with_options(self, **options: Any) -> "Judge":
+        """The judge with other options: `policy`, `always`, `rules`.
+
+        Raises:
+            UserError: there is no such option, or a value is not of its kind.
+        """
+        known = {"policy": str | None, "always": bool | None, "rules": str | Mapping}
+        for name, value in options.items():
+            if name not in known:
+                raise UserError(f"a judge has no option {name!r}; its options are: {', '.join(known)}")
+            if not isinstance(value, known[name]):
+                raise UserError(f"a judge's option {name} cannot be {value!r:.100}")
+        return dataclasses.replace(self, **options)
+
+    def __call__(self, problem: Problem, response: str) -> Verdict:
+        """The rules' verdict, or where they are undecided the policy's."""
+        return self._loaded()(problem, response)
+
+    def unreadable(self, problem: Problem) -> str | None:
+        """Why the rules cannot read the problem's gold answer, or None."""
+        return verifiers.find(self.rules).unreadable(problem)
+
+    def prepare(self) -> None:
+        """Loads the policy.
+
+        Raises:
+            UserError: nobody says which it is, or its URI leads nowhere.
+        """
+        self._loaded().prepare()
+
+    def _loaded(self) -> FullVerifier:
+        options = self.options
+        if not options["policy"]:
+            raise UserError(
+                "say who judges: verifier: {name: judge, policy: URI}, or set TENFOLD_JUDGE to a policy, say "
+                "openai:MODEL?base_url=http://localhost:8000/v1"
+            )
+        return _verifier(options["policy"], options["always"], json.dumps(options["rules"]))
+
+
+verify = Judge()
+"""The judge that the environment variables name, until a registration gives options."""
 
 
 def asking(policy: Policy, sampling: Sampling | None = None) -> agentic.Ask:
@@ -24,21 +95,19 @@ def asking(policy: Policy, sampling: Sampling | None = None) -> agentic.Ask:
 
 
 def prepare() -> None:
-    """Loads the judge.
+    """Loads the judge that the environment variables name.
 
     Raises:
         UserError: TENFOLD_JUDGE is not set, or leads nowhere.
     """
-    _judge(os.environ.get("TENFOLD_JUDGE", ""), bool(os.environ.get("TENFOLD_JUDGE_ALWAYS")))
+    verify.prepare()
 
 
-def verify(problem: Problem, response: str) -> Verdict:
-    """The rules' verdict, or where they are undecided the judge's."""
-    return _judge(os.environ.get("TENFOLD_JUDGE", ""), bool(os.environ.get("TENFOLD_JUDGE_ALWAYS")))(problem, response)
+@functools.lru_cache(maxsize=4)
+def _verifier(uri: str, always: bool, rules: str) -> FullVerifier:
+    return agentic.verifier(_asking(uri), json.loads(rules), always=always)
 
 
-@functools.lru_cache(maxsize=1)
-def _judge(uri: str, always: bool) -> Verifier:
-    if not uri:
-        raise UserError("say who judges: set TENFOLD_JUDGE to a policy, say openai:MODEL?base_url=http://localhost:8000/v1")
-    return agentic.verifier(asking(load_policy(uri)), always=always)
+@functools.lru_cache(maxsize=2)
+def _asking(uri: str) -> agentic.Ask:
+    return asking(load_policy(uri))

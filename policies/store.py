@@ -33,13 +33,10 @@ class Store:
         if not rows:
             self.append([{"settings": settings}])
             rows = [{"settings": settings}]
-        made_with = rows[0].get("settings", {})
-        for name in sorted(made_with.keys() | settings.keys()):
-            if made_with.get(name) != settings.get(name):
-                raise UserError(
-                    f"{self.path} was made with {name}={made_with.get(name)!r}, not {settings.get(name)!r}; "
-                    "name another file, or remove this one to start again"
-                )
+        for name, then, now in _differences(rows[0].get("settings", {}), settings):
+            raise UserError(
+                f"{self.path} was made with {name}={then!r}, not {now!r}; name another file, or remove this one to start again"
+            )
         self.rows: list[dict[str, Any]] = rows[1:]
 
     def append(self, rows: Iterable[dict[str, Any]]) -> None:
@@ -48,6 +45,18 @@ class Store:
             file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
             file.flush()
             os.fsync(file.fileno())
+
+
+def _differences(then: dict[str, Any], now: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """Settings that differ, with both values; of a setting that is a mapping only the first entry that differs."""
+    for name in sorted(then.keys() | now.keys()):
+        before, after = then.get(name), now.get(name)
+        if isinstance(before, dict) and isinstance(after, dict):
+            for key, one, other in _differences(before, after):
+                yield name, {key: one}, {key: other}
+                break
+        elif before != after:
+            yield name, before, after
 
 
 def _whole_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -1,13 +1,14 @@
 """What an answer is worth. One way of judging a file; `load` finds one by its name."""
 
+import inspect
 import pkgutil
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..core import Problem, UserError, Verdict, Verifier
+from .verifier import FullVerifier, FunctionVerifier, as_verifier
 
-__all__ = ["NAMES", "load", "unreadable", "verify"]
+__all__ = ["NAMES", "Named", "as_verifier", "find", "load", "unreadable", "verify"]
 
 NAMES = {
     "math": "tenfold.verifiers.math:verify",
@@ -19,45 +20,76 @@ NAMES = {
     "fullstack": "tenfold.verifiers.fullstack:verify",
     "instructions": "tenfold.verifiers.instructions:verify",
     "function_calls": "tenfold.verifiers.function_calls:verify",
+    "judge": "tenfold.policies.judge:verify",
 }
 
+Named = str | Mapping[str, Any]
+"""A verifier as a registration names it: its name, or {"name": its name, option: value, ...}."""
 
-def load(verifier: str | Verifier) -> Verifier:
-    """The verifier of that name, of that "package.module:name", or the object itself.
 
-    A module of verifiers may define `prepare()`, which raises `UserError` where this machine lacks what they need: it is called
-    here, so that an environment says so when it is made.
+def load(verifier: Named | Verifier) -> FullVerifier:
+    """The verifier of that name, or the object itself, ready to work.
+
+    Args:
+        verifier: one of `NAMES`; or "package.module:name"; or {"name": either, option: value, ...}; or a verifier, or any
+            function of a problem and a response that returns a verdict, a score from 0 to 1 or a bool.
+
+    Returns:
+        The verifier, prepared: an environment says when it is made what this machine lacks.
 
     Raises:
-        UserError: there is no such verifier, or it cannot work here.
+        UserError: there is no such verifier, it does not take these options, or it cannot work here.
     """
-    if not isinstance(verifier, str):
-        return verifier
-    target = NAMES.get(verifier, verifier)
-    if ":" not in target:
-        raise UserError(f"no verifier named {verifier!r}; there are {', '.join(NAMES)}, or name one as package.module:name")
-    try:
-        found = pkgutil.resolve_name(target)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"the verifier {target!r} cannot be imported: {error}") from None
-    if not callable(found):
-        raise UserError(f"{target!r} is no verifier: a function of a problem and a response is expected")
-    prepare = getattr(sys.modules.get(getattr(found, "__module__", "")), "prepare", None)
-    if prepare is not None:
-        prepare()
+    found = find(verifier)
+    found.prepare()
     return found
 
 
-def unreadable(verifier: str | Verifier, problems: Iterable[Problem]) -> list[tuple[Problem, str]]:
-    """The problems that the verifier could never judge, with the reason, as far as its module's `unreadable` knows."""
-    known = getattr(sys.modules.get(getattr(load(verifier), "__module__", "")), "unreadable", None)
-    if known is None:
-        return []
+def find(verifier: Named | Verifier) -> FullVerifier:
+    """As `load`, without preparing the verifier.
+
+    Raises:
+        UserError: there is no such verifier, or it does not take these options.
+    """
+    if isinstance(verifier, Mapping):
+        if not isinstance(verifier.get("name"), str):
+            raise UserError(f"a verifier with options is {{name: ..., option: ...}}, not {dict(verifier)!r:.100}")
+        return find(verifier["name"]).with_options(**{key: value for key, value in verifier.items() if key != "name"})
+    return _full(_imported(verifier) if isinstance(verifier, str) else verifier, verifier)
+
+
+def _imported(name: str) -> Any:
+    target = NAMES.get(name, name)
+    if ":" not in target:
+        raise UserError(f"no verifier named {name!r}; there are {', '.join(NAMES)}, or name one as package.module:name")
+    try:
+        return pkgutil.resolve_name(target)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"the verifier {target!r} cannot be imported: {error}") from None
+
+
+def _full(found: Any, named: object) -> FullVerifier:
+    """What judges as a full verifier; a plain function's keyword arguments with defaults are its options."""
+    if isinstance(found, FullVerifier) and not isinstance(found, type):
+        return found
+    if not callable(found) or isinstance(found, type):
+        raise UserError(f"{named!r} is no verifier: a function of a problem and a response is expected")
+    try:
+        taken = [*inspect.signature(found).parameters.values()][2:]
+    except (TypeError, ValueError):
+        taken = []
+    options = {one.name: one.default for one in taken if one.default is not one.empty and one.kind != one.POSITIONAL_ONLY}
+    return FunctionVerifier(found, getattr(found, "unreadable", None), getattr(found, "prepare", None), options)
+
+
+def unreadable(verifier: Named | Verifier, problems: Iterable[Problem]) -> list[tuple[Problem, str]]:
+    """The problems that the verifier could never judge, each with the reason."""
+    known = find(verifier).unreadable
     reasons = ((problem, known(problem)) for problem in problems)
     return [(problem, reason) for problem, reason in reasons if reason is not None]
 
 
-def verify(gold: Any, response: str, verifier: str | Verifier = "math") -> Verdict:
+def verify(gold: Any, response: str, verifier: Named | Verifier = "math") -> Verdict:
     """What `response` is worth against the gold answer `gold`.
 
     Example:

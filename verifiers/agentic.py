@@ -18,11 +18,12 @@ import re
 from collections.abc import Callable, Sequence
 
 from ..core import Conversation, Message, Problem, Status, Verdict, Verifier, without_thinking
-from . import math
+from . import Named, find, math
 from .answers import final_answer
 from .answers.notation import visible
 from .sandbox import Interpreter, Limits, SandboxFault
 from .tool_calls import called
+from .verifier import FullVerifier, as_verifier
 
 Ask = Callable[[Conversation], str]
 """Says a model's next turn in a conversation."""
@@ -63,24 +64,26 @@ _TALKS = re.compile(
 
 def verifier(
     ask: Ask,
-    rules: Verifier = math.verify,
+    rules: Named | Verifier = math.verify,
     always: bool = False,
     calls: int = 4,
     check: bool = True,
     limits: Limits | None = None,
-) -> Verifier:
-    """A verifier with a model behind it.
+) -> FullVerifier:
+    """A verifier with a model behind it. A problem that the rules cannot read is unreadable to it, too.
 
     Args:
         ask: the model; it may raise, which is a fault and no wrong answer.
-        rules: judges first; what it decides stands.
+        rules: a verifier that judges first; what it decides stands.
         always: ask the model about every response, whatever the rules say.
         calls: programs that the model may run for one judgement.
         check: ask once more with another gold answer where the model says "equivalent".
         limits: of each program.
     """
+    rules = find(rules)
 
-    def verify(problem: Problem, response: str) -> Verdict:
+    @as_verifier(unreadable=rules.unreadable, prepare=rules.prepare)
+    def agentic(problem: Problem, response: str) -> Verdict:
         if not always and (verdict := rules(problem, response)).status != Status.UNDECIDED:
             return verdict
         answer = final_answer(response)
@@ -108,7 +111,7 @@ def verifier(
             return Verdict(Status.SCORED, float(said == "EQUIVALENT"), "agentic", reason[:REASON], trail)
         return Verdict(Status.UNDECIDED, None, "agentic", reason[:REASON], trail)
 
-    return verify
+    return agentic
 
 
 def _gold(problem: Problem) -> str:

@@ -20,6 +20,7 @@ from .answers.evaluation import limit
 from .answers.exact import TooLarge
 from .answers.identity import CannotTell
 from .answers.letters import letter, letters, unwrapped
+from .verifier import as_verifier
 
 LETTERS = string.ascii_uppercase
 REASON = 300
@@ -29,6 +30,7 @@ _DENIES = re.compile(r"\b(?:not|no|or|never|neither|nor|isn't|wrong|incorrect|ex
 MAX_OPTIONS = 26
 
 
+@as_verifier(unreadable=lambda problem: unreadable(problem))
 def verify(problem: Problem, response: str) -> Verdict:
     """Judges which option `response` chooses; `problem.answer` as above."""
     try:
@@ -57,6 +59,7 @@ def unreadable(problem: Problem) -> str | None:
     return None
 
 
+@as_verifier(unreadable=unreadable)
 def verify_any(problem: Problem, response: str) -> Verdict:
     """Judges a choice where the problem has options, and the final answer by `math.verify` where it has none."""
     has_options = isinstance(problem.answer, Mapping) and "options" in problem.answer

@@ -36,6 +36,7 @@ from .code_forms import NoTests, called, calls_of, counted, form_of, limits_of
 from .equality import same, same_output
 from .sandbox import Call, End, Ended, Outcome, Question, Result, Sandbox, SandboxFault, Session, languages
 from .sandbox.wire import encode
+from .verifier import as_verifier
 
 MAX_PROGRAM = 1 << 20
 """Characters of a program that are looked at; a longer one is refused."""
@@ -67,11 +68,25 @@ def prepare() -> None:
             warnings.warn(f"the sandbox goes without {', '.join(sorted(lacks))}, as it was told to", stacklevel=3)
 
 
+def unreadable(problem: Problem) -> str | None:
+    """Why no program could be judged by the problem's tests, or None."""
+    if not isinstance(problem.answer, Mapping):
+        return "there are no tests: the answer is no mapping"
+    try:
+        form_of(problem.answer)
+        limits_of(problem.answer)
+    except NoTests as error:
+        return str(error)
+    return None
+
+
+@as_verifier(unreadable=unreadable, prepare=prepare)
 def verify(problem: Problem, response: str) -> Verdict:
     """1 where every test passes, else 0."""
     return _verify(problem, response, lambda passed: float(all(passed)))
 
 
+@as_verifier(unreadable=unreadable, prepare=prepare)
 def verify_share(problem: Problem, response: str) -> Verdict:
     """The share of the tests that pass."""
     return _verify(problem, response, lambda passed: sum(passed) / len(passed))

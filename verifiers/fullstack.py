@@ -19,6 +19,7 @@ from ..core import Problem, Status, UserError, Verdict, without_thinking
 from . import sandbox
 from .code import ALIASES, fenced, prepare
 from .sandbox import End, Limits, SandboxFault, languages
+from .verifier import as_verifier
 
 __all__ = ["prepare", "unreadable", "verify"]
 
@@ -36,6 +37,7 @@ _CUT = {
 _IMPORTED = re.compile(r"^\s*(?:import|from)\s+([A-Za-z_]\w*)", re.MULTILINE)
 
 
+@as_verifier(unreadable=lambda problem: unreadable(problem), prepare=prepare)
 def verify(problem: Problem, response: str) -> Verdict:
     """Runs the response's code with the problem's tests."""
     if (lacks := unreadable(problem)) is not None:

@@ -28,6 +28,7 @@ from typing import Any
 from ..core import Problem, Status, Verdict, without_thinking
 from . import literals
 from .tool_calls import tagged
+from .verifier import as_verifier
 
 MAX_CHARACTERS = 100_000
 """Longest response that is read."""
@@ -75,15 +76,20 @@ class Said:
     arguments: Mapping[str, Any]
 
 
+def unreadable(problem: Problem) -> str | None:
+    """Why no response could be judged by the problem's functions and gold calls, or None."""
+    try:
+        return _unusable(problem.answer) or None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return f"the answer is malformed: {error!r}"
+
+
+@as_verifier(unreadable=unreadable)
 def verify(problem: Problem, response: str) -> Verdict:
     """1 where the response makes the gold calls and no other, else 0."""
-    answer = problem.answer
-    try:
-        wrong = _unusable(answer)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        wrong = f"the answer is malformed: {error!r}"
-    if wrong:
+    if (wrong := unreadable(problem)) is not None:
         return Verdict(Status.UNDECIDED, None, "calls", wrong[:400])
+    answer = problem.answer
     try:
         calls = said(response)
     except Malformed as why:

@@ -8,17 +8,25 @@ from typing import Any
 
 from ..core import Problem, Status, Verdict, without_thinking
 from . import pool
+from .verifier import as_verifier
 
 MEMORY = 4 << 30
 """Bytes that a worker may map; lm-eval's checks import much."""
 REASON = 300
 
 
+def unreadable(problem: Problem) -> str | None:
+    """Why no response to the problem could be judged, or None."""
+    named = isinstance(problem.answer, dict) and problem.answer.get("instructions")
+    return None if named else "the problem names no instructions"
+
+
+@as_verifier(unreadable=unreadable)
 def verify(problem: Problem, response: str) -> Verdict:
     """Judges a response, without its thinking, by the instructions of its problem."""
+    if (lacks := unreadable(problem)) is not None:
+        return Verdict(Status.UNDECIDED, None, "instructions", lacks)
     answer = problem.answer
-    if not isinstance(answer, dict) or not answer.get("instructions"):
-        return Verdict(Status.UNDECIDED, None, "instructions", "the problem names no instructions")
     said = without_thinking(response).strip()
     if not said:
         return Verdict(Status.SCORED, 0.0, "extract", "the response says nothing")

@@ -33,6 +33,7 @@ from .answers.identity import CannotTell, NotWorkedOut
 from .answers.letters import letter, letters, unwrapped
 from .answers.reading import read_gold
 from .answers.tree import Node
+from .verifier import as_verifier
 
 REASON = 300
 """Characters of a verdict's reason."""
@@ -50,6 +51,7 @@ _DIGITS = re.compile(r"\d+(?:\.\d+)?")
 _EVALUATED = frozenset(["number", "decimal", "neg", "percent", "constant", "based", "degrees"])
 
 
+@as_verifier(unreadable=lambda problem: unreadable(problem))
 def verify(problem: Problem, response: str) -> Verdict:
     """Judges the final answer of `response` against the gold answer `problem.answer`."""
     try:

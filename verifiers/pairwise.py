@@ -14,8 +14,9 @@ import math
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
-from ..core import Conversation, Problem, Status, Verdict, Verifier, without_thinking
+from ..core import Conversation, Problem, Status, Verdict, without_thinking
 from .answers.notation import visible
+from .verifier import FullVerifier, FunctionVerifier
 
 Question = tuple[Conversation, str, str]
 """A prompt, the response shown first, the response shown second."""
@@ -31,7 +32,7 @@ REASON = 300
 _EMPTY = Verdict(Status.SCORED, 0.0, "pairwise", "the response is empty")
 
 
-def verifier(prefer: Prefer) -> Verifier:
+def verifier(prefer: Prefer) -> FullVerifier:
     """A verifier that compares a response with the problem's answer: a text, a mapping with `reference`, or messages, of which
     the last is meant.
 
@@ -39,14 +40,23 @@ def verifier(prefer: Prefer) -> Verifier:
     problem without a reference is undecided; what `prefer` raises, or a number that is no probability, is a fault. It can be
     pickled, and works from several threads, where `prefer` does.
     """
-    return functools.partial(_against_reference, prefer)
+    return FunctionVerifier(functools.partial(_against_reference, prefer), _without_reference)
 
 
-def _against_reference(prefer: Prefer, problem: Problem, response: str) -> Verdict:
+def _reference(problem: Problem) -> str:
+    """The response to compare with; empty where there is none."""
     gold = problem.answer.get("reference") if isinstance(problem.answer, dict) else problem.answer
     if isinstance(gold, list | tuple) and gold and isinstance(gold[-1], dict):
         gold = gold[-1].get("content")
-    reference = shown(gold) if isinstance(gold, str) else ""
+    return shown(gold) if isinstance(gold, str) else ""
+
+
+def _without_reference(problem: Problem) -> str | None:
+    return None if _reference(problem) else "the problem has no reference response"
+
+
+def _against_reference(prefer: Prefer, problem: Problem, response: str) -> Verdict:
+    reference = _reference(problem)
     if not reference:
         return Verdict(Status.UNDECIDED, None, "pairwise", "the problem has no reference response")
     said = shown(response)

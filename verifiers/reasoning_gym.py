@@ -3,16 +3,24 @@
 from ..core import Problem, Status, Verdict
 from . import pool
 from .answers import final_answer
+from .verifier import as_verifier
 
 
+def unreadable(problem: Problem) -> str | None:
+    """Why no response to the problem could be judged, or None."""
+    known = "source_dataset" in problem.meta.get("metadata", {})
+    return None if known else "the problem does not come from a reasoning-gym generator"
+
+
+@as_verifier(unreadable=unreadable)
 def verify(problem: Problem, response: str) -> Verdict:
     """Judges the final answer of `response` by the generator that posed `problem`.
 
     `problem.meta["metadata"]` must be the generator's, as the `reasoning_gym:` problem source keeps it.
     """
-    metadata = problem.meta.get("metadata", {})
-    if "source_dataset" not in metadata:
-        return Verdict(Status.UNDECIDED, None, "reasoning_gym", "the problem does not come from a reasoning-gym generator")
+    if (lacks := unreadable(problem)) is not None:
+        return Verdict(Status.UNDECIDED, None, "reasoning_gym", lacks)
+    metadata = problem.meta["metadata"]
     answer = final_answer(response)
     if answer is None:
         return Verdict(Status.SCORED, 0.0, "extract", "the response has no final answer")

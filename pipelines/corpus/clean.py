@@ -21,6 +21,7 @@ import pyarrow.parquet
 from pydantic import Field
 
 from ...core import UserError
+from ...envs import problems as problem_sources
 from ..context import Context, Metrics, Settings
 from . import contamination, duplicates, planted, planted_report, rules, shards
 from .contamination import Index
@@ -49,6 +50,14 @@ class Clean(Settings):
     data: str | None = Field(None, description="folder with the files of benchmarks, where they are not read from the hub")
     run_of_words: int = Field(13, ge=contamination.LEAST, description="words in a row by which a problem is told")
     workers: int | None = Field(None, ge=1, description="shards at a time; default: one a processor")
+
+    def decided_by(self) -> dict[str, str]:
+        """The problems of the benchmarks that no document may hold."""
+        from ...benchmarks import identity  # with lm-eval, a slow import
+        from ...benchmarks.result import Options
+
+        asked = [name for name in self.against if name.partition(":")[0] not in problem_sources.SOURCES]
+        return {name: value for task in asked for name, value in identity.of_task(task, Options(data=self.data)).items()}
 
     def check(self) -> None:
         """The rules are there, and so are the problems and the documents."""

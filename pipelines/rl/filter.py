@@ -82,6 +82,7 @@ def run(settings: Filter, context: Context) -> Metrics:
         sampling=Sampling(settings.temperature, settings.top_p, settings.max_tokens, context.seed),
         max_turns=settings.max_turns,
         store=context.folder / "episodes.jsonl",
+        made_with={"policy": context.policy, "identity": context.identity},
         progress=context.progress,
         decided=None if settings.all_draws else functools.partial(decided, samples=settings.samples, band=settings.band),
     )

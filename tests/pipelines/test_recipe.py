@@ -115,13 +115,20 @@ def test_what_a_stage_takes_to_run_may_change_when_it_goes_on(lab: Path) -> None
     assert json.loads((lab / "out/second/stage.json").read_text())["stage"]["micro_batch_size"] == 2
 
 
-def test_a_begun_stage_does_not_go_on_from_other_files(lab: Path) -> None:
+def test_neither_a_finished_nor_a_begun_stage_is_taken_up_with_other_files(lab: Path) -> None:
     path = write(lab, small(lab))
     tenfold.run(path, "out", quiet=True)
     (lab / "out/second/stage.json").unlink()
+    rows = (lab / "rows.jsonl").read_text()
     (lab / "rows.jsonl").write_text('{"question": "1 + 1 =", "answer": 3}\n')
-    with pytest.raises(UserError, match=r"second was begun with file jsonl:rows.jsonl="):
+    with pytest.raises(UserError, match=r"first was begun with file jsonl:rows.jsonl="):
         tenfold.run(path, "out", quiet=True)
+    (lab / "rows.jsonl").write_text(rows)
+    changed = small(lab)
+    (lab / "other.jsonl").write_text(rows)
+    changed["stages"][2]["problems"] = "jsonl:other.jsonl"
+    with pytest.raises(UserError, match=r"second was begun with problems='jsonl:rows.jsonl', not 'jsonl:other.jsonl'"):
+        tenfold.run(write(lab, changed), "out", quiet=True)
 
 
 @pytest.mark.parametrize(

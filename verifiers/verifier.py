@@ -1,0 +1,155 @@
+"""What a verifier is: a function that judges, with all that belongs to it.
+
+@as_verifier(unreadable=no_number, options={"tolerance": 0.0})
+def verify(problem, response, tolerance):
+    ...
+    return abs(given - wanted) <= tolerance        # a Verdict, a float from 0 to 1, or a bool
+
+verify(problem, response)                          # Verdict(SCORED, 1.0, "verify", "")
+verify.with_options(tolerance=0.1)                 # the same verifier, with another tolerance
+"""
+
+import dataclasses
+import math
+import pkgutil
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, SupportsFloat, runtime_checkable
+
+from ..core import Problem, Status, UserError, Verdict
+
+REASON = 300
+"""Characters of a verdict's reason."""
+
+Judgement = Verdict | SupportsFloat
+"""What a judging function may return: a verdict, a score from 0 to 1, or whether the response is right."""
+
+
+@runtime_checkable
+class FullVerifier(Protocol):
+    """A verifier with all that an environment asks of it. `FunctionVerifier` is one; a class of the user's may be one."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Settings that decide verdicts, by name; a value that comes from an environment variable is among them."""
+        ...
+
+    def __call__(self, problem: Problem, response: str) -> Verdict:
+        """What `response` is worth as an answer to `problem`."""
+        ...
+
+    def unreadable(self, problem: Problem) -> str | None:
+        """Why no response to the problem could be judged, or None."""
+        ...
+
+    def prepare(self) -> None:
+        """Makes sure that the verifier can work here; raises `UserError` where it cannot."""
+        ...
+
+    def with_options(self, **options: Any) -> "FullVerifier":
+        """The same verifier with other options; raises `UserError` for an unknown one."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class FunctionVerifier:
+    """A judging function as a verifier.
+
+    It returns a verdict whatever the function returns or raises. `UserError` alone is passed on: it tells the user what to do.
+    A verifier that is a module's attribute is pickled by its name, so that another process imports it.
+    """
+
+    function: Callable[..., Judgement]
+    """Called as function(problem, response, **options)."""
+    find_unreadable: Callable[[Problem], str | None] | None = None
+    """Why no response to a problem could be judged, or None; without it every problem counts as readable."""
+    prepare_here: Callable[[], None] | None = None
+    """Raises `UserError` where this machine lacks what the verifier needs."""
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """The function's keyword arguments."""
+
+    def __post_init__(self) -> None:
+        for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+            if (value := getattr(self.function, name, None)) is not None:
+                object.__setattr__(self, name, value)
+
+    def __call__(self, problem: Problem, response: str) -> Verdict:
+        """What `response` is worth as an answer to `problem`."""
+        name = getattr(self.function, "__name__", type(self.function).__name__)
+        try:
+            return as_verdict(self.function(problem, response, **self.options), name)
+        except UserError:
+            raise
+        except Exception as error:  # a mistake of the function is no mistake of the response
+            return Verdict(Status.FAULT, None, name, f"{type(error).__name__}: {error}"[:REASON])
+
+    def unreadable(self, problem: Problem) -> str | None:
+        """Why no response to the problem could be judged, or None."""
+        return None if self.find_unreadable is None else self.find_unreadable(problem)
+
+    def prepare(self) -> None:
+        """Makes sure that the verifier can work here.
+
+        Raises:
+            UserError: it cannot; the text says what is missing.
+        """
+        if self.prepare_here is not None:
+            self.prepare_here()
+
+    def with_options(self, **options: Any) -> "FunctionVerifier":
+        """The same verifier with other options.
+
+        Raises:
+            UserError: the function does not take one of them.
+        """
+        if unknown := options.keys() - self.options.keys():
+            there = ", ".join(self.options) or "none"
+            raise UserError(f"the verifier has no option {min(unknown)!r}; its options are: {there}")
+        return dataclasses.replace(self, options={**self.options, **options})
+
+    def __reduce__(self) -> Any:
+        name = getattr(self.function, "__qualname__", "")
+        try:
+            known = pkgutil.resolve_name(f"{getattr(self.function, '__module__', '')}:{name}")
+        except (ImportError, AttributeError, ValueError):
+            known = None
+        if known is self:
+            return name
+        if isinstance(known, FunctionVerifier) and known.function is self.function:
+            return _with_options, (known, dict(self.options))
+        return FunctionVerifier, (self.function, self.find_unreadable, self.prepare_here, dict(self.options))
+
+
+def _with_options(verifier: FunctionVerifier, options: Mapping[str, Any]) -> FunctionVerifier:
+    return verifier.with_options(**options)
+
+
+def as_verifier(
+    *,
+    unreadable: Callable[[Problem], str | None] | None = None,
+    prepare: Callable[[], None] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Callable[[Callable[..., Judgement]], FunctionVerifier]:
+    """Makes a verifier of the function that it decorates.
+
+    Args:
+        unreadable: why no response to a problem could be judged, or None.
+        prepare: raises `UserError` where this machine lacks what the verifier needs.
+        options: the function's options with their defaults; a registration may change them.
+    """
+    return lambda function: FunctionVerifier(function, unreadable, prepare, options or {})
+
+
+def as_verdict(given: Judgement, decided_by: str) -> Verdict:
+    """A judgement as a verdict; what is no verdict and no number from 0 to 1 is a fault of whoever judged."""
+    if isinstance(given, Verdict):
+        return given
+    try:
+        if isinstance(given, str | bytes):
+            raise TypeError
+        score = float(given)
+    except (TypeError, ValueError):
+        reason = f"a verdict, a number or a bool is expected of the verifier, not {given!r:.100}"
+        return Verdict(Status.FAULT, None, decided_by, reason)
+    if math.isnan(score) or not 0 <= score <= 1:
+        return Verdict(Status.FAULT, None, decided_by, f"a score lies between 0 and 1; the verifier returned {score:g}")
+    return Verdict(Status.SCORED, score, decided_by, "")
