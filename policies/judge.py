@@ -8,7 +8,7 @@ undecided.
 import functools
 import os
 
-from ..core import Conversation, Policy, Problem, Sampling, UserError, Verdict, Verifier
+from ..core import Conversation, Policy, Problem, Refused, Sampling, UserError, Verdict, Verifier
 from ..verifiers import agentic
 from . import load_policy
 
@@ -18,7 +18,12 @@ def asking(policy: Policy, sampling: Sampling | None = None) -> agentic.Ask:
     settings = sampling or Sampling(temperature=0.0, max_tokens=2_048)
 
     def ask(conversation: Conversation) -> str:
-        return policy.generate([conversation], 1, settings)[0][0].text
+        (completion,) = policy.generate([conversation], 1, settings)[0]
+        if completion.finish_reason == "refused":
+            raise Refused(completion.error)
+        if completion.finish_reason == "fault":
+            raise ConnectionError(completion.error)
+        return completion.text
 
     return ask
 

@@ -17,7 +17,19 @@ from typing import Any
 
 import gymnasium
 
-from ..core import Completion, Episode, Message, Policy, Sampling, Status, UserError, Verdict
+from ..core import (
+    Completion,
+    Episode,
+    Incomplete,
+    Message,
+    Policy,
+    Sampling,
+    Status,
+    UserError,
+    Verdict,
+    unanswered,
+    without_surrogates,
+)
 from .store import Store
 
 MAX_TURNS = 16
@@ -55,6 +67,7 @@ def rollout(
 
     Raises:
         UserError: no such environment, no problem to play, or a store made under other settings.
+        Incomplete: the policy could not go on; the episodes that had ended are in the store.
     """
     played = play(
         environment, policy, samples, problems=problems, sampling=sampling, store=store, made_with=made_with, progress=progress
@@ -121,7 +134,7 @@ def play(
                 for start in range(0, len(todo), size):
                     batch = todo[start : start + size]
                     environments += [make() for _ in range(len(batch) - len(environments))]
-                    games = _play(environments, batch, policy, sampling, threads)
+                    games, stopped = _play(environments, batch, policy, sampling, threads)
                     episodes = [_episode(game) for game in games]
                     if kept:
                         kept.append(
@@ -130,6 +143,8 @@ def play(
                             | {"turns": [turn.token_ids for turn in game.turns]}
                             for game, episode in zip(games, episodes, strict=True)
                         )
+                    if stopped:
+                        raise stopped
                     played.update(zip(batch, episodes, strict=True))
                     if progress:
                         progress(total - ahead + start + len(batch), total)
@@ -195,15 +210,28 @@ def _play(
     policy: Policy,
     sampling: Sampling,
     threads: ThreadPoolExecutor,
-) -> list[_Game]:
-    """Plays one episode of each (problem, sample) to its verdict, turn by turn together."""
+) -> tuple[list[_Game], Incomplete | None]:
+    """Plays one episode of each (problem, sample) to its verdict, turn by turn together.
+
+    Returns:
+        The episodes; where the policy could not go on, those that had ended by then, and what it said.
+    """
     games = list(threads.map(lambda pair: _begin(pair[0], *pair[1]), zip(environments, batch, strict=False)))
     while alive := [game for game in games if game.verdict is None]:
-        drawn = policy.generate([game.messages for game in alive], 1, sampling, [game.key() for game in alive])
-        for game, completions in zip(alive, drawn, strict=True):
-            game.turns.append(completions[0])
-        list(threads.map(_turn, alive))
-    return games
+        stopped: Incomplete | None = None
+        try:
+            drawn: Sequence[Sequence[Completion | None]] = policy.generate(
+                [game.messages for game in alive], 1, sampling, [game.key() for game in alive]
+            )
+        except Incomplete as error:
+            stopped, drawn = error, error.drawn
+        answered = [(game, row[0]) for game, row in zip(alive, drawn, strict=True) if row and row[0] is not None]
+        for game, completion in answered:
+            game.turns.append(dataclasses.replace(completion, text=without_surrogates(completion.text)))
+        list(threads.map(_turn, [game for game, _ in answered]))
+        if stopped:
+            return [game for game in games if game.verdict is not None], stopped
+    return games, None
 
 
 def _begin(environment: Environment, index: int, sample: int) -> _Game:
@@ -211,7 +239,7 @@ def _begin(environment: Environment, index: int, sample: int) -> _Game:
     try:
         text, info = environment.reset(seed=index, options={"problem": index})
         game.problem_id = str(info.get("problem_id", index))
-        game.messages = [*first_messages(text, info)]
+        game.messages = [_clean(message) for message in first_messages(text, info)]
     except UserError:
         raise
     except Exception as error:
@@ -221,6 +249,10 @@ def _begin(environment: Environment, index: int, sample: int) -> _Game:
 
 def _turn(game: _Game) -> None:
     """Hands the policy's last turn to the environment; a fault of ours is tried once more from the start."""
+    last = game.turns[-1]
+    if verdict := unanswered(last.finish_reason, last.error):
+        game.verdict = verdict
+        return
     for last_try in (False, True):
         try:
             if last_try:
@@ -236,7 +268,12 @@ def _turn(game: _Game) -> None:
             break
     game.messages.append(Message(role="assistant", content=game.turns[-1].text))
     if game.verdict is None:
-        game.messages.append(Message(role=info.get("role", "user"), content=text))
+        game.messages.append(Message(role=info.get("role", "user"), content=without_surrogates(text)))
+
+
+def _clean(message: Message) -> Message:
+    """A message that UTF-8 can hold; an environment may say anything."""
+    return {**message, "content": without_surrogates(message["content"])}
 
 
 def _replay(game: _Game) -> float:
