@@ -17,6 +17,7 @@ from tenfold.policies.judge import asking
 from tenfold.policies.openai import OpenAIPolicy
 from tenfold.policies.rollout import play
 from tenfold.verifiers import agentic
+
 from .servers import Reply, Request, answer, error, serving
 
 FILTERED = Reply(error("The prompt triggered the content management policy", code="content_filter"), 400)
