@@ -107,12 +107,15 @@ def rollout(arguments: argparse.Namespace) -> None:
         )
     mean = pass_rate(episodes)
     faults = sum(episode.verdict.score is None for episode in episodes)
+    refused = sum(episode.verdict.decided_by == "refused" for episode in episodes)
     cut = sum(episode.finish_reason == "length" for episode in episodes) / len(episodes)
     said = "none" if mean is None else f"{mean:.3f}"
     problems = len(episodes) // arguments.samples
     print(f"{len(episodes)} episodes of {problems} problems: mean score {said}, {cut:.1%} cut short; in {out}")
-    if faults:
-        print(f"{faults} episodes have no verdict: the same command plays them again", file=sys.stderr)
+    if refused:
+        print(f"{refused} episodes have no verdict: the server refuses them for good", file=sys.stderr)
+    if faults > refused:
+        print(f"{faults - refused} episodes have no verdict: the same command plays them again", file=sys.stderr)
 
 
 def rollouts(arguments: argparse.Namespace) -> None:
@@ -170,7 +173,8 @@ def bench(arguments: argparse.Namespace) -> None:
         print(f"{name}: not run: {lacks}")
     for result in found:
         if result.score.faults:
-            print(f"{result.task}: {result.score.faults} draws have no verdict and are left out", file=sys.stderr)
+            refused = f", {result.refused} of them refused by the server" if result.refused else ""
+            print(f"{result.task}: {result.score.faults} draws have no verdict and are left out{refused}", file=sys.stderr)
     print(f"page: {page.write(out)}")
 
 

@@ -7,26 +7,52 @@ Index:
     Sampling, Completion     how a policy is asked, what it gives back
     Episode                  one problem played once
     Verifier, Policy         the two protocols that everything else is written against
+    unanswered               the verdict on a draw that holds no answer
+    spoken                   a message as text, with the tools that it calls
+    without_surrogates       text that UTF-8 can hold
     draw_seed                the seed of one draw
     without_thinking         the part of a response that is judged
     opened_thinking          the mark that opens reasoning at a prompt's end
     UserError                a mistake that one line can mend
     Incomplete               a policy stopped with some of the draws made
+    Refused                  a policy will never answer this prompt
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol, TypedDict
+from typing import Any, Literal, NotRequired, Protocol, TypedDict
+
+
+class Function(TypedDict):
+    """A function that is called."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+class ToolCall(TypedDict):
+    """One call of a tool, in the form that chat templates take."""
+
+    type: Literal["function"]
+    function: Function
+    id: NotRequired[str]
 
 
 class Message(TypedDict):
-    """One turn of a conversation; roles are those of the chat template (system, user, assistant)."""
+    """One turn of a conversation; roles are those of the chat template (system, user, assistant, tool)."""
 
     role: str
     content: str
+    tool_calls: NotRequired[list[ToolCall]]
+    """Tools that the assistant calls in this turn; the content may then be empty."""
+    tool_call_id: NotRequired[str]
+    """Of a tool's reply: the call that it answers."""
+    name: NotRequired[str]
+    """Of a tool's reply: the function that was called."""
 
 
 TEXT = "text"
@@ -100,11 +126,15 @@ class Completion:
 
     text: str
     finish_reason: str
-    """"stop" where the policy ended its turn, "length" where it was cut: at max_tokens or at the end of the model's window."""
+    """"stop" where the policy ended its turn, "length" where it was cut: at max_tokens or at the end of the model's window. Two
+    say that there is no answer to judge: "refused" (the server will never answer this prompt) and "fault" (it failed; the draw
+    may be made again). See `unanswered`."""
     token_ids: tuple[int, ...] = ()
     """The new tokens, end-of-sequence included; empty where a server does not tell."""
     logprobs: tuple[float, ...] = ()
     """Log-probability of each of token_ids under the distribution drawn from."""
+    error: str = ""
+    """What the server said where there is no answer."""
 
     @property
     def judged(self) -> str:
@@ -125,6 +155,22 @@ _MARKED_ANSWER = re.compile(r"\\(?:boxed|fbox)\s{0,9}\{\s{0,9}[^\s}]|</answer>")
 _SENTENCE_END = re.compile(r"\n|。|[.!?](?=\s)")
 _NUMBERED = re.compile(r"\s{0,9}\d{1,9}[.\n]")
 """The number of a list's next point, which says nothing yet."""
+
+
+def unanswered(finish_reason: str, error: str = "") -> Verdict | None:
+    """The verdict on a draw that holds no answer; None where it holds one, which a verifier judges.
+
+    A refusal for good is UNDECIDED: it is stored, and not asked for again. A fault is FAULT: it is drawn again.
+
+    Args:
+        finish_reason: of the draw.
+        error: what the server said.
+    """
+    if finish_reason == "refused":
+        return Verdict(Status.UNDECIDED, None, "refused", error or "the server refuses the prompt")
+    if finish_reason == "fault":
+        return Verdict(Status.FAULT, None, "server", error or "the server gave no answer")
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +232,7 @@ def draw_seed(base: int, key: str, sample: int) -> int:
             in the next turn) gives it another key. It names nothing else: not the batch, its order or the engine.
         sample: which of the draws with this key, from 0.
     """
-    digest = hashlib.sha256(f"{base}\n{key}\n{sample}".encode()).digest()
+    digest = hashlib.sha256(f"{base}\n{key}\n{sample}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") >> 11
 
 
@@ -220,6 +266,28 @@ def opened_thinking(prompt: str) -> str:
     return last[0] if last and last.end() == len(prompt) and not last["close"] else ""
 
 
+def spoken(message: Message) -> str:
+    """A message as text: its content, then each tool call as `<tool_call>` with a JSON object of name and arguments."""
+    calls = [
+        f"<tool_call>\n{json.dumps(call['function'], ensure_ascii=False)}\n</tool_call>"
+        for call in message.get("tool_calls", ())
+    ]
+    return "\n".join([message["content"], *calls] if message["content"] else calls)
+
+
+def without_surrogates(text: str) -> str:
+    """Text that UTF-8 can hold: two halves of a surrogate pair become the character, a lone one becomes U+FFFD.
+
+    JSON may hold a lone half (`"\\ud800"`), which no file, tokenizer or server takes. Rows, prompts and responses pass through
+    here where they come in.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
 class UserError(Exception):
     """A user's mistake. Its text is one line that says what to do; the command line prints it and exits with 2."""
 
@@ -231,3 +299,7 @@ class Incomplete(UserError):
         """Takes what to say, and the completions asked for, None for those that are missing."""
         super().__init__(message)
         self.drawn = drawn
+
+
+class Refused(Exception):
+    """A policy will never answer this prompt, say for a content filter: no fault, and no use in asking again."""

@@ -1,5 +1,6 @@
 """One benchmark task, from its problems to a score that carries its settings."""
 
+import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from ..verifiers.answers import Unreadable, final_answer, read
 from ..verifiers.answers.exact import TooLarge, Undefined, exact
 from . import catalogue, identity, judged, scores, stock
 from .model import Draw, PolicyLM
-from .result import Options, Result, keep, results, settings_hash
+from .result import Options, Result, keep, results, score_of, settings_hash
 from .tasks import avg_at_k
 
 
@@ -133,12 +134,13 @@ def evaluate(
     }
     result = Result(
         task=f"{asked.task}_avg{draws}",
-        score=scores.avg_at_k([[draw["score"] for draw in row["draws"]] for row in rows]),
+        score=score_of(rows),
         settings=settings,
         hash=settings_hash({name: settings[name] for name in sorted(_OWN - {"problems", "baseline"})}),
         truncated=sum(draw["finish_reason"] == "length" for draw in drawn) / len(drawn),
         tokens=sum(draw["tokens"] for draw in drawn) / len(drawn),
         figures=figures,
+        refused=sum(draw["decided_by"] == "refused" for draw in drawn),
     )
     if folder:
         keep(Path(folder), result, rows)
@@ -249,6 +251,8 @@ def _row(sample: dict[str, Any], model: PolicyLM) -> dict[str, Any]:
     draws = []
     for number, verdict in enumerate(sample["avg_at_k"]):
         drawn = model.drawn[request, number]
+        if lacking := drawn.unanswered:
+            verdict = dataclasses.asdict(lacking)
         draws.append(verdict | {"tokens": drawn.tokens, "finish_reason": drawn.finish_reason})
     return {
         "problem": problem["id"],
@@ -306,16 +310,20 @@ def _judge(
     benchmark: Any = judged.BENCHMARKS[name]
     compared = catalogue.settings(name)["metadata"].get("baseline")
     answers = judged.baseline(str(options.baseline)) if compared else {}
-    responses = []
+    responses, judged_draws = [], []
     for row in rows:
         problem = Problem(row["problem"], row["prompt"], answers.get(row["problem"], row["gold"]), "", row["meta"])
-        responses += [(problem, model.drawn[row["request"], number].text) for number in range(len(row["draws"]))]
+        for number, draw in enumerate(row["draws"]):
+            drawn = model.drawn[row["request"], number]
+            if not drawn.unanswered:
+                responses.append((problem, drawn.text))
+                judged_draws.append(draw)
     store = Path(folder) / f"{name}.judge.jsonl" if folder else None
     who = {"judge": options.judge, "weights": policies.files(str(options.judge))}
     if progress:
         progress(0, len(responses), judging=str(judged.cost(benchmark, responses, store, who)))
     spoken = judged.judge(benchmark, responses, load_policy(str(options.judge)), who, store, progress)
-    for verdict, draw in zip(spoken, (draw for row in rows for draw in row["draws"]), strict=True):
+    for verdict, draw in zip(spoken, judged_draws, strict=True):
         draw |= {
             "score": verdict.score,
             "status": Status.UNDECIDED if verdict.score is None else Status.SCORED,

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
-from ..core import Completion, Conversation, Incomplete, Message, Policy, Sampling, UserError
+from ..core import Completion, Conversation, Incomplete, Message, Policy, Sampling, UserError, Verdict, unanswered
 from ..policies.store import Store
 
 MAX_TOKENS = 1024
@@ -27,6 +27,12 @@ class Draw(NamedTuple):
     text: str
     finish_reason: str
     tokens: int
+    error: str = ""
+
+    @property
+    def unanswered(self) -> Verdict | None:
+        """The verdict on a draw without an answer; see `core.unanswered`."""
+        return unanswered(self.finish_reason, self.error)
 
 
 class PolicyLM(LM):
@@ -57,7 +63,9 @@ class PolicyLM(LM):
         self.store = Store(store, {**(made_with or {}), "seed": seed}) if store else None
         self.drawn: dict[tuple[str, int], Draw] = {}
         for row in self.store.rows if self.store else ():
-            self.drawn[row["request"], row["draw"]] = Draw(row["text"], row["finish_reason"], row["tokens"])
+            self.drawn[row["request"], row["draw"]] = Draw(
+                row["text"], row["finish_reason"], row["tokens"], row.get("error", "")
+            )
 
     @property
     def tokenizer_name(self) -> str:
@@ -106,19 +114,22 @@ class PolicyLM(LM):
                 try:
                     self._keep(batch, self.policy.generate(conversations, draws, sampling, batch))
                 except Incomplete as stopped:
-                    whole = [place for place, row in enumerate(stopped.drawn) if None not in row]
-                    self._keep([batch[place] for place in whole], [stopped.drawn[place] for place in whole])  # type: ignore[misc]
+                    self._keep(batch, stopped.drawn)
                     raise
                 done += len(batch) * draws
                 self.progress(done, total)
 
-    def _keep(self, names: Sequence[str], completions: Sequence[Sequence[Completion]]) -> None:
+    def _keep(self, names: Sequence[str], completions: Sequence[Sequence[Completion | None]]) -> None:
+        """Takes the draws that were made, but for those that are there. A fault is not stored: a later run draws again."""
         rows = []
         for name, row in zip(names, completions, strict=True):
             for number, completion in enumerate(row):
-                draw = Draw(completion.text, completion.finish_reason, len(completion.token_ids))
+                if completion is None or (name, number) in self.drawn:
+                    continue
+                draw = Draw(completion.text, completion.finish_reason, len(completion.token_ids), completion.error)
                 self.drawn[name, number] = draw
-                rows.append({"request": name, "draw": number} | draw._asdict())
+                if draw.finish_reason != "fault":
+                    rows.append({"request": name, "draw": number} | draw._asdict())
         if self.store:
             self.store.append(rows)
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..core import UserError
+from ..core import UserError, without_surrogates
 from . import scores
 
 
@@ -29,6 +29,8 @@ class Result:
     """Mean tokens of a draw."""
     figures: dict[str, float] = dataclasses.field(default_factory=dict)
     """A judged benchmark's own figures, by name, 0..1."""
+    refused: int = 0
+    """Draws that a server refused for good, say for its content filter. They have no score, and are among `score.faults`."""
 
     def as_dict(self) -> dict[str, Any]:
         """The result as JSON has it."""
@@ -82,9 +84,26 @@ def results(folder: str | Path) -> list[Result]:
     return found
 
 
+def score_of(rows: list[dict[str, Any]]) -> scores.Score:
+    """The score of the problems' draws.
+
+    Args:
+        rows: a problem each, with its `draws` as verdicts.
+
+    Raises:
+        UserError: no draw has a score; it names the first reason.
+    """
+    try:
+        return scores.avg_at_k([[draw["score"] for draw in row["draws"]] for row in rows])
+    except UserError as error:
+        first = next((draw["reason"] for row in rows for draw in row["draws"] if draw["score"] is None), "")
+        raise UserError(f"{error}; the first: {first[:200]}") from None
+
+
 def keep(folder: Path, result: Result, rows: list[dict[str, Any]]) -> None:
     """The verdicts first, the result last: a folder with a result is whole."""
-    (folder / f"{result.task}.scores.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (folder / f"{result.task}.scores.jsonl").write_text(without_surrogates(lines), encoding="utf-8")
     path = folder / f"{result.task}.result.json"
     path.with_suffix(".tmp").write_text(json.dumps(result.as_dict(), indent=1))
     os.replace(path.with_suffix(".tmp"), path)

@@ -12,9 +12,9 @@ from typing import Any
 import lm_eval
 
 from ..core import Policy, UserError
-from . import catalogue, scores
+from . import catalogue
 from .model import PolicyLM
-from .result import Options, Result, keep, settings_hash
+from .result import Options, Result, keep, score_of, settings_hash
 
 
 def evaluate(
@@ -69,12 +69,13 @@ def evaluate(
     drawn = [draw for row in rows for draw in row["draws"]]
     result = Result(
         task=f"stock_{task}",
-        score=scores.avg_at_k([[draw["score"] for draw in row["draws"]] for row in rows]),
+        score=score_of(rows),
         settings=settings | (made_with or {}),
         hash=settings_hash(settings),
         truncated=sum(draw["finish_reason"] == "length" for draw in drawn) / len(drawn),
         tokens=sum(draw["tokens"] for draw in drawn) / len(drawn),
         figures=figures,
+        refused=sum(draw["decided_by"] == "refused" for draw in drawn),
     )
     if folder:
         keep(Path(folder), result, rows)
@@ -100,6 +101,8 @@ def _rows(leaf: str, samples: list[dict[str, Any]], model: PolicyLM) -> list[dic
             "tokens": drawn.tokens if drawn else 0,
             "finish_reason": drawn.finish_reason if drawn else "stop",
         }
+        if drawn and (lacking := drawn.unanswered):  # lm-eval has scored an empty text
+            draw |= dataclasses.asdict(lacking)
         rows[sample["doc_id"]] = {
             "problem": f"{leaf}/{sample['doc_id']}",
             "prompt": [{"role": "text", "content": context}],

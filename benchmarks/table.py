@@ -24,9 +24,10 @@ def line(result: Result) -> str:
     """One result, in one line."""
     score = result.score
     shows = f"; shows differences from {100 * score.detectable:.1f}" if score.detectable else ""
+    refused = f"; {result.refused} refused" if result.refused else ""
     return (
         f"{result.task}: avg@{score.draws} {score} on {score.problems} problems, pass@{score.draws} {100 * score.pass_at_k:.1f}"
-        f"{shows}; {result.truncated:.1%} cut short; settings {result.hash}"
+        f"{shows}; {result.truncated:.1%} cut short{refused}; settings {result.hash}"
     )
 
 
@@ -46,6 +47,8 @@ def results(found: Sequence[Result]) -> Table:
             f"{result.tokens:.0f}",
             f"{result.truncated:.1%}",
         )
+        if result.refused:
+            table.add_row("  draws refused", str(result.refused))
         for name, figure in result.figures.items():
             table.add_row(f"  {name}", f"{100 * figure:.1f}")
     return table

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..core import Message, Problem, UserError
 from ..verifiers.function_calls import gold_response
+from . import conversations
 
 CATEGORIES = ("simple_python", "simple_java", "simple_javascript", "multiple", "parallel", "parallel_multiple", "irrelevance")
 """What `bfcl:` alone means. Those of the users' own questions are live_simple, live_multiple, and so on."""
@@ -53,7 +54,7 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
         answer = {"functions": functions, "calls": row["ground_truth"], "language": language}
         told = INSTRUCTION.format(tools="\n".join(json.dumps(function, ensure_ascii=False) for function in functions))
         told += "" if language == "python" else SOURCE_TEXT.format(language={"java": "Java"}.get(language, "JavaScript"))
-        messages = [Message(role=str(turn["role"]), content=str(turn["content"])) for turn in turns]
+        messages = [*conversations.messages(turns, f"{uri}, {name}")]
         if messages[0]["role"] == "system":
             told = f"{messages.pop(0)['content']}\n\n{told}"
         prompt = (Message(role="system", content=told), *messages)

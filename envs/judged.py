@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core import Message, Problem, UserError
+from . import conversations
 
 FORMS = ({"uid", "category", "prompt"}, {"query", "checklist"}, {"CONVERSATION", "TARGET_QUESTION"})
 
@@ -33,7 +34,7 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
             criteria = [dict(criterion) for criterion in row["checklist"]]
             meta = {column: row[column] for column in ("domain1", "domain2") if column in row}
             return Problem(str(row.get("index", name)), (Message(role="user", content=str(row["query"])),), criteria, uri, meta)
-        turns = tuple(Message(role=str(turn["role"]), content=str(turn["content"])) for turn in row["CONVERSATION"])
+        turns = conversations.messages(row["CONVERSATION"], f"{uri}, {name}")
         asked = {"question": str(row["TARGET_QUESTION"]), "right": str(row.get("PASS_CRITERIA", "YES")).upper()}
         return Problem(str(row.get("QUESTION_ID", name)), turns, asked, uri, {"axis": str(row.get("AXIS", ""))})
     except (TypeError, ValueError, KeyError) as error:

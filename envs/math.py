@@ -1,13 +1,17 @@
-"""Mathematics environments, and rows of GSM8K's, SVAMP's and MATH's form as problems (`verifiers/math.py` judges them)."""
+"""Mathematics environments; rows of GSM8K's, SVAMP's, CMATH's, MATH's and OlympiadBench's form as problems, which
+`verifiers/math.py` judges."""
 
+import contextlib
 import dataclasses
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from typing import Any
 
 from ..core import Message, Problem, UserError
 from ..verifiers.answers.extraction import boxed
+from . import cells
 
 BOXED = "{prompt}\n\nReason step by step and put the final answer in \\boxed{}."
 
@@ -31,42 +35,132 @@ ENVIRONMENTS: dict[str, dict[str, Any]] = {
 
 
 def is_math(row: Mapping[str, Any]) -> bool:
-    """Whether a row has GSM8K's form (an answer that ends in `#### 42`), SVAMP's, CMATH's or MATH's (a boxed solution)."""
+    """Whether a row has GSM8K's form (an answer that ends in `#### 42`), SVAMP's, CMATH's, MATH's (a boxed solution) or
+    OlympiadBench's (a final answer beside the solution)."""
     if {"Body", "Question", "Answer"} <= row.keys() or ("golden" in row and {"input", "question"} & row.keys()):
         return True
-    if {"problem", "solution"} <= row.keys():
-        return "answer" in row or "\\boxed" in str(row["solution"])
+    if "solution" in row and {"problem", "question"} & row.keys():
+        if "final_answer" in row:
+            return True
+        return "problem" in row and ("answer" in row or bool(re.search(r"\\(?:boxed|fbox)(?![A-Za-z])", str(row["solution"]))))
     return {"question", "answer"} <= row.keys() and "\n#### " in str(row["answer"])
 
 
 def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
     """A problem of such a row, with the worked solution where there is one.
 
-    Raises:
-        UserError: the solution has no box that closes.
+    A row whose answer cannot be found is a problem without one; `meta["unreadable"]` says why.
     """
     solution: Any = None
+    lacks = ""
+    answer: Any
     if "Body" in row:
         number = row["Answer"]
-        answer = str(int(number)) if isinstance(number, float) and number.is_integer() else str(number)
+        answer = int(number) if isinstance(number, float) and number.is_integer() else number
         prompt = f"{str(row['Body']).strip().rstrip('.')}. {str(row['Question']).strip()}"
         name = str(row.get("ID", name))
     elif "golden" in row:
-        prompt, answer = str(row.get("question", row.get("input"))), str(row["golden"])
-    elif "problem" in row:
-        prompt, solution = str(row["problem"]), str(row["solution"])
-        gold = row["answer"] if row.get("answer") not in (None, "") else boxed(solution)
-        if gold is None:
-            raise UserError(f"{uri}, {name}: the solution has no \\boxed answer")
-        answer = str(gold)
+        prompt, answer = row.get("question", row.get("input")), row["golden"]
+    elif "solution" in row:
+        prompt, solution = row.get("problem", row.get("question")), _joined(row["solution"])
+        if not cells.is_missing(row.get("context")):  # what several questions of OlympiadBench have in common
+            prompt = f"{row['context']}\n\n{prompt}"
+        answer = _stated(row)
+        if answer is None:
+            answer, lacks = boxed_in(solution), "the solution has no \\boxed answer"
     else:
-        prompt, solution = str(row["question"]), str(row["answer"])
-        answer = solution.rsplit("####", 1)[1].strip()
-    meta = {column: row[column] for column in ("level", "type", "subject", "grade") if column in row}
-    if solution is not None:
+        prompt, solution = row["question"], str(row["answer"])
+        answer, lacks = solution.rsplit("####", 1)[1].strip(), "nothing follows the ####"
+    meta = {column: row[column] for column in META if not cells.is_missing(row.get(column))}
+    if solution:
         meta["solution"] = solution
+    if cells.is_missing(answer):
+        answer, meta["unreadable"] = None, lacks or "there is no answer"
     name = str(row.get("id", row.get("unique_id", name)))
-    return Problem(name, (Message(role="user", content=prompt),), answer, uri, meta)
+    text = "" if prompt is None else str(prompt)
+    return Problem(name, (Message(role="user", content=text),), answer if _composed(answer) else str(answer), uri, meta)
+
+
+META = ("level", "type", "subject", "grade", "answer_type", "unit", "subfield")
+"""Columns that say what a problem is about."""
+
+
+def _composed(answer: Any) -> bool:
+    return answer is None or isinstance(answer, list | dict)
+
+
+def _joined(solution: Any) -> str:
+    """A solution as one text; some rows list several."""
+    if isinstance(solution, list):
+        return "\n\n".join(str(one) for one in solution if not cells.is_missing(one))
+    return "" if cells.is_missing(solution) else str(solution)
+
+
+def _stated(row: Mapping[str, Any]) -> Any:
+    """The answer that stands beside the solution, None where none does.
+
+    OlympiadBench's is a list. With `is_multiple_answer` all of it is wanted; without, each is a way to write the answer. Its
+    `error` is how far a number may lie off; ours is relative to the gold number.
+    """
+    column = cells.first_present(row, ("answer", "final_answer"))
+    if column is None or cells.is_missing(row[column]):
+        return None
+    given = row[column]
+    if isinstance(given, list):
+        given = [one for one in given if not cells.is_missing(one)]
+        if row.get("is_multiple_answer") or len(given) == 1:
+            given = ", ".join(str(one) for one in given)
+    off = row.get("error")
+    if column == "final_answer" and not cells.is_missing(off) and isinstance(given, str):
+        with contextlib.suppress(ValueError, ZeroDivisionError):  # several numbers, or none
+            return {"gold": given, "tolerance": float(Fraction(str(off)) / abs(Fraction(given.strip().strip("$").strip())))}
+    return given
+
+
+def boxed_in(solution: str) -> str | None:
+    """What the last box of a solution holds; of a box without braces (`\\boxed 2`, `\\boxed\\frac12`), what TeX would box.
+
+    TeX takes the next token, and a command with its arguments is one to whoever wrote it. A run of digits is taken whole: its
+    author meant the number.
+    """
+    last = [*_BARE_BOX.finditer(solution)]
+    braced = max(solution.rfind("\\boxed"), solution.rfind("\\fbox"))
+    if last and last[-1].start() == braced:
+        return last[-1]["number"] or _command(solution, last[-1].end()) or last[-1]["token"] or None
+    return boxed(solution)
+
+
+_BARE_BOX = re.compile(
+    r"\\(?:boxed|fbox)(?![A-Za-z])\s{0,9}"
+    r"(?:(?P<number>-?\d+(?:,\d{3})*(?:\.\d+)?)|(?=\\[A-Za-z])|(?P<token>[^\s{}$\\]))"
+)
+"""A box without braces: what follows is a number, a command, or one character."""
+_ARGUMENTS = {"frac": 2, "dfrac": 2, "tfrac": 2, "binom": 2, "sqrt": 1, "text": 1, "mathrm": 1, "mathbf": 1, "textbf": 1}
+_COMMAND = re.compile(r"\\([A-Za-z]{1,30})(?:\[[^\[\]{}]{0,20}\])?")
+_ARGUMENT = re.compile(r"\s{0,9}(?:(\{)|\\[A-Za-z]{1,30}|[^\s{}\\$])")
+
+
+def _command(text: str, start: int) -> str:
+    """The command at `start` with its arguments; empty where there is none."""
+    named = _COMMAND.match(text, start)
+    end = named.end() if named else start
+    for _ in range(_ARGUMENTS.get(named[1], 0) if named else 0):
+        argument = _ARGUMENT.match(text, end)
+        closed = argument and (_closed(text, argument.start(1)) if argument[1] else argument.end())
+        if not closed:
+            return ""
+        end = closed
+    return text[start:end]
+
+
+def _closed(text: str, start: int) -> int:
+    """The position behind the brace that closes the one at `start`; 0 where none does."""
+    depth = 0
+    for brace in re.compile(r"\\.|[{}]").finditer(text, start):
+        depth += {"{": 1, "}": -1}.get(brace[0], 0)
+        if depth == 0:
+            return brace.end()
+    return 0
 
 
 def champ(uri: str) -> Iterator[Problem]:

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from ..core import Message, UserError
-from . import problems
+from ..core import Message, UserError, spoken
+from . import conversations, problems, row_formats
 
 OPTIONS = ("prompt", "chosen", "rejected", "per_question", "skip", "limit")
 SOURCES: dict[str, Callable[[str, str, dict[str, str]], Iterable[Any]]] = {
@@ -116,28 +116,28 @@ def _of_row(row: Any, options: Mapping[str, str], where: str) -> Iterator[Pair]:
             yield Pair(prompt, right, wrong, _text(prompt))
         return
     chosen, rejected = (_turns(row, options.get(name, name), where) for name in ("chosen", "rejected"))
-    named = "prompt" in options or any(column in row for column in problems.PROMPT_COLUMNS)
+    named = "prompt" in options or any(column in row for column in row_formats.PROMPT_COLUMNS)
     prompt = _prompt(row, options, where) if named else chosen[:-1]
     if not prompt:
         raise UserError(f"{where}: there is no prompt; name its column with prompt=COLUMN; the columns are {', '.join(row)}")
-    yield Pair(prompt, chosen[-1]["content"], rejected[-1]["content"], _text(prompt))
+    yield Pair(prompt, spoken(chosen[-1]), spoken(rejected[-1]), _text(prompt))
 
 
 def _prompt(row: Mapping[str, Any], options: Mapping[str, str], where: str) -> tuple[Message, ...]:
-    return problems.messages(row[problems.column(row, options.get("prompt"), problems.PROMPT_COLUMNS, where)], where)
+    return conversations.messages(row[row_formats.column(row, options.get("prompt"), row_formats.PROMPT_COLUMNS, where)], where)
 
 
 def _turns(row: Mapping[str, Any], column: str, where: str) -> tuple[Message, ...]:
     """A response as the last of its turns."""
-    turns = problems.messages(row[problems.column(row, column, (), where)], where)
+    turns = conversations.messages(row[row_formats.column(row, column, (), where)], where)
     if not turns:
         raise UserError(f"{where}: {column} has no turn")
     return turns
 
 
 def _text(prompt: Sequence[Message]) -> str:
-    return "\n\n".join(turn["content"] for turn in prompt)
+    return "\n\n".join(map(spoken, prompt))
 
 
 def _hash(*texts: str) -> str:
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+    return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()

@@ -12,8 +12,10 @@
 Options follow a question mark: `jsonl:train.jsonl?prompt=question&answer_after=%23%23%23%23&limit=100`. These hold for every
 source of rows:
 
-    prompt=COLUMN        text, or a list of messages; default: the first of prompt, question, problem, messages
-    answer=COLUMN        default: the first of answer, gold, target, solution; of messages the assistant's last
+    prompt=COLUMN        text, or a list of messages (`conversations.py`); default: the first that says something of prompt,
+                         question, problem, messages, conversations
+    answer=COLUMN        default: the first that says something of answer, gold, final_answer, target, solution; of messages
+                         the assistant's last. Of a question with options: which one is right
     solution=COLUMN      a worked answer, kept as meta["solution"]
     thinking=COLUMN      what was thought before it, kept as meta["thinking"]; default: thinking, where there is such a column
     id=COLUMN            default: id, or the row's number
@@ -21,26 +23,31 @@ source of rows:
     skip=N, limit=N      leave out the first N rows, take at most N
     shuffle=SEED         the order of a question's options is drawn; GPQA's are always, by the seed 0 where none is given
 
-Rows of known forms need no options: HumanEval's and MBPP's (see `code.py`), the function-calling leaderboard's
-(`function_calls.py`), GSM8K's, SVAMP's, CMATH's and MATH's (`math.py`), questions with options, as GPQA, SuperGPQA and MMLU
-have them (`science.py`), IFEval's (`instructions.py`), and those of benchmarks that a model judges (`judged.py`).
+A row whose answer or prompt says nothing (null, NaN, blank), or whose box or options cannot be read, is a problem without an
+answer: `meta["unreadable"]` says why, and an environment's `unreadable` what becomes of it. Ids that come twice are numbered.
+
+Rows of known forms need no options (`row_formats.py`): HumanEval's and MBPP's (see `code.py`), the function-calling
+leaderboard's (`function_calls.py`), GSM8K's, SVAMP's, CMATH's, MATH's and OlympiadBench's (`math.py`), questions with options,
+as GPQA, SuperGPQA, MMLU, C-Eval and ARC have them (`science.py`), IFEval's (`instructions.py`), and those of benchmarks that a
+model judges (`judged.py`).
 """
 
+import dataclasses
 import functools
 import hashlib
 import inspect
 import json
 import pkgutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from ..core import Message, Problem, UserError
-from . import code, function_calls, instructions, judged, math, science
+from ..core import Problem, UserError
+from . import code, function_calls, math, row_formats
+from .conversations import messages
 
-PROMPT_COLUMNS = ("prompt", "question", "problem", "messages")
-ANSWER_COLUMNS = ("answer", "gold", "target", "solution")
 HELD_OUT_SHARE = 10
 """One prompt in this many belongs to `part=held_out`, by a hash of its text, whatever the seed."""
 
@@ -191,7 +198,7 @@ def in_part(prompt: str, part: str) -> bool:
     """
     if part not in ("all", "train", "held_out"):
         raise UserError(f"part is one of all, train, held_out, not {part!r}")
-    held_out = int(hashlib.sha256(prompt.encode()).hexdigest(), 16) % HELD_OUT_SHARE == 0
+    held_out = int(hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest(), 16) % HELD_OUT_SHARE == 0
     return part == "all" or held_out == (part == "held_out")
 
 
@@ -228,75 +235,36 @@ def _problems(uri: str, rows: Iterable[Row | Problem], options: dict[str, str], 
         raise UserError(f"{uri}: unknown option {min(unknown)!r}; there are {', '.join(choices)}")
     skip, limit, shuffle = (whole(uri, options, name) for name in ("skip", "limit", "shuffle"))
     problems: list[Problem] = []
+    named: Counter[str] = Counter()
     for number, row in enumerate(rows, start=1):
         if number <= (skip or 0):
             continue
         if limit is not None and len(problems) >= limit:
             break
-        where = f"{uri}, row {number}"
         if isinstance(row, Problem):
             problems.append(row)
             continue
         if not isinstance(row, Mapping):
-            raise UserError(f"{where}: a problem or a mapping of columns is expected, not {type(row).__name__}")
-        kind = _kind(row, shuffle) if not options.keys() & {"prompt", "answer", "answer_after"} else None
-        if kind is not None:
-            problems.append(kind(row, uri, f"{stem}/{number - 1}"))
-            continue
-        prompt = row[column(row, options.get("prompt"), PROMPT_COLUMNS, where)]
-        turns = messages(prompt, where)
-        meta: dict[str, Any] = {}
-        answer: Any = None
-        if "answer" not in options and not {*ANSWER_COLUMNS} & row.keys() and turns and turns[-1]["role"] == "assistant":
-            turns, answer = turns[:-1], turns[-1]["content"]
-        else:
-            answer = row[column(row, options.get("answer"), ANSWER_COLUMNS, where)]
-        if "thinking" in options:
-            meta["thinking"] = row[column(row, options["thinking"], (), where)]
-        meta |= {name: row[name] for name in ("thinking", "summary") if row.get(name) and name not in meta}
-        if "solution" in options:
-            meta["solution"] = row[column(row, options["solution"], (), where)]
-        if mark := options.get("answer_after"):
-            if mark not in str(answer):
-                raise UserError(f"{where}: the answer has no {mark!r}")
-            meta["solution"], answer = answer, str(answer).rsplit(mark, 1)[1].strip()
-        name = row.get(options.get("id", "id"), f"{stem}/{number - 1}")
-        problems.append(Problem(str(name), turns, answer, uri, meta))
+            raise UserError(f"{uri}, row {number}: a problem or a mapping of columns is expected, not {type(row).__name__}")
+        problem = row_formats.problem_of(row, uri, f"{stem}/{number - 1}", number, options, shuffle)
+        named[problem.id] += 1
+        if named[problem.id] > 1:  # draws are stored under their problem's id
+            problem = dataclasses.replace(problem, id=f"{problem.id}#{named[problem.id]}")
+        problems.append(problem)
+    _check_any(uri, problems, skip or 0, stem)
     return problems
 
 
-def _kind(row: Row, shuffle: int | None) -> Callable[[Row, str, str], Problem] | None:
-    """What makes a problem of a row that has fields of its own kind."""
-    if code.is_code(row):
-        return code.problem_of
-    if function_calls.is_function_calls(row):
-        return function_calls.problem_of
-    if science.is_choice(row):
-        return functools.partial(science.problem_of, shuffle=shuffle)
-    if instructions.is_instructions(row):
-        return instructions.problem_of
-    if judged.is_judged(row):
-        return judged.problem_of
-    return math.problem_of if math.is_math(row) else None
+def _check_any(uri: str, problems: Sequence[Problem], skipped: int, stem: str) -> None:
+    """Sees that a row can be read: where none can, it is the form that is wrong.
 
-
-def column(row: Row, named: str | None, defaults: Sequence[str], where: str) -> str:
-    """The column of that name, or the first of the usual ones that there is."""
-    for name in (named,) if named else defaults:
-        if name in row:
-            return name
-    wanted = repr(named) if named else f"any of {', '.join(defaults)}"
-    raise UserError(f"{where}: there is no column {wanted}; the columns are {', '.join(row)}")
-
-
-def messages(prompt: Any, where: str = "") -> tuple[Message, ...]:
-    """A prompt as turns: text is a user's one."""
-    if isinstance(prompt, str):
-        return (Message(role="user", content=prompt),)
-    try:
-        return tuple(Message(role=str(turn["role"]), content=str(turn["content"])) for turn in prompt)
-    except (TypeError, KeyError):
-        raise UserError(f"{where}: a prompt is text or a list of messages with role and content") from None
+    Raises:
+        UserError: none can. Rows whose answers are merely left out may be wanted for their prompts.
+    """
+    reasons = [problem.meta.get("unreadable", row_formats.NO_ANSWER) for problem in problems]
+    if problems and row_formats.NO_ANSWER not in reasons and all("unreadable" in problem.meta for problem in problems):
+        others = "" if len(problems) == 1 else f"; none of the {len(problems) - 1} others can be read"
+        raise UserError(f"{uri}, row {skipped + 1}: {reasons[0]} ({stem}/{skipped}){others}")
 
 
 def file_at(location: str) -> Path:

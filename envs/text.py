@@ -111,7 +111,9 @@ class TextEnv(gymnasium.Env[str, str]):
             raise UserError(f"the template {template!r} does not say where {{prompt}} goes")
         self.problems = problem_sources.load(problems) if isinstance(problems, str) else problems
         self.verifier = verifiers.load(verifier)
-        if lost := verifiers.unreadable(self.verifier, self.problems):
+        flagged = [(problem, str(problem.meta["unreadable"])) for problem in self.problems if "unreadable" in problem.meta]
+        rest = [problem for problem in self.problems if "unreadable" not in problem.meta]
+        if lost := [*flagged, *verifiers.unreadable(self.verifier, rest)]:
             self.problems = _without(self.problems, lost, unreadable, problems if isinstance(problems, str) else "")
         self.template, self.system = template, system
         self.observation_space = Text()

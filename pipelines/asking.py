@@ -14,7 +14,7 @@ class Answer(NamedTuple):
 
     text: str
     cut: bool
-    """Whether it was cut at the most tokens it may say."""
+    """Whether it is no whole answer: cut at the most tokens it may have, or not given at all."""
 
 
 class Asking:
@@ -74,8 +74,9 @@ class Asking:
             except Incomplete as stopped:
                 drawn, failed = stopped.drawn, stopped
             came = {key: row[0] for key, row in zip(batch, drawn, strict=True) if row and row[0] is not None}
-            answers = {key: Answer(said.text, said.finish_reason == "length") for key, said in came.items()}
-            self.store.append({"key": key, "policy": uri, **answer._asdict()} for key, answer in answers.items())
+            answers = {key: Answer(said.text, said.finish_reason != "stop") for key, said in came.items()}
+            stored = {key: answer for key, answer in answers.items() if came[key].finish_reason != "fault"}
+            self.store.append({"key": key, "policy": uri, **answer._asdict()} for key, answer in stored.items())
             self.answers |= answers
             self.progress(len(self.answers))
             if failed:

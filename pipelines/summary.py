@@ -47,9 +47,12 @@ def line(record: dict[str, Any]) -> str:
             return f"{metrics['steps']} steps on {metrics['pairs']} pairs, loss {metrics['loss']:.3f}{errors}"
         case "filter":
             saved = f", {metrics['draws_saved']:.0%} of the draws saved" if metrics["draws_saved"] else ""
-            return f"kept {metrics['kept']} of {metrics['problems']} problems, mean pass rate {metrics['pass_rate']:.3f}{saved}"
+            refused = f", {metrics['refused']} draws refused" if metrics.get("refused") else ""
+            kept = f"kept {metrics['kept']} of {metrics['problems']} problems, mean pass rate {metrics['pass_rate']:.3f}"
+            return f"{kept}{saved}{refused}"
         case "grpo":
             faults = f", {metrics['faults']} faults" if metrics["faults"] else ""
+            faults += f", {metrics['refused']} of them refused" if metrics.get("refused") else ""
             return f"{metrics['steps']} steps, reward {metrics['reward_first']:.3f} to {metrics['reward_last']:.3f}{faults}"
         case "reward_model":
             held_out = metrics.get("held_out", {}).get("trained")

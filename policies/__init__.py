@@ -42,8 +42,8 @@ def load_policy(uri: str, **options: Any) -> Policy:
 
         model, _, query = rest.partition("?")
         given: dict[str, Any] = dict(parse_qsl(query))
-        if unknown := set(given) - {"base_url", "api_key_env"}:
-            raise UserError(f"{uri}: unknown option {min(unknown)!r}; there are base_url and api_key_env")
+        if unknown := set(given) - {"base_url", "api_key_env", "leave_out"}:
+            raise UserError(f"{uri}: unknown option {min(unknown)!r}; there are base_url, api_key_env and leave_out")
         return OpenAIPolicy(model, **given, **options)
     from . import initial
 

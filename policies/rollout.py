@@ -18,7 +18,19 @@ from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 
-from ..core import Completion, Episode, Message, Policy, Sampling, Status, UserError, Verdict, draw_seed
+from ..core import (
+    Completion,
+    Episode,
+    Incomplete,
+    Message,
+    Policy,
+    Sampling,
+    Status,
+    UserError,
+    Verdict,
+    draw_seed,
+    unanswered,
+)
 from .store import Store
 from .transcript import Limits, Transcript
 
@@ -86,6 +98,7 @@ def rollout(
 
     Raises:
         UserError: no such environment, no problem to play, or a store made under other settings.
+        Incomplete: the policy could not go on; the episodes that had ended are in the store.
     """
     played = play(
         environment,
@@ -163,7 +176,7 @@ def play(
                 for start in range(0, len(todo), size):
                     batch = todo[start : start + size]
                     environments += [make() for _ in range(len(batch) - len(environments))]
-                    games = _play(environments, batch, policy, sampling, limits, threads)
+                    games, stopped = _play(environments, batch, policy, sampling, limits, threads)
                     episodes = [_episode(game) for game in games]
                     if kept:
                         kept.append(
@@ -172,6 +185,8 @@ def play(
                             | {"turns": [turn.token_ids for turn in game.turns]}
                             for game, episode in zip(games, episodes, strict=True)
                         )
+                    if stopped:
+                        raise stopped
                     played.update(zip(batch, episodes, strict=True))
                     if progress:
                         progress(total - ahead + start + len(batch), total)
@@ -242,43 +257,67 @@ def _play(
     sampling: Sampling,
     limits: Limits,
     threads: ThreadPoolExecutor,
-) -> list[_Game]:
-    """Plays one episode of each (problem, sample) to its verdict, turn by turn together."""
+) -> tuple[list[_Game], Incomplete | None]:
+    """Plays one episode of each (problem, sample) to its verdict, turn by turn together.
+
+    Returns:
+        The episodes; where the policy could not go on, those that had ended by then, and what it said.
+    """
     written = {"tokenizer": policy.tokenizer, "stop_ids": policy.stop_ids} if isinstance(policy, TokenPolicy) else {}
     transcript = functools.partial(Transcript, limits, **written)
     indices, samples = [index for index, _ in batch], [sample for _, sample in batch]
     games = list(threads.map(functools.partial(_begin, transcript), environments, indices, samples))
     while alive := [game for game in games if game.verdict is None]:
-        _draw([(game.key(), game.transcript) for game in alive if game.transcript], policy, sampling, threads)
-        list(threads.map(_turn, alive))
-    return games
+        answered, stopped = _draw(alive, policy, sampling, threads)
+        list(threads.map(_turn, answered))
+        if stopped:
+            return [game for game in games if game.verdict is not None], stopped
+    return games, None
 
 
-def _draw(asked: Sequence[tuple[str, Transcript]], policy: Policy, sampling: Sampling, threads: ThreadPoolExecutor) -> None:
-    """The policy's next turn in each transcript, each with as many tokens as are left there."""
+def _draw(
+    games: Sequence[_Game], policy: Policy, sampling: Sampling, threads: ThreadPoolExecutor
+) -> tuple[list[_Game], Incomplete | None]:
+    """Draws the policy's next turn in each episode, with as many tokens as are left there.
+
+    Returns:
+        The episodes that have their next turn; and what the policy said where it could not go on.
+    """
+    open_ones = [(game, game.transcript) for game in games if game.transcript is not None]
     if isinstance(policy, TokenPolicy):
         drawn = policy.complete(
-            [transcript.tokens for _, transcript in asked],
+            [transcript.tokens for _, transcript in open_ones],
             sampling,
-            [draw_seed(sampling.seed, key, 0) for key, _ in asked],
-            [transcript.left for _, transcript in asked],
+            [draw_seed(sampling.seed, game.key(), 0) for game, _ in open_ones],
+            [transcript.left for _, transcript in open_ones],
         )
-        for (_, transcript), completion in zip(asked, drawn, strict=True):
+        for (_, transcript), completion in zip(open_ones, drawn, strict=True):
             transcript.say(completion)
-        return
-    alike: dict[int, list[tuple[str, Transcript]]] = {}
-    for key, transcript in asked:
-        alike.setdefault(transcript.left, []).append((key, transcript))
+        return list(games), None
+    alike: dict[int, list[tuple[_Game, Transcript]]] = {}
+    for game, transcript in open_ones:
+        alike.setdefault(transcript.left, []).append((game, transcript))
 
-    def generate(left: int) -> list[list[Completion]]:
+    def generate(left: int) -> tuple[Sequence[Sequence[Completion | None]], Incomplete | None]:
         conversations = [transcript.messages for _, transcript in alike[left]]
-        keys = [key for key, _ in alike[left]]
-        return policy.generate(conversations, 1, dataclasses.replace(sampling, max_tokens=left), keys)
+        keys = [game.key() for game, _ in alike[left]]
+        try:
+            return policy.generate(conversations, 1, dataclasses.replace(sampling, max_tokens=left), keys), None
+        except Incomplete as error:
+            return error.drawn, error
 
+    answered: list[_Game] = []
+    stopped: Incomplete | None = None
     # All in their first turn have as many tokens left. Later on they differ, and a server is asked for several at once.
-    for left, rows in zip(alike, threads.map(generate, alike) if len(alike) > 1 else map(generate, alike), strict=True):
-        for (_, transcript), completions in zip(alike[left], rows, strict=True):
-            transcript.say(completions[0])
+    for left, (rows, error) in zip(
+        alike, threads.map(generate, alike) if len(alike) > 1 else map(generate, alike), strict=True
+    ):
+        stopped = stopped or error
+        for (game, transcript), row in zip(alike[left], rows, strict=True):
+            if row and row[0] is not None:
+                transcript.say(row[0])
+                answered.append(game)
+    return answered, stopped
 
 
 def _begin(transcript: Callable[[list[Message]], Transcript], environment: Environment, index: int, sample: int) -> _Game:
@@ -296,7 +335,10 @@ def _begin(transcript: Callable[[list[Message]], Transcript], environment: Envir
 
 def _turn(game: _Game) -> None:
     """Hands the policy's last turn to the environment; a fault of ours is tried once more from the start."""
-    assert game.transcript is not None
+    last = game.turns[-1]
+    if verdict := unanswered(last.finish_reason, last.error):
+        game.verdict = verdict
+        return
     for last_try in (False, True):
         try:
             if last_try:
@@ -311,6 +353,7 @@ def _turn(game: _Game) -> None:
     else:
         return
     game.rewards += float(reward)
+    assert game.transcript is not None
     try:
         if game.transcript.goes_on(terminated or truncated, info.get("role", "user"), text):
             game.verdict = None

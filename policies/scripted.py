@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from ..core import Completion, Conversation, Sampling, draw_seed
+from ..core import Completion, Conversation, Sampling, draw_seed, without_surrogates
 
 
 class ScriptedPolicy:
@@ -24,6 +24,7 @@ class ScriptedPolicy:
 
     def _say(self, conversation: Conversation, seed: int, sampling: Sampling) -> Completion:
         text = self.answer if isinstance(self.answer, str) else self.answer(conversation, seed)
+        text = without_surrogates(text)
         words = text.split()
         if len(words) > sampling.max_tokens:
             return Completion(" ".join(words[: sampling.max_tokens]), "length", tuple(range(sampling.max_tokens)))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..core import UserError
+from ..core import UserError, without_surrogates
 
 
 class Store:
@@ -40,9 +40,9 @@ class Store:
         self.rows: list[dict[str, Any]] = rows[1:]
 
     def append(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Writes the rows and sees them to the disk."""
+        """Writes the rows and sees them to the disk; a lone surrogate becomes U+FFFD."""
         with self.path.open("a", encoding="utf-8") as file:
-            file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+            file.write(without_surrogates("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)))
             file.flush()
             os.fsync(file.fileno())
 

@@ -16,10 +16,10 @@ with the rewards that it has by then.
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..core import Completion, Message
+from ..core import Completion, Message, without_surrogates
 from .completions import completion
 from .initial import prompt_tokens
 from .turns import turn_tokens
@@ -67,6 +67,7 @@ class Transcript:
     """Of the last turn, and when the episode is over, of the episode; see the module."""
 
     def __post_init__(self) -> None:
+        self.messages = [{**message, "content": without_surrogates(message["content"])} for message in self.messages]
         if self.tokenizer is not None:
             self.prompt = prompt_tokens(self.tokenizer, self.messages)
 
@@ -88,6 +89,7 @@ class Transcript:
 
     def say(self, said: Completion) -> None:
         """Takes the policy's next turn."""
+        said = replace(said, text=without_surrogates(said.text))
         self.turns.append(said)
         self.messages.append(Message(role="assistant", content=said.text))
         self.used += len(said.token_ids)
@@ -105,12 +107,13 @@ class Transcript:
         Returns:
             Whether the policy has another turn. Where it has none, `finish_reason` tells why, and the reply is left out.
         """
+        reply = without_surrogates(reply)
         cut = self.turns[-1].finish_reason == "length"
         if ended or cut or len(self.turns) >= self.limits.turns:
             return False
         if self.tokenizer is None:
             heard: list[int] = []
-            count = math.ceil(len(reply.encode(errors="replace")) / BYTES_A_TOKEN)
+            count = math.ceil(len(reply.encode()) / BYTES_A_TOKEN)
         else:
             heard = turn_tokens(self.tokenizer, role, reply, self.turns[-1].token_ids)
             count = len(heard)

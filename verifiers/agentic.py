@@ -17,7 +17,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 
-from ..core import Conversation, Message, Problem, Status, Verdict, Verifier, without_thinking
+from ..core import Conversation, Message, Problem, Refused, Status, Verdict, Verifier, without_thinking
 from . import Named, find, math
 from .answers import final_answer
 from .answers.notation import visible
@@ -105,6 +105,8 @@ def verifier(
                     said, reason = "UNSURE", "it agrees with another reference answer, too: the answer has talked it into that"
         except SandboxFault as fault:
             return Verdict(Status.FAULT, None, "agentic", f"the sandbox: {fault}"[:REASON])
+        except Refused as error:
+            return Verdict(Status.UNDECIDED, None, "refused", f"the judge refuses: {error}"[:REASON])
         except Exception as error:  # whatever a model's server raises is ours, not the response's
             return Verdict(Status.FAULT, None, "agentic", f"{type(error).__name__}: {error}"[:REASON])
         if said in ("EQUIVALENT", "DIFFERENT"):

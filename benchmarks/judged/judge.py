@@ -123,15 +123,15 @@ def _answers(
                 drawn: Any = policy.generate([asked[name] for name in batch], 1, sampling, batch)
             except Incomplete as error:
                 drawn, stopped = error.drawn, error
-            rows = [
-                {"question": name, "attempt": attempt, "text": row[0].text}
-                for name, row in zip(batch, drawn, strict=True)
-                if row[0] is not None
-            ]
-            for row in rows:
-                said[row["question"]], tried[row["question"]] = row["text"], attempt + 1
-            if store:
-                store.append(rows)
+            came = {name: row[0] for name, row in zip(batch, drawn, strict=True) if row and row[0] is not None}
+            for name, completion in came.items():
+                said[name], tried[name] = completion.text, attempt + 1
+            if store:  # a fault is the server's: a later run asks again
+                store.append(
+                    {"question": name, "attempt": attempt, "text": completion.text}
+                    for name, completion in came.items()
+                    if completion.finish_reason != "fault"
+                )
             if stopped:
                 raise stopped
             progress(len(said.keys() & asked.keys()), len(asked))

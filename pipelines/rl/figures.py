@@ -65,6 +65,7 @@ def _step(step: int, verl: dict[str, Any], episodes: Sequence[dict[str, Any]]) -
         "truncated": sum(row["finish_reason"] == "length" for row in scored) / len(scored) if scored else None,
         "timeouts": sum(row["verdict"]["status"] == "timeout" for row in episodes),
         "faults": len(episodes) - len(scored),
+        "refused": sum(row["verdict"]["decided_by"] == "refused" for row in episodes),
         "reused": sum(row["reused"] for row in episodes),
         "environment_seconds": sum(row["environment_seconds"] for row in episodes),
     }

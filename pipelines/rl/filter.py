@@ -99,16 +99,18 @@ def run(settings: Filter, context: Context) -> Metrics:
                 "pass_rate": rate,
                 "draws": len(scores),
                 "faults": scores.count(None),
+                "refused": sum(episode.verdict.decided_by == "refused" for episode in episodes),
             }
         )
     table = pandas.DataFrame(rows)
     table.to_parquet(context.folder / TABLE)
-    draws, faults = int(table["draws"].sum()), int(table["faults"].sum())
-    if faults > settings.max_faults * draws:
-        reason = next(game.verdict.reason for row in played.values() for game in row if game.verdict.score is None)
+    draws, faults, refused = (int(table[column].sum()) for column in ("draws", "faults", "refused"))
+    if faults - refused > settings.max_faults * draws:
+        lost = (game.verdict for row in played.values() for game in row if game.verdict.score is None)
+        reason = next(verdict.reason for verdict in lost if verdict.decided_by != "refused")
         raise UserError(
-            f"{settings.name}: {faults} of {draws} draws ended in a fault, more than max_faults={settings.max_faults:g} of "
-            f"them (the first: {reason[:200]}); the same command makes those draws again"
+            f"{settings.name}: {faults - refused} of {draws} draws ended in a fault, more than "
+            f"max_faults={settings.max_faults:g} of them (the first: {reason[:200]}); the same command makes those draws again"
         )
     count = int(table["kept"].sum())
     low, high = settings.band
@@ -126,6 +128,7 @@ def run(settings: Filter, context: Context) -> Metrics:
         "draws": draws,
         "draws_saved": 1 - draws / (settings.samples * len(table)),
         "faults": faults,
+        "refused": refused,
     }
 
 

@@ -148,6 +148,7 @@ def _finish(settings: GRPO, folder: Path, checkpoints: Path) -> Metrics:
         "reward_first": figures.mean(steps[:tenth], "reward"),
         "reward_last": figures.mean(steps[-tenth:], "reward"),
         "faults": sum(step["faults"] for step in steps),
+        "refused": sum(step["refused"] for step in steps),
         "draws_reused": sum(step["reused"] for step in steps),
         "curves": {name: [step[name] for step in steps] for name in figures.CURVES},
     }

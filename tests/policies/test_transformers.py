@@ -122,7 +122,7 @@ def test_micro_reads_back_what_it_writes() -> None:
         ("smollm2:big", "stands alone"),
         ("path:.?revision=1", "unknown option 'revision'; there are none"),
         ("hf:no/such-model", "cannot be fetched"),
-        ("openai:m?url=x", "base_url and api_key_env"),
+        ("openai:m?url=x", "base_url, api_key_env and leave_out"),
     ],
 )
 def test_a_mistake_ends_in_one_line_that_says_what_to_do(lab: Path, uri: str, words: str) -> None:

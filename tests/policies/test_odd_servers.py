@@ -1,0 +1,320 @@
+"""Servers that answer otherwise than OpenAI's: what becomes of a draw, and of the others of its batch."""
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from tenfold.core import Completion, Incomplete, Sampling, Status, UserError, unanswered
+from tenfold.policies import openai as policy_module
+from tenfold.policies.openai import OpenAIPolicy
+
+from .servers import Reply, Request, answer, error, serving
+
+ASKED = [[{"role": "user", "content": text}] for text in ("one", "two", "three")]
+
+
+def drawn(reply: Reply, sampling: Sampling | None = None, **options: Any) -> Completion:
+    """The draw that a server's only reply makes."""
+    with serving(lambda request: reply) as server:
+        policy = OpenAIPolicy("m", server.url, **{"max_retries": 1, **options})
+        return policy.generate(ASKED[:1], 1, sampling or Sampling())[0][0]
+
+
+def second_is(reply: Reply, **options: Any) -> tuple[list[Completion], list[Request]]:
+    """One draw of each of three prompts, where the server answers the second one so each time."""
+    with serving(lambda request: reply if request["messages"][-1]["content"] == "two" else Reply(answer("ok"))) as server:
+        policy = OpenAIPolicy("m", server.url, **{"max_retries": 1, **options})
+        rows = policy.generate(ASKED, 1, Sampling())
+        return [row[0] for row in rows], server.requests
+
+
+ODD = {
+    "no choices": Reply(answer("") | {"choices": []}),
+    "null choices": Reply(answer("") | {"choices": None}),
+    "choices left out": Reply({"id": "1", "object": "chat.completion"}),
+    "a null choice": Reply(answer("") | {"choices": [None]}),
+    "a null message": Reply(answer("", choice={"message": None})),
+    "a message of text": Reply(answer("", choice={"message": "hi"})),
+    "an empty message": Reply(answer("", choice={"message": {}})),
+    "a number for a content": Reply(answer(7)),
+    "an error object": Reply(error("the model is overloaded", code=502)),
+    "an error text": Reply({"error": "upstream timed out"}),
+    "an error of vLLM's form": Reply({"object": "error", "message": "engine is dead", "code": 500}),
+    "an error within a choice": Reply(answer("", choice={"error": {"code": 502, "message": "provider failed"}})),
+    "a draw broken off": Reply(answer("So the answer is", "error")),
+    "HTML": Reply(b"<html><body>Bad gateway</body></html>", content_type="text/html"),
+    "HTML that claims to be JSON": Reply(b"<html></html>"),
+    "cut JSON": Reply(json.dumps(answer("hello")).encode()[:60]),
+    "a body shorter than promised": Reply(json.dumps(answer("hello")).encode(), missing=50),
+    "nothing": Reply(b""),
+    "blanks": Reply(b"  \n"),
+    "null": Reply(None),
+    "a list": Reply([answer("hello")]),
+    "a text": Reply("hello"),
+    "a stream of events": Reply(b'data: {"choices": []}\n\ndata: [DONE]\n', content_type="text/event-stream"),
+    "JSON nested without end": Reply(b"[" * 100_000),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_reply_without_an_answer_is_a_fault_of_its_draw_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy_module, "PAUSE", 0.01)
+    rows, requests = second_is(ODD[name])
+    assert [(row.text, row.finish_reason) for row in rows] == [("ok", "stop"), ("", "fault"), ("ok", "stop")]
+    assert sum(request["messages"][-1]["content"] == "two" for request in requests) == 2, "it was asked for again"
+    verdict = unanswered(rows[1].finish_reason, rows[1].error)
+    assert verdict is not None
+    assert verdict.status == Status.FAULT
+    assert verdict.reason
+    assert "\n" not in verdict.reason
+
+
+@pytest.mark.parametrize("name", ["no choices", "HTML", "cut JSON", "an error object"])
+def test_a_reply_without_an_answer_is_asked_for_again(name: str) -> None:
+    replies = [Reply(answer("at last")), ODD[name]]
+    with serving(lambda request: replies.pop()) as server:
+        (row,) = OpenAIPolicy("m", server.url).generate(ASKED[:1], 1, Sampling())
+    assert [draw.text for draw in row] == ["at last"]
+
+
+REFUSALS = {
+    "Azure's filter": Reply(error("The response was filtered", code="content_filter"), 400),
+    "OpenAI's policy": Reply(error("Your request was rejected", code="content_policy_violation"), 400),
+    "a flagged prompt": Reply(error("Your prompt was flagged as potentially violating our usage policy."), 400),
+    "Qwen's inspection": Reply(error("Input data may contain inappropriate content.", code="data_inspection_failed"), 400),
+    "DeepSeek's risk": Reply(error("Content Exists Risk"), 400),
+    "a moderation of OpenRouter's": Reply(error("Input was flagged by moderation", code=403), 403),
+    "a window of OpenAI's": Reply(error("maximum context length is 8192 tokens", code="context_length_exceeded"), 400),
+    "a window of Anthropic's": Reply(error("prompt is too long: 210000 tokens > 200000 maximum"), 400),
+    "a body that is too large": Reply(error("Payload Too Large"), 413),
+    "a reason that nobody gives": Reply(error("Invalid request"), 400),
+    "a prompt that cannot be processed": Reply({"detail": "cannot process"}, 422),
+    "a prompt that is not found": Reply(error("nothing here"), 404),
+    "a filtered answer": Reply(answer(None, "content_filter")),
+    "a filtered answer of Gemini's": Reply(answer("", "SAFETY")),
+    "a filter under status 200": Reply(error("blocked by the content filter", code=400)),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_prompt_refused_for_good_is_a_draw_without_a_score(name: str) -> None:
+    rows, requests = second_is(REFUSALS[name], max_retries=3)
+    assert [(row.text, row.finish_reason) for row in rows] == [("ok", "stop"), ("", "refused"), ("ok", "stop")]
+    assert len(requests) == 3, "a refusal for good is not asked for again"
+    verdict = unanswered(rows[1].finish_reason, rows[1].error)
+    assert verdict is not None
+    assert (verdict.status, verdict.score) == (Status.UNDECIDED, None)
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (Reply(error("Incorrect API key provided"), 401), "401"),
+        (Reply(error("You do not have access"), 403), "403"),
+        (Reply(b"<html>Sorry, you have been blocked</html>", 403, "text/html"), "403"),
+        (Reply(error("Insufficient credits"), 402), "402"),
+        (Reply(error("The model `m` does not exist", code="model_not_found"), 404), "does not exist"),
+        (Reply(error("Your credit balance is too low"), 400), "credit"),
+        (Reply(error("Invalid key", code=401)), "401"),
+        (Reply(error("messages: roles must alternate"), 400), "roles must alternate"),
+        (Reply(error("maximum context length is 512 tokens, you asked for 600"), 400), "max_tokens=512"),
+        (Reply(error("not now"), 503), "503"),
+    ],
+)
+def test_an_error_that_concerns_every_prompt_ends_in_one_line(reply: Reply, said: str) -> None:
+    with serving(lambda request: reply) as server, pytest.raises(Incomplete, match=said) as stopped:
+        OpenAIPolicy("m", server.url, max_retries=1).generate(ASKED, 2, Sampling())
+    assert "\n" not in str(stopped.value)
+    assert stopped.value.drawn == [[None, None]] * 3
+
+
+CUT = "length max_tokens MAX_TOKENS model_length max_output_tokens FINISH_REASON_MAX_TOKENS token_limit_reached incomplete"
+CUT += " model_context_window_exceeded max_new_tokens truncated"
+
+
+@pytest.mark.parametrize("reason", CUT.split())
+def test_every_way_of_saying_that_a_draw_was_cut(reason: str) -> None:
+    assert drawn(Reply(answer("So the answer is 1", reason))).finish_reason == "length"
+
+
+@pytest.mark.parametrize("reason", ["stop", "STOP", "end_turn", "eos", "eos_token", "stop_sequence", "tool_calls", "COMPLETE"])
+def test_every_way_of_saying_that_a_draw_ended(reason: str) -> None:
+    assert drawn(Reply(answer("So the answer is 1", reason))).finish_reason == "stop"
+
+
+@pytest.mark.parametrize("reason", [None, ""])
+def test_a_draw_of_all_tokens_without_a_reason_was_cut(reason: str | None) -> None:
+    usage = {"completion_tokens": 5}
+    assert drawn(Reply(answer("1 2 3 4 5", reason, usage=usage)), Sampling(max_tokens=5)).finish_reason == "length"
+    assert drawn(Reply(answer("1 2 3 4 5", reason, usage=usage)), Sampling(max_tokens=6)).finish_reason == "stop"
+
+
+@pytest.mark.parametrize(
+    "usage", [None, {}, [], "3", *({"completion_tokens": n} for n in (None, "many", -1, 10**15, math.nan))]
+)
+def test_counts_that_are_missing_or_odd_do_no_harm(usage: Any) -> None:
+    said = drawn(Reply(answer("4", usage=usage, choice={"logprobs": {"content": [{"token": "4", "logprob": -0.5}]}})))
+    assert (said.text, len(said.token_ids), said.logprobs) == ("4", 1, (-0.5,))
+
+
+@pytest.mark.parametrize(
+    "logprobs", [None, {}, {"content": None}, {"content": [None]}, {"content": [{"logprob": None}]}, [], 3]
+)
+def test_log_probabilities_that_are_missing_are_none(logprobs: Any) -> None:
+    assert drawn(Reply(answer("4", choice={"logprobs": logprobs}))).logprobs == ()
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ({"content": [{"type": "text", "text": "It is "}, {"type": "text", "text": "4."}]}, "It is 4."),
+        ({"content": ["It is ", "4."]}, "It is 4."),
+        ({"content": []}, ""),
+        ({"content": None}, ""),
+        ({"content": [{"type": "thinking", "thinking": "2+2"}, {"type": "text", "text": "4"}]}, "<think>\n2+2\n</think>\n4"),
+        (
+            {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "2+2"}]}, {"type": "text", "text": "4"}]},
+            "<think>\n2+2\n</think>\n4",
+        ),
+        ({"content": "4", "reasoning": "2+2"}, "<think>\n2+2\n</think>\n4"),
+        ({"content": "4", "reasoning_content": "2+2"}, "<think>\n2+2\n</think>\n4"),
+        ({"content": "4", "reasoning_details": [{"type": "reasoning.text", "text": "2+2"}]}, "<think>\n2+2\n</think>\n4"),
+        ({"content": "<think>2+2</think>4", "reasoning_content": "2+2"}, "<think>2+2</think>4"),
+        ({"content": None, "reasoning_content": "2+"}, "<think>\n2+"),
+        ({"content": None, "refusal": "I cannot help with that."}, "I cannot help with that."),
+        (
+            {
+                "content": None,
+                "tool_calls": [{"id": "a", "type": "function", "function": {"name": "add", "arguments": '{"a": 2}'}}],
+            },
+            '<tool_call>\n{"name": "add", "arguments": {"a": 2}}\n</tool_call>',
+        ),
+        (
+            {"content": "Let me add.", "function_call": {"name": "add", "arguments": '{"a": 2'}},
+            'Let me add.\n<tool_call>\n{"name": "add", "arguments": "{\\"a\\": 2"}\n</tool_call>',
+        ),
+        ({"content": "half \ud800 a pair"}, "half \ufffd a pair"),
+    ],
+)
+def test_every_form_of_a_message_is_read(message: dict[str, Any], text: str) -> None:
+    assert drawn(Reply(answer("", message=message))).text == text
+
+
+def strict(refused: dict[str, Any], said: Request | None = None) -> Any:
+    """A server that refuses some parameters, each with an error of its own."""
+
+    def reply(request: Request) -> Reply:
+        for name, body in refused.items():
+            if name in request:
+                return body if isinstance(body, Reply) else Reply(body, 400)
+        return Reply(answer("one END two"))
+
+    return reply
+
+
+def unsupported(name: str, **fields: Any) -> dict[str, Any]:
+    return error(
+        f"Unsupported parameter: '{name}' is not supported with this model.", param=name, code="unsupported_parameter", **fields
+    )
+
+
+def test_a_server_that_wants_max_completion_tokens_is_given_it() -> None:
+    body = error(
+        "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+        param="max_tokens",
+        code="unsupported_parameter",
+    )
+    with serving(strict({"max_tokens": body})) as server:
+        policy = OpenAIPolicy("m", server.url, batch_size=1, max_retries=0)
+        policy.generate(ASKED, 1, Sampling(max_tokens=77))
+    limits = [(request.get("max_tokens"), request.get("max_completion_tokens")) for request in server.requests]
+    assert limits == [(77, None)] + [(None, 77)] * 3
+
+
+@pytest.mark.filterwarnings("ignore:m at ")
+def test_a_reasoning_model_of_openais_is_asked_in_its_own_terms() -> None:
+    refused = {
+        "max_tokens": unsupported("max_tokens"),
+        "logprobs": Reply(error("You are not allowed to request logprobs from this model."), 403),
+        "temperature": error(
+            "Unsupported value: 'temperature' does not support 1 with this model.",
+            param="temperature",
+            code="unsupported_value",
+        ),
+        "top_p": unsupported("top_p"),
+    }
+    with serving(strict(refused)) as server:
+        ((draw,),) = OpenAIPolicy("m", server.url, max_retries=0).generate(ASKED[:1], 1, Sampling(max_tokens=9))
+    assert draw.text == "one END two"
+    assert server.requests[-1].keys() == {"model", "messages", "max_completion_tokens", "seed"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        unsupported("seed"),
+        Reply({"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]}, 422),
+        Reply(error("Unrecognized request argument supplied: seed"), 400),
+    ],
+)
+def test_a_seed_that_is_refused_is_left_out_and_said_so(body: Any) -> None:
+    with serving(strict({"seed": body})) as server, pytest.warns(UserWarning, match="takes no seed"):
+        rows = OpenAIPolicy("m", server.url, max_retries=0).generate(ASKED, 2, Sampling())
+    assert {draw.finish_reason for row in rows for draw in row} == {"stop"}
+
+
+def test_stop_strings_that_are_refused_are_cut_off_here() -> None:
+    with serving(strict({"stop": unsupported("stop")})) as server, pytest.warns(UserWarning, match="cut off here"):
+        ((draw,),) = OpenAIPolicy("m", server.url, max_retries=0).generate(ASKED[:1], 1, Sampling(stop=("END", "two")))
+    assert (draw.text, draw.finish_reason) == ("one ", "stop")
+
+
+@pytest.mark.parametrize(("name", "sampling"), [("temperature", Sampling(0.6)), ("top_p", Sampling(top_p=0.9))])
+def test_what_decides_a_draw_is_not_left_out_unasked(name: str, sampling: Sampling) -> None:
+    with serving(strict({name: unsupported(name)})) as server:
+        with pytest.raises(UserError, match=f"takes no {name}=.*leave_out={name}"):
+            OpenAIPolicy("m", server.url).generate(ASKED[:1], 1, sampling)
+        (row,) = OpenAIPolicy("m", server.url, leave_out=name).generate(ASKED[:1], 1, sampling)
+    assert row[0].text == "one END two"
+
+
+def test_a_limit_that_is_too_large_is_not_taken_for_one_that_is_unknown() -> None:
+    body = error("max_tokens is too large: 9. This model supports at most 8 completion tokens.", param="max_tokens")
+    with serving(strict({"max_tokens": body})) as server, pytest.raises(UserError, match="at most 8"):
+        OpenAIPolicy("m", server.url).generate(ASKED, 1, Sampling(max_tokens=9))
+
+
+def test_what_utf8_cannot_hold_reaches_the_server_as_a_replacement() -> None:
+    with serving(lambda request: Reply(answer("ok"))) as server:
+        policy = OpenAIPolicy("m", server.url)
+        policy.generate([[{"role": "user", "content": "half \ud800 a pair"}]], 1, Sampling(stop=("\udc00",)), ["p\ud800"])
+        assert server.requests[0]["messages"] == [{"role": "user", "content": "half \ufffd a pair"}]
+        policy.choices([[{"role": "user", "content": "ok \udfff"}]], ["ok"])
+
+
+def test_a_text_to_be_continued_is_read_as_carefully() -> None:
+    replies = [Reply({"choices": [{"text": " 4", "finish_reason": None}], "usage": None}), Reply({"choices": []}), Reply(b"")]
+    with serving(lambda request: replies.pop()) as server:
+        ((draw,),) = OpenAIPolicy("m", server.url).generate([[{"role": "text", "content": "2 + 2 ="}]], 1, Sampling())
+    assert (draw.text, draw.finish_reason, draw.token_ids) == (" 4", "stop", ())
+
+
+def test_a_judge_without_an_answer_is_a_fault_of_its_question_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy_module, "PAUSE", 0.01)
+    top = {
+        "content": [{"top_logprobs": [{"token": "A", "logprob": -0.1}, {"token": "B", "logprob": -3}, None, {"token": "C"}]}]
+    }
+
+    def reply(request: Request) -> Reply:
+        asked = request["messages"][-1]["content"]
+        return {"one": Reply(answer("A", choice={"logprobs": top})), "two": Reply({"choices": []})}.get(
+            asked, Reply(answer("B"))
+        )
+
+    with serving(reply) as server:
+        one, two, three = OpenAIPolicy("m", server.url, max_retries=1).choices(ASKED, ["A", "B"])
+    assert one[0] > 0.9
+    assert all(map(math.isnan, two))
+    assert three == [0, 1]
