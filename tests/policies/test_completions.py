@@ -18,9 +18,8 @@ from tenfold.benchmarks.model import PolicyLM
 from tenfold.core import Problem, Sampling, Verdict, without_thinking
 from tenfold.envs.text import TextEnv
 from tenfold.pipelines.rl.agent_loop import EnvironmentLoop
-from tenfold.policies import initial, transformers
+from tenfold.policies import initial, server_replies, transformers
 from tenfold.policies.completions import completion
-from tenfold.policies.openai import _with_thinking
 from tenfold.policies.rollout import rollout
 from tenfold.policies.transcript import Limits, Transcript
 from tenfold.policies.transformers import TransformersPolicy
@@ -180,7 +179,9 @@ def test_the_same_tokens_get_the_same_verdict(
 def test_a_server_that_sets_reasoning_apart_comes_to_the_same_text(
     policy: TransformersPolicy, thinking: str | None, content: str | None, text: str | None
 ) -> None:
-    served = _with_thinking(SimpleNamespace(reasoning_content=thinking, content=content))
+    message = {"role": "assistant", "reasoning_content": thinking, "content": content}
+    reply = {"choices": [{"message": message, "finish_reason": "stop"}]}
+    served = server_replies.completion(reply, max_tokens=64).text
     if text is None:
         assert served == content
         return
