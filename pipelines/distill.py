@@ -200,9 +200,7 @@ def _with_reference(
     )
 
 
-def _trainer(
-    settings: Distill, whole: Callable[[responses.Inputs], tuple[torch.Tensor, dict[str, float]]], seed: int
-) -> type:
+def _trainer(settings: Distill, whole: Callable[[responses.Inputs], tuple[torch.Tensor, dict[str, float]]], seed: int) -> type:
     """A Trainer with this loss, which logs its terms, over the same batches in every pass."""
     from transformers import Trainer
 

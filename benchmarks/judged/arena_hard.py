@@ -46,8 +46,8 @@ STRONG = 3
 """How often a clear win counts."""
 STYLES = ("length", "headers", "lists", "bold")
 PULL = 0.1
-"""Precision of a normal prior on the weight of each style, in units of its root mean square; the strength has none. It keeps the
-weights finite where styles part wins from losses, and at 0 where a style is the same in all verdicts."""
+"""Precision of a normal prior on the weight of each style, in units of its root mean square; the strength has none. It keeps
+the weights finite where styles part wins from losses, and at 0 where a style is the same in all verdicts."""
 
 _VERDICT = re.compile(r"\[\[?\s*([AB])\s*(>>|>|=|<|<<)\s*([AB])\s*\]\]?", re.IGNORECASE)
 _CODE = re.compile(r"```[^`]*```")

@@ -29,7 +29,7 @@ class SequenceCountingEngine(FSDPEngineWithLMHead):  # type: ignore[misc]
         Where no sequence is in the loss it is 0, as the number of tokens is: the loss is then no number in any mode, and verl
         leaves that update out.
         """
-        if "global_batch_size" in data.keys():
+        if tensordict_utils.get_non_tensor_data(data=data, key="global_batch_size", default=None) is not None:
             group = self.get_data_parallel_group()
             count = torch.tensor(in_loss(data["loss_mask"]), device=get_device_id())
             torch.distributed.all_reduce(count, op=torch.distributed.ReduceOp.SUM, group=group)
