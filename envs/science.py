@@ -2,7 +2,8 @@
 
 Forms of rows that are known:
 
-    {"question": ..., "options": [...], "answer": "C" | 2 | an option's text}       SuperGPQA, MMLU-Pro; MMLU says "choices"
+    {"question": ..., "options": [...], "answer": "C" | 2 | an option's text}       SuperGPQA, MMLU-Pro; MMLU says "choices";
+                                                                                    see `right_option.py`
     {"question": ..., "options": {"A": ..., "B": ...}, "answer": "A"}               its answer may be "answer_letter", too
     {"question": ..., "A": ..., "B": ..., "answer": "A"}                            C-Eval; CMMLU says "Question", "Answer"
     {"question": ..., "choices": {"text": [...], "label": ["A", ...]}, "answerKey": "A"}    ARC, CommonsenseQA, OpenBookQA
@@ -17,9 +18,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core import Message, Problem
-from ..verifiers.answers.letters import letter
 from ..verifiers.choice import LETTERS
-from . import cells
+from . import cells, right_option
 
 ENVIRONMENTS: dict[str, dict[str, Any]] = {
     "tenfold/Science-v0": {
@@ -35,7 +35,7 @@ META = ("discipline", "field", "subfield", "subject", "category", "difficulty")
 
 
 OPTION_COLUMNS = ("options", "choices")
-ANSWER_COLUMNS = ("answer", "answer_letter", "answer_index", "answerKey", "Answer")
+ANSWER_COLUMNS = ("answer", *right_option.PLACES, "answerKey", "Answer")
 QUESTION_COLUMNS = ("question", "question_stem", "Question", "prompt", "problem")
 GPQA = {"Question", "Correct Answer", "Incorrect Answer 1"}
 
@@ -147,18 +147,4 @@ def _listed(row: Mapping[str, Any]) -> tuple[str, list[str], int]:
             raise ValueError(f"options under {', '.join(map(str, given))}")
         given = [given[letter] for letter in sorted(given)]
     options = [str(option).strip() for option in given]
-    right = row["answer_letter"] if row.get("answer_letter") else row["answer"]
-    if isinstance(right, int) and not isinstance(right, bool):
-        if not 0 <= right < len(options):
-            raise ValueError(f"there is no option {right}, from 0")
-        return str(row["question"]).strip(), options, right
-    text = str(right).strip()
-    if row.get("answer_letter") and len(text) == 1 and text.upper() in LETTERS[: len(options)]:
-        place = LETTERS.index(text.upper())
-    elif text in options:
-        place = options.index(text)
-    elif (named := letter(text)) and named[0].upper() in LETTERS[: len(options)]:
-        place = LETTERS.index(named[0].upper())
-    else:
-        raise ValueError(f"the answer {text[:80]!r} is no option and no letter of one")
-    return str(row["question"]).strip(), options, place
+    return str(row["question"]).strip(), options, right_option.place(row, options)

@@ -13,13 +13,18 @@ open: the defaults are ours. With some weights 0 it is fine-tuning, distillation
 The projection to the vocabulary goes some tokens at a time (`chunked_loss.py`). The log-probabilities of the start (the
 reference) are taken once; the teacher's distributions as training goes, or, with `stored`, once as well: its top-k and the
 mass of the rest.
+
+Before the first step the policy is the reference, and every margin is 0. So the reference is taken in the precision and in the
+batches of the training, which holds the same pairs in a batch each time, and with `dpo` the policy trains without dropout.
 """
 
+import copy
 import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy
 import torch
 from pydantic import Field, model_validator
 
@@ -29,6 +34,7 @@ from . import chunked_loss, responses, spread, training
 from .cluster import free
 from .context import Context, Cost, Metrics, Settings
 from .draw_pairs import PAIRS, check_same_vocabulary
+from .fixed_batches import FixedBatches
 
 TERMS = ("nll", "kd_positive", "kd_negative", "dpo", "preferred")
 """What is logged of the loss, before it is weighted; preferred: share of the pairs with a margin above the start's."""
@@ -97,6 +103,7 @@ def train(settings: Distill, context: Context) -> Metrics:
     pairs, _, left_out = _pairs(settings)
     if not pairs:
         raise UserError(f"{settings.name}: {settings.pairs} holds no pair within max_tokens={settings.max_tokens} to train on")
+    pairs = [pairs[number] for number in numpy.random.default_rng(context.seed).permutation(len(pairs))]
     reads = _reads(settings, model, teacher)
     for each in (model, teacher):
         reads.check(each)
@@ -104,7 +111,7 @@ def train(settings: Distill, context: Context) -> Metrics:
     def tell(what: str, done: int, total: int) -> None:
         context.progress(0, settings.steps, **{what: f"{done} of {total} pairs"})
 
-    rows = responses.with_reference(reads, model, pairs, context.folder, functools.partial(tell, "reference"))
+    rows = _with_reference(settings, context, reads, model, pairs, functools.partial(tell, "reference"))
     asked = settings.kd_positive or settings.kd_negative
     stored = None
     if asked and settings.stored:
@@ -122,6 +129,8 @@ def train(settings: Distill, context: Context) -> Metrics:
     forward = model.forward
 
     def whole(inputs: responses.Inputs) -> tuple[torch.Tensor, dict[str, float]]:
+        if settings.dpo:
+            model.eval()  # no dropout, which the reference has none of; the Trainer sets this back before each step
         targets = reads.targets(forward, inputs)
         with torch.autocast(device.type, enabled=False):  # which is for the layers before the head
             return loss(targets, reads.head(model), inputs, settings, distributions(inputs))
@@ -136,7 +145,7 @@ def train(settings: Distill, context: Context) -> Metrics:
         rows,
         responses.collate,
         **training.common(settings),
-        trainer=_trainer(settings, whole),
+        trainer=_trainer(settings, whole, context.seed),
         figures=TERMS,
         seed=context.seed,
         data_seed=context.seed,
@@ -170,12 +179,36 @@ def _measured(settings: Distill, context: Context) -> Metrics:
     return responses.compared(held_out, *told)
 
 
-def _trainer(settings: Distill, whole: Callable[[responses.Inputs], tuple[torch.Tensor, dict[str, float]]]) -> type:
-    """A Trainer with this loss, which logs its terms."""
+def _with_reference(
+    settings: Distill, context: Context, reads: responses.Reads, model: Any, pairs: list[responses.Pair], tell: responses.Tell
+) -> list[responses.Pair]:
+    """See `responses.with_reference`; in the precision of the training."""
+    state, precision = training.processes(context.cluster), training.precision(context.cluster)
+    if precision != torch.float32 and state.num_processes > 1:
+        # FSDP gathers the weights in the precision of the layers, and so their head, too.
+        model = copy.deepcopy(model)
+        for weights in model.parameters():
+            weights.data = weights.data.to(precision)
+    return responses.with_reference(
+        reads,
+        model,
+        pairs,
+        context.folder,
+        tell,
+        micro_batch=settings.micro_batch_size or max(1, settings.batch_size // state.num_processes),
+        precision=lambda: torch.autocast(state.device.type, precision, enabled=precision != torch.float32),
+    )
+
+
+def _trainer(settings: Distill, whole: Callable[[responses.Inputs], tuple[torch.Tensor, dict[str, float]]], seed: int) -> type:
+    """A Trainer with this loss, which logs its terms, over the same batches in every pass."""
     from transformers import Trainer
 
     class DPDTrainer(Trainer):
         told: ClassVar[list[dict[str, float]]] = []
+
+        def _get_train_sampler(self, *args: Any, **kwargs: Any) -> FixedBatches:
+            return FixedBatches(len(self.train_dataset), settings.batch_size, seed)
 
         def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
             total, terms = model(lambda: whole(inputs))
@@ -222,8 +255,7 @@ def loss(
     terms: dict[str, float] = {}
     if settings.dpo:
         likely = chunked_loss.log_probs(hidden, head, labels, settings.chunk_tokens)
-        sums = torch.zeros(2 * pairs, device=likely.device).index_add(0, row, likely.float())
-        gained = sums - inputs["reference"]
+        gained = responses.summed(likely, length) - inputs["reference"]
         margin = settings.beta * (gained[:pairs] - gained[pairs:])
         terms["dpo"] = float(-torch.nn.functional.logsigmoid(margin).mean())
         terms["preferred"] = float((margin > 0).float().mean())

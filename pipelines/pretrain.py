@@ -283,7 +283,11 @@ def _shown(settings: Pretrain, sources: tokens.Sources, planned: stream.Plan) ->
     shown = []
     for phase, leg, parts in zip(settings.phases, settings.legs, planned, strict=True):
         seen = {part.source: part.sequences * phase.context for part in parts}
-        through = {part.source: round((part.before + part.sequences) / part.of, 3) for part in parts if part.of}
+        through = {
+            part.source: round((part.before + part.sequences * phase.context / part.piece) / part.of, 3)
+            for part in parts
+            if part.of
+        }
         shown.append({"name": phase.name, "steps": leg.steps, "tokens": seen, "passes": through})
     return shown
 

@@ -197,7 +197,7 @@ def _picture(record: Record) -> str | None:
         bins = len(metrics["histogram"])
         axes.bar([(i + 0.5) / bins for i in range(bins)], metrics["histogram"], width=0.9 / bins)
         axes.axvspan(*record["stage"]["band"], alpha=0.15)
-        axes.set(xlabel="pass rate (shaded: kept)", ylabel="problems")
+        axes.set(xlabel="estimated pass rate (shaded: the band)", ylabel="problems")
     else:
         axes.plot(*zip(*metrics["losses"], strict=True))
         axes.set(xlabel="step", ylabel="loss")

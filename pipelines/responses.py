@@ -4,8 +4,10 @@ A pair is two rows, a prompt with the chosen response and one with the rejected;
 """
 
 import bisect
+import contextlib
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +20,7 @@ from . import chunked_loss
 from .chunked_loss import Dense, Head, TopK
 
 ROWS = 16
-"""Rows that are read together where nothing is trained."""
+"""Rows that are read together where nothing is trained and no rounding has to be that of a training."""
 SURE, UNLIKELY = 0.5, 0.1
 """A confident error: a token of a rejected response that the student gave at least the first chance, and the teacher less than
 the second."""
@@ -149,17 +151,55 @@ class Reads(NamedTuple):
         return told
 
 
+def summed(likely: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+    """Log-probabilities of whole responses, (rows,), from those of their tokens; equal ones give equal sums on any device.
+
+    Args:
+        likely: (tokens,), row after row.
+        length: (rows,): tokens of each row.
+    """
+    return torch.stack([row.double().sum() for row in likely.split(length.tolist())]).float()
+
+
 def _moved(inputs: Inputs, device: torch.device) -> Inputs:
     return {name: tensor.to(device) for name, tensor in inputs.items()}
 
 
-def with_reference(reads: Reads, model: Any, pairs: Sequence[Pair], folder: Path, tell: Tell) -> list[Pair]:
-    """The pairs with the log-probabilities of both responses under the policy of the start, which are taken once and kept."""
+def with_reference(
+    reads: Reads,
+    model: Any,
+    pairs: Sequence[Pair],
+    folder: Path,
+    tell: Tell,
+    micro_batch: int = ROWS // 2,
+    precision: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
+) -> list[Pair]:
+    """The pairs with the log-probabilities of both responses under the policy of the start, which are taken once and kept.
+
+    A margin is the difference of these and of what the policy says in training. It starts at 0 only where both are rounded
+    alike: with the same precision, and in the same batches, for the kernels of a matrix product depend on its shape.
+
+    Args:
+        reads: how the model is read.
+        model: the policy of the start.
+        pairs: in the order of their micro batches.
+        folder: that they are kept in.
+        tell: told how far it is.
+        micro_batch: pairs that training passes forward at once.
+        precision: the context that training passes them forward in.
+    """
 
     def take(batch: Sequence[Pair]) -> Iterator[numpy.ndarray]:
-        yield torch.stack([row.double().sum() for row in reads.tokens(model, batch)]).float().reshape(-1, 2).numpy()
+        model.eval()
+        with torch.no_grad():
+            with precision():
+                hidden, labels, _, length = reads.targets(model, _moved(collate(batch), model.device))
+            head = reads.head(model)
+            likely = chunked_loss.log_probs(hidden.to(head.weight.dtype), head, labels, reads.chunk)
+        yield summed(likely, length).cpu().reshape(2, -1).T.numpy()
 
-    (parts,) = _taken_once(folder, {"reference": (2, numpy.float32)}, pairs, [*range(len(pairs) + 1)], take, tell)
+    kinds = {"reference": (2, numpy.float32)}
+    (parts,) = _taken_once(folder, kinds, pairs, [*range(len(pairs) + 1)], take, tell, micro_batch)
     sums, places = numpy.concatenate(parts), _places(pairs)
     return [
         pair | {"reference": sums[number].tolist(), "places": places[2 * number : 2 * number + 2]}
@@ -224,6 +264,7 @@ def _taken_once(
     places: Sequence[int],
     take: Callable[[Sequence[Pair]], Iterator[numpy.ndarray]],
     tell: Tell,
+    together: int = ROWS // 2,
 ) -> list[list[numpy.ndarray]]:
     """Arrays of a folder in parts, mapped into memory: each of the processes that train fills one, from where a killed one was.
 
@@ -234,12 +275,16 @@ def _taken_once(
         places: row at which each pair's begin, and at last how many there are.
         take: the rows of a few pairs, for each array.
         tell: told how many pairs of this process are done, and how many it has.
+        together: pairs that are taken at once; each but the last group of so many, from the first pair on, is whole.
     """
     from accelerate import PartialState
 
     state = PartialState()  # as whoever trains has set it up
     count = state.num_processes
-    first, last = (len(pairs) * place // count for place in (state.process_index, state.process_index + 1))
+    groups = math.ceil(len(pairs) / together)
+    first, last = (
+        min(len(pairs), groups * place // count * together) for place in (state.process_index, state.process_index + 1)
+    )
     names = [[folder / f"{name}-{process}-of-{count}.npy" for process in range(count)] for name in kinds]
     own = [files[state.process_index] for files in names]
     if not all(file.is_file() for file in own):
@@ -251,8 +296,8 @@ def _taken_once(
         # A new file is all zeros; whatever stands there instead was taken, in order. What looks like zeros is taken again.
         taken = bisect.bisect_left(range(rows), True, key=lambda row: not arrays[-1][row].any())
         start = bisect.bisect_right(places, places[first] + taken, first, last) - 1 if taken < rows else last
-        for batch in range(start, last, ROWS // 2):
-            few = pairs[batch : min(batch + ROWS // 2, last)]
+        for batch in range(first + (start - first) // together * together, last, together):
+            few = pairs[batch : min(batch + together, last)]
             span = slice(places[batch] - places[first], places[batch + len(few)] - places[first])
             for array, found in zip(arrays, take(few), strict=True):
                 array[span] = found

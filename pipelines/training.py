@@ -79,7 +79,7 @@ def fit(
         report_to=[],
         disable_tqdm=True,
         use_cpu=cpu,
-        bf16=not cpu,
+        bf16=precision(context.cluster) == torch.bfloat16,
         dataloader_pin_memory=not cpu,
         remove_unused_columns=False,
         ddp_find_unused_parameters=False,
@@ -124,6 +124,11 @@ def processes(cluster: Cluster) -> Any:
 def device_of(cluster: Cluster) -> str:
     """Where this process trains and measures: "cpu", also as one of a cluster's whose machine has no GPU, or "cuda"."""
     return "cpu" if cluster.on_cpu() or not torch.cuda.is_available() else "cuda"
+
+
+def precision(cluster: Cluster) -> torch.dtype:
+    """What the layers compute in while a model is trained; its weights are kept in float32."""
+    return torch.float32 if device_of(cluster) == "cpu" else torch.bfloat16
 
 
 def tells_apart(model: Any) -> bool:

@@ -12,10 +12,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 
-from tenfold.pipelines import spread
+from tenfold.pipelines import spread, training
 from tenfold.pipelines.rl import supervise
 
 prepare = PartialState.__init__
@@ -36,6 +37,9 @@ if __name__ == "__main__":
             time.sleep(0.05)
         folder = folder.resolve()
         os.chdir(folder.parent)  # a test's own, which its record may name files of
+        told = folder / "precision"  # that of a GPU, where a test asks for it
+        dtype = getattr(torch, told.read_text()) if told.exists() else torch.float32
+        training.precision = lambda cluster, dtype=dtype: dtype
         spread.main(folder)
         AcceleratorState._reset_state()  # or the next one would have this one's
         if PartialState().is_main_process:

@@ -6,14 +6,13 @@ in length and markdown tells how much of it is style, and the figure is what wou
 """
 
 import json
-import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import optimize
+from scipy import optimize, special
 
 from ...core import Conversation, Message, Problem, UserError
 from .judge import filled
@@ -46,6 +45,9 @@ ASKED = """<prompt>
 STRONG = 3
 """How often a clear win counts."""
 STYLES = ("length", "headers", "lists", "bold")
+PULL = 0.1
+"""Precision of a normal prior on the weight of each style, in units of its root mean square; the strength has none. It keeps
+the weights finite where styles part wins from losses, and at 0 where a style is the same in all verdicts."""
 
 _VERDICT = re.compile(r"\[\[?\s*([AB])\s*(>>|>|=|<|<<)\s*([AB])\s*\]\]?", re.IGNORECASE)
 _CODE = re.compile(r"```[^`]*```")
@@ -116,25 +118,36 @@ def style_difference(response: str, baseline: str) -> list[float]:
 def controlled(outcomes: np.ndarray[Any, Any], features: np.ndarray[Any, Any]) -> float:
     """The share of wins at equal style.
 
-    A logistic regression of outcomes on an intercept, which is the strength, and the differences of style over their spread.
-    Only this policy and the baseline are fitted, so the differences are not centred: at 0 the two are of one style.
+    A logistic regression of outcomes on an intercept, which is the strength, and the differences of style (the benchmark's own
+    way: Bradley and Terry's model with further covariates). Only this policy and the baseline are fitted, so the differences
+    are not centred: at 0 the two are of one style. Where they are all alike they say nothing of what style does, and the share
+    of wins stays as it is.
 
     Args:
         outcomes: (verdicts,), 1 won, 0 lost, 0.5 tied.
         features: (verdicts, styles).
     """
-    spread = features.std(axis=0)
-    scaled = np.divide(features, spread, out=np.zeros_like(features), where=spread > 0)
+    share = float(outcomes.mean())
+    if share in (0, 1):
+        return share  # no style explains what never changes
+    features = features.astype(float)
+    size = np.sqrt((features**2).mean(axis=0))
+    scaled = np.divide(features, size, out=np.zeros_like(features), where=size > 0)
     design = np.column_stack([np.ones(len(outcomes)), scaled])
+    pull = np.r_[0, np.full(features.shape[1], PULL)]
 
     def loss(weights: np.ndarray[Any, Any]) -> tuple[float, np.ndarray[Any, Any]]:
         logits = design @ weights
-        value = np.logaddexp(0, logits) - outcomes * logits
-        # A slight pull to 0 keeps the weights finite where all verdicts agree.
-        return float(value.sum() + 0.05 * weights @ weights), design.T @ (1 / (1 + np.exp(-logits)) - outcomes) + 0.1 * weights
+        value = float((np.logaddexp(0, logits) - outcomes * logits).sum() + pull @ weights**2 / 2)
+        return value, design.T @ (special.expit(logits) - outcomes) + pull * weights
 
-    found = optimize.minimize(loss, np.zeros(design.shape[1]), jac=True, method="L-BFGS-B")
-    return 1 / (1 + math.exp(-float(found.x[0])))
+    def curvature(weights: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        chances = special.expit(design @ weights)
+        return design.T @ (design * (chances * (1 - chances))[:, None]) + np.diag(pull)
+
+    start = np.r_[special.logit(share), np.zeros(features.shape[1])]
+    found = optimize.minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options={"gtol": 1e-9})
+    return float(special.expit(found.x[0]))
 
 
 def _outcomes(values: Sequence[Any]) -> list[float]:

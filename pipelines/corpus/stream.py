@@ -1,8 +1,13 @@
 """Which tokens are seen when: a function of the seed and the position alone, so that nothing depends on who asks for it.
 
-Training goes through phases. A phase gives each source its share of the sequences, to the sequence, and takes of each what
-comes next in its passes over the source; within the phase all is shuffled. No order is ever written down: a keyed permutation
-tells which sequence is the n-th, so that a run that goes on, or is spread over other processes, sees what it would have seen.
+Training goes through phases. A phase gives each source its share of the sequences, and takes of each what comes next in its
+passes over the source; within the phase all is shuffled. No order is ever written down: a keyed permutation tells which sequence
+is the n-th, so that a run that goes on, or is spread over other processes, sees what it would have seen.
+
+Passes go on where phases have sequences of different lengths. A source that several lengths are taken of is shuffled in pieces of
+the longest; a phase of shorter ones cuts them, and takes whole pieces: its shares are exact to the piece. A source of which all
+phases take one length is shuffled in sequences of that length, and its shares are exact to the sequence. In either case a last
+piece that is too short is never seen.
 """
 
 import bisect
@@ -83,9 +88,11 @@ class Part:
     source: str
     sequences: int
     before: int
-    """Sequences of this length that the phases before have taken, rounded up."""
+    """Pieces that the phases before have taken."""
     of: int
-    """Sequences of this length in the source."""
+    """Pieces of the source."""
+    piece: int
+    """Tokens of a piece, one or several of the phase's sequences."""
 
 
 Plan = list[list[Part]]
@@ -104,17 +111,18 @@ def plan(phases: Sequence[Phase], sources: Sources, caps: Mapping[str, float]) -
         UserError: shares that do not sum to 1, a pattern without a source, a source too small, or more tokens wanted than
             the cap allows.
     """
+    shares = [_shares(phase, sources) for phase in phases]
+    pieces = _pieces(phases, shares)
     taken = dict.fromkeys(sources.tokens, 0)
     planned: Plan = []
-    for phase in phases:
+    for phase, of_phase in zip(phases, shares, strict=True):
         parts = []
-        for source, count in _counts(phase, sources).items():
-            of = sources.tokens[source] // phase.length
+        for source, count in _counts(phase, of_phase, pieces).items():
+            piece = pieces[source]
+            of = sources.tokens[source] // piece
             if count and not of:
-                raise UserError(
-                    f"{phase.name}: {source} has {sources.tokens[source]} tokens, less than one sequence of {phase.length}"
-                )
-            parts.append(Part(source, count, math.ceil(taken[source] / phase.length), of))
+                raise UserError(f"{phase.name}: {source} has {sources.tokens[source]} tokens, less than one sequence of {piece}")
+            parts.append(Part(source, count, math.ceil(taken[source] / piece), of, piece))
             taken[source] += count * phase.length
         planned.append(parts)
     for source, wanted in taken.items():
@@ -127,8 +135,8 @@ def plan(phases: Sequence[Phase], sources: Sources, caps: Mapping[str, float]) -
     return planned
 
 
-def _counts(phase: Phase, sources: Sources) -> dict[str, int]:
-    """Sequences of each source, the largest remainders rounded up, so that they sum to the phase's."""
+def _shares(phase: Phase, sources: Sources) -> dict[str, float]:
+    """The share of each source that a phase takes of, in the order of their names."""
     if abs(sum(phase.mixture.values()) - 1) > 1e-6:
         raise UserError(f"{phase.name}: the shares of its mixture sum to {sum(phase.mixture.values()):g}, not to 1")
     shares = dict.fromkeys(sorted(sources.tokens), 0.0)
@@ -139,9 +147,42 @@ def _counts(phase: Phase, sources: Sources) -> dict[str, int]:
             raise UserError(f"{phase.name}: no source is like {pattern!r}; there are {', '.join(shares)}")
         for source in fitting:
             shares[source] += share * sources.tokens[source] / total
-    exact = {source: share * phase.sequences for source, share in shares.items() if share}
-    counts = {source: int(number) for source, number in exact.items()}
-    missing = phase.sequences - sum(counts.values())
+    return {source: share for source, share in shares.items() if share}
+
+
+def _pieces(phases: Sequence[Phase], shares: Sequence[Mapping[str, float]]) -> dict[str, int]:
+    """Tokens of the pieces in which each source is shuffled."""
+    lengths: dict[str, set[int]] = {}
+    for phase, of_phase in zip(phases, shares, strict=True):
+        for source in of_phase:
+            lengths.setdefault(source, set()).add(phase.length)
+    longest = max(phase.length for phase in phases)
+    return {source: longest if len(found) > 1 else min(found) for source, found in lengths.items()}
+
+
+def _counts(phase: Phase, shares: Mapping[str, float], pieces: Mapping[str, int]) -> dict[str, int]:
+    """Sequences of each source, which sum to the phase's."""
+    in_pieces = {source: share for source, share in shares.items() if pieces[source] > phase.length}
+    single = {source: share for source, share in shares.items() if source not in in_pieces}
+    counts = dict.fromkeys(shares, 0)
+    left = phase.sequences
+    if in_pieces:
+        cut = pieces[next(iter(in_pieces))] // phase.length  # all such pieces are of the longest sequences
+        wanted = round(phase.sequences * sum(in_pieces.values()) / cut) if single else phase.sequences // cut
+        for source, count in _apportioned(min(wanted, phase.sequences // cut), in_pieces).items():
+            counts[source] = count * cut
+        left -= sum(counts.values())
+    for source, count in _apportioned(left, single or in_pieces).items():
+        counts[source] += count
+    return counts
+
+
+def _apportioned(number: int, shares: Mapping[str, float]) -> dict[str, int]:
+    """Whole numbers in the proportion of the shares that sum to `number`: the largest remainders are rounded up."""
+    whole = sum(shares.values())
+    exact = {source: share / whole * number for source, share in shares.items()}
+    counts = {source: int(count) for source, count in exact.items()}
+    missing = number - sum(counts.values())
     for source in sorted(exact, key=lambda source: counts[source] - exact[source])[:missing]:
         counts[source] += 1
     return counts
@@ -241,10 +282,12 @@ class Stream:
         items = numpy.empty_like(shuffled)
         for index, part in enumerate(parts):
             places = numpy.flatnonzero(owners == index)
-            turns = part.before + shuffled[places] - (ends[index] - part.sequences)
+            inside, cut = shuffled[places] - (ends[index] - part.sequences), part.piece // self.phases[number].length
+            turns = part.before + inside // cut
             for repetition in numpy.unique(turns // part.of).tolist() if len(turns) else ():
                 these = turns // part.of == repetition
-                items[places[these]] = permuted(turns[these] % part.of, part.of, _key(self.seed, repetition, part.source))
+                found = permuted(turns[these] % part.of, part.of, _key(self.seed, repetition, part.source))
+                items[places[these]] = found * cut + inside[these] % cut
         return owners, items
 
 

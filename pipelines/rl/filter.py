@@ -4,7 +4,8 @@ Each problem is drawn 16 times with the current policy; those solved strictly mo
 stay (the recipe's numbers). An always-solved or never-solved problem gives GRPO a group without a difference.
 
 A problem is not drawn on once no further draws could change whether it stays (`decided`): of 16 draws in the band 10% to 90%,
-two right and two wrong ones are enough. What is decided so is what all 16 would have decided.
+two right and two wrong ones are enough. What is decided so is what all 16 would have decided. The mean score of draws that
+stop so is biased; the pass rates that are reported are estimates without that bias (`pass_rates.py`).
 """
 
 import functools
@@ -17,13 +18,15 @@ from pydantic import Field, field_validator
 
 from ...core import Sampling, UserError
 from ...envs import registry
-from ...policies.rollout import MAX_TURNS, count_problems, pass_rate, play
+from ...policies.rollout import MAX_TURNS, count_problems, play
 from ..cluster import load_policy
 from ..context import Context, Cost, Metrics, Settings
+from . import pass_rates
 
 BINS = 10
 TABLE = "problems.parquet"
-"""What a filter leaves: a row a problem, kept or dropped, with its draws and its pass rate."""
+"""What a filter leaves: a row a problem, kept or dropped, with its pass rate (an estimate without bias), how many draws were
+made, their mean score (which is biased where they stopped early) and how many of them are faults."""
 
 Band = tuple[float, float]
 
@@ -40,7 +43,7 @@ class Filter(Settings):
     samples: int = Field(16, ge=2, description="draws a problem (the recipe's number)")
     band: Band = Field((0.1, 0.9), description="pass rates must lie strictly between these two (the recipe's numbers)")
     max_faults: float = Field(0.5, ge=0, le=1, description="a larger share of draws that end in a fault fails the stage")
-    all_draws: bool = Field(False, description="draw on where it is decided whether a problem stays, for its pass rate's sake")
+    all_draws: bool = Field(False, description="draw on where it is decided whether a problem stays, for a surer pass rate")
     temperature: float = Field(1.0, ge=0)
     top_p: float = Field(1.0, gt=0, le=1)
     max_tokens: int = Field(512, ge=1, description="of all turns of an episode together, and of the replies between them")
@@ -74,6 +77,7 @@ def problems_played(environment: str, options: dict[str, Any], problems: int | N
 
 def run(settings: Filter, context: Context) -> Metrics:
     """Draws, keeps what lies in the band, and writes `problems.parquet`: every problem, with its pass rate and draws."""
+    stops = functools.partial(decided, samples=settings.samples, band=settings.band)
     played = play(
         functools.partial(registry.make, settings.environment, **settings.options),
         load_policy(context.policy, cluster=context.cluster, batch_size=settings.batch_size),
@@ -84,20 +88,22 @@ def run(settings: Filter, context: Context) -> Metrics:
         store=context.folder / "episodes.jsonl",
         made_with={"policy": context.policy, "identity": context.identity},
         progress=context.progress,
-        decided=None if settings.all_draws else functools.partial(decided, samples=settings.samples, band=settings.band),
+        decided=None if settings.all_draws else stops,
     )
     rows = []
     for index, episodes in played.items():
-        rate = pass_rate(episodes)
         scores = [episode.verdict.score for episode in episodes]
+        given = [score for score in scores if score is not None]
+        mean = math.fsum(given) / len(given) if given else None
         rows.append(
             {
                 "index": index,
                 "id": episodes[0].problem_id,
                 "prompt": "\n\n".join(turn["content"] for turn in episodes[0].messages if turn["role"] != "assistant"),
                 "kept": kept(scores, settings.samples, settings.band),
-                "pass_rate": rate,
+                "pass_rate": mean if settings.all_draws else pass_rates.estimate(scores, stops),
                 "draws": len(scores),
+                "mean_score": mean,
                 "faults": scores.count(None),
                 "refused": sum(episode.verdict.decided_by == "refused" for episode in episodes),
             }
@@ -123,7 +129,7 @@ def run(settings: Filter, context: Context) -> Metrics:
         "problems": len(table),
         "kept": count,
         "dropped": len(table) - count,
-        "pass_rate": float(table["pass_rate"].mean()),
+        "pass_rate": float(table["pass_rate"].mean()),  # of problems, each by its estimate without bias
         "histogram": histogram(table["pass_rate"].dropna().tolist()),
         "draws": draws,
         "draws_saved": 1 - draws / (settings.samples * len(table)),

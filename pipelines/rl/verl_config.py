@@ -20,6 +20,10 @@ from ..context import Cost, Settings
 
 ROLLOUT = "tenfold_cpu"
 """verl's name for the rollout of `cpu_rollout.py`."""
+ENGINE, ENGINE_VENDOR = f"{__package__}.engine", "tenfold"
+"""The module of our training engine, which verl imports, and the name of that engine in verl's registry."""
+LIBRARIES = "actor_rollout_ref.model.external_lib"
+"""verl's setting of modules to import; the user's come behind ours."""
 DATA, LOOPS, CHECKPOINTS = "problems.parquet", "agent_loops.yaml", "checkpoints"
 """In a stage's folder: verl's rows, the agent loop's configuration, what verl saves."""
 CPU_RAY = {"num_cpus": 16, "num_gpus": 1, "include_dashboard": False, "object_store_memory": 400_000_000}
@@ -131,7 +135,12 @@ def overrides(settings: GRPO, seed: int, model: Path, folder: Path, cluster: Clu
             "custom_cls": {"path": f"pkg://{__package__}.dataset", "name": "StepDataset"},  # knows the order
         },
         "actor_rollout_ref": {
-            "model": {"path": str(model), "use_remove_padding": not cpu, "enable_gradient_checkpointing": not cpu},
+            "model": {
+                "path": str(model),
+                "use_remove_padding": not cpu,
+                "enable_gradient_checkpointing": not cpu,
+                "external_lib": ENGINE,
+            },
             "actor": {
                 "strategy": "fsdp2",
                 "optim": {"lr": settings.learning_rate, "weight_decay": settings.weight_decay},
@@ -148,6 +157,8 @@ def overrides(settings: GRPO, seed: int, model: Path, folder: Path, cluster: Clu
                 "kl_loss_type": "low_var_kl",
                 "entropy_coeff": settings.entropy,
                 "loss_agg_mode": settings.loss,
+                # What seq-mean-token-sum-norm divides by; else it is the longest response of each micro batch.
+                "loss_scale_factor": settings.max_response_tokens,
                 "use_torch_compile": not cpu,
                 "checkpoint": {"save_contents": ["model", "optimizer", "extra", "hf_model"]},
                 "fsdp_config": {
@@ -225,7 +236,10 @@ def overrides(settings: GRPO, seed: int, model: Path, folder: Path, cluster: Clu
         for model_of in ("actor", "ref"):
             for part in ("param", "reduce", "buffer"):
                 lines.append(f"+actor_rollout_ref.{model_of}.fsdp_config.mixed_precision.{part}_dtype={precision}")
-    return lines + [f"{key if key.startswith('+') else f'++{key}'}={json.dumps(value)}" for key, value in settings.verl.items()]
+    given = dict(settings.verl)
+    if libraries := given.pop(LIBRARIES, None):
+        given[LIBRARIES] = [ENGINE, *([libraries] if isinstance(libraries, str) else libraries)]
+    return lines + [f"{key if key.startswith('+') else f'++{key}'}={json.dumps(value)}" for key, value in given.items()]
 
 
 def _check_sizes(settings: GRPO, cluster: Cluster) -> None:
@@ -342,6 +356,7 @@ def environment(metrics: Path, cluster: Cluster, modules: list[str]) -> dict[str
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "0",
         "TOKENIZERS_PARALLELISM": "false",
+        "VERL_ENGINE_VENDOR": ENGINE_VENDOR,
         "PYTHONPATH": os.pathsep.join([*modules, *filter(None, [os.environ.get("PYTHONPATH")])]),
     }
     if cluster.on_cpu():

@@ -209,6 +209,26 @@ def test_style_control_takes_away_what_length_won() -> None:
     assert arena_hard.controlled(by_strength, features) == pytest.approx(0.8, abs=0.04)
 
 
+@pytest.mark.parametrize("share", [0, 0.3, 0.5, 0.6, 0.95, 1])
+@pytest.mark.parametrize("difference", [[0, 0, 0, 0], [0.1, 0, 0, 0], [-0.3, 0.1, 1 / 3, 0.7], [1e-9, 1, -1, 0.5]])
+@pytest.mark.parametrize("verdicts", [20, 100, 1000])
+def test_at_equal_styles_style_control_changes_nothing(share: float, difference: list[float], verdicts: int) -> None:
+    """Whether responses are all of the baseline's style or all differ from it alike: nothing tells what style does."""
+    outcomes = np.repeat([1.0, 0.0], [round(share * verdicts), verdicts - round(share * verdicts)])
+    assert arena_hard.controlled(outcomes, np.tile(difference, (verdicts, 1))) == pytest.approx(outcomes.mean(), abs=1e-6)
+
+
+def test_nearly_equal_styles_change_nearly_nothing() -> None:
+    generator = np.random.default_rng(0)
+    features = 0.3 + 1e-6 * generator.standard_normal((500, 4))
+    assert arena_hard.controlled(np.repeat([1.0, 0.5, 0.0], [250, 100, 150]), features) == pytest.approx(0.6, abs=1e-3)
+
+
+def test_style_that_parts_all_wins_from_all_losses_leaves_a_figure() -> None:
+    features = np.repeat([[0.5, 0, 0, 0], [-0.5, 0, 0, 0]], 50, axis=0)
+    assert arena_hard.controlled(np.repeat([1.0, 0.0], 50), features) == pytest.approx(0.5, abs=1e-6)
+
+
 def test_style_is_counted_outside_of_code() -> None:
     words, headers, items, bold = arena_hard.style("# Head\n\n- one\n- **two**\n\n```\n# no head\n- no item\n```")
     assert [round(share * (words + 1)) for share in (headers, items, bold)] == [1, 2, 1]

@@ -226,7 +226,7 @@ def test_a_mark_that_some_answers_lack_leaves_those_out(tmp_path: Path) -> None:
         ({"prompt": ["a", "b"], "answer": 4}, "row 1: a prompt is text or a list of messages"),
         ({"prompt": [{"role": "user", "content": [{"type": "image_url"}]}], "answer": 4}, "row 1: .*'image_url'"),
         ({"prompt": [{"role": "user", "content": [{"type": "input_audio"}]}], "answer": 4}, "row 1: .*'input_audio'"),
-        ({"question": "?", "options": ["a", "b"], "answer": "c"}, "row 1: .*'c' is no option"),
+        ({"question": "?", "options": ["a", "b"], "answer": "c"}, "row 1: .*there is no option C"),
     ],
 )  # fmt: skip
 def test_a_row_that_cannot_be_is_named_in_one_line(tmp_path: Path, row: dict[str, Any], said: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tenfold.core import UserError
-from tenfold.pipelines import distill, recipe, responses
+from tenfold.pipelines import distill, recipe, responses, training
 from tenfold.pipelines.chunked_loss import Dense, TopK
 from tenfold.policies import initial
 
@@ -195,6 +195,40 @@ def test_a_student_learns_what_its_teacher_would_have_said(lab: Path, trained: P
         assert held_out["after"]["preferred"] >= held_out["before"]["preferred"]
     # They differ in the stored top-k's rest and in the size of a forward pass alone.
     assert found["dpd"]["loss"] == pytest.approx(found["stored"]["loss"], rel=0.05)
+
+
+LOG_2 = float(-torch.nn.functional.logsigmoid(torch.zeros(())))
+STANDS_STILL = {"kd_positive": 0, "kd_negative": 0, "learning_rate": 1e-30, "held_out": 0.0, "steps": 20, "save_steps": 1}
+"""A preference alone, for several passes over the pairs, in which no weight changes."""
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("micro_batch_size", [None, 2])
+def test_every_margin_is_0_while_the_policy_is_that_of_the_start(
+    lab: Path, trained: Path, monkeypatch: pytest.MonkeyPatch, precision: torch.dtype, micro_batch_size: int | None
+) -> None:
+    """In bfloat16, too, in which a GPU trains, and with a model that has dropout."""
+    monkeypatch.setattr(training, "precision", lambda cluster: precision)
+    model, tokenizer = initial.load(trained / "student" / "policy", torch.float32)
+    model.config.attention_dropout = 0.3
+    model.save_pretrained(lab / "drops")
+    tokenizer.save_pretrained(lab / "drops")
+    stage = distills(trained, policy=f"path:{lab}/drops", micro_batch_size=micro_batch_size, **STANDS_STILL)
+    found = run(draws(trained), stage)["dpd"]
+    assert found["pairs"] < 20 * 8 / 2, "several passes"
+    assert [value for _, value in found["figures"]["dpo"]] == [LOG_2] * 20
+    assert [value for _, value in found["figures"]["preferred"]] == [0] * 20
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_margins_start_at_0_in_two_processes(lab: Path, trained: Path, in_two_processes: Any, precision: str) -> None:
+    stage = distills(trained, **STANDS_STILL | {"batch_size": 4})
+    run(draws(trained), stage | {"steps": 1}, out="one")
+    record = json.loads(Path("one/dpd/stage.json").read_text())
+    (lab / "two").mkdir()
+    (lab / "two" / "precision").write_text(precision)
+    found = in_two_processes(record | {"stage": record["stage"] | {"steps": 4}}, lab / "two")
+    assert [value for _, value in found["figures"]["dpo"]] == [LOG_2] * 4
 
 
 def test_a_killed_distillation_goes_on_as_if_nothing_had_happened(

@@ -55,6 +55,31 @@ def test_a_phase_goes_on_where_the_one_before_was_and_nothing_comes_twice_before
     assert starts[40:] != starts[:40], "the second pass has an order of its own"
 
 
+@pytest.mark.parametrize("lengths", [(10, 20), (20, 10), (5, 20), (20, 5), (10, 10)])
+def test_passes_go_on_where_the_length_of_the_sequences_changes(sources: tokens.Sources, lengths: tuple[int, int]) -> None:
+    """Two phases, each of half of every source: every token comes once."""
+    half = sum(SIZES.values()) // 2
+    phases = [Phase(str(length), half // length, length, {"*": 1}) for length in lengths]
+    seen = streamed(sources, phases).read(numpy.arange(2 * half // max(lengths))).ravel().tolist()
+    assert sorted(seen) == [1000 * n + place for n, size in enumerate(SIZES.values(), start=1) for place in range(size)]
+
+
+def test_no_token_comes_again_before_all_have_come_whatever_the_lengths(sources: tokens.Sources) -> None:
+    lengths = [20, 10, 5, 10, 20, 5, 10]
+    phases = [Phase(str(n), 80 // length, length, {"high/code": 1}) for n, length in enumerate(lengths)]
+    seen = streamed(sources, phases).read(numpy.arange(28)).ravel().tolist()
+    assert sorted(seen[:400]) == list(range(1000, 1400)), "five phases are a pass"
+    assert len(set(seen[400:])) == 160
+    assert set(seen[400:]) != set(seen[:160])
+
+
+def test_a_source_of_one_length_has_its_share_to_the_sequence_beside_one_of_two(sources: tokens.Sources) -> None:
+    phases = [Phase("short", 40, 10, {"high/math": 0.3, "high/code": 0.7}), Phase("long", 5, 20, {"high/code": 1})]
+    planned = stream.plan(phases, sources, {})
+    assert {part.source: (part.sequences, part.piece) for part in planned[0]} == {"high/code": (28, 20), "high/math": (12, 10)}
+    assert planned[1][0].before == 14
+
+
 def test_a_row_is_the_same_whoever_asks_for_it(sources: tokens.Sources) -> None:
     phases = [Phase("short", 40, 10, {"*": 1}), Phase("long", 20, 20, {"high/*": 1})]
     rows = streamed(sources, phases, seed=5)

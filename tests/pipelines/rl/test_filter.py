@@ -16,8 +16,8 @@ from tenfold.pipelines.rl import filter as rl_filter
 from tenfold.policies.scripted import ScriptedPolicy
 
 
-def run(lab: Path, policy: str, **changes: object) -> dict:
-    rows = [{"question": f"{n} mod 4", "answer": n % 4} for n in range(12)]
+def run(lab: Path, policy: str, size: int = 12, **changes: object) -> dict:
+    rows = [{"question": f"{n} mod 4", "answer": n % 4} for n in range(size)]
     (lab / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     settings = {"kind": "filter", "name": "filter", "environment": "lab/Mod-v0", "max_tokens": 4} | changes
     if "lab/Mod-v0" not in tenfold.envs.registry.ids():
@@ -62,6 +62,22 @@ def test_a_problem_is_drawn_until_it_is_decided(lab: Path, monkeypatch: pytest.M
     assert (some_draws["draws"][0], some_draws["draws"][11]) == (15, 15)
     assert fewer["draws_saved"] == 1 - some_draws["draws"].sum() / (12 * 16) > 0.2
     assert whole["draws"] == 12 * 16
+
+
+def test_reported_pass_rates_have_no_bias_where_draws_stop_early(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Problems that are solved once in ten tries: the mean score of their draws is more."""
+
+    def says(conversation: list, seed: int) -> str:
+        number = int(conversation[0]["content"].split()[0])
+        return str(number % 4) if draw_seed(seed, "coin", 0) / 2**53 < 0.1 else "9"
+
+    monkeypatch.setattr(rl_filter, "load_policy", lambda uri, **options: ScriptedPolicy(says))
+    metrics = run(lab, "scripted:", size=400)
+    table = pandas.read_parquet(lab / "filter/problems.parquet")
+    assert table["pass_rate"].mean() == pytest.approx(0.1, abs=0.015)  # four standard errors
+    assert table["mean_score"].mean() > table["pass_rate"].mean()
+    assert metrics["pass_rate"] == pytest.approx(table["pass_rate"].mean())
+    assert metrics["histogram"] == rl_filter.histogram(table["pass_rate"].tolist())
 
 
 SCORES = st.one_of(st.sampled_from([0.0, 1.0, None]), st.floats(0, 1))

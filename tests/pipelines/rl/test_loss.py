@@ -1,0 +1,52 @@
+"""What verl's own engine makes of a GRPO stage's `loss`: one update, whatever the micro batches and the processes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+MODES = ("token-mean", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm")
+Gradients = dict[str, dict[str, torch.Tensor]]
+
+
+@pytest.fixture(scope="module")
+def gradients(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Gradients]:
+    """By number of processes, mode and micro batches; see `one_update.py`. One response of four is out of the loss."""
+    folder = tmp_path_factory.mktemp("update")
+    variables = os.environ | {"VERL_ENGINE_DEVICE": "cuda", "VERL_ENGINE_VENDOR": "tenfold"}
+    command = [sys.executable, str(Path(__file__).parent / "one_update.py"), str(folder)]
+    ended = subprocess.run(command, env=variables, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    return {
+        world: {
+            mode: {way: torch.tensor(values) for way, values in ways.items()}
+            for mode, ways in json.loads((folder / f"{world}.json").read_text()).items()
+        }
+        for world in (1, 2)
+    }
+
+
+def same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Equal but for float32's rounding: sums of a few dozen products in another order."""
+    return bool((one - other).norm() <= 1e-4 * other.norm())
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_update_does_not_depend_on_its_micro_batches(gradients: dict[int, Gradients], mode: str) -> None:
+    whole = gradients[1][mode]["4 a micro batch"]
+    assert whole.norm() > 0
+    for way in ("1 a micro batch", "2 a micro batch", "dynamic"):
+        assert same(gradients[1][mode][way], whole), way
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_response_out_of_the_loss_is_not_counted(gradients: dict[int, Gradients], mode: str) -> None:
+    """The update is the one without that response, in one process and in two, of which one holds it."""
+    without = gradients[1][mode]["without the one cut short"]
+    assert same(gradients[1][mode]["4 a micro batch"], without)
+    for way, found in gradients[2][mode].items():
+        assert same(found, without), way
