@@ -276,7 +276,7 @@ def _asserted(program: str, source: str, asks: Sequence[str], answer: Mapping[st
 def _first_error(judged: Session, program: str) -> Result | None:
     """Defines the program; None where that goes well."""
     try:
-        defined = judged.execute(program)
+        defined = judged.define(program)
     except Ended:
         return Result(error="it ended while it was being defined")
     return defined if defined.error is not None else None
