@@ -11,17 +11,16 @@ The judged program never shares a process with an expected value. It gets argume
 by type and content. Tests that are programs themselves run in a second sandboxed process, whose calls of the judged
 function are carried over.
 
-`calls` take two options: "tolerance" (relative and absolute, for floats) and "unordered": true (lists compare as multisets);
-or "checker", a program that defines check(arguments, output, expected) -> bool. `stdin` takes "tolerance", and "language" where
-that is not Python (see `sandbox/languages.py`). "limits" are those of `sandbox.Limits`. "encoded": true says that arguments and
-outputs of `calls` are forms of `sandbox/wire.py`, in which JSON keeps tuples and sets. "public" is how many tests, the first
-ones, a policy may see. "header" and "footer" are code set before and behind every program.
+`calls` take two options: "tolerance" (relative and absolute, for floats; `equality.py` has the default) and "unordered": true
+(lists compare as multisets); or "checker", a program that defines check(arguments, output, expected) -> bool. `stdin` takes
+"tolerance", and "language" where that is not Python (see `sandbox/languages.py`). "limits" are those of `sandbox.Limits`.
+"encoded": true says that arguments and outputs of `calls` are forms of `sandbox/wire.py`, in which JSON keeps tuples and sets.
+"public" is how many tests, the first ones, a policy may see. "header" and "footer" are code set around every program.
 """
 
 import hashlib
 import json
 import pickle
-import re
 import threading
 import time
 import warnings
@@ -31,9 +30,10 @@ from typing import Any
 import cachetools
 
 from ..core import Problem, Status, UserError, Verdict, without_thinking
-from . import sandbox
+from . import programs, sandbox
 from .code_forms import NoTests, called, calls_of, counted, form_of, limits_of
-from .equality import same, same_output
+from .equality import same, same_output, within
+from .fences import language_of
 from .sandbox import Call, End, Ended, Outcome, Question, Result, Sandbox, SandboxFault, Session, languages
 from .sandbox.wire import encode
 from .verifier import as_verifier
@@ -45,11 +45,6 @@ PATIENCE = 4
 REMEMBERED = 10_000
 """Programs whose tests are not run again, the last ones."""
 REASON = 400
-FENCE = re.compile(r"```[ \t]*([A-Za-z0-9+_-]*)[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL)
-_FENCE_LINE = re.compile(r"```[ \t]*([A-Za-z0-9+_-]*)")
-_BEGINS_WITHIN = re.compile(r"\s{0,9}(?:@\w|#include|(?:async )?def |class |import |from \w)|(?: {4}|\t)\S")
-"""How code begins, and no sentence about it."""
-ALIASES = {"python": ("python3", "py"), "cpp": ("c++", "cc"), "javascript": ("js", "node"), "bash": ("sh", "shell")}
 
 
 def prepare() -> None:
@@ -131,42 +126,33 @@ def judge(
 
 
 def program_of(problem: Problem, response: str) -> str | None:
-    """The program that a response holds: its last fenced block of code, else all of it, set behind the problem's own header.
-
-    `problem.answer["header"]` is what the program was asked to complete: imports, helpers, the signature.
-    """
+    """The program that a response holds, as it is to run; None where it holds none."""
     if not isinstance(response, str):
         return None
-    text = without_thinking(response)
-    wanted = problem.answer.get("language", "python")
-    blocks = [body for language, body in fenced(text) if language.lower() in ("", wanted, *ALIASES.get(wanted, ()))]
-    code = blocks[-1] if blocks else text
+    code = programs.program_of(without_thinking(response), problem.answer)
     return completed(code, problem.answer) if code.strip() else None
 
 
-def fenced(text: str) -> list[tuple[str, str]]:
-    """The fenced blocks of a text, each as (language, body). A text may begin within a block, which its prompt had opened."""
-    first = _FENCE_LINE.search(text)
-    if first and not first[1] and _BEGINS_WITHIN.match(text):
-        text = f"```\n{text}"
-    return FENCE.findall(text)
-
-
 def completed(code: str, answer: Mapping[str, Any]) -> str:
-    """A program behind the header that it was asked to complete, and before what makes its tests find it."""
+    """A program behind the header that it was asked to complete, and before what makes its tests find it.
+
+    Args:
+        code: that of a response.
+        answer: `header` is what the program was asked to complete: imports, helpers, the signature of its function.
+    """
     header, footer = str(answer.get("header", "")), str(answer.get("footer", ""))
     if footer:
         code = f"{code}\n\n{footer}"
     if not header:
         return code
-    entry = answer.get("entry_point")
-    return f"{header}\n\n{code}" if entry is None or _defines(code, entry) else f"{header.rstrip()}\n{code}"
+    if answer.get("entry_point") is None or _stands_alone(code):
+        return programs.behind(header, code)
+    return f"{header.rstrip()}\n{code}"
 
 
-def _defines(code: str, name: str) -> bool:
-    """Whether the code can stand alone; what cannot is the rest of the header's last function."""
-    # Not by Python's parser: what it takes for a hostile text is the sandbox's to bear.
-    return bool(re.search(rf"^(?:async\s+)?def\s+{re.escape(name)}\b|^{re.escape(name)}\s*=", code, re.MULTILINE))
+def _stands_alone(code: str) -> bool:
+    """Whether the code begins at the left; what does not is the rest of the header's last function."""
+    return not code.lstrip("\n").startswith((" ", "\t"))
 
 
 Passed = tuple[list[bool], str, End]
@@ -208,8 +194,8 @@ def _calls(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:
 def _agreement(answer: Mapping[str, Any], box: Sandbox) -> Callable[[Mapping[str, Any], Any], bool]:
     """When a returned form is right for a test."""
     if "checker" not in answer:
-        tolerance, unordered = answer.get("tolerance"), bool(answer.get("unordered"))
-        return lambda test, form: same(encode(test["output"]), form, tolerance, unordered)
+        close, unordered = within(answer.get("tolerance")), bool(answer.get("unordered"))
+        return lambda test, form: same(encode(test["output"]), form, close, unordered)
 
     def checked(test: Mapping[str, Any], form: Any) -> bool:
         given = {"arguments": test["arguments"], "expected": test.get("output")}
@@ -291,7 +277,7 @@ def _asserted(program: str, source: str, asks: Sequence[str], answer: Mapping[st
 def _first_error(judged: Session, program: str) -> Result | None:
     """Defines the program; None where that goes well."""
     try:
-        defined = judged.execute(program)
+        defined = judged.define(program)
     except Ended:
         return Result(error="it ended while it was being defined")
     return defined if defined.error is not None else None
@@ -301,11 +287,13 @@ def _stdin(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:
     """Whole programs: what they print for what they read."""
     passed: list[bool] = []
     why, end = "", End.FINISHED
+    language = language_of(str(answer.get("language") or "python"))
     for number, test in enumerate(answer["stdin"]):
-        if answer.get("language", "python") == "python":
-            outcome = box.run(program, stdin=test["input"], limits=limits_of(answer))
+        given = test["input"].replace("\r\n", "\n")  # how a data set ends its lines is no part of the problem
+        if language == "python":
+            outcome = box.run(program, stdin=given, limits=limits_of(answer))
         else:
-            outcome = languages.run(answer["language"], program, test["input"], limits_of(answer))
+            outcome = languages.run(language, program, given, limits_of(answer))
         ok = outcome.status == End.FINISHED and same_output(test["output"], outcome.stdout, answer.get("tolerance"))
         if not ok and not why:
             why, end = f"(test {number + 1}: {outcome.reason or f'printed {outcome.stdout[:120]!r}'})", outcome.status

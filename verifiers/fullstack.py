@@ -17,7 +17,8 @@ from typing import Any
 
 from ..core import Problem, Status, UserError, Verdict, without_thinking
 from . import sandbox
-from .code import ALIASES, fenced, prepare
+from .code import prepare
+from .fences import fenced, language_of
 from .sandbox import End, Limits, SandboxFault, languages
 from .verifier import as_verifier
 
@@ -87,8 +88,8 @@ def whole(code: str, answer: Mapping[str, Any]) -> str:
 def _code(text: str, language: str) -> str:
     """The first fenced block of the language, else the first of any, else all; without what tries it out."""
     blocks = fenced(text)
-    named = [body for name, body in blocks if name.lower() in (language, *ALIASES.get(language, ()))]
-    code = named[0] if named else blocks[0][1] if blocks else text
+    named = [block.body for block in blocks if block.language == language_of(language)]
+    code = named[0] if named else blocks[0].body if blocks else text
     return _CUT[language].sub("", code) if language in _CUT else code
 
 

@@ -10,35 +10,29 @@ A problem's answer:
 none of the functions fits, and calling none is right. Several are right in any order. `language` is python, java or javascript;
 arguments for Java and JavaScript are source text of that language ("5L", "new int[]{1, 2}"), as the leaderboard has it.
 
-A response calls as chat templates of today write it, as JSON, or as a list of Python calls:
+A response calls as the chat templates of today's models write it; `tool_calls.py` lists the forms:
 
     <tool_call>{"name": "area", "arguments": {"base": 10}}</tool_call>
-    [{"name": "area", "arguments": {"base": 10}}]
+    <function=area><parameter=base>10</parameter></function>
     [area(base=10)]
 """
 
-import ast
-import contextlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core import Problem, Status, Verdict, without_thinking
-from . import literals
-from .tool_calls import tagged
+from . import literals, tool_calls
+from .call import Malformed, Said
 from .verifier import as_verifier
 
 MAX_CHARACTERS = 100_000
 """Longest response that is read."""
-MAX_PYTHON = 20_000
-"""Longest response that is read as Python."""
 LEFT_OUT = ""
 """Stands among the right values of a parameter that may be left out."""
 LANGUAGES = ("python", "java", "javascript")
 
-_FENCED = re.compile(r"\A```\w*\r?\n(.*?)\r?\n?```\Z", re.DOTALL)
 _FLOATS = frozenset(("float", "double", "number"))
 _KINDS = {
     "byte": ("int",),
@@ -64,18 +58,6 @@ _KINDS = {
 """Kinds of literal (see `literals.Literal`) that a type of Java or JavaScript takes."""
 
 
-class Malformed(Exception):
-    """A response calls something and the call cannot be read; the text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A call that a response makes."""
-
-    name: str
-    arguments: Mapping[str, Any]
-
-
 def unreadable(problem: Problem) -> str | None:
     """Why no response could be judged by the problem's functions and gold calls, or None."""
     try:
@@ -91,7 +73,7 @@ def verify(problem: Problem, response: str) -> Verdict:
         return Verdict(Status.UNDECIDED, None, "calls", wrong[:400])
     answer = problem.answer
     try:
-        calls = said(response)
+        calls = said(response, answer["functions"], answer.get("language", "python"))
     except Malformed as why:
         return Verdict(Status.SCORED, 0.0, "extract", str(why)[:400])
     if not answer["calls"] and not calls and not _declines(response, answer["functions"]):
@@ -103,91 +85,27 @@ def verify(problem: Problem, response: str) -> Verdict:
     return Verdict(Status.SCORED, float(mismatch is None), "calls", (mismatch or f"{len(calls)} calls, as wanted")[:400])
 
 
-def said(response: str) -> list[Said]:
-    """The calls that a response makes, after its thinking; none where it is prose.
+def said(response: str, functions: Sequence[Mapping[str, Any]] = (), language: str = "python") -> list[Said]:
+    """The calls that a response makes, after its reasoning; none where it is prose.
+
+    Args:
+        response: of a model.
+        functions: their declarations.
+        language: of the functions; values for Java and JavaScript are source text.
 
     Raises:
-        Malformed: it calls, and not in one of the forms that the module lists.
+        Malformed: it calls, and the call cannot be read.
     """
     if not isinstance(response, str) or len(response) > MAX_CHARACTERS:
         raise Malformed(f"no text of at most {MAX_CHARACTERS} characters")
-    if bodies := tagged(response):
-        return [call for body in bodies for call in _of_json(_parsed(body))]
-    text = without_thinking(response).strip()
-    fenced = _FENCED.match(text)
-    text = fenced.group(1).strip() if fenced else text
-    if text.startswith(("[", "{")):
-        for pieces in ([text], text.splitlines()):  # one object a line, too
-            with contextlib.suppress(ValueError, RecursionError):
-                return [call for piece in pieces if piece.strip() for call in _of_json(_loads(piece))]
-    return _of_python(text)
-
-
-def _loads(text: str) -> Any:
-    """JSON in which no key is twice. Raises ValueError, RecursionError."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(dict(pairs)) < len(pairs):
-            raise Malformed("a name is given twice")
-        return dict(pairs)
-
-    return json.loads(text, object_pairs_hook=unique)
+    declared = {str(function["name"]): _parameters(function)[0] for function in functions}
+    return tool_calls.read(response, declared, typed=language == "python")
 
 
 def _declines(response: str, functions: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a response says something and calls none of these in whatever broken form."""
+    """Whether a response says something and calls nothing, in whatever broken form."""
     text = without_thinking(response).strip()
-    names = "|".join(re.escape(str(function["name"])) for function in functions)
-    called = names and re.search(rf"(?<![\w.])(?:{names})\s*\(\s*(?:\w+\s*=|[\"'\d\[{{)])|\"name\"\s*:\s*\"(?:{names})\"", text)
-    return bool(text) and not called
-
-
-def _parsed(body: str) -> Any:
-    try:
-        return _loads(body)
-    except (ValueError, RecursionError) as error:
-        raise Malformed(f"the call is no JSON ({type(error).__name__})") from None
-
-
-def _of_json(form: Any) -> Iterator[Said]:
-    """{"name": ..., "arguments": {...}}, or a list of these; arguments may be called parameters, or be JSON in a text."""
-    for call in form if isinstance(form, list) else [form]:
-        if not isinstance(call, dict):
-            raise Malformed("a call is an object with name and arguments")
-        name, arguments = call.get("name"), call.get("arguments", call.get("parameters", {}))
-        arguments = _parsed(arguments) if isinstance(arguments, str) else arguments
-        if not isinstance(name, str) or not isinstance(arguments, dict):
-            raise Malformed("a call is an object with name and arguments")
-        yield Said(name, arguments)
-
-
-def _of_python(text: str) -> list[Said]:
-    """[f(x=1), g(y="a")], or one call alone; what is no Python is prose."""
-    if len(text) > MAX_PYTHON or not text.endswith((")", "]")):
-        return []
-    try:
-        tree = ast.parse(text, mode="eval").body
-        calls = tree.elts if isinstance(tree, ast.List) else [tree]
-        if not all(isinstance(call, ast.Call) for call in calls):
-            return []
-        return [_python_call(call) for call in calls if isinstance(call, ast.Call)]
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
-
-
-def _python_call(call: ast.Call) -> Said:
-    names = [keyword.arg for keyword in call.keywords]
-    if call.args or None in names or len(set(names)) < len(names):
-        raise Malformed("arguments are given by name, each once")
-    arguments = {str(keyword.arg): _python_value(keyword.value) for keyword in call.keywords}
-    return Said(ast.unparse(call.func), arguments)
-
-
-def _python_value(node: ast.expr) -> Any:
-    try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError):
-        return ast.unparse(node)  # a variable, or an expression of some
+    return bool(text) and not tool_calls.attempts(text, [str(function["name"]) for function in functions])
 
 
 def _unusable(answer: Any) -> str:

@@ -24,7 +24,7 @@ from typing import Any
 
 from ..core import UserError
 from . import code, inputs, mutation
-from .equality import same
+from .equality import exactly, same, within
 from .sandbox import Call, Limits, LocalSandbox, Result, Sandbox, SandboxFault
 from .sandbox.wire import decode, encode
 
@@ -138,7 +138,7 @@ def synthesize(
         known += inputs.asked(model, candidates[0], entry_point)
     source = inputs.strategy(candidates[0], entry_point, known)
     with contextlib.nullcontext(box) if box is not None else sandbox_of_two() as box:
-        equal = functools.partial(same, tolerance=tolerance, unordered=unordered)
+        equal = functools.partial(same, close=within(tolerance), unordered=unordered)
         tests = _Tests(box, candidates, entry_point, agreement, equal)
         for number in range(ROUNDS):
             tests.extend(inputs.draw(source, count, seed * ROUNDS + number))
@@ -210,10 +210,10 @@ class _Tests:
             alone = threads.map(lambda form: _results(self.box, self.reference, self.entry_point, [form], QUICK), fresh)
             once = [{"arguments": form, "output": got[0].value} for form, got in zip(fresh, alone, strict=True) if _usable(got)]
         # One of these two is in another process than an input's first run was. What they do not reach is not known.
-        exactly = functools.partial(self.equal, tolerance=None)
-        there, reached = _failed(self.box, self.reference, self.entry_point, once, exactly, QUICK)
+        equal = functools.partial(self.equal, close=exactly)
+        there, reached = _failed(self.box, self.reference, self.entry_point, once, equal, QUICK)
         once = once[:reached]
-        back, reached = _failed(self.box, self.reference, self.entry_point, once[::-1], exactly, QUICK)
+        back, reached = _failed(self.box, self.reference, self.entry_point, once[::-1], equal, QUICK)
         begin = len(once) - reached
         unequal = {*there, *(len(once) - 1 - number for number in back)}
         stable = [test for number, test in enumerate(once) if number >= begin and number not in unequal]

@@ -71,6 +71,8 @@ def _reply(
         return {"outcome": _outcome(session.close())}, True
     if "source" in request:
         result = session.execute(request["source"], answer, request["asks"], request["show"])
+    elif "define" in request:
+        result = session.define(request["define"])
     else:
         result = session.relay(Question(**request["call"]))
     return {"result": fields(result)}, False

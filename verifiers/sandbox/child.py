@@ -6,35 +6,48 @@ the channel for the program's own claims.
 
 import ast
 import builtins
-import contextlib
 import os
 import socket
 import sys
 import types
 from typing import Any
 
-from . import wire
+from . import script, wire
 
 CHANNEL = 3
 """Descriptor of the channel to the supervisor."""
 READY = {"ready": True}
 """The first message, sent before anything foreign runs: a child that dies without it is our fault, any other its own."""
+MODULE = "solution"
+"""Name of the module that a program is whose functions are called: what it does as `__main__` is not asked for."""
 
 
-def serve() -> None:
-    """Answers requests until the supervisor closes the channel."""
-    channel = socket.socket(fileno=CHANNEL)
+def serve(folder: str | None) -> None:
+    """Answers requests until the supervisor closes the channel.
+
+    Args:
+        folder: the run's own; None where it has none.
+    """
+    channel, process = socket.socket(fileno=CHANNEL), os.getpid()
     channel.sendall(wire.pack(READY))
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     main.__dict__["__builtins__"] = builtins
     while (request := wire.receive(channel)) is not None:
-        channel.sendall(wire.pack(_answer(request, main.__dict__, channel)))
+        if "script" in request:
+            reply = script.run(request["script"], main.__dict__, folder, _said)
+        else:
+            reply = _answer(request, main.__dict__, channel)
+        if os.getpid() != process:  # a process that the program has forked has nothing to answer
+            os._exit(0)
+        channel.sendall(wire.pack(reply))
 
 
 def _answer(request: dict[str, Any], names: dict[str, Any], channel: socket.socket) -> dict[str, Any]:
     try:
         value = None
         if "define" in request:
+            sys.modules[MODULE] = sys.modules["__main__"]
+            names["__name__"], names["__file__"] = MODULE, os.path.join(os.getcwd(), script.FILE)
             # Not by way of a tree, as `_execute` has to: building one is dear.
             exec(compile(request["define"], "<program>", "exec"), names)
         elif "source" in request:
@@ -57,9 +70,7 @@ def _answer(request: dict[str, Any], names: dict[str, Any], channel: socket.sock
     except BaseException as error:
         return {"error": _said(error)}
     finally:
-        with contextlib.suppress(Exception):  # a stream that the program has closed
-            sys.stdout.flush()
-            sys.stderr.flush()
+        script.flush()
 
 
 def _execute(source: str, names: dict[str, Any]) -> Any:

@@ -45,6 +45,7 @@ _MODULES = (
     "jail",
     "local",
     "protocol",
+    "script",
     "spawn",
     "system_calls",
     "warm",
@@ -150,6 +151,10 @@ class E2BSession:
                 raise
             reply = self._ask({"told": {"value": told.value, "error": told.error}})
         return Result(**reply["result"])
+
+    def define(self, source: str) -> Result:
+        """See `Session.define`."""
+        return Result(**self._ask({"define": source})["result"])
 
     def call(self, call: Call) -> Result:
         """See `Session.call`."""

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from . import script
+
 NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x20000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
 _RDONLY, _NOSUID, _NODEV, _REMOUNT, _BIND, _REC, _PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
 _DETACH = 2
@@ -81,6 +83,9 @@ def enter_root(readable: Sequence[str], packages: Sequence[str]) -> None:
     for path in DEVICES:
         _show(Path(path), Path(new + path), 0)
     Path(new + WORK).mkdir(exist_ok=True)
+    Path(new + "/dev/fd").mkdir()
+    for path in ("/dev/stdin", "/dev/fd/0"):
+        Path(new + path).symlink_to(f"{WORK}/{script.STDIN}")
     old = Path(new + "/old")
     old.mkdir()
     _check(_libc.syscall(_PIVOT_ROOT, new.encode(), str(old).encode()), "pivot_root")

@@ -13,6 +13,7 @@ import atexit
 import contextlib
 import itertools
 import os
+import select
 import selectors
 import signal
 import socket
@@ -54,8 +55,7 @@ class LocalSandbox:
         results: list[Result] = []
         failed: str | None = None
         try:
-            defined = session.define(program, deadline)
-            failed = defined.error
+            failed = (session.define if calls else session.script)(program, deadline).error
             for result in session.calls(calls, deadline) if failed is None else ():
                 results.append(result)
         except Ended:
@@ -100,6 +100,8 @@ AHEAD = 1 << 18
 """Bytes of calls that are sent before the first is answered, about."""
 NEARLY = 0.95
 """Of a limit on processor time: the clock that a kernel kills by and the one that it reports run apart a little."""
+LEAVING_SECONDS = 2.0
+"""A child that has closed its channel is waited for so long; it may have much memory to give back."""
 PATIENCE = 20
 """A run may stand in line for a processor for so many times its wall time, before that is a fault of this machine's."""
 
@@ -114,10 +116,11 @@ def _asked(question: Question) -> bytes:
     return wire.pack({"call": question.function, "arguments": question.arguments, "keywords": question.keywords})
 
 
-def _result(reply: dict[str, Any], printed: str = "") -> Result:
+def _result(reply: dict[str, Any], printed: str = "", may_leave: bool = False) -> Result:
+    """What a reply says. A program that leaves with status 0 has come to its end, where that is all that it `may_leave` for."""
     failure = reply.get("error")
     if isinstance(failure, str):
-        left = failure.startswith("SystemExit: ") and reply.get("status") == 0
+        left = may_leave and failure.startswith("SystemExit: ") and reply.get("status") == 0
         return Result(None, None if left else failure[:2000], printed)
     return Result(reply.get("value"), None, printed)
 
@@ -140,7 +143,7 @@ class LocalSession:
         self.warm, self.limits = warm, limits
         self.ending: End | None = None
         self.reason = ""
-        self.ready = self.gone = False
+        self.ready = self.gone = self.is_script = False
         self.started, self.starved = time.monotonic(), 0.0
         self.taken = 0
         self.channel, inner = socket.socketpair()
@@ -176,9 +179,14 @@ class LocalSession:
         """See `Session.execute`."""
         return self._exchange(wire.pack({"source": source, "asks": list(asks), "show": show}), answer, None)
 
-    def define(self, source: str, deadline: float) -> Result:
-        """Runs a piece of program for what it does, not for its value."""
+    def define(self, source: str, deadline: float | None = None) -> Result:
+        """See `Session.define`."""
         return self._exchange(wire.pack({"define": source}), None, deadline)
+
+    def script(self, source: str, deadline: float) -> Result:
+        """Runs a program to the end of its process, as `python main.py` does."""
+        self.is_script = True
+        return self._exchange(wire.pack({"script": source}), None, deadline)
 
     def call(self, call: Call) -> Result:
         """See `Session.call`."""
@@ -194,9 +202,11 @@ class LocalSession:
 
     def relay(self, question: Question) -> Result:
         """See `Session.relay`."""
-        return self._exchange(_asked(question), None, None)
+        return self._exchange(_asked(question), None, None, may_leave=False)
 
-    def _exchange(self, request: bytes, answer: Callable[[Question], Result] | None, deadline: float | None) -> Result:
+    def _exchange(
+        self, request: bytes, answer: Callable[[Question], Result] | None, deadline: float | None, may_leave: bool = True
+    ) -> Result:
         if deadline is None:  # a clock of this request's own
             deadline = time.monotonic() + self.limits.wall_seconds
             self.waited, self.starved = waited(self.pid), 0.0
@@ -210,7 +220,7 @@ class LocalSession:
                 deadline += time.monotonic() - asked  # whoever answers has a clock of his own
                 self.sending += wire.pack({"error": told.error} if told.error is not None else {"value": told.value})
                 continue
-            return _result(reply, self._printed(before))
+            return _result(reply, self._printed(before), may_leave)
 
     def _printed(self, before: dict[int, int]) -> str:
         return "".join(self.written[fd][length:].decode("utf-8", "replace") for fd, length in before.items())
@@ -301,6 +311,8 @@ class LocalSession:
     def close(self, results: tuple[Result, ...] = (), failed: str | None = None) -> Outcome:
         """See `Session.close`; `results` and `failed` are what the run's requests came to."""
         wall = time.monotonic() - self.started
+        if self.gone:
+            self._wait()
         try:
             told = self.warm.ask({"end": {"pid": self.pid, "leaving": self.gone}}, self.parent)
             with contextlib.suppress(Ended):
@@ -328,9 +340,20 @@ class LocalSession:
         spent = told["cpu_seconds"] >= NEARLY * limits.cpu_seconds
         if told["status"] == -signal.SIGXCPU or (told["status"] == -signal.SIGKILL and spent):
             return End.TIMEOUT, f"more than {limits.cpu_seconds:g} s of processor time"
+        if self.is_script and told["status"] == 0:  # os._exit(0): what it had written stands
+            return End.FINISHED, ""
         if told["status"] < 0:
             return End.KILLED, f"signal {-told['status']}"
         return End.ERROR, f"it left with status {told['status']} before it had answered"
+
+    def _wait(self) -> None:
+        """Gives a child that has closed its channel, as all do that end, the time to be gone."""
+        with contextlib.suppress(OSError):
+            handle = os.pidfd_open(self.pid)
+            try:
+                select.select([handle], [], [], LEAVING_SECONDS)
+            finally:
+                os.close(handle)
 
     def _release(self) -> None:
         self.selector.close()

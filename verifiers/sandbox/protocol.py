@@ -122,8 +122,15 @@ class Session(Protocol):
         """
         ...
 
+    def define(self, source: str) -> Result:
+        """Runs a program whose functions are to be called, as a module that is imported: `__name__` is not `__main__`.
+
+        Raises as `execute` does.
+        """
+        ...
+
     def call(self, call: Call) -> Result:
-        """Calls a function that was defined; raises as `execute` does."""
+        """Calls a function that was defined; raises as `execute` does. A program that leaves meanwhile is an error."""
         ...
 
     def relay(self, question: Question) -> Result:

@@ -19,7 +19,7 @@ import socket
 import sys
 from typing import Any, NamedTuple, NoReturn
 
-from . import cgroup, child, jail, wire
+from . import cgroup, child, jail, script, wire
 
 FIRST_USER = 200_000
 """Where this process may choose, runs get user ids from here on: a hundred for each warm process of the machine, in turn."""
@@ -62,11 +62,6 @@ class Warm:
         self.most_at_once, self.most_ready = 0, settings["ready"]
         first = FIRST_USER + os.getpid() * 100
         self.users = itertools.cycle(range(first, first + 100))
-        # Of descriptors that a child will put its own behind.
-        self.streams = (
-            os.fdopen(0, encoding="utf-8", closefd=False),
-            *(os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", closefd=False) for descriptor in (1, 2)),
-        )
         self.alive = os.pipe()  # children read it: its end is this process's
         statm = os.open("/proc/self/statm", os.O_RDONLY)  # which later is out of sight, too
         own = 0 if self.root else jail.NEWUSER
@@ -89,6 +84,7 @@ class Warm:
         if self.file_rules is not None:
             self._try("landlock", lambda: _trial(lambda: jail.restrict_files(self.file_rules)))
         self._try("seccomp", lambda: jail.restrict_system_calls(bytes.fromhex(settings["seccomp"])))
+        self.streams = script.settle()
         gc.collect()
         gc.freeze()  # children share these pages as long as nobody counts references in them
 
@@ -187,7 +183,7 @@ class Warm:
             os.closerange(child.CHANNEL + 1, child.CHANNEL + 9)
             if failure:
                 raise failure
-            child.serve()
+            child.serve(jail.WORK if "files" not in self.missing else None)
             os._exit(0)
         except BaseException as error:
             os.write(2, f"sandbox: {error}\n".encode())
@@ -204,8 +200,7 @@ class Warm:
 
     def _confine(self, limits: dict[str, Any], user: int | None, grouped: bool) -> None:
         """Puts this process, which has joined its group, behind every other wall that stands."""
-        for signal_number in (signal.SIGINT, signal.SIGPIPE):
-            signal.signal(signal_number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.setsid()
         if "files" not in self.missing:
             jail.fresh_work_folder(limits["disk"])
@@ -216,7 +211,7 @@ class Warm:
         if "landlock" not in self.missing:
             jail.restrict_files(self.file_rules)
         os.closerange(ALIVE, ALIVE + 8)  # and what Landlock has left open
-        sys.stdin, sys.stdout, sys.stderr = self.streams
+        script.take(self.streams)
 
     def used(self, pid: int) -> dict[str, Any]:
         """Processor seconds that a child and all that it has started have used; None where no group counts them."""

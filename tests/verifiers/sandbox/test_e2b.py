@@ -63,6 +63,29 @@ def test_programs_run_as_they_do_here(pool: e2b.E2BSandbox) -> None:
 
 
 @pytest.mark.parametrize(
+    ("program", "printed"),
+    [
+        ("print(int(input()))\nexit()", "5\n"),
+        ("import os\nprint(input(), flush=True)\nos._exit(0)", "5\n"),
+        ("import fileinput\nprint(sum(int(line) for line in fileinput.input()))", "11\n"),
+        ("print(len(open('/dev/stdin').read()), __name__)", "4 __main__\n"),
+        ("import atexit\natexit.register(print, 'last')", "last\n"),
+    ],
+)
+def test_scripts_end_as_they_do_here(pool: e2b.E2BSandbox, program: str, printed: str) -> None:
+    outcome = pool.run(program, stdin="5\n6\n")
+    assert (outcome.stdout, outcome.status) == (printed, End.FINISHED), outcome
+
+
+def test_a_module_is_defined_and_called_as_it_is_here(pool: e2b.E2BSandbox) -> None:
+    session = pool.open()
+    assert session.define("def f(x):\n    if x: exit()\n    return __name__ == '__main__'\nexit()").error is None
+    assert session.call(Call("f", [0])).value is False
+    assert session.call(Call("f", [1])).error == "SystemExit: None"
+    session.close()
+
+
+@pytest.mark.parametrize(
     ("program", "status"),
     [
         ("1 / 0", End.ERROR),

@@ -1,0 +1,102 @@
+"""Calls in XML, as Qwen3-Coder, MiniMax, DeepSeek and GLM write them; their values by the types of their parameters."""
+
+import ast
+import contextlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .call import Declared, Malformed, Said, unique
+
+MAX_LITERAL = 20_000
+"""Longest value that is read as Python."""
+_JSON = json.JSONDecoder(object_pairs_hook=unique)
+FUNCTION = re.compile(r"<function=(?P<quote>[\"']?)(?P<name>[^>\"'\n]{1,200})(?P=quote)\s*>")
+INVOKE = re.compile(r"<(?:[\w｜]{1,20}:?)??invoke\s+name=(?P<quote>[\"']?)(?P<name>[^>\"'\n]{1,200})(?P=quote)[^>\n]{0,100}>")
+_PARAMETER = re.compile(
+    r"<(?:[\w｜]{1,20}:?)??parameter(?:=|\s+name=)(?P<quote>[\"']?)(?P<name>[^>\"'\n]{1,200}?)(?P=quote)(?:\s[^>\n]{0,100})?>"
+)
+_END_OF_PARAMETER = re.compile(r"</(?:[\w｜]{1,20}:?)??parameter>")
+_END_OF_FUNCTION = re.compile(r"</(?:function|(?:[\w｜]{1,20}:?)??invoke)>")
+_PAIR = re.compile(r"\s*<arg_key>(?P<name>[^<]{1,200})</arg_key>\s*<arg_value>")
+_END_OF_VALUE = "</arg_value>"
+_TEXTS = frozenset(("string", "str", "text", "varchar", "char", "enum"))
+_NUMBERS = ("int", "num", "float", "double", "long", "short")
+_BOOLEANS = {"true": True, "false": False}
+
+
+def of_xml(text: str, declared: Declared, typed: bool) -> Iterator[Said]:
+    """<function=...> or <invoke name=...>, with parameters or JSON in it."""
+    pattern = FUNCTION if FUNCTION.search(text) else INVOKE
+    starts = list(pattern.finditer(text))
+    for number, start in enumerate(starts):
+        name, limit = start["name"].strip(), starts[number + 1].start() if number + 1 < len(starts) else len(text)
+        body = text[start.end() : limit]
+        if body.lstrip().startswith("{"):
+            begun = body.lstrip()
+            try:
+                arguments, _ = _JSON.raw_decode(begun)
+            except (ValueError, RecursionError) as error:
+                raise Malformed(f"the arguments of {name[:100]} are no JSON ({type(error).__name__})") from None
+            yield Said(name, arguments)
+            continue
+        yield Said(name, _of_parameters(name, body, declared, typed))
+
+
+def _of_parameters(name: str, body: str, declared: Declared, typed: bool) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+    starts = list(_PARAMETER.finditer(body))
+    for number, start in enumerate(starts):
+        limit = starts[number + 1].start() if number + 1 < len(starts) else len(body)
+        value = body[start.end() : limit]
+        end = _END_OF_PARAMETER.search(value) or _END_OF_FUNCTION.search(value)
+        if end is None and number + 1 == len(starts):
+            raise Malformed(f"{name[:100]}: the value of {start['name'][:100]} has no end")
+        _give(arguments, name, start["name"].strip(), value[: end.start()] if end else value, declared, typed)
+    rest = body[: starts[0].start()] if starts else _END_OF_FUNCTION.split(body)[0]
+    if rest.strip() and not starts and _END_OF_FUNCTION.search(body):
+        raise Malformed(f"{name[:100]} is given what is no parameter")
+    return arguments
+
+
+def of_pairs(body: str, declared: Declared, typed: bool) -> Said:
+    """GLM's form: a name, then keys and values."""
+    name = body.partition("<arg_key>")[0].strip()
+    at, arguments = body.find("<arg_key>"), dict[str, Any]()
+    while 0 <= at < len(body) and body[at:].strip():
+        pair = _PAIR.match(body, at)
+        end = body.find(_END_OF_VALUE, pair.end()) if pair else -1
+        if pair is None or end < 0:
+            raise Malformed(f"{name[:100]}: a key without a value")
+        _give(arguments, name, pair["name"].strip(), body[pair.end() : end], declared, typed)
+        at = end + len(_END_OF_VALUE)
+    if not re.fullmatch(r"[\w.:-]+", name):
+        raise Malformed("the call has no name")
+    return Said(name, arguments)
+
+
+def _give(arguments: dict[str, Any], function: str, name: str, text: str, declared: Declared, typed: bool) -> None:
+    if name in arguments:
+        raise Malformed("a name is given twice")
+    text = text.removeprefix("\r").removeprefix("\n").removesuffix("\n").removesuffix("\r")
+    arguments[name] = _value(text, declared.get(function, {}).get(name)) if typed else text
+
+
+def _value(text: str, declared: Any) -> Any:
+    """What a text means where a parameter of this type is declared; the text itself where it is none of that type."""
+    kind = declared.get("type", "any") if isinstance(declared, Mapping) else "string"
+    if isinstance(kind, list):
+        kind = next((one for one in kind if one != "null"), "any")
+    kind, plain = str(kind).lower(), text.strip()
+    if kind in _TEXTS:
+        return text
+    if kind in ("boolean", "bool"):
+        return _BOOLEANS.get(plain.lower(), text)
+    with contextlib.suppress(ValueError, RecursionError):
+        value = json.loads(plain.removeprefix("+"), object_pairs_hook=unique)
+        return value if not isinstance(value, str) or kind == "any" else text
+    if len(plain) <= MAX_LITERAL and not kind.startswith(_NUMBERS):
+        with contextlib.suppress(ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+            return ast.literal_eval(plain)
+    return text
