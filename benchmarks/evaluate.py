@@ -222,7 +222,7 @@ def _majority(metadata: dict[str, Any], rows: list[dict[str, Any]], model: Polic
 
 def _vote(draw: Draw, score: float | None) -> str | None:
     """What a draw votes for, in one writing."""
-    answer = final_answer(Completion(draw.text, draw.finish_reason).judged)
+    answer = final_answer(draw.judged)
     if answer is None or score is None:
         return None
     if score == 1:
@@ -302,7 +302,7 @@ def _judge(
     responses = []
     for row in rows:
         problem = Problem(row["problem"], row["prompt"], answers.get(row["problem"], row["gold"]), "", row["meta"])
-        responses += [(problem, model.drawn[row["request"], number].text) for number in range(len(row["draws"]))]
+        responses += [(problem, model.drawn[row["request"], number].judged) for number in range(len(row["draws"]))]
     store = Path(folder) / f"{name}.judge.jsonl" if folder else None
     who = {"judge": options.judge}
     if progress:
