@@ -237,7 +237,10 @@ def draw_seed(base: int, key: str, sample: int) -> int:
 
 
 _THINKING = r"(?:think|thinking|thought|reasoning|seed:think)"
-_THINKING_MARK = re.compile(rf"(?P<close></{_THINKING}>|\[/THINK\]|◁/think▷)|<{_THINKING}>|\[THINK\]|◁think▷")
+_THINKING_MARK = re.compile(
+    rf"(?P<close></{_THINKING}>|\[/THINK\]|◁/think▷|<\|channel\|>final<\|message\|>)"
+    rf"|<{_THINKING}>|\[THINK\]|◁think▷|<\|channel\|>(?:analysis|commentary)\b"
+)
 
 
 def without_thinking(response: str) -> str:
@@ -247,7 +250,7 @@ def without_thinking(response: str) -> str:
 
     Args:
         response: a policy's text. Reasoning stands between `<think>` and `</think>`, or between the marks that other models
-            use (`<thinking>`, `<thought>`, `<reasoning>`, `<seed:think>`, `[THINK]`, `◁think▷`).
+            use (`<thinking>`, `<thought>`, `<reasoning>`, `<seed:think>`, `[THINK]`, `◁think▷`, the channels of gpt-oss).
 
     Returns:
         The text behind the last mark that closes reasoning. It is empty if reasoning is opened and not closed: the response

@@ -231,7 +231,7 @@ def _majority(metadata: dict[str, Any], rows: list[dict[str, Any]], model: Polic
 
 def _vote(draw: Draw, score: float | None) -> str | None:
     """What a draw votes for, in one writing."""
-    answer = final_answer(Completion(draw.text, draw.finish_reason).judged)
+    answer = final_answer(draw.judged)
     if answer is None or score is None:
         return None
     if score == 1:
@@ -316,7 +316,7 @@ def _judge(
         for number, draw in enumerate(row["draws"]):
             drawn = model.drawn[row["request"], number]
             if not drawn.unanswered:
-                responses.append((problem, drawn.text))
+                responses.append((problem, drawn.judged))
                 judged_draws.append(draw)
     store = Path(folder) / f"{name}.judge.jsonl" if folder else None
     who = {"judge": options.judge, "weights": policies.files(str(options.judge))}

@@ -14,7 +14,18 @@ from typing import Any, NamedTuple
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
-from ..core import Completion, Conversation, Incomplete, Message, Policy, Sampling, UserError, Verdict, unanswered
+from ..core import (
+    Completion,
+    Conversation,
+    Incomplete,
+    Message,
+    Policy,
+    Sampling,
+    UserError,
+    Verdict,
+    unanswered,
+    without_thinking,
+)
 from ..policies.store import Store
 
 MAX_TOKENS = 1024
@@ -33,6 +44,11 @@ class Draw(NamedTuple):
     def unanswered(self) -> Verdict | None:
         """The verdict on a draw without an answer; see `core.unanswered`."""
         return unanswered(self.finish_reason, self.error)
+
+    @property
+    def judged(self) -> str:
+        """What is judged of it, as of any completion."""
+        return Completion(self.text, self.finish_reason).judged
 
 
 class PolicyLM(LM):
@@ -55,7 +71,8 @@ class PolicyLM(LM):
             seed: base seed of the draws.
             store: file to append draws to, and to take those from that are there already.
             progress: called as progress(draws done, draws in all).
-            raw: hand over draws that were cut as they are, not only what is judged of them.
+            raw: hand over draws that were cut as they are, not only what is judged of them, and without their reasoning: for
+                tasks with scorers of their own, which know nothing of either.
         """
         super().__init__()
         self.raw = raw
@@ -95,7 +112,7 @@ class PolicyLM(LM):
             asked.append((name, draw))
         self._draw(wanted)
         drawn = [self.drawn[pair] for pair in asked]
-        return [draw.text if self.raw else Completion(draw.text, draw.finish_reason).judged for draw in drawn]
+        return [without_thinking(draw.text) if self.raw else draw.judged for draw in drawn]
 
     def _draw(self, wanted: dict[str, tuple[str, Sampling, int]]) -> None:
         """Draws what the store does not hold yet; wanted: request's name to prompt, sampling and number of draws."""

@@ -55,8 +55,8 @@ def example(
     turns = [_said(tokenizer, text) for text in earlier]
     first = next(place for place, turn in enumerate(messages) if turn["role"] == "assistant")
     opened = initial.opened(tokenizer, initial.prompt_tokens(tokenizer, messages[:first]))
-    if opened and earlier[0].startswith(opened):  # the prompt has already said so
-        turns[0] = _said(tokenizer, earlier[0].removeprefix(opened))
+    if opened:  # the prompt has already said so, before each turn
+        turns = [_said(tokenizer, text.removeprefix(opened)) for text in earlier]
     ids, mask = conversation_tokens(tokenizer, messages, turns)
     return {"input_ids": ids, "labels": [token if by_policy else IGNORED for token, by_policy in zip(ids, mask, strict=True)]}
 

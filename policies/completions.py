@@ -12,7 +12,8 @@ from typing import Any
 from ..core import Completion, without_thinking
 from .initial import opened
 
-_CALL_MARK = re.compile(r"</?tool_call>")
+_KEPT = re.compile(r"</?tool_call>|<\|(?:channel|message)\|>")
+"""Special tokens that a text shows, beside those that open or close reasoning: of tool calls, and of gpt-oss's channels."""
 
 
 def completion(
@@ -60,5 +61,5 @@ def text_of(tokenizer: Any, tokens: Sequence[int]) -> str:
 def _hidden(tokenizer: Any) -> frozenset[int] | None:
     """The special tokens that a text does not show; None where it shows none of them."""
     special = {token: str(added.content) for token, added in tokenizer.added_tokens_decoder.items() if added.special}
-    marks = {token for token, text in special.items() if _CALL_MARK.fullmatch(text) or without_thinking(text) != text}
+    marks = {token for token, text in special.items() if _KEPT.fullmatch(text) or without_thinking(text) != text}
     return frozenset((special.keys() | set(tokenizer.all_special_ids)) - marks) if marks else None

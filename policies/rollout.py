@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import gymnasium
 
@@ -32,39 +32,12 @@ from ..core import (
     unanswered,
 )
 from .store import Store
-from .transcript import Limits, Transcript
+from .transcript import Limits, TokenPolicy, Transcript
 
 MAX_TURNS = 16
 """Turns after which an episode that has not ended is ended, with the rewards it has."""
 
 Environment = gymnasium.Env[str, str]
-
-
-@runtime_checkable
-class TokenPolicy(Policy, Protocol):
-    """A policy whose tokens are known here: a checkpoint. Its episodes are played in tokens, as GRPO plays them."""
-
-    tokenizer: Any
-    stop_ids: frozenset[int]
-    """Tokens that end its turn."""
-
-    @property
-    def window(self) -> int | None:
-        """Most tokens that it reads and writes together."""
-        ...
-
-    def complete(
-        self, prompts: Sequence[list[int]], sampling: Sampling, seeds: Sequence[int], limits: Sequence[int] | None = None
-    ) -> list[Completion]:
-        """One completion for each prompt, with a seed of its own.
-
-        Args:
-            prompts: token ids, with the opening of the policy's turn.
-            sampling: temperature, length, stop strings.
-            seeds: of the draws; `sampling.seed` is not looked at.
-            limits: tokens that each draw may have, instead of `sampling.max_tokens`.
-        """
-        ...
 
 
 def rollout(
@@ -237,14 +210,15 @@ class _Game:
     index: int
     sample: int
     problem_id: str
-    transcript: Transcript | None = None
-    """None where the environment posed no problem."""
+    transcript: Transcript
     rewards: float = 0.0
     verdict: Verdict | None = None
+    asked: int = 0
+    """Turns that the environment has answered."""
 
     @property
     def turns(self) -> list[Completion]:
-        return self.transcript.turns if self.transcript else []
+        return self.transcript.turns
 
     def key(self) -> str:
         return f"{self.problem_id}/{self.sample}/{len(self.turns)}"
@@ -268,60 +242,53 @@ def _play(
     indices, samples = [index for index, _ in batch], [sample for _, sample in batch]
     games = list(threads.map(functools.partial(_begin, transcript), environments, indices, samples))
     while alive := [game for game in games if game.verdict is None]:
-        answered, stopped = _draw(alive, policy, sampling, threads)
-        list(threads.map(_turn, answered))
+        stopped = _draw(alive, policy, sampling, threads)
+        list(threads.map(_turn, [game for game in alive if game.asked < len(game.turns)]))
         if stopped:
             return [game for game in games if game.verdict is not None], stopped
     return games, None
 
 
-def _draw(
-    games: Sequence[_Game], policy: Policy, sampling: Sampling, threads: ThreadPoolExecutor
-) -> tuple[list[_Game], Incomplete | None]:
-    """Draws the policy's next turn in each episode, with as many tokens as are left there.
+def _draw(games: Sequence[_Game], policy: Policy, sampling: Sampling, threads: ThreadPoolExecutor) -> Incomplete | None:
+    """The policy's next turn in each game, with as many tokens as are left there.
 
     Returns:
-        The episodes that have their next turn; and what the policy said where it could not go on.
+        What the policy said where it could not go on; some games then have no new turn.
     """
-    open_ones = [(game, game.transcript) for game in games if game.transcript is not None]
     if isinstance(policy, TokenPolicy):
         drawn = policy.complete(
-            [transcript.tokens for _, transcript in open_ones],
+            [game.transcript.tokens for game in games],
             sampling,
-            [draw_seed(sampling.seed, game.key(), 0) for game, _ in open_ones],
-            [transcript.left for _, transcript in open_ones],
+            [draw_seed(sampling.seed, game.key(), 0) for game in games],
+            [game.transcript.left for game in games],
         )
-        for (_, transcript), completion in zip(open_ones, drawn, strict=True):
-            transcript.say(completion)
-        return list(games), None
-    alike: dict[int, list[tuple[_Game, Transcript]]] = {}
-    for game, transcript in open_ones:
-        alike.setdefault(transcript.left, []).append((game, transcript))
+        for game, completion in zip(games, drawn, strict=True):
+            game.transcript.say(completion)
+        return None
+    alike: dict[int, list[_Game]] = {}
+    for game in games:
+        alike.setdefault(game.transcript.left, []).append(game)
 
     def generate(left: int) -> tuple[Sequence[Sequence[Completion | None]], Incomplete | None]:
-        conversations = [transcript.messages for _, transcript in alike[left]]
-        keys = [game.key() for game, _ in alike[left]]
+        conversations, keys = [game.transcript.messages for game in alike[left]], [game.key() for game in alike[left]]
         try:
             return policy.generate(conversations, 1, dataclasses.replace(sampling, max_tokens=left), keys), None
         except Incomplete as error:
             return error.drawn, error
 
-    answered: list[_Game] = []
-    stopped: Incomplete | None = None
-    # All in their first turn have as many tokens left. Later on they differ, and a server is asked for several at once.
-    for left, (rows, error) in zip(
-        alike, threads.map(generate, alike) if len(alike) > 1 else map(generate, alike), strict=True
-    ):
+    # In their first turn all have as many tokens left. Later on they differ, and a server is asked for several at once.
+    answers = threads.map(generate, alike) if len(alike) > 1 else map(generate, alike)
+    stopped = None
+    for alike_games, (rows, error) in zip(alike.values(), answers, strict=True):
         stopped = stopped or error
-        for (game, transcript), row in zip(alike[left], rows, strict=True):
+        for game, row in zip(alike_games, rows, strict=True):
             if row and row[0] is not None:
-                transcript.say(row[0])
-                answered.append(game)
-    return answered, stopped
+                game.transcript.say(row[0])
+    return stopped
 
 
 def _begin(transcript: Callable[[list[Message]], Transcript], environment: Environment, index: int, sample: int) -> _Game:
-    game = _Game(environment, index, sample, str(index))
+    game = _Game(environment, index, sample, str(index), Transcript(Limits(0, 0), []))
     try:
         text, info = environment.reset(seed=index, options={"problem": index})
         game.problem_id = str(info.get("problem_id", index))
@@ -335,6 +302,7 @@ def _begin(transcript: Callable[[list[Message]], Transcript], environment: Envir
 
 def _turn(game: _Game) -> None:
     """Hands the policy's last turn to the environment; a fault of ours is tried once more from the start."""
+    game.asked = len(game.turns)
     last = game.turns[-1]
     if verdict := unanswered(last.finish_reason, last.error):
         game.verdict = verdict
@@ -353,7 +321,6 @@ def _turn(game: _Game) -> None:
     else:
         return
     game.rewards += float(reward)
-    assert game.transcript is not None
     try:
         if game.transcript.goes_on(terminated or truncated, info.get("role", "user"), text):
             game.verdict = None
@@ -388,9 +355,8 @@ def crashed(error: Exception) -> Verdict:
 
 def _episode(game: _Game) -> Episode:
     assert game.verdict is not None
-    messages, reason = (game.transcript.messages, game.transcript.finish_reason) if game.transcript else ([], "stop")
-    tokens = sum(len(turn.token_ids) for turn in game.turns)
-    return Episode(game.problem_id, game.sample, tuple(messages), game.verdict, tokens, reason)
+    played, tokens = game.transcript, sum(len(turn.token_ids) for turn in game.turns)
+    return Episode(game.problem_id, game.sample, tuple(played.messages), game.verdict, tokens, played.finish_reason)
 
 
 def episode_to_json(episode: Episode) -> dict[str, Any]:

@@ -17,9 +17,9 @@ with the rewards that it has by then.
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-from ..core import Completion, Message, without_surrogates
+from ..core import Completion, Message, Policy, Sampling, without_surrogates
 from .completions import completion
 from .initial import prompt_tokens
 from .turns import turn_tokens
@@ -136,3 +136,30 @@ class Transcript:
         self.response += tokens
         self.mask += [drawn] * len(tokens)
         self.logprobs += logprobs or [0.0] * len(tokens)
+
+
+@runtime_checkable
+class TokenPolicy(Policy, Protocol):
+    """A policy whose tokens are known here: a checkpoint. Its episodes are played in tokens, as GRPO plays them."""
+
+    tokenizer: Any
+    stop_ids: frozenset[int]
+    """Tokens that end its turn."""
+
+    @property
+    def window(self) -> int | None:
+        """Most tokens that it reads and writes together."""
+        ...
+
+    def complete(
+        self, prompts: Sequence[list[int]], sampling: Sampling, seeds: Sequence[int], limits: Sequence[int] | None = None
+    ) -> list[Completion]:
+        """One completion for each prompt, with a seed of its own.
+
+        Args:
+            prompts: token ids, with the opening of the policy's turn.
+            sampling: temperature, length, stop strings.
+            seeds: of the draws; `sampling.seed` is not looked at.
+            limits: tokens that each draw may have, instead of `sampling.max_tokens`.
+        """
+        ...

@@ -64,7 +64,7 @@ class TransformersPolicy:
     def complete(
         self, prompts: Sequence[list[int]], sampling: Sampling, seeds: Sequence[int], limits: Sequence[int] | None = None
     ) -> list[Completion]:
-        """See `rollout.TokenPolicy.complete`."""
+        """See `transcript.TokenPolicy.complete`."""
         window = self.window or sampling.max_tokens + max(map(len, prompts), default=0)
         given = limits or [sampling.max_tokens] * len(prompts)
         most = [max(1, min(limit, window - len(prompt))) for limit, prompt in zip(given, prompts, strict=True)]

@@ -61,7 +61,7 @@ class VLLMPolicy:
     def complete(
         self, prompts: Sequence[list[int]], sampling: Sampling, seeds: Sequence[int], limits: Sequence[int] | None = None
     ) -> list[Completion]:
-        """See `rollout.TokenPolicy.complete`."""
+        """See `transcript.TokenPolicy.complete`."""
         settings = [
             self.vllm.SamplingParams(
                 temperature=sampling.temperature,

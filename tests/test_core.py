@@ -28,6 +28,9 @@ def test_a_draws_seed_is_its_own_and_exact_in_json(base: int, key: str, sample: 
         ("So it is: 1. 2. 3. 4", "So it is: 1."),
         (r"It is \boxed{12}. And as to why, that is 1", r"It is \boxed{12}. And as to why, that is 1"),
         (r"I put it in \boxed{}. It is 1", r"I put it in \boxed{}."),
+        ("<answer>12</answer> And as to why, that is 1", "<answer>12</answer> And as to why, that is 1"),
+        (r"<think>\boxed{12}? No.</think>So it is 1", "<think>\\boxed{12}?"),
+        (r"<think>\boxed{12}? No.</think>It is \boxed{7}. So", r"<think>\boxed{12}? No.</think>It is \boxed{7}. So"),
     ],
 )
 def test_of_a_text_that_was_cut_whole_sentences_are_judged(text: str, judged: str) -> None:
@@ -52,6 +55,10 @@ def test_what_is_judged_of_a_cut_text_is_its_beginning(text: str, at: int) -> No
         ("<think>a</think>It is 4.<think>no, 5", ""),
         ("[THINK]a[/THINK]It is 5.", "It is 5."),
         ("<reasoning>\nIt is 5.", ""),
+        ("<|channel|>analysis<|message|>4? No.assistant<|channel|>final<|message|>It is 5.", "It is 5."),
+        ("<|channel|>analysis<|message|>It is 5.", ""),
+        ("<|channel|>final<|message|>It is 5.", "It is 5."),
+        ("<|channel|>commentary to=functions.add<|message|>{}", ""),
     ],
 )
 def test_what_follows_the_reasoning_is_judged_and_nothing_of_a_reasoning_that_was_cut(response: str, judged: str) -> None:

@@ -3,6 +3,7 @@
 Each module says
 
     questions(problem, response) -> list of conversations     what the judge is asked about one response
+    worst(problem) -> list of values                          those of an empty response, about which nobody is asked
     read(text) -> a value, or None for nonsense               what one of its answers says
     score(problem, values) -> 0..1                            what the answers on one response come to
     summary(rows) -> figures by name                          the benchmark's own figures over all problems

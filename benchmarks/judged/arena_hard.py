@@ -65,6 +65,11 @@ def questions(problem: Problem, response: str) -> list[Conversation]:
     return asked
 
 
+def worst(problem: Problem) -> list[list[float]]:
+    """The values of an empty response: the baseline is much better, in both orders."""
+    return [[1.0] * STRONG, [0.0] * STRONG]
+
+
 def read(text: str) -> list[float] | None:
     """What the last verdict says for A: 1, 0.5 or 0, three times where it is clear; None where there is none."""
     found = list(_VERDICT.finditer(text))

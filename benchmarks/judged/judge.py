@@ -24,6 +24,7 @@ class Benchmark(Protocol):
 
     # ruff: noqa: D102
     def questions(self, problem: Problem, response: str) -> list[Conversation]: ...
+    def worst(self, problem: Problem) -> Sequence[Any]: ...
     def read(self, text: str) -> Any: ...
     def score(self, problem: Problem, values: Sequence[Any]) -> float: ...
     def summary(self, rows: "Sequence[Judged]") -> dict[str, float]: ...
@@ -34,6 +35,7 @@ class Judged(NamedTuple):
 
     problem: Problem
     response: str
+    """What was judged of it: without its reasoning."""
     values: tuple[Any, ...]
     """An answer a question; None where the judge only ever said nonsense."""
     texts: tuple[str, ...]
@@ -59,7 +61,7 @@ class Cost(NamedTuple):
 def cost(benchmark: Benchmark, responses: Sequence[tuple[Problem, str]], store: str | Path | None, who: dict[str, Any]) -> Cost:
     """What judging these responses will take."""
     known = {row["question"] for row in Store(store, who).rows} if store and Path(store).exists() else set()
-    asked = [question for problem, response in responses for question in benchmark.questions(problem, response)]
+    asked = [question for problem, response in responses for question in _questions(benchmark, problem, _shown(response))]
     open_ones = [question for question in asked if _name(question) not in known]
     characters = sum(len(turn["content"]) for question in open_ones for turn in question)
     return Cost(len(asked), len(asked) - len(open_ones), characters // CHARACTERS_A_TOKEN)
@@ -77,22 +79,35 @@ def judge(
 
     Args:
         benchmark: a module of this folder.
-        responses: problems with what was said to each, thinking and all.
+        responses: problems with what was said to each, reasoning and all. The judge is not shown the reasoning. Of a response
+            that has nothing else the judge is not asked: it is worth nothing.
         policy: the judge.
         who: what stored judgements must have been made with, the judge's URI.
         store: file to append the judge's answers to, and to take those from that are there already.
         progress: called as progress(questions answered, questions in all).
     """
-    asked = [benchmark.questions(problem, without_thinking(response).strip()) for problem, response in responses]
+    shown = [(problem, _shown(response)) for problem, response in responses]
+    asked = [_questions(benchmark, problem, text) for problem, text in shown]
     flat = {_name(question): question for questions in asked for question in questions}
     said = _answers(benchmark, flat, policy, Store(store, who) if store else None, progress or (lambda done, total: None))
     judged = []
-    for (problem, response), questions in zip(responses, asked, strict=True):
+    for (problem, response), questions in zip(shown, asked, strict=True):
         texts = tuple(said[_name(question)] for question in questions)
-        values = tuple(benchmark.read(without_thinking(text)) for text in texts)
+        read = [benchmark.read(without_thinking(text)) for text in texts] if response else benchmark.worst(problem)
+        values = tuple(read)
         score = None if any(value is None for value in values) else benchmark.score(problem, values)
         judged.append(Judged(problem, response, values, texts, score))
     return judged
+
+
+def _shown(response: str) -> str:
+    """What the judge sees of a response."""
+    return without_thinking(response).strip()
+
+
+def _questions(benchmark: Benchmark, problem: Problem, shown: str) -> list[Conversation]:
+    """What the judge is asked about a response, as `_shown` has it: nothing where there is nothing to be seen."""
+    return benchmark.questions(problem, shown) if shown else []
 
 
 def filled(template: str, **values: str) -> str:

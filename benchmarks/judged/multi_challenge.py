@@ -33,6 +33,11 @@ def questions(problem: Problem, response: str) -> list[Conversation]:
     return [[Message(role="user", content=asked)]]
 
 
+def worst(problem: Problem) -> list[str]:
+    """The value of an empty response: not the answer that is wanted, also where that is NO."""
+    return ["NO" if problem.answer["right"] == "YES" else "YES"]
+
+
 def read(text: str) -> str | None:
     """YES or NO, None where it says neither."""
     found = _VERDICT.findall(text)

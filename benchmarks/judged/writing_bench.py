@@ -46,6 +46,11 @@ def questions(problem: Problem, response: str) -> list[Conversation]:
     return asked
 
 
+def worst(problem: Problem) -> list[int]:
+    """The values of an empty response: 0, which the judge cannot give."""
+    return [0] * len(problem.answer)
+
+
 def read(text: str) -> int | None:
     """The score, 1 to 10; None where it says none."""
     found = _OBJECT.search(text)

@@ -1,7 +1,7 @@
 """verl's data set, which hands out the problems of a step in the order of `order.py`.
 
 verl asks a data set for one row after another. It does not say for which step, and a step takes more rows where groups are
-replaced in it. So the data set looks at the trainer's step: when that changes, the rows of the next step begin. The place in the
+replaced in it. So the data set looks at the trainer's step: when it changes, the rows of the next step begin. The place in the
 data that verl remembers does not matter, and a run that goes on from a checkpoint plays the same problems as one that was not
 killed.
 """

@@ -150,9 +150,40 @@ def test_thinking_is_not_shown_to_the_judge_and_cut_thinking_is_no_answer() -> N
         return "[[A=B]]"
 
     judged.judge(arena_hard, [(PROBLEM, "<think>secret</think>open"), (PROBLEM, "<think>cut off")], ScriptedPolicy(answer), {})
-    assert len(seen) == 4
+    assert len(seen) == 2
     assert "open" in seen[0]
     assert not any("secret" in text or "cut off" in text for text in seen)
+
+
+EMPTY = ["", "  \n", "<think>I might write a poem.", "<think>yes</think>\n"]
+
+
+@pytest.mark.parametrize("response", EMPTY)
+@pytest.mark.parametrize(
+    ("benchmark", "problem", "judge"),
+    [
+        (arena_hard, PROBLEM, "[[A=B]]"),
+        (writing_bench, Problem("w", PROBLEM.prompt, CRITERIA, "", {"domain1": "x"}), '{"score": 7}'),
+        (multi_challenge, Problem("m", (), {"question": "?", "right": "NO"}, "", {"axis": "x"}), "VERDICT: NO"),
+        (multi_challenge, Problem("m", (), {"question": "?", "right": "YES"}, "", {"axis": "x"}), "VERDICT: YES"),
+    ],
+)
+def test_nothing_but_reasoning_earns_nothing_whatever_the_judge_would_say(
+    benchmark: Any, problem: Problem, judge: str, response: str
+) -> None:
+    policy = ScriptedPolicy(judge)
+    one, other = judged.judge(benchmark, [(problem, response), (problem, "A poem.")], policy, {})
+    assert (one.score, one.texts) == (0, ())
+    assert other.score != 0
+    assert judged.cost(benchmark, [(problem, response)], None, {}).questions == 0
+    assert benchmark.summary([one])
+
+
+def test_style_is_that_of_what_the_judge_saw() -> None:
+    """Reasoning is long: it is no part of the style."""
+    lists = "\n".join(f"- item {n}" for n in range(50))
+    [one] = judged.judge(arena_hard, [(PROBLEM, f"<think>{lists}</think>because")], ScriptedPolicy("[[A=B]]"), {})
+    assert arena_hard.style_difference(one.response, PROBLEM.answer) == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,18 @@ def test_gsm8k_is_asked_with_examples_as_plain_text_and_scored_by_its_own_metric
     assert again == result
 
 
+def test_a_draft_in_a_reasoning_that_was_cut_earns_nothing_from_lm_evals_scorers_either(hub: None) -> None:
+    says = iter(
+        ["<think>\n#### {}\nBut", "<think>\n#### 0\n</think>\n#### {}", "#### {}", "<think>\n#### {}\n</think>\n#### 0"]
+    )
+
+    def answer(conversation: Any, seed: int) -> str:
+        return next(says).replace("{}", str(int(conversation[0]["content"].rsplit("What is ", 1)[1].split()[0]) + 1))
+
+    result = stock.evaluate("stock:gsm8k", ScriptedPolicy(answer), Options(limit=4))
+    assert result.figures["gsm8k exact_match,strict-match"] == result.figures["gsm8k exact_match,flexible-extract"] == 0.5
+
+
 def test_likelihoods_decide_mmlu(hub: None) -> None:
     policy = TransformersPolicy(initial.checkpoint("micro:?hidden=16&layers=1&heads=2"))
     result = stock.evaluate("stock:mmlu_abstract_algebra", policy, Options(limit=4))

@@ -75,6 +75,16 @@ def test_a_template_that_opens_the_thinking_is_not_told_so_twice(tmp_path: Path,
     assert parts == [("" if opens else "<think>\n") + "Two twice.\n</think>\n\n4<|end|>"]
 
 
+def test_reasoning_that_the_template_opens_before_each_turn_is_opened_once(tmp_path: Path) -> None:
+    thinks = initial.load(initial.checkpoint(TINY), torch.float32)[1]
+    thinks.chat_template = thinks.chat_template.replace("<|assistant|>'", "<|assistant|><think>\n'")
+    turns = ["<think>\nAdd.\n</think>\nadd(2, 2)", "<think>\nFour.\n</think>\nIt is 4."]
+    said = [("user", "2 + 2?"), ("assistant", turns[0]), ("tool", "4"), ("assistant", turns[1])]
+    whole, parts = learnt(tmp_path / "r.jsonl", {"messages": [{"role": role, "content": text} for role, text in said]}, thinks)
+    assert whole.count("<think>") == 2
+    assert parts == [turn.removeprefix("<think>\n") + "<|end|>" for turn in turns]
+
+
 @hypothesis.given(st.lists(st.lists(st.integers(1, 200), min_size=1, max_size=30), min_size=2, max_size=4), st.integers(0, 99))
 def test_every_source_has_its_share_of_the_tokens_all_along(lengths: list[list[int]], seed: int) -> None:
     """No source is ever further from its share than the longest example of any is long, over its share."""

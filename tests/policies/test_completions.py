@@ -238,6 +238,21 @@ def test_marks_of_reasoning_that_are_special_tokens_are_part_of_the_text(checkpo
     assert tenfold.verify("12", text("[THINK]So it is 12<|end|>")).score == 0
 
 
+def test_the_channels_of_gpt_oss_are_told_apart(checkpoint: Path) -> None:
+    tokenizer = initial.tokenizer_of(checkpoint)
+    marks = ("<|start|>", "<|channel|>", "<|message|>", "<|return|>")
+    tokenizer.add_tokens([AddedToken(mark, special=True) for mark in marks], special_tokens=True)
+    stop_ids = {tokenizer.convert_tokens_to_ids("<|return|>")}
+
+    def score(said: str) -> float | None:
+        return tenfold.verify("12", completion(tokenizer, [], tokenizer(said)["input_ids"], stop_ids).judged).score
+
+    thinks = "<|channel|>analysis<|message|>So the answer is 12.\n"
+    assert score(thinks) == score(f"{thinks}<|return|>") == 0
+    assert score(f"{thinks}<|end|><|start|>assistant<|channel|>final<|message|>The answer is 12<|return|>") == 1
+    assert score(f"{thinks}<|end|><|start|>assistant<|channel|>final<|message|>The answer is 7<|return|>") == 0
+
+
 def test_an_end_that_is_no_special_token_is_no_part_of_the_text(checkpoint: Path) -> None:
     tokenizer = initial.tokenizer_of(checkpoint)
     tokenizer.add_tokens([AddedToken("<|over|>", special=False)])

@@ -88,10 +88,11 @@ def play(
     environment: str | None = None,
     step: int = 1,
     drawn: str | None = None,
+    attempt: int = 0,
 ) -> Any:
     spec = environment or gymnasium.envs.registration.EnvSpec("lab/Guess-v0", entry_point="lab_guess:Guess").to_json()
     loop = begin(lab, tokenizer, texts, budget, spec, drawn)
-    row = {"extra_info": {"index": 5}, "session_id": 2, "global_steps": step}
+    row = {"extra_info": {"index": 5, "attempt": attempt}, "session_id": 2, "global_steps": step}
     output = asyncio.run(loop.run({"temperature": 1.0, "top_p": 1.0}, **row))
     written = [json.loads(line) for line in loop.log.read_text().splitlines()]
     return output, written, loop.server_manager
@@ -132,6 +133,15 @@ def test_draws_are_seeded_by_step_turn_and_sample(lab: Path, tokenizer: Any) -> 
     seeds = {turn["seed"] for step in (1, 2) for turn in play(lab, tokenizer, ["1", "3"], step=step)[2].asked}
     assert len(seeds) == 4
     assert {turn["seed"] for turn in play(lab, tokenizer, ["1", "3"], step=1)[2].asked} < seeds
+
+
+def test_a_problem_that_comes_again_in_a_step_is_drawn_with_other_seeds(lab: Path, tokenizer: Any) -> None:
+    index = stored(lab, tokenizer, ["1", "3"])
+    played = [play(lab, tokenizer, ["2", "3"], drawn=index, attempt=attempt) for attempt in range(3)]
+    assert [len(server.asked) for _, _, server in played] == [0, 2, 2]  # the filter's draws are taken once
+    assert [(row["attempt"], row["reused"]) for row in played[-1][1]] == [(0, True), (1, False), (2, False)]
+    seeds = [turn["seed"] for _, _, server in played for turn in server.asked]
+    assert len(set(seeds)) == 4
 
 
 def stored(lab: Path, tokenizer: Any, texts: list[str], problem: int = 5, sample: int = 2) -> str:
