@@ -14,6 +14,7 @@ import sys
 import sysconfig
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -81,16 +82,21 @@ def of_source(module: str) -> str | None:
 
 
 def _file_of(module: str) -> Path | None:
-    """A module's file of source text. No module is run to find it, except the packages that it lies in."""
-    loaded = sys.modules.get(module)
-    if loaded is not None and (file := getattr(loaded, "__file__", None)):
-        path = Path(file)
-    else:
+    """A module's file of source text; no module is run to find it."""
+    origin, folders = None, None
+    for name in _with_parents(module):
+        if (loaded := sys.modules.get(name)) is not None:
+            origin, folders = getattr(loaded, "__file__", None), getattr(loaded, "__path__", None)
+            continue
         try:
-            spec = importlib.util.find_spec(module)
-        except (ImportError, AttributeError, ValueError):
+            # A package's own finder would run the package first.
+            spec = PathFinder.find_spec(name, folders) if "." in name else importlib.util.find_spec(name)
+        except (ImportError, ValueError):
             return None
-        path = Path(spec.origin) if spec is not None and spec.origin else Path()
+        if spec is None or ("." in name and folders is None):
+            return None
+        origin, folders = spec.origin, spec.submodule_search_locations
+    path = Path(origin or "")
     return path if path.suffix == ".py" and path.is_file() else None
 
 
@@ -159,8 +165,10 @@ def _plain(value: Any, within: tuple[int, ...]) -> Any:
         held = [value.__defaults__, value.__kwdefaults__, cells]
         source = of_source(value.__module__)
         # A function that was typed in has no file: its code stands for it.
-        text = source or (None if value.__module__.partition(".")[0] == PACKAGE else [code.co_code.hex(), repr(code.co_names)])
+        text = source or (None if value.__module__.partition(".")[0] == PACKAGE else _plain(code, inner))
         return {"function": [name_of(value), text, _plain(held, inner)]}
+    if isinstance(value, types.CodeType):
+        return {"code": [value.co_code.hex(), [*value.co_names], _plain(value.co_consts, inner)]}
     if type(value).__module__ == "numpy":  # its arrays and numbers
         return _plain(value.tolist(), inner)
     if hasattr(value, "isoformat"):

@@ -93,7 +93,8 @@ class Reader:
         inputs: dict[str, str] = {}
         for earlier in sorted(self._reads(stage.name)):
             found[f"stage {earlier}"] = self._settings_of(earlier)
-        if not self._waits(policy_given):
+        gone = self._done(stage.name) and self._is_gone(policy_given)
+        if not self._waits(policy_given) and not gone:
             weights, other = _parted(policies.files(policy) if policy else {}, ".safetensors")
             inputs |= {f"policy/{name}": digest for name, digest in weights.items()}
             found |= {f"policy {name}": digest for name, digest in other.items()}
@@ -112,7 +113,7 @@ class Reader:
         if not self._waits(given):
             found |= stage.decided_by()
         record = {"stage": settings, "seed": self.seeds[stage.name], "policy": policy, "inputs": inputs, "identity": found}
-        return Made(record, whole=not self._waits([given, policy_given, *self._reads(stage.name)]))
+        return Made(record, whole=not gone and not self._waits([given, policy_given, *self._reads(stage.name)]))
 
     def _of_setting(self, name: str, value: Any) -> tuple[dict[str, str], Identity]:
         """What a setting refers to: digests of files of rows, by their URIs; and of everything else."""
@@ -173,6 +174,12 @@ class Reader:
         named |= {start.name for start in starts if start.parent == self.folder}
         return any(not self._done(name) for name in named)
 
+    def _is_gone(self, policy: str) -> bool:
+        """Whether a policy is of an earlier stage that is done, and whose checkpoint was removed since, say for its size."""
+        start = Path(policy.removeprefix("stage:"))
+        own = policy.startswith("stage:") and start.parent == self.folder and self._done(start.name)
+        return own and not (start / "policy").is_dir()
+
     def _done(self, name: str) -> bool:
         return (self.folder / name / "stage.json").is_file()
 
@@ -224,7 +231,10 @@ _REMEDY = "choose another --out, or remove that folder and those of the stages a
 
 def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
     inputs = {f"file {name}": digest for name, digest in record.get("inputs", {}).items()}
-    return record["stage"] | {"seed": record["seed"], "policy": record["policy"]} | inputs | record.get("identity", {})
+    policy = record["policy"]
+    if policy.startswith("stage:"):  # its weights are compared; the run's folder may be written in several ways
+        policy = f"stage:{Path(policy.removeprefix('stage:')).name}"
+    return record["stage"] | {"seed": record["seed"], "policy": policy} | inputs | record.get("identity", {})
 
 
 def _rank(name: str) -> tuple[bool, bool, str]:

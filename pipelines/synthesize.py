@@ -17,6 +17,7 @@ from pydantic import Field
 from rich.table import Table
 
 from ..core import Problem, UserError
+from ..envs import identity
 from ..envs import problems as problem_sources
 from ..policies.store import Store
 from ..verifiers import code, code_forms, inputs, synthesis
@@ -90,7 +91,7 @@ def synthesize(
     chosen = [problem for problem in problem_sources.load(uri) if _entry_point(problem)][:limit]
     if not chosen:
         raise UserError(f"{uri} holds no coding problem with a worked solution and a function to call")
-    store = Store(out, {"problems": uri, "compare": compare, **options})
+    store = Store(out, {"problems": uri, "content": identity.of_problems(uri), "compare": compare, **options})
     done = {row["id"]: row for row in store.rows}
     with synthesis.sandbox_of_two() as box:
         for number, problem in enumerate(chosen, start=1):

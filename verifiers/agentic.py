@@ -92,7 +92,10 @@ def verifier(
         if len(answer) > MAX_SHOWN:
             return Verdict(Status.SCORED, 0.0, "agentic", f"an answer of more than {MAX_SHOWN} characters")
         question = "\n\n".join(turn["content"] for turn in problem.prompt if turn["role"] == "user")[-MAX_QUESTION:]
-        gold = _gold(problem)
+        try:
+            gold = _gold(problem)
+        except (LookupError, TypeError, ValueError) as error:
+            return Verdict(Status.UNDECIDED, None, "gold", f"no gold answer that can be shown: {error!r}"[:REASON])
         known = f"{gold}\n{question}".casefold()
         if talks := [found[0] for found in _TALKS.finditer(visible(answer)) if found[0].casefold() not in known]:
             return Verdict(Status.SCORED, 0.0, "agentic", f"the answer talks to its judge: {talks[0]!r}")

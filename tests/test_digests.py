@@ -1,0 +1,135 @@
+import dataclasses
+import functools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenfold import digests
+
+DATA = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(DATA, DATA)
+def test_equal_data_have_equal_digests_and_others_do_not(one: object, other: object) -> None:
+    assert digests.of(one) == digests.of(one)
+    assert (repr(one) == repr(other)) == (digests.of(one) == digests.of(other)) or one == other
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+        ({"x", "y", "z"}, {"z", "y", "x"}),
+        ((1, 2), [1, 2]),
+        (functools.partial(round, 2), functools.partial(round, 2)),
+    ],
+)
+def test_order_of_keys_and_sets_does_not_count(one: object, other: object) -> None:
+    assert digests.of(one) == digests.of(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(1, "1"), (1, 1.0), (None, "None"), (True, "True"), ([], {}), (b"a", "a"), ("\ud800", "\ud801"), ([[1], 2], [1, [2]])],
+)
+def test_what_only_looks_alike_has_another_digest(one: object, other: object) -> None:
+    assert digests.of(one) != digests.of(other)
+
+
+@dataclasses.dataclass
+class Rule:
+    limit: int
+    note: object = None
+
+
+def bounded(limit: int) -> object:
+    return lambda number: number <= limit
+
+
+def test_functions_and_objects_are_told_apart_by_what_they_hold() -> None:
+    assert digests.of(bounded(1)) == digests.of(bounded(1))
+    assert digests.of(bounded(1)) != digests.of(bounded(2))
+    assert digests.of(Rule(1)) == digests.of(Rule(1))
+    assert digests.of(Rule(1)) != digests.of(Rule(2))
+    rule = Rule(1)
+    rule.note = [rule]
+    assert digests.of(rule) != digests.of(Rule(1))
+
+
+def test_another_process_finds_the_same_digest() -> None:
+    code = "from tenfold import digests; print(digests.of([{'a', 'b', 'c'}, {1.5: None}, print, digests.of]))"
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(said) == 1
+
+
+@pytest.fixture
+def package(lab: Path) -> Path:
+    """A package of the user's, and a module beside it."""
+    (lab / "lab_package/inner").mkdir(parents=True)
+    for name, source in {
+        "lab_package/__init__.py": "",
+        "lab_package/rules.py": "from . import numbers\nfrom .inner.words import LIST\nimport lab_beside, json, numpy\n",
+        "lab_package/numbers.py": "ONE = 1\n",
+        "lab_package/inner/__init__.py": "",
+        "lab_package/inner/words.py": "def late():\n    from ..late import LIST\nLIST = []\n",
+        "lab_package/late.py": "LIST = []\n",
+        "lab_package/other.py": "UNUSED = 1\n",
+        "lab_beside.py": "import lab_further\n",
+        "lab_further.py": "X = 1\n",
+    }.items():
+        (lab / name).write_text(source)
+    return lab
+
+
+@pytest.mark.parametrize(
+    ("file", "counts"),
+    [
+        ("lab_package/rules.py", True),
+        ("lab_package/__init__.py", True),
+        ("lab_package/numbers.py", True),
+        ("lab_package/inner/words.py", True),
+        ("lab_package/late.py", True),
+        ("lab_beside.py", True),
+        ("lab_further.py", True),
+        ("lab_package/other.py", False),
+    ],
+)
+def test_source_text_goes_as_far_as_the_users_imports_do(package: Path, file: str, counts: bool) -> None:
+    before = digests.of_source("lab_package.rules")
+    assert before == digests.of_source("lab_package.rules")
+    path = package / file
+    path.write_text(path.read_text() + "# changed\n")
+    assert (digests.of_source("lab_package.rules") != before) == counts
+    assert not [name for name in sys.modules if name.startswith("lab_")], "nothing of it was run"
+
+
+@pytest.mark.parametrize("module", ["tenfold.verifiers.math", "no_such_module", "sys", "no such module"])
+def test_a_module_of_this_package_or_without_source_text_has_none(module: str) -> None:
+    assert digests.of_source(module) is None
+
+
+def test_a_file_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    found = set()
+    for text in ("1", "2", "11"):
+        file.write_text(text)
+        os.utime(file, ns=(len(found), len(found)))
+        found.add(digests.of_file(file))
+    assert len(found) == 3
+    one = digests.of_folder(tmp_path)
+    file.rename(tmp_path / "renamed.jsonl")
+    assert digests.of_folder(tmp_path) != one

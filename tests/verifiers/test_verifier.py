@@ -1,0 +1,194 @@
+"""A verifier is an object: a function with its options, what it cannot read, and what it needs."""
+
+import math
+import pickle
+import sys
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy
+import pytest
+from gymnasium.envs.registration import EnvSpec
+
+import tenfold
+from tenfold import verifiers
+from tenfold.core import Message, Problem, Status, UserError, Verdict
+from tenfold.envs.text import TextEnv
+from tenfold.verifiers import agentic, as_verifier, load
+from tenfold.verifiers import math as mathematics
+
+SUM = Problem("sum", (Message(role="user", content="1 + 1?"),), "2", "")
+BROKEN = Problem("broken", (Message(role="user", content="?"),), r"\frac{1}{", "")
+UNSURE = "scripted:Who knows.\nVERDICT: UNSURE"
+
+
+@pytest.mark.parametrize(
+    ("returned", "score"),
+    [(True, 1), (False, 0), (0.25, 0.25), (1, 1), (numpy.float32(0.5), 0.5), (numpy.bool_(True), 1), (numpy.int64(0), 0)],
+)
+def test_a_function_may_return_a_number_or_a_bool(returned: Any, score: float) -> None:
+    verdict = load(lambda problem, response: returned)(SUM, "2")
+    assert (verdict.status, verdict.score) == (Status.SCORED, score)
+
+
+def test_a_function_may_return_a_verdict() -> None:
+    verdict = Verdict(Status.TIMEOUT, 0.0, "mine", "too slow")
+    assert load(lambda problem, response: verdict)(SUM, "2") is verdict
+
+
+@pytest.mark.parametrize("returned", [None, "1", b"1", math.nan, math.inf, -0.1, 1.5, [1], {"score": 1}])
+def test_what_is_no_judgement_is_a_fault_and_no_wrong_answer(returned: Any) -> None:
+    verdict = load(lambda problem, response: returned)(SUM, "2")
+    assert (verdict.status, verdict.score) == (Status.FAULT, None)
+
+
+def test_a_function_that_raises_is_a_fault_unless_it_tells_the_user_what_to_do() -> None:
+    def raises(problem: Problem, response: str) -> float:
+        raise UserError("set a key") if response == "key" else ZeroDivisionError("of mine")
+
+    verdict = load(raises)(SUM, "2")
+    assert (verdict.status, verdict.reason) == (Status.FAULT, "ZeroDivisionError: of mine")
+    with pytest.raises(UserError, match="set a key"):
+        load(raises)(SUM, "key")
+
+
+class Parity:
+    """A verifier of the user's: a class with what it cannot read."""
+
+    def __init__(self) -> None:
+        self.prepared = 0
+
+    def __call__(self, problem: Problem, response: str) -> bool:
+        return int(response) % 2 == int(problem.answer) % 2
+
+    def unreadable(self, problem: Problem) -> str | None:
+        return None if str(problem.answer).isdigit() else "no number"
+
+    def prepare(self) -> None:
+        self.prepared += 1
+
+
+def test_an_object_of_the_users_brings_what_it_cannot_read_and_what_it_needs() -> None:
+    parity = Parity()
+    environment = TextEnv([SUM, BROKEN], parity, unreadable="drop")  # type: ignore[arg-type]
+    assert [problem.id for problem in environment.problems] == ["sum"]
+    assert parity.prepared == 1
+    environment.reset(options={"problem": 0})
+    assert environment.step("4")[1] == 1
+
+
+@as_verifier(options={"slack": 0})
+def near(problem: Problem, response: str, slack: float) -> bool:
+    return abs(float(response) - float(problem.answer)) <= slack
+
+
+def plain(problem: Problem, response: str, slack: float = 0) -> bool:
+    return abs(float(response) - float(problem.answer)) <= slack
+
+
+@pytest.mark.parametrize("name", ["near", "plain"])
+def test_a_registration_gives_options(name: str) -> None:
+    given = {"name": f"{__name__}:{name}", "slack": 1}
+    assert load(given)(SUM, "3").score == 1
+    assert load(given["name"])(SUM, "3").score == 0  # type: ignore[arg-type]
+    assert load(given).options == {"slack": 1}
+    with pytest.raises(UserError, match="no option 'slak'; its options are: slack"):
+        load({"name": given["name"], "slak": 1})
+    with pytest.raises(UserError, match="name: "):
+        load({"slack": 1})
+
+
+def test_a_registration_with_options_can_be_made_in_another_process() -> None:
+    near_enough = {"name": f"{__name__}:near", "slack": 1}
+    tenfold.register("lab/Near-v0", problems="reasoning_gym:chain_sum?size=3", verifier=near_enough)
+    environment = gymnasium.make(EnvSpec.from_json(gymnasium.spec("lab/Near-v0").to_json()))
+    _, info = environment.reset(options={"problem": 0})
+    gold = int(environment.unwrapped.problems[info["index"]].answer)
+    assert environment.step(str(gold + 1))[1] == 1
+
+
+@pytest.mark.parametrize("name", verifiers.NAMES)
+def test_every_verifier_is_an_object_under_its_name_and_can_be_pickled(name: str) -> None:
+    found = verifiers.find(name)
+    assert isinstance(found, verifiers.FullVerifier)
+    assert pickle.loads(pickle.dumps(found)) == found
+    assert verifiers.find(found) is found
+
+
+def test_options_go_along_to_another_process() -> None:
+    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as processes:
+        assert processes.submit(near.with_options(slack=1), SUM, "3").result().score == 1
+        assert processes.submit(mathematics.verify, SUM, "2").result().score == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("math", r"\frac{1}{"),
+        ("math", ""),
+        ("choice", {"letter": "J", "options": ["a", "b"]}),
+        ("science", {"letter": "C", "options": ["a", "b"]}),
+        ("science", r"\frac{1}{"),
+        ("code", "no tests"),
+        ("code_share", {"entry_point": "f"}),
+        ("code", {"stdin": [{"input": 1}]}),
+        ("fullstack", {"tests": ""}),
+        ("instructions", {}),
+        ("function_calls", {"functions": []}),
+        ("function_calls", {"functions": [{"name": "f"}], "calls": [{"g": {}}]}),
+        ("reasoning_gym", "2"),
+        ({"name": "judge", "policy": UNSURE}, r"\frac{1}{"),
+        ({"name": "judge", "policy": UNSURE, "rules": "choice"}, {"letter": "J", "options": ["a", "b"]}),
+    ],
+)
+def test_what_a_verifier_leaves_undecided_for_the_golds_sake_it_calls_unreadable(name: Any, answer: Any) -> None:
+    problem = Problem("p", SUM.prompt, answer, "")
+    [(found, reason)] = verifiers.unreadable(name, [problem])
+    assert found is problem
+    assert reason
+    assert load(name)(problem, "The answer is $\\pi$.").status == Status.UNDECIDED
+
+
+@pytest.mark.parametrize(
+    "verifier",
+    [
+        agentic.verifier(lambda conversation: "VERDICT: UNSURE"),
+        agentic.verifier(lambda conversation: "VERDICT: UNSURE", always=True),
+        {"name": "judge", "policy": UNSURE},
+        {"name": "tenfold.policies.judge:verify", "policy": UNSURE, "always": True},
+    ],
+)
+def test_golds_that_the_rules_cannot_read_are_dropped_where_a_model_judges(verifier: Any) -> None:
+    assert [problem.id for problem in TextEnv([SUM, BROKEN], verifier, unreadable="drop").problems] == ["sum"]
+    with pytest.raises(UserError, match="broken"):
+        TextEnv([SUM, BROKEN], verifier, unreadable="error")
+    with pytest.warns(UserWarning, match="1 of 2 gold answers cannot be read"):
+        TextEnv([SUM, BROKEN], verifier)
+
+
+def test_the_judge_that_a_registration_names_comes_before_the_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENFOLD_JUDGE", "path:nowhere")
+    monkeypatch.setenv("TENFOLD_JUDGE_ALWAYS", "1")
+    judge = load({"name": "judge", "policy": "scripted:No.\nVERDICT: DIFFERENT"})
+    assert judge.options == {"policy": "scripted:No.\nVERDICT: DIFFERENT", "always": True, "rules": "math"}
+    assert (judge(SUM, "2").score, judge(SUM, "2").decided_by) == (0, "agentic")
+    assert judge.with_options(always=False)(SUM, "2").decided_by == "exact"
+    with pytest.raises(UserError, match="no folder nowhere"):
+        load("judge")
+    for wrong in ({"polcy": "x"}, {"always": "yes"}, {"policy": 3}):
+        with pytest.raises(UserError, match="judge"):
+            load({"name": "judge", **wrong})
+
+
+def test_a_module_may_hold_other_functions_of_these_names(lab: Path) -> None:
+    (lab / "lab_names.py").write_text(
+        "def verify(problem, response):\n    return True\n\ndef prepare():\n    raise SystemExit\n\nunreadable = prepare\n"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert TextEnv([SUM], "lab_names:verify", unreadable="drop").problems == [SUM]
+    sys.modules.pop("lab_names")
