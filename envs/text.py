@@ -25,9 +25,12 @@ MAX_CHARACTERS = 1_000_000
 
 def pose(problem: Problem, template: str = "{prompt}", system: str | None = None) -> tuple[Message, ...]:
     """A problem as it is posed: a system turn first, the last turn in the template's words."""
-    *earlier, last = problem.prompt
-    posed = Message(role=last["role"], content=template.replace("{prompt}", last["content"]))
-    return (*([Message(role="system", content=system)] if system else []), *(turn.copy() for turn in earlier), posed)
+    turns = [turn.copy() for turn in problem.prompt]
+    # A tool's reply is no question: the template words the user's last turn before it.
+    asked = [place for place, turn in enumerate(turns) if turn["role"] != "tool" and "tool_calls" not in turn]
+    if asked:
+        turns[asked[-1]]["content"] = template.replace("{prompt}", turns[asked[-1]]["content"])
+    return (*([Message(role="system", content=system)] if system else []), *turns)
 
 
 def problem_index(options: dict[str, Any] | None, problems: int, random: np.random.Generator) -> int:

@@ -1,7 +1,8 @@
 """A worked answer as tokens to learn: what the policy says is learnt, what others say to it is only read.
 
 A problem's answer is its policy's last turn; turns of the assistant's in its prompt, as a conversation with tools has them, are
-learnt as well. `meta["thinking"]` goes before the answer, in the words that the model's chat template thinks in.
+learnt as well. Tool calls are learnt as the model's chat template writes them (`tool_turns.py`). `meta["thinking"]` goes before
+the answer, in the words that the model's chat template thinks in.
 """
 
 import itertools
@@ -9,10 +10,11 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..core import Message, Problem, UserError
+from ..core import Message, Problem, UserError, without_surrogates
 from ..envs.text import pose
 from ..policies import initial
 from ..policies.turns import conversation_tokens
+from . import tool_turns
 from .training import IGNORED
 
 Example = dict[str, list[int]]
@@ -34,14 +36,16 @@ def example(
         problem: see the module.
         tokenizer: the policy's.
         template, system: how it is posed.
-        answer: how its worked answer is worded.
+        answer: how its worked answer is worded; of a turn that calls tools, what is said beside the calls.
         thinking_as: how thinking and answer are written, with {thinking} and {answer}; "": the thinking is left out; None: as
             THINKING has it, where the model has a slot for it.
 
     Raises:
-        UserError: there is thinking, thinking_as is None, and the model has no slot for it.
+        UserError: there is thinking, thinking_as is None, and the model has no slot for it; or its chat template cannot write
+            the tool calls.
     """
-    said = worked(problem, answer)
+    final: Message | None = problem.meta.get("final_turn")
+    said = answer.replace("{answer}", final["content"]) if final else worked(problem, answer)
     if thinking := problem.meta.get("thinking"):
         if thinking_as is None and not has_slot(tokenizer):
             raise UserError(
@@ -50,14 +54,31 @@ def example(
             )
         form = THINKING if thinking_as is None else thinking_as or "{answer}"
         said = form.replace("{thinking}", str(thinking)).replace("{answer}", said)
-    messages = [*pose(problem, template, system), Message(role="assistant", content=said)]
+    messages: list[Message] = [*pose(problem, template, system), Message(role="assistant", content=without_surrogates(said))]
+    if final and "tool_calls" in final:
+        messages[-1]["tool_calls"] = final["tool_calls"]
+    tools = problem.meta.get("tools", ())
+    if tool_turns.has_tools(messages, tools):
+        written = tool_turns.written(tokenizer, messages, tools, problem.id)
+        if isinstance(written, tool_turns.Written):
+            return _labelled(*tool_turns.learnt(tokenizer, written, problem.id))
+        messages = written
     earlier = [turn["content"] for turn in messages if turn["role"] == "assistant"]
     turns = [_said(tokenizer, text) for text in earlier]
     first = next(place for place, turn in enumerate(messages) if turn["role"] == "assistant")
     opened = initial.opened(tokenizer, initial.prompt_tokens(tokenizer, messages[:first]))
     if opened:  # the prompt has already said so, before each turn
         turns = [_said(tokenizer, text.removeprefix(opened)) for text in earlier]
-    ids, mask = conversation_tokens(tokenizer, messages, turns)
+    return _labelled(*conversation_tokens(tokenizer, messages, turns))
+
+
+def can_be_learnt(problem: Problem) -> bool:
+    """Whether a problem has a prompt and an answer to it: rows may lack either."""
+    asked = any(turn["content"].strip() or "tool_calls" in turn for turn in problem.prompt)
+    return asked and not (problem.answer is None and problem.meta.get("solution") is None)
+
+
+def _labelled(ids: list[int], mask: list[int]) -> Example:
     return {"input_ids": ids, "labels": [token if by_policy else IGNORED for token, by_policy in zip(ids, mask, strict=True)]}
 
 

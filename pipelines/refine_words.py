@@ -11,7 +11,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from ..core import Conversation, Message, Problem, without_thinking
+from ..core import Conversation, Message, Problem, spoken, without_thinking
 
 CRITERIA = ("correctness", "completeness", "consistency", "executability", "safety")
 MOST_ITEMS = 8
@@ -35,7 +35,7 @@ class Scores(NamedTuple):
 
 def instruction(problem: Problem) -> str:
     """A problem's prompt as one text."""
-    return "\n\n".join(turn["content"] for turn in problem.prompt)
+    return "\n\n".join(map(spoken, problem.prompt))
 
 
 def _asked(text: str) -> Conversation:

@@ -18,7 +18,7 @@ from ..policies import initial
 from . import bench, spread, training
 from .bench import Bench
 from .context import Context, Cost, Metrics, Settings, write_atomically
-from .examples import Example, example, in_shares, worked
+from .examples import Example, can_be_learnt, example, in_shares, worked
 
 ROW_TOKENS = 128
 """Tokens of the rows that short examples are laid in."""
@@ -172,6 +172,9 @@ def _examples(uri: str, settings: SFT, tokenizer: Any) -> tuple[list[Example], C
     examples: list[Example] = []
     lost: Counter[str] = Counter()
     for problem in problem_sources.load(uri):
+        if not can_be_learnt(problem):
+            lost["without an answer"] += 1
+            continue
         if verify:
             verdict = verify(problem, worked(problem, settings.answer))
             if verdict.score is None or verdict.score < 1:

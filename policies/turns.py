@@ -1,9 +1,10 @@
 """Conversations turn by turn as token ids: what a policy drew stays as it was drawn, what others say is tokenised by itself."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from ..core import Message
+from ..core import Message, without_surrogates
 from .initial import prompt_tokens
 
 SENTINEL = "\u241etenfold\u241e"
@@ -19,15 +20,25 @@ def turn_tokens(tokenizer: Any, role: str, text: str, said: Sequence[int]) -> li
         text: what is said.
         said: the tokens the policy drew; when they already close its turn, the closing is not said twice.
     """
+    return reply_tokens(tokenizer, [Message(role=role, content=text)], said)
+
+
+def reply_tokens(tokenizer: Any, replies: Sequence[Message], said: Sequence[int]) -> list[int]:
+    """As `turn_tokens`, of several turns one after the other, as several tools reply: the policy's next turn is opened once."""
+    replies = [Message(role=reply["role"], content=without_surrogates(reply["content"])) for reply in replies]
     if not tokenizer.chat_template:
-        return tokenizer(f"\n{text}\n", add_special_tokens=False)["input_ids"]
+        told = "\n".join(reply["content"] for reply in replies)
+        return tokenizer(f"\n{told}\n", add_special_tokens=False)["input_ids"]
     before = [{"role": "user", "content": "?"}, {"role": "assistant", "content": SENTINEL}]
     try:
         rendered = tokenizer.apply_chat_template(
-            [*before, {"role": role, "content": text}], add_generation_prompt=True, tokenize=False
+            [*before, *(dict(reply) for reply in replies)], add_generation_prompt=True, tokenize=False
         )
     except Exception:  # templates raise on roles they do not know
-        return turn_tokens(tokenizer, "user", text, said) if role != "user" else []
+        if [reply["role"] for reply in replies] == ["user"]:
+            return []
+        joined = "\n".join(reply["content"] for reply in replies)
+        return reply_tokens(tokenizer, [Message(role="user", content=joined)], said)
     following = tokenizer(rendered.split(SENTINEL, 1)[1], add_special_tokens=False)["input_ids"]
     closes = bool(said and following and said[-1] == following[0])
     return following[1:] if closes else following
@@ -51,12 +62,9 @@ def conversation_tokens(
     mask = [0] * len(ids)
     left = iter(turns)
     said: Sequence[int] = []
-    for message in messages[first:]:
-        if message["role"] == "assistant":
-            said = next(left)
-            new, written = list(said), 1
-        else:
-            new, written = turn_tokens(tokenizer, message["role"], message["content"], said), 0
-        ids += new
-        mask += [written] * len(new)
+    for by_policy, group in itertools.groupby(messages[first:], lambda message: message["role"] == "assistant"):
+        for new in [list(next(left)) for _ in group] if by_policy else [reply_tokens(tokenizer, list(group), said)]:
+            said = new if by_policy else said
+            ids += new
+            mask += [int(by_policy)] * len(new)
     return ids, mask

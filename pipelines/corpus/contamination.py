@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...benchmarks import catalogue
 from ...benchmarks.tasks import avg_at_k
-from ...core import Message, Problem, UserError
+from ...core import Message, Problem, UserError, spoken
 from ...envs import problems as problem_sources
 from . import ngrams
 from .ngrams import Hashes
@@ -153,7 +153,7 @@ def of_problems(sets: dict[str, Sequence[Problem]], length: int = 13) -> Index:
 
 def prompt(problem: Problem) -> str:
     """What is looked for of a problem: all that is said before the answer, but for the system's turn."""
-    turns = [turn["content"] for turn in problem.prompt if turn["role"] != "system"]
+    turns = [spoken(turn) for turn in problem.prompt if turn["role"] != "system"]
     return "\n".join(turns)
 
 

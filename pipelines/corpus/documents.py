@@ -33,7 +33,7 @@ import pyarrow
 import pyarrow.parquet
 from pydantic import Field, field_validator
 
-from ...core import Problem, UserError
+from ...core import Problem, UserError, spoken
 from ...envs import problems as problem_sources
 from ..context import Context, Metrics, Settings, write_atomically
 from . import shards
@@ -296,8 +296,10 @@ def _generate(uri: str, location: str, options: Options) -> Iterator[Found]:
 
 
 def _of_problem(problem: Problem) -> Found:
-    prompt = "\n".join(message["content"] for message in problem.prompt)
-    return f"{problem.source}#{problem.id}", f"{prompt}\n{problem.meta.get('solution', problem.answer)}", "problems"
+    """The prompt and the worked answer; no text where the problem has no answer."""
+    said = problem.meta.get("solution", problem.answer)
+    text = None if said is None else "\n".join([*map(spoken, problem.prompt), str(said)])
+    return f"{problem.source}#{problem.id}", text, "problems"
 
 
 def _python(uri: str, location: str, options: Options) -> Iterator[Found]:
