@@ -1,18 +1,37 @@
 """Which words of a response are its answer. One protocol, for every verifier of final answers:
 
 1. Reasoning is set aside (`core.without_thinking`). A response that was cut while it reasoned has no answer.
-2. The last `\\boxed{...}` that is not empty. Boxes that only "and", "or", a comma or a few words join count as one list. A
-   last box that never closes was cut: no answer, whatever was boxed before.
-3. Else the last answer line: what follows the last `####`, "answer is", "answer:", "A:" or "答案", up to the sentence's end.
+2. The last mark: the last `\\boxed{...}` or `<answer>...</answer>`, whichever comes later (`boxes.py`). A box inside of a tag is
+   the tag's answer. Boxes that only "and", "or", a comma or a few words join count as one list. A mark that opens and never
+   closes was cut: no answer, whatever was marked before it.
+3. Else the last answer line: what follows the last `####`, "answer is", "answer:", "A:" or "答案" (`statements.py`). A line that
+   denies ("the answer is not 5", "the wrong answer is 5") or asks is no answer line.
 4. Else the response's last line, where it states a result and nothing else: mathematics alone, or a short sentence that ends
    in a formula or number. A line of a longer response must conclude ("so", "therefore", ...) or be mathematics alone.
 5. Else nothing.
 """
 
-import itertools
 import re
 
 from ...core import without_thinking
+from .. import units
+from .boxes import boxed, last_mark, last_tag
+from .statements import (
+    CHANGES,
+    LEAD,
+    NEGATION,
+    NUMBER,
+    SENTENCE_END,
+    formulas,
+    is_prose,
+    last_formula,
+    masked,
+    sentence,
+    trimmed,
+    value,
+)
+
+__all__ = ["boxed", "final_answer", "tagged", "visible"]
 
 MAX_ANSWER = 2_000
 """Characters of a final answer that are looked at; a longer one is no answer."""
@@ -22,138 +41,217 @@ MAX_LINE = 400
 """Characters of a last line that can be a result."""
 MAX_SENTENCE = 80
 """Characters of a sentence whose last word can be a result."""
-MAX_BOXES = 30
+MAX_MARKERS = 30
+"""Answer lines, from the last one, that are looked at."""
+MAX_GRID = 40
+"""Characters of a line of a tag's content that can be a row of a table or grid."""
 
+_COPULA = (
+    r"(?:is|are|equals|(?:should|must|would|will|has to) be|(?:comes|works|turns) out (?:to be|to|as|at|is)|comes to|becomes"
+    r"|(?:seems|appears) to be|remains|ist|est|es|é|è)\b|[:=：]|是|为|為|は"
+)
 _MARKER = re.compile(
-    r"(?:\b(?:answer|correct)\b(?:\s+(?:choice|option|answer|statement))?\s{0,9}(?:is|are|:|=)|^[ \t]{0,9}A:"
-    r"|\banswer\b:?\s{0,9}(?=[\\$\d-])|答案?\s{0,9}(?:是|为|:|：))[ \t:]{0,9}",
+    r"(?P<noun>\b(?:answers?|antwort|respuesta|réponse|resposta|risposta|ответ)\b"
+    r"(?:\s+(?:choice|option|answer|statement|letter|value|(?:to|for)\s(?:the|this|your)\s[a-z ]{1,30}?))?"
+    r"|\b(?:correct|right|best)\s+(?:choice|option|answer|statement|letter|one)\b|\bcorrect(?=\s{0,9}(?:is|are)\b)"
+    r"|^\W{0,5}correct(?=\s{0,9}[:=])|答案?|答え|정답)"
+    rf"(?:\s{{0,9}}(?P<denied>(?:is|are|was)n['’]t\b|can(?:not|['’]t| not) (?:\w+ )?be\b|(?:could|should|must|will|would|may|might)(?:n['’]t| not) be\b|won['’]t be\b|不是|并非|不为)"
+    rf"|\s{{0,9}}(?:{_COPULA})(?:\s{{0,9}}(?:therefore|thus|then|hence|indeed|simply|clearly|also|still|now|hereby|just)\b,?)?)[ \t:：]{{0,9}}"
+    r"|^[ \t>#-]{0,9}(?:A|Ans(?:wer)?)\s{0,3}[:.：][ \t]{0,9}|\banswer\b:?\s{0,9}(?=[\\$\d-])",
     re.IGNORECASE | re.MULTILINE,
 )
-_DOUBT = frozenset(
-    ["rather", "not", "no", "wait", "actually", "instead", "but", "correction", "check", "hmm", "however", "earlier"]
+_DENYING_LEAD = re.compile(
+    r"\b(?:wrong|incorrect|false|worst|bad|invalid|unlikely|(?:least|less)\s+\w+|not(?:\s+(?:the|an|my|a))?|initial|first|previous"
+    r"|earlier|original|tempting|common|naive|obvious|intuitive|rejected|if|whether|suppose|supposing)"
+    r"(?:\s+(?:the|that|an?|my|our|final|possible))*\s*$",
+    re.IGNORECASE,
+)
+_DENIES = re.compile(r"\s*(?:definitely |certainly |clearly |obviously )?(?:not|never|neither|no longer)\b\s*", re.IGNORECASE)
+_RETRACTS = re.compile(
+    r"\b(?:that|this|it|which)(?:['’]s|\s+(?:is|was))\s+(?:wrong|incorrect|not (?:right|correct)|a mistake)|\b(?:made|is) an? (?:mistake|error)\b"
+    r"|^\W*(?:no\s{0,3}[,.!:—-]|no wait|wait\b|scratch that|correction\b|sorry\b|oops\b|actually\b|hmm\b)",
+    re.IGNORECASE,
+)
+_INSTEAD = re.compile(
+    r"(?:\b(?:(?:it|that|this|answer|value|result)(?:['’]s|\s+(?:is|should be|must be|will be))|make (?:it|that))\s+|[，,；。]\s*而?(?:应该?)?是\s*)(?!(?:wrong|incorrect|not|a mistake|right|correct)\b)(?=\S)",
+    re.IGNORECASE,
 )
 _CONCLUDES = re.compile(
     r"^\W*(?:so|thus|therefore|hence|then|final(?:ly)?|in total|altogether|in conclusion|we (?:get|have|find|obtain|conclude)"
     r"|this gives|it follows)\b",
     re.IGNORECASE,
 )
-_FORMULA = re.compile(
-    r"\$\$([^$]+)\$\$|(?<!\\)\$((?:\\.|[^$\\])+)\$|\\\(((?:[^\\]|\\[^()])+)\\\)|\\\[((?:[^\\]|\\[^\[\]])+)\\\]"
+_DISCOURSE = re.compile(r"^\W*(?:(?:and\s+)?(?:so|thus|therefore|hence|then|finally|in conclusion)\b[\s,:]*)+(?=\S)", re.IGNORECASE)
+_REVERSED = re.compile(
+    r"^\W*(?:(?:so|thus|therefore|hence|finally)\b,?\s*)?(?:(?:the\s+)?(?:option|choice|answer)\s+)?(?P<value>\S.{0,80}?)\s+"
+    r"(?:is|are|would be|must be)\s+(?:(?:the|my|our)\s+(?:(?:final|correct|right|best)\s+)*(?:answer|option|choice)s?|correct)[\s.!]*$",
+    re.IGNORECASE,
 )
-"""What stands between `$`, `$$`, `\\(` and `\\)`, `\\[` and `\\]`; no delimiter opens twice, so that it is read once."""
-_NUMBER = re.compile(
-    r"(?<![\w.,/^{\\])[-+]?(?:\d+(?:[,\s]\d{3})+(?!\d)(?:[.,]\d+)?|\d+(?:[.,]\d+)?|\.\d+)(?:/\d+)?\s?%?(?=[^\w}^_!*/×·]|m²|m³|$)"
+"""As in "5 is the answer."."""
+_REMARK = re.compile(r"(?P<head>^.{1,400}?)\s+\((?P<words>[^()]{1,200})\)(?=[\s.!]*$)", re.DOTALL)
+_AGAIN = re.compile(
+    r"(?:(?:or|i\.?e\.?|about|approximately|roughly|that is|equivalently)[,\s]+)?[^A-Za-z]*(?P<unit>[A-Za-z][A-Za-z ]*)?", re.IGNORECASE
 )
+"""A value, and its unit: "300 minutes"."""
+_BECAUSE = re.compile(r"^(?P<head>[^\ue000\d]*[\d\ue000].*?),?\s+(?:because|since|rather than|instead of|(?<=,\s)(?:and )?not)\s(?![^=]*(?:=|\b(?:so|thus|then|total)\b))")
+"""A result, and behind it a reason that concludes nothing, or what the result is not."""
+_DENIED_VALUE = re.compile(
+    r"(?:\b(?:not|never|neither|nor|no|cannot)\b|n['’]t\b)(?![^,;=\d\ue000]{0,60}\b(?:so|but|is|are|it['’]s)\s+[\d\ue000$])[^,;=\d\ue000]{0,60}"
+    r"[\d\ue000][^,;=]{0,60}$|[\d\ue000]\s+(?:(?:is|are|was|were|does|do|can|could|will|did|must)\s+not|cannot|\w+n['’]t)\b[^,;]{0,40}$",
+    re.IGNORECASE,
+)
+_ABSENT = re.compile(r"\b(does not exist|no (?:real |integer )?solutions?|infinitely many(?: solutions)?)\W*$", re.IGNORECASE)
+_NO_ANSWER = re.compile(r"(?:\b(?:is|are)(?: not|n['’]t)|\bcannot be|\bcan['’]t be) (?:the|an?|my|our)?\s*(?:\w+ )?answers?\b", re.IGNORECASE)
+"""As in "5 is not the answer"."""
 _BOLD = re.compile(r"(?<![\w)\]}*])\*\*|\*\*(?![\w(\\*-])")
 """Two stars of bold type, not of a power."""
-_EMPTY_BOX = re.compile(r"\\(?:boxed|fbox)\s{0,9}\{\s{0,9}\}")
-"""As in "I put it in \\boxed{}", which repeats what was asked for."""
-_TURN_END = re.compile(r"<\|(?:im_end|im_start|endoftext|eot_id|end)\|>")
+_TURN_END = re.compile(
+    r"<\|(?:im_end|im_start|endoftext|end_of_text|eot_id|eom_id|end|return|user|assistant)\|>|<end_of_turn>|</s>|<｜[^｜<>]{1,30}｜>"
+)
 """Marks of chat templates behind which another turn begins."""
-_SENTENCE_END = re.compile(r"。|(?<=[^\d\s][.!?])\s+(?=[A-Z<])|(?<=\d\.)\s+(?=[A-Z<])|<\|")
-_QUOTES = "\"'“”*` "
-_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
-_CHANGES = re.compile(
-    r"\b(?:less|more|greater|fewer|than|except|half|twice|double|thrice|triple|third|quarter|times|minus|plus|over|under"
-    r"|at (?:least|most)|up to|between|either|neither)\b",
-    re.IGNORECASE,
-)
-"""Words that make another answer of the number beside them."""
-_NEGATION = re.compile(r"\b(?:not|never|neither|nor|isn't|unknown|no)\b", re.IGNORECASE)
-_MATHEMATICS = frozenset(
-    (
-        "sin cos tan cot sec csc log exp sqrt cbrt floor ceil max min gcd lcm mod inf infinity and binom frac arcsin arccos "
-        "arctan sinh cosh tanh abs"
-    ).split()
-)
-_LEAD = re.compile(
-    r"^(?:it|they|the\s[a-z ]{1,40}|that|this|we|there|she|he|you)?\s*"
-    r"(?:is|are|equals?|was|were|be|gives?|has|have|makes?|gets?|got"
-    r"|will be|would be)\s+(?:about\s+|approximately\s+|equal to\s+|exactly\s+|now\s+)?",
-    re.IGNORECASE,
-)
-
-_CLAUSES = re.compile(r"\b(?:is|are|=)\s.{1,60}?(?:\band\b|[,;]).{1,40}?\b(?:is|are|=)\s", re.IGNORECASE)
-"""Two things said of two: "the mean is 6 and the variance is 4"."""
+_NEXT_PROBLEM = re.compile(r"\n\s*(?:#+\s*)?\**(?:Question|Problem|Exercise|Q|Human|User)\s?\d{0,3}\**\s?:")
+"""Where a model that was not stopped goes on to a problem of its own."""
+_WRAPPER = re.compile(r"</?\s?(?:solution|final|result|output|conclusion|response)\s?>", re.IGNORECASE)
+_HOPE = re.compile(r"\s*I hope (?:it|this) is correct\.?\s*$")
 
 
 def final_answer(response: str) -> str | None:
     """The answer that a response ends with, by the protocol above, or None."""
-    text = without_thinking(response)[-MAX_TAIL:]
-    text = _TURN_END.split(text, maxsplit=1)[0]
-    text = re.sub(r"\s*I hope (?:it|this) is correct\.?\s*$", "", _BOLD.sub("", text))
-    text = _EMPTY_BOX.sub(" ", text)
-    answer = boxed(text) if "\\boxed" in text or "\\fbox" in text else _said(text)
+    text = visible(response)
+    mark = last_mark(text)
+    if mark is None:
+        answer = _stated(text)
+    elif mark[0].content is None:
+        return None
+    else:
+        answer = _of_tag(mark[0].content) if mark[1] else mark[0].content
     answer = (answer or "").strip()
     return answer if 0 < len(answer) <= MAX_ANSWER else None
 
 
-def boxed(text: str) -> str | None:
-    """What the last `\\boxed{...}` holds, or all the last ones that stand together, as a list; None where it never closes."""
-    found: list[tuple[int, int, str]] = []
-    for match in list(re.finditer(r"\\(?:boxed|fbox)\s*(?=\{)", text))[-MAX_BOXES:]:
-        if found and match.start() < found[-1][1]:
-            continue  # a box within a box
-        end = _closing(text, match.end())
-        if end is None:
-            return None
-        found.append((match.start(), end, text[match.end() + 1 : end - 1].strip()))
-    if not found:
-        return None
-    together = [found[-1]]
-    for box in reversed(found[:-1]):
-        if not _joined(text[box[1] : together[0][0]]):
-            break
-        together.insert(0, box)
-    if len({box[2] for box in together}) == 1:
-        # Percent and degree signs stand outside of a box as often as within.
-        after = re.match(r"\s*\$?\s*(\\?%|percent\b|pct\b)", text[together[-1][1] :])
-        return together[-1][2] + (" percent" if after and together[-1][2][-1:].isdigit() else "")
-    return ", ".join(box[2] for box in together)
+def visible(response: str) -> str:
+    """The end of a response in which its answer is looked for: without reasoning, bold type, and turns or problems behind it."""
+    text = without_thinking(response)[-MAX_TAIL:]
+    text = _TURN_END.split(text, maxsplit=1)[0]
+    if (following := _NEXT_PROBLEM.search(text)) and is_answered(text[: following.start()]):
+        text = text[: following.start()]
+    return _HOPE.sub("", _WRAPPER.sub("\n", _BOLD.sub("", text)))
 
 
-def _closing(text: str, start: int) -> int | None:
-    """The position behind the brace that closes the one at `start`."""
-    depth = 0
-    for brace in re.compile(r"\\.|[{}]").finditer(text, start):
-        depth += {"{": 1, "}": -1}.get(brace[0], 0)
-        if depth == 0:
-            return brace.end()
-    return None
+def is_answered(text: str) -> bool:
+    """Whether a text marks or states an answer."""
+    return bool(re.search(r"\\(?:boxed|fbox)|</answer>|####", text, re.IGNORECASE) or _MARKER.search(text))
 
 
-def _joined(between: str) -> bool:
-    """Whether what stands between two boxes makes them one answer."""
-    if len(between) > 80 or "\n\n" in between.strip("\n"):
-        return False
-    words = re.findall(r"[A-Za-z']+", re.sub(r"\\(?:text|mathrm|q?quad|mbox)", " ", between))
-    if _DOUBT & {word.lower() for word in words}:
-        return False
-    joins = {"and", "or"} & {word.lower() for word in words} or "," in between or ";" in between
-    return len(words) <= 5 if joins else not words and not between.strip(" $\\()[]\n.")
+def tagged(response: str) -> str | None:
+    """What the last `<answer>...</answer>` of a response holds, as it is written; None where there is no such tag."""
+    mark = last_tag(visible(response))
+    return mark.content if mark else None
 
 
-def _said(text: str) -> str | None:
-    """The answer of a text without a box."""
+def _of_tag(content: str) -> str | None:
+    """The answer inside of a tag: its box, its answer line, or all of it."""
+    if (inner := last_mark(content)) and not inner[1]:
+        return inner[0].content
+    lines = [line.strip() for line in content.split("\n") if line.strip()]
+    if "####" in content or _MARKER.search(content):
+        return _stated(content)
+    if len(lines) == 1:
+        return _stated(content) if is_prose(content) and len(content) > MAX_GRID else value(content)
+    if all(len(line) <= MAX_GRID and "=" not in line and not is_prose(line) for line in lines):
+        return content
+    return _stated(content)
+
+
+def _stated(text: str) -> str | None:
+    """The answer of a text without a mark."""
     if "####" in text:
-        return _sentence(text.rsplit("####", 1)[1].strip().split("\n", 1)[0])
-    markers = list(_MARKER.finditer(text))
+        return value(text.rsplit("####", 1)[1].strip().split("\n", 1)[0])
+    markers = list(_MARKER.finditer(text))[-MAX_MARKERS:]
     if markers:
-        said = text[markers[-1].end() :]
+        decided, answer = _answer_line(text, markers)
+        if decided:
+            return answer
+    return _concluded(text)
+
+
+def _answer_line(text: str, markers: list[re.Match[str]]) -> tuple[bool, str | None]:
+    """Whether answer lines decide, and the answer that the last one asserts."""
+    denied: set[str] = set()
+    for marker in reversed(markers):
+        said = text[marker.end() :]
         if display := re.match(r"\s*(?:\$\$|\\\[)(.{1,400}?)(?:\$\$|\\\])", said, re.DOTALL):
-            return display[1]
-        return _sentence(next((line for line in said.split("\n") if line.strip()), ""))
+            return True, display[1]
+        line = next((line for line in said.split("\n", 3) if line.strip()), "")[:MAX_TAIL]
+        first, behind = sentence(line), ""
+        behind = line.strip()[len(first) :][:MAX_LINE]
+        if re.search(r"[^\d\s!?]\?\W*$|\d\s?\?\W*$", first):  # it asks
+            if instead := _instead(behind):
+                return True, instead
+            continue
+        before = re.split(r"[\n.!?;:,]", text[max(0, marker.start() - 60) : marker.start()])[-1]
+        denial = _DENIES.match(first)
+        if marker["denied"] or denial or _DENYING_LEAD.search(before):
+            rest = first[denial.end() :] if denial else first
+            if denial and (corrected := value(first)) and not _DENIES.match(corrected) and corrected not in first[: len(corrected) + 5]:
+                return True, corrected
+            if instead := _instead(behind) or _instead(rest):
+                return True, instead
+            denied.add((value(rest) or "").casefold())
+            continue
+        if _is_preamble(first, marker):
+            continue
+        answer = value(line)
+        if answer is None:
+            continue
+        if answer.casefold() in denied:
+            return True, None
+        if _RETRACTS.search(behind.strip()):
+            instead = _instead(behind)
+            if instead or not re.match(r"\W*(?:wait|hmm|actually)", behind, re.IGNORECASE) or "wrong" in behind:
+                return True, instead
+        return True, answer
+    if denied:
+        return True, _after_denial(text[markers[-1].end() :])
+    return False, None
+
+
+def _after_denial(text: str) -> str | None:
+    """What a text concludes behind a line that only denies."""
+    line, _, rest = text.partition("\n")
+    return _concluded("\n" + rest) if rest.strip() else None
+
+
+def _instead(text: str) -> str | None:
+    """What a text says in the place of what was denied: "No, it is 6"."""
+    found = _INSTEAD.search(text)
+    return value(text[found.end() :]) if found else None
+
+
+def _is_preamble(first: str, marker: re.Match[str]) -> bool:
+    """Whether a sentence behind "Answer:" begins the reasoning: "Answer: Let's think step by step."."""
+    return len(first.split()) > 3 and re.match(r"(?:let['’]?s|let us|to (?:find|solve|determine)|first|we (?:need|have|know|are))\b", first, re.IGNORECASE) is not None
+
+
+def _concluded(text: str) -> str | None:
+    """The result that a text's last line states."""
     lines = [line.strip() for line in text.strip().split("\n") if line.strip()]
     if not lines:
         return None
-    if len(lines) > 1 and (block := _display(text.rstrip(" .\n"))) and not _prose(block):
+    if len(lines) > 1 and (block := _display(text.rstrip(" .\n"))) and not is_prose(block):
         return block
     line = lines[-1]
+    if "=" not in line and re.search(r"[^!\s]\s?\?\W*$", line):
+        return None
     if len(line) > MAX_LINE:  # the whole response in one line, say: its last sentence counts
-        line = _SENTENCE_END.split(line[-2 * MAX_LINE :])[-1]
+        line = SENTENCE_END.split(line[-2 * MAX_LINE :])[-1]
         lines.append(line)
-    if not _prose(line) and (len(lines) > 1 or not _FORMULA.search(line)):
-        return _trimmed(_LEAD.sub("", line))
+    if _NO_ANSWER.search(line):
+        return None
+    if reverse := _REVERSED.search(SENTENCE_END.split(line)[-1]):
+        return None if NEGATION.search(reverse["value"]) else value(reverse["value"])
+    if not is_prose(line) and (len(lines) > 1 or not formulas(line)):
+        return trimmed(LEAD.sub("", _DISCOURSE.sub("", line)))
     if len(lines) == 1 or _CONCLUDES.search(line):
         return _result(line)
     return None
@@ -167,90 +265,55 @@ def _display(text: str) -> str | None:
     return None
 
 
-def _prose(text: str) -> bool:
-    """Whether there are words in a text beside those of mathematics."""
-    bare = re.sub(r"\\(?:text|mathrm|mbox|textbf|operatorname)\s*\{[^{}]*\}|\\[A-Za-z]+", " ", text)
-    return any(word.lower() not in _MATHEMATICS for word in _WORD.findall(bare))
-
-
-def _trimmed(text: str) -> str:
-    return text.strip().rstrip(".").strip()
-
-
-def _sentence(said: str) -> str | None:
-    """What an answer line says: its one formula, or the words up to the sentence's end."""
-    said = _SENTENCE_END.split(said.strip(), maxsplit=1)[0].strip(_QUOTES)
-    said = re.sub(r"\.\s+I hope.*$", "", said)
-    if "$" not in said and "\\" not in said:
-        said = re.sub(r"(?<=\w)\.(?:\s+[a-z].*)?$", "", said)
-    said = said.strip(_QUOTES)
-    if corrected := re.search(r"\bnot\b.{1,40}?\bbut\s+(\S.*)$", said):
-        said = corrected[1]
-    said = re.sub(r"\b(?:negative|minus)\s+(?=\d)", "-", said) if not _NUMBER.match(said) else said
-    outside = _FORMULA.sub(" ", said)
-    if not _NEGATION.search(outside) and not _CHANGES.search(outside):
-        if formula := _last_formula(said):
-            return formula
-        said = said if _CLAUSES.search(said) else _LEAD.sub("", said)
-        numbers = _NUMBER.findall(said)
-        if len(numbers) == 1 and _prose(said) and re.match(r"[A-Za-z]{2,}", said):
-            return numbers[0].strip()
-    return _trimmed(said)
-
-
-def _last_formula(said: str) -> str | None:
-    """The formula that a sentence ends in, or what it says of one ("the largest $n$ is 34"); several where words join them."""
-    found = list(_FORMULA.finditer(said))
-    if not found:
-        return None
-    formulas = [next(part for part in match.groups() if part) for match in found]
-    rest = said[found[-1].end() :]
-    if re.match(r"\s*(\\?%|percent\b|pct\b)", rest):
-        return formulas[-1] + " percent"
-    if numbers := _NUMBER.findall(rest):
-        return numbers[-1].strip()
-    together = formulas[-1:]
-    for one, other in reversed(list(itertools.pairwise(found))):
-        if not re.fullmatch(r"[\s,]*(?:and|or)?[\s,]*", said[one.end() : other.start()]):
-            break
-        together.insert(0, next(part for part in one.groups() if part))
-    return ", ".join(together)
-
-
 def _result(line: str) -> str | None:
     """The formula or number that a short sentence ends in."""
-    if _CHANGES.search(re.split(r"[,;]\s", _FORMULA.sub(" ", line))[-1]):
+    line = _REMARK.sub(_remark, line, count=1)
+    hidden = masked(line, formulas(line))
+    if reason := _BECAUSE.search(hidden):
+        line, hidden = line[: reason.end("head")], hidden[: reason.end("head")]
+    if CHANGES.search(re.split(r"[,;]\s|=", hidden)[-1]) or _DENIED_VALUE.search(hidden):
         return None
-    if formula := _last_formula(line):
+    if formula := last_formula(line):
         return formula
-    if relation := re.search(r"(?<![A-Za-z])([A-Za-z]\w{0,9}\s*(?:[<>=]=?|!=)\s*[^\s].*?)(?:\s+is\b.*)?[.\s]*$", line):
-        return _trimmed(relation[1]) if not _prose(relation[1].partition("=")[2]) else None
+    if relation := re.search(r"(?<![A-Za-z/])([A-Za-z]\w{0,2}\s*(?:[<>=]=?|!=)\s*[^\s].*?)(?:\s+is\b.*)?[.\s]*$", line):
+        if not is_prose(relation[1].partition("=")[2]):
+            return trimmed(relation[1])
     if "\\" in line:
         return None  # LaTeX that no delimiter sets off: which of its numbers is the answer nobody can say
-    absent = re.search(r"\b(?:does not exist|no (?:real |integer )?solutions?)\W*$", line, re.IGNORECASE)
-    if (
-        not absent
-        and _NEGATION.search(line)
-        and line.strip(" .").casefold() != "no"
-        and not re.search(r"\b(?:is|it's)\s[\d.,]{1,30}\S{0,9}$", line.rstrip())
-    ):
-        return None
-    sentences = [sentence for sentence in _SENTENCE_END.split(line) if sentence.strip()]
-    if numbers := _NUMBER.findall(sentences[-1] if sentences else ""):
+    sentences = [sentence for sentence in SENTENCE_END.split(line) if sentence.strip()]
+    if numbers := NUMBER.findall(sentences[-1] if sentences else ""):
         return numbers[-1].strip().rstrip(",")
-    if found := re.search(r"\b(?:[Oo]ption|[Cc]hoice)\s*[(\[]?([A-J])\b", line):
+    if NEGATION.search(line) and line.strip(" .").casefold() != "no" and not _ABSENT.search(line):
+        return None
+    if found := re.search(r"\b(?:[Oo]ption|[Cc]hoice)\s*[(\[]?([A-J])\W*$", line):
         return found[1]
-    return _last_words(_trimmed(line))
+    return _last_words(trimmed(line))
+
+
+def _remark(bracket: re.Match[str]) -> str:
+    """A line without the bracket at its end, where that remarks on the value, and with it, where it says the value again.
+
+    "5 hours (300 minutes)" says the same twice, in units of one dimension; "5 apples (3 red)" does not.
+    """
+    head, words = bracket["head"], bracket["words"]
+    if not re.search(r"[\d$]", head):
+        return bracket[0]
+    again = _AGAIN.fullmatch(words.strip())
+    if again is None or len(NUMBER.findall(words)) != 1:
+        return head
+    if again["unit"]:
+        stated, same = units.unit(re.findall(r"\S+", head)[-1]), units.unit(again["unit"].strip())
+        if stated is None or same is None or stated.dimension != same.dimension:
+            return head
+    return bracket[0]
 
 
 def _last_words(line: str) -> str | None:
     """The word that a short sentence says of something ("the function is even"), or the few words that it is."""
     if len(line) > MAX_SENTENCE:
         return None
-    if found := re.search(
-        r"\b(?:does not exist|no (?:real |integer )?solutions?|infinitely many(?: solutions)?)$", line, re.IGNORECASE
-    ):
-        return found[0]
+    if found := _ABSENT.search(line):
+        return found[1]
     if found := re.search(r"\b(?:is|are|be|was)\s+(?:an?\s+|the\s+)?([A-Za-z]+)$", line):
         return found[1]
     return line if len(line.split()) <= 2 and not _CONCLUDES.search(line) else None
