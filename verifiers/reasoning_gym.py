@@ -3,6 +3,7 @@
 from ..core import Problem, Status, Verdict
 from . import pool
 from .answers import final_answer
+from .answers.extraction import tagged
 
 
 def verify(problem: Problem, response: str) -> Verdict:
@@ -13,7 +14,9 @@ def verify(problem: Problem, response: str) -> Verdict:
     metadata = problem.meta.get("metadata", {})
     if "source_dataset" not in metadata:
         return Verdict(Status.UNDECIDED, None, "reasoning_gym", "the problem does not come from a reasoning-gym generator")
-    answer = final_answer(response)
+    tag = tagged(response)
+    # Grids and programs are judged as they stand in the tag, line by line; a box or a sentence is read as everywhere.
+    answer = tag if tag and "\n" in tag and "\\boxed" not in tag else final_answer(response)
     if answer is None:
         return Verdict(Status.SCORED, 0.0, "extract", "the response has no final answer")
     entry = {"question": problem.prompt[-1]["content"], "answer": problem.answer, "metadata": dict(metadata)}

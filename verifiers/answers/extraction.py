@@ -16,6 +16,7 @@ import re
 from ...core import without_thinking
 from .. import units
 from .boxes import boxed, last_mark, last_tag
+from .markers import ASKS, DENIES, MARKER, Marker, markers
 from .statements import (
     CHANGES,
     LEAD,
@@ -41,32 +42,9 @@ MAX_LINE = 400
 """Characters of a last line that can be a result."""
 MAX_SENTENCE = 80
 """Characters of a sentence whose last word can be a result."""
-MAX_MARKERS = 30
-"""Answer lines, from the last one, that are looked at."""
 MAX_GRID = 40
 """Characters of a line of a tag's content that can be a row of a table or grid."""
 
-_COPULA = (
-    r"(?:is|are|equals|(?:should|must|would|will|has to) be|(?:comes|works|turns) out (?:to be|to|as|at|is)|comes to|becomes"
-    r"|(?:seems|appears) to be|remains|ist|est|es|é|è)\b|[:=：]|是|为|為|は"
-)
-_MARKER = re.compile(
-    r"(?P<noun>\b(?:answers?|antwort|respuesta|réponse|resposta|risposta|ответ)\b"
-    r"(?:\s+(?:choice|option|answer|statement|letter|value|(?:to|for)\s(?:the|this|your)\s[a-z ]{1,30}?))?"
-    r"|\b(?:correct|right|best)\s+(?:choice|option|answer|statement|letter|one)\b|\bcorrect(?=\s{0,9}(?:is|are)\b)"
-    r"|^\W{0,5}correct(?=\s{0,9}[:=])|答案?|答え|정답)"
-    rf"(?:\s{{0,9}}(?P<denied>(?:is|are|was)n['’]t\b|can(?:not|['’]t| not) (?:\w+ )?be\b|(?:could|should|must|will|would|may|might)(?:n['’]t| not) be\b|won['’]t be\b|不是|并非|不为)"
-    rf"|\s{{0,9}}(?:{_COPULA})(?:\s{{0,9}}(?:therefore|thus|then|hence|indeed|simply|clearly|also|still|now|hereby|just)\b,?)?)[ \t:：]{{0,9}}"
-    r"|^[ \t>#-]{0,9}(?:A|Ans(?:wer)?)\s{0,3}[:.：][ \t]{0,9}|\banswer\b:?\s{0,9}(?=[\\$\d-])",
-    re.IGNORECASE | re.MULTILINE,
-)
-_DENYING_LEAD = re.compile(
-    r"\b(?:wrong|incorrect|false|worst|bad|invalid|unlikely|(?:least|less)\s+\w+|not(?:\s+(?:the|an|my|a))?|initial|first|previous"
-    r"|earlier|original|tempting|common|naive|obvious|intuitive|rejected|if|whether|suppose|supposing)"
-    r"(?:\s+(?:the|that|an?|my|our|final|possible))*\s*$",
-    re.IGNORECASE,
-)
-_DENIES = re.compile(r"\s*(?:definitely |certainly |clearly |obviously )?(?:not|never|neither|no longer)\b\s*", re.IGNORECASE)
 _RETRACTS = re.compile(
     r"\b(?:that|this|it|which)(?:['’]s|\s+(?:is|was))\s+(?:wrong|incorrect|not (?:right|correct)|a mistake)|\b(?:made|is) an? (?:mistake|error)\b"
     r"|^\W*(?:no\s{0,3}[,.!:—-]|no wait|wait\b|scratch that|correction\b|sorry\b|oops\b|actually\b|hmm\b)",
@@ -140,7 +118,7 @@ def visible(response: str) -> str:
 
 def is_answered(text: str) -> bool:
     """Whether a text marks or states an answer."""
-    return bool(re.search(r"\\(?:boxed|fbox)|</answer>|####", text, re.IGNORECASE) or _MARKER.search(text))
+    return bool(re.search(r"\\(?:boxed|fbox)|</answer>|####", text, re.IGNORECASE) or MARKER.search(text))
 
 
 def tagged(response: str) -> str | None:
@@ -154,7 +132,7 @@ def _of_tag(content: str) -> str | None:
     if (inner := last_mark(content)) and not inner[1]:
         return inner[0].content
     lines = [line.strip() for line in content.split("\n") if line.strip()]
-    if "####" in content or _MARKER.search(content):
+    if "####" in content or MARKER.search(content):
         return _stated(content)
     if len(lines) == 1:
         return _stated(content) if is_prose(content) and len(content) > MAX_GRID else value(content)
@@ -167,39 +145,37 @@ def _stated(text: str) -> str | None:
     """The answer of a text without a mark."""
     if "####" in text:
         return value(text.rsplit("####", 1)[1].strip().split("\n", 1)[0])
-    markers = list(_MARKER.finditer(text))[-MAX_MARKERS:]
-    if markers:
-        decided, answer = _answer_line(text, markers)
+    if found := markers(text):
+        decided, answer = _answer_line(text, found)
         if decided:
             return answer
     return _concluded(text)
 
 
-def _answer_line(text: str, markers: list[re.Match[str]]) -> tuple[bool, str | None]:
+def _answer_line(text: str, found: list[Marker]) -> tuple[bool, str | None]:
     """Whether answer lines decide, and the answer that the last one asserts."""
     denied: set[str] = set()
-    for marker in reversed(markers):
-        said = text[marker.end() :]
+    for marker in reversed(found):
+        said = text[marker.end :]
         if display := re.match(r"\s*(?:\$\$|\\\[)(.{1,400}?)(?:\$\$|\\\])", said, re.DOTALL):
             return True, display[1]
         line = next((line for line in said.split("\n", 3) if line.strip()), "")[:MAX_TAIL]
-        first, behind = sentence(line), ""
+        first = sentence(line)
         behind = line.strip()[len(first) :][:MAX_LINE]
-        if re.search(r"[^\d\s!?]\?\W*$|\d\s?\?\W*$", first):  # it asks
+        if ASKS.search(first):
             if instead := _instead(behind):
                 return True, instead
             continue
-        before = re.split(r"[\n.!?;:,]", text[max(0, marker.start() - 60) : marker.start()])[-1]
-        denial = _DENIES.match(first)
-        if marker["denied"] or denial or _DENYING_LEAD.search(before):
+        denial = DENIES.match(first)
+        if marker.denied or denial:
             rest = first[denial.end() :] if denial else first
-            if denial and (corrected := value(first)) and not _DENIES.match(corrected) and corrected not in first[: len(corrected) + 5]:
+            if denial and (corrected := value(first)) and not DENIES.match(corrected) and corrected not in first[: len(corrected) + 5]:
                 return True, corrected
             if instead := _instead(behind) or _instead(rest):
                 return True, instead
             denied.add((value(rest) or "").casefold())
             continue
-        if _is_preamble(first, marker):
+        if _is_preamble(first):
             continue
         answer = value(line)
         if answer is None:
@@ -212,7 +188,7 @@ def _answer_line(text: str, markers: list[re.Match[str]]) -> tuple[bool, str | N
                 return True, instead
         return True, answer
     if denied:
-        return True, _after_denial(text[markers[-1].end() :])
+        return True, _after_denial(text[found[-1].end :])
     return False, None
 
 
@@ -228,7 +204,7 @@ def _instead(text: str) -> str | None:
     return value(text[found.end() :]) if found else None
 
 
-def _is_preamble(first: str, marker: re.Match[str]) -> bool:
+def _is_preamble(first: str) -> bool:
     """Whether a sentence behind "Answer:" begins the reasoning: "Answer: Let's think step by step."."""
     return len(first.split()) > 3 and re.match(r"(?:let['’]?s|let us|to (?:find|solve|determine)|first|we (?:need|have|know|are))\b", first, re.IGNORECASE) is not None
 

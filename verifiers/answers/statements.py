@@ -58,7 +58,7 @@ _DOLLARS = re.compile(
 )
 _QUOTES = "\"'“”‘’«»「」*` "
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
-_APPROXIMATE = re.compile(r"^[\s:=：]*(?:[≈~≃≅=]|\\(?:approx|sim|simeq|cong)(?![A-Za-z]))?\s*")
+_APPROXIMATE = re.compile(r"^[\s:=：]*(?:that\s+(?=[a-z]))?(?:[≈~≃≅=]|\\(?:approx|sim|simeq|cong)(?![A-Za-z]))?\s*")
 _CORRECTED = re.compile(r"\bnot\b.{1,40}?(?:\bbut(?: rather)?\b|[,;.—–-]\s*(?:rather\b|(?:it|that)(?:['’]s|\s+is)\b))\s+(\S.*)$", re.IGNORECASE)
 """What is said in the place of what is denied: "not 5 but 6"."""
 _REASON = (
@@ -265,6 +265,8 @@ def _with_formulas(head: str, hidden: str, found: list[Formula]) -> str:
     rest = hidden[last.end :]
     if _PERCENT.match(rest) and not _VALUE.search(hidden[: last.start]):
         return last.content + " percent"
+    if re.search(r"\b(?:or|and|but|if|unless|less|fewer)\b", rest) and is_prose(rest):
+        return trimmed(head)  # "$5$ or more"
     outside = re.sub(r"\b(?:and|or)\b", ",", hidden.replace(MASK, " "))
     if not is_prose(outside):
         return trimmed(_joined(head, found))
