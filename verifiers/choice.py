@@ -86,7 +86,12 @@ def _are_others(words: str, place: int, options: Sequence[str]) -> bool:
     told = _words(apposition(words))
     others = [_words(option) for index, option in enumerate(options) if index != place]
     own = _words(options[place])
-    return bool(told) and told != own and (told in others or any(len(other) > 3 and other in told and other not in own for other in others)) and own not in told
+    return (
+        bool(told)
+        and told != own
+        and (told in others or any(len(other) > 3 and other in told and other not in own for other in others))
+        and own not in told
+    )
 
 
 def unreadable(problem: Problem) -> str | None:

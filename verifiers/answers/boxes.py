@@ -40,12 +40,16 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 """Content that stands for an answer, as a prompt writes it."""
-_DENIED = re.compile(r"(?:\bnot|n't|\bnever|\brather than|\binstead of)\s+(?:equal to\s+|be\s+)?(?:\$+|\\\(|\\\[)?\s*$", re.IGNORECASE)
+_DENIED = re.compile(
+    r"(?:\bnot|n't|\bnever|\brather than|\binstead of)\s+(?:equal to\s+|be\s+)?(?:\$+|\\\(|\\\[)?\s*$", re.IGNORECASE
+)
 _TAG = r"(?:answer|final_answer|finalanswer)"
 _CLOSE = re.compile(rf"<\s?/\s?(?P<tag>{_TAG})\s?>|\[/(?P<bracket>{_TAG})\]", re.IGNORECASE)
 _OPEN = re.compile(rf"<\s?{_TAG}\s?>|\[{_TAG}\]", re.IGNORECASE)
 _DOUBT = frozenset(
-    ["rather", "not", "no", "wait", "actually", "instead", "but", "correction", "check", "hmm", "however", "earlier"]
+    (
+        "rather not no wait actually instead but correction check hmm however earlier wrong incorrect false so thus hence therefore"
+    ).split()
 )
 
 
@@ -68,7 +72,11 @@ def last_tag(text: str) -> Mark | None:
     opened = list(_OPEN.finditer(text))[-2 * MAX_TAGS :]
     if opened and (not closed or opened[-1].end() > closed[-1].end()):
         rest = text[opened[-1].end() :]
-        if not _PLACEHOLDER.fullmatch(rest.strip()) and not re.match(r"[`'\"”]|\W*\b(?:tags?|and|elements?|blocks?)\b", rest):
+        if (
+            not rest.strip()
+            or not _PLACEHOLDER.fullmatch(rest.strip())
+            and not re.match(r"[`'\"”]|\W*\b(?:tags?|and|elements?|blocks?)\b", rest)
+        ):
             return Mark(opened[-1].start(), len(text), None)
     for close in reversed(closed):
         before = [match for match in opened if match.end() <= close.start()]
@@ -76,6 +84,7 @@ def last_tag(text: str) -> Mark | None:
             continue
         # A prompt may have opened the tag itself: then all that the response says up to its end is inside.
         start, inside = (before[-1].start(), before[-1].end()) if before else (0, 0)
+        close = next(match for match in closed if match.start() >= inside)
         content = text[inside : close.start()].strip()
         content = content.strip("`'\" ")
         if not is_placeholder(content) and content not in ("and", "or", "tag", "tags"):

@@ -129,15 +129,19 @@ _RULED_OUT = re.compile(
     re.IGNORECASE,
 )
 _REVERSES = re.compile(
-    r"^\W*(?:no|wait|actually|correction|rather|instead|sorry|oops|scratch that|on second thought|hmm)\b|^\W*不[,，对]", re.IGNORECASE
+    r"^\W*(?:no|wait|actually|correction|rather|instead|sorry|oops|scratch that|on second thought|hmm)\b|^\W*不[,，对]",
+    re.IGNORECASE,
 )
 _CONCLUDES = re.compile(
-    r"^\W*(?:(?:so|therefore|thus|hence|finally|in conclusion|overall|in summary|to conclude|consequently)\b|因此|所以|综上|故)", re.IGNORECASE
+    r"^\W*(?:(?:so|therefore|thus|hence|finally|in conclusion|overall|in summary|to conclude|consequently)\b|因此|所以|综上|故)",
+    re.IGNORECASE,
 )
 _REASON = re.compile(
     r"[,，;；]?\s*(?:\b(?:because|since|as|given|due|although|though|while|whereas|where|which|for)\b|因为|由于)", re.IGNORECASE
 )
-_INSTEAD = re.compile(r"(?:\b(?:but|rather|(?:it|that)(?:['’]s| is| must be))\s+|[，,]\s*而?(?:应该?)?是)(?P<said>.*)$", re.IGNORECASE)
+_INSTEAD = re.compile(
+    r"(?:\b(?:but|rather|(?:it|that)(?:['’]s| is| must be))\s+|[，,]\s*而?(?:应该?)?是)(?P<said>.*)$", re.IGNORECASE
+)
 _OPENS = re.compile(
     r"^[\s>#\-\"'“‘]*(?:(?i:(?:the\s+)?(?:option|choice|letter|answer|statement))\s+)?(?P<open>[(\[（]?)(?P<letter>[A-Z])"
     r"(?P<sign>[)\]）.:：,，、—–\"'”’-]*)(?P<rest>.*)$",
@@ -189,7 +193,7 @@ def _claims(text: str, known: frozenset[str]) -> Iterator[Claim]:
         if number < len(lines) - MAX_LINES:
             continue
         for place, part in enumerate(part for part in SENTENCE_END.split(line) if part.strip()):
-            said = part[:MAX_SENTENCE].strip()
+            said = " ".join(part[:MAX_SENTENCE].split())
             if labelled and (named := _named(said, known)).letters and not _is_denied(named.rest):
                 yield Claim(Kind.ANSWERS, named.letters, named.rest)
                 labelled = False
@@ -240,7 +244,7 @@ def _opening(said: str, edge: bool, known: frozenset[str]) -> list[Claim]:
     if not found or found["letter"] not in known:
         return []
     letter, sign, rest = frozenset(found["letter"]), found["sign"], found["rest"]
-    if not rest.strip(" .!)]\"”"):
+    if not rest.strip(' .!)]"”'):
         return [Claim(Kind.ANSWERS if edge else Kind.ASSERTS, letter)]
     if rest[:1] not in (" ", "\t") and not sign:
         return []

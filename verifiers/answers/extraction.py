@@ -59,7 +59,9 @@ _CONCLUDES = re.compile(
     r"|this gives|it follows)\b",
     re.IGNORECASE,
 )
-_DISCOURSE = re.compile(r"^\W*(?:(?:and\s+)?(?:so|thus|therefore|hence|then|finally|in conclusion)\b[\s,:]*)+(?=\S)", re.IGNORECASE)
+_DISCOURSE = re.compile(
+    r"^\W*(?:(?:and\s+)?(?:so|thus|therefore|hence|then|finally|in conclusion)\b[\s,:]*)+(?=\S)", re.IGNORECASE
+)
 _REVERSED = re.compile(
     r"^\W*(?:(?:so|thus|therefore|hence|finally)\b,?\s*)?(?:(?:the\s+)?(?:option|choice|answer)\s+)?(?P<value>\S.{0,80}?)\s+"
     r"(?:is|are|would be|must be)\s+(?:(?:the|my|our)\s+(?:(?:final|correct|right|best)\s+)*(?:answer|option|choice)s?|correct)[\s.!]*$",
@@ -68,10 +70,13 @@ _REVERSED = re.compile(
 """As in "5 is the answer."."""
 _REMARK = re.compile(r"(?P<head>^.{1,400}?)\s+\((?P<words>[^()]{1,200})\)(?=[\s.!]*$)", re.DOTALL)
 _AGAIN = re.compile(
-    r"(?:(?:or|i\.?e\.?|about|approximately|roughly|that is|equivalently)[,\s]+)?[^A-Za-z]*(?P<unit>[A-Za-z][A-Za-z ]*)?", re.IGNORECASE
+    r"(?:(?:or|i\.?e\.?|about|approximately|roughly|that is|equivalently)[,\s]+)?[^A-Za-z]*(?P<unit>[A-Za-z][A-Za-z ]*)?",
+    re.IGNORECASE,
 )
 """A value, and its unit: "300 minutes"."""
-_BECAUSE = re.compile(r"^(?P<head>[^\ue000\d]*[\d\ue000].*?),?\s+(?:because|since|rather than|instead of|(?<=,\s)(?:and )?not)\s(?![^=]*(?:=|\b(?:so|thus|then|total)\b))")
+_BECAUSE = re.compile(
+    r"^(?P<head>[^\ue000\d]*[\d\ue000].*?),?\s+(?:because|since|rather than|instead of|(?<=,\s)(?:and )?not|(?<=,\s)\w{1,9} of (?:which|whom|them))\s(?![^=]*(?:=|\b(?:so|thus|then|total)\b))"
+)
 """A result, and behind it a reason that concludes nothing, or what the result is not."""
 _DENIED_VALUE = re.compile(
     r"(?:\b(?:not|never|neither|nor|no|cannot)\b|n['’]t\b)(?![^,;=\d\ue000]{0,60}\b(?:so|but|is|are|it['’]s)\s+[\d\ue000$])[^,;=\d\ue000]{0,60}"
@@ -79,18 +84,24 @@ _DENIED_VALUE = re.compile(
     re.IGNORECASE,
 )
 _ABSENT = re.compile(r"\b(does not exist|no (?:real |integer )?solutions?|infinitely many(?: solutions)?)\W*$", re.IGNORECASE)
-_NO_ANSWER = re.compile(r"(?:\b(?:is|are)(?: not|n['’]t)|\bcannot be|\bcan['’]t be) (?:the|an?|my|our)?\s*(?:\w+ )?answers?\b", re.IGNORECASE)
-"""As in "5 is not the answer"."""
+_NO_ANSWER = re.compile(
+    r"(?:\b(?:is|are)(?: not|n['’]t)|\bcannot be|\bcan['’]t be) (?:the|an?|my|our)?\s*(?:\w+ )?answers?\b"
+    r"|\b(?:is|are|was|seems?|would be)\s+(?:(?:the|an?|clearly|also|definitely|obviously)\s+)*"
+    r"(?:wrong|incorrect|false|impossible|invalid|excluded|ruled out)\b[^,;=]{0,30}$"
+    r"|\banswer\s+(?:has|ends|lies|depends|contains|consists|starts|begins|involves|may|might|could)\b",
+    re.IGNORECASE,
+)
+"""As in "5 is not the answer", "5 is wrong", "the answer has 5 digits"."""
 _BOLD = re.compile(r"(?<![\w)\]}*])\*\*|\*\*(?![\w(\\*-])")
 """Two stars of bold type, not of a power."""
 _TURN_END = re.compile(
     r"<\|(?:im_end|im_start|endoftext|end_of_text|eot_id|eom_id|end|return|user|assistant)\|>|<end_of_turn>|</s>|<｜[^｜<>]{1,30}｜>"
 )
 """Marks of chat templates behind which another turn begins."""
-_NEXT_PROBLEM = re.compile(r"\n\s*(?:#+\s*)?\**(?:Question|Problem|Exercise|Q|Human|User)\s?\d{0,3}\**\s?:")
+_NEXT_PROBLEM = re.compile(r"^[ \t#*]{0,9}(?:Question|Problem|Exercise|Q|Human|User)\s?\d{0,3}\**\s?:", re.MULTILINE)
 """Where a model that was not stopped goes on to a problem of its own."""
 _WRAPPER = re.compile(r"</?\s?(?:solution|final|result|output|conclusion|response)\s?>", re.IGNORECASE)
-_HOPE = re.compile(r"\s*I hope (?:it|this) is correct\.?\s*$")
+_HOPE = re.compile(r"I hope (?:it|this) is correct\.?\s*$")
 
 
 def final_answer(response: str) -> str | None:
@@ -135,7 +146,7 @@ def _of_tag(content: str) -> str | None:
     if "####" in content or MARKER.search(content):
         return _stated(content)
     if len(lines) == 1:
-        return _stated(content) if is_prose(content) and len(content) > MAX_GRID else value(content)
+        return _stated(content) if is_prose(content) and len(content) > MAX_GRID else value(content[:MAX_ANSWER])
     if all(len(line) <= MAX_GRID and "=" not in line and not is_prose(line) for line in lines):
         return content
     return _stated(content)
@@ -144,7 +155,7 @@ def _of_tag(content: str) -> str | None:
 def _stated(text: str) -> str | None:
     """The answer of a text without a mark."""
     if "####" in text:
-        return value(text.rsplit("####", 1)[1].strip().split("\n", 1)[0])
+        return value(text.rsplit("####", 1)[1].strip().split("\n", 1)[0][:MAX_ANSWER])
     if found := markers(text):
         decided, answer = _answer_line(text, found)
         if decided:
@@ -159,7 +170,7 @@ def _answer_line(text: str, found: list[Marker]) -> tuple[bool, str | None]:
         said = text[marker.end :]
         if display := re.match(r"\s*(?:\$\$|\\\[)(.{1,400}?)(?:\$\$|\\\])", said, re.DOTALL):
             return True, display[1]
-        line = next((line for line in said.split("\n", 3) if line.strip()), "")[:MAX_TAIL]
+        line = said.lstrip().split("\n", 1)[0][:MAX_ANSWER]
         first = sentence(line)
         behind = line.strip()[len(first) :][:MAX_LINE]
         if ASKS.search(first):
@@ -169,7 +180,12 @@ def _answer_line(text: str, found: list[Marker]) -> tuple[bool, str | None]:
         denial = DENIES.match(first)
         if marker.denied or denial:
             rest = first[denial.end() :] if denial else first
-            if denial and (corrected := value(first)) and not DENIES.match(corrected) and corrected not in first[: len(corrected) + 5]:
+            if (
+                denial
+                and (corrected := value(first))
+                and not DENIES.match(corrected)
+                and corrected not in first[: len(corrected) + 5]
+            ):
                 return True, corrected
             if instead := _instead(behind) or _instead(rest):
                 return True, instead
@@ -206,7 +222,13 @@ def _instead(text: str) -> str | None:
 
 def _is_preamble(first: str) -> bool:
     """Whether a sentence behind "Answer:" begins the reasoning: "Answer: Let's think step by step."."""
-    return len(first.split()) > 3 and re.match(r"(?:let['’]?s|let us|to (?:find|solve|determine)|first|we (?:need|have|know|are))\b", first, re.IGNORECASE) is not None
+    return (
+        len(first.split()) > 3
+        and re.match(
+            r"(?:let['’]?s|let us|to (?:find|solve|determine)|first|we (?:need|have|know|are))\b", first, re.IGNORECASE
+        )
+        is not None
+    )
 
 
 def _concluded(text: str) -> str | None:

@@ -44,13 +44,15 @@ MARKER = re.compile(
 )
 _DENYING_LEAD = re.compile(
     r"(?:\b(?:wrong|incorrect|false|worst|bad|invalid|unlikely|(?:least|less)(?:\s+\w+)?|not(?:\s+(?:the|an|my|a))?|initial|first"
-    r"|previous|earlier|original|tempting|common|naive|obvious|intuitive|rejected|other|if|whether|suppose|supposing)"
-    r"(?:\s+(?:the|that|an?|my|our|final|possible|correct|right))*|不正确的?|错误的?|不)\s*$",
+    r"|previous|earlier|original|tempting|common|naive|obvious|intuitive|rejected|other|if|whether|suppose|supposing"
+    r"|(?:doubt|deny|disagree|nobody|no one|wrong|false|incorrect|impossible|(?:do|does|did)(?: not|n['’]t) (?:think|believe|say))"
+    r"(?:\s+\w+)?(?:\s+that)?)(?:\s+(?:the|that|an?|my|our|final|possible|correct|right))*|不正确的?|错误的?|不)\s*$",
     re.IGNORECASE,
 )
 _DENYING_NOUN = re.compile(r"\b(?:wrong|incorrect|false|worst|unlikely|invalid)\b", re.IGNORECASE)
 DENIES = re.compile(
-    r"\s*(?:(?:definitely|certainly|clearly|obviously|surely)\s+)?(?:not|never|neither|nor|no longer|anything but)\b\s*", re.IGNORECASE
+    r"\s*(?:(?:definitely|certainly|clearly|obviously|surely)\s+)?(?:not|never|neither|nor|no longer|anything but)\b\s*",
+    re.IGNORECASE,
 )
 """The beginning of what denies, behind a verb: "not 5"."""
 ASKS = re.compile(r"[^\d\s!?？]\s?[?？]\W*$|\d\s?[?？]\W*$")
@@ -76,5 +78,7 @@ def markers(text: str) -> list[Marker]:
 def _markers(text: str) -> Iterator[Marker]:
     for found in MARKER.finditer(text):
         before = re.split(r"[\n.!?;:,]", text[max(0, found.start() - 60) : found.start()])[-1]
-        denied = bool(found["denied"] or _DENYING_LEAD.search(before) or (found["noun"] and _DENYING_NOUN.search(found["noun"])))
+        denied = bool(
+            found["denied"] or _DENYING_LEAD.search(before) or (found["noun"] and _DENYING_NOUN.search(found["noun"]))
+        )
         yield Marker(found.start(), found.end(), denied, found["short"] is not None and len(found["short"]) == 1)

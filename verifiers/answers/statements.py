@@ -33,7 +33,10 @@ CHANGES = re.compile(
     r"\b(?:(?:less|more|greater|fewer|larger|smaller|bigger|higher|lower|other|rather) than|than|except|half|twice|double|thrice"
     r"|triple|third|quarter|minus|plus|(?<!left )over|under|at (?:least|most)|up to|between|either|neither|close to|nearly|almost"
     r"|times(?=\s+(?:as|the|more|that|larger|greater)))\b"
-    r"|\b(?:more|less|fewer|greater|times|one of|divisible by|(?:multiples?|divisors?|factors?|powers?) of)\s*(?=[\d\ue000$\\])",
+    r"|\b(?:more|less|fewer|greater|times|one of|divi(?:sible|ded) by|multiplied by"
+    r"|(?:multiples?|divisors?|factors?|powers?|squares?|cubes?|roots?|logarithm|reciprocal|inverse|opposite) of"
+    r"|(?:co-?prime|prime|proportional|congruent|similar|due|according|perpendicular|parallel) to|(?:un)?like|hardly|ends? (?:in|with)"
+    r"|depends on)\s*(?=[\d\ue000$\\])|\bdigits long\b",
     re.IGNORECASE,
 )
 """Words that make another answer of the number beside them."""
@@ -59,7 +62,9 @@ _DOLLARS = re.compile(
 _QUOTES = "\"'“”‘’«»「」*` "
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _APPROXIMATE = re.compile(r"^[\s:=：]*(?:that\s+(?=[a-z]))?(?:[≈~≃≅=]|\\(?:approx|sim|simeq|cong)(?![A-Za-z]))?\s*")
-_CORRECTED = re.compile(r"\bnot\b.{1,40}?(?:\bbut(?: rather)?\b|[,;.—–-]\s*(?:rather\b|(?:it|that)(?:['’]s|\s+is)\b))\s+(\S.*)$", re.IGNORECASE)
+_CORRECTED = re.compile(
+    r"\bnot\b.{1,40}?(?:\bbut(?: rather)?\b|[,;.—–-]\s*(?:rather\b|(?:it|that)(?:['’]s|\s+is)\b))\s+(\S.*)$", re.IGNORECASE
+)
 """What is said in the place of what is denied: "not 5 but 6"."""
 _REASON = (
     r"because|since|as(?!\s+(?:well|many|much|long|soon|of|far|a|an|the)\b)|given|due|considering|which|whose|where|when|whenever"
@@ -95,10 +100,23 @@ _TAKEN_BACK = re.compile(
 )
 """What behind a reason takes the answer back, or gives another for other cases."""
 _COUNTED = re.compile(rf"({NUMBER.pattern})\s+(?:more|fewer|less|extra|additional|other)(?=\s+[a-z]|$)(.*)", re.DOTALL)
-_COPULA = re.compile(r"(?:\b(?:is|are|was|be|equals?|of|to|namely|gives?|i\.e\.)|[=:,])\s*$", re.IGNORECASE)
+_COPULA = re.compile(r"(?:\b(?:is|are|was|be|equals?|of|namely|gives?|i\.e\.)|[=:,])\s*$", re.IGNORECASE)
+_RELATED = re.compile(
+    r"\b(?:(?<!equal )(?<!equals )(?<!equivalent )(?<!comes )(?<!amounts )(?<!up )(?<!out )(?<!rounds )(?<!simplifies )(?<!evaluates )to"
+    r"|by|from|than|with|without|into|until)\s*$",
+    re.IGNORECASE,
+)
+"""What relates something to the value behind it: "coprime to 5"."""
 _CHINESE_REASON = re.compile(r"[，,；;]\s*(?=因为|由于|所以|故|因此|即|也就是|其中)|（(?=[^）]*[\u4e00-\u9fff])")
 _COUNT = re.compile(r"[\d\ue000}%]\W*(?:[A-Za-z-]+\s*){0,3}$")
 """A value, and what it counts: "5 red apples"."""
+_ASIDES = frozenset(
+    (
+        "approximately approx approx. rounded exactly exact one two three four five six seven eight nine ten eleven twelve thirteen "
+        "fourteen fifteen sixteen seventeen eighteen nineteen twenty"
+    ).split()
+)
+"""Words that say nothing new in a bracket behind a number."""
 _BARE = re.compile(r"[-\d.,\ue000\s]+")
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
 _PERCENT = re.compile(r"\s*(?:\\?%|percent\b|per cent\b|pct\b)")
@@ -120,7 +138,8 @@ def formulas(text: str) -> list[Formula]:
 def _is_currency(content: str, behind: str) -> bool:
     """Whether the text between two `$` lies between two amounts: "$200 - $130", "$5 for bread and $x$"."""
     return content[0].isdigit() and (
-        (behind.isdigit() and (content[-1].isspace() or content[-1] in "(-+=/*")) or (content[-1].isspace() and is_prose(content))
+        (behind.isdigit() and (content[-1].isspace() or content[-1] in "(-+=/*"))
+        or (content[-1].isspace() and is_prose(content))
     )
 
 
@@ -159,7 +178,7 @@ def value(said: str) -> str | None:
         The value; the whole sentence where it makes something else of the value ("not 5", "5 if n is odd"); None where
         there are no words.
     """
-    said = sentence(said).strip(_QUOTES).rstrip(_QUOTES + ".")
+    said = " ".join(sentence(said).split()).strip(_QUOTES).rstrip(_QUOTES + ".")
     if "$" not in said and "\\" not in said:
         said = re.sub(r"(?<=\w)\.(?:\s+[a-z].*)?$", "", said)
     said = said[_APPROXIMATE.match(said).end() :].strip(_QUOTES)  # type: ignore[union-attr]
@@ -232,7 +251,7 @@ def _remark(tail: str) -> bool | None:
     if inner is None or not re.search(r"\ue000|[A-Za-z]{2}|^\s*[=≈]", inner[1]):
         return False
     words = inner[1].strip().lower()
-    if words in ("approximately", "approx", "approx.", "rounded", "exactly", "exact"):
+    if words in _ASIDES:
         return True
     if words.startswith("mod") or (len(words.split()) == 1 and not _VALUE.search(words)):  # "5 (cm)"
         return False
@@ -252,9 +271,14 @@ def _composed(head: str) -> str:
 
 
 def _plain(head: str) -> str:
-    numbers = NUMBER.findall(head)
-    if len(numbers) == 1 and is_prose(head) and re.match(r"[A-Za-z]{2,}", head):
-        return numbers[0].strip()
+    numbers = list(itertools.islice(NUMBER.finditer(head), 2))
+    if (
+        len(numbers) == 1
+        and is_prose(head)
+        and re.match(r"[A-Za-z]{2,}", head)
+        and not _RELATED.search(head[: numbers[0].start()])
+    ):
+        return numbers[0][0].strip()
     if counted := _COUNTED.fullmatch(head):
         return trimmed(counted[1] + counted[2])
     return trimmed(head)
@@ -268,7 +292,7 @@ def _with_formulas(head: str, hidden: str, found: list[Formula]) -> str:
     if re.search(r"\b(?:or|and|but|if|unless|less|fewer)\b", rest) and is_prose(rest):
         return trimmed(head)  # "$5$ or more"
     outside = re.sub(r"\b(?:and|or)\b", ",", hidden.replace(MASK, " "))
-    if not is_prose(outside):
+    if not is_prose(outside) or last.content.startswith("^"):  # "6 units$^2$"
         return trimmed(_joined(head, found))
     if numbers := NUMBER.findall(rest):
         said = re.search(r"\b(?:is|are|equals?|was|be|of)\s+(\S.*)$", rest)
@@ -279,7 +303,10 @@ def _with_formulas(head: str, hidden: str, found: list[Formula]) -> str:
             break
         together.insert(0, one)
     before = hidden[: together[0].start]
-    if _VALUE.search(before) and not _COPULA.search(before) and not re.match(r"(?:the|an?|all|its)\b", before, re.IGNORECASE):
+    described = re.match(r"(?:the|an?|all|its)\b", before, re.IGNORECASE)
+    if _RELATED.search(before) or (
+        _VALUE.search(before) and not described and (_VALUE.match(before) or not _COPULA.search(before))
+    ):
         return trimmed(head)
     return ", ".join(formula.content for formula in together)
 
