@@ -27,14 +27,16 @@ _BOX = re.compile(r"(?:\\(?:boxed|framebox|fbox|fcolorbox|colorbox)(?![A-Za-z])|
 _OPTION = re.compile(r"\s*\[[^\]\[{}\n]{0,20}\]")
 """Width and alignment of a \\framebox."""
 _LONE = re.compile(
-    r" ?(?:\$?(?P<number>[-+]?(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)(?:/\d+)?%?)(?![\w{]|[.,]\d)|(?P<letter>[A-HJ-Za-z])(?=\s*[^\sA-Za-z({\[]|\s*$))"
+    r" ?(?:\$?(?P<number>[-+]?(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)(?:/\d+)?%?)(?![\w{]|[.,]\d)"
+    r"|(?P<letter>[A-HJ-Za-z])(?=\s*[^\sA-Za-z({\[]|\s*$))"
 )
 """An argument without braces: a number, or a single letter that begins no sentence."""
 _COMMAND = re.compile(r" ?\\(?!text(?:bf|it)? )[A-Za-z]+")
 _PLACEHOLDER = re.compile(
     r"(?:\\(?:text|mathrm|textbf|mathbf|emph)\s*\{)*[\s<\[({*]*"
     r"(?:\\?(?:[.…_\s]|\\[lc]?dots|\\ |~|\\q?quad|\\[,;:!])*"
-    r"|(?:(?:your|the|my|insert|put|write|place|final|numerical|numeric|correct|single|here|option|choice|answer|letter|number|of)"
+    r"|(?:(?:your|the|my|insert|put|write|place|final|numerical|numeric|correct|single|here|option|choice|answer|letter"
+    r"|number|of)"
     r"[\s_]*){1,6}|\?+)"
     r"[\s>\])}*.…]*",
     re.IGNORECASE,
@@ -48,7 +50,8 @@ _CLOSE = re.compile(rf"<\s?/\s?(?P<tag>{_TAG})\s?>|\[/(?P<bracket>{_TAG})\]", re
 _OPEN = re.compile(rf"<\s?{_TAG}\s?>|\[{_TAG}\]", re.IGNORECASE)
 _DOUBT = frozenset(
     (
-        "rather not no wait actually instead but correction check hmm however earlier wrong incorrect false so thus hence therefore"
+        "rather not no wait actually instead but correction check hmm however earlier wrong incorrect false so thus hence "
+        "therefore"
     ).split()
 )
 
@@ -72,10 +75,8 @@ def last_tag(text: str) -> Mark | None:
     opened = list(_OPEN.finditer(text))[-2 * MAX_TAGS :]
     if opened and (not closed or opened[-1].end() > closed[-1].end()):
         rest = text[opened[-1].end() :]
-        if (
-            not rest.strip()
-            or not _PLACEHOLDER.fullmatch(rest.strip())
-            and not re.match(r"[`'\"”]|\W*\b(?:tags?|and|elements?|blocks?)\b", rest)
+        if not rest.strip() or (
+            not _PLACEHOLDER.fullmatch(rest.strip()) and not re.match(r"[`'\"”]|\W*\b(?:tags?|and|elements?|blocks?)\b", rest)
         ):
             return Mark(opened[-1].start(), len(text), None)
     for close in reversed(closed):

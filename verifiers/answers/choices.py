@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from .letters import unwrapped
 from .markers import DENIES, Marker, markers
-from .statements import SENTENCE_END
+from .statements import NEGATION, SENTENCE_END
 
 MAX_LINES = 400
 """Lines, from the last one, that are read."""
@@ -67,12 +67,14 @@ class Named(NamedTuple):
 _BEFORE, _AFTER = r"(?<![A-Za-z0-9_'’\\^])", r"(?![A-Za-z0-9_'’^])"
 _LETTER = re.compile(rf"[(\[（]?{_BEFORE}(?P<letter>[A-Z]){_AFTER}[)\]）]?")
 _ARTICLE = re.compile(
-    r"A(?=[ \t]+[a-z])(?!\s+(?:is|was|and|or|because|since|as|fails?|contradicts|violates|can|cannot|must|seems|but|to be|over|if)\b)"
+    r"A(?=[ \t]+[a-z])(?!\s+(?:is|was|and|or|because|since|as|fails?|contradicts|violates|can|cannot|must|seems|but|to be"
+    r"|over|if)\b)"
 )
 _PRONOUN = re.compile(r"I(?=\s+[a-z]|['’])(?!\s+(?:is|was|and|or|because|since|fails?|seems)\b)")
 _NOUN = r"(?i:options?|choices?|letters?|answers?|statements?|alternatives?|选项|答案|项)"
 _NAMED = re.compile(
-    rf"[\s(\[（\"'“‘:：]*(?:(?i:the|either|both|only)\s+)*(?:{_NOUN}\s*(?:is\s+)?[:：]?\s*)*[(\[（\"'“‘{{<]*(?P<letter>[A-Za-z]){_AFTER}"
+    rf"[\s(\[（\"'“‘:：]*(?:(?i:the|either|both"
+    rf"|only)\s+)*(?:{_NOUN}\s*(?:is\s+)?[:：]?\s*)*[(\[（\"'“‘{{<]*(?P<letter>[A-Za-z]){_AFTER}"
 )
 _JOINED = re.compile(
     r"[)\]）\"'”’]*\s*(?P<join>[,/&+;、，和或]|\b(?:and/or|and|or)\b|及|以及|或者)\s*(?:(?:and|or)\s+)?"
@@ -81,41 +83,52 @@ _JOINED = re.compile(
 )
 _ASKS = re.compile(r"[)\]）\"'”’.]*\s*[?？]")
 _VERBS = (
-    r"choos(?:e|ing)|chose|pick(?:ing)?|select(?:ing)?|tak(?:e|ing)|go(?:ing)? (?:with|for)|opt(?:ing)? for|guess|say|settle (?:on|for)"
+    r"choos(?:e|ing)|chose|pick(?:ing)?|select(?:ing)?|tak(?:e|ing)|go(?:ing)? (?:with|for)|opt(?:ing)? for|guess|say"
+    r"|settle (?:on|for)"
     r"|answer|mark|vote for|prefer|conclude|arrive at|(?:it|that) (?:is|must be|should be)|it['’]s|must be"
 )
 _CHOOSES = re.compile(
     r"(?:^\W*|\b(?:i|we|i['’](?:d|ll|m)|we['’](?:d|ll|re)|let['’]s|let us|so|thus|therefore|hence|then)\b,?\s+)"
-    r"(?:(?:will|would|should|must|can|am|are|shall|therefore|thus|have to|going to|just|simply|had to|to|think|believe|it is|it['’]s"
+    r"(?:(?:will|would|should|must|can|am|are|shall|therefore|thus|have to|going to|just|simply|had to|to|think|believe"
+    r"|it is|it['’]s"
     rf"|that)\s+){{0,4}}(?:{_VERBS})\s+(?:that\s+)?(?:it(?:['’]s| is| must be)\s+)?"
     r"|(?:故|应|应当|因此|所以|本题|我|我们)?(?:选择?|應選)(?!项)(?:的是)?[:：]?\s*"
     r"|\b(?:it|this|that|which)(?:['’]s|\s+(?:is|must be|has to be|should be|can only be))\s+"
     r"(?:(?:therefore|thus|clearly|definitely|option|choice|answer|letter)\s+)*"
-    r"|\b(?:leaves?|leaving|leads? (?:us )?to|points? to|corresponds? to|matche?s|supports?|favou?rs)\s+(?:us\s+with\s+)?(?:only\s+)?"
+    r"|\b(?:leaves?|leaving|leads? (?:us )?to|points? to|corresponds? to|matche?s|supports?"
+    r"|favou?rs)\s+(?:us\s+with\s+)?(?:only\s+)?"
     r"|(?:^\W*|[,;，；]\s*)(?:so|thus|therefore|hence|因此|所以|故),?\s*(?=(?:option |choice )?[(\[]?[A-Z][)\]]?\W*$)"
     r"|(?:\bnot\b|n['’]t\b)[^.]{1,80}?[,;]?\s*\bbut\s+(?:rather\s+)?(?=(?:option |choice )?[(\[]?[A-Z][)\]]?\W*$)",
     re.IGNORECASE,
 )
 """What comes before the letter that a writer picks."""
 _UNCERTAIN = re.compile(
-    r"\b(?:if|whether|suppose|would not|wouldn['’]t|will not|won['’]t|do not|don['’]t|did not|didn['’]t|cannot|can['’]t|could|might|may"
-    r"|never|not|students?|people|many|one|some|others?|unless|no|while|although|though)\b[^,;]{0,40}$|不(?:应该?|能|可以?)?$",
+    r"\b(?:if|whether|suppose|would not|wouldn['’]t|will not|won['’]t|do not|don['’]t|did not|didn['’]t|cannot|can['’]t"
+    r"|could|might|may"
+    r"|never|not|unless|no|while|although|though)\b[^,;]{0,40}$"
+    r"|不(?:应该?|能|可以?)?$",
     re.IGNORECASE,
 )
 _RIGHT = re.compile(
     r"\W{0,4}(?:选?项)?\s*(?:['’]s|is|are|was|would be|must be|should be|seems?|appears?|has to be|being|looks)?\s*"
-    r"(?:(?:clearly|indeed|therefore|thus|the|my|our|only|most|likely|probably|definitely|also|both|all|equally|a|one|an|option|choice"
+    r"(?:(?:clearly|indeed|therefore|thus|the|my|our|only|most|likely|probably|definitely|also|both|all|equally|a|one|an"
+    r"|option|choice"
     r"|answer|that is|which is|to be)\s+)*"
-    r"(?:\b(?:correct|right|best|answer|the one|it)\b|(?:是|为)?(?:正确|对))(?:\s+(?:answer|choice|option|one|statement|selection|letter))?"
+    r"(?:\b(?:correct|right|best|answer|the one|it)\b|(?:是|为)?(?:正确|对))"
+    r"(?:\s+(?:answer|choice|option|one|statement|selection"
+    r"|letter))?"
     r"(?:的?(?:选项|答案)?)(?P<after>[^\w].*|)$",
     re.IGNORECASE | re.DOTALL,
 )
 _CANNOT = "|".join(rf"{verb}(?:n['’]t| not)" for verb in "does do did is are was could would should must".split())
 _WRONG = re.compile(
-    r"\W{0,4}(?:选?项)?\s*(?:\(.{0,80}?\)\s*)?(?:(?:['’]s|is|are|was|were|would be|must be|can be|seems?|looks|appears?(?: to be)?"
+    r"\W{0,4}(?:选?项)?\s*(?:\(.{0,80}?\)\s*)?(?:(?:['’]s|is|are|was|were|would be|must be|can be|seems?|looks"
+    r"|appears?(?: to be)?"
     r"|has been|have been|could be|be|being|clearly|both|all|also|definitely|obviously|therefore|thus)\s+)*"
-    r"(?:not\b|n['’]t|wrong|incorrect|false|invalid|impossible|excluded|eliminated|ruled out|inconsistent|unlikely|worst|out\b|fails?"
-    rf"|contradicts?|violates?|ignores?|overlooks?|misses|too\s|irrelevant|unrelated|absurd|{_CANNOT}|can(?:not|['’]t| not)|won['’]t|will not"
+    r"(?:not\b|n['’]t|wrong|incorrect|false|invalid|impossible|excluded|eliminated|ruled out|inconsistent|unlikely|worst"
+    r"|out\b|fails?"
+    rf"|contradicts?|violates?|ignores?|overlooks?|misses|too\s|irrelevant|unrelated|absurd|{_CANNOT}|can(?:not|['’]t| not)"
+    rf"|won['’]t|will not"
     r"|(?:是|也|都)?(?:错|不)|排除)",
     re.IGNORECASE,
 )
@@ -123,7 +136,8 @@ _NOT_ANOTHER = re.compile(r"\W*(?:not|n['’]t)\s+(?:option\s+|choice\s+)?[(\[]?
 """ "C, not A" denies A."""
 _RULED_OUT = re.compile(
     r"(?:\brul(?:e[sd]?|ing) out|\b(?:eliminat|exclud)(?:e[sd]?|ing)|\b(?:reject|discard)(?:s|ed|ing)?|\bdismiss(?:es|ed|ing)?"
-    r"|\bcross(?:ed|ing)? out|\bnot|\bnever|n['’]t\s+(?:be|pick|choose|select|answer)|\bcannot be|\banything but|\bexcept(?: for)?|\bavoid"
+    r"|\bcross(?:ed|ing)? out|\bnot|\bnever|n['’]t\s+(?:be|pick|choose|select|answer)|\bcannot be|\banything but"
+    r"|\bexcept(?: for)?|\bavoid"
     r"|\bother than|\brather than|\binstead of|\bneither|\bnor|\bwithout|\bunlike|\bagainst|排除|不选|不是|而非)\s*"
     rf"(?:(?:both|either|the|all|out|for|as|being|be)\s+)*(?:{_NOUN}\s*)?[(\[]?$",
     re.IGNORECASE,
@@ -133,7 +147,8 @@ _REVERSES = re.compile(
     re.IGNORECASE,
 )
 _CONCLUDES = re.compile(
-    r"^\W*(?:(?:so|therefore|thus|hence|finally|in conclusion|overall|in summary|to conclude|consequently)\b|因此|所以|综上|故)",
+    r"^\W*(?:(?:so|therefore|thus|hence|finally|in conclusion|overall|in summary|to conclude|consequently)\b"
+    r"|因此|所以|综上|故)",
     re.IGNORECASE,
 )
 _REASON = re.compile(
@@ -205,12 +220,18 @@ def _claims(text: str, known: frozenset[str]) -> Iterator[Claim]:
             edge = place == 0 and number in (0, len(lines) - 1)
             claims = _answer_line(said, found, known) or _opening(said, edge, known) or _picks(said, known)
             yield from claims or _predicates(said, known)
-            if number == len(lines) - 1 and not claims and (closing := _CLOSING.search(said)) and closing["letter"] in known:
-                if not re.search(r"\b(?:not|wrong|incorrect|never|no)\b|n['’]t\b", said) and len(_LETTER.findall(said)) == 1:
-                    yield Claim(Kind.ASSERTS, frozenset(closing["letter"]))
+            if number == len(lines) - 1 and not claims:
+                yield from _closing(said, known)
             if said.endswith(("?", "？")) or (_REVERSES.match(said) and not claims):
                 yield Claim(Kind.DOUBTS)
             labelled = bool(found) and found[-1].end == len(said) and not found[-1].denied
+
+
+def _closing(said: str, known: frozenset[str]) -> list[Claim]:
+    """What a last sentence says that ends with a letter in brackets: "The integral diverges (C)."."""
+    found = _CLOSING.search(said)
+    alone = found and found["letter"] in known and len(_LETTER.findall(said)) == 1
+    return [Claim(Kind.ASSERTS, frozenset(found["letter"]))] if found and alone and not NEGATION.search(said) else []
 
 
 def _answer_line(said: str, found: list[Marker], known: frozenset[str]) -> list[Claim]:

@@ -29,11 +29,13 @@ _DENIED = (
     r"|(?:could|should|must|will|would|may|might)(?:n['’]t| not) be\b|won['’]t be\b|不是|并非|不为"
 )
 _COPULA = (
-    r"(?:is|are|equals|(?:should|must|would|will|has to) (?:therefore )?be|(?:comes|works|turns) out (?:to be|to|as|at|is)|comes to"
+    r"(?:is|are|equals|(?:should|must|would|will|has to) (?:therefore )?be|(?:comes|works|turns) out (?:to be|to|as|at|is)"
+    r"|comes to"
     r"|becomes|(?:seems|appears) to be|seems|remains|ist|est|es|é|è)\b(?:[ \t]{0,9}[:：])?|[:=：]|应该?是|是|为|為|は"
 )
 _ADVERBS = (
-    r"(?:\s{0,9}(?:therefore|thus|then|hence|indeed|simply|clearly|definitely|certainly|likely|probably|also|still|now|hereby|just)"
+    r"(?:\s{0,9}(?:therefore|thus|then|hence|indeed|simply|clearly|definitely|certainly|likely|probably|also|still|now"
+    r"|hereby|just)"
     r"\b,?){0,3}"
 )
 MARKER = re.compile(
@@ -43,9 +45,11 @@ MARKER = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _DENYING_LEAD = re.compile(
-    r"(?:\b(?:wrong|incorrect|false|worst|bad|invalid|unlikely|(?:least|less)(?:\s+\w+)?|not(?:\s+(?:the|an|my|a))?|initial|first"
+    r"(?:\b(?:wrong|incorrect|false|worst|bad|invalid|unlikely|(?:least|less)(?:\s+\w+)?|not(?:\s+(?:the|an|my|a))?|initial"
+    r"|first"
     r"|previous|earlier|original|tempting|common|naive|obvious|intuitive|rejected|other|if|whether|suppose|supposing"
-    r"|(?:doubt|deny|disagree|nobody|no one|wrong|false|incorrect|impossible|(?:do|does|did)(?: not|n['’]t) (?:think|believe|say))"
+    r"|(?:doubt|deny|disagree|nobody|no one|wrong|false|incorrect|impossible|(?:do|does|did)(?: not|n['’]t) (?:think|believe"
+    r"|say))"
     r"(?:\s+\w+)?(?:\s+that)?)(?:\s+(?:the|that|an?|my|our|final|possible|correct|right))*|不正确的?|错误的?|不)\s*$",
     re.IGNORECASE,
 )

@@ -25,18 +25,22 @@ class Formula(NamedTuple):
 MASK = "\ue000"
 """Stands for each character of a formula; a character of no language."""
 NUMBER = re.compile(
-    r"(?<![\w.,/^{\\])[-+]?(?:\d+(?:[,\s]\d{3})+(?!\d)(?:[.,]\d+)?|\d+(?:[.,]\d+)?|\.\d+)(?:/\d+)?\s?%?(?=[^\w}^_!*/×·]|m²|m³|$)"
+    r"(?<![\w.,/^{\\])[-+]?(?:\d+(?:[,\s]\d{3})+(?!\d)(?:[.,]\d+)?|\d+(?:[.,]\d+)?|\.\d+)(?:/\d+)?\s?%?(?=[^\w}^_!*/×·]|m²"
+    r"|m³|$)"
 )
 SENTENCE_END = re.compile(r"。|(?<=[^\d\s][.!?])\s+(?=[A-Z<])|(?<=\d[.?])\s+(?=[A-Z<])|<\|")
 NEGATION = re.compile(r"\b(?:not|never|neither|nor|unknown|no|cannot)\b|n['’]t\b", re.IGNORECASE)
 CHANGES = re.compile(
-    r"\b(?:(?:less|more|greater|fewer|larger|smaller|bigger|higher|lower|other|rather) than|than|except|half|twice|double|thrice"
-    r"|triple|third|quarter|minus|plus|(?<!left )over|under|at (?:least|most)|up to|between|either|neither|close to|nearly|almost"
+    r"\b(?:(?:less|more|greater|fewer|larger|smaller|bigger|higher|lower|other|rather) than|than|except|half|twice|double"
+    r"|thrice"
+    r"|triple|third|quarter|minus|plus|(?<!left )over|under|at (?:least|most)|up to|between|either|neither|close to|nearly"
+    r"|almost"
     r"|times(?=\s+(?:as|the|more|that|larger|greater)))\b"
     r"|\b(?:more|less|fewer|greater|times|one of|divi(?:sible|ded) by|multiplied by"
     r"|(?:multiples?|divisors?|factors?|powers?|squares?|cubes?|roots?|logarithm|reciprocal|inverse|opposite) of"
-    r"|(?:co-?prime|prime|proportional|congruent|similar|due|according|perpendicular|parallel) to|(?:un)?like|hardly|ends? (?:in|with)"
-    r"|depends on)\s*(?=[\d\ue000$\\])|\bdigits long\b",
+    r"|(?:co-?prime|prime|proportional|congruent|similar|due|according|perpendicular|parallel) to|(?:un)?like|hardly"
+    r"|ends? (?:in|with)"
+    r"|depends on)\s*(?=[\d\ue000$\\])",
     re.IGNORECASE,
 )
 """Words that make another answer of the number beside them."""
@@ -50,7 +54,8 @@ CLAUSES = re.compile(r"\b(?:is|are|=)\s.{1,60}?(?:\band\b|[,;]).{1,40}?\b(?:is|a
 """Two things said of two: "the mean is 6 and the variance is 4"."""
 LEAD = re.compile(
     r"^(?:it|they|that|this|we|there|she|he|you|(?:the|its|his|her|their|our)\s[A-Za-z\ue000 ]{1,60}?"
-    r"(?:,\s*which(?=\s+is\s+(?:exactly\s+)?[-\d\ue000]))?|\ue000+)?\s*\b(?:is|are|equals?|was|were|be|gives?|has|have|makes?|gets?|got|will be|would be)\s+"
+    r"(?:,\s*which(?=\s+is\s+(?:exactly\s+)?[-\d\ue000]))?|\ue000+)?\s*\b(?:is|are|equals?|was|were|be|gives?|has|have"
+    r"|makes?|gets?|got|will be|would be)\s+"
     r"(?:about\s+|approximately\s+|equal to\s+|exactly\s+|now\s+)?",
     re.IGNORECASE,
 )
@@ -67,17 +72,22 @@ _CORRECTED = re.compile(
 )
 """What is said in the place of what is denied: "not 5 but 6"."""
 _REASON = (
-    r"because|since|as(?!\s+(?:well|many|much|long|soon|of|far|a|an|the)\b)|given|due|considering|which|whose|where|when|whenever"
+    r"because|since|as(?!\s+(?:well|many|much|long|soon|of|far|a|an|the)\b)|given|due|considering|which|whose|where|when"
+    r"|whenever"
     r"|while|assuming|based|using|after|before|following|once|from"
 )
-_RESTATED = r"i\.?e\.?|namely|that is|or (?:about|approximately|roughly|around|equivalently|simply|just)|approximately|about|roughly|equivalently"
+_RESTATED = (
+    r"i\.?e\.?|namely|that is|or (?:about|approximately|roughly|around|equivalently|simply|just)|approximately|about|roughly"
+    r"|equivalently"
+)
 _CONCLUSION = r"so|thus|hence|therefore|making|giving|meaning|yielding|leaving"
 _CONTRAST = r"not|rather|instead|and not"
 _BREAKS = r"if|unless|provided|otherwise|else|but|or|except|plus|minus|times|though|although|however|only|and then|then"
-_ADVERB = r"in\s+[a-z]|on\s+[a-z]|at\s+[a-z]|of\s+[a-z]|by\s+[a-z]|for\s|left\b|remaining|altogether|overall|each\b|apiece|every\b|today|so far|to\s+[a-z]"
+_ADVERB = r"(?:in|on|at|of|by|to)\s+[a-z]|for\s|left\b|remaining|altogether|overall|each\b|apiece|every\b|today|so far"
 _BOUNDARY = re.compile(
     rf"\s+(?P<bracket>[(\[])|(?P<sign>\s*[,;:]\s+|\s*[—–]+\s*|\s+-{{1,3}}\s+)(?=[A-Za-z]{{2}}|i\.e)"
-    rf"|\s+(?=(?P<word>{_REASON}|{_CONCLUSION}|{_CONTRAST}|{_BREAKS}|and(?=\s+(?:we|i|that|this|it)\b))\b|(?P<adverb>{_ADVERB}))",
+    rf"|\s+(?=(?P<word>{_REASON}|{_CONCLUSION}|{_CONTRAST}|{_BREAKS}|and(?=\s+(?:we|i|that|this|it)\b))\b"
+    rf"|(?P<adverb>{_ADVERB}))",
     re.IGNORECASE,
 )
 _FIRST = {
@@ -88,7 +98,8 @@ _FIRST = {
 }  # fmt: skip
 _VALUE = re.compile(r"\d|\ue000|\\[A-Za-z]")
 _DOUBT = re.compile(
-    r"\b(?:wait|actually|maybe|perhaps|possibly|might|may|could|wrong|incorrect|false|mistaken|unsure|or|but|however|although|though"
+    r"\b(?:wait|actually|maybe|perhaps|possibly|might|may|could|wrong|incorrect|false|mistaken|unsure|or|but|however"
+    r"|although|though"
     r"|unless|else|otherwise|except|if|instead)\b|\bnot (?:sure|certain|correct|right)\b",
     re.IGNORECASE,
 )
@@ -101,19 +112,17 @@ _TAKEN_BACK = re.compile(
 """What behind a reason takes the answer back, or gives another for other cases."""
 _COUNTED = re.compile(rf"({NUMBER.pattern})\s+(?:more|fewer|less|extra|additional|other)(?=\s+[a-z]|$)(.*)", re.DOTALL)
 _COPULA = re.compile(r"(?:\b(?:is|are|was|be|equals?|of|namely|gives?|i\.e\.)|[=:,])\s*$", re.IGNORECASE)
-_RELATED = re.compile(
-    r"\b(?:(?<!equal )(?<!equals )(?<!equivalent )(?<!comes )(?<!amounts )(?<!up )(?<!out )(?<!rounds )(?<!simplifies )(?<!evaluates )to"
-    r"|by|from|than|with|without|into|until)\s*$",
-    re.IGNORECASE,
-)
+_RELATED = re.compile(r"\b(?:(?P<word>\w+)\s+to|by|from|than|with|without|into|until)\s*$", re.IGNORECASE)
 """What relates something to the value behind it: "coprime to 5"."""
+_EQUATES = frozenset("equal equals equivalent comes amounts up out rounds simplifies evaluates reduces".split())
+"""What makes "to" mean that both are the same."""
 _CHINESE_REASON = re.compile(r"[，,；;]\s*(?=因为|由于|所以|故|因此|即|也就是|其中)|（(?=[^）]*[\u4e00-\u9fff])")
 _COUNT = re.compile(r"[\d\ue000}%]\W*(?:[A-Za-z-]+\s*){0,3}$")
 """A value, and what it counts: "5 red apples"."""
 _ASIDES = frozenset(
     (
-        "approximately approx approx. rounded exactly exact one two three four five six seven eight nine ten eleven twelve thirteen "
-        "fourteen fifteen sixteen seventeen eighteen nineteen twenty"
+        "approximately approx approx. rounded exactly exact one two three four five six seven eight nine ten eleven twelve "
+        "thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty"
     ).split()
 )
 """Words that say nothing new in a bracket behind a number."""
@@ -270,14 +279,15 @@ def _composed(head: str) -> str:
     return _with_formulas(head, hidden, found) if found else _plain(head)
 
 
+def _relates(before: str) -> bool:
+    """Whether what stands before a value only relates something to it."""
+    found = _RELATED.search(before)
+    return found is not None and (found["word"] or "").lower() not in _EQUATES
+
+
 def _plain(head: str) -> str:
     numbers = list(itertools.islice(NUMBER.finditer(head), 2))
-    if (
-        len(numbers) == 1
-        and is_prose(head)
-        and re.match(r"[A-Za-z]{2,}", head)
-        and not _RELATED.search(head[: numbers[0].start()])
-    ):
+    if len(numbers) == 1 and is_prose(head) and re.match(r"[A-Za-z]{2,}", head) and not _relates(head[: numbers[0].start()]):
         return numbers[0][0].strip()
     if counted := _COUNTED.fullmatch(head):
         return trimmed(counted[1] + counted[2])
@@ -304,9 +314,7 @@ def _with_formulas(head: str, hidden: str, found: list[Formula]) -> str:
         together.insert(0, one)
     before = hidden[: together[0].start]
     described = re.match(r"(?:the|an?|all|its)\b", before, re.IGNORECASE)
-    if _RELATED.search(before) or (
-        _VALUE.search(before) and not described and (_VALUE.match(before) or not _COPULA.search(before))
-    ):
+    if _relates(before) or (_VALUE.search(before) and not described and (_VALUE.match(before) or not _COPULA.search(before))):
         return trimmed(head)
     return ", ".join(formula.content for formula in together)
 
