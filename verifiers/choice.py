@@ -50,7 +50,7 @@ def _choice(response: str, options: Sequence[str]) -> tuple[str, int | None, str
     text = visible(response)
     mark = last_mark(text)
     if mark is None:
-        return _stated_choice(text, options)
+        return _lettered(text, options) or _worded(text, options)
     content = mark[0].content
     if content is None:
         return "extract", None, ""
@@ -58,27 +58,31 @@ def _choice(response: str, options: Sequence[str]) -> tuple[str, int | None, str
     if inner is not None and inner[0].content is not None:
         content = inner[0].content
     rung, chosen = chosen_option(content, options)
-    if chosen is None and rung == "option":
-        rung, chosen, _ = _stated_choice(content, options)
-        if chosen is None and rung == "option":  # a formula of the way there is boxed: what is said behind it counts
-            return _stated_choice(text[mark[0].end :], options, by_words=False)
-    return rung, chosen, content
+    if chosen is not None or rung != "option":
+        return rung, chosen, content
+    # No option is marked: a sentence may be ("The answer is C"), or a formula of the way there, and the choice stands behind.
+    return _lettered(content, options) or _lettered(text[mark[0].end :], options) or (rung, None, content)
 
 
-def _stated_choice(text: str, options: Sequence[str], by_words: bool = True) -> tuple[str, int | None, str]:
-    """The choice of a text without a mark."""
+def _lettered(text: str, options: Sequence[str]) -> tuple[str, int | None, str] | None:
+    """The choice of a text by an option's letter; None where no letter is asserted."""
     said = asserted(text, len(options))
     if len(said.letters) == 1:
         place = LETTERS.index(next(iter(said.letters)))
         return "letter", None if _are_others(said.words, place, options) else place, text[-100:]
-    if said.letters or not by_words:
-        return "extract", None, ", ".join(sorted(said.letters))
-    last = [line for line in text.split("\n") if line.strip()][-1:]
-    for words in (*last, final_answer(text) or ""):
-        chosen = chosen_option(words, options)
-        if words and chosen[0] == "option" and chosen[1] is not None:
-            return *chosen, words
-    return "extract" if not last else "option", None, (last or [""])[0]
+    return ("extract", None, ", ".join(sorted(said.letters))) if said.letters else None
+
+
+def _worded(text: str, options: Sequence[str]) -> tuple[str, int | None, str]:
+    """The choice of a text by an option's words: its last line's, or its final answer's."""
+    last = text.rstrip().rsplit("\n", 1)[-1].strip(" -•>*\t")
+    if (place := _by_words(last, options)) is not None:
+        return "option", place, last
+    answer = final_answer(text)
+    if answer is None:
+        return "extract", None, ""
+    rung, chosen = chosen_option(answer, options)
+    return rung, chosen if rung == "option" else None, answer
 
 
 def _are_others(words: str, place: int, options: Sequence[str]) -> bool:
@@ -142,13 +146,17 @@ def chosen_option(answer: str, options: Sequence[str]) -> tuple[str, int | None]
     return "option", _by_content(text, options)
 
 
-def _by_content(text: str, options: Sequence[str]) -> int | None:
+def _by_words(text: str, options: Sequence[str]) -> int | None:
     if (place := [index for index, option in enumerate(options) if option.strip() == text.strip(" .")]) and len(place) == 1:
         return place[0]  # its very letters: AA is not Aa
     words = _words(text)
     exact = [index for index, option in enumerate(options) if _words(option) == words]
-    if words and len(exact) == 1:
-        return exact[0]
+    return exact[0] if words and len(exact) == 1 else None
+
+
+def _by_content(text: str, options: Sequence[str]) -> int | None:
+    if (place := _by_words(text, options)) is not None:
+        return place
     with limit(math.SECONDS):
         equal = [index for index, option in enumerate(options) if _equal(option, text)]
     return equal[0] if len(equal) == 1 else None

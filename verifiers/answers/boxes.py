@@ -42,6 +42,8 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 """Content that stands for an answer, as a prompt writes it."""
+_SPACES = re.compile(r"(?<!\\)(?:\\[\s,;:!]|~)+$")
+"""Spaces that end a box's content."""
 _DENIED = re.compile(
     r"(?:\bnot|n't|\bnever|\brather than|\binstead of)\s+(?:equal to\s+|be\s+)?(?:\$+|\\\(|\\\[)?\s*$", re.IGNORECASE
 )
@@ -138,8 +140,9 @@ def _boxes(text: str) -> list[Mark]:
         start, end = argument
         if end is None:
             return [Mark(match.start(), len(text), None)]
-        content = _unwrapped(text[start:end].strip())
-        if text[start:end].strip() and not is_placeholder(content):
+        inside = _SPACES.sub("", text[start:end]).strip()
+        content = _unwrapped(inside)
+        if inside and not is_placeholder(content):
             found.append(Mark(match.start(), min(len(text), end + (text[end : end + 1] in ("}", ")"))), content))
     return found
 

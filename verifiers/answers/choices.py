@@ -64,7 +64,7 @@ class Named(NamedTuple):
     rest: str
 
 
-_BEFORE, _AFTER = r"(?<![A-Za-z0-9_'’\\^])", r"(?![A-Za-z0-9_'’^])"
+_BEFORE, _AFTER = r"(?<![A-Za-z0-9_\\^])(?<![A-Za-z]['’])", r"(?![A-Za-z0-9_^]|['’][a-z])"
 _LETTER = re.compile(rf"[(\[（]?{_BEFORE}(?P<letter>[A-Z]){_AFTER}[)\]）]?")
 _ARTICLE = re.compile(
     r"A(?=[ \t]+[a-z])(?!\s+(?:is|was|and|or|because|since|as|fails?|contradicts|violates|can|cannot|must|seems|but|to be"
@@ -97,7 +97,8 @@ _CHOOSES = re.compile(
     r"(?:(?:therefore|thus|clearly|definitely|option|choice|answer|letter)\s+)*"
     r"|\b(?:leaves?|leaving|leads? (?:us )?to|points? to|corresponds? to|matche?s|supports?"
     r"|favou?rs)\s+(?:us\s+with\s+)?(?:only\s+)?"
-    r"|(?:^\W*|[,;，；]\s*)(?:so|thus|therefore|hence|因此|所以|故),?\s*(?=(?:option |choice )?[(\[]?[A-Z][)\]]?\W*$)"
+    r"|(?:^\W*|[,;，；]\s*)(?:so|thus|therefore|hence|clearly|obviously|definitely|certainly|因此|所以|故),?\s*(?=(?:option "
+    r"|choice )?[(\[]?[A-Z][)\]]?\W*$)"
     r"|(?:\bnot\b|n['’]t\b)[^.]{1,80}?[,;]?\s*\bbut\s+(?:rather\s+)?(?=(?:option |choice )?[(\[]?[A-Z][)\]]?\W*$)",
     re.IGNORECASE,
 )
@@ -114,7 +115,8 @@ _RIGHT = re.compile(
     r"(?:(?:clearly|indeed|therefore|thus|the|my|our|only|most|likely|probably|definitely|also|both|all|equally|a|one|an"
     r"|option|choice"
     r"|answer|that is|which is|to be)\s+)*"
-    r"(?:\b(?:correct|right|best|answer|the one|it)\b|(?:是|为)?(?:正确|对))"
+    r"(?:\b(?:correct|right|best|answer|the one|it|the only (?:one|option|choice|answer)(?: (?:that|which) (?:fits|works"
+    r"|holds|remains|matches|satisfies))?)\b|(?:是|为)?(?:正确|对))"
     r"(?:\s+(?:answer|choice|option|one|statement|selection"
     r"|letter))?"
     r"(?:的?(?:选项|答案)?)(?P<after>[^\w].*|)$",
@@ -136,7 +138,8 @@ _NOT_ANOTHER = re.compile(r"\W*(?:not|n['’]t)\s+(?:option\s+|choice\s+)?[(\[]?
 """ "C, not A" denies A."""
 _RULED_OUT = re.compile(
     r"(?:\brul(?:e[sd]?|ing) out|\b(?:eliminat|exclud)(?:e[sd]?|ing)|\b(?:reject|discard)(?:s|ed|ing)?|\bdismiss(?:es|ed|ing)?"
-    r"|\bcross(?:ed|ing)? out|\bnot|\bnever|n['’]t\s+(?:be|pick|choose|select|answer)|\bcannot be|\banything but"
+    r"|\bcross(?:ed|ing)? out|\bnot|\bnever|n['’]t\s+(?:be|pick|choose|select|answer)|\bcannot be|\b(?:anything|everything"
+    r"|all|any) but"
     r"|\bexcept(?: for)?|\bavoid"
     r"|\bother than|\brather than|\binstead of|\bneither|\bnor|\bwithout|\bunlike|\bagainst|排除|不选|不是|而非)\s*"
     rf"(?:(?:both|either|the|all|out|for|as|being|be)\s+)*(?:{_NOUN}\s*)?[(\[]?$",
@@ -157,6 +160,10 @@ _REASON = re.compile(
 _INSTEAD = re.compile(
     r"(?:\b(?:but|rather|(?:it|that)(?:['’]s| is| must be))\s+|[，,]\s*而?(?:应该?)?是)(?P<said>.*)$", re.IGNORECASE
 )
+_TYPE = re.compile(r"[*`]|\\[()\[\]]|(?<!\w)_{1,2}(?=\w)|(?<=\w)_{1,2}(?!\w)")
+"""Marks of type and of formulas, without which a text says the same."""
+_SHORT = re.compile(r"\W*A\s?:\s*[(\[]?(?P<letter>[A-Z])[)\].]*\W*")
+""" "A: C", the answer to "Q: ..."."""
 _OPENS = re.compile(
     r"^[\s>#\-\"'“‘]*(?:(?i:(?:the\s+)?(?:option|choice|letter|answer|statement))\s+)?(?P<open>[(\[（]?)(?P<letter>[A-Z])"
     r"(?P<sign>[)\]）.:：,，、—–\"'”’-]*)(?P<rest>.*)$",
@@ -202,7 +209,7 @@ def apposition(words: str) -> str:
 
 
 def _claims(text: str, known: frozenset[str]) -> Iterator[Claim]:
-    lines = [line for line in unwrapped(text).replace("*", "").replace("`", "").split("\n") if line.strip()]
+    lines = [line for line in _TYPE.sub("", unwrapped(text)).split("\n") if line.strip()]
     labelled = False
     for number, line in enumerate(lines):
         if number < len(lines) - MAX_LINES:
@@ -217,12 +224,14 @@ def _claims(text: str, known: frozenset[str]) -> Iterator[Claim]:
             if not re.search(r"[A-Za-z]", said):
                 continue
             found = [marker for marker in markers(said) if not marker.short]
-            edge = place == 0 and number in (0, len(lines) - 1)
-            claims = _answer_line(said, found, known) or _opening(said, edge, known) or _picks(said, known)
-            yield from claims or _predicates(said, known)
+            first, last = place == 0 and number == 0, place == 0 and number == len(lines) - 1
+            claims = _answer_line(said, found, known) or _opening(said, first, last, known) or _picks(said, known)
+            claims = claims or _predicates(said, known)
+            asks = said.endswith(("?", "？"))
+            yield from [claim for claim in claims if not asks or claim.kind in (Kind.DENIES, Kind.DOUBTS)]
             if number == len(lines) - 1 and not claims:
                 yield from _closing(said, known)
-            if said.endswith(("?", "？")) or (_REVERSES.match(said) and not claims):
+            if asks or (_REVERSES.match(said) and not claims):
                 yield Claim(Kind.DOUBTS)
             labelled = bool(found) and found[-1].end == len(said) and not found[-1].denied
 
@@ -257,8 +266,17 @@ def _answer_line(said: str, found: list[Marker], known: frozenset[str]) -> list[
     return []
 
 
-def _opening(said: str, edge: bool, known: frozenset[str]) -> list[Claim]:
-    """What a sentence says that begins with a letter, as options are listed: "C", "(C)", "C) the words", "D, it can't be A"."""
+def _opening(said: str, first: bool, last: bool, known: frozenset[str]) -> list[Claim]:
+    """What a sentence says that begins with a letter, as options are listed: "C", "(C)", "C) the words", "D, it can't be A".
+
+    Args:
+        said: the sentence.
+        first, last: whether it opens the first line of the text, and the last one.
+        known: the options' letters.
+    """
+    edge = first or last
+    if short := _SHORT.fullmatch(said):
+        return [Claim(Kind.ANSWERS, frozenset(short["letter"]) & known)]
     if edge and (lower := _LOWER.fullmatch(said)) and lower[1].upper() in known:
         return [Claim(Kind.ANSWERS, frozenset(lower[1].upper()))]
     found = _OPENS.match(said)
@@ -266,7 +284,7 @@ def _opening(said: str, edge: bool, known: frozenset[str]) -> list[Claim]:
         return []
     letter, sign, rest = frozenset(found["letter"]), found["sign"], found["rest"]
     if not rest.strip(' .!)]"”'):
-        return [Claim(Kind.ANSWERS if edge else Kind.ASSERTS, letter)]
+        return [Claim(Kind.ANSWERS if first else Kind.ASSERTS, letter, replaces=Kind.ASSERTS if last else None)]
     if rest[:1] not in (" ", "\t") and not sign:
         return []
     named = _named(said, known)
@@ -311,7 +329,7 @@ def _predicates(said: str, known: frozenset[str], also: bool = False) -> list[Cl
         known: the options' letters.
         also: whether the sentence has given an answer, so that only what adds another one counts.
     """
-    claims, right = [], set()
+    claims, right = [], []
     reason = _REASON.search(said)
     for found in list(_LETTER.finditer(said))[:MAX_LETTERS]:
         letter = found["letter"]
@@ -327,10 +345,13 @@ def _predicates(said: str, known: frozenset[str], also: bool = False) -> list[Cl
         elif told and not (also and reason and reason.start() < found.start()) and not _UNCERTAIN.search(before):
             after = told["after"].strip(" .!")
             if not (also and after) and not _CONDITION.match(after):
-                right.add(letter)
+                right.append((found.start(), letter))
     if right:
+        # "C looks right, but D is correct" asserts D.
+        but = max((found.end() for found in re.finditer(r"\b(?:but|however|yet)\b", said)), default=0)
+        sure = frozenset(letter for at, letter in right if at >= but) or frozenset(letter for _, letter in right)
         concludes = not also and _CONCLUDES.match(said)
-        claims.append(Claim(Kind.ASSERTS, frozenset(right), "", Kind.ASSERTS if concludes else None))
+        claims.append(Claim(Kind.ASSERTS, sure, "", Kind.ASSERTS if concludes else None))
     return claims
 
 
@@ -350,6 +371,8 @@ def _named(text: str, known: frozenset[str]) -> Named:
     while (joined := _JOINED.match(rest)) and not _is_word(rest, joined.start("letter")):
         letters.add(joined["letter"])
         rest = rest[joined.end() :]
+    if apart := re.fullmatch(r"(?:\W+[A-Z])+\W*", rest):
+        letters |= set(re.findall(r"[A-Z]", apart[0]))
     asks = _ASKS.match(rest)
     if not letters <= known:
         return nothing

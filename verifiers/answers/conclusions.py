@@ -148,6 +148,6 @@ def _last_words(line: str) -> str | None:
         return None
     if found := _ABSENT.search(line):
         return found[1]
-    if found := re.search(r"\b(?:is|are|be|was)\s+(?:an?\s+|the\s+)?([A-Za-z]+)$", line):
+    if found := re.search(r"(?:\b(?:is|are|be|was)|['’]s)\s+(?:an?\s+|the\s+)?([A-Za-z]+)$", line):
         return found[1]
     return line if len(line.split()) <= 2 and not _CONCLUDES.search(line) else None

@@ -31,7 +31,7 @@ _DENIED = (
 _COPULA = (
     r"(?:is|are|equals|(?:should|must|would|will|has to) (?:therefore )?be|(?:comes|works|turns) out (?:to be|to|as|at|is)"
     r"|comes to"
-    r"|becomes|(?:seems|appears) to be|seems|remains|ist|est|es|é|è)\b(?:[ \t]{0,9}[:：])?|[:=：]|应该?是|是|为|為|は"
+    r"|becomes|(?:seems|appears) to be|seems|remains|ist|est|es|é|è)\b(?:[ \t]{0,9}[:：])?|->|=>|→|⇒|[:=：]|应该?是|是|为|為|は"
 )
 _ADVERBS = (
     r"(?:\s{0,9}(?:therefore|thus|then|hence|indeed|simply|clearly|definitely|certainly|likely|probably|also|still|now"
@@ -41,7 +41,7 @@ _ADVERBS = (
 MARKER = re.compile(
     rf"(?P<noun>{_NOUN})(?:\s{{0,9}}(?P<denied>{_DENIED})|\s{{0,9}}(?:{_COPULA}){_ADVERBS})[ \t:：]{{0,9}}"
     r"|^[ \t>#-]{0,9}(?P<short>A|Ans(?:wer)?)\s{0,3}[:.：][ \t]{0,9}"
-    r"|\banswer\b:?\s{0,9}(?=[\\$\d-]|[(\[]?[A-Z][)\].,]?\s*$)",
+    r"|\banswer\b(?:\s-(?=\s[A-Z(]))?:?\s{0,9}(?=[\\$\d-]|[(\[]?[A-Z][)\].,]?\s*$)",
     re.IGNORECASE | re.MULTILINE,
 )
 _DENYING_LEAD = re.compile(
@@ -49,7 +49,7 @@ _DENYING_LEAD = re.compile(
     r"|first"
     r"|previous|earlier|original|tempting|common|naive|obvious|intuitive|rejected|other|if|whether|suppose|supposing"
     r"|(?:doubt|deny|disagree|nobody|no one|wrong|false|incorrect|impossible|(?:do|does|did)(?: not|n['’]t) (?:think|believe"
-    r"|say))"
+    r"|say)|(?:might|may|could|would) (?:think|believe|say|guess|expect|assume))"
     r"(?:\s+\w+)?(?:\s+that)?)(?:\s+(?:the|that|an?|my|our|final|possible|correct|right))*|不正确的?|错误的?|不)\s*$",
     re.IGNORECASE,
 )
