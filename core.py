@@ -151,7 +151,7 @@ class Completion:
         return self.text[: ends[-1]]
 
 
-_MARKED_ANSWER = re.compile(r"\\(?:boxed|fbox)\s{0,9}\{\s{0,9}[^\s}]|</answer>")
+_MARKED_ANSWER = re.compile(r"\\(?:boxed|fbox|framebox)\s{0,9}\{\s{0,9}[^\s}]|</answer>", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"\n|。|[.!?](?=\s)")
 _NUMBERED = re.compile(r"\s{0,9}\d{1,9}[.\n]")
 """The number of a list's next point, which says nothing yet."""

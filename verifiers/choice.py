@@ -1,7 +1,8 @@
 """Which of the options does the response choose? By its letter, or by its words.
 
 `problem.answer` is {"letter": "C", "options": ["...", ...]}: the right option's letter, and the options in the order in which
-the problem showed them. Rungs:
+the problem showed them. A box or an `<answer>` tag counts before what the text says; where it holds no option (a formula of the
+way there), what the text says counts. Rungs:
 
     extract   there is no answer in the response, or it names several options: wrong
     letter    a letter alone, or one with the option's own words behind it
@@ -13,11 +14,14 @@ import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..core import Problem, Status, Verdict, without_thinking
+from ..core import Problem, Status, Verdict
 from . import math
 from .answers import Unreadable, comparison, final_answer, read
+from .answers.boxes import last_mark
+from .answers.choices import apposition, asserted
 from .answers.evaluation import limit
 from .answers.exact import TooLarge
+from .answers.extraction import visible
 from .answers.identity import CannotTell
 from .answers.letters import letter, letters, unwrapped
 from .verifier import as_verifier
@@ -25,7 +29,6 @@ from .verifier import as_verifier
 LETTERS = string.ascii_uppercase
 REASON = 300
 
-_LAST_LINE = re.compile(r"(?:(?:^|\b(?:is|be|choose|select|pick|option|choice)\s*:?\s*)[(\[]?|[(\[])([A-Z])[)\].]*\s*$")
 _DENIES = re.compile(r"\b(?:not|no|or|never|neither|nor|isn't|wrong|incorrect|except)\b", re.IGNORECASE)
 MAX_OPTIONS = 26
 
@@ -37,13 +40,64 @@ def verify(problem: Problem, response: str) -> Verdict:
         letter, options = _answer(problem.answer)
     except (KeyError, TypeError, ValueError) as error:
         return Verdict(Status.UNDECIDED, None, "gold", f"no letter and options: {error}"[:REASON])
-    answer = final_answer(response) or _last_letter(response)
-    if answer is None:
-        return Verdict(Status.SCORED, 0.0, "extract", "the response has no final answer")
-    rung, chosen = chosen_option(answer, options)
+    rung, chosen, said = _choice(response, options)
     if chosen is None:
-        return Verdict(Status.SCORED, 0.0, rung, f"{answer[:100]} is none of the {len(options)} options"[:REASON])
+        reason = f"{said[:100]} is none of the {len(options)} options" if said else "the response has no final answer"
+        return Verdict(Status.SCORED, 0.0, rung, reason[:REASON])
     return Verdict(Status.SCORED, float(LETTERS[chosen] == letter), rung, f"{LETTERS[chosen]} against {letter}")
+
+
+def _choice(response: str, options: Sequence[str]) -> tuple[str, int | None, str]:
+    """By which rung a response chooses, which option, by its place, and the words that say so."""
+    text = visible(response)
+    mark = last_mark(text)
+    if mark is None:
+        return _lettered(text, options) or _worded(text, options)
+    content = mark[0].content
+    if content is None:
+        return "extract", None, ""
+    inner = last_mark(content) if mark[1] else None
+    if inner is not None and inner[0].content is not None:
+        content = inner[0].content
+    rung, chosen = chosen_option(content, options)
+    if chosen is not None or rung != "option":
+        return rung, chosen, content
+    # No option is marked: a sentence may be ("The answer is C"), or a formula of the way there, and the choice stands behind.
+    return _lettered(content, options) or _lettered(text[mark[0].end :], options) or (rung, None, content)
+
+
+def _lettered(text: str, options: Sequence[str]) -> tuple[str, int | None, str] | None:
+    """The choice of a text by an option's letter; None where no letter is asserted."""
+    said = asserted(text, len(options))
+    if len(said.letters) == 1:
+        place = LETTERS.index(next(iter(said.letters)))
+        return "letter", None if _are_others(said.words, place, options) else place, text[-100:]
+    return ("extract", None, ", ".join(sorted(said.letters))) if said.letters else None
+
+
+def _worded(text: str, options: Sequence[str]) -> tuple[str, int | None, str]:
+    """The choice of a text by an option's words: its last line's, or its final answer's."""
+    last = text.rstrip().rsplit("\n", 1)[-1].strip(" -•>*\t")
+    if (place := _by_words(last, options)) is not None:
+        return "option", place, last
+    answer = final_answer(text)
+    if answer is None:
+        return "extract", None, ""
+    rung, chosen = chosen_option(answer, options)
+    return rung, chosen if rung == "option" else None, answer
+
+
+def _are_others(words: str, place: int, options: Sequence[str]) -> bool:
+    """Whether the words behind a letter are another option's: a letter with another option's words is two answers."""
+    told = _words(apposition(words))
+    others = [_words(option) for index, option in enumerate(options) if index != place]
+    own = _words(options[place])
+    return (
+        bool(told)
+        and told != own
+        and (told in others or any(len(other) > 3 and other in told and other not in own for other in others))
+        and own not in told
+    )
 
 
 def unreadable(problem: Problem) -> str | None:
@@ -95,13 +149,17 @@ def chosen_option(answer: str, options: Sequence[str]) -> tuple[str, int | None]
     return "option", _by_content(text, options)
 
 
-def _by_content(text: str, options: Sequence[str]) -> int | None:
+def _by_words(text: str, options: Sequence[str]) -> int | None:
     if (place := [index for index, option in enumerate(options) if option.strip() == text.strip(" .")]) and len(place) == 1:
         return place[0]  # its very letters: AA is not Aa
     words = _words(text)
     exact = [index for index, option in enumerate(options) if _words(option) == words]
-    if words and len(exact) == 1:
-        return exact[0]
+    return exact[0] if words and len(exact) == 1 else None
+
+
+def _by_content(text: str, options: Sequence[str]) -> int | None:
+    if (place := _by_words(text, options)) is not None:
+        return place
     with limit(math.SECONDS):
         equal = [index for index, option in enumerate(options) if _equal(option, text)]
     return equal[0] if len(equal) == 1 else None
@@ -120,13 +178,3 @@ def _words(text: str) -> str:
     """A text's letters, digits and signs, without case, spaces, an article before and punctuation behind."""
     plain = re.sub(r"[\s$]+", " ", text.casefold()).strip(" .,;:")
     return re.sub(r"^(?:an?|the) ", "", plain).replace(" ", "")
-
-
-def _last_letter(response: str) -> str | None:
-    """The letter that a response's last line ends with, as "I choose (B)."."""
-    lines = without_thinking(response).strip().rsplit("\n", 1)
-    line = lines[-1][-200:].replace("*", "").strip()
-    found = _LAST_LINE.search(line)
-    if not found or _DENIES.search(line) or len(re.findall(r"\b[A-Z]\b", line.replace("I ", " "))) > 1:
-        return None
-    return found[1]

@@ -3,6 +3,7 @@
 from ..core import Problem, Status, Verdict
 from . import pool
 from .answers import final_answer
+from .answers.extraction import tagged
 from .verifier import as_verifier
 
 
@@ -21,7 +22,9 @@ def verify(problem: Problem, response: str) -> Verdict:
     if (lacks := unreadable(problem)) is not None:
         return Verdict(Status.UNDECIDED, None, "reasoning_gym", lacks)
     metadata = problem.meta["metadata"]
-    answer = final_answer(response)
+    tag = tagged(response)
+    # Grids and programs are judged as they stand in the tag, line by line; a box or a sentence is read as everywhere.
+    answer = tag if tag and "\n" in tag and "\\boxed" not in tag else final_answer(response)
     if answer is None:
         return Verdict(Status.SCORED, 0.0, "extract", "the response has no final answer")
     entry = {"question": problem.prompt[-1]["content"], "answer": problem.answer, "metadata": dict(metadata)}

@@ -51,6 +51,131 @@ def test_two_options_or_none_are_never_right(response: str) -> None:
     assert [judge(response, right).score for right in "ABCDE"] == [0.0] * 5
 
 
+STATED = ["stable equilibrium", "a heavy lid", "the integral diverges", "zero"]
+
+
+def chosen(response: str) -> str:
+    """The letters of `STATED` that a response is right for."""
+    return "".join(letter for letter in "ABCD" if judge(response, letter, STATED).score == 1)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "The answer is C because I checked the units.",
+        "The answer is C since the integral diverges.",
+        "The answer is (C) because (A) is wrong and (B) is wrong.",
+        "The answer is C, not A.",
+        "The answer is not A. It is C.",
+        "The answer isn't A but C",
+        "The answer is letter C.",
+        "The answer is C, the integral diverges.",
+        "The answer is **C) the integral diverges** because x.",
+        "The correct answer is C: the integral diverges because of x.",
+        "Answer: C (the integral diverges)",
+        "Answer: C - the integral diverges",
+        "Answer: C — the integral diverges",
+        "Answer: C,",
+        "Answer: $C",
+        "Answer:\n\nC",
+        "Antwort:\n\nAntwort: C",
+        "C is correct.",
+        "**C** is the correct answer.",
+        "Therefore, option C is the best answer.",
+        "The most likely answer is C.",
+        "I'd go with C.",
+        "I take C — a sound guess.",
+        "I think that C is the answer, as A is wrong.",
+        "It must be C.",
+        "So C.",
+        "Eliminate A, B and D, leaving C.",
+        "A, B and D can be ruled out, so C is correct.",
+        "A is incorrect. B is incorrect. D is incorrect. So the answer is C.",
+        "Answer: rules out D, leaving C",
+        "A: wrong\nB: wrong\nC: correct\nD: wrong",
+        "C) the integral diverges\n\nReasoning: blah.",
+        "C, it can't be A or B",
+        "Let me think.\n\n(C) the integral diverges",
+        "The integral diverges.",
+        "The answer is that the integral diverges.",
+        "The integral diverges (C).",
+        "While option A is correct for gases, option C is the correct answer.",
+        "The answer is C. D is too large.",
+        "ANSWER IS C. A FAILS.",
+        "The answer is A.\n\nActually, it is C.",
+        "The answer is A? No, it is C.",
+        "Answer: A\nI need to correct this.\nAnswer: C",
+        "The answer is C.\n\nQuestion: next?\nAnswer: D",
+        "<answer>C</answer>",
+        "<think>A</think><answer>\n(C)\n</answer><|im_end|>",
+        "<answer>C. the integral diverges</answer>",
+        "<answer>the integral diverges</answer>",
+        "\\boxed{A}\n<answer>C</answer>",
+        r"We find \boxed{\langle H\rangle \ll \Delta E}. **Answer: C**",
+        r"\boxed{\text{The answer is C}}",
+        "答案：（C）",
+        "故选C。",
+        "只有选项C是对的",
+        "答案不是A，是C",
+    ],
+)
+def test_an_option_is_chosen_where_a_sentence_asserts_it(response: str) -> None:
+    assert chosen(response) == "C"
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "We can rule out option C.",
+        "Option C is incorrect.",
+        "Option C fails.",
+        "Option C is false.",
+        "Choice C contradicts the data.",
+        "C is too small.",
+        "C cannot be correct.",
+        "C is the wrong answer.",
+        "The worst option is C",
+        "The least likely option is C.",
+        "The only wrong option is C",
+        "The answer cannot be C",
+        "The answer is definitely not C.",
+        "I would not pick C",
+        "I don't think it is C.",
+        "It isn't C.",
+        "Anything but C",
+        "Neither A nor C.",
+        "If the answer is C, then the pressure is zero.",
+        "It could be C.",
+        "Is it C? No.",
+        "Answer: C or D",
+        "The answer is C/D",
+        "A is correct. C is correct.",
+        "The answer is C. A is also correct.",
+        "Both A and C are correct.",
+        "I'm torn between C and D.",
+        "The answer is C, a heavy lid.",
+        "<answer>A or C</answer>",
+        "<answer>C",
+        "None of A, B, C and D",
+        "Vitamin C is needed.",
+        "A car moves",
+        "A force acts on the body.",
+        "选项C错误",
+        "不选C",
+    ],
+)
+def test_no_option_is_chosen_where_it_is_denied_or_another_is_asserted_too(response: str) -> None:
+    assert chosen(response) == ""
+
+
+def test_words_that_begin_like_a_letter_are_no_letter() -> None:
+    assert chosen("The answer is a heavy lid") == "B"
+    assert chosen("The answer is A heavy lid.") == "B"
+    ten = [f"option text {number}" for number in range(10)]
+    assert judge("I computed the integral. The answer is I.", "I", ten).score == 1
+    assert judge("The answer is C because I computed the integral.", "I", ten).score == 0
+
+
 def test_words_that_are_two_options_choose_none() -> None:
     assert judge(r"\boxed{1/2}", "A", ["0.5", r"\frac{2}{4}", "2"]).score == 0
     assert judge(r"\boxed{2.0}", "C", ["0.5", r"\frac{2}{4}", "2"]).score == 1

@@ -24,6 +24,12 @@ def test_a_grid_that_has_been_stored_as_json_is_still_judged(generator: str) -> 
     assert load("reasoning_gym")(stored, "\\boxed{0 0}").score == 0
 
 
+def test_a_grid_in_an_answer_tag_is_judged_as_it_stands() -> None:
+    (problem,) = problems.load("reasoning_gym:rotate_matrix?size=1")
+    assert load("reasoning_gym")(problem, f"<think>hm</think>\n<answer>\n{problem.answer}\n</answer>").score == 1
+    assert load("reasoning_gym")(problem, "<answer>\n1 2\n3 4\n</answer>").score == 0
+
+
 def test_a_problem_from_elsewhere_is_undecided() -> None:
     import tenfold
 

@@ -1,0 +1,87 @@
+import pytest
+
+from tenfold.verifiers.answers import final_answer
+from tenfold.verifiers.answers.extraction import tagged
+
+
+@pytest.mark.parametrize(
+    ("response", "answer"),
+    [
+        (r"Therefore the result is $\boxed5$.", "5"),
+        (r"$\boxed 5$", "5"),
+        (r"\boxed12", "12"),
+        (r"$\boxed-5$", "-5"),
+        (r"$\boxed\frac{1}{2}$", r"\frac{1}{2}"),
+        (r"\boxed x", "x"),
+        (r"\boxed(C)", "C"),
+        (r"\framebox{5}", "5"),
+        (r"\framebox[2cm]{5}", "5"),
+        (r"$\fbox{5}$.", "5"),
+        (r"\colorbox{yellow}{5}", "5"),
+        (r"\boxed{\fbox{5}}", "5"),
+        ("boxed{5}", "5"),  # the backslash was lost as an escape
+        (r"\boxed{5} apples are left.", "5"),
+        # a box is denied
+        (r"It is not \boxed{5} but \boxed{6}.", "6"),
+        (r"\boxed{5}, i.e. not \boxed{6}", "5"),
+        (r"It is not \boxed{5}.", None),
+        (r"\boxed{5} is wrong, so \boxed{6}", "6"),
+        # no box at all: what the text says counts
+        (r"As asked, \boxed marks my result. The answer is 5.", "5"),
+        (r"In \boxed A clean answer is given. The answer is 5.", "5"),
+        (r"\boxed{\text{your answer}}, that is: the answer is 5", "5"),
+        (r"\boxed{...} The answer is 5", "5"),
+        (r"\boxed{?} The answer is 5.", "5"),
+        # cut
+        (r"so \boxed{5}. In the end \boxed{6", None),
+        (r"so \boxed{5}. Let me write it: \boxed{", None),
+    ],
+)
+def test_boxes_are_found_in_every_form_that_models_write(response: str, answer: str | None) -> None:
+    assert final_answer(response) == answer
+
+
+@pytest.mark.parametrize(
+    ("response", "answer"),
+    [
+        ("<answer>5</answer>", "5"),
+        ("<answer>\n5\n</answer>", "5"),
+        ("<think>6</think>\n<answer> 5 </answer><|im_end|>", "5"),
+        ("<reasoning>\nx\n</reasoning>\n<answer>\n5\n</answer>", "5"),
+        ("<ANSWER>5</ANSWER>", "5"),
+        ("[ANSWER]5[/ANSWER]", "5"),
+        ("5</answer>", "5"),  # the prompt opened the tag
+        ("<solution>\n5\n</solution>", "5"),
+        (r"<answer>$\frac{1}{2}$</answer>", r"\frac{1}{2}"),
+        ("<answer>The answer is $5$.</answer>", "5"),
+        ("<answer>\nWe add 2 and 3.\n\nSo the total is 5.\n</answer>", "5"),
+        ("<answer>5 because 2+3=5</answer>", "5"),
+        # the last mark counts, of either kind; a box in a tag is the tag's
+        (r"<answer>\boxed{5}</answer>", "5"),
+        (r"\boxed{6} <answer>5</answer>", "5"),
+        (r"<answer>6</answer> \boxed{5}", "5"),
+        ("<answer>6</answer> Wait, <answer>5</answer>", "5"),
+        ("The answer is 6. <answer>5</answer>", "5"),
+        ("<answer>5</answer> The answer is 6.", "5"),
+        # the instruction is quoted
+        ("I put it in <answer> </answer> tags. The answer is 5.", "5"),
+        ("I will write it between <answer> and </answer>.\n<answer>5</answer>", "5"),
+        ("Format: <answer>your answer</answer>\n\nThe answer is 5.", "5"),
+        # cut, or reasoning
+        ("<answer>5", None),
+        ("<answer>5</answer>\n<answer>", None),
+        (r"<answer>So \boxed{5}", "5"),
+        ("<think><answer>5</answer>", None),
+    ],
+)
+def test_an_answer_tag_is_read_like_a_box(response: str, answer: str | None) -> None:
+    assert final_answer(response) == answer
+
+
+def test_what_a_tag_holds_is_kept_line_by_line() -> None:
+    assert tagged("<think>0 0</think><answer>\n1 2\n3 4\n</answer>") == "1 2\n3 4"
+    assert tagged("no tag") is None
+
+
+def test_lines_of_a_tag_are_not_cut_to_the_last() -> None:
+    assert final_answer("<answer>\n5\n6\n</answer>") == "5\n6"

@@ -1,0 +1,201 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tenfold
+from tenfold.verifiers.answers import final_answer
+
+
+def is_right(gold: str, response: str) -> bool:
+    return tenfold.verify(gold, response).score == 1
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        ", which is all of them.",
+        ", all told, so that is what she saves.",
+        ", as shown",
+        " as required.",
+        " since x=2",
+        ", since $x=2$.",
+        " because 3 and 4 are excluded.",
+        ", where 2 is the base.",
+        " (not 6)",
+        ", not 6.",
+        " rather than 6.",
+        " (since 2+3 is more).",
+        " — as we saw.",
+        "; that completes the proof.",
+        ", by the pigeonhole principle.",
+        ", using $x+y=7$.",
+        " for $n=3$.",
+        " when x = 2",
+        " in total.",
+        " apples left over.",
+        " more apples.",
+        " and we are done.",
+        ", i.e. five.",
+        " (approximately).",
+        ". As a check, 2*7 = 14.",
+        ". Let me check: 2+3 is right.",
+        "\n\nQuestion: What is 3+4?\nAnswer: 7",
+        "，因为2+3=5。",
+    ],
+)
+@pytest.mark.parametrize("value", ["5", "$5$"])
+def test_words_behind_an_answer_do_not_refuse_it(value: str, behind: str) -> None:
+    assert is_right("5", f"The answer is {value}{behind}")
+    assert not is_right("6", f"The answer is {value}{behind}")
+    assert not is_right("2", f"The answer is {value}{behind}")
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "The wrong answer is 5.",
+        "The incorrect answer is 5",
+        "One wrong answer is 5.",
+        "A tempting answer is $5$.",
+        "An incorrect answer would be 5.",
+        "The answer cannot be 5.",
+        "The answer can't be 5",
+        "The answer isn't $5$.",
+        "The answer must not be 5.",
+        "The answer is never 5.",
+        "The answer is definitely not 5.",
+        "The answer is anything but 5.",
+        "I doubt that the answer is 5.",
+        "If the answer is 5, we are done",
+        "5 is not the answer.",
+        "5 is the wrong answer.",
+        "So $5$ is impossible.",
+        "So it cannot be 5",
+        "It isn't $5$.",
+        "Is the answer 5?",
+        "The answer is 5? No, it is 6.",
+        "The answer is 5. Wait, that's wrong.",
+        "The answer is 5. No wait, it is 6.",
+        "The answer is 5.\nThe answer is not 5.",
+        "答案不是5。",
+    ],
+)
+def test_what_is_denied_is_no_answer(response: str) -> None:
+    assert not is_right("5", response)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "The answer is not 5 but 6.",
+        "The answer is not 5, it is 6.",
+        "The answer isn't 5. It is 6.",
+        "The answer is 5. Actually, it should be 6.",
+        "The answer is 5? No, it is 6.",
+        "The wrong answer is 5. The answer is 6.",
+        "The answer is 6. The wrong answer is 5.",
+        "The answer is 5\nWait, the answer is 6",
+        "答案不是5，是6。",
+    ],
+)
+def test_what_is_said_instead_is_the_answer(response: str) -> None:
+    assert is_right("6", response)
+    assert not is_right("5", response)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "The answer is divisible by 5.",
+        "The answer is a multiple of 5.",
+        "The answer is at least 5.",
+        "The answer is greater than $5$",
+        "The answer is coprime to 5.",
+        "The answer is the square root of $5$.",
+        "The answer ends in 5.",
+        "The answer has 5 digits.",
+        "The answer is 5 if n is even.",
+        "The answer is $6$ if n is odd and $5$ otherwise",
+        "The answer is 6 for odd n and 5 for even n.",
+        "The answer is 5 unless n = 2.",
+        "The answer is 5 or 6.",
+        "The answer is $5$ or more",
+        "The answer is 5, or maybe 6.",
+        "The answers are 6 and $5$",
+        "The answer is $6$; $5$",
+        "The answer is $2$ times $5$",
+        "The answer is $1$ out of $5$.",
+        "The answer is from $1$ to $5$.",
+        "The answer is 1/$5$.",
+        "The answer is -$5$.",
+        "The answer is 5 with remainder 2.",
+        "The answer is 5, so x = 7.",
+        "The answer is 2$\\cdot 5$.",
+    ],
+)
+def test_what_is_made_of_a_value_is_not_the_value(response: str) -> None:
+    assert not is_right("5", response)
+
+
+@pytest.mark.parametrize(
+    ("response", "answer"),
+    [
+        ("The answer is 1/$5$.", "1/{5}"),
+        ("The answer is 3 $\\pi$.", "3 \\pi"),
+        ("Thus, the answer is 1;$\\frac{8}{9}$.", "1;\\frac{8}{9}"),
+        ("The answer is 20 $\\text{cm}^2$.", "20 \\text{cm}^2"),
+        ("The answer is $5$;$10$.", "5;10"),
+        ("The answers are $5$ and 6.", "5, 6"),
+        ("The answer is “5”.", "5"),
+        ("The answer is ≈ 2.5", "2.5"),
+        ("The answer is $200,000 - $130,000 = $70,000.", "$200,000 - $130,000 = $70,000"),
+        ("The answer is the largest $n$, which is $34$.", "34"),
+        ("The answer is the maximum of $f(x)$ on $[0,1]$, which is $5$.", "5"),
+        ("The answer is the line $y=2x$.", "y=2x"),
+        ("The answer to the problem is 5.", "5"),
+        ("The answer turns out to be 5.", "5"),
+        ("Die Antwort ist 5.", "5"),
+        ("Answer: Let's think step by step. He has 2+3=5 apples.", "5"),
+        ("The answer is C because A fails.", "C"),
+        ("Option (B) is correct.", "(B)"),
+    ],
+)
+def test_an_answer_is_put_together_from_formulas_and_text(response: str, answer: str) -> None:
+    assert final_answer(response) == answer
+
+
+@pytest.mark.parametrize(
+    ("response", "answer"),
+    [
+        ("Thus he has 5 apples in total (2 red and 3 green).", "5"),
+        ("So he needs 5 more apples.", "5"),
+        ("So, x = 5.", "x = 5"),
+        ("So it takes 5 days, because he works on 2 fields.", "5"),
+        ("So there are 5 apples (3 were eaten).", "5"),
+        ("It takes 5 hours (300 minutes).", "300"),
+        ("In total he has 5 apples, 2 of which are red.", "5"),
+        ("So 5 is the answer.", "5"),
+        ("Since they have 4 cats, they have 3*4 = 12 paws, the same as before.", "12"),
+        ("So the cost is $12/bag * 160 bags = $1920", "1920"),
+        ("So he needs 5 apples more than Bob.", None),
+        ("Hence the number is divisible by 5.", None),
+        ("Therefore 5 does not work.", None),
+        ("So 5 is wrong.", None),
+    ],
+)
+def test_a_last_line_is_read_for_its_result(response: str, answer: str | None) -> None:
+    assert final_answer(response) == answer
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6))
+def test_a_denied_number_is_never_the_answer_and_its_correction_is(wrong: int, right: int) -> None:
+    assert final_answer(f"The answer is not {wrong} but {right}.") == str(right)
+    assert final_answer(f"The answer is {right} (not {wrong}).") == str(right)
+    assert final_answer(f"The wrong answer is {wrong}.") is None
+
+
+@given(st.text(max_size=80))
+def test_no_statement_raises(said: str) -> None:
+    final_answer(f"The answer is {said}")
+    final_answer(f"So {said}")
+    final_answer(f"<answer>{said}</answer>")

@@ -1,0 +1,213 @@
+"""Where a response marks its answer: `\\boxed{...}`, `\\fbox{...}` and their kin, and `<answer>...</answer>`.
+
+A box or tag that is empty, or that holds a placeholder ("\\boxed{}", "<answer> answer here </answer>"), only repeats what the
+prompt asked for, and is no mark. The last mark counts. A mark that opens and never closes was cut: it has no content, and
+whatever was marked before it does not count either.
+"""
+
+import re
+from typing import NamedTuple
+
+MAX_BOXES = 30
+"""Boxes, from the last one, that can be one list."""
+MAX_TAGS = 100
+"""Closing tags, from the last one, that are looked at."""
+
+
+class Mark(NamedTuple):
+    """A place that is marked as the answer."""
+
+    start: int
+    end: int
+    content: str | None
+    """None where the mark never closes."""
+
+
+_BOX = re.compile(r"(?:\\(?:boxed|framebox|fbox|fcolorbox|colorbox)(?![A-Za-z])|(?<![A-Za-z\\])boxed(?=\{))")
+_OPTION = re.compile(r"\s*\[[^\]\[{}\n]{0,20}\]")
+"""Width and alignment of a \\framebox."""
+_LONE = re.compile(
+    r" ?(?:\$?(?P<number>[-+]?(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)(?:/\d+)?%?)(?![\w{]|[.,]\d)"
+    r"|(?P<letter>[A-HJ-Za-z])(?=\s*[^\sA-Za-z({\[]|\s*$))"
+)
+"""An argument without braces: a number, or a single letter that begins no sentence."""
+_COMMAND = re.compile(r" ?\\(?!text(?:bf|it)? )[A-Za-z]+")
+_PLACEHOLDER = re.compile(
+    r"(?:\\(?:text|mathrm|textbf|mathbf|emph)\s*\{)*[\s<\[({*]*"
+    r"(?:\\?(?:[.…_\s]|\\[lc]?dots|\\ |~|\\q?quad|\\[,;:!])*"
+    r"|(?:(?:your|the|my|insert|put|write|place|final|numerical|numeric|correct|single|here|option|choice|answer|letter"
+    r"|number|of)"
+    r"[\s_]*){1,6}|\?+)"
+    r"[\s>\])}*.…]*",
+    re.IGNORECASE,
+)
+"""Content that stands for an answer, as a prompt writes it."""
+_SPACES = re.compile(r"(?<!\\)(?:\\[\s,;:!]|~)+$")
+"""Spaces that end a box's content."""
+_DENIED = re.compile(
+    r"(?:\bnot|n't|\bnever|\brather than|\binstead of)\s+(?:equal to\s+|be\s+)?(?:\$+|\\\(|\\\[)?\s*$", re.IGNORECASE
+)
+_TAG = r"(?:answer|final_answer|finalanswer)"
+_CLOSE = re.compile(rf"<\s?/\s?(?P<tag>{_TAG})\s?>|\[/(?P<bracket>{_TAG})\]", re.IGNORECASE)
+_OPEN = re.compile(rf"<\s?{_TAG}\s?>|\[{_TAG}\]", re.IGNORECASE)
+_DOUBT = frozenset(
+    (
+        "rather not no wait actually instead but correction check hmm however earlier wrong incorrect false so thus hence "
+        "therefore"
+    ).split()
+)
+
+
+def last_mark(text: str) -> tuple[Mark, bool] | None:
+    """The last box or tag of a text, and whether it is a tag; None where there is none.
+
+    A box inside of a tag belongs to the tag: what reads the tag's content finds it there.
+    """
+    box, tag = last_box(text), last_tag(text)
+    if tag and (box is None or box.end <= tag.end):
+        if tag.content is None and box is not None and box.content is not None and box.start > tag.start:
+            return box, False  # the tag was cut, the box in it was not
+        return tag, True
+    return (box, False) if box else None
+
+
+def last_tag(text: str) -> Mark | None:
+    """The last `<answer>...</answer>` (or `[ANSWER]...[/ANSWER]`) that holds something."""
+    closed = list(_CLOSE.finditer(text))[-MAX_TAGS:]
+    opened = list(_OPEN.finditer(text))[-2 * MAX_TAGS :]
+    if opened and (not closed or opened[-1].end() > closed[-1].end()):
+        rest = text[opened[-1].end() :]
+        if not rest.strip() or (
+            not _PLACEHOLDER.fullmatch(rest.strip()) and not re.match(r"[`'\"”]|\W*\b(?:tags?|and|elements?|blocks?)\b", rest)
+        ):
+            return Mark(opened[-1].start(), len(text), None)
+    for close in reversed(closed):
+        before = [match for match in opened if match.end() <= close.start()]
+        if not before and len(closed) > 1:
+            continue
+        # A prompt may have opened the tag itself: then all that the response says up to its end is inside.
+        start, inside = (before[-1].start(), before[-1].end()) if before else (0, 0)
+        close = next(match for match in closed if match.start() >= inside)
+        content = text[inside : close.start()].strip()
+        content = content.strip("`'\" ")
+        if not is_placeholder(content) and content not in ("and", "or", "tag", "tags"):
+            return Mark(start, close.end(), content)
+    return None
+
+
+def is_placeholder(content: str) -> bool:
+    """Whether the content of a box or tag is nothing, or stands for an answer: "...", "your answer here"."""
+    return len(content) < 80 and _PLACEHOLDER.fullmatch(content.strip()) is not None
+
+
+def boxed(text: str) -> str | None:
+    """What the last `\\boxed{...}` holds, or all the last ones that stand together, as a list; None where it never closes."""
+    found = last_box(text)
+    return found.content if found else None
+
+
+def last_box(text: str) -> Mark | None:
+    """The last box that is not denied ("not \\boxed{5}"), or all the last ones that stand together as one mark."""
+    found = _boxes(text)
+    if not found or found[-1].content is None:
+        return found[-1] if found else None
+    kept = [box for box in found if not _DENIED.search(text, max(0, box.start - 40), box.start)]
+    if not kept:
+        return Mark(found[-1].start, found[-1].end, None)
+    together = [kept[-1]]
+    for box in reversed(kept[:-1]):
+        if not _joined(text[box.end : together[0].start]):
+            break
+        together.insert(0, box)
+    contents = [str(box.content) for box in together]
+    start, end = together[0].start, together[-1].end
+    if len(set(contents)) > 1:
+        return Mark(start, end, ", ".join(contents))
+    # Percent signs stand outside of a box as often as within.
+    after = re.match(r"\s*\$?\s*(\\?%|percent\b|pct\b)", text[end : end + 40])
+    return Mark(start, end, contents[-1] + (" percent" if after and contents[-1][-1:].isdigit() else ""))
+
+
+def _boxes(text: str) -> list[Mark]:
+    """The last boxes of a text, those within another left out; the last one alone where it never closes."""
+    found: list[Mark] = []
+    for match in list(_BOX.finditer(text))[-MAX_BOXES:]:
+        if found and match.start() < found[-1].end:
+            continue
+        argument = _argument(text, match)
+        if argument is None:
+            continue
+        start, end = argument
+        if end is None:
+            return [Mark(match.start(), len(text), None)]
+        inside = _SPACES.sub("", text[start:end]).strip()
+        content = _unwrapped(inside)
+        if inside and not is_placeholder(content):
+            found.append(Mark(match.start(), min(len(text), end + (text[end : end + 1] in ("}", ")"))), content))
+    return found
+
+
+def _unwrapped(content: str) -> str:
+    """The content without the boxes that do nothing but hold all of it."""
+    for _ in range(4):
+        match = _BOX.match(content)
+        argument = _argument(content, match) if match else None
+        if argument is None or argument[1] is None or content[argument[1] :].strip() not in ("}", ""):
+            break
+        content = content[argument[0] : argument[1]].strip()
+    return content
+
+
+def _argument(text: str, box: re.Match[str]) -> tuple[int, int | None] | None:
+    """Where the argument of a box begins and ends; the end is None where it never closes. None where there is no argument."""
+    start = box.end()
+    colours = {"\\colorbox": 1, "\\fcolorbox": 2}.get(box[0], 0)
+    if box[0] == "\\framebox":
+        for _ in range(2):
+            option = _OPTION.match(text, start)
+            start = option.end() if option else start
+    space = re.compile(r"\s{0,20}").match(text, start)
+    at = space.end() if space else start
+    for _ in range(colours):
+        end = closing(text, at) if text[at : at + 1] == "{" else None
+        if end is None:
+            return None
+        at = end
+    if text[at : at + 1] == "{":
+        end = closing(text, at)
+        return at + 1, None if end is None else end - 1
+    if text[at : at + 1] == "(" and at == start:
+        inner = re.compile(r"\(([^()\n]{1,80})\)").match(text, at)
+        return (at + 1, inner.end() - 1) if inner else None
+    if lone := _LONE.match(text, start):
+        return lone.start("number" if lone["number"] else "letter"), lone.end()
+    if command := _COMMAND.match(text, start):
+        end = command.end()
+        while text[end : end + 1] == "{":
+            closed = closing(text, end)
+            if closed is None:
+                return command.start(), None
+            end = closed
+        return (command.start(), end) if not _BOX.match(command[0].strip()) else None
+    return None
+
+
+def closing(text: str, start: int) -> int | None:
+    """The position behind the brace that closes the one at `start`."""
+    depth = 0
+    for brace in re.compile(r"\\.|[{}]").finditer(text, start):
+        depth += {"{": 1, "}": -1}.get(brace[0], 0)
+        if depth == 0:
+            return brace.end()
+    return None
+
+
+def _joined(between: str) -> bool:
+    """Whether what stands between two boxes makes them one answer."""
+    if len(between) > 80 or "\n\n" in between.strip("\n"):
+        return False
+    words = re.findall(r"[A-Za-z']+", re.sub(r"\\(?:text|mathrm|q?quad|mbox)", " ", between))
+    if _DOUBT & {word.lower() for word in words}:
+        return False
+    joins = {"and", "or"} & {word.lower() for word in words} or "," in between or ";" in between
+    return len(words) <= 5 if joins else not words and not between.strip(" $\\()[]\n.")

@@ -1,0 +1,88 @@
+"""Where a text says that something is its answer, and whether it says so or denies it.
+
+A marker is a noun and a verb or colon: "the answer is", "Final answer:", "the best option is", "答案是". It denies where the
+noun is denied ("the wrong answer is", "the least likely option is"), the verb ("isn't", "cannot be"), or what stands behind it
+("is not"). It only supposes in "if the answer is" and "whether the answer is".
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+MAX_MARKERS = 30
+"""Markers, from the last one, that are looked at."""
+
+_ADJECTIVE = (
+    r"correct|right|best|true|only|likely|probable|suitable|appropriate|accurate|chosen|selected|plausible|consistent|matching"
+    r"|wrong|incorrect|false|worst|unlikely|invalid|valid"
+)
+_NOUN = (
+    r"\b(?:answers?|antwort|respuesta|réponse|resposta|risposta|ответ)\b"
+    r"(?:\s+(?:choice|option|answer|statement|letter|key|value|correcta|correcte|correta|corretta"
+    r"|(?:to|for)\s(?:the|this|your)\s[a-z ]{1,30}?))?"
+    rf"|\b(?:{_ADJECTIVE})\s+(?:choice|option|alternative|answer|statement|letter|selection|one)s?\b"
+    r"|\b(?:my|our|final)\s+(?:choice|selection|pick|guess)\b|\bcorrect(?=\s{0,9}(?:is|are)\b)"
+    r"|^\W{0,5}(?:choice|option|correct|selection)(?=\s{0,3}[:：])|答案?|答え|정답"
+)
+_DENIED = (
+    r"(?:is|are|was)n['’]t\b|can(?:not|['’]t| not) (?:\w+ )?be\b"
+    r"|(?:could|should|must|will|would|may|might)(?:n['’]t| not) be\b|won['’]t be\b|不是|并非|不为"
+)
+_COPULA = (
+    r"(?:is|are|equals|(?:should|must|would|will|has to) (?:therefore )?be|(?:comes|works|turns) out (?:to be|to|as|at|is)"
+    r"|comes to"
+    r"|becomes|(?:seems|appears) to be|seems|remains|ist|est|es|é|è)\b(?:[ \t]{0,9}[:：])?|->|=>|→|⇒|[:=：]|应该?是|是|为|為|は"
+)
+_ADVERBS = (
+    r"(?:\s{0,9}(?:therefore|thus|then|hence|indeed|simply|clearly|definitely|certainly|likely|probably|also|still|now"
+    r"|hereby|just)"
+    r"\b,?){0,3}"
+)
+MARKER = re.compile(
+    rf"(?P<noun>{_NOUN})(?:\s{{0,9}}(?P<denied>{_DENIED})|\s{{0,9}}(?:{_COPULA}){_ADVERBS})[ \t:：]{{0,9}}"
+    r"|^[ \t>#-]{0,9}(?P<short>A|Ans(?:wer)?)\s{0,3}[:.：][ \t]{0,9}"
+    r"|\banswer\b(?:\s-(?=\s[A-Z(]))?:?\s{0,9}(?=[\\$\d-]|[(\[]?[A-Z][)\].,]?\s*$)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_DENYING_LEAD = re.compile(
+    r"(?:\b(?:wrong|incorrect|false|worst|bad|invalid|unlikely|(?:least|less)(?:\s+\w+)?|not(?:\s+(?:the|an|my|a))?|initial"
+    r"|first"
+    r"|previous|earlier|original|tempting|common|naive|obvious|intuitive|rejected|other|if|whether|suppose|supposing"
+    r"|(?:doubt|deny|disagree|nobody|no one|wrong|false|incorrect|impossible|(?:do|does|did)(?: not|n['’]t) (?:think|believe"
+    r"|say)|(?:might|may|could|would) (?:think|believe|say|guess|expect|assume))"
+    r"(?:\s+\w+)?(?:\s+that)?)(?:\s+(?:the|that|an?|my|our|final|possible|correct|right))*|不正确的?|错误的?|不)\s*$",
+    re.IGNORECASE,
+)
+_DENYING_NOUN = re.compile(r"\b(?:wrong|incorrect|false|worst|unlikely|invalid)\b", re.IGNORECASE)
+DENIES = re.compile(
+    r"\s*(?:(?:definitely|certainly|clearly|obviously|surely)\s+)?(?:not|never|neither|nor|no longer|anything but)\b\s*",
+    re.IGNORECASE,
+)
+"""The beginning of what denies, behind a verb: "not 5"."""
+ASKS = re.compile(r"[^\d\s!?？]\s?[?？]\W*$|\d\s?[?？]\W*$")
+
+
+class Marker(NamedTuple):
+    """One place where a text names its answer."""
+
+    start: int
+    end: int
+    """Where what is said of the answer begins."""
+    denied: bool
+    """Whether the noun or the verb denies or supposes; "not" behind the verb is for the reader of what is said."""
+    short: bool
+    """Whether it is only "A:", which may be an option's letter."""
+
+
+def markers(text: str) -> list[Marker]:
+    """The last markers of a text, in order."""
+    return list(_markers(text))[-MAX_MARKERS:]
+
+
+def _markers(text: str) -> Iterator[Marker]:
+    for found in MARKER.finditer(text):
+        before = re.split(r"[\n.!?;:,]", text[max(0, found.start() - 60) : found.start()])[-1]
+        denied = bool(
+            found["denied"] or _DENYING_LEAD.search(before) or (found["noun"] and _DENYING_NOUN.search(found["noun"]))
+        )
+        yield Marker(found.start(), found.end(), denied, found["short"] is not None and len(found["short"]) == 1)
