@@ -1,21 +1,12 @@
 """Do two readings say the same? One rule a kind of answer; expressions are `identity`'s, sets of reals `regions`'."""
 
+import functools
 import re
 from fractions import Fraction
 
 from .. import units
-from .claims import (
-    ascending,
-    claim,
-    difference,
-    is_constant,
-    is_label,
-    is_sum_of_labels,
-    proportion,
-    renamed,
-    same_label,
-    unpacked,
-)
+from .claims import claim, unpacked
+from .equations import same_equation, same_relation
 from .evaluation import contains, symbols
 from .exact import TooLarge, Undefined, exact
 from .families import same_family
@@ -53,7 +44,11 @@ def same(gold: Node, answer: Node, tolerance: Fraction | None = None) -> bool:
     if is_region(gold) or is_region(answer):
         return _same_regions(gold, answer, tolerance)
     if "relation" in kinds:
-        return _same_relation(gold, answer, tolerance)
+        if "list" in kinds:
+            first, second = unpacked(gold), unpacked(answer)
+            if first.kind == second.kind:
+                return _same_collection(first, second, tolerance)
+        return same_relation(gold, answer, functools.partial(same, tolerance=tolerance))
     if "cases" in kinds:
         return kinds == {"cases"} and _same_collection(gold._replace(kind="list"), answer._replace(kind="list"), tolerance)
     if kinds & {"list", "set"}:
@@ -304,51 +299,7 @@ def _same_regions(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
         try:
             return same_region(gold, answer, tolerance)
         except CannotTell:
-            return _same_equation(gold, answer)
+            return same_equation(gold, answer, functools.partial(same, tolerance=tolerance))
     if not all(is_region(node) or node.kind in ("tuple", "set", "list", "relation") for node in (gold, answer)):
         return False
     return same_region(gold, answer, tolerance)
-
-
-# --- equations and inequalities
-
-
-def _same_relation(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
-    (gold_label, gold_value), (answer_label, answer_value) = claim(gold), claim(answer)
-    if gold.kind != answer.kind:
-        if "list" in (gold.kind, answer.kind):
-            gold, answer = unpacked(gold), unpacked(answer)
-            if gold.kind == answer.kind:
-                return _same_collection(gold, answer, tolerance)
-        if gold.kind == "relation":
-            return gold_label is not None and same(gold_value, answer, tolerance)
-        if (
-            answer_label is None
-            and answer.kind == "relation"
-            and set(answer.value) == {"="}
-            and is_sum_of_labels(answer.items[0])
-        ):
-            answer_label, answer_value = answer.items[0], answer.items[-1]
-        return answer_label is not None and same(gold, answer_value, tolerance)
-    if gold_label is not None and answer_label is not None:
-        if same_label(gold_label, answer_label) or not (is_label(gold_label) and is_label(answer_label)):
-            return same(gold_value, answer_value, tolerance)
-        in_its_letters = renamed(answer, gold_label, answer_label)
-        if in_its_letters is not None:
-            return same(gold_value, in_its_letters, tolerance)
-        if is_constant(gold_value) and is_constant(answer_value):
-            return False
-    return _same_equation(gold, answer)
-
-
-def _same_equation(gold: Node, answer: Node) -> bool:
-    """Two equations are one where their sides' differences are multiples; two chains where they agree link by link."""
-    first, second = ascending(gold), ascending(answer)
-    if len(first.items) != len(second.items):
-        return False
-    if len(first.items) > 2:
-        return first.value == second.value and all(same(a, b) for a, b in zip(first.items, second.items, strict=True))
-    sign = proportion(difference(first), difference(second))
-    if sign == 0 or first.value != second.value:
-        return False
-    return sign > 0 or first.value[0] in ("=", "!=", "~")

@@ -68,7 +68,7 @@ def same_number(gold: Node, answer: Node, tolerance: Fraction | None = None) -> 
             return True
         return _near(gold, exact_gold, answer, exact_answer, tolerance)
     names = sorted(symbols(gold) | symbols(answer))
-    if not names and (tolerance is not None or _written(gold) or _written(answer)):
+    if not names and (tolerance is not None or written_decimal(gold) or written_decimal(answer)):
         try:
             of_gold, of_answer = as_fraction(value(gold, {}, DIGITS)), as_fraction(value(answer, {}, DIGITS))
         except (Undefined, Unknown):
@@ -82,7 +82,7 @@ def _near(gold: Node, gold_value: Fraction, answer: Node, answer_value: Fraction
     difference = abs(gold_value - answer_value)
     if tolerance is not None:
         return difference <= tolerance * abs(gold_value)
-    written, answered = _written(gold), _written(answer)
+    written, answered = written_decimal(gold), written_decimal(answer)
     if written is not None:
         if difference > written.unit / 2:
             return False
@@ -94,14 +94,14 @@ def _near(gold: Node, gold_value: Fraction, answer: Node, answer_value: Fraction
     return False
 
 
-def _written(node: Node) -> Decimal | None:
+def written_decimal(node: Node) -> Decimal | None:
     """The decimal that an expression is, with its sign, percent and power of ten."""
     if node.kind == "decimal":
         return node.value
     if node.kind in ("neg", "percent", "degrees"):
-        inner = _written(node.items[0])
+        inner = written_decimal(node.items[0])
         return inner and (inner._replace(unit=inner.unit / 100) if node.kind == "percent" else inner)
-    if node.kind == "mul" and len(node.items) == 2 and (inner := _written(node.items[0])):
+    if node.kind == "mul" and len(node.items) == 2 and (inner := written_decimal(node.items[0])):
         try:
             scale = exact(node.items[1])
         except (TooLarge, Undefined):

@@ -4,6 +4,8 @@ import functools
 import re
 from fractions import Fraction
 
+from .claims import claim
+from .evaluation import symbols
 from .expressions import parse
 from .families import family
 from .notation import Unreadable, tidy
@@ -94,8 +96,21 @@ def read(text: str) -> tuple[Node, ...]:
 
 @functools.lru_cache(maxsize=16_384)
 def read_gold(text: str) -> tuple[Node, ...]:
-    """The readings of a gold answer, which is read once; those of answers are not kept."""
-    return read(text)
+    """The readings of a gold answer, which is read once; those of answers are not kept.
+
+    What it says to be about something may be given as the rounded number, too.
+    """
+    readings = read(text)
+    return (*readings, *(rounded for node in readings if (rounded := _rounded(node)) is not None))
+
+
+def _rounded(node: Node) -> Node | None:
+    """The decimal of "x = sqrt(2) = about 1.41", with the name that it has."""
+    if node.kind != "relation" or node.value[-1] != "~" or symbols(node.items[-1]):
+        return None
+    label, _ = claim(node)
+    number = node.items[-1]
+    return number if label is None or not symbols(label) else Node("relation", (label, number), ("~",))
 
 
 def _with_words(text: str, unreadable: Unreadable) -> Node:
