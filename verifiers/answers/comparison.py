@@ -6,12 +6,14 @@ from fractions import Fraction
 
 from .. import units
 from .claims import claim, unpacked
+from .conditions import may_be_left_out, same_condition
 from .equations import same_equation, same_relation
 from .evaluation import contains, symbols
 from .exact import TooLarge, Undefined, exact
 from .families import same_family
 from .identity import CannotTell, contains_imaginary, same_number
 from .matrices import as_matrix, has_matrix, in_basis
+from .quantities import ONLY_WITH_A_UNIT
 from .regions import is_region, same_region
 from .tree import INFINITY, Node, signed
 from .wording import same_words
@@ -35,6 +37,8 @@ def same(gold: Node, answer: Node, tolerance: Fraction | None = None) -> bool:
         return True
     gold, answer = _spread(gold), _spread(answer)
     kinds = {gold.kind, answer.kind}
+    if "given" in kinds:
+        return _same_under_condition(gold, answer, tolerance)
     if "family" in kinds:
         return same_family(gold, answer)
     if "text" in kinds:
@@ -64,6 +68,16 @@ def same(gold: Node, answer: Node, tolerance: Fraction | None = None) -> bool:
     if _infinite(gold) is not None or _infinite(answer) is not None:
         return _infinite(gold) == _infinite(answer)
     return _same_scalar(gold, answer, tolerance)
+
+
+def _same_under_condition(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
+    bodies = [node.items[0] if node.kind == "given" else node for node in (gold, answer)]
+    if gold.kind == answer.kind:
+        if len(gold.items) == len(answer.items) == 2 and not same_condition(gold.items[1], answer.items[1]):
+            return False
+    elif gold.kind == "given" and not may_be_left_out(gold):
+        return False
+    return same(bodies[0], bodies[1], tolerance)
 
 
 def kind(gold: Node, answer: Node) -> str:
@@ -145,12 +159,16 @@ def _same_quantity(gold: Node, answer: Node, tolerance: Fraction | None) -> bool
         gold, answer = (Node("quantity", node.items, "degree") if node.kind == "degrees" else node for node in (gold, answer))
     if gold.kind != answer.kind:
         quantity, other = (gold, answer) if gold.kind == "quantity" else (answer, gold)
+        if quantity.items[-1] == ONLY_WITH_A_UNIT:
+            return False
         if other.kind in ("percent", "ratio") and units.unit(quantity.value) is not None:
             return False
         bare = [node.items[0] if node.kind == "quantity" else node for node in (gold, answer)]
         return same(claim(bare[0])[1], claim(bare[1])[1], tolerance)
     of_gold, of_answer = units.unit(gold.value), units.unit(answer.value)
     numbers = claim(gold.items[0])[1], claim(answer.items[0])[1]
+    if None in (of_gold, of_answer) and ONLY_WITH_A_UNIT in (gold.items[-1], answer.items[-1]):
+        return False
     if gold.value == answer.value or (of_gold is not None and of_gold == of_answer):
         return same(*numbers, tolerance)
     if of_gold is not None and of_answer is not None:

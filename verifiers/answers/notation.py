@@ -87,6 +87,7 @@ _SCANNER = re.compile(
     r"|(?P<name>[A-Za-z]+)"
     r"|(?P<mark>\*\*|<=|>=|!=|==|:=|\.\.\.|->|[-+*/^_(){}\[\]|=<>!,;:&%'])"
 )
+_RUN = re.compile(r"\s{2,}")
 _GAP = re.compile(r"\s*")
 KNOWN_WORDS = frozenset(
     (
@@ -142,7 +143,7 @@ def tidy(text: str) -> str:
         text = _UPRIGHT.sub(_upright, text)
     elif "\n" in text or text.count("=") > 1:
         text = separated(text)
-    text = without_lead(text.replace("$", " ")).replace("~", " ").strip().rstrip(";,").rstrip()
+    text = _RUN.sub(" ", without_lead(text.replace("$", " ")).replace("~", " ")).strip().rstrip(";,").rstrip()
     return text.removesuffix(".").rstrip() if not text.endswith("...") else text
 
 
