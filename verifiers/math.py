@@ -130,12 +130,19 @@ def _decide(gold: str, answer: str, tolerance: Fraction | None, problem: Problem
         if verdict is None or verdict.status == Status.UNDECIDED:  # the gold answer can be read: what cannot is not equal to it
             return Verdict(Status.SCORED, 0.0, "unreadable", f"{answer[:80]!r}: {error}"[:REASON])
         return verdict
-    if is_unworked(claim(answers[0])[1]) and not is_unworked(golds[0]) and _asked(_UNWORKED, problem):
+    if is_unworked(_concluded(answers[0])) and not is_unworked(golds[0]) and _asked(_UNWORKED, problem):
         return Verdict(Status.SCORED, 0.0, "unevaluated", f"{answer} is still to be worked out"[:REASON])
     verdict = _compared(golds, answers, gold, answer, tolerance)
     if verdict.score == 1 and any(_is_undone(wanted, answers[0], answer, problem) for wanted in golds):
         return Verdict(Status.SCORED, 0.0, "unevaluated", f"{answer} is still to be worked out"[:REASON])
     return verdict
+
+
+def _concluded(answer: Node) -> Node:
+    """What an answer claims; the last side of an equation that names nothing."""
+    label, claimed = claim(answer)
+    plain = label is None and claimed.kind == "relation" and set(claimed.value) == {"="}
+    return claimed.items[-1] if plain else claimed
 
 
 def _options(gold: str) -> str | None:

@@ -53,7 +53,7 @@ _WORDS = frozenset(
         "meter metre gram second ampere amp kelvin mole newton joule watt pascal hertz volt coulomb farad henry tesla liter "
         "litre calorie ohm minute hour day week month year decade century inch foot yard mile pound ounce gallon quart pint "
         "cup ton tonne degree radian acre hectare angstrom byte bit dollar cent euro penny atmosphere bar torr molar knot "
-        "micron fortnight electronvolt dyne erg weber siemens candela parsec lightyear rupee yuan yen"
+        "watt-hour micron fortnight electronvolt dyne erg weber siemens candela parsec lightyear rupee yuan yen"
     ).split()
 )
 _PLURALS = {

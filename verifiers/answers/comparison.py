@@ -12,6 +12,7 @@ from .evaluation import contains, symbols
 from .exact import TooLarge, Undefined, exact
 from .families import same_family
 from .identity import CannotTell, contains_imaginary, same_number
+from .logic import is_set_of_letters, is_statement, same_truth
 from .matrices import as_matrix, has_matrix, in_basis
 from .quantities import ONLY_WITH_A_UNIT
 from .regions import is_region, same_region
@@ -45,6 +46,10 @@ def same(gold: Node, answer: Node, tolerance: Fraction | None = None) -> bool:
         return same_words(gold, answer)
     if "quantity" in kinds:
         return _same_quantity(gold, answer, tolerance)
+    if is_statement(gold) or is_statement(answer):
+        return is_statement(gold) and is_statement(answer) and same_truth(gold, answer)
+    if is_set_of_letters(gold) or is_set_of_letters(answer):
+        return same_truth(gold, answer)
     if is_region(gold) or is_region(answer):
         return _same_regions(gold, answer, tolerance)
     if "relation" in kinds:
@@ -89,6 +94,8 @@ def kind(gold: Node, answer: Node) -> str:
         return "words"
     if "quantity" in kinds or "degrees" in kinds:
         return "quantity"
+    if is_statement(gold) or is_statement(answer):
+        return "logic"
     if is_region(gold) or is_region(answer):
         return "interval"
     if contains(gold, "matrix") or contains(answer, "matrix"):

@@ -53,8 +53,10 @@ def same_relation(gold: Node, answer: Node, same: Same) -> bool:
                 return same(gold, answer.items[-1])
         return answer_label is not None and same(gold, answer_value)
     if gold_label is not None and answer_label is not None:
-        if same_label(gold_label, answer_label) or not (is_label(gold_label) and is_label(answer_label)):
+        if gold_label == answer_label or not (is_label(gold_label) and is_label(answer_label)):
             return same(gold_value, answer_value)
+        if same_label(gold_label, answer_label) and same(gold_value, answer_value):
+            return True
         in_its_letters = renamed(answer, gold_label, answer_label)
         if in_its_letters is not None:
             return same(gold_value, in_its_letters)

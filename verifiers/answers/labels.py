@@ -22,7 +22,7 @@ _FUNCTION_NAME = re.compile(r"\\(max|min|sup|inf)(?=\s*[=:])")
 _NAMED = re.compile(
     r"\s*(?P<label>[A-Za-z][A-Za-z'\s]{1,60}?)\s*"
     r"(?P<sign>[:=]\s*|\\approx(?![A-Za-z])|(?<![A-Za-z])(?:is|are|equals?|was)(?![A-Za-z])\s*[:=]?)?"
-    r"\s*(?P<value>[^A-Za-z\s:=<>!].*|[A-Za-z](?:_\S{1,9})?\s*=.*)",
+    r"\s*(?P<value>[^A-Za-z\s:=<>!].*|(?<![A-Za-z])[A-Za-z](?:_\S{1,9})?\s*=.*)",
     re.DOTALL,
 )
 _CHANGES = frozenset(

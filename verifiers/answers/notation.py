@@ -8,7 +8,7 @@ import unicodedata
 from fractions import Fraction
 from typing import NamedTuple
 
-from .typesetting import plain, separated, without_lead
+from .typesetting import plain, separated, two_names, without_lead
 
 MAX_TOKENS = 1_000
 
@@ -73,6 +73,7 @@ _GROUPED = re.compile(r"(?<![\w.,'])\d{1,3}(?:(?:'\d{3})+|(?:\\?_\d{3})+|(?:\.\d
 _BARE_POINT = re.compile(r"(?<=\d)\.(?=\s*(?:[/*)\]^,}+]|-\s*\d|\\(?:times|cdot|pi|sqrt|frac|right)(?![A-Za-z])))")
 """A point behind a whole number, as in 1./3."""
 _ABOUT = re.compile(r"(?<=[A-Za-z)])\s*~\s*(?=[-+]?[\d.])")
+_NOT = re.compile(r"(?:^|(?<=[\s(]))~(?=\s?[A-Za-z(])")
 _VARIANTS = re.compile(r"\\var(phi|epsilon|theta|rho|sigma|kappa)(?![A-Za-z])")
 """Greek letters in the other of their two shapes."""
 
@@ -120,7 +121,7 @@ def tidy(text: str) -> str:
     if "." in text:
         text = _BARE_POINT.sub("", text)
     if "~" in text:
-        text = _ABOUT.sub(r"\\approx ", text) if "\\" not in text else text
+        text = _NOT.sub(r"\\sim ", _ABOUT.sub(r"\\approx ", text) if "\\" not in text else text)
     if "\\" in text:
         if "\\begin" not in text:
             text = _TWICE_ESCAPED.sub(r"\\", text)
@@ -141,9 +142,9 @@ def tidy(text: str) -> str:
                 break
             text = unboxed
         text = _UPRIGHT.sub(_upright, text)
-    elif "\n" in text or text.count("=") > 1:
+    elif "\n" in text:
         text = separated(text)
-    text = _RUN.sub(" ", without_lead(text.replace("$", " ")).replace("~", " ")).strip().rstrip(";,").rstrip()
+    text = two_names(_RUN.sub(" ", without_lead(text.replace("$", " ")).replace("~", " "))).strip().rstrip(";,").rstrip()
     return text.removesuffix(".").rstrip() if not text.endswith("...") else text
 
 

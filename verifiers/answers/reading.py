@@ -9,6 +9,7 @@ from .evaluation import symbols
 from .expressions import parse
 from .families import family
 from .labels import named, parts
+from .logic import proposition
 from .notation import Unreadable, tidy
 from .numerals import CLOCK, DIGITS, based, join_thousands, multiple, ordinal, time_or_ratio
 from .quantities import ONLY_WITH_A_UNIT, compound, currency, with_unit
@@ -29,6 +30,7 @@ _BUILDER = re.compile(r"\\\{\s*([a-z])\s*(?:\\in\s*(?:\\mathbb\s*\{R\}|\\mathbb 
 _RESPECTIVELY = re.compile(r"(.*?)[\s,]*\\?(?:respectively|in that order)[\s.]*", re.IGNORECASE)
 _ALL_UPRIGHT = re.compile(r"\s*\\(?:text|mbox|textrm|textbf|textit|textsf|texttt|emph)\s*\{([^{}]*)\}\s*")
 """All of an answer set upright, as \\text{5 apples}."""
+_MAPS = re.compile(r"(?:(?P<name>[A-Za-z])\s*:\s*)?\(?(?P<letter>[a-z])\)?\s*\\mapsto\s*(?P<value>.*)")
 _CASES = re.compile(r"(?:(?P<label>[^=]{1,40})=\s*)?\\begin\s*\{cases\}(?P<rows>.*)\\end\s*\{cases\}", re.DOTALL)
 _CONDITION = re.compile(r"^(?:if|for|when|where|as)\b\s*|\bis\b", re.IGNORECASE)
 
@@ -72,6 +74,10 @@ def read(text: str) -> tuple[Node, ...]:
             return (infinitely_many,)
     except Unreadable as error:
         not_spaced = error
+    if statement := proposition(text):
+        return (statement,)
+    if found := _MAPS.fullmatch(text):
+        text = f"{found['name'] or 'f'}({found['letter']}) = {found['value']}"
     if given := _given(text):
         return given
     if not_spaced is not None:

@@ -97,7 +97,12 @@ def separated(text: str) -> str:
             apart = _COMPLETE.search(made[-40:]) and not _JOINS.search(made[-40:]) and _BEGINS.match(part) and not _WORD.match(part)
             made += (" , " if apart else " ") + ("$" if "$" in between else "") + part
         text = made
-    return _TWO_NAMES.sub(r"\1 , ", text) if text.count("=") > 1 else text
+    return text
+
+
+def two_names(text: str) -> str:
+    """The text with a comma where another name begins behind a number: "x=1 y=2"."""
+    return _TWO_NAMES.sub(r"\1 , ", text) if text.count("=") > 1 and "\\begin" not in text else text
 
 
 def _rows(found: re.Match[str]) -> str:
