@@ -31,6 +31,7 @@ from .answers.exact import TooLarge
 from .answers.extraction import boxed
 from .answers.identity import CannotTell, NotWorkedOut
 from .answers.letters import letter, letters, unwrapped
+from .answers.notation import tidy
 from .answers.reading import read_gold
 from .answers.tree import Node
 from .verifier import as_verifier
@@ -47,6 +48,8 @@ _UNWORKED = re.compile(
     r"\\(?:i{0,2}int|sum|lim|prod|[lc]?dots)(?![A-Za-z])|[∫∑∏…]|\.\.\.|integra|\bsums?\b|\blimit|\bproduct", re.IGNORECASE
 )
 """What asks for an integral, a sum, a product or a limit."""
+_CONCLUSION = re.compile(r"####|\b(?:final )?answer(?: is\b|\s*:)", re.IGNORECASE)
+"""What a worked solution says before its answer."""
 _DIGITS = re.compile(r"\d+(?:\.\d+)?")
 _EVALUATED = frozenset(["number", "decimal", "neg", "percent", "constant", "based", "degrees"])
 
@@ -119,6 +122,8 @@ def _decide(gold: str, answer: str, tolerance: Fraction | None, problem: Problem
     try:
         golds = read_gold(gold)
     except Unreadable as error:
+        if tidy(gold) == tidy(answer):
+            return Verdict(Status.SCORED, 1.0, "exact", answer[:REASON])
         return _judged_elsewhere(gold, answer, f"the gold answer {gold[:80]!r} does not parse: {error}")
     try:
         answers = read(answer)
@@ -127,12 +132,19 @@ def _decide(gold: str, answer: str, tolerance: Fraction | None, problem: Problem
         if verdict is None or verdict.status == Status.UNDECIDED:  # the gold answer can be read: what cannot is not equal to it
             return Verdict(Status.SCORED, 0.0, "unreadable", f"{answer[:80]!r}: {error}"[:REASON])
         return verdict
-    if is_unworked(claim(answers[0])[1]) and not is_unworked(golds[0]) and _asked(_UNWORKED, problem):
+    if is_unworked(_concluded(answers[0])) and not is_unworked(golds[0]) and _asked(_UNWORKED, problem):
         return Verdict(Status.SCORED, 0.0, "unevaluated", f"{answer} is still to be worked out"[:REASON])
     verdict = _compared(golds, answers, gold, answer, tolerance)
-    if verdict.score == 1 and _is_undone(golds[0], answers[0], problem):
+    if verdict.score == 1 and any(_is_undone(wanted, answers[0], answer, problem) for wanted in golds):
         return Verdict(Status.SCORED, 0.0, "unevaluated", f"{answer} is still to be worked out"[:REASON])
     return verdict
+
+
+def _concluded(answer: Node) -> Node:
+    """What an answer claims; the last side of an equation that names nothing."""
+    label, claimed = claim(answer)
+    plain = label is None and claimed.kind == "relation" and set(claimed.value) == {"="}
+    return claimed.items[-1] if plain else claimed
 
 
 def _options(gold: str) -> str | None:
@@ -187,21 +199,33 @@ def _scored(equal: bool, rung: str, gold: str, answer: str) -> Verdict:
 
 @functools.lru_cache(maxsize=65_536)
 def gold_text(gold: str) -> str:
-    """A gold answer without the solution around it, where data sets give one: what is boxed in it, or what it ends with."""
+    """A gold answer without the solution around it, where data sets give one: what is boxed in it, or what it calls its answer.
+
+    A long gold answer of several formulas is no solution: all of them are wanted.
+    """
     if "\\boxed" in gold and (inside := boxed(gold)):
         return inside
-    if len(gold) > 100 and ("####" in gold or "\n" in gold or "$" in gold.strip(" $")):
+    if len(gold) > 100 and _CONCLUSION.search(gold):
         return final_answer(gold) or gold.strip()
     return gold.strip()
 
 
-def _is_undone(gold: Node, answer: Node, problem: Problem) -> bool:
+def _is_undone(gold: Node, answer: Node, text: str, problem: Problem) -> bool:
     """Whether a number is wanted, and the answer is arithmetic with the problem's own: repeating the problem is no answer."""
-    answer = claim(answer)[1]
-    if not _evaluated(gold) or _evaluated(answer):
+    stated, (_, answer) = answer, claim(answer)
+    if not problem.prompt or not _evaluated(claim(gold)[1]) or _evaluated(answer):
         return False
+    if stated.kind == "relation" and stated.value[-1] == "~" and _evaluated(stated.items[-1]):
+        return False  # it says about how much that is
     said = set(map(Fraction, _asked(_DIGITS, problem)))
-    return len([number for number in _literals(answer) if number in said]) >= 2
+    if len([number for number in _literals(answer) if number in said]) >= 2:
+        return True
+    return len(text) > 2 and any(_bare(text) in _bare(turn["content"][-20_000:]) for turn in problem.prompt)
+
+
+def _bare(text: str) -> str:
+    """A text without what LaTeX needs but does not say."""
+    return re.sub(r"[\s${}]|\\(?:left|right)(?![A-Za-z])|\\[,;!]|(?<=\\)[dt](?=frac)", "", text)
 
 
 def _asked(pattern: re.Pattern[str], problem: Problem) -> list[str]:

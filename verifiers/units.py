@@ -26,7 +26,7 @@ _PREFIXED = {
     "l": "liter",
     "eV": "electron_volt", "cal": "calorie", "Wh": "watt_hour", "bar": "bar", "Ω": "ohm", "ohm": "ohm", "Sv": "sievert",
     "Gy": "gray",
-    "Bq": "becquerel", "M": "molar", "lm": "lumen", "lx": "lux", "rad": "radian", "B": "byte",
+    "Wb": "weber", "Bq": "becquerel", "M": "molar", "lm": "lumen", "lx": "lux", "rad": "radian", "B": "byte",
 }  # fmt: skip
 _PREFIXES = {
     "": "", "k": "kilo", "m": "milli", "c": "centi", "d": "deci", "μ": "micro", "µ": "micro", "u": "micro", "n": "nano",
@@ -45,25 +45,34 @@ _SYMBOLS = {
     "rpm": "rpm", "bit": "bit",
     "cc": "cubic_centimeter",
     "Nm": "newton * meter", "ms": "millisecond", "¢": "cent", "€": "euro", "£": "pound_sterling", "$": "dollar",
-    "USD": "dollar",
+    "USD": "dollar", "EUR": "euro", "GBP": "pound_sterling", "INR": "rupee", "Rs": "rupee", "₹": "rupee", "CNY": "yuan",
+    "RMB": "yuan", "JPY": "yen",
 }  # fmt: skip
 _WORDS = frozenset(
     (
         "meter metre gram second ampere amp kelvin mole newton joule watt pascal hertz volt coulomb farad henry tesla liter "
         "litre calorie ohm minute hour day week month year decade century inch foot yard mile pound ounce gallon quart pint "
         "cup ton tonne degree radian acre hectare angstrom byte bit dollar cent euro penny atmosphere bar torr molar knot "
-        "micron fortnight electronvolt dyne erg"
+        "watt-hour micron fortnight electronvolt dyne erg weber siemens candela parsec lightyear rupee yuan yen"
     ).split()
 )
 _PLURALS = {
     "feet": "foot", "inches": "inch", "centuries": "century", "pennies": "cent", "pence": "cent", "penny": "cent",
     "henries": "henry", "hertz": "hertz", "amp": "ampere", "electronvolt": "electron_volt", "metre": "meter",
-    "litre": "liter",
+    "litre": "liter", "lightyear": "light_year", "celsius": "degC", "centigrade": "degC", "fahrenheit": "degF",
 }  # fmt: skip
+_JOINED = (
+    (re.compile(r"\bdegrees?[\s-]+(celsius|centigrade|fahrenheit)\b", re.IGNORECASE), r"\1"),
+    (re.compile(r"\blight[\s-]years?\b", re.IGNORECASE), "lightyear"),
+    (re.compile(r"\belectron[\s-]volts?\b", re.IGNORECASE), "electronvolt"),
+    (re.compile(r"\b(kilo|milli|centi|deci|micro|nano|pico|mega|giga|tera|hecto)[\s-]+(?=[a-z]{3})", re.IGNORECASE), r"\1"),
+    (re.compile(r"(?<=[a-z]{3})-(?=[a-z]{3})"), " "),
+)
+"""Names of several words, as one."""
 _LONG_PREFIXES = ("kilo", "milli", "centi", "deci", "micro", "nano", "pico", "mega", "giga", "tera", "hecto")
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _AFTER = {"squared": 2, "cubed": 3}
-_PIECE = re.compile(r"([A-Za-zµμΩ°Å$€£¢]+)\.?\s*(?:\^?\s*\{?\s*(-?\d{1,2})\s*\}?)?|([/*·×])|(\S)")
+_PIECE = re.compile(r"([A-Za-zµμΩ°Å$€£¢₹]+)\.?\s*(?:\^?\s*\{?\s*(-?\d{1,2})\s*\}?)?|([/*·×])|(\S)")
 
 
 @functools.cache
@@ -73,6 +82,9 @@ def _registry() -> Any:
     registry: Any = pint.UnitRegistry(cache_folder=None)
     registry.define("dollar = [dollar]")
     registry.define("cent = dollar / 100")
+    registry.define("rupee = [rupee]")
+    registry.define("yuan = [yuan]")
+    registry.define("yen = [yen]")
     registry.define("euro = [euro]")
     registry.define("pound_sterling = [sterling]")
     return registry
@@ -110,6 +122,9 @@ def _read(text: str) -> list[tuple[str, int]] | None:
     """The names and powers in a unit's text, or None: a piece is unknown."""
     found: list[tuple[str, int]] = []
     sign, ahead = 1, 1
+    if len(text) > 5:
+        for pattern, instead in _JOINED:
+            text = pattern.sub(instead, text)
     for name, power, operator, other in _PIECE.findall(text):
         if other:
             return None
@@ -142,8 +157,8 @@ def _name(text: str) -> str | None:
     if word not in _WORDS and word.endswith("s"):
         word = _PLURALS.get(word[:-1], word[:-1])
     for prefix in _LONG_PREFIXES:
-        if word.startswith(prefix) and word[len(prefix) :] in _WORDS:
-            rest = word[len(prefix) :]
+        rest = word[len(prefix) :]
+        if word.startswith(prefix) and (rest in _WORDS or rest in _PLURALS):
             return prefix + _PLURALS.get(rest, rest)
     if word in _WORDS or word in _PLURALS.values():
         return _PLURALS.get(word, word)

@@ -1,11 +1,15 @@
 """What an equation or inequality claims, and of what: labels, left sides, multiples."""
 
 from fractions import Fraction
+from typing import Any
 
 from .evaluation import Unknown, contains, is_unworked, symbols, value
 from .exact import TooLarge, Undefined, exact
-from .identity import DIGITS, CannotTell, identical
+from .identity import DIGITS, CannotTell, as_fraction, identical, written_decimal
 from .tree import MINUS_ONE, Node, substituted
+
+ROUNDING = 1e-30
+"""What a difference of numbers of 40 digits is at most where it should vanish."""
 
 
 def claim(node: Node) -> tuple[Node | None, Node]:
@@ -18,6 +22,8 @@ def claim(node: Node) -> tuple[Node | None, Node]:
     if node.value[0] == "in":
         return (node.items[0], node.items[1]) if len(node.items) == 2 and _is_unknown(node.items[0]) else (None, node)
     if node.value[0] == "~" and is_constant(node.items[0]):
+        if not is_about_right(node):
+            return None, node
         return node.items[0], node.items[0]  # a number, and about how much that is
     if len(node.items) == 2 and _is_false(node):
         return None, node
@@ -49,6 +55,32 @@ def _is_false(node: Node) -> bool:
     return len(numbers) > 1 and "~" not in node.value and not contains(node, "decimal")
 
 
+def is_about_right(node: Node) -> bool:
+    """Whether a number that is said to be about another rounds it; what is no number may be about anything."""
+    for exactly, sign, about in zip(node.items, node.value, node.items[1:], strict=False):
+        if sign != "~" or not (is_constant(exactly) and is_constant(about)):
+            continue
+        try:
+            one, other = (as_fraction(value(number, {}, DIGITS)) for number in (exactly, about))
+        except (TooLarge, Undefined, Unknown):
+            continue
+        if one is not None and other is not None and abs(one - other) > _rounding(about, other):
+            return False
+    return True
+
+
+def _rounding(written: Node, number: Fraction) -> Fraction:
+    """How far a rounded number may lie off: half of its last digit, a whole one where it has several and may be cut off."""
+    decimal = written_decimal(written)
+    if decimal is not None:
+        return decimal.unit if decimal.digits > 1 else decimal.unit / 2
+    if number.denominator > 1 or not number:
+        return abs(number) / 50
+    digits = str(abs(number.numerator))
+    unit = Fraction(10 ** (len(digits) - len(digits.rstrip("0"))))
+    return unit if len(digits.rstrip("0")) > 1 else unit / 2
+
+
 def unpacked(node: Node) -> Node:
     """ "(x, y) = (2, 5)" as the list "x = 2, y = 5"; any other node as it is."""
     label, claimed = claim(node)
@@ -63,12 +95,19 @@ def is_label(node: Node) -> bool:
     if node.kind in ("symbol", "text") or (node.kind == "constant" and node.value in ("e", "i")):
         return True
     if node.kind == "call":
-        return all(is_label(item) or item.kind == "number" for item in node.items)
+        return all(is_label(item) or item.kind == "number" or _is_event(item) for item in node.items)
     if node.kind in ("tuple", "list", "ratio"):
         return all(is_label(item) for item in node.items)
     if node.kind == "mul":
         return all(is_label(item) or (item.kind == "pow" and is_label(item.items[0])) for item in node.items)
     return False
+
+
+def _is_event(node: Node) -> bool:
+    """Whether an equation or a set within a name says of what a probability is: P(X = 1), P(A and B)."""
+    return node.kind in ("relation", "union", "intersection", "difference") and all(
+        is_label(item) or item.kind == "number" or _is_event(item) for item in node.items
+    )
 
 
 def is_constant(node: Node) -> bool:
@@ -105,7 +144,15 @@ def renamed(answer: Node, gold_label: Node, answer_label: Node) -> Node | None:
     pairs = list(zip(gold_label.items, answer_label.items, strict=False))
     if len(gold_label.items) != len(answer_label.items) or any(a.kind != "symbol" or b.kind != "symbol" for a, b in pairs):
         return None
-    return substituted(claim(answer)[1], {b: a for a, b in pairs})
+    claimed = claim(answer)[1]
+    if not {b.value for _, b in pairs} <= symbols(claimed) and not _is_of_variables(answer_label):
+        return None  # P(A) = 1/6 says nothing of P(B)
+    return substituted(claimed, {b: a for a, b in pairs})
+
+
+def _is_of_variables(label: Node) -> bool:
+    """Whether a label is a function of variables, f(x), which may be constant."""
+    return str(label.value).rstrip("'") in ("f", "g", "h") and all(item.value in tuple("xyztsuvw") for item in label.items)
 
 
 def ascending(node: Node) -> Node:
@@ -126,7 +173,7 @@ def proportion(first: Node, second: Node) -> int:
     names = sorted(symbols(first) | symbols(second))
     point = {name: Fraction(3 + 2 * place, 7) for place, name in enumerate(names)}
     try:
-        at_first, at_second = value(first, point, DIGITS), value(second, point, DIGITS)
+        at_first, at_second = (_or_zero(value(node, point, DIGITS)) for node in (first, second))
     except (Undefined, Unknown) as error:
         raise CannotTell(str(error)) from None
     if not at_first or not at_second:
@@ -137,6 +184,11 @@ def proportion(first: Node, second: Node) -> int:
     # first * b = second * a, with a / b the ratio found at one point, must hold at all.
     multiple = Node("mul", (second, Node("mul", (_frozen(first, point), Node("pow", (_frozen(second, point), MINUS_ONE))))))
     return (1 if share > 0 else -1) if identical(first, multiple, names) else 0
+
+
+def _or_zero(number: Any) -> Any:
+    """A number, or 0 where it may be nothing but the rounding of a difference."""
+    return 0 if abs(number) < ROUNDING else number
 
 
 def _frozen(node: Node, point: dict[str, Fraction]) -> Node:

@@ -1,26 +1,20 @@
 """Do two readings say the same? One rule a kind of answer; expressions are `identity`'s, sets of reals `regions`'."""
 
+import functools
 import re
 from fractions import Fraction
 
 from .. import units
-from .claims import (
-    ascending,
-    claim,
-    difference,
-    is_constant,
-    is_label,
-    is_sum_of_labels,
-    proportion,
-    renamed,
-    same_label,
-    unpacked,
-)
+from .claims import claim, unpacked
+from .conditions import may_be_left_out, same_condition
+from .equations import same_equation, same_relation
 from .evaluation import contains, symbols
 from .exact import TooLarge, Undefined, exact
 from .families import same_family
 from .identity import CannotTell, contains_imaginary, same_number
+from .logic import is_set_of_letters, is_statement, same_truth
 from .matrices import as_matrix, has_matrix, in_basis
+from .quantities import ONLY_WITH_A_UNIT
 from .regions import is_region, same_region
 from .tree import INFINITY, Node, signed
 from .wording import same_words
@@ -44,16 +38,26 @@ def same(gold: Node, answer: Node, tolerance: Fraction | None = None) -> bool:
         return True
     gold, answer = _spread(gold), _spread(answer)
     kinds = {gold.kind, answer.kind}
+    if "given" in kinds:
+        return _same_under_condition(gold, answer, tolerance)
     if "family" in kinds:
         return same_family(gold, answer)
     if "text" in kinds:
         return same_words(gold, answer)
     if "quantity" in kinds:
         return _same_quantity(gold, answer, tolerance)
+    if is_statement(gold) or is_statement(answer):
+        return is_statement(gold) and is_statement(answer) and same_truth(gold, answer)
+    if is_set_of_letters(gold) or is_set_of_letters(answer):
+        return same_truth(gold, answer)
     if is_region(gold) or is_region(answer):
         return _same_regions(gold, answer, tolerance)
     if "relation" in kinds:
-        return _same_relation(gold, answer, tolerance)
+        if "list" in kinds:
+            first, second = unpacked(gold), unpacked(answer)
+            if first.kind == second.kind:
+                return _same_collection(first, second, tolerance)
+        return same_relation(gold, answer, functools.partial(same, tolerance=tolerance))
     if "cases" in kinds:
         return kinds == {"cases"} and _same_collection(gold._replace(kind="list"), answer._replace(kind="list"), tolerance)
     if kinds & {"list", "set"}:
@@ -71,6 +75,16 @@ def same(gold: Node, answer: Node, tolerance: Fraction | None = None) -> bool:
     return _same_scalar(gold, answer, tolerance)
 
 
+def _same_under_condition(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
+    bodies = [node.items[0] if node.kind == "given" else node for node in (gold, answer)]
+    if gold.kind == answer.kind:
+        if len(gold.items) == len(answer.items) == 2 and not same_condition(gold.items[1], answer.items[1]):
+            return False
+    elif gold.kind == "given" and not may_be_left_out(gold):
+        return False
+    return same(bodies[0], bodies[1], tolerance)
+
+
 def kind(gold: Node, answer: Node) -> str:
     """What sort of comparison two readings ask for: the name of the rung that decides."""
     kinds = {gold.kind, answer.kind}
@@ -80,6 +94,8 @@ def kind(gold: Node, answer: Node) -> str:
         return "words"
     if "quantity" in kinds or "degrees" in kinds:
         return "quantity"
+    if is_statement(gold) or is_statement(answer):
+        return "logic"
     if is_region(gold) or is_region(answer):
         return "interval"
     if contains(gold, "matrix") or contains(answer, "matrix"):
@@ -150,12 +166,16 @@ def _same_quantity(gold: Node, answer: Node, tolerance: Fraction | None) -> bool
         gold, answer = (Node("quantity", node.items, "degree") if node.kind == "degrees" else node for node in (gold, answer))
     if gold.kind != answer.kind:
         quantity, other = (gold, answer) if gold.kind == "quantity" else (answer, gold)
+        if quantity.items[-1] == ONLY_WITH_A_UNIT:
+            return False
         if other.kind in ("percent", "ratio") and units.unit(quantity.value) is not None:
             return False
         bare = [node.items[0] if node.kind == "quantity" else node for node in (gold, answer)]
         return same(claim(bare[0])[1], claim(bare[1])[1], tolerance)
     of_gold, of_answer = units.unit(gold.value), units.unit(answer.value)
     numbers = claim(gold.items[0])[1], claim(answer.items[0])[1]
+    if None in (of_gold, of_answer) and ONLY_WITH_A_UNIT in (gold.items[-1], answer.items[-1]):
+        return False
     if gold.value == answer.value or (of_gold is not None and of_gold == of_answer):
         return same(*numbers, tolerance)
     if of_gold is not None and of_answer is not None:
@@ -304,51 +324,7 @@ def _same_regions(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
         try:
             return same_region(gold, answer, tolerance)
         except CannotTell:
-            return _same_equation(gold, answer)
+            return same_equation(gold, answer, functools.partial(same, tolerance=tolerance))
     if not all(is_region(node) or node.kind in ("tuple", "set", "list", "relation") for node in (gold, answer)):
         return False
     return same_region(gold, answer, tolerance)
-
-
-# --- equations and inequalities
-
-
-def _same_relation(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
-    (gold_label, gold_value), (answer_label, answer_value) = claim(gold), claim(answer)
-    if gold.kind != answer.kind:
-        if "list" in (gold.kind, answer.kind):
-            gold, answer = unpacked(gold), unpacked(answer)
-            if gold.kind == answer.kind:
-                return _same_collection(gold, answer, tolerance)
-        if gold.kind == "relation":
-            return gold_label is not None and same(gold_value, answer, tolerance)
-        if (
-            answer_label is None
-            and answer.kind == "relation"
-            and set(answer.value) == {"="}
-            and is_sum_of_labels(answer.items[0])
-        ):
-            answer_label, answer_value = answer.items[0], answer.items[-1]
-        return answer_label is not None and same(gold, answer_value, tolerance)
-    if gold_label is not None and answer_label is not None:
-        if same_label(gold_label, answer_label) or not (is_label(gold_label) and is_label(answer_label)):
-            return same(gold_value, answer_value, tolerance)
-        in_its_letters = renamed(answer, gold_label, answer_label)
-        if in_its_letters is not None:
-            return same(gold_value, in_its_letters, tolerance)
-        if is_constant(gold_value) and is_constant(answer_value):
-            return False
-    return _same_equation(gold, answer)
-
-
-def _same_equation(gold: Node, answer: Node) -> bool:
-    """Two equations are one where their sides' differences are multiples; two chains where they agree link by link."""
-    first, second = ascending(gold), ascending(answer)
-    if len(first.items) != len(second.items):
-        return False
-    if len(first.items) > 2:
-        return first.value == second.value and all(same(a, b) for a, b in zip(first.items, second.items, strict=True))
-    sign = proportion(difference(first), difference(second))
-    if sign == 0 or first.value != second.value:
-        return False
-    return sign > 0 or first.value[0] in ("=", "!=", "~")

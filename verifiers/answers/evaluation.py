@@ -120,6 +120,11 @@ class _Evaluation:
                 return self.bound(node)
             case "based":
                 return mp.mpf(int(*node.value))
+            case "union" | "intersection":  # of events, whose probability somebody gives
+                sets = [self.of(item) for item in node.items]
+                return self.unknown(node.kind, [sum(sets), sum(one * one for one in sets)])
+            case "difference":
+                return self.unknown(node.kind, [self.of(item) for item in node.items])
         raise Undefined(f"a {node.kind} has no value")
 
     def power(self, node: Node) -> Any:
@@ -179,6 +184,15 @@ class _Evaluation:
                 if mp.mag(first) > 16:
                     raise TooLarge("a factorial")
                 return mp.factorial(first)
+            case "double factorial":
+                if mp.mag(first) > 12:
+                    raise TooLarge("a double factorial")
+                return mp.fac2(first)
+            case "gcd" | "lcm" if all(mp.isint(argument) for argument in arguments):
+                whole = [int(mp.re(argument)) for argument in arguments]
+                return mp.mpf(math.gcd(*whole) if name == "gcd" else math.lcm(*whole))
+            case "gcd" | "lcm":
+                return self.unknown(name, [sum(arguments), sum(argument**2 for argument in arguments)])
             case "binom" if len(arguments) == 2:
                 if max(mp.mag(argument) for argument in arguments) > 16:
                     raise TooLarge("a binomial coefficient")

@@ -57,7 +57,7 @@ def exact(node: Node) -> Fraction | None:
 
 
 def _exact_call(node: Node) -> Fraction | None:
-    if node.value not in ("factorial", "binom", "abs", "floor", "ceil", "gcd", "lcm", "max", "min", "mod", "sqrt", "root"):
+    if node.value not in ("factorial", "double factorial", "binom", "abs", "floor", "ceil", "gcd", "lcm", "max", "min", "mod", "sqrt", "root"):
         return None
     values = [exact(item) for item in node.items]
     if not values or None in values:
@@ -80,6 +80,10 @@ def _exact_call(node: Node) -> Fraction | None:
             if first > 1_500:
                 raise TooLarge("a factorial")
             return Fraction(math.factorial(int(first)))
+        case "double factorial" if whole and first >= 0:
+            if first > 2_000:
+                raise TooLarge("a double factorial")
+            return Fraction(math.prod(range(int(first), 0, -2)))
         case "binom" if whole and len(numbers) == 2 and numbers[1] >= 0 and first >= 0:
             if first > 5_000:
                 raise TooLarge("a binomial coefficient")

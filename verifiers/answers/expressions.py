@@ -37,7 +37,7 @@ _GREEK = frozenset(
     ).split()
 )
 _SETS = {"cup": "union", "union": "union", "cap": "intersection", "setminus": "difference", "backslash": "difference"}
-NAMED_FUNCTIONS = frozenset([*"fghFGHPQWT", "zeta", "Gamma"])
+NAMED_FUNCTIONS = frozenset([*"fghFGHPQWT", "zeta", "Gamma", "Pr"])
 """Letters that are functions where a parenthesis follows; others multiply it."""
 _NOT_FACTORS = frozenset(
     r"div bmod cup cap setminus backslash \} rangle rfloor rceil end \\ pm mp to rightarrow lor land vee wedge".split()
@@ -181,7 +181,7 @@ class _Parser(Marks):
         if token.kind == "command":
             return token.value not in _RELATIONS and token.value not in _NOT_FACTORS and token.value not in _MULTIPLY
         if token.kind == "text":
-            return len(token.value) == 1
+            return len(token.value) == 1 or token.value in FUNCTIONS
         return token.value in ("(", "{") or (token.value == "|" and not self.bars) or (token.value == "[" and self.position > 0)
 
     def factor(self) -> Node:
@@ -219,9 +219,10 @@ class _Parser(Marks):
                 node = Node("pow", (node, self.exponent()))
             elif token.value == "!":
                 self.position += 1
-                if self.at("!"):
-                    raise Unreadable("a double factorial")
-                node = Node("call", (node,), "factorial")
+                double = self.take("!")
+                if double and self.at("!"):
+                    raise Unreadable("a triple factorial")
+                node = Node("call", (node,), "double factorial" if double else "factorial")
             elif token.value == "%":
                 self.position += 1
                 node = Node("percent", (node,))
@@ -271,6 +272,8 @@ class _Parser(Marks):
                 return self.symbol(token.value)
             if token.value.isascii() and token.value.isdigit():
                 return parts.numeral(self, token.value)
+            if token.value in FUNCTIONS:
+                return self.word(token.value)
             raise Unreadable(f"the words {token.value[:40]!r}")
         if token.value in ("(", "["):
             return parts.bracketed(self, token.value)
@@ -303,7 +306,7 @@ class _Parser(Marks):
         while self.take("'"):
             name += "'"
         if self.take("_"):
-            index = self.group()
+            index = self.subscript()
             if name == "C" and self.take("^"):  # C_n^k counts choices
                 return Node("call", (index, self.group()), "binom")
             plain = index.kind == "number" or (index.kind == "symbol" and len(index.value) > 1)
@@ -323,6 +326,22 @@ class _Parser(Marks):
                     return Node("call", arguments, "binom")
                 return Node("call", arguments, name)
         return Node("symbol", (), name)
+
+    def subscript(self) -> Node:
+        """What stands below a letter: an expression, or words such as \\max, of which a name is made."""
+        start, bars, depth = self.position, self.bars, self.depth
+        try:
+            return self.group()
+        except Unreadable:
+            self.position, self.bars, self.depth = start, bars, depth
+        words = [self.next()]
+        if words[0].value == "{":
+            words = []
+            while not self.take("}"):
+                words.append(self.next())
+        if not words or any(word.kind not in ("name", "command", "text") for word in words):
+            raise Unreadable("an index that is no name")
+        return Node("symbol", (), "index " + " ".join(word.value for word in words))
 
     def _is_pair(self) -> bool:
         """Whether the parenthesis that opens here holds a comma, as C(n, k) does."""
@@ -379,7 +398,7 @@ class _Parser(Marks):
             return parts.bracketed(self, name)
         if name in ("begin",):
             return parts.environment(self)
-        if name in _GREEK:
+        if name in _GREEK or name == "Pr":
             return self.symbol(name)
         if name in _BOUND:
             return parts.bound(self, _BOUND[name])

@@ -14,6 +14,7 @@ import mpmath
 
 from .evaluation import Unknown, in_time, is_finite, is_open, symbols, value
 from .exact import TooLarge, Undefined, exact
+from .magnitude import same_size
 from .tree import Decimal, Node
 
 DIGITS = 40
@@ -27,6 +28,7 @@ WHOLE_POINTS = 12
 MAX_TRIES = 16
 EXACT_ROUNDED, DECIMAL_ROUNDED = Fraction(102, 10_000), Fraction(5, 1_000)
 """How far what rounds to a gold decimal may lie off, relative to it: an exact number, and a decimal. These bounds are ours."""
+OF_WHOLE_NUMBERS = frozenset(["gcd", "lcm", "double factorial"])
 FLOAT_DIGITS = 15
 """Significant digits of a decimal that stands for whatever exact number a float prints so."""
 
@@ -63,12 +65,14 @@ def same_number(gold: Node, answer: Node, tolerance: Fraction | None = None) -> 
         exact_gold, exact_answer = exact(gold), exact(answer)
     except Undefined:
         return False
+    except TooLarge:
+        return same_size(gold, answer)
     if exact_gold is not None and exact_answer is not None:
         if exact_gold == exact_answer:
             return True
         return _near(gold, exact_gold, answer, exact_answer, tolerance)
     names = sorted(symbols(gold) | symbols(answer))
-    if not names and (tolerance is not None or _written(gold) or _written(answer)):
+    if not names and (tolerance is not None or written_decimal(gold) or written_decimal(answer)):
         try:
             of_gold, of_answer = as_fraction(value(gold, {}, DIGITS)), as_fraction(value(answer, {}, DIGITS))
         except (Undefined, Unknown):
@@ -82,7 +86,7 @@ def _near(gold: Node, gold_value: Fraction, answer: Node, answer_value: Fraction
     difference = abs(gold_value - answer_value)
     if tolerance is not None:
         return difference <= tolerance * abs(gold_value)
-    written, answered = _written(gold), _written(answer)
+    written, answered = written_decimal(gold), written_decimal(answer)
     if written is not None:
         if difference > written.unit / 2:
             return False
@@ -94,14 +98,14 @@ def _near(gold: Node, gold_value: Fraction, answer: Node, answer_value: Fraction
     return False
 
 
-def _written(node: Node) -> Decimal | None:
+def written_decimal(node: Node) -> Decimal | None:
     """The decimal that an expression is, with its sign, percent and power of ten."""
     if node.kind == "decimal":
         return node.value
     if node.kind in ("neg", "percent", "degrees"):
-        inner = _written(node.items[0])
+        inner = written_decimal(node.items[0])
         return inner and (inner._replace(unit=inner.unit / 100) if node.kind == "percent" else inner)
-    if node.kind == "mul" and len(node.items) == 2 and (inner := _written(node.items[0])):
+    if node.kind == "mul" and len(node.items) == 2 and (inner := written_decimal(node.items[0])):
         try:
             scale = exact(node.items[1])
         except (TooLarge, Undefined):
@@ -131,7 +135,7 @@ def identical(gold: Node, answer: Node, names: list[str]) -> bool:
         TooLarge: they ask for too much.
     """
     try:
-        if names and is_open(gold) and is_finite(gold) and is_finite(answer):
+        if names and ((is_open(gold) and is_finite(gold) and is_finite(answer)) or of_whole_numbers(gold, answer)):
             agreed = _agree_at(gold, answer, _whole_points(names, WHOLE_POINTS), WHOLE_POINTS)
             if agreed is not None:
                 return agreed
@@ -152,6 +156,11 @@ def _agree_for_whole_numbers(gold: Node, answer: Node, names: list[str]) -> bool
     values = [_value_or_none(gold, point) for point in _whole_points(names, 6)]
     vanishes = not any(number is not None and abs(number) > _NOISE for number in values)
     return not (vanishes and symbols(gold) and symbols(answer)) and bool(_agree_at(gold, answer, _whole_points(names, 6), 4))
+
+
+def of_whole_numbers(*nodes: Node) -> bool:
+    """Whether a function that is defined for whole numbers only stands somewhere: gcd, lcm, a double factorial."""
+    return any((node.kind == "call" and node.value in OF_WHOLE_NUMBERS) or of_whole_numbers(*node.items) for node in nodes)
 
 
 def contains_whole(*nodes: Node) -> bool:
@@ -287,6 +296,12 @@ def _points(names: list[str], count: int) -> Iterator[dict[str, Fraction]]:
         yield point
 
 
+_WITH_DIVISORS = (6, 4, 10, 9, 12, 15, 14, 3, 8, 5, 18, 7)
+
+
 def _whole_points(names: list[str], count: int) -> Iterator[dict[str, Fraction]]:
     for index in range(count):
-        yield {name: Fraction(2 + index + 3 * place) for place, name in enumerate(names)}
+        if index % 2:
+            yield {name: Fraction(_WITH_DIVISORS[(index + 5 * place) % 12]) for place, name in enumerate(names)}
+        else:
+            yield {name: Fraction(2 + index + 3 * place) for place, name in enumerate(names)}

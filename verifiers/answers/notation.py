@@ -8,6 +8,8 @@ import unicodedata
 from fractions import Fraction
 from typing import NamedTuple
 
+from .typesetting import plain, separated, two_names, without_lead
+
 MAX_TOKENS = 1_000
 
 
@@ -41,6 +43,8 @@ _UNICODE = str.maketrans(
     "’": "'",
     "⟨": r"\langle ", "⟩": r"\rangle ", "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ",
     "∖": r"\setminus ",
+    "∼": r"\sim ", "≃": r"\simeq ", "≅": r"\cong ", "≒": r"\approx ", "ϕ": r"\phi ", "ε": r"\varepsilon ",
+    "∧": r"\land ", "∨": r"\lor ", "¬": r"\neg ", "↔": r"\leftrightarrow ", "∀": r"\forall ",
     "→": r"\to ", "⇒": r"\Rightarrow ", "…": "...", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u2005": " ",
     "\u2002": " ", "\u2003": " ",
     }
@@ -62,8 +66,16 @@ _WRAPPERS = re.compile(
 _ROW_SPACE = re.compile(r"\\\\\s*\[-?[\d.]+\s*(?:pt|em|ex|mm|cm|in)\]")
 _NAMED_OPERATOR = re.compile(r"\\operatorname\*?\s*\{\s*([A-Za-z]+)\s*\}")
 _TWICE_ESCAPED = re.compile(r"\\\\(?=[A-Za-z]{2})")
-_GROUPING = re.compile(r"(?<=\d)(?:\s?\{,\s?\}|,\\!\s?|\\,|\\!|\\ )(?=\d{3}(?!\d))")
+_GROUPING = re.compile(r"(?<=\d)(?:\s?\{[,']\s?\}|,\\!\s?|\\[,!;: ]|~)(?=\d{3}(?!\d))")
 """Separators of thousands that cannot be those of a list."""
+_GROUPED = re.compile(r"(?<![\w.,'])\d{1,3}(?:(?:'\d{3})+|(?:\\?_\d{3})+|(?:\.\d{3}){2,})(?![\w']|[.,]\d)")
+"""Thousands parted by apostrophes, underscores or points."""
+_BARE_POINT = re.compile(r"(?<=\d)\.(?=\s*(?:[/*)\]^,}+]|-\s*\d|\\(?:times|cdot|pi|sqrt|frac|right)(?![A-Za-z])))")
+"""A point behind a whole number, as in 1./3."""
+_ABOUT = re.compile(r"(?<=[A-Za-z)])\s*~\s*(?=[-+]?[\d.])")
+_NOT = re.compile(r"(?:^|(?<=[\s(]))~(?=\s?[A-Za-z(])")
+_VARIANTS = re.compile(r"\\var(phi|epsilon|theta|rho|sigma|kappa)(?![A-Za-z])")
+"""Greek letters in the other of their two shapes."""
 
 _UPRIGHT = re.compile(r"\\(?:text|mathrm|mbox|textrm)\s*\{((?:[^{}]|\{[^{}]*\})*\{(?:[^{}]|\{[^{}]*\})*)\}")
 """Upright letters with braces among them, as `\\mathrm{m\\,s^{-1}}`."""
@@ -76,6 +88,7 @@ _SCANNER = re.compile(
     r"|(?P<name>[A-Za-z]+)"
     r"|(?P<mark>\*\*|<=|>=|!=|==|:=|\.\.\.|->|[-+*/^_(){}\[\]|=<>!,;:&%'])"
 )
+_RUN = re.compile(r"\s{2,}")
 _GAP = re.compile(r"\s*")
 KNOWN_WORDS = frozenset(
     (
@@ -103,10 +116,16 @@ def tidy(text: str) -> str:
         text = _LOWERED.sub(lambda found: "_{" + found[0].translate(_PLAIN_SCRIPTS) + "}", text)
         text = unicodedata.normalize("NFKC", text.translate(_UNICODE))
     text = _GROUPING.sub("", text)
+    if "'" in text or "_" in text or text.count(".") > 1:
+        text = _GROUPED.sub(lambda found: re.sub(r"\D", "", found[0]), text)
+    if "." in text:
+        text = _BARE_POINT.sub("", text)
+    if "~" in text:
+        text = _NOT.sub(r"\\sim ", _ABOUT.sub(r"\\approx ", text) if "\\" not in text else text)
     if "\\" in text:
         if "\\begin" not in text:
             text = _TWICE_ESCAPED.sub(r"\\", text)
-        text = _ROW_SPACE.sub(r"\\\\", text)
+        text = separated(plain(_ROW_SPACE.sub(r"\\\\", text)))
         text = _NAMED_OPERATOR.sub(r"\\\1 ", text)
         text = text.replace(r"\$", "$").replace(r"\%", "%").replace(r"\cfrac", r"\frac").replace(r"\dfrac", r"\frac")
         text = text.replace(r"\tfrac", r"\frac").replace(r"\lvert", "|").replace(r"\rvert", "|").replace(r"\vert", "|")
@@ -115,13 +134,17 @@ def tidy(text: str) -> str:
         text = _NOTHING.sub(" ", text)
         text = _WRAPPERS.sub("", text)
         text = _SPACES.sub(" ", text)
+        if "\\var" in text:
+            text = _VARIANTS.sub(lambda found: "\\" + found[1] if "\\" + found[1] not in text else found[0], text)
         while "\\boxed" in text or "\\fbox" in text:
             unboxed = re.sub(r"\\f?boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}", r"\1", text)
             if unboxed == text:
                 break
             text = unboxed
         text = _UPRIGHT.sub(_upright, text)
-    text = text.replace("$", " ").strip().rstrip(";,").rstrip()
+    elif "\n" in text:
+        text = separated(text)
+    text = two_names(_RUN.sub(" ", without_lead(text.replace("$", " ")).replace("~", " "))).strip().rstrip(";,").rstrip()
     return text.removesuffix(".").rstrip() if not text.endswith("...") else text
 
 

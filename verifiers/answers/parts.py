@@ -119,7 +119,8 @@ def function(grammar: Grammar, name: str) -> Node:
                 break
             factors.append(grammar.postfix(grammar.primary()))
         inside = product(factors)
-    arguments = inside.items if inside.kind in ("tuple", "list") else (inside,)
+    several = inside.kind in ("tuple", "list") or (inside.kind == "set" and name in ("max", "min", "gcd", "lcm"))
+    arguments = inside.items if several and inside.items else (inside,)
     if name == "cbrt":
         call = Node("call", (*arguments, Node("number", (), Fraction(3))), "root")
     elif base is not None:

@@ -113,12 +113,12 @@ def _agrees(wanted: Region, relation: Node) -> bool:
             and (at < _place(p.high) or (p.high_closed and _place(p.high) == at))
             for p in wanted
         )
-        if inside != _holds(relation, variable, at):
+        if inside != holds(relation, variable, at):
             return False
     return True
 
 
-def _holds(relation: Node, variable: Node, at: Fraction) -> bool:
+def holds(relation: Node, variable: Node, at: Fraction) -> bool:
     """Whether an inequality holds at a number; where a side has no real value it does not."""
     try:
         numbers = [_number(substituted(item, {variable: Node("number", (), at)})) for item in relation.items]

@@ -115,3 +115,17 @@ def signed(node: Node, sign: int) -> Node:
         inner = signed(node.items[0], sign)
         return inner if node.value == sign else Node("neg", (inner,))
     return node._replace(items=tuple(signed(item, sign) for item in node.items))
+
+
+def same_form(one: Node, other: Node) -> bool:
+    """Whether two expressions are written alike but for the order of their terms and factors."""
+    return one == other or _ordered(one) == _ordered(other)
+
+
+def _ordered(node: Node) -> Node:
+    items = [_ordered(item) for item in node.items]
+    if node.kind in ("add", "mul"):
+        items = [part for item in items for part in (item.items if item.kind == node.kind else (item,))]
+    if node.kind in ("add", "mul", "union", "intersection", "and", "or"):
+        items.sort(key=repr)
+    return Node(node.kind, tuple(items), None if node.kind == "mul" else node.value)

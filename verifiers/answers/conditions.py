@@ -1,0 +1,118 @@
+"""A condition behind an answer: 2^{n-1} for n >= 1, f(x) = 2x + 1 for all real x, C e^x where C is a constant.
+
+What only says where a formula holds is set apart from it; what chooses between cases ("if n is odd") stays part of the answer.
+"""
+
+import re
+from fractions import Fraction
+
+from .evaluation import symbols
+from .notation import Unreadable
+from .regions import holds
+from .tree import Node
+from .wording import WRAPPED
+
+MAX_CONDITION = 160
+"""Characters of a condition."""
+
+_SAID = re.compile(
+    r"\\forall(?![A-Za-z])|(?<![A-Za-z\\])(?:for|where|when(?:ever)?|with|provided(?: that)?|as long as|given that|if)\b"
+)
+_OPENED = re.compile(r"\\(?:text|mathrm|mbox|textrm|textbf|textit)\s*\{[\s,;(]*$")
+"""The braces that a connecting word stands in, as far as they are before it."""
+_PARENTHESIS = re.compile(r"\s*\((?P<said>[^()]{1,80}(?:[<>]|\\(?:ne|neq|le|ge|leq|geq|in)(?![A-Za-z]))[^()]{1,80})\)\s*")
+"""A relation in parentheses behind a formula."""
+_DOMAIN = re.compile(
+    r"\\in\s*(?:\\mathbb\s*\{?\s*[A-Z]\s*\}?(?:\s*\^\s*(?:\{[^{}]*\}|[+*\d]))?(?:\s*_\s*(?:\{[^{}]*\}|[+\d]))?|[RZNQC](?![A-Za-z]))"
+)
+_COUNTED = re.compile(r"=\s*-?\d+\s*,\s*-?\d+\s*(?:,\s*-?\d+\s*)*,?\s*(?:\\[lc]?dots|\.\.\.)(?:\s*,\s*\w+)?")
+"""As in n = 1, 2, 3, ..."""
+_ALL = frozenset("all any every each forall".split())
+_HARMLESS = _ALL | frozenset(
+    (
+        "some a an the arbitrary is are be as real reals integer integers natural naturals whole rational complex number numbers "
+        "positive nonnegative nonzero constant constants value values of in and domain parameter parameters integration "
+        "variable variables free for where with if when given that provided"
+    ).split()
+)
+_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}|\\forall(?![A-Za-z])|(?<![\\A-Za-z])a(?![A-Za-z])(?=\s+[a-z]{2})")
+_LETTER = r"(?:[A-Za-z]|\\[a-z]+)(?:\s*_\s*(?:\w|\{\w+\}))?"
+_LETTERS = re.compile(rf"[\s,;()]*(?:{_LETTER}[\s,;()]*){{0,4}}")
+_RELATED = re.compile(r"[<>]|\\(?:ne|neq|le|ge|leq|geq)(?![A-Za-z])|!=")
+
+
+def split(text: str) -> tuple[str, str, bool] | None:
+    """The text of a formula, the relation that it holds under ("" for none), and whether it is said to hold for all.
+
+    None where no condition stands behind, or one that is more than a domain.
+    """
+    if found := _SAID.search(text):
+        body, condition = text[: found.start()], text[found.start() :]
+        if opened := _OPENED.search(body):
+            body, condition = body[: opened.start()], condition.replace("}", " ", 1)
+        body = body.rstrip(" ,;(")
+    elif (found := _PARENTHESIS.search(text)) and found.end() == len(text):
+        body, condition = text[: found.start()], found["said"]
+    else:
+        return None
+    if not body.strip() or len(condition) > MAX_CONDITION:
+        return None
+    condition = WRAPPED.sub(r" \1 ", condition).replace("non-", "non")
+    words = [word.lstrip("\\").lower() for word in _WORD.findall(condition)]
+    if any(word not in _HARMLESS for word in words):
+        return None
+    for_all = bool(_ALL & set(words))
+    rest = _DOMAIN.sub(" ", _COUNTED.sub(" ", _WORD.sub(" ", condition)))
+    choosing = bool({"if", "when", "whenever"} & set(words[:1]))
+    if _RELATED.search(rest):
+        return body, rest.strip(" ,;()."), for_all
+    if not _LETTERS.fullmatch(rest.strip(" .")) or (choosing and rest.strip(" .,;()") == condition.strip(" .,;()")):
+        return None
+    return body, "", for_all
+
+
+def conditional(body: Node, condition: Node | None, for_all: bool) -> Node | None:
+    """A formula that holds under a condition; None where the formula does not depend on what the condition is of.
+
+    Raises:
+        Unreadable: the formula is words.
+    """
+    if body.kind in ("text", "cases", "family"):
+        raise Unreadable("words with a condition")
+    if not symbols(body) and not for_all:
+        return None
+    return Node("given", (body, condition) if condition is not None else (body,))
+
+
+def of_list(node: Node) -> Node | None:
+    """ "2^{n-1}, n >= 1" as the formula under its condition, or None."""
+    if node.kind != "list" or len(node.items) != 2:
+        return None
+    body, condition = node.items
+    restricts = condition.kind == "relation" and set(condition.value) <= {"<", "<=", ">", ">=", "!=", "in"}
+    formula = body.kind not in ("text", "list", "cases") and not (body.kind == "relation" and set(body.value) - {"=", "~"})
+    of_body = symbols(body if body.kind != "relation" else body.items[-1])
+    if not (restricts and formula and symbols(condition)):
+        return None
+    in_set = set(condition.value) == {"in"}
+    named = {name for name in symbols(condition) if not name.startswith("set ")}
+    if not named or not named <= of_body:
+        return None
+    return Node("given", (body,) if in_set else (body, condition), ",")
+
+
+def may_be_left_out(given: Node) -> bool:
+    """Whether a gold formula says its condition in passing: "for n >= 1" does, a second relation behind a comma does not."""
+    return given.value != "," or len(given.items) == 1 or given.items[1].value == ("!=",)
+
+
+def same_condition(gold: Node, answer: Node) -> bool:
+    """Whether two conditions leave the same whole numbers, or the same numbers where they are not of a counting letter."""
+    if gold == answer:
+        return True
+    names = symbols(gold)
+    if names != symbols(answer) or len(names) != 1:
+        return names != symbols(answer)
+    letter = Node("symbol", (), next(iter(names)))
+    points = range(-30, 61) if letter.value in "nkmijrpq" else [Fraction(number, 2) for number in range(-60, 121)]
+    return all(holds(gold, letter, Fraction(at)) == holds(answer, letter, Fraction(at)) for at in points)

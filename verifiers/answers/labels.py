@@ -1,0 +1,103 @@
+"""Names before answers: "maximum value 7", "Area = 5", "(1) 3; (2) 5", "quotient x+2, remainder 3"."""
+
+import re
+from collections.abc import Callable
+
+from .expressions import parse
+from .notation import Unreadable
+from .tree import Node
+from .wording import UPRIGHT, WRAPPED
+
+MAX_PARTS = 12
+"""Of an answer in parts."""
+
+_NUMBERED = re.compile(r"(?<=\S)\s+(?=\((?:[2-9]|[b-h]|i[iv]|iii|vi{0,3})\))")
+_ARTICLES = frozenset(["the", "its", "is", "are", "equals", "value", "and"])
+"""Words of a label that name nothing."""
+_LABEL = re.compile(
+    rf"\s*({UPRIGHT}|\((?:[1-9a-h]|i{{1,3}}|i?v|vi{{1,3}})\)|\\(?:max|min)"
+    rf"|[A-Za-z][A-Za-z ]{{3,30}}?(?=\s*[:=\d(\\-]|\s[a-z]\b))\s*[:=]?\s*(\S.*)"
+)
+_FUNCTION_NAME = re.compile(r"\\(max|min|sup|inf)(?=\s*[=:])")
+_NAMED = re.compile(
+    r"\s*(?P<label>[A-Za-z][A-Za-z'\s]{1,60}?)\s*"
+    r"(?P<sign>[:=]\s*|\\approx(?![A-Za-z])|(?<![A-Za-z])(?:is|are|equals?|was)(?![A-Za-z])\s*[:=]?)?"
+    r"\s*(?P<value>[^A-Za-z\s:=<>!].*|(?<![A-Za-z])[A-Za-z](?:_\S{1,9})?\s*=.*)",
+    re.DOTALL,
+)
+_CHANGES = frozenset(
+    (
+        "not no never nor neither either unless except without less more fewer greater smaller larger than least most half twice "
+        "double triple thrice third quarter negative minus plus opposite reciprocal inverse square squared cube cubed root log "
+        "multiple divisible factor times wrong incorrect false yes true if isn't can't cannot doesn't don't between by up below "
+        "above unlike anything nothing or option choice statement case step type figure part question problem"
+    ).split()
+)
+"""Words that make something else of the number behind them, or that name a statement by its number."""
+_NOUNS = frozenset(
+    (
+        "value maximum minimum max min answer ans total sum area volume perimeter circumference result length width height depth "
+        "number count average mean median mode range probability distance speed velocity time age cost price profit product "
+        "difference quotient remainder radius diameter degree slope solution supremum infimum maximal minimal exactly"
+    ).split()
+)
+"""What a number is given of without a sign between: "maximum value 7"."""
+
+
+def named(text: str, read: Callable[[str], tuple[Node, ...]]) -> Node | None:
+    """An answer with words before it that name it, as an equation whose left side they are; None where there are none.
+
+    Args:
+        text: tidied.
+        read: what reads the value.
+
+    Raises:
+        Unreadable: the value is no mathematics.
+    """
+    plain = WRAPPED.sub(r" \1 ", _FUNCTION_NAME.sub(r" \1 ", text))
+    found = _NAMED.fullmatch(plain)
+    if not found or len(found["value"]) > 400:
+        return None
+    words = found["label"].lower().split()
+    if _CHANGES & set(words) or not (found["sign"] or words[-1] in _NOUNS):
+        return None
+    if len(words) == 1 and len(words[0]) < 3:
+        return None
+    value = read(found["value"])[0]
+    if value.kind == "text" or (value.kind == "relation" and set(value.value) - {"=", "~"}):
+        return None
+    label = " ".join(word for word in words if word not in _ARTICLES) or " ".join(words)
+    if label in ("answer", "ans", "final answer", "result", "solution", "final", "so", "thus", "hence", "therefore"):
+        return value
+    return value if value.kind == "relation" else Node("relation", (Node("text", (), label), value), ("=",))
+
+
+def parts(text: str) -> Node | None:
+    """Several things with their names, "(1) 3; (2) 5" or "quotient x+2, remainder 3", as a list; None where it is none."""
+    unwrapped = WRAPPED.sub(r" \1 ", text).lstrip()
+    found = _split(_NUMBERED.sub(" , ", unwrapped) if unwrapped.startswith("(") else text)
+    if not 2 <= len(found) <= MAX_PARTS:
+        return None
+    items = []
+    for part in found:
+        matched = _LABEL.fullmatch(part)
+        if not matched:
+            return None
+        try:
+            said = re.findall(r"\w+", WRAPPED.sub(r" \1 ", matched[1]).casefold())
+            label = " ".join(word for word in said if word not in _ARTICLES) or " ".join(said)
+            items.append(Node("relation", (Node("text", (), label), parse(matched[2])), ("=",)))
+        except Unreadable:
+            return None
+    return Node("list", tuple(items))
+
+
+def _split(text: str) -> list[str]:
+    """The text between commas, semicolons and "and" that stand in no brackets."""
+    found, depth, start = [], 0, 0
+    for mark in re.finditer(r"[(\[{]|[)\]}]|[,;]|(?<![A-Za-z\\])and(?![A-Za-z])", text):
+        depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(mark[0], 0)
+        if depth == 0 and mark[0] in (",", ";", "and"):
+            found.append(text[start : mark.start()])
+            start = mark.end()
+    return [part.strip() for part in [*found, text[start:]] if part.strip()]

@@ -1,0 +1,82 @@
+"""Numbers as people write them: thousands, dozens and millions, times of day, ordinals, other bases."""
+
+import re
+from fractions import Fraction
+
+from .expressions import parse
+from .tree import Node, number
+from .wording import NUMBERS, WRAPPED
+
+DIGITS = r"\d+(?:\.\d+)?|\.\d+"
+_THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
+CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?\s*((?:[ap]\.?\s?m\.?)?)", re.IGNORECASE)
+_MULTIPLES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_MULTIPLE = re.compile(rf"([-+]?(?:{DIGITS}))\s*({'|'.join(_MULTIPLES)})s?\b(.*)", re.IGNORECASE)
+_BASED = re.compile(
+    r"[(\[]?\s*(?P<digits>[0-9A-Z]{1,60})\s*[)\]]?\s*(?:_\s*\{?\s*\(?\s*(?:base\s*)?|[,(]?\s*(?:in\s+)?base[\s-]*)"
+    r"(?P<base>\d{1,2}|[a-z]{3,9})\s*\)?\s*\}?\s*\)?"
+)
+_ORDINAL = re.compile(
+    r"(?P<number>\d{1,12})\s*(?:\^\s*)?(?:\{\s*)?(?:\\(?:text|mathrm|textrm|mbox|textsuperscript)\s*\{\s*)?(?P<end>st|nd|rd|th)"
+    r"\s*\}{0,2}(?P<noun>(?:\s+|\\(?:text|mathrm)\s*\{\s*)[A-Za-z ]{2,30}\}?)?"
+)
+
+
+def based(text: str) -> Node | None:
+    """A number whose base is said: (52)_8, 2A_{16}, 52 base 8, 52_{\\text{eight}}; None where there is none."""
+    if "_" not in text and "base" not in text:
+        return None
+    found = _BASED.fullmatch(WRAPPED.sub(r" \1 ", text).strip())
+    if not found:
+        return None
+    base = int(found["base"]) if found["base"].isdigit() else NUMBERS.get(found["base"], 0)
+    digits = found["digits"]
+    if not 2 <= base <= 36 or (digits.isalpha() and base <= 10) or any(int(digit, 36) >= base for digit in digits):
+        return None
+    return Node("based", (), (digits.lstrip("0") or "0", base))
+
+
+def ordinal(text: str) -> str | None:
+    """ "12th", "12^{\\text{th}}" as its number's text, with the noun behind it; None where it is none."""
+    found = _ORDINAL.fullmatch(text)
+    if not found or re.search(r"root|power|of\b", found["noun"] or ""):
+        return None
+    digits = found["number"]
+    end = "th" if digits[-2:-1] == "1" else {"1": "st", "2": "nd", "3": "rd"}.get(digits[-1], "th")
+    return digits + (found["noun"] or "") if found["end"] == end else None
+
+
+def join_thousands(text: str) -> str:
+    """ "1,234" as "1234", outside of brackets: there a comma stands between two things."""
+    if "," not in text:
+        return text
+
+    def joined(found: re.Match[str]) -> str:
+        before = text[: found.start()]
+        inside = any(before.count(opening) > before.count(closing) for opening, closing in ("()", "[]", "{}"))
+        return found[0] if inside else found[0].replace(",", "")
+
+    return _THOUSANDS.sub(joined, text)
+
+
+def time_or_ratio(found: re.Match[str]) -> Node:
+    """ "12:30" may be a time or a ratio; with a.m. or p.m., or minutes from 00 to 09, it is a time."""
+    half = re.sub(r"[^apm]", "", found[4].lower())
+    if half or found[2][0] == "0":
+        return Node("text", (), " ".join(filter(None, (f"{int(found[1])}:{found[2]}", found[3], half))))
+    numbers = tuple(number(part) for part in found.groups()[:3] if part)
+    clock = all(part.value < 60 for part in numbers)
+    return Node("ratio", numbers, "clock" if clock and numbers[0].value < 25 else None)
+
+
+def multiple(text: str) -> Node | None:
+    """ "2.5 million", "3 dozen eggs"."""
+    found = _MULTIPLE.fullmatch(WRAPPED.sub(r" \1 ", text))
+    if not found:
+        return None
+    scale = Node("number", (), Fraction(_MULTIPLES[found[2].lower()]))
+    product = Node("mul", (parse(found[1]), scale))
+    rest = found[3].strip()
+    if not rest:
+        return product
+    return Node("quantity", (product,), rest) if re.fullmatch(r"[A-Za-z ]{2,40}", rest) else None

@@ -1,0 +1,123 @@
+"""Numbers with a unit, a noun or a currency: 15 cm^2, 72 clips, USD 29, 2 hours 30 minutes."""
+
+import re
+from fractions import Fraction
+
+from .. import units
+from .tree import Node, number
+from .wording import UPRIGHT, WRAPPED
+
+_FORM = rf"(?:{UPRIGHT}|[A-Za-zµμΩ°Å€£¢₹]++\.?|[\u4e00-\u9fff]{{1,4}})"
+_EXPONENT = r"(?:\s*\^\s*(?:\{\s*-?\d\s*\}|-?\d))?"
+_BETWEEN = r"(?:\s*(?:/|\\cdot|\\times|\*)\s*|\s+|(?=\\))"
+_TAIL = re.compile(
+    rf"(?P<head>.*?(?:[\d)}}\]!%]|\\pi|\bpi))(?P<gap>\s*)"
+    rf"(?P<unit>(?:/\s*)?{_FORM}{_EXPONENT}(?:{_BETWEEN}{_FORM}{_EXPONENT}){{0,8}})\s*[.,]?"
+)
+_UNIT_FRACTION = re.compile(rf"\\frac\s*\{{\s*({UPRIGHT}{_EXPONENT})\s*\}}\s*\{{\s*({UPRIGHT}{_EXPONENT})\s*\}}")
+"""One unit over another, as LaTeX's fraction."""
+_NO_UNIT = frozenset(
+    (
+        "plus minus times over divided squared cubed by or and if when where not than for with less more modulo mod pi inf "
+        "infinity in is out below above negative positive zero debt fewer cent half halves third thirds quarter quarters"
+    ).split()
+)
+_DEGREES = re.compile(r"\s*\^\s*\{?\s*\\circ\s*\}?\s*(?:\\(?:text|mathrm)\s*\{\s*([CF])\s*\}|([CF])\b)")
+_MICRO = re.compile(r"(?<=\d)\s*\\mu\s*(?:\\(?:text|mathrm)\s*\{\s*)?(m|g|s|L|l|C|F|A|V|mol)\b\}?")
+"""Degrees Celsius and Fahrenheit, and units with the prefix micro, as LaTeX writes them."""
+_PLAIN_NUMBER = re.compile(r"[-+]?[\d.,]+(?:\s*(?:\\times|\\cdot|\*)\s*10\s*\^\s*\{?-?\d+\}?)?|10\s*\^\s*\{?-?\d+\}?")
+_SIUNITX = re.compile(r"\\(?:(?:SI|qty)\s*\{(?P<amount>[^{}]*)\}|si|unit)\s*\{(?P<unit>[^{}]*)\}")
+_LONE = frozenset("msghNJWVLK")
+"""Letters that are units where they stand alone behind a number and a space."""
+_AMOUNT = r"(?P<amount>\d{1,3}(?:(?:,|\{,\})\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
+_MONEY = r"(?:US\s?)?\\?\$|\\?\\pounds|[€£₹]|USD|EUR|GBP|INR|CNY|RMB|JPY|Rs\.?"
+_CURRENCY = re.compile(
+    rf"(?P<sign>[-+]?)\s*(?:(?P<bare>{_MONEY})|\\(?:text|mathrm|mbox|textrm)\s*\{{\s*(?P<upright>{_MONEY})\s*\}})"
+    rf"(?:\s|\\[,;:! ]|~)*(?P<behind>-?){_AMOUNT}"
+)
+_COMPOUND = re.compile(r"(-?)\s*((?:\d+(?:\.\d+)?\s*[A-Za-z]{1,10}\.?(?:\s*,\s*|\s+and\s+|\s*)){2,4})")
+_ONE_OF = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]{1,10})\.?(\s*,\s*|\s+and\s+|\s*)")
+ONLY_WITH_A_UNIT = Node("text", (), "with a unit")
+"""Stands beside the number of a quantity that a bare number is not compared with."""
+
+
+def currency(text: str) -> Node | None:
+    """An amount of money with the currency before it: $29, \\text{USD }29."""
+    found = _CURRENCY.fullmatch(text)
+    if not found:
+        return None
+    sign = (found["bare"] or found["upright"]).lstrip("\\")
+    unit = "£" if sign == "pounds" else "$" if sign.endswith("$") else "INR" if sign in ("₹", "Rs", "Rs.") else sign
+    amount = number(found["amount"].replace("{,}", "").replace(",", ""))
+    negative = (found["sign"] == "-") != (found["behind"] == "-")
+    return Node("quantity", (Node("neg", (amount,)) if negative else amount,), unit)
+
+
+def compound(text: str) -> Node | None:
+    """A quantity in several units, 2 hours 30 minutes or 5 ft 6 in, as one in the first of them; None where it is none."""
+    found = _COMPOUND.fullmatch(WRAPPED.sub(r" \1 ", text).strip() + " ")
+    if not found:
+        return None
+    pieces = _ONE_OF.findall(found[2])
+    minutes = any(name in ("h", "hr", "hrs", "hour", "hours") for _, name, _ in pieces)
+    known = [units.unit("min" if minutes and name == "m" else name) for _, name, _ in pieces]
+    first = known[0]
+    if first is None or any(one is None or one.dimension != first.dimension or one.offset for one in known):
+        return None
+    factors = [one.factor for one in known if one]
+    time = first.dimension == "[time]"
+    for (above, below), (amount, _, _), (_, _, joint) in zip(
+        zip(factors, factors[1:], strict=False), pieces[1:], pieces, strict=False
+    ):
+        smaller = below < above and Fraction(amount) < above / below
+        if not smaller or ("," in joint and not time):
+            return None  # two lengths, say, and not one
+    terms = [
+        Node("mul", (number(amount), Node("number", (), (factor / factors[0]).limit_denominator(10**9))))
+        for (amount, _, _), factor in zip(pieces, factors, strict=True)
+    ]
+    total = Node("add", tuple(terms))
+    return Node("quantity", (Node("neg", (total,)) if found[1] else total, ONLY_WITH_A_UNIT), pieces[0][1])
+
+
+def _spelled(found: re.Match[str]) -> str:
+    """The macros of siunitx as words: \\SI{10}{\\micro\\ampere}."""
+    unit = re.sub(r"\\([A-Za-z]+)", r" \1 ", found["unit"])
+    return f"{found['amount'] or ''} \\text{{{' '.join(unit.split())}}}"
+
+
+def with_unit(text: str) -> tuple[str, str, bool] | None:
+    """A number's text and the unit or noun behind it ("15 cm^2", "72 clips"), or None where there is none.
+
+    The third says whether it is a unit for sure: the A of 5 A may be a variable.
+    """
+    text = _DEGREES.sub(lambda degrees: rf"\text{{deg{degrees[1] or degrees[2]}}}", text)
+    text = WRAPPED.sub(lambda words: words[0].replace("\\Omega", "ohm").replace("\\mu ", "μ"), text)
+    text = _MICRO.sub(r"\\text{μ\1}", re.sub(r"(?<=\d)\s*\\Omega\b", r" \\text{ohm}", text))
+    text = _SIUNITX.sub(_spelled, text) if "\\" in text else text
+    found = _TAIL.fullmatch(_UNIT_FRACTION.sub(r"\1/\2", text))
+    if not found:
+        return None
+    wrapped = "{" in found["unit"] and "\\" in found["unit"]
+    unit = WRAPPED.sub(r" \1 ", found["unit"]).replace("\\cdot", "*").replace("\\times", "*").replace("\\", "")
+    unit = " ".join(unit.split()).rstrip(".,")
+    bare = re.findall(r"[A-Za-z]+|[€£¢Ω°Å₹]", unit)
+    if re.fullmatch(r"[\u4e00-\u9fff]{1,4}", unit):
+        return found["head"], unit, True  # 120棵
+    if any(re.fullmatch(r"[a-z]+(?:ths?|fths?)", word) for word in bare) or not re.search(r"[A-Za-z€£¢ΩÅ]", unit):
+        return None  # 5 tenths are no five of anything
+    if not bare or _NO_UNIT & {word.lower() for word in bare} or len(unit) > 60:
+        return None
+    if units.unit(unit) is None:
+        noun = all(len(word) > 2 or word.lower() in ("of", "a", "an") for word in bare)
+        if not (noun and (wrapped or max(map(len, bare)) > 3) and len(bare) <= 4) or "^" in unit:
+            return None
+    elif not wrapped and all(len(word) == 1 and word.isalpha() for word in bare) and "/" not in unit:
+        # 3m is three times m, and so is \\frac{1}{2} m; 3 m may be a length.
+        plain = _PLAIN_NUMBER.fullmatch(found["head"].strip())
+        if not plain or not found["gap"]:
+            return None
+        return found["head"], unit, len(bare) == 1 and bare[0] in _LONE
+    return found["head"], unit, True
+
+

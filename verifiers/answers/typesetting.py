@@ -1,0 +1,132 @@
+"""LaTeX that says nothing of its own: sizes, colours, fonts, labels, boxes, signs in front, and environments that line things up."""
+
+import re
+
+GROUP = r"\{(?:[^{}]|\{[^{}]*\})*\}"
+"""Braces with at most one more pair within."""
+
+_SILENT = re.compile(
+    r"\\(?:tiny|scriptsize|footnotesize|small|normalsize|[lL]arge|LARGE|[hH]uge|bfseries|itshape|rmfamily|boldmath|sf|tt|strut"
+    r"|nonumber|notag|centering|enspace|newline|allowbreak|nobreak|relax|protect|par|hfil|null)(?![A-Za-z])"
+)
+"""Commands without an argument."""
+_DROPPED = re.compile(
+    rf"\\(?:tag\*?|label|[hv]?phantom|vspace\*?|(?:text)?color(?:\s*\[[^\]]*\])?|colorbox|fcolorbox\s*{GROUP}|bbox\s*(?=\[)"
+    rf"|cssId|class|style|raisebox|scalebox|resizebox\s*{GROUP}|enclose)\s*(?:{GROUP}|\[[^\]]*\])"
+)
+"""Commands that are dropped with their first argument; what they colour or move stands behind it and stays."""
+_KEPT = re.compile(
+    r"\\(?:bold|pmb|mathbin|mathop|mathord|mathrel|mathnormal|framebox|makebox|smash|mathclap|uline|centerline)(?![A-Za-z])"
+    r"(?:\s*\[[^\]]*\])?"
+)
+"""Commands whose argument stays."""
+_UPRIGHT = re.compile(r"\\(?:texttt|mathtt|emph|textsc|textup|textmd|textsl|hbox)(?=\s*\{)")
+"""Other names for \\text."""
+_NO_TEXT = re.compile(r"\\(?:text|mathrm|mbox|textrm|textbf)\s*\{\s*\}")
+_SLANTED = re.compile(r"\\(?:nice|s|flat|x)frac(?![A-Za-z])")
+_NUMBER_AHEAD = r"(?=\s*[-+]?\s*(?:\\?\$)?\s*[\d.])"
+_ABOUT = re.compile(rf"\\(?:sim|thicksim|cong|doteq|approxeq|thickapprox|fallingdotseq)(?![A-Za-z]){_NUMBER_AHEAD}")
+"""Signs for "about" that say something else before anything but a number."""
+_LEADING = re.compile(
+    r"\s*(?:\\text\s*\{\s*)?(?:\\(?:approx|simeq|approxeq|thickapprox|fallingdotseq|doteq|cong|therefore|implies|Rightarrow"
+    r"|Longrightarrow)(?![A-Za-z])|∴|=(?![=<>])"
+    r"|(?:\\(?:sim|thicksim)(?![A-Za-z])|~)(?=\s*(?:[^A-Za-z\s\\]|\\(?:frac|sqrt|pi)(?![A-Za-z]))))(?:\s*\})?[\s,]*"
+)
+"""Signs in front of an answer that say "about", "therefore" or "equals"."""
+_IMPLIES = re.compile(r"\\(?:implies|Rightarrow|Longrightarrow|therefore)(?![A-Za-z])")
+_RELATES = re.compile(r"[=<>]|\\(?:le|ge|leq|geq|ne|neq|in|approx|equiv)(?![A-Za-z])")
+
+_ALIGNING = r"(?:aligned|align|alignat|alignedat|gathered|gather|split|equation|multline|eqnarray|flalign|displaymath|math)\*?"
+_LINED_UP = re.compile(
+    rf"(?P<brace>\\left\s*\\\{{\s*)?\\begin\s*\{{(?P<name>{_ALIGNING}|array)\}}(?:\s*\[[tbc]\])?(?P<columns>\s*\{{[^{{}}&]*\}})?"
+    r"(?P<body>(?:(?!\\begin).)*?)\\end\s*\{(?P=name)\}(?(brace)\s*\\right\s*\.)",
+    re.DOTALL,
+)
+"""An environment that lines rows up, with nothing nested within; a brace on its left makes them a system or cases."""
+_CONTINUES = re.compile(r"(?:[=<>+]|\\(?:le|ge|leq|geq|approx|equiv|times|cdot|pm)(?![A-Za-z]))")
+
+_BREAK = re.compile(r"\\q?quad(?![A-Za-z])|\$\s+\$|\\\\(?=\s)|\n\s*")
+"""What may stand between two things that are said beside each other, or below each other."""
+_COMPLETE = re.compile(r"[\w)\]}!'%]\s*\$?\s*$")
+_JOINS = re.compile(r"(?:\\(?:text|mathrm|mbox|textrm)\s*\{\s*,?|\b)(?:and|or|if|for|where|when|with|all|is)\s*\}?\s*$")
+_BEGINS = re.compile(
+    r"\s*\$?\s*(?:[A-Za-z\d.\[{]|\\(?!(?:text|mathrm|mbox|textrm|textbf|in|forall|le|ge|leq|geq|ne|neq|cup|cap|cdot|times|div|to"
+    r"|rightarrow|mid|vert|pmod|pmod|mod|bmod|equiv|Rightarrow|implies|iff|approx|sim|land|lor|vee|wedge|pm|mp|setminus|circ"
+    r"|q?quad|right|end|mu|Omega|%)(?![A-Za-z]))[A-Za-z{])"
+)
+_WORD = re.compile(r"\s*\$?\s*(?:and|or|if|for|where|when|with|all|[A-Za-zµ]{1,3}(?:/[A-Za-z]{1,3})?\s*$)(?![A-Za-z])")
+"""Words that join or restrict, and units."""
+_TWO_NAMES = re.compile(r"(?<==)(\s*-?\s*(?:[\d./]+|\\frac\s*\{\d+\}\s*\{\d+\}))\s+(?=[A-Za-z](?:_(?:\w|\{\w+\}))?\s*=(?!=))")
+""" "x=1 y=2": behind a whole number another name begins."""
+
+
+def plain(text: str) -> str:
+    """The text without the LaTeX that says nothing of its own."""
+    if "\\" not in text:
+        return text
+    for pattern, instead in (
+        (_DROPPED, " "), (_SILENT, " "), (_KEPT, " "), (_UPRIGHT, r"\\text"), (_NO_TEXT, " "), (_SLANTED, r"\\frac"),
+    ):  # fmt: skip
+        text = pattern.sub(instead, text)
+    if "\\begin" in text:
+        for _ in range(3):
+            text = _LINED_UP.sub(_rows, text)
+    return _ABOUT.sub(r"\\approx ", text)
+
+
+def without_lead(text: str) -> str:
+    """The text without a sign in front of it, or before the conclusion that it draws."""
+    for _ in range(3):
+        if not (found := _LEADING.match(text)):
+            break
+        text = text[found.end() :]
+    steps = _IMPLIES.split(text) if "\\" in text else [text]
+    if len(steps) > 1 and all(_RELATES.search(step) for step in steps):
+        return steps[-1]
+    return text
+
+
+def separated(text: str) -> str:
+    """The text with a comma where a wide space, a new line or a new formula parts two things that are said."""
+    if "\\begin" in text:
+        return text
+    if _BREAK.search(text):
+        parts, breaks = _BREAK.split(text), _BREAK.findall(text)
+        made = parts[0]
+        for between, part in zip(breaks, parts[1:], strict=True):
+            apart = _COMPLETE.search(made[-40:]) and not _JOINS.search(made[-40:]) and _BEGINS.match(part) and not _WORD.match(part)
+            made += (" , " if apart else " ") + ("$" if "$" in between else "") + part
+        text = made
+    return text
+
+
+def two_names(text: str) -> str:
+    """The text with a comma where another name begins behind a number: "x=1 y=2"."""
+    return _TWO_NAMES.sub(r"\1 , ", text) if text.count("=") > 1 and "\\begin" not in text else text
+
+
+def _rows(found: re.Match[str]) -> str:
+    """An environment's rows as text: an equation that goes on, several things as a list, cases, or the matrix as it was."""
+    name, body = found["name"], found["body"]
+    rows = [row.strip() for row in re.split(r"\\\\(?:\s*\[[^\]]*\])?", body) if row.strip()]
+    if name == "array":
+        cells = [row.split("&") for row in rows]
+        lined_up = any(len(row) > 1 and _CONTINUES.match(row[1].strip()) for row in cells)
+        if found["brace"] and not lined_up:
+            return r"\begin{cases}" + r" \\ ".join(rows) + r"\end{cases}"
+        single = len(rows) == 1 and len(cells[0]) == 1
+        if not (lined_up or single or (found["brace"] or all(len(row) == 1 and _RELATES.search(row[0]) for row in cells))):
+            return found[0]
+    elif found["columns"] and not re.fullmatch(r"\s*\{\d*\}", found["columns"]):
+        rows[:1] = [found["columns"] + (rows[0] if rows else "")]
+    said: list[str] = []
+    for row in rows:
+        goes_on = row.startswith("&") and row.lstrip("& ").startswith("-")
+        row = row.replace(r"\&", " and ").replace("&", " ").strip()
+        if _IMPLIES.match(row):
+            said = [_IMPLIES.sub(" ", row, count=1)]
+        elif said and (goes_on or _CONTINUES.match(row)):
+            said[-1] += " " + row
+        elif row:
+            said.append(row.rstrip(" ,;."))
+    return " , ".join(said)
