@@ -1,4 +1,6 @@
+from collections.abc import Callable
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 
@@ -20,11 +22,11 @@ LIMITS = Limits(cpu_seconds=2, wall_seconds=4, memory=256 << 20, processes=64, o
 
 
 @pytest.fixture(params=languages.LANGUAGES)
-def language(request: pytest.FixtureRequest) -> str:
+def language(request: pytest.FixtureRequest, lacking: Callable[[str], NoReturn]) -> str:
     try:
         languages.run(request.param, "")
     except UserError as missing:
-        pytest.skip(str(missing))
+        lacking(f"{missing}: apt-get install g++ nodejs")
     return request.param
 
 
