@@ -89,13 +89,13 @@ RELATIVE = 1e-4
 MOVED = 1e-3
 """How far apart two trainings may be that do the same sums in another order, on any processor.
 
-A sum of n numbers in another order differs by about sqrt(n) roundings, each 2^-24 = 6e-8 of it: here n is at most 100,000, which
-makes 2e-5 of a loss or of a gradient's norm, rarely more. RELATIVE is five times that.
+A sum of n numbers in another order differs by about sqrt(n) roundings, each 2^-24 = 6e-8 of it: here n is at most
+100,000, which makes 2e-5 of a loss or of a gradient's norm, rarely more. RELATIVE is five times that.
 
 Weights cannot be compared one by one. Adam moves a weight by the learning rate whatever the size of its gradient is, so where
 the gradient is 0 but for its rounding, the two may go opposite ways, up to twice the learning rate a step. Such weights are as
-rare as gradients that are 2e-5 of the usual one: 2e-5 of all the way that the weights have gone. MOVED is fifty times that. They
-hardly matter to the next step either, for what a weight does to the loss is its gradient, and that is next to 0.
+rare as gradients that are 2e-5 of the usual one: 2e-5 of all the way that the weights have gone. MOVED is fifty times that.
+They hardly matter to the next step either, for what a weight does to the loss is its gradient, and that is next to 0.
 
 A wrong share of a batch, another order or another rate change the losses and the way by percents and more.
 """

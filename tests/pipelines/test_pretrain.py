@@ -76,7 +76,7 @@ def test_a_document_is_read_as_if_it_lay_alone_in_its_row() -> None:
         packed = pretrain.batch_of([(numpy.array(first + second), 8)], end=9)
         together = model(input_ids=packed["input_ids"], position_ids=packed["position_ids"], use_cache=False).logits
         alone = model(input_ids=torch.tensor([second]), use_cache=False).logits
-    # Logits of about 1, sums of 32 products each: 1e-4 is far above their rounding, and far below what a document read along does.
+    # Logits of about 1, each a sum of 32 products: 1e-4 is far above rounding, and far below what reading on would change.
     assert torch.allclose(together[0, 4:], alone[0], atol=1e-4)
 
 

@@ -18,7 +18,7 @@ from tenfold.pipelines.reward_report import stored
 from tenfold.policies.preference import preference
 from tenfold.policies.store import Store
 
-POLICY = "micro:?hidden=64&layers=2&heads=4"
+POLICY, TINY = "micro:?hidden=64&layers=2&heads=4", "micro:?hidden=16&layers=1&heads=2"
 
 
 def settings(folder: Path, **changes: Any) -> RewardModel:
@@ -33,9 +33,11 @@ def settings(folder: Path, **changes: Any) -> RewardModel:
     return RewardModel.model_validate(given | {"learning_rate": 6e-3, "probes": 0.0, "held_out": 0.0} | changes)
 
 
-def run(stage: RewardModel, folder: Path, progress: Callable[..., None] = lambda *done, **figures: None) -> dict[str, Any]:
+def run(
+    stage: RewardModel, folder: Path, progress: Callable[..., None] = lambda *done, **figures: None, policy: str = POLICY
+) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
-    return reward_model.run(stage, Context(folder, POLICY, 3, {}, progress))
+    return reward_model.run(stage, Context(folder, policy, 3, {}, progress))
 
 
 def test_it_learns_which_response_is_better_and_says_how_well(tmp_path: Path) -> None:
@@ -73,21 +75,21 @@ def test_it_is_a_policy_that_no_later_stage_starts_from() -> None:
 
 def test_a_killed_stage_goes_on_to_the_same_weights_and_losses(tmp_path: Path) -> None:
     # Of so many steps not every one is reported, and yet a checkpoint falls on one that is.
-    stage = settings(tmp_path, steps=170, save_steps=4)
+    stage = settings(tmp_path, steps=102, save_steps=4, batch_size=2)
 
     def killed(done: int, total: int, **figures: Any) -> None:
         if done == 7:
             raise KeyboardInterrupt
 
-    whole = run(stage, tmp_path / "whole")
+    whole = run(stage, tmp_path / "whole", policy=TINY)
     with pytest.raises(KeyboardInterrupt):
-        run(stage, tmp_path / "halved", killed)
+        run(stage, tmp_path / "halved", killed, TINY)
     assert not (tmp_path / "halved" / "policy").exists()
     steps: list[int] = []
-    halved = run(stage, tmp_path / "halved", lambda done, total, **figures: steps.append(done))
+    halved = run(stage, tmp_path / "halved", lambda done, total, **figures: steps.append(done), TINY)
     assert min(steps) == 5  # what was learnt until the last checkpoint was kept
     assert halved["losses"] == whole["losses"]
-    assert len(whole["losses"]) == 85
+    assert len(whole["losses"]) == 51
     # The same operations in the same order on the same processor: equal to the last bit.
     ends = [load_file(tmp_path / name / "policy" / "model.safetensors") for name in ("whole", "halved")]
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])

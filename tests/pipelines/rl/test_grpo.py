@@ -63,7 +63,7 @@ def write(lab: Path, **changes: Any) -> Path:
         "max_prompt_tokens": 64,
         "max_response_tokens": 64,
         "save_steps": 1,
-        "stall_seconds": 240,
+        "stall_seconds": 3600,
     }
     recipe = {
         "name": "echo",
@@ -113,8 +113,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_the_same(lab: Path) -
     tenfold.run(path, "whole", quiet=True)
     command = [sys.executable, "-m", "tenfold.cli", "run", str(path), "--out", "killed", "--quiet"]
     child = subprocess.Popen(command, env=os.environ)
-    deadline = time.monotonic() + 400
-    while time.monotonic() < deadline and not list(lab.glob("killed/grpo/checkpoints/latest_checkpointed_iteration.txt")):
+    while not (lab / "killed/grpo/checkpoints/latest_checkpointed_iteration.txt").exists() and child.poll() is None:
         time.sleep(0.1)
     child.send_signal(signal.SIGKILL)
     child.wait()
@@ -129,6 +128,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_the_same(lab: Path) -
     # A kill between a step's checkpoint and verl's report of it leaves the step's reward to be reckoned from its episodes.
     assert [step for step, _ in rewards("killed")] == [step for step, _ in rewards("whole")]
     assert [reward for _, reward in rewards("killed")] == pytest.approx([reward for _, reward in rewards("whole")], abs=1e-6)
+    # The same operations in the same order, by as many threads on the same processor: equal to the last bit.
     weights = [(lab / out / "grpo/policy/model.safetensors").read_bytes() for out in ("whole", "killed")]
     assert weights[0] == weights[1]
 
