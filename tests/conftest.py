@@ -4,7 +4,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import hypothesis
 import pytest
@@ -20,6 +20,30 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}  # read when t
 
 NOT_TESTED = "not tested here: "
 """What the reason of a test begins with that this machine cannot run."""
+
+
+TRAININGS = (
+    "pipelines/test_distill.py",
+    "pipelines/test_pretrain.py",
+    "pipelines/test_reward_model.py",
+    "pipelines/test_sft.py",
+)
+"""Files whose tests train in the same two processes, which one worker starts for all of them."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Has `--dist loadfile` take those files for one."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "trainings" if file.endswith(TRAININGS) else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
