@@ -1,8 +1,12 @@
 """Responses that would eat time or memory, crash a parser, or be run, if a verifier of answers let them."""
 
 
-def hostile() -> list[str]:
-    """Responses made to hang, to eat memory, to crash a parser or to be run."""
+def hostile(mark: str = "/nowhere/tenfold-was-here") -> list[str]:
+    """Responses made to hang, to eat memory, to crash a parser or to be run.
+
+    Args:
+        mark: the path of a file that one of them makes if it is run.
+    """
     deep = 900
     inside = [
         # towers and factorials
@@ -148,7 +152,7 @@ def hostile() -> list[str]:
         "∑" * 300,
         "√" * 500 + "7",
         # things that would be run
-        "__import__('os').system('touch /tmp/tenfold-was-here')",
+        f"__import__('os').system('touch {mark}')",
         '__import__("os").getcwd()',
         "exec('1/0')",
         'eval("1+1")',

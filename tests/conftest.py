@@ -1,26 +1,49 @@
-import itertools
-import json
+import gc
 import os
 import signal
-import subprocess
-import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hypothesis
 import pytest
 
 from tenfold.core import UserError
-from tenfold.pipelines import spread
-from tenfold.pipelines.cluster import Cluster
-from tenfold.pipelines.rl import supervise
 from tenfold.verifiers.sandbox import LocalSandbox
 
-hypothesis.settings.register_profile("tenfold", deadline=None)  # a loaded machine is no failure
+# deadline: a loaded machine is no failure. derandomize: every run of the tests tries the same examples.
+hypothesis.settings.register_profile("tenfold", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("tenfold")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and its children would
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}  # read when the libraries are imported; no hub is asked
+
+NOT_TESTED = "not tested here: "
+"""What the reason of a test begins with that this machine cannot run."""
+
+
+TRAININGS = (
+    "pipelines/test_distill.py",
+    "pipelines/test_pretrain.py",
+    "pipelines/test_reward_model.py",
+    "pipelines/test_sft.py",
+)
+"""Files whose tests train in the same two processes, which one worker starts for all of them."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Has `--dist loadfile` take those files for one."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "trainings" if file.endswith(TRAININGS) else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -31,14 +54,65 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module", autouse=True)
+def imported() -> Iterator[None]:
+    """Takes what has been imported by now out of garbage collection.
+
+    That is millions of objects, which stay to the end. Trainings collect garbage at their end, and looking through all of these
+    took half of the time of a small one.
+    """
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
-def sandboxed() -> None:
+def lacking() -> Callable[[str], NoReturn]:
+    """Ends a test for want of something that this machine lacks; its argument says what, and how to get it.
+
+    Continuous integration (`CI=true`) has to have it, so there the test fails. Elsewhere it is skipped, and the end of the run
+    says what was not tested.
+    """
+
+    def end(what: str) -> NoReturn:
+        if os.environ.get("CI", "").lower() in ("true", "1"):
+            pytest.fail(f"CI has to test this, and this machine cannot: {what}", pytrace=False)
+        pytest.skip(NOT_TESTED + what)
+
+    return end
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says what was not tested, if anything, where nobody overlooks it."""
+    reasons = [report.longrepr[2].partition(NOT_TESTED)[2] for report in terminalreporter.getreports("skipped")]
+    if untested := Counter(filter(None, reasons)):
+        terminalreporter.section("NOT TESTED: this machine lacks what these tests need", yellow=True, bold=True)
+        for reason, count in untested.most_common():
+            terminalreporter.write_line(f"{count} test{'s' if count > 1 else ''}: {reason}", yellow=True)
+
+
+REMEDIES = {
+    "namespaces": "allow namespaces (in Docker: --privileged; for a plain user: sysctl kernel.unprivileged_userns_clone=1)",
+    "files": "allow mounts inside of a namespace (in Docker: --privileged)",
+    "landlock": "use a kernel of Linux 5.13 or later that has landlock among its security modules",
+    "seccomp": "apt-get install libseccomp2",
+    "cgroup": "run the tests as root, or as a user who may write to a control group with memory and pids",
+}
+"""How a machine gets each protection of the sandbox."""
+
+
+@pytest.fixture(scope="session")
+def sandboxed(lacking: Callable[[str], NoReturn]) -> None:
     """Says so where this machine lacks what the sandbox is made of, instead of running untrusted code without it."""
-    box = LocalSandbox(workers=1)
+    box = LocalSandbox(workers=1, without=[*REMEDIES])
     try:
-        box.missing()
-    except UserError as lacking:
-        pytest.skip(str(lacking))
+        if missing := box.missing():
+            each = (f"{part} ({why}): {REMEDIES[part]}" for part, why in missing.items())
+            lacking(f"the sandbox for untrusted code lacks {'; '.join(each)}")
+    except UserError as lacks:
+        lacking(str(lacks))
     finally:
         box.close()
 
@@ -49,50 +123,3 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
-
-
-class TwoProcesses:
-    """Two processes that train one stage after the other (see `two_processes.py`), started as on two GPUs."""
-
-    def __init__(self, queue: Path):
-        """Starts them; what they say is in the folder `queue`."""
-        command = spread.launch(Cluster(device="cuda", gpus=2), queue)
-        command[command.index("-m", 3) : -1] = [str(Path(__file__).parent / "two_processes.py")]
-        self.queue, self.said, self.numbers = queue, queue / "said", itertools.count()
-        with self.said.open("w") as said:
-            env = os.environ | {"OMP_NUM_THREADS": "1"}
-            self.process = subprocess.Popen(command, env=env, stdout=said, stderr=said, preexec_fn=supervise.die_with_parent)
-
-    def train(self, record: dict[str, Any], folder: Path) -> dict[str, Any]:
-        """Trains what a stage's record says, in a folder; its metrics."""
-        folder.mkdir(exist_ok=True)
-        (folder / "settings.json").write_text(json.dumps(record | {"cluster": {"device": "cpu"}}))
-        (folder / "done").unlink(missing_ok=True)
-        (self.queue / str(next(self.numbers))).symlink_to(folder.resolve())
-        deadline = time.monotonic() + 300
-        while not (folder / "done").exists():
-            assert self.process.poll() is None, self.said.read_text()[-2000:]
-            assert time.monotonic() < deadline, self.said.read_text()[-2000:]
-            time.sleep(0.05)
-        assert any(folder.glob("checkpoints/*/pytorch_model_fsdp*")), "FSDP2 was not at work"
-        metrics: dict[str, Any] = json.loads((folder / "trained.json").read_text())
-        return metrics
-
-
-@pytest.fixture(scope="session")
-def in_two_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[dict[str, Any], Path], dict[str, Any]]]:
-    """Trains what a stage's record says, in a folder, in two processes with FSDP2 over gloo; its metrics.
-
-    All tests have the same two, for it takes long to start them; other ones where a training has ended them.
-    """
-    started: list[TwoProcesses] = []
-
-    def train(record: dict[str, Any], folder: Path) -> dict[str, Any]:
-        if not started or started[-1].process.poll() is not None:
-            started.append(TwoProcesses(tmp_path_factory.mktemp("two")))
-        return started[-1].train(record, folder)
-
-    yield train
-    for pair in started:
-        pair.process.kill()  # its children end with it
-        pair.process.wait()

@@ -22,6 +22,7 @@ import hashlib
 import inspect
 import itertools
 import json
+import os
 import sysconfig
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -312,13 +313,12 @@ def _python(uri: str, location: str, options: Options) -> Iterator[Found]:
     files = []
     for name, root in roots.items():
         if of in ("all", name):
-            wanted = ("*.py",) if location == "code" else ("*.py", "*.rst", "*.md", "METADATA")
-            found = (path for pattern in wanted for path in root.rglob(pattern))
-            files += [
-                (f"python:{name}/{path.relative_to(root)}", path)
-                for path in found
-                if path.is_file() and (name == "packages" or "site-packages" not in path.parts)
-            ]
+            wanted: tuple[str, ...] = (".py",) if location == "code" else (".py", ".rst", ".md", os.sep + "METADATA")
+            for folder, folders, names in os.walk(root):
+                if name == "stdlib":  # which may hold the packages, too
+                    folders[:] = [inner for inner in folders if inner != "site-packages"]
+                found = (Path(folder, file) for file in names if f"{os.sep}{file}".endswith(wanted))
+                files += [(f"python:{name}/{path.relative_to(root)}", path) for path in found if path.is_file()]
     files.sort(key=lambda file: (hashlib.sha256(file[0].encode()).digest(), file[0]))
     if location == "code":
         return ((source, path.read_bytes(), "code") for source, path in files)

@@ -2,18 +2,18 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
+from playwright import sync_api
 
-from tenfold.benchmarks import evaluate, page
+from tenfold.benchmarks import page
 from tenfold.benchmarks.result import Options
 from tenfold.core import UserError
 from tenfold.policies.scripted import ScriptedPolicy
 
-sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "<script>document.title = 'taken'</script></script><img src=x onerror=\"document.title='taken'\">\u2028"
 
@@ -28,6 +28,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     rows = [{"problem": f"Is {n} odd? </script>", "answer": str(n % 2), "solution": ""} for n in range(30)]
     (folder / "aime24.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    from tenfold.benchmarks import evaluate
+
     given = Options(data=str(folder))
     evaluate.evaluate("aime24", ScriptedPolicy(answer), given, folder=folder / "out", made_with={"policy": "scripted:<b>"})
     page.write(folder / "out")
@@ -35,9 +37,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def browser(lacking: Callable[[str], NoReturn]) -> Iterator[Any]:
     if not CHROMIUM:
-        pytest.skip("no chromium here: apt-get install chromium")
+        lacking("a browser for the page of a run: apt-get install chromium")
     with sync_api.sync_playwright() as player:
         browser = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser

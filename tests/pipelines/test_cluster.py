@@ -1,5 +1,6 @@
 import json
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +129,11 @@ def test_on_a_processor_transformers_draw() -> None:
 
 
 def test_a_ray_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no Ray at '127\.0\.0\.1:1'") as error:
-        clusters.check_nodes(made(ray_address="127.0.0.1:1"), tmp_path, {})
+    with socket.socket() as taken:  # it is bound, so that nobody else listens there, and does not listen
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(UserError, match=f"no Ray at '{address}'") as error:
+            clusters.check_nodes(made(ray_address=address), tmp_path, {})
     assert "\n" not in str(error.value)
 
 

@@ -76,17 +76,19 @@ def test_a_document_is_read_as_if_it_lay_alone_in_its_row() -> None:
         packed = pretrain.batch_of([(numpy.array(first + second), 8)], end=9)
         together = model(input_ids=packed["input_ids"], position_ids=packed["position_ids"], use_cache=False).logits
         alone = model(input_ids=torch.tensor([second]), use_cache=False).logits
-    assert torch.allclose(together[0, 4:], alone[0], atol=1e-5)
+    # Logits of about 1, each a sum of 32 products: 1e-4 is far above rounding, and far below what reading on would change.
+    assert torch.allclose(together[0, 4:], alone[0], atol=1e-4)
 
 
-def test_a_killed_run_goes_on_as_if_nothing_had_been(data: Path, tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_as_if_nothing_had_been(data: Path, tmp_path: Path, assert_same_training: Any) -> None:
     whole = run(settings(data, save_steps=2), tmp_path / "whole")
     assert [step for step, _ in whole["losses"]] == list(range(1, 11))
     with pytest.raises(KeyboardInterrupt):
         run(settings(data, save_steps=2), tmp_path / "killed", stop_at=7)
     again = run(settings(data, save_steps=3, micro_batch_size=2, data_workers=1), tmp_path / "killed")
-    assert dict(again["losses"]) == pytest.approx(dict(whole["losses"]), abs=1e-6)
-    assert again["held_out"] == {source: pytest.approx(figures, abs=1e-6) for source, figures in whole["held_out"].items()}
+    assert dict(again["losses"]) == pytest.approx(dict(whole["losses"]), rel=1e-4)  # see RELATIVE in conftest.py
+    assert again["held_out"] == {source: pytest.approx(figures, rel=1e-4) for source, figures in whole["held_out"].items()}
+    assert_same_training(tmp_path / "whole", tmp_path / "killed", TINY)
 
 
 def test_every_phase_gets_its_tokens_and_the_last_one_its_base_of_positions(data: Path, tmp_path: Path) -> None:
@@ -114,7 +116,7 @@ def test_a_run_killed_after_its_last_step_has_the_last_base_too(
 
 @pytest.mark.parametrize("nodes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_what_starts_the_processes_of_a_cluster_trains_what_one_trains(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nodes: int
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, assert_same_training: Any, nodes: int
 ) -> None:
     """No machine of the tests has a GPU, so Ray is told of some, and what is started trains on processors."""
     from ray.cluster_utils import Cluster as Rays
@@ -135,7 +137,8 @@ def test_what_starts_the_processes_of_a_cluster_trains_what_one_trains(
     finally:
         if rays:
             rays.shutdown()
-    assert [loss for _, loss in spread["losses"]] == pytest.approx([loss for _, loss in alone["losses"]], abs=1e-5)
+    assert [loss for _, loss in spread["losses"]] == pytest.approx([loss for _, loss in alone["losses"]], rel=1e-4)
+    assert_same_training(tmp_path / "one", folder, TINY)
     assert seen[-1] == spread["steps"]
 
 
@@ -166,13 +169,8 @@ def test_another_base_gives_other_frequencies_and_they_are_those_of_a_model_made
     assert not torch.equal(model.model.rotary_emb.inv_freq, before)
 
 
-def test_two_processes_train_what_one_trains(data: Path, tmp_path: Path, in_two_processes: Any) -> None:
-    stage = settings(data)
-    alone = run(stage, tmp_path / "one")
-    spread = in_two_processes({"stage": stage.model_dump(mode="json"), "policy": TINY, "seed": 7}, tmp_path / "two")
-    assert [loss for _, loss in spread["losses"]] == pytest.approx([loss for _, loss in alone["losses"]], abs=1e-5)
-    one, other = (initial.load(tmp_path / out / "policy", torch.float32)[0].state_dict() for out in ("one", "two"))
-    assert all(torch.allclose(one[name], other[name], atol=1e-5) for name in one)
+def test_two_processes_train_what_one_trains(data: Path, by_one_and_by_two: Any) -> None:
+    by_one_and_by_two(pretrain.train, settings(data), TINY, 7)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,8 +40,24 @@ def weights(folder: Path) -> bytes:
     return (folder / "policy" / "model.safetensors").read_bytes()
 
 
-def test_stages_run_in_order_each_from_the_policy_before(lab: Path) -> None:
-    metrics = tenfold.run(write(lab, small(lab)), "out", quiet=True)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the recipe, and with its finished run in `out`."""
+    folder = tmp_path_factory.mktemp("whole")
+    with contextlib.chdir(folder):
+        tenfold.run(write(folder, small(folder)), "out", quiet=True)
+    return folder
+
+
+@pytest.fixture
+def finished(lab: Path, whole: Path) -> Path:
+    """A copy of it, for a test of its own; the recipe's file."""
+    shutil.copytree(whole, lab, dirs_exist_ok=True)
+    return lab / "small.yaml"
+
+
+def test_stages_run_in_order_each_from_the_policy_before(lab: Path, finished: Path) -> None:
+    metrics = tenfold.run(finished, "out", quiet=True)
     assert list(metrics) == ["first", "bench", "second"]
     assert metrics["first"]["losses"][-1][1] < metrics["first"]["losses"][0][1]
     record = json.loads((lab / "out/second/stage.json").read_text())
@@ -54,25 +72,24 @@ def test_stages_run_in_order_each_from_the_policy_before(lab: Path) -> None:
     assert tenfold.load_policy("stage:out/second")
 
 
-def test_a_finished_run_is_taken_as_it_is(lab: Path) -> None:
-    path = write(lab, small(lab))
-    first = tenfold.run(path, "out", quiet=True)
-    before = (lab / "out/first/stage.json").stat().st_mtime_ns
-    assert tenfold.run(path, "out", quiet=True) == first
-    assert (lab / "out/first/stage.json").stat().st_mtime_ns == before
+def test_a_finished_run_is_taken_as_it_is(lab: Path, finished: Path) -> None:
+    records = {path: (path.read_text(), path.stat().st_mtime_ns) for path in lab.glob("out/*/stage.json")}
+    assert len(records) == 3
+    metrics = tenfold.run(finished, "out", quiet=True)
+    assert {path: (path.read_text(), path.stat().st_mtime_ns) for path in lab.glob("out/*/stage.json")} == records
+    assert metrics == {path.parent.name: json.loads(text)["metrics"] for path, (text, _) in records.items()}
 
 
-def test_equal_seeds_give_equal_weights_and_others_do_not(lab: Path) -> None:
-    for out, seed in (("a", 1), ("b", 1), ("c", 2)):
+def test_equal_seeds_give_equal_weights_and_others_do_not(lab: Path, whole: Path) -> None:
+    for out, seed in (("again", 1), ("other", 2)):
         tenfold.run(write(lab, small(lab, seed=seed)), out, quiet=True)
-    assert weights(lab / "a/second") == weights(lab / "b/second")
-    assert weights(lab / "a/second") != weights(lab / "c/second")
+    assert weights(lab / "again/second") == weights(whole / "out/second")
+    assert weights(lab / "other/second") != weights(whole / "out/second")
 
 
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_run_goes_on_and_ends_the_same(lab: Path, kill: signal.Signals) -> None:
+def test_a_killed_run_goes_on_and_ends_the_same(lab: Path, whole: Path, kill: signal.Signals) -> None:
     path = write(lab, small(lab))
-    tenfold.run(path, "whole", quiet=True)
     command = [sys.executable, "-m", "tenfold.cli", "run", str(path), "--out", "killed"]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ)
     assert child.stdout is not None
@@ -84,10 +101,11 @@ def test_a_killed_run_goes_on_and_ends_the_same(lab: Path, kill: signal.Signals)
     assert child.wait() == (130 if kill == signal.SIGINT else -signal.SIGKILL)
     assert not (lab / "killed/first/stage.json").exists()
     tenfold.run(path, "killed", quiet=True)
-    assert weights(lab / "killed/second") == weights(lab / "whole/second")
-    resumed = [json.loads((lab / out / "first/stage.json").read_text())["resumed"] for out in ("whole", "killed")]
-    assert resumed == [False, True]
-    scores = [json.loads((lab / out / "bench/stage.json").read_text())["metrics"] for out in ("whole", "killed")]
+    # The same operations in the same order, by as many threads on the same processor: equal to the last bit.
+    assert weights(lab / "killed/second") == weights(whole / "out/second")
+    outs = (whole / "out", lab / "killed")
+    assert [json.loads((out / "first/stage.json").read_text())["resumed"] for out in outs] == [False, True]
+    scores = [json.loads((out / "bench/stage.json").read_text())["metrics"] for out in outs]
     assert scores[0] == scores[1]
 
 
@@ -97,17 +115,15 @@ def test_only_one_process_runs_in_a_folder(lab: Path) -> None:
         tenfold.run(path, "out", quiet=True)
 
 
-def test_a_folder_is_not_gone_on_with_under_other_settings(lab: Path) -> None:
-    tenfold.run(write(lab, small(lab)), "out", quiet=True)
+def test_a_folder_is_not_gone_on_with_under_other_settings(lab: Path, finished: Path) -> None:
     changed = small(lab)
     changed["stages"][2]["steps"] = 13
     with pytest.raises(UserError, match="begun with steps=12, not 13"):
         tenfold.run(write(lab, changed), "out", quiet=True)
 
 
-def test_what_a_stage_takes_to_run_may_change_when_it_goes_on(lab: Path) -> None:
+def test_what_a_stage_takes_to_run_may_change_when_it_goes_on(lab: Path, finished: Path) -> None:
     recipe = small(lab)
-    tenfold.run(write(lab, recipe), "out", quiet=True)
     (lab / "out/second/stage.json").unlink()
     recipe["stages"][0] |= {"micro_batch_size": 2}
     recipe["stages"][2] |= {"micro_batch_size": 2, "save_steps": 5}
@@ -115,14 +131,12 @@ def test_what_a_stage_takes_to_run_may_change_when_it_goes_on(lab: Path) -> None
     assert json.loads((lab / "out/second/stage.json").read_text())["stage"]["micro_batch_size"] == 2
 
 
-def test_neither_a_finished_nor_a_begun_stage_is_taken_up_with_other_files(lab: Path) -> None:
-    path = write(lab, small(lab))
-    tenfold.run(path, "out", quiet=True)
+def test_neither_a_finished_nor_a_begun_stage_is_taken_up_with_other_files(lab: Path, finished: Path) -> None:
     (lab / "out/second/stage.json").unlink()
     rows = (lab / "rows.jsonl").read_text()
     (lab / "rows.jsonl").write_text('{"question": "1 + 1 =", "answer": 3}\n')
     with pytest.raises(UserError, match=r"first was begun with file jsonl:rows.jsonl="):
-        tenfold.run(path, "out", quiet=True)
+        tenfold.run(finished, "out", quiet=True)
     (lab / "rows.jsonl").write_text(rows)
     changed = small(lab)
     (lab / "other.jsonl").write_text(rows)

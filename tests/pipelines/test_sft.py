@@ -51,7 +51,7 @@ def test_examples_that_share_a_row_are_learnt_as_each_would_be_alone() -> None:
         here = slice(where[1], where[1] + len(ids))
         labels[where[0], here] = rows["labels"][where[0], here]
         beside = model(**rows | {"labels": labels}, use_cache=False).loss
-        assert beside.item() == pytest.approx(alone.item(), abs=1e-5)
+        assert beside.item() == pytest.approx(alone.item(), rel=1e-4)  # a neighbour that was read would change some percent
 
 
 def test_training_is_the_same_packed_and_padded(lab: Path) -> None:
@@ -66,8 +66,8 @@ def test_training_is_the_same_packed_and_padded(lab: Path) -> None:
         content = {"name": "packing", "seed": 1, "policy": TINY, "stages": [stage]}
         metrics = tenfold.run(recipe.Recipe.model_validate(content), f"out{number}", quiet=True)
         losses.append([loss for _, loss in metrics["sft"]["losses"]])
-    assert losses[1] == pytest.approx(losses[0], abs=1e-5)
-    assert losses[2] == pytest.approx(losses[0], abs=1e-5)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)  # sums in another order; see RELATIVE in conftest.py
+    assert losses[2] == pytest.approx(losses[0], rel=1e-4)
 
 
 def test_a_model_that_reads_on_into_the_next_example_is_refused() -> None:
@@ -78,16 +78,10 @@ def test_a_model_that_reads_on_into_the_next_example_is_refused() -> None:
     assert not training.tells_apart(transformers.MambaForCausalLM(mamba))
 
 
-def test_two_processes_learn_what_one_learns(lab: Path, in_two_processes: Any) -> None:
+def test_two_processes_learn_what_one_learns(lab: Path, by_one_and_by_two: Any) -> None:
     Path("r.jsonl").write_text("".join(json.dumps({"question": "1 + " * (n % 9), "answer": n}) + "\n" for n in range(1, 41)))
     stage = {"kind": "sft", "name": "sft", "problems": "jsonl:r.jsonl", "steps": 5, "batch_size": 8, "learning_rate": 1e-3}
-    Path("recipe.yaml").write_text(json.dumps({"name": "one", "seed": 1, "policy": TINY, "stages": [stage]}))
-    recipe.run("recipe.yaml", out="one")
-    alone = json.loads(Path("one/sft/stage.json").read_text())["metrics"]
-    shared = in_two_processes({"stage": stage, "policy": TINY, "seed": 1}, lab / "two")
-    assert [loss for _, loss in shared["losses"]] == pytest.approx([loss for _, loss in alone["losses"]], abs=1e-5)
-    one, two = (initial.load(path, torch.float32)[0].state_dict() for path in ("one/sft/policy", "two/policy"))
-    assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)
+    by_one_and_by_two(sft.train, sft.SFT.model_validate(stage), TINY, 1)
 
 
 def test_two_processes_that_were_killed_go_on_as_if_nothing_had_happened(lab: Path, in_two_processes: Any) -> None:
@@ -101,6 +95,7 @@ def test_two_processes_that_were_killed_go_on_as_if_nothing_had_happened(lab: Pa
     assert in_two_processes(record, lab / "two") == whole
     assert Path("two/checkpoints/checkpoint-3/trainer_state.json").stat().st_mtime_ns == written
     again = load_file("two/policy/model.safetensors")
+    # The same operations in the same order, by processes of one thread each on one processor: equal to the last bit.
     assert all(torch.equal(policy[name], again[name]) for name in policy)
 
 

@@ -35,7 +35,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.server.gate:
-            self.server.gate.wait(timeout=30)
+            self.server.gate.wait()
         with self.server.guard:
             status = self.server.failures.pop() if self.server.failures else 200
             self.server.requests.append(request)

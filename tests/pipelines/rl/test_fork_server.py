@@ -26,7 +26,7 @@ def served(tmp_path: Path, program: str) -> subprocess.CompletedProcess[str]:
     (tmp_path / "server.py").write_text(SERVER)
     (tmp_path / "program.py").write_text(textwrap.dedent(program))
     return subprocess.run(
-        [sys.executable, "server.py", "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "server.py", "program.py"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
 
 
@@ -55,7 +55,7 @@ def test_a_script_runs_in_a_fork_as_if_python_had_been_started(tmp_path: Path) -
 
 def test_a_fork_ends_with_whoever_asked_for_it(tmp_path: Path) -> None:
     """As a process that was started by itself would, had it been killed."""
-    (tmp_path / "script.py").write_text("import os, time; print(os.getpid(), flush=True); time.sleep(60)")
+    (tmp_path / "script.py").write_text("import os, time; print(os.getpid(), flush=True); time.sleep(36000)")
     ran = served(
         tmp_path,
         """
@@ -74,7 +74,7 @@ def test_a_fork_ends_with_whoever_asked_for_it(tmp_path: Path) -> None:
 
 def test_all_end_with_the_server(tmp_path: Path) -> None:
     (tmp_path / "server.py").write_text(SERVER)
-    (tmp_path / "script.py").write_text("import os, time; print(os.getpid(), flush=True); time.sleep(60)")
+    (tmp_path / "script.py").write_text("import os, time; print(os.getpid(), flush=True); time.sleep(36000)")
     (tmp_path / "program.py").write_text(
         "print(os.getpid(), flush=True); subprocess.run([*os.environ['PYTHON_OF_FORKS'].split(), 'script.py'])"
     )
@@ -83,10 +83,8 @@ def test_all_end_with_the_server(tmp_path: Path) -> None:
     forks = [Path(f"/proc/{int(server.stdout.readline())}") for _ in range(2)]
     os.kill(server.pid, signal.SIGKILL)
     server.wait()
-    deadline = time.monotonic() + 20
-    while any(fork.exists() for fork in forks) and time.monotonic() < deadline:
+    while any(fork.exists() for fork in forks):
         time.sleep(0.01)
-    assert not any(fork.exists() for fork in forks)
 
 
 def test_who_asks_for_nothing_sensible_is_sent_away(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def write(lab: Path, **changes: Any) -> Path:
         "max_prompt_tokens": 64,
         "max_response_tokens": 64,
         "save_steps": 1,
-        "stall_seconds": 240,
+        "stall_seconds": 3600,
     }
     recipe = {
         "name": "echo",
@@ -78,14 +78,15 @@ def write(lab: Path, **changes: Any) -> Path:
 
 
 def test_verl_trains_on_a_users_environment_of_two_turns_and_leaves_faults_out(lab: Path) -> None:
-    metrics = tenfold.run(write(lab), "out", quiet=True)["grpo"]
-    steps = [json.loads(line) for line in (lab / "out/grpo/steps.jsonl").read_text().splitlines()]
+    out = "an out, a = 'b' of {c}"  # a folder may have any name: verl is told of it in a language of its own
+    metrics = tenfold.run(write(lab), out, quiet=True)["grpo"]
+    steps = [json.loads(line) for line in (lab / out / "grpo/steps.jsonl").read_text().splitlines()]
     assert [step["step"] for step in steps] == [1, 2, 3]
     assert metrics["steps"] == 3
     for step in steps:
         assert {"reward", "pass_rate", "response_length", "entropy", "truncated", "faults"} <= step.keys()
     assert any(step["entropy"] for step in steps)
-    episodes = [json.loads(line) for path in (lab / "out/grpo/episodes").iterdir() for line in path.read_text().splitlines()]
+    episodes = [json.loads(line) for path in (lab / out / "grpo/episodes").iterdir() for line in path.read_text().splitlines()]
     broken = [row for row in episodes if row["verdict"]["status"] == "fault"]
     assert broken
     assert {row["problem"] for row in broken} == {3}
@@ -96,9 +97,9 @@ def test_verl_trains_on_a_users_environment_of_two_turns_and_leaves_faults_out(l
         scores = [score for score in final.values() if score is not None]
         assert step["reward"] == pytest.approx(sum(scores) / len(scores), abs=1e-6)
     assert any(len(row["messages"]) == 4 for row in episodes)
-    policy = tenfold.load_policy("stage:out/grpo")
+    policy = tenfold.load_policy(f"stage:{out}/grpo")
     assert policy.generate([[{"role": "user", "content": "Say something."}]], 1, tenfold.Sampling(max_tokens=4))
-    assert not (lab / "out/grpo/checkpoints").exists()
+    assert not (lab / out / "grpo/checkpoints").exists()
 
 
 def test_problems_with_prompts_too_long_are_left_out_before_verl_starts(lab: Path) -> None:
@@ -113,8 +114,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_the_same(lab: Path) -
     tenfold.run(path, "whole", quiet=True)
     command = [sys.executable, "-m", "tenfold.cli", "run", str(path), "--out", "killed", "--quiet"]
     child = subprocess.Popen(command, env=os.environ)
-    deadline = time.monotonic() + 400
-    while time.monotonic() < deadline and not list(lab.glob("killed/grpo/checkpoints/latest_checkpointed_iteration.txt")):
+    while not (lab / "killed/grpo/checkpoints/latest_checkpointed_iteration.txt").exists() and child.poll() is None:
         time.sleep(0.1)
     child.send_signal(signal.SIGKILL)
     child.wait()
@@ -129,6 +129,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_the_same(lab: Path) -
     # A kill between a step's checkpoint and verl's report of it leaves the step's reward to be reckoned from its episodes.
     assert [step for step, _ in rewards("killed")] == [step for step, _ in rewards("whole")]
     assert [reward for _, reward in rewards("killed")] == pytest.approx([reward for _, reward in rewards("whole")], abs=1e-6)
+    # The same operations in the same order, by as many threads on the same processor: equal to the last bit.
     weights = [(lab / out / "grpo/policy/model.safetensors").read_bytes() for out in ("whole", "killed")]
     assert weights[0] == weights[1]
 

@@ -21,11 +21,14 @@ def alive(pid: int) -> bool:
         return False
 
 
+def said(log: Path) -> bool:
+    """Whether a line has been written."""
+    return log.exists() and log.read_text().endswith("\n")
+
+
 def wait_until_gone(pid: int) -> None:
-    deadline = time.monotonic() + 30
-    while alive(pid) and time.monotonic() < deadline:
+    while alive(pid):
         time.sleep(0.05)
-    assert not alive(pid)
 
 
 def test_a_child_that_ends_well_says_nothing(tmp_path: Path) -> None:
@@ -41,15 +44,15 @@ def test_a_child_that_dies_is_answered_with_its_last_error(tmp_path: Path) -> No
 def test_a_child_that_gets_nowhere_is_ended_with_all_it_started(tmp_path: Path) -> None:
     code = (
         "import subprocess, sys, time, signal; signal.signal(signal.SIGINT, signal.SIG_IGN);"
-        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
-        "print(child.pid, flush=True); time.sleep(600)"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(36000)']);"
+        "print(child.pid, flush=True); time.sleep(36000)"
     )
     import tenfold.pipelines.rl.supervise as supervise
 
     patience, supervise.GRACE_SECONDS = supervise.GRACE_SECONDS, 0.5
     try:
         with pytest.raises(Stopped, match="no progress in 2 s; last said: "):
-            run(tmp_path, code, stall_seconds=2.0, life=lambda: 0.0)
+            run(tmp_path, code, stall_seconds=2.0, life=lambda: 0.0 if said(tmp_path / "log") else time.monotonic())
     finally:
         supervise.GRACE_SECONDS = patience
     wait_until_gone(int((tmp_path / "log").read_text()))
@@ -58,12 +61,11 @@ def test_a_child_that_gets_nowhere_is_ended_with_all_it_started(tmp_path: Path) 
 def test_a_child_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     code = (
         "import sys, time, pathlib; from tenfold.pipelines.rl.supervise import follow;"
-        "follow([sys.executable, '-c', 'import os, time; print(os.getpid(), flush=True); time.sleep(600)'], {},"
+        "follow([sys.executable, '-c', 'import os, time; print(os.getpid(), flush=True); time.sleep(36000)'], {},"
         f"pathlib.Path({str(tmp_path / 'log')!r}), time.monotonic, 600)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code])
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not ((tmp_path / "log").exists() and (tmp_path / "log").read_text().endswith("\n")):
+    while not said(tmp_path / "log"):
         time.sleep(0.05)
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()

