@@ -137,7 +137,7 @@ class EnvironmentLoop(AgentLoopBase):
         """One episode from reset to verdict; `policies/transcript.py` has its rules."""
         started, waited = time.monotonic(), 0.0
         environment, ended, rewards = None, False, 0.0
-        problem_id, transcript = str(place.problem), None
+        problem_id, transcript = str(place.problem), Transcript(self.limits, [])
         # Of which optimizer step the weights are that draw; a server says so of its own draws.
         extra: dict[str, Any] = dict.fromkeys(("global_steps", "min_global_steps", "max_global_steps"), place.step - 1)
         stored = stored_turns(self.drawn, place.problem, place.sample) if self.drawn and place.is_first else []
@@ -163,7 +163,7 @@ class EnvironmentLoop(AgentLoopBase):
                         },
                     )
                     waited += time.monotonic() - asked
-                    if drawn.stop_reason == "aborted":
+                    if drawn.stop_reason in ("aborted", "abort"):
                         raise ConnectionAbortedError("the server gave the draw up")
                     said, extra = transcript.draw(drawn.token_ids, drawn.log_probs or ()), drawn.extra_fields
                 text, reward, terminated, truncated, info = await in_thread(environment.step, said.judged)
@@ -179,24 +179,23 @@ class EnvironmentLoop(AgentLoopBase):
                 _give_back(self.environment, environment)
             elif environment is not None:
                 environment.close()
-        said_all = transcript or Transcript(self.limits, [])
-        tokens = sum(said_all.mask)
-        episode = Episode(problem_id, place.sample, tuple(said_all.messages), verdict, tokens, said_all.finish_reason)
-        mask = said_all.mask
-        if episode.finish_reason == "length":
+        mask = transcript.mask
+        messages, reason = tuple(transcript.messages), transcript.finish_reason
+        episode = Episode(problem_id, place.sample, messages, verdict, sum(mask), reason)
+        if reason == "length":
             mask = [0] * len(mask)  # a response cut short says nothing about its ending: it is left out of the loss
         metrics = AgentLoopMetrics(generate_sequences=waited, compute_score=time.monotonic() - started - waited)
         output = AgentLoopOutput(
-            prompt_ids=said_all.prompt,
-            response_ids=said_all.response,
+            prompt_ids=transcript.prompt,
+            response_ids=transcript.response,
             response_mask=mask,
-            response_logprobs=said_all.logprobs if self.rollout_config.calculate_log_probs else None,
+            response_logprobs=transcript.logprobs if self.rollout_config.calculate_log_probs else None,
             reward_score=verdict.score,
-            num_turns=2 * len(said_all.turns),
+            num_turns=2 * len(transcript.turns),
             metrics=metrics,
             extra_fields={"turn_scores": [], "tool_rewards": [], "reward_extra_info": {}, **extra},
         )
-        return Played(episode, output, said_all.turns[-1].judged if said_all.turns else "")
+        return Played(episode, output, transcript.turns[-1].judged if transcript.turns else "")
 
     def _write(self, played: "Played", place: "Place") -> None:
         """Appends the episode to this process's file; the stage reads them for its figures."""

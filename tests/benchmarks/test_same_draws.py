@@ -36,7 +36,7 @@ class Handler(BaseHTTPRequestHandler):
             model, tokenizer = self.policy.model, self.policy.tokenizer
             sampling = Sampling(asked["temperature"], asked["top_p"], asked["max_tokens"])
             prompt = initial.prompt_tokens(tokenizer, asked["messages"])
-            [drawn] = draw(model, [prompt], [asked["seed"]], sampling, initial.stop_ids(model, tokenizer))
+            [drawn] = draw(model, [prompt], [asked["seed"]], sampling, self.policy.stop_ids)
         text = tokenizer.decode(drawn.tokens, skip_special_tokens=True)
         message = {"role": "assistant", "content": text}
         reply = {

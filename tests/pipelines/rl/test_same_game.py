@@ -25,7 +25,7 @@ from tenfold.policies.transcript import Limits, Transcript
 from tenfold.policies.transformers import TransformersPolicy
 from tenfold.policies.turns import conversation_tokens
 
-SEED, SAMPLES = 5, 3
+SEED, PROBLEMS, SAMPLES = 5, 4, 3
 
 
 class Talk(gymnasium.Env[str, str]):
@@ -33,7 +33,7 @@ class Talk(gymnasium.Env[str, str]):
 
     def __init__(self) -> None:
         self.observation_space = self.action_space = Text()
-        self.problems = range(6)
+        self.problems = range(PROBLEMS)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         super().reset(seed=seed)
@@ -73,13 +73,13 @@ def played_by_grpo(loop: EnvironmentLoop, samples: int = SAMPLES) -> tuple[dict[
     async def play() -> list[Any]:
         rows = [
             {"extra_info": {"index": problem, "attempt": 0}, "session_id": sample, "global_steps": 1}
-            for problem in range(6)
+            for problem in range(PROBLEMS)
             for sample in range(samples)
         ]
         return await asyncio.gather(*(loop.run({"temperature": 1.0, "top_p": 1.0}, **row) for row in rows))
 
     outputs = asyncio.run(play())
-    places = [(problem, sample) for problem in range(6) for sample in range(samples)]
+    places = [(problem, sample) for problem in range(PROBLEMS) for sample in range(samples)]
     return dict(zip(places, outputs, strict=True)), [json.loads(line) for line in loop.log.read_text().splitlines()]
 
 
@@ -112,7 +112,7 @@ def episodes(store: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in store.read_text().splitlines()[1:]]
 
 
-LIMITS = [Limits(40, 3, 1024), Limits(24, 16, 1024), Limits(200, 16, 1024), Limits(9, 2, 1024), Limits(512, 16, 64)]
+LIMITS = [Limits(40, 3, 1024), Limits(24, 16, 1024), Limits(120, 16, 1024), Limits(9, 2, 1024), Limits(512, 16, 64)]
 
 
 @pytest.mark.parametrize("limits", LIMITS, ids=str)
