@@ -40,7 +40,8 @@ Identity = dict[str, str]
 
 POLICIES = frozenset("policy judge reward_model teacher writers reviser chain annotator".split())
 """Names of settings that are URIs of policies."""
-_URI = re.compile(r"[a-z][a-z0-9_+]{1,30}:\S*")
+_URI = re.compile(r"[a-z][a-z0-9_+]{1,30}:")
+"""How a URI of problems or of a policy begins."""
 _NAMED = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_][\w.]*")
 """Something in a module: "package.module:name"."""
 _IN_A_MODULE = re.compile(r"[A-Za-z_][\w.]*:[\w/.-]+-v\d+")
@@ -49,6 +50,8 @@ _MODELS = ("stage", "path", "micro", "config", "smollm2", "call", "scripted", "o
 """Schemes that only policies have; `hf:` may also be a data set."""
 _LONGEST_PATH = 1_000
 
+KEPT = 16
+"""Digests that are kept, as many as `problems.load` keeps lists of problems."""
 _digests: dict[str, tuple[Sequence[Problem], str]] = {}
 """Digests of problems by their URI, with the problems that they were taken of."""
 
@@ -100,11 +103,12 @@ def of_verifier(verifier: verifiers.Named | Verifier) -> Identity:
     """
     found = verifiers.find(verifier)
     name = verifier["name"] if isinstance(verifier, Mapping) else verifier
+    options = _of_arguments(found.options)
     if not isinstance(name, str):
-        return {"": digests.name_of(name), "source": digests.of(name)}
+        return {"": digests.name_of(name), "source": digests.of(name), **options}
     target = verifiers.NAMES.get(name, name)
     source = digests.of_source(target.partition(":")[0])
-    return {"": target, **({"source": source} if source else {}), **_below("", _of_arguments(found.options))}
+    return {"": target, **({"source": source} if source else {}), **options}
 
 
 def of_problems(uri: str) -> str:
@@ -116,6 +120,8 @@ def of_problems(uri: str) -> str:
     problems = problem_sources.load(uri)
     known = _digests.get(uri)
     if known is None or known[0] is not problems:  # it was read again: its file has changed
+        if len(_digests) == KEPT:
+            del _digests[next(iter(_digests))]  # which keeps its problems in memory
         _digests[uri] = known = (problems, _of_list(problems))
     return known[1]
 
@@ -184,12 +190,12 @@ def _of_text(name: str, text: str) -> Identity:
     """Digests of what a text refers to."""
     scheme = text.partition(":")[0]
     if name in POLICIES:
-        return policies.files(text) if _URI.fullmatch(text) else {}
+        return policies.files(text) if _URI.match(text) else {}
     if _is_environment(text):
         return of_environment(text)
     if _URI.match(text) and scheme in problem_sources.SOURCES and (name == "problems" or scheme != "hf"):
         return _of_problem_uri(name, text)
-    if _URI.fullmatch(text) and scheme.rpartition("+")[2] in _MODELS:
+    if _URI.match(text) and scheme.rpartition("+")[2] in _MODELS:
         try:
             return policies.files(text)
         except UserError:  # it only looks like a policy

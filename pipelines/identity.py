@@ -40,6 +40,8 @@ RECORDED = ("torch", "transformers", "verl", "ray", "vllm", "gymnasium", "datase
 """Packages whose versions a stage records, where they are installed."""
 SHOWN = 60
 """Characters of a setting that a message shows."""
+SAID = 3
+"""Stages that a message names."""
 
 _APART = frozenset(("name", "kind", "seed", "policy", "environment", "options", "keep", "of"))
 """Settings that are not looked at one by one: these are compared as they are, or name what is looked at as a whole."""
@@ -184,30 +186,35 @@ class Reader:
         return (self.folder / name / "stage.json").is_file()
 
 
-def check_same(made: Made, folder: Path, may_change: frozenset[str]) -> None:
-    """Compares what a stage is made with to what its folder was begun with, where it was begun.
+def check_same(stages: Iterable[tuple[Settings, Made]], run: Path) -> None:
+    """Compares what stages are made with to what their folders were begun with, where they were begun.
 
     Args:
-        made: what it would be made with now.
-        folder: the stage's.
-        may_change: names of settings that may differ.
+        stages: the stages, and what each would be made with now.
+        run: the run's folder.
 
     Raises:
-        UserError: something else differs; one line that names it and says what to do.
+        UserError: something differs that may not; one line that names it, the first thing of each stage, and says what to do.
     """
-    before = record(folder)
-    if before is None:
-        return
+    said = []
+    for stage, made in stages:
+        folder = run / stage.name
+        before = record(folder)
+        if before is not None and (differs := _difference(before, made, stage.may_change)):
+            said.append(f"{folder} {differs}")
+    if said:
+        more = f"; and {len(said) - SAID} more" if len(said) > SAID else ""
+        raise UserError(f"{'; '.join(said[:SAID])}{more}: choose another --out, or remove {_FROM[len(said) > 1]}")
+
+
+def _difference(before: Mapping[str, Any], made: Made, may_change: frozenset[str]) -> str:
+    """The first thing that differs and may not, in words; empty where there is none."""
     if "identity" not in before:
-        raise UserError(
-            f"{folder} was begun by an earlier version, whose record does not say which environments and data decided its "
-            f"result: {_REMEDY}"
-        )
+        return "was begun by an earlier version, whose record does not say which environments and data decided its result"
     then, now = _flat(before), _flat(made.settings)
     names = (then.keys() | now.keys() if made.whole else now.keys()) - may_change
-    for name in sorted(names, key=_rank):
-        if then.get(name) != now.get(name):
-            raise UserError(f"{folder} {_difference(name, then.get(name), now.get(name))}: {_REMEDY}")
+    name = min((name for name in names if then.get(name) != now.get(name)), key=_rank, default="")
+    return _in_words(name, then.get(name), now.get(name)) if name else ""
 
 
 def record(folder: Path) -> dict[str, Any] | None:
@@ -226,7 +233,7 @@ def changed_versions(folder: Path) -> str:
     return ", ".join(changed)
 
 
-_REMEDY = "choose another --out, or remove that folder and those of the stages after it"
+_FROM = ("that folder and those of the stages after it", "those folders and those of the stages after them")
 
 
 def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -237,12 +244,13 @@ def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
     return record["stage"] | {"seed": record["seed"], "policy": policy} | inputs | record.get("identity", {})
 
 
-def _rank(name: str) -> tuple[bool, bool, str]:
-    """Settings before contents, and texts before digests: they say more."""
-    return name.startswith("stage "), name.endswith(("content", "source")), name
+def _rank(name: str) -> tuple[bool, bool, bool, str]:
+    """The order in which differences are said: settings first, then other texts, then digests, which say less."""
+    digest = name.startswith("file ") or name.endswith(("content", "source"))
+    return name.startswith("stage "), digest, " " in name, name
 
 
-def _difference(name: str, then: object, now: object) -> str:
+def _in_words(name: str, then: object, now: object) -> str:
     if name.startswith("stage "):
         stage, _, part = name.removeprefix("stage ").partition(" ")
         return f"was made {f'from other {part}' if part else 'with other settings'} of the stage {stage}"

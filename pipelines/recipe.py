@@ -230,9 +230,8 @@ def prepare(recipe: Recipe, folder: Path) -> Recipe:
     reader = _reader(recipe, folder)
     recipe = Recipe.model_validate(places.filled(recipe.model_dump(), folder))
     _register(recipe)
-    for stage, policy in with_policies(recipe, folder):
-        if identity.record(folder / stage.name) is not None:
-            identity.check_same(_made(stage, policy, reader), folder / stage.name, stage.may_change)
+    begun = [(stage, policy) for stage, policy in with_policies(recipe, folder) if identity.record(folder / stage.name)]
+    identity.check_same([(stage, _made(stage, policy, reader)) for stage, policy in begun], folder)
     _check_inputs(recipe, folder, waiting)
     return recipe
 
@@ -314,7 +313,7 @@ def _run_stage(
     stage: Settings, made: identity.Made, recipe: Recipe, folder: Path, inputs: dict[str, Path], display: report.Display
 ) -> dict[str, Any]:
     """Runs one stage, or takes the record it left. Its record is written last, in one move."""
-    identity.check_same(made, folder, stage.may_change)
+    identity.check_same([(stage, made)], folder.parent)
     if changed := identity.changed_versions(folder):
         display.console.print(f"{stage.name} was begun with {changed}")
     before = identity.record(folder)

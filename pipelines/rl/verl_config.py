@@ -350,7 +350,8 @@ def environment(metrics: Path, cluster: Cluster, modules: list[str]) -> dict[str
         modules: folders that user modules (environments, verifiers) are imported from.
     """
     # Processes of a Ray that was started before do not inherit ours. Keys are not among these: verl prints them.
-    variables = {name: value for name, value in os.environ.items() if name.startswith("TENFOLD_")} | {
+    passed_on = {name: value for name, value in os.environ.items() if name.startswith("TENFOLD_") or name == "OPENAI_BASE_URL"}
+    variables = passed_on | {
         "VERL_FILE_LOGGER_PATH": str(metrics),
         "HYDRA_FULL_ERROR": "1",
         "RAY_USAGE_STATS_ENABLED": "0",

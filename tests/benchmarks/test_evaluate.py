@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tenfold.benchmarks import catalogue, evaluate
+from tenfold.benchmarks import catalogue, evaluate, identity
 from tenfold.benchmarks.result import Options, Result, results
 from tenfold.core import Completion, Incomplete, Problem, Status, UserError, Verdict, draw_seed
 from tenfold.policies.scripted import ScriptedPolicy
@@ -118,6 +118,28 @@ def test_a_result_carries_its_settings_and_their_hash(problems: str, tmp_path: P
     assert len({result.hash, run(seed=1).hash, run(limit=3).hash, run(top_p=0.9).hash, run(max_tokens=9).hash}) == 5
     assert result.settings | {"draws": 4, "verifier": "math", "number": 6, "seed": 0} == result.settings
     assert run(temperature=0).settings["sampling"]["do_sample"] is False
+
+
+def test_a_result_tells_who_judged_and_with_which_versions(problems: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run() -> Result:
+        return evaluate.evaluate("gsm8k_avg2", ScriptedPolicy(lucky), Options(problems=problems))
+
+    result = run()
+    assert result.settings["identity"] == {"verifier": "tenfold.verifiers.math:verify"}
+    assert {"tenfold", "math-verify", "sympy", "sandbox"} <= result.settings["versions"].keys()
+    monkeypatch.setattr("tenfold.envs.identity.__version__", "9.9")
+    assert run().hash != result.hash
+
+
+def test_a_task_knows_its_verifiers_source_and_its_judges_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    found = []
+    for score in ("0.0", "1.0"):
+        (tmp_path / "lab_strict.py").write_text(f"def verify(problem, response):\n    return {score}\n")
+        found.append(identity.of_verdicts({"verifier": "lab_strict:verify"}, Options()))
+    assert found[0] != found[1]
+    judged = identity.of_verdicts({"judged": "multi_challenge"}, Options(judge="micro:?hidden=16&layers=1&heads=2"))
+    assert {"judge", "judge model.safetensors", "judge chat_template.jinja"} <= judged.keys()
 
 
 def test_stored_draws_are_judged_again_without_a_policy(problems: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,7 +122,7 @@ GROUPS: list[tuple[Recipe, dict[str, tuple[Callable[[Recipe], None], str]]]] = [
             "what becomes of unreadable golds": (declare(unreadable="drop"), "unreadable=None, not 'drop'"),
             "options of the stage": (
                 lambda recipe: recipe["stages"][0].update(options={"system": "A"}),
-                "system=None, not 'A'",
+                "options={}, not {'system': 'A'}",
             ),
             "policy's source": (edit("lab_policy.py", "seed % 2", "-seed % 2"), "policy source text="),
             "seed": (lambda recipe: recipe.update(seed=2), "seed=1, not 2"),

@@ -135,7 +135,7 @@ def test_neither_a_finished_nor_a_begun_stage_is_taken_up_with_other_files(lab: 
     (lab / "out/second/stage.json").unlink()
     rows = (lab / "rows.jsonl").read_text()
     (lab / "rows.jsonl").write_text('{"question": "1 + 1 =", "answer": 3}\n')
-    with pytest.raises(UserError, match=r"first was begun with file jsonl:rows.jsonl="):
+    with pytest.raises(UserError, match=r"first was begun with file jsonl:rows.jsonl=.*second was begun with file jsonl:rows"):
         tenfold.run(finished, "out", quiet=True)
     (lab / "rows.jsonl").write_text(rows)
     changed = small(lab)

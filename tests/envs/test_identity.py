@@ -1,0 +1,165 @@
+"""What decides the rewards of an environment."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tenfold
+from tenfold.core import Message, Problem, UserError
+from tenfold.envs import identity
+from tenfold.policies.identity import files
+from tenfold.policies.scripted import ScriptedPolicy
+
+ROWS = [{"question": f"{n} + 1?", "answer": str(n + 1)} for n in range(3)]
+
+
+@pytest.fixture
+def rows(lab: Path) -> Path:
+    (lab / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    return lab / "rows.jsonl"
+
+
+def changed(path: Path, old: str, new: str) -> None:
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+def test_it_names_what_a_registration_says_and_what_that_refers_to(rows: Path) -> None:
+    tenfold.register("lab/Sums-v0", problems="jsonl:rows.jsonl", verifier="math", template="{prompt} Now.")
+    found = identity.of_environment("lab/Sums-v0", {"system": "Be brief."})
+    content = found.pop("problems content")
+    assert found == {
+        "entry_point": "tenfold.envs.text:TextEnv",
+        "problems": "jsonl:rows.jsonl",
+        "verifier": "tenfold.verifiers.math:verify",
+        "template": "{prompt} Now.",
+        "system": "Be brief.",
+    }
+    changed(rows, '"answer": "3"', '"answer": "4"')
+    assert identity.of_environment("lab/Sums-v0")["problems content"] != content
+    changed(rows, '"answer": "4"', '"answer": "3"')
+    assert identity.of_environment("lab/Sums-v0")["problems content"] == content
+
+
+def test_problems_and_verifiers_that_are_objects_count_by_what_they_hold() -> None:
+    def registered(gold: str, slack: int) -> dict[str, str]:
+        def near(problem: Problem, response: str) -> bool:
+            return abs(int(response) - int(problem.answer)) <= slack
+
+        problem = Problem("p", (Message(role="user", content="1 + 1?"),), gold, "")
+        tenfold.register("lab/Objects-v0", problems=[problem], verifier=near)  # type: ignore[arg-type]
+        return identity.of_environment("lab/Objects-v0")
+
+    first = registered("2", 0)
+    assert registered("2", 0) == first
+    assert registered("3", 0)["problems content"] != first["problems content"]
+    assert registered("2", 1)["verifier source"] != first["verifier source"]
+
+
+class Own:
+    """Stands for a class of the user's."""
+
+
+def test_an_argument_that_is_a_file_or_a_module_counts_by_its_content(rows: Path) -> None:
+    (rows.parent / "lab_scores.py").write_text("def score(x):\n    return x\n")
+    (rows.parent / "tables").mkdir()
+    (rows.parent / "tables/one.csv").write_text("1")
+    given: dict[str, Any] = {
+        "table": "rows.jsonl",
+        "scorer": "lab_scores:score",
+        "folder": "tables",
+        "depth": 3,
+        "owner": Own(),
+    }
+    tenfold.register("lab/Own-v0", entry_point=f"{__name__}:Own", **given)
+    first = identity.of_environment("lab/Own-v0")
+    assert first["depth"] == "3"
+    for path, old, new, name in (
+        (rows, "1 + 1", "1 + 2", "table content"),
+        (rows.parent / "lab_scores.py", "x\n", "2 * x\n", "scorer source"),
+        (rows.parent / "tables/one.csv", "1", "10", "folder content"),
+    ):
+        changed(path, old, new)
+        now = identity.of_environment("lab/Own-v0")
+        assert {key for key in first if first[key] != now[key]} == {name}
+        first = now
+    assert "entry_point source" in first
+
+
+def test_rows_in_a_form_of_the_users_count_by_their_file(lab: Path) -> None:
+    (lab / "own.jsonl").write_text('{"board": "x.o", "best": 1}\n')
+    tenfold.register("lab/Boards-v0", problems="jsonl:own.jsonl", entry_point=f"{__name__}:Own")
+    first = identity.of_environment("lab/Boards-v0")
+    changed(lab / "own.jsonl", '"best": 1', '"best": 2')
+    assert identity.of_environment("lab/Boards-v0")["problems content"] != first["problems content"]
+
+
+def test_other_problems_of_a_wrapped_environment_stand_for_its_own(rows: Path) -> None:
+    """GSM8K itself is not asked for."""
+    wrapper = {"entry_point": "tenfold.envs.tools:with_python", "environment": "tenfold/GSM8K-v0"}
+    tenfold.register("lab/Wrapped-v0", **wrapper, problems="jsonl:rows.jsonl")
+    found = identity.of_environment("lab/Wrapped-v0")
+    assert found["environment problems"] == "jsonl:rows.jsonl"
+    assert "environment problems content" in found
+    tenfold.register("lab/Wrapped-v0", **wrapper)
+    with pytest.raises(UserError, match="openai/gsm8k"):
+        identity.of_environment("lab/Wrapped-v0")
+
+
+def test_a_reward_model_counts_by_its_weights_and_its_words(rows: Path) -> None:
+    from tenfold.policies import initial
+
+    folder = initial.checkpoint("micro:?hidden=16&layers=1&heads=2")
+    (rows.parent / "a judge").symlink_to(folder)
+    preference = {"entry_point": "tenfold.envs.preference:PreferenceEnv", "reward_model": "path:a judge"}
+    tenfold.register("lab/Preferred-v0", problems="jsonl:rows.jsonl", **preference)
+    first = identity.of_environment("lab/Preferred-v0")
+    assert {"reward_model model.safetensors", "reward_model chat_template.jinja"} <= first.keys()
+    (rows.parent / "a judge").unlink()
+    (rows.parent / "a judge").symlink_to(initial.checkpoint("micro:?hidden=16&layers=1&heads=2&seed=1"))
+    now = identity.of_environment("lab/Preferred-v0")
+    assert {name for name in first if first[name] != now[name]} == {"reward_model model.safetensors"}
+
+
+@pytest.mark.parametrize("uri", ["scripted:7", "openai:model?base_url=http://localhost:1/v1"])
+def test_a_policy_without_files_is_its_uri(uri: str) -> None:
+    assert files(uri) == {}
+
+
+def test_a_policy_that_is_a_function_counts_by_its_source_text(lab: Path) -> None:
+    (lab / "lab_says.py").write_text("def say(conversation, seed):\n    return '7'\n")
+    before = files("call:lab_says:say")
+    changed(lab / "lab_says.py", "7", "8")
+    assert files("call:lab_says:say") != before
+
+
+def test_stored_episodes_are_of_one_set_of_gold_answers_and_one_judge(rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENFOLD_JUDGE", "scripted:VERDICT: UNSURE")
+    tenfold.register("lab/Kept-v0", problems="jsonl:rows.jsonl", verifier="judge")
+
+    def play() -> int:
+        return len(tenfold.rollout("lab/Kept-v0", ScriptedPolicy("The answer is 2."), samples=2, store="episodes.jsonl"))
+
+    assert play() == play() == 6
+    stored = Path("episodes.jsonl").read_bytes()
+    os.environ["TENFOLD_JUDGE"] = "scripted:VERDICT: DIFFERENT"
+    with pytest.raises(UserError, match=r"made with rewards=\{'verifier policy': 'scripted:VERDICT: UNSURE'\}, not"):
+        play()
+    os.environ["TENFOLD_JUDGE"] = "scripted:VERDICT: UNSURE"
+    changed(rows, '"answer": "3"', '"answer": "2"')
+    with pytest.raises(UserError, match=r"was made with rewards=\{'problems content': "):
+        play()
+    assert Path("episodes.jsonl").read_bytes() == stored
+
+
+def test_an_environment_of_a_module_counts_wherever_it_is_named(rows: Path) -> None:
+    source = "import tenfold\ntenfold.register('lab/Late-v0', problems='jsonl:rows.jsonl')\n"
+    (rows.parent / "lab_late.py").write_text(source)
+    mixture = {"entry_point": "tenfold.envs.mixture:Mixture", "environments": ["lab_late:lab/Late-v0"]}
+    tenfold.register("lab/Mixed-v0", **mixture)
+    assert "environments 0 problems content" in identity.of_environment("lab/Mixed-v0")
+    sys.modules.pop("lab_late")
