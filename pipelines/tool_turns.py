@@ -278,8 +278,9 @@ def _span(render: Render, turns: list[Turn], place: int, text: str, begin: int) 
             said = followed[len(earlier) : len(followed) - len(rest)]
             ends = closing.rstrip() if rest.startswith(closing.rstrip()) else ""
             before, pieces = [*before, earlier], [*pieces, said + ends]
-    if best := max(_places(text, pieces, before, begin), key=lambda place: place[0], default=None):
-        return best[1], best[2]
+    if places := list(_places(text, pieces, before, begin)):
+        end = max(places)[2]
+        return min(start for _, start, its_end in places if its_end == end), end
     if not found or not closing.strip() or "tool_calls" in turns[place]:
         return None
     # The template changes what was said once other turns follow: it stands where other words would stand.
