@@ -238,7 +238,7 @@ def _begin(environment: Environment, index: int, sample: int) -> _Game:
     game = _Game(environment, index, sample, str(index), [])
     try:
         text, info = environment.reset(seed=index, options={"problem": index})
-        game.problem_id = str(info.get("problem_id", index))
+        game.problem_id = without_surrogates(str(info.get("problem_id", index)))
         game.messages = [_clean(message) for message in first_messages(text, info)]
     except UserError:
         raise
