@@ -8,8 +8,9 @@ A template that does not know tools is given them as text: declarations in the s
 `envs/function_calls.py` and `core.spoken` write them.
 """
 
+import contextlib
+import itertools
 import json
-import os.path
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -70,8 +71,10 @@ def written(tokenizer: Any, messages: Sequence[Message], tools: Tools, name: str
     """
     template = _template(tokenizer)
     if not template:
-        return as_text(declared(messages, tools) if tools else messages)
-    if tools and not _tells_tools(tokenizer, tools):
+        return _plain(tokenizer, messages, tools, name)
+    if not any("tool_calls" in message for message in messages) and not _tells_tools(tokenizer, tools):
+        return _plain(tokenizer, messages, tools, name)
+    if tools and "tool_calls" in template and not _tells_tools(tokenizer, tools):
         messages, tools = declared(messages, tools), ()
     if not any("tool_calls" in message for message in messages):
         return Written([dict(message) for message in messages], _renderer(tokenizer, tools))
@@ -86,7 +89,30 @@ def written(tokenizer: Any, messages: Sequence[Message], tools: Tools, name: str
     if "tool_calls" in template:
         refused = trouble or "it leaves them out"
         raise UserError(f"{name}: the model's chat template cannot write its tool calls: {' '.join(refused.split())[:200]}")
-    return as_text(declared(messages, tools) if tools else messages)
+    return _plain(tokenizer, messages, tools, name)
+
+
+def _plain(tokenizer: Any, messages: Sequence[Message], tools: Tools, name: str) -> list[Message]:
+    """The conversation as text; the system's turn goes to the user where the template has none."""
+    told = as_text(declared(messages, tools) if tools else messages)
+    first = next(place for place, turn in enumerate(told) if turn["role"] == "assistant")
+    trouble = _refused(tokenizer, told[:first])
+    if trouble and len(told) > 1 and told[0]["role"] == "system" and told[1]["role"] == "user":
+        told = [Message(role="user", content=f"{told[0]['content']}\n\n{told[1]['content']}"), *told[2:]]
+        trouble = _refused(tokenizer, told[: first - 1])
+    if trouble:
+        raise UserError(f"{name}: the model's chat template refuses its turns: {trouble}")
+    return told
+
+
+def _refused(tokenizer: Any, messages: Sequence[Message]) -> str:
+    """Why a template does not write these turns; empty where it does."""
+    try:
+        if tokenizer.chat_template:
+            _renderer(tokenizer, ())([dict(message) for message in messages], add_generation_prompt=True)
+    except Exception as error:  # templates raise what they like
+        return " ".join(str(error).split())[:200] or type(error).__name__
+    return ""
 
 
 def learnt(tokenizer: Any, conversation: Written, name: str) -> tuple[list[int], list[int]]:
@@ -108,7 +134,7 @@ def learnt(tokenizer: Any, conversation: Written, name: str) -> tuple[list[int],
                     f"{name}: the model's chat template rewrites turn {place + 1}, so that nobody can tell what is learnt of "
                     "it; leave the example out, or give it without that turn"
                 )
-            spans.append((span[0], span[0] + len(_trimmed(tokenizer, text[span[0] : span[1]]))))
+            spans.append((span[0], _end(tokenizer, text, span)))
     ids, mask = _tokens(tokenizer, text[: spans[-1][1]], spans)
     if ids[-1] not in _enders(tokenizer):  # some templates end a turn only before the next one
         ids.append(tokenizer.eos_token_id)
@@ -214,31 +240,47 @@ def _by_marks(tokenizer: Any, conversation: Written) -> tuple[list[int], list[in
     ids, mask = list(told["input_ids"]), list(told["assistant_masks"])
     if 1 not in mask:
         return None
-    enders = _enders(tokenizer)
-    for place in range(1, len(ids)):  # the end of a turn is learnt, too, wherever the marks stand
-        if mask[place - 1] and not mask[place] and ids[place] in enders and ids[place - 1] not in enders:
-            mask[place] = 1
+    enders, place = _enders(tokenizer), 0
+    while place < len(ids):  # the token that ends a turn is learnt wherever the marks stand, and no blank behind it
+        end = place + next((number for number, flag in enumerate(mask[place:]) if flag != mask[place]), len(mask) - place)
+        if mask[place]:
+            bare = end
+            while bare > place and not tokenizer.decode(ids[bare - 1 : bare]).strip():
+                bare -= 1
+            if bare > place and ids[bare - 1] in enders:
+                mask[bare:end] = [0] * (end - bare)
+            elif end < len(ids) and ids[end] in enders:
+                mask[end] = 1
+                end += 1
+        place = end
     last = len(mask) - mask[::-1].index(1)
     return ids[:last], mask[:last]
 
 
 def _span(render: Render, turns: list[Turn], place: int, text: str, begin: int) -> Span | None:
     """Where in the whole text a turn of the assistant stands, from behind the prompt for it; None if it is not found."""
+    probe, after = {"role": "assistant", "content": PROBE}, {"role": "user", "content": PROBE}
     try:
         prompt = render(turns[:place], add_generation_prompt=True)
         through = render(turns[: place + 1])
-        bare = render([*turns[:place], {"role": "assistant", "content": PROBE}])
+        head, found, closing = render([*turns[:place], probe]).partition(PROBE)
     except Exception:  # a template may refuse what ends there
         return None
-    head, found, closing = bare.partition(PROBE)
     starts = [start for start in (prompt, head) if through.startswith(start)]
     for start in starts:  # it is the same text up to there, as templates that only append have it
         if text.startswith(through[: len(through.rstrip())]):
-            return len(start), len(through)
-    for start in starts:
-        piece = through[len(start) :].rstrip()
-        if (at := _place(text, piece, (prompt, head), begin)) is not None:
-            return at, at + len(piece)
+            return len(start), len(through.rstrip())
+    before, pieces = [prompt, head], [through[len(start) :].rstrip() for start in starts]
+    with contextlib.suppress(Exception):  # how it is written once other turns follow, which may leave out its reasoning
+        earlier, _, rest = render([*turns[:place], probe, after]).partition(PROBE)
+        followed = render([*turns[: place + 1], after])
+        if followed.startswith(earlier) and followed.endswith(rest) and len(followed) >= len(earlier) + len(rest):
+            said = followed[len(earlier) : len(followed) - len(rest)]
+            ends = closing.rstrip() if rest.startswith(closing.rstrip()) else ""
+            before, pieces = [*before, earlier], [*pieces, said + ends]
+    if places := list(_places(text, pieces, before, begin)):
+        end = max(places)[2]
+        return min(start for _, start, its_end in places if its_end == end), end
     if not found or not closing.strip() or "tool_calls" in turns[place]:
         return None
     # The template changes what was said once other turns follow: it stands where other words would stand.
@@ -248,25 +290,40 @@ def _span(render: Render, turns: list[Turn], place: int, text: str, begin: int) 
     return (at, end + len(closing.strip())) if at >= 0 and end >= 0 and text[:at] == whole[:at] else None
 
 
-def _place(text: str, piece: str, before: Sequence[str], begin: int) -> int | None:
-    """Where a piece stands, from `begin` on, behind the longest end that it has in common with one of the texts before it.
+def _places(text: str, pieces: Sequence[str], before: Sequence[str], begin: int) -> Iterator[tuple[int, int, int]]:
+    """Where one of the pieces stands from `begin` on, behind what one of `before` ends in.
 
-    The same words may stand elsewhere; behind the opening of the assistant's turn they stand once.
+    The same words may stand elsewhere: the place that shares most with them is behind the opening of the assistant's turn.
+
+    Yields:
+        The characters that are alike, the piece's among them; its start and its end.
     """
-    best, most = None, SHARED - 1
-    at = text.find(piece, begin) if piece else -1
-    while at >= 0:
-        shared = max(len(os.path.commonprefix([text[max(0, at - ANCHOR) : at][::-1], one[-ANCHOR:][::-1]])) for one in before)
-        if shared > most:
-            best, most = at, shared
-        at = text.find(piece, at + 1)
-    return best
+    for piece in filter(None, pieces):
+        at = text.find(piece, begin)
+        while at >= 0:
+            shared = max(_shared_end(text[max(0, at - ANCHOR) : at], one[-ANCHOR:]) for one in before)
+            if shared >= SHARED:
+                yield shared + len(piece), at, at + len(piece)
+            at = text.find(piece, at + 1)
 
 
-def _trimmed(tokenizer: Any, piece: str) -> str:
-    """A turn without the blanks behind the token that ends it."""
-    bare = piece.rstrip()
-    return bare if any(bare.endswith(word) for word in tokenizer.get_added_vocab()) else piece.rstrip("\n")
+def _shared_end(one: str, other: str) -> int:
+    """How many characters two texts end in alike."""
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _end(tokenizer: Any, text: str, span: Span) -> int:
+    """Where a turn ends: behind the special token that ends it, without the blanks that follow.
+
+    Some templates have no such token; the one that opens the next turn then is what the model has to write.
+    """
+    words = tokenizer.get_added_vocab()
+    bare = text[span[0] : span[1]].rstrip()
+    if any(bare.endswith(word) for word in words):
+        return span[0] + len(bare)
+    opens = max((word for word in words if text.startswith(word, span[1])), key=len, default="")
+    return span[1] + len(opens) if opens else span[0] + len(bare)
 
 
 def _enders(tokenizer: Any) -> set[int]:

@@ -125,6 +125,8 @@ def prompt_tokens(tokenizer: Any, conversation: Conversation) -> list[int]:
     if [message["role"] for message in conversation] == [TEXT]:
         return tokenizer(conversation[0]["content"])["input_ids"]
     if tokenizer.chat_template:
+        if "tool_calls" not in str(tokenizer.chat_template):  # it would leave the calls out
+            conversation = [{**message, "content": spoken(message)} for message in conversation]
         return tokenizer.apply_chat_template(
             [dict(message) for message in conversation], add_generation_prompt=True, tokenize=True, return_dict=False
         )

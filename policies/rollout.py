@@ -30,6 +30,7 @@ from ..core import (
     Verdict,
     draw_seed,
     unanswered,
+    without_surrogates,
 )
 from .store import Store
 from .transcript import Limits, TokenPolicy, Transcript
@@ -291,7 +292,7 @@ def _begin(transcript: Callable[[list[Message]], Transcript], environment: Envir
     game = _Game(environment, index, sample, str(index), Transcript(Limits(0, 0), []))
     try:
         text, info = environment.reset(seed=index, options={"problem": index})
-        game.problem_id = str(info.get("problem_id", index))
+        game.problem_id = without_surrogates(str(info.get("problem_id", index)))
         game.transcript = transcript([*first_messages(text, info)])
     except UserError:
         raise

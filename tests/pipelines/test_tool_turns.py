@@ -194,9 +194,12 @@ def test_a_template_that_wants_arguments_as_text_and_no_content_is_given_them(tm
 
 def test_the_templates_own_marks_count_and_the_end_of_a_turn_is_learnt_too(tmp_path: Path, tokenizer: Any) -> None:
     with_template(tokenizer, MARKED, "<|im_end|>")
-    _, found = learnt(tmp_path, tokenizer, {"messages": [ASK, CALL, REPLY, SAID]})
-    assert found[0].startswith('<tool_call>{"name": "weather"')
-    assert [part[-10:] for part in found] == ["<|im_end|>"] * 2
+    for template in (MARKED, MARKED.replace("{% endgeneration %}<|im_end|>\n", "<|im_end|>\n{% endgeneration %}")):
+        tokenizer.chat_template = template
+        _, found = learnt(tmp_path, tokenizer, {"messages": [ASK, CALL, REPLY, SAID]})
+        assert found[0].startswith('<tool_call>{"name": "weather"')
+        assert found[0].endswith("</tool_call><|im_end|>")
+        assert found[1] == "It is 18.<|im_end|>"
 
 
 @pytest.mark.parametrize("template", [None, "micro"])
@@ -210,6 +213,43 @@ def test_a_model_that_does_not_know_tools_is_given_them_as_text(tmp_path: Path, 
     ]
     assert '"description": "Tells it."' in whole
     assert "None" not in whole
+
+
+def test_a_template_without_a_system_turn_has_the_user_told(tmp_path: Path, tokenizer: Any) -> None:
+    refuses = (
+        "{% for message in messages %}{% if message.role not in ('user', 'assistant') %}{{ raise_exception('No.') }}{% endif %}"
+    )
+    refuses += "{{ '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}{% endfor %}"
+    refuses += "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    with_template(tokenizer, refuses, "<|im_end|>")
+    whole, found = learnt(tmp_path, tokenizer, {"messages": [ASK, CALL, REPLY, SAID], "tools": [TOOL]})
+    assert whole.startswith("<|im_start|>user\nYou may call these functions")
+    assert found == [QWEN_CALL, "It is 18.<|im_end|>"]
+
+
+THINKS = (
+    QWEN.replace("{{- '<|im_start|>assistant\n' }}{% endif %}", "{{- '<|im_start|>assistant\n<think>\n' }}{% endif %}")
+    .replace(
+        "{%- if message.role == 'user' or",
+        "{%- set last = (messages | selectattr('role', 'equalto', 'user') | list)[-1] %}"
+        "{%- set ns = namespace(late=false) %}{%- for one in messages[:loop.index0] %}{% if one == last %}{% set ns.late = true %}{% endif %}{% endfor %}"
+        "{%- set thought = '<think>\n\n</think>\n\n' if ns.late else '' %}"
+        "{%- if message.role == 'assistant' and not message.tool_calls %}"
+        "{{- '<|im_start|>assistant\n' + thought + message.content + '<|im_end|>\n' }}"
+        "{%- elif message.role == 'user' or",
+    )
+    .replace("{{- '\n' + message.content }}", "{{- '\n' + thought + message.content }}")
+)
+"""Qwen3.5's manner: the prompt opens the reasoning, and turns before the last question lose theirs."""
+
+
+def test_turns_that_lose_their_reasoning_later_are_found(tmp_path: Path, tokenizer: Any) -> None:
+    with_template(tokenizer, THINKS, "<|im_end|>")
+    called = {"role": "assistant", "content": "I look.", "tool_calls": [call("Paris")]}
+    turns = [ASK, called, REPLY, SAID, {"role": "user", "content": "Sure?"}, {"role": "assistant", "content": "Yes."}]
+    whole, found = learnt(tmp_path, tokenizer, {"messages": turns})
+    assert whole == rendered(tokenizer, turns).rstrip("\n")
+    assert found == ["I look.\n" + QWEN_CALL, "It is 18.<|im_end|>", "\n</think>\n\nYes.<|im_end|>"]
 
 
 def test_several_calls_of_one_turn_and_their_replies(tmp_path: Path, tokenizer: Any) -> None:
