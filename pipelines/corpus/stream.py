@@ -121,7 +121,9 @@ def plan(phases: Sequence[Phase], sources: Sources, caps: Mapping[str, float]) -
             piece = pieces[source]
             of = sources.tokens[source] // piece
             if count and not of:
-                raise UserError(f"{phase.name}: {source} has {sources.tokens[source]} tokens, less than one sequence of {piece}")
+                raise UserError(
+                    f"{phase.name}: {source} has {sources.tokens[source]} tokens, less than one sequence of {piece}"
+                )
             parts.append(Part(source, count, math.ceil(taken[source] / piece), of, piece))
             taken[source] += count * phase.length
         planned.append(parts)

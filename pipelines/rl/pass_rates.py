@@ -79,9 +79,7 @@ def _counted(draws: tuple[tuple[float | None, int], ...], decided: Decided) -> f
         """Sum of the first score over these orders, where nothing but faults has come."""
         if not orders(state):
             return 0.0
-        return math.fsum(
-            first_scores(further) if value is None else value * orders(further) for value, further in after(state)
-        )
+        return math.fsum(first_scores(further) if value is None else value * orders(further) for value, further in after(state))
 
     none = (0,) * len(counts)
     return first_scores(none) / orders(none)

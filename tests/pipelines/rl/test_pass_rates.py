@@ -18,7 +18,9 @@ def rule(samples: int = 16, band: tuple[float, float] = (0.1, 0.9)) -> Callable[
     return functools.partial(rl_filter.decided, samples=samples, band=band)
 
 
-def outcomes(chances: Mapping[float | None, float], samples: int, decided: Callable[..., bool]) -> Iterator[tuple[Scores, float]]:
+def outcomes(
+    chances: Mapping[float | None, float], samples: int, decided: Callable[..., bool]
+) -> Iterator[tuple[Scores, float]]:
     """Everything that may be drawn until it is decided, with its chance."""
     open_ones: list[tuple[Scores, float]] = [([], 1.0)]
     while open_ones:
@@ -31,9 +33,7 @@ def outcomes(chances: Mapping[float | None, float], samples: int, decided: Calla
 
 def expected(rate: float, figure: Callable[[Scores], float | None]) -> float:
     """Of a figure, over all that a problem with this pass rate may draw."""
-    return math.fsum(
-        chance * (figure(scores) or 0.0) for scores, chance in outcomes({1.0: rate, 0.0: 1 - rate}, 16, rule())
-    )
+    return math.fsum(chance * (figure(scores) or 0.0) for scores, chance in outcomes({1.0: rate, 0.0: 1 - rate}, 16, rule()))
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.01, 0.1, 0.3, 0.5, 0.85, 0.9, 1.0])
