@@ -34,7 +34,7 @@ from .. import __version__
 from ..core import UserError
 from ..envs import registry
 from ..policies import initial
-from . import bench, contrast, distill, draw_pairs, places, pretrain, refine, report, reward_model, sft, synthesize
+from . import bench, contrast, distill, draw_pairs, places, pretrain, refine, report, reward_model, sft, supply, synthesize
 from . import cluster as clusters
 from .cluster import HERE, Cluster
 from .context import Context, Metrics, Settings, write_atomically
@@ -227,6 +227,7 @@ def prepare(recipe: Recipe, folder: Path) -> Recipe:
     """
     waiting = {stage.name for stage, policy in with_policies(recipe, folder) if _waits(recipe, stage, policy, folder)}
     recipe = Recipe.model_validate(places.filled(recipe.model_dump(), folder))
+    supply.check(recipe.stages, recipe.policy, folder)
     _register(recipe)
     _check_inputs(recipe, folder, waiting)
     return recipe
