@@ -30,12 +30,14 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _dry_run(read: "Recipe", out: str | None) -> None:
     """Says what a recipe would do."""
-    from .pipelines import plan, recipe
+    from .pipelines import plan, recipe, supply
     from .pipelines.report import Display
 
     folder = recipe.folder_of(read, out)
     read = recipe.prepare(read, folder)
     Display().console.print(plan.costs(read, folder))
+    for needed in supply.check(read.stages, read.policy, folder):
+        print(needed.line())
     for line in plan.verl_settings(read, folder):
         print(line)
 

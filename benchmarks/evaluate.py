@@ -212,16 +212,18 @@ def _where(options: Options) -> dict[str, Any]:
 
 
 def _majority(metadata: dict[str, Any], rows: list[dict[str, Any]], model: PolicyLM) -> float | None:
-    """maj@k where answers can be told to be equal; None for programs, calls and single draws.
+    """maj@k where answers can be told to be equal; None for programs, calls and single draws, and where no draw has a score.
 
     Right answers are one answer; wrong ones are equal where they read alike.
     """
     if metadata.get("verifier", avg_at_k.DEFAULTS["verifier"]) not in VOTING or len(rows[0]["draws"]) == 1:
         return None
+    if all(draw["score"] is None for row in rows for draw in row["draws"]):
+        return None
     return scores.maj_at_k(
         [
             [
-                (_vote(model.drawn[row["request"], number], draw["score"]), draw["score"] or 0.0)
+                (_vote(model.drawn[row["request"], number], draw["score"]), draw["score"])
                 for number, draw in enumerate(row["draws"])
             ]
             for row in rows

@@ -10,6 +10,7 @@ where every draw scored the same they are no point. They work on many benchmarks
 `benchmarks/coverage.py` simulates how often they hold the truth.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,7 +58,7 @@ class Rows(NamedTuple):
     """Whether all scores are 0 or 1."""
 
 
-def rows(scores: list[list[float]]) -> Rows:
+def rows(scores: Sequence[Sequence[float]]) -> Rows:
     """The rows of one benchmark, from each problem's scores, of which it has one at least."""
     means = [sum(row) / len(row) for row in scores]
     variances = [
@@ -98,25 +99,46 @@ def same_problems(given: Rows) -> tuple[Any, Any]:
     """Ends of the interval for the mean of these very problems' pass rates: only the draws are new.
 
     One draw a problem cannot tell the draws' noise from the differences between problems: then all is taken for noise, and the
-    interval is as wide as it could have to be.
+    interval is as wide as it could have to be. Where only some problems have one draw, as when draws were lost, theirs is taken
+    to be as noisy as the others' are on average.
     """
-    means, variances, draws, _ = given
+    means, _, draws, _ = given
     n = means.shape[-1]
     mean: Any = means.mean(-1)
-    noise: Any = (variances / draws).mean(-1)
     single = np.broadcast_to(draws == 1, means.shape).all(-1)
-    spread: Any = means.var(-1) + np.where(draws > 1, variances * (1 - 1 / draws), 0).mean(
-        -1
-    )  # of a draw, whatever the problem
+    told = np.broadcast_to(draws > 1, means.shape).sum(-1)
+    spread = _spread(given)
     edge = _edge(mean)
     imagined = IMAGINED_MIDDLE + (IMAGINED_EDGE - IMAGINED_MIDDLE) * edge
-    per_draw: Any = 1 / draws.mean(-1)
-    noise = np.where(single, spread, (noise * n + imagined * spread * per_draw) / (n + imagined))
+    per_draw: Any = (1 / draws).mean(-1)
+    noise: Any = (within(given) / draws).mean(-1)
+    noise = np.where(single, spread, (noise * told + imagined * spread * per_draw) / (told + imagined))
     most = mean * (1 - mean)
     fewest = n / per_draw
     trials: Any = np.maximum(np.divide(most * n, noise, out=np.full_like(mean, fewest), where=noise > 0), fewest)
     trials = np.where(single, np.maximum(n, np.divide(most * n, spread, out=np.full_like(mean, n), where=spread > 0)), trials)
     return _low(mean, trials, draws), _high(mean, trials, draws)
+
+
+def within(given: Rows) -> Array:
+    """The variance of one draw's score around its problem's pass rate, (..., problems).
+
+    For a problem of one draw it is the others' mean, by their degrees of freedom, drawn to the variance of all draws where few
+    others tell it, and all of that where none does.
+    """
+    means, variances, draws, _ = given
+    freedom = np.broadcast_to(draws - 1, means.shape)
+    told = (freedom > 0).sum(-1)
+    total = freedom.sum(-1)
+    pooled: Any = np.divide((variances * freedom).sum(-1), total, out=np.zeros(means.shape[:-1]), where=total > 0)
+    pooled = (pooled * told + IMAGINED_MIDDLE * _spread(given)) / (told + IMAGINED_MIDDLE)
+    return np.where(draws > 1, variances, pooled[..., None])
+
+
+def _spread(given: Rows) -> Any:
+    """Variance of one draw's score, whatever the problem."""
+    means, variances, draws, _ = given
+    return means.var(-1) + np.where(draws > 1, variances * (1 - 1 / draws), 0).mean(-1)
 
 
 def _trust(means: Any, noise: Any) -> Any:

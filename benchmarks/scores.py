@@ -39,12 +39,13 @@ class Score:
     stderr: float
     """Standard error over new problems and new draws, clustered by problem (Miller, "Adding Error Bars to Evals", 2024)."""
     draw_stderr: float
-    """Standard error over new draws on the same problems; where there is one draw each, the most that it can be."""
+    """Standard error over new draws on the same problems; where there is one draw each, the most that it can be. Where some
+    problems have one, they are taken to be as noisy as the others."""
     detectable: float
     """Smallest difference to a policy with like pass rates, on the same problems with as many draws, that four of five runs
     would show at 95%."""
     pass_at_k: float
-    """Share of problems that at least one of the k draws solves."""
+    """Share of problems that at least one of their draws with a score solves."""
     problems: int
     draws: int
     """Draws a problem, k."""
@@ -88,10 +89,8 @@ def avg_at_k(scores: Rows) -> Score:
 
 
 def _draw_stderr(rows: Sequence[Sequence[float]]) -> float:
-    spread = [score for row in rows for score in row]
-    most = fmean(score * score for score in spread) - fmean(spread) ** 2  # one draw a problem: all may be noise
-    within = [stdev(row) ** 2 / len(row) if len(row) > 1 else max(0.0, most) for row in rows]
-    return math.sqrt(sum(within)) / len(rows)
+    given = intervals.rows(rows)
+    return float(math.sqrt((intervals.within(given) / given.draws).sum()) / len(rows))
 
 
 def pass_at(scores: Rows, k: int) -> float:
@@ -106,21 +105,30 @@ def pass_at(scores: Rows, k: int) -> float:
     return fmean(1 - math.comb(n - right, k) / math.comb(n, k) for n, right in counts)
 
 
-def maj_at_k(votes: Sequence[Sequence[tuple[str | None, float]]]) -> float:
+def maj_at_k(votes: Sequence[Sequence[tuple[str | None, float | None]]]) -> float:
     """maj@k: the score of the answer that most of a problem's draws give; the mean of the tied ones where several do.
+
+    Draws without a score are left out, and so are problems that have no other ones.
 
     Args:
         votes: a row a problem, for each draw its answer (equal ones as equal texts; None where it gave none, which is no vote)
             and that answer's score.
+
+    Raises:
+        UserError: no draw has a score.
     """
     means = []
     for row in votes:
+        given = [(answer, score) for answer, score in row if score is not None]
         scores: dict[str, list[float]] = {}
-        for answer, score in row:
+        for answer, score in given:
             if answer is not None:
                 scores.setdefault(answer, []).append(score)
         most = max(map(len, scores.values()), default=0)
-        means.append(fmean(fmean(given) for given in scores.values() if len(given) == most) if scores else 0.0)
+        if given:
+            means.append(fmean(fmean(tied) for tied in scores.values() if len(tied) == most) if scores else 0.0)
+    if not means:
+        raise UserError(f"maj@k wants a draw that has a score, and none of {sum(map(len, votes))} has one")
     return fmean(means)
 
 

@@ -8,8 +8,8 @@
     "answer": "iron", "answer": "1"        else a text is an option's: "1" is the option that reads 1, not a place
     "answer": "D) iron"                    a letter with that option's text behind it
 
-What a row says twice has to agree. A text that is no option and no letter is refused, also a number in digits: whether it counts
-from 0 or from 1 cannot be told.
+What a row says twice has to agree. A text that is no option and no letter is refused, also a number in digits: whether it
+counts from 0 or from 1 cannot be told.
 """
 
 from collections.abc import Mapping, Sequence

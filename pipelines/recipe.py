@@ -33,7 +33,21 @@ from ..core import UserError
 from ..envs import identity as environments
 from ..envs import registry
 from ..policies import initial
-from . import bench, contrast, distill, draw_pairs, identity, places, pretrain, refine, report, reward_model, sft, synthesize
+from . import (
+    bench,
+    contrast,
+    distill,
+    draw_pairs,
+    identity,
+    places,
+    pretrain,
+    refine,
+    report,
+    reward_model,
+    sft,
+    supply,
+    synthesize,
+)
 from . import cluster as clusters
 from .cluster import HERE, Cluster
 from .context import Context, Metrics, Settings, write_atomically
@@ -229,6 +243,7 @@ def prepare(recipe: Recipe, folder: Path) -> Recipe:
     waiting = {stage.name for stage, policy in with_policies(recipe, folder) if _waits(recipe, stage, policy, folder)}
     reader = _reader(recipe, folder)
     recipe = Recipe.model_validate(places.filled(recipe.model_dump(), folder))
+    supply.check(recipe.stages, recipe.policy, folder)
     _register(recipe)
     begun = [(stage, policy) for stage, policy in with_policies(recipe, folder) if identity.record(folder / stage.name)]
     identity.check_same([(stage, _made(stage, policy, reader)) for stage, policy in begun], folder)

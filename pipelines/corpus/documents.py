@@ -8,9 +8,9 @@
     problems:URI                problems with their worked solutions (`envs/problems.py`), the URI's own options included
     generate:MODULE:FUNCTION    whatever your function yields for the options given: problems, or rows
 
-Options of every source: domain=NAME (what its documents are counted as); of all but patterns of rows limit=N documents,
-characters=N in all. Options of rows: text=COLUMN, id=COLUMN. Of python: of=stdlib or of=packages. A row's own `domain` and
-`source` are kept.
+Options of every source: domain=NAME (what its documents are counted as), holds=CHARACTERS (what the source has, for the sum
+that `supply.py` does before a run); of all but patterns of rows limit=N documents, characters=N in all. Options of rows:
+text=COLUMN, id=COLUMN. Of python: of=stdlib or of=packages. A row's own `domain` and `source` are kept.
 
 What cannot be read is passed over and counted by its reason: no UTF-8, no JSON, empty, or longer than max_characters.
 """
@@ -205,7 +205,8 @@ def read(uri: str) -> Iterator[Found]:
     options = dict(parse_qsl(query, keep_blank_values=True))
     limit, characters = (problem_sources.whole(uri, options, name) for name in ("limit", "characters"))
     domain = options.pop("domain", None)
-    for name in ("limit", "characters"):
+    problem_sources.whole(uri, options, "holds")  # for `supply.py`
+    for name in ("limit", "characters", "holds"):
         options.pop(name, None)
     found = SOURCES[scheme](uri, location, options)
     return _within(((source, text, domain or own) for source, text, own in found), limit, characters)
@@ -223,7 +224,7 @@ def _within(found: Iterable[Found], limit: int | None, characters: int | None) -
 
 def _none_left(uri: str, options: Mapping[str, str], *known: str) -> None:
     if unknown := set(options) - set(known):
-        there = ", ".join((*known, "domain", "limit", "characters"))
+        there = ", ".join((*known, "domain", "limit", "characters", "holds"))
         raise UserError(f"{uri}: unknown option {min(unknown)!r}; there are {there}")
 
 

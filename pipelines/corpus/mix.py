@@ -5,10 +5,13 @@ decided here, document by document, by a hash of its id.
 """
 
 import contextlib
+import fnmatch
 import functools
 import json
+import math
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, ClassVar, Literal
 
@@ -35,7 +38,15 @@ class Mix(Settings):
     kind: Literal["mix"]
     documents: str = Field(description="folder of a stage that leaves documents, as in {stage:NAME}")
     held_out: float = Field(0.01, ge=0, lt=1, description="share of the documents that no training sees")
+    most: dict[str, float] = Field(
+        {}, description="tokens of each source at most, by patterns of names; the first that fits counts"
+    )
     workers: int | None = Field(None, ge=1, description="shards at a time; default: one a processor")
+
+    def within(self, source: str, tokens_found: float) -> float:
+        """How many of a source's tokens are kept."""
+        most = next((most for pattern, most in self.most.items() if fnmatch.fnmatchcase(source, pattern)), math.inf)
+        return min(tokens_found, most)
 
 
 def run(settings: Mix, context: Context) -> Metrics:
@@ -48,7 +59,7 @@ def run(settings: Mix, context: Context) -> Metrics:
     found = shards.of(settings.documents)
     work = functools.partial(_tokenized, checkpoint=str(checkpoint), dtype=dtype, held_out=settings.held_out)
     shards.over(found, work, context.folder / "tokenized", context, settings.workers)
-    counted = _gathered([context.folder / "tokenized" / shard.name for shard in found], context.folder, dtype)
+    counted = _gathered([context.folder / "tokenized" / shard.name for shard in found], context.folder, dtype, settings.within)
     index = {
         **counted,
         "end": tokenizer.eos_token_id,
@@ -96,8 +107,10 @@ def _tokenizer(checkpoint: str) -> Any:
     return initial.tokenizer_of(checkpoint)
 
 
-def _gathered(tokenized: list[Path], folder: Path, dtype: str) -> dict[str, dict[str, int]]:
-    """Writes the sources' files out of the shards, in order, and counts their tokens."""
+def _gathered(
+    tokenized: list[Path], folder: Path, dtype: str, within: Callable[[str, float], float]
+) -> dict[str, dict[str, int]]:
+    """Writes the sources' files out of the shards, in order, as far as they may go, and counts their tokens."""
     counted: dict[str, Counter[str]] = {"tokens": Counter(), "held_out": Counter()}
     for part in counted:
         shutil.rmtree(folder / part, ignore_errors=True)  # what a killed run had begun
@@ -108,7 +121,10 @@ def _gathered(tokenized: list[Path], folder: Path, dtype: str) -> dict[str, dict
             path = tokens.file_of(folder, row["source"], row["held_out"])
             if path not in files:
                 files[path] = opened.enter_context(path.open("wb"))
-            files[path].write(row["tokens"])
-            part = "held_out" if row["held_out"] else "tokens"
-            counted[part][row["source"]] += len(row["tokens"]) // numpy.dtype(dtype).itemsize
+            part, size = "held_out" if row["held_out"] else "tokens", numpy.dtype(dtype).itemsize
+            before, count = counted[part][row["source"]], len(row["tokens"]) // size
+            if not row["held_out"]:
+                count = int(within(row["source"], before + count)) - before
+            files[path].write(row["tokens"][: count * size])
+            counted[part][row["source"]] += count
     return {part: dict(sorted(counts.items())) for part, counts in counted.items()}

@@ -1,13 +1,13 @@
 """Which tokens are seen when: a function of the seed and the position alone, so that nothing depends on who asks for it.
 
 Training goes through phases. A phase gives each source its share of the sequences, and takes of each what comes next in its
-passes over the source; within the phase all is shuffled. No order is ever written down: a keyed permutation tells which sequence
-is the n-th, so that a run that goes on, or is spread over other processes, sees what it would have seen.
+passes over the source; within the phase all is shuffled. No order is ever written down: a keyed permutation tells which
+sequence is the n-th, so that a run that goes on, or is spread over other processes, sees what it would have seen.
 
-Passes go on where phases have sequences of different lengths. A source that several lengths are taken of is shuffled in pieces of
-the longest; a phase of shorter ones cuts them, and takes whole pieces: its shares are exact to the piece. A source of which all
-phases take one length is shuffled in sequences of that length, and its shares are exact to the sequence. In either case a last
-piece that is too short is never seen.
+Passes go on where phases have sequences of different lengths. A source that several lengths are taken of is shuffled in pieces
+of the longest; a phase of shorter ones cuts them, and takes whole pieces: its shares are exact to the piece. A source of which
+all phases take one length is shuffled in sequences of that length, and its shares are exact to the sequence. In either case a
+last piece that is too short is never seen.
 """
 
 import bisect

@@ -34,7 +34,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput
 
-from ...core import Episode, Verdict, draw_seed
+from ...core import Episode, Verdict, draw_seed, without_surrogates
 from ...policies.rollout import crashed, episode_to_json, first_messages, verdict_of
 from ...policies.transcript import Limits, Transcript
 from . import groups
@@ -144,7 +144,7 @@ class EnvironmentLoop(AgentLoopBase):
         try:
             environment = await in_thread(_borrow, self.environment)
             text, info = await in_thread(environment.reset, seed=place.problem, options={"problem": place.problem})
-            problem_id = str(info.get("problem_id", place.problem))
+            problem_id = without_surrogates(str(info.get("problem_id", place.problem)))
             transcript = Transcript(self.limits, [*first_messages(text, info)], self.tokenizer, self.stop_ids)
             while True:
                 turn = len(transcript.turns)

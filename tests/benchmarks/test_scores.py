@@ -47,6 +47,41 @@ def test_at_the_edges_no_less(mean: float, concentration: float | None) -> None:
     assert cell.same_problems >= 0.926
 
 
+LOST = [
+    (100, 2, 0.5, 1.0, 0.5),
+    (100, 2, 0.3, None, 0.5),
+    (30, 8, 0.4, 1.0, 0.7),
+    (200, 3, 0.6, 0.5, 0.2),
+    (100, 2, 0.1, 2.0, 0.9),
+]
+
+
+@pytest.mark.parametrize(("problems", "draws", "mean", "concentration", "lost"), LOST)
+def test_lost_draws_leave_the_coverage(
+    problems: int, draws: int, mean: float, concentration: float | None, lost: float
+) -> None:
+    """`python -m tenfold.benchmarks.coverage --lost 0.5` measures all cells; 600 simulations are sure to 2% of it."""
+    cell = coverage.simulate(problems, draws, mean, concentration, 600, np.random.default_rng(0), lost)
+    assert cell.new_problems >= 0.93
+    assert cell.same_problems >= 0.93
+
+
+def test_who_loses_draws_knows_less() -> None:
+    generator = np.random.default_rng(0)
+    whole = (generator.random((100, 2)) < generator.random((100, 1))).astype(float).tolist()
+    cut = [row if number % 2 else [row[0], None] for number, row in enumerate(whole)]
+    more, less = avg_at_k(whole), avg_at_k(cut)
+    assert less.draws_high - less.draws_low > 1.1 * (more.draws_high - more.draws_low)
+    assert less.draw_stderr > 1.1 * more.draw_stderr
+    assert less.detectable > more.detectable
+
+
+def test_one_problem_of_two_equal_draws_does_not_make_the_others_certain() -> None:
+    score = avg_at_k([[1.0, 1.0], *([float(n % 2)] for n in range(99))])
+    alone = avg_at_k([[float(n % 2)] for n in range(100)])
+    assert score.draws_high - score.draws_low > 0.75 * (alone.draws_high - alone.draws_low)
+
+
 def test_where_all_draws_agree_the_interval_is_no_point() -> None:
     score = avg_at_k([[1.0] * 8] * 30)
     assert score.high == score.draws_high == 1
@@ -78,6 +113,15 @@ def test_maj_at_k_counts_votes_and_shares_ties() -> None:
     assert maj_at_k([[("a", 1.0), ("a", 1.0), ("b", 0.0)], [("a", 0.0), ("a", 0.0), ("b", 1.0)]]) == 0.5
     assert maj_at_k([[("a", 1.0), ("b", 0.0), (None, 0.0)]]) == 0.5
     assert maj_at_k([[(None, 0.0)] * 3]) == 0
+
+
+def test_maj_at_k_leaves_out_what_avg_at_k_leaves_out() -> None:
+    """A problem of nothing but faults says nothing, and a fault is no vote."""
+    solved, faults = [("a", 1.0), ("a", 1.0), ("b", 0.0)], [(None, None)] * 3
+    assert maj_at_k([solved, faults]) == 1
+    assert maj_at_k([[("a", 1.0), ("b", None), ("b", None)], faults]) == 1
+    with pytest.raises(UserError, match=r"none of 3 has one"):
+        maj_at_k([faults])
 
 
 def test_a_paired_difference_is_surer_than_two_scores() -> None:

@@ -4,21 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from tenfold.pipelines import recipe
+from tenfold.pipelines import places, recipe, supply
 from tenfold.pipelines.corpus import stream, tokens
 from tenfold.pipelines.pretrain import Pretrain
 from tenfold.pipelines.schedule import learning_rate
 
 REPORT = {"warmup": 0.1, "diverse_stable": 12.4, "high_quality_stable": 6.5, "decay": 4.0}
 """Tokens of each phase, in T."""
-SOURCES = {
-    "high/web": 3.2e9,
-    "high/math": 1.5e9,
-    "high/code": 1.4e9,
-    "high/synthetic": 0.5e9,
-    "medium/web": 6e9,
-    "low/web": 5e9,
-}
 
 
 @pytest.fixture
@@ -43,17 +35,49 @@ def test_the_learning_rate_is_the_reports_at_every_boundary(pretrain: Pretrain) 
     assert learning_rate(pretrain.legs, 0) == pytest.approx(4.5e-4 / pretrain.legs[0].steps)
 
 
-def test_every_source_has_the_share_that_the_mixture_gives_it(pretrain: Pretrain) -> None:
-    sizes = {source: int(size) for source, size in SOURCES.items()}
-    planned = stream.plan(pretrain.wanted(), tokens.Sources(Path(), sizes, {}, 0, 1, "", "uint32"), {})
-    for phase, parts in zip(pretrain.wanted(), planned, strict=True):
-        count = sum(part.sequences for part in parts)
-        assert count == phase.sequences
-        shares = {part.source: part.sequences / count for part in parts}
-        assert "low/web" not in shares
-        if phase.name == "decay":
-            expected = {"high/math": 0.35, "high/code": 0.3, "high/synthetic": 0.15, "high/web": 0.2}
-            assert shares == pytest.approx(expected, rel=0.005)
-        if phase.name == "high_quality_stable":
-            assert shares["high/web"] == pytest.approx(3.2 / 6.6, rel=0.005)
-            assert "medium/web" not in shares
+@pytest.fixture
+def found(tmp_path: Path) -> supply.Supply:
+    read = recipe.load("nanbeige4-3b-base")
+    filled = recipe.Recipe.model_validate(places.filled(read.model_dump(), tmp_path))
+    (found,) = supply.check(filled.stages, filled.policy, tmp_path)
+    return found
+
+
+def test_the_sources_hold_the_reports_tokens(found: supply.Supply) -> None:
+    """12.5 of them are kept, of which 6.5 are of high quality and 15% synthetic."""
+
+    def held(pattern: str) -> float:
+        return sum(tokens for source, tokens in found.tokens.items() if pattern in source) / 1e9
+
+    assert not found.unknown
+    assert held("high/") == pytest.approx(6.5)
+    assert held("medium/") == pytest.approx(6.0)
+    assert held("/synthetic") - held("low/synthetic") == pytest.approx(0.15 * 12.5)
+
+
+def test_the_medium_quality_is_seen_once_and_the_high_at_least_twice(found: supply.Supply) -> None:
+    passes = {source: found.asked[source] / held for source, held in found.tokens.items() if found.asked[source]}
+    assert {source for source in found.tokens if source.startswith(("high/", "medium/"))} == passes.keys()
+    for source, number in passes.items():
+        if source.startswith("medium/"):
+            assert number == pytest.approx(1, abs=0.005)
+        else:
+            assert 2 <= number <= 4
+
+
+def test_warm_up_and_diverse_stable_are_one_pass_and_the_third_phase_is_one_over_the_high_quality(
+    pretrain: Pretrain, found: supply.Supply
+) -> None:
+    planned = pretrain.planned(tokens.Sources(Path(), found.tokens, {}, 0, 1, "", "uint32"))
+
+    def share(phases: list[stream.Plan], source: str) -> float:
+        seen = sum(part.sequences * 4096 for parts in phases for part in parts if part.source == source)
+        return seen / found.tokens[source]
+
+    for source in found.tokens:
+        if not source.startswith("low/"):
+            assert share(planned[:2], source) == pytest.approx(1, abs=0.005)
+            assert share(planned[2:3], source) == pytest.approx(float(source.startswith("high/")), abs=0.005)
+    decay = {part.source: part.sequences / sum(part.sequences for part in planned[3]) for part in planned[3]}
+    expected = {"high/math": 0.35, "high/code": 0.3, "high/synthetic": 0.15, "high/web": 0.2}
+    assert decay == pytest.approx(expected, rel=0.005)

@@ -47,6 +47,15 @@ def test_every_document_is_in_its_source_in_order_with_its_end(documents: Path, 
     assert len(ids) == sources.tokens["high/code"]
 
 
+def test_sources_are_cut_where_they_have_enough(documents: Path, tmp_path: Path) -> None:
+    whole = mixed(tmp_path / "whole", documents)
+    cut = mixed(tmp_path / "cut", documents, most={"high/code": 50, "*": 1e9})
+    assert cut.tokens == whole.tokens | {"high/code": 50}
+    assert cut.held_out == whole.held_out
+    of_both = [numpy.fromfile(tokens.file_of(one.folder, "high/code"), one.dtype) for one in (cut, whole)]
+    assert of_both[0].tolist() == of_both[1][:50].tolist()
+
+
 def test_what_is_held_out_is_always_the_same_and_never_trained_on(documents: Path, tmp_path: Path) -> None:
     both = [mixed(tmp_path / name, documents, held_out=0.3) for name in ("one", "other")]
     assert both[0].tokens == both[1].tokens
