@@ -203,6 +203,15 @@ def _with_needed(roots: set[int], parts: Sequence[Piece]) -> set[int]:
     return chosen
 
 
+def first_of(blocks: Sequence[Block], names: frozenset[str]) -> str | None:
+    """The first block of Python that defines one of these names, with the blocks that it needs; None where there is none."""
+    parts = [Piece(block.body) for block in blocks[:MOST_BLOCKS]]
+    first = next((number for number, part in enumerate(parts) if part.defines & names), None)
+    if first is None:
+        return None
+    return _joined(parts[number].body for number in sorted(_with_needed({first}, parts)))
+
+
 def _moved(body: str) -> str:
     """A block whose every line is indented, set to the left."""
     return textwrap.dedent(body) if body.lstrip("\n").startswith((" ", "\t")) else body
