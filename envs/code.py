@@ -39,7 +39,8 @@ IMPORTS = (
     "from typing import *\nfrom collections import *\nfrom functools import *\nfrom itertools import *\nfrom heapq import *\n"
 )
 IMPORTS += "import bisect, collections, functools, heapq, itertools, math, random, re, string, sys\n"
-"""What LiveCodeBench's functions find imported."""
+IMPORTS += "sys.set_int_max_str_digits(50_000)\n"
+"""What LiveCodeBench's programs and functions find imported, and how many digits of a number its grader lets them print."""
 MAX_TESTS = 200 << 20
 """Bytes of a problem's tests, unpacked."""
 
@@ -106,7 +107,10 @@ def _live_code_bench(row: Mapping[str, Any], uri: str, name: str) -> Problem:
     tests = [*public, *_private_tests(str(row.get("private_test_cases") or "[]"))]
     starter = str(row.get("starter_code") or "")
     if tests[0]["testtype"] == "stdin":
-        answer: dict[str, Any] = {"stdin": [{"input": test["input"], "output": test["output"]} for test in tests]}
+        answer: dict[str, Any] = {
+            "stdin": [{"input": test["input"], "output": test["output"]} for test in tests],
+            "header": IMPORTS,
+        }
         asked = "Write a program that reads from standard input and prints the answer."
     else:
         function = json.loads(row.get("metadata") or "{}")["func_name"]

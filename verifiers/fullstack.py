@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core import Problem, Status, UserError, Verdict, without_thinking
-from . import sandbox
+from . import programs, sandbox
 from .code import prepare
 from .fences import fenced, language_of
 from .sandbox import End, Limits, SandboxFault, languages
@@ -35,6 +35,7 @@ _CUT = {
     "cpp": re.compile(r"^int\s+main\s*\(.*", re.MULTILINE | re.DOTALL),
 }
 """What a response adds to try itself out; the tests bring their own."""
+_NAMES = re.compile(r"[A-Za-z_]\w*")
 _IMPORTED = re.compile(r"^\s*(?:import|from)\s+([A-Za-z_]\w*)", re.MULTILINE)
 
 
@@ -44,7 +45,7 @@ def verify(problem: Problem, response: str) -> Verdict:
     if (lacks := unreadable(problem)) is not None:
         return Verdict(Status.UNDECIDED, None, "tests", lacks)
     answer = problem.answer
-    code = _code(without_thinking(response), answer["language"])
+    code = _code(without_thinking(response), answer)
     if not code.strip():
         return Verdict(Status.SCORED, 0.0, "extract", "the response holds no code")
     language, word = _KNOWN[answer["runs_as"]], secrets.token_hex(8)
@@ -52,7 +53,7 @@ def verify(problem: Problem, response: str) -> Verdict:
     try:
         if language == "python":
             box = sandbox.shared()
-            outcome = box.run(f"{_files(answer)}{program}\n\nprint({word!r})", limits=LIMITS)
+            outcome = box.run(f"{programs.behind(_files(answer), program)}\n\nprint({word!r})", limits=LIMITS)
         else:
             outcome = languages.run(language, program, limits=LIMITS)
     except (SandboxFault, UserError) as error:
@@ -81,15 +82,22 @@ def whole(code: str, answer: Mapping[str, Any]) -> str:
     tests = answer["tests"]
     if INSERT in tests:
         before, _, behind = tests.partition(INSERT)
+        if _KNOWN[answer["runs_as"]] == "python" and "__future__" in code:
+            return f"{programs.behind(before, code)}{behind}"
         return f"{before}{code}{behind}"
     return f"{code}\n{tests}"
 
 
-def _code(text: str, language: str) -> str:
-    """The first fenced block of the language, else the first of any, else all; without what tries it out."""
-    blocks = fenced(text)
-    named = [block.body for block in blocks if block.language == language_of(language)]
-    code = named[0] if named else blocks[0].body if blocks else text
+def _code(text: str, answer: Mapping[str, Any]) -> str:
+    """The first fenced block of the language, else the first of any, else all; without what tries it out.
+
+    The first, as the benchmark has it; of Python the first that defines what the tests use, with what it needs.
+    """
+    blocks, language = fenced(text), answer["language"]
+    named = [block for block in blocks if block.language == language_of(language)]
+    code = named[0].body if named else blocks[0].body if blocks else text
+    if language == "python":
+        code = programs.first_of(named or blocks, frozenset(_NAMES.findall(answer["tests"]))) or code
     return _CUT[language].sub("", code) if language in _CUT else code
 
 

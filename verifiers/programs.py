@@ -203,6 +203,15 @@ def _with_needed(roots: set[int], parts: Sequence[Piece]) -> set[int]:
     return chosen
 
 
+def first_of(blocks: Sequence[Block], names: frozenset[str]) -> str | None:
+    """The first block of Python that defines one of these names, with the blocks that it needs; None where there is none."""
+    parts = [Piece(block.body) for block in blocks[:MOST_BLOCKS]]
+    first = next((number for number, part in enumerate(parts) if part.defines & names), None)
+    if first is None:
+        return None
+    return _joined(parts[number].body for number in sorted(_with_needed({first}, parts)))
+
+
 def _moved(body: str) -> str:
     """A block whose every line is indented, set to the left."""
     return textwrap.dedent(body) if body.lstrip("\n").startswith((" ", "\t")) else body
@@ -250,14 +259,21 @@ def _outside(text: str) -> str:
 
 
 def _unfenced(text: str) -> str:
-    """Code that stands in a text without fences: from where it begins, without lines of words; all where none is to be seen."""
+    """Code that stands in a text without fences: without lines of words, and before its first definition with lines of code
+    only. All of the text where it has neither."""
     begins = _BEGINS.search(text)
-    at = begins.start() if begins else 0
-    if not any(_PROSE.match(line) for line in text[:at].split("\n")):
-        at = 0
-    lines, bare = (part[at:].split("\n") for part in (text, STRINGS.sub(lambda found: _BLANKED.sub("_", found[0]), text)))
-    kept = [line for line, seen in zip(lines, bare, strict=True) if not _PROSE.match(seen)]
+    lead = text.count("\n", 0, begins.start()) if begins else 0
+    lines, bare = text.split("\n"), STRINGS.sub(_without_lines_of_strings, text).split("\n")
+    words = {number for number, line in enumerate(bare) if _PROSE.match(line)}
+    if any(number < lead for number in words):
+        words |= {number for number, line in enumerate(bare[:lead]) if line.strip() and not _CODE_LINE.match(line)}
+    kept = [line for number, line in enumerate(lines) if number not in words]
     return "\n".join(kept) if any(line.strip() for line in kept) else text
+
+
+def _without_lines_of_strings(found: re.Match[str]) -> str:
+    """A string over several lines blanked out, so that its words are none of the text's."""
+    return _BLANKED.sub("_", found[0]) if "\n" in found[0] else found[0]
 
 
 def _joined(bodies: Iterable[str]) -> str:

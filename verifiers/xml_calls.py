@@ -53,7 +53,10 @@ def _of_parameters(name: str, body: str, declared: Declared, typed: bool) -> dic
         end = _END_OF_PARAMETER.search(value) or _END_OF_FUNCTION.search(value)
         if end is None and number + 1 == len(starts):
             raise Malformed(f"{name[:100]}: the value of {start['name'][:100]} has no end")
-        _give(arguments, name, start["name"].strip(), value[: end.start()] if end else value, declared, typed)
+        value = value[: end.start()] if end else value
+        _give(arguments, name, start["name"].strip(), value, declared, typed)
+        if typed and value.strip().lower() == "null":  # of whatever type: only so the form can say it
+            arguments[start["name"].strip()] = None
     rest = body[: starts[0].start()] if starts else _END_OF_FUNCTION.split(body)[0]
     if rest.strip() and not starts and _END_OF_FUNCTION.search(body):
         raise Malformed(f"{name[:100]} is given what is no parameter")

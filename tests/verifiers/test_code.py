@@ -178,6 +178,38 @@ def test_printed_numbers_compare_by_value_and_nothing_else_does(expected: str, p
     assert equality.same_output(expected, printed) == same
 
 
+@pytest.mark.parametrize("leaving", ["exit()", "quit(0)", "sys.exit()", "sys.exit(None)", "raise SystemExit", "os._exit(0)"])
+def test_whoever_leaves_has_not_answered_none(leaving: str) -> None:
+    program = f"import os, sys\ndef f(): {leaving}"
+    assert judge({"entry_point": "f", "calls": [{"output": None}]}, program).score == 0
+    assert judge({"entry_point": "f", "test": "def check(c):\n    assert c() is None"}, program).score == 0
+    assert judge({"asserts": ["assert f() == None"], "functions": ["f"]}, program).score == 0
+    assert judge({"entry_point": "f", "calls": [{"output": None}]}, "def f(): return None\nexit()").score == 1
+
+
+@pytest.mark.parametrize(
+    ("program", "score"),
+    [
+        ("import os\nprint(int(input()) + 1, flush=True)\nos._exit(0)", 1),
+        ("import os\nprint(int(input()) + 1)\nos._exit(0)", 0),
+        ("import os\nprint(int(input()) + 1, flush=True)\nos._exit(1)", 0),
+        ("print(int(input()) + 1)\nexit(1)", 0),
+        ("print(int(input()) + 1)\n1 / 0", 0),
+        ("print(int(input()) + 1)\nraise SystemExit('done')", 0),
+        ("print(int(input()) + 1)\nimport atexit\natexit.register(print, 'bye')", 0),
+        ("import sys\nsys.exit(print(int(input()) + 1))", 1),
+        ("def main():\n    print(int(input()) + 1)\nif __name__ == '__main__':\n    main()", 1),
+        ("def main():\n    print(int(input()) + 1)\nif __name__ == 'solution':\n    main()", 0),
+        ("import threading\nthreading.Thread(target=lambda: print(int(input()) + 1)).start()", 1),
+        ("class A:\n    def __del__(self): print(int(input()) + 1)\na = A()", 1),
+        ("import sys, io\nsys.stdout = io.StringIO()\nprint(int(input()) + 1)", 0),
+        ("print(input())", 0),
+    ],
+)
+def test_a_whole_program_is_judged_to_the_end_of_its_process(program: str, score: int) -> None:
+    assert judge({"stdin": [{"input": "5\n", "output": "6"}]}, f"```python\n{program}\n```").score == score
+
+
 def test_how_a_data_set_ends_its_lines_is_no_part_of_a_problem() -> None:
     answer = {"stdin": [{"input": "abc\r\n2\r\n", "output": "cba\r\n2\r\n"}]}
     assert judge(answer, "print(input()[::-1])\nprint(input())").score == 1

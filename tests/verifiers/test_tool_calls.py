@@ -243,6 +243,14 @@ def test_declining_is_saying_something_and_calling_nothing(response: str, score:
     assert judge(response).score == score
 
 
+def test_null_in_xml_is_none_of_any_type() -> None:
+    function = {"name": "f", "parameters": {"properties": {"x": {"type": "string"}}, "required": ["x"]}}
+    for right, score in ((None, 1), ("none", 0)):
+        answer = {"functions": [function], "calls": [{"f": {"x": [right]}}], "language": "python"}
+        response = "<function=f>\n<parameter=x>\nnull\n</parameter>\n</function>"
+        assert function_calls.verify(Problem("", (), answer, ""), response).score == score
+
+
 def test_source_text_of_java_stays_text_in_xml() -> None:
     function = {"name": "f", "parameters": {"properties": {"x": {"type": "long"}, "s": {"type": "String"}}, "required": ["x"]}}
     answer = {"functions": [function], "calls": [{"f": {"x": [5], "s": ["a"]}}], "language": "java"}
