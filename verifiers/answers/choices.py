@@ -223,7 +223,7 @@ def _claims(text: str, known: frozenset[str]) -> Iterator[Claim]:
             labelled = False
             if not re.search(r"[A-Za-z]", said):
                 continue
-            found = [marker for marker in markers(said) if not marker.short]
+            found = [marker for marker in markers(said) if not marker.short]  # from the last one on
             first, last = place == 0 and number == 0, place == 0 and number == len(lines) - 1
             claims = _answer_line(said, found, known) or _opening(said, first, last, known) or _picks(said, known)
             claims = claims or _predicates(said, known)
@@ -233,7 +233,7 @@ def _claims(text: str, known: frozenset[str]) -> Iterator[Claim]:
                 yield from _closing(said, known)
             if asks or (_REVERSES.match(said) and not claims):
                 yield Claim(Kind.DOUBTS)
-            labelled = bool(found) and found[-1].end == len(said) and not found[-1].denied
+            labelled = bool(found) and found[0].end == len(said) and not found[0].denied
 
 
 def _closing(said: str, known: frozenset[str]) -> list[Claim]:
@@ -245,7 +245,7 @@ def _closing(said: str, known: frozenset[str]) -> list[Claim]:
 
 def _answer_line(said: str, found: list[Marker], known: frozenset[str]) -> list[Claim]:
     """What a sentence says behind "the answer is", where that begins with letters."""
-    for marker in reversed(found):
+    for marker in found:
         behind = said[marker.end :]
         denial = DENIES.match(behind)
         named = _named(behind[denial.end() :] if denial else behind, known)
