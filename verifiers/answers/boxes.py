@@ -23,7 +23,9 @@ class Mark(NamedTuple):
     """None where the mark never closes."""
 
 
-_BOX = re.compile(r"(?:\\(?:boxed|framebox|fbox|fcolorbox|colorbox)(?![A-Za-z])|(?<![A-Za-z\\])boxed(?=\{))")
+_BOX = re.compile(r"\\(?:boxed|framebox|fbox|fcolorbox|colorbox)(?![A-Za-z])")
+_BARE_BOX = re.compile(r"(?<![A-Za-z\\])boxed(?=\{)")
+"""A box that has lost its backslash: "\\b" is an escape."""
 _OPTION = re.compile(r"\s*\[[^\]\[{}\n]{0,20}\]")
 """Width and alignment of a \\framebox."""
 _LONE = re.compile(
@@ -32,6 +34,7 @@ _LONE = re.compile(
 )
 """An argument without braces: a number, or a single letter that begins no sentence."""
 _COMMAND = re.compile(r" ?\\(?!text(?:bf|it)? )[A-Za-z]+")
+_DIGIT = re.compile(r"\d")
 _PLACEHOLDER = re.compile(
     r"(?:\\(?:text|mathrm|textbf|mathbf|emph)\s*\{)*[\s<\[({*]*"
     r"(?:\\?(?:[.…_\s]|\\[lc]?dots|\\ |~|\\q?quad|\\[,;:!])*"
@@ -47,6 +50,12 @@ _SPACES = re.compile(r"(?<!\\)(?:\\[\s,;:!]|~)+$")
 _DENIED = re.compile(
     r"(?:\bnot|n't|\bnever|\brather than|\binstead of)\s+(?:equal to\s+|be\s+)?(?:\$+|\\\(|\\\[)?\s*$", re.IGNORECASE
 )
+_DENIALS = ("ot", "n't", "ever", "rather", "instead")
+"""One of these is in every denial."""
+_PERCENT = re.compile(r"\s*\$?\s*(\\?%|percent\b|pct\b)")
+_SPACE = re.compile(r"\s{0,20}")
+_BRACKETS = re.compile(r"\(([^()\n]{1,80})\)")
+_BRACE = re.compile(r"\\.|[{}]")
 _TAG = r"(?:answer|final_answer|finalanswer)"
 _CLOSE = re.compile(rf"<\s?/\s?(?P<tag>{_TAG})\s?>|\[/(?P<bracket>{_TAG})\]", re.IGNORECASE)
 _OPEN = re.compile(rf"<\s?{_TAG}\s?>|\[{_TAG}\]", re.IGNORECASE)
@@ -73,6 +82,8 @@ def last_mark(text: str) -> tuple[Mark, bool] | None:
 
 def last_tag(text: str) -> Mark | None:
     """The last `<answer>...</answer>` (or `[ANSWER]...[/ANSWER]`) that holds something."""
+    if "<" not in text and "[/" not in text:
+        return None
     closed = list(_CLOSE.finditer(text))[-MAX_TAGS:]
     opened = list(_OPEN.finditer(text))[-2 * MAX_TAGS :]
     if opened and (not closed or opened[-1].end() > closed[-1].end()):
@@ -97,7 +108,7 @@ def last_tag(text: str) -> Mark | None:
 
 def is_placeholder(content: str) -> bool:
     """Whether the content of a box or tag is nothing, or stands for an answer: "...", "your answer here"."""
-    return len(content) < 80 and _PLACEHOLDER.fullmatch(content.strip()) is not None
+    return len(content) < 80 and not _DIGIT.search(content) and _PLACEHOLDER.fullmatch(content.strip()) is not None
 
 
 def boxed(text: str) -> str | None:
@@ -111,7 +122,7 @@ def last_box(text: str) -> Mark | None:
     found = _boxes(text)
     if not found or found[-1].content is None:
         return found[-1] if found else None
-    kept = [box for box in found if not _DENIED.search(text, max(0, box.start - 40), box.start)]
+    kept = [box for box in found if not _is_denied(text[max(0, box.start - 40) : box.start])]
     if not kept:
         return Mark(found[-1].start, found[-1].end, None)
     together = [kept[-1]]
@@ -124,14 +135,21 @@ def last_box(text: str) -> Mark | None:
     if len(set(contents)) > 1:
         return Mark(start, end, ", ".join(contents))
     # Percent signs stand outside of a box as often as within.
-    after = re.match(r"\s*\$?\s*(\\?%|percent\b|pct\b)", text[end : end + 40])
+    after = _PERCENT.match(text, end, end + 40)
     return Mark(start, end, contents[-1] + (" percent" if after and contents[-1][-1:].isdigit() else ""))
+
+
+def _is_denied(before: str) -> bool:
+    """Whether the words before a box deny what it holds."""
+    return any(word in before for word in _DENIALS) and _DENIED.search(before) is not None
 
 
 def _boxes(text: str) -> list[Mark]:
     """The last boxes of a text, those within another left out; the last one alone where it never closes."""
     found: list[Mark] = []
-    for match in list(_BOX.finditer(text))[-MAX_BOXES:]:
+    if "box" not in text:
+        return found
+    for match in (list(_BOX.finditer(text)) or list(_BARE_BOX.finditer(text)))[-MAX_BOXES:]:
         if found and match.start() < found[-1].end:
             continue
         argument = _argument(text, match)
@@ -140,7 +158,9 @@ def _boxes(text: str) -> list[Mark]:
         start, end = argument
         if end is None:
             return [Mark(match.start(), len(text), None)]
-        inside = _SPACES.sub("", text[start:end]).strip()
+        inside = text[start:end].strip()
+        if inside.endswith(("\\", "~", "\\,", "\\;", "\\:", "\\!")):
+            inside = _SPACES.sub("", text[start:end]).strip()
         content = _unwrapped(inside)
         if inside and not is_placeholder(content):
             found.append(Mark(match.start(), min(len(text), end + (text[end : end + 1] in ("}", ")"))), content))
@@ -149,7 +169,7 @@ def _boxes(text: str) -> list[Mark]:
 
 def _unwrapped(content: str) -> str:
     """The content without the boxes that do nothing but hold all of it."""
-    for _ in range(4):
+    for _ in range(4 if "box" in content else 0):
         match = _BOX.match(content)
         argument = _argument(content, match) if match else None
         if argument is None or argument[1] is None or content[argument[1] :].strip() not in ("}", ""):
@@ -166,7 +186,7 @@ def _argument(text: str, box: re.Match[str]) -> tuple[int, int | None] | None:
         for _ in range(2):
             option = _OPTION.match(text, start)
             start = option.end() if option else start
-    space = re.compile(r"\s{0,20}").match(text, start)
+    space = _SPACE.match(text, start)
     at = space.end() if space else start
     for _ in range(colours):
         end = closing(text, at) if text[at : at + 1] == "{" else None
@@ -177,7 +197,7 @@ def _argument(text: str, box: re.Match[str]) -> tuple[int, int | None] | None:
         end = closing(text, at)
         return at + 1, None if end is None else end - 1
     if text[at : at + 1] == "(" and at == start:
-        inner = re.compile(r"\(([^()\n]{1,80})\)").match(text, at)
+        inner = _BRACKETS.match(text, at)
         return (at + 1, inner.end() - 1) if inner else None
     if lone := _LONE.match(text, start):
         return lone.start("number" if lone["number"] else "letter"), lone.end()
@@ -195,7 +215,7 @@ def _argument(text: str, box: re.Match[str]) -> tuple[int, int | None] | None:
 def closing(text: str, start: int) -> int | None:
     """The position behind the brace that closes the one at `start`."""
     depth = 0
-    for brace in re.compile(r"\\.|[{}]").finditer(text, start):
+    for brace in _BRACE.finditer(text, start):
         depth += {"{": 1, "}": -1}.get(brace[0], 0)
         if depth == 0:
             return brace.end()

@@ -106,19 +106,16 @@ _CHOOSES = re.compile(
 _UNCERTAIN = re.compile(
     r"\b(?:if|whether|suppose|would not|wouldn['’]t|will not|won['’]t|do not|don['’]t|did not|didn['’]t|cannot|can['’]t"
     r"|could|might|may"
-    r"|never|not|unless|no|while|although|though)\b[^,;]{0,40}$"
-    r"|不(?:应该?|能|可以?)?$",
+    r"|never|not|unless|no|while|although|though)\b[^,;]{0,40}$|不(?:应该?|能|可以?)?$",
     re.IGNORECASE,
 )
 _RIGHT = re.compile(
     r"\W{0,4}(?:选?项)?\s*(?:['’]s|is|are|was|would be|must be|should be|seems?|appears?|has to be|being|looks)?\s*"
     r"(?:(?:clearly|indeed|therefore|thus|the|my|our|only|most|likely|probably|definitely|also|both|all|equally|a|one|an"
-    r"|option|choice"
-    r"|answer|that is|which is|to be)\s+)*"
+    r"|option|choice|answer|that is|which is|to be)\s+)*"
     r"(?:\b(?:correct|right|best|answer|the one|it|the only (?:one|option|choice|answer)(?: (?:that|which) (?:fits|works"
     r"|holds|remains|matches|satisfies))?)\b|(?:是|为)?(?:正确|对))"
-    r"(?:\s+(?:answer|choice|option|one|statement|selection"
-    r"|letter))?"
+    r"(?:\s+(?:answer|choice|option|one|statement|selection|letter))?"
     r"(?:的?(?:选项|答案)?)(?P<after>[^\w].*|)$",
     re.IGNORECASE | re.DOTALL,
 )
@@ -139,8 +136,7 @@ _NOT_ANOTHER = re.compile(r"\W*(?:not|n['’]t)\s+(?:option\s+|choice\s+)?[(\[]?
 _RULED_OUT = re.compile(
     r"(?:\brul(?:e[sd]?|ing) out|\b(?:eliminat|exclud)(?:e[sd]?|ing)|\b(?:reject|discard)(?:s|ed|ing)?|\bdismiss(?:es|ed|ing)?"
     r"|\bcross(?:ed|ing)? out|\bnot|\bnever|n['’]t\s+(?:be|pick|choose|select|answer)|\bcannot be|\b(?:anything|everything"
-    r"|all|any) but"
-    r"|\bexcept(?: for)?|\bavoid"
+    r"|all|any) but|\bexcept(?: for)?|\bavoid"
     r"|\bother than|\brather than|\binstead of|\bneither|\bnor|\bwithout|\bunlike|\bagainst|排除|不选|不是|而非)\s*"
     rf"(?:(?:both|either|the|all|out|for|as|being|be)\s+)*(?:{_NOUN}\s*)?[(\[]?$",
     re.IGNORECASE,
@@ -223,7 +219,7 @@ def _claims(text: str, known: frozenset[str]) -> Iterator[Claim]:
             labelled = False
             if not re.search(r"[A-Za-z]", said):
                 continue
-            found = [marker for marker in markers(said) if not marker.short]
+            found = [marker for marker in markers(said) if not marker.short]  # from the last one on
             first, last = place == 0 and number == 0, place == 0 and number == len(lines) - 1
             claims = _answer_line(said, found, known) or _opening(said, first, last, known) or _picks(said, known)
             claims = claims or _predicates(said, known)
@@ -233,7 +229,7 @@ def _claims(text: str, known: frozenset[str]) -> Iterator[Claim]:
                 yield from _closing(said, known)
             if asks or (_REVERSES.match(said) and not claims):
                 yield Claim(Kind.DOUBTS)
-            labelled = bool(found) and found[-1].end == len(said) and not found[-1].denied
+            labelled = bool(found) and found[0].end == len(said) and not found[0].denied
 
 
 def _closing(said: str, known: frozenset[str]) -> list[Claim]:
@@ -245,7 +241,7 @@ def _closing(said: str, known: frozenset[str]) -> list[Claim]:
 
 def _answer_line(said: str, found: list[Marker], known: frozenset[str]) -> list[Claim]:
     """What a sentence says behind "the answer is", where that begins with letters."""
-    for marker in reversed(found):
+    for marker in found:
         behind = said[marker.end :]
         denial = DENIES.match(behind)
         named = _named(behind[denial.end() :] if denial else behind, known)

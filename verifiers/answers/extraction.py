@@ -16,7 +16,7 @@ import re
 from ...core import without_thinking
 from .boxes import boxed, last_mark, last_tag
 from .conclusions import concluded
-from .markers import ASKS, DENIES, MARKER, Marker, markers
+from .markers import ASKS, DENIES, markers
 from .statements import is_prose, sentence, value
 
 __all__ = ["boxed", "final_answer", "tagged", "visible"]
@@ -74,15 +74,19 @@ def final_answer(response: str) -> str | None:
 def visible(response: str) -> str:
     """The end of a response in which its answer is looked for: no reasoning, no bold type, no turns or problems behind it."""
     text = without_thinking(response)[-MAX_TAIL:]
-    text = _TURN_END.split(text, maxsplit=1)[0]
-    if (following := _NEXT_PROBLEM.search(text)) and is_answered(text[: following.start()]):
+    if "<" in text:
+        text = _WRAPPER.sub("\n", _TURN_END.split(text, maxsplit=1)[0])
+    following = _NEXT_PROBLEM.search(text) if "\n" in text and ":" in text else None
+    if following and is_answered(text[: following.start()]):
         text = text[: following.start()]
-    return _HOPE.sub("", _WRAPPER.sub("\n", _BOLD.sub("", text)))
+    if "**" in text:
+        text = _BOLD.sub("", text)
+    return _HOPE.sub("", text) if "I hope" in text else text
 
 
 def is_answered(text: str) -> bool:
     """Whether a text marks or states an answer."""
-    return bool(re.search(r"\\(?:boxed|fbox)|</answer>|####", text, re.IGNORECASE) or MARKER.search(text))
+    return bool(re.search(r"\\(?:boxed|fbox)|</answer>|####", text, re.IGNORECASE) or next(markers(text), None))
 
 
 def tagged(response: str) -> str | None:
@@ -96,7 +100,7 @@ def _of_tag(content: str) -> str | None:
     if (inner := last_mark(content)) and not inner[1]:
         return inner[0].content
     lines = [line.strip() for line in content.split("\n") if line.strip()]
-    if "####" in content or MARKER.search(content):
+    if "####" in content or next(markers(content), None):
         return _stated(content)
     if len(lines) == 1:
         return _stated(content) if is_prose(content) and len(content) > MAX_GRID else value(content[:MAX_ANSWER])
@@ -109,17 +113,16 @@ def _stated(text: str) -> str | None:
     """The answer of a text without a mark."""
     if "####" in text:
         return value(text.rsplit("####", 1)[1].strip().split("\n", 1)[0][:MAX_ANSWER])
-    if found := markers(text):
-        decided, answer = _answer_line(text, found)
-        if decided:
-            return answer
-    return concluded(text)
+    decided, answer = _answer_line(text)
+    return answer if decided else concluded(text)
 
 
-def _answer_line(text: str, found: list[Marker]) -> tuple[bool, str | None]:
+def _answer_line(text: str) -> tuple[bool, str | None]:
     """Whether answer lines decide, and the answer that the last one asserts."""
     denied: set[str] = set()
-    for marker in reversed(found):
+    last = None
+    for marker in markers(text):
+        last = last or marker
         said = text[marker.end :].lstrip()
         if display := re.match(r"(?:\$\$|\\\[)(.{1,400}?)(?:\$\$|\\\])", said, re.DOTALL):
             return True, display[1]
@@ -138,7 +141,7 @@ def _answer_line(text: str, found: list[Marker]) -> tuple[bool, str | None]:
         answer = None if _is_preamble(first) else value(line)
         if answer is not None:
             return True, None if answer.casefold() in denied else _unless_retracted(answer, behind)
-    return (True, _after_denial(text[found[-1].end :])) if denied else (False, None)
+    return (True, _after_denial(text[last.end :])) if denied and last else (False, None)
 
 
 def _not_this(first: str) -> str | None:

@@ -5,12 +5,15 @@ noun is denied ("the wrong answer is", "the least likely option is"), the verb (
 ("is not"). It only supposes in "if the answer is" and "whether the answer is".
 """
 
+import itertools
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 MAX_MARKERS = 30
 """Markers, from the last one, that are looked at."""
+WRAPPED = 60
+"""Characters behind a line's end in which a marker that begins on it may go on."""
 
 _ADJECTIVE = (
     r"correct|right|best|true|only|likely|probable|suitable|appropriate|accurate|chosen|selected|plausible|consistent|matching"
@@ -40,10 +43,16 @@ _ADVERBS = (
 )
 MARKER = re.compile(
     rf"(?P<noun>{_NOUN})(?:\s{{0,9}}(?P<denied>{_DENIED})|\s{{0,9}}(?:{_COPULA}){_ADVERBS})[ \t:：]{{0,9}}"
-    r"|^[ \t>#-]{0,9}(?P<short>A|Ans(?:wer)?)\s{0,3}[:.：][ \t]{0,9}"
+    r"|^[ \t>#-]{0,9}(?:(?P<short>A)\s?[:：]|Ans\s?[:.：])[ \t]{0,9}"
     r"|\banswer\b(?:\s-(?=\s[A-Z(]))?:?\s{0,9}(?=[\\$\d-]|[(\[]?[A-Z][)\].,]?\s*$)",
     re.IGNORECASE | re.MULTILINE,
 )
+_WORDS = (
+    "answer", "antwort", "respuesta", "réponse", "resposta", "risposta", "ответ", "choice", "option", "alternative",
+    "statement", "letter", "selection", "right one", "best one", "correct", "only one", "likely one", "wrong one", "pick",
+    "guess", "a:", "a :", "a\uff1a", "ans:", "ans.", "ans ", "\u7b54", "\uc815\ub2f5",
+)  # fmt: skip
+"""One of these is in every marker."""
 _DENYING_LEAD = re.compile(
     r"(?:\b(?:wrong|incorrect|false|worst|bad|invalid|unlikely|(?:least|less)(?:\s+\w+)?|not(?:\s+(?:the|an|my|a))?|initial"
     r"|first"
@@ -74,15 +83,26 @@ class Marker(NamedTuple):
     """Whether it is only "A:", which may be an option's letter."""
 
 
-def markers(text: str) -> list[Marker]:
-    """The last markers of a text, in order."""
-    return list(_markers(text))[-MAX_MARKERS:]
+def markers(text: str) -> Iterator[Marker]:
+    """The markers of a text, from the last one on; at most `MAX_MARKERS`."""
+    return itertools.islice(_backwards(text), MAX_MARKERS)
 
 
-def _markers(text: str) -> Iterator[Marker]:
-    for found in MARKER.finditer(text):
-        before = re.split(r"[\n.!?;:,]", text[max(0, found.start() - 60) : found.start()])[-1]
-        denied = bool(
-            found["denied"] or _DENYING_LEAD.search(before) or (found["noun"] and _DENYING_NOUN.search(found["noun"]))
-        )
-        yield Marker(found.start(), found.end(), denied, found["short"] is not None and len(found["short"]) == 1)
+def _backwards(text: str) -> Iterator[Marker]:
+    """All markers, from the last one on. Only lines that hold a marker's word are searched: most lines of a solution do not."""
+    lowered, below = text.lower(), len(text)
+    if len(lowered) != below:  # a few capital letters have longer small ones
+        lowered = text
+    while below > 0:
+        start = text.rfind("\n", 0, below - 1) + 1
+        line = lowered[start:below]
+        if any(word in line for word in _WORDS):
+            found = [match for match in MARKER.finditer(text, start, below + WRAPPED) if match.start() < below]
+            yield from (_marker(text, match) for match in reversed(found))
+        below = start
+
+
+def _marker(text: str, found: re.Match[str]) -> Marker:
+    before = re.split(r"[\n.!?;:,]", text[max(0, found.start() - 60) : found.start()])[-1]
+    denied = bool(found["denied"] or _DENYING_LEAD.search(before) or (found["noun"] and _DENYING_NOUN.search(found["noun"])))
+    return Marker(found.start(), found.end(), denied, found["short"] is not None)

@@ -39,8 +39,7 @@ CHANGES = re.compile(
     r"|\b(?:more|less|fewer|greater|times|one of|divi(?:sible|ded) by|multiplied by"
     r"|(?:multiples?|divisors?|factors?|powers?|squares?|cubes?|roots?|logarithm|reciprocal|inverse|opposite) of"
     r"|(?:co-?prime|prime|proportional|congruent|similar|due|according|perpendicular|parallel) to|(?:un)?like|hardly"
-    r"|ends? (?:in|with)"
-    r"|depends on)\s*(?=[\d\ue000$\\])",
+    r"|ends? (?:in|with)|depends on)\s*(?=[\d\ue000$\\])",
     re.IGNORECASE,
 )
 """Words that make another answer of the number beside them."""
@@ -72,24 +71,29 @@ _CORRECTED = re.compile(
 )
 """What is said in the place of what is denied: "not 5 but 6"."""
 _REASON = (
-    r"because|since|as(?!\s+(?:well|many|much|long|soon|of|far|a|an|the)\b)|given|due|considering|which|whose|where|when"
-    r"|whenever"
-    r"|while|assuming|based|using|after|before|following|once|from"
+    r"because|since|as(?!\s+(?:well|many|much|long|soon|of|far|a|an|the)\b)|given|due|considering|which|whose|where"
+    r"|when|whenever|while|assuming|based|using|after|before|following|once|from"
 )
+"""What begins a reason or a circumstance, which leaves the value as it is."""
 _RESTATED = (
     r"i\.?e\.?|namely|that is|or (?:about|approximately|roughly|around|equivalently|simply|just)|approximately|about|roughly"
     r"|equivalently"
 )
 _CONCLUSION = r"so|thus|hence|therefore|making|giving|meaning|yielding|leaving"
+"""What begins a conclusion: about the value, where it holds no other number."""
 _CONTRAST = r"not|rather|instead|and not"
+"""What begins another value that is denied."""
 _BREAKS = r"if|unless|provided|otherwise|else|but|or|except|plus|minus|times|though|although|however|only|and then|then"
+"""What makes a condition, a sum or an alternative of the value."""
 _ADVERB = r"(?:in|on|at|of|by|to)\s+[a-z]|for\s|left\b|remaining|altogether|overall|each\b|apiece|every\b|today|so far"
+"""What begins a place, time or share behind a count: "5 apples in total"."""
 _BOUNDARY = re.compile(
     rf"\s+(?P<bracket>[(\[])|(?P<sign>\s*[,;:]\s+|\s*[—–]+\s*|\s+-{{1,3}}\s+)(?=[A-Za-z]{{2}}|i\.e)"
     rf"|\s+(?=(?P<word>{_REASON}|{_CONCLUSION}|{_CONTRAST}|{_BREAKS}|and(?=\s+(?:we|i|that|this|it)\b))\b"
     rf"|(?P<adverb>{_ADVERB}))",
     re.IGNORECASE,
 )
+"""Where a statement's head may end."""
 _FIRST = {
     kind: re.compile(rf"\W*(?:{words})(?![A-Za-z])", re.IGNORECASE)
     for kind, words in {
@@ -99,10 +103,10 @@ _FIRST = {
 _VALUE = re.compile(r"\d|\ue000|\\[A-Za-z]")
 _DOUBT = re.compile(
     r"\b(?:wait|actually|maybe|perhaps|possibly|might|may|could|wrong|incorrect|false|mistaken|unsure|or|but|however"
-    r"|although|though"
-    r"|unless|else|otherwise|except|if|instead)\b|\bnot (?:sure|certain|correct|right)\b",
+    r"|although|though|unless|else|otherwise|except|if|instead)\b|\bnot (?:sure|certain|correct|right)\b",
     re.IGNORECASE,
 )
+"""Words that leave it open whether the value holds."""
 _TAKEN_BACK = re.compile(
     r"\b(?:but|however|wait|otherwise|else)\b|^\W*which (?:is|was|seems|cannot|can['’]t|isn['’]t)\s*(?:clearly |obviously )?"
     r"(?:not|wrong|incorrect|false|impossible|too|absurd|be)\b|^\W*which isn['’]t\b"
@@ -111,6 +115,7 @@ _TAKEN_BACK = re.compile(
 )
 """What behind a reason takes the answer back, or gives another for other cases."""
 _COUNTED = re.compile(rf"({NUMBER.pattern})\s+(?:more|fewer|less|extra|additional|other)(?=\s+[a-z]|$)(.*)", re.DOTALL)
+"""A number and what says that it counts a difference: "5 more apples"."""
 _COPULA = re.compile(r"(?:\b(?:is|are|was|be|equals?|of|namely|gives?|i\.e\.)|[=:,])\s*$", re.IGNORECASE)
 _RELATED = re.compile(r"\b(?:(?P<word>\w+)\s+to|by|from|than|with|without|into|until)\s*$", re.IGNORECASE)
 """What relates something to the value behind it: "coprime to 5"."""
@@ -190,7 +195,7 @@ def value(said: str) -> str | None:
     said = " ".join(sentence(said).split()).strip(_QUOTES).rstrip(_QUOTES + ".")
     if "$" not in said and "\\" not in said:
         said = re.sub(r"(?<=\w)\.(?:\s+[a-z].*)?$", "", said)
-    said = said[_APPROXIMATE.match(said).end() :].strip(_QUOTES)  # type: ignore[union-attr]
+    said = _APPROXIMATE.sub("", said, count=1).strip(_QUOTES)
     for _ in range(3):
         corrected = _CORRECTED.search(masked(said, formulas(said)))
         if corrected is None:
