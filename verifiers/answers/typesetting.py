@@ -94,7 +94,9 @@ def separated(text: str) -> str:
         parts, breaks = _BREAK.split(text), _BREAK.findall(text)
         made = parts[0]
         for between, part in zip(breaks, parts[1:], strict=True):
-            apart = _COMPLETE.search(made[-40:]) and not _JOINS.search(made[-40:]) and _BEGINS.match(part) and not _WORD.match(part)
+            apart = (
+                _COMPLETE.search(made[-40:]) and not _JOINS.search(made[-40:]) and _BEGINS.match(part) and not _WORD.match(part)
+            )
             made += (" , " if apart else " ") + ("$" if "$" in between else "") + part
         text = made
     return text
