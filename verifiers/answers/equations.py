@@ -140,7 +140,11 @@ def _same_identity(gold: Node, answer: Node, same: Same) -> bool:
 
 
 def same_equation(gold: Node, answer: Node, same: Same) -> bool:
-    """Whether two equations or inequalities are one. Two equations are one where their sides' differences are multiples; two chains where they agree link by link."""
+    """Whether two equations or inequalities are one.
+
+    Two are where their sides' differences are multiples, or vanish at the same points; two chains are where they agree
+    link by link.
+    """
     first, second = ascending(gold), ascending(answer)
     if len(first.items) != len(second.items):
         return False

@@ -1,5 +1,6 @@
 """Numbers with a unit, a noun or a currency: 15 cm^2, 72 clips, USD 29, 2 hours 30 minutes."""
 
+import itertools
 import re
 from fractions import Fraction
 
@@ -68,9 +69,7 @@ def compound(text: str) -> Node | None:
         return None
     factors = [one.factor for one in known if one]
     time = first.dimension == "[time]"
-    for (above, below), (amount, _, _), (_, _, joint) in zip(
-        zip(factors, factors[1:], strict=False), pieces[1:], pieces, strict=False
-    ):
+    for (above, below), (amount, _, _), (_, _, joint) in zip(itertools.pairwise(factors), pieces[1:], pieces, strict=False):
         smaller = below < above and Fraction(amount) < above / below
         if not smaller or ("," in joint and not time):
             return None  # two lengths, say, and not one

@@ -115,7 +115,7 @@ def _between(node: Node) -> Piece | None:
 
 
 def _lettered(node: Node) -> list[Piece] | None:
-    """The intervals of a node with letters in their ends, as they are written; None where there are no letters, or anything else."""
+    """The intervals of a node that have letters in their ends, as they are written; None where it is anything else."""
     pieces = _as_written(node)
     return pieces if pieces and any(symbols(end) for piece in pieces for end in (piece.low, piece.high)) else None
 
