@@ -67,7 +67,7 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
             prompt = f"{row['context']}\n\n{prompt}"
         answer = _stated(row)
         if answer is None:
-            answer, lacks = boxed_in(solution), "the solution has no \\boxed answer"
+            answer, lacks = boxed(solution), "the solution has no \\boxed answer"
     else:
         prompt, solution = row["question"], str(row["answer"])
         answer, lacks = solution.rsplit("####", 1)[1].strip(), "nothing follows the ####"
@@ -115,52 +115,6 @@ def _stated(row: Mapping[str, Any]) -> Any:
         with contextlib.suppress(ValueError, ZeroDivisionError):  # several numbers, or none
             return {"gold": given, "tolerance": float(Fraction(str(off)) / abs(Fraction(given.strip().strip("$").strip())))}
     return given
-
-
-def boxed_in(solution: str) -> str | None:
-    """What the last box of a solution holds; of a box without braces (`\\boxed 2`, `\\boxed\\frac12`), what TeX would box.
-
-    TeX takes the next token, and a command with its arguments is one to whoever wrote it. A run of digits is taken whole: its
-    author meant the number.
-    """
-    last = [*_BARE_BOX.finditer(solution)]
-    braced = max(solution.rfind("\\boxed"), solution.rfind("\\fbox"))
-    if last and last[-1].start() == braced:
-        return last[-1]["number"] or _command(solution, last[-1].end()) or last[-1]["token"] or None
-    return boxed(solution)
-
-
-_BARE_BOX = re.compile(
-    r"\\(?:boxed|fbox)(?![A-Za-z])\s{0,9}"
-    r"(?:(?P<number>-?\d+(?:,\d{3})*(?:\.\d+)?)|(?=\\[A-Za-z])|(?P<token>[^\s{}$\\]))"
-)
-"""A box without braces: what follows is a number, a command, or one character."""
-_ARGUMENTS = {"frac": 2, "dfrac": 2, "tfrac": 2, "binom": 2, "sqrt": 1, "text": 1, "mathrm": 1, "mathbf": 1, "textbf": 1}
-_COMMAND = re.compile(r"\\([A-Za-z]{1,30})(?:\[[^\[\]{}]{0,20}\])?")
-_ARGUMENT = re.compile(r"\s{0,9}(?:(\{)|\\[A-Za-z]{1,30}|[^\s{}\\$])")
-
-
-def _command(text: str, start: int) -> str:
-    """The command at `start` with its arguments; empty where there is none."""
-    named = _COMMAND.match(text, start)
-    end = named.end() if named else start
-    for _ in range(_ARGUMENTS.get(named[1], 0) if named else 0):
-        argument = _ARGUMENT.match(text, end)
-        closed = argument and (_closed(text, argument.start(1)) if argument[1] else argument.end())
-        if not closed:
-            return ""
-        end = closed
-    return text[start:end]
-
-
-def _closed(text: str, start: int) -> int:
-    """The position behind the brace that closes the one at `start`; 0 where none does."""
-    depth = 0
-    for brace in re.compile(r"\\.|[{}]").finditer(text, start):
-        depth += {"{": 1, "}": -1}.get(brace[0], 0)
-        if depth == 0:
-            return brace.end()
-    return 0
 
 
 def champ(uri: str) -> Iterator[Problem]:

@@ -122,12 +122,14 @@ def _decide(gold: str, answer: str, tolerance: Fraction | None, problem: Problem
     try:
         golds = read_gold(gold)
     except Unreadable as error:
-        if tidy(gold) == tidy(answer):
+        if _written_alike(gold, answer):
             return Verdict(Status.SCORED, 1.0, "exact", answer[:REASON])
         return _judged_elsewhere(gold, answer, f"the gold answer {gold[:80]!r} does not parse: {error}")
     try:
         answers = read(answer)
     except Unreadable as error:
+        if _written_alike(gold, answer):
+            return Verdict(Status.SCORED, 1.0, "exact", answer[:REASON])
         verdict = _judged_elsewhere(gold, answer, None) if _latex(answer) else None
         if verdict is None or verdict.status == Status.UNDECIDED:  # the gold answer can be read: what cannot is not equal to it
             return Verdict(Status.SCORED, 0.0, "unreadable", f"{answer[:80]!r}: {error}"[:REASON])
@@ -205,7 +207,7 @@ def gold_text(gold: str) -> str:
     """
     if "\\boxed" in gold and (inside := boxed(gold)):
         return inside
-    if len(gold) > 100 and _CONCLUSION.search(gold):
+    if len(gold) > 100 and (said := list(_CONCLUSION.finditer(gold))) and gold.count("$", said[-1].end()) <= 2:
         return final_answer(gold) or gold.strip()
     return gold.strip()
 
@@ -220,7 +222,19 @@ def _is_undone(gold: Node, answer: Node, text: str, problem: Problem) -> bool:
     said = set(map(Fraction, _asked(_DIGITS, problem)))
     if len([number for number in _literals(answer) if number in said]) >= 2:
         return True
-    return len(text) > 2 and any(_bare(text) in _bare(turn["content"][-20_000:]) for turn in problem.prompt)
+    return _is_repeated(text, problem)
+
+
+def _written_alike(gold: str, answer: str) -> bool:
+    """Whether two texts that nobody reads are the same but for how they are set."""
+    return re.sub(r"\s", "", tidy(gold)) == re.sub(r"\s", "", tidy(answer))
+
+
+def _is_repeated(text: str, problem: Problem) -> bool:
+    """Whether the problem itself holds an answer's text."""
+    said = re.escape(_bare(text))
+    within = re.compile(rf"(?<![\d.]){said}(?!\d)")
+    return len(said) > 2 and any(within.search(_bare(turn["content"][-20_000:])) for turn in problem.prompt)
 
 
 def _bare(text: str) -> str:

@@ -53,7 +53,7 @@ _WORDS = frozenset(
         "meter metre gram second ampere amp kelvin mole newton joule watt pascal hertz volt coulomb farad henry tesla liter "
         "litre calorie ohm minute hour day week month year decade century inch foot yard mile pound ounce gallon quart pint "
         "cup ton tonne degree radian acre hectare angstrom byte bit dollar cent euro penny atmosphere bar torr molar knot "
-        "watt-hour micron fortnight electronvolt dyne erg weber siemens candela parsec lightyear rupee yuan yen"
+        "micron fortnight electronvolt dyne erg weber siemens candela parsec lightyear rupee yuan yen"
     ).split()
 )
 _PLURALS = {
@@ -153,13 +153,16 @@ def _name(text: str) -> str | None:
         if text.startswith(prefix) and text[len(prefix) :] in _PREFIXED:
             return long + _PREFIXED[text[len(prefix) :]]
     word = text.lower()
+    for prefix in _LONG_PREFIXES:
+        if word.startswith(prefix) and (rest := _singular(word[len(prefix) :])) in _WORDS | set(_PLURALS.values()):
+            return prefix + rest
+    word = _singular(word)
+    return _PLURALS.get(word, word) if word in _WORDS or word in _PLURALS.values() else None
+
+
+def _singular(word: str) -> str:
+    """A unit's word in singular, by pint's name."""
     word = _PLURALS.get(word, word)
     if word not in _WORDS and word.endswith("s"):
-        word = _PLURALS.get(word[:-1], word[:-1])
-    for prefix in _LONG_PREFIXES:
-        rest = word[len(prefix) :]
-        if word.startswith(prefix) and (rest in _WORDS or rest in _PLURALS):
-            return prefix + _PLURALS.get(rest, rest)
-    if word in _WORDS or word in _PLURALS.values():
-        return _PLURALS.get(word, word)
-    return None
+        word = word[:-1]
+    return _PLURALS.get(word, word)

@@ -13,9 +13,9 @@ import pytest
 import tenfold
 from tenfold.core import Problem, UserError
 from tenfold.envs import cells, problems
-from tenfold.envs.math import boxed_in
 from tenfold.envs.text import TextEnv
 from tenfold.verifiers import unreadable
+from tenfold.verifiers.answers.extraction import boxed
 
 
 def loaded(folder: Path, *rows: dict[str, Any], options: str = "") -> list[Problem]:
@@ -175,7 +175,7 @@ def test_values_of_other_libraries_become_pythons(value: Any, plain: Any) -> Non
         (r"So $\boxed 2$.", "2"),
         (r"So $\boxed2$.", "2"),
         (r"So \boxed 12 apples", "12"),
-        (r"So $\boxed{5}$, or $\boxed 1,234$", "1,234"),
+        (r"Not yet $\boxed{5}$. So it is $\boxed 1,234$", "1,234"),
         (r"So $\boxed -3$", "-3"),
         (r"So $\boxed\frac12$.", r"\frac12"),
         (r"So $\boxed\frac{1}{2}$.", r"\frac{1}{2}"),
@@ -184,7 +184,7 @@ def test_values_of_other_libraries_become_pythons(value: Any, plain: Any) -> Non
         (r"So $\boxed\sqrt[3]{2}$.", r"\sqrt[3]{2}"),
         (r"So $\boxed x$.", "x"),
         (r"So $\fbox 4$.", "4"),
-        (r"First $\boxed 1$, then $\boxed{2}$.", "2"),
+        ("First $\\boxed 1$.\n\nThen $\\boxed{2}$.", "2"),
         (r"So $\boxed{\frac{1}{2}}$.", r"\frac{1}{2}"),
         (r"So $\boxed$.", None),
         (r"So $\boxed{1$.", None),
@@ -194,7 +194,7 @@ def test_values_of_other_libraries_become_pythons(value: Any, plain: Any) -> Non
     ],
 )
 def test_a_box_without_braces_holds_what_tex_would_box(solution: str, gold: str | None) -> None:
-    assert boxed_in(solution) == gold
+    assert boxed(solution) == gold
 
 
 def test_one_row_that_cannot_be_read_does_not_refuse_the_others(tmp_path: Path) -> None:

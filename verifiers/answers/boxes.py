@@ -33,7 +33,10 @@ _LONE = re.compile(
     r"|(?P<letter>[A-HJ-Za-z])(?=\s*[^\sA-Za-z({\[]|\s*$))"
 )
 """An argument without braces: a number, or a single letter that begins no sentence."""
-_COMMAND = re.compile(r" ?\\(?!text(?:bf|it)? )[A-Za-z]+")
+_COMMAND = re.compile(r" ?\\(?!text(?:bf|it)? )(?P<name>[A-Za-z]+)(?:\[[^\[\]{}\n]{0,20}\])?")
+_ARGUMENTS = {"frac": 2, "dfrac": 2, "tfrac": 2, "cfrac": 2, "binom": 2, "sqrt": 1}
+"""Arguments of commands that are often written without braces."""
+_BARE_ARGUMENT = re.compile(r"\s{0,9}(?:\\[A-Za-z]{1,30}|[^\s{}\\$])")
 _DIGIT = re.compile(r"\d")
 _PLACEHOLDER = re.compile(
     r"(?:\\(?:text|mathrm|textbf|mathbf|emph)\s*\{)*[\s<\[({*]*"
@@ -201,15 +204,22 @@ def _argument(text: str, box: re.Match[str]) -> tuple[int, int | None] | None:
         return (at + 1, inner.end() - 1) if inner else None
     if lone := _LONE.match(text, start):
         return lone.start("number" if lone["number"] else "letter"), lone.end()
-    if command := _COMMAND.match(text, start):
-        end = command.end()
-        while text[end : end + 1] == "{":
-            closed = closing(text, end)
-            if closed is None:
-                return command.start(), None
-            end = closed
-        return (command.start(), end) if not _BOX.match(command[0].strip()) else None
-    return None
+    command = _COMMAND.match(text, start)
+    if command is None or _BOX.match(command[0].strip()):
+        return None
+    return command.start(), _end_of_command(text, command)
+
+
+def _end_of_command(text: str, command: re.Match[str]) -> int | None:
+    """The position behind a command and its arguments, in braces or bare as in `\\frac12`; None where one never closes."""
+    end, wanted = command.end(), _ARGUMENTS.get(command["name"], 0)
+    while text[end : end + 1] == "{" or wanted > 0:
+        argument = _BARE_ARGUMENT.match(text, end)
+        closed = closing(text, end) if text[end : end + 1] == "{" else argument and argument.end()
+        if closed is None:
+            return None
+        end, wanted = closed, wanted - 1
+    return end
 
 
 def closing(text: str, start: int) -> int | None:

@@ -30,9 +30,9 @@ _COUNTED = re.compile(r"=\s*-?\d+\s*,\s*-?\d+\s*(?:,\s*-?\d+\s*)*,?\s*(?:\\[lc]?
 _ALL = frozenset("all any every each forall".split())
 _HARMLESS = _ALL | frozenset(
     (
-        "some a an the arbitrary is are be as real reals integer integers natural naturals whole rational complex number numbers "
-        "positive nonnegative nonzero constant constants value values of in and domain parameter parameters integration "
-        "variable variables free for where with if when given that provided"
+        "some a an the arbitrary is are be as real reals integer integers natural naturals whole rational complex "
+        "number numbers positive nonnegative nonzero constant constants value values of in and domain parameter "
+        "parameters integration variable variables free for where with if when given that provided"
     ).split()
 )
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}|\\forall(?![A-Za-z])|(?<![\\A-Za-z])a(?![A-Za-z])(?=\s+[a-z]{2})")

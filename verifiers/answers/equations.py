@@ -24,7 +24,9 @@ Same = Callable[[Node, Node], bool]
 
 _SPECIAL = tuple(Fraction(number) for number in range(-4, 5))
 """Numbers at which an equation that was multiplied by something may hold for no reason."""
-_NO_EXPRESSIONS = frozenset("text quantity tuple list set interval union intersection difference matrix reals family cases".split())
+_NO_EXPRESSIONS = frozenset(
+    "text quantity tuple list set interval union intersection difference matrix reals family cases".split()
+)
 
 
 def same_relation(gold: Node, answer: Node, same: Same) -> bool:
@@ -112,7 +114,7 @@ def _is_identity(node: Node) -> bool:
         return False
     names = sorted(symbols(node))
     try:
-        return all(identical(node.items[-1], item, names) for item in node.items[:-1])
+        return all(identical(item, node.items[-1], names) for item in node.items[:-1])
     except (CannotTell, Unknown, TooLarge, Undefined):
         return False
 
@@ -138,7 +140,11 @@ def _same_identity(gold: Node, answer: Node, same: Same) -> bool:
 
 
 def same_equation(gold: Node, answer: Node, same: Same) -> bool:
-    """Whether two equations or inequalities are one. Two equations are one where their sides' differences are multiples; two chains where they agree link by link."""
+    """Whether two equations or inequalities are one.
+
+    Two are where their sides' differences are multiples, or vanish at the same points; two chains are where they agree
+    link by link.
+    """
     first, second = ascending(gold), ascending(answer)
     if len(first.items) != len(second.items):
         return False

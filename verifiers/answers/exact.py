@@ -57,7 +57,21 @@ def exact(node: Node) -> Fraction | None:
 
 
 def _exact_call(node: Node) -> Fraction | None:
-    if node.value not in ("factorial", "double factorial", "binom", "abs", "floor", "ceil", "gcd", "lcm", "max", "min", "mod", "sqrt", "root"):
+    if node.value not in (
+        "factorial",
+        "double factorial",
+        "binom",
+        "abs",
+        "floor",
+        "ceil",
+        "gcd",
+        "lcm",
+        "max",
+        "min",
+        "mod",
+        "sqrt",
+        "root",
+    ):
         return None
     values = [exact(item) for item in node.items]
     if not values or None in values:

@@ -306,7 +306,7 @@ class _Parser(Marks):
         while self.take("'"):
             name += "'"
         if self.take("_"):
-            index = self.subscript()
+            index = parts.subscript(self)
             if name == "C" and self.take("^"):  # C_n^k counts choices
                 return Node("call", (index, self.group()), "binom")
             plain = index.kind == "number" or (index.kind == "symbol" and len(index.value) > 1)
@@ -326,22 +326,6 @@ class _Parser(Marks):
                     return Node("call", arguments, "binom")
                 return Node("call", arguments, name)
         return Node("symbol", (), name)
-
-    def subscript(self) -> Node:
-        """What stands below a letter: an expression, or words such as \\max, of which a name is made."""
-        start, bars, depth = self.position, self.bars, self.depth
-        try:
-            return self.group()
-        except Unreadable:
-            self.position, self.bars, self.depth = start, bars, depth
-        words = [self.next()]
-        if words[0].value == "{":
-            words = []
-            while not self.take("}"):
-                words.append(self.next())
-        if not words or any(word.kind not in ("name", "command", "text") for word in words):
-            raise Unreadable("an index that is no name")
-        return Node("symbol", (), "index " + " ".join(word.value for word in words))
 
     def _is_pair(self) -> bool:
         """Whether the parenthesis that opens here holds a comma, as C(n, k) does."""

@@ -27,18 +27,20 @@ _NAMED = re.compile(
 )
 _CHANGES = frozenset(
     (
-        "not no never nor neither either unless except without less more fewer greater smaller larger than least most half twice "
-        "double triple thrice third quarter negative minus plus opposite reciprocal inverse square squared cube cubed root log "
-        "multiple divisible factor times wrong incorrect false yes true if isn't can't cannot doesn't don't between by up below "
-        "above unlike anything nothing or option choice statement case step type figure part question problem"
+        "not no never nor neither either unless except without less more fewer greater smaller larger than least most "
+        "half twice double triple thrice third quarter negative minus plus opposite reciprocal inverse square squared "
+        "cube cubed root log multiple divisible factor times wrong incorrect false yes true if isn't can't cannot "
+        "doesn't don't between by up below above unlike anything nothing or option choice statement case step type "
+        "figure part question problem"
     ).split()
 )
 """Words that make something else of the number behind them, or that name a statement by its number."""
 _NOUNS = frozenset(
     (
-        "value maximum minimum max min answer ans total sum area volume perimeter circumference result length width height depth "
-        "number count average mean median mode range probability distance speed velocity time age cost price profit product "
-        "difference quotient remainder radius diameter degree slope solution supremum infimum maximal minimal exactly"
+        "value maximum minimum max min answer ans total sum area volume perimeter circumference result length width "
+        "height depth number count average mean median mode range probability distance speed velocity time age cost "
+        "price profit product difference quotient remainder radius diameter degree slope solution supremum infimum "
+        "maximal minimal exactly"
     ).split()
 )
 """What a number is given of without a sign between: "maximum value 7"."""

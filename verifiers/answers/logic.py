@@ -113,9 +113,9 @@ def _is_made_of_letters(node: Node) -> bool:
 def _complemented(node: Node) -> Node | None:
     """What a node is the complement of: A of A^c and of an A with a bar."""
     if node.kind == "pow" and node.items[1] in _COMPLEMENTS:
-        return node.items[0]  # type: ignore[no-any-return]
+        return node.items[0]
     if node.kind == "call" and node.value in ("overline", "bar") and len(node.items) == 1:
-        return node.items[0]  # type: ignore[no-any-return]
+        return node.items[0]
     return None
 
 

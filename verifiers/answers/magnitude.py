@@ -64,7 +64,7 @@ def _logarithm(node: Node, context: Any) -> tuple[int, Any]:
                 sign, size = sign * of_item, size + log
             return sign, size
         case "pow":
-            return _of_power(*node.items, context)
+            return _of_power(node.items[0], node.items[1], context)
         case "call" if node.value == "factorial":
             return 1, context.loggamma(_whole(node.items[0]) + 1)
         case "call" if node.value == "binom" and len(node.items) == 2:

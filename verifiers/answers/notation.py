@@ -54,6 +54,7 @@ _SUBSCRIPTS = "₀₁₂₃₄₅₆₇₈₉"
 _RAISED = re.compile(f"[{_SUPERSCRIPTS}]+")
 _LOWERED = re.compile(f"[{_SUBSCRIPTS}]+")
 _PLAIN_SCRIPTS = str.maketrans(_SUPERSCRIPTS + _SUBSCRIPTS, "0123456789+-ni0123456789")
+_UPRIGHT_DEGREES = re.compile(r"(\\(?:text|mathrm)\s*\{\s*)[°º]\s*([CF]\s*\})")
 _VULGAR = re.compile("[¼½¾⅐-⅞]")
 
 _SPACES = re.compile(r"(?<!\\)\\(?:quad|qquad|hspace\*?\{[^{}]*\}|,|;|:|!|>| |\n)|~")
@@ -111,6 +112,7 @@ def tidy(text: str) -> str:
     """
     text = visible(text).strip("` \t\n\r")
     if not text.isascii():
+        text = _UPRIGHT_DEGREES.sub(r"^\\circ\1\2", text)
         text = _VULGAR.sub(lambda found: " " + _slash(found[0]), text)
         text = _RAISED.sub(lambda found: "^{" + found[0].translate(_PLAIN_SCRIPTS) + "}", text)
         text = _LOWERED.sub(lambda found: "_{" + found[0].translate(_PLAIN_SCRIPTS) + "}", text)

@@ -21,6 +21,7 @@ class Grammar(Protocol):
 
     # ruff: noqa: D102
     bars: int
+    position: int
 
     def look(self, ahead: int = 0) -> Token | None: ...
     def at(self, *values: str) -> bool: ...
@@ -132,6 +133,23 @@ def function(grammar: Grammar, name: str) -> Node:
     if power == Node("neg", (ONE,)) and "arc" + name in FUNCTIONS:
         return call._replace(value="arc" + name)
     return Node("pow", (call, power))
+
+
+def subscript(grammar: Grammar) -> Node:
+    """What stands below a letter: an expression, or words such as \\max, of which a name is made."""
+    start, bars = grammar.position, grammar.bars
+    try:
+        return grammar.group()
+    except Unreadable:
+        grammar.position, grammar.bars = start, bars
+    words = [grammar.next()]
+    if words[0].value == "{":
+        words = []
+        while not grammar.take("}"):
+            words.append(grammar.next())
+    if not words or any(word.kind not in ("name", "command", "text") for word in words):
+        raise Unreadable("an index that is no name")
+    return Node("symbol", (), "index " + " ".join(word.value for word in words))
 
 
 def bracketed(grammar: Grammar, opening: str) -> Node:

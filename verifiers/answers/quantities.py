@@ -1,5 +1,6 @@
 """Numbers with a unit, a noun or a currency: 15 cm^2, 72 clips, USD 29, 2 hours 30 minutes."""
 
+import itertools
 import re
 from fractions import Fraction
 
@@ -25,6 +26,8 @@ _NO_UNIT = frozenset(
 _DEGREES = re.compile(r"\s*\^\s*\{?\s*\\circ\s*\}?\s*(?:\\(?:text|mathrm)\s*\{\s*([CF])\s*\}|([CF])\b)")
 _MICRO = re.compile(r"(?<=\d)\s*\\mu\s*(?:\\(?:text|mathrm)\s*\{\s*)?(m|g|s|L|l|C|F|A|V|mol)\b\}?")
 """Degrees Celsius and Fahrenheit, and units with the prefix micro, as LaTeX writes them."""
+_OHM = re.compile(r"(?:(?<=\d)|(?<=\d\s))\s*(?:\\(?:text|mathrm)\s*\{\s*([kMGm])\s*\}|([kMGm]))?\s*\\Omega\b")
+_HYPHEN = re.compile(r"(?<=[a-z]{3})-(?=[a-z]{3})")
 _PLAIN_NUMBER = re.compile(r"[-+]?[\d.,]+(?:\s*(?:\\times|\\cdot|\*)\s*10\s*\^\s*\{?-?\d+\}?)?|10\s*\^\s*\{?-?\d+\}?")
 _SIUNITX = re.compile(r"\\(?:(?:SI|qty)\s*\{(?P<amount>[^{}]*)\}|si|unit)\s*\{(?P<unit>[^{}]*)\}")
 _LONE = frozenset("msghNJWVLK")
@@ -66,9 +69,7 @@ def compound(text: str) -> Node | None:
         return None
     factors = [one.factor for one in known if one]
     time = first.dimension == "[time]"
-    for (above, below), (amount, _, _), (_, _, joint) in zip(
-        zip(factors, factors[1:], strict=False), pieces[1:], pieces, strict=False
-    ):
+    for (above, below), (amount, _, _), (_, _, joint) in zip(itertools.pairwise(factors), pieces[1:], pieces, strict=False):
         smaller = below < above and Fraction(amount) < above / below
         if not smaller or ("," in joint and not time):
             return None  # two lengths, say, and not one
@@ -93,7 +94,8 @@ def with_unit(text: str) -> tuple[str, str, bool] | None:
     """
     text = _DEGREES.sub(lambda degrees: rf"\text{{deg{degrees[1] or degrees[2]}}}", text)
     text = WRAPPED.sub(lambda words: words[0].replace("\\Omega", "ohm").replace("\\mu ", "μ"), text)
-    text = _MICRO.sub(r"\\text{μ\1}", re.sub(r"(?<=\d)\s*\\Omega\b", r" \\text{ohm}", text))
+    text = _MICRO.sub(r"\\text{μ\1}", _OHM.sub(r" \\text{\1\2ohm}", text))
+    text = _HYPHEN.sub(" ", text)
     text = _SIUNITX.sub(_spelled, text) if "\\" in text else text
     found = _TAIL.fullmatch(_UNIT_FRACTION.sub(r"\1/\2", text))
     if not found:
@@ -119,5 +121,3 @@ def with_unit(text: str) -> tuple[str, str, bool] | None:
             return None
         return found["head"], unit, len(bare) == 1 and bare[0] in _LONE
     return found["head"], unit, True
-
-

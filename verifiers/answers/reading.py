@@ -14,7 +14,7 @@ from .notation import Unreadable, tidy
 from .numerals import CLOCK, DIGITS, based, join_thousands, multiple, ordinal, time_or_ratio
 from .quantities import ONLY_WITH_A_UNIT, compound, currency, with_unit
 from .tree import Node, number
-from .wording import SHORT, WRAPPED, without_lead_in, words
+from .wording import SHORT, WRAPPED, sentence, without_lead_in, words
 
 MAX_TEXT = 2_000
 """Characters of an answer that are read."""
@@ -114,7 +114,12 @@ def read_gold(text: str) -> tuple[Node, ...]:
 
     What it says to be about something may be given as the rounded number, too.
     """
-    readings = read(text)
+    try:
+        readings = read(text)
+    except Unreadable:
+        if (said := sentence(text)) is None:
+            raise
+        readings = (said,)
     return (*readings, *(rounded for node in readings if (rounded := _rounded(node)) is not None))
 
 

@@ -34,6 +34,8 @@ def is_region(node: Node) -> bool:
     if node.kind == "relation":
         if "in" in node.value:
             return is_region(node.items[-1])
+        if _between(node) is not None:
+            return True
         return all(sign in _FLIPPED and sign != "=" for sign in node.value) and _variable(node) is not None
     return node.kind == "list" and bool(node.items) and all(is_region(item) for item in node.items)
 
@@ -80,9 +82,14 @@ def same_region(gold: Node, answer: Node, tolerance: Fraction | None = None) -> 
         CannotTell: one of them is no such set, or ends cannot be compared.
         TooLarge: an end asks for too much.
     """
+    lettered = _lettered(gold), _lettered(answer)
+    if None not in lettered:
+        return _same_lettered(*lettered, tolerance)  # type: ignore[arg-type]
     try:
         wanted = region(gold)
     except CannotTell:
+        if lettered[0] is not None and answer.kind != "relation":
+            return False
         if gold.kind == "relation" and answer.kind != "relation":
             return _agrees(region(answer), gold)
         raise
@@ -90,11 +97,62 @@ def same_region(gold: Node, answer: Node, tolerance: Fraction | None = None) -> 
         given = region(answer)
     except CannotTell:
         return answer.kind == "relation" and _agrees(wanted, answer)  # anything else is a set of real numbers, or is none
-    return len(wanted) == len(given) and all(
+    return len(wanted) == len(given) and all(_same_piece(a, b, tolerance) for a, b in zip(wanted, given, strict=True))
+
+
+def _between(node: Node) -> Piece | None:
+    """The interval that a < x < b says, with letters in its ends."""
+    if node.kind != "relation" or len(node.items) != 3 or node.items[1].kind != "symbol":
+        return None
+    low, middle, high = node.items
+    if not (symbols(low) | symbols(high)) or symbols(middle) & (symbols(low) | symbols(high)):
+        return None
+    if set(node.value) <= {"<", "<="}:
+        return Piece(low, high, node.value[0] == "<=", node.value[1] == "<=")
+    if set(node.value) <= {">", ">="}:
+        return Piece(high, low, node.value[1] == ">=", node.value[0] == ">=")
+    return None
+
+
+def _lettered(node: Node) -> list[Piece] | None:
+    """The intervals of a node that have letters in their ends, as they are written; None where it is anything else."""
+    pieces = _as_written(node)
+    return pieces if pieces and any(symbols(end) for piece in pieces for end in (piece.low, piece.high)) else None
+
+
+def _as_written(node: Node) -> list[Piece] | None:
+    if node.kind == "interval":
+        closed = tuple(is_closed and not _is_infinite(end) for end, is_closed in zip(node.items, node.value, strict=True))
+        return [Piece(*node.items, *closed)]
+    if node.kind == "tuple" and len(node.items) == 2:
+        return [Piece(*node.items, False, False)]
+    if node.kind == "relation":
+        if node.value == ("in",):
+            return _as_written(node.items[-1])
+        between = _between(node)
+        return None if between is None else [between]
+    if node.kind == "union":
+        sides = [_as_written(item) for item in node.items]
+        return None if None in sides else [piece for side in sides for piece in side or ()]
+    return None
+
+
+def _same_lettered(gold: list[Piece], answer: list[Piece], tolerance: Fraction | None) -> bool:
+    """Whether the intervals of two nodes are the same, in any order."""
+    left = list(answer)
+    for wanted in gold:
+        match = next((piece for piece in left if _same_piece(wanted, piece, tolerance)), None)
+        if match is None:
+            return False
+        left.remove(match)
+    return not left
+
+
+def _same_piece(a: Piece, b: Piece, tolerance: Fraction | None) -> bool:
+    return (
         (a.low_closed, a.high_closed) == (b.low_closed, b.high_closed)
         and _same_end(a.low, b.low, tolerance)
         and _same_end(a.high, b.high, tolerance)
-        for a, b in zip(wanted, given, strict=True)
     )
 
 
@@ -130,7 +188,7 @@ def holds(relation: Node, variable: Node, at: Fraction) -> bool:
 
 def _same_end(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
     if _is_infinite(gold) or _is_infinite(answer):
-        return _place(gold) == _place(answer)
+        return _is_infinite(gold) and _is_infinite(answer) and _place(gold) == _place(answer)
     return same_number(gold, answer, tolerance)
 
 

@@ -1,4 +1,4 @@
-"""LaTeX that says nothing of its own: sizes, colours, fonts, labels, boxes, signs in front, and environments that line things up."""
+"""LaTeX that says nothing of its own: sizes, colours, fonts, labels, signs in front, environments that line things up."""
 
 import re
 
@@ -16,11 +16,11 @@ _DROPPED = re.compile(
 )
 """Commands that are dropped with their first argument; what they colour or move stands behind it and stays."""
 _KEPT = re.compile(
-    r"\\(?:bold|pmb|mathbin|mathop|mathord|mathrel|mathnormal|framebox|makebox|smash|mathclap|uline|centerline)(?![A-Za-z])"
+    r"\\(?:bold|pmb|mathbin|mathop|mathord|mathrel|mathnormal|mathtt|framebox|makebox|smash|mathclap|uline|centerline)(?![A-Za-z])"
     r"(?:\s*\[[^\]]*\])?"
 )
 """Commands whose argument stays."""
-_UPRIGHT = re.compile(r"\\(?:texttt|mathtt|emph|textsc|textup|textmd|textsl|hbox)(?=\s*\{)")
+_UPRIGHT = re.compile(r"\\(?:texttt|emph|textsc|textup|textmd|textsl|hbox)(?=\s*\{)")
 """Other names for \\text."""
 _NO_TEXT = re.compile(r"\\(?:text|mathrm|mbox|textrm|textbf)\s*\{\s*\}")
 _SLANTED = re.compile(r"\\(?:nice|s|flat|x)frac(?![A-Za-z])")
@@ -94,7 +94,9 @@ def separated(text: str) -> str:
         parts, breaks = _BREAK.split(text), _BREAK.findall(text)
         made = parts[0]
         for between, part in zip(breaks, parts[1:], strict=True):
-            apart = _COMPLETE.search(made[-40:]) and not _JOINS.search(made[-40:]) and _BEGINS.match(part) and not _WORD.match(part)
+            apart = (
+                _COMPLETE.search(made[-40:]) and not _JOINS.search(made[-40:]) and _BEGINS.match(part) and not _WORD.match(part)
+            )
             made += (" , " if apart else " ") + ("$" if "$" in between else "") + part
         text = made
     return text

@@ -71,6 +71,15 @@ def words(text: str, unreadable: Unreadable) -> Node:
     return Node("reals") if said == "all real numbers" else Node("text", (), said)
 
 
+def sentence(text: str) -> Node | None:
+    """A gold answer that is a sentence with formulas in it, as words; None where it is no sentence."""
+    bare = re.sub(r"\$[^$]*\$|\\[A-Za-z]+", " ", WRAPPED.sub(r" \1 ", text))
+    words = len(re.findall(r"(?<![A-Za-z])[A-Za-z]{3,}(?![A-Za-z])", bare))
+    if not words or (words < 3 and text.count("$") < 4):
+        return None
+    return Node("text", (), " ".join(re.findall(r"\\?[^\W_]+|[^\w\s${}\\]", text.casefold())))
+
+
 def same_words(gold: Node, answer: Node) -> bool:
     """Whether two answers of which one at least is words say the same.
 

@@ -1,0 +1,98 @@
+"""What stands in a box: LaTeX that says nothing, words and conditions around the answer, ways of writing a number."""
+
+# ruff: noqa: E501 (tables of answers)
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tenfold
+
+
+def judged(gold: str, answer: str) -> float | None:
+    return tenfold.verify(gold, f"\\boxed{{{answer}}}").score
+
+
+TYPESETTING = [
+    r"\textcolor{blue}{%s}", r"\textcolor[rgb]{1,0,0}{%s}", r"{\color{red}%s}", r"\color{red}{%s}", r"\Large %s", r"{\large %s}",
+    r"\LARGE{%s}", r"\therefore %s", r"\therefore\; x = %s", r"\mathtt{%s}", r"\bold{%s}", r"\pmb{%s}", r"\framebox{%s}",
+    r"\colorbox{yellow}{$%s$}", r"%s \tag{2}", r"%s \tag*{(3)}", r"%s\label{eq:1}", r"%s\phantom{0}", r"\quad %s", r"%s \qquad",
+    r"\begin{aligned}%s\end{aligned}", r"\begin{aligned} x &= %s \end{aligned}", r"\begin{align*} &%s \end{align*}",
+    r"\begin{gathered} %s \end{gathered}", r"\begin{split} x &= %s \end{split}", r"\begin{equation*}x=%s\end{equation*}",
+    r"\begin{array}{c}%s\end{array}", r"\begin{array}{l} x = %s \end{array}", r"\implies %s", r"\approx %s", r"\simeq %s",
+    r"\cong %s", r"\doteq %s", r"≈ %s", r"\text{≈ }%s", r"= %s",
+]  # fmt: skip
+
+
+@given(st.sampled_from(TYPESETTING), st.sampled_from(["7", r"\frac{3}{4}", "-2.5", r"3\sqrt{2}"]), st.integers(2, 9))
+def test_how_an_answer_is_set_does_not_matter(setting: str, gold: str, factor: int) -> None:
+    assert judged(gold, setting % gold) == 1
+    assert judged(gold, setting % rf"{factor} \cdot {gold}") == 0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [r"\cancel{7}", r"\phantom{7}", r"8 \tag{7}", r"\label{7}", r"\ne 7", r"\not\approx 7", "> 7", r"\begin{aligned}x&=8\\y&=7\end{aligned}"],
+)  # fmt: skip
+def test_a_number_that_is_not_said_is_no_answer(answer: str) -> None:
+    assert judged("7", answer) != 1
+
+
+@pytest.mark.parametrize(
+    ("gold", "right", "wrong"),
+    [
+        ("5", [r"\text{5 apples}", r"\text{Answer: } 5", r"\text{Total} = 5", r"\text{The minimum is }5", r"\max = 5"],
+         [r"\text{less than }5", r"\text{not }5", r"\text{twice }5", r"\text{divisible by }5", r"\text{Area} < 5", r"\text{6 apples}"]),
+        ("7", [r"\text{maximum value } 7", r"\text{maximum value of } f \text{ is } 7", r"\text{Perimeter: } 7\text{ cm}"],
+         [r"\text{maximum value } 8", r"\text{maximum less than }7", r"\text{exceeds }7", r"\text{maximum value is not }7"]),
+        (r"\text{maximum value } 7", ["7"], [r"\text{minimum value } 7"]),
+        ("29", [r"\text{USD }29", "USD 29", r"\text{Rs. }29", "₹29", r"\text{\$29}"], [r"\text{USD }-29", r"\text{USD }92"]),
+        (r"\$29", [r"\text{USD }29", "29", r"2900\text{ cents}"], [r"\text{EUR }29", r"\text{Rs. }29"]),
+        ("12", [r"12^{\text{th}}", "12^{th}", "12th", r"12^{\text{th}}\text{ day}"], [r"13^{\text{th}}", "12^{t}"]),
+        ("1234567", ["1'234'567", "1_234_567", "1.234.567", r"1~234~567"], ["1'234'568", "1.234567", "12'345'67"]),
+        ("52_8", ["(52)_8", r"52_{\text{eight}}", r"52\text{ (base 8)}", "42"], ["(52)_9", "(25)_8", r"52\text{ base }9"]),
+        (r"\tfrac{3}{4}", [r"\nicefrac{3}{4}", r"\sfrac34", "3./4"], [r"\nicefrac{4}{3}", "4./3"]),
+        ("-1./3", [r"-\frac13"], ["1/3", "-0.3"]),
+        (r"m_{\max }=n^{2}-n-1", ["n^2-n-1", r"m_{\text{max}}=n^2-n-1"], ["n^2-n", r"m_{\min}=n^2-n-2"]),
+        ("x=1, y=2", [r"\begin{array}{l}x=1\\y=2\end{array}", r"\left\{\begin{array}{l}x=1\\y=2\end{array}\right.", r"x=1 \; y=2"],
+         [r"\begin{aligned}x&=2\\y&=1\end{aligned}", "2"]),
+        ("10", [r"\begin{aligned}x&=4+6\\&=10\end{aligned}", r"\begin{aligned}2x&=20\\ \Rightarrow x&=10\end{aligned}"], []),
+    ],
+)  # fmt: skip
+def test_words_and_ways_of_writing(gold: str, right: list[str], wrong: list[str]) -> None:
+    assert {answer: judged(gold, answer) for answer in right} == dict.fromkeys(right, 1.0)
+    assert {answer: judged(gold, answer) for answer in wrong} == dict.fromkeys(wrong, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("gold", "right", "wrong"),
+    [
+        ("2^{n-1}",
+         [r"2^{n-1}\text{ for }n\ge1", r"2^{n-1}, n\ge 1", r"2^{n-1}\;(n\geq 1)", r"2^{n-1}\text{ for all positive integers }n",
+          r"2^{n-1},\quad n\in\mathbb{N}", r"a_n=2^{n-1}\text{ for }n=1,2,3,\ldots"],
+         [r"2^{n}\text{ for }n\ge1", r"2^{n-1}\text{ if }n\text{ is odd}", r"2^{n-1}\text{ for }n=3", r"2^{n-1}\text{ or }2^n"]),
+        ("f(x)=2x+1",
+         [r"f(x)=2x+1 \text{ for all } x\in\mathbb{R}", r"f(x)=2x+1\text{ where } x \text{ is real}", r"2x+1\quad\forall x", "y=2x+1"],
+         [r"f(x)=2x-1\text{ for all }x", r"f(x)=2x+1\text{ for }x=3", "y=2x-1"]),
+        ("y=2x+3", ["f(x)=2x+3", "2x+3", r"f: x\mapsto 2x+3"], ["f(x)=2x+4", "x=2y+3"]),
+        (r"Ce^{2x}", [r"y=Ce^{2x}\text{ where }C\text{ is a constant}"], [r"y=Ce^{-2x}\text{ where }C\text{ is a constant}"]),
+        ("5", [r"5\text{ for all }n"], [r"5\text{ for }n=3", r"5\text{ for odd }n", r"5\text{ unless }n=1"]),
+        (r"2^{n-1}\text{ for }n\ge1", ["2^{n-1}", r"2^{n-1}\text{ for }n>0"], ["2^n", r"2^{n-1}\text{ for }n\ge3", "1"]),
+        ("y=2x, x>1", [r"y=2x\text{ for }x>1"], ["y=2x", "2"]),
+    ],
+)  # fmt: skip
+def test_a_condition_behind_says_where_a_formula_holds(gold: str, right: list[str], wrong: list[str]) -> None:
+    assert {answer: judged(gold, answer) for answer in right} == dict.fromkeys(right, 1.0)
+    assert {answer: judged(gold, answer) for answer in wrong} == dict.fromkeys(wrong, 0.0)
+
+
+@pytest.mark.parametrize(
+    "text", [" " * 1_900, "," * 1_900, r"\text{for " * 150, r"\quad x" * 300, "a" + " " * 1_900 + "=", r"\begin{array}{c}" * 100,
+             r"\color{" * 250, "1'" * 900, r"\left\{\begin{array}{l}" * 80, "word " * 380 + "7", "$ $" * 600]
+)  # fmt: skip
+def test_long_answers_of_one_mark_take_no_time(text: str) -> None:
+    used = time.process_time()
+    tenfold.verify("7", f"\\boxed{{{text} 8}}")
+    assert time.process_time() - used < 5  # quadratic matching of these takes minutes

@@ -1,0 +1,133 @@
+"""What a gold answer asks for: several formulas, rounded numbers, identities, names; and how equality is decided."""
+
+# ruff: noqa: E501 (tables of answers)
+
+import pytest
+
+from tenfold.core import Message, Problem
+from tenfold.envs import problems
+from tenfold.envs.text import TextEnv
+from tenfold.verifiers import load, unreadable
+
+
+def judged(gold: str, answer: str, question: str = "") -> float | None:
+    prompt = (Message(role="user", content=question),) if question else ()
+    return load("math")(Problem("", prompt, gold, ""), f"\\boxed{{{answer}}}").score
+
+
+SEVERAL = r"$y_1 = c_1 e^{x}\left(\cos 2x + \sin 2x\right)$, $y_2 = c_2 e^{-x}\left(\cos 3x - \sin 3x\right)$, and also $y_3 = c_3 x e^{4x}$"
+SENTENCE = (
+    r"The function is increasing on $(-\infty,-1)$ and on $(3,\infty)$, and it has an inflection point at the place $x=1$"
+)
+LINES = "$u(1)=(.25, .5, .25)$\n\n$u(2)=(.3125, .4375, .25)$\n\n$u(3)=(.328125, .421875, .25)$ and more, as far as one wants"
+
+
+@pytest.mark.parametrize(
+    ("gold", "part"),
+    [
+        (SEVERAL, "y_3=c_3xe^{4x}"),
+        (SEVERAL, "c_3xe^{4x}"),
+        (SENTENCE, "1"),
+        (SENTENCE, "x=1"),
+        (LINES, "(.328125, .421875, .25)"),
+    ],
+)
+def test_a_gold_of_several_formulas_wants_all_of_them(gold: str, part: str) -> None:
+    assert judged(gold, gold) == 1
+    assert judged(gold, gold.replace("$", "").replace("\n\n", "\n")) == 1
+    assert judged(gold, part) == 0
+
+
+def test_a_worked_solution_is_still_cut_to_its_answer() -> None:
+    solution = "First we add both sides, which gives 12, and then we divide by two, as the problem asks us to do.\n\nThe answer is $6$."
+    assert judged(solution, "6") == 1
+    assert judged(solution, "12") == 0
+
+
+@pytest.mark.parametrize(
+    ("gold", "right", "wrong"),
+    [
+        (r"$\sin (3.5) \approx-0.351$", ["-0.351", r"\sin(3.5)"], [r"\sin (3.5) \approx 7", "7"]),
+        (r"x=\frac{\ln 5}{2}\approx 0.805", ["0.805", r"\frac{\ln5}{2}", r"x=\ln\sqrt5"], ["0.85", r"x=\frac{\ln 5}{2}\approx 805"]),
+        (r"\approx 17.10 \mathrm{ft}", [r"17.1\text{ ft}", "17.1"], [r"17.2\text{ ft}"]),
+        (r"a(b+c)=ab+ac", ["ab+ac", "ac+ab=a(b+c)"], ["q=7", "a(b+c)", "(c+b)a", "0=0", "a(b+c)=a(b+c)"]),
+        (r"\cos(2x)=2\cos^2 x-1", [r"2\cos^2x-1", r"\cos 2x=2\cos^2x-1"], ["q=7", r"\cos(2x)", "x=y", r"\cos(2x)=2\cos^2x"]),
+        (r"\log(xy)=\log x+\log y", [r"\log y+\log x"], ["y=5", r"\log(xy)"]),
+        (r"\frac{-1}{\sin \arctan t}+C=-\sqrt{1+t^{2}} / t+C", [r"-\sqrt{1+t^{2}} / t+C"], ["y=5"]),
+        (r"y=x^5 \quad y=-2x", [r"y=-2x \quad y=x^5"], ["y=-2x", "-2x", r"y=x^5 \quad y=2x"]),
+        (r"x=1 \quad y=2", ["x=1, y=2"], ["2", r"x=9 \quad y=2"]),
+        (r"\angle A = 30^\circ, \angle B = 60^\circ", [r"\angle B=60^\circ, \angle A=30^\circ"],
+         [r"\angle A = 60^\circ, \angle B=30^\circ"]),
+        ("P(A)=1/6, P(B)=1/3", [r"P(B)=\frac13, P(A)=\frac16"], ["P(A)=1/3, P(B)=1/6"]),
+        ("P(X=1)=1/6, P(X=2)=1/3", ["P(X=2)=1/3, P(X=1)=1/6"], ["P(X=1)=1/3, P(X=2)=1/6"]),
+        ("P(X=1)=1/6", ["1/6"], ["1/3", "P(X=2)=1/6"]),
+        ("|AB|=3,|BC|=4", ["|BC|=4,|AB|=3"], ["|AB|=4,|BC|=3"]),
+        (r"\mu_A=2,\mu_B=5", [r"\mu_B=5,\mu_A=2"], [r"\mu_A=5,\mu_B=2"]),
+        ("x=5", ["5", "5=x", "x-5=0"], ["2x=10", "x+1=6"]),
+    ],
+)  # fmt: skip
+def test_what_a_gold_asks_for(gold: str, right: list[str], wrong: list[str]) -> None:
+    assert {answer: judged(gold, answer) for answer in right} == dict.fromkeys(right, 1.0)
+    assert {answer: judged(gold, answer) for answer in wrong} == dict.fromkeys(wrong, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("gold", "right", "wrong"),
+    [
+        ("[x, x+1]", ["[x, 1+x]", r"x \le y \le x+1"], ["(x, x+1)", "[x, x+2]", "[x+1, x]", "[x, x+1)"]),
+        (r"(-\infty,a]\cup[b,\infty)", [r"[b,\infty)\cup(-\infty,a]"], [r"(-\infty,b]\cup[a,\infty)"]),
+        ("7!!", ["105"], ["5040", "7!"]),
+        ("(2n-1)!!", [r"\frac{(2n)!}{2^n n!}"], ["(2n)!!", "((2n-1)!)!"]),
+        (r"\gcd(m,n)", [r"\gcd(n,m)", r"\text{gcd}(m,n)"], [r"\gcd(m,2n)", "1", r"\operatorname{lcm}(m,n)"]),
+        (r"\operatorname{lcm}(a,b)", [r"\frac{ab}{\gcd(a,b)}"], ["ab"]),
+        (r"\varphi", [r"\phi", "φ"], [r"\psi"]),
+        (r"\phi+\varphi", [r"\varphi+\phi"], [r"2\phi"]),
+        (r"A\cup B", [r"B\cup A"], [r"A\cap B", "A", r"A\setminus B"]),
+        (r"A\setminus B", [r"A\cap\overline{B}"], [r"B\setminus A"]),
+        (r"P(A\cup B)", [r"P(B\cup A)"], [r"P(A\cap B)"]),
+        (r"p\to q", [r"p\rightarrow q", r"p\implies q", "p -> q"], [r"q\to p", r"\neg q\to\neg p", r"p\land q", "p"]),
+        (r"\neg p\lor q", [r"q\lor\lnot p", r"~p \vee q"], [r"p\lor q", r"\neg(p\lor q)"]),
+        (r"p\lor q", [r"q\vee p"], [r"p\land q"]),
+        (r"y=\frac1x", ["xy=1", "2xy=2"], ["xy=2", "x=y", "xy=y"]),
+        ("y=2x+1", ["2x-y+1=0", "2y=4x+2"], ["2x-y-1=0", "x(y-2x-1)=0", "(x-2)(y-2x-1)=0"]),
+        ("x^2+y^2=4", [r"\frac{x^2}{4}+\frac{y^2}{4}=1"], [r"y=\sqrt{4-x^2}", "x^2-y^2=4"]),
+        (r"\frac{1}{2004!}", ["1/2004!", r"\frac{2005}{2005!}"], [r"\frac{1}{2006!}", "2004!", r"-\frac{1}{2004!}"]),
+        ("2^{100000}", ["4^{50000}"], ["2^{100001}", r"2^{100000}(1+10^{-80})"]),
+        (r"10\,\mathrm{\mu A}", ["10^{-5} A", r"10\text{ microamperes}", r"\SI{10}{\micro\ampere}"], ["10^{-6} A", "10^{-5} V"]),
+        ("100 J", ["100 N m", r"100\,\mathrm{N\cdot m}", "100 W s"], ["100 N", "100 N/m", "1000 N m"]),
+        ("2 hours 30 minutes", ["2.5 hours", "150 minutes", r"2\text{ h }30\text{ min}"], ["2.3 hours", "30 minutes", "150", "2.5"]),
+        ("2.5 hours", ["2 hours 30 minutes"], ["2 hours 50 minutes", "2 minutes 30 hours"]),
+        ("2 millihenries", [r"2\text{ mH}", "2 millihenry"], ["2 henries"]),
+        (r"3\text{ kWh}", ["3 kilowatt-hours"], ["3 kilowatts"]),
+        ("5", [], ["5 A", "5 N m"]),
+        ("5A", ["5A"], ["5"]),
+    ],
+)  # fmt: skip
+def test_when_two_answers_are_equal(gold: str, right: list[str], wrong: list[str]) -> None:
+    assert {answer: judged(gold, answer) for answer in right} == dict.fromkeys(right, 1.0)
+    assert {answer: judged(gold, answer) for answer in wrong} == dict.fromkeys(wrong, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("question", "gold", "repeated", "worked_out"),
+    [
+        (r"Compute $e^{-2}$ to three decimals.", "0.135", "e^{-2}", r"e^{-2} \approx 0.135"),
+        (r"Give $\sin (3.5)$ to three places.", r"$\sin (3.5) \approx-0.351$", r"\sin(3.5)", "-0.351"),
+        ("Find the sum of the first $n$ odd numbers.", "n^2", r"\sum_{k=1}^{n}(2k-1)", r"\sum_{k=1}^{n}(2k-1)=n^2"),
+    ],
+)
+def test_repeating_the_problem_is_no_answer(question: str, gold: str, repeated: str, worked_out: str) -> None:
+    assert judged(gold, repeated, question) == 0
+    assert judged(gold, worked_out, question) == 1
+
+
+def test_a_row_without_a_box_does_not_refuse_its_file(tmp_path: object) -> None:
+    path = tmp_path / "rows.jsonl"  # type: ignore[operator]
+    path.write_text(
+        '{"problem": "1+1?", "solution": "It is \\\\boxed{2}."}\n{"problem": "1+2?", "solution": "\\\\boxed is 3"}\n'
+    )
+    read = problems.load(f"jsonl:{path}")
+    assert [problem.answer for problem in read] == ["2", None]
+    assert [problem.id for problem, _ in unreadable("math", read)] == [read[1].id]
+    kept = TextEnv(f"jsonl:{path}", "math", unreadable="drop").problems
+    assert [problem.answer for problem in kept] == ["2"]
