@@ -6,6 +6,7 @@ It changes how long a stage takes and whether it fits, not what is trained: a ru
 import gc
 import importlib.util
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -133,6 +134,15 @@ def load_policy(uri: str, *, cluster: Cluster, batch_size: int) -> Policy:
         tensor_parallel_size=cluster.tensor_parallel,
         gpu_memory_utilization=cluster.gpu_memory_utilization,
     )
+
+
+def ray_python() -> dict[str, str]:
+    """The part of a runtime environment with which a Ray of our own starts this Python, whatever path it has.
+
+    Ray has a shell start its workers and does not quote the path of Python, so that a path with a space would be cut there.
+    """
+    quoted = shlex.quote(sys.executable)
+    return {} if quoted == sys.executable else {"py_executable": quoted}
 
 
 def free() -> None:

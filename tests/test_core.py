@@ -75,7 +75,9 @@ DRAFTS = {
 
 
 @pytest.mark.parametrize("verifier", DRAFTS)
-def test_every_verifier_passes_over_a_draft_in_a_reasoning_that_was_cut(verifier: str) -> None:
+def test_every_verifier_passes_over_a_draft_in_a_reasoning_that_was_cut(verifier: str, request: pytest.FixtureRequest) -> None:
+    if verifier == "code":
+        request.getfixturevalue("sandboxed")
     gold, draft = DRAFTS[verifier]
     assert tenfold.verify(gold, draft, verifier).score == 1
     assert tenfold.verify(gold, f"<think>\n{draft}\n</think>\n{draft}", verifier).score == 1

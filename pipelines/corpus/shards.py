@@ -20,6 +20,7 @@ import pyarrow
 import pyarrow.parquet
 
 from ...core import UserError
+from ..cluster import ray_python
 from ..context import Context
 
 DOCUMENTS = "documents"
@@ -139,7 +140,8 @@ def _with_ray(items: Sequence[Item], work: Callable[[Item], Item], context: Cont
         at = context.cluster.address or "local"  # without an address Ray would join whichever Ray runs on this machine
         ours = {} if context.cluster.address else {"num_cpus": workers, "include_dashboard": False}
         variables = {"OMP_NUM_THREADS": "1"}
-        ray.init(at, log_to_driver=False, logging_level="error", runtime_env={"env_vars": variables}, **ours)
+        runtime = {"env_vars": variables} | ({} if context.cluster.address else ray_python())
+        ray.init(at, log_to_driver=False, logging_level="error", runtime_env=runtime, **ours)
         signal.signal(signal.SIGTERM, before)
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)

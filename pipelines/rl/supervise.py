@@ -50,7 +50,7 @@ def follow(
         start = output.tell()
         child = subprocess.Popen(
             command,
-            env=os.environ | variables,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"} | variables,  # or the log would end with what was printed long before
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -15,7 +15,7 @@ from pydantic import Field
 from ...core import UserError
 from ...envs import registry
 from ...policies.rollout import MAX_TURNS
-from ..cluster import Cluster
+from ..cluster import Cluster, ray_python
 from ..context import Cost, Settings
 
 ROLLOUT = "tenfold_cpu"
@@ -231,6 +231,8 @@ def overrides(settings: GRPO, seed: int, model: Path, folder: Path, cluster: Clu
     lines += [f"++ray_kwargs.ray_init.{name}={json.dumps(value)}" for name, value in ray.items()]
     # verl adds its own to these.
     lines += [f"+ray_kwargs.ray_init.runtime_env.env_vars.{name}={json.dumps(value)}" for name, value in variables.items()]
+    if not cluster.address and not cpu:  # on a processor, `fork_server` stands for Python
+        lines += [f"+ray_kwargs.ray_init.runtime_env.{name}={json.dumps(value)}" for name, value in ray_python().items()]
     if cpu:
         lines.append("+actor_rollout_ref.model.override_config.attn_implementation=sdpa")
         for model_of in ("actor", "ref"):

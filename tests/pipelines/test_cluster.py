@@ -1,6 +1,8 @@
 import json
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +128,15 @@ def test_on_a_processor_transformers_draw() -> None:
     policy = clusters.load_policy(TINY, cluster=made(device="cpu"), batch_size=4)
     assert isinstance(policy, TransformersPolicy)
     assert isinstance(clusters.load_policy("scripted:4", cluster=made(device="cpu"), batch_size=4), ScriptedPolicy)
+
+
+def test_a_ray_of_our_own_starts_a_python_whose_path_holds_a_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spaced = tmp_path / "a python's folder" / "python"
+    spaced.parent.mkdir()
+    spaced.symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(spaced))
+    command = f"exec {clusters.ray_python()['py_executable']} -c 'print(6 * 7)'"  # as Ray has it
+    assert subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout == "42\n"
 
 
 def test_a_ray_that_is_not_there_is_one_line(tmp_path: Path) -> None:

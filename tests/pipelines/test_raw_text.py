@@ -10,9 +10,9 @@ import tenfold
 from tenfold.pipelines import recipe
 
 SOURCES = [
-    "problems:generate:tenfold.envs.math:chain_sums_with_solutions?size=600&seed=1&worked=0.5&min_terms=2&max_terms=4",
-    "python:documentation?of=stdlib&characters=150000",
-    "python:code?of=stdlib&characters=150000",
+    "problems:generate:tenfold.envs.math:chain_sums_with_solutions?size=300&seed=1&worked=0.5&min_terms=2&max_terms=4",
+    "python:documentation?of=stdlib&characters=80000",
+    "python:code?of=stdlib&characters=80000",
     "generate:tenfold.pipelines.corpus.planted:bad?size=60&seed=1",
 ]
 

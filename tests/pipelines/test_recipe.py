@@ -1,10 +1,12 @@
 import contextlib
+import io
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 import yaml
 
 import tenfold
+from tenfold import cli
 from tenfold.core import UserError
 from tenfold.pipelines import recipe as recipes
 from tenfold.pipelines.rl import verl_config
@@ -87,18 +90,35 @@ def test_equal_seeds_give_equal_weights_and_others_do_not(lab: Path, whole: Path
     assert weights(lab / "other/second") != weights(whole / "out/second")
 
 
-@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_run_goes_on_and_ends_the_same(lab: Path, whole: Path, kill: signal.Signals) -> None:
-    path = write(lab, small(lab))
-    command = [sys.executable, "-m", "tenfold.cli", "run", str(path), "--out", "killed"]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ)
+def killed(command: list[str]) -> int:
+    """Runs a command in a process of its own and kills that; its status."""
+    child = subprocess.Popen([sys.executable, "-m", "tenfold.cli", *command], stdout=subprocess.PIPE, text=True, env=os.environ)
     assert child.stdout is not None
     for line in child.stdout:
         if line.startswith("first: 8"):  # after the checkpoint of step 4, before the end
-            child.send_signal(kill)
+            child.kill()
             break
     child.stdout.read()
-    assert child.wait() == (130 if kill == signal.SIGINT else -signal.SIGKILL)
+    return child.wait()
+
+
+def interrupted(command: list[str]) -> int:
+    """Runs a command in this process, as if somebody then pressed Ctrl-C; its status."""
+
+    class Terminal(io.StringIO):
+        def write(self, text: str) -> int:
+            if text.startswith("first: 8"):
+                signal.raise_signal(signal.SIGINT)
+            return super().write(text)
+
+    with contextlib.redirect_stdout(Terminal()):
+        return cli.main(command)
+
+
+@pytest.mark.parametrize(("ends", "status"), [(killed, -signal.SIGKILL), (interrupted, 130)])
+def test_a_killed_run_goes_on_and_ends_the_same(lab: Path, whole: Path, ends: Callable[[list[str]], int], status: int) -> None:
+    path = write(lab, small(lab))
+    assert ends(["run", str(path), "--out", "killed"]) == status
     assert not (lab / "killed/first/stage.json").exists()
     tenfold.run(path, "killed", quiet=True)
     # The same operations in the same order, by as many threads on the same processor: equal to the last bit.

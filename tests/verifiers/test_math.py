@@ -252,8 +252,9 @@ def test_it_works_from_many_threads_at_once() -> None:
 
 def test_it_works_in_rays_workers() -> None:
     program = r"""
-import ray, tenfold
-ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+import ray, shlex, sys, tenfold
+python = {"py_executable": shlex.quote(sys.executable)}  # Ray does not quote it, and its path may hold a space
+ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env=python)
 pairs = [("1/2", "0.5"), (r"\int_0^1 x dx", r"\boxed{1/2}")]
 judge = ray.remote(lambda n: [tenfold.verify(*pair).score for pair in pairs])
 print(ray.get([judge.remote(n) for n in range(4)]))

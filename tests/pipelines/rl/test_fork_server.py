@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 SERVER = """
-import os, subprocess, sys
+import os, shlex, subprocess, sys
 from tenfold.pipelines.rl import fork_server
 import colorsys  # stands for what is slow to import
 
@@ -60,7 +60,7 @@ def test_a_fork_ends_with_whoever_asked_for_it(tmp_path: Path) -> None:
         tmp_path,
         """
         import time
-        asked = subprocess.Popen([*os.environ["PYTHON_OF_FORKS"].split(), "script.py"], stdout=subprocess.PIPE, text=True)
+        asked = subprocess.Popen([*shlex.split(os.environ["PYTHON_OF_FORKS"]), "script.py"], stdout=subprocess.PIPE, text=True)
         fork = int(asked.stdout.readline())
         asked.kill()
         while os.path.exists(f"/proc/{fork}"):
@@ -76,7 +76,7 @@ def test_all_end_with_the_server(tmp_path: Path) -> None:
     (tmp_path / "server.py").write_text(SERVER)
     (tmp_path / "script.py").write_text("import os, time; print(os.getpid(), flush=True); time.sleep(36000)")
     (tmp_path / "program.py").write_text(
-        "print(os.getpid(), flush=True); subprocess.run([*os.environ['PYTHON_OF_FORKS'].split(), 'script.py'])"
+        "print(os.getpid(), flush=True); subprocess.run([*shlex.split(os.environ['PYTHON_OF_FORKS']), 'script.py'])"
     )
     server = subprocess.Popen([sys.executable, "server.py", "program.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None

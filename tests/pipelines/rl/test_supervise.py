@@ -36,7 +36,8 @@ def test_a_child_that_ends_well_says_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text() == "done\n"
 
 
-def test_a_child_that_dies_is_answered_with_its_last_error(tmp_path: Path) -> None:
+def test_a_child_that_dies_is_answered_with_its_last_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # what is printed comes before the error in any surroundings
     with pytest.raises(Stopped, match=r"KeyError: 'lost' \(status 1, log: "):
         run(tmp_path, "print('Error rates: 3'); {}['lost']")
 
