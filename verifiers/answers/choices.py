@@ -17,7 +17,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from .letters import unwrapped
-from .markers import DENIES, Marker, markers
+from .markers import DENIES, markers
 from .statements import NEGATION, SENTENCE_END
 
 MAX_LINES = 400
@@ -66,6 +66,8 @@ class Named(NamedTuple):
 
 _BEFORE, _AFTER = r"(?<![A-Za-z0-9_\\^])(?<![A-Za-z]['’])", r"(?![A-Za-z0-9_^]|['’][a-z])"
 _LETTER = re.compile(rf"[(\[（]?{_BEFORE}(?P<letter>[A-Z]){_AFTER}[)\]）]?")
+_MENTION = re.compile(rf"{_BEFORE}(?:[A-Z]|[a-z](?=\W*$|[)\].,])){_AFTER}")
+"""A letter that stands alone. Most sentences of a solution have none, and claim nothing."""
 _ARTICLE = re.compile(
     r"A(?=[ \t]+[a-z])(?!\s+(?:is|was|and|or|because|since|as|fails?|contradicts|violates|can|cannot|must|seems|but|to be"
     r"|over|if)\b)"
@@ -205,31 +207,38 @@ def apposition(words: str) -> str:
 
 
 def _claims(text: str, known: frozenset[str]) -> Iterator[Claim]:
+    """What the sentences of a text claim, in order."""
     lines = [line for line in _TYPE.sub("", unwrapped(text)).split("\n") if line.strip()]
-    labelled = False
+    labelled = False  # by "Answer:" at the end of the sentence before
     for number, line in enumerate(lines):
         if number < len(lines) - MAX_LINES:
             continue
         for place, part in enumerate(part for part in SENTENCE_END.split(line) if part.strip()):
             said = " ".join(part[:MAX_SENTENCE].split())
-            if labelled and (named := _named(said, known)).letters and not _is_denied(named.rest):
+            named = _named(said, known) if labelled else None
+            if named and named.letters and not _is_denied(named.rest):
                 yield Claim(Kind.ANSWERS, named.letters, named.rest)
                 labelled = False
-                continue
-            labelled = False
-            if not re.search(r"[A-Za-z]", said):
-                continue
-            found = [marker for marker in markers(said) if not marker.short]  # from the last one on
-            first, last = place == 0 and number == 0, place == 0 and number == len(lines) - 1
-            claims = _answer_line(said, found, known) or _opening(said, first, last, known) or _picks(said, known)
-            claims = claims or _predicates(said, known)
-            asks = said.endswith(("?", "？"))
-            yield from [claim for claim in claims if not asks or claim.kind in (Kind.DENIES, Kind.DOUBTS)]
-            if number == len(lines) - 1 and not claims:
-                yield from _closing(said, known)
-            if asks or (_REVERSES.match(said) and not claims):
-                yield Claim(Kind.DOUBTS)
-            labelled = bool(found) and found[0].end == len(said) and not found[0].denied
+            elif _MENTION.search(said):
+                first, last = place == 0 and number == 0, place == 0 and number == len(lines) - 1
+                yield from _claims_of(said, first, last, known)
+                labelled = False
+            elif re.search(r"[A-Za-z]", said):
+                if said.endswith(("?", "？")) or _REVERSES.match(said):
+                    yield Claim(Kind.DOUBTS)
+                marker = next(markers(said), None)
+                labelled = marker is not None and marker.end == len(said) and not marker.denied
+
+
+def _claims_of(said: str, first: bool, last: bool, known: frozenset[str]) -> Iterator[Claim]:
+    """What a sentence claims; `first` and `last` say whether it opens the first line of the text, and the last one."""
+    claims = _answer_line(said, known) or _opening(said, first, last, known) or _picks(said, known) or _predicates(said, known)
+    asks = said.endswith(("?", "？"))
+    yield from [claim for claim in claims if not asks or claim.kind in (Kind.DENIES, Kind.DOUBTS)]
+    if last and not claims:
+        yield from _closing(said, known)
+    if asks or (_REVERSES.match(said) and not claims):
+        yield Claim(Kind.DOUBTS)
 
 
 def _closing(said: str, known: frozenset[str]) -> list[Claim]:
@@ -239,9 +248,11 @@ def _closing(said: str, known: frozenset[str]) -> list[Claim]:
     return [Claim(Kind.ASSERTS, frozenset(found["letter"]))] if found and alone and not NEGATION.search(said) else []
 
 
-def _answer_line(said: str, found: list[Marker], known: frozenset[str]) -> list[Claim]:
+def _answer_line(said: str, known: frozenset[str]) -> list[Claim]:
     """What a sentence says behind "the answer is", where that begins with letters."""
-    for marker in found:
+    for marker in markers(said):
+        if marker.short:  # "A:" may be an option's letter
+            continue
         behind = said[marker.end :]
         denial = DENIES.match(behind)
         named = _named(behind[denial.end() :] if denial else behind, known)
