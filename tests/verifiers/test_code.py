@@ -45,7 +45,7 @@ def judge(answer: Any, response: str) -> Verdict:
         ("def add(a, b) return a + b", 0),
     ],
 )
-def test_the_last_program_of_a_response_is_judged(response: str, score: int) -> None:
+def test_the_program_of_a_response_is_judged(response: str, score: int) -> None:
     verdict = judge(CALLS, response)
     assert (verdict.status, verdict.score) == (Status.SCORED, score), verdict
 
