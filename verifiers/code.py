@@ -145,14 +145,9 @@ def completed(code: str, answer: Mapping[str, Any]) -> str:
         code = f"{code}\n\n{footer}"
     if not header:
         return code
-    if answer.get("entry_point") is None or _stands_alone(code):
-        return programs.behind(header, code)
-    return f"{header.rstrip()}\n{code}"
-
-
-def _stands_alone(code: str) -> bool:
-    """Whether the code begins at the left; what does not is the rest of the header's last function."""
-    return not code.lstrip("\n").startswith((" ", "\t"))
+    if answer.get("entry_point") is not None and programs.continues(code):
+        return f"{header.rstrip()}\n{code}"
+    return programs.behind(header, code)
 
 
 Passed = tuple[list[bool], str, End]

@@ -53,6 +53,10 @@ _PROSE = re.compile(
     r"[-*•+][ \t]|\d{1,3}[.)][ \t]|\*\*|[A-Z][\w'’-]*[,:]?[ \t]+[\w`'’\"(*][^=]*\Z|[A-Z][\w'’]*(?::|[.!])[ \t]*\Z"
 )
 """A line of words: no statement of Python begins with a capital, and goes on behind a space without an =."""
+_MISTAKEN = re.compile(
+    r"^(?P<fence>'''|``)(?P<tag>python3?|py)[ \t]*\n(?P<body>(?:(?!'''|``)[^\n]*\n)*)(?P=fence)[ \t]*$", re.MULTILINE
+)
+"""A block whose fence is none."""
 _TAGGED = re.compile(
     r"^[ \t]*(?:<(?P<tag>answer|code|python|solution)>|\[(?P<mark>PYTHON|BEGIN|ANSWER)\])(?P<body>.*?)"
     r"(?:</(?P=tag)>|\[(?:/(?P=mark)|DONE)\]|\Z)",
@@ -75,6 +79,8 @@ def program_of(text: str, answer: Mapping[str, Any]) -> str:
         answer: the tests, in one of the forms that `code.py` lists: they say what the program is to define.
     """
     text = text.replace("\r\n", "\n").removeprefix("\ufeff")
+    if "```" not in text and "~~~" not in text:
+        text = _MISTAKEN.sub(r"```\g<tag>\n\g<body>```", text)
     language = language_of(str(answer.get("language") or "python"))
     choose: Callable[[Sequence[Block]], str | None]
     if language != "python":
@@ -116,7 +122,7 @@ def _last(text: str, language: str, completes: bool) -> str:
     """The code of a text in which nothing shows what is asked for: its last block, else all."""
     for blocks in _readings(text):
         known = [block for block in blocks if block.language in (*PLAIN, language)]
-        begun = [block for block in known if block.body.startswith((" ", "\t")) and block.body.strip()] if completes else []
+        begun = [block for block in known if continues(block.body)] if completes else []
         named = [block for block in known if block.language == language]
         if chosen := begun or named or known:
             return chosen[-1].body
@@ -266,7 +272,7 @@ def _unfenced(text: str) -> str:
     lines, bare = text.split("\n"), STRINGS.sub(_without_lines_of_strings, text).split("\n")
     words = {number for number, line in enumerate(bare) if _PROSE.match(line)}
     if any(number < lead for number in words):
-        words |= {number for number, line in enumerate(bare[:lead]) if line.strip() and not _CODE_LINE.match(line)}
+        words |= {number for number, line in enumerate(bare[:lead]) if line.strip(" \t_") and not _CODE_LINE.match(line)}
     kept = [line for number, line in enumerate(lines) if number not in words]
     return "\n".join(kept) if any(line.strip() for line in kept) else text
 
@@ -280,6 +286,12 @@ def _joined(bodies: Iterable[str]) -> str:
     """Blocks as one program."""
     first, *others = bodies
     return functools.reduce(behind, others, first)
+
+
+def continues(code: str) -> bool:
+    """Whether code is the rest of a function: its first line, but for comments, is indented."""
+    lines = (line for line in code.split("\n") if line.strip() and not line.lstrip().startswith("#"))
+    return next(lines, "").startswith((" ", "\t"))
 
 
 def behind(first: str, code: str) -> str:

