@@ -131,7 +131,8 @@ class PolicyLM(LM):
                 try:
                     self._keep(batch, self.policy.generate(conversations, draws, sampling, batch))
                 except Incomplete as stopped:
-                    self._keep(batch, stopped.drawn)
+                    whole = [place for place, row in enumerate(stopped.drawn) if None not in row]
+                    self._keep([batch[place] for place in whole], [stopped.drawn[place] for place in whole])
                     raise
                 done += len(batch) * draws
                 self.progress(done, total)
@@ -146,7 +147,8 @@ class PolicyLM(LM):
                 draw = Draw(completion.text, completion.finish_reason, len(completion.token_ids), completion.error)
                 self.drawn[name, number] = draw
                 if draw.finish_reason != "fault":
-                    rows.append({"request": name, "draw": number} | draw._asdict())
+                    told = {column: value for column, value in draw._asdict().items() if column != "error" or value}
+                    rows.append({"request": name, "draw": number} | told)
         if self.store:
             self.store.append(rows)
 

@@ -36,6 +36,8 @@ def check(id: str, options: dict[str, Any] | None = None) -> None:
 
 def _check_gold(id: str, environment: TextEnv) -> None:
     for problem in environment.problems[:GOLD_CHECKED]:
+        if "unreadable" in problem.meta:
+            raise UserError(f"{id}: the gold answer of problem {problem.id} does not score 1: {problem.meta['unreadable']}")
         response = gold_response(problem)
         if response is None:
             continue

@@ -140,7 +140,8 @@ class Handler(BaseHTTPRequestHandler):
             "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
         }
         body = json.dumps({"error": {"message": "no"}} if said is None else reply).encode()
-        self.send_response(400 if said is None else 200)
+        self.send_response(503 if said is None else 400 if said == "refused" else 200)
+        self.send_header("retry-after-ms", "1")
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -191,9 +192,17 @@ def test_what_a_server_said_before_it_went_is_kept(serve: Any, tmp_path: Path) -
     server = serve(lambda request: None if "\nthree\n" in request["messages"][0]["content"] else json.dumps(SCORES))
     store = Store(tmp_path / "labels.jsonl", {})
     texts = {name: name for name in ("one", "two", "three")}
-    with pytest.raises(Incomplete, match="400"):
+    with pytest.raises(Incomplete, match="503"):
         annotate.label(texts, annotate.load(server.uri), store, 8, lambda *_: None)
     assert {row["id"] for row in Store(tmp_path / "labels.jsonl", {}).rows} == {"one", "two"}
+
+
+def test_a_document_that_a_server_refuses_is_left_unlabelled(serve: Any, tmp_path: Path) -> None:
+    server = serve(lambda request: "refused" if "\ntwo\n" in request["messages"][0]["content"] else json.dumps(SCORES))
+    store = Store(tmp_path / "labels.jsonl", {})
+    texts = {name: name for name in ("one", "two", "three")}
+    annotate.label(texts, annotate.load(server.uri), store, 8, lambda *_: None)
+    assert {row["id"]: row["labels"] is None for row in store.rows} == {"one": False, "two": True, "three": False}
 
 
 PROSE = """Why is the sum of two even numbers even?
