@@ -28,6 +28,8 @@ def test_a_draws_seed_is_its_own_and_exact_in_json(base: int, key: str, sample: 
         ("So it is: 1. 2. 3. 4", "So it is: 1."),
         (r"It is \boxed{12}. And as to why, that is 1", r"It is \boxed{12}. And as to why, that is 1"),
         (r"I put it in \boxed{}. It is 1", r"I put it in \boxed{}."),
+        ("<answer>12</answer> And as to why, that is 1", "<answer>12</answer> And as to why, that is 1"),
+        ("<answer>1", ""),
     ],
 )
 def test_of_a_text_that_was_cut_whole_sentences_are_judged(text: str, judged: str) -> None:
