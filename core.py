@@ -108,8 +108,8 @@ class Completion:
     def judged(self) -> str:
         """What is judged of the text: all of it, or, where it was cut, what stands before the sentence that it was cut in.
 
-        "So the answer is 1" may have gone on to be 12. A box shows by itself whether it was closed: a text with one is judged
-        whole.
+        "So the answer is 1" may have gone on to be 12. A box and an answer tag show by themselves whether they were closed: a
+        text with one is judged whole.
         """
         if self.finish_reason != "length" or _BOX.search(self.text):
             return self.text
