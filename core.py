@@ -140,8 +140,8 @@ class Completion:
     def judged(self) -> str:
         """What is judged of the text: all of it, or, where it was cut, what stands before the sentence that it was cut in.
 
-        "So the answer is 1" may have gone on to be 12. A box shows by itself whether it was closed, and so does an
-        <answer>: a text with one of them behind its reasoning is judged whole.
+        "So the answer is 1" may have gone on to be 12. A box and an answer tag show by themselves whether they were closed: a
+        text with one behind its reasoning is judged whole.
         """
         if self.finish_reason != "length" or _MARKED_ANSWER.search(without_thinking(self.text)):
             return self.text

@@ -31,6 +31,7 @@ def test_a_draws_seed_is_its_own_and_exact_in_json(base: int, key: str, sample: 
         ("<answer>12</answer> And as to why, that is 1", "<answer>12</answer> And as to why, that is 1"),
         (r"<think>\boxed{12}? No.</think>So it is 1", "<think>\\boxed{12}?"),
         (r"<think>\boxed{12}? No.</think>It is \boxed{7}. So", r"<think>\boxed{12}? No.</think>It is \boxed{7}. So"),
+        ("<answer>1", ""),
     ],
 )
 def test_of_a_text_that_was_cut_whole_sentences_are_judged(text: str, judged: str) -> None:
