@@ -7,7 +7,7 @@ Rungs, cheapest first; the first that can decide does, and is named in the verdi
     choice        the gold answer is the letter of an option, and so must the answer be
     unevaluated   a number is wanted, and the answer is the problem's own arithmetic, still to do; or the problem asks for a
                   sum, an integral or a limit, and one stands in the answer still: wrong
-    rational, decimal, complex, symbolic, quantity, set, tuple, interval, equation, matrix, ratio, family, cases, words
+    rational, decimal, complex, symbolic, quantity, set, tuple, interval, equation, matrix, ratio, family, cases, logic, words
                   both were read, and this is what they were compared as (see `answers/comparison.py`)
     math-verify   one is LaTeX that we do not read: math-verify's judgement, in a killable worker, unless numbers refute it
     unreadable    the answer is no mathematics: wrong

@@ -24,6 +24,9 @@ _UPRIGHT = re.compile(r"\\(?:texttt|emph|textsc|textup|textmd|textsl|hbox)(?=\s*
 """Other names for \\text."""
 _NO_TEXT = re.compile(r"\\(?:text|mathrm|mbox|textrm|textbf)\s*\{\s*\}")
 _SLANTED = re.compile(r"\\(?:nice|s|flat|x)frac(?![A-Za-z])")
+_REPLACED = ((_DROPPED, " "), (_SILENT, " "), (_KEPT, " "), (_UPRIGHT, r"\\text"), (_NO_TEXT, " "), (_SLANTED, r"\\frac"))
+_ANY_OF_THEM = re.compile("|".join(pattern.pattern for pattern, _ in _REPLACED))
+"""Most answers hold none of them, which one search tells."""
 _NUMBER_AHEAD = r"(?=\s*[-+]?\s*(?:\\?\$)?\s*[\d.])"
 _ABOUT = re.compile(rf"\\(?:sim|thicksim|cong|doteq|approxeq|thickapprox|fallingdotseq)(?![A-Za-z]){_NUMBER_AHEAD}")
 """Signs for "about" that say something else before anything but a number."""
@@ -64,10 +67,9 @@ def plain(text: str) -> str:
     """The text without the LaTeX that says nothing of its own."""
     if "\\" not in text:
         return text
-    for pattern, instead in (
-        (_DROPPED, " "), (_SILENT, " "), (_KEPT, " "), (_UPRIGHT, r"\\text"), (_NO_TEXT, " "), (_SLANTED, r"\\frac"),
-    ):  # fmt: skip
-        text = pattern.sub(instead, text)
+    if _ANY_OF_THEM.search(text):
+        for pattern, instead in _REPLACED:
+            text = pattern.sub(instead, text)
     if "\\begin" in text:
         for _ in range(3):
             text = _LINED_UP.sub(_rows, text)
