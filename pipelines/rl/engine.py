@@ -20,7 +20,7 @@ from .verl_config import ENGINE_VENDOR
 
 
 @EngineRegistry.register(model_type="language_model", backend=["fsdp", "fsdp2"], device=["cuda", "npu"], vendor=ENGINE_VENDOR)
-class SequenceCountingEngine(FSDPEngineWithLMHead):  # type: ignore[misc]
+class SequenceCountingEngine(FSDPEngineWithLMHead):
     """verl's FSDP engine, told how many sequences of an update are in the loss."""
 
     def forward_backward_batch(self, data: Any, loss_function: Callable[..., Any], forward_only: bool = False) -> Any:
