@@ -50,6 +50,15 @@ def test_the_kl_is_measured_unless_told_otherwise(given: dict[str, Any], measure
     assert (actor.use_kl_loss, actor.kl_loss_coef, actor.kl_loss_type) == (measured, weight, "low_var_kl")
 
 
+def test_the_loss_has_a_constant_scale_and_our_engine_counts_its_sequences() -> None:
+    actor_and_model = verls(on("one_gpu"), loss="seq-mean-token-sum-norm", max_response_tokens=300).actor_rollout_ref
+    assert actor_and_model.actor.loss_scale_factor == 300
+    assert actor_and_model.model.external_lib == "tenfold.pipelines.rl.engine"
+    given = verls(on("cpu"), verl={"actor_rollout_ref.model.external_lib": "mine"}).actor_rollout_ref
+    assert list(given.model.external_lib) == ["tenfold.pipelines.rl.engine", "mine"]
+    assert verl_config.environment(Path("/m"), on("one_gpu"), [])["VERL_ENGINE_VENDOR"] == "tenfold"
+
+
 def test_flat_groups_are_dropped_when_asked_for() -> None:
     for cluster, sampler in (("cpu", "OrderedReplayBuffer"), ("one_node", "ReplacingReplayBuffer")):
         config = verls(on(cluster), drop_flat=True, batch_size=16)
