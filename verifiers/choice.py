@@ -30,6 +30,8 @@ LETTERS = string.ascii_uppercase
 REASON = 300
 
 _DENIES = re.compile(r"\b(?:not|no|or|never|neither|nor|isn't|wrong|incorrect|except)\b", re.IGNORECASE)
+_LOWER_LABEL = re.compile(r"[(\[]?([a-z])[)\].:]\s+(\S.*)")
+"""A small letter that labels an option's words: "c) the integral diverges"."""
 MAX_OPTIONS = 26
 
 
@@ -80,6 +82,8 @@ def _worded(text: str, options: Sequence[str]) -> tuple[str, int | None, str]:
     last = text.rstrip().rsplit("\n", 1)[-1].strip(" -•>*\t")
     if (place := _by_words(last, options)) is not None:
         return "option", place, last
+    if (labelled := _LOWER_LABEL.fullmatch(last)) and _by_words(labelled[2], options) == LETTERS.find(labelled[1].upper()):
+        return "letter", LETTERS.find(labelled[1].upper()), last
     answer = final_answer(text)
     if answer is None:
         return "extract", None, ""

@@ -95,6 +95,8 @@ def chosen(response: str) -> str:
         "A: wrong\nB: wrong\nC: correct\nD: wrong",
         "C) the integral diverges\n\nReasoning: blah.",
         "C, it can't be A or B",
+        "Not A, not B, so C.",
+        "c) the integral diverges",
         "Let me think.\n\n(C) the integral diverges",
         "The integral diverges.",
         "The answer is that the integral diverges.",

@@ -321,7 +321,7 @@ def _picks(said: str, known: frozenset[str]) -> list[Claim]:
         named = _named(said[denial.end() if denial else found.end() :], known)
         if not named.letters or named.asks:
             continue
-        if denial or _UNCERTAIN.search(said[: found.start()]):
+        if denial or (found[0][0] not in ",;，；" and _UNCERTAIN.search(said[: found.start()])):
             claims.append(Claim(Kind.DENIES, named.letters))
         elif not _is_denied(named.rest):
             claims.append(Claim(Kind.ASSERTS, named.letters, named.rest, replaces))

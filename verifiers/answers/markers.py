@@ -58,13 +58,22 @@ _DENYING_LEAD = re.compile(
     r"|first"
     r"|previous|earlier|original|tempting|common|naive|obvious|intuitive|rejected|other|if|whether|suppose|supposing"
     r"|(?:doubt|deny|disagree|nobody|no one|wrong|false|incorrect|impossible|(?:do|does|did)(?: not|n['’]t) (?:think|believe"
-    r"|say)|(?:might|may|could|would) (?:think|believe|say|guess|expect|assume))"
+    r"|say)|(?:might|may|could|would) (?:think|believe|say|guess|expect|assume)"
+    r"|(?:first|initially|originally|at first) (?:thought|assumed|guessed|believed|expected|suspected))"
     r"(?:\s+\w+)?(?:\s+that)?)(?:\s+(?:the|that|an?|my|our|final|possible|correct|right))*|不正确的?|错误的?|不)\s*$",
     re.IGNORECASE,
 )
+_OF_THE_ANSWER = re.compile(
+    r"\b(?!(?:value|letter|label|name|form|number|index|place|position|choice) )\w+\s+(?:of|in|from|than|with)\s+"
+    r"(?:the|our|my|this|an?)"
+    r"(?:\s+(?:final|correct|right))*\s*$",
+    re.IGNORECASE,
+)
+"""What makes a statement one about the answer, not of it: "the sum of the digits of the answer is 7"."""
 _DENYING_NOUN = re.compile(r"\b(?:wrong|incorrect|false|worst|unlikely|invalid)\b", re.IGNORECASE)
 DENIES = re.compile(
-    r"\s*(?:(?:definitely|certainly|clearly|obviously|surely)\s+)?(?:not|never|neither|nor|no longer|anything but)\b\s*",
+    r"\s*(?:(?:definitely|certainly|clearly|obviously|surely|very|most)\s+)?(?:not|never|neither|nor|no longer|anything but"
+    r"|(?:un|not )likely to be|hardly|far from|different from|other than|impossible to be)\b\s*",
     re.IGNORECASE,
 )
 """The beginning of what denies, behind a verb: "not 5"."""
@@ -104,5 +113,7 @@ def _backwards(text: str) -> Iterator[Marker]:
 
 def _marker(text: str, found: re.Match[str]) -> Marker:
     before = re.split(r"[\n.!?;:,]", text[max(0, found.start() - 60) : found.start()])[-1]
-    denied = bool(found["denied"] or _DENYING_LEAD.search(before) or (found["noun"] and _DENYING_NOUN.search(found["noun"])))
+    noun = found["noun"] or ""
+    about = found["denied"] or _DENYING_LEAD.search(before) or _OF_THE_ANSWER.search(before)
+    denied = bool(about or _DENYING_NOUN.search(noun))
     return Marker(found.start(), found.end(), denied, found["short"] is not None)

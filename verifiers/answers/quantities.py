@@ -20,7 +20,8 @@ _UNIT_FRACTION = re.compile(rf"\\frac\s*\{{\s*({UPRIGHT}{_EXPONENT})\s*\}}\s*\{{
 _NO_UNIT = frozenset(
     (
         "plus minus times over divided squared cubed by or and if when where not than for with less more modulo mod pi inf "
-        "infinity in is out below above negative positive zero debt fewer cent half halves third thirds quarter quarters"
+        "infinity in is out below above negative positive zero debt fewer factorial choose cent half halves third thirds "
+        "quarter quarters"
     ).split()
 )
 _DEGREES = re.compile(r"\s*\^\s*\{?\s*\\circ\s*\}?\s*(?:\\(?:text|mathrm)\s*\{\s*([CF])\s*\}|([CF])\b)")

@@ -29,7 +29,7 @@ NUMBER = re.compile(
     r"|m³|$)"
 )
 SENTENCE_END = re.compile(r"。|(?<=[^\d\s][.!?])\s+(?=[A-Z<])|(?<=\d[.?])\s+(?=[A-Z<])|<\|")
-NEGATION = re.compile(r"\b(?:not|never|neither|nor|unknown|no|cannot)\b|n['’]t\b", re.IGNORECASE)
+NEGATION = re.compile(r"\b(?:not|never|neither|nor|unknown|no|cannot|unlikely)\b|n['’]t\b", re.IGNORECASE)
 CHANGES = re.compile(
     r"\b(?:(?:less|more|greater|fewer|larger|smaller|bigger|higher|lower|other|rather) than|than|except|half|twice|double"
     r"|thrice"

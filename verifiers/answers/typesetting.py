@@ -7,7 +7,7 @@ GROUP = r"\{(?:[^{}]|\{[^{}]*\})*\}"
 
 _SILENT = re.compile(
     r"\\(?:tiny|scriptsize|footnotesize|small|normalsize|[lL]arge|LARGE|[hH]uge|bfseries|itshape|rmfamily|boldmath|sf|tt|strut"
-    r"|nonumber|notag|centering|enspace|newline|allowbreak|nobreak|relax|protect|par|hfil|null)(?![A-Za-z])"
+    r"|scriptstyle|scriptscriptstyle|checkmark|blacksquare|qed|qedsymbol|nonumber|notag|centering|enspace|newline|allowbreak|nobreak|relax|protect|par|hfil|null)(?![A-Za-z])"
 )
 """Commands without an argument."""
 _DROPPED = re.compile(

@@ -78,6 +78,10 @@ def test_words_behind_an_answer_do_not_refuse_it(value: str, behind: str) -> Non
         "The answer is 5. No wait, it is 6.",
         "The answer is 5.\nThe answer is not 5.",
         "答案不是5。",
+        "The answer is unlikely to be 5.",
+        "I first thought the answer is 5.",
+        "The sum of the digits of the answer is 5.",
+        "The number of digits in the answer is 5.",
     ],
 )
 def test_what_is_denied_is_no_answer(response: str) -> None:
@@ -93,6 +97,8 @@ def test_what_is_denied_is_no_answer(response: str) -> None:
         "The answer is 5. Actually, it should be 6.",
         "The answer is 5? No, it is 6.",
         "The wrong answer is 5. The answer is 6.",
+        "The last digit of the answer is 5. The answer is 6.",
+        "I first thought the answer is 5. But it is 6.",
         "The answer is 6. The wrong answer is 5.",
         "The answer is 5\nWait, the answer is 6",
         "答案不是5，是6。",
@@ -131,6 +137,7 @@ def test_what_is_said_instead_is_the_answer(response: str) -> None:
         "The answer is 5 with remainder 2.",
         "The answer is 5, so x = 7.",
         "The answer is 2$\\cdot 5$.",
+        "The answer is 5 factorial.",
     ],
 )
 def test_what_is_made_of_a_value_is_not_the_value(response: str) -> None:
