@@ -238,9 +238,11 @@ def draw_seed(base: int, key: str, sample: int) -> int:
 
 _THINKING = r"(?:think|thinking|thought|reasoning|seed:think)"
 _THINKING_MARK = re.compile(
-    rf"(?P<close></{_THINKING}>|\[/THINK\]|◁/think▷|<\|channel\|>final<\|message\|>)"
-    rf"|<{_THINKING}>|\[THINK\]|◁think▷|<\|channel\|>(?:analysis|commentary)\b"
+    rf"(?P<close></{_THINKING}>|\[/THINK\]|◁/think▷|<\|channel\|>final<\|message\|>"
+    r"|<\|end\|>(?=<\|start\|>assistant(?: to=[\w.]{1,100})?<\|channel\|>commentary(?!<\|message\|>)))"
+    rf"|<{_THINKING}>|\[THINK\]|◁think▷|<\|channel\|>(?:analysis\b|commentary<\|message\|>)"
 )
+"""In gpt-oss's channel "commentary" a call of a tool names what it calls or its format; anything else there is no answer."""
 
 
 def without_thinking(response: str) -> str:

@@ -59,7 +59,6 @@ def test_what_is_judged_of_a_cut_text_is_its_beginning(text: str, at: int) -> No
         ("<|channel|>analysis<|message|>4? No.assistant<|channel|>final<|message|>It is 5.", "It is 5."),
         ("<|channel|>analysis<|message|>It is 5.", ""),
         ("<|channel|>final<|message|>It is 5.", "It is 5."),
-        ("<|channel|>commentary to=functions.add<|message|>{}", ""),
     ],
 )
 def test_what_follows_the_reasoning_is_judged_and_nothing_of_a_reasoning_that_was_cut(response: str, judged: str) -> None:
@@ -83,3 +82,20 @@ def test_every_verifier_passes_over_a_draft_in_a_reasoning_that_was_cut(verifier
     assert tenfold.verify(gold, draft, verifier).score == 1
     assert tenfold.verify(gold, f"<think>\n{draft}\n</think>\n{draft}", verifier).score == 1
     assert tenfold.verify(gold, f"<think>\n{draft}\nBut wait", verifier).score == 0
+
+
+CALL = '<|channel|>commentary to=functions.f <|constrain|>json<|message|>{"x": 1}<|call|>'
+
+
+@pytest.mark.parametrize(
+    ("response", "judged"),
+    [
+        ("<|channel|>analysis<|message|>5?<|end|><|start|>assistant<|channel|>final<|message|>It is 5.", "It is 5."),
+        ("<|channel|>analysis<|message|>It is 5.", ""),
+        ("<|channel|>commentary<|message|>I will say 5.", ""),
+        (CALL, CALL),
+        (f"<|channel|>analysis<|message|>5?<|end|><|start|>assistant{CALL}", f"<|start|>assistant{CALL}"),
+    ],
+)
+def test_of_gpt_oss_the_final_channel_and_its_calls_are_judged(response: str, judged: str) -> None:
+    assert without_thinking(response) == judged

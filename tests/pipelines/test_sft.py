@@ -79,7 +79,9 @@ def test_a_model_that_reads_on_into_the_next_example_is_refused() -> None:
 
 
 def test_two_processes_learn_what_one_learns(lab: Path, by_one_and_by_two: Any) -> None:
-    Path("r.jsonl").write_text("".join(json.dumps({"question": "1 + " * (n % 9), "answer": n}) + "\n" for n in range(1, 41)))
+    Path("r.jsonl").write_text(
+        "".join(json.dumps({"question": "1 + " * (n % 9 + 1), "answer": n}) + "\n" for n in range(1, 41))
+    )
     stage = {"kind": "sft", "name": "sft", "problems": "jsonl:r.jsonl", "steps": 5, "batch_size": 8, "learning_rate": 1e-3}
     by_one_and_by_two(sft.train, sft.SFT.model_validate(stage), TINY, 1)
 
