@@ -301,9 +301,7 @@ def _ends(node: Node) -> tuple[int, int] | None:
 
 def is_open(node: Node) -> bool:
     """Whether a sum or product stands in an expression that cannot be written out, so that it is only compared as it is."""
-    if node.kind == "bound" and _ends(node) is None:
-        return True
-    return any(is_open(item) for item in node.items)
+    return any(_ends(part) is None for part in _bounds(node))
 
 
 def runs_to_a_letter(node: Node) -> bool:
@@ -328,11 +326,19 @@ def is_finite(node: Node) -> bool:
 
 def is_unworked(node: Node) -> bool:
     """Whether an integral, a limit, or a sum that cannot be written out stands in an expression."""
-    return (
-        (node.kind == "bound" and node.value in ("int", "lim"))
-        or is_open(node)
-        or any(is_unworked(item) for item in node.items)
-    )
+    return any(part.value in ("int", "lim") or _ends(part) is None for part in _bounds(node))
+
+
+def _bounds(node: Node) -> list[Node]:
+    """The sums, products, integrals and limits of an expression, those within others among them."""
+    found: list[Node] = []
+    waiting = [node]
+    while waiting:
+        part = waiting.pop()
+        if part.kind == "bound":
+            found.append(part)
+        waiting.extend(part.items)
+    return found
 
 
 def too_large(node: Node) -> bool:
@@ -349,11 +355,22 @@ def too_large(node: Node) -> bool:
 
 def symbols(node: Node) -> frozenset[str]:
     """Names of the symbols in an expression."""
-    if node.kind == "symbol":
-        return frozenset((node.value,))
-    return frozenset().union(*(symbols(item) for item in node.items))
+    found: set[str] = set()
+    waiting = [node]
+    while waiting:
+        part = waiting.pop()
+        if part.kind == "symbol":
+            found.add(part.value)
+        waiting.extend(part.items)
+    return frozenset(found)
 
 
 def contains(node: Node, *kinds: str) -> bool:
     """Whether a node or any part of it is of one of these kinds."""
-    return node.kind in kinds or any(contains(item, *kinds) for item in node.items)
+    waiting = [node]
+    while waiting:
+        part = waiting.pop()
+        if part.kind in kinds:
+            return True
+        waiting.extend(part.items)
+    return False

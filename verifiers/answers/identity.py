@@ -242,19 +242,27 @@ def _vanishes(gold: Node, answer: Node, point: dict[str, Fraction], first: Any, 
 
 def hidden_digits(node: Node) -> int:
     """How many digits below or above its neighbours a constant in the expression may stand: 10^{-60} hides 60."""
-    if symbols(node):
-        most = max((hidden_digits(item) for item in node.items), default=0)
-        if node.kind != "pow":
-            return most
-        try:
-            power = exact(node.items[1])
-        except (TooLarge, Undefined):
-            return MAX_DIGITS + 1
-        return most if power is None else min(MAX_DIGITS + 1, most * max(1, int(abs(power))) + int(abs(power)))
-    most = sum(hidden_digits(item) for item in node.items)
-    if node.kind == "call" and node.value in ("tanh", "coth"):
-        most += int(abs(_size(node.items[0])))
-    return most + abs(_magnitude(node))
+    return _hidden(node)[0]
+
+
+def _hidden(node: Node) -> tuple[int, bool]:
+    """The hidden digits of a node, and whether it is a constant: no symbol is in it."""
+    if node.kind == "symbol":
+        return 0, False
+    parts = [_hidden(item) for item in node.items]
+    if all(constant for _, constant in parts):
+        most = sum(digits for digits, _ in parts)
+        if node.kind == "call" and node.value in ("tanh", "coth"):
+            most += int(abs(_size(node.items[0])))
+        return most + abs(_magnitude(node)), True
+    most = max(digits for digits, _ in parts)
+    if node.kind != "pow":
+        return most, False
+    try:
+        power = exact(node.items[1])
+    except (TooLarge, Undefined):
+        return MAX_DIGITS + 1, False
+    return most if power is None else min(MAX_DIGITS + 1, most * max(1, int(abs(power))) + int(abs(power))), False
 
 
 def _magnitude(node: Node) -> int:
