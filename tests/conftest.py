@@ -22,18 +22,14 @@ NOT_TESTED = "not tested here: "
 """What the reason of a test begins with that this machine cannot run."""
 
 
-TRAININGS = (
-    "pipelines/test_distill.py",
-    "pipelines/test_pretrain.py",
-    "pipelines/test_reward_model.py",
-    "pipelines/test_sft.py",
-)
-"""Files whose tests train in the same two processes, which one worker starts for all of them."""
+TRAINS = "/pipelines/"
+"""The tests of pipelines are about half of all. One worker runs them, so that verl, Ray and accelerate are imported once, and the
+two processes that trainings share are started once."""
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Has `--dist loadfile` take those files for one."""
+    """Has `--dist loadfile` take the files of pipelines for one."""
     if config.getoption("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling
@@ -41,7 +37,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class ByFile(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = super()._split_scope(nodeid)
-            return "trainings" if file.endswith(TRAININGS) else file
+            return TRAINS if TRAINS in f"/{file}" else file
 
     return ByFile(config, log)
 
