@@ -23,8 +23,8 @@ NOT_TESTED = "not tested here: "
 
 
 TRAINS = "/pipelines/"
-"""The tests of pipelines are about half of all. One worker runs them, so that verl, Ray and accelerate are imported once, and the
-two processes that trainings share are started once."""
+"""The tests of pipelines are about half of all. One worker runs them, so that verl, Ray and accelerate are imported once, and
+the two processes that trainings share are started once."""
 
 
 @pytest.hookimpl(optionalhook=True)
