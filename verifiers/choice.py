@@ -24,6 +24,8 @@ from .answers.exact import TooLarge
 from .answers.extraction import visible
 from .answers.identity import CannotTell
 from .answers.letters import letter, letters, unwrapped
+from .answers.markers import markers
+from .answers.statements import sentence
 from .verifier import as_verifier
 
 LETTERS = string.ascii_uppercase
@@ -84,6 +86,10 @@ def _worded(text: str, options: Sequence[str]) -> tuple[str, int | None, str]:
         return "option", place, last
     if (labelled := _LOWER_LABEL.fullmatch(last)) and _by_words(labelled[2], options) == LETTERS.find(labelled[1].upper()):
         return "letter", LETTERS.find(labelled[1].upper()), last
+    marker = next(markers(text), None)
+    said = sentence(text[marker.end :].lstrip().split("\n", 1)[0]) if marker and not marker.denied else ""
+    if said and (place := _by_words(said, options)) is not None:
+        return "option", place, said  # as it stands: "the sky is blue" is no blue
     answer = final_answer(text)
     if answer is None:
         return "extract", None, ""

@@ -96,6 +96,8 @@ def chosen(response: str) -> str:
         "C) the integral diverges\n\nReasoning: blah.",
         "C, it can't be A or B",
         "Not A, not B, so C.",
+        "Answer: the integral diverges.",
+        "The answer is C\nA: no\nB: no",
         "c) the integral diverges",
         "Let me think.\n\n(C) the integral diverges",
         "The integral diverges.",

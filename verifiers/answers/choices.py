@@ -130,7 +130,7 @@ _WRONG = re.compile(
     r"|out\b|fails?"
     rf"|contradicts?|violates?|ignores?|overlooks?|misses|too\s|irrelevant|unrelated|absurd|{_CANNOT}|can(?:not|['’]t| not)"
     rf"|won['’]t|will not"
-    r"|(?:是|也|都)?(?:错|不)|排除)",
+    r"|no\W*$|(?:是|也|都)?(?:错|不)|排除)",
     re.IGNORECASE,
 )
 _NOT_ANOTHER = re.compile(r"\W*(?:not|n['’]t)\s+(?:option\s+|choice\s+)?[(\[]?[A-Z]\b")

@@ -109,7 +109,8 @@ def with_unit(text: str) -> tuple[str, str, bool] | None:
         return found["head"], unit, True  # 120棵
     if any(re.fullmatch(r"[a-z]+(?:ths?|fths?)", word) for word in bare) or not re.search(r"[A-Za-z€£¢ΩÅ]", unit):
         return None  # 5 tenths are no five of anything
-    if not bare or _NO_UNIT & {word.lower() for word in bare} or len(unit) > 60:
+    inches = wrapped and bare == ["in"]
+    if not bare or (_NO_UNIT & {word.lower() for word in bare} and not inches) or len(unit) > 60:
         return None
     if units.unit(unit) is None:
         noun = all(len(word) > 2 or word.lower() in ("of", "a", "an") for word in bare)

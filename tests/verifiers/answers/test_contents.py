@@ -94,3 +94,8 @@ def test_a_condition_behind_says_where_a_formula_holds(gold: str, right: list[st
 def test_long_answers_of_one_mark_are_judged(text: str) -> None:
     # Linear matching takes milliseconds; quadratic matching of these would take minutes.
     assert tenfold.verify("7", f"\\boxed{{{text} 8}}").status in (Status.SCORED, Status.UNDECIDED)
+
+
+def test_inches_are_a_unit() -> None:
+    assert judged(r"36 \mbox{ inches}^2", r"36\text{ in}^2") == 1
+    assert judged("36 cm", r"36\text{ in}") == 0
