@@ -216,7 +216,7 @@ FRAGMENTS = [
 GOLDS = ["7", r"\frac{1}{2}", "x^2+1", "[0,1)", r"\{1,2\}", "3.14", "3 m", "C", "x=2", r"\text{even}", "1:2", "2+3i"]
 
 
-@pytest.mark.parametrize("count", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [4_000, pytest.param(100_000, marks=pytest.mark.slow)])
 def test_random_strings_raise_nothing(count: int) -> None:
     draw = random.Random(7)
     statuses = set()

@@ -43,9 +43,8 @@ def port() -> Iterator[int]:
 
 def is_well(box: LocalSandbox) -> bool:
     """An ordinary run goes as ever, in a clean folder."""
-    program = "import os, numpy\ndef f(x):\n    return [2 * x, os.listdir('/tmp'), int(numpy.arange(4).sum())]"
-    outcome = box.run(program, [Call("f", [21])])
-    return outcome.status == End.FINISHED and outcome.results[0].value == [42, [], 6]
+    outcome = box.run("import os\ndef f(x):\n    return [2 * x, os.listdir('/tmp')]", [Call("f", [21])])
+    return outcome.status == End.FINISHED and outcome.results[0].value == [42, []]
 
 
 @pytest.mark.parametrize("name", ESCAPES)
@@ -109,3 +108,8 @@ def test_many_hostile_runs_at_once_leave_an_honest_one_alone(box: LocalSandbox) 
     for thread in threads:
         thread.join()
     assert is_well(box)
+
+
+def test_a_program_that_uses_numpy_runs_after_them(box: LocalSandbox) -> None:
+    outcome = box.run("import numpy\ndef f(x):\n    return int(numpy.arange(x).sum())", [Call("f", [4])])
+    assert outcome.results[0].value == 6
