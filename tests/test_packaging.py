@@ -37,7 +37,8 @@ def test_the_wheel_holds_every_package_and_its_data_whatever_its_folder_is_calle
     assert not any("tests" in name for name in held)
 
 
-def test_every_folder_of_code_is_a_package_of_the_wheel() -> None:
+def test_every_folder_of_code_or_data_is_a_package_of_the_wheel() -> None:
     packages = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
-    folders = {Path(name).parent for name in tracked("*.py") if not name.startswith("tests/")}
+    files = [name for name in tracked("*.py", "*.yaml", "*.json") if not name.startswith("tests/")]
+    folders = {Path(name).parent for name in files}
     assert packages == {".".join(["tenfold", *folder.parts]) for folder in folders}
