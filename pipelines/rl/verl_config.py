@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import functools
 import io
 import json
 import os
@@ -308,11 +309,10 @@ def checked(lines: Sequence[str], given: dict[str, Any]) -> Any:
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
     from verl.utils.config import validate_config
 
+    for name, value in given.items():
+        if not name.startswith("+"):  # hydra's sign for a setting that the configuration does not have
+            _check_setting(_defaults(), name, value)
     with hydra.initialize_config_module("verl.trainer.config", version_base=None):
-        known = hydra.compose("ppo_trainer") if given else None
-        for name, value in given.items():
-            if not name.startswith("+"):  # hydra's sign for a setting that the configuration does not have
-                _check_setting(known, name, value)
         try:
             config = hydra.compose("ppo_trainer", list(lines))
             OmegaConf.resolve(config)
@@ -321,6 +321,15 @@ def checked(lines: Sequence[str], given: dict[str, Any]) -> Any:
         except Exception as error:  # hydra's, omegaconf's, and verl's assertions
             raise UserError(f"verl refuses these settings: {' '.join(str(error).split())[:400]}") from None
     return config
+
+
+@functools.cache
+def _defaults() -> Any:
+    """verl's configuration without overrides. It takes half a second to compose."""
+    import hydra
+
+    with hydra.initialize_config_module("verl.trainer.config", version_base=None):
+        return hydra.compose("ppo_trainer")
 
 
 def _check_setting(known: Any, name: str, value: Any) -> None:
