@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,9 @@ def batch(rows: list[int], draws: int, micro: int, dynamic: bool) -> Any:
     return tensordict_utils.get_tensordict(columns, told)
 
 
-def main(folder: Path, model: Path, rank: int, world: int) -> None:
+def main(folder: Path, configs: Mapping[str, Any], rank: int, world: int) -> None:
     torch.distributed.init_process_group("gloo", rank=rank, world_size=world, init_method=f"file://{folder}/store{world}")
-    config = configured(MODES[0], model)
+    config = configs[MODES[0]]
     actor = omega_conf_to_dataclass(config.actor)
     engine = EngineRegistry.new(
         model_type="language_model",
@@ -104,7 +105,7 @@ def main(folder: Path, model: Path, rank: int, world: int) -> None:
         ways["without the one cut short"] = ([row for row in mine if row != CUT_SHORT], 3, False)
     gradients: dict[str, dict[str, list[float]]] = {}
     for mode in MODES:
-        loss = functools.partial(ppo_loss, config=omega_conf_to_dataclass(configured(mode, model).actor))
+        loss = functools.partial(ppo_loss, config=omega_conf_to_dataclass(configs[mode].actor))
         for way, (rows, micro, dynamic) in ways.items():
             engine.optimizer_zero_grad()
             with engine.train_mode():
@@ -118,11 +119,12 @@ def main(folder: Path, model: Path, rank: int, world: int) -> None:
 if __name__ == "__main__":
     out = Path(sys.argv[1])
     start = initial.checkpoint("micro:?hidden=16&layers=1&heads=2")
+    each_mode = {mode: configured(mode, start) for mode in MODES}
     child = os.fork()  # before any thread of torch's is there
     second = os.fork() if child else 0
     if not child or not second:
-        main(out, start, rank=int(bool(child)), world=2)
+        main(out, each_mode, rank=int(bool(child)), world=2)
         os._exit(0)
     ended = [os.waitpid(each, 0)[1] for each in (child, second)]
     assert ended == [0, 0]
-    main(out, start, rank=0, world=1)
+    main(out, each_mode, rank=0, world=1)
