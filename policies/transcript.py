@@ -19,7 +19,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
-from ..core import Completion, Message, Policy, Sampling, without_surrogates
+from ..core import Completion, Conversation, Message, Policy, Sampling, draw_seed, without_surrogates
 from .completions import completion
 from .initial import prompt_tokens
 from .turns import turn_tokens
@@ -163,3 +163,14 @@ class TokenPolicy(Policy, Protocol):
             limits: tokens that each draw may have, instead of `sampling.max_tokens`.
         """
         ...
+
+
+def generate(
+    policy: TokenPolicy, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None
+) -> list[list[Completion]]:
+    """`Policy.generate` of a policy whose tokens are known: each draw is a completion of the conversation's tokens."""
+    keys = keys or [repr(list(conversation)) for conversation in conversations]
+    prompts = [prompt for asked in conversations for prompt in [prompt_tokens(policy.tokenizer, asked)] * samples]
+    seeds = [draw_seed(sampling.seed, key, sample) for key in keys for sample in range(samples)]
+    drawn = policy.complete(prompts, sampling, seeds)
+    return [drawn[i * samples : (i + 1) * samples] for i in range(len(conversations))]

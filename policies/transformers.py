@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..core import Completion, Conversation, Sampling, draw_seed
+from ..core import Completion, Conversation, Sampling
 from . import initial
 from .cache import grow_in_place
 from .completions import completion
+from .transcript import generate
 
 OPEN_SHARE = 7 / 8
 """Share of a batch's rows that are still open, below which the others leave it: that copies all keys and values."""
@@ -55,11 +56,7 @@ class TransformersPolicy:
         self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
     ) -> list[list[Completion]]:
         """See `Policy.generate`. A draw ends where the model's window does."""
-        keys = keys or [repr(list(conversation)) for conversation in conversations]
-        prompts = [prompt for asked in conversations for prompt in [initial.prompt_tokens(self.tokenizer, asked)] * samples]
-        seeds = [draw_seed(sampling.seed, key, sample) for key in keys for sample in range(samples)]
-        drawn = self.complete(prompts, sampling, seeds)
-        return [drawn[i * samples : (i + 1) * samples] for i in range(len(conversations))]
+        return generate(self, conversations, samples, sampling, keys)
 
     def complete(
         self, prompts: Sequence[list[int]], sampling: Sampling, seeds: Sequence[int], limits: Sequence[int] | None = None

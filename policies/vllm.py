@@ -5,9 +5,10 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..core import Completion, Conversation, Sampling, UserError, draw_seed
+from ..core import Completion, Conversation, Sampling, UserError
 from . import initial
 from .completions import completion
+from .transcript import generate
 
 
 class VLLMPolicy:
@@ -52,11 +53,7 @@ class VLLMPolicy:
         self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
     ) -> list[list[Completion]]:
         """See `Policy.generate`. Draws hold across batch sizes when vLLM runs with VLLM_BATCH_INVARIANT=1."""
-        keys = keys or [repr(list(conversation)) for conversation in conversations]
-        prompts = [prompt for asked in conversations for prompt in [initial.prompt_tokens(self.tokenizer, asked)] * samples]
-        seeds = [draw_seed(sampling.seed, key, sample) for key in keys for sample in range(samples)]
-        drawn = self.complete(prompts, sampling, seeds)
-        return [drawn[i * samples : (i + 1) * samples] for i in range(len(conversations))]
+        return generate(self, conversations, samples, sampling, keys)
 
     def complete(
         self, prompts: Sequence[list[int]], sampling: Sampling, seeds: Sequence[int], limits: Sequence[int] | None = None
