@@ -63,6 +63,10 @@ def chosen(response: str) -> str:
     "response",
     [
         "The answer is C because I checked the units.",
+        "{C}",
+        "Only C is true.",
+        "So only option C holds.",
+        "Thus, (C) the integral diverges.",
         "The answer is C since the integral diverges.",
         "The answer is (C) because (A) is wrong and (B) is wrong.",
         "The answer is C, not A.",
@@ -131,6 +135,9 @@ def test_an_option_is_chosen_where_a_sentence_asserts_it(response: str) -> None:
     "response",
     [
         "We can rule out option C.",
+        "Only C fails.",
+        "Thus, (C) fails.",
+        "{C}, {D}",
         "Option C is incorrect.",
         "Option C fails.",
         "Option C is false.",

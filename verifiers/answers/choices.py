@@ -97,6 +97,8 @@ _CHOOSES = re.compile(
     r"|(?:故|应|应当|因此|所以|本题|我|我们)?(?:选择?|應選)(?!项)(?:的是)?[:：]?\s*"
     r"|\b(?:it|this|that|which)(?:['’]s|\s+(?:is|must be|has to be|should be|can only be))\s+"
     r"(?:(?:therefore|thus|clearly|definitely|option|choice|answer|letter)\s+)*"
+    r"|(?:^\W*|\b(?:so|thus|therefore|hence|then)\b,?\s+)only\s+"
+    r"(?=(?:option |choice |statement )?[(\[]?[A-Z][)\]]?\s+(?:is|holds?|works?|fits?|satisf|remains?|can|match|gives?)\b)"
     r"|\b(?:leaves?|leaving|leads? (?:us )?to|points? to|corresponds? to|matche?s|supports?"
     r"|favou?rs)\s+(?:us\s+with\s+)?(?:only\s+)?"
     r"|(?:^\W*|[,;，；]\s*)(?:so|thus|therefore|hence|clearly|obviously|definitely|certainly|因此|所以|故),?\s*(?=(?:option "
@@ -163,8 +165,8 @@ _TYPE = re.compile(r"[*`]|\\[()\[\]]|(?<!\w)_{1,2}(?=\w)|(?<=\w)_{1,2}(?!\w)")
 _SHORT = re.compile(r"\W*A\s?:\s*[(\[]?(?P<letter>[A-Z])[)\].]*\W*")
 """ "A: C", the answer to "Q: ..."."""
 _OPENS = re.compile(
-    r"^[\s>#\-\"'“‘]*(?:(?i:(?:the\s+)?(?:option|choice|letter|answer|statement))\s+)?(?P<open>[(\[（]?)(?P<letter>[A-Z])"
-    r"(?P<sign>[)\]）.:：,，、—–\"'”’-]*)(?P<rest>.*)$",
+    r"^[\s>#\-\"'“‘]*(?:(?i:(?:the\s+)?(?:option|choice|letter|answer|statement))\s+)?(?P<open>[(\[（{]?)(?P<letter>[A-Z])"
+    r"(?P<sign>[)\]）}.:：,，、—–\"'”’-]*)(?P<rest>.*)$",
     re.DOTALL,
 )
 _LOWER = re.compile(r"\W*(?:(?i:option|choice|letter|answer)\s+)?[(\[]?([a-z])[)\].]*\W*")
@@ -286,6 +288,8 @@ def _opening(said: str, first: bool, last: bool, known: frozenset[str]) -> list[
         return [Claim(Kind.ANSWERS, frozenset(short["letter"]) & known)]
     if edge and (lower := _LOWER.fullmatch(said)) and lower[1].upper() in known:
         return [Claim(Kind.ANSWERS, frozenset(lower[1].upper()))]
+    if (led := _CONCLUDES.match(said)) and (behind := said[led.end() :].lstrip(" ,:")).startswith("("):
+        said = behind
     found = _OPENS.match(said)
     if not found or found["letter"] not in known:
         return []

@@ -16,7 +16,7 @@ from .logic import is_set_of_letters, is_statement, same_truth
 from .matrices import as_matrix, has_matrix, in_basis
 from .quantities import ONLY_WITH_A_UNIT
 from .regions import is_region, same_region
-from .tree import INFINITY, Node, signed
+from .tree import INFINITY, Node, signed, substituted
 from .wording import same_words
 
 MAX_UNORDERED = 60
@@ -140,7 +140,17 @@ def _same_scalar(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
         if other.kind == "number" and str(other.value) == based.value[0]:
             raise CannotTell("the same digits, of which only one side says the base")
         return False
-    return same_number(gold, answer, tolerance)
+    return same_number(gold, _with_its_constant(gold, answer), tolerance)
+
+
+def _with_its_constant(gold: Node, answer: Node) -> Node:
+    """The answer with the gold one's letter for a constant of integration: x^2 + c where the gold one has x^2 + C."""
+    if gold.kind != "add" or answer.kind != "add":
+        return answer
+    wanted, given = ([item for item in node.items if item.kind == "symbol" and item.value in "CcKk"] for node in (gold, answer))
+    if len(wanted) != 1 or len(given) != 1 or wanted[0].value in symbols(answer) or given[0].value in symbols(gold):
+        return answer
+    return substituted(answer, {given[0]: wanted[0]})
 
 
 def _same_percent(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
@@ -263,6 +273,8 @@ def _same_collection(gold: Node, answer: Node, tolerance: Fraction | None) -> bo
         return False
     if len(first) > MAX_UNORDERED:
         return all(same(a, b, tolerance) for a, b in zip(first, second, strict=True))
+    if _are_of_several(first) and not any(item.kind == "relation" for item in second) and answer.kind == "list":
+        return all(same(a, b, tolerance) for a, b in zip(first, second, strict=True))
     left = list(second)
     for wanted in first:
         match = next((item for item in left if _same_or_not(wanted, item, tolerance)), None)
@@ -270,6 +282,12 @@ def _same_collection(gold: Node, answer: Node, tolerance: Fraction | None) -> bo
             return False
         left.remove(match)
     return True
+
+
+def _are_of_several(items: list[Node]) -> bool:
+    """Whether values are given of different letters, "a = 3, b = 5": bare values are theirs in this order only."""
+    names = [item.items[0].value for item in items if item.kind == "relation" and item.items[0].kind == "symbol"]
+    return 1 < len(names) == len(items) and len({name.partition("_")[0] for name in names}) == len(names)
 
 
 def _same_or_not(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:

@@ -67,6 +67,12 @@ _NO_ANSWER = re.compile(
 """As in "5 is not the answer", "5 is wrong", "the answer has 5 digits"."""
 
 
+_ALTERNATIVES = re.compile(rf"({NUMBER.pattern})\s*(?:[A-Za-z]+\s+)?,?\s*(?:or|and/or)\s+({NUMBER.pattern})(?!.*\d)", re.DOTALL)
+"""Two numbers of which a sentence leaves open which it is: "40 or 41"."""
+_IN_ALL = re.compile(r"^(?P<head>[^:=]*\d[^:=]*\b(?:in total|in all|altogether|total))\s*:\s+(?=[^=]*\d)[^=]*$")
+"""A total, and behind it what it is made of: "8 in total: 5 girls, 3 boys"."""
+
+
 def concluded(text: str) -> str | None:
     """The result that a text's last line states."""
     lines = [line.strip() for line in text.strip().split("\n") if line.strip()]
@@ -102,6 +108,8 @@ def _display(text: str) -> str | None:
 def _result(line: str) -> str | None:
     """The formula or number that a short sentence ends in."""
     line = _REMARK.sub(_remark, line, count=1)
+    if total := _IN_ALL.match(line):
+        line = total["head"]
     hidden = masked(line, formulas(line))
     if reason := _BECAUSE.search(hidden):
         line, hidden = line[: reason.end("head")], hidden[: reason.end("head")]
@@ -116,6 +124,8 @@ def _result(line: str) -> str | None:
         return None  # LaTeX that no delimiter sets off: which of its numbers is the answer nobody can say
     sentences = [sentence for sentence in SENTENCE_END.split(line) if sentence.strip()]
     if numbers := NUMBER.findall(sentences[-1] if sentences else ""):
+        if either := _ALTERNATIVES.search(sentences[-1]):
+            return f"{either[1].strip()}, {either[2].strip()}"
         return numbers[-1].strip().rstrip(",")
     if NEGATION.search(line) and line.strip(" .").casefold() != "no" and not _ABSENT.search(line):
         return None

@@ -54,6 +54,10 @@ _NEXT_PROBLEM = re.compile(r"^[ \t#*]{0,9}(?:Question|Problem|Exercise|Q|Human|U
 """Where a model that was not stopped goes on to a problem of its own."""
 _WRAPPER = re.compile(r"</?\s?(?:solution|final|result|output|conclusion|response)\s?>", re.IGNORECASE)
 _PREAMBLE = re.compile(r"(?:let['’]?s|let us|to (?:find|solve|determine)|first|we (?:need|have|know|are))\b", re.IGNORECASE)
+_GLM_BOX = re.compile(r"<\|begin_of_box\|>(.{0,2000}?)<\|end_of_box\|>", re.DOTALL)
+"""What a GLM model writes around its answer."""
+_RULE = re.compile(r"\n[ \t]*(?:-{3,}|={3,}|\*{3,}|_{3,})[ \t]*(?=\n)")
+"""A line that only underlines a heading, or parts sections."""
 _HOPE = re.compile(r"I hope (?:it|this) is correct\.?\s*$")
 
 
@@ -75,10 +79,13 @@ def visible(response: str) -> str:
     """The end of a response in which its answer is looked for: no reasoning, no bold type, no turns or problems behind it."""
     text = without_thinking(response)[-MAX_TAIL:]
     if "<" in text:
+        text = _GLM_BOX.sub(lambda found: rf"\boxed{{{found[1]}}}", text)
         text = _WRAPPER.sub("\n", _TURN_END.split(text, maxsplit=1)[0])
     following = _NEXT_PROBLEM.search(text) if "\n" in text and ":" in text else None
     if following and is_answered(text[: following.start()]):
         text = text[: following.start()]
+    if "---" in text or "===" in text or "***" in text or "___" in text:
+        text = _RULE.sub("\n", text)
     if "**" in text:
         text = _BOLD.sub("", text)
     return _HOPE.sub("", text) if "I hope" in text else text

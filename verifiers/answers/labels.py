@@ -18,6 +18,7 @@ _LABEL = re.compile(
     rf"\s*({UPRIGHT}|\((?:[1-9a-h]|i{{1,3}}|i?v|vi{{1,3}})\)|\\(?:max|min)"
     rf"|[A-Za-z][A-Za-z ]{{3,30}}?(?=\s*[:=\d(\\-]|\s[a-z]\b))\s*[:=]?\s*(\S.*)"
 )
+_ABBREVIATED = re.compile(r"^\s*Ans\s*\.", re.IGNORECASE)
 _FUNCTION_NAME = re.compile(r"\\(max|min|sup|inf)(?=\s*[=:])")
 _NAMED = re.compile(
     r"\s*(?P<label>[A-Za-z][A-Za-z'\s]{1,60}?)\s*"
@@ -56,7 +57,7 @@ def named(text: str, read: Callable[[str], tuple[Node, ...]]) -> Node | None:
     Raises:
         Unreadable: the value is no mathematics.
     """
-    plain = WRAPPED.sub(r" \1 ", _FUNCTION_NAME.sub(r" \1 ", text))
+    plain = _ABBREVIATED.sub("Ans ", WRAPPED.sub(r" \1 ", _FUNCTION_NAME.sub(r" \1 ", text)))
     found = _NAMED.fullmatch(plain)
     if not found or len(found["value"]) > 400:
         return None

@@ -25,7 +25,7 @@ _NOUN = (
     r"|(?:to|for)\s(?:the|this|your)\s[a-z ]{1,30}?))?"
     rf"|\b(?:{_ADJECTIVE})\s+(?:choice|option|alternative|answer|statement|letter|selection|one)s?\b"
     r"|\b(?:my|our|final)\s+(?:choice|selection|pick|guess)\b|\bcorrect(?=\s{0,9}(?:is|are)\b)"
-    r"|^\W{0,5}(?:choice|option|correct|selection)(?=\s{0,3}[:：])|答案?|答え|정답"
+    r"|^\W{0,5}(?:choice|option|correct|selection)(?=\s{0,3}[:：])|答案?|答え|정답|(?<!\w)답"
 )
 _DENIED = (
     r"(?:is|are|was)n['’]t\b|can(?:not|['’]t| not) (?:\w+ )?be\b"
@@ -34,7 +34,8 @@ _DENIED = (
 _COPULA = (
     r"(?:is|are|equals|(?:should|must|would|will|has to) (?:therefore )?be|(?:comes|works|turns) out (?:to be|to|as|at|is)"
     r"|comes to"
-    r"|becomes|(?:seems|appears) to be|seems|remains|ist|est|es|é|è)\b(?:[ \t]{0,9}[:：])?|->|=>|→|⇒|[:=：]|应该?是|是|为|為|は"
+    r"|becomes|(?:seems|appears) to be|seems|remains|ist|est|es|é|è)\b(?:[ \t]{0,9}[:：])?|->|=>|→|⇒|[:=：]|应该?是|是|为|為"
+    r"|は|은"
 )
 _ADVERBS = (
     r"(?:\s{0,9}(?:therefore|thus|then|hence|indeed|simply|clearly|definitely|certainly|likely|probably|also|still|now"
@@ -50,7 +51,7 @@ MARKER = re.compile(
 _WORDS = (
     "answer", "antwort", "respuesta", "réponse", "resposta", "risposta", "ответ", "choice", "option", "alternative",
     "statement", "letter", "selection", "right one", "best one", "correct", "only one", "likely one", "wrong one", "pick",
-    "guess", "a:", "a :", "a\uff1a", "ans:", "ans.", "ans ", "\u7b54", "\uc815\ub2f5",
+    "guess", "a:", "a :", "a\uff1a", "ans:", "ans.", "ans ", "\u7b54", "\ub2f5",
 )  # fmt: skip
 """One of these is in every marker."""
 _DENYING_LEAD = re.compile(

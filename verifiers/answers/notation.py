@@ -8,6 +8,7 @@ import unicodedata
 from fractions import Fraction
 from typing import NamedTuple
 
+from .spellings import common
 from .typesetting import plain, separated, two_names, without_lead
 
 MAX_TOKENS = 1_000
@@ -147,7 +148,7 @@ def tidy(text: str) -> str:
     elif "\n" in text:
         text = separated(text)
     text = two_names(_RUN.sub(" ", without_lead(text.replace("$", " ")).replace("~", " "))).strip().rstrip(";,").rstrip()
-    return text.removesuffix(".").rstrip() if not text.endswith("...") else text
+    return common(text.removesuffix(".").rstrip() if not text.endswith("...") else text)
 
 
 def _upright(found: re.Match[str]) -> str:

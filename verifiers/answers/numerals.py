@@ -16,6 +16,9 @@ _BASED = re.compile(
     r"[(\[]?\s*(?P<digits>[0-9A-Z]{1,60})\s*[)\]]?\s*(?:_\s*\{?\s*\(?\s*(?:base\s*)?|[,(]?\s*(?:in\s+)?base[\s-]*)"
     r"(?P<base>\d{1,2}|[a-z]{3,9})\s*\)?\s*\}?\s*\)?"
 )
+_PREFIXED = re.compile(r"0x(?P<x>[0-9A-Fa-f]{1,60})|0b(?P<b>[01]{1,60})|0o(?P<o>[0-7]{1,60})")
+"""As in programs: 0x1A."""
+_SMALL_DIGITS = re.compile(r"[(\[]?\s*\d[0-9a-f]{0,59}\s*[)\]]?\s*_\s*\{?\s*16\s*\}?")
 _ORDINAL = re.compile(
     r"(?P<number>\d{1,12})\s*(?:\^\s*)?(?:\{\s*)?(?:\\(?:text|mathrm|textrm|mbox|textsuperscript)\s*\{\s*)?(?P<end>st|nd|rd|th)"
     r"\s*\}{0,2}(?P<noun>(?:\s+|\\(?:text|mathrm)\s*\{\s*)[A-Za-z ]{2,30}\}?)?"
@@ -23,10 +26,13 @@ _ORDINAL = re.compile(
 
 
 def based(text: str) -> Node | None:
-    """A number whose base is said: (52)_8, 2A_{16}, 52 base 8, 52_{\\text{eight}}; None where there is none."""
+    """A number whose base is said: (52)_8, 2A_{16}, 52 base 8, 52_{\\text{eight}}, 0x2A; None where there is none."""
+    if text[:2] in ("0x", "0b", "0o") and (prefixed := _PREFIXED.fullmatch(text)):
+        sign = str(prefixed.lastgroup)
+        return Node("based", (), (prefixed[sign].upper().lstrip("0") or "0", {"x": 16, "o": 8, "b": 2}[sign]))
     if "_" not in text and "base" not in text:
         return None
-    found = _BASED.fullmatch(WRAPPED.sub(r" \1 ", text).strip())
+    found = _BASED.fullmatch(WRAPPED.sub(r" \1 ", text.upper() if _SMALL_DIGITS.fullmatch(text) else text).strip())
     if not found:
         return None
     base = int(found["base"]) if found["base"].isdigit() else NUMBERS.get(found["base"], 0)

@@ -15,7 +15,8 @@ _TAIL = re.compile(
     rf"(?P<head>.*?(?:[\d)}}\]!%]|\\pi|\bpi))(?P<gap>\s*)"
     rf"(?P<unit>(?:/\s*)?{_FORM}{_EXPONENT}(?:{_BETWEEN}{_FORM}{_EXPONENT}){{0,8}})\s*[.,]?"
 )
-_UNIT_FRACTION = re.compile(rf"\\frac\s*\{{\s*({UPRIGHT}{_EXPONENT})\s*\}}\s*\{{\s*({UPRIGHT}{_EXPONENT})\s*\}}")
+_ONE_UNIT = rf"(?:{UPRIGHT}|[A-Za-z]{{1,4}}){_EXPONENT}"
+_UNIT_FRACTION = re.compile(rf"(?<=[\d\s}}])\\frac\s*\{{\s*({_ONE_UNIT})\s*\}}\s*\{{\s*({_ONE_UNIT})\s*\}}")
 """One unit over another, as LaTeX's fraction."""
 _NO_UNIT = frozenset(
     (

@@ -24,7 +24,13 @@ MAX_CASES = 12
 _PLAIN = re.compile(rf"([-+]?)\s?({DIGITS})")
 _SPACED_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?: \d{3})+(?:[.,]\d+)?")
 _DECIMAL_COMMA = re.compile(r"([-+]?)\s?(\d+),(\d{2}|\d{4,})|([-+]?)(\d{4,}|0),(\d+)")
-_PERCENT = re.compile(r"(.*[\d}])\s*\\?(?:percent(?:age)?(?: points?)?|pct\.?|per cent)", re.IGNORECASE)
+_PERCENT = re.compile(
+    r"(.*[\d}])\s*(?:\\(?:text|mathrm)\s*\{\s*per cent\s*\}|\\?(?:percent(?:age)?(?: points?)?|pct\.?|per cent))", re.IGNORECASE
+)
+_TO = re.compile(rf"({DIGITS})\s*(?:\\text\s*\{{\s*to\s*\}}|to)\s*({DIGITS})")
+"""A ratio in words: 2 to 3."""
+_POINT = re.compile(r"([A-Z]'?)\s*(\((?:[^()]|\([^()]*\))*,(?:[^()]|\([^()]*\))*\))")
+"""A point's letter, and its coordinates: P(3, -1)."""
 _BUILDER = re.compile(r"\\\{\s*([a-z])\s*(?:\\in\s*(?:\\mathbb\s*\{R\}|\\mathbb R|R)\s*)?(?:\\mid|\\vert|\||:)\s*(.*?)\s*\\\}")
 """The set of all x with a property."""
 _RESPECTIVELY = re.compile(r"(.*?)[\s,]*\\?(?:respectively|in that order)[\s.]*", re.IGNORECASE)
@@ -61,6 +67,8 @@ def read(text: str) -> tuple[Node, ...]:
         return (in_base,)
     if found := CLOCK.fullmatch(text):
         return (time_or_ratio(found),)
+    if "to" in text and (found := _TO.fullmatch(text)):
+        return (Node("ratio", (number(found[1]), number(found[2]))),)
     if _SPACED_THOUSANDS.fullmatch(text):
         text = text.replace(" ", "")
     text = join_thousands(text)
@@ -100,6 +108,8 @@ def read(text: str) -> tuple[Node, ...]:
             readings.append(under_condition)
         if quantity and len(quantity.items) > 1:
             readings.append(quantity)
+        if found := _POINT.fullmatch(text):
+            readings.append(parse(f"{found[1]} = {found[2]}"))
     except Unreadable as unreadable:
         if not readings and quantity is not None:
             readings.append(quantity)

@@ -64,6 +64,8 @@ _DOLLARS = re.compile(
     r"\$\$([^$]+)\$\$|(?<!\\)\$((?:\\.|[^$\\])+)\$|\\\(((?:[^\\]|\\[^()])+)\\\)|\\\[((?:[^\\]|\\[^\[\]])+)\\\]", re.DOTALL
 )
 _QUOTES = "\"'“”‘’«»「」*` "
+_ENDING = re.compile(r"\s+!+$|(?<=[\d$})])\s?(?:입니다|이다|です|である|だ)[.。]?$")
+"""An exclamation mark that stands apart, so no factorial; a verb behind a number in Korean and Japanese."""
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _APPROXIMATE = re.compile(r"^[\s:=：]*(?:that\s+(?=[a-z]))?(?:[≈~≃≅=]|\\(?:approx|sim|simeq|cong)(?![A-Za-z]))?\s*")
 _CORRECTED = re.compile(
@@ -192,7 +194,7 @@ def value(said: str) -> str | None:
         The value; the whole sentence where it makes something else of the value ("not 5", "5 if n is odd"); None where
         there are no words.
     """
-    said = " ".join(sentence(said).split()).strip(_QUOTES).rstrip(_QUOTES + ".")
+    said = _ENDING.sub("", " ".join(sentence(said).split())).strip(_QUOTES).rstrip(_QUOTES + ".")
     if "$" not in said and "\\" not in said:
         said = re.sub(r"(?<=\w)\.(?:\s+[a-z].*)?$", "", said)
     said = _APPROXIMATE.sub("", said, count=1).strip(_QUOTES)

@@ -32,7 +32,7 @@ _ABOUT = re.compile(rf"\\(?:sim|thicksim|cong|doteq|approxeq|thickapprox|falling
 """Signs for "about" that say something else before anything but a number."""
 _LEADING = re.compile(
     r"\s*(?:\\text\s*\{\s*)?(?:\\(?:approx|simeq|approxeq|thickapprox|fallingdotseq|doteq|cong|therefore|implies|Rightarrow"
-    r"|Longrightarrow)(?![A-Za-z])|∴|=(?![=<>])"
+    r"|Longrightarrow|to|rightarrow|longrightarrow|star|bullet)(?![A-Za-z])|∴|=(?![=<>])"
     r"|(?:\\(?:sim|thicksim)(?![A-Za-z])|~)(?=\s*(?:[^A-Za-z\s\\]|\\(?:frac|sqrt|pi)(?![A-Za-z]))))(?:\s*\})?[\s,]*"
 )
 """Signs in front of an answer that say "about", "therefore" or "equals"."""

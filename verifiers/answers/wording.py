@@ -6,7 +6,7 @@ from fractions import Fraction
 from .claims import letters
 from .identity import CannotTell
 from .notation import Unreadable
-from .tree import Node
+from .tree import INFINITY, Node
 
 UPRIGHT = r"\\(?:text|mathrm|mbox|textrm|textbf|textit|textnormal|textsf|rm)\s*\{[^{}]*\}"
 """Words set upright within LaTeX."""
@@ -21,10 +21,12 @@ NUMBERS = dict(
     )
 )
 """Whole numbers in words."""
+_INFINITE = {"infinity": INFINITY, "positive infinity": INFINITY, "negative infinity": Node("neg", (INFINITY,))}
 _SAME = {
     "true": "yes", "false": "no", "none": "no solution", "no solutions": "no solution", "no real solution": "no solution",
     "no real solutions": "no solution", "empty set": "no solution", "does not exist": "dne", "infinite": "infinitely many",
-    "infinitely many solutions": "infinitely many", "all reals": "all real numbers", "all real": "all real numbers",
+    "infinitely many solutions": "infinitely many", "limit does not exist": "dne",
+    "all reals": "all real numbers", "all real": "all real numbers",
 }  # fmt: skip
 """Words that say the same."""
 SHORT = frozenset(["yes", "no", "odd", "dne"])
@@ -67,6 +69,8 @@ def words(text: str, unreadable: Unreadable) -> Node:
         raise unreadable
     if plain in NUMBERS:
         return Node("number", (), Fraction(NUMBERS[plain]))
+    if plain in _INFINITE:
+        return _INFINITE[plain]
     said = _SAME.get(plain, plain)
     return Node("reals") if said == "all real numbers" else Node("text", (), said)
 

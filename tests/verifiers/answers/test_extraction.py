@@ -34,6 +34,14 @@ from tenfold.verifiers.answers import final_answer
         ("We add.\nSo she has $18$ dollars.", "18"),
         ("Therefore $x \\geq 5$ is the solution.", "x \\geq 5"),
         ("The function is even.", "even"),
+        # headings, marks and languages
+        ("Final Answer\n---\n41", "41"),
+        ("Final Answer\n============\n41", "41"),
+        ("<|begin_of_box|>41<|end_of_box|>", "41"),
+        ("답: 41", "41"),
+        ("정답은 41입니다.", "41"),
+        ("The answer is: 41 !", "41"),
+        ("The answer is 5!", "5!"),
         # thinking
         ("<think>it is \\boxed{7}</think> The answer is 8", "8"),
         ("<think>it is 7</think>", None),

@@ -1,0 +1,49 @@
+"""Notations of one country or field, made the usual ones: ]1, 5[, 0.(6), {}^8C_3, 60\\degree, \\mathbb{R} - \\{0\\}."""
+
+import re
+
+_ENDS = re.compile(r"(?P<open>[\[\]])(?P<inside>[^\[\](){},;]{1,60}[,;][^\[\](){},;]{1,60})(?P<close>[\[\]])")
+_TURNED_AWAY = re.compile(r"(?:^|=|\\(?:cup|cap|in|setminus)(?![A-Za-z]))\s*\]|\[\s*(?:$|\\(?:cup|cap|setminus)(?![A-Za-z]))")
+"""An interval's bracket that opens to its outside."""
+_DEGREE = re.compile(r"\s*\^?\s*(?:\{\s*)?\\degrees?(?![A-Za-z])(?:\s*\})?")
+_DOTS = re.compile(r"\\dot\s*(?:\{(\d)\}|(\d))(?:(\d*)\\dot\s*(?:\{(\d)\}|(\d)))?")
+_PERIOD = re.compile(r"[-+]?\d+\.\d*(?=\(\d{1,30}\)$)")
+_CHOICES = re.compile(
+    r"(?:(?:\{\s*\}\s*|(?<![\w)}\]]))[\^_]\s*(?:\{\s*(?P<above>\w{1,6})\s*\}|(?P<one>\w))\s*|(?<![\w.^_)}])(?P<plain>\d{1,4}))"
+    r"(?:\\(?:text|mathrm)\s*\{\s*C\s*\}|C)\s*(?:_\s*)?(?:\{\s*(?P<below>\w{1,6})\s*\}|(?P<two>\w{1,3}))(?![\w(])"
+)
+_WITHOUT = re.compile(r"(\\mathbb\s*(?:\{\s*[A-Z]\s*\}|[A-Z]))\s*-\s*(?=\\\{|[\[(])")
+_SLANTED = re.compile(r"\^\s*\{?\s*(\d+)\s*\}?\s*/\s*_\s*\{?\s*(\d+)\s*\}?")
+
+
+def common(text: str) -> str:
+    """The text, of which no space or size of LaTeX is left, with such notations replaced; most texts have none."""
+    if _TURNED_AWAY.search(text):
+        text = _ENDS.sub(_half_open, text)
+    if text[-1:] == ")" and (found := _PERIOD.match(text)):
+        text = rf"{found[0]}\overline{{{text[found.end() + 1 : -1]}}}"
+    if "C" in text:
+        text = _CHOICES.sub(_binomial, text)
+    if "/" in text and "_" in text:
+        text = _SLANTED.sub(r"\1/\2", text)
+    if "\\" in text:
+        if "\\degree" in text:
+            text = _DEGREE.sub(r"^\\circ ", text)
+        if "\\dot" in text:
+            text = _DOTS.sub(lambda found: rf"\overline{{{''.join(filter(None, found.groups()))}}}", text)
+        if "\\mathbb" in text:
+            text = _WITHOUT.sub(r"\1 \\setminus ", text)
+    return text
+
+
+def _half_open(found: re.Match[str]) -> str:
+    """An interval whose open ends are brackets turned away: ]1, 5] is (1, 5]."""
+    opening = "(" if found["open"] == "]" else "["
+    closing = ")" if found["close"] == "[" else "]"
+    return f"{opening}{found['inside'].replace(';', ',')}{closing}"
+
+
+def _binomial(found: re.Match[str]) -> str:
+    """8 over 3, where it is written with a C between."""
+    above, below = found["above"] or found["one"] or found["plain"], found["below"] or found["two"]
+    return rf"\binom{{{above}}}{{{below}}}" if above[0].isdigit() == below[0].isdigit() or not found["plain"] else found[0]
