@@ -12,6 +12,7 @@ Index:
     without_surrogates       text that UTF-8 can hold
     draw_seed                the seed of one draw
     without_thinking         the part of a response that is judged
+    without_turn_end         a response without the marks of a chat template behind it
     opened_thinking          the mark that opens reasoning at a prompt's end
     UserError                a mistake that one line can mend
     Incomplete               a policy stopped with some of the draws made
@@ -262,6 +263,24 @@ def without_thinking(response: str) -> str:
     if not marks:
         return response
     return response[marks[-1].end() :] if marks[-1]["close"] else ""
+
+
+_TURN_ENDS = (
+    *(f"<|{name}|>" for name in "eot_id eom_id im_end end call return endoftext end_of_text".split()),
+    *("</s>", "<end_of_turn>", "<｜end▁of▁sentence｜>"),
+)
+
+
+def without_turn_end(response: str) -> str:
+    """A response without the marks of chat templates behind it, which decoding may leave: `<|im_end|>`, `</s>`."""
+    kept = end = len(response)
+    while True:
+        while end and response[end - 1].isspace():
+            end -= 1
+        mark = next((mark for mark in _TURN_ENDS if response.endswith(mark, 0, end)), None)
+        if mark is None:
+            return response[:kept]
+        kept = end = end - len(mark)
 
 
 def opened_thinking(prompt: str) -> str:

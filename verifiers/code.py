@@ -29,7 +29,7 @@ from typing import Any
 
 import cachetools
 
-from ..core import Problem, Status, UserError, Verdict, without_thinking
+from ..core import Problem, Status, UserError, Verdict, without_thinking, without_turn_end
 from . import programs, sandbox
 from .code_forms import NoTests, called, calls_of, counted, form_of, limits_of
 from .equality import same, same_output, within
@@ -129,7 +129,7 @@ def program_of(problem: Problem, response: str) -> str | None:
     """The program that a response holds, as it is to run; None where it holds none."""
     if not isinstance(response, str):
         return None
-    code = programs.program_of(without_thinking(response), problem.answer)
+    code = programs.program_of(without_turn_end(without_thinking(response)), problem.answer)
     return completed(code, problem.answer) if code.strip() else None
 
 

@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from ..core import Problem, Status, UserError, Verdict, without_thinking
+from ..core import Problem, Status, UserError, Verdict, without_thinking, without_turn_end
 from . import programs, sandbox
 from .code import prepare
 from .fences import fenced, language_of
@@ -45,7 +45,7 @@ def verify(problem: Problem, response: str) -> Verdict:
     if (lacks := unreadable(problem)) is not None:
         return Verdict(Status.UNDECIDED, None, "tests", lacks)
     answer = problem.answer
-    code = _code(without_thinking(response), answer)
+    code = _code(without_turn_end(without_thinking(response)), answer)
     if not code.strip():
         return Verdict(Status.SCORED, 0.0, "extract", "the response holds no code")
     language, word = _KNOWN[answer["runs_as"]], secrets.token_hex(8)

@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..core import without_thinking
+from ..core import without_thinking, without_turn_end
 from .call import Declared, Malformed, Said, unique
 from .fences import fenced
 from .xml_calls import FUNCTION, INVOKE, of_pairs, of_xml
@@ -56,9 +56,6 @@ _NAMED = re.compile(
 )
 """A call whose name stands before JSON."""
 _OPENS = re.compile("|".join(map(re.escape, _WRAPPED)))
-_LAST = re.compile(
-    r"(?:\s|<\|(?:eot_id|eom_id|im_end|end|call|return|endoftext)\|>|</s>|<end_of_turn>|<｜end▁of▁sentence｜>)+\Z"
-)
 _MARKS = re.compile(
     "|".join(
         [
@@ -92,7 +89,7 @@ def read(response: str, declared: Declared, typed: bool = True) -> list[Said]:
     Raises:
         Malformed: it calls in one of the forms that the module lists, and the call cannot be read.
     """
-    text = _LAST.sub("", without_thinking(response)).strip()
+    text = without_turn_end(without_thinking(response)).strip()
     if (calls := marked(text, declared, typed)) is not None:
         return calls
     whole = _FENCE.match(text)
@@ -142,7 +139,7 @@ def attempts(text: str, names: Sequence[str]) -> bool:
 def called(turn: str) -> tuple[str, str] | None:
     """The tool and the code of a turn's last tool call: None where there is no call, empty where it cannot be read."""
     try:
-        calls = marked(_LAST.sub("", without_thinking(turn)).strip(), {})
+        calls = marked(without_turn_end(without_thinking(turn)).strip(), {})
     except Malformed:
         return "", ""
     if not calls:

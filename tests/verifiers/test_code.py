@@ -30,6 +30,8 @@ def judge(answer: Any, response: str) -> Verdict:
         (f"```python\ndef add(a, b): return 0\n```\nNo, rather:\n```\n{ADD}```", 1),
         (f"```python\n{ADD}```\nand it prints\n```text\n3\n```", 1),
         (f"```python\n{ADD}", 1),
+        (f"```python\n{ADD}<|im_end|>", 1),
+        (f"```python\n{ADD}```</s>\n", 1),
         (f"{ADD}```\nThis adds a and b.", 1),
         (f"{ADD}```\nor, the same:\n```python\ndef add(a, b): return b + a\n```", 1),
         (f"import math\n{ADD}```", 1),
