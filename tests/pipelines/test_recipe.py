@@ -3,6 +3,7 @@ import functools
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -133,7 +134,9 @@ def test_a_killed_run_goes_on_and_ends_the_same(
     path = write(lab, small(lab))
     assert ends(["run", str(path), "--out", "killed"], forked_python) == status
     assert not (lab / "killed/first/stage.json").exists()
-    tenfold.run(path, "killed", quiet=True)
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        tenfold.run(path, "killed")
+    assert not re.search(r"^first: [1-4]/12", said.getvalue(), re.MULTILINE), "steps before the checkpoint are not taken again"
     # The same operations in the same order, by as many threads on the same processor: equal to the last bit.
     assert weights(lab / "killed/second") == weights(whole / "out/second")
     outs = (whole / "out", lab / "killed")
