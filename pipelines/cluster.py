@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -78,6 +77,8 @@ class Cluster(BaseModel):
 
     def on_cpu(self) -> bool:
         """Whether models run on the processor, verl through the plug-in."""
+        import torch  # slow to import, and the processes that work on a corpus need no more of this module than its names
+
         return self.device == "cpu" or (self.device == "auto" and not torch.cuda.is_available())
 
     def check(self) -> None:
@@ -150,7 +151,7 @@ def free() -> None:
     if "ray" in sys.modules:
         sys.modules["ray"].shutdown()
     gc.collect()
-    if torch.cuda.is_initialized():
+    if (torch := sys.modules.get("torch")) and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
 
 

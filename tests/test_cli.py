@@ -160,11 +160,16 @@ def test_no_memory_left_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
 
 @pytest.mark.parametrize("command", [[], ["run"], ["env"], ["env", "play"], ["rollout"], ["bench"], ["verify"]])
-def test_help_is_there_for_every_command(command: list[str]) -> None:
-    shown = subprocess.run(
-        [sys.executable, "-m", "tenfold.cli", *command, "--help"], capture_output=True, text=True, check=True
-    )
-    assert "usage: tenfold" in shown.stdout
+def test_help_is_there_for_every_command(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(*command, "--help")
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: {' '.join(['tenfold', *command])} ")
+
+
+def test_the_module_is_the_program() -> None:
+    shown = subprocess.run([sys.executable, "-m", "tenfold.cli", "--help"], capture_output=True, text=True, check=True)
+    assert shown.stdout.startswith("usage: tenfold ")
 
 
 def test_verify_audits_rules_and_a_judge_against_labels(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:

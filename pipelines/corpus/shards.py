@@ -138,7 +138,9 @@ def _with_ray(items: Sequence[Item], work: Callable[[Item], Item], context: Cont
     if not ray.is_initialized():
         before = signal.getsignal(signal.SIGTERM)  # which Ray takes for itself
         at = context.cluster.address or "local"  # without an address Ray would join whichever Ray runs on this machine
-        ours = {} if context.cluster.address else {"num_cpus": workers, "include_dashboard": False}
+        # Workers that were started ahead of time would lack the runtime environment, and stay idle.
+        alone = {"num_cpus": workers, "include_dashboard": False, "_system_config": {"prestart_worker_first_driver": False}}
+        ours = {} if context.cluster.address else alone
         variables = {"OMP_NUM_THREADS": "1"}
         runtime = {"env_vars": variables} | ({} if context.cluster.address else ray_python())
         ray.init(at, log_to_driver=False, logging_level="error", runtime_env=runtime, **ours)

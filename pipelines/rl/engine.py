@@ -8,10 +8,11 @@ verl imports this module where it builds a model (`model.external_lib`) and find
 the vendor's name (`VERL_ENGINE_VENDOR`). For other kinds of models the registry falls back on verl's own engines.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, KeysView
 from typing import Any
 
 import torch
+from transformers import AutoModelForImageTextToText
 from verl.utils import tensordict_utils
 from verl.utils.device import get_device_id
 from verl.workers.engine import EngineRegistry, FSDPEngineWithLMHead
@@ -35,6 +36,28 @@ class SequenceCountingEngine(FSDPEngineWithLMHead):
             torch.distributed.all_reduce(count, op=torch.distributed.ReduceOp.SUM, group=group)
             tensordict_utils.assign_non_tensor(data, global_batch_size=count.item())
         return super().forward_backward_batch(data, loss_function, forward_only=forward_only)
+
+
+class _Kinds(KeysView[type]):
+    """The configurations of a kind of model. Whether one is among them is found out without importing them all.
+
+    verl asks that for each model that it builds, and transformers' own list imports 150 modules for it, which takes seconds.
+    """
+
+    def __init__(self, mapping: Any):
+        super().__init__(mapping)
+        self.all = mapping.keys
+
+    def __iter__(self) -> Iterator[type]:
+        return iter(self.all())
+
+
+def _quickly(mapping: Any) -> None:
+    kinds = _Kinds(mapping)
+    mapping.keys = lambda: kinds
+
+
+_quickly(AutoModelForImageTextToText._model_mapping)  # no registry: verl has the name of this class in its code
 
 
 def in_loss(mask: torch.Tensor) -> int:

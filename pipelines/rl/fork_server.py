@@ -40,7 +40,7 @@ POLL_SECONDS = 0.05
 ASKING_SECONDS = 10.0
 MOST_FILES = 64
 """Open files that a worker may be handed."""
-_LENGTH, _PEER = struct.Struct("<I"), struct.Struct("3i")
+_LENGTH, _STATUS, _PEER = struct.Struct("<I"), struct.Struct("<h"), struct.Struct("3i")
 _PR_SET_PDEATHSIG = 1
 
 
@@ -116,27 +116,31 @@ def serve(program: Callable[[str], object]) -> Callable[[], object]:
                 askers[worker] = asker
                 events.register(asker, selectors.EVENT_READ, worker)
             while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG):
-                status = ended.si_status
+                status = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
                 if ended.si_pid == first:
-                    return lambda status=status: sys.exit(status)  # type: ignore[misc]
+                    return lambda status=status: _end(status)  # type: ignore[misc]
                 asker = askers.pop(ended.si_pid)
                 with contextlib.suppress(KeyError):
                     events.unregister(asker)
                 with contextlib.suppress(OSError):
-                    asker.sendall(bytes([status]))
+                    asker.sendall(_STATUS.pack(status))
                 asker.close()
 
 
 def ask(name: str, arguments: list[str]) -> int:
-    """Has a server fork a process that runs a script in this one's place; returns its status."""
+    """Has a server fork a process that runs a script in this one's place.
+
+    Returns:
+        Its status; where a signal ended it, the negative number of that.
+    """
     files = [number for number in map(int, os.listdir("/proc/self/fd")) if _is_open(number)]
     told = json.dumps(Question(arguments, dict(os.environ), os.getcwd(), files)).encode()
     with socket.socket(socket.AF_UNIX) as server:
         server.connect(f"\0{name}")
         socket.send_fds(server, [_LENGTH.pack(len(told))], files)
         server.sendall(told)
-        answer = server.recv(1)
-    return answer[0] if answer else 1
+        answer = server.recv(_STATUS.size)
+    return int(_STATUS.unpack(answer)[0]) if answer else 1
 
 
 def _is_open(number: int) -> bool:
@@ -173,6 +177,15 @@ def _fork(held: Iterable[_Closes]) -> int:
     return 0
 
 
+def _end(status: int) -> None:
+    """Ends this process as another one has ended; see `ask`."""
+    if status < 0:
+        with contextlib.suppress(OSError):  # some cannot be handled, and need not be
+            signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
+    sys.exit(status)
+
+
 def _become(question: Question, copies: list[int]) -> None:
     """Takes on the asker's open files, environment and folder, and runs its script."""
     os.setpgid(0, 0)  # an interrupt is for the program, which ends its workers in order
@@ -196,4 +209,4 @@ if __name__ == "__main__":
     if __package__:
         verl(sys.argv[1:])
     else:
-        sys.exit(ask(sys.argv[1], sys.argv[2:]))
+        _end(ask(sys.argv[1], sys.argv[2:]))

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,13 +27,14 @@ Train = Callable[[Settings, Context], Metrics]
 class TwoProcesses:
     """Two processes that train one stage after the other (see `two_processes.py`), started as on two GPUs."""
 
-    def __init__(self, queue: Path):
+    def __init__(self, queue: Path, python: Path):
         """Starts them; what they say is in the folder `queue`."""
         command = spread.launch(Cluster(device="cuda", gpus=2), queue)
         command[command.index("-m", 3) : -1] = [str(Path(__file__).with_name("two_processes.py"))]
+        command[0] = str(python)
         self.queue, self.said, self.numbers = queue, queue / "said", itertools.count()
         with self.said.open("w") as said:
-            env = os.environ | {"OMP_NUM_THREADS": "1"}
+            env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHON_EXEC": str(python)}
             self.process = subprocess.Popen(command, env=env, stdout=said, stderr=said, preexec_fn=supervise.die_with_parent)
 
     def train(self, record: Trained, folder: Path) -> Trained:
@@ -50,16 +52,30 @@ class TwoProcesses:
 
 
 @pytest.fixture(scope="session")
-def in_two_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Trained, Path], Trained]]:
+def forked_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A program that does what Python does, without the seconds that the imports of a training take (`forked_python.py`)."""
+    python = tmp_path_factory.mktemp("forked") / "python"
+    command = [sys.executable, str(Path(__file__).with_name("forked_python.py")), str(python)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline()
+        yield python
+        server.communicate(b"end\n")  # with all of its forks
+
+
+@pytest.fixture(scope="session")
+def in_two_processes(
+    tmp_path_factory: pytest.TempPathFactory, forked_python: Path
+) -> Iterator[Callable[[Trained, Path], Trained]]:
     """Trains what a stage's record says, in a folder, in two processes with FSDP2 over gloo; its metrics.
 
-    All tests have the same two, for it takes long to start them; other ones where a training has ended them.
+    All tests have the same two; other ones where a training has ended them.
     """
     started: list[TwoProcesses] = []
 
     def train(record: Trained, folder: Path) -> Trained:
         if not started or started[-1].process.poll() is not None:
-            started.append(TwoProcesses(tmp_path_factory.mktemp("two")))
+            started.append(TwoProcesses(tmp_path_factory.mktemp("two"), forked_python))
         return started[-1].train(record, folder)
 
     yield train

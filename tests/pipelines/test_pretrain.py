@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -116,12 +117,18 @@ def test_a_run_killed_after_its_last_step_has_the_last_base_too(
 
 @pytest.mark.parametrize("nodes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_what_starts_the_processes_of_a_cluster_trains_what_one_trains(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, assert_same_training: Any, nodes: int
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, assert_same_training: Any, forked_python: Path, nodes: int
 ) -> None:
-    """No machine of the tests has a GPU, so Ray is told of some, and what is started trains on processors."""
+    """No machine of the tests has a GPU, so Ray is told of some, and what is started trains on processors.
+
+    On one node the command is run with `forked_python`, on two with Python itself.
+    """
     from ray.cluster_utils import Cluster as Rays
 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    if nodes == 1:
+        monkeypatch.setattr(sys, "executable", str(forked_python))
+        monkeypatch.setenv("PYTHON_EXEC", str(forked_python))
     stage, folder = settings(data), tmp_path / "spread"
     alone = run(stage, tmp_path / "one")
     rays = Rays(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 1}) if nodes > 1 else None

@@ -3,10 +3,10 @@ import functools
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,19 +92,29 @@ def test_equal_seeds_give_equal_weights_and_others_do_not(lab: Path, whole: Path
     assert weights(lab / "other/second") != weights(whole / "out/second")
 
 
-def killed(command: list[str]) -> int:
+KILLED = """
+import os, sys
+from tenfold import cli
+print(os.getpid(), flush=True)
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def killed(command: list[str], python: Path) -> int:
     """Runs a command in a process of its own and kills that; its status."""
-    child = subprocess.Popen([sys.executable, "-m", "tenfold.cli", *command], stdout=subprocess.PIPE, text=True, env=os.environ)
+    Path("killed.py").write_text(KILLED)
+    child = subprocess.Popen([python, "killed.py", *command], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
+    number = int(child.stdout.readline())
     for line in child.stdout:
         if line.startswith("first: 8"):  # after the checkpoint of step 4, before the end
-            child.kill()
+            os.kill(number, signal.SIGKILL)
             break
     child.stdout.read()
     return child.wait()
 
 
-def interrupted(command: list[str]) -> int:
+def interrupted(command: list[str], python: Path) -> int:
     """Runs a command in this process, as if somebody then pressed Ctrl-C; its status."""
 
     class Terminal(io.StringIO):
@@ -118,11 +128,15 @@ def interrupted(command: list[str]) -> int:
 
 
 @pytest.mark.parametrize(("ends", "status"), [(killed, -signal.SIGKILL), (interrupted, 130)])
-def test_a_killed_run_goes_on_and_ends_the_same(lab: Path, whole: Path, ends: Callable[[list[str]], int], status: int) -> None:
+def test_a_killed_run_goes_on_and_ends_the_same(
+    lab: Path, whole: Path, forked_python: Path, ends: Callable[[list[str], Path], int], status: int
+) -> None:
     path = write(lab, small(lab))
-    assert ends(["run", str(path), "--out", "killed"]) == status
+    assert ends(["run", str(path), "--out", "killed"], forked_python) == status
     assert not (lab / "killed/first/stage.json").exists()
-    tenfold.run(path, "killed", quiet=True)
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        tenfold.run(path, "killed")
+    assert not re.search(r"^first: [1-4]/12", said.getvalue(), re.MULTILINE), "steps before the checkpoint are not taken again"
     # The same operations in the same order, by as many threads on the same processor: equal to the last bit.
     assert weights(lab / "killed/second") == weights(whole / "out/second")
     outs = (whole / "out", lab / "killed")

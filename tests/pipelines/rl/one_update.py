@@ -17,6 +17,7 @@ from typing import Any
 os.environ |= {"VERL_USE_EXTERNAL_MODULES": "tenfold.pipelines.rl.cpu", "VERL_PLATFORM": "cpu", "OMP_NUM_THREADS": "1"}
 
 import torch
+from omegaconf import OmegaConf
 from verl.utils import tensordict_utils
 from verl.utils.config import omega_conf_to_dataclass
 from verl.workers.engine import EngineRegistry
@@ -41,10 +42,14 @@ def stage(mode: str) -> GRPO:
     return GRPO.model_validate(given | {"loss": mode, "max_response_tokens": 16})
 
 
-def configured(mode: str, model: Path) -> Any:
+def configured(model: Path) -> dict[str, Any]:
+    """verl's configuration of each mode. One is composed; the others are told only what they say otherwise."""
     cluster = Cluster(device="cpu")
-    lines = verl_config.overrides(stage(mode), 0, model, Path("stage"), cluster, {})
-    return verl_config.checked(lines, {}).actor_rollout_ref
+    lines = {mode: verl_config.overrides(stage(mode), 0, model, Path("stage"), cluster, {}) for mode in MODES}
+    first = lines[MODES[0]]
+    config = verl_config.checked(first, {})
+    changes = {mode: OmegaConf.from_dotlist([line for line in lines[mode] if line not in first]) for mode in MODES}
+    return {mode: OmegaConf.merge(config, changed).actor_rollout_ref for mode, changed in changes.items()}
 
 
 def batch(rows: list[int], draws: int, micro: int, dynamic: bool) -> Any:
@@ -119,7 +124,7 @@ def main(folder: Path, configs: Mapping[str, Any], rank: int, world: int) -> Non
 if __name__ == "__main__":
     out = Path(sys.argv[1])
     start = initial.checkpoint("micro:?hidden=16&layers=1&heads=2")
-    each_mode = {mode: configured(mode, start) for mode in MODES}
+    each_mode = configured(start)
     child = os.fork()  # before any thread of torch's is there
     second = os.fork() if child else 0
     if not child or not second:

@@ -53,6 +53,19 @@ def test_a_script_runs_in_a_fork_as_if_python_had_been_started(tmp_path: Path) -
     assert ran.returncode == 3
 
 
+def test_who_asked_ends_by_the_signal_that_ended_the_fork(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text("import os; os.kill(os.getpid(), 9)")
+    ran = served(
+        tmp_path,
+        """
+        print(subprocess.run([*shlex.split(os.environ["PYTHON_OF_FORKS"]), "script.py"]).returncode, flush=True)
+        os.kill(os.getpid(), 15)
+        """,
+    )
+    assert ran.stdout == "-9\n"
+    assert ran.returncode == -15
+
+
 def test_a_fork_ends_with_whoever_asked_for_it(tmp_path: Path) -> None:
     """As a process that was started by itself would, had it been killed."""
     (tmp_path / "script.py").write_text("import os, time; print(os.getpid(), flush=True); time.sleep(36000)")

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,11 +13,11 @@ Gradients = dict[str, dict[str, torch.Tensor]]
 
 
 @pytest.fixture(scope="module")
-def gradients(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Gradients]:
+def gradients(tmp_path_factory: pytest.TempPathFactory, forked_python: Path) -> dict[int, Gradients]:
     """By number of processes, mode and micro batches; see `one_update.py`. One response of four is out of the loss."""
     folder = tmp_path_factory.mktemp("update")
     variables = os.environ | {"VERL_ENGINE_DEVICE": "cuda", "VERL_ENGINE_VENDOR": "tenfold"}
-    command = [sys.executable, str(Path(__file__).parent / "one_update.py"), str(folder)]
+    command = [forked_python, Path(__file__).with_name("one_update.py"), folder]
     ended = subprocess.run(command, env=variables, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr[-2000:]
     return {
