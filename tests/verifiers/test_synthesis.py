@@ -29,8 +29,8 @@ def box(sandboxed: None) -> Iterator[Sandbox]:
         yield box
 
 
-def synthesize(programs: str | list[str], entry_point: str, box: Sandbox, count: int = 20, **options: Any) -> synthesis.Suite:
-    """Draws a third of the inputs that are drawn by default."""
+def synthesize(programs: str | list[str], entry_point: str, box: Sandbox, count: int = 12, **options: Any) -> synthesis.Suite:
+    """Draws a fifth of the inputs that are drawn by default."""
     return synthesis.synthesize(programs, entry_point, count=count, box=box, **options)
 
 
