@@ -289,9 +289,6 @@ class LocalSession:
         Raises:
             SandboxFault: it has stood there so long that this machine has too much to do.
         """
-        used = self.used()
-        if used is not None and used >= self.limits.cpu_seconds:  # it stands in its own way
-            return False
         before, self.starved = self.starved, max(self.starved, waited(self.pid) - self.waited)
         if self.starved > PATIENCE * self.limits.wall_seconds:
             raise SandboxFault(f"this machine is overloaded: a program waited {self.starved:.0f} s for a processor")
