@@ -136,6 +136,10 @@ def strategy(program: str, function: str, examples: Sequence[Sequence[Any]] = ()
     return st.one_of(fresh, st.sampled_from(longer).flatmap(_one_changed)) if longer else fresh
 
 
+class _EnoughError(Exception):
+    """Ends a search for inputs."""
+
+
 def draw(source: st.SearchStrategy[list[Any]], count: int, base: int = 0) -> list[list[Any]]:
     """Distinct argument lists, simple ones first; fewer than asked for where the strategy has no more.
 
@@ -155,6 +159,7 @@ def draw(source: st.SearchStrategy[list[Any]], count: int, base: int = 0) -> lis
         database=None,
         deadline=None,
         phases=[Phase.generate],
+        report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )
     @given(source)
@@ -162,9 +167,13 @@ def draw(source: st.SearchStrategy[list[Any]], count: int, base: int = 0) -> lis
         form = json.dumps([encode(argument) for argument in arguments])
         if len(form) <= MAX_INPUT and len(drawn) < count:
             drawn.setdefault(form, arguments)
+        if len(drawn) >= count:
+            raise _EnoughError
 
     try:
         keep()
+    except _EnoughError:
+        pass
     except (HypothesisException, TypeError) as error:  # a set of lists, say
         raise UserError(f"no arguments can be drawn: {(str(error).splitlines() or [''])[0]}") from None
     return list(drawn.values())

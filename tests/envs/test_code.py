@@ -30,9 +30,9 @@ def test_human_evals_canonical_solutions_pass_and_empty_ones_fail() -> None:
     right = [problem.answer["header"] + problem.meta["solution"] for problem in everything]
     with ThreadPoolExecutor(4) as threads:
         passing = list(threads.map(code.verify, everything, right))
-        empty = list(threads.map(code.verify, everything, ["    pass"] * 164))
+        empty = list(threads.map(code.verify, everything[::4], ["    pass"] * 41))
     assert [problem.id for problem, verdict in zip(everything, passing, strict=True) if verdict.score != 1] == []
-    assert [problem.id for problem, verdict in zip(everything, empty, strict=True) if verdict.score != 0] == []
+    assert [problem.id for problem, verdict in zip(everything[::4], empty, strict=True) if verdict.score != 0] == []
 
 
 def test_rows_of_mbpps_form_are_problems(lab: Path) -> None:

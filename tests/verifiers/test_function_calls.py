@@ -1,4 +1,5 @@
 import copy
+import itertools
 import json
 import subprocess
 import sys
@@ -300,13 +301,14 @@ def test_gold_calls_are_accepted_as_the_leaderboards_own_checker_does() -> None:
     assert not only_theirs
 
 
-def test_no_mutant_of_a_gold_call_is_accepted() -> None:
+@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_no_mutant_of_a_gold_call_is_accepted(step: int) -> None:
     accepted, count = [], 0
-    for name, answer in gold_calls():
+    for name, answer in itertools.islice(gold_calls(), 0, None, step):
         for kind, function, arguments in mutants(answer):
             count += 1
             verdict = function_calls.verify(Problem("", (), answer, ""), tagged(function, arguments))
             if verdict.score == 1:
                 accepted.append((name, kind, function, arguments))
     assert accepted == []
-    assert count > 50_000
+    assert count > 50_000 // step

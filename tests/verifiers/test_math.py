@@ -216,7 +216,7 @@ FRAGMENTS = [
 GOLDS = ["7", r"\frac{1}{2}", "x^2+1", "[0,1)", r"\{1,2\}", "3.14", "3 m", "C", "x=2", r"\text{even}", "1:2", "2+3i"]
 
 
-@pytest.mark.parametrize("count", [4_000, pytest.param(100_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [1_500, pytest.param(100_000, marks=pytest.mark.slow)])
 def test_random_strings_raise_nothing(count: int) -> None:
     draw = random.Random(7)
     statuses = set()
@@ -247,7 +247,7 @@ def test_it_works_from_many_threads_at_once() -> None:
         return right.score, tenfold.verify(rf"\int_0^1 {number} x dx", rf"\boxed{{\frac{{{number}}}{{2}}}}").score
 
     with ThreadPoolExecutor(16) as threads:
-        assert set(threads.map(judged, range(2, 66))) == {(1.0, 1.0)}
+        assert set(threads.map(judged, range(2, 34))) == {(1.0, 1.0)}
 
 
 def test_it_works_in_rays_workers() -> None:

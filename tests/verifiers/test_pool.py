@@ -46,7 +46,7 @@ def functions(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["spin", "stuck", "swallow"])
 def test_a_call_that_takes_too_long_is_ended_and_the_pool_goes_on(functions: None, name: str) -> None:
-    pool = Pool(f"pool_functions:{name}", workers=1, cpu_seconds=0.3)
+    pool = Pool(f"pool_functions:{name}", workers=1, cpu_seconds=0.1)
     for _ in range(2):
         with pytest.raises(TimeLimit):
             pool.call()

@@ -29,9 +29,14 @@ def box(sandboxed: None) -> Iterator[Sandbox]:
         yield box
 
 
+def synthesize(programs: str | list[str], entry_point: str, box: Sandbox, count: int = 12, **options: Any) -> synthesis.Suite:
+    """Draws a fifth of the inputs that are drawn by default."""
+    return synthesis.synthesize(programs, entry_point, count=count, box=box, **options)
+
+
 @pytest.fixture(scope="module")
 def suite(box: Sandbox) -> synthesis.Suite:
-    return synthesis.synthesize(MERGE, "merge", box=box)
+    return synthesize(MERGE, "merge", box)
 
 
 def judge(suite: synthesis.Suite, program: str) -> Verdict:
@@ -62,8 +67,8 @@ def test_public_tests_are_shown_and_are_not_the_private_ones(suite: synthesis.Su
 
 
 def test_equal_seeds_write_equal_tests_and_others_do_not(box: Sandbox, suite: synthesis.Suite) -> None:
-    assert synthesis.synthesize(MERGE, "merge", box=box) == suite
-    assert synthesis.synthesize(MERGE, "merge", seed=1, box=box).private != suite.private
+    assert synthesize(MERGE, "merge", box) == suite
+    assert synthesize(MERGE, "merge", box, seed=1).private != suite.private
 
 
 @pytest.mark.parametrize(
@@ -81,12 +86,12 @@ def test_equal_seeds_write_equal_tests_and_others_do_not(box: Sandbox, suite: sy
 def test_outputs_that_cannot_be_relied_on_are_left_out(box: Sandbox, body: str, why: str) -> None:
     program = f"import time\nseen = []\ndef f(text: str):\n    {body}\n"
     with pytest.raises(UserError, match="no input gives f a stable output"):
-        synthesis.synthesize(program, "f", count=3, box=box)
+        synthesize(program, "f", box, count=3)
 
 
 def test_inputs_that_fail_are_left_out_and_none_is_an_output(box: Sandbox) -> None:
     program = "def f(n: int):\n    return None if n == 0 else 12 // n if n != 3 else {}[n]\n"
-    suite = synthesis.synthesize(program, "f", box=box)
+    suite = synthesize(program, "f", box)
     assert suite.report.failing == 1
     assert judge(suite, program).score == 1
     assert judge(suite, program.replace("None", "0")).score == 0
@@ -94,17 +99,17 @@ def test_inputs_that_fail_are_left_out_and_none_is_an_output(box: Sandbox) -> No
 
 def test_without_a_reference_candidates_have_to_agree(box: Sandbox) -> None:
     add, odd = "def f(a: int, b: int): return a + b", "def f(a: int, b: int): return a + b if a < 5 else 0"
-    suite = synthesis.synthesize([odd, add, "def f(a, b): return b + a"], "f", box=box)
+    suite = synthesize([odd, add, "def f(a, b): return b + a"], "f", box)
     assert suite.program != odd
     assert judge(suite, add).score == 1
     assert judge(suite, odd).score == 0
     with pytest.raises(UserError, match="differ"):
-        synthesis.synthesize([add, "def f(a, b): return a - b - 1", "def f("], "f", count=5, box=box)
+        synthesize([add, "def f(a, b): return a - b - 1", "def f("], "f", box, count=5)
 
 
 def test_a_reference_that_was_voted_for_passes_its_own_tests(box: Sandbox) -> None:
     wrong = [f"def f(x: int): return -1 if x == {number} else x * x" for number in (3, 4, 5)]
-    suite = synthesis.synthesize(wrong, "f", box=box)
+    suite = synthesize(wrong, "f", box)
     assert judge(suite, suite.program).score == 1
     assert suite.report.unstable >= 1
 
@@ -112,14 +117,14 @@ def test_a_reference_that_was_voted_for_passes_its_own_tests(box: Sandbox) -> No
 def test_outputs_that_time_does_not_allow_to_check_are_left_out(box: Sandbox) -> None:
     program = "import random, time\ndef f(x: int):\n    time.sleep(0.3)\n    return random.getrandbits(40)"
     with pytest.raises(UserError, match="no input gives f a stable output"):
-        synthesis.synthesize(program, "f", count=12, box=box)
+        synthesize(program, "f", box, count=12)
 
 
 def test_outputs_may_come_in_any_order(box: Sandbox) -> None:
     program = "def f(xs: list[int]): return sorted(set(xs))"
-    suite = synthesis.synthesize(program, "f", unordered=True, box=box)
+    suite = synthesize(program, "f", box, unordered=True)
     assert judge(suite, "def f(xs): return sorted(set(xs), reverse=True)").score == 1
-    assert judge(synthesis.synthesize(program, "f", box=box), "def f(xs): return sorted(set(xs), reverse=True)").score == 0
+    assert judge(synthesize(program, "f", box), "def f(xs): return sorted(set(xs), reverse=True)").score == 0
 
 
 def test_a_fault_is_no_killed_mutant_and_no_reason_to_give_a_problem_up(
@@ -135,21 +140,21 @@ def test_a_fault_is_no_killed_mutant_and_no_reason_to_give_a_problem_up(
 
 def test_a_docstring_with_a_fence_is_part_of_the_program(box: Sandbox) -> None:
     program = 'def f(x: int):\n    """Doubles.\n\n    ```\n    f(1)\n    ```\n    """\n    return 2 * x'
-    suite = synthesis.synthesize(program, "f", box=box)
+    suite = synthesize(program, "f", box)
     assert synthesis.score_of(suite.answer(), program) == suite.report.score
 
 
 def test_a_model_gives_examples_where_nothing_else_does(box: Sandbox) -> None:
     program = "def f(text): return text.split('-')[2].upper()"
     with pytest.raises(UserError, match="nothing says what f takes for text"):
-        synthesis.synthesize(program, "f", box=box)
+        synthesize(program, "f", box)
     asked = []
 
     def model(prompt: str) -> str:
         asked.append(prompt)
         return "Sure:\n1. ['2024-01-x']\n- [\"a-b-c-d\"]\n[__import__('os').system('true')]\n[1, 2\nnone"
 
-    suite = synthesis.synthesize(program, "f", model=model, box=box)
+    suite = synthesize(program, "f", box, model=model)
     assert program in asked[0]
     assert judge(suite, program).score == 1
     assert judge(suite, program.replace("upper", "lower")).score == 0
@@ -271,6 +276,6 @@ def test_a_statement_is_written_for_a_solution_and_kept_where_it_can_be_solved(
 
 
 def test_a_body_of_one_line_is_not_to_be_quoted(box: Sandbox) -> None:
-    suite = synthesis.synthesize("def f(x: int):\n    return sum(i * i for i in range(x))", "f", box=box)
+    suite = synthesize("def f(x: int):\n    return sum(i * i for i in range(x))", "f", box)
     assert statements.pose(suite, lambda prompt: "Give sum(i * i for i in range(x)).", attempts=0) is None
     assert statements.pose(suite, lambda prompt: "Add up the first squares.", attempts=0) is not None

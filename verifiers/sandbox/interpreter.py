@@ -13,7 +13,7 @@ class Interpreter:
         """Describes the interpreter; nothing is started yet.
 
         Args:
-            limits: of each program.
+            limits: of the session; the wall time is each program's.
             max_output: characters of a reply.
         """
         self.limits, self.max_output = limits or Limits(), max_output

@@ -122,6 +122,8 @@ def fresh_work_folder(size: int) -> None:
 def limit(limits: dict[str, Any], mapped: int, group: bool, own_user: bool) -> None:
     """Resource limits of each process of the run; `mapped` bytes are there before it starts.
 
+    Of processor time the kernel takes whole seconds here. The supervisor holds a run to less, where a cgroup counts it.
+
     Args:
         limits: of `protocol.Limits`.
         mapped: address space of the warm process.

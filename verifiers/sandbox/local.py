@@ -12,6 +12,7 @@ seccomp. What of it this kernel lacks is said at the start, and refused unless i
 import atexit
 import contextlib
 import itertools
+import math
 import os
 import select
 import selectors
@@ -100,6 +101,8 @@ AHEAD = 1 << 18
 """Bytes of calls that are sent before the first is answered, about."""
 NEARLY = 0.95
 """Of a limit on processor time: the clock that a kernel kills by and the one that it reports run apart a little."""
+SOONEST = 0.02
+"""Seconds from one look at what a run has used to the next, at least."""
 LEAVING_SECONDS = 2.0
 """A child that has closed its channel is waited for so long; it may have much memory to give back."""
 PATIENCE = 20
@@ -135,6 +138,27 @@ def waited(pid: int) -> float:
     return max(waits)
 
 
+class Allowance:
+    """The processor time that a run may use. It is looked at when one process could have used it up, and again when the rest
+    could be: shorter runs pay nothing, and many processes at once may use more before they are found out."""
+
+    def __init__(self, seconds: float):
+        """From now on a run may use so much."""
+        self.seconds, self._look = seconds, time.monotonic() + seconds
+
+    def until(self, deadline: float) -> float:
+        """Seconds until this or a deadline is to be looked at; none below 0."""
+        return max(0.0, min(deadline, self._look) - time.monotonic())
+
+    def is_spent(self, used: Callable[[], float | None]) -> bool:
+        """Whether a run has used all of it; `used` tells the seconds, or None where nobody counts them."""
+        if (now := time.monotonic()) < self._look:
+            return False
+        seconds = used()
+        self._look = math.inf if seconds is None else now + max(self.seconds - seconds, SOONEST)
+        return seconds is not None and seconds >= self.seconds
+
+
 class LocalSession:
     """One child; see `Session`."""
 
@@ -156,6 +180,7 @@ class LocalSession:
         try:
             self.pid, self.parent = warm.start(fields(limits), [inner.fileno(), text, out, err])
             self.waited = waited(self.pid)  # before it was this run's
+            self.allowance = Allowance(limits.cpu_seconds)
         except BaseException:
             self._release()
             raise
@@ -243,13 +268,20 @@ class LocalSession:
                 if self._was_starved():
                     continue
                 raise self._end(End.TIMEOUT, f"more than {self.limits.wall_seconds:g} s")
+            if self.allowance.is_spent(self.used):
+                raise self._end(End.TIMEOUT, f"more than {self.limits.cpu_seconds:g} s of processor time")
             events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self.sending else 0)
             self.selector.modify(self.channel, events)
-            for key, ready in self.selector.select(remaining):
+            for key, ready in self.selector.select(self.allowance.until(deadline + self.starved)):
                 if key.fileobj is self.channel:
                     self._talk(ready)
                 else:
                     self._take(int(key.fd))
+
+    def used(self) -> float | None:
+        """Processor seconds of the child and of all that it has started; None where no group counts them."""
+        seconds: float | None = self.warm.ask({"used": {"pid": self.pid}}, self.parent)["cpu_seconds"]
+        return seconds
 
     def _was_starved(self) -> bool:
         """Whether the run has stood in line for a processor since its clock was last set; that time is not its own.
@@ -257,9 +289,6 @@ class LocalSession:
         Raises:
             SandboxFault: it has stood there so long that this machine has too much to do.
         """
-        used = self.warm.ask({"used": {"pid": self.pid}}, self.parent)["cpu_seconds"]
-        if used is not None and used >= self.limits.cpu_seconds:  # it stands in its own way
-            return False
         before, self.starved = self.starved, max(self.starved, waited(self.pid) - self.waited)
         if self.starved > PATIENCE * self.limits.wall_seconds:
             raise SandboxFault(f"this machine is overloaded: a program waited {self.starved:.0f} s for a processor")

@@ -12,7 +12,8 @@ class Limits:
     """What one run may use. They hold for the run as a whole, its children included, where the backend can."""
 
     cpu_seconds: float = 5.0
-    """Processor time of one process."""
+    """Processor time of the run, or of a session from its start to its end. Where no control group counts it, each process has
+    so much, in whole seconds."""
     wall_seconds: float = 15.0
     """Of the run's own: time that it stood in line for a processor does not count, where the backend can tell."""
     memory: int = 512 << 20

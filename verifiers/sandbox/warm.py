@@ -215,9 +215,7 @@ class Warm:
 
     def used(self, pid: int) -> dict[str, Any]:
         """Processor seconds that a child and all that it has started have used; None where no group counts them."""
-        jailed = self.children[pid]
-        seconds = jailed.group.cpu_seconds() if jailed.group else None
-        return {"cpu_seconds": None if seconds is None else seconds - jailed.cpu_seconds}
+        return {"cpu_seconds": _since(self.children[pid])}
 
     def end(self, pid: int, leaving: bool = False) -> dict[str, Any]:
         """Kills a child, and with it all that it has started; how it ended. One that is leaving is given a moment to."""
@@ -239,6 +237,7 @@ class Warm:
             "out_of_memory": False,
         }
         if group:
+            told["cpu_seconds"] = _since(jailed) or told["cpu_seconds"]
             told["out_of_memory"] = group.kills() > jailed.kills
             told["peak_memory"] = group.peak() or told["peak_memory"]
             self.free.append(group)
@@ -251,6 +250,12 @@ class Warm:
             self.end(pid)
         for group in self.free:
             group.close()
+
+
+def _since(jailed: Jailed) -> float | None:
+    """Processor seconds of a child's group since the child was made; None where nobody counts them."""
+    seconds = jailed.group.cpu_seconds() if jailed.group else None
+    return None if seconds is None else seconds - jailed.cpu_seconds
 
 
 def _load(module: str) -> None:

@@ -14,12 +14,17 @@ x, y = sympy.symbols("x y", real=True)
 LEAVES = st.sampled_from([x, y, sympy.pi, sympy.sqrt(2), sympy.Rational(1, 2), sympy.E]) | st.integers(-9, 9).map(sympy.Integer)
 
 
+def vanishes(made: sympy.Expr) -> bool:
+    """Whether an expression is 0 at a point where none of these is by chance. To ask sympy whether it is 0 takes long."""
+    return abs(complex(made.subs({x: 0.73, y: -1.37}).evalf())) < 1e-9
+
+
 def _grown(inner: st.SearchStrategy) -> st.SearchStrategy:
     two = st.tuples(inner, inner)
     return (
         two.map(lambda pair: pair[0] + pair[1])
         | two.map(lambda pair: pair[0] * pair[1])
-        | two.filter(lambda pair: not pair[1].equals(0)).map(lambda pair: pair[0] / pair[1])
+        | two.filter(lambda pair: not vanishes(pair[1])).map(lambda pair: pair[0] / pair[1])
         | inner.map(lambda part: part**2)
         | inner.map(sympy.sin)
         | inner.map(lambda part: sympy.sqrt(1 + part**2))
@@ -62,7 +67,7 @@ def test_what_sympy_rewrites_stays_equal(made: sympy.Expr, rewrite: object) -> N
     ),
 )
 def test_a_perturbed_expression_is_never_equal(made: sympy.Expr, perturb: object) -> None:
-    assume(not made.equals(0))
+    assume(not vanishes(made))
     assert judged(sympy.latex(made), sympy.latex(perturb(made))) == 0  # type: ignore[operator]
 
 

@@ -19,7 +19,7 @@ from .attacks.hacks import HACKS
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
 
-LIMITS = Limits(cpu_seconds=1, wall_seconds=3, memory=128 << 20, output=1 << 18, disk=4 << 20)
+LIMITS = Limits(cpu_seconds=0.3, wall_seconds=2, memory=128 << 20, output=1 << 18, disk=4 << 20)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_nobody_is_paid_for_nothing(name: str, form: str, box: LocalSandbox, mon
     if name in EQUAL_TO_PYTHON and "assertions" in form:
         pytest.skip("3.0 == 3 holds in Python")
     monkeypatch.setattr(sandbox, "shared", lambda: box)
-    limits = {"cpu_seconds": 1, "wall_seconds": 2, "memory": 128 << 20}
+    limits = {"cpu_seconds": 0.15, "wall_seconds": 1, "memory": 128 << 20}
     problem = Problem("add", (), FORMS[form] | {"limits": limits}, "here")
     verdict = code.verify(problem, HACKS[name])
     assert verdict.score == 0, verdict

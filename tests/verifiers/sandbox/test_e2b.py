@@ -99,7 +99,7 @@ def test_a_module_is_defined_and_called_as_it_is_here(pool: e2b.E2BSandbox) -> N
     ],
 )
 def test_bad_programs_end_as_they_do_here_and_harm_nobody(pool: e2b.E2BSandbox, program: str, status: End) -> None:
-    limits = Limits(cpu_seconds=1, wall_seconds=3, memory=64 << 20, output=1 << 16)
+    limits = Limits(cpu_seconds=0.3, wall_seconds=3, memory=64 << 20, output=1 << 16)
     outcome = pool.run(program, limits=limits)
     assert outcome.status == status or (status == End.ERROR and outcome.status == End.KILLED), outcome
     assert pool.run("x = 1").status == End.FINISHED

@@ -1,3 +1,4 @@
+import shlex
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +20,7 @@ REVERSE = {
     "std::reverse(s.begin(), s.end()); std::cout << s << '\\n'; }",
     "javascript": 'const s = require("fs").readFileSync(0, "utf8").trim(); console.log([...s].reverse().join(""))',
 }
-LIMITS = Limits(cpu_seconds=2, wall_seconds=4, memory=256 << 20, processes=64, output=1 << 16)
+LIMITS = Limits(cpu_seconds=0.3, wall_seconds=2, memory=256 << 20, processes=64, output=1 << 16)
 """For programs that are to be ended."""
 AMPLE = replace(LIMITS, cpu_seconds=120, wall_seconds=600)
 """For programs that end by themselves, however slow the machine is."""
@@ -77,6 +78,7 @@ def test_a_program_that_uses_up_what_it_has_is_ended(program: str, status: End) 
         "unshare -r true",
         "mount -t tmpfs none /tmp",
         "chroot /tmp true",
+        "for folder in /proc/self/fd/*; do echo $$ > $folder/cgroup.procs && exit; done 2> /dev/null; exit 1",
         "test $(id -u) = 0",
     ],
 )
@@ -86,6 +88,23 @@ def test_a_program_does_not_get_out(program: str) -> None:
         outcome = languages.run("bash", program.replace("PORT", str(port)), limits=AMPLE)
     assert outcome.status == End.ERROR, outcome
     assert outcome.stdout == ""
+
+
+USE = "use() { while read -r _ _ _ _ _ _ _ _ _ _ _ _ _ user _ < /proc/$BASHPID/stat; ((user < 5)); do :; done; }\n"
+"""A function of bash that uses at least 0.05 s of processor time."""
+
+
+def test_a_program_has_a_fraction_of_a_second_with_all_its_processes() -> None:
+    program = f"{USE}for _ in 1 2 3 4 5 6; do (use); done; echo done"
+    outcome = languages.run("bash", program, limits=LIMITS)
+    assert (outcome.status, outcome.stdout, outcome.reason) == (End.TIMEOUT, "", "more than 0.3 s of processor time")
+    assert languages.run("bash", program, limits=AMPLE).stdout == "done\n"
+
+
+def test_what_compiles_a_program_uses_none_of_its_processor_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    build = shlex.join(["bash", "-c", f"{USE}for _ in 1 2 3 4 5 6; do (use); done"])
+    monkeypatch.setitem(languages.LANGUAGES, "slow", languages.Language("main.sh", "bash", "bash main.sh", build))
+    assert languages.run("slow", "echo done", limits=replace(AMPLE, cpu_seconds=0.3)).stdout == "done\n"
 
 
 def test_the_code_verifier_judges_programs_of_any_language(language: str) -> None:

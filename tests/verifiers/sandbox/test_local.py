@@ -62,7 +62,7 @@ def test_a_script_reads_and_prints(box: LocalSandbox) -> None:
     ],
 )
 def test_an_outcome_says_how_the_program_ended(box: LocalSandbox, program: str, status: End, words: str) -> None:
-    limits = Limits(cpu_seconds=1, wall_seconds=2.5, memory=64 << 20, output=1 << 16)
+    limits = Limits(cpu_seconds=0.3, wall_seconds=2.5, memory=64 << 20, output=1 << 16)
     outcome = box.run(program, limits=limits)
     assert outcome.status == status, outcome
     assert words.replace("2 s", "2.5 s") in outcome.reason
@@ -227,7 +227,7 @@ def test_runs_leave_no_process_descriptor_or_control_group() -> None:
     ready(sandbox, 2)  # one that runs and one that waits, each with a group of its own
     session.close()
     before = counted()
-    for number in range(200):  # of the same kind, as they name numpy
+    for number in range(60):  # of the same kind, as they name numpy
         sandbox.run("import os  # numpy\nos._exit(1)" if number % 3 else "print('numpy')")
     assert counted() == before
     sandbox.close()
@@ -281,37 +281,78 @@ def test_it_works_for_a_plain_user(tmp_path: Path, lacking: Callable[[str], NoRe
         "from tenfold.verifiers.sandbox import *\nbox = LocalSandbox(workers=1, without=['cgroup'])\n"
         "outcome = box.run('import os\\ndef f(): return os.listdir(\"/\")', [Call('f')])\n"
         "forks = box.run('import os\\nos.fork()')\n"
-        "print(json.dumps([outcome.results[0].value, list(box.missing()), forks.status, forks.reason]))"
+        "busy = box.run('while True: pass', limits=Limits(cpu_seconds=0.5))\n"
+        "print(json.dumps([outcome.results[0].value, list(box.missing()), forks.status, forks.reason, busy.reason]))"
     )
     needed = [sys.base_prefix, sys.prefix, str(Path(tenfold.__file__).parent.resolve())]
     run = subprocess.run([sys.executable, "-c", program, tmp_path, *needed], capture_output=True, text=True, env=os.environ)
     if "cannot open" in run.stderr:
         lacking(f"a Python and a clone that a plain user may look at ({run.stderr.strip()}): put them where all may look")
     assert run.returncode == 0, run.stderr
-    seen, missing, status, reason = json.loads(run.stdout)
+    seen, missing, status, reason, busy = json.loads(run.stdout)
     assert set(seen) >= {"tmp", "usr"}
     assert not set(seen) & {"home", "proc", "sys"}
     assert missing == ["cgroup"]
     assert (status, "BlockingIOError" in reason) == ("error", True)
+    assert busy == "more than 0.5 s of processor time"  # each process has a whole second where nobody counts them together
 
 
-BUSY = "import time\nbegun = time.process_time()\nwhile time.process_time() - begun < 0.3: pass\n"
+BUSY = "import time\nbegun = time.process_time()\nwhile time.process_time() - begun < 0.2: pass\n"
 
 
 def test_a_run_that_stood_in_line_for_a_processor_is_not_out_of_time(box: LocalSandbox) -> None:
-    # Time that a hypervisor steals counts as the run's own, so that each wants but a third of its second.
+    # Time that a hypervisor steals counts as the run's own, so that each wants but a third of its time.
     count = 6 * len(os.sched_getaffinity(0))
-    limits = Limits(cpu_seconds=2, wall_seconds=1)
+    limits = Limits(cpu_seconds=2, wall_seconds=0.6)
     with ThreadPoolExecutor(count) as threads:
         outcomes = list(threads.map(lambda _: box.run(BUSY, limits=limits), range(count)))
     assert {outcome.status for outcome in outcomes} == {End.FINISHED}
-    assert max(outcome.wall_seconds for outcome in outcomes) > limits.wall_seconds  # a sixth of a processor makes 1.8 s of 0.3
-    assert all(0.2 < outcome.cpu_seconds < limits.cpu_seconds for outcome in outcomes)
+    assert max(outcome.wall_seconds for outcome in outcomes) > limits.wall_seconds  # a sixth of a processor makes 1.2 s of 0.2
+    assert all(0.1 < outcome.cpu_seconds < limits.cpu_seconds for outcome in outcomes)
+
+
+@pytest.fixture
+def counted(box: LocalSandbox, lacking: Callable[[str], NoReturn]) -> None:
+    session = box.open()
+    if session.used() is None:
+        lacking("a control group that counts processor time: let this user write to one of the controller cpuacct")
+    session.close()
+
+
+USE = "import os, time\ndef use(seconds):\n    end = time.process_time() + seconds\n    while time.process_time() < end: pass\n"
+"""A function that uses so much processor time."""
+
+
+@pytest.mark.usefixtures("counted")
+@pytest.mark.parametrize(
+    "program",
+    [
+        "use(0.3)",
+        "time.sleep(0.2); use(0.3)",
+        "for _ in range(6):\n    if not os.fork(): use(0.05); os._exit(0)\n    os.wait()",
+    ],
+)
+def test_a_run_has_a_fraction_of_a_second_with_all_its_processes(box: LocalSandbox, program: str) -> None:
+    outcome = box.run(f"{USE}{program}\nprint('done')", limits=Limits(cpu_seconds=0.15))
+    assert (outcome.status, outcome.stdout) == (End.TIMEOUT, "")
+    assert outcome.reason == "more than 0.15 s of processor time"
+    assert box.run(f"{USE}{program}\nprint('done')", limits=Limits(cpu_seconds=0.45)).stdout == "done\n"
+
+
+@pytest.mark.usefixtures("counted")
+def test_a_session_has_its_processor_time_from_its_start_to_its_end(box: LocalSandbox) -> None:
+    session = box.open(Limits(cpu_seconds=0.2))
+    session.execute(f"{USE}use(0.12)")
+    time.sleep(0.2)  # which is no processor time
+    assert session.execute("6 * 7").value == 42
+    with pytest.raises(Ended, match=r"more than 0\.2 s of processor time"):
+        session.execute("use(0.12)")
+    assert session.close().status == End.TIMEOUT
 
 
 def test_a_run_that_stands_in_its_own_way_is_out_of_time(box: LocalSandbox) -> None:
     many = "import os, time\nfor _ in range(12):\n    if not os.fork():\n        while True: pass\nwhile True: time.sleep(0)\n"
-    assert box.run(many, limits=Limits(cpu_seconds=1, wall_seconds=1)).status == End.TIMEOUT
+    assert box.run(many, limits=Limits(cpu_seconds=0.5, wall_seconds=0.5)).status == End.TIMEOUT
 
 
 def test_a_session_of_a_warm_process_that_died_harms_no_later_one() -> None:
