@@ -377,7 +377,7 @@ def environment(metrics: Path, cluster: Cluster, modules: list[str]) -> dict[str
             "VERL_PLATFORM": "cpu",
             "VERL_ENGINE_DEVICE": "cuda",  # the name under which verl files its FSDP engine
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-            "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0))),
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(len(os.sched_getaffinity(0))),
         }
     return variables
 
