@@ -159,7 +159,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with contextlib.chdir(folder):
         run(
             LEARNS | {"name": "student", "policy": "micro:?hidden=32&layers=1&heads=2", "steps": 40},
-            LEARNS | {"name": "teacher", "policy": "micro:?hidden=64&layers=2&heads=2", "steps": 150},
+            LEARNS | {"name": "teacher", "policy": "micro:?hidden=64&layers=1&heads=2", "steps": 120},
             draws("stage:student", "stage:{stage:teacher}"),
         )
     return folder / "run"
