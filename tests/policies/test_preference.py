@@ -136,7 +136,7 @@ def test_what_is_too_long_loses_its_middle_on_both_sides_alike(policy: Transform
         worded(PROMPT, "5", "6", policy.tokenizer, 20)
 
 
-@given(first=st.text(max_size=60), second=st.text(max_size=60), window=st.integers(200, 500))
+@given(first=st.text(min_size=20, max_size=90), second=st.text(min_size=20, max_size=90), window=st.integers(200, 300))
 def test_a_question_is_never_longer_than_the_window(policy: TransformersPolicy, first: str, second: str, window: int) -> None:
     asked = worded(PROMPT, first, second, policy.tokenizer, window)
     assert len(initial.prompt_tokens(policy.tokenizer, asked)) <= window
