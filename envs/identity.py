@@ -17,8 +17,8 @@ Not covered are versions of packages, this one among them: a stage records them,
 kind of the sandbox, nor what a program of the user's reads by itself.
 """
 
-import contextlib
 import dataclasses
+import functools
 import importlib.metadata
 import os
 import re
@@ -65,11 +65,17 @@ def versions(packages: Iterable[str] = VERDICTS) -> dict[str, str]:
 
     They may change a verdict, too. They are recorded, not compared: see the module's docstring.
     """
-    found = {"tenfold": __version__}
-    for name in packages:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found | {"sandbox": os.environ.get("TENFOLD_SANDBOX", "local")}
+    found = {name: version for name in packages if (version := _installed(name))}
+    return {"tenfold": __version__} | found | {"sandbox": os.environ.get("TENFOLD_SANDBOX", "local")}
+
+
+@functools.cache
+def _installed(package: str) -> str | None:
+    """A package's version, read once a process; None where it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def of_environment(id: str, options: Mapping[str, Any] | None = None) -> Identity:

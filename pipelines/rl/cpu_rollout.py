@@ -39,10 +39,9 @@ class _Request:
 
 
 class Server:
-    """Holds a copy of the policy and draws for all agent loops, in batches of whatever is waiting. A Ray actor."""
+    """Holds a copy of the policy and draws for all agent loops, in batches of whatever is waiting."""
 
     def __init__(self, rollout_config: Any, model_path: str):
-        torch.set_num_threads(int(os.environ.get("TENFOLD_ROLLOUT_THREADS", len(os.sched_getaffinity(0)))))
         self.model, tokenizer = initial.load(model_path, torch.float32)
         self.model.eval()
         self.stop_ids = initial.stop_ids(model_path, tokenizer)
@@ -134,13 +133,22 @@ class Server:
     start_profile = stop_profile = wait_for_requests_to_drain = _pass
 
 
+class ServerActor(Server):
+    """The server as a Ray actor: the number of threads is that of its whole process, and so of an actor alone."""
+
+    def __init__(self, rollout_config: Any, model_path: str):
+        threads = os.environ.get("TENFOLD_ROLLOUT_THREADS") or os.environ.get("OMP_NUM_THREADS")
+        torch.set_num_threads(int(threads or len(os.sched_getaffinity(0))))
+        super().__init__(rollout_config, model_path)
+
+
 class Replica(RolloutReplica):
     """verl's handle on the server: starts it."""
 
     async def launch_servers(self) -> None:
         """Starts the one server of this replica as a Ray actor."""
         path = omega_conf_to_dataclass(self.model_config, dataclass_type=HFModelConfig).local_path
-        actor = ray.remote(num_cpus=0)(Server)
+        actor = ray.remote(num_cpus=0)(ServerActor)
         server = actor.options(name=f"{ROLLOUT}_{self.replica_rank}", max_concurrency=1000).remote(self.config, path)
         self.servers, self._server_handle, self._server_address = [server], server, f"{ROLLOUT}-{self.replica_rank}"
 

@@ -378,7 +378,7 @@ def environment(metrics: Path, cluster: Cluster, modules: list[str]) -> dict[str
             "VERL_ENGINE_DEVICE": "cuda",  # the name under which verl files its FSDP engine
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
             "RAY_prestart_worker_first_driver": "0",  # such workers have none of these variables, and would stay idle
-            "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0))),
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(len(os.sched_getaffinity(0))),
         }
     return variables
 

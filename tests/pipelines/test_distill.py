@@ -12,6 +12,7 @@ import torch
 from tenfold.core import UserError
 from tenfold.pipelines import distill, recipe, responses, training
 from tenfold.pipelines.chunked_loss import Dense, TopK
+from tenfold.pipelines.context import Context
 from tenfold.policies import initial
 
 STUDENT, TEACHER = "micro:?hidden=16&layers=1&heads=2", "micro:?hidden=32&layers=1&heads=2&seed=5"
@@ -146,32 +147,33 @@ def run(*stages: dict[str, Any], out: str = "run") -> dict[str, dict[str, Any]]:
     return {path.parent.name: json.loads(path.read_text())["metrics"] for path in Path(out).glob("*/stage.json")}
 
 
+def draws(student: str, teacher: str) -> dict[str, Any]:
+    both = {"policy": student, "teacher": teacher}
+    return {"kind": "draw_pairs", "name": "pairs", "environment": "lab/Sums-v0", "max_tokens": 8, "cut": True} | both
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A student that has begun to learn sixty sums by heart, and a teacher that knows them."""
+    """A student that has begun to learn sixty sums by heart, a teacher that knows them, and pairs of what they say."""
     folder = tmp_path_factory.mktemp("trained")
     with contextlib.chdir(folder):
         run(
             LEARNS | {"name": "student", "policy": "micro:?hidden=32&layers=1&heads=2", "steps": 40},
-            LEARNS | {"name": "teacher", "policy": "micro:?hidden=64&layers=2&heads=2", "steps": 150},
+            LEARNS | {"name": "teacher", "policy": "micro:?hidden=64&layers=1&heads=2", "steps": 120},
+            draws("stage:student", "stage:{stage:teacher}"),
         )
     return folder / "run"
 
 
-def draws(trained: Path) -> dict[str, Any]:
-    both = {"policy": f"stage:{trained}/student", "teacher": f"stage:{trained}/teacher"}
-    return {"kind": "draw_pairs", "name": "pairs", "environment": "lab/Sums-v0", "max_tokens": 8, "cut": True} | both
-
-
 def distills(trained: Path, **changes: Any) -> dict[str, Any]:
-    both = {"policy": f"stage:{trained}/student", "teacher": f"stage:{trained}/teacher"}
-    return DISTILLS | both | changes
+    """A stage that trains the student on these pairs."""
+    given = {"policy": f"stage:{trained}/student", "teacher": f"stage:{trained}/teacher", "pairs": str(trained / "pairs")}
+    return DISTILLS | given | changes
 
 
 DISTILLS = {
     "kind": "distill",
     "name": "dpd",
-    "pairs": "{stage:pairs}",
     "steps": 12,
     "batch_size": 8,
     "learning_rate": 3e-3,
@@ -180,12 +182,19 @@ DISTILLS = {
 }
 
 
+def distilled(stage: dict[str, Any], folder: Path, progress: Any = lambda *done, **figures: None) -> dict[str, Any]:
+    """Runs such a stage alone; its metrics."""
+    folder.mkdir(exist_ok=True)
+    return distill.run(distill.Distill.model_validate(stage), Context(folder, stage["policy"], 1, {}, progress))
+
+
 def test_a_student_learns_what_its_teacher_would_have_said(lab: Path, trained: Path) -> None:
     stored = distills(trained, name="stored", stored=True, top_k=8, micro_batch_size=4)
-    found = run(draws(trained), distills(trained), stored)
-    rows = [json.loads(line) for line in Path("run/pairs/pairs.jsonl").read_text().splitlines()]
+    found = run(distills(trained), stored)
+    drawn = json.loads((trained / "pairs" / "stage.json").read_text())["metrics"]
+    rows = [json.loads(line) for line in (trained / "pairs" / "pairs.jsonl").read_text().splitlines()]
     assert Path("run/report.html").read_text().count('alt="distill"') == 2
-    assert len(rows) == found["pairs"]["pairs"] == found["dpd"]["pairs"] + found["dpd"]["held_out"]["pairs"]
+    assert len(rows) == drawn["pairs"] == found["dpd"]["pairs"] + found["dpd"]["held_out"]["pairs"]
     assert all(row["chosen_score"] == 1 and row["rejected_score"] <= 0.5 for row in rows)
     for name in ("dpd", "stored"):
         held_out, terms = found[name]["held_out"], found[name]["figures"]
@@ -213,27 +222,25 @@ def test_every_margin_is_0_while_the_policy_is_that_of_the_start(
     model.save_pretrained(lab / "drops")
     tokenizer.save_pretrained(lab / "drops")
     stage = distills(trained, policy=f"path:{lab}/drops", micro_batch_size=micro_batch_size, **STANDS_STILL)
-    found = run(draws(trained), stage)["dpd"]
+    found = distilled(stage, lab / "dpd")
     assert found["pairs"] < 20 * 8 / 2, "several passes"
     assert [value for _, value in found["figures"]["dpo"]] == [LOG_2] * 20
     assert [value for _, value in found["figures"]["preferred"]] == [0] * 20
 
 
 def test_margins_start_at_0_in_two_processes_in_bfloat16(lab: Path, trained: Path, in_two_processes: Any) -> None:
-    stage = distills(trained, **STANDS_STILL | {"batch_size": 4})
-    run(draws(trained), stage | {"steps": 1}, out="one")
-    record = json.loads(Path("one/dpd/stage.json").read_text())
+    stage = distills(trained, **STANDS_STILL | {"batch_size": 4, "steps": 4})
     (lab / "two").mkdir()
     (lab / "two" / "precision").write_text("bfloat16")
-    found = in_two_processes(record | {"stage": record["stage"] | {"steps": 4}}, lab / "two")
+    found = in_two_processes({"stage": stage, "policy": stage["policy"], "seed": 1}, lab / "two")
     assert [value for _, value in found["figures"]["dpo"]] == [LOG_2] * 4
 
 
 def test_a_killed_distillation_goes_on_as_if_nothing_had_happened(
     lab: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stages = (draws(trained), distills(trained))
-    whole = run(*stages, out="whole")["dpd"]
+    stage = distills(trained)
+    whole = distilled(stage, lab / "whole")
     calls, true_loss = 0, distill.loss
 
     def killed(*arguments: Any) -> Any:
@@ -245,19 +252,17 @@ def test_a_killed_distillation_goes_on_as_if_nothing_had_happened(
 
     monkeypatch.setattr(distill, "loss", killed)
     with pytest.raises(KeyboardInterrupt):
-        run(*stages, out="killed")
-    assert run(*stages, out="killed")["dpd"] == whole
+        distilled(stage, lab / "killed")
+    calls = 100
+    assert distilled(stage, lab / "killed") == whole
+    assert calls == 108, "from the checkpoint behind step 4 on"
 
 
 @pytest.mark.parametrize("stored", [False, True])
 def test_two_processes_learn_what_one_learns(lab: Path, trained: Path, by_one_and_by_two: Any, stored: bool) -> None:
-    stage = (
-        distills(trained) | {"held_out": 0.0, "batch_size": 4, "steps": 4} | ({"stored": True, "top_k": 4} if stored else {})
-    )
-    run(draws(trained), stage, out="run")
-    record = json.loads(Path("run/dpd/stage.json").read_text())
-    settings = distill.Distill.model_validate(record["stage"])
-    alone, shared = by_one_and_by_two(distill.train, settings, record["policy"], record["seed"])
+    top_k = {"stored": True, "top_k": 4} if stored else {}
+    stage = distills(trained, held_out=0.0, batch_size=4, steps=4, **top_k)
+    alone, shared = by_one_and_by_two(distill.train, distill.Distill.model_validate(stage), stage["policy"], 1)
     for name in ("nll", "kd_negative", "dpo"):
         one, two = ([value for _, value in metrics["figures"][name]] for metrics in (alone, shared))
         assert two == pytest.approx(one, rel=1e-4), name  # see RELATIVE in conftest.py
@@ -267,17 +272,17 @@ def test_a_teacher_of_another_vocabulary_is_refused(lab: Path, trained: Path) ->
     initial.learned_tokenizer(["entirely other words"], 300, initial.MICRO_CHAT).save_pretrained(lab / "other")
     stranger = f"micro:?hidden=16&layers=1&heads=2&tokenizer={lab}/other"
     with pytest.raises(UserError, match=r"has another vocabulary than the student .* use its texts in an sft stage instead"):
-        run(draws(trained) | {"teacher": stranger})
+        run(draws(f"stage:{trained}/student", stranger))
 
 
 def test_pairs_of_which_none_is_clearly_worse_are_named(lab: Path, trained: Path) -> None:
     with pytest.raises(UserError, match=r"the teacher has a response that scores 1 or more.* on none of the \d+ problems"):
-        run(draws(trained) | {"teacher": "micro:?hidden=16&layers=1&heads=2&seed=3", "problems": 5, "samples": 1})
+        run(draws(f"stage:{trained}/student", "micro:?hidden=16&layers=1&heads=2&seed=3") | {"problems": 5, "samples": 1})
 
 
 def test_a_loss_that_is_no_number_ends_the_stage_with_its_terms(lab: Path, trained: Path) -> None:
     with pytest.raises(UserError, match=r"the loss of step \d+ is nan \(.*\): lower the learning_rate"):
-        run(draws(trained), distills(trained, learning_rate=1e20))
+        distilled(distills(trained, learning_rate=1e20), lab / "dpd")
 
 
 @pytest.mark.parametrize(

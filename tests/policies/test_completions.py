@@ -60,9 +60,16 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def policy(checkpoint: Path) -> TransformersPolicy:
+@pytest.fixture(scope="module")
+def loaded(checkpoint: Path) -> TransformersPolicy:
     return TransformersPolicy(checkpoint)
+
+
+@pytest.fixture
+def policy(loaded: TransformersPolicy, monkeypatch: pytest.MonkeyPatch) -> TransformersPolicy:
+    """A policy whose template a test may set."""
+    monkeypatch.setattr(loaded.tokenizer, "chat_template", loaded.tokenizer.chat_template)
+    return loaded
 
 
 def by_policy(policy: TransformersPolicy) -> float | None:
