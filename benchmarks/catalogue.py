@@ -73,8 +73,8 @@ def settings(task: str) -> dict[str, Any]:
 def stock(task: str) -> TaskManager:
     """lm-eval's own tasks, or those of them that its task is among; without the task if there is none.
 
-    To parse all files takes lm-eval some seconds, and most of them are of other tasks: those that hold the name are parsed, folder
-    by folder. As in lm-eval, the first in the order of paths counts. Groups and tags may name tasks of any folder.
+    To parse all files takes lm-eval some seconds, and most are of other tasks: only the folders of those that hold the name are
+    parsed. As in lm-eval, the first in the order of paths counts. Groups and tags may name tasks of any folder.
     """
     paths = sorted(path.as_posix() for path in LM_EVALS.rglob("*.yaml") if task.encode() in path.read_bytes())
     for folder in dict.fromkeys(Path(path).relative_to(LM_EVALS).parts[0] for path in paths):

@@ -2,9 +2,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pytest
-from omegaconf import OmegaConf
 
 from tenfold.core import UserError
 from tenfold.pipelines import cluster as clusters
@@ -114,6 +112,9 @@ def test_any_setting_of_verls_can_be_set() -> None:
 
 
 def test_what_is_looked_at_is_what_verl_will_compose() -> None:
+    import hydra
+    from omegaconf import OmegaConf
+
     given = {"actor_rollout_ref.rollout.engine_kwargs.vllm.mine": [1], "trainer.project_name": "${trainer.nnodes} of 'these'"}
     settings, variables = stage(verl=given), verl_config.environment(Path("/m"), on("cpu"), ["/a folder", "it's"])
     lines = verl_config.overrides(settings, 3, Path("/m"), Path("/s"), on("cpu"), variables)
