@@ -141,7 +141,7 @@ def run(made: Any, steps: Sequence[int]) -> dict[int, list[Place]]:
     return drawn
 
 
-@pytest.mark.parametrize(("problems", "batch", "flat"), [(200, 128, 0.4), (130, 128, 0.4), (8, 8, 0.6)])
+@pytest.mark.parametrize(("problems", "batch", "flat"), [(50, 32, 0.4), (34, 32, 0.4), (8, 8, 0.6)])
 def test_what_replaces_a_group_is_another_problem_and_no_copy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problems: int, batch: int, flat: float
 ) -> None:

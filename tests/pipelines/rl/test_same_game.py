@@ -47,7 +47,7 @@ class Talk(gymnasium.Env[str, str]):
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that nobody taught, which ends its turns with any of 60 tokens: after a few tokens."""
     folder = tmp_path_factory.mktemp("talks")
-    policy = TransformersPolicy(initial.checkpoint("micro:?hidden=32&layers=2&heads=2"))
+    policy = TransformersPolicy(initial.checkpoint("micro:?hidden=16&layers=1&heads=2"))
     policy.model.generation_config.eos_token_id = [policy.tokenizer.eos_token_id, *range(300, 360)]
     policy.model.save_pretrained(folder)
     policy.tokenizer.save_pretrained(folder)
