@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lm_eval import tasks as lm_evals
 from lm_eval.tasks import TaskManager
 
 from ..core import UserError
 
 TASKS = Path(__file__).parent / "tasks"
+LM_EVALS = Path(lm_evals.__file__).parent
+"""Where lm-eval has its own tasks."""
 STOCK = "stock:"
 """What the name of one of lm-eval's own tasks starts with."""
 
@@ -67,9 +70,25 @@ def settings(task: str) -> dict[str, Any]:
 
 
 @functools.cache
-def stock() -> TaskManager:
-    """lm-eval's own tasks; it takes it some twenty seconds to look through them."""
-    return TaskManager()
+def stock(task: str) -> TaskManager:
+    """lm-eval's own tasks, or those of them that its task is among; without the task if there is none.
+
+    To parse all files takes lm-eval some seconds, and most are of other tasks: only the folders of those that hold the name are
+    parsed. As in lm-eval, the first in the order of paths counts. Groups and tags may name tasks of any folder.
+    """
+    paths = sorted(path.as_posix() for path in LM_EVALS.rglob("*.yaml") if task.encode() in path.read_bytes())
+    for folder in dict.fromkeys(Path(path).relative_to(LM_EVALS).parts[0] for path in paths):
+        manager = TaskManager(include_path=str(LM_EVALS / folder), include_defaults=False)
+        if task in manager.all_subtasks:
+            return manager
+        if task in manager.all_tasks:
+            return _all_stock()
+    return TaskManager(include_defaults=False)
+
+
+@functools.cache
+def _all_stock() -> TaskManager:
+    return TaskManager(include_path=str(LM_EVALS), include_defaults=False)
 
 
 def _with_draws(name: str) -> Asked:

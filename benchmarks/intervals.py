@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special  # scipy.stats would take a second to import
 
-Z95 = float(stats.norm.ppf(0.975))
+Z95 = float(special.ndtri(0.975))
 SHIFT_ONE, SHIFT_MANY = 0.27, 0.49
 """Shift with one draw a problem, and with very many, where the mean lies in 8% to 92%: ours, from the simulation. Shift 0
 allows for half a step between whole numbers of right draws, 1/2 for none, and steps of 1/k of a problem want less. Outside of
@@ -64,7 +64,7 @@ def rows(scores: Sequence[Sequence[float]]) -> Rows:
     variances = [
         sum((s - p) ** 2 for s in row) / (len(row) - 1) if len(row) > 1 else 0.0 for row, p in zip(scores, means, strict=True)
     ]
-    binary = all(score in (0, 1) for row in scores for score in row)
+    binary = all({0, 1}.issuperset(row) for row in scores)
     return Rows(np.array(means), np.array(variances), np.array([float(len(row)) for row in scores]), binary)
 
 
@@ -82,7 +82,7 @@ def new_problems(given: Rows) -> tuple[Any, Any]:
     most: Any = mean * (1 - mean)
     share: Any = np.divide(means.var(-1, ddof=1), most, out=np.ones_like(mean), where=most > 0).clip(0, 1)
     # Scores all 0 or 1 have the variance that their mean says; the further from that, the less is known of it.
-    z = Z95 + (stats.t.ppf(0.975, n - 1) - Z95) * (1 - share)
+    z = Z95 + (special.stdtrit(n - 1, 0.975) - Z95) * (1 - share)
     trials: Any = np.maximum(n / np.maximum(share, 1e-12), n) * (Z95 / z) ** 2
     if binary:
         trials = np.minimum(trials, draws.sum(-1) if draws.ndim > 1 else draws.sum())

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean, stdev
 
-from scipy import stats
+from scipy import special
 
 from ..core import UserError
 from . import intervals
@@ -178,7 +178,7 @@ def difference(better: Mapping[str, Sequence[float | None]], worse: Mapping[str,
     mean = fmean(differences)
     stderr = stdev(differences) / math.sqrt(n)
     # Where every problem shows the same difference, one that would not may still be 1 of so many.
-    half = float(stats.t.ppf(0.975, n - 1)) * stderr if stderr > 0 else 1 - 0.025 ** (1 / n)
+    half = float(special.stdtrit(n - 1, 0.975)) * stderr if stderr > 0 else 1 - 0.025 ** (1 / n)
     noise = math.hypot(_draw_stderr([first for first, _ in pairs]), _draw_stderr([second for _, second in pairs]))
     within = intervals.Z95 * noise if noise > 0 else half
     return Difference(

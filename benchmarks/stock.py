@@ -32,7 +32,7 @@ def evaluate(
         UserError: lm-eval has no such task, its data cannot be had, or the policy does not tell the likelihoods that it wants.
     """
     task = name.removeprefix(catalogue.STOCK)
-    manager = catalogue.stock()
+    manager = catalogue.stock(task)
     if task not in manager.all_tasks:
         raise UserError(f"lm-eval has no task {task!r}: `lm_eval ls tasks` lists them")
     if manager.task_index[task].cfg.get("unsafe_code"):

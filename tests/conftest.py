@@ -24,7 +24,7 @@ NOT_TESTED = "not tested here: "
 
 TRAINS = "/pipelines/"
 """The tests of pipelines are about half of all. One worker runs them, so that verl, Ray and accelerate are imported once, and
-the two processes that trainings share are started once."""
+the two processes that trainings share are started once. Each worker imports all files, so these import verl in functions."""
 
 
 @pytest.hookimpl(optionalhook=True)

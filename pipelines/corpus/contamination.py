@@ -87,7 +87,8 @@ def sets(against: Iterable[str], data: str | None = None) -> dict[str, Sequence[
 
 def _stock(task: str) -> dict[str, Sequence[Problem]]:
     """The problems of one of lm-eval's own tasks, worded as it words them, without examples."""
-    manager, name = catalogue.stock(), task.removeprefix(catalogue.STOCK)
+    name = task.removeprefix(catalogue.STOCK)
+    manager = catalogue.stock(name)
     if name not in manager.all_tasks:
         raise UserError(f"against: lm-eval has no task {name!r}: `lm_eval ls tasks` lists them")
     try:

@@ -38,28 +38,8 @@ from ...core import Episode, Verdict, draw_seed, without_surrogates
 from ...policies.rollout import crashed, episode_to_json, first_messages, verdict_of
 from ...policies.transcript import Limits, Transcript
 from . import groups
+from .order import Place
 from .threads import in_thread
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Place:
-    """Which draw of a run an episode is."""
-
-    problem: int
-    sample: int
-    """Of the problem's group."""
-    step: int
-    attempt: int
-    """How often the problem had come in this step before; see `order.py`."""
-
-    @property
-    def is_first(self) -> bool:
-        """Whether it is one of the draws that a filter may have made already."""
-        return self.step == 1 and self.attempt == 0
-
-    def key(self, problem_id: str) -> str:
-        """Names the problem and the occasion for `draw_seed`."""
-        return f"{problem_id}/{self.step}" + (f".{self.attempt}" if self.attempt else "")
 
 
 @dataclasses.dataclass(slots=True)
@@ -133,7 +113,7 @@ class EnvironmentLoop(AgentLoopBase):
             self._write(one, place)
         return last.output if last.output.reward_score is not None else []
 
-    async def _play(self, place: "Place", sampling_params: dict[str, Any]) -> "Played":
+    async def _play(self, place: Place, sampling_params: dict[str, Any]) -> "Played":
         """One episode from reset to verdict; `policies/transcript.py` has its rules."""
         started, waited = time.monotonic(), 0.0
         environment, ended, rewards = None, False, 0.0
@@ -197,7 +177,7 @@ class EnvironmentLoop(AgentLoopBase):
         )
         return Played(episode, output, transcript.turns[-1].judged if transcript.turns else "")
 
-    def _write(self, played: "Played", place: "Place") -> None:
+    def _write(self, played: "Played", place: Place) -> None:
         """Appends the episode to this process's file; the stage reads them for its figures."""
         metrics = played.output.metrics
         line = episode_to_json(played.episode) | {

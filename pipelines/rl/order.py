@@ -7,6 +7,7 @@ come. Then they come again, as another attempt, whose draws have other seeds.
 What was replaced in one step changes nothing in the next one, so that a run that was killed goes on with the same problems.
 """
 
+import dataclasses
 import itertools
 import random
 from collections.abc import Iterator
@@ -20,6 +21,27 @@ class Turn(NamedTuple):
     """Its place among the stage's problems."""
     attempt: int
     """How often it had its turn in this step before."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """Which draw of a run an episode is."""
+
+    problem: int
+    sample: int
+    """Of the problem's group."""
+    step: int
+    attempt: int
+    """How often the problem had come in this step before."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is one of the draws that a filter may have made already."""
+        return self.step == 1 and self.attempt == 0
+
+    def key(self, problem_id: str) -> str:
+        """Names the problem and the occasion for `draw_seed`."""
+        return f"{problem_id}/{self.step}" + (f".{self.attempt}" if self.attempt else "")
 
 
 def batch(problems: int, size: int, seed: int, step: int) -> list[int]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from playwright import sync_api
 
 from tenfold.benchmarks import page
 from tenfold.benchmarks.result import Options
@@ -40,6 +39,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def browser(lacking: Callable[[str], NoReturn]) -> Iterator[Any]:
     if not CHROMIUM:
         lacking("a browser for the page of a run: apt-get install chromium")
+    from playwright import sync_api
+
     with sync_api.sync_playwright() as player:
         browser = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
@@ -105,7 +106,7 @@ def test_a_page_that_was_moved_without_its_folder_says_so(browser: Any, run: Pat
     tab = browser.new_page()
     tab.goto((tmp_path / "index.html").as_uri())
     tab.locator(".grid button").nth(0).click()
-    sync_api.expect(tab.get_by_text("keep the folder page beside this file")).to_be_visible()
+    tab.get_by_text("keep the folder page beside this file").wait_for(state="visible")
     tab.close()
 
 

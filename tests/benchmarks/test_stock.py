@@ -1,13 +1,15 @@
 """lm-eval's own tasks, on data of ours in their form: its prompts, its metric, our policy, store and score."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import datasets
 import pytest
+from lm_eval.tasks import TaskManager
 
-from tenfold.benchmarks import evaluate, stock
+from tenfold.benchmarks import catalogue, evaluate, stock
 from tenfold.benchmarks.result import Options
 from tenfold.core import UserError
 from tenfold.policies import initial
@@ -86,6 +88,43 @@ def test_a_task_that_lm_eval_does_not_have_or_that_runs_code_on_this_machine() -
         stock.evaluate("stock:humaneval", ScriptedPolicy("x"), Options())
     with pytest.raises(UserError, match="lm-eval has no task 'gsm9k'"):
         stock.evaluate("stock:gsm9k", ScriptedPolicy("x"), Options())
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A tree of tasks as lm-eval's is."""
+    for file, text in {
+        "first/one.yaml": "task: one\ntag: [odd]\ndataset_path: sums",
+        "second/nested/two.yaml": "include: ../base\ntask: two",
+        "second/base": "dataset_path: differences",
+        "second/again.yaml": "task: one\ndataset_path: quotients",
+        "third/three.yaml": "task: three\ntag: odd",
+        "third/both.yaml": "group: both\ntask: [one, two]",
+    }.items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(text)
+    monkeypatch.setattr(catalogue, "LM_EVALS", tmp_path)
+    for cached in (catalogue.stock, catalogue._all_stock):
+        cached.cache_clear()
+    yield
+    for cached in (catalogue.stock, catalogue._all_stock):
+        cached.cache_clear()
+
+
+def test_a_task_is_found_without_reading_the_others_and_a_group_with_all_its_tasks(folders: None) -> None:
+    found = {name: catalogue.stock(name).task_index for name in ("one", "two", "three", "both", "odd", "thre")}
+    everything = TaskManager(include_path=str(catalogue.LM_EVALS), include_defaults=False).task_index
+    assert {name: index.get(name) for name, index in found.items()} == everything | {"thre": None}
+    assert found["one"]["one"].cfg["dataset_path"] == "sums"  # the first file counts
+    assert (found["one"].keys(), found["two"].keys(), found["thre"].keys()) == ({"one", "odd"}, {"two", "one"}, set())
+    assert found["both"] == found["odd"] == everything
+
+
+@pytest.mark.slow
+def test_lm_evals_tasks_are_found_as_it_finds_them() -> None:
+    everything = TaskManager().task_index
+    for name in ("gsm8k", "mmlu_abstract_algebra", "mmlu", "humaneval", "ai2_arc", "hellaswag"):
+        assert catalogue.stock(name).task_index[name] == everything[name]
 
 
 def test_lm_evals_scorer_and_ours_agree_on_the_same_responses(hub: None, tmp_path: Path) -> None:

@@ -7,10 +7,8 @@ from typing import Any
 import gymnasium
 import pytest
 import torch
-from verl.workers.rollout.replica import TokenOutput
 
 import tenfold
-from tenfold.pipelines.rl.agent_loop import EnvironmentLoop
 from tenfold.policies import initial
 from tenfold.policies.transcript import Limits
 
@@ -59,7 +57,9 @@ class Says:
         self.texts, self.tokenizer, self.closed = list(texts), tokenizer, closed
         self.asked: list[dict[str, Any]] = []
 
-    async def generate(self, request_id: str, *, prompt_ids: list[int], sampling_params: dict[str, Any]) -> TokenOutput:
+    async def generate(self, request_id: str, *, prompt_ids: list[int], sampling_params: dict[str, Any]) -> Any:
+        from verl.workers.rollout.replica import TokenOutput
+
         self.asked.append({"prompt": list(prompt_ids), **sampling_params})
         tokens = self.tokenizer(self.texts.pop(0))["input_ids"] + [self.tokenizer.eos_token_id] * self.closed
         tokens = tokens[: sampling_params["max_tokens"]]
@@ -67,7 +67,9 @@ class Says:
         return TokenOutput(token_ids=tokens, log_probs=[-1.0] * len(tokens), stop_reason="length" if cut else "completed")
 
 
-def begin(lab: Path, tokenizer: Any, texts: list[str], budget: int, spec: str, drawn: str | None) -> EnvironmentLoop:
+def begin(lab: Path, tokenizer: Any, texts: list[str], budget: int, spec: str, drawn: str | None) -> Any:
+    from tenfold.pipelines.rl.agent_loop import EnvironmentLoop
+
     (lab / "lab_guess.py").write_text(LAB)
     (lab / "episodes").mkdir(exist_ok=True)
     loop = EnvironmentLoop.__new__(EnvironmentLoop)

@@ -15,9 +15,6 @@ import pytest
 from tenfold.core import Sampling, UserError, draw_seed
 from tenfold.envs.text import Text
 from tenfold.pipelines import recipe
-from tenfold.pipelines.rl import agent_loop
-from tenfold.pipelines.rl.agent_loop import EnvironmentLoop
-from tenfold.pipelines.rl.cpu_rollout import Server
 from tenfold.policies import initial
 from tenfold.policies.rollout import rollout
 from tenfold.policies.scripted import ScriptedPolicy
@@ -50,15 +47,18 @@ class Talk(gymnasium.Env[str, str]):
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that nobody taught, which ends its turns with any of 60 tokens: after a few tokens."""
     folder = tmp_path_factory.mktemp("talks")
-    policy = TransformersPolicy(initial.checkpoint("micro:?hidden=32&layers=2&heads=2"))
+    policy = TransformersPolicy(initial.checkpoint("micro:?hidden=16&layers=1&heads=2"))
     policy.model.generation_config.eos_token_id = [policy.tokenizer.eos_token_id, *range(300, 360)]
     policy.model.save_pretrained(folder)
     policy.tokenizer.save_pretrained(folder)
     return folder
 
 
-def loop_of(checkpoint: Path, limits: Limits, drawn: Path | None, log: Path) -> EnvironmentLoop:
+def loop_of(checkpoint: Path, limits: Limits, drawn: Path | None, log: Path) -> Any:
     """GRPO's agent loop, with the real server of the CPU rollout behind it."""
+    from tenfold.pipelines.rl.agent_loop import EnvironmentLoop
+    from tenfold.pipelines.rl.cpu_rollout import Server
+
     loop = EnvironmentLoop.__new__(EnvironmentLoop)
     loop.tokenizer = initial.tokenizer_of(checkpoint)
     loop.stop_ids = initial.stop_ids(checkpoint, loop.tokenizer)
@@ -69,7 +69,7 @@ def loop_of(checkpoint: Path, limits: Limits, drawn: Path | None, log: Path) -> 
     return loop
 
 
-def played_by_grpo(loop: EnvironmentLoop, samples: int = SAMPLES) -> tuple[dict[tuple[int, int], Any], list[dict[str, Any]]]:
+def played_by_grpo(loop: Any, samples: int = SAMPLES) -> tuple[dict[tuple[int, int], Any], list[dict[str, Any]]]:
     async def play() -> list[Any]:
         rows = [
             {"extra_info": {"index": problem, "attempt": 0}, "session_id": sample, "global_steps": 1}
@@ -139,7 +139,7 @@ def test_the_same_draws_end_the_same_way(
         problem, _step, turn = key.rsplit("/", 2)
         return draw_seed(base, f"{problem}/{sample}/{turn}", 0)
 
-    monkeypatch.setattr(agent_loop, "draw_seed", filters_seed)
+    monkeypatch.setattr("tenfold.pipelines.rl.agent_loop.draw_seed", filters_seed)
     drawing = loop_of(checkpoint, limits, None, lab / "drawn.jsonl")
     _, drawn = played_by_grpo(drawing)
     assert not any(row["reused"] for row in drawn)

@@ -111,9 +111,23 @@ def test_any_setting_of_verls_can_be_set() -> None:
     assert config.trainer.mine == [1]
 
 
+def test_what_is_looked_at_is_what_verl_will_compose() -> None:
+    import hydra
+    from omegaconf import OmegaConf
+
+    given = {"actor_rollout_ref.rollout.engine_kwargs.vllm.mine": [1], "trainer.project_name": "${trainer.nnodes} of 'these'"}
+    settings, variables = stage(verl=given), verl_config.environment(Path("/m"), on("cpu"), ["/a folder", "it's"])
+    lines = verl_config.overrides(settings, 3, Path("/m"), Path("/s"), on("cpu"), variables)
+    with hydra.initialize_config_module("verl.trainer.config", version_base=None):
+        composed = hydra.compose("ppo_trainer", lines)
+    OmegaConf.resolve(composed)
+    assert OmegaConf.to_yaml(verl_config.checked(lines, given)) == OmegaConf.to_yaml(composed)
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
+        ({"data": "legacy_data"}, "force-add of config groups is not supported"),
         ({"actor_rollout_ref.actor.ppo_epoch": 2}, "no setting 'actor_rollout_ref.actor.ppo_epoch'; there are .*ppo_epochs"),
         ({"actr.ppo_epochs": 2}, "no setting 'actr.ppo_epochs'; there are "),
         ({"trainer.nnodes.more": 2}, "no setting 'trainer.nnodes.more'; trainer.nnodes is 1"),

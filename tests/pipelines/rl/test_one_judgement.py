@@ -11,13 +11,11 @@ import gymnasium
 import pytest
 from lm_eval.api.instance import Instance
 from tokenizers import AddedToken
-from verl.workers.rollout.replica import TokenOutput
 
 import tenfold
 from tenfold.benchmarks.model import PolicyLM
 from tenfold.core import Problem, Sampling, Verdict, without_thinking
 from tenfold.envs.text import TextEnv
-from tenfold.pipelines.rl.agent_loop import EnvironmentLoop
 from tenfold.policies import initial, server_replies, transformers
 from tenfold.policies.completions import completion
 from tenfold.policies.rollout import rollout
@@ -93,6 +91,10 @@ def by_vllm(policy: TransformersPolicy) -> float | None:
 
 
 def by_agent_loop(policy: TransformersPolicy, environment: str = "Alone") -> float | None:
+    from verl.workers.rollout.replica import TokenOutput
+
+    from tenfold.pipelines.rl.agent_loop import EnvironmentLoop
+
     class Server:
         async def generate(self, request_id: str, *, prompt_ids: list[int], sampling_params: dict[str, Any]) -> TokenOutput:
             return TokenOutput(token_ids=drawn(policy), stop_reason="completed")  # as verl's vLLM server says of all
