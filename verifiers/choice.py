@@ -16,7 +16,7 @@ from typing import Any
 
 from ..core import Problem, Status, Verdict
 from . import math
-from .answers import Unreadable, comparison, final_answer, read
+from .answers import Unreadable, comparison, final_answer, forms, read
 from .answers.boxes import last_mark
 from .answers.choices import apposition, asserted
 from .answers.evaluation import limit
@@ -123,11 +123,11 @@ def unreadable(problem: Problem) -> str | None:
     return None
 
 
-@as_verifier(unreadable=unreadable)
-def verify_any(problem: Problem, response: str) -> Verdict:
-    """Judges a choice where the problem has options, and the final answer by `math.verify` where it has none."""
+@as_verifier(unreadable=unreadable, options={"form": forms.FORMS[0]}, values={"form": forms.FORMS})
+def verify_any(problem: Problem, response: str, form: str = forms.FORMS[0]) -> Verdict:
+    """Judges a choice where the problem has options, and the final answer as `math.verify` where it has none."""
     has_options = isinstance(problem.answer, Mapping) and "options" in problem.answer
-    return verify(problem, response) if has_options else math.verify(problem, response)
+    return verify(problem, response) if has_options else math.judged(problem, response, form)
 
 
 def _answer(answer: Any) -> tuple[str, Sequence[str]]:
