@@ -20,6 +20,7 @@ The option `form` says which of the answers that equal the gold one count where 
 
 import functools
 import re
+import string
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
@@ -27,10 +28,13 @@ from typing import Any
 from ..core import Problem, Status, Verdict
 from . import pool
 from .answers import Unreadable, asked, comparison, final_answer, forms, read
+from .answers.boxes import last_mark
+from .answers.choices import asserted
 from .answers.claims import claim
 from .answers.evaluation import is_unworked, limit, too_large
 from .answers.exact import TooLarge, Undefined, exact
-from .answers.extraction import boxed
+from .answers.extraction import boxed, visible
+from .answers.hedges import OPTION_TEXT, others
 from .answers.identity import CannotTell, NotWorkedOut
 from .answers.letters import letter, letters, unwrapped
 from .answers.notation import tidy
@@ -81,6 +85,9 @@ def _verify(problem: Problem, response: str, form: str) -> Verdict:
     except (ValueError, TypeError) as error:
         return Verdict(Status.UNDECIDED, None, "gold", f"the tolerance is no number: {error}"[:REASON])
     for gold, tolerance in golds:
+        if len(option := gold_text(gold)) == 1 and _options(option) and _chooses_another(option, response):
+            verdict = Verdict(Status.SCORED, 0.0, "choice", f"the response does not choose {option} alone")
+            continue
         verdict = _decide(gold, answer, tolerance, problem, form)
         if verdict.score == 1 or verdict.status == Status.FAULT:
             break
@@ -183,7 +190,16 @@ def _chosen(answer: str) -> str | None:
     several, named = letters(text), letter(text)
     if several is not None or named is None:
         return several
-    return None if _ANOTHER.search(named[1]) else named[0]
+    known = frozenset(string.ascii_uppercase[:10])
+    hedged = others(named[1], known) and not OPTION_TEXT.fullmatch(named[1])
+    return None if hedged or _ANOTHER.search(named[1]) else named[0]
+
+
+def _chooses_another(wanted: str, response: str) -> bool:
+    """Whether a response without a box asserts another letter beside the wanted one, or in its place."""
+    text = visible(response)
+    said = asserted(text, [""] * 10).letters if last_mark(text) is None else frozenset()
+    return bool(said) and said != {wanted}
 
 
 def _compared(

@@ -20,11 +20,13 @@ MAX_LENGTH = 400
 _FACTOR = re.compile(r"\bfactor(?!ial)|\bas a product\b|因式分解|分解质?因|素因数|因数分解", re.IGNORECASE)
 _EXPAND = re.compile(r"\bexpand|\bmultipl(?:y|ied) out\b|展开", re.IGNORECASE)
 _SIMPLIFY = re.compile(
-    r"\bsimpl(?:if|est)|\blowest terms\b|\breduced?\s(?:the\s)?(?:form|fraction)|\birreducible\b|化简|最简|约分|\bcommon fraction\b",
+    r"\bsimpl(?:if|est)|\blowest terms\b|\breduced?\s(?:the\s)?(?:form|fraction)|\birreducible\b|化简|最简|约分"
+    r"|\bcommon fraction\b",
     re.IGNORECASE,
 )
 _SOLVE = re.compile(
-    r"\bsolve\b[^.?!\n]{0,100}\bfor\s+\W{0,3}[a-z]\b|\bin terms of\b|\bmake\b.{1,40}\bsubject\b|\bslope[- ]intercept\b|用.{1,9}表示",
+    r"\bsolve\b[^.?!\n]{0,100}\bfor\s+\W{0,3}[a-z]\b|\bin terms of\b|\bmake\b.{1,40}\bsubject\b"
+    r"|\bslope[- ]intercept\b|用.{1,9}表示",
     re.IGNORECASE,
 )
 _CONVERT = re.compile(
