@@ -9,6 +9,7 @@ from tenfold.core import Conversation, Message, Problem, Status, UserError
 from tenfold.policies.judge import asking, prepare
 from tenfold.policies.scripted import ScriptedPolicy
 from tenfold.verifiers import agentic, load
+from tenfold.verifiers.controls import controls
 
 GOLD = "The midpoints form a regular hexagon"
 PROBLEM = Problem("p", (Message(role="user", content="What do the midpoints form?"),), GOLD, "")
@@ -99,10 +100,14 @@ def test_a_judge_that_agrees_with_everything_is_not_believed() -> None:
     assert agentic.verifier(gullible, check=False)(PROBLEM, r"\boxed{\text{a thing of beauty}}").score == 1
 
 
-@pytest.mark.parametrize("gold", ["1/2", "x^2+1", "hexagon", "none", "[0, 1)", "10^{10}"])
-def test_the_other_reference_answer_is_another(gold: str) -> None:
-    verdict = load("math")(Problem("p", (), gold, ""), rf"\boxed{{{agentic.another(gold)}}}")
-    assert verdict.score != 1
+@pytest.mark.parametrize("gold", ["1/2", "x^2+1", "hexagon", "none", "[0, 1)", "10^{10}", "x+y", "even", "12 km", "Alice"])
+def test_controls_are_several_others_of_the_gold_answers_kind(gold: str) -> None:
+    found = controls(gold, "7")
+    assert len(set(found)) == 3
+    for control in found:
+        assert load("math")(Problem("p", (), gold, ""), rf"\boxed{{{control}}}").score != 1
+        assert load("math")(Problem("p", (), "7", ""), rf"\boxed{{{control}}}").score != 1
+        assert any(map(str.isdigit, control)) or not any(map(str.isdigit, gold))
 
 
 def turns(*said: str) -> Callable[[Conversation], str]:

@@ -14,6 +14,7 @@
 import re
 
 from ...core import without_thinking
+from .. import disguises
 from .boxes import boxed, last_mark, last_tag
 from .conclusions import concluded
 from .hedges import alternative
@@ -80,7 +81,7 @@ def final_answer(response: str) -> str | None:
 
 def visible(response: str) -> str:
     """The end of a response in which its answer is looked for: no reasoning, no bold type, no turns or problems behind it."""
-    text = without_thinking(response)[-MAX_TAIL:]
+    text = disguises.visible(without_thinking(response)[-MAX_TAIL:])
     if "<" in text:
         text = _GLM_BOX.sub(lambda found: rf"\boxed{{{found[1]}}}", text)
         text = _WRAPPER.sub("\n", _TURN_END.split(text, maxsplit=1)[0])
