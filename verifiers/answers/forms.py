@@ -17,6 +17,7 @@ Of a chain of equations the last side counts: 3^2 + 4^2 = 25 is worked out. With
 asked for, and equality decides alone.
 """
 
+import functools
 from collections.abc import Iterator
 
 from . import asked
@@ -57,9 +58,11 @@ def left_to_do(gold: Node, answer: Node, problem: str) -> str | None:
         return f"a number in base {wanted.value[1]}"
     if gold.kind == answer.kind == "relation" and set(answer.value) == {"="} and None in (claim(gold)[0], claim(answer)[0]):
         wanted, told = gold, answer  # an equation counts as a whole, and may be written as curves are: x^2 + y^2 = 5^2
-        lacking = {UNSOLVED} & to_do(answer, equation=True) - _allowed(gold, problem)
+        lacking = {UNSOLVED} & to_do(answer, equation=True)
     else:
-        lacking = to_do(answer) - _allowed(gold, problem)
+        lacking = to_do(answer)
+    if lacking:
+        lacking -= _allowed(gold, asked.to_solve(problem))
     if lacking:
         return min(lacking)
     if told.kind in SCALARS and wanted.kind in SCALARS:
@@ -87,20 +90,28 @@ def concluded(node: Node) -> Node:
 
 def opens(node: Node) -> frozenset[str]:
     """The integrals, limits, sums and products that an answer's last side leaves open."""
+    if not contains(node, "bound"):
+        return frozenset()
     return frozenset(to_do(concluded(node))) & frozenset(OPEN.values())
 
 
-def _allowed(gold: Node, problem: str) -> set[str]:
-    """What an answer may leave to do: what the gold one does, and the functions that it has."""
+@functools.lru_cache(maxsize=4_096)
+def _allowed(gold: Node, to_solve: bool) -> frozenset[str]:
+    """What an answer may leave to do: what the gold one does, and the functions that it has.
+
+    Args:
+        gold: the gold answer's reading.
+        to_solve: whether the problem asks to solve for something.
+    """
     allowed = to_do(gold, equation=True) | {name for name in _functions(gold)}
     if contains(gold, "decimal"):
         allowed |= _EXACT_ONLY
     if _is_polar(gold):
         allowed.add(FUNCTIONS["cos"])
     label, claimed = claim(gold)
-    if label is not None and symbols(claimed) and not asked.to_solve(problem):
+    if label is not None and symbols(claimed) and not to_solve:
         allowed.add(UNSOLVED)  # y = 2x + 3 may be written as 2x - y + 3 = 0
-    return allowed
+    return frozenset(allowed)
 
 
 def _is_polar(node: Node) -> bool:

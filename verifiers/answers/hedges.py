@@ -35,9 +35,11 @@ _ADDED_LINE = re.compile(
 )
 _ALTERNATIVE = re.compile(
     r"\s*\$*\s*[.,;]?\s*[(\[]?(?:(?:and/or|or|alternatively|otherwise|maybe|perhaps|possibly)\b|或者?|或是)[\s,:，]*"
-    r"(?!(?:equivalently|approximately|about|roughly|around|simply|just|in|as|written|more|less|else|rather|so|to|that|if|by)\b)"
+    r"(?!(?:equivalently|approximately|about|roughly|around|simply|just|in|as|written|more|less|else|rather|so|to|that|if|by"
+    r"|thereabouts?)\b)"
     r"(?:(?:maybe|perhaps|possibly|also|else|even|it|could|might|may|can|be|is|the|answer)\b[\s,:]*)*"
-    r"(?P<value>\\boxed\s*\{[^{}\n]{1,80}\}|\$[^$\n]{1,80}\$|[-+]?\\?[\w.,/^{}\\=()+*-]{1,60})[\s.!)\]]*(?:\n|$)",
+    r"(?P<value>\\boxed\s*\{[^{}\n]{1,80}\}|\$[^$\n]{1,80}\$"
+    r"|(?:[A-Za-z]\s{0,3}=\s{0,3})?[-+]?\\?[\w.,/^{}\\()+*-]{1,60}(?:(?<=\d)\s[A-Za-z°%]{1,12}){0,2})[\s.!)\]]*(?:\n|$)",
     re.IGNORECASE,
 )
 """An alternative that stands alone behind an answer, to the end of its line."""
