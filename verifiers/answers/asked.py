@@ -19,6 +19,7 @@ MAX_LENGTH = 400
 
 _FACTOR = re.compile(r"\bfactor(?!ial)|\bas a product\b|因式分解|分解质?因|素因数|因数分解", re.IGNORECASE)
 _EXPAND = re.compile(r"\bexpand|\bmultipl(?:y|ied) out\b|展开", re.IGNORECASE)
+_DECOMPOSE = re.compile(r"\bpartial fractions?\b|部分分式", re.IGNORECASE)
 _SIMPLIFY = re.compile(
     r"\bsimpl(?:if|est)|\blowest terms\b|\breduced?\s(?:the\s)?(?:form|fraction)|\birreducible\b|化简|最简|约分"
     r"|\bcommon fraction\b",
@@ -32,7 +33,7 @@ _SOLVE = re.compile(
 _CONVERT = re.compile(
     r"\b(?:convert|write|express|change|rewrite|give|turn|put|represent|what is)\b[^?!\n]{0,120}?"
     r"\b(?:fraction|decimals?|percent(?:age)?|mixed number|scientific notation|standard form|standard notation"
-    r"|lowest terms|base)\b|化[为成]|表示[为成]|写成",
+    r"|lowest terms|base|radians?|degrees?)\b|化[为成]|表示[为成]|写成",
     re.IGNORECASE,
 )
 _PERCENT = re.compile(
@@ -42,10 +43,10 @@ _PERCENT = re.compile(
 _DIGITS = re.compile(r"\d+(?:\.\d+)?")
 _PLAIN = re.compile(
     r"(?:(?<![A-Za-z\\])(?:[A-Za-z]|sqrt|sin|cos|tan|log|ln|exp|pi)(?![A-Za-z])|\\[A-Za-z]+"
-    r"|[\d+\-*/^=<>()\[\]{}|!%_.²³√×÷−·]|[ \t])+"
+    r"|[\d+\-*/^=<>()\[\]{}|!%_.:²³√×÷−·]|[ \t])+"
 )
 """A run of what mathematics is written with, outside of formulas."""
-_OPERATOR = re.compile(r"[+*/^=<>!|%²³√×÷−·\\-]|\d\s*[A-Za-z(]")
+_OPERATOR = re.compile(r"[+*/^=<>!|%:²³√×÷−·\\-]|\d\s*[A-Za-z(]")
 
 
 def to_factor(problem: str) -> bool:
@@ -56,6 +57,11 @@ def to_factor(problem: str) -> bool:
 def to_expand(problem: str) -> bool:
     """Whether a problem asks to multiply out."""
     return _EXPAND.search(problem) is not None
+
+
+def to_decompose(problem: str) -> bool:
+    """Whether a problem asks for partial fractions."""
+    return _DECOMPOSE.search(problem) is not None
 
 
 def to_simplify(problem: str) -> bool:
@@ -103,11 +109,11 @@ def _written(problem: str) -> list[str]:
     marked = formulas(problem)
     texts = [formula.content for formula in marked]
     for run in _PLAIN.finditer(masked(problem, marked)):
-        text = run[0].strip(" \t.")
+        text = run[0].strip(" \t.:")
         if _OPERATOR.search(text):
             texts += [text, *_trimmed(text)]
     texts = [text for text in texts if len(text) <= MAX_LENGTH][-MAX_EXPRESSIONS:]
-    return texts + [side for text in texts for side in re.split(r"[=,;]", text) if side != text and side.strip()]
+    return texts + [side for text in texts for side in re.split(r"[=,;:]", text) if side != text and side.strip()]
 
 
 def _trimmed(text: str) -> list[str]:

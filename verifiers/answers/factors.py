@@ -152,7 +152,8 @@ def is_lowest(node: Node) -> bool:
                 sides[inverse].append(int(base.value))
         if any(Fraction(above, under).denominator != under for above in sides[0] for under in sides[1]):
             return False
-    if node.kind == "call" and node.value == "sqrt":
+    half = node.kind == "pow" and not symbols(node.items[1]) and worth(node.items[1]) == Fraction(1, 2)
+    if half or (node.kind == "call" and node.value == "sqrt"):
         size = worth(node.items[0]) if not symbols(node.items[0]) else None
         if size is not None and (size.denominator > 1 or _holds_a_square(size.numerator)):
             return False

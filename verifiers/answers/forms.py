@@ -131,8 +131,11 @@ def _asked_for(wanted: Node, told: Node, problem: str) -> str | None:
     """What a problem asks for that the gold answer has and the answer lacks."""
     if asked.to_factor(problem) and count(wanted) > count(told):
         return "factors to find"
-    if asked.to_factor(problem) and wanted.kind in ("mul", "pow") and not symbols(wanted) and not of_primes(told):
+    product = wanted.kind in ("mul", "pow") and not symbols(wanted) and not is_numeral(wanted)
+    if product and asked.to_factor(problem) and not of_primes(told):
         return "factors to find"
+    if wanted.kind == "add" and told.kind != "add" and asked.to_decompose(problem):
+        return "a fraction to decompose"
     if asked.to_expand(problem) and wanted.kind == "add" and has_brackets(told) and not has_brackets(wanted):
         return "brackets to expand"
     if asked.to_simplify(problem):
@@ -151,8 +154,9 @@ def _is_repeated(wanted: Node, told: Node, answer: Node, problem: str) -> bool:
         bare, size = told.items[0] if told.kind == "neg" else told, worth(told)
         if _notation(bare) == "fraction" and size is not None and size.denominator != abs(worth(bare.items[1].items[0]) or 1):
             return core(bare) in asked.expressions(problem)
-        other = is_numeral(wanted) and _notation(told) != _notation(wanted)
-        return other and asked.to_convert(problem) and (core(told) in asked.expressions(problem))
+        if _notation(told) == _notation(wanted) or not asked.to_convert(problem):
+            return False
+        return core(bare) in asked.expressions(problem) or (bare.kind == "number" and bare.value in asked.numbers(problem))
     if told.kind not in SCALARS and answer.kind != "relation" and told.kind not in PARTS:
         return False
     expressions = asked.expressions(problem)

@@ -38,6 +38,8 @@ def _entry(node: Node, found: set[str], equation: bool) -> None:
         _in_relation(node, found, equation)
     elif node.kind in ("quantity", "given"):
         _entry(node.items[0], found, equation)
+    elif node.kind == "union" and all(item.kind == "set" for item in node.items):
+        found.add("a union")
     elif node.kind in PARTS:
         for item in node.items:
             _entry(item, found, equation)
