@@ -10,15 +10,17 @@ import random
 import re
 import secrets
 
-from ..core import Problem
-from . import math
-from .answers import Unreadable, read
-from .answers.evaluation import contains
+from .answers import Unreadable, comparison, read
+from .answers.evaluation import contains, limit
+from .answers.exact import TooLarge
+from .answers.identity import CannotTell
 from .disguises import folded, plain
 
 COUNT = 3
 """Controls that a judge has to tell from the answer."""
 MAX_TRIES = 40
+SECONDS = 0.2
+"""Processor time to find out whether a control is the answer by chance."""
 MAX_WORDS = 40
 """Words of an answer beyond those that the gold answer has three times."""
 
@@ -93,7 +95,14 @@ def _another_word(word: str, draw: random.Random) -> str:
 
 
 def _may_be_same(candidate: str, other: str) -> bool:
-    return math.verify(Problem("", (), other, ""), f"\\boxed{{{candidate}}}").score == 1
+    """Whether two answers are found to be equal; what nobody can tell apart has other numbers in it, and is another."""
+    if candidate == other:
+        return True
+    try:
+        with limit(SECONDS):
+            return any(comparison.same(one, two) for one in read(candidate) for two in read(other))
+    except (Unreadable, CannotTell, TooLarge, RecursionError):
+        return False
 
 
 def no_answer(answer: str, gold: str, question: str) -> str | None:

@@ -128,7 +128,7 @@ def test_controls_cannot_be_foreseen() -> None:
 
 
 def test_prose_is_no_answer_where_mathematics_is_wanted() -> None:
-    problem = Problem("p", (Message(role="user", content="Find f."),), r"\sum_{k=1}^{\infty} \frac{1}{k^3}", "")
+    problem = Problem("p", (Message(role="user", content="Find f."),), "x^2+1", "")
     asked = []
 
     def judge(conversation: Conversation) -> str:
@@ -137,7 +137,7 @@ def test_prose_is_no_answer_where_mathematics_is_wanted() -> None:
 
     assert agentic.verifier(judge, always=True)(problem, r"\boxed{\text{the value that everybody wants}}").score == 0
     assert not asked
-    assert agentic.verifier(judge, always=True)(problem, r"\boxed{\zeta(3)}").score == 1
+    assert agentic.verifier(judge, always=True)(problem, r"\boxed{1+x^2}").score == 1
     assert len(asked) == 4
 
 
