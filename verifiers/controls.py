@@ -11,6 +11,7 @@ import re
 import secrets
 
 from .answers import Unreadable, comparison, read
+from .answers.claims import claim
 from .answers.evaluation import contains, limit
 from .answers.exact import TooLarge
 from .answers.identity import CannotTell
@@ -130,7 +131,7 @@ def _unwrapped(text: str) -> str:
 def _is_mathematics(text: str) -> bool:
     """Whether a text is a mathematical object: a number, an expression, a set, an equation; no words but units and names."""
     try:
-        return not any(contains(node, "text") for node in read(text) if node.kind != "quantity")
+        return any(node.kind == "quantity" or not contains(claim(node)[1], "text") for node in read(text))
     except (Unreadable, RecursionError):
         bare = re.sub(r"\\[A-Za-z]+", " ", _unwrapped(text))
         return "\\" in text and re.search(r"[A-Za-z]{4,}", bare) is None
