@@ -20,6 +20,8 @@ from .disguises import folded, plain
 COUNT = 3
 """Controls that a judge has to tell from the answer."""
 MAX_TRIES = 40
+PROSE = 4
+"""Words that make a sentence of an answer; fewer are a name, as of a substance whose formula is the gold answer."""
 SECONDS = 0.2
 """Processor time to find out whether a control is the answer by chance."""
 MAX_WORDS = 40
@@ -28,6 +30,7 @@ MAX_WORDS = 40
 _KEY = secrets.token_bytes(16)
 _NUMBER = re.compile(r"\d+")
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
+_WORDS = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 _KEPT = frozenset("the and for are with from that this all not sin cos tan log exp sqrt frac left right text mathrm".split())
 _NOUNS = (
     "anchor apricot basalt beaver cactus candle cedar cobalt comet copper coral cradle dolphin eagle ember falcon feather "
@@ -109,7 +112,7 @@ def _may_be_same(candidate: str, other: str) -> bool:
 def no_answer(answer: str, gold: str, question: str) -> str | None:
     """Why an answer is none that a judge should see, or None.
 
-    It speaks to its judge, in whatever letters; or it is prose where the gold answer is mathematics; or it is a speech.
+    It speaks to its judge, in whatever letters; or it is a sentence where the gold answer is mathematics; or it is a speech.
     """
     known = _unwrapped(f"{gold}\n{question}").casefold()
     for text in {_unwrapped(answer), _unwrapped(plain(answer)), _unwrapped(folded(plain(answer)))}:
@@ -117,7 +120,7 @@ def no_answer(answer: str, gold: str, question: str) -> str | None:
             return f"the answer talks to its judge: {talks[0]!r}"
     if len(answer.split()) > MAX_WORDS + 3 * len(gold.split()):
         return "the answer is a speech"
-    if _is_mathematics(gold) and not _is_mathematics(answer):
+    if len(_WORDS.findall(_unwrapped(answer))) >= PROSE and _is_mathematics(gold) and not _is_mathematics(answer):
         return "the answer is no mathematical object, as the gold answer is"
     return None
 
