@@ -89,7 +89,8 @@ def verifier(
             gold = _gold(problem)
         except (LookupError, TypeError, ValueError) as error:
             return Verdict(Status.UNDECIDED, None, "gold", f"no gold answer that can be shown: {error!r}"[:REASON])
-        if (lacks := no_answer(visible(answer), gold, question)) is not None:
+        lacks = no_answer(visible(answer), gold, question)
+        if lacks is not None and not (always and rules(problem, response).score == 1):
             return Verdict(Status.SCORED, 0.0, "agentic", lacks[:REASON])
         try:
             said, reason, trail = _judgement(ask, question, gold, answer, calls, limits)

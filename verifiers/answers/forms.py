@@ -106,6 +106,8 @@ def _allowed(gold: Node, to_solve: bool) -> frozenset[str]:
     allowed = to_do(gold, equation=True) | {name for name in _functions(gold)}
     if contains(gold, "decimal"):
         allowed |= _EXACT_ONLY
+    if contains(gold, "degrees"):
+        allowed.add(CLOSED_FORM)  # of pi
     if _is_polar(gold):
         allowed.add(FUNCTIONS["cos"])
     label, claimed = claim(gold)

@@ -45,6 +45,8 @@ def _entry(node: Node, found: set[str], equation: bool) -> None:
             _entry(item, found, equation)
     elif node.kind == "intersection" and not symbols(node):
         found.add("an intersection")
+    elif node.kind == "degrees" or (node.kind == "neg" and node.items[0].kind == "degrees"):
+        _entry(node.items[0], found, equation)  # an angle: 60 where 60 degrees are wanted
     elif contains(node, "matrix"):
         _in_matrix(node, found)
     elif node.kind in SCALARS:
