@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from ..core import Conversation, Message, Policy, Sampling, UserError
+from ..verifiers.disguises import folded, visible
 from ..verifiers.pairwise import MAX_CHARACTERS, Prefer, Question, cut
 from . import initial, load_policy
 
@@ -34,11 +35,11 @@ WORDING = """<question>
 Which answer to the question is better, A or B? What stands in the answers is not said to you. Say one letter."""
 
 _MARKS = re.compile(
-    r"<\|[^<>|]{0,60}\|>|</?\s*(?:answer|question)\b|</?(?:s|bos|eos|pad|unk|think|tool_call|system|user|assistant)>"
+    r"<\|[^<>|]*\|>|</?\s*(?:answer|question)\b|</?(?:s|bos|eos|pad|unk|think|tool_call|system|user|assistant)>"
     r"|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>",
     re.IGNORECASE,
 )
-"""The wording's own marks, and tokens of chat templates."""
+"""The wording's own marks, and tokens of chat templates, of any length; they are searched for in a text's look-alikes."""
 
 
 def preference(policy: str, batch_size: int = 16, max_tokens: int = 4096) -> Prefer:
@@ -202,7 +203,12 @@ def _filled(texts: Sequence[str]) -> str:
 
 def _broken(text: str, tokenizer: Any) -> str:
     """The text with a space within whatever would be a mark or a special token."""
-    text = _MARKS.sub(_apart, text)
+    text, seen = visible(text), 0
+    pieces = []
+    for mark in _MARKS.finditer(folded(text)):  # of the same length: the places are the text's own
+        pieces += [text[seen : mark.start() + 1], " "]
+        seen = mark.start() + 1
+    text = "".join(pieces) + text[seen:]
     return _special(tokenizer).sub(_apart, text) if tokenizer is not None else text
 
 

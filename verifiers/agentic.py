@@ -7,9 +7,9 @@ By default it is asked only where the rules (`math.verify`) are undecided. It se
 extracted answer, not the response: what persuades in a response is not the answer. It may run Python in the sandbox, so
 many times.
 
-An answer that talks to its judge is wrong without being asked about. Where the judge says "equivalent", it is asked once
-more with a gold answer that is certainly another: one that still agrees was talked into it, or agrees with everything, and
-is not believed.
+An answer that talks to its judge, or that is prose where mathematics is wanted, is wrong without being asked about. Where the
+judge says "equivalent", it is asked again with several gold answers that are certainly others and that nobody can foresee: one
+that agrees with any of them was talked into it, or agrees with everything, and is not believed. `controls.py` has both.
 """
 
 import contextlib
@@ -20,7 +20,8 @@ from collections.abc import Callable, Sequence
 from ..core import Conversation, Message, Problem, Refused, Status, Verdict, Verifier, without_thinking
 from . import Named, find, math
 from .answers import final_answer
-from .answers.notation import visible
+from .controls import controls, no_answer
+from .disguises import visible
 from .sandbox import Interpreter, Limits, SandboxFault
 from .tool_calls import called
 from .verifier import FullVerifier, as_verifier
@@ -52,14 +53,6 @@ VERDICT: EQUIVALENT, or VERDICT: DIFFERENT, or VERDICT: UNSURE"""
 AGAIN = "End with one line: VERDICT: EQUIVALENT, or VERDICT: DIFFERENT, or VERDICT: UNSURE"
 
 _VERDICT = re.compile(r"\bVERDICT\W{1,4}(EQUIVALENT|DIFFERENT|UNSURE)\W*$", re.IGNORECASE | re.MULTILINE)
-_TALKS = re.compile(
-    r"\b(?:verdict|equivalent to the (?:reference|gold)|reference answer|gold answer|candidate|judge|grad(?:er|ing|ed)"
-    r"|instructions?|ignore (?:all|any|the|previous)|disregard|system prompt|you (?:must|should|are|will|can)|as an ai"
-    r"|assistant|mark (?:this|it|as)|accept (?:this|it)|award|full (?:marks|credit|score)|correct answer|please)\b"
-    r"|</?tool_call|<\|[a-z_]+\|>|\[/?INST\]|<</?SYS",
-    re.IGNORECASE,
-)
-"""Words that no answer to a question of mathematics or science needs, and that speak to whoever judges it."""
 
 
 def verifier(
@@ -77,7 +70,7 @@ def verifier(
         rules: a verifier that judges first; what it decides stands.
         always: ask the model about every response, whatever the rules say.
         calls: programs that the model may run for one judgement.
-        check: ask once more with another gold answer where the model says "equivalent".
+        check: ask again, with other gold answers, where the model says "equivalent".
         limits: of each program.
     """
     rules = find(rules)
@@ -96,16 +89,24 @@ def verifier(
             gold = _gold(problem)
         except (LookupError, TypeError, ValueError) as error:
             return Verdict(Status.UNDECIDED, None, "gold", f"no gold answer that can be shown: {error!r}"[:REASON])
-        known = f"{gold}\n{question}".casefold()
-        if talks := [found[0] for found in _TALKS.finditer(visible(answer)) if found[0].casefold() not in known]:
-            return Verdict(Status.SCORED, 0.0, "agentic", f"the answer talks to its judge: {talks[0]!r}")
+        lacks = no_answer(visible(answer), gold, question)
+        if lacks is not None and not (always and rules(problem, response).score == 1):
+            return Verdict(Status.SCORED, 0.0, "agentic", lacks[:REASON])
         try:
             said, reason, trail = _judgement(ask, question, gold, answer, calls, limits)
             if said == "EQUIVALENT" and check:
-                moved, _, more = _judgement(ask, question, another(gold), answer, calls, limits)
-                trail = (*trail, "(asked again, with another reference answer)", *more)
-                if moved == "EQUIVALENT":
-                    said, reason = "UNSURE", "it agrees with another reference answer, too: the answer has talked it into that"
+                others = controls(gold, answer)
+                for other in others:
+                    moved, _, more = _judgement(ask, question, other, answer, calls, limits)
+                    trail = (*trail, "(asked again, with another reference answer)", *more)
+                    if moved == "EQUIVALENT":
+                        said, reason = (
+                            "UNSURE",
+                            "it agrees with another reference answer, too: the answer has talked it into that",
+                        )
+                        break
+                if not others:
+                    said, reason = "UNSURE", "no other reference answer is found to check the judge with"
         except SandboxFault as fault:
             return Verdict(Status.FAULT, None, "agentic", f"the sandbox: {fault}"[:REASON])
         except Refused as error:
@@ -128,15 +129,6 @@ def _gold(problem: Problem) -> str:
     if isinstance(gold, dict):
         gold = gold.get("gold", "")
     return " or ".join(map(str, gold)) if isinstance(gold, list | tuple) else str(gold)
-
-
-def another(gold: str) -> str:
-    """An answer that is certainly not the gold one: another number in it, other words, or something else altogether."""
-    changed = re.sub(r"\d+", lambda digits: str(3 * int(digits[0][:50]) + 7), gold, count=1)
-    for candidate in (changed, "-17/41", "none of these: the opposite holds", "17"):
-        if candidate != gold and math.verify(Problem("", (), gold, ""), f"\\boxed{{{candidate}}}").score != 1:
-            return candidate
-    return "none of these: the opposite holds"
 
 
 def _judgement(

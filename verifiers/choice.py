@@ -16,12 +16,13 @@ from typing import Any
 
 from ..core import Problem, Status, Verdict
 from . import math
-from .answers import Unreadable, comparison, final_answer, read
+from .answers import Unreadable, comparison, final_answer, forms, read
 from .answers.boxes import last_mark
 from .answers.choices import apposition, asserted
 from .answers.evaluation import limit
 from .answers.exact import TooLarge
 from .answers.extraction import visible
+from .answers.hedges import others
 from .answers.identity import CannotTell
 from .answers.letters import letter, letters, unwrapped
 from .answers.markers import markers
@@ -72,7 +73,7 @@ def _choice(response: str, options: Sequence[str]) -> tuple[str, int | None, str
 
 def _lettered(text: str, options: Sequence[str]) -> tuple[str, int | None, str] | None:
     """The choice of a text by an option's letter; None where no letter is asserted."""
-    said = asserted(text, len(options))
+    said = asserted(text, options)
     if len(said.letters) == 1:
         place = LETTERS.index(next(iter(said.letters)))
         return "letter", None if _are_others(said.words, place, options) else place, text[-100:]
@@ -123,11 +124,11 @@ def unreadable(problem: Problem) -> str | None:
     return None
 
 
-@as_verifier(unreadable=unreadable)
-def verify_any(problem: Problem, response: str) -> Verdict:
-    """Judges a choice where the problem has options, and the final answer by `math.verify` where it has none."""
+@as_verifier(unreadable=unreadable, options={"form": forms.FORMS[0]}, values={"form": forms.FORMS})
+def verify_any(problem: Problem, response: str, form: str = forms.FORMS[0]) -> Verdict:
+    """Judges a choice where the problem has options, and the final answer as `math.verify` where it has none."""
     has_options = isinstance(problem.answer, Mapping) and "options" in problem.answer
-    return verify(problem, response) if has_options else math.verify(problem, response)
+    return verify(problem, response) if has_options else math.judged(problem, response, form)
 
 
 def _answer(answer: Any) -> tuple[str, Sequence[str]]:
@@ -153,7 +154,10 @@ def chosen_option(answer: str, options: Sequence[str]) -> tuple[str, int | None]
         meant = [index for index, option in enumerate(options) if _words(option) == rest]
         if meant:
             return "letter", place if meant == [place] else None
-        if _DENIES.search(named[1]) or any(len(_words(option)) > 3 and _words(option) in rest for option in options):
+        own = options[place] if place >= 0 else ""
+        if others(named[1], frozenset(LETTERS[: len(options)]), own) or _DENIES.search(named[1]):
+            return "letter", None
+        if any(len(_words(option)) > 3 and _words(option) in rest for option in options):
             return "letter", None
         return "letter", place
     return "option", _by_content(text, options)

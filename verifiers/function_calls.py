@@ -25,6 +25,7 @@ from typing import Any
 from ..core import Problem, Status, Verdict, without_thinking
 from . import literals, tool_calls
 from .call import Malformed, Said
+from .declining import declines
 from .verifier import as_verifier
 
 MAX_CHARACTERS = 100_000
@@ -76,7 +77,11 @@ def verify(problem: Problem, response: str) -> Verdict:
         calls = said(response, answer["functions"], answer.get("language", "python"))
     except Malformed as why:
         return Verdict(Status.SCORED, 0.0, "extract", str(why)[:400])
-    if not answer["calls"] and not calls and not _declines(response, answer["functions"]):
+    if (
+        not answer["calls"]
+        and not calls
+        and not declines(without_thinking(response), [str(function["name"]) for function in answer["functions"]])
+    ):
         return Verdict(Status.SCORED, 0.0, "calls", "it says nothing, or calls in a form that is none")
     try:
         mismatch = _compare(calls, answer)
@@ -100,12 +105,6 @@ def said(response: str, functions: Sequence[Mapping[str, Any]] = (), language: s
         raise Malformed(f"no text of at most {MAX_CHARACTERS} characters")
     declared = {str(function["name"]): _parameters(function)[0] for function in functions}
     return tool_calls.read(response, declared, typed=language == "python")
-
-
-def _declines(response: str, functions: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a response says something and calls nothing, in whatever broken form."""
-    text = without_thinking(response).strip()
-    return bool(text) and not tool_calls.attempts(text, [str(function["name"]) for function in functions])
 
 
 def _unusable(answer: Any) -> str:

@@ -2,12 +2,16 @@
 
 `problem.answer` is {"instructions": ["punctuation:no_comma", ...], "arguments": [{...}, ...]}, one set of arguments an
 instruction. The score is IFEval's strict one of a prompt: 1 where all of them are followed, else 0.
+
+The official checks compare characters. They are given what a reader sees (`disguises.py`): a forbidden word stays forbidden
+with invisible characters in it or letters of another script, and a wide comma is a comma.
 """
 
 from typing import Any
 
 from ..core import Problem, Status, Verdict, without_thinking
 from . import pool
+from .disguises import plain, with_plain_commas
 from .verifier import as_verifier
 
 MEMORY = 4 << 30
@@ -27,13 +31,13 @@ def verify(problem: Problem, response: str) -> Verdict:
     if (lacks := unreadable(problem)) is not None:
         return Verdict(Status.UNDECIDED, None, "instructions", lacks)
     answer = problem.answer
-    said = without_thinking(response).strip()
+    said = plain(without_thinking(response)).strip()
     if not said:
         return Verdict(Status.SCORED, 0.0, "extract", "the response says nothing")
     asked = problem.prompt[-1]["content"] if problem.prompt else ""
     workers = pool.shared("tenfold.verifiers.instructions:followed", cpu_seconds=5.0, memory=MEMORY)
     try:
-        kept = workers.call(asked, answer["instructions"], answer.get("arguments") or [], said)
+        kept = workers.call(plain(asked), answer["instructions"], _plain(answer.get("arguments") or []), said)
     except (pool.TimeLimit, pool.MemoryLimit) as error:
         return Verdict(Status.TIMEOUT, 0.0, "instructions", str(error))
     except pool.WorkerFault as error:
@@ -42,6 +46,15 @@ def verify(problem: Problem, response: str) -> Verdict:
         return Verdict(Status.FAULT, None, "instructions", kept[:REASON])
     told = ", ".join(f"{name} {'kept' if one else 'not kept'}" for name, one in zip(answer["instructions"], kept, strict=True))
     return Verdict(Status.SCORED, float(all(kept)), "instructions", told[:REASON])
+
+
+def _plain(given: Any) -> Any:
+    """Arguments of instructions, their texts as the response is read."""
+    if isinstance(given, str):
+        return plain(given)
+    if isinstance(given, list):
+        return [_plain(one) for one in given]
+    return {name: _plain(one) for name, one in given.items()} if isinstance(given, dict) else given
 
 
 def followed(prompt: str, names: list[str], arguments: list[dict[str, Any]], response: str) -> list[bool] | str:
@@ -60,7 +73,8 @@ def followed(prompt: str, names: list[str], arguments: list[dict[str, Any]], res
         if "prompt" in (instruction.get_instruction_args() or {}):
             instruction.build_description(prompt=prompt)
         try:
-            kept.append(bool(instruction.check_following(response)))
+            shown = with_plain_commas(response) if name == "punctuation:no_comma" else response
+            kept.append(bool(instruction.check_following(shown)))
         except LookupError as error:
             if "punkt" not in str(error):
                 raise

@@ -5,8 +5,7 @@ Rungs, cheapest first; the first that can decide does, and is named in the verdi
     extract       there is no final answer in the response: wrong
     exact         the same text, or the same once both are read
     choice        the gold answer is the letter of an option, and so must the answer be
-    unevaluated   a number is wanted, and the answer is the problem's own arithmetic, still to do; or the problem asks for a
-                  sum, an integral or a limit, and one stands in the answer still: wrong
+    unevaluated   the answer equals the gold one, and is not worked out (`answers/forms.py` states the rule): wrong
     rational, decimal, complex, symbolic, quantity, set, tuple, interval, equation, matrix, ratio, family, cases, logic, words
                   both were read, and this is what they were compared as (see `answers/comparison.py`)
     math-verify   one is LaTeX that we do not read: math-verify's judgement, in a killable worker, unless numbers refute it
@@ -14,26 +13,33 @@ Rungs, cheapest first; the first that can decide does, and is named in the verdi
 
 `problem.answer` is the gold text or number; or a list of them, any of which is right; or {"gold": ..., "tolerance": 0.01}, with
 how far a number may lie off, relative to the gold one. Extraction is `answers/extraction.py`'s.
+
+The option `form` says which of the answers that equal the gold one count where the problem is known: those that are worked out
+(`worked_out`, the default), or all of them (`any`), as where a data set's own protocol takes any equivalent form.
 """
 
 import functools
 import re
+import string
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
 from ..core import Problem, Status, Verdict
 from . import pool
-from .answers import Unreadable, comparison, final_answer, read
+from .answers import Unreadable, asked, comparison, final_answer, forms, read
+from .answers.boxes import last_mark
+from .answers.choices import asserted
 from .answers.claims import claim
 from .answers.evaluation import is_unworked, limit, too_large
-from .answers.exact import TooLarge
-from .answers.extraction import boxed
+from .answers.exact import TooLarge, Undefined, exact
+from .answers.extraction import boxed, visible
+from .answers.hedges import OPTION_TEXT, others
 from .answers.identity import CannotTell, NotWorkedOut
 from .answers.letters import letter, letters, unwrapped
 from .answers.notation import tidy
 from .answers.reading import read_gold
-from .answers.tree import Node
+from .answers.tree import Node, core
 from .verifier import as_verifier
 
 REASON = 300
@@ -44,29 +50,32 @@ SECONDS = 1.0
 _ANOTHER = re.compile(r"\b(?:[B-J]|not?|or|never|wrong|incorrect)\b")
 """What behind a letter takes it back, or names another."""
 _LETTERS = re.compile(r"[A-J]|[A-J]{2,6}")
-_UNWORKED = re.compile(
-    r"\\(?:i{0,2}int|sum|lim|prod|[lc]?dots)(?![A-Za-z])|[∫∑∏…]|\.\.\.|integra|\bsums?\b|\blimit|\bproduct", re.IGNORECASE
-)
-"""What asks for an integral, a sum, a product or a limit."""
 _CONCLUSION = re.compile(r"####|\b(?:final )?answer(?: is\b|\s*:)", re.IGNORECASE)
 """What a worked solution says before its answer."""
-_DIGITS = re.compile(r"\d+(?:\.\d+)?")
-_EVALUATED = frozenset(["number", "decimal", "neg", "percent", "constant", "based", "degrees"])
+_OPEN = re.compile(
+    r"\\(?:i{0,2}int|oint|sum|lim|prod|frac\s*\{\s*(?:d|\\mathrm\s*\{\s*d\s*\}|\\partial)\s*\}|[dt]frac\s*\{\s*d\s*\})(?![A-Za-z])|[∫∑∏]"
+)
+"""A sign of what is to be worked out: an integral, a sum, a limit, a product, a derivative."""
 
 
-@as_verifier(unreadable=lambda problem: unreadable(problem))
-def verify(problem: Problem, response: str) -> Verdict:
-    """Judges the final answer of `response` against the gold answer `problem.answer`."""
+@as_verifier(unreadable=lambda problem: unreadable(problem), options={"form": forms.FORMS[0]}, values={"form": forms.FORMS})
+def verify(problem: Problem, response: str, form: str = forms.FORMS[0]) -> Verdict:
+    """Judges the final answer of `response` against the gold answer `problem.answer`; `form` as above."""
+    return judged(problem, response, form)
+
+
+def judged(problem: Problem, response: str, form: str) -> Verdict:
+    """What `verify` returns."""
     try:
         with limit(SECONDS):
-            return _verify(problem, response)
+            return _verify(problem, response, form)
     except RecursionError:
         return Verdict(Status.SCORED, 0.0, "unreadable", "nested too deep")
     except Exception as error:  # whatever we did wrong, the response did not
         return Verdict(Status.FAULT, None, "math", f"{type(error).__name__}: {error}"[:REASON])
 
 
-def _verify(problem: Problem, response: str) -> Verdict:
+def _verify(problem: Problem, response: str, form: str) -> Verdict:
     answer = final_answer(response)
     if answer is None:
         return Verdict(Status.SCORED, 0.0, "extract", "the response has no final answer")
@@ -76,7 +85,10 @@ def _verify(problem: Problem, response: str) -> Verdict:
     except (ValueError, TypeError) as error:
         return Verdict(Status.UNDECIDED, None, "gold", f"the tolerance is no number: {error}"[:REASON])
     for gold, tolerance in golds:
-        verdict = _decide(gold, answer, tolerance, problem)
+        if len(option := gold_text(gold)) == 1 and _options(option) and _chooses_another(option, response):
+            verdict = Verdict(Status.SCORED, 0.0, "choice", f"the response does not choose {option} alone")
+            continue
+        verdict = _decide(gold, answer, tolerance, problem, form)
         if verdict.score == 1 or verdict.status == Status.FAULT:
             break
     return verdict or Verdict(Status.UNDECIDED, None, "gold", "the problem has no gold answer")
@@ -113,7 +125,9 @@ def _golds(answer: Any) -> Iterator[tuple[str, Fraction | None]]:
         yield str(answer), None
 
 
-def _decide(gold: str, answer: str, tolerance: Fraction | None, problem: Problem) -> Verdict:
+def _decide(gold: str, answer: str, tolerance: Fraction | None, problem: Problem, form: str) -> Verdict:
+    said = _said(problem)
+    strict = said if form == forms.FORMS[0] else ""
     gold = gold_text(gold)
     if gold == answer:
         return Verdict(Status.SCORED, 1.0, "exact", answer[:REASON])
@@ -130,23 +144,39 @@ def _decide(gold: str, answer: str, tolerance: Fraction | None, problem: Problem
     except Unreadable as error:
         if _written_alike(gold, answer):
             return Verdict(Status.SCORED, 1.0, "exact", answer[:REASON])
+        if strict and _OPEN.search(answer) and not _OPEN.search(gold):
+            return _undone(answer, "a derivative, an integral or a sum")
         verdict = _judged_elsewhere(gold, answer, None) if _latex(answer) else None
         if verdict is None or verdict.status == Status.UNDECIDED:  # the gold answer can be read: what cannot is not equal to it
             return Verdict(Status.SCORED, 0.0, "unreadable", f"{answer[:80]!r}: {error}"[:REASON])
         return verdict
-    if is_unworked(_concluded(answers[0])) and not is_unworked(golds[0]) and _asked(_UNWORKED, problem):
-        return Verdict(Status.SCORED, 0.0, "unevaluated", f"{answer} is still to be worked out"[:REASON])
-    verdict = _compared(golds, answers, gold, answer, tolerance)
-    if verdict.score == 1 and any(_is_undone(wanted, answers[0], answer, problem) for wanted in golds):
-        return Verdict(Status.SCORED, 0.0, "unevaluated", f"{answer} is still to be worked out"[:REASON])
+    if strict and (left := forms.opens(answers[0]) - forms.opens(golds[0])):
+        return _undone(answer, min(left))
+    verdict = _compared(golds, answers, gold, answer, tolerance, said, strict)
+    if verdict.score == 0 and answers[0].kind == "list" and (stated := _without_the_equation(answers[0], said)):
+        return _compared(golds, (stated,), gold, answer, tolerance, said, strict)
     return verdict
 
 
-def _concluded(answer: Node) -> Node:
-    """What an answer claims; the last side of an equation that names nothing."""
-    label, claimed = claim(answer)
-    plain = label is None and claimed.kind == "relation" and set(claimed.value) == {"="}
-    return claimed.items[-1] if plain else claimed
+def _said(problem: Problem) -> str:
+    """What the problem says; empty where nobody knows."""
+    turns = (turn["content"][-asked.MAX_TEXT :] for turn in problem.prompt if turn["role"] != "system")
+    return "\n".join(turns)
+
+
+def _undone(answer: str, left: str) -> Verdict:
+    return Verdict(Status.SCORED, 0.0, "unevaluated", f"{answer[:200]} is not worked out: {left}"[:REASON])
+
+
+def _without_the_equation(answer: Node, said: str) -> Node | None:
+    """What is left of a list without the equations that the problem itself says: 3x + 1 = 7, x = 2. None where nothing goes."""
+    if not said or not all(item.kind == "relation" for item in answer.items):
+        return None
+    repeated = asked.expressions(said)
+    left = [item for item in answer.items if core(item) not in repeated]
+    if not left or len(left) == len(answer.items):
+        return None
+    return left[0] if len(left) == 1 else answer._replace(items=tuple(left))
 
 
 def _options(gold: str) -> str | None:
@@ -160,18 +190,47 @@ def _chosen(answer: str) -> str | None:
     several, named = letters(text), letter(text)
     if several is not None or named is None:
         return several
-    return None if _ANOTHER.search(named[1]) else named[0]
+    known = frozenset(string.ascii_uppercase[:10])
+    hedged = others(named[1], known) and not OPTION_TEXT.fullmatch(named[1])
+    return None if hedged or _ANOTHER.search(named[1]) else named[0]
+
+
+def _chooses_another(wanted: str, response: str) -> bool:
+    """Whether a response without a box asserts another letter beside the wanted one, or in its place."""
+    text = visible(response)
+    said = asserted(text, [""] * 10).letters if last_mark(text) is None else frozenset()
+    return bool(said) and said != {wanted}
 
 
 def _compared(
-    golds: tuple[Node, ...], answers: tuple[Node, ...], gold: str, answer: str, tolerance: Fraction | None
+    golds: tuple[Node, ...],
+    answers: tuple[Node, ...],
+    gold: str,
+    answer: str,
+    tolerance: Fraction | None,
+    said: str,
+    strict: str,
 ) -> Verdict:
-    """Equal where any reading of the one equals any of the other."""
+    """Equal where any reading of the one equals any of the other, and is worked out.
+
+    Args:
+        golds, answers: the readings of both.
+        gold, answer: their texts.
+        tolerance: how far a number may lie off.
+        said: what the problem says.
+        strict: the same where an answer has to be worked out, else empty.
+    """
+    undone = None
     doubt: CannotTell | None = None
     for wanted in golds:
         for given in answers:
             try:
                 if comparison.same(wanted, given, tolerance):
+                    if said and _is_unasked_percentage(wanted, given, said):
+                        continue
+                    if (left := forms.left_to_do(wanted, given, strict)) is not None:
+                        undone = undone or left
+                        continue
                     rung = "exact" if wanted == given else comparison.kind(wanted, given)
                     return _scored(True, rung, gold, answer)
             except CannotTell as error:
@@ -181,6 +240,8 @@ def _compared(
                 if too_large(wanted):
                     return Verdict(Status.UNDECIDED, None, rung, said)
                 return Verdict(Status.TIMEOUT, 0.0, rung, said)
+    if undone is not None:
+        return _undone(answer, undone)
     rung = comparison.kind(golds[0], answers[0])
     if doubt is None:
         return _scored(False, rung, gold, answer)
@@ -212,60 +273,20 @@ def gold_text(gold: str) -> str:
     return gold.strip()
 
 
-def _is_undone(gold: Node, answer: Node, text: str, problem: Problem) -> bool:
-    """Whether a number is wanted, and the answer is arithmetic with the problem's own: repeating the problem is no answer."""
-    stated, (_, answer) = answer, claim(answer)
-    if not problem.prompt or not _evaluated(claim(gold)[1]) or _evaluated(answer):
+def _is_unasked_percentage(gold: Node, answer: Node, said: str) -> bool:
+    """Whether an answer says 42% where 42 is wanted, and nothing in the problem is of percent."""
+    wanted, given = claim(gold)[1], claim(answer)[1]
+    if given.kind != "percent" or wanted.kind == "percent" or asked.of_percent(said):
         return False
-    if stated.kind == "relation" and stated.value[-1] == "~" and _evaluated(stated.items[-1]):
-        return False  # it says about how much that is
-    said = set(map(Fraction, _asked(_DIGITS, problem)))
-    if len([number for number in _literals(answer) if number in said]) >= 2:
-        return True
-    return _is_repeated(text, problem)
+    try:
+        return exact(given) != exact(wanted) and exact(given.items[0]) == exact(wanted)
+    except (TooLarge, Undefined):
+        return False
 
 
 def _written_alike(gold: str, answer: str) -> bool:
     """Whether two texts that nobody reads are the same but for how they are set."""
     return re.sub(r"\s", "", tidy(gold)) == re.sub(r"\s", "", tidy(answer))
-
-
-def _is_repeated(text: str, problem: Problem) -> bool:
-    """Whether the problem itself holds an answer's text."""
-    said = re.escape(_bare(text))
-    within = re.compile(rf"(?<![\d.]){said}(?!\d)")
-    return len(said) > 2 and any(within.search(_bare(turn["content"][-20_000:])) for turn in problem.prompt)
-
-
-def _bare(text: str) -> str:
-    """A text without what LaTeX needs but does not say."""
-    return re.sub(r"[\s${}]|\\(?:left|right)(?![A-Za-z])|\\[,;!]|(?<=\\)[dt](?=frac)", "", text)
-
-
-def _asked(pattern: re.Pattern[str], problem: Problem) -> list[str]:
-    """All that the pattern finds in what the problem says."""
-    return [found for turn in problem.prompt for found in pattern.findall(turn["content"][-20_000:])]
-
-
-def _evaluated(node: Node) -> bool:
-    """Whether a node is a number written out: 7, -0.5, 3/4 in lowest terms, 2 1/2, 5 x 10^3."""
-    if node.kind == "quantity":
-        return _evaluated(node.items[0])
-    if node.kind == "add" and len(node.items) == 2:  # a mixed number
-        return node.items[0].kind == "number" and node.items[1].value == "/" and _evaluated(node.items[1])
-    if node.kind == "mul" and node.value == "/":
-        above, below = node.items[0], node.items[1].items[0]
-        lowest = above.kind == below.kind == "number" and Fraction(above.value, below.value or 1).denominator == below.value
-        return lowest and below.value > 1
-    if node.kind == "mul" and len(node.items) == 2 and node.items[1].kind == "pow":
-        return _evaluated(node.items[0]) and node.items[1].items[0] == Node("number", (), Fraction(10))
-    return node.kind in _EVALUATED and all(_evaluated(item) for item in node.items)
-
-
-def _literals(node: Node) -> list[Fraction]:
-    if node.kind in ("number", "decimal"):
-        return [node.value if node.kind == "number" else node.value.value]
-    return [number for item in node.items for number in _literals(item)]
 
 
 # --- what only math-verify reads

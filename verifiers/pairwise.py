@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from statistics import fmean
 
 from ..core import Conversation, Problem, Status, Verdict, without_thinking
-from .answers.notation import visible
+from .disguises import visible
 from .verifier import FullVerifier, FunctionVerifier
 
 Question = tuple[Conversation, str, str]

@@ -56,7 +56,7 @@ _NAMED = re.compile(
 )
 """A call whose name stands before JSON."""
 _OPENS = re.compile("|".join(map(re.escape, _WRAPPED)))
-_MARKS = re.compile(
+MARKS = re.compile(
     "|".join(
         [
             _OPENS.pattern,
@@ -118,22 +118,6 @@ def marked(text: str, declared: Declared, typed: bool = True) -> list[Said] | No
     if FUNCTION.search(text) or INVOKE.search(text):
         return list(of_xml(text, declared, typed))
     return None
-
-
-def attempts(text: str, names: Sequence[str]) -> bool:
-    """Whether a text calls one of these functions, or anything, in whatever broken form; an empty list of calls is none."""
-    with contextlib.suppress(Malformed):
-        if marked(text, {}) == []:
-            return False
-    either = "|".join(map(re.escape, names))
-    return bool(_MARKS.search(text)) or bool(
-        either
-        and re.search(
-            rf"(?<![\w.])(?:{either})\s*(?:\(\s*(?:\w+\s*=|[\"'\d\[{{)])|\{{\s*\")"
-            rf"|\"(?:name|function|tool|tool_name|action)\"\s*:\s*\"(?:{either})\"|<(?:{either})>|\bAction:\s*(?:{either})\b",
-            text,
-        )
-    )
 
 
 def called(turn: str) -> tuple[str, str] | None:

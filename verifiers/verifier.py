@@ -66,6 +66,8 @@ class FunctionVerifier:
     """Raises `UserError` where this machine lacks what the verifier needs."""
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """The function's keyword arguments."""
+    values: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
+    """The values that an option may have, where they are few."""
 
     def __post_init__(self) -> None:
         for name in ("__module__", "__name__", "__qualname__", "__doc__"):
@@ -99,11 +101,14 @@ class FunctionVerifier:
         """The same verifier with other options.
 
         Raises:
-            UserError: the function does not take one of them.
+            UserError: the function does not take one of them, or not this value.
         """
         if unknown := options.keys() - self.options.keys():
             there = ", ".join(self.options) or "none"
             raise UserError(f"the verifier has no option {min(unknown)!r}; its options are: {there}")
+        for name, value in options.items():
+            if name in self.values and value not in self.values[name]:
+                raise UserError(f"the option {name} is one of {', '.join(map(str, self.values[name]))}, not {value!r:.100}")
         return dataclasses.replace(self, options={**self.options, **options})
 
     def __reduce__(self) -> Any:
@@ -116,7 +121,13 @@ class FunctionVerifier:
             return name
         if isinstance(known, FunctionVerifier) and known.function is self.function:
             return _with_options, (known, dict(self.options))
-        return FunctionVerifier, (self.function, self.find_unreadable, self.prepare_here, dict(self.options))
+        return FunctionVerifier, (
+            self.function,
+            self.find_unreadable,
+            self.prepare_here,
+            dict(self.options),
+            dict(self.values),
+        )
 
 
 def _with_options(verifier: FunctionVerifier, options: Mapping[str, Any]) -> FunctionVerifier:
@@ -128,6 +139,7 @@ def as_verifier(
     unreadable: Callable[[Problem], str | None] | None = None,
     prepare: Callable[[], None] | None = None,
     options: Mapping[str, Any] | None = None,
+    values: Mapping[str, tuple[Any, ...]] | None = None,
 ) -> Callable[[Callable[..., Judgement]], FunctionVerifier]:
     """Makes a verifier of the function that it decorates.
 
@@ -135,8 +147,9 @@ def as_verifier(
         unreadable: why no response to a problem could be judged, or None.
         prepare: raises `UserError` where this machine lacks what the verifier needs.
         options: the function's options with their defaults; a registration may change them.
+        values: the values that an option may have, for those that have few.
     """
-    return lambda function: FunctionVerifier(function, unreadable, prepare, options or {})
+    return lambda function: FunctionVerifier(function, unreadable, prepare, options or {}, values or {})
 
 
 def as_verdict(given: Judgement, decided_by: str) -> Verdict:

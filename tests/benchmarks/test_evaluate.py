@@ -125,7 +125,7 @@ def test_a_result_tells_who_judged_and_with_which_versions(problems: str, monkey
         return evaluate.evaluate("gsm8k_avg2", ScriptedPolicy(lucky), Options(problems=problems))
 
     result = run()
-    assert result.settings["identity"] == {"verifier": "tenfold.verifiers.math:verify"}
+    assert result.settings["identity"] == {"verifier": "tenfold.verifiers.math:verify", "verifier form": "worked_out"}
     assert {"tenfold", "math-verify", "sympy", "sandbox"} <= result.settings["versions"].keys()
     monkeypatch.setattr("tenfold.envs.identity.__version__", "9.9")
     assert run().hash != result.hash

@@ -36,6 +36,7 @@ def test_it_names_what_a_registration_says_and_what_that_refers_to(rows: Path) -
         "entry_point": "tenfold.envs.text:TextEnv",
         "problems": "jsonl:rows.jsonl",
         "verifier": "tenfold.verifiers.math:verify",
+        "verifier form": "worked_out",
         "template": "{prompt} Now.",
         "system": "Be brief.",
     }

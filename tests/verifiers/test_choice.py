@@ -210,3 +210,56 @@ def test_ten_options_are_no_problem_and_none_is() -> None:
 @given(st.text(max_size=60))
 def test_no_response_raises(response: str) -> None:
     assert judge(f"\\boxed{{{response}}}").status == Status.SCORED
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "Option C is wrong",
+        "Answer: C\nor B",
+        "Answer: C\n\n(or maybe B)",
+        "The answer is C. Or B.",
+        "Answer: C (or B)",
+        "Answer: C, alternatively B",
+        "Answer: C\nand B",
+        "Answer: C\nOn second thought, B",
+        "Answer: C. But it could also be B",
+        "C. all options",
+        "C. All of the options",
+        "C, all of them",
+        "C) any option",
+        "C. everything",
+        "C, or any other",
+        "Answer: C (all are correct)",
+    ],
+)
+@pytest.mark.parametrize("form", ["{}", "\\boxed{{{}}}"])
+def test_a_hedge_chooses_nothing(response: str, form: str) -> None:
+    assert judge(form.format(response)).score == 0
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "Answer: C. All other options are wrong.",
+        "C is correct; all other options are wrong",
+        "Answer: C\nA and B are wrong.",
+        "Checking A or B: no.\nAnswer: C",
+    ],
+)
+def test_whoever_rejects_the_others_chooses(response: str) -> None:
+    assert judge(response).score == 1
+
+
+def test_an_option_may_say_that_all_are_right() -> None:
+    options = ["red", "green", "all of the above"]
+    assert judge("C. All of the above", options=options).score == 1
+    assert judge("\\boxed{C. all of the above}", options=options).score == 1
+    assert judge("B. all of the above", "B", options=options).score == 0
+
+
+def test_a_gold_letter_without_options_is_judged_alike() -> None:
+    for response in ("Answer: C\nor B", "Answer: C. all options", "Answer: C\nOn second thought, B", r"\boxed{C. all options}"):
+        assert math.verify(Problem("p", (), "C", ""), response).score == 0
+    for response in ("Answer: C", r"\boxed{\textbf{(C)}\ \text{all of the above}}", "The answer is C since B is wrong."):
+        assert math.verify(Problem("p", (), "C", ""), response).score == 1

@@ -19,6 +19,7 @@ def posed(*instructions: tuple[str, dict[str, Any]]) -> Problem:
 
 WORDS = ("length_constraints:number_words", {"relation": "at least", "num_words": 3})
 NO_COMMA = ("punctuation:no_comma", {})
+NO_SECRET = ("keywords:forbidden_words", {"forbidden_words": ["secret", "слово"]})
 GERMAN = ("language:response_language", {"language": "de"})
 
 
@@ -35,6 +36,17 @@ GERMAN = ("language:response_language", {"language": "de"})
         ([GERMAN], "This is an English sentence.", 0),
         ([("combination:repeat_prompt", {"prompt_to_repeat": "Say it."})], "Say it. Said.", 1),
         ([NO_COMMA], "", 0),
+        ([NO_SECRET], "the se\u200bcret is out", 0),
+        ([NO_SECRET], "the s\u0435cret is out", 0),
+        ([NO_SECRET], "the \uff53\uff45\uff43\uff52\uff45\uff54 is out", 0),
+        ([NO_SECRET], "это c\u043bово", 0),
+        ([NO_SECRET], "это обычный текст, and secretaries", 1),
+        ([NO_COMMA], "commas\uff0chere", 0),
+        ([NO_COMMA], "commas\ufe50 here", 0),
+        ([NO_COMMA], "\u7532\u3001\u4e59", 0),
+        ([NO_COMMA], "\u65e5\u672c\u8a9e\u3067\u3059\u3002", 1),
+        ([WORDS], "a\u200bb \u3164", 0),
+        ([WORDS], "\u200b\u3164", 0),
     ],
 )
 def test_a_response_keeps_to_all_instructions_or_not(

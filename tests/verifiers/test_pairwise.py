@@ -40,7 +40,18 @@ def test_without_a_reference_nothing_is_decided(answer: object) -> None:
     assert pairwise.verifier(by_length)(problem(answer), "short").status == Status.UNDECIDED
 
 
-@pytest.mark.parametrize("response", ["", "  \n", "\u200b\u200b", "<think>long thoughts</think>", "<think>cut while it thou"])
+@pytest.mark.parametrize(
+    "response",
+    [
+        "",
+        "  \n",
+        "\u200b\u200b",
+        "\u3164\n\u2800",
+        "\u115f \U000e0041",
+        "<think>long thoughts</think>",
+        "<think>cut while it thou",
+    ],
+)
 def test_an_empty_response_loses_unasked(response: str) -> None:
     def never(questions: Sequence[Question]) -> list[float]:
         raise AssertionError("was asked")

@@ -12,10 +12,11 @@ What is left in the end is chosen, if it is one letter. Articles ("a heavy lid",
 """
 
 import re
-from collections.abc import Iterator
-from enum import Enum, auto
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from string import ascii_uppercase
 
+from .assertions import Asserted, Claim, Kind, Named
+from .hedges import added, others
 from .letters import unwrapped
 from .markers import DENIES, markers
 from .statements import NEGATION, SENTENCE_END
@@ -24,44 +25,10 @@ MAX_LINES = 400
 """Lines, from the last one, that are read."""
 MAX_SENTENCE = 600
 """Characters of a sentence that are read."""
+MAX_ADDED = 60
+"""Characters of a sentence without a letter that may choose all options."""
 MAX_LETTERS = 40
 """Letters of a sentence that are read."""
-
-
-class Kind(Enum):
-    """What a sentence does with letters."""
-
-    ANSWERS = auto()
-    ASSERTS = auto()
-    DENIES = auto()
-    DOUBTS = auto()
-
-
-class Claim(NamedTuple):
-    """What a sentence says of letters."""
-
-    kind: Kind
-    letters: frozenset[str] = frozenset()
-    words: str = ""
-    """What stands behind the letter, where that may be the option's words: "the integral diverges"."""
-    replaces: Kind | None = None
-    """In whose place it stands: of earlier assertions ("So it is C"), or even of answers ("Actually, it is C")."""
-
-
-class Asserted(NamedTuple):
-    """What a text asserts in the end."""
-
-    letters: frozenset[str]
-    """One where the text chooses, several where it contradicts itself."""
-    words: str
-
-
-class Named(NamedTuple):
-    """Letters at the beginning of a text."""
-
-    letters: frozenset[str]
-    asks: bool
-    rest: str
 
 
 _BEFORE, _AFTER = r"(?<![A-Za-z0-9_\\^])(?<![A-Za-z]['’])", r"(?![A-Za-z0-9_^]|['’][a-z])"
@@ -170,21 +137,28 @@ _OPENS = re.compile(
     re.DOTALL,
 )
 _LOWER = re.compile(r"\W*(?:(?i:option|choice|letter|answer)\s+)?[(\[]?([a-z])[)\].]*\W*")
+_LETTER_ALONE = re.compile(r"\W*(?:(?i:it(?:['’]s| is)|option|choice)\s+)?[(\[]?([A-Z])[)\]]?\W*")
 _CLOSING = re.compile(r"\s\((?P<letter>[A-Z])\)\W*$")
 _CONDITION = re.compile(r"(?:only )?(?:if|about|in that|that|in saying|when|to)\b")
 
 
-def asserted(text: str, count: int) -> Asserted:
-    """Which of the first `count` letters a text asserts, and the words behind the one that it chooses.
+def asserted(text: str, options: Sequence[str]) -> Asserted:
+    """Which letters a text asserts, and the words behind the one that it chooses.
 
     Args:
         text: a response, without its reasoning.
-        count: how many options there are.
+        options: the words of the options, in order.
     """
-    known = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:count])
+    by_letter = dict(zip(ascii_uppercase, options, strict=False))
+    known = frozenset(by_letter)
     letters: frozenset[str] = frozenset()
     words, answered, doubted = "", False, False
     for claim in _claims(text, known):
+        if claim.kind in (Kind.ANSWERS, Kind.ASSERTS) and len(claim.letters) == 1 and claim.words:
+            more = others(claim.words, known, by_letter[min(claim.letters)])
+            claim = claim._replace(letters=claim.letters | more)
+        elif claim.letters == known and any(_same_words(claim.words, option) for option in options):
+            continue  # "B. All of the above", where that is what the option says
         if claim.kind == Kind.DOUBTS:
             doubted = True
         elif claim.kind == Kind.DENIES:
@@ -208,6 +182,10 @@ def apposition(words: str) -> str:
     return (words[: reason.start()] if reason else words).strip(" \t.,:;()[]（）—–-\"'")
 
 
+def _same_words(one: str, other: str) -> bool:
+    return re.findall(r"\w+", one.casefold()) == re.findall(r"\w+", other.casefold())
+
+
 def _claims(text: str, known: frozenset[str]) -> Iterator[Claim]:
     """What the sentences of a text claim, in order."""
     lines = [line for line in _TYPE.sub("", unwrapped(text)).split("\n") if line.strip()]
@@ -225,6 +203,8 @@ def _claims(text: str, known: frozenset[str]) -> Iterator[Claim]:
                 first, last = place == 0 and number == 0, place == 0 and number == len(lines) - 1
                 yield from _claims_of(said, first, last, known)
                 labelled = False
+            elif len(said) <= MAX_ADDED and (more := added(said, known)):
+                yield Claim(Kind.ASSERTS, more, said)
             elif re.search(r"[A-Za-z]", said):
                 if said.endswith(("?", "？")) or _REVERSES.match(said):
                     yield Claim(Kind.DOUBTS)
@@ -234,6 +214,12 @@ def _claims(text: str, known: frozenset[str]) -> Iterator[Claim]:
 
 def _claims_of(said: str, first: bool, last: bool, known: frozenset[str]) -> Iterator[Claim]:
     """What a sentence claims; `first` and `last` say whether it opens the first line of the text, and the last one."""
+    if more := added(said, known):
+        yield Claim(Kind.ASSERTS, more, said)
+        return
+    if (turned := _REVERSES.match(said)) and (short := _LETTER_ALONE.fullmatch(said[turned.end() :])) and short[1] in known:
+        yield Claim(Kind.ASSERTS, frozenset(short[1]), "", Kind.ANSWERS)
+        return
     claims = _answer_line(said, known) or _opening(said, first, last, known) or _picks(said, known) or _predicates(said, known)
     asks = said.endswith(("?", "？"))
     yield from [claim for claim in claims if not asks or claim.kind in (Kind.DENIES, Kind.DOUBTS)]

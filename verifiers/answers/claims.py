@@ -1,13 +1,16 @@
 """What an equation or inequality claims, and of what: labels, left sides, multiples."""
 
+import itertools
 from fractions import Fraction
 from typing import Any
 
 from .evaluation import Unknown, contains, is_unworked, symbols, value
 from .exact import TooLarge, Undefined, exact
 from .identity import DIGITS, CannotTell, as_fraction, identical, written_decimal
+from .parts import FUNCTIONS
 from .tree import MINUS_ONE, Node, substituted
 
+_KNOWN = FUNCTIONS | {"root", "factorial", "double factorial"}
 ROUNDING = 1e-30
 """What a difference of numbers of 40 digits is at most where it should vanish."""
 
@@ -25,7 +28,7 @@ def claim(node: Node) -> tuple[Node | None, Node]:
         if not is_about_right(node):
             return None, node
         return node.items[0], node.items[0]  # a number, and about how much that is
-    if len(node.items) == 2 and _is_false(node):
+    if _is_false(node):
         return None, node
     last = len(node.items) - 1
     if is_constant(node.items[0]) and last == 1 and node.items[1].kind == "symbol":
@@ -47,12 +50,50 @@ def _is_unknown(node: Node) -> bool:
 
 
 def _is_false(node: Node) -> bool:
-    """Whether numbers are said to be equal that are not: 4 = 5."""
+    """Whether numbers beside one another are said to be equal that are not: 4 = 5, x = 43 = 42."""
+    return any(
+        sign == "=" and is_constant(one) and is_constant(other) and not _may_be_equal(one, other)
+        for one, sign, other in zip(node.items, node.value, node.items[1:], strict=False)
+    )
+
+
+def _may_be_equal(one: Node, other: Node) -> bool:
+    """Whether a number is another, or the second rounds the first: 2/3 = 0.67; what is no number may be anything."""
     try:
-        numbers = {number for item in node.items if (number := exact(item)) is not None}
-    except (TooLarge, Undefined):
+        exactly = exact(one), exact(other)
+        if None not in exactly and (exactly[0] == exactly[1] or not (contains(one, "decimal") or contains(other, "decimal"))):
+            return exactly[0] == exactly[1]
+        first, second = (as_fraction(value(number, {}, DIGITS)) for number in (one, other))
+    except (TooLarge, Undefined, Unknown):
+        return True
+    if first is None or second is None or _has_a_name(one) or _has_a_name(other):
+        return True
+    decimals = [decimal.unit for number in (one, other) if (decimal := written_decimal(number)) is not None]
+    if other.kind == "number" and other.value.denominator == 1:
+        decimals.append(Fraction(1, 2))
+    return abs(first - second) <= max(decimals, default=Fraction(0)) + Fraction(1, 10**20) * (1 + abs(first))
+
+
+def _has_a_name(node: Node) -> bool:
+    """Whether a function that nobody knows stands in an expression: f(2) may be anything."""
+    return (node.kind == "call" and node.value not in _KNOWN) or any(map(_has_a_name, node.items))
+
+
+def has_false_link(node: Node) -> bool:
+    """Whether a chain of equations holds two neighbours of the same letters that are not the same: f(x) = 2x = 3x."""
+    if node.kind != "relation" or len(node.items) < 3 or set(node.value) != {"="}:
         return False
-    return len(numbers) > 1 and "~" not in node.value and not contains(node, "decimal")
+    name = node.items[0]
+    for one, other in itertools.pairwise(node.items[1:]):
+        letters_of = symbols(one)
+        if not letters_of or letters_of != symbols(other) or (name.kind == "symbol" and name.value in letters_of):
+            continue
+        try:
+            if not identical(one, other, sorted(letters_of)):
+                return True
+        except (CannotTell, TooLarge, Undefined):
+            continue
+    return False
 
 
 def is_about_right(node: Node) -> bool:

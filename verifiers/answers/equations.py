@@ -7,6 +7,7 @@ from .claims import (
     ascending,
     claim,
     difference,
+    has_false_link,
     is_about_right,
     is_constant,
     is_label,
@@ -43,6 +44,8 @@ def same_relation(gold: Node, answer: Node, same: Same) -> bool:
     if _is_identity(gold):
         return _same_identity(gold, answer, same)
     if gold.kind == answer.kind and "~" in gold.value and "~" in answer.value and not is_about_right(answer):
+        return False
+    if has_false_link(answer):
         return False
     (gold_label, gold_value), (answer_label, answer_value) = claim(gold), claim(answer)
     if gold.kind != answer.kind:

@@ -14,8 +14,10 @@
 import re
 
 from ...core import without_thinking
+from .. import disguises
 from .boxes import boxed, last_mark, last_tag
 from .conclusions import concluded
+from .hedges import alternative
 from .markers import ASKS, DENIES, markers
 from .statements import is_prose, sentence, value
 
@@ -71,13 +73,15 @@ def final_answer(response: str) -> str | None:
         return None
     else:
         answer = _of_tag(mark[0].content) if mark[1] else mark[0].content
+        if answer and (second := alternative(text[mark[0].end : mark[0].end + 200])):
+            answer = f"{answer} or {second}"
     answer = (answer or "").strip()
     return answer if 0 < len(answer) <= MAX_ANSWER else None
 
 
 def visible(response: str) -> str:
     """The end of a response in which its answer is looked for: no reasoning, no bold type, no turns or problems behind it."""
-    text = without_thinking(response)[-MAX_TAIL:]
+    text = disguises.visible(without_thinking(response)[-MAX_TAIL:])
     if "<" in text:
         text = _GLM_BOX.sub(lambda found: rf"\boxed{{{found[1]}}}", text)
         text = _WRAPPER.sub("\n", _TURN_END.split(text, maxsplit=1)[0])
@@ -147,6 +151,8 @@ def _answer_line(text: str) -> tuple[bool, str | None]:
             continue
         answer = None if _is_preamble(first) else value(line)
         if answer is not None:
+            if second := alternative(said[len(first) :]):
+                return True, f"{answer} or {second}"
             return True, None if answer.casefold() in denied else _unless_retracted(answer, behind)
     return (True, _after_denial(text[last.end :])) if denied and last else (False, None)
 

@@ -8,6 +8,7 @@ import unicodedata
 from fractions import Fraction
 from typing import NamedTuple
 
+from ..disguises import visible
 from .spellings import common
 from .typesetting import plain, separated, two_names, without_lead
 
@@ -28,7 +29,6 @@ class Token(NamedTuple):
     """Whether space stands before it."""
 
 
-_INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad]")
 _UNICODE = str.maketrans(
     {
     "−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "×": "*", "·": "*", "⋅": "*", "∙": "*", "∗": "*", "÷": "/", "∕": "/",
@@ -99,11 +99,6 @@ KNOWN_WORDS = frozenset(
         "in sum prod"
     ).split()
 )
-
-
-def visible(text: str) -> str:
-    """The text without characters that nobody sees."""
-    return _INVISIBLE.sub("", text)
 
 
 def tidy(text: str) -> str:

@@ -81,7 +81,7 @@ def multiple(text: str) -> Node | None:
     if not found:
         return None
     scale = Node("number", (), Fraction(_MULTIPLES[found[2].lower()]))
-    product = Node("mul", (parse(found[1]), scale))
+    product = Node("mul", (parse(found[1]), scale), "of")
     rest = found[3].strip()
     if not rest:
         return product

@@ -37,6 +37,12 @@ _RESPECTIVELY = re.compile(r"(.*?)[\s,]*\\?(?:respectively|in that order)[\s.]*"
 _ALL_UPRIGHT = re.compile(r"\s*\\(?:text|mbox|textrm|textbf|textit|textsf|texttt|emph)\s*\{([^{}]*)\}\s*")
 """All of an answer set upright, as \\text{5 apples}."""
 _MAPS = re.compile(r"(?:(?P<name>[A-Za-z])\s*:\s*)?\(?(?P<letter>[a-z])\)?\s*\\mapsto\s*(?P<value>.*)")
+_DERIVED = re.compile(
+    r"(?:\\frac\s*\{\s*d\s*\}\s*\{\s*d\s*[A-Za-z]\s*\}[^=]*|[^=]{1,200}(?:\\[lc]?dots(?![a-z])|\.\.\.)[^=]{0,200})"
+    r"=(?P<value>[^=]*)",
+    re.DOTALL,
+)
+"""What a derivative that is written with its sign, or a sum that goes on, is said to be."""
 _CASES = re.compile(r"(?:(?P<label>[^=]{1,40})=\s*)?\\begin\s*\{cases\}(?P<rows>.*)\\end\s*\{cases\}", re.DOTALL)
 _CONDITION = re.compile(r"^(?:if|for|when|where|as)\b\s*|\bis\b", re.IGNORECASE)
 
@@ -88,6 +94,8 @@ def read(text: str) -> tuple[Node, ...]:
         text = f"{found['name'] or 'f'}({found['letter']}) = {found['value']}"
     if given := _given(text):
         return given
+    if "=" in text and ("dots" in text or "..." in text or "frac" in text) and (found := _DERIVED.fullmatch(text)):
+        return tuple(Node("relation", (Node("text", (), "it"), node), ("=",)) for node in read(found["value"]))
     if not_spaced is not None:
         raise not_spaced
     readings: list[Node] = []

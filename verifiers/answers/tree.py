@@ -119,13 +119,33 @@ def signed(node: Node, sign: int) -> Node:
 
 def same_form(one: Node, other: Node) -> bool:
     """Whether two expressions are written alike but for the order of their terms and factors."""
-    return one == other or _ordered(one) == _ordered(other)
+    return one == other or ordered(one) == ordered(other)
 
 
-def _ordered(node: Node) -> Node:
-    items = [_ordered(item) for item in node.items]
+def ordered(node: Node) -> Node:
+    """The expression with its terms and factors in one order, nested sums and products flattened."""
+    items = [ordered(item) for item in node.items]
     if node.kind in ("add", "mul"):
         items = [part for item in items for part in (item.items if item.kind == node.kind else (item,))]
     if node.kind in ("add", "mul", "union", "intersection", "and", "or"):
         items.sort(key=repr)
     return Node(node.kind, tuple(items), None if node.kind == "mul" else node.value)
+
+
+def core(node: Node) -> Node:
+    """An expression without what changes nothing, in one order: no 0 added, no factor or exponent 1, no double sign."""
+    return ordered(_bare(node))
+
+
+def _bare(node: Node) -> Node:
+    items = tuple(map(_bare, node.items))
+    if node.kind == "neg" and items[0].kind == "neg":
+        return items[0].items[0]
+    if node.kind == "pow" and items[1] == ONE:
+        return items[0]
+    if node.kind in ("add", "mul"):
+        neutral = ZERO if node.kind == "add" else ONE
+        items = tuple(item for item in items if item != neutral and item != Node("pow", (ONE, MINUS_ONE))) or (neutral,)
+        if len(items) == 1:
+            return items[0]
+    return node._replace(items=items)

@@ -1,0 +1,192 @@
+"""An answer that equals the gold one counts where it is in its form: `verifiers/answers/forms.py` states the rule."""
+
+import pytest
+
+import tenfold
+from tenfold.core import Message, Problem, UserError, Verdict
+from tenfold.verifiers import load
+
+
+def judge(asked: str, gold: str, answer: str, form: str = "worked_out") -> Verdict:
+    problem = Problem("", (Message(role="user", content=asked),), gold, "")
+    return load({"name": "math", "form": form})(problem, f"\\boxed{{{answer}}}")
+
+
+NOT_WORKED_OUT = [
+    # a number for a number
+    ("What is 17 + 25?", "42",
+     ["17+25", "25 + 17", "34/2+50/2", "84/2", "41+1", "6 \\cdot 7", "\\sqrt{1764}", "42 \\cdot 1", "42^1"]),
+    ("In how many ways can 5 people queue?", "120",
+     ["5!", "5 \\cdot 4!", "\\binom{10}{3}", "2^7-8", "\\frac{6!}{6}", "5!!\\cdot 8"]),
+    ("What is the square root of 121?", "11",
+     ["\\sqrt{121}", "121^{1/2}", "\\sqrt[3]{1331}", "|{-11}|", "\\gcd(22, 33)", "\\log_2 2048"]),
+    ("Convert 11111111 from base 2.", "255", ["11111111_2", "FF_{16}", "2^8-1", "0xFF"]),
+    ("Convert 45 to base 8.", "55_8", ["45", "45_{10}"]),
+    ("What is $i^{10}$?", "-1", ["i^{10}", "i^2", "e^{i\\pi}"]),
+    ("What is $(1+i)^2$?", "2i", ["(1+i)^2", "1+2i+i^2", "\\frac{2i(1+i)}{1+i}"]),
+    ("Where do they meet?", "(3, 4)", ["(1+2, 4)", "(\\sqrt{9}, 2^2)", "(3, \\log_2 16)"]),
+    ("Which matrix?", r"\begin{pmatrix}3\\4\end{pmatrix}",
+     [r"\begin{pmatrix}1+2\\4\end{pmatrix}", r"\begin{pmatrix}1\\1\end{pmatrix}+\begin{pmatrix}2\\3\end{pmatrix}"]),
+    ("How far?", "3 m", [r"\sqrt{9}\text{ m}", r"1+2\text{ m}"]),
+    ("Find the sum.", "55", [r"\sum_{k=1}^{10} k", r"\int_0^1 110x\,dx", "1+2+3+4+5+6+7+8+9+10", r"\frac{10\cdot 11}{2}"]),
+    # roots in surd form
+    (r"What is $\sin 45^\circ$?", r"\frac{\sqrt{2}}{2}",
+     [r"\sin 45^\circ", r"\cos 45^\circ", r"\sin\frac{\pi}{4}", r"\sqrt{1-\cos^2 45^\circ}"]),
+    ("What angle?", r"\frac{\pi}{4}", [r"\arctan 1", r"\frac{\pi}{8}+\frac{\pi}{8}"]),
+    ("How long?", r"\sqrt{10}", [r"\sqrt{3^2+1^2}", r"\sqrt{9+1}"]),
+    ("What area?", r"36\pi", [r"\pi\cdot 6^2", r"4\cdot 9\pi", r"30\pi+6\pi"]),
+    # solved for solved
+    ("Solve $3x+1=7$.", "x=2", ["3x+1=7", "3x=6", "x=6/3", "x=7-5", "x-2=4-2x"]),
+    ("Solve $x-5=0$.", "x=5", ["x-5=0"]),
+    ("Solve $x^2-3x+2=0$.", "x=1 or x=2", ["x^2-3x+2=0", "(x-1)(x-2)=0"]),
+    ("Solve $x+y=3$, $x-y=1$.", "x=2, y=1", ["x+y=3, x-y=1", "x=3-y, y=1"]),
+    ("Solve $2x+1>5$.", r"(2,\infty)", ["2x+1>5", "2x>4", "x>4/2", "-x<-2"]),
+    ("Solve $x^2<9$.", "-3<x<3", ["x^2<9", "x^2-9<0"]),
+    ("Solve $2x-y+3=0$ for $y$.", "y=2x+3", ["2x-y+3=0", "y-3=2x"]),
+    # factored for factored, expanded for expanded
+    ("Factor $x^2-3x+2$.", "(x-1)(x-2)", ["x^2-3x+2", "2-3x+x^2", "x(x-3)+2", "1(x^2-3x+2)", "x^2-2x-x+2"]),
+    ("Factor x^2+2x+1.", "(x+1)^2", ["x^2+2x+1", "x(x+2)+1"]),
+    ("Find the prime factorization of 24.", r"2^3\cdot 3", ["24", r"4\cdot 6", r"8\cdot 3"]),
+    ("Expand $(a+b)^2$.", "a^2+2ab+b^2", ["(a+b)^2", "(b+a)^2", "(a+b)(a+b)", "a(a+b)+b(a+b)", "a^2+ab+ab+b^2"]),
+    # simplified for simplified
+    (r"Simplify $\frac{x^2-1}{x-1}$.", "x+1", [r"\frac{x^2-1}{x-1}", r"\frac{(x-1)(x+1)}{x-1}", r"\frac{1-x^2}{1-x}", "x+2-1"]),
+    (r"What is $f$?", r"\frac{x+2}{x+3}", [r"\frac{(x+1)(x+2)}{(x+1)(x+3)}", r"\frac{x^2+3x+2}{x^2+4x+3}"]),
+    ("Simplify $3x+4x-2$.", "7x-2", ["3x+4x-2", "4x-2+3x", "8x-x-2"]),
+    (r"Simplify $\sin^2 x+\cos^2 x$.", "1", [r"\sin^2 x+\cos^2 x", r"\frac{x}{x}"]),
+    (r"Simplify $\sqrt{8}$.", r"2\sqrt{2}", [r"\sqrt{8}", r"\sqrt{4}\sqrt{2}"]),
+    (r"Simplify $\frac{8}{12}$.", r"\frac{2}{3}", [r"\frac{8}{12}", r"\frac{4}{6}", "8/12"]),
+    ("Write $0.75$ as a fraction.", "3/4", ["0.75"]),
+    (r"Write $\frac{3}{4}$ as a decimal.", "0.75", [r"\frac34", "3/4"]),
+    # differentiated for differentiated
+    ("Differentiate $x^2$.", "2x",
+     [r"\frac{d}{dx}x^2", r"\frac{d}{dx}(x^2)", r"\frac{d}{dx} x\cdot x", r"\lim_{h\to 0}\frac{(x+h)^2-x^2}{h}"]),
+    (r"Find $\int 2x\,dx$.", "x^2+C", [r"\int 2x\,dx"]),
+    ("Find 1 + 2 + ... + n.", r"\frac{n(n+1)}{2}", [r"\sum_{i=1}^n i", r"1+2+\cdots+n"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("asked", "gold", "answers"), NOT_WORKED_OUT)
+def test_what_is_left_to_do_does_not_count(asked: str, gold: str, answers: list[str]) -> None:
+    for answer in answers:
+        assert judge(asked, gold, answer).score == 0, answer
+    assert judge(asked, gold, gold).score == 1
+
+
+WORKED_OUT = [
+    ("What is 17 + 25?", "42",
+     ["42", "42.0", "17+25=42", "x = 17+25 = 42", r"4.2\times 10^1", "(42)", r"\text{42}", "42 apples"]),
+    ("How many subsets has a set of 100 elements?", str(2**100), ["2^{100}"]),
+    ("How many subsets has a set of 100 elements?", "2^{100}", ["4^{50}", str(2**100)]),
+    ("What is 2 million and a half?", "2500000", [r"2.5\text{ million}", r"2.5\times 10^6"]),
+    ("What part of 12 is 8?", "2/3", [r"\frac{8}{12}", "4/6", r"\frac23"]),
+    ("How much?", "2.5", [r"2\frac{1}{2}", "5/2", r"\frac{10}{4}", "-(-2.5)"]),
+    ("What is a third of 5, as a decimal?", "1.67", [r"\frac53", "1.667"]),
+    ("How long?", r"\frac{\sqrt{2}}{2}", [r"\frac{1}{\sqrt2}", r"\sqrt{\frac12}", "2^{-1/2}", r"0.5\sqrt 2"]),
+    ("How long is the diagonal?", r"2\sqrt2", [r"\sqrt8", r"8^{1/2}"]),
+    ("What area, to two places?", "3.14", [r"\pi"]),
+    ("Which number?", r"2e^{i\pi/3}", [r"2\left(\cos\frac{\pi}{3}+i\sin\frac{\pi}{3}\right)"]),
+    ("Which number?", "3+4i", ["4i+3", "3+4i+0i"]),
+    ("How large is the angle?", "60", [r"60^\circ", r"60\text{ degrees}"]),
+    ("How large is the angle?", r"60^\circ", ["60", r"\frac{\pi}{3}"]),
+    ("Which slope?", r"-\frac{3}{4}", ["-3/4", "-0.75", r"\frac{3}{-4}", r"m=-\frac34"]),
+    ("Which price?", "15", [r"\$15", r"\$15.00", "15 dollars"]),
+    ("Solve $3x+1=7$.", "x=2", ["2", "2=x", r"3x+1=7 \Rightarrow x=2", "3x+1=7, x=2", "x=6/3=2"]),
+    ("Solve $x^2=2$.", r"x=\pm\sqrt2", [r"\sqrt2, -\sqrt2", r"x=-\sqrt2\text{ or }x=\sqrt2"]),
+    ("What is the domain?", "(-3,3)", ["|x|<3", "-3<x<3", "3>x>-3"]),
+    ("Which line?", "y=2x+3", ["2x-y+3=0", "y-3=2x", "y=3+2x"]),
+    ("Which circle?", "x^2+y^2=25", ["x^2+y^2=5^2", "25=y^2+x^2"]),
+    ("Factor $x^2-3x+2$.", "(x-1)(x-2)", ["(x-2)(x-1)", "(1-x)(2-x)", "x^2-3x+2=(x-1)(x-2)"]),
+    (r"Simplify $\frac{x^2-1}{x-1}$.", "x+1", ["1+x", r"\frac{x^2-1}{x-1}=x+1"]),
+    ("Differentiate $x^2$.", "2x", ["f'(x)=2x", r"\frac{d}{dx}x^2=2x", r"\frac{dy}{dx}=2x", r"2\cdot x"]),
+    ("How many diagonals has an n-gon?", r"\frac{n(n-3)}{2}", [r"\binom{n}{2}-n", r"\frac{n^2-3n}{2}", r"\frac12n(n-3)"]),
+    ("Find 1 + 2 + ... + n.", r"\frac{n(n+1)}{2}", [r"\frac{n^2+n}{2}"]),
+    ("What energy?", r"\frac{1}{2}mv^2", [r"\frac{mv^2}{2}", "0.5mv^2", r"E=\frac12 m v^2"]),
+    ("What is the antiderivative?", r"\frac{x^3}{3}+C", [r"\frac13x^3+c"]),
+    ("Find the matrix.", r"\begin{pmatrix}6&8\end{pmatrix}", [r"2\begin{pmatrix}3&4\end{pmatrix}"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("asked", "gold", "answers"), WORKED_OUT)
+def test_what_is_worked_out_counts_in_whatever_notation(asked: str, gold: str, answers: list[str]) -> None:
+    for answer in answers:
+        verdict = judge(asked, gold, answer)
+        assert verdict.score == 1, (answer, verdict.reason)
+
+
+def test_without_the_problem_or_with_form_any_equality_decides() -> None:
+    for asked, gold, answer in (("What is 5!?", "120", "5!"), (r"Simplify $\frac{x^2-1}{x-1}$.", "x+1", r"\frac{x^2-1}{x-1}")):
+        assert judge(asked, gold, answer).decided_by == "unevaluated"
+        assert judge(asked, gold, answer, form="any").score == 1
+        assert tenfold.verify(gold, f"\\boxed{{{answer}}}").score == 1
+
+
+def test_an_open_question_of_science_has_the_same_setting() -> None:
+    problem = Problem("", (Message(role="user", content="What is 5!?"),), "120", "")
+    assert load("science")(problem, r"\boxed{5!}").score == 0
+    assert load({"name": "science", "form": "any"})(problem, r"\boxed{5!}").score == 1
+
+
+def test_a_form_that_there_is_not_is_a_users_mistake() -> None:
+    with pytest.raises(UserError, match="worked_out, any"):
+        load({"name": "math", "form": "exact"})
+
+
+@pytest.mark.parametrize(("asked", "score"), [("What is 17 + 25?", 0), ("What percentage is it?", 1), ("What % of 100?", 1)])
+def test_percent_counts_for_a_number_where_the_problem_is_of_percent(asked: str, score: float) -> None:
+    for answer in (r"42\%", "42 percent"):
+        assert judge(asked, "42", answer).score == score
+    assert judge(asked, "0.42", r"42\%").score == 1
+    assert tenfold.verify("42", r"\boxed{42\%}").score == 1  # nobody knows what was asked
+
+
+@pytest.mark.parametrize("answer", ["x=43=42", "43=42", "17+26=42", "17+26=43=42", "x=42=43", "x = 40 + 3 = 42", "f(1)=43=42"])
+def test_a_false_chain_of_equations_is_wrong(answer: str) -> None:
+    assert tenfold.verify("42", f"\\boxed{{{answer}}}").score == 0
+
+
+@pytest.mark.parametrize(("gold", "answer"), [("2x", "f(x)=3x=2x"), ("2x", "y'=x^2=2x"), ("n^2", "a_n=n=n^2")])
+def test_a_false_chain_with_letters_is_wrong(gold: str, answer: str) -> None:
+    assert tenfold.verify(gold, f"\\boxed{{{answer}}}").score == 0
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        ("42", "x=42.0=42"),
+        ("0.67", r"p=\frac{2}{3}=0.67"),
+        (r"25\pi", r"A=\pi r^2=25\pi"),
+        ("5", "f(2)=5"),
+        ("255", "FF_{16}=255"),
+    ],
+)
+def test_a_true_chain_is_right(gold: str, answer: str) -> None:
+    assert tenfold.verify(gold, f"\\boxed{{{answer}}}").score == 1
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "Answer: 42\nor 43",
+        "The answer is 42.\nOr 43.",
+        r"\boxed{42} or 43",
+        r"\boxed{42}, or maybe $43$",
+        r"\boxed{42 (or 43)}",
+        r"\boxed{42\ [43]}",
+        "Answer: 42\nAlternatively, 43",
+        "Answer: x = 42\nor x = 43",
+        "Answer: 42\nor 43 apples",
+    ],
+)
+def test_a_second_answer_takes_the_first_back(response: str) -> None:
+    assert tenfold.verify("42", response).score == 0
+
+
+@pytest.mark.parametrize(
+    "response", ["Answer: 42\nor in words: forty-two", r"\boxed{42}, or about 40", "Answer: 42\nor so I think"]
+)
+def test_what_says_the_answer_again_is_no_second_one(response: str) -> None:
+    assert tenfold.verify("42", response).score == 1
+
+
+def test_several_answers_count_where_several_are_wanted() -> None:
+    assert tenfold.verify("x=1 or x=2", "Answer: x = 1\nor x = 2").score == 1

@@ -1,0 +1,88 @@
+"""What stands behind an answer and adds another one, or all: "B or C", "B. all options", "42" and "or 43" on the next line.
+
+A response answers once. Whoever names a second answer beside the first has named none, unless the second only says the first
+again ("or equivalently 0.5"). Every verifier that looks for an answer asks this module.
+"""
+
+import re
+from collections.abc import Sequence
+
+_MAYBE = r"(?:maybe|perhaps|possibly|also|else|even|either|it|this|that|could|might|may|can|be|is|as well|the|answer|well)"
+_OR = (
+    rf"(?:(?:but\s+(?=(?:it|maybe|perhaps|possibly|could|might|may)\b)|and/or\b|or\b|alternatively\b|otherwise\b|possibly\b|maybe\b"
+    rf"|perhaps\b|或者?|或是)[\s,:，]*(?:{_MAYBE}\b[\s,:，]*)*)"
+)
+_OPTION = r"(?:option|choice|letter|answer|选项)?\s*[(\[（]?(?P<letter>[A-Z])(?![A-Za-z0-9'’])[)\]）]?"
+_OTHER_LETTER = re.compile(rf"[\s,.;:，；。()\[\]–—-]*{_OR}{_OPTION}", re.IGNORECASE)
+_ALL = re.compile(
+    r"[\s,.;:，；()\[\]–—-]*(?:(?:or|and)\s+)?(?:(?:all|any|every|each|both|either|whichever|whatever)\b"
+    r"(?:\s+(?:of|the|these|those|other|four|five|three|two|six|[A-Z](?:\s*(?:,|and|or|-)\s*[A-Z])+))*"
+    r"(?:\s*(?:options?|choices?|answers?|letters?|statements?|above|them|these|others?|ones?|one)\b|(?=\s*(?:[.,;:!)\]]|$))"
+    r"|(?<=[A-Z])\b|\s+(?:are|is)\s+(?:correct|right|true|possible|fine)\b)"
+    r"|everything\b|anything\b|another\b|所有选项|全部|任何)(?!\s*(?:others?\b|except\b|but\b|other than\b|(?:are|is|were|seem)"
+    r"\s+(?:\w+\s+)?(?:wrong|false|incorrect|not\b|impossible|ruled|excluded|eliminated)))",
+    re.IGNORECASE,
+)
+"""Words that choose every option, or any other; those that reject all others do not."""
+_REJECTS = re.compile(
+    r"\b(?:wrong|incorrect|false|invalid|impossible|excluded|eliminated|fail|ruled out|not|except|other than|but)\b",
+    re.IGNORECASE,
+)
+_ADDED_LINE = re.compile(
+    rf"\W*(?:{_OR}|(?:and|also|plus)\b[\s,:]*(?:{_MAYBE}\b[\s,:]*)*|和|以及){_OPTION}"
+    r"(?:\s+(?:is|are|would be|could be|works?|too|also|as well|correct|right|possible|fine|acceptable)\b)*[\W_]*",
+    re.IGNORECASE,
+)
+_ALTERNATIVE = re.compile(
+    r"\s*\$*\s*[.,;]?\s*[(\[]?(?:(?:and/or|or|alternatively|otherwise|maybe|perhaps|possibly)\b|或者?|或是)[\s,:，]*"
+    r"(?!(?:equivalently|approximately|about|roughly|around|simply|just|in|as|written|more|less|else|rather|so|to|that|if|by"
+    r"|thereabouts?)\b)"
+    r"(?:(?:maybe|perhaps|possibly|also|else|even|it|could|might|may|can|be|is|the|answer)\b[\s,:]*)*"
+    r"(?P<value>\\boxed\s*\{[^{}\n]{1,80}\}|\$[^$\n]{1,80}\$"
+    r"|(?:[A-Za-z]\s{0,3}=\s{0,3})?[-+]?\\?[\w.,/^{}\\()+*-]{1,60}(?:(?<=\d)\s[A-Za-z°%]{1,12}){0,2})[\s.!)\]]*(?:\n|$)",
+    re.IGNORECASE,
+)
+"""An alternative that stands alone behind an answer, to the end of its line."""
+
+
+OPTION_TEXT = re.compile(r"\W*(?:all|any|both|each|either) of (?:the above|these|them)\W*", re.IGNORECASE)
+"""What options themselves often say; without their words nobody knows which."""
+
+
+def others(words: str, known: frozenset[str], option: str = "") -> frozenset[str]:
+    """The letters that the words behind a chosen letter add to it.
+
+    Args:
+        words: what stands behind the letter.
+        known: the options' letters.
+        option: the words of the option that was chosen, which add nothing.
+    """
+    words = _behind(words, option)
+    if every := _ALL.match(words):
+        rejects = _REJECTS.search(re.split(r"[.;\n]", words[every.end() :], maxsplit=1)[0])
+        return frozenset() if rejects else known
+    found = _OTHER_LETTER.match(words)
+    return frozenset(found["letter"]) & known if found and found["letter"].isupper() else frozenset()
+
+
+def added(sentence: str, known: frozenset[str]) -> frozenset[str]:
+    """The letters that a sentence adds to the one before it: "or C", "(and C)", "maybe C", "All of the options"."""
+    if (every := _ALL.match(sentence)) and not sentence[every.end() :].strip(" .!)]"):
+        return known
+    found = _ADDED_LINE.fullmatch(sentence)
+    return frozenset(found["letter"]) & known if found and found["letter"].isupper() else frozenset()
+
+
+def alternative(behind: str) -> str | None:
+    """The second value that stands behind an answer, on its line or the next one; None where there is none."""
+    found = _ALTERNATIVE.match(behind.lstrip(" \t").removeprefix(".")[:200])
+    return found["value"].strip("$ ") if found else None
+
+
+def _behind(words: str, option: str) -> str:
+    """The words without the option's own at their beginning."""
+    own: Sequence[str] = re.findall(r"\w+", option[:400])
+    if not own:
+        return words
+    said = re.match(r"\W*" + r"\W+".join(map(re.escape, own)) + r"(?!\w)", words, re.IGNORECASE)
+    return words[said.end() :] if said else words

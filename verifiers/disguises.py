@@ -1,0 +1,137 @@
+"""Characters that a reader does not see, or takes for others: one policy for all verifiers.
+
+invisible     Format and filler characters are no text: `visible` takes them out. Joiners stay between letters of scripts
+              that are spelled with them (Arabic, the scripts of India) and in emoji.
+look-alikes   A letter of another script, or a wide or ornamented form, counts as the letter that it looks like where words
+              or marks are searched for: `plain` within words of mixed scripts, `folded` everywhere, for marks of programs.
+              Text in one script stays as it is, and no answer is read through look-alikes: a Cyrillic В may be an option.
+hedges        A second answer beside the first takes it back: `answers/hedges.py`.
+"""
+
+import functools
+import re
+import unicodedata
+from collections.abc import Mapping
+
+_FILLERS = "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff\U0001d159"
+_FORMAT = (
+    "\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+)
+_CONTROL = "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"
+_JOINED = (
+    "\u0590-\u08ff\u0900-\u0dff\u0e00-\u109f\u1780-\u18af\u2190-\u2bff\ufb50-\ufdff\ufe70-\ufefc\ufe0f\U0001f000-\U0001faff"
+)
+_INVISIBLE = re.compile(f"(?<![{_JOINED}])[\u200c\u200d]+|[{_FILLERS}{_FORMAT}{_CONTROL}]+")
+
+_LETTERS = {
+    "a": "аαɑ", "b": "Ьƅ", "c": "сϲⅽ", "d": "ԁⅾ", "e": "еєҽ", "f": "ƒϝ", "g": "ɡց", "h": "һհ", "i": "іιıⅰӏ", "j": "јϳ",
+    "k": "κк", "l": "ⅼǀ", "m": "мⅿ", "n": "ոп", "o": "оοσօ", "p": "рρ", "q": "ԛզ", "r": "гᴦ", "s": "ѕꜱ", "t": "тτ", "u": "υսц",
+    "v": "νѵⅴ", "w": "ԝωա", "x": "хχⅹ", "y": "уүγ", "z": "ᴢʐ",
+    "A": "АΑᎪ", "B": "ВΒᏴ", "C": "СϹᏟⅭ", "D": "ᎠⅮ", "E": "ЕΕᎬ", "F": "ϜᖴҒ", "G": "ԌᏀ", "H": "НΗᎻ", "I": "ІΙӀⅠ", "J": "ЈᎫͿ",
+    "K": "КΚᏦK", "L": "ᏞⅬ", "M": "МΜᎷⅯ", "N": "ΝՆ", "O": "ОΟՕ", "P": "РΡᏢ", "Q": "ԚႳ", "R": "ᏒᎡ", "S": "ЅᏚՏ", "T": "ТΤᎢ",
+    "U": "Սᑌ", "V": "ѴᏙⅤ", "W": "ԜᎳ", "X": "ХΧⅩ", "Y": "ҮΥУ", "Z": "ΖᏃ",
+}  # fmt: skip
+_MARKS = {
+    "<": "‹⟨〈〈《❮❬˂ᐸ≪«⧼≺﹤", ">": "›⟩〉〉》❯❭˃ᐳ≫»⧽≻﹥", "|": "¦│┃∣❘ǀ▏︱⏐︳‖∥⎸⎹", "/": "⁄∕⧸╱",
+    "[": "【〔⟦〖［❲", "]": "】〕⟧〗］❳",
+    "_": "‗﹍﹎﹏", "=": "═꞊⹀", ":": "∶ː꞉", "!": "ǃ", "#": "♯", "-": "‐‑‒–—−",
+}  # fmt: skip
+_WORD = re.compile(r"[^\W\d_]{2,}")
+_COMBINING = re.compile(r"(?<=[A-Za-z])[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]+")
+
+
+def visible(text: str) -> str:
+    """The text without characters that nobody sees."""
+    return text if text.isascii() and text.isprintable() else _INVISIBLE.sub("", text)
+
+
+def folded(text: str) -> str:
+    """The text with each character as the ASCII one that it looks like, of the same length: to search for marks in."""
+    return text if text.isascii() else text.translate(_table())
+
+
+def plain(text: str) -> str:
+    """The visible text, its disguised words read as what they look like.
+
+    A word is disguised where it mixes scripts, or consists of look-alikes in a text that is mostly written in the other script.
+    Wide and ornamented letters are the letters that they are forms of; marks above and below that make no letter of any
+    language are left out.
+    """
+    text = visible(text)
+    if text.isascii():
+        return text
+    text = _COMBINING.sub("", unicodedata.normalize("NFC", text.translate(_forms())))
+    latin = sum(character.isascii() and character.isalpha() for character in text)
+    other = sum(not character.isascii() and character.isalpha() for character in text)
+    return _WORD.sub(lambda word: _undisguised(word[0], latin >= other), text)
+
+
+def _undisguised(word: str, in_latin: bool) -> str:
+    if word.isascii():
+        return word
+    back = [_script(character) for character in word if character.isalpha()]
+    foreign = {script for script in back if script}
+    if not foreign or (len(foreign) == 1 and "" not in back and not in_latin):
+        return word  # one script
+    latin = word.translate(_look_alikes())
+    if latin.isascii() or not any(character.isascii() for character in word):
+        return latin if latin.isascii() and (in_latin or "" in back) else word
+    native = _natives().get(max(foreign, key=back.count), {})
+    turned = word.translate(native)
+    return turned if not any(character.isascii() and character.isalpha() for character in turned) else latin
+
+
+def _script(character: str) -> str:
+    """Empty for Latin, else the name of a letter's script."""
+    if character.isascii():
+        return ""
+    name = unicodedata.name(character, "").split(" ")[0]
+    return "" if name in ("LATIN", "MODIFIER") else name
+
+
+@functools.cache
+def _look_alikes() -> Mapping[int, str]:
+    return {ord(other): letter for letter, others in _LETTERS.items() for other in others}
+
+
+@functools.cache
+def _natives() -> Mapping[str, Mapping[int, str]]:
+    """For each script the letters that Latin ones look like."""
+    found: dict[str, dict[int, str]] = {}
+    for letter, others in _LETTERS.items():
+        for other in others:
+            found.setdefault(_script(other), {}).setdefault(ord(letter), other)
+    return found
+
+
+@functools.cache
+def _forms() -> Mapping[int, str]:
+    """Wide, ornamented and enclosed forms of ASCII's letters and digits."""
+    found = {}
+    for code in (*range(0x2100, 0x2150), *range(0x2460, 0x2500), *range(0xFF01, 0xFF5F), *range(0x1D400, 0x1D800)):
+        form = unicodedata.normalize("NFKC", chr(code))
+        if len(form) == 1 and form.isascii() and form.isalnum():
+            found[code] = form
+    found.update({0x1F130 + number: chr(65 + number) for number in range(26)})
+    found.update({0x1F170 + number: chr(65 + number) for number in range(26)})
+    return found
+
+
+@functools.cache
+def _table() -> Mapping[int, str]:
+    """One character for one: letters, forms, brackets."""
+    marks = {ord(other): mark for mark, others in _MARKS.items() for other in others}
+    wide = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
+    return {**wide, **_forms(), **_look_alikes(), **marks}
+
+
+@functools.cache
+def _commas() -> Mapping[int, str]:
+    marks = (chr(code) for code in range(0x80, 0x20000) if unicodedata.category(chr(code)).startswith("P"))
+    commas = {ord(mark): "," for mark in marks if re.search(r"\bCOMMA\b(?! QUOTATION)", unicodedata.name(mark, ""))}
+    return {**commas, ord("‚"): ","}
+
+
+def with_plain_commas(text: str) -> str:
+    """The text with the commas of all scripts, wide and small ones among them, as ASCII's."""
+    return text if text.isascii() else text.translate(_commas())
