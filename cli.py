@@ -19,26 +19,33 @@ if TYPE_CHECKING:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs a recipe."""
-    from .pipelines import recipe
+    from .pipelines import recipe, trust
 
     changes = {name: getattr(arguments, name) for name in ("cluster", "policy", "seed")}
     read = recipe.load(arguments.recipe, **{name: value for name, value in changes.items() if value is not None})
     if arguments.dry_run:
-        return _dry_run(read, arguments.out)
-    recipe.run(read, arguments.out, quiet=arguments.quiet)
+        return _dry_run(read, arguments.out, arguments.trust)
+    trusted = arguments.trust or trust.ask(read)
+    if arguments.trust:
+        trust.remember(read)
+    recipe.run(read, arguments.out, quiet=arguments.quiet, trust=trusted)
 
 
-def _dry_run(read: "Recipe", out: str | None) -> None:
-    """Says what a recipe would do."""
-    from .pipelines import plan, recipe, supply
+def _dry_run(given: "Recipe", out: str | None, trusted: bool) -> None:
+    """Says what a recipe would do; imports none of its modules, unless it is trusted."""
+    from .pipelines import plan, recipe, supply, trust
     from .pipelines.report import Display
 
-    folder = recipe.folder_of(read, out)
-    read = recipe.prepare(read, folder)
-    Display().console.print(plan.costs(read, folder))
-    for needed in supply.check(read.stages, read.policy, folder):
-        print(needed.line())
-    for line in plan.verl_settings(read, folder):
+    folder = recipe.folder_of(given, out)
+    not_seen: list[str] = []
+    with recipe.limited(given, folder, trusted=trusted, dry=True):
+        read = recipe.prepare(given, folder, not_seen)
+        Display().console.print(plan.costs(read, folder))
+        for needed in supply.check(read.stages, read.policy, folder):
+            print(needed.line())
+        for line in plan.verl_settings(read, folder):
+            print(line)
+    for line in [*(f"runs code, once you trust it: {door}" for door in trust.doors(given)), *not_seen]:
         print(line)
 
 

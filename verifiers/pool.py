@@ -16,7 +16,6 @@ import contextlib
 import functools
 import json
 import os
-import pkgutil
 import queue
 import resource
 import select
@@ -30,6 +29,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from .. import named_code
 
 START_SECONDS = 120.0
 """Wall time a worker may take to import its function before we call it our fault."""
@@ -147,7 +148,7 @@ class Pool:
         names = ("target", "cpu_seconds", "wall_seconds", "memory", "calls")
         settings = json.dumps({name: getattr(self, name) for name in names})
         worker = subprocess.Popen(
-            [sys.executable, "-m", "tenfold.verifiers.pool", settings],
+            [sys.executable, "-P", "-m", "tenfold.verifiers.pool", settings],  # -P: no module of the folder it is in
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -234,7 +235,7 @@ def _serve(target: str, cpu_seconds: float, wall_seconds: float, memory: int, ca
 
     signal.signal(signal.SIGPROF, interrupt)
     signal.signal(signal.SIGALRM, interrupt)
-    function = pkgutil.resolve_name(target)
+    function = named_code.resolve(target, (target,))
     mapped = _mapped()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + memory, mapped + memory))
     replies.write(b"{}\n")
