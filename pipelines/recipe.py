@@ -251,6 +251,7 @@ def limited(recipe: Recipe, folder: Path, *, trusted: bool = False, dry: bool = 
     Raises:
         UserError: it runs code, and nobody trusts it; or a module or an environment cannot be.
     """
+    trust.check_addresses(recipe)
     limits = trust.limits(recipe, trusted=trusted, dry=dry)
     with named_code.limited(limits):
         for module in recipe.modules if limits.imports else []:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from .. import digests, named_code, settings_folder
 from ..core import UserError
 from ..envs import registry
+from ..policies import keys
 
 if TYPE_CHECKING:
     from .recipe import Recipe
@@ -30,6 +31,7 @@ FILE = "trusted"
 VARIABLES = ("TENFOLD_JUDGE",)
 """Environment variables in which a user may name code."""
 
+_URI = re.compile(r"[A-Za-z][\w+.-]*:\S+$")
 _WORD = re.compile(r"[A-Za-z0-9_+-]{0,64}|[+-]?\d*\.?\d+(?:[eE][+-]?\d+)?")
 """A text that is no name in a module, no path, no address and no reference to anything."""
 _KEY = re.compile(r"\+{0,2}[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
@@ -64,6 +66,17 @@ def limits(recipe: "Recipe", *, trusted: bool = False, dry: bool = False) -> nam
     covered = _sources(recipe.modules) if imports else {}
     folder = os.getcwd() if recipe.modules else ""
     return named_code.Limits(tuple(recipe.modules), tuple(sorted(own)), folder, tuple(sorted(covered)), imports)
+
+
+def check_addresses(recipe: "Recipe") -> None:
+    """Refuses a recipe with a key in one of its addresses: what a run leaves tells all of its recipe.
+
+    Raises:
+        UserError: there is one.
+    """
+    for text in _texts(recipe.model_dump(mode="json", exclude={"description"})):
+        if _URI.match(text):
+            keys.refuse_in(text)
 
 
 def doors(recipe: "Recipe") -> list[str]:

@@ -38,8 +38,10 @@ def load_policy(uri: str, **options: Any) -> Policy:
         except (ImportError, AttributeError, ValueError) as error:
             raise UserError(f"{uri}: cannot import {rest!r} ({error}); write call:package.module:function") from None
     if scheme == "openai":
+        from . import keys
         from .openai import OpenAIPolicy
 
+        keys.refuse_in(uri)
         model, _, query = rest.partition("?")
         given: dict[str, Any] = dict(parse_qsl(query))
         if unknown := set(given) - {"base_url", "api_key_env", "leave_out"}:
