@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from . import terminal
 from .arguments import parser
 from .core import Incomplete, Sampling, UserError
 
@@ -269,6 +270,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the process's exit status: 0, 2 for a user's mistake, 130 for Ctrl-C."""
     parsed = parser().parse_args(arguments)
     _quiet_libraries()
+    with terminal.cleaned():
+        return _run(parsed)
+
+
+def _run(parsed: argparse.Namespace) -> int:
     try:
         COMMANDS[parsed.command](parsed)
     except UserError as error:

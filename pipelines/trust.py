@@ -22,6 +22,7 @@ from .. import digests, named_code, settings_folder
 from ..core import UserError
 from ..envs import registry
 from ..policies import keys
+from ..terminal import plain
 
 if TYPE_CHECKING:
     from .recipe import Recipe
@@ -122,7 +123,7 @@ def ask(recipe: "Recipe") -> bool:
     found = doors(recipe)
     if not found or is_remembered(recipe) or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return False
-    print(f"The recipe {recipe.name} runs code that is not tenfold's:", *found, sep="\n  ")
+    print(f"The recipe {recipe.name} runs code that is not tenfold's:", *map(plain, found), sep="\n  ")
     try:
         answer = input("Do you trust it? Type yes to run it: ")
     except EOFError:

@@ -134,6 +134,29 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_the_same(lab: Path) -
     assert weights[0] == weights[1]
 
 
+class Touches:
+    """As a pickle, a command."""
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, ("hit",)
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_was_changed_runs_no_code(lab: Path) -> None:
+    path = write(lab, steps=6)
+    command = [sys.executable, "-m", "tenfold.cli", "run", str(path), "--out", "out", "--quiet", "--trust"]
+    child = subprocess.Popen(command, env=os.environ)
+    while not (lab / "out/grpo/checkpoints/latest_checkpointed_iteration.txt").exists() and child.poll() is None:
+        time.sleep(0.1)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    for state in (lab / "out/grpo/checkpoints").glob("global_step_*/actor/extra_state_*.pt"):
+        torch.save({"rng": Touches()}, state)
+    with pytest.raises(UserError, match="checkpoints holds something else than weights"):
+        tenfold.run(path, "out", quiet=True, trust=True)
+    assert not (lab / "hit").exists()
+
+
 @pytest.mark.slow
 def test_a_step_whose_responses_are_all_cut_short_changes_nothing(lab: Path) -> None:
     metrics = tenfold.run(write(lab, steps=1, max_response_tokens=1), "out", quiet=True, trust=True)
