@@ -30,6 +30,11 @@ from .core import UserError
 
 VARIABLE = "TENFOLD_CODE"
 """Tells the processes of a run what its recipe may name."""
+SCHEMES = frozenset(
+    "bfcl call champ config generate hash hf http https human_eval jsonl micro openai parquet path problems python ray "
+    "reasoning_gym rules scripted smollm2 stage stock text transformers vllm".split()
+)
+"""What URIs of problems, documents, policies and servers begin with."""
 _SAFE_PATH = "PYTHONSAFEPATH"
 """Python's: its children import nothing from the folder that they are started in."""
 
@@ -119,12 +124,15 @@ def waiting() -> Sequence[str]:
 
 
 def names_in(value: Any) -> Iterator[str]:
-    """Whatever in texts, at any depth of data, has the form of a name of code: percent signs are read as in URIs."""
+    """Whatever in texts, at any depth of data, has the form of a name of code: percent signs are read as in URIs.
+
+    The beginnings of URIs are no modules: who names `path:model` names no function `model`.
+    """
     if isinstance(value, str):
         for text in {value, unquote(value), unquote(unquote(value))}:
             for chain in _CHAIN.findall(text):
                 parts = chain.split(":")
-                yield from (":".join(pair) for pair in itertools.pairwise(parts))
+                yield from (":".join(pair) for pair in itertools.pairwise(parts) if pair[0] not in SCHEMES)
     elif isinstance(value, dict):
         for item in value.items():
             yield from names_in(list(item))
@@ -185,7 +193,7 @@ class _Finder(importlib.abc.MetaPathFinder):
     """
 
     def __init__(self, limits: Limits):
-        self.folder = limits.folder if limits.imports else ""
+        self.folder = limits.folder
         self.modules = {name.partition(".")[0] for name in limits.covered}
 
     def find_spec(

@@ -76,7 +76,7 @@ class _Cleaned:
 def cleaned() -> Iterator[None]:
     """Has whatever this process prints to its output and to its errors be plain, warnings and tracebacks among them."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = _Cleaned(sys.stdout), _Cleaned(sys.stderr)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = _Cleaned(sys.stdout), _Cleaned(sys.stderr)
     try:
         yield
     except Exception:

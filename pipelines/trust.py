@@ -16,6 +16,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import digests, named_code, settings_folder
@@ -64,8 +65,9 @@ def limits(recipe: "Recipe", *, trusted: bool = False, dry: bool = False) -> nam
         )
     own = {*recipe.own, *registry.named(), *named_code.names_in([os.environ.get(name, "") for name in VARIABLES])}
     imports = trusted or not dry
-    covered = _sources(recipe.modules) if imports else {}
-    folder = os.getcwd() if recipe.modules else ""
+    here = {module for name in recipe.own if _lies_here(module := name.partition(":")[0])}
+    covered = _sources([*(recipe.modules if imports else []), *here])
+    folder = os.getcwd() if recipe.modules or here else ""
     return named_code.Limits(tuple(recipe.modules), tuple(sorted(own)), folder, tuple(sorted(covered)), imports)
 
 
@@ -166,6 +168,11 @@ def _is_plain_value(value: Any) -> bool:
 
 def _sources(modules: Sequence[str]) -> dict[str, str]:
     return {name: digest for module in modules for name, digest in digests.sources(module, os.getcwd()).items()}
+
+
+def _lies_here(module: str) -> bool:
+    path = Path(module.partition(".")[0])
+    return path.is_dir() or path.with_suffix(".py").is_file()
 
 
 def _file(module: str) -> str:
