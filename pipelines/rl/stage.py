@@ -190,7 +190,7 @@ def _short_enough(rows: list[dict[str, Any]], checkpoint: Path, most: int) -> li
     """The problems whose prompts have at most so many tokens; verl would cut the others."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint, **initial.NO_CODE)
     return [row for row in rows if len(initial.prompt_tokens(tokenizer, row["messages"])) <= most]
 
 
