@@ -84,7 +84,7 @@ def sources(module: str, folder: str = "") -> dict[str, str]:
     while waiting:
         name = waiting.pop()
         path = None if name in found else file_of(name, folder)
-        if path is None or not (name.partition(".")[0] == own or _is_users(path)):
+        if path is None or not (name.partition(".")[0] == own or is_users(path)):
             continue
         text = path.read_bytes()
         found[name] = hashlib.sha256(text).hexdigest()
@@ -118,7 +118,8 @@ def file_of(module: str, folder: str = "") -> Path | None:
     return path if path.suffix == ".py" and path.is_file() else None
 
 
-def _is_users(path: Path) -> bool:
+def is_users(path: Path) -> bool:
+    """Whether a file is the user's own: neither of Python's library, nor of an installed package, nor of this one."""
     return not any(path.is_relative_to(folder) for folder in _installed())
 
 

@@ -54,8 +54,8 @@ class Limits:
     folder: str = ""
     """Where modules are looked for that are found nowhere else; empty: nowhere."""
     covered: tuple[str, ...] = ()
-    """Those modules and what they import of their user's, as far as `digests.sources` reads them. From the folder no others
-    are imported."""
+    """Those modules and what they import of their user's, as far as `digests.sources` reads them; of an installed package all,
+    as "package.*". From the folder no others are imported."""
     imports: bool = True
     """Whether listed modules are imported; a dry run does not."""
 
@@ -162,7 +162,9 @@ def _refusal(name: str, module: str, registered: Collection[str]) -> str:
 
 def _is_listed(module: str | None) -> bool:
     assert _limits is not None
-    return module in _limits.modules or module in _limits.covered
+    return module is not None and (
+        module in _limits.modules or module in _limits.covered or f"{module.partition('.')[0]}.*" in _limits.covered
+    )
 
 
 @contextlib.contextmanager

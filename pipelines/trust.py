@@ -167,7 +167,16 @@ def _is_plain_value(value: Any) -> bool:
 
 
 def _sources(modules: Sequence[str]) -> dict[str, str]:
-    return {name: digest for module in modules for name, digest in digests.sources(module, os.getcwd()).items()}
+    """The digests of modules and of what they import of their user's, by name; of an installed package its own file stands for
+    all of it, as "package.*"."""
+    found: dict[str, str] = {}
+    for module in modules:
+        path = digests.file_of(module, os.getcwd())
+        if path is not None and digests.is_users(path):
+            found |= digests.sources(module, os.getcwd())
+        else:
+            found[f"{module.partition('.')[0]}.*"] = digests.of([str(path), digests.of_file(path) if path else ""])
+    return found
 
 
 def _lies_here(module: str) -> bool:

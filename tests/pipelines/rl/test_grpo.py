@@ -18,6 +18,7 @@ import tenfold
 from tenfold.core import UserError
 
 LAB = '''
+import os, sys
 import gymnasium
 import tenfold
 from tenfold.envs.text import Text
@@ -30,6 +31,8 @@ class Echo(gymnasium.Env):
         self.problems = range(6)
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
+        # A run's processes import this module, and have its folder not on their path.
+        assert "pytest" in sys.modules or os.path.dirname(__file__) not in [os.path.abspath(path) for path in sys.path]
         self.problem, self.turn = (options or {}).get("problem", 0), 0
         return f"Say something, {self.problem}.", {"problem_id": f"echo {self.problem}"}
     def step(self, action):
