@@ -107,6 +107,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--judge", help="policy that judges Arena-Hard, WritingBench and MultiChallenge; without it they are not run"
     )
+    command.add_argument(
+        "--trust", action="store_true", help="with rescore: the results may name code that is not tenfold's, say their problems"
+    )
     command.add_argument("--against", metavar="MODEL", help="with compare: only the figures of this model")
     command.add_argument("--baseline", help="files of the baseline's answers for Arena-Hard, with commas between")
     command.add_argument("--seed", type=int, default=0, help="base seed (default: %(default)s)")

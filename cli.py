@@ -149,9 +149,10 @@ def bench(arguments: argparse.Namespace) -> None:
     from .policies import load_policy
     from .policies.identity import who
 
-    if arguments.tasks[:1] in (["rescore"], ["compare"]):
-        (_bench_rescore if arguments.tasks[0] == "rescore" else _bench_compare)(arguments.tasks[1:], arguments.against)
-        return
+    if arguments.tasks[:1] == ["rescore"]:
+        return _bench_rescore(arguments.tasks[1:], arguments.trust)
+    if arguments.tasks[:1] == ["compare"]:
+        return _bench_compare(arguments.tasks[1:], arguments.against)
     if arguments.list or not arguments.tasks:
         print(table.tasks())
         return
@@ -188,7 +189,7 @@ def bench(arguments: argparse.Namespace) -> None:
     print(f"page: {page.write(out)}")
 
 
-def _bench_rescore(folders: Sequence[str], model: str | None) -> None:
+def _bench_rescore(folders: Sequence[str], trust: bool) -> None:
     """Judges stored draws again."""
     from .benchmarks import evaluate, page, table
     from .pipelines.report import Display
@@ -196,7 +197,7 @@ def _bench_rescore(folders: Sequence[str], model: str | None) -> None:
     display = Display()
     for folder in folders or ["."]:
         with display.stage(f"rescore {folder}") as progress:
-            changed = evaluate.rescore(folder, progress)
+            changed = evaluate.rescore(folder, progress, trust=trust)
         display.console.print(table.rescored(changed))
         print(f"page: {page.write(folder)}")
 

@@ -56,6 +56,8 @@ class Limits:
     covered: tuple[str, ...] = ()
     """Those modules and what they import of their user's, as far as `digests.sources` reads them; of an installed package all,
     as "package.*". From the folder no others are imported."""
+    place: str = "the recipe"
+    """Where the names stand, for an error: a recipe, or what a run has left."""
     imports: bool = True
     """Whether listed modules are imported; a dry run does not."""
 
@@ -154,9 +156,10 @@ def where(module: str) -> str:
 def _refusal(name: str, module: str, registered: Collection[str]) -> str:
     if module.partition(".")[0] == digests.PACKAGE and registered:
         return f"{name!r} is nothing that a recipe may name; there are {', '.join(sorted(registered))}"
+    place = Limits.place if _limits is None else _limits.place
+    listed = f"list {module} under the recipe's modules: and run with" if place == Limits.place else "run with"
     return (
-        f"the recipe names {name!r}, which is code of {where(module)}: if you trust it, list {module} under the recipe's "
-        "modules: and run with --trust (trust=True from Python)"
+        f"{place} names {name!r}, which is code of {where(module)}: if you trust it, {listed} --trust (trust=True from Python)"
     )
 
 
@@ -217,8 +220,8 @@ def _read(text: str) -> Limits:
     def all_of(name: str) -> tuple[str, ...]:
         return tuple(told.get(name, ()))
 
-    folder, imports = "".join(all_of("folder")), all_of("imports") == ("1",)
-    return Limits(all_of("modules"), all_of("names"), folder, all_of("covered"), imports)
+    folder, place, imports = "".join(all_of("folder")), "".join(all_of("place")), all_of("imports") == ("1",)
+    return Limits(all_of("modules"), all_of("names"), folder, all_of("covered"), place, imports)
 
 
 _limits: Limits | None = None

@@ -9,6 +9,7 @@ A plug-in package brings its environments by naming a function that registers th
 import contextlib
 import importlib.metadata
 import inspect
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -155,7 +156,11 @@ def exported() -> list[str]:
 
 
 def named() -> Iterator[str]:
-    """Names of code in the registrations that are the user's own. Gymnasium's environments are none for text, and count not."""
+    """Names of code that are the user's own: in the variable TENFOLD_JUDGE, and in his registrations.
+
+    Gymnasium's environments are none for text, and do not count.
+    """
+    yield from named_code.names_in(os.environ.get("TENFOLD_JUDGE", ""))
     for spec in gymnasium.registry.values():
         if spec.id not in _of_recipes and not str(spec.entry_point).startswith(("gymnasium.", "shimmy.")):
             wrappers = [wrapper.entry_point for wrapper in spec.additional_wrappers]

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 FILE = "trusted"
 """In the folder of the user's settings: a line for each recipe that is trusted."""
-VARIABLES = ("TENFOLD_JUDGE",)
-"""Environment variables in which a user may name code."""
 
 _URI = re.compile(r"[A-Za-z][\w+.-]*:\S+$")
 _WORD = re.compile(r"[A-Za-z0-9_+-]{0,64}|[+-]?\d*\.?\d+(?:[eE][+-]?\d+)?")
@@ -63,12 +61,13 @@ def limits(recipe: "Recipe", *, trusted: bool = False, dry: bool = False) -> nam
             f"the recipe {recipe.name} runs code that is not tenfold's: {'; '.join(found)}. If you trust it, run it with "
             "--trust (trust=True from Python)"
         )
-    own = {*recipe.own, *registry.named(), *named_code.names_in([os.environ.get(name, "") for name in VARIABLES])}
+    own = {*recipe.own, *registry.named()}
     imports = trusted or not dry
     here = {module for name in recipe.own if _lies_here(module := name.partition(":")[0])}
     covered = _sources([*(recipe.modules if imports else []), *here])
     folder = os.getcwd() if recipe.modules or here else ""
-    return named_code.Limits(tuple(recipe.modules), tuple(sorted(own)), folder, tuple(sorted(covered)), imports)
+    modules = tuple(recipe.modules)
+    return named_code.Limits(modules, tuple(sorted(own)), folder, tuple(sorted(covered)), imports=imports)
 
 
 def check_addresses(recipe: "Recipe") -> None:

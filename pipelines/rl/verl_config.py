@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ...core import UserError
+from ...core import UserError, without_keys
 from ...envs import registry
 from ...policies.rollout import MAX_TURNS
 from .. import checkpoints
@@ -363,7 +363,8 @@ def environment(metrics: Path, cluster: Cluster) -> dict[str, str]:
         cluster: to train on.
     """
     # Processes of a Ray that was started before do not inherit ours. Keys are not among these: verl prints them.
-    passed_on = {name: value for name, value in os.environ.items() if name.startswith("TENFOLD_") or name == "OPENAI_BASE_URL"}
+    ours = {name: value for name, value in os.environ.items() if name.startswith("TENFOLD_") or name == "OPENAI_BASE_URL"}
+    passed_on = {name: without_keys(value) for name, value in ours.items()}
     variables = passed_on | {
         "VERL_FILE_LOGGER_PATH": str(metrics),
         "HYDRA_FULL_ERROR": "1",

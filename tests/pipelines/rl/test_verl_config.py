@@ -87,10 +87,12 @@ def test_clusters_differ_by_their_numbers() -> None:
 def test_rays_processes_are_given_the_childs_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TENFOLD_JUDGE", 'openai:m?base_url="x"')
     monkeypatch.setenv("PYTHONPATH", "/a folder:it's")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://lab:hunter2@judge/v1?api-key=hunter2")
     for cluster in (on("cpu"), on("cpu", ray_address="ray://head:10001"), on("one_node")):
         ray = verls(cluster).ray_kwargs.ray_init
         variables = dict(ray.runtime_env.env_vars)
         assert variables == verl_config.environment(Path("/m"), cluster)
+        assert "hunter2" not in str(variables), "verl prints them"
         assert variables["TENFOLD_JUDGE"] == 'openai:m?base_url="x"'
         assert variables["PYTHONPATH"] == "/a folder:it's"
         # Ray refuses to be told of processors where it joins others.
