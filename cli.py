@@ -39,7 +39,7 @@ def _dry_run(given: "Recipe", out: str | None, trusted: bool) -> None:
 
     folder = recipe.folder_of(given, out)
     not_seen: list[str] = []
-    with recipe.limited(given, folder, trusted=trusted, dry=True):
+    with trust.limited(given, folder, trusted=trusted, dry=True):
         read = recipe.prepare(given, folder, not_seen)
         Display().console.print(plan.costs(read, folder))
         for needed in supply.check(read.stages, read.policy, folder):

@@ -28,7 +28,6 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 from .. import named_code
 from ..core import UserError
 from ..envs import identity as environments
-from ..envs import registry
 from ..policies import initial
 from . import (
     bench,
@@ -44,7 +43,6 @@ from . import (
     sft,
     supply,
     synthesize,
-    trust,
 )
 from . import cluster as clusters
 from .cluster import HERE, Cluster
@@ -54,6 +52,7 @@ from .rl import filter as rl_filter
 from .rl import stage as rl_stage
 from .rl import verl_config
 from .rl.verl_config import GRPO
+from .trust import limited
 
 RECIPES = Path(__file__).parent / "recipes"
 KINDS: dict[str, tuple[type[Settings], Callable[[Any, Context], Metrics]]] = {
@@ -236,31 +235,6 @@ def run(
         report.write(folder, recipe.name, records)
         display.table(records, folder)
     return {name: record["metrics"] for name, record in records.items()}
-
-
-@contextlib.contextmanager
-def limited(recipe: Recipe, folder: Path, *, trusted: bool = False, dry: bool = False) -> Iterator[None]:
-    """Makes the recipe's modules and environments known, and holds this process to what the recipe may name.
-
-    Args:
-        recipe: as its user gives it.
-        folder: of the run.
-        trusted: its user says that it may run code that is not this package's.
-        dry: nothing that is not this package's is imported, unless it is trusted.
-
-    Raises:
-        UserError: it runs code, and nobody trusts it; or a module or an environment cannot be.
-    """
-    trust.check_addresses(recipe)
-    limits = trust.limits(recipe, trusted=trusted, dry=dry)
-    with named_code.limited(limits):
-        for module in recipe.modules if limits.imports else []:
-            try:
-                named_code.import_module(module)
-            except ImportError as error:
-                raise UserError(f"modules: cannot import {module!r} ({error})") from None
-        with registry.declared(places.filled(recipe.environments, folder), limits):
-            yield
 
 
 def folder_of(recipe: Recipe, out: str | Path | None) -> Path:

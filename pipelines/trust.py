@@ -11,6 +11,7 @@ A recipe with one of them runs when its user trusts it: `tenfold run --trust`, "
 of all texts of the recipe: who changes code, names or addresses asks again; who changes numbers does not.
 """
 
+import contextlib
 import ipaddress
 import os
 import re
@@ -24,6 +25,7 @@ from ..core import UserError
 from ..envs import registry
 from ..policies import keys
 from ..terminal import plain
+from . import places
 
 if TYPE_CHECKING:
     from .recipe import Recipe
@@ -42,6 +44,31 @@ _LEADING = frozenset(
 """Words in the names of verl's settings whose values may lead to code, a file or a server, even where they are plain."""
 _APART = ("ray_kwargs", "hydra")
 """What the names of settings begin with that are not verl's own."""
+
+
+@contextlib.contextmanager
+def limited(recipe: "Recipe", folder: Path, *, trusted: bool = False, dry: bool = False) -> Iterator[None]:
+    """Makes the recipe's modules and environments known, and holds this process to what the recipe may name.
+
+    Args:
+        recipe: as its user gives it.
+        folder: of the run.
+        trusted: its user says that it may run code that is not this package's.
+        dry: nothing that is not this package's is imported, unless it is trusted.
+
+    Raises:
+        UserError: it runs code, and nobody trusts it; or a module or an environment cannot be.
+    """
+    check_addresses(recipe)
+    found = limits(recipe, trusted=trusted, dry=dry)
+    with named_code.limited(found):
+        for module in recipe.modules if found.imports else []:
+            try:
+                named_code.import_module(module)
+            except ImportError as error:
+                raise UserError(f"modules: cannot import {module!r} ({error})") from None
+        with registry.declared(places.filled(recipe.environments, folder), found):
+            yield
 
 
 def limits(recipe: "Recipe", *, trusted: bool = False, dry: bool = False) -> named_code.Limits:

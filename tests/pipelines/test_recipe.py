@@ -18,6 +18,7 @@ import tenfold
 from tenfold import cli
 from tenfold.core import UserError
 from tenfold.pipelines import recipe as recipes
+from tenfold.pipelines import trust
 from tenfold.pipelines.cluster import Cluster
 from tenfold.pipelines.rl import verl_config
 from tenfold.pipelines.rl.verl_config import GRPO as GRPOSettings
@@ -209,7 +210,7 @@ def taken_by_verl(settings: str, cluster: str) -> bool:
 def test_the_recipes_of_the_package_are_sound_and_verl_takes_their_settings(path: Path) -> None:
     recipe = recipes.load(path.relative_to(recipes.RECIPES).with_suffix(""))
     assert recipe.name == path.stem
-    with recipes.limited(recipe, Path("out")):  # nobody has to trust them
+    with trust.limited(recipe, Path("out")):  # nobody has to trust them
         for stage in recipe.stages:
             if isinstance(stage, GRPOSettings):
                 changed = {"name": "any", "environment": "any", "options": {}, "keep": None, "policy": None}

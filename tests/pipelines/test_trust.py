@@ -166,7 +166,7 @@ def test_what_a_user_names_himself_needs_no_trust(folder: Path, monkeypatch: pyt
     assert problems.load("generate:evil:rows?n=2")
     tenfold.register("lab/Mine-v0", problems="generate:evil:rows?n=2", verifier="evil:judge")
     read = recipes.load(write(FILTER | {"environment": "lab/Mine-v0"}, policy="scripted:no"), policy="call:evil:says")
-    with recipes.limited(read, Path("out")):
+    with trust.limited(read, Path("out")):
         assert recipes.prepare(read, Path("out")).policy == "call:evil:says"
         assert tenfold.load_policy(read.policy)
         with pytest.raises(UserError, match="--trust"):
@@ -178,7 +178,7 @@ def test_trust_is_remembered_until_code_or_names_change(folder: Path) -> None:
     def is_trusted(**fields: Any) -> bool:
         stage = SFT | {"problems": "generate:evil:rows?n=3"} | fields
         try:
-            with recipes.limited(recipes.load(write(stage, modules=["evil"])), Path("out")):
+            with trust.limited(recipes.load(write(stage, modules=["evil"])), Path("out")):
                 return True
         except UserError:
             return False
@@ -254,7 +254,7 @@ def test_only_listed_modules_come_from_the_folder(folder: Path) -> None:
         "    try: named_code.resolve(name)\n"
         "    except Exception as error: print(type(error).__name__)\n"
     )
-    with recipes.limited(read, Path("out"), trusted=True):
+    with trust.limited(read, Path("out"), trusted=True):
         assert len(problems.load("generate:fine:rows?n=2")) == 2
         with pytest.raises(ModuleNotFoundError):
             __import__("other")
