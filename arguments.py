@@ -39,7 +39,14 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--policy", help="the policy to start from, instead of the recipe's; see `tenfold --help`")
     command.add_argument("--seed", type=int, help="instead of the recipe's")
     command.add_argument("--quiet", action="store_true", help="show nothing")
-    command.add_argument("--dry-run", action="store_true", help="say what it would do and cost, and all that verl is told")
+    command.add_argument(
+        "--trust", action="store_true", help="the recipe may run code that is not tenfold's, say of its modules; is remembered"
+    )
+    command.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what it would do and cost, and all that verl is told; imports none of the recipe's modules",
+    )
     command.set_defaults(command="run")
 
     environments = commands.add_parser("env", help="list, check or play environments")
@@ -99,6 +106,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--max-tokens", type=_positive, help="longest draw (default: the task's own, 65536)")
     command.add_argument(
         "--judge", help="policy that judges Arena-Hard, WritingBench and MultiChallenge; without it they are not run"
+    )
+    command.add_argument(
+        "--trust", action="store_true", help="with rescore: the results may name code that is not tenfold's, say their problems"
     )
     command.add_argument("--against", metavar="MODEL", help="with compare: only the figures of this model")
     command.add_argument("--baseline", help="files of the baseline's answers for Arena-Hard, with commas between")

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from . import terminal
 from .arguments import parser
 from .core import Incomplete, Sampling, UserError
 
@@ -19,26 +20,33 @@ if TYPE_CHECKING:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs a recipe."""
-    from .pipelines import recipe
+    from .pipelines import recipe, trust
 
     changes = {name: getattr(arguments, name) for name in ("cluster", "policy", "seed")}
     read = recipe.load(arguments.recipe, **{name: value for name, value in changes.items() if value is not None})
     if arguments.dry_run:
-        return _dry_run(read, arguments.out)
-    recipe.run(read, arguments.out, quiet=arguments.quiet)
+        return _dry_run(read, arguments.out, arguments.trust)
+    trusted = arguments.trust or trust.ask(read)
+    if arguments.trust:
+        trust.remember(read)
+    recipe.run(read, arguments.out, quiet=arguments.quiet, trust=trusted)
 
 
-def _dry_run(read: "Recipe", out: str | None) -> None:
-    """Says what a recipe would do."""
-    from .pipelines import plan, recipe, supply
+def _dry_run(given: "Recipe", out: str | None, trusted: bool) -> None:
+    """Says what a recipe would do; imports none of its modules, unless it is trusted."""
+    from .pipelines import plan, recipe, supply, trust
     from .pipelines.report import Display
 
-    folder = recipe.folder_of(read, out)
-    read = recipe.prepare(read, folder)
-    Display().console.print(plan.costs(read, folder))
-    for needed in supply.check(read.stages, read.policy, folder):
-        print(needed.line())
-    for line in plan.verl_settings(read, folder):
+    folder = recipe.folder_of(given, out)
+    not_seen: list[str] = []
+    with trust.limited(given, folder, trusted=trusted, dry=True):
+        read = recipe.prepare(given, folder, not_seen)
+        Display().console.print(plan.costs(read, folder))
+        for needed in supply.check(read.stages, read.policy, folder):
+            print(needed.line())
+        for line in plan.verl_settings(read, folder):
+            print(line)
+    for line in [*(f"runs code, once you trust it: {door}" for door in trust.doors(given)), *not_seen]:
         print(line)
 
 
@@ -141,9 +149,10 @@ def bench(arguments: argparse.Namespace) -> None:
     from .policies import load_policy
     from .policies.identity import who
 
-    if arguments.tasks[:1] in (["rescore"], ["compare"]):
-        (_bench_rescore if arguments.tasks[0] == "rescore" else _bench_compare)(arguments.tasks[1:], arguments.against)
-        return
+    if arguments.tasks[:1] == ["rescore"]:
+        return _bench_rescore(arguments.tasks[1:], arguments.trust)
+    if arguments.tasks[:1] == ["compare"]:
+        return _bench_compare(arguments.tasks[1:], arguments.against)
     if arguments.list or not arguments.tasks:
         print(table.tasks())
         return
@@ -180,7 +189,7 @@ def bench(arguments: argparse.Namespace) -> None:
     print(f"page: {page.write(out)}")
 
 
-def _bench_rescore(folders: Sequence[str], model: str | None) -> None:
+def _bench_rescore(folders: Sequence[str], trust: bool) -> None:
     """Judges stored draws again."""
     from .benchmarks import evaluate, page, table
     from .pipelines.report import Display
@@ -188,7 +197,7 @@ def _bench_rescore(folders: Sequence[str], model: str | None) -> None:
     display = Display()
     for folder in folders or ["."]:
         with display.stage(f"rescore {folder}") as progress:
-            changed = evaluate.rescore(folder, progress)
+            changed = evaluate.rescore(folder, progress, trust=trust)
         display.console.print(table.rescored(changed))
         print(f"page: {page.write(folder)}")
 
@@ -262,6 +271,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the process's exit status: 0, 2 for a user's mistake, 130 for Ctrl-C."""
     parsed = parser().parse_args(arguments)
     _quiet_libraries()
+    with terminal.cleaned():
+        return _run(parsed)
+
+
+def _run(parsed: argparse.Namespace) -> int:
     try:
         COMMANDS[parsed.command](parsed)
     except UserError as error:

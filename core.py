@@ -14,6 +14,7 @@ Index:
     without_thinking         the part of a response that is judged
     without_turn_end         a response without the marks of a chat template behind it
     opened_thinking          the mark that opens reasoning at a prompt's end
+    without_keys             text in which keys of addresses are hidden
     UserError                a mistake that one line can mend
     Incomplete               a policy stopped with some of the draws made
     Refused                  a policy will never answer this prompt
@@ -312,8 +313,29 @@ def without_surrogates(text: str) -> str:
     return text
 
 
+_USERINFO = re.compile(r"(://)(?:[^\s@/?#]*:[^\s@]*|[^\s@/?#]*)(?=@)|(%3a%2f%2f)[^\s@/?#]*?(?=%40|@)", re.IGNORECASE)
+_SECRET = re.compile(
+    r"((?:[?&;]|%3f|%26)(?:[\w-]*[_.-])?(?:(?:api)?[_-]?key|token|secret|password|passwd|passphrase|pwd|auth|authorization"
+    r"|signature|sig|credentials?)(?:=|%3d))(?:(?!%26)[^\s&'\"#])+",
+    re.IGNORECASE,
+)
+
+
+def without_keys(text: str) -> str:
+    """A text in which the names, passwords and keys that addresses hold are hidden."""
+    shown = _USERINFO.sub(lambda found: f"{found[1] or found[2]}***", text)
+    return _SECRET.sub(r"\1***", shown)
+
+
 class UserError(Exception):
-    """A user's mistake. Its text is one line that says what to do; the command line prints it and exits with 2."""
+    """A user's mistake. Its text is one line that says what to do; the command line prints it and exits with 2.
+
+    Keys in addresses are hidden in it.
+    """
+
+    def __init__(self, message: str = ""):
+        """Takes the line."""
+        super().__init__(without_keys(str(message)))
 
 
 class Incomplete(UserError):

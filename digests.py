@@ -65,24 +65,40 @@ def of_source(module: str) -> str | None:
     Returns:
         None for a module of this package, and for one without a file of source text.
     """
-    own = module.partition(".")[0]
-    if own == PACKAGE:
+    if module.partition(".")[0] == PACKAGE:
         return None
+    found = sources(module)
+    return of(found) if module in found else None
+
+
+def sources(module: str, folder: str = "") -> dict[str, str]:
+    """The digest of a module's source text, and of the text of each module that `of_source` covers with it, by their names.
+
+    Args:
+        module: its name; it is not run.
+        folder: where modules are looked for that are found nowhere else.
+    """
+    own = module.partition(".")[0]
     found: dict[str, str] = {}
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        path = None if name in found else _file_of(name)
-        if path is None or not (name.partition(".")[0] == own or _is_users(path)):
+        path = None if name in found else file_of(name, folder)
+        if path is None or not (name.partition(".")[0] == own or is_users(path)):
             continue
         text = path.read_bytes()
         found[name] = hashlib.sha256(text).hexdigest()
         waiting += _imports(text, name if path.name == "__init__.py" else name.rpartition(".")[0])
-    return of(found) if module in found else None
+    return found
 
 
-def _file_of(module: str) -> Path | None:
-    """A module's file of source text; no module is run to find it."""
+def file_of(module: str, folder: str = "") -> Path | None:
+    """A module's file of source text; no module is run to find it.
+
+    Args:
+        module: its name.
+        folder: where it is looked for if it is found nowhere else.
+    """
     origin, folders = None, None
     for name in _with_parents(module):
         if (loaded := sys.modules.get(name)) is not None:
@@ -93,6 +109,8 @@ def _file_of(module: str) -> Path | None:
             spec = PathFinder.find_spec(name, folders) if "." in name else importlib.util.find_spec(name)
         except (ImportError, ValueError):
             return None
+        if spec is None and folder and "." not in name:
+            spec = PathFinder.find_spec(name, [folder])
         if spec is None or ("." in name and folders is None):
             return None
         origin, folders = spec.origin, spec.submodule_search_locations
@@ -100,7 +118,8 @@ def _file_of(module: str) -> Path | None:
     return path if path.suffix == ".py" and path.is_file() else None
 
 
-def _is_users(path: Path) -> bool:
+def is_users(path: Path) -> bool:
+    """Whether a file is the user's own: neither of Python's library, nor of an installed package, nor of this one."""
     return not any(path.is_relative_to(folder) for folder in _installed())
 
 

@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from ..core import Conversation, Message, Policy, Problem, Sampling, Status, Verdict, Verifier
 from ..policies import load_policy
+from ..terminal import Console
 from ..verifiers import agentic, load
 from .answer_pairs import Pair, own_pairs, pairs_of
 from .rivals import RIVALS, accepts
@@ -160,7 +160,4 @@ def main(file: str, verifier: str, policy: str | None, rivals: bool, limit: int 
         console.print(f"{name}: {counted.turns} turns of {policy}, {counted.tokens} tokens")
     for pair, verdict in summed(found[f"rules ({verifier})"]).errors[:40]:
         said = "refused" if pair.equal else "accepted"
-        console.print(
-            f"{said}: {pair.gold!r} against {pair.response[-100:]!r} ({verdict.decided_by}: {verdict.reason[:80]})",
-            markup=False,
-        )
+        console.print(f"{said}: {pair.gold!r} against {pair.response[-100:]!r} ({verdict.decided_by}: {verdict.reason[:80]})")

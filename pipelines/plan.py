@@ -1,6 +1,5 @@
 """What a recipe would do, and what that costs at most, without doing it."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +32,6 @@ def verl_settings(recipe: recipes.Recipe, folder: Path) -> Iterator[str]:
             at, cluster = folder / stage.name, recipe.cluster
             gpus = f"{cluster.nodes} x {cluster.gpus} GPUs"
             yield f"{stage.name}: verl on {'the processor' if cluster.on_cpu() else gpus}, told"
-            variables = verl_config.environment(at / "metrics" / "000.jsonl", cluster, [os.getcwd()])
+            variables = verl_config.environment(at / "metrics" / "000.jsonl", cluster)
             for line in verl_config.overrides(stage, recipe.seed_of(stage), Path(policy), at, cluster, variables):
                 yield f"  {line}"

@@ -13,25 +13,21 @@ passed over when the recipe is run again; one that has not goes on from what it 
 
 import contextlib
 import fcntl
-import importlib
 import json
-import os
 import resource
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-import gymnasium
 import pydantic
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
+from .. import named_code
 from ..core import UserError
 from ..envs import identity as environments
-from ..envs import registry
 from ..policies import initial
 from . import (
     bench,
@@ -56,6 +52,7 @@ from .rl import filter as rl_filter
 from .rl import stage as rl_stage
 from .rl import verl_config
 from .rl.verl_config import GRPO
+from .trust import limited
 
 RECIPES = Path(__file__).parent / "recipes"
 KINDS: dict[str, tuple[type[Settings], Callable[[Any, Context], Metrics]]] = {
@@ -115,6 +112,17 @@ class Recipe(BaseModel):
     modules: list[str] = Field([], description="modules to import first, say one that registers environments")
     cluster: Cluster = Field(HERE, description="what to run on: settings, their file, or the name of one of the package's")
     stages: list[Stage] = Field(min_length=1)
+    _changes: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @property
+    def changed(self) -> frozenset[str]:
+        """What of it its user has said himself, in the place of the file."""
+        return frozenset(self._changes)
+
+    @property
+    def own(self) -> frozenset[str]:
+        """Names of code that its user has given."""
+        return frozenset(named_code.names_in(self._changes))
 
     def seed_of(self, stage: Settings) -> int:
         """A stage's own seed, or the recipe's."""
@@ -151,6 +159,7 @@ def load(recipe: str | Path, **changes: Any) -> Recipe:
     except pydantic.ValidationError as error:
         raise UserError(f"{path}: {_first_error(error)}") from None
     _check_links(read, path)
+    read._changes = {name: value for name, value in changes.items() if isinstance(value, str | list | dict)}
     return read
 
 
@@ -195,23 +204,26 @@ def _check_links(recipe: Recipe, path: Path) -> None:
         seen[stage.name] = stage
 
 
-def run(recipe: str | Path | Recipe, out: str | Path | None = None, *, quiet: bool = False) -> dict[str, Metrics]:
+def run(
+    recipe: str | Path | Recipe, out: str | Path | None = None, *, quiet: bool = False, trust: bool = False
+) -> dict[str, Metrics]:
     """Runs a recipe, or goes on with one that was stopped.
 
     Args:
         recipe: a file, the name of a recipe of the package, or the recipe itself.
         out: the run's folder; default `runs/NAME`.
         quiet: show nothing.
+        trust: the recipe may run code that is not this package's; see `trust.py`.
 
     Returns:
         The metrics of every stage, by name. They are also in each `stage.json`, and in `report.html` as a picture.
 
     Raises:
-        UserError: see `load`; and whatever a stage has to say that its user can mend.
+        UserError: see `load`; it runs code, and nobody trusts it; and whatever a stage has to say that its user can mend.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load(recipe)
     folder = folder_of(recipe, out)
-    with _exclusively(folder), report.Display(quiet) as display:
+    with limited(recipe, folder, trusted=trust), _exclusively(folder), report.Display(quiet) as display:
         given, recipe = recipe, prepare(recipe, folder)
         (folder / "recipe.yaml").write_text(yaml.safe_dump(given.model_dump(mode="json"), sort_keys=False))
         display.plan(recipe.name, recipe.description, folder, [_plan(stage, folder) for stage in recipe.stages])
@@ -230,9 +242,14 @@ def folder_of(recipe: Recipe, out: str | Path | None) -> Path:
     return Path(out or Path("runs") / recipe.name)
 
 
-def prepare(recipe: Recipe, folder: Path) -> Recipe:
-    """Makes the recipe's modules and environments known, compares it to the stages that were begun in the folder, and looks at
-    all that the other stages will need. Writes nothing.
+def prepare(recipe: Recipe, folder: Path, not_seen: list[str] | None = None) -> Recipe:
+    """Compares a recipe to the stages that were begun in the folder, and looks at all that the other stages will need. Writes
+    nothing. It is called within `limited`.
+
+    Args:
+        recipe: as its user gives it.
+        folder: of the run.
+        not_seen: is told, a line each, what a dry run could not look at.
 
     Returns:
         The recipe with the folders of its stages filled in.
@@ -244,10 +261,13 @@ def prepare(recipe: Recipe, folder: Path) -> Recipe:
     reader = _reader(recipe, folder)
     recipe = Recipe.model_validate(places.filled(recipe.model_dump(), folder))
     supply.check(recipe.stages, recipe.policy, folder)
-    _register(recipe)
+    unseen: list[str] = [] if not_seen is None else not_seen
     begun = [(stage, policy) for stage, policy in with_policies(recipe, folder) if identity.record(folder / stage.name)]
-    identity.check_same([(stage, _made(stage, policy, reader)) for stage, policy in begun], folder)
-    _check_inputs(recipe, folder, waiting)
+    if begun and named_code.waiting():
+        unseen.append(f"the stages in {folder} are not compared: their code is not imported")
+    else:
+        identity.check_same([(stage, _made(stage, policy, reader)) for stage, policy in begun], folder)
+    _check_inputs(recipe, folder, waiting, unseen)
     return recipe
 
 
@@ -276,24 +296,7 @@ def _plan(stage: Settings, folder: Path) -> tuple[str, str, str]:
     return stage.name, stage.kind, "done" if done else "goes on" if begun else "to do"  # type: ignore[attr-defined]
 
 
-def _register(recipe: Recipe) -> None:
-    """Makes the recipe's own modules and environments known."""
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    for module in recipe.modules:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            raise UserError(f"modules: cannot import {module!r} ({error})") from None
-    for id, declaration in recipe.environments.items():
-        gymnasium.registry.pop(id, None)  # of an earlier recipe in this process
-        try:
-            registry.register(id, **declaration)
-        except TypeError as error:
-            raise UserError(f"environments.{id}: {error}") from None
-
-
-def _check_inputs(recipe: Recipe, folder: Path, waiting: set[str]) -> None:
+def _check_inputs(recipe: Recipe, folder: Path, waiting: set[str], unseen: list[str]) -> None:
     """Looks at what the stages that are not done will need, so that nothing runs for hours before a name proves wrong."""
     recipe.cluster.check()
     left_by_stages = {f"stage:{folder / stage.name}" for stage in recipe.stages}
@@ -308,6 +311,8 @@ def _check_inputs(recipe: Recipe, folder: Path, waiting: set[str]) -> None:
                 stage.check()
             if isinstance(stage, GRPO):
                 verl_config.check(stage, recipe.cluster)
+        except named_code.NotImported as reason:
+            unseen.append(f"{stage.name} is not looked at: {reason}")
         except UserError as error:
             raise UserError(f"{stage.name}: {error}") from None
 

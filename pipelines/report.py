@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ..terminal import Console, plain
 from . import scoreboard, summary
 from .corpus import page as corpus_page
 
@@ -29,7 +29,7 @@ class Display:
 
     def __init__(self, quiet: bool = False):
         """Shows nothing when `quiet`."""
-        self.console = Console(quiet=quiet, highlight=False)
+        self.console = Console(quiet=quiet)
 
     def __enter__(self) -> Self:
         return self
@@ -39,7 +39,8 @@ class Display:
 
     def plan(self, name: str, description: str, folder: Path, stages: list[tuple[str, str, str]]) -> None:
         """Says what will be done: (name, kind, state) of every stage."""
-        self.console.print(f"[bold]{name}[/bold] in {folder}" + (f": {description}" if description else ""))
+        self.console.print(name, style="bold", end="")
+        self.console.print(f" in {folder}" + (f": {description}" if description else ""))
         for number, (stage, kind, state) in enumerate(stages, start=1):
             self.console.print(f"  {number}. {stage} ({kind}): {state}")
 
@@ -61,14 +62,14 @@ class Display:
             yield self._lines(name)
             return
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[said]}"),
+            TextColumn("{task.fields[said]}", markup=False),
         )
         with Progress(*columns, console=self.console) as bar:
-            task = bar.add_task(name, total=None, said="starting")
+            task = bar.add_task(plain(name), total=None, said="starting")
 
             def move(done: int, total: int, **figures: Any) -> None:
                 bar.update(task, completed=done, total=total)
@@ -121,9 +122,8 @@ def _interrupts() -> Iterator[list[int]]:
 
 
 def _said(figures: dict[str, Any]) -> str:
-    return "  ".join(
-        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items()
-    )
+    said = (f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items())
+    return plain("  ".join(said))
 
 
 def _seconds(record: Record) -> str:

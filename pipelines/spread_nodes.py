@@ -17,13 +17,16 @@ from ray.util.placement_group import placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from .cluster import Cluster
-from .rl import supervise
+from .rl import ray_paths, supervise
 from .spread import VARIABLES, launch
+
+PATHS = ("PYTHONPATH", "PYTHONSAFEPATH")
 
 
 def main(folder: Path) -> None:
     """Starts the tasks and waits for them; the first that fails ends all."""
     cluster = Cluster.model_validate(json.loads((folder / "settings.json").read_text())["cluster"])
+    ray_paths.keep_folder_out()
     ray.init(cluster.address, log_to_driver=False, logging_level="error")
     print(f"waiting for {cluster.nodes} nodes with {cluster.gpus} free GPUs each", flush=True)
     group = placement_group([{"GPU": cluster.gpus, "CPU": 1}] * cluster.nodes, strategy="STRICT_SPREAD")
@@ -32,7 +35,7 @@ def main(folder: Path) -> None:
     meeting = ray.get(ray.remote(num_cpus=1)(free_address).options(scheduling_strategy=on[0]).remote())
     task = ray.remote(num_cpus=1, num_gpus=cluster.gpus, max_retries=0)(train_on_node)
     # Processes of a Ray that was started before do not inherit ours.
-    ours = {name: value for name, value in os.environ.items() if name == "PYTHONPATH" or name.startswith("TENFOLD_")}
+    ours = {name: value for name, value in os.environ.items() if name.startswith("TENFOLD_") or name in PATHS}
     variables = VARIABLES | ours
     given = (cluster, folder, os.getcwd(), variables, meeting)
     waiting = {task.options(scheduling_strategy=on[node]).remote(node, *given): node for node in range(cluster.nodes)}

@@ -1,5 +1,6 @@
 """The transformers Trainer, as the stages use it that train outside of verl: what they share, and how a killed one goes on."""
 
+import contextlib
 import datetime
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import torch
 
 from ..core import UserError
+from . import checkpoints as stored
 from .cluster import Cluster
 from .context import Context
 
@@ -100,7 +102,8 @@ def fit(
     if last and any(Path(last).glob("pytorch_model_fsdp*")) != sharded:
         before, now = ("one GPU", "several") if sharded else ("several GPUs", "one")
         raise UserError(f"{context.folder.name}: its last checkpoint was written by {before} and cannot be read by {now}")
-    running.train(resume_from_checkpoint=last)
+    with stored.as_weights(Path(last)) if last else contextlib.nullcontext():
+        running.train(resume_from_checkpoint=last)
     weights = running.accelerator.get_state_dict(running.model_wrapped)
     if running.is_world_process_zero():
         running.accelerator.unwrap_model(running.model_wrapped).save_pretrained(context.folder / "policy", state_dict=weights)

@@ -1,9 +1,9 @@
 """Who answers. One backend a file, one protocol (`core.Policy`); `load_policy` finds one by its URI."""
 
-import pkgutil
 from typing import Any
 from urllib.parse import parse_qsl
 
+from .. import named_code
 from ..core import Policy, UserError
 
 __all__ = ["load_policy"]
@@ -34,12 +34,14 @@ def load_policy(uri: str, **options: Any) -> Policy:
         from .scripted import ScriptedPolicy
 
         try:
-            return ScriptedPolicy(pkgutil.resolve_name(rest), **options)
+            return ScriptedPolicy(named_code.resolve(rest), **options)
         except (ImportError, AttributeError, ValueError) as error:
             raise UserError(f"{uri}: cannot import {rest!r} ({error}); write call:package.module:function") from None
     if scheme == "openai":
+        from . import keys
         from .openai import OpenAIPolicy
 
+        keys.refuse_in(uri)
         model, _, query = rest.partition("?")
         given: dict[str, Any] = dict(parse_qsl(query))
         if unknown := set(given) - {"base_url", "api_key_env", "leave_out"}:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from .. import digests
+from . import keys
 
 FILES = (
     "*.safetensors",
@@ -36,6 +37,8 @@ def files(uri: str) -> dict[str, str]:
     if scheme == "call":
         source = digests.of_source(rest.partition(":")[0])
         return {"source text": source} if source else {}
+    if scheme == "openai":
+        keys.refuse_in(uri)
     if scheme in ("scripted", "openai"):
         return {}
     from . import initial

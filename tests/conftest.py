@@ -50,6 +50,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a user trusts and where his keys may go is of the tests alone, too."""
+    folder = tmp_path_factory.mktemp("config")
+    os.environ["TENFOLD_CONFIG"] = str(folder)
+    return folder
+
+
 @pytest.fixture(scope="module", autouse=True)
 def imported() -> Iterator[None]:
     """Takes what has been imported by now out of garbage collection.

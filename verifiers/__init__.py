@@ -1,10 +1,10 @@
 """What an answer is worth. One way of judging a file; `load` finds one by its name."""
 
 import inspect
-import pkgutil
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .. import named_code
 from ..core import Problem, UserError, Verdict, Verifier
 from .verifier import FullVerifier, FunctionVerifier, as_verifier
 
@@ -22,6 +22,9 @@ NAMES = {
     "function_calls": "tenfold.verifiers.function_calls:verify",
     "judge": "tenfold.policies.judge:verify",
 }
+
+_NAMEABLE = frozenset(NAMES.values()) | {"tenfold.envs.notes:verify"}
+"""What a recipe may name of this package."""
 
 Named = str | Mapping[str, Any]
 """A verifier as a registration names it: its name, or {"name": its name, option: value, ...}."""
@@ -63,7 +66,7 @@ def _imported(name: str) -> Any:
     if ":" not in target:
         raise UserError(f"no verifier named {name!r}; there are {', '.join(NAMES)}, or name one as package.module:name")
     try:
-        return pkgutil.resolve_name(target)
+        return named_code.resolve(target, _NAMEABLE)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"the verifier {target!r} cannot be imported: {error}") from None
 

@@ -13,10 +13,10 @@ leaves after so many calls, or when it has grown, and one whose parent is gone r
 
 import atexit
 import contextlib
+import importlib
 import functools
 import json
 import os
-import pkgutil
 import queue
 import resource
 import select
@@ -149,7 +149,7 @@ class Pool:
         names = ("target", "cpu_seconds", "wall_seconds", "memory", "calls")
         settings = json.dumps({name: getattr(self, name) for name in names})
         worker = subprocess.Popen(
-            [sys.executable, "-c", _BOOTSTRAP, __file__, settings],
+            [sys.executable, "-P", "-c", _BOOTSTRAP, __file__, settings],  # -P: no module of the folder it is in
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -236,7 +236,8 @@ def _serve(target: str, cpu_seconds: float, wall_seconds: float, memory: int, ca
 
     signal.signal(signal.SIGPROF, interrupt)
     signal.signal(signal.SIGALRM, interrupt)
-    function = pkgutil.resolve_name(target)
+    module, _, name = target.partition(":")
+    function = getattr(importlib.import_module(module), name)
     mapped = _mapped()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + memory, mapped + memory))
     replies.write(b"{}\n")

@@ -1,4 +1,15 @@
-"""reasoning-gym's own scoring of its own problems, in a killable worker; full marks or none."""
+"""reasoning-gym's own scoring of its own problems, in a killable worker; full marks or none.
+
+Some of its scorers hand the answer, or a field of the problem, to Python's `eval` or to sympy's parser, which is one. In the
+worker these read plain values and expressions alone (`_plain_only`): an answer that calls, imports or reaches into something is
+wrong.
+"""
+
+import ast
+import builtins
+import re
+import sys
+from typing import Any
 
 from ..core import Problem, Status, Verdict
 from . import pool
@@ -47,4 +58,71 @@ def score(entry: dict, answer: str) -> float:
         # These compare with a grid of tuples, which a problem stored as JSON no longer has.
         entry = entry | {"metadata": metadata | {"output": tuple(map(tuple, metadata["output"]))}}
     scorer = reasoning_gym.get_score_answer_fn(metadata["source_dataset"])
+    _plain_only()
     return float(scorer(answer=answer, entry=entry))
+
+
+_SUMS = (ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop, ast.expr_context)
+_VALUES = (*_SUMS, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.Constant)
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,15}")
+_FUNCTIONS = frozenset(
+    "sin cos tan sec csc cot asin acos atan sinh cosh tanh exp log ln sqrt abs Abs factorial binomial Rational Integer".split()
+)
+"""What an expression may call."""
+
+
+def _plain_only() -> None:
+    """Has reasoning-gym's modules and sympy's parser read plain values and expressions alone, in this process."""
+    from sympy.parsing import sympy_parser
+
+    if sympy_parser.parse_expr is not _expression:
+        _parsers.append(sympy_parser.parse_expr)
+    for name, module in [*sys.modules.items()]:
+        room = name.partition(".")[0]
+        if room in ("reasoning_gym", "sympy") and vars(module).get("parse_expr") is _parsers[0]:
+            vars(module)["parse_expr"] = _expression
+        if room == "reasoning_gym":
+            vars(module).update({"eval": _value, "exec": _nothing})
+
+
+_parsers: list[Any] = []
+"""sympy's own parser, once it was replaced."""
+
+
+def _value(text: Any, *names: Any) -> Any:
+    """What Python's `eval` gives for numbers, texts, lists and sums of them.
+
+    Raises:
+        ValueError: the text is none of these.
+    """
+    tree = _tree(text)
+    for node in ast.walk(tree.body):
+        if not isinstance(node, _VALUES):
+            raise ValueError(f"no plain value: {type(node).__name__}")
+    return builtins.eval(compile(tree, "<answer>", "eval"), {"__builtins__": {}})
+
+
+def _expression(text: Any, *given: Any, **options: Any) -> Any:
+    """What sympy's parser gives for an expression of numbers, names and a few functions.
+
+    Raises:
+        ValueError: the text is none.
+    """
+    for node in ast.walk(_tree(text).body):
+        number = isinstance(node, ast.Constant) and isinstance(node.value, int | float)
+        named = isinstance(node, ast.Name) and _NAME.fullmatch(node.id)
+        called = isinstance(node, ast.Call) and not node.keywords and getattr(node.func, "id", "") in _FUNCTIONS
+        if not (number or named or called or isinstance(node, _SUMS)):
+            raise ValueError(f"no plain expression: {type(node).__name__}")
+    return _parsers[0](text, *given, **options)
+
+
+def _nothing(*given: Any) -> None:
+    raise ValueError("nothing is run here")
+
+
+def _tree(text: Any) -> ast.Expression:
+    try:
+        return ast.parse(str(text).strip(), mode="eval")
+    except (SyntaxError, RecursionError, MemoryError) as error:
+        raise ValueError(f"no expression: {error}") from None

@@ -11,7 +11,8 @@ verify.with_options(tolerance=0.1)                 # the same verifier, with ano
 
 import dataclasses
 import math
-import pkgutil
+import operator
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, SupportsFloat, runtime_checkable
 
@@ -114,8 +115,8 @@ class FunctionVerifier:
     def __reduce__(self) -> Any:
         name = getattr(self.function, "__qualname__", "")
         try:
-            known = pkgutil.resolve_name(f"{getattr(self.function, '__module__', '')}:{name}")
-        except (ImportError, AttributeError, ValueError):
+            known = operator.attrgetter(name)(sys.modules[self.function.__module__])
+        except (KeyError, AttributeError):
             known = None
         if known is self:
             return name

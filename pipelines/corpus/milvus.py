@@ -1,7 +1,8 @@
 """Documents in Milvus, found by their words (BM25, Milvus' own function) and by their vectors.
 
 A database is a file (NAME.db: Milvus Lite, embedded) or the address of a cluster (http://HOST:PORT, https://...), which is
-spoken to in the same way; a cluster's token is read from the environment variable MILVUS_TOKEN and written nowhere.
+spoken to in the same way; a cluster's token is read from the environment variable MILVUS_TOKEN, goes to the hosts that its
+user allows (`policies/keys.py`), and is written nowhere.
 
 What an embedded database can hold: it is a folder that one process at a time opens, with a server in a thread of it, and
 everything is in memory while it is open (some 30 KB a document of 1,000 bytes once it was searched: a few 100,000
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from ...core import UserError
+from ...policies import keys
 
 COLLECTION = "documents"
 MOST_BYTES = 65_535
@@ -40,6 +42,8 @@ SECONDS = 300.0
 """How long a call may take: an embedded server indexes all of its documents in one. Ours."""
 NEVER = (1 << 31) - 1
 """Milliseconds between two pings."""
+TOKEN = "MILVUS_TOKEN"
+"""The variable of a cluster's token, which goes where the user says (`policies/keys.py`)."""
 DESCRIPTION = "tenfold.description"
 """Property of a collection: what it holds and how it was made."""
 RANK_CONSTANT = 60
@@ -78,7 +82,7 @@ def opened(database: str) -> Iterator[Any]:
 
     for logger in ("pymilvus", "milvus_lite", "grpc"):  # they log what they raise as well
         logging.getLogger(logger).setLevel(logging.CRITICAL)
-    client, token = None, "" if local else os.environ.get("MILVUS_TOKEN", "")
+    client, token = None, "" if local else _token(database)
     try:
         # An embedded server is this process's own: a long call leaves it no time to answer pings, and it hangs up on too many.
         options = {"grpc_options": {"grpc.keepalive_time_ms": NEVER}} if local else {}
@@ -100,6 +104,15 @@ def opened(database: str) -> Iterator[Any]:
             server_manager_instance.release_server(database)  # or it would stay in memory until the process ends
 
 
+def _token(database: str) -> str:
+    """The cluster's token, where there is one.
+
+    Raises:
+        UserError: its user has not said that it may go there.
+    """
+    return (keys.key(TOKEN, keys.server_of(database)) or "") if os.environ.get(TOKEN) else ""
+
+
 def embedded(database: str) -> bool:
     """Whether a database is a file of this machine.
 
@@ -108,6 +121,7 @@ def embedded(database: str) -> bool:
     """
     if "@" in database:
         raise UserError("database: no names or passwords in the address; put the token in the variable MILVUS_TOKEN")
+    keys.refuse_in(database)
     if database.startswith(("http://", "https://")):
         return False
     if not database.endswith(".db") or "://" in database or Path(database).is_file():

@@ -35,6 +35,7 @@ from gymnasium.envs.registration import EnvSpec
 from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput
 
 from ...core import Episode, Verdict, draw_seed, without_surrogates
+from ...envs import registry
 from ...policies.rollout import crashed, episode_to_json, first_messages, verdict_of
 from ...policies.transcript import Limits, Transcript
 from . import groups
@@ -235,7 +236,9 @@ def _spec(registration: str) -> EnvSpec:
 
 
 def _make(registration: str) -> gymnasium.Env[str, str]:
-    return gymnasium.make(_spec(registration))
+    spec = _spec(registration)
+    registry.creator(spec)  # refuses what the recipe may not name
+    return gymnasium.make(spec)
 
 
 _FREE: dict[str, list[gymnasium.Env[str, str]]] = {}

@@ -17,7 +17,10 @@ from verl.utils import tensordict_utils
 from verl.utils.device import get_device_id
 from verl.workers.engine import EngineRegistry, FSDPEngineWithLMHead
 
+from .. import checkpoints
 from .verl_config import ENGINE_VENDOR
+
+checkpoints.allow_random_states()  # verl imports this module wherever it reads a model's checkpoint
 
 
 @EngineRegistry.register(model_type="language_model", backend=["fsdp", "fsdp2"], device=["cuda", "npu"], vendor=ENGINE_VENDOR)

@@ -65,6 +65,7 @@ def verl(settings: list[str]) -> None:
     told = {"RAY_JOB_ID": FIRST_JOB, "RAY_RAYLET_PID": str(os.getpid())}
     os.environ.update(told)
     modules = [importlib.import_module(name) for name in PRELOADED]
+    importlib.import_module("tenfold.pipelines.rl.ray_paths").keep_folder_out()
     for name in told:
         del os.environ[name]
 

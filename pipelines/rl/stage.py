@@ -6,7 +6,6 @@ stage that was killed goes on from verl's last whole checkpoint. The problems of
 """
 
 import json
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from ...core import Message, UserError
 from ...envs import registry
 from ...policies import initial
 from ...policies.rollout import count_problems, first_messages
+from .. import checkpoints as stored
 from .. import cluster as clusters
 from ..context import Context, Metrics
 from . import figures, supervise, verl_config, watch
@@ -44,11 +44,10 @@ def run(settings: GRPO, context: Context) -> Metrics:
     for name in ("episodes", "metrics"):
         (folder / name).mkdir(exist_ok=True)
     _write_rows(rows, folder / verl_config.DATA)
+    registered = [_literal(registration) for registration in registry.exported()]
     loop = {
         "name": "tenfold",
         "_target_": f"{__package__}.agent_loop.EnvironmentLoop",
-        "environment": spec,
-        "registered": registry.exported(),
         "episodes": str((folder / "episodes").resolve()),
         "seed": context.seed,
         "max_turns": settings.max_turns,
@@ -56,17 +55,18 @@ def run(settings: GRPO, context: Context) -> Metrics:
         "window": initial.window(start),
         "drawn": _drawn(settings, context),
     }
-    (folder / verl_config.LOOPS).write_text(json.dumps([loop]))  # JSON is YAML
+    # JSON is YAML. OmegaConf reads it and would fill in ${...}, which a prompt may hold and a stranger's may ask for.
+    (folder / verl_config.LOOPS).write_text(json.dumps([loop | {"environment": _literal(spec), "registered": registered}]))
     _repair(checkpoints)
 
     metrics = folder / "metrics" / f"{len(list((folder / 'metrics').iterdir())):03d}.jsonl"
-    variables = verl_config.environment(metrics.resolve(), context.cluster, [os.getcwd()])
+    variables = verl_config.environment(metrics.resolve(), context.cluster)
     overrides = verl_config.overrides(settings, context.seed, start.resolve(), folder.resolve(), context.cluster, variables)
     alone = context.cluster.on_cpu() and not context.cluster.address  # with a Ray of its own, that can be told how to start
     command = [
         sys.executable,
         "-m",
-        f"{__package__}.fork_server" if alone else "verl.trainer.main_ppo",
+        f"{__package__}.{'fork_server' if alone else 'ray_paths'}",
         *overrides,
         f"hydra.run.dir={json.dumps(str(folder / 'hydra'))}",
     ]
@@ -97,8 +97,15 @@ def run(settings: GRPO, context: Context) -> Metrics:
         try:
             supervise.follow(command, variables, folder / "verl.log", sign_of_life, settings.stall_seconds)
         except supervise.Stopped as stopped:
+            if stored.REFUSED in str(stopped):
+                raise UserError(f"{settings.name}: {stored.refusal(checkpoints, stopped)}") from None
             raise UserError(f"{settings.name}: {stopped}") from None
     return {"problems": len(rows), "left_out": len(posed) - len(rows)} | _finish(settings, folder, checkpoints)
+
+
+def _literal(registration: str) -> str:
+    """The same JSON without a dollar sign in it."""
+    return registration.replace("$", "\\u0024")
 
 
 def _drawn(settings: GRPO, context: Context) -> str | None:
@@ -183,7 +190,7 @@ def _short_enough(rows: list[dict[str, Any]], checkpoint: Path, most: int) -> li
     """The problems whose prompts have at most so many tokens; verl would cut the others."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint, **initial.NO_CODE)
     return [row for row in rows if len(initial.prompt_tokens(tokenizer, row["messages"])) <= most]
 
 

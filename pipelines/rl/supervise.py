@@ -50,7 +50,9 @@ def follow(
         start = output.tell()
         child = subprocess.Popen(
             command,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"} | variables,  # or the log would end with what was printed long before
+            # Unbuffered, or the log would end with what was printed long before. With a safe path, or the child would import
+            # whatever lies in the folder that it is started in.
+            env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"} | variables,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -10,13 +10,14 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ...core import UserError
+from ...core import UserError, without_keys
 from ...envs import registry
 from ...policies.rollout import MAX_TURNS
+from .. import checkpoints
 from ..cluster import Cluster, ray_python
 from ..context import Cost, Settings
 
@@ -86,7 +87,9 @@ class GRPO(Settings):
         20, ge=0, description="and one in which so many steps together had no problem whose draws score differently; 0: never"
     )
     max_faults: float = Field(0.5, ge=0, le=1, description="and one in which a larger share of a step's draws end in a fault")
-    loggers: list[str] = Field([], description="further trackers of verl's: wandb, tensorboard, mlflow, ...")
+    loggers: list[Annotated[str, Field(pattern=r"^[a-z_]+$")]] = Field(
+        [], description="further trackers of verl's: wandb, tensorboard, mlflow, ..."
+    )
     verl: dict[str, Any] = Field({}, description="any further settings of verl's, by their dotted names")
 
     def check(self) -> None:
@@ -357,16 +360,16 @@ def _check_setting(known: Any, name: str, value: Any) -> None:
         raise UserError(f"verl: {name} is {at!r} by default, and cannot be {value!r}")
 
 
-def environment(metrics: Path, cluster: Cluster, modules: list[str]) -> dict[str, str]:
+def environment(metrics: Path, cluster: Cluster) -> dict[str, str]:
     """Environment variables of the child that runs verl, and of the processes that Ray starts for it.
 
     Args:
         metrics: file that verl writes its figures to, a line a step.
         cluster: to train on.
-        modules: folders that user modules (environments, verifiers) are imported from.
     """
     # Processes of a Ray that was started before do not inherit ours. Keys are not among these: verl prints them.
-    passed_on = {name: value for name, value in os.environ.items() if name.startswith("TENFOLD_") or name == "OPENAI_BASE_URL"}
+    ours = {name: value for name, value in os.environ.items() if name.startswith("TENFOLD_") or name == "OPENAI_BASE_URL"}
+    passed_on = {name: without_keys(value) for name, value in ours.items()}
     variables = passed_on | {
         "VERL_FILE_LOGGER_PATH": str(metrics),
         "HYDRA_FULL_ERROR": "1",
@@ -374,8 +377,11 @@ def environment(metrics: Path, cluster: Cluster, modules: list[str]) -> dict[str
         "RAY_DEDUP_LOGS": "0",
         "TOKENIZERS_PARALLELISM": "false",
         "VERL_ENGINE_VENDOR": ENGINE_VENDOR,
-        "PYTHONPATH": os.pathsep.join([*modules, *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "PYTHONSAFEPATH": "1",
+        **checkpoints.VARIABLES,
     }
+    if path := os.environ.get("PYTHONPATH"):
+        variables["PYTHONPATH"] = path
     if cluster.on_cpu():
         variables |= {
             "VERL_USE_EXTERNAL_MODULES": f"{__package__}.cpu",

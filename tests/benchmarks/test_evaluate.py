@@ -156,6 +156,19 @@ def test_stored_draws_are_judged_again_without_a_policy(problems: str, tmp_path:
         evaluate.rescore(tmp_path)
 
 
+def test_a_strangers_results_name_no_code(problems: str, tmp_path: Path) -> None:
+    out, hit = tmp_path / "out", tmp_path / "hit"
+    evaluate.evaluate("gsm8k_avg4", ScriptedPolicy(lucky), Options(problems=problems, seed=5), folder=out)
+    for path in (path for path in out.rglob("*.json*") if problems in path.read_text()):
+        path.write_text(path.read_text().replace(problems, f"generate:os:mkdir?path={hit}"))
+    with pytest.raises(UserError, match=r"out names 'os:mkdir', which is code of the module os \(.*os\.py\).*run with --trust"):
+        evaluate.rescore(out)
+    assert not hit.exists()
+    with pytest.raises(TypeError):  # it is run, and returns no rows
+        evaluate.rescore(out, trust=True)
+    assert hit.exists()
+
+
 def test_draws_are_kept_with_what_ended_them(problems: str, tmp_path: Path) -> None:
     given = Options(problems=problems, limit=2, seed=3)
     evaluate.evaluate("gsm8k", ScriptedPolicy(lucky), given, folder=tmp_path, made_with={"policy": "lucky"})

@@ -71,6 +71,7 @@ def filtered(**environment: Any) -> Recipe:
         "name": "r",
         "seed": 1,
         "policy": "call:lab_policy:guess",
+        "modules": [*MODULES],
         "environments": {"lab/Own-v0": declared},
         "stages": [stage],
     }
@@ -78,7 +79,7 @@ def filtered(**environment: Any) -> Recipe:
 
 def run(recipe: Recipe, out: str = "out") -> dict[str, Any]:
     Path("recipe.yaml").write_text(yaml.safe_dump(recipe))
-    return tenfold.run("recipe.yaml", out, quiet=True)
+    return tenfold.run("recipe.yaml", out, quiet=True, trust=True)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -313,7 +314,7 @@ def test_an_sft_stage_knows_its_data_whatever_the_source(files: Path) -> None:
     source = "def problems(size):\n    for n in range(size):\n        yield {'question': str(n), 'answer': str(n + 1)}\n"
     Path("lab_problems.py").write_text(source)
     uris = ["jsonl:golds.jsonl?limit=3", "generate:lab_problems:problems?size=3"]
-    recipe = {"name": "r", "policy": TINY, "stages": [SFT | {"name": "one", "problems": uris}]}
+    recipe = {"name": "r", "policy": TINY, "modules": ["lab_problems"], "stages": [SFT | {"name": "one", "problems": uris}]}
     run(recipe)
     edit("golds.jsonl", '"answer": "2"', '"answer": "3"')(recipe)
     with pytest.raises(UserError, match=r"out/one was begun with file jsonl:golds.jsonl\?limit=3="):
@@ -346,7 +347,7 @@ def test_other_versions_are_said_and_recorded_not_refused(files: Path, capsys: p
     begun = json.loads(settings.read_text())
     begun["versions"]["math-verify"] = "0.1"
     settings.write_text(json.dumps(begun))
-    tenfold.run("recipe.yaml", "out")
+    tenfold.run("recipe.yaml", "out", trust=True)
     assert "filter was begun with math-verify 0.1 (now 0.9.0)" in capsys.readouterr().out
     record = json.loads(Path("out/filter/stage.json").read_text())
     assert (record["begun_with"]["math-verify"], record["versions"]["math-verify"]) == ("0.1", "0.9.0")
@@ -367,5 +368,5 @@ def test_a_dry_run_refuses_what_the_run_would_refuse(files: Path, capsys: pytest
     recipe = filtered()
     run(recipe)
     edit("golds.jsonl", '"answer": "3"', '"answer": "4"')(recipe)
-    assert main(["run", "recipe.yaml", "--out", "out", "--dry-run"]) == 2
+    assert main(["run", "recipe.yaml", "--out", "out", "--dry-run", "--trust"]) == 2
     assert "problems content=" in capsys.readouterr().err

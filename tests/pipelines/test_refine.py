@@ -44,7 +44,9 @@ def write(lab: Path, **changes: Any) -> Path:
     rows = [{"id": f"sum {n}", "question": f"What do {n} and {n + 3} make?", "answer": str(2 * n + 3)} for n in range(40)]
     (lab / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     stage = {"kind": "refine", "name": "refine", "problems": "jsonl:sums.jsonl", "verifier": "math", "chain": POLICY} | changes
-    (lab / "refine.yaml").write_text(json.dumps({"name": "refine", "seed": 3, "policy": POLICY, "stages": [stage]}))
+    (lab / "refine.yaml").write_text(
+        json.dumps({"name": "refine", "seed": 3, "policy": POLICY, "modules": [__name__], "stages": [stage]})
+    )
     return lab / "refine.yaml"
 
 
@@ -56,7 +58,7 @@ def metrics(folder: Path) -> dict[str, Any]:
 
 
 def test_revision_makes_more_solutions_right_and_chains_lead_to_them(lab: Path) -> None:
-    recipe.run(write(lab), out="run")
+    recipe.run(write(lab), out="run", trust=True)
     found = metrics(lab / "run")
     assert 0.2 < found["candidates_right"] < 0.5
     assert found["right_before"] < 0.7 < 0.85 < found["right_after"]
@@ -73,28 +75,28 @@ def test_revision_makes_more_solutions_right_and_chains_lead_to_them(lab: Path) 
 
 
 def test_without_a_verifier_the_judge_alone_decides(lab: Path) -> None:
-    recipe.run(write(lab, verifier=None, keep="holding"), out="run")
+    recipe.run(write(lab, verifier=None, keep="holding"), out="run", trust=True)
     found = metrics(lab / "run")
     assert found["right_after"] is None
     assert found["holding_before"] < 0.7 < found["holding_after"]
 
 
 def test_a_killed_run_asks_nothing_twice_and_ends_alike(lab: Path) -> None:
-    recipe.run(write(lab), out="whole")
+    recipe.run(write(lab), out="whole", trust=True)
     whole = (lab / "whole/refine/answers.jsonl").read_bytes()
     (lab / "cut/refine").mkdir(parents=True)
     for name in ("recipe.yaml", "refine/settings.json"):
         (lab / "cut" / name).write_bytes((lab / "whole" / name).read_bytes())
     (lab / "cut/refine/answers.jsonl").write_bytes(half := whole[: len(whole) // 2])
     CALLS.clear()
-    recipe.run(write(lab), out="cut")
+    recipe.run(write(lab), out="cut", trust=True)
     assert len(CALLS) == whole.count(b"\n") - half.count(b"\n") > 100
     assert (lab / "cut/refine/problems.jsonl").read_bytes() == (lab / "whole/refine/problems.jsonl").read_bytes()
 
 
 def test_nothing_to_learn_says_why(lab: Path) -> None:
     with pytest.raises(UserError, match=r"nothing of 40 instructions can be learnt .*40 are not right"):
-        recipe.run(write(lab, writers=["scripted:It makes 1000."], reviser="scripted:It makes 1000."), out="run")
+        recipe.run(write(lab, writers=["scripted:It makes 1000."], reviser="scripted:It makes 1000."), out="run", trust=True)
 
 
 PROBLEM = Problem("p", ({"role": "user", "content": "What is 48 / 2 + 3?"},), "27", "test")
@@ -144,7 +146,7 @@ def test_what_a_judge_says_is_read_or_counted_as_unread() -> None:
 
 
 def test_a_chain_model_learns_from_rebuilt_chains(lab: Path) -> None:
-    recipe.run(write(lab), out="run")
+    recipe.run(write(lab), out="run", trust=True)
     uri = f"jsonl:{lab}/run/refine/problems.jsonl%3Fsolution=solution"
     learnt = problem_sources.load(f"generate:tenfold.pipelines.chains:chain_examples?problems={uri}")
     by_kind = {kind: [p for p in learnt if p.id.endswith(kind)] for kind in ("/chain", "/summary")}

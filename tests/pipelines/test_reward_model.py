@@ -1,5 +1,6 @@
 import json
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,18 @@ def test_another_rate_or_other_examples_are_another_training(tmp_path: Path, ass
 
 def test_two_processes_learn_what_one_learns(tmp_path: Path, by_one_and_by_two: Any) -> None:
     by_one_and_by_two(reward_model.train, settings(tmp_path), POLICY, 3)
+
+
+def test_two_processes_go_on_from_what_they_left(tmp_path: Path, in_two_processes: Any) -> None:
+    """Their checkpoints are read as weights and plain data."""
+    record = {"policy": POLICY, "seed": 3}
+    first = settings(tmp_path, steps=4, save_steps=2).model_dump(mode="json")
+    whole = in_two_processes(record | {"stage": first}, tmp_path / "two")
+    before = (tmp_path / "two/policy/model.safetensors").read_bytes()
+    shutil.rmtree(tmp_path / "two/policy")
+    shutil.rmtree(tmp_path / "two/checkpoints/checkpoint-4")
+    assert in_two_processes(record | {"stage": first}, tmp_path / "two")["losses"] == whole["losses"]
+    assert (tmp_path / "two/policy/model.safetensors").read_bytes() == before
 
 
 def test_every_pass_shows_every_pair_once_and_the_next_in_the_other_order(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Models made from nothing: their sizes, their tokenizer, always the same."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,19 @@ def test_a_model_is_made_from_its_configuration(words: Path, tmp_path: Path) -> 
     assert model.config.eos_token_id == tokenizer.eos_token_id
     other, _ = initial.load(initial.checkpoint(f"{uri}&seed=1"), torch.float32)
     assert not torch.equal(model.lm_head.weight, other.lm_head.weight)
+
+
+def test_code_that_a_checkpoint_brings_is_not_run(words: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "stranger"
+    shutil.copytree(words, folder)
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'hit')!r}, 'w')\n")
+    named = {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model", "AutoTokenizer": ["evil.Tokenizer", None]}
+    (folder / "config.json").write_text(json.dumps({"model_type": "evil", "auto_map": named}))
+    told = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(told | {"auto_map": named}))
+    with pytest.raises(UserError, match="cannot be loaded"):
+        initial.load(folder, torch.float32)
+    assert not (tmp_path / "hit").exists()
 
 
 def test_a_vocabulary_that_is_too_small_is_one_line(words: Path, tmp_path: Path) -> None:

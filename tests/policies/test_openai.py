@@ -116,6 +116,7 @@ def test_a_draw_cut_short_says_so(server: Server) -> None:
 
 def test_a_refusal_ends_in_one_line_without_the_key(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_KEY", "sk-secret")
+    monkeypatch.setenv("TENFOLD_KEYS", f"LAB_KEY=127.0.0.1:{server.server_port}")
     server.failures = [401]
     with pytest.raises(UserError, match="401") as error:
         tenfold.load_policy(f"openai:small?base_url={server.url}&api_key_env=LAB_KEY").generate(ASKED[:1], 1, Sampling())

@@ -1,11 +1,12 @@
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
 from tenfold.core import Problem, Status
 from tenfold.envs import problems
-from tenfold.verifiers import load
+from tenfold.verifiers import load, reasoning_gym
 
 
 @pytest.mark.parametrize("generator", ["chain_sum", "gcd", "number_sorting", "simple_equations", "leg_counting"])
@@ -34,3 +35,47 @@ def test_a_problem_from_elsewhere_is_undecided() -> None:
     import tenfold
 
     assert tenfold.verify("7", "7", verifier="reasoning_gym").status == Status.UNDECIDED
+
+
+EVALUATED = (
+    *("string_insertion", "spiral_matrix", "binary_matrix", "n_queens", "puzzle24", "countdown", "polynomial_multiplication"),
+    *("simple_integration", "intermediate_integration"),
+)
+"""Generators whose scorers evaluate the answer."""
+
+
+@pytest.mark.parametrize("generator", EVALUATED)
+def test_an_answer_is_read_and_not_run(generator: str, tmp_path: Path) -> None:
+    (problem,) = problems.load(f"reasoning_gym:{generator}?size=1")
+    hit = tmp_path / "hit"
+    programs = (
+        f"__import__('os').mkdir('{hit}')",
+        f"[__import__('os').mkdir('{hit}')]",
+        f"[c for c in ().__class__.__base__.__subclasses__() if c.__name__ == 'Popen'][0](['touch', '{hit}'])",
+        f"sqrt(\"__import__('os').mkdir('{hit}')\")",
+        f"open('{hit}', 'w')",
+        f'(lambda: exec(\'open("{hit}", "w")\'))()',
+        "(" * 5000,
+        "[" * 300 + "]" * 300,
+    )
+    verifier = load("reasoning_gym")
+    for program in programs:
+        verdict = verifier(problem, f"<answer>{program}</answer>")
+        assert (verdict.status, verdict.score) == (Status.SCORED, 0), verdict
+        entry = {"question": "", "answer": problem.answer, "metadata": problem.meta["metadata"]}
+        assert reasoning_gym.pool.shared("tenfold.verifiers.reasoning_gym:score").call(entry, program) < 1
+    assert not hit.exists()
+    assert verifier(problem, f"<answer>{problem.answer}</answer>").score == 1
+
+
+@pytest.mark.parametrize(
+    ("generator", "metadata", "gold", "answer"),
+    [
+        ("polynomial_multiplication", {"variables": ["x"], "result": "x**2 + 3*x + 2"}, "x**2 + 3*x + 2", "2 + 3*x + x**2"),
+        ("simple_integration", {"integrand": "2*x + cos(x)", "variable": "x"}, "x**2 + sin(x) + C", "C + sin(x) + x**2 - 4"),
+        ("bitwise_arithmetic", {"problem": "(0x1f & 0xf) + 1"}, "0x10", "16"),
+    ],
+)
+def test_another_form_of_the_right_answer_is_still_right(generator: str, metadata: dict, gold: str, answer: str) -> None:
+    entry = {"question": "", "answer": gold, "metadata": metadata | {"source_dataset": generator}}
+    assert reasoning_gym.pool.shared("tenfold.verifiers.reasoning_gym:score").call(entry, answer) == 1

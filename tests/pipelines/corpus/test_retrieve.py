@@ -182,6 +182,7 @@ def test_a_cluster_finds_what_a_file_does_and_its_token_is_written_nowhere(
     tmp_path: Path, server: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MILVUS_TOKEN", "root:secret")
+    monkeypatch.setenv("TENFOLD_KEYS", "MILVUS_TOKEN=127.0.0.1")
     documents, given = corpus(tmp_path / "all", MATHS, COOKING), [{"source": "maths/1*"}]
     run(tmp_path / "file", documents, seeds=given)
     run(tmp_path / "cluster", documents, seeds=given, database=server[1])

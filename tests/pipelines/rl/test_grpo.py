@@ -18,6 +18,7 @@ import tenfold
 from tenfold.core import UserError
 
 LAB = '''
+import os, sys
 import gymnasium
 import tenfold
 from tenfold.envs.text import Text
@@ -30,6 +31,8 @@ class Echo(gymnasium.Env):
         self.problems = range(6)
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
+        # A run's processes import this module, and have its folder not on their path.
+        assert "pytest" in sys.modules or os.path.dirname(__file__) not in [os.path.abspath(path) for path in sys.path]
         self.problem, self.turn = (options or {}).get("problem", 0), 0
         return f"Say something, {self.problem}.", {"problem_id": f"echo {self.problem}"}
     def step(self, action):
@@ -79,7 +82,7 @@ def write(lab: Path, **changes: Any) -> Path:
 
 def test_verl_trains_on_a_users_environment_of_two_turns_and_leaves_faults_out(lab: Path) -> None:
     out = "an out, a = 'b' of {c}"  # a folder may have any name: verl is told of it in a language of its own
-    metrics = tenfold.run(write(lab), out, quiet=True)["grpo"]
+    metrics = tenfold.run(write(lab), out, quiet=True, trust=True)["grpo"]
     steps = [json.loads(line) for line in (lab / out / "grpo/steps.jsonl").read_text().splitlines()]
     assert [step["step"] for step in steps] == [1, 2, 3]
     assert metrics["steps"] == 3
@@ -104,22 +107,22 @@ def test_verl_trains_on_a_users_environment_of_two_turns_and_leaves_faults_out(l
 
 def test_problems_with_prompts_too_long_are_left_out_before_verl_starts(lab: Path) -> None:
     with pytest.raises(UserError, match=r"0 problems \(6 have prompts of more than max_prompt_tokens=3\) do not fill"):
-        tenfold.run(write(lab, max_prompt_tokens=3), "out", quiet=True)
+        tenfold.run(write(lab, max_prompt_tokens=3), "out", quiet=True, trust=True)
     assert not (lab / "out/grpo/verl.log").exists()
 
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_the_same(lab: Path) -> None:
     path = write(lab, steps=6, save_steps=2)
-    tenfold.run(path, "whole", quiet=True)
-    command = [sys.executable, "-m", "tenfold.cli", "run", str(path), "--out", "killed", "--quiet"]
+    tenfold.run(path, "whole", quiet=True, trust=True)
+    command = [sys.executable, "-m", "tenfold.cli", "run", str(path), "--out", "killed", "--quiet", "--trust"]
     child = subprocess.Popen(command, env=os.environ)
     while not (lab / "killed/grpo/checkpoints/latest_checkpointed_iteration.txt").exists() and child.poll() is None:
         time.sleep(0.1)
     child.send_signal(signal.SIGKILL)
     child.wait()
     (lab / "killed/grpo/checkpoints/latest_checkpointed_iteration.txt").write_text("")  # a kill inside verl's own note
-    tenfold.run(path, "killed", quiet=True)
+    tenfold.run(path, "killed", quiet=True, trust=True)
     assert len(list((lab / "killed/grpo/metrics").iterdir())) == 2
 
     def rewards(out: str) -> list[tuple[int, float]]:
@@ -134,9 +137,32 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_the_same(lab: Path) -
     assert weights[0] == weights[1]
 
 
+class Touches:
+    """As a pickle, a command."""
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, ("hit",)
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_was_changed_runs_no_code(lab: Path) -> None:
+    path = write(lab, steps=6)
+    command = [sys.executable, "-m", "tenfold.cli", "run", str(path), "--out", "out", "--quiet", "--trust"]
+    child = subprocess.Popen(command, env=os.environ)
+    while not (lab / "out/grpo/checkpoints/latest_checkpointed_iteration.txt").exists() and child.poll() is None:
+        time.sleep(0.1)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    for state in (lab / "out/grpo/checkpoints").glob("global_step_*/actor/extra_state_*.pt"):
+        torch.save({"rng": Touches()}, state)
+    with pytest.raises(UserError, match="checkpoints holds something else than weights"):
+        tenfold.run(path, "out", quiet=True, trust=True)
+    assert not (lab / "hit").exists()
+
+
 @pytest.mark.slow
 def test_a_step_whose_responses_are_all_cut_short_changes_nothing(lab: Path) -> None:
-    metrics = tenfold.run(write(lab, steps=1, max_response_tokens=1), "out", quiet=True)
+    metrics = tenfold.run(write(lab, steps=1, max_response_tokens=1), "out", quiet=True, trust=True)
     (step,) = [json.loads(line) for line in (lab / "out/grpo/steps.jsonl").read_text().splitlines()]
     assert step["truncated"] == 1
     assert metrics["grpo"]["steps"] == 1
@@ -147,7 +173,7 @@ def test_a_step_whose_responses_are_all_cut_short_changes_nothing(lab: Path) -> 
 @pytest.mark.slow
 def test_a_run_that_dies_ends_with_the_cause_in_one_line(lab: Path) -> None:
     with pytest.raises(UserError) as error:
-        tenfold.run(write(lab, verl={"actor_rollout_ref.actor.strategy": "no_such_engine"}), "out", quiet=True)
+        tenfold.run(write(lab, verl={"actor_rollout_ref.actor.strategy": "no_such_engine"}), "out", quiet=True, trust=True)
     assert "\n" not in str(error.value)
     assert "log: " in str(error.value)
 
@@ -165,7 +191,7 @@ def test_draws_of_a_prompt_are_judged_against_one_another(lab: Path) -> None:
         }
     }
     path.write_text(yaml.safe_dump(recipe))
-    tenfold.run(path, "out", quiet=True)
+    tenfold.run(path, "out", quiet=True, trust=True)
     episodes = [json.loads(line) for file in (lab / "out/grpo/episodes").iterdir() for line in file.read_text().splitlines()]
     groups: dict[tuple[int, int], list[float]] = {}
     for row in episodes:

@@ -1,0 +1,95 @@
+"""Checkpoints are read as weights and plain data, never as pickles that may hold code: a run's folder may be a stranger's."""
+
+import contextlib
+import os
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..core import UserError
+
+VARIABLES = {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "0"}
+"""Has every `torch.load` of a process refuse code, whatever its caller asks for, as verl and torch's own readers do."""
+REFUSED = "Weights only load failed"
+"""What torch says where it does."""
+_METADATA = "*.metadata"
+"""Files in which torch's distributed checkpoints tell what is where: pickles, which torch reads as such."""
+_PLAIN = {
+    "torch.distributed.checkpoint.metadata": None,  # all that the module has
+    "torch.distributed.checkpoint.filesystem": ("_StorageInfo", "_StoragePrefix"),
+    "torch.serialization": ("_get_layout",),
+    "collections": ("OrderedDict",),
+    "pathlib": ("PosixPath", "PurePosixPath", "Path"),
+}
+"""What such a file may hold beside dtypes and sizes, by module."""
+
+
+class _Reader(pickle.Unpickler):
+    """Reads what torch writes into such a file, and refuses whatever else it names."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        names = _PLAIN.get(module, ())
+        kinds = (torch.dtype, torch.layout, torch.memory_format)
+        found = getattr(torch, name, None) if module == "torch" else None
+        if (module == "torch" and (name == "Size" or isinstance(found, kinds))) or (
+            module in _PLAIN and "." not in name and (names is None or name in names)
+        ):
+            found = super().find_class(module, name)
+            if names is not None or getattr(found, "__module__", "") == module:
+                return found
+        raise pickle.UnpicklingError(f"{module}.{name}")
+
+
+@contextlib.contextmanager
+def as_weights(folder: Path) -> Iterator[None]:
+    """Has a checkpoint of the Trainer's be read as weights and plain data.
+
+    Args:
+        folder: of the checkpoint.
+
+    Raises:
+        UserError: it holds something else: somebody has changed it, or made it.
+    """
+    for path in sorted(folder.rglob(_METADATA)):
+        with path.open("rb") as file:
+            try:
+                _Reader(file).load()
+            except Exception as error:  # of whatever a broken or made file holds
+                raise UserError(refusal(path, error)) from None
+    before = {name: os.environ.get(name) for name in VARIABLES}
+    os.environ |= VARIABLES
+    try:
+        with torch.serialization.safe_globals(_GLOBALS):
+            yield
+    except pickle.UnpicklingError as error:
+        raise UserError(refusal(folder, error)) from None
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def allow_random_states() -> None:
+    """Has this process's `torch.load` take states of numpy's random numbers, which verl's checkpoints hold, for plain data."""
+    torch.serialization.add_safe_globals(_GLOBALS)
+
+
+def refusal(place: Path, error: object) -> str:
+    """That a checkpoint holds code, and what to do."""
+    said = " ".join(str(error).split())
+    return f"{place} holds something else than weights ({said:.200}): it was changed or is broken; remove that checkpoint"
+
+
+_GLOBALS: list[Any] = [
+    np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
+    np.ndarray,
+    np.dtype,
+    type(np.dtype(np.uint32)),
+]
+"""What the state of numpy's generator is made of."""

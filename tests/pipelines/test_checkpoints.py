@@ -1,0 +1,96 @@
+"""A checkpoint in a stranger's folder runs no code."""
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed.checkpoint
+
+from tenfold.core import UserError
+from tenfold.pipelines import checkpoints
+
+
+class Touches:
+    """As a pickle, a command."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.fixture
+def hit(tmp_path: Path) -> Path:
+    return tmp_path / "hit"
+
+
+@pytest.fixture
+def distributed(tmp_path: Path) -> Path:
+    """A checkpoint of the form that several processes leave."""
+    state = {"weights": torch.ones(2, 3, dtype=torch.bfloat16), "steps": 3, "rates": [0.1], "name": "x"}
+    torch.distributed.checkpoint.save(state, checkpoint_id=tmp_path / "checkpoint-1/optimizer_0")
+    return tmp_path / "checkpoint-1"
+
+
+def test_what_torch_writes_is_read(distributed: Path) -> None:
+    read = {"weights": torch.zeros(2, 3, dtype=torch.bfloat16), "steps": 0, "rates": [0.0], "name": ""}
+    with checkpoints.as_weights(distributed):
+        torch.distributed.checkpoint.load(read, checkpoint_id=distributed / "optimizer_0")
+    assert (read["steps"], read["rates"], read["name"]) == (3, [0.1], "x")
+    assert torch.equal(torch.as_tensor(read["weights"]), torch.ones(2, 3, dtype=torch.bfloat16))
+    assert checkpoints.REFUSED not in os.environ
+
+
+@pytest.mark.parametrize("name", [".metadata", "__0.metadata"])
+def test_a_table_of_contents_that_was_changed_is_refused(distributed: Path, hit: Path, name: str) -> None:
+    (distributed / "optimizer_0" / name).write_bytes(pickle.dumps({"state_dict_metadata": Touches(hit)}))
+    refused = r"metadata holds something else than weights \(posix.mkdir\)"
+    with pytest.raises(UserError, match=refused), checkpoints.as_weights(distributed):
+        pass
+    assert not hit.exists()
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        b"cos\nsystem\n(S'touch hit'\ntR.",
+        b"ctorch.serialization\nos.system\n(S'touch hit'\ntR.",
+        b"ctorch.distributed.checkpoint.metadata\nos\n.",
+        b"\x80\x04\x8c\x05torch\x8c\x04load\x93.",
+        b"cut",
+        b"",
+    ],
+)
+def test_no_name_leads_out_of_it(tmp_path: Path, made: bytes) -> None:
+    (tmp_path / ".metadata").write_bytes(made)
+    with pytest.raises(UserError, match="something else than weights"), checkpoints.as_weights(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("weights_only", [True, False])
+def test_a_pickle_in_the_place_of_weights_is_refused(tmp_path: Path, hit: Path, weights_only: bool) -> None:
+    torch.save({"rng": Touches(hit)}, tmp_path / "extra_state.pt")
+    with pytest.raises(UserError, match=r"something else than weights.*remove") as error, checkpoints.as_weights(tmp_path):
+        torch.load(tmp_path / "extra_state.pt", weights_only=weights_only)
+    assert "\n" not in str(error.value)
+    assert not hit.exists()
+
+
+def test_verls_processes_read_their_own_states_and_no_others(
+    tmp_path: Path, hit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in checkpoints.VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    checkpoints.allow_random_states()
+    torch.save({"rng": {"numpy": np.random.get_state(), "cpu": torch.get_rng_state()}}, tmp_path / "own.pt")
+    read = torch.load(tmp_path / "own.pt", weights_only=False)  # as verl asks for it
+    assert (read["rng"]["numpy"][1] == np.random.get_state()[1]).all()
+    torch.save({"rng": Touches(hit)}, tmp_path / "made.pt")
+    with pytest.raises(pickle.UnpicklingError, match=checkpoints.REFUSED):
+        torch.load(tmp_path / "made.pt", weights_only=False)
+    assert not hit.exists()
