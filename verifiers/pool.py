@@ -13,8 +13,8 @@ leaves after so many calls, or when it has grown, and one whose parent is gone r
 
 import atexit
 import contextlib
-import importlib
 import functools
+import importlib
 import json
 import os
 import queue
