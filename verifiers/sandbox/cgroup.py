@@ -79,14 +79,7 @@ class Group:
         for folder in set(self.folders.values()):
             os.close(folder)
         for parent, name in self.paths:
-            for _ in range(50):  # the kernel may still be letting go of the last process
-                try:
-                    os.rmdir(name, dir_fd=parent)
-                    break
-                except FileNotFoundError:
-                    break
-                except OSError:
-                    time.sleep(0.01)
+            _remove(name, parent)
 
     def _write(self, controller: str, file: str, text: str) -> None:
         if file in self.files:
@@ -177,7 +170,19 @@ def sweep(places: Iterable[str]) -> None:
                     _empty(folder)
                 finally:
                     os.close(folder)
-                left.rmdir()
+            _remove(str(left))
+
+
+def _remove(name: str, parent: int | None = None) -> None:
+    """Removes a group's folder."""
+    for _ in range(50):  # the kernel may still be letting go of the last process
+        try:
+            os.rmdir(name, dir_fd=parent)
+            break
+        except FileNotFoundError:
+            break
+        except OSError:
+            time.sleep(0.01)
 
 
 def _space() -> int:

@@ -198,16 +198,20 @@ def limit(limits: dict[str, Any], mapped: int | None, group: bool, own_user: boo
     cpu = math.ceil(limits["cpu_seconds"])
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))  # SIGXCPU tells what it was; whoever ignores that is killed
     for kind, most in (
-        (resource.RLIMIT_AS, resource.RLIM_INFINITY if mapped is None else mapped + limits["memory"]),
+        (resource.RLIMIT_AS, None if mapped is None else mapped + limits["memory"]),
         (resource.RLIMIT_FSIZE, limits["disk"]),
         (resource.RLIMIT_NOFILE, 64 if mapped is not None else 256),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_MSGQUEUE, 0),
         (resource.RLIMIT_SIGPENDING, 64),
-        (resource.RLIMIT_NPROC, 1 if not group else limits["processes"] if own_user else resource.RLIM_INFINITY),
+        (resource.RLIMIT_NPROC, 1 if not group else limits["processes"] if own_user else None),
     ):
-        resource.setrlimit(kind, (most, most))
+        already = resource.getrlimit(kind)[1]
+        if most is not None and (already == resource.RLIM_INFINITY or most < already):
+            resource.setrlimit(kind, (most, most))
+        elif already != resource.RLIM_INFINITY:  # a plain user's own limit is lower, and nobody may raise it
+            resource.setrlimit(kind, (already, already))
 
 
 def drop_privileges(user: int | None) -> None:

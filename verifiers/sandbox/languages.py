@@ -18,7 +18,7 @@ from ...core import UserError
 from .local import MOST_READY
 from .protocol import Ended, Limits, Outcome, Result
 from .session import LocalSession
-from .spawn import WarmProcess
+from .spawn import COMMANDS_NEED, WarmProcess
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,6 @@ LANGUAGES = {
     "cpp": Language("main.cpp", "g++", "./main", "g++ -O2 -std=c++20 -o main main.cpp"),
     "javascript": Language("main.js", "node", "node main.js"),
 }
-NEEDED = frozenset({"namespaces", "files", "cgroup"})
-"""Protections without which no command runs: compilers are several processes, and their files are the run's own."""
 _lock = threading.Lock()
 _warm: dict[int, WarmProcess] = {}
 """This process's own, by its id: that of a process that it was forked from is not."""
@@ -77,7 +75,7 @@ def _process() -> WarmProcess:
     with _lock:
         if os.getpid() not in _warm:
             without = {part for part in os.environ.get("TENFOLD_SANDBOX_WITHOUT", "").split(",") if part}
-            _warm[os.getpid()] = WarmProcess((), without - NEEDED, MOST_READY // 4, commands=True)
+            _warm[os.getpid()] = WarmProcess((), without - COMMANDS_NEED, MOST_READY // 4, commands=True)
         return _warm[os.getpid()]
 
 

@@ -27,9 +27,11 @@ LIBRARIES = ("numpy",)
 times as long."""
 OFFERED = (*LIBRARIES, "mpmath", "sympy")
 """Packages that a program may import. Others it cannot see."""
+COMMANDS_NEED = frozenset({"namespaces", "files", "cgroup"})
+"""Protections without which no command runs: compilers are several processes, and their files are the run's own."""
 START_SECONDS = 120.0
 REPLY_SECONDS = 60.0
-LOOK_SECONDS, STUCK_SECONDS = 0.5, 10.0
+LOOK_SECONDS, STUCK_SECONDS = 0.5, 30.0
 """A warm process that does not answer is looked at so often. One that was stopped is replaced at once, one that neither runs
 nor stands in line for a processor after so long."""
 _BOOTSTRAP = (
@@ -88,7 +90,7 @@ class WarmProcess:
             raise SandboxFault("the warm process died")
         try:
             socket.send_fds(self.channel, [json.dumps(request).encode()], list(descriptors))
-            self._await(self.channel)
+            self._await(self.channel, REPLY_SECONDS)
             reply = wire.receive(self.channel)
         except OSError as error:
             self._kill()
@@ -100,16 +102,16 @@ class WarmProcess:
             raise SandboxFault(reply["fault"])
         return reply
 
-    def _await(self, channel: socket.socket) -> None:
+    def _await(self, channel: socket.socket, patience: float) -> None:
         """Waits for an answer while there is hope of one. Raises `TimeoutError`."""
-        deadline = time.monotonic() + REPLY_SECONDS
+        deadline = time.monotonic() + patience
         seen: object = None
         moved = time.monotonic()
         while not select.select([channel], [], [], LOOK_SECONDS)[0]:
             assert self.process is not None
             state, done = _state_of(self.process.pid)
             now = time.monotonic()
-            if done != seen:
+            if done != seen or state == "D":  # which waits for a disk
                 seen, moved = done, now
             if state in _STOPPED:
                 raise TimeoutError("somebody has stopped it")
@@ -150,6 +152,7 @@ class WarmProcess:
         inner.close()
         try:
             self.channel.sendall(wire.pack(settings))
+            self._await(self.channel, START_SECONDS)
             hello = wire.receive(self.channel)
         except OSError as error:
             hello, said = None, str(error)
@@ -166,10 +169,10 @@ class WarmProcess:
         if refused := set(self.lacks) - self.without:
             self._kill()
             why = "; ".join(f"{part} ({self.lacks[part]})" for part in sorted(refused))
-            raise UserError(
-                f"this machine cannot protect itself from untrusted code: it lacks {why}; to go on without, name them in "
-                "without=, or in $TENFOLD_SANDBOX_WITHOUT"
-            )
+            way = "to go on without, name them in without=, or in $TENFOLD_SANDBOX_WITHOUT"
+            if self.commands and refused & COMMANDS_NEED:
+                way = "programs in languages other than Python cannot go on without"
+            raise UserError(f"this machine cannot protect itself from untrusted code: it lacks {why}; {way}")
 
     def _system_calls(self) -> bytes:
         try:

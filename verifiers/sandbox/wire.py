@@ -11,6 +11,7 @@ import os
 import re
 import socket
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 MAX_FRAME = 8 << 20
@@ -22,7 +23,7 @@ MAX_DEPTH = 100
 """Lists and objects within each other in one message."""
 
 _SHORT = 1 << 14
-_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_TEXTS = re.compile(rb'"[^"]*+"')
 _DIGITS = bytes(ord("0") if chr(code).isdigit() and code < 128 else code for code in range(256))
 _HEADER = struct.Struct("<I")
 _SMALL = 1 << 63  # an integer beyond is sent in hexadecimal: Python refuses to write one of many digits in decimal
@@ -133,18 +134,26 @@ def weight(body: bytes) -> int:
     """About how many bytes the values of a message take up once it is read; of a short one never less than that."""
     wide = 4 if b"\\u" in body else 1
     rough = _weighed(body.count(b","), body.count(b"["), body.count(b"{"), body.count(b'"') // 2, wide * len(body), 0)
-    if rough <= _SHORT:
-        return rough
-    bare = _STRINGS.sub(b'""', body)
-    # Integers of one or two digits exist once, as these words do.
-    shared = sum(bare.count(word) for word in (b"true", b"false", b"null"))
-    for start in range(0, len(bare), _SHORT):
-        piece = bare[start : start + _SHORT].translate(_DIGITS, b" ")
-        spread = piece.replace(b",", b",,").replace(b"[", b",").replace(b"]", b",")
-        shared += spread.count(b",0,") + spread.count(b",00,")
-    texts = bare.count(b'""')
-    counts = bare.count(b","), bare.count(b"["), bare.count(b"{"), texts
-    return _weighed(*counts, wide * (len(body) - len(bare) + 2 * texts) + len(bare) // 2, shared)
+    return rough if rough <= _SHORT else sum(_weighed(*counts) for counts in _counts(body, wide))
+
+
+def _counts(body: bytes, wide: int) -> Iterator[tuple[int, int, int, int, int, int]]:
+    """What `_weighed` takes, of a message piece by piece; what stands in texts does not count."""
+    start, size = 0, _SHORT
+    while start < len(body):
+        piece = body[start : start + size].replace(b"\\\\", b"__").replace(b'\\"', b"__")
+        bare, texts = _TEXTS.subn(b"", piece)
+        cut = bare.find(b'"')
+        open_text = len(bare) - cut if cut >= 0 and start + len(piece) < len(body) else 0
+        if open_text == len(piece):  # one that is longer than all of this
+            size *= 2
+            continue
+        start, size = start + len(piece) - open_text, _SHORT
+        letters, bare = len(piece) - len(bare), bare[: len(bare) - open_text]
+        # Integers of one or two digits exist once, as these words do.
+        spread = bare.translate(_DIGITS, b" ").replace(b",", b",,").replace(b"[", b",").replace(b"]", b",")
+        shared = sum(spread.count(word) for word in (b",0,", b",00,", b"true", b"false", b"null"))
+        yield bare.count(b","), bare.count(b"["), bare.count(b"{"), texts, wide * letters + len(bare) // 2, shared
 
 
 def _weighed(commas: int, lists: int, objects: int, texts: int, letters: int, shared: int) -> int:
