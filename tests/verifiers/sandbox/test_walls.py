@@ -1,6 +1,7 @@
 """Runs know nothing of one another, and what dies or is stopped takes nobody with it and leaves nobody behind."""
 
 import fcntl
+import itertools
 import json
 import os
 import signal
@@ -74,7 +75,7 @@ def test_each_run_has_a_network_of_its_own(box: LocalSandbox, turn: str) -> None
 
 def test_a_run_learns_nothing_of_the_others_from_its_user(box: LocalSandbox) -> None:
     users = [box.run("import os\ndef f(): return os.getuid()", [Call("f")]).results[0].value for _ in range(4)]
-    steps = {abs(after - before) for before, after in zip(users, users[1:], strict=False)}
+    steps = {abs(after - before) for before, after in itertools.pairwise(users)}
     assert 0 not in users
     assert steps == {0} or min(steps) > 1
 
