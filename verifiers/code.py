@@ -42,6 +42,8 @@ MAX_PROGRAM = 1 << 20
 """Characters of a program that are looked at; a longer one is refused."""
 PATIENCE = 4
 """Times the limit on wall time that all calls of one program by its tests may take together."""
+CASES = 10
+"""Times the limits on processor time, wall time and output that all `stdin` tests of one program may use together."""
 REMEMBERED = 10_000
 """Programs whose tests are not run again, the last ones."""
 REASON = 400
@@ -283,17 +285,28 @@ def _stdin(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:
     passed: list[bool] = []
     why, end = "", End.FINISHED
     language = language_of(str(answer.get("language") or "python"))
+    limits, cpu, wall, output = limits_of(answer), 0.0, 0.0, 0
+    # Whoever prints what is wanted of every test has not printed too much.
+    most_output = max(CASES * limits.output, 2 * sum(len(test["output"]) for test in answer["stdin"]))
     for number, test in enumerate(answer["stdin"]):
         given = test["input"].replace("\r\n", "\n")  # how a data set ends its lines is no part of the problem
         if language == "python":
-            outcome = box.run(program, stdin=given, limits=limits_of(answer))
+            outcome = box.run(program, stdin=given, limits=limits)
         else:
-            outcome = languages.run(language, program, given, limits_of(answer))
+            outcome = languages.run(language, program, given, limits)
         ok = outcome.status == End.FINISHED and same_output(test["output"], outcome.stdout, answer.get("tolerance"))
         if not ok and not why:
             why, end = f"(test {number + 1}: {outcome.reason or f'printed {outcome.stdout[:120]!r}'})", outcome.status
         passed.append(ok)
-        if outcome.status == End.TIMEOUT:  # the next ones would take as long
+        cpu += outcome.cpu_seconds
+        wall += max(0.0, outcome.wall_seconds - outcome.waited_seconds - box.round_trip_seconds)
+        output += len(outcome.stdout) + len(outcome.stderr)
+        spent = (cpu > CASES * limits.cpu_seconds, wall > CASES * limits.wall_seconds, output > most_output)
+        if outcome.status == End.TIMEOUT or any(spent):  # the next ones would take as long
+            if len(passed) < len(answer["stdin"]) and not why:
+                what = ("processor time", "time", "output")[spent.index(True)]
+                why = f"(test {number + 2}: all tests together use more {what} than {CASES} may)"
+                end = End.OUTPUT if what == "output" else End.TIMEOUT
             passed += [False] * (len(answer["stdin"]) - len(passed))
             break
     return passed, why, end

@@ -64,7 +64,7 @@ def same(expected: Any, form: Any, close: Close = exactly, unordered: bool = Fal
         other = form[kind]
         if kind == "object":
             return False
-        if kind in ("set", "frozenset", "dict") and isinstance(other, list):
+        if kind in ("set", "frozenset", "dict") and isinstance(other, list) and len(other) == len(content):
             content, other = sorted(content, key=_order), sorted(other, key=_order)
             return same(content, other, close)
         return same(content, other, close, unordered)

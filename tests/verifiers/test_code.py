@@ -121,6 +121,27 @@ def test_whole_programs_are_judged_by_what_they_print() -> None:
     assert judge({"stdin": [{"input": "", "output": "1 2\n3"}]}, "print(1, 2, 3)").score == 0
 
 
+def test_all_stdin_tests_of_a_program_have_a_budget_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code, "CASES", 1)
+    tests = [{"input": str(number), "output": "x"} for number in range(6)]
+    answer = {"stdin": tests, "limits": {"output": 1000, "cpu_seconds": 60, "wall_seconds": 600}}
+    verdict = judge(answer, "print('x' + ' ' * 700)")
+    assert (verdict.score, verdict.reason[:25]) == (0, "2 of 6 tests pass: ++----")
+    assert "(test 3: all tests together use more output than 1 may)" in verdict.reason
+    patient = judge({**answer, "limits": {"cpu_seconds": 60, "wall_seconds": 1}}, "import time; time.sleep(0.6); print('x')")
+    assert patient.status == Status.TIMEOUT
+    assert judge({**answer, "limits": {"wall_seconds": 600}}, "print('x')").score == 1
+
+
+def test_whoever_prints_what_is_wanted_has_not_printed_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code, "CASES", 1)
+    answer = {
+        "stdin": [{"input": "", "output": "x" * 700}] * 4,
+        "limits": {"output": 1000, "cpu_seconds": 60, "wall_seconds": 600},
+    }
+    assert judge(answer, "print('x' * 700)").score == 1
+
+
 @pytest.mark.parametrize("leaving", ["exit()", "quit(0)", "sys.exit()", "sys.exit(None)", "raise SystemExit", "os._exit(0)"])
 def test_whoever_leaves_has_not_answered_none(leaving: str) -> None:
     program = f"import os, sys\ndef f(): {leaving}"

@@ -17,8 +17,9 @@ from typing import Any
 
 from ...core import UserError
 from . import wire
-from .local import LocalSandbox, LocalSession
+from .local import LocalSandbox
 from .protocol import Call, Ended, Limits, Outcome, Question, Result, SandboxFault, fields
+from .session import LocalSession
 
 HEARTBEAT_SECONDS = 5.0
 REMEMBERED = 10_000

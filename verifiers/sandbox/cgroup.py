@@ -8,10 +8,12 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 MOUNT = Path("/sys/fs/cgroup")
 PREFIX = "tenfold-"
+_KILLING_SECONDS = 10.0
 
 _V2 = {"memory": "memory.max", "processes": "pids.max", "swap": "memory.swap.max", "peak": "memory.peak"}
 _V1 = {"memory": "memory.limit_in_bytes", "processes": "pids.max", "peak": "memory.max_usage_in_bytes"}
@@ -64,31 +66,20 @@ class Group:
         except (OSError, ValueError, IndexError):
             return None
 
-    def kill(self, spare: int | None = None) -> None:
-        """Kills everyone in the group but `spare`, until nobody is left to make another."""
-        while left := self.processes() - {spare}:
-            for pid in left:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.001)
+    def kill(self) -> None:
+        """Kills everyone in the group."""
+        _empty(self.folders["pids"])
 
     def processes(self) -> set[int]:
         """Ids of everyone in the group."""
-        return {int(pid) for pid in _read(self.folders["memory"], "cgroup.procs").split()}
+        return _members(self.folders["pids"])
 
     def close(self) -> None:
         """Removes the group; its processes must be gone."""
         for folder in set(self.folders.values()):
             os.close(folder)
         for parent, name in self.paths:
-            for _ in range(50):  # the kernel may still be letting go of the last process
-                try:
-                    os.rmdir(name, dir_fd=parent)
-                    break
-                except FileNotFoundError:
-                    break
-                except OSError:
-                    time.sleep(0.01)
+            _remove(name, parent)
 
     def _write(self, controller: str, file: str, text: str) -> None:
         if file in self.files:
@@ -107,16 +98,17 @@ class Groups:
         Raises:
             OSError: no tree with memory and process limits can be written to.
         """
-        self.label, self.made = label, 0
+        self.label, self.made = f"{label}-{_space()}", 0
         if (MOUNT / "cgroup.controllers").exists():
             self.files, parents = _V2, {"tree": _first(_candidates("", MOUNT), v2=True)}
         else:
             self.files = _V1
-            parents = {name: _first(_candidates(name, MOUNT / name), v2=False) for name in ("memory", "pids")}
+            parents = {name: _first(_candidates(name, MOUNT / name), v2=False) for name in ("pids", "memory")}
             with contextlib.suppress(OSError):  # only to measure by
                 parents["cpuacct"] = _first(_candidates("cpuacct", MOUNT / "cpuacct"), v2=False)
-        for parent in parents.values():
-            _sweep(parent)
+        self.places = [str(parent) for parent in parents.values()]
+        """Where its groups lie."""
+        sweep(self.places)
         self.parents = {name: os.open(parent, os.O_RDONLY | os.O_DIRECTORY) for name, parent in parents.items()}
 
     def make(self) -> Group:
@@ -162,13 +154,58 @@ def _first(candidates: list[Path], v2: bool) -> Path:
     raise OSError(f"no control group can be made under {candidates[-1] if candidates else MOUNT}")
 
 
-def _sweep(parent: Path) -> None:
-    """Removes groups of processes that were killed before they could."""
-    for left in parent.glob(f"{PREFIX}*-*"):
-        owner = left.name.removeprefix(PREFIX).split("-")[0]
-        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+def sweep(places: Iterable[str]) -> None:
+    """Empties and removes groups of processes that were killed before they could.
+
+    Args:
+        places: of `Groups.places`.
+    """
+    for left in (left for place in places for left in Path(place).glob(f"{PREFIX}*-*-*")):
+        owner, space, _ = left.name.removeprefix(PREFIX).split("-", 2)
+        # An owner that is out of sight, in another container, may well be alive.
+        if space == str(_space()) and owner.isdigit() and not Path(f"/proc/{owner}").exists():
             with contextlib.suppress(OSError):
-                left.rmdir()
+                folder = os.open(left, os.O_RDONLY | os.O_DIRECTORY)
+                try:
+                    _empty(folder)
+                finally:
+                    os.close(folder)
+            _remove(str(left))
+
+
+def _remove(name: str, parent: int | None = None) -> None:
+    """Removes a group's folder."""
+    for _ in range(50):  # the kernel may still be letting go of the last process
+        try:
+            os.rmdir(name, dir_fd=parent)
+            break
+        except FileNotFoundError:
+            break
+        except OSError:
+            time.sleep(0.01)
+
+
+def _space() -> int:
+    """Which process id namespace this is."""
+    return os.stat("/proc/self/ns/pid").st_ino
+
+
+def _empty(folder: int) -> None:
+    """Kills everyone in a group, until nobody is left; whoever is out of reach of signals for seconds is left to the kernel."""
+    for name, text in (("pids.max", "0"), ("cgroup.kill", "1")):  # nobody makes another; version 2 kills all at once
+        with contextlib.suppress(OSError):
+            _write(folder, name, text)
+    deadline = time.monotonic() + _KILLING_SECONDS
+    while (left := _members(folder)) and time.monotonic() < deadline:
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.001)
+
+
+def _members(folder: int) -> set[int]:
+    """Ids of everyone in a group whom this process can see; 0 stands for each of the others."""
+    return {int(pid) for pid in _read(folder, "cgroup.procs").split()} - {0}
 
 
 def _write(folder: int, name: str, text: str) -> None:

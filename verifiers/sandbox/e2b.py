@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ...core import UserError
-from .local import question_of
 from .protocol import Call, End, Ended, Limits, Outcome, Question, Result, SandboxFault, fields
+from .session import question_of
 
 WITHOUT = ("landlock", "seccomp", "cgroup")
 """Inner walls that a machine of the service may lack: packages that its image does not have, and control groups."""
@@ -41,11 +41,13 @@ _MODULES = (
     "agent",
     "cgroup",
     "child",
+    "command",
     "interpreter",
     "jail",
     "local",
     "protocol",
     "script",
+    "session",
     "spawn",
     "system_calls",
     "warm",

@@ -9,20 +9,27 @@ import math
 import os
 import platform
 import resource
+import secrets
 import signal
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from . import script
 
 NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x20000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
-_RDONLY, _NOSUID, _NODEV, _REMOUNT, _BIND, _REC, _PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
+NEWCGROUP, NEWTIME = 0x2000000, 0x80
+_RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC, _PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
 _DETACH = 2
-_PDEATHSIG, _DUMPABLE, _SECCOMP, _NO_NEW_PRIVS = 1, 4, 22, 38
+PDEATHSIG = 1
+_DUMPABLE, _SECCOMP, _NO_NEW_PRIVS = 4, 22, 38
 _CLONE, _PIVOT_ROOT = {"x86_64": (56, 155), "aarch64": (220, 41)}.get(platform.machine(), (-1, -1))
 
 NOBODY = 65_534
+_NOBODYS = range(0x7000_0000, 0x7FFD_0000)
+"""Ids that no system gives to a user, a service or a container."""
+_FEW = 1000
+"""A process that may become fewer users than these cannot give each run one of its own."""
 WORK = "/tmp"
 """A run's own folder, empty at its start, gone at its end."""
 PACKAGES = "/packages"
@@ -59,12 +66,53 @@ def unshare(flags: int) -> None:
         Path("/proc/self/gid_map").write_text(f"{NOBODY} {group} 1")
 
 
-def enter_root(readable: Sequence[str], packages: Sequence[str]) -> None:
+def users() -> range | None:
+    """Ids of users that this process may give to runs; None where it may only be whom it is."""
+    if os.geteuid() != 0:
+        return None
+    common = range(2**32)
+    for name in ("uid_map", "gid_map"):
+        extents = [list(map(int, line.split())) for line in Path(f"/proc/self/{name}").read_text().splitlines()]
+        first, _, count = max(extents, key=lambda extent: extent[2], default=(0, 0, 0))
+        common = range(max(common.start, first), min(common.stop, first + count))
+    if len(common) < _FEW:
+        return None
+    best = range(max(common.start, _NOBODYS.start), min(common.stop, _NOBODYS.stop))
+    return best if len(best) >= _FEW else common[len(common) // 2 :]
+
+
+def some_user(allowed: range, taken: Collection[int | None]) -> int:
+    """One of these ids by chance, and none that is taken: a run learns nothing from its own of the runs before."""
+    while (user := allowed[secrets.randbelow(len(allowed))]) in taken:
+        pass
+    return user
+
+
+class Networks:
+    """Network namespaces without an interface. Each is one run's at a time: sockets with abstract names meet in them."""
+
+    def __init__(self) -> None:
+        """Keeps hold of /proc, which the process is about to leave."""
+        self.folder = os.open("/proc/self/ns", os.O_RDONLY | os.O_DIRECTORY)
+
+    def make(self) -> int:
+        """Moves this process into a new one; its descriptor."""
+        unshare(NEWNET)
+        return os.open("net", os.O_RDONLY, dir_fd=self.folder)
+
+    def enter(self, network: int) -> None:
+        """Moves this process, and with it the children that it then makes."""
+        _check(_libc.setns(network, NEWNET), "setns")
+
+
+def enter_root(readable: Sequence[str], packages: Sequence[str], hidden: Sequence[str], processes: bool) -> None:
     """Makes a root folder out of read-only views and the harmless devices, and leaves the old one behind.
 
     Args:
         readable: files and folders that keep their places.
         packages: those that are shown in PACKAGES.
+        hidden: folders in what is readable that are shown empty.
+        processes: whether there is a /proc; of this process's own namespace until a child mounts its own over it.
 
     Needs a mount namespace of its own.
     """
@@ -78,14 +126,24 @@ def enter_root(readable: Sequence[str], packages: Sequence[str]) -> None:
             target.symlink_to(source.readlink())
         elif source.exists() and not target.exists():
             _show(source, target, _NODEV)
+    for path in hidden:
+        if Path(new + path).is_dir():
+            mount("tmpfs", new + path, "tmpfs", _RDONLY | _NOSUID | _NODEV | _NOEXEC, "size=4k,mode=755")
     for path in packages:
         _show(Path(path), Path(f"{new}{PACKAGES}/{Path(path).name}"), _NODEV)
     for path in DEVICES:
         _show(Path(path), Path(new + path), 0)
     Path(new + WORK).mkdir(exist_ok=True)
-    Path(new + "/dev/fd").mkdir()
-    for path in ("/dev/stdin", "/dev/fd/0"):
-        Path(new + path).symlink_to(f"{WORK}/{script.STDIN}")
+    if processes:
+        Path(new + "/proc").mkdir()
+        mount("/proc", new + "/proc", None, _BIND | _REC)  # where it is in sight, a user namespace may have another
+        for name, shown in {"fd": "fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}.items():
+            Path(f"{new}/dev/{name}").symlink_to(f"/proc/self/{shown}")
+        Path(new + "/dev/shm").symlink_to(WORK)
+    else:
+        Path(new + "/dev/fd").mkdir()
+        for path in ("/dev/stdin", "/dev/fd/0"):
+            Path(new + path).symlink_to(f"{WORK}/{script.STDIN}")
     old = Path(new + "/old")
     old.mkdir()
     _check(_libc.syscall(_PIVOT_ROOT, new.encode(), str(old).encode()), "pivot_root")
@@ -119,14 +177,20 @@ def fresh_work_folder(size: int) -> None:
     os.chdir(WORK)
 
 
-def limit(limits: dict[str, Any], mapped: int, group: bool, own_user: bool) -> None:
+def show_processes() -> None:
+    """A /proc of this process's own process and control group namespaces. Needs a mount namespace of its own."""
+    unshare(NEWCGROUP)
+    mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
+
+
+def limit(limits: dict[str, Any], mapped: int | None, group: bool, own_user: bool) -> None:
     """Resource limits of each process of the run; `mapped` bytes are there before it starts.
 
     Of processor time the kernel takes whole seconds here. The supervisor holds a run to less, where a cgroup counts it.
 
     Args:
         limits: of `protocol.Limits`.
-        mapped: address space of the warm process.
+        mapped: address space of the warm process; None for programs of any kind, some of which reserve much more than they use.
         group: whether a cgroup holds the run's memory and processes together. Without one, the run may have one process only.
         own_user: whether the run is a user of its own. Of others' runs the kernel would count the processes, too: then the
             cgroup alone does.
@@ -134,16 +198,20 @@ def limit(limits: dict[str, Any], mapped: int, group: bool, own_user: bool) -> N
     cpu = math.ceil(limits["cpu_seconds"])
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))  # SIGXCPU tells what it was; whoever ignores that is killed
     for kind, most in (
-        (resource.RLIMIT_AS, mapped + limits["memory"]),
+        (resource.RLIMIT_AS, None if mapped is None else mapped + limits["memory"]),
         (resource.RLIMIT_FSIZE, limits["disk"]),
-        (resource.RLIMIT_NOFILE, 64),
+        (resource.RLIMIT_NOFILE, 64 if mapped is not None else 256),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_MSGQUEUE, 0),
         (resource.RLIMIT_SIGPENDING, 64),
-        (resource.RLIMIT_NPROC, 1 if not group else limits["processes"] if own_user else resource.RLIM_INFINITY),
+        (resource.RLIMIT_NPROC, 1 if not group else limits["processes"] if own_user else None),
     ):
-        resource.setrlimit(kind, (most, most))
+        already = resource.getrlimit(kind)[1]
+        if most is not None and (already == resource.RLIM_INFINITY or most < already):
+            resource.setrlimit(kind, (most, most))
+        elif already != resource.RLIM_INFINITY:  # a plain user's own limit is lower, and nobody may raise it
+            resource.setrlimit(kind, (already, already))
 
 
 def drop_privileges(user: int | None) -> None:
@@ -161,7 +229,7 @@ def drop_privileges(user: int | None) -> None:
 
 def die_with_parent() -> None:
     """Has the kernel kill this process when its parent ends. A change of user undoes it."""
-    _check(_libc.prctl(_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "pdeathsig")
+    _check(_libc.prctl(PDEATHSIG, signal.SIGKILL, 0, 0, 0), "pdeathsig")
 
 
 def file_rules(devices: Sequence[str]) -> tuple[Any, list[tuple[Any, Sequence[str]]]]:

@@ -88,6 +88,8 @@ class Outcome:
     """Bytes; None where the backend cannot tell."""
     reason: str = ""
     """One line on why it ended, where that was not by itself."""
+    waited_seconds: float = 0.0
+    """Of the wall time, what it is known to have stood in line for a processor."""
 
 
 def fields(record: Limits | Question | Result | Outcome) -> dict[str, Any]:

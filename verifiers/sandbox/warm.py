@@ -1,7 +1,8 @@
 """The warm process: libraries loaded, no network, an empty world; it forks a jailed child for every run.
 
-Spawned by the supervisor, never forked from it: no expected output was ever in its memory. It runs no foreign code. On its
-own channel it is asked for four things, one at a time: to start a child (whose descriptors come along), to tell what it has
+Spawned by the supervisor, never forked from it: no expected output was ever in its memory. It runs no foreign code; its
+children run Python, or where it is told so commands of any kind: a compiler, and what that has made (`command.py`). On its own
+channel it is asked for four things, one at a time: to start a child (whose descriptors come along), to tell what it has
 used, to tell how it ended, and to leave. While nobody asks, it makes children ready, behind their walls, for as many runs at
 once as there were before.
 """
@@ -9,7 +10,6 @@ once as there were before.
 import contextlib
 import gc
 import importlib
-import itertools
 import json
 import os
 import resource
@@ -19,10 +19,8 @@ import socket
 import sys
 from typing import Any, NamedTuple, NoReturn
 
-from . import cgroup, child, jail, script, wire
+from . import cgroup, child, command, jail, script, wire
 
-FIRST_USER = 200_000
-"""Where this process may choose, runs get user ids from here on: a hundred for each warm process of the machine, in turn."""
 NAMESPACES = jail.NEWPID | jail.NEWNS | jail.NEWIPC | jail.NEWUTS
 LEAVING_SECONDS = 0.2
 IDLE_SECONDS, REST_SECONDS = 0.02, 60.0
@@ -31,12 +29,19 @@ ALIVE = child.CHANNEL + 1
 """The descriptor of a child that comes to its end when the warm process does."""
 
 
+class Place(NamedTuple):
+    """What one child after another has for itself while it lives."""
+
+    group: cgroup.Group | None
+    network: int | None
+
+
 class Jailed(NamedTuple):
     """A child behind its walls, before anything foreign runs in it, or while it does."""
 
     pid: int
     limits: dict[str, Any]
-    group: cgroup.Group | None
+    place: Place
     kills: int
     """Of the group's, before this child was in it; so, too, the processor seconds."""
     cpu_seconds: float
@@ -52,29 +57,31 @@ class Warm:
         """Leaves the world that it came from, then loads libraries."""
         self.missing: dict[str, str] = {}
         _load("landlock")  # later there is no file to load it from
-        self.root = os.geteuid() == 0
+        self.users = jail.users()
         self.groups = self._try("cgroup", lambda: cgroup.Groups(str(os.getpid())))
-        self.free: list[cgroup.Group] = []
+        self.networks = jail.Networks()
+        self.free: list[Place] = []
         self.children: dict[int, Jailed] = {}
         self.ready: list[Jailed] = []
         self.limits: dict[str, Any] = {}
         """Of the last run."""
         self.most_at_once, self.most_ready = 0, settings["ready"]
-        first = FIRST_USER + os.getpid() * 100
-        self.users = itertools.cycle(range(first, first + 100))
+        self.runs_commands: bool = settings["commands"]
         self.alive = os.pipe()  # children read it: its end is this process's
         statm = os.open("/proc/self/statm", os.O_RDONLY)  # which later is out of sight, too
-        own = 0 if self.root else jail.NEWUSER
+        own = 0 if self.users else jail.NEWUSER
         self._try("namespaces", lambda: jail.unshare(own | jail.NEWNS | jail.NEWNET | jail.NEWIPC | jail.NEWUTS))
         if "namespaces" not in self.missing:
-            self._try("files", lambda: jail.enter_root(settings["readable"], settings["packages"]))
+            views = (settings["readable"], settings["packages"], settings["hidden"])
+            self._try("files", lambda: jail.enter_root(*views, processes=self.runs_commands))
         else:
             self.missing["files"] = "needs namespaces"
         if "files" not in self.missing:
             sys.path[-1] = jail.PACKAGES  # in place of the folder that holds them outside
         for name in settings["preload"]:
             _load(name)
-        self.mapped = int(os.pread(statm, 100, 0).split()[0]) * resource.getpagesize()
+        mapped = int(os.pread(statm, 100, 0).split()[0]) * resource.getpagesize()
+        self.mapped = None if self.runs_commands else mapped
         os.close(statm)
         os.environ.clear()
         os.environ.update({"PATH": "/usr/bin:/bin", "HOME": jail.WORK, "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1"})
@@ -106,6 +113,9 @@ class Warm:
             jailed = self._made(limits)
         self.children[jailed.pid] = jailed
         self.most_at_once = max(self.most_at_once, len(self.children))
+        if self.runs_commands and jailed.user is not None:
+            for stream in descriptors[2:]:  # by /dev/stderr it opens them once more
+                os.fchown(stream, jailed.user, jailed.user)
         with jailed.control, contextlib.suppress(OSError):  # of one that has just died its run hears by itself
             socket.send_fds(jailed.control, [b"!"], descriptors)
         return {"pid": jailed.pid}
@@ -138,29 +148,32 @@ class Warm:
         self.end(jailed.pid)
 
     def _made(self, limits: dict[str, Any]) -> Jailed:
-        group = None
-        if self.groups is not None:
-            group = self.free.pop() if self.free else self.groups.make()
+        place = self.free.pop() if self.free else self._place()
+        group = place.group
         try:
             if group:
                 group.prepare(limits["memory"], limits["processes"])
             kills, cpu_seconds = (group.kills(), group.cpu_seconds() or 0.0) if group else (0, 0.0)
-            user = self._user() if self.root else None
+            taken = {jailed.user for jailed in (*self.children.values(), *self.ready)}
+            user = jail.some_user(self.users, taken) if self.users else None
+            if place.network is not None:
+                self.networks.enter(place.network)
             control, inner = socket.socketpair()
             pid = jail.fork(NAMESPACES if "namespaces" not in self.missing else 0)
         except OSError:
-            if group:
-                self.free.append(group)
+            self.free.append(place)
             raise
         if pid == 0:
             self._live(limits, group, user, inner)
         inner.close()
-        return Jailed(pid, limits, group, kills, cpu_seconds, user, control)
+        return Jailed(pid, limits, place, kills, cpu_seconds, user, control)
 
-    def _user(self) -> int:
-        """The next id that no living child has, unless a hundred live."""
-        taken = {jailed.user for jailed in (*self.children.values(), *self.ready)}
-        return next((user for user in itertools.islice(self.users, 100) if user not in taken), None) or next(self.users)
+    def _place(self) -> Place:
+        """One more place for a child."""
+        return Place(
+            self.groups.make() if self.groups is not None else None,
+            self.networks.make() if "namespaces" not in self.missing else None,
+        )
 
     def _live(self, limits: dict[str, Any], group: cgroup.Group | None, user: int | None, control: socket.socket) -> NoReturn:
         """The whole life of a child. Whatever stops it on its way to its run, its run is told."""
@@ -183,7 +196,10 @@ class Warm:
             os.closerange(child.CHANNEL + 1, child.CHANNEL + 9)
             if failure:
                 raise failure
-            child.serve(jail.WORK if "files" not in self.missing else None)
+            if self.runs_commands:
+                command.serve()
+            else:
+                child.serve(jail.WORK if "files" not in self.missing else None)
             os._exit(0)
         except BaseException as error:
             os.write(2, f"sandbox: {error}\n".encode())
@@ -204,6 +220,8 @@ class Warm:
         os.setsid()
         if "files" not in self.missing:
             jail.fresh_work_folder(limits["disk"])
+            if self.runs_commands:
+                jail.show_processes()
         jail.limit(limits, self.mapped, grouped, user is not None)
         jail.drop_privileges(user)
         if select.select([ALIVE], [], [], 0)[0]:  # the parent was gone before the kernel was told to watch it
@@ -214,13 +232,16 @@ class Warm:
         script.take(self.streams)
 
     def used(self, pid: int) -> dict[str, Any]:
-        """Processor seconds that a child and all that it has started have used; None where no group counts them."""
-        return {"cpu_seconds": _since(self.children[pid])}
+        """Processor seconds that a child and all that it has started have used, None where no group counts them; and who they
+        are."""
+        jailed = self.children[pid]
+        group = jailed.place.group
+        return {"cpu_seconds": _since(jailed), "processes": list(group.processes()) if group else [pid]}
 
     def end(self, pid: int, leaving: bool = False) -> dict[str, Any]:
         """Kills a child, and with it all that it has started; how it ended. One that is leaving is given a moment to."""
         jailed = self.children.pop(pid)
-        group = jailed.group
+        group = jailed.place.group
         if leaving:
             handle = os.pidfd_open(pid)
             select.select([handle], [], [], LEAVING_SECONDS)
@@ -229,6 +250,8 @@ class Warm:
         if not ended:
             os.kill(pid, signal.SIGKILL)
             _, status, usage = os.wait4(pid, 0)
+        if group and "namespaces" in self.missing:  # else the kernel has killed them with the first of their namespace
+            group.kill()
         told = {
             "killed": not ended,
             "status": os.waitstatus_to_exitcode(status),
@@ -240,7 +263,7 @@ class Warm:
             told["cpu_seconds"] = _since(jailed) or told["cpu_seconds"]
             told["out_of_memory"] = group.kills() > jailed.kills
             told["peak_memory"] = group.peak() or told["peak_memory"]
-            self.free.append(group)
+        self.free.append(jailed.place)
         return told
 
     def leave(self) -> None:
@@ -248,13 +271,15 @@ class Warm:
         self.rest()
         for pid in list(self.children):
             self.end(pid)
-        for group in self.free:
-            group.close()
+        for place in self.free:
+            if place.group:
+                place.group.close()
 
 
 def _since(jailed: Jailed) -> float | None:
     """Processor seconds of a child's group since the child was made; None where nobody counts them."""
-    seconds = jailed.group.cpu_seconds() if jailed.group else None
+    group = jailed.place.group
+    seconds = group.cpu_seconds() if group else None
     return None if seconds is None else seconds - jailed.cpu_seconds
 
 
@@ -297,7 +322,7 @@ def main() -> None:
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     warm = Warm(settings)
-    supervisor.sendall(wire.pack({"missing": warm.missing}))
+    supervisor.sendall(wire.pack({"missing": warm.missing, "groups": warm.groups.places if warm.groups else []}))
     while True:
         while not select.select([supervisor], [], [], IDLE_SECONDS)[0] and warm.make_ready():
             pass

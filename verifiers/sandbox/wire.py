@@ -8,8 +8,10 @@ compared as they are (`verifiers/code.py`): nothing that a judged program sends 
 import builtins
 import json
 import os
+import re
 import socket
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 MAX_FRAME = 8 << 20
@@ -20,6 +22,9 @@ _DICTIONARIES = {("collections", name) for name in ("Counter", "OrderedDict", "d
 MAX_DEPTH = 100
 """Lists and objects within each other in one message."""
 
+_SHORT = 1 << 14
+_TEXTS = re.compile(rb'"[^"]*+"')
+_DIGITS = bytes(ord("0") if chr(code).isdigit() and code < 128 else code for code in range(256))
 _HEADER = struct.Struct("<I")
 _SMALL = 1 << 63  # an integer beyond is sent in hexadecimal: Python refuses to write one of many digits in decimal
 
@@ -88,11 +93,18 @@ def pack(message: dict[str, Any]) -> bytes:
     return _HEADER.pack(len(body)) + body
 
 
-def unpack(buffer: bytearray) -> dict[str, Any] | None:
+def unpack(buffer: bytearray, room: int) -> tuple[dict[str, Any], int] | None:
     """Takes the first whole message off a buffer; None when there is none yet.
 
+    Args:
+        buffer: what has come so far.
+        room: bytes that the message's values may take up.
+
+    Returns:
+        The message, and about how many bytes it takes up.
+
     Raises:
-        ValueError: what is there is no message.
+        ValueError: what is there is no message, or one too large.
     """
     if len(buffer) < _HEADER.size:
         return None
@@ -103,6 +115,10 @@ def unpack(buffer: bytearray) -> dict[str, Any] | None:
         return None
     body = bytes(buffer[_HEADER.size : _HEADER.size + size])
     del buffer[: _HEADER.size + size]
+    if not body.isascii():  # `pack` writes nothing else, and one letter of another kind would make all take four times as much
+        raise ValueError("a message in other letters than ASCII")
+    if (held := weight(body)) > room:
+        raise ValueError(f"values of about {held >> 20} MiB, where {room >> 20} are left")
     try:
         message = json.loads(body)
     except RecursionError:
@@ -111,7 +127,38 @@ def unpack(buffer: bytearray) -> dict[str, Any] | None:
         raise ValueError("a message is a JSON object")
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(message) > MAX_DEPTH:
         raise ValueError("a message nested too deeply")
-    return message
+    return message, held
+
+
+def weight(body: bytes) -> int:
+    """About how many bytes the values of a message take up once it is read; of a short one never less than that."""
+    wide = 4 if b"\\u" in body else 1
+    rough = _weighed(body.count(b","), body.count(b"["), body.count(b"{"), body.count(b'"') // 2, wide * len(body), 0)
+    return rough if rough <= _SHORT else sum(_weighed(*counts) for counts in _counts(body, wide))
+
+
+def _counts(body: bytes, wide: int) -> Iterator[tuple[int, int, int, int, int, int]]:
+    """What `_weighed` takes, of a message piece by piece; what stands in texts does not count."""
+    start, size = 0, _SHORT
+    while start < len(body):
+        piece = body[start : start + size].replace(b"\\\\", b"__").replace(b'\\"', b"__")
+        bare, texts = _TEXTS.subn(b"", piece)
+        cut = bare.find(b'"')
+        open_text = len(bare) - cut if cut >= 0 and start + len(piece) < len(body) else 0
+        if open_text == len(piece):  # one that is longer than all of this
+            size *= 2
+            continue
+        start, size = start + len(piece) - open_text, _SHORT
+        letters, bare = len(piece) - len(bare), bare[: len(bare) - open_text]
+        # Integers of one or two digits exist once, as these words do.
+        spread = bare.translate(_DIGITS, b" ").replace(b",", b",,").replace(b"[", b",").replace(b"]", b",")
+        shared = sum(spread.count(word) for word in (b",0,", b",00,", b"true", b"false", b"null"))
+        yield bare.count(b","), bare.count(b"["), bare.count(b"{"), texts, wide * letters + len(bare) // 2, shared
+
+
+def _weighed(commas: int, lists: int, objects: int, texts: int, letters: int, shared: int) -> int:
+    """What CPython keeps: a pointer and a number of an item, a list with room for four, an object with room for five pairs."""
+    return 40 * commas + 128 * lists + 240 * objects + 56 * texts + letters - 32 * min(shared, commas)
 
 
 def _depth(message: Any) -> int:

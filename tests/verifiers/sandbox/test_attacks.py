@@ -1,18 +1,23 @@
 """None of the attacks gets through, and none harms the run after it."""
 
 import os
+import shlex
+import shutil
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from tenfold.core import Problem, Status
 from tenfold.verifiers import code, sandbox
-from tenfold.verifiers.sandbox import Call, End, Limits, LocalSandbox
+from tenfold.verifiers.sandbox import Call, End, Limits, LocalSandbox, languages
 
+from .attacks import programs
 from .attacks.escapes import ESCAPES
 from .attacks.exhaustions import EXHAUSTIONS
 from .attacks.hacks import HACKS
@@ -33,7 +38,7 @@ def box() -> Iterator[LocalSandbox]:
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    """A server of this machine, on TCP and on an abstract unix socket; any visit is an escape."""
+    """A server of this machine, on TCP and UDP and on abstract unix sockets; any visit is an escape."""
     with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX) as local:
         number = server.getsockname()[1]
         local.bind(f"\0tenfold-attack-{number}")
@@ -64,6 +69,60 @@ def test_what_is_used_up_is_the_runs_own(name: str, box: LocalSandbox) -> None:
     assert len(outcome.stderr) <= LIMITS.output
     assert outcome.peak_memory is None or outcome.peak_memory <= LIMITS.memory
     assert is_well(box)
+
+
+AMPLE = Limits(cpu_seconds=120, wall_seconds=600, processes=64)
+"""For programs that end by themselves, however slow the machine is."""
+KINDS = (*programs.ESCAPES, "bash below python", "c below python")
+"""Languages, and where Python runs what another language can say: all stand behind the same walls."""
+
+
+def attempted(kind: str, secret: Path, port: int, box: LocalSandbox) -> tuple[set[str], set[str]]:
+    """The attacks of a language that were tried, and those that got through."""
+    language, _, below = kind.partition(" below ")
+    source = programs.program(language, str(secret), port, os.getpid())
+    if below:
+        needs = languages.LANGUAGES[language]
+        steps = [shlex.split(step) for step in (needs.build, needs.run) if step]
+        script = f"import subprocess\nopen({needs.file!r}, 'w').write({source!r})\nfor step in {steps}: subprocess.run(step)"
+        outcome = box.run(script, limits=AMPLE)
+    else:
+        outcome = languages.run(language, source, limits=AMPLE)
+    lines = [line.partition(" ") for line in outcome.stdout.splitlines()]
+    said = {word: {name for first, _, name in lines if first == word} for word in ("TRIED", "THROUGH")}
+    assert said["TRIED"] == set(programs.ESCAPES[language]), outcome
+    return said["TRIED"], said["THROUGH"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_gets_out_in_any_language(
+    kind: str, box: LocalSandbox, port: int, tmp_path: Path, lacking: Callable[[str], NoReturn]
+) -> None:
+    (tmp_path / "secret").write_text("hunter2")
+    if not shutil.which(languages.LANGUAGES[kind.partition(" ")[0]].needs, path="/usr/bin"):
+        lacking(f"a program for {kind}: apt-get install g++ nodejs")
+    tried, through = attempted(kind, tmp_path / "secret", port, box)
+    assert len(tried) > 20
+    assert through == set()
+
+
+def test_an_honest_program_beside_hostile_ones_of_every_language_is_right(box: LocalSandbox) -> None:
+    hostile = {
+        "bash": ":(){ :|:& };:; for f in /proc/*/fd/*; do echo 0 > $f/cgroup.procs; done; sleep 60",
+        "c": "#include <unistd.h>\n#include <stdlib.h>\n#include <string.h>\nint main() { while (fork() >= 0); "
+        "for (;;) { char *p = malloc(1 << 20); if (p) memset(p, 1, 1 << 20); } }",
+        "javascript": "const a = []; for (;;) a.push(new Array(1e5).fill(a.length));",
+    }
+    given = {
+        name: program for name, program in hostile.items() if shutil.which(languages.LANGUAGES[name].needs, path="/usr/bin")
+    }
+    tests = {"stdin": [{"input": "ab", "output": "ba"}], "language": "bash", "limits": {"cpu_seconds": 5, "wall_seconds": 60}}
+    with ThreadPoolExecutor(len(given)) as threads:
+        bad = [threads.submit(languages.run, name, program, "", LIMITS) for name, program in given.items()]
+        honest = code.verify(Problem("p", (), tests, "here"), "```bash\nread -r line; echo $line | rev\n```")
+        assert is_well(box)
+        assert {one.result().status for one in bad} <= {End.TIMEOUT, End.MEMORY, End.KILLED, End.ERROR}
+    assert (honest.score, honest.status) == (1, Status.SCORED), honest
 
 
 TESTS = [{"arguments": [a, b], "output": a + b} for a, b in ((1, 2), (5, 6), (-3, 1))]

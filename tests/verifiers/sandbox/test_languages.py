@@ -107,6 +107,35 @@ def test_what_compiles_a_program_uses_none_of_its_processor_time(monkeypatch: py
     assert languages.run("slow", "echo done", limits=replace(AMPLE, cpu_seconds=0.3)).stdout == "done\n"
 
 
+def test_what_compiles_a_program_has_its_streams_and_no_other_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    look = shlex.join(["bash", "-c", "ls /proc/self/fd > seen"])
+    monkeypatch.setitem(languages.LANGUAGES, "seeing", languages.Language("main.sh", "bash", "bash main.sh", look))
+    seen = languages.run("seeing", "cat seen; ls /proc/self/fd", limits=AMPLE).stdout.split()
+    assert seen == ["0", "1", "2", "3"] * 2  # the last is the folder that `ls` looks at
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "echo said > /dev/stdout",
+        "echo said | tee /dev/stderr 2> /dev/null",
+        "cat <(echo said)",
+        "echo said > x; cat < x",
+        "cat /dev/stdin",
+        "mkfifo p; echo said > p & cat p",
+        "(trap 'echo said; exit' TERM; kill -TERM $BASHPID; sleep 9)",
+        "exec 5>&1; echo said >&5",
+        "echo said | flock lock cat",
+        "awk '{print > \"/dev/stdout\"}'",
+        "printf '%s\\n' said | sort -u | xargs echo",
+        "yes said | head -n 1",
+    ],
+)
+def test_what_a_shell_can_do_elsewhere_it_can_do_here(program: str) -> None:
+    outcome = languages.run("bash", program, "said\n", AMPLE)
+    assert (outcome.status, outcome.stdout) == (End.FINISHED, "said\n"), outcome
+
+
 def test_the_code_verifier_judges_programs_of_any_language(language: str) -> None:
     answer = {
         "language": language,

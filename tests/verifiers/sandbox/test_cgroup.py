@@ -1,0 +1,91 @@
+"""Control groups of both versions, on folders that only look like them; the sandbox's other tests use those of the machine."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tenfold.verifiers.sandbox import cgroup
+
+_MEMBERS = {"cgroup.procs": ""}
+_EVENTS = "low 0\noom 1\noom_kill 3\n"
+V2 = {
+    "": {
+        **_MEMBERS,
+        **{name: "" for name in ("cgroup.kill", "cgroup.subtree_control", "memory.max", "memory.swap.max", "pids.max")},
+        "cgroup.controllers": "cpu memory pids",
+        "memory.peak": "12345",
+        "memory.events": _EVENTS,
+        "pids.current": "2",
+        "cpu.stat": "usage_usec 1500000\nuser_usec 1\n",
+    }
+}
+V1 = {
+    "memory": {**_MEMBERS, "memory.limit_in_bytes": "", "memory.max_usage_in_bytes": "12345", "memory.oom_control": _EVENTS},
+    "pids": {**_MEMBERS, "pids.max": "", "pids.current": "2"},
+    "cpuacct": {**_MEMBERS, "cpuacct.usage": "1500000000"},
+}
+"""Files of a group in each of the version's trees. What is written to one does not cut off what it held, as in the kernel's."""
+
+
+def filled(folder: Path, files: dict[str, str]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.fixture(params=[1, 2])
+def group(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[cgroup.Group, list[Path]]:
+    """A group of each version, and where it lies."""
+    monkeypatch.setattr(cgroup, "MOUNT", tmp_path)
+    monkeypatch.setattr(cgroup, "_KILLING_SECONDS", 0.1)
+    trees = V2 if request.param == 2 else V1
+    for name, files in trees.items():
+        filled(tmp_path / name, files)
+    made = cgroup.Groups("77").make()
+    folders = [filled(folder, files) for name, files in trees.items() for folder in (tmp_path / name).glob("tenfold-77-*-0")]
+    assert len(folders) == len(trees)
+    return made, folders
+
+
+def test_a_group_is_told_a_runs_limits_and_tells_what_it_used(group: tuple[cgroup.Group, list[Path]]) -> None:
+    made, folders = group
+    made.prepare(memory=1 << 20, processes=5)
+    told = {path.name: path.read_text() for folder in folders for path in folder.iterdir()}
+    assert (told.get("memory.max") or told["memory.limit_in_bytes"]) == str(1 << 20)
+    assert told["pids.max"] == "7"  # two have died and still count
+    assert told.get("memory.swap.max", "0") == "0"
+    assert (made.kills(), made.cpu_seconds()) == (3, 1.5)
+    made.join()
+    assert {(folder / "cgroup.procs").read_text() for folder in folders} == {"0"}
+
+
+def test_a_group_that_is_emptied_takes_nobody_in(group: tuple[cgroup.Group, list[Path]]) -> None:
+    made, folders = group
+    sleeper = subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE)
+    for folder in folders:
+        (folder / "cgroup.procs").write_text(f"0\n{sleeper.pid}\n0\n")  # 0 is whoever lives in another container
+    made.kill()
+    assert sleeper.wait() == -9
+    told = {path.name: path.read_text() for folder in folders for path in folder.iterdir()}
+    assert told["pids.max"] == "0"
+    assert told.get("cgroup.kill", "1") == "1"
+
+
+def test_only_groups_of_the_dead_are_removed(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    dead.wait()
+    space = os.stat("/proc/self/ns/pid").st_ino
+    left, *kept = (
+        f"tenfold-{dead.pid}-{space}-0",
+        f"tenfold-{os.getpid()}-{space}-0",
+        f"tenfold-{dead.pid}-{space + 1}-0",  # of another container: its owner may well live
+        "another",
+    )
+    for name in (left, *kept):
+        (tmp_path / name).mkdir()
+    cgroup.sweep([str(tmp_path)])
+    assert {path.name for path in tmp_path.iterdir()} == set(kept)

@@ -1,0 +1,76 @@
+"""What an answer takes up is known before it is built."""
+
+import json
+import struct
+import tracemalloc
+from typing import Any
+
+import pytest
+
+from tenfold.verifiers.sandbox import Call, End, LocalSandbox, wire
+
+MANY = 20_000
+VALUES: dict[str, Any] = {
+    "integers": list(range(1000, 1000 + MANY)),
+    "small integers": [5] * MANY,
+    "fractions": [number / 7 for number in range(MANY)],
+    "truths": [True, False, None] * MANY,
+    "empty lists": [[]] * MANY,
+    "empty objects": [{}] * MANY,
+    "tuples": [wire.encode((number, number)) for number in range(MANY)],
+    "dictionary": wire.encode({str(number): number for number in range(MANY)}),
+    "lists in lists": [[[[[]]]]] * MANY,
+    "objects in objects": [{"a": {"b": {"c": 1}}}] * MANY,
+    "short texts": [f"x{number}" for number in range(MANY)],
+    "one text": "x" * MANY * 10,
+    "one text with a letter of another kind": "x" * MANY * 10 + "\U0001f600",
+    "a text of brackets": "[,{" * MANY,
+    "a text of quotes": '"\\' * MANY,
+    "long integers": [10**300 + number for number in range(500)],
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_the_weight_of_an_answer_is_about_what_it_takes_up(name: str) -> None:
+    body = json.dumps({"value": VALUES[name]}).encode()
+    tracemalloc.start()
+    built = json.loads(body)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert built
+    assert 0.9 * taken <= wire.weight(body) <= 5 * taken
+
+
+@pytest.mark.parametrize("unit", [b"[],", b"{},", b"[[[]]],", b'{"a":0},', b'"a",', b"1e5,", b'"\\u1234",', b'"\\"",'])
+def test_what_would_be_too_large_is_refused_before_it_is_built(unit: bytes) -> None:
+    body = b'{"value":[' + unit * (MANY * 20 // len(unit)) + b"0]}"
+    buffer = bytearray(struct.pack("<I", len(body)) + body)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="values of about"):
+        wire.unpack(buffer, 1 << 20)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 4 * len(body)  # its own bytes, and no values
+
+
+def test_an_answer_in_other_letters_than_ours_is_malformed() -> None:
+    body = '{"value": "é"}'.encode()
+    with pytest.raises(ValueError, match="ASCII"):
+        wire.unpack(bytearray(struct.pack("<I", len(body)) + body), 1 << 20)
+    packed = bytearray(wire.pack({"value": "é"}))
+    assert wire.unpack(packed, 1 << 20) == ({"value": "é"}, wire.weight(wire.pack({"value": "é"})[4:]))
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_a_program_that_forges_large_answers_has_written_too_much() -> None:
+    sandbox = LocalSandbox(workers=1)
+    program = (
+        "import os, struct\ndef f():\n    body = b'{\"value\":[' + b'[],' * (1 << 20) + b'0]}'\n"
+        "    body = struct.pack('<I', len(body)) + body\n    while body: body = body[os.write(3, body):]\n"
+    )
+    outcome = sandbox.run(program, [Call("f")])
+    assert (outcome.status, outcome.results) == (End.OUTPUT, ())
+    assert "values of about" in outcome.reason
+    honest = sandbox.run("def f(): return list(range(200_000)), 'é' * 100_000", [Call("f")]).results[0].value
+    assert honest == {"tuple": [list(range(200_000)), "é" * 100_000]}
+    sandbox.close()
