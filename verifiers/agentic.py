@@ -21,6 +21,7 @@ from ..core import Conversation, Message, Problem, Refused, Status, Verdict, Ver
 from . import Named, find, math
 from .answers import final_answer
 from .answers.notation import visible
+from .budget import SECONDS, limit
 from .sandbox import Interpreter, Limits, SandboxFault
 from .tool_calls import called
 from .verifier import FullVerifier, as_verifier
@@ -86,7 +87,8 @@ def verifier(
     def agentic(problem: Problem, response: str) -> Verdict:
         if not always and (verdict := rules(problem, response)).status != Status.UNDECIDED:
             return verdict
-        answer = final_answer(response)
+        with limit(SECONDS):
+            answer = final_answer(response)
         if answer is None:
             return Verdict(Status.SCORED, 0.0, "extract", "the response has no final answer")
         if len(answer) > MAX_SHOWN:

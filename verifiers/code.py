@@ -31,6 +31,7 @@ import cachetools
 
 from ..core import Problem, Status, UserError, Verdict, without_thinking, without_turn_end
 from . import programs, sandbox
+from .budget import SECONDS, limit
 from .code_forms import NoTests, called, calls_of, counted, form_of, limits_of
 from .equality import same, same_output, within
 from .fences import language_of
@@ -90,7 +91,8 @@ def verify_share(problem: Problem, response: str) -> Verdict:
 def _verify(problem: Problem, response: str, score: Callable[[Sequence[bool]], float]) -> Verdict:
     if not isinstance(problem.answer, Mapping):
         return Verdict(Status.UNDECIDED, None, "tests", "there are no tests: the answer is no mapping")
-    program = program_of(problem, response)
+    with limit(SECONDS):
+        program = program_of(problem, response)
     if program is None:
         return Verdict(Status.SCORED, 0.0, "extract", "the response holds no program")
     return judge(program, problem.answer, score)

@@ -26,7 +26,7 @@ from ..core import Problem, Status, Verdict
 from . import pool
 from .answers import Unreadable, comparison, final_answer, read
 from .answers.claims import claim
-from .answers.evaluation import is_unworked, limit, too_large
+from .answers.evaluation import is_unworked, too_large
 from .answers.exact import TooLarge
 from .answers.extraction import boxed
 from .answers.identity import CannotTell, NotWorkedOut
@@ -34,12 +34,11 @@ from .answers.letters import letter, letters, unwrapped
 from .answers.notation import tidy
 from .answers.reading import read_gold
 from .answers.tree import Node
+from .budget import SECONDS, OutOfTime, is_spent, limit
 from .verifier import as_verifier
 
 REASON = 300
 """Characters of a verdict's reason."""
-SECONDS = 1.0
-"""Processor time that the evaluations of one verdict have, in this process."""
 
 _ANOTHER = re.compile(r"\b(?:[B-J]|not?|or|never|wrong|incorrect)\b")
 """What behind a letter takes it back, or names another."""
@@ -59,9 +58,14 @@ def verify(problem: Problem, response: str) -> Verdict:
     """Judges the final answer of `response` against the gold answer `problem.answer`."""
     try:
         with limit(SECONDS):
-            return _verify(problem, response)
+            verdict = _verify(problem, response)
+            if verdict.score == 0 and is_spent():  # whatever was not found in the time
+                return Verdict(Status.TIMEOUT, 0.0, verdict.decided_by, verdict.reason)
+            return verdict
     except RecursionError:
         return Verdict(Status.SCORED, 0.0, "unreadable", "nested too deep")
+    except OutOfTime as late:
+        return Verdict(Status.TIMEOUT, 0.0, "extract", str(late))
     except Exception as error:  # whatever we did wrong, the response did not
         return Verdict(Status.FAULT, None, "math", f"{type(error).__name__}: {error}"[:REASON])
 
