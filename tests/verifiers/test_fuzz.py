@@ -81,6 +81,14 @@ def test_the_longest_responses_take_little_memory(name: str) -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize(
+    "answer", ["i \\mod 3", "5 \\mod 0", "\\max(i, 1)", "\\gcd(i, 2)", "\\sqrt[i]{5}", "\\log_0 3", "(-3)!!"]
+)
+def test_a_number_that_is_none_is_a_wrong_answer(answer: str) -> None:
+    assert check(verifier("math"), problem("math"), rf"\boxed{{{answer}}}").score == 0
+    assert check(verifier("choice"), problem("choice"), rf"\boxed{{{answer}}}").score == 0
+
+
 READ_AGAIN = "\\boxed{$" + "it is " * 160 + "(a) " * 230 + "(a1 if x}"
 """An answer whose first words say nothing, and what follows them, again and again."""
 

@@ -9,7 +9,7 @@ from tenfold.benchmarks.judged import arena_hard, writing_bench
 from tenfold.core import Completion, Problem, without_thinking, without_turn_end
 from tenfold.envs import notes
 from tenfold.pipelines import refine_words
-from tenfold.verifiers import code, fences, fullstack, function_calls, pairwise, tool_calls
+from tenfold.verifiers import code, equality, fences, fullstack, function_calls, pairwise, tool_calls
 from tenfold.verifiers.answers import extraction
 
 from .hostile import ANSWERS, AREA, BEGINNINGS, PIECES, problem, run_of, verifier
@@ -50,6 +50,8 @@ READERS: dict[str, Callable[[str], object]] = {
     "no calls": lambda text: function_calls.verify(NO_CALLS, text),
     "a tool's call": tool_calls.called,
     "a pair": pairwise.shown,
+    "what a program printed": lambda text: equality.same_output("1 2\n" * text.count("\n") + "1 " * 9, text),
+    "a number that a program printed": lambda text: equality.same_output("1", text.replace(" ", "").replace("\n", "")),
     "a cut text": lambda text: Completion(text, "length").judged,
     "a note": lambda text: notes.rank("Tell them: 3 red, 4 blue.", text),
     "a checklist": refine_words.read_checklist,

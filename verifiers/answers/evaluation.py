@@ -27,6 +27,15 @@ class Unknown(Exception):
     """The expression has a value, it may be, that plain evaluation does not find: an integral, a limit, an infinite sum."""
 
 
+_UNDEFINED = (
+    ZeroDivisionError,
+    ValueError,
+    TypeError,
+    NotImplementedError,
+    mpmath.libmp.ComplexResult,
+    mpmath.libmp.NoConvergence,
+)
+"""What mpmath raises where a function has no value, as 3i mod 2 has none."""
 _contexts = threading.local()
 Point = Mapping[str, Fraction]
 
@@ -50,7 +59,7 @@ def value(node: Node, point: Point, digits: int) -> Any:
     """
     try:
         result = _Evaluation(_context(digits), point).of(node)
-    except (ZeroDivisionError, ValueError, mpmath.libmp.ComplexResult, mpmath.libmp.NoConvergence) as error:
+    except _UNDEFINED as error:
         raise Undefined(str(error)) from None
     except (OverflowError, MemoryError, RecursionError):
         raise TooLarge("a number") from None
