@@ -25,26 +25,41 @@ class OutOfTime(Exception):
 
 class _Deadline(threading.local):
     seconds = math.inf
-    """On this thread's processor clock."""
+    """On this thread's processor clock, without the time that does not count."""
+    uncounted = 0.0
 
 
 _deadline = _Deadline()
+
+
+def _clock() -> float:
+    return time.thread_time() - _deadline.uncounted
 
 
 @contextlib.contextmanager
 def limit(seconds: float) -> Iterator[None]:
     """Gives this thread so much processor time for what it does within; a limit around this one holds, too."""
     before = _deadline.seconds
-    _deadline.seconds = min(before, time.thread_time() + seconds)
+    _deadline.seconds = min(before, _clock() + seconds)
     try:
         yield
     finally:
         _deadline.seconds = before
 
 
+@contextlib.contextmanager
+def uncounted() -> Iterator[None]:
+    """For what is made once in a process, such as a table of units: no response is to blame for its time."""
+    begun = time.thread_time()
+    try:
+        yield
+    finally:
+        _deadline.uncounted += time.thread_time() - begun
+
+
 def is_spent() -> bool:
     """Whether this thread has used up its time; never without a limit."""
-    return _deadline.seconds < math.inf and time.thread_time() > _deadline.seconds
+    return _deadline.seconds < math.inf and _clock() > _deadline.seconds
 
 
 def in_time() -> None:

@@ -125,3 +125,12 @@ def test_a_limit_within_a_limit_gives_no_more_time() -> None:
         with pytest.raises(budget.OutOfTime):
             budget.in_time()
     budget.in_time()
+
+
+def test_what_is_made_once_is_at_nobodys_cost() -> None:
+    with budget.limit(0.05), budget.limit(0.05):
+        begun = time.thread_time()
+        with budget.uncounted():
+            while time.thread_time() < begun + 0.1:
+                pass
+        budget.in_time()

@@ -14,10 +14,10 @@ from tenfold.verifiers.answers import extraction
 
 from .hostile import ANSWERS, AREA, BEGINNINGS, PIECES, problem, run_of, verifier
 
-SIZES = (4_000, 16_000)
+SIZES = (3_000, 12_000)
 SLOW = 0.08
 """Seconds for the longer text from which on growth is looked at: what is linear is far below, what is quadratic far above."""
-HANGS = 1.0
+HANGS = 3.0
 """Seconds that the shorter text never takes."""
 MOST = 10.0
 """Times that it may take for four times the text; quadratic reading takes 16 times as long."""
