@@ -16,6 +16,7 @@ from ..envs import registry
 from ..policies import identity as policies
 from ..verifiers.answers import Unreadable, final_answer, read
 from ..verifiers.answers.exact import TooLarge, Undefined, exact
+from ..verifiers.budget import SECONDS, OutOfTime, limit
 from . import catalogue, identity, judged, scores, stock
 from .model import Draw, PolicyLM
 from .result import Options, Result, keep, results, score_of, settings_hash
@@ -252,9 +253,10 @@ def _vote(draw: Draw, score: float | None) -> str | None:
     if score == 1:
         return "right"
     try:
-        node = read(answer)[0]
-        number = exact(node)
-    except (Unreadable, TooLarge, Undefined, RecursionError):
+        with limit(SECONDS):
+            node = read(answer)[0]
+            number = exact(node)
+    except (Unreadable, TooLarge, Undefined, RecursionError, OutOfTime):
         return answer
     return repr(node) if number is None else str(number)
 

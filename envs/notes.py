@@ -87,7 +87,7 @@ def note(prompt: str, style: str, draw: random.Random) -> str:
 def rank(prompt: str, text: str) -> int:
     """How good a note is: 3 if it is kind, right and short, 2 if it is right and short, 1 if it is right, else 0."""
     items = _asked(prompt)
-    if set(re.findall(r"\d+ \w+", text)) != set(items) or len(re.findall(r"\d+", text)) % 2:
+    if set(re.findall(r"(?<!\d)\d++ \w++", text)) != set(items) or len(re.findall(r"\d+", text)) % 2:
         return 0
     if len(text) > len(f"{GREETING}{', '.join(items)}.") + 4:
         return 1

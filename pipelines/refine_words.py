@@ -15,7 +15,7 @@ from ..core import Conversation, Message, Problem, spoken, without_thinking
 
 CRITERIA = ("correctness", "completeness", "consistency", "executability", "safety")
 MOST_ITEMS = 8
-_ITEM = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s+(.+?)\s*$", re.MULTILINE)
+_ITEM = re.compile(r"^[^\S\n]*(?:[-*•]|\d{1,2}[.)])\s+(\S.*)", re.MULTILINE)
 _OBJECT = re.compile(r"\{[^{}]*\}")
 
 
@@ -59,7 +59,7 @@ def checklist(problem: Problem) -> Conversation:
 
 def read_checklist(text: str) -> list[str]:
     """The items; none where there is no list."""
-    return [match.group(1) for match in _ITEM.finditer(without_thinking(text))][:MOST_ITEMS]
+    return [match[1].rstrip() for match in _ITEM.finditer(without_thinking(text))][:MOST_ITEMS]
 
 
 def scores(problem: Problem, solution: str, items: list[str]) -> Conversation:

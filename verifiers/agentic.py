@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from ..core import Conversation, Message, Problem, Refused, Status, Verdict, Verifier, without_thinking
 from . import Named, find, math
 from .answers import final_answer
+from .budget import SECONDS, limit
 from .controls import controls, no_answer
 from .disguises import visible
 from .sandbox import Interpreter, Limits, SandboxFault
@@ -79,7 +80,8 @@ def verifier(
     def agentic(problem: Problem, response: str) -> Verdict:
         if not always and (verdict := rules(problem, response)).status != Status.UNDECIDED:
             return verdict
-        answer = final_answer(response)
+        with limit(SECONDS):
+            answer = final_answer(response)
         if answer is None:
             return Verdict(Status.SCORED, 0.0, "extract", "the response has no final answer")
         if len(answer) > MAX_SHOWN:

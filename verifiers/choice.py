@@ -19,7 +19,6 @@ from . import math
 from .answers import Unreadable, comparison, final_answer, forms, read
 from .answers.boxes import last_mark
 from .answers.choices import apposition, asserted
-from .answers.evaluation import limit
 from .answers.exact import TooLarge
 from .answers.extraction import visible
 from .answers.hedges import others
@@ -27,6 +26,8 @@ from .answers.identity import CannotTell
 from .answers.letters import letter, letters, unwrapped
 from .answers.markers import markers
 from .answers.statements import sentence
+from .answers.tree import Node
+from .budget import SECONDS, in_time, limit
 from .verifier import as_verifier
 
 LETTERS = string.ascii_uppercase
@@ -45,7 +46,8 @@ def verify(problem: Problem, response: str) -> Verdict:
         letter, options = _answer(problem.answer)
     except (KeyError, TypeError, ValueError) as error:
         return Verdict(Status.UNDECIDED, None, "gold", f"no letter and options: {error}"[:REASON])
-    rung, chosen, said = _choice(response, options)
+    with limit(SECONDS):
+        rung, chosen, said = _choice(response, options)
     if chosen is None:
         reason = f"{said[:100]} is none of the {len(options)} options" if said else "the response has no final answer"
         return Verdict(Status.SCORED, 0.0, rung, reason[:REASON])
@@ -174,15 +176,20 @@ def _by_words(text: str, options: Sequence[str]) -> int | None:
 def _by_content(text: str, options: Sequence[str]) -> int | None:
     if (place := _by_words(text, options)) is not None:
         return place
-    with limit(math.SECONDS):
-        equal = [index for index, option in enumerate(options) if _equal(option, text)]
+    try:
+        answers = read(text)
+    except (Unreadable, RecursionError):
+        return None
+    equal = [index for index, option in enumerate(options) if _equal(option, answers)]
+    if len(equal) != 1:
+        in_time()  # an option that was not compared in time is not known to differ
     return equal[0] if len(equal) == 1 else None
 
 
-def _equal(option: str, text: str) -> bool:
-    """Whether an option and an answer are the same mathematics; words only count letter by letter."""
+def _equal(option: str, answers: Sequence[Node]) -> bool:
+    """Whether an option and an answer, as read, are the same mathematics; words only count letter by letter."""
     try:
-        readings = [(a, b) for a in read(option) for b in read(text) if "text" not in (a.kind, b.kind)]
+        readings = [(a, b) for a in read(option) for b in answers if "text" not in (a.kind, b.kind)]
         return any(comparison.same(a, b) for a, b in readings)
     except (Unreadable, CannotTell, TooLarge, RecursionError):
         return False

@@ -9,7 +9,7 @@
 
 The judged program never shares a process with an expected value. It gets arguments and returns data; values are compared here,
 by type and content. Tests that are programs themselves run in a second sandboxed process, whose calls of the judged
-function are carried over.
+function are carried over. `sandbox/errors.py` says which exceptions tests may expect.
 
 `calls` take two options: "tolerance" (relative and absolute, for floats; `equality.py` has the default) and "unordered": true
 (lists compare as multisets); or "checker", a program that defines check(arguments, output, expected) -> bool. `stdin` takes
@@ -31,10 +31,11 @@ import cachetools
 
 from ..core import Problem, Status, UserError, Verdict, without_thinking, without_turn_end
 from . import programs, sandbox
+from .budget import SECONDS, limit
 from .code_forms import NoTests, called, calls_of, counted, form_of, limits_of
 from .equality import same, same_output, within
 from .fences import language_of
-from .sandbox import Call, End, Ended, Outcome, Question, Result, Sandbox, SandboxFault, Session, languages
+from .sandbox import Call, End, Ended, Outcome, Question, Result, Sandbox, SandboxFault, Session, errors, languages
 from .sandbox.wire import encode
 from .verifier import as_verifier
 
@@ -92,7 +93,8 @@ def verify_share(problem: Problem, response: str) -> Verdict:
 def _verify(problem: Problem, response: str, score: Callable[[Sequence[bool]], float]) -> Verdict:
     if not isinstance(problem.answer, Mapping):
         return Verdict(Status.UNDECIDED, None, "tests", "there are no tests: the answer is no mapping")
-    program = program_of(problem, response)
+    with limit(SECONDS):
+        program = program_of(problem, response)
     if program is None:
         return Verdict(Status.SCORED, 0.0, "extract", "the response holds no program")
     return judge(program, problem.answer, score)
@@ -233,7 +235,7 @@ def _asserts(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:
 
 def _asserted(program: str, source: str, asks: Sequence[str], answer: Mapping[str, Any], box: Sandbox) -> Passed:
     """Runs tests that are a program in a process of their own; every assertion counts as a test."""
-    tests, count = counted(source)
+    tests = counted(source)
     limits, broken = limits_of(answer), []
     left = PATIENCE * limits.wall_seconds
     trial = box.open(limits)
@@ -248,23 +250,29 @@ def _asserted(program: str, source: str, asks: Sequence[str], answer: Mapping[st
                     raise Ended(f"more than {PATIENCE * limits.wall_seconds:g} s in all its calls")
                 told = judged.relay(question)
                 left -= max(0.0, time.monotonic() - asked - box.round_trip_seconds)
-                return told
             except Ended as ended:
-                broken.append(str(ended) or "it ended while it was being called")
-                return Result(error=f"RuntimeError: {broken[-1]}")
+                told = Result(error=str(ended) or "it ended while it was being called")
+            if told.error is not None and not errors.arrives(told.raised):
+                broken.append(told.error)
+            return told
 
         try:
-            ran = _first_error(judged, program) or trial.execute(tests, carry, asks)
+            ran = _first_error(judged, program) or trial.execute(tests.source, carry, asks)
         except Ended:
             ran = Result(error="the tests ended before they were through")
         finally:
             outcome = judged.close()
     finally:
         trial.close()
-    passed = [ok is True for ok in ran.value] if isinstance(ran.value, list) else []
-    if ran.error is None and not passed:
+    noted = ran.value if isinstance(ran.value, list) else []
+    passed, missing = (
+        [note > 0 for note in noted if type(note) is int],
+        tests.required.difference(abs(int(note)) for note in noted),
+    )
+    passed += [False] * (len(missing) or ran.error is not None or (bool(broken) and all(passed)))
+    if not passed and not tests.judges:
         raise NoTests("the tests assert nothing")
-    passed += [False] * max(ran.error is not None, count - len(passed))
+    passed = passed or [True]
     if all(passed):
         return passed, "", End.FINISHED
     why = broken[0] if broken else ran.error or f"assertion {passed.index(False) + 1} fails"

@@ -6,7 +6,9 @@
 import ast
 import builtins
 import functools
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from .sandbox import Limits
@@ -108,26 +110,84 @@ def shown(answer: Mapping[str, Any]) -> list[str]:
     return said
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Tests whose assertions note what they come to."""
+
+    source: str
+    """Its last expression lists the numbers of assertions as they came: below 0 where one failed, as text where it failed and
+    the tests may have handled that."""
+    required: frozenset[int]
+    """Assertions that have to come: all but those that say by themselves that they need not (see `counted`)."""
+    judges: bool
+    """Whether they judge at all: they assert something, or expect or raise an exception."""
+
+
 @functools.lru_cache(maxsize=1024)
-def counted(source: str) -> tuple[str, int]:
-    """The source of tests so that each assertion notes whether it held and the next one runs; and how many there are to see."""
+def counted(source: str) -> Counted:
+    """The source of tests so that each assertion notes that it came, and whether it held.
 
-    class Count(ast.NodeTransformer):
-        seen = 0
+    Where nothing in the tests handles exceptions, an assertion that fails is noted, and the next one runs. Else (`try`, `with`,
+    `assertRaises`, ...) the tests run as they are written, and end with their first failure.
 
-        def visit_Assert(self, node: ast.Assert) -> ast.Try:
-            self.seen += 1
-            noted = ast.parse(f"{PROVEN}.append(True)").body
-            failed = ast.parse(f"{PROVEN}.append(False)").body
-            handler = ast.ExceptHandler(type=ast.Name("Exception", ast.Load()), name=None, body=failed)
-            return ast.Try(body=[node], handlers=[handler], orelse=noted, finalbody=[])
+    An assertion need not come that says so itself (`assert False`), that stands under a condition (`if`, `try`, ...), or in a
+    function that nobody names. Any other one has to: a loop without a round has tested nothing.
 
-    counter = Count()
+    Raises:
+        NoTests: it is no Python.
+    """
     try:
-        tests = ast.unparse(ast.fix_missing_locations(counter.visit(ast.parse(source))))
+        tree = ast.parse(source)
+        nodes = list(ast.walk(tree))
+        expects = any(_expects(node) for node in nodes)
+        handles = expects or any(isinstance(node, ast.With | ast.AsyncWith) for node in nodes)
+        names = {node.id for node in nodes if isinstance(node, ast.Name)}
+        counter = _Counter(handles, names | {node.attr for node in nodes if isinstance(node, ast.Attribute)})
+        tests = ast.unparse(ast.fix_missing_locations(counter.visit(tree)))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise NoTests(f"the tests are no Python: {error}") from None
-    return f"{PROVEN} = []\n{tests}\n{PROVEN}", counter.seen
+    judges = expects or any(isinstance(node, ast.Assert | ast.Raise) for node in nodes)
+    return Counted(f"{PROVEN} = []\n{tests}\n{PROVEN}", frozenset(counter.required), judges)
+
+
+_BRANCHES = (ast.If, ast.Try, ast.TryStar, ast.Match)
+_EXPECTS = re.compile(r"raises|assert[A-Z_]|fail", re.IGNORECASE)
+"""Names of functions that judge: unittest's, pytest's, and what people call their own."""
+
+
+def _expects(node: ast.AST) -> bool:
+    """Whether a piece of the tests handles an exception or calls what judges."""
+    if isinstance(node, ast.Try | ast.TryStar):
+        return bool(node.handlers)
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute | ast.Name):
+        return False
+    return _EXPECTS.match(node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id) is not None
+
+
+class _Counter(ast.NodeTransformer):
+    """Numbers assertions, and has each note what it comes to."""
+
+    def __init__(self, handles: bool, names: set[str]):
+        self.handles, self.names = handles, names
+        self.seen, self.optional = 0, 0
+        self.required: list[int] = []
+
+    def visit(self, node: ast.AST) -> Any:
+        unnamed = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name not in self.names
+        self.optional += (branch := isinstance(node, _BRANCHES) or unnamed)
+        visited = super().visit(node)
+        self.optional -= branch
+        return visited
+
+    def visit_Assert(self, node: ast.Assert) -> ast.Try:
+        self.seen += 1
+        if not self.optional and not (isinstance(node.test, ast.Constant) and not node.test.value):
+            self.required.append(self.seen)
+        noted = f'"{self.seen}"' if self.handles else f"-{self.seen}"
+        holds, fails = (ast.parse(f"{PROVEN}.append({note})").body for note in (str(self.seen), noted))
+        goes_on: list[ast.stmt] = [ast.Raise()] if self.handles else []
+        handler = ast.ExceptHandler(type=ast.Name("BaseException", ast.Load()), name=None, body=[*fails, *goes_on])
+        return ast.Try(body=[node], handlers=[handler], orelse=holds, finalbody=[])
 
 
 def called(source: str) -> list[str]:

@@ -12,9 +12,10 @@ import secrets
 
 from .answers import Unreadable, comparison, read
 from .answers.claims import claim
-from .answers.evaluation import contains, limit
+from .answers.evaluation import contains
 from .answers.exact import TooLarge
 from .answers.identity import CannotTell
+from .budget import limit
 from .disguises import folded, plain
 
 COUNT = 3

@@ -9,6 +9,8 @@ that the next one's fence closes, a last block without an end, a docstring that 
 import re
 from dataclasses import dataclass, field
 
+from .budget import in_time
+
 LANGUAGES = {
     "python": "python3 python2 py py3 py2 ipython pypy pypy3 cpython",
     "cpp": "c++ cc cxx hpp g++ c++11 c++14 c++17 c++20",
@@ -101,6 +103,8 @@ def fenced(text: str, within: bool = False) -> list[Block]:
             continue
         line = lines[number]
         number += 1
+        if not number % 512:
+            in_time()
         if opened is None:
             opened = _opened(line, number, blocks)
         elif (rest := _closing(line, opened)) is None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..core import Problem, Status, UserError, Verdict, without_thinking, without_turn_end
 from . import programs, sandbox
+from .budget import SECONDS, limit
 from .code import prepare
 from .fences import fenced, language_of
 from .sandbox import End, Limits, SandboxFault, languages
@@ -45,7 +46,8 @@ def verify(problem: Problem, response: str) -> Verdict:
     if (lacks := unreadable(problem)) is not None:
         return Verdict(Status.UNDECIDED, None, "tests", lacks)
     answer = problem.answer
-    code = _code(without_turn_end(without_thinking(response)), answer)
+    with limit(SECONDS):
+        code = _code(without_turn_end(without_thinking(response)), answer)
     if not code.strip():
         return Verdict(Status.SCORED, 0.0, "extract", "the response holds no code")
     language, word = _KNOWN[answer["runs_as"]], secrets.token_hex(8)

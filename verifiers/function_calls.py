@@ -24,6 +24,7 @@ from typing import Any
 
 from ..core import Problem, Status, Verdict, without_thinking
 from . import literals, tool_calls
+from .budget import SECONDS, limit
 from .call import Malformed, Said
 from .declining import declines
 from .verifier import as_verifier
@@ -74,7 +75,8 @@ def verify(problem: Problem, response: str) -> Verdict:
         return Verdict(Status.UNDECIDED, None, "calls", wrong[:400])
     answer = problem.answer
     try:
-        calls = said(response, answer["functions"], answer.get("language", "python"))
+        with limit(SECONDS):
+            calls = said(response, answer["functions"], answer.get("language", "python"))
     except Malformed as why:
         return Verdict(Status.SCORED, 0.0, "extract", str(why)[:400])
     if (

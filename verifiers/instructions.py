@@ -11,11 +11,11 @@ from typing import Any
 
 from ..core import Problem, Status, Verdict, without_thinking
 from . import pool
-from .disguises import plain, with_plain_commas
+from .disguises import plain
 from .verifier import as_verifier
 
-MEMORY = 4 << 30
-"""Bytes that a worker may map; lm-eval's checks import much."""
+SECONDS = 2.0
+"""Processor time of all checks of a response; some of lm-eval's patterns are quadratic."""
 REASON = 300
 
 
@@ -35,7 +35,7 @@ def verify(problem: Problem, response: str) -> Verdict:
     if not said:
         return Verdict(Status.SCORED, 0.0, "extract", "the response says nothing")
     asked = problem.prompt[-1]["content"] if problem.prompt else ""
-    workers = pool.shared("tenfold.verifiers.instructions:followed", cpu_seconds=5.0, memory=MEMORY)
+    workers = pool.shared("tenfold.verifiers.ifeval:followed", cpu_seconds=SECONDS)
     try:
         kept = workers.call(plain(asked), answer["instructions"], _plain(answer.get("arguments") or []), said)
     except (pool.TimeLimit, pool.MemoryLimit) as error:
@@ -55,28 +55,3 @@ def _plain(given: Any) -> Any:
     if isinstance(given, list):
         return [_plain(one) for one in given]
     return {name: _plain(one) for name, one in given.items()} if isinstance(given, dict) else given
-
-
-def followed(prompt: str, names: list[str], arguments: list[dict[str, Any]], response: str) -> list[bool] | str:
-    """Which instructions a response keeps to, or what is missing here to tell. Runs in a worker."""
-    import langdetect
-    from lm_eval.tasks.ifeval import instructions_registry
-
-    langdetect.DetectorFactory.seed = 0  # or it would say now this, now that
-    kept = []
-    for number, name in enumerate(names):
-        if name not in instructions_registry.INSTRUCTION_DICT:
-            return f"there is no instruction {name!r}"
-        instruction = instructions_registry.INSTRUCTION_DICT[name](name)
-        given = arguments[number] if number < len(arguments) else {}
-        instruction.build_description(**{key: value for key, value in given.items() if value})
-        if "prompt" in (instruction.get_instruction_args() or {}):
-            instruction.build_description(prompt=prompt)
-        try:
-            shown = with_plain_commas(response) if name == "punctuation:no_comma" else response
-            kept.append(bool(instruction.check_following(shown)))
-        except LookupError as error:
-            if "punkt" not in str(error):
-                raise
-            return "counting sentences wants nltk's data: python -m nltk.downloader punkt_tab"
-    return kept

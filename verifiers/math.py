@@ -31,7 +31,7 @@ from .answers import Unreadable, asked, comparison, final_answer, forms, read
 from .answers.boxes import last_mark
 from .answers.choices import asserted
 from .answers.claims import claim
-from .answers.evaluation import is_unworked, limit, too_large
+from .answers.evaluation import is_unworked, too_large
 from .answers.exact import TooLarge, Undefined, exact
 from .answers.extraction import boxed, visible
 from .answers.hedges import OPTION_TEXT, others
@@ -40,12 +40,11 @@ from .answers.letters import letter, letters, unwrapped
 from .answers.notation import tidy
 from .answers.reading import read_gold
 from .answers.tree import Node, core
+from .budget import SECONDS, OutOfTime, is_spent, limit
 from .verifier import as_verifier
 
 REASON = 300
 """Characters of a verdict's reason."""
-SECONDS = 1.0
-"""Processor time that the evaluations of one verdict have, in this process."""
 
 _ANOTHER = re.compile(r"\b(?:[B-J]|not?|or|never|wrong|incorrect)\b")
 """What behind a letter takes it back, or names another."""
@@ -68,9 +67,14 @@ def judged(problem: Problem, response: str, form: str) -> Verdict:
     """What `verify` returns."""
     try:
         with limit(SECONDS):
-            return _verify(problem, response, form)
+            verdict = _verify(problem, response, form)
+            if verdict.score == 0 and is_spent():  # whatever was not found in the time
+                return Verdict(Status.TIMEOUT, 0.0, verdict.decided_by, verdict.reason)
+            return verdict
     except RecursionError:
         return Verdict(Status.SCORED, 0.0, "unreadable", "nested too deep")
+    except OutOfTime as late:
+        return Verdict(Status.TIMEOUT, 0.0, "extract", str(late))
     except Exception as error:  # whatever we did wrong, the response did not
         return Verdict(Status.FAULT, None, "math", f"{type(error).__name__}: {error}"[:REASON])
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .budget import in_time
 from .code_forms import called
 from .fences import PLAIN, Block, fenced, language_of
 from .python_pieces import STRINGS, Piece
@@ -92,6 +93,7 @@ def program_of(text: str, answer: Mapping[str, Any]) -> str:
     tagged = [found["body"] for found in _TAGGED.finditer(text)][-MOST_TAGGED:]
     for piece in (*reversed(tagged), text):
         for blocks in _readings(piece):
+            in_time()
             fitting = [block for block in blocks if block.language in (*PLAIN, language) and block.body.strip()]
             if (found := choose(fitting[-MOST_BLOCKS:])) is not None:
                 return found
@@ -110,10 +112,13 @@ def _readings(text: str) -> Iterable[list[Block]]:
 
 def _begins_within(text: str) -> bool | None:
     """Whether a text is likely to begin within a block; None where it cannot, as its first fence opens one."""
-    at = re.search(r"^.*(?:`{3,}|~{3,})[^\n]*", text, re.MULTILINE)
-    if at is None or not re.search(r"(?:`{3,}|~{3,})[ \t]*\Z", at[0]):
+    at = min((at for at in (text.find("```"), text.find("~~~")) if at >= 0), default=-1)
+    if at < 0:
         return None
-    lead = text[: at.start()] + re.sub(r"[`~]{3,}[ \t]*\Z", "", at[0])
+    line = text[: end if (end := text.find("\n", at)) >= 0 else len(text)].rstrip(" \t")
+    lead = line.rstrip("`~")
+    if not line.endswith(("```", "~~~")):
+        return None
     lines = [line for line in lead.split("\n") if line.strip() and not line.startswith("#")]
     return bool(lines) and bool(_CODE_LINE.match(lines[0]))
 

@@ -15,6 +15,7 @@ from ..core import Problem, Status, Verdict
 from . import pool
 from .answers import final_answer
 from .answers.extraction import tagged
+from .budget import SECONDS, limit
 from .verifier import as_verifier
 
 
@@ -33,9 +34,10 @@ def verify(problem: Problem, response: str) -> Verdict:
     if (lacks := unreadable(problem)) is not None:
         return Verdict(Status.UNDECIDED, None, "reasoning_gym", lacks)
     metadata = problem.meta["metadata"]
-    tag = tagged(response)
-    # Grids and programs are judged as they stand in the tag, line by line; a box or a sentence is read as everywhere.
-    answer = tag if tag and "\n" in tag and "\\boxed" not in tag else final_answer(response)
+    with limit(SECONDS):
+        tag = tagged(response)
+        # Grids and programs are judged as they stand in the tag, line by line; a box or a sentence is read as everywhere.
+        answer = tag if tag and "\n" in tag and "\\boxed" not in tag else final_answer(response)
     if answer is None:
         return Verdict(Status.SCORED, 0.0, "extract", "the response has no final answer")
     entry = {"question": problem.prompt[-1]["content"], "answer": problem.answer, "metadata": dict(metadata)}
@@ -59,7 +61,13 @@ def score(entry: dict, answer: str) -> float:
         entry = entry | {"metadata": metadata | {"output": tuple(map(tuple, metadata["output"]))}}
     scorer = reasoning_gym.get_score_answer_fn(metadata["source_dataset"])
     _plain_only()
-    return float(scorer(answer=answer, entry=entry))
+    try:
+        return float(scorer(answer=answer, entry=entry))
+    except MemoryError:
+        raise
+    except Exception:
+        scorer(answer=entry["answer"], entry=entry)  # it raises where the entry is broken; else the answer is
+        return 0.0
 
 
 _SUMS = (ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop, ast.expr_context)

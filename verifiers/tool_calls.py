@@ -49,7 +49,7 @@ _WRAPPED = {
 _NAMED = re.compile(
     r"<｜tool▁call▁begin｜>(?:function<｜tool▁sep｜>)?\s*(?P<deepseek>[^\s<]+)\s*(?:<｜tool▁sep｜>)?\s*(?:```json)?"
     r"|<\|tool_call_begin\|>\s*(?P<kimi>[^\s<]+)\s*<\|tool_call_argument_begin\|>"
-    r"|\bto=(?P<harmony>functions\.[^\s<{]+)[^{}\n]{0,100}(?=\{)"
+    r"|\bto=(?P<harmony>functions\.[^\s<{]{1,200}+)[^{}\n]{0,100}+(?=\{)"
     r"|\[TOOL_CALLS\]\s*(?P<mistral>[\w.-]+)(?:\[CALL_ID\]\w+)?(?:\[ARGS\])?(?=\s*\{)"
     r"|^>>>(?P<functionary>[\w.-]+)\s*(?=\{)",
     re.MULTILINE,
@@ -134,13 +134,15 @@ def called(turn: str) -> tuple[str, str] | None:
 
 def _bodies(text: str) -> Iterator[str]:
     """What stands between marks; the last may lack its end. An end in a text of the call's own is none."""
-    at = 0
+    at, ends = 0, dict[str, int]()
     while (opened := _OPENS.search(text, at)) is not None:
         start, end = opened.end(), _WRAPPED[opened[0]]
         if opened[0] == "functools[":
             yield text[start - 1 :]
             return
-        at = text.find(end, start)
+        if end not in ends or -1 < ends[end] < start:  # else the next one is known, or that there is none
+            ends[end] = text.find(end, start)
+        at = ends[end]
         with contextlib.suppress(ValueError, RecursionError):
             begun = re.compile(r"\s*").match(text, start)
             assert begun is not None

@@ -8,6 +8,8 @@ import re
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from .budget import uncounted
+
 
 class Unit(NamedTuple):
     """What a unit's text says."""
@@ -77,16 +79,17 @@ _PIECE = re.compile(r"([A-Za-zµμΩ°Å$€£¢₹]+)\.?\s*(?:\^?\s*\{?\s*(-?\d
 
 @functools.cache
 def _registry() -> Any:
-    import pint
+    with uncounted():
+        import pint
 
-    registry: Any = pint.UnitRegistry(cache_folder=None)
-    registry.define("dollar = [dollar]")
-    registry.define("cent = dollar / 100")
-    registry.define("rupee = [rupee]")
-    registry.define("yuan = [yuan]")
-    registry.define("yen = [yen]")
-    registry.define("euro = [euro]")
-    registry.define("pound_sterling = [sterling]")
+        registry: Any = pint.UnitRegistry(cache_folder=None)
+        registry.define("dollar = [dollar]")
+        registry.define("cent = dollar / 100")
+        registry.define("rupee = [rupee]")
+        registry.define("yuan = [yuan]")
+        registry.define("yen = [yen]")
+        registry.define("euro = [euro]")
+        registry.define("pound_sterling = [sterling]")
     return registry
 
 

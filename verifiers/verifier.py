@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, SupportsFloat, runtime_checkable
 
 from ..core import Problem, Status, UserError, Verdict
+from .budget import OutOfTime
 
 REASON = 300
 """Characters of a verdict's reason."""
@@ -56,6 +57,7 @@ class FunctionVerifier:
     """A judging function as a verifier.
 
     It returns a verdict whatever the function returns or raises. `UserError` alone is passed on: it tells the user what to do.
+    `budget.OutOfTime` is TIMEOUT, any other exception FAULT.
     A verifier that is a module's attribute is pickled by its name, so that another process imports it.
     """
 
@@ -82,6 +84,8 @@ class FunctionVerifier:
             return as_verdict(self.function(problem, response, **self.options), name)
         except UserError:
             raise
+        except OutOfTime as late:  # the response's own doing
+            return Verdict(Status.TIMEOUT, 0.0, name, str(late))
         except Exception as error:  # a mistake of the function is no mistake of the response
             return Verdict(Status.FAULT, None, name, f"{type(error).__name__}: {error}"[:REASON])
 

@@ -13,13 +13,15 @@ MAX_LITERAL = 20_000
 """Longest value that is read as Python."""
 _JSON = json.JSONDecoder(object_pairs_hook=unique)
 FUNCTION = re.compile(r"<function=(?P<quote>[\"']?)(?P<name>[^>\"'\n]{1,200})(?P=quote)\s*>")
-INVOKE = re.compile(r"<(?:[\w｜]{1,20}:?)??invoke\s+name=(?P<quote>[\"']?)(?P<name>[^>\"'\n]{1,200})(?P=quote)[^>\n]{0,100}>")
+INVOKE = re.compile(r"<(?:[\w｜]{1,20}:?)??invoke\s+name=(?P<quote>[\"']?)(?P<name>[^>\"'\n]{1,200}+)(?P=quote)[^>\n]{0,100}+>")
 _PARAMETER = re.compile(
-    r"<(?:[\w｜]{1,20}:?)??parameter(?:=|\s+name=)(?P<quote>[\"']?)(?P<name>[^>\"'\n]{1,200}?)(?P=quote)(?:\s[^>\n]{0,100})?>"
+    r"<(?:[\w｜]{1,20}:?)??parameter(?:=|\s+name=)(?P<quote>[\"'])?"
+    r"(?P<name>(?(quote)[^>\"'\n]{1,200}+|[ \t]{0,9}[^>\"'\s]{1,200}+))(?(quote)(?P=quote))(?:\s[^>\n]{0,100}+)?>"
 )
 _END_OF_PARAMETER = re.compile(r"</(?:[\w｜]{1,20}:?)??parameter>")
 _END_OF_FUNCTION = re.compile(r"</(?:function|(?:[\w｜]{1,20}:?)??invoke)>")
 _PAIR = re.compile(r"\s*<arg_key>(?P<name>[^<]{1,200})</arg_key>\s*<arg_value>")
+_BLANK = re.compile(r"\s*\Z")
 _END_OF_VALUE = "</arg_value>"
 _TEXTS = frozenset(("string", "str", "text", "varchar", "char", "enum"))
 _NUMBERS = ("int", "num", "float", "double", "long", "short")
@@ -67,7 +69,7 @@ def of_pairs(body: str, declared: Declared, typed: bool) -> Said:
     """GLM's form: a name, then keys and values."""
     name = body.partition("<arg_key>")[0].strip()
     at, arguments = body.find("<arg_key>"), dict[str, Any]()
-    while 0 <= at < len(body) and body[at:].strip():
+    while 0 <= at < len(body) and not _BLANK.match(body, at):
         pair = _PAIR.match(body, at)
         end = body.find(_END_OF_VALUE, pair.end()) if pair else -1
         if pair is None or end < 0:

@@ -108,7 +108,7 @@ def style(text: str) -> tuple[int, float, float, float]:
     length = len(re.findall(r"\w+|[^\w\s]", text))
     bare = _CODE.sub("", text)
     headers = len(re.findall(r"^#{1,6}\s", bare, re.MULTILINE))
-    items = len(re.findall(r"^\s*(?:\d+\.|[-*+])\s", bare, re.MULTILINE))
+    items = len(re.findall(r"^[^\S\n]*(?:\d+\.|[-*+])\s", bare, re.MULTILINE))
     bold = len(re.findall(r"\*\*[^*\n]+\*\*|__[^_\n]+__", bare))
     return length, headers / (length + 1), items / (length + 1), bold / (length + 1)
 

@@ -32,7 +32,6 @@ response for what you praise and what you blame.
 </response>
 
 Answer with a JSON object and nothing else: {"reason": "your reasons, with quotes", "score": a whole number from 1 to 10}"""
-_OBJECT = re.compile(r"\{.*\}", re.DOTALL)
 _SCORE = re.compile(r'"score"\s*:\s*"?(\d{1,2})\b')
 
 
@@ -53,11 +52,11 @@ def worst(problem: Problem) -> list[int]:
 
 def read(text: str) -> int | None:
     """The score, 1 to 10; None where it says none."""
-    found = _OBJECT.search(text)
+    start, end = text.find("{"), text.rfind("}")
     try:
-        score = json.loads(found[0])["score"] if found else None
+        score = json.loads(text[start : end + 1])["score"] if 0 <= start < end else None
         number = int(score) if isinstance(score, int | str) and not isinstance(score, bool) else 0
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         said = _SCORE.findall(text)  # an object with quotes that are not escaped
         number = int(said[-1]) if said else 0
     return number if 1 <= number <= 10 else None

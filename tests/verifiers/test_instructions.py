@@ -72,3 +72,16 @@ def test_rows_of_ifeval_are_problems(tmp_path: Path) -> None:
     assert problem.id == "1000"
     assert problem.answer["arguments"] == [{}, {"num_words": 3, "relation": "at least"}]
     assert verify(problem, "three plain words").score == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "response", "status"),
+    [
+        ("detectable_content:number_placeholders", "[" * 60_000, Status.TIMEOUT),  # lm-eval's pattern is quadratic
+        ("detectable_format:json_format", "[" * 60_000, Status.SCORED),
+        ("detectable_format:title", "\ud800\x00", Status.SCORED),
+    ],
+)
+def test_what_a_check_cannot_read_is_no_fault(name: str, response: str, status: Status) -> None:
+    verdict = verify(posed((name, {"num_placeholders": 2} if "number" in name else {})), response)
+    assert (verdict.status, verdict.score) == (status, 0)

@@ -48,8 +48,6 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 """Content that stands for an answer, as a prompt writes it."""
-_SPACES = re.compile(r"(?<!\\)(?:\\[\s,;:!]|~)+$")
-"""Spaces that end a box's content."""
 _DENIED = re.compile(
     r"(?:\bnot|n't|\bnever|\brather than|\binstead of)\s+(?:equal to\s+|be\s+)?(?:\$+|\\\(|\\\[)?\s*$", re.IGNORECASE
 )
@@ -161,13 +159,25 @@ def _boxes(text: str) -> list[Mark]:
         start, end = argument
         if end is None:
             return [Mark(match.start(), len(text), None)]
-        inside = text[start:end].strip()
-        if inside.endswith(("\\", "~", "\\,", "\\;", "\\:", "\\!")):
-            inside = _SPACES.sub("", text[start:end]).strip()
+        inside = _without_spaces(text[start:end])
         content = _unwrapped(inside)
         if inside and not is_placeholder(content):
             found.append(Mark(match.start(), min(len(text), end + (text[end : end + 1] in ("}", ")"))), content))
     return found
+
+
+def _without_spaces(content: str) -> str:
+    """The content without the spaces around it, and LaTeX's behind it: `~`, `\\,`, `\\ `."""
+    end = len(content)
+    while end:
+        escaped = end > 1 and content[end - 2] == "\\" and content[end - 3 : end - 2] != "\\"
+        if content[end - 1] == "~":
+            end -= 1
+        elif escaped and (content[end - 1].isspace() or content[end - 1] in ",;:!"):
+            end -= 2
+        else:
+            break
+    return content[:end].strip()
 
 
 def _unwrapped(content: str) -> str:

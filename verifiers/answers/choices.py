@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator, Sequence
 from string import ascii_uppercase
 
+from ..budget import in_time
 from .assertions import Asserted, Claim, Kind, Named
 from .hedges import added, others
 from .letters import unwrapped
@@ -43,7 +44,7 @@ _PRONOUN = re.compile(r"I(?=\s+[a-z]|['’])(?!\s+(?:is|was|and|or|because|since
 _NOUN = r"(?i:options?|choices?|letters?|answers?|statements?|alternatives?|选项|答案|项)"
 _NAMED = re.compile(
     rf"[\s(\[（\"'“‘:：]*(?:(?i:the|either|both"
-    rf"|only)\s+)*(?:{_NOUN}\s*(?:is\s+)?[:：]?\s*)*[(\[（\"'“‘{{<]*(?P<letter>[A-Za-z]){_AFTER}"
+    rf"|only)\s+)*(?:{_NOUN}\s*+(?:is\s+)?[:：]?\s*+)*+[(\[（\"'“‘{{<]*(?P<letter>[A-Za-z]){_AFTER}"
 )
 _JOINED = re.compile(
     r"[)\]）\"'”’]*\s*(?P<join>[,/&+;、，和或]|\b(?:and/or|and|or)\b|及|以及|或者)\s*(?:(?:and|or)\s+)?"
@@ -194,6 +195,7 @@ def _claims(text: str, known: frozenset[str]) -> Iterator[Claim]:
         if number < len(lines) - MAX_LINES:
             continue
         for place, part in enumerate(part for part in SENTENCE_END.split(line) if part.strip()):
+            in_time()
             said = " ".join(part[:MAX_SENTENCE].split())
             named = _named(said, known) if labelled else None
             if named and named.letters and not _is_denied(named.rest):

@@ -55,6 +55,7 @@ _DENIED_VALUE = re.compile(
     r"|\w+n['’]t)\b[^,;]{0,40}$",
     re.IGNORECASE,
 )
+_LAST_WORD = re.compile(r"\w\W*+\Z")
 _RELATION = re.compile(r"(?<![A-Za-z/])([A-Za-z]\w{0,2}\s*(?:[<>=]=?|!=)\s*[^\s].*?)(?:\s+is\b.*)?[.\s]*$")
 _ABSENT = re.compile(r"\b(does not exist|no (?:real |integer )?solutions?|infinitely many(?: solutions)?)\W*$", re.IGNORECASE)
 _NO_ANSWER = re.compile(
@@ -81,7 +82,7 @@ def concluded(text: str) -> str | None:
     if len(lines) > 1 and (block := _display(text.rstrip(" .\n"))) and not is_prose(block):
         return block
     line = lines[-1]
-    if "=" not in line and re.search(r"[^!\s]\s?\?\W*$", line):
+    if "=" not in line and _asks(line):
         return None
     if len(line) > MAX_LINE:  # the whole response in one line, say: its last sentence counts
         line = SENTENCE_END.split(line[-2 * MAX_LINE :])[-1]
@@ -95,6 +96,12 @@ def concluded(text: str) -> str | None:
     if len(lines) == 1 or _CONCLUDES.search(line):
         return _result(line)
     return None
+
+
+def _asks(line: str) -> bool:
+    """Whether a question mark stands among the signs that a line ends with, and no exclamation mark before it."""
+    word = _LAST_WORD.search(line)
+    return re.search(r"[^!\s]\s?\?", line[word.start() :] if word else line) is not None
 
 
 def _display(text: str) -> str | None:

@@ -4,17 +4,16 @@ Everything is bounded: the steps of sums, the magnitude of exponents, the time. 
 has no value at the point (a pole, a logarithm of zero) raises `Undefined`, and what is not worked out here `Unknown`.
 """
 
-import contextlib
 import hashlib
 import math
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
 import mpmath
 
+from ..budget import is_spent
 from .exact import TooLarge, Undefined, exact
 from .tree import INFINITY, MINUS_ONE, Node
 
@@ -28,6 +27,15 @@ class Unknown(Exception):
     """The expression has a value, it may be, that plain evaluation does not find: an integral, a limit, an infinite sum."""
 
 
+_UNDEFINED = (
+    ZeroDivisionError,
+    ValueError,
+    TypeError,
+    NotImplementedError,
+    mpmath.libmp.ComplexResult,
+    mpmath.libmp.NoConvergence,
+)
+"""What mpmath raises where a function has no value, as 3i mod 2 has none."""
 _contexts = threading.local()
 Point = Mapping[str, Fraction]
 
@@ -51,7 +59,7 @@ def value(node: Node, point: Point, digits: int) -> Any:
     """
     try:
         result = _Evaluation(_context(digits), point).of(node)
-    except (ZeroDivisionError, ValueError, mpmath.libmp.ComplexResult, mpmath.libmp.NoConvergence) as error:
+    except _UNDEFINED as error:
         raise Undefined(str(error)) from None
     except (OverflowError, MemoryError, RecursionError):
         raise TooLarge("a number") from None
@@ -60,19 +68,9 @@ def value(node: Node, point: Point, digits: int) -> Any:
     return result
 
 
-@contextlib.contextmanager
-def limit(seconds: float) -> Iterator[None]:
-    """Gives this thread so much processor time for what it evaluates within, and no limit afterwards."""
-    _contexts.deadline = time.thread_time() + seconds
-    try:
-        yield
-    finally:
-        _contexts.deadline = math.inf
-
-
 def in_time() -> None:
     """Raises `TooLarge` where the thread's time is used up."""
-    if time.thread_time() > getattr(_contexts, "deadline", math.inf):
+    if is_spent():
         raise TooLarge("it takes too long")
 
 

@@ -15,6 +15,7 @@ import re
 
 from ...core import without_thinking
 from .. import disguises
+from ..budget import in_time
 from .boxes import boxed, last_mark, last_tag
 from .conclusions import concluded
 from .hedges import alternative
@@ -133,6 +134,7 @@ def _answer_line(text: str) -> tuple[bool, str | None]:
     denied: set[str] = set()
     last = None
     for marker in markers(text):
+        in_time()
         last = last or marker
         said = text[marker.end :].lstrip()
         if display := re.match(r"(?:\$\$|\\\[)(.{1,400}?)(?:\$\$|\\\])", said, re.DOTALL):

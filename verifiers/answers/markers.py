@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from ..budget import in_time
+
 MAX_MARKERS = 30
 """Markers, from the last one, that are looked at."""
 WRAPPED = 60
@@ -107,6 +109,7 @@ def _backwards(text: str) -> Iterator[Marker]:
         start = text.rfind("\n", 0, below - 1) + 1
         line = lowered[start:below]
         if any(word in line for word in _WORDS):
+            in_time()
             found = [match for match in MARKER.finditer(text, start, below + WRAPPED) if match.start() < below]
             yield from (_marker(text, match) for match in reversed(found))
         below = start

@@ -3,6 +3,7 @@
 import functools
 import re
 
+from ..budget import in_time
 from . import conditions
 from .claims import claim
 from .evaluation import symbols
@@ -53,6 +54,7 @@ def read(text: str) -> tuple[Node, ...]:
     Raises:
         Unreadable: it is neither mathematics nor words, or longer than `MAX_TEXT`.
     """
+    in_time()  # what is read without its first words, or as a value and a condition, is read again and again
     if len(text) > MAX_TEXT:
         raise Unreadable(f"more than {MAX_TEXT} characters")
     if found := _PLAIN.fullmatch(text):  # most answers are plain numbers

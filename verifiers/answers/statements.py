@@ -124,7 +124,7 @@ _RELATED = re.compile(r"\b(?:(?P<word>\w+)\s+to|by|from|than|with|without|into|u
 _EQUATES = frozenset("equal equals equivalent comes amounts up out rounds simplifies evaluates reduces".split())
 """What makes "to" mean that both are the same."""
 _CHINESE_REASON = re.compile(r"[，,；;]\s*(?=因为|由于|所以|故|因此|即|也就是|其中)|（(?=[^）]*[\u4e00-\u9fff])")
-_COUNT = re.compile(r"[\d\ue000}%]\W*(?:[A-Za-z-]+\s*){0,3}$")
+_COUNT = re.compile(r"[\d\ue000}%]\W*+(?:[A-Za-z-]++\s*+){0,3}$")
 """A value, and what it counts: "5 red apples"."""
 _ASIDES = frozenset(
     (

@@ -27,7 +27,7 @@ _SLANTED = re.compile(r"\\(?:nice|s|flat|x)frac(?![A-Za-z])")
 _REPLACED = ((_DROPPED, " "), (_SILENT, " "), (_KEPT, " "), (_UPRIGHT, r"\\text"), (_NO_TEXT, " "), (_SLANTED, r"\\frac"))
 _ANY_OF_THEM = re.compile("|".join(pattern.pattern for pattern, _ in _REPLACED))
 """Most answers hold none of them, which one search tells."""
-_NUMBER_AHEAD = r"(?=\s*[-+]?\s*(?:\\?\$)?\s*[\d.])"
+_NUMBER_AHEAD = r"(?=\s*+[-+]?\s*+(?:\\?\$)?\s*+[\d.])"
 _ABOUT = re.compile(rf"\\(?:sim|thicksim|cong|doteq|approxeq|thickapprox|fallingdotseq)(?![A-Za-z]){_NUMBER_AHEAD}")
 """Signs for "about" that say something else before anything but a number."""
 _LEADING = re.compile(
@@ -53,11 +53,11 @@ _BREAK = re.compile(r"\\q?quad(?![A-Za-z])|\$\s+\$|\\\\(?=\s)|\n\s*")
 _COMPLETE = re.compile(r"[\w)\]}!'%]\s*\$?\s*$")
 _JOINS = re.compile(r"(?:\\(?:text|mathrm|mbox|textrm)\s*\{\s*,?|\b)(?:and|or|if|for|where|when|with|all|is)\s*\}?\s*$")
 _BEGINS = re.compile(
-    r"\s*\$?\s*(?:[A-Za-z\d.\[{]|\\(?!(?:text|mathrm|mbox|textrm|textbf|in|forall|le|ge|leq|geq|ne|neq|cup|cap|cdot|times|div|to"
+    r"\s*+\$?\s*+(?:[A-Za-z\d.\[{]|\\(?!(?:text|mathrm|mbox|textrm|textbf|in|forall|le|ge|leq|geq|ne|neq|cup|cap|cdot|times|div|to"
     r"|rightarrow|mid|vert|pmod|pmod|mod|bmod|equiv|Rightarrow|implies|iff|approx|sim|land|lor|vee|wedge|pm|mp|setminus|circ"
     r"|q?quad|right|end|mu|Omega|%)(?![A-Za-z]))[A-Za-z{])"
 )
-_WORD = re.compile(r"\s*\$?\s*(?:and|or|if|for|where|when|with|all|[A-Za-zµ]{1,3}(?:/[A-Za-z]{1,3})?\s*$)(?![A-Za-z])")
+_WORD = re.compile(r"\s*+\$?\s*+(?:and|or|if|for|where|when|with|all|[A-Za-zµ]{1,3}(?:/[A-Za-z]{1,3})?\s*$)(?![A-Za-z])")
 """Words that join or restrict, and units."""
 _TWO_NAMES = re.compile(r"(?<==)(\s*-?\s*(?:[\d./]+|\\frac\s*\{\d+\}\s*\{\d+\}))\s+(?=[A-Za-z](?:_(?:\w|\{\w+\}))?\s*=(?!=))")
 """ "x=1 y=2": behind a whole number another name begins."""

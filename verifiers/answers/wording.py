@@ -46,6 +46,15 @@ def without_lead_in(text: str) -> str | None:
     return rest.strip() or None
 
 
+def _holds_a_pair(text: str) -> bool:
+    """Whether a comma stands in brackets, as in an interval or a pair."""
+    for inside in re.split(r"[)\]]", text)[:-1]:
+        opening = re.search(r"[(\[]", inside)
+        if opening and "," in inside[opening.end() :]:
+            return True
+    return False
+
+
 def words(text: str, unreadable: Unreadable) -> Node:
     """A text that is no mathematics, as words: its letters, numbers and signs, without punctuation and case.
 
@@ -58,7 +67,7 @@ def words(text: str, unreadable: Unreadable) -> Node:
     if any(ord(character) < 32 and not character.isspace() for character in plain):
         raise unreadable
     plain = re.sub(r"\s*_\s*\{?\s*(\d+)\s*\}?\s*", r"\1", plain)
-    if not re.search(r"[(\[][^)\]]*,[^)\]]*[)\]]", plain):  # brackets say something where they hold an interval or a pair
+    if not _holds_a_pair(plain):  # there brackets say something
         plain = re.sub(r"[()\[\]]", " ", plain)
     formula = re.fullmatch(r"\s*[A-Z]\w*[A-Z]\w*[+-]?\s*", plain) and (
         not plain.strip().isupper() or re.search(r"\d", plain)

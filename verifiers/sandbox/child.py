@@ -12,7 +12,7 @@ import sys
 import types
 from typing import Any
 
-from . import script, wire
+from . import errors, script, wire
 
 CHANNEL = 3
 """Descriptor of the channel to the supervisor."""
@@ -68,7 +68,7 @@ def _answer(request: dict[str, Any], names: dict[str, Any], channel: socket.sock
             "status": left.code if isinstance(left.code, int) else int(bool(left.code)),
         }
     except BaseException as error:
-        return {"error": _said(error)}
+        return {"error": (text := _said(error)), "raised": _form(error, text)}
     finally:
         script.flush()
 
@@ -91,13 +91,22 @@ def _asking(name: str, channel: socket.socket) -> Any:
         if reply is None:
             os._exit(1)
         if "error" in reply:
-            kind, _, text = reply["error"].partition(": ")
-            found = getattr(builtins, kind, None)
-            raise (found if isinstance(found, type) and issubclass(found, Exception) else RuntimeError)(text)
-        return wire.decode(reply["value"])
+            raise errors.raised(reply.get("raised"), reply["error"])
+        try:
+            return wire.decode(reply["value"])
+        except Exception:  # no form: the program's doing
+            raise errors.Failed("a value that is none") from None
 
     ask.__name__ = name
     return ask
+
+
+def _form(error: BaseException, text: str) -> list[Any] | None:
+    """The error as it travels (see `errors`)."""
+    try:
+        return errors.form_of(error, text.partition(": ")[2])
+    except BaseException:  # a class of which nothing can be told
+        return None
 
 
 def _said(error: BaseException) -> str:

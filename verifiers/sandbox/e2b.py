@@ -42,6 +42,7 @@ _MODULES = (
     "cgroup",
     "child",
     "command",
+    "errors",
     "interpreter",
     "jail",
     "local",
@@ -151,7 +152,7 @@ class E2BSession:
                 with contextlib.suppress(Ended, SandboxFault):  # the program goes on without, and is not waited for
                     self._ask({"told": {"error": "RuntimeError: nobody answers"}})
                 raise
-            reply = self._ask({"told": {"value": told.value, "error": told.error}})
+            reply = self._ask({"told": {"value": told.value, "error": told.error, "raised": told.raised}})
         return Result(**reply["result"])
 
     def define(self, source: str) -> Result:

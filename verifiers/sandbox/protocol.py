@@ -54,6 +54,8 @@ class Result:
     """The exception's class and text, where there was one."""
     printed: str = ""
     """What was written to standard output, then to standard error, meanwhile; of a run's calls it is not told apart."""
+    raised: Any = None
+    """The exception as it travels (see `errors.form_of`), where it is an error, which tests may expect."""
 
 
 class End(StrEnum):

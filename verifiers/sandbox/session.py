@@ -46,7 +46,7 @@ def _result(reply: dict[str, Any], printed: str = "", may_leave: bool = False) -
     failure = reply.get("error")
     if isinstance(failure, str):
         left = may_leave and failure.startswith("SystemExit: ") and reply.get("status") == 0
-        return Result(None, None if left else failure[:2000], printed)
+        return Result(None, None if left else failure[:2000], printed, reply.get("raised"))
     return Result(reply.get("value"), None, printed)
 
 
@@ -189,7 +189,8 @@ class LocalSession:
                 asked = time.monotonic()
                 told = answer(Question(str(reply["ask"]), reply.get("arguments", []), reply.get("keywords", {})))
                 deadline += time.monotonic() - asked  # whoever answers has a clock of his own
-                self.sending += wire.pack({"error": told.error} if told.error is not None else {"value": told.value})
+                failed = {"error": told.error, "raised": told.raised}
+                self.sending += wire.pack(failed if told.error is not None else {"value": told.value})
                 continue
             return _result(reply, self._printed(before), may_leave)
 

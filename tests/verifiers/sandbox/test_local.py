@@ -76,7 +76,8 @@ def test_a_session_keeps_its_names_and_answers_the_programs_questions(box: Local
 
     def answer(question: Question) -> Result:
         asked.append(question)
-        return Result(question.arguments[0] * 2) if question.arguments[0] < 5 else Result(error="ValueError: too much")
+        too_much = Result(error="ValueError: too much", raised=["ValueError", ["too much"]])
+        return Result(question.arguments[0] * 2) if question.arguments[0] < 5 else too_much
 
     assert session.execute("double(4)", answer, ["double"]).value == 8
     assert (

@@ -1,0 +1,92 @@
+"""Whatever reads a model's text takes time that grows with its length, and no faster."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tenfold.benchmarks.judged import arena_hard, writing_bench
+from tenfold.core import Completion, Problem, without_thinking, without_turn_end
+from tenfold.envs import notes
+from tenfold.pipelines import refine_words
+from tenfold.verifiers import code, equality, fences, fullstack, function_calls, pairwise, tool_calls
+from tenfold.verifiers.answers import extraction
+
+from .hostile import ANSWERS, AREA, BEGINNINGS, PIECES, problem, run_of, verifier
+
+SIZES = (3_000, 12_000)
+SLOW = 0.08
+"""Seconds for the longer text from which on growth is looked at: what is linear is far below, what is quadratic far above."""
+HANGS = 3.0
+"""Seconds that the shorter text never takes."""
+MOST = 10.0
+"""Times that it may take for four times the text; quadratic reading takes 16 times as long."""
+STDIN = {"stdin": [{"input": "1", "output": "2"}]}
+NO_CALLS = Problem("p", (), {"functions": [AREA], "calls": []}, "here")
+
+
+def judged_by(name: str) -> Callable[[str], object]:
+    """What the verifier of that name does in this process."""
+    asked = problem(name)
+    if name == "code":
+        return lambda text: code.program_of(asked, text)
+    if name == "fullstack":
+        return lambda text: fullstack._code(without_turn_end(without_thinking(text)), asked.answer)
+    if name == "instructions":
+        return lambda text: without_thinking(text).strip()
+    if name == "reasoning_gym":
+        return lambda text: extraction.tagged(text) or extraction.final_answer(text)
+    judge = verifier(name)
+    return lambda text: judge(asked, text)
+
+
+READERS: dict[str, Callable[[str], object]] = {
+    **{name: judged_by(name) for name in ANSWERS.keys() - {"code_share", "science"}},  # these read as code and choice do
+    "a whole program": lambda text: code.programs.program_of(text, STDIN),
+    "a program in C++": lambda text: code.programs.program_of(text, STDIN | {"language": "cpp"}),
+    "a method": lambda text: code.programs.program_of(text, {"entry_point": "add", "calls": [], "footer": "add = A().add"}),
+    "fences": fences.fenced,
+    "fences within": lambda text: fences.fenced(text, within=True),
+    "no calls": lambda text: function_calls.verify(NO_CALLS, text),
+    "a tool's call": tool_calls.called,
+    "a pair": pairwise.shown,
+    "what a program printed": lambda text: equality.same_output("1 2\n" * text.count("\n") + "1 " * 9, text),
+    "a number that a program printed": lambda text: equality.same_output("1", text.replace(" ", "").replace("\n", "")),
+    "a cut text": lambda text: Completion(text, "length").judged,
+    "a note": lambda text: notes.rank("Tell them: 3 red, 4 blue.", text),
+    "a checklist": refine_words.read_checklist,
+    "scores": lambda text: refine_words.read_scores(text, []),
+    "a judge's score": writing_bench.read,
+    "style": arena_hard.style,
+}
+
+
+def seconds(read: Callable[[str], object], text: str) -> float:
+    begun = time.thread_time()
+    read(text)
+    return time.thread_time() - begun
+
+
+def grows_too_fast(read: Callable[[str], object], beginning: str, piece: str) -> bool:
+    """Whether a reader takes far more than four times as long for four times the text, three times in a row."""
+    short, long = (run_of(beginning, piece, "\x00", size) for size in SIZES)
+    for _ in range(3):
+        before = seconds(read, short)
+        if before < HANGS and ((took := seconds(read, long)) < SLOW or took < MOST * before):
+            return False
+    return True
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_time_grows_with_the_length_of_a_text_and_no_faster(reader: str) -> None:
+    read = READERS[reader]
+    read("So the answer is \\boxed{1/2}.")  # what is made once is made
+    cases = [(BEGINNINGS[number % len(BEGINNINGS)], piece) for number, piece in enumerate(PIECES)]
+    assert next((case for case in cases if grows_too_fast(read, *case)), None) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reader", READERS)
+def test_time_grows_with_the_length_whatever_a_text_is_made_of(reader: str) -> None:
+    pairs = [(beginning, piece + other) for beginning in BEGINNINGS for piece in PIECES[::2] for other in PIECES[::7]]
+    assert next((case for case in pairs if grows_too_fast(READERS[reader], *case)), None) is None
