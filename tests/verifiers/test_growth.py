@@ -41,7 +41,7 @@ def judged_by(name: str) -> Callable[[str], object]:
 
 
 READERS: dict[str, Callable[[str], object]] = {
-    **{name: judged_by(name) for name in ANSWERS.keys() - {"code_share", "science"}},  # these read as code and choice do
+    **{name: judged_by(name) for name in ANSWERS if name not in ("code_share", "science")},  # these read as code and choice do
     "a whole program": lambda text: code.programs.program_of(text, STDIN),
     "a program in C++": lambda text: code.programs.program_of(text, STDIN | {"language": "cpp"}),
     "a method": lambda text: code.programs.program_of(text, {"entry_point": "add", "calls": [], "footer": "add = A().add"}),
