@@ -1,5 +1,6 @@
 """One benchmark task, from its problems to a score that carries its settings."""
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
@@ -9,6 +10,7 @@ from typing import Any
 import lm_eval
 from lm_eval.tasks import TaskManager
 
+from .. import disk
 from ..core import Completion, Conversation, Policy, Problem, Sampling, Status, UserError
 from ..envs import identity as environments
 from ..policies import identity as policies
@@ -75,6 +77,18 @@ def evaluate(
         UserError: no such task, or its problems cannot be loaded.
     """
     options = options or Options()
+    with disk.held(folder) if folder else contextlib.nullcontext():
+        return _evaluate(task, policy, options, made_with, folder, progress)
+
+
+def _evaluate(
+    task: str,
+    policy: Policy,
+    options: Options,
+    made_with: dict[str, Any] | None,
+    folder: str | Path | None,
+    progress: Callable[..., None] | None,
+) -> Result:
     check(task, options)
     asked = catalogue.expand([task])[0]
     if asked.task.startswith(catalogue.STOCK):
@@ -156,30 +170,28 @@ def rescore(folder: str | Path, progress: Callable[..., None] | None = None) -> 
     Raises:
         UserError: the folder holds no result, or draws are missing.
     """
-    before = results(folder)
-    found = []
-    for result in before:
+    before = results(folder)  # which says so where the folder is not there
+    with disk.held(folder):
+        return [_rescored(result, folder, progress) for result in before]
+
+
+def _rescored(result: Result, folder: str | Path, progress: Callable[..., None] | None) -> tuple[Result, Result]:
+    """A result as it was and as it is now."""
+    remedy = "remove it, and run its benchmark again: the draws are stored"
+    with disk.understood(Path(folder) / f"{result.task}.result.json", remedy):
         given = result.settings
         made_with = {name: value for name, value in given.items() if name not in _OWN}
-        again = evaluate(
-            result.task,
-            Absent(),
-            Options(
-                seed=given["seed"],
-                limit=given["number"],
-                problems=given["problems"],
-                temperature=given["sampling"]["temperature"] if given["sampling"].get("do_sample") else 0,
-                top_p=given["sampling"].get("top_p"),
-                max_tokens=given["sampling"].get("max_gen_toks"),
-                judge=given["judge"],
-                baseline=given["baseline"],
-            ),
-            made_with=made_with,
-            folder=folder,
-            progress=progress,
+        options = Options(
+            seed=given["seed"],
+            limit=given["number"],
+            problems=given["problems"],
+            temperature=given["sampling"]["temperature"] if given["sampling"].get("do_sample") else 0,
+            top_p=given["sampling"].get("top_p"),
+            max_tokens=given["sampling"].get("max_gen_toks"),
+            judge=given["judge"],
+            baseline=given["baseline"],
         )
-        found.append((result, again))
-    return found
+    return result, evaluate(result.task, Absent(), options, made_with=made_with, folder=folder, progress=progress)
 
 
 class Absent:
