@@ -1,6 +1,7 @@
 """The transformers Trainer, as the stages use it that train outside of verl: what they share, and how a killed one goes on."""
 
 import datetime
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,11 @@ from typing import Any
 import torch
 
 from ..core import UserError
+from .checkpoints import damage
 from .cluster import Cluster
 from .context import Context
 
+_LOG = logging.getLogger("tenfold")
 IGNORED = -100
 """The label that the loss passes over."""
 
@@ -160,8 +163,13 @@ def common(settings: Any) -> dict[str, Any]:
 
 def _last_checkpoint(checkpoints: Path) -> str | None:
     """The newest checkpoint that was written to its end (the Trainer writes its state last)."""
-    whole = [path for path in checkpoints.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
-    return str(max(whole, key=lambda path: int(path.name.rsplit("-", 1)[1]))) if whole else None
+    found = [path for path in checkpoints.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    for path in sorted(found, key=lambda path: int(path.name.rsplit("-", 1)[1]), reverse=True):
+        wrong = damage(path)
+        if wrong is None:
+            return str(path)
+        _LOG.warning("%s is passed over: %s", path, wrong)
+    return None
 
 
 def _progress(context: Context) -> Any:

@@ -35,7 +35,8 @@ from gymnasium.envs.registration import EnvSpec
 from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput
 
 from ...core import Episode, Verdict, draw_seed, without_surrogates
-from ...policies.rollout import crashed, episode_to_json, first_messages, verdict_of
+from ...policies.episodes import episode_to_json
+from ...policies.rollout import crashed, first_messages, verdict_of
 from ...policies.transcript import Limits, Transcript
 from . import groups
 from .threads import in_thread
