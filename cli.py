@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import io
 import json
 import logging
 import os
@@ -10,12 +11,15 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from . import terminal
+from . import disk, faults, signals, terminal
 from .arguments import parser
-from .core import Incomplete, Sampling, UserError
+from .core import Incomplete, Policy, Sampling, UserError
 
 if TYPE_CHECKING:
+    from .benchmarks import catalogue
+    from .benchmarks.result import Options
     from .pipelines.recipe import Recipe
+    from .pipelines.report import Display
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -143,11 +147,10 @@ def rollouts(arguments: argparse.Namespace) -> None:
 
 def bench(arguments: argparse.Namespace) -> None:
     """Scores a policy on benchmark tasks."""
-    from .benchmarks import catalogue, evaluate, page, table
+    from .benchmarks import catalogue, evaluate, table
     from .benchmarks.result import Options
     from .pipelines.report import Display
     from .policies import load_policy
-    from .policies.identity import who
 
     if arguments.tasks[:1] == ["rescore"]:
         return _bench_rescore(arguments.tasks[1:], arguments.trust)
@@ -163,13 +166,30 @@ def bench(arguments: argparse.Namespace) -> None:
     lacking = evaluate.lacking(asked, given)
     policy, display = load_policy(arguments.policy), Display()
     out = arguments.out or "bench/" + re.sub(r"[^A-Za-z0-9.-]+", "_", arguments.policy)
+    with disk.held(out):
+        _bench_tasks(arguments.policy, policy, asked, given, lacking, out, display)
+
+
+def _bench_tasks(
+    uri: str,
+    policy: Policy,
+    asked: "Sequence[catalogue.Asked]",
+    given: "Options",
+    lacking: dict[str, str],
+    out: str,
+    display: "Display",
+) -> None:
+    """Runs the tasks that lack nothing, and shows what they came to."""
+    from .benchmarks import evaluate, page, table
+    from .policies.identity import who
+
     found = []
     for task in asked:
         if task.name in lacking:
             continue
         try:
             with display.stage(task.name) as progress:
-                made_with = who(arguments.policy)
+                made_with = who(uri)
                 found.append(evaluate.evaluate(task.name, policy, given, made_with=made_with, folder=out, progress=progress))
         except UserError as error:
             if len(asked) == 1 or isinstance(error, Incomplete):
@@ -268,39 +288,43 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; the process's exit status: 0, 2 for a user's mistake, 130 for Ctrl-C."""
+    """Runs one command; the process's exit status: 0, 2 for what a user can mend, 128 + n where signal n ended it."""
     parsed = parser().parse_args(arguments)
     _quiet_libraries()
+    for stream in (sys.stdout, sys.stderr):  # a name of a file may have bytes that are no text
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     with terminal.cleaned():
         return _run(parsed)
 
 
 def _run(parsed: argparse.Namespace) -> int:
     try:
-        COMMANDS[parsed.command](parsed)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except (MemoryError, RuntimeError) as error:
-        # torch says it in a RuntimeError, in these words on a processor and on a GPU.
-        if not isinstance(error, MemoryError) and not any(
-            words in str(error) for words in ("allocate memory", "out of memory")
-        ):
+        with signals.heard():
+            COMMANDS[parsed.command](parsed)
+            sys.stdout.flush()
+    except KeyboardInterrupt as error:
+        number = signals.number_of(error)
+        by = "" if number == signals.INTERRUPT else f" by {error}"
+        _say(f"stopped{by}; the same command goes on from here")
+        return 128 + number
+    except BrokenPipeError:
+        if not signals.leave(sys.stdout):
             raise
-        print("error: no memory left: lower batch_size, micro_batch_size or max_tokens", file=sys.stderr)
-        return 2
-    except OSError as error:
-        if error.errno not in (28, 122):  # no space, quota exceeded
+        return 128 + signals.PIPE  # whoever read the output has enough
+    except Exception as error:
+        said = str(error) if isinstance(error, UserError) else faults.line(error)
+        if said is None:
             raise
-        print(
-            f"error: no space left on the disk ({error.filename or 'writing'}): free some and run the same command",
-            file=sys.stderr,
-        )
+        _say(f"error: {said}")
         return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
     return 0
+
+
+def _say(line: str) -> None:
+    """One line on stderr, where anybody can still be told."""
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def _quiet_libraries() -> None:

@@ -10,6 +10,7 @@ Index:
     unanswered               the verdict on a draw that holds no answer
     spoken                   a message as text, with the tools that it calls
     without_surrogates       text that UTF-8 can hold
+    storable                 data whose every text UTF-8 can hold
     draw_seed                the seed of one draw
     without_thinking         the part of a response that is judged
     without_turn_end         a response without the marks of a chat template behind it
@@ -327,6 +328,17 @@ def without_keys(text: str) -> str:
     return _SECRET.sub(r"\1***", shown)
 
 
+def storable(value: Any) -> Any:
+    """Data of lists, tuples and mappings, with `without_surrogates` applied to every text in it, keys too."""
+    if isinstance(value, str):
+        return without_surrogates(value)
+    if isinstance(value, Mapping):
+        return {storable(key): storable(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(storable, value))
+    return value
+
+
 class UserError(Exception):
     """A user's mistake. Its text is one line that says what to do; the command line prints it and exits with 2.
 
@@ -345,6 +357,11 @@ class Incomplete(UserError):
         """Takes what to say, and the completions asked for, None for those that are missing."""
         super().__init__(message)
         self.drawn = drawn
+
+    @property
+    def ending(self) -> BaseException:
+        """What to raise once the draws are stored: this, or the interrupt (Ctrl-C, say) that it arose from."""
+        return self.__cause__ if isinstance(self.__cause__, KeyboardInterrupt) else self
 
 
 class Refused(Exception):

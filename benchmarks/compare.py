@@ -1,6 +1,5 @@
 """A run beside reported figures, or beside another run: how far apart, and is it more than noise?"""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import yaml
 
 from ..core import UserError
 from . import intervals, scores
-from .result import Result
+from .result import Result, scored
 
 REPORTED = Path(__file__).parent / "reported.yaml"
 MOST_DRAWS = 256
@@ -121,11 +120,10 @@ def paired(better: str | Path, worse: str | Path) -> dict[str, scores.Difference
     if not tasks:
         raise UserError(f"{better} and {worse} hold no result of the same task and k")
     return {
-        name.removesuffix(".scores.jsonl"): scores.difference(_by_problem(Path(better) / name), _by_problem(Path(worse) / name))
-        for name in tasks
+        task: scores.difference(_by_problem(better, task), _by_problem(worse, task))
+        for task in (name.removesuffix(".scores.jsonl") for name in tasks)
     }
 
 
-def _by_problem(path: Path) -> dict[str, list[float | None]]:
-    rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-    return {row["problem"]: [draw["score"] for draw in row["draws"]] for row in rows}
+def _by_problem(folder: str | Path, task: str) -> dict[str, list[float | None]]:
+    return {str(row["problem"]): [draw["score"] for draw in row["draws"]] for row in scored(folder, task)}

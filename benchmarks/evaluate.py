@@ -1,15 +1,16 @@
 """One benchmark task, from its problems to a score that carries its settings."""
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import lm_eval
 from lm_eval.tasks import TaskManager
 
-from .. import named_code
+from .. import disk, named_code
 from ..core import Completion, Conversation, Policy, Problem, Sampling, Status, UserError
 from ..envs import identity as environments
 from ..envs import registry
@@ -78,6 +79,18 @@ def evaluate(
         UserError: no such task, or its problems cannot be loaded.
     """
     options = options or Options()
+    with disk.held(folder) if folder else contextlib.nullcontext():
+        return _evaluate(task, policy, options, made_with, folder, progress)
+
+
+def _evaluate(
+    task: str,
+    policy: Policy,
+    options: Options,
+    made_with: dict[str, Any] | None,
+    folder: str | Path | None,
+    progress: Callable[..., None] | None,
+) -> Result:
     check(task, options)
     asked = catalogue.expand([task])[0]
     if asked.task.startswith(catalogue.STOCK):
@@ -166,34 +179,32 @@ def rescore(
     Raises:
         UserError: the folder holds no result, or draws are missing.
     """
-    if trust:
-        return [*_again(folder, progress)]
-    with named_code.limited(named_code.Limits(names=tuple(sorted({*registry.named()})), place=str(folder))):
-        return [*_again(folder, progress)]
+    before = results(folder)  # which says so where the folder is not there
+    with contextlib.ExitStack() as held:
+        held.enter_context(disk.held(folder))
+        if not trust:
+            limits = named_code.Limits(names=tuple(sorted({*registry.named()})), place=str(folder))
+            held.enter_context(named_code.limited(limits))
+        return [_rescored(result, folder, progress) for result in before]
 
 
-def _again(folder: str | Path, progress: Callable[..., None] | None) -> Iterator[tuple[Result, Result]]:
-    for result in results(folder):
+def _rescored(result: Result, folder: str | Path, progress: Callable[..., None] | None) -> tuple[Result, Result]:
+    """A result as it was and as it is now."""
+    remedy = "remove it, and run its benchmark again: the draws are stored"
+    with disk.understood(Path(folder) / f"{result.task}.result.json", remedy):
         given = result.settings
         made_with = {name: value for name, value in given.items() if name not in _OWN}
-        again = evaluate(
-            result.task,
-            Absent(),
-            Options(
-                seed=given["seed"],
-                limit=given["number"],
-                problems=given["problems"],
-                temperature=given["sampling"]["temperature"] if given["sampling"].get("do_sample") else 0,
-                top_p=given["sampling"].get("top_p"),
-                max_tokens=given["sampling"].get("max_gen_toks"),
-                judge=given["judge"],
-                baseline=given["baseline"],
-            ),
-            made_with=made_with,
-            folder=folder,
-            progress=progress,
+        options = Options(
+            seed=given["seed"],
+            limit=given["number"],
+            problems=given["problems"],
+            temperature=given["sampling"]["temperature"] if given["sampling"].get("do_sample") else 0,
+            top_p=given["sampling"].get("top_p"),
+            max_tokens=given["sampling"].get("max_gen_toks"),
+            judge=given["judge"],
+            baseline=given["baseline"],
         )
-        yield result, again
+    return result, evaluate(result.task, Absent(), options, made_with=made_with, folder=folder, progress=progress)
 
 
 class Absent:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
+from .. import disk
 from ..core import (
     Completion,
     Conversation,
@@ -77,7 +78,7 @@ class PolicyLM(LM):
         super().__init__()
         self.raw = raw
         self.policy, self.seed, self.progress = policy, seed, progress or (lambda done, total: None)
-        self.store = Store(store, {**(made_with or {}), "seed": seed}) if store else None
+        self.store = Store(store, {**(made_with or {}), "seed": seed}, _check) if store else None
         self.drawn: dict[tuple[str, int], Draw] = {}
         for row in self.store.rows if self.store else ():
             self.drawn[row["request"], row["draw"]] = Draw(
@@ -96,7 +97,9 @@ class PolicyLM(LM):
     def request(self, arguments: tuple[str, dict[str, Any]]) -> str:
         """The name under which the draws of a request are stored: its prompt's and its sampling's."""
         context, given = arguments
-        return hashlib.sha256(f"{context}\n{dataclasses.asdict(self._sampling(given))}".encode()).hexdigest()[:24]
+        return hashlib.sha256(
+            f"{context}\n{dataclasses.asdict(self._sampling(given))}".encode("utf-8", "surrogatepass")
+        ).hexdigest()[:24]
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """One draw a request; the j-th request of one prompt is its j-th draw."""
@@ -133,7 +136,7 @@ class PolicyLM(LM):
                 except Incomplete as stopped:
                     whole = [place for place, row in enumerate(stopped.drawn) if None not in row]
                     self._keep([batch[place] for place in whole], [stopped.drawn[place] for place in whole])
-                    raise
+                    raise stopped.ending from None
                 done += len(batch) * draws
                 self.progress(done, total)
 
@@ -185,6 +188,12 @@ class PolicyLM(LM):
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
         """No benchmark here wants the likelihood of whole texts."""
         raise UserError("this task measures perplexity, which is not offered")
+
+
+def _check(row: dict[str, Any]) -> None:
+    """Raises where a stored row is no draw."""
+    disk.has(row, request=str, draw=int, text=str, finish_reason=str, tokens=int)
+    disk.has({"error": row.get("error", "")}, error=str)
 
 
 def _conversation(context: str) -> Conversation:

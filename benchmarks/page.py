@@ -6,13 +6,14 @@ that a run of a hundred million characters opens at once, from a disk as from a 
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from .. import disk
+from ..core import without_surrogates
 from .compare import compare
-from .result import Result, results
+from .result import Result, results, scored
 
 TEMPLATE = Path(__file__).parent / "page.html"
 
@@ -24,31 +25,39 @@ def write(folder: str | Path) -> Path:
         UserError: the folder holds no result.
     """
     folder = Path(folder)
-    found = results(folder)
+    found = results(folder)  # which says so where the folder is not there
+    with disk.held(folder):
+        return _write(folder, found)
+
+
+def _write(folder: Path, found: list[Result]) -> Path:
     shutil.rmtree(folder / "page", ignore_errors=True)
     tasks = [_task(folder, result) for result in found]
     run = {"who": str(found[0].settings.get("policy", folder.name)), "tasks": tasks}
     page = folder / "index.html"
-    page.write_text(TEMPLATE.read_text(encoding="utf-8").replace("/*RUN*/null", _json(run)), encoding="utf-8")
+    disk.write(page, TEMPLATE.read_text(encoding="utf-8").replace("/*RUN*/null", _json(run)))
     return page
 
 
 def _task(folder: Path, result: Result) -> dict[str, Any]:
     """What the page holds of a task from the start; its problems go to files of their own."""
     stem = result.task.rsplit("_avg", 1)[0]
-    texts = {(row["request"], row["draw"]): row["text"] for row in _lines(folder / f"{stem}.draws.jsonl") if "request" in row}
+    drawn = folder / f"{stem}.draws.jsonl"
+    rows = disk.rows(drawn, _check)
+    texts = {(row["request"], row["draw"]): row["text"] for _, row in rows if "request" in row} if drawn.is_file() else {}
     problems = []
     (folder / "page" / result.task).mkdir(parents=True)
-    for number, row in enumerate(_lines(folder / f"{result.task}.scores.jsonl")):
-        scored = [draw["score"] for draw in row["draws"] if draw["score"] is not None]
-        problems.append({"id": str(row["problem"]), "rate": fmean(scored) if scored else None})
+    for number, row in enumerate(scored(folder, result.task)):
+        known = [draw["score"] for draw in row["draws"] if draw["score"] is not None]
+        problems.append({"id": str(row["problem"]), "rate": fmean(known) if known else None})
         parts = {
             "prompt": "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in row["prompt"]),
             "gold": row["gold"] if isinstance(row["gold"], str) else json.dumps(row["gold"], ensure_ascii=False),
             "draws": [draw | {"text": texts.get((row["request"], place), "")} for place, draw in enumerate(row["draws"])],
         }
         name = f"{result.task}/{number}"
-        (folder / "page" / f"{name}.js").write_text(f"receive({_json(name)}, {_json(parts)});\n", encoding="utf-8")
+        page = folder / "page" / f"{name}.js"
+        page.write_text(without_surrogates(f"receive({_json(name)}, {_json(parts)});\n"), encoding="utf-8")
     reported = [
         {
             "model": row.model,
@@ -66,10 +75,10 @@ def _task(folder: Path, result: Result) -> dict[str, Any]:
     }
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    if path.is_file():
-        with path.open(encoding="utf-8") as lines:
-            yield from map(json.loads, lines)
+def _check(row: dict[str, Any]) -> None:
+    """Raises where a line of a store is neither its settings nor a draw."""
+    if "settings" not in row:
+        disk.has(row, request=str, draw=int, text=str)
 
 
 def _json(value: Any) -> str:

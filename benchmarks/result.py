@@ -3,11 +3,13 @@
 import dataclasses
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-from ..core import UserError, without_surrogates
+import pydantic
+
+from .. import disk
+from ..core import UserError
 from . import scores
 
 
@@ -73,14 +75,34 @@ def results(folder: str | Path) -> list[Result]:
     """The results that a folder holds, by their names.
 
     Raises:
-        UserError: it holds none.
+        UserError: it holds none, or one that is cut, empty or of another program.
     """
     found = []
     for path in sorted(Path(folder).glob("*.result.json")):
-        stored = json.loads(path.read_text())
-        found.append(Result(**{**stored, "score": scores.Score(**stored["score"])}))
+        remedy = "remove it, and run its benchmark again: the draws are stored"
+        with disk.understood(path, remedy):
+            found.append(pydantic.TypeAdapter(Result).validate_python(disk.record(path, remedy)))
     if not found:
         raise UserError(f"{folder} holds no result: a folder that `tenfold bench` wrote to is expected")
+    return found
+
+
+def scored(folder: str | Path, task: str) -> list[dict[str, Any]]:
+    """The verdicts on every problem's draws that a result was made of.
+
+    Raises:
+        UserError: the file is broken.
+    """
+    path = Path(folder) / f"{task}.scores.jsonl"
+    remedy = f"`tenfold bench rescore {folder}` judges the stored draws again"
+    found: list[dict[str, Any]] = []
+    with disk.understood(path, remedy):
+        for line in path.read_bytes().splitlines() if path.is_file() else ():
+            row = json.loads(line)
+            disk.has(row, prompt=list, draws=list, request=str)
+            for draw in row["draws"]:
+                disk.has(draw, score=(int, float, type(None)))
+            found.append(row)
     return found
 
 
@@ -103,10 +125,8 @@ def score_of(rows: list[dict[str, Any]]) -> scores.Score:
 def keep(folder: Path, result: Result, rows: list[dict[str, Any]]) -> None:
     """The verdicts first, the result last: a folder with a result is whole."""
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    (folder / f"{result.task}.scores.jsonl").write_text(without_surrogates(lines), encoding="utf-8")
-    path = folder / f"{result.task}.result.json"
-    path.with_suffix(".tmp").write_text(json.dumps(result.as_dict(), indent=1))
-    os.replace(path.with_suffix(".tmp"), path)
+    disk.write(folder / f"{result.task}.scores.jsonl", lines)
+    disk.write(folder / f"{result.task}.result.json", json.dumps(result.as_dict(), indent=1))
 
 
 def settings_hash(given: Any) -> str:

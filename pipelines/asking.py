@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .. import disk
 from ..core import Conversation, Incomplete, Policy, Sampling
 from ..policies.store import Store
 from . import cluster
@@ -41,7 +42,7 @@ class Asking:
             progress: told how many answers there are.
             together: whether all policies may be in memory at once; else the last one is let go before another is loaded.
         """
-        self.store = Store(path, made_with)
+        self.store = Store(path, made_with, lambda row: disk.has(row, key=str, text=str, cut=bool))
         self.answers = {row["key"]: Answer(row["text"], row["cut"]) for row in self.store.rows}
         self.load, self.max_tokens, self.seed, self.progress = load, max_tokens, seed, progress
         self.together = together
@@ -80,5 +81,5 @@ class Asking:
             self.answers |= answers
             self.progress(len(self.answers))
             if failed:
-                raise failed
+                raise failed.ending
         return [self.answers[key] for key, _ in asked]

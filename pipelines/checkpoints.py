@@ -1,14 +1,18 @@
-"""Checkpoints are read as weights and plain data, never as pickles that may hold code: a run's folder may be a stranger's."""
+"""Checkpoints: read as weights and plain data, never as pickles that may hold code, for a run's folder may be a stranger's; and
+only where every file was written to its end, which a full disk or a kill prevents."""
 
 import contextlib
+import json
 import os
 import pickle
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 
 from ..core import UserError
 
@@ -93,3 +97,34 @@ _GLOBALS: list[Any] = [
     type(np.dtype(np.uint32)),
 ]
 """What the state of numpy's generator is made of."""
+
+
+def damage(folder: Path) -> str | None:
+    """What is wrong with a checkpoint, in a few words; None where every file of it is whole.
+
+    Args:
+        folder: with files of safetensors, of torch.save (a zip file, whose table is at its end) and of JSON.
+    """
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not _is_whole(path):
+            return f"{path.relative_to(folder)} is cut short"
+    return None
+
+
+def _is_whole(path: Path) -> bool:
+    if path.suffix == ".safetensors":
+        try:
+            with safe_open(path, "np") as file:
+                return bool(file.keys())
+        except (SafetensorError, OSError):
+            return False
+    if path.suffix in (".pt", ".pth", ".bin"):
+        return zipfile.is_zipfile(path)
+    if path.suffix == ".json":
+        try:
+            json.loads(path.read_bytes())
+        except ValueError:
+            return False
+    if path.suffix == ".distcp" or path.name == ".metadata":
+        return path.stat().st_size > 0
+    return True

@@ -1,6 +1,5 @@
-"""What every stage shares: the settings it may have, what it is given to run with, and how it leaves a file."""
+"""What every stage shares: the settings it may have, and what it is given to run with."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,13 +82,3 @@ class Context:
     """What to run on."""
     identity: str = ""
     """The digest of what decides the result (`identity.py`): what the stage stores is of that alone."""
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file so that it is there whole or not at all."""
-    half = path.with_suffix(".partial")
-    with half.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    half.rename(path)

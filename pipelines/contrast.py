@@ -6,13 +6,13 @@ The stages named are benchmarks (their avg@k) or trainings (their losses or prob
 Student's for the mean of the pairs' differences: it counts what the seeds change, and with three of them it is wide.
 """
 
-import json
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy
 from pydantic import Field, model_validator
 
+from .. import disk
 from ..core import UserError
 from .context import Context, Metrics, Settings
 
@@ -56,8 +56,13 @@ def contrast(one: list[float], other: list[float]) -> dict[str, Any]:
 
 def _figures(stage: Path) -> dict[str, float]:
     """A finished stage's figures that can be compared, by name."""
-    record = json.loads((stage / "stage.json").read_text())
-    metrics = record["metrics"]
+    path, remedy = stage / "stage.json", "remove its folder, and the stage is run anew"
+    record = disk.record(path, remedy)
+    with disk.understood(path, remedy):
+        return _compared(record, record["metrics"])
+
+
+def _compared(record: dict[str, Any], metrics: Metrics) -> dict[str, float]:
     if record["stage"]["kind"] == "distill":
         after = metrics["held_out"].get("after", {})
         return {f"held-out {name.replace('_', ' ')}": value for name, value in after.items() if value is not None}

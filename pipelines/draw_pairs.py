@@ -19,13 +19,14 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from .. import disk
 from ..core import Sampling, UserError
 from ..envs import registry
 from ..policies import initial
 from ..policies.rollout import MAX_TURNS, play
 from ..policies.turns import conversation_tokens
 from .cluster import load_policy
-from .context import Context, Cost, Metrics, Settings, write_atomically
+from .context import Context, Cost, Metrics, Settings
 from .rl.filter import problems_played
 
 PAIRS = "pairs.jsonl"
@@ -105,7 +106,7 @@ def run(settings: DrawPairs, context: Context) -> Metrics:
             f"{settings.name}: the teacher has a response that scores {settings.right:g} or more, and {settings.margin:g} more "
             f"than the student's, on none of the {len(open_ones)} problems that the student fails at times"
         )
-    write_atomically(folder / PAIRS, "".join(json.dumps(pair) + "\n" for pair in pairs))
+    disk.write(folder / PAIRS, "".join(json.dumps(pair) + "\n" for pair in pairs))
     return {
         "problems": len(students),
         "student_fails": len(open_ones),
@@ -135,12 +136,17 @@ def check_same_vocabulary(student: Any, teacher: Any, uri: str) -> None:
 def _stored(path: Path) -> dict[int, list[Row]]:
     """A store's episodes that have a verdict and tokens, by problem, in the order of their samples."""
     found: dict[int, dict[int, Row]] = {}
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            row = json.loads(line)
-            if "settings" not in row and row["verdict"]["score"] is not None and row["turns"] and all(row["turns"]):
-                found.setdefault(row["problem"], {})[row["sample"]] = row
+    for _, row in disk.rows(path, _check):
+        if "settings" not in row and row["verdict"]["score"] is not None and row["turns"] and all(row["turns"]):
+            found.setdefault(row["problem"], {})[row["sample"]] = row
     return {index: [rows[sample] for sample in sorted(rows)] for index, rows in sorted(found.items())}
+
+
+def _check(row: Row) -> None:
+    """Raises where a line of a store is neither its settings nor an episode."""
+    if "settings" not in row:
+        disk.has(row, problem=int, sample=int, verdict=dict, turns=list, messages=list)
+        row["verdict"]["score"]
 
 
 def _score(row: Row) -> float:

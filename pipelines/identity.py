@@ -19,13 +19,12 @@ A stage that reads from an earlier one that is not done can only be compared in 
 
 import dataclasses
 import glob
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from .. import digests
+from .. import digests, disk
 from ..core import UserError
 from ..envs import identity as environments
 from ..envs import pairs
@@ -144,8 +143,7 @@ class Reader:
         names = places.named(stage.model_dump(), self.environments) | {*_listed(stage)}
         found = {}
         for earlier in sorted(name for name in names if self._done(name)):
-            record = json.loads((self.folder / earlier / "stage.json").read_text())
-            found[f"stage {earlier} results"] = digests.of(record["metrics"])
+            found[f"stage {earlier} results"] = digests.of(finished(self.folder / earlier)["metrics"])
         if (keep := _kept(stage)) and self._done(keep):
             found[f"stage {keep} problems kept"] = digests.of_file(self.folder / keep / "problems.parquet")
         return found
@@ -218,12 +216,44 @@ def _difference(before: Mapping[str, Any], made: Made, may_change: frozenset[str
 
 
 def record(folder: Path) -> dict[str, Any] | None:
-    """What a stage's folder says of how the stage was made: the record of a stage that is done, or was begun; else None."""
+    """What a stage's folder says of how the stage was made: the record of a stage that is done, or was begun; else None.
+
+    Raises:
+        UserError: the record is cut, empty, of another program, or no file.
+    """
     for name in ("stage.json", "settings.json"):
-        if (folder / name).is_file():
-            found: dict[str, Any] = json.loads((folder / name).read_text())
-            return found
+        path = folder / name
+        if not path.exists():
+            continue
+        if not path.is_file():
+            raise UserError(f"{path} is no file: {anew(folder)}")
+        found = disk.record(path, anew(folder))
+        with disk.understood(path, anew(folder)):
+            disk.has(found, stage=dict, policy=str, seed=int)
+            disk.has(found["stage"], kind=str)
+            maps = ("inputs", "identity", "versions")
+            disk.has({part: found.get(part, {}) for part in maps}, **dict.fromkeys(maps, dict))
+            if name == "stage.json":
+                disk.has(found, metrics=dict, wall_seconds=(int, float), resumed=bool)
+        return found
     return None
+
+
+def finished(folder: Path) -> dict[str, Any]:
+    """The record of a stage that is done.
+
+    Raises:
+        UserError: it is not done, or its record cannot be read.
+    """
+    found = record(folder)
+    if found is None or "metrics" not in found:
+        raise UserError(f"the stage {folder} is not finished: it has no stage.json")
+    return found
+
+
+def anew(folder: Path) -> str:
+    """What a user can do where a stage's folder is broken."""
+    return f"remove the folder {folder} and those of the stages after it, and they are run anew"
 
 
 def changed_versions(folder: Path) -> str:

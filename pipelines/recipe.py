@@ -11,8 +11,6 @@ Every stage has a folder of its own under the run's. `stage.json` is written the
 passed over when the recipe is run again; one that has not goes on from what it holds.
 """
 
-import contextlib
-import fcntl
 import json
 import resource
 import shutil
@@ -25,7 +23,7 @@ import pydantic
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
-from .. import named_code
+from .. import disk, faults, named_code
 from ..core import UserError
 from ..envs import identity as environments
 from ..policies import initial
@@ -41,12 +39,13 @@ from . import (
     report,
     reward_model,
     sft,
+    summary,
     supply,
     synthesize,
 )
 from . import cluster as clusters
 from .cluster import HERE, Cluster
-from .context import Context, Metrics, Settings, write_atomically
+from .context import Context, Metrics, Settings
 from .corpus import clean, documents, mix, retrieve, select, tag, tokenizer
 from .rl import filter as rl_filter
 from .rl import stage as rl_stage
@@ -154,8 +153,8 @@ def load(recipe: str | Path, **changes: Any) -> Recipe:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         read = Recipe.model_validate(content | changes if isinstance(content, dict) else content)
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())[:200]}") from None
     except pydantic.ValidationError as error:
         raise UserError(f"{path}: {_first_error(error)}") from None
     _check_links(read, path)
@@ -223,9 +222,9 @@ def run(
     """
     recipe = recipe if isinstance(recipe, Recipe) else load(recipe)
     folder = folder_of(recipe, out)
-    with limited(recipe, folder, trusted=trust), _exclusively(folder), report.Display(quiet) as display:
+    with faults.said(folder), limited(recipe, folder, trusted=trust), disk.held(folder), report.Display(quiet) as display:
         given, recipe = recipe, prepare(recipe, folder)
-        (folder / "recipe.yaml").write_text(yaml.safe_dump(given.model_dump(mode="json"), sort_keys=False))
+        disk.write(folder / "recipe.yaml", yaml.safe_dump(given.model_dump(mode="json"), sort_keys=False))
         display.plan(recipe.name, recipe.description, folder, [_plan(stage, folder) for stage in recipe.stages])
         reader, records = _reader(given, folder), dict[str, dict[str, Any]]()
         for stage, policy in with_policies(recipe, folder):
@@ -262,7 +261,7 @@ def prepare(recipe: Recipe, folder: Path, not_seen: list[str] | None = None) -> 
     recipe = Recipe.model_validate(places.filled(recipe.model_dump(), folder))
     supply.check(recipe.stages, recipe.policy, folder)
     unseen: list[str] = [] if not_seen is None else not_seen
-    begun = [(stage, policy) for stage, policy in with_policies(recipe, folder) if identity.record(folder / stage.name)]
+    begun = [(stage, policy) for stage, policy in with_policies(recipe, folder) if _begun(folder / stage.name)]
     if begun and named_code.waiting():
         unseen.append(f"the stages in {folder} are not compared: their code is not imported")
     else:
@@ -294,6 +293,21 @@ def _plan(stage: Settings, folder: Path) -> tuple[str, str, str]:
     done = (folder / stage.name / "stage.json").is_file()
     begun = (folder / stage.name / "settings.json").is_file()
     return stage.name, stage.kind, "done" if done else "goes on" if begun else "to do"  # type: ignore[attr-defined]
+
+
+def _begun(folder: Path) -> bool:
+    """Whether a stage was begun in a folder; what it left there can be read.
+
+    Raises:
+        UserError: a file stands where the folder belongs, or its record is broken.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file, and a stage's folder is to be there: move it away, or choose another --out")
+    record = identity.record(folder)
+    if record and "metrics" in record:
+        with disk.understood(folder / "stage.json", identity.anew(folder)):
+            summary.line(record)
+    return record is not None
 
 
 def _check_inputs(recipe: Recipe, folder: Path, waiting: set[str], unseen: list[str]) -> None:
@@ -344,13 +358,14 @@ def _run_stage(
     versions = environments.versions(identity.RECORDED)
     settings = made.settings | {"versions": before["versions"] if before else versions}
     settings |= {"cluster": recipe.cluster.model_dump(mode="json")}
-    write_atomically(folder / "settings.json", json.dumps(settings, indent=1))
+    disk.write(folder / "settings.json", json.dumps(settings, indent=1))
     wall, processor = time.monotonic(), _processor_seconds()
     with display.stage(stage.name) as progress:
         context = Context(
             folder, settings["policy"], settings["seed"], inputs, progress, recipe.cluster, made.digest(stage.may_change)
         )
-        metrics = KINDS[stage.kind][1](stage, context)  # type: ignore[attr-defined]
+        with faults.said(folder):
+            metrics = KINDS[stage.kind][1](stage, context)  # type: ignore[attr-defined]
     clusters.free()
     record = {
         "name": stage.name,
@@ -362,7 +377,9 @@ def _run_stage(
         "processor_seconds": round(_processor_seconds() - processor, 2),
         "metrics": json.loads(json.dumps(metrics)),  # as it will be read back
     }
-    write_atomically(folder / "stage.json", json.dumps(record, indent=1))
+    with faults.said(folder):
+        disk.settle(folder)
+        disk.write(folder / "stage.json", json.dumps(record, indent=1))
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # needed until now, should the stage be killed
     return record
 
@@ -372,18 +389,3 @@ def _processor_seconds() -> float:
     return sum(
         usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     )
-
-
-@contextlib.contextmanager
-def _exclusively(folder: Path) -> Iterator[None]:
-    """Keeps two runs out of one folder."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make the folder {folder}: {error.strerror}") from None
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another process runs in {folder}: wait for it, or choose another --out") from None
-        yield

@@ -19,14 +19,14 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from .. import verifiers
+from .. import disk, verifiers
 from ..core import Conversation, Problem, UserError, Verifier
 from ..envs import problems as problem_sources
 from . import chains
 from . import refine_words as words
 from .asking import Asking
 from .cluster import load_policy
-from .context import Context, Cost, Metrics, Settings, write_atomically
+from .context import Context, Cost, Metrics, Settings
 
 RETRY_TEMPERATURE = 0.7
 """Of a judge whose first answer, at 0, could not be read."""
@@ -153,14 +153,14 @@ def run(settings: Refine, context: Context) -> Metrics:
         _revise([work for work in works if not work.best.holds], number, settings, ask, judge, reviser, verify)
     if settings.chain:
         _rebuild([work for work in works if _kept(work, settings.keep)], settings, ask, settings.chain, verify)
-    write_atomically(context.folder / "refined.jsonl", "".join(json.dumps(_row(work)) + "\n" for work in works))
+    disk.write(context.folder / "refined.jsonl", "".join(json.dumps(_row(work)) + "\n" for work in works))
     learnt = [work for work in works if _kept(work, settings.keep) and (work.thinking is not None or not settings.chain)]
     if not learnt:
         raise UserError(
             f"{settings.name}: nothing of {len(works)} instructions can be learnt ({_why(works, settings)}); refined.jsonl and "
             "answers.jsonl show what was said"
         )
-    write_atomically(context.folder / "problems.jsonl", "".join(json.dumps(_problem(work)) + "\n" for work in learnt))
+    disk.write(context.folder / "problems.jsonl", "".join(json.dumps(_problem(work)) + "\n" for work in learnt))
     return {
         "instructions": len(works),
         "candidates_right": _share(candidate.right for candidate in drawn),

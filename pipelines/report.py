@@ -9,13 +9,15 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from .. import disk, signals
 from ..terminal import Console, plain
-from . import scoreboard, summary
+from . import identity, scoreboard, summary
 from .corpus import page as corpus_page
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ class Display:
 
             def step(done: int, total: int, **figures: Any) -> None:
                 if noted:
-                    raise KeyboardInterrupt
+                    raise noted[0]
                 move(done, total, **figures)
 
             yield step
@@ -103,22 +105,31 @@ class Display:
 
 
 @contextlib.contextmanager
-def _interrupts() -> Iterator[list[int]]:
-    """Notes Ctrl-C beside raising it: Python drops an exception that is raised within a destructor, say."""
-    noted: list[int] = []
+def _interrupts() -> Iterator[list[KeyboardInterrupt]]:
+    """Notes what signals raise (Ctrl-C, and what `signals.heard` does): Python drops an exception within a destructor, say."""
+    noted: list[KeyboardInterrupt] = []
 
-    def note(number: int, frame: object) -> None:
-        noted.append(number)
-        raise KeyboardInterrupt
+    def note(number: int, frame: FrameType | None) -> None:
+        handler = before[signal.Signals(number)]
+        assert callable(handler)
+        try:
+            handler(number, frame)
+        except KeyboardInterrupt as error:
+            noted.append(error)
+            raise
 
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    if threading.current_thread() is not threading.main_thread():
         yield noted
         return
-    before = signal.signal(signal.SIGINT, note)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *signals.ENDING)}
+    taken = [number for number, handler in before.items() if callable(handler)]
+    for number in taken:
+        signal.signal(number, note)
     try:
         yield noted
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number in taken:
+            signal.signal(number, before[number])
 
 
 def _said(figures: dict[str, Any]) -> str:
@@ -132,16 +143,15 @@ def _seconds(record: Record) -> str:
 
 def write(folder: Path, name: str, records: dict[str, Record]) -> None:
     """Writes `report.html`: the table, and a picture of every stage that has a curve."""
-    rows = "".join(
-        f"<tr><td>{_link(folder, stage)}</td><td>{record['stage']['kind']}</td><td>{_seconds(record)}</td>"
-        f"<td>{html.escape(summary.line(record))}</td></tr>"
-        for stage, record in records.items()
-    )
-    pictures = "".join(
-        f"<h2>{html.escape(stage)}</h2>{shown}"
-        for stage, record in records.items()
-        if (shown := (_picture(record) or "") + corpus_page.section(record))
-    )
+    rows = pictures = ""
+    for stage, record in records.items():
+        with disk.understood(folder / stage / "stage.json", identity.anew(folder / stage)):
+            rows += (
+                f"<tr><td>{_link(folder, stage)}</td><td>{record['stage']['kind']}</td><td>{_seconds(record)}</td>"
+                f"<td>{html.escape(summary.line(record))}</td></tr>"
+            )
+            if shown := (_picture(record) or "") + corpus_page.section(record):
+                pictures += f"<h2>{html.escape(stage)}</h2>{shown}"
     board = _board(scoreboard.board(folder, records))
     page = (
         f"<!doctype html><meta charset=utf-8><title>{html.escape(name)}</title>"
@@ -150,7 +160,7 @@ def write(folder: Path, name: str, records: dict[str, Record]) -> None:
         f"<h1>{html.escape(name)}</h1>{board}<table><tr><th>stage<th>kind<th>seconds<th>result</tr>{rows}</table>{pictures}"
         "<p>Settings, seeds, versions and input hashes are in each stage's stage.json.</p>"
     )
-    (folder / "report.html").write_text(page, encoding="utf-8")
+    disk.write(folder / "report.html", page)
 
 
 def _board(rows: scoreboard.Board) -> str:

@@ -5,9 +5,11 @@ A pair is two rows, a prompt with the chosen response and one with the rejected;
 
 import bisect
 import contextlib
+import errno
 import hashlib
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy
 import torch
 
-from ..core import UserError
+from .. import disk
+from ..core import UserError, storable
 from . import chunked_loss
 from .chunked_loss import Dense, Head, TopK
 
@@ -39,12 +42,16 @@ def load(path: Path, max_tokens: int, held_out: float) -> tuple[list[Pair], list
         UserError: there is no such file.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}: name the folder of a draw_pairs stage, as in {{stage:NAME}}") from None
-    pairs = [json.loads(line) for line in lines]
-    kept = [pair for pair in pairs if all(len(pair[f"{side}_tokens"]["ids"]) <= max_tokens for side in SIDES)]
-    measured = [int(hashlib.sha256(pair["id"].encode()).hexdigest()[:8], 16) < held_out * 16**8 for pair in kept]
+    with disk.understood(path, "run its draw_pairs stage again"):
+        pairs = [storable(json.loads(line)) for line in content.splitlines()]
+        for pair in pairs:
+            for tokens in (pair[f"{side}_tokens"] for side in SIDES):
+                disk.has(tokens, ids=list, mask=list)
+        kept = [pair for pair in pairs if all(len(pair[f"{side}_tokens"]["ids"]) <= max_tokens for side in SIDES)]
+        measured = [int(hashlib.sha256(pair["id"].encode()).hexdigest()[:8], 16) < held_out * 16**8 for pair in kept]
     train = [pair for pair, out in zip(kept, measured, strict=True) if not out]
     return train, [pair for pair, out in zip(kept, measured, strict=True) if out], len(pairs) - len(kept)
 
@@ -292,6 +299,7 @@ def _taken_once(
         if not all(file.is_file() for file in partial):
             for file, (columns, dtype) in zip(partial, kinds.values(), strict=True):
                 numpy.lib.format.open_memmap(file, "w+", dtype, (rows, columns))
+                _reserve(file)
         arrays = [numpy.lib.format.open_memmap(file, "r+") for file in partial]
         # A new file is all zeros; whatever stands there instead was taken, in order. What looks like zeros is taken again.
         taken = bisect.bisect_left(range(rows), True, key=lambda row: not arrays[-1][row].any())
@@ -307,7 +315,26 @@ def _taken_once(
         for half, whole in zip(partial, own, strict=True):
             half.rename(whole)
     state.wait_for_everyone()
-    return [[numpy.load(file, mmap_mode="r") for file in files] for files in names]
+    return [[_loaded(file, columns) for file in files] for files, (columns, _) in zip(names, kinds.values(), strict=True)]
+
+
+def _reserve(file: Path) -> None:
+    """Has the disk set aside a file's space: on a full one, writing to mapped memory would end the process without a word."""
+    with disk.named(file), file.open("r+b") as opened:
+        try:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                file.unlink()
+                raise
+
+
+def _loaded(file: Path, columns: int) -> numpy.ndarray:
+    with disk.understood(file, "remove it, and it is made again"):
+        array = numpy.load(file, mmap_mode="r")
+        if array.ndim != 2 or array.shape[1] != columns:
+            raise ValueError(f"of shape {array.shape}")
+        return array
 
 
 def compared(

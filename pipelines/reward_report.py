@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import disk
 from ..benchmarks import pairwise, probes
 from ..benchmarks.scores import Score
 from ..envs.pairs import Pair
@@ -34,7 +35,8 @@ def measure(settings: "RewardModel", context: Context, train: Sequence[Pair], he
     metrics: Metrics = {"held_out": {}, "probes": {}, "baselines": _baselines(train, pairs)}
     for name, uri in judges.items():
         judge = Judge(load_policy(uri, batch_size=settings.judge_batch_size), settings.max_tokens)
-        store = Store(context.folder / f"judged-{name}.jsonl", {"judge": uri, "max_tokens": settings.max_tokens})
+        made_with = {"judge": uri, "max_tokens": settings.max_tokens}
+        store = Store(context.folder / f"judged-{name}.jsonl", made_with, lambda row: disk.has(row, question=str, first=float))
         prefer = stored(judge, store, AT_ONCE * settings.judge_batch_size, context.progress)
         compared = pairwise.compare(prefer, pairs)
         metrics["held_out"][name] = _measures(compared)
@@ -85,8 +87,8 @@ def _measures(compared: Sequence[pairwise.Compared]) -> dict[str, Any]:
 
 
 def _write(folder: Path, metrics: Metrics) -> None:
-    (folder / "report.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
-    (folder / "report.md").write_text(table(metrics), encoding="utf-8")
+    disk.write(folder / "report.json", json.dumps(metrics, indent=1))
+    disk.write(folder / "report.md", table(metrics))
     _picture(metrics["held_out"], folder / "calibration.svg")
 
 

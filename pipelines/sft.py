@@ -11,13 +11,13 @@ from typing import Any, ClassVar, Literal
 import torch
 from pydantic import Field, model_validator
 
-from .. import verifiers
+from .. import disk, verifiers
 from ..core import UserError
 from ..envs import problems as problem_sources
 from ..policies import initial
 from . import bench, spread, training
 from .bench import Bench
-from .context import Context, Cost, Metrics, Settings, write_atomically
+from .context import Context, Cost, Metrics, Settings
 from .examples import Example, can_be_learnt, example, in_shares, worked
 
 ROW_TOKENS = 128
@@ -150,7 +150,7 @@ def train(settings: SFT, context: Context) -> Metrics:
     )
     if settings.bench:
         found = {int(path.parent.name.removeprefix(MEASURED)): path for path in context.folder.glob(f"{MEASURED}*/{SCORES}")}
-        told["benchmarks"] = {step: json.loads(found[step].read_text()) for step in sorted(found)}
+        told["benchmarks"] = {step: disk.record(found[step], "remove it, and run again") for step in sorted(found)}
     all_lost: Counter[str] = sum(left_out, Counter())
     cut = all_lost.pop("cut", 0)
     counted = {"cut": cut, "left_out": all_lost.total(), "why_left_out": dict(all_lost)}
@@ -163,7 +163,7 @@ def _measure(settings: SFT, context: Context, step: int, checkpoint: Path) -> No
     folder.mkdir(exist_ok=True)
     of = dataclasses.replace(context, folder=folder, policy=f"path:{checkpoint}", progress=lambda *_, **__: None)
     assert settings.measured_by is not None
-    write_atomically(folder / SCORES, json.dumps(bench.run(settings.measured_by, of)["scores"]))
+    disk.write(folder / SCORES, json.dumps(bench.run(settings.measured_by, of)["scores"]))
 
 
 def _examples(uri: str, settings: SFT, tokenizer: Any) -> tuple[list[Example], Counter[str]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch.distributed
 
+from .. import disk
 from ..core import UserError
 from .cluster import Cluster, check_nodes
 from .context import Context, Metrics, Settings
@@ -52,8 +53,7 @@ def train(settings: Settings, context: Context) -> Metrics:
         supervise.follow(command, VARIABLES, log, sign_of_life, STALL_SECONDS)
     except supervise.Stopped as stopped:
         raise UserError(f"{settings.name}: {stopped}") from None
-    metrics: Metrics = json.loads((folder / TRAINED).read_text())
-    return metrics
+    return disk.record(folder / TRAINED, "run again")
 
 
 def launch(cluster: Cluster, folder: Path, node: int = 0, meeting: tuple[str, int] | None = None) -> list[str]:
@@ -101,7 +101,7 @@ def main(folder: Path) -> None:
 
     metrics = trains(settings, Context(folder, record["policy"], record["seed"], {}, progress, cluster))
     if first:
-        (folder / TRAINED).write_text(json.dumps(metrics))
+        disk.write(folder / TRAINED, json.dumps(metrics))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from rich.table import Table
 
+from .. import disk
 from ..core import Problem, UserError
 from ..envs import identity
 from ..envs import problems as problem_sources
@@ -57,8 +58,7 @@ def run(settings: Synthesize, context: Context) -> Metrics:
     written = [row for row in rows if "left_out" not in row]
     if not written:
         raise UserError(f"{settings.name}: tests could be written for none of {len(rows)} problems ({rows[0]['left_out']})")
-    with (context.folder / "problems.jsonl").open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(row) + "\n" for row in written)
+    disk.write(context.folder / "problems.jsonl", "".join(json.dumps(row) + "\n" for row in written))
     scores = [row["report"]["score"] for row in written if row["report"]["score"] is not None]
     mean = sum(scores) / len(scores) if scores else None
     return {"problems": len(rows), "written": len(written), "mutants_noticed": mean}
@@ -91,9 +91,10 @@ def synthesize(
     chosen = [problem for problem in problem_sources.load(uri) if _entry_point(problem)][:limit]
     if not chosen:
         raise UserError(f"{uri} holds no coding problem with a worked solution and a function to call")
-    store = Store(out, {"problems": uri, "content": identity.of_problems(uri), "compare": compare, **options})
-    done = {row["id"]: row for row in store.rows}
-    with synthesis.sandbox_of_two() as box:
+    made_with = {"problems": uri, "content": identity.of_problems(uri), "compare": compare, **options}
+    with disk.held_file(out), synthesis.sandbox_of_two() as box:
+        store = Store(out, made_with, _check)
+        done = {row["id"]: row for row in store.rows}
         for number, problem in enumerate(chosen, start=1):
             if problem.id not in done:
                 done[problem.id] = _row(problem, compare, options | {"box": box})
@@ -101,6 +102,13 @@ def synthesize(
             if progress is not None:
                 progress(number, len(chosen))
     return [done[problem.id] for problem in chosen]
+
+
+def _check(row: Mapping[str, Any]) -> None:
+    """Raises where a row is none of `_row`."""
+    if not isinstance(row["id"], str):
+        raise TypeError(row["id"])
+    row["left_out"] if "left_out" in row else (row["answer"], row["report"]["score"])
 
 
 def _row(problem: Problem, compare: bool, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from . import checkpoints as stored
 from .cluster import Cluster
 from .context import Context
 
+_LOG = logging.getLogger("tenfold")
 IGNORED = -100
 """The label that the loss passes over."""
 
@@ -163,8 +165,13 @@ def common(settings: Any) -> dict[str, Any]:
 
 def _last_checkpoint(checkpoints: Path) -> str | None:
     """The newest checkpoint that was written to its end (the Trainer writes its state last)."""
-    whole = [path for path in checkpoints.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
-    return str(max(whole, key=lambda path: int(path.name.rsplit("-", 1)[1]))) if whole else None
+    found = [path for path in checkpoints.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    for path in sorted(found, key=lambda path: int(path.name.rsplit("-", 1)[1]), reverse=True):
+        wrong = stored.damage(path)
+        if wrong is None:
+            return str(path)
+        _LOG.warning("%s is passed over: %s", path, wrong)
+    return None
 
 
 def _progress(context: Context) -> Any:

@@ -24,7 +24,8 @@ from urllib.parse import parse_qsl
 
 from safetensors import SafetensorError
 
-from ..core import TEXT, Conversation, UserError, opened_thinking, spoken, without_surrogates
+from .. import faults
+from ..core import TEXT, Conversation, UserError, opened_thinking, spoken, storable
 
 if TYPE_CHECKING:
     import torch
@@ -94,7 +95,9 @@ def load(folder: str | Path, dtype: "torch.dtype") -> tuple[Any, Any]:
     try:
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, **NO_CODE)
     except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(f"{folder} cannot be loaded: {str(error).splitlines()[0]}") from None
+        if (said := faults.line(error)) and not isinstance(error, FileNotFoundError):
+            raise UserError(said) from None
+        raise UserError(f"{folder} cannot be loaded: {(str(error).splitlines() or [type(error).__name__])[0]}") from None
     return model, words
 
 
@@ -111,8 +114,11 @@ def tokenizer_of(folder: str | Path) -> Any:
         raise UserError(f"{folder} has no tokenizer: save one there with tokenizer.save_pretrained")
     try:
         found = AutoTokenizer.from_pretrained(folder, **NO_CODE)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder} has a tokenizer that cannot be loaded: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # tokenizers raise a bare Exception for a file that is cut
+        if faults.line(error):
+            raise
+        cause = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise UserError(f"{folder} has a tokenizer that cannot be loaded: {cause}") from None
     found.padding_side = "left"
     found.pad_token = found.pad_token or found.eos_token
     return found
@@ -124,7 +130,7 @@ def prompt_tokens(tokenizer: Any, conversation: Conversation) -> list[int]:
     A base model has no chat template: its turns are then set one under the other, as plain text. A lone turn of the role
     "text" is taken as it stands, whatever the model. Lone surrogates, which tokenizers refuse, become U+FFFD.
     """
-    conversation = [{**message, "content": without_surrogates(message["content"])} for message in conversation]
+    conversation = storable(list(conversation))
     if [message["role"] for message in conversation] == [TEXT]:
         return tokenizer(conversation[0]["content"])["input_ids"]
     if tokenizer.chat_template:

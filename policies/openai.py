@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import openai
@@ -24,7 +24,7 @@ from ..core import (
     without_keys,
     without_surrogates,
 )
-from . import keys, server_errors, server_replies
+from . import at_once, keys, server_errors, server_replies
 from .server_errors import Means
 
 TOP_LOGPROBS = 20
@@ -128,13 +128,13 @@ class OpenAIPolicy:
             for conversation, key in zip(conversations, keys, strict=True)
             for sample in range(samples)
         ]
-        with ThreadPoolExecutor(self.batch_size) as threads:
-            asked = [threads.submit(self._ask, conversation, seed, sampling) for conversation, seed in requests]
+        asked = at_once.settled(at_once.begun(lambda request: self._ask(*request, sampling), requests, self.batch_size))
         peculiar = self._peculiar(asked, len(conversations))
         drawn = [_drawn(future, peculiar) for future in asked]
         by_conversation = [drawn[i * samples : (i + 1) * samples] for i in range(len(conversations))]
-        failures = (future.exception() for future, draw in zip(asked, drawn, strict=True) if draw is None)
-        if failed := next((error for error in failures if error), None):
+        failures = [error for future, draw in zip(asked, drawn, strict=True) if draw is None and (error := future.exception())]
+        interrupts = [error for error in failures if isinstance(error, KeyboardInterrupt)]
+        if failed := next(iter([*interrupts, *failures]), None):
             raise Incomplete(self._said(failed), by_conversation) from failed
         return [[completion for completion in row if completion] for row in by_conversation]
 
@@ -150,13 +150,14 @@ class OpenAIPolicy:
         Raises:
             UserError: the server fails, or a model never says one of the options.
         """
-        with ThreadPoolExecutor(self.batch_size) as threads:
-            asked = [threads.submit(self._choose, conversation, options) for conversation in conversations]
+        asked = at_once.settled(
+            at_once.begun(lambda conversation: self._choose(conversation, options), conversations, self.batch_size)
+        )
         own = (Refused, Unclear, server_replies.OddReply)
         errors = [error for future in asked if (error := future.exception())]
         for error in errors:
             if not isinstance(error, own) or len(errors) == len(asked):
-                raise error if isinstance(error, UserError) else UserError(self._said(error)) from error
+                raise error if isinstance(error, UserError | KeyboardInterrupt) else UserError(self._said(error)) from error
         return [[math.nan] * len(options) if future.exception() else future.result() for future in asked]
 
     def _choose(self, conversation: Conversation, options: Sequence[str]) -> list[float]:
@@ -312,6 +313,8 @@ class OpenAIPolicy:
     def _said(self, error: BaseException) -> str:
         if isinstance(error, UserError):
             return str(error)
+        if isinstance(error, KeyboardInterrupt):
+            return "interrupted"
         if isinstance(error, openai.APIStatusError):
             return self._at(f"{error.status_code} {server_replies.one_line(error.body or error.message)}")
         if isinstance(error, Refused | Unclear | server_replies.OddReply):

@@ -8,6 +8,7 @@ Any `gymnasium.Env` with text in and out will do. Where the environment's `info`
 the problem, the sum of rewards its score.
 """
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -18,6 +19,7 @@ from typing import Any
 
 import gymnasium
 
+from .. import disk
 from ..core import (
     Completion,
     Episode,
@@ -32,6 +34,8 @@ from ..core import (
     unanswered,
     without_surrogates,
 )
+from . import at_once
+from .episodes import check, episode_from_json, episode_to_json
 from .store import Store
 from .transcript import Limits, TokenPolicy, Transcript
 
@@ -123,7 +127,24 @@ def play(
         "max_turns": max_turns,
     }
     limits = Limits(sampling.max_tokens, max_turns, policy.window if isinstance(policy, TokenPolicy) else None)
-    kept = Store(store, settings) if store else None
+    with disk.held_file(store) if store else contextlib.nullcontext():
+        kept = Store(store, settings, check) if store else None
+        return _played(make, first, indices, policy, samples, sampling, limits, kept, progress, decided)
+
+
+def _played(
+    make: Callable[[], Environment],
+    first: Environment,
+    indices: Sequence[int],
+    policy: Policy,
+    samples: int,
+    sampling: Sampling,
+    limits: Limits,
+    kept: Store | None,
+    progress: Callable[[int, int], None] | None,
+    decided: Callable[[Sequence[float | None]], bool] | None,
+) -> dict[int, list[Episode]]:
+    """Plays what the store does not hold; see `play`."""
     played: dict[tuple[int, int], Episode] = {}
     for row in kept.rows if kept else ():
         if (episode := episode_from_json(row)).verdict.status != Status.FAULT:
@@ -160,7 +181,7 @@ def play(
                             for game, episode in zip(games, episodes, strict=True)
                         )
                     if stopped:
-                        raise stopped
+                        raise stopped.ending
                     played.update(zip(batch, episodes, strict=True))
                     if progress:
                         progress(total - ahead + start + len(batch), total)
@@ -278,7 +299,7 @@ def _draw(games: Sequence[_Game], policy: Policy, sampling: Sampling, threads: T
             return error.drawn, error
 
     # In their first turn all have as many tokens left. Later on they differ, and a server is asked for several at once.
-    answers = threads.map(generate, alike) if len(alike) > 1 else map(generate, alike)
+    answers = [future.result() for future in at_once.begun(generate, alike, 16)] if len(alike) > 1 else map(generate, alike)
     stopped = None
     for alike_games, (rows, error) in zip(alike.values(), answers, strict=True):
         stopped = stopped or error
@@ -358,20 +379,6 @@ def _episode(game: _Game) -> Episode:
     assert game.verdict is not None
     played, tokens = game.transcript, sum(len(turn.token_ids) for turn in game.turns)
     return Episode(game.problem_id, game.sample, tuple(played.messages), game.verdict, tokens, played.finish_reason)
-
-
-def episode_to_json(episode: Episode) -> dict[str, Any]:
-    """An episode as a JSON object."""
-    return dataclasses.asdict(episode)
-
-
-def episode_from_json(row: dict[str, Any]) -> Episode:
-    """The inverse of `episode_to_json`; further keys are passed over."""
-    values = {field.name: row[field.name] for field in dataclasses.fields(Episode)}
-    verdict = row["verdict"]
-    values["verdict"] = Verdict(**{**verdict, "status": Status(verdict["status"]), "trail": tuple(verdict.get("trail", ()))})
-    values["messages"] = tuple(Message(role=turn["role"], content=turn["content"]) for turn in row["messages"])
-    return Episode(**values)
 
 
 def pass_rate(episodes: Sequence[Episode]) -> float | None:

@@ -1,50 +1,95 @@
 """An append-only file of JSON lines that survives being killed.
 
 The first line holds the settings that made the rest; a store is only ever continued under equal settings. A line that a
-kill cut short is dropped when the file is opened again.
+kill cut short, or that was broken since, is passed over when the file is opened again, and said: whoever opened the store makes
+anew what was there.
 """
 
+import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from .. import disk
 from ..core import UserError, without_surrogates
+
+Row = dict[str, Any]
 
 
 class Store:
     """Rows on disk, in the order they came."""
 
-    def __init__(self, path: str | Path, settings: dict[str, Any]):
+    def __init__(self, path: str | Path, settings: dict[str, Any], check: Callable[[Row], object] = bool):
         """Opens the file, or starts it.
 
+        Args:
+            path: of the file.
+            settings: what the rows are made with.
+            check: given a row, raises what a row of another form makes it raise; such a row counts as broken.
+
         Raises:
-            UserError: the file was made under other settings (the message names one that differs), or is no plain file.
+            UserError: the file was made under other settings (the message names one that differs), or is no store. It is then
+                left as it is.
         """
         self.path = Path(path)
         if self.path.exists() and not self.path.is_file():
             raise UserError(f"{self.path} is no plain file")
         settings = json.loads(json.dumps(settings))
-        if not self.path.exists():
+        first = json.dumps({"settings": settings}, ensure_ascii=False) + "\n"
+        content = self.path.read_bytes() if self.path.exists() else b""
+        self.rows: list[Row] = []
+        if without_surrogates(first).encode().startswith(content):  # not there, or a kill came before its first line was whole
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.append([{"settings": settings}])
-        rows = list(_whole_lines(self.path))
-        if not rows:
-            self.append([{"settings": settings}])
-            rows = [{"settings": settings}]
-        for name, then, now in _differences(rows[0].get("settings", {}), settings):
+            disk.write(self.path, first)
+            return
+        lines = content.split(b"\n")
+        for name, then, now in _differences(_settings(lines[0], self.path), json.loads(without_surrogates(first))["settings"]):
             raise UserError(
                 f"{self.path} was made with {name}={then!r}, not {now!r}; name another file, or remove this one to start again"
             )
-        self.rows: list[dict[str, Any]] = rows[1:]
+        read = [disk.row_of(line, check) for line in lines[1:-1] if line.strip()]
+        self.rows = [row for row in read if row is not None]
+        disk.drawn_again(self.path, len(read) - len(self.rows) + bool(lines[-1]))
+        if lines[-1]:
+            with disk.named(self.path):
+                os.truncate(self.path, len(content) - len(lines[-1]))
 
-    def append(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Writes the rows and sees them to the disk; a lone surrogate becomes U+FFFD."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(without_surrogates("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)))
-            file.flush()
-            os.fsync(file.fileno())
+    def append(self, rows: Iterable[Row]) -> None:
+        """Writes the rows and sees them to the disk; a lone surrogate becomes U+FFFD.
+
+        Raises:
+            OSError: the disk is full, say. None of the rows is then in the file.
+        """
+        text = without_surrogates("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)).encode()
+        with disk.named(self.path), self.path.open("ab", buffering=0) as file:
+            start, left = file.seek(0, os.SEEK_END), memoryview(text)
+            try:
+                while left:
+                    left = left[file.write(left) :]
+                os.fsync(file.fileno())
+            except BaseException as error:
+                if left or isinstance(error, OSError):  # what an interrupt finds written is whole
+                    with contextlib.suppress(OSError):
+                        file.truncate(start)
+                raise
+
+
+def _settings(line: bytes, path: Path) -> dict[str, Any]:
+    """The settings in a store's first line.
+
+    Raises:
+        UserError: there are none.
+    """
+    row = disk.row_of(line, lambda row: disk.has(row, settings=dict))
+    if row is None:
+        raise UserError(
+            f"{path}: its first line does not say what the file was made with, so it cannot be gone on with; name another "
+            "file, or remove this one to start again"
+        )
+    settings: dict[str, Any] = row["settings"]
+    return settings
 
 
 def _differences(then: dict[str, Any], now: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
@@ -57,16 +102,3 @@ def _differences(then: dict[str, Any], now: dict[str, Any]) -> Iterator[tuple[st
                 break
         elif before != after:
             yield name, before, after
-
-
-def _whole_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of the file; what follows the last whole line is cut off."""
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(path, whole)
-    for number, line in enumerate(content[:whole].splitlines(), start=1):
-        try:
-            yield json.loads(line)
-        except ValueError:
-            raise UserError(f"{path}, line {number}: not JSON; the file has been changed by hand") from None

@@ -145,7 +145,7 @@ def test_a_full_disk_is_one_line(lab: Path, monkeypatch: pytest.MonkeyPatch, cap
     monkeypatch.setattr("os.fsync", full)
     command = ["rollout", "tenfold/ChainSum-v0", "--policy", "scripted:7", "--samples", "1", "--problems", "1", "--out"]
     assert run(*command, "e.jsonl") == 2
-    assert "no space left on the disk" in capsys.readouterr().err
+    assert "error: e.jsonl: no space left on the disk" in capsys.readouterr().err
     assert run(*command, "/dev/full") == 2
     assert "no plain file" in capsys.readouterr().err
 

@@ -1,9 +1,11 @@
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tenfold
-from tenfold.core import Completion, draw_seed, without_thinking
+from tenfold.core import Completion, draw_seed, storable, without_thinking
 
 
 @given(st.integers(), st.text(), st.integers(min_value=0))
@@ -99,3 +101,17 @@ CALL = '<|channel|>commentary to=functions.f <|constrain|>json<|message|>{"x": 1
 )
 def test_of_gpt_oss_the_final_channel_and_its_calls_are_judged(response: str, judged: str) -> None:
     assert without_thinking(response) == judged
+
+
+@given(
+    st.recursive(
+        st.text() | st.sampled_from(["\ud800", "a\udc00", "\ud83d\ude00"]) | st.integers(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_data_of_any_depth_becomes_storable_and_stays_what_it_is(value: object) -> None:
+    stored = storable(value)
+    json.dumps(stored, ensure_ascii=False).encode()
+    assert storable(stored) == stored
+    if "\\ud" not in json.dumps(value):
+        assert stored == value

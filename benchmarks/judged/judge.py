@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from ... import disk
 from ...core import Conversation, Incomplete, Policy, Problem, Sampling, without_thinking
 from ...policies.store import Store
 
@@ -60,7 +61,7 @@ class Cost(NamedTuple):
 
 def cost(benchmark: Benchmark, responses: Sequence[tuple[Problem, str]], store: str | Path | None, who: dict[str, Any]) -> Cost:
     """What judging these responses will take."""
-    known = {row["question"] for row in Store(store, who).rows} if store and Path(store).exists() else set()
+    known = {row["question"] for row in Store(store, who, _check).rows} if store and Path(store).exists() else set()
     asked = [question for problem, response in responses for question in _questions(benchmark, problem, _shown(response))]
     open_ones = [question for question in asked if _name(question) not in known]
     characters = sum(len(turn["content"]) for question in open_ones for turn in question)
@@ -89,7 +90,9 @@ def judge(
     shown = [(problem, _shown(response)) for problem, response in responses]
     asked = [_questions(benchmark, problem, text) for problem, text in shown]
     flat = {_name(question): question for questions in asked for question in questions}
-    said = _answers(benchmark, flat, policy, Store(store, who) if store else None, progress or (lambda done, total: None))
+    said = _answers(
+        benchmark, flat, policy, Store(store, who, _check) if store else None, progress or (lambda done, total: None)
+    )
     judged = []
     for (problem, response), questions in zip(shown, asked, strict=True):
         texts = tuple(said[_name(question)] for question in questions)
@@ -148,9 +151,14 @@ def _answers(
                     if completion.finish_reason != "fault"
                 )
             if stopped:
-                raise stopped
+                raise stopped.ending
             progress(len(said.keys() & asked.keys()), len(asked))
     return said
+
+
+def _check(row: dict[str, Any]) -> None:
+    """Raises where a stored row is no answer of a judge."""
+    disk.has(row, question=str, attempt=int, text=str)
 
 
 def _name(question: Conversation) -> str:

@@ -138,7 +138,7 @@ def _verdicts(given: list[Path], folder: Path, near: float | None) -> list[Path]
     """Decides what is a duplicate of what, and writes why each document is removed, a shard for each that was given."""
     examined = [folder / EXAMINED / shard.name for shard in given]
     known = pyarrow.concat_tables(
-        [pyarrow.parquet.read_table(shard, columns=["id", "length", "why", "of", "detail", "digest"]) for shard in examined],
+        [shards.table(shard, columns=["id", "length", "why", "of", "detail", "digest"]) for shard in examined],
         promote_options="permissive",
     )
     why, of, detail = (known[name].to_pylist() for name in ("why", "of", "detail"))
@@ -163,7 +163,7 @@ def _verdicts(given: list[Path], folder: Path, near: float | None) -> list[Path]
     (folder / VERDICTS).mkdir(exist_ok=True)
     written, start = [], 0
     for shard in given:
-        size = pyarrow.parquet.read_metadata(shard).num_rows
+        size = shards.size(shard)
         written.append(folder / VERDICTS / shard.name)
         shards.write(written[-1], decided.slice(start, size), {"shard": str(shard.resolve())})
         start += size
@@ -173,7 +173,7 @@ def _verdicts(given: list[Path], folder: Path, near: float | None) -> list[Path]
 def _parted(verdicts: pyarrow.Table, removed: str) -> tuple[pyarrow.Table, Counts]:
     """The documents of a shard that stay; the others are written to another folder."""
     path = Path(json.loads(verdicts.schema.metadata[b"counts"])["shard"])
-    table = pyarrow.parquet.read_table(path)
+    table = shards.table(path)
     stays = verdicts["why"].is_null()
     kept, gone = table.filter(stays), table.filter(pyarrow.compute.invert(stays))
     why = verdicts.filter(pyarrow.compute.invert(stays))

@@ -34,9 +34,10 @@ import pyarrow
 import pyarrow.parquet
 from pydantic import Field, field_validator
 
-from ...core import Problem, UserError, spoken
+from ... import disk
+from ...core import Problem, UserError, spoken, without_surrogates
 from ...envs import problems as problem_sources
-from ..context import Context, Metrics, Settings, write_atomically
+from ..context import Context, Metrics, Settings
 from . import shards
 from .shards import Document
 
@@ -88,7 +89,7 @@ def run(settings: Documents, context: Context) -> Metrics:
         for _ in shards.each(waiting, work, context):
             done += 1
             context.progress(number, len(settings.sources), files=f"{done} of {len(parts)}")
-        counted.append({"source": uri, **_together([json.loads(record.read_text()) for record in records])})
+        counted.append({"source": uri, **_together([_counted(record) for record in records])})
         context.progress(number + 1, len(settings.sources))
     total = sum(source["characters"] for source in counted)
     if not total:
@@ -102,6 +103,15 @@ def run(settings: Documents, context: Context) -> Metrics:
         "shares": {domain: round(count / total, 4) for domain, count in domains.most_common()},
         "sources": counted,
     }
+
+
+def _counted(record: Path) -> dict[str, Any]:
+    """What was counted in a source, or in one of its files."""
+    remedy = "remove it, and that source is read again"
+    found = disk.record(record, remedy)
+    with disk.understood(record, remedy):
+        disk.has(found, documents=int, characters=int, domains=dict, passed_over=dict)
+    return found
 
 
 def _gather(item: shards.Item, most: int, folder: str, tell: Callable[..., None] | None) -> shards.Item:
@@ -128,6 +138,7 @@ def _gather(item: shards.Item, most: int, folder: str, tell: Callable[..., None]
             if trouble:
                 passed_over[trouble] += 1
                 continue
+            source, domain = without_surrogates(source), without_surrogates(domain)
             id = hashlib.sha256(source.encode()).hexdigest()[:16]
             waiting.append(Document(id=id, text=decoded, source=source, domain=domain))
             domains[domain] += len(decoded)
@@ -140,7 +151,7 @@ def _gather(item: shards.Item, most: int, folder: str, tell: Callable[..., None]
         return item | {"trouble": str(error)}
     write()
     found = {"documents": documents, "characters": sum(domains.values()), "domains": domains, "passed_over": passed_over}
-    write_atomically(Path(folder) / f"{name}.json", json.dumps(found))
+    disk.write(Path(folder) / f"{name}.json", json.dumps(found))
     return item
 
 
@@ -186,8 +197,7 @@ def _decoded(text: str | bytes | None, most: int) -> tuple[str, str]:
         return "", "empty"
     if len(text) > most:
         return "", "too long"
-    # JSON may smuggle in halves of surrogate pairs, which no file of UTF-8 can hold.
-    return text.encode("utf-8", "replace").decode(), ""
+    return without_surrogates(text), ""
 
 
 def read(uri: str) -> Iterator[Found]:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from . import ngrams
 from .ngrams import Hashes
+from .shards import table as table_of
 
 EXACT, NEAR = "exact_duplicate", "near_duplicate"
 """Why a document is removed."""
@@ -146,7 +147,7 @@ def near(shards: Sequence[Path], rows: Rows, threshold: float) -> tuple[Rows, ND
 
 def read(shards: Sequence[Path], column: str) -> NDArray[Any]:
     """A column of numbers of all shards."""
-    return numpy.concatenate([pyarrow.parquet.read_table(shard, columns=[column])[column].to_numpy() for shard in shards])
+    return numpy.concatenate([table_of(shard, columns=[column])[column].to_numpy() for shard in shards])
 
 
 def _signatures(shards: Sequence[Path], rows: Rows) -> NDArray[numpy.uint32]:
@@ -154,7 +155,7 @@ def _signatures(shards: Sequence[Path], rows: Rows) -> NDArray[numpy.uint32]:
     found = numpy.empty((len(rows), PERMUTATIONS), numpy.uint32)
     start = 0
     for shard in shards:
-        column = pyarrow.parquet.read_table(shard, columns=["signature"])["signature"]
+        column = table_of(shard, columns=["signature"])["signature"]
         here = numpy.flatnonzero((rows >= start) & (rows < start + len(column)))
         wanted = column.take(rows[here] - start).to_pylist()
         found[here] = numpy.frombuffer(b"".join(wanted), numpy.uint32).reshape(-1, PERMUTATIONS)

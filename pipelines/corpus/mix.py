@@ -20,10 +20,11 @@ import pyarrow
 import pyarrow.parquet
 from pydantic import Field
 
+from ... import disk
 from ...core import UserError
 from ...envs import pairs
 from ...policies import initial
-from ..context import Context, Metrics, Settings, write_atomically
+from ..context import Context, Metrics, Settings
 from . import shards, tokens
 
 _BATCH = 512
@@ -67,7 +68,7 @@ def run(settings: Mix, context: Context) -> Metrics:
         "tokenizer": tokens.fingerprint(tokenizer),
         "dtype": dtype,
     }
-    write_atomically(context.folder / tokens.INDEX, json.dumps(index, indent=1))
+    disk.write(context.folder / tokens.INDEX, json.dumps(index, indent=1))
     shutil.rmtree(context.folder / "tokenized")
     return {"tokens": sum(counted["tokens"].values()), "sources": counted["tokens"], "held_out": counted["held_out"]}
 

@@ -22,6 +22,7 @@ import pyarrow
 import pyarrow.parquet
 from pydantic import Field
 
+from ... import disk
 from ...core import UserError
 from ...policies.store import Store
 from ..context import Context, Metrics, Settings
@@ -79,7 +80,7 @@ class Retrieve(Settings):
 def run(settings: Retrieve, context: Context) -> Metrics:
     """Leaves `similar`: for each document its similarity, 0 where no seed found it, and the seeds that did, best first."""
     found = shards.of(settings.documents)
-    sizes = [pyarrow.parquet.read_metadata(shard).num_rows for shard in found]
+    sizes = [shards.size(shard) for shard in found]
     if not sum(sizes):
         raise UserError(f"{settings.name}: there is no document in {settings.documents}")
     seeds = seed_lists.of(settings.seeds, found)
@@ -110,7 +111,7 @@ def _fill(client: Any, local: bool, settings: Retrieve, found: list[Path], total
 def _digest(found: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for shard in found:
-        for id in pyarrow.parquet.read_table(shard, columns=["id"])["id"].to_pylist():
+        for id in shards.table(shard, columns=["id"])["id"].to_pylist():
             digest.update(f"{id}\n".encode())
     return digest.hexdigest()
 
@@ -129,7 +130,7 @@ def _rows(prepared: Sequence[Path], start: int) -> Iterator[dict[str, Any]]:
     """What goes into the database, from document number `start` on; the number is the key."""
     number = 0
     for shard in prepared:
-        with pyarrow.parquet.ParquetFile(shard) as file:
+        with shards.understood(shard), pyarrow.parquet.ParquetFile(shard) as file:
             if number + file.metadata.num_rows <= start:
                 number += file.metadata.num_rows
                 continue
@@ -146,27 +147,32 @@ def _look_up(
 ) -> list[dict[str, Any]]:
     """What each seed found, by words and by its vector: numbers of documents, best first. Kept in `hits.jsonl`."""
     digest = hashlib.sha256(repr([(seed.id, seed.text) for seed in seeds]).encode()).hexdigest()
-    store = Store(context.folder / "hits.jsonl", {"seeds": digest, "limit": settings.limit, "words": settings.words})
-    waiting = seeds[len(store.rows) :]
-    rows = list(store.rows)
+    made_with = {"seeds": digest, "limit": settings.limit, "words": settings.words}
+    store = Store(context.folder / "hits.jsonl", made_with, lambda row: disk.has(row, number=int, words=list, vector=list))
+    rows = {row["number"]: row for row in store.rows}
+    waiting = [number for number in range(len(seeds)) if number not in rows]
     embedded = embed.load(settings.embedder)
     counts, sample = seed_lists.frequencies(
-        found, {word for seed in waiting for word in seed_lists.words(seed.text)}, settings.text_bytes, total
+        found, {word for number in waiting for word in seed_lists.words(seeds[number].text)}, settings.text_bytes, total
     )
     for start in range(0, len(waiting), SEEDS_TOGETHER):
-        batch = waiting[start : start + SEEDS_TOGETHER]
+        numbers = waiting[start : start + SEEDS_TOGETHER]
+        batch = [seeds[number] for number in numbers]
         queries = [seed_lists.telling(seed.text, counts, sample, settings.words) for seed in batch]
         lists = zip(
-            batch,
+            numbers,
             milvus.by_words(client, settings.collection, queries, settings.limit),
             milvus.by_vectors(client, settings.collection, embedded([seed.text for seed in batch]), settings.limit),
             strict=True,
         )
-        new = [{"seed": seed.id, "words": by_words, "vector": by_vector} for seed, by_words, by_vector in lists]
+        new = [
+            {"number": number, "seed": seeds[number].id, "words": by_words, "vector": by_vector}
+            for number, by_words, by_vector in lists
+        ]
         store.append(new)
-        rows += new
+        rows |= {row["number"]: row for row in new}
         context.progress(len(rows), len(seeds), looked_up=len(rows))
-    return rows
+    return [rows[number] for number in range(len(seeds))]
 
 
 def _write(
@@ -190,7 +196,7 @@ def _write(
     for shard, first, size in zip(found, np.cumsum([0, *sizes]), sizes, strict=False):
         own = slice(first, first + size)
         names = [[seeds[i].id for i in seed_number[ends[n] : ends[n + 1]]] for n in range(first, first + size)]
-        documents = pyarrow.parquet.read_table(shard, columns=["id", "text", "source"])
+        documents = shards.table(shard, columns=["id", "text", "source"])
         table = pyarrow.table(
             [documents["id"], similarity[own], pyarrow.array(names, SCHEMA.field("seeds").type)], schema=SCHEMA
         )

@@ -84,7 +84,7 @@ def frequencies(found: Sequence[Path], known: set[str], text_bytes: int, total: 
     step, number, sample = math.ceil(total / SAMPLE), 0, 0
     counts: Counter[str] = Counter()
     for shard in found if known else ():
-        with pyarrow.parquet.ParquetFile(shard) as file:
+        with shards.understood(shard), pyarrow.parquet.ParquetFile(shard) as file:
             for batch in file.iter_batches(2048, columns=["text"]):
                 for text in batch.column(0)[-number % step :: step].to_pylist():
                     counts.update(known.intersection(words(milvus.cut(text or "", text_bytes))))

@@ -109,8 +109,8 @@ def run(settings: Select, context: Context) -> Metrics:
     out.mkdir(exist_ok=True)
     starts = np.cumsum([0, *known.sizes])
     for number, (shard, start, end) in enumerate(zip(found, starts, starts[1:], strict=False), start=1):
-        if not (out / shard.name).is_file():
-            table = pyarrow.parquet.read_table(shard)
+        if not shards.is_whole(out / shard.name):
+            table = shards.table(shard)
             quality = pyarrow.array(np.array(GRADES)[grade[start:end]], pyarrow.string())
             shards.write(out / shard.name, _with(table, quality=quality, score=pyarrow.array(known.score[start:end])))
         context.progress(number, len(found))
@@ -135,7 +135,7 @@ def _read(settings: Select, found: Sequence[Path]) -> Known:
     sums, weights, similarities, domain, characters, ties = [], [], [], [], [], []
     domains: dict[str, int] = {}
     for shard, (tags, similar) in zip(found, settings.files(found), strict=True):
-        table = pyarrow.parquet.read_table(shard, columns=["id", "text", "domain"])
+        table = shards.table(shard, columns=["id", "text", "domain"])
         parts = _tagged(tags, table["id"], settings.weights) if tags else np.zeros((2, table.num_rows))
         sums.append(parts[0].astype(np.float32))
         weights.append(parts[1].astype(np.float32))
@@ -175,7 +175,7 @@ def _joined(path: Path, ids: pyarrow.ChunkedArray) -> pyarrow.Table:
     Raises:
         UserError: its rows are others.
     """
-    table = pyarrow.parquet.read_table(path)
+    table = shards.table(path)
     if table["id"].to_pylist() != ids.to_pylist():
         raise UserError(f"{path} is about other documents, or in another order: run its stage on the documents of this one")
     return table
@@ -242,5 +242,5 @@ def _examples(known: Known, grade: np.ndarray, written: Sequence[Path], starts: 
 
 def _row(shard: Path, number: int) -> dict[str, Any]:
     columns = ["id", "source", "domain", "score", "text"]
-    (row,) = pyarrow.parquet.read_table(shard, columns=columns).slice(number, 1).to_pylist()
+    (row,) = shards.table(shard, columns=columns).slice(number, 1).to_pylist()
     return row | {"text": (row["text"] or "")[:200]}

@@ -7,6 +7,7 @@ A shard that was worked on is a file of the same name in another folder, written
 its rows: a killed stage goes on from the shards that are there, and no more than a shard a processor is ever in memory.
 """
 
+import contextlib
 import functools
 import json
 import logging
@@ -19,10 +20,12 @@ from typing import Any, TypedDict
 import pyarrow
 import pyarrow.parquet
 
+from ... import disk, faults
 from ...core import UserError
 from ..cluster import ray_python
 from ..context import Context
 
+_LOG = logging.getLogger("tenfold")
 DOCUMENTS = "documents"
 """Folder of a stage that leaves documents."""
 SCHEMA = pyarrow.schema([(name, pyarrow.string()) for name in ("id", "text", "source", "domain")])
@@ -59,22 +62,71 @@ def of(folder: str | Path) -> list[Path]:
 def rows(shards: Iterable[Path], columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
     """The rows of shards one by one, a few thousand in memory at a time."""
     for shard in shards:
-        with pyarrow.parquet.ParquetFile(shard) as file:
+        with understood(shard), pyarrow.parquet.ParquetFile(shard) as file:
             for batch in file.iter_batches(2048, columns=columns):
                 yield from batch.to_pylist()
 
 
 def counts(shard: Path) -> dict[str, Any]:
-    """What was counted when the shard was written."""
-    return json.loads((pyarrow.parquet.read_schema(shard).metadata or {}).get(b"counts", b"{}"))
+    """What was counted when the shard was written.
+
+    Raises:
+        UserError: the shard is cut, empty, or of another program.
+    """
+    with understood(shard):
+        return json.loads((pyarrow.parquet.read_schema(shard).metadata or {}).get(b"counts", b"{}"))
+
+
+def understood(shard: Path) -> contextlib.AbstractContextManager[None]:
+    """Says of a shard what goes wrong while it is read."""
+    folder = shard.parent.parent if shard.parent.name == DOCUMENTS else shard.parent
+    return disk.understood(shard, f"remove {folder}, and its stage is run again")
+
+
+def table(shard: Path, columns: Sequence[str] | None = None) -> pyarrow.Table:
+    """All rows of a shard.
+
+    Raises:
+        UserError: the shard cannot be read.
+    """
+    with understood(shard):
+        return pyarrow.parquet.read_table(shard, columns=columns)
+
+
+def size(shard: Path) -> int:
+    """Rows of a shard.
+
+    Raises:
+        UserError: the shard cannot be read.
+    """
+    with understood(shard):
+        return int(pyarrow.parquet.read_metadata(shard).num_rows)
+
+
+def is_whole(shard: Path) -> bool:
+    """Whether a shard was written to its end; one that is cut is worked on again."""
+    if not shard.is_file():
+        return False
+    try:
+        counts(shard)
+    except UserError:
+        _LOG.warning("%s is broken and made again", shard)
+        return False
+    return True
 
 
 def write(shard: Path, table: pyarrow.Table, counted: Counts | None = None) -> None:
     """Writes a shard so that it is there whole or not at all."""
     half = shard.with_suffix(".partial")
     table = table.replace_schema_metadata({"counts": json.dumps(dict(counted or {}))})
-    pyarrow.parquet.write_table(table, half, compression="zstd", row_group_size=2048)
-    half.rename(shard)
+    try:
+        with disk.named(half):
+            pyarrow.parquet.write_table(table, half, compression="zstd", row_group_size=2048)
+        half.replace(shard)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            half.unlink(missing_ok=True)
+        raise
 
 
 def over(shards: Sequence[Path], work: Work, out: Path, context: Context, workers: int | None = None) -> list[dict[str, Any]]:
@@ -92,7 +144,7 @@ def over(shards: Sequence[Path], work: Work, out: Path, context: Context, worker
         What was counted in each shard, in order.
     """
     out.mkdir(parents=True, exist_ok=True)
-    waiting = [shard for shard in shards if not (out / shard.name).is_file()]
+    waiting = [shard for shard in shards if not is_whole(out / shard.name)]
     context.progress(len(shards) - len(waiting), len(shards))
     one = functools.partial(_one, work=work, out=str(out.resolve()))
     items = [{"shard": str(shard.resolve())} for shard in waiting]
@@ -114,6 +166,7 @@ def each(items: Sequence[Item], work: Callable[[Item], Item], context: Context, 
     """
     workers = workers or len(os.sched_getaffinity(0))
     alone = len(items) < 2 or (workers == 1 and not context.cluster.address)
+    work = functools.partial(_told, work=work)
     for item in map(work, items) if alone else _with_ray(items, work, context, workers):
         if trouble := item.get("trouble"):
             raise UserError(trouble)
@@ -121,14 +174,20 @@ def each(items: Sequence[Item], work: Callable[[Item], Item], context: Context, 
 
 
 def _one(item: Item, work: Work, out: str) -> Item:
-    """Works on one shard. What a user can mend comes back as a line: Ray would wrap an error in its own."""
+    """Works on one shard."""
     shard = Path(item["shard"])
+    made, counted = work(table(shard))
+    write(Path(out) / shard.name, made, counted)
+    return item
+
+
+def _told(item: Item, work: Callable[[Item], Item]) -> Item:
+    """Works on an item. What a user can mend comes back as a line: Ray would wrap an error in its own."""
     try:
-        table, counted = work(pyarrow.parquet.read_table(shard))
+        with faults.said(item.get("shard", item.get("uri", ""))):
+            return work(item)
     except UserError as error:
         return item | {"trouble": str(error)}
-    write(Path(out) / shard.name, table, counted)
-    return item
 
 
 def _with_ray(items: Sequence[Item], work: Callable[[Item], Item], context: Context, workers: int) -> Iterator[Item]:

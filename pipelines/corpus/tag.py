@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow
 from pydantic import Field
 
+from ... import disk
 from ...core import UserError, draw_seed
 from ...policies import initial
 from ...policies.store import Store
@@ -78,20 +79,22 @@ def run(settings: Tag, context: Context) -> Metrics:
     folder, record = context.folder / "tagger", context.folder / "report.json"
     if not folder.is_dir():
         trained, found = _trained(settings, context, paths)
-        record.write_text(json.dumps(found, indent=1, allow_nan=False), encoding="utf-8")
-        record.with_suffix(".html").write_text(predictability.page(found), encoding="utf-8")
+        disk.write(record, json.dumps(found, indent=1, allow_nan=False))
+        disk.write(record.with_suffix(".html"), predictability.page(found))
         tagger.save(trained, folder)
-    found = json.loads(record.read_text(encoding="utf-8"))
+    remedy = f"remove it and {folder}, and the tagger is trained again"
+    found = disk.record(record, remedy)
+    with disk.understood(record, remedy):
+        rows = [(row["name"], bool(row["constant"]), row["rank_correlation"]) for row in found.pop("dimensions")]
     work = functools.partial(tag, folder=str(folder.resolve()), batch_size=settings.batch_size)
     counted = shards.over(paths, work, context.folder / "tags", context, settings.workers)
     documents, seconds = (sum(shard[name] for shard in counted) for name in ("documents", "seconds"))
-    rows = found.pop("dimensions")
     return {
         "documents": documents,
         "documents_per_second": documents / seconds if seconds else None,
         **found,
-        "constant": [row["name"] for row in rows if row["constant"]],
-        "dimensions": {row["name"]: row["rank_correlation"] for row in rows},
+        "constant": [name for name, constant, _ in rows if constant],
+        "dimensions": {name: correlation for name, _, correlation in rows},
     }
 
 
@@ -171,7 +174,13 @@ def _draw(seed: int, text: str) -> int:
 def _labelled(settings: Tag, context: Context, texts: dict[str, str]) -> Store:
     rubrics = hashlib.sha256(json.dumps([dimension.model_dump() for dimension in annotate.dimensions()]).encode()).hexdigest()
     made_with = {"annotator": settings.annotator, "max_tokens": settings.max_tokens, "seed": context.seed, "rubrics": rubrics}
-    store = Store(context.folder / "labels.jsonl", made_with)
+    names = [dimension.name for dimension in annotate.dimensions()]
+
+    def check(row: dict[str, Any]) -> None:
+        disk.has(row, id=str, labels=(dict, type(None)))
+        disk.has(row["labels"] or {}, **dict.fromkeys(names if row["labels"] else (), (int, float)))
+
+    store = Store(context.folder / "labels.jsonl", made_with, check)
     if len(store.rows) < len(texts):
         annotator = annotate.load(settings.annotator, settings.max_tokens, context.seed)
         annotate.label(texts, annotator, store, settings.annotator_batch_size, context.progress)

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from ... import disk
 from ...core import UserError
 from . import embed
 
@@ -190,10 +191,12 @@ def load(folder: str | Path) -> Tagger:
     folder = Path(folder)
     if not (folder / "tagger.json").is_file():
         raise UserError(f"{folder} holds no tagger: name the folder `tagger` of a tag stage")
-    about = json.loads((folder / "tagger.json").read_text(encoding="utf-8"))
+    remedy = "remove the folder, and run its tag stage again"
+    about = disk.record(folder / "tagger.json", remedy)
     if about.get("format") != FORMAT:
         raise UserError(f"{folder} holds a tagger of format {about.get('format')}, not {FORMAT}; run its tag stage again")
-    names = tuple(about["dimensions"])
-    kept = load_file(folder / "weights.safetensors")
-    levels = tuple((kept[f"x_{number}"], kept[f"y_{number}"]) for number in range(len(names)))
-    return Tagger(about["embedder"], names, kept["mean"], kept["scale"], kept["weights"], kept["bias"], levels)
+    with disk.understood(folder, remedy):
+        names = tuple(about["dimensions"])
+        kept = load_file(folder / "weights.safetensors")
+        levels = tuple((kept[f"x_{number}"], kept[f"y_{number}"]) for number in range(len(names)))
+        return Tagger(about["embedder"], names, kept["mean"], kept["scale"], kept["weights"], kept["bias"], levels)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
+from ... import disk
 from ...core import UserError
 
 INDEX = "sources.json"
@@ -38,12 +39,21 @@ def open_sources(folder: str | Path) -> Sources:
     """The sources in a `mix` stage's folder.
 
     Raises:
-        UserError: there are none.
+        UserError: there are none, or a file of them is cut.
     """
     path = Path(folder) / INDEX
     if not path.is_file():
         raise UserError(f"{folder} holds no tokens: name the folder of a mix stage, as in {{stage:NAME}}")
-    return Sources(Path(folder), **json.loads(path.read_text()))
+    with disk.understood(path, "run its mix stage again"):
+        sources = Sources(Path(folder), **disk.record(path, "run its mix stage again"))
+        size = numpy.dtype(sources.dtype).itemsize
+        files = {file_of(sources.folder, name): count * size for name, count in sources.tokens.items()}
+        files |= {file_of(sources.folder, name, held_out=True): count * size for name, count in sources.held_out.items()}
+    for file, wanted in files.items():
+        found = file.stat().st_size if file.is_file() else 0
+        if found != wanted:
+            raise UserError(f"{file} has {found:,} bytes, and {wanted:,} were written: run its mix stage again")
+    return sources
 
 
 def file_of(folder: Path, source: str, held_out: bool = False) -> Path:

@@ -36,7 +36,8 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetr
 
 from ...core import Episode, Verdict, draw_seed, without_surrogates
 from ...envs import registry
-from ...policies.rollout import crashed, episode_to_json, first_messages, verdict_of
+from ...policies.episodes import episode_to_json
+from ...policies.rollout import crashed, first_messages, verdict_of
 from ...policies.transcript import Limits, Transcript
 from . import groups
 from .order import Place

@@ -1,10 +1,10 @@
 """What a GRPO run tells of each step: verl's metrics and the episodes that our agent loops wrote, in one row."""
 
-import contextlib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from ... import disk
 
 FROM_VERL = {
     "reward": "critic/score/mean",
@@ -30,16 +30,21 @@ def gather(folder: Path, last: int) -> list[dict[str, Any]]:
     Of a step whose checkpoint was the last thing before a kill verl has reported nothing: what its episodes tell is there.
     """
     steps = reported(folder)
-    played = episodes(folder)
+    played = episodes(folder, _check_played)
     known = sorted(step for step in steps.keys() | played.keys() if step <= last)
     return [_step(step, steps.get(step, {}), played.get(step, [])) for step in known]
 
 
-def episodes(folder: Path) -> dict[int, list[dict[str, Any]]]:
-    """The episodes of each step, by problem, attempt and sample. Of one that was played again the last play counts."""
+def episodes(folder: Path, check: Callable[[dict[str, Any]], None] | None = None) -> dict[int, list[dict[str, Any]]]:
+    """The episodes of each step, by problem, attempt and sample. Of one that was played again the last play counts.
+
+    Args:
+        folder: of the stage.
+        check: given a row, raises where it lacks what is wanted of it; default: `check_episode`.
+    """
     found: dict[int, dict[tuple[int, int, int], dict[str, Any]]] = {}
     for path in sorted((folder / "episodes").iterdir(), key=lambda path: path.stat().st_mtime):
-        for row in _rows(path):
+        for row in _rows(path, check or check_episode):
             found.setdefault(row["step"], {})[*group(row), row["sample"]] = row
     return {step: [found[step][place] for place in sorted(found[step])] for step in sorted(found)}
 
@@ -83,7 +88,7 @@ def is_flat(scores: Sequence[float]) -> bool:
 
 def reported(folder: Path) -> dict[int, dict[str, Any]]:
     """What verl reported of each step; of one that was run again the last time counts."""
-    return {row["step"]: row["data"] for path in sorted((folder / "metrics").iterdir()) for row in _rows(path)}
+    return {row["step"]: row["data"] for path in sorted((folder / "metrics").iterdir()) for row in _rows(path, _check_report)}
 
 
 def steps_done(folder: Path) -> int:
@@ -94,7 +99,7 @@ def steps_done(folder: Path) -> int:
 def last(folder: Path) -> dict[str, float]:
     """Step, reward and seconds of the last step that verl reported; empty before the first."""
     for path in sorted((folder / "metrics").iterdir(), reverse=True):
-        if rows := list(_rows(path)):
+        if rows := list(_rows(path, _check_report)):
             data = rows[-1]["data"]
             return {"step": rows[-1]["step"]} | {name: data[FROM_VERL[name]] for name in ("reward", "seconds")}
     return {}
@@ -105,8 +110,26 @@ def mean(steps: Sequence[dict[str, Any]], name: str) -> float | None:
     return sum(step[name] for step in steps) / len(steps) if steps else None
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a file that another process may be writing, or was killed while writing: torn lines are passed over."""
-    for line in path.read_bytes().split(b"\n")[:-1]:
-        with contextlib.suppress(ValueError):
-            yield json.loads(line)
+def check_episode(row: dict[str, Any]) -> None:
+    """Raises what a row makes it raise that no agent loop wrote (KeyError, TypeError, ...)."""
+    disk.has(row, step=int, problem=int, sample=int, verdict=dict)
+    disk.has(row["verdict"], score=(int, float, type(None)), reason=str)
+
+
+def _check_played(row: dict[str, Any]) -> None:
+    """Likewise, where all that a step's figures are made of has to be there."""
+    check_episode(row)
+    disk.has(row, finish_reason=str, reused=bool, environment_seconds=(int, float))
+    disk.has(row["verdict"], status=str, decided_by=str)
+
+
+def _check_report(row: dict[str, Any]) -> None:
+    """Likewise, of a row that verl wrote."""
+    disk.has(row, step=int, data=dict)
+    disk.has(row["data"], **{FROM_VERL[name]: (int, float) for name in ("reward", "seconds")})
+
+
+def _rows(path: Path, check: Callable[[dict[str, Any]], None]) -> Iterator[dict[str, Any]]:
+    """The rows of a file that another process may be writing, or was killed while writing: broken lines are passed over."""
+    rows = (disk.row_of(line, check) for line in path.read_bytes().split(b"\n")[:-1])
+    return (row for row in rows if row is not None)

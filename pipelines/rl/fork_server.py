@@ -118,6 +118,8 @@ def serve(program: Callable[[str], object]) -> Callable[[], object]:
                 events.register(asker, selectors.EVENT_READ, worker)
             while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG):
                 status = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+                if status:
+                    _report(ended.si_pid, status)
                 if ended.si_pid == first:
                     return lambda status=status: _end(status)  # type: ignore[misc]
                 asker = askers.pop(ended.si_pid)
@@ -176,6 +178,13 @@ def _fork(held: Iterable[_Closes]) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     random.seed()
     return 0
+
+
+def _report(pid: int, status: int) -> None:
+    """Tells the log how a process ended; `supervise.cause` reads it. Ray does not know, for the process is not its child."""
+    how = f"ended by signal {-status}" if status < 0 else f"exited with status {status}"
+    with contextlib.suppress(OSError):
+        os.write(2, f"\ntenfold.fork_server: process {pid} {how}\n".encode())
 
 
 def _end(status: int) -> None:

@@ -13,12 +13,14 @@ from typing import Any
 
 import pandas
 
-from ...core import Message, UserError
+from ... import disk
+from ...core import Message, UserError, storable
 from ...envs import registry
 from ...policies import initial
 from ...policies.rollout import count_problems, first_messages
 from .. import checkpoints as stored
 from .. import cluster as clusters
+from .. import identity
 from ..context import Context, Metrics
 from . import figures, supervise, verl_config, watch
 from . import filter as rl_filter
@@ -56,7 +58,8 @@ def run(settings: GRPO, context: Context) -> Metrics:
         "drawn": _drawn(settings, context),
     }
     # JSON is YAML. OmegaConf reads it and would fill in ${...}, which a prompt may hold and a stranger's may ask for.
-    (folder / verl_config.LOOPS).write_text(json.dumps([loop | {"environment": _literal(spec), "registered": registered}]))
+    told = loop | {"environment": _literal(spec), "registered": registered}
+    disk.write(folder / verl_config.LOOPS, json.dumps([told]))
     _repair(checkpoints)
 
     metrics = folder / "metrics" / f"{len(list((folder / 'metrics').iterdir())):03d}.jsonl"
@@ -115,7 +118,7 @@ def _drawn(settings: GRPO, context: Context) -> str | None:
     """
     if not settings.keep:
         return None
-    record = json.loads((context.inputs[settings.keep] / "stage.json").read_text())
+    record = identity.finished(context.inputs[settings.keep])
     alike = ("environment", "options", "temperature", "top_p", "max_turns")
     if (
         record["policy"] != context.policy
@@ -124,16 +127,21 @@ def _drawn(settings: GRPO, context: Context) -> str | None:
     ):
         return None
     file = (context.inputs[settings.keep] / "episodes.jsonl").resolve()
-    places, place = {}, 0
-    with file.open("rb") as lines:
-        for line in lines:
-            row = json.loads(line)
-            if "settings" not in row and row["verdict"]["score"] is not None and all(row["turns"]):
-                places[f"{row['problem']}/{row['sample']}"] = place
-            place += len(line)
+    places = {
+        f"{row['problem']}/{row['sample']}": place
+        for place, row in disk.rows(file, _check)
+        if "settings" not in row and row["verdict"]["score"] is not None and all(row["turns"])
+    }
     index = context.folder / "drawn.json"
-    index.write_text(json.dumps({"file": str(file), "places": places}))
+    disk.write(index, json.dumps({"file": str(file), "places": places}))
     return str(index.resolve())
+
+
+def _check(row: dict[str, Any]) -> None:
+    """Raises where a line of a store is neither its settings nor a draw."""
+    if "settings" not in row:
+        disk.has(row, problem=int, sample=int, verdict=dict, turns=list)
+        row["verdict"]["score"]
 
 
 def _finish(settings: GRPO, folder: Path, checkpoints: Path) -> Metrics:
@@ -147,8 +155,7 @@ def _finish(settings: GRPO, folder: Path, checkpoints: Path) -> Metrics:
     shutil.copytree(exported, folder / "policy.partial")
     (folder / "policy.partial").rename(folder / "policy")
     steps = figures.gather(folder, last)
-    with (folder / "steps.jsonl").open("w") as file:
-        file.writelines(json.dumps(step) + "\n" for step in steps)
+    disk.write(folder / "steps.jsonl", "".join(json.dumps(step) + "\n" for step in steps))
     tenth = max(1, len(steps) // 10)
     return {
         "steps": len(steps),
@@ -174,23 +181,24 @@ def _problems(settings: GRPO, context: Context) -> tuple[str, list[dict[str, Any
         ) from None
     indices = list(range(settings.problems or count_problems(environment) or 0))
     if settings.keep:
-        table = pandas.read_parquet(context.inputs[settings.keep] / rl_filter.TABLE)
-        indices = table["index"][table["kept"]].tolist()
+        kept = context.inputs[settings.keep]
+        with disk.understood(kept / rl_filter.TABLE, identity.anew(kept)):
+            table = pandas.read_parquet(kept / rl_filter.TABLE)
+            indices = table["index"][table["kept"]].tolist()
     if not indices:
         raise UserError(f"{settings.environment} does not tell how many problems it has: set problems=")
     rows = []
     for index in indices:
         text, info = environment.reset(seed=index, options={"problem": index})
-        rows.append({"index": index, "id": str(info.get("problem_id", index)), "messages": [*first_messages(text, info)]})
+        row = {"index": index, "id": str(info.get("problem_id", index)), "messages": [*first_messages(text, info)]}
+        rows.append(storable(row))
     environment.close()
     return spec, rows
 
 
 def _short_enough(rows: list[dict[str, Any]], checkpoint: Path, most: int) -> list[dict[str, Any]]:
     """The problems whose prompts have at most so many tokens; verl would cut the others."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint, **initial.NO_CODE)
+    tokenizer = initial.tokenizer_of(checkpoint)
     return [row for row in rows if len(initial.prompt_tokens(tokenizer, row["messages"])) <= most]
 
 
@@ -226,16 +234,22 @@ def _repair(checkpoints: Path) -> None:
     """
     if not checkpoints.is_dir():
         return
-    steps = {int(path.name.rsplit("_", 1)[1]): path for path in checkpoints.glob("global_step_*")}
+    folders = [path for path in checkpoints.glob("global_step_*") if path.is_dir()]
+    steps = {int(number): path for path in folders if (number := path.name.rsplit("_", 1)[1]).isdigit()}
     noted = _tracked(checkpoints)
     # Without a note that can be read, a checkpoint counts as whole when all but its last file must have been closed.
-    last = noted if noted in steps else max((s for s, path in steps.items() if _whole(path)), default=0)
+    if noted in steps and not stored.damage(steps[noted]):
+        last = noted
+    else:
+        last = max(
+            (step for step, path in steps.items() if step != noted and not stored.damage(path) and _whole(path)), default=0
+        )
     for step, path in steps.items():
         if step != last:
             shutil.rmtree(path)
     note = checkpoints / "latest_checkpointed_iteration.txt"
     if last:
-        note.write_text(str(last))
+        disk.write(note, str(last))
     else:
         note.unlink(missing_ok=True)
 

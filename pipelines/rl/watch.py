@@ -1,11 +1,10 @@
 """What a GRPO run is ended for before its last step: nothing to learn from, nothing left of the policy, nobody to judge it."""
 
-import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ... import disk
 from . import figures
 from .verl_config import GRPO
 
@@ -69,9 +68,8 @@ class Watch:
                 text = file.read()
             whole = text.rfind(b"\n") + 1
             self.places[path] = self.places.get(path, 0) + whole
-            for line in text[:whole].splitlines():
-                with contextlib.suppress(ValueError):
-                    yield json.loads(line)
+            rows = (disk.row_of(line, figures.check_episode) for line in text[:whole].split(b"\n"))
+            yield from (row for row in rows if row is not None)
 
 
 def _scored(groups: dict[tuple[int, int], dict[int, float | None]]) -> list[list[float]]:

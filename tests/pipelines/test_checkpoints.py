@@ -1,7 +1,9 @@
-"""A checkpoint in a stranger's folder runs no code."""
+"""A checkpoint in a stranger's folder runs no code, and one that was not written to its end is known."""
 
+import json
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed.checkpoint
+from safetensors.torch import save_file
 
 from tenfold.core import UserError
 from tenfold.pipelines import checkpoints
@@ -94,3 +97,28 @@ def test_verls_processes_read_their_own_states_and_no_others(
     with pytest.raises(pickle.UnpicklingError, match=checkpoints.REFUSED):
         torch.load(tmp_path / "made.pt", weights_only=False)
     assert not hit.exists()
+
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "model.safetensors": lambda path: save_file({"a": torch.ones(999)}, path),
+    "optimizer.pt": lambda path: torch.save({"a": torch.ones(999)}, path),
+    "trainer_state.json": lambda path: path.write_text(json.dumps({"global_step": 4, "log": ["a"] * 99})),
+}
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    for name, write in WRITERS.items():
+        write(tmp_path / name)
+    return tmp_path
+
+
+def test_a_whole_checkpoint_has_nothing_wrong(checkpoint: Path) -> None:
+    assert checkpoints.damage(checkpoint) is None
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_file_that_was_not_written_to_its_end_is_named(checkpoint: Path, name: str, share: float) -> None:
+    os.truncate(checkpoint / name, int((checkpoint / name).stat().st_size * share))
+    assert checkpoints.damage(checkpoint) == f"{name} is cut short"

@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import functools
 import io
 import json
@@ -7,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import pytest
 import yaml
 
 import tenfold
-from tenfold import cli
+from tenfold import cli, disk
 from tenfold.core import UserError
 from tenfold.pipelines import recipe as recipes
 from tenfold.pipelines import trust
@@ -147,9 +149,77 @@ def test_a_killed_run_goes_on_and_ends_the_same(
 
 
 def test_only_one_process_runs_in_a_folder(lab: Path) -> None:
-    path = write(lab, small(lab))
-    with recipes._exclusively(lab / "out"), pytest.raises(UserError, match="another process"):
-        tenfold.run(path, "out", quiet=True)
+    path, said = write(lab, small(lab)), []
+
+    def second() -> None:
+        with pytest.raises(UserError, match=rf"another process runs in out \(process {os.getpid()} on ") as raised:
+            tenfold.run(path, "out", quiet=True)
+        said.append(str(raised.value))
+
+    with disk.held(lab / "out"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join()
+    assert len(said) == 1
+
+
+FOREIGN = json.dumps({"stage": {"kind": "sft"}, "policy": "", "seed": 1, "metrics": {}, "wall_seconds": 1, "resumed": False})
+
+
+@pytest.mark.parametrize("content", [b"", b'{"stage": {"kind": "sft"', b"[]", b"{}", b"\x80\x00", FOREIGN.encode()])
+@pytest.mark.parametrize("name", ["first/stage.json", "bench/stage.json"])
+def test_a_record_that_is_cut_empty_or_foreign_is_one_line_with_the_file_and_what_to_do(
+    lab: Path, finished: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes
+) -> None:
+    (lab / "out" / name).write_bytes(content)
+    assert cli.main(["run", str(finished), "--out", "out", "--quiet"]) == 2
+    said = capsys.readouterr().err
+    stage = Path(name).parent
+    assert said.startswith(f"error: out/{name} ")
+    assert f"remove the folder out/{stage} and those of the stages after it" in said
+    assert said.count("\n") == 1
+
+
+def test_a_file_where_a_stages_folder_belongs_and_a_folder_where_its_record_does_are_said_at_once(
+    lab: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (lab / "out/second").rename(lab / "kept")
+    (lab / "out/second").write_text("")
+    assert cli.main(["run", str(finished), "--out", "out", "--quiet"]) == 2
+    assert "out/second is a file" in capsys.readouterr().err
+    (lab / "out/second").unlink()
+    (lab / "kept").rename(lab / "out/second")
+    (lab / "out/first/stage.json").unlink()
+    (lab / "out/first/stage.json").mkdir()
+    assert cli.main(["run", str(finished), "--out", "out", "--quiet"]) == 2
+    assert "out/first/stage.json is no file" in capsys.readouterr().err
+
+
+def test_a_stage_whose_disk_was_full_goes_on_from_its_last_whole_checkpoint(
+    lab: Path,
+    whole: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = write(lab, small(lab, stages=small(lab)["stages"][:1]))
+
+    def full(folder: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "settle", full)
+        assert cli.main(["run", str(path), "--out", "out", "--quiet"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]  # bars of libraries may come before it
+    assert error == "error: out/first: no space left on the disk: free some and run the same command again"
+    assert not (lab / "out/first/stage.json").exists()
+    last = max((lab / "out/first/checkpoints").iterdir(), key=lambda folder: int(folder.name.rpartition("-")[2]))
+    for file in ("optimizer.pt", "trainer_state.json"):
+        os.truncate(last / file, (last / file).stat().st_size // 2)
+    assert cli.main(["run", str(path), "--out", "out", "--quiet"]) == 0
+    assert f"{last.name} is passed over: optimizer.pt is cut short" in caplog.text
+    # By the same processor and threads, equal to the last bit.
+    assert weights(lab / "out/first") == weights(whole / "out/first")
 
 
 def test_a_folder_is_not_gone_on_with_under_other_settings(lab: Path, finished: Path) -> None:

@@ -1,7 +1,9 @@
+import resource
 from pathlib import Path
 
 import pytest
 
+from tenfold import disk
 from tenfold.core import UserError
 from tenfold.policies.store import Store
 
@@ -29,7 +31,43 @@ def test_a_store_is_not_continued_under_other_settings(tmp_path: Path) -> None:
         Store(tmp_path / "s.jsonl", {"seed": 2})
 
 
-def test_a_file_changed_by_hand_is_named_with_its_line(tmp_path: Path) -> None:
-    (tmp_path / "s.jsonl").write_text('{"settings": {}}\nnot json\n')
-    with pytest.raises(UserError, match="line 2"):
-        Store(tmp_path / "s.jsonl", {})
+@pytest.mark.parametrize("broken", [b"not json", b"{}", b"[1]", b'{"a": "1"}', b"\x00\xff", b"[" * 100_000])
+def test_a_broken_line_is_counted_and_said_and_its_row_can_be_made_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, broken: bytes
+) -> None:
+    def opened() -> Store:
+        return Store(tmp_path / "s.jsonl", {"seed": 1}, lambda row: disk.has(row, a=int))
+
+    opened().append([{"a": number} for number in range(3)])
+    lines = (tmp_path / "s.jsonl").read_bytes().split(b"\n")
+    (tmp_path / "s.jsonl").write_bytes(b"\n".join([*lines[:2], broken, *lines[3:]]))
+    store = opened()
+    assert store.rows == [{"a": 0}, {"a": 2}]
+    assert "s.jsonl: 1 line cannot be read and is passed over" in caplog.text
+    store.append([{"a": 1}])
+    assert opened().rows == [{"a": 0}, {"a": 2}, {"a": 1}]
+
+
+@pytest.mark.parametrize("content", [b"a diary without an end of line", b"a\nb\n", b"[]\n{}\n", b'{"seed": 1}\n', b"\x00" * 99])
+def test_a_file_that_is_no_store_is_refused_and_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "diary").write_bytes(content)
+    with pytest.raises(UserError, match="its first line does not say what the file was made with"):
+        Store(tmp_path / "diary", {"seed": 1})
+    assert (tmp_path / "diary").read_bytes() == content
+
+
+def test_rows_that_a_full_disk_has_no_room_for_leave_nothing_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "s.jsonl", {"seed": 1})
+    store.append([{"a": 1}])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(OSError, match="File too large") as raised:
+            store.append([{"a": "long" * 50}])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert raised.value.filename == str(tmp_path / "s.jsonl")
+    store.append([{"a": 2}])
+    assert Store(tmp_path / "s.jsonl", {"seed": 1}).rows == [{"a": 1}, {"a": 2}]

@@ -1,6 +1,7 @@
 """Processes forked from one that has imported what they need."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -64,6 +65,7 @@ def test_who_asked_ends_by_the_signal_that_ended_the_fork(tmp_path: Path) -> Non
     )
     assert ran.stdout == "-9\n"
     assert ran.returncode == -15
+    assert re.search(r"^tenfold\.fork_server: process \d+ ended by signal 9$", ran.stderr, re.MULTILINE)
 
 
 def test_a_fork_ends_with_whoever_asked_for_it(tmp_path: Path) -> None:

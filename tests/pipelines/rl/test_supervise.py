@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tenfold.pipelines.rl import deaths
 from tenfold.pipelines.rl.supervise import Stopped, cause, follow
 
 
@@ -83,7 +84,27 @@ def test_a_child_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
         ),
         (
             "ActorDiedError: y\nWorker unexpectedly exits with a connection error code 2. End of file.\n",
-            "a process was killed, most often because no memory was left",
+            "a worker of Ray's is gone, and its exit code is not known; Ray's own log of it may tell: Worker unexpectedly",
+        ),
+        (
+            "tenfold.fork_server: process 6 ended by signal 11\ntenfold.fork_server: process 7 exited with status 3\n"
+            "(raylet) Worker PID: 7 Worker exit detail: Worker unexpectedly exits with a connection error code 2.\n",
+            "process 7 exited with status 3",
+        ),
+        (
+            "tenfold.fork_server: process 6 ended by signal 11\n"
+            "The actor is dead because its worker process has died.\nKeyError: 'later'\n",
+            "process 6 crashed (SIGSEGV)",
+        ),
+        (
+            "(WorkerDict pid=9) *** SIGBUS received at time=1 on cpu 0 ***\n"
+            "Worker PID: 9 Worker exit detail: Worker unexpectedly exits with a connection error code 2.\n",
+            "process 9 crashed (SIGBUS)",
+        ),
+        ("Error while serializing: I/O error: No space left on device (os error 28)\n", "no space left on the disk: "),
+        (
+            "RuntimeError: [enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534\n",
+            "no space left on the disk: ",
         ),
         (
             "[rank1]: tenfold.core.UserError: the loss of step 3 is nan\n[rank0]: RuntimeError: closed by peer\n"
@@ -94,12 +115,12 @@ def test_a_child_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
             "ChildFailedError: \n=====\n  traceback : Signal 15 (SIGTERM) received by PID 1\n"
             "Root Cause (first observed failure):\n  exitcode  : -11 (pid: 2)  (SIGSEGV)\n"
             "  traceback : Signal 11 (SIGSEGV) received by PID 2\n=====\n",
-            "a process was ended by SIGSEGV",
+            "process 2 crashed (SIGSEGV)",
         ),
         (
             "[rank0]: RuntimeError: Connection closed by peer\n"
             "ChildFailedError: \n=====\n  traceback : Signal 9 (SIGKILL) received by PID 2\n=====\n",
-            "a process was killed, most often because no memory was left",
+            "process 2 was killed (SIGKILL) by a user or another program: the kernel has killed none for memory",
         ),
         ("\x1b[36m(TaskRunner pid=1)\x1b[0m ray.exceptions.RayTaskError: boom\n", "ray.exceptions.RayTaskError: boom"),
         ("OSError: [Errno 28] No space left on device\nRayError: later\n", "no space left on the disk: "),
@@ -107,6 +128,43 @@ def test_a_child_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
         ("", "nothing"),
     ],
 )
-def test_the_cause_is_found_in_a_log(tmp_path: Path, log: str, words: str) -> None:
+def test_the_cause_is_found_in_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str, words: str) -> None:
+    monkeypatch.setattr(deaths, "kills", lambda: deaths.Kills(0, 0, 0.0))  # another program's may come at any moment
+    monkeypatch.setattr(deaths, "_logged", lambda since: None)
     (tmp_path / "log").write_text(log)
     assert cause(tmp_path / "log").startswith(words)
+
+
+BY_KERNEL = "the kernel killed process 7, for no memory was left (lower micro_batch_size)"
+BY_ANOTHER = "process 7 was killed (SIGKILL) by a user or another program: the kernel has killed none for memory"
+UNKNOWN = "process 7 was killed (SIGKILL); whether by the kernel, for memory, its log tells: `dmesg | grep -i killed`"
+
+
+@pytest.mark.parametrize(
+    ("group", "machine", "words"), [(1, 1, BY_KERNEL), (0, 0, BY_ANOTHER), (0, 1, UNKNOWN), (None, None, UNKNOWN)]
+)
+def test_a_kill_is_the_kernels_where_its_counters_say_so(
+    monkeypatch: pytest.MonkeyPatch, group: int | None, machine: int | None, words: str
+) -> None:
+    monkeypatch.setattr(deaths, "kills", lambda: deaths.Kills(group, machine, 1.0))
+    monkeypatch.setattr(deaths, "_logged", lambda since: None)
+    before = deaths.Kills(None if group is None else 0, None if machine is None else 0, 0.0)
+    assert deaths.in_words(signal.SIGKILL, 7, before) == words
+
+
+def test_a_kill_that_the_kernels_log_names_was_for_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deaths, "_logged", lambda since: {7})
+    assert deaths.in_words(signal.SIGKILL, 7, deaths.kills()) == BY_KERNEL
+
+
+def test_a_child_that_is_killed_is_answered_with_its_signal(tmp_path: Path) -> None:
+    with pytest.raises(Stopped, match=r"^(process \d+ was killed|the kernel killed process).*\(status -9, log: "):
+        run(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+
+
+def test_a_child_that_waits_for_a_lost_worker_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenfold.pipelines.rl.supervise.LOST_SECONDS", 0.5)
+    lost = "Worker PID: 7 Worker exit detail: Worker unexpectedly exits with a connection error code 2."
+    code = f"import time; print('tenfold.fork_server: process 7 ended by signal 15'); print('{lost}'); time.sleep(36000)"
+    with pytest.raises(Stopped, match=r"^process 7 was ended \(SIGTERM\) \(log: "):
+        run(tmp_path, code, stall_seconds=36000, life=lambda: 0)

@@ -1,0 +1,87 @@
+"""What libraries raise on a full disk, at a limit and without memory becomes one line."""
+
+import errno
+import os
+import resource
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy
+import pyarrow
+import pyarrow.parquet
+import pytest
+import safetensors.torch
+import tokenizers
+import torch
+
+from tenfold import faults
+from tenfold.core import UserError
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "python": lambda path: path.write_bytes(bytes(400_000)),
+    "torch": lambda path: torch.save(torch.ones(100_000), path),
+    "torch in a file": lambda path: torch.save(torch.ones(100_000), path.open("wb")),
+    "safetensors": lambda path: safetensors.torch.save_file({"a": torch.ones(100_000)}, path),
+    "parquet": lambda path: pyarrow.parquet.write_table(pyarrow.table({"a": numpy.random.default_rng(0).random(50_000)}), path),
+    "numpy": lambda path: numpy.save(path, numpy.ones(50_000)),
+    "tokenizers": lambda path: tokenizers.Tokenizer(
+        tokenizers.models.WordLevel({str(number): number for number in range(20_000)}, unk_token="0")
+    ).save(str(path)),
+}
+
+
+@pytest.fixture
+def no_room() -> Iterator[None]:
+    """No file may grow beyond 100 kB, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.usefixtures("no_room")
+@pytest.mark.parametrize("writer", WRITERS)
+def test_whatever_library_writes_is_told_of_a_file_that_cannot_grow(tmp_path: Path, writer: str) -> None:
+    with pytest.raises(UserError) as raised, faults.said(tmp_path):
+        WRITERS[writer](tmp_path / "file.npy")
+    assert str(raised.value).startswith(str(tmp_path))
+    assert "raise the limit (ulimit -f)" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "a/b"), "a/b: no space left on the disk: free some"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "the quota of the disk is used up"),
+        (PermissionError(errno.EACCES, "Permission denied", "a/b"), "a/b: permission denied: choose another folder"),
+        (OSError(errno.EROFS, "Read-only file system", "a/b"), "a/b: the file system can only be read"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "a/b"), "a/b: a file stands where a folder belongs"),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "a/b"), "a/b: a folder stands where a file belongs"),
+        (OSError(errno.EMFILE, "Too many open files"), "too many files are open: raise the limit (ulimit -n)"),
+        (MemoryError(), "no memory left"),
+        (ImportError("libtorch_cpu.so: failed to map segment from shared object"), "no memory left"),
+        (RuntimeError("can't start new thread"), "no memory left"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "no memory left"),
+    ],
+)
+def test_a_fault_of_the_machine_is_one_line_that_says_what_to_do(error: Exception, words: str) -> None:
+    said = faults.line(error)
+    assert said is not None
+    assert words in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("out of cheese"), ConnectionRefusedError(111, "refused"), RuntimeError("shapes"), OSError("odd")],
+)
+def test_a_mistake_of_ours_is_none(error: Exception) -> None:
+    assert faults.line(error) is None
+    with pytest.raises(type(error)), faults.said(os.curdir):
+        raise error
+
+
+def test_the_limit_of_a_process_is_named_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda which: (2 << 30, 2 << 30))
+    assert faults.line(MemoryError()) == faults.memory()
+    assert "within this process's limit of 2,048 MiB: raise it (ulimit -v)" in faults.memory()
