@@ -73,12 +73,13 @@ def _in_a_form(text: str, either: str) -> bool:
     """Whether a declared name stands as calls are written: with arguments in brackets, in JSON, in a tag, a label."""
     return (
         re.search(
-            rf"(?<![\w.])(?:{either})[`*\"']*\s*(?:\(\s*(?:\w+\s*[=:]|[\"'\d\[{{)-])|\{{\s*[\"'\w]|\[\s*\w+\s*=)"
-            rf"|[\"'](?:name|function|tool|tool_name|action|api|method|call)[\"']\s*:\s*[\"'](?:{either})[\"']"
+            rf"(?<![\w.])(?:{either})[`*\"']{{0,4}}\s{{0,9}}(?:\(\s{{0,9}}(?:\w{{1,80}}\s{{0,9}}[=:]|[\"'\d\[{{)-])"
+            rf"|\{{\s{{0,9}}[\"'\w]|\[\s{{0,9}}\w{{1,80}}\s{{0,9}}=)"
+            rf"|[\"'](?:name|function|tool|tool_name|action|api|method|call)[\"']\s{{0,9}}:\s{{0,9}}[\"'](?:{either})[\"']"
             rf"|<[^<>]{{0,200}}(?<![\w.])(?:{either})(?![\w.])[^<>]{{0,400}}>"
-            rf"|<(?:[\w-]{{0,30}})>\s*(?:{either})\s*</"
-            rf"|^[\s>*_`#-]*(?:function|tool|name|action|call|api|method|tool[ _]name|function[ _](?:call|name))"
-            rf"[`*_\"']*\s*[:=][`*_\"'\s]*(?:{either})(?![\w.])(?!\s+(?:is|are|can|does|has|was|needs|cannot)\b)",
+            rf"|<(?:[\w-]{{0,30}})>\s{{0,9}}(?:{either})\s{{0,9}}</"
+            rf"|^[ \t>*_`#-]{{0,20}}(?:function|tool|name|action|call|api|method|tool[ _]name|function[ _](?:call|name))"
+            rf"[`*_\"']{{0,4}}\s{{0,9}}[:=][`*_\"'\s]{{0,20}}(?:{either})(?![\w.])(?!\s{{1,9}}(?:is|are|can|does|has|was|needs|cannot)\b)",
             text,
             re.IGNORECASE | re.MULTILINE,
         )
