@@ -13,7 +13,8 @@ def bench(folder: Path, name: str, task: str, rights: list[int]) -> dict[str, An
     """A bench stage's record and scores: 10 problems, 2 draws each, so many of which are right."""
     (folder / name).mkdir(exist_ok=True)
     rows = [
-        {"problem": str(n), "draws": [{"score": float(draw < right)} for draw in range(2)]} for n, right in enumerate(rights)
+        {"problem": str(n), "prompt": [], "request": "r", "draws": [{"score": float(draw < right)} for draw in range(2)]}
+        for n, right in enumerate(rights)
     ]
     (folder / name / f"{task}_avg2.scores.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     mean = sum(rights) / 20

@@ -41,7 +41,7 @@ held = Held()
 """
 TINY = "micro:?hidden=16&layers=1&heads=2"
 SFT = {"kind": "sft", "name": "sft", "problems": "jsonl:rows.jsonl", "steps": 1}
-FILTER = {"kind": "filter", "name": "filter", "environment": "lab/Own-v0", "samples": 2, "problems": 2, "max_tokens": 4}
+FILTER = {"kind": "filter", "name": "filter", "environment": "lab/Alien-v0", "samples": 2, "problems": 2, "max_tokens": 4}
 GRPO = {"kind": "grpo", "name": "grpo", "environment": "tenfold/ChainSum-v0", "steps": 1}
 COMMAND = "touch%20hit"
 
@@ -64,7 +64,7 @@ def write(*stages: Any, **fields: Any) -> str:
 
 
 def own(**declaration: Any) -> dict[str, Any]:
-    return {"environments": {"lab/Own-v0": {"problems": "jsonl:rows.jsonl", "verifier": "math"} | declaration}}
+    return {"environments": {"lab/Alien-v0": {"problems": "jsonl:rows.jsonl", "verifier": "math"} | declaration}}
 
 
 def getoutput(before: str = "") -> str:
@@ -85,10 +85,10 @@ DOORS: dict[str, tuple[list[Any], dict[str, Any], str]] = {
     "a judge's policy": ([FILTER], own(verifier={"name": "judge", "policy": "call:evil:says"}), "evil"),
     "a judge's rules": ([FILTER], own(verifier={"name": "judge", "policy": "scripted:x", "rules": "evil:judge"}), "evil"),
     "an environment's class": ([FILTER], own(entry_point="subprocess:Popen", args=["touch", "hit"]), "subprocess"),
-    "an environment's module": ([FILTER | {"environment": "evil:lab/Own-v0"}], {}, "evil"),
+    "an environment's module": ([FILTER | {"environment": "evil:lab/Alien-v0"}], {}, "evil"),
     "a mixture": (
         [FILTER],
-        {"environments": {"lab/Own-v0": {"entry_point": "tenfold.envs.mixture:Mixture", "environments": ["evil:lab/Y-v0"]}}},
+        {"environments": {"lab/Alien-v0": {"entry_point": "tenfold.envs.mixture:Mixture", "environments": ["evil:lab/Y-v0"]}}},
         "evil",
     ),
     "the verifier of a stage": (
@@ -155,7 +155,7 @@ def test_what_is_trusted_runs_and_the_next_recipe_starts_anew(folder: Path) -> N
     assert tenfold.run(path, "out", quiet=True, trust=True)["sft"]["steps"] == 1
     assert (folder / "hit").exists()
     assert named_code.VARIABLE not in os.environ
-    assert tenfold.make("lab/Own-v0").reset(options={"problem": 0})[0] == "0?"  # what the recipe declared stays
+    assert tenfold.make("lab/Alien-v0").reset(options={"problem": 0})[0] == "0?"  # what the recipe declared stays
     with pytest.raises(UserError, match="--trust"):
         tenfold.run(write(FILTER | {"name": "again"}), "other", quiet=True)
 

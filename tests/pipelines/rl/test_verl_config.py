@@ -119,7 +119,7 @@ def test_what_is_looked_at_is_what_verl_will_compose() -> None:
     from omegaconf import OmegaConf
 
     given = {"actor_rollout_ref.rollout.engine_kwargs.vllm.mine": [1], "trainer.project_name": "${trainer.nnodes} of 'these'"}
-    settings, variables = stage(verl=given), verl_config.environment(Path("/m"), on("cpu"), ["/a folder", "it's"])
+    settings, variables = stage(verl=given), verl_config.environment(Path("/m"), on("cpu")) | {"ODD": "/a folder: it's"}
     lines = verl_config.overrides(settings, 3, Path("/m"), Path("/s"), on("cpu"), variables)
     with hydra.initialize_config_module("verl.trainer.config", version_base=None):
         composed = hydra.compose("ppo_trainer", lines)
