@@ -73,8 +73,8 @@ def _imported(name: str) -> Any:
 
 def _full(found: Any, named: object) -> FullVerifier:
     """What judges as a full verifier; a plain function's keyword arguments with defaults are its options."""
-    if isinstance(found, FullVerifier) and not isinstance(found, type):
-        return found
+    if isinstance(found, FunctionVerifier) or (isinstance(found, FullVerifier) and not isinstance(found, type)):
+        return found  # a class is looked up faster than a protocol
     if not callable(found) or isinstance(found, type):
         raise UserError(f"{named!r} is no verifier: a function of a problem and a response is expected")
     try:

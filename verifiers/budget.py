@@ -26,6 +26,8 @@ class OutOfTime(Exception):
 class _Deadline(threading.local):
     seconds = math.inf
     """On this thread's processor clock, without the time that does not count."""
+    earliest = math.inf
+    """On the clock on the wall: before, no processor can have worked for so long. To read this clock costs a twentieth."""
     uncounted = 0.0
 
 
@@ -39,12 +41,13 @@ def _clock() -> float:
 @contextlib.contextmanager
 def limit(seconds: float) -> Iterator[None]:
     """Gives this thread so much processor time for what it does within; a limit around this one holds, too."""
-    before = _deadline.seconds
+    before, earliest = _deadline.seconds, _deadline.earliest
     _deadline.seconds = min(before, _clock() + seconds)
+    _deadline.earliest = min(earliest, time.perf_counter() + seconds)
     try:
         yield
     finally:
-        _deadline.seconds = before
+        _deadline.seconds, _deadline.earliest = before, earliest
 
 
 @contextlib.contextmanager
@@ -59,7 +62,7 @@ def uncounted() -> Iterator[None]:
 
 def is_spent() -> bool:
     """Whether this thread has used up its time; never without a limit."""
-    return _deadline.seconds < math.inf and _clock() > _deadline.seconds
+    return time.perf_counter() >= _deadline.earliest and _clock() > _deadline.seconds
 
 
 def in_time() -> None:
