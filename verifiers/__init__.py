@@ -1,5 +1,6 @@
 """What an answer is worth. One way of judging a file; `load` finds one by its name."""
 
+import functools
 import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -58,7 +59,15 @@ def find(verifier: Named | Verifier) -> FullVerifier:
         if not isinstance(verifier.get("name"), str):
             raise UserError(f"a verifier with options is {{name: ..., option: ...}}, not {dict(verifier)!r:.100}")
         return find(verifier["name"]).with_options(**{key: value for key, value in verifier.items() if key != "name"})
-    return _full(_imported(verifier) if isinstance(verifier, str) else verifier, verifier)
+    if isinstance(verifier, str):
+        return _of_the_package(verifier) if verifier in NAMES else _full(_imported(verifier), verifier)
+    return _full(verifier, verifier)
+
+
+@functools.cache
+def _of_the_package(name: str) -> FullVerifier:
+    """One of `NAMES`, looked up once: every verdict asks for it by its name."""
+    return _full(_imported(name), name)
 
 
 def _imported(name: str) -> Any:
