@@ -6,9 +6,10 @@ wrong.
 """
 
 import ast
-import builtins
+import operator
 import re
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from ..core import Problem, Status, Verdict
@@ -71,7 +72,14 @@ def score(entry: dict, answer: str) -> float:
 
 
 _SUMS = (ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop, ast.expr_context)
-_VALUES = (*_SUMS, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.Constant)
+_OPERATORS: dict[type, Callable[..., Any]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
+    ast.Div: operator.truediv, ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod,
+    ast.Pow: operator.pow, ast.MatMult: operator.matmul, ast.LShift: operator.lshift,
+    ast.RShift: operator.rshift, ast.BitOr: operator.or_, ast.BitXor: operator.xor,
+    ast.BitAnd: operator.and_, ast.UAdd: operator.pos, ast.USub: operator.neg,
+    ast.Invert: operator.invert, ast.Not: operator.not_,
+}  # fmt: skip
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,15}")
 _FUNCTIONS = frozenset(
     "sin cos tan sec csc cot asin acos atan sinh cosh tanh exp log ln sqrt abs Abs factorial binomial Rational Integer".split()
@@ -103,11 +111,26 @@ def _value(text: Any, *names: Any) -> Any:
     Raises:
         ValueError: the text is none of these.
     """
-    tree = _tree(text)
-    for node in ast.walk(tree.body):
-        if not isinstance(node, _VALUES):
-            raise ValueError(f"no plain value: {type(node).__name__}")
-    return builtins.eval(compile(tree, "<answer>", "eval"), {"__builtins__": {}})
+    return _worth(_tree(text).body)
+
+
+def _worth(node: ast.expr | None) -> Any:
+    match node:
+        case ast.Constant(value):
+            return value
+        case ast.List(items):
+            return [*map(_worth, items)]
+        case ast.Tuple(items):
+            return (*map(_worth, items),)
+        case ast.Set(items):
+            return {*map(_worth, items)}
+        case ast.Dict(keys, values):
+            return dict(zip(map(_worth, keys), map(_worth, values), strict=True))
+        case ast.BinOp(left, sign, right):
+            return _OPERATORS[type(sign)](_worth(left), _worth(right))
+        case ast.UnaryOp(sign, inner):
+            return _OPERATORS[type(sign)](_worth(inner))
+    raise ValueError(f"no plain value: {type(node).__name__}")
 
 
 def _expression(text: Any, *given: Any, **options: Any) -> Any:
