@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -124,9 +124,19 @@ tenfold.register("lab/Ends-v0", entry_point="lab_ends:Ends")
 """
 
 
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """SIGTERM and SIGHUP as a process has them that was not started with `nohup`, which has the tests ignore one."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize(
     ("number", "by"), [(signal.SIGTERM, " by SIGTERM"), (signal.SIGHUP, " by SIGHUP"), (signal.SIGINT, "")]
 )
+@pytest.mark.usefixtures("heeded")
 def test_a_signal_ends_a_command_with_a_line_and_what_was_played_is_stored(
     lab: Path, capsys: pytest.CaptureFixture[str], number: signal.Signals, by: str
 ) -> None:
