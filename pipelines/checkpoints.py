@@ -2,17 +2,19 @@
 only where every file was written to its end, which a full disk or a kill prevents."""
 
 import contextlib
+import enum
 import json
 import os
 import pickle
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
+from torch.distributed.checkpoint.metadata import Metadata
 
 from ..core import UserError
 
@@ -28,14 +30,27 @@ _PLAIN = {
     "torch.serialization": ("_get_layout",),
     "collections": ("OrderedDict",),
     "pathlib": ("PosixPath", "PurePosixPath", "Path"),
+    "pathlib._local": ("PosixPath", "PurePosixPath", "Path"),  # its name in Python 3.13
 }
 """What such a file may hold beside dtypes and sizes, by module."""
 
 
-class _Reader(pickle.Unpickler):
-    """Reads what torch writes into such a file, and refuses whatever else it names."""
+def _member(kind: object, name: str) -> enum.Enum:
+    """A member of an enumeration, which Python 3.11.0 to 3.11.3 write as `getattr(kind, name)`."""
+    if isinstance(kind, enum.EnumMeta) and type(name) is str and name in kind.__members__:
+        return kind.__members__[name]
+    raise pickle.UnpicklingError(f"builtins.getattr of {name!r:.50}")
+
+
+class _Reader(pickle._Unpickler):
+    """Reads what torch writes into such a file, and refuses whatever else it names.
+
+    It is Python's own reader in Python, for the one in C sets attributes of classes, too, where a file says so.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("builtins", "getattr"):
+            return _member
         names = _PLAIN.get(module, ())
         kinds = (torch.dtype, torch.layout, torch.memory_format)
         found = getattr(torch, name, None) if module == "torch" else None
@@ -46,6 +61,13 @@ class _Reader(pickle.Unpickler):
             if names is not None or getattr(found, "__module__", "") == module:
                 return found
         raise pickle.UnpicklingError(f"{module}.{name}")
+
+    def load_build(self) -> None:
+        if callable(self.stack[-2]):  # type: ignore[attr-defined]
+            raise pickle.UnpicklingError("attributes of a class")
+        super().load_build()  # type: ignore[misc]
+
+    dispatch: ClassVar[dict[int, Any]] = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: load_build}
 
 
 @contextlib.contextmanager
@@ -61,7 +83,8 @@ def as_weights(folder: Path) -> Iterator[None]:
     for path in sorted(folder.rglob(_METADATA)):
         with path.open("rb") as file:
             try:
-                _Reader(file).load()
+                if not isinstance(_Reader(file).load(), Metadata):
+                    raise pickle.UnpicklingError("no table of contents")
             except Exception as error:  # of whatever a broken or made file holds
                 raise UserError(refusal(path, error)) from None
     before = {name: os.environ.get(name) for name in VARIABLES}

@@ -1,5 +1,6 @@
 """A checkpoint in a stranger's folder runs no code, and one that was not written to its end is known."""
 
+import enum
 import json
 import os
 import pickle
@@ -58,6 +59,23 @@ def test_a_table_of_contents_that_was_changed_is_refused(distributed: Path, hit:
     assert not hit.exists()
 
 
+class OfPython311(pickle.Pickler):
+    """Writes members of enumerations as Python 3.11.0 to 3.11.3 do: by name, where all others write them by value."""
+
+    def reducer_override(self, thing: Any) -> Any:
+        return (getattr, (type(thing), thing.name)) if isinstance(thing, enum.Enum) else NotImplemented
+
+
+def test_what_another_python_wrote_is_read(distributed: Path) -> None:
+    table = distributed / "optimizer_0/.metadata"
+    read = pickle.loads(table.read_bytes())
+    with table.open("wb") as file:
+        OfPython311(file).dump(read)
+    assert b"getattr" in table.read_bytes()
+    with checkpoints.as_weights(distributed):
+        pass
+
+
 @pytest.mark.parametrize(
     "made",
     [
@@ -65,6 +83,11 @@ def test_a_table_of_contents_that_was_changed_is_refused(distributed: Path, hit:
         b"ctorch.serialization\nos.system\n(S'touch hit'\ntR.",
         b"ctorch.distributed.checkpoint.metadata\nos\n.",
         b"\x80\x04\x8c\x05torch\x8c\x04load\x93.",
+        b"cbuiltins\ngetattr\n(ctorch.distributed.checkpoint.metadata\nTensorProperties\nS'__init__'\ntR.",
+        b"cbuiltins\ngetattr\n(ctorch.distributed.checkpoint.metadata\n_MEM_FORMAT_ENCODING\nS'__init__'\ntR.",
+        b"cbuiltins\ngetattr\n.",
+        b"cpathlib\nPosixPath\n(N(dS'open'\nI1\nstb.",
+        pickle.dumps({}),
         b"cut",
         b"",
     ],
