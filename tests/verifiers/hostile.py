@@ -100,7 +100,7 @@ def verifier(name: str) -> FullVerifier:
     """The verifier; a judge that is asked about everything, and finds nothing the same."""
     if name == "judge":
         return agentic.verifier(lambda conversation: "It differs.\nVERDICT: DIFFERENT", always=True)
-    return find(name) if name.startswith("code") else load(name)
+    return find(name) if name in ("code", "code_share", "fullstack") else load(name)  # loaded, they ask for a sandbox
 
 
 def run_of(beginning: str, pieces: str, end: str, length: int) -> str:

@@ -18,9 +18,12 @@ SECONDS = 4.0
 MEMORY = 64 << 20
 """Bytes above rest."""
 HERE = ("math", "choice", "function_calls", "judge")
-"""Verifiers that do all their work in this process; `science` is one of the first two."""
-RUNS = ("code", "fullstack")
-"""Verifiers that run programs; `code_share` is `code` with another score."""
+"""Verifiers that do all their work in this process."""
+ELSEWHERE = {"code": 12, "fullstack": 12, "reasoning_gym": 12, "instructions": 4}
+"""Verifiers that work in the sandbox or in a process of their own, and how many responses each of them gets.
+
+`code_share` is `code` with another score; `science` is `math` or `choice`.
+"""
 
 
 def check(judge: FullVerifier, asked: Problem, response: str) -> Verdict:
@@ -54,9 +57,9 @@ def test_any_response_gets_a_verdict(name: str) -> None:
 
 
 @pytest.mark.usefixtures("sandboxed")
-@pytest.mark.parametrize("name", RUNS)
-def test_any_response_that_is_run_gets_a_verdict(name: str) -> None:
-    fuzz(name, 12)
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_any_response_that_is_judged_elsewhere_gets_a_verdict(name: str) -> None:
+    fuzz(name, ELSEWHERE[name])
 
 
 @pytest.mark.slow
