@@ -25,6 +25,7 @@ class Group:
     def __init__(self, folders: dict[str, int], files: dict[str, str], paths: list[tuple[int, str]]):
         """Wraps open folders: `folders` by controller, `paths` to remove them by."""
         self.folders, self.files, self.paths = folders, files, paths
+        self.peak_before = 0
 
     def prepare(self, memory: int, processes: int) -> None:
         """Sets a run's limits, in bytes and in processes."""
@@ -36,6 +37,7 @@ class Group:
             self._write("memory", "swap", "0")
         with contextlib.suppress(OSError):
             self._write("memory", "peak", "0")
+        self.peak_before = self._peak() or 0
 
     def join(self) -> None:
         """Moves this process into the group."""
@@ -43,7 +45,14 @@ class Group:
             _write(folder, "cgroup.procs", "0")
 
     def peak(self) -> int | None:
-        """Most bytes that the run had at once; None where the kernel does not tell."""
+        """Most bytes that the run had at once; None where the kernel does not tell.
+
+        Version 2 keeps the most of all runs, of which an earlier one may have had more: then nothing is known of this one.
+        """
+        peak = self._peak()
+        return peak if peak is not None and peak > self.peak_before else None
+
+    def _peak(self) -> int | None:
         try:
             return int(_read(self.folders["memory"], self.files["peak"]))
         except (OSError, ValueError):

@@ -63,6 +63,19 @@ def test_a_group_is_told_a_runs_limits_and_tells_what_it_used(group: tuple[cgrou
     assert {(folder / "cgroup.procs").read_text() for folder in folders} == {"0"}
 
 
+def test_a_peak_is_the_runs_own(group: tuple[cgroup.Group, list[Path]]) -> None:
+    made, folders = group
+    file = next(
+        file for folder in folders for file in folder.glob("memory.*") if "peak" in file.name or "max_usage" in file.name
+    )
+    file.write_text("90000")  # of a run before, which version 2 does not forget
+    made.prepare(memory=1 << 20, processes=5)
+    kept = int(file.read_text())
+    assert made.peak() is None
+    file.write_text(str(kept + 1))
+    assert made.peak() == kept + 1
+
+
 def test_a_group_that_is_emptied_takes_nobody_in(group: tuple[cgroup.Group, list[Path]]) -> None:
     made, folders = group
     sleeper = subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE)

@@ -190,19 +190,21 @@ print(json.dumps([through, said]))
 
 @pytest.fixture
 def delegated() -> Iterator[list[Path]]:
-    """Control groups that a plain user may make others in."""
+    """Control groups that a plain user may enter, and make others beside."""
     mount = Path("/sys/fs/cgroup")
     trees = [mount / name for name in ("memory", "pids", "cpuacct") if (mount / name).is_dir()] or [mount]
-    made = [tree / f"tenfold_test_{os.getpid()}" for tree in trees]
+    made, entered = [tree / f"tenfold_test_{os.getpid()}" for tree in trees], []
     for folder in made:
         folder.mkdir()
-        if trees == [mount]:
+        if trees == [mount]:  # in version 2, a group that hands controllers on has no processes of its own
             (folder / "cgroup.subtree_control").write_text("+memory +pids")
-        os.chown(folder, 65534, 65534)
-        for file in ("cgroup.procs", "cgroup.subtree_control"):
-            if (folder / file).exists():
-                os.chown(folder / file, 65534, 65534)
-    yield made
+            (folder / "command").mkdir()
+        entered.append(folder / "command" if trees == [mount] else folder)
+        for place in (folder, entered[-1]):
+            for file in (place, place / "cgroup.procs", place / "cgroup.subtree_control"):
+                if file.exists():
+                    os.chown(file, 65534, 65534)
+    yield entered
     for folder in made:
         for inner in (*folder.glob("*/"), folder):
             for _ in range(100):  # the kernel may still be letting go of the last process
