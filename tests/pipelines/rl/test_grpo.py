@@ -115,7 +115,7 @@ def test_problems_with_prompts_too_long_are_left_out_before_verl_starts(lab: Pat
 def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_the_same(lab: Path) -> None:
     path = write(lab, steps=6, save_steps=2)
     tenfold.run(path, "whole", quiet=True, trust=True)
-    command = [sys.executable, "-m", "tenfold.cli", "run", str(path), "--out", "killed", "--quiet", "--trust"]
+    command = [sys.executable, "-P", "-m", "tenfold.cli", "run", str(path), "--out", "killed", "--quiet", "--trust"]
     child = subprocess.Popen(command, env=os.environ)
     while not (lab / "killed/grpo/checkpoints/latest_checkpointed_iteration.txt").exists() and child.poll() is None:
         time.sleep(0.1)
@@ -147,7 +147,7 @@ class Touches:
 @pytest.mark.slow
 def test_a_checkpoint_that_was_changed_runs_no_code(lab: Path) -> None:
     path = write(lab, steps=6)
-    command = [sys.executable, "-m", "tenfold.cli", "run", str(path), "--out", "out", "--quiet", "--trust"]
+    command = [sys.executable, "-P", "-m", "tenfold.cli", "run", str(path), "--out", "out", "--quiet", "--trust"]
     child = subprocess.Popen(command, env=os.environ)
     while not (lab / "out/grpo/checkpoints/latest_checkpointed_iteration.txt").exists() and child.poll() is None:
         time.sleep(0.1)
