@@ -16,13 +16,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .envs.registry import make, register
-
-__version__ = "0.1.0"
+from .version import __version__
 
 if TYPE_CHECKING:
     from .core import Episode, Problem, Sampling, Status, Verdict
     from .envs.rollout import rollout
-    from .pipelines.recipe import run
+    from .pipelines.recipe.runner import run
     from .policies import load_policy
     from .verifiers import verify
 
@@ -35,7 +34,7 @@ _HOME = {
     "verify": "verifiers",
     "load_policy": "policies",
     "rollout": "envs.rollout",
-    "run": "pipelines.recipe",
+    "run": "pipelines.recipe.runner",
 }
 
 __all__ = [
@@ -44,6 +43,7 @@ __all__ = [
     "Sampling",
     "Status",
     "Verdict",
+    "__version__",
     "load_policy",
     "make",
     "register",

@@ -18,13 +18,13 @@ from .core import Incomplete, Policy, Sampling, UserError
 if TYPE_CHECKING:
     from .benchmarks import catalogue
     from .benchmarks.result import Options
-    from .pipelines.recipe import Recipe
-    from .pipelines.report import Display
+    from .pipelines.recipe.recipe import Recipe
+    from .pipelines.recipe.report import Display
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs a recipe."""
-    from .pipelines import recipe, trust
+    from .pipelines.recipe import recipe, runner, trust
 
     changes = {name: getattr(arguments, name) for name in ("cluster", "policy", "seed")}
     read = recipe.load(arguments.recipe, **{name: value for name, value in changes.items() if value is not None})
@@ -33,22 +33,23 @@ def run(arguments: argparse.Namespace) -> None:
     trusted = arguments.trust or trust.ask(read)
     if arguments.trust:
         trust.remember(read)
-    recipe.run(read, arguments.out, quiet=arguments.quiet, trust=trusted)
+    runner.run(read, arguments.out, quiet=arguments.quiet, trust=trusted)
 
 
 def _dry_run(given: "Recipe", out: str | None, trusted: bool) -> None:
     """Says what a recipe would do; imports none of its modules, unless it is trusted."""
-    from .pipelines import plan, recipe, supply, trust
-    from .pipelines.report import Display
+    from .pipelines.pretrain import supply
+    from .pipelines.recipe import dry_run, runner, trust
+    from .pipelines.recipe.report import Display
 
-    folder = recipe.folder_of(given, out)
+    folder = runner.folder_of(given, out)
     not_seen: list[str] = []
     with trust.limited(given, folder, trusted=trusted, dry=True):
-        read = recipe.prepare(given, folder, not_seen)
-        Display().console.print(plan.costs(read, folder))
+        read = runner.prepare(given, folder, not_seen)
+        Display().console.print(dry_run.costs(read, folder))
         for needed in supply.check(read.stages, read.policy, folder):
             print(needed.line())
-        for line in plan.verl_settings(read, folder):
+        for line in dry_run.verl_settings(read, folder):
             print(line)
     for line in [*(f"runs code, once you trust it: {door}" for door in trust.doors(given)), *not_seen]:
         print(line)
@@ -98,7 +99,7 @@ def rollout(arguments: argparse.Namespace) -> None:
     import functools
 
     from .envs import identity, registry
-    from .pipelines.report import Display
+    from .pipelines.recipe.report import Display
     from .policies import load_policy
     from .policies.identity import who
     from .policies.rollout import pass_rate, rollout
@@ -134,22 +135,23 @@ def rollout(arguments: argparse.Namespace) -> None:
 
 def rollouts(arguments: argparse.Namespace) -> None:
     """Shows what a policy said in a step of training."""
-    from .pipelines.rl import rollouts
+    from .pipelines.rl import show
 
-    step, episodes = rollouts.read(arguments.run, arguments.stage, arguments.step)
+    step, episodes = show.read(arguments.run, arguments.stage, arguments.step)
     shown = [episode for episode in episodes if arguments.problem in (None, episode["problem_id"])]
     if not shown:
         raise UserError(f"step {step} has no problem {arguments.problem!r}")
     for episode in shown[: arguments.limit]:
-        print(rollouts.text(episode))
+        print(show.text(episode))
     print(f"step {step}: {len(shown[: arguments.limit])} of {len(episodes)} episodes")
 
 
 def bench(arguments: argparse.Namespace) -> None:
     """Scores a policy on benchmark tasks."""
-    from .benchmarks import catalogue, evaluate, table
+    from .benchmarks import catalogue, evaluate
+    from .benchmarks.report import table
     from .benchmarks.result import Options
-    from .pipelines.report import Display
+    from .pipelines.recipe.report import Display
     from .policies import load_policy
 
     if arguments.tasks[:1] == ["rescore"]:
@@ -180,7 +182,8 @@ def _bench_tasks(
     display: "Display",
 ) -> None:
     """Runs the tasks that lack nothing, and shows what they came to."""
-    from .benchmarks import evaluate, page, table
+    from .benchmarks import evaluate
+    from .benchmarks.report import page, table
     from .policies.identity import who
 
     found = []
@@ -211,8 +214,9 @@ def _bench_tasks(
 
 def _bench_rescore(folders: Sequence[str], trust: bool) -> None:
     """Judges stored draws again."""
-    from .benchmarks import evaluate, page, table
-    from .pipelines.report import Display
+    from .benchmarks import evaluate
+    from .benchmarks.report import page, table
+    from .pipelines.recipe.report import Display
 
     display = Display()
     for folder in folders or ["."]:
@@ -224,9 +228,9 @@ def _bench_rescore(folders: Sequence[str], trust: bool) -> None:
 
 def _bench_compare(folders: Sequence[str], model: str | None) -> None:
     """Sets results beside reported figures, or two runs beside each other."""
-    from .benchmarks import compare, page, table
+    from .benchmarks.report import compare, page, table
     from .benchmarks.result import results
-    from .pipelines.report import Display
+    from .pipelines.recipe.report import Display
 
     console = Display().console
     if len(folders) == 2:
@@ -244,8 +248,8 @@ def _bench_compare(folders: Sequence[str], model: str | None) -> None:
 
 def synthesize(arguments: argparse.Namespace) -> None:
     """Writes tests for coding problems."""
-    from .pipelines.report import Display
-    from .pipelines.synthesize import synthesize, table
+    from .pipelines.recipe.report import Display
+    from .pipelines.synthesize.synthesize import synthesize, table
 
     display = Display()
     out = arguments.out or "tests.jsonl"
@@ -261,9 +265,9 @@ def verify(arguments: argparse.Namespace) -> None:
     from .verifiers import verify
 
     if arguments.audit:
-        from .benchmarks import audit
+        from .benchmarks.audit import graders
 
-        return audit.main(arguments.audit, arguments.verifier, arguments.policy, arguments.rivals, arguments.limit)
+        return graders.main(arguments.audit, arguments.verifier, arguments.policy, arguments.rivals, arguments.limit)
     if arguments.gold is None or arguments.answer is None:
         raise UserError("give --gold and --answer, or --audit FILE")
     gold = arguments.gold

@@ -4,7 +4,7 @@ Who names it decides what a name may lead to. What a user names himself, on the 
 recipe is a file that may be a stranger's: while one runs (`limited`), a name leads only to
 
     - what the place that asks has registered: this package's sources, judges and environments
-    - what is defined in a module that the recipe lists and its user trusts (`pipelines/trust.py`)
+    - what is defined in a module that the recipe lists and its user trusts (`pipelines/recipe/trust.py`)
     - what the user has named himself: in an option, in an environment variable, or by registering an environment before
 
 The limits hold for the whole process, and for its children by the variable TENFOLD_CODE.

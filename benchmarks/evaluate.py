@@ -16,11 +16,12 @@ from ..envs import identity as environments
 from ..envs import registry
 from ..policies import identity as policies
 from ..verifiers.answers import Unreadable, final_answer, read
-from ..verifiers.answers.exact import TooLarge, Undefined, exact
+from ..verifiers.answers.values.exact import TooLarge, Undefined, exact
 from ..verifiers.budget import SECONDS, OutOfTime, limit
-from . import catalogue, identity, judged, scores, stock
-from .model import Draw, PolicyLM
+from . import catalogue, identity, judged, lm_eval_tasks
+from .lm import Draw, PolicyLM
 from .result import Options, Result, keep, results, score_of, settings_hash
+from .stats import scores
 from .tasks import avg_at_k
 
 
@@ -30,23 +31,23 @@ def check(task: str, options: Options) -> None:
     Raises:
         UserError: either is not.
     """
-    from ..envs import problems
+    from ..envs.problems import sources
 
     for asked in catalogue.expand([task]):
         if not asked.task.startswith(catalogue.STOCK):
-            problems.load(avg_at_k.source(catalogue.settings(asked.task)["metadata"] | _where(options)))
+            sources.load(avg_at_k.source(catalogue.settings(asked.task)["metadata"] | _where(options)))
 
 
 def size(task: str, options: Options) -> tuple[int, int]:
     """How many draws a task of ours makes, and how many tokens one may have; no draws for lm-eval's own, which must be loaded
     first."""
-    from ..envs import problems
+    from ..envs.problems import sources
 
     asked = catalogue.expand([task])[0]
     if asked.task.startswith(catalogue.STOCK):
         return 0, 0
     given = catalogue.settings(asked.task)
-    found = len(problems.load(avg_at_k.source(given["metadata"] | _where(options))))
+    found = len(sources.load(avg_at_k.source(given["metadata"] | _where(options))))
     tokens = options.max_tokens or given["generation_kwargs"]["max_gen_toks"]
     return min(found, options.limit or found) * _draws(asked, options, given["repeats"]), tokens
 
@@ -94,7 +95,7 @@ def _evaluate(
     check(task, options)
     asked = catalogue.expand([task])[0]
     if asked.task.startswith(catalogue.STOCK):
-        return stock.evaluate(asked.task, policy, options, made_with=made_with, folder=folder, progress=progress)
+        return lm_eval_tasks.evaluate(asked.task, policy, options, made_with=made_with, folder=folder, progress=progress)
     metadata = catalogue.settings(asked.task)["metadata"] | _where(options)
     manager = TaskManager(include_path=str(catalogue.TASKS), include_defaults=False, metadata=_where(options))
     tasks = manager.load([asked.task])
@@ -227,7 +228,7 @@ _OWN = frozenset(
         "identity versions"
     ).split()
 )
-"""Settings of a task; the others say who answered."""
+"""Stage of a task; the others say who answered."""
 
 
 def _where(options: Options) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pydantic
 
 from .. import disk
 from ..core import UserError
-from . import scores
+from .stats import scores
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -29,11 +29,12 @@ from typing import Any
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
-from .. import __version__, digests, verifiers
+from .. import digests, verifiers
 from ..core import Problem, UserError, Verifier
 from ..policies import identity as policies
-from . import problems as problem_sources
+from ..version import __version__
 from . import registry
+from .problems import sources as problem_sources
 
 Identity = dict[str, str]
 """What decides, by name. Values are texts as they were given, or digests."""

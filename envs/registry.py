@@ -20,7 +20,7 @@ from gymnasium.envs.registration import EnvSpec
 from .. import named_code
 from ..core import Problem, UserError, Verifier
 from ..verifiers import Named
-from . import code, function_calls, functions, instructions, math, science
+from . import built_in
 
 TEXT_ENV = "tenfold.envs.text:TextEnv"
 ENTRY_POINTS = (
@@ -211,8 +211,7 @@ def load_plugins() -> None:
         _ids.update(dict.fromkeys(id for id in gymnasium.registry if id not in known))
 
 
-_BUILT_IN = (math, science, code, functions, function_calls, instructions)
-for _id, _declaration in {id: given for room in _BUILT_IN for id, given in room.ENVIRONMENTS.items()}.items():
+for _id, _declaration in built_in.ENVIRONMENTS.items():
     register(_id, **_declaration)
 _OURS = frozenset(_ids)
 """Ids that every process knows which imports this module."""

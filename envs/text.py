@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import verifiers
 from ..core import Message, Problem, UserError, Verifier
-from . import problems as problem_sources
+from .problems import sources as problem_sources
 
 MAX_CHARACTERS = 1_000_000
 """Longest text an environment says or hears."""

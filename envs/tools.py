@@ -18,9 +18,10 @@ from typing import Any
 import gymnasium
 
 from ..core import Message, Problem, Status
-from ..verifiers import code, code_forms
+from ..verifiers import code
+from ..verifiers.calls.formats import called
+from ..verifiers.programs import forms
 from ..verifiers.sandbox import Interpreter, Limits, SandboxFault
-from ..verifiers.tool_calls import called
 from . import registry
 
 INSTRUCTION = """You may use a Python interpreter before you answer. To call it, end your turn with
@@ -112,7 +113,7 @@ class CodingTools(PythonTool):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Poses the problem, with its public tests."""
         text, info = super().reset(seed=seed, options=options)
-        tests = code_forms.shown(self._problem().answer)
+        tests = forms.shown(self._problem().answer)
         if not tests:
             return text, info
         said = "\n\nThe public tests:\n\n" + "\n".join(tests)
@@ -125,7 +126,7 @@ class CodingTools(PythonTool):
         if tool != "run_tests":
             return super().reply(tool, source)
         problem = self._problem()
-        tests = code_forms.public(problem.answer)
+        tests = forms.public(problem.answer)
         if tests is None:
             return "This problem has no public tests. Try your program with the tool python."
         verdict = code.verify(dataclasses.replace(problem, answer=tests), source)

@@ -19,7 +19,7 @@ def load_policy(uri: str, **options: Any) -> Policy:
         call:MODULE:FUNCTION                                         says what a function of conversation and seed returns
 
     Args:
-        uri: see above, and `policies/initial.py` for checkpoints.
+        uri: see above, and `policies/checkpoints.py` for checkpoints.
         options: go to the backend (batch_size=, device=, tensor_parallel_size=, ...).
 
     Raises:
@@ -38,8 +38,8 @@ def load_policy(uri: str, **options: Any) -> Policy:
         except (ImportError, AttributeError, ValueError) as error:
             raise UserError(f"{uri}: cannot import {rest!r} ({error}); write call:package.module:function") from None
     if scheme == "openai":
-        from . import keys
         from .openai import OpenAIPolicy
+        from .server import keys
 
         keys.refuse_in(uri)
         model, _, query = rest.partition("?")
@@ -47,10 +47,10 @@ def load_policy(uri: str, **options: Any) -> Policy:
         if unknown := set(given) - {"base_url", "api_key_env", "leave_out"}:
             raise UserError(f"{uri}: unknown option {min(unknown)!r}; there are base_url, api_key_env and leave_out")
         return OpenAIPolicy(model, **given, **options)
-    from . import initial
+    from . import checkpoints
 
     backend, _, address = uri.rpartition("+") if uri.startswith(("vllm+", "transformers+")) else ("", "", uri)
-    folder = initial.checkpoint(address)
+    folder = checkpoints.checkpoint(address)
     if backend == "vllm":
         from .vllm import VLLMPolicy
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from ..core import Completion, without_thinking
-from .initial import opened
+from .checkpoints import opened
 
 _KEPT = re.compile(r"</?tool_call>|<\|(?:channel|message)\|>")
 """Special tokens that a text shows, beside those that open or close reasoning: of tool calls, and of gpt-oss's channels."""

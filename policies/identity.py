@@ -3,7 +3,7 @@
 from typing import Any
 
 from .. import digests
-from . import keys
+from .server import keys
 
 FILES = (
     "*.safetensors",
@@ -41,9 +41,9 @@ def files(uri: str) -> dict[str, str]:
         keys.refuse_in(uri)
     if scheme in ("scripted", "openai"):
         return {}
-    from . import initial
+    from . import checkpoints
 
-    folder = initial.checkpoint(uri.removeprefix("vllm+").removeprefix("transformers+"))
+    folder = checkpoints.checkpoint(uri.removeprefix("vllm+").removeprefix("transformers+"))
     found = {path.name: path for pattern in FILES for path in folder.glob(pattern) if path.is_file()}
     return {name: digests.of_file(path) for name, path in sorted(found.items())}
 

@@ -24,8 +24,10 @@ from ..core import (
     without_keys,
     without_surrogates,
 )
-from . import at_once, keys, server_errors, server_replies
-from .server_errors import Means
+from .server import errors as server_errors
+from .server import keys, replies
+from .server import requests as at_once
+from .server.errors import Means
 
 TOP_LOGPROBS = 20
 """Tokens whose probabilities are asked for: the most that OpenAI and vLLM give."""
@@ -153,7 +155,7 @@ class OpenAIPolicy:
         asked = at_once.settled(
             at_once.begun(lambda conversation: self._choose(conversation, options), conversations, self.batch_size)
         )
-        own = (Refused, Unclear, server_replies.OddReply)
+        own = (Refused, Unclear, replies.OddReply)
         errors = [error for future in asked if (error := future.exception())]
         for error in errors:
             if not isinstance(error, own) or len(errors) == len(asked):
@@ -162,17 +164,17 @@ class OpenAIPolicy:
 
     def _choose(self, conversation: Conversation, options: Sequence[str]) -> list[float]:
         request = self._request(conversation, Sampling(temperature=0.0, max_tokens=1)) | {"top_logprobs": TOP_LOGPROBS}
-        said, top = self._send(self.client.chat.completions, request, server_replies.likeliest)
+        said, top = self._send(self.client.chat.completions, request, replies.likeliest)
         chances = [sum(math.exp(logprob) for token, logprob in top if token.strip() == option) for option in options]
         if not sum(chances):
             chances = [float(said.strip() == option) for option in options]
         if not sum(chances):
-            raise server_replies.OddReply(f"{said[:80]!r} where one of {', '.join(options)} is asked for")
+            raise replies.OddReply(f"{said[:80]!r} where one of {', '.join(options)} is asked for")
         return [chance / sum(chances) for chance in chances]
 
     def _ask(self, conversation: Conversation, seed: int, sampling: Sampling) -> Completion:
         def read(reply: Mapping[str, Any]) -> Completion:
-            return server_replies.completion(reply, sampling.max_tokens)
+            return replies.completion(reply, sampling.max_tokens)
 
         request = self._request(conversation, sampling) | {"seed": seed}
         if sampling.stop:
@@ -216,17 +218,17 @@ class OpenAIPolicy:
             sent = self._fitted(request)
             try:
                 reply = endpoint.with_raw_response.create(**sent)
-                found = read(server_replies.parsed(reply.content))
+                found = read(replies.parsed(reply.content))
             except openai.APIStatusError as error:
                 if not self._settled(error.status_code, error.body or error.response.text, request, sent):
                     raise
                 continue
             except openai.APIConnectionError as error:
                 if type(error.__cause__).__name__ in _CUT_OFF:
-                    raise server_replies.OddReply(f"a reply that was cut off ({error.__cause__})") from error
+                    raise replies.OddReply(f"a reply that was cut off ({error.__cause__})") from error
                 raise
-            except server_replies.OddReply as odd:
-                if isinstance(odd, server_replies.ErrorReply) and self._settled(odd.status, odd.error, request, sent):
+            except replies.OddReply as odd:
+                if isinstance(odd, replies.ErrorReply) and self._settled(odd.status, odd.error, request, sent):
                     continue
                 if (pause := next(pauses, None)) is None:
                     raise
@@ -246,7 +248,7 @@ class OpenAIPolicy:
         Raises:
             Refused, Unclear, UserError: the error is for good; see `_send`.
         """
-        told = self._hidden(f"{status or 'an error'}: {server_replies.one_line(body)}")
+        told = self._hidden(f"{status or 'an error'}: {replies.one_line(body)}")
         known = [name for name in sent if name in (LIMIT, "response_format", *CHOSEN, *OPTIONAL)]
         name = server_errors.refused_parameter(status or 400, body, known)
         if name is not None:
@@ -316,8 +318,8 @@ class OpenAIPolicy:
         if isinstance(error, KeyboardInterrupt):
             return "interrupted"
         if isinstance(error, openai.APIStatusError):
-            return self._at(f"{error.status_code} {server_replies.one_line(error.body or error.message)}")
-        if isinstance(error, Refused | Unclear | server_replies.OddReply):
+            return self._at(f"{error.status_code} {replies.one_line(error.body or error.message)}")
+        if isinstance(error, Refused | Unclear | replies.OddReply):
             return self._at(str(error))
         if isinstance(error, openai.APIConnectionError):
             return self._hidden(f"{self.client.base_url} does not answer: {error.__cause__ or error}")
@@ -334,7 +336,7 @@ def _drawn(future: "Future[Completion]", peculiar: bool) -> Completion | None:
     error = future.exception()
     if isinstance(error, Refused) or (peculiar and isinstance(error, Unclear)):
         return Completion("", "refused", error=str(error))
-    if isinstance(error, server_replies.OddReply):
+    if isinstance(error, replies.OddReply):
         return Completion("", "fault", error=str(error))
     return None if error else future.result()
 

@@ -1,6 +1,6 @@
 """A policy as the judge of two responses: the probability that it says "A" where it is asked which is better, A or B.
 
-    prefer = preference("stage:runs/notes/reward_model")          # trained for it (`pipelines/reward_model.py`)
+    prefer = preference("stage:runs/notes/reward_model")          # trained for it (`pipelines/reward/reward_model.py`)
     prefer = preference("smollm2:")                               # a plain judge: a model that was not
     prefer([(prompt, first, second)])                             # [0.63]
 
@@ -18,7 +18,7 @@ from typing import Any
 from ..core import Conversation, Message, Policy, Sampling, UserError
 from ..verifiers.disguises import folded, visible
 from ..verifiers.pairwise import MAX_CHARACTERS, Prefer, Question, cut
-from . import initial, load_policy
+from . import checkpoints, load_policy
 
 OPTIONS = ("A", "B")
 """What the judge says where the first, or the second, response is the better one."""
@@ -161,7 +161,7 @@ def worded(
         asked = [Message(role="user", content=_filled([_broken(text, tokenizer) for text in texts]))]
         if window is None or tokenizer is None or _short(tokenizer, asked[0]["content"], window):
             return asked
-        tokens = len(initial.prompt_tokens(tokenizer, asked))
+        tokens = len(checkpoints.prompt_tokens(tokenizer, asked))
         if tokens <= window:
             return asked
         longest = max(map(len, texts))
@@ -180,7 +180,7 @@ def _short(tokenizer: Any, text: str, window: int) -> bool:
 @functools.lru_cache(maxsize=8)
 def _around(tokenizer: Any) -> int:
     """Tokens of a turn of one letter, and of all that stands around it."""
-    return len(initial.prompt_tokens(tokenizer, [Message(role="user", content="x")]))
+    return len(checkpoints.prompt_tokens(tokenizer, [Message(role="user", content="x")]))
 
 
 def window(model: Any, max_tokens: int) -> int:

@@ -34,8 +34,8 @@ from ..core import (
     unanswered,
     without_surrogates,
 )
-from . import at_once
 from .episodes import check, episode_from_json, episode_to_json
+from .server import requests
 from .store import Store
 from .transcript import Limits, TokenPolicy, Transcript
 
@@ -299,7 +299,7 @@ def _draw(games: Sequence[_Game], policy: Policy, sampling: Sampling, threads: T
             return error.drawn, error
 
     # In their first turn all have as many tokens left. Later on they differ, and a server is asked for several at once.
-    answers = [future.result() for future in at_once.begun(generate, alike, 16)] if len(alike) > 1 else map(generate, alike)
+    answers = [future.result() for future in requests.begun(generate, alike, 16)] if len(alike) > 1 else map(generate, alike)
     stopped = None
     for alike_games, (rows, error) in zip(alike.values(), answers, strict=True):
         stopped = stopped or error

@@ -93,7 +93,7 @@ def _settings(line: bytes, path: Path) -> dict[str, Any]:
 
 
 def _differences(then: dict[str, Any], now: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """Settings that differ, with both values; of a setting that is a mapping only the first entry that differs."""
+    """Stage that differ, with both values; of a setting that is a mapping only the first entry that differs."""
     for name in sorted(then.keys() | now.keys()):
         before, after = then.get(name), now.get(name)
         if isinstance(before, dict) and isinstance(after, dict):

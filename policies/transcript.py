@@ -19,10 +19,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
-from ..core import Completion, Conversation, Message, Policy, Sampling, draw_seed, without_surrogates
+from ..core import (
+    Completion,
+    Conversation,
+    Message,
+    Policy,
+    Sampling,
+    draw_seed,
+    without_surrogates,
+)
+from .chat_tokens import turn_tokens
+from .checkpoints import prompt_tokens
 from .completions import completion
-from .initial import prompt_tokens
-from .turns import turn_tokens
 
 BYTES_A_TOKEN = 4
 """By which replies are counted where the policy's tokenizer is not known, as a server's is not. A rule of thumb."""

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..core import Completion, Conversation, Sampling
-from . import initial
+from . import checkpoints
 from .cache import grow_in_place
 from .completions import completion
 from .transcript import generate
@@ -42,10 +42,10 @@ class TransformersPolicy:
         """
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
-        self.model, self.tokenizer = initial.load(checkpoint, dtype)
+        self.model, self.tokenizer = checkpoints.load(checkpoint, dtype)
         self.model.to(self.device).eval()
         self.batch_size = batch_size
-        self.stop_ids = initial.stop_ids(checkpoint, self.tokenizer)
+        self.stop_ids = checkpoints.stop_ids(checkpoint, self.tokenizer)
 
     @property
     def window(self) -> int | None:
@@ -123,8 +123,8 @@ class TransformersPolicy:
         Raises:
             UserError: the options do not differ in one token.
         """
-        shared, following = initial.choice_tokens(self.tokenizer, options)
-        rows = [initial.prompt_tokens(self.tokenizer, conversation) + shared for conversation in conversations]
+        shared, following = checkpoints.choice_tokens(self.tokenizer, options)
+        rows = [checkpoints.prompt_tokens(self.tokenizer, conversation) + shared for conversation in conversations]
         order = sorted(range(len(rows)), key=lambda row: len(rows[row]))  # rows of like length share a batch
         told: list[list[float]] = [[] for _ in rows]
         for start in range(0, len(rows), self.batch_size):

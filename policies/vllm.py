@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..core import Completion, Conversation, Sampling, UserError
-from . import initial
+from . import checkpoints
 from .completions import completion
 from .transcript import generate
 
@@ -46,7 +46,7 @@ class VLLMPolicy:
             max_model_len=max_model_len,
         )
         self.tokenizer = self.engine.get_tokenizer()
-        self.stop_ids = initial.stop_ids(checkpoint, self.tokenizer)
+        self.stop_ids = checkpoints.stop_ids(checkpoint, self.tokenizer)
         self.window: int | None = self.engine.llm_engine.model_config.max_model_len
 
     def generate(
@@ -84,8 +84,8 @@ class VLLMPolicy:
         Raises:
             UserError: none of them is, or they do not differ in one token.
         """
-        shared, following = initial.choice_tokens(self.tokenizer, options)
-        prompts = [{"prompt_token_ids": initial.prompt_tokens(self.tokenizer, asked) + shared} for asked in conversations]
+        shared, following = checkpoints.choice_tokens(self.tokenizer, options)
+        prompts = [{"prompt_token_ids": checkpoints.prompt_tokens(self.tokenizer, asked) + shared} for asked in conversations]
         settings = self.vllm.SamplingParams(temperature=0.0, max_tokens=1, logprobs=20)
         told = []
         for reply in self.engine.generate(prompts, settings, use_tqdm=False):

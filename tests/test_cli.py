@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tenfold import cli
-from tenfold.policies import initial
+from tenfold.policies import checkpoints
 
 
 def run(*arguments: str) -> int:
@@ -98,7 +98,7 @@ def test_bench_scores_and_lists(lab: Path, capsys: pytest.CaptureFixture[str]) -
 
 def test_stored_draws_are_of_one_set_of_weights(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for seed in (1, 2):
-        folder = initial.checkpoint(f"micro:?hidden=16&layers=1&heads=2&seed={seed}")
+        folder = checkpoints.checkpoint(f"micro:?hidden=16&layers=1&heads=2&seed={seed}")
         shutil.copytree(folder, lab / "policy", dirs_exist_ok=True)
         status = run("bench", "chain_sum_avg8", "--policy", "path:policy", "--limit", "2", "--out", "b")
         assert status == (0 if seed == 1 else 2)

@@ -24,7 +24,7 @@ NAMES = {
     "judge": "tenfold.policies.judge:verify",
 }
 
-_NAMEABLE = frozenset(NAMES.values()) | {"tenfold.envs.notes:verify"}
+_NAMEABLE = frozenset(NAMES.values()) | {"tenfold.envs.toy.short_notes:verify"}
 """What a recipe may name of this package."""
 
 Named = str | Mapping[str, Any]

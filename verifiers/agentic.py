@@ -17,14 +17,23 @@ import json
 import re
 from collections.abc import Callable, Sequence
 
-from ..core import Conversation, Message, Problem, Refused, Status, Verdict, Verifier, without_thinking
+from ..core import (
+    Conversation,
+    Message,
+    Problem,
+    Refused,
+    Status,
+    Verdict,
+    Verifier,
+    without_thinking,
+)
 from . import Named, find, math
 from .answers import final_answer
+from .answers.controls import controls, no_answer
 from .budget import SECONDS, limit
-from .controls import controls, no_answer
+from .calls.formats import called
 from .disguises import visible
 from .sandbox import Interpreter, Limits, SandboxFault
-from .tool_calls import called
 from .verifier import FullVerifier, as_verifier
 
 Ask = Callable[[Conversation], str]

@@ -17,16 +17,16 @@ from typing import Any
 from ..core import Problem, Status, Verdict
 from . import math
 from .answers import Unreadable, comparison, final_answer, forms, read
-from .answers.boxes import last_mark
-from .answers.choices import apposition, asserted
-from .answers.exact import TooLarge
-from .answers.extraction import visible
-from .answers.hedges import others
-from .answers.identity import CannotTell
-from .answers.letters import letter, letters, unwrapped
-from .answers.markers import markers
-from .answers.statements import sentence
-from .answers.tree import Node
+from .answers.extraction.boxes import last_mark
+from .answers.extraction.choices import apposition, asserted
+from .answers.extraction.hedges import others
+from .answers.extraction.letters import letter, letters, unwrapped
+from .answers.extraction.markers import markers
+from .answers.extraction.response import visible
+from .answers.extraction.statements import sentence
+from .answers.grammar.tree import Node
+from .answers.values.exact import TooLarge
+from .answers.values.identity import CannotTell
 from .budget import SECONDS, in_time, limit
 from .verifier import as_verifier
 

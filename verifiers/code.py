@@ -30,13 +30,26 @@ from typing import Any
 import cachetools
 
 from ..core import Problem, Status, UserError, Verdict, without_thinking, without_turn_end
-from . import programs, sandbox
+from . import sandbox
 from .budget import SECONDS, limit
-from .code_forms import NoTests, called, calls_of, counted, form_of, limits_of
-from .equality import same, same_output, within
-from .fences import language_of
-from .sandbox import Call, End, Ended, Outcome, Question, Result, Sandbox, SandboxFault, Session, errors, languages
-from .sandbox.wire import encode
+from .programs import selection
+from .programs.equality import same, same_output, within
+from .programs.fences import language_of
+from .programs.forms import NoTests, called, calls_of, counted, form_of, limits_of
+from .sandbox import (
+    Call,
+    End,
+    Ended,
+    Outcome,
+    Question,
+    Result,
+    Sandbox,
+    SandboxFault,
+    Session,
+    languages,
+)
+from .sandbox.inside import errors
+from .sandbox.inside.wire import encode
 from .verifier import as_verifier
 
 MAX_PROGRAM = 1 << 20
@@ -133,7 +146,7 @@ def program_of(problem: Problem, response: str) -> str | None:
     """The program that a response holds, as it is to run; None where it holds none."""
     if not isinstance(response, str):
         return None
-    code = programs.program_of(without_turn_end(without_thinking(response)), problem.answer)
+    code = selection.program_of(without_turn_end(without_thinking(response)), problem.answer)
     return completed(code, problem.answer) if code.strip() else None
 
 
@@ -149,9 +162,9 @@ def completed(code: str, answer: Mapping[str, Any]) -> str:
         code = f"{code}\n\n{footer}"
     if not header:
         return code
-    if answer.get("entry_point") is not None and programs.continues(code):
+    if answer.get("entry_point") is not None and selection.continues(code):
         return f"{header.rstrip()}\n{code}"
-    return programs.behind(header, code)
+    return selection.behind(header, code)
 
 
 Passed = tuple[list[bool], str, End]

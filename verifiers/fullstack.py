@@ -16,10 +16,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core import Problem, Status, UserError, Verdict, without_thinking, without_turn_end
-from . import programs, sandbox
+from . import sandbox
 from .budget import SECONDS, limit
 from .code import prepare
-from .fences import fenced, language_of
+from .programs import selection
+from .programs.fences import fenced, language_of
 from .sandbox import End, Limits, SandboxFault, languages
 from .verifier import as_verifier
 
@@ -55,7 +56,7 @@ def verify(problem: Problem, response: str) -> Verdict:
     try:
         if language == "python":
             box = sandbox.shared()
-            outcome = box.run(f"{programs.behind(_files(answer), program)}\n\nprint({word!r})", limits=LIMITS)
+            outcome = box.run(f"{selection.behind(_files(answer), program)}\n\nprint({word!r})", limits=LIMITS)
         else:
             outcome = languages.run(language, program, limits=LIMITS)
     except (SandboxFault, UserError) as error:
@@ -85,7 +86,7 @@ def whole(code: str, answer: Mapping[str, Any]) -> str:
     if INSERT in tests:
         before, _, behind = tests.partition(INSERT)
         if _KNOWN[answer["runs_as"]] == "python" and "__future__" in code:
-            return f"{programs.behind(before, code)}{behind}"
+            return f"{selection.behind(before, code)}{behind}"
         return f"{before}{code}{behind}"
     return f"{code}\n{tests}"
 
@@ -99,7 +100,7 @@ def _code(text: str, answer: Mapping[str, Any]) -> str:
     named = [block for block in blocks if block.language == language_of(language)]
     code = named[0].body if named else blocks[0].body if blocks else text
     if language == "python":
-        code = programs.first_of(named or blocks, frozenset(_NAMES.findall(answer["tests"]))) or code
+        code = selection.first_of(named or blocks, frozenset(_NAMES.findall(answer["tests"]))) or code
     return _CUT[language].sub("", code) if language in _CUT else code
 
 

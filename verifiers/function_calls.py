@@ -23,10 +23,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core import Problem, Status, Verdict, without_thinking
-from . import literals, tool_calls
 from .budget import SECONDS, limit
-from .call import Malformed, Said
-from .declining import declines
+from .calls import formats, literals
+from .calls.call import Malformed, Said
+from .calls.declining import declines
 from .verifier import as_verifier
 
 MAX_CHARACTERS = 100_000
@@ -106,7 +106,7 @@ def said(response: str, functions: Sequence[Mapping[str, Any]] = (), language: s
     if not isinstance(response, str) or len(response) > MAX_CHARACTERS:
         raise Malformed(f"no text of at most {MAX_CHARACTERS} characters")
     declared = {str(function["name"]): _parameters(function)[0] for function in functions}
-    return tool_calls.read(response, declared, typed=language == "python")
+    return formats.read(response, declared, typed=language == "python")
 
 
 def _unusable(answer: Any) -> str:

@@ -28,18 +28,18 @@ from typing import Any
 from ..core import Problem, Status, Verdict
 from . import pool
 from .answers import Unreadable, asked, comparison, final_answer, forms, read
-from .answers.boxes import last_mark
-from .answers.choices import asserted
-from .answers.claims import claim
-from .answers.evaluation import is_unworked, too_large
-from .answers.exact import TooLarge, Undefined, exact
-from .answers.extraction import boxed, visible
-from .answers.hedges import OPTION_TEXT, others
-from .answers.identity import CannotTell, NotWorkedOut
-from .answers.letters import letter, letters, unwrapped
-from .answers.notation import tidy
+from .answers.extraction.boxes import last_mark
+from .answers.extraction.choices import asserted
+from .answers.extraction.hedges import OPTION_TEXT, others
+from .answers.extraction.letters import letter, letters, unwrapped
+from .answers.extraction.response import boxed, visible
+from .answers.grammar.notation import tidy
+from .answers.grammar.tree import Node, core
 from .answers.reading import read_gold
-from .answers.tree import Node, core
+from .answers.values.claims import claim
+from .answers.values.evaluation import is_unworked, too_large
+from .answers.values.exact import TooLarge, Undefined, exact
+from .answers.values.identity import CannotTell, NotWorkedOut
 from .budget import SECONDS, OutOfTime, is_spent, limit
 from .verifier import as_verifier
 
@@ -320,4 +320,4 @@ def _judged_elsewhere(gold: str, answer: str, doubt: str | None) -> Verdict:
 
 
 def _by_math_verify(gold: str, answer: str) -> bool | None:
-    return pool.shared("tenfold.verifiers.answers.symbolic:equal", cpu_seconds=1.5, memory=384 << 20).call(gold, answer)
+    return pool.shared("tenfold.verifiers.answers.values.symbolic:equal", cpu_seconds=1.5, memory=384 << 20).call(gold, answer)

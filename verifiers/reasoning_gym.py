@@ -15,7 +15,7 @@ from typing import Any
 from ..core import Problem, Status, Verdict
 from . import pool
 from .answers import final_answer
-from .answers.extraction import tagged
+from .answers.extraction.response import tagged
 from .budget import SECONDS, limit
 from .verifier import as_verifier
 

@@ -32,7 +32,7 @@ class FullVerifier(Protocol):
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """Settings that decide verdicts, by name; a value that comes from an environment variable is among them."""
+        """Stage that decide verdicts, by name; a value that comes from an environment variable is among them."""
         ...
 
     def __call__(self, problem: Problem, response: str) -> Verdict:

@@ -5,8 +5,8 @@
 The rival is what torch's own parts give: logits, log-softmax and KL of all tokens at once, and autograd's gradient of it. Both
 have the loss and the gradients of the hidden states and of the head; both ways are run in turn, each in a process of its own,
 and memory is what that process took at most beyond its inputs (freed blocks are given back at once, so that it is what was
-alive). `dpd` is the whole loss of `pipelines/distill.py`, with the extra pass that DPO wants, `kd` distillation alone. The last
-line is reckoned, not measured.
+alive). `dpd` is the whole loss of `pipelines/distill/distill.py` with the extra pass that DPO wants, `kd` is distillation
+alone. The last line is reckoned, not measured.
 """
 
 import argparse
@@ -20,8 +20,8 @@ from pathlib import Path
 
 import torch
 
-from ...pipelines import chunked_loss
-from ...pipelines.chunked_loss import Dense, Head
+from ...pipelines.trainer import chunked_loss
+from ...pipelines.trainer.chunked_loss import Dense, Head
 
 LOSSES, WAYS = ("kd", "dpd"), ("chunked", "full")
 

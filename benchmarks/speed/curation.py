@@ -17,9 +17,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...pipelines import recipe
-from ...pipelines.context import Context
 from ...pipelines.corpus import documents
+from ...pipelines.stage import Context
+from ...pipelines.stages import KINDS
 
 DOCUMENTATION, INSTALLED = 60_000_000, 300_000_000
 """Characters of documentation, and of code that is taken as it is: somewhat less than a machine has with this package."""
@@ -80,11 +80,10 @@ def measure(folder: Path, characters: int, without: Sequence[str]) -> None:
     for kind, given in settings(characters, folder).items():
         if kind in without:
             continue
-        model, run = recipe.KINDS[kind]
-        stage = model.model_validate({"kind": kind, "name": kind, **given})
+        stage = KINDS[kind].model_validate({"kind": kind, "name": kind, **given})
         (folder / kind).mkdir()
         began, wall = processor_seconds(), time.perf_counter()
-        metrics = run(stage, Context(folder / kind, "micro:", 0, {}, lambda *a, **k: None))
+        metrics = stage.run(Context(folder / kind, "micro:", 0, {}, lambda *a, **k: None))
         seconds, wall = processor_seconds() - began, time.perf_counter() - wall
         total = metrics["characters"] / 1e6 if kind == "documents" else total
         all_seconds += seconds

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core import draw_seed
-from ...envs import problems
+from ...envs.problems import sources
 from ...policies.scripted import ScriptedPolicy
 from ...verifiers import load
 from .. import evaluate
@@ -62,7 +62,7 @@ def _verify(uri: str) -> float:
     verifier = load("math")
     responses = [
         (problem, answer(problem.prompt, draw_seed(0, problem.id, number)))
-        for problem in problems.load(uri)
+        for problem in sources.load(uri)
         for number in range(DRAWS)
     ]
     started = time.perf_counter()

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy
 
-from ...pipelines.corpus import stream, tokens
+from ...pipelines.corpus import tokens
+from ...pipelines.pretrain import stream
 
 BATCH = 64
 """Rows read together."""

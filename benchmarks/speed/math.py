@@ -16,9 +16,9 @@ from ...verifiers import verify
 from ...verifiers.answers.reading import read_gold
 from ...verifiers.math import gold_text
 from ...verifiers.pool import Pool
-from ..answer_pairs import Pair, own_pairs, pairs_of
-from ..hostile_answers import hostile
-from ..rivals import accepts, math_verify
+from ..audit.answer_pairs import Pair, own_pairs, pairs_of
+from ..audit.baselines import accepts, math_verify
+from ..audit.hostile_answers import hostile
 
 
 def ours(pair: Pair) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from ...pipelines.corpus import milvus, seeds
+from ...pipelines.corpus.retrieval import milvus, seeds
 
 VOCABULARY, EXPONENT = 50_000, 1.0
 DIM, LIMIT, TOGETHER = 256, 100, 32

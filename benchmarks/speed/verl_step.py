@@ -28,7 +28,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from ...core import Problem, Status, UserError, Verdict
 from ...envs.text import TextEnv
-from ...pipelines.rl import figures, verl_config
+from ...pipelines.rl import metrics, verl_config
 from ...pipelines.rl.threads import THREADS
 
 STAGE: dict[str, Any] = {
@@ -163,7 +163,7 @@ def _run(recipe: dict[str, Any]) -> Path:
 def judge_seconds(draws: int, folder: Path) -> float:
     """Seconds that the environment takes for the last step's draws, reset and stepped in as many threads as the loop has, when
     it has judged those of the step before as long ago as an update takes."""
-    steps = [*figures.episodes(folder).values()][-2:]
+    steps = [*metrics.episodes(folder).values()][-2:]
     loop = _loop(folder)
     for spec in map(EnvSpec.from_json, loop["registered"]):  # those of the recipe
         gymnasium.registry.setdefault(spec.id, spec)

@@ -11,9 +11,9 @@ from typing import Any
 import datasets
 
 from tenfold import verifiers
-from tenfold.benchmarks import scores
+from tenfold.benchmarks.stats import scores
 from tenfold.core import Problem, Status, UserError, Verdict
-from tenfold.envs import problems as problem_sources
+from tenfold.envs.problems import sources as problem_sources
 from tenfold.envs.text import pose
 
 Document = dict[str, Any]

@@ -21,10 +21,14 @@ import pyarrow.parquet
 from pydantic import Field
 
 from ...core import UserError
-from ...envs import problems as problem_sources
-from ..context import Context, Metrics, Settings
-from . import contamination, duplicates, planted, planted_report, rules, shards
-from .contamination import Index
+from ...envs.problems import sources as problem_sources
+from .. import drawing
+from ..stage import Context, Metrics, Stage
+from . import shards
+from .cleaning import contamination, duplicates, rules
+from .cleaning.contamination import Index
+from .planted import documents as planted
+from .planted import report
 from .shards import Counts
 
 EXAMINED, VERDICTS, REMOVED = "examined", "verdicts", "removed"
@@ -35,8 +39,8 @@ EXAMPLES = 3
 """Of each reason, in the metrics."""
 
 
-class Clean(Settings):
-    """Settings of a `clean` stage."""
+class Clean(Stage):
+    """Stage of a `clean` stage."""
 
     reads_policy: ClassVar[bool] = False
     may_change = frozenset({"workers"})
@@ -66,28 +70,40 @@ class Clean(Settings):
         contamination.index(self.against, self.run_of_words, self.data)
         shards.of(self.documents)
 
+    def run(self, context: Context) -> Metrics:
+        """Leaves `documents`, `removed`, and how much each step removed, with examples."""
+        given = shards.of(self.documents)
+        index = contamination.index(self.against, self.run_of_words, self.data)
+        first, second = (dataclasses.replace(context, progress=_half(context, half)) for half in (0, 1))
+        work = functools.partial(
+            _examined, wanted=tuple(self.languages), without=tuple(self.without), index=index, near=self.near
+        )
+        counted = shards.over(given, work, context.folder / EXAMINED, first, self.workers)
+        verdicts = _verdicts(given, context.folder, self.near)
+        removed = context.folder / REMOVED
+        removed.mkdir(exist_ok=True)
+        work = functools.partial(_parted, removed=str(removed.resolve()))
+        parted = shards.over(verdicts, work, context.folder / shards.DOCUMENTS, second, self.workers)
+        metrics = _metrics(counted, parted, index)
+        if not metrics["kept"]["documents"]:
+            worst = max(metrics["removed"], key=lambda why: metrics["removed"][why]["documents"])
+            raise UserError(f"{self.name}: no document is left of {metrics['given']['documents']}; most are removed as {worst}")
+        if any(count["planted"] for count in counted):
+            metrics["planted"] = report.report(given, context.folder / REMOVED, self.near)
+        return metrics
 
-def run(settings: Clean, context: Context) -> Metrics:
-    """Leaves `documents`, `removed`, and how much each step removed, with examples."""
-    given = shards.of(settings.documents)
-    index = contamination.index(settings.against, settings.run_of_words, settings.data)
-    first, second = (dataclasses.replace(context, progress=_half(context, half)) for half in (0, 1))
-    work = functools.partial(
-        _examined, wanted=tuple(settings.languages), without=tuple(settings.without), index=index, near=settings.near
-    )
-    counted = shards.over(given, work, context.folder / EXAMINED, first, settings.workers)
-    verdicts = _verdicts(given, context.folder, settings.near)
-    removed = context.folder / REMOVED
-    removed.mkdir(exist_ok=True)
-    work = functools.partial(_parted, removed=str(removed.resolve()))
-    parted = shards.over(verdicts, work, context.folder / shards.DOCUMENTS, second, settings.workers)
-    metrics = _metrics(counted, parted, index)
-    if not metrics["kept"]["documents"]:
-        worst = max(metrics["removed"], key=lambda why: metrics["removed"][why]["documents"])
-        raise UserError(f"{settings.name}: no document is left of {metrics['given']['documents']}; most are removed as {worst}")
-    if any(count["planted"] for count in counted):
-        metrics["planted"] = planted_report.report(given, context.folder / REMOVED, settings.near)
-    return metrics
+    def summary(self, metrics: Metrics) -> str:
+        """How much was kept, and what the rest was removed as."""
+        removed = ", ".join(f"{why} {count['documents']:,}" for why, count in metrics["removed"].items())
+        return f"kept {metrics['kept']['documents']:,} of {metrics['given']['documents']:,} documents; removed {removed}"
+
+    def tables(self, metrics: Metrics) -> str:
+        """A row a reason, with examples."""
+        rows = [
+            (why, count["documents"], count["characters"], drawing.examples(count["examples"]))
+            for why, count in metrics["removed"].items()
+        ]
+        return drawing.table(("removed as", "documents", "characters", "examples"), rows)
 
 
 def _half(context: Context, half: int) -> Any:

@@ -5,7 +5,7 @@
     hf:ORG/NAME                 a data set of the Hugging Face hub (name=, split=, revision=)
     python:code                 the sources of the standard library and of the packages that are installed
     python:documentation        their docstrings, the library's help topics, the packages' readmes
-    problems:URI                problems with their worked solutions (`envs/problems.py`), the URI's own options included
+    problems:URI                problems with their worked solutions (`envs/problems/sources.py`), with the URI's own options
     generate:MODULE:FUNCTION    whatever your function yields for the options given: problems, or rows
 
 Options of every source: domain=NAME (what its documents are counted as), holds=CHARACTERS (what the source has, for the sum
@@ -19,6 +19,7 @@ import ast
 import functools
 import glob
 import hashlib
+import html
 import inspect
 import itertools
 import json
@@ -36,8 +37,9 @@ from pydantic import Field, field_validator
 
 from ... import disk
 from ...core import Problem, UserError, spoken, without_surrogates
-from ...envs import problems as problem_sources
-from ..context import Context, Metrics, Settings
+from ...envs.problems import sources as problem_sources
+from .. import drawing
+from ..stage import Context, Metrics, Stage
 from . import shards
 from .shards import Document
 
@@ -46,8 +48,8 @@ Found = tuple[str, str | bytes | None, str]
 Options = dict[str, str]
 
 
-class Documents(Settings):
-    """Settings of a `documents` stage."""
+class Documents(Stage):
+    """Stage of a `documents` stage."""
 
     reads_policy: ClassVar[bool] = False
 
@@ -68,41 +70,56 @@ class Documents(Settings):
             if all(next(read(part), None) is None for part in files(uri)):
                 raise UserError(f"{uri} holds no document")
 
+    def run(self, context: Context) -> Metrics:
+        """Gathers the documents of all sources into shards; a source that was read to its end is not read again."""
+        (context.folder / shards.DOCUMENTS).mkdir(exist_ok=True)
+        counted: list[dict[str, Any]] = []
+        for number, uri in enumerate(self.sources):
+            parts = files(uri)
+            names = [f"{number:03}-{part:05}" for part in range(len(parts))] if len(parts) > 1 else [f"{number:03}"]
+            records = [context.folder / f"{name}.json" for name in names]
+            waiting = [
+                {"uri": part, "name": name}
+                for part, name, record in zip(parts, names, records, strict=True)
+                if not record.is_file()
+            ]
+            # What is told on the way would not come back from another process.
+            tell = functools.partial(context.progress, number, len(self.sources)) if len(parts) == 1 else None
+            work = functools.partial(_gather, most=self.max_characters, folder=str(context.folder.resolve()), tell=tell)
+            done = len(parts) - len(waiting)
+            for _ in shards.each(waiting, work, context):
+                done += 1
+                context.progress(number, len(self.sources), files=f"{done} of {len(parts)}")
+            counted.append({"source": uri, **_together([_counted(record) for record in records])})
+            context.progress(number + 1, len(self.sources))
+        total = sum(source["characters"] for source in counted)
+        if not total:
+            raise UserError(f"{self.name}: no source holds a document that can be read")
+        domains: Counter[str] = Counter()
+        for source in counted:
+            domains.update(source["domains"])
+        return {
+            "documents": sum(source["documents"] for source in counted),
+            "characters": total,
+            "shares": {domain: round(count / total, 4) for domain, count in domains.most_common()},
+            "sources": counted,
+        }
 
-def run(settings: Documents, context: Context) -> Metrics:
-    """Gathers the documents of all sources into shards; a source that was read to its end is not read again."""
-    (context.folder / shards.DOCUMENTS).mkdir(exist_ok=True)
-    counted: list[dict[str, Any]] = []
-    for number, uri in enumerate(settings.sources):
-        parts = files(uri)
-        names = [f"{number:03}-{part:05}" for part in range(len(parts))] if len(parts) > 1 else [f"{number:03}"]
-        records = [context.folder / f"{name}.json" for name in names]
-        waiting = [
-            {"uri": part, "name": name}
-            for part, name, record in zip(parts, names, records, strict=True)
-            if not record.is_file()
+    def summary(self, metrics: Metrics) -> str:
+        """How much was gathered."""
+        passed_over = sum(sum(source["passed_over"].values()) for source in metrics["sources"])
+        said = f", {passed_over:,} passed over" if passed_over else ""
+        return f"{metrics['documents']:,} documents, {metrics['characters'] / 1e6:.1f} million characters{said}"
+
+    def tables(self, metrics: Metrics) -> str:
+        """A row a source, and the shares of the domains."""
+        rows = [
+            (source["source"], source["documents"], source["characters"], drawing.counts(source["passed_over"]))
+            for source in metrics["sources"]
         ]
-        # What is told on the way would not come back from another process.
-        tell = functools.partial(context.progress, number, len(settings.sources)) if len(parts) == 1 else None
-        work = functools.partial(_gather, most=settings.max_characters, folder=str(context.folder.resolve()), tell=tell)
-        done = len(parts) - len(waiting)
-        for _ in shards.each(waiting, work, context):
-            done += 1
-            context.progress(number, len(settings.sources), files=f"{done} of {len(parts)}")
-        counted.append({"source": uri, **_together([_counted(record) for record in records])})
-        context.progress(number + 1, len(settings.sources))
-    total = sum(source["characters"] for source in counted)
-    if not total:
-        raise UserError(f"{settings.name}: no source holds a document that can be read")
-    domains: Counter[str] = Counter()
-    for source in counted:
-        domains.update(source["domains"])
-    return {
-        "documents": sum(source["documents"] for source in counted),
-        "characters": total,
-        "shares": {domain: round(count / total, 4) for domain, count in domains.most_common()},
-        "sources": counted,
-    }
+        shares = ", ".join(f"{domain} {share:.1%}" for domain, share in metrics["shares"].items())
+        table = drawing.table(("source", "documents", "characters", "passed over"), rows)
+        return f"{table}<p>Of all characters: {html.escape(shares)}</p>"
 
 
 def _counted(record: Path) -> dict[str, Any]:

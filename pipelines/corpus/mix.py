@@ -22,17 +22,18 @@ from pydantic import Field
 
 from ... import disk
 from ...core import UserError
-from ...envs import pairs
-from ...policies import initial
-from ..context import Context, Metrics, Settings
+from ...envs.problems import pairs
+from ...policies import checkpoints
+from .. import drawing
+from ..stage import Context, Metrics, Stage
 from . import shards, tokens
 
 _BATCH = 512
 """Documents that are tokenized together."""
 
 
-class Mix(Settings):
-    """Settings of a `mix` stage; its `policy` is the one whose tokenizer is used."""
+class Mix(Stage):
+    """Stage of a `mix` stage; its `policy` is the one whose tokenizer is used."""
 
     may_change: ClassVar[frozenset[str]] = frozenset({"workers"})
 
@@ -49,28 +50,36 @@ class Mix(Settings):
         most = next((most for pattern, most in self.most.items() if fnmatch.fnmatchcase(source, pattern)), math.inf)
         return min(tokens_found, most)
 
+    def run(self, context: Context) -> Metrics:
+        """Leaves a file of tokens a source in `tokens`, those held out in `held_out`, and what they are in `sources.json`."""
+        checkpoint = checkpoints.checkpoint(context.policy)
+        tokenizer = checkpoints.tokenizer_of(checkpoint)
+        if tokenizer.eos_token_id is None:
+            raise UserError(f"{self.name}: the tokenizer of {context.policy} has no end-of-text token to part documents with")
+        dtype = tokens.smallest_dtype(len(tokenizer))
+        found = shards.of(self.documents)
+        work = functools.partial(_tokenized, checkpoint=str(checkpoint), dtype=dtype, held_out=self.held_out)
+        shards.over(found, work, context.folder / "tokenized", context, self.workers)
+        counted = _gathered([context.folder / "tokenized" / shard.name for shard in found], context.folder, dtype, self.within)
+        index = {
+            **counted,
+            "end": tokenizer.eos_token_id,
+            "vocabulary": len(tokenizer),
+            "tokenizer": tokens.fingerprint(tokenizer),
+            "dtype": dtype,
+        }
+        disk.write(context.folder / tokens.INDEX, json.dumps(index, indent=1))
+        shutil.rmtree(context.folder / "tokenized")
+        return {"tokens": sum(counted["tokens"].values()), "sources": counted["tokens"], "held_out": counted["held_out"]}
 
-def run(settings: Mix, context: Context) -> Metrics:
-    """Leaves a file of tokens a source in `tokens`, those held out in `held_out`, and what they are in `sources.json`."""
-    checkpoint = initial.checkpoint(context.policy)
-    tokenizer = initial.tokenizer_of(checkpoint)
-    if tokenizer.eos_token_id is None:
-        raise UserError(f"{settings.name}: the tokenizer of {context.policy} has no end-of-text token to part documents with")
-    dtype = tokens.smallest_dtype(len(tokenizer))
-    found = shards.of(settings.documents)
-    work = functools.partial(_tokenized, checkpoint=str(checkpoint), dtype=dtype, held_out=settings.held_out)
-    shards.over(found, work, context.folder / "tokenized", context, settings.workers)
-    counted = _gathered([context.folder / "tokenized" / shard.name for shard in found], context.folder, dtype, settings.within)
-    index = {
-        **counted,
-        "end": tokenizer.eos_token_id,
-        "vocabulary": len(tokenizer),
-        "tokenizer": tokens.fingerprint(tokenizer),
-        "dtype": dtype,
-    }
-    disk.write(context.folder / tokens.INDEX, json.dumps(index, indent=1))
-    shutil.rmtree(context.folder / "tokenized")
-    return {"tokens": sum(counted["tokens"].values()), "sources": counted["tokens"], "held_out": counted["held_out"]}
+    def summary(self, metrics: Metrics) -> str:
+        """Tokens of each source."""
+        return f"{metrics['tokens']:,} tokens: {drawing.counts(metrics['sources'])}"
+
+    def tables(self, metrics: Metrics) -> str:
+        """A row a source."""
+        rows = [(name, count, metrics["held_out"].get(name, 0)) for name, count in metrics["sources"].items()]
+        return drawing.table(("source", "tokens", "held out"), rows)
 
 
 def _tokenized(table: pyarrow.Table, checkpoint: str, dtype: str, held_out: float) -> tuple[pyarrow.Table, dict[str, int]]:
@@ -105,7 +114,7 @@ def _ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
 @functools.cache
 def _tokenizer(checkpoint: str) -> Any:
     """Loaded once a process."""
-    return initial.tokenizer_of(checkpoint)
+    return checkpoints.tokenizer_of(checkpoint)
 
 
 def _gathered(

@@ -25,11 +25,12 @@ from pydantic import Field
 from ... import disk
 from ...core import UserError
 from ...policies.store import Store
-from ..context import Context, Metrics, Settings
+from ..stage import Context, Metrics, Stage
 from . import documents as document_sources
-from . import embed, milvus, shards
-from . import seeds as seed_lists
-from .seeds import Seed, Seeds
+from . import shards
+from .retrieval import embed, milvus
+from .retrieval import seeds as seed_lists
+from .retrieval.seeds import Seed, Seeds
 
 SIMILAR = "similar"
 """Folder of the similarities."""
@@ -42,8 +43,8 @@ SHOWN = 10
 """Documents in the report, each with so many seeds at most."""
 
 
-class Retrieve(Settings):
-    """Settings of a `retrieve` stage."""
+class Retrieve(Stage):
+    """Stage of a `retrieve` stage."""
 
     reads_policy: ClassVar[bool] = False
     may_change: ClassVar[frozenset[str]] = frozenset({"workers"})
@@ -76,21 +77,24 @@ class Retrieve(Settings):
         if self.database:
             milvus.check(self.database)
 
+    def run(self, context: Context) -> Metrics:
+        """Leaves `similar`: for each document its similarity, 0 where no seed found it, and the seeds that did, best first."""
+        found = shards.of(self.documents)
+        sizes = [shards.size(shard) for shard in found]
+        if not sum(sizes):
+            raise UserError(f"{self.name}: there is no document in {self.documents}")
+        seeds = seed_lists.of(self.seeds, found)
+        database = self.database or str(context.folder / "milvus.db")
+        with milvus.opened(database) as client:
+            _fill(client, milvus.embedded(database), self, found, sum(sizes), context)
+            hits = _look_up(client, self, seeds, found, sum(sizes), context)
+        metrics = _write(hits, seeds, found, sizes, context)
+        shutil.rmtree(context.folder / "prepared", ignore_errors=True)
+        return {"documents": sum(sizes), "seeds": len(seeds), **metrics}
 
-def run(settings: Retrieve, context: Context) -> Metrics:
-    """Leaves `similar`: for each document its similarity, 0 where no seed found it, and the seeds that did, best first."""
-    found = shards.of(settings.documents)
-    sizes = [shards.size(shard) for shard in found]
-    if not sum(sizes):
-        raise UserError(f"{settings.name}: there is no document in {settings.documents}")
-    seeds = seed_lists.of(settings.seeds, found)
-    database = settings.database or str(context.folder / "milvus.db")
-    with milvus.opened(database) as client:
-        _fill(client, milvus.embedded(database), settings, found, sum(sizes), context)
-        hits = _look_up(client, settings, seeds, found, sum(sizes), context)
-    metrics = _write(hits, seeds, found, sizes, context)
-    shutil.rmtree(context.folder / "prepared", ignore_errors=True)
-    return {"documents": sum(sizes), "seeds": len(seeds), **metrics}
+    def summary(self, metrics: Metrics) -> str:
+        """How many documents were found."""
+        return f"{metrics['found']:,} of {metrics['documents']:,} documents found by {metrics['seeds']:,} seeds"
 
 
 def _fill(client: Any, local: bool, settings: Retrieve, found: list[Path], total: int, context: Context) -> None:

@@ -21,9 +21,11 @@ import pyarrow.parquet
 from pydantic import Field, model_validator
 
 from ...core import UserError
-from ..context import Context, Metrics, Settings
-from . import annotate, shards
+from .. import drawing
+from ..stage import Context, Metrics, Stage
+from . import shards
 from .retrieve import SIMILAR
+from .tagging.dimensions import dimensions
 
 TAGS = "tags"
 """Folder of the tags."""
@@ -35,8 +37,8 @@ EXAMPLES = 5
 """Documents of each grade in the report, drawn by a hash of their ids."""
 
 
-class Select(Settings):
-    """Settings of a `select` stage."""
+class Select(Stage):
+    """Stage of a `select` stage."""
 
     reads_policy: ClassVar[bool] = False
 
@@ -59,7 +61,7 @@ class Select(Settings):
             raise ValueError(f"the shares high and medium sum to {self.high + self.medium:g}, more than 1")
         if self.by == "score" and self.high < self.medium:
             raise ValueError("what is high begins at a lower score than what is medium")
-        known = {*WEIGHTS, *(dimension.name for dimension in annotate.dimensions())}
+        known = {*WEIGHTS, *(dimension.name for dimension in dimensions())}
         if unknown := self.weights.keys() - known:
             raise ValueError(f"weights: there is no dimension {min(unknown)!r}; there are {', '.join(sorted(known))}")
         if min(self.weights.values(), default=0) < 0:
@@ -82,6 +84,50 @@ class Select(Settings):
             raise UserError(f"{path} is not there: {path.parent.parent.name} must have worked on the documents of this stage")
         return [(tags, similar) for tags, similar in rows]
 
+    def run(self, context: Context) -> Metrics:
+        """Leaves the documents with two more columns: quality (high, medium or low) and score."""
+        found = shards.of(self.documents)
+        known = _read(self, found)
+        if not len(known.score):
+            raise UserError(f"{self.name}: there is no document in {self.documents}")
+        grade = graded(self, known)
+        out = context.folder / shards.DOCUMENTS
+        out.mkdir(exist_ok=True)
+        starts = np.cumsum([0, *known.sizes])
+        for number, (shard, start, end) in enumerate(zip(found, starts, starts[1:], strict=False), start=1):
+            if not shards.is_whole(out / shard.name):
+                table = shards.table(shard)
+                quality = pyarrow.array(np.array(GRADES)[grade[start:end]], pyarrow.string())
+                shards.write(out / shard.name, _with(table, quality=quality, score=pyarrow.array(known.score[start:end])))
+            context.progress(number, len(found))
+        return {
+            "documents": len(grade),
+            "grades": _counted(known, grade),
+            "thresholds": _thresholds(known, grade),
+            "examples": _examples(known, grade, [out / shard.name for shard in found], starts),
+        }
+
+    def summary(self, metrics: Metrics) -> str:
+        """Documents of each grade, domain by domain."""
+
+        def graded(counted: Metrics) -> str:
+            return "/".join(f"{counted[grade]['documents']:,}" for grade in GRADES)
+
+        grades = ", ".join(f"{domain} {graded(counted)}" for domain, counted in metrics["grades"].items())
+        return f"{metrics['documents']:,} documents, {'/'.join(GRADES)}: {grades}"
+
+    def tables(self, metrics: Metrics) -> str:
+        """A row a domain and grade, and examples of each grade."""
+        rows = [
+            (domain, grade, count["documents"], count["characters"])
+            for domain, grades in metrics["grades"].items()
+            for grade, count in grades.items()
+        ]
+        examples = [(grade, drawing.examples(shown)) for grade, shown in metrics["examples"].items()]
+        return drawing.table(("domain", "grade", "documents", "characters"), rows) + drawing.table(
+            ("grade", "examples"), examples
+        )
+
 
 class Known(NamedTuple):
     """A number for each document, in order."""
@@ -96,30 +142,6 @@ class Known(NamedTuple):
     domains: list[str]
     sizes: list[int]
     """Documents in each shard."""
-
-
-def run(settings: Select, context: Context) -> Metrics:
-    """Leaves the documents with two more columns: quality (high, medium or low) and score."""
-    found = shards.of(settings.documents)
-    known = _read(settings, found)
-    if not len(known.score):
-        raise UserError(f"{settings.name}: there is no document in {settings.documents}")
-    grade = graded(settings, known)
-    out = context.folder / shards.DOCUMENTS
-    out.mkdir(exist_ok=True)
-    starts = np.cumsum([0, *known.sizes])
-    for number, (shard, start, end) in enumerate(zip(found, starts, starts[1:], strict=False), start=1):
-        if not shards.is_whole(out / shard.name):
-            table = shards.table(shard)
-            quality = pyarrow.array(np.array(GRADES)[grade[start:end]], pyarrow.string())
-            shards.write(out / shard.name, _with(table, quality=quality, score=pyarrow.array(known.score[start:end])))
-        context.progress(number, len(found))
-    return {
-        "documents": len(grade),
-        "grades": _counted(known, grade),
-        "thresholds": _thresholds(known, grade),
-        "examples": _examples(known, grade, [out / shard.name for shard in found], starts),
-    }
 
 
 def _with(table: pyarrow.Table, **columns: pyarrow.Array) -> pyarrow.Table:
@@ -158,7 +180,7 @@ def _read(settings: Select, found: Sequence[Path]) -> Known:
 def _tagged(path: Path, ids: pyarrow.ChunkedArray, weights: dict[str, float]) -> np.ndarray:
     """The weighted sum of a shard's tags, rescaled to 0..1, and the sum of their weights; shape (2, documents)."""
     table = _joined(path, ids)
-    kinds = {dimension.name: dimension.kind for dimension in annotate.dimensions()}
+    kinds = {dimension.name: dimension.kind for dimension in dimensions()}
     sums = np.zeros((2, table.num_rows))
     for name in (name for name in table.column_names if name in kinds):
         weight = weights.get(name, weights.get(kinds[name], WEIGHTS[kinds[name]]))

@@ -22,8 +22,8 @@ import pyarrow.parquet
 
 from ... import disk, faults
 from ...core import UserError
-from ..cluster import ray_python
-from ..context import Context
+from ..launch.nodes import ray_python
+from ..stage import Context
 
 _LOG = logging.getLogger("tenfold")
 DOCUMENTS = "documents"

@@ -24,10 +24,13 @@ from pydantic import Field
 
 from ... import disk
 from ...core import UserError, draw_seed
-from ...policies import initial
+from ...policies import checkpoints
 from ...policies.store import Store
-from ..context import Context, Cost, Metrics, Settings
-from . import annotate, embed, predictability, shards, tagger
+from ..stage import Context, Cost, Metrics, Stage
+from . import shards
+from .retrieval import embed
+from .tagging import annotate, predictability, tagger
+from .tagging.dimensions import dimensions
 
 CALIBRATION = 0.15
 """Share of the labelled documents that the calibration is fitted on. Ours."""
@@ -35,8 +38,8 @@ LEAST = 40
 """Labelled documents without which no tagger is trained. Ours."""
 
 
-class Tag(Settings):
-    """Settings of a `tag` stage."""
+class Tag(Stage):
+    """Stage of a `tag` stage."""
 
     reads_policy: ClassVar[bool] = False
     may_change: ClassVar[frozenset[str]] = frozenset({"workers", "batch_size", "annotator_batch_size"})
@@ -61,41 +64,45 @@ class Tag(Settings):
         if self.embedder.startswith("hash:"):
             embed.load(self.embedder)
         else:
-            initial.checkpoint(self.embedder)
+            checkpoints.checkpoint(self.embedder)
         if self.annotator.startswith((annotate.RULES, "openai:", "scripted:")):
             annotate.load(self.annotator)
         else:
-            initial.checkpoint(self.annotator.rpartition("+")[2])
+            checkpoints.checkpoint(self.annotator.rpartition("+")[2])
 
     def cost(self) -> Cost:
         """Every answer as long as may be, and drawn as often."""
         draws = 0 if self.annotator == annotate.RULES else self.sample * annotate.ATTEMPTS
         return Cost(draws, draws * self.max_tokens)
 
+    def run(self, context: Context) -> Metrics:
+        """Labels, trains, measures and scores; what is done of it is not done again."""
+        paths = shards.of(self.documents)
+        folder, record = context.folder / "tagger", context.folder / "report.json"
+        if not folder.is_dir():
+            trained, found = _trained(self, context, paths)
+            disk.write(record, json.dumps(found, indent=1, allow_nan=False))
+            disk.write(record.with_suffix(".html"), predictability.page(found))
+            tagger.save(trained, folder)
+        remedy = f"remove it and {folder}, and the tagger is trained again"
+        found = disk.record(record, remedy)
+        with disk.understood(record, remedy):
+            rows = [(row["name"], bool(row["constant"]), row["rank_correlation"]) for row in found.pop("dimensions")]
+        work = functools.partial(tag, folder=str(folder.resolve()), batch_size=self.batch_size)
+        counted = shards.over(paths, work, context.folder / "tags", context, self.workers)
+        documents, seconds = (sum(shard[name] for shard in counted) for name in ("documents", "seconds"))
+        return {
+            "documents": documents,
+            "documents_per_second": documents / seconds if seconds else None,
+            **found,
+            "constant": [name for name, constant, _ in rows if constant],
+            "dimensions": {name: correlation for name, _, correlation in rows},
+        }
 
-def run(settings: Tag, context: Context) -> Metrics:
-    """Labels, trains, measures and scores; what is done of it is not done again."""
-    paths = shards.of(settings.documents)
-    folder, record = context.folder / "tagger", context.folder / "report.json"
-    if not folder.is_dir():
-        trained, found = _trained(settings, context, paths)
-        disk.write(record, json.dumps(found, indent=1, allow_nan=False))
-        disk.write(record.with_suffix(".html"), predictability.page(found))
-        tagger.save(trained, folder)
-    remedy = f"remove it and {folder}, and the tagger is trained again"
-    found = disk.record(record, remedy)
-    with disk.understood(record, remedy):
-        rows = [(row["name"], bool(row["constant"]), row["rank_correlation"]) for row in found.pop("dimensions")]
-    work = functools.partial(tag, folder=str(folder.resolve()), batch_size=settings.batch_size)
-    counted = shards.over(paths, work, context.folder / "tags", context, settings.workers)
-    documents, seconds = (sum(shard[name] for shard in counted) for name in ("documents", "seconds"))
-    return {
-        "documents": documents,
-        "documents_per_second": documents / seconds if seconds else None,
-        **found,
-        "constant": [name for name, constant, _ in rows if constant],
-        "dimensions": {name: correlation for name, _, correlation in rows},
-    }
+    def summary(self, metrics: Metrics) -> str:
+        """How well the tagger predicts the annotator."""
+        means = ", ".join(f"{kind} {mean:.2f}" for kind, mean in metrics["rank_correlation"].items() if mean is not None)
+        return f"{metrics['documents']:,} documents; rank correlation with the annotator: {means}"
 
 
 def tag(table: pyarrow.Table, folder: str, batch_size: int = 256) -> tuple[pyarrow.Table, dict[str, Any]]:
@@ -125,7 +132,7 @@ def _trained(settings: Tag, context: Context, paths: Sequence[Path]) -> tuple[ta
     """The tagger, and the report on it."""
     texts = _texts(paths, set(drawn(paths, settings.sample, context.seed)))
     store = _labelled(settings, context, texts)
-    names = [dimension.name for dimension in annotate.dimensions()]
+    names = [dimension.name for dimension in dimensions()]
     labels = {row["id"]: [row["labels"][name] for name in names] for row in store.rows if row["labels"]}
     if len(labels) < LEAST:
         raise UserError(
@@ -142,7 +149,7 @@ def _trained(settings: Tag, context: Context, paths: Sequence[Path]) -> tuple[ta
         tagger.Tagger("", (), *tagger.fit(seen[apart:], scored[apart:] >= predictability.GOOD), ()), seen[:held_out]
     )
     found = predictability.report(
-        annotate.dimensions(), scored[apart:], scored[:held_out], tagger.calibrated(trained, graded), graded, binary
+        dimensions(), scored[apart:], scored[:held_out], tagger.calibrated(trained, graded), graded, binary
     )
     about = {
         "annotator": settings.annotator,
@@ -172,9 +179,9 @@ def _draw(seed: int, text: str) -> int:
 
 
 def _labelled(settings: Tag, context: Context, texts: dict[str, str]) -> Store:
-    rubrics = hashlib.sha256(json.dumps([dimension.model_dump() for dimension in annotate.dimensions()]).encode()).hexdigest()
+    rubrics = hashlib.sha256(json.dumps([dimension.model_dump() for dimension in dimensions()]).encode()).hexdigest()
     made_with = {"annotator": settings.annotator, "max_tokens": settings.max_tokens, "seed": context.seed, "rubrics": rubrics}
-    names = [dimension.name for dimension in annotate.dimensions()]
+    names = [dimension.name for dimension in dimensions()]
 
     def check(row: dict[str, Any]) -> None:
         disk.has(row, id=str, labels=(dict, type(None)))

@@ -11,16 +11,16 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ...core import UserError
-from ...policies import initial
-from ..context import Context, Metrics, Settings
+from ...policies import checkpoints
+from ..stage import Context, Metrics, Stage
 from . import shards
 
 SAMPLED = 1_000_000
 """Characters that tell how many of them a token holds."""
 
 
-class Tokenizer(Settings):
-    """Settings of a `tokenizer` stage."""
+class Tokenizer(Stage):
+    """Stage of a `tokenizer` stage."""
 
     reads_policy: ClassVar[bool] = False
 
@@ -29,20 +29,23 @@ class Tokenizer(Settings):
     vocabulary: int = Field(4096, ge=300, description="tokens, special ones among them")
     characters: int = Field(50_000_000, ge=1, description="to learn from, the first documents of every shard")
 
+    def run(self, context: Context) -> Metrics:
+        """Learns the merges; a killed stage begins again."""
+        found = shards.of(self.documents)
+        tokenizer = checkpoints.learned_tokenizer(_beginnings(found, self.characters), self.vocabulary)
+        if len(tokenizer) < self.vocabulary:
+            raise UserError(
+                f"{self.name}: these documents teach {len(tokenizer)} tokens, not {self.vocabulary}: ask for fewer, or "
+                "give more text"
+            )
+        tokenizer.save_pretrained(context.folder / "tokenizer")
+        sample = [*itertools.islice(_beginnings(found, SAMPLED), 200)]
+        count = sum(len(ids) for ids in tokenizer(sample)["input_ids"])
+        return {"vocabulary": len(tokenizer), "characters_a_token": round(sum(map(len, sample)) / max(1, count), 3)}
 
-def run(settings: Tokenizer, context: Context) -> Metrics:
-    """Learns the merges; a killed stage begins again."""
-    found = shards.of(settings.documents)
-    tokenizer = initial.learned_tokenizer(_beginnings(found, settings.characters), settings.vocabulary)
-    if len(tokenizer) < settings.vocabulary:
-        raise UserError(
-            f"{settings.name}: these documents teach {len(tokenizer)} tokens, not {settings.vocabulary}: ask for fewer, or "
-            "give more text"
-        )
-    tokenizer.save_pretrained(context.folder / "tokenizer")
-    sample = [*itertools.islice(_beginnings(found, SAMPLED), 200)]
-    count = sum(len(ids) for ids in tokenizer(sample)["input_ids"])
-    return {"vocabulary": len(tokenizer), "characters_a_token": round(sum(map(len, sample)) / max(1, count), 3)}
+    def summary(self, metrics: Metrics) -> str:
+        """The size of the vocabulary, and how much text a token holds."""
+        return f"{metrics['vocabulary']:,} tokens, {metrics['characters_a_token']:.2f} characters each"
 
 
 def _beginnings(found: Sequence[Path], characters: int) -> Iterator[str]:

@@ -39,8 +39,8 @@ from ...envs import registry
 from ...policies.episodes import episode_to_json
 from ...policies.rollout import crashed, first_messages, verdict_of
 from ...policies.transcript import Limits, Transcript
+from ..verl_compat.order import Place
 from . import groups
-from .order import Place
 from .threads import in_thread
 
 

@@ -11,7 +11,7 @@ stop so is biased; the pass rates that are reported are estimates without that b
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pandas
 from pydantic import Field, field_validator
@@ -20,8 +20,11 @@ from ...core import Sampling, UserError
 from ...envs import registry
 from ...policies.rollout import MAX_TURNS, count_problems, play
 from ..cluster import load_policy
-from ..context import Context, Cost, Metrics, Settings
+from ..stage import Context, Cost, Metrics, Stage
 from . import pass_rates
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BINS = 10
 TABLE = "problems.parquet"
@@ -31,8 +34,8 @@ made, their mean score (which is biased where they stopped early) and how many o
 Band = tuple[float, float]
 
 
-class Filter(Settings):
-    """Settings of a `filter` stage."""
+class Filter(Stage):
+    """Stage of a `filter` stage."""
 
     may_change: ClassVar[frozenset[str]] = frozenset({"batch_size", "max_faults"})
 
@@ -66,6 +69,86 @@ class Filter(Settings):
         draws = self.samples * problems_played(self.environment, self.options, self.problems)
         return Cost(draws, draws * self.max_tokens)
 
+    def run(self, context: Context) -> Metrics:
+        """Draws, keeps what lies in the band, and writes `problems.parquet`: every problem, with its pass rate and draws."""
+        stops = functools.partial(decided, samples=self.samples, band=self.band)
+        played = play(
+            functools.partial(registry.make, self.environment, **self.options),
+            load_policy(context.policy, cluster=context.cluster, batch_size=self.batch_size),
+            self.samples,
+            problems=self.problems,
+            sampling=Sampling(self.temperature, self.top_p, self.max_tokens, context.seed),
+            max_turns=self.max_turns,
+            store=context.folder / "episodes.jsonl",
+            made_with={"policy": context.policy, "identity": context.identity},
+            progress=context.progress,
+            decided=None if self.all_draws else stops,
+        )
+        rows = []
+        for index, episodes in played.items():
+            scores = [episode.verdict.score for episode in episodes]
+            given = [score for score in scores if score is not None]
+            mean = math.fsum(given) / len(given) if given else None
+            rows.append(
+                {
+                    "index": index,
+                    "id": episodes[0].problem_id,
+                    "prompt": "\n\n".join(turn["content"] for turn in episodes[0].messages if turn["role"] != "assistant"),
+                    "kept": kept(scores, self.samples, self.band),
+                    "pass_rate": mean if self.all_draws else pass_rates.estimate(scores, stops),
+                    "draws": len(scores),
+                    "mean_score": mean,
+                    "faults": scores.count(None),
+                    "refused": sum(episode.verdict.decided_by == "refused" for episode in episodes),
+                }
+            )
+        table = pandas.DataFrame(rows)
+        table.to_parquet(context.folder / TABLE)
+        draws, faults, refused = (int(table[column].sum()) for column in ("draws", "faults", "refused"))
+        if faults - refused > self.max_faults * draws:
+            lost = (game.verdict for row in played.values() for game in row if game.verdict.score is None)
+            reason = next(verdict.reason for verdict in lost if verdict.decided_by != "refused")
+            raise UserError(
+                f"{self.name}: {faults - refused} of {draws} draws ended in a fault, more than "
+                f"max_faults={self.max_faults:g} of them (the first: {reason[:200]}); the same command makes those draws again"
+            )
+        count = int(table["kept"].sum())
+        low, high = self.band
+        if not count:
+            raise UserError(
+                f"{self.name}: none of {len(table)} problems has a pass rate between {low:g} and {high:g} "
+                f"(mean {table['pass_rate'].mean():.3f}); choose easier or harder problems, or widen the band"
+            )
+        return {
+            "problems": len(table),
+            "kept": count,
+            "dropped": len(table) - count,
+            "pass_rate": float(table["pass_rate"].mean()),  # of problems, each by its estimate without bias
+            "histogram": histogram(table["pass_rate"].dropna().tolist()),
+            "draws": draws,
+            "draws_saved": 1 - draws / (self.samples * len(table)),
+            "faults": faults,
+            "refused": refused,
+        }
+
+    def summary(self, metrics: Metrics) -> str:
+        """How many problems were kept."""
+        saved = f", {metrics['draws_saved']:.0%} of the draws saved" if metrics["draws_saved"] else ""
+        refused = f", {metrics['refused']} draws refused" if metrics.get("refused") else ""
+        kept = f"kept {metrics['kept']} of {metrics['problems']} problems, mean pass rate {metrics['pass_rate']:.3f}"
+        return f"{kept}{saved}{refused}"
+
+    def figure(self, metrics: Metrics) -> "Figure":
+        """The histogram of pass rates, with the band shaded."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(7, 2.6), layout="constrained")
+        axes, bins = figure.subplots(), len(metrics["histogram"])
+        axes.bar([(i + 0.5) / bins for i in range(bins)], metrics["histogram"], width=0.9 / bins)
+        axes.axvspan(*self.band, alpha=0.15)
+        axes.set(xlabel="estimated pass rate (shaded: the band)", ylabel="problems")
+        return figure
+
 
 def problems_played(environment: str, options: dict[str, Any], problems: int | None) -> int:
     """How many problems of an environment are played: all it has, at most so many; 0 where nobody knows."""
@@ -73,69 +156,6 @@ def problems_played(environment: str, options: dict[str, Any], problems: int | N
     has = count_problems(made)
     made.close()
     return min((number for number in (has, problems) if number is not None), default=0)
-
-
-def run(settings: Filter, context: Context) -> Metrics:
-    """Draws, keeps what lies in the band, and writes `problems.parquet`: every problem, with its pass rate and draws."""
-    stops = functools.partial(decided, samples=settings.samples, band=settings.band)
-    played = play(
-        functools.partial(registry.make, settings.environment, **settings.options),
-        load_policy(context.policy, cluster=context.cluster, batch_size=settings.batch_size),
-        settings.samples,
-        problems=settings.problems,
-        sampling=Sampling(settings.temperature, settings.top_p, settings.max_tokens, context.seed),
-        max_turns=settings.max_turns,
-        store=context.folder / "episodes.jsonl",
-        made_with={"policy": context.policy, "identity": context.identity},
-        progress=context.progress,
-        decided=None if settings.all_draws else stops,
-    )
-    rows = []
-    for index, episodes in played.items():
-        scores = [episode.verdict.score for episode in episodes]
-        given = [score for score in scores if score is not None]
-        mean = math.fsum(given) / len(given) if given else None
-        rows.append(
-            {
-                "index": index,
-                "id": episodes[0].problem_id,
-                "prompt": "\n\n".join(turn["content"] for turn in episodes[0].messages if turn["role"] != "assistant"),
-                "kept": kept(scores, settings.samples, settings.band),
-                "pass_rate": mean if settings.all_draws else pass_rates.estimate(scores, stops),
-                "draws": len(scores),
-                "mean_score": mean,
-                "faults": scores.count(None),
-                "refused": sum(episode.verdict.decided_by == "refused" for episode in episodes),
-            }
-        )
-    table = pandas.DataFrame(rows)
-    table.to_parquet(context.folder / TABLE)
-    draws, faults, refused = (int(table[column].sum()) for column in ("draws", "faults", "refused"))
-    if faults - refused > settings.max_faults * draws:
-        lost = (game.verdict for row in played.values() for game in row if game.verdict.score is None)
-        reason = next(verdict.reason for verdict in lost if verdict.decided_by != "refused")
-        raise UserError(
-            f"{settings.name}: {faults - refused} of {draws} draws ended in a fault, more than "
-            f"max_faults={settings.max_faults:g} of them (the first: {reason[:200]}); the same command makes those draws again"
-        )
-    count = int(table["kept"].sum())
-    low, high = settings.band
-    if not count:
-        raise UserError(
-            f"{settings.name}: none of {len(table)} problems has a pass rate between {low:g} and {high:g} "
-            f"(mean {table['pass_rate'].mean():.3f}); choose easier or harder problems, or widen the band"
-        )
-    return {
-        "problems": len(table),
-        "kept": count,
-        "dropped": len(table) - count,
-        "pass_rate": float(table["pass_rate"].mean()),  # of problems, each by its estimate without bias
-        "histogram": histogram(table["pass_rate"].dropna().tolist()),
-        "draws": draws,
-        "draws_saved": 1 - draws / (settings.samples * len(table)),
-        "faults": faults,
-        "refused": refused,
-    }
 
 
 def kept(scores: Sequence[float | None], samples: int, band: Band) -> bool:
@@ -166,7 +186,7 @@ def _bounds(scores: Sequence[float | None], samples: int) -> tuple[float, float]
     return right / most, math.fsum([*given, left]) / most
 
 
-def plays_otherwise(filtered: Settings, grpo: Settings) -> str | None:
+def plays_otherwise(filtered: Stage, grpo: Stage) -> str | None:
     """What differs between the game of a filter and that of the GRPO stage that keeps its problems, in one line; None if
     nothing does. The filter's band is one of pass rates under its own limits."""
     for ours, its in (("max_response_tokens", "max_tokens"), ("max_turns", "max_turns")):

@@ -1,4 +1,4 @@
-"""A GRPO stage's settings, and the same in verl's words. What verl leaves at its default is not named here."""
+"""A GRPO stage's settings as verl's configuration, and what verl would refuse of it."""
 
 import contextlib
 import copy
@@ -10,21 +10,15 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
-
-from pydantic import Field
+from typing import Any
 
 from ...core import UserError, without_keys
-from ...envs import registry
-from ...policies.rollout import MAX_TURNS
-from .. import checkpoints
-from ..cluster import Cluster, ray_python
-from ..context import Cost, Settings
+from ..cluster import Cluster
+from ..launch.nodes import ray_python
+from ..trainer import checkpoints
+from ..verl_compat import names
+from .settings import GRPOSettings
 
-ROLLOUT = "tenfold_cpu"
-"""verl's name for the rollout of `cpu_rollout.py`."""
-ENGINE, ENGINE_VENDOR = f"{__package__}.engine", "tenfold"
-"""The module of our training engine, which verl imports, and the name of that engine in verl's registry."""
 LIBRARIES = "actor_rollout_ref.model.external_lib"
 """verl's setting of modules to import; the user's come behind ours."""
 DATA, LOOPS, CHECKPOINTS = "problems.parquet", "agent_loops.yaml", "checkpoints"
@@ -33,76 +27,9 @@ CPU_RAY = {"num_cpus": 16, "num_gpus": 1, "include_dashboard": False, "object_st
 """Ray on a laptop: verl asks it for more processors than there are, and for a GPU; both are only counters here."""
 
 
-class GRPO(Settings):
-    """Settings of a `grpo` stage. The recipe fixes: on policy, no KL term, truncated responses out of the loss."""
-
-    leaves_policy: ClassVar[bool] = True
-    may_change: ClassVar[frozenset[str]] = frozenset(
-        {"micro_batch_size", "save_steps", "stall_seconds", "loggers", "collapse", "min_entropy"}
-        | {"max_flat_steps", "max_faults"}
-    )
-
-    kind: Literal["grpo"]
-    environment: str = Field(description="id of a registered environment")
-    options: dict[str, Any] = Field({}, description="keyword arguments for the environment")
-    keep: str | None = Field(None, description="name of the filter stage whose problems to train on; default: all")
-    problems: int | None = Field(None, ge=1, description="how many problems, where the environment does not tell")
-    steps: int = Field(ge=1)
-    batch_size: int = Field(8, ge=1, description="problems a step")
-    group_size: int = Field(8, ge=2, description="draws a problem")
-    micro_batch_size: int | None = Field(
-        None, ge=1, description="draws a forward pass; default: all of a step, on GPUs as many as cluster.tokens_per_gpu holds"
-    )
-    learning_rate: float = Field(1e-6, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
-    clip_low: float = Field(0.2, gt=0, lt=1)
-    clip_high: float = Field(0.28, gt=0)
-    kl: float = Field(0.0, ge=0, description="weight of a KL term against the starting policy; 0: none")
-    track_kl: bool = Field(
-        True,
-        description="measure the KL to the starting policy, also with kl: 0; one more forward pass over weights in main memory",
-    )
-    drop_flat: bool = Field(
-        False, description="a problem whose draws all score the same is replaced by another one before the update"
-    )
-    entropy: float = Field(0.0, ge=0, description="weight of an entropy bonus")
-    normalize_by_std: bool = Field(True, description="divide a group's advantages by their standard deviation")
-    loss: Literal["token-mean", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm"] = "token-mean"
-    temperature: float = Field(1.0, gt=0)
-    top_p: float = Field(1.0, gt=0, le=1)
-    max_prompt_tokens: int = Field(512, ge=1, description="problems with longer prompts are left out")
-    max_response_tokens: int = Field(
-        512,
-        ge=1,
-        description="of all turns of an episode together, and of the replies between them; as the filter's max_tokens",
-    )
-    max_turns: int = Field(MAX_TURNS, ge=1, description="turns of the policy in an episode; as the filter's")
-    save_steps: int = Field(10, ge=1, description="steps between checkpoints")
-    stall_seconds: float = Field(1800.0, gt=0, description="a run that gets nowhere for so long is ended")
-    collapse: float = Field(
-        0.2, ge=0, lt=1, description="a run whose mean reward falls below this share of its best is ended; 0: never"
-    )
-    min_entropy: float = Field(0.0, ge=0, description="and so is one whose entropy falls below this, in nats a token")
-    max_flat_steps: int = Field(
-        20, ge=0, description="and one in which so many steps together had no problem whose draws score differently; 0: never"
-    )
-    max_faults: float = Field(0.5, ge=0, le=1, description="and one in which a larger share of a step's draws end in a fault")
-    loggers: list[Annotated[str, Field(pattern=r"^[a-z_]+$")]] = Field(
-        [], description="further trackers of verl's: wandb, tensorboard, mlflow, ..."
-    )
-    verl: dict[str, Any] = Field({}, description="any further settings of verl's, by their dotted names")
-
-    def check(self) -> None:
-        """The environment can be made."""
-        registry.make(self.environment, **self.options).close()
-
-    def cost(self) -> Cost:
-        """Every response as long as may be."""
-        draws = self.steps * self.batch_size * self.group_size
-        return Cost(draws, draws * self.max_response_tokens, draws * (self.max_prompt_tokens + self.max_response_tokens))
-
-
-def overrides(settings: GRPO, seed: int, model: Path, folder: Path, cluster: Cluster, variables: dict[str, str]) -> list[str]:
+def overrides(
+    settings: GRPOSettings, seed: int, model: Path, folder: Path, cluster: Cluster, variables: dict[str, str]
+) -> list[str]:
     """Hydra overrides for `verl.trainer.main_ppo`.
 
     Args:
@@ -137,14 +64,14 @@ def overrides(settings: GRPO, seed: int, model: Path, folder: Path, cluster: Clu
             "dataloader_num_workers": 0,
             "shuffle": False,
             "seed": seed,
-            "custom_cls": {"path": f"pkg://{__package__}.dataset", "name": "StepDataset"},  # knows the order
+            "custom_cls": {"path": f"pkg://{names.DATASET}", "name": "StepDataset"},  # knows the order
         },
         "actor_rollout_ref": {
             "model": {
                 "path": str(model),
                 "use_remove_padding": not cpu,
                 "enable_gradient_checkpointing": not cpu,
-                "external_lib": ENGINE,
+                "external_lib": names.ENGINE,
             },
             "actor": {
                 "strategy": "fsdp2",
@@ -175,7 +102,7 @@ def overrides(settings: GRPO, seed: int, model: Path, folder: Path, cluster: Clu
                 },
             },
             "rollout": {
-                "name": ROLLOUT if cpu else "vllm",
+                "name": names.ROLLOUT if cpu else "vllm",
                 "n": settings.group_size,
                 "temperature": settings.temperature,
                 "top_p": settings.top_p,
@@ -210,7 +137,7 @@ def overrides(settings: GRPO, seed: int, model: Path, folder: Path, cluster: Clu
             "v1": {
                 "sampler": {
                     "custom_sampler": {
-                        "path": f"pkg://{__package__}.replay",
+                        "path": f"pkg://{names.REPLAY}",
                         "name": "OrderedReplayBuffer" if cpu else "ReplacingReplayBuffer",
                     },
                     "sync_refill_failed_groups": True,
@@ -245,11 +172,11 @@ def overrides(settings: GRPO, seed: int, model: Path, folder: Path, cluster: Clu
                 lines.append(f"+actor_rollout_ref.{model_of}.fsdp_config.mixed_precision.{part}_dtype={precision}")
     given = dict(settings.verl)
     if libraries := given.pop(LIBRARIES, None):
-        given[LIBRARIES] = [ENGINE, *([libraries] if isinstance(libraries, str) else libraries)]
+        given[LIBRARIES] = [names.ENGINE, *([libraries] if isinstance(libraries, str) else libraries)]
     return lines + [f"{key if key.startswith('+') else f'++{key}'}={json.dumps(value)}" for key, value in given.items()]
 
 
-def _check_sizes(settings: GRPO, cluster: Cluster) -> None:
+def _check_sizes(settings: GRPOSettings, cluster: Cluster) -> None:
     """What verl would find out after minutes, in this package's words."""
     draws, longest = settings.batch_size * settings.group_size, settings.max_prompt_tokens + settings.max_response_tokens
     product = f"batch_size x group_size = {settings.batch_size} x {settings.group_size} = {draws}"
@@ -271,7 +198,7 @@ def _check_sizes(settings: GRPO, cluster: Cluster) -> None:
         )
 
 
-def check(settings: GRPO, cluster: Cluster) -> None:
+def check(settings: GRPOSettings, cluster: Cluster) -> None:
     """Whether verl will take a stage's settings on a cluster, before there is any file.
 
     Raises:
@@ -376,7 +303,7 @@ def environment(metrics: Path, cluster: Cluster) -> dict[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "0",
         "TOKENIZERS_PARALLELISM": "false",
-        "VERL_ENGINE_VENDOR": ENGINE_VENDOR,
+        "VERL_ENGINE_VENDOR": names.ENGINE_VENDOR,
         "PYTHONSAFEPATH": "1",
         **checkpoints.VARIABLES,
     }
@@ -384,7 +311,7 @@ def environment(metrics: Path, cluster: Cluster) -> dict[str, str]:
         variables["PYTHONPATH"] = path
     if cluster.on_cpu():
         variables |= {
-            "VERL_USE_EXTERNAL_MODULES": f"{__package__}.cpu",
+            "VERL_USE_EXTERNAL_MODULES": names.CPU,
             "VERL_PLATFORM": "cpu",
             "VERL_ENGINE_DEVICE": "cuda",  # the name under which verl files its FSDP engine
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

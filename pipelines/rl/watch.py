@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from ... import disk
-from . import figures
-from .verl_config import GRPO
+from . import metrics
+from .settings import GRPOSettings
 
 WINDOW = 20
 """Steps that are averaged before a reward is said to have collapsed."""
@@ -15,11 +15,11 @@ WINDOW = 20
 class Watch:
     """Looks at a stage's folder while verl runs; each look reads only what was written since the last one."""
 
-    def __init__(self, folder: Path, settings: GRPO):
+    def __init__(self, folder: Path, settings: GRPOSettings):
         """What earlier processes left in the folder is passed over."""
         self.folder, self.settings = folder, settings
         self.places = {path: path.stat().st_size for path in (folder / "episodes").iterdir()}
-        self.done = figures.steps_done(folder)
+        self.done = metrics.steps_done(folder)
         self.flat_steps = 0
         self.scores: dict[int, dict[tuple[int, int], dict[int, float | None]]] = {}
         """Of each step that is not done: by group (`figures.group`), by sample; None for a fault."""
@@ -33,7 +33,7 @@ class Watch:
         fault = None
         for row in self._new():
             groups = self.scores.setdefault(row["step"], {})
-            groups.setdefault(figures.group(row), {})[row["sample"]] = row["verdict"]["score"]
+            groups.setdefault(metrics.group(row), {})[row["sample"]] = row["verdict"]["score"]
             fault = row if row["verdict"]["score"] is None else fault
         if fault and (said := self._faults(fault)):
             return said
@@ -41,7 +41,7 @@ class Watch:
             return None
         self.done = done
         for step in sorted(step for step in self.scores if step <= done):
-            flat = all(figures.is_flat(group) for group in _scored(self.scores.pop(step)))
+            flat = all(metrics.is_flat(group) for group in _scored(self.scores.pop(step)))
             self.flat_steps = self.flat_steps + 1 if flat else 0
         if self.settings.max_flat_steps and self.flat_steps >= self.settings.max_flat_steps:
             return (
@@ -68,7 +68,7 @@ class Watch:
                 text = file.read()
             whole = text.rfind(b"\n") + 1
             self.places[path] = self.places.get(path, 0) + whole
-            rows = (disk.row_of(line, figures.check_episode) for line in text[:whole].split(b"\n"))
+            rows = (disk.row_of(line, metrics.check_episode) for line in text[:whole].split(b"\n"))
             yield from (row for row in rows if row is not None)
 
 
@@ -86,13 +86,13 @@ def collapsed(folder: Path, share: float, entropy: float) -> str | None:
         share: of the best mean reward over 20 steps, below which that of the last 20 steps is a collapse.
         entropy: below which that of the last step is one, in nats a token.
     """
-    steps = figures.reported(folder)
+    steps = metrics.reported(folder)
     if not steps:
         return None
     last = max(steps)
-    if (now := steps[last].get(figures.FROM_VERL["entropy"])) is not None and now < entropy:
+    if (now := steps[last].get(metrics.FROM_VERL["entropy"])) is not None and now < entropy:
         return f"entropy fell to {now:.3g} nats a token in step {last}, below min_entropy={entropy:g}"
-    rewards = [steps[step][figures.FROM_VERL["reward"]] for step in sorted(steps)]
+    rewards = [steps[step][metrics.FROM_VERL["reward"]] for step in sorted(steps)]
     if len(rewards) < 2 * WINDOW:
         return None
     means = [sum(rewards[end - WINDOW : end]) / WINDOW for end in range(WINDOW, len(rewards) + 1)]

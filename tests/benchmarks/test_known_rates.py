@@ -51,7 +51,7 @@ FORMS: dict[str, Form] = {
         lambda n: "owl and finch",
         "owl, finch",
     ),
-    "tenfold.envs.notes:verify": (
+    "tenfold.envs.toy.short_notes:verify": (
         lambda n: {"prompt": f"Tell them: {n} red, 4 blue.", "answer": "any"},
         lambda n: f"Hello! {n} red, 4 blue.",
         "Hello! Many.",

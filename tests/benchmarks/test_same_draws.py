@@ -13,7 +13,7 @@ import pytest
 from tenfold.benchmarks import evaluate
 from tenfold.benchmarks.result import Options
 from tenfold.core import Sampling
-from tenfold.policies import initial
+from tenfold.policies import checkpoints
 from tenfold.policies.openai import OpenAIPolicy
 from tenfold.policies.transformers import TransformersPolicy, draw
 
@@ -35,7 +35,7 @@ class Handler(BaseHTTPRequestHandler):
                 return  # without a word
             model, tokenizer = self.policy.model, self.policy.tokenizer
             sampling = Sampling(asked["temperature"], asked["top_p"], asked["max_tokens"])
-            prompt = initial.prompt_tokens(tokenizer, asked["messages"])
+            prompt = checkpoints.prompt_tokens(tokenizer, asked["messages"])
             [drawn] = draw(model, [prompt], [asked["seed"]], sampling, self.policy.stop_ids)
         text = tokenizer.decode(drawn.tokens, skip_special_tokens=True)
         message = {"role": "assistant", "content": text}
@@ -60,7 +60,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def checkpoint() -> Path:
-    return initial.checkpoint("micro:?hidden=32&layers=2&heads=2")
+    return checkpoints.checkpoint("micro:?hidden=32&layers=2&heads=2")
 
 
 @pytest.fixture

@@ -112,16 +112,16 @@ def test_other_problems_of_a_wrapped_environment_stand_for_its_own(rows: Path) -
 
 
 def test_a_reward_model_counts_by_its_weights_and_its_words(rows: Path) -> None:
-    from tenfold.policies import initial
+    from tenfold.policies import checkpoints
 
-    folder = initial.checkpoint("micro:?hidden=16&layers=1&heads=2")
+    folder = checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2")
     (rows.parent / "a judge").symlink_to(folder)
     preference = {"entry_point": "tenfold.envs.preference:PreferenceEnv", "reward_model": "path:a judge"}
     tenfold.register("lab/Preferred-v0", problems="jsonl:rows.jsonl", **preference)
     first = identity.of_environment("lab/Preferred-v0")
     assert {"reward_model model.safetensors", "reward_model chat_template.jinja"} <= first.keys()
     (rows.parent / "a judge").unlink()
-    (rows.parent / "a judge").symlink_to(initial.checkpoint("micro:?hidden=16&layers=1&heads=2&seed=1"))
+    (rows.parent / "a judge").symlink_to(checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2&seed=1"))
     now = identity.of_environment("lab/Preferred-v0")
     assert {name for name in first if first[name] != now[name]} == {"reward_model model.safetensors"}
 

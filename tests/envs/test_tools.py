@@ -10,7 +10,7 @@ import tenfold
 from tenfold.core import Sampling
 from tenfold.envs.tools import PythonTool
 from tenfold.policies.scripted import ScriptedPolicy
-from tenfold.verifiers.tool_calls import called
+from tenfold.verifiers.calls.formats import called
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
 

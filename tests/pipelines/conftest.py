@@ -14,14 +14,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tenfold.pipelines import spread
 from tenfold.pipelines.cluster import Cluster
-from tenfold.pipelines.context import Context, Metrics, Settings
-from tenfold.pipelines.rl import supervise
-from tenfold.policies import initial
+from tenfold.pipelines.launch import processes, supervise
+from tenfold.pipelines.stage import Context, Stage
+from tenfold.policies import checkpoints
 
 Trained = dict[str, Any]
-Train = Callable[[Settings, Context], Metrics]
 
 
 class TwoProcesses:
@@ -29,7 +27,7 @@ class TwoProcesses:
 
     def __init__(self, queue: Path, python: Path):
         """Starts them; what they say is in the folder `queue`."""
-        command = spread.launch(Cluster(device="cuda", gpus=2), queue)
+        command = processes.launch(Cluster(device="cuda", gpus=2), queue)
         command[command.index("-m", 3) : -1] = [str(Path(__file__).with_name("two_processes.py"))]
         command[0] = str(python)
         self.queue, self.said, self.numbers = queue, queue / "said", itertools.count()
@@ -87,13 +85,13 @@ def in_two_processes(
 @pytest.fixture
 def by_one_and_by_two(
     tmp_path: Path, in_two_processes: Callable[[Trained, Path], Trained]
-) -> Callable[[Train, Settings, str, int], tuple[Trained, Trained]]:
+) -> Callable[[Stage, str, int], tuple[Trained, Trained]]:
     """Trains a stage in this process and in two, and asserts that it was one training; the metrics of both."""
 
-    def train(stage_train: Train, stage: Settings, policy: str, seed: int) -> tuple[Trained, Trained]:
+    def train(stage: Stage, policy: str, seed: int) -> tuple[Trained, Trained]:
         one, two = tmp_path / "by one", tmp_path / "by two"
         one.mkdir()
-        alone = stage_train(stage, Context(one, policy, seed, {}, lambda *done, **figures: None))
+        alone = stage.train(Context(one, policy, seed, {}, lambda *done, **figures: None))
         shared = in_two_processes({"stage": stage.model_dump(mode="json"), "policy": policy, "seed": seed}, two)
         assert_same_training(one, two, policy)
         return json.loads(json.dumps(alone)), shared
@@ -134,7 +132,7 @@ def assert_same_training(one: Path, other: Path, start: str) -> None:
     for name in ("loss", "grad_norm"):
         assert [row[name] for row in found] == pytest.approx([row[name] for row in wanted], rel=RELATIVE), name
     apart = distance(weights(one), weights(other))
-    moved = distance(weights(one), initial.load(initial.checkpoint(start), torch.float32)[0].state_dict())
+    moved = distance(weights(one), checkpoints.load(checkpoints.checkpoint(start), torch.float32)[0].state_dict())
     assert apart <= MOVED * moved
 
 

@@ -14,10 +14,15 @@ import shlex
 import sys
 from pathlib import Path
 
-from tenfold.pipelines.rl import fork_server
+from tenfold.pipelines.verl_compat import fork_server
 
 IMPORTED = (
-    *("tenfold.pipelines.spread", "tenfold.pipelines.recipe", "accelerate.commands.launch", "torch.distributed.run"),
+    *(
+        "tenfold.pipelines.launch.processes",
+        "tenfold.pipelines.recipe.recipe",
+        "accelerate.commands.launch",
+        "torch.distributed.run",
+    ),
     *("transformers.trainer", "transformers.models.llama.modeling_llama"),
 )
 
@@ -56,7 +61,7 @@ def run(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    if "tenfold.pipelines.spread" in sys.modules:
+    if "tenfold.pipelines.launch.processes" in sys.modules:
         run(sys.argv[1:])
     else:
         stand_in(Path(sys.argv[1]))

@@ -14,8 +14,9 @@ import tenfold
 from tenfold import cli
 from tenfold.core import UserError
 from tenfold.pipelines import cluster as clusters
-from tenfold.pipelines import recipe as recipes
 from tenfold.pipelines.cluster import Cluster
+from tenfold.pipelines.launch import nodes
+from tenfold.pipelines.recipe import recipe as recipes
 from tenfold.policies.scripted import ScriptedPolicy
 from tenfold.policies.transformers import TransformersPolicy
 
@@ -135,7 +136,7 @@ def test_a_ray_of_our_own_starts_a_python_whose_path_holds_a_space(tmp_path: Pat
     spaced.parent.mkdir()
     spaced.symlink_to(sys.executable)
     monkeypatch.setattr(sys, "executable", str(spaced))
-    command = f"exec {clusters.ray_python()['py_executable']} -c 'print(6 * 7)'"  # as Ray has it
+    command = f"exec {nodes.ray_python()['py_executable']} -c 'print(6 * 7)'"  # as Ray has it
     assert subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout == "42\n"
 
 
@@ -144,7 +145,7 @@ def test_a_ray_that_is_not_there_is_one_line(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(UserError, match=f"no Ray at '{address}'") as error:
-            clusters.check_nodes(made(ray_address=address), tmp_path, {})
+            nodes.check_nodes(made(ray_address=address), tmp_path, {})
     assert "\n" not in str(error.value)
 
 
@@ -157,10 +158,10 @@ def test_the_nodes_of_a_ray_are_looked_at(tmp_path: Path, monkeypatch: pytest.Mo
         rays.add_node(num_cpus=1)
         one = made(device="cuda", ray_address=rays.address)
         variables = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
-        clusters.check_nodes(one, tmp_path, variables)
+        nodes.check_nodes(one, tmp_path, variables)
         with pytest.raises(UserError, match=r"has 1 nodes with 1 GPUs or more, and nodes=2 are asked for"):
-            clusters.check_nodes(one.model_copy(update={"nodes": 2}), tmp_path, variables)
+            nodes.check_nodes(one.model_copy(update={"nodes": 2}), tmp_path, variables)
         with pytest.raises(UserError, match=r"node \S+ cannot write to .*: put --out on a file system that all nodes share"):
-            clusters.check_nodes(one, tmp_path / "elsewhere", variables)
+            nodes.check_nodes(one, tmp_path / "elsewhere", variables)
     finally:
         rays.shutdown()

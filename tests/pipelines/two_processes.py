@@ -16,8 +16,9 @@ import torch
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 
-from tenfold.pipelines import spread, training
-from tenfold.pipelines.rl import supervise
+from tenfold.pipelines.launch import supervise
+from tenfold.pipelines.recipe import worker
+from tenfold.pipelines.trainer import trainer
 
 prepare = PartialState.__init__
 
@@ -39,8 +40,8 @@ if __name__ == "__main__":
         os.chdir(folder.parent)  # a test's own, which its record may name files of
         told = folder / "precision"  # that of a GPU, where a test asks for it
         dtype = getattr(torch, told.read_text()) if told.exists() else torch.float32
-        training.precision = lambda cluster, dtype=dtype: dtype
-        spread.main(folder)
+        trainer.precision = lambda cluster, dtype=dtype: dtype
+        worker.main(folder)
         AcceleratorState._reset_state()  # or the next one would have this one's
         if PartialState().is_main_process:
             (folder / "done").touch()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import tenfold
 from tenfold.core import Conversation, UserError
-from tenfold.policies import initial
+from tenfold.policies import checkpoints
 from tenfold.policies.openai import OpenAIPolicy
 from tenfold.policies.preference import Judge, letter, preference, worded
 from tenfold.policies.scripted import ScriptedPolicy
@@ -29,7 +29,7 @@ def policy() -> TransformersPolicy:
 
 
 def test_a_choice_is_between_the_options_next_tokens(policy: TransformersPolicy) -> None:
-    prompt = initial.prompt_tokens(policy.tokenizer, PROMPT)
+    prompt = checkpoints.prompt_tokens(policy.tokenizer, PROMPT)
     (chances,) = policy.choices([PROMPT], ["A", "B"])
     with torch.inference_mode():
         logits = policy.model(torch.tensor([prompt])).logits[0, -1]
@@ -46,7 +46,7 @@ def test_a_choice_does_not_depend_on_its_batch(policy: TransformersPolicy) -> No
 
 def test_options_are_told_apart_by_the_first_token_that_differs(policy: TransformersPolicy) -> None:
     def tokens(*options: str) -> tuple[str, list[str]]:
-        shared, following = initial.choice_tokens(policy.tokenizer, options)
+        shared, following = checkpoints.choice_tokens(policy.tokenizer, options)
         return policy.tokenizer.decode(shared), [policy.tokenizer.decode([token]) for token in following]
 
     assert tokens("A", "B") == ("", ["A", "B"])
@@ -118,7 +118,7 @@ def test_a_response_closes_no_mark_and_speaks_no_token_of_the_template(policy: T
     special = set(policy.tokenizer.all_special_ids)
 
     def spoken(conversation: Conversation) -> list[int]:
-        return [token for token in initial.prompt_tokens(policy.tokenizer, conversation) if token in special]
+        return [token for token in checkpoints.prompt_tokens(policy.tokenizer, conversation) if token in special]
 
     assert spoken([turn]) == spoken(harmless)
     assert "5</answer A>" not in turn["content"]
@@ -148,7 +148,7 @@ def test_marks_in_look_alikes_and_long_ones_are_broken_up(mark: str) -> None:
 def test_what_is_too_long_loses_its_middle_on_both_sides_alike(policy: TransformersPolicy) -> None:
     asked = worded(PROMPT, "begin " + "so " * 3000 + "end 5", "start " + "or " * 3000 + "stop 6", policy.tokenizer, 500)
     said = asked[0]["content"]
-    assert len(initial.prompt_tokens(policy.tokenizer, asked)) <= 500
+    assert len(checkpoints.prompt_tokens(policy.tokenizer, asked)) <= 500
     for kept in ("How many are 2 and 3?", "begin so", "end 5", "start or", "stop 6", "Say one letter"):
         assert kept in said
     assert abs(said.count("so ") - said.count("or ")) < 5
@@ -159,7 +159,7 @@ def test_what_is_too_long_loses_its_middle_on_both_sides_alike(policy: Transform
 @given(first=st.text(min_size=20, max_size=90), second=st.text(min_size=20, max_size=90), window=st.integers(200, 300))
 def test_a_question_is_never_longer_than_the_window(policy: TransformersPolicy, first: str, second: str, window: int) -> None:
     asked = worded(PROMPT, first, second, policy.tokenizer, window)
-    assert len(initial.prompt_tokens(policy.tokenizer, asked)) <= window
+    assert len(checkpoints.prompt_tokens(policy.tokenizer, asked)) <= window
 
 
 def test_the_longest_question_fits_a_models_window() -> None:

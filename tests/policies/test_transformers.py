@@ -6,7 +6,7 @@ from transformers import AutoModelForCausalLM
 
 import tenfold
 from tenfold.core import Sampling, UserError
-from tenfold.policies import initial
+from tenfold.policies import checkpoints
 from tenfold.policies.transformers import TransformersPolicy, _sample, draw
 
 PROMPTS = [
@@ -42,7 +42,7 @@ def test_draws_differ_by_number_key_and_seed(policy: TransformersPolicy) -> None
 
 def test_greedy_draws_are_what_the_model_finds_most_likely(policy: TransformersPolicy) -> None:
     draw = policy.generate([PROMPTS[1]], 1, Sampling(temperature=0, max_tokens=8))[0][0]
-    prompt = initial.prompt_tokens(policy.tokenizer, PROMPTS[1])
+    prompt = checkpoints.prompt_tokens(policy.tokenizer, PROMPTS[1])
     ids = torch.tensor([prompt])
     expected = policy.model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=8)
     assert list(draw.token_ids) == expected[0, len(prompt) :].tolist()
@@ -50,7 +50,7 @@ def test_greedy_draws_are_what_the_model_finds_most_likely(policy: TransformersP
 
 def test_log_probabilities_are_the_models_own(policy: TransformersPolicy) -> None:
     draw = policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=6, seed=3))[0][0]
-    prompt = initial.prompt_tokens(policy.tokenizer, PROMPTS[0])
+    prompt = checkpoints.prompt_tokens(policy.tokenizer, PROMPTS[0])
     with torch.inference_mode():
         logits = policy.model(torch.tensor([[*prompt, *draw.token_ids]])).logits[0, len(prompt) - 1 : -1]
     expected = logits.log_softmax(-1).gather(-1, torch.tensor(draw.token_ids)[:, None])[:, 0]
@@ -66,7 +66,7 @@ def test_a_draw_ends_at_its_limit_or_its_stop(policy: TransformersPolicy) -> Non
 
 
 def test_a_draw_is_told_as_soon_as_it_ends(policy: TransformersPolicy) -> None:
-    prompts = [initial.prompt_tokens(policy.tokenizer, prompt) for prompt in PROMPTS[:3]]
+    prompts = [checkpoints.prompt_tokens(policy.tokenizer, prompt) for prompt in PROMPTS[:3]]
     told: list[tuple[int, list[int]]] = []
     drawn = draw(
         policy.model,
@@ -95,14 +95,14 @@ def test_tokens_are_drawn_as_often_as_their_probability_says(temperature: float,
 
 
 def test_micro_is_the_same_model_for_the_same_seed(tmp_path: Path) -> None:
-    one, other = (initial.checkpoint(f"micro:?hidden=16&layers=1&heads=2&seed={seed}") for seed in (1, 2))
+    one, other = (checkpoints.checkpoint(f"micro:?hidden=16&layers=1&heads=2&seed={seed}") for seed in (1, 2))
     weights = [next(AutoModelForCausalLM.from_pretrained(folder).parameters()) for folder in (one, other)]
-    assert initial.checkpoint("micro:?hidden=16&layers=1&heads=2&seed=1") == one
+    assert checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2&seed=1") == one
     assert not torch.equal(*weights)
 
 
 def test_micro_reads_back_what_it_writes() -> None:
-    tokenizer = initial.load(initial.checkpoint("micro:"), torch.float32)[1]
+    tokenizer = checkpoints.load(checkpoints.checkpoint("micro:"), torch.float32)[1]
     for text in ("12 + 30 = 42", "  spaces\n and \t tabs", "ümläute ∑ 😀", "<|end|>"[:3]):
         assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
     assert len(tokenizer("407")["input_ids"]) == 3
@@ -130,7 +130,7 @@ def test_micro_reads_back_what_it_writes() -> None:
 def test_a_mistake_ends_in_one_line_that_says_what_to_do(lab: Path, uri: str, words: str) -> None:
     import shutil
 
-    whole = initial.checkpoint("micro:?hidden=16&layers=1&heads=2")
+    whole = checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2")
     for name in ("bare", "broken"):
         shutil.copytree(whole, lab / name)
     (lab / "bare" / "tokenizer.json").unlink()
@@ -146,7 +146,7 @@ def test_weights_as_pickles_are_refused(tmp_path: Path) -> None:
     import shutil
 
     folder = tmp_path / "pickled"
-    shutil.copytree(initial.checkpoint("micro:?hidden=16&layers=1&heads=2"), folder)
+    shutil.copytree(checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2"), folder)
     state = AutoModelForCausalLM.from_pretrained(folder).state_dict()
     (folder / "model.safetensors").unlink()
     torch.save(state, folder / "pytorch_model.bin")
@@ -155,13 +155,13 @@ def test_weights_as_pickles_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_model_without_a_chat_template_is_given_plain_text() -> None:
-    tokenizer = initial.load(initial.checkpoint("micro:"), torch.float32)[1]
+    tokenizer = checkpoints.load(checkpoints.checkpoint("micro:"), torch.float32)[1]
     tokenizer.chat_template = None
-    assert tokenizer.decode(initial.prompt_tokens(tokenizer, PROMPTS[0])) == "1 + 1 =\n"
+    assert tokenizer.decode(checkpoints.prompt_tokens(tokenizer, PROMPTS[0])) == "1 + 1 =\n"
 
 
 def test_a_draw_ends_where_the_models_window_does(policy: TransformersPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
-    prompt = initial.prompt_tokens(policy.tokenizer, PROMPTS[0])
+    prompt = checkpoints.prompt_tokens(policy.tokenizer, PROMPTS[0])
     monkeypatch.setattr(policy.model.config, "max_position_embeddings", len(prompt) + 7)
     draw = policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=65536, seed=3))[0][0]
     assert (draw.finish_reason, len(draw.token_ids)) == ("length", 7)
@@ -169,13 +169,13 @@ def test_a_draw_ends_where_the_models_window_does(policy: TransformersPolicy, mo
 
 def test_text_is_continued_as_it_stands(policy: TransformersPolicy) -> None:
     assert (
-        initial.prompt_tokens(policy.tokenizer, [{"role": "text", "content": "12 + 3"}])
+        checkpoints.prompt_tokens(policy.tokenizer, [{"role": "text", "content": "12 + 3"}])
         == policy.tokenizer("12 + 3")["input_ids"]
     )
 
 
 def test_thinking_that_the_template_opened_is_part_of_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    policy = TransformersPolicy(initial.checkpoint("micro:"))
+    policy = TransformersPolicy(checkpoints.checkpoint("micro:"))
     policy.tokenizer.chat_template = "{% for turn in messages %}{{ turn.content }}{% endfor %}<think>\n"
     assert policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=4, seed=3))[0][0].text.startswith("<think>\n")
 

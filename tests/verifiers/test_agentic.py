@@ -9,7 +9,7 @@ from tenfold.core import Conversation, Message, Problem, Status, UserError
 from tenfold.policies.judge import asking, prepare
 from tenfold.policies.scripted import ScriptedPolicy
 from tenfold.verifiers import agentic, load
-from tenfold.verifiers.controls import controls
+from tenfold.verifiers.answers.controls import controls
 
 GOLD = "The midpoints form a regular hexagon"
 PROBLEM = Problem("p", (Message(role="user", content="What do the midpoints form?"),), GOLD, "")

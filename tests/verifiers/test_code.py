@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 import tenfold
 from tenfold.core import Problem, Status, UserError, Verdict
-from tenfold.verifiers import code, code_forms, equality, sandbox
+from tenfold.verifiers import code, sandbox
+from tenfold.verifiers.programs import equality, forms
 from tenfold.verifiers.sandbox import SandboxFault
-from tenfold.verifiers.sandbox.wire import decode, encode
+from tenfold.verifiers.sandbox.inside.wire import decode, encode
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
 
@@ -358,12 +359,12 @@ def test_malformed_tests_are_undecided_and_shown_to_nobody(answer: Any) -> None:
     verdict = judge(answer, "def f(*a): return 1")
     assert (verdict.status, verdict.score) == (Status.UNDECIDED, None), verdict
     if isinstance(answer, dict):
-        assert all(isinstance(test, str) for test in code_forms.shown(answer | {"public": 1}))
+        assert all(isinstance(test, str) for test in forms.shown(answer | {"public": 1}))
 
 
 def test_public_tests_are_those_of_the_form_that_judges() -> None:
     hidden = "def check(f):\n    assert f(1) == 1\n    assert f(2) == 2"
-    assert code_forms.public({"entry_point": "f", "test": hidden, "asserts": ["assert f(1) == 1"], "public": 1}) is None
+    assert forms.public({"entry_point": "f", "test": hidden, "asserts": ["assert f(1) == 1"], "public": 1}) is None
     checked = {
         "entry_point": "f",
         "calls": [{"arguments": [4]}],
@@ -371,6 +372,6 @@ def test_public_tests_are_those_of_the_form_that_judges() -> None:
         "public": 1,
     }
     assert judge(checked, "def f(x): return x").score == 1
-    assert code_forms.shown(checked) == ["f(4)"]
+    assert forms.shown(checked) == ["f(4)"]
     both = {"entry_point": "f", "calls": [{"arguments": [], "output": 1}], "asserts": ["assert f() == 2"], "public": 1}
-    assert code_forms.public(both) == {"entry_point": "f", "calls": both["calls"], "public": 1}
+    assert forms.public(both) == {"entry_point": "f", "calls": both["calls"], "public": 1}

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tenfold.core import Problem, Status
-from tenfold.envs import problems
 from tenfold.envs.check import gold_response
+from tenfold.envs.problems import sources
 from tenfold.verifiers import fullstack, load
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
@@ -89,7 +89,7 @@ def test_rows_of_the_benchmark_are_problems(packed: Any, tmp_path: Path) -> None
         "test": packed(test),
     }
     (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
-    [problem] = problems.load(f"jsonl:{tmp_path}/rows.jsonl")
+    [problem] = sources.load(f"jsonl:{tmp_path}/rows.jsonl")
     assert (problem.id, problem.meta["category"]) == ("7", "Basic")
     assert load("fullstack")(problem, gold_response(problem)).score == 1
     assert load("fullstack")(problem, "```python\ndef total(name): return 5\n```").score == 0

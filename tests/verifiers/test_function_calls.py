@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.core import Problem, Status, Verdict
-from tenfold.envs import problems
-from tenfold.verifiers import function_calls, literals
+from tenfold.envs.problems import sources
+from tenfold.verifiers import function_calls
+from tenfold.verifiers.calls import literals
 
 AREA = {
     "name": "area",
@@ -229,7 +230,7 @@ def test_what_is_written_reads_as_it_was(value: Any, language: str) -> None:
 def gold_calls() -> Iterator[tuple[str, dict[str, Any]]]:
     """Every gold call of the leaderboard's single-turn categories: its id, and an answer of it alone."""
     for uri in ("bfcl:", f"bfcl:{LIVE}"):
-        for problem in problems.load(uri):
+        for problem in sources.load(uri):
             for gold in problem.answer["calls"]:
                 yield problem.id, problem.answer | {"calls": [gold]}
 

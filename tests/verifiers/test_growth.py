@@ -7,10 +7,12 @@ import pytest
 
 from tenfold.benchmarks.judged import arena_hard, writing_bench
 from tenfold.core import Completion, Problem, without_thinking, without_turn_end
-from tenfold.envs import notes
-from tenfold.pipelines import refine_words
-from tenfold.verifiers import code, equality, fences, fullstack, function_calls, pairwise, tool_calls
-from tenfold.verifiers.answers import extraction
+from tenfold.envs.toy import short_notes
+from tenfold.pipelines.refine import prompts
+from tenfold.verifiers import code, fullstack, function_calls, pairwise
+from tenfold.verifiers.answers.extraction import response
+from tenfold.verifiers.calls import formats
+from tenfold.verifiers.programs import equality, fences, selection
 
 from .hostile import ANSWERS, AREA, BEGINNINGS, PIECES, problem, run_of, verifier
 
@@ -35,27 +37,27 @@ def judged_by(name: str) -> Callable[[str], object]:
     if name == "instructions":
         return lambda text: without_thinking(text).strip()
     if name == "reasoning_gym":
-        return lambda text: extraction.tagged(text) or extraction.final_answer(text)
+        return lambda text: response.tagged(text) or response.final_answer(text)
     judge = verifier(name)
     return lambda text: judge(asked, text)
 
 
 READERS: dict[str, Callable[[str], object]] = {
     **{name: judged_by(name) for name in ANSWERS if name not in ("code_share", "science")},  # these read as code and choice do
-    "a whole program": lambda text: code.programs.program_of(text, STDIN),
-    "a program in C++": lambda text: code.programs.program_of(text, STDIN | {"language": "cpp"}),
-    "a method": lambda text: code.programs.program_of(text, {"entry_point": "add", "calls": [], "footer": "add = A().add"}),
+    "a whole program": lambda text: selection.program_of(text, STDIN),
+    "a program in C++": lambda text: selection.program_of(text, STDIN | {"language": "cpp"}),
+    "a method": lambda text: selection.program_of(text, {"entry_point": "add", "calls": [], "footer": "add = A().add"}),
     "fences": fences.fenced,
     "fences within": lambda text: fences.fenced(text, within=True),
     "no calls": lambda text: function_calls.verify(NO_CALLS, text),
-    "a tool's call": tool_calls.called,
+    "a tool's call": formats.called,
     "a pair": pairwise.shown,
     "what a program printed": lambda text: equality.same_output("1 2\n" * text.count("\n") + "1 " * 9, text),
     "a number that a program printed": lambda text: equality.same_output("1", text.replace(" ", "").replace("\n", "")),
     "a cut text": lambda text: Completion(text, "length").judged,
-    "a note": lambda text: notes.rank("Tell them: 3 red, 4 blue.", text),
-    "a checklist": refine_words.read_checklist,
-    "scores": lambda text: refine_words.read_scores(text, []),
+    "a note": lambda text: short_notes.rank("Tell them: 3 red, 4 blue.", text),
+    "a checklist": prompts.read_checklist,
+    "scores": lambda text: prompts.read_scores(text, []),
     "a judge's score": writing_bench.read,
     "style": arena_hard.style,
 }

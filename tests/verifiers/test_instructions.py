@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tenfold.core import Message, Problem, Status
-from tenfold.envs import problems
+from tenfold.envs.problems import sources
 from tenfold.verifiers import load
 
 verify = load("instructions")
@@ -68,7 +68,7 @@ def test_rows_of_ifeval_are_problems(tmp_path: Path) -> None:
         "kwargs": [{"num_words": None}, {"num_words": 3, "relation": "at least", "language": None}],
     }
     (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
-    [problem] = problems.load(f"jsonl:{tmp_path}/rows.jsonl")
+    [problem] = sources.load(f"jsonl:{tmp_path}/rows.jsonl")
     assert problem.id == "1000"
     assert problem.answer["arguments"] == [{}, {"num_words": 3, "relation": "at least"}]
     assert verify(problem, "three plain words").score == 1

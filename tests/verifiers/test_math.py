@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tenfold
-from tenfold.benchmarks.answer_pairs import own_pairs
-from tenfold.benchmarks.hostile_answers import hostile
+from tenfold.benchmarks.audit.answer_pairs import own_pairs
+from tenfold.benchmarks.audit.hostile_answers import hostile
 from tenfold.core import Message, Problem, Status
 from tenfold.verifiers import load
 from tenfold.verifiers.math import unreadable

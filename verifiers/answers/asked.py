@@ -5,10 +5,10 @@ import functools
 import re
 from fractions import Fraction
 
-from .expressions import parse
-from .notation import Unreadable, tidy
-from .statements import formulas, masked
-from .tree import Node, core
+from .extraction.statements import formulas, masked
+from .grammar.expressions import parse
+from .grammar.notation import Unreadable, tidy
+from .grammar.tree import Node, core
 
 MAX_TEXT = 20_000
 """Characters, from the last one, of a turn that are read."""

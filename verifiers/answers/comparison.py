@@ -4,19 +4,19 @@ import functools
 import re
 from fractions import Fraction
 
-from .. import units
-from .claims import claim, unpacked
 from .conditions import may_be_left_out, same_condition
-from .equations import same_equation, same_relation
-from .evaluation import contains, symbols
-from .exact import TooLarge, Undefined, exact
 from .families import same_family
-from .identity import CannotTell, contains_imaginary, same_number
+from .grammar.tree import INFINITY, Node, signed, substituted
 from .logic import is_set_of_letters, is_statement, same_truth
-from .matrices import as_matrix, has_matrix, in_basis
 from .quantities import ONLY_WITH_A_UNIT
-from .regions import is_region, same_region
-from .tree import INFINITY, Node, signed, substituted
+from .values import units
+from .values.claims import claim, unpacked
+from .values.equations import same_equation, same_relation
+from .values.evaluation import contains, symbols
+from .values.exact import TooLarge, Undefined, exact
+from .values.identity import CannotTell, contains_imaginary, same_number
+from .values.matrices import as_matrix, has_matrix, in_basis
+from .values.regions import is_region, same_region
 from .wording import same_words
 
 MAX_UNORDERED = 60

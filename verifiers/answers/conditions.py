@@ -6,10 +6,10 @@ What only says where a formula holds is set apart from it; what chooses between 
 import re
 from fractions import Fraction
 
-from .evaluation import symbols
-from .notation import Unreadable
-from .regions import holds
-from .tree import Node
+from .grammar.notation import Unreadable
+from .grammar.tree import Node
+from .values.evaluation import symbols
+from .values.regions import holds
 from .wording import WRAPPED
 
 MAX_CONDITION = 160

@@ -7,13 +7,13 @@ import math
 import re
 from fractions import Fraction
 
-from .claims import claim
-from .evaluation import Unknown, contains, symbols, value
-from .exact import TooLarge, Undefined, exact
-from .expressions import parse
-from .identity import DIGITS, CannotTell, as_fraction
-from .notation import Unreadable
-from .tree import Node, signed, substituted
+from .grammar.expressions import parse
+from .grammar.notation import Unreadable
+from .grammar.tree import Node, signed, substituted
+from .values.claims import claim
+from .values.evaluation import Unknown, contains, symbols, value
+from .values.exact import TooLarge, Undefined, exact
+from .values.identity import DIGITS, CannotTell, as_fraction
 from .wording import WRAPPED
 
 MAX_RESIDUES = 240

@@ -21,11 +21,11 @@ import functools
 from collections.abc import Iterator
 
 from . import asked
-from .claims import claim
-from .evaluation import contains, symbols
-from .factors import below, count, has_brackets, is_lowest, of_primes, worth
-from .tree import MINUS_ONE, Node, core, same_form
-from .unfinished import (
+from .grammar.tree import MINUS_ONE, Node, core, same_form
+from .values.claims import claim
+from .values.evaluation import contains, symbols
+from .values.factors import below, count, has_brackets, is_lowest, of_primes, worth
+from .values.unfinished import (
     CLOSED_FORM,
     FUNCTIONS,
     OPEN,

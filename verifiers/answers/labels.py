@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable
 
-from .expressions import parse
-from .notation import Unreadable
-from .tree import Node
+from .grammar.expressions import parse
+from .grammar.notation import Unreadable
+from .grammar.tree import Node
 from .wording import UPRIGHT, WRAPPED
 
 MAX_PARTS = 12

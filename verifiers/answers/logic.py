@@ -7,8 +7,8 @@ import itertools
 import re
 from collections.abc import Mapping
 
-from .notation import Marks, Unreadable
-from .tree import Node
+from .grammar.notation import Marks, Unreadable
+from .grammar.tree import Node
 
 MAX_LETTERS = 8
 

@@ -3,8 +3,8 @@
 import re
 from fractions import Fraction
 
-from .expressions import parse
-from .tree import Node, number
+from .grammar.expressions import parse
+from .grammar.tree import Node, number
 from .wording import NUMBERS, WRAPPED
 
 DIGITS = r"\d+(?:\.\d+)?|\.\d+"

@@ -4,8 +4,8 @@ import itertools
 import re
 from fractions import Fraction
 
-from .. import units
-from .tree import Node, number
+from .grammar.tree import Node, number
+from .values import units
 from .wording import UPRIGHT, WRAPPED
 
 _FORM = rf"(?:{UPRIGHT}|[A-Za-zµμΩ°Å€£¢₹]++\.?|[\u4e00-\u9fff]{{1,4}})"

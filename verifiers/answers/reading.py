@@ -5,16 +5,16 @@ import re
 
 from ..budget import in_time
 from . import conditions
-from .claims import claim
-from .evaluation import symbols
-from .expressions import parse
 from .families import family
+from .grammar.expressions import parse
+from .grammar.notation import Unreadable, tidy
+from .grammar.tree import Node, number
 from .labels import named, parts
 from .logic import proposition
-from .notation import Unreadable, tidy
 from .numerals import CLOCK, DIGITS, based, join_thousands, multiple, ordinal, time_or_ratio
 from .quantities import ONLY_WITH_A_UNIT, compound, currency, with_unit
-from .tree import Node, number
+from .values.claims import claim
+from .values.evaluation import symbols
 from .wording import SHORT, WRAPPED, sentence, without_lead_in, words
 
 MAX_TEXT = 2_000

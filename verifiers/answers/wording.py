@@ -3,10 +3,10 @@
 import re
 from fractions import Fraction
 
-from .claims import letters
-from .identity import CannotTell
-from .notation import Unreadable
-from .tree import INFINITY, Node
+from .grammar.notation import Unreadable
+from .grammar.tree import INFINITY, Node
+from .values.claims import letters
+from .values.identity import CannotTell
 
 UPRIGHT = r"\\(?:text|mathrm|mbox|textrm|textbf|textit|textnormal|textsf|rm)\s*\{[^{}]*\}"
 """Words set upright within LaTeX."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...core import UserError
-from . import wire
+from .inside import wire
 from .local import LocalSandbox
 from .protocol import Call, Ended, Limits, Outcome, Question, Result, SandboxFault, fields
 from .session import LocalSession

@@ -36,24 +36,8 @@ START_SECONDS = 120.0
 SILENCE_SECONDS = 30.0
 """A machine whose agent has said nothing for so long, not even that it lives, is lost."""
 FOLDER = "tenfold-sandbox"
-_MODULES = (
-    "__init__",
-    "agent",
-    "cgroup",
-    "child",
-    "command",
-    "errors",
-    "interpreter",
-    "jail",
-    "local",
-    "protocol",
-    "script",
-    "session",
-    "spawn",
-    "system_calls",
-    "warm",
-    "wire",
-)
+_OUTSIDE = ("e2b", "languages")
+"""Modules of this folder that the agent does not need."""
 T = TypeVar("T")
 _COMMAND = f"PYTHONPATH={FOLDER} exec python3 -m tenfold.verifiers.sandbox.agent --without {','.join(WITHOUT)}"
 
@@ -357,7 +341,8 @@ def _files() -> list[dict[str, Any]]:
     """What the agent is made of, as the SDK uploads it."""
     here = Path(__file__).parent
     package = here.parents[1]
-    sources = {f"verifiers/sandbox/{name}.py": (here / f"{name}.py").read_text() for name in _MODULES}
+    modules = [path for path in sorted(here.rglob("*.py")) if path.stem not in _OUTSIDE]
+    sources = {str(path.relative_to(package)): path.read_text() for path in modules}
     sources |= {"core.py": (package / "core.py").read_text(), "__init__.py": "", "verifiers/__init__.py": ""}
     return [{"path": f"{FOLDER}/tenfold/{name}", "data": text} for name, text in sources.items()]
 

@@ -3,6 +3,7 @@ comes back after a program that killed it."""
 
 import contextlib
 
+from .backends import shared
 from .protocol import Ended, Limits, SandboxFault, Session
 
 
@@ -26,8 +27,6 @@ class Interpreter:
         Raises:
             SandboxFault: ours; the names it kept are lost.
         """
-        from . import shared
-
         self.programs += 1
         for last_try in (False, True):
             try:

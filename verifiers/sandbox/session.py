@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from . import wire
+from .inside import wire
 from .protocol import Call, End, Ended, Limits, Outcome, Question, Result, SandboxFault, fields
 from .spawn import WarmProcess
 

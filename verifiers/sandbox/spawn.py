@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ...core import UserError
-from . import cgroup, system_calls, wire
+from . import system_calls
+from .inside import cgroup, wire
 from .protocol import SandboxFault
 
 STANDARD = (
@@ -142,7 +143,7 @@ class WarmProcess:
             "ready": self.most_ready,
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, str(Path(__file__).parent), folder],
+            [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, str(Path(__file__).parent / "inside"), folder],
             stdin=inner.fileno(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -14,7 +14,7 @@ import signal
 import tempfile
 
 from ...core import UserError
-from .jail import NEWIPC, NEWNET, NEWNS, NEWPID, NEWTIME, NEWUSER, NEWUTS, PDEATHSIG
+from .inside.jail import NEWIPC, NEWNET, NEWNS, NEWPID, NEWTIME, NEWUSER, NEWUTS, PDEATHSIG
 
 REFUSED = {
     "other processes": "ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd perf_event_open process_madvise",

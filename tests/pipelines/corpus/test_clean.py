@@ -8,9 +8,10 @@ import pyarrow
 import pytest
 
 from tenfold.core import UserError
-from tenfold.pipelines.context import Context
-from tenfold.pipelines.corpus import clean, planted, shards
+from tenfold.pipelines.corpus import shards
 from tenfold.pipelines.corpus.clean import Clean
+from tenfold.pipelines.corpus.planted import documents as planted
+from tenfold.pipelines.stage import Context
 
 WORDS = [*planted.STOP, *planted.WORDS, *(f"{one}{other}" for one in planted.WORDS[:20] for other in ("s", "like", "less"))]
 PROBLEM = "A farmer keeps seventeen hens in a yard that is twice as long as it is wide, and every hen lays one egg a day"
@@ -39,7 +40,7 @@ def cleaned(given: Path, folder: Path, progress: Callable[..., None] = lambda *a
     folder.mkdir(exist_ok=True)
     stage = Clean(name="clean", kind="clean", documents=str(given), workers=1, **settings)
     stage.check()
-    return clean.run(stage, Context(folder, "micro:", 0, {}, progress))
+    return stage.run(Context(folder, "micro:", 0, {}, progress))
 
 
 def ids(folder: Path) -> list[str]:

@@ -11,15 +11,15 @@ import pytest
 
 import tenfold
 from tenfold.core import UserError
-from tenfold.pipelines.context import Context
 from tenfold.pipelines.corpus import documents, shards
-from tenfold.pipelines.recipe import Recipe
+from tenfold.pipelines.recipe.recipe import Recipe
+from tenfold.pipelines.stage import Context
 
 
 def gathered(folder: Path, *sources: str, **settings: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     folder.mkdir(exist_ok=True)
     stage = documents.Documents.model_validate({"kind": "documents", "name": "d", "sources": sources} | settings)
-    metrics = documents.run(stage, Context(folder, "micro:", 0, {}, lambda *a, **k: None))
+    metrics = stage.run(Context(folder, "micro:", 0, {}, lambda *a, **k: None))
     return list(shards.rows(shards.of(folder))), metrics
 
 
@@ -33,7 +33,7 @@ def test_files_rows_and_problems_become_documents(tmp_path: Path) -> None:
         f"text:{tmp_path}/*.txt?domain=books",
         f"jsonl:{tmp_path}/b.jsonl",
         f"parquet:{tmp_path}/c.parquet?text=body",
-        "problems:generate:tenfold.envs.math:chain_sums_with_solutions?size=1&seed=1",
+        "problems:generate:tenfold.envs.toy.chain_sums:chain_sums_with_solutions?size=1&seed=1",
     )
     assert [(row["text"], row["domain"]) for row in found[:4]] == [
         ("the first", "books"),

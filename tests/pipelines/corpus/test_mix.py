@@ -7,9 +7,9 @@ import pyarrow
 import pytest
 
 from tenfold.core import UserError
-from tenfold.pipelines.context import Context
 from tenfold.pipelines.corpus import mix, shards, tokens
-from tenfold.policies import initial
+from tenfold.pipelines.stage import Context
+from tenfold.policies import checkpoints
 
 TINY = "micro:?hidden=16&layers=1&heads=2"
 
@@ -22,7 +22,7 @@ def write(folder: Path, number: int, rows: list[dict[str, str]]) -> None:
 def mixed(folder: Path, documents: Path, **settings: object) -> tokens.Sources:
     folder.mkdir(exist_ok=True)
     stage = mix.Mix.model_validate({"kind": "mix", "name": "mix", "documents": str(documents), "workers": 1} | settings)
-    mix.run(stage, Context(folder, TINY, 0, {}, lambda *a, **k: None))
+    stage.run(Context(folder, TINY, 0, {}, lambda *a, **k: None))
     return tokens.open_sources(folder)
 
 
@@ -40,7 +40,7 @@ def documents(tmp_path: Path) -> Path:
 def test_every_document_is_in_its_source_in_order_with_its_end(documents: Path, tmp_path: Path) -> None:
     sources = mixed(tmp_path / "mix", documents, held_out=0)
     assert sources.tokens.keys() == {"high/code", "high/text"}
-    tokenizer = initial.tokenizer_of(initial.checkpoint(TINY))
+    tokenizer = checkpoints.tokenizer_of(checkpoints.checkpoint(TINY))
     ids = numpy.fromfile(tokens.file_of(sources.folder, "high/code"), sources.dtype)
     expected = [f"text {number} {n}" for number in range(2) for n in range(1, 50, 2)]
     assert tokenizer.decode(ids) == "".join(text + tokenizer.eos_token for text in expected)
@@ -59,7 +59,7 @@ def test_sources_are_cut_where_they_have_enough(documents: Path, tmp_path: Path)
 def test_what_is_held_out_is_always_the_same_and_never_trained_on(documents: Path, tmp_path: Path) -> None:
     both = [mixed(tmp_path / name, documents, held_out=0.3) for name in ("one", "other")]
     assert both[0].tokens == both[1].tokens
-    tokenizer = initial.tokenizer_of(initial.checkpoint(TINY))
+    tokenizer = checkpoints.tokenizer_of(checkpoints.checkpoint(TINY))
 
     def texts(held_out: bool) -> list[str]:
         data = numpy.fromfile(tokens.file_of(both[0].folder, "high/text", held_out), both[0].dtype)

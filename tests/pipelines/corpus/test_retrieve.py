@@ -12,8 +12,9 @@ import pydantic
 import pytest
 
 from tenfold.core import UserError
-from tenfold.pipelines.context import Context
-from tenfold.pipelines.corpus import milvus, retrieve, seeds, shards
+from tenfold.pipelines.corpus import retrieve, shards
+from tenfold.pipelines.corpus.retrieval import milvus, seeds
+from tenfold.pipelines.stage import Context
 
 MATHS = [f"We prove theorem {n}: the sum of the angles, by induction on lemma {n + 1}." for n in range(15)]
 COOKING = [f"Chop {n} onions and stir the soup until {n + 1} spoons of butter melt." for n in range(15)]
@@ -33,7 +34,7 @@ def corpus(folder: Path, *parts: list[str], domains: tuple[str, ...] = ("maths",
 def run(folder: Path, documents: Path, progress: Callable[..., None] = lambda *a, **k: None, **changes: Any) -> dict[str, Any]:
     given = {"kind": "retrieve", "name": "near", "documents": str(documents), "workers": 1, "limit": 20} | changes
     folder.mkdir(exist_ok=True)
-    return retrieve.run(retrieve.Retrieve.model_validate(given), Context(folder, "micro:", 0, {}, progress))
+    return retrieve.Retrieve.model_validate(given).run(Context(folder, "micro:", 0, {}, progress))
 
 
 def similar(folder: Path) -> list[dict[str, Any]]:
@@ -97,8 +98,9 @@ def test_seeds_may_be_problems_with_their_solutions(tmp_path: Path) -> None:
 KILLED = """
 import os, sys
 from pathlib import Path
-from tenfold.pipelines.context import Context
-from tenfold.pipelines.corpus import milvus, retrieve
+from tenfold.pipelines.stage import Context
+from tenfold.pipelines.corpus import retrieve
+from tenfold.pipelines.corpus.retrieval import milvus
 
 def progress(done, total, inserted=0, **figures):
     if inserted >= 20:
@@ -106,7 +108,7 @@ def progress(done, total, inserted=0, **figures):
 
 milvus.BATCH = 10
 stage = retrieve.Retrieve.model_validate_json(sys.argv[1])
-retrieve.run(stage, Context(Path(sys.argv[2]), "micro:", 0, {}, progress))
+stage.run(Context(Path(sys.argv[2]), "micro:", 0, {}, progress))
 """
 
 

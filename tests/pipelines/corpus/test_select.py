@@ -8,11 +8,12 @@ import pydantic
 import pytest
 
 from tenfold.core import UserError
-from tenfold.pipelines.context import Context
-from tenfold.pipelines.corpus import annotate, select, shards
+from tenfold.pipelines.corpus import select, shards
+from tenfold.pipelines.corpus.tagging import dimensions
+from tenfold.pipelines.stage import Context
 
-CONTENT = [dimension.name for dimension in annotate.dimensions() if dimension.kind == "content"]
-FORMAT = [dimension.name for dimension in annotate.dimensions() if dimension.kind == "format"]
+CONTENT = [dimension.name for dimension in dimensions.dimensions() if dimension.kind == "content"]
+FORMAT = [dimension.name for dimension in dimensions.dimensions() if dimension.kind == "format"]
 NAMES = [*CONTENT, *FORMAT]
 
 
@@ -49,7 +50,7 @@ def run(folder: Path, **given: Any) -> tuple[dict[str, Any], list[dict[str, Any]
     settings = select.Select.model_validate(
         {"kind": "select", "name": "s"} | {k: str(v) if isinstance(v, Path) else v for k, v in given.items()}
     )
-    metrics = select.run(settings, Context(folder, "micro:", 0, {}, lambda *a, **k: None))
+    metrics = settings.run(Context(folder, "micro:", 0, {}, lambda *a, **k: None))
     return metrics, list(shards.rows(shards.of(folder)))
 
 

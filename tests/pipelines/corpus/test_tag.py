@@ -7,10 +7,11 @@ import pyarrow.parquet
 import pytest
 
 from tenfold.core import UserError
-from tenfold.pipelines.context import Context
-from tenfold.pipelines.corpus import annotate, shards, tag, tagger
+from tenfold.pipelines.corpus import shards, tag
+from tenfold.pipelines.corpus.tagging import annotate, dimensions, tagger
+from tenfold.pipelines.stage import Context
 
-NAMES = [dimension.name for dimension in annotate.dimensions()]
+NAMES = [dimension.name for dimension in dimensions.dimensions()]
 PROSE = "Let the number {n} be given. Because it is {kind}, it follows that {n} + {n} = {double}. For example, 2 + 2 = 4.\n\n"
 CODE = 'def double_{n}(value):\n    """Returns {n} times the value."""\n    return value * {n}\n\n\n'
 PAGE = "<div>Home | Log in | Subscribe</div>\nCopyright {n}. All rights reserved. Click here!!!\n"
@@ -54,7 +55,7 @@ def tagged(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     folder = tmp_path_factory.mktemp("tag")
     chosen = settings(corpus)
     chosen.check()
-    return folder, tag.run(chosen, context(folder))
+    return folder, chosen.run(context(folder))
 
 
 def test_every_document_gets_every_tag_in_the_order_of_its_shard(corpus: Path, tagged: tuple[Path, dict[str, Any]]) -> None:
@@ -103,21 +104,21 @@ def test_a_stage_that_was_killed_goes_on_and_asks_nobody_again(
     with monkeypatch.context() as patched:
         patched.setattr(annotate, "load", lambda *_: dies)
         with pytest.raises(KeyboardInterrupt):
-            tag.run(settings(corpus, annotator_batch_size=32), context(folder))
+            settings(corpus, annotator_batch_size=32).run(context(folder))
         labelled = 1_000
-        tag.run(settings(corpus, annotator_batch_size=32), context(folder))
+        settings(corpus, annotator_batch_size=32).run(context(folder))
     assert labelled == 1_000 + 120 - 64
     assert tags(folder) == tags(tagged[0])
 
     (folder / "tags" / "00001.parquet").unlink()
     monkeypatch.setattr(tagger, "train", None)  # it is trained
-    assert tag.run(settings(corpus), context(folder))["documents"] == 200
+    assert settings(corpus).run(context(folder))["documents"] == 200
     assert tags(folder) == tags(tagged[0])
 
 
 def test_neither_shards_nor_batches_change_a_tag(tagged: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     otherwise = documents(tmp_path / "corpus", [range(150, 200), range(10), range(10, 150)])
-    tag.run(settings(otherwise, batch_size=11, annotator_batch_size=7), context(tmp_path / "tag"))
+    settings(otherwise, batch_size=11, annotator_batch_size=7).run(context(tmp_path / "tag"))
     assert tags(tmp_path / "tag") == tags(tagged[0])
 
 
@@ -130,11 +131,11 @@ def test_another_seed_draws_another_sample(corpus: Path) -> None:
 
 def test_an_annotator_that_talks_nonsense_ends_in_one_line(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="labelled 0 of 120 documents"):
-        tag.run(settings(corpus, annotator="scripted:As a model I cannot say."), context(tmp_path / "tag"))
+        settings(corpus, annotator="scripted:As a model I cannot say.").run(context(tmp_path / "tag"))
 
 
 def test_the_same_answer_for_all_makes_every_dimension_constant(corpus: Path, tmp_path: Path) -> None:
-    metrics = tag.run(settings(corpus, annotator="scripted:" + json.dumps(dict.fromkeys(NAMES, 6))), context(tmp_path / "tag"))
+    metrics = settings(corpus, annotator="scripted:" + json.dumps(dict.fromkeys(NAMES, 6))).run(context(tmp_path / "tag"))
     assert metrics["constant"] == NAMES
     assert not metrics["stand_in"]
     assert metrics["rank_correlation"] == {"all": None, "content": None, "format": None}

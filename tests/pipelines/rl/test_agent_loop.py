@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import tenfold
-from tenfold.policies import initial
+from tenfold.policies import checkpoints
 from tenfold.policies.transcript import Limits
 
 LAB = '''
@@ -47,7 +47,7 @@ class Guess(gymnasium.Env):
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
-    return initial.load(initial.checkpoint("micro:"), torch.float32)[1]
+    return checkpoints.load(checkpoints.checkpoint("micro:"), torch.float32)[1]
 
 
 class Says:

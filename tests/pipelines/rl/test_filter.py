@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import tenfold
 from tenfold.core import draw_seed
-from tenfold.pipelines.context import Context
 from tenfold.pipelines.rl import filter as rl_filter
+from tenfold.pipelines.stage import Context
 from tenfold.policies.scripted import ScriptedPolicy
 
 
@@ -24,9 +24,8 @@ def run(lab: Path, policy: str, size: int = 12, **changes: object) -> dict:
         tenfold.register("lab/Mod-v0", problems=f"jsonl:{lab}/rows.jsonl")
     (lab / "filter").mkdir()
     context = Context(lab / "filter", policy, 1, {}, lambda *args, **figures: None)
-    return rl_filter.run(
-        rl_filter.Filter.model_validate(settings | {"options": {"problems": f"jsonl:{lab}/rows.jsonl"}}), context
-    )
+    stage = rl_filter.Filter.model_validate(settings | {"options": {"problems": f"jsonl:{lab}/rows.jsonl"}})
+    return stage.run(context)
 
 
 def test_problems_inside_the_band_stay_and_all_are_recorded(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,12 +13,13 @@ from lm_eval.api.instance import Instance
 from tokenizers import AddedToken
 
 import tenfold
-from tenfold.benchmarks.model import PolicyLM
+from tenfold.benchmarks.lm import PolicyLM
 from tenfold.core import Problem, Sampling, Verdict, without_thinking
 from tenfold.envs.text import TextEnv
-from tenfold.policies import initial, server_replies, transformers
+from tenfold.policies import checkpoints, transformers
 from tenfold.policies.completions import completion
 from tenfold.policies.rollout import rollout
+from tenfold.policies.server import replies
 from tenfold.policies.transcript import Limits, Transcript
 from tenfold.policies.transformers import TransformersPolicy
 from tenfold.policies.vllm import completed
@@ -50,7 +51,7 @@ class Alone(TextEnv):
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint whose generation config ends a turn with <|tool|> as well, as those of chat models name several tokens."""
     folder = tmp_path_factory.mktemp("several")
-    policy = TransformersPolicy(initial.checkpoint("micro:?hidden=16&layers=1&heads=2"))
+    policy = TransformersPolicy(checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2"))
     tokenizer = policy.tokenizer
     policy.model.generation_config.eos_token_id = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|tool|>")]
     policy.model.save_pretrained(folder)
@@ -85,7 +86,7 @@ def by_benchmark(policy: TransformersPolicy) -> float | None:
 
 
 def by_vllm(policy: TransformersPolicy) -> float | None:
-    prompt = initial.prompt_tokens(policy.tokenizer, PROBLEMS[0].prompt)
+    prompt = checkpoints.prompt_tokens(policy.tokenizer, PROBLEMS[0].prompt)
     output = SimpleNamespace(token_ids=drawn(policy), logprobs=None, text="not looked at", finish_reason="length")
     return tenfold.verify("12", completed(policy.tokenizer, prompt, output, policy.stop_ids, ()).judged).score
 
@@ -190,12 +191,12 @@ def test_a_server_that_sets_reasoning_apart_comes_to_the_same_text(
 ) -> None:
     message = {"role": "assistant", "reasoning_content": thinking, "content": content}
     reply = {"choices": [{"message": message, "finish_reason": "stop"}]}
-    served = server_replies.completion(reply, max_tokens=64).text
+    served = replies.completion(reply, max_tokens=64).text
     if text is None:
         assert served == content
         return
     policy.tokenizer.chat_template = OPENS
-    prompt = initial.prompt_tokens(policy.tokenizer, PROBLEMS[0].prompt)
+    prompt = checkpoints.prompt_tokens(policy.tokenizer, PROBLEMS[0].prompt)
     tokens = [*policy.tokenizer(text)["input_ids"], policy.tokenizer.eos_token_id]
     assert served == completion(policy.tokenizer, prompt, tokens, policy.stop_ids).text
 
@@ -225,17 +226,17 @@ def test_the_turn_after_a_reply_is_judged_by_its_own_opening(policy: Transformer
 def test_every_mark_that_a_template_may_open_reasoning_with_is_known(policy: TransformersPolicy, mark: str) -> None:
     for around in ("", "\n", "\n\n"):
         policy.tokenizer.chat_template = OPENS.replace("<think>\n", mark + around)
-        prompt = initial.prompt_tokens(policy.tokenizer, PROBLEMS[0].prompt)
-        assert initial.opened(policy.tokenizer, prompt) == f"{mark}\n"
+        prompt = checkpoints.prompt_tokens(policy.tokenizer, PROBLEMS[0].prompt)
+        assert checkpoints.opened(policy.tokenizer, prompt) == f"{mark}\n"
         tokens = [*policy.tokenizer("So it is 12")["input_ids"], policy.tokenizer.eos_token_id]
         assert tenfold.verify("12", completion(policy.tokenizer, prompt, tokens, policy.stop_ids).judged).score == 0
     policy.tokenizer.chat_template = OPENS.replace("<think>\n", "")
-    asked = initial.prompt_tokens(policy.tokenizer, [{"role": "user", "content": f"What does {mark} mean? {mark}"}])
-    assert initial.opened(policy.tokenizer, asked) == ""
+    asked = checkpoints.prompt_tokens(policy.tokenizer, [{"role": "user", "content": f"What does {mark} mean? {mark}"}])
+    assert checkpoints.opened(policy.tokenizer, asked) == ""
 
 
 def test_marks_of_reasoning_that_are_special_tokens_are_part_of_the_text(checkpoint: Path) -> None:
-    tokenizer = initial.tokenizer_of(checkpoint)
+    tokenizer = checkpoints.tokenizer_of(checkpoint)
     marks = [AddedToken(mark, special=True) for mark in ("[THINK]", "[/THINK]", "<tool_call>", "<|silent|>")]
     tokenizer.add_tokens(marks, special_tokens=True)
     stop_ids = {tokenizer.eos_token_id}
@@ -248,7 +249,7 @@ def test_marks_of_reasoning_that_are_special_tokens_are_part_of_the_text(checkpo
 
 
 def test_the_channels_of_gpt_oss_are_told_apart(checkpoint: Path) -> None:
-    tokenizer = initial.tokenizer_of(checkpoint)
+    tokenizer = checkpoints.tokenizer_of(checkpoint)
     marks = ("<|start|>", "<|channel|>", "<|message|>", "<|return|>")
     tokenizer.add_tokens([AddedToken(mark, special=True) for mark in marks], special_tokens=True)
     stop_ids = {tokenizer.convert_tokens_to_ids("<|return|>")}
@@ -263,7 +264,7 @@ def test_the_channels_of_gpt_oss_are_told_apart(checkpoint: Path) -> None:
 
 
 def test_an_end_that_is_no_special_token_is_no_part_of_the_text(checkpoint: Path) -> None:
-    tokenizer = initial.tokenizer_of(checkpoint)
+    tokenizer = checkpoints.tokenizer_of(checkpoint)
     tokenizer.add_tokens([AddedToken("<|over|>", special=False)])
     over = tokenizer.convert_tokens_to_ids("<|over|>")
     said = completion(tokenizer, [], tokenizer("It is 12<|over|>")["input_ids"], {over})
@@ -271,7 +272,7 @@ def test_an_end_that_is_no_special_token_is_no_part_of_the_text(checkpoint: Path
 
 
 def test_stop_strings_end_a_text_before_the_first_of_them(checkpoint: Path) -> None:
-    tokenizer = initial.tokenizer_of(checkpoint)
+    tokenizer = checkpoints.tokenizer_of(checkpoint)
     tokens = tokenizer("It is 12.\n\nQuestion: 13\nAnswer")["input_ids"]
     said = completion(tokenizer, [], tokens, (), ("Answer", "\n\nQuestion:"))
     assert (said.text, said.finish_reason, said.token_ids) == ("It is 12.", "stop", tuple(tokens))
@@ -280,9 +281,9 @@ def test_stop_strings_end_a_text_before_the_first_of_them(checkpoint: Path) -> N
 
 
 def test_the_ends_of_a_checkpoint_are_those_that_its_model_is_given(checkpoint: Path) -> None:
-    for folder in (checkpoint, initial.checkpoint("micro:?hidden=16&layers=1&heads=2")):
-        model, tokenizer = initial.load(folder, transformers.torch.float32)
+    for folder in (checkpoint, checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2")):
+        model, tokenizer = checkpoints.load(folder, transformers.torch.float32)
         given = model.generation_config.eos_token_id
         many = set(given) if isinstance(given, list) else {given}
-        assert initial.stop_ids(folder, tokenizer) == many | {tokenizer.eos_token_id}
-        assert initial.window(folder) == model.config.max_position_embeddings
+        assert checkpoints.stop_ids(folder, tokenizer) == many | {tokenizer.eos_token_id}
+        assert checkpoints.window(folder) == model.config.max_position_embeddings

@@ -14,13 +14,13 @@ import pytest
 
 from tenfold.core import Sampling, UserError, draw_seed
 from tenfold.envs.text import Text
-from tenfold.pipelines import recipe
-from tenfold.policies import initial
+from tenfold.pipelines.recipe import recipe
+from tenfold.policies import checkpoints
+from tenfold.policies.chat_tokens import conversation_tokens
 from tenfold.policies.rollout import rollout
 from tenfold.policies.scripted import ScriptedPolicy
 from tenfold.policies.transcript import Limits, Transcript
 from tenfold.policies.transformers import TransformersPolicy
-from tenfold.policies.turns import conversation_tokens
 
 SEED, PROBLEMS, SAMPLES = 5, 4, 3
 
@@ -47,7 +47,7 @@ class Talk(gymnasium.Env[str, str]):
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that nobody taught, which ends its turns with any of 60 tokens: after a few tokens."""
     folder = tmp_path_factory.mktemp("talks")
-    policy = TransformersPolicy(initial.checkpoint("micro:?hidden=16&layers=1&heads=2"))
+    policy = TransformersPolicy(checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2"))
     policy.model.generation_config.eos_token_id = [policy.tokenizer.eos_token_id, *range(300, 360)]
     policy.model.save_pretrained(folder)
     policy.tokenizer.save_pretrained(folder)
@@ -57,11 +57,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def loop_of(checkpoint: Path, limits: Limits, drawn: Path | None, log: Path) -> Any:
     """GRPO's agent loop, with the real server of the CPU rollout behind it."""
     from tenfold.pipelines.rl.agent_loop import EnvironmentLoop
-    from tenfold.pipelines.rl.cpu_rollout import Server
+    from tenfold.pipelines.verl_compat.cpu_rollout import Server
 
     loop = EnvironmentLoop.__new__(EnvironmentLoop)
-    loop.tokenizer = initial.tokenizer_of(checkpoint)
-    loop.stop_ids = initial.stop_ids(checkpoint, loop.tokenizer)
+    loop.tokenizer = checkpoints.tokenizer_of(checkpoint)
+    loop.stop_ids = checkpoints.stop_ids(checkpoint, loop.tokenizer)
     loop.environment = gymnasium.envs.registration.EnvSpec("lab/Talk-v0", entry_point=f"{__name__}:Talk").to_json()
     loop.seed, loop.limits, loop.drawn, loop.log = SEED, limits, str(drawn) if drawn else None, log
     loop.rollout_config = SimpleNamespace(calculate_log_probs=True)
@@ -207,9 +207,9 @@ def test_where_no_tokenizer_is_known_tokens_are_counted() -> None:
 
 
 def test_the_last_turn_has_what_is_left_of_budget_and_window() -> None:
-    tokenizer = initial.tokenizer_of(initial.checkpoint("micro:?hidden=16&layers=1&heads=2"))
+    tokenizer = checkpoints.tokenizer_of(checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2"))
     posed = [{"role": "user", "content": "Hi"}]
-    prompt = len(initial.prompt_tokens(tokenizer, posed))
+    prompt = len(checkpoints.prompt_tokens(tokenizer, posed))
     for limits, left in ((Limits(30, 4), 30), (Limits(30, 4, prompt + 12), 12), (Limits(30, 4, prompt), 1)):
         played = Transcript(limits, list(posed), tokenizer, {tokenizer.eos_token_id})  # type: ignore[arg-type]
         assert played.left == left

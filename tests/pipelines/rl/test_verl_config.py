@@ -8,7 +8,7 @@ from tenfold.core import UserError
 from tenfold.pipelines import cluster as clusters
 from tenfold.pipelines.cluster import Cluster
 from tenfold.pipelines.rl import verl_config
-from tenfold.pipelines.rl.verl_config import GRPO
+from tenfold.pipelines.rl.grpo import GRPO
 
 
 def on(cluster: str, **changes: Any) -> Cluster:
@@ -53,9 +53,9 @@ def test_the_kl_is_measured_unless_told_otherwise(given: dict[str, Any], measure
 def test_the_loss_has_a_constant_scale_and_our_engine_counts_its_sequences() -> None:
     actor_and_model = verls(on("one_gpu"), loss="seq-mean-token-sum-norm", max_response_tokens=300).actor_rollout_ref
     assert actor_and_model.actor.loss_scale_factor == 300
-    assert actor_and_model.model.external_lib == "tenfold.pipelines.rl.engine"
+    assert actor_and_model.model.external_lib == "tenfold.pipelines.verl_compat.engine"
     given = verls(on("cpu"), verl={"actor_rollout_ref.model.external_lib": "mine"}).actor_rollout_ref
-    assert list(given.model.external_lib) == ["tenfold.pipelines.rl.engine", "mine"]
+    assert list(given.model.external_lib) == ["tenfold.pipelines.verl_compat.engine", "mine"]
     assert verl_config.environment(Path("/m"), on("one_gpu"))["VERL_ENGINE_VENDOR"] == "tenfold"
 
 

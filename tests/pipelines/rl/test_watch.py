@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tenfold.pipelines.rl import figures
-from tenfold.pipelines.rl.verl_config import GRPO
+from tenfold.pipelines.rl import metrics
+from tenfold.pipelines.rl.grpo import GRPO
 from tenfold.pipelines.rl.watch import Watch, collapsed
 
 
@@ -30,7 +30,7 @@ def episode(step: int, sample: int, score: float | None) -> dict[str, Any]:
 
 def report(folder: Path, rewards: list[float]) -> None:
     rows = [
-        {"step": step, "data": {key: 1.0 for key in figures.FROM_VERL.values()} | {"critic/score/mean": reward}}
+        {"step": step, "data": {key: 1.0 for key in metrics.FROM_VERL.values()} | {"critic/score/mean": reward}}
         for step, reward in enumerate(rewards, start=1)
     ]
     (folder / "metrics/000.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

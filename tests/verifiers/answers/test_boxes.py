@@ -1,7 +1,7 @@
 import pytest
 
 from tenfold.verifiers.answers import final_answer
-from tenfold.verifiers.answers.extraction import tagged
+from tenfold.verifiers.answers.extraction.response import tagged
 
 
 @pytest.mark.parametrize(

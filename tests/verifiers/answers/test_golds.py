@@ -5,7 +5,7 @@
 import pytest
 
 from tenfold.core import Message, Problem
-from tenfold.envs import problems
+from tenfold.envs.problems import sources
 from tenfold.envs.text import TextEnv
 from tenfold.verifiers import load, unreadable
 
@@ -126,7 +126,7 @@ def test_a_row_without_a_box_does_not_refuse_its_file(tmp_path: object) -> None:
     path.write_text(
         '{"problem": "1+1?", "solution": "It is \\\\boxed{2}."}\n{"problem": "1+2?", "solution": "\\\\boxed is 3"}\n'
     )
-    read = problems.load(f"jsonl:{path}")
+    read = sources.load(f"jsonl:{path}")
     assert [problem.answer for problem in read] == ["2", None]
     assert [problem.id for problem, _ in unreadable("math", read)] == [read[1].id]
     kept = TextEnv(f"jsonl:{path}", "math", unreadable="drop").problems

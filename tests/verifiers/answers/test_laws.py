@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 import tenfold
 from tenfold.verifiers.answers import Unreadable, comparison, read
-from tenfold.verifiers.answers.exact import TooLarge
-from tenfold.verifiers.answers.identity import CannotTell
+from tenfold.verifiers.answers.values.exact import TooLarge
+from tenfold.verifiers.answers.values.identity import CannotTell
 
 x, y = sympy.symbols("x y", real=True)
 LEAVES = st.sampled_from([x, y, sympy.pi, sympy.sqrt(2), sympy.Rational(1, 2), sympy.E]) | st.integers(-9, 9).map(sympy.Integer)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tenfold.verifiers.sandbox import cgroup
+from tenfold.verifiers.sandbox.inside import cgroup
 
 _MEMBERS = {"cgroup.procs": ""}
 _EVENTS = "low 0\noom 1\noom_kill 3\n"

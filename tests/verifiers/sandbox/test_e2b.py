@@ -8,7 +8,7 @@ import pytest
 import tenfold
 from tenfold.core import Status, UserError
 from tenfold.verifiers import sandbox
-from tenfold.verifiers.sandbox import Call, End, Ended, Limits, Question, Result, SandboxFault, e2b
+from tenfold.verifiers.sandbox import Call, End, Ended, Limits, Question, Result, SandboxFault, backends, e2b
 
 from .e2b_server import KEY, Server
 
@@ -191,7 +191,7 @@ def test_a_missing_or_a_wrong_key_is_one_line_that_does_not_show_it(monkeypatch:
     with pytest.raises(UserError, match="set E2B_API_KEY"):
         e2b.E2BSandbox()
     monkeypatch.setenv("TENFOLD_SANDBOX", "e2b")
-    monkeypatch.setattr(sandbox, "_of_process", sandbox._of_process.__wrapped__)
+    monkeypatch.setattr(backends, "_of_process", backends._of_process.__wrapped__)
     with pytest.raises(UserError, match="set E2B_API_KEY"):
         tenfold.make("tenfold/HumanEval-v0")
     monkeypatch.setenv("TENFOLD_SANDBOX", "moon")

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tenfold.verifiers.sandbox import Call, End, LocalSandbox, wire
+from tenfold.verifiers.sandbox import Call, End, LocalSandbox
+from tenfold.verifiers.sandbox.inside import wire
 
 MANY = 20_000
 VALUES: dict[str, Any] = {

@@ -1,0 +1,1 @@
+"""How well verifiers judge, measured on pairs whose equality is known."""

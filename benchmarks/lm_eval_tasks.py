@@ -1,0 +1,114 @@
+"""lm-eval's own tasks on any policy, `stock:NAME`: how base models are measured, with few-shot prompts as plain text.
+
+The prompts, the examples, the greedy draw or the likelihoods and the metric are lm-eval's. What is ours is the policy, the
+store that a killed run goes on with, and the score with its intervals.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lm_eval
+
+from ..core import Policy, UserError
+from . import catalogue
+from .lm import PolicyLM
+from .result import Options, Result, keep, score_of, settings_hash
+
+
+def evaluate(
+    name: str,
+    policy: Policy,
+    options: Options,
+    *,
+    made_with: dict[str, Any] | None = None,
+    folder: str | Path | None = None,
+    progress: Callable[..., None] | None = None,
+) -> Result:
+    """Runs one of lm-eval's tasks, or a group of them, as `evaluate.evaluate` runs ours.
+
+    Raises:
+        UserError: lm-eval has no such task, its data cannot be had, or the policy does not tell the likelihoods that it wants.
+    """
+    task = name.removeprefix(catalogue.STOCK)
+    manager = catalogue.stock(task)
+    if task not in manager.all_tasks:
+        raise UserError(f"lm-eval has no task {task!r}: `lm_eval ls tasks` lists them")
+    if manager.task_index[task].cfg.get("unsafe_code"):
+        raise UserError(
+            f"{name} runs what a model wrote outside of a sandbox, which is not done here; humaneval, mbpp, livecodebench and "
+            "fullstack_bench, without stock:, run it inside of one"
+        )
+    store = Path(folder) / f"stock_{task}.draws.jsonl" if folder else None
+    model = PolicyLM(policy, made_with, options.seed, store, progress, raw=True)
+    try:
+        results = lm_eval.simple_evaluate(
+            model=model, tasks=[task], task_manager=manager, limit=options.limit, bootstrap_iters=0, log_samples=True
+        )
+    except (ConnectionError, FileNotFoundError) as error:
+        cause = str(error).splitlines()[0][:200]
+        raise UserError(f"{name}: its data cannot be had ({cause}); they come from the hub or its cache") from None
+    assert results is not None
+    rows = [row for leaf, samples in results["samples"].items() for row in _rows(leaf, samples, model)]
+    given = dataclasses.asdict(options)
+    settings = {
+        "task": name,
+        "version": str(results["versions"].get(task)),
+        "lm_eval": lm_eval.__version__,
+        "n_shot": results["n-shot"].get(task),
+        "problems_hash": settings_hash([[row["prompt"], row["gold"]] for row in rows]),
+        **{setting: given[setting] for setting in ("limit", "seed")},
+    }
+    figures = {
+        f"{leaf} {metric}": float(value)
+        for leaf, found in results["results"].items()
+        for metric, value in found.items()
+        if "stderr" not in metric and isinstance(value, float)
+    }
+    drawn = [draw for row in rows for draw in row["draws"]]
+    result = Result(
+        task=f"stock_{task}",
+        score=score_of(rows),
+        settings=settings | (made_with or {}),
+        hash=settings_hash(settings),
+        truncated=sum(draw["finish_reason"] == "length" for draw in drawn) / len(drawn),
+        tokens=sum(draw["tokens"] for draw in drawn) / len(drawn),
+        figures=figures,
+        refused=sum(draw["decided_by"] == "refused" for draw in drawn),
+    )
+    if folder:
+        keep(Path(folder), result, rows)
+    return result
+
+
+def _rows(leaf: str, samples: list[dict[str, Any]], model: PolicyLM) -> list[dict[str, Any]]:
+    """A row a document, with the first metric under the first filter that the task names."""
+    rows: dict[int, dict[str, Any]] = {}
+    for sample in samples:
+        if sample["doc_id"] in rows:
+            continue  # the same document under another filter
+        metric = sample["metrics"][0]
+        context, arguments = sample["arguments"][0]
+        request = model.request((context, arguments)) if isinstance(arguments, dict) else ""
+        drawn = model.drawn.get((request, 0))
+        draw = {
+            "score": float(sample[metric]),
+            "status": "scored",
+            "decided_by": metric,
+            "reason": str(sample["filtered_resps"][0])[:300],
+            "trail": (),
+            "tokens": drawn.tokens if drawn else 0,
+            "finish_reason": drawn.finish_reason if drawn else "stop",
+        }
+        if drawn and (lacking := drawn.unanswered):  # lm-eval has scored an empty text
+            draw |= dataclasses.asdict(lacking)
+        rows[sample["doc_id"]] = {
+            "problem": f"{leaf}/{sample['doc_id']}",
+            "prompt": [{"role": "text", "content": context}],
+            "gold": sample["target"],
+            "meta": {},
+            "request": request,
+            "draws": [draw],
+        }
+    return list(rows.values())

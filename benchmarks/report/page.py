@@ -1,0 +1,88 @@
+"""A folder of results as a page: every benchmark, every problem's pass rate, any response a click away.
+
+`index.html` stands in the folder; what it shows of a problem is read from `page/TASK/NUMBER.js` when somebody asks for it, so
+that a run of a hundred million characters opens at once, from a disk as from a server.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from ... import disk
+from ...core import without_surrogates
+from ..result import Result, results, scored
+from .compare import compare
+
+TEMPLATE = Path(__file__).parent / "page.html"
+
+
+def write(folder: str | Path) -> Path:
+    """Writes the page of a folder of results; returns its path.
+
+    Raises:
+        UserError: the folder holds no result.
+    """
+    folder = Path(folder)
+    found = results(folder)  # which says so where the folder is not there
+    with disk.held(folder):
+        return _write(folder, found)
+
+
+def _write(folder: Path, found: list[Result]) -> Path:
+    shutil.rmtree(folder / "page", ignore_errors=True)
+    tasks = [_task(folder, result) for result in found]
+    run = {"who": str(found[0].settings.get("policy", folder.name)), "tasks": tasks}
+    page = folder / "index.html"
+    disk.write(page, TEMPLATE.read_text(encoding="utf-8").replace("/*RUN*/null", _json(run)))
+    return page
+
+
+def _task(folder: Path, result: Result) -> dict[str, Any]:
+    """What the page holds of a task from the start; its problems go to files of their own."""
+    stem = result.task.rsplit("_avg", 1)[0]
+    drawn = folder / f"{stem}.draws.jsonl"
+    rows = disk.rows(drawn, _check)
+    texts = {(row["request"], row["draw"]): row["text"] for _, row in rows if "request" in row} if drawn.is_file() else {}
+    problems = []
+    (folder / "page" / result.task).mkdir(parents=True)
+    for number, row in enumerate(scored(folder, result.task)):
+        known = [draw["score"] for draw in row["draws"] if draw["score"] is not None]
+        problems.append({"id": str(row["problem"]), "rate": fmean(known) if known else None})
+        parts = {
+            "prompt": "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in row["prompt"]),
+            "gold": row["gold"] if isinstance(row["gold"], str) else json.dumps(row["gold"], ensure_ascii=False),
+            "draws": [draw | {"text": texts.get((row["request"], place), "")} for place, draw in enumerate(row["draws"])],
+        }
+        name = f"{result.task}/{number}"
+        page = folder / "page" / f"{name}.js"
+        page.write_text(without_surrogates(f"receive({_json(name)}, {_json(parts)});\n"), encoding="utf-8")
+    reported = [
+        {
+            "model": row.model,
+            "figure": row.reported,
+            "difference": row.difference,
+            "low": row.low,
+            "high": row.high,
+            "within": row.within,
+            "cautions": row.cautions,
+        }
+        for row in compare([result])
+    ]
+    return {"name": result.task, "problems": problems, "reported": reported} | {
+        name: value for name, value in result.as_dict().items() if name != "task"
+    }
+
+
+def _check(row: dict[str, Any]) -> None:
+    """Raises where a line of a store is neither its settings nor a draw."""
+    if "settings" not in row:
+        disk.has(row, request=str, draw=int, text=str)
+
+
+def _json(value: Any) -> str:
+    """JSON that may stand within a script of a page."""
+    return (
+        json.dumps(value, ensure_ascii=False).replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    )

@@ -1,0 +1,1 @@
+"""Scores of k draws a problem, and their intervals."""

@@ -1,0 +1,1 @@
+"""What is posed: a URI becomes a sequence of problems. One row format a file."""

@@ -1,0 +1,99 @@
+"""Rows of the leaderboard's form as problems (`verifiers/function_calls.py` judges them)."""
+
+import importlib.util
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ...core import Message, Problem, UserError
+from ...verifiers.function_calls import gold_response
+from . import conversations
+
+CATEGORIES = ("simple_python", "simple_java", "simple_javascript", "multiple", "parallel", "parallel_multiple", "irrelevance")
+"""What `bfcl:` alone means. Those of the users' own questions are live_simple, live_multiple, and so on."""
+
+INSTRUCTION = """You may call these functions, one JSON object a line:
+
+<tools>
+{tools}
+</tools>
+
+For each call, write
+
+<tool_call>
+{{"name": "a function's name", "arguments": {{"a parameter's name": "its value"}}}}
+</tool_call>
+
+Where none of the functions can do what is asked, call none and say so."""
+SOURCE_TEXT = (
+    "\n\nThey are functions of {language}: write each value as a JSON string that holds its source text in {language}."
+)
+
+
+def is_function_calls(row: Mapping[str, Any]) -> bool:
+    """Whether a row has the leaderboard's fields, its gold among them."""
+    return {"question", "function", "ground_truth"} <= row.keys()
+
+
+def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
+    """A problem of a row: question (text or turns), function (declarations), ground_truth (gold calls), language.
+
+    Raises:
+        UserError: the row is not of this form.
+    """
+    try:
+        question, functions = row["question"], row["function"]
+        turns = [{"role": "user", "content": question}] if isinstance(question, str) else question
+        turns = turns[0] if isinstance(turns[0], list) else turns
+        language = str(row.get("language", "python"))
+        answer = {"functions": functions, "calls": row["ground_truth"], "language": language}
+        told = INSTRUCTION.format(tools="\n".join(json.dumps(function, ensure_ascii=False) for function in functions))
+        told += "" if language == "python" else SOURCE_TEXT.format(language={"java": "Java"}.get(language, "JavaScript"))
+        messages = [*conversations.messages(turns, f"{uri}, {name}")]
+        if messages[0]["role"] == "system":
+            told = f"{messages.pop(0)['content']}\n\n{told}"
+        prompt = (Message(role="system", content=told), *messages)
+        return Problem(str(row.get("id", name)), prompt, answer, uri, {"solution": gold_response(answer)})
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise UserError(f"{uri}, {name}: no row of question, function and ground_truth ({error!r})") from None
+
+
+def leaderboard(uri: str, categories: str, folder: str | None = None) -> Iterator[Problem]:
+    """Problems of the Berkeley Function-Calling Leaderboard, out of the package bfcl-eval's data (which is not imported).
+
+    Args:
+        uri: for messages.
+        categories: with commas between; empty means `CATEGORIES`.
+        folder: of BFCL_v4_CATEGORY.json and possible_answer/; default: the package's own.
+    """
+    data = Path(folder) if folder else _shipped(uri)
+    for category in filter(None, categories.split(",")) if categories else CATEGORIES:
+        file = data / f"BFCL_v4_{category}.json"
+        if not file.is_file():
+            there = sorted(path.stem.removeprefix("BFCL_v4_") for path in data.glob("BFCL_v4_*.json"))
+            raise UserError(f"{uri}: no category {category!r} in {data}; there are {', '.join(there) or 'none'}")
+        gold_file = data / "possible_answer" / file.name
+        golds = {row["id"]: row["ground_truth"] for row in _rows(gold_file)} if gold_file.is_file() else {}
+        language = category.removeprefix("simple_") if category.startswith("simple_") else "python"
+        for number, row in enumerate(_rows(file)):
+            gold = [] if "irrelevance" in category else golds.get(row["id"])
+            if not isinstance(gold, list):
+                raise UserError(f"{uri}: {category} has no gold calls for {row['id']}; it cannot be judged by them")
+            yield problem_of(row | {"ground_truth": gold, "language": language}, uri, f"{category}/{number}")
+
+
+def _shipped(uri: str) -> Path:
+    package = importlib.util.find_spec("bfcl_eval")
+    if package is None or not package.submodule_search_locations:
+        raise UserError(f"{uri} wants the data of the package bfcl-eval: pip install --no-deps bfcl-eval")
+    return Path(package.submodule_search_locations[0]) / "data"
+
+
+def _rows(file: Path) -> Iterator[dict[str, Any]]:
+    with file.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise UserError(f"{file}, line {number}: not JSON ({error})") from None

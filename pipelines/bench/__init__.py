@@ -1,0 +1,1 @@
+"""Benchmarks as stages of a recipe."""

@@ -1,0 +1,1 @@
+"""Rules, duplicates and contamination: what a corpus is cleaned of."""

@@ -1,0 +1,1 @@
+"""Documents with known faults, made for tests and examples of the cleaning stages."""

@@ -1,0 +1,1 @@
+"""Documents found by words and vectors, compared with seeds of known quality."""

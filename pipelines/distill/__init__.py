@@ -1,0 +1,1 @@
+"""Distillation on pairs of responses (DPD)."""

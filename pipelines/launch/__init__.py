@@ -1,0 +1,1 @@
+"""Trainings over processes, GPUs and nodes, started and supervised."""

@@ -1,0 +1,1 @@
+"""Pretraining in phases with changing mixtures."""

@@ -1,0 +1,1 @@
+"""Recipes: read, checked, run, resumed, recorded, reported."""

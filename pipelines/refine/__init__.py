@@ -1,0 +1,1 @@
+"""Solutions refined by deliberation, with rebuilt reasoning."""

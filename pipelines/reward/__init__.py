@@ -1,0 +1,1 @@
+"""Pairwise reward models: trained and measured."""

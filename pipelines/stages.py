@@ -1,0 +1,73 @@
+"""The kinds of stages that a recipe may have: those of this package, and those that installed packages add (see `stage.py`)."""
+
+import importlib.metadata
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Union, get_args
+
+from pydantic import Field
+
+from .bench.bench import Bench
+from .bench.contrast import Contrast
+from .corpus.clean import Clean
+from .corpus.documents import Documents
+from .corpus.mix import Mix
+from .corpus.retrieve import Retrieve
+from .corpus.select import Select
+from .corpus.tag import Tag
+from .corpus.tokenizer import Tokenizer
+from .distill.distill import Distill
+from .distill.draw_pairs import DrawPairs
+from .pretrain.pretrain import Pretrain
+from .refine.refine import Refine
+from .reward.reward_model import RewardModel
+from .rl.filter import Filter
+from .rl.grpo import GRPO
+from .sft.sft import SFT
+from .stage import Stage
+from .synthesize.synthesize import Synthesize
+
+OWN: tuple[type[Stage], ...] = (
+    *(Documents, Clean, Tag, Retrieve, Select, Tokenizer, Mix, Pretrain),
+    *(SFT, Refine, DrawPairs, Distill, RewardModel, Synthesize, Filter, GRPO, Bench, Contrast),
+)
+"""The kinds of this package, in the order of a training from raw text to benchmarks."""
+ENTRY_POINTS = "tenfold.stages"
+"""The group of entry points by which a package adds kinds of stages."""
+
+
+def kind_of(stage: type[Stage]) -> str:
+    """What a recipe writes after `kind:`."""
+    (kind,) = get_args(stage.model_fields["kind"].annotation)
+    return str(kind)
+
+
+def _added() -> Iterator[type[Stage]]:
+    """The kinds that installed packages add. One that cannot be used is left out with a warning that names its package."""
+    taken = {kind_of(stage) for stage in OWN}
+    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        package = point.dist.name if point.dist else point.value
+        try:
+            stage = point.load()
+            kind = kind_of(stage) if isinstance(stage, type) and issubclass(stage, Stage) else ""
+        except Exception as error:  # whatever a package does when it is imported
+            warnings.warn(f"the stage {point.name} of {package} cannot be loaded: {error}", stacklevel=2)
+            continue
+        if kind != point.name or kind in taken:
+            said = (
+                f"{point.value} is no Stage with kind: Literal[{point.name!r}]" if kind != point.name else "this kind is taken"
+            )
+            warnings.warn(f"the stage {point.name} of {package} is left out: {said}", stacklevel=2)
+            continue
+        taken.add(kind)
+        yield stage
+
+
+KINDS: dict[str, type[Stage]] = {kind_of(stage): stage for stage in (*OWN, *_added())}
+"""Every kind of stage by its name."""
+
+if TYPE_CHECKING:
+    AnyStage = Stage
+else:
+    AnyStage = Annotated[Union[tuple(KINDS.values())], Field(discriminator="kind")]  # noqa: UP007
+"""A stage of any kind, as pydantic reads it."""

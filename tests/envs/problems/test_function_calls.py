@@ -1,0 +1,57 @@
+import json
+from pathlib import Path
+
+import pytest
+
+import tenfold
+from tenfold.core import UserError
+from tenfold.envs.problems import sources
+
+ROW = {
+    "question": "How large is a triangle of base 10 and height 5?",
+    "function": [{"name": "area", "parameters": {"properties": {"base": {"type": "integer"}}, "required": ["base"]}}],
+    "ground_truth": [{"area": {"base": [10]}}],
+}
+CALL = '<tool_call>{"name": "area", "arguments": {"base": 10}}</tool_call>'
+
+
+def test_rows_of_the_leaderboards_form_are_problems(lab: Path) -> None:
+    (lab / "rows.jsonl").write_text(json.dumps(ROW))
+    env = tenfold.make("tenfold/FunctionCalls-v0", problems="jsonl:rows.jsonl")
+    prompt, info = env.reset(seed=0)
+    assert [turn["role"] for turn in info["messages"]] == ["system", "user"]
+    assert '"name": "area"' in prompt
+    assert env.step(CALL)[1] == 1
+    env.reset(seed=0)
+    assert env.step("It is 25.")[1] == 0
+
+
+def test_a_language_is_told_to_the_policy_and_a_system_turn_kept(lab: Path) -> None:
+    turns = [[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "How large?"}]]
+    (lab / "rows.jsonl").write_text(json.dumps(ROW | {"question": turns, "language": "java"}))
+    (problem,) = sources.load(f"jsonl:{lab}/rows.jsonl")
+    assert [turn["role"] for turn in problem.prompt] == ["system", "user"]
+    assert problem.prompt[0]["content"].startswith("Be brief.")
+    assert "source text in Java" in problem.prompt[0]["content"]
+
+
+def test_the_leaderboards_categories_are_named() -> None:
+    assert len(sources.load("bfcl:simple_python")) == 400
+    irrelevant = sources.load("bfcl:irrelevance,parallel?limit=1")[0]
+    assert irrelevant.answer["calls"] == []
+    assert tenfold.verify(irrelevant.answer, CALL, verifier="function_calls").score == 0
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("bfcl:simple_cobol", "there are .*simple_java"),
+        ("bfcl:multi_turn_base", "no row of question"),
+        ("bfcl:?folder=nowhere", "there are none"),
+        ("jsonl:rows.jsonl", "no row of question, function and ground_truth"),
+    ],
+)
+def test_a_mistake_ends_in_one_line(lab: Path, uri: str, words: str) -> None:
+    (lab / "rows.jsonl").write_text(json.dumps(ROW | {"function": 5}))
+    with pytest.raises(UserError, match=words):
+        sources.load(uri.replace("rows", str(lab / "rows")))

@@ -1,0 +1,101 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as arrow
+import pyarrow.parquet
+import pytest
+
+from tenfold.core import UserError
+from tenfold.envs.problems import pairs
+
+GSM8K = {
+    "question": "How many are 2 and 3?",
+    "ground_truth": "5",
+    "6b_finetuning": {"is_correct": False, "solution": "2 + 3 = 6"},
+    "6b_verification": {"is_correct": True, "solution": "2 + 3 = 5"},
+    "175b_finetuning": {"is_correct": True, "solution": "5"},
+    "175b_verification": {"is_correct": False, "solution": "It is 7"},
+}
+
+
+def written(path: Path, *rows: dict[str, Any]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return f"jsonl:{path}"
+
+
+def test_a_row_is_a_prompt_with_a_better_and_a_worse_response(tmp_path: Path) -> None:
+    (pair,) = pairs.load(written(tmp_path / "p.jsonl", {"prompt": "Say hello.", "chosen": "Hello!", "rejected": "No."}))
+    assert (pair.prompt, pair.chosen, pair.rejected) == (({"role": "user", "content": "Say hello."},), "Hello!", "No.")
+
+
+def test_responses_may_be_conversations_that_hold_the_prompt(tmp_path: Path) -> None:
+    asked, better, worse = (
+        {"role": role, "content": text} for role, text in (("user", "Hi?"), ("assistant", "Hi!"), ("assistant", "no"))
+    )
+    (pair,) = pairs.load(written(tmp_path / "p.jsonl", {"chosen": [asked, better], "rejected": [asked, worse]}))
+    assert (pair.prompt, pair.chosen, pair.rejected, pair.group) == ((asked,), "Hi!", "no", "Hi?")
+
+
+def test_columns_can_be_named(tmp_path: Path) -> None:
+    arrow.parquet.write_table(arrow.Table.from_pylist([{"task": "t", "refined": "r", "raw": "u"}]), tmp_path / "p.parquet")
+    (pair,) = pairs.load(f"parquet:{tmp_path / 'p.parquet'}?prompt=task&chosen=refined&rejected=raw")
+    assert (pair.group, pair.chosen, pair.rejected) == ("t", "r", "u")
+
+
+def test_graded_solutions_make_a_pair_of_each_right_with_each_wrong_one(tmp_path: Path) -> None:
+    uri = written(
+        tmp_path / "p.jsonl", GSM8K, {**GSM8K, "question": "all wrong", "6b_verification": None, "175b_finetuning": None}
+    )
+    found = pairs.load(uri)
+    assert {(pair.chosen, pair.rejected) for pair in found} == {
+        (right, wrong) for right in ("2 + 3 = 5", "5") for wrong in ("2 + 3 = 6", "It is 7")
+    }
+    assert len(found) == 4
+    assert {pair.group for pair in found} == {"How many are 2 and 3?"}
+    assert list(pairs.load(f"{uri}?per_question=3")) == list(found[:3])
+    assert list(pairs.load(f"{uri}?limit=1")) == list(found[:1])
+
+
+def test_equal_responses_are_no_pair(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no pair"):
+        pairs.load(written(tmp_path / "p.jsonl", {"prompt": "q", "chosen": "a", "rejected": "a "}))
+
+
+def test_a_function_may_make_them(lab: Path) -> None:
+    row = "{'prompt': f'question {n}', 'chosen': 'refined', 'rejected': 'unrefined'}"
+    (lab / "lab_pairs.py").write_text(f"def refined(size=3):\n    return [{row} for n in range(size)]\n")
+    assert [pair.group for pair in pairs.load("generate:lab_pairs:refined?size=2")] == ["question 0", "question 1"]
+
+
+def test_a_question_is_held_out_with_all_its_pairs_wherever_it_stands(tmp_path: Path) -> None:
+    rows = [{"prompt": f"question {n // 3}", "chosen": f"good {n}", "rejected": "bad"} for n in range(900)]
+    train, held_out = pairs.split(pairs.load(written(tmp_path / "p.jsonl", *rows)), 0.2)
+    groups = {pair.group for pair in held_out}
+    assert len(train) + len(held_out) == 900
+    assert not groups & {pair.group for pair in train}
+    assert 0.12 < len(groups) / 300 < 0.28
+    _, alone = pairs.split(pairs.load(written(tmp_path / "q.jsonl", *reversed(rows[:90]))), 0.2)
+    assert {pair.group for pair in alone} == {f"question {n}" for n in range(30)} & groups
+    assert pairs.split(train, 0.0) == (train, [])
+
+
+@pytest.mark.parametrize(
+    ("row", "options", "said"),
+    [
+        ({"prompt": "q", "chosen": "a"}, "", r"row 1: there is no column 'rejected'; the columns are prompt, chosen"),
+        ({"chosen": "a", "rejected": "b"}, "", r"row 1: there is no prompt"),
+        ({"prompt": "q", "chosen": 3, "rejected": "b"}, "", r"row 1: a prompt is text or a list"),
+        ({"prompt": "q", "chosen": "a", "rejected": "b"}, "?most=2", r"unknown option 'most'; there are prompt, chosen"),
+        ({"prompt": "q", "chosen": "a", "rejected": "b"}, "?limit=-1", r"limit is a whole number"),
+    ],
+)
+def test_what_is_no_pair_is_named(tmp_path: Path, row: dict[str, Any], options: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        pairs.load(written(tmp_path / "p.jsonl", row) + options)
+
+
+@pytest.mark.parametrize("uri", ["p.jsonl", "reasoning_gym:chain_sum", "jsonl:nowhere.jsonl", "jsonl:"])
+def test_a_uri_that_leads_nowhere_is_refused(uri: str) -> None:
+    with pytest.raises(UserError):
+        pairs.load(uri)

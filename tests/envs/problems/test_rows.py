@@ -1,0 +1,235 @@
+"""Rows as data sets write them: which columns are read, what is missing, what cannot be read."""
+
+import datetime
+import decimal
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pandas
+import pytest
+
+import tenfold
+from tenfold.core import Problem, UserError
+from tenfold.envs.problems import cells, sources
+from tenfold.envs.text import TextEnv
+from tenfold.verifiers import unreadable
+from tenfold.verifiers.answers.extraction.response import boxed
+
+
+def loaded(folder: Path, *rows: dict[str, Any], options: str = "") -> list[Problem]:
+    """The problems of a file with these rows, and of a parquet file with them where that can hold them."""
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return [*sources.load(f"jsonl:{folder}/rows.jsonl{options}")]
+
+
+EVEN = {"question": "Which is even?", "options": ["1", "2", "3"]}
+
+
+@pytest.mark.parametrize(
+    ("row", "options"),
+    [
+        (EVEN | {"right": "B"}, "?answer=right"),
+        (EVEN | {"right": 1, "answer": "nobody knows"}, "?answer=right"),
+        (EVEN | {"right": "2", "answer_index": 0, "answer_letter": "A"}, "?answer=right"),
+        (EVEN | {"asked": "Which is even?", "question": "unused", "answer": "B"}, "?prompt=asked"),
+        (EVEN | {"answer": "B"}, "?answer=answer&prompt=question"),
+        ({"problem": "Which is even?", "choices": ["1", "2", "3"], "target": 1}, "?answer=target"),
+        ({"question": "Which is even?", "A": 1, "B": 2, "C": 3, "answer": "B"}, ""),
+        ({"Question": "Which is even?", "A": "1", "B": "2", "C": "3", "D": None, "Answer": "B"}, ""),
+        ({"question": "Which is even?", "options": {"A": "1", "B": "2", "C": "3", "D": None}, "answer": "B"}, ""),
+        ({"question": "Which is even?", "options": '["1", "2", "3"]', "answer": "B"}, ""),
+        ({"question": "Which is even?", "choices": {"text": ["1", "2", "3"], "label": ["A", "B", "C"]}, "answerKey": "B"}, ""),
+        ({"question": "Which is even?", "choices": {"text": ["1", "2", "3"], "label": ["1", "2", "3"]}, "answerKey": "2"}, ""),
+        ({"question_stem": "Which is even?", "choices": {"text": ["1", "2", "3"], "label": list("ABC")}, "answerKey": "B"}, ""),
+        (EVEN | {"answer": 1.0}, ""),
+    ],
+)
+def test_the_options_of_a_question_are_never_dropped(tmp_path: Path, row: dict[str, Any], options: str) -> None:
+    (problem,) = loaded(tmp_path, row, options=options)
+    assert problem.prompt[0]["content"] == "Which is even?\n\nA) 1\nB) 2\nC) 3"
+    assert problem.answer == {"letter": "B", "options": ["1", "2", "3"]}
+
+
+def test_options_named_beside_a_known_form_hold(tmp_path: Path) -> None:
+    row = {"problem": "?", "solution": r"\boxed{1}", "thought": "Hm.", "name": "p7", "long": "One, since..."}
+    (problem,) = loaded(tmp_path, row, options="?thinking=thought&id=name&solution=long")
+    assert (problem.id, problem.answer) == ("p7", "1")
+    assert (problem.meta["thinking"], problem.meta["solution"]) == ("Hm.", "One, since...")
+
+
+OLYMPIAD = {"question": "How many?", "solution": ["First.", "Second."], "context": "Of cats.", "unit": "m", "error": None}
+
+
+@pytest.mark.parametrize(
+    ("row", "answer"),
+    [
+        ({"final_answer": ["2"], "is_multiple_answer": False}, "2"),
+        ({"final_answer": ["2,3"], "is_multiple_answer": True}, "2,3"),
+        ({"final_answer": ["2", "3"], "is_multiple_answer": True}, "2, 3"),
+        ({"final_answer": ["2", "\\sqrt{4}"], "is_multiple_answer": False}, ["2", "\\sqrt{4}"]),
+        ({"final_answer": ["$4$"], "error": "1e-1"}, {"gold": "$4$", "tolerance": 0.025}),
+        ({"final_answer": ["4"], "error": "0.1,0.2"}, "4"),
+        ({"final_answer": "5"}, "5"),
+        ({"final_answer": 5}, "5"),
+        ({"final_answer": None, "solution": "So \\boxed{7}."}, "7"),
+        ({"final_answer": ["9"], "answer": float("nan")}, "9"),
+    ],
+)
+def test_a_final_answer_beside_the_solution_is_the_gold(tmp_path: Path, row: dict[str, Any], answer: Any) -> None:
+    (problem,) = loaded(tmp_path, OLYMPIAD | row)
+    assert problem.answer == answer
+    assert problem.prompt[0]["content"] == "Of cats.\n\nHow many?"
+    assert problem.meta["unit"] == "m"
+    assert "First.\n\nSecond." in problem.meta["solution"] or "boxed" in problem.meta["solution"]
+
+
+def test_an_olympiad_row_is_judged_within_its_error(tmp_path: Path) -> None:
+    (problem,) = loaded(tmp_path, OLYMPIAD | {"final_answer": ["4"], "error": "0.1"})
+    assert [tenfold.verify(problem.answer, f"\\boxed{{{said}}}").score for said in ("4.05", "4.2")] == [1, 0]
+
+
+MISSING = [None, float("nan"), "", "  ", "nan", "NaN", "<NA>", [], [None], ["", float("nan")]]
+
+
+@pytest.mark.parametrize("answer", MISSING, ids=repr)
+@pytest.mark.parametrize("form", [{"question": "2+2?"}, {"problem": "2+2?", "solution": "Four."}, EVEN], ids=str)
+def test_an_answer_that_says_nothing_is_none(tmp_path: Path, answer: Any, form: dict[str, Any]) -> None:
+    rows = [form | {"answer": answer}, form | {"answer": "2"}]
+    (tmp_path / "lab.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    env = TextEnv(f"jsonl:{tmp_path}/lab.jsonl", "science", unreadable="drop")
+    assert len(env.problems) == 1
+    with pytest.warns(UserWarning, match="1 of 2 gold answers cannot be read"):
+        TextEnv(f"jsonl:{tmp_path}/lab.jsonl", "science")
+    with pytest.raises(UserError, match="1 of 2"):
+        TextEnv(f"jsonl:{tmp_path}/lab.jsonl", "science", unreadable="error")
+    lost = sources.load(f"jsonl:{tmp_path}/lab.jsonl")[0]
+    assert lost.answer is None
+    assert lost.meta["unreadable"]
+    assert tenfold.verifiers.load("science")(lost, "\\boxed{nan}").score is None
+
+
+def test_the_next_column_is_taken_where_the_first_says_nothing(tmp_path: Path) -> None:
+    rows = [{"prompt": None, "question": "2+2?", "answer": "", "target": 4}, {"question": "1+1?", "answer": "None"}]
+    four, none = loaded(tmp_path, *rows)
+    assert (four.prompt[0]["content"], four.answer) == ("2+2?", 4)
+    assert none.answer == "None", "it is an answer to some questions"
+
+
+@pytest.mark.parametrize("prompt", [None, "", "  ", []], ids=repr)
+def test_a_row_without_a_prompt_is_none(tmp_path: Path, prompt: Any) -> None:
+    lost, good = loaded(tmp_path, {"prompt": prompt, "answer": "4"}, {"prompt": "2+2?", "answer": "4"})
+    assert lost.meta["unreadable"] == "the prompt is empty"
+    assert (lost.answer, good.answer) == (None, "4")
+
+
+def test_missing_values_of_pandas_are_missing(tmp_path: Path) -> None:
+    numbers = pandas.array([1, None, 3], dtype="Int64")
+    table = pandas.DataFrame({"question": ["a", "b", "c"], "answer": numbers, "id": ["x", None, "x"]})
+    table.to_parquet(tmp_path / "rows.parquet")
+    found = sources.load(f"parquet:{tmp_path}/rows.parquet")
+    assert [problem.answer for problem in found] == [1, None, 3]
+    assert [problem.id for problem in found] == ["x", "rows/1", "x#2"]
+
+
+def test_ids_that_come_twice_are_numbered(tmp_path: Path) -> None:
+    found = loaded(tmp_path, *({"id": id, "question": f"{n}?", "answer": n} for n, id in enumerate([7, 7, "7", None, "", 8])))
+    assert [problem.id for problem in found] == ["7", "7#2", "7#3", "rows/3", "rows/4", "8"]
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (numpy.int64(3), 3),
+        (numpy.float32(0.5), 0.5),
+        (numpy.bool_(True), True),
+        (numpy.array([[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
+        (numpy.array(["a", None], dtype=object), ["a", None]),
+        (numpy.str_("a"), "a"),
+        (numpy.float64("nan"), None),
+        (pandas.NA, None),
+        (pandas.NaT, None),
+        (decimal.Decimal("5"), 5),
+        (decimal.Decimal("0.25"), "0.25"),
+        (datetime.date(2024, 5, 1), "2024-05-01"),
+        (pandas.Timestamp("2024-05-01"), "2024-05-01T00:00:00"),
+        (b"caf\xc3\xa9", "caf\u00e9"),
+        ({"a": (1, numpy.int8(2))}, {"a": [1, 2]}),
+        ("half \ud800", "half \ufffd"),
+        (["\ud83d\ude00"], ["\U0001f600"]),
+        (True, True),
+        (10**30, 10**30),
+    ],
+    ids=str,
+)
+def test_values_of_other_libraries_become_pythons(value: Any, plain: Any) -> None:
+    found = cells.plain(value)
+    assert (found, type(found)) == (plain, type(plain))
+    json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("solution", "gold"),
+    [
+        (r"So $\boxed 2$.", "2"),
+        (r"So $\boxed2$.", "2"),
+        (r"So \boxed 12 apples", "12"),
+        (r"Not yet $\boxed{5}$. So it is $\boxed 1,234$", "1,234"),
+        (r"So $\boxed -3$", "-3"),
+        (r"So $\boxed\frac12$.", r"\frac12"),
+        (r"So $\boxed\frac{1}{2}$.", r"\frac{1}{2}"),
+        (r"So $\boxed\dfrac{\sqrt{3}}{2}$.", r"\dfrac{\sqrt{3}}{2}"),
+        (r"So $\boxed \pi$.", r"\pi"),
+        (r"So $\boxed\sqrt[3]{2}$.", r"\sqrt[3]{2}"),
+        (r"So $\boxed x$.", "x"),
+        (r"So $\fbox 4$.", "4"),
+        ("First $\\boxed 1$.\n\nThen $\\boxed{2}$.", "2"),
+        (r"So $\boxed{\frac{1}{2}}$.", r"\frac{1}{2}"),
+        (r"So $\boxed$.", None),
+        (r"So $\boxed{1$.", None),
+        (r"So $\boxed\frac{1}{$.", None),
+        ("No box.", None),
+        ("\\boxed", None),
+    ],
+)
+def test_a_box_without_braces_holds_what_tex_would_box(solution: str, gold: str | None) -> None:
+    assert boxed(solution) == gold
+
+
+def test_one_row_that_cannot_be_read_does_not_refuse_the_others(tmp_path: Path) -> None:
+    boxes = [r"$\boxed 2$", r"$\boxed{3}$", r"$\boxed{4$", r"$\boxed\frac12$"]
+    rows = [{"problem": f"{n}?", "solution": f"It is {box}."} for n, box in enumerate(boxes)]
+    found = loaded(tmp_path, *rows)
+    assert [problem.answer for problem in found] == ["2", "3", None, r"\frac12"]
+    assert [problem.id for problem, _ in unreadable("math", found)] == ["rows/2"]
+    env = TextEnv(f"jsonl:{tmp_path}/rows.jsonl", "math", unreadable="drop")
+    assert [problem.id for problem in env.problems] == ["rows/0", "rows/1", "rows/3"]
+
+
+def test_a_mark_that_some_answers_lack_leaves_those_out(tmp_path: Path) -> None:
+    found = loaded(
+        tmp_path,
+        {"question": "?", "answer": "so #### 4"},
+        {"question": "?", "answer": "so 4"},
+        options="?answer_after=%23%23%23%23",
+    )
+    assert [problem.answer for problem in found] == ["4", None]
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"text": "2+2?", "answer": 4}, "row 1: there is no column any of prompt, question"),
+        ({"question": "2+2?", "label": 4}, "row 1: there is no column any of answer, gold"),
+        ({"prompt": 5, "answer": 4}, "row 1: a prompt is text or a list of messages"),
+        ({"prompt": ["a", "b"], "answer": 4}, "row 1: a prompt is text or a list of messages"),
+        ({"prompt": [{"role": "user", "content": [{"type": "image_url"}]}], "answer": 4}, "row 1: .*'image_url'"),
+        ({"prompt": [{"role": "user", "content": [{"type": "input_audio"}]}], "answer": 4}, "row 1: .*'input_audio'"),
+        ({"question": "?", "options": ["a", "b"], "answer": "c"}, "row 1: .*there is no option C"),
+    ],
+)  # fmt: skip
+def test_a_row_that_cannot_be_is_named_in_one_line(tmp_path: Path, row: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said) as error:
+        loaded(tmp_path, row)
+    assert "\n" not in str(error.value)

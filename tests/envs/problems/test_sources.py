@@ -1,0 +1,125 @@
+import json
+from pathlib import Path
+
+import pandas
+import pytest
+
+from tenfold.core import Problem, UserError
+from tenfold.envs.problems import sources
+
+SOURCES = """
+from tenfold.core import Problem
+def needs(n, of=1): return range(n)
+def ready():
+    for i in range(5): yield Problem(str(i), ({"role": "user", "content": "?"},), i, "here")
+"""
+
+
+def test_rows_of_a_file_become_problems(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id": "one", "question": "1+1?", "answer": 2}\n\n{"question": "2+2?", "answer": 4}\n')
+    one, two = sources.load(f"jsonl:{tmp_path}/a.jsonl")
+    assert (one.id, one.prompt, one.answer) == ("one", ({"role": "user", "content": "1+1?"},), 2)
+    assert two.id == "a/1"
+
+
+def test_columns_marks_and_ranges_are_options(tmp_path: Path) -> None:
+    rows = [{"Body": f"{n}?", "Answer": f"it is {n} #### {n}"} for n in range(10)]
+    pandas.DataFrame(rows).to_parquet(tmp_path / "a.parquet")
+    loaded = sources.load(f"parquet:{tmp_path}/a.parquet?prompt=Body&answer=Answer&answer_after=%23%23%23%23&skip=2&limit=3")
+    assert [problem.answer for problem in loaded] == ["2", "3", "4"]
+    assert loaded[0].meta["solution"] == "it is 2 #### 2"
+
+
+def test_a_prompt_may_be_a_conversation(tmp_path: Path) -> None:
+    turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "1+1?"}]
+    (tmp_path / "a.jsonl").write_text(json.dumps({"messages": turns, "answer": 2}))
+    assert sources.load(f"jsonl:{tmp_path}/a.jsonl")[0].prompt == tuple(turns)
+
+
+def test_a_generator_is_split_into_parts_that_share_nothing() -> None:
+    def prompts(part: str, seed: int) -> set[str]:
+        return {
+            p.prompt[0]["content"]
+            for p in sources.load(f"reasoning_gym:chain_sum?part={part}&size=60&seed={seed}&max_digits=1")
+        }
+
+    train, held_out = prompts("train", 1), prompts("held_out", 2)
+    assert len(train) == len(held_out) == 60
+    assert not train & held_out
+
+
+def test_equal_options_name_equal_problems() -> None:
+    one, other = (sources.load(f"reasoning_gym:gcd?{options}") for options in ("size=5&seed=3", "seed=3&size=5"))
+    assert [(p.id, p.prompt, p.answer) for p in one] == [(p.id, p.prompt, p.answer) for p in other]
+
+
+def test_a_file_that_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder, answer in (("one", 1), ("other", 2)):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        Path("rows.jsonl").write_text(f'{{"question": "?", "answer": {answer}}}\n')
+        assert [p.answer for p in sources.load("jsonl:rows.jsonl")] == [answer]
+    Path("rows.jsonl").write_text('{"question": "?", "answer": 1000}\n')
+    assert sources.load("jsonl:rows.jsonl")[0].answer == 1000
+    assert sources.load("jsonl:rows.jsonl") is sources.load("jsonl:rows.jsonl")
+
+
+def test_a_function_of_the_users_is_a_source(lab: Path) -> None:
+    (lab / "lab_rows.py").write_text("def rows(n=2):\n    for i in range(n): yield {'question': f'{i}?', 'answer': i}\n")
+    assert [p.answer for p in sources.load("generate:lab_rows:rows?n=3")] == [0, 1, 2]
+
+
+def test_what_a_function_yields_may_be_problems_and_is_cut_to_a_range_all_the_same(lab: Path) -> None:
+    (lab / "lab_sources.py").write_text(SOURCES)
+    assert [p.id for p in sources.load("generate:lab_sources:ready?skip=1&limit=2")] == ["1", "2"]
+
+
+def test_chain_sums_come_with_solutions_worked_out() -> None:
+    uri = "generate:tenfold.envs.toy.chain_sums:chain_sums_with_solutions?size=50&worked=0.5"
+    solutions = [p.meta["solution"] for p in sources.load(uri)]
+    assert 10 < sum("=" in solution for solution in solutions) < 40
+    for problem in sources.load(uri):
+        assert isinstance(problem, Problem)
+        for line in problem.meta["solution"].split("\n"):
+            left, _, right = line.partition("=")
+            assert not right or eval(left) == int(right)  # our own text, not a model's
+        assert problem.meta["solution"].endswith(problem.answer)
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("nowhere", "jsonl:, parquet:, hf:"),
+        ("jsonl:missing.jsonl", "no file missing.jsonl"),
+        ("jsonl:bad.jsonl", "bad.jsonl, line 2: not JSON"),
+        ("jsonl:latin.jsonl", "latin.jsonl, line 1: not JSON"),
+        ("jsonl:list.jsonl", "line 1: a JSON object is expected, not list"),
+        ("jsonl:empty.jsonl", "holds no problem"),
+        ("jsonl:good.jsonl?promt=x", "unknown option 'promt'"),
+        ("jsonl:good.jsonl?prompt=text", "no column 'text'; the columns are question, answer"),
+        ("jsonl:good.jsonl?answer_after=%23%23", "row 1: the answer has no '##'"),
+        ("jsonl:good.jsonl?limit=many", "limit"),
+        ("parquet:good.jsonl", "no parquet file"),
+        ("reasoning_gym:no_such_game", "reasoning-gym refuses"),
+        ("reasoning_gym:chain_sum?no_such_option=1", "reasoning-gym refuses"),
+        ("reasoning_gym:chain_sum?size=1000&max_terms=2&max_digits=1", "distinct problems; ask for fewer"),
+        ("reasoning_gym:chain_sum?part=test", "all, train, held_out"),
+        ("generate:json:no_such_function", "cannot import"),
+        ("generate:lab_sources:needs", "missing a required argument: 'n'; it takes (n, of=1)"),
+        ("generate:lab_sources:needs?n=1&off=2", "unknown option 'off'"),
+        ("generate:lab_sources:ready?size=2", "unknown option 'size'"),
+        ("generate:lab_sources:needs?n=3", "row 1: a problem or a mapping of columns is expected, not int"),
+        ("hf:no/such-data-set", "where the hub is out of reach"),
+    ],
+)
+def test_a_mistake_ends_in_one_line_that_says_what_to_do(lab: Path, uri: str, words: str) -> None:
+    (lab / "good.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n')
+    (lab / "bad.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n{"question": \n')
+    (lab / "list.jsonl").write_text("[1, 2]\n")
+    (lab / "empty.jsonl").write_text("\n")
+    (lab / "latin.jsonl").write_bytes('{"question": "Où?", "answer": "là"}\n'.encode("latin-1"))
+    (lab / "lab_sources.py").write_text(SOURCES)
+    with pytest.raises(UserError) as error:
+        sources.load(uri)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,50 @@
+"""Notes: which is better, and what the pairs say of it."""
+
+from collections import Counter
+
+import pytest
+
+from tenfold.core import UserError
+from tenfold.envs.toy import short_notes
+from tenfold.envs.toy.short_notes import note_pairs, rank, verify
+
+ASKED = "Tell them: 3 red, 4 blue."
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Hello! 3 red, 4 blue.", 3),
+        ("3 red, 4 blue.", 2),
+        ("Goodbye! 3 red, 4 blue.", 2),
+        ("3 red, 4 blue, 3 red, 4 blue.", 1),
+        ("Hello! 3 red, 4 blue. Hello! You are the best of all.", 1),
+        ("Hello! 3 red, 5 blue.", 0),
+        ("Hello! 3 red, 4 blue or 5.", 0),
+        ("Hello! 3 red.", 0),
+        ("", 0),
+    ],
+)
+def test_kind_right_and_short_is_best(text: str, expected: int) -> None:
+    assert rank(ASKED, text) == expected
+
+
+def test_the_better_note_of_a_pair_is_the_chosen_one() -> None:
+    pairs = list(note_pairs(100, seed=1))
+    assert all(rank(pair["prompt"], pair["chosen"]) > rank(pair["prompt"], pair["rejected"]) for pair in pairs)
+    assert len({pair["prompt"] for pair in pairs}) == 100
+
+
+def test_solutions_come_in_all_styles_and_the_answer_is_the_curt_one() -> None:
+    found = list(short_notes.notes(300, seed=2))
+    ranks = Counter(rank(problem.prompt[0]["content"], problem.meta["solution"]) for problem in found)
+    assert ranks.keys() == {0, 1, 2, 3}
+    assert 0.2 < ranks[3] / 300 < 0.4
+    assert all(rank(problem.prompt[0]["content"], problem.answer) == 2 for problem in found)
+    kind = list(short_notes.notes(20, seed=2, kind=1.0))
+    assert all(verify(problem, problem.meta["solution"]).score == 1 for problem in kind)
+
+
+def test_more_notes_than_there_are_is_one_line() -> None:
+    with pytest.raises(UserError, match=r"there are \d+ notes to write of part=held_out, not 5000"):
+        list(short_notes.notes(5000, part="held_out"))

@@ -1,0 +1,43 @@
+"""Small functions: what asks for one, what is right, and what the hasty way gets wrong."""
+
+import pytest
+
+from tenfold.core import UserError
+from tenfold.envs.problems import sources
+from tenfold.envs.toy.small_functions import one_line, program, small_functions, value
+from tenfold.verifiers import load
+
+STEPS = [("add", 3), ("times", 4), ("take", 9)]
+
+
+def test_a_program_takes_one_step_after_the_other() -> None:
+    assert program(STEPS) == "def f(x):\n x+=3\n x*=4\n x-=9\n return x"
+    assert value(STEPS, 2) == (2 + 3) * 4 - 9
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_worked_solutions_pass_their_tests_and_a_sum_before_a_product_fails_in_one_line() -> None:
+    judge = load("code")
+    for problem in small_functions(20, seed=3):
+        assert judge(problem, problem.meta["solution"]).score == 1, problem.id
+    hasty = [problem for problem in small_functions(40, seed=3, worked=0.0) if "add 2, times" in problem.id]
+    assert hasty
+    assert all(judge(problem, problem.meta["solution"]).score == 0 for problem in hasty)
+    assert one_line([("times", 4), ("add", 3)]) == "def f(x):\n return x*4+3"
+
+
+def test_no_prompt_is_both_trained_on_and_held_out() -> None:
+    uri = "generate:tenfold.envs.toy.small_functions:small_functions?size=200&part="
+    train, held_out = ({problem.id for problem in sources.load(uri + part)} for part in ("train", "held_out"))
+    assert len(train) == len(held_out) == 200
+    assert not train & held_out
+    with pytest.raises(UserError, match="part is one of all, train, held_out, not 'test'"):
+        list(small_functions(1, part="test"))
+
+
+def test_more_functions_than_there_are_is_an_error() -> None:
+    with pytest.raises(UserError, match="there are 24 functions of 1 to 1 steps, not 25"):
+        list(small_functions(25, part="all", min_steps=1, max_steps=1))
+    with pytest.raises(UserError, match=r"there are \d+ functions of 1 to 1 steps, part=held_out, not 24"):
+        list(small_functions(24, part="held_out", min_steps=1, max_steps=1))
+    assert len(list(small_functions(24, part="all", min_steps=1, max_steps=1))) == 24

@@ -1,0 +1,59 @@
+"""What one way gives over another, seed by seed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tenfold.core import UserError
+from tenfold.pipelines.bench.contrast import Contrast, contrast
+from tenfold.pipelines.stage import Context
+
+
+def stage(folder: Path, name: str, metrics: dict[str, Any], kind: str = "bench") -> None:
+    (folder / name).mkdir()
+    (folder / name / "stage.json").write_text(json.dumps({"stage": {"kind": kind}, "metrics": metrics}))
+
+
+def test_the_interval_is_students_for_paired_differences() -> None:
+    found = contrast([0.5, 0.6, 0.7], [0.4, 0.5, 0.5])
+    assert found["difference"] == pytest.approx(0.4 / 3)
+    # t(0.975, 2) = 4.3027; the differences' standard deviation is 0.057735
+    assert found["high"] - found["difference"] == pytest.approx(4.3027 * 0.057735 / 3**0.5, abs=1e-4)
+    assert found["low"] + found["high"] == pytest.approx(2 * found["difference"])
+
+
+def test_scores_and_losses_that_all_stages_have_are_compared(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        for way, gain in (("new", 0.1), ("old", 0.0)):
+            scores = {"sums": {"mean": 0.3 * seed + gain}, f"only_{way}": {"mean": 1.0}}
+            stage(tmp_path, f"{way}_{seed}", {"scores": scores, "held_out": {"high": {"loss": 2.0 - gain}}})
+    settings = Contrast(kind="contrast", name="c", of=["new_1", "new_2"], against=["old_1", "old_2"])
+    inputs = {path.name: path for path in tmp_path.iterdir()}
+    found = settings.run(Context(tmp_path, "micro:", 0, inputs, lambda *a, **k: None))["contrasts"]
+    assert found.keys() == {"sums", "loss on high"}
+    assert found["sums"]["difference"] == pytest.approx(0.1)
+    assert found["loss on high"]["difference"] == pytest.approx(-0.1)
+
+
+def test_ways_of_different_length_and_stages_without_common_figures_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="they are compared pair by pair"):
+        Contrast(kind="contrast", name="c", of=["a", "b", "c"], against=["d", "e"])
+    for name in "abcd":
+        stage(tmp_path, name, {"scores": {name: {"mean": 1.0}}})
+    settings = Contrast(kind="contrast", name="c", of=["a", "b"], against=["c", "d"])
+    with pytest.raises(UserError, match="these stages have no figure in common"):
+        settings.run(Context(tmp_path, "micro:", 0, {p.name: p for p in tmp_path.iterdir()}, lambda *a, **k: None))
+
+
+def test_distillations_are_compared_by_what_they_did_to_held_out_pairs(tmp_path: Path) -> None:
+    for number, name in enumerate("abcd"):
+        after = {"chosen": 0.9, "confident_errors": 0.1 * number}
+        stage(tmp_path, name, {"held_out": {"pairs": 9, "before": {"chosen": 0.5}, "after": after}}, kind="distill")
+    settings = Contrast(kind="contrast", name="c", of=["a", "b"], against=["c", "d"])
+    inputs = {path.name: path for path in tmp_path.iterdir()}
+    found = settings.run(Context(tmp_path, "micro:", 0, inputs, lambda *a, **k: None))["contrasts"]
+    assert {name: row["difference"] for name, row in found.items()} == pytest.approx(
+        {"held-out chosen": 0.0, "held-out confident errors": -0.2}
+    )

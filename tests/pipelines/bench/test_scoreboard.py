@@ -1,0 +1,54 @@
+"""What the stages between did to each benchmark."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from tenfold.pipelines.bench import scoreboard
+from tenfold.pipelines.bench.bench import Bench
+from tenfold.pipelines.recipe import report
+
+
+def bench(folder: Path, name: str, task: str, rights: list[int]) -> dict[str, Any]:
+    """A bench stage's record and scores: 10 problems, 2 draws each, so many of which are right."""
+    (folder / name).mkdir(exist_ok=True)
+    rows = [
+        {"problem": str(n), "prompt": [], "request": "r", "draws": [{"score": float(draw < right)} for draw in range(2)]}
+        for n, right in enumerate(rights)
+    ]
+    (folder / name / f"{task}_avg2.scores.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    mean = sum(rights) / 20
+    score = {"mean": mean, "low": mean - 0.1, "high": mean + 0.1, "draws": 2, "problems": 10}
+    return {
+        "stage": {"kind": "bench"},
+        "metrics": {"scores": {f"{task}_avg2": score}},
+        "wall_seconds": 1.0,
+        "resumed": False,
+    }
+
+
+def test_a_row_a_bench_stage_with_the_change_on_the_same_problems(tmp_path: Path) -> None:
+    records = {
+        "start": bench(tmp_path, "start", "sums", [0, 0, 1, 1, 1, 0, 0, 1, 1, 0]),
+        "after": bench(tmp_path, "after", "sums", [2, 2, 2, 2, 1, 2, 2, 2, 1, 2]),
+    }
+    board = scoreboard.board(tmp_path, records)
+    assert board["start"]["sums_avg2"].change is None
+    change = board["after"]["sums_avg2"].change
+    assert change is not None
+    assert (round(change.mean, 3), change.low > 0, change.problems) == (0.65, True, 10)
+    console = Console(width=120)
+    with console.capture() as shown:
+        console.print(scoreboard.table(board))
+    assert "90.0 [80.0, 100.0]  +65.0 [" in shown.get()
+    stages = [Bench(kind="bench", name=name, tasks=["sums"]) for name in records]
+    report.write(tmp_path, "run", stages, records)
+    assert "<b>+65.0 [" in (tmp_path / "report.html").read_text()
+
+
+def test_one_bench_stage_makes_no_board(tmp_path: Path) -> None:
+    assert scoreboard.board(tmp_path, {"start": bench(tmp_path, "start", "sums", [1] * 10)}) == {}
+    two = {"start": bench(tmp_path, "start", "sums", [1] * 10), "after": bench(tmp_path, "after", "other", [1] * 10)}
+    assert scoreboard.board(tmp_path, two) == {}

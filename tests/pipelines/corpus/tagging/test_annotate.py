@@ -1,0 +1,263 @@
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tenfold.core import Conversation, Incomplete, UserError
+from tenfold.pipelines.corpus.tagging import annotate, dimensions
+from tenfold.policies.scripted import ScriptedPolicy
+from tenfold.policies.store import Store
+
+NAMES = [dimension.name for dimension in dimensions.dimensions()]
+SCORES = {name: number % 10 for number, name in enumerate(NAMES)}
+
+
+def labels_of(came: Iterator[dict[int, dimensions.Labels | None]]) -> dict[int, dimensions.Labels | None]:
+    return {number: labels for some in came for number, labels in some.items()}
+
+
+def test_there_are_twenty_dimensions_of_two_kinds_each_with_its_anchors() -> None:
+    assert len(set(NAMES)) == 20
+    assert {dimension.kind for dimension in dimensions.dimensions()} == {"content", "format"}
+    assert all(list(dimension.rubric) == [0, 3, 6, 9] for dimension in dimensions.dimensions())
+
+
+def test_a_model_is_shown_the_rubric_and_the_text() -> None:
+    asked = annotate.prompt("Seven is prime.")[0]["content"]
+    assert "Seven is prime." in asked
+    assert all(f"{d.name}: {d.asks}" in asked and d.rubric[9] in asked for d in dimensions.dimensions())
+
+
+def test_of_a_long_text_a_model_is_shown_both_ends_and_told_so() -> None:
+    shown = annotate.excerpt("begin" + "x" * 100_000 + "end")
+    assert shown.startswith("begin")
+    assert shown.endswith("end")
+    assert "not shown" in shown
+    assert len(shown) < annotate.SHOWN + 200
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        json.dumps(SCORES),
+        f"```json\n{json.dumps(SCORES, indent=2)}\n```\nI hope this helps.",
+        f"<think>\nMaybe {json.dumps(dict.fromkeys(NAMES, 9))}\n</think>\n{json.dumps(SCORES)}",
+        json.dumps({"scores": SCORES | {"remark": "short"}}),
+    ],
+)
+def test_scores_are_found_in_an_answer(answer: str) -> None:
+    assert annotate.parse(answer) == SCORES
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "",
+        "All of it is a clear 7.",
+        "{" * 5_000,
+        '{"a":' * 5_000,
+        json.dumps(SCORES)[:-9],
+        json.dumps({name: score for name, score in SCORES.items() if name != "clarity"}),
+        json.dumps(SCORES | {"clarity": 10}),
+        json.dumps(SCORES | {"clarity": -1}),
+        json.dumps(SCORES | {"clarity": 4.5}),
+        json.dumps(SCORES | {"clarity": True}),
+        json.dumps(SCORES | {"clarity": None}),
+        f"<think>\n{json.dumps(SCORES)}\n</think>\nI cannot say.",
+    ],
+)
+def test_what_is_no_whole_set_of_scores_is_no_label(answer: str) -> None:
+    assert annotate.parse(answer) is None
+
+
+def test_an_answer_that_cannot_be_read_is_drawn_again() -> None:
+    asked: list[int] = []
+
+    def answer(conversation: Conversation, seed: int) -> str:
+        asked.append(seed)
+        return "Well." if len(asked) < annotate.ATTEMPTS else json.dumps(SCORES)
+
+    assert labels_of(annotate.ask(ScriptedPolicy(answer), ["a text"])) == {0: SCORES}
+    assert len(set(asked)) == annotate.ATTEMPTS  # each with other random numbers
+
+
+def test_a_text_that_gets_no_scores_stays_unlabelled() -> None:
+    def answer(conversation: Conversation, seed: int) -> str:
+        return json.dumps(SCORES) if "good" in conversation[0]["content"].splitlines()[-5:][0] else "no"
+
+    assert labels_of(annotate.ask(ScriptedPolicy(answer), ["bad", "good", "bad again"])) == {0: None, 1: SCORES, 2: None}
+
+
+def test_labels_are_stored_and_not_asked_for_again(tmp_path: Path) -> None:
+    texts, asked = {f"d{number}": f"text {number}" for number in range(5)}, []
+
+    def annotator(batch: Any) -> Iterator[dict[int, dimensions.Labels | None]]:
+        for number, text in enumerate(batch):
+            asked.append(text)
+            yield {number: SCORES if text != "text 1" else None}
+            if text == "text 3" and asked.count(text) == 1:
+                raise KeyboardInterrupt
+
+    path = tmp_path / "labels.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        annotate.label(texts, annotator, Store(path, {}), 2, lambda *_: None)
+    annotate.label(texts, annotator, Store(path, {}), 2, lambda *_: None)
+    assert asked == list(texts.values())
+    assert {row["id"]: row["labels"] for row in Store(path, {}).rows} == dict.fromkeys(texts, SCORES) | {"d1": None}
+
+
+class Server(ThreadingHTTPServer):
+    """Speaks OpenAI's chat completions and says whatever `says` makes of a request; None is a failure."""
+
+    def __init__(self, says: Any) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.says, self.requests, self.guard = says, [], threading.Lock()
+
+    @property
+    def uri(self) -> str:
+        return f"openai:judge?base_url=http://127.0.0.1:{self.server_port}/v1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with self.server.guard:
+            self.server.requests.append(request)
+            said = self.server.says(request)
+        message = {"role": "assistant", "content": said}
+        reply = {
+            "id": "1",
+            "object": "chat.completion",
+            "created": 0,
+            "model": "judge",
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
+            "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+        }
+        body = json.dumps({"error": {"message": "no"}} if said is None else reply).encode()
+        self.send_response(503 if said is None else 400 if said == "refused" else 200)
+        self.send_header("retry-after-ms", "1")
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def serve() -> Iterator[Any]:
+    servers: list[Server] = []
+
+    def start(says: Any) -> Server:
+        servers.append(Server(says))
+        threading.Thread(target=servers[-1].serve_forever, args=(0.01,), daemon=True).start()
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_server_labels(serve: Any) -> None:
+    def says(request: dict[str, Any]) -> str:
+        good = "\ngood\n" in request["messages"][0]["content"]
+        return json.dumps(dict.fromkeys(NAMES, 8 if good else 2)) if request["temperature"] else "Let me think first."
+
+    server = serve(says)
+    assert labels_of(annotate.load(server.uri, seed=3)(["good", "bad"])) == {
+        0: dict.fromkeys(NAMES, 8),
+        1: dict.fromkeys(NAMES, 2),
+    }
+    assert len(server.requests) == 4  # the likeliest answer said nothing, the one after it did
+    assert len({request["seed"] for request in server.requests}) == 4
+    held_to = server.requests[0]["response_format"]["json_schema"]["schema"]
+    assert held_to["required"] == list(annotate.schema()["properties"])
+
+
+def test_a_server_that_talks_nonsense_labels_nothing(serve: Any) -> None:
+    server = serve(lambda request: '{"clarity": "very"} ' * 30)
+    assert labels_of(annotate.load(server.uri)(["one", "two"])) == {0: None, 1: None}
+    assert len(server.requests) == 2 * annotate.ATTEMPTS
+
+
+def test_what_a_server_said_before_it_went_is_kept(serve: Any, tmp_path: Path) -> None:
+    server = serve(lambda request: None if "\nthree\n" in request["messages"][0]["content"] else json.dumps(SCORES))
+    store = Store(tmp_path / "labels.jsonl", {})
+    texts = {name: name for name in ("one", "two", "three")}
+    with pytest.raises(Incomplete, match="503"):
+        annotate.label(texts, annotate.load(server.uri), store, 8, lambda *_: None)
+    assert {row["id"] for row in Store(tmp_path / "labels.jsonl", {}).rows} == {"one", "two"}
+
+
+def test_a_document_that_a_server_refuses_is_left_unlabelled(serve: Any, tmp_path: Path) -> None:
+    server = serve(lambda request: "refused" if "\ntwo\n" in request["messages"][0]["content"] else json.dumps(SCORES))
+    store = Store(tmp_path / "labels.jsonl", {})
+    texts = {name: name for name in ("one", "two", "three")}
+    annotate.label(texts, annotate.load(server.uri), store, 8, lambda *_: None)
+    assert {row["id"]: row["labels"] is None for row in store.rows} == {"one": False, "two": True, "three": False}
+
+
+PROSE = """Why is the sum of two even numbers even?
+
+Let a and b be even. Then a = 2m and b = 2n, because that is what even means. Therefore a + b = 2m + 2n = 2(m + n), and so the
+sum is twice a whole number. For example, 4 + 6 = 10.
+
+It follows that the sum of any number of even numbers is even, since each step adds one even number to another.
+"""
+CODE = '''"""Reads numbers."""
+
+
+def load(path):
+    """Returns the numbers in a file, one a line."""
+    # An empty line is no number.
+    return [int(line) for line in path.read_text().splitlines() if line]
+'''
+NAVIGATION = "Home | Menu | Log in | Subscribe | Privacy policy | Cookies | Copyright 2020, all rights reserved\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "better", "worse"),
+    [
+        ("reasoning_depth", PROSE, NAVIGATION),
+        ("mathematical_content", PROSE, CODE),
+        ("code_content", CODE, PROSE),
+        ("question_answer_value", PROSE, NAVIGATION),
+        ("self_containedness", PROSE, "see above and https://a.example/b and click here " * 5),
+        ("safety", PROSE, PROSE + "casino jackpot joe@mail.example " * 5),
+        ("completeness", PROSE, PROSE[40:-60]),
+        ("clean_markup", PROSE, "<div><b>" + PROSE.replace(" ", "&nbsp;") + "</b></div>"),
+        ("unrepeated", PROSE, PROSE * 5),
+        ("spelling_and_encoding", PROSE, PROSE.replace("e", "\ufffd")),
+        ("structure", PROSE, " ".join(PROSE.split())),
+        ("boilerplate_free", PROSE, NAVIGATION * 5),
+        ("line_integrity", PROSE, PROSE.replace(" ", "\n")),
+        ("length_fitness", PROSE * 8, "A few words."),
+    ],
+)
+def test_the_rules_tell_better_from_worse(name: str, better: str, worse: str) -> None:
+    one, other = labels_of(annotate.load("rules:")([better, worse])).values()
+    assert one is not None
+    assert other is not None
+    assert one[name] > other[name] + 1
+
+
+@pytest.mark.parametrize("text", ["", " \n", "\n" * 100_000, "{" * 100_000, "a(" * 100_000, "\x00\ufffd", "x" * 1_000_000])
+def test_the_rules_score_whatever_comes(text: str) -> None:
+    labels = labels_of(annotate.load("rules:")([text]))[0]
+    assert labels is not None
+    assert list(labels) == NAMES
+    assert set(labels.values()) <= set(range(10))
+
+
+def test_an_annotator_that_is_not_there_is_one_line() -> None:
+    for uri in ("rules:strict", "nobody:", "openai:m?base=http://localhost"):
+        with pytest.raises(UserError):
+            annotate.load(uri)

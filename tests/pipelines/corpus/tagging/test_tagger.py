@@ -1,0 +1,118 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tenfold.core import UserError
+from tenfold.pipelines.corpus.tagging import predictability, tagger
+from tenfold.pipelines.corpus.tagging.dimensions import Dimension
+
+RNG = np.random.default_rng(0)
+WORDS = "sum proof prime even odd number line point circle angle".split()
+TEXTS = [" ".join(RNG.choice(WORDS, size=RNG.integers(10, 60))) for _ in range(300)]
+LABELS = np.array(
+    [[min(9, text.count("proof")), min(9, len(text) // 40), 7] for text in TEXTS]
+)  # a word, the length, and what is the same for all
+NAMES = ("proofs", "length", "safety")
+
+
+@pytest.fixture(scope="module")
+def trained() -> tagger.Tagger:
+    seen = tagger.features(TEXTS, tagger.embedding("hash:"))
+    return tagger.train("hash:", NAMES, seen[:150], LABELS[:150], seen[150:200], LABELS[150:200])
+
+
+def test_scores_follow_the_labels_on_texts_that_were_not_learned(trained: tagger.Tagger) -> None:
+    scores = tagger.score(trained, TEXTS[200:])
+    assert scores.shape == (100, 3)
+    assert predictability.rank_correlation(scores[:, 0], LABELS[200:, 0]) > 0.7  # type: ignore[operator]
+    assert predictability.rank_correlation(scores[:, 1], LABELS[200:, 1]) > 0.9  # type: ignore[operator]
+    assert (scores[:, 2] == 7).all()
+
+
+def test_scores_are_on_the_scale_of_the_labels(trained: tagger.Tagger) -> None:
+    scores = tagger.score(trained, [*TEXTS[200:], "", "proof " * 5_000, "\x00" * 50])
+    assert scores.min() >= 0
+    assert scores.max() <= 9
+    assert np.abs(scores[:100] - LABELS[200:]).mean() < 1
+
+
+def test_a_saved_tagger_scores_as_it_did_whatever_the_batch(trained: tagger.Tagger, tmp_path: Path) -> None:
+    tagger.save(trained, tmp_path / "tagger")
+    again = tagger.load(tmp_path / "tagger")
+    assert again.names == NAMES
+    assert (tagger.score(again, TEXTS, batch_size=7) == tagger.score(trained, TEXTS)).all()
+
+
+def test_no_texts_have_no_scores(trained: tagger.Tagger) -> None:
+    assert tagger.score(trained, []).shape == (0, 3)
+
+
+def test_a_folder_without_a_tagger_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no tagger"):
+        tagger.load(tmp_path)
+    (tmp_path / "tagger.json").write_text('{"format": 0}')
+    with pytest.raises(UserError, match="format 0"):
+        tagger.load(tmp_path)
+
+
+def test_a_calibrated_score_rises_with_the_raw_one(trained: tagger.Tagger) -> None:
+    raw = np.repeat(np.linspace(-5, 15, 200)[:, None], 3, axis=1)
+    assert (np.diff(tagger.calibrated(trained, raw), axis=0) >= 0).all()
+
+
+def dimension(name: str, kind: str) -> Dimension:
+    return Dimension.model_validate({"name": name, "kind": kind, "asks": "", "rubric": {}})
+
+
+def test_the_report_tells_what_is_predicted_from_what_is_not() -> None:
+    draw = np.random.default_rng(1)
+    labels = draw.integers(0, 10, (400, 4))
+    labels[:, 3] = 5
+    scores = labels.astype(float)
+    scores[:, 1] = 10 * draw.random(400)
+    kinds = [
+        dimension("seen", "content"),
+        dimension("missed", "content"),
+        dimension("half", "format"),
+        dimension("same", "format"),
+    ]
+    scores[:, 2] += draw.normal(0, 3, 400)
+    found = predictability.report(kinds, labels, labels, scores, scores, (scores >= 5) * 1.0)
+    seen, missed, half, same = found["dimensions"]
+    assert seen["rank_correlation"] == pytest.approx(1)
+    assert seen["area_under_curve"] == 1
+    assert seen["calibration_error"] == pytest.approx(0, abs=0.01)
+    assert abs(missed["rank_correlation"]) < 0.15
+    assert 0.6 < half["rank_correlation"] < 0.85
+    assert same["constant"]
+    assert same["rank_correlation"] is None
+    assert found["rank_correlation"]["format"] == half["rank_correlation"]
+    assert found["binary"]["dimensions"] == 3
+    assert 0 < found["binary"]["low"] < found["binary"]["difference"] < found["binary"]["high"]
+    page = predictability.page(found | {"annotator": "rules:", "stand_in": True, "embedder": "hash:"} | COUNTS)
+    assert "constant" in page
+    assert "stand in for a model" in page
+
+
+COUNTS = {"labelled": 800, "unlabelled": 0, "held_out": 400}
+
+
+def test_dimensions_scored_alike_are_named() -> None:
+    labels = np.random.default_rng(1).integers(0, 10, (100, 3))
+    labels[:, 2] = 9 - labels[:, 0]
+    kinds = [dimension(name, "content") for name in ("one", "two", "three")]
+    found = predictability.report(kinds, labels, labels, labels, labels, labels)
+    assert found["dimensions"][0]["nearest"] == {"name": "three", "rank_correlation": pytest.approx(-1)}
+
+
+def test_area_under_the_curve_counts_pairs() -> None:
+    good = np.array([False, False, True, True])
+    assert predictability.area_under_curve(np.array([1.0, 3.0, 2.0, 4.0]), good) == 0.75
+    assert predictability.area_under_curve(np.array([1.0, 1.0, 1.0, 1.0]), good) == 0.5
+    assert predictability.area_under_curve(np.arange(4.0), good | True) is None
+
+
+def test_scores_that_are_off_are_not_calibrated() -> None:
+    labels = np.repeat(np.arange(10), 20)
+    assert predictability.calibration_error(labels + 2.0, labels) == pytest.approx(2)

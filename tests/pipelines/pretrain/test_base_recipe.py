@@ -1,0 +1,84 @@
+"""The report's pretraining: its learning rates and its shares of the tokens, as the recipe would train them."""
+
+from pathlib import Path
+
+import pytest
+
+from tenfold.pipelines.corpus import tokens
+from tenfold.pipelines.pretrain import stream, supply
+from tenfold.pipelines.pretrain.pretrain import Pretrain
+from tenfold.pipelines.pretrain.schedule import learning_rate
+from tenfold.pipelines.recipe import recipe, references
+
+REPORT = {"warmup": 0.1, "diverse_stable": 12.4, "high_quality_stable": 6.5, "decay": 4.0}
+"""Tokens of each phase, in T."""
+
+
+@pytest.fixture
+def pretrain() -> Pretrain:
+    (found,) = [stage for stage in recipe.load("nanbeige4-3b-base").stages if isinstance(stage, Pretrain)]
+    return found
+
+
+def test_every_phase_has_the_reports_share_of_the_steps(pretrain: Pretrain) -> None:
+    assert [phase.name for phase in pretrain.phases] == [*REPORT]
+    for leg, tokens_wanted in zip(pretrain.legs, REPORT.values(), strict=True):
+        assert leg.steps * pretrain.batch_tokens == pytest.approx(tokens_wanted * 1e9, rel=0.005)
+
+
+def test_the_learning_rate_is_the_reports_at_every_boundary(pretrain: Pretrain) -> None:
+    last = -1
+    ends = []
+    for leg in pretrain.legs:
+        last += leg.steps
+        ends.append(learning_rate(pretrain.legs, last))
+    assert ends == [4.5e-4, 4.5e-4, 4.5e-4, 1.5e-6]
+    assert learning_rate(pretrain.legs, 0) == pytest.approx(4.5e-4 / pretrain.legs[0].steps)
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> supply.Supply:
+    read = recipe.load("nanbeige4-3b-base")
+    filled = recipe.Recipe.model_validate(references.filled(read.model_dump(), tmp_path))
+    (found,) = supply.check(filled.stages, filled.policy, tmp_path)
+    return found
+
+
+def test_the_sources_hold_the_reports_tokens(found: supply.Supply) -> None:
+    """12.5 of them are kept, of which 6.5 are of high quality and 15% synthetic."""
+
+    def held(pattern: str) -> float:
+        return sum(tokens for source, tokens in found.tokens.items() if pattern in source) / 1e9
+
+    assert not found.unknown
+    assert held("high/") == pytest.approx(6.5)
+    assert held("medium/") == pytest.approx(6.0)
+    assert held("/synthetic") - held("low/synthetic") == pytest.approx(0.15 * 12.5)
+
+
+def test_the_medium_quality_is_seen_once_and_the_high_at_least_twice(found: supply.Supply) -> None:
+    passes = {source: found.asked[source] / held for source, held in found.tokens.items() if found.asked[source]}
+    assert {source for source in found.tokens if source.startswith(("high/", "medium/"))} == passes.keys()
+    for source, number in passes.items():
+        if source.startswith("medium/"):
+            assert number == pytest.approx(1, abs=0.005)
+        else:
+            assert 2 <= number <= 4
+
+
+def test_warm_up_and_diverse_stable_are_one_pass_and_the_third_phase_is_one_over_the_high_quality(
+    pretrain: Pretrain, found: supply.Supply
+) -> None:
+    planned = pretrain.planned(tokens.Sources(Path(), found.tokens, {}, 0, 1, "", "uint32"))
+
+    def share(phases: list[stream.Plan], source: str) -> float:
+        seen = sum(part.sequences * 4096 for parts in phases for part in parts if part.source == source)
+        return seen / found.tokens[source]
+
+    for source in found.tokens:
+        if not source.startswith("low/"):
+            assert share(planned[:2], source) == pytest.approx(1, abs=0.005)
+            assert share(planned[2:3], source) == pytest.approx(float(source.startswith("high/")), abs=0.005)
+    decay = {part.source: part.sequences / sum(part.sequences for part in planned[3]) for part in planned[3]}
+    expected = {"high/math": 0.35, "high/code": 0.3, "high/synthetic": 0.15, "high/web": 0.2}
+    assert decay == pytest.approx(expected, rel=0.005)

@@ -1,0 +1,201 @@
+"""Pretraining: documents that do not see one another, rates and data that no interruption changes."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pyarrow
+import pytest
+import torch
+from accelerate import Accelerator
+from transformers import AutoConfig, MambaConfig, MambaForCausalLM
+
+from tenfold.core import UserError
+from tenfold.pipelines.cluster import Cluster
+from tenfold.pipelines.corpus import mix, shards
+from tenfold.pipelines.pretrain import pretrain
+from tenfold.pipelines.stage import Context
+from tenfold.pipelines.trainer.trainer import IGNORED
+from tenfold.policies import checkpoints
+
+TINY = "micro:?hidden=16&layers=1&heads=2"
+PHASES = [
+    {"name": "warmup", "tokens": 512, "learning_rate": [0, 2e-3], "mixture": {"*": 1}, "context": 32},
+    {"name": "stable", "tokens": 1024, "learning_rate": 2e-3, "mixture": {"code": 0.5, "text": 0.5}, "context": 32},
+    {
+        **{"name": "decay", "tokens": 1024, "learning_rate": [2e-3, 1e-5], "law": "cosine"},
+        **{"mixture": {"code": 0.75, "text": 0.25}, "context": 64, "rope_theta": 5e4},
+    },
+]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "documents").mkdir()
+    rows = [
+        {"id": str(n), "text": f"{n} and {n + 1} make {2 * n + 1}; so it is said", "domain": "code" if n % 2 else "text"}
+        for n in range(200)
+    ]
+    shards.write(folder / "documents" / "0.parquet", pyarrow.Table.from_pylist(rows))
+    stage = mix.Mix.model_validate({"kind": "mix", "name": "mix", "documents": str(folder), "held_out": 0.1})
+    (folder / "mix").mkdir()
+    stage.run(Context(folder / "mix", TINY, 0, {}, lambda *a, **k: None))
+    return folder / "mix"
+
+
+def settings(data: Path, **changes: Any) -> pretrain.Pretrain:
+    given = {"kind": "pretrain", "name": "pretrain", "data": str(data), "batch_tokens": 256, "phases": PHASES}
+    return pretrain.Pretrain.model_validate(given | changes)
+
+
+def run(stage: pretrain.Pretrain, folder: Path, policy: str = TINY, stop_at: int | None = None) -> dict[str, Any]:
+    def progress(done: int, total: int, **figures: object) -> None:
+        if done == stop_at:
+            raise KeyboardInterrupt
+
+    folder.mkdir(exist_ok=True)
+    return stage.run(Context(folder, policy, 7, {}, progress))
+
+
+def test_positions_begin_again_at_each_document_and_nobody_predicts_its_first_token() -> None:
+    batch = pretrain.batch_of([(numpy.array([5, 6, 9, 7, 8, 9, 4, 3]), 4), (numpy.array([1, 2, 3, 4, 5, 6, 7, 8]), 8)], end=9)
+    assert batch["position_ids"].tolist() == [[0, 1, 2, 0, 0, 1, 0, 1], [0, 1, 2, 3, 4, 5, 6, 7]]
+    assert batch["labels"].tolist() == [
+        [IGNORED, 6, 9, IGNORED, IGNORED, 9, IGNORED, 3],
+        [IGNORED, 2, 3, 4, 5, 6, 7, 8],
+    ]
+
+
+def test_a_document_is_read_as_if_it_lay_alone_in_its_row() -> None:
+    model, _ = checkpoints.load(checkpoints.checkpoint("micro:?hidden=32&layers=2&heads=2"), torch.float32)
+    first, second = [10, 11, 12, 9], [20, 21, 22, 23]
+    with torch.inference_mode():
+        packed = pretrain.batch_of([(numpy.array(first + second), 8)], end=9)
+        together = model(input_ids=packed["input_ids"], position_ids=packed["position_ids"], use_cache=False).logits
+        alone = model(input_ids=torch.tensor([second]), use_cache=False).logits
+    # Logits of about 1, each a sum of 32 products: 1e-4 is far above rounding, and far below what reading on would change.
+    assert torch.allclose(together[0, 4:], alone[0], atol=1e-4)
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_been(data: Path, tmp_path: Path, assert_same_training: Any) -> None:
+    whole = run(settings(data, save_steps=2), tmp_path / "whole")
+    assert [step for step, _ in whole["losses"]] == list(range(1, 11))
+    with pytest.raises(KeyboardInterrupt):
+        run(settings(data, save_steps=2), tmp_path / "killed", stop_at=7)
+    again = run(settings(data, save_steps=3, micro_batch_size=2, data_workers=1), tmp_path / "killed")
+    assert dict(again["losses"]) == pytest.approx(dict(whole["losses"]), rel=1e-4)  # see RELATIVE in conftest.py
+    assert again["held_out"] == {source: pytest.approx(figures, rel=1e-4) for source, figures in whole["held_out"].items()}
+    assert_same_training(tmp_path / "whole", tmp_path / "killed", TINY)
+
+
+def test_every_phase_gets_its_tokens_and_the_last_one_its_base_of_positions(data: Path, tmp_path: Path) -> None:
+    metrics = run(settings(data), tmp_path / "run")
+    assert metrics["phases"][1]["tokens"] == {"code": 512, "text": 512}
+    assert metrics["phases"][2]["tokens"] == {"code": 768, "text": 256}
+    assert AutoConfig.from_pretrained(tmp_path / "run" / "policy").rope_parameters["rope_theta"] == 5e4
+    assert set(metrics["held_out"]) == {"code", "text"}
+    assert metrics["losses"][-1][1] < metrics["losses"][0][1]
+
+
+def test_a_run_killed_after_its_last_step_has_the_last_base_too(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Accelerator, "get_state_dict", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(settings(data), tmp_path / "run")
+    run(settings(data), tmp_path / "run")
+    assert AutoConfig.from_pretrained(tmp_path / "run" / "policy").rope_parameters["rope_theta"] == 5e4
+
+
+@pytest.mark.parametrize("nodes", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_what_starts_the_processes_of_a_cluster_trains_what_one_trains(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, assert_same_training: Any, forked_python: Path, nodes: int
+) -> None:
+    """No machine of the tests has a GPU, so Ray is told of some, and what is started trains on processors.
+
+    On one node the command is run with `forked_python`, on two with Python itself.
+    """
+    from ray.cluster_utils import Cluster as Rays
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    if nodes == 1:
+        monkeypatch.setattr(sys, "executable", str(forked_python))
+        monkeypatch.setenv("PYTHON_EXEC", str(forked_python))
+    stage, folder = settings(data), tmp_path / "spread"
+    alone = run(stage, tmp_path / "one")
+    rays = Rays(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 1}) if nodes > 1 else None
+    try:
+        if rays:
+            rays.add_node(num_cpus=2, num_gpus=1)
+        cluster = Cluster(device="cuda", nodes=nodes, gpus=2 // nodes, ray_address=rays and rays.address)
+        folder.mkdir()
+        record = {"stage": stage.model_dump(mode="json"), "policy": TINY, "seed": 7, "cluster": cluster.model_dump()}
+        (folder / "settings.json").write_text(json.dumps(record))
+        seen: list[int] = []
+        spread = stage.run(Context(folder, TINY, 7, {}, lambda done, *a, **k: seen.append(done), cluster))
+    finally:
+        if rays:
+            rays.shutdown()
+    assert [loss for _, loss in spread["losses"]] == pytest.approx([loss for _, loss in alone["losses"]], rel=1e-4)
+    assert_same_training(tmp_path / "one", folder, TINY)
+    assert seen[-1] == spread["steps"]
+
+
+def test_a_base_that_the_model_cannot_be_given_is_refused_before_the_first_step(data: Path, tmp_path: Path) -> None:
+    stretched = tmp_path / "stretched"
+    shutil.copytree(checkpoints.checkpoint(TINY), stretched)
+    config = json.loads((stretched / "config.json").read_text())
+    config["rope_parameters"] |= {"rope_type": "linear", "factor": 2.0}
+    (stretched / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="rope_theta cannot be set: this model's positions are of the type linear"):
+        run(settings(data), tmp_path / "run", f"path:{stretched}")
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_a_model_without_rotary_positions_is_left_as_it_is_or_refused() -> None:
+    mamba = MambaForCausalLM(MambaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=1))
+    pretrain.set_theta(mamba, None)
+    with pytest.raises(UserError, match="rope_theta cannot be set: MambaForCausalLM has no rotary positions of one base"):
+        pretrain.set_theta(mamba, 5e4)
+
+
+def test_another_base_gives_other_frequencies_and_they_are_those_of_a_model_made_with_it() -> None:
+    model, _ = checkpoints.load(checkpoints.checkpoint(TINY), torch.float32)
+    before = model.model.rotary_emb.inv_freq.clone()
+    pretrain.set_theta(model, 1e6)
+    fresh = type(model.model.rotary_emb)(model.config)
+    assert torch.equal(model.model.rotary_emb.inv_freq, fresh.inv_freq)
+    assert not torch.equal(model.model.rotary_emb.inv_freq, before)
+
+
+def test_two_processes_train_what_one_trains(data: Path, by_one_and_by_two: Any) -> None:
+    by_one_and_by_two(settings(data), TINY, 7)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"batch_tokens": 100}, "batch_tokens=100 is no multiple of the longest context, 64"),
+        ({"batch_tokens": 1024}, "warmup.tokens=512 is less than one step of 1024"),
+        ({"phases": [*PHASES, {**PHASES[0], "context": 48}]}, "warmup.context=32 does not divide|warmup.context=48"),
+        ({"phases": [{**PHASES[0], "law": "exponential"}]}, "law=exponential cannot go from 0 to 0.002"),
+    ],
+)
+def test_phases_that_do_not_fit_are_refused(data: Path, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        settings(data, **changes)
+
+
+def test_tokens_of_another_tokenizer_are_refused(data: Path, tmp_path: Path) -> None:
+    tokenizer = checkpoints.learned_tokenizer(["some other words than those"], 300)
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    with pytest.raises(UserError, match="are of another tokenizer than"):
+        run(settings(data), tmp_path / "run", f"{TINY}&tokenizer={tmp_path / 'tokenizer'}")

@@ -1,0 +1,109 @@
+"""Whether a recipe's sources hold what its pretraining asks for, before anything runs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+import yaml
+
+import tenfold
+from tenfold import cli
+from tenfold.core import UserError
+
+PHASES = [
+    {"name": "stable", "tokens": 8192, "learning_rate": 1e-3, "mixture": {"*": 1}, "context": 64},
+    {"name": "decay", "tokens": 4096, "learning_rate": 1e-3, "mixture": {"web": 0.5, "synthetic": 0.5}, "context": 128},
+]
+
+
+def write(lab: Path, sources: list[str], select: bool = False, phases: list[dict[str, Any]] | None = None, **mix: Any) -> Path:
+    stages: list[dict[str, Any]] = [{"kind": "documents", "name": "documents", "sources": sources}]
+    stages.append({"kind": "clean", "name": "clean", "documents": "{stage:documents}"})
+    if select:
+        stages.append({"kind": "tag", "name": "tag", "documents": "{stage:clean}"})
+        stages.append({"kind": "select", "name": "select", "documents": "{stage:clean}", "tags": "{stage:tag}"})
+    stages.append({"kind": "mix", "name": "mix", "documents": "{stage:select}" if select else "{stage:clean}"} | mix)
+    pretrain = {"kind": "pretrain", "name": "pretrain", "data": "{stage:mix}", "batch_tokens": 256, "phases": phases or PHASES}
+    recipe = {"name": "supply", "policy": "micro:?hidden=16&layers=1&heads=2", "stages": [*stages, pretrain]}
+    path = lab / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    return path
+
+
+def rows(lab: Path, name: str, characters: int) -> str:
+    (lab / name).write_text("".join(json.dumps({"text": "many words " * 20}) + "\n" for _ in range(characters // 220)))
+    return f"jsonl:{lab}/{name}"
+
+
+def dry_run(path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    status = cli.main(["run", str(path), "--dry-run", "--out", "out"])
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+def test_what_each_source_holds_and_how_often_it_is_seen_is_told(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sources = [f"{rows(lab, 'web.jsonl', 22_000)}?domain=web", f"{rows(lab, 'made.jsonl', 6_600)}?domain=synthetic"]
+    status, out, _ = dry_run(write(lab, sources), capsys)
+    assert status == 0
+    assert (
+        "pretrain: tokens of its sources at most (and passes over them at least): synthetic 6,920 (0.57), web 23,067 (0.36)"
+        in out
+    )
+
+
+def test_too_small_a_source_is_refused_before_anything_runs(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sources = [f"{rows(lab, 'web.jsonl', 220_000)}?domain=web", f"{rows(lab, 'made.jsonl', 440)}?domain=synthetic"]
+    path = write(lab, sources)
+    status, out, err = dry_run(path, capsys)
+    assert (status, out) == (2, "")
+    assert err.startswith("error: pretrain: synthetic: 2,") or err.startswith("error: pretrain: synthetic: 1,")
+    assert "tokens are asked for; it has 4" in err
+    assert "with at most 4 repetitions gives" in err
+    assert err.count("\n") == 1
+    with pytest.raises(UserError, match=r"synthetic: .* tokens are asked for"):
+        tenfold.run(path, "out", quiet=True)
+    assert not list(Path("out").glob("*/settings.json"))
+
+
+def test_the_synthetic_source_of_50_million_tokens(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A large recipe, whose data set of 670 million characters is cut into grades: no hub is asked."""
+    recipe = yaml.safe_load((Path(tenfold.__file__).parent / "pipelines/recipes/nanbeige4-3b-base.yaml").read_text())
+    recipe["stages"][0]["sources"][3] = "hf:HuggingFaceTB/cosmopedia?name=openstax&domain=synthetic&holds=670000000"
+    (lab / "large.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+    status, out, err = dry_run(lab / "large.yaml", capsys)
+    assert (status, out) == (2, "")
+    assert err.startswith("error: pretrain: high/synthetic: ")
+
+
+def test_what_nobody_knows_is_said_and_not_refused(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = dry_run(write(lab, [f"{rows(lab, 'web.jsonl', 440)}?domain=web", rows(lab, "any.jsonl", 440)]), capsys)
+    assert status == 0
+    assert f"what its sources hold is not known before the run: jsonl:{lab}/any.jsonl (declare it" in out
+
+
+def test_a_known_source_is_checked_beside_an_unknown_one(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sources = ["generate:tenfold.pipelines.corpus.planted.documents:bad?size=40&seed=1&domain=web"]
+    status, _, err = dry_run(write(lab, [*sources, f"{rows(lab, 'made.jsonl', 440)}?domain=synthetic"]), capsys)
+    assert status == 2
+    assert "synthetic: 2,048 tokens are asked for; it has 4" in err
+
+
+@pytest.mark.parametrize("way", ["holds", "characters", "most"])
+def test_declared_and_limited_sizes_count(lab: Path, capsys: pytest.CaptureFixture[str], way: str) -> None:
+    web, made = (f"{rows(lab, f'{name}.jsonl', 220_000)}?domain={name}" for name in ("web", "synthetic"))
+    path = write(lab, [web, made], most={"synth*": 400}) if way == "most" else write(lab, [web, f"{made}&{way}=400"])
+    status, _, err = dry_run(path, capsys)
+    assert status == 2
+    assert "synthetic: 2,1" in err or "synthetic: 2,0" in err
+
+
+def test_a_source_that_no_document_belongs_to_is_named(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = pyarrow.table({"text": ["many words " * 2000] * 20})
+    pyarrow.parquet.write_table(table, lab / "web.parquet")
+    path = write(lab, [f"parquet:{lab}/web.parquet?domain=web"], select=True)
+    status, _, err = dry_run(path, capsys)
+    assert status == 2
+    assert "pretrain: decay: no source is like 'synthetic'; there are high/web, low/web, medium/web" in err

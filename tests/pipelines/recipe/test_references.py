@@ -1,0 +1,66 @@
+"""Folders of a recipe's own stages, spoken of in its settings."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import tenfold
+from tenfold.core import UserError
+from tenfold.pipelines.recipe import references
+
+ENVIRONMENTS = {
+    "lab/All-v0": {"entry_point": "m:Mixture", "environments": ["lab/Code-v0", "lab/Other-v0"]},
+    "lab/Code-v0": {"problems": "jsonl:{stage:tests}/problems.jsonl"},
+    "lab/Other-v0": {"problems": "jsonl:rows.jsonl"},
+}
+
+
+def test_a_place_is_filled_with_the_stages_folder_wherever_it_stands() -> None:
+    given = {"a": "{stage:one}/x", "b": ["stage:{stage:two}", 3, None], "c": {"d": "plain {prompt}"}}
+    run = Path("/runs/r")
+    assert references.filled(given, run) == {
+        "a": "/runs/r/one/x",
+        "b": ["stage:/runs/r/two", 3, None],
+        "c": {"d": "plain {prompt}"},
+    }
+
+
+def test_stages_are_named_directly_or_through_the_environments() -> None:
+    assert references.named({"policy": "{stage:sft}"}, {}) == {"sft"}
+    assert references.named({"environment": "lab/All-v0", "steps": 3}, ENVIRONMENTS) == {"tests"}
+    assert references.named({"environment": "lab/Other-v0"}, ENVIRONMENTS) == set()
+
+
+def test_a_stage_that_comes_later_cannot_be_spoken_of(lab: Path) -> None:
+    stages: list[dict[str, Any]] = [
+        {"kind": "filter", "name": "filter", "environment": "lab/Code-v0"},
+        {"kind": "synthesize", "name": "tests", "problems": "human_eval:"},
+    ]
+    recipe = {"name": "r", "policy": "micro:", "environments": ENVIRONMENTS, "stages": stages}
+    (lab / "r.yaml").write_text(yaml.safe_dump(recipe))
+    with pytest.raises(
+        UserError, match=r"filter speaks of \{stage:tests\}, and no earlier stage has that name; there are none"
+    ):
+        tenfold.run("r.yaml", "out", quiet=True)
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_tests_written_by_one_stage_are_what_the_next_is_filtered_by(lab: Path) -> None:
+    recipe = {
+        "name": "r",
+        "policy": "micro:?hidden=16&layers=1&heads=2",
+        "environments": {"lab/Code-v0": ENVIRONMENTS["lab/Code-v0"] | {"verifier": "code"}},
+        "stages": [
+            {"kind": "synthesize", "name": "tests", "problems": "human_eval:?skip=2", "limit": 2, "count": 10, "least": 2},
+            {"kind": "filter", "name": "filter", "environment": "lab/Code-v0", "samples": 2, "max_tokens": 2},
+        ],
+    }
+    (lab / "r.yaml").write_text(yaml.safe_dump(recipe))
+    with pytest.raises(UserError, match=r"filter: none of 2 problems has a pass rate between"):  # this policy writes no program
+        tenfold.run("r.yaml", "out", quiet=True)
+    problems = tenfold.make("lab/Code-v0", problems=f"jsonl:{lab}/out/tests/problems.jsonl").unwrapped.problems
+    assert [problem.id for problem in problems] == ["HumanEval/2", "HumanEval/3"]
+    assert problems[0].answer["public"] == 2
+    assert len(problems[0].answer["calls"]) > 2

@@ -1,0 +1,70 @@
+import json
+from pathlib import Path
+from typing import Any
+
+from tenfold.pipelines.rl import metrics as figures
+
+
+def episode(step: int, sample: int, score: float | None, reason: str = "stop") -> dict[str, Any]:
+    status = "fault" if score is None else "scored"
+    verdict = {"status": status, "score": score, "decided_by": "exact", "reason": ""}
+    return {
+        "step": step,
+        "problem": 0,
+        "sample": sample,
+        "verdict": verdict,
+        "finish_reason": reason,
+        "environment_seconds": 0.5,
+        "reused": False,
+    }
+
+
+def write(path: Path, rows: list[dict[str, Any]], cut: str = "") -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + cut)
+
+
+def metrics(step: int, reward: float) -> dict[str, Any]:
+    data = {key: 1.0 for key in figures.FROM_VERL.values()} | {"critic/score/mean": reward}
+    return {"step": step, "data": data}
+
+
+def test_a_step_has_verls_figures_and_ours(tmp_path: Path) -> None:
+    write(tmp_path / "metrics/000.jsonl", [metrics(1, 0.5)])
+    write(tmp_path / "episodes/9.jsonl", [episode(1, 0, 1.0), episode(1, 1, 0.0, "length"), episode(1, 2, None)])
+    (row,) = figures.gather(tmp_path, 1)
+    assert (row["step"], row["reward"], row["pass_rate"], row["truncated"]) == (1, 0.5, 0.5, 0.5)
+    assert (row["faults"], row["timeouts"], row["environment_seconds"]) == (1, 0, 1.5)
+    assert {"entropy", "response_length", "seconds", "kl"} <= row.keys()
+
+
+def test_a_group_without_a_difference_is_counted_as_flat(tmp_path: Path) -> None:
+    write(tmp_path / "metrics/000.jsonl", [metrics(1, 0.5)])
+    rows = [
+        episode(1, sample, score) | {"problem": problem}
+        for problem, scores in enumerate(("11", "10"))
+        for sample, score in enumerate(map(float, scores))
+    ]
+    write(tmp_path / "episodes/9.jsonl", rows)
+    assert figures.gather(tmp_path, 1)[0]["flat"] == 0.5
+
+
+def test_a_step_played_again_after_a_kill_counts_once(tmp_path: Path) -> None:
+    write(tmp_path / "metrics/000.jsonl", [metrics(1, 0.1), metrics(2, 0.2), metrics(3, 0.3)], cut='{"step": 4, "da')
+    write(tmp_path / "metrics/001.jsonl", [metrics(3, 0.33), metrics(4, 0.4)])
+    write(tmp_path / "episodes/8.jsonl", [episode(3, 0, 0.0)], cut='{"step"')
+    write(tmp_path / "episodes/9.jsonl", [episode(3, 0, 1.0)])
+    rows = figures.gather(tmp_path, 4)
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    assert (rows[2]["reward"], rows[2]["pass_rate"]) == (0.33, 1.0)
+    assert figures.last(tmp_path)["step"] == 4
+
+
+def test_a_kill_between_a_checkpoint_and_verls_report_loses_no_step(tmp_path: Path) -> None:
+    write(tmp_path / "metrics/000.jsonl", [metrics(1, 0.1)])
+    write(tmp_path / "metrics/001.jsonl", [metrics(3, 0.3)])
+    write(tmp_path / "episodes/8.jsonl", [episode(2, 0, 1.0), episode(2, 1, 0.0), episode(2, 2, None)])
+    write(tmp_path / "episodes/9.jsonl", [episode(3, 0, 1.0), episode(4, 0, 1.0)])  # step 4 is under way
+    rows = figures.gather(tmp_path, 3)
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert (rows[1]["reward"], rows[1]["pass_rate"], rows[1]["faults"], rows[1]["kl"]) == (0.5, 0.5, 1, None)

@@ -1,0 +1,74 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tenfold import cli
+from tenfold.core import UserError
+from tenfold.pipelines.rl import show
+
+
+def episode(step: int, problem: int, sample: int, said: str, score: float | None = 1.0) -> dict[str, Any]:
+    verdict = {"status": "scored" if score is not None else "fault", "score": score, "decided_by": "exact", "reason": said}
+    messages = [{"role": "user", "content": f"{problem}?"}, {"role": "assistant", "content": said}]
+    return {
+        "step": step,
+        "problem": problem,
+        "problem_id": f"p{problem}",
+        "sample": sample,
+        "messages": messages,
+        "verdict": verdict,
+        "tokens": 3,
+        "finish_reason": "length" if said == "cut" else "stop",
+    }
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    folder = tmp_path / "run/grpo/episodes"
+    folder.mkdir(parents=True)
+    rows = [episode(1, 2, 0, "two"), episode(1, 1, 1, "cut", None), episode(1, 1, 0, "one"), episode(2, 1, 0, "later")]
+    (folder / "7.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"torn')
+    return tmp_path / "run"
+
+
+def test_a_steps_episodes_are_read_by_problem_and_sample(run: Path) -> None:
+    step, episodes = show.read(run, step=1)
+    assert (step, [(row["problem_id"], row["sample"]) for row in episodes]) == (1, [("p1", 0), ("p1", 1), ("p2", 0)])
+    assert show.read(run / "grpo")[1][0]["messages"][1]["content"] == "later"
+    assert show.read(run, "grpo") == show.read(run)
+
+
+def test_the_command_shows_who_said_what_and_what_it_was_worth(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["rollouts", str(run), "--step", "1", "--limit", "2"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "=== p1, draw 0: score 1 (scored, by exact: one); 3 tokens",
+        "user: 1?",
+        "assistant: one",
+        "",
+        "=== p1, draw 1: no score (fault, by exact: cut); 3 tokens, cut",
+        "user: 1?",
+        "assistant: cut",
+        "",
+        "step 1: 2 of 3 episodes",
+    ]
+    assert cli.main(["rollouts", str(run), "--step", "1", "--problem", "p2"]) == 0
+    assert "assistant: two" in capsys.readouterr().out
+    assert cli.main(["rollouts", str(run), "--problem", "p9"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("stage", "step", "words"),
+    [("sft", None, "no stage 'sft'; its GRPO stages are grpo"), (None, 3, "no step 3; there are 1 to 2")],
+)
+def test_what_is_not_there_is_said_with_what_is(run: Path, stage: str | None, step: int | None, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        show.read(run, stage, step)
+    with pytest.raises(UserError, match="no folder"):
+        show.read(run / "nowhere")
+    (run / "second/episodes").mkdir(parents=True)
+    with pytest.raises(UserError, match="grpo, second: name one with --stage"):
+        show.read(run)
+    with pytest.raises(UserError, match="no episodes yet"):
+        show.read(run, "second")

@@ -1,0 +1,66 @@
+import json
+from pathlib import Path
+
+import pytest
+
+import tenfold
+from tenfold import cli
+from tenfold.core import UserError
+from tenfold.envs.problems import sources
+from tenfold.pipelines.synthesize.synthesize import synthesize
+
+pytestmark = pytest.mark.usefixtures("sandboxed")
+
+ROWS = [
+    {"task_id": 1, "text": "Add.", "code": "def add(a, b): return a + b", "test_list": ["assert add(1, 2) == 3"]},
+    {"task_id": 2, "text": "Now.", "code": "import time\ndef now(): return time.time()", "test_list": ["assert now() > 0"]},
+    {"task_id": 3, "text": "Two.", "code": "def f(): ...\ndef g(): ...", "test_list": ["assert f() == g()"]},
+]
+
+
+def test_problems_get_tests_of_our_own_and_a_killed_run_goes_on(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (lab / "rows.jsonl").write_text("\n".join(map(json.dumps, ROWS)))
+    uri, out = f"jsonl:{lab}/rows.jsonl", lab / "tests.jsonl"
+    assert cli.main(["synthesize", uri, "--out", str(out), "--limit", "1", "--inputs", "10", "--compare"]) == 0
+    assert "1 of 1 problems have tests" in capsys.readouterr().out
+    whole = out.read_bytes()
+    out.write_bytes(whole[:-20])  # killed while it wrote
+    added, now = synthesize(uri, out, compare=True, count=10, public=2, least=8, seed=0)
+    assert out.read_bytes().startswith(whole)
+    assert added["came_with"] < 1  # 1 ^ 2 is 3, too
+    assert added["report"]["score"] == 1.0
+    assert "no input gives now a stable output" in now["left_out"]
+    with pytest.raises(UserError, match="count=10, not 11"):
+        synthesize(uri, out, compare=True, count=11, public=2, least=8, seed=0)
+
+    env = tenfold.make("tenfold/MBPP-v0", problems=f"jsonl:{out}?limit=1")
+    prompt, _ = env.reset(seed=0)
+    assert prompt.startswith("Add.")
+    assert env.step("def add(x, y): return y + x")[1] == 1
+    env.reset(seed=0)
+    assert env.step("def add(x, y): return 3")[1] == 0
+
+
+def test_problems_without_code_are_refused_in_one_line(lab: Path) -> None:
+    (lab / "sums.jsonl").write_text('{"question": "1+1?", "answer": 2}')
+    with pytest.raises(UserError, match="no coding problem"):
+        synthesize(f"jsonl:{lab}/sums.jsonl", lab / "out.jsonl")
+    assert not (lab / "out.jsonl").exists()
+    assert sources.load(f"jsonl:{lab}/sums.jsonl")
+
+
+def test_how_outputs_compare_is_kept_and_a_checkers_problem_left_out(lab: Path) -> None:
+    tests = {"entry_point": "f", "calls": [{"arguments": [[2, 1]], "output": [1, 2]}]}
+    rows = [
+        {"prompt": "f([2, 1])", "answer": tests | {"unordered": True}, "code": "def f(xs): return sorted(set(xs))"},
+        {
+            "prompt": "f([2, 1])",
+            "answer": tests | {"checker": "def check(a, o, e): return True"},
+            "code": "def f(xs): return xs",
+        },
+    ]
+    (lab / "own.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    unordered, checked = synthesize(f"jsonl:{lab}/own.jsonl?solution=code", lab / "out.jsonl", count=10)
+    assert tenfold.verify(unordered["answer"], "def f(xs): return sorted(set(xs), reverse=True)", "code").score == 1
+    assert tenfold.verify(unordered["answer"], "def f(xs): return sorted(xs)", "code").score == 0
+    assert "checker" in checked["left_out"]

@@ -1,0 +1,110 @@
+"""The loss over chunks is the loss over all, and so is its gradient."""
+
+from typing import Any
+
+import hypothesis
+import pytest
+import torch
+from hypothesis import strategies as st
+
+from tenfold.pipelines.trainer.chunked_loss import Dense, Direction, Head, TopK, log_probs, top_k, weighted
+
+TOKENS, VOCABULARY, WIDTH = 23, 37, 8
+
+
+def parts(seed: int, dtype: torch.dtype = torch.float64) -> dict[str, Any]:
+    """A student, a teacher of another width, labels, and weights some of which are negative or nothing."""
+    random = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=random, dtype=dtype)
+
+    return {
+        "hidden": normal(TOKENS, WIDTH).requires_grad_(),
+        "weight": normal(VOCABULARY, WIDTH).requires_grad_(),
+        "bias": normal(VOCABULARY).requires_grad_(),
+        "teacher": Dense(normal(TOKENS, 5), Head(normal(VOCABULARY, 5))),
+        "labels": torch.randint(VOCABULARY, (TOKENS,), generator=random),
+        "nll": normal(TOKENS) * torch.randint(2, (TOKENS,), generator=random),
+        "kl": normal(TOKENS) * torch.randint(2, (TOKENS,), generator=random),
+    }
+
+
+def in_full(of: dict[str, Any], direction: Direction, temperature: float, teacher: Dense | TopK | None) -> torch.Tensor:
+    """The same, by torch's own parts over all tokens at once."""
+    logits = torch.nn.functional.linear(of["hidden"], of["weight"], of["bias"])
+    total = (of["nll"] * torch.nn.functional.cross_entropy(logits, of["labels"], reduction="none")).sum()
+    p = (logits / temperature).softmax(-1)
+    if isinstance(teacher, Dense):
+        q = (teacher.head.logits(teacher.hidden) / temperature).softmax(-1)
+    elif teacher is not None:  # k events and "none of these"
+        q, p = teacher.log_probs.exp(), p.gather(-1, teacher.ids)
+        q, p = (torch.cat([x, 1 - x.sum(-1, keepdim=True)], dim=-1) for x in (q, p))
+    else:
+        return total
+    one, other = (q, p) if direction == "forward" else (p, q)
+    return total + temperature**2 * (of["kl"] * (one * (one.log() - other.log())).sum(-1)).sum()
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+@pytest.mark.parametrize("k", [None, 3])
+@hypothesis.given(
+    seed=st.integers(0, 10_000), temperature=st.sampled_from([1.0, 2.5, 0.7]), chunk=st.sampled_from([1, 7, 23, 64])
+)
+@hypothesis.settings(max_examples=15)
+def test_loss_and_gradients_are_those_of_the_full_computation(
+    direction: Direction, k: int | None, seed: int, temperature: float, chunk: int
+) -> None:
+    of = parts(seed)
+    teacher = of["teacher"] if k is None else top_k(of["teacher"], k, temperature, chunk)
+    found = weighted(
+        of["hidden"], Head(of["weight"], of["bias"]), of["labels"], of["nll"], of["kl"], teacher, direction, temperature, chunk
+    )
+    whole = in_full(of, direction, temperature, teacher)
+    wanted = [of["hidden"], of["weight"], of["bias"]]
+    assert torch.allclose(found.total, whole, rtol=1e-10)
+    # A loss that goes on, as a mean over micro-batches does, scales both alike.
+    for one, other in zip(torch.autograd.grad(3 * found.total, wanted), torch.autograd.grad(3 * whole, wanted), strict=True):
+        assert torch.allclose(one, other, rtol=1e-8, atol=1e-10)
+
+
+def test_a_single_precision_loss_is_near_the_double_precision_one() -> None:
+    of, exact = parts(1, torch.float32), parts(1)
+    for name in ("hidden", "weight", "bias", "nll", "kl"):
+        of[name] = exact[name].detach().float().requires_grad_()
+    of["teacher"] = Dense(exact["teacher"].hidden.float(), Head(exact["teacher"].head.weight.float()))
+    of["labels"] = exact["labels"]
+    totals = [
+        weighted(
+            p["hidden"], Head(p["weight"], p["bias"]), p["labels"], p["nll"].detach(), p["kl"].detach(), p["teacher"]
+        ).total
+        for p in (of, exact)
+    ]
+    assert torch.allclose(totals[0].double(), totals[1], rtol=1e-4)
+
+
+def test_the_terms_of_each_token_are_told() -> None:
+    of = parts(2)
+    head = Head(of["weight"], of["bias"])
+    found = weighted(of["hidden"], head, of["labels"], of["nll"], of["kl"], of["teacher"], chunk=4)
+    assert torch.allclose(found.total, found.nll @ of["nll"] + found.kl @ of["kl"])
+    assert torch.allclose(-found.nll, log_probs(of["hidden"], head, of["labels"], chunk=5))
+    assert (found.kl >= 0).all()
+
+
+def test_all_of_the_teachers_tokens_are_its_distribution() -> None:
+    of = parts(3)
+    head = Head(of["weight"], of["bias"])
+    dense, kept = (
+        weighted(of["hidden"], head, of["labels"], of["nll"], of["kl"], teacher).kl
+        for teacher in (of["teacher"], top_k(of["teacher"], VOCABULARY))
+    )
+    assert torch.allclose(dense, kept)
+
+
+def test_nothing_to_learn_is_no_loss() -> None:
+    of = parts(4)
+    none = torch.zeros(0, dtype=torch.long)
+    found = weighted(of["hidden"][:0], Head(of["weight"]), none, of["nll"][:0])
+    found.total.backward()
+    assert (found.total, of["weight"].grad.abs().sum()) == (0, 0)

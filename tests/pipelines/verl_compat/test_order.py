@@ -1,0 +1,176 @@
+"""The order in which a GRPO stage plays its problems, and how verl takes them."""
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenfold.core import draw_seed
+from tenfold.pipelines.verl_compat import order
+from tenfold.pipelines.verl_compat.order import Place
+
+
+@given(st.integers(1, 6), st.integers(0, 9), st.integers(1, 12), st.integers(0, 3))
+def test_no_step_begins_with_a_problem_twice(batch: int, more: int, step: int, seed: int) -> None:
+    assert len(set(order.batch(batch + more, batch, seed, step))) == batch
+
+
+@given(st.integers(1, 6), st.integers(0, 9), st.integers(1, 12), st.integers(0, 3))
+def test_a_problem_comes_again_in_a_step_only_after_all_others(batch: int, more: int, step: int, seed: int) -> None:
+    problems = batch + more
+    turns = list(itertools.islice(order.turns(problems, batch, seed, step), 3 * problems))
+    assert [turn.problem for turn in turns[:batch]] == order.batch(problems, batch, seed, step)
+    for attempt in range(3):
+        whole = turns[attempt * problems : (attempt + 1) * problems]
+        assert sorted(turn.problem for turn in whole) == list(range(problems))
+        assert {turn.attempt for turn in whole} == {attempt}
+
+
+def test_every_pass_plays_all_problems_in_an_order_of_its_own() -> None:
+    def played(seed: int, steps: Sequence[int]) -> list[int]:
+        return [problem for step in steps for problem in order.batch(40, 8, seed, step)]
+
+    first, second = played(1, range(1, 6)), played(1, range(6, 11))
+    assert sorted(first) == sorted(second) == list(range(40))
+    assert first != second
+    assert played(2, range(1, 6)) != first
+
+
+class Queue:
+    """What verl's replay buffer uses of TransferQueue, in this process."""
+
+    def __init__(self) -> None:
+        self.tags: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+        self.rows: dict[str, dict[str, Any]] = {}
+
+    def kv_list(self) -> dict[str, dict[str, dict[str, Any]]]:
+        return {partition: dict(tags) for partition, tags in self.tags.items()}
+
+    def kv_batch_put(self, keys: list[str], partition_id: str, tags: list[dict[str, Any]]) -> None:
+        for key, tag in zip(keys, tags, strict=True):
+            self.tags[partition_id].setdefault(key, {}).update(tag)
+
+    def kv_clear(self, partition_id: str, keys: list[str]) -> None:
+        for key in keys:
+            self.tags[partition_id].pop(key, None)
+
+    def kv_batch_get(self, keys: list[str], partition_id: str, select_fields: list[str]) -> dict[str, list[Any]]:
+        return {field: [self.rows[key][field] for key in keys] for field in select_fields}
+
+
+class Plays:
+    """verl's agent loops: a coin that depends on nothing but the group says whether all of its draws score the same."""
+
+    def __init__(self, queue: Queue, flat: float, group_size: int):
+        self.queue, self.flat, self.group_size = queue, flat, group_size
+        self.groups: list[Place] = []
+
+    def generate_sequences(self, batch: Any) -> None:
+        for uid, info in zip(batch["uid"], batch["extra_info"], strict=True):
+            info = getattr(info, "data", info)
+            place = Place(int(info["index"]), 0, int(batch["global_steps"]), int(info["attempt"]))
+            self.groups.append(place)
+            flat = draw_seed(0, repr(place), 0) / 2**53 < self.flat
+            for sample in range(self.group_size):
+                key = f"{uid}_{sample}_0"
+                score = torch.tensor([0.0 if flat else float(sample % 2)])
+                self.queue.rows[key] = {"rm_scores": score, "extra_info": info, "session_id": sample}
+                self.queue.kv_batch_put([key], "train", [{"status": "success"}])
+            self.queue.kv_batch_put([str(uid)], "train", [{"status": "finished"}])
+
+
+def trainer(folder: Path, problems: int, batch: int, flat: float, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """verl's own trainer as far as it takes problems and replaces groups: its data loader, its replay buffer, its refills."""
+    from omegaconf import OmegaConf
+    from torch.utils.data import SequentialSampler
+    from torchdata.stateful_dataloader import StatefulDataLoader
+    from verl.trainer.ppo.v1 import replay_buffer, trainer_base
+    from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
+    from verl.utils.dataset.rl_dataset import collate_fn
+
+    from tenfold.pipelines.verl_compat import replay
+    from tenfold.pipelines.verl_compat.dataset import StepDataset
+
+    rows = [
+        {"prompt": [{"role": "user", "content": f"{n}?"}], "data_source": f"p{n}", "extra_info": {"index": n}}
+        for n in range(problems)
+    ]
+    pandas.DataFrame(rows).to_parquet(folder / "problems.parquet")
+    data = {"train_batch_size": batch, "gen_batch_size": 1, "seed": 3, "max_prompt_length": 64, "cache_dir": str(folder)}
+    made = PPOTrainerSync.__new__(PPOTrainerSync)
+    made.config = OmegaConf.create({"data": data | {"filter_overlong_prompts": False, "prompt_key": "prompt"}})
+    made.trainer_mode, made.global_steps, made.train_dataloader_it = "sync", 0, None
+    made.train_dataset = StepDataset(str(folder / "problems.parquet"), None, made.config.data, None)
+    made.train_dataloader = StatefulDataLoader(
+        made.train_dataset, 1, drop_last=True, collate_fn=collate_fn, sampler=SequentialSampler(made.train_dataset)
+    )
+    queue = Queue()
+    for module in (replay_buffer, trainer_base):
+        monkeypatch.setattr(module, "tq", queue)
+    monkeypatch.setattr(replay, "transfer_queue", queue)
+    made.agent_loop_manager = Plays(queue, flat, group_size=2)
+    made.replay_buffer = replay.OrderedReplayBuffer(
+        trainer_mode="sync",
+        trainer_config=OmegaConf.create({}),
+        max_off_policy_threshold=None,
+        max_off_policy_strategy="drop",
+        sampler_kwargs=OmegaConf.create({"batch_size": batch, "drop_flat": True}),
+        refill_fn=made._add_prompts_to_generate,
+    )
+    return made
+
+
+def run(made: Any, steps: Sequence[int]) -> dict[int, list[Place]]:
+    """The groups that are drawn in each step, and checks that verl is given a whole batch of them."""
+    drawn = {}
+    for step in steps:
+        made.global_steps, made.agent_loop_manager.groups = step, []
+        made.prepare_step()
+        size = made.config.data.train_batch_size
+        batch, _ = made.replay_buffer.sample(global_steps=step, partition_id="train", batch_size=size)
+        assert len(batch.keys) == 2 * size
+        made.agent_loop_manager.queue.kv_clear("train", batch.keys)
+        drawn[step] = made.agent_loop_manager.groups
+    return drawn
+
+
+@pytest.mark.parametrize(("problems", "batch", "flat"), [(50, 32, 0.4), (34, 32, 0.4), (8, 8, 0.6)])
+def test_what_replaces_a_group_is_another_problem_and_no_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problems: int, batch: int, flat: float
+) -> None:
+    drawn = run(trainer(tmp_path, problems, batch, flat, monkeypatch), range(1, 5))
+    for step, groups in drawn.items():
+        assert len(groups) > batch  # some were replaced
+        times = Counter(group.problem for group in groups)
+        # None comes twice while there are others.
+        assert max(times.values()) - min(times[problem] for problem in range(problems)) <= 1
+        if len(groups) <= problems:
+            assert max(times.values()) == 1
+        seeds = {tuple(draw_seed(1, f"{group.key(str(group.problem))}/0", n) for n in range(2)) for group in groups}
+        assert len(seeds) == len(groups)
+        assert [group.problem for group in groups[:batch]] == order.batch(problems, batch, 3, step)
+
+
+def test_a_run_that_goes_on_draws_what_it_would_have_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = trainer(tmp_path, 20, 8, 0.4, monkeypatch)
+    whole = run(made, range(1, 7))
+    killed = trainer(tmp_path, 20, 8, 0.4, monkeypatch)
+    run(killed, range(1, 3))
+    saved = killed.train_dataloader.state_dict()
+    run(killed, [3])
+    resumed = trainer(tmp_path, 20, 8, 0.4, monkeypatch)
+    resumed.train_dataloader.load_state_dict(saved)
+    assert run(resumed, range(3, 7)) == {step: whole[step] for step in range(3, 7)}
+
+
+def test_the_seeds_of_a_first_attempt_name_problem_and_step_only() -> None:
+    assert Place(4, 0, step=7, attempt=0).key("p4") == "p4/7"
+    keys = [Place(4, 0, step, attempt).key("p4") for step in range(1, 30) for attempt in range(12)]
+    assert len(set(keys)) == len(keys)

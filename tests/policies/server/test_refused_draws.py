@@ -1,0 +1,134 @@
+"""Draws without an answer, from the server to what a user is told: rollouts, a filter, a benchmark, a judge."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tenfold.benchmarks import evaluate
+from tenfold.benchmarks.report import table
+from tenfold.benchmarks.result import Options
+from tenfold.core import Incomplete, Sampling, Status
+from tenfold.envs.text import TextEnv
+from tenfold.pipelines.rl import filter as rl_filter
+from tenfold.pipelines.stage import Context
+from tenfold.policies import openai as openai_module
+from tenfold.policies.judge import asking
+from tenfold.policies.openai import OpenAIPolicy
+from tenfold.policies.rollout import play
+from tenfold.verifiers import agentic
+
+from .servers import Reply, Request, answer, error, serving
+
+FILTERED = Reply(error("The prompt triggered the content management policy", code="content_filter"), 400)
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> str:
+    told = [{"question": f"Is {n} odd?", "answer": n % 2} for n in range(4)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in told))
+    return f"jsonl:{tmp_path}/rows.jsonl"
+
+
+def number(request: Request) -> int:
+    return int(request["messages"][-1]["content"].split()[1])
+
+
+def refusing(third: Reply) -> Any:
+    """A server that knows the answers to all but the third question."""
+    return lambda request: third if number(request) == 2 else Reply(answer(f"\\boxed{{{number(request) % 2}}}"))
+
+
+def test_a_benchmark_goes_past_a_prompt_that_is_refused_and_does_not_ask_again(rows: str, tmp_path: Path) -> None:
+    with serving(refusing(FILTERED)) as server:
+        for asked in (4 * 8, 0):
+            result = evaluate.evaluate(
+                "aime24", OpenAIPolicy("m", server.url), Options(problems=rows, draws=8), folder=tmp_path / "bench"
+            )
+            assert len(server.requests) == asked
+            server.requests.clear()
+            assert (result.score.mean, result.score.problems, result.score.faults, result.refused) == (1, 3, 8, 8)
+    assert "8 refused" in table.line(result)
+    stored = [json.loads(line) for line in (tmp_path / "bench/aime24_avg8.scores.jsonl").read_text().splitlines()]
+    assert {(draw["status"], draw["decided_by"]) for draw in stored[2]["draws"]} == {("undecided", "refused")}
+
+
+def test_a_benchmark_leaves_a_fault_of_one_draw_out_and_draws_it_again(
+    rows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openai_module, "PAUSE", 0.01)
+    policy_options: Any = {"max_retries": 1}
+    with serving(refusing(Reply({"choices": []}))) as server:
+        policy = OpenAIPolicy("m", server.url, **policy_options)
+        result = evaluate.evaluate("aime24", policy, Options(problems=rows, draws=2), folder=tmp_path / "bench")
+        assert (result.score.mean, result.score.faults, result.refused) == (1, 2, 0)
+        server.reply, before = refusing(Reply(answer("\\boxed{0}"))), len(server.requests)
+        result = evaluate.evaluate("aime24", policy, Options(problems=rows, draws=2), folder=tmp_path / "bench")
+        assert (result.score.faults, len(server.requests) - before) == (0, 2)
+
+
+def test_what_a_server_said_before_it_went_away_is_kept(rows: str, tmp_path: Path) -> None:
+    with serving(refusing(Reply(error("gone"), 503))) as server:
+        policy = OpenAIPolicy("m", server.url, max_retries=0)
+        with pytest.raises(Incomplete, match="503"):
+            evaluate.evaluate("aime24", policy, Options(problems=rows, draws=2), folder=tmp_path / "bench")
+        assert len((tmp_path / "bench/aime24.draws.jsonl").read_text().splitlines()) == 1 + 3 * 2
+        with pytest.raises(Incomplete, match="503"):
+            play(lambda: TextEnv(rows), policy, 2, store=tmp_path / "episodes.jsonl")
+        assert len((tmp_path / "episodes.jsonl").read_text().splitlines()) == 1 + 3 * 2
+        server.reply = refusing(Reply(answer("\\boxed{0}")))
+        server.requests.clear()
+        played = play(lambda: TextEnv(rows), policy, 2, store=tmp_path / "episodes.jsonl")
+    assert len(server.requests) == 2
+    assert [[episode.verdict.score for episode in row] for row in played.values()] == [[1, 1]] * 4
+
+
+def test_a_filter_counts_what_is_refused_and_does_not_ask_again(
+    rows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reply(request: Request) -> Reply:
+        right = (number(request) + request["seed"]) % 2
+        return FILTERED if number(request) == 2 else Reply(answer(f"\\boxed{{{right}}}"))
+
+    with serving(reply) as server:
+        settings = rl_filter.Filter.model_validate(
+            {"kind": "filter", "name": "f", "environment": "tenfold/Math-v0", "options": {"problems": rows}, "max_faults": 0}
+        )
+        context = Context(tmp_path, f"openai:m?base_url={server.url}", 1, {}, lambda *args, **figures: None)
+        found = settings.run(context)
+        assert (found["problems"], found["kept"], found["refused"], found["faults"]) == (4, 3, 16, 16)
+        server.requests.clear()
+        assert settings.run(context)["refused"] == 16
+        assert server.requests == []
+
+
+def test_a_judge_that_refuses_leaves_a_verdict_undecided_and_one_that_fails_a_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(openai_module, "PAUSE", 0.01)
+    from tenfold.core import Problem
+
+    problem = Problem("p", ({"role": "user", "content": "?"},), "Paris", "here")
+    found = {}
+    for name, reply in (("refused", FILTERED), ("odd", Reply(b""))):
+        with serving(lambda request, reply=reply: reply) as server:
+            judge = agentic.verifier(asking(OpenAIPolicy("m", server.url, max_retries=1)), always=True)
+            found[name] = judge(problem, "\\boxed{Lyon}")
+    assert [found[name].status for name in ("refused", "odd")] == [Status.UNDECIDED, Status.FAULT]
+
+
+def test_lone_surrogates_lose_no_episode(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(
+        '{"id": "p\\ud800", "question": "Half \\ud800?", "answer": "4"}\n{"question": "Whole?", "answer": "4"}\n'
+    )
+    reply = json.dumps(answer("It is \udfff \\boxed{4}")).encode()  # JSON writes the half as \\udfff
+    with serving(lambda request: Reply(reply)) as server:
+        policy, rows = OpenAIPolicy("m", server.url), f"jsonl:{tmp_path}/rows.jsonl"
+        played = play(lambda: TextEnv(rows), policy, 2, sampling=Sampling(), store=tmp_path / "e.jsonl")
+        result = evaluate.evaluate("aime24", policy, Options(problems=rows, draws=2), folder=tmp_path / "bench")
+    assert [[episode.verdict.score for episode in row] for row in played.values()] == [[1, 1]] * 2
+    assert result.score.mean == 1
+    stored = (tmp_path / "e.jsonl").read_text(encoding="utf-8")
+    assert "Half \ufffd?" in stored
+    assert "It is \ufffd" in stored

@@ -1,0 +1,46 @@
+import os
+import signal
+import threading
+
+import pytest
+
+from tenfold.core import Incomplete, Sampling
+from tenfold.policies.openai import OpenAIPolicy
+from tenfold.policies.server import requests as at_once
+
+from .servers import Reply, Request, answer, serving
+
+
+def test_items_are_worked_on_at_once_and_come_back_in_order() -> None:
+    together = threading.Barrier(3)
+
+    def work(number: int) -> int:
+        together.wait(60)
+        if number == 2:
+            raise KeyError(number)
+        return number * number
+
+    found = at_once.settled(at_once.begun(work, range(3), most=3))
+    assert [future.result() for future in found[:2]] == [0, 1]
+    assert isinstance(found[2].exception(), KeyError)
+
+
+def test_an_interrupt_waits_for_no_server_and_keeps_what_it_has_answered() -> None:
+    over = threading.Event()
+    requests: list[Request] = []
+
+    def reply(request: Request) -> Reply:
+        requests.append(request)
+        if len(requests) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            over.wait(60)
+        return Reply(answer("7"))
+
+    asked = [[{"role": "user", "content": f"{number}?"}] for number in range(3)]
+    with serving(reply) as server:
+        policy = OpenAIPolicy("m", server.url, batch_size=1)
+        with pytest.raises(Incomplete) as raised:
+            policy.generate(asked, 1, Sampling())
+        over.set()
+    assert [row[0] and row[0].text for row in raised.value.drawn] == ["7", None, None]
+    assert isinstance(raised.value.ending, KeyboardInterrupt)

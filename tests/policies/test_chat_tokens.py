@@ -1,0 +1,45 @@
+"""Conversations turn by turn as token ids."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tenfold.policies import checkpoints
+from tenfold.policies.chat_tokens import conversation_tokens, turn_tokens
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    return checkpoints.tokenizer_of(checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2"))
+
+
+def test_an_episode_keeps_what_was_drawn_and_marks_it(tokenizer: Any) -> None:
+    said = [("user", "2 + 2?"), ("assistant", "add"), ("tool", "4"), ("assistant", "It is 4.")]
+    drawn = [tokenizer(text)["input_ids"] + [tokenizer.eos_token_id] for text in ("add", "It is 4.")]
+    ids, mask = conversation_tokens(tokenizer, [{"role": role, "content": text} for role, text in said], drawn)
+    assert tokenizer.decode(ids) == "<|user|>2 + 2?<|end|><|assistant|>add<|end|><|tool|>4<|end|><|assistant|>It is 4.<|end|>"
+    assert [token for token, written in zip(ids, mask, strict=True) if written] == drawn[0] + drawn[1]
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_turn_is_closed_once(tokenizer: Any, closed: bool) -> None:
+    said = tokenizer("1")["input_ids"] + [tokenizer.eos_token_id] * closed
+    text = tokenizer.decode(said + turn_tokens(tokenizer, "user", "no", said))
+    assert text == "1<|end|><|user|>no<|end|><|assistant|>"
+
+
+def test_a_template_that_refuses_a_role_hears_it_as_the_user() -> None:
+    strict = SimpleNamespace(chat_template="x")
+
+    def render(messages: list[dict[str, str]], **options: Any) -> str:
+        if messages[-1]["role"] == "tool":
+            raise ValueError("roles must alternate")
+        return "".join(f"<{m['role']}>{m['content']};" for m in messages) + "<assistant>"
+
+    class Letters(SimpleNamespace):
+        def __call__(self, text: str, add_special_tokens: bool) -> dict[str, list[str]]:
+            return {"input_ids": list(text)}
+
+    letters = Letters(**vars(strict), apply_chat_template=render)
+    assert "".join(turn_tokens(letters, "tool", "42", [])) == ";<user>42;<assistant>"  # type: ignore[arg-type]

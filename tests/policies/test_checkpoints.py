@@ -1,0 +1,77 @@
+"""Models made from nothing: their sizes, their tokenizer, always the same."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from tenfold.core import UserError
+from tenfold.policies import checkpoints
+
+
+@pytest.fixture
+def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TENFOLD_CACHE", str(tmp_path / "cache"))
+    checkpoints.learned_tokenizer(["the cat and the hat, the rat and the bat"] * 5, 290).save_pretrained(tmp_path / "tokenizer")
+    return tmp_path / "tokenizer"
+
+
+def test_a_learned_tokenizer_gives_back_what_it_is_given_and_parts_digits(words: Path) -> None:
+    tokenizer = checkpoints.tokenizer_of(words)
+    text = "the rat – 1234\n\tétait là"
+    ids = tokenizer(text)["input_ids"]
+    assert tokenizer.decode(ids) == text
+    assert [token for token in tokenizer.convert_ids_to_tokens(ids) if token.isdigit()] == ["1", "2", "3", "4"]
+    assert len(tokenizer("the cat")["input_ids"]) < len("the cat")
+
+
+def test_a_micro_policy_takes_another_tokenizer(words: Path) -> None:
+    model, tokenizer = checkpoints.load(
+        checkpoints.checkpoint(f"micro:?hidden=16&layers=1&heads=2&tokenizer={words}"), torch.float32
+    )
+    assert model.config.vocab_size == len(tokenizer) == len(checkpoints.tokenizer_of(words))
+    assert tokenizer.chat_template is None
+
+
+def test_a_model_is_made_from_its_configuration(words: Path, tmp_path: Path) -> None:
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    (tmp_path / "c.json").write_text(json.dumps({"model_type": "llama", "vocab_size": 300, "num_key_value_heads": 1, **sizes}))
+    uri = f"config:{tmp_path}/c.json?tokenizer={words}"
+    model, tokenizer = checkpoints.load(checkpoints.checkpoint(uri), torch.float32)
+    assert model.config.num_key_value_heads == 1
+    assert model.config.eos_token_id == tokenizer.eos_token_id
+    other, _ = checkpoints.load(checkpoints.checkpoint(f"{uri}&seed=1"), torch.float32)
+    assert not torch.equal(model.lm_head.weight, other.lm_head.weight)
+
+
+def test_code_that_a_checkpoint_brings_is_not_run(words: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "stranger"
+    shutil.copytree(words, folder)
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'hit')!r}, 'w')\n")
+    named = {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model", "AutoTokenizer": ["evil.Tokenizer", None]}
+    (folder / "config.json").write_text(json.dumps({"model_type": "evil", "auto_map": named}))
+    told = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(told | {"auto_map": named}))
+    with pytest.raises(UserError, match="cannot be loaded"):
+        checkpoints.load(folder, torch.float32)
+    assert not (tmp_path / "hit").exists()
+
+
+def test_a_vocabulary_that_is_too_small_is_one_line(words: Path, tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text(json.dumps({"model_type": "llama", "vocab_size": 100}))
+    with pytest.raises(UserError, match="has a vocabulary of 100, and the tokenizer one of 2"):
+        checkpoints.checkpoint(f"config:{tmp_path}/c.json?tokenizer={words}")
+
+
+def test_the_reports_model_has_the_reports_size() -> None:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.for_model(**json.loads((checkpoints.CONFIGS / "nanbeige4-3b.json").read_text()))
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    embeddings = sum(module.weight.numel() for module in (model.get_input_embeddings(), model.get_output_embeddings()))
+    everything = sum(weights.numel() for weights in model.parameters())
+    assert everything == pytest.approx(3.93e9, rel=0.002)
+    assert everything - embeddings == pytest.approx(3.08e9, rel=0.002)

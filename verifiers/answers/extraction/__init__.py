@@ -1,0 +1,1 @@
+"""Which words of a response are its answer."""

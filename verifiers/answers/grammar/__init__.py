@@ -1,0 +1,1 @@
+"""Text and LaTeX to tokens, and tokens to a tree."""

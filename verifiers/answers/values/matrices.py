@@ -1,0 +1,108 @@
+"""Sums and products of matrices, written out as one matrix of expressions."""
+
+import itertools
+from collections.abc import Iterator
+
+from ..grammar.tree import ONE, ZERO, Node, substituted
+from .evaluation import contains, in_time
+from .exact import TooLarge, Undefined, exact
+
+MAX_CELL = 500
+"""Parts of an expression within a product of matrices."""
+
+
+def as_matrix(node: Node) -> Node | None:
+    """A matrix, or the sum or product of some, as one; a tuple as itself."""
+    if node.kind == "matrix":
+        return node
+    if node.kind == "tuple":
+        return Node("tuple", node.items)
+    if node.kind == "neg" and (inner := as_matrix(node.items[0])):
+        return inner._replace(items=tuple(Node("neg", (item,)) for item in inner.items))
+    if node.kind == "add":
+        parts = [as_matrix(item) for item in node.items]
+        if None in parts or len({part.value for part in parts if part}) != 1:
+            return None
+        columns = zip(*(part.items for part in parts if part), strict=True)
+        return Node("matrix", tuple(Node("add", column) for column in columns), parts[0].value)  # type: ignore[union-attr]
+    if node.kind == "mul":
+        result: Node | None = None
+        scalars = [item for item in node.items if not has_matrix(item)]
+        for item in (item for item in node.items if has_matrix(item)):
+            factor = as_matrix(item)
+            if factor is None or factor.kind != "matrix":
+                return None
+            result = factor if result is None else _product(result, factor)
+            if result is None:
+                return None
+        if result is None:
+            return None
+        return result._replace(items=tuple(Node("mul", (*scalars, item)) for item in result.items)) if scalars else result
+    return None
+
+
+def has_matrix(node: Node) -> bool:
+    """Whether matrices are added or multiplied in an expression, or stand alone."""
+    return contains(node, "matrix") and node.kind in ("matrix", "add", "mul", "neg", "pow")
+
+
+def _product(left: Node, right: Node) -> Node | None:
+    (rows, inner), (height, columns) = left.value, right.value
+    if inner != height or rows * columns * inner > 1_000:
+        return None
+    in_time()
+    cells = (
+        Node("add", tuple(Node("mul", (left.items[row * inner + k], right.items[k * columns + column])) for k in range(inner)))
+        for row in range(rows)
+        for column in range(columns)
+    )
+    return Node("matrix", tuple(_worked_out(cell) for cell in cells), (rows, columns))
+
+
+def _worked_out(cell: Node) -> Node:
+    """A sum of products of numbers as the number, so that products of many matrices do not grow.
+
+    Raises:
+        TooLarge: it has symbols, and too many of them.
+    """
+    try:
+        number = exact(cell)
+    except Undefined:
+        number = None
+    if number is not None:
+        return Node("number", (), number)
+    if sum(1 for _ in itertools.islice(parts(cell), MAX_CELL)) == MAX_CELL:
+        raise TooLarge("a product of matrices")
+    return cell
+
+
+_BASIS = (Node("constant", (), "i"), Node("symbol", (), "j"), Node("symbol", (), "k"))
+
+
+def in_basis(node: Node, like: Node) -> Node:
+    """A sum of multiples of i, j and k as the tuple of its components, where it is compared with a tuple of two or three."""
+    if like.kind != "tuple" or len(like.items) not in (2, 3) or node.kind not in ("add", "mul", "neg", "constant", "symbol"):
+        return node
+    basis = _BASIS[: len(like.items)]
+    if not any(vector in basis for vector in parts(node)):
+        return node
+    components = []
+    for vector in basis:
+        here = {other: ONE if other == vector else ZERO for other in basis}
+        components.append(substituted(node, here))
+    rest = substituted(node, dict.fromkeys(basis, ZERO))
+    return Node("tuple", tuple(components)) if _is_zero(rest) else node
+
+
+def _is_zero(node: Node) -> bool:
+    try:
+        return exact(node) == 0
+    except (TooLarge, Undefined):
+        return False
+
+
+def parts(node: Node) -> Iterator[Node]:
+    """A node and all that it is made of."""
+    yield node
+    for item in node.items:
+        yield from parts(item)

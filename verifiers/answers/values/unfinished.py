@@ -1,0 +1,202 @@
+"""What is left to do in an answer: arithmetic, like terms, an equation to solve, an integral, the value of a function."""
+
+from fractions import Fraction
+
+from ..grammar.tree import INFINITY, MINUS_ONE, ZERO, Node, is_mixed, ordered
+from .claims import claim, is_label
+from .evaluation import contains, symbols
+from .factors import LONG, factors, terms, without_numbers, worth
+
+ARITHMETIC, LIKE_TERMS, UNSOLVED, CLOSED_FORM = "arithmetic", "like terms", "an equation to solve", "a number to write out"
+SCALARS = frozenset("number decimal constant symbol add mul pow neg percent degrees call bound based".split())
+PARTS = frozenset("list tuple set interval union matrix ratio cases pm".split())
+OPEN = {"int": "an integral", "lim": "a limit", "sum": "a sum", "prod": "a product"}
+FUNCTIONS = {
+    **dict.fromkeys("sin cos tan cot sec csc".split(), "a trigonometric function"),
+    **dict.fromkeys("arcsin arccos arctan arccot arcsec arccsc".split(), "an inverse trigonometric function"),
+    **dict.fromkeys("log ln lg arsinh arcosh artanh".split(), "a logarithm"),
+    **dict.fromkeys("sinh cosh tanh coth sech csch".split(), "a hyperbolic function"),
+}
+_SURDS = frozenset(["sqrt", "root", "exp"])
+
+
+def to_do(node: Node, equation: bool = False) -> set[str]:
+    """What is left to do in an answer.
+
+    Args:
+        node: its reading.
+        equation: whether an equation is wanted, so that one counts as a whole, and not by its last side.
+    """
+    found: set[str] = set()
+    _entry(node, found, equation)
+    return found
+
+
+def _entry(node: Node, found: set[str], equation: bool) -> None:
+    """Adds what is left to do in an answer, or in an element of one."""
+    if node.kind == "relation":
+        _in_relation(node, found, equation)
+    elif node.kind in ("quantity", "given"):
+        _entry(node.items[0], found, equation)
+    elif node.kind == "union" and all(item.kind == "set" for item in node.items):
+        found.add("a union")
+    elif node.kind in PARTS:
+        for item in node.items:
+            _entry(item, found, equation)
+    elif node.kind == "intersection" and not symbols(node):
+        found.add("an intersection")
+    elif node.kind == "degrees" or (node.kind == "neg" and node.items[0].kind == "degrees"):
+        _entry(node.items[0], found, equation)  # an angle: 60 where 60 degrees are wanted
+    elif contains(node, "matrix"):
+        _in_matrix(node, found)
+    elif node.kind in SCALARS:
+        if node.kind == "add":  # 5 + 0i
+            left = tuple(item for item in node.items if item.kind != "mul" or ZERO not in item.items)
+            node = left[0] if len(left) == 1 else node._replace(items=left or (ZERO,))
+        if not symbols(node) and worth(node) is None and node not in (INFINITY, Node("neg", (INFINITY,))):
+            found.add(CLOSED_FORM)
+        _in_scalar(node, found)
+
+
+def _in_matrix(node: Node, found: set[str]) -> None:
+    """Adds what is left to do in an expression of matrices: all but numbers before one matrix."""
+    if node.kind != "mul" or sum(contains(item, "matrix") for item in node.items) > 1:
+        found.add(ARITHMETIC)
+    else:
+        for item in node.items:
+            _entry(item, found, False)
+
+
+def _in_relation(node: Node, found: set[str], equation: bool) -> None:
+    if node.value[-1] == "~" and is_numeral(node.items[-1]):
+        return
+    label, claimed = claim(node)
+    if label is not None:
+        if label.kind == "symbol" and label.value in symbols(claimed):
+            found.add(UNSOLVED)
+        _entry(claimed, found, equation)
+    elif set(node.value) == {"="} and not equation:
+        _entry(node.items[-1], found, equation)
+    else:
+        named = [item for item in node.items if symbols(item)]
+        alone = len(named) == 1 and is_label(named[0]) and (named[0].kind != "call" or named[0].value == "abs")
+        if not alone and not _is_a_line(node):
+            found.add(UNSOLVED)
+        for item in node.items:
+            if not symbols(item):
+                _entry(item, found, equation)
+            elif item.kind in SCALARS:
+                _in_scalar(item, found)
+
+
+def _is_a_line(node: Node) -> bool:
+    """Whether an equation is a letter's solved one but for the side of its number, as lines are written: x - 5 = 0."""
+    left = node.items[0]
+    named = [item for item in left.items if symbols(item)] if left.kind == "add" else []
+    return node.value == ("=",) and node.items[1] == ZERO and len(named) == 1 and named[0].kind == "symbol"
+
+
+def _in_scalar(node: Node, found: set[str]) -> None:
+    """Adds what is left to do in an expression."""
+    if node.kind == "based":
+        found.add(f"a number in base {node.value[1]}")
+    if node.kind in ("number", "decimal", "constant", "symbol", "based") or node.kind not in SCALARS:
+        return
+    if node.kind == "bound":
+        found.add(OPEN[node.value])
+        return
+    constant = not symbols(node)
+    size = worth(node) if constant else None
+    if size is not None:
+        if contains(node, "based"):
+            found.add("a number in another base")
+        if not is_numeral(node) and not _is_long(size):
+            found.add(ARITHMETIC)
+        return
+    if node.kind == "add":
+        _in_sum(node, found)
+    elif node.kind == "mul":
+        _in_product(node, constant, found)
+        return
+    elif node.kind == "call" and node.value not in _SURDS and constant:
+        found.add(FUNCTIONS.get(node.value, f"the function {node.value}"))
+    elif node.kind == "pow" and constant and _is_power_to_expand(node):
+        found.add(ARITHMETIC)
+    for item in node.items:
+        _in_scalar(item, found)
+
+
+def _in_sum(node: Node, found: set[str]) -> None:
+    parts = list(terms(node))
+    rational = [term for term in parts if not symbols(term) and worth(term) is not None]
+    if len(rational) > 1:
+        found.add(ARITHMETIC)
+    alike = [ordered(Node("mul", tuple(without_numbers(term)))) for term in parts if term not in rational]
+    if len(set(alike)) < len(alike):
+        found.add(LIKE_TERMS)
+
+
+def _in_product(node: Node, constant: bool, found: set[str]) -> None:
+    """Adds what is left to do in a product: it has one number above and one below, and no brackets of constants to multiply."""
+    above = under = brackets = 0
+    for base, inverse in factors(node):
+        if not symbols(base) and (size := worth(base)) is not None:
+            if abs(size) != 1 and not _is_power_of_ten(base) and not _is_long(size):
+                above, under = above + (not inverse), under + inverse
+        elif base.kind == "add":
+            brackets += not inverse
+            if constant and inverse and contains_i(base):
+                found.add(ARITHMETIC)
+        _in_scalar(base, found)
+    if above > 1 or under > 1 or (constant and brackets > 1):
+        found.add(ARITHMETIC)
+
+
+def _is_power_to_expand(node: Node) -> bool:
+    """Whether a constant is a whole power of a sum or of i, or divides by i."""
+    base, exponent = node.items
+    whole = worth(exponent) if not symbols(exponent) else None
+    if whole is None or whole.denominator != 1:
+        return False
+    return contains_i(base) if whole < 0 else base.kind == "add" or contains_i(base)
+
+
+def contains_i(node: Node) -> bool:
+    """Whether the imaginary unit stands in an expression."""
+    return (node.kind == "constant" and node.value == "i") or any(map(contains_i, node.items))
+
+
+def is_numeral(node: Node) -> bool:
+    """Whether a node is a number written out: 7, -0.5, 50%, 3/4 or 6/8, 2 1/2, 5 x 10^3."""
+    if node.kind in ("number", "decimal", "based"):
+        return True
+    if node.kind in ("neg", "percent", "degrees"):
+        return is_numeral(node.items[0])
+    if node.kind == "add":
+        return len(node.items) == 2 and is_mixed(*node.items)
+    if node.kind == "pow":
+        return _is_power_of_ten(node)
+    if node.kind != "mul" or len(node.items) != 2:
+        return False
+    first, second = node.items
+    if second.kind == "pow" and second.items[1] == MINUS_ONE:
+        return _is_whole(first) and _is_whole(second.items[0]) and not _is_division(first, second.items[0])
+    return is_numeral(first) and first.kind not in ("add", "mul") and (_is_power_of_ten(second) or node.value == "of")
+
+
+def _is_whole(node: Node) -> bool:
+    return node.kind == "number" or (node.kind == "neg" and node.items[0].kind == "number")
+
+
+def _is_division(above: Node, under: Node) -> bool:
+    """Whether a fraction is a whole number that is not divided out: 84/2; 5/1 is no more than 5."""
+    first, second = worth(above), worth(under)
+    return bool(first and second) and abs(second or 1) != 1 and (first or 0) % (second or 1) == 0
+
+
+def _is_power_of_ten(node: Node) -> bool:
+    return node.kind == "pow" and node.items[0] == Node("number", (), Fraction(10)) and _is_whole(node.items[1])
+
+
+def _is_long(size: Fraction) -> bool:
+    return max(abs(size.numerator), size.denominator) >= 10**LONG

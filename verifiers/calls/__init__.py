@@ -1,0 +1,1 @@
+"""Calls of tools and functions, as models write them."""

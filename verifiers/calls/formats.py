@@ -1,0 +1,274 @@
+"""Calls of tools as models write them: what a response calls, whichever chat template taught it how.
+
+Read are, in the words of the servers that parse them (vLLM's tool parsers):
+
+    JSON in tags        <tool_call>{"name": "area", "arguments": {"base": 10}}</tool_call>    Hermes, Qwen; so <tool_calls>,
+                        Granite's <|tool_call|>, Mistral's [TOOL_CALLS], Llama's <|python_tag|>, Phi's functools[...], ...
+    XML                 <function=area><parameter=base>10</parameter></function>              Qwen3-Coder, Seed-OSS
+                        <invoke name="area"><parameter name="base">10</parameter></invoke>    MiniMax, DeepSeek-V3.2, Step
+                        <tool_call>area<arg_key>base</arg_key><arg_value>10</arg_value></tool_call>    GLM
+    a name, then JSON   [TOOL_CALLS]area[ARGS]{"base": 10}, <function=area>{"base": 10}</function>, DeepSeek, Kimi, gpt-oss
+    bare                JSON, or a list of Python calls: [area(base=10)]                      Llama, xLAM, Olmo
+
+A value in XML is text, and becomes what its parameter's declared type says: a string stays text, an integer is read as one.
+"""
+
+import ast
+import contextlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ...core import without_thinking, without_turn_end
+from ..programs.fences import fenced
+from .call import Declared, Malformed, Said, unique
+from .xml import FUNCTION, INVOKE, of_pairs, of_xml
+
+MAX_PYTHON = 20_000
+"""Longest text that is read as Python."""
+_WRAPPED = {
+    "<tool_call>": "</tool_call>",
+    "<tool_calls>": "</tool_calls>",
+    "<function_call>": "</function_call>",
+    "<function_calls>": "</function_calls>",
+    "<seed:tool_call>": "</seed:tool_call>",
+    "<minimax:tool_call>": "</minimax:tool_call>",
+    "<longcat_tool_call>": "</longcat_tool_call>",
+    "<｜DSML｜function_calls>": "</｜DSML｜function_calls>",
+    "<|tool_call|>": "<|/tool_call|>",
+    "<|python_tag|>": "<|eom_id|>",
+    "<|python_start|>": "<|python_end|>",
+    "<|tools_prefix|>": "<|tools_suffix|>",
+    "<|action_start|>": "<|action_end|>",
+    "<|START_ACTION|>": "<|END_ACTION|>",
+    "[TOOL_CALLS]": "[/TOOL_CALLS]",
+    "functools[": "]\\Z",
+}
+"""Marks around calls; the second of a pair may be missing at the end."""
+_NAMED = re.compile(
+    r"<｜tool▁call▁begin｜>(?:function<｜tool▁sep｜>)?\s*(?P<deepseek>[^\s<]+)\s*(?:<｜tool▁sep｜>)?\s*(?:```json)?"
+    r"|<\|tool_call_begin\|>\s*(?P<kimi>[^\s<]+)\s*<\|tool_call_argument_begin\|>"
+    r"|\bto=(?P<harmony>functions\.[^\s<{]{1,200}+)[^{}\n]{0,100}+(?=\{)"
+    r"|\[TOOL_CALLS\]\s*(?P<mistral>[\w.-]+)(?:\[CALL_ID\]\w+)?(?:\[ARGS\])?(?=\s*\{)"
+    r"|^>>>(?P<functionary>[\w.-]+)\s*(?=\{)",
+    re.MULTILINE,
+)
+"""A call whose name stands before JSON."""
+_OPENS = re.compile("|".join(map(re.escape, _WRAPPED)))
+MARKS = re.compile(
+    "|".join(
+        [
+            _OPENS.pattern,
+            r"</tool_call",
+            r"<function=",
+            r"<[\w｜:]{0,20}invoke\s",
+            r"<arg_key>",
+            r"tool▁calls?▁",
+            r"tool_calls?_"
+            r"(?:section_)?begin",
+            r"\bto=functions\.",
+            r"\[ARGS\]",
+            r"<\|tool_call",
+            r"<tool_code>",
+            r"```tool_c",
+        ]
+    )
+)
+_FENCE = re.compile(r"\A```\w*\r?\n(.*?)\r?\n?```\Z", re.DOTALL)
+
+
+def read(response: str, declared: Declared, typed: bool = True) -> list[Said]:
+    """The calls that a response makes, after its reasoning; none where it is prose.
+
+    Args:
+        response: of a model.
+        declared: the functions, for the types of values that are written as text.
+        typed: whether such values are read as their types say; else they stay text.
+
+    Raises:
+        Malformed: it calls in one of the forms that the module lists, and the call cannot be read.
+    """
+    text = without_turn_end(without_thinking(response)).strip()
+    if (calls := marked(text, declared, typed)) is not None:
+        return calls
+    whole = _FENCE.match(text)
+    bare = whole[1].strip() if whole else text
+    if bare.startswith(("[", "{")):
+        with contextlib.suppress(ValueError, RecursionError):
+            return list(_of_json(_several(bare)))
+    if calls := _of_python(bare):
+        return calls
+    for block in reversed(fenced(text) if not whole else []):
+        if block.language in ("json", "tool_call", "") and '"name"' in block.body:
+            with contextlib.suppress(ValueError, RecursionError):
+                return list(_of_json(_several(block.body.strip())))
+    return []
+
+
+def marked(text: str, declared: Declared, typed: bool = True) -> list[Said] | None:
+    """The calls that stand behind marks of calls; None where there is no such mark. Raises `Malformed`."""
+    if first := _NAMED.search(text):
+        return list(_of_names(text, first.start()))
+    if _OPENS.search(text):
+        bodies = [body for body in _bodies(text) if body.strip()]
+        if not bodies:
+            raise Malformed("there is nothing in the call")
+        return [call for body in bodies for call in _of_body(body.strip(), declared, typed)]
+    if FUNCTION.search(text) or INVOKE.search(text):
+        return list(of_xml(text, declared, typed))
+    return None
+
+
+def called(turn: str) -> tuple[str, str] | None:
+    """The tool and the code of a turn's last tool call: None where there is no call, empty where it cannot be read."""
+    try:
+        calls = marked(without_turn_end(without_thinking(turn)).strip(), {})
+    except Malformed:
+        return "", ""
+    if not calls:
+        return None
+    source = calls[-1].arguments.get("code")
+    return (calls[-1].name, source) if isinstance(source, str) else ("", "")
+
+
+def _bodies(text: str) -> Iterator[str]:
+    """What stands between marks; the last may lack its end. An end in a text of the call's own is none."""
+    at, ends = 0, dict[str, int]()
+    while (opened := _OPENS.search(text, at)) is not None:
+        start, end = opened.end(), _WRAPPED[opened[0]]
+        if opened[0] == "functools[":
+            yield text[start - 1 :]
+            return
+        if end not in ends or -1 < ends[end] < start:  # else the next one is known, or that there is none
+            ends[end] = text.find(end, start)
+        at = ends[end]
+        with contextlib.suppress(ValueError, RecursionError):
+            begun = re.compile(r"\s*").match(text, start)
+            assert begun is not None
+            _, stop = _JSON.raw_decode(text, begun.end())
+            if text[stop : stop + 200].lstrip().startswith(end):
+                yield text[start:stop]
+                at = text.find(end, stop)
+                continue
+        stop = at if at >= 0 else len(text)
+        if end.startswith("["):  # Mistral's calls follow one another
+            following = _OPENS.search(text, start)
+            stop = min(stop, following.start()) if following else stop
+            at = stop
+        yield text[start:stop]
+        if at < 0:
+            return
+
+
+def _of_body(body: str, declared: Declared, typed: bool) -> Iterator[Said]:
+    """The calls between two marks."""
+    if body.startswith("<|plugin|>"):
+        body = body.removeprefix("<|plugin|>").strip()
+    if body.startswith("{") or re.match(r"\[\s*(?:[{\]]|\Z)", body):  # else it is a list of Python calls
+        try:
+            yield from _of_json(_several(body))
+        except (ValueError, RecursionError) as error:
+            raise Malformed(f"the call is no JSON ({type(error).__name__})") from None
+    elif FUNCTION.search(body) or INVOKE.search(body):
+        yield from of_xml(body, declared, typed)
+    elif "<arg_key>" in body or re.fullmatch(r"[\w.-]+", body):
+        yield of_pairs(body, declared, typed)
+    else:
+        lines = [line.strip() for line in body.splitlines() if line.strip()]
+        read = [_of_python(body)] if _of_python(body) else [_of_python(line) for line in lines]
+        if not all(read):
+            raise Malformed("the call is neither JSON, nor XML, nor Python")
+        yield from (call for calls in read for call in calls)
+
+
+# --- JSON ---
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=unique)
+
+
+def _several(text: str) -> list[Any]:
+    """JSON, or several with spaces, commas or semicolons between. Raises ValueError, RecursionError."""
+    found, at = [], 0
+    while at < len(text):
+        value, at = _JSON.raw_decode(text, at)
+        found += value if isinstance(value, list) else [value]
+        while at < len(text) and text[at] in " \t\r\n,;":
+            at += 1
+    return found
+
+
+def _of_json(forms: Sequence[Any]) -> Iterator[Said]:
+    """{"name": ..., "arguments": {...}}, each; arguments may be called parameters, or be JSON in a text."""
+    for form in forms:
+        call = form
+        if isinstance(call, dict) and isinstance(call.get("tool_calls"), list):
+            yield from _of_json(call["tool_calls"])
+            continue
+        if isinstance(call, dict) and isinstance(call.get("function"), dict):
+            call = call["function"]
+        if not isinstance(call, dict):
+            raise Malformed("a call is an object with name and arguments")
+        name, arguments = call.get("name", call.get("tool_name")), call.get("arguments", call.get("parameters", {}))
+        if isinstance(arguments, str):
+            arguments = _parsed(arguments)
+        if not isinstance(name, str) or not isinstance(arguments, dict):
+            raise Malformed("a call is an object with name and arguments")
+        yield Said(name, arguments)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"the call is no JSON ({type(error).__name__})") from None
+
+
+def _of_names(text: str, at: int) -> Iterator[Said]:
+    """A name and JSON, again and again."""
+    while (found := _NAMED.search(text, at)) is not None:
+        name = next(filter(None, found.groups()))
+        start = re.compile(r"\s*").match(text, found.end())
+        assert start is not None
+        try:
+            arguments, at = _JSON.raw_decode(text, start.end())
+        except (ValueError, RecursionError) as error:
+            raise Malformed(f"the arguments of {name[:100]} are no JSON ({type(error).__name__})") from None
+        if not isinstance(arguments, dict):
+            raise Malformed(f"the arguments of {name[:100]} are no object")
+        if not found["mistral"] and not found["functionary"]:
+            name = re.sub(r":\d+\Z", "", name).removeprefix("functions.")
+        yield Said(name, arguments)
+
+
+# --- Python ---
+
+
+def _of_python(text: str) -> list[Said]:
+    """[f(x=1), g(y="a")], or one call alone; what is no Python is prose."""
+    if len(text) > MAX_PYTHON or not text.endswith((")", "]")):
+        return []
+    try:
+        tree = ast.parse(text, mode="eval").body
+        calls = tree.elts if isinstance(tree, ast.List) else [tree]
+        if not all(isinstance(call, ast.Call) for call in calls):
+            return []
+        return [_python_call(call) for call in calls if isinstance(call, ast.Call)]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+
+
+def _python_call(call: ast.Call) -> Said:
+    names = [keyword.arg for keyword in call.keywords]
+    if call.args or None in names or len(set(names)) < len(names):
+        raise Malformed("arguments are given by name, each once")
+    arguments = {str(keyword.arg): _python_value(keyword.value) for keyword in call.keywords}
+    return Said(ast.unparse(call.func), arguments)
+
+
+def _python_value(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError):
+        return ast.unparse(node)  # a variable, or an expression of some

@@ -1,0 +1,1 @@
+"""Programs in a response: found, chosen, and the tests that they have to pass."""

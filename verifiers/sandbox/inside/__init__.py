@@ -1,0 +1,1 @@
+"""What runs inside the sandbox's walls, with the standard library alone."""
