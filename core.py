@@ -100,7 +100,7 @@ class Verdict:
     status: Status
     score: float | None
     """0..1; None when the response is not what decided (UNDECIDED, FAULT)."""
-    decided_by: str
+    method: str
     """The rung that decided: "exact", "rational", "symbolic", "tests", ..."""
     reason: str
     trail: tuple[str, ...] = ()
@@ -140,7 +140,7 @@ class Completion:
     """What the server said where there is no answer."""
 
     @property
-    def judged(self) -> str:
+    def scorable_text(self) -> str:
         """What is judged of the text: all of it, or, where it was cut, what stands before the sentence that it was cut in.
 
         "So the answer is 1" may have gone on to be 12. A box and an answer tag show by themselves whether they were closed: a

@@ -32,7 +32,7 @@ VARIABLE = "TENFOLD_CODE"
 """Tells the processes of a run what its recipe may name."""
 SCHEMES = frozenset(
     "bfcl call champ config generate hash hf http https human_eval jsonl micro openai parquet path problems python ray "
-    "reasoning_gym rules scripted smollm2 stage stock text transformers vllm".split()
+    "reasoning_gym rules scripted smollm2 stage lm_eval text transformers vllm".split()
 )
 """What URIs of problems, documents, policies and servers begin with."""
 _SAFE_PATH = "PYTHONSAFEPATH"

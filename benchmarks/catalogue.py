@@ -1,4 +1,4 @@
-"""Which benchmarks there are: a YAML a task in `tasks/`, suites of them, and lm-eval's own tasks as `stock:NAME`."""
+"""Which benchmarks there are: a YAML a task in `tasks/`, suites of them, and lm-eval's own tasks as `lm_eval:NAME`."""
 
 import difflib
 import functools
@@ -15,7 +15,7 @@ from ..core import UserError
 TASKS = Path(__file__).parent / "tasks"
 LM_EVALS = Path(lm_evals.__file__).parent
 """Where lm-eval has its own tasks."""
-STOCK = "stock:"
+LM_EVAL = "lm_eval:"
 """What the name of one of lm-eval's own tasks starts with."""
 
 SUITES: dict[str, tuple[str, ...]] = {
@@ -23,7 +23,7 @@ SUITES: dict[str, tuple[str, ...]] = {
         "aime24", "aime25", "gpqa_diamond", "supergpqa", "bfcl_v4", "fullstack_bench", "arena_hard_v2", "multi_challenge",
         "writing_bench",
     ),
-    "base": ("stock:gsm8k", "cmath", "stock:bbh_cot_fewshot", "stock:mmlu", "stock:cmmlu", "stock:mmlu_pro"),
+    "base": ("lm_eval:gsm8k", "cmath", "lm_eval:bbh_cot_fewshot", "lm_eval:mmlu", "lm_eval:cmmlu", "lm_eval:mmlu_pro"),
     "quick": ("chain_sum", "humaneval"),
 }  # fmt: skip
 """`paper` is the report's table, `base` that of its base models, `quick` wants no data from anywhere."""
@@ -56,7 +56,7 @@ def expand(asked: Sequence[str]) -> list[Asked]:
     for name in asked:
         for task in SUITES.get(name, (name,)):
             base, draws = _with_draws(task)
-            if not base.startswith(STOCK) and base not in _index():
+            if not base.startswith(LM_EVAL) and base not in _index():
                 near = difflib.get_close_matches(base, [*names(), *SUITES], n=4, cutoff=0.5)
                 said = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join([*SUITES, *names()])}"
                 raise UserError(f"no task {name!r}; {said}")
@@ -70,7 +70,7 @@ def settings(task: str) -> dict[str, Any]:
 
 
 @functools.cache
-def stock(task: str) -> TaskManager:
+def lm_eval_tasks(task: str) -> TaskManager:
     """lm-eval's own tasks, or those of them that its task is among; without the task if there is none.
 
     To parse all files takes lm-eval some seconds, and most are of other tasks: only the folders of those that hold the name are
@@ -82,12 +82,12 @@ def stock(task: str) -> TaskManager:
         if task in manager.all_subtasks:
             return manager
         if task in manager.all_tasks:
-            return _all_stock()
+            return _all_lm_eval_tasks()
     return TaskManager(include_defaults=False)
 
 
 @functools.cache
-def _all_stock() -> TaskManager:
+def _all_lm_eval_tasks() -> TaskManager:
     return TaskManager(include_path=str(LM_EVALS), include_defaults=False)
 
 

@@ -34,7 +34,7 @@ def check(task: str, options: Options) -> None:
     from ..envs.problems import sources
 
     for asked in catalogue.expand([task]):
-        if not asked.task.startswith(catalogue.STOCK):
+        if not asked.task.startswith(catalogue.LM_EVAL):
             sources.load(avg_at_k.source(catalogue.settings(asked.task)["metadata"] | _where(options)))
 
 
@@ -44,7 +44,7 @@ def size(task: str, options: Options) -> tuple[int, int]:
     from ..envs.problems import sources
 
     asked = catalogue.expand([task])[0]
-    if asked.task.startswith(catalogue.STOCK):
+    if asked.task.startswith(catalogue.LM_EVAL):
         return 0, 0
     given = catalogue.settings(asked.task)
     found = len(sources.load(avg_at_k.source(given["metadata"] | _where(options))))
@@ -69,7 +69,7 @@ def evaluate(
     """Runs a task.
 
     Args:
-        task: its name, perhaps with the number of draws: aime24, aime24_avg64, stock:mmlu.
+        task: its name, perhaps with the number of draws: aime24, aime24_avg64, lm_eval:mmlu.
         policy: who answers.
         options: seed, sampling, number of problems, where the data are.
         made_with: what else stored draws must have been made with, say the policy's URI.
@@ -94,7 +94,7 @@ def _evaluate(
 ) -> Result:
     check(task, options)
     asked = catalogue.expand([task])[0]
-    if asked.task.startswith(catalogue.STOCK):
+    if asked.task.startswith(catalogue.LM_EVAL):
         return lm_eval_tasks.evaluate(asked.task, policy, options, made_with=made_with, folder=folder, progress=progress)
     metadata = catalogue.settings(asked.task)["metadata"] | _where(options)
     manager = TaskManager(include_path=str(catalogue.TASKS), include_defaults=False, metadata=_where(options))
@@ -157,7 +157,7 @@ def _evaluate(
         truncated=sum(draw["finish_reason"] == "length" for draw in drawn) / len(drawn),
         tokens=sum(draw["tokens"] for draw in drawn) / len(drawn),
         figures=figures,
-        refused=sum(draw["decided_by"] == "refused" for draw in drawn),
+        refused=sum(draw["method"] == "refused" for draw in drawn),
     )
     if folder:
         keep(Path(folder), result, rows)
@@ -205,10 +205,10 @@ def _rescored(result: Result, folder: str | Path, progress: Callable[..., None] 
             judge=given["judge"],
             baseline=given["baseline"],
         )
-    return result, evaluate(result.task, Absent(), options, made_with=made_with, folder=folder, progress=progress)
+    return result, evaluate(result.task, StoredDrawsOnly(), options, made_with=made_with, folder=folder, progress=progress)
 
 
-class Absent:
+class StoredDrawsOnly:
     """A policy that is not there: whoever asks it wanted a draw that is not stored."""
 
     def generate(
@@ -259,7 +259,7 @@ def _majority(metadata: dict[str, Any], rows: list[dict[str, Any]], model: Polic
 
 def _vote(draw: Draw, score: float | None) -> str | None:
     """What a draw votes for, in one writing."""
-    answer = final_answer(draw.judged)
+    answer = final_answer(draw.scorable_text)
     if answer is None or score is None:
         return None
     if score == 1:
@@ -315,7 +315,7 @@ def lacking(asked: Sequence[catalogue.Asked], options: Options) -> dict[str, str
 
 def missing(task: str, options: Options) -> str | None:
     """What a judged task lacks to be run, None where it lacks nothing."""
-    metadata = {} if task.startswith(catalogue.STOCK) else catalogue.settings(task)["metadata"]
+    metadata = {} if task.startswith(catalogue.LM_EVAL) else catalogue.settings(task)["metadata"]
     if "judged" not in metadata:
         return None
     if not options.judge:
@@ -345,7 +345,7 @@ def _judge(
         for number, draw in enumerate(row["draws"]):
             drawn = model.drawn[row["request"], number]
             if not drawn.unanswered:
-                responses.append((problem, drawn.judged))
+                responses.append((problem, drawn.scorable_text))
                 judged_draws.append(draw)
     store = Path(folder) / f"{name}.judge.jsonl" if folder else None
     who = {"judge": options.judge, "weights": policies.files(str(options.judge))}

@@ -43,7 +43,7 @@ def of_task(name: str, options: Options) -> Identity:
     """
     found: Identity = {}
     for asked in catalogue.expand([name]):
-        if asked.task.startswith(catalogue.STOCK):
+        if asked.task.startswith(catalogue.LM_EVAL):
             continue
         settings = catalogue.settings(asked.task)
         where = {"problems": options.problems, "data": None if options.problems else options.data}

@@ -47,9 +47,9 @@ class Draw(NamedTuple):
         return unanswered(self.finish_reason, self.error)
 
     @property
-    def judged(self) -> str:
+    def scorable_text(self) -> str:
         """What is judged of it, as of any completion."""
-        return Completion(self.text, self.finish_reason).judged
+        return Completion(self.text, self.finish_reason).scorable_text
 
 
 class PolicyLM(LM):
@@ -115,7 +115,7 @@ class PolicyLM(LM):
             asked.append((name, draw))
         self._draw(wanted)
         drawn = [self.drawn[pair] for pair in asked]
-        return [without_thinking(draw.text) if self.raw else draw.judged for draw in drawn]
+        return [without_thinking(draw.text) if self.raw else draw.scorable_text for draw in drawn]
 
     def _draw(self, wanted: dict[str, tuple[str, Sampling, int]]) -> None:
         """Draws what the store does not hold yet; wanted: request's name to prompt, sampling and number of draws."""

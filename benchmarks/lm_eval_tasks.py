@@ -1,4 +1,4 @@
-"""lm-eval's own tasks on any policy, `stock:NAME`: how base models are measured, with few-shot prompts as plain text.
+"""lm-eval's own tasks on any policy, `lm_eval:NAME`: how base models are measured, with few-shot prompts as plain text.
 
 The prompts, the examples, the greedy draw or the likelihoods and the metric are lm-eval's. What is ours is the policy, the
 store that a killed run goes on with, and the score with its intervals.
@@ -31,14 +31,14 @@ def evaluate(
     Raises:
         UserError: lm-eval has no such task, its data cannot be had, or the policy does not tell the likelihoods that it wants.
     """
-    task = name.removeprefix(catalogue.STOCK)
-    manager = catalogue.stock(task)
+    task = name.removeprefix(catalogue.LM_EVAL)
+    manager = catalogue.lm_eval_tasks(task)
     if task not in manager.all_tasks:
         raise UserError(f"lm-eval has no task {task!r}: `lm_eval ls tasks` lists them")
     if manager.task_index[task].cfg.get("unsafe_code"):
         raise UserError(
             f"{name} runs what a model wrote outside of a sandbox, which is not done here; humaneval, mbpp, livecodebench and "
-            "fullstack_bench, without stock:, run it inside of one"
+            "fullstack_bench, without lm_eval:, run it inside of one"
         )
     store = Path(folder) / f"stock_{task}.draws.jsonl" if folder else None
     model = PolicyLM(policy, made_with, options.seed, store, progress, raw=True)
@@ -75,7 +75,7 @@ def evaluate(
         truncated=sum(draw["finish_reason"] == "length" for draw in drawn) / len(drawn),
         tokens=sum(draw["tokens"] for draw in drawn) / len(drawn),
         figures=figures,
-        refused=sum(draw["decided_by"] == "refused" for draw in drawn),
+        refused=sum(draw["method"] == "refused" for draw in drawn),
     )
     if folder:
         keep(Path(folder), result, rows)
@@ -95,7 +95,7 @@ def _rows(leaf: str, samples: list[dict[str, Any]], model: PolicyLM) -> list[dic
         draw = {
             "score": float(sample[metric]),
             "status": "scored",
-            "decided_by": metric,
+            "method": metric,
             "reason": str(sample["filtered_resps"][0])[:300],
             "trail": (),
             "tokens": drawn.tokens if drawn else 0,

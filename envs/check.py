@@ -36,8 +36,8 @@ def check(id: str, options: dict[str, Any] | None = None) -> None:
 
 def _check_gold(id: str, environment: TextEnv) -> None:
     for problem in environment.problems[:GOLD_CHECKED]:
-        if "unreadable" in problem.meta:
-            raise UserError(f"{id}: the gold answer of problem {problem.id} does not score 1: {problem.meta['unreadable']}")
+        if "invalid_gold" in problem.meta:
+            raise UserError(f"{id}: the gold answer of problem {problem.id} does not score 1: {problem.meta['invalid_gold']}")
         response = gold_response(problem)
         if response is None:
             continue
@@ -45,7 +45,7 @@ def _check_gold(id: str, environment: TextEnv) -> None:
         if verdict.status != Status.SCORED or verdict.score != 1:
             raise UserError(
                 f"{id}: the gold answer of problem {problem.id} does not score 1 but {verdict.score} "
-                f"({verdict.status}, by {verdict.decided_by}: {verdict.reason[:200]})"
+                f"({verdict.status}, by {verdict.method}: {verdict.reason[:200]})"
             )
 
 

@@ -3,7 +3,7 @@
 env = gymnasium.make("tenfold/ChainSum-v0")
 prompt, info = env.reset(options={"problem": 3})
 _, reward, terminated, _, info = env.step("41")
-info["verdict"]        # Verdict(status=SCORED, score=1.0, decided_by="exact", reason="41")
+info["verdict"]        # Verdict(status=SCORED, score=1.0, method="exact", reason="41")
 """
 
 import math
@@ -47,18 +47,18 @@ def problem_index(options: dict[str, Any] | None, problems: int, random: np.rand
     return int(index)
 
 
-def _without(problems: Sequence[Problem], lost: list[tuple[Problem, str]], unreadable: str, uri: str) -> Sequence[Problem]:
+def _without(problems: Sequence[Problem], lost: list[tuple[Problem, str]], invalid_gold: str, uri: str) -> Sequence[Problem]:
     """The problems, or those that can be judged; says which cannot."""
     first = "; ".join(f"{problem.id}: {reason}" for problem, reason in lost[:5])
     more = "; ..." if len(lost) > 5 else ""
     said = f"{uri or 'problems'}: {len(lost)} of {len(problems)} gold answers cannot be read ({first}{more})"
     gone = {id(problem) for problem, _ in lost}
     left = [problem for problem in problems if id(problem) not in gone]
-    if unreadable == "error" or (unreadable == "drop" and not left):
+    if invalid_gold == "error" or (invalid_gold == "drop" and not left):
         raise UserError(said)
-    if unreadable == "warn":
-        warnings.warn(f"{said}; unreadable=drop leaves them out", stacklevel=3)
-    return left if unreadable == "drop" else problems
+    if invalid_gold == "warn":
+        warnings.warn(f"{said}; invalid_gold=drop leaves them out", stacklevel=3)
+    return left if invalid_gold == "drop" else problems
 
 
 class Text(gymnasium.spaces.Text):
@@ -93,7 +93,7 @@ class TextEnv(gymnasium.Env[str, str]):
         verifier: verifiers.Named | Verifier = "math",
         template: str = "{prompt}",
         system: str | None = None,
-        unreadable: str = "warn",
+        invalid_gold: str = "warn",
     ):
         """Poses `problems`, judged by `verifier`.
 
@@ -102,22 +102,22 @@ class TextEnv(gymnasium.Env[str, str]):
             verifier: a verifier's name, "package.module:name", {"name": either, option: value}, or the verifier itself.
             template: how the last user turn is worded; `{prompt}` stands for the problem's own words.
             system: a system turn put first.
-            unreadable: what becomes of problems whose gold answer the verifier cannot read: "warn" names them and keeps them
+            invalid_gold: what becomes of problems whose gold answer the verifier cannot read: "warn" names them and keeps them
                 (their verdicts are undecided), "drop" leaves them out, "error" refuses.
 
         Raises:
             UserError: the URI or the verifier's name does not lead anywhere, or the template lacks `{prompt}`.
         """
-        if unreadable not in ("warn", "drop", "error"):
-            raise UserError(f"unreadable is one of warn, drop, error, not {unreadable!r}")
+        if invalid_gold not in ("warn", "drop", "error"):
+            raise UserError(f"invalid_gold is one of warn, drop, error, not {invalid_gold!r}")
         if "{prompt}" not in template:
             raise UserError(f"the template {template!r} does not say where {{prompt}} goes")
         self.problems = problem_sources.load(problems) if isinstance(problems, str) else problems
         self.verifier = verifiers.load(verifier)
-        flagged = [(problem, str(problem.meta["unreadable"])) for problem in self.problems if "unreadable" in problem.meta]
-        rest = [problem for problem in self.problems if "unreadable" not in problem.meta]
-        if lost := [*flagged, *verifiers.unreadable(self.verifier, rest)]:
-            self.problems = _without(self.problems, lost, unreadable, problems if isinstance(problems, str) else "")
+        flagged = [(problem, str(problem.meta["invalid_gold"])) for problem in self.problems if "invalid_gold" in problem.meta]
+        rest = [problem for problem in self.problems if "invalid_gold" not in problem.meta]
+        if lost := [*flagged, *verifiers.invalid_gold(self.verifier, rest)]:
+            self.problems = _without(self.problems, lost, invalid_gold, problems if isinstance(problems, str) else "")
         self.template, self.system = template, system
         self.observation_space = Text()
         self.action_space = Text()

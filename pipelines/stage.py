@@ -83,8 +83,8 @@ class Stage(BaseModel):
     """Whether the stage has a method `train`, which is called in as many processes as the cluster has GPUs."""
     may_change: ClassVar[frozenset[str]] = frozenset()
     """Settings that may differ when a stage that was begun goes on: what it takes to run, not what comes out."""
-    compared_in_decided_by: ClassVar[frozenset[str]] = frozenset()
-    """Settings that name files of which only a part decides the result: `decided_by` says which part."""
+    compared_in_identity: ClassVar[frozenset[str]] = frozenset()
+    """Settings that name files of which only a part decides the result: `identity` says which part."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="what the stage's folder is called")
     seed: int | None = Field(None, ge=0, description="of this stage; default: the recipe's")
@@ -127,7 +127,7 @@ class Stage(BaseModel):
         """Files that decide the result in the folders of earlier stages: the stage's name to the file's."""
         return {}
 
-    def decided_by(self) -> dict[str, str]:
+    def identity(self) -> dict[str, str]:
         """What decides the result of the stage beside the settings and what they refer to, by name (`recipe/identity.py`)."""
         return {}
 

@@ -58,9 +58,9 @@ class Judge:
         """The rules' verdict, or where they are undecided the policy's."""
         return self._loaded()(problem, response)
 
-    def unreadable(self, problem: Problem) -> str | None:
+    def invalid_gold(self, problem: Problem) -> str | None:
         """Why the rules cannot read the problem's gold answer, or None."""
-        return verifiers.find(self.rules).unreadable(problem)
+        return verifiers.find(self.rules).invalid_gold(problem)
 
     def prepare(self) -> None:
         """Loads the policy.

@@ -34,9 +34,8 @@ from ..core import (
     unanswered,
     without_surrogates,
 )
-from .episodes import check, episode_from_json, episode_to_json
 from .server import requests
-from .store import Store
+from .store import Store, check_episode, episode_from_json, episode_to_json
 from .transcript import Limits, TokenPolicy, Transcript
 
 MAX_TURNS = 16
@@ -128,7 +127,7 @@ def play(
     }
     limits = Limits(sampling.max_tokens, max_turns, policy.window if isinstance(policy, TokenPolicy) else None)
     with disk.held_file(store) if store else contextlib.nullcontext():
-        kept = Store(store, settings, check) if store else None
+        kept = Store(store, settings, check_episode) if store else None
         return _played(make, first, indices, policy, samples, sampling, limits, kept, progress, decided)
 
 
@@ -333,7 +332,7 @@ def _turn(game: _Game) -> None:
         try:
             if last_try:
                 game.rewards = _replay(game)
-            text, reward, terminated, truncated, info = game.environment.step(game.turns[-1].judged)
+            text, reward, terminated, truncated, info = game.environment.step(game.turns[-1].scorable_text)
         except Exception as error:
             game.verdict = crashed(error)
             continue
@@ -353,7 +352,7 @@ def _turn(game: _Game) -> None:
 def _replay(game: _Game) -> float:
     """Plays the earlier turns again; what they earned."""
     game.environment.reset(seed=game.index, options={"problem": game.index})
-    return sum(float(game.environment.step(turn.judged)[1]) for turn in game.turns[:-1])
+    return sum(float(game.environment.step(turn.scorable_text)[1]) for turn in game.turns[:-1])
 
 
 def first_messages(text: str, info: dict[str, Any]) -> tuple[Message, ...]:

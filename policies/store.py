@@ -1,4 +1,4 @@
-"""An append-only file of JSON lines that survives being killed.
+"""An append-only file of JSON lines that survives being killed, and episodes as its rows.
 
 The first line holds the settings that made the rest; a store is only ever continued under equal settings. A line that a
 kill cut short, or that was broken since, is passed over when the file is opened again, and said: whoever opened the store makes
@@ -6,6 +6,7 @@ anew what was there.
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import disk
-from ..core import UserError, without_surrogates
+from ..core import Episode, Message, Status, UserError, Verdict, without_surrogates
 
 Row = dict[str, Any]
 
@@ -102,3 +103,24 @@ def _differences(then: dict[str, Any], now: dict[str, Any]) -> Iterator[tuple[st
                 break
         elif before != after:
             yield name, before, after
+
+
+def episode_to_json(episode: Episode) -> dict[str, Any]:
+    """An episode as a JSON object."""
+    return dataclasses.asdict(episode)
+
+
+def episode_from_json(row: dict[str, Any]) -> Episode:
+    """The inverse of `episode_to_json`; further keys are passed over."""
+    values = {field.name: row[field.name] for field in dataclasses.fields(Episode)}
+    verdict = row["verdict"]
+    values["verdict"] = Verdict(**{**verdict, "status": Status(verdict["status"]), "trail": tuple(verdict.get("trail", ()))})
+    values["messages"] = tuple(Message(role=turn["role"], content=turn["content"]) for turn in row["messages"])
+    return Episode(**values)
+
+
+def check_episode(row: dict[str, Any]) -> None:
+    """Raises what a row makes it raise that is no stored episode (KeyError, TypeError, ...)."""
+    disk.has(row, problem=int, sample=int, problem_id=str, tokens=int, finish_reason=str, turns=list)
+    disk.has(row["verdict"], score=(int, float, type(None)), method=str, reason=str)
+    episode_from_json(row)

@@ -22,7 +22,7 @@ def test_verify_prints_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out) == {
         "status": "scored",
         "score": 1.0,
-        "decided_by": "rational",
+        "method": "rational",
         "reason": "0.5 against 1/2",
     }
 

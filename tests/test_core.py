@@ -37,13 +37,13 @@ def test_a_draws_seed_is_its_own_and_exact_in_json(base: int, key: str, sample: 
     ],
 )
 def test_of_a_text_that_was_cut_whole_sentences_are_judged(text: str, judged: str) -> None:
-    assert Completion(text, "length").judged == judged
-    assert Completion(text, "stop").judged == text
+    assert Completion(text, "length").scorable_text == judged
+    assert Completion(text, "stop").scorable_text == text
 
 
 @given(st.text(alphabet="ab1.!? \n\\{}", max_size=40), st.integers(0, 40))
 def test_what_is_judged_of_a_cut_text_is_its_beginning(text: str, at: int) -> None:
-    judged = Completion(text[:at], "length").judged
+    judged = Completion(text[:at], "length").scorable_text
     assert text.startswith(judged)
 
 

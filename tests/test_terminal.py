@@ -87,7 +87,7 @@ def test_commands_print_nothing_else(lab: Path, capsys: pytest.CaptureFixture[st
     assert cli.main(["verify", "--gold", "7", "--answer", HOSTILE]) == 0
     (lab / "run/episodes").mkdir(parents=True)
     said = {"problem": 0, "problem_id": HOSTILE, "sample": 0, "step": 1, "tokens": 1, "finish_reason": "stop"}
-    said |= {"verdict": {"score": 0.0, "status": "scored", "decided_by": "exact", "reason": HOSTILE}}
+    said |= {"verdict": {"score": 0.0, "status": "scored", "method": "exact", "reason": HOSTILE}}
     said |= {"messages": [{"role": "assistant", "content": HOSTILE}], "attempt": 0}
     (lab / "run/episodes/a.jsonl").write_text(json.dumps(said) + "\n")
     assert cli.main(["rollouts", "run"]) == 0

@@ -9,7 +9,7 @@ from .. import named_code
 from ..core import Problem, UserError, Verdict, Verifier
 from .verifier import FullVerifier, FunctionVerifier, as_verifier
 
-__all__ = ["NAMES", "Named", "as_verifier", "find", "load", "unreadable", "verify"]
+__all__ = ["NAMES", "Named", "as_verifier", "find", "invalid_gold", "load", "verify"]
 
 NAMES = {
     "math": "tenfold.verifiers.math:verify",
@@ -91,12 +91,12 @@ def _full(found: Any, named: object) -> FullVerifier:
     except (TypeError, ValueError):
         taken = []
     options = {one.name: one.default for one in taken if one.default is not one.empty and one.kind != one.POSITIONAL_ONLY}
-    return FunctionVerifier(found, getattr(found, "unreadable", None), getattr(found, "prepare", None), options)
+    return FunctionVerifier(found, getattr(found, "invalid_gold", None), getattr(found, "prepare", None), options)
 
 
-def unreadable(verifier: Named | Verifier, problems: Iterable[Problem]) -> list[tuple[Problem, str]]:
+def invalid_gold(verifier: Named | Verifier, problems: Iterable[Problem]) -> list[tuple[Problem, str]]:
     """The problems that the verifier could never judge, each with the reason."""
-    known = find(verifier).unreadable
+    known = find(verifier).invalid_gold
     reasons = ((problem, known(problem)) for problem in problems)
     return [(problem, reason) for problem, reason in reasons if reason is not None]
 

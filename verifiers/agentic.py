@@ -73,7 +73,7 @@ def verifier(
     check: bool = True,
     limits: Limits | None = None,
 ) -> FullVerifier:
-    """A verifier with a model behind it. A problem that the rules cannot read is unreadable to it, too.
+    """A verifier with a model behind it. A problem that the rules cannot read is invalid_gold to it, too.
 
     Args:
         ask: the model; it may raise, which is a fault and no wrong answer.
@@ -85,7 +85,7 @@ def verifier(
     """
     rules = find(rules)
 
-    @as_verifier(unreadable=rules.unreadable, prepare=rules.prepare)
+    @as_verifier(invalid_gold=rules.invalid_gold, prepare=rules.prepare)
     def agentic(problem: Problem, response: str) -> Verdict:
         if not always and (verdict := rules(problem, response)).status != Status.UNDECIDED:
             return verdict

@@ -39,7 +39,7 @@ _LOWER_LABEL = re.compile(r"[(\[]?([a-z])[)\].:]\s+(\S.*)")
 MAX_OPTIONS = 26
 
 
-@as_verifier(unreadable=lambda problem: unreadable(problem))
+@as_verifier(invalid_gold=lambda problem: invalid_gold(problem))
 def verify(problem: Problem, response: str) -> Verdict:
     """Judges which option `response` chooses; `problem.answer` as above."""
     try:
@@ -113,10 +113,10 @@ def _are_others(words: str, place: int, options: Sequence[str]) -> bool:
     )
 
 
-def unreadable(problem: Problem) -> str | None:
+def invalid_gold(problem: Problem) -> str | None:
     """Why no answer to a problem could be judged, or None."""
     if not (isinstance(problem.answer, Mapping) and "options" in problem.answer):
-        return math.unreadable(problem)
+        return math.invalid_gold(problem)
     try:
         _, options = _answer(problem.answer)
     except (KeyError, TypeError, ValueError) as error:
@@ -126,7 +126,7 @@ def unreadable(problem: Problem) -> str | None:
     return None
 
 
-@as_verifier(unreadable=unreadable, options={"form": forms.FORMS[0]}, values={"form": forms.FORMS})
+@as_verifier(invalid_gold=invalid_gold, options={"form": forms.FORMS[0]}, values={"form": forms.FORMS})
 def verify_any(problem: Problem, response: str, form: str = forms.FORMS[0]) -> Verdict:
     """Judges a choice where the problem has options, and the final answer as `math.verify` where it has none."""
     has_options = isinstance(problem.answer, Mapping) and "options" in problem.answer

@@ -79,7 +79,7 @@ def prepare() -> None:
             warnings.warn(f"the sandbox goes without {', '.join(sorted(lacks))}, as it was told to", stacklevel=3)
 
 
-def unreadable(problem: Problem) -> str | None:
+def invalid_gold(problem: Problem) -> str | None:
     """Why no program could be judged by the problem's tests, or None."""
     if not isinstance(problem.answer, Mapping):
         return "there are no tests: the answer is no mapping"
@@ -91,13 +91,13 @@ def unreadable(problem: Problem) -> str | None:
     return None
 
 
-@as_verifier(unreadable=unreadable, prepare=prepare)
+@as_verifier(invalid_gold=invalid_gold, prepare=prepare)
 def verify(problem: Problem, response: str) -> Verdict:
     """1 where every test passes, else 0."""
     return _verify(problem, response, lambda passed: float(all(passed)))
 
 
-@as_verifier(unreadable=unreadable, prepare=prepare)
+@as_verifier(invalid_gold=invalid_gold, prepare=prepare)
 def verify_share(problem: Problem, response: str) -> Verdict:
     """The share of the tests that pass."""
     return _verify(problem, response, lambda passed: sum(passed) / len(passed))

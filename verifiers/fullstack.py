@@ -24,7 +24,7 @@ from .programs.fences import fenced, language_of
 from .sandbox import End, Limits, SandboxFault, languages
 from .verifier import as_verifier
 
-__all__ = ["prepare", "unreadable", "verify"]
+__all__ = ["invalid_gold", "prepare", "verify"]
 
 INSERT = "#<INSERT>"
 LIMITS = Limits(cpu_seconds=30, wall_seconds=50, memory=2 << 30, processes=64)
@@ -41,10 +41,10 @@ _NAMES = re.compile(r"[A-Za-z_]\w*")
 _IMPORTED = re.compile(r"^\s*(?:import|from)\s+([A-Za-z_]\w*)", re.MULTILINE)
 
 
-@as_verifier(unreadable=lambda problem: unreadable(problem), prepare=prepare)
+@as_verifier(invalid_gold=lambda problem: invalid_gold(problem), prepare=prepare)
 def verify(problem: Problem, response: str) -> Verdict:
     """Runs the response's code with the problem's tests."""
-    if (lacks := unreadable(problem)) is not None:
+    if (lacks := invalid_gold(problem)) is not None:
         return Verdict(Status.UNDECIDED, None, "tests", lacks)
     answer = problem.answer
     with limit(SECONDS):
@@ -67,7 +67,7 @@ def verify(problem: Problem, response: str) -> Verdict:
     return Verdict(Status.SCORED, float(ended), "tests", outcome.reason[:REASON] or ("they pass" if ended else "it left early"))
 
 
-def unreadable(problem: Problem) -> str | None:
+def invalid_gold(problem: Problem) -> str | None:
     """Why a problem's tests cannot run here, None where they can."""
     answer = problem.answer
     if not isinstance(answer, Mapping) or not isinstance(answer.get("tests"), str):

@@ -60,7 +60,7 @@ _KINDS = {
 """Kinds of literal (see `literals.Literal`) that a type of Java or JavaScript takes."""
 
 
-def unreadable(problem: Problem) -> str | None:
+def invalid_gold(problem: Problem) -> str | None:
     """Why no response could be judged by the problem's functions and gold calls, or None."""
     try:
         return _unusable(problem.answer) or None
@@ -68,10 +68,10 @@ def unreadable(problem: Problem) -> str | None:
         return f"the answer is malformed: {error!r}"
 
 
-@as_verifier(unreadable=unreadable)
+@as_verifier(invalid_gold=invalid_gold)
 def verify(problem: Problem, response: str) -> Verdict:
     """1 where the response makes the gold calls and no other, else 0."""
-    if (wrong := unreadable(problem)) is not None:
+    if (wrong := invalid_gold(problem)) is not None:
         return Verdict(Status.UNDECIDED, None, "calls", wrong[:400])
     answer = problem.answer
     try:

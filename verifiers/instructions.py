@@ -19,16 +19,16 @@ SECONDS = 2.0
 REASON = 300
 
 
-def unreadable(problem: Problem) -> str | None:
+def invalid_gold(problem: Problem) -> str | None:
     """Why no response to the problem could be judged, or None."""
     named = isinstance(problem.answer, dict) and problem.answer.get("instructions")
     return None if named else "the problem names no instructions"
 
 
-@as_verifier(unreadable=unreadable)
+@as_verifier(invalid_gold=invalid_gold)
 def verify(problem: Problem, response: str) -> Verdict:
     """Judges a response, without its thinking, by the instructions of its problem."""
-    if (lacks := unreadable(problem)) is not None:
+    if (lacks := invalid_gold(problem)) is not None:
         return Verdict(Status.UNDECIDED, None, "instructions", lacks)
     answer = problem.answer
     said = plain(without_thinking(response)).strip()

@@ -9,7 +9,7 @@ Rungs, cheapest first; the first that can decide does, and is named in the verdi
     rational, decimal, complex, symbolic, quantity, set, tuple, interval, equation, matrix, ratio, family, cases, logic, words
                   both were read, and this is what they were compared as (see `answers/comparison.py`)
     math-verify   one is LaTeX that we do not read: math-verify's judgement, in a killable worker, unless numbers refute it
-    unreadable    the answer is no mathematics: wrong
+    invalid_gold    the answer is no mathematics: wrong
 
 `problem.answer` is the gold text or number; or a list of them, any of which is right; or {"gold": ..., "tolerance": 0.01}, with
 how far a number may lie off, relative to the gold one. Extraction is `answers/extraction.py`'s.
@@ -57,7 +57,7 @@ _OPEN = re.compile(
 """A sign of what is to be worked out: an integral, a sum, a limit, a product, a derivative."""
 
 
-@as_verifier(unreadable=lambda problem: unreadable(problem), options={"form": forms.FORMS[0]}, values={"form": forms.FORMS})
+@as_verifier(invalid_gold=lambda problem: invalid_gold(problem), options={"form": forms.FORMS[0]}, values={"form": forms.FORMS})
 def verify(problem: Problem, response: str, form: str = forms.FORMS[0]) -> Verdict:
     """Judges the final answer of `response` against the gold answer `problem.answer`; `form` as above."""
     return judged(problem, response, form)
@@ -69,10 +69,10 @@ def judged(problem: Problem, response: str, form: str) -> Verdict:
         with limit(SECONDS):
             verdict = _verify(problem, response, form)
             if verdict.score == 0 and is_spent():  # whatever was not found in the time
-                return Verdict(Status.TIMEOUT, 0.0, verdict.decided_by, verdict.reason)
+                return Verdict(Status.TIMEOUT, 0.0, verdict.method, verdict.reason)
             return verdict
     except RecursionError:
-        return Verdict(Status.SCORED, 0.0, "unreadable", "nested too deep")
+        return Verdict(Status.SCORED, 0.0, "invalid_gold", "nested too deep")
     except OutOfTime as late:
         return Verdict(Status.TIMEOUT, 0.0, "extract", str(late))
     except Exception as error:  # whatever we did wrong, the response did not
@@ -98,7 +98,7 @@ def _verify(problem: Problem, response: str, form: str) -> Verdict:
     return verdict or Verdict(Status.UNDECIDED, None, "gold", "the problem has no gold answer")
 
 
-def unreadable(problem: Problem) -> str | None:
+def invalid_gold(problem: Problem) -> str | None:
     """Why the gold answer of a problem cannot be judged against, or None where it can."""
     try:
         golds = list(_golds(problem.answer))
@@ -152,7 +152,7 @@ def _decide(gold: str, answer: str, tolerance: Fraction | None, problem: Problem
             return _undone(answer, "a derivative, an integral or a sum")
         verdict = _judged_elsewhere(gold, answer, None) if _latex(answer) else None
         if verdict is None or verdict.status == Status.UNDECIDED:  # the gold answer can be read: what cannot is not equal to it
-            return Verdict(Status.SCORED, 0.0, "unreadable", f"{answer[:80]!r}: {error}"[:REASON])
+            return Verdict(Status.SCORED, 0.0, "invalid_gold", f"{answer[:80]!r}: {error}"[:REASON])
         return verdict
     if strict and (left := forms.opens(answers[0]) - forms.opens(golds[0])):
         return _undone(answer, min(left))

@@ -20,19 +20,19 @@ from .budget import SECONDS, limit
 from .verifier import as_verifier
 
 
-def unreadable(problem: Problem) -> str | None:
+def invalid_gold(problem: Problem) -> str | None:
     """Why no response to the problem could be judged, or None."""
     known = "source_dataset" in problem.meta.get("metadata", {})
     return None if known else "the problem does not come from a reasoning-gym generator"
 
 
-@as_verifier(unreadable=unreadable)
+@as_verifier(invalid_gold=invalid_gold)
 def verify(problem: Problem, response: str) -> Verdict:
     """Judges the final answer of `response` by the generator that posed `problem`.
 
     `problem.meta["metadata"]` must be the generator's, as the `reasoning_gym:` problem source keeps it.
     """
-    if (lacks := unreadable(problem)) is not None:
+    if (lacks := invalid_gold(problem)) is not None:
         return Verdict(Status.UNDECIDED, None, "reasoning_gym", lacks)
     metadata = problem.meta["metadata"]
     with limit(SECONDS):

@@ -1,6 +1,6 @@
 """What a verifier is: a function that judges, with all that belongs to it.
 
-@as_verifier(unreadable=no_number, options={"tolerance": 0.0})
+@as_verifier(invalid_gold=no_number, options={"tolerance": 0.0})
 def verify(problem, response, tolerance):
     ...
     return abs(given - wanted) <= tolerance        # a Verdict, a float from 0 to 1, or a bool
@@ -39,7 +39,7 @@ class FullVerifier(Protocol):
         """What `response` is worth as an answer to `problem`."""
         ...
 
-    def unreadable(self, problem: Problem) -> str | None:
+    def invalid_gold(self, problem: Problem) -> str | None:
         """Why no response to the problem could be judged, or None."""
         ...
 
@@ -63,7 +63,7 @@ class FunctionVerifier:
 
     function: Callable[..., Judgement]
     """Called as function(problem, response, **options)."""
-    find_unreadable: Callable[[Problem], str | None] | None = None
+    find_invalid_gold: Callable[[Problem], str | None] | None = None
     """Why no response to a problem could be judged, or None; without it every problem counts as readable."""
     prepare_here: Callable[[], None] | None = None
     """Raises `UserError` where this machine lacks what the verifier needs."""
@@ -89,9 +89,9 @@ class FunctionVerifier:
         except Exception as error:  # a mistake of the function is no mistake of the response
             return Verdict(Status.FAULT, None, name, f"{type(error).__name__}: {error}"[:REASON])
 
-    def unreadable(self, problem: Problem) -> str | None:
+    def invalid_gold(self, problem: Problem) -> str | None:
         """Why no response to the problem could be judged, or None."""
-        return None if self.find_unreadable is None else self.find_unreadable(problem)
+        return None if self.find_invalid_gold is None else self.find_invalid_gold(problem)
 
     def prepare(self) -> None:
         """Makes sure that the verifier can work here.
@@ -128,7 +128,7 @@ class FunctionVerifier:
             return _with_options, (known, dict(self.options))
         return FunctionVerifier, (
             self.function,
-            self.find_unreadable,
+            self.find_invalid_gold,
             self.prepare_here,
             dict(self.options),
             dict(self.values),
@@ -141,7 +141,7 @@ def _with_options(verifier: FunctionVerifier, options: Mapping[str, Any]) -> Fun
 
 def as_verifier(
     *,
-    unreadable: Callable[[Problem], str | None] | None = None,
+    invalid_gold: Callable[[Problem], str | None] | None = None,
     prepare: Callable[[], None] | None = None,
     options: Mapping[str, Any] | None = None,
     values: Mapping[str, tuple[Any, ...]] | None = None,
@@ -149,15 +149,15 @@ def as_verifier(
     """Makes a verifier of the function that it decorates.
 
     Args:
-        unreadable: why no response to a problem could be judged, or None.
+        invalid_gold: why no response to a problem could be judged, or None.
         prepare: raises `UserError` where this machine lacks what the verifier needs.
         options: the function's options with their defaults; a registration may change them.
         values: the values that an option may have, for those that have few.
     """
-    return lambda function: FunctionVerifier(function, unreadable, prepare, options or {}, values or {})
+    return lambda function: FunctionVerifier(function, invalid_gold, prepare, options or {}, values or {})
 
 
-def as_verdict(given: Judgement, decided_by: str) -> Verdict:
+def as_verdict(given: Judgement, method: str) -> Verdict:
     """A judgement as a verdict; what is no verdict and no number from 0 to 1 is a fault of whoever judged."""
     if isinstance(given, Verdict):
         return given
@@ -167,7 +167,7 @@ def as_verdict(given: Judgement, decided_by: str) -> Verdict:
         score = float(given)
     except (TypeError, ValueError):
         reason = f"a verdict, a number or a bool is expected of the verifier, not {given!r:.100}"
-        return Verdict(Status.FAULT, None, decided_by, reason)
+        return Verdict(Status.FAULT, None, method, reason)
     if math.isnan(score) or not 0 <= score <= 1:
-        return Verdict(Status.FAULT, None, decided_by, f"a score lies between 0 and 1; the verifier returned {score:g}")
-    return Verdict(Status.SCORED, score, decided_by, "")
+        return Verdict(Status.FAULT, None, method, f"a score lies between 0 and 1; the verifier returned {score:g}")
+    return Verdict(Status.SCORED, score, method, "")

@@ -160,4 +160,4 @@ def main(file: str, verifier: str, policy: str | None, rivals: bool, limit: int 
         console.print(f"{name}: {counted.turns} turns of {policy}, {counted.tokens} tokens")
     for pair, verdict in summed(found[f"rules ({verifier})"]).errors[:40]:
         said = "refused" if pair.equal else "accepted"
-        console.print(f"{said}: {pair.gold!r} against {pair.response[-100:]!r} ({verdict.decided_by}: {verdict.reason[:80]})")
+        console.print(f"{said}: {pair.gold!r} against {pair.response[-100:]!r} ({verdict.method}: {verdict.reason[:80]})")

@@ -37,7 +37,7 @@ STAGE: dict[str, Any] = {
     "environment": "tenfold/ChainSum-v0",
     "steps": 12,
     "batch_size": 16,
-    "group_size": 8,
+    "samples": 8,
     "learning_rate": 1e-5,
     "max_prompt_tokens": 64,
     "max_response_tokens": 24,
@@ -60,7 +60,7 @@ def measure(folder: Path) -> dict[str, float]:
     counted = steps[WARM_UP:] or steps
     names = ("seconds", "generate_seconds", "update_seconds")
     step, generate, update = (statistics.median(row[name] for row in counted) for name in names)
-    judge = judge_seconds(stage["stage"]["batch_size"] * stage["stage"]["group_size"], folder)
+    judge = judge_seconds(stage["stage"]["batch_size"] * stage["stage"]["samples"], folder)
     return {
         "start": stage["wall_seconds"] - sum(row["seconds"] for row in steps),
         "step": step,
@@ -113,7 +113,7 @@ def against_instant(folder: Path) -> dict[str, float]:
     """Seconds of steps with the stage's own verifier and with an instant one, and by which share the first are longer."""
     stage = json.loads((folder / "stage.json").read_text())
     loop, settings = _loop(folder), stage["stage"]
-    draws = settings["batch_size"] * settings["group_size"]
+    draws = settings["batch_size"] * settings["samples"]
     environments = {
         "speed/InTurn-v0": {
             "entry_point": f"{__spec__.name}:InTurn",

@@ -27,7 +27,7 @@ def is_math(row: Mapping[str, Any]) -> bool:
 def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
     """A problem of such a row, with the worked solution where there is one.
 
-    A row whose answer cannot be found is a problem without one; `meta["unreadable"]` says why.
+    A row whose answer cannot be found is a problem without one; `meta["invalid_gold"]` says why.
     """
     solution: Any = None
     lacks = ""
@@ -53,7 +53,7 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
     if solution:
         meta["solution"] = solution
     if cells.is_missing(answer):
-        answer, meta["unreadable"] = None, lacks or "there is no answer"
+        answer, meta["invalid_gold"] = None, lacks or "there is no answer"
     name = str(row.get("id", row.get("unique_id", name)))
     text = "" if prompt is None else str(prompt)
     return Problem(name, (Message(role="user", content=text),), answer if _composed(answer) else str(answer), uri, meta)

@@ -50,9 +50,9 @@ def problem_of(row: Row, uri: str, name: str, number: int, options: Mapping[str,
     meta = dict(problem.meta)
     meta |= {option: row[options[option]] for option in ("solution", "thinking") if option in options}
     if not any(turn["content"].strip() or "tool_calls" in turn for turn in problem.prompt):
-        meta["unreadable"] = "the prompt is empty"
+        meta["invalid_gold"] = "the prompt is empty"
     id = row.get(options["id"], name) if "id" in options else problem.id
-    answer = None if "unreadable" in meta else problem.answer
+    answer = None if "invalid_gold" in meta else problem.answer
     return dataclasses.replace(problem, id=str(id), answer=answer, meta=meta)
 
 
@@ -92,9 +92,9 @@ def _by_columns(row: Row, uri: str, name: str, where: str, options: Mapping[str,
         if mark in str(answer):
             meta["solution"], answer = answer, str(answer).rsplit(mark, 1)[1].strip()
         else:
-            answer, meta["unreadable"] = None, f"the answer has no {mark!r}"
+            answer, meta["invalid_gold"] = None, f"the answer has no {mark!r}"
     if cells.is_missing(answer):
-        meta.setdefault("unreadable", NO_ANSWER)
+        meta.setdefault("invalid_gold", NO_ANSWER)
     return Problem(str(row.get("id", name)), turns, answer, uri, meta)
 
 

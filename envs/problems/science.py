@@ -96,7 +96,7 @@ def _options(row: Mapping[str, Any], right: str) -> tuple[Any, Mapping[str, str]
 def problem_of(row: Mapping[str, Any], uri: str, name: str, shuffle: int | None = None) -> Problem:
     """A problem of such a row; with `shuffle`, its options in an order drawn from that seed and the question.
 
-    Where the options or the answer are not of a known form, the problem has no answer, and `meta["unreadable"]` says why.
+    Where the options or the answer are not of a known form, the problem has no answer, and `meta["invalid_gold"]` says why.
     """
     id = str(row.get("id", row.get("uuid", row.get("Record ID", name))))
     meta = {column: row[column] for column in META if column in row}
@@ -108,7 +108,7 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str, shuffle: int | None 
             raise ValueError(f"from 2 to {len(LETTERS)} options are expected, not {options!r:.200}")
     except (KeyError, ValueError, TypeError, IndexError) as error:
         asked = str(row.get("question", row.get("Question")) or "")
-        meta["unreadable"] = f"no question with options: {error}"
+        meta["invalid_gold"] = f"no question with options: {error}"
         return Problem(id, (Message(role="user", content=asked),), None, uri, meta)
     if shuffle is not None or "Correct Answer" in row:
         seed = hashlib.sha256(f"{shuffle or 0}\n{question}".encode()).hexdigest()

@@ -24,7 +24,7 @@ source of rows:
     shuffle=SEED         the order of a question's options is drawn; GPQA's are always, by the seed 0 where none is given
 
 A row whose answer or prompt says nothing (null, NaN, blank), or whose box or options cannot be read, is a problem without an
-answer: `meta["unreadable"]` says why, and an environment's `unreadable` what becomes of it. Ids that come twice are numbered.
+answer: `meta["invalid_gold"]` says why, and an environment's `invalid_gold` what becomes of it. Ids that repeat get numbers.
 
 Rows of known forms need no options (`row_formats.py`): HumanEval's and MBPP's (see `code.py`), the function-calling
 leaderboard's (`function_calls.py`), GSM8K's, SVAMP's, CMATH's, MATH's and OlympiadBench's (`math.py`), questions with options,
@@ -273,8 +273,8 @@ def _check_any(uri: str, problems: Sequence[Problem], skipped: int, stem: str) -
     Raises:
         UserError: none can. Rows whose answers are merely left out may be wanted for their prompts.
     """
-    reasons = [problem.meta.get("unreadable", row_formats.NO_ANSWER) for problem in problems]
-    if problems and row_formats.NO_ANSWER not in reasons and all("unreadable" in problem.meta for problem in problems):
+    reasons = [problem.meta.get("invalid_gold", row_formats.NO_ANSWER) for problem in problems]
+    if problems and row_formats.NO_ANSWER not in reasons and all("invalid_gold" in problem.meta for problem in problems):
         others = "" if len(problems) == 1 else f"; none of the {len(problems) - 1} others can be read"
         raise UserError(f"{uri}, row {skipped + 1}: {reasons[0]} ({stem}/{skipped}){others}")
 

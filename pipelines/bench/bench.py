@@ -18,7 +18,7 @@ class Bench(Stage):
     """Stage of a `bench` stage."""
 
     may_change: ClassVar[frozenset[str]] = frozenset({"batch_size"})
-    compared_in_decided_by: ClassVar[frozenset[str]] = frozenset({"data"})
+    compared_in_identity: ClassVar[frozenset[str]] = frozenset({"data"})
 
     kind: Literal["bench"]
     tasks: list[str] = Field(min_length=1, description="names of benchmark tasks")
@@ -40,7 +40,7 @@ class Bench(Stage):
         for task in self.tasks:
             evaluate.check(task, self.options(seed=0))
 
-    def decided_by(self) -> dict[str, str]:
+    def identity(self) -> dict[str, str]:
         """The tasks' problems, wording and verifiers, and the judge."""
         from ...benchmarks import identity
 

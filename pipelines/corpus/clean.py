@@ -55,7 +55,7 @@ class Clean(Stage):
     run_of_words: int = Field(13, ge=contamination.LEAST, description="words in a row by which a problem is told")
     workers: int | None = Field(None, ge=1, description="shards at a time; default: one a processor")
 
-    def decided_by(self) -> dict[str, str]:
+    def identity(self) -> dict[str, str]:
         """The problems of the benchmarks that no document may hold."""
         from ...benchmarks import identity  # with lm-eval, a slow import
         from ...benchmarks.result import Options

@@ -172,7 +172,7 @@ class Pretrain(Stage):
             )
         for phase in self.phases:
             check_theta(model, phase.rope_theta)
-        if not trainer.tells_apart(model):
+        if not trainer.supports_packing(model):
             raise UserError(
                 f"{self.name}: {type(model).__name__} reads on from one document into the next in a row: choose an "
                 "architecture that tells them apart by their positions, as Llama and Qwen do"

@@ -106,13 +106,13 @@ class Reader:
         if environment and not self._waits(environment):
             made = environments.of_environment(settings["environment"], settings.get("options"))
             found |= {f"environment {name}": value for name, value in made.items()}
-        apart = _APART | stage.compared_in_decided_by
+        apart = _APART | stage.compared_in_identity
         for name in sorted(settings.keys() - apart - stage.may_change):
             if not self._waits(given[name]):
                 files, other = self._of_setting(name, settings[name])
                 inputs, found = inputs | files, found | other
         if not self._waits(given):
-            found |= stage.decided_by()
+            found |= stage.identity()
         if (source := digests.of_source(type(stage).__module__)) is not None:  # a kind that another package adds
             found["stage source"] = source
         record = {"stage": settings, "seed": self.seeds[stage.name], "policy": policy, "inputs": inputs, "identity": found}

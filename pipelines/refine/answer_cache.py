@@ -18,7 +18,7 @@ class Answer(NamedTuple):
     """Whether it is no whole answer: cut at the most tokens it may have, or not given at all."""
 
 
-class Asking:
+class AnswerCache:
     """Policies by their URIs, and what they have answered so far."""
 
     def __init__(

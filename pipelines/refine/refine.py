@@ -26,7 +26,7 @@ from ..cluster import load_policy
 from ..stage import Context, Cost, Metrics, Stage
 from . import chains
 from . import prompts as words
-from .answer_cache import Asking
+from .answer_cache import AnswerCache
 
 RETRY_TEMPERATURE = 0.7
 """Of a judge whose first answer, at 0, could not be read."""
@@ -79,7 +79,7 @@ class Refine(Stage):
         own = context.policy
         judge, writers = self.judge or own, self.writers or [own]
         most = self.cost().draws
-        ask = Asking(
+        ask = AnswerCache(
             context.folder / "answers.jsonl",
             self.model_dump(mode="json", exclude=set(self.may_change))
             | {"policy": own, "seed": context.seed, "identity": context.identity},
@@ -185,7 +185,7 @@ def _score(
     works: Sequence[Work],
     of: Callable[[Work], list[Candidate]],
     step: str,
-    ask: Asking,
+    ask: AnswerCache,
     judge: str,
     verify: Verifier | None,
 ) -> None:
@@ -213,7 +213,7 @@ def _score(
 
 
 def _revise(
-    works: Sequence[Work], number: int, settings: Refine, ask: Asking, judge: str, reviser: str, verify: Verifier | None
+    works: Sequence[Work], number: int, settings: Refine, ask: AnswerCache, judge: str, reviser: str, verify: Verifier | None
 ) -> None:
     """One round: the best solution is criticised and written anew; the new one counts where it is better."""
     bests = [work.best for work in works]
@@ -233,7 +233,7 @@ def _revise(
     _score(works, lambda work: work.candidates[-1:], f"revision/{number}", ask, judge, verify)
 
 
-def _rebuild(works: Sequence[Work], settings: Refine, ask: Asking, policy: str, verify: Verifier | None) -> None:
+def _rebuild(works: Sequence[Work], settings: Refine, ask: AnswerCache, policy: str, verify: Verifier | None) -> None:
     """Summaries, then chains, until one stands for each or the tries are spent."""
     asked: list[tuple[str, Conversation]] = [
         (f"{work.problem.id}/summary", words.summary(work.problem, work.best.text)) for work in works

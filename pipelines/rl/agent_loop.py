@@ -36,8 +36,8 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetr
 
 from ...core import Episode, Verdict, draw_seed, without_surrogates
 from ...envs import registry
-from ...policies.episodes import episode_to_json
 from ...policies.rollout import crashed, first_messages, verdict_of
+from ...policies.store import episode_to_json
 from ...policies.transcript import Limits, Transcript
 from ..verl_compat.order import Place
 from . import groups
@@ -148,7 +148,7 @@ class EnvironmentLoop(AgentLoopBase):
                     if drawn.stop_reason in ("aborted", "abort"):
                         raise ConnectionAbortedError("the server gave the draw up")
                     said, extra = transcript.draw(drawn.token_ids, drawn.log_probs or ()), drawn.extra_fields
-                text, reward, terminated, truncated, info = await in_thread(environment.step, said.judged)
+                text, reward, terminated, truncated, info = await in_thread(environment.step, said.scorable_text)
                 rewards += float(reward)
                 ended = terminated or truncated
                 if not transcript.goes_on(ended, info.get("role", "user"), text):
@@ -177,7 +177,7 @@ class EnvironmentLoop(AgentLoopBase):
             metrics=metrics,
             extra_fields={"turn_scores": [], "tool_rewards": [], "reward_extra_info": {}, **extra},
         )
-        return Played(episode, output, transcript.turns[-1].judged if transcript.turns else "")
+        return Played(episode, output, transcript.turns[-1].scorable_text if transcript.turns else "")
 
     def _write(self, played: "Played", place: Place) -> None:
         """Appends the episode to this process's file; the stage reads them for its figures."""

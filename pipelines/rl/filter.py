@@ -99,7 +99,7 @@ class Filter(Stage):
                     "draws": len(scores),
                     "mean_score": mean,
                     "faults": scores.count(None),
-                    "refused": sum(episode.verdict.decided_by == "refused" for episode in episodes),
+                    "refused": sum(episode.verdict.method == "refused" for episode in episodes),
                 }
             )
         table = pandas.DataFrame(rows)
@@ -107,7 +107,7 @@ class Filter(Stage):
         draws, faults, refused = (int(table[column].sum()) for column in ("draws", "faults", "refused"))
         if faults - refused > self.max_faults * draws:
             lost = (game.verdict for row in played.values() for game in row if game.verdict.score is None)
-            reason = next(verdict.reason for verdict in lost if verdict.decided_by != "refused")
+            reason = next(verdict.reason for verdict in lost if verdict.method != "refused")
             raise UserError(
                 f"{self.name}: {faults - refused} of {draws} draws ended in a fault, more than "
                 f"max_faults={self.max_faults:g} of them (the first: {reason[:200]}); the same command makes those draws again"

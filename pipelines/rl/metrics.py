@@ -70,7 +70,7 @@ def _step(step: int, verl: dict[str, Any], episodes: Sequence[dict[str, Any]]) -
         "truncated": sum(row["finish_reason"] == "length" for row in scored) / len(scored) if scored else None,
         "timeouts": sum(row["verdict"]["status"] == "timeout" for row in episodes),
         "faults": len(episodes) - len(scored),
-        "refused": sum(row["verdict"]["decided_by"] == "refused" for row in episodes),
+        "refused": sum(row["verdict"]["method"] == "refused" for row in episodes),
         "reused": sum(row["reused"] for row in episodes),
         "environment_seconds": sum(row["environment_seconds"] for row in episodes),
     }
@@ -78,7 +78,7 @@ def _step(step: int, verl: dict[str, Any], episodes: Sequence[dict[str, Any]]) -
 
 def _passed(verdict: dict[str, Any]) -> bool:
     """Whether a draw is right; one that is compared with others passes where it is more often the better one."""
-    return bool(verdict["score"] > 0.5 if verdict["decided_by"] == "pairwise" else verdict["score"] >= 1)
+    return bool(verdict["score"] > 0.5 if verdict["method"] == "pairwise" else verdict["score"] >= 1)
 
 
 def is_flat(scores: Sequence[float]) -> bool:
@@ -120,7 +120,7 @@ def _check_played(row: dict[str, Any]) -> None:
     """Likewise, where all that a step's figures are made of has to be there."""
     check_episode(row)
     disk.has(row, finish_reason=str, reused=bool, environment_seconds=(int, float))
-    disk.has(row["verdict"], status=str, decided_by=str)
+    disk.has(row["verdict"], status=str, method=str)
 
 
 def _check_report(row: dict[str, Any]) -> None:

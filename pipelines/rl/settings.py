@@ -17,8 +17,8 @@ class GRPOSettings(Stage):
 
     leaves_policy: ClassVar[bool] = True
     may_change: ClassVar[frozenset[str]] = frozenset(
-        {"micro_batch_size", "save_steps", "stall_seconds", "loggers", "collapse", "min_entropy"}
-        | {"max_flat_steps", "max_faults"}
+        {"micro_batch_size", "save_steps", "stall_seconds", "loggers", "min_reward_ratio", "min_entropy"}
+        | {"max_zero_variance_steps", "max_faults"}
     )
 
     kind: Literal["grpo"]
@@ -28,7 +28,7 @@ class GRPOSettings(Stage):
     problems: int | None = Field(None, ge=1, description="how many problems, where the environment does not tell")
     steps: int = Field(ge=1)
     batch_size: int = Field(8, ge=1, description="problems a step")
-    group_size: int = Field(8, ge=2, description="draws a problem")
+    samples: int = Field(8, ge=2, description="samples a problem: the group whose rewards GRPO compares")
     micro_batch_size: int | None = Field(
         None, ge=1, description="draws a forward pass; default: all of a step, on GPUs as many as cluster.tokens_per_gpu holds"
     )
@@ -41,7 +41,7 @@ class GRPOSettings(Stage):
         True,
         description="measure the KL to the starting policy, also with kl: 0; one more forward pass over weights in main memory",
     )
-    drop_flat: bool = Field(
+    drop_zero_variance: bool = Field(
         False, description="a problem whose draws all score the same is replaced by another one before the update"
     )
     entropy: float = Field(0.0, ge=0, description="weight of an entropy bonus")
@@ -58,11 +58,11 @@ class GRPOSettings(Stage):
     max_turns: int = Field(MAX_TURNS, ge=1, description="turns of the policy in an episode; as the filter's")
     save_steps: int = Field(10, ge=1, description="steps between checkpoints")
     stall_seconds: float = Field(1800.0, gt=0, description="a run that gets nowhere for so long is ended")
-    collapse: float = Field(
+    min_reward_ratio: float = Field(
         0.2, ge=0, lt=1, description="a run whose mean reward falls below this share of its best is ended; 0: never"
     )
     min_entropy: float = Field(0.0, ge=0, description="and so is one whose entropy falls below this, in nats a token")
-    max_flat_steps: int = Field(
+    max_zero_variance_steps: int = Field(
         20, ge=0, description="and one in which so many steps together had no problem whose draws score differently; 0: never"
     )
     max_faults: float = Field(0.5, ge=0, le=1, description="and one in which a larger share of a step's draws end in a fault")
@@ -77,7 +77,7 @@ class GRPOSettings(Stage):
 
     def cost(self) -> Cost:
         """Every response as long as may be."""
-        draws = self.steps * self.batch_size * self.group_size
+        draws = self.steps * self.batch_size * self.samples
         return Cost(draws, draws * self.max_response_tokens, draws * (self.max_prompt_tokens + self.max_response_tokens))
 
     def check_links(self, earlier: Mapping[str, Stage]) -> None:

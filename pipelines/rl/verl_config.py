@@ -45,14 +45,14 @@ def overrides(
     """
     _check_sizes(settings, cluster)
     cpu = cluster.on_cpu()
-    draws = settings.batch_size * settings.group_size
+    draws = settings.batch_size * settings.samples
     micro = settings.micro_batch_size or draws
     precision = "fp32" if cpu else "bf16"
     config: dict[str, Any] = {
         "algorithm": {
             "adv_estimator": "grpo",
             "norm_adv_by_std_in_grpo": settings.normalize_by_std,
-            "filter_groups": {"enable": settings.drop_flat, "metric": "reward"},
+            "filter_groups": {"enable": settings.drop_zero_variance, "metric": "reward"},
         },
         "data": {
             "train_files": str(folder / DATA),
@@ -103,7 +103,7 @@ def overrides(
             },
             "rollout": {
                 "name": names.ROLLOUT if cpu else "vllm",
-                "n": settings.group_size,
+                "n": settings.samples,
                 "temperature": settings.temperature,
                 "top_p": settings.top_p,
                 "seed": seed,
@@ -156,7 +156,7 @@ def overrides(
         # A process of 280 MB each; one carries a laptop's batches.
         config["transfer_queue"] = {"backend": {"SimpleStorage": {"num_data_storage_units": 1}}}
     lines = [f"{key}={json.dumps(value)}" for key, value in _flat(config)]
-    sampler = {"batch_size": settings.batch_size, "drop_flat": settings.drop_flat}
+    sampler = {"batch_size": settings.batch_size, "drop_zero_variance": settings.drop_zero_variance}
     lines += [f"+trainer.v1.sampler.sampler_kwargs.{name}={json.dumps(value)}" for name, value in sampler.items()]
     # Without an address Ray would join whichever Ray runs on this machine.
     ray = {"address": cluster.address or "local"} | (CPU_RAY if cpu and not cluster.address else {})
@@ -178,8 +178,8 @@ def overrides(
 
 def _check_sizes(settings: GRPOSettings, cluster: Cluster) -> None:
     """What verl would find out after minutes, in this package's words."""
-    draws, longest = settings.batch_size * settings.group_size, settings.max_prompt_tokens + settings.max_response_tokens
-    product = f"batch_size x group_size = {settings.batch_size} x {settings.group_size} = {draws}"
+    draws, longest = settings.batch_size * settings.samples, settings.max_prompt_tokens + settings.max_response_tokens
+    product = f"batch_size x samples = {settings.batch_size} x {settings.samples} = {draws}"
     if draws % cluster.world:
         raise UserError(
             f"{product} draws a step are not shared out evenly over {cluster.world} GPUs: change one of these numbers"

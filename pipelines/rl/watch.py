@@ -20,7 +20,7 @@ class Watch:
         self.folder, self.settings = folder, settings
         self.places = {path: path.stat().st_size for path in (folder / "episodes").iterdir()}
         self.done = metrics.steps_done(folder)
-        self.flat_steps = 0
+        self.zero_variance_steps = 0
         self.scores: dict[int, dict[tuple[int, int], dict[int, float | None]]] = {}
         """Of each step that is not done: by group (`figures.group`), by sample; None for a fault."""
 
@@ -42,16 +42,16 @@ class Watch:
         self.done = done
         for step in sorted(step for step in self.scores if step <= done):
             flat = all(metrics.is_flat(group) for group in _scored(self.scores.pop(step)))
-            self.flat_steps = self.flat_steps + 1 if flat else 0
-        if self.settings.max_flat_steps and self.flat_steps >= self.settings.max_flat_steps:
+            self.zero_variance_steps = self.zero_variance_steps + 1 if flat else 0
+        if self.settings.max_zero_variance_steps and self.zero_variance_steps >= self.settings.max_zero_variance_steps:
             return (
-                f"in each of the last {self.flat_steps} steps all draws of every problem scored the same, and GRPO learns "
-                "nothing from that: choose problems that the policy solves at times (a filter stage), or another reward"
+                f"in each of the last {self.zero_variance_steps} steps all draws of every problem scored the same, and GRPO "
+                "learns nothing from that: choose problems that the policy solves at times (a filter stage), or another reward"
             )
-        return collapsed(self.folder, self.settings.collapse, self.settings.min_entropy)
+        return collapsed(self.folder, self.settings.min_reward_ratio, self.settings.min_entropy)
 
     def _faults(self, last: dict[str, Any]) -> str | None:
-        draws = self.settings.batch_size * self.settings.group_size
+        draws = self.settings.batch_size * self.settings.samples
         faults = sum(score is None for group in self.scores[last["step"]].values() for score in group.values())
         if faults <= self.settings.max_faults * draws:
             return None
@@ -102,5 +102,5 @@ def collapsed(folder: Path, share: float, entropy: float) -> str | None:
     until = sorted(steps)[means.index(best) + WINDOW - 1]
     return (
         f"reward fell to {means[-1]:.3g} over the last {WINDOW} steps, from {best:.3g} over those until step {until}, "
-        f"which is less than collapse={share:g} of it"
+        f"which is less than min_reward_ratio={share:g} of it"
     )

@@ -89,9 +89,9 @@ class SFT(Stage):
         if measured := self.measured_by:
             measured.check()
 
-    def decided_by(self) -> dict[str, str]:
+    def identity(self) -> dict[str, str]:
         """The benchmarks of every checkpoint."""
-        return measured.decided_by() if (measured := self.measured_by) else {}
+        return measured.identity() if (measured := self.measured_by) else {}
 
     @property
     def measured_by(self) -> Bench | None:
@@ -119,7 +119,7 @@ class SFT(Stage):
     def train(self, context: Context) -> Metrics:
         """Trains in this process, which may be one of several that torch has joined."""
         model, tokenizer = checkpoints.load(checkpoints.checkpoint(context.policy), torch.float32)
-        if self.packed and not trainer.tells_apart(model):
+        if self.packed and not trainer.supports_packing(model):
             raise UserError(f"{self.name}: {type(model).__name__} reads on into the example beside one: set packed: false")
         sources, left_out = zip(*(_examples(uri, self, tokenizer) for uri in self.sources), strict=True)
         for uri, examples, lost in zip(self.sources, sources, left_out, strict=True):

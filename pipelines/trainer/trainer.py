@@ -136,7 +136,7 @@ def precision(cluster: Cluster) -> torch.dtype:
     return torch.float32 if device_of(cluster) == "cpu" else torch.bfloat16
 
 
-def tells_apart(model: Any) -> bool:
+def supports_packing(model: Any) -> bool:
     """Whether a model reads two sequences in one row, each with positions from 0 on, as it reads them alone.
 
     Most architectures do; those whose state runs on through the row, or that know no positions, do not.

@@ -2,7 +2,7 @@
 
 GRPO compares the draws of a problem. A problem with fewer than two draws that have a verdict gives nothing to compare (of a
 single one verl would take the score itself for its advantage): it is replaced by another problem. So is, where that is asked
-for (`drop_flat`), a problem whose draws all score the same. A step that has replaced too many in vain ends the run.
+for (`drop_zero_variance`), a problem whose draws all score the same. A step that has replaced too many in vain ends the run.
 
 verl names its prompts at random and lists what arrives as it arrives. On a processor draws are handed over in an order that
 repeats, and what to replace is decided when all draws are in, so that the same run draws the same problems.
@@ -35,7 +35,7 @@ class ReplacingReplayBuffer(ReplayBuffer):
             *args,
             refill_fn=self._replace,
             sampler_kwargs=sampler_kwargs,
-            filter_groups_metric=FILTER_GROUPS_REWARD_METRIC if sampler_kwargs.drop_flat else None,
+            filter_groups_metric=FILTER_GROUPS_REWARD_METRIC if sampler_kwargs.drop_zero_variance else None,
             train_batch_size=sampler_kwargs.batch_size,
             gen_batch_size=1,
             sync_refill_failed_groups=True,

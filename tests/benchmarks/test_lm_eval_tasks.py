@@ -38,12 +38,12 @@ def test_gsm8k_is_asked_with_examples_as_plain_text_and_scored_by_its_own_metric
         number = int(conversation[0]["content"].rsplit("What is ", 1)[1].split()[0])
         return f"It is {number + 1}.\n#### {number + 1 if number < 2 else 0}"
 
-    result = lm_eval_tasks.evaluate("stock:gsm8k", ScriptedPolicy(answer), Options(limit=4), folder=tmp_path)
+    result = lm_eval_tasks.evaluate("lm_eval:gsm8k", ScriptedPolicy(answer), Options(limit=4), folder=tmp_path)
     assert (result.score.mean, result.score.problems, result.score.draws) == (0.5, 4, 1)
     assert result.figures["gsm8k exact_match,strict-match"] == 0.5
     assert [turn["role"] for turn in seen[0]] == ["text"]
     assert seen[0][0]["content"].count("Question: What is") == 6
-    again = lm_eval_tasks.evaluate("stock:gsm8k", ScriptedPolicy("nobody is asked again"), Options(limit=4), folder=tmp_path)
+    again = lm_eval_tasks.evaluate("lm_eval:gsm8k", ScriptedPolicy("nobody is asked again"), Options(limit=4), folder=tmp_path)
     assert again == result
 
 
@@ -55,17 +55,17 @@ def test_a_draft_in_a_reasoning_that_was_cut_earns_nothing_from_lm_evals_scorers
     def answer(conversation: Any, seed: int) -> str:
         return next(says).replace("{}", str(int(conversation[0]["content"].rsplit("What is ", 1)[1].split()[0]) + 1))
 
-    result = lm_eval_tasks.evaluate("stock:gsm8k", ScriptedPolicy(answer), Options(limit=4))
+    result = lm_eval_tasks.evaluate("lm_eval:gsm8k", ScriptedPolicy(answer), Options(limit=4))
     assert result.figures["gsm8k exact_match,strict-match"] == result.figures["gsm8k exact_match,flexible-extract"] == 0.5
 
 
 def test_likelihoods_decide_mmlu(hub: None) -> None:
     policy = TransformersPolicy(checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2"))
-    result = lm_eval_tasks.evaluate("stock:mmlu_abstract_algebra", policy, Options(limit=4))
+    result = lm_eval_tasks.evaluate("lm_eval:mmlu_abstract_algebra", policy, Options(limit=4))
     assert result.score.problems == 4
     assert 0 <= result.score.mean <= 1
     with pytest.raises(UserError, match="which this policy does not tell"):
-        lm_eval_tasks.evaluate("stock:mmlu_abstract_algebra", ScriptedPolicy("A"), Options(limit=4))
+        lm_eval_tasks.evaluate("lm_eval:mmlu_abstract_algebra", ScriptedPolicy("A"), Options(limit=4))
 
 
 def test_a_continuations_likelihood_is_the_sum_of_its_tokens(hub: None) -> None:
@@ -85,9 +85,9 @@ def test_a_continuations_likelihood_is_the_sum_of_its_tokens(hub: None) -> None:
 
 def test_a_task_that_lm_eval_does_not_have_or_that_runs_code_on_this_machine() -> None:
     with pytest.raises(UserError, match="outside of a sandbox"):
-        lm_eval_tasks.evaluate("stock:humaneval", ScriptedPolicy("x"), Options())
+        lm_eval_tasks.evaluate("lm_eval:humaneval", ScriptedPolicy("x"), Options())
     with pytest.raises(UserError, match="lm-eval has no task 'gsm9k'"):
-        lm_eval_tasks.evaluate("stock:gsm9k", ScriptedPolicy("x"), Options())
+        lm_eval_tasks.evaluate("lm_eval:gsm9k", ScriptedPolicy("x"), Options())
 
 
 @pytest.fixture
@@ -104,15 +104,15 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text(text)
     monkeypatch.setattr(catalogue, "LM_EVALS", tmp_path)
-    for cached in (catalogue.stock, catalogue._all_stock):
+    for cached in (catalogue.lm_eval_tasks, catalogue._all_lm_eval_tasks):
         cached.cache_clear()
     yield
-    for cached in (catalogue.stock, catalogue._all_stock):
+    for cached in (catalogue.lm_eval_tasks, catalogue._all_lm_eval_tasks):
         cached.cache_clear()
 
 
 def test_a_task_is_found_without_reading_the_others_and_a_group_with_all_its_tasks(folders: None) -> None:
-    found = {name: catalogue.stock(name).task_index for name in ("one", "two", "three", "both", "odd", "thre")}
+    found = {name: catalogue.lm_eval_tasks(name).task_index for name in ("one", "two", "three", "both", "odd", "thre")}
     everything = TaskManager(include_path=str(catalogue.LM_EVALS), include_defaults=False).task_index
     assert {name: index.get(name) for name, index in found.items()} == everything | {"thre": None}
     assert found["one"]["one"].cfg["dataset_path"] == "sums"  # the first file counts
@@ -124,7 +124,7 @@ def test_a_task_is_found_without_reading_the_others_and_a_group_with_all_its_tas
 def test_lm_evals_tasks_are_found_as_it_finds_them() -> None:
     everything = TaskManager().task_index
     for name in ("gsm8k", "mmlu_abstract_algebra", "mmlu", "humaneval", "ai2_arc", "hellaswag"):
-        assert catalogue.stock(name).task_index[name] == everything[name]
+        assert catalogue.lm_eval_tasks(name).task_index[name] == everything[name]
 
 
 def test_lm_evals_scorer_and_ours_agree_on_the_same_responses(hub: None, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_lm_evals_scorer_and_ours_agree_on_the_same_responses(hub: None, tmp_pat
         number = int(conversation[0]["content"].rsplit("What is ", 1)[1].split()[0])
         return f"{number} and 1.\n" + ends[number].replace("{}", str(number + (number != 6)))
 
-    theirs = lm_eval_tasks.evaluate("stock:gsm8k", ScriptedPolicy(answer), Options(), folder=tmp_path / "theirs")
+    theirs = lm_eval_tasks.evaluate("lm_eval:gsm8k", ScriptedPolicy(answer), Options(), folder=tmp_path / "theirs")
     ours = evaluate.evaluate("gsm8k_avg1", ScriptedPolicy(answer), Options(data=str(tmp_path)), folder=tmp_path / "ours")
 
     def scores(folder: str, task: str) -> list[float]:

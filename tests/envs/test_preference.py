@@ -27,7 +27,7 @@ def test_the_reward_is_the_chance_to_be_better_than_the_reference() -> None:
     environment.reset(options={"problem": 0})
     _, reward, terminated, _, info = environment.step("Hi.")
     assert (reward, terminated) == (pytest.approx((0.9 + 1 - 0.2) / 2), True)
-    assert info["verdict"].decided_by == "pairwise"
+    assert info["verdict"].method == "pairwise"
     assert environment.score_group(0, ["Hi.", "Hello!"]) is None
 
 

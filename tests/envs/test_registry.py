@@ -140,7 +140,7 @@ def test_a_plug_in_package_brings_environments(monkeypatch: pytest.MonkeyPatch) 
         (lambda: tenfold.make("tenfold/ChainSum-v0", verifier="json:__doc__"), "is no verifier"),
         (
             lambda: tenfold.make("tenfold/ChainSum-v0", verifer="math"),
-            "'verifer'; it takes problems, verifier, template, system, unreadable",
+            "'verifer'; it takes problems, verifier, template, system, invalid_gold",
         ),
         (lambda: tenfold.make("tenfold/ChainSum-v0", template="no place"), "{prompt}"),
         (lambda: tenfold.make("tenfold/ChainSum-v0").reset(options={"problem": 10**6}), "from 0"),
@@ -170,8 +170,8 @@ def test_golds_that_cannot_be_read_are_named_when_the_problems_are_loaded(lab: P
     (lab / "broken.jsonl").write_text(BROKEN)
     with pytest.warns(UserWarning, match=r"1 of 2 gold answers cannot be read \(bad: "):
         assert len(TextEnv("jsonl:broken.jsonl").problems) == 2
-    assert [problem.id for problem in TextEnv("jsonl:broken.jsonl", unreadable="drop").problems] == ["good"]
+    assert [problem.id for problem in TextEnv("jsonl:broken.jsonl", invalid_gold="drop").problems] == ["good"]
     with pytest.raises(UserError, match="bad"):
-        TextEnv("jsonl:broken.jsonl", unreadable="error")
+        TextEnv("jsonl:broken.jsonl", invalid_gold="error")
     with pytest.raises(UserError, match="warn, drop, error"):
-        TextEnv("jsonl:broken.jsonl", unreadable="yes")
+        TextEnv("jsonl:broken.jsonl", invalid_gold="yes")

@@ -58,7 +58,7 @@ def test_every_problem_is_played_as_often_as_asked() -> None:
 def test_many_turns_are_played_and_kept() -> None:
     won, lost = rollout(Guess, ScriptedPolicy(count_up), samples=1, problems=[0, 4])
     assert [turn["content"] for turn in won.messages] == ["Guess.", "1", "higher", "2", "higher", "3"]
-    assert (won.verdict.score, won.verdict.decided_by, won.tokens) == (1, "environment", 3)
+    assert (won.verdict.score, won.verdict.method, won.tokens) == (1, "environment", 3)
     assert (lost.verdict.score, len(lost.messages)) == (0, 10)
 
 

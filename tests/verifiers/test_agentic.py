@@ -39,7 +39,7 @@ def gullible(conversation: Conversation) -> str:
 def test_the_model_decides_what_the_rules_leave_undecided() -> None:
     judge = agentic.verifier(honest)
     right = judge(PROBLEM, r"\boxed{\text{a hexagon that is regular}}")
-    assert (right.status, right.score, right.decided_by, right.reason) == (
+    assert (right.status, right.score, right.method, right.reason) == (
         Status.SCORED,
         1,
         "agentic",
@@ -52,7 +52,7 @@ def test_what_the_rules_decide_is_not_asked() -> None:
     def never(conversation: Conversation) -> str:
         raise AssertionError("asked")
 
-    assert agentic.verifier(never)(PROBLEM, rf"\boxed{{\text{{{GOLD}}}}}").decided_by == "exact"
+    assert agentic.verifier(never)(PROBLEM, rf"\boxed{{\text{{{GOLD}}}}}").method == "exact"
     problem = Problem("p", (), "1/2", "")
     assert agentic.verifier(never)(problem, r"\boxed{0.5}").score == 1
     assert agentic.verifier(never, always=True)(problem, r"\boxed{0.5}").status == Status.FAULT
@@ -181,7 +181,7 @@ def test_any_policy_can_judge(monkeypatch: pytest.MonkeyPatch) -> None:
     assert judge(PROBLEM, r"\boxed{\text{a square it is}}").score == 0
     monkeypatch.setenv("TENFOLD_JUDGE", "scripted:No.\nVERDICT: DIFFERENT")
     verdict = load("tenfold.policies.judge:verify")(PROBLEM, r"\boxed{\text{a square it is}}")
-    assert (verdict.score, verdict.decided_by) == (0, "agentic")
+    assert (verdict.score, verdict.method) == (0, "agentic")
     monkeypatch.delenv("TENFOLD_JUDGE")
     with pytest.raises(UserError, match="TENFOLD_JUDGE"):
         prepare()

@@ -13,7 +13,7 @@ def judge(response: str, letter: str = "C", options: list[str] = OPTIONS) -> cho
 
 
 @pytest.mark.parametrize(
-    ("response", "letter", "decided_by"),
+    ("response", "letter", "method"),
     [
         (r"\boxed{C}", "C", "letter"),
         (r"\boxed{\text{(C)}}", "C", "letter"),
@@ -27,10 +27,10 @@ def judge(response: str, letter: str = "C", options: list[str] = OPTIONS) -> cho
         ("c", "C", "letter"),
     ],
 )
-def test_an_option_is_chosen_by_its_letter_or_its_words(response: str, letter: str, decided_by: str) -> None:
+def test_an_option_is_chosen_by_its_letter_or_its_words(response: str, letter: str, method: str) -> None:
     for right in "ABCDE":
         verdict = judge(response, right)
-        assert (verdict.score, verdict.decided_by) == (float(right == letter), decided_by)
+        assert (verdict.score, verdict.method) == (float(right == letter), method)
 
 
 @pytest.mark.parametrize(
@@ -203,8 +203,8 @@ def test_ten_options_are_no_problem_and_none_is() -> None:
     ten = [f"option number {number}" for number in range(10)]
     assert judge(r"\boxed{J}", "J", ten).score == 1
     assert judge(r"\boxed{J}", "J", OPTIONS).status == Status.UNDECIDED
-    assert choice.unreadable(Problem("p", (), {"letter": "J", "options": OPTIONS}, "")) is not None
-    assert choice.unreadable(Problem("p", (), {"letter": "A", "options": ["x", "x "]}, "")) is not None
+    assert choice.invalid_gold(Problem("p", (), {"letter": "J", "options": OPTIONS}, "")) is not None
+    assert choice.invalid_gold(Problem("p", (), {"letter": "A", "options": ["x", "x "]}, "")) is not None
 
 
 @given(st.text(max_size=60))

@@ -55,7 +55,7 @@ def test_the_program_of_a_response_is_judged(response: str, score: int) -> None:
 def test_a_verdict_tells_each_tests_result_and_why_the_first_failed() -> None:
     verdict = judge(CALLS, "def add(a, b): return 0")
     assert verdict.reason == "1 of 2 tests pass: -+ (test 1: returned 0)"
-    assert verdict.decided_by == "tests"
+    assert verdict.method == "tests"
     assert tenfold.verify(CALLS, "def add(a, b): return 0", verifier="code_share").score == 0.5
 
 

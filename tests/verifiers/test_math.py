@@ -13,11 +13,11 @@ from tenfold.benchmarks.audit.answer_pairs import own_pairs
 from tenfold.benchmarks.audit.hostile_answers import hostile
 from tenfold.core import Message, Problem, Status
 from tenfold.verifiers import load
-from tenfold.verifiers.math import unreadable
+from tenfold.verifiers.math import invalid_gold
 
 
 @pytest.mark.parametrize(
-    ("gold", "response", "score", "decided_by"),
+    ("gold", "response", "score", "method"),
     [
         ("72", "72", 1, "exact"),
         ("72", "First 48, then 24.\n#### 72", 1, "exact"),
@@ -45,14 +45,14 @@ from tenfold.verifiers.math import unreadable
         ("1:2", r"\boxed{3:6}", 1, "ratio"),
         (r"\text{even}", r"\boxed{\text{odd}}", 0, "words"),
         (r"\frac{1}{3}", r"\boxed{\int_0^1 x^2 dx}", 1, "math-verify"),
-        ("7", r"\boxed{\frac{7}}", 0, "unreadable"),
+        ("7", r"\boxed{\frac{7}}", 0, "invalid_gold"),
         ("7", "", 0, "extract"),
         ("5", "That is not 5", 0, "extract"),
     ],
 )
-def test_an_answer_is_judged_by_the_cheapest_rung_that_can(gold: object, response: str, score: float, decided_by: str) -> None:
+def test_an_answer_is_judged_by_the_cheapest_rung_that_can(gold: object, response: str, score: float, method: str) -> None:
     verdict = tenfold.verify(gold, response)
-    assert (verdict.score, verdict.decided_by) == (score, decided_by)
+    assert (verdict.score, verdict.method) == (score, method)
 
 
 KINDS = sorted({pair.kind for pair in own_pairs()})
@@ -85,7 +85,7 @@ def test_the_problems_own_sum_is_no_answer(answer: str) -> None:
     """A policy that was paid for it learned to repeat the problem."""
     problem = Problem("", (Message(role="user", content="What is 7 + 4 - 6?"),), "5", "")
     verdict = load("math")(problem, f"\\boxed{{{answer}}}")
-    assert (verdict.score, verdict.decided_by) == (0, "unevaluated")
+    assert (verdict.score, verdict.method) == (0, "unevaluated")
     assert load("math")(problem, r"\boxed{5}").score == 1
     assert tenfold.verify("5", f"\\boxed{{{answer}}}").score == 1  # where no problem is known, equal is equal
 
@@ -99,7 +99,7 @@ def test_the_problems_own_sum_is_no_answer(answer: str) -> None:
 )
 def test_a_sum_or_integral_that_is_asked_for_has_to_be_worked_out(question: str, gold: str, left: str, worked_out: str) -> None:
     problem = Problem("", (Message(role="user", content=question),), gold, "")
-    assert load("math")(problem, f"\\boxed{{{left}}}").decided_by == "unevaluated"
+    assert load("math")(problem, f"\\boxed{{{left}}}").method == "unevaluated"
     assert load("math")(problem, f"\\boxed{{{worked_out}}}").score == 1
 
 
@@ -188,9 +188,9 @@ def test_a_tiny_difference_is_a_difference() -> None:
 
 
 def test_a_gold_answer_that_does_not_parse_is_known_by_its_id() -> None:
-    assert unreadable(Problem("p", (), r"\frac{1}{", "")) is not None
-    assert unreadable(Problem("p", (), "", "")) is not None
-    assert unreadable(Problem("p", (), r"\int_0^1 x^2 dx", "")) is None
+    assert invalid_gold(Problem("p", (), r"\frac{1}{", "")) is not None
+    assert invalid_gold(Problem("p", (), "", "")) is not None
+    assert invalid_gold(Problem("p", (), r"\int_0^1 x^2 dx", "")) is None
 
 
 def test_hostile_responses_get_a_verdict_and_are_never_run(tmp_path: Path) -> None:

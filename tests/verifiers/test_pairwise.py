@@ -21,7 +21,7 @@ def by_length(questions: Sequence[Question]) -> list[float]:
 
 def test_the_score_is_the_mean_over_both_orders() -> None:
     verdict = pairwise.verifier(by_length)(problem(), "short")
-    assert (verdict.status, verdict.decided_by) == (Status.SCORED, "pairwise")
+    assert (verdict.status, verdict.method) == (Status.SCORED, "pairwise")
     assert verdict.score == pytest.approx((0.8 + (1 - 0.4)) / 2)
     assert "0.800" in verdict.reason
     assert "0.600" in verdict.reason

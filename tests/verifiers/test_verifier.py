@@ -65,7 +65,7 @@ class Parity:
     def __call__(self, problem: Problem, response: str) -> bool:
         return int(response) % 2 == int(problem.answer) % 2
 
-    def unreadable(self, problem: Problem) -> str | None:
+    def invalid_gold(self, problem: Problem) -> str | None:
         return None if str(problem.answer).isdigit() else "no number"
 
     def prepare(self) -> None:
@@ -74,7 +74,7 @@ class Parity:
 
 def test_an_object_of_the_users_brings_what_it_cannot_read_and_what_it_needs() -> None:
     parity = Parity()
-    environment = TextEnv([SUM, BROKEN], parity, unreadable="drop")  # type: ignore[arg-type]
+    environment = TextEnv([SUM, BROKEN], parity, invalid_gold="drop")  # type: ignore[arg-type]
     assert [problem.id for problem in environment.problems] == ["sum"]
     assert parity.prepared == 1
     environment.reset(options={"problem": 0})
@@ -147,7 +147,7 @@ def test_options_go_along_to_another_process() -> None:
 )
 def test_what_a_verifier_leaves_undecided_for_the_golds_sake_it_calls_unreadable(name: Any, answer: Any) -> None:
     problem = Problem("p", SUM.prompt, answer, "")
-    [(found, reason)] = verifiers.unreadable(name, [problem])
+    [(found, reason)] = verifiers.invalid_gold(name, [problem])
     assert found is problem
     assert reason
     assert verifiers.find(name)(problem, "The answer is $\\pi$.").status == Status.UNDECIDED  # no program is run
@@ -163,9 +163,9 @@ def test_what_a_verifier_leaves_undecided_for_the_golds_sake_it_calls_unreadable
     ],
 )
 def test_golds_that_the_rules_cannot_read_are_dropped_where_a_model_judges(verifier: Any) -> None:
-    assert [problem.id for problem in TextEnv([SUM, BROKEN], verifier, unreadable="drop").problems] == ["sum"]
+    assert [problem.id for problem in TextEnv([SUM, BROKEN], verifier, invalid_gold="drop").problems] == ["sum"]
     with pytest.raises(UserError, match="broken"):
-        TextEnv([SUM, BROKEN], verifier, unreadable="error")
+        TextEnv([SUM, BROKEN], verifier, invalid_gold="error")
     with pytest.warns(UserWarning, match="1 of 2 gold answers cannot be read"):
         TextEnv([SUM, BROKEN], verifier)
 
@@ -175,8 +175,8 @@ def test_the_judge_that_a_registration_names_comes_before_the_variables(monkeypa
     monkeypatch.setenv("TENFOLD_JUDGE_ALWAYS", "1")
     judge = load({"name": "judge", "policy": "scripted:No.\nVERDICT: DIFFERENT"})
     assert judge.options == {"policy": "scripted:No.\nVERDICT: DIFFERENT", "always": True, "rules": "math"}
-    assert (judge(SUM, "2").score, judge(SUM, "2").decided_by) == (0, "agentic")
-    assert judge.with_options(always=False)(SUM, "2").decided_by == "exact"
+    assert (judge(SUM, "2").score, judge(SUM, "2").method) == (0, "agentic")
+    assert judge.with_options(always=False)(SUM, "2").method == "exact"
     with pytest.raises(UserError, match="no folder nowhere"):
         load("judge")
     for wrong in ({"polcy": "x"}, {"always": "yes"}, {"policy": 3}):
@@ -190,5 +190,5 @@ def test_a_module_may_hold_other_functions_of_these_names(lab: Path) -> None:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert TextEnv([SUM], "lab_names:verify", unreadable="drop").problems == [SUM]
+        assert TextEnv([SUM], "lab_names:verify", invalid_gold="drop").problems == [SUM]
     sys.modules.pop("lab_names")

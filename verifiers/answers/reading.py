@@ -120,11 +120,11 @@ def read(text: str) -> tuple[Node, ...]:
             readings.append(quantity)
         if found := _POINT.fullmatch(text):
             readings.append(parse(f"{found[1]} = {found[2]}"))
-    except Unreadable as unreadable:
+    except Unreadable as invalid_gold:
         if not readings and quantity is not None:
             readings.append(quantity)
         if not readings:
-            readings.append(_with_words(text, unreadable))
+            readings.append(_with_words(text, invalid_gold))
     return tuple(readings)
 
 
@@ -152,13 +152,13 @@ def _rounded(node: Node) -> Node | None:
     return number if label is None or not symbols(label) else Node("relation", (label, number), ("~",))
 
 
-def _with_words(text: str, unreadable: Unreadable) -> Node:
+def _with_words(text: str, invalid_gold: Unreadable) -> Node:
     """What a text says that the grammar does not know: cases, parts with names, or words."""
     if cases := _cases(text):
         return cases
     if (rest := without_lead_in(text)) and rest != text:
         return read(rest)[0]
-    return parts(text) or named(text, read) or words(text, unreadable)
+    return parts(text) or named(text, read) or words(text, invalid_gold)
 
 
 def _given(text: str) -> tuple[Node, ...]:

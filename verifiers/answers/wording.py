@@ -55,7 +55,7 @@ def _holds_a_pair(text: str) -> bool:
     return False
 
 
-def words(text: str, unreadable: Unreadable) -> Node:
+def words(text: str, invalid_gold: Unreadable) -> Node:
     """A text that is no mathematics, as words: its letters, numbers and signs, without punctuation and case.
 
     Raises:
@@ -63,9 +63,9 @@ def words(text: str, unreadable: Unreadable) -> Node:
     """
     plain = WRAPPED.sub(r" \1 ", text)
     if re.search(r"\\[A-Za-z]", plain) or not re.search(r"[A-Za-z]", plain) or plain.count("{") != plain.count("}"):
-        raise unreadable
+        raise invalid_gold
     if any(ord(character) < 32 and not character.isspace() for character in plain):
-        raise unreadable
+        raise invalid_gold
     plain = re.sub(r"\s*_\s*\{?\s*(\d+)\s*\}?\s*", r"\1", plain)
     if not _holds_a_pair(plain):  # there brackets say something
         plain = re.sub(r"[()\[\]]", " ", plain)
@@ -75,7 +75,7 @@ def words(text: str, unreadable: Unreadable) -> Node:
     plain = " ".join(_WORD_OR_SIGN.findall(plain if formula else plain.casefold()))
     plain = re.sub(r"^(?:an?|the|there (?:is|are)) (?=\w)", "", plain)
     if not plain:
-        raise unreadable
+        raise invalid_gold
     if plain in NUMBERS:
         return Node("number", (), Fraction(NUMBERS[plain]))
     if plain in _INFINITE:

@@ -61,7 +61,7 @@ def sets(against: Iterable[str], data: str | None = None) -> dict[str, Sequence[
     """Sets of problems by their names.
 
     Args:
-        against: URIs of problems, names of benchmark tasks and suites; of lm-eval's own tasks (stock:NAME) each part is a set.
+        against: URIs of problems, names of benchmark tasks and suites; each part of lm-eval's tasks (lm_eval:NAME) is a set.
         data: folder with the files of benchmarks that are not read from where they were published.
 
     Raises:
@@ -73,8 +73,8 @@ def sets(against: Iterable[str], data: str | None = None) -> dict[str, Sequence[
             found[name] = problem_sources.load(name)
             continue
         for asked in catalogue.expand([name]):
-            if asked.task.startswith(catalogue.STOCK):
-                found |= _stock(asked.task)
+            if asked.task.startswith(catalogue.LM_EVAL):
+                found |= _of_lm_eval(asked.task)
                 continue
             metadata = {"published": asked.task, **catalogue.settings(asked.task)["metadata"]}
             if "problems" not in metadata and data is None:
@@ -85,16 +85,16 @@ def sets(against: Iterable[str], data: str | None = None) -> dict[str, Sequence[
     return found
 
 
-def _stock(task: str) -> dict[str, Sequence[Problem]]:
+def _of_lm_eval(task: str) -> dict[str, Sequence[Problem]]:
     """The problems of one of lm-eval's own tasks, worded as it words them, without examples."""
-    name = task.removeprefix(catalogue.STOCK)
-    manager = catalogue.stock(name)
+    name = task.removeprefix(catalogue.LM_EVAL)
+    manager = catalogue.lm_eval_tasks(name)
     if name not in manager.all_tasks:
         raise UserError(f"against: lm-eval has no task {name!r}: `lm_eval ls tasks` lists them")
     try:
         parts = manager.load([name])["tasks"]
         return {
-            f"{catalogue.STOCK}{part}": [
+            f"{catalogue.LM_EVAL}{part}": [
                 Problem(str(number), (Message(role="user", content=str(leaf.doc_to_text(row))),), None, task)
                 for number, row in enumerate(leaf.eval_docs)
             ]

@@ -76,7 +76,7 @@ def test_any_response_is_a_click_away(shown: Any, run: Path) -> None:
     for number, draw in enumerate(rows[3]["draws"]):
         kind = "right" if draw["score"] == 1 else "wrong"
         shown.get_by_role("button", name=f"draw {number + 1}: {kind}").click()
-        assert f"by {draw['decided_by']}: {draw['reason']}" in shown.locator(".verdict").inner_text()
+        assert f"by {draw['method']}: {draw['reason']}" in shown.locator(".verdict").inner_text()
     said = shown.locator(".response").inner_text()
     assert "<script>document.title = 'taken'</script>" in said
     assert shown.locator(".response .think").inner_text().startswith("<think>let me think")

@@ -7,7 +7,7 @@ import tenfold
 from tenfold.core import UserError
 from tenfold.envs.problems import sources
 from tenfold.envs.problems.math import champ_gold
-from tenfold.verifiers import unreadable
+from tenfold.verifiers import invalid_gold
 
 ROWS = {
     "gsm8k": {"question": "Two and two?", "answer": "2 + 2 = <<2+2=4>>4\n#### 4"},
@@ -60,7 +60,7 @@ def test_champs_answers_are_prose_around_mathematics(answer: str, golds: list[st
 def test_all_of_champ_can_be_judged() -> None:
     champ = sources.load("champ:")
     assert len(champ) == 270
-    assert unreadable("math", champ) == []
+    assert invalid_gold("math", champ) == []
     problem = next(problem for problem in champ if len(problem.answer) == 2)
     for gold in problem.answer:
         assert tenfold.verify(problem.answer, f"\\boxed{{{gold}}}").score == 1

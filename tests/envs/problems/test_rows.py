@@ -14,7 +14,7 @@ import tenfold
 from tenfold.core import Problem, UserError
 from tenfold.envs.problems import cells, sources
 from tenfold.envs.text import TextEnv
-from tenfold.verifiers import unreadable
+from tenfold.verifiers import invalid_gold
 from tenfold.verifiers.answers.extraction.response import boxed
 
 
@@ -98,15 +98,15 @@ MISSING = [None, float("nan"), "", "  ", "nan", "NaN", "<NA>", [], [None], ["", 
 def test_an_answer_that_says_nothing_is_none(tmp_path: Path, answer: Any, form: dict[str, Any]) -> None:
     rows = [form | {"answer": answer}, form | {"answer": "2"}]
     (tmp_path / "lab.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    env = TextEnv(f"jsonl:{tmp_path}/lab.jsonl", "science", unreadable="drop")
+    env = TextEnv(f"jsonl:{tmp_path}/lab.jsonl", "science", invalid_gold="drop")
     assert len(env.problems) == 1
     with pytest.warns(UserWarning, match="1 of 2 gold answers cannot be read"):
         TextEnv(f"jsonl:{tmp_path}/lab.jsonl", "science")
     with pytest.raises(UserError, match="1 of 2"):
-        TextEnv(f"jsonl:{tmp_path}/lab.jsonl", "science", unreadable="error")
+        TextEnv(f"jsonl:{tmp_path}/lab.jsonl", "science", invalid_gold="error")
     lost = sources.load(f"jsonl:{tmp_path}/lab.jsonl")[0]
     assert lost.answer is None
-    assert lost.meta["unreadable"]
+    assert lost.meta["invalid_gold"]
     assert tenfold.verifiers.load("science")(lost, "\\boxed{nan}").score is None
 
 
@@ -120,7 +120,7 @@ def test_the_next_column_is_taken_where_the_first_says_nothing(tmp_path: Path) -
 @pytest.mark.parametrize("prompt", [None, "", "  ", []], ids=repr)
 def test_a_row_without_a_prompt_is_none(tmp_path: Path, prompt: Any) -> None:
     lost, good = loaded(tmp_path, {"prompt": prompt, "answer": "4"}, {"prompt": "2+2?", "answer": "4"})
-    assert lost.meta["unreadable"] == "the prompt is empty"
+    assert lost.meta["invalid_gold"] == "the prompt is empty"
     assert (lost.answer, good.answer) == (None, "4")
 
 
@@ -202,8 +202,8 @@ def test_one_row_that_cannot_be_read_does_not_refuse_the_others(tmp_path: Path) 
     rows = [{"problem": f"{n}?", "solution": f"It is {box}."} for n, box in enumerate(boxes)]
     found = loaded(tmp_path, *rows)
     assert [problem.answer for problem in found] == ["2", "3", None, r"\frac12"]
-    assert [problem.id for problem, _ in unreadable("math", found)] == ["rows/2"]
-    env = TextEnv(f"jsonl:{tmp_path}/rows.jsonl", "math", unreadable="drop")
+    assert [problem.id for problem, _ in invalid_gold("math", found)] == ["rows/2"]
+    env = TextEnv(f"jsonl:{tmp_path}/rows.jsonl", "math", invalid_gold="drop")
     assert [problem.id for problem in env.problems] == ["rows/0", "rows/1", "rows/3"]
 
 

@@ -17,7 +17,7 @@ STAGES: list[dict[str, Any]] = [
         "keep": "filter",
         "steps": 3,
         "batch_size": 2,
-        "group_size": 4,
+        "samples": 4,
         "max_prompt_tokens": 20,
         "max_response_tokens": 6,
     },

@@ -120,7 +120,7 @@ GROUPS: list[tuple[Recipe, dict[str, tuple[Callable[[Recipe], None], str]]]] = [
                 "verifier='tenfold.verifiers.math:verify', not 'tenfold.verifiers.choice:",
             ),
             "problems": (declare(problems="jsonl:words.jsonl"), "problems='jsonl:golds.jsonl', not 'jsonl:words.jsonl'"),
-            "what becomes of unreadable golds": (declare(unreadable="drop"), "unreadable=None, not 'drop'"),
+            "what becomes of invalid_gold golds": (declare(invalid_gold="drop"), "invalid_gold=None, not 'drop'"),
             "options of the stage": (
                 lambda recipe: recipe["stages"][0].update(options={"system": "A"}),
                 "options={}, not {'system': 'A'}",

@@ -13,7 +13,7 @@ from tenfold.core import Conversation, Problem, UserError
 from tenfold.envs.problems import sources as problem_sources
 from tenfold.pipelines.recipe import runner
 from tenfold.pipelines.refine import chains, prompts
-from tenfold.pipelines.refine.answer_cache import Answer, Asking
+from tenfold.pipelines.refine.answer_cache import Answer, AnswerCache
 from tenfold.policies.scripted import ScriptedPolicy
 from tenfold.verifiers import math
 
@@ -165,7 +165,7 @@ def test_policies_that_share_an_accelerator_are_in_memory_one_at_a_time(tmp_path
         alive.add(policy := ScriptedPolicy(lambda conversation, seed: seen.append(len(alive)) or uri))
         return policy
 
-    ask = Asking(tmp_path / "answers.jsonl", {}, load, 8, 0, lambda done: None, together)
+    ask = AnswerCache(tmp_path / "answers.jsonl", {}, load, 8, 0, lambda done: None, together)
     for number, uri in enumerate(("judge", "writer", "judge")):
         assert ask(uri, [(str(number), [{"role": "user", "content": "?"}])], 0.0) == [Answer(uri, False)]
     assert max(seen) == most

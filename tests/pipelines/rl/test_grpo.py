@@ -61,7 +61,7 @@ def write(lab: Path, **changes: Any) -> Path:
         "environment": "lab/Echo-v0",
         "steps": 3,
         "batch_size": 3,
-        "group_size": 4,
+        "samples": 4,
         "learning_rate": 1e-3,
         "max_prompt_tokens": 64,
         "max_response_tokens": 64,
@@ -195,7 +195,7 @@ def test_draws_of_a_prompt_are_judged_against_one_another(lab: Path) -> None:
     episodes = [json.loads(line) for file in (lab / "out/grpo/episodes").iterdir() for line in file.read_text().splitlines()]
     groups: dict[tuple[int, int], list[float]] = {}
     for row in episodes:
-        assert row["verdict"]["decided_by"] == "pairwise"
+        assert row["verdict"]["method"] == "pairwise"
         if row["verdict"]["score"] is not None:
             groups.setdefault((row["step"], row["problem"]), []).append(row["verdict"]["score"])
     # Whatever the judge likes: of two that are compared one wins what the other loses.

@@ -65,8 +65,14 @@ def test_a_run_whose_judge_goes_away_ends_with_that_and_goes_on_when_it_is_back(
     rows = [{"question": f"{n} + 1 = ?", "answer": str(n + 1)} for n in range(8)]
     (lab / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     learns = {"kind": "sft", "name": "sft", "problems": "jsonl:sums.jsonl", "steps": 60, "batch_size": 8, "learning_rate": 5e-3}
-    stage = {"kind": "grpo", "name": "grpo", "environment": "lab/Judged-v0", "steps": 4, "batch_size": 4, "group_size": 4}
-    stage |= {"max_prompt_tokens": 32, "max_response_tokens": 8, "save_steps": 1, "max_flat_steps": 0, "collapse": 0}
+    stage = {"kind": "grpo", "name": "grpo", "environment": "lab/Judged-v0", "steps": 4, "batch_size": 4, "samples": 4}
+    stage |= {
+        "max_prompt_tokens": 32,
+        "max_response_tokens": 8,
+        "save_steps": 1,
+        "max_zero_variance_steps": 0,
+        "min_reward_ratio": 0,
+    }
     recipe = {"name": "judged", "seed": 1, "policy": "micro:?hidden=32&layers=2&heads=2", "stages": [learns, stage]}
     recipe["environments"] = {"lab/Judged-v0": {"problems": "jsonl:sums.jsonl", "verifier": "tenfold.policies.judge:verify"}}
     (lab / "judged.yaml").write_text(yaml.safe_dump(recipe))

@@ -7,7 +7,7 @@ from tenfold.pipelines.rl import metrics as figures
 
 def episode(step: int, sample: int, score: float | None, reason: str = "stop") -> dict[str, Any]:
     status = "fault" if score is None else "scored"
-    verdict = {"status": status, "score": score, "decided_by": "exact", "reason": ""}
+    verdict = {"status": status, "score": score, "method": "exact", "reason": ""}
     return {
         "step": step,
         "problem": 0,

@@ -72,7 +72,7 @@ def policy(loaded: TransformersPolicy, monkeypatch: pytest.MonkeyPatch) -> Trans
 
 
 def by_policy(policy: TransformersPolicy) -> float | None:
-    text = policy.generate([PROBLEMS[0].prompt], 1, Sampling(max_tokens=LIMIT))[0][0].judged
+    text = policy.generate([PROBLEMS[0].prompt], 1, Sampling(max_tokens=LIMIT))[0][0].scorable_text
     return tenfold.verify("12", text).score
 
 
@@ -88,7 +88,7 @@ def by_benchmark(policy: TransformersPolicy) -> float | None:
 def by_vllm(policy: TransformersPolicy) -> float | None:
     prompt = checkpoints.prompt_tokens(policy.tokenizer, PROBLEMS[0].prompt)
     output = SimpleNamespace(token_ids=drawn(policy), logprobs=None, text="not looked at", finish_reason="length")
-    return tenfold.verify("12", completed(policy.tokenizer, prompt, output, policy.stop_ids, ()).judged).score
+    return tenfold.verify("12", completed(policy.tokenizer, prompt, output, policy.stop_ids, ()).scorable_text).score
 
 
 def by_agent_loop(policy: TransformersPolicy, environment: str = "Alone") -> float | None:
@@ -210,7 +210,7 @@ def test_the_turn_after_a_reply_is_judged_by_its_own_opening(policy: Transformer
     assert played.goes_on(False, "tool", "12")
     second = played.draw(policy.tokenizer("So it is 12")["input_ids"] + end)
     assert not played.goes_on(True, "user", "")
-    assert [without_thinking(turn.judged) for turn in (first, second)] == ["Call", ""]
+    assert [without_thinking(turn.scorable_text) for turn in (first, second)] == ["Call", ""]
     assert [message["content"] for message in played.messages] == [
         "6 + 6?",
         "<think>\nAdd.</think>Call",
@@ -229,7 +229,7 @@ def test_every_mark_that_a_template_may_open_reasoning_with_is_known(policy: Tra
         prompt = checkpoints.prompt_tokens(policy.tokenizer, PROBLEMS[0].prompt)
         assert checkpoints.opened(policy.tokenizer, prompt) == f"{mark}\n"
         tokens = [*policy.tokenizer("So it is 12")["input_ids"], policy.tokenizer.eos_token_id]
-        assert tenfold.verify("12", completion(policy.tokenizer, prompt, tokens, policy.stop_ids).judged).score == 0
+        assert tenfold.verify("12", completion(policy.tokenizer, prompt, tokens, policy.stop_ids).scorable_text).score == 0
     policy.tokenizer.chat_template = OPENS.replace("<think>\n", "")
     asked = checkpoints.prompt_tokens(policy.tokenizer, [{"role": "user", "content": f"What does {mark} mean? {mark}"}])
     assert checkpoints.opened(policy.tokenizer, asked) == ""
@@ -255,7 +255,7 @@ def test_the_channels_of_gpt_oss_are_told_apart(checkpoint: Path) -> None:
     stop_ids = {tokenizer.convert_tokens_to_ids("<|return|>")}
 
     def score(said: str) -> float | None:
-        return tenfold.verify("12", completion(tokenizer, [], tokenizer(said)["input_ids"], stop_ids).judged).score
+        return tenfold.verify("12", completion(tokenizer, [], tokenizer(said)["input_ids"], stop_ids).scorable_text).score
 
     thinks = "<|channel|>analysis<|message|>So the answer is 12.\n"
     assert score(thinks) == score(f"{thinks}<|return|>") == 0

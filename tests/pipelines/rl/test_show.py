@@ -10,7 +10,7 @@ from tenfold.pipelines.rl import show
 
 
 def episode(step: int, problem: int, sample: int, said: str, score: float | None = 1.0) -> dict[str, Any]:
-    verdict = {"status": "scored" if score is not None else "fault", "score": score, "decided_by": "exact", "reason": said}
+    verdict = {"status": "scored" if score is not None else "fault", "score": score, "method": "exact", "reason": said}
     messages = [{"role": "user", "content": f"{problem}?"}, {"role": "assistant", "content": said}]
     return {
         "step": step,

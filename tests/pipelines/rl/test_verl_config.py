@@ -29,7 +29,7 @@ def verls(cluster: Cluster, **changes: Any) -> Any:
 @pytest.mark.parametrize("cluster", ["cpu", "one_gpu"])
 def test_the_recipes_rules_reach_verl(cluster: str) -> None:
     config = verls(
-        on(cluster), batch_size=4, group_size=8, clip_low=0.2, clip_high=0.3, learning_rate=2e-6, loss="seq-mean-token-mean"
+        on(cluster), batch_size=4, samples=8, clip_low=0.2, clip_high=0.3, learning_rate=2e-6, loss="seq-mean-token-mean"
     )
     actor = config.actor_rollout_ref.actor
     assert config.algorithm.adv_estimator == "grpo"
@@ -61,11 +61,11 @@ def test_the_loss_has_a_constant_scale_and_our_engine_counts_its_sequences() -> 
 
 def test_flat_groups_are_dropped_when_asked_for() -> None:
     for cluster, sampler in (("cpu", "OrderedReplayBuffer"), ("one_node", "ReplacingReplayBuffer")):
-        config = verls(on(cluster), drop_flat=True, batch_size=16)
+        config = verls(on(cluster), drop_zero_variance=True, batch_size=16)
         assert config.trainer.v1.sampler.custom_sampler.name == sampler
-        assert config.trainer.v1.sampler.sampler_kwargs == {"batch_size": 16, "drop_flat": True}
+        assert config.trainer.v1.sampler.sampler_kwargs == {"batch_size": 16, "drop_zero_variance": True}
         assert config.algorithm.filter_groups.enable
-    assert not verls(on("cpu")).trainer.v1.sampler.sampler_kwargs.drop_flat
+    assert not verls(on("cpu")).trainer.v1.sampler.sampler_kwargs.drop_zero_variance
 
 
 def test_clusters_differ_by_their_numbers() -> None:
@@ -149,7 +149,7 @@ def test_a_setting_that_verl_does_not_have_is_named(given: dict[str, Any], words
 @pytest.mark.parametrize(
     ("cluster", "settings", "words"),
     [
-        ("one_node", {"batch_size": 3, "group_size": 4}, "3 x 4 = 12 draws a step are not shared out evenly over 8 GPUs"),
+        ("one_node", {"batch_size": 3, "samples": 4}, "3 x 4 = 12 draws a step are not shared out evenly over 8 GPUs"),
         ("one_node", {"micro_batch_size": 3}, "micro_batch_size=3 does not divide the 8 draws of a step that a GPU trains on"),
         ("cpu", {"micro_batch_size": 48}, "micro_batch_size=48 does not divide the 64 draws"),
         ("one_gpu", {"max_response_tokens": 65536}, "= 66048 is more than cluster.tokens_per_gpu x sequence_parallel = 16384"),

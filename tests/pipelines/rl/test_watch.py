@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def watch(folder: Path, **changes: Any) -> Watch:
-    given = {"kind": "grpo", "name": "g", "environment": "e", "steps": 99, "batch_size": 1, "group_size": 2} | changes
+    given = {"kind": "grpo", "name": "g", "environment": "e", "steps": 99, "batch_size": 1, "samples": 2} | changes
     return Watch(folder, GRPO.model_validate(given))
 
 
@@ -42,7 +42,7 @@ def play(folder: Path, step: int, *scores: float | None) -> None:
 
 
 def test_steps_in_which_all_draws_score_the_same_end_a_run(folder: Path) -> None:
-    watched = watch(folder, max_flat_steps=3)
+    watched = watch(folder, max_zero_variance_steps=3)
     for step in (1, 2, 3, 4, 5):
         play(folder, step, 1.0, 0.0 if step == 2 else 1.0)
         said = watched.trouble(step)

@@ -75,9 +75,9 @@ def test_training_is_the_same_packed_and_padded(lab: Path) -> None:
 def test_a_model_that_reads_on_into_the_next_example_is_refused() -> None:
     gpt2 = transformers.GPT2Config(vocab_size=64, n_embd=16, n_layer=1, n_head=2)
     mamba = transformers.MambaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=1)
-    assert trainer.tells_apart(checkpoints.load(checkpoints.checkpoint(TINY), torch.float32)[0])
-    assert trainer.tells_apart(transformers.GPT2LMHeadModel(gpt2))
-    assert not trainer.tells_apart(transformers.MambaForCausalLM(mamba))
+    assert trainer.supports_packing(checkpoints.load(checkpoints.checkpoint(TINY), torch.float32)[0])
+    assert trainer.supports_packing(transformers.GPT2LMHeadModel(gpt2))
+    assert not trainer.supports_packing(transformers.MambaForCausalLM(mamba))
 
 
 def test_two_processes_learn_what_one_learns(lab: Path, by_one_and_by_two: Any) -> None:

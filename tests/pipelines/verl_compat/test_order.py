@@ -68,8 +68,8 @@ class Queue:
 class Plays:
     """verl's agent loops: a coin that depends on nothing but the group says whether all of its draws score the same."""
 
-    def __init__(self, queue: Queue, flat: float, group_size: int):
-        self.queue, self.flat, self.group_size = queue, flat, group_size
+    def __init__(self, queue: Queue, flat: float, samples: int):
+        self.queue, self.flat, self.samples = queue, flat, samples
         self.groups: list[Place] = []
 
     def generate_sequences(self, batch: Any) -> None:
@@ -78,7 +78,7 @@ class Plays:
             place = Place(int(info["index"]), 0, int(batch["global_steps"]), int(info["attempt"]))
             self.groups.append(place)
             flat = draw_seed(0, repr(place), 0) / 2**53 < self.flat
-            for sample in range(self.group_size):
+            for sample in range(self.samples):
                 key = f"{uid}_{sample}_0"
                 score = torch.tensor([0.0 if flat else float(sample % 2)])
                 self.queue.rows[key] = {"rm_scores": score, "extra_info": info, "session_id": sample}
@@ -115,13 +115,13 @@ def trainer(folder: Path, problems: int, batch: int, flat: float, monkeypatch: p
     for module in (replay_buffer, trainer_base):
         monkeypatch.setattr(module, "tq", queue)
     monkeypatch.setattr(replay, "transfer_queue", queue)
-    made.agent_loop_manager = Plays(queue, flat, group_size=2)
+    made.agent_loop_manager = Plays(queue, flat, samples=2)
     made.replay_buffer = replay.OrderedReplayBuffer(
         trainer_mode="sync",
         trainer_config=OmegaConf.create({}),
         max_off_policy_threshold=None,
         max_off_policy_strategy="drop",
-        sampler_kwargs=OmegaConf.create({"batch_size": batch, "drop_flat": True}),
+        sampler_kwargs=OmegaConf.create({"batch_size": batch, "drop_zero_variance": True}),
         refill_fn=made._add_prompts_to_generate,
     )
     return made

@@ -51,7 +51,7 @@ def test_a_benchmark_goes_past_a_prompt_that_is_refused_and_does_not_ask_again(r
             assert (result.score.mean, result.score.problems, result.score.faults, result.refused) == (1, 3, 8, 8)
     assert "8 refused" in table.line(result)
     stored = [json.loads(line) for line in (tmp_path / "bench/aime24_avg8.scores.jsonl").read_text().splitlines()]
-    assert {(draw["status"], draw["decided_by"]) for draw in stored[2]["draws"]} == {("undecided", "refused")}
+    assert {(draw["status"], draw["method"]) for draw in stored[2]["draws"]} == {("undecided", "refused")}
 
 
 def test_a_benchmark_leaves_a_fault_of_one_draw_out_and_draws_it_again(

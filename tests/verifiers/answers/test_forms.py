@@ -115,7 +115,7 @@ def test_what_is_worked_out_counts_in_whatever_notation(asked: str, gold: str, a
 
 def test_without_the_problem_or_with_form_any_equality_decides() -> None:
     for asked, gold, answer in (("What is 5!?", "120", "5!"), (r"Simplify $\frac{x^2-1}{x-1}$.", "x+1", r"\frac{x^2-1}{x-1}")):
-        assert judge(asked, gold, answer).decided_by == "unevaluated"
+        assert judge(asked, gold, answer).method == "unevaluated"
         assert judge(asked, gold, answer, form="any").score == 1
         assert tenfold.verify(gold, f"\\boxed{{{answer}}}").score == 1
 

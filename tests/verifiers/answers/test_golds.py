@@ -7,7 +7,7 @@ import pytest
 from tenfold.core import Message, Problem
 from tenfold.envs.problems import sources
 from tenfold.envs.text import TextEnv
-from tenfold.verifiers import load, unreadable
+from tenfold.verifiers import invalid_gold, load
 
 
 def judged(gold: str, answer: str, question: str = "") -> float | None:
@@ -128,6 +128,6 @@ def test_a_row_without_a_box_does_not_refuse_its_file(tmp_path: object) -> None:
     )
     read = sources.load(f"jsonl:{path}")
     assert [problem.answer for problem in read] == ["2", None]
-    assert [problem.id for problem, _ in unreadable("math", read)] == [read[1].id]
-    kept = TextEnv(f"jsonl:{path}", "math", unreadable="drop").problems
+    assert [problem.id for problem, _ in invalid_gold("math", read)] == [read[1].id]
+    kept = TextEnv(f"jsonl:{path}", "math", invalid_gold="drop").problems
     assert [problem.answer for problem in kept] == ["2"]

@@ -14,18 +14,7 @@ Nothing is computed here. What is not in the grammar raises `Unreadable`.
 from . import parts
 from .notation import Marks, Token, Unreadable
 from .parts import FUNCTIONS
-from .tree import (
-    INFINITY,
-    MINUS_ONE,
-    Node,
-    fraction,
-    grouped,
-    is_mixed,
-    is_whole,
-    mixed,
-    number,
-    product,
-)
+from .tree import INFINITY, MINUS_ONE, Node, fraction, grouped, is_mixed, is_whole, mixed, number, product
 
 MAX_DEPTH = 80
 """Of factors within factors; a pair of brackets is two."""

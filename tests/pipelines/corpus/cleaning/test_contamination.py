@@ -86,20 +86,20 @@ def test_the_parts_of_a_task_of_lm_eval_are_sets(monkeypatch: pytest.MonkeyPatch
     part = datasets.Dataset.from_list(rows)
     parts = datasets.DatasetDict({split: part for split in ("test", "dev", "validation")})
     monkeypatch.setattr(datasets, "load_dataset", lambda *args, **options: parts)
-    index = contamination.index(["stock:mmlu_abstract_algebra"])
-    assert index.names[3] == "stock:mmlu_abstract_algebra#3"
+    index = contamination.index(["lm_eval:mmlu_abstract_algebra"])
+    assert index.names[3] == "lm_eval:mmlu_abstract_algebra#3"
     found = contamination.match(ngrams.hashes(ngrams.words(f"{rows[3]['question']}\nA. w\nB. x\nC. y\nD. z\nAnswer: A")), index)
     assert found is not None
-    assert found.problem == "stock:mmlu_abstract_algebra#3"
+    assert found.problem == "lm_eval:mmlu_abstract_algebra#3"
 
 
 def test_what_cannot_be_had_is_said_in_a_line() -> None:
     with pytest.raises(UserError, match="no task 'humanevil'; did you mean humaneval"):
         contamination.index(["humanevil"])
     with pytest.raises(UserError, match="lm-eval has no task 'gsm9k'"):
-        contamination.index(["stock:gsm9k"])
-    with pytest.raises(UserError, match="the data of stock:gsm8k cannot be had"):
-        contamination.index(["stock:gsm8k"])
+        contamination.index(["lm_eval:gsm9k"])
+    with pytest.raises(UserError, match="the data of lm_eval:gsm8k cannot be had"):
+        contamination.index(["lm_eval:gsm8k"])
     with pytest.raises(UserError, match=r"writing_bench is published by .*: download it, name its folder as data"):
         contamination.index(["writing_bench"])
     with pytest.raises(UserError, match="there is no file"):
