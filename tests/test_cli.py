@@ -154,7 +154,7 @@ def test_no_memory_left_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     def exhausted(*arguments: object) -> None:
         torch.empty(1 << 60)
 
-    monkeypatch.setitem(cli.COMMANDS, "verify", exhausted)
+    monkeypatch.setattr("tenfold.cli.verify.run", exhausted)
     assert run("verify", "--gold", "1", "--answer", "1") == 2
     assert "no memory left" in capsys.readouterr().err
 

@@ -90,7 +90,7 @@ def test_commands_print_nothing_else(lab: Path, capsys: pytest.CaptureFixture[st
     said |= {"verdict": {"score": 0.0, "status": "scored", "method": "exact", "reason": HOSTILE}}
     said |= {"messages": [{"role": "assistant", "content": HOSTILE}], "attempt": 0}
     (lab / "run/episodes/a.jsonl").write_text(json.dumps(said) + "\n")
-    assert cli.main(["rollouts", "run"]) == 0
+    assert cli.main(["show", "run"]) == 0
     printed = capsys.readouterr()
     assert is_inert(printed.out)
     assert is_inert(printed.err)
@@ -102,7 +102,7 @@ def test_warnings_and_tracebacks_are_plain_too(capsys: pytest.CaptureFixture[str
         warnings.warn(HOSTILE, stacklevel=1)
         raise ValueError(HOSTILE)
 
-    monkeypatch.setitem(cli.COMMANDS, "env list", fails)
+    monkeypatch.setattr("tenfold.cli.env.list_ids", fails)
     monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
     with pytest.warns(UserWarning, match="well"), pytest.raises(ValueError, match="well") as raised:
         cli.main(["env", "list"])

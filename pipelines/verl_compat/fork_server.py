@@ -36,6 +36,8 @@ PRELOADED = (
 """What verl's processes on a processor import sooner or later."""
 FIRST_JOB = "01000000"
 """Ray's name for the first program that joins it: of a Ray of verl's own, verl."""
+KNOWN_RAY = ((2, 50), (2, 61))
+"""Versions of Ray whose workers were tried as forks: from the first on, below the second."""
 POLL_SECONDS = 0.05
 ASKING_SECONDS = 10.0
 MOST_FILES = 64
@@ -69,12 +71,26 @@ def verl(settings: list[str]) -> None:
     for name in told:
         del os.environ[name]
 
+    sys.argv = [str(modules[0].__file__), *settings]
+    if not is_known():
+        modules[0].main()
+        return
+
     def program(python: str) -> None:
         executable = f"+ray_kwargs.ray_init.runtime_env.py_executable={json.dumps(python)}"
-        sys.argv = [str(modules[0].__file__), *settings, executable]
+        sys.argv.append(executable)
         modules[0].main()
 
     serve(program)()
+
+
+def is_known() -> bool:
+    """Whether this version of Ray is one whose workers can be forked (`contract.py`). Any other starts them itself, which is
+    half a minute slower."""
+    import ray
+
+    version = tuple(int(part) for part in ray.__version__.split(".")[:2])
+    return KNOWN_RAY[0] <= version < KNOWN_RAY[1] and hasattr(getattr(ray._raylet, "Config", None), "initialize")
 
 
 def serve(program: Callable[[str], object]) -> Callable[[], object]:

@@ -1,0 +1,65 @@
+"""`tenfold rollout`: a policy plays episodes, which are stored."""
+
+import argparse
+import sys
+
+from ..core import Sampling
+from . import options
+from .options import Commands
+
+
+def add(commands: Commands) -> None:
+    """Adds the command and its options."""
+    command = commands.add_parser("rollout", help="a policy plays episodes, stored as they end")
+    options.environment(command)
+    command.add_argument("--policy", required=True, help="who answers; see `tenfold --help`")
+    command.add_argument("--samples", type=options.positive, default=16, help="episodes a problem (default: %(default)s)")
+    command.add_argument("--problems", type=options.positive, help="how many problems, the first ones (default: all)")
+    command.add_argument("--temperature", type=float, default=1.0, help="default: %(default)s")
+    command.add_argument("--top-p", type=float, default=1.0, help="default: %(default)s")
+    command.add_argument(
+        "--max-tokens", type=options.positive, default=512, help="tokens an episode, all turns together (default: %(default)s)"
+    )
+    command.add_argument("--max-turns", type=options.positive, default=16, help="turns an episode (default: %(default)s)")
+    command.add_argument("--seed", type=int, default=0, help="base seed (default: %(default)s)")
+    command.add_argument("--out", help="JSONL file for the episodes (default: NAME.jsonl); an unfinished one is gone on with")
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Plays episodes and stores them."""
+    import functools
+
+    from ..envs import identity, registry
+    from ..pipelines.recipe.report import Display
+    from ..policies import load_policy
+    from ..policies.identity import who
+    from ..policies.rollout import pass_rate, rollout
+
+    registry.find(arguments.id)
+    out = arguments.out or f"{arguments.id.rpartition('/')[2]}.jsonl"
+    sampling = Sampling(arguments.temperature, arguments.top_p, arguments.max_tokens, arguments.seed)
+    display = Display()
+    with display.stage(arguments.id) as progress:
+        episodes = rollout(
+            functools.partial(registry.make, arguments.id, **arguments.options),
+            load_policy(arguments.policy),
+            arguments.samples,
+            problems=arguments.problems,
+            sampling=sampling,
+            max_turns=arguments.max_turns,
+            store=out,
+            made_with={**who(arguments.policy), **identity.made_with(arguments.id, arguments.options)},
+            progress=progress,
+        )
+    mean = pass_rate(episodes)
+    faults = sum(episode.verdict.score is None for episode in episodes)
+    refused = sum(episode.verdict.method == "refused" for episode in episodes)
+    cut = sum(episode.finish_reason == "length" for episode in episodes) / len(episodes)
+    said = "none" if mean is None else f"{mean:.3f}"
+    problems = len(episodes) // arguments.samples
+    print(f"{len(episodes)} episodes of {problems} problems: mean score {said}, {cut:.1%} cut short; in {out}")
+    if refused:
+        print(f"{refused} episodes have no verdict: the server refuses them for good", file=sys.stderr)
+    if faults > refused:
+        print(f"{faults - refused} episodes have no verdict: the same command plays them again", file=sys.stderr)

@@ -1,0 +1,31 @@
+"""`tenfold show`: prints what a policy said in a step of training."""
+
+import argparse
+
+from ..core import UserError
+from . import options
+from .options import Commands
+
+
+def add(commands: Commands) -> None:
+    """Adds the command and its options."""
+    command = commands.add_parser("show", help="read what a policy said in a step of training")
+    command.add_argument("run", help="folder of a run, or of one of its GRPO stages")
+    command.add_argument("--stage", help="which stage, where the run has several")
+    command.add_argument("--step", type=options.positive, help="which step (default: the last)")
+    command.add_argument("--problem", help="only the draws of the problem with this id")
+    command.add_argument("--limit", type=options.positive, default=8, help="episodes shown (default: %(default)s)")
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Shows what a policy said in a step of training."""
+    from ..pipelines.rl import show
+
+    step, episodes = show.read(arguments.run, arguments.stage, arguments.step)
+    shown = [episode for episode in episodes if arguments.problem in (None, episode["problem_id"])]
+    if not shown:
+        raise UserError(f"step {step} has no problem {arguments.problem!r}")
+    for episode in shown[: arguments.limit]:
+        print(show.text(episode))
+    print(f"step {step}: {len(shown[: arguments.limit])} of {len(episodes)} episodes")

@@ -1,0 +1,38 @@
+"""`tenfold synthesize`: writes tests for coding problems."""
+
+import argparse
+
+from . import options
+from .options import Commands
+
+
+def add(commands: Commands) -> None:
+    """Adds the command and its options."""
+    command = commands.add_parser("synthesize", help="write tests for coding problems from their solutions")
+    command.add_argument("problems", help="a problem URI with worked solutions, say human_eval: or jsonl:FILE")
+    command.add_argument("--out", help="JSONL file (default: tests.jsonl); an unfinished one is gone on with")
+    command.add_argument("--limit", type=options.positive, help="only so many problems, the first ones")
+    command.add_argument("--compare", action="store_true", help="measure the tests that the problems came with, too")
+    command.add_argument(
+        "--inputs", type=options.positive, default=60, help="inputs drawn in each of 4 rounds (default: %(default)s)"
+    )
+    command.add_argument("--public", type=int, default=2, help="tests that a policy may see (default: %(default)s)")
+    command.add_argument(
+        "--least", type=options.positive, default=8, help="private tests there are to be (default: %(default)s)"
+    )
+    command.add_argument("--seed", type=int, default=0, help="of the inputs (default: %(default)s)")
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Writes tests for coding problems."""
+    from ..pipelines.recipe.report import Display
+    from ..pipelines.synthesize.synthesize import synthesize, table
+
+    display = Display()
+    out = arguments.out or "tests.jsonl"
+    given = {"count": arguments.inputs, "public": arguments.public, "least": arguments.least, "seed": arguments.seed}
+    with display.stage(arguments.problems) as progress:
+        rows = synthesize(arguments.problems, out, arguments.limit, arguments.compare, progress, **given)
+    display.console.print(table(rows))
+    print(f"{sum('answer' in row for row in rows)} of {len(rows)} problems have tests, in {out}")

@@ -1,0 +1,53 @@
+"""The private names of verl and Ray that this package uses."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import ray
+
+from tenfold.pipelines import verl_compat
+from tenfold.pipelines.verl_compat import contract, fork_server
+
+FOLDER = Path(verl_compat.__path__[0])
+
+
+@pytest.mark.filterwarnings("ignore:.* engine is not available")
+@pytest.mark.parametrize("private", contract.NAMES, ids=lambda private: f"{private.module}.{private.name}")
+def test_the_installed_versions_have_what_is_used(private: contract.Private) -> None:
+    assert private.exists(), f"{private.used_by} needs {private.name} of {private.package}: {private.remedy}"
+
+
+def test_a_name_that_is_gone_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [contract.Private("ray", "ray", name, "replay", "") for name in ("no_such", "init.no_such")]
+    monkeypatch.setattr(contract, "NAMES", (*contract.NAMES[-1:], *made, made[0]._replace(module="ray.no_such")))
+    assert [private.name for private in contract.gone()] == ["no_such", "init.no_such", "no_such"]
+
+
+def test_every_private_name_in_the_folder_is_listed() -> None:
+    """Attributes with an underscore of other objects than `self`, and overridden methods with one."""
+    listed = {part for private in contract.NAMES for part in [*private.module.split("."), *private.name.split(".")]}
+    for path in FOLDER.glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
+        calls = {
+            node.attr
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__")
+            if not (isinstance(node.value, ast.Name) and node.value.id == "self")
+        }
+        assert calls - own - listed - {"_py_driver_sys_path", "_exit"} == set(), path.name
+    imported = {private.used_by for private in contract.NAMES}
+    assert imported <= {path.stem for path in FOLDER.glob("*.py")}
+
+
+@pytest.mark.parametrize("version", ["2.49.1", "2.61.0", "3.0.0"])
+def test_another_ray_is_not_forked(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fork_server.is_known()
+    monkeypatch.setattr(ray, "__version__", version)
+    assert not fork_server.is_known()
+
+
+def test_a_ray_without_the_name_is_not_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(ray._raylet, "Config")
+    assert not fork_server.is_known()
