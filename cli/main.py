@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(parsed: argparse.Namespace) -> int:
     try:
         with signals.heard():
-            parsed.run(parsed)
+            parsed.call(parsed)
             sys.stdout.flush()
     except KeyboardInterrupt as error:
         number = signals.number_of(error)

@@ -1,4 +1,4 @@
-"""Programs that reach for other processes, for more rights, or for what a run is not to do with the kernel. See `escapes.py`."""
+"""Programs that reach for other processes, for rights, or for kernel calls that a run is refused. See `escapes.py`."""
 
 C = "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\n"
 
