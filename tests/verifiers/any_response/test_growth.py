@@ -16,13 +16,15 @@ from tenfold.verifiers.programs import equality, fences, selection
 
 from .hostile import ANSWERS, AREA, BEGINNINGS, PIECES, problem, run_of, verifier
 
-SIZES = (3_000, 12_000)
+SIZES = (3_000, 6_000, 12_000)
 SLOW = 0.08
 """Seconds for the longer text from which on growth is looked at: what is linear is far below, what is quadratic far above."""
 HANGS = 3.0
 """Seconds that the shorter text never takes."""
 MOST = 10.0
 """Times that it may take for four times the text; quadratic reading takes 16 times as long."""
+HALF = 3.2
+"""Times as long for twice the text: four times where every pair of places counts."""
 STDIN = {"stdin": [{"input": "1", "output": "2"}]}
 NO_CALLS = Problem("p", (), {"functions": [AREA], "calls": []}, "here")
 
@@ -70,11 +72,14 @@ def seconds(read: Callable[[str], object], text: str) -> float:
 
 
 def grows_too_fast(read: Callable[[str], object], beginning: str, piece: str) -> bool:
-    """Whether a reader takes far more than four times as long for four times the text, three times in a row."""
-    short, long = (run_of(beginning, piece, "\x00", size) for size in SIZES)
+    """Whether a reader takes far more than four times as long for four times the text, three times in a row, and far more than
+    twice as long for its second half: a text beyond some length may be read in another way, which takes longer but once."""
+    short, middle, long = (run_of(beginning, piece, "\x00", size) for size in SIZES)
     for _ in range(3):
         before = seconds(read, short)
         if before < HANGS and ((took := seconds(read, long)) < SLOW or took < MOST * before):
+            return False
+        if before < HANGS and took < HALF * seconds(read, middle):
             return False
     return True
 
