@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from . import disk, faults, signals, terminal
+from . import disk, extras, faults, signals, terminal
 from .arguments import parser
 from .core import Incomplete, Policy, Sampling, UserError
 
@@ -290,6 +290,9 @@ COMMANDS = {
     "verify": verify,
 }
 
+EXTRAS = {"run": "train", "bench": "bench", "synthesize": "synthesis"}
+"""The extra that brings all that a command needs."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the process's exit status: 0, 2 for what a user can mend, 128 + n where signal n ended it."""
@@ -304,7 +307,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(parsed: argparse.Namespace) -> int:
     try:
-        with signals.heard():
+        with signals.heard(), extras.wanted_by(f"tenfold {parsed.command}", EXTRAS.get(parsed.command, "")):
             COMMANDS[parsed.command](parsed)
             sys.stdout.flush()
     except KeyboardInterrupt as error:
