@@ -29,6 +29,7 @@ INCLUDED = {
 }
 """The extras whose packages another extra brings, too."""
 PACKAGES = {
+    "e2b": "e2b-code-interpreter",
     "grpc": "grpcio",
     "hydra": "hydra-core",
     "sklearn": "scikit-learn",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .. import extras
-from ..core import Completion, Conversation, Sampling
+from ..core import Completion, Conversation, Sampling, UserError
 from . import checkpoints
 from .completions import completion
 from .transcript import generate

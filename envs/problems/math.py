@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
-from ...core import Message, Problem, UserError
+from ...core import Message, Problem
 from ...verifiers.answers.extraction.response import boxed
 from . import cells
 
