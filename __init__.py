@@ -9,19 +9,20 @@
     episodes = tenfold.rollout("lab/Units-v0", policy, samples=16)
     tenfold.run("quickstart", out="runs/quickstart")
 
-Importing the package registers its environments with Gymnasium; everything else is loaded when first used.
+Importing the package has Gymnasium know its environments; everything else is loaded when first used.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .envs.registry import make, register
+from . import gymnasium_hook
 from .version import __version__
 
 if TYPE_CHECKING:
     from .core import Episode, Problem, Sampling, Status, Verdict
+    from .envs.registry import make, register
     from .envs.rollout import rollout
-    from .pipelines.recipe.runner import run
+    from .pipelines.recipe import run
     from .policies import load_policy
     from .verifiers import verify
 
@@ -31,10 +32,12 @@ _HOME = {
     "Sampling": "core",
     "Status": "core",
     "Verdict": "core",
+    "make": "envs.registry",
+    "register": "envs.registry",
     "verify": "verifiers",
     "load_policy": "policies",
     "rollout": "envs.rollout",
-    "run": "pipelines.recipe.runner",
+    "run": "pipelines.recipe",
 }
 
 __all__ = [
@@ -57,3 +60,6 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+
+
+gymnasium_hook.install()

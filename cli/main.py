@@ -8,12 +8,14 @@ import os
 import sys
 from collections.abc import Sequence
 
-from .. import faults, signals, terminal
+from .. import extras, faults, signals, terminal
 from ..core import UserError
 from . import bench, env, rollout, run, show, synthesize, verify
 
 COMMANDS = (run, env, rollout, show, bench, synthesize, verify)
 """In the order of `--help`."""
+EXTRAS = {"run": "train", "bench": "bench", "synthesize": "synthesis"}
+"""The extra that brings all that a command needs."""
 EPILOG = """examples:
   tenfold run quickstart                                 sft, filter, GRPO and benchmarks, from nothing
   tenfold env list                                       what can be played
@@ -55,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(parsed: argparse.Namespace) -> int:
     try:
-        with signals.heard():
+        command = parsed.call.__module__.rpartition(".")[2]
+        with signals.heard(), extras.wanted_by(f"tenfold {command}", EXTRAS.get(command, "")):
             parsed.call(parsed)
             sys.stdout.flush()
     except KeyboardInterrupt as error:

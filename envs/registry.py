@@ -7,7 +7,6 @@ A plug-in package brings its environments by naming a function that registers th
 """
 
 import contextlib
-import importlib.metadata
 import inspect
 import os
 import warnings
@@ -199,6 +198,8 @@ def declared(environments: Mapping[str, Mapping[str, Any]], limits: named_code.L
 
 def load_plugins() -> None:
     """Calls the registering function of every installed plug-in package, once. One that fails is left out, with a warning."""
+    import importlib.metadata  # slow to import
+
     for plugin in importlib.metadata.entry_points(group="gymnasium.envs"):
         if plugin.value in _loaded_plugins:
             continue

@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import parse_qsl
 
-from .. import named_code
+from .. import extras, named_code
 from ..core import Policy, UserError
 
 __all__ = ["load_policy"]
@@ -23,7 +23,7 @@ def load_policy(uri: str, **options: Any) -> Policy:
         options: go to the backend (batch_size=, device=, tensor_parallel_size=, ...).
 
     Raises:
-        UserError: the URI leads nowhere.
+        UserError: the URI leads nowhere, or wants a package that is not installed.
     """
     scheme, _, rest = uri.partition(":")
     if scheme == "scripted":
@@ -47,6 +47,11 @@ def load_policy(uri: str, **options: Any) -> Policy:
         if unknown := set(given) - {"base_url", "api_key_env", "leave_out"}:
             raise UserError(f"{uri}: unknown option {min(unknown)!r}; there are base_url, api_key_env and leave_out")
         return OpenAIPolicy(model, **given, **options)
+    with extras.wanted_by(uri, "gpu" if uri.startswith("vllm+") else ""):
+        return _of_checkpoint(uri, options)
+
+
+def _of_checkpoint(uri: str, options: dict[str, Any]) -> Policy:
     from . import checkpoints
 
     backend, _, address = uri.rpartition("+") if uri.startswith(("vllm+", "transformers+")) else ("", "", uri)

@@ -22,8 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from safetensors import SafetensorError
-
 from .. import faults
 from ..core import TEXT, Conversation, UserError, opened_thinking, spoken, storable
 
@@ -86,6 +84,7 @@ def load(folder: str | Path, dtype: "torch.dtype") -> tuple[Any, Any]:
     Raises:
         UserError: the folder lacks weights or a tokenizer.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     folder = Path(folder)

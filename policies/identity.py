@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .. import digests
+from .. import digests, extras
 from .server import keys
 
 FILES = (
@@ -41,7 +41,8 @@ def files(uri: str) -> dict[str, str]:
         keys.refuse_in(uri)
     if scheme in ("scripted", "openai"):
         return {}
-    from . import checkpoints
+    with extras.wanted_by(uri):
+        from . import checkpoints
 
     folder = checkpoints.checkpoint(uri.removeprefix("vllm+").removeprefix("transformers+"))
     found = {path.name: path for pattern in FILES for path in folder.glob(pattern) if path.is_file()}

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from .. import extras
 from ..core import Completion, Conversation, Sampling, UserError
 from . import checkpoints
 from .completions import completion
@@ -34,10 +35,9 @@ class VLLMPolicy:
         Raises:
             UserError: vLLM is not installed.
         """
-        try:
+        with extras.wanted_by("vllm:"):
             import vllm
-        except ImportError:
-            raise UserError("vllm: wants the extra: pip install 'tenfold[gpu]'") from None
+
         self.vllm, self.batch_size = vllm, batch_size
         self.engine = vllm.LLM(
             model=str(checkpoint),

@@ -152,15 +152,30 @@ def _compare(calls: Sequence[Said], answer: Mapping[str, Any]) -> str | None:
     why = [[_mismatch(call, gold, functions, language) for call in calls] for gold in golds]
     if len(golds) == 1:
         return why[0][0]
-    from scipy.sparse import csr_array  # a slow import, wanted by few
-    from scipy.sparse.csgraph import maximum_bipartite_matching
-
-    fits = csr_array([[reason is None for reason in row] for row in why], dtype=int)
-    matched = maximum_bipartite_matching(fits, perm_type="column")
-    left = next((number for number, column in enumerate(matched) if column < 0), None)
+    left = _unmatched([[number for number, reason in enumerate(row) if reason is None] for row in why])
     return (
         None if left is None else next((reason for reason in why[left] if reason), "a call that is wanted twice is made once")
     )
+
+
+def _unmatched(fits: Sequence[Sequence[int]]) -> int | None:
+    """The first gold call that finds no call of its own (by augmenting paths); None where each has one.
+
+    Args:
+        fits: for each gold call, the calls that are it.
+    """
+    gold_of: dict[int, int] = {}
+
+    def place(gold: int, tried: set[int]) -> bool:
+        for call in fits[gold]:
+            if call not in tried:
+                tried.add(call)
+                if call not in gold_of or place(gold_of[call], tried):
+                    gold_of[call] = gold
+                    return True
+        return False
+
+    return next((gold for gold in range(len(fits)) if not place(gold, set())), None)
 
 
 def _mismatch(call: Said, gold: Mapping[str, Any], functions: Mapping[str, Any], language: str) -> str | None:

@@ -9,6 +9,7 @@ with invisible characters in it or letters of another script, and a wide comma i
 
 from typing import Any
 
+from .. import extras
 from ..core import Problem, Status, Verdict, without_thinking
 from . import pool
 from .disguises import plain
@@ -25,7 +26,16 @@ def invalid_gold(problem: Problem) -> str | None:
     return None if named else "the problem names no instructions"
 
 
-@as_verifier(invalid_gold=invalid_gold)
+def prepare() -> None:
+    """Makes sure that a worker can import the checks.
+
+    Raises:
+        UserError: it cannot.
+    """
+    extras.need("the verifier instructions", "lm_eval", "langdetect")
+
+
+@as_verifier(invalid_gold=invalid_gold, prepare=prepare)
 def verify(problem: Problem, response: str) -> Verdict:
     """Judges a response, without its thinking, by the instructions of its problem."""
     if (lacks := invalid_gold(problem)) is not None:

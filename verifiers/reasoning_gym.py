@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from .. import extras
 from ..core import Problem, Status, Verdict
 from . import pool
 from .answers import final_answer
@@ -26,7 +27,16 @@ def invalid_gold(problem: Problem) -> str | None:
     return None if known else "the problem does not come from a reasoning-gym generator"
 
 
-@as_verifier(invalid_gold=invalid_gold)
+def prepare() -> None:
+    """Makes sure that a worker can import the generators.
+
+    Raises:
+        UserError: it cannot.
+    """
+    extras.need("the verifier reasoning_gym", "reasoning_gym")
+
+
+@as_verifier(invalid_gold=invalid_gold, prepare=prepare)
 def verify(problem: Problem, response: str) -> Verdict:
     """Judges the final answer of `response` by the generator that posed `problem`.
 

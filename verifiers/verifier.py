@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, SupportsFloat, runtime_checkable
 
+from .. import extras
 from ..core import Problem, Status, UserError, Verdict
 from .budget import OutOfTime
 
@@ -84,14 +85,25 @@ class FunctionVerifier:
             return as_verdict(self.function(problem, response, **self.options), name)
         except UserError:
             raise
+        except ModuleNotFoundError as error:
+            if lacking := extras.line(error, self._named()):
+                raise UserError(lacking) from error
+            return _fault(name, error)
         except OutOfTime as late:  # the response's own doing
             return Verdict(Status.TIMEOUT, 0.0, name, str(late))
         except Exception as error:  # a mistake of the function is no mistake of the response
-            return Verdict(Status.FAULT, None, name, f"{type(error).__name__}: {error}"[:REASON])
+            return _fault(name, error)
 
     def invalid_gold(self, problem: Problem) -> str | None:
         """Why no response to the problem could be judged, or None."""
-        return None if self.find_invalid_gold is None else self.find_invalid_gold(problem)
+        if self.find_invalid_gold is None:
+            return None
+        with extras.wanted_by(self._named()):
+            return self.find_invalid_gold(problem)
+
+    def _named(self) -> str:
+        function = self.function
+        return f"the verifier {function.__module__}:{getattr(function, '__qualname__', type(function).__name__)}"
 
     def prepare(self) -> None:
         """Makes sure that the verifier can work here.
@@ -137,6 +149,10 @@ class FunctionVerifier:
 
 def _with_options(verifier: FunctionVerifier, options: Mapping[str, Any]) -> FunctionVerifier:
     return verifier.with_options(**options)
+
+
+def _fault(name: str, error: Exception) -> Verdict:
+    return Verdict(Status.FAULT, None, name, f"{type(error).__name__}: {error}"[:REASON])
 
 
 def as_verifier(

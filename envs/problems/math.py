@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
-from ...core import Message, Problem, UserError
+from ...core import Message, Problem
 from ...verifiers.answers.extraction.response import boxed
 from . import cells
 
@@ -100,10 +100,8 @@ def champ(uri: str) -> Iterator[Problem]:
 
     Their answers are prose around mathematics between `@@`; see `champ_gold`.
     """
-    try:
-        import champ_dataset
-    except ImportError:
-        raise UserError(f"{uri} wants the package champ-dataset: pip install champ-dataset") from None
+    import champ_dataset
+
     for id, problem in champ_dataset.load("v0").problems.items():
         meta = {"solution": "\n".join(step.text for step in problem.solution.steps), "category": problem.category}
         yield Problem(id, (Message(role="user", content=problem.text),), champ_gold(problem._raw_answer), uri, meta)

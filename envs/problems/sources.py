@@ -43,7 +43,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from ... import named_code
+from ... import extras, named_code
 from ...core import Problem, UserError
 from . import code, function_calls, math
 from . import rows as row_formats
@@ -90,7 +90,8 @@ def _load(uri: str, file: tuple[Path, int, int] | None) -> Sequence[Problem]:
             f"cannot read problems from {uri!r}: a problem URI starts with one of {', '.join(f'{s}:' for s in SOURCES)}"
         )
     options = dict(parse_qsl(query, keep_blank_values=True))
-    problems = SOURCES[scheme](uri, location, options)
+    with extras.wanted_by(address):
+        problems = SOURCES[scheme](uri, location, options)
     if not problems:
         raise UserError(f"{uri} holds no problem")
     return problems

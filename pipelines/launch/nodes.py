@@ -8,6 +8,7 @@ import socket
 import sys
 from pathlib import Path
 
+from ... import extras
 from ...core import UserError
 from ..cluster import Cluster
 from ..verl_compat import ray_paths
@@ -40,8 +41,7 @@ def check_installed() -> None:
     Raises:
         UserError: how to install it.
     """
-    if not importlib.util.find_spec("vllm"):
-        raise UserError("GRPO on GPUs draws with vLLM: pip install 'tenfold[gpu]'")
+    extras.need("GRPO on GPUs", "vllm")
     if not importlib.util.find_spec("flash_attn"):
         raise UserError("GRPO on GPUs wants FlashAttention: pip install flash-attn==2.8.3 --no-build-isolation")
 

@@ -16,11 +16,12 @@ from rich.table import Table
 
 from ... import disk, signals
 from ...terminal import Console, plain
-from ..bench import scoreboard
 from ..stage import Stage, anew
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from ..bench import scoreboard
 
 Record = dict[str, Any]
 
@@ -94,6 +95,8 @@ class Display:
 
     def table(self, stages: Sequence[Stage], records: dict[str, Record], folder: Path) -> None:
         """Ends a run: what every stage came to."""
+        from ..bench import scoreboard  # what shows progress alone does without statistics
+
         table = Table("stage", "kind", "seconds", "result", title=None)
         for stage in stages:
             record = records[stage.name]
@@ -143,6 +146,8 @@ def _seconds(record: Record) -> str:
 
 def write(folder: Path, name: str, stages: Sequence[Stage], records: dict[str, Record]) -> None:
     """Writes `report.html`: the table, and a picture of every stage that has a curve."""
+    from ..bench import scoreboard
+
     rows = pictures = ""
     for stage in stages:
         record, at = records[stage.name], folder / stage.name
@@ -165,13 +170,15 @@ def write(folder: Path, name: str, stages: Sequence[Stage], records: dict[str, R
     disk.write(folder / "report.html", page)
 
 
-def _board(rows: scoreboard.Board) -> str:
+def _board(rows: "scoreboard.Board") -> str:
     """The benchmarks' table; a change whose interval holds no 0 is set in bold."""
     if not rows:
         return ""
+    from ..bench import scoreboard
+
     tasks = scoreboard.tasks(rows)
 
-    def cell(found: scoreboard.Cell | None) -> str:
+    def cell(found: "scoreboard.Cell | None") -> str:
         if found is None:
             return "<td>"
         text, change = scoreboard.interval(found.score), found.change

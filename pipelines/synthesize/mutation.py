@@ -7,7 +7,7 @@ mutants do what the program does; no suite kills these, so that 1 is not always 
 import warnings
 from collections.abc import Iterator
 
-from ...core import UserError
+from ... import extras
 
 MAX_MUTANTS = 150
 """Kept of a program's mutants, evenly over them."""
@@ -21,10 +21,8 @@ def mutants(program: str, most: int = MAX_MUTANTS) -> list[str]:
     Raises:
         UserError: cosmic-ray is not installed, or cannot read the program.
     """
-    try:
+    with extras.wanted_by("a mutant"):
         found = list(dict.fromkeys(mutant for mutant in _all(program) if mutant != program))
-    except ImportError:
-        raise UserError("mutants want cosmic-ray: pip install 'tenfold[synthesis]'") from None
     step = max(1.0, len(found) / most)
     return [found[int(number * step)] for number in range(min(most, len(found)))]
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from rich.table import Table
 
-from ... import disk
+from ... import disk, extras
 from ...core import Problem, UserError
 from ...envs import identity
 from ...envs.problems import sources as problem_sources
@@ -25,7 +25,6 @@ from ...verifiers import code
 from ...verifiers.programs import forms
 from ...verifiers.sandbox import SandboxFault
 from ..stage import Context, Metrics, Stage
-from . import inputs, suites
 
 
 class Synthesize(Stage):
@@ -91,8 +90,11 @@ def synthesize(
         The rows. One whose tests could not be written has "left_out", which says why, and no answer.
 
     Raises:
-        UserError: no problem has tests and a solution, or the file was made with other settings.
+        UserError: no problem has tests and a solution, the file was made with other settings, or hypothesis is not installed.
     """
+    extras.need("a test suite", "hypothesis", "cosmic_ray")
+    from . import suites  # recipes of other stages do without hypothesis
+
     chosen = [problem for problem in problem_sources.load(uri) if _entry_point(problem)][:limit]
     if not chosen:
         raise UserError(f"{uri} holds no coding problem with a worked solution and a function to call")
@@ -117,6 +119,8 @@ def _check(row: Mapping[str, Any]) -> None:
 
 
 def _row(problem: Problem, compare: bool, options: Mapping[str, Any]) -> dict[str, Any]:
+    from . import suites
+
     program, entry_point = code.completed(problem.meta["solution"], problem.answer), _entry_point(problem)
     assert entry_point is not None
     row: dict[str, Any] = {"id": problem.id, "prompt": list(problem.prompt), "solution": problem.meta["solution"]}
@@ -146,6 +150,8 @@ def _entry_point(problem: Problem) -> str | None:
 
 def _examples(problem: Problem, entry_point: str) -> list[list[Any]]:
     """Argument lists from what a policy may read; from the tests only where that has none."""
+    from . import inputs
+
     told = "\n".join([*(turn["content"] for turn in problem.prompt), *forms.shown(problem.answer)])
     found = inputs.examples_in(told, entry_point)
     if found:

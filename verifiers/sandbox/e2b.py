@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ... import extras
 from ...core import UserError
 from .protocol import Call, End, Ended, Limits, Outcome, Question, Result, SandboxFault, fields
 from .session import question_of
@@ -56,10 +57,7 @@ class E2BSandbox:
         Raises:
             UserError: the package or the key is missing.
         """
-        try:
-            import e2b_code_interpreter  # noqa: F401
-        except ImportError:
-            raise UserError("the e2b sandbox wants its package: pip install 'tenfold[e2b]'") from None
+        extras.need("the e2b sandbox", "e2b_code_interpreter")
         if not (options.get("api_key") or os.environ.get("E2B_API_KEY")):
             raise UserError(
                 "the e2b sandbox wants a key: set E2B_API_KEY, or unset TENFOLD_SANDBOX to run programs on this machine"
