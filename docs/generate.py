@@ -4,6 +4,7 @@
 """
 
 import argparse
+import importlib
 import inspect
 import sys
 import tomllib
@@ -137,7 +138,8 @@ def stages() -> Iterator[str]:
             *(["trains in one process for each GPU"] if stage.data_parallel else []),
         ]
         changes = ", ".join(f"`{name}`" for name in sorted(stage.may_change))
-        yield f"Class `{stage.__name__}`; {'; '.join(facts)}." + (f" May change when a run resumes: {changes}." if changes else "")
+        changes = f" May change when a run resumes: {changes}." if changes else ""
+        yield f"Class `{stage.__name__}`; {'; '.join(facts)}.{changes}"
         yield ""
         yield from settings(stage, shared)
     yield "## cluster"
@@ -178,8 +180,9 @@ def tasks() -> Iterator[str]:
         judge = f"judge ({about['judged']})" if "judged" in about else about.get("verifier", "math")
         tokens = task.get("generation_kwargs", sampling)["max_gen_toks"]
         file = f"`{about['file']}`" if "file" in about else ""
-        yield row(f"[`{task['task']}`](#{task['task']})", task["repeats"], f"`{judge}`", f"`{cell(source)}`", file, f"{tokens:,}")
-        comments.append((task["task"], [line.removeprefix("#").strip() for line in text.splitlines() if line.startswith("#")]))
+        name = task["task"]
+        yield row(f"[`{name}`](#{name})", task["repeats"], f"`{judge}`", f"`{cell(source)}`", file, f"{tokens:,}")
+        comments.append((name, [line.removeprefix("#").strip() for line in text.splitlines() if line.startswith("#")]))
     yield ""
     for name, lines in comments:
         yield f"## {name}"
@@ -197,11 +200,11 @@ def environments() -> Iterator[str]:
     yield ""
     yield "This page is generated from `envs/built_in.py` and `verifiers/__init__.py`."
     yield ""
-    yield from table("environment", "problems", "verifier")
+    yield from table("environment", "problems", "verifier, or wrapper")
     for id, declaration in ENVIRONMENTS.items():
         problems = f"`{cell(declaration['problems'])}`" if "problems" in declaration else f"as `{declaration['environment']}`"
-        verifier = f"`{declaration['verifier']}`" if "verifier" in declaration else declaration["entry_point"].rpartition(":")[2]
-        yield row(f"`{id}`", problems, verifier)
+        judge = declaration.get("verifier") or declaration["entry_point"].rpartition(":")[2]
+        yield row(f"`{id}`", problems, f"`{judge}`")
     yield ""
     yield from table("verifier", "function", "options")
     for name, target in verifiers.NAMES.items():
@@ -284,8 +287,7 @@ def write(folder: Path) -> None:
 if __name__ == "__main__":
     write(Path(sys.argv[1]))
 elif __name__ == "<run_path>":  # what mkdocs-gen-files calls it
-    import mkdocs_gen_files
-
+    files: Any = importlib.import_module("mkdocs_gen_files")  # only the extra `docs` has it
     for place, text in pages():
-        with mkdocs_gen_files.open(place, "w") as page:
+        with files.open(place, "w") as page:
             page.write(text)
