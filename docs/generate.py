@@ -6,6 +6,7 @@
 import argparse
 import importlib
 import inspect
+import json
 import sys
 import tomllib
 import types
@@ -24,6 +25,11 @@ ROOT = Path(__file__).parent.parent
 def cell(text: object) -> str:
     """A text as the cell of a table."""
     return " ".join(str(text).split()).replace("|", "\\|")
+
+
+def code(text: str) -> str:
+    """A text as code within a line, whatever backticks it has."""
+    return f"````` {text} `````" if "`" in text else f"`{text}`"
 
 
 def table(*columns: str) -> Iterator[str]:
@@ -170,21 +176,22 @@ def tasks() -> Iterator[str]:
     for suite, names in SUITES.items():
         yield row(f"`{suite}`", ", ".join(f"`{name}`" for name in names))
     yield ""
-    yield from table("task", "k", "verifier", "problems", "file for `--data`", "tokens")
-    comments = []
+    yield from table("task", "k", "verifier", "tokens")
+    sections = []
     for path in sorted(TASKS.glob("[a-z]*.yaml")):
         text = path.read_text()
         task = yaml.load(text, _Tags)
-        about = task["metadata"]
-        source = about.get("problems") or about.get("published", "")
+        name, about = task["task"], task["metadata"]
         judge = f"judge ({about['judged']})" if "judged" in about else about.get("verifier", "math")
         tokens = task.get("generation_kwargs", sampling)["max_gen_toks"]
-        file = f"`{about['file']}`" if "file" in about else ""
-        name = task["task"]
-        yield row(f"[`{name}`](#{name})", task["repeats"], f"`{judge}`", f"`{cell(source)}`", file, f"{tokens:,}")
-        comments.append((name, [line.removeprefix("#").strip() for line in text.splitlines() if line.startswith("#")]))
+        yield row(f"[`{name}`](#{name})", task["repeats"], f"`{judge}`", f"{tokens:,}")
+        comments = [line.removeprefix("#").strip() for line in text.splitlines() if line.startswith("#")]
+        facts = ["", f"- problems: `{about['problems']}`" if "problems" in about else f"- published by {about['published']}"]
+        facts += [f"- file in the folder of `--data`: `{about['file']}`"] if "file" in about else []
+        facts += [f"- prompt: {code(json.dumps(about['template'], ensure_ascii=False))}"] if "template" in about else []
+        sections.append((name, [*comments, *facts]))
     yield ""
-    for name, lines in comments:
+    for name, lines in sections:
         yield f"## {name}"
         yield ""
         yield from lines

@@ -35,9 +35,12 @@ import pytest
 import yaml
 
 from tenfold import arguments, cli
+from tenfold.benchmarks import catalogue
 from tenfold.core import UserError
+from tenfold.envs import built_in
 from tenfold.pipelines.cluster import Cluster
 from tenfold.pipelines.recipe import recipe
+from tenfold.pipelines.stage import Stage
 from tenfold.pipelines.stages import KINDS
 
 ROOT = Path(__file__).parent.parent
@@ -309,6 +312,31 @@ def test_every_page_is_in_the_navigation() -> None:
     nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
     for page in (ROOT / "docs").rglob("*.md"):
         assert str(page.relative_to(ROOT / "docs")) in nav, f"{page} is not in mkdocs.yml"
+
+
+def generated() -> dict[str, str]:
+    """The pages that docs/generate.py makes, by their place."""
+    spec = importlib.util.spec_from_file_location("generate_pages", ROOT / "docs" / "generate.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return dict(module.pages())
+
+
+def test_the_reference_has_every_setting_task_environment_and_command() -> None:
+    pages = generated()
+    for kind, stage in KINDS.items():
+        section = pages["reference/stages.md"].partition(f"\n## {kind}\n")[2].partition("\n## ")[0]
+        lacking = [name for name in stage.model_fields.keys() - Stage.model_fields.keys() if f"| `{name}` |" not in section]
+        assert not lacking, f"{kind} lacks {lacking}"
+    for task in catalogue.names():
+        assert f"\n## {task}\n" in pages["reference/tasks.md"]
+    for id in built_in.ENVIRONMENTS:
+        assert f"| `{id}` |" in pages["reference/environments.md"]
+    for command in cli.COMMANDS:
+        assert f"\n## tenfold {command}\n" in pages["reference/command-line.md"]
+    assert "`--dry-run`" in pages["reference/command-line.md"]
 
 
 def test_the_readme_is_short() -> None:
