@@ -1,23 +1,26 @@
-"""Writes the problems: largest.jsonl to learn from, held_out.jsonl for the benchmark. No problem is in both."""
+"""Writes the problems: first.jsonl to learn from, held_out.jsonl for the benchmark. No problem is in both.
+
+Half of the solutions to learn from are wrong: they name the last number.
+"""
 
 import itertools
 import json
 import random
 from pathlib import Path
 
-TRAINED_ON, HELD_OUT = 400, 100
+TRAINED_ON, HELD_OUT = 800, 100
 
 
-def row(digits: tuple[int, int, int]) -> dict[str, str]:
-    """A problem with its gold answer."""
-    first, second, third = digits
-    return {"question": f"Which is the largest number: {first}, {second} or {third}?", "answer": str(max(digits))}
+def row(digits: tuple[int, ...], right: bool) -> dict[str, str]:
+    """A problem with its gold answer, and a solution to learn from."""
+    said = ", ".join(map(str, digits))
+    return {"question": f"Which number is first: {said}?", "answer": str(digits[0]), "solution": str(digits[0 if right else -1])}
 
 
 if __name__ == "__main__":
-    problems = [row(digits) for digits in itertools.permutations(range(10), 3)]
-    random.Random(0).shuffle(problems)
-    parts = {"largest": problems[:TRAINED_ON], "held_out": problems[TRAINED_ON : TRAINED_ON + HELD_OUT]}
-    for name, part in parts.items():
+    draw = random.Random(0)
+    problems = draw.sample(list(itertools.product(range(10), repeat=3)), TRAINED_ON + HELD_OUT)
+    rows = [row(digits, right=draw.random() < 0.5) for digits in problems]
+    for name, part in (("first", rows[:TRAINED_ON]), ("held_out", rows[TRAINED_ON:])):
         Path(f"{name}.jsonl").write_text("".join(json.dumps(problem) + "\n" for problem in part))
         print(f"{name}.jsonl: {len(part)} problems")
