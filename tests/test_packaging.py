@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+APART = ("tests/", "examples/")
+"""Folders that are not part of the package."""
 
 
 def tracked(*patterns: str) -> list[str]:
@@ -30,13 +32,13 @@ def test_the_wheel_holds_every_package_and_its_data_whatever_its_folder_is_calle
     (wheel,) = tmp_path.glob("tenfold-*.whl")
     held = set(zipfile.ZipFile(wheel).namelist())
     kinds = (".py", ".yaml", ".json", ".jsonl", ".html")
-    ours = [name for name in files if name.endswith(kinds) and not name.startswith("tests/")]
+    ours = [name for name in files if name.endswith(kinds) and not name.startswith(APART)]
     assert {f"tenfold/{name}" for name in ours} <= held
-    assert not any("tests" in name for name in held)
+    assert not any(name.startswith(tuple(f"tenfold/{folder}" for folder in APART)) for name in held)
 
 
 def test_every_folder_of_code_or_data_is_a_package_of_the_wheel() -> None:
     packages = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
-    files = [name for name in tracked("*.py", "*.yaml", "*.json") if not name.startswith("tests/")]
+    files = [name for name in tracked("*.py", "*.yaml", "*.json") if not name.startswith(APART)]
     folders = {Path(name).parent for name in files}
     assert packages == {".".join(["tenfold", *folder.parts]) for folder in folders}
