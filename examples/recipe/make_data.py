@@ -14,7 +14,11 @@ TRAINED_ON, HELD_OUT = 800, 100
 def row(digits: tuple[int, ...], right: bool) -> dict[str, str]:
     """A problem with its gold answer, and a solution to learn from."""
     said = ", ".join(map(str, digits))
-    return {"question": f"Which number is first: {said}?", "answer": str(digits[0]), "solution": str(digits[0 if right else -1])}
+    return {
+        "question": f"Which number is first: {said}?",
+        "answer": str(digits[0]),
+        "solution": str(digits[0 if right else -1]),
+    }
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ tenfold.register(IN_DIGITS, problems="reasoning_gym:chain_sum?part=train&size=64
 
 
 def dataset(id: str, size: int) -> Dataset:
-    """The first problems of an environment as TRL wants them: a conversation as `prompt`; `problem` says which problem it is."""
+    """The first problems of an environment as rows of TRL's: a conversation as `prompt`, the number of the problem as `problem`."""
     environment = tenfold.make(id)
     rows = []
     for index in range(size):

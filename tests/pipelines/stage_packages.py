@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-WORDS = '''
+WORDS = """
 import os
 from typing import ClassVar, Literal
 import torch.distributed
@@ -47,12 +47,12 @@ class Words(Stage):
 
     def tables(self, metrics):
         return drawing.table(("number", "words"), enumerate(metrics["words"][: self.shown]))
-'''
-COUNT = '''
+"""
+COUNT = """
 def count(problem):
     return len(problem.prompt[-1]["content"].split())
-'''
-ENVIRONMENTS = '''
+"""
+ENVIRONMENTS = """
 import tenfold
 
 def register():
@@ -60,7 +60,7 @@ def register():
 
 def judge(problem, response):
     return len(response) > 3
-'''
+"""
 ENTRIES = "[tenfold.stages]\nwords = lab_words.stages:Words\n\n[gymnasium.envs]\nlab = lab_words.environments:register\n"
 BROKEN = {
     "lab-broken": ("broken = lab_broken:Broken", "import no_such_module\n"),

@@ -72,7 +72,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def started(folder: Path, variables: dict[str, str]) -> Iterator[tuple[Tenfold, str]]:
     """The command line in a process that finds the packages, and what it has said of them."""
     command = [sys.executable, "-P", "-c", SERVER]
-    with subprocess.Popen(command, cwd=folder, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(
+        command, cwd=folder, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
         assert server.stdin is not None
         assert server.stdout is not None
         stdin, stdout = server.stdin, server.stdout
