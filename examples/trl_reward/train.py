@@ -8,12 +8,14 @@ from datasets import Dataset
 
 import tenfold
 from tenfold import Problem
+from tenfold.verifiers import as_verifier
 
 RIGHT = "tenfold/ChainSum-v0"
 IN_DIGITS = "lab/InDigits-v0"
 Reward = Callable[..., list[float | None]]
 
 
+@as_verifier()
 def in_digits(problem: Problem, response: str) -> float:
     """A verifier of one's own: the share of the response's characters that are digits."""
     return sum(character.isdigit() for character in response) / max(1, len(response))
@@ -23,7 +25,7 @@ tenfold.register(IN_DIGITS, problems="reasoning_gym:chain_sum?part=train&size=64
 
 
 def dataset(id: str, size: int) -> Dataset:
-    """The first problems of an environment as rows of TRL's: a conversation as `prompt`, the number of the problem as `problem`."""
+    """The first problems of an environment, with the columns `prompt`, a conversation, and `problem`, its number."""
     environment = tenfold.make(id)
     rows = []
     for index in range(size):
