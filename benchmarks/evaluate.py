@@ -270,7 +270,8 @@ def _vote(draw: Draw, score: float | None) -> str | None:
             number = exact(node)
     except (Unreadable, TooLarge, Undefined, RecursionError, OutOfTime):
         return answer
-    return repr(node) if number is None else str(number)
+    # In hexadecimal: Python writes no number of more than 4,300 decimal digits, say 5e9000.
+    return repr(node) if number is None else f"{number.numerator:x}/{number.denominator:x}"
 
 
 def _row(sample: dict[str, Any], model: PolicyLM) -> dict[str, Any]:

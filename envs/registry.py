@@ -155,10 +155,12 @@ def exported() -> list[str]:
 
 
 def named() -> Iterator[str]:
-    """Names of code that are the user's own: in the variable TENFOLD_JUDGE, and in his registrations.
+    """Names of code that are the user's own: in the variable TENFOLD_JUDGE, in his registrations and in those of the plug-in
+    packages that he has installed.
 
     Gymnasium's environments are none for text, and do not count.
     """
+    load_plugins()
     yield from named_code.names_in(os.environ.get("TENFOLD_JUDGE", ""))
     for spec in gymnasium.registry.values():
         if spec.id not in _of_recipes and not str(spec.entry_point).startswith(("gymnasium.", "shimmy.")):

@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Annotated, Union, get_args
 
 from pydantic import Field
@@ -49,18 +49,24 @@ def _added() -> Iterator[type[Stage]]:
         package = point.dist.name if point.dist else point.value
         try:
             stage = point.load()
-            kind = kind_of(stage) if isinstance(stage, type) and issubclass(stage, Stage) else ""
-        except Exception as error:  # whatever a package does when it is imported
-            warnings.warn(f"the stage {point.name} of {package} cannot be loaded: {error}", stacklevel=2)
-            continue
-        if kind != point.name or kind in taken:
-            said = (
-                f"{point.value} is no Stage with kind: Literal[{point.name!r}]" if kind != point.name else "this kind is taken"
-            )
-            warnings.warn(f"the stage {point.name} of {package} is left out: {said}", stacklevel=2)
-            continue
-        taken.add(kind)
-        yield stage
+        except (Exception, SystemExit) as error:  # whatever a package does when it is imported
+            said = f"cannot be loaded: {type(error).__name__}: {error}"
+        else:
+            said = _unfit(stage, point, taken)
+            if not said:
+                taken.add(point.name)
+                yield stage
+                continue
+        warnings.warn(f"the stage {point.name} of {package} {said}", stacklevel=2)
+
+
+def _unfit(stage: object, point: importlib.metadata.EntryPoint, taken: Collection[str]) -> str:
+    """Why what an entry point leads to cannot be a kind of that name; empty where it can."""
+    if not (isinstance(stage, type) and issubclass(stage, Stage)):
+        return f"is left out: {point.value} is no class derived from Stage"
+    if get_args(stage.model_fields["kind"].annotation) != (point.name,):
+        return f"is left out: {point.value} has no field kind: Literal[{point.name!r}]"
+    return "is left out: this kind is taken" if point.name in taken else ""
 
 
 KINDS: dict[str, type[Stage]] = {kind_of(stage): stage for stage in (*OWN, *_added())}

@@ -114,7 +114,7 @@ class Reader:
         if not self._waits(given):
             found |= stage.identity()
         if (source := digests.of_source(type(stage).__module__)) is not None:  # a kind that another package adds
-            found["stage source"] = source
+            found["kind source"] = source
         record = {"stage": settings, "seed": self.seeds[stage.name], "policy": policy, "inputs": inputs, "identity": found}
         return Made(record, whole=not gone and not self._waits([given, policy_given, *self._reads(stage.name)]))
 

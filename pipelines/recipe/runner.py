@@ -198,13 +198,29 @@ def _run_stage(
         "resumed": before is not None,  # the times are then those of the process that ended it
         "wall_seconds": round(time.monotonic() - wall, 2),
         "processor_seconds": round(_processor_seconds() - processor, 2),
-        "metrics": json.loads(json.dumps(metrics)),  # as it will be read back
+        "metrics": _read_back(stage, metrics),
     }
     with faults.said(folder):
         disk.settle(folder)
         disk.write(folder / "stage.json", json.dumps(record, indent=1))
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # needed until now, should the stage be killed
     return record
+
+
+def _read_back(stage: Stage, metrics: Metrics) -> Metrics:
+    """The metrics of a stage as `stage.json` will give them back.
+
+    Raises:
+        UserError: a kind that another package adds returns something else.
+    """
+    made = f"{stage.name}: {type(stage).__name__}.run is to return the metrics, a dictionary that JSON can hold"
+    if not isinstance(metrics, dict):
+        raise UserError(f"{made}, not {type(metrics).__name__}")
+    try:
+        found: Metrics = json.loads(json.dumps(metrics))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{made} ({error})") from None
+    return found
 
 
 def _processor_seconds() -> float:

@@ -6,7 +6,10 @@ A recipe is data, but for these doors:
     verl:           settings of verl's that may name code, files or addresses: all but numbers and plain words
     ray_address     of `cluster:`, where it is another machine's: Ray's processes trust one another with code
 
-A recipe with one of them runs when its user trusts it: `tenfold run --trust`, "yes" to the question on a terminal, or
+Installed packages are no doors: who installed one that adds environments (`gymnasium.envs`) or kinds of stages
+(`tenfold.stages`) has trusted it. A recipe may use those environments and kinds, and they what they name themselves.
+
+A recipe with one of the doors runs when its user trusts it: `tenfold run --trust`, "yes" to the question on a terminal, or
 `trust=True` in Python. The first two are remembered in the user's settings, by a digest of the source texts of the modules and
 of all texts of the recipe: who changes code, names or addresses asks again; who changes numbers does not.
 """

@@ -222,6 +222,7 @@ def test_the_majority_of_the_draws_is_a_figure(problems: str) -> None:
 
     assert majority(lambda seed: seed) == 1
     assert majority(lambda seed: ["7/2", "3.5", "\\frac{7}{2}"][seed % 3]) < 1
+    assert majority(lambda seed: ["5e9000", "50e8999"][seed % 2]) < 1, "more digits than Python writes"
     assert "maj@1" not in evaluate.evaluate("gsm8k_avg1", ScriptedPolicy("1"), Options(problems=problems)).figures
 
 

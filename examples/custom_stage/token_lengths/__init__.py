@@ -1,0 +1,1 @@
+"""A stage for tenfold that measures problems in tokens."""

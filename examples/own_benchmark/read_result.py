@@ -1,0 +1,27 @@
+"""Reads what a benchmark has left in a folder: the score with its interval, and the problems that go wrong most often."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+TASK = "chain_sum_avg8"
+
+
+def show(folder: Path) -> None:
+    """Prints the result, and the three problems with the lowest scores."""
+    score = json.loads((folder / f"{TASK}.result.json").read_text())["score"]
+    print(f"avg@8 {score['mean']:.3f}, 95% interval {score['low']:.3f} to {score['high']:.3f}")
+    print(f"pass@8 {score['pass_at_k']:.3f}; {score['problems']} problems, {score['faults']} draws without a verdict")
+    rows = [json.loads(line) for line in (folder / f"{TASK}.scores.jsonl").read_text().splitlines()]
+    for row in sorted(rows, key=_mean)[:3]:
+        wrong = next(draw["reason"] for draw in row["draws"] if draw["score"] < 1)
+        print(f"{_mean(row):.3f}  {row['problem']}, a wrong draw: {wrong}")
+
+
+def _mean(row: dict[str, Any]) -> float:
+    return sum(draw["score"] for draw in row["draws"]) / len(row["draws"])
+
+
+if __name__ == "__main__":
+    show(Path(sys.argv[1]))

@@ -1,0 +1,53 @@
+"""The environment: its problems, its verifier, and the function that registers it."""
+
+import random
+import re
+from collections.abc import Iterator
+
+import tenfold
+from tenfold import Problem, Status, Verdict
+from tenfold.verifiers import as_verifier
+
+from .numerals import LARGEST, from_roman, to_roman
+
+ID = "roman/Numerals-v0"
+
+
+def register() -> None:
+    """Registers the environment. The entry point `gymnasium.envs` names this function."""
+    tenfold.register(
+        ID,
+        problems="generate:roman_numerals.environments:problems",
+        verifier="roman_numerals.environments:verify",
+    )
+
+
+def problems(size: int = 200, seed: int = 0, largest: int = 100) -> Iterator[Problem]:
+    """Numbers to write as Roman numerals, each once, in an order that is drawn."""
+    numbers = random.Random(seed).sample(range(1, largest + 1), min(size, largest, LARGEST))
+    for number in numbers:
+        prompt = {"role": "user", "content": f"Write {number} as a Roman numeral."}
+        yield Problem(f"roman/{number}", (prompt,), to_roman(number), "roman_numerals")
+
+
+def unreadable(problem: Problem) -> str | None:
+    """Why the gold answer of a problem cannot be used, or None."""
+    return None if from_roman(str(problem.answer)) else f"{problem.answer!r} is no Roman numeral"
+
+
+@as_verifier(invalid_gold=unreadable, options={"case": True})
+def verify(problem: Problem, response: str, case: bool) -> Verdict:
+    """Judges the last word of a response that has only the letters of numerals.
+
+    Args:
+        problem: its answer is the gold numeral.
+        response: what the policy says.
+        case: whether small letters are wrong.
+    """
+    found = re.findall(r"\b[MDCLXVI]+\b", response if case else response.upper())
+    if not found:
+        return Verdict(Status.SCORED, 0.0, "roman", "no numeral in the response")
+    number = from_roman(found[-1])
+    if number is None:
+        return Verdict(Status.SCORED, 0.0, "roman", f"{found[-1]} is not written by the rules")
+    return Verdict(Status.SCORED, float(found[-1] == problem.answer), "roman", f"{found[-1]} is {number}")

@@ -1,0 +1,89 @@
+"""TRL's GRPOTrainer with the problems and the verifiers of tenfold's environments."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from datasets import Dataset
+
+import tenfold
+from tenfold import Problem
+from tenfold.verifiers import as_verifier
+
+RIGHT = "tenfold/ChainSum-v0"
+IN_DIGITS = "lab/InDigits-v0"
+Reward = Callable[..., list[float | None]]
+
+
+@as_verifier()
+def in_digits(problem: Problem, response: str) -> float:
+    """A verifier of one's own: the share of the response's characters that are digits."""
+    return sum(character.isdigit() for character in response) / max(1, len(response))
+
+
+tenfold.register(IN_DIGITS, problems="reasoning_gym:chain_sum?part=train&size=64", verifier=in_digits)
+
+
+def dataset(id: str, size: int) -> Dataset:
+    """The first problems of an environment, with the columns `prompt`, a conversation, and `problem`, its number."""
+    environment = tenfold.make(id)
+    rows = []
+    for index in range(size):
+        _, info = environment.reset(options={"problem": index})
+        rows.append({"prompt": [dict(message) for message in info["messages"]], "problem": index})
+    return Dataset.from_list(rows)
+
+
+def reward(id: str, name: str) -> Reward:
+    """The verifier of an environment as a reward function, by the name that TRL shows.
+
+    A verdict without a score (the problem cannot be judged, or the verifier failed) is None: TRL leaves it out.
+    """
+    environment: Any = tenfold.make(id).unwrapped
+
+    def judge(completions: list[list[dict[str, str]]], problem: list[int], **columns: Any) -> list[float | None]:
+        verdicts = (
+            environment.verifier(environment.problems[index], completion[-1]["content"])
+            for index, completion in zip(problem, completions, strict=True)
+        )
+        return [verdict.score for verdict in verdicts]
+
+    judge.__name__ = name
+    return judge
+
+
+def train(policy: str, steps: int) -> None:
+    """Trains on the processor, and prints the rewards of every tenth step."""
+    from trl import GRPOConfig, GRPOTrainer
+
+    from tenfold.policies.checkpoints import checkpoint
+
+    settings = GRPOConfig(
+        output_dir="trl-run",
+        max_steps=steps,
+        per_device_train_batch_size=32,
+        num_generations=8,
+        max_completion_length=16,
+        learning_rate=3e-3,
+        logging_steps=10,
+        save_strategy="no",
+        report_to="none",
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        seed=1,
+    )
+    trainer = GRPOTrainer(
+        model=str(checkpoint(policy)),
+        reward_funcs=[reward(RIGHT, "right"), reward(IN_DIGITS, "in_digits")],
+        train_dataset=dataset(RIGHT, size=64),
+        args=settings,
+    )
+    trainer.train()
+    for row in trainer.state.log_history:
+        if "reward" in row:
+            print(f"step {row['step']}: right {row['rewards/right/mean']:.3f}, in digits {row['rewards/in_digits/mean']:.3f}")
+
+
+if __name__ == "__main__":
+    train(sys.argv[1] if len(sys.argv) > 1 else "micro:", steps=30)

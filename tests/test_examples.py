@@ -1,0 +1,171 @@
+"""The examples are run by the commands of their own READMEs, each in a copy of its folder."""
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+TRL_PYTHON = "TENFOLD_TRL_PYTHON"
+"""Names the Python of a virtual environment with TRL."""
+
+
+class Ran(NamedTuple):
+    """An example that was run."""
+
+    folder: Path
+    output: str
+    readme: str
+
+    def lacks(self) -> list[str]:
+        """Lines of output that the README shows and that were not said."""
+        shown = "".join(_blocks(self.readme, "text")).splitlines()
+        said = " ".join(self.output.split())
+        return [line for line in shown if " ".join(line.split()) not in said]
+
+
+Run = Callable[..., Ran]
+
+
+def _blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Runs the commands of an example's README; packages are installed into a folder of the test's own, without an index."""
+    programs, site = tmp_path / "bin", tmp_path / "site"
+    programs.mkdir()
+    path = os.pathsep.join([str(site), "$PYTHONPATH", os.environ.get("PYTHONPATH", "")])
+
+    def program(name: str, command: str) -> None:
+        (programs / name).write_text(f'#!/bin/sh\nPYTHONPATH="{path}" exec {command}\n')
+        (programs / name).chmod(0o700)
+
+    def started(name: str, python: str = sys.executable) -> Ran:
+        program("python", f'"{python}" "$@"')
+        program("tenfold", f'"{python}" -P -m tenfold.cli "$@"')
+        options = f'--quiet --no-index --no-deps --no-build-isolation --target "{site}"'
+        program("pip", f'"{python}" -P -m pip "$@" {options}')
+        folder = tmp_path / name
+        shutil.copytree(EXAMPLES / name, folder, ignore=shutil.ignore_patterns("runs", "bench", "build", "*.egg-info"))
+        readme = (folder / "README.md").read_text()
+        commands = "".join(_blocks(readme, "bash"))
+        variables = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}", "COLUMNS": "100", "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", commands],
+            cwd=folder,
+            env=variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout
+        return Ran(folder, done.stdout, readme)
+
+    return started
+
+
+def test_every_example_is_in_the_table_and_has_commands_and_output() -> None:
+    table = (EXAMPLES / "README.md").read_text()
+    folders = {path.parent.name for path in EXAMPLES.glob("*/README.md")}
+    assert folders == set(re.findall(r"^\| \[(\w+)\]\(\1/README\.md\)", table, re.MULTILINE))
+    for name in folders:
+        readme = (EXAMPLES / name / "README.md").read_text()
+        assert _blocks(readme, "bash"), name
+        assert _blocks(readme, "text"), name
+
+
+@pytest.mark.parametrize("name", ["custom_stage", "own_benchmark", "recipe"])
+def test_the_data_are_what_the_program_beside_them_writes(name: str, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, EXAMPLES / name / "make_data.py"], cwd=tmp_path, check=True, stdout=subprocess.PIPE)
+    written = {path.name: path.read_text() for path in tmp_path.glob("*.jsonl")}
+    assert written == {path.name: path.read_text() for path in (EXAMPLES / name).glob("*.jsonl")}
+    assert written
+
+
+def test_multi_turn(run: Run) -> None:
+    ran = run("multi_turn")
+    assert not ran.lacks()
+    rows = [json.loads(line) for line in (ran.folder / "wander.jsonl").read_text().splitlines()]
+    assert {len(row["turns"]) for row in rows if "turns" in row} == {1, 2, 3, 4, 5, 6, 7}
+
+
+def test_own_benchmark(run: Run) -> None:
+    ran = run("own_benchmark")
+    assert not ran.lacks()
+    assert (ran.folder / "bench" / "careful" / "index.html").is_file()
+
+
+@pytest.mark.slow
+def test_plugin_package(run: Run) -> None:
+    ran = run("plugin_package")
+    assert not [line for line in ran.lacks() if not line.startswith("│")]
+    assert re.search(r"data +│ roman_data +│ \d+ +│ 60 examples", ran.output)
+    assert re.search(r"kept \d+ of 60 problems, mean pass rate 0\.[6-9]", ran.output)
+
+
+@pytest.mark.slow
+def test_custom_stage(run: Run) -> None:
+    ran = run("custom_stage")
+    assert not [line for line in ran.lacks() if not line.startswith("│")]
+    assert re.search(r"kept 48 of 120 problems, median 19 tokens, longest\s+27", ran.output)
+    assert "20 steps on 48 examples" in ran.output
+    page = (ran.folder / "runs" / "sums" / "report.html").read_text()
+    assert 'img alt="token_lengths"' in page
+    assert "the longest problems" in page
+
+
+@pytest.mark.slow
+def test_recipe(run: Run) -> None:
+    ran = run("recipe")
+    before, after = re.findall(r"chain_sum_avg8: ([\d.]+) \[", ran.output)
+    assert float(after) > float(before) + 3
+    cells = json.loads((ran.folder / "read_a_run.ipynb").read_text())["cells"]
+    program = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    subprocess.run([sys.executable, "-c", program], cwd=ran.folder, env=os.environ | {"MPLBACKEND": "agg"}, check=True)
+
+
+@pytest.fixture
+def trl(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The program of the example, which imports TRL where it trains."""
+    import gymnasium
+
+    spec = importlib.util.spec_from_file_location("trl_example", EXAMPLES / "trl_reward" / "train.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+    gymnasium.registry.pop(module.IN_DIGITS)
+
+
+def test_trl_rewards_are_verdicts(trl: ModuleType) -> None:
+    rows = trl.dataset(trl.RIGHT, size=3)
+    assert rows[0]["prompt"][-1]["role"] == "user"
+    assert rows["problem"] == [0, 1, 2]
+    judge = trl.reward(trl.RIGHT, "right")
+    answers = [problem.answer for problem in trl.tenfold.make(trl.RIGHT).unwrapped.problems[:3]]
+    says = [[{"role": "assistant", "content": text}] for text in (f"It is {answers[0]}.", "no idea", answers[2])]
+    assert judge(prompts=rows["prompt"], completions=says, problem=rows["problem"], trainer_state=None) == [1.0, 0.0, 1.0]
+    assert trl.reward(trl.IN_DIGITS, "in_digits")(completions=[[{"content": "12ab"}]], problem=[0]) == [0.5]
+
+
+@pytest.mark.slow
+def test_trl_reward(run: Run) -> None:
+    python = os.environ.get(TRL_PYTHON) or (sys.executable if importlib.util.find_spec("trl") else "")
+    if not python:
+        pytest.skip(f"TRL is not installed here; {TRL_PYTHON} names the Python of an environment with it")
+    ran = run("trl_reward", python)
+    shares = [float(share) for share in re.findall(r"^step \d+: .* in digits ([\d.]+)$", ran.output, re.MULTILINE)]
+    assert len(shares) == 3
+    assert shares[2] > 3 * shares[0]
