@@ -27,7 +27,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, NotRequired, Protocol, TypedDict
+from typing import Any, Literal, NotRequired, Protocol, TypedDict, runtime_checkable
 
 
 class Function(TypedDict):
@@ -192,14 +192,43 @@ class Episode:
     """Of the policy's last turn."""
 
 
-class Verifier(Protocol):
+@runtime_checkable
+class SupportsInvalidGold(Protocol):
+    """Knows which problems it could never judge."""
+
+    def invalid_gold(self, problem: Problem) -> str | None:
+        """Why no response to the problem could be judged, or None."""
+        ...
+
+
+@runtime_checkable
+class SupportsPrepare(Protocol):
+    """Knows what it needs of this machine."""
+
+    def prepare(self) -> None:
+        """Makes sure that it can work here; raises `UserError` where it cannot."""
+        ...
+
+
+@runtime_checkable
+class Verifier(SupportsInvalidGold, SupportsPrepare, Protocol):
     """Judges a response.
 
-    Pure; never raises on any response, never hangs, uses bounded memory; works from any thread or process.
+    Pure; never raises on any response, never hangs, uses bounded memory; works from any thread or process. A plain function
+    is made one by `verifiers.as_verifier`.
     """
+
+    @property
+    def options(self) -> Mapping[str, object]:
+        """Settings that decide verdicts, by name; a value that comes from an environment variable is among them."""
+        ...
 
     def __call__(self, problem: Problem, response: str) -> Verdict:
         """What `response` is worth as an answer to `problem`."""
+        ...
+
+    def with_options(self, **options: object) -> "Verifier":
+        """The same verifier with other options; raises `UserError` for an unknown one."""
         ...
 
 

@@ -16,7 +16,7 @@ import gymnasium
 import numpy as np
 
 from .. import verifiers
-from ..core import Message, Problem, UserError, Verifier
+from ..core import Message, Problem, UserError
 from .problems import sources as problem_sources
 
 MAX_CHARACTERS = 1_000_000
@@ -90,7 +90,7 @@ class TextEnv(gymnasium.Env[str, str]):
     def __init__(
         self,
         problems: str | Sequence[Problem],
-        verifier: verifiers.Named | Verifier = "math",
+        verifier: verifiers.VerifierLike = "math",
         template: str = "{prompt}",
         system: str | None = None,
         invalid_gold: str = "warn",

@@ -27,14 +27,14 @@ from ..core import (
     Verifier,
     without_thinking,
 )
-from . import Named, find, math
+from . import find, math
 from .answers import final_answer
 from .answers.controls import controls, no_answer
 from .budget import SECONDS, limit
 from .calls.formats import called
 from .disguises import visible
 from .sandbox import Interpreter, Limits, SandboxFault
-from .verifier import FullVerifier, as_verifier
+from .verifier import VerifierLike, as_verifier
 
 Ask = Callable[[Conversation], str]
 """Says a model's next turn in a conversation."""
@@ -67,12 +67,12 @@ _VERDICT = re.compile(r"\bVERDICT\W{1,4}(EQUIVALENT|DIFFERENT|UNSURE)\W*$", re.I
 
 def verifier(
     ask: Ask,
-    rules: Named | Verifier = math.verify,
+    rules: VerifierLike = math.verify,
     always: bool = False,
     calls: int = 4,
     check: bool = True,
     limits: Limits | None = None,
-) -> FullVerifier:
+) -> Verifier:
     """A verifier with a model behind it. A problem that the rules cannot read is invalid_gold to it, too.
 
     Args:

@@ -41,7 +41,20 @@ _NAMES = re.compile(r"[A-Za-z_]\w*")
 _IMPORTED = re.compile(r"^\s*(?:import|from)\s+([A-Za-z_]\w*)", re.MULTILINE)
 
 
-@as_verifier(invalid_gold=lambda problem: invalid_gold(problem), prepare=prepare)
+def invalid_gold(problem: Problem) -> str | None:
+    """Why a problem's tests cannot run here, None where they can."""
+    answer = problem.answer
+    if not isinstance(answer, Mapping) or not isinstance(answer.get("tests"), str):
+        return "there are no tests"
+    if answer.get("runs_as") not in _KNOWN:
+        return f"{answer.get('runs_as')} does not run here; {', '.join(sorted(_KNOWN))} do"
+    if _KNOWN[answer["runs_as"]] == "python":
+        missing = [name for name in answer.get("imports", _IMPORTED.findall(answer["tests"])) if not _is_there(name)]
+        return f"its tests want the package {missing[0]}" if missing else None
+    return "files are put beside Python programs only" if answer.get("files") else None
+
+
+@as_verifier(invalid_gold=invalid_gold, prepare=prepare)
 def verify(problem: Problem, response: str) -> Verdict:
     """Runs the response's code with the problem's tests."""
     if (lacks := invalid_gold(problem)) is not None:
@@ -65,19 +78,6 @@ def verify(problem: Problem, response: str) -> Verdict:
         return Verdict(Status.TIMEOUT, 0.0, "tests", outcome.reason[:REASON])
     ended = outcome.status == End.FINISHED and (language != "python" or word in outcome.stdout)
     return Verdict(Status.SCORED, float(ended), "tests", outcome.reason[:REASON] or ("they pass" if ended else "it left early"))
-
-
-def invalid_gold(problem: Problem) -> str | None:
-    """Why a problem's tests cannot run here, None where they can."""
-    answer = problem.answer
-    if not isinstance(answer, Mapping) or not isinstance(answer.get("tests"), str):
-        return "there are no tests"
-    if answer.get("runs_as") not in _KNOWN:
-        return f"{answer.get('runs_as')} does not run here; {', '.join(sorted(_KNOWN))} do"
-    if _KNOWN[answer["runs_as"]] == "python":
-        missing = [name for name in answer.get("imports", _IMPORTED.findall(answer["tests"])) if not _is_there(name)]
-        return f"its tests want the package {missing[0]}" if missing else None
-    return "files are put beside Python programs only" if answer.get("files") else None
 
 
 def whole(code: str, answer: Mapping[str, Any]) -> str:
