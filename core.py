@@ -7,14 +7,13 @@ Index:
     Sampling, Completion     how a policy is asked, what it gives back
     Episode                  one problem played once
     Verifier, Policy         the two protocols that everything else is written against
+    SupportsChoices, ...     what a policy or a verifier may offer beside that
+    batch_size               how many conversations a policy is handed at once
     unanswered               the verdict on a draw that holds no answer
     spoken                   a message as text, with the tools that it calls
     without_surrogates       text that UTF-8 can hold
     storable                 data whose every text UTF-8 can hold
     draw_seed                the seed of one draw
-    without_thinking         the part of a response that is judged
-    without_turn_end         a response without the marks of a chat template behind it
-    opened_thinking          the mark that opens reasoning at a prompt's end
     without_keys             text in which keys of addresses are hidden
     UserError                a mistake that one line can mend
     Incomplete               a policy stopped with some of the draws made
@@ -28,6 +27,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, NotRequired, Protocol, TypedDict, runtime_checkable
+
+from .responses import without_thinking
 
 
 class Function(TypedDict):
@@ -255,6 +256,43 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
+class SupportsBatchSize(Protocol):
+    """A policy that says how many conversations it takes at once; see `batch_size`."""
+
+    @property
+    def batch_size(self) -> int:
+        """Conversations that are answered together."""
+        ...
+
+
+@runtime_checkable
+class SupportsChoices(Protocol):
+    """A policy that tells the probability of an answer instead of drawing one."""
+
+    def choices(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
+        """How likely each option is as the answer to each conversation, if it is one of them.
+
+        Returns:
+            One list a conversation, of a probability an option; they sum to 1, or are NaN where there is no answer.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsLoglikelihoods(Protocol):
+    """A policy that tells how likely it finds a given text."""
+
+    def loglikelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
+        """For each context and continuation, both plain text: the continuation's log-probability, and whether it is greedy."""
+        ...
+
+
+def batch_size(policy: Policy) -> int:
+    """How many conversations a policy is handed at once: as many as it says (`SupportsBatchSize`), else 64."""
+    return policy.batch_size if isinstance(policy, SupportsBatchSize) else 64
+
+
 def draw_seed(base: int, key: str, sample: int) -> int:
     """The seed of one draw, below 2**53 so that JSON carries it exactly.
 
@@ -266,59 +304,6 @@ def draw_seed(base: int, key: str, sample: int) -> int:
     """
     digest = hashlib.sha256(f"{base}\n{key}\n{sample}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") >> 11
-
-
-_THINKING = r"(?:think|thinking|thought|reasoning|seed:think)"
-_THINKING_MARK = re.compile(
-    rf"(?P<close></{_THINKING}>|\[/THINK\]|◁/think▷|<\|channel\|>final<\|message\|>"
-    r"|<\|end\|>(?=<\|start\|>assistant(?: to=[\w.]{1,100})?<\|channel\|>commentary(?!<\|message\|>)))"
-    rf"|<{_THINKING}>|\[THINK\]|◁think▷|<\|channel\|>(?:analysis\b|commentary<\|message\|>)"
-)
-"""In gpt-oss's channel "commentary" a call of a tool names what it calls or its format; anything else there is no answer."""
-
-
-def without_thinking(response: str) -> str:
-    """The part of a response that is judged: what follows its reasoning.
-
-    Every verifier calls this function, so that a response gets the same verdict whoever asks.
-
-    Args:
-        response: a policy's text. Reasoning stands between `<think>` and `</think>`, or between the marks that other models
-            use (`<thinking>`, `<thought>`, `<reasoning>`, `<seed:think>`, `[THINK]`, `◁think▷`, the channels of gpt-oss).
-
-    Returns:
-        The text behind the last mark that closes reasoning. It is empty if reasoning is opened and not closed: the response
-        was cut while it reasoned, and a draft in it is no answer.
-    """
-    marks = list(_THINKING_MARK.finditer(response))
-    if not marks:
-        return response
-    return response[marks[-1].end() :] if marks[-1]["close"] else ""
-
-
-_TURN_ENDS = (
-    *(f"<|{name}|>" for name in "eot_id eom_id im_end end call return endoftext end_of_text".split()),
-    *("</s>", "<end_of_turn>", "<｜end▁of▁sentence｜>"),
-)
-
-
-def without_turn_end(response: str) -> str:
-    """A response without the marks of chat templates behind it, which decoding may leave: `<|im_end|>`, `</s>`."""
-    kept = end = len(response)
-    while True:
-        while end and response[end - 1].isspace():
-            end -= 1
-        mark = next((mark for mark in _TURN_ENDS if response.endswith(mark, 0, end)), None)
-        if mark is None:
-            return response[:kept]
-        kept = end = end - len(mark)
-
-
-def opened_thinking(prompt: str) -> str:
-    """The mark that opens reasoning, where a prompt ends with one: the policy's turn then begins within its reasoning."""
-    prompt = prompt.rstrip()
-    last = next((mark for mark in reversed([*_THINKING_MARK.finditer(prompt)])), None)
-    return last[0] if last and last.end() == len(prompt) and not last["close"] else ""
 
 
 def spoken(message: Message) -> str:

@@ -22,12 +22,14 @@ from ..core import (
     Message,
     Policy,
     Sampling,
+    SupportsLoglikelihoods,
     UserError,
     Verdict,
+    batch_size,
     unanswered,
-    without_thinking,
 )
 from ..policies.store import Store
+from ..responses import without_thinking
 
 MAX_TOKENS = 1024
 """Length of a draw where a task does not say."""
@@ -127,7 +129,7 @@ class PolicyLM(LM):
         for name, (_, sampling, draws) in missing.items():
             groups.setdefault((sampling, draws), []).append(name)
         for (sampling, draws), named in groups.items():
-            size = max(1, getattr(self.policy, "batch_size", 64) // draws)
+            size = max(1, batch_size(self.policy) // draws)
             for start in range(0, len(named), size):
                 batch = named[start : start + size]
                 conversations = [_conversation(missing[name][0]) for name in batch]
@@ -172,16 +174,15 @@ class PolicyLM(LM):
         Raises:
             UserError: the policy only generates.
         """
-        tell = getattr(self.policy, "loglikelihoods", None)
-        if tell is None:
+        if not isinstance(self.policy, SupportsLoglikelihoods):
             raise UserError(
                 "this task compares likelihoods, which this policy does not tell: name a checkpoint (hf:, path:, stage:)"
             )
         pairs = [request.args for request in requests]
         told: list[tuple[float, bool]] = []
-        size = getattr(self.policy, "batch_size", 64)
+        size = batch_size(self.policy)
         for start in range(0, len(pairs), size):
-            told += tell(pairs[start : start + size])
+            told += self.policy.loglikelihoods(pairs[start : start + size])
             self.progress(len(told), len(pairs))
         return told
 

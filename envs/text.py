@@ -10,13 +10,13 @@ import math
 import string
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
 
 from .. import verifiers
-from ..core import Message, Problem, UserError
+from ..core import Message, Problem, UserError, Verdict
 from .problems import sources as problem_sources
 
 MAX_CHARACTERS = 1_000_000
@@ -59,6 +59,15 @@ def _without(problems: Sequence[Problem], lost: list[tuple[Problem, str]], inval
     if invalid_gold == "warn":
         warnings.warn(f"{said}; invalid_gold=drop leaves them out", stacklevel=3)
     return left if invalid_gold == "drop" else problems
+
+
+@runtime_checkable
+class SupportsScoreGroup(Protocol):
+    """An environment that judges all draws of a problem together."""
+
+    def score_group(self, index: int, responses: Sequence[str]) -> list[Verdict] | None:
+        """Verdicts on all responses to problem `index`; None where each is judged alone."""
+        ...
 
 
 class Text(gymnasium.spaces.Text):

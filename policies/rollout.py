@@ -12,10 +12,10 @@ import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 
@@ -30,6 +30,7 @@ from ..core import (
     Status,
     UserError,
     Verdict,
+    batch_size,
     draw_seed,
     unanswered,
     without_surrogates,
@@ -149,7 +150,7 @@ def _played(
         if (episode := episode_from_json(row)).verdict.status != Status.FAULT:
             played[row["problem"], episode.sample] = episode
     total = len(indices) * samples
-    size = getattr(policy, "batch_size", 64)
+    size = batch_size(policy)
     environments = [first]
 
     def left() -> dict[int, list[int]]:
@@ -217,10 +218,20 @@ def _indices(environment: Environment, problems: Sequence[int] | int | None) -> 
     return indices
 
 
+@runtime_checkable
+class HasProblems(Protocol):
+    """An environment of numbered problems: `reset(options={"problem": i})` poses problem i."""
+
+    @property
+    def problems(self) -> Sized:
+        """The problems, or whatever tells how many there are."""
+        ...
+
+
 def count_problems(environment: Environment) -> int | None:
-    """How many problems an environment has, where it has an attribute `problems` that tells."""
-    problems = getattr(environment.unwrapped, "problems", None)
-    return None if problems is None else len(problems)
+    """How many problems an environment has, where it tells."""
+    inner = environment.unwrapped
+    return len(inner.problems) if isinstance(inner, HasProblems) else None
 
 
 @dataclasses.dataclass(slots=True)

@@ -17,16 +17,8 @@ import json
 import re
 from collections.abc import Callable, Sequence
 
-from ..core import (
-    Conversation,
-    Message,
-    Problem,
-    Refused,
-    Status,
-    Verdict,
-    Verifier,
-    without_thinking,
-)
+from ..core import Conversation, Message, Problem, Refused, Status, Verdict, Verifier
+from ..responses import without_thinking
 from . import find, math
 from .answers import final_answer
 from .answers.controls import controls, no_answer

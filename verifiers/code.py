@@ -29,7 +29,8 @@ from typing import Any
 
 import cachetools
 
-from ..core import Problem, Status, UserError, Verdict, without_thinking, without_turn_end
+from ..core import Problem, Status, UserError, Verdict
+from ..responses import without_thinking, without_turn_end
 from . import sandbox
 from .budget import SECONDS, limit
 from .programs import selection

@@ -15,7 +15,8 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from ..core import Problem, Status, UserError, Verdict, without_thinking, without_turn_end
+from ..core import Problem, Status, UserError, Verdict
+from ..responses import without_thinking, without_turn_end
 from . import sandbox
 from .budget import SECONDS, limit
 from .code import prepare

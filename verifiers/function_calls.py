@@ -22,7 +22,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..core import Problem, Status, Verdict, without_thinking
+from ..core import Problem, Status, Verdict
+from ..responses import without_thinking
 from .budget import SECONDS, limit
 from .calls import formats, literals
 from .calls.call import Malformed, Said

@@ -9,7 +9,8 @@ with invisible characters in it or letters of another script, and a wide comma i
 
 from typing import Any
 
-from ..core import Problem, Status, Verdict, without_thinking
+from ..core import Problem, Status, Verdict
+from ..responses import without_thinking
 from . import pool
 from .disguises import plain
 from .verifier import as_verifier

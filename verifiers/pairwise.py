@@ -14,7 +14,8 @@ import math
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
-from ..core import Conversation, Problem, Status, Verdict, Verifier, without_thinking
+from ..core import Conversation, Problem, Status, Verdict, Verifier
+from ..responses import without_thinking
 from .disguises import visible
 from .verifier import FunctionVerifier
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from ... import disk
-from ...core import Conversation, Incomplete, Policy, Problem, Sampling, without_thinking
+from ...core import Conversation, Incomplete, Policy, Problem, Sampling, batch_size
 from ...policies.store import Store
+from ...responses import without_thinking
 
 TRIES = 3
 """Times that one question is put; then it counts as unjudged."""
@@ -126,7 +127,7 @@ def _answers(
     tried: dict[str, int] = {}
     for row in store.rows if store else ():
         said[row["question"]], tried[row["question"]] = row["text"], row["attempt"] + 1
-    size = getattr(policy, "batch_size", 64)
+    size = batch_size(policy)
     for attempt in range(TRIES):
         left = [
             name

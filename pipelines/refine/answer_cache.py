@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ... import disk
-from ...core import Conversation, Incomplete, Policy, Sampling
+from ...core import Conversation, Incomplete, Policy, Sampling, batch_size
 from ...policies.store import Store
 from ..launch import nodes
 
@@ -60,7 +60,7 @@ class AnswerCache:
                 self.policies.clear()
                 nodes.free()
             self.policies[uri] = self.load(uri)
-        size = getattr(self.policies.get(uri), "batch_size", 64)
+        size = batch_size(self.policies[uri]) if new else 1
         keys = list(new)
         for start in range(0, len(keys), size):
             batch = keys[start : start + size]

@@ -19,9 +19,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from ....core import Conversation, Incomplete, Policy, Sampling, UserError, without_thinking
+from ....core import Conversation, Incomplete, Policy, Sampling, UserError
 from ....policies import load_policy
 from ....policies.store import Store
+from ....responses import without_thinking
 from . import rule_labels
 from .dimensions import Labels, dimensions
 
