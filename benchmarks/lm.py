@@ -7,7 +7,7 @@ and stored as they come. So a benchmark that was killed goes on where it stopped
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,7 +60,7 @@ class PolicyLM(LM):
     def __init__(
         self,
         policy: Policy,
-        made_with: dict[str, Any] | None = None,
+        made_with: Mapping[str, object] | None = None,
         seed: int = 0,
         store: str | Path | None = None,
         progress: Callable[..., None] | None = None,

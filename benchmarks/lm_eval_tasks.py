@@ -5,7 +5,7 @@ store that a killed run goes on with, and the score with its intervals.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,11 @@ def evaluate(
     policy: Policy,
     options: Options,
     *,
-    made_with: dict[str, Any] | None = None,
+    made_with: Mapping[str, object] | None = None,
     folder: str | Path | None = None,
     progress: Callable[..., None] | None = None,
 ) -> Result:
-    """Runs one of lm-eval's tasks, or a group of them, as `evaluate.evaluate` runs ours.
+    """Runs one of lm-eval's tasks, or a group of them, as `evaluate.run_task` runs ours.
 
     Raises:
         UserError: lm-eval has no such task, its data cannot be had, or the policy does not tell the likelihoods that it wants.
@@ -70,7 +70,7 @@ def evaluate(
     result = Result(
         task=f"stock_{task}",
         score=score_of(rows),
-        settings=settings | (made_with or {}),
+        settings={**settings, **(made_with or {})},
         hash=settings_hash(settings),
         truncated=sum(draw["finish_reason"] == "length" for draw in drawn) / len(drawn),
         tokens=sum(draw["tokens"] for draw in drawn) / len(drawn),

@@ -29,9 +29,10 @@ def test_the_wheel_holds_every_package_and_its_data_whatever_its_folder_is_calle
     subprocess.run([sys.executable, "-c", build], cwd=tmp_path / folder, check=True)
     (wheel,) = tmp_path.glob("tenfold-*.whl")
     held = set(zipfile.ZipFile(wheel).namelist())
-    kinds = (".py", ".yaml", ".json", ".jsonl", ".html")
+    kinds = (".py", ".yaml", ".json", ".jsonl", ".html", ".typed")
     ours = [name for name in files if name.endswith(kinds) and not name.startswith("tests/")]
     assert {f"tenfold/{name}" for name in ours} <= held
+    assert "tenfold/py.typed" in held  # without it nobody's type checker reads our annotations
     assert not any("tests" in name for name in held)
 
 

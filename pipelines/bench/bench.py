@@ -68,7 +68,7 @@ class Bench(Stage):
         policy = load_policy(context.policy, cluster=context.cluster, batch_size=self.batch_size)
         found = {}
         for asked in catalogue.expand(self.tasks):
-            result = evaluate.evaluate(
+            result = evaluate.run_task(
                 asked.name,
                 policy,
                 self.options(context.seed),
