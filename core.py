@@ -5,6 +5,7 @@ Index:
     Problem                  one item, as posed
     Status, Verdict          what one response is worth
     Sampling, Completion     how a policy is asked, what it gives back
+    Info                     what an environment says beside observation and reward
     Episode                  one problem played once
     Verifier, Policy         the two protocols that everything else is written against
     SupportsChoices, ...     what a policy or a verifier may offer beside that
@@ -12,7 +13,6 @@ Index:
     unanswered               the verdict on a draw that holds no answer
     spoken                   a message as text, with the tools that it calls
     without_surrogates       text that UTF-8 can hold
-    storable                 data whose every text UTF-8 can hold
     draw_seed                the seed of one draw
     without_keys             text in which keys of addresses are hidden
     UserError                a mistake that one line can mend
@@ -35,7 +35,7 @@ class Function(TypedDict):
     """A function that is called."""
 
     name: str
-    arguments: dict[str, Any]
+    arguments: Mapping[str, object]
 
 
 class ToolCall(TypedDict):
@@ -73,8 +73,8 @@ class Problem:
     id: str
     """Stable across runs and machines."""
     prompt: tuple[Message, ...]
-    answer: Any
-    """What the verifier compares with: a gold answer, tests, gold calls, a reference response."""
+    answer: object
+    """What the verifier compares with: a gold answer, tests, gold calls, a reference response; see `verifiers/golds.py`."""
     source: str
     """The URI it came from."""
     meta: Mapping[str, Any] = field(default_factory=dict)
@@ -175,6 +175,22 @@ def unanswered(finish_reason: str, error: str = "") -> Verdict | None:
     if finish_reason == "fault":
         return Verdict(Status.FAULT, None, "server", error or "the server gave no answer")
     return None
+
+
+class Info(TypedDict, total=False):
+    """What an environment of this package says beside observation and reward; any other may say some of it, or nothing."""
+
+    problem_id: str
+    index: int
+    """Of the problem, from `reset`."""
+    messages: Sequence[Message]
+    """The prompt as messages, from `reset`; without it the observation is the user's turn."""
+    verdict: Verdict
+    """From the last `step`; without it the sum of rewards is the score."""
+    role: str
+    """From `step`: whose turn the observation is; "user" without it."""
+    tool_calls: int
+    """From `step`: calls of a tool so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,17 +356,6 @@ def without_keys(text: str) -> str:
     """A text in which the names, passwords and keys that addresses hold are hidden."""
     shown = _USERINFO.sub(lambda found: f"{found[1] or found[2]}***", text)
     return _SECRET.sub(r"\1***", shown)
-
-
-def storable(value: Any) -> Any:
-    """Data of lists, tuples and mappings, with `without_surrogates` applied to every text in it, keys too."""
-    if isinstance(value, str):
-        return without_surrogates(value)
-    if isinstance(value, Mapping):
-        return {storable(key): storable(item) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(map(storable, value))
-    return value
 
 
 class UserError(Exception):

@@ -19,7 +19,7 @@ from ..verifiers.answers.values.exact import TooLarge, Undefined, exact
 from ..verifiers.budget import SECONDS, OutOfTime, limit
 from . import catalogue, identity, judged, lm_eval_tasks
 from .lm import Draw, PolicyLM
-from .result import Options, Result, keep, score_of, settings_hash
+from .result import Options, Result, ScoredDraw, ScoredProblem, keep, score_of, settings_hash
 from .stats import scores
 from .tasks import avg_at_k
 
@@ -220,13 +220,13 @@ def _run_task(
     return result
 
 
-def _where(options: Options) -> dict[str, Any]:
+def _where(options: Options) -> dict[str, str]:
     """What `metadata` of a task is overridden with."""
     given = {"problems": options.problems, "data": None if options.problems else options.data}
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _majority(metadata: dict[str, Any], rows: list[dict[str, Any]], model: PolicyLM) -> float | None:
+def _majority(metadata: Mapping[str, Any], rows: Sequence[ScoredProblem], model: PolicyLM) -> float | None:
     """maj@k where answers can be told to be equal; None for programs, calls and single draws, and where no draw has a score.
 
     Right answers are one answer; wrong ones are equal where they read alike.
@@ -262,11 +262,11 @@ def _vote(draw: Draw, score: float | None) -> str | None:
     return repr(node) if number is None else str(number)
 
 
-def _row(sample: dict[str, Any], model: PolicyLM) -> dict[str, Any]:
+def _row(sample: Mapping[str, Any], model: PolicyLM) -> ScoredProblem:
     """A problem with the verdicts on its draws."""
     problem = json.loads(sample["doc"]["problem"])
     request = model.request(sample["arguments"][0])
-    draws = []
+    draws: list[ScoredDraw] = []
     for number, verdict in enumerate(sample["avg_at_k"]):
         drawn = model.drawn[request, number]
         if lacking := drawn.unanswered:
@@ -314,7 +314,7 @@ def missing(task: str, options: Options) -> str | None:
 
 def _judge(
     name: str,
-    rows: list[dict[str, Any]],
+    rows: Sequence[ScoredProblem],
     model: PolicyLM,
     options: Options,
     folder: str | Path | None,
@@ -330,7 +330,7 @@ def _judge(
     answers = judged.baseline(str(options.baseline)) if compared else {}
     responses, judged_draws = [], []
     for row in rows:
-        problem = Problem(row["problem"], row["prompt"], answers.get(row["problem"], row["gold"]), "", row["meta"])
+        problem = Problem(row["problem"], tuple(row["prompt"]), answers.get(row["problem"], row["gold"]), "", row["meta"])
         for number, draw in enumerate(row["draws"]):
             drawn = model.drawn[row["request"], number]
             if not drawn.unanswered:

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict, cast
 
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
@@ -54,6 +54,18 @@ class Draw(NamedTuple):
         return Completion(self.text, self.finish_reason).scorable_text
 
 
+class DrawRow(TypedDict):
+    """A draw as a store has it."""
+
+    request: str
+    draw: int
+    """Which of the request's draws, from 0."""
+    text: str
+    finish_reason: str
+    tokens: int
+    error: NotRequired[str]
+
+
 class PolicyLM(LM):
     """Any policy as lm-eval's language model."""
 
@@ -80,7 +92,7 @@ class PolicyLM(LM):
         super().__init__()
         self.raw = raw
         self.policy, self.seed, self.progress = policy, seed, progress or (lambda done, total: None)
-        self.store = Store(store, {**(made_with or {}), "seed": seed}, _check) if store else None
+        self.store: Store[DrawRow] | None = Store(store, {**(made_with or {}), "seed": seed}, _check) if store else None
         self.drawn: dict[tuple[str, int], Draw] = {}
         for row in self.store.rows if self.store else ():
             self.drawn[row["request"], row["draw"]] = Draw(
@@ -144,7 +156,7 @@ class PolicyLM(LM):
 
     def _keep(self, names: Sequence[str], completions: Sequence[Sequence[Completion | None]]) -> None:
         """Takes the draws that were made, but for those that are there. A fault is not stored: a later run draws again."""
-        rows = []
+        rows: list[DrawRow] = []
         for name, row in zip(names, completions, strict=True):
             for number, completion in enumerate(row):
                 if completion is None or (name, number) in self.drawn:
@@ -153,7 +165,7 @@ class PolicyLM(LM):
                 self.drawn[name, number] = draw
                 if draw.finish_reason != "fault":
                     told = {column: value for column, value in draw._asdict().items() if column != "error" or value}
-                    rows.append({"request": name, "draw": number} | told)
+                    rows.append(cast(DrawRow, {"request": name, "draw": number} | told))
         if self.store:
             self.store.append(rows)
 

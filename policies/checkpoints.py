@@ -25,7 +25,8 @@ from urllib.parse import parse_qsl
 from safetensors import SafetensorError
 
 from .. import faults
-from ..core import TEXT, Conversation, UserError, spoken, storable
+from ..core import TEXT, Conversation, UserError, spoken
+from ..disk import storable
 from ..responses import opened_thinking
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tenfold
-from tenfold.core import Completion, draw_seed, storable
+from tenfold.core import Completion, draw_seed
+from tenfold.disk import storable
 from tenfold.responses import without_thinking
 
 

@@ -12,7 +12,6 @@ way there), what the text says counts. Rungs:
 import re
 import string
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ..core import Problem, Status, Verdict
 from . import math
@@ -133,7 +132,7 @@ def verify_any(problem: Problem, response: str, form: str = forms.FORMS[0]) -> V
     return verify(problem, response) if has_options else math.judged(problem, response, form)
 
 
-def _answer(answer: Any) -> tuple[str, Sequence[str]]:
+def _answer(answer: object) -> tuple[str, Sequence[str]]:
     if not isinstance(answer, Mapping):
         raise TypeError(f"the answer is a {type(answer).__name__}")
     letter, options = str(answer["letter"]).strip().upper(), [str(option) for option in answer["options"]]

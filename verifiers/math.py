@@ -23,7 +23,6 @@ import re
 import string
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any
 
 from ..core import Problem, Status, Verdict
 from . import pool
@@ -116,7 +115,7 @@ def _verify(problem: Problem, response: str, form: str) -> Verdict:
     return verdict or Verdict(Status.UNDECIDED, None, "gold", "the problem has no gold answer")
 
 
-def _golds(answer: Any) -> Iterator[tuple[str, Fraction | None]]:
+def _golds(answer: object) -> Iterator[tuple[str, Fraction | None]]:
     """Each gold text with the tolerance that it allows."""
     if isinstance(answer, list | tuple):
         for one in answer:
