@@ -8,45 +8,65 @@
     policy = tenfold.load_policy("smollm2:")
     episodes = tenfold.rollout("lab/Units-v0", policy, samples=16)
     tenfold.run("quickstart", out="runs/quickstart")
+    result = tenfold.evaluate("gsm8k", policy, limit=100)
 
 Importing the package has Gymnasium know its environments; everything else is loaded when first used.
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import gymnasium_hook
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .core import Episode, Problem, Sampling, Status, Verdict
+    from .benchmarks.evaluate import evaluate
+    from .core import Completion, Episode, Policy, Problem, Sampling, Status, UserError, Verdict, Verifier
     from .envs.registry import make, register
     from .envs.rollout import rollout
+    from .envs.text import TextEnv
     from .pipelines.recipe import run
+    from .pipelines.stage import Context, Stage
     from .policies import load_policy
     from .verifiers import verify
 
 _HOME = {
+    "Completion": "core",
+    "Context": "pipelines.stage",
     "Episode": "core",
+    "Policy": "core",
     "Problem": "core",
     "Sampling": "core",
+    "Stage": "pipelines.stage",
     "Status": "core",
+    "TextEnv": "envs.text",
+    "UserError": "core",
     "Verdict": "core",
+    "Verifier": "core",
+    "evaluate": "benchmarks.evaluate",
+    "load_policy": "policies",
     "make": "envs.registry",
     "register": "envs.registry",
-    "verify": "verifiers",
-    "load_policy": "policies",
     "rollout": "envs.rollout",
     "run": "pipelines.recipe",
+    "verify": "verifiers",
 }
 
 __all__ = [
+    "Completion",
+    "Context",
     "Episode",
+    "Policy",
     "Problem",
     "Sampling",
+    "Stage",
     "Status",
+    "TextEnv",
+    "UserError",
     "Verdict",
+    "Verifier",
     "__version__",
+    "evaluate",
     "load_policy",
     "make",
     "register",
@@ -56,10 +76,14 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 gymnasium_hook.install()

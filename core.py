@@ -5,16 +5,15 @@ Index:
     Problem                  one item, as posed
     Status, Verdict          what one response is worth
     Sampling, Completion     how a policy is asked, what it gives back
+    Info                     what an environment says beside observation and reward
     Episode                  one problem played once
     Verifier, Policy         the two protocols that everything else is written against
+    SupportsChoices, ...     what a policy or a verifier may offer beside that
+    batch_size               how many conversations a policy is handed at once
     unanswered               the verdict on a draw that holds no answer
     spoken                   a message as text, with the tools that it calls
     without_surrogates       text that UTF-8 can hold
-    storable                 data whose every text UTF-8 can hold
     draw_seed                the seed of one draw
-    without_thinking         the part of a response that is judged
-    without_turn_end         a response without the marks of a chat template behind it
-    opened_thinking          the mark that opens reasoning at a prompt's end
     without_keys             text in which keys of addresses are hidden
     UserError                a mistake that one line can mend
     Incomplete               a policy stopped with some of the draws made
@@ -27,14 +26,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, NotRequired, Protocol, TypedDict
+from typing import Any, Literal, NotRequired, Protocol, TypedDict, runtime_checkable
+
+from .responses import without_thinking
 
 
 class Function(TypedDict):
     """A function that is called."""
 
     name: str
-    arguments: dict[str, Any]
+    arguments: Mapping[str, object]
 
 
 class ToolCall(TypedDict):
@@ -72,8 +73,8 @@ class Problem:
     id: str
     """Stable across runs and machines."""
     prompt: tuple[Message, ...]
-    answer: Any
-    """What the verifier compares with: a gold answer, tests, gold calls, a reference response."""
+    answer: object
+    """What the verifier compares with: a gold answer, tests, gold calls, a reference response; see `verifiers/golds.py`."""
     source: str
     """The URI it came from."""
     meta: Mapping[str, Any] = field(default_factory=dict)
@@ -176,6 +177,22 @@ def unanswered(finish_reason: str, error: str = "") -> Verdict | None:
     return None
 
 
+class Info(TypedDict, total=False):
+    """What an environment of this package says beside observation and reward; any other may say some of it, or nothing."""
+
+    problem_id: str
+    index: int
+    """Of the problem, from `reset`."""
+    messages: Sequence[Message]
+    """The prompt as messages, from `reset`; without it the observation is the user's turn."""
+    verdict: Verdict
+    """From the last `step`; without it the sum of rewards is the score."""
+    role: str
+    """From `step`: whose turn the observation is; "user" without it."""
+    tool_calls: int
+    """From `step`: calls of a tool so far."""
+
+
 @dataclass(frozen=True, slots=True)
 class Episode:
     """One problem played once, to its verdict."""
@@ -192,14 +209,43 @@ class Episode:
     """Of the policy's last turn."""
 
 
-class Verifier(Protocol):
+@runtime_checkable
+class SupportsInvalidGold(Protocol):
+    """Knows which problems it could never judge."""
+
+    def invalid_gold(self, problem: Problem) -> str | None:
+        """Why no response to the problem could be judged, or None."""
+        ...
+
+
+@runtime_checkable
+class SupportsPrepare(Protocol):
+    """Knows what it needs of this machine."""
+
+    def prepare(self) -> None:
+        """Makes sure that it can work here; raises `UserError` where it cannot."""
+        ...
+
+
+@runtime_checkable
+class Verifier(SupportsInvalidGold, SupportsPrepare, Protocol):
     """Judges a response.
 
-    Pure; never raises on any response, never hangs, uses bounded memory; works from any thread or process.
+    Pure; never raises on any response, never hangs, uses bounded memory; works from any thread or process. A plain function
+    is made one by `verifiers.as_verifier`.
     """
+
+    @property
+    def options(self) -> Mapping[str, object]:
+        """Settings that decide verdicts, by name; a value that comes from an environment variable is among them."""
+        ...
 
     def __call__(self, problem: Problem, response: str) -> Verdict:
         """What `response` is worth as an answer to `problem`."""
+        ...
+
+    def with_options(self, **options: object) -> "Verifier":
+        """The same verifier with other options; raises `UserError` for an unknown one."""
         ...
 
 
@@ -226,6 +272,43 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
+class SupportsBatchSize(Protocol):
+    """A policy that says how many conversations it takes at once; see `batch_size`."""
+
+    @property
+    def batch_size(self) -> int:
+        """Conversations that are answered together."""
+        ...
+
+
+@runtime_checkable
+class SupportsChoices(Protocol):
+    """A policy that tells the probability of an answer instead of drawing one."""
+
+    def choices(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
+        """How likely each option is as the answer to each conversation, if it is one of them.
+
+        Returns:
+            One list a conversation, of a probability an option; they sum to 1, or are NaN where there is no answer.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsLoglikelihoods(Protocol):
+    """A policy that tells how likely it finds a given text."""
+
+    def loglikelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
+        """For each context and continuation, both plain text: the continuation's log-probability, and whether it is greedy."""
+        ...
+
+
+def batch_size(policy: Policy) -> int:
+    """How many conversations a policy is handed at once: as many as it says (`SupportsBatchSize`), else 64."""
+    return policy.batch_size if isinstance(policy, SupportsBatchSize) else 64
+
+
 def draw_seed(base: int, key: str, sample: int) -> int:
     """The seed of one draw, below 2**53 so that JSON carries it exactly.
 
@@ -237,59 +320,6 @@ def draw_seed(base: int, key: str, sample: int) -> int:
     """
     digest = hashlib.sha256(f"{base}\n{key}\n{sample}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") >> 11
-
-
-_THINKING = r"(?:think|thinking|thought|reasoning|seed:think)"
-_THINKING_MARK = re.compile(
-    rf"(?P<close></{_THINKING}>|\[/THINK\]|◁/think▷|<\|channel\|>final<\|message\|>"
-    r"|<\|end\|>(?=<\|start\|>assistant(?: to=[\w.]{1,100})?<\|channel\|>commentary(?!<\|message\|>)))"
-    rf"|<{_THINKING}>|\[THINK\]|◁think▷|<\|channel\|>(?:analysis\b|commentary<\|message\|>)"
-)
-"""In gpt-oss's channel "commentary" a call of a tool names what it calls or its format; anything else there is no answer."""
-
-
-def without_thinking(response: str) -> str:
-    """The part of a response that is judged: what follows its reasoning.
-
-    Every verifier calls this function, so that a response gets the same verdict whoever asks.
-
-    Args:
-        response: a policy's text. Reasoning stands between `<think>` and `</think>`, or between the marks that other models
-            use (`<thinking>`, `<thought>`, `<reasoning>`, `<seed:think>`, `[THINK]`, `◁think▷`, the channels of gpt-oss).
-
-    Returns:
-        The text behind the last mark that closes reasoning. It is empty if reasoning is opened and not closed: the response
-        was cut while it reasoned, and a draft in it is no answer.
-    """
-    marks = list(_THINKING_MARK.finditer(response))
-    if not marks:
-        return response
-    return response[marks[-1].end() :] if marks[-1]["close"] else ""
-
-
-_TURN_ENDS = (
-    *(f"<|{name}|>" for name in "eot_id eom_id im_end end call return endoftext end_of_text".split()),
-    *("</s>", "<end_of_turn>", "<｜end▁of▁sentence｜>"),
-)
-
-
-def without_turn_end(response: str) -> str:
-    """A response without the marks of chat templates behind it, which decoding may leave: `<|im_end|>`, `</s>`."""
-    kept = end = len(response)
-    while True:
-        while end and response[end - 1].isspace():
-            end -= 1
-        mark = next((mark for mark in _TURN_ENDS if response.endswith(mark, 0, end)), None)
-        if mark is None:
-            return response[:kept]
-        kept = end = end - len(mark)
-
-
-def opened_thinking(prompt: str) -> str:
-    """The mark that opens reasoning, where a prompt ends with one: the policy's turn then begins within its reasoning."""
-    prompt = prompt.rstrip()
-    last = next((mark for mark in reversed([*_THINKING_MARK.finditer(prompt)])), None)
-    return last[0] if last and last.end() == len(prompt) and not last["close"] else ""
 
 
 def spoken(message: Message) -> str:
@@ -326,17 +356,6 @@ def without_keys(text: str) -> str:
     """A text in which the names, passwords and keys that addresses hold are hidden."""
     shown = _USERINFO.sub(lambda found: f"{found[1] or found[2]}***", text)
     return _SECRET.sub(r"\1***", shown)
-
-
-def storable(value: Any) -> Any:
-    """Data of lists, tuples and mappings, with `without_surrogates` applied to every text in it, keys too."""
-    if isinstance(value, str):
-        return without_surrogates(value)
-    if isinstance(value, Mapping):
-        return {storable(key): storable(item) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(map(storable, value))
-    return value
 
 
 class UserError(Exception):

@@ -17,11 +17,13 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar, cast
 
 from .core import UserError, without_surrogates
+
+T = TypeVar("T")
 
 Row = dict[str, Any]
 _LOG = logging.getLogger("tenfold")
@@ -274,3 +276,18 @@ def _why(error: OSError) -> str:
     if isinstance(error, FileExistsError | NotADirectoryError):
         return "a file stands there"
     return error.strerror or str(error)
+
+
+def storable(value: T) -> T:
+    """Data of lists, tuples and mappings, with `without_surrogates` applied to every text in it, keys too."""
+    return cast(T, _storable(value))
+
+
+def _storable(value: object) -> object:
+    if isinstance(value, str):
+        return without_surrogates(value)
+    if isinstance(value, Mapping):
+        return {_storable(key): _storable(item) for key, item in value.items()}
+    if isinstance(value, list) and type(value) is list:
+        return [*map(_storable, value)]
+    return tuple(map(_storable, value)) if isinstance(value, tuple) and type(value) is tuple else value

@@ -3,26 +3,35 @@
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import lm_eval
 from lm_eval.tasks import TaskManager
 
-from .. import disk, named_code
-from ..core import Completion, Conversation, Policy, Problem, Sampling, Status, UserError
+from .. import disk
+from ..core import Policy, Problem, Status, UserError
 from ..envs import identity as environments
-from ..envs import registry
 from ..policies import identity as policies
 from ..verifiers.answers import Unreadable, final_answer, read
 from ..verifiers.answers.values.exact import TooLarge, Undefined, exact
 from ..verifiers.budget import SECONDS, OutOfTime, limit
 from . import catalogue, identity, judged, lm_eval_tasks
 from .lm import Draw, PolicyLM
-from .result import Options, Result, keep, results, score_of, settings_hash
+from .result import Options, Result, ScoredDraw, ScoredProblem, keep, score_of, settings_hash
 from .stats import scores
 from .tasks import avg_at_k
+
+VOTING = ("math", "choice", "science")
+"""Verifiers of final answers, which can be counted."""
+OWN = frozenset(
+    (
+        "task version problems problems_hash number verifier template draws sampling stop seed judge baseline baseline_hash "
+        "identity versions"
+    ).split()
+)
+"""Settings of a result that are the task's; the others say who answered."""
 
 
 def check(task: str, options: Options) -> None:
@@ -60,35 +69,82 @@ def _draws(asked: catalogue.Asked, options: Options, own: int) -> int:
 def evaluate(
     task: str,
     policy: Policy,
-    options: Options | None = None,
     *,
-    made_with: dict[str, Any] | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    problems: str | None = None,
+    data: str | None = None,
+    draws: int | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    max_tokens: int | None = None,
+    judge: str | None = None,
+    baseline: str | None = None,
+    folder: str | Path | None = None,
+    made_with: Mapping[str, object] | None = None,
+    progress: Callable[..., None] | None = None,
+) -> Result:
+    """Measures a policy on a benchmark task. What is left at None is the task's own.
+
+    Example:
+        >>> result = evaluate("gsm8k", load_policy("smollm2:"), limit=100, folder="results")  # doctest: +SKIP
+        >>> result.score.mean, result.score.low, result.score.high, result.settings["sampling"]  # doctest: +SKIP
+
+    Args:
+        task: its name, perhaps with the number of draws: "aime24", "aime24_avg64"; "lm_eval:NAME" is a task of lm-eval's.
+        policy: who answers; see `load_policy`.
+        seed: base seed of the draws.
+        limit: only so many problems, the first ones.
+        problems: problem URI instead of the task's own.
+        data: folder with the task's files, instead of the hub.
+        draws: draws a problem, k.
+        temperature: of the draws; 0 takes the most likely token.
+        top_p: of the draws.
+        max_tokens: longest draw.
+        judge: URI of the policy that judges, for tasks that are judged by a model.
+        baseline: JSON lines of a baseline's answers, for tasks that compare with one.
+        folder: where to keep all draws, all verdicts and the result; an evaluation that was stopped goes on from there.
+        made_with: what else the stored draws must have been made with, say {"policy": URI}; the result's settings keep it.
+        progress: called as progress(draws done, draws in all).
+
+    Returns:
+        The score (avg@k with its intervals), and in `settings` everything that it depends on.
+
+    Raises:
+        UserError: no such task, its problems cannot be loaded, or a setting is out of range.
+        Incomplete: the policy could not go on; what it drew is in the folder.
+    """
+    options = Options(seed, limit, problems, data, draws, temperature, top_p, max_tokens, judge, baseline)
+    return run_task(task, policy, options, folder=folder, made_with=made_with, progress=progress)
+
+
+def run_task(
+    task: str,
+    policy: Policy,
+    options: Options,
+    *,
+    made_with: Mapping[str, object] | None = None,
     folder: str | Path | None = None,
     progress: Callable[..., None] | None = None,
 ) -> Result:
-    """Runs a task.
+    """`evaluate` with its settings as `Options`, for callers that run several tasks under the same ones.
 
     Args:
-        task: its name, perhaps with the number of draws: aime24, aime24_avg64, lm_eval:mmlu.
-        policy: who answers.
+        task, policy, made_with, folder, progress: see `evaluate`.
         options: seed, sampling, number of problems, where the data are.
-        made_with: what else stored draws must have been made with, say the policy's URI.
-        folder: where to keep all draws (`TASK.draws.jsonl`), all verdicts (`TASK_avgK.scores.jsonl`) and the result.
-        progress: called as progress(draws done, draws in all).
 
     Raises:
         UserError: no such task, or its problems cannot be loaded.
     """
-    options = options or Options()
     with disk.held(folder) if folder else contextlib.nullcontext():
-        return _evaluate(task, policy, options, made_with, folder, progress)
+        return _run_task(task, policy, options, made_with, folder, progress)
 
 
-def _evaluate(
+def _run_task(
     task: str,
     policy: Policy,
     options: Options,
-    made_with: dict[str, Any] | None,
+    made_with: Mapping[str, object] | None,
     folder: str | Path | None,
     progress: Callable[..., None] | None,
 ) -> Result:
@@ -153,7 +209,7 @@ def _evaluate(
         task=f"{asked.task}_avg{draws}",
         score=score_of(rows),
         settings=settings,
-        hash=settings_hash({name: settings[name] for name in sorted(_OWN - {"problems", "baseline"})}),
+        hash=settings_hash({name: settings[name] for name in sorted(OWN - {"problems", "baseline"})}),
         truncated=sum(draw["finish_reason"] == "length" for draw in drawn) / len(drawn),
         tokens=sum(draw["tokens"] for draw in drawn) / len(drawn),
         figures=figures,
@@ -164,80 +220,13 @@ def _evaluate(
     return result
 
 
-def rescore(
-    folder: str | Path, progress: Callable[..., None] | None = None, *, trust: bool = False
-) -> list[tuple[Result, Result]]:
-    """Judges the stored draws of every result in a folder again, without a policy; the new results replace the old ones.
-
-    Args:
-        folder: may be a stranger's.
-        progress: progress(done, total, **figures): shows how far it is.
-        trust: the results may name code that is not this package's, say as their problems (`named_code.py`).
-
-    Returns:
-        Each result as it was and as it is now.
-
-    Raises:
-        UserError: the folder holds no result, or draws are missing.
-    """
-    before = results(folder)  # which says so where the folder is not there
-    with contextlib.ExitStack() as held:
-        held.enter_context(disk.held(folder))
-        if not trust:
-            limits = named_code.Limits(names=tuple(sorted({*registry.named()})), place=str(folder))
-            held.enter_context(named_code.limited(limits))
-        return [_rescored(result, folder, progress) for result in before]
-
-
-def _rescored(result: Result, folder: str | Path, progress: Callable[..., None] | None) -> tuple[Result, Result]:
-    """A result as it was and as it is now."""
-    remedy = "remove it, and run its benchmark again: the draws are stored"
-    with disk.understood(Path(folder) / f"{result.task}.result.json", remedy):
-        given = result.settings
-        made_with = {name: value for name, value in given.items() if name not in _OWN}
-        options = Options(
-            seed=given["seed"],
-            limit=given["number"],
-            problems=given["problems"],
-            temperature=given["sampling"]["temperature"] if given["sampling"].get("do_sample") else 0,
-            top_p=given["sampling"].get("top_p"),
-            max_tokens=given["sampling"].get("max_gen_toks"),
-            judge=given["judge"],
-            baseline=given["baseline"],
-        )
-    return result, evaluate(result.task, StoredDrawsOnly(), options, made_with=made_with, folder=folder, progress=progress)
-
-
-class StoredDrawsOnly:
-    """A policy that is not there: whoever asks it wanted a draw that is not stored."""
-
-    def generate(
-        self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
-    ) -> list[list[Completion]]:
-        """Refuses."""
-        raise UserError(
-            f"draws of {len(conversations)} problems or more are not stored: let `tenfold bench` finish, then rescore"
-        )
-
-
-VOTING = ("math", "choice", "science")
-"""Verifiers of final answers, which can be counted."""
-_OWN = frozenset(
-    (
-        "task version problems problems_hash number verifier template draws sampling stop seed judge baseline baseline_hash "
-        "identity versions"
-    ).split()
-)
-"""Stage of a task; the others say who answered."""
-
-
-def _where(options: Options) -> dict[str, Any]:
+def _where(options: Options) -> dict[str, str]:
     """What `metadata` of a task is overridden with."""
     given = {"problems": options.problems, "data": None if options.problems else options.data}
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _majority(metadata: dict[str, Any], rows: list[dict[str, Any]], model: PolicyLM) -> float | None:
+def _majority(metadata: Mapping[str, Any], rows: Sequence[ScoredProblem], model: PolicyLM) -> float | None:
     """maj@k where answers can be told to be equal; None for programs, calls and single draws, and where no draw has a score.
 
     Right answers are one answer; wrong ones are equal where they read alike.
@@ -274,11 +263,11 @@ def _vote(draw: Draw, score: float | None) -> str | None:
     return repr(node) if number is None else f"{number.numerator:x}/{number.denominator:x}"
 
 
-def _row(sample: dict[str, Any], model: PolicyLM) -> dict[str, Any]:
+def _row(sample: Mapping[str, Any], model: PolicyLM) -> ScoredProblem:
     """A problem with the verdicts on its draws."""
     problem = json.loads(sample["doc"]["problem"])
     request = model.request(sample["arguments"][0])
-    draws = []
+    draws: list[ScoredDraw] = []
     for number, verdict in enumerate(sample["avg_at_k"]):
         drawn = model.drawn[request, number]
         if lacking := drawn.unanswered:
@@ -326,7 +315,7 @@ def missing(task: str, options: Options) -> str | None:
 
 def _judge(
     name: str,
-    rows: list[dict[str, Any]],
+    rows: Sequence[ScoredProblem],
     model: PolicyLM,
     options: Options,
     folder: str | Path | None,
@@ -342,7 +331,7 @@ def _judge(
     answers = judged.baseline(str(options.baseline)) if compared else {}
     responses, judged_draws = [], []
     for row in rows:
-        problem = Problem(row["problem"], row["prompt"], answers.get(row["problem"], row["gold"]), "", row["meta"])
+        problem = Problem(row["problem"], tuple(row["prompt"]), answers.get(row["problem"], row["gold"]), "", row["meta"])
         for number, draw in enumerate(row["draws"]):
             drawn = model.drawn[row["request"], number]
             if not drawn.unanswered:

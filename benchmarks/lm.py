@@ -7,9 +7,9 @@ and stored as they come. So a benchmark that was killed goes on where it stopped
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict, cast
 
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
@@ -22,12 +22,14 @@ from ..core import (
     Message,
     Policy,
     Sampling,
+    SupportsLoglikelihoods,
     UserError,
     Verdict,
+    batch_size,
     unanswered,
-    without_thinking,
 )
 from ..policies.store import Store
+from ..responses import without_thinking
 
 MAX_TOKENS = 1024
 """Length of a draw where a task does not say."""
@@ -52,13 +54,25 @@ class Draw(NamedTuple):
         return Completion(self.text, self.finish_reason).scorable_text
 
 
+class DrawRow(TypedDict):
+    """A draw as a store has it."""
+
+    request: str
+    draw: int
+    """Which of the request's draws, from 0."""
+    text: str
+    finish_reason: str
+    tokens: int
+    error: NotRequired[str]
+
+
 class PolicyLM(LM):
     """Any policy as lm-eval's language model."""
 
     def __init__(
         self,
         policy: Policy,
-        made_with: dict[str, Any] | None = None,
+        made_with: Mapping[str, object] | None = None,
         seed: int = 0,
         store: str | Path | None = None,
         progress: Callable[..., None] | None = None,
@@ -78,7 +92,7 @@ class PolicyLM(LM):
         super().__init__()
         self.raw = raw
         self.policy, self.seed, self.progress = policy, seed, progress or (lambda done, total: None)
-        self.store = Store(store, {**(made_with or {}), "seed": seed}, _check) if store else None
+        self.store: Store[DrawRow] | None = Store(store, {**(made_with or {}), "seed": seed}, _check) if store else None
         self.drawn: dict[tuple[str, int], Draw] = {}
         for row in self.store.rows if self.store else ():
             self.drawn[row["request"], row["draw"]] = Draw(
@@ -127,7 +141,7 @@ class PolicyLM(LM):
         for name, (_, sampling, draws) in missing.items():
             groups.setdefault((sampling, draws), []).append(name)
         for (sampling, draws), named in groups.items():
-            size = max(1, getattr(self.policy, "batch_size", 64) // draws)
+            size = max(1, batch_size(self.policy) // draws)
             for start in range(0, len(named), size):
                 batch = named[start : start + size]
                 conversations = [_conversation(missing[name][0]) for name in batch]
@@ -142,7 +156,7 @@ class PolicyLM(LM):
 
     def _keep(self, names: Sequence[str], completions: Sequence[Sequence[Completion | None]]) -> None:
         """Takes the draws that were made, but for those that are there. A fault is not stored: a later run draws again."""
-        rows = []
+        rows: list[DrawRow] = []
         for name, row in zip(names, completions, strict=True):
             for number, completion in enumerate(row):
                 if completion is None or (name, number) in self.drawn:
@@ -151,7 +165,7 @@ class PolicyLM(LM):
                 self.drawn[name, number] = draw
                 if draw.finish_reason != "fault":
                     told = {column: value for column, value in draw._asdict().items() if column != "error" or value}
-                    rows.append({"request": name, "draw": number} | told)
+                    rows.append(cast(DrawRow, {"request": name, "draw": number} | told))
         if self.store:
             self.store.append(rows)
 
@@ -172,16 +186,15 @@ class PolicyLM(LM):
         Raises:
             UserError: the policy only generates.
         """
-        tell = getattr(self.policy, "loglikelihoods", None)
-        if tell is None:
+        if not isinstance(self.policy, SupportsLoglikelihoods):
             raise UserError(
                 "this task compares likelihoods, which this policy does not tell: name a checkpoint (hf:, path:, stage:)"
             )
         pairs = [request.args for request in requests]
         told: list[tuple[float, bool]] = []
-        size = getattr(self.policy, "batch_size", 64)
+        size = batch_size(self.policy)
         for start in range(0, len(pairs), size):
-            told += tell(pairs[start : start + size])
+            told += self.policy.loglikelihoods(pairs[start : start + size])
             self.progress(len(told), len(pairs))
         return told
 

@@ -5,16 +5,16 @@ store that a killed run goes on with, and the score with its intervals.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lm_eval
 
 from ..core import Policy, UserError
 from . import catalogue
 from .lm import PolicyLM
-from .result import Options, Result, keep, score_of, settings_hash
+from .result import Options, Result, ScoredDraw, ScoredProblem, keep, score_of, settings_hash
 
 
 def evaluate(
@@ -22,11 +22,11 @@ def evaluate(
     policy: Policy,
     options: Options,
     *,
-    made_with: dict[str, Any] | None = None,
+    made_with: Mapping[str, object] | None = None,
     folder: str | Path | None = None,
     progress: Callable[..., None] | None = None,
 ) -> Result:
-    """Runs one of lm-eval's tasks, or a group of them, as `evaluate.evaluate` runs ours.
+    """Runs one of lm-eval's tasks, or a group of them, as `evaluate.run_task` runs ours.
 
     Raises:
         UserError: lm-eval has no such task, its data cannot be had, or the policy does not tell the likelihoods that it wants.
@@ -70,7 +70,7 @@ def evaluate(
     result = Result(
         task=f"stock_{task}",
         score=score_of(rows),
-        settings=settings | (made_with or {}),
+        settings={**settings, **(made_with or {})},
         hash=settings_hash(settings),
         truncated=sum(draw["finish_reason"] == "length" for draw in drawn) / len(drawn),
         tokens=sum(draw["tokens"] for draw in drawn) / len(drawn),
@@ -82,9 +82,9 @@ def evaluate(
     return result
 
 
-def _rows(leaf: str, samples: list[dict[str, Any]], model: PolicyLM) -> list[dict[str, Any]]:
+def _rows(leaf: str, samples: Sequence[Mapping[str, Any]], model: PolicyLM) -> list[ScoredProblem]:
     """A row a document, with the first metric under the first filter that the task names."""
-    rows: dict[int, dict[str, Any]] = {}
+    rows: dict[int, ScoredProblem] = {}
     for sample in samples:
         if sample["doc_id"] in rows:
             continue  # the same document under another filter
@@ -92,7 +92,7 @@ def _rows(leaf: str, samples: list[dict[str, Any]], model: PolicyLM) -> list[dic
         context, arguments = sample["arguments"][0]
         request = model.request((context, arguments)) if isinstance(arguments, dict) else ""
         drawn = model.drawn.get((request, 0))
-        draw = {
+        draw: ScoredDraw = {
             "score": float(sample[metric]),
             "status": "scored",
             "method": metric,
@@ -102,7 +102,7 @@ def _rows(leaf: str, samples: list[dict[str, Any]], model: PolicyLM) -> list[dic
             "finish_reason": drawn.finish_reason if drawn else "stop",
         }
         if drawn and (lacking := drawn.unanswered):  # lm-eval has scored an empty text
-            draw |= dataclasses.asdict(lacking)
+            draw = cast(ScoredDraw, {**draw, **dataclasses.asdict(lacking)})
         rows[sample["doc_id"]] = {
             "problem": f"{leaf}/{sample['doc_id']}",
             "prompt": [{"role": "text", "content": context}],

@@ -3,13 +3,14 @@
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pydantic
 
 from .. import disk
-from ..core import UserError
+from ..core import Message, UserError
 from .stats import scores
 
 
@@ -71,6 +72,31 @@ class Options:
             raise UserError(f"there is no folder {self.data}")
 
 
+class ScoredDraw(TypedDict):
+    """The verdict on a draw, as a result's file has it."""
+
+    status: str
+    score: float | None
+    method: str
+    reason: str
+    trail: Sequence[str]
+    tokens: int
+    finish_reason: str
+
+
+class ScoredProblem(TypedDict):
+    """A problem with the verdicts on its draws, as a result's file has it."""
+
+    problem: str
+    """Its id."""
+    prompt: Sequence[Message]
+    gold: object
+    meta: Mapping[str, Any]
+    request: str
+    """The name under which its draws are stored."""
+    draws: list[ScoredDraw]
+
+
 def results(folder: str | Path) -> list[Result]:
     """The results that a folder holds, by their names.
 
@@ -87,7 +113,7 @@ def results(folder: str | Path) -> list[Result]:
     return found
 
 
-def scored(folder: str | Path, task: str) -> list[dict[str, Any]]:
+def scored(folder: str | Path, task: str) -> list[ScoredProblem]:
     """The verdicts on every problem's draws that a result was made of.
 
     Raises:
@@ -95,7 +121,7 @@ def scored(folder: str | Path, task: str) -> list[dict[str, Any]]:
     """
     path = Path(folder) / f"{task}.scores.jsonl"
     remedy = f"`tenfold bench rescore {folder}` judges the stored draws again"
-    found: list[dict[str, Any]] = []
+    found: list[ScoredProblem] = []
     with disk.understood(path, remedy):
         for line in path.read_bytes().splitlines() if path.is_file() else ():
             row = json.loads(line)
@@ -106,7 +132,7 @@ def scored(folder: str | Path, task: str) -> list[dict[str, Any]]:
     return found
 
 
-def score_of(rows: list[dict[str, Any]]) -> scores.Score:
+def score_of(rows: Sequence[ScoredProblem]) -> scores.Score:
     """The score of the problems' draws.
 
     Args:
@@ -122,13 +148,13 @@ def score_of(rows: list[dict[str, Any]]) -> scores.Score:
         raise UserError(f"{error}; the first: {first[:200]}") from None
 
 
-def keep(folder: Path, result: Result, rows: list[dict[str, Any]]) -> None:
+def keep(folder: Path, result: Result, rows: Sequence[ScoredProblem]) -> None:
     """The verdicts first, the result last: a folder with a result is whole."""
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     disk.write(folder / f"{result.task}.scores.jsonl", lines)
     disk.write(folder / f"{result.task}.result.json", json.dumps(result.as_dict(), indent=1))
 
 
-def settings_hash(given: Any) -> str:
+def settings_hash(given: object) -> str:
     """A short name of whatever JSON can hold."""
     return hashlib.sha256(json.dumps(given, sort_keys=True, default=str).encode()).hexdigest()[:12]

@@ -97,7 +97,7 @@ def _tasks(
         try:
             with display.stage(task.name) as progress:
                 made_with = who(uri)
-                found.append(evaluate.evaluate(task.name, policy, given, made_with=made_with, folder=out, progress=progress))
+                found.append(evaluate.run_task(task.name, policy, given, made_with=made_with, folder=out, progress=progress))
         except UserError as error:
             if len(asked) == 1 or isinstance(error, Incomplete):
                 raise
@@ -118,14 +118,14 @@ def _tasks(
 
 def _rescore(folders: Sequence[str], trust: bool) -> None:
     """Judges stored draws again."""
-    from ..benchmarks import evaluate
+    from ..benchmarks import rescore
     from ..benchmarks.report import page, table
     from ..pipelines.recipe.report import Display
 
     display = Display()
     for folder in folders or ["."]:
         with display.stage(f"rescore {folder}") as progress:
-            changed = evaluate.rescore(folder, progress, trust=trust)
+            changed = rescore.rescore(folder, progress, trust=trust)
         display.console.print(table.rescored(changed))
         print(f"page: {page.write(folder)}")
 

@@ -30,7 +30,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
 from .. import digests, verifiers
-from ..core import Problem, UserError, Verifier
+from ..core import Problem, UserError
 from ..policies import identity as policies
 from ..version import __version__
 from . import registry
@@ -102,7 +102,7 @@ def made_with(id: str, options: Mapping[str, Any] | None = None) -> dict[str, An
     return {"options": dict(options or {}), "rewards": of_environment(id, options)}
 
 
-def of_verifier(verifier: verifiers.Named | Verifier) -> Identity:
+def of_verifier(verifier: verifiers.VerifierLike) -> Identity:
     """What decides the verdicts of a verifier; its own name is the empty one.
 
     Raises:

@@ -9,8 +9,9 @@ from typing import Any
 import gymnasium
 
 from ..core import UserError, Verdict
+from ..policies.rollout import count_problems
 from . import registry
-from .text import Text, problem_index
+from .text import SupportsScoreGroup, Text, problem_index
 
 
 class Mixture(gymnasium.Env[str, str]):
@@ -32,9 +33,9 @@ class Mixture(gymnasium.Env[str, str]):
         self.parts = [registry.make(**entry) for entry in given]
         sizes = []
         for entry, part in zip(given, self.parts, strict=True):
-            if not hasattr(part.unwrapped, "problems"):
+            if (has := count_problems(part)) is None:
                 raise UserError(f"{entry['id']} does not tell how many problems it has: it cannot be mixed with others")
-            sizes.append(min(len(part.unwrapped.problems), each or len(part.unwrapped.problems)))
+            sizes.append(min(has, each or has))
         self.problems = [(part, index) for index in range(max(sizes)) for part, size in enumerate(sizes) if index < size]
         """Each problem's environment, and its index there."""
         self.observation_space = self.action_space = Text()
@@ -59,9 +60,8 @@ class Mixture(gymnasium.Env[str, str]):
     def score_group(self, index: int, responses: Sequence[str]) -> list[Verdict] | None:
         """Verdicts on all responses to a problem where its environment judges groups, else None."""
         part, own = self.problems[index]
-        judge = getattr(self.parts[part].unwrapped, "score_group", None)
-        verdicts: list[Verdict] | None = judge(own, responses) if judge else None
-        return verdicts
+        judge = self.parts[part].unwrapped
+        return judge.score_group(own, responses) if isinstance(judge, SupportsScoreGroup) else None
 
     def close(self) -> None:
         """Closes all environments."""

@@ -17,8 +17,8 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
 from .. import named_code
-from ..core import Problem, UserError, Verifier
-from ..verifiers import Named
+from ..core import Problem, UserError
+from ..verifiers import VerifierLike
 from . import built_in
 
 TEXT_ENV = "tenfold.envs.text:TextEnv"
@@ -44,7 +44,7 @@ def register(
     id: str,
     *,
     problems: str | Sequence[Problem] | None = None,
-    verifier: Named | Verifier | None = None,
+    verifier: VerifierLike | None = None,
     entry_point: str | type | None = None,
     **kwargs: Any,
 ) -> None:

@@ -1,8 +1,7 @@
 """Episodes of a registered environment, stored with what decides their rewards."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from ..core import Episode, Policy, Sampling
 from ..policies import rollout as playing
@@ -17,7 +16,7 @@ def rollout(
     problems: Sequence[int] | int | None = None,
     sampling: Sampling | None = None,
     store: str | Path | None = None,
-    made_with: dict[str, Any] | None = None,
+    made_with: Mapping[str, object] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Episode]:
     """Plays `samples` episodes of each problem; see `policies.rollout.rollout`, which has the same arguments.
@@ -29,7 +28,7 @@ def rollout(
         UserError: no such environment, no problem to play, or a store made under other settings.
     """
     if store is not None and isinstance(environment, str):
-        made_with = identity.made_with(environment) | (made_with or {})
+        made_with = {**identity.made_with(environment), **(made_with or {})}
     return playing.rollout(
         environment,
         policy,

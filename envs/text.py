@@ -9,14 +9,14 @@ info["verdict"]        # Verdict(status=SCORED, score=1.0, method="exact", reaso
 import math
 import string
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
 
 from .. import verifiers
-from ..core import Message, Problem, UserError, Verifier
+from ..core import Info, Message, Problem, UserError, Verdict
 from .problems import sources as problem_sources
 
 MAX_CHARACTERS = 1_000_000
@@ -33,7 +33,7 @@ def pose(problem: Problem, template: str = "{prompt}", system: str | None = None
     return (*([Message(role="system", content=system)] if system else []), *turns)
 
 
-def problem_index(options: dict[str, Any] | None, problems: int, random: np.random.Generator) -> int:
+def problem_index(options: Mapping[str, Any] | None, problems: int, random: np.random.Generator) -> int:
     """Which of so many problems `reset` is to pose: the one that its options name, else one that is drawn.
 
     Raises:
@@ -61,17 +61,26 @@ def _without(problems: Sequence[Problem], lost: list[tuple[Problem, str]], inval
     return left if invalid_gold == "drop" else problems
 
 
+@runtime_checkable
+class SupportsScoreGroup(Protocol):
+    """An environment that judges all draws of a problem together."""
+
+    def score_group(self, index: int, responses: Sequence[str]) -> list[Verdict] | None:
+        """Verdicts on all responses to problem `index`; None where each is judged alone."""
+        ...
+
+
 class Text(gymnasium.spaces.Text):
     """Any string up to a length. Gymnasium's own space also wants every character listed; a language has too many."""
 
     def __init__(self, max_length: int = MAX_CHARACTERS, seed: int | np.random.Generator | None = None):
         super().__init__(max_length, min_length=0, charset=string.ascii_letters + string.digits + " .,+-=\n", seed=seed)
 
-    def contains(self, x: Any) -> bool:
+    def contains(self, x: object) -> bool:
         """Whether x is a string of an allowed length."""
         return isinstance(x, str) and len(x) <= self.max_length
 
-    def sample(self, mask: Any = None, probability: Any = None) -> str:
+    def sample(self, mask: object = None, probability: object = None) -> str:
         """A short string of ordinary characters."""
         return super().sample(mask=(int(self.np_random.integers(1, 33)), None))
 
@@ -90,7 +99,7 @@ class TextEnv(gymnasium.Env[str, str]):
     def __init__(
         self,
         problems: str | Sequence[Problem],
-        verifier: verifiers.Named | Verifier = "math",
+        verifier: verifiers.VerifierLike = "math",
         template: str = "{prompt}",
         system: str | None = None,
         invalid_gold: str = "warn",
@@ -130,7 +139,7 @@ class TextEnv(gymnasium.Env[str, str]):
         self.problem = self.problems[index]
         messages = pose(self.problem, self.template, self.system)
         text = "\n\n".join(message["content"] for message in messages)
-        return text, {"problem_id": self.problem.id, "index": index, "messages": messages}
+        return text, dict(Info(problem_id=self.problem.id, index=index, messages=messages))
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Scores the answer and ends the episode."""
@@ -139,4 +148,4 @@ class TextEnv(gymnasium.Env[str, str]):
         problem, self.problem = self.problem, None
         verdict = self.verifier(problem, action)
         reward = math.nan if verdict.score is None else verdict.score
-        return "", reward, True, False, {"problem_id": problem.id, "verdict": verdict}
+        return "", reward, True, False, dict(Info(problem_id=problem.id, verdict=verdict))

@@ -13,13 +13,14 @@ with one after the last that is allowed, is the answer.
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 
-from ..core import Message, Problem, Status
+from ..core import Info, Message, Problem, Status
 from ..verifiers import code
 from ..verifiers.calls.formats import called
+from ..verifiers.golds import CodeTests
 from ..verifiers.programs import forms
 from ..verifiers.sandbox import Interpreter, Limits, SandboxFault
 from . import registry
@@ -91,7 +92,7 @@ class PythonTool(gymnasium.Wrapper[str, str, str, str]):
             return text, float(reward), terminated, truncated, info
         self.calls += 1
         reply = self.reply(*call) if call[1].strip() else "The call is no JSON with name and arguments.code."
-        return reply[: self.max_output], 0.0, False, False, {"role": "tool", "tool_calls": self.calls}
+        return reply[: self.max_output], 0.0, False, False, dict(Info(role="tool", tool_calls=self.calls))
 
     def reply(self, tool: str, source: str) -> str:
         """What a tool says to a call."""
@@ -113,7 +114,7 @@ class CodingTools(PythonTool):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Poses the problem, with its public tests."""
         text, info = super().reset(seed=seed, options=options)
-        tests = forms.shown(self._problem().answer)
+        tests = forms.shown(cast(CodeTests, self._problem().answer))
         if not tests:
             return text, info
         said = "\n\nThe public tests:\n\n" + "\n".join(tests)
@@ -126,7 +127,7 @@ class CodingTools(PythonTool):
         if tool != "run_tests":
             return super().reply(tool, source)
         problem = self._problem()
-        tests = forms.public(problem.answer)
+        tests = forms.public(cast(CodeTests, problem.answer))
         if tests is None:
             return "This problem has no public tests. Try your program with the tool python."
         verdict = code.verify(dataclasses.replace(problem, answer=tests), source)

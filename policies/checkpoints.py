@@ -23,7 +23,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from .. import faults
-from ..core import TEXT, Conversation, UserError, opened_thinking, spoken, storable
+from ..core import TEXT, Conversation, UserError, spoken
+from ..disk import storable
+from ..responses import opened_thinking
 
 if TYPE_CHECKING:
     import torch

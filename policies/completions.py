@@ -9,7 +9,8 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from ..core import Completion, without_thinking
+from ..core import Completion
+from ..responses import without_thinking
 from .checkpoints import opened
 
 _KEPT = re.compile(r"</?tool_call>|<\|(?:channel|message)\|>")

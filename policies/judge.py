@@ -13,12 +13,10 @@ import functools
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
 
 from .. import verifiers
-from ..core import Conversation, Policy, Problem, Refused, Sampling, UserError, Verdict
+from ..core import Conversation, Policy, Problem, Refused, Sampling, UserError, Verdict, Verifier
 from ..verifiers import agentic
-from ..verifiers.verifier import FullVerifier
 from . import load_policy
 
 
@@ -34,13 +32,13 @@ class Judge:
     """The verifier that judges first."""
 
     @property
-    def options(self) -> Mapping[str, Any]:
+    def options(self) -> Mapping[str, object]:
         """The policy, whether it is always asked, and the rules, as they hold now."""
         always = bool(os.environ.get("TENFOLD_JUDGE_ALWAYS")) if self.always is None else self.always
         policy = os.environ.get("TENFOLD_JUDGE", "") if self.policy is None else self.policy
         return {"policy": policy, "always": always, "rules": self.rules}
 
-    def with_options(self, **options: Any) -> "Judge":
+    def with_options(self, **options: object) -> "Judge":
         """The judge with other options: `policy`, `always`, `rules`.
 
         Raises:
@@ -52,7 +50,7 @@ class Judge:
                 raise UserError(f"a judge has no option {name!r}; its options are: {', '.join(known)}")
             if not isinstance(value, known[name]):
                 raise UserError(f"a judge's option {name} cannot be {value!r:.100}")
-        return dataclasses.replace(self, **options)
+        return dataclasses.replace(self, **options)  # type: ignore[arg-type]
 
     def __call__(self, problem: Problem, response: str) -> Verdict:
         """The rules' verdict, or where they are undecided the policy's."""
@@ -70,7 +68,7 @@ class Judge:
         """
         self._loaded().prepare()
 
-    def _loaded(self) -> FullVerifier:
+    def _loaded(self) -> Verifier:
         options = self.options
         if not options["policy"]:
             raise UserError(
@@ -99,17 +97,8 @@ def asking(policy: Policy, sampling: Sampling | None = None) -> agentic.Ask:
     return ask
 
 
-def prepare() -> None:
-    """Loads the judge that the environment variables name.
-
-    Raises:
-        UserError: TENFOLD_JUDGE is not set, or leads nowhere.
-    """
-    verify.prepare()
-
-
 @functools.lru_cache(maxsize=4)
-def _verifier(uri: str, always: bool, rules: str) -> FullVerifier:
+def _verifier(uri: str, always: bool, rules: str) -> Verifier:
     return agentic.verifier(_asking(uri), json.loads(rules), always=always)
 
 

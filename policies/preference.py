@@ -11,14 +11,15 @@ a token of a chat template is broken up, and the question follows them.
 import functools
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from ..core import Conversation, Message, Policy, Sampling, UserError
+from ..core import Conversation, Message, Policy, Sampling, SupportsChoices, UserError
 from ..verifiers.disguises import folded, visible
 from ..verifiers.pairwise import MAX_CHARACTERS, Prefer, Question, cut
 from . import checkpoints, load_policy
+from .transcript import TokenPolicy
 
 OPTIONS = ("A", "B")
 """What the judge says where the first, or the second, response is the better one."""
@@ -85,8 +86,8 @@ class Judge:
     def __init__(self, policy: Policy, max_tokens: int = 4096):
         """Asks `policy`; see `preference`."""
         self.policy = policy
-        tokenizer = getattr(policy, "tokenizer", None)
-        longest = None if tokenizer is None else window(getattr(policy, "model", None), max_tokens)
+        known = policy if isinstance(policy, TokenPolicy) else None
+        tokenizer, longest = (known.tokenizer, window(known.window, max_tokens)) if known else (None, None)
         self.word = functools.partial(worded, tokenizer=tokenizer, window=longest)
         self._waiting: list[tuple[list[Conversation], Future[list[float]]]] = []
         self._guard, self._turn = threading.Lock(), threading.Lock()
@@ -122,9 +123,8 @@ class Judge:
             answer.set_result(share)
 
     def _chances(self, conversations: list[Conversation]) -> list[float]:
-        choices: Callable[..., list[list[float]]] | None = getattr(self.policy, "choices", None)
-        if choices is not None:
-            return [chances[0] for chances in choices(conversations, OPTIONS)]
+        if isinstance(self.policy, SupportsChoices):
+            return [chances[0] for chances in self.policy.choices(conversations, OPTIONS)]
         drawn = self.policy.generate(conversations, 1, Sampling(temperature=0.0, max_tokens=8))
         return [float(letter(completions[0].text) == OPTIONS[0]) for completions in drawn]
 
@@ -183,10 +183,9 @@ def _around(tokenizer: Any) -> int:
     return len(checkpoints.prompt_tokens(tokenizer, [Message(role="user", content="x")]))
 
 
-def window(model: Any, max_tokens: int) -> int:
-    """Tokens that a question to this model may have: one less than it reads, and than `max_tokens`."""
-    most = getattr(getattr(model, "config", None), "max_position_embeddings", None) or max_tokens
-    return min(max_tokens, most) - 1
+def window(model: int | None, max_tokens: int) -> int:
+    """Tokens that a question to a model of this window may have: one less than it reads, and than `max_tokens`."""
+    return min(max_tokens, model or max_tokens) - 1
 
 
 def _spoken(prompt: Conversation) -> str:

@@ -12,10 +12,10 @@ import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Protocol, cast, runtime_checkable
 
 import gymnasium
 
@@ -24,18 +24,20 @@ from ..core import (
     Completion,
     Episode,
     Incomplete,
+    Info,
     Message,
     Policy,
     Sampling,
     Status,
     UserError,
     Verdict,
+    batch_size,
     draw_seed,
     unanswered,
     without_surrogates,
 )
 from .server import requests
-from .store import Store, check_episode, episode_from_json, episode_to_json
+from .store import EpisodeRow, Store, check_episode, episode_from_json, episode_row
 from .transcript import Limits, TokenPolicy, Transcript
 
 MAX_TURNS = 16
@@ -53,7 +55,7 @@ def rollout(
     sampling: Sampling | None = None,
     max_turns: int = MAX_TURNS,
     store: str | Path | None = None,
-    made_with: dict[str, Any] | None = None,
+    made_with: Mapping[str, object] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Episode]:
     """Plays `samples` episodes of each problem.
@@ -100,7 +102,7 @@ def play(
     sampling: Sampling | None = None,
     max_turns: int = MAX_TURNS,
     store: str | Path | None = None,
-    made_with: dict[str, Any] | None = None,
+    made_with: Mapping[str, object] | None = None,
     progress: Callable[[int, int], None] | None = None,
     decided: Callable[[Sequence[float | None]], bool] | None = None,
 ) -> dict[int, list[Episode]]:
@@ -127,7 +129,7 @@ def play(
     }
     limits = Limits(sampling.max_tokens, max_turns, policy.window if isinstance(policy, TokenPolicy) else None)
     with disk.held_file(store) if store else contextlib.nullcontext():
-        kept = Store(store, settings, check_episode) if store else None
+        kept: Store[EpisodeRow] | None = Store(store, settings, check_episode) if store else None
         return _played(make, first, indices, policy, samples, sampling, limits, kept, progress, decided)
 
 
@@ -139,7 +141,7 @@ def _played(
     samples: int,
     sampling: Sampling,
     limits: Limits,
-    kept: Store | None,
+    kept: Store[EpisodeRow] | None,
     progress: Callable[[int, int], None] | None,
     decided: Callable[[Sequence[float | None]], bool] | None,
 ) -> dict[int, list[Episode]]:
@@ -149,7 +151,7 @@ def _played(
         if (episode := episode_from_json(row)).verdict.status != Status.FAULT:
             played[row["problem"], episode.sample] = episode
     total = len(indices) * samples
-    size = getattr(policy, "batch_size", 64)
+    size = batch_size(policy)
     environments = [first]
 
     def left() -> dict[int, list[int]]:
@@ -174,9 +176,7 @@ def _played(
                     episodes = [_episode(game) for game in games]
                     if kept:
                         kept.append(
-                            {"problem": game.index}
-                            | episode_to_json(episode)
-                            | {"turns": [turn.token_ids for turn in game.turns]}
+                            episode_row(game.index, episode, [turn.token_ids for turn in game.turns])
                             for game, episode in zip(games, episodes, strict=True)
                         )
                     if stopped:
@@ -217,10 +217,20 @@ def _indices(environment: Environment, problems: Sequence[int] | int | None) -> 
     return indices
 
 
+@runtime_checkable
+class HasProblems(Protocol):
+    """An environment of numbered problems: `reset(options={"problem": i})` poses problem i."""
+
+    @property
+    def problems(self) -> Sized:
+        """The problems, or whatever tells how many there are."""
+        ...
+
+
 def count_problems(environment: Environment) -> int | None:
-    """How many problems an environment has, where it has an attribute `problems` that tells."""
-    problems = getattr(environment.unwrapped, "problems", None)
-    return None if problems is None else len(problems)
+    """How many problems an environment has, where it tells."""
+    inner = environment.unwrapped
+    return len(inner.problems) if isinstance(inner, HasProblems) else None
 
 
 @dataclasses.dataclass(slots=True)
@@ -311,7 +321,8 @@ def _draw(games: Sequence[_Game], policy: Policy, sampling: Sampling, threads: T
 def _begin(transcript: Callable[[list[Message]], Transcript], environment: Environment, index: int, sample: int) -> _Game:
     game = _Game(environment, index, sample, str(index), Transcript(Limits(0, 0), []))
     try:
-        text, info = environment.reset(seed=index, options={"problem": index})
+        text, said = environment.reset(seed=index, options={"problem": index})
+        info = cast(Info, said)
         game.problem_id = without_surrogates(str(info.get("problem_id", index)))
         game.transcript = transcript([*first_messages(text, info)])
     except UserError:
@@ -332,10 +343,11 @@ def _turn(game: _Game) -> None:
         try:
             if last_try:
                 game.rewards = _replay(game)
-            text, reward, terminated, truncated, info = game.environment.step(game.turns[-1].scorable_text)
+            text, reward, terminated, truncated, said = game.environment.step(game.turns[-1].scorable_text)
         except Exception as error:
             game.verdict = crashed(error)
             continue
+        info = cast(Info, said)
         game.verdict = verdict_of(info, game.rewards + float(reward))
         if last_try or game.verdict.status != Status.FAULT:
             break
@@ -355,12 +367,12 @@ def _replay(game: _Game) -> float:
     return sum(float(game.environment.step(turn.scorable_text)[1]) for turn in game.turns[:-1])
 
 
-def first_messages(text: str, info: dict[str, Any]) -> tuple[Message, ...]:
+def first_messages(text: str, info: Info) -> tuple[Message, ...]:
     """The conversation an episode starts with: what `info` says, else the observation as the user's turn."""
     return tuple(info.get("messages") or (Message(role="user", content=text),))
 
 
-def verdict_of(info: dict[str, Any], reward: float) -> Verdict:
+def verdict_of(info: Info, reward: float) -> Verdict:
     """The verdict in `info`, else the reward as one. A reward that is not a number is a fault."""
     if "verdict" in info:
         return info["verdict"]

@@ -9,20 +9,46 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, NotRequired, TypedDict, TypeVar, cast
 
 from .. import disk
 from ..core import Episode, Message, Status, UserError, Verdict, without_surrogates
 
-Row = dict[str, Any]
+Row = TypeVar("Row", bound=Mapping[str, Any])
+"""A row is a mapping that JSON can hold; each kind of store has a TypedDict for its own."""
 
 
-class Store:
+class VerdictRow(TypedDict):
+    """A verdict as a store has it."""
+
+    status: str
+    score: float | None
+    method: str
+    reason: str
+    trail: NotRequired[Sequence[str]]
+
+
+class EpisodeRow(TypedDict):
+    """An episode as a store has it; see `core.Episode`."""
+
+    problem: int
+    """The problem's index."""
+    problem_id: str
+    sample: int
+    messages: Sequence[Message]
+    verdict: VerdictRow
+    tokens: int
+    finish_reason: str
+    turns: Sequence[Sequence[int]]
+    """Tokens of each turn of the policy; empty where they are not known."""
+
+
+class Store(Generic[Row]):
     """Rows on disk, in the order they came."""
 
-    def __init__(self, path: str | Path, settings: dict[str, Any], check: Callable[[Row], object] = bool):
+    def __init__(self, path: str | Path, settings: Mapping[str, object], check: Callable[[dict[str, Any]], object] = bool):
         """Opens the file, or starts it.
 
         Args:
@@ -37,7 +63,7 @@ class Store:
         self.path = Path(path)
         if self.path.exists() and not self.path.is_file():
             raise UserError(f"{self.path} is no plain file")
-        settings = json.loads(json.dumps(settings))
+        settings = json.loads(json.dumps(dict(settings)))
         first = json.dumps({"settings": settings}, ensure_ascii=False) + "\n"
         content = self.path.read_bytes() if self.path.exists() else b""
         self.rows: list[Row] = []
@@ -51,7 +77,7 @@ class Store:
                 f"{self.path} was made with {name}={then!r}, not {now!r}; name another file, or remove this one to start again"
             )
         read = [disk.row_of(line, check) for line in lines[1:-1] if line.strip()]
-        self.rows = [row for row in read if row is not None]
+        self.rows = cast(list[Row], [row for row in read if row is not None])
         disk.drawn_again(self.path, len(read) - len(self.rows) + bool(lines[-1]))
         if lines[-1]:
             with disk.named(self.path):
@@ -77,7 +103,7 @@ class Store:
                 raise
 
 
-def _settings(line: bytes, path: Path) -> dict[str, Any]:
+def _settings(line: bytes, path: Path) -> dict[str, object]:
     """The settings in a store's first line.
 
     Raises:
@@ -89,12 +115,12 @@ def _settings(line: bytes, path: Path) -> dict[str, Any]:
             f"{path}: its first line does not say what the file was made with, so it cannot be gone on with; name another "
             "file, or remove this one to start again"
         )
-    settings: dict[str, Any] = row["settings"]
+    settings: dict[str, object] = row["settings"]
     return settings
 
 
-def _differences(then: dict[str, Any], now: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """Stage that differ, with both values; of a setting that is a mapping only the first entry that differs."""
+def _differences(then: Mapping[str, object], now: Mapping[str, object]) -> Iterator[tuple[str, object, object]]:
+    """Settings that differ, with both values; of a setting that is a mapping only the first entry that differs."""
     for name in sorted(then.keys() | now.keys()):
         before, after = then.get(name), now.get(name)
         if isinstance(before, dict) and isinstance(after, dict):
@@ -110,17 +136,28 @@ def episode_to_json(episode: Episode) -> dict[str, Any]:
     return dataclasses.asdict(episode)
 
 
-def episode_from_json(row: dict[str, Any]) -> Episode:
-    """The inverse of `episode_to_json`; further keys are passed over."""
-    values = {field.name: row[field.name] for field in dataclasses.fields(Episode)}
-    verdict = row["verdict"]
-    values["verdict"] = Verdict(**{**verdict, "status": Status(verdict["status"]), "trail": tuple(verdict.get("trail", ()))})
-    values["messages"] = tuple(Message(role=turn["role"], content=turn["content"]) for turn in row["messages"])
-    return Episode(**values)
+def episode_row(problem: int, episode: Episode, turns: Sequence[Sequence[int]]) -> EpisodeRow:
+    """An episode as a row.
+
+    Args:
+        problem: index of the problem.
+        episode: as it ended.
+        turns: tokens of each turn of the policy.
+    """
+    return cast(EpisodeRow, {"problem": problem} | episode_to_json(episode) | {"turns": turns})
+
+
+def episode_from_json(row: EpisodeRow) -> Episode:
+    """The episode of a row; further keys are passed over."""
+    given = row["verdict"]
+    status, trail = Status(given["status"]), tuple(given.get("trail", ()))
+    verdict = Verdict(status, given["score"], given["method"], given["reason"], trail)
+    messages = tuple(Message(role=turn["role"], content=turn["content"]) for turn in row["messages"])
+    return Episode(row["problem_id"], row["sample"], messages, verdict, row["tokens"], row["finish_reason"])
 
 
 def check_episode(row: dict[str, Any]) -> None:
     """Raises what a row makes it raise that is no stored episode (KeyError, TypeError, ...)."""
     disk.has(row, problem=int, sample=int, problem_id=str, tokens=int, finish_reason=str, turns=list)
     disk.has(row["verdict"], score=(int, float, type(None)), method=str, reason=str)
-    episode_from_json(row)
+    episode_from_json(cast(EpisodeRow, row))

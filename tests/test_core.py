@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tenfold
-from tenfold.core import Completion, draw_seed, storable, without_thinking
+from tenfold.core import Completion, draw_seed
+from tenfold.disk import storable
+from tenfold.responses import without_thinking
 
 
 @given(st.integers(), st.text(), st.integers(min_value=0))

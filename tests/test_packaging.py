@@ -31,11 +31,12 @@ def test_the_wheel_holds_every_package_and_its_data_whatever_its_folder_is_calle
     subprocess.run([sys.executable, "-c", build], cwd=tmp_path / folder, check=True)
     (wheel,) = tmp_path.glob("tenfold-*.whl")
     held = set(zipfile.ZipFile(wheel).namelist())
-    kinds = (".py", ".yaml", ".json", ".jsonl", ".html")
+    kinds = (".py", ".yaml", ".json", ".jsonl", ".html", ".typed")
     ours = [name for name in files if name.endswith(kinds) and not name.startswith(OF_THE_REPOSITORY)]
     assert {f"tenfold/{name}" for name in ours} <= held
     apart = tuple(f"tenfold/{beginning}" for beginning in OF_THE_REPOSITORY)
     assert not any(name.startswith(apart) for name in held)
+    assert "tenfold/py.typed" in held  # without it nobody's type checker reads our annotations
 
 
 def test_every_folder_of_code_or_data_is_a_package_of_the_wheel() -> None:

@@ -1,15 +1,13 @@
 """What an answer is worth. One way of judging a file; `load` finds one by its name."""
 
 import functools
-import inspect
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from .. import named_code
 from ..core import Problem, UserError, Verdict, Verifier
-from .verifier import FullVerifier, FunctionVerifier, as_verifier
+from .verifier import Named, VerifierLike, as_verifier
 
-__all__ = ["NAMES", "Named", "as_verifier", "find", "invalid_gold", "load", "verify"]
+__all__ = ["NAMES", "Named", "VerifierLike", "as_verifier", "find", "invalid_gold", "load", "verify"]
 
 NAMES = {
     "math": "tenfold.verifiers.math:verify",
@@ -27,11 +25,8 @@ NAMES = {
 _NAMEABLE = frozenset(NAMES.values()) | {"tenfold.envs.toy.short_notes:verify"}
 """What a recipe may name of this package."""
 
-Named = str | Mapping[str, Any]
-"""A verifier as a registration names it: its name, or {"name": its name, option: value, ...}."""
 
-
-def load(verifier: Named | Verifier) -> FullVerifier:
+def load(verifier: VerifierLike) -> Verifier:
     """The verifier of that name, or the object itself, ready to work.
 
     Args:
@@ -49,28 +44,28 @@ def load(verifier: Named | Verifier) -> FullVerifier:
     return found
 
 
-def find(verifier: Named | Verifier) -> FullVerifier:
+def find(verifier: VerifierLike) -> Verifier:
     """As `load`, without preparing the verifier.
 
     Raises:
         UserError: there is no such verifier, or it does not take these options.
     """
     if isinstance(verifier, Mapping):
-        if not isinstance(verifier.get("name"), str):
+        if not isinstance(name := verifier.get("name"), str):
             raise UserError(f"a verifier with options is {{name: ..., option: ...}}, not {dict(verifier)!r:.100}")
-        return find(verifier["name"]).with_options(**{key: value for key, value in verifier.items() if key != "name"})
+        return find(name).with_options(**{key: value for key, value in verifier.items() if key != "name"})
     if isinstance(verifier, str):
         return _of_the_package(verifier) if verifier in NAMES else _full(_imported(verifier), verifier)
     return _full(verifier, verifier)
 
 
 @functools.cache
-def _of_the_package(name: str) -> FullVerifier:
+def _of_the_package(name: str) -> Verifier:
     """One of `NAMES`, looked up once: every verdict asks for it by its name."""
     return _full(_imported(name), name)
 
 
-def _imported(name: str) -> Any:
+def _imported(name: str) -> object:
     target = NAMES.get(name, name)
     if ":" not in target:
         raise UserError(f"no verifier named {name!r}; there are {', '.join(NAMES)}, or name one as package.module:name")
@@ -80,28 +75,21 @@ def _imported(name: str) -> Any:
         raise UserError(f"the verifier {target!r} cannot be imported: {error}") from None
 
 
-def _full(found: Any, named: object) -> FullVerifier:
-    """What judges as a full verifier; a plain function's keyword arguments with defaults are its options."""
-    if isinstance(found, FunctionVerifier) or (isinstance(found, FullVerifier) and not isinstance(found, type)):
-        return found  # a class is looked up faster than a protocol
+def _full(found: object, named: object) -> Verifier:
+    """What was found as a verifier."""
     if not callable(found) or isinstance(found, type):
         raise UserError(f"{named!r} is no verifier: a function of a problem and a response is expected")
-    try:
-        taken = [*inspect.signature(found).parameters.values()][2:]
-    except (TypeError, ValueError):
-        taken = []
-    options = {one.name: one.default for one in taken if one.default is not one.empty and one.kind != one.POSITIONAL_ONLY}
-    return FunctionVerifier(found, getattr(found, "invalid_gold", None), getattr(found, "prepare", None), options)
+    return as_verifier(found)
 
 
-def invalid_gold(verifier: Named | Verifier, problems: Iterable[Problem]) -> list[tuple[Problem, str]]:
+def invalid_gold(verifier: VerifierLike, problems: Iterable[Problem]) -> list[tuple[Problem, str]]:
     """The problems that the verifier could never judge, each with the reason."""
     known = find(verifier).invalid_gold
     reasons = ((problem, known(problem)) for problem in problems)
     return [(problem, reason) for problem, reason in reasons if reason is not None]
 
 
-def verify(gold: Any, response: str, verifier: Named | Verifier = "math") -> Verdict:
+def verify(gold: object, response: str, verifier: VerifierLike = "math") -> Verdict:
     """What `response` is worth against the gold answer `gold`.
 
     Example:

@@ -17,24 +17,16 @@ import json
 import re
 from collections.abc import Callable, Sequence
 
-from ..core import (
-    Conversation,
-    Message,
-    Problem,
-    Refused,
-    Status,
-    Verdict,
-    Verifier,
-    without_thinking,
-)
-from . import Named, find, math
+from ..core import Conversation, Message, Problem, Refused, Status, Verdict, Verifier
+from ..responses import without_thinking
+from . import find, math
 from .answers import final_answer
 from .answers.controls import controls, no_answer
 from .budget import SECONDS, limit
 from .calls.formats import called
 from .disguises import visible
 from .sandbox import Interpreter, Limits, SandboxFault
-from .verifier import FullVerifier, as_verifier
+from .verifier import VerifierLike, as_verifier
 
 Ask = Callable[[Conversation], str]
 """Says a model's next turn in a conversation."""
@@ -67,12 +59,12 @@ _VERDICT = re.compile(r"\bVERDICT\W{1,4}(EQUIVALENT|DIFFERENT|UNSURE)\W*$", re.I
 
 def verifier(
     ask: Ask,
-    rules: Named | Verifier = math.verify,
+    rules: VerifierLike = math.verify,
     always: bool = False,
     calls: int = 4,
     check: bool = True,
     limits: Limits | None = None,
-) -> FullVerifier:
+) -> Verifier:
     """A verifier with a model behind it. A problem that the rules cannot read is invalid_gold to it, too.
 
     Args:

@@ -12,7 +12,6 @@ way there), what the text says counts. Rungs:
 import re
 import string
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ..core import Problem, Status, Verdict
 from . import math
@@ -39,7 +38,20 @@ _LOWER_LABEL = re.compile(r"[(\[]?([a-z])[)\].:]\s+(\S.*)")
 MAX_OPTIONS = 26
 
 
-@as_verifier(invalid_gold=lambda problem: invalid_gold(problem))
+def invalid_gold(problem: Problem) -> str | None:
+    """Why no answer to a problem could be judged, or None."""
+    if not (isinstance(problem.answer, Mapping) and "options" in problem.answer):
+        return math.invalid_gold(problem)
+    try:
+        _, options = _answer(problem.answer)
+    except (KeyError, TypeError, ValueError) as error:
+        return f"it wants a letter and options ({error})"
+    if len({option.strip() for option in options}) < len(options):
+        return "two of its options are the same"
+    return None
+
+
+@as_verifier(invalid_gold=invalid_gold)
 def verify(problem: Problem, response: str) -> Verdict:
     """Judges which option `response` chooses; `problem.answer` as above."""
     try:
@@ -113,27 +125,14 @@ def _are_others(words: str, place: int, options: Sequence[str]) -> bool:
     )
 
 
-def invalid_gold(problem: Problem) -> str | None:
-    """Why no answer to a problem could be judged, or None."""
-    if not (isinstance(problem.answer, Mapping) and "options" in problem.answer):
-        return math.invalid_gold(problem)
-    try:
-        _, options = _answer(problem.answer)
-    except (KeyError, TypeError, ValueError) as error:
-        return f"it wants a letter and options ({error})"
-    if len({option.strip() for option in options}) < len(options):
-        return "two of its options are the same"
-    return None
-
-
-@as_verifier(invalid_gold=invalid_gold, options={"form": forms.FORMS[0]}, values={"form": forms.FORMS})
+@as_verifier(invalid_gold=invalid_gold, values={"form": forms.FORMS})
 def verify_any(problem: Problem, response: str, form: str = forms.FORMS[0]) -> Verdict:
     """Judges a choice where the problem has options, and the final answer as `math.verify` where it has none."""
     has_options = isinstance(problem.answer, Mapping) and "options" in problem.answer
     return verify(problem, response) if has_options else math.judged(problem, response, form)
 
 
-def _answer(answer: Any) -> tuple[str, Sequence[str]]:
+def _answer(answer: object) -> tuple[str, Sequence[str]]:
     if not isinstance(answer, Mapping):
         raise TypeError(f"the answer is a {type(answer).__name__}")
     letter, options = str(answer["letter"]).strip().upper(), [str(option) for option in answer["options"]]

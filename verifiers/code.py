@@ -25,13 +25,15 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import cast
 
 import cachetools
 
-from ..core import Problem, Status, UserError, Verdict, without_thinking, without_turn_end
+from ..core import Problem, Status, UserError, Verdict
+from ..responses import without_thinking, without_turn_end
 from . import sandbox
 from .budget import SECONDS, limit
+from .golds import CallTest, CodeTests
 from .programs import selection
 from .programs.equality import same, same_output, within
 from .programs.fences import language_of
@@ -84,8 +86,8 @@ def invalid_gold(problem: Problem) -> str | None:
     if not isinstance(problem.answer, Mapping):
         return "there are no tests: the answer is no mapping"
     try:
-        form_of(problem.answer)
-        limits_of(problem.answer)
+        form_of(tests := cast(CodeTests, problem.answer))
+        limits_of(tests)
     except NoTests as error:
         return str(error)
     return None
@@ -110,11 +112,11 @@ def _verify(problem: Problem, response: str, score: Callable[[Sequence[bool]], f
         program = program_of(problem, response)
     if program is None:
         return Verdict(Status.SCORED, 0.0, "extract", "the response holds no program")
-    return judge(program, problem.answer, score)
+    return judge(program, cast(CodeTests, problem.answer), score)
 
 
 def judge(
-    program: str, answer: Mapping[str, Any], score: Callable[[Sequence[bool]], float] = lambda passed: float(all(passed))
+    program: str, answer: CodeTests, score: Callable[[Sequence[bool]], float] = lambda passed: float(all(passed))
 ) -> Verdict:
     """What a whole program is worth.
 
@@ -146,11 +148,12 @@ def program_of(problem: Problem, response: str) -> str | None:
     """The program that a response holds, as it is to run; None where it holds none."""
     if not isinstance(response, str):
         return None
-    code = selection.program_of(without_turn_end(without_thinking(response)), problem.answer)
-    return completed(code, problem.answer) if code.strip() else None
+    tests = cast(CodeTests, problem.answer)
+    code = selection.program_of(without_turn_end(without_thinking(response)), tests)
+    return completed(code, tests) if code.strip() else None
 
 
-def completed(code: str, answer: Mapping[str, Any]) -> str:
+def completed(code: str, answer: CodeTests) -> str:
     """A program behind the header that it was asked to complete, and before what makes its tests find it.
 
     Args:
@@ -171,7 +174,7 @@ Passed = tuple[list[bool], str, End]
 """Which tests pass, why the first of the others does not, how the run ended."""
 
 
-def _identity(program: str, answer: Mapping[str, Any], box: Sandbox) -> object:
+def _identity(program: str, answer: CodeTests, box: Sandbox) -> object:
     """What two runs have in common whose outcome is one; of tests that cannot be written down, nothing."""
     try:
         return hashlib.sha256(pickle.dumps((program, answer))).digest(), box
@@ -180,14 +183,14 @@ def _identity(program: str, answer: Mapping[str, Any], box: Sandbox) -> object:
 
 
 @cachetools.cached(cachetools.LRUCache(REMEMBERED), _identity, condition=threading.Condition())
-def _tested(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:
+def _tested(program: str, answer: CodeTests, box: Sandbox) -> Passed:
     """Runs a program's tests, once: a policy draws the same program again and again, and whoever comes second waits for the
     first one's outcome. What ends in a fault is not remembered; a timeout is, for its clocks leave out what a program has
     waited for a processor."""
     return _RUN[form_of(answer)](program, answer, box)
 
 
-def _calls(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:
+def _calls(program: str, answer: CodeTests, box: Sandbox) -> Passed:
     """Calls with expected values, compared here."""
     tests = calls_of(answer)
     calls = [Call(answer["entry_point"], test["arguments"], test["keywords"]) for test in tests]
@@ -203,13 +206,13 @@ def _calls(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:
     return passed, why, outcome.status
 
 
-def _agreement(answer: Mapping[str, Any], box: Sandbox) -> Callable[[Mapping[str, Any], Any], bool]:
+def _agreement(answer: CodeTests, box: Sandbox) -> Callable[[CallTest, object], bool]:
     """When a returned form is right for a test."""
     if "checker" not in answer:
         close, unordered = within(answer.get("tolerance")), bool(answer.get("unordered"))
         return lambda test, form: same(encode(test["output"]), form, close, unordered)
 
-    def checked(test: Mapping[str, Any], form: Any) -> bool:
+    def checked(test: CallTest, form: object) -> bool:
         given = {"arguments": test["arguments"], "expected": test.get("output")}
         session = box.open(limits_of(answer))
         try:
@@ -228,25 +231,25 @@ def _agreement(answer: Mapping[str, Any], box: Sandbox) -> Callable[[Mapping[str
 _ASKED = ("__arguments", "__output", "__expected")
 
 
-def _values(given: Mapping[str, Any], form: Any) -> Callable[[Question], Result]:
+def _values(given: Mapping[str, object], form: object) -> Callable[[Question], Result]:
     forms = {"__arguments": encode(given["arguments"]), "__output": form, "__expected": encode(given["expected"])}
     return lambda question: Result(forms[question.function])
 
 
-def _check(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:
+def _check(program: str, answer: CodeTests, box: Sandbox) -> Passed:
     """HumanEval's form: check(candidate)."""
     entry = answer["entry_point"]
     return _asserted(program, f"{answer.get('setup', '')}\n{answer['test']}\n\ncheck({entry})", [entry], answer, box)
 
 
-def _asserts(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:
+def _asserts(program: str, answer: CodeTests, box: Sandbox) -> Passed:
     """MBPP's form: assertions that call the program's functions by name."""
     source = "\n".join([answer.get("setup") or "", *answer["asserts"]])
     counted(source)
     return _asserted(program, source, answer.get("functions") or called(source), answer, box)
 
 
-def _asserted(program: str, source: str, asks: Sequence[str], answer: Mapping[str, Any], box: Sandbox) -> Passed:
+def _asserted(program: str, source: str, asks: Sequence[str], answer: CodeTests, box: Sandbox) -> Passed:
     """Runs tests that are a program in a process of their own; every assertion counts as a test."""
     tests = counted(source)
     limits, broken = limits_of(answer), []
@@ -301,7 +304,7 @@ def _first_error(judged: Session, program: str) -> Result | None:
     return defined if defined.error is not None else None
 
 
-def _stdin(program: str, answer: Mapping[str, Any], box: Sandbox) -> Passed:
+def _stdin(program: str, answer: CodeTests, box: Sandbox) -> Passed:
     """Whole programs: what they print for what they read."""
     passed: list[bool] = []
     why, end = "", End.FINISHED
@@ -337,7 +340,7 @@ def _unfinished(outcome: Outcome, tests: int) -> str:
     return f"({outcome.reason or outcome.status})" if len(outcome.results) < tests else ""
 
 
-_RUN: dict[str, Callable[[str, Mapping[str, Any], Sandbox], Passed]] = {
+_RUN: dict[str, Callable[[str, CodeTests, Sandbox], Passed]] = {
     "calls": _calls,
     "test": _check,
     "asserts": _asserts,

@@ -13,12 +13,14 @@ import importlib.util
 import re
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import cast
 
-from ..core import Problem, Status, UserError, Verdict, without_thinking, without_turn_end
+from ..core import Problem, Status, UserError, Verdict
+from ..responses import without_thinking, without_turn_end
 from . import sandbox
 from .budget import SECONDS, limit
 from .code import prepare
+from .golds import ProgramTests
 from .programs import selection
 from .programs.fences import fenced, language_of
 from .sandbox import End, Limits, SandboxFault, languages
@@ -41,12 +43,25 @@ _NAMES = re.compile(r"[A-Za-z_]\w*")
 _IMPORTED = re.compile(r"^\s*(?:import|from)\s+([A-Za-z_]\w*)", re.MULTILINE)
 
 
-@as_verifier(invalid_gold=lambda problem: invalid_gold(problem), prepare=prepare)
+def invalid_gold(problem: Problem) -> str | None:
+    """Why a problem's tests cannot run here, None where they can."""
+    answer = problem.answer
+    if not isinstance(answer, Mapping) or not isinstance(answer.get("tests"), str):
+        return "there are no tests"
+    if answer.get("runs_as") not in _KNOWN:
+        return f"{answer.get('runs_as')} does not run here; {', '.join(sorted(_KNOWN))} do"
+    if _KNOWN[answer["runs_as"]] == "python":
+        missing = [name for name in answer.get("imports", _IMPORTED.findall(answer["tests"])) if not _is_there(name)]
+        return f"its tests want the package {missing[0]}" if missing else None
+    return "files are put beside Python programs only" if answer.get("files") else None
+
+
+@as_verifier(invalid_gold=invalid_gold, prepare=prepare)
 def verify(problem: Problem, response: str) -> Verdict:
     """Runs the response's code with the problem's tests."""
     if (lacks := invalid_gold(problem)) is not None:
         return Verdict(Status.UNDECIDED, None, "tests", lacks)
-    answer = problem.answer
+    answer = cast(ProgramTests, problem.answer)
     with limit(SECONDS):
         code = _code(without_turn_end(without_thinking(response)), answer)
     if not code.strip():
@@ -67,20 +82,7 @@ def verify(problem: Problem, response: str) -> Verdict:
     return Verdict(Status.SCORED, float(ended), "tests", outcome.reason[:REASON] or ("they pass" if ended else "it left early"))
 
 
-def invalid_gold(problem: Problem) -> str | None:
-    """Why a problem's tests cannot run here, None where they can."""
-    answer = problem.answer
-    if not isinstance(answer, Mapping) or not isinstance(answer.get("tests"), str):
-        return "there are no tests"
-    if answer.get("runs_as") not in _KNOWN:
-        return f"{answer.get('runs_as')} does not run here; {', '.join(sorted(_KNOWN))} do"
-    if _KNOWN[answer["runs_as"]] == "python":
-        missing = [name for name in answer.get("imports", _IMPORTED.findall(answer["tests"])) if not _is_there(name)]
-        return f"its tests want the package {missing[0]}" if missing else None
-    return "files are put beside Python programs only" if answer.get("files") else None
-
-
-def whole(code: str, answer: Mapping[str, Any]) -> str:
+def whole(code: str, answer: ProgramTests) -> str:
     """The response's code and the tests as one program."""
     tests = answer["tests"]
     if INSERT in tests:
@@ -91,7 +93,7 @@ def whole(code: str, answer: Mapping[str, Any]) -> str:
     return f"{code}\n{tests}"
 
 
-def _code(text: str, answer: Mapping[str, Any]) -> str:
+def _code(text: str, answer: ProgramTests) -> str:
     """The first fenced block of the language, else the first of any, else all; without what tries it out.
 
     The first, as the benchmark has it; of Python the first that defines what the tests use, with what it needs.
@@ -104,7 +106,7 @@ def _code(text: str, answer: Mapping[str, Any]) -> str:
     return _CUT[language].sub("", code) if language in _CUT else code
 
 
-def _files(answer: Mapping[str, Any]) -> str:
+def _files(answer: ProgramTests) -> str:
     """Python that writes the problem's files."""
     files = answer.get("files") or {}
     if not files:

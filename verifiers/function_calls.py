@@ -20,13 +20,15 @@ A response calls as the chat templates of today's models write it; `tool_calls.p
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
-from ..core import Problem, Status, Verdict, without_thinking
+from ..core import Problem, Status, Verdict
+from ..responses import without_thinking
 from .budget import SECONDS, limit
 from .calls import formats, literals
 from .calls.call import Malformed, Said
 from .calls.declining import declines
+from .golds import Declaration, FunctionCalls, GoldCall
 from .verifier import as_verifier
 
 MAX_CHARACTERS = 100_000
@@ -34,6 +36,9 @@ MAX_CHARACTERS = 100_000
 LEFT_OUT = ""
 """Stands among the right values of a parameter that may be left out."""
 LANGUAGES = ("python", "java", "javascript")
+
+Declared = Mapping[str, object]
+"""The declaration of a parameter, as JSON Schema has it."""
 
 _FLOATS = frozenset(("float", "double", "number"))
 _KINDS = {
@@ -73,7 +78,7 @@ def verify(problem: Problem, response: str) -> Verdict:
     """1 where the response makes the gold calls and no other, else 0."""
     if (wrong := invalid_gold(problem)) is not None:
         return Verdict(Status.UNDECIDED, None, "calls", wrong[:400])
-    answer = problem.answer
+    answer = cast(FunctionCalls, problem.answer)
     try:
         with limit(SECONDS):
             calls = said(response, answer["functions"], answer.get("language", "python"))
@@ -92,7 +97,7 @@ def verify(problem: Problem, response: str) -> Verdict:
     return Verdict(Status.SCORED, float(mismatch is None), "calls", (mismatch or f"{len(calls)} calls, as wanted")[:400])
 
 
-def said(response: str, functions: Sequence[Mapping[str, Any]] = (), language: str = "python") -> list[Said]:
+def said(response: str, functions: Sequence[Declaration] = (), language: str = "python") -> list[Said]:
     """The calls that a response makes, after its reasoning; none where it is prose.
 
     Args:
@@ -135,13 +140,13 @@ def _unusable(answer: Any) -> str:
     return ""
 
 
-def _parameters(function: Mapping[str, Any]) -> tuple[Mapping[str, Any], Sequence[str]]:
+def _parameters(function: Declaration) -> tuple[Mapping[str, Declared], Sequence[str]]:
     """A declaration's properties, and which of them are required."""
     parameters = function.get("parameters") or {}
     return parameters.get("properties") or {}, parameters.get("required") or ()
 
 
-def _compare(calls: Sequence[Said], answer: Mapping[str, Any]) -> str | None:
+def _compare(calls: Sequence[Said], answer: FunctionCalls) -> str | None:
     """Why the calls are not the gold calls; None where they are, in whatever order."""
     golds, language = answer["calls"], answer.get("language", "python")
     if len(calls) != len(golds):
@@ -178,7 +183,7 @@ def _unmatched(fits: Sequence[Sequence[int]]) -> int | None:
     return next((gold for gold in range(len(fits)) if not place(gold, set())), None)
 
 
-def _mismatch(call: Said, gold: Mapping[str, Any], functions: Mapping[str, Any], language: str) -> str | None:
+def _mismatch(call: Said, gold: GoldCall, functions: Mapping[str, Declaration], language: str) -> str | None:
     """Why a call is not this gold call; None where it is."""
     ((name, wanted),) = gold.items()
     if call.name != name:
@@ -197,14 +202,14 @@ def _mismatch(call: Said, gold: Mapping[str, Any], functions: Mapping[str, Any],
     return None
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     try:
         return json.dumps(value, default=repr)[:100]
     except (TypeError, ValueError, RecursionError):
         return f"a {type(value).__name__}"
 
 
-def _readings(text: Any, declared: Mapping[str, Any], language: str) -> list[Any]:
+def _readings(text: object, declared: Declared, language: str) -> list[object]:
     """What an argument in source text of Java or JavaScript may mean where this type is declared; none where it is no text."""
     if not isinstance(text, str):
         return []
@@ -215,7 +220,7 @@ def _readings(text: Any, declared: Mapping[str, Any], language: str) -> list[Any
     return [_fitted(literal, declared, language)]
 
 
-def _fitted(literal: literals.Literal, declared: Mapping[str, Any], language: str) -> Any:
+def _fitted(literal: literals.Literal, declared: Declared, language: str) -> object:
     """A literal's value where it is of the declared type, else its text: an expression, or a mistake."""
     kind = _type(declared)
     if kind == "any":
@@ -229,25 +234,25 @@ def _fitted(literal: literals.Literal, declared: Mapping[str, Any], language: st
     return literal.plain()
 
 
-def _type(declared: Mapping[str, Any]) -> str:
+def _type(declared: Declared) -> str:
     """A declaration's type; of several, as JSON Schema has them, the first that is not null."""
     kind = declared.get("type", "any")
     return next((one for one in kind if one != "null"), "any") if isinstance(kind, list) else str(kind)
 
 
-def _items(declared: Mapping[str, Any]) -> Mapping[str, Any]:
+def _items(declared: Declared) -> Declared:
     items = declared.get("items")
     return items if isinstance(items, Mapping) else {}
 
 
-def _allowed(value: Any, values: Sequence[Any], declared: Mapping[str, Any]) -> bool:
+def _allowed(value: object, values: Sequence[object], declared: Declared) -> bool:
     """Whether a value is one of the right ones."""
     if value == LEFT_OUT:
         return LEFT_OUT in values and _type(declared) in ("string", "String", "any")
     return any(_fits(value, right, declared) for right in values if right != LEFT_OUT)
 
 
-def _fits(value: Any, right: Any, declared: Mapping[str, Any]) -> bool:
+def _fits(value: object, right: object, declared: Declared) -> bool:
     """Whether a value is the right one; in a right dictionary each key lists its own right values."""
     if isinstance(right, dict) and isinstance(value, dict):
         listed = _listed(right)
@@ -258,12 +263,12 @@ def _fits(value: Any, right: Any, declared: Mapping[str, Any]) -> bool:
     return _same(value, right, declared)
 
 
-def _listed(right: Mapping[str, Any]) -> dict[str, list[Any]]:
+def _listed(right: Mapping[str, object]) -> dict[str, list[object]]:
     """A right dictionary with the right values of each key in a list, as some golds have them and some do not."""
     return {key: values if isinstance(values, list) else [values] for key, values in right.items()}
 
 
-def _same(value: Any, right: Any, declared: Mapping[str, Any]) -> bool:
+def _same(value: object, right: object, declared: Declared) -> bool:
     """Whether two values are equal and of one type; text compares loosely, and JSON may write a float without its fraction."""
     if isinstance(right, bool) or isinstance(value, bool) or right is None or value is None:
         return value is right
@@ -289,14 +294,14 @@ def _number(text: str) -> float | None:
     return float(text) if re.fullmatch(r"\s*[+-]?\d{1,300}(\.\d{1,300})?\s*", text) else None
 
 
-def gold_response(answer: Mapping[str, Any]) -> str:
+def gold_response(answer: FunctionCalls) -> str:
     """The gold calls as a response, each parameter with its first right value."""
     functions = {function["name"]: _parameters(function) for function in answer["functions"]}
     language, blocks = answer.get("language", "python"), []
     for gold in answer["calls"]:
         ((name, wanted),) = gold.items()
         properties, required = functions[name]
-        arguments: dict[str, Any] = {}
+        arguments: dict[str, object] = {}
         for parameter, values in wanted.items():
             given = [value for value in values if value != LEFT_OUT] or [value for value in values if parameter in required]
             if given and parameter in properties:
@@ -306,7 +311,7 @@ def gold_response(answer: Mapping[str, Any]) -> str:
     return "\n".join(blocks) or "None of these functions can do that."
 
 
-def _first(right: Any) -> Any:
+def _first(right: object) -> object:
     """A right value with one choice taken wherever it lists several."""
     if isinstance(right, list):
         return [_first(item) for item in right]

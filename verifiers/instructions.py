@@ -7,12 +7,14 @@ The official checks compare characters. They are given what a reader sees (`disg
 with invisible characters in it or letters of another script, and a wide comma is a comma.
 """
 
-from typing import Any
+from typing import cast
 
 from .. import extras
-from ..core import Problem, Status, Verdict, without_thinking
+from ..core import Problem, Status, Verdict
+from ..responses import without_thinking
 from . import pool
 from .disguises import plain
+from .golds import Instructions
 from .verifier import as_verifier
 
 SECONDS = 2.0
@@ -40,7 +42,7 @@ def verify(problem: Problem, response: str) -> Verdict:
     """Judges a response, without its thinking, by the instructions of its problem."""
     if (lacks := invalid_gold(problem)) is not None:
         return Verdict(Status.UNDECIDED, None, "instructions", lacks)
-    answer = problem.answer
+    answer = cast(Instructions, problem.answer)
     said = plain(without_thinking(response)).strip()
     if not said:
         return Verdict(Status.SCORED, 0.0, "extract", "the response says nothing")
@@ -58,7 +60,7 @@ def verify(problem: Problem, response: str) -> Verdict:
     return Verdict(Status.SCORED, float(all(kept)), "instructions", told[:REASON])
 
 
-def _plain(given: Any) -> Any:
+def _plain(given: object) -> object:
     """Arguments of instructions, their texts as the response is read."""
     if isinstance(given, str):
         return plain(given)

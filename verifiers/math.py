@@ -23,7 +23,6 @@ import re
 import string
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any
 
 from ..core import Problem, Status, Verdict
 from . import pool
@@ -57,7 +56,25 @@ _OPEN = re.compile(
 """A sign of what is to be worked out: an integral, a sum, a limit, a product, a derivative."""
 
 
-@as_verifier(invalid_gold=lambda problem: invalid_gold(problem), options={"form": forms.FORMS[0]}, values={"form": forms.FORMS})
+def invalid_gold(problem: Problem) -> str | None:
+    """Why the gold answer of a problem cannot be judged against, or None where it can."""
+    try:
+        golds = list(_golds(problem.answer))
+    except (ValueError, TypeError) as error:
+        return f"its tolerance is no number: {error}"
+    if not golds:
+        return "there is no gold answer"
+    for gold, _ in golds:
+        text = gold_text(gold)
+        try:
+            read_gold(text)
+        except Unreadable as error:
+            if not _latex(text) or _by_math_verify(text, text) is not True:
+                return f"{gold[:80]!r}: {error}"
+    return None
+
+
+@as_verifier(invalid_gold=invalid_gold, values={"form": forms.FORMS})
 def verify(problem: Problem, response: str, form: str = forms.FORMS[0]) -> Verdict:
     """Judges the final answer of `response` against the gold answer `problem.answer`; `form` as above."""
     return judged(problem, response, form)
@@ -98,25 +115,7 @@ def _verify(problem: Problem, response: str, form: str) -> Verdict:
     return verdict or Verdict(Status.UNDECIDED, None, "gold", "the problem has no gold answer")
 
 
-def invalid_gold(problem: Problem) -> str | None:
-    """Why the gold answer of a problem cannot be judged against, or None where it can."""
-    try:
-        golds = list(_golds(problem.answer))
-    except (ValueError, TypeError) as error:
-        return f"its tolerance is no number: {error}"
-    if not golds:
-        return "there is no gold answer"
-    for gold, _ in golds:
-        text = gold_text(gold)
-        try:
-            read_gold(text)
-        except Unreadable as error:
-            if not _latex(text) or _by_math_verify(text, text) is not True:
-                return f"{gold[:80]!r}: {error}"
-    return None
-
-
-def _golds(answer: Any) -> Iterator[tuple[str, Fraction | None]]:
+def _golds(answer: object) -> Iterator[tuple[str, Fraction | None]]:
     """Each gold text with the tolerance that it allows."""
     if isinstance(answer, list | tuple):
         for one in answer:

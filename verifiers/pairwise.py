@@ -14,9 +14,10 @@ import math
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
-from ..core import Conversation, Problem, Status, Verdict, without_thinking
+from ..core import Conversation, Problem, Status, Verdict, Verifier
+from ..responses import without_thinking
 from .disguises import visible
-from .verifier import FullVerifier, FunctionVerifier
+from .verifier import FunctionVerifier
 
 Question = tuple[Conversation, str, str]
 """A prompt, the response shown first, the response shown second."""
@@ -32,7 +33,7 @@ REASON = 300
 _EMPTY = Verdict(Status.SCORED, 0.0, "pairwise", "the response is empty")
 
 
-def verifier(prefer: Prefer) -> FullVerifier:
+def verifier(prefer: Prefer) -> Verifier:
     """A verifier that compares a response with the problem's answer: a text, a mapping with `reference`, or messages, of which
     the last is meant.
 

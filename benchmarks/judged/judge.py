@@ -6,11 +6,12 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypedDict
 
 from ... import disk
-from ...core import Conversation, Incomplete, Policy, Problem, Sampling, without_thinking
+from ...core import Conversation, Incomplete, Policy, Problem, Sampling, batch_size
 from ...policies.store import Store
+from ...responses import without_thinking
 
 TRIES = 3
 """Times that one question is put; then it counts as unjudged."""
@@ -18,6 +19,14 @@ SAMPLING = Sampling(temperature=0.0, max_tokens=4096)
 """How the judge answers at first; asked again, it draws at temperature 1, or it would say the same."""
 CHARACTERS_A_TOKEN = 4
 """For the estimate of what judging costs; a rule of thumb."""
+
+
+class AnswerRow(TypedDict):
+    """What the judge said to a question, as a store has it."""
+
+    question: str
+    attempt: int
+    text: str
 
 
 class Benchmark(Protocol):
@@ -61,7 +70,8 @@ class Cost(NamedTuple):
 
 def cost(benchmark: Benchmark, responses: Sequence[tuple[Problem, str]], store: str | Path | None, who: dict[str, Any]) -> Cost:
     """What judging these responses will take."""
-    known = {row["question"] for row in Store(store, who, _check).rows} if store and Path(store).exists() else set()
+    kept: Store[AnswerRow] | None = Store(store, who, _check) if store and Path(store).exists() else None
+    known = {row["question"] for row in kept.rows} if kept else set()
     asked = [question for problem, response in responses for question in _questions(benchmark, problem, _shown(response))]
     open_ones = [question for question in asked if _name(question) not in known]
     characters = sum(len(turn["content"]) for question in open_ones for turn in question)
@@ -119,14 +129,18 @@ def filled(template: str, **values: str) -> str:
 
 
 def _answers(
-    benchmark: Benchmark, asked: dict[str, Conversation], policy: Policy, store: Store | None, progress: Callable[..., None]
+    benchmark: Benchmark,
+    asked: dict[str, Conversation],
+    policy: Policy,
+    store: Store[AnswerRow] | None,
+    progress: Callable[..., None],
 ) -> dict[str, str]:
     """The judge's answer to each question: the last one tried."""
     said: dict[str, str] = {}
     tried: dict[str, int] = {}
     for row in store.rows if store else ():
         said[row["question"]], tried[row["question"]] = row["text"], row["attempt"] + 1
-    size = getattr(policy, "batch_size", 64)
+    size = batch_size(policy)
     for attempt in range(TRIES):
         left = [
             name

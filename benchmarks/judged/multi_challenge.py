@@ -7,7 +7,7 @@ one wanted. The benchmark's figure is the unweighted mean of its axes' shares.
 import re
 from collections.abc import Sequence
 from statistics import fmean
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from ...core import Conversation, Message, Problem
 from .judge import filled
@@ -27,15 +27,26 @@ Give your reasons in a few sentences, then end with one line, `VERDICT: YES` or 
 _VERDICT = re.compile(r"VERDICT\W{1,6}(YES|NO)\b", re.IGNORECASE)
 
 
+class Wanted(TypedDict):
+    """A problem's answer: what the judge is asked, and what it has to say."""
+
+    question: str
+    right: str
+
+
+def _wanted(problem: Problem) -> Wanted:
+    return cast(Wanted, problem.answer)
+
+
 def questions(problem: Problem, response: str) -> list[Conversation]:
     """One question."""
-    asked = filled(ASKED, question=problem.answer["question"], response=response)
+    asked = filled(ASKED, question=_wanted(problem)["question"], response=response)
     return [[Message(role="user", content=asked)]]
 
 
 def worst(problem: Problem) -> list[str]:
     """The value of an empty response: not the answer that is wanted, also where that is NO."""
-    return ["NO" if problem.answer["right"] == "YES" else "YES"]
+    return ["NO" if _wanted(problem)["right"] == "YES" else "YES"]
 
 
 def read(text: str) -> str | None:
@@ -46,7 +57,7 @@ def read(text: str) -> str | None:
 
 def score(problem: Problem, values: Sequence[Any]) -> float:
     """Whether the judge gave the answer that is wanted."""
-    return float(values[0] == problem.answer["right"])
+    return float(values[0] == _wanted(problem)["right"])
 
 
 def summary(rows: Sequence[Any]) -> dict[str, float]:

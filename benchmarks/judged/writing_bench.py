@@ -5,9 +5,9 @@ A response's score is the mean of its criteria over 10; times 100 it is the lead
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Any
+from typing import Any, cast
 
 from ...core import Conversation, Message, Problem
 from .judge import filled
@@ -35,10 +35,15 @@ Answer with a JSON object and nothing else: {"reason": "your reasons, with quote
 _SCORE = re.compile(r'"score"\s*:\s*"?(\d{1,2})\b')
 
 
+def _criteria(problem: Problem) -> Sequence[Mapping[str, object]]:
+    """A problem's answer: what it is judged by, one after the other."""
+    return cast(Sequence[Mapping[str, object]], problem.answer)
+
+
 def questions(problem: Problem, response: str) -> list[Conversation]:
     """One question a criterion."""
     asked: list[Conversation] = []
-    for criterion in problem.answer:
+    for criterion in _criteria(problem):
         described = json.dumps(criterion, ensure_ascii=False, indent=1)
         text = filled(ASKED, criterion=described, query=problem.prompt[-1]["content"], response=response)
         asked.append([Message(role="system", content=SYSTEM), Message(role="user", content=text)])
@@ -47,7 +52,7 @@ def questions(problem: Problem, response: str) -> list[Conversation]:
 
 def worst(problem: Problem) -> list[int]:
     """The values of an empty response: 0, which the judge cannot give."""
-    return [0] * len(problem.answer)
+    return [0] * len(_criteria(problem))
 
 
 def read(text: str) -> int | None:

@@ -54,7 +54,7 @@ def main() -> None:
 def _run(uri: str, size: int, folder: Path) -> float:
     started = time.perf_counter()
     given = Options(problems=uri, limit=size // DRAWS, draws=DRAWS)
-    evaluate.evaluate("gsm8k", ScriptedPolicy(answer), given, folder=folder)
+    evaluate.run_task("gsm8k", ScriptedPolicy(answer), given, folder=folder)
     return time.perf_counter() - started
 
 

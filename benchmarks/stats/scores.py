@@ -93,18 +93,6 @@ def _draw_stderr(rows: Sequence[Sequence[float]]) -> float:
     return float(math.sqrt((intervals.within(given) / given.draws).sum()) / len(rows))
 
 
-def pass_at(scores: Rows, k: int) -> float:
-    """pass@k without bias, from n >= k draws a problem: 1 - C(n - c, k) / C(n, k) with c right ones (Chen et al., 2021).
-
-    Raises:
-        UserError: k is less than 1, or no problem has k draws with a score.
-    """
-    counts = [(len(row), sum(score >= 1 for score in row)) for row in _scored(scores) if len(row) >= k]
-    if k < 1 or not counts:
-        raise UserError(f"pass@{k} wants 1 draw or more, and problems with as many draws that have a score")
-    return fmean(1 - math.comb(n - right, k) / math.comb(n, k) for n, right in counts)
-
-
 def maj_at_k(votes: Sequence[Sequence[tuple[str | None, float | None]]]) -> float:
     """maj@k: the score of the answer that most of a problem's draws give; the mean of the tied ones where several do.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...core import Message, Problem, UserError
 from ...verifiers.function_calls import gold_response
+from ...verifiers.golds import FunctionCalls
 from . import conversations
 
 CATEGORIES = ("simple_python", "simple_java", "simple_javascript", "multiple", "parallel", "parallel_multiple", "irrelevance")
@@ -47,7 +48,7 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
         turns = [{"role": "user", "content": question}] if isinstance(question, str) else question
         turns = turns[0] if isinstance(turns[0], list) else turns
         language = str(row.get("language", "python"))
-        answer = {"functions": functions, "calls": row["ground_truth"], "language": language}
+        answer: FunctionCalls = {"functions": functions, "calls": row["ground_truth"], "language": language}
         told = INSTRUCTION.format(tools="\n".join(json.dumps(function, ensure_ascii=False) for function in functions))
         told += "" if language == "python" else SOURCE_TEXT.format(language={"java": "Java"}.get(language, "JavaScript"))
         messages = [*conversations.messages(turns, f"{uri}, {name}")]

@@ -52,8 +52,8 @@ def problem_of(row: Row, uri: str, name: str, number: int, options: Mapping[str,
     if not any(turn["content"].strip() or "tool_calls" in turn for turn in problem.prompt):
         meta["invalid_gold"] = "the prompt is empty"
     id = row.get(options["id"], name) if "id" in options else problem.id
-    answer = None if "invalid_gold" in meta else problem.answer
-    return dataclasses.replace(problem, id=str(id), answer=answer, meta=meta)
+    gold = None if "invalid_gold" in meta else problem.answer
+    return dataclasses.replace(problem, id=str(id), answer=gold, meta=meta)
 
 
 def _kind(row: Row, shuffle: int | None, named: bool) -> Callable[[Row, str, str], Problem] | None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...core import Message, Problem, Status, UserError, Verdict
+from ...verifiers.verifier import as_verifier
 
 COLOURS = ("red", "blue", "green", "white", "black", "pink", "gold", "brown", "grey", "lime")
 GREETING = "Hello! "
@@ -94,6 +95,7 @@ def rank(prompt: str, text: str) -> int:
     return 3 if text.startswith(GREETING) else 2
 
 
+@as_verifier()
 def verify(problem: Problem, response: str) -> Verdict:
     """1 for a note that is kind, right and short, else 0: the truth behind the preference."""
     found = rank(problem.prompt[-1]["content"], response.strip())

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Bench(Stage):
-    """Stage of a `bench` stage."""
+    """Settings of a `bench` stage."""
 
     may_change: ClassVar[frozenset[str]] = frozenset({"batch_size"})
     compared_in_identity: ClassVar[frozenset[str]] = frozenset({"data"})
@@ -68,7 +68,7 @@ class Bench(Stage):
         policy = load_policy(context.policy, cluster=context.cluster, batch_size=self.batch_size)
         found = {}
         for asked in catalogue.expand(self.tasks):
-            result = evaluate.evaluate(
+            result = evaluate.run_task(
                 asked.name,
                 policy,
                 self.options(context.seed),

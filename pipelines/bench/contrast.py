@@ -19,7 +19,7 @@ from ..stage import Context, Metrics, Stage
 
 
 class Contrast(Stage):
-    """Stage of a `contrast` stage."""
+    """Settings of a `contrast` stage."""
 
     reads_policy: ClassVar[bool] = False
 

@@ -40,7 +40,7 @@ EXAMPLES = 3
 
 
 class Clean(Stage):
-    """Stage of a `clean` stage."""
+    """Settings of a `clean` stage."""
 
     reads_policy: ClassVar[bool] = False
     may_change = frozenset({"workers"})

@@ -49,7 +49,7 @@ Options = dict[str, str]
 
 
 class Documents(Stage):
-    """Stage of a `documents` stage."""
+    """Settings of a `documents` stage."""
 
     reads_policy: ClassVar[bool] = False
 

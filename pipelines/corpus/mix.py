@@ -33,7 +33,7 @@ _BATCH = 512
 
 
 class Mix(Stage):
-    """Stage of a `mix` stage; its `policy` is the one whose tokenizer is used."""
+    """Settings of a `mix` stage; its `policy` is the one whose tokenizer is used."""
 
     may_change: ClassVar[frozenset[str]] = frozenset({"workers"})
 

@@ -13,9 +13,9 @@ be good. The scale says nothing beyond one run (it grows with the number of seed
 import functools
 import hashlib
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypedDict
 
 import numpy as np
 import pyarrow
@@ -44,7 +44,7 @@ SHOWN = 10
 
 
 class Retrieve(Stage):
-    """Stage of a `retrieve` stage."""
+    """Settings of a `retrieve` stage."""
 
     reads_policy: ClassVar[bool] = False
     may_change: ClassVar[frozenset[str]] = frozenset({"workers"})
@@ -146,13 +146,25 @@ def _rows(prepared: Sequence[Path], start: int) -> Iterator[dict[str, Any]]:
                     number += 1
 
 
+class Hits(TypedDict):
+    """What a seed found, by words and by its vector: numbers of documents, best first."""
+
+    number: int
+    """Of the seed."""
+    seed: str
+    words: list[int]
+    vector: list[int]
+
+
 def _look_up(
     client: Any, settings: Retrieve, seeds: list[Seed], found: Sequence[Path], total: int, context: Context
-) -> list[dict[str, Any]]:
+) -> list[Hits]:
     """What each seed found, by words and by its vector: numbers of documents, best first. Kept in `hits.jsonl`."""
     digest = hashlib.sha256(repr([(seed.id, seed.text) for seed in seeds]).encode()).hexdigest()
     made_with = {"seeds": digest, "limit": settings.limit, "words": settings.words}
-    store = Store(context.folder / "hits.jsonl", made_with, lambda row: disk.has(row, number=int, words=list, vector=list))
+    store: Store[Hits] = Store(
+        context.folder / "hits.jsonl", made_with, lambda row: disk.has(row, number=int, words=list, vector=list)
+    )
     rows = {row["number"]: row for row in store.rows}
     waiting = [number for number in range(len(seeds)) if number not in rows]
     embedded = embed.load(settings.embedder)
@@ -169,7 +181,7 @@ def _look_up(
             milvus.by_vectors(client, settings.collection, embedded([seed.text for seed in batch]), settings.limit),
             strict=True,
         )
-        new = [
+        new: list[Hits] = [
             {"number": number, "seed": seeds[number].id, "words": by_words, "vector": by_vector}
             for number, by_words, by_vector in lists
         ]
@@ -180,7 +192,7 @@ def _look_up(
 
 
 def _write(
-    hits: Iterable[Mapping[str, Any]], seeds: Sequence[Seed], found: Sequence[Path], sizes: Sequence[int], context: Context
+    hits: Iterable[Hits], seeds: Sequence[Seed], found: Sequence[Path], sizes: Sequence[int], context: Context
 ) -> Metrics:
     """Writes what was found by document, in shards as the documents are."""
     total = sum(sizes)

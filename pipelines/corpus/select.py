@@ -38,7 +38,7 @@ EXAMPLES = 5
 
 
 class Select(Stage):
-    """Stage of a `select` stage."""
+    """Settings of a `select` stage."""
 
     reads_policy: ClassVar[bool] = False
 

@@ -30,6 +30,7 @@ from ..stage import Context, Cost, Metrics, Stage
 from . import shards
 from .retrieval import embed
 from .tagging import annotate, predictability, tagger
+from .tagging.annotate import LabelRow
 from .tagging.dimensions import dimensions
 
 CALIBRATION = 0.15
@@ -39,7 +40,7 @@ LEAST = 40
 
 
 class Tag(Stage):
-    """Stage of a `tag` stage."""
+    """Settings of a `tag` stage."""
 
     reads_policy: ClassVar[bool] = False
     may_change: ClassVar[frozenset[str]] = frozenset({"workers", "batch_size", "annotator_batch_size"})
@@ -178,7 +179,7 @@ def _draw(seed: int, text: str) -> int:
     return draw_seed(seed, hashlib.sha256(text.encode("utf-8", "replace")).hexdigest(), 1)
 
 
-def _labelled(settings: Tag, context: Context, texts: dict[str, str]) -> Store:
+def _labelled(settings: Tag, context: Context, texts: dict[str, str]) -> Store[LabelRow]:
     rubrics = hashlib.sha256(json.dumps([dimension.model_dump() for dimension in dimensions()]).encode()).hexdigest()
     made_with = {"annotator": settings.annotator, "max_tokens": settings.max_tokens, "seed": context.seed, "rubrics": rubrics}
     names = [dimension.name for dimension in dimensions()]
@@ -187,7 +188,7 @@ def _labelled(settings: Tag, context: Context, texts: dict[str, str]) -> Store:
         disk.has(row, id=str, labels=(dict, type(None)))
         disk.has(row["labels"] or {}, **dict.fromkeys(names if row["labels"] else (), (int, float)))
 
-    store = Store(context.folder / "labels.jsonl", made_with, check)
+    store: Store[LabelRow] = Store(context.folder / "labels.jsonl", made_with, check)
     if len(store.rows) < len(texts):
         annotator = annotate.load(settings.annotator, settings.max_tokens, context.seed)
         annotate.label(texts, annotator, store, settings.annotator_batch_size, context.progress)

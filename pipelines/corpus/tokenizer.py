@@ -20,7 +20,7 @@ SAMPLED = 1_000_000
 
 
 class Tokenizer(Stage):
-    """Stage of a `tokenizer` stage."""
+    """Settings of a `tokenizer` stage."""
 
     reads_policy: ClassVar[bool] = False
 

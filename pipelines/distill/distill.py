@@ -47,7 +47,7 @@ TERMS = ("nll", "kd_positive", "kd_negative", "dpo", "preferred")
 
 
 class Distill(Stage):
-    """Stage of a `distill` stage. Its `policy` is the student."""
+    """Settings of a `distill` stage. Its `policy` is the student."""
 
     leaves_policy: ClassVar[bool] = True
     data_parallel: ClassVar[bool] = True

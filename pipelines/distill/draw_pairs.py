@@ -34,7 +34,7 @@ Row = dict[str, Any]
 
 
 class DrawPairs(Stage):
-    """Stage of a `draw_pairs` stage. Its `policy` is the student."""
+    """Settings of a `draw_pairs` stage. Its `policy` is the student."""
 
     may_change: ClassVar[frozenset[str]] = frozenset({"batch_size"})
 

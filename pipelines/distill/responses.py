@@ -18,7 +18,8 @@ import numpy
 import torch
 
 from ... import disk
-from ...core import UserError, storable
+from ...core import UserError
+from ...disk import storable
 from ..trainer import chunked_loss
 from ..trainer.chunked_loss import Dense, Head, TopK
 

@@ -67,7 +67,7 @@ class Phase(BaseModel):
 
 
 class Pretrain(Stage):
-    """Stage of a `pretrain` stage."""
+    """Settings of a `pretrain` stage."""
 
     leaves_policy: ClassVar[bool] = True
     data_parallel: ClassVar[bool] = True

@@ -43,7 +43,7 @@ SAID = 3
 """Stages that a message names."""
 
 _APART = frozenset(("name", "kind", "seed", "policy", "environment", "options", "keep", "of"))
-"""Stage that are not looked at one by one: these are compared as they are, or name what is looked at as a whole."""
+"""Settings that are not looked at one by one: these are compared as they are, or name what is looked at as a whole."""
 
 
 _DATA = ("problems", "pairs", "sources", "uri", "against")

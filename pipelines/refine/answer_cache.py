@@ -1,11 +1,11 @@
 """Many questions to several policies, each answer stored as it comes: a killed run asks only what it had not asked yet."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 from ... import disk
-from ...core import Conversation, Incomplete, Policy, Sampling
+from ...core import Completion, Conversation, Incomplete, Policy, Sampling, batch_size
 from ...policies.store import Store
 from ..launch import nodes
 
@@ -18,13 +18,22 @@ class Answer(NamedTuple):
     """Whether it is no whole answer: cut at the most tokens it may have, or not given at all."""
 
 
+class AnswerRow(TypedDict):
+    """An answer as the store has it."""
+
+    key: str
+    policy: str
+    text: str
+    cut: bool
+
+
 class AnswerCache:
     """Policies by their URIs, and what they have answered so far."""
 
     def __init__(
         self,
         path: Path,
-        made_with: dict[str, Any],
+        made_with: Mapping[str, object],
         load: Callable[[str], Policy],
         max_tokens: int,
         seed: int,
@@ -42,7 +51,7 @@ class AnswerCache:
             progress: told how many answers there are.
             together: whether all policies may be in memory at once; else the last one is let go before another is loaded.
         """
-        self.store = Store(path, made_with, lambda row: disk.has(row, key=str, text=str, cut=bool))
+        self.store: Store[AnswerRow] = Store(path, made_with, lambda row: disk.has(row, key=str, text=str, cut=bool))
         self.answers = {row["key"]: Answer(row["text"], row["cut"]) for row in self.store.rows}
         self.load, self.max_tokens, self.seed, self.progress = load, max_tokens, seed, progress
         self.together = together
@@ -60,13 +69,13 @@ class AnswerCache:
                 self.policies.clear()
                 nodes.free()
             self.policies[uri] = self.load(uri)
-        size = getattr(self.policies.get(uri), "batch_size", 64)
+        size = batch_size(self.policies[uri]) if new else 1
         keys = list(new)
         for start in range(0, len(keys), size):
             batch = keys[start : start + size]
             failed: Incomplete | None = None
             try:
-                drawn: Sequence[Sequence[Any]] = self.policies[uri].generate(
+                drawn: Sequence[Sequence[Completion | None]] = self.policies[uri].generate(
                     [new[key] for key in batch],
                     1,
                     Sampling(temperature, max_tokens=self.max_tokens, seed=self.seed),
@@ -74,10 +83,12 @@ class AnswerCache:
                 )
             except Incomplete as stopped:
                 drawn, failed = stopped.drawn, stopped
-            came = {key: row[0] for key, row in zip(batch, drawn, strict=True) if row and row[0] is not None}
+            came = {key: said for key, row in zip(batch, drawn, strict=True) if row and (said := row[0]) is not None}
             answers = {key: Answer(said.text, said.finish_reason != "stop") for key, said in came.items()}
             stored = {key: answer for key, answer in answers.items() if came[key].finish_reason != "fault"}
-            self.store.append({"key": key, "policy": uri, **answer._asdict()} for key, answer in stored.items())
+            self.store.append(
+                AnswerRow(key=key, policy=uri, text=answer.text, cut=answer.cut) for key, answer in stored.items()
+            )
             self.answers |= answers
             self.progress(len(self.answers))
             if failed:

@@ -11,7 +11,8 @@ from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from ...core import Conversation, Message, Problem, spoken, without_thinking
+from ...core import Conversation, Message, Problem, spoken
+from ...responses import without_thinking
 
 CRITERIA = ("correctness", "completeness", "consistency", "executability", "safety")
 MOST_ITEMS = 8

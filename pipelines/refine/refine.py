@@ -35,7 +35,7 @@ VERIFIED = 16
 
 
 class Refine(Stage):
-    """Stage of a `refine` stage. Every policy of it is, by default, the stage's own."""
+    """Settings of a `refine` stage. Every policy of it is, by default, the stage's own."""
 
     may_change: ClassVar[frozenset[str]] = frozenset({"batch_size"})
 

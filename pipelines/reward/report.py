@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from ... import disk
 from ...benchmarks.stats.scores import Score
@@ -48,7 +48,9 @@ def measure(settings: Measured, context: Context, train: Sequence[Pair], held_ou
     for name, uri in judges.items():
         judge = Judge(load_policy(uri, batch_size=settings.batch_size), settings.max_tokens)
         made_with = {"judge": uri, "max_tokens": settings.max_tokens}
-        store = Store(context.folder / f"judged-{name}.jsonl", made_with, lambda row: disk.has(row, question=str, first=float))
+        store: Store[JudgedRow] = Store(
+            context.folder / f"judged-{name}.jsonl", made_with, lambda row: disk.has(row, question=str, first=float)
+        )
         prefer = stored(judge, store, AT_ONCE * settings.batch_size, context.progress)
         compared = accuracy.compare(prefer, pairs)
         metrics["held_out"][name] = _measures(compared)
@@ -58,7 +60,15 @@ def measure(settings: Measured, context: Context, train: Sequence[Pair], held_ou
     return metrics
 
 
-def stored(prefer: Prefer, store: Store, at_once: int, progress: Callable[..., None]) -> Prefer:
+class JudgedRow(TypedDict):
+    """A question that was judged, as a store has it."""
+
+    question: str
+    first: float
+    """The probability that the first response is the better one."""
+
+
+def stored(prefer: Prefer, store: Store[JudgedRow], at_once: int, progress: Callable[..., None]) -> Prefer:
     """A judge that is asked only what is not in the store, so many questions at a time, and whose answers go there."""
     known: dict[str, float] = {row["question"]: row["first"] for row in store.rows}
 

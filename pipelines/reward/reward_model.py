@@ -28,7 +28,7 @@ from . import perturbations, report
 
 
 class RewardModel(Stage):
-    """Stage of a `reward_model` stage."""
+    """Settings of a `reward_model` stage."""
 
     leaves_policy: ClassVar[bool] = True
     data_parallel: ClassVar[bool] = True
@@ -83,8 +83,9 @@ class RewardModel(Stage):
         from transformers import Trainer
 
         pairs, _ = _split(self)
-        model, tokenizer = checkpoints.load(checkpoints.checkpoint(context.policy), torch.float32)
-        longest = window(model, self.max_tokens)
+        start = checkpoints.checkpoint(context.policy)
+        model, tokenizer = checkpoints.load(start, torch.float32)
+        longest = window(checkpoints.window(start), self.max_tokens)
         seed = f"{context.seed}/{self.name}"  # a seed of the stage's own
         count = self.steps * self.batch_size
         asked = list(schedule(pairs, count, self.probes, seed))

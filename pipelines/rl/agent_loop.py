@@ -36,6 +36,7 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetr
 
 from ...core import Episode, Verdict, draw_seed, without_surrogates
 from ...envs import registry
+from ...envs.text import SupportsScoreGroup
 from ...policies.rollout import crashed, first_messages, verdict_of
 from ...policies.store import episode_to_json
 from ...policies.transcript import Limits, Transcript
@@ -228,7 +229,8 @@ _FIRST = threading.Lock()
 
 @functools.lru_cache(maxsize=8)
 def _judge_of_groups(registration: str) -> Callable[[int, Sequence[str]], list[Verdict] | None] | None:
-    return getattr(_make(registration).unwrapped, "score_group", None)
+    inner = _make(registration).unwrapped
+    return inner.score_group if isinstance(inner, SupportsScoreGroup) else None
 
 
 @functools.lru_cache(maxsize=64)

@@ -35,7 +35,7 @@ Band = tuple[float, float]
 
 
 class Filter(Stage):
-    """Stage of a `filter` stage."""
+    """Settings of a `filter` stage."""
 
     may_change: ClassVar[frozenset[str]] = frozenset({"batch_size", "max_faults"})
 

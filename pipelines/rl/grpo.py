@@ -9,12 +9,13 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas
 
 from ... import disk
-from ...core import Message, UserError, storable
+from ...core import Info, Message, UserError
+from ...disk import storable
 from ...envs import registry
 from ...policies import checkpoints as initial
 from ...policies.rollout import count_problems, first_messages
@@ -213,7 +214,7 @@ def _problems(settings: GRPOSettings, context: Context) -> tuple[str, list[dict[
     rows = []
     for index in indices:
         text, info = environment.reset(seed=index, options={"problem": index})
-        row = {"index": index, "id": str(info.get("problem_id", index)), "messages": [*first_messages(text, info)]}
+        row = {"index": index, "id": str(info.get("problem_id", index)), "messages": [*first_messages(text, cast(Info, info))]}
         rows.append(storable(row))
     environment.close()
     return spec, rows

@@ -32,7 +32,7 @@ MEASURED, SCORES = "bench-", "scores.json"
 
 
 class SFT(Stage):
-    """Stage of an `sft` stage."""
+    """Settings of an `sft` stage."""
 
     leaves_policy: ClassVar[bool] = True
     data_parallel: ClassVar[bool] = True

@@ -23,6 +23,7 @@ from typing import Any
 
 from ...core import UserError
 from ...verifiers import code
+from ...verifiers.golds import CodeTests
 from ...verifiers.programs.equality import exactly, same, within
 from ...verifiers.sandbox import Call, Limits, LocalSandbox, Result, Sandbox, SandboxFault
 from ...verifiers.sandbox.inside.wire import decode, encode
@@ -340,7 +341,7 @@ def sandbox_of_two() -> Iterator[Sandbox]:
         box.close()
 
 
-def score_of(answer: Mapping[str, Any], program: str) -> float | None:
+def score_of(answer: CodeTests, program: str) -> float | None:
     """The mutation score, 0..1, of any tests that the verifier `code` takes; None where the program has no mutants.
 
     Raises:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 from pydantic import Field
 from rich.table import Table
@@ -22,13 +22,14 @@ from ...envs import identity
 from ...envs.problems import sources as problem_sources
 from ...policies.store import Store
 from ...verifiers import code
+from ...verifiers.golds import CodeTests
 from ...verifiers.programs import forms
 from ...verifiers.sandbox import SandboxFault
 from ..stage import Context, Metrics, Stage
 
 
 class Synthesize(Stage):
-    """Stage of a `synthesize` stage."""
+    """Settings of a `synthesize` stage."""
 
     reads_policy: ClassVar[bool] = False
 
@@ -100,7 +101,7 @@ def synthesize(
         raise UserError(f"{uri} holds no coding problem with a worked solution and a function to call")
     made_with = {"problems": uri, "content": identity.of_problems(uri), "compare": compare, **options}
     with disk.held_file(out), suites.sandbox_of_two() as box:
-        store = Store(out, made_with, _check)
+        store: Store[dict[str, Any]] = Store(out, made_with, _check)
         done = {row["id"]: row for row in store.rows}
         for number, problem in enumerate(chosen, start=1):
             if problem.id not in done:
@@ -121,20 +122,21 @@ def _check(row: Mapping[str, Any]) -> None:
 def _row(problem: Problem, compare: bool, options: Mapping[str, Any]) -> dict[str, Any]:
     from . import suites
 
-    program, entry_point = code.completed(problem.meta["solution"], problem.answer), _entry_point(problem)
+    tests = cast(CodeTests, problem.answer)
+    program, entry_point = code.completed(problem.meta["solution"], tests), _entry_point(problem)
     assert entry_point is not None
     row: dict[str, Any] = {"id": problem.id, "prompt": list(problem.prompt), "solution": problem.meta["solution"]}
-    if "checker" in problem.answer:
+    if "checker" in tests:
         return row | {"left_out": "a checker judges it, which takes more outputs than the solution's"}
-    compared = {name: problem.answer[name] for name in ("unordered", "tolerance") if problem.answer.get(name)}
+    compared: dict[str, Any] = {name: value for name in ("unordered", "tolerance") if (value := tests.get(name))}
     try:
         suite = suites.synthesize(program, entry_point, _examples(problem, entry_point), **compared, **options)
-        came_with = suites.score_of(problem.answer, program) if compare else None
+        came_with = suites.score_of(tests, program) if compare else None
     except UserError as why:
         return row | {"left_out": str(why)}
     except SandboxFault as fault:
         raise UserError(f"{problem.id}: the sandbox failed ({fault}); the same command goes on from here") from None
-    answer = suite.answer() | {key: problem.answer[key] for key in ("header", "limits") if key in problem.answer}
+    answer = suite.answer() | {key: tests.get(key) for key in ("header", "limits") if key in tests}
     row |= {"answer": answer, "report": asdict(suite.report) | {"score": suite.report.score}}
     return row | ({"came_with": came_with} if compare else {})
 
@@ -152,11 +154,12 @@ def _examples(problem: Problem, entry_point: str) -> list[list[Any]]:
     """Argument lists from what a policy may read; from the tests only where that has none."""
     from . import inputs
 
-    told = "\n".join([*(turn["content"] for turn in problem.prompt), *forms.shown(problem.answer)])
+    given = cast(CodeTests, problem.answer)
+    told = "\n".join([*(turn["content"] for turn in problem.prompt), *forms.shown(given)])
     found = inputs.examples_in(told, entry_point)
     if found:
         return found
-    tests = "\n".join([problem.answer.get("test", ""), *problem.answer.get("asserts", ())])
+    tests = "\n".join([given.get("test", ""), *given.get("asserts", ())])
     return inputs.examples_in(re.sub(r"\bcandidate\(", f"{entry_point}(", tests), entry_point)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tenfold.benchmarks import catalogue, evaluate, identity
+from tenfold.benchmarks import catalogue, evaluate, identity, rescore
 from tenfold.benchmarks.result import Options, Result, results
 from tenfold.core import Completion, Incomplete, Problem, Status, UserError, Verdict, draw_seed
 from tenfold.policies.scripted import ScriptedPolicy
@@ -34,7 +34,7 @@ def draws_of(folder: Path, task: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("task", MATH)
 def test_every_task_makes_its_k_different_draws_and_judges_all(task: str, problems: str, tmp_path: Path) -> None:
-    result = evaluate.evaluate(task, ScriptedPolicy(lucky), Options(problems=problems), folder=tmp_path)
+    result = evaluate.run_task(task, ScriptedPolicy(lucky), Options(problems=problems), folder=tmp_path)
     k = catalogue.settings(task)["repeats"]
     rows, draws = rows_of(tmp_path, result.task), draws_of(tmp_path, task)
     assert (result.task, result.score.problems, result.score.draws) == (f"{task}_avg{k}", 6, k)
@@ -59,7 +59,7 @@ def test_a_policy_with_known_pass_rates_gets_them(rates: list[float], tmp_path: 
         right = draw_seed(seed, "coin", 0) / 2**53 < rates[number]
         return f"\\boxed{{{number % 2 if right else 7}}}"
 
-    score = evaluate.evaluate("gsm8k_avg64", ScriptedPolicy(answer), Options(problems=problems)).score
+    score = evaluate.run_task("gsm8k_avg64", ScriptedPolicy(answer), Options(problems=problems)).score
     assert score.draws == 64
     assert score.draws_low <= sum(rates) / 6 <= score.draws_high
     assert score.low <= score.draws_low <= score.mean <= score.draws_high <= score.high
@@ -77,7 +77,7 @@ def test_a_stopped_benchmark_goes_on_and_ends_the_same(problems: str, tmp_path: 
 
     def run(policy: ScriptedPolicy, folder: str) -> Any:
         policy.batch_size = 16
-        return evaluate.evaluate("gsm8k", policy, Options(problems=problems), folder=tmp_path / folder)
+        return evaluate.run_task("gsm8k", policy, Options(problems=problems), folder=tmp_path / folder)
 
     whole = run(ScriptedPolicy(lucky), "whole")
     with pytest.raises(KeyboardInterrupt):
@@ -102,16 +102,16 @@ def test_a_server_that_fails_on_the_way_loses_no_whole_problem(problems: str, tm
 
     policy = Fails(lucky)
     with pytest.raises(UserError, match="went away"):
-        evaluate.evaluate("gsm8k", policy, Options(problems=problems), folder=tmp_path)
+        evaluate.run_task("gsm8k", policy, Options(problems=problems), folder=tmp_path)
     assert len(draws_of(tmp_path, "gsm8k")) == 5 * 8
     policy.failing = False
-    evaluate.evaluate("gsm8k", policy, Options(problems=problems), folder=tmp_path)
+    evaluate.run_task("gsm8k", policy, Options(problems=problems), folder=tmp_path)
     assert len(draws_of(tmp_path, "gsm8k")) == 6 * 8
 
 
 def test_a_result_carries_its_settings_and_their_hash(problems: str, tmp_path: Path) -> None:
     def run(**options: Any) -> Result:
-        return evaluate.evaluate("gsm8k_avg4", ScriptedPolicy(lucky), Options(problems=problems, **options))
+        return evaluate.run_task("gsm8k_avg4", ScriptedPolicy(lucky), Options(problems=problems, **options))
 
     result = run()
     assert run().hash == result.hash
@@ -122,7 +122,7 @@ def test_a_result_carries_its_settings_and_their_hash(problems: str, tmp_path: P
 
 def test_a_result_tells_who_judged_and_with_which_versions(problems: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def run() -> Result:
-        return evaluate.evaluate("gsm8k_avg2", ScriptedPolicy(lucky), Options(problems=problems))
+        return evaluate.run_task("gsm8k_avg2", ScriptedPolicy(lucky), Options(problems=problems))
 
     result = run()
     assert result.settings["identity"] == {"verifier": "tenfold.verifiers.math:verify", "verifier form": "worked_out"}
@@ -143,41 +143,41 @@ def test_a_task_knows_its_verifiers_source_and_its_judges_weights(tmp_path: Path
 
 
 def test_stored_draws_are_judged_again_without_a_policy(problems: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = evaluate.evaluate(
+    before = evaluate.run_task(
         "gsm8k_avg4", ScriptedPolicy(lucky), Options(problems=problems, seed=5), made_with={"policy": "lucky"}, folder=tmp_path
     )
-    assert evaluate.rescore(tmp_path) == [(before, before)]
+    assert rescore.rescore(tmp_path) == [(before, before)]
     monkeypatch.setattr("tenfold.verifiers.load", lambda name: lambda problem, said: Verdict(Status.SCORED, 1.0, "kind", ""))
-    [(was, now)] = evaluate.rescore(tmp_path)
+    [(was, now)] = rescore.rescore(tmp_path)
     assert (was.score.mean, now.score.mean) == (before.score.mean, 1)
     assert results(tmp_path) == [now]
     (tmp_path / "gsm8k.draws.jsonl").write_text("".join((tmp_path / "gsm8k.draws.jsonl").read_text().splitlines(True)[:-4]))
     with pytest.raises(UserError, match="not stored"):
-        evaluate.rescore(tmp_path)
+        rescore.rescore(tmp_path)
 
 
 def test_a_strangers_results_name_no_code(problems: str, tmp_path: Path) -> None:
     out, hit = tmp_path / "out", tmp_path / "hit"
-    evaluate.evaluate("gsm8k_avg4", ScriptedPolicy(lucky), Options(problems=problems, seed=5), folder=out)
+    evaluate.run_task("gsm8k_avg4", ScriptedPolicy(lucky), Options(problems=problems, seed=5), folder=out)
     for path in (path for path in out.rglob("*.json*") if problems in path.read_text()):
         path.write_text(path.read_text().replace(problems, f"generate:os:mkdir?path={hit}"))
     with pytest.raises(UserError, match=r"out names 'os:mkdir', which is code of the module os \(.*os\.py\).*run with --trust"):
-        evaluate.rescore(out)
+        rescore.rescore(out)
     assert not hit.exists()
     with pytest.raises(TypeError):  # it is run, and returns no rows
-        evaluate.rescore(out, trust=True)
+        rescore.rescore(out, trust=True)
     assert hit.exists()
 
 
 def test_draws_are_kept_with_what_ended_them(problems: str, tmp_path: Path) -> None:
     given = Options(problems=problems, limit=2, seed=3)
-    evaluate.evaluate("gsm8k", ScriptedPolicy(lucky), given, folder=tmp_path, made_with={"policy": "lucky"})
+    evaluate.run_task("gsm8k", ScriptedPolicy(lucky), given, folder=tmp_path, made_with={"policy": "lucky"})
     settings, *draws = [json.loads(line) for line in (tmp_path / "gsm8k.draws.jsonl").read_text().splitlines()]
     assert settings == {"settings": {"policy": "lucky", "seed": 3}}
     assert len(draws) == 16
     assert {"text", "finish_reason", "tokens", "request", "draw"} == set(draws[0])
     with pytest.raises(UserError, match="lucky"):
-        evaluate.evaluate("gsm8k", ScriptedPolicy(lucky), given, folder=tmp_path, made_with={"policy": "x"})
+        evaluate.run_task("gsm8k", ScriptedPolicy(lucky), given, folder=tmp_path, made_with={"policy": "x"})
 
 
 def test_a_fault_is_judged_once_more_and_then_left_out(problems: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,20 +191,20 @@ def test_a_fault_is_judged_once_more_and_then_left_out(problems: str, monkeypatc
         return Verdict(Status.SCORED, 1.0, "shaky", "")
 
     monkeypatch.setattr("tenfold.verifiers.load", lambda name: shaky)
-    score = evaluate.evaluate("gsm8k", ScriptedPolicy(lucky), Options(problems=problems)).score
+    score = evaluate.run_task("gsm8k", ScriptedPolicy(lucky), Options(problems=problems)).score
     assert (score.mean, score.problems, score.faults) == (1, 5, 8)
     with pytest.raises(UserError, match="none of 8 draws has a score"):
-        evaluate.evaluate("gsm8k", ScriptedPolicy(lucky), Options(problems=problems, limit=1))
+        evaluate.run_task("gsm8k", ScriptedPolicy(lucky), Options(problems=problems, limit=1))
 
 
 def test_problems_come_from_a_folder_that_is_named(tmp_path: Path) -> None:
     rows = [{"id": n, "problem": f"{n} + 1?", "solution": f"\\boxed{{{n + 1}}}", "answer": str(n + 1)} for n in range(3)]
     (tmp_path / "aime24.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    result = evaluate.evaluate("aime24", ScriptedPolicy("\\boxed{1}"), Options(data=str(tmp_path)))
+    result = evaluate.run_task("aime24", ScriptedPolicy("\\boxed{1}"), Options(data=str(tmp_path)))
     assert result.score.mean == pytest.approx(1 / 3)
     assert result.settings["problems"].endswith("aime24.jsonl")
     with pytest.raises(UserError, match=r"there is no aime25\.jsonl in .*hf:math-ai/aime25"):
-        evaluate.evaluate("aime25", ScriptedPolicy("1"), Options(data=str(tmp_path)))
+        evaluate.run_task("aime25", ScriptedPolicy("1"), Options(data=str(tmp_path)))
 
 
 def test_the_majority_of_the_draws_is_a_figure(problems: str) -> None:
@@ -218,12 +218,12 @@ def test_the_majority_of_the_draws_is_a_figure(problems: str) -> None:
         return ScriptedPolicy(say)
 
     def majority(wrong: Any) -> float:
-        return evaluate.evaluate("gsm8k_avg32", answer(wrong), Options(problems=problems)).figures["maj@32"]
+        return evaluate.run_task("gsm8k_avg32", answer(wrong), Options(problems=problems)).figures["maj@32"]
 
     assert majority(lambda seed: seed) == 1
     assert majority(lambda seed: ["7/2", "3.5", "\\frac{7}{2}"][seed % 3]) < 1
     assert majority(lambda seed: ["5e9000", "50e8999"][seed % 2]) < 1, "more digits than Python writes"
-    assert "maj@1" not in evaluate.evaluate("gsm8k_avg1", ScriptedPolicy("1"), Options(problems=problems)).figures
+    assert "maj@1" not in evaluate.run_task("gsm8k_avg1", ScriptedPolicy("1"), Options(problems=problems)).figures
 
 
 def test_suites_are_made_of_tasks() -> None:
@@ -235,7 +235,7 @@ def test_a_mistake_ends_in_one_line() -> None:
     with pytest.raises(UserError, match="no task 'chain_sums'; did you mean chain_sum"):
         evaluate.evaluate("chain_sums", ScriptedPolicy("1"))
     with pytest.raises(UserError, match="no file missing"):
-        evaluate.evaluate("gsm8k", ScriptedPolicy("1"), Options(problems="jsonl:missing.jsonl"))
+        evaluate.run_task("gsm8k", ScriptedPolicy("1"), Options(problems="jsonl:missing.jsonl"))
     with pytest.raises(UserError, match="hub is out of reach"):
         evaluate.evaluate("gsm8k", ScriptedPolicy("1"))
     with pytest.raises(UserError, match="one draw a problem"):
@@ -246,7 +246,7 @@ def test_a_mistake_ends_in_one_line() -> None:
 
 def test_a_draw_that_was_cut_is_not_right_by_accident(problems: str, tmp_path: Path) -> None:
     """The answer to 1 is 1; "the answer is 1 2" cut to three words is no answer."""
-    result = evaluate.evaluate("gsm8k_avg2", ScriptedPolicy("answer is 1 2"), Options(problems=problems, max_tokens=3))
+    result = evaluate.run_task("gsm8k_avg2", ScriptedPolicy("answer is 1 2"), Options(problems=problems, max_tokens=3))
     assert (result.score.mean, result.truncated) == (0, 1)
     boxed = ScriptedPolicy("\\boxed{1} because the")
-    assert evaluate.evaluate("gsm8k_avg2", boxed, Options(problems=problems, max_tokens=2)).score.mean == 0.5
+    assert evaluate.run_task("gsm8k_avg2", boxed, Options(problems=problems, max_tokens=2)).score.mean == 0.5

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tenfold.benchmarks import evaluate, judged
+from tenfold.benchmarks import evaluate, judged, rescore
 from tenfold.benchmarks.judged import arena_hard, multi_challenge, writing_bench
 from tenfold.benchmarks.result import Options, Result
 from tenfold.core import Message, Problem, UserError
@@ -52,7 +52,7 @@ def data(tmp_path: Path) -> Path:
 
 def run(task: str, judge: str, data: Path, **given: Any) -> Result:
     options = Options(data=str(data), judge=judge, baseline=str(data / "baseline.jsonl"), max_tokens=16)
-    return evaluate.evaluate(task, ScriptedPolicy("short"), options, **given)
+    return evaluate.run_task(task, ScriptedPolicy("short"), options, **given)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_judge_scores_every_draw(task: str, judge: str, score: float, data: Pa
     assert result.settings["judge"] == judge
     rows = [json.loads(line) for line in (tmp_path / "out" / f"{result.task}.scores.jsonl").read_text().splitlines()]
     assert all(draw["trail"] for row in rows for draw in row["draws"])
-    assert evaluate.rescore(tmp_path / "out")[0][1] == result
+    assert rescore.rescore(tmp_path / "out")[0][1] == result
 
 
 def test_each_benchmark_has_its_own_figures(data: Path) -> None:
@@ -93,9 +93,9 @@ def test_without_a_judge_or_a_baseline_a_task_is_not_run(data: Path) -> None:
     assert evaluate.missing("arena_hard_v2", Options(judge="scripted:x")) == "it wants a baseline's answers, with --baseline"
     assert evaluate.missing("aime24", Options()) is None
     with pytest.raises(UserError, match="wants a judge"):
-        evaluate.evaluate("multi_challenge", ScriptedPolicy("x"), Options(data=str(data)))
+        evaluate.run_task("multi_challenge", ScriptedPolicy("x"), Options(data=str(data)))
     with pytest.raises(UserError, match="published by X-PLUG/WritingBench"):
-        evaluate.evaluate("writing_bench", ScriptedPolicy("x"), Options(judge="scripted:x"))
+        evaluate.run_task("writing_bench", ScriptedPolicy("x"), Options(judge="scripted:x"))
 
 
 PROBLEM = Problem("q", (Message(role="user", content="Why {a}?"),), "because", "", {"category": "hard_prompt"})

@@ -81,7 +81,7 @@ def test_a_policy_gets_its_known_pass_rates(task: str, tmp_path: Path) -> None:
         return right(int(found[0])) if lucky else wrong
 
     given = Options(problems=f"jsonl:{tmp_path}/rows.jsonl", draws=24)
-    result = evaluate.evaluate(task, ScriptedPolicy(answer), given, folder=tmp_path)
+    result = evaluate.run_task(task, ScriptedPolicy(answer), given, folder=tmp_path)
     assert result.score.draws_low <= 0.5 <= result.score.draws_high
     rows = [json.loads(line) for line in (tmp_path / f"{result.task}.scores.jsonl").read_text().splitlines()]
     rates = [sum(draw["score"] for draw in row["draws"]) / 24 for row in rows]

@@ -137,7 +137,7 @@ def test_lm_evals_scorer_and_ours_agree_on_the_same_responses(hub: None, tmp_pat
         return f"{number} and 1.\n" + ends[number].replace("{}", str(number + (number != 6)))
 
     theirs = lm_eval_tasks.evaluate("lm_eval:gsm8k", ScriptedPolicy(answer), Options(), folder=tmp_path / "theirs")
-    ours = evaluate.evaluate("gsm8k_avg1", ScriptedPolicy(answer), Options(data=str(tmp_path)), folder=tmp_path / "ours")
+    ours = evaluate.run_task("gsm8k_avg1", ScriptedPolicy(answer), Options(data=str(tmp_path)), folder=tmp_path / "ours")
 
     def scores(folder: str, task: str) -> list[float]:
         return [json.loads(line)["draws"][0]["score"] for line in (tmp_path / folder / task).open()]

@@ -82,10 +82,10 @@ def test_batches_and_backends_make_no_difference(checkpoint: Path, server: str, 
     results, draws = [], []
     for size in (1, 8, 32):
         policy = TransformersPolicy(checkpoint, batch_size=size)
-        results.append(evaluate.evaluate("chain_sum", policy, GIVEN, folder=tmp_path / str(size)))
+        results.append(evaluate.run_task("chain_sum", policy, GIVEN, folder=tmp_path / str(size)))
         draws.append(draws_of(tmp_path / str(size)))
     served = OpenAIPolicy("micro", base_url=server, batch_size=4)
-    results.append(evaluate.evaluate("chain_sum", served, GIVEN, folder=tmp_path / "served"))
+    results.append(evaluate.run_task("chain_sum", served, GIVEN, folder=tmp_path / "served"))
     draws.append(draws_of(tmp_path / "served"))
     for others in draws[
         1:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tenfold.core import Conversation, Message, Problem, Status, UserError
-from tenfold.policies.judge import asking, prepare
+from tenfold.policies.judge import asking
 from tenfold.policies.scripted import ScriptedPolicy
 from tenfold.verifiers import agentic, load
 from tenfold.verifiers.answers.controls import controls
@@ -184,4 +184,4 @@ def test_any_policy_can_judge(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (verdict.score, verdict.method) == (0, "agentic")
     monkeypatch.delenv("TENFOLD_JUDGE")
     with pytest.raises(UserError, match="TENFOLD_JUDGE"):
-        prepare()
+        load("tenfold.policies.judge:verify")

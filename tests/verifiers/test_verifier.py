@@ -16,7 +16,7 @@ from gymnasium.envs.registration import EnvSpec
 
 import tenfold
 from tenfold import verifiers
-from tenfold.core import Message, Problem, Status, UserError, Verdict
+from tenfold.core import Message, Problem, Status, UserError, Verdict, Verifier
 from tenfold.envs.text import TextEnv
 from tenfold.verifiers import agentic, as_verifier, load
 from tenfold.verifiers import math as mathematics
@@ -81,8 +81,18 @@ def test_an_object_of_the_users_brings_what_it_cannot_read_and_what_it_needs() -
     assert environment.step("4")[1] == 1
 
 
-@as_verifier(options={"slack": 0})
-def near(problem: Problem, response: str, slack: float) -> bool:
+def test_a_plain_function_becomes_a_verifier_and_a_verifier_stays_as_it_is() -> None:
+    assert not isinstance(plain, Verifier)
+    wrapped = as_verifier(plain)
+    assert isinstance(wrapped, Verifier)
+    assert wrapped.options == {"slack": 0}
+    assert as_verifier(wrapped) is wrapped
+    assert as_verifier(near) is near
+    assert wrapped.with_options(slack=1)(SUM, "3").score == 1
+
+
+@as_verifier()
+def near(problem: Problem, response: str, slack: float = 0) -> bool:
     return abs(float(response) - float(problem.answer)) <= slack
 
 
@@ -114,7 +124,7 @@ def test_a_registration_with_options_can_be_made_in_another_process() -> None:
 @pytest.mark.parametrize("name", verifiers.NAMES)
 def test_every_verifier_is_an_object_under_its_name_and_can_be_pickled(name: str) -> None:
     found = verifiers.find(name)
-    assert isinstance(found, verifiers.FullVerifier)
+    assert isinstance(found, Verifier)
     assert pickle.loads(pickle.dumps(found)) == found
     assert verifiers.find(found) is found
 

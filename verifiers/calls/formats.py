@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ...core import without_thinking, without_turn_end
+from ...responses import without_thinking, without_turn_end
 from ..programs.fences import fenced
 from .call import Declared, Malformed, Said, unique
 from .xml import FUNCTION, INVOKE, of_pairs, of_xml

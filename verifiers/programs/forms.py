@@ -7,10 +7,11 @@ import ast
 import builtins
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
+from ..golds import CallTest, CodeTests
 from ..sandbox import Limits
 from ..sandbox.inside.wire import decode
 
@@ -24,12 +25,12 @@ class NoTests(Exception):
     """The problem's tests cannot be used; the text says why."""
 
 
-def form_of(answer: Mapping[str, Any]) -> str:
+def form_of(answer: CodeTests) -> str:
     """Which form of tests an answer has: the first of `FORMS`. Raises `NoTests` where it has none that can be used."""
     form = next((form for form in FORMS if answer.get(form)), None)
     if form is None or (form in ("calls", "test") and not isinstance(answer.get("entry_point"), str)):
         raise NoTests("there are no tests: the answer wants asserts, stdin, or an entry_point with calls or test")
-    tests = answer[form]
+    tests = answer.get(form)
     if form == "test":
         usable = isinstance(tests, str)
     else:
@@ -39,7 +40,7 @@ def form_of(answer: Mapping[str, Any]) -> str:
     return form
 
 
-def _is_test(form: str, test: Any, answer: Mapping[str, Any]) -> bool:
+def _is_test(form: str, test: object, answer: CodeTests) -> bool:
     if form == "asserts":
         return isinstance(test, str)
     if not isinstance(test, Mapping):
@@ -50,7 +51,7 @@ def _is_test(form: str, test: Any, answer: Mapping[str, Any]) -> bool:
     return lists and ("output" in test or "checker" in answer)
 
 
-def limits_of(answer: Mapping[str, Any]) -> Limits:
+def limits_of(answer: CodeTests) -> Limits:
     """What a run may use. Raises `NoTests`."""
     try:
         limits = Limits(**answer.get("limits", {}))
@@ -61,7 +62,7 @@ def limits_of(answer: Mapping[str, Any]) -> Limits:
     raise NoTests("limits: all of them are above 0")
 
 
-def calls_of(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+def calls_of(answer: CodeTests) -> list[CallTest]:
     """The tests of `calls`, in values. Raises `NoTests`."""
     read = decode if answer.get("encoded") else lambda value: value
     try:
@@ -77,7 +78,7 @@ def calls_of(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
         raise NoTests(f"the tests are no forms of values: {error}") from None
 
 
-def public(answer: Mapping[str, Any]) -> dict[str, Any] | None:
+def public(answer: CodeTests) -> CodeTests | None:
     """The answer with those of its tests that a policy may see, and no other; None where it may see none."""
     try:
         form, count = form_of(answer), answer.get("public", 0)
@@ -85,10 +86,11 @@ def public(answer: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     if form == "test" or not isinstance(count, int) or count < 1:
         return None
-    return {**{key: value for key, value in answer.items() if key not in FORMS}, form: answer[form][:count]}
+    tests = cast(Sequence[object], answer.get(form))[:count]
+    return cast(CodeTests, {key: value for key, value in answer.items() if key not in FORMS} | {form: tests})
 
 
-def shown(answer: Mapping[str, Any]) -> list[str]:
+def shown(answer: CodeTests) -> list[str]:
     """The public tests for a policy to read: assertions, or what goes in and comes out."""
     tests = public(answer)
     if tests is None:

@@ -11,9 +11,9 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ..budget import in_time
+from ..golds import CodeTests
 from .fences import PLAIN, Block, fenced, language_of
 from .forms import called
 from .python_pieces import STRINGS, Piece
@@ -72,7 +72,7 @@ _BLANKED = re.compile(r"[^\n]")
 _MADE = re.compile(r"\b([A-Za-z_]\w*)\(\)\.")
 
 
-def program_of(text: str, answer: Mapping[str, Any]) -> str:
+def program_of(text: str, answer: CodeTests) -> str:
     """The code in a text that is judged; all of the text where nothing shows which part that is.
 
     Args:
@@ -145,9 +145,9 @@ class _Wanted:
     classes: frozenset[str]
 
 
-def _wanted(answer: Mapping[str, Any]) -> _Wanted:
+def _wanted(answer: CodeTests) -> _Wanted:
     entry = answer.get("entry_point")
-    names: Any = [entry] if isinstance(entry, str) else answer.get("functions")
+    names: Sequence[str] | None = [entry] if isinstance(entry, str) else answer.get("functions")
     if not names and isinstance(answer.get("asserts"), list | tuple):
         try:
             names = called("\n".join(map(str, [answer.get("setup") or "", *answer["asserts"]])))
@@ -231,7 +231,7 @@ def _moved(body: str) -> str:
 # --- a whole program ---
 
 
-def _whole(blocks: Sequence[Block], answer: Mapping[str, Any]) -> str | None:
+def _whole(blocks: Sequence[Block], answer: CodeTests) -> str | None:
     """The last of these blocks that is a program by itself, else the last that is one with others; None where there is none."""
     parts = [Piece(_moved(block.body)) for block in blocks]
     tests = answer["stdin"] if isinstance(answer["stdin"], list | tuple) else ()

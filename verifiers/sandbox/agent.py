@@ -1,7 +1,8 @@
 """A `LocalSandbox` on another machine, spoken to over standard input and output: the inner half of `e2b.py`.
 
 Every line is a JSON object with the number of the session it belongs to. What a program sends back is data on its way out, and
-built into no value here. Modules of this folder, and `core.py`, are all that the other machine needs beside Python.
+built into no value here. The other machine needs nothing beside Python but the modules of this folder, `core.py` and
+`responses.py`.
 """
 
 import argparse

@@ -15,13 +15,14 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from ....core import Conversation, Incomplete, Policy, Sampling, UserError, without_thinking
+from ....core import Conversation, Incomplete, Policy, Sampling, UserError
 from ....policies import load_policy
 from ....policies.store import Store
+from ....responses import without_thinking
 from . import rule_labels
 from .dimensions import Labels, dimensions
 
@@ -59,7 +60,16 @@ def load(uri: str = RULES, max_tokens: int = 2_048, seed: int = 0) -> Annotator:
     return functools.partial(ask, load_policy(uri, **options), max_tokens=max_tokens, seed=seed)
 
 
-def label(texts: Mapping[str, str], annotate: Annotator, store: Store, batch_size: int, progress: Callable[..., None]) -> None:
+class LabelRow(TypedDict):
+    """The labels of a document, by dimension, as a store has them; None where the annotator said nonsense."""
+
+    id: str
+    labels: Mapping[str, float] | None
+
+
+def label(
+    texts: Mapping[str, str], annotate: Annotator, store: Store[LabelRow], batch_size: int, progress: Callable[..., None]
+) -> None:
     """Labels documents and stores each label as it comes: {"id": ..., "labels": {...} or null}.
 
     Args:
@@ -77,7 +87,7 @@ def label(texts: Mapping[str, str], annotate: Annotator, store: Store, batch_siz
     for start in range(0, len(waiting), batch_size):
         batch = waiting[start : start + batch_size]
         for came in annotate([texts[name] for name in batch]):
-            rows = [{"id": batch[number], "labels": labels} for number, labels in came.items()]
+            rows = [LabelRow(id=batch[number], labels=labels) for number, labels in came.items()]
             store.append(rows)
             store.rows.extend(rows)
         progress(len(texts) - len(waiting) + min(start + batch_size, len(waiting)), len(texts))

@@ -21,7 +21,7 @@ def result(tmp_path: Path) -> Result:
         right = draw_seed(seed, "coin", 0) / 2**53 < 0.85
         return f"\\boxed{{{conversation[0]['content'].split('?')[0] if right else 999}}}"
 
-    return evaluate.evaluate("aime25", ScriptedPolicy(answer), Options(data=str(tmp_path)), folder=tmp_path / "run")
+    return evaluate.run_task("aime25", ScriptedPolicy(answer), Options(data=str(tmp_path)), folder=tmp_path / "run")
 
 
 def test_a_result_stands_beside_what_is_reported(result: Result) -> None:
@@ -54,7 +54,7 @@ def test_a_model_of_which_nothing_is_reported(result: Result) -> None:
 
 def test_a_caution_of_one_model_is_said_of_that_model_alone(tmp_path: Path) -> None:
     (tmp_path / "aime24.jsonl").write_text('{"problem": "1?", "answer": "1", "solution": ""}\n')
-    result = evaluate.evaluate("aime24", ScriptedPolicy("1"), Options(data=str(tmp_path)))
+    result = evaluate.run_task("aime24", ScriptedPolicy("1"), Options(data=str(tmp_path)))
     said = {row.model: any("secondary source" in caution for caution in row.cautions) for row in compare.compare([result])}
     assert [model for model in said if said[model]] == ["Qwen3-14B"]
 
@@ -66,7 +66,7 @@ def test_what_the_report_measures_is_what_its_suites_run() -> None:
 
 
 def test_two_runs_are_compared_problem_by_problem(result: Result, tmp_path: Path) -> None:
-    evaluate.evaluate("aime25", ScriptedPolicy("\\boxed{999}"), Options(data=str(tmp_path)), folder=tmp_path / "other")
+    evaluate.run_task("aime25", ScriptedPolicy("\\boxed{999}"), Options(data=str(tmp_path)), folder=tmp_path / "other")
     found = compare.paired(tmp_path / "run", tmp_path / "other")
     assert list(found) == ["aime25_avg8"]
     assert found["aime25_avg8"].mean == pytest.approx(result.score.mean)

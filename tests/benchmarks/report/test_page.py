@@ -30,7 +30,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tenfold.benchmarks import evaluate
 
     given = Options(data=str(folder))
-    evaluate.evaluate("aime24", ScriptedPolicy(answer), given, folder=folder / "out", made_with={"policy": "scripted:<b>"})
+    evaluate.run_task("aime24", ScriptedPolicy(answer), given, folder=folder / "out", made_with={"policy": "scripted:<b>"})
     page.write(folder / "out")
     return folder / "out"
 

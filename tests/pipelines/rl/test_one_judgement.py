@@ -14,7 +14,7 @@ from tokenizers import AddedToken
 
 import tenfold
 from tenfold.benchmarks.lm import PolicyLM
-from tenfold.core import Problem, Sampling, Verdict, without_thinking
+from tenfold.core import Problem, Sampling, Verdict
 from tenfold.envs.text import TextEnv
 from tenfold.policies import checkpoints, transformers
 from tenfold.policies.completions import completion
@@ -23,6 +23,7 @@ from tenfold.policies.server import replies
 from tenfold.policies.transcript import Limits, Transcript
 from tenfold.policies.transformers import TransformersPolicy
 from tenfold.policies.vllm import completed
+from tenfold.responses import without_thinking
 
 LIMIT = 64
 OPENS = (

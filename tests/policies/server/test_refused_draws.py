@@ -43,7 +43,7 @@ def refusing(third: Reply) -> Any:
 def test_a_benchmark_goes_past_a_prompt_that_is_refused_and_does_not_ask_again(rows: str, tmp_path: Path) -> None:
     with serving(refusing(FILTERED)) as server:
         for asked in (4 * 8, 0):
-            result = evaluate.evaluate(
+            result = evaluate.run_task(
                 "aime24", OpenAIPolicy("m", server.url), Options(problems=rows, draws=8), folder=tmp_path / "bench"
             )
             assert len(server.requests) == asked
@@ -61,10 +61,10 @@ def test_a_benchmark_leaves_a_fault_of_one_draw_out_and_draws_it_again(
     policy_options: Any = {"max_retries": 1}
     with serving(refusing(Reply({"choices": []}))) as server:
         policy = OpenAIPolicy("m", server.url, **policy_options)
-        result = evaluate.evaluate("aime24", policy, Options(problems=rows, draws=2), folder=tmp_path / "bench")
+        result = evaluate.run_task("aime24", policy, Options(problems=rows, draws=2), folder=tmp_path / "bench")
         assert (result.score.mean, result.score.faults, result.refused) == (1, 2, 0)
         server.reply, before = refusing(Reply(answer("\\boxed{0}"))), len(server.requests)
-        result = evaluate.evaluate("aime24", policy, Options(problems=rows, draws=2), folder=tmp_path / "bench")
+        result = evaluate.run_task("aime24", policy, Options(problems=rows, draws=2), folder=tmp_path / "bench")
         assert (result.score.faults, len(server.requests) - before) == (0, 2)
 
 
@@ -72,7 +72,7 @@ def test_what_a_server_said_before_it_went_away_is_kept(rows: str, tmp_path: Pat
     with serving(refusing(Reply(error("gone"), 503))) as server:
         policy = OpenAIPolicy("m", server.url, max_retries=0)
         with pytest.raises(Incomplete, match="503"):
-            evaluate.evaluate("aime24", policy, Options(problems=rows, draws=2), folder=tmp_path / "bench")
+            evaluate.run_task("aime24", policy, Options(problems=rows, draws=2), folder=tmp_path / "bench")
         assert len((tmp_path / "bench/aime24.draws.jsonl").read_text().splitlines()) == 1 + 3 * 2
         with pytest.raises(Incomplete, match="503"):
             play(lambda: TextEnv(rows), policy, 2, store=tmp_path / "episodes.jsonl")
@@ -126,7 +126,7 @@ def test_lone_surrogates_lose_no_episode(tmp_path: Path) -> None:
     with serving(lambda request: Reply(reply)) as server:
         policy, rows = OpenAIPolicy("m", server.url), f"jsonl:{tmp_path}/rows.jsonl"
         played = play(lambda: TextEnv(rows), policy, 2, sampling=Sampling(), store=tmp_path / "e.jsonl")
-        result = evaluate.evaluate("aime24", policy, Options(problems=rows, draws=2), folder=tmp_path / "bench")
+        result = evaluate.run_task("aime24", policy, Options(problems=rows, draws=2), folder=tmp_path / "bench")
     assert [[episode.verdict.score for episode in row] for row in played.values()] == [[1, 1]] * 2
     assert result.score.mean == 1
     stored = (tmp_path / "e.jsonl").read_text(encoding="utf-8")

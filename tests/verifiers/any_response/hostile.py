@@ -2,9 +2,8 @@
 
 from hypothesis import strategies as st
 
-from tenfold.core import Problem
+from tenfold.core import Problem, Verifier
 from tenfold.verifiers import NAMES, agentic, find, load
-from tenfold.verifiers.verifier import FullVerifier
 
 LONGEST = 200_000
 """Characters of a response."""
@@ -96,7 +95,7 @@ def problem(name: str) -> Problem:
     return Problem("p", prompt, ANSWERS[name], "here", meta)  # type: ignore[arg-type]
 
 
-def verifier(name: str) -> FullVerifier:
+def verifier(name: str) -> Verifier:
     """The verifier; a judge that is asked about everything, and finds nothing the same."""
     if name == "judge":
         return agentic.verifier(lambda conversation: "It differs.\nVERDICT: DIFFERENT", always=True)

@@ -7,9 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from tenfold.core import Problem, Status, Verdict
+from tenfold.core import Problem, Status, Verdict, Verifier
 from tenfold.verifiers import budget
-from tenfold.verifiers.verifier import FullVerifier
 
 from .hostile import ANSWERS, ENDS, LONGEST, RESPONSES, problem, run_of, verifier
 
@@ -26,7 +25,7 @@ ELSEWHERE = {"code": 12, "fullstack": 12, "reasoning_gym": 12, "instructions": 4
 """
 
 
-def check(judge: FullVerifier, asked: Problem, response: str) -> Verdict:
+def check(judge: Verifier, asked: Problem, response: str) -> Verdict:
     """The verdict on a response, which is one of the response's own doing, in time."""
     begun = time.thread_time()
     verdict = judge(asked, response)

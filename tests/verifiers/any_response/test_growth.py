@@ -6,9 +6,10 @@ from collections.abc import Callable
 import pytest
 
 from tenfold.benchmarks.judged import arena_hard, writing_bench
-from tenfold.core import Completion, Problem, without_thinking, without_turn_end
+from tenfold.core import Completion, Problem
 from tenfold.envs.toy import short_notes
 from tenfold.pipelines.refine import prompts
+from tenfold.responses import without_thinking, without_turn_end
 from tenfold.verifiers import code, fullstack, function_calls, pairwise
 from tenfold.verifiers.answers.extraction import response
 from tenfold.verifiers.calls import formats

@@ -1,6 +1,6 @@
 """Which words of a response are its answer. One protocol, for every verifier of final answers:
 
-1. Reasoning is set aside (`core.without_thinking`). A response that was cut while it reasoned has no answer.
+1. Reasoning is set aside (`responses.without_thinking`). A response that was cut while it reasoned has no answer.
 2. The last mark: the last `\\boxed{...}` or `<answer>...</answer>`, whichever comes later (`boxes.py`). A box inside of a
    tag is the tag's answer. Boxes that only "and", "or", a comma or a few words join count as one list. A mark that opens and
    never closes was cut: no answer, whatever was marked before it.
@@ -13,7 +13,7 @@
 
 import re
 
-from ....core import without_thinking
+from ....responses import without_thinking
 from ... import disguises
 from ...budget import in_time
 from .boxes import boxed, last_mark, last_tag

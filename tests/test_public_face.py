@@ -1,0 +1,45 @@
+"""What `import tenfold` gives."""
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tenfold
+from tenfold.benchmarks.result import Options
+from tenfold.policies.scripted import ScriptedPolicy
+
+FACE = (
+    "make register verify load_policy rollout run evaluate Problem Verdict Status Sampling Completion Episode Verifier Policy "
+    "TextEnv UserError Stage Context"
+).split()
+
+
+def test_every_name_of_the_public_face_is_there_and_listed() -> None:
+    assert {*FACE, "__version__"} == {*tenfold.__all__}
+    assert set(FACE) <= set(dir(tenfold))
+    for name in FACE:
+        assert inspect.getdoc(getattr(tenfold, name)), name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        tenfold.nothing  # noqa: B018
+
+
+def test_importing_the_package_and_its_nouns_imports_no_torch() -> None:
+    nouns = [name for name in FACE if name not in ("evaluate", "run")]  # these two load lm-eval and the stages
+    program = f"import sys, tenfold; [getattr(tenfold, name) for name in {nouns!r}]; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_evaluate_takes_every_option_by_its_name() -> None:
+    taken = inspect.signature(tenfold.evaluate).parameters
+    assert {*Options.__slots__} <= {name for name, one in taken.items() if one.kind == one.KEYWORD_ONLY}
+
+
+def test_a_result_says_what_it_was_made_with(tmp_path: Path) -> None:
+    who = {"policy": "scripted:1"}
+    result = tenfold.evaluate("chain_sum", ScriptedPolicy("1"), limit=3, draws=2, seed=5, folder=tmp_path, made_with=who)
+    assert result.task == "chain_sum_avg2"
+    assert (result.settings["seed"], result.settings["number"], result.settings["policy"]) == (5, 3, "scripted:1")
+    assert (tmp_path / "chain_sum_avg2.result.json").is_file()
