@@ -14,6 +14,8 @@ WORKDIR /home/tenfold/tenfold
 RUN chown tenfold:tenfold /home/tenfold/tenfold
 USER tenfold
 
+# Where pip finds a CPU build of torch, for a smaller image: --build-arg PIP_EXTRA_INDEX_URL=...
+ARG PIP_EXTRA_INDEX_URL
 COPY --chown=tenfold:tenfold . .
 RUN make .venv/.ready
 

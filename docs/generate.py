@@ -1,12 +1,13 @@
 """Pages of the reference that are made from the code: stages, benchmark tasks, environments, command line, extras.
 
-`mkdocs build` runs this by the plug-in gen-files. By hand it writes the pages to a folder: `python docs/generate.py FOLDER`.
+mkdocs loads this file as a hook. By hand it writes the pages to a folder: `python docs/generate.py FOLDER`.
 """
 
 import argparse
 import importlib
 import inspect
 import json
+import shutil
 import sys
 import tomllib
 import types
@@ -291,10 +292,27 @@ def write(folder: Path) -> None:
         (folder / place).write_text(text, encoding="utf-8")
 
 
+PACKAGE = ROOT / "build" / "docs" / "tenfold"
+"""The package as mkdocstrings finds it (`paths` in mkdocs.yml). The repository's root also holds virtual environments with
+links back to it, and mkdocstrings follows links."""
+
+
+def on_startup(command: str, dirty: bool) -> None:
+    """Makes the folder in which mkdocstrings finds the package: links to its modules and packages, and to nothing else."""
+    shutil.rmtree(PACKAGE, ignore_errors=True)
+    PACKAGE.mkdir(parents=True)
+    for entry in ROOT.iterdir():
+        if entry.suffix == ".py" or (entry / "__init__.py").is_file():
+            (PACKAGE / entry.name).symlink_to(entry)
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Adds the generated pages to the site."""
+    file = importlib.import_module("mkdocs.structure.files").File  # only the extra `docs` has it
+    for place, text in pages():
+        files.append(file.generated(config, place, content=text))
+    return files
+
+
 if __name__ == "__main__":
     write(Path(sys.argv[1]))
-elif __name__ == "<run_path>":  # what mkdocs-gen-files calls it
-    files: Any = importlib.import_module("mkdocs_gen_files")  # only the extra `docs` has it
-    for place, text in pages():
-        with files.open(place, "w") as page:
-            page.write(text)

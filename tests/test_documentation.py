@@ -152,7 +152,7 @@ def run(command: str) -> str:
             code = cli.main(words(command)[1:])
         except SystemExit as ended:
             code = int(ended.code or 0)
-    assert code == 0, f"`{command}` exits with {code}: {wrong.getvalue()}{said.getvalue()[-2000:]}"
+    assert code == 0, f"`{command}` exits with {code}: {(wrong.getvalue() + said.getvalue()).strip()[-500:]}"
     return said.getvalue()
 
 
