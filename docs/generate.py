@@ -222,7 +222,7 @@ def environments() -> Iterator[str]:
 
 def command_line() -> Iterator[str]:
     """Every command with its options, from argparse."""
-    from tenfold.arguments import parser
+    from tenfold.cli import parser
 
     main = parser()
     yield "# Command line"

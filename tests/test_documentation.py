@@ -34,7 +34,7 @@ import gymnasium
 import pytest
 import yaml
 
-from tenfold import arguments, cli
+from tenfold import cli
 from tenfold.benchmarks import catalogue
 from tenfold.core import UserError
 from tenfold.envs import built_in
@@ -115,7 +115,7 @@ def read(command: str, written: set[str]) -> None:
         return
     if program == "tenfold":
         try:
-            parsed = arguments.parser().parse_args(given)
+            parsed = cli.parser().parse_args(given)
         except SystemExit as ended:
             if ended.code:
                 raise AssertionError(f"argparse refuses `{command}`") from None
@@ -370,5 +370,5 @@ def test_a_broken_block_fails(language: str, text: str, lab: Path, monkeypatch: 
 
 
 def test_argparse_has_no_command_without_a_function() -> None:
-    commands = [action for action in arguments.parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    commands = [action for action in cli.parser()._actions if isinstance(action, argparse._SubParsersAction)]
     assert {name.split()[0] for name in cli.COMMANDS} == set(commands[0].choices)
