@@ -16,7 +16,7 @@ Importing the package has Gymnasium know its environments; everything else is lo
 import importlib
 from typing import TYPE_CHECKING
 
-from . import gymnasium_hook
+from . import extras, gymnasium_hook
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ _HOME = {
     "verify": "verifiers",
 }
 
+_EXTRAS = {"evaluate": "bench"}
+"""Names that want more than the core."""
+
 __all__ = [
     "Completion",
     "Context",
@@ -79,7 +82,8 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    with extras.wanted_by(f"tenfold.{name}", _EXTRAS.get(name, "")):
+        return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:

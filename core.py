@@ -74,7 +74,7 @@ class Problem:
     """Stable across runs and machines."""
     prompt: tuple[Message, ...]
     answer: object
-    """What the verifier compares with: a gold answer, tests, gold calls, a reference response; see `verifiers/golds.py`."""
+    """What the verifier compares with: a gold answer, tests, gold calls, a reference response; see `golds.py`."""
     source: str
     """The URI it came from."""
     meta: Mapping[str, Any] = field(default_factory=dict)

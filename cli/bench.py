@@ -47,7 +47,7 @@ def add(commands: Commands) -> None:
     command.add_argument("--baseline", help="files of the baseline's answers for Arena-Hard, with commas between")
     command.add_argument("--seed", type=int, default=0, help="base seed (default: %(default)s)")
     command.add_argument("--out", help="folder for draws and scores (default: bench/POLICY)")
-    command.set_defaults(call=run)
+    command.set_defaults(call=run, command="bench")
 
 
 def run(arguments: argparse.Namespace) -> None:

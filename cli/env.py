@@ -11,7 +11,7 @@ def add(commands: Commands) -> None:
     """Adds the command and its options."""
     environments = commands.add_parser("env", help="list, check or play environments")
     actions = environments.add_subparsers(required=True, metavar="ACTION")
-    actions.add_parser("list", help="ids and where their problems come from").set_defaults(call=list_ids)
+    actions.add_parser("list", help="ids and where their problems come from").set_defaults(call=list_ids, command="env list")
     for name, words in (
         ("check", "Gymnasium's checker, and that gold answers score 1"),
         ("play", "play one episode, typing the answers"),
@@ -21,7 +21,7 @@ def add(commands: Commands) -> None:
         if name == "play":
             action.add_argument("--problem", type=int, help="index of the problem (default: one at random)")
             action.add_argument("--seed", type=int)
-        action.set_defaults(call={"check": check, "play": play}[name])
+        action.set_defaults(call={"check": check, "play": play}[name], command=f"env {name}")
 
 
 def list_ids(arguments: argparse.Namespace) -> None:

@@ -57,8 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(parsed: argparse.Namespace) -> int:
     try:
-        command = parsed.call.__module__.rpartition(".")[2]
-        with signals.heard(), extras.wanted_by(f"tenfold {command}", EXTRAS.get(command, "")):
+        with signals.heard(), extras.wanted_by(f"tenfold {parsed.command}", EXTRAS.get(parsed.command, "")):
             parsed.call(parsed)
             sys.stdout.flush()
     except KeyboardInterrupt as error:

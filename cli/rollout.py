@@ -23,7 +23,7 @@ def add(commands: Commands) -> None:
     command.add_argument("--max-turns", type=options.positive, default=16, help="turns an episode (default: %(default)s)")
     command.add_argument("--seed", type=int, default=0, help="base seed (default: %(default)s)")
     command.add_argument("--out", help="JSONL file for the episodes (default: NAME.jsonl); an unfinished one is gone on with")
-    command.set_defaults(call=run)
+    command.set_defaults(call=run, command="rollout")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -29,7 +29,7 @@ def add(commands: Commands) -> None:
         action="store_true",
         help="say what it would do and cost, and all that verl is told; imports none of the recipe's modules",
     )
-    command.set_defaults(call=run)
+    command.set_defaults(call=run, command="run")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ def add(commands: Commands) -> None:
     command.add_argument("--step", type=options.positive, help="which step (default: the last)")
     command.add_argument("--problem", help="only the draws of the problem with this id")
     command.add_argument("--limit", type=options.positive, default=8, help="episodes shown (default: %(default)s)")
-    command.set_defaults(call=run)
+    command.set_defaults(call=run, command="show")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -21,7 +21,7 @@ def add(commands: Commands) -> None:
         "--least", type=options.positive, default=8, help="private tests there are to be (default: %(default)s)"
     )
     command.add_argument("--seed", type=int, default=0, help="of the inputs (default: %(default)s)")
-    command.set_defaults(call=run)
+    command.set_defaults(call=run, command="synthesize")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -21,7 +21,7 @@ def add(commands: Commands) -> None:
     command.add_argument("--policy", help="with --audit: a judge beside the rules; see `tenfold --help`")
     command.add_argument("--baselines", action="store_true", help="with --audit: math-verify and verl's scorers, too")
     command.add_argument("--limit", type=options.positive, help="with --audit: only so many pairs, the first ones")
-    command.set_defaults(call=run)
+    command.set_defaults(call=run, command="verify")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -18,9 +18,9 @@ from typing import Any, cast
 import gymnasium
 
 from ..core import Info, Message, Problem, Status
+from ..golds import CodeTests
 from ..verifiers import code
 from ..verifiers.calls.formats import called
-from ..verifiers.golds import CodeTests
 from ..verifiers.programs import forms
 from ..verifiers.sandbox import Interpreter, Limits, SandboxFault
 from . import registry

@@ -73,7 +73,7 @@ def python() -> dict[str, str]:
         "calls of Java": score(ONE, CALL, "function_calls"),
         "instructions": score({"instructions": ["x"]}, "y", "instructions"),
         "reasoning_gym": score("1", "1", "reasoning_gym"),
-        "everything by its name": lambda: exec("from tenfold import *", {}),
+        "everything by its name": lambda: all(hasattr(tenfold, name) for name in {*tenfold.__all__} - {"evaluate"}),
         "tenfold.run": lambda: tenfold.run("quickstart"),
         "gymnasium.make": lambda: gymnasium.make("tenfold/SmallFunctions-v0").reset(seed=0)[1]["problem_id"],
     }

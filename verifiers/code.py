@@ -30,10 +30,10 @@ from typing import cast
 import cachetools
 
 from ..core import Problem, Status, UserError, Verdict
+from ..golds import CallTest, CodeTests
 from ..responses import without_thinking, without_turn_end
 from . import sandbox
 from .budget import SECONDS, limit
-from .golds import CallTest, CodeTests
 from .programs import selection
 from .programs.equality import same, same_output, within
 from .programs.fences import language_of

@@ -16,11 +16,11 @@ from collections.abc import Mapping
 from typing import cast
 
 from ..core import Problem, Status, UserError, Verdict
+from ..golds import ProgramTests
 from ..responses import without_thinking, without_turn_end
 from . import sandbox
 from .budget import SECONDS, limit
 from .code import prepare
-from .golds import ProgramTests
 from .programs import selection
 from .programs.fences import fenced, language_of
 from .sandbox import End, Limits, SandboxFault, languages

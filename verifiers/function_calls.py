@@ -23,12 +23,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from ..core import Problem, Status, Verdict
+from ..golds import Declaration, FunctionCalls, GoldCall
 from ..responses import without_thinking
 from .budget import SECONDS, limit
 from .calls import formats, literals
 from .calls.call import Malformed, Said
 from .calls.declining import declines
-from .golds import Declaration, FunctionCalls, GoldCall
 from .verifier import as_verifier
 
 MAX_CHARACTERS = 100_000

@@ -11,10 +11,10 @@ from typing import cast
 
 from .. import extras
 from ..core import Problem, Status, Verdict
+from ..golds import Instructions
 from ..responses import without_thinking
 from . import pool
 from .disguises import plain
-from .golds import Instructions
 from .verifier import as_verifier
 
 SECONDS = 2.0

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ...core import Message, Problem, UserError
+from ...golds import FunctionCalls
 from ...verifiers.function_calls import gold_response
-from ...verifiers.golds import FunctionCalls
 from . import conversations
 
 CATEGORIES = ("simple_python", "simple_java", "simple_javascript", "multiple", "parallel", "parallel_multiple", "irrelevance")

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...core import UserError
+from ...golds import CodeTests
 from ...verifiers import code
-from ...verifiers.golds import CodeTests
 from ...verifiers.programs.equality import exactly, same, within
 from ...verifiers.sandbox import Call, Limits, LocalSandbox, Result, Sandbox, SandboxFault
 from ...verifiers.sandbox.inside.wire import decode, encode

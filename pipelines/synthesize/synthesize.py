@@ -20,9 +20,9 @@ from ... import disk, extras
 from ...core import Problem, UserError
 from ...envs import identity
 from ...envs.problems import sources as problem_sources
+from ...golds import CodeTests
 from ...policies.store import Store
 from ...verifiers import code
-from ...verifiers.golds import CodeTests
 from ...verifiers.programs import forms
 from ...verifiers.sandbox import SandboxFault
 from ..stage import Context, Metrics, Stage

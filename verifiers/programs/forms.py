@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from ..golds import CallTest, CodeTests
+from ...golds import CallTest, CodeTests
 from ..sandbox import Limits
 from ..sandbox.inside.wire import decode
 

@@ -12,8 +12,8 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ...golds import CodeTests
 from ..budget import in_time
-from ..golds import CodeTests
 from .fences import PLAIN, Block, fenced, language_of
 from .forms import called
 from .python_pieces import STRINGS, Piece

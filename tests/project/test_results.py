@@ -12,7 +12,7 @@ import pytest
 from tenfold.core import UserError
 from tenfold.pipelines.recipe import runner
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 RECIPE = """
 name: small
 seed: 1
