@@ -82,7 +82,7 @@ class Problem:
 
 
 class Status(StrEnum):
-    """Who decided a verdict."""
+    """Outcome of a verification."""
 
     SCORED = "scored"
     """The response was judged."""
@@ -102,7 +102,7 @@ class Verdict:
     score: float | None
     """0..1; None when the response is not what decided (UNDECIDED, FAULT)."""
     method: str
-    """The rung that decided: "exact", "rational", "symbolic", "tests", ..."""
+    """The comparison that decided: "exact", "rational", "symbolic", "tests", ..."""
     reason: str
     trail: tuple[str, ...] = ()
     """What a judge that is a model said and did on the way: its turns, and what its tools answered."""

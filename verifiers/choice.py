@@ -59,15 +59,15 @@ def verify(problem: Problem, response: str) -> Verdict:
     except (KeyError, TypeError, ValueError) as error:
         return Verdict(Status.UNDECIDED, None, "gold", f"no letter and options: {error}"[:REASON])
     with limit(SECONDS):
-        rung, chosen, said = _choice(response, options)
+        method, chosen, said = _choice(response, options)
     if chosen is None:
         reason = f"{said[:100]} is none of the {len(options)} options" if said else "the response has no final answer"
-        return Verdict(Status.SCORED, 0.0, rung, reason[:REASON])
-    return Verdict(Status.SCORED, float(LETTERS[chosen] == letter), rung, f"{LETTERS[chosen]} against {letter}")
+        return Verdict(Status.SCORED, 0.0, method, reason[:REASON])
+    return Verdict(Status.SCORED, float(LETTERS[chosen] == letter), method, f"{LETTERS[chosen]} against {letter}")
 
 
 def _choice(response: str, options: Sequence[str]) -> tuple[str, int | None, str]:
-    """By which rung a response chooses, which option, by its place, and the words that say so."""
+    """The method by which a response chooses, the index of the option, and the words that say so."""
     text = visible(response)
     mark = last_mark(text)
     if mark is None:
@@ -78,11 +78,11 @@ def _choice(response: str, options: Sequence[str]) -> tuple[str, int | None, str
     inner = last_mark(content) if mark[1] else None
     if inner is not None and inner[0].content is not None:
         content = inner[0].content
-    rung, chosen = chosen_option(content, options)
-    if chosen is not None or rung != "option":
-        return rung, chosen, content
+    method, chosen = chosen_option(content, options)
+    if chosen is not None or method != "option":
+        return method, chosen, content
     # No option is marked: a sentence may be ("The answer is C"), or a formula of the way there, and the choice stands behind.
-    return _lettered(content, options) or _lettered(text[mark[0].end :], options) or (rung, None, content)
+    return _lettered(content, options) or _lettered(text[mark[0].end :], options) or (method, None, content)
 
 
 def _lettered(text: str, options: Sequence[str]) -> tuple[str, int | None, str] | None:
@@ -108,8 +108,8 @@ def _worded(text: str, options: Sequence[str]) -> tuple[str, int | None, str]:
     answer = final_answer(text)
     if answer is None:
         return "extract", None, ""
-    rung, chosen = chosen_option(answer, options)
-    return rung, chosen if rung == "option" else None, answer
+    method, chosen = chosen_option(answer, options)
+    return method, chosen if method == "option" else None, answer
 
 
 def _are_others(words: str, place: int, options: Sequence[str]) -> bool:
@@ -142,7 +142,7 @@ def _answer(answer: object) -> tuple[str, Sequence[str]]:
 
 
 def chosen_option(answer: str, options: Sequence[str]) -> tuple[str, int | None]:
-    """Which option an answer names, by its place, and by which rung; None where it names none, or several."""
+    """Which option an answer names, by its place, and by which method; None where it names none, or several."""
     text = unwrapped(answer)
     if letters(text) is not None:
         return "extract", None

@@ -234,32 +234,32 @@ def _compared(
                     if (left := forms.left_to_do(wanted, given, strict)) is not None:
                         undone = undone or left
                         continue
-                    rung = "exact" if wanted == given else comparison.kind(wanted, given)
-                    return _scored(True, rung, gold, answer)
+                    method = "exact" if wanted == given else comparison.kind(wanted, given)
+                    return _scored(True, method, gold, answer)
             except CannotTell as error:
                 doubt = doubt or error
             except TooLarge as error:
-                rung, said = comparison.kind(wanted, given), f"{answer[:80]} against {gold[:80]} is too large: {error}"
+                method, said = comparison.kind(wanted, given), f"{answer[:80]} against {gold[:80]} is too large: {error}"
                 if too_large(wanted):
-                    return Verdict(Status.UNDECIDED, None, rung, said)
-                return Verdict(Status.TIMEOUT, 0.0, rung, said)
+                    return Verdict(Status.UNDECIDED, None, method, said)
+                return Verdict(Status.TIMEOUT, 0.0, method, said)
     if undone is not None:
         return _undone(answer, undone)
-    rung = comparison.kind(golds[0], answers[0])
+    method = comparison.kind(golds[0], answers[0])
     if doubt is None:
-        return _scored(False, rung, gold, answer)
+        return _scored(False, method, gold, answer)
     if isinstance(doubt, NotWorkedOut):
         verdict = _judged_elsewhere(gold, answer, str(doubt))
         if verdict.status == Status.UNDECIDED and not is_unworked(golds[0]):
             # The gold answer is worked out: what nobody can work out is no answer to it.
-            return Verdict(Status.SCORED, 0.0, rung, f"{answer[:140]} is not worked out"[:REASON])
+            return Verdict(Status.SCORED, 0.0, method, f"{answer[:140]} is not worked out"[:REASON])
         return verdict
-    return Verdict(Status.UNDECIDED, None, rung, f"{answer[:80]} against {gold[:80]}: {doubt}"[:REASON])
+    return Verdict(Status.UNDECIDED, None, method, f"{answer[:80]} against {gold[:80]}: {doubt}"[:REASON])
 
 
-def _scored(equal: bool, rung: str, gold: str, answer: str) -> Verdict:
+def _scored(equal: bool, method: str, gold: str, answer: str) -> Verdict:
     return Verdict(
-        Status.SCORED, float(equal), rung, answer[:REASON] if rung == "exact" else f"{answer[:140]} against {gold[:140]}"
+        Status.SCORED, float(equal), method, answer[:REASON] if method == "exact" else f"{answer[:140]} against {gold[:140]}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Killable workers: a clock, a memory limit, and an answer for whatever happens.
+"""Worker processes with limits on time and memory; every call gets an answer.
 
 A worker is a Python process that runs one function, again and again, on JSON arguments. The limit on time is on the
 *processor* time of the call, kept inside the worker, so that a verdict does not depend on how busy the machine is.

@@ -71,10 +71,12 @@ class Distill(Stage):
     steps: int = Field(ge=1, description="optimizer steps")
     batch_size: int = Field(32, ge=1, description="pairs a step")
     micro_batch_size: int | None = Field(None, ge=1, description="pairs a forward pass; default: the whole batch")
-    learning_rate: float = Field(1e-6, gt=0)
-    warmup_steps: int = Field(0, ge=0)
-    schedule: Literal["linear", "cosine", "constant"] = "cosine"
-    weight_decay: float = Field(0.0, ge=0)
+    learning_rate: float = Field(1e-6, gt=0, description="peak learning rate")
+    warmup_steps: int = Field(0, ge=0, description="steps of linear warm-up from 0")
+    schedule: Literal["linear", "cosine", "constant"] = Field(
+        "cosine", description="how the learning rate falls after the warm-up"
+    )
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay")
     max_tokens: int = Field(4096, ge=2, description="pairs with a longer response, its prompt included, are left out")
     held_out: float = Field(0.1, ge=0, lt=1, description="share of the problems whose pairs are measured on, not trained on")
     chunk_tokens: int = Field(chunked_loss.CHUNK, ge=1, description="tokens whose logits are laid out at once")

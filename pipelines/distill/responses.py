@@ -278,7 +278,7 @@ def _taken_once(
 
     Args:
         folder: that all processes see.
-        kinds: columns and type of each array; a row of zeros alone is not to be expected of the last.
+        kinds: columns and type of each array. A row of zeros in the last array marks a row that is not computed yet.
         pairs: that the arrays are of.
         places: row at which each pair's begin, and at last how many there are.
         take: the rows of a few pairs, for each array.

@@ -75,7 +75,9 @@ class Pretrain(Stage):
 
     kind: Literal["pretrain"]
     data: str = Field(description="folder of a mix stage, as in {stage:NAME}")
-    phases: list[Phase] = Field(min_length=1)
+    phases: list[Phase] = Field(
+        min_length=1, description="what is trained on, in order: each with its tokens, rates and mixture"
+    )
     batch_tokens: int = Field(ge=1, description="tokens a step, a multiple of the longest context")
     micro_batch_size: int | None = Field(
         None, ge=1, description="rows of the longest context that a process passes forward at once; default: all of its share"
@@ -83,9 +85,9 @@ class Pretrain(Stage):
     max_repetitions: dict[str, float] = Field(
         {"*": 4.0}, description="how often a source may be gone through in all, by patterns (4: Muennighoff et al., 2023; ours)"
     )
-    weight_decay: float = Field(0.1, ge=0)
-    beta2: float = Field(0.95, gt=0, lt=1)
-    max_grad_norm: float = Field(1.0, gt=0)
+    weight_decay: float = Field(0.1, ge=0, description="AdamW's weight decay")
+    beta2: float = Field(0.95, gt=0, lt=1, description="AdamW's decay of the second moment")
+    max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
     save_steps: int = Field(500, ge=1, description="steps between checkpoints")
     held_out_sequences: int = Field(64, ge=0, description="of each source, for the loss on text that was not trained on")
     data_workers: int = Field(0, ge=0, description="processes that read the data, for each that trains")
@@ -242,7 +244,7 @@ class Pretrain(Stage):
 
 
 def batch_of(rows: Sequence[tuple[numpy.ndarray, int]], end: int) -> dict[str, torch.Tensor]:
-    """A batch for the model: each document's positions begin at 0, and its first token is nobody's to predict.
+    """A batch for the model: each document's positions begin at 0, and the label of its first token is masked.
 
     Args:
         rows: tokens, (row_tokens,), and how long the sequences are that lie in the row side by side.

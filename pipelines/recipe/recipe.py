@@ -34,9 +34,9 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    description: str = ""
-    seed: int = Field(0, ge=0)
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="the run's folder is runs/NAME")
+    description: str = Field("", description="one line, shown when the recipe starts")
+    seed: int = Field(0, ge=0, description="base seed of every stage")
     policy: str = Field(description="URI of the policy to start from")
     environments: dict[str, dict[str, Any]] = Field({}, description="environments to register: id to register()'s arguments")
     modules: list[str] = Field([], description="modules to import first, say one that registers environments")

@@ -41,10 +41,12 @@ class RewardModel(Stage):
     steps: int = Field(ge=1, description="optimizer steps")
     batch_size: int = Field(32, ge=1, description="pairs a step, each in one order")
     micro_batch_size: int | None = Field(None, ge=1, description="pairs a forward pass; default: the whole batch")
-    learning_rate: float = Field(2e-5, gt=0)
-    warmup_steps: int = Field(0, ge=0)
-    schedule: Literal["linear", "cosine", "constant"] = "cosine"
-    weight_decay: float = Field(0.0, ge=0)
+    learning_rate: float = Field(2e-5, gt=0, description="peak learning rate")
+    warmup_steps: int = Field(0, ge=0, description="steps of linear warm-up from 0")
+    schedule: Literal["linear", "cosine", "constant"] = Field(
+        "cosine", description="how the learning rate falls after the warm-up"
+    )
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay")
     max_tokens: int = Field(1024, ge=2, description="longer questions lose the middle of what they show")
     save_steps: int = Field(200, ge=1, description="steps between checkpoints")
     probes: float = Field(
@@ -142,7 +144,7 @@ class Example:
 def schedule(pairs: Sequence[Pair], count: int, share: float, seed: str) -> Iterator[Example]:
     """What is learnt from, in order: `count` examples, pass by pass over the pairs, each pass in an order of its own.
 
-    The letters take turns: a step in which one of them was right more often would only teach to say that one.
+    A and B are balanced: a step in which one letter was right more often would teach the model to say that letter.
 
     Args:
         pairs: to learn from.

@@ -121,7 +121,7 @@ class EnvironmentLoop(AgentLoopBase):
         started, waited = time.monotonic(), 0.0
         environment, ended, rewards = None, False, 0.0
         problem_id, transcript = str(place.problem), Transcript(self.limits, [])
-        # Of which optimizer step the weights are that draw; a server says so of its own draws.
+        # Version of the weights that sampled, as an optimizer step; a server reports the one of its own samples.
         extra: dict[str, Any] = dict.fromkeys(("global_steps", "min_global_steps", "max_global_steps"), place.step - 1)
         stored = stored_turns(self.drawn, place.problem, place.sample) if self.drawn and place.is_first else []
         try:

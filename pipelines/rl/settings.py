@@ -26,16 +26,16 @@ class GRPOSettings(Stage):
     options: dict[str, Any] = Field({}, description="keyword arguments for the environment")
     keep: str | None = Field(None, description="name of the filter stage whose problems to train on; default: all")
     problems: int | None = Field(None, ge=1, description="how many problems, where the environment does not tell")
-    steps: int = Field(ge=1)
+    steps: int = Field(ge=1, description="optimizer steps")
     batch_size: int = Field(8, ge=1, description="problems a step")
     samples: int = Field(8, ge=2, description="samples a problem: the group whose rewards GRPO compares")
     micro_batch_size: int | None = Field(
         None, ge=1, description="draws a forward pass; default: all of a step, on GPUs as many as cluster.tokens_per_gpu holds"
     )
-    learning_rate: float = Field(1e-6, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
-    clip_low: float = Field(0.2, gt=0, lt=1)
-    clip_high: float = Field(0.28, gt=0)
+    learning_rate: float = Field(1e-6, gt=0, description="constant learning rate")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay")
+    clip_low: float = Field(0.2, gt=0, lt=1, description="the probability ratio is clipped below 1 - clip_low (PPO)")
+    clip_high: float = Field(0.28, gt=0, description="the probability ratio is clipped above 1 + clip_high (clip-higher, DAPO)")
     kl: float = Field(0.0, ge=0, description="weight of a KL term against the starting policy; 0: none")
     track_kl: bool = Field(
         True,
@@ -47,8 +47,8 @@ class GRPOSettings(Stage):
     entropy: float = Field(0.0, ge=0, description="weight of an entropy bonus")
     normalize_by_std: bool = Field(True, description="divide a group's advantages by their standard deviation")
     loss: Literal["token-mean", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm"] = "token-mean"
-    temperature: float = Field(1.0, gt=0)
-    top_p: float = Field(1.0, gt=0, le=1)
+    temperature: float = Field(1.0, gt=0, description="softmax temperature of the samples")
+    top_p: float = Field(1.0, gt=0, le=1, description="nucleus sampling: the smallest set of tokens with this probability")
     max_prompt_tokens: int = Field(512, ge=1, description="problems with longer prompts are left out")
     max_response_tokens: int = Field(
         512,

@@ -49,7 +49,7 @@ class SFT(Stage):
     )
     verifier: str | None = Field(None, description="an answer that this verifier does not hold for right is left out")
     template: str = Field("{prompt}", description="how the user's turn is worded")
-    system: str | None = None
+    system: str | None = Field(None, description="system turn before the prompt")
     answer: str = Field("{answer}", description="how the target is worded")
     thinking_as: str | None = Field(
         None,
@@ -59,10 +59,12 @@ class SFT(Stage):
     steps: int = Field(ge=1, description="optimizer steps")
     batch_size: int = Field(32, ge=1, description="examples a step")
     micro_batch_size: int | None = Field(None, ge=1, description="examples a forward pass; default: the whole batch")
-    learning_rate: float = Field(1e-5, gt=0)
-    warmup_steps: int = Field(0, ge=0)
-    schedule: Literal["linear", "cosine", "constant"] = "cosine"
-    weight_decay: float = Field(0.0, ge=0)
+    learning_rate: float = Field(1e-5, gt=0, description="peak learning rate")
+    warmup_steps: int = Field(0, ge=0, description="steps of linear warm-up from 0")
+    schedule: Literal["linear", "cosine", "constant"] = Field(
+        "cosine", description="how the learning rate falls after the warm-up"
+    )
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay")
     max_tokens: int = Field(1024, ge=2, description="longer examples are left out, and counted")
     cut: bool = Field(False, description="longer examples are cut at max_tokens instead, and lose their end")
     gradient_checkpointing: bool = Field(False, description="less memory for a third more time")

@@ -242,7 +242,7 @@ class _Tests:
         if not self.tests:
             right = [sum(votes[number] for _, votes in agreed) for number in range(len(self.candidates))]
             self.reference = self.candidates[right.index(max(right))]
-        # A test that the reference itself fails would notice every mutant, and says nothing.
+        # A test that the reference fails would reject every mutant. Such tests are dropped.
         kept = [test for test, votes in agreed if votes[self.candidates.index(self.reference)]]
         self.unstable += len(agreed) - len(kept)
         return kept

@@ -22,7 +22,7 @@ MAX_HELD = 40 << 20
 AHEAD = 1 << 18
 """Bytes of calls that are sent before the first is answered, about."""
 NEARLY = 0.95
-"""Of a limit on processor time: the clock that a kernel kills by and the one that it reports run apart a little."""
+"""Share of a limit on processor time. The kernel kills at one reading of its clock and reports another one, a little apart."""
 SOONEST = 0.02
 """Seconds from one look at what a run has used to the next, at least."""
 LEAVING_SECONDS = 2.0

@@ -75,7 +75,7 @@ def _may_be_equal(one: Node, other: Node) -> bool:
 
 
 def _has_a_name(node: Node) -> bool:
-    """Whether a function that nobody knows stands in an expression: f(2) may be anything."""
+    """Whether an expression holds an unknown function: f(2) may be anything."""
     return (node.kind == "call" and node.value not in _KNOWN) or any(map(_has_a_name, node.items))
 
 

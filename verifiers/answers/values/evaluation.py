@@ -51,7 +51,7 @@ def _context(digits: int) -> Any:
 
 
 def value(node: Node, point: Point, digits: int) -> Any:
-    """The value at a point, an mpmath number; functions that nobody knows have a value that depends on their arguments alone.
+    """The value at a point, an mpmath number; unknown functions have pseudo-random values that depend on their arguments alone.
 
     Raises:
         TooLarge: an exponent, an angle or a sum passes the bounds.
@@ -204,7 +204,7 @@ class _Evaluation:
         return self.unknown(name, arguments)
 
     def unknown(self, name: str, arguments: list[Any]) -> Any:
-        """A function that nobody knows, as one drawn at random by its name: equal arguments, equal values."""
+        """An unknown function as a pseudo-random one, seeded by its name: equal arguments give equal values."""
         draws = _draws(name)
         total = next(draws) * self.context.one
         for argument in arguments:
