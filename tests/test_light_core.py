@@ -171,11 +171,9 @@ def modules_of(file: Path) -> set[str]:
 
 @pytest.mark.parametrize("order", ["import tenfold, gymnasium", "import gymnasium, tenfold"])
 def test_gymnasium_knows_the_environments_in_either_order(order: str) -> None:
-    program = (
-        f"{order}\nprint(gymnasium.make('tenfold/SmallFunctions-v0').spec.id, gymnasium.__spec__.loader.__class__.__name__)"
-    )
+    program = f"{order}\nprint(gymnasium.make('tenfold/ChainSum-v0').spec.id, gymnasium.__spec__.loader.__class__.__name__)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["tenfold/SmallFunctions-v0", "SourceFileLoader"]
+    assert done.stdout.split() == ["tenfold/ChainSum-v0", "SourceFileLoader"]
 
 
 def test_whoever_only_looks_for_gymnasium_leaves_the_hook_in_place() -> None:
