@@ -44,6 +44,7 @@ class Clean(Stage):
 
     reads_policy: ClassVar[bool] = False
     may_change = frozenset({"workers"})
+    compared_in_identity: ClassVar[frozenset[str]] = frozenset({"data"})
 
     kind: Literal["clean"]
     documents: str = Field(description="folder of a stage that leaves documents, as in {stage:NAME}")

@@ -14,6 +14,10 @@ import yaml
 import tenfold
 from tenfold.core import UserError
 from tenfold.envs.problems import sources as problem_sources
+from tenfold.pipelines.bench.bench import Bench
+from tenfold.pipelines.corpus.clean import Clean
+from tenfold.pipelines.recipe.identity import Reader
+from tenfold.pipelines.stage import Stage
 
 Recipe = dict[str, Any]
 
@@ -308,6 +312,30 @@ def test_a_stage_is_refused_when_what_it_reads_of_an_earlier_one_is_another(file
     Path("out/one/stage.json").write_text(json.dumps(earlier | {"metrics": earlier["metrics"] | {"steps": 2}}))
     with pytest.raises(UserError, match="out/filter was made from other results of the stage one"):
         run(recipe)
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        Bench(kind="bench", name="s", tasks=["aime24"], data="data"),
+        Clean(kind="clean", name="s", documents="documents", against=["aime24"], data="data"),
+    ],
+    ids=["bench", "clean"],
+)
+def test_of_a_folder_of_benchmarks_files_only_those_of_the_tasks_count(lab: Path, stage: Stage) -> None:
+    def identity() -> object:
+        problem_sources._load.cache_clear()
+        reader = Reader(lab / "out", {"s": 0}, {"s": (stage, "micro:")}, {})
+        return reader.made(stage, "micro:" if stage.reads_policy else "").settings
+
+    (lab / "data").mkdir()
+    row = {"id": "1", "problem": "What is 1 + 1?", "answer": "2"}
+    (lab / "data/aime24.jsonl").write_text(json.dumps(row) + "\n")
+    before = identity()
+    (lab / "data/notes.txt").write_text("of another benchmark")
+    assert identity() == before
+    (lab / "data/aime24.jsonl").write_text(json.dumps(row | {"problem": "What is 2 + 0?"}) + "\n")
+    assert identity() != before
 
 
 def test_an_sft_stage_knows_its_data_whatever_the_source(files: Path) -> None:
