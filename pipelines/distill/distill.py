@@ -33,8 +33,9 @@ from ...policies import checkpoints
 from .. import drawing
 from ..launch import processes
 from ..launch.nodes import free
-from ..stage import Context, Cost, Metrics, Stage
+from ..stage import Context, Cost, Metrics
 from ..trainer import chunked_loss, trainer
+from ..trainer.settings import Training
 from . import responses
 from .draw_pairs import PAIRS, check_same_vocabulary
 from .fixed_batches import FixedBatches
@@ -46,11 +47,9 @@ TERMS = ("nll", "kd_positive", "kd_negative", "dpo", "preferred")
 """What is logged of the loss, before it is weighted; preferred: share of the pairs with a margin above the start's."""
 
 
-class Distill(Stage):
+class Distill(Training):
     """Settings of a `distill` stage. Its `policy` is the student."""
 
-    leaves_policy: ClassVar[bool] = True
-    data_parallel: ClassVar[bool] = True
     may_change: ClassVar[frozenset[str]] = frozenset({"micro_batch_size", "save_steps", "chunk_tokens"})
 
     kind: Literal["distill"]
@@ -68,19 +67,12 @@ class Distill(Stage):
     temperature: float = Field(1.0, gt=0, description="that both distributions are softened by before they are compared")
     top_k: int | None = Field(None, ge=1, description="of the teacher's distribution only so many tokens, and the rest's mass")
     stored: bool = Field(False, description="the teacher's top_k are taken once, before training, and it is not kept in memory")
-    steps: int = Field(ge=1, description="optimizer steps")
     batch_size: int = Field(32, ge=1, description="pairs a step")
     micro_batch_size: int | None = Field(None, ge=1, description="pairs a forward pass; default: the whole batch")
     learning_rate: float = Field(1e-6, gt=0, description="peak learning rate")
-    warmup_steps: int = Field(0, ge=0, description="steps of linear warm-up from 0")
-    schedule: Literal["linear", "cosine", "constant"] = Field(
-        "cosine", description="how the learning rate falls after the warm-up"
-    )
-    weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay")
     max_tokens: int = Field(4096, ge=2, description="pairs with a longer response, its prompt included, are left out")
     held_out: float = Field(0.1, ge=0, lt=1, description="share of the problems whose pairs are measured on, not trained on")
     chunk_tokens: int = Field(chunked_loss.CHUNK, ge=1, description="tokens whose logits are laid out at once")
-    save_steps: int = Field(200, ge=1, description="steps between checkpoints")
 
     @model_validator(mode="after")
     def _has_a_loss(self) -> "Distill":

@@ -22,33 +22,25 @@ from ...policies.preference import OPTIONS, window, worded
 from ...verifiers.pairwise import Question
 from ..bench import scoreboard
 from ..launch import processes
-from ..stage import Context, Cost, Metrics, Stage
+from ..stage import Context, Cost, Metrics
 from ..trainer import trainer
+from ..trainer.settings import Training
 from . import perturbations, report
 
 
-class RewardModel(Stage):
+class RewardModel(Training):
     """Settings of a `reward_model` stage."""
 
-    leaves_policy: ClassVar[bool] = True
-    data_parallel: ClassVar[bool] = True
     feeds_next: ClassVar[bool] = False
     """It judges policies: no later stage starts from it unless it names it."""
     may_change: ClassVar[frozenset[str]] = frozenset({"micro_batch_size", "save_steps", "judge_batch_size"})
 
     kind: Literal["reward_model"]
     pairs: str = Field(description="URI of pairs, see envs/problems/pairs.py")
-    steps: int = Field(ge=1, description="optimizer steps")
     batch_size: int = Field(32, ge=1, description="pairs a step, each in one order")
     micro_batch_size: int | None = Field(None, ge=1, description="pairs a forward pass; default: the whole batch")
     learning_rate: float = Field(2e-5, gt=0, description="peak learning rate")
-    warmup_steps: int = Field(0, ge=0, description="steps of linear warm-up from 0")
-    schedule: Literal["linear", "cosine", "constant"] = Field(
-        "cosine", description="how the learning rate falls after the warm-up"
-    )
-    weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay")
     max_tokens: int = Field(1024, ge=2, description="longer questions lose the middle of what they show")
-    save_steps: int = Field(200, ge=1, description="steps between checkpoints")
     probes: float = Field(
         0.1, ge=0, le=1, description="share of examples whose rejected response is the chosen one, doctored; the share is ours"
     )

@@ -18,8 +18,9 @@ from ...policies import checkpoints
 from .. import drawing
 from ..bench.bench import Bench
 from ..launch import processes
-from ..stage import Context, Cost, Metrics, Stage
+from ..stage import Context, Cost, Metrics
 from ..trainer import trainer
+from ..trainer.settings import Training
 from .examples import Example, can_be_learnt, example, in_shares, worked
 
 if TYPE_CHECKING:
@@ -31,11 +32,9 @@ MEASURED, SCORES = "bench-", "scores.json"
 """What the folder of a checkpoint's benchmarks is called, before the step, and what is written there last."""
 
 
-class SFT(Stage):
+class SFT(Training):
     """Settings of an `sft` stage."""
 
-    leaves_policy: ClassVar[bool] = True
-    data_parallel: ClassVar[bool] = True
     may_change: ClassVar[frozenset[str]] = frozenset(
         {"micro_batch_size", "packed", "save_steps", "gradient_checkpointing", "bench", "bench_limit"}
     )
@@ -56,20 +55,10 @@ class SFT(Stage):
         description="how meta['thinking'] and the answer are written, with {thinking} and {answer}; '': without the thinking; "
         "default: in <think> tags, where the model knows them",
     )
-    steps: int = Field(ge=1, description="optimizer steps")
-    batch_size: int = Field(32, ge=1, description="examples a step")
-    micro_batch_size: int | None = Field(None, ge=1, description="examples a forward pass; default: the whole batch")
-    learning_rate: float = Field(1e-5, gt=0, description="peak learning rate")
-    warmup_steps: int = Field(0, ge=0, description="steps of linear warm-up from 0")
-    schedule: Literal["linear", "cosine", "constant"] = Field(
-        "cosine", description="how the learning rate falls after the warm-up"
-    )
-    weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay")
     max_tokens: int = Field(1024, ge=2, description="longer examples are left out, and counted")
     cut: bool = Field(False, description="longer examples are cut at max_tokens instead, and lose their end")
     gradient_checkpointing: bool = Field(False, description="less memory for a third more time")
     packed: bool = Field(True, description="short examples share a row; false: each has its own, filled up with padding")
-    save_steps: int = Field(200, ge=1, description="steps between checkpoints")
     bench: list[str] = Field([], description="names of benchmark tasks that every checkpoint is measured by")
     bench_limit: int | None = Field(None, ge=1, description="only so many problems a task")
 

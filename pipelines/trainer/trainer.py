@@ -13,6 +13,7 @@ from ...core import UserError
 from ..cluster import Cluster
 from ..stage import Context
 from . import checkpoints as stored
+from .settings import Training
 
 _LOG = logging.getLogger("tenfold")
 IGNORED = -100
@@ -149,8 +150,8 @@ def supports_packing(model: Any) -> bool:
     return bool((beside - alone).abs().max() < 1e-3 * alone.abs().max())
 
 
-def common(settings: Any) -> dict[str, Any]:
-    """Those arguments of `fit` that stages with one learning rate for all steps have as settings."""
+def common(settings: Training) -> dict[str, Any]:
+    """The arguments of `fit` that these settings are."""
     return {
         "steps": settings.steps,
         "batch_size": settings.batch_size,
