@@ -10,13 +10,13 @@ Index:
     Verifier, Policy         the two protocols that everything else is written against
     SupportsChoices, ...     what a policy or a verifier may offer beside that
     batch_size               how many conversations a policy is handed at once
-    unanswered               the verdict on a draw that holds no answer
+    unanswered               the verdict on a sample that holds no answer
     spoken                   a message as text, with the tools that it calls
     without_surrogates       text that UTF-8 can hold
-    draw_seed                the seed of one draw
+    sample_seed              the seed of one sample
     without_keys             text in which keys of addresses are hidden
     UserError                a mistake that one line can mend
-    Incomplete               a policy stopped with some of the draws made
+    Incomplete               a policy stopped with some of the samples made
     Refused                  a policy will never answer this prompt
 """
 
@@ -110,33 +110,33 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How a policy draws. The defaults are those of training rollouts: the plain distribution of the model."""
+    """How a policy samples. The defaults are those of training rollouts: the plain distribution of the model."""
 
     temperature: float = 1.0
     """0 takes the most likely token."""
     top_p: float = 1.0
     max_tokens: int = 512
-    """New tokens a draw may have, the end-of-sequence token included. For an episode of several turns: all its turns, and what
-    is said to the policy between them."""
+    """New tokens a sample may have, the end-of-sequence token included. For an episode of several turns: all its turns, and
+    what is said to the policy between them."""
     seed: int = 0
-    """The base seed; see `draw_seed`."""
+    """The base seed; see `sample_seed`."""
     stop: tuple[str, ...] = ()
-    """A draw ends before the first of these strings."""
+    """A sample ends before the first of these strings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One draw of a policy."""
+    """One sample of a policy."""
 
     text: str
     finish_reason: str
     """"stop" where the policy ended its turn, "length" where it was cut: at max_tokens or at the end of the model's window. Two
-    say that there is no answer to judge: "refused" (the server will never answer this prompt) and "fault" (it failed; the draw
-    may be made again). See `unanswered`."""
+    say that there is no answer to judge: "refused" (the server will never answer this prompt) and "fault" (it failed; the
+    sample may be made again). See `unanswered`."""
     token_ids: tuple[int, ...] = ()
     """The new tokens, end-of-sequence included; empty where a server does not tell."""
     logprobs: tuple[float, ...] = ()
-    """Log-probability of each of token_ids under the distribution drawn from."""
+    """Log-probability of each of token_ids under the distribution sampled from."""
     error: str = ""
     """What the server said where there is no answer."""
 
@@ -162,12 +162,12 @@ _NUMBERED = re.compile(r"\s{0,9}\d{1,9}[.\n]")
 
 
 def unanswered(finish_reason: str, error: str = "") -> Verdict | None:
-    """The verdict on a draw that holds no answer; None where it holds one, which a verifier judges.
+    """The verdict on a sample that holds no answer; None where it holds one, which a verifier judges.
 
-    A refusal for good is UNDECIDED: it is stored, and not asked for again. A fault is FAULT: it is drawn again.
+    A refusal for good is UNDECIDED: it is stored, and not asked for again. A fault is FAULT: it is sampled again.
 
     Args:
-        finish_reason: of the draw.
+        finish_reason: of the sample.
         error: what the server said.
     """
     if finish_reason == "refused":
@@ -199,7 +199,7 @@ class Episode:
 
     problem_id: str
     sample: int
-    """Which of the problem's draws this is, from 0."""
+    """Which of the problem's samples this is, from 0."""
     messages: tuple[Message, ...]
     """The whole conversation, the policy's turns included."""
     verdict: Verdict
@@ -255,19 +255,19 @@ class Policy(Protocol):
     def generate(
         self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
     ) -> list[list[Completion]]:
-        """Draws `samples` completions for each conversation.
+        """Samples `samples` completions for each conversation.
 
         Args:
             conversations: what to answer; each ends with a turn that is not the policy's.
-            samples: draws for each conversation.
+            samples: samples for each conversation.
             sampling: temperature, length and base seed.
-            keys: what each conversation's draws are seeded with beside the base seed: its problem's id, and the attempt where
-                a problem is asked several times. Defaults to the conversation's own text. Equal keys with equal text draw
+            keys: what each conversation's samples are seeded with beside the base seed: its problem's id, and the attempt where
+                a problem is asked several times. Defaults to the conversation's own text. Equal keys with equal text sample
                 equal completions.
 
         Returns:
-            One list a conversation, of `samples` completions, in the order given. Draw j of a conversation is
-            seeded with `draw_seed(sampling.seed, key, j)`: it does not depend on the rest of the batch.
+            One list a conversation, of `samples` completions, in the order given. Sample j of a conversation is
+            seeded with `sample_seed(sampling.seed, key, j)`: it does not depend on the rest of the batch.
         """
         ...
 
@@ -284,7 +284,7 @@ class SupportsBatchSize(Protocol):
 
 @runtime_checkable
 class SupportsChoices(Protocol):
-    """A policy that tells the probability of an answer instead of drawing one."""
+    """A policy that tells the probability of an answer instead of sampling one."""
 
     def choices(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
         """How likely each option is as the answer to each conversation, if it is one of them.
@@ -309,14 +309,14 @@ def batch_size(policy: Policy) -> int:
     return policy.batch_size if isinstance(policy, SupportsBatchSize) else 64
 
 
-def draw_seed(base: int, key: str, sample: int) -> int:
-    """The seed of one draw, below 2**53 so that JSON carries it exactly.
+def sample_seed(base: int, key: str, sample: int) -> int:
+    """The seed of one sample, below 2**53 so that JSON carries it exactly.
 
     Args:
         base: seed of the run.
         key: names the problem and the attempt: whoever asks the same problem again (in a later step, a second time in a step,
             in the next turn) gives it another key. It names nothing else: not the batch, its order or the engine.
-        sample: which of the draws with this key, from 0.
+        sample: which of the samples with this key, from 0.
     """
     digest = hashlib.sha256(f"{base}\n{key}\n{sample}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") >> 11
@@ -370,16 +370,16 @@ class UserError(Exception):
 
 
 class Incomplete(UserError):
-    """A policy could not go on; what it had drawn until then is not lost."""
+    """A policy could not go on; what it had sampled until then is not lost."""
 
-    def __init__(self, message: str, drawn: Sequence[Sequence[Completion | None]]):
+    def __init__(self, message: str, sampled: Sequence[Sequence[Completion | None]]):
         """Takes what to say, and the completions asked for, None for those that are missing."""
         super().__init__(message)
-        self.drawn = drawn
+        self.sampled = sampled
 
     @property
     def ending(self) -> BaseException:
-        """What to raise once the draws are stored: this, or the interrupt (Ctrl-C, say) that it arose from."""
+        """What to raise once the samples are stored: this, or the interrupt (Ctrl-C, say) that it arose from."""
         return self.__cause__ if isinstance(self.__cause__, KeyboardInterrupt) else self
 
 

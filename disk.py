@@ -176,7 +176,7 @@ def has(row: Row, **kinds: type | tuple[type, ...]) -> None:
             raise TypeError(f"{name} is {row[name]!r:.40}")
 
 
-def drawn_again(path: Path, broken: int) -> None:
+def sampled_again(path: Path, broken: int) -> None:
     """Logs how many lines of a store are lost; whoever reads the store makes anew what they held."""
     if broken:
         _LOG.warning("%s: %s cannot be read and %s passed over; what was there is made again", path, *_lines(broken))

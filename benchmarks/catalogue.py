@@ -30,15 +30,15 @@ SUITES: dict[str, tuple[str, ...]] = {
 
 
 class Asked(NamedTuple):
-    """A task, and with how many draws a problem where that was said."""
+    """A task, and with how many samples a problem where that was said."""
 
     task: str
-    draws: int | None = None
+    samples: int | None = None
 
     @property
     def name(self) -> str:
         """As it was asked for."""
-        return self.task if self.draws is None else f"{self.task}_avg{self.draws}"
+        return self.task if self.samples is None else f"{self.task}_avg{self.samples}"
 
 
 def names() -> list[str]:
@@ -47,7 +47,7 @@ def names() -> list[str]:
 
 
 def expand(asked: Sequence[str]) -> list[Asked]:
-    """Tasks and suites by their names; `aime24_avg64` is the task aime24 with 64 draws.
+    """Tasks and suites by their names; `aime24_avg64` is the task aime24 with 64 samples.
 
     Raises:
         UserError: there is no such task; the nearest names are said.
@@ -55,12 +55,12 @@ def expand(asked: Sequence[str]) -> list[Asked]:
     found = []
     for name in asked:
         for task in SUITES.get(name, (name,)):
-            base, draws = _with_draws(task)
+            base, samples = _with_samples(task)
             if not base.startswith(LM_EVAL) and base not in _index():
                 near = difflib.get_close_matches(base, [*names(), *SUITES], n=4, cutoff=0.5)
                 said = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join([*SUITES, *names()])}"
                 raise UserError(f"no task {name!r}; {said}")
-            found.append(Asked(base, draws))
+            found.append(Asked(base, samples))
     return found
 
 
@@ -91,7 +91,7 @@ def _all_lm_eval_tasks() -> TaskManager:
     return TaskManager(include_path=str(LM_EVALS), include_defaults=False)
 
 
-def _with_draws(name: str) -> Asked:
+def _with_samples(name: str) -> Asked:
     if name in _index():
         return Asked(name)
     found = re.fullmatch(r"(.+)_avg(?:@|_at_)?(\d+)", name)

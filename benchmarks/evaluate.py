@@ -18,8 +18,8 @@ from ..verifiers.answers import Unreadable, final_answer, read
 from ..verifiers.answers.values.exact import TooLarge, Undefined, exact
 from ..verifiers.budget import SECONDS, OutOfTime, limit
 from . import catalogue, identity, judged, lm_eval_tasks
-from .lm import Draw, PolicyLM
-from .result import Options, Result, ScoredDraw, ScoredProblem, keep, score_of, settings_hash
+from .lm import PolicyLM, Sample
+from .result import Options, Result, ScoredProblem, ScoredSample, keep, score_of, settings_hash
 from .stats import scores
 from .tasks import avg_at_k
 
@@ -27,7 +27,7 @@ VOTING = ("math", "choice", "science")
 """Verifiers of final answers, which can be counted."""
 OWN = frozenset(
     (
-        "task version problems problems_hash number verifier template draws sampling stop seed judge baseline baseline_hash "
+        "task version problems problems_hash number verifier template samples sampling stop seed judge baseline baseline_hash "
         "identity versions"
     ).split()
 )
@@ -48,8 +48,8 @@ def check(task: str, options: Options) -> None:
 
 
 def size(task: str, options: Options) -> tuple[int, int]:
-    """How many draws a task of ours makes, and how many tokens one may have; no draws for lm-eval's own, which must be loaded
-    first."""
+    """How many samples a task of ours makes, and how many tokens one may have; no samples for lm-eval's own, which must be
+    loaded first."""
     from ..envs.problems import sources
 
     asked = catalogue.expand([task])[0]
@@ -58,12 +58,12 @@ def size(task: str, options: Options) -> tuple[int, int]:
     given = catalogue.settings(asked.task)
     found = len(sources.load(avg_at_k.source(given["metadata"] | _where(options))))
     tokens = options.max_tokens or given["generation_kwargs"]["max_gen_toks"]
-    return min(found, options.limit or found) * _draws(asked, options, given["repeats"]), tokens
+    return min(found, options.limit or found) * _samples(asked, options, given["repeats"]), tokens
 
 
-def _draws(asked: catalogue.Asked, options: Options, own: int) -> int:
-    """Draws a problem: as the options say, else as the task's name does, else the task's own."""
-    return next(given for given in (options.draws, asked.draws, own) if given is not None)
+def _samples(asked: catalogue.Asked, options: Options, own: int) -> int:
+    """Samples a problem: as the options say, else as the task's name does, else the task's own."""
+    return next(given for given in (options.samples, asked.samples, own) if given is not None)
 
 
 def evaluate(
@@ -74,7 +74,7 @@ def evaluate(
     limit: int | None = None,
     problems: str | None = None,
     data: str | None = None,
-    draws: int | None = None,
+    samples: int | None = None,
     temperature: float | None = None,
     top_p: float | None = None,
     max_tokens: int | None = None,
@@ -91,21 +91,21 @@ def evaluate(
         >>> result.score.mean, result.score.low, result.score.high, result.settings["sampling"]  # doctest: +SKIP
 
     Args:
-        task: its name, perhaps with the number of draws: "aime24", "aime24_avg64"; "lm_eval:NAME" is a task of lm-eval's.
+        task: its name, perhaps with the number of samples: "aime24", "aime24_avg64"; "lm_eval:NAME" is a task of lm-eval's.
         policy: who answers; see `load_policy`.
-        seed: base seed of the draws.
+        seed: base seed of the samples.
         limit: only so many problems, the first ones.
         problems: problem URI instead of the task's own.
         data: folder with the task's files, instead of the hub.
-        draws: draws a problem, k.
-        temperature: of the draws; 0 takes the most likely token.
-        top_p: of the draws.
-        max_tokens: longest draw.
+        samples: samples a problem, k.
+        temperature: of the samples; 0 takes the most likely token.
+        top_p: of the samples.
+        max_tokens: longest sample.
         judge: URI of the policy that judges, for tasks that are judged by a model.
         baseline: JSON lines of a baseline's answers, for tasks that compare with one.
-        folder: where to keep all draws, all verdicts and the result; an evaluation that was stopped goes on from there.
-        made_with: what else the stored draws must have been made with, say {"policy": URI}; the result's settings keep it.
-        progress: called as progress(draws done, draws in all).
+        folder: where to keep all samples, all verdicts and the result; an evaluation that was stopped goes on from there.
+        made_with: what else the stored samples must have been made with, say {"policy": URI}; the result's settings keep it.
+        progress: called as progress(samples done, samples in all).
 
     Returns:
         The score (avg@k with its intervals), and in `settings` everything that it depends on.
@@ -114,7 +114,7 @@ def evaluate(
         UserError: no such task, its problems cannot be loaded, or a setting is out of range.
         Incomplete: the policy could not go on; what it drew is in the folder.
     """
-    options = Options(seed, limit, problems, data, draws, temperature, top_p, max_tokens, judge, baseline)
+    options = Options(seed, limit, problems, data, samples, temperature, top_p, max_tokens, judge, baseline)
     return run_task(task, policy, options, folder=folder, made_with=made_with, progress=progress)
 
 
@@ -156,9 +156,9 @@ def _run_task(
     manager = TaskManager(include_path=str(catalogue.TASKS), include_defaults=False, metadata=_where(options))
     tasks = manager.load([asked.task])
     loaded = tasks["tasks"][asked.task]
-    draws = _draws(asked, options, loaded.config.repeats)
-    if draws < 1:
-        raise UserError(f"{task}: one draw a problem is the least")
+    samples = _samples(asked, options, loaded.config.repeats)
+    if samples < 1:
+        raise UserError(f"{task}: one sample a problem is the least")
     sampling = {
         name: given
         for name, given in (
@@ -168,22 +168,22 @@ def _run_task(
         )
         if given is not None
     }
-    loaded.set_config("repeats", draws)
+    loaded.set_config("repeats", samples)
     loaded.set_config("generation_kwargs", {**loaded.config.generation_kwargs, **sampling})
     if options.temperature == 0:
         loaded.set_config("generation_kwargs", {**loaded.config.generation_kwargs, "do_sample": False})
-    store = Path(folder) / f"{asked.task}.draws.jsonl" if folder else None
+    store = Path(folder) / f"{asked.task}.samples.jsonl" if folder else None
     model = PolicyLM(policy, made_with, options.seed, store, progress)
     # Not simple_evaluate: it seeds every generator of this process, and asks pip what is installed.
     results = lm_eval.evaluate(lm=model, task_dict=tasks, limit=options.limit, bootstrap_iters=0, log_samples=True)
     assert results is not None
-    samples = sorted(results["samples"][asked.task], key=lambda sample: sample["doc_id"])
-    rows = [_row(sample, model) for sample in samples]
+    documents = sorted(results["samples"][asked.task], key=lambda logged: logged["doc_id"])
+    rows = [_row(logged, model) for logged in documents]
     if "judged" in metadata:
         figures = _judge(metadata["judged"], rows, model, options, folder, progress)
     else:
-        figures = {f"maj@{draws}": votes} if (votes := _majority(metadata, rows, model)) is not None else {}
-    drawn = [draw for row in rows for draw in row["draws"]]
+        figures = {f"maj@{samples}": votes} if (votes := _majority(metadata, rows, model)) is not None else {}
+    sampled = [sample for row in rows for sample in row["samples"]]
     settings = {
         "task": asked.task,
         "version": str(metadata.get("version")),
@@ -192,7 +192,7 @@ def _run_task(
         "number": len(rows),
         "verifier": metadata.get("judged") or metadata.get("verifier", avg_at_k.DEFAULTS["verifier"]),
         "template": metadata.get("template", avg_at_k.DEFAULTS["template"]),
-        "draws": draws,
+        "samples": samples,
         "sampling": {name: value for name, value in loaded.config.generation_kwargs.items() if name != "until"},
         "stop": list(loaded.config.generation_kwargs.get("until") or ()),
         "seed": options.seed,
@@ -206,14 +206,14 @@ def _run_task(
         **(made_with or {}),
     }
     result = Result(
-        task=f"{asked.task}_avg{draws}",
+        task=f"{asked.task}_avg{samples}",
         score=score_of(rows),
         settings=settings,
         hash=settings_hash({name: settings[name] for name in sorted(OWN - {"problems", "baseline"})}),
-        truncated=sum(draw["finish_reason"] == "length" for draw in drawn) / len(drawn),
-        tokens=sum(draw["tokens"] for draw in drawn) / len(drawn),
+        truncated=sum(sample["finish_reason"] == "length" for sample in sampled) / len(sampled),
+        tokens=sum(sample["tokens"] for sample in sampled) / len(sampled),
         figures=figures,
-        refused=sum(draw["method"] == "refused" for draw in drawn),
+        refused=sum(sample["method"] == "refused" for sample in sampled),
     )
     if folder:
         keep(Path(folder), result, rows)
@@ -227,28 +227,29 @@ def _where(options: Options) -> dict[str, str]:
 
 
 def _majority(metadata: Mapping[str, Any], rows: Sequence[ScoredProblem], model: PolicyLM) -> float | None:
-    """maj@k where answers can be told to be equal; None for programs, calls and single draws, and where no draw has a score.
+    """maj@k where answers can be told to be equal; None for programs, calls and single samples, and where no sample has a
+    score.
 
     Right answers are one answer; wrong ones are equal where they read alike.
     """
-    if metadata.get("verifier", avg_at_k.DEFAULTS["verifier"]) not in VOTING or len(rows[0]["draws"]) == 1:
+    if metadata.get("verifier", avg_at_k.DEFAULTS["verifier"]) not in VOTING or len(rows[0]["samples"]) == 1:
         return None
-    if all(draw["score"] is None for row in rows for draw in row["draws"]):
+    if all(sample["score"] is None for row in rows for sample in row["samples"]):
         return None
     return scores.maj_at_k(
         [
             [
-                (_vote(model.drawn[row["request"], number], draw["score"]), draw["score"])
-                for number, draw in enumerate(row["draws"])
+                (_vote(model.sampled[row["request"], number], sample["score"]), sample["score"])
+                for number, sample in enumerate(row["samples"])
             ]
             for row in rows
         ]
     )
 
 
-def _vote(draw: Draw, score: float | None) -> str | None:
-    """What a draw votes for, in one writing."""
-    answer = final_answer(draw.scorable_text)
+def _vote(sample: Sample, score: float | None) -> str | None:
+    """What a sample votes for, in one writing."""
+    answer = final_answer(sample.scorable_text)
     if answer is None or score is None:
         return None
     if score == 1:
@@ -263,23 +264,23 @@ def _vote(draw: Draw, score: float | None) -> str | None:
     return repr(node) if number is None else f"{number.numerator:x}/{number.denominator:x}"
 
 
-def _row(sample: Mapping[str, Any], model: PolicyLM) -> ScoredProblem:
-    """A problem with the verdicts on its draws."""
-    problem = json.loads(sample["doc"]["problem"])
-    request = model.request(sample["arguments"][0])
-    draws: list[ScoredDraw] = []
-    for number, verdict in enumerate(sample["avg_at_k"]):
-        drawn = model.drawn[request, number]
-        if lacking := drawn.unanswered:
+def _row(logged: Mapping[str, Any], model: PolicyLM) -> ScoredProblem:
+    """A problem with the verdicts on its samples."""
+    problem = json.loads(logged["doc"]["problem"])
+    request = model.request(logged["arguments"][0])
+    samples: list[ScoredSample] = []
+    for number, verdict in enumerate(logged["avg_at_k"]):
+        sampled = model.sampled[request, number]
+        if lacking := sampled.unanswered:
             verdict = dataclasses.asdict(lacking)
-        draws.append(verdict | {"tokens": drawn.tokens, "finish_reason": drawn.finish_reason})
+        samples.append(verdict | {"tokens": sampled.tokens, "finish_reason": sampled.finish_reason})
     return {
         "problem": problem["id"],
-        "prompt": json.loads(sample["doc"]["text"]),
+        "prompt": json.loads(logged["doc"]["text"]),
         "gold": problem["answer"],
         "meta": problem["meta"],
         "request": request,
-        "draws": draws,
+        "samples": samples,
     }
 
 
@@ -329,21 +330,21 @@ def _judge(
     benchmark: Any = judged.BENCHMARKS[name]
     compared = catalogue.settings(name)["metadata"].get("baseline")
     answers = judged.baseline(str(options.baseline)) if compared else {}
-    responses, judged_draws = [], []
+    responses, judged_samples = [], []
     for row in rows:
         problem = Problem(row["problem"], tuple(row["prompt"]), answers.get(row["problem"], row["gold"]), "", row["meta"])
-        for number, draw in enumerate(row["draws"]):
-            drawn = model.drawn[row["request"], number]
-            if not drawn.unanswered:
-                responses.append((problem, drawn.scorable_text))
-                judged_draws.append(draw)
+        for number, sample in enumerate(row["samples"]):
+            sampled = model.sampled[row["request"], number]
+            if not sampled.unanswered:
+                responses.append((problem, sampled.scorable_text))
+                judged_samples.append(sample)
     store = Path(folder) / f"{name}.judge.jsonl" if folder else None
     who = {"judge": options.judge, "weights": policies.files(str(options.judge))}
     if progress:
         progress(0, len(responses), judging=str(judged.cost(benchmark, responses, store, who)))
     spoken = judged.judge(benchmark, responses, load_policy(str(options.judge)), who, store, progress)
-    for verdict, draw in zip(spoken, judged_draws, strict=True):
-        draw |= {
+    for verdict, sample in zip(spoken, judged_samples, strict=True):
+        sample |= {
             "score": verdict.score,
             "status": Status.UNDECIDED if verdict.score is None else Status.SCORED,
             "reason": "unjudged: the judge only ever said nonsense" if verdict.score is None else str(list(verdict.values)),

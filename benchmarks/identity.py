@@ -1,4 +1,4 @@
-"""What decides the score of a benchmark task beside the draws: its problems, its wording, and who judges."""
+"""What decides the score of a benchmark task beside the samples: its problems, its wording, and who judges."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from .tasks import avg_at_k
 
 
 def of_verdicts(metadata: dict[str, Any], options: Options) -> Identity:
-    """What decides the verdicts on a task's draws: the verifier, or the judge's weights and the baseline's answers.
+    """What decides the verdicts on a task's samples: the verifier, or the judge's weights and the baseline's answers.
 
     Args:
         metadata: of the task.
@@ -35,7 +35,7 @@ def of_task(name: str, options: Options) -> Identity:
     their prompts and gold answers is in their results.
 
     Args:
-        name: of a task or a suite, perhaps with the number of draws.
+        name: of a task or a suite, perhaps with the number of samples.
         options: how it is run.
 
     Raises:

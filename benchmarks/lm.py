@@ -1,6 +1,6 @@
 """lm-eval asks, a policy answers.
 
-lm-eval hands over every request k times; here the k draws of a prompt are k different ones, seeded by prompt and number,
+lm-eval hands over every request k times; here the k samples of a prompt are k different ones, seeded by prompt and number,
 and stored as they come. So a benchmark that was killed goes on where it stopped, and its figures do not depend on batches.
 """
 
@@ -32,11 +32,11 @@ from ..policies.store import Store
 from ..responses import without_thinking
 
 MAX_TOKENS = 1024
-"""Length of a draw where a task does not say."""
+"""Length of a sample where a task does not say."""
 
 
-class Draw(NamedTuple):
-    """One draw, as it is stored."""
+class Sample(NamedTuple):
+    """One sample, as it is stored."""
 
     text: str
     finish_reason: str
@@ -45,7 +45,7 @@ class Draw(NamedTuple):
 
     @property
     def unanswered(self) -> Verdict | None:
-        """The verdict on a draw without an answer; see `core.unanswered`."""
+        """The verdict on a sample without an answer; see `core.unanswered`."""
         return unanswered(self.finish_reason, self.error)
 
     @property
@@ -54,12 +54,12 @@ class Draw(NamedTuple):
         return Completion(self.text, self.finish_reason).scorable_text
 
 
-class DrawRow(TypedDict):
-    """A draw as a store has it."""
+class SampleRow(TypedDict):
+    """A sample as a store has it."""
 
     request: str
-    draw: int
-    """Which of the request's draws, from 0."""
+    sample: int
+    """Which of the request's samples, from 0."""
     text: str
     finish_reason: str
     tokens: int
@@ -83,19 +83,19 @@ class PolicyLM(LM):
         Args:
             policy: who answers.
             made_with: what else the store must have been made with, say the policy's URI; a store is of one policy.
-            seed: base seed of the draws.
-            store: file to append draws to, and to take those from that are there already.
-            progress: called as progress(draws done, draws in all).
-            raw: hand over draws that were cut as they are, not only what is judged of them, and without their reasoning: for
+            seed: base seed of the samples.
+            store: file to append samples to, and to take those from that are there already.
+            progress: called as progress(samples done, samples in all).
+            raw: hand over samples that were cut as they are, not only what is judged of them, and without their reasoning: for
                 tasks with scorers of their own, which know nothing of either.
         """
         super().__init__()
         self.raw = raw
         self.policy, self.seed, self.progress = policy, seed, progress or (lambda done, total: None)
-        self.store: Store[DrawRow] | None = Store(store, {**(made_with or {}), "seed": seed}, _check) if store else None
-        self.drawn: dict[tuple[str, int], Draw] = {}
+        self.store: Store[SampleRow] | None = Store(store, {**(made_with or {}), "seed": seed}, _check) if store else None
+        self.sampled: dict[tuple[str, int], Sample] = {}
         for row in self.store.rows if self.store else ():
-            self.drawn[row["request"], row["draw"]] = Draw(
+            self.sampled[row["request"], row["sample"]] = Sample(
                 row["text"], row["finish_reason"], row["tokens"], row.get("error", "")
             )
 
@@ -109,71 +109,71 @@ class PolicyLM(LM):
         return json.dumps(chat_history)
 
     def request(self, arguments: tuple[str, dict[str, Any]]) -> str:
-        """The name under which the draws of a request are stored: its prompt's and its sampling's."""
+        """The name under which the samples of a request are stored: its prompt's and its sampling's."""
         context, given = arguments
         return hashlib.sha256(
             f"{context}\n{dataclasses.asdict(self._sampling(given))}".encode("utf-8", "surrogatepass")
         ).hexdigest()[:24]
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """One draw a request; the j-th request of one prompt is its j-th draw."""
+        """One sample a request; the j-th request of one prompt is its j-th sample."""
         asked: list[tuple[str, int]] = []
         wanted: dict[str, tuple[str, Sampling, int]] = {}
         names: dict[int, str] = {}
         for request in requests:  # the k copies of a request are one object
             name = names.setdefault(id(request), "") or self.request(request.args)
             names[id(request)] = name
-            draw = wanted[name][2] if name in wanted else 0
+            sample = wanted[name][2] if name in wanted else 0
             context, arguments = request.args
-            wanted[name] = (context, wanted[name][1] if draw else self._sampling(arguments), draw + 1)
-            asked.append((name, draw))
-        self._draw(wanted)
-        drawn = [self.drawn[pair] for pair in asked]
-        return [without_thinking(draw.text) if self.raw else draw.scorable_text for draw in drawn]
+            wanted[name] = (context, wanted[name][1] if sample else self._sampling(arguments), sample + 1)
+            asked.append((name, sample))
+        self._sample(wanted)
+        sampled = [self.sampled[pair] for pair in asked]
+        return [without_thinking(sample.text) if self.raw else sample.scorable_text for sample in sampled]
 
-    def _draw(self, wanted: dict[str, tuple[str, Sampling, int]]) -> None:
-        """Draws what the store does not hold yet; wanted: request's name to prompt, sampling and number of draws."""
-        missing = {name: value for name, value in wanted.items() if any((name, j) not in self.drawn for j in range(value[2]))}
-        total = sum(draws for _, _, draws in wanted.values())
-        done = total - sum(draws for _, _, draws in missing.values())
+    def _sample(self, wanted: dict[str, tuple[str, Sampling, int]]) -> None:
+        """Samples what the store does not hold yet; wanted: request's name to prompt, sampling and number of samples."""
+        missing = {name: value for name, value in wanted.items() if any((name, j) not in self.sampled for j in range(value[2]))}
+        total = sum(samples for _, _, samples in wanted.values())
+        done = total - sum(samples for _, _, samples in missing.values())
         self.progress(done, total)
         groups: dict[tuple[Sampling, int], list[str]] = {}
-        for name, (_, sampling, draws) in missing.items():
-            groups.setdefault((sampling, draws), []).append(name)
-        for (sampling, draws), named in groups.items():
-            size = max(1, batch_size(self.policy) // draws)
+        for name, (_, sampling, samples) in missing.items():
+            groups.setdefault((sampling, samples), []).append(name)
+        for (sampling, samples), named in groups.items():
+            size = max(1, batch_size(self.policy) // samples)
             for start in range(0, len(named), size):
                 batch = named[start : start + size]
                 conversations = [_conversation(missing[name][0]) for name in batch]
                 try:
-                    self._keep(batch, self.policy.generate(conversations, draws, sampling, batch))
+                    self._keep(batch, self.policy.generate(conversations, samples, sampling, batch))
                 except Incomplete as stopped:
-                    whole = [place for place, row in enumerate(stopped.drawn) if None not in row]
-                    self._keep([batch[place] for place in whole], [stopped.drawn[place] for place in whole])
+                    whole = [place for place, row in enumerate(stopped.sampled) if None not in row]
+                    self._keep([batch[place] for place in whole], [stopped.sampled[place] for place in whole])
                     raise stopped.ending from None
-                done += len(batch) * draws
+                done += len(batch) * samples
                 self.progress(done, total)
 
     def _keep(self, names: Sequence[str], completions: Sequence[Sequence[Completion | None]]) -> None:
-        """Takes the draws that were made, but for those that are there. A fault is not stored: a later run draws again."""
-        rows: list[DrawRow] = []
+        """Takes the samples that were made, but for those that are there. A fault is not stored: a later run samples again."""
+        rows: list[SampleRow] = []
         for name, row in zip(names, completions, strict=True):
             for number, completion in enumerate(row):
-                if completion is None or (name, number) in self.drawn:
+                if completion is None or (name, number) in self.sampled:
                     continue
-                draw = Draw(completion.text, completion.finish_reason, len(completion.token_ids), completion.error)
-                self.drawn[name, number] = draw
-                if draw.finish_reason != "fault":
-                    told = {column: value for column, value in draw._asdict().items() if column != "error" or value}
-                    rows.append(cast(DrawRow, {"request": name, "draw": number} | told))
+                sample = Sample(completion.text, completion.finish_reason, len(completion.token_ids), completion.error)
+                self.sampled[name, number] = sample
+                if sample.finish_reason != "fault":
+                    told = {column: value for column, value in sample._asdict().items() if column != "error" or value}
+                    rows.append(cast(SampleRow, {"request": name, "sample": number} | told))
         if self.store:
             self.store.append(rows)
 
     def _sampling(self, arguments: dict[str, Any]) -> Sampling:
         """lm-eval's generation arguments as ours; temperature 0 unless the task samples."""
-        samples = arguments.get("do_sample", arguments.get("temperature", 0) > 0)
+        random = arguments.get("do_sample", arguments.get("temperature", 0) > 0)
         return Sampling(
-            temperature=float(arguments.get("temperature", 1.0)) if samples else 0.0,
+            temperature=float(arguments.get("temperature", 1.0)) if random else 0.0,
             top_p=float(arguments.get("top_p", 1.0)),
             max_tokens=int(arguments.get("max_gen_toks", arguments.get("max_tokens", MAX_TOKENS))),
             seed=self.seed,
@@ -204,8 +204,8 @@ class PolicyLM(LM):
 
 
 def _check(row: dict[str, Any]) -> None:
-    """Raises where a stored row is no draw."""
-    disk.has(row, request=str, draw=int, text=str, finish_reason=str, tokens=int)
+    """Raises where a stored row is no sample."""
+    disk.has(row, request=str, sample=int, text=str, finish_reason=str, tokens=int)
     disk.has({"error": row.get("error", "")}, error=str)
 
 

@@ -1,6 +1,6 @@
 """lm-eval's own tasks on any policy, `lm_eval:NAME`: how base models are measured, with few-shot prompts as plain text.
 
-The prompts, the examples, the greedy draw or the likelihoods and the metric are lm-eval's. What is ours is the policy, the
+The prompts, the examples, the greedy sample or the likelihoods and the metric are lm-eval's. What is ours is the policy, the
 store that a killed run goes on with, and the score with its intervals.
 """
 
@@ -14,7 +14,7 @@ import lm_eval
 from ..core import Policy, UserError
 from . import catalogue
 from .lm import PolicyLM
-from .result import Options, Result, ScoredDraw, ScoredProblem, keep, score_of, settings_hash
+from .result import Options, Result, ScoredProblem, ScoredSample, keep, score_of, settings_hash
 
 
 def evaluate(
@@ -40,7 +40,7 @@ def evaluate(
             f"{name} runs what a model wrote outside of a sandbox, which is not done here; humaneval, mbpp, livecodebench and "
             "fullstack_bench, without lm_eval:, run it inside of one"
         )
-    store = Path(folder) / f"stock_{task}.draws.jsonl" if folder else None
+    store = Path(folder) / f"stock_{task}.samples.jsonl" if folder else None
     model = PolicyLM(policy, made_with, options.seed, store, progress, raw=True)
     try:
         results = lm_eval.simple_evaluate(
@@ -50,7 +50,7 @@ def evaluate(
         cause = str(error).splitlines()[0][:200]
         raise UserError(f"{name}: its data cannot be had ({cause}); they come from the hub or its cache") from None
     assert results is not None
-    rows = [row for leaf, samples in results["samples"].items() for row in _rows(leaf, samples, model)]
+    rows = [row for leaf, documents in results["samples"].items() for row in _rows(leaf, documents, model)]
     given = dataclasses.asdict(options)
     settings = {
         "task": name,
@@ -66,49 +66,49 @@ def evaluate(
         for metric, value in found.items()
         if "stderr" not in metric and isinstance(value, float)
     }
-    drawn = [draw for row in rows for draw in row["draws"]]
+    sampled = [sample for row in rows for sample in row["samples"]]
     result = Result(
         task=f"stock_{task}",
         score=score_of(rows),
         settings={**settings, **(made_with or {})},
         hash=settings_hash(settings),
-        truncated=sum(draw["finish_reason"] == "length" for draw in drawn) / len(drawn),
-        tokens=sum(draw["tokens"] for draw in drawn) / len(drawn),
+        truncated=sum(sample["finish_reason"] == "length" for sample in sampled) / len(sampled),
+        tokens=sum(sample["tokens"] for sample in sampled) / len(sampled),
         figures=figures,
-        refused=sum(draw["method"] == "refused" for draw in drawn),
+        refused=sum(sample["method"] == "refused" for sample in sampled),
     )
     if folder:
         keep(Path(folder), result, rows)
     return result
 
 
-def _rows(leaf: str, samples: Sequence[Mapping[str, Any]], model: PolicyLM) -> list[ScoredProblem]:
+def _rows(leaf: str, documents: Sequence[Mapping[str, Any]], model: PolicyLM) -> list[ScoredProblem]:
     """A row a document, with the first metric under the first filter that the task names."""
     rows: dict[int, ScoredProblem] = {}
-    for sample in samples:
-        if sample["doc_id"] in rows:
+    for logged in documents:
+        if logged["doc_id"] in rows:
             continue  # the same document under another filter
-        metric = sample["metrics"][0]
-        context, arguments = sample["arguments"][0]
+        metric = logged["metrics"][0]
+        context, arguments = logged["arguments"][0]
         request = model.request((context, arguments)) if isinstance(arguments, dict) else ""
-        drawn = model.drawn.get((request, 0))
-        draw: ScoredDraw = {
-            "score": float(sample[metric]),
+        sampled = model.sampled.get((request, 0))
+        sample: ScoredSample = {
+            "score": float(logged[metric]),
             "status": "scored",
             "method": metric,
-            "reason": str(sample["filtered_resps"][0])[:300],
+            "reason": str(logged["filtered_resps"][0])[:300],
             "trail": (),
-            "tokens": drawn.tokens if drawn else 0,
-            "finish_reason": drawn.finish_reason if drawn else "stop",
+            "tokens": sampled.tokens if sampled else 0,
+            "finish_reason": sampled.finish_reason if sampled else "stop",
         }
-        if drawn and (lacking := drawn.unanswered):  # lm-eval has scored an empty text
-            draw = cast(ScoredDraw, {**draw, **dataclasses.asdict(lacking)})
-        rows[sample["doc_id"]] = {
-            "problem": f"{leaf}/{sample['doc_id']}",
+        if sampled and (lacking := sampled.unanswered):  # lm-eval has scored an empty text
+            sample = cast(ScoredSample, {**sample, **dataclasses.asdict(lacking)})
+        rows[logged["doc_id"]] = {
+            "problem": f"{leaf}/{logged['doc_id']}",
             "prompt": [{"role": "text", "content": context}],
-            "gold": sample["target"],
+            "gold": logged["target"],
             "meta": {},
             "request": request,
-            "draws": [draw],
+            "samples": [sample],
         }
     return list(rows.values())

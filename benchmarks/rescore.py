@@ -1,4 +1,4 @@
-"""Stored draws are judged again, by the verifiers as they are now."""
+"""Stored samples are judged again, by the verifiers as they are now."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from .result import Options, Result, results
 def rescore(
     folder: str | Path, progress: Callable[..., None] | None = None, *, trust: bool = False
 ) -> list[tuple[Result, Result]]:
-    """Judges the stored draws of every result in a folder again, without a policy; the new results replace the old ones.
+    """Judges the stored samples of every result in a folder again, without a policy; the new results replace the old ones.
 
     Args:
         folder: may be a stranger's.
@@ -25,7 +25,7 @@ def rescore(
         Each result as it was and as it is now.
 
     Raises:
-        UserError: the folder holds no result, or draws are missing.
+        UserError: the folder holds no result, or samples are missing.
     """
     before = results(folder)  # which says so where the folder is not there
     with contextlib.ExitStack() as held:
@@ -38,7 +38,7 @@ def rescore(
 
 def _rescored(result: Result, folder: str | Path, progress: Callable[..., None] | None) -> tuple[Result, Result]:
     """A result as it was and as it is now."""
-    remedy = "remove it, and run its benchmark again: the draws are stored"
+    remedy = "remove it, and run its benchmark again: the samples are stored"
     with disk.understood(Path(folder) / f"{result.task}.result.json", remedy):
         given = result.settings
         made_with = {name: value for name, value in given.items() if name not in OWN}
@@ -52,16 +52,16 @@ def _rescored(result: Result, folder: str | Path, progress: Callable[..., None] 
             judge=given["judge"],
             baseline=given["baseline"],
         )
-    return result, run_task(result.task, StoredDrawsOnly(), options, made_with=made_with, folder=folder, progress=progress)
+    return result, run_task(result.task, StoredSamplesOnly(), options, made_with=made_with, folder=folder, progress=progress)
 
 
-class StoredDrawsOnly:
-    """A policy that is not there: whoever asks it wanted a draw that is not stored."""
+class StoredSamplesOnly:
+    """A policy that is not there: whoever asks it wanted a sample that is not stored."""
 
     def generate(
         self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
     ) -> list[list[Completion]]:
         """Refuses."""
         raise UserError(
-            f"draws of {len(conversations)} problems or more are not stored: let `tenfold bench` finish, then rescore"
+            f"samples of {len(conversations)} problems or more are not stored: let `tenfold bench` finish, then rescore"
         )

@@ -27,13 +27,13 @@ class Result:
     """Of the settings without the policy and where the problems lie: equal hashes, comparable scores. Whoever judges is among
     the settings, and so are the versions of what decides verdicts."""
     truncated: float
-    """Share of draws that were cut at the length limit."""
+    """Share of samples that were cut at the length limit."""
     tokens: float
-    """Mean tokens of a draw."""
+    """Mean tokens of a sample."""
     figures: dict[str, float] = dataclasses.field(default_factory=dict)
     """A judged benchmark's own figures, by name, 0..1."""
     refused: int = 0
-    """Draws that a server refused for good, say for its content filter. They have no score, and are among `score.faults`."""
+    """Samples that a server refused for good, say for its content filter. They have no score, and are among `score.faults`."""
 
     def as_dict(self) -> dict[str, Any]:
         """The result as JSON has it."""
@@ -51,8 +51,8 @@ class Options:
     """Problem URI instead of the task's own."""
     data: str | None = None
     """Folder with the tasks' files, instead of the hub."""
-    draws: int | None = None
-    """Draws a problem, k."""
+    samples: int | None = None
+    """Samples a problem, k."""
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None
@@ -62,7 +62,7 @@ class Options:
     """JSON lines of a baseline's answers for Arena-Hard: uid and answer, or the benchmark's own files of model answers."""
 
     def __post_init__(self) -> None:
-        for name, least in (("draws", 1), ("limit", 1), ("max_tokens", 1), ("temperature", 0)):
+        for name, least in (("samples", 1), ("limit", 1), ("max_tokens", 1), ("temperature", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UserError(f"{name} is {least} or more, not {value}")
@@ -72,8 +72,8 @@ class Options:
             raise UserError(f"there is no folder {self.data}")
 
 
-class ScoredDraw(TypedDict):
-    """The verdict on a draw, as a result's file has it."""
+class ScoredSample(TypedDict):
+    """The verdict on a sample, as a result's file has it."""
 
     status: str
     score: float | None
@@ -85,7 +85,7 @@ class ScoredDraw(TypedDict):
 
 
 class ScoredProblem(TypedDict):
-    """A problem with the verdicts on its draws, as a result's file has it."""
+    """A problem with the verdicts on its samples, as a result's file has it."""
 
     problem: str
     """Its id."""
@@ -93,8 +93,8 @@ class ScoredProblem(TypedDict):
     gold: object
     meta: Mapping[str, Any]
     request: str
-    """The name under which its draws are stored."""
-    draws: list[ScoredDraw]
+    """The name under which its samples are stored."""
+    samples: list[ScoredSample]
 
 
 def results(folder: str | Path) -> list[Result]:
@@ -105,7 +105,7 @@ def results(folder: str | Path) -> list[Result]:
     """
     found = []
     for path in sorted(Path(folder).glob("*.result.json")):
-        remedy = "remove it, and run its benchmark again: the draws are stored"
+        remedy = "remove it, and run its benchmark again: the samples are stored"
         with disk.understood(path, remedy):
             found.append(pydantic.TypeAdapter(Result).validate_python(disk.record(path, remedy)))
     if not found:
@@ -114,37 +114,37 @@ def results(folder: str | Path) -> list[Result]:
 
 
 def scored(folder: str | Path, task: str) -> list[ScoredProblem]:
-    """The verdicts on every problem's draws that a result was made of.
+    """The verdicts on every problem's samples that a result was made of.
 
     Raises:
         UserError: the file is broken.
     """
     path = Path(folder) / f"{task}.scores.jsonl"
-    remedy = f"`tenfold bench rescore {folder}` judges the stored draws again"
+    remedy = f"`tenfold bench rescore {folder}` judges the stored samples again"
     found: list[ScoredProblem] = []
     with disk.understood(path, remedy):
         for line in path.read_bytes().splitlines() if path.is_file() else ():
             row = json.loads(line)
-            disk.has(row, prompt=list, draws=list, request=str)
-            for draw in row["draws"]:
-                disk.has(draw, score=(int, float, type(None)))
+            disk.has(row, prompt=list, samples=list, request=str)
+            for sample in row["samples"]:
+                disk.has(sample, score=(int, float, type(None)))
             found.append(row)
     return found
 
 
 def score_of(rows: Sequence[ScoredProblem]) -> scores.Score:
-    """The score of the problems' draws.
+    """The score of the problems' samples.
 
     Args:
-        rows: a problem each, with its `draws` as verdicts.
+        rows: a problem each, with its `samples` as verdicts.
 
     Raises:
-        UserError: no draw has a score; it names the first reason.
+        UserError: no sample has a score; it names the first reason.
     """
     try:
-        return scores.avg_at_k([[draw["score"] for draw in row["draws"]] for row in rows])
+        return scores.avg_at_k([[sample["score"] for sample in row["samples"]] for row in rows])
     except UserError as error:
-        first = next((draw["reason"] for row in rows for draw in row["draws"] if draw["score"] is None), "")
+        first = next((sample["reason"] for row in rows for sample in row["samples"] if sample["score"] is None), "")
         raise UserError(f"{error}; the first: {first[:200]}") from None
 
 

@@ -25,7 +25,7 @@ def add(commands: Commands) -> None:
         nargs="*",
         metavar="TASK",
         help="names of tasks and suites, as in aime24_avg64, lm_eval:mmlu, paper; none lists them; "
-        "`rescore FOLDER` judges the draws in a folder again, without a policy; `compare FOLDER` sets its results beside "
+        "`rescore FOLDER` judges the samples in a folder again, without a policy; `compare FOLDER` sets its results beside "
         "reported figures, `compare FOLDER FOLDER` two runs side by side",
     )
     command.add_argument("--list", action="store_true", help="list the tasks")
@@ -33,10 +33,10 @@ def add(commands: Commands) -> None:
     command.add_argument("--limit", type=options.positive, help="only so many problems a task")
     command.add_argument("--problems", help="problem URI instead of the task's own, say jsonl:FILE")
     command.add_argument("--data", help="folder with the tasks' files, where the hub is not to be asked")
-    command.add_argument("--draws", type=options.positive, metavar="K", help="draws a problem (default: the task's own)")
+    command.add_argument("--samples", type=options.positive, metavar="K", help="samples a problem (default: the task's own)")
     command.add_argument("--temperature", type=float, help="default: the task's own, 0.6")
     command.add_argument("--top-p", type=float, help="default: the task's own, 0.95")
-    command.add_argument("--max-tokens", type=options.positive, help="longest draw (default: the task's own, 65536)")
+    command.add_argument("--max-tokens", type=options.positive, help="longest sample (default: the task's own, 65536)")
     command.add_argument(
         "--judge", help="policy that judges Arena-Hard, WritingBench and MultiChallenge; without it they are not run"
     )
@@ -46,7 +46,7 @@ def add(commands: Commands) -> None:
     command.add_argument("--against", metavar="MODEL", help="with compare: only the figures of this model")
     command.add_argument("--baseline", help="files of the baseline's answers for Arena-Hard, with commas between")
     command.add_argument("--seed", type=int, default=0, help="base seed (default: %(default)s)")
-    command.add_argument("--out", help="folder for draws and scores (default: bench/POLICY)")
+    command.add_argument("--out", help="folder for samples and scores (default: bench/POLICY)")
     command.set_defaults(call=run, command="bench")
 
 
@@ -112,12 +112,12 @@ def _tasks(
     for result in found:
         if result.score.faults:
             refused = f", {result.refused} of them refused by the server" if result.refused else ""
-            print(f"{result.task}: {result.score.faults} draws have no verdict and are left out{refused}", file=sys.stderr)
+            print(f"{result.task}: {result.score.faults} samples have no verdict and are left out{refused}", file=sys.stderr)
     print(f"page: {page.write(out)}")
 
 
 def _rescore(folders: Sequence[str], trust: bool) -> None:
-    """Judges stored draws again."""
+    """Judges stored samples again."""
     from ..benchmarks import rescore
     from ..benchmarks.report import page, table
     from ..pipelines.recipe.report import Display

@@ -13,7 +13,7 @@ def add(commands: Commands) -> None:
     command.add_argument("run", help="folder of a run, or of one of its GRPO stages")
     command.add_argument("--stage", help="which stage, where the run has several")
     command.add_argument("--step", type=options.positive, help="which step (default: the last)")
-    command.add_argument("--problem", help="only the draws of the problem with this id")
+    command.add_argument("--problem", help="only the samples of the problem with this id")
     command.add_argument("--limit", type=options.positive, default=8, help="episodes shown (default: %(default)s)")
     command.set_defaults(call=run, command="show")
 

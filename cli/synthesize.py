@@ -14,7 +14,7 @@ def add(commands: Commands) -> None:
     command.add_argument("--limit", type=options.positive, help="only so many problems, the first ones")
     command.add_argument("--compare", action="store_true", help="measure the tests that the problems came with, too")
     command.add_argument(
-        "--inputs", type=options.positive, default=60, help="inputs drawn in each of 4 rounds (default: %(default)s)"
+        "--inputs", type=options.positive, default=60, help="inputs sampled in each of 4 rounds (default: %(default)s)"
     )
     command.add_argument("--public", type=int, default=2, help="tests that a policy may see (default: %(default)s)")
     command.add_argument(

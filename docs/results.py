@@ -83,7 +83,7 @@ def of_benchmarks(found: list[Result]) -> Iterator[str]:
     for result in found:
         score = result.score
         new, same = (f"{percent(low)} to {percent(high)}" for low, high in _ends(result))
-        size = f"{score.problems} x {score.draws}"
+        size = f"{score.problems} x {score.samples}"
         figures = [percent(score.mean), new, same, percent(score.pass_at_k), size, f"{result.truncated:.0%}", score.faults]
         rows.append([result.task, *figures, f"`{result.hash}`"])
     yield from table(head, rows)
@@ -91,7 +91,7 @@ def of_benchmarks(found: list[Result]) -> Iterator[str]:
 
 def _ends(result: Result) -> tuple[tuple[float, float], tuple[float, float]]:
     score = result.score
-    return (score.low, score.high), (score.draws_low, score.draws_high)
+    return (score.low, score.high), (score.same_problems_low, score.same_problems_high)
 
 
 def machine() -> str:

@@ -34,7 +34,7 @@ def pose(problem: Problem, template: str = "{prompt}", system: str | None = None
 
 
 def problem_index(options: Mapping[str, Any] | None, problems: int, random: np.random.Generator) -> int:
-    """Which of so many problems `reset` is to pose: the one that its options name, else one that is drawn.
+    """Which of so many problems `reset` is to pose: the one that its options name, else one that is sampled.
 
     Raises:
         UserError: there is no such problem.
@@ -63,7 +63,7 @@ def _without(problems: Sequence[Problem], lost: list[tuple[Problem, str]], inval
 
 @runtime_checkable
 class SupportsScoreGroup(Protocol):
-    """An environment that judges all draws of a problem together."""
+    """An environment that judges all samples of a problem together."""
 
     def score_group(self, index: int, responses: Sequence[str]) -> list[Verdict] | None:
         """Verdicts on all responses to problem `index`; None where each is judged alone."""
@@ -88,7 +88,7 @@ class Text(gymnasium.spaces.Text):
 class TextEnv(gymnasium.Env[str, str]):
     """One problem an episode, one answer a problem.
 
-    Observations and actions are text. `reset(options={"problem": i})` poses problem i, otherwise one is drawn;
+    Observations and actions are text. `reset(options={"problem": i})` poses problem i, otherwise one is sampled;
     `info["messages"]` holds the prompt as messages and `info["problem_id"]` its id. `step` terminates: the reward is the
     verdict's score and `info["verdict"]` the verdict. A verdict without a score (a fault, an undecidable problem) has
     reward NaN, so that it cannot pass for a wrong answer.
@@ -133,7 +133,7 @@ class TextEnv(gymnasium.Env[str, str]):
         self.problem: Problem | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
-        """Poses a problem: `options["problem"]` is its index; without it one is drawn."""
+        """Poses a problem: `options["problem"]` is its index; without it one is sampled."""
         super().reset(seed=seed)
         index = problem_index(options, len(self.problems), self.np_random)
         self.problem = self.problems[index]

@@ -26,7 +26,7 @@ class Cluster(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: GPUs where torch finds one here")
     nodes: int = Field(1, ge=1, description="machines; several want a Ray cluster and a file system that all of them share")
     gpus: int = Field(1, ge=1, description="GPUs a node")
-    tensor_parallel: int = Field(1, ge=1, description="GPUs that share one copy of the model while drawing")
+    tensor_parallel: int = Field(1, ge=1, description="GPUs that share one copy of the model while sampling")
     sequence_parallel: int = Field(1, ge=1, description="GPUs that share each sequence while training (Ulysses)")
     offload: Literal["none", "optimizer", "all"] = Field(
         "none", description="what waits in the main memory while it is not used: the optimizer's state, or the weights as well"
@@ -34,7 +34,7 @@ class Cluster(BaseModel):
     tokens_per_gpu: int = Field(
         16384, ge=1, description="tokens that a GPU trains on at once, where a stage sets no micro_batch_size"
     )
-    gpu_memory_utilization: float = Field(0.6, gt=0, lt=1, description="share of a GPU's memory for drawing")
+    gpu_memory_utilization: float = Field(0.6, gt=0, lt=1, description="share of a GPU's memory for sampling")
     agent_workers: int | None = Field(
         None, ge=1, description="processes that play episodes, over all nodes; default: 8 a node, 1 on a processor"
     )
@@ -117,7 +117,7 @@ def named(cluster: str) -> dict[str, Any]:
 
 
 def load_policy(uri: str, *, cluster: Cluster, batch_size: int) -> Policy:
-    """The policy that filters and benchmarks draw with: on GPUs by vLLM where it is installed, else by transformers."""
+    """The policy that filters and benchmarks sample with: on GPUs by vLLM where it is installed, else by transformers."""
     if uri.partition(":")[0] not in checkpoints.SOURCES:
         return policies.load_policy(uri, batch_size=batch_size)
     if cluster.on_cpu() or not importlib.util.find_spec("vllm"):

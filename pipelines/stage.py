@@ -40,9 +40,9 @@ Metrics = dict[str, Any]
 class Cost(NamedTuple):
     """What a stage will cost at most."""
 
-    draws: int = 0
-    """Responses drawn from a policy."""
-    drawn_tokens: int = 0
+    samples: int = 0
+    """Responses sampled from a policy."""
+    generated_tokens: int = 0
     """New tokens in them."""
     trained_tokens: int = 0
     """Tokens that a gradient is computed over, prompts included."""
@@ -155,11 +155,11 @@ class Stage(BaseModel):
         return ""
 
     def figure(self, metrics: Metrics) -> "Figure | None":
-        """The result as a picture for the run's page, where there is something to draw."""
+        """The result as a picture for the run's page, where there is something to sample."""
         return None
 
     def tables(self, metrics: Metrics) -> str:
-        """Further results as HTML for the run's page (`drawing.table`)."""
+        """Further results as HTML for the run's page (`figures.table`)."""
         return ""
 
 

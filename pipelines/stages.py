@@ -17,7 +17,7 @@ from .corpus.select import Select
 from .corpus.tag import Tag
 from .corpus.tokenizer import Tokenizer
 from .distill.distill import Distill
-from .distill.draw_pairs import DrawPairs
+from .distill.sample_pairs import SamplePairs
 from .pretrain.pretrain import Pretrain
 from .refine.refine import Refine
 from .reward.reward_model import RewardModel
@@ -29,7 +29,7 @@ from .synthesize.synthesize import Synthesize
 
 OWN: tuple[type[Stage], ...] = (
     *(Documents, Clean, Tag, Retrieve, Select, Tokenizer, Mix, Pretrain),
-    *(SFT, Refine, DrawPairs, Distill, RewardModel, Synthesize, Filter, GRPO, Bench, Contrast),
+    *(SFT, Refine, SamplePairs, Distill, RewardModel, Synthesize, Filter, GRPO, Bench, Contrast),
 )
 """The kinds of this package, in the order of a training from raw text to benchmarks."""
 ENTRY_POINTS = "tenfold.stages"

@@ -1,4 +1,5 @@
-"""Conversations turn by turn as token ids: what a policy drew stays as it was drawn, what others say is tokenised by itself."""
+"""Conversations turn by turn as token ids: what a policy drew stays as it was sampled, what others say is tokenised by
+itself."""
 
 import itertools
 from collections.abc import Sequence

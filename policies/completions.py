@@ -1,4 +1,4 @@
-"""What a policy's tokens say: how a turn that was drawn becomes a text that is judged.
+"""What a policy's tokens say: how a turn that was sampled becomes a text that is judged.
 
 Every path to a verdict goes through `completion`: the transformers and vLLM policies (and with them the filter, rollouts and
 benchmarks), and GRPO's agent loop. So the same tokens get the same verdict, whoever drew them.
@@ -34,7 +34,7 @@ def completion(
     Args:
         tokenizer: the policy's.
         prompt: the tokens that the turn follows. Where they open the reasoning, so does the text.
-        tokens: of the turn, as drawn.
+        tokens: of the turn, as sampled.
         stop_ids: tokens that end a turn; see `initial.stop_ids`.
         stop: strings that end a turn; the text ends before the first of them.
         logprobs: log-probability of each token, where they are known.

@@ -50,5 +50,5 @@ def files(uri: str) -> dict[str, str]:
 
 
 def who(uri: str) -> dict[str, Any]:
-    """What draws that are stored must have been made with: a policy's URI, and what it names now."""
+    """What samples that are stored must have been made with: a policy's URI, and what it names now."""
     return {"policy": uri, "weights": files(uri)}

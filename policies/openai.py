@@ -20,7 +20,7 @@ from ..core import (
     Refused,
     Sampling,
     UserError,
-    draw_seed,
+    sample_seed,
     without_keys,
     without_surrogates,
 )
@@ -36,11 +36,11 @@ ODD_RETRIES = 4
 PAUSE, LONGEST_PAUSE = 0.25, 8.0
 """Seconds before the first of them, doubled each time."""
 LIMIT, NEW_LIMIT = "max_tokens", "max_completion_tokens"
-"""How the most tokens of a draw are called; OpenAI's reasoning models take the second name alone."""
+"""How the most tokens of a sample are called; OpenAI's reasoning models take the second name alone."""
 OPTIONAL = ("logprobs", "top_logprobs", "seed", "stop")
-"""Parameters that a server may refuse without changing what its draws are worth; stop strings are then cut here."""
+"""Parameters that a server may refuse without changing what its samples are worth; stop strings are then cut here."""
 CHOSEN = ("temperature", "top_p")
-"""Parameters that decide what is drawn; 1 is the default of every server."""
+"""Parameters that decide what is sampled; 1 is the default of every server."""
 NO_KEY = "none"
 """What is sent where there is no key: OpenAI's client wants one."""
 ACCOUNT = ("openai-organization", "openai-project")
@@ -60,9 +60,9 @@ class OpenAIPolicy:
 
     A request that fails for a while (408, 409, 429, 5xx, a lost connection) is sent again with growing pauses, as OpenAI's
     client does it; a server that does not come back ends in `Incomplete`. A reply without an answer (no choices, an error
-    under status 200, HTML, cut JSON) is asked for again, and then a fault of its draw alone. A prompt that will never be
-    answered (a content filter, a context that is too long) is a draw that is refused. Whether equal seeds give equal draws is
-    the server's to keep: vLLM does, OpenAI's own promises best effort.
+    under status 200, HTML, cut JSON) is asked for again, and then a fault of its sample alone. A prompt that will never be
+    answered (a content filter, a context that is too long) is a sample that is refused. Whether equal seeds give equal samples
+    is the server's to keep: vLLM does, OpenAI's own promises best effort.
 
     Lone surrogates become U+FFFD, in what is sent and in what is said.
     """
@@ -119,22 +119,26 @@ class OpenAIPolicy:
     ) -> list[list[Completion]]:
         """See `Policy.generate`.
 
-        Draws without an answer have the finish reason "refused" or "fault".
+        Samples without an answer have the finish reason "refused" or "fault".
 
         Raises:
-            Incomplete: the server is gone, or refuses what the user has set; it holds the draws that were made.
+            Incomplete: the server is gone, or refuses what the user has set; it holds the samples that were made.
         """
         keys = keys or [repr(list(conversation)) for conversation in conversations]
         requests = [
-            (conversation, draw_seed(sampling.seed, key, sample))
+            (conversation, sample_seed(sampling.seed, key, sample))
             for conversation, key in zip(conversations, keys, strict=True)
             for sample in range(samples)
         ]
         asked = at_once.settled(at_once.begun(lambda request: self._ask(*request, sampling), requests, self.batch_size))
         peculiar = self._peculiar(asked, len(conversations))
-        drawn = [_drawn(future, peculiar) for future in asked]
-        by_conversation = [drawn[i * samples : (i + 1) * samples] for i in range(len(conversations))]
-        failures = [error for future, draw in zip(asked, drawn, strict=True) if draw is None and (error := future.exception())]
+        sampled = [_sampled(future, peculiar) for future in asked]
+        by_conversation = [sampled[i * samples : (i + 1) * samples] for i in range(len(conversations))]
+        failures = [
+            error
+            for future, completion in zip(asked, sampled, strict=True)
+            if completion is None and (error := future.exception())
+        ]
         interrupts = [error for error in failures if isinstance(error, KeyboardInterrupt)]
         if failed := next(iter([*interrupts, *failures]), None):
             raise Incomplete(self._said(failed), by_conversation) from failed
@@ -181,12 +185,12 @@ class OpenAIPolicy:
             request["stop"] = [*map(without_surrogates, sampling.stop)]
         if [message["role"] for message in conversation] == [TEXT]:  # a text as it stands
             told = {name: value for name, value in request.items() if name not in ("messages", "logprobs")}
-            drawn = self._send(self.client.completions, told | {"prompt": request["messages"][0]["content"]}, read)
+            sampled = self._send(self.client.completions, told | {"prompt": request["messages"][0]["content"]}, read)
         else:
             if self.response_format:
                 request["response_format"] = dict(self.response_format)
-            drawn = self._send(self.client.chat.completions, request, read)
-        return _stopped(drawn, sampling.stop) if "stop" in self.left_out else drawn
+            sampled = self._send(self.client.chat.completions, request, read)
+        return _stopped(sampled, sampling.stop) if "stop" in self.left_out else sampled
 
     def _request(self, conversation: Conversation, sampling: Sampling) -> dict[str, Any]:
         return {
@@ -271,7 +275,7 @@ class OpenAIPolicy:
         return False
 
     def _leave_out(self, name: str, value: Any, told: str) -> None:
-        """Does without a parameter, where that does not decide what is drawn.
+        """Does without a parameter, where that does not decide what is sampled.
 
         Raises:
             UserError: it does.
@@ -286,7 +290,7 @@ class OpenAIPolicy:
             raise UserError(self._at(f"takes no {name}={value!r:.40} ({told}): {help_}"))
         if name not in self.left_out:
             self.left_out.add(name)
-            means = {"seed": "its draws cannot be made again", "stop": "stop strings are cut off here"}
+            means = {"seed": "its samples cannot be made again", "stop": "stop strings are cut off here"}
             warnings.warn(self._at(f"takes no {name}: {means.get(name, 'it is left out')}"), stacklevel=2)
 
     def _peculiar(self, asked: Iterable["Future[Completion]"], conversations: int) -> bool:
@@ -331,8 +335,8 @@ def _server(url: Any) -> keys.Server:
     return keys.Server(url.scheme, url.host, url.port or keys.PORTS.get(url.scheme, 0))
 
 
-def _drawn(future: "Future[Completion]", peculiar: bool) -> Completion | None:
-    """The draw, or one without an answer; None where the whole batch is concerned."""
+def _sampled(future: "Future[Completion]", peculiar: bool) -> Completion | None:
+    """The sample, or one without an answer; None where the whole batch is concerned."""
     error = future.exception()
     if isinstance(error, Refused) or (peculiar and isinstance(error, Unclear)):
         return Completion("", "refused", error=str(error))
@@ -353,9 +357,9 @@ def _sent(message: Message) -> dict[str, Any]:
     return sent
 
 
-def _stopped(drawn: Completion, stop: Sequence[str]) -> Completion:
-    """A draw that ends before the first of the stop strings."""
-    places = [place for text in stop if (place := drawn.text.find(text)) >= 0]
+def _stopped(sampled: Completion, stop: Sequence[str]) -> Completion:
+    """A sample that ends before the first of the stop strings."""
+    places = [place for text in stop if (place := sampled.text.find(text)) >= 0]
     if not places:
-        return drawn
-    return Completion(drawn.text[: min(places)], "stop", drawn.token_ids, drawn.logprobs)
+        return sampled
+    return Completion(sampled.text[: min(places)], "stop", sampled.token_ids, sampled.logprobs)

@@ -110,7 +110,7 @@ class Judge:
         return answer.result()
 
     def _answer(self, together: Sequence[tuple[list[Conversation], Future[list[float]]]]) -> None:
-        # Draws of one prompt often say the same: what is asked twice is answered once.
+        # Samples of one prompt often say the same: what is asked twice is answered once.
         distinct = {conversation[0]["content"]: conversation for asked, _ in together for conversation in asked}
         try:
             told = dict(zip(distinct, self._chances([*distinct.values()]), strict=True))
@@ -125,8 +125,8 @@ class Judge:
     def _chances(self, conversations: list[Conversation]) -> list[float]:
         if isinstance(self.policy, SupportsChoices):
             return [chances[0] for chances in self.policy.choices(conversations, OPTIONS)]
-        drawn = self.policy.generate(conversations, 1, Sampling(temperature=0.0, max_tokens=8))
-        return [float(letter(completions[0].text) == OPTIONS[0]) for completions in drawn]
+        sampled = self.policy.generate(conversations, 1, Sampling(temperature=0.0, max_tokens=8))
+        return [float(letter(completions[0].text) == OPTIONS[0]) for completions in sampled]
 
 
 def letter(text: str) -> str:

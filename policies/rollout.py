@@ -32,7 +32,7 @@ from ..core import (
     UserError,
     Verdict,
     batch_size,
-    draw_seed,
+    sample_seed,
     unanswered,
     without_surrogates,
 )
@@ -273,27 +273,27 @@ def _play(
     indices, samples = [index for index, _ in batch], [sample for _, sample in batch]
     games = list(threads.map(functools.partial(_begin, transcript), environments, indices, samples))
     while alive := [game for game in games if game.verdict is None]:
-        stopped = _draw(alive, policy, sampling, threads)
+        stopped = _sample(alive, policy, sampling, threads)
         list(threads.map(_turn, [game for game in alive if game.asked < len(game.turns)]))
         if stopped:
             return [game for game in games if game.verdict is not None], stopped
     return games, None
 
 
-def _draw(games: Sequence[_Game], policy: Policy, sampling: Sampling, threads: ThreadPoolExecutor) -> Incomplete | None:
+def _sample(games: Sequence[_Game], policy: Policy, sampling: Sampling, threads: ThreadPoolExecutor) -> Incomplete | None:
     """The policy's next turn in each game, with as many tokens as are left there.
 
     Returns:
         What the policy said where it could not go on; some games then have no new turn.
     """
     if isinstance(policy, TokenPolicy):
-        drawn = policy.complete(
+        sampled = policy.complete(
             [game.transcript.tokens for game in games],
             sampling,
-            [draw_seed(sampling.seed, game.key(), 0) for game in games],
+            [sample_seed(sampling.seed, game.key(), 0) for game in games],
             [game.transcript.left for game in games],
         )
-        for game, completion in zip(games, drawn, strict=True):
+        for game, completion in zip(games, sampled, strict=True):
             game.transcript.say(completion)
         return None
     alike: dict[int, list[_Game]] = {}
@@ -305,7 +305,7 @@ def _draw(games: Sequence[_Game], policy: Policy, sampling: Sampling, threads: T
         try:
             return policy.generate(conversations, 1, dataclasses.replace(sampling, max_tokens=left), keys), None
         except Incomplete as error:
-            return error.drawn, error
+            return error.sampled, error
 
     # In their first turn all have as many tokens left. Later on they differ, and a server is asked for several at once.
     answers = [future.result() for future in requests.begun(generate, alike, 16)] if len(alike) > 1 else map(generate, alike)

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-from ..core import Completion, Conversation, Sampling, draw_seed, without_surrogates
+from ..core import Completion, Conversation, Sampling, sample_seed, without_surrogates
 
 
 class ScriptedPolicy:
-    """Answers by a function of the conversation and the draw's seed, or always with the same text."""
+    """Answers by a function of the conversation and the sample's seed, or always with the same text."""
 
     def __init__(self, answer: str | Callable[[Conversation, int], str], batch_size: int = 64):
         """Answers with `answer`, or with `answer(conversation, seed)`; `batch_size` conversations are played together."""
@@ -18,7 +18,7 @@ class ScriptedPolicy:
         """See `Policy.generate`. A word counts as a token."""
         keys = keys or [repr(list(conversation)) for conversation in conversations]
         return [
-            [self._say(conversation, draw_seed(sampling.seed, key, sample), sampling) for sample in range(samples)]
+            [self._say(conversation, sample_seed(sampling.seed, key, sample), sampling) for sample in range(samples)]
             for conversation, key in zip(conversations, keys, strict=True)
         ]
 

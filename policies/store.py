@@ -78,7 +78,7 @@ class Store(Generic[Row]):
             )
         read = [disk.row_of(line, check) for line in lines[1:-1] if line.strip()]
         self.rows = cast(list[Row], [row for row in read if row is not None])
-        disk.drawn_again(self.path, len(read) - len(self.rows) + bool(lines[-1]))
+        disk.sampled_again(self.path, len(read) - len(self.rows) + bool(lines[-1]))
         if lines[-1]:
             with disk.named(self.path):
                 os.truncate(self.path, len(content) - len(lines[-1]))

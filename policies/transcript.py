@@ -1,7 +1,7 @@
 """The tokens of one episode, turn by turn, and the rules by which it ends.
 
-The player of episodes (`rollout.py`: filter, `draw_pairs`, `tenfold.rollout`) and GRPO's agent loop both keep one, so that both
-play a problem by the same rules: what the policy reads, how much it may say, when it is cut, what is judged.
+The player of episodes (`rollout.py`: filter, `sample_pairs`, `tenfold.rollout`) and GRPO's agent loop both keep one, so that
+both play a problem by the same rules: what the policy reads, how much it may say, when it is cut, what is judged.
 
 An episode has a limit of turns, and a budget of tokens for all turns together and the environment's replies between them (as
 verl has it). It ends
@@ -25,7 +25,7 @@ from ..core import (
     Message,
     Policy,
     Sampling,
-    draw_seed,
+    sample_seed,
     without_surrogates,
 )
 from .chat_tokens import turn_tokens
@@ -64,7 +64,7 @@ class Transcript:
     prompt: list[int] = field(init=False, default_factory=list)
     """Tokens before the policy's first turn."""
     response: list[int] = field(init=False, default_factory=list)
-    """Tokens after them: the policy's as they were drawn, and those of the replies. Only ever appended to."""
+    """Tokens after them: the policy's as they were sampled, and those of the replies. Only ever appended to."""
     mask: list[int] = field(init=False, default_factory=list)
     """1 for each token of the response that the policy drew, 0 for the others."""
     logprobs: list[float] = field(init=False, default_factory=list)
@@ -89,7 +89,7 @@ class Transcript:
         """Tokens that the policy's next turn may have, one at least."""
         return max(1, self._room())
 
-    def draw(self, tokens: Sequence[int], logprobs: Sequence[float] = ()) -> Completion:
+    def sample(self, tokens: Sequence[int], logprobs: Sequence[float] = ()) -> Completion:
         """Takes the policy's next turn, as tokens."""
         said = completion(self.tokenizer, self.tokens, tokens, self.stop_ids, logprobs=logprobs)
         self.say(said)
@@ -140,9 +140,9 @@ class Transcript:
         room = self.limits.tokens - self.used
         return room if self.limits.window is None else min(room, self.limits.window - len(self.prompt) - self.used)
 
-    def _append(self, tokens: Sequence[int], drawn: int, logprobs: Sequence[float] = ()) -> None:
+    def _append(self, tokens: Sequence[int], sampled: int, logprobs: Sequence[float] = ()) -> None:
         self.response += tokens
-        self.mask += [drawn] * len(tokens)
+        self.mask += [sampled] * len(tokens)
         self.logprobs += logprobs or [0.0] * len(tokens)
 
 
@@ -167,8 +167,8 @@ class TokenPolicy(Policy, Protocol):
         Args:
             prompts: token ids, with the opening of the policy's turn.
             sampling: temperature, length, stop strings.
-            seeds: of the draws; `sampling.seed` is not looked at.
-            limits: tokens that each draw may have, instead of `sampling.max_tokens`.
+            seeds: of the samples; `sampling.seed` is not looked at.
+            limits: tokens that each sample may have, instead of `sampling.max_tokens`.
         """
         ...
 
@@ -176,9 +176,9 @@ class TokenPolicy(Policy, Protocol):
 def generate(
     policy: TokenPolicy, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None
 ) -> list[list[Completion]]:
-    """`Policy.generate` of a policy whose tokens are known: each draw is a completion of the conversation's tokens."""
+    """`Policy.generate` of a policy whose tokens are known: each sample is a completion of the conversation's tokens."""
     keys = keys or [repr(list(conversation)) for conversation in conversations]
     prompts = [prompt for asked in conversations for prompt in [prompt_tokens(policy.tokenizer, asked)] * samples]
-    seeds = [draw_seed(sampling.seed, key, sample) for key in keys for sample in range(samples)]
-    drawn = policy.complete(prompts, sampling, seeds)
-    return [drawn[i * samples : (i + 1) * samples] for i in range(len(conversations))]
+    seeds = [sample_seed(sampling.seed, key, sample) for key in keys for sample in range(samples)]
+    sampled = policy.complete(prompts, sampling, seeds)
+    return [sampled[i * samples : (i + 1) * samples] for i in range(len(conversations))]

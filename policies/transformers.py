@@ -1,9 +1,9 @@
 """A Hugging Face checkpoint as a policy, on whatever torch finds here.
 
-`draw` is the sampler, also of the CPU rollout in reinforcement learning: rows are left-padded, prompts that occur more
-than once are read once, finished rows leave the batch by and by, and every row draws with its own random numbers. So a
-draw does not depend on its neighbours, up to rounding: a matrix product over another number of rows may differ in the last
-bits, which moves a draw only when a random number falls inside that difference (about one token in a million in float32).
+`sample` is the sampler, also of the CPU rollout in reinforcement learning: rows are left-padded, prompts that occur more
+than once are read once, finished rows leave the batch by and by, and every row samples with its own random numbers. So a
+sample does not depend on its neighbours, up to rounding: a matrix product over another number of rows may differ in the last
+bits, which moves a sample only when a random number falls inside that difference (about one token in a million in float32).
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -34,7 +34,7 @@ class TransformersPolicy:
 
         Args:
             checkpoint: a Hugging Face folder with weights and tokenizer.
-            batch_size: draws generated together.
+            batch_size: samples generated together.
             device: a torch device; defaults to a GPU where there is one. Weights are bfloat16 there, float32 on a CPU.
 
         Raises:
@@ -55,7 +55,7 @@ class TransformersPolicy:
     def generate(
         self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
     ) -> list[list[Completion]]:
-        """See `Policy.generate`. A draw ends where the model's window does."""
+        """See `Policy.generate`. A sample ends where the model's window does."""
         return generate(self, conversations, samples, sampling, keys)
 
     def complete(
@@ -65,12 +65,12 @@ class TransformersPolicy:
         window = self.window or sampling.max_tokens + max(map(len, prompts), default=0)
         given = limits or [sampling.max_tokens] * len(prompts)
         most = [max(1, min(limit, window - len(prompt))) for limit, prompt in zip(given, prompts, strict=True)]
-        # Rows of like length share a batch: less padding, and draws of one prompt stay together.
+        # Rows of like length share a batch: less padding, and samples of one prompt stay together.
         order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
         completions: dict[int, Completion] = {}
         for start in range(0, len(order), self.batch_size):
             batch = order[start : start + self.batch_size]
-            draws = draw(
+            made = sample(
                 self.model,
                 [prompts[row] for row in batch],
                 [seeds[row] for row in batch],
@@ -81,15 +81,15 @@ class TransformersPolicy:
                 else None,
                 [most[row] for row in batch],
             )
-            for row, drawn in zip(batch, draws, strict=True):
+            for row, sampled in zip(batch, made, strict=True):
                 completions[row] = completion(
-                    self.tokenizer, prompts[row], drawn.tokens, self.stop_ids, sampling.stop, drawn.logprobs
+                    self.tokenizer, prompts[row], sampled.tokens, self.stop_ids, sampling.stop, sampled.logprobs
                 )
         return [completions[row] for row in range(len(prompts))]
 
     @torch.inference_mode()
     def loglikelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
-        """How likely each continuation is behind its context, both plain text, and whether greedy drawing would say it.
+        """How likely each continuation is behind its context, both plain text, and whether greedy sampling would say it.
 
         Args:
             pairs: context and continuation; the tokens are those of the two as one text.
@@ -146,7 +146,7 @@ def next_logits(model: Any, rows: Sequence[Sequence[int]]) -> torch.Tensor:
 
 
 @dataclass(slots=True)
-class Draw:
+class Sample:
     """What one row drew: its new tokens with their log-probabilities, and why it ended ("stop" or "length")."""
 
     tokens: list[int]
@@ -155,7 +155,7 @@ class Draw:
 
 
 @torch.inference_mode()
-def draw(
+def sample(
     model: Any,
     prompts: Sequence[Sequence[int]],
     seeds: Sequence[int],
@@ -163,9 +163,9 @@ def draw(
     stop_ids: Collection[int],
     stops: Callable[[list[int]], bool] | None = None,
     max_tokens: Sequence[int] | None = None,
-    ready: Callable[[int, Draw], object] | None = None,
-) -> list[Draw]:
-    """Draws one continuation for each prompt.
+    ready: Callable[[int, Sample], object] | None = None,
+) -> list[Sample]:
+    """Samples one continuation for each prompt.
 
     Args:
         model: a causal language model of transformers.
@@ -173,16 +173,16 @@ def draw(
         seeds: each row's own seed.
         sampling: temperature, top_p and max_tokens; its seed and stop strings are not looked at.
         stop_ids: a row ends with the first of these tokens.
-        stops: whether the tokens drawn so far end a row; asked after every token.
+        stops: whether the tokens sampled so far end a row; asked after every token.
         max_tokens: each row's own limit, instead of sampling.max_tokens.
-        ready: told each row and its draw as soon as it ends, while others are still drawn.
+        ready: told each row and its sample as soon as it ends, while others are still sampled.
 
     Returns:
-        One Draw a row.
+        One Sample a row.
     """
     device = model.device
     limits = list(max_tokens) if max_tokens is not None else [sampling.max_tokens] * len(prompts)
-    draws = [Draw([], []) for _ in prompts]
+    samples = [Sample([], []) for _ in prompts]
     random = [np.random.default_rng(seed) for seed in seeds]
 
     distinct = {tuple(prompt): None for prompt in prompts}
@@ -204,14 +204,14 @@ def draw(
         for place, row in enumerate(batch):
             if ended[row]:
                 continue
-            drawn = draws[row]
-            drawn.tokens.append(int(tokens[place]))
-            drawn.logprobs.append(float(logprobs[place]))
-            if drawn.tokens[-1] in stop_ids or (stops is not None and stops(drawn.tokens)):
-                drawn.finish_reason = "stop"
-            ended[row] = drawn.finish_reason == "stop" or len(drawn.tokens) >= limits[row]
+            sampled = samples[row]
+            sampled.tokens.append(int(tokens[place]))
+            sampled.logprobs.append(float(logprobs[place]))
+            if sampled.tokens[-1] in stop_ids or (stops is not None and stops(sampled.tokens)):
+                sampled.finish_reason = "stop"
+            ended[row] = sampled.finish_reason == "stop" or len(sampled.tokens) >= limits[row]
             if ended[row] and ready is not None:
-                ready(row, drawn)
+                ready(row, sampled)
         open_places = [place for place, row in enumerate(batch) if not ended[row]]
         if not open_places:
             break
@@ -230,7 +230,7 @@ def draw(
             use_cache=True,
         )
         logits = output.logits[:, -1]
-    return draws
+    return samples
 
 
 def _sample(logits: torch.Tensor, uniforms: list[float], sampling: Sampling) -> tuple[torch.Tensor, torch.Tensor]:
@@ -242,7 +242,7 @@ def _sample(logits: torch.Tensor, uniforms: list[float], sampling: Sampling) -> 
         sampling: temperature and top_p.
 
     Returns:
-        Tokens and their log-probabilities under the distribution drawn from, both (rows,).
+        Tokens and their log-probabilities under the distribution sampled from, both (rows,).
     """
     if sampling.temperature == 0:
         best = logits.float().log_softmax(-1).max(-1)

@@ -30,7 +30,7 @@ class VLLMPolicy:
             tensor_parallel_size: GPUs that share one copy of the model.
             gpu_memory_utilization: share of each GPU's memory that vLLM may take.
             max_model_len: longest prompt and answer together, in tokens; defaults to the model's own.
-            batch_size: draws handed over at once; vLLM schedules them itself.
+            batch_size: samples handed over at once; vLLM schedules them itself.
 
         Raises:
             UserError: vLLM is not installed.
@@ -52,7 +52,7 @@ class VLLMPolicy:
     def generate(
         self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
     ) -> list[list[Completion]]:
-        """See `Policy.generate`. Draws hold across batch sizes when vLLM runs with VLLM_BATCH_INVARIANT=1."""
+        """See `Policy.generate`. Samples hold across batch sizes when vLLM runs with VLLM_BATCH_INVARIANT=1."""
         return generate(self, conversations, samples, sampling, keys)
 
     def complete(

@@ -12,7 +12,7 @@ import pytest
 
 from tenfold import cli, disk
 
-BENCH = ["bench", "chain_sum", "--policy", "scripted:7", "--limit", "2", "--draws", "2", "--max-tokens", "16", "--out", "b"]
+BENCH = ["bench", "chain_sum", "--policy", "scripted:7", "--limit", "2", "--samples", "2", "--max-tokens", "16", "--out", "b"]
 ROLLOUT = ["rollout", "tenfold/ChainSum-v0", "--policy", "scripted:7", "--samples", "2", "--problems", "2", "--out", "e.jsonl"]
 
 
@@ -35,8 +35,8 @@ def test_two_commands_do_not_write_in_one_place(
     assert said.count("\n") == 1
 
 
-@pytest.mark.parametrize(("command", "store"), [(BENCH, "b/chain_sum.draws.jsonl"), (ROLLOUT, "e.jsonl")])
-def test_broken_lines_of_a_store_are_counted_said_and_drawn_again(
+@pytest.mark.parametrize(("command", "store"), [(BENCH, "b/chain_sum.samples.jsonl"), (ROLLOUT, "e.jsonl")])
+def test_broken_lines_of_a_store_are_counted_said_and_sampled_again(
     lab: Path, caplog: pytest.LogCaptureFixture, command: list[str], store: str
 ) -> None:
     assert run(*command) == 0
@@ -53,7 +53,7 @@ def test_broken_lines_of_a_store_are_counted_said_and_drawn_again(
         (["bench", "compare", "b"], "b/chain_sum_avg2.result.json"),
         (["bench", "rescore", "b"], "b/chain_sum_avg2.result.json"),
         (["bench", "compare", "b", "b"], "b/chain_sum_avg2.scores.jsonl"),
-        (BENCH, "b/chain_sum.draws.jsonl"),
+        (BENCH, "b/chain_sum.samples.jsonl"),
         (ROLLOUT, "e.jsonl"),
     ],
 )
@@ -76,7 +76,7 @@ def test_a_broken_file_is_one_line_that_names_it(
         (lambda: Path("x").write_text(""), [*BENCH[:-1], "x"], "cannot make the folder x: a file stands there"),
         (lambda: Path("x").write_text(""), [*ROLLOUT[:-1], "x/e.jsonl"], "cannot make the folder x: a file stands there"),
         (lambda: Path("b").mkdir(), [*ROLLOUT[:-1], "b"], "b is no plain file"),
-        (lambda: os.makedirs("b/chain_sum.draws.jsonl"), BENCH, "b/chain_sum.draws.jsonl is no plain file"),
+        (lambda: os.makedirs("b/chain_sum.samples.jsonl"), BENCH, "b/chain_sum.samples.jsonl is no plain file"),
         (lambda: os.makedirs("b/chain_sum_avg2.scores.jsonl"), BENCH, "b/chain_sum_avg2.scores.jsonl: a folder stands where"),
         (lambda: os.makedirs("b/index.html"), BENCH, "b/index.html: a folder stands where a file belongs"),
         (lambda: (Path("b").mkdir(), Path("b/page").write_text("")), BENCH, "a file stands where a folder belongs"),

@@ -87,16 +87,16 @@ def test_bench_scores_and_lists(lab: Path, capsys: pytest.CaptureFixture[str]) -
     assert "paper            aime24 aime25 gpqa_diamond" in listed
     command = ["bench", "chain_sum", "gsm8k_avg4", "--policy", "scripted:7", "--problems", "jsonl:sums.jsonl", "--limit", "2"]
     (lab / "sums.jsonl").write_text('{"question": "3 + 4?", "answer": 7}\n{"question": "3 + 5?", "answer": 8}\n')
-    assert run(*command, "--out", "b", "--draws", "2", "--max-tokens", "16") == 0
+    assert run(*command, "--out", "b", "--samples", "2", "--max-tokens", "16") == 0
     said = capsys.readouterr().out
     assert "chain_sum_avg2: avg@2 50.0 [" in said
     assert "gsm8k_avg2: avg@2 50.0 [" in said
-    assert len((lab / "b/chain_sum.draws.jsonl").read_text().splitlines()) == 5
+    assert len((lab / "b/chain_sum.samples.jsonl").read_text().splitlines()) == 5
     assert run("bench", "rescore", "b") == 0
     assert "gsm8k_avg2" in capsys.readouterr().out
 
 
-def test_stored_draws_are_of_one_set_of_weights(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stored_samples_are_of_one_set_of_weights(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for seed in (1, 2):
         folder = checkpoints.checkpoint(f"micro:?hidden=16&layers=1&heads=2&seed={seed}")
         shutil.copytree(folder, lab / "policy", dirs_exist_ok=True)

@@ -69,7 +69,7 @@ def test_broken_lines_are_passed_over_and_counted(tmp_path: Path, caplog: pytest
 HOLDER = "import sys; from tenfold import disk\nwith disk.{0}(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
 
 
-@pytest.mark.parametrize(("function", "name"), [("held", "folder"), ("held_file", "draws.jsonl")])
+@pytest.mark.parametrize(("function", "name"), [("held", "folder"), ("held_file", "samples.jsonl")])
 def test_a_second_process_is_told_who_holds_a_folder_or_file(tmp_path: Path, function: str, name: str) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER.format(function), tmp_path / name], stdin=subprocess.PIPE, stdout=subprocess.PIPE

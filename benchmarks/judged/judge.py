@@ -16,7 +16,7 @@ from ...responses import without_thinking
 TRIES = 3
 """Times that one question is put; then it counts as unjudged."""
 SAMPLING = Sampling(temperature=0.0, max_tokens=4096)
-"""How the judge answers at first; asked again, it draws at temperature 1, or it would say the same."""
+"""How the judge answers at first; asked again, it samples at temperature 1, or it would say the same."""
 CHARACTERS_A_TOKEN = 4
 """For the estimate of what judging costs; a rule of thumb."""
 
@@ -152,10 +152,10 @@ def _answers(
             batch = left[start : start + size]
             stopped = None
             try:
-                drawn: Any = policy.generate([asked[name] for name in batch], 1, sampling, batch)
+                sampled: Any = policy.generate([asked[name] for name in batch], 1, sampling, batch)
             except Incomplete as error:
-                drawn, stopped = error.drawn, error
-            came = {name: row[0] for name, row in zip(batch, drawn, strict=True) if row and row[0] is not None}
+                sampled, stopped = error.sampled, error
+            came = {name: row[0] for name, row in zip(batch, sampled, strict=True) if row and row[0] is not None}
             for name, completion in came.items():
                 said[name], tried[name] = completion.text, attempt + 1
             if store:  # a fault is the server's: a later run asks again

@@ -13,8 +13,8 @@ from ..result import Result, scored
 from ..stats import intervals, scores
 
 REPORTED = Path(__file__).parent / "reported.yaml"
-MOST_DRAWS = 256
-"""Draws a problem that are tried to explain a reported figure."""
+MOST_SAMPLES = 256
+"""Samples a problem that are tried to explain a reported figure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Comparison:
     ours: float
     reported: float
     low: float
-    """Lower end of the difference's 95% interval over new draws on the same problems, the other's noise taken to be ours."""
+    """Lower end of the difference's 95% interval over new samples on the same problems, the other's noise taken to be ours."""
     high: float
     """Its upper end."""
     cautions: tuple[str, ...]
@@ -38,7 +38,7 @@ class Comparison:
 
     @property
     def within(self) -> bool:
-        """Whether the difference may be the draws' noise alone."""
+        """Whether the difference may be the samples' noise alone."""
         return self.low <= 0 <= self.high
 
 
@@ -63,7 +63,7 @@ def compare(results: Sequence[Result], model: str | None = None) -> list[Compari
         entry = known.get(result.settings["task"])
         if entry is None:
             continue
-        noise = intervals.Z95 * math.sqrt(2) * result.score.draw_stderr
+        noise = intervals.Z95 * math.sqrt(2) * result.score.same_problems_stderr
         for name, percent in entry["figures"].items():
             if model is not None and model != name:
                 continue
@@ -86,26 +86,26 @@ def _cautions(result: Result, entry: dict[str, Any], model: str, percent: float)
     said = [*entry.get("cautions", ()), *([entry["of_one"][model]] if model in entry.get("of_one", ()) else ())]
     problems, k = entry.get("problems"), entry.get("k")
     if problems and k and not possible(percent, problems, k):
-        fits = next((draws for draws in range(1, MOST_DRAWS + 1) if possible(percent, problems, draws)), None)
-        why = f"; {fits} draws could" if fits else ""
+        fits = next((samples for samples in range(1, MOST_SAMPLES + 1) if possible(percent, problems, samples)), None)
+        why = f"; {fits} samples could" if fits else ""
         near = " and ".join(f"{figure:.1f}" for figure in nearest(percent, problems, k))
-        said.append(f"{problems} problems x {k} draws cannot give {percent} (nearest: {near}){why}")
-    if k and result.score.draws != k:
-        said.append(f"avg@{result.score.draws} here, avg@{k} reported")
+        said.append(f"{problems} problems x {k} samples cannot give {percent} (nearest: {near}){why}")
+    if k and result.score.samples != k:
+        said.append(f"avg@{result.score.samples} here, avg@{k} reported")
     if problems and result.score.problems != problems:
         said.append(f"{result.score.problems} of its {problems} problems here")
     return said
 
 
-def possible(percent: float, problems: int, draws: int) -> bool:
-    """Whether a percentage, rounded as it is printed, is that of some number of right draws."""
+def possible(percent: float, problems: int, samples: int) -> bool:
+    """Whether a percentage, rounded as it is printed, is that of some number of right samples."""
     places = len(str(percent).partition(".")[2])
-    return any(round(figure, places) == percent for figure in nearest(percent, problems, draws))
+    return any(round(figure, places) == percent for figure in nearest(percent, problems, samples))
 
 
-def nearest(percent: float, problems: int, draws: int) -> tuple[float, float]:
-    """The percentages just below and above that so many draws can give."""
-    total = problems * draws
+def nearest(percent: float, problems: int, samples: int) -> tuple[float, float]:
+    """The percentages just below and above that so many samples can give."""
+    total = problems * samples
     right = math.floor(percent / 100 * total)
     return 100 * right / total, 100 * min(total, right + 1) / total
 
@@ -126,4 +126,4 @@ def paired(better: str | Path, worse: str | Path) -> dict[str, scores.Difference
 
 
 def _by_problem(folder: str | Path, task: str) -> dict[str, list[float | None]]:
-    return {str(row["problem"]): [draw["score"] for draw in row["draws"]] for row in scored(folder, task)}
+    return {str(row["problem"]): [sample["score"] for sample in row["samples"]] for row in scored(folder, task)}

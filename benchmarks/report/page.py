@@ -42,18 +42,20 @@ def _write(folder: Path, found: list[Result]) -> Path:
 def _task(folder: Path, result: Result) -> dict[str, Any]:
     """What the page holds of a task from the start; its problems go to files of their own."""
     stem = result.task.rsplit("_avg", 1)[0]
-    drawn = folder / f"{stem}.draws.jsonl"
-    rows = disk.rows(drawn, _check)
-    texts = {(row["request"], row["draw"]): row["text"] for _, row in rows if "request" in row} if drawn.is_file() else {}
+    sampled = folder / f"{stem}.samples.jsonl"
+    rows = disk.rows(sampled, _check)
+    texts = {(row["request"], row["sample"]): row["text"] for _, row in rows if "request" in row} if sampled.is_file() else {}
     problems = []
     (folder / "page" / result.task).mkdir(parents=True)
     for number, row in enumerate(scored(folder, result.task)):
-        known = [draw["score"] for draw in row["draws"] if draw["score"] is not None]
+        known = [sample["score"] for sample in row["samples"] if sample["score"] is not None]
         problems.append({"id": str(row["problem"]), "rate": fmean(known) if known else None})
         parts = {
             "prompt": "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in row["prompt"]),
             "gold": row["gold"] if isinstance(row["gold"], str) else json.dumps(row["gold"], ensure_ascii=False),
-            "draws": [draw | {"text": texts.get((row["request"], place), "")} for place, draw in enumerate(row["draws"])],
+            "samples": [
+                sample | {"text": texts.get((row["request"], place), "")} for place, sample in enumerate(row["samples"])
+            ],
         }
         name = f"{result.task}/{number}"
         page = folder / "page" / f"{name}.js"
@@ -76,9 +78,9 @@ def _task(folder: Path, result: Result) -> dict[str, Any]:
 
 
 def _check(row: dict[str, Any]) -> None:
-    """Raises where a line of a store is neither its settings nor a draw."""
+    """Raises where a line of a store is neither its settings nor a sample."""
     if "settings" not in row:
-        disk.has(row, request=str, draw=int, text=str)
+        disk.has(row, request=str, sample=int, text=str)
 
 
 def _json(value: Any) -> str:

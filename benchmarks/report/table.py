@@ -11,7 +11,7 @@ from .compare import Comparison
 
 
 def tasks() -> str:
-    """The suites, and every task with its draws and where its problems come from."""
+    """The suites, and every task with its samples and where its problems come from."""
     lines = [f"{suite:16} {' '.join(members)}" for suite, members in catalogue.SUITES.items()]
     for name in catalogue.names():
         settings = catalogue.settings(name)
@@ -26,15 +26,16 @@ def line(result: Result) -> str:
     shows = f"; shows differences from {100 * score.detectable:.1f}" if score.detectable else ""
     refused = f"; {result.refused} refused" if result.refused else ""
     return (
-        f"{result.task}: avg@{score.draws} {score} on {score.problems} problems, pass@{score.draws} {100 * score.pass_at_k:.1f}"
+        f"{result.task}: avg@{score.samples} {score} on {score.problems} problems, "
+        f"pass@{score.samples} {100 * score.pass_at_k:.1f}"
         f"{shows}; {result.truncated:.1%} cut short{refused}; settings {result.hash}"
     )
 
 
 def results(found: Sequence[Result]) -> Table:
     """All results of a run."""
-    table = Table(title="with 95% intervals, for new problems of the kind and for new draws on these")
-    for column in ("task", "avg@k", "new problems", "new draws", "pass@k", "tokens", "cut"):
+    table = Table(title="with 95% intervals, for new problems of the kind and for new samples on these")
+    for column in ("task", "avg@k", "new problems", "new samples", "pass@k", "tokens", "cut"):
         table.add_column(column, justify="left" if column == "task" else "right", no_wrap=True)
     for result in found:
         score = result.score
@@ -42,13 +43,13 @@ def results(found: Sequence[Result]) -> Table:
             result.task,
             f"{100 * score.mean:.1f}",
             f"{100 * score.low:.1f} - {100 * score.high:.1f}",
-            f"{100 * score.draws_low:.1f} - {100 * score.draws_high:.1f}",
+            f"{100 * score.same_problems_low:.1f} - {100 * score.same_problems_high:.1f}",
             f"{100 * score.pass_at_k:.1f}",
             f"{result.tokens:.0f}",
             f"{result.truncated:.1%}",
         )
         if result.refused:
-            table.add_row("  draws refused", str(result.refused))
+            table.add_row("  samples refused", str(result.refused))
         for name, figure in result.figures.items():
             table.add_row(f"  {name}", f"{100 * figure:.1f}")
     return table
@@ -64,7 +65,7 @@ def rescored(changed: Sequence[tuple[Result, Result]]) -> Table:
 
 def compared(rows: Sequence[Comparison]) -> Table:
     """Results beside reported figures."""
-    table = Table(title="beside what is reported, with the draws' 95% interval of the difference")
+    table = Table(title="beside what is reported, with the samples' 95% interval of the difference")
     for column in ("task", "model", "here", "reported", "difference", "noise alone?"):
         table.add_column(column, justify="left" if column in ("task", "model") else "right", no_wrap=True)
     for row in rows:
@@ -87,13 +88,13 @@ def cautions(rows: Sequence[Comparison]) -> str:
 
 def paired(found: Mapping[str, Difference]) -> Table:
     """Two runs, problem by problem."""
-    table = Table("task", "problems", "difference", "over new draws", "shows from")
+    table = Table("task", "problems", "difference", "over new samples", "shows from")
     for task, difference in found.items():
         table.add_row(
             task,
             str(difference.problems),
             str(difference),
-            f"{100 * difference.draws_low:+.1f}, {100 * difference.draws_high:+.1f}",
+            f"{100 * difference.same_problems_low:+.1f}, {100 * difference.same_problems_high:+.1f}",
             f"{100 * difference.detectable:.1f}",
         )
     return table

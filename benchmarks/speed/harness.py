@@ -1,8 +1,8 @@
-"""What the benchmark harness costs: problems x draws a second with a policy that answers at once.
+"""What the benchmark harness costs: problems x samples a second with a policy that answers at once.
 
     python -m tenfold.benchmarks.speed.harness
 
-The draws are of GSM8K's form, judged by the math verifier; the rival is the verifier alone on the same responses.
+The samples are of GSM8K's form, judged by the math verifier; the rival is the verifier alone on the same responses.
 """
 
 import argparse
@@ -13,16 +13,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ...core import draw_seed
+from ...core import sample_seed
 from ...envs.problems import sources
 from ...policies.scripted import ScriptedPolicy
 from ...verifiers import load
 from .. import evaluate
 from ..result import Options
 
-DRAWS = 10
+SAMPLES = 10
 SIZES = (100, 1_000, 10_000)
-"""Draws in all."""
+"""Samples in all."""
 
 
 def answer(conversation: Any, seed: int) -> str:
@@ -32,7 +32,7 @@ def answer(conversation: Any, seed: int) -> str:
 
 
 def main() -> None:
-    """Prints draws a second for each size, and the verifier's alone."""
+    """Prints samples a second for each size, and the verifier's alone."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="runs of each size; the median counts")
     rounds = parser.parse_args().rounds
@@ -40,20 +40,20 @@ def main() -> None:
         uri = f"jsonl:{folder}/problems.jsonl"
         Path(folder, "problems.jsonl").write_text(
             "".join(
-                json.dumps({"question": f"What is {n} plus nothing?", "answer": n}) + "\n" for n in range(max(SIZES) // DRAWS)
+                json.dumps({"question": f"What is {n} plus nothing?", "answer": n}) + "\n" for n in range(max(SIZES) // SAMPLES)
             )
         )
         _run(uri, min(SIZES), Path(folder) / "warm")
         for size in SIZES:
             taken = [_run(uri, size, Path(folder) / f"{size}_{number}") for number in range(rounds)]
             seconds = statistics.median(taken)
-            print(f"{size:7,} draws: {seconds:6.2f} s, {size / seconds:6,.0f} a second", flush=True)
+            print(f"{size:7,} samples: {seconds:6.2f} s, {size / seconds:6,.0f} a second", flush=True)
         print(f"  the verifier alone: {max(SIZES) / _verify(uri):6,.0f} a second")
 
 
 def _run(uri: str, size: int, folder: Path) -> float:
     started = time.perf_counter()
-    given = Options(problems=uri, limit=size // DRAWS, draws=DRAWS)
+    given = Options(problems=uri, limit=size // SAMPLES, samples=SAMPLES)
     evaluate.run_task("gsm8k", ScriptedPolicy(answer), given, folder=folder)
     return time.perf_counter() - started
 
@@ -61,9 +61,9 @@ def _run(uri: str, size: int, folder: Path) -> float:
 def _verify(uri: str) -> float:
     verifier = load("math")
     responses = [
-        (problem, answer(problem.prompt, draw_seed(0, problem.id, number)))
+        (problem, answer(problem.prompt, sample_seed(0, problem.id, number)))
         for problem in sources.load(uri)
-        for number in range(DRAWS)
+        for number in range(SAMPLES)
     ]
     started = time.perf_counter()
     for problem, response in responses:

@@ -3,7 +3,7 @@
     python -m tenfold.benchmarks.speed.verl_step [--run runs/quickstart/grpo [--instant]]
 
 Without `--run`, runs a small stage of its own first (about two minutes). The share is what environment and verifier take by
-themselves. A step is held up by less, for some draws are judged while others are drawn: with `--instant` the stage is run
+themselves. A step is held up by less, for some samples are judged while others are sampled: with `--instant` the stage is run
 again, every other step with a verifier that answers at once; the difference is the median over pairs of steps, with an
 interval that holds it in 95% of cases.
 """
@@ -46,7 +46,7 @@ STAGE: dict[str, Any] = {
 PAIRS = 30
 """Pairs of steps, with `--instant`."""
 UPDATE_SECONDS = 1.0
-"""Between one step's verdicts and the next one's draws; the sandbox makes itself ready meanwhile."""
+"""Between one step's verdicts and the next one's samples; the sandbox makes itself ready meanwhile."""
 WARM_UP = 2
 """First steps that are not counted: libraries are still being imported."""
 
@@ -72,31 +72,31 @@ def measure(folder: Path) -> dict[str, float]:
 
 
 def instant(problem: Problem, response: str) -> Verdict:
-    """A verifier that takes no time, and under which draws of a problem differ."""
+    """A verifier that takes no time, and under which samples of a problem differ."""
     return Verdict(Status.SCORED, float(zlib.crc32(response.encode()) % 2), "instant", "")
 
 
 class InTurn(gymnasium.Env[str, str]):
-    """An environment for all draws of a step, and for those of the next one the same with an instant verifier.
+    """An environment for all samples of a step, and for those of the next one the same with an instant verifier.
 
-    Steps are told apart by counting resets, so all draws must be played in one process, as on a processor they are. What judges
-    a group together (`score_group`) is left out.
+    Steps are told apart by counting resets, so all samples must be played in one process, as on a processor they are. What
+    judges a group together (`score_group`) is left out.
     """
 
     resets = itertools.count()
     """Of all environments in this process."""
 
-    def __init__(self, environment: str, draws: int):
-        """Wraps an environment, by its EnvSpec as JSON; a step has so many draws."""
+    def __init__(self, environment: str, samples: int):
+        """Wraps an environment, by its EnvSpec as JSON; a step has so many samples."""
         own = gymnasium.make(EnvSpec.from_json(environment))
         posed: Any = own.unwrapped
         self.problems = posed.problems  # which a stage counts
         self.both = (own, TextEnv(self.problems, instant, posed.template, posed.system))
-        self.observation_space, self.action_space, self.draws = own.observation_space, own.action_space, draws
+        self.observation_space, self.action_space, self.samples = own.observation_space, own.action_space, samples
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Poses a problem."""
-        self.chosen = self.both[next(self.resets) // self.draws % 2]
+        self.chosen = self.both[next(self.resets) // self.samples % 2]
         return self.chosen.reset(seed=seed, options=options)
 
     def step(self, action: str) -> tuple[str, SupportsFloat, bool, bool, dict[str, Any]]:
@@ -113,12 +113,12 @@ def against_instant(folder: Path) -> dict[str, float]:
     """Seconds of steps with the stage's own verifier and with an instant one, and by which share the first are longer."""
     stage = json.loads((folder / "stage.json").read_text())
     loop, settings = _loop(folder), stage["stage"]
-    draws = settings["batch_size"] * settings["samples"]
+    samples = settings["batch_size"] * settings["samples"]
     environments = {
         "speed/InTurn-v0": {
             "entry_point": f"{__spec__.name}:InTurn",
             "environment": loop["environment"],
-            "draws": draws,
+            "samples": samples,
         }
     }
     same = {"environment": "speed/InTurn-v0", "name": "in_turn", "policy": stage["policy"], "keep": None, "options": {}}
@@ -160,9 +160,9 @@ def _run(recipe: dict[str, Any]) -> Path:
     return folder / "run"
 
 
-def judge_seconds(draws: int, folder: Path) -> float:
-    """Seconds that the environment takes for the last step's draws, reset and stepped in as many threads as the loop has, when
-    it has judged those of the step before as long ago as an update takes."""
+def judge_seconds(samples: int, folder: Path) -> float:
+    """Seconds that the environment takes for the last step's samples, reset and stepped in as many threads as the loop has,
+    when it has judged those of the step before as long ago as an update takes."""
     steps = [*metrics.episodes(folder).values()][-2:]
     loop = _loop(folder)
     for spec in map(EnvSpec.from_json, loop["registered"]):  # those of the recipe
@@ -185,7 +185,7 @@ def judge_seconds(draws: int, folder: Path) -> float:
         seconds = time.perf_counter() - started
     while not free.empty():
         free.get().close()
-    return seconds * draws / len(rows)
+    return seconds * samples / len(rows)
 
 
 def main() -> None:

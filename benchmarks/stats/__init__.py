@@ -1,1 +1,1 @@
-"""Scores of k draws a problem, and their intervals."""
+"""Scores of k samples a problem, and their intervals."""

@@ -1,9 +1,9 @@
-"""What k draws a problem say of a policy: avg@k, pass@k, maj@k, and how sure that is.
+"""What k samples a problem say of a policy: avg@k, pass@k, maj@k, and how sure that is.
 
-With p_i the mean score of problem i over its k draws, avg@k is the mean of the p_i. It has two intervals (`intervals.py`):
-`low` and `high` for new problems of the same kind, which is what one figure says of a model's ability; `draws_low` and
-`draws_high` for new draws on these very problems, which is what two runs of one benchmark differ by. Two policies on the
-same problems are compared problem by problem (`difference`).
+With p_i the mean score of problem i over its k samples, avg@k is the mean of the p_i. It has two intervals (`intervals.py`):
+`low` and `high` for new problems of the same kind, which is what one figure says of a model's ability; `same_problems_low` and
+`same_problems_high` for new samples on these very problems, which is what two runs of one benchmark differ by. Two policies on
+the same problems are compared problem by problem (`difference`).
 """
 
 import math
@@ -20,7 +20,7 @@ POWER = NormalDist().inv_cdf(0.8)
 """A difference counts as detectable where four of five runs would show it."""
 
 Rows = Sequence[Sequence[float | None]]
-"""A row a problem, a score in 0..1 a draw; None for a draw that has none."""
+"""A row a problem, a score in 0..1 a sample; None for a sample that has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,81 +29,81 @@ class Score:
 
     mean: float
     low: float
-    """Lower end of the 95% interval over new problems and new draws."""
+    """Lower end of the 95% interval over new problems and new samples."""
     high: float
     """Its upper end."""
-    draws_low: float
-    """Lower end of the 95% interval over new draws on the same problems."""
-    draws_high: float
+    same_problems_low: float
+    """Lower end of the 95% interval over new samples on the same problems."""
+    same_problems_high: float
     """Its upper end."""
     stderr: float
-    """Standard error over new problems and new draws, clustered by problem (Miller, "Adding Error Bars to Evals", 2024)."""
-    draw_stderr: float
-    """Standard error over new draws on the same problems; where there is one draw each, the most that it can be. Where some
+    """Standard error over new problems and new samples, clustered by problem (Miller, "Adding Error Bars to Evals", 2024)."""
+    same_problems_stderr: float
+    """Standard error over new samples on the same problems; where there is one sample each, the most that it can be. Where some
     problems have one, they are taken to be as noisy as the others."""
     detectable: float
-    """Smallest difference to a policy with like pass rates, on the same problems with as many draws, that four of five runs
+    """Smallest difference to a policy with like pass rates, on the same problems with as many samples, that four of five runs
     would show at 95%."""
     pass_at_k: float
-    """Share of problems that at least one of their draws with a score solves."""
+    """Share of problems that at least one of their samples with a score solves."""
     problems: int
-    draws: int
-    """Draws a problem, k."""
+    samples: int
+    """Samples a problem, k."""
     faults: int
-    """Draws without a score; they are left out of their problem's mean."""
+    """Samples without a score; they are left out of their problem's mean."""
 
     def __str__(self) -> str:
         return f"{100 * self.mean:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
 
 
 def avg_at_k(scores: Rows) -> Score:
-    """The score of a task from each problem's draws. Problems without any score are left out.
+    """The score of a task from each problem's samples. Problems without any score are left out.
 
     Raises:
-        UserError: no draw has a score.
+        UserError: no sample has a score.
     """
     given = [scored for row in scores if (scored := [score for score in row if score is not None])]
     if not given:
         raise UserError(
-            f"none of {sum(map(len, scores))} draws has a score: their verdicts are faults, or no gold answer could be read"
+            f"none of {sum(map(len, scores))} samples has a score: their verdicts are faults, or no gold answer could be read"
         )
     rows = intervals.rows(given)
     low, high = intervals.new_problems(rows)
-    draws_low, draws_high = intervals.same_problems(rows)
+    same_problems_low, same_problems_high = intervals.same_problems(rows)
     means = list(map(float, rows.means))
-    draw_stderr = _draw_stderr(given)
+    same_problems_stderr = _same_problems_stderr(given)
     return Score(
         mean=fmean(means),
         low=float(low),
         high=float(high),
-        draws_low=float(draws_low),
-        draws_high=float(draws_high),
+        same_problems_low=float(same_problems_low),
+        same_problems_high=float(same_problems_high),
         stderr=stdev(means) / math.sqrt(len(means)) if len(means) > 1 else math.inf,
-        draw_stderr=draw_stderr,
-        detectable=(intervals.Z95 + POWER) * math.sqrt(2) * draw_stderr,
+        same_problems_stderr=same_problems_stderr,
+        detectable=(intervals.Z95 + POWER) * math.sqrt(2) * same_problems_stderr,
         pass_at_k=fmean(max(row) >= 1 for row in given),
         problems=len(given),
-        draws=max(map(len, scores)),
+        samples=max(map(len, scores)),
         faults=sum(score is None for row in scores for score in row),
     )
 
 
-def _draw_stderr(rows: Sequence[Sequence[float]]) -> float:
+def _same_problems_stderr(rows: Sequence[Sequence[float]]) -> float:
     given = intervals.rows(rows)
-    return float(math.sqrt((intervals.within(given) / given.draws).sum()) / len(rows))
+    return float(math.sqrt((intervals.within(given) / given.samples).sum()) / len(rows))
 
 
 def maj_at_k(votes: Sequence[Sequence[tuple[str | None, float | None]]]) -> float:
-    """maj@k: the score of the answer that most of a problem's draws give; the mean of the tied ones where several do.
+    """maj@k: the score of the answer that most of a problem's samples give; the mean of the tied ones where several do.
 
-    Draws without a score are left out, and so are problems that have no other ones.
+    Samples without a score are left out, and so are problems that have no other ones.
 
     Args:
-        votes: a row a problem, for each draw its answer (equal ones as equal texts; None where it gave none, which is no vote)
-            and that answer's score.
+        votes: a row a problem, for each sample its answer (equal ones as equal texts; None where it gave none, which is no
+            vote) and that answer's score.
 
     Raises:
-        UserError: no draw has a score.
+        UserError: no sample has a score.
     """
     means = []
     for row in votes:
@@ -116,7 +116,7 @@ def maj_at_k(votes: Sequence[Sequence[tuple[str | None, float | None]]]) -> floa
         if given:
             means.append(fmean(fmean(tied) for tied in scores.values() if len(tied) == most) if scores else 0.0)
     if not means:
-        raise UserError(f"maj@k wants a draw that has a score, and none of {sum(map(len, votes))} has one")
+        raise UserError(f"maj@k wants a sample that has a score, and none of {sum(map(len, votes))} has one")
     return fmean(means)
 
 
@@ -126,12 +126,12 @@ class Difference:
 
     mean: float
     low: float
-    """Lower end of the 95% interval over new problems and draws."""
+    """Lower end of the 95% interval over new problems and samples."""
     high: float
     """Its upper end."""
-    draws_low: float
-    """Lower end of the 95% interval over new draws on the same problems."""
-    draws_high: float
+    same_problems_low: float
+    """Lower end of the 95% interval over new samples on the same problems."""
+    same_problems_high: float
     """Its upper end."""
     detectable: float
     """Smallest true difference that four of five such comparisons, on new problems, would show at 95%."""
@@ -145,7 +145,7 @@ def difference(better: Mapping[str, Sequence[float | None]], worse: Mapping[str,
     """The paired difference of two policies, over the problems that both have scores of.
 
     Args:
-        better: problem ids to the scores of that policy's draws.
+        better: problem ids to the scores of that policy's samples.
         worse: the same of the other.
 
     Raises:
@@ -167,20 +167,22 @@ def difference(better: Mapping[str, Sequence[float | None]], worse: Mapping[str,
     stderr = stdev(differences) / math.sqrt(n)
     # Where every problem shows the same difference, one that would not may still be 1 of so many.
     half = float(special.stdtrit(n - 1, 0.975)) * stderr if stderr > 0 else 1 - 0.025 ** (1 / n)
-    noise = math.hypot(_draw_stderr([first for first, _ in pairs]), _draw_stderr([second for _, second in pairs]))
+    noise = math.hypot(
+        _same_problems_stderr([first for first, _ in pairs]), _same_problems_stderr([second for _, second in pairs])
+    )
     within = intervals.Z95 * noise if noise > 0 else half
     return Difference(
         mean=mean,
         low=max(-1.0, mean - half),
         high=min(1.0, mean + half),
-        draws_low=max(-1.0, mean - within),
-        draws_high=min(1.0, mean + within),
+        same_problems_low=max(-1.0, mean - within),
+        same_problems_high=min(1.0, mean + within),
         detectable=(intervals.Z95 + POWER) * max(stderr, noise),
         problems=n,
     )
 
 
 def _scored(scores: Rows, keep: bool = False) -> list[list[float]]:
-    """The rows without the draws that have no score; rows without any are left out, unless kept empty."""
+    """The rows without the samples that have no score; rows without any are left out, unless kept empty."""
     rows = [[score for score in row if score is not None] for row in scores]
     return rows if keep else [row for row in rows if row]

@@ -1,4 +1,4 @@
-"""What the tasks share: problems as lm-eval documents, verdicts on all k draws of one, aggregates over all documents."""
+"""What the tasks share: problems as lm-eval documents, verdicts on all k samples of one, aggregates over all documents."""
 
 import dataclasses
 import functools
@@ -17,11 +17,11 @@ from tenfold.envs.problems import sources as problem_sources
 from tenfold.envs.text import pose
 
 Document = dict[str, Any]
-Draws = Sequence[Sequence[dict[str, Any]]]
-"""A row a problem, a verdict's fields a draw."""
+Samples = Sequence[Sequence[dict[str, Any]]]
+"""A row a problem, a verdict's fields a sample."""
 
 THREADS = 8
-"""Draws of a problem that are judged at once."""
+"""Samples of a problem that are judged at once."""
 
 
 def dataset(**metadata: Any) -> dict[str, Any]:
@@ -68,8 +68,8 @@ def doc_to_target(document: Document) -> str:
     return str(json.loads(document["problem"])["answer"])
 
 
-def all_draws(responses: Iterable[list[str]], documents: Any) -> list[list[str]]:
-    """Every draw of every document; lm-eval's default would keep the first."""
+def all_samples(responses: Iterable[list[str]], documents: Any) -> list[list[str]]:
+    """Every sample of every document; lm-eval's default would keep the first."""
     return list(responses)
 
 
@@ -97,31 +97,31 @@ def unjudged(document: Document, results: list[list[str]]) -> dict[str, list[dic
     return {"avg_at_k": [dataclasses.asdict(waits) for _ in results[0]]}
 
 
-def not_yet(draws: Draws) -> float:
+def not_yet(samples: Samples) -> float:
     """There is no score before the judge has spoken."""
     return float("nan")
 
 
-def score(draws: Draws) -> scores.Score:
-    """What the verdicts on all draws of all problems come to."""
-    return scores.avg_at_k([[draw["score"] for draw in row] for row in draws])
+def score(samples: Samples) -> scores.Score:
+    """What the verdicts on all samples of all problems come to."""
+    return scores.avg_at_k([[sample["score"] for sample in row] for row in samples])
 
 
-def mean(draws: Draws) -> float:
+def mean(samples: Samples) -> float:
     """avg@k."""
-    return score(draws).mean
+    return score(samples).mean
 
 
-def low(draws: Draws) -> float:
+def low(samples: Samples) -> float:
     """Lower end of its 95% interval."""
-    return score(draws).low
+    return score(samples).low
 
 
-def high(draws: Draws) -> float:
+def high(samples: Samples) -> float:
     """Upper end of its 95% interval."""
-    return score(draws).high
+    return score(samples).high
 
 
-def pass_at_k(draws: Draws) -> float:
-    """Share of problems that at least one draw solves."""
-    return score(draws).pass_at_k
+def pass_at_k(samples: Samples) -> float:
+    """Share of problems that at least one sample solves."""
+    return score(samples).pass_at_k

@@ -25,7 +25,7 @@ class GuessTheNumber(gymnasium.Env[str, str]):
         self.number, self.turn = 0, 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
-        """Thinks of a number: that of problem `options["problem"]`, else one that is drawn."""
+        """Thinks of a number: that of problem `options["problem"]`, else one that is sampled."""
         super().reset(seed=seed)
         index = (options or {}).get("problem")
         if index is None:

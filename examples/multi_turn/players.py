@@ -1,4 +1,4 @@
-"""Scripted policies: functions of the conversation and of the draw's seed. They show what the game is worth."""
+"""Scripted policies: functions of the conversation and of the sample's seed. They show what the game is worth."""
 
 import random
 import re

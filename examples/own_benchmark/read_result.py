@@ -12,15 +12,15 @@ def show(folder: Path) -> None:
     """Prints the result, and the three problems with the lowest scores."""
     score = json.loads((folder / f"{TASK}.result.json").read_text())["score"]
     print(f"avg@8 {score['mean']:.3f}, 95% interval {score['low']:.3f} to {score['high']:.3f}")
-    print(f"pass@8 {score['pass_at_k']:.3f}; {score['problems']} problems, {score['faults']} draws without a verdict")
+    print(f"pass@8 {score['pass_at_k']:.3f}; {score['problems']} problems, {score['faults']} samples without a verdict")
     rows = [json.loads(line) for line in (folder / f"{TASK}.scores.jsonl").read_text().splitlines()]
     for row in sorted(rows, key=_mean)[:3]:
-        wrong = next(draw["reason"] for draw in row["draws"] if draw["score"] < 1)
-        print(f"{_mean(row):.3f}  {row['problem']}, a wrong draw: {wrong}")
+        wrong = next(sample["reason"] for sample in row["samples"] if sample["score"] < 1)
+        print(f"{_mean(row):.3f}  {row['problem']}, a wrong sample: {wrong}")
 
 
 def _mean(row: dict[str, Any]) -> float:
-    return sum(draw["score"] for draw in row["draws"]) / len(row["draws"])
+    return sum(sample["score"] for sample in row["samples"]) / len(row["samples"])
 
 
 if __name__ == "__main__":

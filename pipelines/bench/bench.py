@@ -25,13 +25,13 @@ class Bench(Stage):
     limit: int | None = Field(None, ge=1, description="only so many problems a task")
     problems: str | None = Field(None, description="problem URI instead of the tasks' own")
     data: str | None = Field(None, description="folder with the tasks' files, instead of the hub")
-    draws: int | None = Field(None, ge=1, description="draws a problem, instead of the task's own k")
+    samples: int | None = Field(None, ge=1, description="samples a problem, instead of the task's own k")
     temperature: float | None = Field(None, ge=0, description="instead of the task's own")
     top_p: float | None = Field(None, gt=0, le=1, description="instead of the task's own")
-    max_tokens: int | None = Field(None, ge=1, description="longest draw, instead of the task's own")
+    max_tokens: int | None = Field(None, ge=1, description="longest sample, instead of the task's own")
     judge: str | None = Field(None, description="policy that judges the tasks that want a judge")
     baseline: str | None = Field(None, description="files of a baseline's answers for Arena-Hard, with commas between")
-    batch_size: int = Field(256, ge=1, description="draws generated together")
+    batch_size: int = Field(256, ge=1, description="samples generated together")
 
     def check(self) -> None:
         """Every task is known, and its problems can be loaded."""
@@ -48,11 +48,11 @@ class Bench(Stage):
         return {name: value for task in self.tasks for name, value in identity.of_task(task, options).items()}
 
     def cost(self) -> Cost:
-        """Every draw of every task of ours as long as may be; how many problems lm-eval's own have nobody knows yet."""
+        """Every sample of every task of ours as long as may be; how many problems lm-eval's own have nobody knows yet."""
         from ...benchmarks import catalogue, evaluate
 
         sizes = [evaluate.size(asked.name, self.options(0)) for asked in catalogue.expand(self.tasks)]
-        return Cost(sum(draws for draws, _ in sizes), sum(draws * tokens for draws, tokens in sizes))
+        return Cost(sum(samples for samples, _ in sizes), sum(samples * tokens for samples, tokens in sizes))
 
     def options(self, seed: int) -> "Options":
         """How the tasks are run."""
@@ -61,7 +61,7 @@ class Bench(Stage):
         return Options(seed, **{name: getattr(self, name) for name in Options.__slots__ if name != "seed"})
 
     def run(self, context: Context) -> Metrics:
-        """Scores the policy on every task; draws, each problem's scores and a page of them stay in the stage's folder."""
+        """Scores the policy on every task; samples, each problem's scores and a page of them stay in the stage's folder."""
         from ...benchmarks import catalogue, evaluate
         from ...benchmarks.report import page
 

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from ... import disk
 from ...core import UserError
-from .. import drawing
+from .. import figures
 from ..stage import Context, Metrics, Stage
 
 
@@ -62,7 +62,7 @@ class Contrast(Stage):
             )
             for name, found in metrics["contrasts"].items()
         ]
-        return drawing.table(("figure", "of", "against", "difference", "95% interval over seeds"), rows)
+        return figures.table(("figure", "of", "against", "difference", "95% interval over seeds"), rows)
 
 
 def contrast(one: list[float], other: list[float]) -> dict[str, Any]:

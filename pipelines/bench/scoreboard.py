@@ -1,6 +1,6 @@
 """What the stages between did to each benchmark: a row a bench stage, with the change since the one before.
 
-The change is that of the same problems, and its interval is of new problems and draws (`benchmarks/stats/scores.py`).
+The change is that of the same problems, and its interval is of new problems and samples (`benchmarks/stats/scores.py`).
 """
 
 from pathlib import Path
@@ -66,4 +66,4 @@ def table(rows: Board) -> Table:
 
 def scored(score: dict[str, Any]) -> str:
     """A score as `dataclasses.asdict` gives it, in words: "63.2 [60.1, 66.3] avg@8 on 200 problems"."""
-    return f"{interval(score)} avg@{score['draws']} on {score['problems']} problems"
+    return f"{interval(score)} avg@{score['samples']} on {score['problems']} problems"

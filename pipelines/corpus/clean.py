@@ -22,7 +22,7 @@ from pydantic import Field
 
 from ...core import UserError
 from ...envs.problems import sources as problem_sources
-from .. import drawing
+from .. import figures
 from ..stage import Context, Metrics, Stage
 from . import shards
 from .cleaning import contamination, duplicates, rules
@@ -101,10 +101,10 @@ class Clean(Stage):
     def tables(self, metrics: Metrics) -> str:
         """A row a reason, with examples."""
         rows = [
-            (why, count["documents"], count["characters"], drawing.examples(count["examples"]))
+            (why, count["documents"], count["characters"], figures.examples(count["examples"]))
             for why, count in metrics["removed"].items()
         ]
-        return drawing.table(("removed as", "documents", "characters", "examples"), rows)
+        return figures.table(("removed as", "documents", "characters", "examples"), rows)
 
 
 def _half(context: Context, half: int) -> Any:

@@ -38,7 +38,7 @@ from pydantic import Field, field_validator
 from ... import disk
 from ...core import Problem, UserError, spoken, without_surrogates
 from ...envs.problems import sources as problem_sources
-from .. import drawing
+from .. import figures
 from ..stage import Context, Metrics, Stage
 from . import shards
 from .shards import Document
@@ -114,11 +114,11 @@ class Documents(Stage):
     def tables(self, metrics: Metrics) -> str:
         """A row a source, and the shares of the domains."""
         rows = [
-            (source["source"], source["documents"], source["characters"], drawing.counts(source["passed_over"]))
+            (source["source"], source["documents"], source["characters"], figures.counts(source["passed_over"]))
             for source in metrics["sources"]
         ]
         shares = ", ".join(f"{domain} {share:.1%}" for domain, share in metrics["shares"].items())
-        table = drawing.table(("source", "documents", "characters", "passed over"), rows)
+        table = figures.table(("source", "documents", "characters", "passed over"), rows)
         return f"{table}<p>Of all characters: {html.escape(shares)}</p>"
 
 

@@ -24,7 +24,7 @@ from ... import disk
 from ...core import UserError
 from ...envs.problems import pairs
 from ...policies import checkpoints
-from .. import drawing
+from .. import figures
 from ..stage import Context, Metrics, Stage
 from . import shards, tokens
 
@@ -74,12 +74,12 @@ class Mix(Stage):
 
     def summary(self, metrics: Metrics) -> str:
         """Tokens of each source."""
-        return f"{metrics['tokens']:,} tokens: {drawing.counts(metrics['sources'])}"
+        return f"{metrics['tokens']:,} tokens: {figures.counts(metrics['sources'])}"
 
     def tables(self, metrics: Metrics) -> str:
         """A row a source."""
         rows = [(name, count, metrics["held_out"].get(name, 0)) for name, count in metrics["sources"].items()]
-        return drawing.table(("source", "tokens", "held out"), rows)
+        return figures.table(("source", "tokens", "held out"), rows)
 
 
 def _tokenized(table: pyarrow.Table, checkpoint: str, dtype: str, held_out: float) -> tuple[pyarrow.Table, dict[str, int]]:

@@ -21,7 +21,7 @@ import pyarrow.parquet
 from pydantic import Field, model_validator
 
 from ...core import UserError
-from .. import drawing
+from .. import figures
 from ..stage import Context, Metrics, Stage
 from . import shards
 from .retrieve import SIMILAR
@@ -123,8 +123,8 @@ class Select(Stage):
             for domain, grades in metrics["grades"].items()
             for grade, count in grades.items()
         ]
-        examples = [(grade, drawing.examples(shown)) for grade, shown in metrics["examples"].items()]
-        return drawing.table(("domain", "grade", "documents", "characters"), rows) + drawing.table(
+        examples = [(grade, figures.examples(shown)) for grade, shown in metrics["examples"].items()]
+        return figures.table(("domain", "grade", "documents", "characters"), rows) + figures.table(
             ("grade", "examples"), examples
         )
 

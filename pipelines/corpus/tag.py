@@ -23,7 +23,7 @@ import pyarrow
 from pydantic import Field
 
 from ... import disk
-from ...core import UserError, draw_seed
+from ...core import UserError, sample_seed
 from ...policies import checkpoints
 from ...policies.store import Store
 from ..stage import Context, Cost, Metrics, Stage
@@ -72,9 +72,9 @@ class Tag(Stage):
             checkpoints.checkpoint(self.annotator.rpartition("+")[2])
 
     def cost(self) -> Cost:
-        """Every answer as long as may be, and drawn as often."""
-        draws = 0 if self.annotator == annotate.RULES else self.sample * annotate.ATTEMPTS
-        return Cost(draws, draws * self.max_tokens)
+        """Every answer as long as may be, and sampled as often."""
+        samples = 0 if self.annotator == annotate.RULES else self.sample * annotate.ATTEMPTS
+        return Cost(samples, samples * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
         """Labels, trains, measures and scores; what is done of it is not done again."""
@@ -131,7 +131,7 @@ def _loaded(folder: str) -> tagger.Tagger:
 
 def _trained(settings: Tag, context: Context, paths: Sequence[Path]) -> tuple[tagger.Tagger, dict[str, Any]]:
     """The tagger, and the report on it."""
-    texts = _texts(paths, set(drawn(paths, settings.sample, context.seed)))
+    texts = _texts(paths, set(sampled(paths, settings.sample, context.seed)))
     store = _labelled(settings, context, texts)
     names = [dimension.name for dimension in dimensions()]
     labels = {row["id"]: [row["labels"][name] for name in names] for row in store.rows if row["labels"]}
@@ -140,7 +140,7 @@ def _trained(settings: Tag, context: Context, paths: Sequence[Path]) -> tuple[ta
             f"{settings.name}: {settings.annotator} labelled {len(labels)} of {len(texts)} documents; a tagger wants {LEAST}: "
             "ask more documents or another annotator"
         )
-    ids = sorted(labels, key=lambda name: (_draw(context.seed, texts[name]), name))
+    ids = sorted(labels, key=lambda name: (_sample(context.seed, texts[name]), name))
     held_out, apart = (round(len(ids) * share) for share in (settings.held_out, settings.held_out + CALIBRATION))
     seen = tagger.features([texts[name] for name in ids], tagger.embedding(settings.embedder), settings.batch_size)
     scored = np.array([labels[name] for name in ids])
@@ -163,10 +163,10 @@ def _trained(settings: Tag, context: Context, paths: Sequence[Path]) -> tuple[ta
     return trained, about | found
 
 
-def drawn(paths: Sequence[Path], count: int, seed: int) -> list[str]:
+def sampled(paths: Sequence[Path], count: int, seed: int) -> list[str]:
     """Ids of a sample of the documents: those with the smallest hashes, however the documents lie in shards."""
     ids = (row["id"] for row in shards.rows(paths, ["id"]))
-    return [name for _, name in heapq.nsmallest(count, ((draw_seed(seed, name, 0), name) for name in ids))]
+    return [name for _, name in heapq.nsmallest(count, ((sample_seed(seed, name, 0), name) for name in ids))]
 
 
 def _texts(paths: Sequence[Path], chosen: set[str]) -> dict[str, str]:
@@ -174,9 +174,9 @@ def _texts(paths: Sequence[Path], chosen: set[str]) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def _draw(seed: int, text: str) -> int:
+def _sample(seed: int, text: str) -> int:
     """Places a text in the split: equal texts lie together, so that none is learned and held out."""
-    return draw_seed(seed, hashlib.sha256(text.encode("utf-8", "replace")).hexdigest(), 1)
+    return sample_seed(seed, hashlib.sha256(text.encode("utf-8", "replace")).hexdigest(), 1)
 
 
 def _labelled(settings: Tag, context: Context, texts: dict[str, str]) -> Store[LabelRow]:

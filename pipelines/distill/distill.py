@@ -30,15 +30,15 @@ from pydantic import Field, model_validator
 
 from ...core import UserError
 from ...policies import checkpoints
-from .. import drawing
+from .. import figures
 from ..launch import processes
 from ..launch.nodes import free
 from ..stage import Context, Cost, Metrics
 from ..trainer import chunked_loss, trainer
 from ..trainer.settings import Training
 from . import responses
-from .draw_pairs import PAIRS, check_same_vocabulary
 from .fixed_batches import FixedBatches
+from .sample_pairs import PAIRS, check_same_vocabulary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,7 +53,7 @@ class Distill(Training):
     may_change: ClassVar[frozenset[str]] = frozenset({"micro_batch_size", "save_steps", "chunk_tokens"})
 
     kind: Literal["distill"]
-    pairs: str = Field(description="folder of a draw_pairs stage, as in {stage:NAME}")
+    pairs: str = Field(description="folder of a sample_pairs stage, as in {stage:NAME}")
     teacher: str = Field(description="URI of the teacher, of the student's vocabulary")
     nll: float = Field(0.0, ge=0, description="weight of plain fine-tuning on the chosen response")
     kd_positive: float = Field(1.0, ge=0, description="weight of the KL to the teacher on the chosen response's tokens")
@@ -163,7 +163,7 @@ class Distill(Training):
         """The loss and its parts over the steps."""
         logged = {name: points for name, points in ({"loss": metrics["losses"]} | metrics["figures"]).items() if points}
         values = {name: [value for _, value in points] for name, points in logged.items()}
-        return drawing.curves(values, [step for step, _ in metrics["losses"]])
+        return figures.curves(values, [step for step, _ in metrics["losses"]])
 
 
 def _pairs(settings: Distill) -> tuple[list[responses.Pair], list[responses.Pair], int]:

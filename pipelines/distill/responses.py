@@ -45,8 +45,8 @@ def load(path: Path, max_tokens: int, held_out: float) -> tuple[list[Pair], list
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}: name the folder of a draw_pairs stage, as in {{stage:NAME}}") from None
-    with disk.understood(path, "run its draw_pairs stage again"):
+        raise UserError(f"{path}: {error.strerror}: name the folder of a sample_pairs stage, as in {{stage:NAME}}") from None
+    with disk.understood(path, "run its sample_pairs stage again"):
         pairs = [storable(json.loads(line)) for line in content.splitlines()]
         for pair in pairs:
             for tokens in (pair[f"{side}_tokens"] for side in SIDES):

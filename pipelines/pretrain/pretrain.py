@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from ...core import UserError
 from ...policies import checkpoints
-from .. import drawing
+from .. import figures
 from ..corpus import tokens
 from ..launch import processes
 from ..stage import Context, Cost, Metrics, Stage
@@ -231,7 +231,7 @@ class Pretrain(Stage):
 
     def figure(self, metrics: Metrics) -> "Figure":
         """The loss over the steps."""
-        return drawing.losses(metrics["losses"])
+        return figures.losses(metrics["losses"])
 
     def tables(self, metrics: Metrics) -> str:
         """A row a phase and source."""
@@ -240,7 +240,7 @@ class Pretrain(Stage):
             for phase in metrics["phases"]
             for source, count in phase["tokens"].items()
         ]
-        return drawing.table(("phase", "steps", "source", "tokens", "passes by its end"), rows)
+        return figures.table(("phase", "steps", "source", "tokens", "passes by its end"), rows)
 
 
 def batch_of(rows: Sequence[tuple[numpy.ndarray, int]], end: int) -> dict[str, torch.Tensor]:

@@ -13,9 +13,10 @@ from .runner import with_policies
 
 
 def costs(recipe: Recipe, folder: Path) -> Table:
-    """A row a stage: the policy it starts from, its draws and tokens at most; "?" where an earlier stage makes the problems."""
+    """A row a stage: the policy it starts from, its samples and tokens at most; "?" where an earlier stage makes the
+    problems."""
     table = Table(title=f"{recipe.name}, at most", title_justify="left")
-    for column in ("stage", "kind", "starts from", "draws", "tokens drawn", "tokens trained on"):
+    for column in ("stage", "kind", "starts from", "samples", "tokens sampled", "tokens trained on"):
         table.add_column(column, justify="left" if column in ("stage", "kind", "starts from") else "right")
     for stage, policy in with_policies(recipe, folder):
         try:

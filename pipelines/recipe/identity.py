@@ -10,8 +10,8 @@ The identity of a stage is in `settings.json` when the stage begins, and in `sta
 A stage that was begun or is done is only taken up again with an equal identity. What may differ is
 
     - the settings that a kind of stage lists as `may_change`, and the cluster: what it takes to run, not what comes out
-    - versions of packages, this one among them: both are recorded, and the run says that they differ. Draws are dear and a new
-      version seldom changes a verdict; `tenfold bench rescore` judges the stored draws of benchmarks again
+    - versions of packages, this one among them: both are recorded, and the run says that they differ. Samples are dear and a
+      new version seldom changes a verdict; `tenfold bench rescore` judges the stored samples of benchmarks again
     - the sandbox that programs run in (TENFOLD_SANDBOX), recorded with the versions
 
 A stage that reads from an earlier one that is not done can only be compared in part; the rest follows when it is its turn.

@@ -75,15 +75,15 @@ class AnswerCache:
             batch = keys[start : start + size]
             failed: Incomplete | None = None
             try:
-                drawn: Sequence[Sequence[Completion | None]] = self.policies[uri].generate(
+                sampled: Sequence[Sequence[Completion | None]] = self.policies[uri].generate(
                     [new[key] for key in batch],
                     1,
                     Sampling(temperature, max_tokens=self.max_tokens, seed=self.seed),
                     batch,
                 )
             except Incomplete as stopped:
-                drawn, failed = stopped.drawn, stopped
-            came = {key: said for key, row in zip(batch, drawn, strict=True) if row and (said := row[0]) is not None}
+                sampled, failed = stopped.sampled, stopped
+            came = {key: said for key, row in zip(batch, sampled, strict=True) if row and (said := row[0]) is not None}
             answers = {key: Answer(said.text, said.finish_reason != "stop") for key, said in came.items()}
             stored = {key: answer for key, answer in answers.items() if came[key].finish_reason != "fault"}
             self.store.append(

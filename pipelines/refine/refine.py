@@ -78,7 +78,7 @@ class Refine(Stage):
             raise UserError(f"{self.problems}: two problems have one id, and answers are kept by it; give each its own")
         own = context.policy
         judge, writers = self.judge or own, self.writers or [own]
-        most = self.cost().draws
+        most = self.cost().samples
         ask = AnswerCache(
             context.folder / "answers.jsonl",
             self.model_dump(mode="json", exclude=set(self.may_change))
@@ -102,7 +102,7 @@ class Refine(Stage):
                 work.candidates.append(Candidate(answer.text, writer, answer.cut))
         _score(works, lambda work: work.candidates, "candidate", ask, judge, verify)
         first = [work.best for work in works]
-        drawn = [candidate for work in works for candidate in work.candidates]
+        sampled = [candidate for work in works for candidate in work.candidates]
         reviser = self.reviser or writers[0]
         for number in range(self.rounds):
             _revise([work for work in works if not work.best.holds], number, self, ask, judge, reviser, verify)
@@ -118,7 +118,7 @@ class Refine(Stage):
         disk.write(context.folder / "problems.jsonl", "".join(json.dumps(_problem(work)) + "\n" for work in learnt))
         return {
             "instructions": len(works),
-            "candidates_right": _share(candidate.right for candidate in drawn),
+            "candidates_right": _share(candidate.right for candidate in sampled),
             "right_before": _share(candidate.right for candidate in first),
             "right_after": _share(work.best.right for work in works),
             "holding_before": _share(candidate.holds for candidate in first),

@@ -1,20 +1,20 @@
 """Gym and verl meet here: an agent loop of verl that plays one episode of any registered environment.
 
-verl makes one for every draw. The row it is given names the problem; the environment is rebuilt from its registration,
+verl makes one for every sample. The row it is given names the problem; the environment is rebuilt from its registration,
 which the stage wrote down, so that it need not be known to this process. The rules of an episode, and what is judged of a
 turn, are those of every other player (`policies/transcript.py`). Only new tokens are ever appended: what the policy wrote stays
-as it was drawn, and what the environment says is tokenised by itself.
+as it was sampled, and what the environment says is tokenised by itself.
 
 An environment that has ended its episode is reset for another one; one that raised, or whose episode was ended for it, is
 closed: it may still hold an interpreter.
 
-The first step's policy is the one that a filter drew with, just before: its draws are taken instead of new ones, as far as it
+The first step's policy is the one that a filter drew with, just before: its samples are taken instead of new ones, as far as it
 made them (`stage.py` sees to it that they may be).
 
 An episode that ends in a fault of ours is played once more and then left out: verl is given no trajectory, so that the
 group's mean is over the others.
 
-An environment with a method `score_group(problem, responses)` judges all draws of a problem together: each waits for the
+An environment with a method `score_group(problem, responses)` judges all samples of a problem together: each waits for the
 others, which verl plays in the same process.
 """
 
@@ -34,7 +34,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput
 
-from ...core import Episode, Verdict, draw_seed, without_surrogates
+from ...core import Episode, Verdict, sample_seed, without_surrogates
 from ...envs import registry
 from ...envs.text import SupportsScoreGroup
 from ...policies.rollout import crashed, first_messages, verdict_of
@@ -68,7 +68,7 @@ class EnvironmentLoop(AgentLoopBase):
         max_turns: int,
         stop_ids: list[int],
         window: int | None = None,
-        drawn: str | None = None,
+        sampled: str | None = None,
         **kwargs: Any,
     ):
         """Takes verl's own arguments and, from the loop's configuration file:
@@ -81,17 +81,17 @@ class EnvironmentLoop(AgentLoopBase):
             max_turns: turns of the policy after which an episode is ended.
             stop_ids: tokens that end a turn of the policy.
             window: most tokens that the policy's model reads and writes together.
-            drawn: index of the draws that a filter made with the policy of the first step.
+            sampled: index of the samples that a filter made with the policy of the first step.
             args, kwargs: verl's.
         """
         super().__init__(*args, **kwargs)
         for spec in map(_spec, registered):
             gymnasium.registry.setdefault(spec.id, spec)
-        self.environment, self.seed, self.drawn = environment, seed, drawn
+        self.environment, self.seed, self.sampled = environment, seed, sampled
         self.limits = Limits(int(self.rollout_config.response_length), max_turns, window)
         self.stop_ids = frozenset(stop_ids)
         self.log = Path(episodes) / f"{socket.gethostname()}-{os.getpid()}.jsonl"
-        self.draws = int(self.rollout_config.n)
+        self.samples = int(self.rollout_config.n)
 
     async def run(self, sampling_params: dict[str, Any], **row: Any) -> AgentLoopOutput | list[AgentLoopOutput]:
         """Plays the problem of `row["extra_info"]`; an empty list when no verdict could be had."""
@@ -109,7 +109,7 @@ class EnvironmentLoop(AgentLoopBase):
         if score_group:
             judged = None if last.episode.verdict.score is None else last.judged
             judge = functools.partial(score_group, place.problem)
-            told = await groups.verdict(str(row["uid"]), self.draws, place.sample, judged, judge)
+            told = await groups.verdict(str(row["uid"]), self.samples, place.sample, judged, judge)
             last.episode = dataclasses.replace(last.episode, verdict=told or last.episode.verdict)
             last.output.reward_score = last.episode.verdict.score
         for one in played:
@@ -123,7 +123,7 @@ class EnvironmentLoop(AgentLoopBase):
         problem_id, transcript = str(place.problem), Transcript(self.limits, [])
         # Version of the weights that sampled, as an optimizer step; a server reports the one of its own samples.
         extra: dict[str, Any] = dict.fromkeys(("global_steps", "min_global_steps", "max_global_steps"), place.step - 1)
-        stored = stored_turns(self.drawn, place.problem, place.sample) if self.drawn and place.is_first else []
+        stored = stored_turns(self.sampled, place.problem, place.sample) if self.sampled and place.is_first else []
         try:
             environment = await in_thread(_borrow, self.environment)
             text, info = await in_thread(environment.reset, seed=place.problem, options={"problem": place.problem})
@@ -132,23 +132,23 @@ class EnvironmentLoop(AgentLoopBase):
             while True:
                 turn = len(transcript.turns)
                 if turn < len(stored) and len(stored[turn]) <= transcript.left:
-                    said = transcript.draw(stored[turn])
+                    said = transcript.sample(stored[turn])
                 else:
                     stored = []  # whatever followed belongs to another episode
                     asked = time.monotonic()
-                    drawn = await self.server_manager.generate(
+                    sampled = await self.server_manager.generate(
                         request_id=f"{place.key(problem_id)}/{place.sample}",
                         prompt_ids=transcript.tokens,
                         sampling_params={
                             **sampling_params,
                             "max_tokens": transcript.left,
-                            "seed": draw_seed(self.seed, f"{place.key(problem_id)}/{turn}", place.sample),
+                            "seed": sample_seed(self.seed, f"{place.key(problem_id)}/{turn}", place.sample),
                         },
                     )
                     waited += time.monotonic() - asked
-                    if drawn.stop_reason in ("aborted", "abort"):
-                        raise ConnectionAbortedError("the server gave the draw up")
-                    said, extra = transcript.draw(drawn.token_ids, drawn.log_probs or ()), drawn.extra_fields
+                    if sampled.stop_reason in ("aborted", "abort"):
+                        raise ConnectionAbortedError("the server gave the sample up")
+                    said, extra = transcript.sample(sampled.token_ids, sampled.log_probs or ()), sampled.extra_fields
                 text, reward, terminated, truncated, info = await in_thread(environment.step, said.scorable_text)
                 rewards += float(reward)
                 ended = terminated or truncated
@@ -189,18 +189,18 @@ class EnvironmentLoop(AgentLoopBase):
             "attempt": place.attempt,
             "generate_seconds": metrics.generate_sequences,
             "environment_seconds": metrics.compute_score,
-            "reused": bool(self.drawn) and place.is_first and metrics.generate_sequences == 0,
+            "reused": bool(self.sampled) and place.is_first and metrics.generate_sequences == 0,
         }
         with self.log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
 
 def stored_turns(index: str, problem: int, sample: int) -> list[list[int]]:
-    """The tokens of each turn of a draw that a filter stored; none where it did not make that draw.
+    """The tokens of each turn of a sample that a filter stored; none where it did not make that sample.
 
     Args:
-        index: JSON of the file that holds the draws, and of where in it each begins: {"file": ..., "places": {"3/0": 1024}}.
-        problem, sample: which draw.
+        index: JSON of the file that holds the samples, and of where in it each begins: {"file": ..., "places": {"3/0": 1024}}.
+        problem, sample: which sample.
     """
     file, places = _index(index)
     if (place := places.get(f"{problem}/{sample}")) is None:

@@ -1,11 +1,11 @@
 """The pass-rate filter: which problems can the policy learn from now?
 
-Each problem is drawn 16 times with the current policy; those solved strictly more often than 10% and less often than 90%
+Each problem is sampled 16 times with the current policy; those solved strictly more often than 10% and less often than 90%
 stay (the recipe's numbers). An always-solved or never-solved problem gives GRPO a group without a difference.
 
-A problem is not drawn on once no further draws could change whether it stays (`decided`): of 16 draws in the band 10% to 90%,
-two right and two wrong ones are enough. What is decided so is what all 16 would have decided. The mean score of draws that
-stop so is biased; the pass rates that are reported are estimates without that bias (`pass_rates.py`).
+A problem is not sampled on once no further samples could change whether it stays (`decided`): of 16 samples in the band 10% to
+90%, two right and two wrong ones are enough. What is decided so is what all 16 would have decided. The mean score of samples
+that stop so is biased; the pass rates that are reported are estimates without that bias (`pass_rates.py`).
 """
 
 import functools
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 BINS = 10
 TABLE = "problems.parquet"
-"""What a filter leaves: a row a problem, kept or dropped, with its pass rate (an estimate without bias), how many draws were
+"""What a filter leaves: a row a problem, kept or dropped, with its pass rate (an estimate without bias), how many samples were
 made, their mean score (which is biased where they stopped early) and how many of them are faults."""
 
 Band = tuple[float, float]
@@ -43,15 +43,15 @@ class Filter(Stage):
     environment: str = Field(description="id of a registered environment")
     options: dict[str, Any] = Field({}, description="keyword arguments for the environment")
     problems: int | None = Field(None, ge=1, description="how many of its problems to try; default: all")
-    samples: int = Field(16, ge=2, description="draws a problem (the recipe's number)")
+    samples: int = Field(16, ge=2, description="samples a problem (the recipe's number)")
     band: Band = Field((0.1, 0.9), description="pass rates must lie strictly between these two (the recipe's numbers)")
-    max_faults: float = Field(0.5, ge=0, le=1, description="a larger share of draws that end in a fault fails the stage")
-    all_draws: bool = Field(False, description="draw on where it is decided whether a problem stays, for a surer pass rate")
+    max_faults: float = Field(0.5, ge=0, le=1, description="a larger share of samples that end in a fault fails the stage")
+    all_samples: bool = Field(False, description="sample on where it is decided whether a problem stays, for a surer pass rate")
     temperature: float = Field(1.0, ge=0, description="softmax temperature of the samples")
     top_p: float = Field(1.0, gt=0, le=1, description="nucleus sampling: the smallest set of tokens with this probability")
     max_tokens: int = Field(512, ge=1, description="of all turns of an episode together, and of the replies between them")
     max_turns: int = Field(MAX_TURNS, ge=1, description="turns of the policy in an episode")
-    batch_size: int = Field(256, ge=1, description="draws generated together")
+    batch_size: int = Field(256, ge=1, description="samples generated together")
 
     @field_validator("band")
     @classmethod
@@ -65,12 +65,13 @@ class Filter(Stage):
         registry.make(self.environment, **self.options).close()
 
     def cost(self) -> Cost:
-        """All draws of all problems; what is decided early is not drawn."""
-        draws = self.samples * problems_played(self.environment, self.options, self.problems)
-        return Cost(draws, draws * self.max_tokens)
+        """All samples of all problems; what is decided early is not sampled."""
+        responses = self.samples * problems_played(self.environment, self.options, self.problems)
+        return Cost(responses, responses * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
-        """Draws, keeps what lies in the band, and writes `problems.parquet`: every problem, with its pass rate and draws."""
+        """Samples, keeps what lies in the band, and writes `problems.parquet`: every problem, with its pass rate and
+        samples."""
         stops = functools.partial(decided, samples=self.samples, band=self.band)
         played = play(
             functools.partial(registry.make, self.environment, **self.options),
@@ -82,7 +83,7 @@ class Filter(Stage):
             store=context.folder / "episodes.jsonl",
             made_with={"policy": context.policy, "identity": context.identity},
             progress=context.progress,
-            decided=None if self.all_draws else stops,
+            decided=None if self.all_samples else stops,
         )
         rows = []
         for index, episodes in played.items():
@@ -95,8 +96,8 @@ class Filter(Stage):
                     "id": episodes[0].problem_id,
                     "prompt": "\n\n".join(turn["content"] for turn in episodes[0].messages if turn["role"] != "assistant"),
                     "kept": kept(scores, self.samples, self.band),
-                    "pass_rate": mean if self.all_draws else pass_rates.estimate(scores, stops),
-                    "draws": len(scores),
+                    "pass_rate": mean if self.all_samples else pass_rates.estimate(scores, stops),
+                    "samples": len(scores),
                     "mean_score": mean,
                     "faults": scores.count(None),
                     "refused": sum(episode.verdict.method == "refused" for episode in episodes),
@@ -104,13 +105,13 @@ class Filter(Stage):
             )
         table = pandas.DataFrame(rows)
         table.to_parquet(context.folder / TABLE)
-        draws, faults, refused = (int(table[column].sum()) for column in ("draws", "faults", "refused"))
-        if faults - refused > self.max_faults * draws:
+        samples, faults, refused = (int(table[column].sum()) for column in ("samples", "faults", "refused"))
+        if faults - refused > self.max_faults * samples:
             lost = (game.verdict for row in played.values() for game in row if game.verdict.score is None)
             reason = next(verdict.reason for verdict in lost if verdict.method != "refused")
             raise UserError(
-                f"{self.name}: {faults - refused} of {draws} draws ended in a fault, more than "
-                f"max_faults={self.max_faults:g} of them (the first: {reason[:200]}); the same command makes those draws again"
+                f"{self.name}: {faults - refused} of {samples} samples ended in a fault, more than "
+                f"max_faults={self.max_faults:g} of them (the first: {reason[:200]}); the same command samples them again"
             )
         count = int(table["kept"].sum())
         low, high = self.band
@@ -125,18 +126,18 @@ class Filter(Stage):
             "dropped": len(table) - count,
             "pass_rate": float(table["pass_rate"].mean()),  # of problems, each by its estimate without bias
             "histogram": histogram(table["pass_rate"].dropna().tolist()),
-            "draws": draws,
-            "draws_saved": 1 - draws / (self.samples * len(table)),
+            "samples": samples,
+            "samples_skipped": 1 - samples / (self.samples * len(table)),
             "faults": faults,
             "refused": refused,
         }
 
     def summary(self, metrics: Metrics) -> str:
         """How many problems were kept."""
-        saved = f", {metrics['draws_saved']:.0%} of the draws saved" if metrics["draws_saved"] else ""
-        refused = f", {metrics['refused']} draws refused" if metrics.get("refused") else ""
+        skipped = f", {metrics['samples_skipped']:.0%} of the samples skipped" if metrics["samples_skipped"] else ""
+        refused = f", {metrics['refused']} samples refused" if metrics.get("refused") else ""
         kept = f"kept {metrics['kept']} of {metrics['problems']} problems, mean pass rate {metrics['pass_rate']:.3f}"
-        return f"{kept}{saved}{refused}"
+        return f"{kept}{skipped}{refused}"
 
     def figure(self, metrics: Metrics) -> "Figure":
         """The histogram of pass rates, with the band shaded."""
@@ -159,11 +160,11 @@ def problems_played(environment: str, options: dict[str, Any], problems: int | N
 
 
 def kept(scores: Sequence[float | None], samples: int, band: Band) -> bool:
-    """Whether a problem stays: the pass rate that its draws have, or must come to, lies in the band.
+    """Whether a problem stays: the pass rate that its samples have, or must come to, lies in the band.
 
     Args:
-        scores: of its draws so far, None for those without a verdict, which do not count.
-        samples: draws it would have in all.
+        scores: of its samples so far, None for those without a verdict, which do not count.
+        samples: samples it would have in all.
         band: the ends, which are not in it.
     """
     lowest, highest = _bounds(scores, samples)
@@ -171,13 +172,13 @@ def kept(scores: Sequence[float | None], samples: int, band: Band) -> bool:
 
 
 def decided(scores: Sequence[float | None], samples: int, band: Band) -> bool:
-    """Whether no further draws, whatever they score, can change if a problem stays."""
+    """Whether no further samples, whatever they score, can change if a problem stays."""
     lowest, highest = _bounds(scores, samples)
     return highest <= band[0] or lowest >= band[1] or kept(scores, samples, band)
 
 
 def _bounds(scores: Sequence[float | None], samples: int) -> tuple[float, float]:
-    """The pass rate if all draws to come were wrong, and if all were right; further faults would leave it between the two."""
+    """The pass rate if all samples to come were wrong, and if all were right; further faults would leave it between the two."""
     given = [score for score in scores if score is not None]
     left = samples - len(scores)
     if not given and not left:

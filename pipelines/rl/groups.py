@@ -1,4 +1,4 @@
-"""Draws of one problem that are judged together: each waits here for the others. verl plays a group in one event loop."""
+"""Samples of one problem that are judged together: each waits here for the others. verl plays a group in one event loop."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -13,13 +13,13 @@ _waiting: dict[str, tuple[dict[int, str | None], "asyncio.Future[dict[int, Verdi
 
 
 async def verdict(group: str, size: int, sample: int, response: str | None, judge: Judge) -> Verdict | None:
-    """The verdict on one draw of a group, once all draws of it have come here.
+    """The verdict on one sample of a group, once all samples of it have come here.
 
     Args:
         group: a name of its own for each group.
-        size: draws in it.
+        size: samples in it.
         sample: which of them this is.
-        response: what was said; None for a draw that ended in a fault, which the others are then judged without.
+        response: what was said; None for a sample that ended in a fault, which the others are then judged without.
         judge: judges all responses, in the order of their samples; None where each keeps the verdict that it has.
     """
     responses, told = _waiting.setdefault(group, ({}, asyncio.get_running_loop().create_future()))

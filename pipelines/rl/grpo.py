@@ -2,7 +2,7 @@
 
 The stage turns its settings into verl's, starts verl as a child, follows its figures, and exports a Hugging Face folder. A
 stage that was killed goes on from verl's last whole checkpoint. The problems of a step follow from the seed and the step
-(`order.py`), and draws are seeded by problem, step, attempt and sample, so that the steps played again are the same steps.
+(`order.py`), and samples are seeded by problem, step, attempt and sample, so that the steps played again are the same steps.
 """
 
 import json
@@ -19,15 +19,15 @@ from ...disk import storable
 from ...envs import registry
 from ...policies import checkpoints as initial
 from ...policies.rollout import count_problems, first_messages
-from .. import drawing
+from .. import figures
 from ..cluster import Cluster
 from ..launch import nodes, supervise
 from ..stage import Context, Metrics, anew, finished
 from ..trainer import checkpoints as stored
 from ..verl_compat import names
 from . import filter as rl_filter
-from . import metrics as figures
 from . import verl_config, watch
+from .metrics import CURVES, gather, last_step, mean, steps_done
 from .settings import GRPOSettings
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class GRPO(GRPOSettings):
             "max_turns": self.max_turns,
             "stop_ids": sorted(initial.stop_ids(start, initial.tokenizer_of(start))),
             "window": initial.window(start),
-            "drawn": _drawn(self, context),
+            "sampled": _sampled(self, context),
         }
         # JSON is YAML. OmegaConf reads it and would fill in ${...}, which a prompt may hold and a stranger's may ask for.
         told = loop | {"environment": _literal(spec), "registered": registered}
@@ -90,8 +90,8 @@ class GRPO(GRPOSettings):
         before, watched = written(), watch.Watch(folder, self)
 
         def sign_of_life() -> object:
-            done = figures.steps_done(folder)
-            context.progress(done, self.steps, **figures.last(folder))
+            done = steps_done(folder)
+            context.progress(done, self.steps, **last_step(folder))
             if said := watched.trouble(done):
                 raise supervise.Stopped(
                     f"{said}; the last checkpoint is of step {_tracked(checkpoints)} (log: {folder / 'verl.log'})"
@@ -127,7 +127,7 @@ class GRPO(GRPOSettings):
 
     def figure(self, metrics: Metrics) -> "Figure":
         """Reward, length, entropy and the like over the steps."""
-        return drawing.curves(metrics["curves"])
+        return figures.curves(metrics["curves"])
 
 
 def _literal(registration: str) -> str:
@@ -135,10 +135,10 @@ def _literal(registration: str) -> str:
     return registration.replace("$", "\\u0024")
 
 
-def _drawn(settings: GRPOSettings, context: Context) -> str | None:
-    """Writes where each draw of the filter is found; None where its policy or settings are not those of the first step.
+def _sampled(settings: GRPOSettings, context: Context) -> str | None:
+    """Writes where each sample of the filter is found; None where its policy or settings are not those of the first step.
 
-    They are the draws that kept their problems, so that the first step's reward lies above what new draws would have given.
+    They are the samples that kept their problems, so that the first step's reward lies above what new samples would have given.
     """
     if not settings.keep:
         return None
@@ -156,13 +156,13 @@ def _drawn(settings: GRPOSettings, context: Context) -> str | None:
         for place, row in disk.rows(file, _check)
         if "settings" not in row and row["verdict"]["score"] is not None and all(row["turns"])
     }
-    index = context.folder / "drawn.json"
+    index = context.folder / "sampled.json"
     disk.write(index, json.dumps({"file": str(file), "places": places}))
     return str(index.resolve())
 
 
 def _check(row: dict[str, Any]) -> None:
-    """Raises where a line of a store is neither its settings nor a draw."""
+    """Raises where a line of a store is neither its settings nor a sample."""
     if "settings" not in row:
         disk.has(row, problem=int, sample=int, verdict=dict, turns=list)
         row["verdict"]["score"]
@@ -178,17 +178,17 @@ def _finish(settings: GRPOSettings, folder: Path, checkpoints: Path) -> Metrics:
         shutil.rmtree(folder / name, ignore_errors=True)
     shutil.copytree(exported, folder / "policy.partial")
     (folder / "policy.partial").rename(folder / "policy")
-    steps = figures.gather(folder, last)
+    steps = gather(folder, last)
     disk.write(folder / "steps.jsonl", "".join(json.dumps(step) + "\n" for step in steps))
     tenth = max(1, len(steps) // 10)
     return {
         "steps": len(steps),
-        "reward_first": figures.mean(steps[:tenth], "reward"),
-        "reward_last": figures.mean(steps[-tenth:], "reward"),
+        "reward_first": mean(steps[:tenth], "reward"),
+        "reward_last": mean(steps[-tenth:], "reward"),
         "faults": sum(step["faults"] for step in steps),
         "refused": sum(step["refused"] for step in steps),
-        "draws_reused": sum(step["reused"] for step in steps),
-        "curves": {name: [step[name] for step in steps] for name in figures.CURVES},
+        "samples_reused": sum(step["reused"] for step in steps),
+        "curves": {name: [step[name] for step in steps] for name in CURVES},
     }
 
 

@@ -21,7 +21,7 @@ FROM_VERL = {
 """Our name of each figure, and verl's."""
 
 CURVES = ("reward", "pass_rate", "flat", "response_length", "entropy", "kl", "truncated", "faults")
-"""Figures that a report draws over the steps."""
+"""Figures that a report samples over the steps."""
 
 
 def gather(folder: Path, last: int) -> list[dict[str, Any]]:
@@ -77,12 +77,12 @@ def _step(step: int, verl: dict[str, Any], episodes: Sequence[dict[str, Any]]) -
 
 
 def _passed(verdict: dict[str, Any]) -> bool:
-    """Whether a draw is right; one that is compared with others passes where it is more often the better one."""
+    """Whether a sample is right; one that is compared with others passes where it is more often the better one."""
     return bool(verdict["score"] > 0.5 if verdict["method"] == "pairwise" else verdict["score"] >= 1)
 
 
 def is_flat(scores: Sequence[float]) -> bool:
-    """Whether all draws of a group score the same: GRPO learns nothing from it."""
+    """Whether all samples of a group score the same: GRPO learns nothing from it."""
     return max(scores) == min(scores)
 
 
@@ -93,10 +93,10 @@ def reported(folder: Path) -> dict[int, dict[str, Any]]:
 
 def steps_done(folder: Path) -> int:
     """The last step that verl reported."""
-    return int(last(folder).get("step", 0))
+    return int(last_step(folder).get("step", 0))
 
 
-def last(folder: Path) -> dict[str, float]:
+def last_step(folder: Path) -> dict[str, float]:
     """Step, reward and seconds of the last step that verl reported; empty before the first."""
     for path in sorted((folder / "metrics").iterdir(), reverse=True):
         if rows := list(_rows(path, _check_report)):

@@ -1,10 +1,10 @@
-"""The pass rate of a problem whose draws stop once it is decided whether it stays.
+"""The pass rate of a problem whose samples stop once it is decided whether it stays.
 
-The mean of the draws that were made is biased: with two right and two wrong ones of 16 deciding, a problem that is solved once
-in ten tries shows a mean of 0.138. The first draw's score has no bias, for it is always made. Its mean over all orders in which
-the same draws could have come and stopped is the estimator with the least spread that has none (Girshick, Mosteller and Savage,
-"Unbiased estimates for certain binomial sampling problems", 1946, who count these orders as paths; Rao and Blackwell).
-"""
+The mean of the samples that were made is biased: with two right and two wrong ones of 16 deciding, a problem that is solved
+once in ten tries shows a mean of 0.138. The first sample's score has no bias, for it is always made. Its mean over all orders
+in which the same samples could have come and stopped is the estimator with the least spread that has none (Girshick, Mosteller
+and Savage, "Unbiased estimates for certain binomial sampling problems", 1946, who count these orders as paths; Rao and
+Blackwell)."""
 
 import functools
 import math
@@ -14,26 +14,26 @@ from collections.abc import Callable, Sequence
 
 Scores = Sequence[float | None]
 Decided = Callable[[Scores], bool]
-"""Whether draws of these scores, in whatever order, are the last ones; see `filter.decided`."""
+"""Whether samples of these scores, in whatever order, are the last ones; see `filter.decided`."""
 
 STATES, LONGEST = 10_000, 500
-"""Kinds of beginnings, and draws, up to which all orders are counted; beyond it they are sampled."""
+"""Kinds of beginnings, and samples, up to which all orders are counted; beyond it they are sampled."""
 SAMPLED, EFFORT = 400, 10_000_000
 """Orders that are sampled at most, and scores that are looked at for it."""
 
 
 def estimate(scores: Scores, decided: Decided) -> float | None:
-    """The pass rate, without bias: its mean over what could have been drawn is the mean score of a draw that has one.
+    """The pass rate, without bias: its mean over what could have been sampled is the mean score of a sample that has one.
 
-    Draws made after the decision (draws are made in batches) do not count. Faults count neither as right nor as wrong, but
-    they may be among the draws that decide, so the first draw with a score takes the place of the first one.
+    Samples made after the decision (samples are made in batches) do not count. Faults count neither as right nor as wrong, but
+    they may be among the samples that decide, so the first sample with a score takes the place of the first one.
 
     Args:
-        scores: of the draws in their order; None for a fault.
-        decided: of any beginning of the draws; the last one needs not be decided where there are no further draws.
+        scores: of the samples in their order; None for a fault.
+        decided: of any beginning of the samples; the last one needs not be decided where there are no further samples.
 
     Returns:
-        None where no draw has a score.
+        None where no sample has a score.
     """
     made = _until_decided(scores, decided)
     if all(score is None for score in made):
@@ -49,14 +49,14 @@ def _until_decided(scores: Scores, decided: Decided) -> Scores:
 
 
 @functools.lru_cache(maxsize=10_000)
-def _counted(draws: tuple[tuple[float | None, int], ...], decided: Decided) -> float:
-    """The mean first score over all orders of these draws in which none is decided before the last.
+def _counted(samples: tuple[tuple[float | None, int], ...], decided: Decided) -> float:
+    """The mean first score over all orders of these samples in which none is decided before the last.
 
     Args:
-        draws: scores, and how often each was drawn.
+        samples: scores, and how often each was sampled.
         decided: see `estimate`.
     """
-    values, counts = [value for value, _ in draws], tuple(count for _, count in draws)
+    values, counts = [value for value, _ in samples], tuple(count for _, count in samples)
 
     def after(state: tuple[int, ...]) -> list[tuple[float | None, tuple[int, ...]]]:
         """Which score may come next, and how often each has come then."""
@@ -86,7 +86,7 @@ def _counted(draws: tuple[tuple[float | None, int], ...], decided: Decided) -> f
 
 
 def _sampled(made: Scores, decided: Decided) -> float:
-    """The same over some of the orders, drawn evenly: as free of bias, with more spread."""
+    """The same over some of the orders, sampled evenly: as free of bias, with more spread."""
     generator, first = random.Random(repr(made)), []
     for _ in range(min(SAMPLED, EFFORT // len(made) ** 2)):
         order = generator.sample(made, len(made))

@@ -30,7 +30,9 @@ class GRPOSettings(Stage):
     batch_size: int = Field(8, ge=1, description="problems a step")
     samples: int = Field(8, ge=2, description="samples a problem: the group whose rewards GRPO compares")
     micro_batch_size: int | None = Field(
-        None, ge=1, description="draws a forward pass; default: all of a step, on GPUs as many as cluster.tokens_per_gpu holds"
+        None,
+        ge=1,
+        description="samples a forward pass; default: all of a step, on GPUs as many as cluster.tokens_per_gpu holds",
     )
     learning_rate: float = Field(1e-6, gt=0, description="constant learning rate")
     weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay")
@@ -42,7 +44,7 @@ class GRPOSettings(Stage):
         description="measure the KL to the starting policy, also with kl: 0; one more forward pass over weights in main memory",
     )
     drop_zero_variance: bool = Field(
-        False, description="a problem whose draws all score the same is replaced by another one before the update"
+        False, description="a problem whose samples all score the same is replaced by another one before the update"
     )
     entropy: float = Field(0.0, ge=0, description="weight of an entropy bonus")
     normalize_by_std: bool = Field(True, description="divide a group's advantages by their standard deviation")
@@ -63,9 +65,9 @@ class GRPOSettings(Stage):
     )
     min_entropy: float = Field(0.0, ge=0, description="and so is one whose entropy falls below this, in nats a token")
     max_zero_variance_steps: int = Field(
-        20, ge=0, description="and one in which so many steps together had no problem whose draws score differently; 0: never"
+        20, ge=0, description="and one in which so many steps together had no problem whose samples score differently; 0: never"
     )
-    max_faults: float = Field(0.5, ge=0, le=1, description="and one in which a larger share of a step's draws end in a fault")
+    max_faults: float = Field(0.5, ge=0, le=1, description="and one in which a larger share of a step's samples end in a fault")
     loggers: list[Annotated[str, Field(pattern=r"^[a-z_]+$")]] = Field(
         [], description="further trackers of verl's: wandb, tensorboard, mlflow, ..."
     )
@@ -77,8 +79,10 @@ class GRPOSettings(Stage):
 
     def cost(self) -> Cost:
         """Every response as long as may be."""
-        draws = self.steps * self.batch_size * self.samples
-        return Cost(draws, draws * self.max_response_tokens, draws * (self.max_prompt_tokens + self.max_response_tokens))
+        responses = self.steps * self.batch_size * self.samples
+        return Cost(
+            responses, responses * self.max_response_tokens, responses * (self.max_prompt_tokens + self.max_response_tokens)
+        )
 
     def check_links(self, earlier: Mapping[str, Stage]) -> None:
         """`keep` names a filter stage that plays the same game.

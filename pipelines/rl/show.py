@@ -57,7 +57,7 @@ def text(episode: dict[str, Any]) -> str:
     verdict = episode["verdict"]
     score = "no score" if verdict["score"] is None else f"score {verdict['score']:g}"
     head = (
-        f"=== {episode['problem_id']}, draw {episode['sample']}: {score} ({verdict['status']}, by {verdict['method']}: "
+        f"=== {episode['problem_id']}, sample {episode['sample']}: {score} ({verdict['status']}, by {verdict['method']}: "
         f"{verdict['reason']}); {episode['tokens']} tokens{', cut' if episode['finish_reason'] == 'length' else ''}"
     )
     return "\n".join([head, *(f"{turn['role']}: {turn['content']}" for turn in episode["messages"]), ""])

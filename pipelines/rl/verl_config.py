@@ -34,7 +34,7 @@ def overrides(
 
     Args:
         settings: the stage's.
-        seed: of what verl draws itself.
+        seed: of what verl samples itself.
         model: checkpoint folder to start from.
         folder: of the stage: the files DATA and LOOPS are there, and verl's own CHECKPOINTS.
         cluster: to train on; on a processor through the plug-in.
@@ -45,8 +45,8 @@ def overrides(
     """
     _check_sizes(settings, cluster)
     cpu = cluster.on_cpu()
-    draws = settings.batch_size * settings.samples
-    micro = settings.micro_batch_size or draws
+    samples = settings.batch_size * settings.samples
+    micro = settings.micro_batch_size or samples
     precision = "fp32" if cpu else "bf16"
     config: dict[str, Any] = {
         "algorithm": {
@@ -76,7 +76,7 @@ def overrides(
             "actor": {
                 "strategy": "fsdp2",
                 "optim": {"lr": settings.learning_rate, "weight_decay": settings.weight_decay},
-                # One update a step, over all its draws: on policy.
+                # One update a step, over all its samples: on policy.
                 "ppo_mini_batch_size": settings.batch_size,
                 "ppo_micro_batch_size_per_gpu": micro,
                 "use_dynamic_bsz": not cpu and settings.micro_batch_size is None,
@@ -150,7 +150,7 @@ def overrides(
         config["actor_rollout_ref"]["ref"]["fsdp_config"] = {"dtype": "float32", "use_torch_compile": False}
         config["actor_rollout_ref"]["rollout"] |= {
             "n_gpus_per_node": 1,
-            "max_num_seqs": draws,
+            "max_num_seqs": samples,
             "free_cache_engine": False,
         }
         # A process of 280 MB each; one carries a laptop's batches.
@@ -178,16 +178,16 @@ def overrides(
 
 def _check_sizes(settings: GRPOSettings, cluster: Cluster) -> None:
     """What verl would find out after minutes, in this package's words."""
-    draws, longest = settings.batch_size * settings.samples, settings.max_prompt_tokens + settings.max_response_tokens
-    product = f"batch_size x samples = {settings.batch_size} x {settings.samples} = {draws}"
-    if draws % cluster.world:
+    samples, longest = settings.batch_size * settings.samples, settings.max_prompt_tokens + settings.max_response_tokens
+    product = f"batch_size x samples = {settings.batch_size} x {settings.samples} = {samples}"
+    if samples % cluster.world:
         raise UserError(
-            f"{product} draws a step are not shared out evenly over {cluster.world} GPUs: change one of these numbers"
+            f"{product} samples a step are not shared out evenly over {cluster.world} GPUs: change one of these numbers"
         )
-    share = draws * cluster.sequence_parallel // cluster.world
+    share = samples * cluster.sequence_parallel // cluster.world
     if settings.micro_batch_size and share % settings.micro_batch_size:
         raise UserError(
-            f"micro_batch_size={settings.micro_batch_size} does not divide the {share} draws of a step that a GPU trains on "
+            f"micro_batch_size={settings.micro_batch_size} does not divide the {share} samples of a step that a GPU trains on "
             f"({product}, nodes x gpus = {cluster.world}, sequence_parallel={cluster.sequence_parallel})"
         )
     room = cluster.tokens_per_gpu * cluster.sequence_parallel

@@ -45,18 +45,18 @@ class Watch:
             self.zero_variance_steps = self.zero_variance_steps + 1 if flat else 0
         if self.settings.max_zero_variance_steps and self.zero_variance_steps >= self.settings.max_zero_variance_steps:
             return (
-                f"in each of the last {self.zero_variance_steps} steps all draws of every problem scored the same, and GRPO "
+                f"in each of the last {self.zero_variance_steps} steps all samples of every problem scored the same, and GRPO "
                 "learns nothing from that: choose problems that the policy solves at times (a filter stage), or another reward"
             )
         return collapsed(self.folder, self.settings.min_reward_ratio, self.settings.min_entropy)
 
     def _faults(self, last: dict[str, Any]) -> str | None:
-        draws = self.settings.batch_size * self.settings.samples
+        samples = self.settings.batch_size * self.settings.samples
         faults = sum(score is None for group in self.scores[last["step"]].values() for score in group.values())
-        if faults <= self.settings.max_faults * draws:
+        if faults <= self.settings.max_faults * samples:
             return None
         return (
-            f"{faults} of the {draws} draws of step {last['step']} ended in a fault, more than max_faults="
+            f"{faults} of the {samples} samples of step {last['step']} ended in a fault, more than max_faults="
             f"{self.settings.max_faults:g} of them; the last: {last['verdict']['reason'][:200]}"
         )
 

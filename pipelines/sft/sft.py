@@ -15,7 +15,7 @@ from ... import disk, verifiers
 from ...core import UserError
 from ...envs.problems import sources as problem_sources
 from ...policies import checkpoints
-from .. import drawing
+from .. import figures
 from ..bench.bench import Bench
 from ..launch import processes
 from ..stage import Context, Cost, Metrics
@@ -159,7 +159,7 @@ class SFT(Training):
 
     def figure(self, metrics: Metrics) -> "Figure":
         """The loss over the steps."""
-        return drawing.losses(metrics["losses"])
+        return figures.losses(metrics["losses"])
 
 
 def _measure(settings: SFT, context: Context, step: int, checkpoint: Path) -> None:

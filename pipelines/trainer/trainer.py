@@ -191,7 +191,7 @@ def _progress(context: Context) -> Any:
 
 
 def _saved(tell: Callable[[int, Path], None], tokenizer: Any) -> Any:
-    """A callback of the Trainer's for each checkpoint. What it does draws on no random numbers of the training's."""
+    """A callback of the Trainer's for each checkpoint. What it does samples on no random numbers of the training's."""
     from transformers import TrainerCallback
 
     class Saved(TrainerCallback):

@@ -1,4 +1,4 @@
-"""The CPU rollout of verl: one Ray actor that draws with the sampler of `policies/transformers.py`."""
+"""The CPU rollout of verl: one Ray actor that samples with the sampler of `policies/transformers.py`."""
 
 import asyncio
 import itertools
@@ -17,36 +17,36 @@ from verl.workers.rollout.utils import ensure_async_iterator
 
 from ...core import Sampling
 from ...policies import checkpoints
-from ...policies.transformers import Draw, draw
+from ...policies.transformers import Sample, sample
 from .names import ROLLOUT
 
 QUIET_SECONDS = 0.2
 """Without a new request for this long, the server stops waiting for the rest of a step."""
 ROWS = 64
-"""Draws in one forward pass."""
+"""Samples in one forward pass."""
 
 
 @dataclass(slots=True)
 class _Request:
-    """One draw that an agent loop waits for."""
+    """One sample that an agent loop waits for."""
 
     distribution: tuple[float, float]
     """Temperature and top_p."""
     prompt: list[int]
     seed: int
     limit: int
-    future: asyncio.Future[Draw]
+    future: asyncio.Future[Sample]
 
 
 class Server:
-    """Holds a copy of the policy and draws for all agent loops, in batches of whatever is waiting."""
+    """Holds a copy of the policy and samples for all agent loops, in batches of whatever is waiting."""
 
     def __init__(self, rollout_config: Any, model_path: str):
         self.model, tokenizer = checkpoints.load(model_path, torch.float32)
         self.model.eval()
         self.stop_ids = checkpoints.stop_ids(model_path, tokenizer)
         self.budget = int(rollout_config.response_length)
-        self.draws_a_step = int(rollout_config.max_num_seqs)
+        self.samples_per_step = int(rollout_config.max_num_seqs)
         self.step: int | None = None
         self.waiting: list[_Request] = []
         self.wakened = asyncio.Event()
@@ -55,29 +55,29 @@ class Server:
     async def generate(
         self, request_id: str, prompt_ids: Sequence[int], sampling_params: dict[str, Any], **media: Any
     ) -> TokenOutput:
-        """One draw, as verl's TokenOutput. sampling_params: temperature, top_p, seed and max_tokens."""
+        """One sample, as verl's TokenOutput. sampling_params: temperature, top_p, seed and max_tokens."""
         if self.task is None:
             self.task = asyncio.create_task(self._serve())
         limit = max(1, min(sampling_params.get("max_tokens") or self.budget, self.budget))
         distribution = (float(sampling_params.get("temperature", 1.0)), float(sampling_params.get("top_p", 1.0)))
-        future: asyncio.Future[Draw] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Sample] = asyncio.get_running_loop().create_future()
         self.waiting.append(_Request(distribution, list(prompt_ids), int(sampling_params.get("seed", 0)), limit, future))
         self.wakened.set()
-        drawn = await future
+        sampled = await future
         return TokenOutput(
-            token_ids=drawn.tokens,
-            log_probs=drawn.logprobs,
-            stop_reason="completed" if drawn.finish_reason == "stop" else "length",
+            token_ids=sampled.tokens,
+            log_probs=sampled.logprobs,
+            stop_reason="completed" if sampled.finish_reason == "stop" else "length",
             extra_fields={"global_steps": self.step},
         )
 
     async def _serve(self) -> None:
         while True:
             await self.wakened.wait()
-            # The whole step is drawn together, in an order of its own: who came first must not change who shares a
+            # The whole step is sampled together, in an order of its own: who came first must not change who shares a
             # forward pass with whom, for that may change a last bit, and a run would not repeat.
             seen = 0
-            while seen < len(self.waiting) < self.draws_a_step:
+            while seen < len(self.waiting) < self.samples_per_step:
                 seen = len(self.waiting)
                 await asyncio.sleep(QUIET_SECONDS)
             requests, self.waiting = self.waiting, []
@@ -90,18 +90,18 @@ class Server:
 
     async def _answer(self, batch: list[_Request]) -> None:
         loop = asyncio.get_running_loop()
-        try:  # a draw that has ended is judged while others are being drawn
+        try:  # a sample that has ended is judged while others are being sampled
             await asyncio.to_thread(
-                self._draw, batch, lambda row, drawn: loop.call_soon_threadsafe(batch[row].future.set_result, drawn)
+                self._sample, batch, lambda row, sampled: loop.call_soon_threadsafe(batch[row].future.set_result, sampled)
             )
         except Exception as error:
             for request in batch:
                 if not request.future.done():
                     request.future.set_exception(error)
 
-    def _draw(self, batch: list[_Request], ready: Callable[[int, Draw], object]) -> None:
+    def _sample(self, batch: list[_Request], ready: Callable[[int, Sample], object]) -> None:
         temperature, top_p = batch[0].distribution
-        draw(
+        sample(
             self.model,
             [request.prompt for request in batch],
             [request.seed for request in batch],

@@ -1,7 +1,7 @@
 """The training engine that counts the sequences which are in the loss.
 
 The modes `seq-mean-...` of `loss` are means over sequences. verl 0.9.1 adds up the sequences whose mask is not all zero, but
-divides by all that were drawn: with a quarter of the responses cut short, loss and gradient are a quarter too small. Here the
+divides by all that were sampled: with a quarter of the responses cut short, loss and gradient are a quarter too small. Here the
 divisor is the number of sequences that are added up, over all processes and micro batches of the update.
 
 verl imports this module where it builds a model (`model.external_lib`) and finds the class in its registry of engines by

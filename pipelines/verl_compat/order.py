@@ -2,7 +2,7 @@
 
 A step begins with its own batch: the stage goes through its problems pass by pass, each pass shuffled. After the batch come the
 problems that replace a group that GRPO cannot learn from (`replay.py`). No problem comes twice in a step before all others have
-come. Then they come again, as another attempt, whose draws have other seeds.
+come. Then they come again, as another attempt, whose samples have other seeds.
 
 What was replaced in one step changes nothing in the next one, so that a run that was killed goes on with the same problems.
 """
@@ -25,7 +25,7 @@ class Turn(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Place:
-    """Which draw of a run an episode is."""
+    """Which sample of a run an episode is."""
 
     problem: int
     sample: int
@@ -36,11 +36,11 @@ class Place:
 
     @property
     def is_first(self) -> bool:
-        """Whether it is one of the draws that a filter may have made already."""
+        """Whether it is one of the samples that a filter may have made already."""
         return self.step == 1 and self.attempt == 0
 
     def key(self, problem_id: str) -> str:
-        """Names the problem and the occasion for `draw_seed`."""
+        """Names the problem and the occasion for `sample_seed`."""
         return f"{problem_id}/{self.step}" + (f".{self.attempt}" if self.attempt else "")
 
 

@@ -1,11 +1,11 @@
 """verl's replay buffer, for groups that GRPO cannot learn from.
 
-GRPO compares the draws of a problem. A problem with fewer than two draws that have a verdict gives nothing to compare (of a
+GRPO compares the samples of a problem. A problem with fewer than two samples that have a verdict gives nothing to compare (of a
 single one verl would take the score itself for its advantage): it is replaced by another problem. So is, where that is asked
-for (`drop_zero_variance`), a problem whose draws all score the same. A step that has replaced too many in vain ends the run.
+for (`drop_zero_variance`), a problem whose samples all score the same. A step that has replaced too many in vain ends the run.
 
-verl names its prompts at random and lists what arrives as it arrives. On a processor draws are handed over in an order that
-repeats, and what to replace is decided when all draws are in, so that the same run draws the same problems.
+verl names its prompts at random and lists what arrives as it arrives. On a processor samples are handed over in an order that
+repeats, and what to replace is decided when all samples are in, so that the same run samples the same problems.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ from .dataset import StepDataset
 
 POLL_SECONDS = 0.05
 REPLACED = 20
-"""Times a step's problems that may be drawn to replace others in it. A small set of problems is then drawn several times
+"""Times a step's problems that may be sampled to replace others in it. A small set of problems is then sampled several times
 (`order.py`)."""
 
 
@@ -46,17 +46,17 @@ class ReplacingReplayBuffer(ReplayBuffer):
         self.replaced += problems
         if self.replaced > REPLACED * self.train_batch_size:
             raise RuntimeError(
-                f"{self.replaced - problems} problems were drawn to replace those of one step that GRPO cannot learn from, and "
-                "too few had draws that score differently: choose problems that the policy solves at times (a filter stage)"
+                f"{self.replaced - problems} problems were taken to replace those of one step that GRPO cannot learn from, and "
+                "too few had samples that score differently: choose problems that the policy solves at times (a filter stage)"
             )
         self.refill(problems)
 
     def _terminal_eviction_reasons(self, global_steps: int, partition_id: str) -> tuple[set[str], set[str], set[str], Counter]:
         if partition_id == "val":
             return super()._terminal_eviction_reasons(global_steps, partition_id)
-        draws = Counter(key.split("_")[0] for key in self.partitions[partition_id])
+        samples = Counter(key.split("_")[0] for key in self.partitions[partition_id])
         ended = self.finished_keys[partition_id] | self.failure_keys[partition_id]
-        lacking = {group for group in ended if draws[group] < 2}
+        lacking = {group for group in ended if samples[group] < 2}
         self.finished_keys[partition_id] -= lacking  # verl holds a finished group without a reward for a mistake
         self.failure_keys[partition_id] |= lacking
         stale, flat, failed, counts = super()._terminal_eviction_reasons(global_steps, partition_id)
@@ -65,7 +65,7 @@ class ReplacingReplayBuffer(ReplayBuffer):
     def _materialize_batch(
         self, partition_id: str, selected_prompt_uids: list[str], partition_snapshot: dict[str, dict]
     ) -> KVBatchMeta:
-        self.replaced = 0  # the step is drawn
+        self.replaced = 0  # the step is sampled
         return super()._materialize_batch(partition_id, selected_prompt_uids, partition_snapshot)
 
 

@@ -1,4 +1,4 @@
-"""Replies of OpenAI-compatible servers, read: text, reasoning, tool calls, and why a draw ended.
+"""Replies of OpenAI-compatible servers, read: text, reasoning, tool calls, and why a sample ended.
 
 Servers differ in how they say each. A reply that holds no answer is an `OddReply`, never another Python error.
 """
@@ -82,11 +82,11 @@ def first_choice(reply: Fields) -> Fields:
 
 
 def completion(reply: Fields, max_tokens: int) -> Completion:
-    """The draw that a reply holds, of `/v1/chat/completions` or `/v1/completions`.
+    """The sample that a reply holds, of `/v1/chat/completions` or `/v1/completions`.
 
     Args:
         reply: see `parsed`.
-        max_tokens: that the draw could have: a draw of as many tokens whose end is not explained was cut.
+        max_tokens: that the sample could have: a sample of as many tokens whose end is not explained was cut.
 
     Raises:
         OddReply: it holds none.
@@ -100,7 +100,7 @@ def completion(reply: Fields, max_tokens: int) -> Completion:
     plain = choice["text"] if isinstance(choice.get("text"), str) else None
     text = _text(message) if isinstance(message, Mapping) else plain
     if finish == "refused":
-        return Completion("", "refused", error=f"the server ended the draw with {one_line(reason)!r}")
+        return Completion("", "refused", error=f"the server ended the sample with {one_line(reason)!r}")
     if text is None:
         raise OddReply(f"a choice without a message: {one_line(dict(choice), 120)}")
     return Completion(without_surrogates(text), finish, tuple(range(count)), logprobs)
@@ -130,14 +130,14 @@ def _finish_reason(reason: Any, tokens: int, max_tokens: int) -> str:
     """ "stop", "length" or "refused".
 
     Raises:
-        OddReply: the draw was broken off.
+        OddReply: the sample was broken off.
     """
     if not isinstance(reason, str) or not reason:
         return "length" if tokens >= max_tokens else "stop"
     if _REFUSED.search(reason):
         return "refused"
     if _BROKEN.search(reason):
-        raise OddReply(f"a draw that was broken off ({one_line(reason)!r})")
+        raise OddReply(f"a sample that was broken off ({one_line(reason)!r})")
     return "length" if _CUT.search(reason) else "stop"
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tenfold.benchmarks import catalogue, evaluate, identity, rescore
 from tenfold.benchmarks.result import Options, Result, results
-from tenfold.core import Completion, Incomplete, Problem, Status, UserError, Verdict, draw_seed
+from tenfold.core import Completion, Incomplete, Problem, Status, UserError, Verdict, sample_seed
 from tenfold.policies.scripted import ScriptedPolicy
 
 GSM8K_FORM = "jsonl:{}/rows.jsonl?answer_after=%23%23%23%23"
@@ -28,41 +28,41 @@ def rows_of(folder: Path, task: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / f"{task}.scores.jsonl").read_text().splitlines()]
 
 
-def draws_of(folder: Path, task: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / f"{task}.draws.jsonl").read_text().splitlines()][1:]
+def samples_of(folder: Path, task: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / f"{task}.samples.jsonl").read_text().splitlines()][1:]
 
 
 @pytest.mark.parametrize("task", MATH)
-def test_every_task_makes_its_k_different_draws_and_judges_all(task: str, problems: str, tmp_path: Path) -> None:
+def test_every_task_makes_its_k_different_samples_and_judges_all(task: str, problems: str, tmp_path: Path) -> None:
     result = evaluate.run_task(task, ScriptedPolicy(lucky), Options(problems=problems), folder=tmp_path)
     k = catalogue.settings(task)["repeats"]
-    rows, draws = rows_of(tmp_path, result.task), draws_of(tmp_path, task)
-    assert (result.task, result.score.problems, result.score.draws) == (f"{task}_avg{k}", 6, k)
-    assert len({(draw["request"], draw["text"]) for draw in draws}) == len(draws) == 6 * k
-    assert result.score.mean == pytest.approx(sum(draw["score"] for row in rows for draw in row["draws"]) / (6 * k))
+    rows, samples = rows_of(tmp_path, result.task), samples_of(tmp_path, task)
+    assert (result.task, result.score.problems, result.score.samples) == (f"{task}_avg{k}", 6, k)
+    assert len({(sample["request"], sample["text"]) for sample in samples}) == len(samples) == 6 * k
+    assert result.score.mean == pytest.approx(sum(sample["score"] for row in rows for sample in row["samples"]) / (6 * k))
     assert result.settings["sampling"]["temperature"] == 0.6
     assert result.settings["sampling"]["top_p"] == 0.95
 
 
 @pytest.mark.parametrize("task", sorted(set(catalogue.names()) - {"chain_sum", "small_functions", "short_notes"}))
-def test_a_task_draws_up_to_64k_tokens_at_the_reports_settings(task: str) -> None:
+def test_a_task_samples_up_to_64k_tokens_at_the_reports_settings(task: str) -> None:
     given = catalogue.settings(task)["generation_kwargs"]
     assert given == {"until": [], "do_sample": True, "temperature": 0.6, "top_p": 0.95, "max_gen_toks": 65536}
 
 
 @pytest.mark.parametrize("rates", [[0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [0.05] * 6, [0.5] * 6])
 def test_a_policy_with_known_pass_rates_gets_them(rates: list[float], tmp_path: Path, problems: str) -> None:
-    """Draws on these problems alone are new: their interval holds the mean rate."""
+    """Samples on these problems alone are new: their interval holds the mean rate."""
 
     def answer(conversation: Any, seed: int) -> str:
         number = int(conversation[0]["content"].split()[1])
-        right = draw_seed(seed, "coin", 0) / 2**53 < rates[number]
+        right = sample_seed(seed, "coin", 0) / 2**53 < rates[number]
         return f"\\boxed{{{number % 2 if right else 7}}}"
 
     score = evaluate.run_task("gsm8k_avg64", ScriptedPolicy(answer), Options(problems=problems)).score
-    assert score.draws == 64
-    assert score.draws_low <= sum(rates) / 6 <= score.draws_high
-    assert score.low <= score.draws_low <= score.mean <= score.draws_high <= score.high
+    assert score.samples == 64
+    assert score.same_problems_low <= sum(rates) / 6 <= score.same_problems_high
+    assert score.low <= score.same_problems_low <= score.mean <= score.same_problems_high <= score.high
 
 
 def test_a_stopped_benchmark_goes_on_and_ends_the_same(problems: str, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_stopped_benchmark_goes_on_and_ends_the_same(problems: str, tmp_path: 
     resumed = Stops(lucky)
     assert run(resumed, "stopped") == whole
     assert resumed.calls == 1
-    assert (tmp_path / "stopped/gsm8k.draws.jsonl").read_text() == (tmp_path / "whole/gsm8k.draws.jsonl").read_text()
+    assert (tmp_path / "stopped/gsm8k.samples.jsonl").read_text() == (tmp_path / "whole/gsm8k.samples.jsonl").read_text()
 
 
 def test_a_server_that_fails_on_the_way_loses_no_whole_problem(problems: str, tmp_path: Path) -> None:
@@ -93,20 +93,20 @@ def test_a_server_that_fails_on_the_way_loses_no_whole_problem(problems: str, tm
         failing = True
 
         def generate(self, conversations: Any, samples: int, *args: Any, **kwargs: Any) -> Any:
-            drawn = super().generate(conversations, samples, *args, **kwargs)
+            sampled = super().generate(conversations, samples, *args, **kwargs)
             if not self.failing:
-                return drawn
-            half: list[list[Completion | None]] = [list(row) for row in drawn]
+                return sampled
+            half: list[list[Completion | None]] = [list(row) for row in sampled]
             half[1][3] = None
             raise Incomplete("the server went away", half)
 
     policy = Fails(lucky)
     with pytest.raises(UserError, match="went away"):
         evaluate.run_task("gsm8k", policy, Options(problems=problems), folder=tmp_path)
-    assert len(draws_of(tmp_path, "gsm8k")) == 5 * 8
+    assert len(samples_of(tmp_path, "gsm8k")) == 5 * 8
     policy.failing = False
     evaluate.run_task("gsm8k", policy, Options(problems=problems), folder=tmp_path)
-    assert len(draws_of(tmp_path, "gsm8k")) == 6 * 8
+    assert len(samples_of(tmp_path, "gsm8k")) == 6 * 8
 
 
 def test_a_result_carries_its_settings_and_their_hash(problems: str, tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_result_carries_its_settings_and_their_hash(problems: str, tmp_path: P
     result = run()
     assert run().hash == result.hash
     assert len({result.hash, run(seed=1).hash, run(limit=3).hash, run(top_p=0.9).hash, run(max_tokens=9).hash}) == 5
-    assert result.settings | {"draws": 4, "verifier": "math", "number": 6, "seed": 0} == result.settings
+    assert result.settings | {"samples": 4, "verifier": "math", "number": 6, "seed": 0} == result.settings
     assert run(temperature=0).settings["sampling"]["do_sample"] is False
 
 
@@ -142,7 +142,9 @@ def test_a_task_knows_its_verifiers_source_and_its_judges_weights(tmp_path: Path
     assert {"judge", "judge model.safetensors", "judge chat_template.jinja"} <= judged.keys()
 
 
-def test_stored_draws_are_judged_again_without_a_policy(problems: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stored_samples_are_judged_again_without_a_policy(
+    problems: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = evaluate.run_task(
         "gsm8k_avg4", ScriptedPolicy(lucky), Options(problems=problems, seed=5), made_with={"policy": "lucky"}, folder=tmp_path
     )
@@ -151,7 +153,7 @@ def test_stored_draws_are_judged_again_without_a_policy(problems: str, tmp_path:
     [(was, now)] = rescore.rescore(tmp_path)
     assert (was.score.mean, now.score.mean) == (before.score.mean, 1)
     assert results(tmp_path) == [now]
-    (tmp_path / "gsm8k.draws.jsonl").write_text("".join((tmp_path / "gsm8k.draws.jsonl").read_text().splitlines(True)[:-4]))
+    (tmp_path / "gsm8k.samples.jsonl").write_text("".join((tmp_path / "gsm8k.samples.jsonl").read_text().splitlines(True)[:-4]))
     with pytest.raises(UserError, match="not stored"):
         rescore.rescore(tmp_path)
 
@@ -169,13 +171,13 @@ def test_a_strangers_results_name_no_code(problems: str, tmp_path: Path) -> None
     assert hit.exists()
 
 
-def test_draws_are_kept_with_what_ended_them(problems: str, tmp_path: Path) -> None:
+def test_samples_are_kept_with_what_ended_them(problems: str, tmp_path: Path) -> None:
     given = Options(problems=problems, limit=2, seed=3)
     evaluate.run_task("gsm8k", ScriptedPolicy(lucky), given, folder=tmp_path, made_with={"policy": "lucky"})
-    settings, *draws = [json.loads(line) for line in (tmp_path / "gsm8k.draws.jsonl").read_text().splitlines()]
+    settings, *samples = [json.loads(line) for line in (tmp_path / "gsm8k.samples.jsonl").read_text().splitlines()]
     assert settings == {"settings": {"policy": "lucky", "seed": 3}}
-    assert len(draws) == 16
-    assert {"text", "finish_reason", "tokens", "request", "draw"} == set(draws[0])
+    assert len(samples) == 16
+    assert {"text", "finish_reason", "tokens", "request", "sample"} == set(samples[0])
     with pytest.raises(UserError, match="lucky"):
         evaluate.run_task("gsm8k", ScriptedPolicy(lucky), given, folder=tmp_path, made_with={"policy": "x"})
 
@@ -193,7 +195,7 @@ def test_a_fault_is_judged_once_more_and_then_left_out(problems: str, monkeypatc
     monkeypatch.setattr("tenfold.verifiers.load", lambda name: shaky)
     score = evaluate.run_task("gsm8k", ScriptedPolicy(lucky), Options(problems=problems)).score
     assert (score.mean, score.problems, score.faults) == (1, 5, 8)
-    with pytest.raises(UserError, match="none of 8 draws has a score"):
+    with pytest.raises(UserError, match="none of 8 samples has a score"):
         evaluate.run_task("gsm8k", ScriptedPolicy(lucky), Options(problems=problems, limit=1))
 
 
@@ -207,8 +209,8 @@ def test_problems_come_from_a_folder_that_is_named(tmp_path: Path) -> None:
         evaluate.run_task("aime25", ScriptedPolicy("1"), Options(data=str(tmp_path)))
 
 
-def test_the_majority_of_the_draws_is_a_figure(problems: str) -> None:
-    """Half of the draws say the right answer; the other half no two alike, or all the same in three writings."""
+def test_the_majority_of_the_samples_is_a_figure(problems: str) -> None:
+    """Half of the samples say the right answer; the other half no two alike, or all the same in three writings."""
 
     def answer(wrong: Any) -> Any:
         def say(conversation: Any, seed: int) -> str:
@@ -238,13 +240,13 @@ def test_a_mistake_ends_in_one_line() -> None:
         evaluate.run_task("gsm8k", ScriptedPolicy("1"), Options(problems="jsonl:missing.jsonl"))
     with pytest.raises(UserError, match="hub is out of reach"):
         evaluate.evaluate("gsm8k", ScriptedPolicy("1"))
-    with pytest.raises(UserError, match="one draw a problem"):
+    with pytest.raises(UserError, match="one sample a problem"):
         evaluate.evaluate("chain_sum_avg0", ScriptedPolicy("1"))
     with pytest.raises(UserError, match="top_p"):
         Options(top_p=0)
 
 
-def test_a_draw_that_was_cut_is_not_right_by_accident(problems: str, tmp_path: Path) -> None:
+def test_a_sample_that_was_cut_is_not_right_by_accident(problems: str, tmp_path: Path) -> None:
     """The answer to 1 is 1; "the answer is 1 2" cut to three words is no answer."""
     result = evaluate.run_task("gsm8k_avg2", ScriptedPolicy("answer is 1 2"), Options(problems=problems, max_tokens=3))
     assert (result.score.mean, result.truncated) == (0, 1)

@@ -65,13 +65,13 @@ def run(task: str, judge: str, data: Path, **given: Any) -> Result:
         ("multi_challenge", "scripted:VERDICT: NO", 1 / 3),
     ],
 )
-def test_a_judge_scores_every_draw(task: str, judge: str, score: float, data: Path, tmp_path: Path) -> None:
+def test_a_judge_scores_every_sample(task: str, judge: str, score: float, data: Path, tmp_path: Path) -> None:
     result = run(task, judge, data, folder=tmp_path / "out")
     assert result.score.mean == pytest.approx(score)
-    assert (result.score.problems, result.score.draws, result.score.faults) == (3, 3, 0)
+    assert (result.score.problems, result.score.samples, result.score.faults) == (3, 3, 0)
     assert result.settings["judge"] == judge
     rows = [json.loads(line) for line in (tmp_path / "out" / f"{result.task}.scores.jsonl").read_text().splitlines()]
-    assert all(draw["trail"] for row in rows for draw in row["draws"])
+    assert all(sample["trail"] for row in rows for sample in row["samples"])
     assert rescore.rescore(tmp_path / "out")[0][1] == result
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tenfold.benchmarks import catalogue, evaluate
 from tenfold.benchmarks.result import Options
-from tenfold.core import draw_seed
+from tenfold.core import sample_seed
 from tenfold.policies.scripted import ScriptedPolicy
 
 RATES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -77,13 +77,13 @@ def test_a_policy_gets_its_known_pass_rates(task: str, tmp_path: Path) -> None:
     def answer(conversation: Any, seed: int) -> str:
         found = re.search(r"\d+", conversation[-1]["content"])
         assert found
-        lucky = draw_seed(seed, task, 0) / 2**53 < RATES[int(found[0])]
+        lucky = sample_seed(seed, task, 0) / 2**53 < RATES[int(found[0])]
         return right(int(found[0])) if lucky else wrong
 
-    given = Options(problems=f"jsonl:{tmp_path}/rows.jsonl", draws=24)
+    given = Options(problems=f"jsonl:{tmp_path}/rows.jsonl", samples=24)
     result = evaluate.run_task(task, ScriptedPolicy(answer), given, folder=tmp_path)
-    assert result.score.draws_low <= 0.5 <= result.score.draws_high
+    assert result.score.same_problems_low <= 0.5 <= result.score.same_problems_high
     rows = [json.loads(line) for line in (tmp_path / f"{result.task}.scores.jsonl").read_text().splitlines()]
-    rates = [sum(draw["score"] for draw in row["draws"]) / 24 for row in rows]
+    rates = [sum(sample["score"] for sample in row["samples"]) / 24 for row in rows]
     assert (rates[0], rates[-1]) == (0, 1)
     assert all(abs(rate - known) < 0.31 for rate, known in zip(rates, RATES, strict=True))  # three standard errors

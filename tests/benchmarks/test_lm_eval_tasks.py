@@ -39,7 +39,7 @@ def test_gsm8k_is_asked_with_examples_as_plain_text_and_scored_by_its_own_metric
         return f"It is {number + 1}.\n#### {number + 1 if number < 2 else 0}"
 
     result = lm_eval_tasks.evaluate("lm_eval:gsm8k", ScriptedPolicy(answer), Options(limit=4), folder=tmp_path)
-    assert (result.score.mean, result.score.problems, result.score.draws) == (0.5, 4, 1)
+    assert (result.score.mean, result.score.problems, result.score.samples) == (0.5, 4, 1)
     assert result.figures["gsm8k exact_match,strict-match"] == 0.5
     assert [turn["role"] for turn in seen[0]] == ["text"]
     assert seen[0][0]["content"].count("Question: What is") == 6
@@ -140,7 +140,7 @@ def test_lm_evals_scorer_and_ours_agree_on_the_same_responses(hub: None, tmp_pat
     ours = evaluate.run_task("gsm8k_avg1", ScriptedPolicy(answer), Options(data=str(tmp_path)), folder=tmp_path / "ours")
 
     def scores(folder: str, task: str) -> list[float]:
-        return [json.loads(line)["draws"][0]["score"] for line in (tmp_path / folder / task).open()]
+        return [json.loads(line)["samples"][0]["score"] for line in (tmp_path / folder / task).open()]
 
     said = scores("theirs", f"{theirs.task}.scores.jsonl"), scores("ours", f"{ours.task}.scores.jsonl")
     assert said[0][:4] == said[1][:4] == [1, 1, 0, 0]

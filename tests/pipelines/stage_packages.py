@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch.distributed
 from tenfold.envs import registry
 from tenfold.envs.problems import sources
-from tenfold.pipelines import drawing
+from tenfold.pipelines import sampling
 from tenfold.pipelines.stage import Stage
 from .count import count
 
@@ -43,10 +43,10 @@ class Words(Stage):
         return f"{sum(metrics['words'])} words"
 
     def figure(self, metrics):
-        return drawing.losses(enumerate(metrics["words"]))
+        return figures.losses(enumerate(metrics["words"]))
 
     def tables(self, metrics):
-        return drawing.table(("number", "words"), enumerate(metrics["words"][: self.shown]))
+        return figures.table(("number", "words"), enumerate(metrics["words"][: self.shown]))
 """
 COUNT = """
 def count(problem):

@@ -107,7 +107,7 @@ def test_another_cluster_goes_on_with_a_run(lab: Path) -> None:
     assert (record["resumed"], record["cluster"]["device"]) == (True, "cpu")
 
 
-def test_policies_draw_with_vllm_where_there_are_gpus_and_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_policies_sample_with_vllm_where_there_are_gpus_and_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, dict[str, Any]]] = []
     monkeypatch.setattr(clusters.policies, "load_policy", lambda uri, **options: asked.append((uri, options)))
     monkeypatch.setattr(clusters.importlib.util, "find_spec", lambda name: object())
@@ -125,7 +125,7 @@ def test_policies_draw_with_vllm_where_there_are_gpus_and_vllm(monkeypatch: pyte
     ]
 
 
-def test_on_a_processor_transformers_draw() -> None:
+def test_on_a_processor_transformers_sample() -> None:
     policy = clusters.load_policy(TINY, cluster=made(device="cpu"), batch_size=4)
     assert isinstance(policy, TransformersPolicy)
     assert isinstance(clusters.load_policy("scripted:4", cluster=made(device="cpu"), batch_size=4), ScriptedPolicy)

@@ -14,12 +14,12 @@ def tokenizer() -> Any:
     return checkpoints.tokenizer_of(checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2"))
 
 
-def test_an_episode_keeps_what_was_drawn_and_marks_it(tokenizer: Any) -> None:
+def test_an_episode_keeps_what_was_sampled_and_marks_it(tokenizer: Any) -> None:
     said = [("user", "2 + 2?"), ("assistant", "add"), ("tool", "4"), ("assistant", "It is 4.")]
-    drawn = [tokenizer(text)["input_ids"] + [tokenizer.eos_token_id] for text in ("add", "It is 4.")]
-    ids, mask = conversation_tokens(tokenizer, [{"role": role, "content": text} for role, text in said], drawn)
+    sampled = [tokenizer(text)["input_ids"] + [tokenizer.eos_token_id] for text in ("add", "It is 4.")]
+    ids, mask = conversation_tokens(tokenizer, [{"role": role, "content": text} for role, text in said], sampled)
     assert tokenizer.decode(ids) == "<|user|>2 + 2?<|end|><|assistant|>add<|end|><|tool|>4<|end|><|assistant|>It is 4.<|end|>"
-    assert [token for token, written in zip(ids, mask, strict=True) if written] == drawn[0] + drawn[1]
+    assert [token for token, written in zip(ids, mask, strict=True) if written] == sampled[0] + sampled[1]
 
 
 @pytest.mark.parametrize("closed", [True, False])

@@ -85,16 +85,16 @@ def server() -> Iterator[Server]:
 ASKED = [[{"role": "user", "content": text}] for text in ("one", "two", "three")]
 
 
-def test_every_draw_is_a_request_with_a_seed_of_its_own(server: Server) -> None:
+def test_every_sample_is_a_request_with_a_seed_of_its_own(server: Server) -> None:
     policy = tenfold.load_policy(f"openai:small?base_url={server.url}")
-    drawn = policy.generate(ASKED, 4, Sampling(0.6, 0.95, 16, seed=1, stop=("END",)), ["a", "b", "c"])
-    assert [len(row) for row in drawn] == [4, 4, 4]
-    assert len({completion.text for row in drawn for completion in row}) == 12
-    assert all(completion.text.startswith("two ") for completion in drawn[1])
-    assert drawn[0][0].logprobs == (-0.5,)
+    sampled = policy.generate(ASKED, 4, Sampling(0.6, 0.95, 16, seed=1, stop=("END",)), ["a", "b", "c"])
+    assert [len(row) for row in sampled] == [4, 4, 4]
+    assert len({completion.text for row in sampled for completion in row}) == 12
+    assert all(completion.text.startswith("two ") for completion in sampled[1])
+    assert sampled[0][0].logprobs == (-0.5,)
     request = server.requests[0]
     assert (request["model"], request["temperature"], request["top_p"], request["stop"]) == ("small", 0.6, 0.95, ["END"])
-    assert policy.generate(ASKED[:1], 4, Sampling(0.6, 0.95, 16, seed=1), ["a"])[0] == drawn[0]
+    assert policy.generate(ASKED[:1], 4, Sampling(0.6, 0.95, 16, seed=1), ["a"])[0] == sampled[0]
 
 
 def test_requests_are_under_way_together(server: Server) -> None:
@@ -105,12 +105,12 @@ def test_requests_are_under_way_together(server: Server) -> None:
 
 def test_a_failed_request_is_sent_again(server: Server) -> None:
     server.failures = [429, 500, 503]
-    drawn = OpenAIPolicy("small", server.url, batch_size=1).generate(ASKED, 1, Sampling())
-    assert len(drawn) == 3
+    sampled = OpenAIPolicy("small", server.url, batch_size=1).generate(ASKED, 1, Sampling())
+    assert len(sampled) == 3
     assert len(server.requests) == 6
 
 
-def test_a_draw_cut_short_says_so(server: Server) -> None:
+def test_a_sample_cut_short_says_so(server: Server) -> None:
     assert OpenAIPolicy("small", server.url).generate(ASKED[:1], 1, Sampling(max_tokens=2))[0][0].finish_reason == "length"
 
 
@@ -145,9 +145,9 @@ def test_thinking_that_a_server_sets_apart_is_kept(server: Server) -> None:
     assert (cut.text, cut.finish_reason) == ("<think>\nso and so", "length")
 
 
-def test_what_was_drawn_before_a_failure_is_not_lost(server: Server) -> None:
+def test_what_was_sampled_before_a_failure_is_not_lost(server: Server) -> None:
     policy = OpenAIPolicy("m", base_url=server.url, max_retries=0, batch_size=1)
     server.failures = [200, 500, 200]
     with pytest.raises(Incomplete, match="500") as stopped:
         policy.generate([[{"role": "user", "content": "hi"}]], 3, Sampling())
-    assert [draw is None for draw in stopped.value.drawn[0]] == [False, True, False]
+    assert [sample is None for sample in stopped.value.sampled[0]] == [False, True, False]

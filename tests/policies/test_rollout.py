@@ -126,7 +126,7 @@ def test_a_store_carries_its_settings(tmp_path: Path) -> None:
         rollout(sums, ScriptedPolicy("3"), samples=1, store=tmp_path / "e.jsonl", sampling=Sampling(seed=4))
 
 
-def test_draws_do_not_depend_on_how_many_are_played_together() -> None:
+def test_samples_do_not_depend_on_how_many_are_played_together() -> None:
     def coin(conversation: Any, seed: int) -> str:
         return str(seed)
 

@@ -7,7 +7,7 @@ from transformers import AutoModelForCausalLM
 import tenfold
 from tenfold.core import Sampling, UserError
 from tenfold.policies import checkpoints
-from tenfold.policies.transformers import TransformersPolicy, _sample, draw
+from tenfold.policies.transformers import TransformersPolicy, _sample, sample
 
 PROMPTS = [
     [{"role": "user", "content": text}] for text in ("1 + 1 =", "What is the sum of 2 and 3?", "x", "9 - 4 + 2 =", "State it.")
@@ -20,44 +20,44 @@ def policy() -> TransformersPolicy:
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
-def test_a_problems_draws_are_the_same_whatever_the_batch(policy: TransformersPolicy, batch_size: int) -> None:
+def test_a_problems_samples_are_the_same_whatever_the_batch(policy: TransformersPolicy, batch_size: int) -> None:
     sampling = Sampling(temperature=1.0, top_p=0.95, max_tokens=12, seed=5)
     keys = [f"problem {n}" for n in range(len(PROMPTS))]
     policy.batch_size = 64
     together = policy.generate(PROMPTS, 4, sampling, keys)
     policy.batch_size = batch_size
     alone = [policy.generate([PROMPTS[n]], 4, sampling, [keys[n]])[0] for n in (0, 3, 4)]
-    pairs = [pair for n, draws in zip((0, 3, 4), alone, strict=True) for pair in zip(draws, together[n], strict=True)]
-    # Sums in another order move the bounds between a thousand tokens by about 3e-8 each. That a number which is drawn lies so
-    # near to one happens in one of some 1,400 draws of 12 tokens: one of the 12 may be another, two are not by chance.
+    pairs = [pair for n, samples in zip((0, 3, 4), alone, strict=True) for pair in zip(samples, together[n], strict=True)]
+    # Sums in another order move the bounds between a thousand tokens by about 3e-8 each. That a number which is sampled lies so
+    # near to one happens in one of some 1,400 samples of 12 tokens: one of the 12 may be another, two are not by chance.
     assert sum(one.token_ids != other.token_ids for one, other in pairs) <= 1
 
 
-def test_draws_differ_by_number_key_and_seed(policy: TransformersPolicy) -> None:
+def test_samples_differ_by_number_key_and_seed(policy: TransformersPolicy) -> None:
     def texts(seed: int, key: str) -> list[str]:
-        return [draw.text for draw in policy.generate([PROMPTS[0]], 3, Sampling(max_tokens=12, seed=seed), [key])[0]]
+        return [sample.text for sample in policy.generate([PROMPTS[0]], 3, Sampling(max_tokens=12, seed=seed), [key])[0]]
 
     assert len(set(texts(1, "a") + texts(2, "a") + texts(1, "b"))) == 9
 
 
-def test_greedy_draws_are_what_the_model_finds_most_likely(policy: TransformersPolicy) -> None:
-    draw = policy.generate([PROMPTS[1]], 1, Sampling(temperature=0, max_tokens=8))[0][0]
+def test_greedy_samples_are_what_the_model_finds_most_likely(policy: TransformersPolicy) -> None:
+    sample = policy.generate([PROMPTS[1]], 1, Sampling(temperature=0, max_tokens=8))[0][0]
     prompt = checkpoints.prompt_tokens(policy.tokenizer, PROMPTS[1])
     ids = torch.tensor([prompt])
     expected = policy.model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=8)
-    assert list(draw.token_ids) == expected[0, len(prompt) :].tolist()
+    assert list(sample.token_ids) == expected[0, len(prompt) :].tolist()
 
 
 def test_log_probabilities_are_the_models_own(policy: TransformersPolicy) -> None:
-    draw = policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=6, seed=3))[0][0]
+    sample = policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=6, seed=3))[0][0]
     prompt = checkpoints.prompt_tokens(policy.tokenizer, PROMPTS[0])
     with torch.inference_mode():
-        logits = policy.model(torch.tensor([[*prompt, *draw.token_ids]])).logits[0, len(prompt) - 1 : -1]
-    expected = logits.log_softmax(-1).gather(-1, torch.tensor(draw.token_ids)[:, None])[:, 0]
-    assert torch.allclose(torch.tensor(draw.logprobs), expected, atol=1e-4)
+        logits = policy.model(torch.tensor([[*prompt, *sample.token_ids]])).logits[0, len(prompt) - 1 : -1]
+    expected = logits.log_softmax(-1).gather(-1, torch.tensor(sample.token_ids)[:, None])[:, 0]
+    assert torch.allclose(torch.tensor(sample.logprobs), expected, atol=1e-4)
 
 
-def test_a_draw_ends_at_its_limit_or_its_stop(policy: TransformersPolicy) -> None:
+def test_a_sample_ends_at_its_limit_or_its_stop(policy: TransformersPolicy) -> None:
     cut = policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=5, seed=3))[0][0]
     assert (cut.finish_reason, len(cut.token_ids)) == ("length", 5)
     stop = cut.text[1:3]
@@ -65,23 +65,23 @@ def test_a_draw_ends_at_its_limit_or_its_stop(policy: TransformersPolicy) -> Non
     assert (stopped.finish_reason, stopped.text) == ("stop", cut.text.split(stop)[0])
 
 
-def test_a_draw_is_told_as_soon_as_it_ends(policy: TransformersPolicy) -> None:
+def test_a_sample_is_told_as_soon_as_it_ends(policy: TransformersPolicy) -> None:
     prompts = [checkpoints.prompt_tokens(policy.tokenizer, prompt) for prompt in PROMPTS[:3]]
     told: list[tuple[int, list[int]]] = []
-    drawn = draw(
+    sampled = sample(
         policy.model,
         prompts,
         [1, 2, 3],
         Sampling(),
         set(),
         max_tokens=[9, 2, 5],
-        ready=lambda row, drawn: told.append((row, [*drawn.tokens])),
+        ready=lambda row, sampled: told.append((row, [*sampled.tokens])),
     )
-    assert told == [(row, drawn[row].tokens) for row in (1, 2, 0)]
+    assert told == [(row, sampled[row].tokens) for row in (1, 2, 0)]
 
 
 @pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.6, 0.95), (1.5, 0.5)])
-def test_tokens_are_drawn_as_often_as_their_probability_says(temperature: float, top_p: float) -> None:
+def test_tokens_are_sampled_as_often_as_their_probability_says(temperature: float, top_p: float) -> None:
     logits = torch.tensor([2.0, 1.0, 0.0, -1.0, -torch.inf]).expand(20_000, 5)
     uniforms = ((torch.arange(20_000) + 0.5) / 20_000).tolist()
     tokens, logprobs = _sample(logits, uniforms, Sampling(temperature, top_p))
@@ -160,11 +160,11 @@ def test_a_model_without_a_chat_template_is_given_plain_text() -> None:
     assert tokenizer.decode(checkpoints.prompt_tokens(tokenizer, PROMPTS[0])) == "1 + 1 =\n"
 
 
-def test_a_draw_ends_where_the_models_window_does(policy: TransformersPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_ends_where_the_models_window_does(policy: TransformersPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
     prompt = checkpoints.prompt_tokens(policy.tokenizer, PROMPTS[0])
     monkeypatch.setattr(policy.model.config, "max_position_embeddings", len(prompt) + 7)
-    draw = policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=65536, seed=3))[0][0]
-    assert (draw.finish_reason, len(draw.token_ids)) == ("length", 7)
+    sample = policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=65536, seed=3))[0][0]
+    assert (sample.finish_reason, len(sample.token_ids)) == ("length", 7)
 
 
 def test_text_is_continued_as_it_stands(policy: TransformersPolicy) -> None:
@@ -180,13 +180,13 @@ def test_thinking_that_the_template_opened_is_part_of_the_text(monkeypatch: pyte
     assert policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=4, seed=3))[0][0].text.startswith("<think>\n")
 
 
-def test_a_cache_that_grows_in_place_changes_no_draw(policy: TransformersPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_grows_in_place_changes_no_sample(policy: TransformersPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither while memory is added nor when rows leave the batch."""
     prompts = [[1, 2, 3], [4, 5, 6, 7], [1, 2, 3], [8]]
     limits, sampling = [3, 150, 90, 150], Sampling(max_tokens=150, top_p=0.9)
-    grown = draw(policy.model, prompts, [1, 2, 3, 4], sampling, set(), max_tokens=limits)
+    grown = sample(policy.model, prompts, [1, 2, 3, 4], sampling, set(), max_tokens=limits)
     assert [len(row.tokens) for row in grown] == limits
     monkeypatch.setattr("tenfold.policies.transformers.grow_in_place", lambda cache: None)
-    assert [row.tokens for row in draw(policy.model, prompts, [1, 2, 3, 4], sampling, set(), max_tokens=limits)] == [
+    assert [row.tokens for row in sample(policy.model, prompts, [1, 2, 3, 4], sampling, set(), max_tokens=limits)] == [
         row.tokens for row in grown
     ]

@@ -14,7 +14,7 @@ ROOMS_OF_PIPELINES = (
     "recipe",
     "stages",
     *("synthesize", "sft", "refine", "reward", "bench", "distill", "rl", "pretrain", "corpus"),
-    *("launch", "verl_compat", "trainer", "stage", "drawing", "cluster"),
+    *("launch", "verl_compat", "trainer", "stage", "figures", "cluster"),
 )
 """Within pipelines, likewise; a line of families that use one another stands in the order of that use."""
 FACE = ""

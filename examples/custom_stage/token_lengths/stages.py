@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tenfold import Problem
 from tenfold.envs.problems import sources
-from tenfold.pipelines import drawing
+from tenfold.pipelines import figures
 from tenfold.pipelines.stage import Context, Metrics, Stage
 from tenfold.policies import checkpoints
 
@@ -68,7 +68,7 @@ class TokenLengths(Stage):
     def tables(self, metrics: Metrics) -> str:
         """The longest problems for the run's page."""
         rows = [(row["tokens"], row["question"]) for row in metrics["longest"]]
-        return drawing.table(("tokens", "the longest problems"), rows)
+        return figures.table(("tokens", "the longest problems"), rows)
 
 
 def _row(problem: Problem) -> dict[str, Any]:

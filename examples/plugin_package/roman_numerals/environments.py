@@ -23,7 +23,7 @@ def register() -> None:
 
 
 def problems(size: int = 200, seed: int = 0, largest: int = 100) -> Iterator[Problem]:
-    """Numbers to write as Roman numerals, each once, in an order that is drawn."""
+    """Numbers to write as Roman numerals, each once, in an order that is sampled."""
     numbers = random.Random(seed).sample(range(1, largest + 1), min(size, largest, LARGEST))
     for number in numbers:
         prompt = {"role": "user", "content": f"Write {number} as a Roman numeral."}

@@ -108,7 +108,7 @@ def ask(policy: Policy, texts: Sequence[str], max_tokens: int = 2_048, seed: int
         try:
             answers: Sequence[Sequence[Any]] = policy.generate(conversations, 1, sampling, keys)
         except Incomplete as stopped:
-            answers, failed = stopped.drawn, stopped
+            answers, failed = stopped.sampled, stopped
         read = {number: parse(row[0].text) if row[0] else None for number, row in zip(waiting, answers, strict=True)}
         yield {number: labels for number, labels in read.items() if labels}
         if failed:

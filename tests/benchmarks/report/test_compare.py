@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tenfold.benchmarks import catalogue, evaluate
 from tenfold.benchmarks.report import compare
 from tenfold.benchmarks.result import Options, Result
-from tenfold.core import UserError, draw_seed
+from tenfold.core import UserError, sample_seed
 from tenfold.policies.scripted import ScriptedPolicy
 
 
@@ -18,7 +18,7 @@ def result(tmp_path: Path) -> Result:
     (tmp_path / "aime25.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     def answer(conversation: list[dict[str, str]], seed: int) -> str:
-        right = draw_seed(seed, "coin", 0) / 2**53 < 0.85
+        right = sample_seed(seed, "coin", 0) / 2**53 < 0.85
         return f"\\boxed{{{conversation[0]['content'].split('?')[0] if right else 999}}}"
 
     return evaluate.run_task("aime25", ScriptedPolicy(answer), Options(data=str(tmp_path)), folder=tmp_path / "run")
@@ -35,7 +35,7 @@ def test_a_result_stands_beside_what_is_reported(result: Result) -> None:
 
 def test_figures_that_cannot_be_are_said(result: Result) -> None:
     [row] = compare.compare([result], "Nanbeige4-3B-2511")
-    assert any("30 problems x 8 draws cannot give 85.6 (nearest: 85.4 and 85.8)" in caution for caution in row.cautions)
+    assert any("30 problems x 8 samples cannot give 85.6 (nearest: 85.4 and 85.8)" in caution for caution in row.cautions)
     assert not compare.compare([result], "Qwen3-30B-A3B-2507")[0].cautions
     assert not compare.possible(81.4, 30, 8)
     assert compare.possible(81.4, 30, 64)
@@ -43,7 +43,7 @@ def test_figures_that_cannot_be_are_said(result: Result) -> None:
 
 
 @given(st.integers(0, 240))
-def test_what_draws_can_give_is_possible(right: int) -> None:
+def test_what_samples_can_give_is_possible(right: int) -> None:
     assert compare.possible(round(100 * right / 240, 1), 30, 8)
 
 

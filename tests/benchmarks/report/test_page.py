@@ -73,10 +73,10 @@ def test_any_response_is_a_click_away(shown: Any, run: Path) -> None:
     assert shown.locator(".grid button").count() == 30
     shown.locator(".grid button").nth(3).click()
     assert shown.locator(".prompt").inner_text().startswith("user: Is 3 odd? </script>")
-    for number, draw in enumerate(rows[3]["draws"]):
-        kind = "right" if draw["score"] == 1 else "wrong"
-        shown.get_by_role("button", name=f"draw {number + 1}: {kind}").click()
-        assert f"by {draw['method']}: {draw['reason']}" in shown.locator(".verdict").inner_text()
+    for number, sample in enumerate(rows[3]["samples"]):
+        kind = "right" if sample["score"] == 1 else "wrong"
+        shown.get_by_role("button", name=f"sample {number + 1}: {kind}").click()
+        assert f"by {sample['method']}: {sample['reason']}" in shown.locator(".verdict").inner_text()
     said = shown.locator(".response").inner_text()
     assert "<script>document.title = 'taken'</script>" in said
     assert shown.locator(".response .think").inner_text().startswith("<think>let me think")
@@ -86,7 +86,7 @@ def test_any_response_is_a_click_away(shown: Any, run: Path) -> None:
 def test_a_response_has_an_address(browser: Any, run: Path) -> None:
     tab = browser.new_page()
     tab.goto((run / "index.html").as_uri() + "#aime24_avg8/5/2")
-    assert tab.get_by_role("button", name="draw 3: ").get_attribute("aria-pressed") == "true"
+    assert tab.get_by_role("button", name="sample 3: ").get_attribute("aria-pressed") == "true"
     assert tab.get_by_role("heading", name="Problem aime24/5").is_visible()
     tab.close()
 

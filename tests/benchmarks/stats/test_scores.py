@@ -19,22 +19,22 @@ SHARES = st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=4), min_size=2,
 def test_the_intervals_hold_the_mean_and_stay_in_0_to_1(rows: list[list[float]]) -> None:
     score = avg_at_k(rows)
     assert 0 <= score.low <= score.mean + 1e-9 <= score.high + 2e-9 <= 1 + 3e-9
-    assert 0 <= score.draws_low <= score.mean + 1e-9 <= score.draws_high + 2e-9 <= 1 + 3e-9
+    assert 0 <= score.same_problems_low <= score.mean + 1e-9 <= score.same_problems_high + 2e-9 <= 1 + 3e-9
     assert score.mean == pytest.approx(statistics.mean(map(statistics.mean, rows)))
     assert score.stderr == pytest.approx(statistics.stdev(map(statistics.mean, rows)) / math.sqrt(len(rows)))
-    assert score.draw_stderr >= 0
+    assert score.same_problems_stderr >= 0
 
 
-@pytest.mark.parametrize("draws", [1, 3, 8, 64])
+@pytest.mark.parametrize("samples", [1, 3, 8, 64])
 @pytest.mark.parametrize(
     ("problems", "mean", "concentration"), [(30, 0.15, None), (30, 0.3, 1.0), (100, 0.5, 0.5), (198, 0.8, 5.0), (500, 0.1, 2.0)]
 )
-def test_95_percent_of_intervals_hold_the_truth(problems: int, draws: int, mean: float, concentration: float | None) -> None:
+def test_95_percent_of_intervals_hold_the_truth(problems: int, samples: int, mean: float, concentration: float | None) -> None:
     """`stats/interval_coverage.py` measures 94 to 97% over all cells; 2,000 simulations are sure to 1.4% of it."""
-    cell = interval_coverage.simulate(problems, draws, mean, concentration, 2000, np.random.default_rng(0))
+    cell = interval_coverage.simulate(problems, samples, mean, concentration, 2000, np.random.default_rng(0))
     assert 0.926 <= cell.new_problems <= 0.984
     assert cell.same_problems >= 0.926
-    assert cell.same_problems <= 0.984 or draws == 1  # one draw cannot tell noise from differences: as wide as it could be
+    assert cell.same_problems <= 0.984 or samples == 1  # one sample cannot tell noise from differences: as wide as it could be
 
 
 @pytest.mark.parametrize("concentration", [None, 0.5, 2.0])
@@ -55,47 +55,47 @@ LOST = [
 ]
 
 
-@pytest.mark.parametrize(("problems", "draws", "mean", "concentration", "lost"), LOST)
-def test_lost_draws_leave_the_coverage(
-    problems: int, draws: int, mean: float, concentration: float | None, lost: float
+@pytest.mark.parametrize(("problems", "samples", "mean", "concentration", "lost"), LOST)
+def test_lost_samples_leave_the_coverage(
+    problems: int, samples: int, mean: float, concentration: float | None, lost: float
 ) -> None:
     """`stats/interval_coverage.py --lost 0.5` measures all cells; 600 simulations are sure to 2% of it."""
-    cell = interval_coverage.simulate(problems, draws, mean, concentration, 600, np.random.default_rng(0), lost)
+    cell = interval_coverage.simulate(problems, samples, mean, concentration, 600, np.random.default_rng(0), lost)
     assert cell.new_problems >= 0.93
     assert cell.same_problems >= 0.93
 
 
-def test_who_loses_draws_knows_less() -> None:
+def test_who_loses_samples_knows_less() -> None:
     generator = np.random.default_rng(0)
     whole = (generator.random((100, 2)) < generator.random((100, 1))).astype(float).tolist()
     cut = [row if number % 2 else [row[0], None] for number, row in enumerate(whole)]
     more, less = avg_at_k(whole), avg_at_k(cut)
-    assert less.draws_high - less.draws_low > 1.1 * (more.draws_high - more.draws_low)
-    assert less.draw_stderr > 1.1 * more.draw_stderr
+    assert less.same_problems_high - less.same_problems_low > 1.1 * (more.same_problems_high - more.same_problems_low)
+    assert less.same_problems_stderr > 1.1 * more.same_problems_stderr
     assert less.detectable > more.detectable
 
 
-def test_one_problem_of_two_equal_draws_does_not_make_the_others_certain() -> None:
+def test_one_problem_of_two_equal_samples_does_not_make_the_others_certain() -> None:
     score = avg_at_k([[1.0, 1.0], *([float(n % 2)] for n in range(99))])
     alone = avg_at_k([[float(n % 2)] for n in range(100)])
-    assert score.draws_high - score.draws_low > 0.75 * (alone.draws_high - alone.draws_low)
+    assert score.same_problems_high - score.same_problems_low > 0.75 * (alone.same_problems_high - alone.same_problems_low)
 
 
-def test_where_all_draws_agree_the_interval_is_no_point() -> None:
+def test_where_all_samples_agree_the_interval_is_no_point() -> None:
     score = avg_at_k([[1.0] * 8] * 30)
-    assert score.high == score.draws_high == 1
+    assert score.high == score.same_problems_high == 1
     assert 0.85 < score.low < 0.9
-    assert 0.97 < score.draws_low < 1
+    assert 0.97 < score.same_problems_low < 1
 
 
-def test_draws_without_a_score_are_left_out_and_counted() -> None:
+def test_samples_without_a_score_are_left_out_and_counted() -> None:
     score = avg_at_k([[1, None, 1], [0, 1, None], [None, None, None]])
     assert (score.mean, score.problems, score.faults) == (0.75, 2, 5)
-    with pytest.raises(UserError, match="none of 1 draws has a score"):
+    with pytest.raises(UserError, match="none of 1 samples has a score"):
         avg_at_k([[None]])
 
 
-def test_pass_at_k_is_the_share_of_problems_that_a_draw_solves() -> None:
+def test_pass_at_k_is_the_share_of_problems_that_a_sample_solves() -> None:
     assert avg_at_k([[0, 0], [0, 1], [1, 1], [0, 0]]).pass_at_k == 0.5
 
 
@@ -124,7 +124,7 @@ def test_a_paired_difference_is_surer_than_two_scores() -> None:
     assert found.low > 0
     assert one.low < other.high  # the intervals of the two overlap
     assert found.mean == pytest.approx(one.mean - other.mean)
-    assert found.draws_low <= found.mean <= found.draws_high
+    assert found.same_problems_low <= found.mean <= found.same_problems_high
     assert found.problems == 100
     assert difference(worse, better).mean == pytest.approx(-found.mean)
 
@@ -136,15 +136,15 @@ def true_gain() -> float:
     return float((np.clip(rates + generator.normal(0.05, 0.1, 1_000_000), 0, 1) - rates).mean())
 
 
-@pytest.mark.parametrize(("problems", "draws"), [(30, 8), (200, 1), (100, 16)])
-def test_95_percent_of_paired_intervals_hold_the_true_difference(problems: int, draws: int, true_gain: float) -> None:
+@pytest.mark.parametrize(("problems", "samples"), [(30, 8), (200, 1), (100, 16)])
+def test_95_percent_of_paired_intervals_hold_the_true_difference(problems: int, samples: int, true_gain: float) -> None:
     generator = np.random.default_rng(0)
     hits, simulations = 0, 600
     for _ in range(simulations):
         rates = generator.beta(1, 1, problems)
         gains = np.clip(rates + generator.normal(0.05, 0.1, problems), 0, 1)
         first, second = (
-            {str(n): row.tolist() for n, row in enumerate(generator.random((problems, draws)) < r[:, None])}
+            {str(n): row.tolist() for n, row in enumerate(generator.random((problems, samples)) < r[:, None])}
             for r in (gains, rates)
         )
         found = difference(first, second)
@@ -160,6 +160,6 @@ def test_a_difference_wants_the_same_problems() -> None:
     assert found.low < 0.9
 
 
-def test_the_smallest_difference_that_shows_shrinks_with_draws() -> None:
+def test_the_smallest_difference_that_shows_shrinks_with_samples() -> None:
     few, many = (avg_at_k([[0.0, 1.0] * n] * 30) for n in (2, 32))
     assert many.detectable < few.detectable / 3

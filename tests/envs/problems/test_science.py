@@ -34,7 +34,7 @@ def test_rows_with_options_are_choices_in_their_own_order(tmp_path: Path, row: d
     assert "A) 1\nB) 2" in problem.prompt[0]["content"] or "A) neon\nB) " in problem.prompt[0]["content"]
 
 
-def test_the_order_is_drawn_by_the_seed_and_the_question(tmp_path: Path) -> None:
+def test_the_order_is_sampled_by_the_seed_and_the_question(tmp_path: Path) -> None:
     orders = {seed: tuple(loaded(tmp_path, LISTED, f"?shuffle={seed}").answer["options"]) for seed in range(8)}
     assert len(set(orders.values())) > 3
     again = loaded(tmp_path, LISTED, "?shuffle=3").answer

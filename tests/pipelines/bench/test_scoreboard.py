@@ -12,15 +12,15 @@ from tenfold.pipelines.recipe import report
 
 
 def bench(folder: Path, name: str, task: str, rights: list[int]) -> dict[str, Any]:
-    """A bench stage's record and scores: 10 problems, 2 draws each, so many of which are right."""
+    """A bench stage's record and scores: 10 problems, 2 samples each, so many of which are right."""
     (folder / name).mkdir(exist_ok=True)
     rows = [
-        {"problem": str(n), "prompt": [], "request": "r", "draws": [{"score": float(draw < right)} for draw in range(2)]}
+        {"problem": str(n), "prompt": [], "request": "r", "samples": [{"score": float(sample < right)} for sample in range(2)]}
         for n, right in enumerate(rights)
     ]
     (folder / name / f"{task}_avg2.scores.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     mean = sum(rights) / 20
-    score = {"mean": mean, "low": mean - 0.1, "high": mean + 0.1, "draws": 2, "problems": 10}
+    score = {"mean": mean, "low": mean - 0.1, "high": mean + 0.1, "samples": 2, "problems": 10}
     return {
         "stage": {"kind": "bench"},
         "metrics": {"scores": {f"{task}_avg2": score}},

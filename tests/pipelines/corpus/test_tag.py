@@ -122,11 +122,11 @@ def test_neither_shards_nor_batches_change_a_tag(tagged: tuple[Path, dict[str, A
     assert tags(tmp_path / "tag") == tags(tagged[0])
 
 
-def test_another_seed_draws_another_sample(corpus: Path) -> None:
+def test_another_seed_samples_another_sample(corpus: Path) -> None:
     paths = shards.of(corpus)
-    assert tag.drawn(paths, 50, 0) == tag.drawn(paths[::-1], 50, 0)
-    assert set(tag.drawn(paths, 50, 0)) != set(tag.drawn(paths, 50, 1))
-    assert set(tag.drawn(paths, 20, 0)) < set(tag.drawn(paths, 50, 0))
+    assert tag.sampled(paths, 50, 0) == tag.sampled(paths[::-1], 50, 0)
+    assert set(tag.sampled(paths, 50, 0)) != set(tag.sampled(paths, 50, 1))
+    assert set(tag.sampled(paths, 20, 0)) < set(tag.sampled(paths, 50, 0))
 
 
 def test_an_annotator_that_talks_nonsense_ends_in_one_line(corpus: Path, tmp_path: Path) -> None:
@@ -149,5 +149,5 @@ def test_what_is_not_there_is_noticed_before_anything_runs(corpus: Path, tmp_pat
 
 
 def test_a_policy_that_labels_is_in_the_plan(corpus: Path) -> None:
-    assert settings(corpus).cost().draws == 0
-    assert settings(corpus, annotator="openai:m", max_tokens=100).cost().drawn_tokens == 120 * annotate.ATTEMPTS * 100
+    assert settings(corpus).cost().samples == 0
+    assert settings(corpus, annotator="openai:m", max_tokens=100).cost().generated_tokens == 120 * annotate.ATTEMPTS * 100

@@ -21,7 +21,7 @@ STUDENT, TEACHER = "micro:?hidden=16&layers=1&heads=2", "micro:?hidden=32&layers
 
 
 def pair(number: int, chosen: list[int], rejected: list[int]) -> dict[str, Any]:
-    """A pair as a draw_pairs stage leaves it, with prompts of 3 and 5 tokens."""
+    """A pair as a sample_pairs stage leaves it, with prompts of 3 and 5 tokens."""
     tokens = [
         {"ids": list(range(10, 10 + given)) + said, "mask": [0] * given + [1] * len(said)}
         for given, said in ((3, chosen), (5, rejected))
@@ -149,9 +149,9 @@ def run(*stages: dict[str, Any], out: str = "run") -> dict[str, dict[str, Any]]:
     return {path.parent.name: json.loads(path.read_text())["metrics"] for path in Path(out).glob("*/stage.json")}
 
 
-def draws(student: str, teacher: str) -> dict[str, Any]:
+def samples(student: str, teacher: str) -> dict[str, Any]:
     both = {"policy": student, "teacher": teacher}
-    return {"kind": "draw_pairs", "name": "pairs", "environment": "lab/Sums-v0", "max_tokens": 8, "cut": True} | both
+    return {"kind": "sample_pairs", "name": "pairs", "environment": "lab/Sums-v0", "max_tokens": 8, "cut": True} | both
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +162,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run(
             LEARNS | {"name": "student", "policy": "micro:?hidden=32&layers=1&heads=2", "steps": 40},
             LEARNS | {"name": "teacher", "policy": "micro:?hidden=64&layers=1&heads=2", "steps": 120},
-            draws("stage:student", "stage:{stage:teacher}"),
+            samples("stage:student", "stage:{stage:teacher}"),
         )
     return folder / "run"
 
@@ -193,10 +193,10 @@ def distilled(stage: dict[str, Any], folder: Path, progress: Any = lambda *done,
 def test_a_student_learns_what_its_teacher_would_have_said(lab: Path, trained: Path) -> None:
     stored = distills(trained, name="stored", stored=True, top_k=8, micro_batch_size=4)
     found = run(distills(trained), stored)
-    drawn = json.loads((trained / "pairs" / "stage.json").read_text())["metrics"]
+    sampled = json.loads((trained / "pairs" / "stage.json").read_text())["metrics"]
     rows = [json.loads(line) for line in (trained / "pairs" / "pairs.jsonl").read_text().splitlines()]
     assert Path("run/report.html").read_text().count('alt="distill"') == 2
-    assert len(rows) == drawn["pairs"] == found["dpd"]["pairs"] + found["dpd"]["held_out"]["pairs"]
+    assert len(rows) == sampled["pairs"] == found["dpd"]["pairs"] + found["dpd"]["held_out"]["pairs"]
     assert all(row["chosen_score"] == 1 and row["rejected_score"] <= 0.5 for row in rows)
     for name in ("dpd", "stored"):
         held_out, terms = found[name]["held_out"], found[name]["figures"]
@@ -274,12 +274,12 @@ def test_a_teacher_of_another_vocabulary_is_refused(lab: Path, trained: Path) ->
     checkpoints.learned_tokenizer(["entirely other words"], 300, checkpoints.MICRO_CHAT).save_pretrained(lab / "other")
     stranger = f"micro:?hidden=16&layers=1&heads=2&tokenizer={lab}/other"
     with pytest.raises(UserError, match=r"has another vocabulary than the student .* use its texts in an sft stage instead"):
-        run(draws(f"stage:{trained}/student", stranger))
+        run(samples(f"stage:{trained}/student", stranger))
 
 
 def test_pairs_of_which_none_is_clearly_worse_are_named(lab: Path, trained: Path) -> None:
     with pytest.raises(UserError, match=r"the teacher has a response that scores 1 or more.* on none of the \d+ problems"):
-        run(draws(f"stage:{trained}/student", "micro:?hidden=16&layers=1&heads=2&seed=3") | {"problems": 5, "samples": 1})
+        run(samples(f"stage:{trained}/student", "micro:?hidden=16&layers=1&heads=2&seed=3") | {"problems": 5, "samples": 1})
 
 
 def test_a_loss_that_is_no_number_ends_the_stage_with_its_terms(lab: Path, trained: Path) -> None:

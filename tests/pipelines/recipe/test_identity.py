@@ -234,7 +234,7 @@ def test_a_stage_is_refused_when_its_rewards_would_be_decided_otherwise(
 
 def test_a_stage_that_was_stopped_goes_on_with_what_it_has(files: Path) -> None:
     recipe = filtered()
-    recipe["stages"][0] |= {"batch_size": 2, "all_draws": True}
+    recipe["stages"][0] |= {"batch_size": 2, "all_samples": True}
     whole = run(recipe, "whole")
     Path("stop").touch()
     with pytest.raises(KeyboardInterrupt):
@@ -254,7 +254,7 @@ SFT = {"kind": "sft", "problems": "jsonl:golds.jsonl", "steps": 1, "batch_size":
 
 
 def chained() -> Recipe:
-    """Two stages of SFT; a filter of what a stage has drawn; nothing is drawn twice."""
+    """Two stages of SFT; a filter of what a stage has sampled; nothing is sampled twice."""
     stages = [SFT | {"name": "one"}, SFT | {"name": "two"}]
     return {"name": "r", "seed": 1, "policy": TINY, "stages": stages}
 

@@ -67,7 +67,7 @@ class Says:
         return TokenOutput(token_ids=tokens, log_probs=[-1.0] * len(tokens), stop_reason="length" if cut else "completed")
 
 
-def begin(lab: Path, tokenizer: Any, texts: list[str], budget: int, spec: str, drawn: str | None) -> Any:
+def begin(lab: Path, tokenizer: Any, texts: list[str], budget: int, spec: str, sampled: str | None) -> Any:
     from tenfold.pipelines.rl.agent_loop import EnvironmentLoop
 
     (lab / "lab_guess.py").write_text(LAB)
@@ -77,7 +77,7 @@ def begin(lab: Path, tokenizer: Any, texts: list[str], budget: int, spec: str, d
     loop.environment, loop.seed, loop.limits = spec, 7, Limits(tokens=budget, turns=4)
     loop.stop_ids = frozenset([tokenizer.eos_token_id])
     loop.rollout_config = SimpleNamespace(calculate_log_probs=True)
-    loop.drawn = drawn
+    loop.sampled = sampled
     loop.log = lab / "episodes" / "1.jsonl"
     return loop
 
@@ -89,11 +89,11 @@ def play(
     budget: int = 64,
     environment: str | None = None,
     step: int = 1,
-    drawn: str | None = None,
+    sampled: str | None = None,
     attempt: int = 0,
 ) -> Any:
     spec = environment or gymnasium.envs.registration.EnvSpec("lab/Guess-v0", entry_point="lab_guess:Guess").to_json()
-    loop = begin(lab, tokenizer, texts, budget, spec, drawn)
+    loop = begin(lab, tokenizer, texts, budget, spec, sampled)
     row = {"extra_info": {"index": 5, "attempt": attempt}, "session_id": 2, "global_steps": step}
     output = asyncio.run(loop.run({"temperature": 1.0, "top_p": 1.0}, **row))
     written = [json.loads(line) for line in loop.log.read_text().splitlines()]
@@ -131,48 +131,48 @@ def test_an_environment_that_cannot_be_made_is_a_fault_that_says_why(lab: Path, 
     assert "gone/Sums-v0" in episodes[-1]["verdict"]["reason"]
 
 
-def test_draws_are_seeded_by_step_turn_and_sample(lab: Path, tokenizer: Any) -> None:
+def test_samples_are_seeded_by_step_turn_and_sample(lab: Path, tokenizer: Any) -> None:
     seeds = {turn["seed"] for step in (1, 2) for turn in play(lab, tokenizer, ["1", "3"], step=step)[2].asked}
     assert len(seeds) == 4
     assert {turn["seed"] for turn in play(lab, tokenizer, ["1", "3"], step=1)[2].asked} < seeds
 
 
-def test_a_problem_that_comes_again_in_a_step_is_drawn_with_other_seeds(lab: Path, tokenizer: Any) -> None:
+def test_a_problem_that_comes_again_in_a_step_is_sampled_with_other_seeds(lab: Path, tokenizer: Any) -> None:
     index = stored(lab, tokenizer, ["1", "3"])
-    played = [play(lab, tokenizer, ["2", "3"], drawn=index, attempt=attempt) for attempt in range(3)]
-    assert [len(server.asked) for _, _, server in played] == [0, 2, 2]  # the filter's draws are taken once
+    played = [play(lab, tokenizer, ["2", "3"], sampled=index, attempt=attempt) for attempt in range(3)]
+    assert [len(server.asked) for _, _, server in played] == [0, 2, 2]  # the filter's samples are taken once
     assert [(row["attempt"], row["reused"]) for row in played[-1][1]] == [(0, True), (1, False), (2, False)]
     seeds = [turn["seed"] for _, _, server in played for turn in server.asked]
     assert len(set(seeds)) == 4
 
 
 def stored(lab: Path, tokenizer: Any, texts: list[str], problem: int = 5, sample: int = 2) -> str:
-    """A filter's draw, and where it is found."""
+    """A filter's sample, and where it is found."""
     turns = [tokenizer(text)["input_ids"] + [tokenizer.eos_token_id] for text in texts]
     first = json.dumps({"settings": {}}) + "\n"
     (lab / "episodes.jsonl").write_text(first + json.dumps({"problem": problem, "sample": sample, "turns": turns}) + "\n")
     index = {"file": str(lab / "episodes.jsonl"), "places": {f"{problem}/{sample}": len(first)}}
-    path = lab / f"drawn{problem}{sample}.json"
+    path = lab / f"sampled{problem}{sample}.json"
     path.write_text(json.dumps(index))
     return str(path)
 
 
-def test_the_first_step_takes_the_filters_draws(lab: Path, tokenizer: Any) -> None:
+def test_the_first_step_takes_the_filters_samples(lab: Path, tokenizer: Any) -> None:
     new, _, _ = play(lab, tokenizer, ["1", "3"])
-    output, episodes, server = play(lab, tokenizer, [], drawn=stored(lab, tokenizer, ["1", "3"]))
+    output, episodes, server = play(lab, tokenizer, [], sampled=stored(lab, tokenizer, ["1", "3"]))
     assert (server.asked, episodes[-1]["reused"], output.reward_score) == ([], True, 1)
     assert (output.response_ids, output.response_mask) == (new.response_ids, new.response_mask)
 
 
-def test_draws_that_the_filter_did_not_make_or_of_a_later_policy_are_new(lab: Path, tokenizer: Any) -> None:
+def test_samples_that_the_filter_did_not_make_or_of_a_later_policy_are_new(lab: Path, tokenizer: Any) -> None:
     for step, index in ((2, stored(lab, tokenizer, ["1", "3"])), (1, stored(lab, tokenizer, ["1", "3"], sample=3))):
-        _, episodes, server = play(lab, tokenizer, ["2", "3"], step=step, drawn=index)
+        _, episodes, server = play(lab, tokenizer, ["2", "3"], step=step, sampled=index)
         assert (len(server.asked), episodes[-1]["reused"]) == (2, False)
 
 
-def test_a_stored_turn_that_does_not_fit_is_drawn_anew(lab: Path, tokenizer: Any) -> None:
+def test_a_stored_turn_that_does_not_fit_is_sampled_anew(lab: Path, tokenizer: Any) -> None:
     index = stored(lab, tokenizer, ["1 and so on and so on and so on", "3"])
-    output, _, server = play(lab, tokenizer, ["3"], budget=6, drawn=index)
+    output, _, server = play(lab, tokenizer, ["3"], budget=6, sampled=index)
     assert len(server.asked) == 1
     assert output.reward_score == 1
 

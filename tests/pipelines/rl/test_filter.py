@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tenfold
-from tenfold.core import draw_seed
+from tenfold.core import sample_seed
 from tenfold.pipelines.rl import filter as rl_filter
 from tenfold.pipelines.stage import Context
 from tenfold.policies.scripted import ScriptedPolicy
@@ -34,41 +34,41 @@ def test_problems_inside_the_band_stay_and_all_are_recorded(lab: Path, monkeypat
         return str(number % 4) if number < 4 or (number < 8 and seed % 2) else "9"
 
     monkeypatch.setattr(rl_filter, "load_policy", lambda uri, **options: ScriptedPolicy(says))
-    metrics = run(lab, "scripted:", samples=32, all_draws=True)
+    metrics = run(lab, "scripted:", samples=32, all_samples=True)
     problems = pandas.read_parquet(lab / "filter/problems.parquet")
     assert problems["index"][problems["kept"]].tolist() == [4, 5, 6, 7]
     assert problems["pass_rate"][[0, 1, 2, 3, 8, 9, 10, 11]].tolist() == [1] * 4 + [0] * 4
     assert problems["prompt"][4] == "4 mod 4"
-    assert (metrics["kept"], metrics["dropped"], metrics["draws_saved"]) == (4, 8, 0)
+    assert (metrics["kept"], metrics["dropped"], metrics["samples_skipped"]) == (4, 8, 0)
     assert (metrics["histogram"][0], sum(metrics["histogram"][1:9]), metrics["histogram"][9]) == (4, 4, 4)
 
 
-def test_a_problem_is_drawn_until_it_is_decided(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Coins of every bias: the same problems stay as with all draws, which need not be made."""
+def test_a_problem_is_sampled_until_it_is_decided(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Coins of every bias: the same problems stay as with all samples, which need not be made."""
 
     def says(conversation: list, seed: int) -> str:
         number = int(conversation[0]["content"].split()[0])
-        return str(number % 4) if draw_seed(seed, "coin", 0) / 2**53 < number / 11 else "9"
+        return str(number % 4) if sample_seed(seed, "coin", 0) / 2**53 < number / 11 else "9"
 
     monkeypatch.setattr(rl_filter, "load_policy", lambda uri, **options: ScriptedPolicy(says, batch_size=12))
-    whole = run(lab, "scripted:", all_draws=True)
-    all_draws = pandas.read_parquet(lab / "filter/problems.parquet")
+    whole = run(lab, "scripted:", all_samples=True)
+    all_samples = pandas.read_parquet(lab / "filter/problems.parquet")
     shutil.rmtree(lab / "filter")
     fewer = run(lab, "scripted:")
-    some_draws = pandas.read_parquet(lab / "filter/problems.parquet")
-    assert some_draws["kept"].tolist() == all_draws["kept"].tolist()
-    assert some_draws["draws"].min() < 8
-    assert (some_draws["draws"][0], some_draws["draws"][11]) == (15, 15)
-    assert fewer["draws_saved"] == 1 - some_draws["draws"].sum() / (12 * 16) > 0.2
-    assert whole["draws"] == 12 * 16
+    some_samples = pandas.read_parquet(lab / "filter/problems.parquet")
+    assert some_samples["kept"].tolist() == all_samples["kept"].tolist()
+    assert some_samples["samples"].min() < 8
+    assert (some_samples["samples"][0], some_samples["samples"][11]) == (15, 15)
+    assert fewer["samples_skipped"] == 1 - some_samples["samples"].sum() / (12 * 16) > 0.2
+    assert whole["samples"] == 12 * 16
 
 
-def test_reported_pass_rates_have_no_bias_where_draws_stop_early(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Problems that are solved once in ten tries: the mean score of their draws is more."""
+def test_reported_pass_rates_have_no_bias_where_samples_stop_early(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Problems that are solved once in ten tries: the mean score of their samples is more."""
 
     def says(conversation: list, seed: int) -> str:
         number = int(conversation[0]["content"].split()[0])
-        return str(number % 4) if draw_seed(seed, "coin", 0) / 2**53 < 0.1 else "9"
+        return str(number % 4) if sample_seed(seed, "coin", 0) / 2**53 < 0.1 else "9"
 
     monkeypatch.setattr(rl_filter, "load_policy", lambda uri, **options: ScriptedPolicy(says))
     metrics = run(lab, "scripted:", size=400)
@@ -84,7 +84,7 @@ BANDS = st.sampled_from([(0.1, 0.9), (0.05, 0.95), (0.2, 0.8), (0.0, 1.0), (0.45
 
 
 @given(st.lists(SCORES, min_size=1, max_size=16), BANDS)
-def test_what_is_decided_early_is_what_all_draws_decide(scores: list[float | None], band: tuple[float, float]) -> None:
+def test_what_is_decided_early_is_what_all_samples_decide(scores: list[float | None], band: tuple[float, float]) -> None:
     samples = len(scores)
     rates = [score for score in scores if score is not None]
     stays = bool(rates) and band[0] < math.fsum(rates) / len(rates) < band[1]

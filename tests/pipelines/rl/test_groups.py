@@ -1,4 +1,4 @@
-"""Draws that are judged together."""
+"""Samples that are judged together."""
 
 import asyncio
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def test_each_waits_for_the_others_and_gets_its_own_verdict() -> None:
     assert [verdict and verdict.score for verdict in told] == [1, 0, 0]
 
 
-def test_a_draw_that_ended_in_a_fault_is_not_among_those_judged() -> None:
+def test_a_sample_that_ended_in_a_fault_is_not_among_those_judged() -> None:
     seen: list[Sequence[str]] = []
 
     def judge(responses: Sequence[str]) -> list[Verdict]:

@@ -179,7 +179,7 @@ def test_a_run_that_dies_ends_with_the_cause_in_one_line(lab: Path) -> None:
 
 
 @pytest.mark.slow
-def test_draws_of_a_prompt_are_judged_against_one_another(lab: Path) -> None:
+def test_samples_of_a_prompt_are_judged_against_one_another(lab: Path) -> None:
     path = write(lab, environment="lab/Group-v0", steps=2)
     recipe = yaml.safe_load(path.read_text())
     recipe["environments"] = {

@@ -57,7 +57,7 @@ def test_a_step_played_again_after_a_kill_counts_once(tmp_path: Path) -> None:
     rows = figures.gather(tmp_path, 4)
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
     assert (rows[2]["reward"], rows[2]["pass_rate"]) == (0.33, 1.0)
-    assert figures.last(tmp_path)["step"] == 4
+    assert figures.last_step(tmp_path)["step"] == 4
 
 
 def test_a_kill_between_a_checkpoint_and_verls_report_loses_no_step(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ PROBLEMS = [Problem("p0", ({"role": "user", "content": "6 + 6?"},), "12", "here"
 
 
 class Group(TextEnv):
-    """Judges the draws of a problem together, each by its own words."""
+    """Judges the samples of a problem together, each by its own words."""
 
     def __init__(self) -> None:
         super().__init__(PROBLEMS)
@@ -88,7 +88,7 @@ def by_benchmark(policy: TransformersPolicy) -> float | None:
 
 def by_vllm(policy: TransformersPolicy) -> float | None:
     prompt = checkpoints.prompt_tokens(policy.tokenizer, PROBLEMS[0].prompt)
-    output = SimpleNamespace(token_ids=drawn(policy), logprobs=None, text="not looked at", finish_reason="length")
+    output = SimpleNamespace(token_ids=sampled(policy), logprobs=None, text="not looked at", finish_reason="length")
     return tenfold.verify("12", completed(policy.tokenizer, prompt, output, policy.stop_ids, ()).scorable_text).score
 
 
@@ -99,12 +99,12 @@ def by_agent_loop(policy: TransformersPolicy, environment: str = "Alone") -> flo
 
     class Server:
         async def generate(self, request_id: str, *, prompt_ids: list[int], sampling_params: dict[str, Any]) -> TokenOutput:
-            return TokenOutput(token_ids=drawn(policy), stop_reason="completed")  # as verl's vLLM server says of all
+            return TokenOutput(token_ids=sampled(policy), stop_reason="completed")  # as verl's vLLM server says of all
 
     loop = EnvironmentLoop.__new__(EnvironmentLoop)
-    loop.tokenizer, loop.server_manager, loop.stop_ids, loop.drawn = policy.tokenizer, Server(), policy.stop_ids, None
+    loop.tokenizer, loop.server_manager, loop.stop_ids, loop.sampled = policy.tokenizer, Server(), policy.stop_ids, None
     loop.environment = gymnasium.envs.registration.EnvSpec("lab/Here-v0", entry_point=f"{__name__}:{environment}").to_json()
-    loop.seed, loop.limits, loop.draws, loop.log = 0, Limits(LIMIT, 4), 1, Path("episodes.jsonl").resolve()
+    loop.seed, loop.limits, loop.samples, loop.log = 0, Limits(LIMIT, 4), 1, Path("episodes.jsonl").resolve()
     loop.rollout_config = SimpleNamespace(calculate_log_probs=False)
     row = {"extra_info": {"index": 0}, "session_id": 0, "global_steps": 1, "uid": "g"}
     output = asyncio.run(loop.run({}, **row))
@@ -127,7 +127,7 @@ PATHS: dict[str, Callable[[TransformersPolicy], float | None]] = {
 SAID: list[int] = []
 
 
-def drawn(policy: TransformersPolicy) -> list[int]:
+def sampled(policy: TransformersPolicy) -> list[int]:
     return list(SAID)
 
 
@@ -175,7 +175,9 @@ def test_the_same_tokens_get_the_same_verdict(
     elif end:
         tokens.append(policy.tokenizer.convert_tokens_to_ids(end))
     monkeypatch.setattr(f"{__name__}.SAID", tokens)
-    monkeypatch.setattr(transformers, "draw", lambda *args, **options: [transformers.Draw(list(tokens), [0.0] * len(tokens))])
+    monkeypatch.setattr(
+        transformers, "sample", lambda *args, **options: [transformers.Sample(list(tokens), [0.0] * len(tokens))]
+    )
     assert PATHS[path](policy) == score
 
 
@@ -207,9 +209,9 @@ def test_the_turn_after_a_reply_is_judged_by_its_own_opening(policy: Transformer
     policy.tokenizer.chat_template = OPENS
     played = Transcript(Limits(200, 3), [{"role": "user", "content": "6 + 6?"}], policy.tokenizer, policy.stop_ids)
     end = [policy.tokenizer.eos_token_id]
-    first = played.draw(policy.tokenizer("Add.</think>Call")["input_ids"] + end)
+    first = played.sample(policy.tokenizer("Add.</think>Call")["input_ids"] + end)
     assert played.goes_on(False, "tool", "12")
-    second = played.draw(policy.tokenizer("So it is 12")["input_ids"] + end)
+    second = played.sample(policy.tokenizer("So it is 12")["input_ids"] + end)
     assert not played.goes_on(True, "user", "")
     assert [without_thinking(turn.scorable_text) for turn in (first, second)] == ["Call", ""]
     assert [message["content"] for message in played.messages] == [

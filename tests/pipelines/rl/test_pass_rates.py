@@ -1,4 +1,4 @@
-"""Pass rates from draws that stop once it is decided whether a problem stays."""
+"""Pass rates from samples that stop once it is decided whether a problem stays."""
 
 import functools
 import math
@@ -21,7 +21,7 @@ def rule(samples: int = 16, band: tuple[float, float] = (0.1, 0.9)) -> Callable[
 def outcomes(
     chances: Mapping[float | None, float], samples: int, decided: Callable[..., bool]
 ) -> Iterator[tuple[Scores, float]]:
-    """Everything that may be drawn until it is decided, with its chance."""
+    """Everything that may be sampled until it is decided, with its chance."""
     open_ones: list[tuple[Scores, float]] = [([], 1.0)]
     while open_ones:
         scores, chance = open_ones.pop()
@@ -32,7 +32,7 @@ def outcomes(
 
 
 def expected(rate: float, figure: Callable[[Scores], float | None]) -> float:
-    """Of a figure, over all that a problem with this pass rate may draw."""
+    """Of a figure, over all that a problem with this pass rate may sample."""
     return math.fsum(chance * (figure(scores) or 0.0) for scores, chance in outcomes({1.0: rate, 0.0: 1 - rate}, 16, rule()))
 
 
@@ -42,7 +42,7 @@ def test_the_estimate_has_no_bias(rate: float) -> None:
     assert expected(rate, lambda scores: pass_rates.estimate(scores, stops)) == pytest.approx(rate, abs=1e-12)
 
 
-def test_the_mean_of_the_draws_made_has() -> None:
+def test_the_mean_of_the_samples_made_has() -> None:
     def mean(scores: Scores) -> float:
         return sum(score or 0.0 for score in scores) / len(scores)
 
@@ -59,12 +59,12 @@ def test_the_mean_of_the_draws_made_has() -> None:
         ([1] * 15, 1.0),
     ],
 )
-def test_estimates_of_16_draws(scores: Scores, rate: float) -> None:
+def test_estimates_of_16_samples(scores: Scores, rate: float) -> None:
     assert pass_rates.estimate(scores, rule()) == pytest.approx(rate)
 
 
 def relative_bias(chances: Mapping[float | None, float], samples: int, band: tuple[float, float]) -> float:
-    """Of the estimate, where draws are faults or partly right at times."""
+    """Of the estimate, where samples are faults or partly right at times."""
     stops, total, known = rule(samples, band), 0.0, 0.0
     for scores, chance in outcomes(chances, samples, stops):
         if (found := pass_rates.estimate(scores, stops)) is not None:
@@ -88,7 +88,7 @@ def test_where_orders_are_too_many_some_of_them_stand_for_all(monkeypatch: pytes
 
 
 @given(st.lists(st.sampled_from([0.0, 0.5, 1.0, None]), min_size=1, max_size=16))
-def test_draws_behind_the_decision_change_nothing(scores: Scores) -> None:
+def test_samples_behind_the_decision_change_nothing(scores: Scores) -> None:
     stops = rule()
     first = next((made for made in range(1, len(scores) + 1) if stops(scores[:made])), len(scores))
     assert pass_rates.estimate(scores, stops) == pass_rates.estimate(scores[:first], stops)

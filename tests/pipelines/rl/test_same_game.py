@@ -1,4 +1,4 @@
-"""The filter and GRPO play a problem by the same rules: the same draws end the same episodes the same way."""
+"""The filter and GRPO play a problem by the same rules: the same samples end the same episodes the same way."""
 
 import asyncio
 import itertools
@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium
 import pytest
 
-from tenfold.core import Sampling, UserError, draw_seed
+from tenfold.core import Sampling, UserError, sample_seed
 from tenfold.envs.text import Text
 from tenfold.pipelines.recipe import recipe
 from tenfold.policies import checkpoints
@@ -54,7 +54,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def loop_of(checkpoint: Path, limits: Limits, drawn: Path | None, log: Path) -> Any:
+def loop_of(checkpoint: Path, limits: Limits, sampled: Path | None, log: Path) -> Any:
     """GRPO's agent loop, with the real server of the CPU rollout behind it."""
     from tenfold.pipelines.rl.agent_loop import EnvironmentLoop
     from tenfold.pipelines.verl_compat.cpu_rollout import Server
@@ -63,7 +63,7 @@ def loop_of(checkpoint: Path, limits: Limits, drawn: Path | None, log: Path) -> 
     loop.tokenizer = checkpoints.tokenizer_of(checkpoint)
     loop.stop_ids = checkpoints.stop_ids(checkpoint, loop.tokenizer)
     loop.environment = gymnasium.envs.registration.EnvSpec("lab/Talk-v0", entry_point=f"{__name__}:Talk").to_json()
-    loop.seed, loop.limits, loop.drawn, loop.log = SEED, limits, str(drawn) if drawn else None, log
+    loop.seed, loop.limits, loop.sampled, loop.log = SEED, limits, str(sampled) if sampled else None, log
     loop.rollout_config = SimpleNamespace(calculate_log_probs=True)
     loop.server_manager = Server(SimpleNamespace(response_length=limits.tokens, max_num_seqs=8), str(checkpoint))
     return loop
@@ -116,36 +116,36 @@ LIMITS = [Limits(40, 3, 1024), Limits(24, 16, 1024), Limits(120, 16, 1024), Limi
 
 
 @pytest.mark.parametrize("limits", LIMITS, ids=str)
-def test_the_same_draws_end_the_same_way(
+def test_the_same_samples_end_the_same_way(
     lab: Path, checkpoint: Path, limits: Limits, filtered: Callable[[Limits], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = filtered(limits)
     rows = episodes(store)
 
-    # GRPO's first step takes the filter's draws, all of them.
+    # GRPO's first step takes the filter's samples, all of them.
     places, place = {}, 0
     for line in store.read_bytes().splitlines(keepends=True):
         row = json.loads(line)
         places |= {} if "settings" in row else {f"{row['problem']}/{row['sample']}": place}
         place += len(line)
-    (lab / "drawn.json").write_text(json.dumps({"file": str(store), "places": places}))
-    reusing = loop_of(checkpoint, limits, lab / "drawn.json", lab / "reused.jsonl")
+    (lab / "sampled.json").write_text(json.dumps({"file": str(store), "places": places}))
+    reusing = loop_of(checkpoint, limits, lab / "sampled.json", lab / "reused.jsonl")
     outputs, reused = played_by_grpo(reusing)
     assert all(row["reused"] for row in reused)
     assert sorted_by_place(reused) == sorted_by_place(rows)
 
-    # And where it draws with the same seeds, it draws the same.
+    # And where it samples with the same seeds, it samples the same.
     def filters_seed(base: int, key: str, sample: int) -> int:
         problem, _step, turn = key.rsplit("/", 2)
-        return draw_seed(base, f"{problem}/{sample}/{turn}", 0)
+        return sample_seed(base, f"{problem}/{sample}/{turn}", 0)
 
-    monkeypatch.setattr("tenfold.pipelines.rl.agent_loop.draw_seed", filters_seed)
-    drawing = loop_of(checkpoint, limits, None, lab / "drawn.jsonl")
-    _, drawn = played_by_grpo(drawing)
-    assert not any(row["reused"] for row in drawn)
-    assert sorted_by_place(drawn) == sorted_by_place(rows)
+    monkeypatch.setattr("tenfold.pipelines.rl.agent_loop.sample_seed", filters_seed)
+    sampling = loop_of(checkpoint, limits, None, lab / "sampled.jsonl")
+    _, sampled = played_by_grpo(sampling)
+    assert not any(row["reused"] for row in sampled)
+    assert sorted_by_place(sampled) == sorted_by_place(rows)
 
-    # The tokens are those that were drawn, with the replies between them; a cut episode is out of the loss.
+    # The tokens are those that were sampled, with the replies between them; a cut episode is out of the loss.
     for row in rows:
         output = outputs[row["problem"], row["sample"]]
         ids, mask = conversation_tokens(reusing.tokenizer, row["messages"], row["turns"])
@@ -169,7 +169,7 @@ def test_every_way_an_episode_may_end_is_among_them(filtered: Callable[[Limits],
     assert ends["tokens, stop"] == 0
 
 
-def test_a_later_turn_is_drawn_after_what_was_said_not_after_a_new_writing_of_it(checkpoint: Path) -> None:
+def test_a_later_turn_is_sampled_after_what_was_said_not_after_a_new_writing_of_it(checkpoint: Path) -> None:
     """A chat template may leave out the reasoning of earlier turns; the policy's own tokens stay."""
     policy = TransformersPolicy(checkpoint)
     seen: list[list[int]] = []
@@ -214,7 +214,7 @@ def test_the_last_turn_has_what_is_left_of_budget_and_window() -> None:
         played = Transcript(limits, list(posed), tokenizer, {tokenizer.eos_token_id})  # type: ignore[arg-type]
         assert played.left == left
     played = Transcript(Limits(30, 4), list(posed), tokenizer, {tokenizer.eos_token_id})  # type: ignore[arg-type]
-    played.draw([*tokenizer("a")["input_ids"], tokenizer.eos_token_id])
+    played.sample([*tokenizer("a")["input_ids"], tokenizer.eos_token_id])
     assert played.goes_on(False, "user", "b")
     assert played.left == 30 - len(played.response)
 

@@ -43,11 +43,11 @@ def test_a_steps_episodes_are_read_by_problem_and_sample(run: Path) -> None:
 def test_the_command_shows_who_said_what_and_what_it_was_worth(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["show", str(run), "--step", "1", "--limit", "2"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "=== p1, draw 0: score 1 (scored, by exact: one); 3 tokens",
+        "=== p1, sample 0: score 1 (scored, by exact: one); 3 tokens",
         "user: 1?",
         "assistant: one",
         "",
-        "=== p1, draw 1: no score (fault, by exact: cut); 3 tokens, cut",
+        "=== p1, sample 1: no score (fault, by exact: cut); 3 tokens, cut",
         "user: 1?",
         "assistant: cut",
         "",

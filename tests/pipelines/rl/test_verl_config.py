@@ -149,9 +149,13 @@ def test_a_setting_that_verl_does_not_have_is_named(given: dict[str, Any], words
 @pytest.mark.parametrize(
     ("cluster", "settings", "words"),
     [
-        ("one_node", {"batch_size": 3, "samples": 4}, "3 x 4 = 12 draws a step are not shared out evenly over 8 GPUs"),
-        ("one_node", {"micro_batch_size": 3}, "micro_batch_size=3 does not divide the 8 draws of a step that a GPU trains on"),
-        ("cpu", {"micro_batch_size": 48}, "micro_batch_size=48 does not divide the 64 draws"),
+        ("one_node", {"batch_size": 3, "samples": 4}, "3 x 4 = 12 samples a step are not shared out evenly over 8 GPUs"),
+        (
+            "one_node",
+            {"micro_batch_size": 3},
+            "micro_batch_size=3 does not divide the 8 samples of a step that a GPU trains on",
+        ),
+        ("cpu", {"micro_batch_size": 48}, "micro_batch_size=48 does not divide the 64 samples"),
         ("one_gpu", {"max_response_tokens": 65536}, "= 66048 is more than cluster.tokens_per_gpu x sequence_parallel = 16384"),
     ],
 )

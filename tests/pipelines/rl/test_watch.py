@@ -41,17 +41,17 @@ def play(folder: Path, step: int, *scores: float | None) -> None:
         file.writelines(json.dumps(episode(step, sample, score)) + "\n" for sample, score in enumerate(scores))
 
 
-def test_steps_in_which_all_draws_score_the_same_end_a_run(folder: Path) -> None:
+def test_steps_in_which_all_samples_score_the_same_end_a_run(folder: Path) -> None:
     watched = watch(folder, max_zero_variance_steps=3)
     for step in (1, 2, 3, 4, 5):
         play(folder, step, 1.0, 0.0 if step == 2 else 1.0)
         said = watched.trouble(step)
         assert (said is not None) == (step == 5), (step, said)
     assert said
-    assert said.startswith("in each of the last 3 steps all draws of every problem scored the same")
+    assert said.startswith("in each of the last 3 steps all samples of every problem scored the same")
 
 
-def test_faults_of_more_than_half_of_a_steps_draws_end_a_run_and_fewer_do_not(folder: Path) -> None:
+def test_faults_of_more_than_half_of_a_steps_samples_end_a_run_and_fewer_do_not(folder: Path) -> None:
     watched = watch(folder, batch_size=5)
     play(folder, 1, 1.0, 0.0, None, None, None)
     assert watched.trouble(0) is None
@@ -59,7 +59,7 @@ def test_faults_of_more_than_half_of_a_steps_draws_end_a_run_and_fewer_do_not(fo
     said = watched.trouble(1)
     assert said
     assert said.startswith(
-        "6 of the 10 draws of step 2 ended in a fault, more than max_faults=0.5 of them; the last: the server is gone"
+        "6 of the 10 samples of step 2 ended in a fault, more than max_faults=0.5 of them; the last: the server is gone"
     )
 
 

@@ -52,7 +52,7 @@ def configured(model: Path) -> dict[str, Any]:
     return {mode: OmegaConf.merge(config, changed).actor_rollout_ref for mode, changed in changes.items()}
 
 
-def batch(rows: list[int], draws: int, micro: int, dynamic: bool) -> Any:
+def batch(rows: list[int], samples: int, micro: int, dynamic: bool) -> Any:
     """Some of the sequences, as verl hands them to its workers."""
     generator = torch.Generator().manual_seed(0)
 
@@ -79,7 +79,7 @@ def batch(rows: list[int], draws: int, micro: int, dynamic: bool) -> Any:
     }
     told = {
         "temperature": 1.0,
-        "global_batch_size": draws,  # as verl's trainer says it: all draws of the update
+        "global_batch_size": samples,  # as verl's trainer says it: all samples of the update
         "calculate_entropy": True,
         "use_remove_padding": False,
         "use_dynamic_bsz": dynamic,

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.core import draw_seed
+from tenfold.core import sample_seed
 from tenfold.pipelines.verl_compat import order
 from tenfold.pipelines.verl_compat.order import Place
 
@@ -66,7 +66,7 @@ class Queue:
 
 
 class Plays:
-    """verl's agent loops: a coin that depends on nothing but the group says whether all of its draws score the same."""
+    """verl's agent loops: a coin that depends on nothing but the group says whether all of its samples score the same."""
 
     def __init__(self, queue: Queue, flat: float, samples: int):
         self.queue, self.flat, self.samples = queue, flat, samples
@@ -77,7 +77,7 @@ class Plays:
             info = getattr(info, "data", info)
             place = Place(int(info["index"]), 0, int(batch["global_steps"]), int(info["attempt"]))
             self.groups.append(place)
-            flat = draw_seed(0, repr(place), 0) / 2**53 < self.flat
+            flat = sample_seed(0, repr(place), 0) / 2**53 < self.flat
             for sample in range(self.samples):
                 key = f"{uid}_{sample}_0"
                 score = torch.tensor([0.0 if flat else float(sample % 2)])
@@ -128,8 +128,8 @@ def trainer(folder: Path, problems: int, batch: int, flat: float, monkeypatch: p
 
 
 def run(made: Any, steps: Sequence[int]) -> dict[int, list[Place]]:
-    """The groups that are drawn in each step, and checks that verl is given a whole batch of them."""
-    drawn = {}
+    """The groups that are sampled in each step, and checks that verl is given a whole batch of them."""
+    sampled = {}
     for step in steps:
         made.global_steps, made.agent_loop_manager.groups = step, []
         made.prepare_step()
@@ -137,28 +137,28 @@ def run(made: Any, steps: Sequence[int]) -> dict[int, list[Place]]:
         batch, _ = made.replay_buffer.sample(global_steps=step, partition_id="train", batch_size=size)
         assert len(batch.keys) == 2 * size
         made.agent_loop_manager.queue.kv_clear("train", batch.keys)
-        drawn[step] = made.agent_loop_manager.groups
-    return drawn
+        sampled[step] = made.agent_loop_manager.groups
+    return sampled
 
 
 @pytest.mark.parametrize(("problems", "batch", "flat"), [(50, 32, 0.4), (34, 32, 0.4), (8, 8, 0.6)])
 def test_what_replaces_a_group_is_another_problem_and_no_copy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problems: int, batch: int, flat: float
 ) -> None:
-    drawn = run(trainer(tmp_path, problems, batch, flat, monkeypatch), range(1, 5))
-    for step, groups in drawn.items():
+    sampled = run(trainer(tmp_path, problems, batch, flat, monkeypatch), range(1, 5))
+    for step, groups in sampled.items():
         assert len(groups) > batch  # some were replaced
         times = Counter(group.problem for group in groups)
         # None comes twice while there are others.
         assert max(times.values()) - min(times[problem] for problem in range(problems)) <= 1
         if len(groups) <= problems:
             assert max(times.values()) == 1
-        seeds = {tuple(draw_seed(1, f"{group.key(str(group.problem))}/0", n) for n in range(2)) for group in groups}
+        seeds = {tuple(sample_seed(1, f"{group.key(str(group.problem))}/0", n) for n in range(2)) for group in groups}
         assert len(seeds) == len(groups)
         assert [group.problem for group in groups[:batch]] == order.batch(problems, batch, 3, step)
 
 
-def test_a_run_that_goes_on_draws_what_it_would_have_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_goes_on_samples_what_it_would_have_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = trainer(tmp_path, 20, 8, 0.4, monkeypatch)
     whole = run(made, range(1, 7))
     killed = trainer(tmp_path, 20, 8, 0.4, monkeypatch)

@@ -54,7 +54,7 @@ def test_what_grpo_cannot_learn_from_is_replaced_and_the_kl_is_measured(lab: Pat
             played[row["step"]][row["problem"]][row["sample"]] = row["verdict"]["score"]
     assert {problem for groups in played.values() for problem in groups} >= {0, 2, 3}
     for step in steps:
-        # Twelve draws are learnt from, all of problems whose draws differ: their mean is not that of the flat ones, 0 or 1.
+        # Twelve samples are learnt from, all of problems whose samples differ: their mean is not that of the flat ones, 0 or 1.
         means = [sum(group.values()) / 4 for group in played[step["step"]].values() if len(set(group.values())) > 1]
         assert min(means) - 1e-6 <= step["reward"] <= max(means) + 1e-6
     reported = [json.loads(line)["data"] for line in (lab / "out/grpo/metrics/000.jsonl").read_text().splitlines()]

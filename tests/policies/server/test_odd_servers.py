@@ -1,4 +1,4 @@
-"""Servers that answer otherwise than OpenAI's: what becomes of a draw, and of the others of its batch."""
+"""Servers that answer otherwise than OpenAI's: what becomes of a sample, and of the others of its batch."""
 
 import json
 import math
@@ -15,15 +15,15 @@ from .servers import Reply, Request, answer, error, serving
 ASKED = [[{"role": "user", "content": text}] for text in ("one", "two", "three")]
 
 
-def drawn(reply: Reply, sampling: Sampling | None = None, **options: Any) -> Completion:
-    """The draw that a server's only reply makes."""
+def sampled(reply: Reply, sampling: Sampling | None = None, **options: Any) -> Completion:
+    """The sample that a server's only reply makes."""
     with serving(lambda request: reply) as server:
         policy = OpenAIPolicy("m", server.url, **{"max_retries": 1, **options})
         return policy.generate(ASKED[:1], 1, sampling or Sampling())[0][0]
 
 
 def second_is(reply: Reply, **options: Any) -> tuple[list[Completion], list[Request]]:
-    """One draw of each of three prompts, where the server answers the second one so each time."""
+    """One sample of each of three prompts, where the server answers the second one so each time."""
     with serving(lambda request: reply if request["messages"][-1]["content"] == "two" else Reply(answer("ok"))) as server:
         policy = OpenAIPolicy("m", server.url, **{"max_retries": 1, **options})
         rows = policy.generate(ASKED, 1, Sampling())
@@ -43,7 +43,7 @@ ODD = {
     "an error text": Reply({"error": "upstream timed out"}),
     "an error of vLLM's form": Reply({"object": "error", "message": "engine is dead", "code": 500}),
     "an error within a choice": Reply(answer("", choice={"error": {"code": 502, "message": "provider failed"}})),
-    "a draw broken off": Reply(answer("So the answer is", "error")),
+    "a sample broken off": Reply(answer("So the answer is", "error")),
     "HTML": Reply(b"<html><body>Bad gateway</body></html>", content_type="text/html"),
     "HTML that claims to be JSON": Reply(b"<html></html>"),
     "cut JSON": Reply(json.dumps(answer("hello")).encode()[:60]),
@@ -59,7 +59,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_a_reply_without_an_answer_is_a_fault_of_its_draw_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reply_without_an_answer_is_a_fault_of_its_sample_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policy_module, "PAUSE", 0.01)
     rows, requests = second_is(ODD[name])
     assert [(row.text, row.finish_reason) for row in rows] == [("ok", "stop"), ("", "fault"), ("ok", "stop")]
@@ -76,7 +76,7 @@ def test_a_reply_without_an_answer_is_asked_for_again(name: str) -> None:
     replies = [Reply(answer("at last")), ODD[name]]
     with serving(lambda request: replies.pop()) as server:
         (row,) = OpenAIPolicy("m", server.url).generate(ASKED[:1], 1, Sampling())
-    assert [draw.text for draw in row] == ["at last"]
+    assert [sample.text for sample in row] == ["at last"]
 
 
 REFUSALS = {
@@ -99,7 +99,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_a_prompt_refused_for_good_is_a_draw_without_a_score(name: str) -> None:
+def test_a_prompt_refused_for_good_is_a_sample_without_a_score(name: str) -> None:
     rows, requests = second_is(REFUSALS[name], max_retries=3)
     assert [(row.text, row.finish_reason) for row in rows] == [("ok", "stop"), ("", "refused"), ("ok", "stop")]
     assert len(requests) == 3, "a refusal for good is not asked for again"
@@ -127,7 +127,7 @@ def test_an_error_that_concerns_every_prompt_ends_in_one_line(reply: Reply, said
     with serving(lambda request: reply) as server, pytest.raises(Incomplete, match=said) as stopped:
         OpenAIPolicy("m", server.url, max_retries=1).generate(ASKED, 2, Sampling())
     assert "\n" not in str(stopped.value)
-    assert stopped.value.drawn == [[None, None]] * 3
+    assert stopped.value.sampled == [[None, None]] * 3
 
 
 CUT = "length max_tokens MAX_TOKENS model_length max_output_tokens FINISH_REASON_MAX_TOKENS token_limit_reached incomplete"
@@ -135,27 +135,27 @@ CUT += " model_context_window_exceeded max_new_tokens truncated"
 
 
 @pytest.mark.parametrize("reason", CUT.split())
-def test_every_way_of_saying_that_a_draw_was_cut(reason: str) -> None:
-    assert drawn(Reply(answer("So the answer is 1", reason))).finish_reason == "length"
+def test_every_way_of_saying_that_a_sample_was_cut(reason: str) -> None:
+    assert sampled(Reply(answer("So the answer is 1", reason))).finish_reason == "length"
 
 
 @pytest.mark.parametrize("reason", ["stop", "STOP", "end_turn", "eos", "eos_token", "stop_sequence", "tool_calls", "COMPLETE"])
-def test_every_way_of_saying_that_a_draw_ended(reason: str) -> None:
-    assert drawn(Reply(answer("So the answer is 1", reason))).finish_reason == "stop"
+def test_every_way_of_saying_that_a_sample_ended(reason: str) -> None:
+    assert sampled(Reply(answer("So the answer is 1", reason))).finish_reason == "stop"
 
 
 @pytest.mark.parametrize("reason", [None, ""])
-def test_a_draw_of_all_tokens_without_a_reason_was_cut(reason: str | None) -> None:
+def test_a_sample_of_all_tokens_without_a_reason_was_cut(reason: str | None) -> None:
     usage = {"completion_tokens": 5}
-    assert drawn(Reply(answer("1 2 3 4 5", reason, usage=usage)), Sampling(max_tokens=5)).finish_reason == "length"
-    assert drawn(Reply(answer("1 2 3 4 5", reason, usage=usage)), Sampling(max_tokens=6)).finish_reason == "stop"
+    assert sampled(Reply(answer("1 2 3 4 5", reason, usage=usage)), Sampling(max_tokens=5)).finish_reason == "length"
+    assert sampled(Reply(answer("1 2 3 4 5", reason, usage=usage)), Sampling(max_tokens=6)).finish_reason == "stop"
 
 
 @pytest.mark.parametrize(
     "usage", [None, {}, [], "3", *({"completion_tokens": n} for n in (None, "many", -1, 10**15, math.nan))]
 )
 def test_counts_that_are_missing_or_odd_do_no_harm(usage: Any) -> None:
-    said = drawn(Reply(answer("4", usage=usage, choice={"logprobs": {"content": [{"token": "4", "logprob": -0.5}]}})))
+    said = sampled(Reply(answer("4", usage=usage, choice={"logprobs": {"content": [{"token": "4", "logprob": -0.5}]}})))
     assert (said.text, len(said.token_ids), said.logprobs) == ("4", 1, (-0.5,))
 
 
@@ -163,7 +163,7 @@ def test_counts_that_are_missing_or_odd_do_no_harm(usage: Any) -> None:
     "logprobs", [None, {}, {"content": None}, {"content": [None]}, {"content": [{"logprob": None}]}, [], 3]
 )
 def test_log_probabilities_that_are_missing_are_none(logprobs: Any) -> None:
-    assert drawn(Reply(answer("4", choice={"logprobs": logprobs}))).logprobs == ()
+    assert sampled(Reply(answer("4", choice={"logprobs": logprobs}))).logprobs == ()
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_log_probabilities_that_are_missing_are_none(logprobs: Any) -> None:
     ],
 )
 def test_every_form_of_a_message_is_read(message: dict[str, Any], text: str) -> None:
-    assert drawn(Reply(answer("", message=message))).text == text
+    assert sampled(Reply(answer("", message=message))).text == text
 
 
 def strict(refused: dict[str, Any], said: Request | None = None) -> Any:
@@ -246,8 +246,8 @@ def test_a_reasoning_model_of_openais_is_asked_in_its_own_terms() -> None:
         "top_p": unsupported("top_p"),
     }
     with serving(strict(refused)) as server:
-        ((draw,),) = OpenAIPolicy("m", server.url, max_retries=0).generate(ASKED[:1], 1, Sampling(max_tokens=9))
-    assert draw.text == "one END two"
+        ((sample,),) = OpenAIPolicy("m", server.url, max_retries=0).generate(ASKED[:1], 1, Sampling(max_tokens=9))
+    assert sample.text == "one END two"
     assert server.requests[-1].keys() == {"model", "messages", "max_completion_tokens", "seed"}
 
 
@@ -262,17 +262,17 @@ def test_a_reasoning_model_of_openais_is_asked_in_its_own_terms() -> None:
 def test_a_seed_that_is_refused_is_left_out_and_said_so(body: Any) -> None:
     with serving(strict({"seed": body})) as server, pytest.warns(UserWarning, match="takes no seed"):
         rows = OpenAIPolicy("m", server.url, max_retries=0).generate(ASKED, 2, Sampling())
-    assert {draw.finish_reason for row in rows for draw in row} == {"stop"}
+    assert {sample.finish_reason for row in rows for sample in row} == {"stop"}
 
 
 def test_stop_strings_that_are_refused_are_cut_off_here() -> None:
     with serving(strict({"stop": unsupported("stop")})) as server, pytest.warns(UserWarning, match="cut off here"):
-        ((draw,),) = OpenAIPolicy("m", server.url, max_retries=0).generate(ASKED[:1], 1, Sampling(stop=("END", "two")))
-    assert (draw.text, draw.finish_reason) == ("one ", "stop")
+        ((sample,),) = OpenAIPolicy("m", server.url, max_retries=0).generate(ASKED[:1], 1, Sampling(stop=("END", "two")))
+    assert (sample.text, sample.finish_reason) == ("one ", "stop")
 
 
 @pytest.mark.parametrize(("name", "sampling"), [("temperature", Sampling(0.6)), ("top_p", Sampling(top_p=0.9))])
-def test_what_decides_a_draw_is_not_left_out_unasked(name: str, sampling: Sampling) -> None:
+def test_what_decides_a_sample_is_not_left_out_unasked(name: str, sampling: Sampling) -> None:
     with serving(strict({name: unsupported(name)})) as server:
         with pytest.raises(UserError, match=f"takes no {name}=.*leave_out={name}"):
             OpenAIPolicy("m", server.url).generate(ASKED[:1], 1, sampling)
@@ -297,8 +297,8 @@ def test_what_utf8_cannot_hold_reaches_the_server_as_a_replacement() -> None:
 def test_a_text_to_be_continued_is_read_as_carefully() -> None:
     replies = [Reply({"choices": [{"text": " 4", "finish_reason": None}], "usage": None}), Reply({"choices": []}), Reply(b"")]
     with serving(lambda request: replies.pop()) as server:
-        ((draw,),) = OpenAIPolicy("m", server.url).generate([[{"role": "text", "content": "2 + 2 ="}]], 1, Sampling())
-    assert (draw.text, draw.finish_reason, draw.token_ids) == (" 4", "stop", ())
+        ((sample,),) = OpenAIPolicy("m", server.url).generate([[{"role": "text", "content": "2 + 2 ="}]], 1, Sampling())
+    assert (sample.text, sample.finish_reason, sample.token_ids) == (" 4", "stop", ())
 
 
 def test_a_judge_without_an_answer_is_a_fault_of_its_question_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,5 +42,5 @@ def test_an_interrupt_waits_for_no_server_and_keeps_what_it_has_answered() -> No
         with pytest.raises(Incomplete) as raised:
             policy.generate(asked, 1, Sampling())
         over.set()
-    assert [row[0] and row[0].text for row in raised.value.drawn] == ["7", None, None]
+    assert [row[0] and row[0].text for row in raised.value.sampled] == ["7", None, None]
     assert isinstance(raised.value.ending, KeyboardInterrupt)

@@ -1,9 +1,9 @@
 """Pairs of responses to learn from: a right one of the teacher's beside one of the student's own that is clearly worse.
 
 The student plays each problem several times; where it fails at times, the teacher plays until enough of its episodes are right.
-The environment's verdict says what is right and by how much. Both sides are kept as the tokens that were drawn, for
-`distill.py` compares distributions token by token. (The Nanbeige4-3B report's dual preference distillation; how many draws and
-which margin it leaves open, and they are ours.)
+The environment's verdict says what is right and by how much. Both sides are kept as the tokens that were sampled, for
+`distill.py` compares distributions token by token. (The Nanbeige4-3B report's dual preference distillation; how many samples
+and which margin it leaves open, and they are ours.)
 
 `pairs.jsonl`, a pair a line: id, prompt, and for `chosen` and `rejected` the text, the score and the tokens with a mask of what
 the policy wrote. It is also what a `reward_model` stage reads.
@@ -33,18 +33,18 @@ PAIRS = "pairs.jsonl"
 Row = dict[str, Any]
 
 
-class DrawPairs(Stage):
-    """Settings of a `draw_pairs` stage. Its `policy` is the student."""
+class SamplePairs(Stage):
+    """Settings of a `sample_pairs` stage. Its `policy` is the student."""
 
     may_change: ClassVar[frozenset[str]] = frozenset({"batch_size"})
 
-    kind: Literal["draw_pairs"]
+    kind: Literal["sample_pairs"]
     environment: str = Field(description="id of a registered environment")
     options: dict[str, Any] = Field({}, description="keyword arguments for the environment")
-    problems: int | None = Field(None, ge=1, description="how many of its problems to draw on; default: all")
+    problems: int | None = Field(None, ge=1, description="how many of its problems to sample on; default: all")
     teacher: str = Field(description="URI of the policy whose right responses are to be learnt; of the student's vocabulary")
-    samples: int = Field(4, ge=1, description="student's draws a problem")
-    teacher_samples: int = Field(8, ge=1, description="most of the teacher's draws a problem")
+    samples: int = Field(4, ge=1, description="student's samples a problem")
+    teacher_samples: int = Field(8, ge=1, description="most of the teacher's samples a problem")
     right: float = Field(1.0, gt=0, le=1, description="least score of a chosen response")
     margin: float = Field(0.5, gt=0, le=1, description="by how much the rejected response must score less")
     each: int = Field(1, ge=1, description="most pairs a problem")
@@ -53,25 +53,25 @@ class DrawPairs(Stage):
     top_p: float = Field(1.0, gt=0, le=1, description="nucleus sampling: the smallest set of tokens with this probability")
     max_tokens: int = Field(512, ge=1, description="of all turns of an episode together, and of the replies between them")
     max_turns: int = Field(MAX_TURNS, ge=1, description="turns of a policy in an episode")
-    batch_size: int = Field(256, ge=1, description="draws generated together")
+    batch_size: int = Field(256, ge=1, description="samples generated together")
 
     def check(self) -> None:
         """The environment can be made."""
         registry.make(self.environment, **self.options).close()
 
     def cost(self) -> Cost:
-        """All draws of both."""
-        draws = problems_played(self.environment, self.options, self.problems) * (self.samples + self.teacher_samples)
-        return Cost(draws, draws * self.max_tokens)
+        """All samples of both."""
+        responses = problems_played(self.environment, self.options, self.problems) * (self.samples + self.teacher_samples)
+        return Cost(responses, responses * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
-        """Draws with both policies and writes `pairs.jsonl`."""
+        """Samples with both policies and writes `pairs.jsonl`."""
         folder, teacher = context.folder, self.teacher
         tokenizer = checkpoints.tokenizer_of(checkpoints.checkpoint(context.policy))
         check_same_vocabulary(tokenizer, checkpoints.tokenizer_of(checkpoints.checkpoint(teacher)), teacher)
         sampling = Sampling(self.temperature, self.top_p, self.max_tokens, context.seed)
 
-        def drawn(
+        def sampled(
             policy: str, name: str, samples: int, problems: Sequence[int] | int | None, **options: Any
         ) -> dict[int, list[Row]]:
             play(
@@ -91,14 +91,14 @@ class DrawPairs(Stage):
         def enough(scores: Sequence[float | None]) -> bool:
             return sum(score is not None and score >= self.right for score in scores) >= self.each
 
-        students = drawn(context.policy, "student.jsonl", self.samples, self.problems)
+        students = sampled(context.policy, "student.jsonl", self.samples, self.problems)
         open_ones = [index for index, rows in students.items() if _rejected(rows, self)]
         if not open_ones:
             raise UserError(
                 f"{self.name}: in none of {len(students)} problems has the student a response that scores "
                 f"{self.right - self.margin:g} or less: choose harder problems, or a smaller margin"
             )
-        teachers = drawn(teacher, "teacher.jsonl", self.teacher_samples, open_ones, decided=enough)
+        teachers = sampled(teacher, "teacher.jsonl", self.teacher_samples, open_ones, decided=enough)
         pairs = [pair for index in open_ones for pair in _pairs(students[index], teachers.get(index, []), self, tokenizer)]
         if not pairs:
             raise UserError(
@@ -157,25 +157,25 @@ def _score(row: Row) -> float:
     return float(row["verdict"]["score"])
 
 
-def _mean_score(drawn: dict[int, list[Row]]) -> float:
-    scores = [_score(row) for rows in drawn.values() for row in rows]
+def _mean_score(sampled: dict[int, list[Row]]) -> float:
+    scores = [_score(row) for rows in sampled.values() for row in rows]
     return sum(scores) / len(scores) if scores else 0.0
 
 
-def _rejected(rows: list[Row], settings: DrawPairs) -> list[Row]:
+def _rejected(rows: list[Row], settings: SamplePairs) -> list[Row]:
     """The student's responses that may be rejected ones, the worst first, none twice."""
     worse = [row for row in rows if _score(row) <= settings.right - settings.margin]
     worse = [row for row in worse if settings.cut or row["finish_reason"] != "length"]
     return list({json.dumps(row["turns"]): row for row in sorted(worse, key=_score, reverse=True)}.values())[::-1]
 
 
-def _chosen(rows: list[Row], settings: DrawPairs) -> list[Row]:
+def _chosen(rows: list[Row], settings: SamplePairs) -> list[Row]:
     """The teacher's responses that may be chosen ones, none twice."""
     right = [row for row in rows if _score(row) >= settings.right and row["finish_reason"] != "length"]
     return list({json.dumps(row["turns"]): row for row in right}.values())
 
 
-def _pairs(students: list[Row], teachers: list[Row], settings: DrawPairs, tokenizer: Any) -> Iterator[Row]:
+def _pairs(students: list[Row], teachers: list[Row], settings: SamplePairs, tokenizer: Any) -> Iterator[Row]:
     both = zip(_chosen(teachers, settings), _rejected(students, settings), strict=False)
     for chosen, rejected in itertools.islice(both, settings.each):
         sides: Row = {}
@@ -188,8 +188,8 @@ def _pairs(students: list[Row], teachers: list[Row], settings: DrawPairs, tokeni
         yield {"id": chosen["problem_id"], "problem": chosen["problem"], "prompt": prompt, **sides}
 
 
-def _left_out(students: dict[int, list[Row]], teachers: dict[int, list[Row]], settings: DrawPairs) -> Counter[str]:
-    """How many draws were of no use, and why."""
+def _left_out(students: dict[int, list[Row]], teachers: dict[int, list[Row]], settings: SamplePairs) -> Counter[str]:
+    """How many samples were of no use, and why."""
     counts: Counter[str] = Counter()
     for row in itertools.chain(*students.values()):
         if _score(row) > settings.right - settings.margin:

@@ -15,13 +15,13 @@ from tenfold.benchmarks.result import Options
 from tenfold.core import Sampling
 from tenfold.policies import checkpoints
 from tenfold.policies.openai import OpenAIPolicy
-from tenfold.policies.transformers import TransformersPolicy, draw
+from tenfold.policies.transformers import TransformersPolicy, sample
 
-GIVEN = Options(limit=6, draws=4, max_tokens=6)
+GIVEN = Options(limit=6, samples=4, max_tokens=6)
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Chat completions of a checkpoint, each drawn with the request's own seed; every second request is dropped."""
+    """Chat completions of a checkpoint, each sampled with the request's own seed; every second request is dropped."""
 
     policy: TransformersPolicy
     guard = threading.Lock()
@@ -36,16 +36,16 @@ class Handler(BaseHTTPRequestHandler):
             model, tokenizer = self.policy.model, self.policy.tokenizer
             sampling = Sampling(asked["temperature"], asked["top_p"], asked["max_tokens"])
             prompt = checkpoints.prompt_tokens(tokenizer, asked["messages"])
-            [drawn] = draw(model, [prompt], [asked["seed"]], sampling, self.policy.stop_ids)
-        text = tokenizer.decode(drawn.tokens, skip_special_tokens=True)
+            [sampled] = sample(model, [prompt], [asked["seed"]], sampling, self.policy.stop_ids)
+        text = tokenizer.decode(sampled.tokens, skip_special_tokens=True)
         message = {"role": "assistant", "content": text}
         reply = {
             "id": "1",
             "object": "chat.completion",
             "created": 0,
             "model": "micro",
-            "choices": [{"index": 0, "message": message, "finish_reason": drawn.finish_reason, "logprobs": None}],
-            "usage": {"prompt_tokens": 1, "completion_tokens": len(drawn.tokens), "total_tokens": 1 + len(drawn.tokens)},
+            "choices": [{"index": 0, "message": message, "finish_reason": sampled.finish_reason, "logprobs": None}],
+            "usage": {"prompt_tokens": 1, "completion_tokens": len(sampled.tokens), "total_tokens": 1 + len(sampled.tokens)},
         }
         body = json.dumps(reply).encode()
         self.send_response(200)
@@ -72,24 +72,24 @@ def server(checkpoint: Path) -> Iterator[str]:
     server.shutdown()
 
 
-def draws_of(folder: Path) -> set[tuple[str, int, str, int]]:
-    rows = [json.loads(line) for line in (folder / "chain_sum.draws.jsonl").read_text().splitlines()[1:]]
+def samples_of(folder: Path) -> set[tuple[str, int, str, int]]:
+    rows = [json.loads(line) for line in (folder / "chain_sum.samples.jsonl").read_text().splitlines()[1:]]
     assert len(rows) == 24
-    return {(row["request"], row["draw"], row["text"], row["tokens"]) for row in rows}
+    return {(row["request"], row["sample"], row["text"], row["tokens"]) for row in rows}
 
 
 def test_batches_and_backends_make_no_difference(checkpoint: Path, server: str, tmp_path: Path) -> None:
-    results, draws = [], []
+    results, samples = [], []
     for size in (1, 8, 32):
         policy = TransformersPolicy(checkpoint, batch_size=size)
         results.append(evaluate.run_task("chain_sum", policy, GIVEN, folder=tmp_path / str(size)))
-        draws.append(draws_of(tmp_path / str(size)))
+        samples.append(samples_of(tmp_path / str(size)))
     served = OpenAIPolicy("micro", base_url=server, batch_size=4)
     results.append(evaluate.run_task("chain_sum", served, GIVEN, folder=tmp_path / "served"))
-    draws.append(draws_of(tmp_path / "served"))
-    for others in draws[
+    samples.append(samples_of(tmp_path / "served"))
+    for others in samples[
         1:
-    ]:  # a draw may be another by rounding, as in tests/policies/test_transformers.py; two are not by chance
-        assert len(draws[0] - others) <= 1
+    ]:  # a sample may be another by rounding, as in tests/policies/test_transformers.py; two are not by chance
+        assert len(samples[0] - others) <= 1
     assert len({(result.score, result.hash) for result in results}) == 1
-    assert len({text for _, _, text, _ in draws[0]}) > 12  # k copies of one draw are impossible
+    assert len({text for _, _, text, _ in samples[0]}) > 12  # k copies of one sample are impossible

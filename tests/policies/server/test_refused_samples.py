@@ -1,4 +1,4 @@
-"""Draws without an answer, from the server to what a user is told: rollouts, a filter, a benchmark, a judge."""
+"""Samples without an answer, from the server to what a user is told: rollouts, a filter, a benchmark, a judge."""
 
 import json
 from pathlib import Path
@@ -44,27 +44,27 @@ def test_a_benchmark_goes_past_a_prompt_that_is_refused_and_does_not_ask_again(r
     with serving(refusing(FILTERED)) as server:
         for asked in (4 * 8, 0):
             result = evaluate.run_task(
-                "aime24", OpenAIPolicy("m", server.url), Options(problems=rows, draws=8), folder=tmp_path / "bench"
+                "aime24", OpenAIPolicy("m", server.url), Options(problems=rows, samples=8), folder=tmp_path / "bench"
             )
             assert len(server.requests) == asked
             server.requests.clear()
             assert (result.score.mean, result.score.problems, result.score.faults, result.refused) == (1, 3, 8, 8)
     assert "8 refused" in table.line(result)
     stored = [json.loads(line) for line in (tmp_path / "bench/aime24_avg8.scores.jsonl").read_text().splitlines()]
-    assert {(draw["status"], draw["method"]) for draw in stored[2]["draws"]} == {("undecided", "refused")}
+    assert {(sample["status"], sample["method"]) for sample in stored[2]["samples"]} == {("undecided", "refused")}
 
 
-def test_a_benchmark_leaves_a_fault_of_one_draw_out_and_draws_it_again(
+def test_a_benchmark_leaves_a_fault_of_one_sample_out_and_samples_it_again(
     rows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(openai_module, "PAUSE", 0.01)
     policy_options: Any = {"max_retries": 1}
     with serving(refusing(Reply({"choices": []}))) as server:
         policy = OpenAIPolicy("m", server.url, **policy_options)
-        result = evaluate.run_task("aime24", policy, Options(problems=rows, draws=2), folder=tmp_path / "bench")
+        result = evaluate.run_task("aime24", policy, Options(problems=rows, samples=2), folder=tmp_path / "bench")
         assert (result.score.mean, result.score.faults, result.refused) == (1, 2, 0)
         server.reply, before = refusing(Reply(answer("\\boxed{0}"))), len(server.requests)
-        result = evaluate.run_task("aime24", policy, Options(problems=rows, draws=2), folder=tmp_path / "bench")
+        result = evaluate.run_task("aime24", policy, Options(problems=rows, samples=2), folder=tmp_path / "bench")
         assert (result.score.faults, len(server.requests) - before) == (0, 2)
 
 
@@ -72,8 +72,8 @@ def test_what_a_server_said_before_it_went_away_is_kept(rows: str, tmp_path: Pat
     with serving(refusing(Reply(error("gone"), 503))) as server:
         policy = OpenAIPolicy("m", server.url, max_retries=0)
         with pytest.raises(Incomplete, match="503"):
-            evaluate.run_task("aime24", policy, Options(problems=rows, draws=2), folder=tmp_path / "bench")
-        assert len((tmp_path / "bench/aime24.draws.jsonl").read_text().splitlines()) == 1 + 3 * 2
+            evaluate.run_task("aime24", policy, Options(problems=rows, samples=2), folder=tmp_path / "bench")
+        assert len((tmp_path / "bench/aime24.samples.jsonl").read_text().splitlines()) == 1 + 3 * 2
         with pytest.raises(Incomplete, match="503"):
             play(lambda: TextEnv(rows), policy, 2, store=tmp_path / "episodes.jsonl")
         assert len((tmp_path / "episodes.jsonl").read_text().splitlines()) == 1 + 3 * 2
@@ -126,7 +126,7 @@ def test_lone_surrogates_lose_no_episode(tmp_path: Path) -> None:
     with serving(lambda request: Reply(reply)) as server:
         policy, rows = OpenAIPolicy("m", server.url), f"jsonl:{tmp_path}/rows.jsonl"
         played = play(lambda: TextEnv(rows), policy, 2, sampling=Sampling(), store=tmp_path / "e.jsonl")
-        result = evaluate.run_task("aime24", policy, Options(problems=rows, draws=2), folder=tmp_path / "bench")
+        result = evaluate.run_task("aime24", policy, Options(problems=rows, samples=2), folder=tmp_path / "bench")
     assert [[episode.verdict.score for episode in row] for row in played.values()] == [[1, 1]] * 2
     assert result.score.mean == 1
     stored = (tmp_path / "e.jsonl").read_text(encoding="utf-8")
