@@ -9,7 +9,7 @@ from tenfold.core import Conversation, Message, Problem, Status, UserError
 from tenfold.policies.judge import asking
 from tenfold.policies.scripted import ScriptedPolicy
 from tenfold.verifiers import agentic, load
-from tenfold.verifiers.answers.controls import controls
+from tenfold.verifiers.answers.judge_controls import control_answers
 
 GOLD = "The midpoints form a regular hexagon"
 PROBLEM = Problem("p", (Message(role="user", content="What do the midpoints form?"),), GOLD, "")
@@ -107,7 +107,7 @@ def test_a_judge_that_agrees_with_everything_is_not_believed() -> None:
 
 @pytest.mark.parametrize("gold", ["1/2", "x^2+1", "hexagon", "none", "[0, 1)", "10^{10}", "x+y", "even", "12 km", "Alice"])
 def test_controls_are_several_others_of_the_gold_answers_kind(gold: str) -> None:
-    found = controls(gold, "7")
+    found = control_answers(gold, "7")
     assert len(set(found)) == 3
     for control in found:
         assert load("math")(Problem("p", (), gold, ""), rf"\boxed{{{control}}}").score != 1
@@ -124,7 +124,7 @@ def test_controls_cannot_be_foreseen() -> None:
 
     verdict = agentic.verifier(but_for_known_ones)(PROBLEM, r"\boxed{\text{a thing of beauty}}")
     assert (verdict.status, verdict.score) == (Status.UNDECIDED, None)
-    assert controls("12 km", "13") != controls("12 km", "14")
+    assert control_answers("12 km", "13") != control_answers("12 km", "14")
 
 
 def test_prose_is_no_answer_where_mathematics_is_wanted() -> None:
