@@ -209,8 +209,8 @@ def _chosen(answer: str) -> str | None:
     if several is not None or leading is None:
         return several
     letter, words = leading
-    known = frozenset(string.ascii_uppercase[:10])
-    hedged = added_letters(words, known) and not OPTION_TEXT.fullmatch(words)
+    option_letters = frozenset(string.ascii_uppercase[:10])
+    hedged = added_letters(words, option_letters) and not OPTION_TEXT.fullmatch(words)
     return None if hedged or _ANOTHER.search(words) else letter
 
 

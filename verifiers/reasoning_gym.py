@@ -150,10 +150,10 @@ def _expression(text: object, *positional: object, **options: object) -> object:
         ValueError: The text contains anything else.
     """
     for node in ast.walk(_tree(text).body):
-        number = isinstance(node, ast.Constant) and isinstance(node.value, int | float)
-        named = isinstance(node, ast.Name) and _NAME.fullmatch(node.id)
-        called = isinstance(node, ast.Call) and not node.keywords and getattr(node.func, "id", "") in _FUNCTIONS
-        if not (number or named or called or isinstance(node, _SUMS)):
+        is_number = isinstance(node, ast.Constant) and isinstance(node.value, int | float)
+        is_name = isinstance(node, ast.Name) and _NAME.fullmatch(node.id)
+        is_call = isinstance(node, ast.Call) and not node.keywords and getattr(node.func, "id", "") in _FUNCTIONS
+        if not (is_number or is_name or is_call or isinstance(node, _SUMS)):
             raise ValueError(f"not a plain expression: {type(node).__name__}")
     return _parsers[0](text, *positional, **options)
 

@@ -50,7 +50,7 @@ def test_judge_decides_undecided_verdicts() -> None:
 
 def test_judge_is_not_called_if_rules_decide() -> None:
     def never(conversation: Conversation) -> str:
-        raise AssertionError("calls")
+        raise AssertionError("the judge was called")
 
     assert agentic.verifier(never)(PROBLEM, rf"\boxed{{\text{{{GOLD}}}}}").method == "exact"
     problem = Problem("p", (), "1/2", "")

@@ -315,14 +315,16 @@ def _same_item(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
 def _distinct(items: list[Node]) -> list[Node]:
     found: list[Node] = []
     for item in items[:MAX_UNORDERED]:
-        if not any(_is_repetition(other, item) for other in found):
+        if not any(_is_repetition(earlier, item) for earlier in found):
             found.append(item)
     return found + items[MAX_UNORDERED:]
 
 
-def _is_repetition(one: Node, other: Node) -> bool:
+def _is_repetition(first: Node, second: Node) -> bool:
     """True if an item repeats another one. A decimal that only rounds to another item does not."""
-    return one == other or (not contains(one, "decimal") and not contains(other, "decimal") and _same_item(one, other, None))
+    return first == second or (
+        not contains(first, "decimal") and not contains(second, "decimal") and _same_item(first, second, None)
+    )
 
 
 def _same_in_order(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:

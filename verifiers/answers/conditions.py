@@ -100,15 +100,15 @@ def split_list(node: Node) -> Node | None:
     if not (restricts and formula and symbols(condition)):
         return None
     in_set = set(condition.value) == {"in"}
-    named = {name for name in symbols(condition) if not name.startswith("set ")}
-    if not named or not named <= of_body:
+    condition_letters = {name for name in symbols(condition) if not name.startswith("set ")}
+    if not condition_letters or not condition_letters <= of_body:
         return None
     return Node("given", (body,) if in_set else (body, condition), ",")
 
 
-def may_be_omitted(given: Node) -> bool:
+def may_be_omitted(conditional: Node) -> bool:
     """True if an answer may omit the gold answer's condition: "for n >= 1", but not a second relation after a comma."""
-    return given.value != "," or len(given.items) == 1 or given.items[1].value == ("!=",)
+    return conditional.value != "," or len(conditional.items) == 1 or conditional.items[1].value == ("!=",)
 
 
 def same_condition(gold: Node, answer: Node) -> bool:

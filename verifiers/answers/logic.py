@@ -31,8 +31,8 @@ def parse_statement(text: str) -> Node | None:
     """Returns the statement in a normalized text. None if the text is not a statement."""
     if not _SIGNS.search(text) or len(text) > 300:
         return None
-    for sign, instead in _PLAIN_SIGNS:
-        text = text.replace(sign, instead)
+    for sign, replacement in _PLAIN_SIGNS:
+        text = text.replace(sign, replacement)
     try:
         grammar = _Grammar(text)
         tree = grammar.equivalence()

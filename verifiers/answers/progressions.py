@@ -132,7 +132,7 @@ def _family_of(node: Node, name: str) -> Node:
         for sign in (1, -1) if contains(item, "pm") else (1,):
             member = signed(item, sign)
             at = [substituted(member, {Node("symbol", (), name): Node("number", (), Fraction(k))}) for k in (0, 1, 2)]
-            zero, one, two = (_numbers(one) for one in at)
+            zero, one, two = (_numbers(member) for member in at)
             if any(abs((b - a) - (c - b)) > ROUNDING * (1 + abs(c)) for a, b, c in zip(zero, one, two, strict=True)):
                 raise ParseError("a family that is not spaced evenly")
             progressions.append(Node("tuple", (at[0], _difference(at[1], at[0]))))

@@ -67,9 +67,9 @@ def compound(text: str) -> Node | None:
     minutes = any(name in ("h", "hr", "hrs", "hour", "hours") for _, name, _ in pieces)
     found_units = [units.unit("min" if minutes and name == "m" else name) for _, name, _ in pieces]
     first = found_units[0]
-    if first is None or any(one is None or one.dimension != first.dimension or one.offset for one in found_units):
+    if first is None or any(part is None or part.dimension != first.dimension or part.offset for part in found_units):
         return None
-    factors = [one.factor for one in found_units if one]
+    factors = [part.factor for part in found_units if part]
     time = first.dimension == "[time]"
     for (above, below), (amount, _, _), (_, _, joint) in zip(itertools.pairwise(factors), pieces[1:], pieces, strict=False):
         smaller = below < above and Fraction(amount) < above / below

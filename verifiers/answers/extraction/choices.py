@@ -151,27 +151,27 @@ def asserted_letters(text: str, options: Sequence[str]) -> Asserted:
         options: The text of each option, in order.
     """
     by_letter = dict(zip(ascii_uppercase, options, strict=False))
-    known = frozenset(by_letter)
+    option_letters = frozenset(by_letter)
     letters: frozenset[str] = frozenset()
-    words, answered, doubted = "", False, False
-    for claim in _claims(text, known):
+    words, has_answer, has_doubt = "", False, False
+    for claim in _claims(text, option_letters):
         if claim.kind in (Kind.ANSWERS, Kind.ASSERTS) and len(claim.letters) == 1 and claim.words:
-            more = added_letters(claim.words, known, by_letter[min(claim.letters)])
+            more = added_letters(claim.words, option_letters, by_letter[min(claim.letters)])
             claim = claim._replace(letters=claim.letters | more)
-        elif claim.letters == known and any(_same_words(claim.words, option) for option in options):
+        elif claim.letters == option_letters and any(_same_words(claim.words, option) for option in options):
             continue  # the chosen option itself is "All of the above"
         if claim.kind == Kind.DOUBTS:
-            doubted = True
+            has_doubt = True
         elif claim.kind == Kind.DENIES:
             letters -= claim.letters
         elif (
             Kind.ANSWERS in (claim.kind, claim.replaces)
             or not letters
-            or doubted
-            or (claim.replaces == Kind.ASSERTS and not answered)
+            or has_doubt
+            or (claim.replaces == Kind.ASSERTS and not has_answer)
         ):
-            letters, words, doubted = claim.letters, claim.words, False
-            answered = answered or claim.kind == Kind.ANSWERS
+            letters, words, has_doubt = claim.letters, claim.words, False
+            has_answer = has_answer or claim.kind == Kind.ANSWERS
         else:
             letters |= claim.letters
     return Asserted(letters, words if len(letters) == 1 else "")
@@ -183,11 +183,11 @@ def apposition(words: str) -> str:
     return (words[: reason.start()] if reason else words).strip(" \t.,:;()[]（）—–-\"'")
 
 
-def _same_words(one: str, other: str) -> bool:
-    return re.findall(r"\w+", one.casefold()) == re.findall(r"\w+", other.casefold())
+def _same_words(first: str, second: str) -> bool:
+    return re.findall(r"\w+", first.casefold()) == re.findall(r"\w+", second.casefold())
 
 
-def _claims(text: str, known: frozenset[str]) -> Iterator[Claim]:
+def _claims(text: str, option_letters: frozenset[str]) -> Iterator[Claim]:
     """Yields the claims of a text's sentences, in order."""
     lines = [line for line in _TYPE.sub("", unwrapped(text)).split("\n") if line.strip()]
     labelled = False  # True after a sentence that ends in "Answer:"
@@ -197,15 +197,15 @@ def _claims(text: str, known: frozenset[str]) -> Iterator[Claim]:
         for position, part in enumerate(part for part in SENTENCE_END.split(line) if part.strip()):
             in_time()
             sentence = " ".join(part[:MAX_SENTENCE].split())
-            named = _leading_letters(sentence, known) if labelled else None
-            if named and named.letters and not _is_denied(named.rest):
-                yield Claim(Kind.ANSWERS, named.letters, named.rest)
+            leading = _leading_letters(sentence, option_letters) if labelled else None
+            if leading and leading.letters and not _is_denied(leading.rest):
+                yield Claim(Kind.ANSWERS, leading.letters, leading.rest)
                 labelled = False
             elif _MENTION.search(sentence):
                 first, last = position == 0 and number == 0, position == 0 and number == len(lines) - 1
-                yield from _claims_of_sentence(sentence, first, last, known)
+                yield from _claims_of_sentence(sentence, first, last, option_letters)
                 labelled = False
-            elif len(sentence) <= MAX_ADDED and (more := letters_added_by(sentence, known)):
+            elif len(sentence) <= MAX_ADDED and (more := letters_added_by(sentence, option_letters)):
                 yield Claim(Kind.ASSERTS, more, sentence)
             elif re.search(r"[A-Za-z]", sentence):
                 if sentence.endswith(("?", "？")) or _REVERSES.match(sentence):
@@ -214,93 +214,98 @@ def _claims(text: str, known: frozenset[str]) -> Iterator[Claim]:
                 labelled = marker is not None and marker.end == len(sentence) and not marker.denied
 
 
-def _claims_of_sentence(sentence: str, first: bool, last: bool, known: frozenset[str]) -> Iterator[Claim]:
+def _claims_of_sentence(sentence: str, first: bool, last: bool, option_letters: frozenset[str]) -> Iterator[Claim]:
     """Yields the claims of a sentence. `first` and `last`: it opens the first line of the text, or the last one."""
-    if more := letters_added_by(sentence, known):
+    if more := letters_added_by(sentence, option_letters):
         yield Claim(Kind.ASSERTS, more, sentence)
         return
     if (
-        (turned := _REVERSES.match(sentence))
-        and (short := _LETTER_ALONE.fullmatch(sentence[turned.end() :]))
-        and short[1] in known
+        (reversal := _REVERSES.match(sentence))
+        and (short := _LETTER_ALONE.fullmatch(sentence[reversal.end() :]))
+        and short[1] in option_letters
     ):
         yield Claim(Kind.ASSERTS, frozenset(short[1]), "", Kind.ANSWERS)
         return
     claims = (
-        _answer_line(sentence, known)
-        or _opening(sentence, first, last, known)
-        or _picks(sentence, known)
-        or _predicates(sentence, known)
+        _answer_line(sentence, option_letters)
+        or _opening(sentence, first, last, option_letters)
+        or _picks(sentence, option_letters)
+        or _predicates(sentence, option_letters)
     )
     asks = sentence.endswith(("?", "？"))
     yield from [claim for claim in claims if not asks or claim.kind in (Kind.DENIES, Kind.DOUBTS)]
     if last and not claims:
-        yield from _closing(sentence, known)
+        yield from _closing(sentence, option_letters)
     if asks or (_REVERSES.match(sentence) and not claims):
         yield Claim(Kind.DOUBTS)
 
 
-def _closing(sentence: str, known: frozenset[str]) -> list[Claim]:
+def _closing(sentence: str, option_letters: frozenset[str]) -> list[Claim]:
     """Returns the claims of a last sentence that ends with a letter in brackets: "The integral diverges (C)"."""
     found = _CLOSING.search(sentence)
-    alone = found and found["letter"] in known and len(_LETTER.findall(sentence)) == 1
-    return [Claim(Kind.ASSERTS, frozenset(found["letter"]))] if found and alone and not NEGATION.search(sentence) else []
+    is_only_letter = found and found["letter"] in option_letters and len(_LETTER.findall(sentence)) == 1
+    return (
+        [Claim(Kind.ASSERTS, frozenset(found["letter"]))] if found and is_only_letter and not NEGATION.search(sentence) else []
+    )
 
 
-def _answer_line(sentence: str, known: frozenset[str]) -> list[Claim]:
+def _answer_line(sentence: str, option_letters: frozenset[str]) -> list[Claim]:
     """Returns the claims of a sentence with letters after "the answer is"."""
     for marker in markers(sentence):
         if marker.short:  # "A:" may be the letter of an option
             continue
-        behind = sentence[marker.end :]
-        denial = DENIES.match(behind)
-        named = _leading_letters(behind[denial.end() :] if denial else behind, known)
-        if not named.letters:
+        following = sentence[marker.end :]
+        denial = DENIES.match(following)
+        leading = _leading_letters(following[denial.end() :] if denial else following, option_letters)
+        if not leading.letters:
             continue
         if denial or marker.denied:
-            instead = _INSTEAD.search(named.rest)
-            other = _leading_letters(instead["said"], known) if instead else None
-            claims = [Claim(Kind.DENIES, named.letters)]
-            if other and other.letters:
-                return [*claims, Claim(Kind.ANSWERS, other.letters)]
+            replacement = _INSTEAD.search(leading.rest)
+            correction = _leading_letters(replacement["said"], option_letters) if replacement else None
+            claims = [Claim(Kind.DENIES, leading.letters)]
+            if correction and correction.letters:
+                return [*claims, Claim(Kind.ANSWERS, correction.letters)]
             return [*claims, Claim(Kind.DOUBTS)] if denial else claims
-        if named.asks:
-            return [Claim(Kind.DOUBTS), *(_picks(named.rest, known) if _REVERSES.match(named.rest) else [])]
-        if _is_denied(named.rest):
-            return [Claim(Kind.DENIES, named.letters)]
-        return [Claim(Kind.ANSWERS, named.letters, named.rest), *_predicates(named.rest, known, also=True)]
+        if leading.asks:
+            return [Claim(Kind.DOUBTS), *(_picks(leading.rest, option_letters) if _REVERSES.match(leading.rest) else [])]
+        if _is_denied(leading.rest):
+            return [Claim(Kind.DENIES, leading.letters)]
+        return [
+            Claim(Kind.ANSWERS, leading.letters, leading.rest),
+            *_predicates(leading.rest, option_letters, after_answer=True),
+        ]
     return []
 
 
-def _opening(sentence: str, first: bool, last: bool, known: frozenset[str]) -> list[Claim]:
+def _opening(sentence: str, first: bool, last: bool, option_letters: frozenset[str]) -> list[Claim]:
     """Returns the claims of a sentence that starts with a letter: "C", "(C)", "C) the option's text", "D, it can't be A".
 
     Args:
         sentence: The sentence.
         first: True if it opens the first line of the text.
         last: True if it opens the last line of the text.
-        known: The letters of the options.
+        option_letters: The letters of the options.
     """
     edge = first or last
     if short := _SHORT.fullmatch(sentence):
-        return [Claim(Kind.ANSWERS, frozenset(short["letter"]) & known)]
-    if edge and (lower := _LOWER.fullmatch(sentence)) and lower[1].upper() in known:
+        return [Claim(Kind.ANSWERS, frozenset(short["letter"]) & option_letters)]
+    if edge and (lower := _LOWER.fullmatch(sentence)) and lower[1].upper() in option_letters:
         return [Claim(Kind.ANSWERS, frozenset(lower[1].upper()))]
-    if (led := _CONCLUDES.match(sentence)) and (behind := sentence[led.end() :].lstrip(" ,:")).startswith("("):
-        sentence = behind
+    if (led := _CONCLUDES.match(sentence)) and (following := sentence[led.end() :].lstrip(" ,:")).startswith("("):
+        sentence = following
     found = _OPENS.match(sentence)
-    if not found or found["letter"] not in known:
+    if not found or found["letter"] not in option_letters:
         return []
     letter, sign, rest = frozenset(found["letter"]), found["sign"], found["rest"]
     if not rest.strip(' .!)]"”'):
         return [Claim(Kind.ANSWERS if first else Kind.ASSERTS, letter, replaces=Kind.ASSERTS if last else None)]
     if rest[:1] not in (" ", "\t") and not sign:
         return []
-    named = _leading_letters(sentence, known)
-    if named.asks:
-        return [Claim(Kind.DOUBTS), *(_picks(named.rest, known) if _REVERSES.match(named.rest) else [])]
-    if len(named.letters) > 1:
-        return [Claim(Kind.ANSWERS, named.letters)] if edge and not re.search(r"[A-Za-z]{3}", named.rest) else []
+    leading = _leading_letters(sentence, option_letters)
+    if leading.asks:
+        return [Claim(Kind.DOUBTS), *(_picks(leading.rest, option_letters) if _REVERSES.match(leading.rest) else [])]
+    if len(leading.letters) > 1:
+        return [Claim(Kind.ANSWERS, leading.letters)] if edge and not re.search(r"[A-Za-z]{3}", leading.rest) else []
     if _is_denied(rest):
         return []
     listed = bool(sign.strip(",，\"'”’") or found["open"])
@@ -314,57 +319,57 @@ def _opening(sentence: str, first: bool, last: bool, known: frozenset[str]) -> l
     return []
 
 
-def _picks(sentence: str, known: frozenset[str]) -> list[Claim]:
+def _picks(sentence: str, option_letters: frozenset[str]) -> list[Claim]:
     """Returns the claims of a sentence that states a choice: "I choose C", "It must be C"."""
     claims = []
     replaces = Kind.ANSWERS if _REVERSES.match(sentence) else Kind.ASSERTS if _CONCLUDES.match(sentence) else None
     for found in list(_CHOOSES.finditer(sentence))[:MAX_LETTERS]:
         denial = DENIES.match(sentence, found.end())
-        named = _leading_letters(sentence[denial.end() if denial else found.end() :], known)
-        if not named.letters or named.asks:
+        leading = _leading_letters(sentence[denial.end() if denial else found.end() :], option_letters)
+        if not leading.letters or leading.asks:
             continue
         if denial or (found[0][0] not in ",;，；" and _UNCERTAIN.search(sentence[: found.start()])):
-            claims.append(Claim(Kind.DENIES, named.letters))
-        elif not _is_denied(named.rest):
-            claims.append(Claim(Kind.ASSERTS, named.letters, named.rest, replaces))
+            claims.append(Claim(Kind.DENIES, leading.letters))
+        elif not _is_denied(leading.rest):
+            claims.append(Claim(Kind.ASSERTS, leading.letters, leading.rest, replaces))
     return claims if any(claim.kind == Kind.ASSERTS for claim in claims) else []
 
 
-def _predicates(sentence: str, known: frozenset[str], also: bool = False) -> list[Claim]:
+def _predicates(sentence: str, option_letters: frozenset[str], after_answer: bool = False) -> list[Claim]:
     """Returns the claims of a sentence that calls letters correct, incorrect or ruled out.
 
     Args:
         sentence: The sentence, or the part after its answer.
-        known: The letters of the options.
-        also: True after an answer in the same sentence. Then only an additional answer counts.
+        option_letters: The letters of the options.
+        after_answer: True after an answer in the same sentence. Then only an additional answer counts.
     """
-    claims, right = [], []
+    claims, correct = [], []
     reason = _REASON.search(sentence)
     for found in list(_LETTER.finditer(sentence))[:MAX_LETTERS]:
         letter = found["letter"]
-        if letter not in known or _is_word(sentence, found.start("letter")):
+        if letter not in option_letters or _is_word(sentence, found.start("letter")):
             continue
-        behind, before = sentence[found.end() :], sentence[: found.start()]
-        while joined := _JOINED.match(behind):
-            behind = behind[joined.end() :].lstrip(")]）")
-        clause = re.split(r"[,;，；]\s", behind, maxsplit=1)[0]
+        following, before = sentence[found.end() :], sentence[: found.start()]
+        while joined := _JOINED.match(following):
+            following = following[joined.end() :].lstrip(")]）")
+        clause = re.split(r"[,;，；]\s", following, maxsplit=1)[0]
         predicate = _RIGHT.match(clause)
-        if _RULED_OUT.search(before) or _WRONG.match(behind) or re.search(r"\bneither\b[^,;]*$", before, re.IGNORECASE):
+        if _RULED_OUT.search(before) or _WRONG.match(following) or re.search(r"\bneither\b[^,;]*$", before, re.IGNORECASE):
             claims.append(Claim(Kind.DENIES, frozenset(letter)))
-        elif predicate and not (also and reason and reason.start() < found.start()) and not _UNCERTAIN.search(before):
+        elif predicate and not (after_answer and reason and reason.start() < found.start()) and not _UNCERTAIN.search(before):
             after = predicate["after"].strip(" .!")
-            if not (also and after) and not _CONDITION.match(after):
-                right.append((found.start(), letter))
-    if right:
+            if not (after_answer and after) and not _CONDITION.match(after):
+                correct.append((found.start(), letter))
+    if correct:
         # "C looks right, but D is correct" asserts D.
         but = max((found.end() for found in re.finditer(r"\b(?:but|however|yet)\b", sentence)), default=0)
-        sure = frozenset(letter for at, letter in right if at >= but) or frozenset(letter for _, letter in right)
-        concludes = not also and _CONCLUDES.match(sentence)
-        claims.append(Claim(Kind.ASSERTS, sure, "", Kind.ASSERTS if concludes else None))
+        final_letters = frozenset(letter for at, letter in correct if at >= but) or frozenset(letter for _, letter in correct)
+        concludes = not after_answer and _CONCLUDES.match(sentence)
+        claims.append(Claim(Kind.ASSERTS, final_letters, "", Kind.ASSERTS if concludes else None))
     return claims
 
 
-def _leading_letters(text: str, known: frozenset[str]) -> LeadingLetters:
+def _leading_letters(text: str, option_letters: frozenset[str]) -> LeadingLetters:
     """Returns the letters at the beginning of a text, whether a question mark follows, and the rest of the text."""
     nothing = LeadingLetters(frozenset(), False, text)
     found = _NAMED.match(text)
@@ -380,17 +385,17 @@ def _leading_letters(text: str, known: frozenset[str]) -> LeadingLetters:
     while (joined := _JOINED.match(rest)) and not _is_word(rest, joined.start("letter")):
         letters.add(joined["letter"])
         rest = rest[joined.end() :]
-    if apart := re.fullmatch(r"(?:\W+[A-Z])+\W*", rest):
-        letters |= set(re.findall(r"[A-Z]", apart[0]))
+    if spaced := re.fullmatch(r"(?:\W+[A-Z])+\W*", rest):
+        letters |= set(re.findall(r"[A-Z]", spaced[0]))
     asks = _QUESTION_MARK.match(rest)
-    if not letters <= known:
+    if not letters <= option_letters:
         return nothing
     return LeadingLetters(frozenset(letters), bool(asks), rest[asks.end() :] if asks else rest)
 
 
-def _is_denied(behind: str) -> bool:
+def _is_denied(following: str) -> bool:
     """True if the words after a letter deny it."""
-    return _WRONG.match(behind) is not None and not _NOT_ANOTHER.match(behind)
+    return _WRONG.match(following) is not None and not _NOT_ANOTHER.match(following)
 
 
 def _is_word(text: str, at: int) -> bool:

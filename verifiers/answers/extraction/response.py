@@ -143,21 +143,21 @@ def _answer_line(text: str) -> tuple[bool, str | None]:
             return True, display[1]
         line = following.split("\n", 1)[0][:MAX_ANSWER]
         first = sentence(line)
-        behind = following[len(first) : len(first) + MAX_BEHIND].strip()
+        after = following[len(first) : len(first) + MAX_BEHIND].strip()
         if ASKS.search(first):
-            if instead := _replacement(behind):
-                return True, instead
+            if replacement := _replacement(after):
+                return True, replacement
             continue
         if marker.denied or DENIES.match(first):
-            if instead := _correction(first) or _replacement(behind.split("\n", 1)[0]):
-                return True, instead
+            if replacement := _correction(first) or _replacement(after.split("\n", 1)[0]):
+                return True, replacement
             denied.add((stated_value(DENIES.sub("", first, count=1)) or "").casefold())
             continue
         answer = None if _is_preamble(first) else stated_value(line)
         if answer is not None:
             if second := second_value(following[len(first) :]):
                 return True, f"{answer} or {second}"
-            return True, None if answer.casefold() in denied else _unless_retracted(answer, behind)
+            return True, None if answer.casefold() in denied else _unless_retracted(answer, after)
     return (True, _after_denial(text[last.end :])) if denied and last else (False, None)
 
 
@@ -169,12 +169,12 @@ def _correction(first: str) -> str | None:
     return corrected if corrected and not DENIES.match(corrected) else _replacement(first)
 
 
-def _unless_retracted(answer: str, behind: str) -> str | None:
+def _unless_retracted(answer: str, after: str) -> str | None:
     """Returns the answer of a line, or the value that the next sentence replaces it with: "No, wait, it is 6"."""
-    following = sentence(behind)
+    following = sentence(after)
     if not _RETRACTS.search(following):
         return answer
-    return _replacement(behind) or (None if _REFUSES.search(following) else answer)
+    return _replacement(after) or (None if _REFUSES.search(following) else answer)
 
 
 def _after_denial(text: str) -> str | None:

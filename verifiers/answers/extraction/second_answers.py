@@ -49,33 +49,33 @@ OPTION_TEXT = re.compile(r"\W*(?:all|any|both|each|either) of (?:the above|these
 """Text that is often an option itself, and does not identify an option without the options' texts."""
 
 
-def added_letters(words: str, known: frozenset[str], option: str = "") -> frozenset[str]:
+def added_letters(words: str, option_letters: frozenset[str], option: str = "") -> frozenset[str]:
     """Returns the letters that the words after a chosen letter add to it.
 
     Args:
         words: The words after the letter.
-        known: The letters of the options.
+        option_letters: The letters of the options.
         option: The text of the chosen option, which adds nothing.
     """
     words = _without_option(words, option)
     if every := _ALL.match(words):
         rejects = _REJECTS.search(re.split(r"[.;\n]", words[every.end() :], maxsplit=1)[0])
-        return frozenset() if rejects else known
+        return frozenset() if rejects else option_letters
     found = _OTHER_LETTER.match(words)
-    return frozenset(found["letter"]) & known if found and found["letter"].isupper() else frozenset()
+    return frozenset(found["letter"]) & option_letters if found and found["letter"].isupper() else frozenset()
 
 
-def letters_added_by(sentence: str, known: frozenset[str]) -> frozenset[str]:
+def letters_added_by(sentence: str, option_letters: frozenset[str]) -> frozenset[str]:
     """Returns the letters that a sentence adds to the one before it: "or C", "(and C)", "maybe C", "All of the options"."""
     if (every := _ALL.match(sentence)) and not sentence[every.end() :].strip(" .!)]"):
-        return known
+        return option_letters
     found = _ADDED_LINE.fullmatch(sentence)
-    return frozenset(found["letter"]) & known if found and found["letter"].isupper() else frozenset()
+    return frozenset(found["letter"]) & option_letters if found and found["letter"].isupper() else frozenset()
 
 
-def second_value(behind: str) -> str | None:
+def second_value(following: str) -> str | None:
     """Returns the second value after an answer, on its line or the next one. None if there is none."""
-    found = _ALTERNATIVE.match(behind.lstrip(" \t").removeprefix(".")[:200])
+    found = _ALTERNATIVE.match(following.lstrip(" \t").removeprefix(".")[:200])
     return found["value"].strip("$ ") if found else None
 
 

@@ -151,10 +151,10 @@ def formulas(text: str) -> list[Formula]:
     return found
 
 
-def _is_currency(content: str, behind: str) -> bool:
+def _is_currency(content: str, after: str) -> bool:
     """True if the text between two `$` stands between two amounts of money: "$200 - $130", "$5 for bread and $x$"."""
     return content[0].isdigit() and (
-        (behind.isdigit() and (content[-1].isspace() or content[-1] in "(-+=/*"))
+        (after.isdigit() and (content[-1].isspace() or content[-1] in "(-+=/*"))
         or (content[-1].isspace() and is_prose(content))
     )
 
@@ -255,8 +255,8 @@ def _ends_head(boundary: re.Match[str], head: str, tail: str) -> bool | None:
     if _FIRST["reason"].match(tail):
         return None if _TAKEN_BACK.search(tail) else True
     if _FIRST["conclusion"].match(tail):
-        known = set(_DIGITS.findall(head))
-        return None if MASK in tail or set(_DIGITS.findall(tail)) - known else True
+        head_numbers = set(_DIGITS.findall(head))
+        return None if MASK in tail or set(_DIGITS.findall(tail)) - head_numbers else True
     if _FIRST["breaks"].match(tail):
         return False if word in ("or", "plus", "minus", "times", "then") and not boundary["sign"] else None
     if not boundary["sign"]:
@@ -318,10 +318,10 @@ def _value_with_formulas(head: str, hidden: str, found: list[Formula]) -> str:
         stated = re.search(r"\b(?:is|are|equals?|was|be|of)\s+(\S.*)$", rest)
         return numbers[-1].strip() if stated and len(numbers) == 1 else trimmed(head)
     joined = [last]
-    for one, other in reversed(list(itertools.pairwise(found))):
-        if not re.fullmatch(r"[\s,]*(?:and|or)?[\s,]*", head[one.end : other.start]):
+    for first_formula, second_formula in reversed(list(itertools.pairwise(found))):
+        if not re.fullmatch(r"[\s,]*(?:and|or)?[\s,]*", head[first_formula.end : second_formula.start]):
             break
-        joined.insert(0, one)
+        joined.insert(0, first_formula)
     before = hidden[: joined[0].start]
     described = re.match(r"(?:the|an?|all|its)\b", before, re.IGNORECASE)
     if _is_related(before) or (
@@ -354,8 +354,8 @@ def last_formula(sentence: str) -> str | None:
     if numbers := NUMBER.findall(rest):
         return numbers[-1].strip()
     joined = found[-1:]
-    for one, other in reversed(list(itertools.pairwise(found))):
-        if not re.fullmatch(r"[\s,]*(?:and|or)?[\s,]*", sentence[one.end : other.start]):
+    for first_formula, second_formula in reversed(list(itertools.pairwise(found))):
+        if not re.fullmatch(r"[\s,]*(?:and|or)?[\s,]*", sentence[first_formula.end : second_formula.start]):
             break
-        joined.insert(0, one)
+        joined.insert(0, first_formula)
     return ", ".join(formula.content for formula in joined)

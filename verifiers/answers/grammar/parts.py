@@ -204,8 +204,8 @@ def environment(grammar: Grammar) -> Node:
             continue
         rows[-1].append(grammar.relation())
     _letters(grammar)
-    made = matrix([row for row in rows if row])
-    return determinant_of(made) if determinant else made
+    node = matrix([row for row in rows if row])
+    return determinant_of(node) if determinant else node
 
 
 def determinant_of(square: Node) -> Node:

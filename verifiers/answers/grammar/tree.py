@@ -120,9 +120,9 @@ def signed(node: Node, sign: int) -> Node:
     return node._replace(items=tuple(signed(item, sign) for item in node.items))
 
 
-def same_form(one: Node, other: Node) -> bool:
+def same_form(first: Node, second: Node) -> bool:
     """True if two expressions are equal up to the order of terms and factors."""
-    return one == other or ordered(one) == ordered(other)
+    return first == second or ordered(first) == ordered(second)
 
 
 def ordered(node: Node) -> Node:

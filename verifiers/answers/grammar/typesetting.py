@@ -68,8 +68,8 @@ def plain(text: str) -> str:
     if "\\" not in text:
         return text
     if _ANY_OF_THEM.search(text):
-        for pattern, instead in _REPLACED:
-            text = pattern.sub(instead, text)
+        for pattern, replacement in _REPLACED:
+            text = pattern.sub(replacement, text)
     if "\\begin" in text:
         for _ in range(3):
             text = _LINED_UP.sub(_rows, text)
@@ -94,13 +94,16 @@ def separated(text: str) -> str:
         return text
     if _BREAK.search(text):
         parts, breaks = _BREAK.split(text), _BREAK.findall(text)
-        made = parts[0]
+        result = parts[0]
         for between, part in zip(breaks, parts[1:], strict=True):
-            apart = (
-                _COMPLETE.search(made[-40:]) and not _JOINS.search(made[-40:]) and _BEGINS.match(part) and not _WORD.match(part)
+            separate = (
+                _COMPLETE.search(result[-40:])
+                and not _JOINS.search(result[-40:])
+                and _BEGINS.match(part)
+                and not _WORD.match(part)
             )
-            made += (" , " if apart else " ") + ("$" if "$" in between else "") + part
-        text = made
+            result += (" , " if separate else " ") + ("$" if "$" in between else "") + part
+        text = result
     return text
 
 

@@ -54,26 +54,26 @@ def _is_unknown_value(node: Node) -> bool:
 def _is_false(node: Node) -> bool:
     """True if an equation states that two different numbers are equal: 4 = 5, x = 43 = 42."""
     return any(
-        sign == "=" and is_constant(one) and is_constant(other) and not _may_be_equal(one, other)
-        for one, sign, other in zip(node.items, node.value, node.items[1:], strict=False)
+        sign == "=" and is_constant(left) and is_constant(right) and not _may_be_equal(left, right)
+        for left, sign, right in zip(node.items, node.value, node.items[1:], strict=False)
     )
 
 
-def _may_be_equal(one: Node, other: Node) -> bool:
+def _may_be_equal(left: Node, right: Node) -> bool:
     """True if two numbers are equal, or the second rounds the first (2/3 = 0.67), or one has no value."""
     try:
-        exact_values = exact(one), exact(other)
+        exact_values = exact(left), exact(right)
         if None not in exact_values and (
-            exact_values[0] == exact_values[1] or not (contains(one, "decimal") or contains(other, "decimal"))
+            exact_values[0] == exact_values[1] or not (contains(left, "decimal") or contains(right, "decimal"))
         ):
             return exact_values[0] == exact_values[1]
-        first, second = (as_fraction(value(number, {}, DIGITS)) for number in (one, other))
+        first, second = (as_fraction(value(number, {}, DIGITS)) for number in (left, right))
     except (TooLarge, Undefined, NotEvaluated):
         return True
-    if first is None or second is None or _has_unknown_function(one) or _has_unknown_function(other):
+    if first is None or second is None or _has_unknown_function(left) or _has_unknown_function(right):
         return True
-    decimals = [decimal.unit for number in (one, other) if (decimal := written_decimal(number)) is not None]
-    if other.kind == "number" and other.value.denominator == 1:
+    decimals = [decimal.unit for number in (left, right) if (decimal := written_decimal(number)) is not None]
+    if right.kind == "number" and right.value.denominator == 1:
         decimals.append(Fraction(1, 2))
     return abs(first - second) <= max(decimals, default=Fraction(0)) + Fraction(1, 10**20) * (1 + abs(first))
 
@@ -88,12 +88,12 @@ def has_false_link(node: Node) -> bool:
     if node.kind != "relation" or len(node.items) < 3 or set(node.value) != {"="}:
         return False
     name = node.items[0]
-    for one, other in itertools.pairwise(node.items[1:]):
-        letters_of = symbols(one)
-        if not letters_of or letters_of != symbols(other) or (name.kind == "symbol" and name.value in letters_of):
+    for left, right in itertools.pairwise(node.items[1:]):
+        letters_of = symbols(left)
+        if not letters_of or letters_of != symbols(right) or (name.kind == "symbol" and name.value in letters_of):
             continue
         try:
-            if not identical(one, other, sorted(letters_of)):
+            if not identical(left, right, sorted(letters_of)):
                 return True
         except (Undecided, TooLarge, Undefined):
             continue
@@ -213,8 +213,8 @@ def _is_of_variables(label: Node) -> bool:
 def ascending(node: Node) -> Node:
     """Returns a chain with its signs turned to < and <=."""
     if any(sign in (">", ">=") for sign in node.value):
-        turned = {">": "<", ">=": "<=", "<": ">", "<=": ">="}
-        return Node("relation", node.items[::-1], tuple(turned.get(sign, sign) for sign in node.value[::-1]))
+        flipped = {">": "<", ">=": "<=", "<": ">", "<=": ">="}
+        return Node("relation", node.items[::-1], tuple(flipped.get(sign, sign) for sign in node.value[::-1]))
     return node
 
 

@@ -89,9 +89,9 @@ def _is_line(node: Node) -> bool:
     )
 
 
-def _names_a_function(one: Node, other: Node, one_value: Node, other_value: Node) -> bool:
+def _names_a_function(first: Node, second: Node, one_value: Node, other_value: Node) -> bool:
     """True if one side names a value (y) and the other names the function of that value (f(x))."""
-    for name, function, of in ((one, other, other_value), (other, one, one_value)):
+    for name, function, of in ((first, second, other_value), (second, first, one_value)):
         arguments = _arguments(function)
         if name.kind == "symbol" and arguments and arguments <= symbols(of) and not {name.value} & symbols(of):
             return True
@@ -133,7 +133,7 @@ def _same_identity(gold: Node, answer: Node, same: Same) -> bool:
         return False
     ends = (gold.items[0], result)
     if len(answer.items) == 2 and any(
-        same_form(ends[0], one) and same_form(ends[1], other) for one, other in (answer.items, answer.items[::-1])
+        same_form(ends[0], first) and same_form(ends[1], second) for first, second in (answer.items, answer.items[::-1])
     ):
         return True
     last = answer.items[-1]

@@ -87,14 +87,18 @@ def _rounds_to(gold: Node, gold_value: Fraction, answer: Node, answer_value: Fra
     difference = abs(gold_value - answer_value)
     if tolerance is not None:
         return difference <= tolerance * abs(gold_value)
-    written, answered = written_decimal(gold), written_decimal(answer)
-    if written is not None:
-        if difference > written.unit / 2:
+    gold_decimal, answer_decimal = written_decimal(gold), written_decimal(answer)
+    if gold_decimal is not None:
+        if difference > gold_decimal.unit / 2:
             return False
-        if answered is None:
-            return written.digits >= 2 and difference <= abs(gold_value) * EXACT_ROUNDED
-        return answered.unit < written.unit and written.digits >= 3 and difference <= abs(gold_value) * DECIMAL_ROUNDED
-    if answered is not None and answered.digits >= FLOAT_DIGITS and gold_value.denominator > 1:
+        if answer_decimal is None:
+            return gold_decimal.digits >= 2 and difference <= abs(gold_value) * EXACT_ROUNDED
+        return (
+            answer_decimal.unit < gold_decimal.unit
+            and gold_decimal.digits >= 3
+            and difference <= abs(gold_value) * DECIMAL_ROUNDED
+        )
+    if answer_decimal is not None and answer_decimal.digits >= FLOAT_DIGITS and gold_value.denominator > 1:
         return difference <= abs(gold_value) / 10 ** (FLOAT_DIGITS - 1)
     return False
 
@@ -185,7 +189,7 @@ def contains_whole(*nodes: Node) -> bool:
 def _agree_at(gold: Node, answer: Node, points: Iterator[dict[str, Fraction]], required: int) -> bool | None:
     """True if the two agree at `required` points. False if they differ or only one has values. None if neither has values."""
     complex_meant = contains_imaginary(gold) or contains_imaginary(answer)
-    agreed, alone = 0, 0
+    agreed, one_sided = 0, 0
     for point in points:
         negative = any(number < 0 for number in point.values())
         try:
@@ -195,7 +199,7 @@ def _agree_at(gold: Node, answer: Node, points: Iterator[dict[str, Fraction]], r
                 continue  # such as e^(x^3) at 1000
             raise
         if first is None or second is None:
-            alone += (first is None) != (second is None)
+            one_sided += (first is None) != (second is None)
             continue
         if negative and not complex_meant and (first.imag or second.imag):
             continue  # roots and logarithms of negative numbers are outside the domain
@@ -205,7 +209,7 @@ def _agree_at(gold: Node, answer: Node, points: Iterator[dict[str, Fraction]], r
         if agreed == required:
             return True
     if agreed < max(1, required - 2):
-        return False if alone else None
+        return False if one_sided else None
     return True
 
 

@@ -148,13 +148,13 @@ def _as_written(node: Node) -> list[Piece] | None:
 
 def _same_pieces(gold: list[Piece], answer: list[Piece], tolerance: Fraction | None) -> bool:
     """True if the intervals of two nodes are the same in any order."""
-    left = list(answer)
-    for wanted in gold:
-        match = next((piece for piece in left if _same_piece(wanted, piece, tolerance)), None)
+    unmatched = list(answer)
+    for gold_piece in gold:
+        match = next((piece for piece in unmatched if _same_piece(gold_piece, piece, tolerance)), None)
         if match is None:
             return False
-        left.remove(match)
-    return not left
+        unmatched.remove(match)
+    return not unmatched
 
 
 def _same_piece(a: Piece, b: Piece, tolerance: Fraction | None) -> bool:
@@ -225,9 +225,9 @@ def _number(node: Node) -> Fraction:
         Undecided: It is not a real number.
     """
     try:
-        known = exact(node)
-        if known is not None:
-            return known
+        exact_value = exact(node)
+        if exact_value is not None:
+            return exact_value
         if symbols(node):
             raise Undecided("an end of an interval is not a number")
         number = as_fraction(value(node, {}, DIGITS))

@@ -83,9 +83,13 @@ def _add_from_relation(node: Node, found: set[str], equation: bool) -> None:
     elif set(node.value) == {"="} and not equation:
         _add_from_answer(node.items[-1], found, equation)
     else:
-        named = [item for item in node.items if symbols(item)]
-        alone = len(named) == 1 and is_label(named[0]) and (named[0].kind != "call" or named[0].value == "abs")
-        if not alone and not _is_line(node):
+        with_symbols = [item for item in node.items if symbols(item)]
+        is_solved = (
+            len(with_symbols) == 1
+            and is_label(with_symbols[0])
+            and (with_symbols[0].kind != "call" or with_symbols[0].value == "abs")
+        )
+        if not is_solved and not _is_line(node):
             found.add(UNSOLVED)
         for item in node.items:
             if not symbols(item):
@@ -97,8 +101,8 @@ def _add_from_relation(node: Node, found: set[str], equation: bool) -> None:
 def _is_line(node: Node) -> bool:
     """True for the solved equation of one letter with its number on the left side, a usual form of a line: x - 5 = 0."""
     left = node.items[0]
-    named = [item for item in left.items if symbols(item)] if left.kind == "add" else []
-    return node.value == ("=",) and node.items[1] == ZERO and len(named) == 1 and named[0].kind == "symbol"
+    with_symbols = [item for item in left.items if symbols(item)] if left.kind == "add" else []
+    return node.value == ("=",) and node.items[1] == ZERO and len(with_symbols) == 1 and with_symbols[0].kind == "symbol"
 
 
 def _add_from_expression(node: Node, found: set[str]) -> None:

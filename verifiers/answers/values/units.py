@@ -127,8 +127,8 @@ def _names_and_powers(text: str) -> list[tuple[str, int]] | None:
     found: list[tuple[str, int]] = []
     sign, power_of_next = 1, 1
     if len(text) > 5:
-        for pattern, instead in _JOINED:
-            text = pattern.sub(instead, text)
+        for pattern, replacement in _JOINED:
+            text = pattern.sub(replacement, text)
     for name, power, operator, other in _PIECE.findall(text):
         if other:
             return None
