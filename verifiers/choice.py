@@ -75,17 +75,17 @@ def _choice(response: str, options: Sequence[str]) -> tuple[str, int | None, str
     mark = last_mark(text)
     if mark is None:
         return _by_letter(text, options) or _by_text(text, options)
-    content = mark[0].content
+    content = mark.content
     if content is None:
         return "extract", None, ""
-    inner = last_mark(content) if mark[1] else None
-    if inner is not None and inner[0].content is not None:
-        content = inner[0].content
+    inner = last_mark(content) if mark.is_tag else None
+    if inner is not None and inner.content is not None:
+        content = inner.content
     method, chosen = chosen_option(content, options)
     if chosen is not None or method != "option":
         return method, chosen, content
     # The mark holds no option. It may hold a sentence ("The answer is C"), or an intermediate formula before the choice.
-    return _by_letter(content, options) or _by_letter(text[mark[0].end :], options) or (method, None, content)
+    return _by_letter(content, options) or _by_letter(text[mark.end :], options) or (method, None, content)
 
 
 def _by_letter(text: str, options: Sequence[str]) -> tuple[str, int | None, str] | None:

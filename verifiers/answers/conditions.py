@@ -20,7 +20,7 @@ _CONNECTIVE = re.compile(
 )
 _OPENED = re.compile(r"\\(?:text|mathrm|mbox|textrm|textbf|textit)\s*\{[\s,;(]*$")
 """An upright command that opens before a connecting word."""
-_PARENTHESIS = re.compile(r"\s*\((?P<said>[^()]{1,80}(?:[<>]|\\(?:ne|neq|le|ge|leq|geq|in)(?![A-Za-z]))[^()]{1,80})\)\s*")
+_PARENTHESIS = re.compile(r"\s*\((?P<relation>[^()]{1,80}(?:[<>]|\\(?:ne|neq|le|ge|leq|geq|in)(?![A-Za-z]))[^()]{1,80})\)\s*")
 """A relation in parentheses after a formula."""
 _DOMAIN = re.compile(
     r"\\in\s*(?:\\mathbb\s*\{?\s*[A-Z]\s*\}?(?:\s*\^\s*(?:\{[^{}]*\}|[+*\d]))?(?:\s*_\s*(?:\{[^{}]*\}|[+\d]))?|[RZNQC](?![A-Za-z]))"
@@ -52,7 +52,7 @@ def split_condition(text: str) -> tuple[str, str, bool] | None:
             body, condition = body[: opened.start()], condition.replace("}", " ", 1)
         body = body.rstrip(" ,;(")
     elif (found := _PARENTHESIS.search(text)) and found.end() == len(text):
-        body, condition = text[: found.start()], found["said"]
+        body, condition = text[: found.start()], found["relation"]
     else:
         return None
     if not body.strip() or len(condition) > MAX_CONDITION:

@@ -21,6 +21,7 @@ class Mark(NamedTuple):
     end: int
     content: str | None
     """None if the mark never closes."""
+    is_tag: bool = False
 
 
 _BOX = re.compile(r"\\(?:boxed|framebox|fbox|fcolorbox|colorbox)(?![A-Za-z])")
@@ -68,17 +69,17 @@ _RETRACTION_WORDS = frozenset(
 )
 
 
-def last_mark(text: str) -> tuple[Mark, bool] | None:
-    """Returns the last box or tag of a text, and whether it is a tag. None if there is none.
+def last_mark(text: str) -> Mark | None:
+    """Returns the last box or tag of a text. None if there is none.
 
     A box inside a tag belongs to the tag, and is found again in the tag's content.
     """
     box, tag = last_box(text), last_tag(text)
     if tag and (box is None or box.end <= tag.end):
         if tag.content is None and box is not None and box.content is not None and box.start > tag.start:
-            return box, False  # the tag was cut, but the box in it is complete
-        return tag, True
-    return (box, False) if box else None
+            return box  # the tag was cut, but the box in it is complete
+        return tag
+    return box
 
 
 def last_tag(text: str) -> Mark | None:
@@ -92,7 +93,7 @@ def last_tag(text: str) -> Mark | None:
         if not rest.strip() or (
             not _PLACEHOLDER.fullmatch(rest.strip()) and not re.match(r"[`'\"”]|\W*\b(?:tags?|and|elements?|blocks?)\b", rest)
         ):
-            return Mark(opened[-1].start(), len(text), None)
+            return Mark(opened[-1].start(), len(text), None, is_tag=True)
     for close in reversed(closed):
         before = [match for match in opened if match.end() <= close.start()]
         if not before and len(closed) > 1:
@@ -103,7 +104,7 @@ def last_tag(text: str) -> Mark | None:
         content = text[inside : close.start()].strip()
         content = content.strip("`'\" ")
         if not is_placeholder(content) and content not in ("and", "or", "tag", "tags"):
-            return Mark(start, close.end(), content)
+            return Mark(start, close.end(), content, is_tag=True)
     return None
 
 

@@ -126,7 +126,7 @@ _REASON = re.compile(
     r"[,，;；]?\s*(?:\b(?:because|since|as|given|due|although|though|while|whereas|where|which|for)\b|因为|由于)", re.IGNORECASE
 )
 _INSTEAD = re.compile(
-    r"(?:\b(?:but|rather|(?:it|that)(?:['’]s| is| must be))\s+|[，,]\s*而?(?:应该?)?是)(?P<said>.*)$", re.IGNORECASE
+    r"(?:\b(?:but|rather|(?:it|that)(?:['’]s| is| must be))\s+|[，,]\s*而?(?:应该?)?是)(?P<correction>.*)$", re.IGNORECASE
 )
 _TYPE = re.compile(r"[*`]|\\[()\[\]]|(?<!\w)_{1,2}(?=\w)|(?<=\w)_{1,2}(?!\w)")
 """Markup without a meaning of its own: fonts and formula delimiters."""
@@ -151,14 +151,14 @@ def asserted_letters(text: str, options: Sequence[str]) -> Asserted:
         options: The text of each option, in order.
     """
     by_letter = dict(zip(ascii_uppercase, options, strict=False))
-    option_letters = frozenset(by_letter)
+    valid = frozenset(by_letter)
     letters: frozenset[str] = frozenset()
     words, has_answer, has_doubt = "", False, False
-    for claim in _claims(text, option_letters):
+    for claim in _claims(text, valid):
         if claim.kind in (Kind.ANSWERS, Kind.ASSERTS) and len(claim.letters) == 1 and claim.words:
-            more = added_letters(claim.words, option_letters, by_letter[min(claim.letters)])
+            more = added_letters(claim.words, valid, by_letter[min(claim.letters)])
             claim = claim._replace(letters=claim.letters | more)
-        elif claim.letters == option_letters and any(_same_words(claim.words, option) for option in options):
+        elif claim.letters == valid and any(_same_words(claim.words, option) for option in options):
             continue  # the chosen option itself is "All of the above"
         if claim.kind == Kind.DOUBTS:
             has_doubt = True
@@ -187,7 +187,7 @@ def _same_words(first: str, second: str) -> bool:
     return re.findall(r"\w+", first.casefold()) == re.findall(r"\w+", second.casefold())
 
 
-def _claims(text: str, option_letters: frozenset[str]) -> Iterator[Claim]:
+def _claims(text: str, valid: frozenset[str]) -> Iterator[Claim]:
     """Yields the claims of a text's sentences, in order."""
     lines = [line for line in _TYPE.sub("", unwrapped(text)).split("\n") if line.strip()]
     labelled = False  # True after a sentence that ends in "Answer:"
@@ -197,15 +197,15 @@ def _claims(text: str, option_letters: frozenset[str]) -> Iterator[Claim]:
         for position, part in enumerate(part for part in SENTENCE_END.split(line) if part.strip()):
             in_time()
             sentence = " ".join(part[:MAX_SENTENCE].split())
-            leading = _leading_letters(sentence, option_letters) if labelled else None
+            leading = _leading_letters(sentence, valid) if labelled else None
             if leading and leading.letters and not _is_denied(leading.rest):
                 yield Claim(Kind.ANSWERS, leading.letters, leading.rest)
                 labelled = False
             elif _MENTION.search(sentence):
                 first, last = position == 0 and number == 0, position == 0 and number == len(lines) - 1
-                yield from _claims_of_sentence(sentence, first, last, option_letters)
+                yield from _claims_of_sentence(sentence, first, last, valid)
                 labelled = False
-            elif len(sentence) <= MAX_ADDED and (more := letters_added_by(sentence, option_letters)):
+            elif len(sentence) <= MAX_ADDED and (more := letters_added_by(sentence, valid)):
                 yield Claim(Kind.ASSERTS, more, sentence)
             elif re.search(r"[A-Za-z]", sentence):
                 if sentence.endswith(("?", "？")) or _REVERSES.match(sentence):
@@ -214,96 +214,90 @@ def _claims(text: str, option_letters: frozenset[str]) -> Iterator[Claim]:
                 labelled = marker is not None and marker.end == len(sentence) and not marker.denied
 
 
-def _claims_of_sentence(sentence: str, first: bool, last: bool, option_letters: frozenset[str]) -> Iterator[Claim]:
-    """Yields the claims of a sentence. `first` and `last`: it opens the first line of the text, or the last one."""
-    if more := letters_added_by(sentence, option_letters):
+def _claims_of_sentence(sentence: str, first: bool, last: bool, valid: frozenset[str]) -> Iterator[Claim]:
+    """Yields the claims of a sentence. It opens the text's first line if `first`, and its last line if `last`."""
+    if more := letters_added_by(sentence, valid):
         yield Claim(Kind.ASSERTS, more, sentence)
         return
-    if (
-        (reversal := _REVERSES.match(sentence))
-        and (short := _LETTER_ALONE.fullmatch(sentence[reversal.end() :]))
-        and short[1] in option_letters
-    ):
+    reversal = _REVERSES.match(sentence)
+    if reversal and (short := _LETTER_ALONE.fullmatch(sentence[reversal.end() :])) and short[1] in valid:
         yield Claim(Kind.ASSERTS, frozenset(short[1]), "", Kind.ANSWERS)
         return
     claims = (
-        _answer_line(sentence, option_letters)
-        or _opening(sentence, first, last, option_letters)
-        or _picks(sentence, option_letters)
-        or _predicates(sentence, option_letters)
+        _answer_line(sentence, valid)
+        or _opening(sentence, first, last, valid)
+        or _picks(sentence, valid)
+        or _predicates(sentence, valid)
     )
     asks = sentence.endswith(("?", "？"))
     yield from [claim for claim in claims if not asks or claim.kind in (Kind.DENIES, Kind.DOUBTS)]
     if last and not claims:
-        yield from _closing(sentence, option_letters)
-    if asks or (_REVERSES.match(sentence) and not claims):
+        yield from _closing(sentence, valid)
+    if asks or (reversal and not claims):
         yield Claim(Kind.DOUBTS)
 
 
-def _closing(sentence: str, option_letters: frozenset[str]) -> list[Claim]:
+def _closing(sentence: str, valid: frozenset[str]) -> list[Claim]:
     """Returns the claims of a last sentence that ends with a letter in brackets: "The integral diverges (C)"."""
     found = _CLOSING.search(sentence)
-    is_only_letter = found and found["letter"] in option_letters and len(_LETTER.findall(sentence)) == 1
-    return (
-        [Claim(Kind.ASSERTS, frozenset(found["letter"]))] if found and is_only_letter and not NEGATION.search(sentence) else []
-    )
+    is_only_letter = found and found["letter"] in valid and len(_LETTER.findall(sentence)) == 1
+    if not found or not is_only_letter or NEGATION.search(sentence):
+        return []
+    return [Claim(Kind.ASSERTS, frozenset(found["letter"]))]
 
 
-def _answer_line(sentence: str, option_letters: frozenset[str]) -> list[Claim]:
+def _answer_line(sentence: str, valid: frozenset[str]) -> list[Claim]:
     """Returns the claims of a sentence with letters after "the answer is"."""
     for marker in markers(sentence):
         if marker.short:  # "A:" may be the letter of an option
             continue
         following = sentence[marker.end :]
         denial = DENIES.match(following)
-        leading = _leading_letters(following[denial.end() :] if denial else following, option_letters)
+        leading = _leading_letters(following[denial.end() :] if denial else following, valid)
         if not leading.letters:
             continue
         if denial or marker.denied:
             replacement = _INSTEAD.search(leading.rest)
-            correction = _leading_letters(replacement["said"], option_letters) if replacement else None
+            correction = _leading_letters(replacement["correction"], valid) if replacement else None
             claims = [Claim(Kind.DENIES, leading.letters)]
             if correction and correction.letters:
                 return [*claims, Claim(Kind.ANSWERS, correction.letters)]
             return [*claims, Claim(Kind.DOUBTS)] if denial else claims
         if leading.asks:
-            return [Claim(Kind.DOUBTS), *(_picks(leading.rest, option_letters) if _REVERSES.match(leading.rest) else [])]
+            return [Claim(Kind.DOUBTS), *(_picks(leading.rest, valid) if _REVERSES.match(leading.rest) else [])]
         if _is_denied(leading.rest):
             return [Claim(Kind.DENIES, leading.letters)]
-        return [
-            Claim(Kind.ANSWERS, leading.letters, leading.rest),
-            *_predicates(leading.rest, option_letters, after_answer=True),
-        ]
+        return [Claim(Kind.ANSWERS, leading.letters, leading.rest), *_predicates(leading.rest, valid, after_answer=True)]
     return []
 
 
-def _opening(sentence: str, first: bool, last: bool, option_letters: frozenset[str]) -> list[Claim]:
+def _opening(sentence: str, first: bool, last: bool, valid: frozenset[str]) -> list[Claim]:
     """Returns the claims of a sentence that starts with a letter: "C", "(C)", "C) the option's text", "D, it can't be A".
 
     Args:
         sentence: The sentence.
         first: True if it opens the first line of the text.
         last: True if it opens the last line of the text.
-        option_letters: The letters of the options.
+        valid: The letters of the options.
     """
     edge = first or last
     if short := _SHORT.fullmatch(sentence):
-        return [Claim(Kind.ANSWERS, frozenset(short["letter"]) & option_letters)]
-    if edge and (lower := _LOWER.fullmatch(sentence)) and lower[1].upper() in option_letters:
+        return [Claim(Kind.ANSWERS, frozenset(short["letter"]) & valid)]
+    if edge and (lower := _LOWER.fullmatch(sentence)) and lower[1].upper() in valid:
         return [Claim(Kind.ANSWERS, frozenset(lower[1].upper()))]
     if (led := _CONCLUDES.match(sentence)) and (following := sentence[led.end() :].lstrip(" ,:")).startswith("("):
         sentence = following
     found = _OPENS.match(sentence)
-    if not found or found["letter"] not in option_letters:
+    if not found or found["letter"] not in valid:
         return []
     letter, sign, rest = frozenset(found["letter"]), found["sign"], found["rest"]
     if not rest.strip(' .!)]"”'):
         return [Claim(Kind.ANSWERS if first else Kind.ASSERTS, letter, replaces=Kind.ASSERTS if last else None)]
     if rest[:1] not in (" ", "\t") and not sign:
         return []
-    leading = _leading_letters(sentence, option_letters)
+    leading = _leading_letters(sentence, valid)
     if leading.asks:
-        return [Claim(Kind.DOUBTS), *(_picks(leading.rest, option_letters) if _REVERSES.match(leading.rest) else [])]
+        return [Claim(Kind.DOUBTS), *(_picks(leading.rest, valid) if _REVERSES.match(leading.rest) else [])]
     if len(leading.letters) > 1:
         return [Claim(Kind.ANSWERS, leading.letters)] if edge and not re.search(r"[A-Za-z]{3}", leading.rest) else []
     if _is_denied(rest):
@@ -319,13 +313,13 @@ def _opening(sentence: str, first: bool, last: bool, option_letters: frozenset[s
     return []
 
 
-def _picks(sentence: str, option_letters: frozenset[str]) -> list[Claim]:
+def _picks(sentence: str, valid: frozenset[str]) -> list[Claim]:
     """Returns the claims of a sentence that states a choice: "I choose C", "It must be C"."""
     claims = []
     replaces = Kind.ANSWERS if _REVERSES.match(sentence) else Kind.ASSERTS if _CONCLUDES.match(sentence) else None
     for found in list(_CHOOSES.finditer(sentence))[:MAX_LETTERS]:
         denial = DENIES.match(sentence, found.end())
-        leading = _leading_letters(sentence[denial.end() if denial else found.end() :], option_letters)
+        leading = _leading_letters(sentence[denial.end() if denial else found.end() :], valid)
         if not leading.letters or leading.asks:
             continue
         if denial or (found[0][0] not in ",;，；" and _UNCERTAIN.search(sentence[: found.start()])):
@@ -335,19 +329,19 @@ def _picks(sentence: str, option_letters: frozenset[str]) -> list[Claim]:
     return claims if any(claim.kind == Kind.ASSERTS for claim in claims) else []
 
 
-def _predicates(sentence: str, option_letters: frozenset[str], after_answer: bool = False) -> list[Claim]:
+def _predicates(sentence: str, valid: frozenset[str], after_answer: bool = False) -> list[Claim]:
     """Returns the claims of a sentence that calls letters correct, incorrect or ruled out.
 
     Args:
         sentence: The sentence, or the part after its answer.
-        option_letters: The letters of the options.
+        valid: The letters of the options.
         after_answer: True after an answer in the same sentence. Then only an additional answer counts.
     """
     claims, correct = [], []
     reason = _REASON.search(sentence)
     for found in list(_LETTER.finditer(sentence))[:MAX_LETTERS]:
         letter = found["letter"]
-        if letter not in option_letters or _is_word(sentence, found.start("letter")):
+        if letter not in valid or _is_word(sentence, found.start("letter")):
             continue
         following, before = sentence[found.end() :], sentence[: found.start()]
         while joined := _JOINED.match(following):
@@ -369,7 +363,7 @@ def _predicates(sentence: str, option_letters: frozenset[str], after_answer: boo
     return claims
 
 
-def _leading_letters(text: str, option_letters: frozenset[str]) -> LeadingLetters:
+def _leading_letters(text: str, valid: frozenset[str]) -> LeadingLetters:
     """Returns the letters at the beginning of a text, whether a question mark follows, and the rest of the text."""
     nothing = LeadingLetters(frozenset(), False, text)
     found = _NAMED.match(text)
@@ -388,7 +382,7 @@ def _leading_letters(text: str, option_letters: frozenset[str]) -> LeadingLetter
     if spaced := re.fullmatch(r"(?:\W+[A-Z])+\W*", rest):
         letters |= set(re.findall(r"[A-Z]", spaced[0]))
     asks = _QUESTION_MARK.match(rest)
-    if not letters <= option_letters:
+    if not letters <= valid:
         return nothing
     return LeadingLetters(frozenset(letters), bool(asks), rest[asks.end() :] if asks else rest)
 

@@ -70,11 +70,11 @@ def final_answer(response: str) -> str | None:
     mark = last_mark(text)
     if mark is None:
         answer = _unmarked_answer(text)
-    elif mark[0].content is None:
+    elif mark.content is None:
         return None
     else:
-        answer = _answer_in_tag(mark[0].content) if mark[1] else mark[0].content
-        if answer and (second := second_value(text[mark[0].end : mark[0].end + 200])):
+        answer = _answer_in_tag(mark.content) if mark.is_tag else mark.content
+        if answer and (second := second_value(text[mark.end : mark.end + 200])):
             answer = f"{answer} or {second}"
     answer = (answer or "").strip()
     return answer if 0 < len(answer) <= MAX_ANSWER else None
@@ -109,8 +109,8 @@ def tagged(response: str) -> str | None:
 
 def _answer_in_tag(content: str) -> str | None:
     """Returns the answer in a tag: its box, its answer line, or its whole content."""
-    if (inner := last_mark(content)) and not inner[1]:
-        return inner[0].content
+    if (inner := last_mark(content)) and not inner.is_tag:
+        return inner.content
     lines = [line.strip() for line in content.split("\n") if line.strip()]
     if "####" in content or next(markers(content), None):
         return _unmarked_answer(content)

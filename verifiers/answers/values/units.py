@@ -7,9 +7,12 @@ variables.
 import functools
 import re
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...budget import uncounted
+
+if TYPE_CHECKING:
+    import pint
 
 
 class Unit(NamedTuple):
@@ -79,11 +82,11 @@ _PIECE = re.compile(r"([A-Za-zµμΩ°Å$€£¢₹]+)\.?\s*(?:\^?\s*\{?\s*(-?\d
 
 
 @functools.cache
-def _registry() -> Any:
+def _registry() -> "pint.UnitRegistry[float]":
     with uncounted():
         import pint
 
-        registry: Any = pint.UnitRegistry(cache_folder=None)
+        registry: pint.UnitRegistry[float] = pint.UnitRegistry(cache_folder=None)
         registry.define("dollar = [dollar]")
         registry.define("cent = dollar / 100")
         registry.define("rupee = [rupee]")
