@@ -338,7 +338,7 @@ def _same_matrix(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
         return False
     first, second = as_matrix(gold), as_matrix(answer)
     if first is None:
-        raise Undecided("an expression of matrices")
+        raise Undecided("an expression of matrices that cannot be computed")
     if second is None:
         return False
     shapes = first.value, second.value

@@ -73,8 +73,8 @@ def unfinished_computation(gold: Node, answer: Node, prompt: str) -> str | None:
     if answer_value.kind in SCALARS and gold_value.kind in SCALARS:
         if symbols(answer_value) and not symbols(gold_value):
             return "letters that cancel"
-        denominators_ = denominators(gold_value), denominators(answer_value)
-        if None not in denominators_ and sum((denominators_[1] or {}).values()) > sum((denominators_[0] or {}).values()):
+        gold_below, answer_below = denominators(gold_value), denominators(answer_value)
+        if gold_below is not None and answer_below is not None and sum(answer_below.values()) > sum(gold_below.values()):
             return "a fraction to cancel"
         if missing := _missing_form(gold_value, answer_value, prompt):
             return missing

@@ -215,13 +215,13 @@ class _Parser(TokenReader):
                     node = Node("degrees", (node,))
                     continue
                 while self.at("'") or (self.peek() is not None and self.peek().value == "prime"):  # type: ignore[union-attr]
-                    raise ParseError("a derivative")
+                    raise ParseError("derivatives are not supported")
                 node = Node("pow", (node, self.exponent()))
             elif token.value == "!":
                 self.position += 1
                 double = self.take("!")
                 if double and self.at("!"):
-                    raise ParseError("a triple factorial")
+                    raise ParseError("triple factorials are not supported")
                 node = Node("call", (node,), "double factorial" if double else "factorial")
             elif token.value == "%":
                 self.position += 1
@@ -274,7 +274,7 @@ class _Parser(TokenReader):
                 return parts.numeral(self, token.value)
             if token.value in FUNCTIONS:
                 return self.word(token.value)
-            raise ParseError(f"the words {token.value[:40]!r}")
+            raise ParseError(f"unexpected words {token.value[:40]!r}")
         if token.value in ("(", "["):
             return parts.bracketed(self, token.value)
         if token.value == "{":
@@ -358,7 +358,7 @@ class _Parser(TokenReader):
         if name == "frac":
             above, below = self.digit_or_group(), self.digit_or_group()
             if above == _D and below.kind == "mul" and below.items[0] == _D:
-                raise ParseError("a derivative")
+                raise ParseError("derivatives are not supported")
             return fraction(above, below)
         if name == "sqrt":
             return parts.root(self)
@@ -389,4 +389,4 @@ class _Parser(TokenReader):
         name = _ALIASES.get(name, name)
         if name in FUNCTIONS:
             return parts.function(self, name)
-        raise ParseError(f"the command \\{name}")
+        raise ParseError(f"unsupported command \\{name}")

@@ -171,7 +171,7 @@ def tokens(text: str) -> list[Token]:
             return found
         match = _SCANNER.match(text, start)
         if match is None:
-            raise ParseError(f"the character {text[start]!r}")
+            raise ParseError(f"unexpected character {text[start]!r}")
         spaced, kind = start > position, match.lastgroup
         value = match[0]
         if kind == "text":

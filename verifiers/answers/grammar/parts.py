@@ -192,7 +192,7 @@ def environment(grammar: Grammar) -> Node:
     name = _letters(grammar)
     determinant = name in ("vmatrix",)
     if name not in _MATRICES and not determinant:
-        raise ParseError(f"the environment {name}")
+        raise ParseError(f"unsupported environment {name}")
     if name == "array":
         _letters(grammar)
     rows: list[list[Node]] = [[]]

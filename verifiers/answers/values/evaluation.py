@@ -75,14 +75,14 @@ def value(node: Node, point: Point, digits: int) -> MpNumber:
     except (OverflowError, MemoryError, RecursionError):
         raise TooLarge("a number") from None
     if not mpmath.isfinite(result):
-        raise Undefined("it is not finite")
+        raise Undefined("the value is not finite")
     return result
 
 
 def check_time() -> None:
     """Raises `TooLarge` if the time limit of this thread has passed."""
     if is_spent():
-        raise TooLarge("it takes too long")
+        raise TooLarge("the time limit has passed")
 
 
 class _Evaluation:
@@ -96,7 +96,7 @@ class _Evaluation:
         """Returns the value of a node."""
         self.steps += 1
         if self.steps > MAX_STEPS:
-            raise TooLarge("a sum")
+            raise TooLarge(f"more than {MAX_STEPS} steps")
         if not self.steps % 256:
             check_time()
         mp = self.context
@@ -109,7 +109,7 @@ class _Evaluation:
                 return self.point[node.value]
             case "constant":
                 if node.value == "oo":
-                    raise Undefined("infinity")
+                    raise Undefined("infinity is not a number")
                 return {"pi": mp.pi, "e": mp.e, "i": mp.j}[node.value] * 1
             case "add":
                 return sum((self.evaluate(item) for item in node.items[1:]), self.evaluate(node.items[0]))
@@ -240,7 +240,7 @@ class _Evaluation:
                 raise TooLarge(f"more than {MAX_TERMS} terms")
             return self.written_out(node.value, variable.value, *ends, body)
         if node.value != "sum" or variable is None or variable.kind != "symbol":
-            raise NotEvaluated(f"{node.value} is not computed")
+            raise NotEvaluated(f"an operator {node.value} that is not evaluated")
         total = []
         for draw in (Fraction(1, 3), Fraction(5, 7)):
             with _BoundVariable(self.point, variable.value, self.context.mpf(draw.numerator) / draw.denominator):

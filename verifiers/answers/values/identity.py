@@ -244,7 +244,7 @@ def _vanishes(gold: Node, answer: Node, point: dict[str, Fraction], first: MpNum
     while digits < required and digits <= MAX_DIGITS:
         digits *= 2
     if digits > MAX_DIGITS:
-        raise Undecided(f"their constants reach further than {MAX_DIGITS} digits")
+        raise Undecided(f"their constants need more than {MAX_DIGITS} digits")
     for _ in range(3):
         try:
             first, second = value(gold, point, digits), value(answer, point, digits)

@@ -326,7 +326,7 @@ def _half_line(left: Node, sign: str, right: Node, variable: Node) -> Region:
     if symbols(right) and not symbols(left):
         left, sign, right = right, _FLIPPED[sign], left
     if sign not in _FLIPPED:
-        raise Undecided(f"the sign {sign}")
+        raise Undecided(f"unsupported sign {sign} in an inequality")
     if not symbols(right):
         if left == variable or (left.kind == "call" and left.items == (variable,) and left.value in NAMED_FUNCTIONS):
             return _ray(sign, right)
