@@ -14,7 +14,7 @@ from .. import disk
 from ..core import Policy, Problem, Status, UserError
 from ..envs import identity as environments
 from ..policies import identity as policies
-from ..verifiers.answers import Unreadable, final_answer, read
+from ..verifiers.answers import ParseError, final_answer, read
 from ..verifiers.answers.values.exact import TooLarge, Undefined, exact
 from ..verifiers.budget import SECONDS, OutOfTime, limit
 from . import catalogue, identity, judged, lm_eval_tasks
@@ -258,7 +258,7 @@ def _vote(sample: Sample, score: float | None) -> str | None:
         with limit(SECONDS):
             node = read(answer)[0]
             number = exact(node)
-    except (Unreadable, TooLarge, Undefined, RecursionError, OutOfTime):
+    except (ParseError, TooLarge, Undefined, RecursionError, OutOfTime):
         return answer
     # In hexadecimal: Python writes no number of more than 4,300 decimal digits, say 5e9000.
     return repr(node) if number is None else f"{number.numerator:x}/{number.denominator:x}"

@@ -1,15 +1,16 @@
-"""A model judges whether an answer says what the gold one says, and may compute on the way.
+"""Verifier with a judge: a model decides whether an answer means the same as the gold answer. It may run Python code.
 
     judge = agentic.verifier(ask)                    # `ask` is a function: a conversation in, the model's next turn out
     judge(problem, response)                         # Verdict(SCORED, 1.0, "agentic", reason, trail=...)
 
-By default it is asked only where the rules (`math.verify`) are undecided. It sees the question, the gold answer and the
-extracted answer, not the response: what persuades in a response is not the answer. It may run Python in the sandbox, so
-many times.
+By default the judge is called only if the rules (`math.verify`) are undecided. It receives the prompt, the gold answer and the
+extracted answer, but not the response, because a response can persuade a judge. It may run a limited number of Python programs
+in the sandbox.
 
-An answer that talks to its judge, or that is prose where mathematics is wanted, is wrong without being asked about. Where the
-judge says "equivalent", it is asked again with several gold answers that are certainly others and that nobody can foresee: one
-that agrees with any of them was talked into it, or agrees with everything, and is not believed. `controls.py` has both.
+An answer that addresses the judge, or that is prose although the gold answer is mathematics, is incorrect without a call of the
+judge. After the verdict "equivalent" the judge is called again with several control answers in place of the gold answer. They
+are certainly incorrect, and cannot be predicted. If the judge accepts one of them, the answer has manipulated it, or it accepts
+everything. Then the verdict is undecided. `answers/judge_controls.py` has both checks.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ from ..core import Conversation, Message, Problem, Refused, Status, Verdict, Ver
 from ..responses import without_thinking
 from . import find, math
 from .answers import final_answer
-from .answers.controls import controls, no_answer
+from .answers.judge_controls import control_answers, reason_to_reject
 from .budget import SECONDS, limit
 from .calls.formats import called
 from .disguises import visible
@@ -29,12 +30,14 @@ from .sandbox import Interpreter, Limits, SandboxFault
 from .verifier import VerifierLike, as_verifier
 
 Ask = Callable[[Conversation], str]
-"""Says a model's next turn in a conversation."""
+"""Returns a model's next turn in a conversation."""
 
 MAX_SHOWN = 1_000
-"""Characters of an answer that the judge sees; a longer one is no final answer."""
+"""Characters of an answer that is shown to the judge. A longer text is not a final answer."""
 MAX_QUESTION = 8_000
+"""Characters of the prompt that are shown to the judge, from its end."""
 REASON = 300
+"""Characters of a verdict's reason."""
 
 SYSTEM = """You check final answers. You are given a question, the reference answer, which is correct, and a candidate
 answer, each as a JSON string. Decide whether the candidate answer means the same as the reference answer, as an answer to
@@ -52,6 +55,7 @@ To compute, end your turn with
 
 and you are told what it printed. When you have decided, give your reason in one sentence and end with one line:
 VERDICT: EQUIVALENT, or VERDICT: DIFFERENT, or VERDICT: UNSURE"""
+INVALID_CALL = "The call is no JSON with the name python and arguments.code."
 AGAIN = "End with one line: VERDICT: EQUIVALENT, or VERDICT: DIFFERENT, or VERDICT: UNSURE"
 
 _VERDICT = re.compile(r"\bVERDICT\W{1,4}(EQUIVALENT|DIFFERENT|UNSURE)\W*$", re.IGNORECASE | re.MULTILINE)
@@ -65,15 +69,15 @@ def verifier(
     check: bool = True,
     limits: Limits | None = None,
 ) -> Verifier:
-    """A verifier with a model behind it. A problem that the rules cannot read is invalid_gold to it, too.
+    """Returns a verifier with a judge. Gold answers that the rules cannot parse are invalid for it, too.
 
     Args:
-        ask: the model; it may raise, which is a fault and no wrong answer.
-        rules: a verifier that judges first; what it decides stands.
-        always: ask the model about every response, whatever the rules say.
-        calls: programs that the model may run for one judgement.
-        check: ask again, with other gold answers, where the model says "equivalent".
-        limits: of each program.
+        ask: The judge. An error that it raises is a fault and does not count against the response.
+        rules: A verifier that runs first. Only its undecided verdicts go to the judge.
+        always: Call the judge for every response, whatever the rules decide.
+        calls: Programs that the judge may run for one verdict.
+        check: Call the judge again with control answers after the verdict "equivalent".
+        limits: Limits of each program.
     """
     rules = find(rules)
 
@@ -92,39 +96,36 @@ def verifier(
             gold = _gold(problem)
         except (LookupError, TypeError, ValueError) as error:
             return Verdict(Status.UNDECIDED, None, "gold", f"no gold answer that can be shown: {error!r}"[:REASON])
-        lacks = no_answer(visible(answer), gold, question)
-        if lacks is not None and not (always and rules(problem, response).score == 1):
-            return Verdict(Status.SCORED, 0.0, "agentic", lacks[:REASON])
+        rejection = reason_to_reject(visible(answer), gold, question)
+        if rejection is not None and not (always and rules(problem, response).score == 1):
+            return Verdict(Status.SCORED, 0.0, "agentic", rejection[:REASON])
         try:
-            said, reason, trail = _judgement(ask, question, gold, answer, calls, limits)
-            if said == "EQUIVALENT" and check:
-                others = controls(gold, answer)
-                for other in others:
-                    moved, _, more = _judgement(ask, question, other, answer, calls, limits)
-                    trail = (*trail, "(asked again, with another reference answer)", *more)
-                    if moved == "EQUIVALENT":
-                        said, reason = (
-                            "UNSURE",
-                            "it agrees with another reference answer, too: the answer has talked it into that",
-                        )
+            decision, reason, trail = _decision(ask, question, gold, answer, calls, limits)
+            if decision == "EQUIVALENT" and check:
+                controls = control_answers(gold, answer)
+                for control in controls:
+                    control_decision, _, turns = _decision(ask, question, control, answer, calls, limits)
+                    trail = (*trail, "(asked again, with another reference answer)", *turns)
+                    if control_decision == "EQUIVALENT":
+                        decision, reason = "UNSURE", "the judge also accepts another reference answer, so it cannot be trusted"
                         break
-                if not others:
-                    said, reason = "UNSURE", "no other reference answer is found to check the judge with"
+                if not controls:
+                    decision, reason = "UNSURE", "no control answer was found to check the judge"
         except SandboxFault as fault:
-            return Verdict(Status.FAULT, None, "agentic", f"the sandbox: {fault}"[:REASON])
+            return Verdict(Status.FAULT, None, "agentic", f"the sandbox failed: {fault}"[:REASON])
         except Refused as error:
-            return Verdict(Status.UNDECIDED, None, "refused", f"the judge refuses: {error}"[:REASON])
-        except Exception as error:  # whatever a model's server raises is ours, not the response's
+            return Verdict(Status.UNDECIDED, None, "refused", f"the judge refused: {error}"[:REASON])
+        except Exception as error:  # errors of a model's server must not count against the response
             return Verdict(Status.FAULT, None, "agentic", f"{type(error).__name__}: {error}"[:REASON])
-        if said in ("EQUIVALENT", "DIFFERENT"):
-            return Verdict(Status.SCORED, float(said == "EQUIVALENT"), "agentic", reason[:REASON], trail)
+        if decision in ("EQUIVALENT", "DIFFERENT"):
+            return Verdict(Status.SCORED, float(decision == "EQUIVALENT"), "agentic", reason[:REASON], trail)
         return Verdict(Status.UNDECIDED, None, "agentic", reason[:REASON], trail)
 
     return agentic
 
 
 def _gold(problem: Problem) -> str:
-    """The gold answer as the judge reads it: all of them where any of several is right, an option with its words."""
+    """Returns the gold answer for the judge: all alternatives if there are several, an option with its text."""
     gold = problem.answer
     if isinstance(gold, dict) and "options" in gold:
         letter = str(gold["letter"])
@@ -134,39 +135,41 @@ def _gold(problem: Problem) -> str:
     return " or ".join(map(str, gold)) if isinstance(gold, list | tuple) else str(gold)
 
 
-def _judgement(
+def _decision(
     ask: Ask, question: str, gold: str, answer: str, calls: int, limits: Limits | None
 ) -> tuple[str | None, str, tuple[str, ...]]:
-    """What the model says, its reason, and everything said on the way."""
-    asked = "\n".join(
+    """Returns the judge's decision, its reason, and all turns of the conversation."""
+    request = "\n".join(
         f"{name}: {json.dumps(text, ensure_ascii=False)}"
         for name, text in (("Question", question), ("Reference answer", gold), ("Candidate answer", answer))
     )
-    conversation: list[Message] = [Message(role="system", content=SYSTEM), Message(role="user", content=asked)]
+    conversation: list[Message] = [Message(role="system", content=SYSTEM), Message(role="user", content=request)]
     interpreter, trail = Interpreter(limits), []
     try:
         for turns_left in range(calls, -1, -1):
             turn = ask(list(conversation))
             trail.append(turn)
             call = called(turn)
-            said = _VERDICT.findall(without_thinking(turn))
-            if said and (call is None or not turns_left):
-                return said[-1].upper(), _reason(turn), tuple(trail)
+            decisions = _VERDICT.findall(without_thinking(turn))
+            if decisions and (call is None or not turns_left):
+                return decisions[-1].upper(), _reason(turn), tuple(trail)
             conversation.append(Message(role="assistant", content=turn))
             reply = AGAIN
             if call is not None and turns_left:
-                runs = call[0] == "python" and bool(call[1].strip())
-                reply = interpreter.run(call[1]) if runs else "The call is no JSON with the name python and arguments.code."
+                is_program = call[0] == "python" and bool(call[1].strip())
+                reply = (
+                    interpreter.run(call[1]) if is_program else "The call is no JSON with the name python and arguments.code."
+                )
                 trail.append(reply)
             conversation.append(Message(role="tool" if call is not None and turns_left else "user", content=reply))
     finally:
-        with contextlib.suppress(SandboxFault):  # what was said stands
+        with contextlib.suppress(SandboxFault):  # the decision remains valid
             interpreter.close()
     return None, f"no verdict after {calls + 1} turns", tuple(trail)
 
 
 def _reason(turn: str) -> str:
-    """What stands before the verdict's line."""
-    said: Sequence[str] = [line.strip() for line in without_thinking(turn).splitlines() if line.strip()]
-    before = [rest for line in said if (rest := _VERDICT.sub("", line).strip())]
+    """Returns the last line before the verdict's line."""
+    lines: Sequence[str] = [line.strip() for line in without_thinking(turn).splitlines() if line.strip()]
+    before = [rest for line in lines if (rest := _VERDICT.sub("", line).strip())]
     return before[-1] if before else "no reason given"

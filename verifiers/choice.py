@@ -1,12 +1,12 @@
-"""Which of the options does the response choose? By its letter, or by its words.
+"""Verifier of multiple-choice answers: the option that a response chooses, by its letter or by its text.
 
-`problem.answer` is {"letter": "C", "options": ["...", ...]}: the right option's letter, and the options in the order in which
-the problem showed them. A box or an `<answer>` tag counts before what the text says; where it holds no option (a formula of the
-way there), what the text says counts. Rungs:
+`problem.answer` is {"letter": "C", "options": ["...", ...]}: the letter of the correct option, and the options in the order in
+which the prompt lists them. A box or an `<answer>` tag takes precedence over the rest of the text, unless it holds no option
+(but an intermediate formula, for example). The methods of a verdict:
 
-    extract   there is no answer in the response, or it names several options: wrong
-    letter    a letter alone, or one with the option's own words behind it
-    option    the words of exactly one option, or mathematics that equals exactly one
+    extract   the response has no answer, or names several options: incorrect
+    letter    a letter alone, or a letter followed by the option's own text
+    option    the text of exactly one option, or mathematics that equals exactly one option
 """
 
 import re
@@ -15,96 +15,99 @@ from collections.abc import Mapping, Sequence
 
 from ..core import Problem, Status, Verdict
 from . import math
-from .answers import Unreadable, comparison, final_answer, forms, read
+from .answers import ParseError, comparison, final_answer, read, worked_out
 from .answers.extraction.boxes import last_mark
-from .answers.extraction.choices import apposition, asserted
-from .answers.extraction.hedges import others
-from .answers.extraction.letters import letter, letters, unwrapped
+from .answers.extraction.choices import apposition, asserted_letters
+from .answers.extraction.letters import leading_letter, listed_letters, unwrapped
 from .answers.extraction.markers import markers
-from .answers.extraction.response import visible
+from .answers.extraction.response import searched_text
+from .answers.extraction.second_answers import added_letters
 from .answers.extraction.statements import sentence
 from .answers.grammar.tree import Node
 from .answers.values.exact import TooLarge
-from .answers.values.identity import CannotTell
+from .answers.values.identity import Undecided
 from .budget import SECONDS, in_time, limit
 from .verifier import as_verifier
 
 LETTERS = string.ascii_uppercase
+"""The letters of options, in order."""
 REASON = 300
+"""Characters of a verdict's reason."""
+MAX_OPTIONS = 26
+"""Options of a problem."""
 
 _DENIES = re.compile(r"\b(?:not|no|or|never|neither|nor|isn't|wrong|incorrect|except)\b", re.IGNORECASE)
 _LOWER_LABEL = re.compile(r"[(\[]?([a-z])[)\].:]\s+(\S.*)")
-"""A small letter that labels an option's words: "c) the integral diverges"."""
-MAX_OPTIONS = 26
+"""A lower-case letter before the text of an option: "c) the integral diverges"."""
 
 
 def invalid_gold(problem: Problem) -> str | None:
-    """Why no answer to a problem could be judged, or None."""
+    """Returns why no response to the problem can be judged, or None."""
     if not (isinstance(problem.answer, Mapping) and "options" in problem.answer):
         return math.invalid_gold(problem)
     try:
-        _, options = _answer(problem.answer)
+        _, options = _letter_and_options(problem.answer)
     except (KeyError, TypeError, ValueError) as error:
-        return f"it wants a letter and options ({error})"
+        return f"the answer needs a letter and options ({error})"
     if len({option.strip() for option in options}) < len(options):
-        return "two of its options are the same"
+        return "two of the options are equal"
     return None
 
 
 @as_verifier(invalid_gold=invalid_gold)
 def verify(problem: Problem, response: str) -> Verdict:
-    """Judges which option `response` chooses; `problem.answer` as above."""
+    """Compares the option that `response` chooses with the correct one."""
     try:
-        letter, options = _answer(problem.answer)
+        letter, options = _letter_and_options(problem.answer)
     except (KeyError, TypeError, ValueError) as error:
         return Verdict(Status.UNDECIDED, None, "gold", f"no letter and options: {error}"[:REASON])
     with limit(SECONDS):
-        method, chosen, said = _choice(response, options)
+        method, chosen, words = _choice(response, options)
     if chosen is None:
-        reason = f"{said[:100]} is none of the {len(options)} options" if said else "the response has no final answer"
+        reason = f"{words[:100]} is none of the {len(options)} options" if words else "the response has no final answer"
         return Verdict(Status.SCORED, 0.0, method, reason[:REASON])
     return Verdict(Status.SCORED, float(LETTERS[chosen] == letter), method, f"{LETTERS[chosen]} against {letter}")
 
 
 def _choice(response: str, options: Sequence[str]) -> tuple[str, int | None, str]:
-    """The method by which a response chooses, the index of the option, and the words that say so."""
-    text = visible(response)
+    """Returns the method, the index of the option that a response chooses, and the words that state the choice."""
+    text = searched_text(response)
     mark = last_mark(text)
     if mark is None:
-        return _lettered(text, options) or _worded(text, options)
-    content = mark[0].content
+        return _by_letter(text, options) or _by_text(text, options)
+    content = mark.content
     if content is None:
         return "extract", None, ""
-    inner = last_mark(content) if mark[1] else None
-    if inner is not None and inner[0].content is not None:
-        content = inner[0].content
+    inner = last_mark(content) if mark.is_tag else None
+    if inner is not None and inner.content is not None:
+        content = inner.content
     method, chosen = chosen_option(content, options)
     if chosen is not None or method != "option":
         return method, chosen, content
-    # No option is marked: a sentence may be ("The answer is C"), or a formula of the way there, and the choice stands behind.
-    return _lettered(content, options) or _lettered(text[mark[0].end :], options) or (method, None, content)
+    # The mark holds no option. It may hold a sentence ("The answer is C"), or an intermediate formula before the choice.
+    return _by_letter(content, options) or _by_letter(text[mark.end :], options) or (method, None, content)
 
 
-def _lettered(text: str, options: Sequence[str]) -> tuple[str, int | None, str] | None:
-    """The choice of a text by an option's letter; None where no letter is asserted."""
-    said = asserted(text, options)
-    if len(said.letters) == 1:
-        place = LETTERS.index(next(iter(said.letters)))
-        return "letter", None if _are_others(said.words, place, options) else place, text[-100:]
-    return ("extract", None, ", ".join(sorted(said.letters))) if said.letters else None
+def _by_letter(text: str, options: Sequence[str]) -> tuple[str, int | None, str] | None:
+    """Returns the choice that a text makes by a letter. None if it asserts no letter."""
+    asserted = asserted_letters(text, options)
+    if len(asserted.letters) == 1:
+        index = LETTERS.index(next(iter(asserted.letters)))
+        return "letter", None if _is_another_option(asserted.words, index, options) else index, text[-100:]
+    return ("extract", None, ", ".join(sorted(asserted.letters))) if asserted.letters else None
 
 
-def _worded(text: str, options: Sequence[str]) -> tuple[str, int | None, str]:
-    """The choice of a text by an option's words: its last line's, or its final answer's."""
+def _by_text(text: str, options: Sequence[str]) -> tuple[str, int | None, str]:
+    """Returns the choice that a text makes by an option's text, in its last line or its final answer."""
     last = text.rstrip().rsplit("\n", 1)[-1].strip(" -•>*\t")
-    if (place := _by_words(last, options)) is not None:
-        return "option", place, last
-    if (labelled := _LOWER_LABEL.fullmatch(last)) and _by_words(labelled[2], options) == LETTERS.find(labelled[1].upper()):
+    if (index := _index_of_text(last, options)) is not None:
+        return "option", index, last
+    if (labelled := _LOWER_LABEL.fullmatch(last)) and _index_of_text(labelled[2], options) == LETTERS.find(labelled[1].upper()):
         return "letter", LETTERS.find(labelled[1].upper()), last
     marker = next(markers(text), None)
-    said = sentence(text[marker.end :].lstrip().split("\n", 1)[0]) if marker and not marker.denied else ""
-    if said and (place := _by_words(said, options)) is not None:
-        return "option", place, said  # as it stands: "the sky is blue" is no blue
+    answer_line = sentence(text[marker.end :].lstrip().split("\n", 1)[0]) if marker and not marker.denied else ""
+    if answer_line and (index := _index_of_text(answer_line, options)) is not None:
+        return "option", index, answer_line  # before extraction, which shortens "the sky is blue" to "blue"
     answer = final_answer(text)
     if answer is None:
         return "extract", None, ""
@@ -112,27 +115,33 @@ def _worded(text: str, options: Sequence[str]) -> tuple[str, int | None, str]:
     return method, chosen if method == "option" else None, answer
 
 
-def _are_others(words: str, place: int, options: Sequence[str]) -> bool:
-    """Whether the words behind a letter are another option's: a letter with another option's words is two answers."""
-    told = _words(apposition(words))
-    others = [_words(option) for index, option in enumerate(options) if index != place]
-    own = _words(options[place])
+def _is_another_option(words: str, index: int, options: Sequence[str]) -> bool:
+    """True if the words after a letter are the text of another option. Such a response gives two answers."""
+    stated = _normalized(apposition(words))
+    others = [_normalized(option) for number, option in enumerate(options) if number != index]
+    own = _normalized(options[index])
     return (
-        bool(told)
-        and told != own
-        and (told in others or any(len(other) > 3 and other in told and other not in own for other in others))
-        and own not in told
+        bool(stated)
+        and stated != own
+        and (stated in others or any(len(other) > 3 and other in stated and other not in own for other in others))
+        and own not in stated
     )
 
 
-@as_verifier(invalid_gold=invalid_gold, values={"form": forms.FORMS})
-def verify_any(problem: Problem, response: str, form: str = forms.FORMS[0]) -> Verdict:
-    """Judges a choice where the problem has options, and the final answer as `math.verify` where it has none."""
+@as_verifier(invalid_gold=invalid_gold, values={"form": worked_out.FORMS})
+def verify_any(problem: Problem, response: str, form: str = worked_out.FORMS[0]) -> Verdict:
+    """Judges the choice if the problem has options, else the final answer like `math.verify`.
+
+    Args:
+        problem: The problem.
+        response: The response.
+        form: Option `form` of `math.verify`.
+    """
     has_options = isinstance(problem.answer, Mapping) and "options" in problem.answer
-    return verify(problem, response) if has_options else math.judged(problem, response, form)
+    return verify(problem, response) if has_options else math.verify_answer(problem, response, form)
 
 
-def _answer(answer: object) -> tuple[str, Sequence[str]]:
+def _letter_and_options(answer: object) -> tuple[str, Sequence[str]]:
     if not isinstance(answer, Mapping):
         raise TypeError(f"the answer is a {type(answer).__name__}")
     letter, options = str(answer["letter"]).strip().upper(), [str(option) for option in answer["options"]]
@@ -142,59 +151,63 @@ def _answer(answer: object) -> tuple[str, Sequence[str]]:
 
 
 def chosen_option(answer: str, options: Sequence[str]) -> tuple[str, int | None]:
-    """Which option an answer names, by its place, and by which method; None where it names none, or several."""
+    """Returns the method and the index of the option that an answer names. The index is None for no or several options."""
     text = unwrapped(answer)
-    if letters(text) is not None:
+    if listed_letters(text) is not None:
         return "extract", None
-    named = letter(text)
-    if named and (place := LETTERS.find(named[0].upper())) < len(options):
-        rest = _words(named[1])
-        if not rest:
-            return "letter", place
-        # A letter with another option's words is two answers.
-        meant = [index for index, option in enumerate(options) if _words(option) == rest]
-        if meant:
-            return "letter", place if meant == [place] else None
-        own = options[place] if place >= 0 else ""
-        if others(named[1], frozenset(LETTERS[: len(options)]), own) or _DENIES.search(named[1]):
+    leading = leading_letter(text)
+    if leading and (index := LETTERS.find(leading[0].upper())) < len(options):
+        words = _normalized(leading[1])
+        if not words:
+            return "letter", index
+        # A letter with the text of another option gives two answers.
+        matching = [number for number, option in enumerate(options) if _normalized(option) == words]
+        if matching:
+            return "letter", index if matching == [index] else None
+        own = options[index] if index >= 0 else ""
+        if added_letters(leading[1], frozenset(LETTERS[: len(options)]), own) or _DENIES.search(leading[1]):
             return "letter", None
-        if any(len(_words(option)) > 3 and _words(option) in rest for option in options):
+        if any(len(_normalized(option)) > 3 and _normalized(option) in words for option in options):
             return "letter", None
-        return "letter", place
-    return "option", _by_content(text, options)
+        return "letter", index
+    return "option", _index_of_content(text, options)
 
 
-def _by_words(text: str, options: Sequence[str]) -> int | None:
-    if (place := [index for index, option in enumerate(options) if option.strip() == text.strip(" .")]) and len(place) == 1:
-        return place[0]  # its very letters: AA is not Aa
-    words = _words(text)
-    exact = [index for index, option in enumerate(options) if _words(option) == words]
-    return exact[0] if words and len(exact) == 1 else None
+def _index_of_text(text: str, options: Sequence[str]) -> int | None:
+    """Returns the index of the only option with this text."""
+    if (same := [index for index, option in enumerate(options) if option.strip() == text.strip(" .")]) and len(same) == 1:
+        return same[0]  # first with case, because the options may be AA and Aa
+    words = _normalized(text)
+    equal = [index for index, option in enumerate(options) if _normalized(option) == words]
+    return equal[0] if words and len(equal) == 1 else None
 
 
-def _by_content(text: str, options: Sequence[str]) -> int | None:
-    if (place := _by_words(text, options)) is not None:
-        return place
+def _index_of_content(text: str, options: Sequence[str]) -> int | None:
+    """Returns the index of the only option with this text or an equal mathematical value."""
+    if (index := _index_of_text(text, options)) is not None:
+        return index
     try:
         answers = read(text)
-    except (Unreadable, RecursionError):
+    except (ParseError, RecursionError):
         return None
     equal = [index for index, option in enumerate(options) if _equal(option, answers)]
     if len(equal) != 1:
-        in_time()  # an option that was not compared in time is not known to differ
+        in_time()  # raises if the time ran out, because then some options were not compared
     return equal[0] if len(equal) == 1 else None
 
 
 def _equal(option: str, answers: Sequence[Node]) -> bool:
-    """Whether an option and an answer, as read, are the same mathematics; words only count letter by letter."""
+    """True if an option equals a reading of the answer as mathematics. Words are compared elsewhere."""
     try:
-        readings = [(a, b) for a in read(option) for b in answers if "text" not in (a.kind, b.kind)]
-        return any(comparison.same(a, b) for a, b in readings)
-    except (Unreadable, CannotTell, TooLarge, RecursionError):
+        pairs = [
+            (reading, answer) for reading in read(option) for answer in answers if "text" not in (reading.kind, answer.kind)
+        ]
+        return any(comparison.equivalent(reading, answer) for reading, answer in pairs)
+    except (ParseError, Undecided, TooLarge, RecursionError):
         return False
 
 
-def _words(text: str) -> str:
-    """A text's letters, digits and signs, without case, spaces, an article before and punctuation behind."""
+def _normalized(text: str) -> str:
+    """Returns the text without case, spaces, a leading article and final punctuation."""
     plain = re.sub(r"[\s$]+", " ", text.casefold()).strip(" .,;:")
     return re.sub(r"^(?:an?|the) ", "", plain).replace(" ", "")

@@ -5,7 +5,7 @@ invisible     Format and filler characters are no text: `visible` takes them out
 look-alikes   A letter of another script, or a wide or ornamented form, counts as the letter that it looks like where words
               or marks are searched for: `plain` within words of mixed scripts, `folded` everywhere, for marks of programs.
               Text in one script stays as it is, and no answer is read through look-alikes: a Cyrillic В may be an option.
-hedges        A second answer beside the first takes it back: `answers/hedges.py`.
+hedges        A second answer beside the first takes it back: `answers/extraction/second_answers.py`.
 """
 
 import functools

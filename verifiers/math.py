@@ -1,21 +1,22 @@
-"""Is the answer what the gold one says? Integers, fractions, units, sets, intervals, equations, matrices, expressions, words.
+"""Verifier of mathematical answers: integers, fractions, units, sets, intervals, equations, matrices, expressions, words.
 
-Rungs, cheapest first; the first that can decide does, and is named in the verdict:
+The methods of a verdict, cheapest first. The first one that decides is named in the verdict:
 
-    extract       there is no final answer in the response: wrong
-    exact         the same text, or the same once both are read
-    choice        the gold answer is the letter of an option, and so must the answer be
-    unevaluated   the answer equals the gold one, and is not worked out (`answers/forms.py` states the rule): wrong
+    extract       the response has no final answer: incorrect
+    exact         the texts are equal, or their parse trees are
+    choice        the gold answer is the letter of an option, so the answer must be that letter
+    unevaluated   the answer equals the gold answer, but is not worked out (`answers/worked_out.py` has the rule): incorrect
     rational, decimal, complex, symbolic, quantity, set, tuple, interval, equation, matrix, ratio, family, cases, logic, words
-                  both were read, and this is what they were compared as (see `answers/comparison.py`)
-    math-verify   one is LaTeX that we do not read: math-verify's judgement, in a killable worker, unless numbers refute it
-    invalid_gold    the answer is no mathematics: wrong
+                  both parse, and are compared as this kind (`answers/comparison.py`)
+    math-verify   one is LaTeX outside our grammar: compared by math-verify in a worker, unless numbers differ
+    parse         the answer is not mathematics: incorrect
 
-`problem.answer` is the gold text or number; or a list of them, any of which is right; or {"gold": ..., "tolerance": 0.01}, with
-how far a number may lie off, relative to the gold one. Extraction is `answers/extraction.py`'s.
+`problem.answer` is the gold answer as a text or number. Or a list of gold answers, each of which is correct. Or
+{"gold": ..., "tolerance": 0.01} with the largest difference of a number, relative to the gold number.
+`answers/extraction/response.py` extracts the final answer.
 
-The option `form` says which of the answers that equal the gold one count where the problem is known: those that are worked out
-(`worked_out`, the default), or all of them (`any`), as where a data set's own protocol takes any equivalent form.
+The option `form` selects which answers that equal the gold answer count if the prompt is known: only those that are worked out
+(`worked_out`, the default), or all (`any`), if the protocol of a data set accepts every equivalent form.
 """
 
 import functools
@@ -26,19 +27,19 @@ from fractions import Fraction
 
 from ..core import Problem, Status, Verdict
 from . import pool
-from .answers import Unreadable, asked, comparison, final_answer, forms, read
+from .answers import ParseError, comparison, final_answer, prompt_text, read, worked_out
+from .answers.answer_parser import read_gold
 from .answers.extraction.boxes import last_mark
-from .answers.extraction.choices import asserted
-from .answers.extraction.hedges import OPTION_TEXT, others
-from .answers.extraction.letters import letter, letters, unwrapped
-from .answers.extraction.response import boxed, visible
-from .answers.grammar.notation import tidy
-from .answers.grammar.tree import Node, core
-from .answers.reading import read_gold
+from .answers.extraction.choices import asserted_letters
+from .answers.extraction.letters import leading_letter, listed_letters, unwrapped
+from .answers.extraction.response import boxed, searched_text
+from .answers.extraction.second_answers import OPTION_TEXT, added_letters
+from .answers.grammar.notation import normalize
+from .answers.grammar.tree import Node, canonical
 from .answers.values.claims import claim
-from .answers.values.evaluation import is_unworked, too_large
+from .answers.values.evaluation import has_unevaluated_operator, too_large
 from .answers.values.exact import TooLarge, Undefined, exact
-from .answers.values.identity import CannotTell, NotWorkedOut
+from .answers.values.identity import Undecided, UndecidedOperator
 from .budget import SECONDS, OutOfTime, is_spent, limit
 from .verifier import as_verifier
 
@@ -46,53 +47,65 @@ REASON = 300
 """Characters of a verdict's reason."""
 
 _ANOTHER = re.compile(r"\b(?:[B-J]|not?|or|never|wrong|incorrect)\b")
-"""What behind a letter takes it back, or names another."""
+"""Words after a letter that retract it or name another one."""
 _LETTERS = re.compile(r"[A-J]|[A-J]{2,6}")
 _CONCLUSION = re.compile(r"####|\b(?:final )?answer(?: is\b|\s*:)", re.IGNORECASE)
-"""What a worked solution says before its answer."""
+"""The words before the answer of a worked solution."""
 _OPEN = re.compile(
     r"\\(?:i{0,2}int|oint|sum|lim|prod|frac\s*\{\s*(?:d|\\mathrm\s*\{\s*d\s*\}|\\partial)\s*\}|[dt]frac\s*\{\s*d\s*\})(?![A-Za-z])|[∫∑∏]"
 )
-"""A sign of what is to be worked out: an integral, a sum, a limit, a product, a derivative."""
+"""Signs of an unfinished computation: an integral, a sum, a limit, a product, a derivative."""
 
 
 def invalid_gold(problem: Problem) -> str | None:
-    """Why the gold answer of a problem cannot be judged against, or None where it can."""
+    """Returns why no answer can be compared with the problem's gold answer, or None if that is possible."""
     try:
         golds = list(_golds(problem.answer))
     except (ValueError, TypeError) as error:
-        return f"its tolerance is no number: {error}"
+        return f"the tolerance is not a number: {error}"
     if not golds:
         return "there is no gold answer"
     for gold, _ in golds:
         text = gold_text(gold)
         try:
             read_gold(text)
-        except Unreadable as error:
-            if not _latex(text) or _by_math_verify(text, text) is not True:
+        except ParseError as error:
+            if not _latex(text) or _math_verify(text, text) is not True:
                 return f"{gold[:80]!r}: {error}"
     return None
 
 
-@as_verifier(invalid_gold=invalid_gold, values={"form": forms.FORMS})
-def verify(problem: Problem, response: str, form: str = forms.FORMS[0]) -> Verdict:
-    """Judges the final answer of `response` against the gold answer `problem.answer`; `form` as above."""
-    return judged(problem, response, form)
+@as_verifier(invalid_gold=invalid_gold, values={"form": worked_out.FORMS})
+def verify(problem: Problem, response: str, form: str = worked_out.FORMS[0]) -> Verdict:
+    """Compares the final answer of `response` with the gold answer `problem.answer`.
+
+    Args:
+        problem: The problem.
+        response: The response.
+        form: One of `worked_out.FORMS`. See above.
+    """
+    return verify_answer(problem, response, form)
 
 
-def judged(problem: Problem, response: str, form: str) -> Verdict:
-    """What `verify` returns."""
+def verify_answer(problem: Problem, response: str, form: str) -> Verdict:
+    """Returns the verdict of `verify`.
+
+    Args:
+        problem: The problem.
+        response: The response.
+        form: One of `worked_out.FORMS`.
+    """
     try:
         with limit(SECONDS):
             verdict = _verify(problem, response, form)
-            if verdict.score == 0 and is_spent():  # whatever was not found in the time
+            if verdict.score == 0 and is_spent():  # an equality may have been missed when the time ran out
                 return Verdict(Status.TIMEOUT, 0.0, verdict.method, verdict.reason)
             return verdict
     except RecursionError:
-        return Verdict(Status.SCORED, 0.0, "invalid_gold", "nested too deep")
+        return Verdict(Status.SCORED, 0.0, "parse", "nested too deep")
     except OutOfTime as late:
         return Verdict(Status.TIMEOUT, 0.0, "extract", str(late))
-    except Exception as error:  # whatever we did wrong, the response did not
+    except Exception as error:  # an error of this verifier must not count against the response
         return Verdict(Status.FAULT, None, "math", f"{type(error).__name__}: {error}"[:REASON])
 
 
@@ -104,7 +117,7 @@ def _verify(problem: Problem, response: str, form: str) -> Verdict:
     try:
         golds = list(_golds(problem.answer))
     except (ValueError, TypeError) as error:
-        return Verdict(Status.UNDECIDED, None, "gold", f"the tolerance is no number: {error}"[:REASON])
+        return Verdict(Status.UNDECIDED, None, "gold", f"the tolerance is not a number: {error}"[:REASON])
     for gold, tolerance in golds:
         if len(option := gold_text(gold)) == 1 and _options(option) and _chooses_another(option, response):
             verdict = Verdict(Status.SCORED, 0.0, "choice", f"the response does not choose {option} alone")
@@ -116,10 +129,10 @@ def _verify(problem: Problem, response: str, form: str) -> Verdict:
 
 
 def _golds(answer: object) -> Iterator[tuple[str, Fraction | None]]:
-    """Each gold text with the tolerance that it allows."""
+    """Yields each gold answer with its tolerance."""
     if isinstance(answer, list | tuple):
-        for one in answer:
-            yield from _golds(one)
+        for alternative in answer:
+            yield from _golds(alternative)
     elif isinstance(answer, dict):
         tolerance = answer.get("tolerance")
         for gold, _ in _golds(answer.get("gold", [])):
@@ -129,80 +142,83 @@ def _golds(answer: object) -> Iterator[tuple[str, Fraction | None]]:
 
 
 def _decide(gold: str, answer: str, tolerance: Fraction | None, problem: Problem, form: str) -> Verdict:
-    said = _said(problem)
-    strict = said if form == forms.FORMS[0] else ""
+    prompt = _prompt_text(problem)
+    strict_prompt = prompt if form == worked_out.FORMS[0] else ""
     gold = gold_text(gold)
     if gold == answer:
         return Verdict(Status.SCORED, 1.0, "exact", answer[:REASON])
-    if (right := _options(gold)) is not None:
-        return _scored(_chosen(answer) == right, "choice", gold, answer)
+    if (gold_letters := _options(gold)) is not None:
+        return _scored(_chosen(answer) == gold_letters, "choice", gold, answer)
     try:
         golds = read_gold(gold)
-    except Unreadable as error:
-        if _written_alike(gold, answer):
+    except ParseError as error:
+        if _equal_up_to_typesetting(gold, answer):
             return Verdict(Status.SCORED, 1.0, "exact", answer[:REASON])
-        return _judged_elsewhere(gold, answer, f"the gold answer {gold[:80]!r} does not parse: {error}")
+        return _by_math_verify(gold, answer, f"the gold answer {gold[:80]!r} does not parse: {error}")
     try:
         answers = read(answer)
-    except Unreadable as error:
-        if _written_alike(gold, answer):
+    except ParseError as error:
+        if _equal_up_to_typesetting(gold, answer):
             return Verdict(Status.SCORED, 1.0, "exact", answer[:REASON])
-        if strict and _OPEN.search(answer) and not _OPEN.search(gold):
-            return _undone(answer, "a derivative, an integral or a sum")
-        verdict = _judged_elsewhere(gold, answer, None) if _latex(answer) else None
-        if verdict is None or verdict.status == Status.UNDECIDED:  # the gold answer can be read: what cannot is not equal to it
-            return Verdict(Status.SCORED, 0.0, "invalid_gold", f"{answer[:80]!r}: {error}"[:REASON])
+        if strict_prompt and _OPEN.search(answer) and not _OPEN.search(gold):
+            return _unfinished(answer, "a derivative, an integral or a sum")
+        verdict = _by_math_verify(gold, answer, None) if _latex(answer) else None
+        if verdict is None or verdict.status == Status.UNDECIDED:
+            # The gold answer parses, so an answer that does not parse is incorrect.
+            return Verdict(Status.SCORED, 0.0, "parse", f"{answer[:80]!r}: {error}"[:REASON])
         return verdict
-    if strict and (left := forms.opens(answers[0]) - forms.opens(golds[0])):
-        return _undone(answer, min(left))
-    verdict = _compared(golds, answers, gold, answer, tolerance, said, strict)
-    if verdict.score == 0 and answers[0].kind == "list" and (stated := _without_the_equation(answers[0], said)):
-        return _compared(golds, (stated,), gold, answer, tolerance, said, strict)
+    if strict_prompt and (left := worked_out.open_operators(answers[0]) - worked_out.open_operators(golds[0])):
+        return _unfinished(answer, min(left))
+    verdict = _compared(golds, answers, gold, answer, tolerance, prompt, strict_prompt)
+    if verdict.score == 0 and answers[0].kind == "list" and (solution := _without_the_equation(answers[0], prompt)):
+        return _compared(golds, (solution,), gold, answer, tolerance, prompt, strict_prompt)
     return verdict
 
 
-def _said(problem: Problem) -> str:
-    """What the problem says; empty where nobody knows."""
-    turns = (turn["content"][-asked.MAX_TEXT :] for turn in problem.prompt if turn["role"] != "system")
+def _prompt_text(problem: Problem) -> str:
+    """Returns the text of the prompt's turns other than the system message. Empty if unknown."""
+    turns = (turn["content"][-prompt_text.MAX_TURN :] for turn in problem.prompt if turn["role"] != "system")
     return "\n".join(turns)
 
 
-def _undone(answer: str, left: str) -> Verdict:
+def _unfinished(answer: str, left: str) -> Verdict:
     return Verdict(Status.SCORED, 0.0, "unevaluated", f"{answer[:200]} is not worked out: {left}"[:REASON])
 
 
-def _without_the_equation(answer: Node, said: str) -> Node | None:
-    """What is left of a list without the equations that the problem itself says: 3x + 1 = 7, x = 2. None where nothing goes."""
-    if not said or not all(item.kind == "relation" for item in answer.items):
+def _without_the_equation(answer: Node, prompt: str) -> Node | None:
+    """Returns a list without equations of the prompt: x = 2 for "3x + 1 = 7, x = 2". None if nothing changes."""
+    if not prompt or not all(item.kind == "relation" for item in answer.items):
         return None
-    repeated = asked.expressions(said)
-    left = [item for item in answer.items if core(item) not in repeated]
+    repeated = prompt_text.expressions(prompt)
+    left = [item for item in answer.items if canonical(item) not in repeated]
     if not left or len(left) == len(answer.items):
         return None
     return left[0] if len(left) == 1 else answer._replace(items=tuple(left))
 
 
 def _options(gold: str) -> str | None:
-    """The letters, one or several, where the gold answer is nothing else."""
+    """Returns the letters of options if the gold answer consists of nothing else."""
     text = unwrapped(gold).strip("(). ")
     return text if _LETTERS.fullmatch(text) and list(text) == sorted(set(text)) else None
 
 
 def _chosen(answer: str) -> str | None:
+    """Returns the letter or letters that an answer chooses."""
     text = unwrapped(answer)
-    several, named = letters(text), letter(text)
-    if several is not None or named is None:
+    several, leading = listed_letters(text), leading_letter(text)
+    if several is not None or leading is None:
         return several
-    known = frozenset(string.ascii_uppercase[:10])
-    hedged = others(named[1], known) and not OPTION_TEXT.fullmatch(named[1])
-    return None if hedged or _ANOTHER.search(named[1]) else named[0]
+    letter, words = leading
+    option_letters = frozenset(string.ascii_uppercase[:10])
+    hedged = added_letters(words, option_letters) and not OPTION_TEXT.fullmatch(words)
+    return None if hedged or _ANOTHER.search(words) else letter
 
 
-def _chooses_another(wanted: str, response: str) -> bool:
-    """Whether a response without a box asserts another letter beside the wanted one, or in its place."""
-    text = visible(response)
-    said = asserted(text, [""] * 10).letters if last_mark(text) is None else frozenset()
-    return bool(said) and said != {wanted}
+def _chooses_another(gold_letter: str, response: str) -> bool:
+    """True if a response without a mark asserts another letter, in addition to or instead of the gold one."""
+    text = searched_text(response)
+    letters = asserted_letters(text, [""] * 10).letters if last_mark(text) is None else frozenset()
+    return bool(letters) and letters != {gold_letter}
 
 
 def _compared(
@@ -211,50 +227,53 @@ def _compared(
     gold: str,
     answer: str,
     tolerance: Fraction | None,
-    said: str,
-    strict: str,
+    prompt: str,
+    strict_prompt: str,
 ) -> Verdict:
-    """Equal where any reading of the one equals any of the other, and is worked out.
+    """Compares each reading of the gold answer with each reading of the answer.
 
     Args:
-        golds, answers: the readings of both.
-        gold, answer: their texts.
-        tolerance: how far a number may lie off.
-        said: what the problem says.
-        strict: the same where an answer has to be worked out, else empty.
+        golds: The readings of the gold answer.
+        answers: The readings of the answer.
+        gold: The text of the gold answer.
+        answer: The text of the answer.
+        tolerance: Largest difference of a number relative to the gold number.
+        prompt: The text of the prompt. Empty if unknown.
+        strict_prompt: The same if an answer must be worked out, else empty.
     """
-    undone = None
-    doubt: CannotTell | None = None
-    for wanted in golds:
-        for given in answers:
+    unfinished = None
+    undecided: Undecided | None = None
+    for gold_reading in golds:
+        for reading in answers:
             try:
-                if comparison.same(wanted, given, tolerance):
-                    if said and _is_unasked_percentage(wanted, given, said):
+                if comparison.equivalent(gold_reading, reading, tolerance):
+                    if prompt and _is_unrequested_percentage(gold_reading, reading, prompt):
                         continue
-                    if (left := forms.left_to_do(wanted, given, strict)) is not None:
-                        undone = undone or left
+                    if (left := worked_out.unfinished_computation(gold_reading, reading, strict_prompt)) is not None:
+                        unfinished = unfinished or left
                         continue
-                    method = "exact" if wanted == given else comparison.kind(wanted, given)
+                    method = "exact" if gold_reading == reading else comparison.kind(gold_reading, reading)
                     return _scored(True, method, gold, answer)
-            except CannotTell as error:
-                doubt = doubt or error
+            except Undecided as error:
+                undecided = undecided or error
             except TooLarge as error:
-                method, said = comparison.kind(wanted, given), f"{answer[:80]} against {gold[:80]} is too large: {error}"
-                if too_large(wanted):
-                    return Verdict(Status.UNDECIDED, None, method, said)
-                return Verdict(Status.TIMEOUT, 0.0, method, said)
-    if undone is not None:
-        return _undone(answer, undone)
+                method = comparison.kind(gold_reading, reading)
+                reason = f"{answer[:80]} against {gold[:80]} is too large: {error}"
+                if too_large(gold_reading):
+                    return Verdict(Status.UNDECIDED, None, method, reason)
+                return Verdict(Status.TIMEOUT, 0.0, method, reason)
+    if unfinished is not None:
+        return _unfinished(answer, unfinished)
     method = comparison.kind(golds[0], answers[0])
-    if doubt is None:
+    if undecided is None:
         return _scored(False, method, gold, answer)
-    if isinstance(doubt, NotWorkedOut):
-        verdict = _judged_elsewhere(gold, answer, str(doubt))
-        if verdict.status == Status.UNDECIDED and not is_unworked(golds[0]):
-            # The gold answer is worked out: what nobody can work out is no answer to it.
+    if isinstance(undecided, UndecidedOperator):
+        verdict = _by_math_verify(gold, answer, str(undecided))
+        if verdict.status == Status.UNDECIDED and not has_unevaluated_operator(golds[0]):
+            # The gold answer is worked out, so an answer that neither we nor math-verify can evaluate is incorrect.
             return Verdict(Status.SCORED, 0.0, method, f"{answer[:140]} is not worked out"[:REASON])
         return verdict
-    return Verdict(Status.UNDECIDED, None, method, f"{answer[:80]} against {gold[:80]}: {doubt}"[:REASON])
+    return Verdict(Status.UNDECIDED, None, method, f"{answer[:80]} against {gold[:80]}: {undecided}"[:REASON])
 
 
 def _scored(equal: bool, method: str, gold: str, answer: str) -> Verdict:
@@ -265,50 +284,56 @@ def _scored(equal: bool, method: str, gold: str, answer: str) -> Verdict:
 
 @functools.lru_cache(maxsize=65_536)
 def gold_text(gold: str) -> str:
-    """A gold answer without the solution around it, where data sets give one: what is boxed in it, or what it calls its answer.
+    """Returns the final answer in a gold answer that is a worked solution: its box, or the text that it calls its answer.
 
-    A long gold answer of several formulas is no solution: all of them are wanted.
+    A long gold answer with several formulas is not a solution. All of it is the gold answer.
     """
     if "\\boxed" in gold and (inside := boxed(gold)):
         return inside
-    if len(gold) > 100 and (said := list(_CONCLUSION.finditer(gold))) and gold.count("$", said[-1].end()) <= 2:
+    if len(gold) > 100 and (marks := list(_CONCLUSION.finditer(gold))) and gold.count("$", marks[-1].end()) <= 2:
         return final_answer(gold) or gold.strip()
     return gold.strip()
 
 
-def _is_unasked_percentage(gold: Node, answer: Node, said: str) -> bool:
-    """Whether an answer says 42% where 42 is wanted, and nothing in the problem is of percent."""
-    wanted, given = claim(gold)[1], claim(answer)[1]
-    if given.kind != "percent" or wanted.kind == "percent" or asked.of_percent(said):
+def _is_unrequested_percentage(gold: Node, answer: Node, prompt: str) -> bool:
+    """True if the answer is 42%, the gold answer 42, and the prompt does not mention percent."""
+    gold_value, answer_value = claim(gold)[1], claim(answer)[1]
+    if answer_value.kind != "percent" or gold_value.kind == "percent" or prompt_text.mentions_percent(prompt):
         return False
     try:
-        return exact(given) != exact(wanted) and exact(given.items[0]) == exact(wanted)
+        return exact(answer_value) != exact(gold_value) and exact(answer_value.items[0]) == exact(gold_value)
     except (TooLarge, Undefined):
         return False
 
 
-def _written_alike(gold: str, answer: str) -> bool:
-    """Whether two texts that nobody reads are the same but for how they are set."""
-    return re.sub(r"\s", "", tidy(gold)) == re.sub(r"\s", "", tidy(answer))
+def _equal_up_to_typesetting(gold: str, answer: str) -> bool:
+    """True if two texts that do not parse are equal up to typesetting."""
+    return re.sub(r"\s", "", normalize(gold)) == re.sub(r"\s", "", normalize(answer))
 
 
-# --- what only math-verify reads
+# --- LaTeX outside the grammar
 
 
 def _latex(text: str) -> bool:
-    """Whether a text may be LaTeX beyond our grammar, and no prose: prose holds numbers by accident."""
+    """True if a text may be LaTeX outside our grammar, and is not prose, because math-verify finds numbers in prose."""
     if re.search(r"\\(?:[lc]?dots|boxed)|\.\.\.", text):
-        return False  # what goes on nobody knows how
+        return False  # the continuation after an ellipsis is unknown
     bare = re.sub(r"\\[A-Za-z]+|\{[a-z]*matrix\}", " ", text)
     return "\\" in text and text.count("{") == text.count("}") and not re.search(r"[A-Za-z]{4,}", bare) and len(text) <= 400
 
 
-def _judged_elsewhere(gold: str, answer: str, doubt: str | None) -> Verdict:
-    """math-verify's judgement; `doubt` is why nobody may be able to tell, None where only the answer is odd."""
+def _by_math_verify(gold: str, answer: str, doubt: str | None) -> Verdict:
+    """Returns the verdict of math-verify.
+
+    Args:
+        gold: The text of the gold answer.
+        answer: The text of the answer.
+        doubt: Why the comparison may be undecided. None if only the answer does not parse.
+    """
     if not (_latex(gold) or _latex(answer)):
         return Verdict(Status.UNDECIDED, None, "gold", doubt or "")
     try:
-        equal = _by_math_verify(gold, answer)
+        equal = _math_verify(gold, answer)
     except (pool.TimeLimit, pool.MemoryLimit) as error:
         return Verdict(Status.TIMEOUT, 0.0, "math-verify", str(error))
     except pool.WorkerFault as error:
@@ -318,5 +343,6 @@ def _judged_elsewhere(gold: str, answer: str, doubt: str | None) -> Verdict:
     return _scored(equal, "math-verify", gold, answer)
 
 
-def _by_math_verify(gold: str, answer: str) -> bool | None:
+def _math_verify(gold: str, answer: str) -> bool | None:
+    """Compares two texts by math-verify in a worker process."""
     return pool.shared("tenfold.verifiers.answers.values.symbolic:equal", cpu_seconds=1.5, memory=384 << 20).call(gold, answer)

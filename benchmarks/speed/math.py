@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from ...verifiers import verify
-from ...verifiers.answers.reading import read_gold
+from ...verifiers.answers.answer_parser import read_gold
 from ...verifiers.math import gold_text
 from ...verifiers.pool import Pool
 from ..audit.answer_pairs import Pair, own_pairs, pairs_of

@@ -15,7 +15,7 @@ counts from 0 or from 1 cannot be told.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...verifiers.answers.extraction.letters import letter
+from ...verifiers.answers.extraction.letters import leading_letter
 from ...verifiers.choice import LETTERS
 
 PLACES = ("answer_index", "answer_idx", "answer_letter")
@@ -86,7 +86,7 @@ def _of_answer(value: Any, options: Sequence[str]) -> list[int]:
         return [_lettered(alone, options), *of_text]
     if of_text:
         return of_text
-    named = letter(text)
+    named = leading_letter(text)
     if named is None or _plain(named[1]) not in ("", _plain(options[_lettered(named[0].upper(), options)])):
         raise ValueError(f"the answer {text[:80]!r} is no option and no letter of one")
     return [_lettered(named[0].upper(), options)]
@@ -107,7 +107,7 @@ def _within(number: int, options: Sequence[str]) -> int:
 
 def _lone_letter(text: str) -> str | None:
     """The letter of a text that is nothing else: D, (D), D., option D."""
-    named = letter(text.strip())
+    named = leading_letter(text.strip())
     return named[0].upper() if named and not named[1] else None
 
 

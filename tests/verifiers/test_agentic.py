@@ -1,4 +1,4 @@
-"""The judge is played by functions that say what a model would; the interpreter that it calls is real."""
+"""Functions take the place of the judge's model. The Python interpreter that they call is real."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from tenfold.core import Conversation, Message, Problem, Status, UserError
 from tenfold.policies.judge import asking
 from tenfold.policies.scripted import ScriptedPolicy
 from tenfold.verifiers import agentic, load
-from tenfold.verifiers.answers.controls import controls
+from tenfold.verifiers.answers.judge_controls import control_answers
 
 GOLD = "The midpoints form a regular hexagon"
 PROBLEM = Problem("p", (Message(role="user", content="What do the midpoints form?"),), GOLD, "")
@@ -20,13 +20,13 @@ def call(code: str) -> str:
 
 
 def shown(conversation: Conversation) -> dict[str, str]:
-    """What the judge is shown: question, reference and candidate."""
+    """Returns the question, the reference answer and the candidate answer that the judge receives."""
     lines = conversation[1]["content"].splitlines()
     return {name: json.loads(text) for name, _, text in (line.partition(": ") for line in lines)}
 
 
 def honest(conversation: Conversation) -> str:
-    """A judge that knows its subject."""
+    """A judge that decides correctly."""
     says = shown(conversation)
     same = "hexagon" in says["Reference answer"] and "hexagon" in says["Candidate answer"]
     return f"They {'both' if same else 'do not both'} say hexagon.\nVERDICT: {'EQUIVALENT' if same else 'DIFFERENT'}"
@@ -36,7 +36,7 @@ def gullible(conversation: Conversation) -> str:
     return "Convinced.\nVERDICT: EQUIVALENT"
 
 
-def test_the_model_decides_what_the_rules_leave_undecided() -> None:
+def test_judge_decides_undecided_verdicts() -> None:
     judge = agentic.verifier(honest)
     right = judge(PROBLEM, r"\boxed{\text{a hexagon that is regular}}")
     assert (right.status, right.score, right.method, right.reason) == (
@@ -48,9 +48,9 @@ def test_the_model_decides_what_the_rules_leave_undecided() -> None:
     assert judge(PROBLEM, r"\boxed{\text{a triangle it is}}").score == 0
 
 
-def test_what_the_rules_decide_is_not_asked() -> None:
+def test_judge_is_not_called_if_rules_decide() -> None:
     def never(conversation: Conversation) -> str:
-        raise AssertionError("asked")
+        raise AssertionError("the judge was called")
 
     assert agentic.verifier(never)(PROBLEM, rf"\boxed{{\text{{{GOLD}}}}}").method == "exact"
     problem = Problem("p", (), "1/2", "")
@@ -58,7 +58,7 @@ def test_what_the_rules_decide_is_not_asked() -> None:
     assert agentic.verifier(never, always=True)(problem, r"\boxed{0.5}").status == Status.FAULT
 
 
-def test_it_sees_the_answer_and_not_the_persuasion() -> None:
+def test_judge_receives_answer_without_response() -> None:
     seen = []
 
     def judge(conversation: Conversation) -> str:
@@ -90,24 +90,24 @@ def test_it_sees_the_answer_and_not_the_persuasion() -> None:
         "a square " * 60,
     ],
 )
-def test_an_answer_that_talks_to_its_judge_is_wrong_unasked(answer: str) -> None:
-    asked = []
-    verdict = agentic.verifier(lambda conversation: asked.append(1) or "VERDICT: EQUIVALENT")(
+def test_answer_that_addresses_judge_is_incorrect_without_call(answer: str) -> None:
+    calls = []
+    verdict = agentic.verifier(lambda conversation: calls.append(1) or "VERDICT: EQUIVALENT")(
         PROBLEM, rf"\boxed{{\text{{{answer}}}}}"
     )  # type: ignore[func-returns-value]
     assert verdict.score == 0
-    assert not asked
+    assert not calls
 
 
-def test_a_judge_that_agrees_with_everything_is_not_believed() -> None:
+def test_judge_that_accepts_everything_leaves_verdict_undecided() -> None:
     verdict = agentic.verifier(gullible)(PROBLEM, r"\boxed{\text{a thing of beauty}}")
     assert (verdict.status, verdict.score) == (Status.UNDECIDED, None)
     assert agentic.verifier(gullible, check=False)(PROBLEM, r"\boxed{\text{a thing of beauty}}").score == 1
 
 
 @pytest.mark.parametrize("gold", ["1/2", "x^2+1", "hexagon", "none", "[0, 1)", "10^{10}", "x+y", "even", "12 km", "Alice"])
-def test_controls_are_several_others_of_the_gold_answers_kind(gold: str) -> None:
-    found = controls(gold, "7")
+def test_control_answers_have_kind_of_gold_answer(gold: str) -> None:
+    found = control_answers(gold, "7")
     assert len(set(found)) == 3
     for control in found:
         assert load("math")(Problem("p", (), gold, ""), rf"\boxed{{{control}}}").score != 1
@@ -115,39 +115,39 @@ def test_controls_are_several_others_of_the_gold_answers_kind(gold: str) -> None
         assert any(map(str.isdigit, control)) or not any(map(str.isdigit, gold))
 
 
-def test_controls_cannot_be_foreseen() -> None:
-    """An answer that makes the judge agree with all but a known control makes it agree with these."""
+def test_control_answers_cannot_be_predicted() -> None:
+    """A judge that rejects only predictable control answers accepts these, so the verdict is undecided."""
 
-    def but_for_known_ones(conversation: Conversation) -> str:
+    def accept_all_but_predictable(conversation: Conversation) -> str:
         known = ("-17/41", "3n+7", "none of these: the opposite holds", "17")
         return f"VERDICT: {'DIFFERENT' if shown(conversation)['Reference answer'] in known else 'EQUIVALENT'}"
 
-    verdict = agentic.verifier(but_for_known_ones)(PROBLEM, r"\boxed{\text{a thing of beauty}}")
+    verdict = agentic.verifier(accept_all_but_predictable)(PROBLEM, r"\boxed{\text{a thing of beauty}}")
     assert (verdict.status, verdict.score) == (Status.UNDECIDED, None)
-    assert controls("12 km", "13") != controls("12 km", "14")
+    assert control_answers("12 km", "13") != control_answers("12 km", "14")
 
 
-def test_prose_is_no_answer_where_mathematics_is_wanted() -> None:
+def test_prose_is_incorrect_if_gold_answer_is_mathematics() -> None:
     problem = Problem("p", (Message(role="user", content="Find f."),), "x^2+1", "")
-    asked = []
+    calls = []
 
     def judge(conversation: Conversation) -> str:
-        asked.append(shown(conversation)["Candidate answer"])
-        return "VERDICT: EQUIVALENT" if len(asked) == 1 else "VERDICT: DIFFERENT"
+        calls.append(shown(conversation)["Candidate answer"])
+        return "VERDICT: EQUIVALENT" if len(calls) == 1 else "VERDICT: DIFFERENT"
 
     assert agentic.verifier(judge, always=True)(problem, r"\boxed{\text{the value that everybody wants}}").score == 0
-    assert not asked
+    assert not calls
     assert agentic.verifier(judge, always=True)(problem, r"\boxed{1+x^2}").score == 1
-    assert len(asked) == 4
+    assert len(calls) == 4
 
 
 def turns(*said: str) -> Callable[[Conversation], str]:
-    """A model that says these turns, one after another."""
+    """Returns a model that gives these turns, one after another."""
     rest = iter(said)
     return lambda conversation: next(rest)
 
 
-def test_it_computes_in_the_sandbox_and_what_it_did_is_kept(sandboxed: None) -> None:
+def test_judge_runs_python_and_trail_is_kept(sandboxed: None) -> None:
     verdict = agentic.verifier(
         turns(call("x = 6\nx * 7"), call("x + 1"), "Computed.\nVERDICT: DIFFERENT"),
     )(PROBLEM, r"\boxed{\text{something else}}")
@@ -155,19 +155,19 @@ def test_it_computes_in_the_sandbox_and_what_it_did_is_kept(sandboxed: None) -> 
     assert [said for said in verdict.trail if "tool_call" not in said] == ["42", "7", "Computed.\nVERDICT: DIFFERENT"]
 
 
-def test_the_loop_is_bounded(sandboxed: None) -> None:
-    asked = []
+def test_number_of_turns_is_limited(sandboxed: None) -> None:
+    calls = []
 
     def forever(conversation: Conversation) -> str:
-        asked.append(len(conversation))
+        calls.append(len(conversation))
         return call("1 + 1")
 
     verdict = agentic.verifier(forever, calls=3)(PROBLEM, r"\boxed{\text{something else}}")
     assert (verdict.status, verdict.reason) == (Status.UNDECIDED, "no verdict after 4 turns")
-    assert len(asked) == 4
+    assert len(calls) == 4
 
 
-def test_a_model_that_fails_is_our_fault() -> None:
+def test_error_of_model_is_fault() -> None:
     def down(conversation: Conversation) -> str:
         raise ConnectionError("no route")
 
@@ -176,7 +176,7 @@ def test_a_model_that_fails_is_our_fault() -> None:
     assert "no route" in verdict.reason
 
 
-def test_any_policy_can_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_policy_as_judge(monkeypatch: pytest.MonkeyPatch) -> None:
     judge = agentic.verifier(asking(ScriptedPolicy("No.\nVERDICT: DIFFERENT")))
     assert judge(PROBLEM, r"\boxed{\text{a square it is}}").score == 0
     monkeypatch.setenv("TENFOLD_JUDGE", "scripted:No.\nVERDICT: DIFFERENT")

@@ -27,7 +27,7 @@ def judge(response: str, letter: str = "C", options: list[str] = OPTIONS) -> cho
         ("c", "C", "letter"),
     ],
 )
-def test_an_option_is_chosen_by_its_letter_or_its_words(response: str, letter: str, method: str) -> None:
+def test_option_is_chosen_by_letter_or_text(response: str, letter: str, method: str) -> None:
     for right in "ABCDE":
         verdict = judge(response, right)
         assert (verdict.score, verdict.method) == (float(right == letter), method)
@@ -40,14 +40,14 @@ def test_an_option_is_chosen_by_its_letter_or_its_words(response: str, letter: s
         r"\boxed{A, C}",
         r"\boxed{A and C}",
         r"\boxed{(A) or (C)}",
-        r"\boxed{A) a lipid}",  # A's letter with B's words
+        r"\boxed{A) a lipid}",  # letter A with the text of option B
         r"\boxed{F}",
         r"\boxed{an acid}",
         r"\boxed{2500}, or was it \boxed{C",
         "It is one of A, B, C, D and E.",
     ],
 )
-def test_two_options_or_none_are_never_right(response: str) -> None:
+def test_no_option_or_two_options_are_incorrect(response: str) -> None:
     assert [judge(response, right).score for right in "ABCDE"] == [0.0] * 5
 
 
@@ -55,7 +55,7 @@ STATED = ["stable equilibrium", "a heavy lid", "the integral diverges", "zero"]
 
 
 def chosen(response: str) -> str:
-    """The letters of `STATED` that a response is right for."""
+    """Returns the letters of `STATED` for which the response is correct."""
     return "".join(letter for letter in "ABCD" if judge(response, letter, STATED).score == 1)
 
 
@@ -127,7 +127,7 @@ def chosen(response: str) -> str:
         "答案不是A，是C",
     ],
 )
-def test_an_option_is_chosen_where_a_sentence_asserts_it(response: str) -> None:
+def test_option_asserted_by_sentence_is_chosen(response: str) -> None:
     assert chosen(response) == "C"
 
 
@@ -175,11 +175,11 @@ def test_an_option_is_chosen_where_a_sentence_asserts_it(response: str) -> None:
         "不选C",
     ],
 )
-def test_no_option_is_chosen_where_it_is_denied_or_another_is_asserted_too(response: str) -> None:
+def test_denied_or_contradicted_option_is_not_chosen(response: str) -> None:
     assert chosen(response) == ""
 
 
-def test_words_that_begin_like_a_letter_are_no_letter() -> None:
+def test_word_that_starts_with_letter_is_not_letter() -> None:
     assert chosen("The answer is a heavy lid") == "B"
     assert chosen("The answer is A heavy lid.") == "B"
     ten = [f"option text {number}" for number in range(10)]
@@ -187,19 +187,19 @@ def test_words_that_begin_like_a_letter_are_no_letter() -> None:
     assert judge("The answer is C because I computed the integral.", "I", ten).score == 0
 
 
-def test_words_that_are_two_options_choose_none() -> None:
+def test_text_of_two_options_chooses_none() -> None:
     assert judge(r"\boxed{1/2}", "A", ["0.5", r"\frac{2}{4}", "2"]).score == 0
     assert judge(r"\boxed{2.0}", "C", ["0.5", r"\frac{2}{4}", "2"]).score == 1
 
 
-def test_the_time_that_an_earlier_answer_took_is_not_counted_against_a_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_of_earlier_answer_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(math, "SECONDS", 0.0)
         math.verify(Problem("p", (), "x^2 + 1", ""), r"\boxed{1 + x^2}")
     assert judge(r"\boxed{2.0}", "C", ["0.5", "0.25", "2"]).score == 1
 
 
-def test_ten_options_are_no_problem_and_none_is() -> None:
+def test_number_of_options() -> None:
     ten = [f"option number {number}" for number in range(10)]
     assert judge(r"\boxed{J}", "J", ten).score == 1
     assert judge(r"\boxed{J}", "J", OPTIONS).status == Status.UNDECIDED
@@ -208,7 +208,7 @@ def test_ten_options_are_no_problem_and_none_is() -> None:
 
 
 @given(st.text(max_size=60))
-def test_no_response_raises(response: str) -> None:
+def test_random_response_raises_no_error(response: str) -> None:
     assert judge(f"\\boxed{{{response}}}").status == Status.SCORED
 
 
@@ -234,7 +234,7 @@ def test_no_response_raises(response: str) -> None:
     ],
 )
 @pytest.mark.parametrize("form", ["{}", "\\boxed{{{}}}"])
-def test_a_hedge_chooses_nothing(response: str, form: str) -> None:
+def test_response_with_second_answer_chooses_nothing(response: str, form: str) -> None:
     assert judge(form.format(response)).score == 0
 
 
@@ -247,18 +247,18 @@ def test_a_hedge_chooses_nothing(response: str, form: str) -> None:
         "Checking A or B: no.\nAnswer: C",
     ],
 )
-def test_whoever_rejects_the_others_chooses(response: str) -> None:
+def test_rejecting_all_other_options_chooses(response: str) -> None:
     assert judge(response).score == 1
 
 
-def test_an_option_may_say_that_all_are_right() -> None:
+def test_option_all_of_the_above() -> None:
     options = ["red", "green", "all of the above"]
     assert judge("C. All of the above", options=options).score == 1
     assert judge("\\boxed{C. all of the above}", options=options).score == 1
     assert judge("B. all of the above", "B", options=options).score == 0
 
 
-def test_a_gold_letter_without_options_is_judged_alike() -> None:
+def test_gold_letter_without_options() -> None:
     for response in ("Answer: C\nor B", "Answer: C. all options", "Answer: C\nOn second thought, B", r"\boxed{C. all options}"):
         assert math.verify(Problem("p", (), "C", ""), response).score == 0
     for response in ("Answer: C", r"\boxed{\textbf{(C)}\ \text{all of the above}}", "The answer is C since B is wrong."):

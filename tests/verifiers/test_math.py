@@ -45,12 +45,12 @@ from tenfold.verifiers.math import invalid_gold
         ("1:2", r"\boxed{3:6}", 1, "ratio"),
         (r"\text{even}", r"\boxed{\text{odd}}", 0, "words"),
         (r"\frac{1}{3}", r"\boxed{\int_0^1 x^2 dx}", 1, "math-verify"),
-        ("7", r"\boxed{\frac{7}}", 0, "invalid_gold"),
+        ("7", r"\boxed{\frac{7}}", 0, "parse"),
         ("7", "", 0, "extract"),
         ("5", "That is not 5", 0, "extract"),
     ],
 )
-def test_an_answer_is_judged_by_the_cheapest_rung_that_can(gold: object, response: str, score: float, method: str) -> None:
+def test_cheapest_method_that_decides_is_named(gold: object, response: str, score: float, method: str) -> None:
     verdict = tenfold.verify(gold, response)
     assert (verdict.score, verdict.method) == (score, method)
 
@@ -62,18 +62,18 @@ REFUSED = {
     ("Alice", "Alice has a winning strategy."),
     (r"5 \bmod 12", r"\boxed{5 \pmod{12}}"),
 }
-"""The four right answers of 1,737, 0.2%, that are known to be refused; no other may be."""
+"""The four of 1,737 correct answers (0.2%) that are known to be judged incorrect. No other may be."""
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_equal_answers_are_equal_and_near_misses_are_not(kind: str) -> None:
+def test_labelled_pairs_are_judged_correctly(kind: str) -> None:
     pairs = [pair for pair in own_pairs() if pair.kind == kind]
     wrong = [pair for pair in pairs if (tenfold.verify(pair.gold, pair.response).score == 1) != pair.equal]
     assert not [pair for pair in wrong if not pair.equal]
     assert {(pair.gold, pair.response) for pair in wrong} <= REFUSED
 
 
-def test_a_gold_may_have_alternatives_and_a_tolerance() -> None:
+def test_gold_answer_with_alternatives_and_tolerance() -> None:
     assert tenfold.verify(["C(10, 5)", "252"], r"\boxed{252}").score == 1
     assert tenfold.verify(["C(10, 5)", "252"], r"\boxed{253}").score == 0
     assert tenfold.verify({"gold": "9.81 m/s^2", "tolerance": 0.01}, r"\boxed{9.8\text{ m/s}^2}").score == 1
@@ -81,13 +81,13 @@ def test_a_gold_may_have_alternatives_and_a_tolerance() -> None:
 
 
 @pytest.mark.parametrize("answer", ["7+4-6", "4 - 6 + 7", r"7 + 4 - 6 + 0", r"1 \cdot (7+4) - 6", r"(7+4-6)e^0"])
-def test_the_problems_own_sum_is_no_answer(answer: str) -> None:
-    """A policy that was paid for it learned to repeat the problem."""
+def test_expression_of_prompt_is_incorrect(answer: str) -> None:
+    """A policy that is rewarded for repeating the problem learns to repeat it."""
     problem = Problem("", (Message(role="user", content="What is 7 + 4 - 6?"),), "5", "")
     verdict = load("math")(problem, f"\\boxed{{{answer}}}")
     assert (verdict.score, verdict.method) == (0, "unevaluated")
     assert load("math")(problem, r"\boxed{5}").score == 1
-    assert tenfold.verify("5", f"\\boxed{{{answer}}}").score == 1  # where no problem is known, equal is equal
+    assert tenfold.verify("5", f"\\boxed{{{answer}}}").score == 1  # without a prompt only equality counts
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_the_problems_own_sum_is_no_answer(answer: str) -> None:
         ("Find 1 + 2 + ... + n in closed form.", r"\frac{n(n+1)}{2}", r"\sum_{i=1}^n i", r"\frac{n^2+n}{2}"),
     ],
 )
-def test_a_sum_or_integral_that_is_asked_for_has_to_be_worked_out(question: str, gold: str, left: str, worked_out: str) -> None:
+def test_requested_sum_or_integral_must_be_worked_out(question: str, gold: str, left: str, worked_out: str) -> None:
     problem = Problem("", (Message(role="user", content=question),), gold, "")
     assert load("math")(problem, f"\\boxed{{{left}}}").method == "unevaluated"
     assert load("math")(problem, f"\\boxed{{{worked_out}}}").score == 1
@@ -107,7 +107,7 @@ def test_a_sum_or_integral_that_is_asked_for_has_to_be_worked_out(question: str,
     ("answer", "score"),
     [(r"\binom{2n}{n}", 1), (r"\frac{(2n)!}{n!^2}", 1), (r"\binom{2n}{n} + 1", 0), (r"\binom{2n-1}{n}", 0)],
 )
-def test_a_sum_up_to_a_letter_is_compared_at_whole_numbers(answer: str, score: float) -> None:
+def test_sum_with_symbolic_bound_is_compared_at_integers(answer: str, score: float) -> None:
     assert tenfold.verify(r"\sum_{k=0}^{n} \binom{n}{k}^2", f"\\boxed{{{answer}}}").score == score
 
 
@@ -115,14 +115,14 @@ def test_a_sum_up_to_a_letter_is_compared_at_whole_numbers(answer: str, score: f
     ("gold", "answer"),
     [
         ("The midpoints form a regular hexagon", "a hexagon that is regular"),
-        (r"(-1)^n", r"\cos(n\pi)"),  # for whole numbers only
-        ("204_5", "204"),  # in which base?
+        (r"(-1)^n", r"\cos(n\pi)"),  # equal for integers only
+        ("204_5", "204"),  # unknown base
         ("72 clips", "72 pencils"),
         (r"\frac{x}{", "x"),
         (r"\sum_{k=1}^{\infty} \frac{1}{k^3}", r"\zeta(3)"),
     ],
 )
-def test_where_nobody_can_tell_nothing_is_said(gold: str, answer: str) -> None:
+def test_undecided_comparison_has_no_score(gold: str, answer: str) -> None:
     verdict = tenfold.verify(gold, f"\\boxed{{{answer}}}")
     assert (verdict.status, verdict.score) == (Status.UNDECIDED, None)
 
@@ -131,8 +131,8 @@ def test_where_nobody_can_tell_nothing_is_said(gold: str, answer: str) -> None:
     ("gold", "answer"),
     [("5", r"\lim_{x\to 0} f(x)"), ("1/2", r"\int_0^1 g(x) dx"), ("(1,3]", "[3,1)"), ("(1,3]", "x^2<9"), ("no solution", "5")],
 )
-def test_what_nobody_can_work_out_is_no_answer_to_a_plain_gold(gold: str, answer: str) -> None:
-    """Or a policy would rather be undecided than wrong."""
+def test_answer_that_cannot_be_evaluated_is_incorrect_for_plain_gold_answer(gold: str, answer: str) -> None:
+    """An undecided verdict would be better for the policy than an incorrect answer."""
     assert tenfold.verify(gold, f"\\boxed{{{answer}}}").score == 0
 
 
@@ -151,7 +151,7 @@ def test_what_nobody_can_work_out_is_no_answer_to_a_plain_gold(gold: str, answer
         "<think>" + "a " * 15_000 + r"\boxed{5}",
     ],
 )
-def test_a_gold_answer_inside_another_is_not_it(response: str) -> None:
+def test_answer_that_contains_gold_answer_is_incorrect(response: str) -> None:
     assert tenfold.verify("5", response).score == 0
 
 
@@ -175,11 +175,11 @@ def test_a_gold_answer_inside_another_is_not_it(response: str) -> None:
         ("x<1 or x>3", "x<1 and x>3"),
     ],
 )
-def test_found_by_trying_to_cheat(gold: str, answer: str) -> None:
+def test_known_exploits_are_incorrect(gold: str, answer: str) -> None:
     assert tenfold.verify(gold, f"\\boxed{{{answer}}}").score != 1
 
 
-def test_a_tiny_difference_is_a_difference() -> None:
+def test_tiny_difference_is_found() -> None:
     assert tenfold.verify(r"\sqrt{2}", r"\boxed{\sqrt{2}+10^{-60}}").score == 0
     assert tenfold.verify(r"\sqrt{2}", r"\boxed{\sqrt{2}+10^{-600}}").score == 0
     assert tenfold.verify(r"e^{-99}", r"\boxed{e^{-98}}").score == 0
@@ -187,14 +187,14 @@ def test_a_tiny_difference_is_a_difference() -> None:
     assert tenfold.verify("0", r"\boxed{\cos 90^\circ}").score == 1
 
 
-def test_a_gold_answer_that_does_not_parse_is_known_by_its_id() -> None:
+def test_gold_answer_that_does_not_parse_is_reported_by_id() -> None:
     assert invalid_gold(Problem("p", (), r"\frac{1}{", "")) is not None
     assert invalid_gold(Problem("p", (), "", "")) is not None
     assert invalid_gold(Problem("p", (), r"\int_0^1 x^2 dx", "")) is None
 
 
-def test_hostile_responses_get_a_verdict_and_are_never_run(tmp_path: Path) -> None:
-    """What would hang or eat all memory would end this run; how long verdicts take is measured by `benchmarks.speed.math`."""
+def test_hostile_responses_get_verdict_and_are_not_executed(tmp_path: Path) -> None:
+    """A response that uses unlimited time or memory would stop the test run. `benchmarks.speed.math` measures durations."""
     mark = tmp_path / "was-here"
     responses = hostile(str(mark))
     assert len(responses) >= 120
@@ -217,7 +217,7 @@ GOLDS = ["7", r"\frac{1}{2}", "x^2+1", "[0,1)", r"\{1,2\}", "3.14", "3 m", "C", 
 
 
 @pytest.mark.parametrize("count", [1_500, pytest.param(100_000, marks=pytest.mark.slow)])
-def test_random_strings_raise_nothing(count: int) -> None:
+def test_random_string_raises_no_error(count: int) -> None:
     draw = random.Random(7)
     statuses = set()
     for number in range(count):
@@ -232,16 +232,16 @@ def test_random_strings_raise_nothing(count: int) -> None:
 
 
 @given(st.text(max_size=300))
-def test_a_response_without_the_gold_is_not_right(response: str) -> None:
+def test_response_without_gold_answer_is_not_correct(response: str) -> None:
     assert tenfold.verify("the gold that no text holds: 31337", response).score != 1
 
 
 @given(st.integers(), st.integers())
-def test_whole_numbers_are_equal_when_they_are_the_same_number(gold: int, answer: int) -> None:
+def test_integers_are_compared_exactly(gold: int, answer: int) -> None:
     assert tenfold.verify(str(gold), f"\\boxed{{{answer}}}").score == float(gold == answer)
 
 
-def test_it_works_from_many_threads_at_once() -> None:
+def test_concurrent_threads() -> None:
     def judged(number: int) -> tuple[float | None, float | None]:
         right = tenfold.verify(rf"\sqrt{{{number}}}+x", rf"\boxed{{x+{number}^{{1/2}}}}")
         return right.score, tenfold.verify(rf"\int_0^1 {number} x dx", rf"\boxed{{\frac{{{number}}}{{2}}}}").score
@@ -250,7 +250,7 @@ def test_it_works_from_many_threads_at_once() -> None:
         assert set(threads.map(judged, range(2, 34))) == {(1.0, 1.0)}
 
 
-def test_it_works_in_rays_workers() -> None:
+def test_ray_workers() -> None:
     program = r"""
 import ray, shlex, sys, tenfold
 python = {"py_executable": shlex.quote(sys.executable)}  # Ray does not quote it, and its path may hold a space

@@ -1,7 +1,7 @@
-"""What an answer says: found in a response, read as an expression, compared with the gold one; nothing is run as Python."""
+"""Final answers: extracted from a response, parsed, and compared with the gold answer. Nothing is run as Python."""
 
+from .answer_parser import read
 from .extraction.response import final_answer
-from .grammar.notation import Unreadable
-from .reading import read
+from .grammar.notation import ParseError
 
-__all__ = ["Unreadable", "final_answer", "read"]
+__all__ = ["ParseError", "final_answer", "read"]

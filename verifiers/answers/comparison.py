@@ -1,42 +1,47 @@
-"""Do two readings say the same? One rule a kind of answer; expressions are `identity`'s, sets of reals `regions`'."""
+"""Comparison of two readings, with one rule per kind of answer. Also see `values/identity.py` and `values/regions.py`."""
 
 import functools
 import re
 from fractions import Fraction
 
-from .conditions import may_be_left_out, same_condition
-from .families import same_family
+from .conditions import may_be_omitted, same_condition
 from .grammar.tree import INFINITY, Node, signed, substituted
-from .logic import is_set_of_letters, is_statement, same_truth
+from .logic import have_same_truth_table, is_set_expression, is_statement
+from .progressions import same_family
 from .quantities import ONLY_WITH_A_UNIT
 from .values import units
 from .values.claims import claim, unpacked
 from .values.equations import same_equation, same_relation
 from .values.evaluation import contains, symbols
 from .values.exact import TooLarge, Undefined, exact
-from .values.identity import CannotTell, contains_imaginary, same_number
+from .values.identity import Undecided, contains_imaginary, same_number
 from .values.matrices import as_matrix, has_matrix, in_basis
 from .values.regions import is_region, same_region
-from .wording import same_words
+from .words import same_words
 
 MAX_UNORDERED = 60
-"""Elements of a set or list that are compared in any order."""
+"""Items of a set or list that are compared in any order."""
 
 
-def same(gold: Node, answer: Node, tolerance: Fraction | None = None) -> bool:
-    """Whether the answer's reading says what the gold one says.
+def equivalent(gold: Node, answer: Node, tolerance: Fraction | None = None) -> bool:
+    """True if the answer's reading is equivalent to the gold answer's reading.
 
-    Symmetric but for how far a gold decimal is written out, and for which left sides of an equation are only names ("x + y = 5"
-    answers 5, where 5 does not answer it). A unit, or a percent sign behind more than 1, may be left out on either side: the
-    question names it.
+    Symmetric, except for the number of digits of a gold decimal and for left sides that are only labels: "x + y = 5" answers 5,
+    but 5 does not answer "x + y = 5". A unit, or the percent sign of a number above 1, may be missing on either side, because
+    the problem names it.
+
+    Args:
+        gold: The gold answer's reading.
+        answer: The answer's reading.
+        tolerance: Largest difference of a number relative to the gold one.
 
     Raises:
-        CannotTell: neither can be said.
-        TooLarge: the answer asks for too much.
+        Undecided: The comparison is undecided.
+        TooLarge: A limit is exceeded.
     """
     if gold == answer:
         return True
-    gold, answer = _spread(gold), _spread(answer)
+    gold, answer = _without_plus_minus(gold), _without_plus_minus(answer)
     kinds = {gold.kind, answer.kind}
     if "given" in kinds:
         return _same_under_condition(gold, answer, tolerance)
@@ -47,9 +52,9 @@ def same(gold: Node, answer: Node, tolerance: Fraction | None = None) -> bool:
     if "quantity" in kinds:
         return _same_quantity(gold, answer, tolerance)
     if is_statement(gold) or is_statement(answer):
-        return is_statement(gold) and is_statement(answer) and same_truth(gold, answer)
-    if is_set_of_letters(gold) or is_set_of_letters(answer):
-        return same_truth(gold, answer)
+        return is_statement(gold) and is_statement(answer) and have_same_truth_table(gold, answer)
+    if is_set_expression(gold) or is_set_expression(answer):
+        return have_same_truth_table(gold, answer)
     if is_region(gold) or is_region(answer):
         return _same_regions(gold, answer, tolerance)
     if "relation" in kinds:
@@ -57,7 +62,7 @@ def same(gold: Node, answer: Node, tolerance: Fraction | None = None) -> bool:
             first, second = unpacked(gold), unpacked(answer)
             if first.kind == second.kind:
                 return _same_collection(first, second, tolerance)
-        return same_relation(gold, answer, functools.partial(same, tolerance=tolerance))
+        return same_relation(gold, answer, functools.partial(equivalent, tolerance=tolerance))
     if "cases" in kinds:
         return kinds == {"cases"} and _same_collection(gold._replace(kind="list"), answer._replace(kind="list"), tolerance)
     if kinds & {"list", "set"}:
@@ -70,8 +75,8 @@ def same(gold: Node, answer: Node, tolerance: Fraction | None = None) -> bool:
         return {gold.kind, answer.kind} == {"tuple"} and _same_in_order(gold, answer, tolerance)
     if "ratio" in kinds:
         return _same_ratio(gold, answer)
-    if _infinite(gold) is not None or _infinite(answer) is not None:
-        return _infinite(gold) == _infinite(answer)
+    if _sign_of_infinity(gold) is not None or _sign_of_infinity(answer) is not None:
+        return _sign_of_infinity(gold) == _sign_of_infinity(answer)
     return _same_scalar(gold, answer, tolerance)
 
 
@@ -80,13 +85,13 @@ def _same_under_condition(gold: Node, answer: Node, tolerance: Fraction | None) 
     if gold.kind == answer.kind:
         if len(gold.items) == len(answer.items) == 2 and not same_condition(gold.items[1], answer.items[1]):
             return False
-    elif gold.kind == "given" and not may_be_left_out(gold):
+    elif gold.kind == "given" and not may_be_omitted(gold):
         return False
-    return same(bodies[0], bodies[1], tolerance)
+    return equivalent(bodies[0], bodies[1], tolerance)
 
 
 def kind(gold: Node, answer: Node) -> str:
-    """What sort of comparison two readings ask for: the name of the rung that decides."""
+    """Returns the kind of comparison of two readings, which is the method that a verdict names."""
     kinds = {gold.kind, answer.kind}
     if "family" in kinds:
         return "family"
@@ -138,23 +143,30 @@ def _same_scalar(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
         if same_number(gold, answer, tolerance):
             return True
         if other.kind == "number" and str(other.value) == based.value[0]:
-            raise CannotTell("the same digits, of which only one side says the base")
+            raise Undecided("the digits are equal, but only one side states the base")
         return False
-    return same_number(gold, _with_its_constant(gold, answer), tolerance)
+    return same_number(gold, _with_gold_constant(gold, answer), tolerance)
 
 
-def _with_its_constant(gold: Node, answer: Node) -> Node:
-    """The answer with the gold one's letter for a constant of integration: x^2 + c where the gold one has x^2 + C."""
+def _with_gold_constant(gold: Node, answer: Node) -> Node:
+    """Returns the answer with the gold answer's constant of integration: x^2 + C for x^2 + c."""
     if gold.kind != "add" or answer.kind != "add":
         return answer
-    wanted, given = ([item for item in node.items if item.kind == "symbol" and item.value in "CcKk"] for node in (gold, answer))
-    if len(wanted) != 1 or len(given) != 1 or wanted[0].value in symbols(answer) or given[0].value in symbols(gold):
+    gold_constants, answer_constants = (
+        [item for item in node.items if item.kind == "symbol" and item.value in "CcKk"] for node in (gold, answer)
+    )
+    if (
+        len(gold_constants) != 1
+        or len(answer_constants) != 1
+        or gold_constants[0].value in symbols(answer)
+        or answer_constants[0].value in symbols(gold)
+    ):
         return answer
-    return substituted(answer, {given[0]: wanted[0]})
+    return substituted(answer, {answer_constants[0]: gold_constants[0]})
 
 
 def _same_percent(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
-    """50% is 0.5; and where the question asks for percent it is 50, which numbers up to 1 are not taken for."""
+    """Compares a percentage with a number: 50% is 0.5, and also 50, if the number is greater than 1."""
     if same_number(gold, answer, tolerance):
         return True
     bare = [node.items[0] if node.kind == "percent" else node for node in (gold, answer)]
@@ -165,7 +177,7 @@ def _same_percent(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
     return size is not None and abs(size) > 1 and same_number(bare[0], bare[1], tolerance)
 
 
-def _infinite(node: Node) -> int | None:
+def _sign_of_infinity(node: Node) -> int | None:
     if node == INFINITY:
         return 1
     return -1 if node.kind == "neg" and node.items[0] == INFINITY else None
@@ -181,24 +193,24 @@ def _same_quantity(gold: Node, answer: Node, tolerance: Fraction | None) -> bool
         if other.kind in ("percent", "ratio") and units.unit(quantity.value) is not None:
             return False
         bare = [node.items[0] if node.kind == "quantity" else node for node in (gold, answer)]
-        return same(claim(bare[0])[1], claim(bare[1])[1], tolerance)
-    of_gold, of_answer = units.unit(gold.value), units.unit(answer.value)
+        return equivalent(claim(bare[0])[1], claim(bare[1])[1], tolerance)
+    gold_unit, answer_unit = units.unit(gold.value), units.unit(answer.value)
     numbers = claim(gold.items[0])[1], claim(answer.items[0])[1]
-    if None in (of_gold, of_answer) and ONLY_WITH_A_UNIT in (gold.items[-1], answer.items[-1]):
+    if None in (gold_unit, answer_unit) and ONLY_WITH_A_UNIT in (gold.items[-1], answer.items[-1]):
         return False
-    if gold.value == answer.value or (of_gold is not None and of_gold == of_answer):
-        return same(*numbers, tolerance)
-    if of_gold is not None and of_answer is not None:
-        if of_gold.dimension != of_answer.dimension:
+    if gold.value == answer.value or (gold_unit is not None and gold_unit == answer_unit):
+        return equivalent(*numbers, tolerance)
+    if gold_unit is not None and answer_unit is not None:
+        if gold_unit.dimension != answer_unit.dimension:
             return False
         return same_number(
-            _scaled(numbers[0], of_gold), _scaled(numbers[1], of_answer), tolerance or _float_error(of_gold, of_answer)
+            _scaled(numbers[0], gold_unit), _scaled(numbers[1], answer_unit), tolerance or _float_error(gold_unit, answer_unit)
         )
-    if not same(*numbers, tolerance):
+    if not equivalent(*numbers, tolerance):
         return False
-    if of_gold is None and of_answer is None and _nouns(gold.value) == _nouns(answer.value):
+    if gold_unit is None and answer_unit is None and _nouns(gold.value) == _nouns(answer.value):
         return True
-    raise CannotTell(f"the numbers are equal, but {gold.value!r} and {answer.value!r} may not be")
+    raise Undecided(f"the numbers are equal, but {gold.value!r} and {answer.value!r} may not be")
 
 
 def _scaled(number: Node, unit: units.Unit) -> Node:
@@ -207,7 +219,7 @@ def _scaled(number: Node, unit: units.Unit) -> Node:
 
 
 def _float_error(*found: units.Unit) -> Fraction | None:
-    """pint's factors are floats: where one has many digits, it is exact to so much only."""
+    """Returns the relative error of pint's factors, which are floats, if one of them has many digits."""
     many = any(unit.factor.denominator > 10**9 or unit.factor.numerator > 10**15 for unit in found)
     return Fraction(1, 10**9) if many else None
 
@@ -217,7 +229,7 @@ def _nouns(text: str) -> str:
 
 
 def _same_ratio(gold: Node, answer: Node) -> bool:
-    """1:2 is 2:4, and the fraction 1/2."""
+    """Compares ratios: 1:2 is 2:4 and the fraction 1/2."""
     if gold.value == answer.value == "clock":
         return gold.items == answer.items
     parts = [node.items if node.kind == "ratio" else (node, Node("number", (), Fraction(1))) for node in (gold, answer)]
@@ -226,7 +238,7 @@ def _same_ratio(gold: Node, answer: Node) -> bool:
         return False
     if any(number is None for row in values for number in row):
         if gold.kind == answer.kind:
-            return all(same(a, b) for a, b in zip(gold.items, answer.items, strict=True))
+            return all(equivalent(a, b) for a, b in zip(gold.items, answer.items, strict=True))
         return False
     first, second = ([number or Fraction(0) for number in row] for row in values)
     if not any(first) or not any(second):
@@ -244,19 +256,19 @@ def _fraction(node: Node) -> Fraction | None:
 # --- sets, lists, tuples, matrices
 
 
-def _spread(node: Node) -> Node:
-    """`1 \\pm 2` as the list of both; within a list or set, its elements join the others."""
+def _without_plus_minus(node: Node) -> Node:
+    """Returns `1 \\pm 2` as a list of both values. In a list or set the two values join the other items."""
     if node.kind in ("list", "set") and any(contains(item, "pm") for item in node.items):
         items: list[Node] = []
         for item in node.items:
-            spread = _spread(item)
+            spread = _without_plus_minus(item)
             items.extend(spread.items if spread.kind == "list" and item.kind != "list" else (spread,))
         return node._replace(items=tuple(items))
     if node.kind == "tuple" and contains(node, "pm"):
         return Node("list", (signed(node, 1), signed(node, -1)))
     if node.kind == "relation" and contains(node, "pm"):
         label, claimed = claim(node)
-        return _spread(claimed) if label is not None else node
+        return _without_plus_minus(claimed) if label is not None else node
     if node.kind not in ("list", "set", "relation", "cases") and contains(node, "pm"):
         return Node("list", (signed(node, 1), signed(node, -1)))
     return node
@@ -264,37 +276,37 @@ def _spread(node: Node) -> Node:
 
 def _same_collection(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
     if "tuple" in (gold.kind, answer.kind) or "matrix" in (gold.kind, answer.kind):
-        # A bare list may be meant as the tuple, in its order; a set may not.
+        # A list without brackets may be meant as a tuple; a set may not.
         return "set" not in (gold.kind, answer.kind) and _same_in_order(gold, answer, tolerance)
     first, second = (list(node.items) if node.kind in ("list", "set") else [node] for node in (gold, answer))
     if "set" in (gold.kind, answer.kind) or all(item.kind == "tuple" for item in first + second):
-        first, second = _distinct(first), _distinct(second)  # a solution that is said twice is said
+        first, second = _distinct(first), _distinct(second)  # repeated solutions count once
     if len(first) != len(second):
         return False
     if len(first) > MAX_UNORDERED:
-        return all(same(a, b, tolerance) for a, b in zip(first, second, strict=True))
-    if _are_of_several(first) and not any(item.kind == "relation" for item in second) and answer.kind == "list":
-        return all(same(a, b, tolerance) for a, b in zip(first, second, strict=True))
-    left = list(second)
-    for wanted in first:
-        match = next((item for item in left if _same_or_not(wanted, item, tolerance)), None)
+        return all(equivalent(a, b, tolerance) for a, b in zip(first, second, strict=True))
+    if _have_different_labels(first) and not any(item.kind == "relation" for item in second) and answer.kind == "list":
+        return all(equivalent(a, b, tolerance) for a, b in zip(first, second, strict=True))
+    unmatched = list(second)
+    for gold_item in first:
+        match = next((item for item in unmatched if _same_item(gold_item, item, tolerance)), None)
         if match is None:
             return False
-        left.remove(match)
+        unmatched.remove(match)
     return True
 
 
-def _are_of_several(items: list[Node]) -> bool:
-    """Whether values are given of different letters, "a = 3, b = 5": bare values are theirs in this order only."""
+def _have_different_labels(items: list[Node]) -> bool:
+    """True for values of different letters, such as "a = 3, b = 5". Values without letters must have the same order."""
     names = [item.items[0].value for item in items if item.kind == "relation" and item.items[0].kind == "symbol"]
     return 1 < len(names) == len(items) and len({name.partition("_")[0] for name in names}) == len(names)
 
 
-def _same_or_not(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
-    """Within a collection an element that cannot be told apart from none is told so only by the whole."""
+def _same_item(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
+    """Like `same`, but two texts in a collection that are undecided count as different."""
     try:
-        return same(gold, answer, tolerance)
-    except CannotTell:
+        return equivalent(gold, answer, tolerance)
+    except Undecided:
         if gold.kind == answer.kind == "text":
             return False
         raise
@@ -303,19 +315,21 @@ def _same_or_not(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
 def _distinct(items: list[Node]) -> list[Node]:
     found: list[Node] = []
     for item in items[:MAX_UNORDERED]:
-        if not any(_is_again(other, item) for other in found):
+        if not any(_is_repetition(earlier, item) for earlier in found):
             found.append(item)
     return found + items[MAX_UNORDERED:]
 
 
-def _is_again(one: Node, other: Node) -> bool:
-    """Whether an element says another once more; what only rounds to it does not."""
-    return one == other or (not contains(one, "decimal") and not contains(other, "decimal") and _same_or_not(one, other, None))
+def _is_repetition(first: Node, second: Node) -> bool:
+    """True if an item repeats another one. A decimal that only rounds to another item does not."""
+    return first == second or (
+        not contains(first, "decimal") and not contains(second, "decimal") and _same_item(first, second, None)
+    )
 
 
 def _same_in_order(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
     return len(gold.items) == len(answer.items) and all(
-        same(a, b, tolerance) for a, b in zip(gold.items, answer.items, strict=True)
+        equivalent(a, b, tolerance) for a, b in zip(gold.items, answer.items, strict=True)
     )
 
 
@@ -324,11 +338,11 @@ def _same_matrix(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
         return False
     first, second = as_matrix(gold), as_matrix(answer)
     if first is None:
-        raise CannotTell("an expression of matrices")
+        raise Undecided("an expression of matrices that cannot be computed")
     if second is None:
         return False
     shapes = first.value, second.value
-    if None in shapes:  # a tuple, which is a vector of either direction
+    if None in shapes:  # a tuple is a row vector or a column vector
         vector = all(shape is None or 1 in shape for shape in shapes)
         return vector and _same_in_order(first, second, tolerance)
     return shapes[0] == shapes[1] and _same_in_order(first, second, tolerance)
@@ -341,8 +355,8 @@ def _same_regions(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
     if gold.kind == answer.kind == "relation" and "in" not in gold.value + answer.value:
         try:
             return same_region(gold, answer, tolerance)
-        except CannotTell:
-            return same_equation(gold, answer, functools.partial(same, tolerance=tolerance))
+        except Undecided:
+            return same_equation(gold, answer, functools.partial(equivalent, tolerance=tolerance))
     if not all(is_region(node) or node.kind in ("tuple", "set", "list", "relation") for node in (gold, answer)):
         return False
     return same_region(gold, answer, tolerance)

@@ -1,32 +1,32 @@
-"""A condition behind an answer: 2^{n-1} for n >= 1, f(x) = 2x + 1 for all real x, C e^x where C is a constant.
+"""Conditions after a formula: 2^{n-1} for n >= 1, f(x) = 2x + 1 for all real x, C e^x where C is a constant.
 
-What only says where a formula holds is set apart from it; what chooses between cases ("if n is odd") stays part of the answer.
+A domain of the formula is separated from it. A condition that selects a case ("if n is odd") stays part of the answer.
 """
 
 import re
 from fractions import Fraction
 
-from .grammar.notation import Unreadable
+from .grammar.notation import ParseError
 from .grammar.tree import Node
 from .values.evaluation import symbols
 from .values.regions import holds
-from .wording import WRAPPED
+from .words import WRAPPED
 
 MAX_CONDITION = 160
 """Characters of a condition."""
 
-_SAID = re.compile(
+_CONNECTIVE = re.compile(
     r"\\forall(?![A-Za-z])|(?<![A-Za-z\\])(?:for|where|when(?:ever)?|with|provided(?: that)?|as long as|given that|if)\b"
 )
 _OPENED = re.compile(r"\\(?:text|mathrm|mbox|textrm|textbf|textit)\s*\{[\s,;(]*$")
-"""The braces that a connecting word stands in, as far as they are before it."""
-_PARENTHESIS = re.compile(r"\s*\((?P<said>[^()]{1,80}(?:[<>]|\\(?:ne|neq|le|ge|leq|geq|in)(?![A-Za-z]))[^()]{1,80})\)\s*")
-"""A relation in parentheses behind a formula."""
+"""An upright command that opens before a connecting word."""
+_PARENTHESIS = re.compile(r"\s*\((?P<relation>[^()]{1,80}(?:[<>]|\\(?:ne|neq|le|ge|leq|geq|in)(?![A-Za-z]))[^()]{1,80})\)\s*")
+"""A relation in parentheses after a formula."""
 _DOMAIN = re.compile(
     r"\\in\s*(?:\\mathbb\s*\{?\s*[A-Z]\s*\}?(?:\s*\^\s*(?:\{[^{}]*\}|[+*\d]))?(?:\s*_\s*(?:\{[^{}]*\}|[+\d]))?|[RZNQC](?![A-Za-z]))"
 )
-_COUNTED = re.compile(r"=\s*-?\d+\s*,\s*-?\d+\s*(?:,\s*-?\d+\s*)*,?\s*(?:\\[lc]?dots|\.\.\.)(?:\s*,\s*\w+)?")
-"""As in n = 1, 2, 3, ..."""
+_INTEGER_LIST = re.compile(r"=\s*-?\d+\s*,\s*-?\d+\s*(?:,\s*-?\d+\s*)*,?\s*(?:\\[lc]?dots|\.\.\.)(?:\s*,\s*\w+)?")
+"""A list of integers: n = 1, 2, 3, ..."""
 _ALL = frozenset("all any every each forall".split())
 _HARMLESS = _ALL | frozenset(
     (
@@ -38,21 +38,21 @@ _HARMLESS = _ALL | frozenset(
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}|\\forall(?![A-Za-z])|(?<![\\A-Za-z])a(?![A-Za-z])(?=\s+[a-z]{2})")
 _LETTER = r"(?:[A-Za-z]|\\[a-z]+)(?:\s*_\s*(?:\w|\{\w+\}))?"
 _LETTERS = re.compile(rf"[\s,;()]*(?:{_LETTER}[\s,;()]*){{0,4}}")
-_RELATED = re.compile(r"[<>]|\\(?:ne|neq|le|ge|leq|geq)(?![A-Za-z])|!=")
+_RELATION = re.compile(r"[<>]|\\(?:ne|neq|le|ge|leq|geq)(?![A-Za-z])|!=")
 
 
-def split(text: str) -> tuple[str, str, bool] | None:
-    """The text of a formula, the relation that it holds under ("" for none), and whether it is said to hold for all.
+def split_condition(text: str) -> tuple[str, str, bool] | None:
+    """Returns the text of a formula, the relation under which it holds ("" for none), and whether it holds for all values.
 
-    None where no condition stands behind, or one that is more than a domain.
+    None if there is no condition, or it is more than a domain.
     """
-    if found := _SAID.search(text):
+    if found := _CONNECTIVE.search(text):
         body, condition = text[: found.start()], text[found.start() :]
         if opened := _OPENED.search(body):
             body, condition = body[: opened.start()], condition.replace("}", " ", 1)
         body = body.rstrip(" ,;(")
     elif (found := _PARENTHESIS.search(text)) and found.end() == len(text):
-        body, condition = text[: found.start()], found["said"]
+        body, condition = text[: found.start()], found["relation"]
     else:
         return None
     if not body.strip() or len(condition) > MAX_CONDITION:
@@ -62,30 +62,35 @@ def split(text: str) -> tuple[str, str, bool] | None:
     if any(word not in _HARMLESS for word in words):
         return None
     for_all = bool(_ALL & set(words))
-    rest = _DOMAIN.sub(" ", _COUNTED.sub(" ", _WORD.sub(" ", condition)))
-    choosing = bool({"if", "when", "whenever"} & set(words[:1]))
-    if _RELATED.search(rest):
+    rest = _DOMAIN.sub(" ", _INTEGER_LIST.sub(" ", _WORD.sub(" ", condition)))
+    selects_case = bool({"if", "when", "whenever"} & set(words[:1]))
+    if _RELATION.search(rest):
         return body, rest.strip(" ,;()."), for_all
-    if not _LETTERS.fullmatch(rest.strip(" .")) or (choosing and rest.strip(" .,;()") == condition.strip(" .,;()")):
+    if not _LETTERS.fullmatch(rest.strip(" .")) or (selects_case and rest.strip(" .,;()") == condition.strip(" .,;()")):
         return None
     return body, "", for_all
 
 
-def conditional(body: Node, condition: Node | None, for_all: bool) -> Node | None:
-    """A formula that holds under a condition; None where the formula does not depend on what the condition is of.
+def with_condition(body: Node, condition: Node | None, for_all: bool) -> Node | None:
+    """Returns a formula with its condition. None if the formula does not depend on the condition's letters.
+
+    Args:
+        body: The formula.
+        condition: The relation under which it holds, if any.
+        for_all: True if the text states that it holds for all values.
 
     Raises:
-        Unreadable: the formula is words.
+        ParseError: The formula is words.
     """
     if body.kind in ("text", "cases", "family"):
-        raise Unreadable("words with a condition")
+        raise ParseError("words with a condition")
     if not symbols(body) and not for_all:
         return None
     return Node("given", (body, condition) if condition is not None else (body,))
 
 
-def of_list(node: Node) -> Node | None:
-    """ "2^{n-1}, n >= 1" as the formula under its condition, or None."""
+def split_list(node: Node) -> Node | None:
+    """Returns "2^{n-1}, n >= 1" as a formula with its condition, or None."""
     if node.kind != "list" or len(node.items) != 2:
         return None
     body, condition = node.items
@@ -95,19 +100,19 @@ def of_list(node: Node) -> Node | None:
     if not (restricts and formula and symbols(condition)):
         return None
     in_set = set(condition.value) == {"in"}
-    named = {name for name in symbols(condition) if not name.startswith("set ")}
-    if not named or not named <= of_body:
+    condition_letters = {name for name in symbols(condition) if not name.startswith("set ")}
+    if not condition_letters or not condition_letters <= of_body:
         return None
     return Node("given", (body,) if in_set else (body, condition), ",")
 
 
-def may_be_left_out(given: Node) -> bool:
-    """Whether a gold formula says its condition in passing: "for n >= 1" does, a second relation behind a comma does not."""
-    return given.value != "," or len(given.items) == 1 or given.items[1].value == ("!=",)
+def may_be_omitted(conditional: Node) -> bool:
+    """True if an answer may omit the gold answer's condition: "for n >= 1", but not a second relation after a comma."""
+    return conditional.value != "," or len(conditional.items) == 1 or conditional.items[1].value == ("!=",)
 
 
 def same_condition(gold: Node, answer: Node) -> bool:
-    """Whether two conditions leave the same whole numbers, or the same numbers where they are not of a counting letter."""
+    """True if two conditions allow the same integers, or the same numbers if their letter does not denote an integer."""
     if gold == answer:
         return True
     names = symbols(gold)

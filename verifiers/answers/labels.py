@@ -1,26 +1,26 @@
-"""Names before answers: "maximum value 7", "Area = 5", "(1) 3; (2) 5", "quotient x+2, remainder 3"."""
+"""Labels before answers: "maximum value 7", "Area = 5", "(1) 3; (2) 5", "quotient x+2, remainder 3"."""
 
 import re
 from collections.abc import Callable
 
 from .grammar.expressions import parse
-from .grammar.notation import Unreadable
+from .grammar.notation import ParseError
 from .grammar.tree import Node
-from .wording import UPRIGHT, WRAPPED
+from .words import UPRIGHT, WRAPPED
 
 MAX_PARTS = 12
-"""Of an answer in parts."""
+"""Parts of an answer."""
 
 _NUMBERED = re.compile(r"(?<=\S)\s+(?=\((?:[2-9]|[b-h]|i[iv]|iii|vi{0,3})\))")
 _ARTICLES = frozenset(["the", "its", "is", "are", "equals", "value", "and"])
-"""Words of a label that name nothing."""
+"""Words of a label that carry no meaning."""
 _LABEL = re.compile(
     rf"\s*({UPRIGHT}|\((?:[1-9a-h]|i{{1,3}}|i?v|vi{{1,3}})\)|\\(?:max|min)"
     rf"|[A-Za-z][A-Za-z ]{{3,30}}?(?=\s*[:=\d(\\-]|\s[a-z]\b))\s*[:=]?\s*(\S.*)"
 )
 _ABBREVIATED = re.compile(r"^\s*Ans\s*\.", re.IGNORECASE)
 _FUNCTION_NAME = re.compile(r"\\(max|min|sup|inf)(?=\s*[=:])")
-_NAMED = re.compile(
+_LABELLED = re.compile(
     r"\s*(?P<label>[A-Za-z][A-Za-z'\s]{1,60}?)\s*"
     r"(?P<sign>[:=]\s*|\\approx(?![A-Za-z])|(?<![A-Za-z])(?:is|are|equals?|was)(?![A-Za-z])\s*[:=]?)?"
     r"\s*(?P<value>[^A-Za-z\s:=<>!].*|(?<![A-Za-z])[A-Za-z](?:_\S{1,9})?\s*=.*)",
@@ -35,7 +35,7 @@ _CHANGES = frozenset(
         "figure part question problem"
     ).split()
 )
-"""Words that make something else of the number behind them, or that name a statement by its number."""
+"""Words that change the number after them, or that name a statement by its number."""
 _NOUNS = frozenset(
     (
         "value maximum minimum max min answer ans total sum area volume perimeter circumference result length width "
@@ -44,21 +44,21 @@ _NOUNS = frozenset(
         "maximal minimal exactly"
     ).split()
 )
-"""What a number is given of without a sign between: "maximum value 7"."""
+"""Nouns that need no sign before their value: "maximum value 7"."""
 
 
-def named(text: str, read: Callable[[str], tuple[Node, ...]]) -> Node | None:
-    """An answer with words before it that name it, as an equation whose left side they are; None where there are none.
+def labelled(text: str, read: Callable[[str], tuple[Node, ...]]) -> Node | None:
+    """Returns an answer with a label in words as an equation with the label on its left side. None if there is no label.
 
     Args:
-        text: tidied.
-        read: what reads the value.
+        text: The normalized text.
+        read: The parser of the value.
 
     Raises:
-        Unreadable: the value is no mathematics.
+        ParseError: The value is not mathematics.
     """
     plain = _ABBREVIATED.sub("Ans ", WRAPPED.sub(r" \1 ", _FUNCTION_NAME.sub(r" \1 ", text)))
-    found = _NAMED.fullmatch(plain)
+    found = _LABELLED.fullmatch(plain)
     if not found or len(found["value"]) > 400:
         return None
     words = found["label"].lower().split()
@@ -75,8 +75,8 @@ def named(text: str, read: Callable[[str], tuple[Node, ...]]) -> Node | None:
     return value if value.kind == "relation" else Node("relation", (Node("text", (), label), value), ("=",))
 
 
-def parts(text: str) -> Node | None:
-    """Several things with their names, "(1) 3; (2) 5" or "quotient x+2, remainder 3", as a list; None where it is none."""
+def labelled_parts(text: str) -> Node | None:
+    """Returns labelled parts, "(1) 3; (2) 5" or "quotient x+2, remainder 3", as a list. None if there are none."""
     unwrapped = WRAPPED.sub(r" \1 ", text).lstrip()
     found = _split(_NUMBERED.sub(" , ", unwrapped) if unwrapped.startswith("(") else text)
     if not 2 <= len(found) <= MAX_PARTS:
@@ -87,16 +87,16 @@ def parts(text: str) -> Node | None:
         if not matched:
             return None
         try:
-            said = re.findall(r"\w+", WRAPPED.sub(r" \1 ", matched[1]).casefold())
-            label = " ".join(word for word in said if word not in _ARTICLES) or " ".join(said)
+            label_words = re.findall(r"\w+", WRAPPED.sub(r" \1 ", matched[1]).casefold())
+            label = " ".join(word for word in label_words if word not in _ARTICLES) or " ".join(label_words)
             items.append(Node("relation", (Node("text", (), label), parse(matched[2])), ("=",)))
-        except Unreadable:
+        except ParseError:
             return None
     return Node("list", tuple(items))
 
 
 def _split(text: str) -> list[str]:
-    """The text between commas, semicolons and "and" that stand in no brackets."""
+    """Splits a text at commas, semicolons and "and" outside of brackets."""
     found, depth, start = [], 0, 0
     for mark in re.finditer(r"[(\[{]|[)\]}]|[,;]|(?<![A-Za-z\\])and(?![A-Za-z])", text):
         depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(mark[0], 0)

@@ -1,16 +1,18 @@
-"""Statements and sets of letters: p -> q, not p or q, A union B. Two are one where their truth tables are.
+"""Statements and sets of letters: p -> q, not p or q, A union B. They are compared by truth tables.
 
-An implication is compared side by side: its contrapositive has its truth table, and is another statement.
+The two sides of an implication are compared separately, because its contrapositive has the same truth table but is another
+statement.
 """
 
 import itertools
 import re
 from collections.abc import Mapping
 
-from .grammar.notation import Marks, Unreadable
+from .grammar.notation import ParseError, TokenReader
 from .grammar.tree import Node
 
 MAX_LETTERS = 8
+"""Letters of two statements that are compared by truth tables."""
 
 _SIGNS = re.compile(
     r"\\(?:to|rightarrow|Rightarrow|implies|Longrightarrow|leftrightarrow|Leftrightarrow|iff|neg|lnot|land|lor|wedge|vee|oplus"
@@ -25,22 +27,22 @@ _OF_SETS = {"union": "or", "intersection": "and", "difference": "without"}
 _COMPLEMENTS = (Node("symbol", (), "c"), Node("symbol", (), "C"), Node("call", (), "complement"))
 
 
-def proposition(text: str) -> Node | None:
-    """The statement that a tidied text is, or None where it is anything else."""
+def parse_statement(text: str) -> Node | None:
+    """Returns the statement in a normalized text. None if the text is not a statement."""
     if not _SIGNS.search(text) or len(text) > 300:
         return None
-    for sign, instead in _PLAIN_SIGNS:
-        text = text.replace(sign, instead)
+    for sign, replacement in _PLAIN_SIGNS:
+        text = text.replace(sign, replacement)
     try:
         grammar = _Grammar(text)
         tree = grammar.equivalence()
-    except Unreadable:
+    except ParseError:
         return None
-    return tree if grammar.look() is None and tree.kind in _CONNECTIVES else None
+    return tree if grammar.peek() is None and tree.kind in _CONNECTIVES else None
 
 
-class _Grammar(Marks):
-    """Loosest first: if and only if, if, or, and, not."""
+class _Grammar(TokenReader):
+    """The parser of statements, from the weakest to the strongest connective: iff, implies, or, and, not."""
 
     def equivalence(self) -> Node:
         left = self.implication()
@@ -69,7 +71,7 @@ class _Grammar(Marks):
         while self.take(*_NOT):
             negations += 1
             if negations > 20:
-                raise Unreadable("too many negations")
+                raise ParseError("too many negations")
         node = self.letter()
         return Node("not", (node,)) if negations % 2 else node
 
@@ -79,23 +81,23 @@ class _Grammar(Marks):
             if token.kind == "mark" and token.value == opening:
                 self.depth = getattr(self, "depth", 0) + 1
                 if self.depth > 40:
-                    raise Unreadable("nested too deep")
+                    raise ParseError("nested too deep")
                 inside = self.equivalence()
                 self.expect(closing)
                 self.depth -= 1
                 return inside
         if token.kind == "name" and len(token.value) == 1:
             return Node("symbol", (), token.value)
-        raise Unreadable("no statement")
+        raise ParseError("not a statement")
 
 
 def is_statement(node: Node) -> bool:
-    """Whether a node is a statement of letters."""
+    """True if a node is a statement of letters."""
     return node.kind in _CONNECTIVES
 
 
-def is_set_of_letters(node: Node) -> bool:
-    """Whether a node is a union, intersection or difference of sets that are only letters."""
+def is_set_expression(node: Node) -> bool:
+    """True if a node is a union, intersection or difference of sets that are letters."""
     return node.kind in _OF_SETS and _is_made_of_letters(node)
 
 
@@ -111,7 +113,7 @@ def _is_made_of_letters(node: Node) -> bool:
 
 
 def _complemented(node: Node) -> Node | None:
-    """What a node is the complement of: A of A^c and of an A with a bar."""
+    """Returns the set whose complement a node is: A for A^c and for an A with a bar."""
     if node.kind == "pow" and node.items[1] in _COMPLEMENTS:
         return node.items[0]
     if node.kind == "call" and node.value in ("overline", "bar") and len(node.items) == 1:
@@ -119,15 +121,15 @@ def _complemented(node: Node) -> Node | None:
     return None
 
 
-def same_truth(gold: Node, answer: Node) -> bool:
-    """Whether two statements, or two sets of letters, are one."""
+def have_same_truth_table(gold: Node, answer: Node) -> bool:
+    """True if two statements, or two sets of letters, are equivalent."""
     kinds = {gold.kind, answer.kind}
     if kinds & {"implies", "iff"}:
         if len(kinds) > 1:
             return False
         (a, b), (c, d) = gold.items, answer.items
-        straight = same_truth(a, c) and same_truth(b, d)
-        return straight or (gold.kind == "iff" and same_truth(a, d) and same_truth(b, c))
+        straight = have_same_truth_table(a, c) and have_same_truth_table(b, d)
+        return straight or (gold.kind == "iff" and have_same_truth_table(a, d) and have_same_truth_table(b, c))
     if not all(is_statement(node) or _is_made_of_letters(node) for node in (gold, answer)):
         return False
     names = sorted(_letters(gold) | _letters(answer))
@@ -147,7 +149,7 @@ def _letters(node: Node) -> frozenset[str]:
 
 
 def _truth(node: Node, row: Mapping[str, bool]) -> bool:
-    """Whether a statement is true, or a point belongs to a set, where its letters are so."""
+    """Returns the truth value of a statement, or whether a point is in a set, for given truth values of the letters."""
     inner = _complemented(node)
     if inner is not None:
         return not _truth(inner, row)

@@ -1,15 +1,15 @@
-"""Numbers as people write them: thousands, dozens and millions, times of day, ordinals, other bases."""
+"""Notations of numbers: thousands, dozens and millions, times of day, ordinals, other bases."""
 
 import re
 from fractions import Fraction
 
 from .grammar.expressions import parse
 from .grammar.tree import Node, number
-from .wording import NUMBERS, WRAPPED
+from .words import NUMBERS, WRAPPED
 
 DIGITS = r"\d+(?:\.\d+)?|\.\d+"
 _THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
-CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?\s*((?:[ap]\.?\s?m\.?)?)", re.IGNORECASE)
+TIME_OR_RATIO = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?\s*((?:[ap]\.?\s?m\.?)?)", re.IGNORECASE)
 _MULTIPLES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _MULTIPLE = re.compile(rf"([-+]?(?:{DIGITS}))\s*({'|'.join(_MULTIPLES)})s?\b(.*)", re.IGNORECASE)
 _BASED = re.compile(
@@ -17,7 +17,7 @@ _BASED = re.compile(
     r"(?P<base>\d{1,2}|[a-z]{3,9})\s*\)?\s*\}?\s*\)?"
 )
 _PREFIXED = re.compile(r"0x(?P<x>[0-9A-Fa-f]{1,60})|0b(?P<b>[01]{1,60})|0o(?P<o>[0-7]{1,60})")
-"""As in programs: 0x1A."""
+"""Numbers with a prefix for the base, as in programs: 0x1A."""
 _SMALL_DIGITS = re.compile(r"[(\[]?\s*\d[0-9a-f]{0,59}\s*[)\]]?\s*_\s*\{?\s*16\s*\}?")
 _ORDINAL = re.compile(
     r"(?P<number>\d{1,12})\s*(?:\^\s*)?(?:\{\s*)?(?:\\(?:text|mathrm|textrm|mbox|textsuperscript)\s*\{\s*)?(?P<end>st|nd|rd|th)"
@@ -25,8 +25,8 @@ _ORDINAL = re.compile(
 )
 
 
-def based(text: str) -> Node | None:
-    """A number whose base is said: (52)_8, 2A_{16}, 52 base 8, 52_{\\text{eight}}, 0x2A; None where there is none."""
+def number_with_base(text: str) -> Node | None:
+    """Returns a number with a stated base: (52)_8, 2A_{16}, 52 base 8, 52_{\\text{eight}}, 0x2A. None if there is none."""
     if text[:2] in ("0x", "0b", "0o") and (prefixed := _PREFIXED.fullmatch(text)):
         sign = str(prefixed.lastgroup)
         return Node("based", (), (prefixed[sign].upper().lstrip("0") or "0", {"x": 16, "o": 8, "b": 2}[sign]))
@@ -43,7 +43,7 @@ def based(text: str) -> Node | None:
 
 
 def ordinal(text: str) -> str | None:
-    """ "12th", "12^{\\text{th}}" as its number's text, with the noun behind it; None where it is none."""
+    """Returns the digits of an ordinal number ("12th", "12^{\\text{th}}") and the noun after it. None if it is not one."""
     found = _ORDINAL.fullmatch(text)
     if not found or re.search(r"root|power|of\b", found["noun"] or ""):
         return None
@@ -53,7 +53,7 @@ def ordinal(text: str) -> str | None:
 
 
 def join_thousands(text: str) -> str:
-    """ "1,234" as "1234", outside of brackets: there a comma stands between two things."""
+    """Returns "1,234" as "1234", except in brackets, where a comma separates two items."""
     if "," not in text:
         return text
 
@@ -66,7 +66,7 @@ def join_thousands(text: str) -> str:
 
 
 def time_or_ratio(found: re.Match[str]) -> Node:
-    """ "12:30" may be a time or a ratio; with a.m. or p.m., or minutes from 00 to 09, it is a time."""
+    """Returns "12:30" as a ratio that may be a time. With a.m. or p.m., or minutes from 00 to 09, it is a time."""
     half = re.sub(r"[^apm]", "", found[4].lower())
     if half or found[2][0] == "0":
         return Node("text", (), " ".join(filter(None, (f"{int(found[1])}:{found[2]}", found[3], half))))
@@ -75,8 +75,8 @@ def time_or_ratio(found: re.Match[str]) -> Node:
     return Node("ratio", numbers, "clock" if clock and numbers[0].value < 25 else None)
 
 
-def multiple(text: str) -> Node | None:
-    """ "2.5 million", "3 dozen eggs"."""
+def named_multiple(text: str) -> Node | None:
+    """Returns a multiple of a named number: "2.5 million", "3 dozen eggs"."""
     found = _MULTIPLE.fullmatch(WRAPPED.sub(r" \1 ", text))
     if not found:
         return None

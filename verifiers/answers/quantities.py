@@ -1,4 +1,4 @@
-"""Numbers with a unit, a noun or a currency: 15 cm^2, 72 clips, USD 29, 2 hours 30 minutes."""
+"""Quantities: numbers with a unit, a noun or a currency, such as 15 cm^2, 72 clips, USD 29, 2 hours 30 minutes."""
 
 import itertools
 import re
@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from .grammar.tree import Node, number
 from .values import units
-from .wording import UPRIGHT, WRAPPED
+from .words import UPRIGHT, WRAPPED
 
 _FORM = rf"(?:{UPRIGHT}|[A-Za-zµμΩ°Å€£¢₹]++\.?|[\u4e00-\u9fff]{{1,4}})"
 _EXPONENT = r"(?:\s*\^\s*(?:\{\s*-?\d\s*\}|-?\d))?"
@@ -17,8 +17,8 @@ _TAIL = re.compile(
 )
 _ONE_UNIT = rf"(?:{UPRIGHT}|[A-Za-z]{{1,4}}){_EXPONENT}"
 _UNIT_FRACTION = re.compile(rf"(?<=[\d\s}}])\\frac\s*\{{\s*({_ONE_UNIT})\s*\}}\s*\{{\s*({_ONE_UNIT})\s*\}}")
-"""One unit over another, as LaTeX's fraction."""
-_NO_UNIT = frozenset(
+"""A unit divided by another one, as a LaTeX fraction."""
+_NOT_UNITS = frozenset(
     (
         "plus minus times over divided squared cubed by or and if when where not than for with less more modulo mod pi inf "
         "infinity in is out below above negative positive zero debt fewer factorial choose cent half halves third thirds "
@@ -27,13 +27,13 @@ _NO_UNIT = frozenset(
 )
 _DEGREES = re.compile(r"\s*\^\s*\{?\s*\\circ\s*\}?\s*(?:\\(?:text|mathrm)\s*\{\s*([CF])\s*\}|([CF])\b)")
 _MICRO = re.compile(r"(?<=\d)\s*\\mu\s*(?:\\(?:text|mathrm)\s*\{\s*)?(m|g|s|L|l|C|F|A|V|mol)\b\}?")
-"""Degrees Celsius and Fahrenheit, and units with the prefix micro, as LaTeX writes them."""
+"""LaTeX of degrees Celsius and Fahrenheit (`_DEGREES`), and of units with the prefix micro (`_MICRO`)."""
 _OHM = re.compile(r"(?:(?<=\d)|(?<=\d\s))\s*(?:\\(?:text|mathrm)\s*\{\s*([kMGm])\s*\}|([kMGm]))?\s*\\Omega\b")
 _HYPHEN = re.compile(r"(?<=[a-z]{3})-(?=[a-z]{3})")
 _PLAIN_NUMBER = re.compile(r"[-+]?[\d.,]+(?:\s*(?:\\times|\\cdot|\*)\s*10\s*\^\s*\{?-?\d+\}?)?|10\s*\^\s*\{?-?\d+\}?")
 _SIUNITX = re.compile(r"\\(?:(?:SI|qty)\s*\{(?P<amount>[^{}]*)\}|si|unit)\s*\{(?P<unit>[^{}]*)\}")
-_LONE = frozenset("msghNJWVLK")
-"""Letters that are units where they stand alone behind a number and a space."""
+_LETTER_UNITS = frozenset("msghNJWVLK")
+"""Letters that are units if they stand alone after a number and a space."""
 _AMOUNT = r"(?P<amount>\d{1,3}(?:(?:,|\{,\})\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
 _MONEY = r"(?:US\s?)?\\?\$|\\?\\pounds|[€£₹]|USD|EUR|GBP|INR|CNY|RMB|JPY|Rs\.?"
 _CURRENCY = re.compile(
@@ -41,13 +41,13 @@ _CURRENCY = re.compile(
     rf"(?:\s|\\[,;:! ]|~)*(?P<behind>-?){_AMOUNT}"
 )
 _COMPOUND = re.compile(r"(-?)\s*((?:\d+(?:\.\d+)?\s*[A-Za-z]{1,10}\.?(?:\s*,\s*|\s+and\s+|\s*)){2,4})")
-_ONE_OF = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]{1,10})\.?(\s*,\s*|\s+and\s+|\s*)")
+_AMOUNT_AND_UNIT = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]{1,10})\.?(\s*,\s*|\s+and\s+|\s*)")
 ONLY_WITH_A_UNIT = Node("text", (), "with a unit")
-"""Stands beside the number of a quantity that a bare number is not compared with."""
+"""Second item of a quantity that is not compared with a number without a unit."""
 
 
 def currency(text: str) -> Node | None:
-    """An amount of money with the currency before it: $29, \\text{USD }29."""
+    """Returns an amount of money with the currency before it: $29, \\text{USD }29."""
     found = _CURRENCY.fullmatch(text)
     if not found:
         return None
@@ -59,22 +59,22 @@ def currency(text: str) -> Node | None:
 
 
 def compound(text: str) -> Node | None:
-    """A quantity in several units, 2 hours 30 minutes or 5 ft 6 in, as one in the first of them; None where it is none."""
+    """Returns a quantity in several units (2 hours 30 minutes, 5 ft 6 in) in the first of them. None if it is not one."""
     found = _COMPOUND.fullmatch(WRAPPED.sub(r" \1 ", text).strip() + " ")
     if not found:
         return None
-    pieces = _ONE_OF.findall(found[2])
+    pieces = _AMOUNT_AND_UNIT.findall(found[2])
     minutes = any(name in ("h", "hr", "hrs", "hour", "hours") for _, name, _ in pieces)
-    known = [units.unit("min" if minutes and name == "m" else name) for _, name, _ in pieces]
-    first = known[0]
-    if first is None or any(one is None or one.dimension != first.dimension or one.offset for one in known):
+    found_units = [units.unit("min" if minutes and name == "m" else name) for _, name, _ in pieces]
+    first = found_units[0]
+    if first is None or any(part is None or part.dimension != first.dimension or part.offset for part in found_units):
         return None
-    factors = [one.factor for one in known if one]
+    factors = [part.factor for part in found_units if part]
     time = first.dimension == "[time]"
     for (above, below), (amount, _, _), (_, _, joint) in zip(itertools.pairwise(factors), pieces[1:], pieces, strict=False):
         smaller = below < above and Fraction(amount) < above / below
         if not smaller or ("," in joint and not time):
-            return None  # two lengths, say, and not one
+            return None  # for example two lengths
     terms = [
         Node("mul", (number(amount), Node("number", (), (factor / factors[0]).limit_denominator(10**9))))
         for (amount, _, _), factor in zip(pieces, factors, strict=True)
@@ -83,22 +83,22 @@ def compound(text: str) -> Node | None:
     return Node("quantity", (Node("neg", (total,)) if found[1] else total, ONLY_WITH_A_UNIT), pieces[0][1])
 
 
-def _spelled(found: re.Match[str]) -> str:
-    """The macros of siunitx as words: \\SI{10}{\\micro\\ampere}."""
+def _siunitx_as_words(found: re.Match[str]) -> str:
+    """Returns siunitx macros as words: \\SI{10}{\\micro\\ampere}."""
     unit = re.sub(r"\\([A-Za-z]+)", r" \1 ", found["unit"])
     return f"{found['amount'] or ''} \\text{{{' '.join(unit.split())}}}"
 
 
 def with_unit(text: str) -> tuple[str, str, bool] | None:
-    """A number's text and the unit or noun behind it ("15 cm^2", "72 clips"), or None where there is none.
+    """Returns the text of a number and of the unit or noun after it ("15 cm^2", "72 clips"). None if there is none.
 
-    The third says whether it is a unit for sure: the A of 5 A may be a variable.
+    The third value is False if the unit may also be a variable, such as A in "5 A".
     """
     text = _DEGREES.sub(lambda degrees: rf"\text{{deg{degrees[1] or degrees[2]}}}", text)
     text = WRAPPED.sub(lambda words: words[0].replace("\\Omega", "ohm").replace("\\mu ", "μ"), text)
     text = _MICRO.sub(r"\\text{μ\1}", _OHM.sub(r" \\text{\1\2ohm}", text))
     text = _HYPHEN.sub(" ", text)
-    text = _SIUNITX.sub(_spelled, text) if "\\" in text else text
+    text = _SIUNITX.sub(_siunitx_as_words, text) if "\\" in text else text
     found = _TAIL.fullmatch(_UNIT_FRACTION.sub(r"\1/\2", text))
     if not found:
         return None
@@ -109,18 +109,18 @@ def with_unit(text: str) -> tuple[str, str, bool] | None:
     if re.fullmatch(r"[\u4e00-\u9fff]{1,4}", unit):
         return found["head"], unit, True  # 120棵
     if any(re.fullmatch(r"[a-z]+(?:ths?|fths?)", word) for word in bare) or not re.search(r"[A-Za-z€£¢ΩÅ]", unit):
-        return None  # 5 tenths are no five of anything
+        return None  # an ordinal number is a denominator: 5 tenths
     inches = wrapped and bare == ["in"]
-    if not bare or (_NO_UNIT & {word.lower() for word in bare} and not inches) or len(unit) > 60:
+    if not bare or (_NOT_UNITS & {word.lower() for word in bare} and not inches) or len(unit) > 60:
         return None
     if units.unit(unit) is None:
         noun = all(len(word) > 2 or word.lower() in ("of", "a", "an") for word in bare)
         if not (noun and (wrapped or max(map(len, bare)) > 3) and len(bare) <= 4) or "^" in unit:
             return None
     elif not wrapped and all(len(word) == 1 and word.isalpha() for word in bare) and "/" not in unit:
-        # 3m is three times m, and so is \\frac{1}{2} m; 3 m may be a length.
+        # 3m and \\frac{1}{2} m are products; 3 m may be a length.
         plain = _PLAIN_NUMBER.fullmatch(found["head"].strip())
         if not plain or not found["gap"]:
             return None
-        return found["head"], unit, len(bare) == 1 and bare[0] in _LONE
+        return found["head"], unit, len(bare) == 1 and bare[0] in _LETTER_UNITS
     return found["head"], unit, True

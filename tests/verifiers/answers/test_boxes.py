@@ -19,14 +19,14 @@ from tenfold.verifiers.answers.extraction.response import tagged
         (r"$\fbox{5}$.", "5"),
         (r"\colorbox{yellow}{5}", "5"),
         (r"\boxed{\fbox{5}}", "5"),
-        ("boxed{5}", "5"),  # the backslash was lost as an escape
+        ("boxed{5}", "5"),  # the backslash was lost in an escape sequence
         (r"\boxed{5} apples are left.", "5"),
-        # a box is denied
+        # denied box
         (r"It is not \boxed{5} but \boxed{6}.", "6"),
         (r"\boxed{5}, i.e. not \boxed{6}", "5"),
         (r"It is not \boxed{5}.", None),
         (r"\boxed{5} is wrong, so \boxed{6}", "6"),
-        # no box at all: what the text says counts
+        # no box: the text counts
         (r"As asked, \boxed marks my result. The answer is 5.", "5"),
         (r"In \boxed A clean answer is given. The answer is 5.", "5"),
         (r"\boxed{\text{your answer}}, that is: the answer is 5", "5"),
@@ -37,7 +37,7 @@ from tenfold.verifiers.answers.extraction.response import tagged
         (r"so \boxed{5}. Let me write it: \boxed{", None),
     ],
 )
-def test_boxes_are_found_in_every_form_that_models_write(response: str, answer: str | None) -> None:
+def test_box_in_each_usual_notation_is_found(response: str, answer: str | None) -> None:
     assert final_answer(response) == answer
 
 
@@ -50,38 +50,38 @@ def test_boxes_are_found_in_every_form_that_models_write(response: str, answer: 
         ("<reasoning>\nx\n</reasoning>\n<answer>\n5\n</answer>", "5"),
         ("<ANSWER>5</ANSWER>", "5"),
         ("[ANSWER]5[/ANSWER]", "5"),
-        ("5</answer>", "5"),  # the prompt opened the tag
+        ("5</answer>", "5"),  # the prompt contains the opening tag
         ("<solution>\n5\n</solution>", "5"),
         (r"<answer>$\frac{1}{2}$</answer>", r"\frac{1}{2}"),
         ("<answer>The answer is $5$.</answer>", "5"),
         ("<answer>\nWe add 2 and 3.\n\nSo the total is 5.\n</answer>", "5"),
         ("<answer>5 because 2+3=5</answer>", "5"),
-        # the last mark counts, of either kind; a box in a tag is the tag's
+        # the last box or tag counts; a box in a tag belongs to the tag
         (r"<answer>\boxed{5}</answer>", "5"),
         (r"\boxed{6} <answer>5</answer>", "5"),
         (r"<answer>6</answer> \boxed{5}", "5"),
         ("<answer>6</answer> Wait, <answer>5</answer>", "5"),
         ("The answer is 6. <answer>5</answer>", "5"),
         ("<answer>5</answer> The answer is 6.", "5"),
-        # the instruction is quoted
+        # quoted instruction
         ("I put it in <answer> </answer> tags. The answer is 5.", "5"),
         ("I will write it between <answer> and </answer>.\n<answer>5</answer>", "5"),
         ("Format: <answer>your answer</answer>\n\nThe answer is 5.", "5"),
-        # cut, or reasoning
+        # cut response, or reasoning
         ("<answer>5", None),
         ("<answer>5</answer>\n<answer>", None),
         (r"<answer>So \boxed{5}", "5"),
         ("<think><answer>5</answer>", None),
     ],
 )
-def test_an_answer_tag_is_read_like_a_box(response: str, answer: str | None) -> None:
+def test_answer_tag_is_read_like_box(response: str, answer: str | None) -> None:
     assert final_answer(response) == answer
 
 
-def test_what_a_tag_holds_is_kept_line_by_line() -> None:
+def test_tag_content_keeps_its_lines() -> None:
     assert tagged("<think>0 0</think><answer>\n1 2\n3 4\n</answer>") == "1 2\n3 4"
     assert tagged("no tag") is None
 
 
-def test_lines_of_a_tag_are_not_cut_to_the_last() -> None:
+def test_all_lines_of_tag_are_read() -> None:
     assert final_answer("<answer>\n5\n6\n</answer>") == "5\n6"

@@ -6,7 +6,7 @@ from tenfold.verifiers.answers import final_answer
 @pytest.mark.parametrize(
     ("response", "answer"),
     [
-        # the last box
+        # last box
         (r"so $x = \boxed{\frac{1}{2}}$ and no more", r"\frac{1}{2}"),
         (r"\boxed{1} or rather \boxed{\frac{1}{2}}", r"\frac{1}{2}"),
         (r"\boxed{\text{a } \{1, 2\}}", r"\text{a } \{1, 2\}"),
@@ -15,7 +15,7 @@ from tenfold.verifiers.answers import final_answer
         (r"\boxed{20} percent", "20 percent"),
         (r"I put it in \boxed{}, as asked. The answer is 5.", "5"),
         (r"\boxed{5}. That was \boxed{ }.", "5"),
-        # boxes that stand together
+        # adjacent boxes
         (r"\boxed{(2, 2)} \quad \text{and} \quad \boxed{(6, 2)}", "(2, 2), (6, 2)"),
         (r"$\boxed{1}$, $\boxed{2}$ and $\boxed{3}$", "1, 2, 3"),
         (r"\boxed{1} no no no no no \boxed{2}", "2"),
@@ -28,13 +28,13 @@ from tenfold.verifiers.answers import final_answer
         ("The final answer is $x-2y+z-1=0$. I hope it is correct.", "x-2y+z-1=0"),
         ("Final Answer: The largest $n$ is 34.", "34"),
         ("So the correct choice is **(A)**.", "(A)"),
-        # a last line that is a result
+        # result in the last line
         ("8-9=-1\n-1+8=7", "-1+8=7"),
         ("there were 3, then 4 more, so in the end a total of 7 of them", "7"),
         ("We add.\nSo she has $18$ dollars.", "18"),
         ("Therefore $x \\geq 5$ is the solution.", "x \\geq 5"),
         ("The function is even.", "even"),
-        # headings, marks and languages
+        # headings, markup and languages
         ("Final Answer\n---\n41", "41"),
         ("Final Answer\n============\n41", "41"),
         ("<|begin_of_box|>41<|end_of_box|>", "41"),
@@ -42,10 +42,10 @@ from tenfold.verifiers.answers import final_answer
         ("정답은 41입니다.", "41"),
         ("The answer is: 41 !", "41"),
         ("The answer is 5!", "5!"),
-        # thinking
+        # reasoning
         ("<think>it is \\boxed{7}</think> The answer is 8", "8"),
         ("<think>it is 7</think>", None),
-        # cut, or nothing
+        # cut response, or no answer
         ("<think>It must be \\boxed{12}, because", None),
         ("\\boxed{11} at first, but then \\boxed{12", None),
         ("We find \\boxed{\\frac{1}{2", None),
@@ -55,5 +55,5 @@ from tenfold.verifiers.answers import final_answer
         ("", None),
     ],
 )
-def test_the_final_answer_is_found_or_there_is_none(response: str, answer: str | None) -> None:
+def test_final_answer(response: str, answer: str | None) -> None:
     assert final_answer(response) == answer

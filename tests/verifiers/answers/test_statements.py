@@ -6,7 +6,7 @@ import tenfold
 from tenfold.verifiers.answers import final_answer
 
 
-def is_right(gold: str, response: str) -> bool:
+def is_correct(gold: str, response: str) -> bool:
     return tenfold.verify(gold, response).score == 1
 
 
@@ -44,10 +44,10 @@ def is_right(gold: str, response: str) -> bool:
     ],
 )
 @pytest.mark.parametrize("value", ["5", "$5$"])
-def test_words_behind_an_answer_do_not_refuse_it(value: str, behind: str) -> None:
-    assert is_right("5", f"The answer is {value}{behind}")
-    assert not is_right("6", f"The answer is {value}{behind}")
-    assert not is_right("2", f"The answer is {value}{behind}")
+def test_words_after_answer_are_ignored(value: str, behind: str) -> None:
+    assert is_correct("5", f"The answer is {value}{behind}")
+    assert not is_correct("6", f"The answer is {value}{behind}")
+    assert not is_correct("2", f"The answer is {value}{behind}")
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def test_words_behind_an_answer_do_not_refuse_it(value: str, behind: str) -> Non
         "The number of digits in the answer is 5.",
     ],
 )
-def test_what_is_denied_is_no_answer(response: str) -> None:
-    assert not is_right("5", response)
+def test_denied_value_is_not_answer(response: str) -> None:
+    assert not is_correct("5", response)
 
 
 @pytest.mark.parametrize(
@@ -104,9 +104,9 @@ def test_what_is_denied_is_no_answer(response: str) -> None:
         "答案不是5，是6。",
     ],
 )
-def test_what_is_said_instead_is_the_answer(response: str) -> None:
-    assert is_right("6", response)
-    assert not is_right("5", response)
+def test_corrected_value_is_answer(response: str) -> None:
+    assert is_correct("6", response)
+    assert not is_correct("5", response)
 
 
 @pytest.mark.parametrize(
@@ -140,8 +140,8 @@ def test_what_is_said_instead_is_the_answer(response: str) -> None:
         "The answer is 5 factorial.",
     ],
 )
-def test_what_is_made_of_a_value_is_not_the_value(response: str) -> None:
-    assert not is_right("5", response)
+def test_changed_value_is_not_answer(response: str) -> None:
+    assert not is_correct("5", response)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_what_is_made_of_a_value_is_not_the_value(response: str) -> None:
         ("Option (B) is correct.", "(B)"),
     ],
 )
-def test_an_answer_is_put_together_from_formulas_and_text(response: str, answer: str) -> None:
+def test_answer_is_assembled_from_formulas_and_text(response: str, answer: str) -> None:
     assert final_answer(response) == answer
 
 
@@ -193,12 +193,12 @@ def test_an_answer_is_put_together_from_formulas_and_text(response: str, answer:
         ("So 5 is wrong.", None),
     ],
 )
-def test_a_last_line_is_read_for_its_result(response: str, answer: str | None) -> None:
+def test_result_of_last_line(response: str, answer: str | None) -> None:
     assert final_answer(response) == answer
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**6))
-def test_a_denied_number_is_never_the_answer_and_its_correction_is(wrong: int, right: int) -> None:
+def test_correction_replaces_denied_number(wrong: int, right: int) -> None:
     assert final_answer(f"The answer is not {wrong} but {right}.") == str(right)
     assert final_answer(f"The answer is {right} (not {wrong}).") == str(right)
     assert final_answer(f"The wrong answer is {wrong}.") is None

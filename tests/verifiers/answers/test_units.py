@@ -22,7 +22,7 @@ from tenfold.verifiers.answers.values.units import unit
         ("μm", "m", Fraction(1, 10**6)),
     ],
 )
-def test_units_of_one_dimension_are_multiples(one: str, other: str, factor: Fraction) -> None:
+def test_units_of_same_dimension_are_multiples(one: str, other: str, factor: Fraction) -> None:
     a, b = unit(one), unit(other)
     assert a is not None
     assert b is not None
@@ -31,7 +31,7 @@ def test_units_of_one_dimension_are_multiples(one: str, other: str, factor: Frac
 
 
 @pytest.mark.parametrize(("one", "other"), [("m", "s"), ("J", "W"), ("m^2", "m"), ("$", "€"), ("degrees", "m"), ("mol", "kg")])
-def test_other_dimensions_are_other(one: str, other: str) -> None:
+def test_units_of_different_dimensions_differ(one: str, other: str) -> None:
     a, b = unit(one), unit(other)
     assert a is not None
     assert b is not None
@@ -39,11 +39,11 @@ def test_other_dimensions_are_other(one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["x", "apples", "n", "", "kg + m", "__import__('os')", "m^999", "q", "sqrt", "e"])
-def test_what_is_no_unit_is_none(text: str) -> None:
+def test_text_that_is_not_unit_is_none(text: str) -> None:
     assert unit(text) is None
 
 
-def test_degrees_celsius_have_an_offset() -> None:
+def test_degree_celsius_has_offset() -> None:
     celsius = unit("°C")
     assert celsius is not None
     assert celsius.offset == Fraction("273.15")

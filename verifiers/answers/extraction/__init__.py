@@ -1,1 +1,1 @@
-"""Which words of a response are its answer."""
+"""Extraction of the final answer from a response."""

@@ -1,11 +1,11 @@
-"""What a sentence claims of options' letters, and what a text asserts in the end."""
+"""Types for the claims of a sentence about the letters of options, and for the letters that a text asserts."""
 
 from enum import Enum, auto
 from typing import NamedTuple
 
 
 class Kind(Enum):
-    """What a sentence does with letters."""
+    """The kind of a claim about letters. See `choices`."""
 
     ANSWERS = auto()
     ASSERTS = auto()
@@ -14,27 +14,29 @@ class Kind(Enum):
 
 
 class Claim(NamedTuple):
-    """What a sentence says of letters."""
+    """A claim of a sentence about letters."""
 
     kind: Kind
     letters: frozenset[str] = frozenset()
     words: str = ""
-    """What stands behind the letter, where that may be the option's words: "the integral diverges"."""
+    """The words after the letter if they may be the option's text: "the integral diverges"."""
     replaces: Kind | None = None
-    """In whose place it stands: of earlier assertions ("So it is C"), or even of answers ("Actually, it is C")."""
+    """Kind of earlier claims that it replaces: assertions ("So it is C"), or also answers ("Actually, it is C")."""
 
 
 class Asserted(NamedTuple):
-    """What a text asserts in the end."""
+    """The letters that a text asserts at its end."""
 
     letters: frozenset[str]
-    """One where the text chooses, several where it contradicts itself."""
+    """One letter if the text chooses an option, several if it contradicts itself."""
     words: str
+    """The words after the chosen letter."""
 
 
-class Named(NamedTuple):
-    """Letters at the beginning of a text."""
+class LeadingLetters(NamedTuple):
+    """The letters at the beginning of a text."""
 
     letters: frozenset[str]
     asks: bool
+    """True if a question mark follows."""
     rest: str

@@ -1,41 +1,42 @@
-"""Where a response marks its answer: `\\boxed{...}`, `\\fbox{...}` and their kin, and `<answer>...</answer>`.
+"""Marked answers: `\\boxed{...}`, `\\fbox{...}` and similar boxes, and `<answer>...</answer>`.
 
-A box or tag that is empty, or that holds a placeholder ("\\boxed{}", "<answer> answer here </answer>"), only repeats what the
-prompt asked for, and is no mark. The last mark counts. A mark that opens and never closes was cut: it has no content, and
-whatever was marked before it does not count either.
+An empty box or tag, or one with a placeholder ("\\boxed{}", "<answer> answer here </answer>"), only repeats the prompt and is
+not a mark. The last mark counts. A mark that opens and never closes was cut. It has no content, and earlier marks do not count
+either.
 """
 
 import re
 from typing import NamedTuple
 
 MAX_BOXES = 30
-"""Boxes, from the last one, that can be one list."""
+"""Boxes that can form one list, from the last one."""
 MAX_TAGS = 100
-"""Closing tags, from the last one, that are looked at."""
+"""Closing tags that are examined, from the last one."""
 
 
 class Mark(NamedTuple):
-    """A place that is marked as the answer."""
+    """A marked part of a text."""
 
     start: int
     end: int
     content: str | None
-    """None where the mark never closes."""
+    """None if the mark never closes."""
+    is_tag: bool = False
 
 
 _BOX = re.compile(r"\\(?:boxed|framebox|fbox|fcolorbox|colorbox)(?![A-Za-z])")
 _BARE_BOX = re.compile(r"(?<![A-Za-z\\])boxed(?=\{)")
-"""A box that has lost its backslash: "\\b" is an escape."""
+"""A box without its backslash, because "\\b" is an escape sequence."""
 _OPTION = re.compile(r"\s*\[[^\]\[{}\n]{0,20}\]")
-"""Width and alignment of a \\framebox."""
+"""The width and alignment of a \\framebox."""
 _LONE = re.compile(
     r" ?(?:\$?(?P<number>[-+]?(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)(?:/\d+)?%?)(?![\w{]|[.,]\d)"
     r"|(?P<letter>[A-HJ-Za-z])(?=\s*[^\sA-Za-z({\[]|\s*$))"
 )
-"""An argument without braces: a number, or a single letter that begins no sentence."""
+"""An argument without braces: a number, or a letter that does not start a sentence."""
 _COMMAND = re.compile(r" ?\\(?!text(?:bf|it)? )(?P<name>[A-Za-z]+)(?:\[[^\[\]{}\n]{0,20}\])?")
 _ARGUMENTS = {"frac": 2, "dfrac": 2, "tfrac": 2, "cfrac": 2, "binom": 2, "sqrt": 1}
-"""Arguments of commands that are often written without braces."""
+"""Numbers of arguments of commands that are often written without braces."""
 _BARE_ARGUMENT = re.compile(r"\s{0,9}(?:\\[A-Za-z]{1,30}|[^\s{}\\$])")
 _DIGIT = re.compile(r"\d")
 _PLACEHOLDER = re.compile(
@@ -47,12 +48,12 @@ _PLACEHOLDER = re.compile(
     r"[\s>\])}*.…]*",
     re.IGNORECASE,
 )
-"""Content that stands for an answer, as a prompt writes it."""
+"""A placeholder for an answer, as prompts contain it."""
 _DENIED = re.compile(
     r"(?:\bnot|n't|\bnever|\brather than|\binstead of)\s+(?:equal to\s+|be\s+)?(?:\$+|\\\(|\\\[)?\s*$", re.IGNORECASE
 )
 _DENIALS = ("ot", "n't", "ever", "rather", "instead")
-"""One of these is in every denial."""
+"""Every denial contains one of these."""
 _PERCENT = re.compile(r"\s*\$?\s*(\\?%|percent\b|pct\b)")
 _SPACE = re.compile(r"\s{0,20}")
 _BRACKETS = re.compile(r"\(([^()\n]{1,80})\)")
@@ -60,7 +61,7 @@ _BRACE = re.compile(r"\\.|[{}]")
 _TAG = r"(?:answer|final_answer|finalanswer)"
 _CLOSE = re.compile(rf"<\s?/\s?(?P<tag>{_TAG})\s?>|\[/(?P<bracket>{_TAG})\]", re.IGNORECASE)
 _OPEN = re.compile(rf"<\s?{_TAG}\s?>|\[{_TAG}\]", re.IGNORECASE)
-_DOUBT = frozenset(
+_RETRACTION_WORDS = frozenset(
     (
         "rather not no wait actually instead but correction check hmm however earlier wrong incorrect false so thus hence "
         "therefore"
@@ -68,21 +69,21 @@ _DOUBT = frozenset(
 )
 
 
-def last_mark(text: str) -> tuple[Mark, bool] | None:
-    """The last box or tag of a text, and whether it is a tag; None where there is none.
+def last_mark(text: str) -> Mark | None:
+    """Returns the last box or tag of a text. None if there is none.
 
-    A box inside of a tag belongs to the tag: what reads the tag's content finds it there.
+    A box inside a tag belongs to the tag, and is found again in the tag's content.
     """
     box, tag = last_box(text), last_tag(text)
     if tag and (box is None or box.end <= tag.end):
         if tag.content is None and box is not None and box.content is not None and box.start > tag.start:
-            return box, False  # the tag was cut, the box in it was not
-        return tag, True
-    return (box, False) if box else None
+            return box  # the tag was cut, but the box in it is complete
+        return tag
+    return box
 
 
 def last_tag(text: str) -> Mark | None:
-    """The last `<answer>...</answer>` (or `[ANSWER]...[/ANSWER]`) that holds something."""
+    """Returns the last `<answer>...</answer>` (or `[ANSWER]...[/ANSWER]`) that is not empty."""
     if "<" not in text and "[/" not in text:
         return None
     closed = list(_CLOSE.finditer(text))[-MAX_TAGS:]
@@ -92,61 +93,61 @@ def last_tag(text: str) -> Mark | None:
         if not rest.strip() or (
             not _PLACEHOLDER.fullmatch(rest.strip()) and not re.match(r"[`'\"”]|\W*\b(?:tags?|and|elements?|blocks?)\b", rest)
         ):
-            return Mark(opened[-1].start(), len(text), None)
+            return Mark(opened[-1].start(), len(text), None, is_tag=True)
     for close in reversed(closed):
         before = [match for match in opened if match.end() <= close.start()]
         if not before and len(closed) > 1:
             continue
-        # A prompt may have opened the tag itself: then all that the response says up to its end is inside.
+        # The prompt may already have opened the tag. Then the response up to the closing tag is its content.
         start, inside = (before[-1].start(), before[-1].end()) if before else (0, 0)
         close = next(match for match in closed if match.start() >= inside)
         content = text[inside : close.start()].strip()
         content = content.strip("`'\" ")
         if not is_placeholder(content) and content not in ("and", "or", "tag", "tags"):
-            return Mark(start, close.end(), content)
+            return Mark(start, close.end(), content, is_tag=True)
     return None
 
 
 def is_placeholder(content: str) -> bool:
-    """Whether the content of a box or tag is nothing, or stands for an answer: "...", "your answer here"."""
+    """True if the content of a box or tag is empty, or a placeholder: "...", "your answer here"."""
     return len(content) < 80 and not _DIGIT.search(content) and _PLACEHOLDER.fullmatch(content.strip()) is not None
 
 
 def boxed(text: str) -> str | None:
-    """What the last `\\boxed{...}` holds, or all the last ones that stand together, as a list; None where it never closes."""
+    """Returns the content of the last `\\boxed{...}`, or of the last adjacent ones as a list. None if it never closes."""
     found = last_box(text)
     return found.content if found else None
 
 
 def last_box(text: str) -> Mark | None:
-    """The last box that is not denied ("not \\boxed{5}"), or all the last ones that stand together as one mark."""
+    """Returns the last box that is not denied ("not \\boxed{5}"), or the last adjacent ones as one mark."""
     found = _boxes(text)
     if not found or found[-1].content is None:
         return found[-1] if found else None
     kept = [box for box in found if not _is_denied(text[max(0, box.start - 40) : box.start])]
     if not kept:
         return Mark(found[-1].start, found[-1].end, None)
-    together = [kept[-1]]
+    adjacent = [kept[-1]]
     for box in reversed(kept[:-1]):
-        if not _joined(text[box.end : together[0].start]):
+        if not _joins(text[box.end : adjacent[0].start]):
             break
-        together.insert(0, box)
-    contents = [str(box.content) for box in together]
-    start, end = together[0].start, together[-1].end
+        adjacent.insert(0, box)
+    contents = [str(box.content) for box in adjacent]
+    start, end = adjacent[0].start, adjacent[-1].end
     if len(set(contents)) > 1:
         return Mark(start, end, ", ".join(contents))
-    # Percent signs stand outside of a box as often as within.
+    # A percent sign stands as often after a box as inside it.
     after = _PERCENT.match(text, end, end + 40)
     return Mark(start, end, contents[-1] + (" percent" if after and contents[-1][-1:].isdigit() else ""))
 
 
 def _is_denied(before: str) -> bool:
-    """Whether the words before a box deny what it holds."""
+    """True if the words before a box deny its content."""
     return any(word in before for word in _DENIALS) and _DENIED.search(before) is not None
 
 
 def _boxes(text: str) -> list[Mark]:
-    """The last boxes of a text, those within another left out; the last one alone where it never closes."""
+    """Returns the last boxes of a text without nested ones. Only the last one if that never closes."""
     found: list[Mark] = []
     if "box" not in text:
         return found
@@ -167,7 +168,7 @@ def _boxes(text: str) -> list[Mark]:
 
 
 def _without_spaces(content: str) -> str:
-    """The content without the spaces around it, and LaTeX's behind it: `~`, `\\,`, `\\ `."""
+    """Returns the content without surrounding spaces and LaTeX spaces at its end: `~`, `\\,`, `\\ `."""
     end = len(content)
     while end:
         escaped = end > 1 and content[end - 2] == "\\" and content[end - 3 : end - 2] != "\\"
@@ -181,7 +182,7 @@ def _without_spaces(content: str) -> str:
 
 
 def _unwrapped(content: str) -> str:
-    """The content without the boxes that do nothing but hold all of it."""
+    """Returns the content without boxes around all of it."""
     for _ in range(4 if "box" in content else 0):
         match = _BOX.match(content)
         argument = _argument(content, match) if match else None
@@ -192,7 +193,7 @@ def _unwrapped(content: str) -> str:
 
 
 def _argument(text: str, box: re.Match[str]) -> tuple[int, int | None] | None:
-    """Where the argument of a box begins and ends; the end is None where it never closes. None where there is no argument."""
+    """Returns the start and end of a box's argument. The end is None if it never closes. None if there is no argument."""
     start = box.end()
     colours = {"\\colorbox": 1, "\\fcolorbox": 2}.get(box[0], 0)
     if box[0] == "\\framebox":
@@ -221,19 +222,19 @@ def _argument(text: str, box: re.Match[str]) -> tuple[int, int | None] | None:
 
 
 def _end_of_command(text: str, command: re.Match[str]) -> int | None:
-    """The position behind a command and its arguments, in braces or bare as in `\\frac12`; None where one never closes."""
-    end, wanted = command.end(), _ARGUMENTS.get(command["name"], 0)
-    while text[end : end + 1] == "{" or wanted > 0:
+    """Returns the position after a command and its arguments, braced or bare (`\\frac12`). None if one never closes."""
+    end, missing_arguments = command.end(), _ARGUMENTS.get(command["name"], 0)
+    while text[end : end + 1] == "{" or missing_arguments > 0:
         argument = _BARE_ARGUMENT.match(text, end)
         closed = closing(text, end) if text[end : end + 1] == "{" else argument and argument.end()
         if closed is None:
             return None
-        end, wanted = closed, wanted - 1
+        end, missing_arguments = closed, missing_arguments - 1
     return end
 
 
 def closing(text: str, start: int) -> int | None:
-    """The position behind the brace that closes the one at `start`."""
+    """Returns the position after the brace that closes the one at `start`."""
     depth = 0
     for brace in _BRACE.finditer(text, start):
         depth += {"{": 1, "}": -1}.get(brace[0], 0)
@@ -242,12 +243,12 @@ def closing(text: str, start: int) -> int | None:
     return None
 
 
-def _joined(between: str) -> bool:
-    """Whether what stands between two boxes makes them one answer."""
+def _joins(between: str) -> bool:
+    """True if the text between two boxes joins them to one answer."""
     if len(between) > 80 or "\n\n" in between.strip("\n"):
         return False
     words = re.findall(r"[A-Za-z']+", re.sub(r"\\(?:text|mathrm|q?quad|mbox)", " ", between))
-    if _DOUBT & {word.lower() for word in words}:
+    if _RETRACTION_WORDS & {word.lower() for word in words}:
         return False
     joins = {"and", "or"} & {word.lower() for word in words} or "," in between or ";" in between
     return len(words) <= 5 if joins else not words and not between.strip(" $\\()[]\n.")

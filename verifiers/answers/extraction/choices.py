@@ -1,14 +1,14 @@
-"""Which option a text asserts, by its letter, outside of a box: "C is correct", "The answer is not A. It is C", "I pick B".
+"""The option whose letter a text asserts outside of a box: "C is correct", "The answer is not A. It is C", "I pick B".
 
-A text is read sentence by sentence. A sentence claims something of letters, or nothing:
+A text is read sentence by sentence. Each sentence makes claims about letters, or none:
 
-    ANSWERS   "The answer is C", "Answer: C", "**C**" alone on a line: replaces what was asserted before
-    ASSERTS   "C is correct", "I choose C", "It must be C", "C) the option's words": adds to what is asserted
-    DENIES    "Option C is wrong", "We can rule out C", "C fails": takes the letter away
-    DOUBTS    "C?", "The answer is not C": what is asserted next stands in its place
+    ANSWERS   "The answer is C", "Answer: C", "**C**" alone on a line: replaces the asserted letters
+    ASSERTS   "C is correct", "I choose C", "It must be C", "C) the option's words": adds to the asserted letters
+    DENIES    "Option C is wrong", "We can rule out C", "C fails": removes the letter
+    DOUBTS    "C?", "The answer is not C": the next assertion replaces the asserted letters
 
-What is left in the end is chosen, if it is one letter. Articles ("a heavy lid", "A car moves"), the pronoun I, conditions
-("if C were right") and questions assert nothing.
+The choice is the letter that remains at the end, if it is exactly one. Articles ("a heavy lid", "A car moves"), the pronoun I,
+conditions ("if C were right") and questions assert nothing.
 """
 
 import re
@@ -16,14 +16,14 @@ from collections.abc import Iterator, Sequence
 from string import ascii_uppercase
 
 from ...budget import in_time
-from .assertions import Asserted, Claim, Kind, Named
-from .hedges import added, others
+from .assertions import Asserted, Claim, Kind, LeadingLetters
 from .letters import unwrapped
 from .markers import DENIES, markers
+from .second_answers import added_letters, letters_added_by
 from .statements import NEGATION, SENTENCE_END
 
 MAX_LINES = 400
-"""Lines, from the last one, that are read."""
+"""Lines of a text that are read, from its end."""
 MAX_SENTENCE = 600
 """Characters of a sentence that are read."""
 MAX_ADDED = 60
@@ -35,7 +35,7 @@ MAX_LETTERS = 40
 _BEFORE, _AFTER = r"(?<![A-Za-z0-9_\\^])(?<![A-Za-z]['’])", r"(?![A-Za-z0-9_^]|['’][a-z])"
 _LETTER = re.compile(rf"[(\[（]?{_BEFORE}(?P<letter>[A-Z]){_AFTER}[)\]）]?")
 _MENTION = re.compile(rf"{_BEFORE}(?:[A-Z]|[a-z](?=\W*$|[)\].,])){_AFTER}")
-"""A letter that stands alone. Most sentences of a solution have none, and claim nothing."""
+"""A letter that stands alone. Most sentences of a solution contain none and make no claim."""
 _ARTICLE = re.compile(
     r"A(?=[ \t]+[a-z])(?!\s+(?:is|was|and|or|because|since|as|fails?|contradicts|violates|can|cannot|must|seems|but|to be"
     r"|over|if)\b)"
@@ -51,7 +51,7 @@ _JOINED = re.compile(
     r"(?:(?:maybe|possibly|perhaps|also|even|both|either)\s+)?(?:(?:the\s+)?(?i:option|choice)\s+)?[(\[（]?"
     rf"(?P<letter>[A-Z]){_AFTER}(?!\s*(?:is|was|fails)\b)"
 )
-_ASKS = re.compile(r"[)\]）\"'”’.]*\s*[?？]")
+_QUESTION_MARK = re.compile(r"[)\]）\"'”’.]*\s*[?？]")
 _VERBS = (
     r"choos(?:e|ing)|chose|pick(?:ing)?|select(?:ing)?|tak(?:e|ing)|go(?:ing)? (?:with|for)|opt(?:ing)? for|guess|say"
     r"|settle (?:on|for)"
@@ -74,7 +74,7 @@ _CHOOSES = re.compile(
     r"|(?:\bnot\b|n['’]t\b)[^.]{1,80}?[,;]?\s*\bbut\s+(?:rather\s+)?(?=(?:option |choice )?[(\[]?[A-Z][)\]]?\W*$)",
     re.IGNORECASE,
 )
-"""What comes before the letter that a writer picks."""
+"""The words before the letter that the writer chooses."""
 _UNCERTAIN = re.compile(
     r"\b(?:if|whether|suppose|would not|wouldn['’]t|will not|won['’]t|do not|don['’]t|did not|didn['’]t|cannot|can['’]t"
     r"|could|might|may"
@@ -104,7 +104,7 @@ _WRONG = re.compile(
     re.IGNORECASE,
 )
 _NOT_ANOTHER = re.compile(r"\W*(?:not|n['’]t)\s+(?:option\s+|choice\s+)?[(\[]?[A-Z]\b")
-""" "C, not A" denies A."""
+"""Matches "C, not A", which denies A and not C."""
 _RULED_OUT = re.compile(
     r"(?:\brul(?:e[sd]?|ing) out|\b(?:eliminat|exclud)(?:e[sd]?|ing)|\b(?:reject|discard)(?:s|ed|ing)?|\bdismiss(?:es|ed|ing)?"
     r"|\bcross(?:ed|ing)? out|\bnot|\bnever|n['’]t\s+(?:be|pick|choose|select|answer)|\bcannot be|\b(?:anything|everything"
@@ -126,12 +126,12 @@ _REASON = re.compile(
     r"[,，;；]?\s*(?:\b(?:because|since|as|given|due|although|though|while|whereas|where|which|for)\b|因为|由于)", re.IGNORECASE
 )
 _INSTEAD = re.compile(
-    r"(?:\b(?:but|rather|(?:it|that)(?:['’]s| is| must be))\s+|[，,]\s*而?(?:应该?)?是)(?P<said>.*)$", re.IGNORECASE
+    r"(?:\b(?:but|rather|(?:it|that)(?:['’]s| is| must be))\s+|[，,]\s*而?(?:应该?)?是)(?P<correction>.*)$", re.IGNORECASE
 )
 _TYPE = re.compile(r"[*`]|\\[()\[\]]|(?<!\w)_{1,2}(?=\w)|(?<=\w)_{1,2}(?!\w)")
-"""Marks of type and of formulas, without which a text says the same."""
+"""Markup without a meaning of its own: fonts and formula delimiters."""
 _SHORT = re.compile(r"\W*A\s?:\s*[(\[]?(?P<letter>[A-Z])[)\].]*\W*")
-""" "A: C", the answer to "Q: ..."."""
+"""Matches "A: C", the answer to "Q: ..."."""
 _OPENS = re.compile(
     r"^[\s>#\-\"'“‘]*(?:(?i:(?:the\s+)?(?:option|choice|letter|answer|statement))\s+)?(?P<open>[(\[（{]?)(?P<letter>[A-Z])"
     r"(?P<sign>[)\]）}.:：,，、—–\"'”’-]*)(?P<rest>.*)$",
@@ -143,154 +143,163 @@ _CLOSING = re.compile(r"\s\((?P<letter>[A-Z])\)\W*$")
 _CONDITION = re.compile(r"(?:only )?(?:if|about|in that|that|in saying|when|to)\b")
 
 
-def asserted(text: str, options: Sequence[str]) -> Asserted:
-    """Which letters a text asserts, and the words behind the one that it chooses.
+def asserted_letters(text: str, options: Sequence[str]) -> Asserted:
+    """Returns the letters that a text asserts, and the words after the chosen one.
 
     Args:
-        text: a response, without its reasoning.
-        options: the words of the options, in order.
+        text: A response without its reasoning.
+        options: The text of each option, in order.
     """
     by_letter = dict(zip(ascii_uppercase, options, strict=False))
-    known = frozenset(by_letter)
+    valid = frozenset(by_letter)
     letters: frozenset[str] = frozenset()
-    words, answered, doubted = "", False, False
-    for claim in _claims(text, known):
+    words, has_answer, has_doubt = "", False, False
+    for claim in _claims(text, valid):
         if claim.kind in (Kind.ANSWERS, Kind.ASSERTS) and len(claim.letters) == 1 and claim.words:
-            more = others(claim.words, known, by_letter[min(claim.letters)])
+            more = added_letters(claim.words, valid, by_letter[min(claim.letters)])
             claim = claim._replace(letters=claim.letters | more)
-        elif claim.letters == known and any(_same_words(claim.words, option) for option in options):
-            continue  # "B. All of the above", where that is what the option says
+        elif claim.letters == valid and any(_same_words(claim.words, option) for option in options):
+            continue  # the chosen option itself is "All of the above"
         if claim.kind == Kind.DOUBTS:
-            doubted = True
+            has_doubt = True
         elif claim.kind == Kind.DENIES:
             letters -= claim.letters
         elif (
             Kind.ANSWERS in (claim.kind, claim.replaces)
             or not letters
-            or doubted
-            or (claim.replaces == Kind.ASSERTS and not answered)
+            or has_doubt
+            or (claim.replaces == Kind.ASSERTS and not has_answer)
         ):
-            letters, words, doubted = claim.letters, claim.words, False
-            answered = answered or claim.kind == Kind.ANSWERS
+            letters, words, has_doubt = claim.letters, claim.words, False
+            has_answer = has_answer or claim.kind == Kind.ANSWERS
         else:
             letters |= claim.letters
     return Asserted(letters, words if len(letters) == 1 else "")
 
 
 def apposition(words: str) -> str:
-    """What stands behind a letter as the option's words, without the reason behind them."""
+    """Returns the words after a letter as an option's text, without a reason that follows them."""
     reason = _REASON.search(words)
     return (words[: reason.start()] if reason else words).strip(" \t.,:;()[]（）—–-\"'")
 
 
-def _same_words(one: str, other: str) -> bool:
-    return re.findall(r"\w+", one.casefold()) == re.findall(r"\w+", other.casefold())
+def _same_words(first: str, second: str) -> bool:
+    return re.findall(r"\w+", first.casefold()) == re.findall(r"\w+", second.casefold())
 
 
-def _claims(text: str, known: frozenset[str]) -> Iterator[Claim]:
-    """What the sentences of a text claim, in order."""
+def _claims(text: str, valid: frozenset[str]) -> Iterator[Claim]:
+    """Yields the claims of a text's sentences, in order."""
     lines = [line for line in _TYPE.sub("", unwrapped(text)).split("\n") if line.strip()]
-    labelled = False  # by "Answer:" at the end of the sentence before
+    labelled = False  # True after a sentence that ends in "Answer:"
     for number, line in enumerate(lines):
         if number < len(lines) - MAX_LINES:
             continue
-        for place, part in enumerate(part for part in SENTENCE_END.split(line) if part.strip()):
+        for position, part in enumerate(part for part in SENTENCE_END.split(line) if part.strip()):
             in_time()
-            said = " ".join(part[:MAX_SENTENCE].split())
-            named = _named(said, known) if labelled else None
-            if named and named.letters and not _is_denied(named.rest):
-                yield Claim(Kind.ANSWERS, named.letters, named.rest)
+            sentence = " ".join(part[:MAX_SENTENCE].split())
+            leading = _leading_letters(sentence, valid) if labelled else None
+            if leading and leading.letters and not _is_denied(leading.rest):
+                yield Claim(Kind.ANSWERS, leading.letters, leading.rest)
                 labelled = False
-            elif _MENTION.search(said):
-                first, last = place == 0 and number == 0, place == 0 and number == len(lines) - 1
-                yield from _claims_of(said, first, last, known)
+            elif _MENTION.search(sentence):
+                first, last = position == 0 and number == 0, position == 0 and number == len(lines) - 1
+                yield from _claims_of_sentence(sentence, first, last, valid)
                 labelled = False
-            elif len(said) <= MAX_ADDED and (more := added(said, known)):
-                yield Claim(Kind.ASSERTS, more, said)
-            elif re.search(r"[A-Za-z]", said):
-                if said.endswith(("?", "？")) or _REVERSES.match(said):
+            elif len(sentence) <= MAX_ADDED and (more := letters_added_by(sentence, valid)):
+                yield Claim(Kind.ASSERTS, more, sentence)
+            elif re.search(r"[A-Za-z]", sentence):
+                if sentence.endswith(("?", "？")) or _REVERSES.match(sentence):
                     yield Claim(Kind.DOUBTS)
-                marker = next(markers(said), None)
-                labelled = marker is not None and marker.end == len(said) and not marker.denied
+                marker = next(markers(sentence), None)
+                labelled = marker is not None and marker.end == len(sentence) and not marker.denied
 
 
-def _claims_of(said: str, first: bool, last: bool, known: frozenset[str]) -> Iterator[Claim]:
-    """What a sentence claims; `first` and `last` say whether it opens the first line of the text, and the last one."""
-    if more := added(said, known):
-        yield Claim(Kind.ASSERTS, more, said)
+def _claims_of_sentence(sentence: str, first: bool, last: bool, valid: frozenset[str]) -> Iterator[Claim]:
+    """Yields the claims of a sentence. It opens the text's first line if `first`, and its last line if `last`."""
+    if more := letters_added_by(sentence, valid):
+        yield Claim(Kind.ASSERTS, more, sentence)
         return
-    if (turned := _REVERSES.match(said)) and (short := _LETTER_ALONE.fullmatch(said[turned.end() :])) and short[1] in known:
+    reversal = _REVERSES.match(sentence)
+    if reversal and (short := _LETTER_ALONE.fullmatch(sentence[reversal.end() :])) and short[1] in valid:
         yield Claim(Kind.ASSERTS, frozenset(short[1]), "", Kind.ANSWERS)
         return
-    claims = _answer_line(said, known) or _opening(said, first, last, known) or _picks(said, known) or _predicates(said, known)
-    asks = said.endswith(("?", "？"))
+    claims = (
+        _answer_line(sentence, valid)
+        or _opening(sentence, first, last, valid)
+        or _picks(sentence, valid)
+        or _predicates(sentence, valid)
+    )
+    asks = sentence.endswith(("?", "？"))
     yield from [claim for claim in claims if not asks or claim.kind in (Kind.DENIES, Kind.DOUBTS)]
     if last and not claims:
-        yield from _closing(said, known)
-    if asks or (_REVERSES.match(said) and not claims):
+        yield from _closing(sentence, valid)
+    if asks or (reversal and not claims):
         yield Claim(Kind.DOUBTS)
 
 
-def _closing(said: str, known: frozenset[str]) -> list[Claim]:
-    """What a last sentence says that ends with a letter in brackets: "The integral diverges (C)."."""
-    found = _CLOSING.search(said)
-    alone = found and found["letter"] in known and len(_LETTER.findall(said)) == 1
-    return [Claim(Kind.ASSERTS, frozenset(found["letter"]))] if found and alone and not NEGATION.search(said) else []
+def _closing(sentence: str, valid: frozenset[str]) -> list[Claim]:
+    """Returns the claims of a last sentence that ends with a letter in brackets: "The integral diverges (C)"."""
+    found = _CLOSING.search(sentence)
+    is_only_letter = found and found["letter"] in valid and len(_LETTER.findall(sentence)) == 1
+    if not found or not is_only_letter or NEGATION.search(sentence):
+        return []
+    return [Claim(Kind.ASSERTS, frozenset(found["letter"]))]
 
 
-def _answer_line(said: str, known: frozenset[str]) -> list[Claim]:
-    """What a sentence says behind "the answer is", where that begins with letters."""
-    for marker in markers(said):
-        if marker.short:  # "A:" may be an option's letter
+def _answer_line(sentence: str, valid: frozenset[str]) -> list[Claim]:
+    """Returns the claims of a sentence with letters after "the answer is"."""
+    for marker in markers(sentence):
+        if marker.short:  # "A:" may be the letter of an option
             continue
-        behind = said[marker.end :]
-        denial = DENIES.match(behind)
-        named = _named(behind[denial.end() :] if denial else behind, known)
-        if not named.letters:
+        following = sentence[marker.end :]
+        denial = DENIES.match(following)
+        leading = _leading_letters(following[denial.end() :] if denial else following, valid)
+        if not leading.letters:
             continue
         if denial or marker.denied:
-            instead = _INSTEAD.search(named.rest)
-            other = _named(instead["said"], known) if instead else None
-            claims = [Claim(Kind.DENIES, named.letters)]
-            if other and other.letters:
-                return [*claims, Claim(Kind.ANSWERS, other.letters)]
+            replacement = _INSTEAD.search(leading.rest)
+            correction = _leading_letters(replacement["correction"], valid) if replacement else None
+            claims = [Claim(Kind.DENIES, leading.letters)]
+            if correction and correction.letters:
+                return [*claims, Claim(Kind.ANSWERS, correction.letters)]
             return [*claims, Claim(Kind.DOUBTS)] if denial else claims
-        if named.asks:
-            return [Claim(Kind.DOUBTS), *(_picks(named.rest, known) if _REVERSES.match(named.rest) else [])]
-        if _is_denied(named.rest):
-            return [Claim(Kind.DENIES, named.letters)]
-        return [Claim(Kind.ANSWERS, named.letters, named.rest), *_predicates(named.rest, known, also=True)]
+        if leading.asks:
+            return [Claim(Kind.DOUBTS), *(_picks(leading.rest, valid) if _REVERSES.match(leading.rest) else [])]
+        if _is_denied(leading.rest):
+            return [Claim(Kind.DENIES, leading.letters)]
+        return [Claim(Kind.ANSWERS, leading.letters, leading.rest), *_predicates(leading.rest, valid, after_answer=True)]
     return []
 
 
-def _opening(said: str, first: bool, last: bool, known: frozenset[str]) -> list[Claim]:
-    """What a sentence says that begins with a letter, as options are listed: "C", "(C)", "C) the words", "D, it can't be A".
+def _opening(sentence: str, first: bool, last: bool, valid: frozenset[str]) -> list[Claim]:
+    """Returns the claims of a sentence that starts with a letter: "C", "(C)", "C) the option's text", "D, it can't be A".
 
     Args:
-        said: the sentence.
-        first, last: whether it opens the first line of the text, and the last one.
-        known: the options' letters.
+        sentence: The sentence.
+        first: True if it opens the first line of the text.
+        last: True if it opens the last line of the text.
+        valid: The letters of the options.
     """
     edge = first or last
-    if short := _SHORT.fullmatch(said):
-        return [Claim(Kind.ANSWERS, frozenset(short["letter"]) & known)]
-    if edge and (lower := _LOWER.fullmatch(said)) and lower[1].upper() in known:
+    if short := _SHORT.fullmatch(sentence):
+        return [Claim(Kind.ANSWERS, frozenset(short["letter"]) & valid)]
+    if edge and (lower := _LOWER.fullmatch(sentence)) and lower[1].upper() in valid:
         return [Claim(Kind.ANSWERS, frozenset(lower[1].upper()))]
-    if (led := _CONCLUDES.match(said)) and (behind := said[led.end() :].lstrip(" ,:")).startswith("("):
-        said = behind
-    found = _OPENS.match(said)
-    if not found or found["letter"] not in known:
+    if (led := _CONCLUDES.match(sentence)) and (following := sentence[led.end() :].lstrip(" ,:")).startswith("("):
+        sentence = following
+    found = _OPENS.match(sentence)
+    if not found or found["letter"] not in valid:
         return []
     letter, sign, rest = frozenset(found["letter"]), found["sign"], found["rest"]
     if not rest.strip(' .!)]"”'):
         return [Claim(Kind.ANSWERS if first else Kind.ASSERTS, letter, replaces=Kind.ASSERTS if last else None)]
     if rest[:1] not in (" ", "\t") and not sign:
         return []
-    named = _named(said, known)
-    if named.asks:
-        return [Claim(Kind.DOUBTS), *(_picks(named.rest, known) if _REVERSES.match(named.rest) else [])]
-    if len(named.letters) > 1:
-        return [Claim(Kind.ANSWERS, named.letters)] if edge and not re.search(r"[A-Za-z]{3}", named.rest) else []
+    leading = _leading_letters(sentence, valid)
+    if leading.asks:
+        return [Claim(Kind.DOUBTS), *(_picks(leading.rest, valid) if _REVERSES.match(leading.rest) else [])]
+    if len(leading.letters) > 1:
+        return [Claim(Kind.ANSWERS, leading.letters)] if edge and not re.search(r"[A-Za-z]{3}", leading.rest) else []
     if _is_denied(rest):
         return []
     listed = bool(sign.strip(",，\"'”’") or found["open"])
@@ -304,59 +313,59 @@ def _opening(said: str, first: bool, last: bool, known: frozenset[str]) -> list[
     return []
 
 
-def _picks(said: str, known: frozenset[str]) -> list[Claim]:
-    """What a sentence says that tells which letter the writer picks: "I choose C", "It must be C"."""
+def _picks(sentence: str, valid: frozenset[str]) -> list[Claim]:
+    """Returns the claims of a sentence that states a choice: "I choose C", "It must be C"."""
     claims = []
-    replaces = Kind.ANSWERS if _REVERSES.match(said) else Kind.ASSERTS if _CONCLUDES.match(said) else None
-    for found in list(_CHOOSES.finditer(said))[:MAX_LETTERS]:
-        denial = DENIES.match(said, found.end())
-        named = _named(said[denial.end() if denial else found.end() :], known)
-        if not named.letters or named.asks:
+    replaces = Kind.ANSWERS if _REVERSES.match(sentence) else Kind.ASSERTS if _CONCLUDES.match(sentence) else None
+    for found in list(_CHOOSES.finditer(sentence))[:MAX_LETTERS]:
+        denial = DENIES.match(sentence, found.end())
+        leading = _leading_letters(sentence[denial.end() if denial else found.end() :], valid)
+        if not leading.letters or leading.asks:
             continue
-        if denial or (found[0][0] not in ",;，；" and _UNCERTAIN.search(said[: found.start()])):
-            claims.append(Claim(Kind.DENIES, named.letters))
-        elif not _is_denied(named.rest):
-            claims.append(Claim(Kind.ASSERTS, named.letters, named.rest, replaces))
+        if denial or (found[0][0] not in ",;，；" and _UNCERTAIN.search(sentence[: found.start()])):
+            claims.append(Claim(Kind.DENIES, leading.letters))
+        elif not _is_denied(leading.rest):
+            claims.append(Claim(Kind.ASSERTS, leading.letters, leading.rest, replaces))
     return claims if any(claim.kind == Kind.ASSERTS for claim in claims) else []
 
 
-def _predicates(said: str, known: frozenset[str], also: bool = False) -> list[Claim]:
-    """What a sentence says of letters, that they are right, wrong or ruled out.
+def _predicates(sentence: str, valid: frozenset[str], after_answer: bool = False) -> list[Claim]:
+    """Returns the claims of a sentence that calls letters correct, incorrect or ruled out.
 
     Args:
-        said: the sentence, or what stands behind its answer.
-        known: the options' letters.
-        also: whether the sentence has given an answer, so that only what adds another one counts.
+        sentence: The sentence, or the part after its answer.
+        valid: The letters of the options.
+        after_answer: True after an answer in the same sentence. Then only an additional answer counts.
     """
-    claims, right = [], []
-    reason = _REASON.search(said)
-    for found in list(_LETTER.finditer(said))[:MAX_LETTERS]:
+    claims, correct = [], []
+    reason = _REASON.search(sentence)
+    for found in list(_LETTER.finditer(sentence))[:MAX_LETTERS]:
         letter = found["letter"]
-        if letter not in known or _is_word(said, found.start("letter")):
+        if letter not in valid or _is_word(sentence, found.start("letter")):
             continue
-        behind, before = said[found.end() :], said[: found.start()]
-        while joined := _JOINED.match(behind):
-            behind = behind[joined.end() :].lstrip(")]）")
-        clause = re.split(r"[,;，；]\s", behind, maxsplit=1)[0]
-        told = _RIGHT.match(clause)
-        if _RULED_OUT.search(before) or _WRONG.match(behind) or re.search(r"\bneither\b[^,;]*$", before, re.IGNORECASE):
+        following, before = sentence[found.end() :], sentence[: found.start()]
+        while joined := _JOINED.match(following):
+            following = following[joined.end() :].lstrip(")]）")
+        clause = re.split(r"[,;，；]\s", following, maxsplit=1)[0]
+        predicate = _RIGHT.match(clause)
+        if _RULED_OUT.search(before) or _WRONG.match(following) or re.search(r"\bneither\b[^,;]*$", before, re.IGNORECASE):
             claims.append(Claim(Kind.DENIES, frozenset(letter)))
-        elif told and not (also and reason and reason.start() < found.start()) and not _UNCERTAIN.search(before):
-            after = told["after"].strip(" .!")
-            if not (also and after) and not _CONDITION.match(after):
-                right.append((found.start(), letter))
-    if right:
+        elif predicate and not (after_answer and reason and reason.start() < found.start()) and not _UNCERTAIN.search(before):
+            after = predicate["after"].strip(" .!")
+            if not (after_answer and after) and not _CONDITION.match(after):
+                correct.append((found.start(), letter))
+    if correct:
         # "C looks right, but D is correct" asserts D.
-        but = max((found.end() for found in re.finditer(r"\b(?:but|however|yet)\b", said)), default=0)
-        sure = frozenset(letter for at, letter in right if at >= but) or frozenset(letter for _, letter in right)
-        concludes = not also and _CONCLUDES.match(said)
-        claims.append(Claim(Kind.ASSERTS, sure, "", Kind.ASSERTS if concludes else None))
+        but = max((found.end() for found in re.finditer(r"\b(?:but|however|yet)\b", sentence)), default=0)
+        final_letters = frozenset(letter for at, letter in correct if at >= but) or frozenset(letter for _, letter in correct)
+        concludes = not after_answer and _CONCLUDES.match(sentence)
+        claims.append(Claim(Kind.ASSERTS, final_letters, "", Kind.ASSERTS if concludes else None))
     return claims
 
 
-def _named(text: str, known: frozenset[str]) -> Named:
-    """The letters that a text begins with, whether it asks, and what stands behind them."""
-    nothing = Named(frozenset(), False, text)
+def _leading_letters(text: str, valid: frozenset[str]) -> LeadingLetters:
+    """Returns the letters at the beginning of a text, whether a question mark follows, and the rest of the text."""
+    nothing = LeadingLetters(frozenset(), False, text)
     found = _NAMED.match(text)
     if not found:
         return nothing
@@ -370,19 +379,19 @@ def _named(text: str, known: frozenset[str]) -> Named:
     while (joined := _JOINED.match(rest)) and not _is_word(rest, joined.start("letter")):
         letters.add(joined["letter"])
         rest = rest[joined.end() :]
-    if apart := re.fullmatch(r"(?:\W+[A-Z])+\W*", rest):
-        letters |= set(re.findall(r"[A-Z]", apart[0]))
-    asks = _ASKS.match(rest)
-    if not letters <= known:
+    if spaced := re.fullmatch(r"(?:\W+[A-Z])+\W*", rest):
+        letters |= set(re.findall(r"[A-Z]", spaced[0]))
+    asks = _QUESTION_MARK.match(rest)
+    if not letters <= valid:
         return nothing
-    return Named(frozenset(letters), bool(asks), rest[asks.end() :] if asks else rest)
+    return LeadingLetters(frozenset(letters), bool(asks), rest[asks.end() :] if asks else rest)
 
 
-def _is_denied(behind: str) -> bool:
-    """Whether what stands behind a letter says that it is wrong."""
-    return _WRONG.match(behind) is not None and not _NOT_ANOTHER.match(behind)
+def _is_denied(following: str) -> bool:
+    """True if the words after a letter deny it."""
+    return _WRONG.match(following) is not None and not _NOT_ANOTHER.match(following)
 
 
 def _is_word(text: str, at: int) -> bool:
-    """Whether the capital letter at `at` is an article or a pronoun."""
+    """True if the capital letter at position `at` is an article or a pronoun."""
     return _ARTICLE.match(text, at) is not None or _PRONOUN.match(text, at) is not None

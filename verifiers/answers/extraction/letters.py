@@ -1,4 +1,4 @@
-"""The letter of an option, in the ways people write it: C, (C), \\textbf{(C)} 24, option C."""
+"""The letter of an option in its usual notations: C, (C), \\textbf{(C)} 24, option C."""
 
 import re
 
@@ -11,12 +11,12 @@ _SEVERAL = re.compile(r"\W*[A-Z](?:\W*(?:(?:and|or)\W*)?[A-Z]){1,8}\W*")
 
 
 def unwrapped(text: str) -> str:
-    """The text without the commands that only choose its type."""
+    """Returns the text without LaTeX font commands and dollar signs."""
     return _WRAPPED.sub(r"\1", text).replace("$", "").replace("\\ ", " ").strip()
 
 
-def letter(text: str) -> tuple[str, str] | None:
-    """The letter that an unwrapped text begins with, as it is written, and the words behind it; None where there is none."""
+def leading_letter(text: str) -> tuple[str, str] | None:
+    """Returns the letter at the start of an unwrapped text, as written, and the words after it. None if there is none."""
     found = _NAMED.fullmatch(text)
     if found is None or not (found[1].isupper() or not found[2]):
         return None
@@ -24,8 +24,8 @@ def letter(text: str) -> tuple[str, str] | None:
     return found[1].upper() if bracketed else found[1], found[2].strip()
 
 
-def letters(text: str) -> str | None:
-    """Several letters, "D, A and C" as "ACD"; none where it is one of them or another; None where the text is anything else."""
+def listed_letters(text: str) -> str | None:
+    """Returns several letters in order: "D, A and C" as "ACD". "" for alternatives ("A or C"), None for any other text."""
     if not _SEVERAL.fullmatch(text):
         return None
     return "" if "or" in text else "".join(sorted(set(re.findall(r"[A-Z]", text))))

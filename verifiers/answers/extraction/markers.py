@@ -1,8 +1,8 @@
-"""Where a text says that something is its answer, and whether it says so or denies it.
+"""Answer markers: phrases such as "the answer is", "Final answer:", "the best option is" or "答案是".
 
-A marker is a noun and a verb or colon: "the answer is", "Final answer:", "the best option is", "答案是". It denies where the
-noun is denied ("the wrong answer is", "the least likely option is"), the verb ("isn't", "cannot be"), or what stands behind it
-("is not"). It only supposes in "if the answer is" and "whether the answer is".
+A marker is a noun and a verb or colon. It denies if the noun is denied ("the wrong answer is", "the least likely option is")
+or the verb ("isn't", "cannot be"), or the words after it ("is not"). In "if the answer is" and "whether the answer is" it
+states nothing.
 """
 
 import itertools
@@ -13,9 +13,9 @@ from typing import NamedTuple
 from ...budget import in_time
 
 MAX_MARKERS = 30
-"""Markers, from the last one, that are looked at."""
+"""Markers that are examined, from the last one."""
 WRAPPED = 60
-"""Characters behind a line's end in which a marker that begins on it may go on."""
+"""Characters of the next line up to which a marker may continue."""
 
 _ADJECTIVE = (
     r"correct|right|best|true|only|likely|probable|suitable|appropriate|accurate|chosen|selected|plausible|consistent|matching"
@@ -55,7 +55,7 @@ _WORDS = (
     "statement", "letter", "selection", "right one", "best one", "correct", "only one", "likely one", "wrong one", "pick",
     "guess", "a:", "a :", "a\uff1a", "ans:", "ans.", "ans ", "\u7b54", "\ub2f5",
 )  # fmt: skip
-"""One of these is in every marker."""
+"""Every marker contains one of these."""
 _DENYING_LEAD = re.compile(
     r"(?:\b(?:wrong|incorrect|false|worst|bad|invalid|unlikely|(?:least|less)(?:\s+\w+)?|not(?:\s+(?:the|an|my|a))?|initial"
     r"|first"
@@ -66,44 +66,44 @@ _DENYING_LEAD = re.compile(
     r"(?:\s+\w+)?(?:\s+that)?)(?:\s+(?:the|that|an?|my|our|final|possible|correct|right))*|不正确的?|错误的?|不)\s*$",
     re.IGNORECASE,
 )
-_OF_THE_ANSWER = re.compile(
+_ABOUT_ANSWER = re.compile(
     r"\b(?!(?:value|letter|label|name|form|number|index|place|position|choice) )\w+\s+(?:of|in|from|than|with)\s+"
     r"(?:the|our|my|this|an?)"
     r"(?:\s+(?:final|correct|right))*\s*$",
     re.IGNORECASE,
 )
-"""What makes a statement one about the answer, not of it: "the sum of the digits of the answer is 7"."""
+"""Words that make a statement about the answer: "the sum of the digits of the answer is 7"."""
 _DENYING_NOUN = re.compile(r"\b(?:wrong|incorrect|false|worst|unlikely|invalid)\b", re.IGNORECASE)
 DENIES = re.compile(
     r"\s*(?:(?:definitely|certainly|clearly|obviously|surely|very|most)\s+)?(?:not|never|neither|nor|no longer|anything but"
     r"|(?:un|not )likely to be|hardly|far from|different from|other than|impossible to be)\b\s*",
     re.IGNORECASE,
 )
-"""The beginning of what denies, behind a verb: "not 5"."""
+"""A denial after the verb: "not 5"."""
 ASKS = re.compile(r"[^\d\s!?？]\s?[?？]\W*$|\d\s?[?？]\W*$")
 
 
 class Marker(NamedTuple):
-    """One place where a text names its answer."""
+    """A marker in a text."""
 
     start: int
     end: int
-    """Where what is said of the answer begins."""
+    """Position after the marker."""
     denied: bool
-    """Whether the noun or the verb denies or supposes; "not" behind the verb is for the reader of what is said."""
+    """True if the noun or the verb denies or supposes. A "not" after the verb is left to the caller."""
     short: bool
-    """Whether it is only "A:", which may be an option's letter."""
+    """True for "A:", which may be the letter of an option."""
 
 
 def markers(text: str) -> Iterator[Marker]:
-    """The markers of a text, from the last one on; at most `MAX_MARKERS`."""
+    """Returns the last `MAX_MARKERS` markers of a text, from the last one."""
     return itertools.islice(_backwards(text), MAX_MARKERS)
 
 
 def _backwards(text: str) -> Iterator[Marker]:
-    """All markers, from the last one on. Only lines that hold a marker's word are searched: most lines of a solution do not."""
+    """Yields all markers, from the last one. Lines without one of `_WORDS` are skipped, because most lines have none."""
     lowered, below = text.lower(), len(text)
-    if len(lowered) != below:  # a few capital letters have longer small ones
+    if len(lowered) != below:  # some capital letters have longer lower-case forms
         lowered = text
     while below > 0:
         start = text.rfind("\n", 0, below - 1) + 1
@@ -118,6 +118,6 @@ def _backwards(text: str) -> Iterator[Marker]:
 def _marker(text: str, found: re.Match[str]) -> Marker:
     before = re.split(r"[\n.!?;:,]", text[max(0, found.start() - 60) : found.start()])[-1]
     noun = found["noun"] or ""
-    about = found["denied"] or _DENYING_LEAD.search(before) or _OF_THE_ANSWER.search(before)
+    about = found["denied"] or _DENYING_LEAD.search(before) or _ABOUT_ANSWER.search(before)
     denied = bool(about or _DENYING_NOUN.search(noun))
     return Marker(found.start(), found.end(), denied, found["short"] is not None)

@@ -1,14 +1,14 @@
-"""Which words of a response are its answer. One protocol, for every verifier of final answers:
+"""The protocol that extracts the final answer from a response. All verifiers of final answers use it.
 
-1. Reasoning is set aside (`responses.without_thinking`). A response that was cut while it reasoned has no answer.
-2. The last mark: the last `\\boxed{...}` or `<answer>...</answer>`, whichever comes later (`boxes.py`). A box inside of a
-   tag is the tag's answer. Boxes that only "and", "or", a comma or a few words join count as one list. A mark that opens and
-   never closes was cut: no answer, whatever was marked before it.
-3. Else the last answer line: what follows the last `####`, "answer is", "answer:", "A:" or "答案" (`markers.py`,
-   `statements.py`). A line that denies ("the answer is not 5", "the wrong answer is 5") or asks is none.
-4. Else the response's last line, where it states a result and nothing else: mathematics alone, or a short sentence that ends
-   in a formula or number. A line of a longer response must conclude ("so", "therefore", ...) or be mathematics alone.
-5. Else nothing.
+1. Reasoning is removed (`responses.without_thinking`). A response that was cut during its reasoning has no answer.
+2. The last mark counts: the last `\\boxed{...}` or `<answer>...</answer>`, whichever comes later (`boxes.py`). A box inside a
+   tag is the tag's answer. Boxes joined by "and", "or", a comma or a few words count as one list. A mark that opens and never
+   closes was cut. Then there is no answer, even if an earlier mark is complete.
+3. Without a mark, the last answer line counts: the text after the last `####`, "answer is", "answer:", "A:" or "答案"
+   (`markers.py`, `statements.py`). A denial ("the answer is not 5", "the wrong answer is 5") or a question does not count.
+4. Without an answer line, the last line counts if it states only a result: mathematics alone, or a short sentence that ends in
+   a formula or number. In a response of several lines it must conclude ("so", "therefore", ...) or be mathematics alone.
+5. Otherwise there is no answer.
 """
 
 import re
@@ -17,21 +17,21 @@ from ....responses import without_thinking
 from ... import disguises
 from ...budget import in_time
 from .boxes import boxed, last_mark, last_tag
-from .conclusions import concluded
-from .hedges import alternative
+from .last_line import last_line_result
 from .markers import ASKS, DENIES, markers
-from .statements import is_prose, sentence, value
+from .second_answers import second_value
+from .statements import is_prose, sentence, stated_value
 
-__all__ = ["boxed", "final_answer", "tagged", "visible"]
+__all__ = ["boxed", "final_answer", "searched_text", "tagged"]
 
 MAX_ANSWER = 2_000
-"""Characters of a final answer that are looked at; a longer one is no answer."""
+"""Characters of a final answer. A longer text is not an answer."""
 MAX_TAIL = 20_000
-"""Characters at a response's end in which its answer is looked for."""
+"""Characters at the end of a response that are searched for its answer."""
 MAX_BEHIND = 400
-"""Characters behind an answer line in which it may be taken back."""
+"""Characters after an answer line that are searched for a retraction."""
 MAX_GRID = 40
-"""Characters of a line of a tag's content that can be a row of a table or grid."""
+"""Characters of a line in a tag that can be a row of a table or grid."""
 
 _RETRACTS = re.compile(
     r"^\W*(?:no\s{0,3}[,.!:—-]|no wait|wait\b|scratch that|correction\b|sorry\b|oops\b|actually\b|hmm\b)"
@@ -40,8 +40,8 @@ _RETRACTS = re.compile(
     re.IGNORECASE,
 )
 _REFUSES = re.compile(r"\b(?:wrong|incorrect|mistake|error|not right|not correct)\b|^\W*no\s{0,3}[,.!:—-]", re.IGNORECASE)
-"""What takes an answer back without giving another."""
-_INSTEAD = re.compile(
+"""Words that retract an answer without giving another one."""
+_REPLACEMENT = re.compile(
     r"(?:\b(?:(?:it|that|this|answer|value|result)(?:['’]s|\s+(?:is|should be|must be|will be))|make (?:it|that))\s+"
     r"|[，,；。]\s*而?(?:应该?)?是\s*)(?!(?:wrong|incorrect|not|a mistake|right|correct)\b)(?=\S)",
     re.IGNORECASE,
@@ -52,36 +52,36 @@ _TURN_END = re.compile(
     r"<\|(?:im_end|im_start|endoftext|end_of_text|eot_id|eom_id|end|return|user|assistant)\|>|<end_of_turn>|</s>"
     r"|<｜[^｜<>]{1,30}｜>"
 )
-"""Marks of chat templates behind which another turn begins."""
+"""Tokens of chat templates that end the turn."""
 _NEXT_PROBLEM = re.compile(r"^[ \t#*]{0,9}(?:Question|Problem|Exercise|Q|Human|User)\s?\d{0,3}\**\s?:", re.MULTILINE)
-"""Where a model that was not stopped goes on to a problem of its own."""
+"""Start of another problem, written by a model that was not stopped."""
 _WRAPPER = re.compile(r"</?\s?(?:solution|final|result|output|conclusion|response)\s?>", re.IGNORECASE)
 _PREAMBLE = re.compile(r"(?:let['’]?s|let us|to (?:find|solve|determine)|first|we (?:need|have|know|are))\b", re.IGNORECASE)
 _GLM_BOX = re.compile(r"<\|begin_of_box\|>(.{0,2000}?)<\|end_of_box\|>", re.DOTALL)
-"""What a GLM model writes around its answer."""
+"""The box around an answer of a GLM model."""
 _RULE = re.compile(r"\n[ \t]*(?:-{3,}|={3,}|\*{3,}|_{3,})[ \t]*(?=\n)")
-"""A line that only underlines a heading, or parts sections."""
-_HOPE = re.compile(r"I hope (?:it|this) is correct\.?\s*$")
+"""A line that underlines a heading or separates sections."""
+_CLOSING_REMARK = re.compile(r"I hope (?:it|this) is correct\.?\s*$")
 
 
 def final_answer(response: str) -> str | None:
-    """The answer that a response ends with, by the protocol above, or None."""
-    text = visible(response)
+    """Returns the final answer of a response by the protocol above, or None."""
+    text = searched_text(response)
     mark = last_mark(text)
     if mark is None:
-        answer = _stated(text)
-    elif mark[0].content is None:
+        answer = _unmarked_answer(text)
+    elif mark.content is None:
         return None
     else:
-        answer = _of_tag(mark[0].content) if mark[1] else mark[0].content
-        if answer and (second := alternative(text[mark[0].end : mark[0].end + 200])):
+        answer = _answer_in_tag(mark.content) if mark.is_tag else mark.content
+        if answer and (second := second_value(text[mark.end : mark.end + 200])):
             answer = f"{answer} or {second}"
     answer = (answer or "").strip()
     return answer if 0 < len(answer) <= MAX_ANSWER else None
 
 
-def visible(response: str) -> str:
-    """The end of a response in which its answer is looked for: no reasoning, no bold type, no turns or problems behind it."""
+def searched_text(response: str) -> str:
+    """Returns the part of a response that is searched: without reasoning, bold type, and later turns or problems."""
     text = disguises.visible(without_thinking(response)[-MAX_TAIL:])
     if "<" in text:
         text = _GLM_BOX.sub(lambda found: rf"\boxed{{{found[1]}}}", text)
@@ -93,100 +93,102 @@ def visible(response: str) -> str:
         text = _RULE.sub("\n", text)
     if "**" in text:
         text = _BOLD.sub("", text)
-    return _HOPE.sub("", text) if "I hope" in text else text
+    return _CLOSING_REMARK.sub("", text) if "I hope" in text else text
 
 
 def is_answered(text: str) -> bool:
-    """Whether a text marks or states an answer."""
+    """True if a text marks or states an answer."""
     return bool(re.search(r"\\(?:boxed|fbox)|</answer>|####", text, re.IGNORECASE) or next(markers(text), None))
 
 
 def tagged(response: str) -> str | None:
-    """What the last `<answer>...</answer>` of a response holds, as it is written; None where there is no such tag."""
-    mark = last_tag(visible(response))
+    """Returns the unchanged content of the last `<answer>...</answer>` of a response. None if there is no such tag."""
+    mark = last_tag(searched_text(response))
     return mark.content if mark else None
 
 
-def _of_tag(content: str) -> str | None:
-    """The answer inside of a tag: its box, its answer line, or all of it."""
-    if (inner := last_mark(content)) and not inner[1]:
-        return inner[0].content
+def _answer_in_tag(content: str) -> str | None:
+    """Returns the answer in a tag: its box, its answer line, or its whole content."""
+    if (inner := last_mark(content)) and not inner.is_tag:
+        return inner.content
     lines = [line.strip() for line in content.split("\n") if line.strip()]
     if "####" in content or next(markers(content), None):
-        return _stated(content)
+        return _unmarked_answer(content)
     if len(lines) == 1:
-        return _stated(content) if is_prose(content) and len(content) > MAX_GRID else value(content[:MAX_ANSWER])
+        return (
+            _unmarked_answer(content) if is_prose(content) and len(content) > MAX_GRID else stated_value(content[:MAX_ANSWER])
+        )
     if all(len(line) <= MAX_GRID and "=" not in line and not is_prose(line) for line in lines):
         return content
-    return _stated(content)
+    return _unmarked_answer(content)
 
 
-def _stated(text: str) -> str | None:
-    """The answer of a text without a mark."""
+def _unmarked_answer(text: str) -> str | None:
+    """Returns the answer of a text without a mark."""
     if "####" in text:
-        return value(text.rsplit("####", 1)[1].strip().split("\n", 1)[0][:MAX_ANSWER])
+        return stated_value(text.rsplit("####", 1)[1].strip().split("\n", 1)[0][:MAX_ANSWER])
     decided, answer = _answer_line(text)
-    return answer if decided else concluded(text)
+    return answer if decided else last_line_result(text)
 
 
 def _answer_line(text: str) -> tuple[bool, str | None]:
-    """Whether answer lines decide, and the answer that the last one asserts."""
+    """Returns whether an answer line decides, and the answer that the last one states."""
     denied: set[str] = set()
     last = None
     for marker in markers(text):
         in_time()
         last = last or marker
-        said = text[marker.end :].lstrip()
-        if display := re.match(r"(?:\$\$|\\\[)(.{1,400}?)(?:\$\$|\\\])", said, re.DOTALL):
+        following = text[marker.end :].lstrip()
+        if display := re.match(r"(?:\$\$|\\\[)(.{1,400}?)(?:\$\$|\\\])", following, re.DOTALL):
             return True, display[1]
-        line = said.split("\n", 1)[0][:MAX_ANSWER]
+        line = following.split("\n", 1)[0][:MAX_ANSWER]
         first = sentence(line)
-        behind = said[len(first) : len(first) + MAX_BEHIND].strip()
+        after = following[len(first) : len(first) + MAX_BEHIND].strip()
         if ASKS.search(first):
-            if instead := _instead(behind):
-                return True, instead
+            if replacement := _replacement(after):
+                return True, replacement
             continue
         if marker.denied or DENIES.match(first):
-            if instead := _not_this(first) or _instead(behind.split("\n", 1)[0]):
-                return True, instead
-            denied.add((value(DENIES.sub("", first, count=1)) or "").casefold())
+            if replacement := _correction(first) or _replacement(after.split("\n", 1)[0]):
+                return True, replacement
+            denied.add((stated_value(DENIES.sub("", first, count=1)) or "").casefold())
             continue
-        answer = None if _is_preamble(first) else value(line)
+        answer = None if _is_preamble(first) else stated_value(line)
         if answer is not None:
-            if second := alternative(said[len(first) :]):
+            if second := second_value(following[len(first) :]):
                 return True, f"{answer} or {second}"
-            return True, None if answer.casefold() in denied else _unless_retracted(answer, behind)
+            return True, None if answer.casefold() in denied else _unless_retracted(answer, after)
     return (True, _after_denial(text[last.end :])) if denied and last else (False, None)
 
 
-def _not_this(first: str) -> str | None:
-    """What a sentence that denies says in the place of what it denies: "not 5 but 6", "not 5, it is 6"."""
+def _correction(first: str) -> str | None:
+    """Returns the corrected value of a sentence that denies: "not 5 but 6", "not 5, it is 6"."""
     if not DENIES.match(first):
-        return _instead(first)
-    corrected = value(first)
-    return corrected if corrected and not DENIES.match(corrected) else _instead(first)
+        return _replacement(first)
+    corrected = stated_value(first)
+    return corrected if corrected and not DENIES.match(corrected) else _replacement(first)
 
 
-def _unless_retracted(answer: str, behind: str) -> str | None:
-    """The answer of a line, or what the next sentence says in its place: "No, wait, it is 6"."""
-    following = sentence(behind)
+def _unless_retracted(answer: str, after: str) -> str | None:
+    """Returns the answer of a line, or the value that the next sentence replaces it with: "No, wait, it is 6"."""
+    following = sentence(after)
     if not _RETRACTS.search(following):
         return answer
-    return _instead(behind) or (None if _REFUSES.search(following) else answer)
+    return _replacement(after) or (None if _REFUSES.search(following) else answer)
 
 
 def _after_denial(text: str) -> str | None:
-    """What a text concludes behind a line that only denies."""
+    """Returns the result after an answer line that only denies."""
     rest = text.partition("\n")[2]
-    return concluded("\n" + rest) if rest.strip() else None
+    return last_line_result("\n" + rest) if rest.strip() else None
 
 
-def _instead(text: str) -> str | None:
-    """What a text says in the place of what was denied: "No, it is 6"."""
-    found = _INSTEAD.search(text)
-    return value(text[found.end() :]) if found else None
+def _replacement(text: str) -> str | None:
+    """Returns the value that replaces a denied one: "No, it is 6"."""
+    found = _REPLACEMENT.search(text)
+    return stated_value(text[found.end() :]) if found else None
 
 
 def _is_preamble(first: str) -> bool:
-    """Whether a sentence behind "Answer:" begins the reasoning: "Answer: Let's think step by step."."""
+    """True if the sentence after "Answer:" starts the reasoning: "Answer: Let's think step by step."."""
     return len(first.split()) > 3 and _PREAMBLE.match(first) is not None

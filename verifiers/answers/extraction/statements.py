@@ -1,9 +1,9 @@
-"""What a sentence says: the value that it asserts, without its reason, remark or condition.
+"""The value that a sentence states, without a reason, remark or condition.
 
-A statement is read in three steps. Its formulas are masked, so that no rule looks inside of them. Its head is cut from what
-follows (a reason, a remark in brackets, what the answer is not); where what follows changes the head ("if n is odd", "or 6"),
-nothing is cut, and the statement as a whole is the answer, which equals no value. The head's value is then put together:
-"1/$5$" is 1/5, "the line $y = x$" is y = x.
+A statement is read in three steps. First its formulas are masked, so that no rule matches inside them. Then the head is
+separated from what follows it (a reason, a remark in brackets, a denied alternative). If what follows changes the value ("if n
+is odd", "or 6"), the whole statement is the answer, which equals no value. Last, the value of the head is assembled: "1/$5$" is
+1/5, "the line $y = x$" is y = x.
 """
 
 import itertools
@@ -11,11 +11,11 @@ import re
 from typing import NamedTuple
 
 MAX_BOUNDARIES = 40
-"""Places of a statement at which its head may end that are looked at."""
+"""Positions at which the head of a statement may end that are examined."""
 
 
 class Formula(NamedTuple):
-    """What stands between `$`, `$$`, `\\(` and `\\)`, or `\\[` and `\\]`."""
+    """A formula between `$`, `$$`, `\\(` and `\\)`, or `\\[` and `\\]`."""
 
     start: int
     end: int
@@ -23,7 +23,7 @@ class Formula(NamedTuple):
 
 
 MASK = "\ue000"
-"""Stands for each character of a formula; a character of no language."""
+"""Replaces each character of a formula. It belongs to no language."""
 NUMBER = re.compile(
     r"(?<![\w.,/^{\\])[-+]?(?:\d+(?:[,\s]\d{3})+(?!\d)(?:[.,]\d+)?|\d+(?:[.,]\d+)?|\.\d+)(?:/\d+)?\s?%?(?=[^\w}^_!*/×·]|m²"
     r"|m³|$)"
@@ -42,7 +42,7 @@ CHANGES = re.compile(
     r"|ends? (?:in|with)|depends on)\s*(?=[\d\ue000$\\])",
     re.IGNORECASE,
 )
-"""Words that make another answer of the number beside them."""
+"""Words that change the value of the number beside them."""
 MATHEMATICS = frozenset(
     (
         "sin cos tan cot sec csc log exp sqrt cbrt floor ceil max min gcd lcm mod inf infinity and binom frac arcsin arccos "
@@ -50,7 +50,7 @@ MATHEMATICS = frozenset(
     ).split()
 )
 CLAUSES = re.compile(r"\b(?:is|are|=)\s.{1,60}?(?:\band\b|[,;]).{1,40}?\b(?:is|are|=)\s", re.IGNORECASE)
-"""Two things said of two: "the mean is 6 and the variance is 4"."""
+"""Two statements in one: "the mean is 6 and the variance is 4"."""
 LEAD = re.compile(
     r"^(?:it|they|that|this|we|there|she|he|you|(?:the|its|his|her|their|our)\s[A-Za-z\ue000 ]{1,60}?"
     r"(?:,\s*which(?=\s+is\s+(?:exactly\s+)?[-\d\ue000]))?|\ue000+)?\s*\b(?:is|are|equals?|was|were|be|gives?|has|have"
@@ -58,48 +58,48 @@ LEAD = re.compile(
     r"(?:about\s+|approximately\s+|equal to\s+|exactly\s+|now\s+)?",
     re.IGNORECASE,
 )
-"""What comes before the value itself: "it is", "the largest n is"."""
+"""Words before the value: "it is", "the largest n is"."""
 
 _DOLLARS = re.compile(
     r"\$\$([^$]+)\$\$|(?<!\\)\$((?:\\.|[^$\\])+)\$|\\\(((?:[^\\]|\\[^()])+)\\\)|\\\[((?:[^\\]|\\[^\[\]])+)\\\]", re.DOTALL
 )
 _QUOTES = "\"'“”‘’«»「」*` "
 _ENDING = re.compile(r"\s+!+$|(?<=[\d$})])\s?(?:입니다|이다|です|である|だ)[.。]?$")
-"""An exclamation mark that stands apart, so no factorial; a verb behind a number in Korean and Japanese."""
+"""An exclamation mark after a space, which is not a factorial; a verb after a number in Korean or Japanese."""
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _APPROXIMATE = re.compile(r"^[\s:=：]*(?:that\s+(?=[a-z]))?(?:[≈~≃≅=]|\\(?:approx|sim|simeq|cong)(?![A-Za-z]))?\s*")
 _CORRECTED = re.compile(
     r"\bnot\b.{1,40}?(?:\bbut(?: rather)?\b|[,;.—–-]\s*(?:rather\b|(?:it|that)(?:['’]s|\s+is)\b))\s+(\S.*)$", re.IGNORECASE
 )
-"""What is said in the place of what is denied: "not 5 but 6"."""
+"""The corrected value after a denied one: "not 5 but 6"."""
 _REASON = (
     r"because|since|as(?!\s+(?:well|many|much|long|soon|of|far|a|an|the)\b)|given|due|considering|which|whose|where"
     r"|when|whenever|while|assuming|based|using|after|before|following|once|from"
 )
-"""What begins a reason or a circumstance, which leaves the value as it is."""
-_RESTATED = (
+"""Start of a reason or circumstance, which leaves the value unchanged."""
+_RESTATEMENT = (
     r"i\.?e\.?|namely|that is|or (?:about|approximately|roughly|around|equivalently|simply|just)|approximately|about|roughly"
     r"|equivalently"
 )
 _CONCLUSION = r"so|thus|hence|therefore|making|giving|meaning|yielding|leaving"
-"""What begins a conclusion: about the value, where it holds no other number."""
+"""Start of a conclusion, which leaves the value unchanged if it contains no other number."""
 _CONTRAST = r"not|rather|instead|and not"
-"""What begins another value that is denied."""
+"""Start of another value that is denied."""
 _BREAKS = r"if|unless|provided|otherwise|else|but|or|except|plus|minus|times|though|although|however|only|and then|then"
-"""What makes a condition, a sum or an alternative of the value."""
+"""Start of a condition, a sum or an alternative, which changes the value."""
 _ADVERB = r"(?:in|on|at|of|by|to)\s+[a-z]|for\s|left\b|remaining|altogether|overall|each\b|apiece|every\b|today|so far"
-"""What begins a place, time or share behind a count: "5 apples in total"."""
+"""Start of a place, time or share after a count: "5 apples in total"."""
 _BOUNDARY = re.compile(
     rf"\s+(?P<bracket>[(\[])|(?P<sign>\s*[,;:]\s+|\s*[—–]+\s*|\s+-{{1,3}}\s+)(?=[A-Za-z]{{2}}|i\.e)"
     rf"|\s+(?=(?P<word>{_REASON}|{_CONCLUSION}|{_CONTRAST}|{_BREAKS}|and(?=\s+(?:we|i|that|this|it)\b))\b"
     rf"|(?P<adverb>{_ADVERB}))",
     re.IGNORECASE,
 )
-"""Where a statement's head may end."""
+"""Positions at which the head of a statement may end."""
 _FIRST = {
     kind: re.compile(rf"\W*(?:{words})(?![A-Za-z])", re.IGNORECASE)
     for kind, words in {
-        "restated": _RESTATED, "reason": _REASON, "contrast": _CONTRAST, "conclusion": _CONCLUSION, "breaks": _BREAKS,
+        "restated": _RESTATEMENT, "reason": _REASON, "contrast": _CONTRAST, "conclusion": _CONCLUSION, "breaks": _BREAKS,
     }.items()
 }  # fmt: skip
 _VALUE = re.compile(r"\d|\ue000|\\[A-Za-z]")
@@ -108,38 +108,38 @@ _DOUBT = re.compile(
     r"|although|though|unless|else|otherwise|except|if|instead)\b|\bnot (?:sure|certain|correct|right)\b",
     re.IGNORECASE,
 )
-"""Words that leave it open whether the value holds."""
+"""Words that leave the value open."""
 _TAKEN_BACK = re.compile(
     r"\b(?:but|however|wait|otherwise|else)\b|^\W*which (?:is|was|seems|cannot|can['’]t|isn['’]t)\s*(?:clearly |obviously )?"
     r"(?:not|wrong|incorrect|false|impossible|too|absurd|be)\b|^\W*which isn['’]t\b"
     r"|(?:\band|[,;]|\bwhile)\s+(?:it(?:['’]s| is) )?[-\d\ue000][^,;]{0,20}?\s(?:for|when|if|where|otherwise)\b",
     re.IGNORECASE,
 )
-"""What behind a reason takes the answer back, or gives another for other cases."""
+"""Words after a reason that retract the value, or give another one for other cases."""
 _COUNTED = re.compile(rf"({NUMBER.pattern})\s+(?:more|fewer|less|extra|additional|other)(?=\s+[a-z]|$)(.*)", re.DOTALL)
-"""A number and what says that it counts a difference: "5 more apples"."""
+"""A number that counts a difference: "5 more apples"."""
 _COPULA = re.compile(r"(?:\b(?:is|are|was|be|equals?|of|namely|gives?|i\.e\.)|[=:,])\s*$", re.IGNORECASE)
 _RELATED = re.compile(r"\b(?:(?P<word>\w+)\s+to|by|from|than|with|without|into|until)\s*$", re.IGNORECASE)
-"""What relates something to the value behind it: "coprime to 5"."""
+"""Words that only relate something to the value after them: "coprime to 5"."""
 _EQUATES = frozenset("equal equals equivalent comes amounts up out rounds simplifies evaluates reduces".split())
-"""What makes "to" mean that both are the same."""
+"""Words before "to" that make both sides equal."""
 _CHINESE_REASON = re.compile(r"[，,；;]\s*(?=因为|由于|所以|故|因此|即|也就是|其中)|（(?=[^）]*[\u4e00-\u9fff])")
 _COUNT = re.compile(r"[\d\ue000}%]\W*+(?:[A-Za-z-]++\s*+){0,3}$")
-"""A value, and what it counts: "5 red apples"."""
+"""A value and what it counts: "5 red apples"."""
 _ASIDES = frozenset(
     (
         "approximately approx approx. rounded exactly exact one two three four five six seven eight nine ten eleven twelve "
         "thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty"
     ).split()
 )
-"""Words that say nothing new in a bracket behind a number."""
+"""Words in brackets after a number that do not change it."""
 _BARE = re.compile(r"[-\d.,\ue000\s]+")
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
 _PERCENT = re.compile(r"\s*(?:\\?%|percent\b|per cent\b|pct\b)")
 
 
 def formulas(text: str) -> list[Formula]:
-    """The formulas of a text, in order. A `$` that is a currency's opens none."""
+    """Returns the formulas of a text, in order. A `$` of a currency starts no formula."""
     found, at = [], 0
     while match := _DOLLARS.search(text, at):
         content = next(part for part in match.groups() if part is not None)
@@ -151,16 +151,16 @@ def formulas(text: str) -> list[Formula]:
     return found
 
 
-def _is_currency(content: str, behind: str) -> bool:
-    """Whether the text between two `$` lies between two amounts: "$200 - $130", "$5 for bread and $x$"."""
+def _is_currency(content: str, after: str) -> bool:
+    """True if the text between two `$` stands between two amounts of money: "$200 - $130", "$5 for bread and $x$"."""
     return content[0].isdigit() and (
-        (behind.isdigit() and (content[-1].isspace() or content[-1] in "(-+=/*"))
+        (after.isdigit() and (content[-1].isspace() or content[-1] in "(-+=/*"))
         or (content[-1].isspace() and is_prose(content))
     )
 
 
 def masked(text: str, found: list[Formula]) -> str:
-    """The text with its formulas masked, character by character."""
+    """Returns the text with each character of a formula replaced by `MASK`."""
     pieces, at = [], 0
     for formula in found:
         pieces += [text[at : formula.start], MASK * (formula.end - formula.start)]
@@ -169,100 +169,103 @@ def masked(text: str, found: list[Formula]) -> str:
 
 
 def is_prose(text: str) -> bool:
-    """Whether there are words in a text beside those of mathematics."""
+    """True if the text contains words other than those of mathematics."""
     bare = re.sub(r"\\(?:text|mathrm|mbox|textbf|operatorname)\s*\{[^{}]*\}|\\[A-Za-z]+", " ", text)
     return any(word.lower() not in MATHEMATICS for word in _WORD.findall(bare))
 
 
 def trimmed(text: str) -> str:
-    """The text without spaces around it and full stops behind."""
+    """Returns the text without surrounding spaces and final full stops."""
     return text.strip().rstrip(".").strip()
 
 
 def sentence(text: str) -> str:
-    """The first sentence of a text."""
+    """Returns the first sentence of a text."""
     return SENTENCE_END.split(text.strip(), maxsplit=1)[0]
 
 
-def value(said: str) -> str | None:
-    """The value that an answer line asserts behind "the answer is".
+def stated_value(statement: str) -> str | None:
+    """Returns the value that an answer line states after "the answer is".
 
     Args:
-        said: the line, from its first word behind the colon or verb.
+        statement: The line after the colon or verb.
 
     Returns:
-        The value; the whole sentence where it makes something else of the value ("not 5", "5 if n is odd"); None where
-        there are no words.
+        The value. The whole sentence if it changes the value ("not 5", "5 if n is odd"). None if it has no words.
     """
-    said = _ENDING.sub("", " ".join(sentence(said).split())).strip(_QUOTES).rstrip(_QUOTES + ".")
-    if "$" not in said and "\\" not in said:
-        said = re.sub(r"(?<=\w)\.(?:\s+[a-z].*)?$", "", said)
-    said = _APPROXIMATE.sub("", said, count=1).strip(_QUOTES)
+    statement = _ENDING.sub("", " ".join(sentence(statement).split())).strip(_QUOTES).rstrip(_QUOTES + ".")
+    if "$" not in statement and "\\" not in statement:
+        statement = re.sub(r"(?<=\w)\.(?:\s+[a-z].*)?$", "", statement)
+    statement = _APPROXIMATE.sub("", statement, count=1).strip(_QUOTES)
     for _ in range(3):
-        corrected = _CORRECTED.search(masked(said, formulas(said)))
+        corrected = _CORRECTED.search(masked(statement, formulas(statement)))
         if corrected is None:
             break
-        said = said[corrected.start(1) :]
-    said = re.sub(r"\b(?:negative|minus)\s+(?=\d)", "-", said) if not NUMBER.match(said) else said
-    if not CLAUSES.search(said) and (lead := LEAD.match(masked(said, formulas(said)))) and lead.end() < len(said):
-        said = said[lead.end() :]
-    head = _head(_CHINESE_REASON.split(said)[0])
+        statement = statement[corrected.start(1) :]
+    statement = re.sub(r"\b(?:negative|minus)\s+(?=\d)", "-", statement) if not NUMBER.match(statement) else statement
+    if (
+        not CLAUSES.search(statement)
+        and (lead := LEAD.match(masked(statement, formulas(statement))))
+        and lead.end() < len(statement)
+    ):
+        statement = statement[lead.end() :]
+    head = _head(_CHINESE_REASON.split(statement)[0])
     if head is None:
-        return trimmed(said) or None
-    return _composed(head.strip(_QUOTES + ",;:")) or None
+        return trimmed(statement) or None
+    return _value_of_head(head.strip(_QUOTES + ",;:")) or None
 
 
-def _head(said: str) -> str | None:
-    """A statement without what follows its value; None where what follows changes the value."""
-    hidden = masked(said, formulas(said))
+def _head(statement: str) -> str | None:
+    """Returns a statement without what follows its value. None if what follows changes the value."""
+    hidden = masked(statement, formulas(statement))
     for boundary in itertools.islice(_BOUNDARY.finditer(hidden), MAX_BOUNDARIES):
         head, tail = hidden[: boundary.start()], hidden[boundary.end() :]
         if not head.strip() or any(head.count(opening) > head.count(closing) for opening, closing in ("()", "[]", "{}")):
             continue
         if not _VALUE.search(head) and len(head.split()) > 3:
             continue
-        cut = _cuts(boundary, head, tail)
+        cut = _ends_head(boundary, head, tail)
         if cut is None:
             return None
         if cut:
-            return said[: boundary.start()]
-    return said
+            return statement[: boundary.start()]
+    return statement
 
 
-def _cuts(boundary: re.Match[str], head: str, tail: str) -> bool | None:
-    """Whether a statement's head ends here; None where what follows makes another answer of it."""
+def _ends_head(boundary: re.Match[str], head: str, tail: str) -> bool | None:
+    """True if the head of a statement ends here. None if what follows changes the value."""
     if boundary["bracket"]:
-        return _remark(boundary["bracket"] + tail)
+        return _is_remark(boundary["bracket"] + tail)
     first = re.match(r"\W*([A-Za-z]+)", tail)
     word = first[1].lower() if first else ""
     if word in MATHEMATICS and word != "and":
         return False
-    values = bool(_VALUE.search(tail))
-    plain = not values and not _DOUBT.search(tail) and not CHANGES.search(tail)
+    has_value = bool(_VALUE.search(tail))
+    harmless = not has_value and not _DOUBT.search(tail) and not CHANGES.search(tail)
     if boundary["adverb"]:
-        if not values and _COUNT.search(head):
-            return plain
+        if not has_value and _COUNT.search(head):
+            return harmless
         if word != "for":
             return False
         return None if _TAKEN_BACK.search(tail) or _DOUBT.search(tail) else _BARE.fullmatch(head) is not None
     if _FIRST["contrast"].match(tail) or (_FIRST["restated"].match(tail) and boundary["sign"]):
         return True
     if word == "and":
-        return plain or (False if not boundary["sign"] or re.match(r"and\s+[-\d\ue000\\]", tail) else None)
+        return harmless or (False if not boundary["sign"] or re.match(r"and\s+[-\d\ue000\\]", tail) else None)
     if _FIRST["reason"].match(tail):
         return None if _TAKEN_BACK.search(tail) else True
     if _FIRST["conclusion"].match(tail):
-        known = set(_DIGITS.findall(head))
-        return None if MASK in tail or set(_DIGITS.findall(tail)) - known else True
+        head_numbers = set(_DIGITS.findall(head))
+        return None if MASK in tail or set(_DIGITS.findall(tail)) - head_numbers else True
     if _FIRST["breaks"].match(tail):
         return False if word in ("or", "plus", "minus", "times", "then") and not boundary["sign"] else None
     if not boundary["sign"]:
         return False
-    return plain or (False if values else None)
+    return harmless or (False if has_value else None)
 
 
-def _remark(tail: str) -> bool | None:
-    """Whether a bracket behind a value only remarks on it: "5 apples (2 red and 3 green)", "5 (not 6)"."""
+def _is_remark(tail: str) -> bool | None:
+    """True if brackets after a value only remark on it: "5 apples (2 red and 3 green)", "5 (not 6)". None if they change it."""
     inner = re.match(r"[(\[]([^()\[\]]{1,200})[)\]]", tail)
     if inner is None or not re.search(r"\ue000|[A-Za-z]{2}|^\s*[=≈]", inner[1]):
         return False
@@ -276,32 +279,32 @@ def _remark(tail: str) -> bool | None:
     return None if re.search(r"\b(?:if|unless|otherwise|but|maybe|possibly|wrong|incorrect)\b", words) else True
 
 
-def _composed(head: str) -> str:
-    """The value of a head: its number, its formula, or all of it put together."""
+def _value_of_head(head: str) -> str:
+    """Returns the value of a head: its number, its formula, or both combined."""
     found = formulas(head)
     hidden = masked(head, found)
     outside = hidden.replace(MASK, " ")
     if NEGATION.search(outside) or CHANGES.search(hidden):
         return trimmed(head)
-    return _with_formulas(head, hidden, found) if found else _plain(head)
+    return _value_with_formulas(head, hidden, found) if found else _value_without_formulas(head)
 
 
-def _relates(before: str) -> bool:
-    """Whether what stands before a value only relates something to it."""
+def _is_related(before: str) -> bool:
+    """True if the words before a value only relate something to it."""
     found = _RELATED.search(before)
     return found is not None and (found["word"] or "").lower() not in _EQUATES
 
 
-def _plain(head: str) -> str:
+def _value_without_formulas(head: str) -> str:
     numbers = list(itertools.islice(NUMBER.finditer(head), 2))
-    if len(numbers) == 1 and is_prose(head) and re.match(r"[A-Za-z]{2,}", head) and not _relates(head[: numbers[0].start()]):
+    if len(numbers) == 1 and is_prose(head) and re.match(r"[A-Za-z]{2,}", head) and not _is_related(head[: numbers[0].start()]):
         return numbers[0][0].strip()
     if counted := _COUNTED.fullmatch(head):
         return trimmed(counted[1] + counted[2])
     return trimmed(head)
 
 
-def _with_formulas(head: str, hidden: str, found: list[Formula]) -> str:
+def _value_with_formulas(head: str, hidden: str, found: list[Formula]) -> str:
     last = found[-1]
     rest = hidden[last.end :]
     if _PERCENT.match(rest) and not _VALUE.search(hidden[: last.start]):
@@ -310,24 +313,26 @@ def _with_formulas(head: str, hidden: str, found: list[Formula]) -> str:
         return trimmed(head)  # "$5$ or more"
     outside = re.sub(r"\b(?:and|or)\b", ",", hidden.replace(MASK, " "))
     if not is_prose(outside) or last.content.startswith("^"):  # "6 units$^2$"
-        return trimmed(_joined(head, found))
+        return trimmed(_joined_formulas(head, found))
     if numbers := NUMBER.findall(rest):
-        said = re.search(r"\b(?:is|are|equals?|was|be|of)\s+(\S.*)$", rest)
-        return numbers[-1].strip() if said and len(numbers) == 1 else trimmed(head)
-    together = [last]
-    for one, other in reversed(list(itertools.pairwise(found))):
-        if not re.fullmatch(r"[\s,]*(?:and|or)?[\s,]*", head[one.end : other.start]):
+        stated = re.search(r"\b(?:is|are|equals?|was|be|of)\s+(\S.*)$", rest)
+        return numbers[-1].strip() if stated and len(numbers) == 1 else trimmed(head)
+    joined = [last]
+    for first_formula, second_formula in reversed(list(itertools.pairwise(found))):
+        if not re.fullmatch(r"[\s,]*(?:and|or)?[\s,]*", head[first_formula.end : second_formula.start]):
             break
-        together.insert(0, one)
-    before = hidden[: together[0].start]
+        joined.insert(0, first_formula)
+    before = hidden[: joined[0].start]
     described = re.match(r"(?:the|an?|all|its)\b", before, re.IGNORECASE)
-    if _relates(before) or (_VALUE.search(before) and not described and (_VALUE.match(before) or not _COPULA.search(before))):
+    if _is_related(before) or (
+        _VALUE.search(before) and not described and (_VALUE.match(before) or not _COPULA.search(before))
+    ):
         return trimmed(head)
-    return ", ".join(formula.content for formula in together)
+    return ", ".join(formula.content for formula in joined)
 
 
-def _joined(head: str, found: list[Formula]) -> str:
-    """A head that is mathematics in and out of formulas, as one text: "1/$5$" is "1/{5}"."""
+def _joined_formulas(head: str, found: list[Formula]) -> str:
+    """Returns a head with mathematics inside and outside of formulas as one text: "1/$5$" as "1/{5}"."""
     pieces, at = [], 0
     for formula in found:
         before = head[at : formula.start]
@@ -338,19 +343,19 @@ def _joined(head: str, found: list[Formula]) -> str:
     return re.sub(r",\s*,", ",", "".join(pieces) + re.sub(r"\s*\b(?:and|or)\b\s*", ", ", head[at:]))
 
 
-def last_formula(said: str) -> str | None:
-    """The formula that a sentence ends in, or what it says of one ("the largest $n$ is 34"); several where words join them."""
-    found = formulas(said)
+def last_formula(sentence: str) -> str | None:
+    """Returns the last formula of a sentence, or the number after it ("the largest $n$ is 34"), or several joined formulas."""
+    found = formulas(sentence)
     if not found:
         return None
-    rest = said[found[-1].end :]
+    rest = sentence[found[-1].end :]
     if _PERCENT.match(rest):
         return found[-1].content + " percent"
     if numbers := NUMBER.findall(rest):
         return numbers[-1].strip()
-    together = found[-1:]
-    for one, other in reversed(list(itertools.pairwise(found))):
-        if not re.fullmatch(r"[\s,]*(?:and|or)?[\s,]*", said[one.end : other.start]):
+    joined = found[-1:]
+    for first_formula, second_formula in reversed(list(itertools.pairwise(found))):
+        if not re.fullmatch(r"[\s,]*(?:and|or)?[\s,]*", sentence[first_formula.end : second_formula.start]):
             break
-        together.insert(0, one)
-    return ", ".join(formula.content for formula in together)
+        joined.insert(0, first_formula)
+    return ", ".join(formula.content for formula in joined)

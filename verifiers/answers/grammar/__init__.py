@@ -1,1 +1,1 @@
-"""Text and LaTeX to tokens, and tokens to a tree."""
+"""The grammar of answers: text and LaTeX to tokens, tokens to a tree."""

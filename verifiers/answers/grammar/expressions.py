@@ -1,4 +1,4 @@
-"""An answer's tokens as a tree. A recursive-descent parser for LaTeX and plain text at once.
+"""The parser: tokens of LaTeX or plain text to a tree, by recursive descent.
 
     listing   := relation ((","|";"|"and"|"or") relation)*
     relation  := ratio (("="|"<"|"\\le"|"\\in"|...) ratio)*
@@ -8,18 +8,18 @@
     product   := factor (("*"|"/"|nothing) factor)*
     factor    := ("-"|"+"|"\\pm") factor | primary postfix*
 
-Nothing is computed here. What is not in the grammar raises `Unreadable`.
+Nothing is computed here. A text outside the grammar raises `ParseError`.
 """
 
 from . import parts
-from .notation import Marks, Token, Unreadable
+from .notation import ParseError, Token, TokenReader
 from .parts import FUNCTIONS
 from .tree import INFINITY, MINUS_ONE, Node, fraction, grouped, is_mixed, is_whole, mixed, number, product
 
 MAX_DEPTH = 80
-"""Of factors within factors; a pair of brackets is two."""
+"""Depth of nested factors. A pair of brackets counts as two."""
 MAX_POSTFIX = 8
-"""Of exponents, factorials and percent signs behind one factor."""
+"""Exponents, factorials and percent signs after one factor."""
 
 
 _ALIASES = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "lceil": "ceil"}
@@ -38,32 +38,32 @@ _GREEK = frozenset(
 )
 _SETS = {"cup": "union", "union": "union", "cap": "intersection", "setminus": "difference", "backslash": "difference"}
 NAMED_FUNCTIONS = frozenset([*"fghFGHPQWT", "zeta", "Gamma", "Pr"])
-"""Letters that are functions where a parenthesis follows; others multiply it."""
+"""Letters that are functions if a parenthesis follows. Other letters are multiplied by it."""
 _NOT_FACTORS = frozenset(
     r"div bmod cup cap setminus backslash \} rangle rfloor rceil end \\ pm mp to rightarrow lor land vee wedge".split()
 )
-"""Commands that end a product."""
+"""Commands after which a product ends."""
 _BOUND = {"sum": "sum", "prod": "prod", "int": "int", "lim": "lim", "iint": "int", "oint": "int"}
 _D = Node("symbol", (), "d")
 
 
 def parse(text: str) -> Node:
-    """The tree of a tidied text.
+    """Returns the tree of a normalized text.
 
     Raises:
-        Unreadable: it is not in the grammar.
+        ParseError: The text is not in the grammar.
     """
     parser = _Parser(text)
     if not parser.tokens:
-        raise Unreadable("nothing is left")
+        raise ParseError("the text is empty")
     tree = parser.listing()
     if parser.position != len(parser.tokens):
-        raise Unreadable(f"{parser.tokens[parser.position].value!r} is not expected here")
+        raise ParseError(f"unexpected {parser.tokens[parser.position].value!r}")
     return tree
 
 
-class _Parser(Marks):
-    """One text, read from left to right, loosest things first."""
+class _Parser(TokenReader):
+    """The parser of one text. The methods are ordered from the weakest to the strongest binding."""
 
     def __init__(self, text: str):
         super().__init__(text)
@@ -86,7 +86,7 @@ class _Parser(Marks):
 
     def _separator(self) -> str | None:
         found: str | None = None
-        while (token := self.look()) is not None:
+        while (token := self.peek()) is not None:
             word = token.value.lower().strip(" ,;:.")
             if token.kind == "mark" and token.value in (",", ";"):
                 found = found or token.value
@@ -100,13 +100,13 @@ class _Parser(Marks):
             else:
                 break
             self.position += 1
-        if found and self.look() is None:
-            raise Unreadable("a list without an end")
+        if found and self.peek() is None:
+            raise ParseError("a list that ends in a separator")
         return found
 
     def relation(self) -> Node:
         items, signs = [self.ratio()], []
-        while (token := self.look()) is not None and token.kind in ("mark", "command", "name") and token.value in _RELATIONS:
+        while (token := self.peek()) is not None and token.kind in ("mark", "command", "name") and token.value in _RELATIONS:
             self.position += 1
             sign = _RELATIONS[token.value]
             items.append(self.ratio())
@@ -121,7 +121,7 @@ class _Parser(Marks):
 
     def sets(self) -> Node:
         left = self.sum()
-        while (token := self.look()) is not None and token.kind != "text" and token.value in _SETS:
+        while (token := self.peek()) is not None and token.kind != "text" and token.value in _SETS:
             self.position += 1
             left = Node(_SETS[token.value], (left, self.sum()))
         return left
@@ -141,7 +141,7 @@ class _Parser(Marks):
 
     def product(self) -> Node:
         factors = [self.factor()]
-        while (token := self.look()) is not None:
+        while (token := self.peek()) is not None:
             if token.kind in ("mark", "command") and token.value in _MULTIPLY:
                 self.position += 1
                 factors.append(self.factor())
@@ -154,13 +154,13 @@ class _Parser(Marks):
             elif self.begins_factor(token):
                 following = self.factor()
                 if token.kind == "number":
-                    # "1 1/2" is a mixed number; two numbers side by side are nothing.
+                    # "1 1/2" is a mixed number; two adjacent numbers have no meaning.
                     if len(factors) == 1 and is_whole(factors[0]) and token.spaced and self.take("/"):
                         factors = [mixed(factors[0], fraction(following, self.factor()))]
                     elif factors[-1].kind in ("call", "pow", "add"):
                         factors.append(following)
                     else:
-                        raise Unreadable("a number behind another factor")
+                        raise ParseError("a number directly after another factor")
                 elif token.value == "frac" and len(factors) == 1 and is_mixed(factors[0], following):
                     factors = [mixed(factors[0], following)]
                 elif (
@@ -187,7 +187,7 @@ class _Parser(Marks):
     def factor(self) -> Node:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise Unreadable(f"nested more than {MAX_DEPTH} deep")
+            raise ParseError(f"nested more than {MAX_DEPTH} deep")
         try:
             if self.take("-"):
                 return Node("neg", (self.factor(),))
@@ -202,38 +202,38 @@ class _Parser(Marks):
 
     def postfix(self, node: Node) -> Node:
         for _ in range(MAX_POSTFIX):
-            token = self.look()
+            token = self.peek()
             if token is None or token.kind != "mark":
                 return node
             if token.value in ("^", "**"):
                 self.position += 1
-                if self.at("circ") or (self.at("{") and (inner := self.look(1)) is not None and inner.value == "circ"):
+                if self.at("circ") or (self.at("{") and (inner := self.peek(1)) is not None and inner.value == "circ"):
                     braced = self.take("{")
                     self.position += 1
                     if braced:
                         self.expect("}")
                     node = Node("degrees", (node,))
                     continue
-                while self.at("'") or (self.look() is not None and self.look().value == "prime"):  # type: ignore[union-attr]
-                    raise Unreadable("a derivative")
+                while self.at("'") or (self.peek() is not None and self.peek().value == "prime"):  # type: ignore[union-attr]
+                    raise ParseError("derivatives are not supported")
                 node = Node("pow", (node, self.exponent()))
             elif token.value == "!":
                 self.position += 1
                 double = self.take("!")
                 if double and self.at("!"):
-                    raise Unreadable("a triple factorial")
+                    raise ParseError("triple factorials are not supported")
                 node = Node("call", (node,), "double factorial" if double else "factorial")
             elif token.value == "%":
                 self.position += 1
                 node = Node("percent", (node,))
             else:
                 return node
-        raise Unreadable(f"more than {MAX_POSTFIX} signs behind one another")
+        raise ParseError(f"more than {MAX_POSTFIX} exponents or signs after one factor")
 
     def exponent(self) -> Node:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise Unreadable(f"nested more than {MAX_DEPTH} deep")
+            raise ParseError(f"nested more than {MAX_DEPTH} deep")
         try:
             return self._exponent()
         finally:
@@ -249,12 +249,12 @@ class _Parser(Marks):
         node = self.primary()
         return Node("pow", (node, self.exponent())) if self.take("^", "**") else node
 
-    # --- the smallest parts
+    # --- atoms
 
     def primary(self) -> Node:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise Unreadable(f"nested more than {MAX_DEPTH} deep")
+            raise ParseError(f"nested more than {MAX_DEPTH} deep")
         try:
             return self._primary(self.next())
         finally:
@@ -274,7 +274,7 @@ class _Parser(Marks):
                 return parts.numeral(self, token.value)
             if token.value in FUNCTIONS:
                 return self.word(token.value)
-            raise Unreadable(f"the words {token.value[:40]!r}")
+            raise ParseError(f"unexpected words {token.value[:40]!r}")
         if token.value in ("(", "["):
             return parts.bracketed(self, token.value)
         if token.value == "{":
@@ -287,7 +287,7 @@ class _Parser(Marks):
             self.expect("|")
             self.bars -= 1
             return Node("call", (node,), "abs")
-        raise Unreadable(f"{token.value!r} is not expected here")
+        raise ParseError(f"unexpected {token.value!r}")
 
     def word(self, name: str) -> Node:
         name = _ALIASES.get(name, name)
@@ -307,7 +307,7 @@ class _Parser(Marks):
             name += "'"
         if self.take("_"):
             index = parts.subscript(self)
-            if name == "C" and self.take("^"):  # C_n^k counts choices
+            if name == "C" and self.take("^"):  # C_n^k is a binomial coefficient
                 return Node("call", (index, self.group()), "binom")
             plain = index.kind == "number" or (index.kind == "symbol" and len(index.value) > 1)
             if not plain:
@@ -328,7 +328,7 @@ class _Parser(Marks):
         return Node("symbol", (), name)
 
     def _is_pair(self) -> bool:
-        """Whether the parenthesis that opens here holds a comma, as C(n, k) does."""
+        """True if the parenthesis at the current position contains a comma, as in C(n, k)."""
         depth = 0
         for token in self.tokens[self.position :]:
             depth += (token.value == "(") - (token.value == ")")
@@ -339,7 +339,7 @@ class _Parser(Marks):
         return False
 
     def group(self) -> Node:
-        """An argument of LaTeX: braces, or one mark."""
+        """Parses an argument of a LaTeX command: a group in braces, or one atom."""
         if self.take("{"):
             node = self.listing()
             self.expect("}")
@@ -347,8 +347,8 @@ class _Parser(Marks):
         return self.primary()
 
     def digit_or_group(self) -> Node:
-        """An argument of `\\frac`, of which an unbraced one is a single digit: `\\frac12`."""
-        token = self.look()
+        """Parses an argument of `\\frac`. Without braces it is a single digit: `\\frac12`."""
+        token = self.peek()
         if token is not None and token.kind == "number" and len(token.value) > 1 and token.value.isdigit():
             self.tokens[self.position] = token._replace(value=token.value[1:], spaced=False)
             return number(token.value[0])
@@ -358,7 +358,7 @@ class _Parser(Marks):
         if name == "frac":
             above, below = self.digit_or_group(), self.digit_or_group()
             if above == _D and below.kind == "mul" and below.items[0] == _D:
-                raise Unreadable("a derivative")
+                raise ParseError("derivatives are not supported")
             return fraction(above, below)
         if name == "sqrt":
             return parts.root(self)
@@ -389,4 +389,4 @@ class _Parser(Marks):
         name = _ALIASES.get(name, name)
         if name in FUNCTIONS:
             return parts.function(self, name)
-        raise Unreadable(f"the command \\{name}")
+        raise ParseError(f"unsupported command \\{name}")

@@ -1,6 +1,6 @@
-"""What an answer is written in, made one: LaTeX, plain text and Unicode become a list of tokens.
+"""Normalization of LaTeX, plain text and Unicode to one notation, and the tokens of the normalized text.
 
-Nothing here is evaluated; a text that cannot be cut into tokens raises `Unreadable`.
+Nothing is evaluated here. A text that cannot be split into tokens raises `ParseError`.
 """
 
 import re
@@ -9,24 +9,25 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from ...disguises import visible
-from .spellings import common
+from .notation_variants import common
 from .typesetting import plain, separated, two_names, without_lead
 
 MAX_TOKENS = 1_000
+"""Tokens of an answer."""
 
 
-class Unreadable(Exception):
-    """The text is no mathematics that we know; the message says at what."""
+class ParseError(Exception):
+    """The text is not in the grammar of answers. The message names the first part that is not."""
 
 
 class Token(NamedTuple):
-    """One mark of a text."""
+    """A token of a text."""
 
     kind: str
-    """number, name (a letter or a known word), command (LaTeX, without its backslash), text (words), mark (anything else)"""
+    """number, name (a letter or a known word), command (LaTeX, without its backslash), text (words), mark (any other)"""
     value: str
     spaced: bool
-    """Whether space stands before it."""
+    """True if white space precedes it."""
 
 
 _UNICODE = str.maketrans(
@@ -69,18 +70,18 @@ _ROW_SPACE = re.compile(r"\\\\\s*\[-?[\d.]+\s*(?:pt|em|ex|mm|cm|in)\]")
 _NAMED_OPERATOR = re.compile(r"\\operatorname\*?\s*\{\s*([A-Za-z]+)\s*\}")
 _TWICE_ESCAPED = re.compile(r"\\\\(?=[A-Za-z]{2})")
 _GROUPING = re.compile(r"(?<=\d)(?:\s?\{[,']\s?\}|,\\!\s?|\\[,!;: ]|~)(?=\d{3}(?!\d))")
-"""Separators of thousands that cannot be those of a list."""
+"""Separators of thousands that cannot separate the items of a list."""
 _GROUPED = re.compile(r"(?<![\w.,'])\d{1,3}(?:(?:'\d{3})+|(?:\\?_\d{3})+|(?:\.\d{3}){2,})(?![\w']|[.,]\d)")
-"""Thousands parted by apostrophes, underscores or points."""
+"""Thousands separated by apostrophes, underscores or points."""
 _BARE_POINT = re.compile(r"(?<=\d)\.(?=\s*(?:[/*)\]^,}+]|-\s*\d|\\(?:times|cdot|pi|sqrt|frac|right)(?![A-Za-z])))")
-"""A point behind a whole number, as in 1./3."""
+"""A point after a whole number, as in 1./3."""
 _ABOUT = re.compile(r"(?<=[A-Za-z)])\s*~\s*(?=[-+]?[\d.])")
 _NOT = re.compile(r"(?:^|(?<=[\s(]))~(?=\s?[A-Za-z(])")
 _VARIANTS = re.compile(r"\\var(phi|epsilon|theta|rho|sigma|kappa)(?![A-Za-z])")
-"""Greek letters in the other of their two shapes."""
+"""Variant forms of Greek letters."""
 
 _UPRIGHT = re.compile(r"\\(?:text|mathrm|mbox|textrm)\s*\{((?:[^{}]|\{[^{}]*\})*\{(?:[^{}]|\{[^{}]*\})*)\}")
-"""Upright letters with braces among them, as `\\mathrm{m\\,s^{-1}}`."""
+"""Upright text that contains braces, such as `\\mathrm{m\\,s^{-1}}`."""
 
 _NUMBER = r"\d+\.(?=\\(?:overline|bar|dot)\b)|\d+\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\d+|\.\d+"
 _SCANNER = re.compile(
@@ -101,10 +102,10 @@ KNOWN_WORDS = frozenset(
 )
 
 
-def tidy(text: str) -> str:
-    """The text in one alphabet: no invisible characters, no sizes or spaces of LaTeX, Unicode's signs as LaTeX or ASCII.
+def normalize(text: str) -> str:
+    """Returns the text in one notation: Unicode signs as LaTeX or ASCII, without invisible characters, sizes and LaTeX spaces.
 
-    Delimiters of mathematics (`$`, `\\(`, `\\[`) and `\\boxed` go, a currency's sign stays.
+    Removes the delimiters of mathematics (`$`, `\\(`, `\\[`) and `\\boxed`. Keeps currency signs.
     """
     text = visible(text).strip("` \t\n\r")
     if not text.isascii():
@@ -147,7 +148,7 @@ def tidy(text: str) -> str:
 
 
 def _upright(found: re.Match[str]) -> str:
-    """Each word upright on its own, and what stands between them outside."""
+    """Sets each word upright by itself and leaves the other characters outside."""
     return re.sub(r"(?<!\\)\b[A-Za-z]+", r"\\text{\g<0>}", found[1])
 
 
@@ -157,20 +158,20 @@ def _slash(character: str) -> str:
 
 
 def tokens(text: str) -> list[Token]:
-    """The marks of a tidied text.
+    """Returns the tokens of a normalized text.
 
     Raises:
-        Unreadable: a character that no mathematics is written with, or too many marks.
+        ParseError: A character is not in the grammar, or there are more than `MAX_TOKENS` tokens.
     """
     found: list[Token] = []
     position = 0
     while True:
-        start = _GAP.match(text, position).end()  # type: ignore[union-attr]  # it matches the empty text, too
+        start = _GAP.match(text, position).end()  # type: ignore[union-attr]  # the pattern also matches the empty text
         if start == len(text):
             return found
         match = _SCANNER.match(text, start)
         if match is None:
-            raise Unreadable(f"the character {text[start]!r}")
+            raise ParseError(f"unexpected character {text[start]!r}")
         spaced, kind = start > position, match.lastgroup
         value = match[0]
         if kind == "text":
@@ -182,17 +183,17 @@ def tokens(text: str) -> list[Token]:
         else:
             found.append(Token(str(kind), value, spaced))
         if len(found) > MAX_TOKENS:
-            raise Unreadable(f"more than {MAX_TOKENS} marks")
+            raise ParseError(f"more than {MAX_TOKENS} tokens")
         position = match.end()
 
 
 def _names(run: str, spaced: bool) -> list[Token]:
-    """A run of letters: a word that is known, a segment or polygon in capitals, a product of letters, or words."""
+    """Splits a run of letters: a known word, a segment or polygon in capitals, a product of letters, or words."""
     if run.lower() in KNOWN_WORDS:
         return [Token("name", run.lower(), spaced)]
     if run.isupper() and len(run) <= 6:
         return [Token("name", run, spaced)]
-    for end in range(len(run) - 1, 1, -1):  # xsin, 2pix: a known word inside
+    for end in range(len(run) - 1, 1, -1):  # a known word at the start or end: xsin, 2pix
         if run[:end] in ("pi", "sqrt", "sin", "cos", "tan", "log", "ln"):
             return [Token("name", run[:end], spaced), *_names(run[end:], False)]
         if run[-end:] in ("pi", "sqrt", "sin", "cos", "tan", "log", "ln") and len(run) - end <= 2:
@@ -202,38 +203,38 @@ def _names(run: str, spaced: bool) -> list[Token]:
     return [Token("text", run, spaced)]
 
 
-class Marks:
-    """Tokens that are read from left to right."""
+class TokenReader:
+    """A reader of a text's tokens, from left to right."""
 
     def __init__(self, text: str):
         self.tokens, self.position = tokens(text), 0
 
-    def look(self, ahead: int = 0) -> Token | None:
-        """The token that comes next, or later; None at the end."""
+    def peek(self, ahead: int = 0) -> Token | None:
+        """Returns the next token, or the one `ahead` places after it. None at the end."""
         index = self.position + ahead
         return self.tokens[index] if index < len(self.tokens) else None
 
     def at(self, *values: str) -> bool:
-        """Whether one of these marks comes next."""
-        token = self.look()
+        """True if the next token is one of these marks, names or commands."""
+        token = self.peek()
         return token is not None and token.value in values and token.kind != "text"
 
     def take(self, *values: str) -> bool:
-        """Whether one of these marks comes next, which is then read."""
+        """Like `at`, but also reads the token."""
         if self.at(*values):
             self.position += 1
             return True
         return False
 
     def expect(self, value: str) -> None:
-        """Reads a mark that must come next."""
+        """Reads a token that must come next."""
         if not self.take(value):
-            raise Unreadable(f"{value!r} is missing")
+            raise ParseError(f"{value!r} is missing")
 
     def next(self) -> Token:
-        """Reads the token that comes next."""
-        token = self.look()
+        """Reads the next token."""
+        token = self.peek()
         if token is None:
-            raise Unreadable("it ends too early")
+            raise ParseError("the text ends too early")
         self.position += 1
         return token

@@ -1,9 +1,9 @@
-"""Parts of an expression that open and close: roots, functions with their arguments, brackets, matrices, sums and limits."""
+"""Parser of delimited parts: roots, functions with arguments, brackets, matrices, sums and limits."""
 
 from fractions import Fraction
 from typing import Protocol
 
-from .notation import Token, Unreadable
+from .notation import ParseError, Token
 from .tree import ONE, Decimal, Node, matrix, number, product, substituted
 
 FUNCTIONS = frozenset(
@@ -17,13 +17,13 @@ _MATRICES = frozenset(["matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix",
 
 
 class Grammar(Protocol):
-    """What the parts ask of the grammar that they stand in; `expressions` and `notation.Marks` say what each does."""
+    """The parser's methods that this module calls. `expressions` and `notation` document them."""
 
     # ruff: noqa: D102
     bars: int
     position: int
 
-    def look(self, ahead: int = 0) -> Token | None: ...
+    def peek(self, ahead: int = 0) -> Token | None: ...
     def at(self, *values: str) -> bool: ...
     def take(self, *values: str) -> bool: ...
     def expect(self, value: str) -> None: ...
@@ -40,17 +40,17 @@ class Grammar(Protocol):
 
 
 def numeral(grammar: Grammar, text: str) -> Node:
-    """A number, with its base or the digits that go on behind it."""
+    """Parses a number, with its base or its repeating digits."""
     node = number(text)
     if grammar.at("_") and text.isdigit():
         grammar.next()
         base = grammar.group()
         if base.kind != "number" or not 2 <= base.value <= 36:
-            raise Unreadable("a base that is none")
+            raise ParseError("a base that is not a number from 2 to 36")
         if any(int(digit) >= base.value for digit in text):
-            raise Unreadable("a digit beyond its base")
+            raise ParseError("a digit that its base does not have")
         return Node("based", (), (text.lstrip("0") or "0", int(base.value)))
-    token = grammar.look()
+    token = grammar.peek()
     if "." in text and token is not None and token.value in ("overline", "bar", "dot") and token.kind == "command":
         grammar.next()
         return repeating(grammar, text)
@@ -61,32 +61,32 @@ def numeral(grammar: Grammar, text: str) -> Node:
 
 
 def repeating(grammar: Grammar, text: str) -> Node:
-    """What stands before is "0.1"; a bar's digits follow."""
+    """Parses the repeating digits, marked by a bar, of the decimal `text`, such as "0.1"."""
     grammar.expect("{")
     period = grammar.next()
     grammar.expect("}")
     if not period.value.isdigit() or len(period.value) > 60:
-        raise Unreadable("a period that is no digits")
+        raise ParseError("repeating digits that are not digits")
     places = len(text.partition(".")[2])
     period_value = Fraction(int(period.value), (10 ** len(period.value) - 1) * 10**places)
-    known = number(text)
-    assert isinstance(known.value, Decimal)
-    return Node("number", (), known.value.value + period_value)
+    decimal = number(text)
+    assert isinstance(decimal.value, Decimal)
+    return Node("number", (), decimal.value.value + period_value)
 
 
 def continued(text: str) -> Node:
-    """The fraction that "0.333..." or "0.142857142857..." begins: its last digits, which were repeated, go on so."""
+    """Returns the fraction of a decimal such as "0.333..." or "0.142857142857...", whose last digits repeat."""
     places = text.partition(".")[2]
     for length in range(1, len(places) // 2 + 1):
         period = places[-length:]
         if places.endswith(period * max(2, 4 - length)):
             value = number(text).value.value
             return Node("number", (), value + Fraction(int(period), (10**length - 1) * 10 ** len(places)))
-    raise Unreadable("digits that go on, nobody knows how")
+    raise ParseError("an ellipsis after digits without a period")
 
 
 def root(grammar: Grammar) -> Node:
-    """What stands under a root, with its index where it has one."""
+    """Parses a root's argument, and its index if there is one."""
     index: Node | None = None
     if grammar.take("["):
         index = grammar.sum()
@@ -96,7 +96,7 @@ def root(grammar: Grammar) -> Node:
 
 
 def function(grammar: Grammar, name: str) -> Node:
-    """A function's argument: a group, or the factors up to the next sign or function."""
+    """Parses a function's argument: a group, or the factors up to the next sign or function."""
     if name == "log" and grammar.take("_"):
         base: Node | None = grammar.group()
     else:
@@ -111,7 +111,7 @@ def function(grammar: Grammar, name: str) -> Node:
             grammar.postfix(grammar.primary()) if not grammar.take("-") else Node("neg", (grammar.postfix(grammar.primary()),))
         ]
         while (
-            (token := grammar.look()) is not None
+            (token := grammar.peek()) is not None
             and grammar.begins_factor(token)
             and token.value not in FUNCTIONS
             and token.kind != "text"
@@ -136,11 +136,11 @@ def function(grammar: Grammar, name: str) -> Node:
 
 
 def subscript(grammar: Grammar) -> Node:
-    """What stands below a letter: an expression, or words such as \\max, of which a name is made."""
+    """Parses a subscript: an expression, or words such as \\max that become a name."""
     start, bars = grammar.position, grammar.bars
     try:
         return grammar.group()
-    except Unreadable:
+    except ParseError:
         grammar.position, grammar.bars = start, bars
     words = [grammar.next()]
     if words[0].value == "{":
@@ -148,12 +148,12 @@ def subscript(grammar: Grammar) -> Node:
         while not grammar.take("}"):
             words.append(grammar.next())
     if not words or any(word.kind not in ("name", "command", "text") for word in words):
-        raise Unreadable("an index that is no name")
+        raise ParseError("a subscript that is neither an expression nor a name")
     return Node("symbol", (), "index " + " ".join(word.value for word in words))
 
 
 def bracketed(grammar: Grammar, opening: str) -> Node:
-    """What stands between brackets: a group, a tuple, a set, an interval, a floor."""
+    """Parses the content of brackets: a group, a tuple, a set, an interval, a floor or a ceiling."""
     closing = _CLOSING[opening]
     bars, grammar.bars = grammar.bars, 0
     if opening == "\\{" and grammar.take("\\}"):
@@ -179,20 +179,20 @@ def bracketed(grammar: Grammar, opening: str) -> Node:
             return Node("tuple", items)
         if opening in ("lfloor", "lceil") and len(items) == 1:
             return Node("call", (inside,), "floor" if opening == "lfloor" else "ceil")
-    raise Unreadable(f"{opening!r} is closed by {value!r}")
+    raise ParseError(f"{opening!r} is closed by {value!r}")
 
 
 def _is_row(node: Node) -> bool:
-    """Whether a list in square brackets can be a row of a matrix: [1, 2] alone reads as an interval."""
+    """True if a list in square brackets can be the row of a matrix. Alone, [1, 2] is an interval."""
     return (node.kind == "tuple" and node.value == "[") or (node.kind == "interval" and node.value == (True, True))
 
 
 def environment(grammar: Grammar) -> Node:
-    """A matrix, from behind `\\begin` to its `\\end{...}`."""
+    """Parses a matrix, from after `\\begin` to its `\\end{...}`."""
     name = _letters(grammar)
     determinant = name in ("vmatrix",)
     if name not in _MATRICES and not determinant:
-        raise Unreadable(f"the environment {name}")
+        raise ParseError(f"unsupported environment {name}")
     if name == "array":
         _letters(grammar)
     rows: list[list[Node]] = [[]]
@@ -204,31 +204,31 @@ def environment(grammar: Grammar) -> Node:
             continue
         rows[-1].append(grammar.relation())
     _letters(grammar)
-    made = matrix([row for row in rows if row])
-    return determinant_of(made) if determinant else made
+    node = matrix([row for row in rows if row])
+    return determinant_of(node) if determinant else node
 
 
 def determinant_of(square: Node) -> Node:
-    """A determinant, developed along its first row.
+    """Returns a determinant, expanded along the first row.
 
     Raises:
-        Unreadable: it is not square, or larger than four by four.
+        ParseError: The matrix is not square, or larger than 4 x 4.
     """
     rows, columns = square.value
     if rows != columns or rows > 4:
-        raise Unreadable("a determinant that is not square, or too large")
+        raise ParseError("a determinant that is not square or larger than 4 x 4")
     if rows == 1:
         return square.items[0]
     terms = []
-    for place in range(columns):
-        minor = [cell for index, cell in enumerate(square.items[columns:]) if index % columns != place]
-        term = Node("mul", (square.items[place], determinant_of(Node("matrix", tuple(minor), (rows - 1, rows - 1)))))
-        terms.append(Node("neg", (term,)) if place % 2 else term)
+    for column in range(columns):
+        minor = [cell for index, cell in enumerate(square.items[columns:]) if index % columns != column]
+        term = Node("mul", (square.items[column], determinant_of(Node("matrix", tuple(minor), (rows - 1, rows - 1)))))
+        terms.append(Node("neg", (term,)) if column % 2 else term)
     return Node("add", tuple(terms))
 
 
 def _letters(grammar: Grammar) -> str:
-    """The letters between two braces: what an environment is called, or how its columns stand."""
+    """Parses the letters between two braces: the name of an environment, or the alignment of its columns."""
     grammar.expect("{")
     letters = ""
     while not grammar.take("}"):
@@ -237,22 +237,22 @@ def _letters(grammar: Grammar) -> str:
 
 
 def bound(grammar: Grammar, name: str) -> Node:
-    """A sum, product, integral or limit with what is written below and above its sign, and its body."""
+    """Parses a sum, product, integral or limit: lower bound, upper bound and body."""
     below = above = Node("tuple")
     while grammar.at("_", "^"):
         if grammar.next().value == "_":
-            below = _condition(grammar) if name == "lim" else _listing(grammar)
+            below = _limit_point(grammar) if name == "lim" else _lower_bound(grammar)
         else:
             above = grammar.exponent()
     body = grammar.product() if name != "int" else grammar.sum()
     if below.kind == "relation" and below.items[0].kind == "constant":
-        # The i of a sum is no imaginary unit.
+        # The index i of a sum is not the imaginary unit.
         index = Node("symbol", (), below.items[0].value)
         below, body = (substituted(node, {below.items[0]: index}) for node in (below, body))
     return Node("bound", (below, above, body), name)
 
 
-def _listing(grammar: Grammar) -> Node:
+def _lower_bound(grammar: Grammar) -> Node:
     if grammar.take("{"):
         node = grammar.listing()
         grammar.expect("}")
@@ -260,11 +260,11 @@ def _listing(grammar: Grammar) -> Node:
     return grammar.primary()
 
 
-def _condition(grammar: Grammar) -> Node:
+def _limit_point(grammar: Grammar) -> Node:
     grammar.expect("{")
     variable = grammar.sum()
     if not grammar.take("to", "rightarrow", "->"):
-        raise Unreadable("a limit to nowhere")
+        raise ParseError("a limit without an arrow")
     target = grammar.sum()
     grammar.expect("}")
     return Node("relation", (variable, target), ("=",))

@@ -1,9 +1,9 @@
-"""LaTeX that says nothing of its own: sizes, colours, fonts, labels, signs in front, environments that line things up."""
+"""Removal of LaTeX that has no mathematical meaning: sizes, colours, fonts, labels, leading signs, alignment environments."""
 
 import re
 
 GROUP = r"\{(?:[^{}]|\{[^{}]*\})*\}"
-"""Braces with at most one more pair within."""
+"""Braces that contain at most one more level of braces."""
 
 _SILENT = re.compile(
     r"\\(?:tiny|scriptsize|footnotesize|small|normalsize|[lL]arge|LARGE|[hH]uge|bfseries|itshape|rmfamily|boldmath|sf|tt|strut"
@@ -14,28 +14,28 @@ _DROPPED = re.compile(
     rf"\\(?:tag\*?|label|[hv]?phantom|vspace\*?|(?:text)?color(?:\s*\[[^\]]*\])?|colorbox|fcolorbox\s*{GROUP}|bbox\s*(?=\[)"
     rf"|cssId|class|style|raisebox|scalebox|resizebox\s*{GROUP}|enclose)\s*(?:{GROUP}|\[[^\]]*\])"
 )
-"""Commands that are dropped with their first argument; what they colour or move stands behind it and stays."""
+"""Commands that are removed with their first argument. The text that they colour or move follows it and stays."""
 _KEPT = re.compile(
     r"\\(?:bold|pmb|mathbin|mathop|mathord|mathrel|mathnormal|mathtt|framebox|makebox|smash|mathclap|uline|centerline)(?![A-Za-z])"
     r"(?:\s*\[[^\]]*\])?"
 )
-"""Commands whose argument stays."""
+"""Commands that are removed while their argument stays."""
 _UPRIGHT = re.compile(r"\\(?:texttt|emph|textsc|textup|textmd|textsl|hbox)(?=\s*\{)")
-"""Other names for \\text."""
+"""Commands that are replaced by \\text."""
 _NO_TEXT = re.compile(r"\\(?:text|mathrm|mbox|textrm|textbf)\s*\{\s*\}")
 _SLANTED = re.compile(r"\\(?:nice|s|flat|x)frac(?![A-Za-z])")
 _REPLACED = ((_DROPPED, " "), (_SILENT, " "), (_KEPT, " "), (_UPRIGHT, r"\\text"), (_NO_TEXT, " "), (_SLANTED, r"\\frac"))
 _ANY_OF_THEM = re.compile("|".join(pattern.pattern for pattern, _ in _REPLACED))
-"""Most answers hold none of them, which one search tells."""
+"""Any of the patterns. One search suffices for most answers, because they contain none."""
 _NUMBER_AHEAD = r"(?=\s*+[-+]?\s*+(?:\\?\$)?\s*+[\d.])"
 _ABOUT = re.compile(rf"\\(?:sim|thicksim|cong|doteq|approxeq|thickapprox|fallingdotseq)(?![A-Za-z]){_NUMBER_AHEAD}")
-"""Signs for "about" that say something else before anything but a number."""
+"""Signs that mean "approximately" before a number, and something else before anything other than a number."""
 _LEADING = re.compile(
     r"\s*(?:\\text\s*\{\s*)?(?:\\(?:approx|simeq|approxeq|thickapprox|fallingdotseq|doteq|cong|therefore|implies|Rightarrow"
     r"|Longrightarrow|to|rightarrow|longrightarrow|star|bullet)(?![A-Za-z])|∴|=(?![=<>])"
     r"|(?:\\(?:sim|thicksim)(?![A-Za-z])|~)(?=\s*(?:[^A-Za-z\s\\]|\\(?:frac|sqrt|pi)(?![A-Za-z]))))(?:\s*\})?[\s,]*"
 )
-"""Signs in front of an answer that say "about", "therefore" or "equals"."""
+"""Signs in front of an answer that mean "approximately", "therefore" or "equals"."""
 _IMPLIES = re.compile(r"\\(?:implies|Rightarrow|Longrightarrow|therefore)(?![A-Za-z])")
 _RELATES = re.compile(r"[=<>]|\\(?:le|ge|leq|geq|ne|neq|in|approx|equiv)(?![A-Za-z])")
 
@@ -45,11 +45,11 @@ _LINED_UP = re.compile(
     r"(?P<body>(?:(?!\\begin).)*?)\\end\s*\{(?P=name)\}(?(brace)\s*\\right\s*\.)",
     re.DOTALL,
 )
-"""An environment that lines rows up, with nothing nested within; a brace on its left makes them a system or cases."""
+"""An alignment environment without another one inside. A brace on its left makes its rows a system or cases."""
 _CONTINUES = re.compile(r"(?:[=<>+]|\\(?:le|ge|leq|geq|approx|equiv|times|cdot|pm)(?![A-Za-z]))")
 
 _BREAK = re.compile(r"\\q?quad(?![A-Za-z])|\$\s+\$|\\\\(?=\s)|\n\s*")
-"""What may stand between two things that are said beside each other, or below each other."""
+"""Separators of two statements that stand side by side or on two lines."""
 _COMPLETE = re.compile(r"[\w)\]}!'%]\s*\$?\s*$")
 _JOINS = re.compile(r"(?:\\(?:text|mathrm|mbox|textrm)\s*\{\s*,?|\b)(?:and|or|if|for|where|when|with|all|is)\s*\}?\s*$")
 _BEGINS = re.compile(
@@ -60,16 +60,16 @@ _BEGINS = re.compile(
 _WORD = re.compile(r"\s*+\$?\s*+(?:and|or|if|for|where|when|with|all|[A-Za-zµ]{1,3}(?:/[A-Za-z]{1,3})?\s*$)(?![A-Za-z])")
 """Words that join or restrict, and units."""
 _TWO_NAMES = re.compile(r"(?<==)(\s*-?\s*(?:[\d./]+|\\frac\s*\{\d+\}\s*\{\d+\}))\s+(?=[A-Za-z](?:_(?:\w|\{\w+\}))?\s*=(?!=))")
-""" "x=1 y=2": behind a whole number another name begins."""
+"""Matches "x=1 y=2": a number after "=", then another name."""
 
 
 def plain(text: str) -> str:
-    """The text without the LaTeX that says nothing of its own."""
+    """Returns the text without the LaTeX that has no mathematical meaning."""
     if "\\" not in text:
         return text
     if _ANY_OF_THEM.search(text):
-        for pattern, instead in _REPLACED:
-            text = pattern.sub(instead, text)
+        for pattern, replacement in _REPLACED:
+            text = pattern.sub(replacement, text)
     if "\\begin" in text:
         for _ in range(3):
             text = _LINED_UP.sub(_rows, text)
@@ -77,7 +77,7 @@ def plain(text: str) -> str:
 
 
 def without_lead(text: str) -> str:
-    """The text without a sign in front of it, or before the conclusion that it draws."""
+    """Returns the text without leading signs. From a chain of implications only the last step remains."""
     for _ in range(3):
         if not (found := _LEADING.match(text)):
             break
@@ -89,28 +89,31 @@ def without_lead(text: str) -> str:
 
 
 def separated(text: str) -> str:
-    """The text with a comma where a wide space, a new line or a new formula parts two things that are said."""
+    """Returns the text with a comma where a wide space, a new line or a new formula separates two statements."""
     if "\\begin" in text:
         return text
     if _BREAK.search(text):
         parts, breaks = _BREAK.split(text), _BREAK.findall(text)
-        made = parts[0]
+        result = parts[0]
         for between, part in zip(breaks, parts[1:], strict=True):
-            apart = (
-                _COMPLETE.search(made[-40:]) and not _JOINS.search(made[-40:]) and _BEGINS.match(part) and not _WORD.match(part)
+            separate = (
+                _COMPLETE.search(result[-40:])
+                and not _JOINS.search(result[-40:])
+                and _BEGINS.match(part)
+                and not _WORD.match(part)
             )
-            made += (" , " if apart else " ") + ("$" if "$" in between else "") + part
-        text = made
+            result += (" , " if separate else " ") + ("$" if "$" in between else "") + part
+        text = result
     return text
 
 
 def two_names(text: str) -> str:
-    """The text with a comma where another name begins behind a number: "x=1 y=2"."""
+    """Returns the text with a comma before an assignment that directly follows another one: "x=1 y=2"."""
     return _TWO_NAMES.sub(r"\1 , ", text) if text.count("=") > 1 and "\\begin" not in text else text
 
 
 def _rows(found: re.Match[str]) -> str:
-    """An environment's rows as text: an equation that goes on, several things as a list, cases, or the matrix as it was."""
+    """Returns the rows of an environment as text: a continued equation, a list, cases, or the unchanged matrix."""
     name, body = found["name"], found["body"]
     rows = [row.strip() for row in re.split(r"\\\\(?:\s*\[[^\]]*\])?", body) if row.strip()]
     if name == "array":
@@ -123,14 +126,14 @@ def _rows(found: re.Match[str]) -> str:
             return found[0]
     elif found["columns"] and not re.fullmatch(r"\s*\{\d*\}", found["columns"]):
         rows[:1] = [found["columns"] + (rows[0] if rows else "")]
-    said: list[str] = []
+    statements: list[str] = []
     for row in rows:
         goes_on = row.startswith("&") and row.lstrip("& ").startswith("-")
         row = row.replace(r"\&", " and ").replace("&", " ").strip()
         if _IMPLIES.match(row):
-            said = [_IMPLIES.sub(" ", row, count=1)]
-        elif said and (goes_on or _CONTINUES.match(row)):
-            said[-1] += " " + row
+            statements = [_IMPLIES.sub(" ", row, count=1)]
+        elif statements and (goes_on or _CONTINUES.match(row)):
+            statements[-1] += " " + row
         elif row:
-            said.append(row.rstrip(" ,;."))
-    return " , ".join(said)
+            statements.append(row.rstrip(" ,;."))
+    return " , ".join(statements)

@@ -1,1 +1,1 @@
-"""The value of an expression: evaluated, compared, simplified."""
+"""Values of expressions: evaluation, comparison, and checks for unfinished computation."""

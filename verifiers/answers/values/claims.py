@@ -1,33 +1,33 @@
-"""What an equation or inequality claims, and of what: labels, left sides, multiples."""
+"""Labels and values of equations: "x = 2 + 3 = 5" has the label x and the value 5."""
 
 import itertools
 from fractions import Fraction
-from typing import Any
 
 from ..grammar.parts import FUNCTIONS
 from ..grammar.tree import MINUS_ONE, Node, substituted
-from .evaluation import Unknown, contains, is_unworked, symbols, value
+from .evaluation import MpNumber, NotEvaluated, contains, has_unevaluated_operator, symbols, value
 from .exact import TooLarge, Undefined, exact
-from .identity import DIGITS, CannotTell, as_fraction, identical, written_decimal
+from .identity import DIGITS, Undecided, as_fraction, identical, written_decimal
 
 _KNOWN = FUNCTIONS | {"root", "factorial", "double factorial"}
+"""Functions with a definition."""
 ROUNDING = 1e-30
-"""What a difference of numbers of 40 digits is at most where it should vanish."""
+"""Largest rounding error of a difference of numbers with 40 digits."""
 
 
 def claim(node: Node) -> tuple[Node | None, Node]:
-    """What an equation claims, and of what: "x = 2 + 3 = 5" claims 5 of x. (None, the node) where it claims nothing.
+    """Returns the label and the value of an equation: x and 5 for "x = 2 + 3 = 5". (None, node) if it has no label.
 
-    What comes after "about" is left out where something exact stands before.
+    An approximation is ignored if an exact value precedes it.
     """
     if node.kind != "relation" or (not set(node.value) <= {"=", "~"} and node.value[0] != "in"):
         return None, node
     if node.value[0] == "in":
-        return (node.items[0], node.items[1]) if len(node.items) == 2 and _is_unknown(node.items[0]) else (None, node)
+        return (node.items[0], node.items[1]) if len(node.items) == 2 and _is_unknown_value(node.items[0]) else (None, node)
     if node.value[0] == "~" and is_constant(node.items[0]):
         if not is_about_right(node):
             return None, node
-        return node.items[0], node.items[0]  # a number, and about how much that is
+        return node.items[0], node.items[0]  # a number and its approximation
     if _is_false(node):
         return None, node
     last = len(node.items) - 1
@@ -35,7 +35,9 @@ def claim(node: Node) -> tuple[Node | None, Node]:
         return node.items[1], node.items[0]  # 5 = x
     of_matrix = node.items[last].kind == "matrix" and bool(symbols(node.items[0]))  # A^2, AB
     worked_out = of_matrix or (
-        is_unworked(node.items[0]) and is_constant(node.items[last]) and not is_unworked(node.items[last])
+        has_unevaluated_operator(node.items[0])
+        and is_constant(node.items[last])
+        and not has_unevaluated_operator(node.items[last])
     )
     if not is_label(node.items[0]) and not worked_out and not (is_constant(node.items[0]) and is_constant(node.items[last])):
         return None, node
@@ -44,74 +46,80 @@ def claim(node: Node) -> tuple[Node | None, Node]:
     return node.items[0], node.items[last]
 
 
-def _is_unknown(node: Node) -> bool:
-    """Whether a left side names something, and is no number."""
+def _is_unknown_value(node: Node) -> bool:
+    """True if a left side is a label that is not a number."""
     return is_label(node) and (bool(symbols(node)) or node.kind in ("text", "tuple"))
 
 
 def _is_false(node: Node) -> bool:
-    """Whether numbers beside one another are said to be equal that are not: 4 = 5, x = 43 = 42."""
+    """True if an equation states that two different numbers are equal: 4 = 5, x = 43 = 42."""
     return any(
-        sign == "=" and is_constant(one) and is_constant(other) and not _may_be_equal(one, other)
-        for one, sign, other in zip(node.items, node.value, node.items[1:], strict=False)
+        sign == "=" and is_constant(left) and is_constant(right) and not _may_be_equal(left, right)
+        for left, sign, right in zip(node.items, node.value, node.items[1:], strict=False)
     )
 
 
-def _may_be_equal(one: Node, other: Node) -> bool:
-    """Whether a number is another, or the second rounds the first: 2/3 = 0.67; what is no number may be anything."""
+def _may_be_equal(left: Node, right: Node) -> bool:
+    """True if two numbers are equal, or the second rounds the first (2/3 = 0.67), or one has no value."""
     try:
-        exactly = exact(one), exact(other)
-        if None not in exactly and (exactly[0] == exactly[1] or not (contains(one, "decimal") or contains(other, "decimal"))):
-            return exactly[0] == exactly[1]
-        first, second = (as_fraction(value(number, {}, DIGITS)) for number in (one, other))
-    except (TooLarge, Undefined, Unknown):
+        exact_values = exact(left), exact(right)
+        if None not in exact_values and (
+            exact_values[0] == exact_values[1] or not (contains(left, "decimal") or contains(right, "decimal"))
+        ):
+            return exact_values[0] == exact_values[1]
+        first, second = (as_fraction(value(number, {}, DIGITS)) for number in (left, right))
+    except (TooLarge, Undefined, NotEvaluated):
         return True
-    if first is None or second is None or _has_a_name(one) or _has_a_name(other):
+    if first is None or second is None or _has_unknown_function(left) or _has_unknown_function(right):
         return True
-    decimals = [decimal.unit for number in (one, other) if (decimal := written_decimal(number)) is not None]
-    if other.kind == "number" and other.value.denominator == 1:
+    decimals = [decimal.unit for number in (left, right) if (decimal := written_decimal(number)) is not None]
+    if right.kind == "number" and right.value.denominator == 1:
         decimals.append(Fraction(1, 2))
     return abs(first - second) <= max(decimals, default=Fraction(0)) + Fraction(1, 10**20) * (1 + abs(first))
 
 
-def _has_a_name(node: Node) -> bool:
-    """Whether an expression holds an unknown function: f(2) may be anything."""
-    return (node.kind == "call" and node.value not in _KNOWN) or any(map(_has_a_name, node.items))
+def _has_unknown_function(node: Node) -> bool:
+    """True if the expression contains an unknown function, such as f(2), which may have any value."""
+    return (node.kind == "call" and node.value not in _KNOWN) or any(map(_has_unknown_function, node.items))
 
 
 def has_false_link(node: Node) -> bool:
-    """Whether a chain of equations holds two neighbours of the same letters that are not the same: f(x) = 2x = 3x."""
+    """True if a chain of equations contains two neighbours with the same letters that differ: f(x) = 2x = 3x."""
     if node.kind != "relation" or len(node.items) < 3 or set(node.value) != {"="}:
         return False
     name = node.items[0]
-    for one, other in itertools.pairwise(node.items[1:]):
-        letters_of = symbols(one)
-        if not letters_of or letters_of != symbols(other) or (name.kind == "symbol" and name.value in letters_of):
+    for left, right in itertools.pairwise(node.items[1:]):
+        letters_of = symbols(left)
+        if not letters_of or letters_of != symbols(right) or (name.kind == "symbol" and name.value in letters_of):
             continue
         try:
-            if not identical(one, other, sorted(letters_of)):
+            if not identical(left, right, sorted(letters_of)):
                 return True
-        except (CannotTell, TooLarge, Undefined):
+        except (Undecided, TooLarge, Undefined):
             continue
     return False
 
 
 def is_about_right(node: Node) -> bool:
-    """Whether a number that is said to be about another rounds it; what is no number may be about anything."""
-    for exactly, sign, about in zip(node.items, node.value, node.items[1:], strict=False):
-        if sign != "~" or not (is_constant(exactly) and is_constant(about)):
+    """True if each approximation rounds the number before it, or that has no value."""
+    for exact_side, sign, rounded in zip(node.items, node.value, node.items[1:], strict=False):
+        if sign != "~" or not (is_constant(exact_side) and is_constant(rounded)):
             continue
         try:
-            one, other = (as_fraction(value(number, {}, DIGITS)) for number in (exactly, about))
-        except (TooLarge, Undefined, Unknown):
+            exact_value, rounded_value = (as_fraction(value(number, {}, DIGITS)) for number in (exact_side, rounded))
+        except (TooLarge, Undefined, NotEvaluated):
             continue
-        if one is not None and other is not None and abs(one - other) > _rounding(about, other):
+        if (
+            exact_value is not None
+            and rounded_value is not None
+            and abs(exact_value - rounded_value) > _rounding(rounded, rounded_value)
+        ):
             return False
     return True
 
 
 def _rounding(written: Node, number: Fraction) -> Fraction:
-    """How far a rounded number may lie off: half of its last digit, a whole one where it has several and may be cut off."""
+    """Returns the largest error of a rounded number: half a unit in its last digit, or one unit if it may be truncated."""
     decimal = written_decimal(written)
     if decimal is not None:
         return decimal.unit if decimal.digits > 1 else decimal.unit / 2
@@ -123,7 +131,7 @@ def _rounding(written: Node, number: Fraction) -> Fraction:
 
 
 def unpacked(node: Node) -> Node:
-    """ "(x, y) = (2, 5)" as the list "x = 2, y = 5"; any other node as it is."""
+    """Returns "(x, y) = (2, 5)" as the list "x = 2, y = 5", and any other node unchanged."""
     label, claimed = claim(node)
     if label is None or label.kind != "tuple" or claimed.kind != "tuple" or len(label.items) != len(claimed.items):
         return node
@@ -132,7 +140,7 @@ def unpacked(node: Node) -> Node:
 
 
 def is_label(node: Node) -> bool:
-    """Whether an expression can be the name of what is asked for: x, f(x), (x, y), |AB|, AB/CD, S_1 : S_2."""
+    """True if an expression can name the requested value: x, f(x), (x, y), |AB|, AB/CD, S_1 : S_2."""
     if node.kind in ("symbol", "text") or (node.kind == "constant" and node.value in ("e", "i")):
         return True
     if node.kind == "call":
@@ -145,41 +153,47 @@ def is_label(node: Node) -> bool:
 
 
 def _is_event(node: Node) -> bool:
-    """Whether an equation or a set within a name says of what a probability is: P(X = 1), P(A and B)."""
+    """True if the node is the event of a probability: P(X = 1), P(A and B)."""
     return node.kind in ("relation", "union", "intersection", "difference") and all(
         is_label(item) or item.kind == "number" or _is_event(item) for item in node.items
     )
 
 
 def is_constant(node: Node) -> bool:
-    """Whether nothing in an expression is unknown."""
+    """True if the expression contains no symbol."""
     return node.kind not in ("relation", "list", "set") and not symbols(node)
 
 
 def is_sum_of_labels(node: Node) -> bool:
-    """Whether a left side only adds up what is asked for, as x + y."""
+    """True if a left side is a sum of labels, such as x + y."""
     return node.kind == "add" and all(is_label(item.items[0] if item.kind == "neg" else item) for item in node.items)
 
 
 def same_label(gold: Node, answer: Node) -> bool:
-    """Whether two left sides name the same: y and y(x), "radius" and r, "maximum" and \\max."""
-    names = letters(gold), letters(answer)
+    """True if two labels name the same value: y and y(x), "radius" and r, "maximum" and \\max."""
+    names = spelled_word(gold), spelled_word(answer)
     if gold == answer or (names[0] is not None and names[0] == names[1]):
         return True
     if "text" in (gold.kind, answer.kind) and None not in names:
         short, long = sorted(map(str, names), key=len)
         return long.startswith(short) and (len(short) == 1 or short in ("max", "min"))
-    return _function(gold) == answer or _function(answer) == gold
+    return _function_name(gold) == answer or _function_name(answer) == gold
 
 
-def _function(label: Node) -> Node | None:
-    """y of y(x), which reads as a product."""
+def _function_name(label: Node) -> Node | None:
+    """Returns y for y(x), which parses as a product."""
     one_of_another = label.kind == "mul" and len(label.items) == 2 and {item.kind for item in label.items} == {"symbol"}
     return label.items[0] if one_of_another else None
 
 
 def renamed(answer: Node, gold_label: Node, answer_label: Node) -> Node | None:
-    """The answer's claim in the gold answer's letters, where both define a function: f(t) = t^2 says what f(x) = x^2 does."""
+    """Returns the answer's value in the gold answer's variables, if both labels are one function: f(t) = t^2, f(x) = x^2.
+
+    Args:
+        answer: The answer's equation.
+        gold_label: The label of the gold answer.
+        answer_label: The label of the answer.
+    """
     if gold_label.kind != "call" or answer_label.kind != "call" or gold_label.value != answer_label.value:
         return None
     pairs = list(zip(gold_label.items, answer_label.items, strict=False))
@@ -187,68 +201,68 @@ def renamed(answer: Node, gold_label: Node, answer_label: Node) -> Node | None:
         return None
     claimed = claim(answer)[1]
     if not {b.value for _, b in pairs} <= symbols(claimed) and not _is_of_variables(answer_label):
-        return None  # P(A) = 1/6 says nothing of P(B)
+        return None  # P(A) = 1/6 does not give P(B)
     return substituted(claimed, {b: a for a, b in pairs})
 
 
 def _is_of_variables(label: Node) -> bool:
-    """Whether a label is a function of variables, f(x), which may be constant."""
+    """True if a label is a function of variables, such as f(x). Its value may be constant."""
     return str(label.value).rstrip("'") in ("f", "g", "h") and all(item.value in tuple("xyztsuvw") for item in label.items)
 
 
 def ascending(node: Node) -> Node:
-    """A chain with its signs turned to < and <=."""
+    """Returns a chain with its signs turned to < and <=."""
     if any(sign in (">", ">=") for sign in node.value):
-        turned = {">": "<", ">=": "<=", "<": ">", "<=": ">="}
-        return Node("relation", node.items[::-1], tuple(turned.get(sign, sign) for sign in node.value[::-1]))
+        flipped = {">": "<", ">=": "<=", "<": ">", "<=": ">="}
+        return Node("relation", node.items[::-1], tuple(flipped.get(sign, sign) for sign in node.value[::-1]))
     return node
 
 
 def difference(node: Node) -> Node:
-    """Left side minus right side."""
+    """Returns left side minus right side."""
     return Node("add", (node.items[0], Node("neg", (node.items[1],))))
 
 
 def proportion(first: Node, second: Node) -> int:
-    """1 or -1 where one expression is a positive or negative multiple of the other, 0 where it is none."""
+    """Returns 1 or -1 if one expression is a positive or negative multiple of the other, else 0."""
     names = sorted(symbols(first) | symbols(second))
-    point = {name: Fraction(3 + 2 * place, 7) for place, name in enumerate(names)}
+    point = {name: Fraction(3 + 2 * position, 7) for position, name in enumerate(names)}
     try:
         at_first, at_second = (_or_zero(value(node, point, DIGITS)) for node in (first, second))
-    except (Undefined, Unknown) as error:
-        raise CannotTell(str(error)) from None
+    except (Undefined, NotEvaluated) as error:
+        raise Undecided(str(error)) from None
     if not at_first or not at_second:
         return 1 if not at_first and not at_second and identical(first, second, names) else 0
-    share = _fraction_of(at_first / at_second)
-    if share is None:
+    ratio = _real_part(at_first / at_second)
+    if ratio is None:
         return 0
-    # first * b = second * a, with a / b the ratio found at one point, must hold at all.
-    multiple = Node("mul", (second, Node("mul", (_frozen(first, point), Node("pow", (_frozen(second, point), MINUS_ONE))))))
-    return (1 if share > 0 else -1) if identical(first, multiple, names) else 0
+    # The ratio a / b at one point must hold everywhere: first * b = second * a.
+    multiple = Node("mul", (second, Node("mul", (_at_point(first, point), Node("pow", (_at_point(second, point), MINUS_ONE))))))
+    return (1 if ratio > 0 else -1) if identical(first, multiple, names) else 0
 
 
-def _or_zero(number: Any) -> Any:
-    """A number, or 0 where it may be nothing but the rounding of a difference."""
+def _or_zero(number: MpNumber) -> MpNumber:
+    """Returns a number, or 0 if it may be a rounding error."""
     return 0 if abs(number) < ROUNDING else number
 
 
-def _frozen(node: Node, point: dict[str, Fraction]) -> Node:
-    """The expression's value at a point, as an expression without symbols."""
+def _at_point(node: Node, point: dict[str, Fraction]) -> Node:
+    """Returns the value of an expression at a point as an expression without symbols."""
     return substituted(node, {Node("symbol", (), name): Node("number", (), number) for name, number in point.items()})
 
 
-def _fraction_of(number: object) -> float | None:
+def _real_part(number: object) -> float | None:
     real, imaginary = float(number.real), float(number.imag)  # type: ignore[attr-defined]
     return None if abs(imaginary) > 1e-9 * abs(real) else real
 
 
-def letters(node: Node) -> str | None:
-    """The word that a product of letters spells ("odd" reads as o times d times d), or that a label is."""
+def spelled_word(node: Node) -> str | None:
+    """Returns the word of a label, or the word that a product of letters spells ("odd" parses as o times d times d)."""
     if node.kind == "text":
         return str(node.value).replace(" ", "")
     if node.kind in ("symbol", "constant"):
         return str(node.value).casefold()
     if node.kind == "mul":
-        spelled = [letters(item) for item in node.items]
+        spelled = [spelled_word(item) for item in node.items]
         return None if None in spelled else "".join(map(str, spelled))
     return None

@@ -1,4 +1,4 @@
-"""Do two equations, or an equation and what it claims, say the same? Names, identities, implicit and explicit equations."""
+"""Comparison of equations with each other and with values: names, identities, implicit and explicit equations."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -17,29 +17,31 @@ from .claims import (
     renamed,
     same_label,
 )
-from .evaluation import Unknown, symbols, value
+from .evaluation import NotEvaluated, symbols, value
 from .exact import TooLarge, Undefined
-from .identity import CannotTell, identical
+from .identity import Undecided, identical
 
 Same = Callable[[Node, Node], bool]
+"""Compares the two values that two equations claim."""
 
 _SPECIAL = tuple(Fraction(number) for number in range(-4, 5))
-"""Numbers at which an equation that was multiplied by something may hold for no reason."""
+"""Values of a letter at which an equation may hold only because it was multiplied by a factor that vanishes there."""
 _NO_EXPRESSIONS = frozenset(
     "text quantity tuple list set interval union intersection difference matrix reals family cases".split()
 )
+"""Kinds of nodes that are not expressions."""
 
 
 def same_relation(gold: Node, answer: Node, same: Same) -> bool:
-    """Whether two nodes of which one at least is an equation or inequality say the same.
+    """Compares two nodes, at least one of which is an equation or inequality.
 
     Args:
-        gold: what is right.
-        answer: what is judged.
-        same: the comparison of whatever an equation claims.
+        gold: The gold answer's reading.
+        answer: The answer's reading.
+        same: The comparison of the values that the equations claim.
 
     Raises:
-        CannotTell: neither can be said.
+        Undecided: The comparison is undecided.
     """
     if _is_identity(gold):
         return _same_identity(gold, answer, same)
@@ -70,13 +72,13 @@ def same_relation(gold: Node, answer: Node, same: Same) -> bool:
         if is_constant(gold_value) and is_constant(answer_value):
             return False
     solved = gold_label is not None and gold_label.kind == "symbol" and is_constant(gold_value)
-    if solved and answer_label is None and not _is_a_line(answer):
-        return False  # 2x = 10 does not say what x is
+    if solved and answer_label is None and not _is_line(answer):
+        return False  # 2x = 10 does not give x
     return same_equation(gold, answer, same)
 
 
-def _is_a_line(node: Node) -> bool:
-    """Whether an equation is a letter's solved one but for the side of its number: x - 5 = 0, as lines are written."""
+def _is_line(node: Node) -> bool:
+    """True for the solved equation of one letter with its number on the left side, a usual form of a line: x - 5 = 0."""
     left, right = node.items[0], node.items[-1]
     return (
         len(node.items) == 2
@@ -87,9 +89,9 @@ def _is_a_line(node: Node) -> bool:
     )
 
 
-def _names_a_function(one: Node, other: Node, one_value: Node, other_value: Node) -> bool:
-    """Whether one side names a value, y, and the other the function that gives it, f(x)."""
-    for name, function, of in ((one, other, other_value), (other, one, one_value)):
+def _names_a_function(first: Node, second: Node, one_value: Node, other_value: Node) -> bool:
+    """True if one side names a value (y) and the other names the function of that value (f(x))."""
+    for name, function, of in ((first, second, other_value), (second, first, one_value)):
         arguments = _arguments(function)
         if name.kind == "symbol" and arguments and arguments <= symbols(of) and not {name.value} & symbols(of):
             return True
@@ -97,7 +99,7 @@ def _names_a_function(one: Node, other: Node, one_value: Node, other_value: Node
 
 
 def _arguments(label: Node) -> frozenset[str]:
-    """The letters that the function in a label takes: x of f(x), or of f^{-1}(x), which reads as a product; none elsewhere."""
+    """Returns the arguments of a label's function: x of f(x), or of f^{-1}(x), which parses as a product."""
     if label.kind == "call" and str(label.value).rstrip("'") in tuple("fghFGH"):
         return frozenset(item.value for item in label.items if item.kind == "symbol")
     if label.kind == "mul" and len(label.items) == 2 and label.items[1].kind == "symbol":
@@ -110,7 +112,7 @@ def _arguments(label: Node) -> frozenset[str]:
 
 
 def _is_identity(node: Node) -> bool:
-    """Whether an equation holds whatever its letters are: a(b+c) = ab+ac."""
+    """True if an equation holds for all values of its letters, such as a(b+c) = ab+ac."""
     if node.kind != "relation" or set(node.value) != {"="} or node.items[0].kind in ("symbol", "text") or not symbols(node):
         return False
     if any(item.kind in _NO_EXPRESSIONS for item in node.items):
@@ -118,35 +120,40 @@ def _is_identity(node: Node) -> bool:
     names = sorted(symbols(node))
     try:
         return all(identical(item, node.items[-1], names) for item in node.items[:-1])
-    except (CannotTell, Unknown, TooLarge, Undefined):
+    except (Undecided, NotEvaluated, TooLarge, Undefined):
         return False
 
 
 def _same_identity(gold: Node, answer: Node, same: Same) -> bool:
-    """The last side of a gold identity is what was asked for; the first side alone only repeats the question."""
-    asked, wanted = gold.items[:-1], gold.items[-1]
+    """Compares with a gold identity. Its last side is the answer; its first side only repeats the problem."""
+    repeated_sides, result = gold.items[:-1], gold.items[-1]
     if answer.kind != "relation":
-        return not any(same_form(answer, side) for side in asked) and same(wanted, answer)
+        return not any(same_form(answer, side) for side in repeated_sides) and same(result, answer)
     if set(answer.value) != {"="}:
         return False
-    ends = (gold.items[0], wanted)
+    ends = (gold.items[0], result)
     if len(answer.items) == 2 and any(
-        same_form(ends[0], one) and same_form(ends[1], other) for one, other in (answer.items, answer.items[::-1])
+        same_form(ends[0], first) and same_form(ends[1], second) for first, second in (answer.items, answer.items[::-1])
     ):
         return True
     last = answer.items[-1]
-    repeated = any(same_form(last, side) for side in asked)
-    return same_form(answer.items[0], asked[0]) and not repeated and _is_identity(answer) and same(wanted, last)
+    repeated = any(same_form(last, side) for side in repeated_sides)
+    return same_form(answer.items[0], repeated_sides[0]) and not repeated and _is_identity(answer) and same(result, last)
 
 
 # --- equations
 
 
 def same_equation(gold: Node, answer: Node, same: Same) -> bool:
-    """Whether two equations or inequalities are one.
+    """True if two equations or inequalities are equivalent.
 
-    Two are where their sides' differences are multiples, or vanish at the same points; two chains are where they agree
-    link by link.
+    Two equations are equivalent if the differences of their sides are multiples of each other or vanish at the same points.
+    Two chains are equivalent if they agree link by link.
+
+    Args:
+        gold: The gold answer's reading.
+        answer: The answer's reading.
+        same: The comparison of the links of chains.
     """
     first, second = ascending(gold), ascending(answer)
     if len(first.items) != len(second.items):
@@ -162,7 +169,7 @@ def same_equation(gold: Node, answer: Node, same: Same) -> bool:
 
 
 def _same_solutions(gold: Node, answer: Node) -> bool:
-    """Whether two expressions vanish at the same points, where both are linear in one letter: x y - 1 and y - 1/x."""
+    """True if two expressions that are linear in one letter vanish at the same points, such as x y - 1 and y - 1/x."""
     names = symbols(gold)
     if names != symbols(answer) or len(names) < 2:
         return False
@@ -171,18 +178,18 @@ def _same_solutions(gold: Node, answer: Node) -> bool:
         try:
             if _differ_at_a_point(gold, answer, name, others):
                 continue
-            wanted, given = _linear(gold, name, others), _linear(answer, name, others)
-            if wanted is None or given is None:
+            gold_line, answer_line = _linear(gold, name, others), _linear(answer, name, others)
+            if gold_line is None or answer_line is None:
                 continue
-            crossed = (Node("mul", (wanted[0], given[1])), Node("mul", (given[0], wanted[1])))
-            return identical(*crossed, others) and not _holds_for_no_reason(answer, name, others)
-        except (CannotTell, Unknown, Undefined, TooLarge):
+            crossed = (Node("mul", (gold_line[0], answer_line[1])), Node("mul", (answer_line[0], gold_line[1])))
+            return identical(*crossed, others) and not _has_vanishing_factor(answer, name, others)
+        except (Undecided, NotEvaluated, Undefined, TooLarge):
             continue
     return False
 
 
 def _differ_at_a_point(gold: Node, answer: Node, name: str, others: list[str]) -> bool:
-    """Whether two expressions, if they are linear in a letter, vanish at different values of it: the cheapest way to refute."""
+    """True if two expressions, assumed linear in a letter, vanish at different values of it. Cheap, so it is tested first."""
     point = {other: Fraction(5 + 3 * place, 7) for place, other in enumerate(others)}
     g, a = ([value(node, {**point, name: Fraction(at)}, 30) for at in (0, 1)] for node in (gold, answer))
     crossed = (g[1] - g[0]) * a[0], (a[1] - a[0]) * g[0]
@@ -190,7 +197,7 @@ def _differ_at_a_point(gold: Node, answer: Node, name: str, others: list[str]) -
 
 
 def _linear(node: Node, name: str, others: list[str]) -> tuple[Node, Node] | None:
-    """Slope and offset of an expression that is linear in a letter; None where it is not."""
+    """Returns the slope and offset of an expression that is linear in a letter. None if it is not linear."""
     symbol = Node("symbol", (), name)
     zero, one, two = (substituted(node, {symbol: Node("number", (), Fraction(number))}) for number in (0, 1, 2))
     if not identical(Node("add", (zero, two)), Node("add", (one, one)), others):
@@ -199,8 +206,8 @@ def _linear(node: Node, name: str, others: list[str]) -> tuple[Node, Node] | Non
     return None if identical(slope, ZERO, others) else (slope, zero)
 
 
-def _holds_for_no_reason(answer: Node, name: str, others: list[str]) -> bool:
-    """Whether an equation holds for every value of a letter where another is a small number: x (y - 2x) = 0 at x = 0."""
+def _has_vanishing_factor(answer: Node, name: str, others: list[str]) -> bool:
+    """True if an equation holds for every value of a letter when another is a small number: x (y - 2x) = 0 at x = 0."""
     for other in others:
         rest = [name, *(letter for letter in others if letter != other)]
         for number in _SPECIAL:
@@ -208,6 +215,6 @@ def _holds_for_no_reason(answer: Node, name: str, others: list[str]) -> bool:
             try:
                 if identical(at, ZERO, rest):
                     return True
-            except (CannotTell, Unknown, Undefined, TooLarge):
+            except (Undecided, NotEvaluated, Undefined, TooLarge):
                 continue
     return False

@@ -1,7 +1,7 @@
-"""What an expression is worth at a point, to as many digits as are asked for.
+"""Numerical evaluation of an expression at a point, with a given number of digits.
 
-Everything is bounded: the steps of sums, the magnitude of exponents, the time. What would pass a bound raises `TooLarge`, what
-has no value at the point (a pole, a logarithm of zero) raises `Undefined`, and what is not worked out here `Unknown`.
+Steps of sums, sizes of exponents and time are limited. `TooLarge` is raised beyond a limit, `Undefined` where the expression
+has no value at the point (a pole, the logarithm of zero), and `NotEvaluated` for an integral, a limit or an infinite sum.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ import math
 import threading
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeAlias
 
 import mpmath
 
@@ -18,13 +18,13 @@ from ..grammar.tree import INFINITY, MINUS_ONE, Node
 from .exact import TooLarge, Undefined, exact
 
 MAX_STEPS = 20_000
-"""Nodes that one evaluation visits."""
+"""Nodes visited in one evaluation."""
 MAX_TERMS = 1_000
-"""Of a sum or product that is written out."""
+"""Terms of a sum or product that is written out."""
 
 
-class Unknown(Exception):
-    """The expression has a value, it may be, that plain evaluation does not find: an integral, a limit, an infinite sum."""
+class NotEvaluated(Exception):
+    """The expression contains a part that is not evaluated here: an integral, a limit, an infinite sum."""
 
 
 _UNDEFINED = (
@@ -35,56 +35,70 @@ _UNDEFINED = (
     mpmath.libmp.ComplexResult,
     mpmath.libmp.NoConvergence,
 )
-"""What mpmath raises where a function has no value, as 3i mod 2 has none."""
+"""Errors of mpmath for a function without a value, such as 3i mod 2."""
 _contexts = threading.local()
 Point = Mapping[str, Fraction]
+"""A value for each symbol."""
+MpNumber: TypeAlias = Any
+"""A number of mpmath, which has no type stubs."""
+MpContext: TypeAlias = Any
+"""A context of mpmath, which has no type stubs."""
 
 
-def _context(digits: int) -> Any:
-    """This thread's mpmath of that precision: its own, because mpmath changes the precision of a context while it works."""
-    known = _contexts.__dict__
-    if digits not in known.setdefault("by_digits", {}):
+def _context(digits: int) -> MpContext:
+    """Returns this thread's mpmath context of a precision. mpmath changes a context's precision while it computes."""
+    cache = _contexts.__dict__
+    if digits not in cache.setdefault("by_digits", {}):
         context = mpmath.MPContext()
         context.dps = digits
-        known["by_digits"][digits] = context
-    return known["by_digits"][digits]
+        cache["by_digits"][digits] = context
+    return cache["by_digits"][digits]
 
 
-def value(node: Node, point: Point, digits: int) -> Any:
-    """The value at a point, an mpmath number; unknown functions have pseudo-random values that depend on their arguments alone.
+def value(node: Node, point: Point, digits: int) -> MpNumber:
+    """Returns the value of an expression at a point. Unknown functions get pseudo-random values that depend on the arguments.
+
+    Args:
+        node: The expression.
+        point: A value for each of its symbols.
+        digits: Significant decimal digits.
 
     Raises:
-        TooLarge: an exponent, an angle or a sum passes the bounds.
-        Undefined: it has none there.
+        TooLarge: An exponent, an angle or a sum exceeds a limit.
+        Undefined: The expression has no value at the point.
+        NotEvaluated: The expression contains an integral, a limit or an infinite sum.
     """
     try:
-        result = _Evaluation(_context(digits), point).of(node)
+        result = _Evaluation(_context(digits), point).evaluate(node)
     except _UNDEFINED as error:
         raise Undefined(str(error)) from None
     except (OverflowError, MemoryError, RecursionError):
         raise TooLarge("a number") from None
     if not mpmath.isfinite(result):
-        raise Undefined("it is not finite")
+        raise Undefined("the value is not finite")
     return result
 
 
-def in_time() -> None:
-    """Raises `TooLarge` where the thread's time is used up."""
+def check_time() -> None:
+    """Raises `TooLarge` if the time limit of this thread has passed."""
     if is_spent():
-        raise TooLarge("it takes too long")
+        raise TooLarge("the time limit has passed")
 
 
 class _Evaluation:
-    def __init__(self, context: Any, point: Point):
+    """One evaluation at one point."""
+
+    def __init__(self, context: MpContext, point: Point):
         self.context, self.steps = context, 0
         self.point = {name: context.mpf(number.numerator) / number.denominator for name, number in point.items()}
 
-    def of(self, node: Node) -> Any:
+    def evaluate(self, node: Node) -> MpNumber:
+        """Returns the value of a node."""
         self.steps += 1
         if self.steps > MAX_STEPS:
-            raise TooLarge("a sum")
+            raise TooLarge(f"more than {MAX_STEPS} steps")
         if not self.steps % 256:
-            in_time()
+            check_time()
         mp = self.context
         match node.kind:
             case "number":
@@ -95,44 +109,45 @@ class _Evaluation:
                 return self.point[node.value]
             case "constant":
                 if node.value == "oo":
-                    raise Undefined("infinity")
+                    raise Undefined("infinity is not a number")
                 return {"pi": mp.pi, "e": mp.e, "i": mp.j}[node.value] * 1
             case "add":
-                return sum((self.of(item) for item in node.items[1:]), self.of(node.items[0]))
+                return sum((self.evaluate(item) for item in node.items[1:]), self.evaluate(node.items[0]))
             case "mul":
-                product = self.of(node.items[0])
+                product = self.evaluate(node.items[0])
                 for item in node.items[1:]:
-                    product = product * self.of(item)
+                    product = product * self.evaluate(item)
                 return product
             case "neg":
-                return -self.of(node.items[0])
+                return -self.evaluate(node.items[0])
             case "percent":
-                return self.of(node.items[0]) / 100
+                return self.evaluate(node.items[0]) / 100
             case "degrees":
-                return self.of(node.items[0]) * mp.pi / 180
+                return self.evaluate(node.items[0]) * mp.pi / 180
             case "pow":
                 return self.power(node)
             case "call":
-                return self.call(node.value, [self.of(item) for item in node.items])
+                return self.call(node.value, [self.evaluate(item) for item in node.items])
             case "bound":
                 return self.bound(node)
             case "based":
                 return mp.mpf(int(*node.value))
-            case "union" | "intersection":  # of events, whose probability somebody gives
-                sets = [self.of(item) for item in node.items]
+            case "union" | "intersection":  # of events, as in P(A and B)
+                sets = [self.evaluate(item) for item in node.items]
                 return self.unknown(node.kind, [sum(sets), sum(one * one for one in sets)])
             case "difference":
-                return self.unknown(node.kind, [self.of(item) for item in node.items])
+                return self.unknown(node.kind, [self.evaluate(item) for item in node.items])
         raise Undefined(f"a {node.kind} has no value")
 
-    def power(self, node: Node) -> Any:
+    def power(self, node: Node) -> MpNumber:
+        """Returns the value of a power."""
         mp = self.context
         base, exponent = node.items
         if exponent == MINUS_ONE:
-            return 1 / self.of(base)
+            return 1 / self.evaluate(base)
         if base.kind == "constant" and base.value == "e":
-            return self.exponential(self.of(exponent))
-        below, above = self.of(base), self.of(exponent)
+            return self.exponential(self.evaluate(exponent))
+        below, above = self.evaluate(base), self.evaluate(exponent)
         if mp.mag(above) > 20 or (below and abs(mp.mag(below)) > 100_000):
             raise TooLarge("a power")
         if below == 0:
@@ -149,17 +164,19 @@ class _Evaluation:
             and mp.im(below) == 0
             and mp.re(below) < 0
         ):
-            # Of the roots of odd degree the real one is meant: (-8)^(1/3) is -2.
+            # An odd root of a negative number is the real root: (-8)^(1/3) is -2.
             root = abs(below) ** (mp.mpf(rational.numerator) / rational.denominator)
             return -root if rational.numerator % 2 else root
         return below**above
 
-    def exponential(self, argument: Any) -> Any:
+    def exponential(self, argument: MpNumber) -> MpNumber:
+        """Returns e to the power of the argument."""
         if self.context.mag(argument) > 20:
             raise TooLarge("an exponential")
         return self.context.exp(argument)
 
-    def call(self, name: str, arguments: list[Any]) -> Any:
+    def call(self, name: str, arguments: list[MpNumber]) -> MpNumber:
+        """Returns the value of a function."""
         mp = self.context
         first = arguments[0]
         if name in _PLAIN and len(arguments) == 1:
@@ -203,59 +220,60 @@ class _Evaluation:
                 return mp.fmod(*arguments)
         return self.unknown(name, arguments)
 
-    def unknown(self, name: str, arguments: list[Any]) -> Any:
-        """An unknown function as a pseudo-random one, seeded by its name: equal arguments give equal values."""
-        draws = _draws(name)
-        total = next(draws) * self.context.one
+    def unknown(self, name: str, arguments: list[MpNumber]) -> MpNumber:
+        """Returns a pseudo-random value for an unknown function, the same for the same name and arguments."""
+        random_numbers = _pseudo_random(name)
+        total = next(random_numbers) * self.context.one
         for argument in arguments:
-            # The cosine, or differences of some order would vanish that do not for other functions.
-            wave = self.context.cos(argument * next(draws)) if self.context.mag(argument) < 60 else 0
-            total = total + next(draws) * argument + next(draws) * argument * argument + wave
+            # The cosine is needed because differences of some order vanish for polynomials, but not for other functions.
+            wave = self.context.cos(argument * next(random_numbers)) if self.context.mag(argument) < 60 else 0
+            total = total + next(random_numbers) * argument + next(random_numbers) * argument * argument + wave
         return total
 
-    def bound(self, node: Node) -> Any:
-        """A short sum or product is written out; any other, an integral and a limit are functions of their parts."""
+    def bound(self, node: Node) -> MpNumber:
+        """Writes out a short finite sum or product. Treats any other sum as an unknown function of its parts."""
         below, above, body = node.items
         variable = below.items[0] if below.kind == "relation" and len(below.items) == 2 else None
-        ends = _ends(node) or self.ends_here(node)
+        ends = _whole_bounds(node) or self.bounds_at_point(node)
         if node.value in ("sum", "prod") and ends is not None and variable is not None and variable.kind == "symbol":
             if ends[1] - ends[0] > MAX_TERMS:
                 raise TooLarge(f"more than {MAX_TERMS} terms")
             return self.written_out(node.value, variable.value, *ends, body)
         if node.value != "sum" or variable is None or variable.kind != "symbol":
-            raise Unknown(f"{node.value} is not computed")
+            raise NotEvaluated(f"an operator {node.value} that is not evaluated")
         total = []
         for draw in (Fraction(1, 3), Fraction(5, 7)):
-            with _bound(self.point, variable.value, self.context.mpf(draw.numerator) / draw.denominator):
-                total.append(self.of(body))
+            with _BoundVariable(self.point, variable.value, self.context.mpf(draw.numerator) / draw.denominator):
+                total.append(self.evaluate(body))
         if above == INFINITY:
-            return self.unknown("infinite sum", [self.of(below.items[1]), *total])
-        return self.unknown("sum", [self.of(below.items[1]), self.of(above), *total])
+            return self.unknown("infinite sum", [self.evaluate(below.items[1]), *total])
+        return self.unknown("sum", [self.evaluate(below.items[1]), self.evaluate(above), *total])
 
-    def ends_here(self, node: Node) -> tuple[int, int] | None:
-        """The ends of a sum up to a letter, where that letter is a whole number at this point."""
-        if not runs_to_a_letter(node):
+    def bounds_at_point(self, node: Node) -> tuple[int, int] | None:
+        """Returns the bounds of a sum with symbolic bounds, if they are whole numbers at this point."""
+        if not has_symbolic_bounds(node):
             return None
-        start, end = self.of(node.items[0].items[1]), self.of(node.items[1])
+        start, end = self.evaluate(node.items[0].items[1]), self.evaluate(node.items[1])
         whole = all(self.context.isint(number) and abs(number) <= MAX_TERMS for number in (start, end))
         return (int(start), int(end)) if whole else None
 
-    def written_out(self, name: str, variable: str, start: int, end: int, body: Node) -> Any:
+    def written_out(self, name: str, variable: str, start: int, end: int, body: Node) -> MpNumber:
+        """Returns the value of a finite sum or product, term by term."""
         result = self.context.zero if name == "sum" else self.context.one
         before = self.point.get(variable)
         for index in range(start, end + 1):
             self.point[variable] = self.context.mpf(index)
-            term = self.of(body)
+            term = self.evaluate(body)
             result = result + term if name == "sum" else result * term
         if before is not None:
             self.point[variable] = before
         return result
 
 
-class _bound:
-    """A symbol that means something else within a sum."""
+class _BoundVariable:
+    """A context manager that gives a symbol another value, that of a bound variable."""
 
-    def __init__(self, point: dict[str, Any], name: str, inside: Any):
+    def __init__(self, point: dict[str, MpNumber], name: str, inside: MpNumber):
         self.point, self.name, self.inside = point, name, inside
 
     def __enter__(self) -> None:
@@ -274,11 +292,11 @@ _PLAIN = {
     "arsinh": "asinh", "arcosh": "acosh", "artanh": "atanh",
     "exp": "exp", "abs": "fabs", "floor": "floor", "ceil": "ceil", "sqrt": "sqrt",
 }  # fmt: skip
-"""Functions of one argument, with mpmath's names for them."""
+"""Functions of one argument, with mpmath's names."""
 
 
-def _draws(name: str) -> Iterator[Fraction]:
-    """Numbers from 1/2 to 3/2 that depend on a name alone."""
+def _pseudo_random(name: str) -> Iterator[Fraction]:
+    """Yields fixed pseudo-random numbers from 1/2 to 3/2 for a name."""
     number = 0
     while True:
         digest = hashlib.sha256(f"{name} {number}".encode()).digest()
@@ -286,8 +304,8 @@ def _draws(name: str) -> Iterator[Fraction]:
         number += 1
 
 
-def _ends(node: Node) -> tuple[int, int] | None:
-    """The whole numbers from which to which a sum or product runs."""
+def _whole_bounds(node: Node) -> tuple[int, int] | None:
+    """Returns the bounds of a sum or product, if they are whole numbers."""
     below, above, _ = node.items
     if below.kind != "relation" or len(below.items) != 2:
         return None
@@ -297,13 +315,13 @@ def _ends(node: Node) -> tuple[int, int] | None:
     return int(start), int(end)
 
 
-def is_open(node: Node) -> bool:
-    """Whether a sum or product stands in an expression that cannot be written out, so that it is only compared as it is."""
-    return any(_ends(part) is None for part in _bounds(node))
+def has_unexpanded_operator(node: Node) -> bool:
+    """True if the expression contains a sum, product, integral or limit without whole-number bounds."""
+    return any(_whole_bounds(part) is None for part in _bounds(node))
 
 
-def runs_to_a_letter(node: Node) -> bool:
-    """Whether this is a sum or product from or to something that a letter says, as n: it has a value at whole numbers."""
+def has_symbolic_bounds(node: Node) -> bool:
+    """True for a sum or product with a symbolic bound, such as n. It has a value where the bounds are whole numbers."""
     below, above, _ = node.items
     ends = (*below.items[1:], above)
     return (
@@ -315,20 +333,20 @@ def runs_to_a_letter(node: Node) -> bool:
     )
 
 
-def is_finite(node: Node) -> bool:
-    """Whether every sum and product in an expression has a value at whole numbers, and nothing else is left open."""
-    if node.kind == "bound" and _ends(node) is None and not runs_to_a_letter(node):
+def can_be_written_out(node: Node) -> bool:
+    """True if each sum and product in the expression has a value at whole numbers, and there is no integral or limit."""
+    if node.kind == "bound" and _whole_bounds(node) is None and not has_symbolic_bounds(node):
         return False
-    return all(map(is_finite, node.items))
+    return all(map(can_be_written_out, node.items))
 
 
-def is_unworked(node: Node) -> bool:
-    """Whether an integral, a limit, or a sum that cannot be written out stands in an expression."""
-    return any(part.value in ("int", "lim") or _ends(part) is None for part in _bounds(node))
+def has_unevaluated_operator(node: Node) -> bool:
+    """True if the expression contains an integral, a limit, or a sum that cannot be written out."""
+    return any(part.value in ("int", "lim") or _whole_bounds(part) is None for part in _bounds(node))
 
 
 def _bounds(node: Node) -> list[Node]:
-    """The sums, products, integrals and limits of an expression, those within others among them."""
+    """Returns all sums, products, integrals and limits in the expression, nested ones included."""
     found: list[Node] = []
     waiting = [node]
     while waiting:
@@ -340,19 +358,19 @@ def _bounds(node: Node) -> list[Node]:
 
 
 def too_large(node: Node) -> bool:
-    """Whether an expression by itself passes the bounds."""
+    """True if evaluating the expression exceeds a limit."""
     try:
         if exact(node) is None:
             value(node, dict.fromkeys(symbols(node), Fraction(3, 2)), 15)
     except TooLarge:
         return True
-    except (Undefined, Unknown):
+    except (Undefined, NotEvaluated):
         return False
     return False
 
 
 def symbols(node: Node) -> frozenset[str]:
-    """Names of the symbols in an expression."""
+    """Returns the names of the symbols in an expression."""
     found: set[str] = set()
     waiting = [node]
     while waiting:
@@ -364,7 +382,7 @@ def symbols(node: Node) -> frozenset[str]:
 
 
 def contains(node: Node, *kinds: str) -> bool:
-    """Whether a node or any part of it is of one of these kinds."""
+    """True if the node or any part of it is of one of these kinds."""
     waiting = [node]
     while waiting:
         part = waiting.pop()

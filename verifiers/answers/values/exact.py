@@ -1,4 +1,4 @@
-"""What an expression of rational numbers is worth, exactly. The size of numbers is bounded."""
+"""Exact values of expressions of rational numbers. The size of the numbers is limited."""
 
 import math
 from fractions import Fraction
@@ -6,23 +6,23 @@ from fractions import Fraction
 from ..grammar.tree import Node
 
 MAX_BITS = 20_000
-"""Of a numerator or denominator that is kept exact."""
+"""Bits of a numerator or denominator."""
 
 
 class TooLarge(Exception):
-    """The expression asks for more than it is given."""
+    """A limit of size, steps or time would be exceeded."""
 
 
 class Undefined(Exception):
-    """The expression has no value here: a pole, infinity, no number at all."""
+    """The expression has no value: a pole, infinity, or not a number."""
 
 
 def exact(node: Node) -> Fraction | None:
-    """The rational number that an expression of rational numbers is; None where it is none, or not by arithmetic alone.
+    """Returns the value of an expression of rational numbers. None if it is irrational, or arithmetic does not suffice.
 
     Raises:
-        TooLarge: numerator or denominator would have more than `MAX_BITS` bits.
-        Undefined: it divides by zero.
+        TooLarge: A numerator or denominator would have more than `MAX_BITS` bits.
+        Undefined: The expression divides by zero.
     """
     match node.kind:
         case "number":
@@ -134,7 +134,7 @@ def _power(base: Fraction, power: Fraction) -> Fraction | None:
 
 
 def _root(value: Fraction, degree: int) -> Fraction | None:
-    """The real root where it is rational."""
+    """Returns the real root if it is rational."""
     if value < 0:
         inner = _root(-value, degree) if degree % 2 else None
         return None if inner is None else -inner

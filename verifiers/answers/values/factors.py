@@ -1,4 +1,4 @@
-"""Sums, products and fractions of an expression: their terms and factors, and whether they are multiplied out or reduced."""
+"""Terms and factors of an expression, and whether it is expanded, factored or reduced."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -9,13 +9,13 @@ from .evaluation import symbols
 from .exact import TooLarge, Undefined, exact
 
 LONG = 20
-"""Digits of a number beyond which its power or factorial counts as written."""
+"""Digits of a number beyond which it may stay a power or a factorial."""
 MAX_FACTOR = 10_000
-"""Factors up to which a number is tried whether it is prime or holds a square."""
+"""Largest divisor that is tried when a number is tested for primality or square factors."""
 
 
-def worth(node: Node) -> Fraction | None:
-    """The rational number that an expression is; one beyond all bounds where it is too large; None where it is none."""
+def rational_value(node: Node) -> Fraction | None:
+    """Returns the rational value of an expression, 10^LONG if it exceeds a limit, None if it is not rational."""
     try:
         return exact(node)
     except TooLarge:
@@ -25,17 +25,17 @@ def worth(node: Node) -> Fraction | None:
 
 
 def terms(node: Node, sign: bool = False) -> Iterator[Node]:
-    """The terms of a sum, those of sums within it among them; a mixed number is one term."""
+    """Yields the terms of a sum and of the sums in it. A mixed number is one term."""
     for item in node.items if node.kind == "add" else (node,):
         inner = item.items[0] if item.kind == "neg" else item
-        if inner.kind == "add" and (symbols(inner) or worth(inner) is None):
+        if inner.kind == "add" and (symbols(inner) or rational_value(inner) is None):
             yield from terms(inner)
         else:
             yield inner
 
 
 def factors(node: Node, inverse: bool = False) -> Iterator[tuple[Node, bool]]:
-    """The factors of a product, and whether each divides; signs are left out."""
+    """Yields the factors of a product without signs, and whether each is in the denominator."""
     if node.kind == "neg":
         yield from factors(node.items[0], inverse)
     elif node.kind == "mul":
@@ -47,22 +47,22 @@ def factors(node: Node, inverse: bool = False) -> Iterator[tuple[Node, bool]]:
         yield node, inverse
 
 
-def without_numbers(term: Node) -> Iterator[Node]:
-    """The factors of a term that are no rational numbers."""
+def nonrational_factors(term: Node) -> Iterator[Node]:
+    """Yields the factors of a term that are not rational numbers."""
     for base, inverse in factors(term):
-        if symbols(base) or worth(base) is None:
+        if symbols(base) or rational_value(base) is None:
             yield Node("pow", (base, MINUS_ONE)) if inverse else base
 
 
-def below(node: Node) -> dict[Node, int] | None:
-    """The polynomials below the fraction line of a rational function, each with its exponent times its degree.
+def denominators(node: Node) -> dict[Node, int] | None:
+    """Returns the polynomials in the denominator of a rational function, each with its exponent times its degree.
 
-    None where the expression is none, or has fractions within fractions.
+    None if the expression is not a rational function, or contains nested fractions.
     """
     if node.kind == "add":
         found: dict[Node, int] = {}
         for term in terms(node):
-            of_term = below(term) if term is not node else None
+            of_term = denominators(term) if term is not node else None
             if of_term is None:
                 return None
             for base, degree in of_term.items():
@@ -73,20 +73,20 @@ def below(node: Node) -> dict[Node, int] | None:
         exponent = -1 if inverse else 1
         if base.kind == "pow":
             power = base.items[1]
-            whole = worth(power) if not symbols(power) else None
+            whole = rational_value(power) if not symbols(power) else None
             if whole is None or whole.denominator != 1:
                 return None
             base, exponent = base.items[0], exponent * int(whole)
-        size = _degree(base)
-        if size is None:
+        degree_of_base = _degree(base)
+        if degree_of_base is None:
             return None
-        if exponent < 0 and size:
-            total[ordered(base)] = total.get(ordered(base), 0) - exponent * size
+        if exponent < 0 and degree_of_base:
+            total[ordered(base)] = total.get(ordered(base), 0) - exponent * degree_of_base
     return total
 
 
 def _degree(node: Node) -> int | None:
-    """The degree of a polynomial; None for anything else."""
+    """Returns the degree of a polynomial. None for any other expression."""
     if node.kind == "symbol":
         return 1
     if not symbols(node):
@@ -94,32 +94,32 @@ def _degree(node: Node) -> int | None:
     if node.kind == "neg":
         return _degree(node.items[0])
     if node.kind == "pow":
-        power = worth(node.items[1]) if not symbols(node.items[1]) else None
+        power = rational_value(node.items[1]) if not symbols(node.items[1]) else None
         degree = _degree(node.items[0])
         return None if degree is None or power is None or power.denominator != 1 or power < 0 else degree * int(power)
     degrees = [_degree(item) for item in node.items] if node.kind in ("add", "mul") else [None]
     if None in degrees:
         return None
-    known = [degree for degree in degrees if degree is not None]
-    return max(known) if node.kind == "add" else sum(known)
+    known_degrees = [degree for degree in degrees if degree is not None]
+    return max(known_degrees) if node.kind == "add" else sum(known_degrees)
 
 
-def count(node: Node) -> int:
-    """How many factors with letters a product has, each as often as its exponent says."""
+def count_factors(node: Node) -> int:
+    """Returns the number of factors with symbols, each counted as often as its exponent."""
     if not symbols(node):
         return 0
     if node.kind == "neg":
-        return count(node.items[0])
+        return count_factors(node.items[0])
     if node.kind == "mul":
-        return sum(map(count, node.items))
+        return sum(map(count_factors, node.items))
     if node.kind == "pow":
-        power = worth(node.items[1]) if not symbols(node.items[1]) else None
-        return count(node.items[0]) * int(power) if power is not None and power.denominator == 1 and power > 0 else 1
+        power = rational_value(node.items[1]) if not symbols(node.items[1]) else None
+        return count_factors(node.items[0]) * int(power) if power is not None and power.denominator == 1 and power > 0 else 1
     return 1
 
 
-def of_primes(node: Node) -> bool:
-    """Whether a number is written as a product of powers of primes."""
+def is_product_of_primes(node: Node) -> bool:
+    """True if a number is written as a product of powers of primes."""
     for base, inverse in factors(node):
         base = base.items[0] if base.kind == "pow" else base
         if inverse or base.kind != "number" or not _is_prime(base.value):
@@ -133,18 +133,18 @@ def _is_prime(number: Fraction) -> bool:
 
 
 def has_brackets(node: Node) -> bool:
-    """Whether a sum with letters is multiplied or raised to a whole power somewhere."""
+    """True if a sum with symbols is multiplied, or raised to a whole power, somewhere in the expression."""
     sums = [item for item in node.items if item.kind == "add" and symbols(item)]
     if node.kind == "mul" and sums:
         return True
     if node.kind == "pow" and node.items[0] in sums:
-        power = worth(node.items[1]) if not symbols(node.items[1]) else None
+        power = rational_value(node.items[1]) if not symbols(node.items[1]) else None
         return power is not None and power.denominator == 1 and power > 1
     return any(map(has_brackets, node.items))
 
 
-def is_lowest(node: Node) -> bool:
-    """Whether the numbers of each fraction have no common factor, and no square stands under a root."""
+def is_reduced(node: Node) -> bool:
+    """True if the numbers of each fraction have no common factor, and no square is left under a root."""
     if node.kind == "mul":
         sides: tuple[list[int], list[int]] = ([], [])
         for base, inverse in factors(node):
@@ -152,13 +152,13 @@ def is_lowest(node: Node) -> bool:
                 sides[inverse].append(int(base.value))
         if any(Fraction(above, under).denominator != under for above in sides[0] for under in sides[1]):
             return False
-    half = node.kind == "pow" and not symbols(node.items[1]) and worth(node.items[1]) == Fraction(1, 2)
+    half = node.kind == "pow" and not symbols(node.items[1]) and rational_value(node.items[1]) == Fraction(1, 2)
     if half or (node.kind == "call" and node.value == "sqrt"):
-        size = worth(node.items[0]) if not symbols(node.items[0]) else None
-        if size is not None and (size.denominator > 1 or _holds_a_square(size.numerator)):
+        size = rational_value(node.items[0]) if not symbols(node.items[0]) else None
+        if size is not None and (size.denominator > 1 or _has_square_factor(size.numerator)):
             return False
-    return all(map(is_lowest, node.items))
+    return all(map(is_reduced, node.items))
 
 
-def _holds_a_square(number: int) -> bool:
+def _has_square_factor(number: int) -> bool:
     return any(number % (divisor * divisor) == 0 for divisor in range(2, min(isqrt(abs(number)), MAX_FACTOR) + 1))

@@ -1,25 +1,26 @@
-"""Numbers that are too large to write out, by their logarithms: 2004! and 2006!, 2^100000 and 4^50000."""
+"""Comparison of numbers that are too large to write out, by their logarithms: 2004! and 2006!, 2^100000 and 4^50000."""
 
 from fractions import Fraction
-from typing import Any
 
 import mpmath
 
 from ..grammar.tree import Node
+from .evaluation import MpContext, MpNumber
 from .exact import TooLarge, Undefined, exact
 
 DIGITS = 60
-"""Significant digits in which two logarithms are compared, beyond those that the numbers in them have."""
+"""Significant digits in which two logarithms are compared, in addition to the digits of the numbers in them."""
 MAX_DIGITS = 3_000
+"""Significant digits in which logarithms are computed at most."""
 MAX_MAGNITUDE = 10**12
-"""Of a factorial's argument and of an exponent, so that the logarithm itself stays small."""
+"""Factorial arguments and exponents up to this size, so that the logarithms stay small."""
 
 
 def same_size(gold: Node, answer: Node) -> bool:
-    """Whether two products of powers and factorials of rational numbers are equal.
+    """True if two products of powers and factorials of rational numbers are equal.
 
     Raises:
-        TooLarge: one of them is no such product, or has too many digits.
+        TooLarge: One of them is not such a product, or has too many digits.
     """
     digits = DIGITS + _digits(gold) + _digits(answer)
     if digits > MAX_DIGITS:
@@ -33,7 +34,7 @@ def same_size(gold: Node, answer: Node) -> bool:
 
 
 def _digits(node: Node) -> int:
-    """Digits of all numbers that are written in an expression."""
+    """Returns the total number of digits of all numbers in an expression."""
     if node.kind in ("number", "decimal"):
         number: Fraction = node.value if node.kind == "number" else node.value.value
         return int(0.302 * (number.numerator.bit_length() + number.denominator.bit_length())) + 1
@@ -47,11 +48,11 @@ def _digits(node: Node) -> int:
     return own + sum(map(_digits, node.items))
 
 
-def _logarithm(node: Node, context: Any) -> tuple[int, Any]:
-    """The sign of a number and the natural logarithm of its size.
+def _logarithm(node: Node, context: MpContext) -> tuple[int, MpNumber]:
+    """Returns the sign of a number and the natural logarithm of its absolute value.
 
     Raises:
-        TooLarge: it is no product of powers and factorials.
+        TooLarge: The expression is not a product of powers and factorials.
     """
     match node.kind:
         case "neg":
@@ -64,25 +65,25 @@ def _logarithm(node: Node, context: Any) -> tuple[int, Any]:
                 sign, size = sign * of_item, size + log
             return sign, size
         case "pow":
-            return _of_power(node.items[0], node.items[1], context)
+            return _logarithm_of_power(node.items[0], node.items[1], context)
         case "call" if node.value == "factorial":
-            return 1, context.loggamma(_whole(node.items[0]) + 1)
+            return 1, context.loggamma(_whole_number(node.items[0]) + 1)
         case "call" if node.value == "binom" and len(node.items) == 2:
-            above, below = map(_whole, node.items)
+            above, below = map(_whole_number, node.items)
             if below > above:
                 return 0, context.zero
             parts = (above, below, above - below)
             first, *rest = (context.loggamma(part + 1) for part in parts)
             return 1, first - sum(rest)
-    number = _exactly(node)
+    number = _rational(node)
     if not number:
         return 0, context.zero
     size = abs(number)
     return (1 if number > 0 else -1), context.log(size.numerator) - context.log(size.denominator)
 
 
-def _of_power(base: Node, exponent: Node, context: Any) -> tuple[int, Any]:
-    power = _exactly(exponent)
+def _logarithm_of_power(base: Node, exponent: Node, context: MpContext) -> tuple[int, MpNumber]:
+    power = _rational(exponent)
     if abs(power) > MAX_MAGNITUDE:
         raise TooLarge("a power")
     sign, size = _logarithm(base, context)
@@ -91,7 +92,7 @@ def _of_power(base: Node, exponent: Node, context: Any) -> tuple[int, Any]:
     return (sign if power.numerator % 2 else 1), size * power.numerator / power.denominator
 
 
-def _exactly(node: Node) -> Fraction:
+def _rational(node: Node) -> Fraction:
     try:
         number = exact(node)
     except Undefined:
@@ -101,8 +102,8 @@ def _exactly(node: Node) -> Fraction:
     return number
 
 
-def _whole(node: Node) -> int:
-    number = _exactly(node)
+def _whole_number(node: Node) -> int:
+    number = _rational(node)
     if number.denominator != 1 or not 0 <= number <= MAX_MAGNITUDE:
         raise TooLarge("a factorial")
     return int(number)

@@ -1,18 +1,18 @@
-"""Sums and products of matrices, written out as one matrix of expressions."""
+"""Sums and products of matrices, computed as one matrix of expressions."""
 
 import itertools
 from collections.abc import Iterator
 
 from ..grammar.tree import ONE, ZERO, Node, substituted
-from .evaluation import contains, in_time
+from .evaluation import check_time, contains
 from .exact import TooLarge, Undefined, exact
 
 MAX_CELL = 500
-"""Parts of an expression within a product of matrices."""
+"""Nodes of an entry in a product of matrices."""
 
 
 def as_matrix(node: Node) -> Node | None:
-    """A matrix, or the sum or product of some, as one; a tuple as itself."""
+    """Returns a matrix, or a sum or product of matrices, as one matrix. A tuple stays a tuple. None for anything else."""
     if node.kind == "matrix":
         return node
     if node.kind == "tuple":
@@ -42,7 +42,7 @@ def as_matrix(node: Node) -> Node | None:
 
 
 def has_matrix(node: Node) -> bool:
-    """Whether matrices are added or multiplied in an expression, or stand alone."""
+    """True if the node is a matrix, or a sum, product or power with a matrix in it."""
     return contains(node, "matrix") and node.kind in ("matrix", "add", "mul", "neg", "pow")
 
 
@@ -50,20 +50,20 @@ def _product(left: Node, right: Node) -> Node | None:
     (rows, inner), (height, columns) = left.value, right.value
     if inner != height or rows * columns * inner > 1_000:
         return None
-    in_time()
+    check_time()
     cells = (
         Node("add", tuple(Node("mul", (left.items[row * inner + k], right.items[k * columns + column])) for k in range(inner)))
         for row in range(rows)
         for column in range(columns)
     )
-    return Node("matrix", tuple(_worked_out(cell) for cell in cells), (rows, columns))
+    return Node("matrix", tuple(_computed(cell) for cell in cells), (rows, columns))
 
 
-def _worked_out(cell: Node) -> Node:
-    """A sum of products of numbers as the number, so that products of many matrices do not grow.
+def _computed(cell: Node) -> Node:
+    """Returns a sum of products of numbers as one number, so that products of many matrices do not grow.
 
     Raises:
-        TooLarge: it has symbols, and too many of them.
+        TooLarge: The entry has symbols and more than `MAX_CELL` nodes.
     """
     try:
         number = exact(cell)
@@ -71,7 +71,7 @@ def _worked_out(cell: Node) -> Node:
         number = None
     if number is not None:
         return Node("number", (), number)
-    if sum(1 for _ in itertools.islice(parts(cell), MAX_CELL)) == MAX_CELL:
+    if sum(1 for _ in itertools.islice(subtrees(cell), MAX_CELL)) == MAX_CELL:
         raise TooLarge("a product of matrices")
     return cell
 
@@ -80,16 +80,16 @@ _BASIS = (Node("constant", (), "i"), Node("symbol", (), "j"), Node("symbol", (),
 
 
 def in_basis(node: Node, like: Node) -> Node:
-    """A sum of multiples of i, j and k as the tuple of its components, where it is compared with a tuple of two or three."""
+    """Returns a sum of multiples of i, j and k as a tuple of components, if `like` is a tuple of two or three items."""
     if like.kind != "tuple" or len(like.items) not in (2, 3) or node.kind not in ("add", "mul", "neg", "constant", "symbol"):
         return node
     basis = _BASIS[: len(like.items)]
-    if not any(vector in basis for vector in parts(node)):
+    if not any(vector in basis for vector in subtrees(node)):
         return node
     components = []
     for vector in basis:
-        here = {other: ONE if other == vector else ZERO for other in basis}
-        components.append(substituted(node, here))
+        unit_vector = {other: ONE if other == vector else ZERO for other in basis}
+        components.append(substituted(node, unit_vector))
     rest = substituted(node, dict.fromkeys(basis, ZERO))
     return Node("tuple", tuple(components)) if _is_zero(rest) else node
 
@@ -101,8 +101,8 @@ def _is_zero(node: Node) -> bool:
         return False
 
 
-def parts(node: Node) -> Iterator[Node]:
-    """A node and all that it is made of."""
+def subtrees(node: Node) -> Iterator[Node]:
+    """Yields a node and all nodes below it."""
     yield node
     for item in node.items:
-        yield from parts(item)
+        yield from subtrees(item)

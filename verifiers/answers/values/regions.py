@@ -1,19 +1,19 @@
-"""Sets of real numbers: intervals, unions and inequalities in one variable, all as sorted pieces."""
+"""Sets of real numbers as sorted pieces: intervals, unions, and inequalities in one variable."""
 
 import itertools
 import operator
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..grammar.expressions import NAMED_FUNCTIONS
 from ..grammar.tree import INFINITY, Node, substituted
-from .evaluation import Unknown, symbols, value
+from .evaluation import NotEvaluated, symbols, value
 from .exact import Undefined, exact
-from .identity import DIGITS, CannotTell, as_fraction, same_number
+from .identity import DIGITS, Undecided, as_fraction, same_number
 
 
 class Piece(NamedTuple):
-    """An interval; one point is an interval whose ends are equal and closed."""
+    """An interval. A point is an interval with equal, closed ends."""
 
     low: Node
     high: Node
@@ -28,23 +28,23 @@ Region = tuple[Piece, ...]
 
 
 def is_region(node: Node) -> bool:
-    """Whether a node can only be meant as a set of real numbers; a pair in parentheses can be a point, too."""
+    """True if a node can only be a set of real numbers. A pair in parentheses can also be a point."""
     if node.kind in ("interval", "union", "intersection", "difference", "reals"):
         return True
     if node.kind == "relation":
         if "in" in node.value:
             return is_region(node.items[-1])
-        if _between(node) is not None:
+        if _symbolic_interval(node) is not None:
             return True
         return all(sign in _FLIPPED and sign != "=" for sign in node.value) and _variable(node) is not None
     return node.kind == "list" and bool(node.items) and all(is_region(item) for item in node.items)
 
 
 def region(node: Node) -> Region:
-    """The set of real numbers that a node says.
+    """Returns the set of real numbers that a node describes.
 
     Raises:
-        CannotTell: it says none that is known here.
+        Undecided: The node is not a set of real numbers in a known form.
     """
     match node.kind:
         case "reals":
@@ -76,32 +76,41 @@ def region(node: Node) -> Region:
 
 
 def same_region(gold: Node, answer: Node, tolerance: Fraction | None = None) -> bool:
-    """Whether two nodes say the same set of real numbers.
+    """True if two nodes describe the same set of real numbers.
+
+    Args:
+        gold: The gold answer's reading.
+        answer: The answer's reading.
+        tolerance: Largest difference of an end relative to the gold one.
 
     Raises:
-        CannotTell: one of them is no such set, or ends cannot be compared.
-        TooLarge: an end asks for too much.
+        Undecided: One of them is not such a set, or ends cannot be compared.
+        TooLarge: A limit is exceeded.
     """
-    lettered = _lettered(gold), _lettered(answer)
-    if None not in lettered:
-        return _same_lettered(*lettered, tolerance)  # type: ignore[arg-type]
+    symbolic = _symbolic_pieces(gold), _symbolic_pieces(answer)
+    if None not in symbolic:
+        return _same_pieces(*symbolic, tolerance)  # type: ignore[arg-type]
     try:
-        wanted = region(gold)
-    except CannotTell:
-        if lettered[0] is not None and answer.kind != "relation":
+        gold_region = region(gold)
+    except Undecided:
+        if symbolic[0] is not None and answer.kind != "relation":
             return False
         if gold.kind == "relation" and answer.kind != "relation":
-            return _agrees(region(answer), gold)
+            return _holds_exactly_on(region(answer), gold)
         raise
     try:
-        given = region(answer)
-    except CannotTell:
-        return answer.kind == "relation" and _agrees(wanted, answer)  # anything else is a set of real numbers, or is none
-    return len(wanted) == len(given) and all(_same_piece(a, b, tolerance) for a, b in zip(wanted, given, strict=True))
+        answer_region = region(answer)
+    except Undecided:
+        return answer.kind == "relation" and _holds_exactly_on(
+            gold_region, answer
+        )  # any other answer is not a set of real numbers
+    return len(gold_region) == len(answer_region) and all(
+        _same_piece(a, b, tolerance) for a, b in zip(gold_region, answer_region, strict=True)
+    )
 
 
-def _between(node: Node) -> Piece | None:
-    """The interval that a < x < b says, with letters in its ends."""
+def _symbolic_interval(node: Node) -> Piece | None:
+    """Returns the interval of a < x < b, if its ends contain letters."""
     if node.kind != "relation" or len(node.items) != 3 or node.items[1].kind != "symbol":
         return None
     low, middle, high = node.items
@@ -114,8 +123,8 @@ def _between(node: Node) -> Piece | None:
     return None
 
 
-def _lettered(node: Node) -> list[Piece] | None:
-    """The intervals of a node that have letters in their ends, as they are written; None where it is anything else."""
+def _symbolic_pieces(node: Node) -> list[Piece] | None:
+    """Returns the intervals of a node as written, if an end contains letters. None for any other node."""
     pieces = _as_written(node)
     return pieces if pieces and any(symbols(end) for piece in pieces for end in (piece.low, piece.high)) else None
 
@@ -123,13 +132,13 @@ def _lettered(node: Node) -> list[Piece] | None:
 def _as_written(node: Node) -> list[Piece] | None:
     if node.kind == "interval":
         closed = tuple(is_closed and not _is_infinite(end) for end, is_closed in zip(node.items, node.value, strict=True))
-        return [Piece(*node.items, *closed)]
+        return [Piece(node.items[0], node.items[1], *closed)]
     if node.kind == "tuple" and len(node.items) == 2:
         return [Piece(*node.items, False, False)]
     if node.kind == "relation":
         if node.value == ("in",):
             return _as_written(node.items[-1])
-        between = _between(node)
+        between = _symbolic_interval(node)
         return None if between is None else [between]
     if node.kind == "union":
         sides = [_as_written(item) for item in node.items]
@@ -137,15 +146,15 @@ def _as_written(node: Node) -> list[Piece] | None:
     return None
 
 
-def _same_lettered(gold: list[Piece], answer: list[Piece], tolerance: Fraction | None) -> bool:
-    """Whether the intervals of two nodes are the same, in any order."""
-    left = list(answer)
-    for wanted in gold:
-        match = next((piece for piece in left if _same_piece(wanted, piece, tolerance)), None)
+def _same_pieces(gold: list[Piece], answer: list[Piece], tolerance: Fraction | None) -> bool:
+    """True if the intervals of two nodes are the same in any order."""
+    unmatched = list(answer)
+    for gold_piece in gold:
+        match = next((piece for piece in unmatched if _same_piece(gold_piece, piece, tolerance)), None)
         if match is None:
             return False
-        left.remove(match)
-    return not left
+        unmatched.remove(match)
+    return not unmatched
 
 
 def _same_piece(a: Piece, b: Piece, tolerance: Fraction | None) -> bool:
@@ -156,20 +165,20 @@ def _same_piece(a: Piece, b: Piece, tolerance: Fraction | None) -> bool:
     )
 
 
-def _agrees(wanted: Region, relation: Node) -> bool:
-    """Whether an inequality that is not solved here holds just where a region lies: at its ends, beside them, and between."""
+def _holds_exactly_on(pieces: Region, relation: Node) -> bool:
+    """True if an inequality holds exactly on a region. It is tested at the ends, near them, between them, and elsewhere."""
     variable = _variable(relation)
     if variable is None:
-        raise CannotTell("an inequality in several unknowns")
-    ends = sorted({Fraction(_place(end)) for piece in wanted for end in (piece.low, piece.high) if not _is_infinite(end)})
+        raise Undecided("an inequality in several unknowns")
+    ends = sorted({Fraction(_position(end)) for piece in pieces for end in (piece.low, piece.high) if not _is_infinite(end)})
     near = [end + step for end in ends for step in (0, Fraction(1, 10**6), Fraction(-1, 10**6))]
     between = [(low + high) / 2 for low, high in itertools.pairwise(ends)]
     spread = [Fraction(number, 7) for number in range(-80, 81, 3)] + [Fraction(1000), Fraction(-1000)]
     for at in [*near, *between, *spread, *(end + step for end in ends for step in (3, -3, Fraction(1, 3)))]:
         inside = any(
-            (_place(p.low) < at or (p.low_closed and _place(p.low) == at))
-            and (at < _place(p.high) or (p.high_closed and _place(p.high) == at))
-            for p in wanted
+            (_position(p.low) < at or (p.low_closed and _position(p.low) == at))
+            and (at < _position(p.high) or (p.high_closed and _position(p.high) == at))
+            for p in pieces
         )
         if inside != holds(relation, variable, at):
             return False
@@ -177,10 +186,16 @@ def _agrees(wanted: Region, relation: Node) -> bool:
 
 
 def holds(relation: Node, variable: Node, at: Fraction) -> bool:
-    """Whether an inequality holds at a number; where a side has no real value it does not."""
+    """True if an inequality holds at a number. False if a side has no real value.
+
+    Args:
+        relation: The inequality.
+        variable: Its variable.
+        at: The number.
+    """
     try:
         numbers = [_number(substituted(item, {variable: Node("number", (), at)})) for item in relation.items]
-    except CannotTell:
+    except Undecided:
         return False
     signs = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq, "!=": operator.ne}
     return all(signs[sign](a, b) for a, sign, b in zip(numbers, relation.value, numbers[1:], strict=False))
@@ -188,7 +203,7 @@ def holds(relation: Node, variable: Node, at: Fraction) -> bool:
 
 def _same_end(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
     if _is_infinite(gold) or _is_infinite(answer):
-        return _is_infinite(gold) and _is_infinite(answer) and _place(gold) == _place(answer)
+        return _is_infinite(gold) and _is_infinite(answer) and _position(gold) == _position(answer)
     return same_number(gold, answer, tolerance)
 
 
@@ -196,38 +211,38 @@ def _is_infinite(node: Node) -> bool:
     return node == INFINITY or (node.kind == "neg" and node.items[0] == INFINITY)
 
 
-def _place(node: Node) -> Any:
-    """Where an end lies on the line, as a number that sorts."""
+def _position(node: Node) -> Fraction | float:
+    """Returns the position of an end as a number that can be sorted."""
     if _is_infinite(node):
         return float("inf") if node == INFINITY else float("-inf")
     return _number(node)
 
 
 def _number(node: Node) -> Fraction:
-    """A constant as a fraction, to `DIGITS` digits where it is none.
+    """Returns a constant as a fraction, rounded to `DIGITS` digits if it is irrational.
 
     Raises:
-        CannotTell: it is no real number.
+        Undecided: It is not a real number.
     """
     try:
-        known = exact(node)
-        if known is not None:
-            return known
+        exact_value = exact(node)
+        if exact_value is not None:
+            return exact_value
         if symbols(node):
-            raise CannotTell("an end of an interval is no number")
+            raise Undecided("an end of an interval is not a number")
         number = as_fraction(value(node, {}, DIGITS))
-    except (Undefined, Unknown) as error:
-        raise CannotTell(str(error)) from None
+    except (Undefined, NotEvaluated) as error:
+        raise Undecided(str(error)) from None
     if number is None:
-        raise CannotTell("an end of an interval is complex")
+        raise Undecided("an end of an interval is complex")
     return number
 
 
 def _valid(piece: Piece) -> Region:
-    low, high = _place(piece.low), _place(piece.high)
+    low, high = _position(piece.low), _position(piece.high)
     if low > high:
-        raise CannotTell("an interval from right to left")
-    # An end at infinity belongs to nothing, however it is written.
+        raise Undecided("an interval whose left end is greater than its right end")
+    # An infinite end is never closed, however it is written.
     piece = piece._replace(
         low_closed=piece.low_closed and not _is_infinite(piece.low),
         high_closed=piece.high_closed and not _is_infinite(piece.high),
@@ -237,20 +252,20 @@ def _valid(piece: Piece) -> Region:
 
 def _point(node: Node) -> Region:
     if node.kind in ("text", "matrix", "relation", "ratio", "tuple", "quantity"):
-        raise CannotTell(f"a {node.kind} is no number")
-    _place(node)
+        raise Undecided(f"a {node.kind} is not a number")
+    _position(node)
     return (Piece(node, node, True, True),)
 
 
 def _merged(pieces: list[Piece]) -> Region:
-    """The union: sorted, and pieces that meet joined."""
+    """Returns the union of pieces: sorted, with adjacent pieces joined."""
     merged: list[Piece] = []
-    for piece in sorted(pieces, key=lambda piece: (_place(piece.low), not piece.low_closed)):
+    for piece in sorted(pieces, key=lambda piece: (_position(piece.low), not piece.low_closed)):
         if merged:
             last = merged[-1]
-            end, start = _place(last.high), _place(piece.low)
+            end, start = _position(last.high), _position(piece.low)
             if start < end or (start == end and (last.high_closed or piece.low_closed)):
-                further = (_place(piece.high), piece.high_closed) > (end, last.high_closed)
+                further = (_position(piece.high), piece.high_closed) > (end, last.high_closed)
                 if further:
                     merged[-1] = last._replace(high=piece.high, high_closed=piece.high_closed)
                 continue
@@ -262,11 +277,11 @@ def _intersection(first: Region, second: Region) -> Region:
     found: list[Piece] = []
     for a in first:
         for b in second:
-            low, low_closed = max((_place(a.low), not a.low_closed, 0), (_place(b.low), not b.low_closed, 1))[2], False
+            low, low_closed = max((_position(a.low), not a.low_closed, 0), (_position(b.low), not b.low_closed, 1))[2], False
             low_piece = (a, b)[low]
             low_closed = low_piece.low_closed
-            high_piece = (a, b)[min((_place(a.high), a.high_closed, 0), (_place(b.high), b.high_closed, 1))[2]]
-            if _place(low_piece.low) > _place(high_piece.high):
+            high_piece = (a, b)[min((_position(a.high), a.high_closed, 0), (_position(b.high), b.high_closed, 1))[2]]
+            if _position(low_piece.low) > _position(high_piece.high):
                 continue
             found.extend(_valid(Piece(low_piece.low, high_piece.high, low_closed, high_piece.high_closed)))
     return _merged(found)
@@ -288,7 +303,7 @@ def _complement(pieces: Region) -> Region:
 
 
 def _variable(node: Node) -> Node | None:
-    """The one unknown of an inequality: a symbol, or an expression in it that stands alone, as f(x) in 0 < f(x) < 1."""
+    """Returns the variable of an inequality, if it has exactly one."""
     names = symbols(node)
     if len(names) != 1:
         return None
@@ -300,7 +315,7 @@ def _of_relation(node: Node) -> Region:
         return region(node.items[-1])
     variable = _variable(node)
     if variable is None:
-        raise CannotTell("an inequality in several unknowns")
+        raise Undecided("an inequality in several unknowns")
     result: Region = _ALL
     for left, sign, right in zip(node.items, node.value, node.items[1:], strict=False):
         result = _intersection(result, _half_line(left, sign, right, variable))
@@ -311,16 +326,16 @@ def _half_line(left: Node, sign: str, right: Node, variable: Node) -> Region:
     if symbols(right) and not symbols(left):
         left, sign, right = right, _FLIPPED[sign], left
     if sign not in _FLIPPED:
-        raise CannotTell(f"the sign {sign}")
+        raise Undecided(f"unsupported sign {sign} in an inequality")
     if not symbols(right):
         if left == variable or (left.kind == "call" and left.items == (variable,) and left.value in NAMED_FUNCTIONS):
-            return _beyond(sign, right)
+            return _ray(sign, right)
         if left == Node("call", (variable,), "abs"):
-            return _around(sign, right)
+            return _symmetric_interval(sign, right)
     return _linear(left, sign, right, variable)
 
 
-def _beyond(sign: str, end: Node) -> Region:
+def _ray(sign: str, end: Node) -> Region:
     match sign:
         case "<" | "<=":
             return _valid(Piece(_MINUS_INFINITY, end, False, sign == "<="))
@@ -331,7 +346,7 @@ def _beyond(sign: str, end: Node) -> Region:
     return _complement(_point(end))
 
 
-def _around(sign: str, distance: Node) -> Region:
+def _symmetric_interval(sign: str, distance: Node) -> Region:
     negative = Node("neg", (distance,))
     within = _valid(Piece(negative, distance, sign in ("<=", ">", "="), sign in ("<=", ">", "=")))
     if sign in ("<", "<="):
@@ -342,20 +357,21 @@ def _around(sign: str, distance: Node) -> Region:
     return ends if sign == "=" else _complement(ends)
 
 
-_PLACES = (*map(Fraction, (0, 1, 2, -7, 101)), Fraction(-5, 3), Fraction(13, 7))
+_TEST_POINTS = (*map(Fraction, (0, 1, 2, -7, 101)), Fraction(-5, 3), Fraction(13, 7))
+"""Numbers at which an inequality is tested for linearity."""
 
 
 def _linear(left: Node, sign: str, right: Node, variable: Node) -> Region:
-    """Solves a x + b < 0 with rational a and b, which are read off at x = 0 and 1 and hold at others."""
+    """Solves a x + b < 0 with rational a and b. They are computed from x = 0 and 1 and checked at other points."""
     difference = Node("add", (left, Node("neg", (right,))))
     try:
-        values = [exact(substituted(difference, {variable: Node("number", (), Fraction(at))})) for at in _PLACES]
-    except (Undefined, Unknown) as error:
-        raise CannotTell(str(error)) from None
+        values = [exact(substituted(difference, {variable: Node("number", (), Fraction(at))})) for at in _TEST_POINTS]
+    except (Undefined, NotEvaluated) as error:
+        raise Undecided(str(error)) from None
     at_zero, at_one = values[:2]
     if at_zero is None or at_one is None or at_one == at_zero:
-        raise CannotTell("an inequality that is not linear")
+        raise Undecided("an inequality that is not linear")
     slope = at_one - at_zero
-    if any(found != at_zero + slope * at for at, found in zip(_PLACES, values, strict=True)):
-        raise CannotTell("an inequality that is not linear")
-    return _beyond(sign if slope > 0 else _FLIPPED[sign], Node("number", (), -at_zero / slope))
+    if any(found != at_zero + slope * at for at, found in zip(_TEST_POINTS, values, strict=True)):
+        raise Undecided("an inequality that is not linear")
+    return _ray(sign if slope > 0 else _FLIPPED[sign], Node("number", (), -at_zero / slope))

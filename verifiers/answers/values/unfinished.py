@@ -1,103 +1,112 @@
-"""What is left to do in an answer: arithmetic, like terms, an equation to solve, an integral, the value of a function."""
+"""Unfinished computation in an answer: arithmetic, like terms, an unsolved equation, an integral, an unevaluated function."""
 
 from fractions import Fraction
 
 from ..grammar.tree import INFINITY, MINUS_ONE, ZERO, Node, is_mixed, ordered
 from .claims import claim, is_label
 from .evaluation import contains, symbols
-from .factors import LONG, factors, terms, without_numbers, worth
+from .factors import LONG, factors, nonrational_factors, rational_value, terms
 
 ARITHMETIC, LIKE_TERMS, UNSOLVED, CLOSED_FORM = "arithmetic", "like terms", "an equation to solve", "a number to write out"
+"""Names of the kinds of unfinished computation, as verdicts give them."""
 SCALARS = frozenset("number decimal constant symbol add mul pow neg percent degrees call bound based".split())
+"""Kinds of nodes that are one number or expression."""
 PARTS = frozenset("list tuple set interval union matrix ratio cases pm".split())
+"""Kinds of nodes whose items are judged one by one."""
 OPEN = {"int": "an integral", "lim": "a limit", "sum": "a sum", "prod": "a product"}
+"""Names of the operators with a bound variable."""
 FUNCTIONS = {
     **dict.fromkeys("sin cos tan cot sec csc".split(), "a trigonometric function"),
     **dict.fromkeys("arcsin arccos arctan arccot arcsec arccsc".split(), "an inverse trigonometric function"),
     **dict.fromkeys("log ln lg arsinh arcosh artanh".split(), "a logarithm"),
     **dict.fromkeys("sinh cosh tanh coth sech csch".split(), "a hyperbolic function"),
 }
+"""Names of unevaluated functions."""
 _SURDS = frozenset(["sqrt", "root", "exp"])
 
 
-def to_do(node: Node, equation: bool = False) -> set[str]:
-    """What is left to do in an answer.
+def unfinished_parts(node: Node, equation: bool = False) -> set[str]:
+    """Returns the kinds of unfinished computation in an answer.
 
     Args:
-        node: its reading.
-        equation: whether an equation is wanted, so that one counts as a whole, and not by its last side.
+        node: The answer's reading.
+        equation: True if the gold answer is an equation, so that the whole equation counts and not only its last side.
     """
     found: set[str] = set()
-    _entry(node, found, equation)
+    _add_from_answer(node, found, equation)
     return found
 
 
-def _entry(node: Node, found: set[str], equation: bool) -> None:
-    """Adds what is left to do in an answer, or in an element of one."""
+def _add_from_answer(node: Node, found: set[str], equation: bool) -> None:
+    """Adds the kinds of unfinished computation in an answer, or in one element of it, to `found`."""
     if node.kind == "relation":
-        _in_relation(node, found, equation)
+        _add_from_relation(node, found, equation)
     elif node.kind in ("quantity", "given"):
-        _entry(node.items[0], found, equation)
+        _add_from_answer(node.items[0], found, equation)
     elif node.kind == "union" and all(item.kind == "set" for item in node.items):
         found.add("a union")
     elif node.kind in PARTS:
         for item in node.items:
-            _entry(item, found, equation)
+            _add_from_answer(item, found, equation)
     elif node.kind == "intersection" and not symbols(node):
         found.add("an intersection")
     elif node.kind == "degrees" or (node.kind == "neg" and node.items[0].kind == "degrees"):
-        _entry(node.items[0], found, equation)  # an angle: 60 where 60 degrees are wanted
+        _add_from_answer(node.items[0], found, equation)  # the number of an angle, because its unit may be left out
     elif contains(node, "matrix"):
-        _in_matrix(node, found)
+        _add_from_matrix(node, found)
     elif node.kind in SCALARS:
-        if node.kind == "add":  # 5 + 0i
+        if node.kind == "add":  # terms with factor 0, as in 5 + 0i, do not count
             left = tuple(item for item in node.items if item.kind != "mul" or ZERO not in item.items)
             node = left[0] if len(left) == 1 else node._replace(items=left or (ZERO,))
-        if not symbols(node) and worth(node) is None and node not in (INFINITY, Node("neg", (INFINITY,))):
+        if not symbols(node) and rational_value(node) is None and node not in (INFINITY, Node("neg", (INFINITY,))):
             found.add(CLOSED_FORM)
-        _in_scalar(node, found)
+        _add_from_expression(node, found)
 
 
-def _in_matrix(node: Node, found: set[str]) -> None:
-    """Adds what is left to do in an expression of matrices: all but numbers before one matrix."""
+def _add_from_matrix(node: Node, found: set[str]) -> None:
+    """Adds the unfinished computation in an expression of matrices. Only numbers before one matrix are finished."""
     if node.kind != "mul" or sum(contains(item, "matrix") for item in node.items) > 1:
         found.add(ARITHMETIC)
     else:
         for item in node.items:
-            _entry(item, found, False)
+            _add_from_answer(item, found, False)
 
 
-def _in_relation(node: Node, found: set[str], equation: bool) -> None:
+def _add_from_relation(node: Node, found: set[str], equation: bool) -> None:
     if node.value[-1] == "~" and is_numeral(node.items[-1]):
         return
     label, claimed = claim(node)
     if label is not None:
         if label.kind == "symbol" and label.value in symbols(claimed):
             found.add(UNSOLVED)
-        _entry(claimed, found, equation)
+        _add_from_answer(claimed, found, equation)
     elif set(node.value) == {"="} and not equation:
-        _entry(node.items[-1], found, equation)
+        _add_from_answer(node.items[-1], found, equation)
     else:
-        named = [item for item in node.items if symbols(item)]
-        alone = len(named) == 1 and is_label(named[0]) and (named[0].kind != "call" or named[0].value == "abs")
-        if not alone and not _is_a_line(node):
+        with_symbols = [item for item in node.items if symbols(item)]
+        is_solved = (
+            len(with_symbols) == 1
+            and is_label(with_symbols[0])
+            and (with_symbols[0].kind != "call" or with_symbols[0].value == "abs")
+        )
+        if not is_solved and not _is_line(node):
             found.add(UNSOLVED)
         for item in node.items:
             if not symbols(item):
-                _entry(item, found, equation)
+                _add_from_answer(item, found, equation)
             elif item.kind in SCALARS:
-                _in_scalar(item, found)
+                _add_from_expression(item, found)
 
 
-def _is_a_line(node: Node) -> bool:
-    """Whether an equation is a letter's solved one but for the side of its number, as lines are written: x - 5 = 0."""
+def _is_line(node: Node) -> bool:
+    """True for the solved equation of one letter with its number on the left side, a usual form of a line: x - 5 = 0."""
     left = node.items[0]
-    named = [item for item in left.items if symbols(item)] if left.kind == "add" else []
-    return node.value == ("=",) and node.items[1] == ZERO and len(named) == 1 and named[0].kind == "symbol"
+    with_symbols = [item for item in left.items if symbols(item)] if left.kind == "add" else []
+    return node.value == ("=",) and node.items[1] == ZERO and len(with_symbols) == 1 and with_symbols[0].kind == "symbol"
 
 
-def _in_scalar(node: Node, found: set[str]) -> None:
-    """Adds what is left to do in an expression."""
+def _add_from_expression(node: Node, found: set[str]) -> None:
+    """Adds the unfinished computation in one expression."""
     if node.kind == "based":
         found.add(f"a number in base {node.value[1]}")
     if node.kind in ("number", "decimal", "constant", "symbol", "based") or node.kind not in SCALARS:
@@ -106,7 +115,7 @@ def _in_scalar(node: Node, found: set[str]) -> None:
         found.add(OPEN[node.value])
         return
     constant = not symbols(node)
-    size = worth(node) if constant else None
+    size = rational_value(node) if constant else None
     if size is not None:
         if contains(node, "based"):
             found.add("a number in another base")
@@ -114,60 +123,60 @@ def _in_scalar(node: Node, found: set[str]) -> None:
             found.add(ARITHMETIC)
         return
     if node.kind == "add":
-        _in_sum(node, found)
+        _add_from_sum(node, found)
     elif node.kind == "mul":
-        _in_product(node, constant, found)
+        _add_from_product(node, constant, found)
         return
     elif node.kind == "call" and node.value not in _SURDS and constant:
         found.add(FUNCTIONS.get(node.value, f"the function {node.value}"))
     elif node.kind == "pow" and constant and _is_power_to_expand(node):
         found.add(ARITHMETIC)
     for item in node.items:
-        _in_scalar(item, found)
+        _add_from_expression(item, found)
 
 
-def _in_sum(node: Node, found: set[str]) -> None:
+def _add_from_sum(node: Node, found: set[str]) -> None:
     parts = list(terms(node))
-    rational = [term for term in parts if not symbols(term) and worth(term) is not None]
+    rational = [term for term in parts if not symbols(term) and rational_value(term) is not None]
     if len(rational) > 1:
         found.add(ARITHMETIC)
-    alike = [ordered(Node("mul", tuple(without_numbers(term)))) for term in parts if term not in rational]
+    alike = [ordered(Node("mul", tuple(nonrational_factors(term)))) for term in parts if term not in rational]
     if len(set(alike)) < len(alike):
         found.add(LIKE_TERMS)
 
 
-def _in_product(node: Node, constant: bool, found: set[str]) -> None:
-    """Adds what is left to do in a product: it has one number above and one below, and no brackets of constants to multiply."""
+def _add_from_product(node: Node, constant: bool, found: set[str]) -> None:
+    """Adds the unfinished computation in a product: more than one number per side, or constant sums to multiply."""
     above = under = brackets = 0
     for base, inverse in factors(node):
-        if not symbols(base) and (size := worth(base)) is not None:
+        if not symbols(base) and (size := rational_value(base)) is not None:
             if abs(size) != 1 and not _is_power_of_ten(base) and not _is_long(size):
                 above, under = above + (not inverse), under + inverse
         elif base.kind == "add":
             brackets += not inverse
             if constant and inverse and contains_i(base):
                 found.add(ARITHMETIC)
-        _in_scalar(base, found)
+        _add_from_expression(base, found)
     if above > 1 or under > 1 or (constant and brackets > 1):
         found.add(ARITHMETIC)
 
 
 def _is_power_to_expand(node: Node) -> bool:
-    """Whether a constant is a whole power of a sum or of i, or divides by i."""
+    """True if a constant is a whole power of a sum or of i, or is divided by i."""
     base, exponent = node.items
-    whole = worth(exponent) if not symbols(exponent) else None
+    whole = rational_value(exponent) if not symbols(exponent) else None
     if whole is None or whole.denominator != 1:
         return False
     return contains_i(base) if whole < 0 else base.kind == "add" or contains_i(base)
 
 
 def contains_i(node: Node) -> bool:
-    """Whether the imaginary unit stands in an expression."""
+    """True if the expression contains the imaginary unit."""
     return (node.kind == "constant" and node.value == "i") or any(map(contains_i, node.items))
 
 
 def is_numeral(node: Node) -> bool:
-    """Whether a node is a number written out: 7, -0.5, 50%, 3/4 or 6/8, 2 1/2, 5 x 10^3."""
+    """True if the node is a written-out number: 7, -0.5, 50%, 3/4 or 6/8, 2 1/2, 5 x 10^3."""
     if node.kind in ("number", "decimal", "based"):
         return True
     if node.kind in ("neg", "percent", "degrees"):
@@ -189,8 +198,8 @@ def _is_whole(node: Node) -> bool:
 
 
 def _is_division(above: Node, under: Node) -> bool:
-    """Whether a fraction is a whole number that is not divided out: 84/2; 5/1 is no more than 5."""
-    first, second = worth(above), worth(under)
+    """True for a fraction that is a whole number other than its numerator, such as 84/2. False for 5/1."""
+    first, second = rational_value(above), rational_value(under)
     return bool(first and second) and abs(second or 1) != 1 and (first or 0) % (second or 1) == 0
 
 

@@ -1,24 +1,28 @@
-"""Physical quantities: a unit's text as a factor and a dimension, by pint.
+"""Units of physical quantities: the factor and dimension of a unit's text, from pint.
 
-Only names on our list are units: pint itself knows thousands, single letters among them that answers use for variables.
+Only the names listed here are units. pint itself has thousands of names, some of them single letters that answers use as
+variables.
 """
 
 import functools
 import re
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...budget import uncounted
 
+if TYPE_CHECKING:
+    import pint
+
 
 class Unit(NamedTuple):
-    """What a unit's text says."""
+    """A unit, in the base units of its dimension."""
 
     factor: Fraction
-    """Of the base units of its dimension; the slope where the scale has an offset."""
+    """Base units in one of this unit; the slope if the scale has an offset."""
     dimension: str
     offset: Fraction = Fraction(0)
-    """Of the base unit, where this one reads zero: 273.15 K for degrees Celsius."""
+    """Value in base units where this unit reads zero: 273.15 K for degrees Celsius."""
 
 
 _PREFIXED = {
@@ -70,7 +74,7 @@ _JOINED = (
     (re.compile(r"\b(kilo|milli|centi|deci|micro|nano|pico|mega|giga|tera|hecto)[\s-]+(?=[a-z]{3})", re.IGNORECASE), r"\1"),
     (re.compile(r"(?<=[a-z]{3})-(?=[a-z]{3})"), " "),
 )
-"""Names of several words, as one."""
+"""Names of several words, joined to one."""
 _LONG_PREFIXES = ("kilo", "milli", "centi", "deci", "micro", "nano", "pico", "mega", "giga", "tera", "hecto")
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _AFTER = {"squared": 2, "cubed": 3}
@@ -78,11 +82,11 @@ _PIECE = re.compile(r"([A-Za-zµμΩ°Å$€£¢₹]+)\.?\s*(?:\^?\s*\{?\s*(-?\d
 
 
 @functools.cache
-def _registry() -> Any:
+def _registry() -> "pint.UnitRegistry[float]":
     with uncounted():
         import pint
 
-        registry: Any = pint.UnitRegistry(cache_folder=None)
+        registry: pint.UnitRegistry[float] = pint.UnitRegistry(cache_folder=None)
         registry.define("dollar = [dollar]")
         registry.define("cent = dollar / 100")
         registry.define("rupee = [rupee]")
@@ -95,11 +99,11 @@ def _registry() -> Any:
 
 @functools.lru_cache(maxsize=4096)
 def unit(text: str) -> Unit | None:
-    """The unit that a text names ("km/h", "meters per second squared", "cm^2"); None where it names none.
+    """Returns the unit of a text such as "km/h", "meters per second squared" or "cm^2". None if it is not a unit.
 
-    The text's size is the caller's to bound.
+    The caller must limit the length of the text.
     """
-    powers = _read(text)
+    powers = _names_and_powers(text)
     if not powers:
         return None
     registry = _registry()
@@ -115,19 +119,19 @@ def unit(text: str) -> Unit | None:
         for name, power in powers:
             total = total * registry.Quantity(1, name.replace("degC", "kelvin").replace("degF", "delta_degF")) ** power
         base = total.to_base_units()
-    except Exception:  # pint's errors have several roots; a name that it refuses is no unit
+    except Exception:  # pint's errors have no common base class; a name that pint refuses is not a unit
         return None
     dimension = "°" if str(base.units) == "radian" else str(base.dimensionality)
     return Unit(Fraction(repr(float(base.magnitude))), dimension)
 
 
-def _read(text: str) -> list[tuple[str, int]] | None:
-    """The names and powers in a unit's text, or None: a piece is unknown."""
+def _names_and_powers(text: str) -> list[tuple[str, int]] | None:
+    """Returns the names and powers in a unit's text. None if a part is unknown."""
     found: list[tuple[str, int]] = []
-    sign, ahead = 1, 1
+    sign, power_of_next = 1, 1
     if len(text) > 5:
-        for pattern, instead in _JOINED:
-            text = pattern.sub(instead, text)
+        for pattern, replacement in _JOINED:
+            text = pattern.sub(replacement, text)
     for name, power, operator, other in _PIECE.findall(text):
         if other:
             return None
@@ -136,20 +140,20 @@ def _read(text: str) -> list[tuple[str, int]] | None:
         elif operator or name in ("of", "and"):
             continue
         elif name in _POWERS:
-            ahead = _POWERS[name]
+            power_of_next = _POWERS[name]
         elif name in _AFTER and found:
             found[-1] = (found[-1][0], found[-1][1] * _AFTER[name])
-        elif known := _name(name):
-            found.append((known, sign * ahead * int(power or 1)))
-            ahead = 1
+        elif pint_name := _pint_name(name):
+            found.append((pint_name, sign * power_of_next * int(power or 1)))
+            power_of_next = 1
         else:
             return None
     return found
 
 
 @functools.lru_cache(maxsize=4096)
-def _name(text: str) -> str | None:
-    """pint's name of one unit, from a symbol or a word in singular or plural."""
+def _pint_name(text: str) -> str | None:
+    """Returns pint's name of one unit, from a symbol or a word in singular or plural."""
     if text in _SYMBOLS:
         return _SYMBOLS[text]
     for prefix, long in _PREFIXES.items():
@@ -164,7 +168,7 @@ def _name(text: str) -> str | None:
 
 
 def _singular(word: str) -> str:
-    """A unit's word in singular, by pint's name."""
+    """Returns the singular of a unit's word, as pint names it."""
     word = _PLURALS.get(word, word)
     if word not in _WORDS and word.endswith("s"):
         word = word[:-1]

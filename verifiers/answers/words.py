@@ -1,15 +1,15 @@
-"""Words in answers: sentences and names, numbers in words, and lead-ins."""
+"""Answers in words: sentences and names, numbers in words, and introductory phrases."""
 
 import re
 from fractions import Fraction
 
-from .grammar.notation import Unreadable
+from .grammar.notation import ParseError
 from .grammar.tree import INFINITY, Node
-from .values.claims import letters
-from .values.identity import CannotTell
+from .values.claims import spelled_word
+from .values.identity import Undecided
 
 UPRIGHT = r"\\(?:text|mathrm|mbox|textrm|textbf|textit|textnormal|textsf|rm)\s*\{[^{}]*\}"
-"""Words set upright within LaTeX."""
+"""Upright text within LaTeX."""
 WRAPPED = re.compile(r"\\(?:text|mathrm|mbox|textrm|textbf|textit|textnormal|textsf|rm)\s*\{([^{}]*)\}")
 
 NUMBERS = dict(
@@ -22,15 +22,15 @@ NUMBERS = dict(
 )
 """Whole numbers in words."""
 _INFINITE = {"infinity": INFINITY, "positive infinity": INFINITY, "negative infinity": Node("neg", (INFINITY,))}
-_SAME = {
+_SYNONYMS = {
     "true": "yes", "false": "no", "none": "no solution", "no solutions": "no solution", "no real solution": "no solution",
     "no real solutions": "no solution", "empty set": "no solution", "does not exist": "dne", "infinite": "infinitely many",
     "infinitely many solutions": "infinitely many", "limit does not exist": "dne",
     "all reals": "all real numbers", "all real": "all real numbers",
 }  # fmt: skip
-"""Words that say the same."""
+"""Answers in words with the same meaning."""
 SHORT = frozenset(["yes", "no", "odd", "dne"])
-"""Words of so few letters that they could be products."""
+"""Words so short that they could be products of letters."""
 _LEAD_IN = re.compile(
     r"(?:the (?:final )?answer is|there (?:are|is)|it is|about|approximately|approx\.?|around|roughly|exactly|only)"
     r"\s*:?\s+(?=\S)",
@@ -40,14 +40,14 @@ _WORD_OR_SIGN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|[+*/^=<>|()\[\]]|(?<=\d),(?
 
 
 def without_lead_in(text: str) -> str | None:
-    """The text behind words that say nothing of their own ("about 15.7"), or None where there are none."""
+    """Returns the text after an introductory phrase without content ("about 15.7"). None if there is no such phrase."""
     plain = WRAPPED.sub(r" \1 ", text).strip()
     rest = _LEAD_IN.sub("", plain, count=1) if _LEAD_IN.match(plain) else ""
     return rest.strip() or None
 
 
-def _holds_a_pair(text: str) -> bool:
-    """Whether a comma stands in brackets, as in an interval or a pair."""
+def _has_bracketed_comma(text: str) -> bool:
+    """True if a comma stands in brackets, as in an interval or a pair."""
     for inside in re.split(r"[)\]]", text)[:-1]:
         opening = re.search(r"[(\[]", inside)
         if opening and "," in inside[opening.end() :]:
@@ -55,19 +55,19 @@ def _holds_a_pair(text: str) -> bool:
     return False
 
 
-def words(text: str, invalid_gold: Unreadable) -> Node:
-    """A text that is no mathematics, as words: its letters, numbers and signs, without punctuation and case.
+def words(text: str, error: ParseError) -> Node:
+    """Returns a text outside the grammar as words: letters, numbers and signs, without punctuation and case.
 
     Raises:
-        Unreadable: it has no words either, or it was meant as LaTeX.
+        ParseError: `error`, if the text has no words, or contains LaTeX.
     """
     plain = WRAPPED.sub(r" \1 ", text)
     if re.search(r"\\[A-Za-z]", plain) or not re.search(r"[A-Za-z]", plain) or plain.count("{") != plain.count("}"):
-        raise invalid_gold
+        raise error
     if any(ord(character) < 32 and not character.isspace() for character in plain):
-        raise invalid_gold
+        raise error
     plain = re.sub(r"\s*_\s*\{?\s*(\d+)\s*\}?\s*", r"\1", plain)
-    if not _holds_a_pair(plain):  # there brackets say something
+    if not _has_bracketed_comma(plain):  # brackets around a pair have a meaning
         plain = re.sub(r"[()\[\]]", " ", plain)
     formula = re.fullmatch(r"\s*[A-Z]\w*[A-Z]\w*[+-]?\s*", plain) and (
         not plain.strip().isupper() or re.search(r"\d", plain)
@@ -75,17 +75,17 @@ def words(text: str, invalid_gold: Unreadable) -> Node:
     plain = " ".join(_WORD_OR_SIGN.findall(plain if formula else plain.casefold()))
     plain = re.sub(r"^(?:an?|the|there (?:is|are)) (?=\w)", "", plain)
     if not plain:
-        raise invalid_gold
+        raise error
     if plain in NUMBERS:
         return Node("number", (), Fraction(NUMBERS[plain]))
     if plain in _INFINITE:
         return _INFINITE[plain]
-    said = _SAME.get(plain, plain)
-    return Node("reals") if said == "all real numbers" else Node("text", (), said)
+    phrase = _SYNONYMS.get(plain, plain)
+    return Node("reals") if phrase == "all real numbers" else Node("text", (), phrase)
 
 
-def sentence(text: str) -> Node | None:
-    """A gold answer that is a sentence with formulas in it, as words; None where it is no sentence."""
+def sentence_as_words(text: str) -> Node | None:
+    """Returns a gold answer that is a sentence with formulas as words. None if it is not a sentence."""
     bare = re.sub(r"\$[^$]*\$|\\[A-Za-z]+", " ", WRAPPED.sub(r" \1 ", text))
     words = len(re.findall(r"(?<![A-Za-z])[A-Za-z]{3,}(?![A-Za-z])", bare))
     if not words or (words < 3 and text.count("$") < 4):
@@ -94,12 +94,12 @@ def sentence(text: str) -> Node | None:
 
 
 def same_words(gold: Node, answer: Node) -> bool:
-    """Whether two answers of which one at least is words say the same.
+    """Compares two answers, at least one of which is words.
 
-    Equal words do, two different single words do not; what sentences mean is not said here.
+    Equal words are equal, and two different single words differ. Sentences are not interpreted.
 
     Raises:
-        CannotTell: they are sentences.
+        Undecided: The two are different sentences.
     """
     if gold.kind == answer.kind:
         if gold.value == answer.value or _joined(gold.value) == _joined(answer.value):
@@ -113,28 +113,28 @@ def same_words(gold: Node, answer: Node) -> bool:
             return True
         if re.search(r"[\d<>=+*/^]", gold.value + answer.value) and _signs(gold.value) != _signs(answer.value):
             return False
-        raise CannotTell("sentences that are not the same words")
+        raise Undecided("sentences in different words")
     if gold.kind == "text":
-        if answer.kind in ("symbol", "constant", "mul") and letters(answer) == gold.value.replace(" ", ""):
+        if answer.kind in ("symbol", "constant", "mul") and spelled_word(answer) == gold.value.replace(" ", ""):
             return True
         if answer.kind == "set" and not answer.items:
             return gold.value == "no solution"
         return False
     if gold.kind == "set" and not gold.items:
         return answer.value == "no solution"
-    return gold.kind in ("symbol", "constant", "mul") and letters(gold) == answer.value.replace(" ", "")
+    return gold.kind in ("symbol", "constant", "mul") and spelled_word(gold) == answer.value.replace(" ", "")
 
 
 _DENIALS = frozenset("not no never non except neither without un".split())
 _HEDGES = frozenset("whether if or false wrong unknown cannot only".split())
-"""Words with which "the function is odd" says something else."""
+"""Words that change the meaning of "the function is odd"."""
 
 
 def _joined(words: str) -> str:
-    """Words without the spaces between letters; digits and signs stay apart."""
+    """Returns words without spaces between letters. Digits and signs stay separate."""
     return re.sub(r"(?<=[a-z]) (?=[a-z])", "", words)
 
 
 def _signs(words: str) -> list[str]:
-    """The numbers and signs among words."""
+    """Returns the numbers and signs in a text."""
     return re.findall(r"\d+(?:\.\d+)?|[<>=+*/^-]", words)

@@ -1,4 +1,4 @@
-"""What stands in a box: LaTeX that says nothing, words and conditions around the answer, ways of writing a number."""
+"""Notations of answers: LaTeX without a meaning, words and conditions around an answer, notations of numbers."""
 
 # ruff: noqa: E501 (tables of answers)
 
@@ -10,7 +10,7 @@ import tenfold
 from tenfold.core import Status
 
 
-def judged(gold: str, answer: str) -> float | None:
+def score(gold: str, answer: str) -> float | None:
     return tenfold.verify(gold, f"\\boxed{{{answer}}}").score
 
 
@@ -26,21 +26,21 @@ TYPESETTING = [
 
 
 @given(st.sampled_from(TYPESETTING), st.sampled_from(["7", r"\frac{3}{4}", "-2.5", r"3\sqrt{2}"]), st.integers(2, 9))
-def test_how_an_answer_is_set_does_not_matter(setting: str, gold: str, factor: int) -> None:
-    assert judged(gold, setting % gold) == 1
-    assert judged(gold, setting % rf"{factor} \cdot {gold}") == 0
+def test_typesetting_does_not_change_answer(setting: str, gold: str, factor: int) -> None:
+    assert score(gold, setting % gold) == 1
+    assert score(gold, setting % rf"{factor} \cdot {gold}") == 0
 
 
 @pytest.mark.parametrize(
     "answer",
     [r"\cancel{7}", r"\phantom{7}", r"8 \tag{7}", r"\label{7}", r"\ne 7", r"\not\approx 7", "> 7", r"\begin{aligned}x&=8\\y&=7\end{aligned}"],
 )  # fmt: skip
-def test_a_number_that_is_not_said_is_no_answer(answer: str) -> None:
-    assert judged("7", answer) != 1
+def test_number_outside_of_answer_does_not_count(answer: str) -> None:
+    assert score("7", answer) != 1
 
 
 @pytest.mark.parametrize(
-    ("gold", "right", "wrong"),
+    ("gold", "correct", "incorrect"),
     [
         ("5", [r"\text{5 apples}", r"\text{Answer: } 5", r"\text{Total} = 5", r"\text{The minimum is }5", r"\max = 5"],
          [r"\text{less than }5", r"\text{not }5", r"\text{twice }5", r"\text{divisible by }5", r"\text{Area} < 5", r"\text{6 apples}"]),
@@ -78,13 +78,13 @@ def test_a_number_that_is_not_said_is_no_answer(answer: str) -> None:
         ("10", [r"\begin{aligned}x&=4+6\\&=10\end{aligned}", r"\begin{aligned}2x&=20\\ \Rightarrow x&=10\end{aligned}"], []),
     ],
 )  # fmt: skip
-def test_words_and_ways_of_writing(gold: str, right: list[str], wrong: list[str]) -> None:
-    assert {answer: judged(gold, answer) for answer in right} == dict.fromkeys(right, 1.0)
-    assert {answer: judged(gold, answer) for answer in wrong} == dict.fromkeys(wrong, 0.0)
+def test_words_and_notations(gold: str, correct: list[str], incorrect: list[str]) -> None:
+    assert {answer: score(gold, answer) for answer in correct} == dict.fromkeys(correct, 1.0)
+    assert {answer: score(gold, answer) for answer in incorrect} == dict.fromkeys(incorrect, 0.0)
 
 
 @pytest.mark.parametrize(
-    ("gold", "right", "wrong"),
+    ("gold", "correct", "incorrect"),
     [
         ("2^{n-1}",
          [r"2^{n-1}\text{ for }n\ge1", r"2^{n-1}, n\ge 1", r"2^{n-1}\;(n\geq 1)", r"2^{n-1}\text{ for all positive integers }n",
@@ -100,20 +100,20 @@ def test_words_and_ways_of_writing(gold: str, right: list[str], wrong: list[str]
         ("y=2x, x>1", [r"y=2x\text{ for }x>1"], ["y=2x", "2"]),
     ],
 )  # fmt: skip
-def test_a_condition_behind_says_where_a_formula_holds(gold: str, right: list[str], wrong: list[str]) -> None:
-    assert {answer: judged(gold, answer) for answer in right} == dict.fromkeys(right, 1.0)
-    assert {answer: judged(gold, answer) for answer in wrong} == dict.fromkeys(wrong, 0.0)
+def test_condition_after_formula_is_its_domain(gold: str, correct: list[str], incorrect: list[str]) -> None:
+    assert {answer: score(gold, answer) for answer in correct} == dict.fromkeys(correct, 1.0)
+    assert {answer: score(gold, answer) for answer in incorrect} == dict.fromkeys(incorrect, 0.0)
 
 
 @pytest.mark.parametrize(
     "text", [" " * 1_900, "," * 1_900, r"\text{for " * 150, r"\quad x" * 300, "a" + " " * 1_900 + "=", r"\begin{array}{c}" * 100,
              r"\color{" * 250, "1'" * 900, r"\left\{\begin{array}{l}" * 80, "word " * 380 + "7", "$ $" * 600]
 )  # fmt: skip
-def test_long_answers_of_one_mark_are_judged(text: str) -> None:
-    # Linear matching takes milliseconds; quadratic matching of these would take minutes.
+def test_long_answer_of_one_repeated_character_is_judged(text: str) -> None:
+    # Matching in linear time takes milliseconds. Matching in quadratic time would take minutes.
     assert tenfold.verify("7", f"\\boxed{{{text} 8}}").status in (Status.SCORED, Status.UNDECIDED)
 
 
-def test_inches_are_a_unit() -> None:
-    assert judged(r"36 \mbox{ inches}^2", r"36\text{ in}^2") == 1
-    assert judged("36 cm", r"36\text{ in}") == 0
+def test_inch_is_unit() -> None:
+    assert score(r"36 \mbox{ inches}^2", r"36\text{ in}^2") == 1
+    assert score("36 cm", r"36\text{ in}") == 0

@@ -1,7 +1,7 @@
-"""What stands behind an answer and adds another one, or all: "B or C", "B. all options", "42" and "or 43" on the next line.
+"""Second answers after an answer: "B or C", "B. all options", "42" and "or 43" on the next line.
 
-A response answers once. Whoever names a second answer beside the first has named none, unless the second only says the first
-again ("or equivalently 0.5"). Every verifier that looks for an answer asks this module.
+A response gives one answer. A second answer beside the first makes the response incorrect, unless it only restates the first
+("or equivalently 0.5"). All verifiers of final answers use this module.
 """
 
 import re
@@ -23,7 +23,7 @@ _ALL = re.compile(
     r"\s+(?:\w+\s+)?(?:wrong|false|incorrect|not\b|impossible|ruled|excluded|eliminated)))",
     re.IGNORECASE,
 )
-"""Words that choose every option, or any other; those that reject all others do not."""
+"""Words that choose every option or any other option. Words that reject all others do not match."""
 _REJECTS = re.compile(
     r"\b(?:wrong|incorrect|false|invalid|impossible|excluded|eliminated|fail|ruled out|not|except|other than|but)\b",
     re.IGNORECASE,
@@ -42,47 +42,47 @@ _ALTERNATIVE = re.compile(
     r"|(?:[A-Za-z]\s{0,3}=\s{0,3})?[-+]?\\?[\w.,/^{}\\()+*-]{1,60}(?:(?<=\d)\s[A-Za-z°%]{1,12}){0,2})[\s.!)\]]*(?:\n|$)",
     re.IGNORECASE,
 )
-"""An alternative that stands alone behind an answer, to the end of its line."""
+"""An alternative that stands alone after an answer, up to the end of its line."""
 
 
 OPTION_TEXT = re.compile(r"\W*(?:all|any|both|each|either) of (?:the above|these|them)\W*", re.IGNORECASE)
-"""What options themselves often say; without their words nobody knows which."""
+"""Text that is often an option itself, and does not identify an option without the options' texts."""
 
 
-def others(words: str, known: frozenset[str], option: str = "") -> frozenset[str]:
-    """The letters that the words behind a chosen letter add to it.
+def added_letters(words: str, option_letters: frozenset[str], option: str = "") -> frozenset[str]:
+    """Returns the letters that the words after a chosen letter add to it.
 
     Args:
-        words: what stands behind the letter.
-        known: the options' letters.
-        option: the words of the option that was chosen, which add nothing.
+        words: The words after the letter.
+        option_letters: The letters of the options.
+        option: The text of the chosen option, which adds nothing.
     """
-    words = _behind(words, option)
+    words = _without_option(words, option)
     if every := _ALL.match(words):
         rejects = _REJECTS.search(re.split(r"[.;\n]", words[every.end() :], maxsplit=1)[0])
-        return frozenset() if rejects else known
+        return frozenset() if rejects else option_letters
     found = _OTHER_LETTER.match(words)
-    return frozenset(found["letter"]) & known if found and found["letter"].isupper() else frozenset()
+    return frozenset(found["letter"]) & option_letters if found and found["letter"].isupper() else frozenset()
 
 
-def added(sentence: str, known: frozenset[str]) -> frozenset[str]:
-    """The letters that a sentence adds to the one before it: "or C", "(and C)", "maybe C", "All of the options"."""
+def letters_added_by(sentence: str, option_letters: frozenset[str]) -> frozenset[str]:
+    """Returns the letters that a sentence adds to the one before it: "or C", "(and C)", "maybe C", "All of the options"."""
     if (every := _ALL.match(sentence)) and not sentence[every.end() :].strip(" .!)]"):
-        return known
+        return option_letters
     found = _ADDED_LINE.fullmatch(sentence)
-    return frozenset(found["letter"]) & known if found and found["letter"].isupper() else frozenset()
+    return frozenset(found["letter"]) & option_letters if found and found["letter"].isupper() else frozenset()
 
 
-def alternative(behind: str) -> str | None:
-    """The second value that stands behind an answer, on its line or the next one; None where there is none."""
-    found = _ALTERNATIVE.match(behind.lstrip(" \t").removeprefix(".")[:200])
+def second_value(following: str) -> str | None:
+    """Returns the second value after an answer, on its line or the next one. None if there is none."""
+    found = _ALTERNATIVE.match(following.lstrip(" \t").removeprefix(".")[:200])
     return found["value"].strip("$ ") if found else None
 
 
-def _behind(words: str, option: str) -> str:
-    """The words without the option's own at their beginning."""
+def _without_option(words: str, option: str) -> str:
+    """Returns the words without the option's own text at their beginning."""
     own: Sequence[str] = re.findall(r"\w+", option[:400])
     if not own:
         return words
-    said = re.match(r"\W*" + r"\W+".join(map(re.escape, own)) + r"(?!\w)", words, re.IGNORECASE)
-    return words[said.end() :] if said else words
+    match = re.match(r"\W*" + r"\W+".join(map(re.escape, own)) + r"(?!\w)", words, re.IGNORECASE)
+    return words[match.end() :] if match else words

@@ -1,10 +1,10 @@
-"""Notations of one country or field, made the usual ones: ]1, 5[, 0.(6), {}^8C_3, 60\\degree, \\mathbb{R} - \\{0\\}."""
+"""Notations of one country or field, rewritten in the common one: ]1, 5[, 0.(6), {}^8C_3, 60\\degree, \\mathbb{R} - \\{0\\}."""
 
 import re
 
 _ENDS = re.compile(r"(?P<open>[\[\]])(?P<inside>[^\[\](){},;]{1,60}[,;][^\[\](){},;]{1,60})(?P<close>[\[\]])")
 _TURNED_AWAY = re.compile(r"(?:^|=|\\(?:cup|cap|in|setminus)(?![A-Za-z]))\s*\]|\[\s*(?:$|\\(?:cup|cap|setminus)(?![A-Za-z]))")
-"""An interval's bracket that opens to its outside."""
+"""A bracket of an open end that faces away from the interval."""
 _DEGREE = re.compile(r"\s*\^?\s*(?:\{\s*)?\\degrees?(?![A-Za-z])(?:\s*\})?")
 _DOTS = re.compile(r"\\dot\s*(?:\{(\d)\}|(\d))(?:(\d*)\\dot\s*(?:\{(\d)\}|(\d)))?")
 _PERIOD = re.compile(r"[-+]?\d+\.\d*(?=\(\d{1,30}\)$)")
@@ -17,7 +17,7 @@ _SLANTED = re.compile(r"\^\s*\{?\s*(\d+)\s*\}?\s*/\s*_\s*\{?\s*(\d+)\s*\}?")
 
 
 def common(text: str) -> str:
-    """The text, of which no space or size of LaTeX is left, with such notations replaced; most texts have none."""
+    """Rewrites such notations in a text without LaTeX spaces and sizes."""
     if _TURNED_AWAY.search(text):
         text = _ENDS.sub(_half_open, text)
     if text[-1:] == ")" and (found := _PERIOD.match(text)):
@@ -37,13 +37,13 @@ def common(text: str) -> str:
 
 
 def _half_open(found: re.Match[str]) -> str:
-    """An interval whose open ends are brackets turned away: ]1, 5] is (1, 5]."""
+    """Rewrites an interval with outward brackets: ]1, 5] is (1, 5]."""
     opening = "(" if found["open"] == "]" else "["
     closing = ")" if found["close"] == "[" else "]"
     return f"{opening}{found['inside'].replace(';', ',')}{closing}"
 
 
 def _binomial(found: re.Match[str]) -> str:
-    """8 over 3, where it is written with a C between."""
+    """Rewrites a binomial coefficient that is written with a C: 8C3."""
     above, below = found["above"] or found["one"] or found["plain"], found["below"] or found["two"]
     return rf"\binom{{{above}}}{{{below}}}" if above[0].isdigit() == below[0].isdigit() or not found["plain"] else found[0]

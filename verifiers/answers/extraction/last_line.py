@@ -1,4 +1,4 @@
-"""What a text's last line concludes, where the text marks and names no answer: "So she has 5 apples left."."""
+"""The result in the last line of a text without a marked or named answer: "So she has 5 apples left."."""
 
 import re
 
@@ -13,8 +13,8 @@ from .statements import (
     is_prose,
     last_formula,
     masked,
+    stated_value,
     trimmed,
-    value,
 )
 
 MAX_LINE = 400
@@ -36,18 +36,18 @@ _REVERSED = re.compile(
     r"|correct)[\s.!]*$",
     re.IGNORECASE,
 )
-"""As in "5 is the answer."."""
+"""Matches "5 is the answer."."""
 _REMARK = re.compile(r"(?P<head>^.{1,400}?)\s+\((?P<words>[^()]{1,200})\)(?=[\s.!]*$)", re.DOTALL)
-_AGAIN = re.compile(
+_RESTATED_VALUE = re.compile(
     r"(?:(?:or|i\.?e\.?|about|approximately|roughly|that is|equivalently)[,\s]+)?[^A-Za-z]*(?P<unit>[A-Za-z][A-Za-z ]*)?",
     re.IGNORECASE,
 )
-"""A value, and its unit: "300 minutes"."""
+"""A value and its unit: "300 minutes"."""
 _BECAUSE = re.compile(
     r"^(?P<head>[^\ue000\d]*[\d\ue000].*?),?\s+(?:because|since|rather than|instead of|(?<=,\s)(?:and )?not"
     r"|(?<=,\s)\w{1,9} of (?:which|whom|them))\s(?![^=]*(?:=|\b(?:so|thus|then|total)\b))"
 )
-"""A result, and behind it a reason that concludes nothing, or what the result is not."""
+"""A result, and after it a reason without a conclusion, or a value that the result is not."""
 _DENIED_VALUE = re.compile(
     r"(?:\b(?:not|never|neither|nor|no|cannot)\b|n['’]t\b)(?![^,;=\d\ue000]{0,60}\b(?:so|but|is|are"
     r"|it['’]s)\s+[\d\ue000$])[^,;=\d\ue000]{0,60}"
@@ -65,17 +65,17 @@ _NO_ANSWER = re.compile(
     r"|\banswer\s+(?:has|ends|lies|depends|contains|consists|starts|begins|involves|may|might|could)\b",
     re.IGNORECASE,
 )
-"""As in "5 is not the answer", "5 is wrong", "the answer has 5 digits"."""
+"""Matches "5 is not the answer", "5 is wrong", "the answer has 5 digits"."""
 
 
 _ALTERNATIVES = re.compile(rf"({NUMBER.pattern})\s*(?:[A-Za-z]+\s+)?,?\s*(?:or|and/or)\s+({NUMBER.pattern})(?!.*\d)", re.DOTALL)
-"""Two numbers of which a sentence leaves open which it is: "40 or 41"."""
+"""Two numbers between which a sentence does not decide: "40 or 41"."""
 _IN_ALL = re.compile(r"^(?P<head>[^:=]*\d[^:=]*\b(?:in total|in all|altogether|total))\s*:\s+(?=[^=]*\d)[^=]*$")
-"""A total, and behind it what it is made of: "8 in total: 5 girls, 3 boys"."""
+"""A total, and after it its parts: "8 in total: 5 girls, 3 boys"."""
 
 
-def concluded(text: str) -> str | None:
-    """The result that a text's last line states."""
+def last_line_result(text: str) -> str | None:
+    """Returns the result that the last line of a text states."""
     lines = [line.strip() for line in text.strip().split("\n") if line.strip()]
     if not lines:
         return None
@@ -84,13 +84,13 @@ def concluded(text: str) -> str | None:
     line = lines[-1]
     if "=" not in line and _asks(line):
         return None
-    if len(line) > MAX_LINE:  # the whole response in one line, say: its last sentence counts
+    if len(line) > MAX_LINE:  # for example a whole response in one line: its last sentence counts
         line = SENTENCE_END.split(line[-2 * MAX_LINE :])[-1]
         lines.append(line)
     if _NO_ANSWER.search(line):
         return None
     if reverse := _REVERSED.search(SENTENCE_END.split(line)[-1]):
-        return None if NEGATION.search(reverse["value"]) else value(reverse["value"])
+        return None if NEGATION.search(reverse["value"]) else stated_value(reverse["value"])
     if not is_prose(line) and (len(lines) > 1 or not formulas(line)):
         return trimmed(LEAD.sub("", _DISCOURSE.sub("", line)))
     if len(lines) == 1 or _CONCLUDES.search(line):
@@ -99,13 +99,13 @@ def concluded(text: str) -> str | None:
 
 
 def _asks(line: str) -> bool:
-    """Whether a question mark stands among the signs that a line ends with, and no exclamation mark before it."""
+    """True if the punctuation at the end of a line contains a question mark without an exclamation mark before it."""
     word = _LAST_WORD.search(line)
     return re.search(r"[^!\s]\s?\?", line[word.start() :] if word else line) is not None
 
 
 def _display(text: str) -> str | None:
-    """The displayed formula that a text ends with."""
+    """Returns the displayed formula at the end of a text."""
     for opening, closing in (("\\[", "\\]"), ("$$", "$$")):
         if text.endswith(closing) and (start := text.rfind(opening, 0, len(text) - 2)) >= 0:
             return text[start + 2 : -2][:MAX_LINE]
@@ -113,8 +113,8 @@ def _display(text: str) -> str | None:
 
 
 def _result(line: str) -> str | None:
-    """The formula or number that a short sentence ends in."""
-    line = _REMARK.sub(_remark, line, count=1)
+    """Returns the formula or number at the end of a short sentence."""
+    line = _REMARK.sub(_without_remark, line, count=1)
     if total := _IN_ALL.match(line):
         line = total["head"]
     hidden = masked(line, formulas(line))
@@ -128,7 +128,7 @@ def _result(line: str) -> str | None:
     if relation and not is_prose(relation[1].partition("=")[2]):
         return trimmed(relation[1])
     if "\\" in line:
-        return None  # LaTeX that no delimiter sets off: which of its numbers is the answer nobody can say
+        return None  # LaTeX without delimiters: which of its numbers is the answer is unknown
     sentences = [sentence for sentence in SENTENCE_END.split(line) if sentence.strip()]
     if numbers := NUMBER.findall(sentences[-1] if sentences else ""):
         if either := _ALTERNATIVES.search(sentences[-1]):
@@ -141,15 +141,16 @@ def _result(line: str) -> str | None:
     return _last_words(trimmed(line))
 
 
-def _remark(bracket: re.Match[str]) -> str:
-    """A line without the bracket at its end, where that remarks on the value, and with it, where it says the value again.
+def _without_remark(bracket: re.Match[str]) -> str:
+    """Returns a line without the brackets at its end if they only remark on the value.
 
-    "5 hours (300 minutes)" says the same twice, in units of one dimension; "5 apples (3 red)" does not.
+    "5 hours (300 minutes)" keeps its brackets, because they restate the value in a unit of the same dimension.
+    "5 apples (3 red)" loses them.
     """
     head, words = bracket["head"], bracket["words"]
     if not re.search(r"[\d$]", head):
         return bracket[0]
-    again = _AGAIN.fullmatch(words.strip())
+    again = _RESTATED_VALUE.fullmatch(words.strip())
     if again is None or len(NUMBER.findall(words)) != 1:
         return head
     if again["unit"]:
@@ -160,7 +161,7 @@ def _remark(bracket: re.Match[str]) -> str:
 
 
 def _last_words(line: str) -> str | None:
-    """The word that a short sentence says of something ("the function is even"), or the few words that it is."""
+    """Returns the word that a short sentence ends with ("the function is even"), or a line of one or two words."""
     if len(line) > MAX_SENTENCE:
         return None
     if found := _ABSENT.search(line):

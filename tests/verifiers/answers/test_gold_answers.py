@@ -1,4 +1,4 @@
-"""What a gold answer asks for: several formulas, rounded numbers, identities, names; and how equality is decided."""
+"""Gold answers with several formulas, rounded numbers, identities and names, and the equality of answers."""
 
 # ruff: noqa: E501 (tables of answers)
 
@@ -10,8 +10,8 @@ from tenfold.envs.text import TextEnv
 from tenfold.verifiers import invalid_gold, load
 
 
-def judged(gold: str, answer: str, question: str = "") -> float | None:
-    prompt = (Message(role="user", content=question),) if question else ()
+def score(gold: str, answer: str, prompt_text: str = "") -> float | None:
+    prompt = (Message(role="user", content=prompt_text),) if prompt_text else ()
     return load("math")(Problem("", prompt, gold, ""), f"\\boxed{{{answer}}}").score
 
 
@@ -32,20 +32,20 @@ LINES = "$u(1)=(.25, .5, .25)$\n\n$u(2)=(.3125, .4375, .25)$\n\n$u(3)=(.328125, 
         (LINES, "(.328125, .421875, .25)"),
     ],
 )
-def test_a_gold_of_several_formulas_wants_all_of_them(gold: str, part: str) -> None:
-    assert judged(gold, gold) == 1
-    assert judged(gold, gold.replace("$", "").replace("\n\n", "\n")) == 1
-    assert judged(gold, part) == 0
+def test_gold_answer_of_several_formulas_needs_all_of_them(gold: str, part: str) -> None:
+    assert score(gold, gold) == 1
+    assert score(gold, gold.replace("$", "").replace("\n\n", "\n")) == 1
+    assert score(gold, part) == 0
 
 
-def test_a_worked_solution_is_still_cut_to_its_answer() -> None:
+def test_answer_of_worked_solution_is_extracted() -> None:
     solution = "First we add both sides, which gives 12, and then we divide by two, as the problem asks us to do.\n\nThe answer is $6$."
-    assert judged(solution, "6") == 1
-    assert judged(solution, "12") == 0
+    assert score(solution, "6") == 1
+    assert score(solution, "12") == 0
 
 
 @pytest.mark.parametrize(
-    ("gold", "right", "wrong"),
+    ("gold", "correct", "incorrect"),
     [
         (r"$\sin (3.5) \approx-0.351$", ["-0.351", r"\sin(3.5)"], [r"\sin (3.5) \approx 7", "7"]),
         (r"x=\frac{\ln 5}{2}\approx 0.805", ["0.805", r"\frac{\ln5}{2}", r"x=\ln\sqrt5"], ["0.85", r"x=\frac{\ln 5}{2}\approx 805"]),
@@ -66,13 +66,13 @@ def test_a_worked_solution_is_still_cut_to_its_answer() -> None:
         ("x=5", ["5", "5=x", "x-5=0"], ["2x=10", "x+1=6"]),
     ],
 )  # fmt: skip
-def test_what_a_gold_asks_for(gold: str, right: list[str], wrong: list[str]) -> None:
-    assert {answer: judged(gold, answer) for answer in right} == dict.fromkeys(right, 1.0)
-    assert {answer: judged(gold, answer) for answer in wrong} == dict.fromkeys(wrong, 0.0)
+def test_answers_to_gold_answer(gold: str, correct: list[str], incorrect: list[str]) -> None:
+    assert {answer: score(gold, answer) for answer in correct} == dict.fromkeys(correct, 1.0)
+    assert {answer: score(gold, answer) for answer in incorrect} == dict.fromkeys(incorrect, 0.0)
 
 
 @pytest.mark.parametrize(
-    ("gold", "right", "wrong"),
+    ("gold", "correct", "incorrect"),
     [
         ("[x, x+1]", ["[x, 1+x]", r"x \le y \le x+1"], ["(x, x+1)", "[x, x+2]", "[x+1, x]", "[x, x+1)"]),
         (r"(-\infty,a]\cup[b,\infty)", [r"[b,\infty)\cup(-\infty,a]"], [r"(-\infty,b]\cup[a,\infty)"]),
@@ -103,25 +103,25 @@ def test_what_a_gold_asks_for(gold: str, right: list[str], wrong: list[str]) -> 
         ("5A", ["5A"], ["5"]),
     ],
 )  # fmt: skip
-def test_when_two_answers_are_equal(gold: str, right: list[str], wrong: list[str]) -> None:
-    assert {answer: judged(gold, answer) for answer in right} == dict.fromkeys(right, 1.0)
-    assert {answer: judged(gold, answer) for answer in wrong} == dict.fromkeys(wrong, 0.0)
+def test_equality_of_answers(gold: str, correct: list[str], incorrect: list[str]) -> None:
+    assert {answer: score(gold, answer) for answer in correct} == dict.fromkeys(correct, 1.0)
+    assert {answer: score(gold, answer) for answer in incorrect} == dict.fromkeys(incorrect, 0.0)
 
 
 @pytest.mark.parametrize(
-    ("question", "gold", "repeated", "worked_out"),
+    ("prompt_text", "gold", "repeated", "worked_out"),
     [
         (r"Compute $e^{-2}$ to three decimals.", "0.135", "e^{-2}", r"e^{-2} \approx 0.135"),
         (r"Give $\sin (3.5)$ to three places.", r"$\sin (3.5) \approx-0.351$", r"\sin(3.5)", "-0.351"),
         ("Find the sum of the first $n$ odd numbers.", "n^2", r"\sum_{k=1}^{n}(2k-1)", r"\sum_{k=1}^{n}(2k-1)=n^2"),
     ],
 )
-def test_repeating_the_problem_is_no_answer(question: str, gold: str, repeated: str, worked_out: str) -> None:
-    assert judged(gold, repeated, question) == 0
-    assert judged(gold, worked_out, question) == 1
+def test_repeated_problem_is_incorrect(prompt_text: str, gold: str, repeated: str, worked_out: str) -> None:
+    assert score(gold, repeated, prompt_text) == 0
+    assert score(gold, worked_out, prompt_text) == 1
 
 
-def test_a_row_without_a_box_does_not_refuse_its_file(tmp_path: object) -> None:
+def test_file_with_row_without_box_is_read(tmp_path: object) -> None:
     path = tmp_path / "rows.jsonl"  # type: ignore[operator]
     path.write_text(
         '{"problem": "1+1?", "solution": "It is \\\\boxed{2}."}\n{"problem": "1+2?", "solution": "\\\\boxed is 3"}\n'

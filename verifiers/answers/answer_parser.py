@@ -1,26 +1,26 @@
-"""What an answer's text says: an expression, a quantity with a unit, a list, words. One text may have two readings."""
+"""Parser of a final answer: an expression, a quantity, a list, words. A text may have several readings (parse trees)."""
 
 import functools
 import re
 
 from ..budget import in_time
 from . import conditions
-from .families import family
 from .grammar.expressions import parse
-from .grammar.notation import Unreadable, tidy
+from .grammar.notation import ParseError, normalize
 from .grammar.tree import Node, number
-from .labels import named, parts
-from .logic import proposition
-from .numerals import CLOCK, DIGITS, based, join_thousands, multiple, ordinal, time_or_ratio
+from .labels import labelled, labelled_parts
+from .logic import parse_statement
+from .numerals import DIGITS, TIME_OR_RATIO, join_thousands, named_multiple, number_with_base, ordinal, time_or_ratio
+from .progressions import parse_family
 from .quantities import ONLY_WITH_A_UNIT, compound, currency, with_unit
 from .values.claims import claim
 from .values.evaluation import symbols
-from .wording import SHORT, WRAPPED, sentence, without_lead_in, words
+from .words import SHORT, WRAPPED, sentence_as_words, without_lead_in, words
 
 MAX_TEXT = 2_000
-"""Characters of an answer that are read."""
+"""Characters of an answer that is parsed."""
 MAX_CASES = 12
-"""Of a function in pieces."""
+"""Cases of a piecewise function."""
 
 _PLAIN = re.compile(rf"([-+]?)\s?({DIGITS})")
 _SPACED_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?: \d{3})+(?:[.,]\d+)?")
@@ -31,32 +31,32 @@ _PERCENT = re.compile(
 _TO = re.compile(rf"({DIGITS})\s*(?:\\text\s*\{{\s*to\s*\}}|to)\s*({DIGITS})")
 """A ratio in words: 2 to 3."""
 _POINT = re.compile(r"([A-Z]'?)\s*(\((?:[^()]|\([^()]*\))*,(?:[^()]|\([^()]*\))*\))")
-"""A point's letter, and its coordinates: P(3, -1)."""
+"""The letter of a point and its coordinates: P(3, -1)."""
 _BUILDER = re.compile(r"\\\{\s*([a-z])\s*(?:\\in\s*(?:\\mathbb\s*\{R\}|\\mathbb R|R)\s*)?(?:\\mid|\\vert|\||:)\s*(.*?)\s*\\\}")
 """The set of all x with a property."""
 _RESPECTIVELY = re.compile(r"(.*?)[\s,]*\\?(?:respectively|in that order)[\s.]*", re.IGNORECASE)
 _ALL_UPRIGHT = re.compile(r"\s*\\(?:text|mbox|textrm|textbf|textit|textsf|texttt|emph)\s*\{([^{}]*)\}\s*")
-"""All of an answer set upright, as \\text{5 apples}."""
+"""An answer that is set upright as a whole: \\text{5 apples}."""
 _MAPS = re.compile(r"(?:(?P<name>[A-Za-z])\s*:\s*)?\(?(?P<letter>[a-z])\)?\s*\\mapsto\s*(?P<value>.*)")
 _DERIVED = re.compile(
     r"(?:\\frac\s*\{\s*d\s*\}\s*\{\s*d\s*[A-Za-z]\s*\}[^=]*|[^=]{1,200}(?:\\[lc]?dots(?![a-z])|\.\.\.)[^=]{0,200})"
     r"=(?P<value>[^=]*)",
     re.DOTALL,
 )
-"""What a derivative that is written with its sign, or a sum that goes on, is said to be."""
+"""A derivative or a sum with an ellipsis, and the value that an equation gives it."""
 _CASES = re.compile(r"(?:(?P<label>[^=]{1,40})=\s*)?\\begin\s*\{cases\}(?P<rows>.*)\\end\s*\{cases\}", re.DOTALL)
 _CONDITION = re.compile(r"^(?:if|for|when|where|as)\b\s*|\bis\b", re.IGNORECASE)
 
 
 def read(text: str) -> tuple[Node, ...]:
-    """The readings of an answer's text, the likeliest first: never none.
+    """Returns the readings of an answer's text, at least one, the most probable first.
 
     Raises:
-        Unreadable: it is neither mathematics nor words, or longer than `MAX_TEXT`.
+        ParseError: The text is neither mathematics nor words, or longer than `MAX_TEXT`.
     """
-    in_time()  # what is read without its first words, or as a value and a condition, is read again and again
+    in_time()  # each removal of leading words and each split at a condition parses the text again
     if len(text) > MAX_TEXT:
-        raise Unreadable(f"more than {MAX_TEXT} characters")
+        raise ParseError(f"more than {MAX_TEXT} characters")
     if found := _PLAIN.fullmatch(text):  # most answers are plain numbers
         node = number(found[2])
         return (Node("neg", (node,)) if found[1] == "-" else node,)
@@ -64,16 +64,16 @@ def read(text: str) -> tuple[Node, ...]:
         text = found[1]
     if amount := currency(text.strip()):
         return (amount,)
-    text = tidy(text).strip("¥ ")
+    text = normalize(text).strip("¥ ")
     if not text:
-        raise Unreadable("there is nothing")
+        raise ParseError("the text is empty")
     if text.casefold() in SHORT:
-        return (words(text, Unreadable("")),)
+        return (words(text, ParseError("")),)
     if found := _RESPECTIVELY.fullmatch(WRAPPED.sub(r" \1 ", text)):
         return tuple(node._replace(kind="tuple") if node.kind == "list" else node for node in read(found[1]))
-    if in_base := based(text):
+    if in_base := number_with_base(text):
         return (in_base,)
-    if found := CLOCK.fullmatch(text):
+    if found := TIME_OR_RATIO.fullmatch(text):
         return (time_or_ratio(found),)
     if "to" in text and (found := _TO.fullmatch(text)):
         return (Node("ratio", (number(found[1]), number(found[2]))),)
@@ -82,24 +82,24 @@ def read(text: str) -> tuple[Node, ...]:
     text = join_thousands(text)
     if text[0] in "+-.0123456789":
         text = ordinal(text) or text
-        if several := multiple(text) or compound(text):
+        if several := named_multiple(text) or compound(text):
             return (several,)
-    not_spaced: Unreadable | None = None
+    family_error: ParseError | None = None
     try:
-        if infinitely_many := family(text):
+        if infinitely_many := parse_family(text):
             return (infinitely_many,)
-    except Unreadable as error:
-        not_spaced = error
-    if statement := proposition(text):
+    except ParseError as error:
+        family_error = error
+    if statement := parse_statement(text):
         return (statement,)
     if found := _MAPS.fullmatch(text):
         text = f"{found['name'] or 'f'}({found['letter']}) = {found['value']}"
-    if given := _given(text):
-        return given
+    if conditional_readings := _readings_under_condition(text):
+        return conditional_readings
     if "=" in text and ("dots" in text or "..." in text or "frac" in text) and (found := _DERIVED.fullmatch(text)):
         return tuple(Node("relation", (Node("text", (), "it"), node), ("=",)) for node in read(found["value"]))
-    if not_spaced is not None:
-        raise not_spaced
+    if family_error is not None:
+        raise family_error
     readings: list[Node] = []
     quantity: Node | None = None
     if _DECIMAL_COMMA.fullmatch(text) and text.count(",") == 1:
@@ -114,37 +114,37 @@ def read(text: str) -> tuple[Node, ...]:
             readings.append(parse(found[2]))
         else:
             readings.append(parse(text))
-        if under_condition := conditions.of_list(readings[-1]):
-            readings.append(under_condition)
+        if with_condition := conditions.split_list(readings[-1]):
+            readings.append(with_condition)
         if quantity and len(quantity.items) > 1:
             readings.append(quantity)
         if found := _POINT.fullmatch(text):
             readings.append(parse(f"{found[1]} = {found[2]}"))
-    except Unreadable as invalid_gold:
+    except ParseError as error:
         if not readings and quantity is not None:
             readings.append(quantity)
         if not readings:
-            readings.append(_with_words(text, invalid_gold))
+            readings.append(_worded_reading(text, error))
     return tuple(readings)
 
 
 @functools.lru_cache(maxsize=16_384)
 def read_gold(text: str) -> tuple[Node, ...]:
-    """The readings of a gold answer, which is read once; those of answers are not kept.
+    """Returns the readings of a gold answer, which are cached. Readings of answers are not.
 
-    What it says to be about something may be given as the rounded number, too.
+    A gold answer with an approximation, such as "sqrt(2) = about 1.41", also has the rounded number as a reading.
     """
     try:
         readings = read(text)
-    except Unreadable:
-        if (said := sentence(text)) is None:
+    except ParseError:
+        if (words := sentence_as_words(text)) is None:
             raise
-        readings = (said,)
+        readings = (words,)
     return (*readings, *(rounded for node in readings if (rounded := _rounded(node)) is not None))
 
 
 def _rounded(node: Node) -> Node | None:
-    """The decimal of "x = sqrt(2) = about 1.41", with the name that it has."""
+    """Returns the decimal of "x = sqrt(2) = about 1.41", with its label."""
     if node.kind != "relation" or node.value[-1] != "~" or symbols(node.items[-1]):
         return None
     label, _ = claim(node)
@@ -152,46 +152,46 @@ def _rounded(node: Node) -> Node | None:
     return number if label is None or not symbols(label) else Node("relation", (label, number), ("~",))
 
 
-def _with_words(text: str, invalid_gold: Unreadable) -> Node:
-    """What a text says that the grammar does not know: cases, parts with names, or words."""
+def _worded_reading(text: str, error: ParseError) -> Node:
+    """Returns the reading of a text outside the grammar: cases, labelled parts, or words."""
     if cases := _cases(text):
         return cases
     if (rest := without_lead_in(text)) and rest != text:
         return read(rest)[0]
-    return parts(text) or named(text, read) or words(text, invalid_gold)
+    return labelled_parts(text) or labelled(text, read) or words(text, error)
 
 
-def _given(text: str) -> tuple[Node, ...]:
-    """The readings of a formula with a condition behind it; none where there is no condition."""
-    found = conditions.split(text)
+def _readings_under_condition(text: str) -> tuple[Node, ...]:
+    """Returns the readings of a formula with a condition after it. Empty if there is no condition."""
+    found = conditions.split_condition(text)
     if found is None:
         return ()
     body, condition, for_all = found
     try:
         under = read(condition)[0] if condition else None
-        made = (conditions.conditional(one, under, for_all) for one in read(body))
-        return tuple(one for one in made if one is not None)
-    except Unreadable:
+        nodes = (conditions.with_condition(reading, under, for_all) for reading in read(body))
+        return tuple(node for node in nodes if node is not None)
+    except ParseError:
         return ()
 
 
 def _quantity(text: str) -> Node | None:
-    """A number with a unit behind it, or with a noun ("72 clips")."""
+    """Returns a number with a unit or a noun after it ("72 clips")."""
     found = with_unit(text)
     if found is None:
         return None
     try:
         amount = parse(found[0])
         return Node("quantity", (amount,) if found[2] else (amount, ONLY_WITH_A_UNIT), found[1])
-    except Unreadable:
+    except ParseError:
         return None
 
 
 def _cases(text: str) -> Node | None:
-    """LaTeX's cases: a system of equations as a list, a function in pieces as its values and conditions.
+    """Returns LaTeX's cases: a system of equations as a list, a piecewise function as values and conditions.
 
     Raises:
-        Unreadable: a value is no mathematics.
+        ParseError: A value is not mathematics.
     """
     found = _CASES.fullmatch(text)
     if not found:

@@ -1,6 +1,6 @@
-"""Answers that are infinitely many numbers, spaced evenly: x = pi/4 + k pi with k in Z, x = 3 (mod 7), all odd integers.
+"""Families of numbers: unions of arithmetic progressions, such as x = pi/4 + k pi with k in Z, x = 3 (mod 7), odd integers.
 
-A family is the union of one progression or several, each an offset and a step; a family of points has vectors for both.
+A progression has an offset and a step. In a family of points both are vectors.
 """
 
 import math
@@ -8,22 +8,22 @@ import re
 from fractions import Fraction
 
 from .grammar.expressions import parse
-from .grammar.notation import Unreadable
+from .grammar.notation import ParseError
 from .grammar.tree import Node, signed, substituted
 from .values.claims import claim
-from .values.evaluation import Unknown, contains, symbols, value
+from .values.evaluation import NotEvaluated, contains, symbols, value
 from .values.exact import TooLarge, Undefined, exact
-from .values.identity import DIGITS, CannotTell, as_fraction
-from .wording import WRAPPED
+from .values.identity import DIGITS, Undecided, as_fraction
+from .words import WRAPPED
 
 MAX_RESIDUES = 240
-"""Progressions that a family may be cut into, so that two have one step."""
+"""Residues of a family modulo the common step of two families."""
 ROUNDING, PLACES = Fraction(1, 10**28), 26
-"""How far numbers of 40 digits may lie off by rounding, and the decimal places in which they are compared."""
+"""Largest rounding error of numbers with 40 digits, and the decimal places that are compared."""
 SMALL = 10_000
-"""The largest denominator of a ratio of two steps."""
+"""Largest denominator of the ratio of two steps."""
 LETTERS = frozenset("kmnltjqzKNMst")
-"""Letters that run through the integers where nothing else is said."""
+"""Letters that run through the integers if the answer does not state another domain."""
 
 MAX_TEXT = 300
 """Characters of a family's text."""
@@ -34,7 +34,7 @@ _CONGRUENCE = re.compile(
     r"\\?p?(?:mod(?:ulo)?)\b\s{0,3}\{?(?P<step>[^{}()]{1,40})\}?[)\s]{0,3}"
 )
 _WRITTEN = re.compile(r"\\equiv|≡|\\pmod|\(\s*\\?mod")
-"""How a congruence is written; "17 mod 5" is a number."""
+"""Notations of a congruence. "17 mod 5" is a number."""
 _IN_Z = re.compile(
     r"\b([A-Za-z])\s*(?:\\in\s*(?:\\mathbb\s*\{?\s*Z\s*\}?|\\mathbf\s*\{Z\}|Z)"
     r"|(?:is|be|are)?\s*(?:an?y?\s+|all\s+)?(?:arbitrary\s+)?integers?)[\s).}]*$"
@@ -43,17 +43,17 @@ _FOR_INTEGERS = re.compile(
     r"\b(?:for|where)\s+(?:(?:all|any|some|every|an?)\s+)?integers?\s+(?:values? of\s+)?([A-Za-z])[\s).]*$"
 )
 _JOINT = re.compile(r"(?:[\s,;:|]|\\mid\b|\\vert\b|\b(?:for|where|with|and|all|any|some|every|integers?)\b)+$|\s\($")
-"""What stands between a family's formula and the domain of its letter."""
+"""Text between a family's formula and the domain of its letter."""
 _NAMED = {
     "integers": (0, 1), "even integers": (0, 2), "even numbers": (0, 2), "odd integers": (1, 2), "odd numbers": (1, 2),
 }  # fmt: skip
 
 
-def family(text: str) -> Node | None:
-    """The family that a tidied text describes, or None where it describes none.
+def parse_family(text: str) -> Node | None:
+    """Returns the family that a normalized text describes. None if it describes none.
 
     Raises:
-        Unreadable: it is a family, of something that the grammar does not know.
+        ParseError: It describes a family, but of something outside the grammar.
     """
     if len(text) > MAX_TEXT or not _MAY_BE.search(text):
         return None
@@ -72,25 +72,25 @@ def family(text: str) -> Node | None:
     found = _IN_Z.search(inside) or _FOR_INTEGERS.search(inside)
     if not found or not (body := _JOINT.sub("", inside[: found.start()])):
         return None
-    return _of(parse(re.sub(r"\s+\b(?:or|and)\b\s+", " , ", body)), found[1])
+    return _family_of(parse(re.sub(r"\s+\b(?:or|and)\b\s+", " , ", body)), found[1])
 
 
 def _with_parameter(node: Node) -> Node | None:
-    """The family that an expression gives whose one letter nobody explains: pi/4 + k pi."""
-    names = symbols(_claimed(node))
+    """Returns the family of an expression with one unexplained letter: pi/4 + k pi."""
+    names = symbols(_unlabelled(node))
     if len(names) != 1 or not names <= LETTERS:
         return None
     try:
-        return _of(node, *names)
-    except Unreadable:
+        return _family_of(node, *names)
+    except ParseError:
         return None
 
 
 def same_family(gold: Node, answer: Node) -> bool:
-    """Whether two families hold the same numbers, or points.
+    """True if two families contain the same numbers or points.
 
     Raises:
-        CannotTell: their steps have no common multiple that is small enough.
+        Undecided: The least common multiple of their steps is too large.
     """
     families = [node if node.kind == "family" else _with_parameter(node) for node in (gold, answer)]
     if None in families:
@@ -110,8 +110,8 @@ def _progressions(offsets: list[Node], step: Node) -> Node:
     return Node("family", tuple(Node("tuple", (offset, step)) for offset in offsets))
 
 
-def _claimed(node: Node) -> Node:
-    """What stands behind the names: "x = k, y = 2k" as a tuple, a list without its labels."""
+def _unlabelled(node: Node) -> Node:
+    """Returns the values of labelled items: "x = k, y = 2k" as a tuple, a list without its labels."""
     if node.kind == "list":
         claims = [claim(item) for item in node.items]
         labels = [label for label, _ in claims if label is not None]
@@ -120,21 +120,21 @@ def _claimed(node: Node) -> Node:
     return claim(node)[1]
 
 
-def _of(node: Node, name: str) -> Node:
-    """The family that an expression gives as its letter runs through the integers.
+def _family_of(node: Node, name: str) -> Node:
+    """Returns the family of an expression whose letter runs through the integers.
 
     Raises:
-        Unreadable: it is not spaced evenly.
+        ParseError: Its members are not evenly spaced.
     """
-    node = _claimed(node)
+    node = _unlabelled(node)
     progressions = []
     for item in node.items if node.kind in ("list", "set") else (node,):
         for sign in (1, -1) if contains(item, "pm") else (1,):
             member = signed(item, sign)
             at = [substituted(member, {Node("symbol", (), name): Node("number", (), Fraction(k))}) for k in (0, 1, 2)]
-            zero, one, two = (_numbers(one) for one in at)
+            zero, one, two = (_numbers(member) for member in at)
             if any(abs((b - a) - (c - b)) > ROUNDING * (1 + abs(c)) for a, b, c in zip(zero, one, two, strict=True)):
-                raise Unreadable("a family that is not spaced evenly")
+                raise ParseError("a family that is not spaced evenly")
             progressions.append(Node("tuple", (at[0], _difference(at[1], at[0]))))
     return Node("family", tuple(progressions))
 
@@ -146,58 +146,62 @@ def _difference(first: Node, second: Node) -> Node:
 
 
 def _numbers(node: Node) -> list[Fraction]:
-    """A number, or a point's coordinates: exactly where they are fractions, else to some 40 digits.
+    """Returns a number, or the coordinates of a point: exact if rational, else with about 40 digits.
 
     Raises:
-        Unreadable: it is no real number.
+        ParseError: It is not a real number.
     """
     if node.kind == "tuple":
         return [number for item in node.items for number in _numbers(item)]
     if symbols(node):
-        raise Unreadable("a family with a letter in its offset or step")
+        raise ParseError("a family with a letter in its offset or step")
     try:
-        known = exact(node)
-        if known is None:
-            known = as_fraction(value(node, {}, DIGITS))
-    except (Undefined, Unknown, TooLarge) as error:
-        raise Unreadable(f"no number: {error}") from None
-    if known is None:
-        raise Unreadable("no real number")
-    return [known]
+        number = exact(node)
+        if number is None:
+            number = as_fraction(value(node, {}, DIGITS))
+    except (Undefined, NotEvaluated, TooLarge) as error:
+        raise ParseError(f"not a number: {error}") from None
+    if number is None:
+        raise ParseError("not a real number")
+    return [number]
 
 
-def _share(number: Fraction, unit: Fraction) -> Fraction:
-    """How many units a number is; a fraction of small terms where it is one but for rounding."""
+def _ratio(number: Fraction, unit: Fraction) -> Fraction:
+    """Returns a number divided by a unit. A fraction with a small denominator if it equals one up to rounding."""
     near = (number / unit).limit_denominator(SMALL)
     return near if abs(number / unit - near) < ROUNDING else round(number / unit, PLACES)
 
 
 def _same_residues(first: list[tuple[Fraction, Fraction]], second: list[tuple[Fraction, Fraction]]) -> bool:
-    """Cuts all progressions to one common step, and compares the offsets that are left, in units of the first step."""
+    """Compares the residues of all progressions modulo a common step, in units of the first step."""
     origin, unit = first[0]
     if any(not step for _, step in first + second):
         return False
-    shares = [abs(_share(step, unit)) for _, step in first + second]
-    if any(share.denominator > SMALL for share in shares):
-        return False  # no step of the one is ever one of the other's
-    bottom = math.lcm(*(share.denominator for share in shares))
-    common = Fraction(math.lcm(*(int(share * bottom) for share in shares)), bottom)
-    if sum(common / share for share in shares) > MAX_RESIDUES:
-        raise CannotTell("families of too many classes")
-    halves = []
-    for rows, sizes in ((first, shares[: len(first)]), (second, shares[len(first) :])):
+    ratios = [abs(_ratio(step, unit)) for _, step in first + second]
+    if any(ratio.denominator > SMALL for ratio in ratios):
+        return False  # the ratio of two steps is irrational
+    denominator = math.lcm(*(ratio.denominator for ratio in ratios))
+    common = Fraction(math.lcm(*(int(ratio * denominator) for ratio in ratios)), denominator)
+    if sum(common / ratio for ratio in ratios) > MAX_RESIDUES:
+        raise Undecided("families with too many residues")
+    residue_sets = []
+    for rows, sizes in ((first, ratios[: len(first)]), (second, ratios[len(first) :])):
         residues = set()
-        for (offset, _), share in zip(rows, sizes, strict=True):
-            start = _share(offset - origin, unit)
-            residues |= {round((start + turn * share) % common, PLACES - 2) % common for turn in range(int(common / share))}
-        halves.append(residues)
-    return halves[0] == halves[1]
+        for (offset, _), ratio in zip(rows, sizes, strict=True):
+            start = _ratio(offset - origin, unit)
+            residues |= {round((start + turn * ratio) % common, PLACES - 2) % common for turn in range(int(common / ratio))}
+        residue_sets.append(residues)
+    return residue_sets[0] == residue_sets[1]
 
 
 def _same_line(first: tuple[list[Fraction], list[Fraction]], second: tuple[list[Fraction], list[Fraction]]) -> bool:
-    """Whether two progressions of points are one: equal steps up to direction, offsets whole steps apart."""
-    (one, step), (other, stride) = first, second
-    if stride not in (step, [-number for number in step]):
+    """True if two progressions of points are equal: steps equal up to sign, offsets a whole number of steps apart."""
+    (first_offset, first_step), (second_offset, second_step) = first, second
+    if second_step not in (first_step, [-number for number in first_step]):
         return False
-    turns = {(b - a) / along if along else None for a, b, along in zip(one, other, step, strict=True) if along or a != b}
+    turns = {
+        (b - a) / component if component else None
+        for a, b, component in zip(first_offset, second_offset, first_step, strict=True)
+        if component or a != b
+    }
     return len(turns) <= 1 and all(turn is not None and turn.denominator == 1 for turn in turns)

@@ -1,4 +1,4 @@
-"""An answer that equals the gold one counts where it is in its form: `verifiers/answers/forms.py` states the rule."""
+"""Which answers that equal the gold answer are correct. `verifiers/answers/worked_out.py` has the rule."""
 
 import pytest
 
@@ -7,13 +7,13 @@ from tenfold.core import Message, Problem, UserError, Verdict
 from tenfold.verifiers import load
 
 
-def judge(asked: str, gold: str, answer: str, form: str = "worked_out") -> Verdict:
-    problem = Problem("", (Message(role="user", content=asked),), gold, "")
+def judge(prompt: str, gold: str, answer: str, form: str = "worked_out") -> Verdict:
+    problem = Problem("", (Message(role="user", content=prompt),), gold, "")
     return load({"name": "math", "form": form})(problem, f"\\boxed{{{answer}}}")
 
 
 NOT_WORKED_OUT = [
-    # a number for a number
+    # a number
     ("What is 17 + 25?", "42",
      ["17+25", "25 + 17", "34/2+50/2", "84/2", "41+1", "6 \\cdot 7", "\\sqrt{1764}", "42 \\cdot 1", "42^1"]),
     ("In how many ways can 5 people queue?", "120",
@@ -29,13 +29,13 @@ NOT_WORKED_OUT = [
      [r"\begin{pmatrix}1+2\\4\end{pmatrix}", r"\begin{pmatrix}1\\1\end{pmatrix}+\begin{pmatrix}2\\3\end{pmatrix}"]),
     ("How far?", "3 m", [r"\sqrt{9}\text{ m}", r"1+2\text{ m}"]),
     ("Find the sum.", "55", [r"\sum_{k=1}^{10} k", r"\int_0^1 110x\,dx", "1+2+3+4+5+6+7+8+9+10", r"\frac{10\cdot 11}{2}"]),
-    # roots in surd form
+    # roots
     (r"What is $\sin 45^\circ$?", r"\frac{\sqrt{2}}{2}",
      [r"\sin 45^\circ", r"\cos 45^\circ", r"\sin\frac{\pi}{4}", r"\sqrt{1-\cos^2 45^\circ}"]),
     ("What angle?", r"\frac{\pi}{4}", [r"\arctan 1", r"\frac{\pi}{8}+\frac{\pi}{8}"]),
     ("How long?", r"\sqrt{10}", [r"\sqrt{3^2+1^2}", r"\sqrt{9+1}"]),
     ("What area?", r"36\pi", [r"\pi\cdot 6^2", r"4\cdot 9\pi", r"30\pi+6\pi"]),
-    # solved for solved
+    # solved
     ("Solve $3x+1=7$.", "x=2", ["3x+1=7", "3x=6", "x=6/3", "x=7-5", "x-2=4-2x"]),
     ("Solve $x-5=0$.", "x=5", ["x-5=0"]),
     ("Solve $x^2-3x+2=0$.", "x=1 or x=2", ["x^2-3x+2=0", "(x-1)(x-2)=0"]),
@@ -43,12 +43,12 @@ NOT_WORKED_OUT = [
     ("Solve $2x+1>5$.", r"(2,\infty)", ["2x+1>5", "2x>4", "x>4/2", "-x<-2"]),
     ("Solve $x^2<9$.", "-3<x<3", ["x^2<9", "x^2-9<0"]),
     ("Solve $2x-y+3=0$ for $y$.", "y=2x+3", ["2x-y+3=0", "y-3=2x"]),
-    # factored for factored, expanded for expanded
+    # factored or expanded
     ("Factor $x^2-3x+2$.", "(x-1)(x-2)", ["x^2-3x+2", "2-3x+x^2", "x(x-3)+2", "1(x^2-3x+2)", "x^2-2x-x+2"]),
     ("Factor x^2+2x+1.", "(x+1)^2", ["x^2+2x+1", "x(x+2)+1"]),
     ("Find the prime factorization of 24.", r"2^3\cdot 3", ["24", r"4\cdot 6", r"8\cdot 3"]),
     ("Expand $(a+b)^2$.", "a^2+2ab+b^2", ["(a+b)^2", "(b+a)^2", "(a+b)(a+b)", "a(a+b)+b(a+b)", "a^2+ab+ab+b^2"]),
-    # simplified for simplified
+    # simplified
     (r"Simplify $\frac{x^2-1}{x-1}$.", "x+1", [r"\frac{x^2-1}{x-1}", r"\frac{(x-1)(x+1)}{x-1}", r"\frac{1-x^2}{1-x}", "x+2-1"]),
     (r"What is $f$?", r"\frac{x+2}{x+3}", [r"\frac{(x+1)(x+2)}{(x+1)(x+3)}", r"\frac{x^2+3x+2}{x^2+4x+3}"]),
     ("Simplify $3x+4x-2$.", "7x-2", ["3x+4x-2", "4x-2+3x", "8x-x-2"]),
@@ -57,7 +57,7 @@ NOT_WORKED_OUT = [
     (r"Simplify $\frac{8}{12}$.", r"\frac{2}{3}", [r"\frac{8}{12}", r"\frac{4}{6}", "8/12"]),
     ("Write $0.75$ as a fraction.", "3/4", ["0.75"]),
     (r"Write $\frac{3}{4}$ as a decimal.", "0.75", [r"\frac34", "3/4"]),
-    # differentiated for differentiated
+    # derivatives
     ("Differentiate $x^2$.", "2x",
      [r"\frac{d}{dx}x^2", r"\frac{d}{dx}(x^2)", r"\frac{d}{dx} x\cdot x", r"\lim_{h\to 0}\frac{(x+h)^2-x^2}{h}"]),
     (r"Find $\int 2x\,dx$.", "x^2+C", [r"\int 2x\,dx"]),
@@ -65,11 +65,11 @@ NOT_WORKED_OUT = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("asked", "gold", "answers"), NOT_WORKED_OUT)
-def test_what_is_left_to_do_does_not_count(asked: str, gold: str, answers: list[str]) -> None:
+@pytest.mark.parametrize(("prompt", "gold", "answers"), NOT_WORKED_OUT)
+def test_unfinished_answer_is_incorrect(prompt: str, gold: str, answers: list[str]) -> None:
     for answer in answers:
-        assert judge(asked, gold, answer).score == 0, answer
-    assert judge(asked, gold, gold).score == 1
+        assert judge(prompt, gold, answer).score == 0, answer
+    assert judge(prompt, gold, gold).score == 1
 
 
 WORKED_OUT = [
@@ -106,46 +106,46 @@ WORKED_OUT = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("asked", "gold", "answers"), WORKED_OUT)
-def test_what_is_worked_out_counts_in_whatever_notation(asked: str, gold: str, answers: list[str]) -> None:
+@pytest.mark.parametrize(("prompt", "gold", "answers"), WORKED_OUT)
+def test_worked_out_answer_is_correct_in_any_notation(prompt: str, gold: str, answers: list[str]) -> None:
     for answer in answers:
-        verdict = judge(asked, gold, answer)
+        verdict = judge(prompt, gold, answer)
         assert verdict.score == 1, (answer, verdict.reason)
 
 
-def test_without_the_problem_or_with_form_any_equality_decides() -> None:
-    for asked, gold, answer in (("What is 5!?", "120", "5!"), (r"Simplify $\frac{x^2-1}{x-1}$.", "x+1", r"\frac{x^2-1}{x-1}")):
-        assert judge(asked, gold, answer).method == "unevaluated"
-        assert judge(asked, gold, answer, form="any").score == 1
+def test_without_prompt_or_with_form_any_equality_decides() -> None:
+    for prompt, gold, answer in (("What is 5!?", "120", "5!"), (r"Simplify $\frac{x^2-1}{x-1}$.", "x+1", r"\frac{x^2-1}{x-1}")):
+        assert judge(prompt, gold, answer).method == "unevaluated"
+        assert judge(prompt, gold, answer, form="any").score == 1
         assert tenfold.verify(gold, f"\\boxed{{{answer}}}").score == 1
 
 
-def test_an_open_question_of_science_has_the_same_setting() -> None:
+def test_science_verifier_has_option_form() -> None:
     problem = Problem("", (Message(role="user", content="What is 5!?"),), "120", "")
     assert load("science")(problem, r"\boxed{5!}").score == 0
     assert load({"name": "science", "form": "any"})(problem, r"\boxed{5!}").score == 1
 
 
-def test_a_form_that_there_is_not_is_a_users_mistake() -> None:
+def test_unknown_form_raises_user_error() -> None:
     with pytest.raises(UserError, match="worked_out, any"):
         load({"name": "math", "form": "exact"})
 
 
-@pytest.mark.parametrize(("asked", "score"), [("What is 17 + 25?", 0), ("What percentage is it?", 1), ("What % of 100?", 1)])
-def test_percent_counts_for_a_number_where_the_problem_is_of_percent(asked: str, score: float) -> None:
+@pytest.mark.parametrize(("prompt", "score"), [("What is 17 + 25?", 0), ("What percentage is it?", 1), ("What % of 100?", 1)])
+def test_percent_sign_is_optional_if_prompt_mentions_percent(prompt: str, score: float) -> None:
     for answer in (r"42\%", "42 percent"):
-        assert judge(asked, "42", answer).score == score
-    assert judge(asked, "0.42", r"42\%").score == 1
-    assert tenfold.verify("42", r"\boxed{42\%}").score == 1  # nobody knows what was asked
+        assert judge(prompt, "42", answer).score == score
+    assert judge(prompt, "0.42", r"42\%").score == 1
+    assert tenfold.verify("42", r"\boxed{42\%}").score == 1  # the prompt is unknown
 
 
 @pytest.mark.parametrize("answer", ["x=43=42", "43=42", "17+26=42", "17+26=43=42", "x=42=43", "x = 40 + 3 = 42", "f(1)=43=42"])
-def test_a_false_chain_of_equations_is_wrong(answer: str) -> None:
+def test_false_chain_of_equations_is_incorrect(answer: str) -> None:
     assert tenfold.verify("42", f"\\boxed{{{answer}}}").score == 0
 
 
 @pytest.mark.parametrize(("gold", "answer"), [("2x", "f(x)=3x=2x"), ("2x", "y'=x^2=2x"), ("n^2", "a_n=n=n^2")])
-def test_a_false_chain_with_letters_is_wrong(gold: str, answer: str) -> None:
+def test_false_chain_with_letters_is_incorrect(gold: str, answer: str) -> None:
     assert tenfold.verify(gold, f"\\boxed{{{answer}}}").score == 0
 
 
@@ -159,7 +159,7 @@ def test_a_false_chain_with_letters_is_wrong(gold: str, answer: str) -> None:
         ("255", "FF_{16}=255"),
     ],
 )
-def test_a_true_chain_is_right(gold: str, answer: str) -> None:
+def test_true_chain_is_correct(gold: str, answer: str) -> None:
     assert tenfold.verify(gold, f"\\boxed{{{answer}}}").score == 1
 
 
@@ -177,16 +177,16 @@ def test_a_true_chain_is_right(gold: str, answer: str) -> None:
         "Answer: 42\nor 43 apples",
     ],
 )
-def test_a_second_answer_takes_the_first_back(response: str) -> None:
+def test_second_answer_makes_response_incorrect(response: str) -> None:
     assert tenfold.verify("42", response).score == 0
 
 
 @pytest.mark.parametrize(
     "response", ["Answer: 42\nor in words: forty-two", r"\boxed{42}, or about 40", "Answer: 42\nor so I think"]
 )
-def test_what_says_the_answer_again_is_no_second_one(response: str) -> None:
+def test_restated_answer_is_correct(response: str) -> None:
     assert tenfold.verify("42", response).score == 1
 
 
-def test_several_answers_count_where_several_are_wanted() -> None:
+def test_several_answers_match_several_gold_answers() -> None:
     assert tenfold.verify("x=1 or x=2", "Answer: x = 1\nor x = 2").score == 1
