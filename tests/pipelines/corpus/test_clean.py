@@ -44,7 +44,7 @@ def cleaned(given: Path, folder: Path, progress: Callable[..., None] = lambda *a
 
 
 def ids(folder: Path) -> list[str]:
-    return [row["id"] for row in shards.rows(shards.of(folder), ["id"])]
+    return [row["id"] for row in shards.rows(shards.list_shards(folder), ["id"])]
 
 
 def removed(folder: Path) -> dict[str, dict[str, Any]]:

@@ -20,7 +20,7 @@ def gathered(folder: Path, *sources: str, **settings: Any) -> tuple[list[dict[st
     folder.mkdir(exist_ok=True)
     stage = documents.Documents.model_validate({"kind": "documents", "name": "d", "sources": sources} | settings)
     metrics = stage.run(Context(folder, "micro:", 0, {}, lambda *a, **k: None))
-    return list(shards.rows(shards.of(folder))), metrics
+    return list(shards.rows(shards.list_shards(folder))), metrics
 
 
 def test_files_rows_and_problems_become_documents(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_run_goes_on_only_with_the_files_it_was_begun_with(lab: Path) -> None:
     stage = {"kind": "documents", "name": "gathered", "sources": ["jsonl:part-*.jsonl", "jsonl:part[2].jsonl"]}
     recipe = Recipe.model_validate({"name": "corpus", "policy": "micro:", "stages": [stage]})
     tenfold.run(recipe, "out", quiet=True)
-    assert [row["text"] for row in shards.rows(shards.of(lab / "out/gathered"))] == ["one", "two"]
+    assert [row["text"] for row in shards.rows(shards.list_shards(lab / "out/gathered"))] == ["one", "two"]
     (lab / "out/gathered/stage.json").unlink()
     (lab / "part-2.jsonl").write_text(json.dumps({"text": "late"}))
     with pytest.raises(UserError, match=r"gathered was begun with file jsonl:part-\*\.jsonl="):

@@ -52,7 +52,7 @@ def test_documents_like_the_seeds_are_the_most_similar(tmp_path: Path) -> None:
     documents = corpus(tmp_path / "all", COOKING, MATHS, domains=("cooking", "maths"))
     metrics = run(tmp_path / "near", documents, seeds=[seed_file(tmp_path, "A theorem with a proof by induction on a lemma.")])
     rows = similar(tmp_path / "near")
-    assert [row["id"] for row in rows] == [row["id"] for row in shards.rows(shards.of(documents))]
+    assert [row["id"] for row in rows] == [row["id"] for row in shards.rows(shards.list_shards(documents))]
     best = sorted(rows, key=lambda row: -row["similarity"])[:15]
     assert {row["id"].split("-")[0] for row in best} == {"maths"}
     assert {tuple(row["seeds"]) for row in best} == {("seed A the",)}
@@ -74,12 +74,12 @@ def test_similarity_is_the_weighted_reciprocal_rank_fusion_of_all_lists(tmp_path
 
 
 def test_ranks_are_fused_as_cormack_and_others_do() -> None:
-    assert milvus.fused([[7, 8], [8]]) == pytest.approx({7: 1 / 61, 8: 1 / 62 + 1 / 61})
+    assert milvus.fuse([[7, 8], [8]]) == pytest.approx({7: 1 / 61, 8: 1 / 62 + 1 / 61})
 
 
 def test_words_that_are_rare_are_telling() -> None:
     counts = {"the": 90, "theorem": 3, "lemma": 2, "of": 95}
-    assert seeds.telling("The theorem of the lemma, of the zyzzyva", counts, 100, 3) == "lemma theorem the"
+    assert seeds.distinctive_words("The theorem of the lemma, of the zyzzyva", counts, 100, 3) == "lemma theorem the"
 
 
 def test_seeds_may_be_problems_with_their_solutions(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_seeds_may_be_problems_with_their_solutions(tmp_path: Path) -> None:
         {"kind": "retrieve", "name": "n", "documents": str(documents), "seeds": [{"uri": f"problems:jsonl:{tmp_path}/p.jsonl"}]}
     )
     stage.check()
-    (seed,) = seeds.of(stage.seeds, [])
+    (seed,) = seeds.load(stage.seeds, [])
     assert "Prove a theorem?" in seed.text
     assert "By a lemma" in seed.text
     assert stage.sources == [f"jsonl:{tmp_path}/p.jsonl"]
@@ -148,11 +148,11 @@ def test_an_insert_that_is_broken_off_in_good_order_changes_no_result(tmp_path: 
 
 
 def test_a_text_is_cut_to_bytes_between_characters(tmp_path: Path) -> None:
-    assert milvus.cut("éé", 3) == "é"
+    assert milvus.truncate("éé", 3) == "é"
     documents = corpus(tmp_path / "all", ["ü" * 200_000, "theorem"])
-    run(tmp_path / "near", documents, seeds=[seed_file(tmp_path, "theorem")], text_bytes=milvus.MOST_BYTES)
+    run(tmp_path / "near", documents, seeds=[seed_file(tmp_path, "theorem")], text_bytes=milvus.MAX_TEXT_BYTES)
     (_, other) = retrieve.search(str(tmp_path / "near" / "milvus.db"), "theorem")
-    assert len(other["text"].encode()) == milvus.MOST_BYTES - 1
+    assert len(other["text"].encode()) == milvus.MAX_TEXT_BYTES - 1
 
 
 def test_a_person_can_look_something_up(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_a_cluster_finds_what_a_file_does_and_its_token_is_written_nowhere(
 
 
 def test_a_server_that_goes_away_is_one_line(tmp_path: Path, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(milvus, "SECONDS", 1.0)
+    monkeypatch.setattr(milvus, "CALL_SECONDS", 1.0)
     monkeypatch.setattr(milvus, "BATCH", 10)
 
     def gone(done: int, total: int, inserted: int = 0, **figures: int) -> None:
@@ -222,7 +222,7 @@ def test_a_database_that_another_process_has_open_is_one_line(tmp_path: Path) ->
     database = str(tmp_path / "milvus.db")
     other = MilvusLite(database)  # the lock is on the open file: a second opening is refused in one process as in two
     try:
-        with pytest.raises(UserError, match="is it open in another process"), milvus.opened(database):
+        with pytest.raises(UserError, match="is it open in another process"), milvus.connect(database):
             pass
     finally:
         other.close()

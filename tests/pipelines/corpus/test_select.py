@@ -51,7 +51,7 @@ def run(folder: Path, **given: Any) -> tuple[dict[str, Any], list[dict[str, Any]
         {"kind": "select", "name": "s"} | {k: str(v) if isinstance(v, Path) else v for k, v in given.items()}
     )
     metrics = settings.run(Context(folder, "micro:", 0, {}, lambda *a, **k: None))
-    return metrics, list(shards.rows(shards.of(folder)))
+    return metrics, list(shards.rows(shards.list_shards(folder)))
 
 
 def ten(folder: Path) -> dict[str, Path]:
@@ -163,7 +163,7 @@ def test_impossible_settings_are_refused(changes: dict[str, Any], message: str) 
 def test_the_texts_are_left_as_they_were(tmp_path: Path) -> None:
     given = ten(tmp_path)
     rows = run(tmp_path / "s", **given)[1]
-    before = list(shards.rows(shards.of(given["documents"])))
+    before = list(shards.rows(shards.list_shards(given["documents"])))
     assert [{name: row[name] for name in shards.SCHEMA.names} for row in rows] == before
     assert (
         np.float32

@@ -61,7 +61,7 @@ def tagged(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
 def test_every_document_gets_every_tag_in_the_order_of_its_shard(corpus: Path, tagged: tuple[Path, dict[str, Any]]) -> None:
     folder, metrics = tagged
     assert metrics["documents"] == 200
-    for shard in shards.of(corpus):
+    for shard in shards.list_shards(corpus):
         left = pyarrow.parquet.read_table(folder / "tags" / shard.name)
         assert left.column_names == ["id", *NAMES]
         assert left.column("id").to_pylist() == pyarrow.parquet.read_table(shard).column("id").to_pylist()
@@ -123,10 +123,10 @@ def test_neither_shards_nor_batches_change_a_tag(tagged: tuple[Path, dict[str, A
 
 
 def test_another_seed_samples_another_sample(corpus: Path) -> None:
-    paths = shards.of(corpus)
-    assert tag.sampled(paths, 50, 0) == tag.sampled(paths[::-1], 50, 0)
-    assert set(tag.sampled(paths, 50, 0)) != set(tag.sampled(paths, 50, 1))
-    assert set(tag.sampled(paths, 20, 0)) < set(tag.sampled(paths, 50, 0))
+    paths = shards.list_shards(corpus)
+    assert tag.sample_ids(paths, 50, 0) == tag.sample_ids(paths[::-1], 50, 0)
+    assert set(tag.sample_ids(paths, 50, 0)) != set(tag.sample_ids(paths, 50, 1))
+    assert set(tag.sample_ids(paths, 20, 0)) < set(tag.sample_ids(paths, 50, 0))
 
 
 def test_an_annotator_that_talks_nonsense_ends_in_one_line(corpus: Path, tmp_path: Path) -> None:

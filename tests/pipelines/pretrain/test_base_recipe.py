@@ -22,18 +22,18 @@ def pretrain() -> Pretrain:
 
 def test_every_phase_has_the_reports_share_of_the_steps(pretrain: Pretrain) -> None:
     assert [phase.name for phase in pretrain.phases] == [*REPORT]
-    for leg, tokens_wanted in zip(pretrain.legs, REPORT.values(), strict=True):
+    for leg, tokens_wanted in zip(pretrain.segments, REPORT.values(), strict=True):
         assert leg.steps * pretrain.batch_tokens == pytest.approx(tokens_wanted * 1e9, rel=0.005)
 
 
 def test_the_learning_rate_is_the_reports_at_every_boundary(pretrain: Pretrain) -> None:
     last = -1
     ends = []
-    for leg in pretrain.legs:
+    for leg in pretrain.segments:
         last += leg.steps
-        ends.append(learning_rate(pretrain.legs, last))
+        ends.append(learning_rate(pretrain.segments, last))
     assert ends == [4.5e-4, 4.5e-4, 4.5e-4, 1.5e-6]
-    assert learning_rate(pretrain.legs, 0) == pytest.approx(4.5e-4 / pretrain.legs[0].steps)
+    assert learning_rate(pretrain.segments, 0) == pytest.approx(4.5e-4 / pretrain.segments[0].steps)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_the_medium_quality_is_seen_once_and_the_high_at_least_twice(found: supp
 def test_warm_up_and_diverse_stable_are_one_pass_and_the_third_phase_is_one_over_the_high_quality(
     pretrain: Pretrain, found: supply.Supply
 ) -> None:
-    planned = pretrain.planned(tokens.Sources(Path(), found.tokens, {}, 0, 1, "", "uint32"))
+    planned = pretrain.plan(tokens.Sources(Path(), found.tokens, {}, 0, 1, "", "uint32"))
 
     def share(phases: list[stream.Plan], source: str) -> float:
         seen = sum(part.sequences * 4096 for parts in phases for part in parts if part.source == source)

@@ -4,9 +4,14 @@ import itertools
 
 import pytest
 
-from tenfold.pipelines.pretrain.schedule import LAWS, LawName, Leg, learning_rate
+from tenfold.pipelines.pretrain.schedule import LAWS, LawName, Segment, learning_rate
 
-RECIPE = [Leg(10, 0, 4.5e-4), Leg(1240, 4.5e-4, 4.5e-4), Leg(650, 4.5e-4, 4.5e-4), Leg(400, 4.5e-4, 1.5e-6, "cosine")]
+RECIPE = [
+    Segment(10, 0, 4.5e-4),
+    Segment(1240, 4.5e-4, 4.5e-4),
+    Segment(650, 4.5e-4, 4.5e-4),
+    Segment(400, 4.5e-4, 1.5e-6, "cosine"),
+]
 
 
 def test_the_recipes_boundaries_are_exact() -> None:
@@ -20,7 +25,7 @@ def test_the_recipes_boundaries_are_exact() -> None:
 
 @pytest.mark.parametrize("law", sorted(LAWS))
 def test_every_law_falls_from_its_start_to_its_end(law: LawName) -> None:
-    rates = [learning_rate([Leg(100, 1.0, 0.01, law)], step) for step in range(100)]
+    rates = [learning_rate([Segment(100, 1.0, 0.01, law)], step) for step in range(100)]
     assert rates[-1] == pytest.approx(0.01)
     assert all(before > after for before, after in itertools.pairwise(rates))
     assert rates[0] < 1.0

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tenfold.core import UserError
 from tenfold.pipelines.corpus import tokens
 from tenfold.pipelines.pretrain import stream
-from tenfold.pipelines.pretrain.stream import Phase, Stream, permuted
+from tenfold.pipelines.pretrain.stream import Phase, Stream, permute
 
 SIZES = {"high/code": 400, "high/math": 240, "medium/code": 1000}
 
@@ -30,11 +30,11 @@ def streamed(sources: tokens.Sources, phases: list[Phase], seed: int = 0, caps: 
 
 @given(st.integers(1, 3000), st.integers(0, 2**70))
 def test_a_permutation_takes_every_number_once(size: int, key: int) -> None:
-    assert sorted(permuted(numpy.arange(size), size, key)) == list(range(size))
+    assert sorted(permute(numpy.arange(size), size, key)) == list(range(size))
 
 
 def test_another_key_is_another_permutation() -> None:
-    first, second = (permuted(numpy.arange(1000), 1000, key) for key in (1, 2))
+    first, second = (permute(numpy.arange(1000), 1000, key) for key in (1, 2))
     assert (first != second).mean() > 0.95
     assert abs(numpy.corrcoef(numpy.arange(1000), first)[0, 1]) < 0.1
 

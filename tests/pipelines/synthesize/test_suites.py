@@ -26,7 +26,7 @@ WRONG_MERGE = MERGE.replace("max(merged[-1][1], end)", "end")
 
 @pytest.fixture(scope="module")
 def box(sandboxed: None) -> Iterator[Sandbox]:
-    with suites.sandbox_of_two() as box:
+    with suites.two_worker_sandbox() as box:
         yield box
 
 
@@ -52,7 +52,7 @@ def test_a_suite_passes_its_program_and_notices_mistakes(suite: suites.Suite) ->
     assert report.killed_private == report.killed
     assert report.score is not None
     assert report.score > 0.85
-    assert suites.score_of(suite.answer(), MERGE) == report.score
+    assert suites.mutation_score(suite.answer(), MERGE) == report.score
     assert (report.private, report.public) == (8, 2)
     assert report.minimal <= report.private
     assert report.inputs >= report.private + report.public
@@ -134,13 +134,13 @@ def test_a_fault_is_no_killed_mutant_and_no_reason_to_give_a_problem_up(
     fault = Verdict(Status.FAULT, None, "sandbox", "the service is down")
     monkeypatch.setattr(code, "judge", lambda *arguments: fault)
     with pytest.raises(SandboxFault, match="is down"):
-        suites.score_of(suite.answer(), MERGE)
+        suites.mutation_score(suite.answer(), MERGE)
 
 
 def test_a_docstring_with_a_fence_is_part_of_the_program(box: Sandbox) -> None:
     program = 'def f(x: int):\n    """Doubles.\n\n    ```\n    f(1)\n    ```\n    """\n    return 2 * x'
     suite = synthesize(program, "f", box)
-    assert suites.score_of(suite.answer(), program) == suite.report.score
+    assert suites.mutation_score(suite.answer(), program) == suite.report.score
 
 
 def test_a_model_gives_examples_where_nothing_else_does(box: Sandbox) -> None:
@@ -161,7 +161,7 @@ def test_a_model_gives_examples_where_nothing_else_does(box: Sandbox) -> None:
 
 @given(st.lists(st.sets(st.integers(0, 12)), min_size=1, max_size=10))
 def test_the_smallest_suite_kills_what_all_kill_and_none_of_it_is_needless(kills: list[set[int]]) -> None:
-    kept = suites.smallest(kills, [1] * len(kills))
+    kept = suites.minimal_tests(kills, [1] * len(kills))
     assert set().union(*(kills[test] for test in kept)) == set().union(*kills)
     for left_out in kept:
         assert set().union(*(kills[test] for test in kept if test != left_out)) != set().union(*kills)
@@ -189,10 +189,10 @@ def test_mutants_differ_from_the_program_and_from_each_other() -> None:
     ],
 )
 def test_a_signature_says_what_is_drawn(parameters: str, kinds: list[type]) -> None:
-    drawn = inputs.draw(inputs.strategy(f"def f({parameters}): ...", "f"), 20)
+    drawn = inputs.generate(inputs.strategy(f"def f({parameters}): ...", "f"), 20)
     assert 2 <= len(drawn) <= 20
     assert all([type(value) for value in arguments] == kinds for arguments in drawn)
-    assert drawn == inputs.draw(inputs.strategy(f"def f({parameters}): ...", "f"), 20)
+    assert drawn == inputs.generate(inputs.strategy(f"def f({parameters}): ...", "f"), 20)
 
 
 @pytest.mark.parametrize(
@@ -205,21 +205,21 @@ def test_a_signature_says_what_is_drawn(parameters: str, kinds: list[type]) -> N
     ],
 )
 def test_annotation_and_default_are_drawn_both(program: str, kinds: set[type]) -> None:
-    drawn = inputs.draw(inputs.strategy(program, "f"), 60)
+    drawn = inputs.generate(inputs.strategy(program, "f"), 60)
     assert {type(k) for _, k in drawn} == kinds
 
 
 def test_what_cannot_be_drawn_ends_in_one_line_and_odd_examples_do_not() -> None:
     with pytest.raises(UserError, match="no arguments can be drawn"):
-        inputs.draw(inputs.strategy("def f(x: set[list[int]]): ...", "f"), 20)
-    assert len(inputs.draw(inputs.strategy("def f(x=1): ...", "f", [[], [2]]), 5)) == 5
-    assert inputs.draw(inputs.strategy("def f(x): ...", "f", [["\u00df"]]), 5)
-    assert inputs.draw(inputs.strategy("def f(x: tuple[()]): ...", "f"), 5) == [[()]]
+        inputs.generate(inputs.strategy("def f(x: set[list[int]]): ...", "f"), 20)
+    assert len(inputs.generate(inputs.strategy("def f(x=1): ...", "f", [[], [2]]), 5)) == 5
+    assert inputs.generate(inputs.strategy("def f(x): ...", "f", [["\u00df"]]), 5)
+    assert inputs.generate(inputs.strategy("def f(x: tuple[()]): ...", "f"), 5) == [[()]]
     assert inputs.examples_in(r"f('a\\\\', 1)", "f") == [["a\\\\", 1]]
 
 
 def test_an_optional_parameter_is_drawn_as_none_too() -> None:
-    drawn = inputs.draw(inputs.strategy("def f(n: int | None, m: Optional[str]): ...", "f"), 60)
+    drawn = inputs.generate(inputs.strategy("def f(n: int | None, m: Optional[str]): ...", "f"), 60)
     assert {type(n) for n, _ in drawn} == {int, type(None)}
     assert {type(m) for _, m in drawn} == {str, type(None)}
 
@@ -228,7 +228,7 @@ def test_examples_are_found_in_text_and_drawn_around() -> None:
     text = ">>> f('(()', 2)\n3\nassert f(\")(\", 1) == [f(x, 1)] and g.f(1, 2) and ff(1, 2)"
     examples = inputs.examples_in(text, "f")
     assert examples == [["(()", 2], [")(", 1]]
-    drawn = inputs.draw(inputs.strategy("def f(text, n): ...", "f", examples), 50)
+    drawn = inputs.generate(inputs.strategy("def f(text, n): ...", "f", examples), 50)
     assert len(drawn) == 50
     assert set("".join(text for text, _ in drawn)) == set("()")
 

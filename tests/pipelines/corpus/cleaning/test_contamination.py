@@ -15,7 +15,9 @@ def problems(*prompts: str) -> list[Problem]:
 
 
 def held(text: str, *prompts: str) -> str | None:
-    found = contamination.match(ngrams.hashes(ngrams.words(text)), contamination.of_problems({"set": problems(*prompts)}))
+    found = contamination.find_problem(
+        ngrams.word_hashes(ngrams.words(text)), contamination.index_problems({"set": problems(*prompts)})
+    )
     return found.problem if found else None
 
 
@@ -31,7 +33,7 @@ def test_a_short_problem_is_looked_for_as_a_whole_from_eight_words_on() -> None:
     assert held(f"He asked: {short} Nobody knew.", short) == "set#0"
     assert held("How many primes lie between 10 and 40?", short) is None
     assert held("What is two and two?", "What is two and two?") is None
-    assert contamination.of_problems({"set": problems("What is two and two?")}).cannot == ("set#0",)
+    assert contamination.index_problems({"set": problems("What is two and two?")}).unsearchable == ("set#0",)
 
 
 def test_what_many_problems_share_tells_none_of_them() -> None:
@@ -65,17 +67,17 @@ def test_chinese_problems_are_told_by_their_characters() -> None:
 def test_sets_are_uris_benchmarks_and_suites(tmp_path: Path) -> None:
     file = tmp_path / "own.jsonl"
     file.write_text(json.dumps({"question": LONG, "answer": 17}))
-    index = contamination.index([f"jsonl:{file}", "humaneval"])
+    index = contamination.build_index([f"jsonl:{file}", "humaneval"])
     assert {name.partition("#")[0] for name in index.names} == {f"jsonl:{file}", "humaneval"}
     assert len(index.names) == 165
-    assert set(contamination.sets(["quick"])) == {"chain_sum", "humaneval"}
-    found = contamination.match(ngrams.hashes(ngrams.words("from typing import List\n\n" * 20)), index)
+    assert set(contamination.problem_sets(["quick"])) == {"chain_sum", "humaneval"}
+    found = contamination.find_problem(ngrams.word_hashes(ngrams.words("from typing import List\n\n" * 20)), index)
     assert found is None
 
 
 def test_benchmarks_may_lie_in_a_folder(tmp_path: Path) -> None:
     (tmp_path / "aime24.jsonl").write_text(json.dumps({"problem": LONG, "answer": 17}))
-    assert contamination.index(["aime24"], data=str(tmp_path)).names == ("aime24#aime24/0",)
+    assert contamination.build_index(["aime24"], data=str(tmp_path)).names == ("aime24#aime24/0",)
 
 
 def test_the_parts_of_a_task_of_lm_eval_are_sets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,21 +88,23 @@ def test_the_parts_of_a_task_of_lm_eval_are_sets(monkeypatch: pytest.MonkeyPatch
     part = datasets.Dataset.from_list(rows)
     parts = datasets.DatasetDict({split: part for split in ("test", "dev", "validation")})
     monkeypatch.setattr(datasets, "load_dataset", lambda *args, **options: parts)
-    index = contamination.index(["lm_eval:mmlu_abstract_algebra"])
+    index = contamination.build_index(["lm_eval:mmlu_abstract_algebra"])
     assert index.names[3] == "lm_eval:mmlu_abstract_algebra#3"
-    found = contamination.match(ngrams.hashes(ngrams.words(f"{rows[3]['question']}\nA. w\nB. x\nC. y\nD. z\nAnswer: A")), index)
+    found = contamination.find_problem(
+        ngrams.word_hashes(ngrams.words(f"{rows[3]['question']}\nA. w\nB. x\nC. y\nD. z\nAnswer: A")), index
+    )
     assert found is not None
     assert found.problem == "lm_eval:mmlu_abstract_algebra#3"
 
 
 def test_what_cannot_be_had_is_said_in_a_line() -> None:
     with pytest.raises(UserError, match="no task 'humanevil'; did you mean humaneval"):
-        contamination.index(["humanevil"])
+        contamination.build_index(["humanevil"])
     with pytest.raises(UserError, match="lm-eval has no task 'gsm9k'"):
-        contamination.index(["lm_eval:gsm9k"])
+        contamination.build_index(["lm_eval:gsm9k"])
     with pytest.raises(UserError, match="the data of lm_eval:gsm8k cannot be had"):
-        contamination.index(["lm_eval:gsm8k"])
+        contamination.build_index(["lm_eval:gsm8k"])
     with pytest.raises(UserError, match=r"writing_bench is published by .*: download it, name its folder as data"):
-        contamination.index(["writing_bench"])
+        contamination.build_index(["writing_bench"])
     with pytest.raises(UserError, match="there is no file"):
-        contamination.index(["jsonl:nowhere.jsonl"])
+        contamination.build_index(["jsonl:nowhere.jsonl"])

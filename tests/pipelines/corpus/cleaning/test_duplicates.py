@@ -30,8 +30,8 @@ def kept(texts: list[str], folder: Path, threshold: float = 0.8, sizes: int = 7,
     paths = []
     for start in range(0, len(texts), sizes):
         words = [ngrams.words(one) for one in texts[start : start + sizes]]
-        signatures = [duplicates.signature(ngrams.hashes(one)) for one in words]
-        owns = [duplicates.own(one) if problems else 0 for one in words]
+        signatures = [duplicates.signature(ngrams.word_hashes(one)) for one in words]
+        owns = [duplicates.number_hash(one) if problems else 0 for one in words]
         paths.append(folder / f"{start:04}.parquet")
         shards.write(paths[-1], pyarrow.table(duplicates.columns(signatures, owns, threshold)))
     return duplicates.near(paths, numpy.arange(len(texts)), threshold)[0].tolist()
@@ -53,7 +53,7 @@ def test_the_shards_that_documents_lie_in_change_nothing(tmp_path: Path) -> None
 def test_estimates_are_near_the_truth() -> None:
     for places in (0, 2, 5, 10, 20):
         one, other = text("estimate", 1_000), changed(text("estimate", 1_000), places)
-        left, right = (duplicates.signature(ngrams.hashes(ngrams.words(each))) for each in (one, other))
+        left, right = (duplicates.signature(ngrams.word_hashes(ngrams.words(each))) for each in (one, other))
         assert (left == right).mean() == pytest.approx(duplicates.jaccard(one, other), abs=0.12)
 
 
@@ -100,7 +100,7 @@ def test_words_are_the_same_whatever_else_a_text_holds() -> None:
     assert ngrams.words("Sum: 3+4 = x_1!") == ["sum", "3", "+", "4", "=", "x_1"]
     assert ngrams.words("Sum: 3+4 = x_1! \u00e9t\u00e9") == ["sum", "3", "+", "4", "=", "x_1", "\u00e9t\u00e9"]
     assert ngrams.words("\u5c0f\u660e\u67095\u4e2a apples") == ["\u5c0f", "\u660e", "\u6709", "5", "\u4e2a", "apples"]
-    hashed = ngrams.hashes("a b c d".split())
-    assert ngrams.runs(hashed, 3).tolist() == ngrams.combined(ngrams.windows(hashed, 3)).tolist()
-    assert ngrams.runs(hashed, 2)[0] != ngrams.runs(hashed[[1, 0]], 2)[0]
-    assert ngrams.runs(hashed, 5).tolist() == []
+    hashed = ngrams.word_hashes("a b c d".split())
+    assert ngrams.run_hashes(hashed, 3).tolist() == ngrams.combine(ngrams.windows(hashed, 3)).tolist()
+    assert ngrams.run_hashes(hashed, 2)[0] != ngrams.run_hashes(hashed[[1, 0]], 2)[0]
+    assert ngrams.run_hashes(hashed, 5).tolist() == []

@@ -3,7 +3,7 @@ import random
 import pytest
 
 from tenfold.pipelines.corpus.cleaning import rules
-from tenfold.pipelines.corpus.cleaning.rules import Reading
+from tenfold.pipelines.corpus.cleaning.rules import DocumentText
 from tenfold.pipelines.corpus.planted import documents
 
 PROSE = """Every spring the people of the valley walk up to the old mill, where the river leaves the forest.
@@ -23,7 +23,7 @@ CODE = '''def longest(words):
 
 
 def why(text: str, domain: str = "text", **options: object) -> str | None:
-    found = rules.reason(Reading(text, domain), **options)  # type: ignore[arg-type]
+    found = rules.broken_rule(DocumentText(text, domain), **options)  # type: ignore[arg-type]
     return found.rule if found else None
 
 
@@ -75,7 +75,7 @@ def test_rules_of_prose_do_not_hold_for_code() -> None:
 @pytest.mark.parametrize("language", list(documents.FOREIGN))
 def test_only_wanted_languages_stay(language: str) -> None:
     foreign = documents.FOREIGN[language]
-    assert Reading(foreign, "text").language == language
+    assert DocumentText(foreign, "text").language == language
     assert why(foreign) == "language"
     assert why(foreign, wanted=("en", language)) is None
     assert why(foreign, wanted=()) is None
@@ -87,7 +87,7 @@ def test_a_language_that_common_words_do_not_tell_is_told_the_same_each_time() -
     finnish = (
         "Vanha mies kulki hitaasti kaupungin katuja pitkin. Kukaan ei tiennyt mistä hän tuli tai mitä hän halusi täällä. " * 2
     )
-    assert {Reading(finnish, "text").language for _ in range(3)} == {"fi"}
+    assert {DocumentText(finnish, "text").language for _ in range(3)} == {"fi"}
 
 
 @pytest.mark.parametrize("kind", list(documents.BAD))

@@ -37,7 +37,7 @@ def test_of_a_long_text_a_model_is_shown_both_ends_and_told_so() -> None:
     assert shown.startswith("begin")
     assert shown.endswith("end")
     assert "not shown" in shown
-    assert len(shown) < annotate.SHOWN + 200
+    assert len(shown) < annotate.MAX_EXCERPT + 200
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_an_answer_that_cannot_be_read_is_drawn_again() -> None:
         asked.append(seed)
         return "Well." if len(asked) < annotate.ATTEMPTS else json.dumps(SCORES)
 
-    assert labels_of(annotate.ask(ScriptedPolicy(answer), ["a text"])) == {0: SCORES}
+    assert labels_of(annotate.label_with_policy(ScriptedPolicy(answer), ["a text"])) == {0: SCORES}
     assert len(set(asked)) == annotate.ATTEMPTS  # each with other random numbers
 
 
@@ -89,7 +89,11 @@ def test_a_text_that_gets_no_scores_stays_unlabelled() -> None:
     def answer(conversation: Conversation, seed: int) -> str:
         return json.dumps(SCORES) if "good" in conversation[0]["content"].splitlines()[-5:][0] else "no"
 
-    assert labels_of(annotate.ask(ScriptedPolicy(answer), ["bad", "good", "bad again"])) == {0: None, 1: SCORES, 2: None}
+    assert labels_of(annotate.label_with_policy(ScriptedPolicy(answer), ["bad", "good", "bad again"])) == {
+        0: None,
+        1: SCORES,
+        2: None,
+    }
 
 
 def test_labels_are_stored_and_not_asked_for_again(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_a_folder_without_a_tagger_is_one_line(tmp_path: Path) -> None:
 
 def test_a_calibrated_score_rises_with_the_raw_one(trained: tagger.Tagger) -> None:
     raw = np.repeat(np.linspace(-5, 15, 200)[:, None], 3, axis=1)
-    assert (np.diff(tagger.calibrated(trained, raw), axis=0) >= 0).all()
+    assert (np.diff(tagger.calibrate(trained, raw), axis=0) >= 0).all()
 
 
 def dimension(name: str, kind: str) -> Dimension:
