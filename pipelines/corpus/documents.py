@@ -8,7 +8,7 @@
     problems:URI                problems with their worked solutions (`envs/problems/sources.py`), with the URI's own options
     generate:MODULE:FUNCTION    problems or rows that a function yields; the URI's options are its arguments
 
-Options of every source: domain=NAME sets the domain of its documents; holds=CHARACTERS declares its size (`pretrain/supply.py`);
+Options of every source: domain=NAME sets the domain of its documents; holds=CHARACTERS is its size (`pretrain/supply.py`);
 limit=N and characters=N limit the documents and characters that are read (not for patterns of jsonl and parquet files). Options
 of rows: text=COLUMN, id=COLUMN. Options of python: of=stdlib or of=packages. A row's own `domain` and `source` are used.
 
@@ -95,7 +95,7 @@ class Documents(Stage):
                 for part, name, record in zip(parts, names, records, strict=True)
                 if not record.is_file()
             ]
-            # Only for a single file: progress reports do not come back from other processes.
+            # Several files are read in other processes, which cannot report progress.
             report = functools.partial(context.progress, number, len(self.sources)) if len(parts) == 1 else None
             work = functools.partial(_gather, most=self.max_characters, folder=str(context.folder.resolve()), report=report)
             done = len(parts) - len(waiting)
@@ -241,9 +241,8 @@ def read(uri: str) -> Iterator[RawDocument]:
             f"cannot read documents from {uri!r}: expected a URI that starts with {', '.join(f'{s}:' for s in SOURCES)}"
         )
     options = dict(parse_qsl(query, keep_blank_values=True))
-    limit, characters = (problem_sources.whole(uri, options, name) for name in ("limit", "characters"))
+    limit, characters, _ = (problem_sources.whole(uri, options, name) for name in ("limit", "characters", "holds"))
     domain = options.pop("domain", None)
-    problem_sources.whole(uri, options, "holds")  # only checked here; `supply.py` uses its value
     for name in ("limit", "characters", "holds"):
         options.pop(name, None)
     found = SOURCES[scheme](uri, location, options)

@@ -1,4 +1,4 @@
-"""Learning rates: exact at every boundary."""
+"""Learning rate schedules: exact at every boundary."""
 
 import itertools
 
@@ -14,7 +14,7 @@ RECIPE = [
 ]
 
 
-def test_the_recipes_boundaries_are_exact() -> None:
+def test_the_learning_rates_at_the_boundaries_are_exact() -> None:
     rates = [learning_rate(RECIPE, step) for step in range(2300)]
     assert rates[0] == pytest.approx(4.5e-5)
     assert rates[9] == 4.5e-4
@@ -24,7 +24,7 @@ def test_the_recipes_boundaries_are_exact() -> None:
 
 
 @pytest.mark.parametrize("law", sorted(LAWS))
-def test_every_law_falls_from_its_start_to_its_end(law: LawName) -> None:
+def test_every_law_decreases_from_start_to_end(law: LawName) -> None:
     rates = [learning_rate([Segment(100, 1.0, 0.01, law)], step) for step in range(100)]
     assert rates[-1] == pytest.approx(0.01)
     assert all(before > after for before, after in itertools.pairwise(rates))
