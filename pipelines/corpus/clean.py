@@ -4,7 +4,7 @@ It has three passes. First, each shard is examined: rules and contamination deci
 digest and a signature. Second, duplicates are found from the digests and signatures of all shards. Third, each shard is split
 into `documents` (kept) and `removed` (with the reason and the beginning of each document).
 
-Columns of `removed`: why (the reason), of (the problem that it contains, or the document that it duplicates), detail.
+Columns of `removed`: reason, match (the problem that it contains, or the document that it duplicates), detail.
 
 Contamination is checked before duplicates. Of two near duplicates the longer one is kept. A contaminated copy is often the
 longer one, so it would replace the clean document and then be removed itself.
@@ -106,8 +106,8 @@ class Clean(Stage):
         split = shards.map_shards(verdicts, work, context.folder / shards.DOCUMENTS, second, self.workers)
         metrics = _metrics(examined, split, index)
         if not metrics["kept"]["documents"]:
-            main = max(metrics["removed"], key=lambda why: metrics["removed"][why]["documents"])
-            total = metrics["given"]["documents"]
+            main = max(metrics["removed"], key=lambda reason: metrics["removed"][reason]["documents"])
+            total = metrics["input"]["documents"]
             raise UserError(
                 f"{self.name}: all {total} documents were removed, most as {main}; change the documents or the rules"
             )
@@ -117,14 +117,14 @@ class Clean(Stage):
 
     def summary(self, metrics: Metrics) -> str:
         """Returns the numbers of kept and removed documents, by reason."""
-        removed = ", ".join(f"{why} {count['documents']:,}" for why, count in metrics["removed"].items())
-        return f"kept {metrics['kept']['documents']:,} of {metrics['given']['documents']:,} documents; removed {removed}"
+        removed = ", ".join(f"{reason} {count['documents']:,}" for reason, count in metrics["removed"].items())
+        return f"kept {metrics['kept']['documents']:,} of {metrics['input']['documents']:,} documents; removed {removed}"
 
     def tables(self, metrics: Metrics) -> str:
         """Returns a table with a row per reason, with examples."""
         rows = [
-            (why, count["documents"], count["characters"], figures.examples(count["examples"]))
-            for why, count in metrics["removed"].items()
+            (reason, count["documents"], count["characters"], figures.examples(count["examples"]))
+            for reason, count in metrics["removed"].items()
         ]
         return figures.table(("removed as", "documents", "characters", "examples"), rows)
 
@@ -138,7 +138,7 @@ def _examine_shard(
     table: pyarrow.Table, languages: tuple[str, ...], without: tuple[str, ...], index: Index, near: float | None
 ) -> tuple[pyarrow.Table, Counts]:
     """Returns for each document the reason of its removal, if any, and what duplicates are found by."""
-    found: dict[str, list[int | str | None]] = {name: [] for name in ("length", "why", "of", "detail", "digest")}
+    found: dict[str, list[int | str | None]] = {name: [] for name in ("length", "reason", "match", "detail", "digest")}
     signatures: list[NDArray[numpy.uint32] | None] = []
     number_hashes: list[int] = []
     for text, domain in zip(table["text"].to_pylist(), table["domain"].to_pylist(), strict=True):
@@ -165,7 +165,7 @@ def _examine_shard(
 def _reason(
     document: rules.DocumentText, languages: tuple[str, ...], without: tuple[str, ...], index: Index
 ) -> tuple[str | None, str | None, str | None]:
-    """Returns the columns why, of and detail of a document; all None if it is kept so far."""
+    """Returns the columns reason, match and detail of a document; all None if it is kept so far."""
     if broken := rules.broken_rule(document, languages, without):
         return broken.rule, None, broken.detail
     if match := contamination.find_problem(document.hashes, index):
@@ -177,29 +177,29 @@ def _reason(
 def _write_verdicts(paths: list[Path], folder: Path, near: float | None) -> list[Path]:
     """Finds the duplicates and writes the reason of each removal, in one shard per shard of documents."""
     examined = [folder / EXAMINED / shard.name for shard in paths]
-    known = pyarrow.concat_tables(
-        [shards.table(shard, columns=["id", "length", "why", "of", "detail", "digest"]) for shard in examined],
+    examined_rows = pyarrow.concat_tables(
+        [shards.table(shard, columns=["id", "length", "reason", "match", "detail", "digest"]) for shard in examined],
         promote_options="permissive",
     )
-    why, of, detail = (known[name].to_pylist() for name in ("why", "of", "detail"))
+    reasons, matches, details = (examined_rows[name].to_pylist() for name in ("reason", "match", "detail"))
     # Ordered by length, then by id, so that the duplicate that is kept does not depend on the shards.
-    order = pyarrow.compute.sort_indices(known, sort_keys=[("length", "descending"), ("id", "ascending")]).to_numpy()
-    rows = order[known["why"].is_null().to_numpy()[order]].astype(numpy.int64)
+    order = pyarrow.compute.sort_indices(examined_rows, sort_keys=[("length", "descending"), ("id", "ascending")]).to_numpy()
+    rows = order[examined_rows["reason"].is_null().to_numpy()[order]].astype(numpy.int64)
 
     def remove(kept: duplicates.Rows, reason: str, similarity: NDArray[numpy.float64] | None = None) -> duplicates.Rows:
         gone = numpy.flatnonzero(kept != numpy.arange(len(rows)))
         for position in gone.tolist():
             row = int(rows[position])
-            why[row], of[row] = reason, known["id"][int(rows[kept[position]])].as_py()
-            detail[row] = "" if similarity is None else f"similarity {similarity[position]:.2f}"
+            reasons[row], matches[row] = reason, examined_rows["id"][int(rows[kept[position]])].as_py()
+            details[row] = "" if similarity is None else f"similarity {similarity[position]:.2f}"
         return numpy.delete(rows, gone)
 
-    rows = remove(duplicates.exact(known["digest"].to_numpy()[rows]), duplicates.EXACT)
+    rows = remove(duplicates.exact(examined_rows["digest"].to_numpy()[rows]), duplicates.EXACT)
     if near is not None:
         kept, similarity = duplicates.near(examined, rows, near)
         rows = remove(kept, duplicates.NEAR, similarity)
-    columns = {"why": why, "of": of, "detail": detail}
-    decided = pyarrow.table({"id": known["id"], **{n: pyarrow.array(v, pyarrow.string()) for n, v in columns.items()}})
+    columns = {"reason": reasons, "match": matches, "detail": details}
+    decided = pyarrow.table({"id": examined_rows["id"], **{n: pyarrow.array(v, pyarrow.string()) for n, v in columns.items()}})
     (folder / VERDICTS).mkdir(exist_ok=True)
     written, start = [], 0
     for shard in paths:
@@ -214,12 +214,14 @@ def _split_shard(verdicts: pyarrow.Table, removed: str) -> tuple[pyarrow.Table, 
     """Returns the documents of a shard that are kept, and writes the others to the folder `removed`."""
     path = Path(json.loads(verdicts.schema.metadata[b"counts"])["shard"])
     table = shards.table(path)
-    stays = verdicts["why"].is_null()
+    stays = verdicts["reason"].is_null()
     kept, gone = table.filter(stays), table.filter(pyarrow.compute.invert(stays))
-    why = verdicts.filter(pyarrow.compute.invert(stays))
+    removals = verdicts.filter(pyarrow.compute.invert(stays))
     texts = [text or "" for text in gone["text"].to_pylist()]
     snippets = pyarrow.array([text[:SNIPPET] for text in texts], pyarrow.string())
-    columns = {name: gone[name] for name in ("id", "source", "domain")} | {name: why[name] for name in ("why", "of", "detail")}
+    columns = {name: gone[name] for name in ("id", "source", "domain")} | {
+        name: removals[name] for name in ("reason", "match", "detail")
+    }
     rows = pyarrow.table({**columns, "characters": pyarrow.array(map(len, texts), pyarrow.int64()), "snippet": snippets})
     shards.write(Path(removed) / path.name, rows)
     characters = pyarrow.compute.sum(pyarrow.compute.utf8_length(kept["text"])).as_py() or 0
@@ -230,12 +232,12 @@ def _counted(removed: pyarrow.Table) -> dict[str, ReasonCounts]:
     """Returns the counts of removed documents by reason, with the first few as examples."""
     counted: dict[str, ReasonCounts] = {}
     for row in removed.to_pylist():
-        of_reason = counted.setdefault(row["why"], {"documents": 0, "characters": 0, "examples": []})
+        of_reason = counted.setdefault(row["reason"], {"documents": 0, "characters": 0, "examples": []})
         of_reason["documents"] += 1
         of_reason["characters"] += row["characters"]
         if len(of_reason["examples"]) < EXAMPLES:
-            shown = {name: row[name] for name in ("id", "source", "of", "detail") if row[name]}
-            of_reason["examples"].append(shown | {"snippet": row["snippet"][:120]})
+            example = {name: row[name] for name in ("id", "source", "match", "detail") if row[name]}
+            of_reason["examples"].append(example | {"snippet": row["snippet"][:120]})
     return counted
 
 
@@ -251,9 +253,9 @@ def _metrics(examined: list[dict[str, Any]], split: list[dict[str, Any]], index:
                 "examples": [example for part in parts for example in part["examples"]][:EXAMPLES],
             }
     sums = [{name: sum(shard[name] for shard in part) for name in ("documents", "characters")} for part in (examined, split)]
-    looked_for = {
+    searched = {
         "problems": len(index.names),
-        "cannot": len(index.unsearchable),
+        "unsearchable": len(index.unsearchable),
         "examples": list(index.unsearchable[:EXAMPLES]),
     }
-    return {"given": sums[0], "kept": sums[1], "removed": removed, "looked_for": looked_for}
+    return {"input": sums[0], "kept": sums[1], "removed": removed, "contamination": searched}

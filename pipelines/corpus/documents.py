@@ -56,7 +56,7 @@ class SourceCounts(TypedDict):
     characters: int
     domains: dict[str, int]
     """Characters by domain."""
-    passed_over: dict[str, int]
+    skipped: dict[str, int]
     """Skipped documents by reason."""
 
 
@@ -117,14 +117,14 @@ class Documents(Stage):
 
     def summary(self, metrics: Metrics) -> str:
         """Returns the numbers of documents, characters and skipped documents."""
-        skipped = sum(sum(source["passed_over"].values()) for source in metrics["sources"])
+        skipped = sum(sum(source["skipped"].values()) for source in metrics["sources"])
         suffix = f", {skipped:,} skipped" if skipped else ""
         return f"{metrics['documents']:,} documents, {metrics['characters'] / 1e6:.1f} million characters{suffix}"
 
     def tables(self, metrics: Metrics) -> str:
         """Returns a table with a row per source, and the share of each domain."""
         rows = [
-            (source["source"], source["documents"], source["characters"], figures.counts(source["passed_over"]))
+            (source["source"], source["documents"], source["characters"], figures.counts(source["skipped"]))
             for source in metrics["sources"]
         ]
         shares = ", ".join(f"{domain} {share:.1%}" for domain, share in metrics["shares"].items())
@@ -137,13 +137,13 @@ def _read_counts(record: Path) -> SourceCounts:
     remedy = "remove it and run the stage again to read this source again"
     counts = disk.record(record, remedy)
     with disk.understood(record, remedy):
-        disk.has(counts, documents=int, characters=int, domains=dict, passed_over=dict)
+        disk.has(counts, documents=int, characters=int, domains=dict, skipped=dict)
     return cast(SourceCounts, counts)
 
 
 def _gather(item: shards.Item, most: int, folder: str, report: Callable[..., None] | None) -> shards.Item:
     """Writes the shards of one source, or of one of its files, and then its counts (`SourceCounts`) into `NAME.json`."""
-    passed_over: Counter[str] = Counter()
+    skipped: Counter[str] = Counter()
     domains: Counter[str] = Counter()
     waiting: list[Document] = []
     size = written = documents = 0
@@ -162,7 +162,7 @@ def _gather(item: shards.Item, most: int, folder: str, report: Callable[..., Non
         for source, text, domain in read(item["uri"]):
             decoded, fault = _decode(text, most)
             if fault:
-                passed_over[fault] += 1
+                skipped[fault] += 1
                 continue
             source, domain = without_surrogates(source), without_surrogates(domain)
             id = hashlib.sha256(source.encode()).hexdigest()[:16]
@@ -176,7 +176,7 @@ def _gather(item: shards.Item, most: int, folder: str, report: Callable[..., Non
     except UserError as error:
         return item | {"error": str(error)}
     write()
-    counts = {"documents": documents, "characters": sum(domains.values()), "domains": domains, "passed_over": passed_over}
+    counts = {"documents": documents, "characters": sum(domains.values()), "domains": domains, "skipped": skipped}
     disk.write(Path(folder) / f"{name}.json", json.dumps(counts))
     return item
 
@@ -187,7 +187,7 @@ def _sum(parts: Sequence[SourceCounts]) -> SourceCounts:
         "documents": sum(part["documents"] for part in parts),
         "characters": sum(part["characters"] for part in parts),
         "domains": dict(sum((Counter(part["domains"]) for part in parts), Counter())),
-        "passed_over": dict(sum((Counter(part["passed_over"]) for part in parts), Counter())),
+        "skipped": dict(sum((Counter(part["skipped"]) for part in parts), Counter())),
     }
 
 
@@ -259,9 +259,9 @@ def _limited(found: Iterable[RawDocument], limit: int | None, characters: int | 
         yield source, text, domain
 
 
-def _check_options(uri: str, options: Mapping[str, str], *known: str) -> None:
-    if unknown := set(options) - set(known):
-        choices = ", ".join((*known, "domain", "limit", "characters", "holds"))
+def _check_options(uri: str, options: Mapping[str, str], *allowed: str) -> None:
+    if unknown := set(options) - set(allowed):
+        choices = ", ".join((*allowed, "domain", "limit", "characters", "holds"))
         raise UserError(f"{uri}: unknown option {min(unknown)!r}; use one of {choices}")
 
 

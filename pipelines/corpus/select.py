@@ -65,9 +65,9 @@ class Select(Stage):
             raise ValueError(f"high, medium: the shares sum to {self.high + self.medium:g}, more than 1; lower one of them")
         if self.by == "score" and self.high < self.medium:
             raise ValueError(f"high={self.high:g} must be at least medium={self.medium:g} with by: score")
-        known = {*WEIGHTS, *(dimension.name for dimension in dimensions())}
-        if unknown := self.weights.keys() - known:
-            raise ValueError(f"weights: unknown dimension {min(unknown)!r}; use {', '.join(sorted(known))}")
+        names = {*WEIGHTS, *(dimension.name for dimension in dimensions())}
+        if unknown := self.weights.keys() - names:
+            raise ValueError(f"weights: unknown dimension {min(unknown)!r}; use {', '.join(sorted(names))}")
         if min(self.weights.values(), default=0) < 0:
             raise ValueError("weights: expected numbers of at least 0")
         return self
@@ -127,7 +127,7 @@ class Select(Stage):
             for domain, grades in metrics["grades"].items()
             for grade, count in grades.items()
         ]
-        examples = [(grade, figures.examples(shown)) for grade, shown in metrics["examples"].items()]
+        examples = [(grade, figures.examples(rows)) for grade, rows in metrics["examples"].items()]
         return figures.table(("domain", "grade", "documents", "characters"), rows) + figures.table(
             ("grade", "examples"), examples
         )

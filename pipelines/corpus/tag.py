@@ -156,7 +156,7 @@ def _train(settings: Tag, context: Context, paths: Sequence[Path]) -> tuple[tagg
     )
     about = {
         "annotator": settings.annotator,
-        "stand_in": settings.annotator == annotate.RULES,
+        "labels_by_rules": settings.annotator == annotate.RULES,
         "embedder": settings.embedder,
         "labelled": len(labels),
         "unlabelled": len(texts) - len(labels),

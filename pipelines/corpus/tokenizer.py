@@ -44,11 +44,11 @@ class Tokenizer(Stage):
         tokenizer.save_pretrained(context.folder / "tokenizer")
         sample = [*itertools.islice(_first_documents(paths, MEASURED_CHARACTERS), 200)]
         count = sum(len(ids) for ids in tokenizer(sample)["input_ids"])
-        return {"vocabulary": len(tokenizer), "characters_a_token": round(sum(map(len, sample)) / max(1, count), 3)}
+        return {"vocabulary": len(tokenizer), "characters_per_token": round(sum(map(len, sample)) / max(1, count), 3)}
 
     def summary(self, metrics: Metrics) -> str:
         """Returns the size of the vocabulary and the mean length of a token."""
-        return f"{metrics['vocabulary']:,} tokens, {metrics['characters_a_token']:.2f} characters per token"
+        return f"{metrics['vocabulary']:,} tokens, {metrics['characters_per_token']:.2f} characters per token"
 
 
 def _first_documents(paths: Sequence[Path], characters: int) -> Iterator[str]:

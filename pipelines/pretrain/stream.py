@@ -227,31 +227,31 @@ class Stream:
 
     def __getitems__(self, rows: Sequence[int]) -> list[tuple[numpy.ndarray, int]]:
         """Returns for each row its tokens, int64, (row_tokens,), and the length of its sequences. DataLoader calls it."""
-        wanted = numpy.asarray(rows)
-        lengths = [self.phases[number].length for number in numpy.searchsorted(self.starts, wanted, side="right") - 1]
-        return list(zip(self.read(wanted), lengths, strict=True))
+        numbers = numpy.asarray(rows)
+        lengths = [self.phases[number].length for number in numpy.searchsorted(self.starts, numbers, side="right") - 1]
+        return list(zip(self.read(numbers), lengths, strict=True))
 
-    def read(self, wanted: numpy.ndarray) -> numpy.ndarray:
+    def read(self, numbers: numpy.ndarray) -> numpy.ndarray:
         """Returns rows by number, (rows,), as tokens, int64, (rows, row_tokens)."""
-        out = numpy.empty((len(wanted), self.row_tokens), numpy.int64)
-        if not len(wanted):
+        out = numpy.empty((len(numbers), self.row_tokens), numpy.int64)
+        if not len(numbers):
             return out
-        first, last = (bisect.bisect_right(self.starts, int(row)) - 1 for row in (wanted.min(), wanted.max()))
+        first, last = (bisect.bisect_right(self.starts, int(row)) - 1 for row in (numbers.min(), numbers.max()))
         for number in range(first, last + 1):
-            rows = numpy.arange(len(wanted))
+            rows = numpy.arange(len(numbers))
             if first < last:
-                rows = numpy.flatnonzero((wanted >= self.starts[number]) & (wanted < self.starts[number + 1]))
+                rows = numpy.flatnonzero((numbers >= self.starts[number]) & (numbers < self.starts[number + 1]))
             if len(rows):
-                self._read(number, wanted[rows] - self.starts[number], rows, out)
+                self._read(number, numbers[rows] - self.starts[number], rows, out)
         return out
 
-    def _read(self, number: int, wanted: numpy.ndarray, rows: numpy.ndarray, out: numpy.ndarray) -> None:
-        """Writes rows of one phase into `out[rows]`. `wanted` has their numbers, counted from the phase's first row."""
+    def _read(self, number: int, numbers: numpy.ndarray, rows: numpy.ndarray, out: numpy.ndarray) -> None:
+        """Writes rows of one phase into `out[rows]`. `numbers` has their numbers, counted from the phase's first row."""
         length, data = self.phases[number].length, self._data(number)
         in_row = self.row_tokens // length
-        sequences, positions = wanted, rows
+        sequences, positions = numbers, rows
         if in_row > 1:
-            sequences, positions = ((each[:, None] * in_row + numpy.arange(in_row)).ravel() for each in (wanted, rows))
+            sequences, positions = ((each[:, None] * in_row + numpy.arange(in_row)).ravel() for each in (numbers, rows))
         owners, items = self.locate(number, sequences)
         slots = out.reshape(len(out) * in_row, length)
         for position, owner, start in zip(positions.tolist(), owners.tolist(), (items * length).tolist(), strict=True):

@@ -238,15 +238,15 @@ def _of_generic(name: str, inner: Sequence[ast.expr], constants: Constants) -> S
     parts = [_of_annotation(node, constants) for node in (inner[:1] if open_ended else inner)]
     if not parts:
         return st.just(()) if name in ("tuple", "Tuple") else None
-    # Any type that hypothesis cannot generate becomes an integer or a text.
-    known = [part if part is not None else _integers([], constants) | _texts([], constants) for part in parts]
+    # An element of unknown type is an integer or a text.
+    elements = [part if part is not None else _integers([], constants) | _texts([], constants) for part in parts]
     if name in ("tuple", "Tuple"):
-        return st.lists(known[0], max_size=6).map(tuple) if open_ended else st.tuples(*known)
+        return st.lists(elements[0], max_size=6).map(tuple) if open_ended else st.tuples(*elements)
     if name in _LISTS:
-        return st.lists(known[0], max_size=8)
+        return st.lists(elements[0], max_size=8)
     if name in _SETS:
-        return st.sets(known[0], max_size=6)
-    return st.dictionaries(known[0], known[1], max_size=5) if name in _DICTIONARIES and len(known) == 2 else None
+        return st.sets(elements[0], max_size=6)
+    return st.dictionaries(elements[0], elements[1], max_size=5) if name in _DICTIONARIES and len(elements) == 2 else None
 
 
 def _either(nodes: Sequence[ast.expr], constants: Constants) -> Strategy | None:
@@ -310,9 +310,9 @@ def _integers(examples: Sequence[int], constants: Constants) -> Strategy:
 def _floats(examples: Sequence[float], constants: Constants) -> Strategy:
     """Returns a strategy for numbers with few digits, because these are usual in tests and short when printed."""
     lowest = 0 if len(examples) > 1 and min(examples) >= 0 else -100
-    known = [float(value) for value in (*examples, *constants) if type(value) in (int, float) and lowest <= value < 1e9]
+    near = [float(value) for value in (*examples, *constants) if type(value) in (int, float) and lowest <= value < 1e9]
     options: list[Strategy] = [st.integers(lowest, 100).map(lambda n: n / 10), st.integers(lowest, 1000).map(lambda n: n / 8)]
-    return st.one_of(*options, *([st.sampled_from(known)] if known else []))
+    return st.one_of(*options, *([st.sampled_from(near)] if near else []))
 
 
 def _texts(examples: Sequence[str], constants: Constants) -> Strategy:
@@ -326,10 +326,10 @@ def _texts(examples: Sequence[str], constants: Constants) -> Strategy:
     longest = max((len(text) for text in examples), default=8)
     letters = st.text(st.sampled_from(sorted(alphabet)), max_size=longest + 3)
     words = {word for text in examples for word in text.split()}
-    known = {word for word in short if word.strip() and " " not in word}
+    constant_words = {word for word in short if word.strip() and " " not in word}
     several = any(" " in text for text in examples)
-    if words & known or (several and len(words) > 1):
-        pool = sorted(words | (known if words & known else set()))
+    if words & constant_words or (several and len(words) > 1):
+        pool = sorted(words | (constant_words if words & constant_words else set()))
         return st.one_of(st.lists(st.sampled_from(pool), max_size=8 if several else 1).map(" ".join), letters)
     return letters
 

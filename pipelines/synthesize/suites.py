@@ -141,10 +141,10 @@ def synthesize(
     candidates = [programs] if isinstance(programs, str) else list(programs)
     if not candidates:
         raise UserError("programs is empty; give at least one program")
-    known = [list(example) for example in examples]
+    example_lists = [list(example) for example in examples]
     if model is not None:
-        known += inputs.ask_model(model, candidates[0], entry_point)
-    source = inputs.strategy(candidates[0], entry_point, known)
+        example_lists += inputs.ask_model(model, candidates[0], entry_point)
+    source = inputs.strategy(candidates[0], entry_point, example_lists)
     with contextlib.nullcontext(box) if box is not None else two_worker_sandbox() as box:
         equal = functools.partial(same, close=within(tolerance), unordered=unordered)
         tests = _Tests(box, candidates, entry_point, agreement, equal)

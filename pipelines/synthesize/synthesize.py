@@ -63,7 +63,7 @@ class Synthesize(Stage):
         disk.write(context.folder / "problems.jsonl", "".join(json.dumps(row) + "\n" for row in written))
         scores = [row["report"]["score"] for row in written if row["report"]["score"] is not None]
         mean = sum(scores) / len(scores) if scores else None
-        return {"problems": len(rows), "written": len(written), "mutants_noticed": mean}
+        return {"problems": len(rows), "written": len(written), "mean_mutation_score": mean}
 
     def summary(self, metrics: Metrics) -> str:
         """Returns for how many problems tests were generated."""
@@ -140,7 +140,7 @@ def _row(problem: Problem, compare: bool, options: Mapping[str, Any], box: Sandb
         raise UserError(f"{problem.id}: the sandbox failed ({fault}); repeat the command to continue from here") from None
     answer = suite.answer() | {key: tests.get(key) for key in ("header", "limits") if key in tests}
     row |= {"answer": answer, "report": asdict(suite.report) | {"score": suite.report.score}}
-    return row | ({"came_with": own_score} if compare else {})
+    return row | ({"own_score": own_score} if compare else {})
 
 
 def _entry_point(problem: Problem) -> str | None:
@@ -167,7 +167,7 @@ def _examples(problem: Problem, entry_point: str) -> list[list[Any]]:
 
 def table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Returns a table of all problems, and the means over those whose programs have mutants."""
-    compared = any("came_with" in row for row in rows)
+    compared = any("own_score" in row for row in rows)
     titles = ("problem", "inputs", "unusable", "mutants", "tests", "score", *(["score of its own tests"] if compared else []))
     result = Table(*titles)
     for row in rows:
@@ -176,12 +176,12 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Table:
             continue
         report = row["report"]
         counts = (report["inputs"], report["failing"] + report["unstable"], report["mutants"], report["private"])
-        scores = (report["score"], *([row["came_with"]] if compared else []))
+        scores = (report["score"], *([row["own_score"]] if compared else []))
         result.add_row(row["id"], *map(str, counts), *map(_format, scores))
     measured = [row for row in rows if "report" in row and row["report"]["score"] is not None]
     if measured:
         mean = sum(row["report"]["score"] for row in measured) / len(measured)
-        own = [_format(sum(row["came_with"] for row in measured) / len(measured))] if compared else []
+        own = [_format(sum(row["own_score"] for row in measured) / len(measured))] if compared else []
         result.add_section()
         result.add_row(f"mean of {len(measured)}", "", "", "", "", _format(mean), *own)
     return result

@@ -72,10 +72,7 @@ FOREIGN = {
 
 
 def bad(size: int, seed: int = 0) -> Iterator[Planted]:
-    """Yields bad text, the kinds in BAD in turn.
-
-    The numbers of documents of two kinds differ by at most one.
-    """
+    """Yields bad text, cycling through the kinds in BAD."""
     for number in range(size):
         kind = list(BAD)[number % len(BAD)]
         make, domain = BAD[kind]
@@ -87,7 +84,7 @@ def bad(size: int, seed: int = 0) -> Iterator[Planted]:
 
 
 def duplicates(of: Of, size: int, seed: int = 0) -> Iterator[Planted]:
-    """Yields copies of different documents, with the kinds in COPIES in turn.
+    """Yields copies of different documents, cycling through the kinds in COPIES.
 
     Exact copies may differ in case and white space; near copies differ in a few words.
 

@@ -26,7 +26,7 @@ class Outcomes(TypedDict):
     planted: int
     found: int
     missed: int
-    removed_otherwise: int
+    removed_by_other_step: int
     """Removed, or their originals removed, for another reason. They do not count for the recall."""
     recall: NotRequired[float | None]
     examples_missed: list[str]
@@ -36,12 +36,12 @@ class Outcomes(TypedDict):
 class _Document(NamedTuple):
     id: str
     source: str
-    why: str | None
-    of: str | None
+    reason: str | None
+    match: str | None
     """Id of the document that is kept instead of a duplicate."""
 
 
-def report(given: Sequence[Path], removed: Path, threshold: float | None) -> dict[str, Any]:
+def report(paths: Sequence[Path], removed: Path, threshold: float | None) -> dict[str, Any]:
     """Returns the recall by kind of planted document, and the precision by reason.
 
     A planted document does not count if another step removed it or its original, because it never reached the intended step. A
@@ -50,16 +50,18 @@ def report(given: Sequence[Path], removed: Path, threshold: float | None) -> dic
     documents of its own. A removed duplicate is correct if its exact similarity to the kept document is at least the threshold.
 
     Args:
-        given: shards of the documents before the stage.
+        paths: shards of the documents before the stage.
         removed: folder of the removed documents.
         threshold: least similarity of near duplicates.
 
     Returns:
-        `recall`: `Outcomes` by kind (KIND/HOW). `precision`: by reason or step the numbers removed and right, and the
+        `recall`: `Outcomes` by kind (KIND/HOW). `precision`: by reason or step the numbers removed and correct, and the
         precision.
     """
-    gone = {row["id"]: _Document(*(row[name] for name in ("id", "source", "why", "of"))) for row in _removed(given, removed)}
-    ids = {row["source"]: row["id"] for row in shards.rows(given, ["id", "source"])}
+    removed_documents = {
+        row["id"]: _Document(*(row[name] for name in ("id", "source", "reason", "match"))) for row in _removed(paths, removed)
+    }
+    ids = {row["source"]: row["id"] for row in shards.rows(paths, ["id", "source"])}
     recall: dict[str, Outcomes] = {}
     for source, id in ids.items():
         if not source.startswith(PLANTED):
@@ -67,9 +69,9 @@ def report(given: Sequence[Path], removed: Path, threshold: float | None) -> dic
         kind = _kind(source)
         counts = recall.setdefault(
             "/".join(source.removeprefix(PLANTED).split("/")[: 1 if kind == "contaminated" else 2]),
-            {"planted": 0, "found": 0, "missed": 0, "removed_otherwise": 0, "examples_missed": []},
+            {"planted": 0, "found": 0, "missed": 0, "removed_by_other_step": 0, "examples_missed": []},
         )
-        outcome = _outcome(id, ids.get(source.partition("/of/")[2]), kind, gone)
+        outcome = _outcome(id, ids.get(source.partition("/of/")[2]), kind, removed_documents)
         counts["planted"] += 1
         counts[outcome] += 1
         if outcome == "missed" and len(counts["examples_missed"]) < 3:
@@ -77,11 +79,11 @@ def report(given: Sequence[Path], removed: Path, threshold: float | None) -> dic
     for counts in recall.values():
         reached = counts["found"] + counts["missed"]
         counts["recall"] = round(counts["found"] / reached, 4) if reached else None
-    return {"recall": dict(sorted(recall.items())), "precision": _precision(given, gone, threshold)}
+    return {"recall": dict(sorted(recall.items())), "precision": _precision(paths, removed_documents, threshold)}
 
 
-def _removed(given: Sequence[Path], removed: Path) -> Iterator[dict[str, Any]]:
-    return shards.rows([removed / shard.name for shard in given], ["id", "source", "why", "of"])
+def _removed(paths: Sequence[Path], removed: Path) -> Iterator[dict[str, Any]]:
+    return shards.rows([removed / shard.name for shard in paths], ["id", "source", "reason", "match"])
 
 
 def _kind(source: str) -> str:
@@ -89,42 +91,46 @@ def _kind(source: str) -> str:
 
 
 def _outcome(
-    id: str, original: str | None, kind: str, gone: dict[str, _Document]
-) -> Literal["found", "missed", "removed_otherwise"]:
+    id: str, original: str | None, kind: str, removed_documents: dict[str, _Document]
+) -> Literal["found", "missed", "removed_by_other_step"]:
     """Returns what happened to a planted document. `original` is the id of the document that it copies."""
-    why = gone[id].why if id in gone else None
+    reason = removed_documents[id].reason if id in removed_documents else None
     if kind in ("bad", "contaminated"):
-        return "missed" if why is None else "found" if why in STEPS[kind] else "removed_otherwise"
-    reasons = [gone[document].why for document in (id, original) if document in gone]
+        return "missed" if reason is None else "found" if reason in STEPS[kind] else "removed_by_other_step"
+    reasons = [removed_documents[document].reason for document in (id, original) if document in removed_documents]
     if original is None or any(reason not in STEPS[kind] for reason in reasons):
-        return "removed_otherwise"
-    return "found" if _kept(id, gone) == _kept(original, gone) else "missed"
+        return "removed_by_other_step"
+    return "found" if _kept(id, removed_documents) == _kept(original, removed_documents) else "missed"
 
 
-def _kept(id: str, gone: dict[str, _Document]) -> str:
+def _kept(id: str, removed_documents: dict[str, _Document]) -> str:
     """Returns the id of the document that is kept instead of this one, or its own id if it is kept."""
-    while id in gone and (of := gone[id].of) is not None:
-        id = of
+    while id in removed_documents and (kept := removed_documents[id].match) is not None:
+        id = kept
     return id
 
 
-def _precision(given: Sequence[Path], gone: dict[str, _Document], threshold: float | None) -> dict[str, Any]:
+def _precision(paths: Sequence[Path], removed_documents: dict[str, _Document], threshold: float | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for kind in ("bad", "contaminated"):
-        step = [document for document in gone.values() if document.why in STEPS[kind]]
+        step = [document for document in removed_documents.values() if document.reason in STEPS[kind]]
         correct = sum(_kind(document.source) == kind for document in step)
         found["rules" if kind == "bad" else kind] = _precision_row(len(step), correct)
-    for why in (duplicates.EXACT, duplicates.NEAR):
-        pairs = sorted((document.id, document.of) for document in gone.values() if document.why == why and document.of)[:PAIRS]
+    for reason in (duplicates.EXACT, duplicates.NEAR):
+        pairs = sorted(
+            (document.id, document.match)
+            for document in removed_documents.values()
+            if document.reason == reason and document.match
+        )[:PAIRS]
         needed = {id for pair in pairs for id in pair}
-        texts = {row["id"]: row["text"] for row in shards.rows(given, ["id", "text"]) if row["id"] in needed} if pairs else {}
+        texts = {row["id"]: row["text"] for row in shards.rows(paths, ["id", "text"]) if row["id"] in needed} if pairs else {}
         similar = [duplicates.jaccard(texts[id], texts[kept]) for id, kept in pairs]
-        least = 1.0 if why == duplicates.EXACT else threshold or 0.0
-        found[why] = _precision_row(len(pairs), sum(value >= least for value in similar))
+        least = 1.0 if reason == duplicates.EXACT else threshold or 0.0
+        found[reason] = _precision_row(len(pairs), sum(value >= least for value in similar))
         if similar:
-            found[why]["least_similar"] = round(min(similar), 4)
+            found[reason]["least_similar"] = round(min(similar), 4)
     return found
 
 
 def _precision_row(removed: int, correct: int) -> dict[str, Any]:
-    return {"removed": removed, "right": correct, "precision": round(correct / removed, 4) if removed else None}
+    return {"removed": removed, "correct": correct, "precision": round(correct / removed, 4) if removed else None}

@@ -36,9 +36,11 @@ def write(folder: Path, documents: list[dict[str, str]], size: int = 20) -> Path
     return folder
 
 
-def cleaned(given: Path, folder: Path, progress: Callable[..., None] = lambda *a, **k: None, **settings: Any) -> dict[str, Any]:
+def cleaned(
+    corpus: Path, folder: Path, progress: Callable[..., None] = lambda *a, **k: None, **settings: Any
+) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
-    stage = Clean(name="clean", kind="clean", documents=str(given), workers=1, **settings)
+    stage = Clean(name="clean", kind="clean", documents=str(corpus), workers=1, **settings)
     stage.check()
     return stage.run(Context(folder, "micro:", 0, {}, progress))
 
@@ -53,7 +55,7 @@ def removed(folder: Path) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture
 def problems(tmp_path: Path) -> str:
-    file = tmp_path / "asked.jsonl"
+    file = tmp_path / "problems.jsonl"
     file.write_text("\n".join(json.dumps({"question": text, "answer": 1, "id": text[:5]}) for text in (PROBLEM, OTHER)))
     return f"jsonl:{file}"
 
@@ -63,20 +65,20 @@ def test_each_step_removes_documents_with_its_reason(tmp_path: Path, problems: s
     texts = [good(1), "too short", good(2), f"{good(3)}\n{PROBLEM}.", good(2).upper(), near, good(4)]
     metrics = cleaned(write(tmp_path / "d", rows(texts)), tmp_path / "c", against=[problems])
     assert ids(tmp_path / "c") == ["book.2", "book.5", "book.6"]
-    gone = removed(tmp_path / "c")
-    assert {id: (row["why"], row["of"]) for id, row in gone.items()} == {
+    rows_removed = removed(tmp_path / "c")
+    assert {id: (row["reason"], row["match"]) for id, row in rows_removed.items()} == {
         "book.0": ("near_duplicate", "book.5"),  # the longer one is kept
         "book.1": ("few_words", None),
         "book.3": ("contaminated", f"{problems}#A far"),
         "book.4": ("exact_duplicate", "book.2"),
     }
-    assert gone["book.1"]["snippet"] == "too short"
-    assert gone["book.3"]["detail"] == " ".join(PROBLEM.lower().split()[:13])
-    assert metrics["given"] == {"documents": 7, "characters": sum(map(len, texts))}
+    assert rows_removed["book.1"]["snippet"] == "too short"
+    assert rows_removed["book.3"]["detail"] == " ".join(PROBLEM.lower().split()[:13])
+    assert metrics["input"] == {"documents": 7, "characters": sum(map(len, texts))}
     assert metrics["kept"] == {"documents": 3, "characters": len(good(2)) + len(near) + len(good(4))}
     assert metrics["removed"]["exact_duplicate"]["documents"] == 1
-    assert metrics["removed"]["exact_duplicate"]["examples"][0]["of"] == "book.2"
-    assert metrics["looked_for"]["problems"] == 2
+    assert metrics["removed"]["exact_duplicate"]["examples"][0]["match"] == "book.2"
+    assert metrics["contamination"]["problems"] == 2
     json.dumps(metrics)
 
 
@@ -88,8 +90,8 @@ def test_a_contaminated_copy_does_not_replace_the_clean_document(tmp_path: Path,
 
 
 def test_a_killed_stage_resumes_with_the_same_result(tmp_path: Path) -> None:
-    given = write(tmp_path / "d", rows([good(seed // 2) for seed in range(60)]), size=10)
-    whole = cleaned(given, tmp_path / "whole")
+    corpus = write(tmp_path / "d", rows([good(seed // 2) for seed in range(60)]), size=10)
+    whole = cleaned(corpus, tmp_path / "whole")
 
     def killed_at(step: int) -> Callable[..., None]:
         def progress(done: int, total: int, **figures: Any) -> None:
@@ -101,9 +103,9 @@ def test_a_killed_stage_resumes_with_the_same_result(tmp_path: Path) -> None:
 
     for step in (2, 6, 9):
         with pytest.raises(KeyboardInterrupt):
-            cleaned(given, tmp_path / "killed", killed_at(step))
+            cleaned(corpus, tmp_path / "killed", killed_at(step))
     reported: list[int] = []
-    assert cleaned(given, tmp_path / "killed", lambda done, total: reported.append(done)) == whole
+    assert cleaned(corpus, tmp_path / "killed", lambda done, total: reported.append(done)) == whole
     assert reported == [6, 9, 10, 11, 12]  # finished shards are not processed again
     assert ids(tmp_path / "killed") == ids(tmp_path / "whole")
     assert removed(tmp_path / "killed") == removed(tmp_path / "whole")
@@ -118,23 +120,23 @@ def test_the_result_does_not_depend_on_the_shards(tmp_path: Path) -> None:
 
 
 def test_rules_and_steps_can_be_turned_off(tmp_path: Path) -> None:
-    given = write(tmp_path / "d", rows([good(1), good(1).replace("\n", " instead\n", 1), "too short", planted.FOREIGN["de"]]))
+    corpus = write(tmp_path / "d", rows([good(1), good(1).replace("\n", " instead\n", 1), "too short", planted.FOREIGN["de"]]))
     cleaned(
-        given, tmp_path / "c", near=None, without=["few_words", "few_stop_words", "unended_lines", "short_lines"], languages=[]
+        corpus, tmp_path / "c", near=None, without=["few_words", "few_stop_words", "unended_lines", "short_lines"], languages=[]
     )
     assert ids(tmp_path / "c") == ["book.0", "book.1", "book.2", "book.3"]
 
 
 def test_invalid_settings_raise_one_line(tmp_path: Path) -> None:
-    given = write(tmp_path / "d", rows(["too short"]))
+    corpus = write(tmp_path / "d", rows(["too short"]))
     with pytest.raises(UserError, match="unknown rule 'few_wrods'; use many_words, few_words"):
-        cleaned(given, tmp_path / "c", without=["few_wrods"])
+        cleaned(corpus, tmp_path / "c", without=["few_wrods"])
     with pytest.raises(UserError, match="no task 'nothing'"):
-        cleaned(given, tmp_path / "c", against=["nothing"])
+        cleaned(corpus, tmp_path / "c", against=["nothing"])
     with pytest.raises(UserError, match="contains no documents"):
         cleaned(tmp_path, tmp_path / "c")
     with pytest.raises(UserError, match="all 1 documents were removed, most as few_words"):
-        cleaned(given, tmp_path / "c")
+        cleaned(corpus, tmp_path / "c")
 
 
 def test_the_report_has_recall_and_precision_by_kind(tmp_path: Path, problems: str) -> None:
@@ -153,29 +155,29 @@ def test_the_report_has_recall_and_precision_by_kind(tmp_path: Path, problems: s
     assert {kind: counts["found"] for kind, counts in recall.items()} == kinds
     assert metrics["kept"]["documents"] == 80
     precision = metrics["planted"]["precision"]
-    assert precision["rules"] == {"removed": 26, "right": 26, "precision": 1.0}
-    assert precision["contaminated"] == {"removed": 20, "right": 20, "precision": 1.0}
+    assert precision["rules"] == {"removed": 26, "correct": 26, "precision": 1.0}
+    assert precision["contaminated"] == {"removed": 20, "correct": 20, "precision": 1.0}
     assert precision["near_duplicate"]["removed"] == 18
     assert precision["near_duplicate"]["precision"] == 1.0
 
 
 def test_the_report_counts_missed_documents(tmp_path: Path, problems: str) -> None:
     books = rows([good(seed) for seed in range(40)])
-    given = write(tmp_path / "d", [*books, *planted.duplicates(books, 12, 2), *planted.contaminated(books, problems, 8, 2)])
-    planted_ = cleaned(given, tmp_path / "c", near=None)["planted"]
-    assert planted_["recall"]["contaminated"]["missed"] == 8
-    assert planted_["recall"]["contaminated"]["recall"] == 0
-    assert planted_["recall"]["near/changed"]["missed"] == 2
-    assert planted_["recall"]["near/changed"]["examples_missed"][0].startswith("planted:near/changed/2.")
-    assert planted_["recall"]["exact/capitals"]["found"] == 2
-    assert planted_["precision"]["near_duplicate"]["removed"] == 0
+    corpus = write(tmp_path / "d", [*books, *planted.duplicates(books, 12, 2), *planted.contaminated(books, problems, 8, 2)])
+    report = cleaned(corpus, tmp_path / "c", near=None)["planted"]
+    assert report["recall"]["contaminated"]["missed"] == 8
+    assert report["recall"]["contaminated"]["recall"] == 0
+    assert report["recall"]["near/changed"]["missed"] == 2
+    assert report["recall"]["near/changed"]["examples_missed"][0].startswith("planted:near/changed/2.")
+    assert report["recall"]["exact/capitals"]["found"] == 2
+    assert report["precision"]["near_duplicate"]["removed"] == 0
 
 
 def test_documents_removed_by_another_step_count_neither_as_found_nor_as_missed(tmp_path: Path, problems: str) -> None:
     books = rows([f"{good(seed)}\n{PROBLEM}." for seed in range(12)])
-    given = write(tmp_path / "d", [*books, *rows([good("clean")], "clean"), *planted.duplicates(books, 12, 1)])
-    recall = cleaned(given, tmp_path / "c", against=[problems])["planted"]["recall"]
-    assert {(counts["found"], counts["missed"], counts["removed_otherwise"]) for counts in recall.values()} == {(0, 0, 2)}
+    corpus = write(tmp_path / "d", [*books, *rows([good("clean")], "clean"), *planted.duplicates(books, 12, 1)])
+    recall = cleaned(corpus, tmp_path / "c", against=[problems])["planted"]["recall"]
+    assert {(counts["found"], counts["missed"], counts["removed_by_other_step"]) for counts in recall.values()} == {(0, 0, 2)}
     assert recall["exact/same"]["recall"] is None
 
 

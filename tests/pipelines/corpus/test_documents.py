@@ -56,7 +56,7 @@ def test_unreadable_documents_are_counted_and_the_others_are_kept(tmp_path: Path
     (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
     found, metrics = gathered(tmp_path / "out", f"jsonl:{tmp_path}/rows.jsonl", f"text:{tmp_path}/*.txt", max_characters=50)
     assert [row["text"] for row in found] == ["good", "half \ufffd a pair"]
-    skipped = [source["passed_over"] for source in metrics["sources"]]
+    skipped = [source["skipped"] for source in metrics["sources"]]
     assert skipped == [{"no text": 3, "empty": 1, "too long": 1}, {"no UTF-8": 1}]
 
 
@@ -67,7 +67,7 @@ def test_files_of_a_pattern_are_each_read_once(tmp_path: Path) -> None:
     found, metrics = gathered(tmp_path / "out", f"jsonl:{tmp_path}/*.jsonl")
     assert [row["text"] for row in found] == [f"text {number}/{row}" for number in range(4) for row in range(3)]
     assert metrics["documents"] == len({row["id"] for row in found}) == 12
-    assert metrics["sources"][0]["passed_over"] == {"no text": 4}
+    assert metrics["sources"][0]["skipped"] == {"no text": 4}
     # A killed stage reads only the files without counts.
     (tmp_path / "out" / "000-00002.json").unlink()
     for number in range(4):

@@ -40,7 +40,7 @@ def test_the_stages_turn_raw_text_into_a_policy(lab: Path) -> None:
     Path("recipe.yaml").write_text(yaml.safe_dump(content))
     metrics = tenfold.run("recipe.yaml", "out", quiet=True)
     assert list(metrics) == names
-    assert metrics["clean"]["kept"]["documents"] < metrics["clean"]["given"]["documents"] == metrics["documents"]["documents"]
+    assert metrics["clean"]["kept"]["documents"] < metrics["clean"]["input"]["documents"] == metrics["documents"]["documents"]
     assert metrics["fgwsd_1"]["steps"] == 8
     assert metrics["fgwsd_1"]["losses"][-1][1] < metrics["fgwsd_1"]["losses"][0][1]
     assert tenfold.load_policy("stage:out/fgwsd_1")

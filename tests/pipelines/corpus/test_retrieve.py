@@ -32,9 +32,9 @@ def corpus(folder: Path, *parts: list[str], domains: tuple[str, ...] = ("maths",
 
 
 def run(folder: Path, documents: Path, progress: Callable[..., None] = lambda *a, **k: None, **changes: Any) -> dict[str, Any]:
-    given = {"kind": "retrieve", "name": "near", "documents": str(documents), "workers": 1, "limit": 20} | changes
+    settings = {"kind": "retrieve", "name": "near", "documents": str(documents), "workers": 1, "limit": 20} | changes
     folder.mkdir(exist_ok=True)
-    return retrieve.Retrieve.model_validate(given).run(Context(folder, "micro:", 0, {}, progress))
+    return retrieve.Retrieve.model_validate(settings).run(Context(folder, "micro:", 0, {}, progress))
 
 
 def similar(folder: Path) -> list[dict[str, Any]]:
@@ -63,8 +63,8 @@ def test_the_most_similar_documents_are_those_about_the_seeds_subject(tmp_path: 
 
 def test_similarity_is_the_weighted_reciprocal_rank_fusion_of_all_lists(tmp_path: Path) -> None:
     documents = corpus(tmp_path / "all", ["red apples", "blue boats"])
-    given = [{"source": "maths/0", "weight": 3.0}, {"source": "maths/1"}]
-    run(tmp_path / "near", documents, seeds=given)
+    seed_settings = [{"source": "maths/0", "weight": 3.0}, {"source": "maths/1"}]
+    run(tmp_path / "near", documents, seeds=seed_settings)
     first, second = similar(tmp_path / "near")
     # Each document is first in both lists of its own seed. In the other seed's lists it is second by vector, missing by words.
     assert first["similarity"] == pytest.approx(3 * 2 / 61 + 1 / 62)
@@ -114,10 +114,16 @@ stage.run(Context(Path(sys.argv[2]), "micro:", 0, {}, progress))
 
 def test_rows_inserted_before_a_kill_are_not_inserted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     documents = corpus(tmp_path / "all", MATHS, COOKING)
-    given = {"kind": "retrieve", "name": "near", "documents": str(documents), "seeds": [{"source": "maths/1*"}], "workers": 1}
+    settings = {
+        "kind": "retrieve",
+        "name": "near",
+        "documents": str(documents),
+        "seeds": [{"source": "maths/1*"}],
+        "workers": 1,
+    }
     folder = tmp_path / "killed"
     folder.mkdir()
-    child = subprocess.run([sys.executable, "-c", KILLED, json.dumps(given), str(folder)], capture_output=True, text=True)
+    child = subprocess.run([sys.executable, "-c", KILLED, json.dumps(settings), str(folder)], capture_output=True, text=True)
     assert child.returncode == 9, child.stderr
     monkeypatch.setattr(milvus, "BATCH", 10)
     inserted: list[int] = []
@@ -125,8 +131,8 @@ def test_rows_inserted_before_a_kill_are_not_inserted_again(tmp_path: Path, monk
     def progress(done: int, total: int, **figures: int) -> None:
         inserted.extend(count for name, count in figures.items() if name == "inserted")
 
-    run(folder, documents, progress, seeds=given["seeds"], limit=100)
-    run(tmp_path / "whole", documents, seeds=given["seeds"], limit=100)
+    run(folder, documents, progress, seeds=settings["seeds"], limit=100)
+    run(tmp_path / "whole", documents, seeds=settings["seeds"], limit=100)
     assert inserted == [30]
     assert similar(folder) == similar(tmp_path / "whole")
 
@@ -134,16 +140,16 @@ def test_rows_inserted_before_a_kill_are_not_inserted_again(tmp_path: Path, monk
 def test_an_interrupted_insert_does_not_change_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(milvus, "BATCH", 10)
     documents = corpus(tmp_path / "all", MATHS, COOKING)
-    given = [{"source": "maths/1*"}]
+    seed_settings = [{"source": "maths/1*"}]
 
     def interrupted(done: int, total: int, inserted: int = 0, **figures: int) -> None:
         if inserted == 20:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "stopped", documents, interrupted, seeds=given)
-    run(tmp_path / "stopped", documents, seeds=given)
-    run(tmp_path / "whole", documents, seeds=given)
+        run(tmp_path / "stopped", documents, interrupted, seeds=seed_settings)
+    run(tmp_path / "stopped", documents, seeds=seed_settings)
+    run(tmp_path / "whole", documents, seeds=seed_settings)
     assert similar(tmp_path / "stopped") == similar(tmp_path / "whole")
 
 
@@ -185,14 +191,14 @@ def test_a_cluster_has_the_same_result_as_a_file_and_its_token_is_not_written(
 ) -> None:
     monkeypatch.setenv("MILVUS_TOKEN", "root:secret")
     monkeypatch.setenv("TENFOLD_KEYS", "MILVUS_TOKEN=127.0.0.1")
-    documents, given = corpus(tmp_path / "all", MATHS, COOKING), [{"source": "maths/1*"}]
-    run(tmp_path / "file", documents, seeds=given)
-    run(tmp_path / "cluster", documents, seeds=given, database=server[1])
+    documents, seed_settings = corpus(tmp_path / "all", MATHS, COOKING), [{"source": "maths/1*"}]
+    run(tmp_path / "file", documents, seeds=seed_settings)
+    run(tmp_path / "cluster", documents, seeds=seed_settings, database=server[1])
     assert similar(tmp_path / "cluster") == similar(tmp_path / "file")
     assert not any(b"secret" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert "secret" not in "".join(capfd.readouterr())
     with pytest.raises(UserError, match="the collection 'documents' contains other documents"):
-        run(tmp_path / "others", corpus(tmp_path / "some", MATHS), seeds=given, database=server[1])
+        run(tmp_path / "others", corpus(tmp_path / "some", MATHS), seeds=seed_settings, database=server[1])
 
 
 def test_a_server_that_stops_raises_one_line(tmp_path: Path, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:

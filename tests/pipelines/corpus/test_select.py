@@ -44,11 +44,11 @@ def similar(folder: Path, *parts: list[tuple[str, float]]) -> Path:
     return beside(folder, "similar", *([{"id": id, "similarity": value, "seeds": [""]} for id, value in p] for p in parts))
 
 
-def run(folder: Path, **given: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def run(folder: Path, **changes: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Returns the metrics and the rows that the stage wrote."""
     folder.mkdir(exist_ok=True)
     settings = select.Select.model_validate(
-        {"kind": "select", "name": "s"} | {k: str(v) if isinstance(v, Path) else v for k, v in given.items()}
+        {"kind": "select", "name": "s"} | {k: str(v) if isinstance(v, Path) else v for k, v in changes.items()}
     )
     metrics = settings.run(Context(folder, "micro:", 0, {}, lambda *a, **k: None))
     return metrics, list(shards.rows(shards.list_shards(folder)))
@@ -57,8 +57,8 @@ def run(folder: Path, **given: Any) -> tuple[dict[str, Any], list[dict[str, Any]
 def ten(folder: Path) -> dict[str, Path]:
     """Returns ten documents of 100 characters for each of two domains. Tags rise with n and are larger in domain a."""
     parts = [[(f"{domain}{n}", domain * 100, domain) for n in range(10)] for domain in "ab"]
-    known = [[(f"a{n}", n * 0.9, n * 0.9) for n in range(10)], [(f"b{n}", n * 0.1, n * 0.1) for n in range(10)]]
-    return {"documents": documents(folder / "all", *parts), "tags": tags(folder / "tag", *known)}
+    tag_values = [[(f"a{n}", n * 0.9, n * 0.9) for n in range(10)], [(f"b{n}", n * 0.1, n * 0.1) for n in range(10)]]
+    return {"documents": documents(folder / "all", *parts), "tags": tags(folder / "tag", *tag_values)}
 
 
 def test_grades_are_shares_of_each_domain(tmp_path: Path) -> None:
@@ -75,8 +75,8 @@ def test_grades_are_shares_of_each_domain(tmp_path: Path) -> None:
 
 def test_shares_are_of_characters_and_not_of_documents(tmp_path: Path) -> None:
     three = documents(tmp_path / "all", [("long", "x" * 600, "d"), ("short", "x" * 200, "d"), ("shorter", "x" * 200, "d")])
-    known = tags(tmp_path / "tag", [("long", 9, 9), ("short", 5, 5), ("shorter", 1, 1)])
-    _, rows = run(tmp_path / "s", documents=three, tags=known, high=0.5, medium=0.25)
+    tag_folder = tags(tmp_path / "tag", [("long", 9, 9), ("short", 5, 5), ("shorter", 1, 1)])
+    _, rows = run(tmp_path / "s", documents=three, tags=tag_folder, high=0.5, medium=0.25)
     assert [row["quality"] for row in rows] == ["high", "medium", "low"]
 
 
@@ -93,14 +93,14 @@ def test_grades_can_be_set_by_scores(tmp_path: Path) -> None:
 
 def test_a_score_is_the_weighted_mean_of_tags_and_similarity_rank(tmp_path: Path) -> None:
     three = documents(tmp_path / "all", [("a", "x", "d"), ("b", "x", "d")], [("c", "x", "d")])
-    known = tags(tmp_path / "tag", [("a", 9, 0), ("b", 0, 9)], [("c", 9, 9)])
+    tag_folder = tags(tmp_path / "tag", [("a", 9, 0), ("b", 0, 9)], [("c", 9, 9)])
     near = similar(tmp_path / "near", [("a", 0.0), ("b", 7.5)], [("c", 0.0)])
-    _, rows = run(tmp_path / "s", documents=three, tags=known, similar=near)
+    _, rows = run(tmp_path / "s", documents=three, tags=tag_folder, similar=near)
     content, form = 1.0 * len(CONTENT), 0.5 * len(FORMAT)
     total = content + form + 2  # two documents are less similar than b, and none is less similar than a and c
     assert [row["score"] for row in rows] == pytest.approx([content / total, (form + 2) / total, (content + form) / total])
     weights = {"content": 0.0, "format": 0.0, "similarity": 0.0, CONTENT[0]: 1.0, FORMAT[0]: 3.0}
-    _, rows = run(tmp_path / "other", documents=three, tags=known, similar=near, weights=weights)
+    _, rows = run(tmp_path / "other", documents=three, tags=tag_folder, similar=near, weights=weights)
     assert [row["score"] for row in rows] == pytest.approx([0.25, 0.75, 1.0])
 
 
@@ -114,12 +114,12 @@ def test_missing_tags_are_left_out_of_the_mean(tmp_path: Path) -> None:
 
 def test_grades_of_equal_scores_do_not_depend_on_the_shards(tmp_path: Path) -> None:
     rows = [(f"{n}", "x" * 10, "d") for n in range(40)]
-    known = [(id, 5.0, 5.0) for id, _, _ in rows]
-    one = run(tmp_path / "s1", documents=documents(tmp_path / "a1", rows), tags=tags(tmp_path / "t1", known))[1]
-    back, known_back = rows[::-1], known[::-1]
+    tag_values = [(id, 5.0, 5.0) for id, _, _ in rows]
+    one = run(tmp_path / "s1", documents=documents(tmp_path / "a1", rows), tags=tags(tmp_path / "t1", tag_values))[1]
+    back, values_back = rows[::-1], tag_values[::-1]
     split = {
         "documents": documents(tmp_path / "a2", back[:13], back[13:]),
-        "tags": tags(tmp_path / "t2", known_back[:13], known_back[13:]),
+        "tags": tags(tmp_path / "t2", values_back[:13], values_back[13:]),
     }
     two = run(tmp_path / "s2", **split)[1]
     grades = {row["id"]: row["quality"] for row in one}
@@ -128,12 +128,12 @@ def test_grades_of_equal_scores_do_not_depend_on_the_shards(tmp_path: Path) -> N
 
 
 def test_a_killed_stage_resumes_with_the_missing_shards(tmp_path: Path) -> None:
-    given = ten(tmp_path)
-    metrics, rows = run(tmp_path / "s", **given)
+    folders = ten(tmp_path)
+    metrics, rows = run(tmp_path / "s", **folders)
     kept = tmp_path / "s" / "documents" / "0.parquet"
     before = kept.stat().st_mtime_ns
     (tmp_path / "s" / "documents" / "1.parquet").unlink()
-    assert run(tmp_path / "s", **given) == (metrics, rows)
+    assert run(tmp_path / "s", **folders) == (metrics, rows)
     assert kept.stat().st_mtime_ns == before
 
 
@@ -161,9 +161,9 @@ def test_impossible_settings_are_refused(changes: dict[str, Any], message: str) 
 
 
 def test_the_other_columns_are_unchanged(tmp_path: Path) -> None:
-    given = ten(tmp_path)
-    rows = run(tmp_path / "s", **given)[1]
-    before = list(shards.rows(shards.list_shards(given["documents"])))
+    folders = ten(tmp_path)
+    rows = run(tmp_path / "s", **folders)[1]
+    before = list(shards.rows(shards.list_shards(folders["documents"])))
     assert [{name: row[name] for name in shards.SCHEMA.names} for row in rows] == before
     assert (
         np.float32

@@ -77,7 +77,7 @@ def test_the_tags_distinguish_code_from_a_page_of_links(tagged: tuple[Path, dict
 def test_the_report_has_the_predictability_of_each_dimension(tagged: tuple[Path, dict[str, Any]]) -> None:
     folder, metrics = tagged
     assert metrics["annotator"] == "rules:"
-    assert metrics["stand_in"]
+    assert metrics["labels_by_rules"]
     assert (metrics["labelled"], metrics["held_out"]) == (120, 30)
     assert metrics["dimensions"]["code_content"] > 0.6
     assert metrics["dimensions"]["safety"] is None
@@ -137,7 +137,7 @@ def test_an_annotator_without_valid_answers_raises_one_line(corpus: Path, tmp_pa
 def test_equal_labels_make_every_dimension_constant(corpus: Path, tmp_path: Path) -> None:
     metrics = settings(corpus, annotator="scripted:" + json.dumps(dict.fromkeys(NAMES, 6))).run(context(tmp_path / "tag"))
     assert metrics["constant"] == NAMES
-    assert not metrics["stand_in"]
+    assert not metrics["labels_by_rules"]
     assert metrics["rank_correlation"] == {"all": None, "content": None, "format": None}
     assert set(tags(tmp_path / "tag")["d000"]) == {6.0}
 

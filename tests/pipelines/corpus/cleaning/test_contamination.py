@@ -14,7 +14,7 @@ def problems(*prompts: str) -> list[Problem]:
     return [Problem(str(number), (Message(role="user", content=text),), None, "") for number, text in enumerate(prompts)]
 
 
-def held(text: str, *prompts: str) -> str | None:
+def problem_in(text: str, *prompts: str) -> str | None:
     found = contamination.find_problem(
         ngrams.word_hashes(ngrams.words(text)), contamination.index_problems({"set": problems(*prompts)})
     )
@@ -23,45 +23,45 @@ def held(text: str, *prompts: str) -> str | None:
 
 def test_a_run_of_thirteen_words_identifies_a_problem_and_twelve_do_not() -> None:
     words = LONG.split()
-    assert held("Once, " + " ".join(words[4:17]).upper() + "!", LONG, "Another problem altogether") == "set#0"
-    assert held("Once, " + " ".join(words[4:16]) + "!", LONG, "Another problem altogether") is None
-    assert held("x = '''" + "\n".join(words) + "'''", LONG) == "set#0"
+    assert problem_in("Once, " + " ".join(words[4:17]).upper() + "!", LONG, "Another problem altogether") == "set#0"
+    assert problem_in("Once, " + " ".join(words[4:16]) + "!", LONG, "Another problem altogether") is None
+    assert problem_in("x = '''" + "\n".join(words) + "'''", LONG) == "set#0"
 
 
 def test_a_problem_of_eight_to_twelve_words_is_searched_as_a_whole() -> None:
     short = "How many primes lie between 10 and 50?"
-    assert held(f"He asked: {short} Nobody knew.", short) == "set#0"
-    assert held("How many primes lie between 10 and 40?", short) is None
-    assert held("What is two and two?", "What is two and two?") is None
+    assert problem_in(f"He asked: {short} Nobody knew.", short) == "set#0"
+    assert problem_in("How many primes lie between 10 and 40?", short) is None
+    assert problem_in("What is two and two?", "What is two and two?") is None
     assert contamination.index_problems({"set": problems("What is two and two?")}).unsearchable == ("set#0",)
 
 
 def test_template_words_identify_no_problem() -> None:
     template = "Read the following question with care and give the answer as a number in a box at the end: "
-    asked = [template + f"how far does a train go in {hours} hours at {speed} miles an hour with {stops} stops on the way"
+    prompts = [template + f"how far does a train go in {hours} hours at {speed} miles an hour with {stops} stops on the way"
              for hours, speed, stops in ((2, 30, 4), (5, 60, 1), (7, 45, 3))]  # fmt: skip
     long = template + LONG
-    assert held(template + "what is the colour of the sky", *asked, long) is None
-    assert held(asked[1], *asked, long) == "set#1"
-    assert held(LONG, *asked, long) == "set#3"
+    assert problem_in(template + "what is the colour of the sky", *prompts, long) is None
+    assert problem_in(prompts[1], *prompts, long) == "set#1"
+    assert problem_in(LONG, *prompts, long) == "set#3"
     sums = [
         f"State the final answer to the following arithmetic problem: {left} + {right} - 3 ="
         for left in (1, 2)
         for right in (4, 5)
     ]
-    assert held(sums[2], *sums) == "set#2"
-    assert held("State the final answer to the following arithmetic problem: 2 + 4 - 7 =", *sums) is None
-    assert held("State the final answer to the following arithmetic problem: 2 - 4 + 3 =", *sums) is None
+    assert problem_in(sums[2], *sums) == "set#2"
+    assert problem_in("State the final answer to the following arithmetic problem: 2 + 4 - 7 =", *sums) is None
+    assert problem_in("State the final answer to the following arithmetic problem: 2 - 4 + 3 =", *sums) is None
 
 
 def test_equal_problems_are_no_template() -> None:
-    assert held(LONG, LONG, LONG.upper(), "Another problem altogether") == "set#0"
+    assert problem_in(LONG, LONG, LONG.upper(), "Another problem altogether") == "set#0"
 
 
 def test_chinese_problems_are_found_by_their_characters() -> None:
-    asked = "\u5c0f\u660e\u670912\u4e2a\u82f9\u679c\uff0c\u7ed9\u4e86\u5c0f\u7ea25\u4e2a\uff0c\u8fd8\u5269\u591a\u5c11\u4e2a"
-    assert held(f"\u9898\u76ee\uff1a{asked}\u7b54\u6848\u662f7\u3002", asked) == "set#0"
-    assert held(asked[:12], asked) is None
+    problem = "\u5c0f\u660e\u670912\u4e2a\u82f9\u679c\uff0c\u7ed9\u4e86\u5c0f\u7ea25\u4e2a\uff0c\u8fd8\u5269\u591a\u5c11\u4e2a"
+    assert problem_in(f"\u9898\u76ee\uff1a{problem}\u7b54\u6848\u662f7\u3002", problem) == "set#0"
+    assert problem_in(problem[:12], problem) is None
 
 
 def test_sets_are_uris_benchmarks_or_suites(tmp_path: Path) -> None:

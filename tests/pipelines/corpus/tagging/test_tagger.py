@@ -90,7 +90,7 @@ def test_the_report_distinguishes_predictable_dimensions() -> None:
     assert found["rank_correlation"]["format"] == half["rank_correlation"]
     assert found["binary"]["dimensions"] == 3
     assert 0 < found["binary"]["low"] < found["binary"]["difference"] < found["binary"]["high"]
-    page = predictability.page(found | {"annotator": "rules:", "stand_in": True, "embedder": "hash:"} | COUNTS)
+    page = predictability.page(found | {"annotator": "rules:", "labels_by_rules": True, "embedder": "hash:"} | COUNTS)
     assert "constant" in page
     assert "rules instead of a model" in page
 
