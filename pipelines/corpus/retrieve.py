@@ -109,8 +109,13 @@ class Retrieve(Stage):
 def _fill(client: "MilvusClient", embedded: bool, settings: Retrieve, paths: list[Path], total: int, context: Context) -> None:
     """Inserts all documents into the database, except those that an earlier run prepared or inserted."""
     dim = embed.load(settings.embedder)(["a"]).shape[1]
-    described = {"documents": _digest(paths), "embedder": settings.embedder, "text_bytes": settings.text_bytes}
-    milvus.create(client, settings.collection, dim, settings.index, described | {"index": settings.index})
+    described: milvus.Description = {
+        "documents": _digest(paths),
+        "embedder": settings.embedder,
+        "text_bytes": settings.text_bytes,
+        "index": settings.index,
+    }
+    milvus.create(client, settings.collection, dim, settings.index, described)
     start = milvus.count(client, settings.collection)
     rows: Iterable[milvus.Row] = ()  # if all rows are inserted, only the flush may be missing
     if start < total:

@@ -34,6 +34,7 @@ from .schedule import LawName, Segment, learning_rate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from transformers import PreTrainedModel
 
 LOGGED = 1000
 """Approximate number of losses stored of a run. Our choice."""
@@ -292,7 +293,7 @@ def _theta(settings: Pretrain, step: int) -> float | None:
     return theta
 
 
-def set_theta(model: Any, theta: float | None) -> None:
+def set_theta(model: "PreTrainedModel", theta: float | None) -> None:
     """Sets the base of a model's rotary position embedding ("adjusted base frequency", Xiong et al., 2023), unless it is None.
 
     Raises:
@@ -309,7 +310,7 @@ def set_theta(model: Any, theta: float | None) -> None:
             module.original_inv_freq = module.inv_freq.clone()
 
 
-def check_theta(model: Any, theta: float | None) -> None:
+def check_theta(model: "PreTrainedModel", theta: float | None) -> None:
     """Checks that the base of a model's rotary position embedding can be set.
 
     Raises:
@@ -349,7 +350,7 @@ def _phase_metrics(settings: Pretrain, sources: tokens.Sources, planned: stream.
     return rows
 
 
-def held_out_losses(model: Any, sources: tokens.Sources, length: int, most: int) -> dict[str, dict[str, float]]:
+def held_out_losses(model: "PreTrainedModel", sources: tokens.Sources, length: int, most: int) -> dict[str, dict[str, float]]:
     """Returns the mean loss per held-out token of each source: {source: {loss, tokens}}.
 
     Args:

@@ -30,7 +30,7 @@ MIN_CHARACTERS_PER_TOKEN = {True: 1.0, False: 2.0}
 about 4 and code about 3."""
 
 UNKNOWN_SIZE = 1e15
-"""Assumed characters of a source of unknown size. With it, the other sources of a mixture are needed least."""
+"""Assumed characters of a source of unknown size, so large that the check asks for the fewest tokens of the other sources."""
 
 
 class Supply(NamedTuple):

@@ -50,8 +50,8 @@ Equal = Callable[..., bool]
 class CallTest(TypedDict):
     """One test. The values are encoded by `wire.encode` and can be written as JSON."""
 
-    arguments: list[Any]
-    output: Any
+    arguments: list[object]
+    output: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ class _Tests:
         self.tests += new
         self.kills += kills
 
-    def _stable(self, fresh: Sequence[list[Any]]) -> list[CallTest]:
+    def _stable(self, fresh: Sequence[list[object]]) -> list[CallTest]:
         """Returns tests of the inputs for which the reference gives equal outputs in all runs."""
         run = functools.partial(_results, self.box, self.reference, self.entry_point, limits=SINGLE_LIMITS)
         with ThreadPoolExecutor(THREADS) as threads:
@@ -236,7 +236,7 @@ class _Tests:
         self.unstable += reached - len(stable)
         return stable
 
-    def _agreed(self, fresh: Sequence[list[Any]]) -> list[CallTest]:
+    def _agreed(self, fresh: Sequence[list[object]]) -> list[CallTest]:
         """Returns tests of the outputs that enough candidates give. The candidate that agrees most becomes the reference."""
         outputs = [_results(self.box, candidate, self.entry_point, fresh, ALL_LIMITS) for candidate in self.candidates]
         enough = max(2, self.agreement * len(self.candidates))
@@ -266,7 +266,7 @@ _NOTHING = object()
 """Marks a missing value."""
 
 
-def _results(box: Sandbox, program: str, entry_point: str, forms: Sequence[list[Any]], limits: Limits) -> list[Result]:
+def _results(box: Sandbox, program: str, entry_point: str, forms: Sequence[list[object]], limits: Limits) -> list[Result]:
     """Returns the results of a function for each encoded argument list; fewer if the run was stopped."""
     calls = [Call(entry_point, [decode(form) for form in arguments]) for arguments in forms]
     return list(box.run(program, calls, limits=limits).results)

@@ -11,13 +11,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, NotRequired, TypedDict, cast
 
 from pydantic import Field
 from rich.table import Table
 
 from ... import disk, extras
-from ...core import Problem, UserError
+from ...core import Message, Problem, UserError
 from ...envs import identity
 from ...envs.problems import sources as problem_sources
 from ...golds import CodeTests
@@ -26,6 +26,22 @@ from ...verifiers import code
 from ...verifiers.programs import forms
 from ...verifiers.sandbox import Sandbox, SandboxFault
 from ..stage import Context, Metrics, Stage
+
+
+class Row(TypedDict):
+    """A problem with generated tests, or with the reason why it has none."""
+
+    id: str
+    prompt: list[Message]
+    solution: str
+    answer: NotRequired[dict[str, Any]]
+    """The gold answer for the verifier `code`."""
+    report: NotRequired[dict[str, Any]]
+    """`suites.Report` and its score."""
+    own_score: NotRequired[float | None]
+    """Mutation score of the problem's own tests, if it was measured."""
+    left_out: NotRequired[str]
+    """The reason why the problem has no tests."""
 
 
 class Synthesize(Stage):
@@ -77,7 +93,7 @@ def synthesize(
     compare: bool = False,
     progress: Callable[..., None] | None = None,
     **options: int,
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """Generates tests for coding problems and stores one row per problem. An incomplete file is continued.
 
     Args:
@@ -102,7 +118,7 @@ def synthesize(
         raise UserError(f"{uri} has no coding problem with a solution and a single function to call; use other problems")
     made_with = {"problems": uri, "content": identity.of_problems(uri), "compare": compare, **options}
     with disk.held_file(out), suites.two_worker_sandbox() as box:
-        store: Store[dict[str, Any]] = Store(out, made_with, _check)
+        store: Store[Row] = Store(out, made_with, _check)
         done = {row["id"]: row for row in store.rows}
         for number, problem in enumerate(chosen, start=1):
             if problem.id not in done:
@@ -120,14 +136,14 @@ def _check(row: Mapping[str, Any]) -> None:
     row["left_out"] if "left_out" in row else (row["answer"], row["report"]["score"])
 
 
-def _row(problem: Problem, compare: bool, options: Mapping[str, Any], box: Sandbox) -> dict[str, Any]:
+def _row(problem: Problem, compare: bool, options: Mapping[str, Any], box: Sandbox) -> Row:
     """Returns the row of a problem, with tests or with the reason why it has none."""
     from . import suites
 
     tests = cast(CodeTests, problem.answer)
     program, entry_point = code.completed(problem.meta["solution"], tests), _entry_point(problem)
     assert entry_point is not None
-    row: dict[str, Any] = {"id": problem.id, "prompt": list(problem.prompt), "solution": problem.meta["solution"]}
+    row: Row = {"id": problem.id, "prompt": list(problem.prompt), "solution": problem.meta["solution"]}
     if "checker" in tests:
         return row | {"left_out": "a checker judges its outputs, so the expected output is not unique"}
     compared: dict[str, Any] = {name: value for name in ("unordered", "tolerance") if (value := tests.get(name))}
@@ -152,7 +168,7 @@ def _entry_point(problem: Problem) -> str | None:
     return answer.get("entry_point") or (functions[0] if len(functions) == 1 else None)
 
 
-def _examples(problem: Problem, entry_point: str) -> list[list[Any]]:
+def _examples(problem: Problem, entry_point: str) -> list[list[object]]:
     """Returns argument lists from the prompt and the public tests, or from the private tests if these contain none."""
     from . import inputs
 
@@ -165,7 +181,7 @@ def _examples(problem: Problem, entry_point: str) -> list[list[Any]]:
     return inputs.examples_in(re.sub(r"\bcandidate\(", f"{entry_point}(", private), entry_point)
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> Table:
+def table(rows: Sequence[Row]) -> Table:
     """Returns a table of all problems, and the means over those whose programs have mutants."""
     compared = any("own_score" in row for row in rows)
     titles = ("problem", "inputs", "unusable", "mutants", "tests", "score", *(["score of its own tests"] if compared else []))
@@ -181,7 +197,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Table:
     measured = [row for row in rows if "report" in row and row["report"]["score"] is not None]
     if measured:
         mean = sum(row["report"]["score"] for row in measured) / len(measured)
-        own = [_format(sum(row["own_score"] for row in measured) / len(measured))] if compared else []
+        own = [_format(sum(row["own_score"] or 0.0 for row in measured) / len(measured))] if compared else []
         result.add_section()
         result.add_row(f"mean of {len(measured)}", "", "", "", "", _format(mean), *own)
     return result

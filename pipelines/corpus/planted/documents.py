@@ -12,7 +12,6 @@ seeds have different sources.
 import random
 import string
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
 
 from ....core import UserError
 from ....envs.problems import sources as problem_sources
@@ -24,7 +23,7 @@ PLANTED = "planted:"
 MIN_WORDS = 100
 """Least number of words of a document to copy. In a shorter one, one or two changed words reduce the similarity below 0.8."""
 
-Of = str | Iterable[Mapping[str, Any]]
+Of = str | Iterable[Mapping[str, object]]
 """Documents: a URI, or rows with text, source and domain."""
 Planted = dict[str, str]
 """A row with text, source and domain."""

@@ -33,6 +33,25 @@ class Outcomes(TypedDict):
     """Sources of the first three missed documents."""
 
 
+class Precision(TypedDict):
+    """How many documents a step removed, and how many of them correctly."""
+
+    removed: int
+    correct: int
+    precision: float | None
+    least_similar: NotRequired[float]
+    """Least exact similarity of a removed duplicate and the kept document."""
+
+
+class Report(TypedDict):
+    """The result of `report`."""
+
+    recall: dict[str, Outcomes]
+    """By kind of planted document, as KIND or KIND/HOW."""
+    precision: dict[str, Precision]
+    """By reason or step."""
+
+
 class _Document(NamedTuple):
     id: str
     source: str
@@ -41,7 +60,7 @@ class _Document(NamedTuple):
     """Id of the document that is kept instead of a duplicate."""
 
 
-def report(paths: Sequence[Path], removed: Path, threshold: float | None) -> dict[str, Any]:
+def report(paths: Sequence[Path], removed: Path, threshold: float | None) -> Report:
     """Returns the recall by kind of planted document, and the precision by reason.
 
     A planted document does not count if another step removed it or its original, because it never reached the intended step. A
@@ -53,10 +72,6 @@ def report(paths: Sequence[Path], removed: Path, threshold: float | None) -> dic
         paths: shards of the documents before the stage.
         removed: folder of the removed documents.
         threshold: least similarity of near duplicates.
-
-    Returns:
-        `recall`: `Outcomes` by kind (KIND/HOW). `precision`: by reason or step the numbers removed and correct, and the
-        precision.
     """
     removed_documents = {
         row["id"]: _Document(*(row[name] for name in ("id", "source", "reason", "match"))) for row in _removed(paths, removed)
@@ -110,8 +125,8 @@ def _kept(id: str, removed_documents: dict[str, _Document]) -> str:
     return id
 
 
-def _precision(paths: Sequence[Path], removed_documents: dict[str, _Document], threshold: float | None) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _precision(paths: Sequence[Path], removed_documents: dict[str, _Document], threshold: float | None) -> dict[str, Precision]:
+    found: dict[str, Precision] = {}
     for kind in ("bad", "contaminated"):
         step = [document for document in removed_documents.values() if document.reason in STEPS[kind]]
         correct = sum(_kind(document.source) == kind for document in step)
@@ -132,5 +147,5 @@ def _precision(paths: Sequence[Path], removed_documents: dict[str, _Document], t
     return found
 
 
-def _precision_row(removed: int, correct: int) -> dict[str, Any]:
+def _precision_row(removed: int, correct: int) -> Precision:
     return {"removed": removed, "correct": correct, "precision": round(correct / removed, 4) if removed else None}

@@ -59,6 +59,8 @@ RANK_CONSTANT = 60
 
 Row = dict[str, Any]
 """A row of the collection by field."""
+Description = dict[str, str | int]
+"""What a collection contains and how it was made."""
 Ranks = list[int]
 """Numbers of documents, best first."""
 
@@ -140,7 +142,7 @@ def is_embedded(database: str) -> bool:
     return True
 
 
-def create(client: "MilvusClient", collection: str, dim: int, index: str, described: dict[str, Any]) -> None:
+def create(client: "MilvusClient", collection: str, dim: int, index: str, described: Description) -> None:
     """Creates a collection, or loads the existing one if its description is the same.
 
     Args:
@@ -185,7 +187,7 @@ def create(client: "MilvusClient", collection: str, dim: int, index: str, descri
     )
 
 
-def description(client: "MilvusClient", collection: str) -> dict[str, Any]:
+def description(client: "MilvusClient", collection: str) -> Description:
     """Returns the stored description of a collection; empty if tenfold did not create the collection."""
     found = client.describe_collection(collection, timeout=CALL_SECONDS).get("properties") or {}
     return json.loads(found.get(DESCRIPTION, "{}"))
@@ -264,7 +266,7 @@ def search_vectors(client: "MilvusClient", collection: str, queries: np.ndarray,
 
 
 def _search(
-    client: "MilvusClient", collection: str, field: str, data: list[Any], limit: int, params: dict[str, Any]
+    client: "MilvusClient", collection: str, field: str, data: list[str] | list[np.ndarray], limit: int, params: dict[str, int]
 ) -> list[Ranks]:
     found = client.search(
         collection,
