@@ -43,7 +43,7 @@ def order(sources: tokens.Sources, length: int) -> list[tuple[str, int]]:
 
 def bare(sources: tokens.Sources, length: int, rows: list[tuple[str, int]]) -> None:
     """Reads these rows."""
-    files = {source: tokens.mapped(tokens.file_of(sources.folder, source), sources.dtype) for source in sources.tokens}
+    files = {source: tokens.memory_map(tokens.file_of(sources.folder, source), sources.dtype) for source in sources.tokens}
     for first in range(0, len(rows), BATCH):
         batch = rows[first : first + BATCH]
         out = numpy.empty((len(batch), length), numpy.int64)

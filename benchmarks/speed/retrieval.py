@@ -50,13 +50,13 @@ def queries(texts: Sequence[str], vectors: np.ndarray) -> tuple[list[int], list[
     noise = np.random.default_rng(1).standard_normal((QUERIES, DIM)).astype(np.float32) / DIM**0.5 / 2
     asked = vectors[chosen] + noise
     most = min(32, len(texts[0].split()) // 3)
-    telling = [seeds.telling(texts[number], counts, len(sample), most) for number in chosen]
+    telling = [seeds.distinctive_words(texts[number], counts, len(sample), most) for number in chosen]
     return chosen, telling, asked / np.linalg.norm(asked, axis=1, keepdims=True)
 
 
 def best(lists: Sequence[list[int]]) -> list[int]:
     """Two lists fused."""
-    scores = milvus.fused(lists)
+    scores = milvus.fuse(lists)
     return sorted(scores, key=lambda row: (-scores[row], row))[:LIMIT]
 
 
@@ -66,11 +66,13 @@ def with_milvus(client: Any, texts: Sequence[str], vectors: np.ndarray) -> Answe
     names = {"id": "", "source": "", "domain": ""}
     rows = ({"row": n, "text": text, "vector": vectors[n], **names} for n, text in enumerate(texts))
     milvus.insert(client, "speed", rows, 0, True, lambda done: None)
-    milvus.by_words(client, "speed", ["w1"], 1)
+    milvus.search_words(client, "speed", ["w1"], 1)
 
     def answer(words: Sequence[str], asked: np.ndarray) -> list[list[int]]:
         lists = zip(
-            milvus.by_words(client, "speed", words, LIMIT), milvus.by_vectors(client, "speed", asked, LIMIT), strict=True
+            milvus.search_words(client, "speed", words, LIMIT),
+            milvus.search_vectors(client, "speed", asked, LIMIT),
+            strict=True,
         )
         return [best(both) for both in lists]
 
@@ -101,7 +103,7 @@ def measure(way: str, size: int, words: int, rounds: int) -> dict[str, float]:
     texts, vectors = corpus(size, words)
     chosen, telling, asked = queries(texts, vectors)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with tempfile.TemporaryDirectory() as folder, milvus.opened(f"{folder}/speed.db") as client:
+    with tempfile.TemporaryDirectory() as folder, milvus.connect(f"{folder}/speed.db") as client:
         started = time.perf_counter()
         answer = with_milvus(client, texts, vectors) if way == "milvus" else by_brute_force(texts, vectors)
         index = time.perf_counter() - started

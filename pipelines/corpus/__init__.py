@@ -1,1 +1,1 @@
-"""From raw text to tokens that are worth training on: gathered, cleaned, tagged, retrieved, selected, mixed."""
+"""From raw text to training tokens: stages that gather, clean, tag, retrieve, select and mix documents."""

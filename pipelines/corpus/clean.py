@@ -1,23 +1,27 @@
-"""The stage that removes what is not worth training on: by rules, for contamination, and what is there twice.
+"""The `clean` stage: removes documents by rules, by contamination with benchmarks, and duplicates.
 
-Three passes. Each shard is examined: rules and contamination tell what goes, and what stays gets a digest and a signature. From
-these alone, for all shards together, it follows what is a duplicate of what. Then each shard is parted into `documents`, which
-stay, and `removed`, which tells for every document that does not stay why, and shows how it starts.
+It has three passes. First, each shard is examined: rules and contamination decide removals, and the other documents get a
+digest and a signature. Second, duplicates are found from the digests and signatures of all shards. Third, each shard is split
+into `documents` (kept) and `removed` (with the reason and the beginning of each document).
 
-Contamination is looked for before duplicates: a document with a benchmark's problem in it would otherwise take the place of the
-same document without, as the longer of two like ones stays, and then be removed itself.
+Columns of `removed`: reason, match (the problem that it contains, or the document that it duplicates), detail.
+
+Contamination is checked before duplicates. Of two near duplicates the longer one is kept. A contaminated copy is often the
+longer one, so it would replace the clean document and then be removed itself.
 """
 
 import dataclasses
 import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypedDict
 
 import numpy
 import pyarrow
 import pyarrow.compute
 import pyarrow.parquet
+from numpy.typing import NDArray
 from pydantic import Field
 
 from ...core import UserError
@@ -32,11 +36,20 @@ from .planted import report
 from .shards import Counts
 
 EXAMINED, VERDICTS, REMOVED = "examined", "verdicts", "removed"
-"""Folders that the passes leave, beside the documents."""
+"""Folders within the stage's folder, one per pass."""
 SNIPPET = 300
-"""Characters of a removed document that are kept."""
+"""Characters stored of a removed document. Our choice."""
 EXAMPLES = 3
-"""Of each reason, in the metrics."""
+"""Examples of each reason in the metrics. Our choice."""
+
+
+class ReasonCounts(TypedDict):
+    """Documents removed for one reason."""
+
+    documents: int
+    characters: int
+    examples: list[dict[str, str]]
+    """The first `EXAMPLES` documents."""
 
 
 class Clean(Stage):
@@ -47,139 +60,149 @@ class Clean(Stage):
     compared_in_identity: ClassVar[frozenset[str]] = frozenset({"data"})
 
     kind: Literal["clean"]
-    documents: str = Field(description="folder of a stage that leaves documents, as in {stage:NAME}")
-    languages: list[str] = Field(["en"], description="codes of the languages that stay; all do where there are none")
-    without: list[str] = Field([], description="names of rules that do not hold")
-    near: float | None = Field(0.8, ge=0.5, le=1, description="Jaccard similarity of near duplicates; null: they stay")
-    against: list[str] = Field([], description="URIs of problems, benchmark tasks and suites that no document may hold")
-    data: str | None = Field(None, description="folder with the files of benchmarks, where they are not read from the hub")
-    run_of_words: int = Field(13, ge=contamination.LEAST, description="words in a row by which a problem is told")
-    workers: int | None = Field(None, ge=1, description="shards at a time; default: one a processor")
+    documents: str = Field(description="folder of a stage that writes documents, as in {stage:NAME}")
+    languages: list[str] = Field(["en"], description="codes of the languages to keep; an empty list keeps all")
+    without: list[str] = Field([], description="names of rules to turn off")
+    near: float | None = Field(
+        0.8, ge=0.5, le=1, description="least Jaccard similarity of near duplicates; null keeps near duplicates"
+    )
+    against: list[str] = Field(
+        [], description="URIs of problems, benchmark tasks and suites; documents that contain one of their problems are removed"
+    )
+    data: str | None = Field(None, description="folder with the files of benchmarks that cannot be read from the hub")
+    run_of_words: int = Field(
+        13, ge=contamination.MIN_WORDS, description="consecutive words of a problem that identify it in a document"
+    )
+    workers: int | None = Field(None, ge=1, description="shards processed in parallel; default: one per processor")
 
     def identity(self) -> dict[str, str]:
-        """The problems of the benchmarks that no document may hold."""
-        from ...benchmarks import identity  # with lm-eval, a slow import
+        """Returns the digests of the benchmarks' problems."""
+        from ...benchmarks import identity  # a slow import, because it imports lm-eval
         from ...benchmarks.result import Options
 
-        asked = [name for name in self.against if name.partition(":")[0] not in problem_sources.SOURCES]
-        return {name: value for task in asked for name, value in identity.of_task(task, Options(data=self.data)).items()}
+        tasks = [name for name in self.against if name.partition(":")[0] not in problem_sources.SOURCES]
+        return {name: value for task in tasks for name, value in identity.of_task(task, Options(data=self.data)).items()}
 
     def check(self) -> None:
-        """The rules are there, and so are the problems and the documents."""
+        """Checks that the rules, problems and documents exist."""
         if unknown := sorted(set(self.without) - set(rules.OPTIONAL)):
-            raise UserError(f"without: there is no rule {unknown[0]!r}; there are {', '.join(rules.OPTIONAL)}")
-        contamination.index(self.against, self.run_of_words, self.data)
-        shards.of(self.documents)
+            raise UserError(f"without: unknown rule {unknown[0]!r}; use {', '.join(rules.OPTIONAL)}")
+        contamination.build_index(self.against, self.run_of_words, self.data)
+        shards.list_shards(self.documents)
 
     def run(self, context: Context) -> Metrics:
-        """Leaves `documents`, `removed`, and how much each step removed, with examples."""
-        given = shards.of(self.documents)
-        index = contamination.index(self.against, self.run_of_words, self.data)
+        """Writes `documents` and `removed`, and returns how many documents each reason removed, with examples."""
+        paths = shards.list_shards(self.documents)
+        index = contamination.build_index(self.against, self.run_of_words, self.data)
         first, second = (dataclasses.replace(context, progress=_half(context, half)) for half in (0, 1))
         work = functools.partial(
-            _examined, wanted=tuple(self.languages), without=tuple(self.without), index=index, near=self.near
+            _examine_shard, languages=tuple(self.languages), without=tuple(self.without), index=index, near=self.near
         )
-        counted = shards.over(given, work, context.folder / EXAMINED, first, self.workers)
-        verdicts = _verdicts(given, context.folder, self.near)
+        examined = shards.map_shards(paths, work, context.folder / EXAMINED, first, self.workers)
+        verdicts = _write_verdicts(paths, context.folder, self.near)
         removed = context.folder / REMOVED
         removed.mkdir(exist_ok=True)
-        work = functools.partial(_parted, removed=str(removed.resolve()))
-        parted = shards.over(verdicts, work, context.folder / shards.DOCUMENTS, second, self.workers)
-        metrics = _metrics(counted, parted, index)
+        work = functools.partial(_split_shard, removed=str(removed.resolve()))
+        split = shards.map_shards(verdicts, work, context.folder / shards.DOCUMENTS, second, self.workers)
+        metrics = _metrics(examined, split, index)
         if not metrics["kept"]["documents"]:
-            worst = max(metrics["removed"], key=lambda why: metrics["removed"][why]["documents"])
-            raise UserError(f"{self.name}: no document is left of {metrics['given']['documents']}; most are removed as {worst}")
-        if any(count["planted"] for count in counted):
-            metrics["planted"] = report.report(given, context.folder / REMOVED, self.near)
+            main = max(metrics["removed"], key=lambda reason: metrics["removed"][reason]["documents"])
+            total = metrics["input"]["documents"]
+            raise UserError(
+                f"{self.name}: all {total} documents were removed, most as {main}; change the documents or the rules"
+            )
+        if any(count["planted"] for count in examined):
+            metrics["planted"] = report.report(paths, context.folder / REMOVED, self.near)
         return metrics
 
     def summary(self, metrics: Metrics) -> str:
-        """How much was kept, and what the rest was removed as."""
-        removed = ", ".join(f"{why} {count['documents']:,}" for why, count in metrics["removed"].items())
-        return f"kept {metrics['kept']['documents']:,} of {metrics['given']['documents']:,} documents; removed {removed}"
+        """Returns the numbers of kept and removed documents, by reason."""
+        removed = ", ".join(f"{reason} {count['documents']:,}" for reason, count in metrics["removed"].items())
+        return f"kept {metrics['kept']['documents']:,} of {metrics['input']['documents']:,} documents; removed {removed}"
 
     def tables(self, metrics: Metrics) -> str:
-        """A row a reason, with examples."""
+        """Returns a table with a row per reason, with examples."""
         rows = [
-            (why, count["documents"], count["characters"], figures.examples(count["examples"]))
-            for why, count in metrics["removed"].items()
+            (reason, count["documents"], count["characters"], figures.examples(count["examples"]))
+            for reason, count in metrics["removed"].items()
         ]
         return figures.table(("removed as", "documents", "characters", "examples"), rows)
 
 
-def _half(context: Context, half: int) -> Any:
-    """Progress of one of two passes over the same shards."""
+def _half(context: Context, half: int) -> Callable[..., None]:
+    """Returns a progress function for one of two passes over the same shards."""
     return lambda done, total, **figures: context.progress(half * total + done, 2 * total, **figures)
 
 
-def _examined(
-    table: pyarrow.Table, wanted: tuple[str, ...], without: tuple[str, ...], index: Index, near: float | None
+def _examine_shard(
+    table: pyarrow.Table, languages: tuple[str, ...], without: tuple[str, ...], index: Index, near: float | None
 ) -> tuple[pyarrow.Table, Counts]:
-    """What is known of a shard's documents: why each is removed so far, and by what duplicates are found."""
-    found: dict[str, list[Any]] = {name: [] for name in ("length", "why", "of", "detail", "digest")}
-    signatures: list[Any] = []
-    owns: list[int] = []
+    """Returns for each document the reason of its removal, if any, and what duplicates are found by."""
+    found: dict[str, list[int | str | None]] = {name: [] for name in ("length", "reason", "match", "detail", "digest")}
+    signatures: list[NDArray[numpy.uint32] | None] = []
+    number_hashes: list[int] = []
     for text, domain in zip(table["text"].to_pylist(), table["domain"].to_pylist(), strict=True):
-        read = rules.Reading(text or "", domain)
-        why = _why(read, wanted, without, index)
-        stays = why[0] is None
-        row = (len(read.text), *why, duplicates.digest(read.text) if stays else 0)
+        document = rules.DocumentText(text or "", domain)
+        reason = _reason(document, languages, without, index)
+        stays = reason[0] is None
+        row = (len(document.text), *reason, duplicates.digest(document.text) if stays else 0)
         for column, value in zip(found.values(), row, strict=True):
             column.append(value)
-        signatures.append(duplicates.signature(read.hashes) if stays and near else None)
-        owns.append(duplicates.own(read.words) if stays and domain in rules.WORKED_DOMAINS else 0)
+        signatures.append(duplicates.signature(document.hashes) if stays and near else None)
+        number_hashes.append(duplicates.number_hash(document.words) if stays and domain in rules.WORKED_DOMAINS else 0)
     types = {"length": pyarrow.int64(), "digest": pyarrow.uint64()}
     columns = {name: pyarrow.array(values, types.get(name, pyarrow.string())) for name, values in found.items()}
-    columns |= duplicates.columns(signatures, owns, near) if near else {}
+    columns |= duplicates.columns(signatures, number_hashes, near) if near else {}
     sources = table["source"].to_pylist()
     counted = {
         "documents": len(table),
-        "characters": sum(found["length"]),
+        "characters": pyarrow.compute.sum(columns["length"]).as_py() or 0,
         "planted": sum(source.startswith(planted.PLANTED) for source in sources),
     }
     return pyarrow.table({"id": table["id"], **columns}), counted
 
 
-def _why(
-    read: rules.Reading, wanted: tuple[str, ...], without: tuple[str, ...], index: Index
+def _reason(
+    document: rules.DocumentText, languages: tuple[str, ...], without: tuple[str, ...], index: Index
 ) -> tuple[str | None, str | None, str | None]:
-    """Why a document is removed, for what it is like, and what was found; three times None where it stays."""
-    if broken := rules.reason(read, wanted, without):
-        return broken.rule, None, broken.found
-    if held := contamination.match(read.hashes, index):
-        return contamination.CONTAMINATED, held.problem, " ".join(read.words[held.start : held.start + held.length])
+    """Returns the columns reason, match and detail of a document; all None if it is kept so far."""
+    if broken := rules.broken_rule(document, languages, without):
+        return broken.rule, None, broken.detail
+    if match := contamination.find_problem(document.hashes, index):
+        words = document.words[match.start : match.start + match.length]
+        return contamination.CONTAMINATED, match.problem, " ".join(words)
     return None, None, None
 
 
-def _verdicts(given: list[Path], folder: Path, near: float | None) -> list[Path]:
-    """Decides what is a duplicate of what, and writes why each document is removed, a shard for each that was given."""
-    examined = [folder / EXAMINED / shard.name for shard in given]
-    known = pyarrow.concat_tables(
-        [shards.table(shard, columns=["id", "length", "why", "of", "detail", "digest"]) for shard in examined],
+def _write_verdicts(paths: list[Path], folder: Path, near: float | None) -> list[Path]:
+    """Finds the duplicates and writes the reason of each removal, in one shard per shard of documents."""
+    examined = [folder / EXAMINED / shard.name for shard in paths]
+    examined_rows = pyarrow.concat_tables(
+        [shards.table(shard, columns=["id", "length", "reason", "match", "detail", "digest"]) for shard in examined],
         promote_options="permissive",
     )
-    why, of, detail = (known[name].to_pylist() for name in ("why", "of", "detail"))
-    # The longest first, then by id: of several that are alike the first is kept, wherever it stands.
-    order = pyarrow.compute.sort_indices(known, sort_keys=[("length", "descending"), ("id", "ascending")]).to_numpy()
-    rows = order[known["why"].is_null().to_numpy()[order]].astype(numpy.int64)
+    reasons, matches, details = (examined_rows[name].to_pylist() for name in ("reason", "match", "detail"))
+    # Ordered by length, then by id, so that the duplicate that is kept does not depend on the shards.
+    order = pyarrow.compute.sort_indices(examined_rows, sort_keys=[("length", "descending"), ("id", "ascending")]).to_numpy()
+    rows = order[examined_rows["reason"].is_null().to_numpy()[order]].astype(numpy.int64)
 
-    def remove(kept: Any, reason: str, found: Any = None) -> Any:
+    def remove(kept: duplicates.Rows, reason: str, similarity: NDArray[numpy.float64] | None = None) -> duplicates.Rows:
         gone = numpy.flatnonzero(kept != numpy.arange(len(rows)))
         for position in gone.tolist():
             row = int(rows[position])
-            why[row], of[row] = reason, known["id"][int(rows[kept[position]])].as_py()
-            detail[row] = "" if found is None else f"{found[position]:.2f} alike"
+            reasons[row], matches[row] = reason, examined_rows["id"][int(rows[kept[position]])].as_py()
+            details[row] = "" if similarity is None else f"similarity {similarity[position]:.2f}"
         return numpy.delete(rows, gone)
 
-    rows = remove(duplicates.exact(known["digest"].to_numpy()[rows]), duplicates.EXACT)
+    rows = remove(duplicates.exact(examined_rows["digest"].to_numpy()[rows]), duplicates.EXACT)
     if near is not None:
         kept, similarity = duplicates.near(examined, rows, near)
         rows = remove(kept, duplicates.NEAR, similarity)
-    columns = {"why": why, "of": of, "detail": detail}
-    decided = pyarrow.table({"id": known["id"], **{n: pyarrow.array(v, pyarrow.string()) for n, v in columns.items()}})
+    columns = {"reason": reasons, "match": matches, "detail": details}
+    decided = pyarrow.table({"id": examined_rows["id"], **{n: pyarrow.array(v, pyarrow.string()) for n, v in columns.items()}})
     (folder / VERDICTS).mkdir(exist_ok=True)
     written, start = [], 0
-    for shard in given:
+    for shard in paths:
         size = shards.size(shard)
         written.append(folder / VERDICTS / shard.name)
         shards.write(written[-1], decided.slice(start, size), {"shard": str(shard.resolve())})
@@ -187,43 +210,52 @@ def _verdicts(given: list[Path], folder: Path, near: float | None) -> list[Path]
     return written
 
 
-def _parted(verdicts: pyarrow.Table, removed: str) -> tuple[pyarrow.Table, Counts]:
-    """The documents of a shard that stay; the others are written to another folder."""
+def _split_shard(verdicts: pyarrow.Table, removed: str) -> tuple[pyarrow.Table, Counts]:
+    """Returns the documents of a shard that are kept, and writes the others to the folder `removed`."""
     path = Path(json.loads(verdicts.schema.metadata[b"counts"])["shard"])
     table = shards.table(path)
-    stays = verdicts["why"].is_null()
+    stays = verdicts["reason"].is_null()
     kept, gone = table.filter(stays), table.filter(pyarrow.compute.invert(stays))
-    why = verdicts.filter(pyarrow.compute.invert(stays))
+    removals = verdicts.filter(pyarrow.compute.invert(stays))
     texts = [text or "" for text in gone["text"].to_pylist()]
     snippets = pyarrow.array([text[:SNIPPET] for text in texts], pyarrow.string())
-    columns = {name: gone[name] for name in ("id", "source", "domain")} | {name: why[name] for name in ("why", "of", "detail")}
+    columns = {name: gone[name] for name in ("id", "source", "domain")} | {
+        name: removals[name] for name in ("reason", "match", "detail")
+    }
     rows = pyarrow.table({**columns, "characters": pyarrow.array(map(len, texts), pyarrow.int64()), "snippet": snippets})
     shards.write(Path(removed) / path.name, rows)
     characters = pyarrow.compute.sum(pyarrow.compute.utf8_length(kept["text"])).as_py() or 0
     return kept.select(shards.SCHEMA.names), {"documents": len(kept), "characters": characters, "removed": _counted(rows)}
 
 
-def _counted(removed: pyarrow.Table) -> dict[str, Any]:
-    """By reason: how many documents, how many characters, and the first few."""
-    counted: dict[str, Any] = {}
+def _counted(removed: pyarrow.Table) -> dict[str, ReasonCounts]:
+    """Returns the counts of removed documents by reason, with the first few as examples."""
+    counted: dict[str, ReasonCounts] = {}
     for row in removed.to_pylist():
-        of_reason = counted.setdefault(row["why"], {"documents": 0, "characters": 0, "examples": []})
+        of_reason = counted.setdefault(row["reason"], {"documents": 0, "characters": 0, "examples": []})
         of_reason["documents"] += 1
         of_reason["characters"] += row["characters"]
         if len(of_reason["examples"]) < EXAMPLES:
-            shown = {name: row[name] for name in ("id", "source", "of", "detail") if row[name]}
-            of_reason["examples"].append(shown | {"snippet": row["snippet"][:120]})
+            example = {name: row[name] for name in ("id", "source", "match", "detail") if row[name]}
+            of_reason["examples"].append(example | {"snippet": row["snippet"][:120]})
     return counted
 
 
-def _metrics(examined: list[dict[str, Any]], parted: list[dict[str, Any]], index: Index) -> Metrics:
-    """Sums over the shards."""
-    removed: dict[str, Any] = {}
+def _metrics(examined: list[dict[str, Any]], split: list[dict[str, Any]], index: Index) -> Metrics:
+    """Returns the sums over the shards."""
+    removed: dict[str, ReasonCounts] = {}
     for reason in (*rules.NAMES, contamination.CONTAMINATED, duplicates.EXACT, duplicates.NEAR):
-        found = [shard["removed"][reason] for shard in parted if reason in shard["removed"]]
-        if found:
-            removed[reason] = {name: sum(one[name] for one in found) for name in ("documents", "characters")}
-            removed[reason]["examples"] = [example for one in found for example in one["examples"]][:EXAMPLES]
-    sums = [{name: sum(shard[name] for shard in one) for name in ("documents", "characters")} for one in (examined, parted)]
-    looked_for = {"problems": len(index.names), "cannot": len(index.cannot), "examples": list(index.cannot[:EXAMPLES])}
-    return {"given": sums[0], "kept": sums[1], "removed": removed, "looked_for": looked_for}
+        parts: list[ReasonCounts] = [shard["removed"][reason] for shard in split if reason in shard["removed"]]
+        if parts:
+            removed[reason] = {
+                "documents": sum(part["documents"] for part in parts),
+                "characters": sum(part["characters"] for part in parts),
+                "examples": [example for part in parts for example in part["examples"]][:EXAMPLES],
+            }
+    sums = [{name: sum(shard[name] for shard in part) for name in ("documents", "characters")} for part in (examined, split)]
+    searched = {
+        "problems": len(index.names),
+        "unsearchable": len(index.unsearchable),
+        "examples": list(index.unsearchable[:EXAMPLES]),
+    }
+    return {"input": sums[0], "kept": sums[1], "removed": removed, "contamination": searched}

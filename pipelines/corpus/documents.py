@@ -1,18 +1,18 @@
-"""Where text comes from: a URI to documents, and the stage that gathers them into shards.
+"""Sources of documents: reads a URI into documents; the `documents` stage writes them into shards.
 
-    text:PATTERN                files, a document each: text:books/**/*.txt
-    jsonl:FILE, parquet:FILE    a document a row; of a pattern (parquet:shards/*.parquet) several files are read at a time
-    hf:ORG/NAME                 a data set of the Hugging Face hub (name=, split=, revision=)
-    python:code                 the sources of the standard library and of the packages that are installed
+    text:PATTERN                files, one document each: text:books/**/*.txt
+    jsonl:FILE, parquet:FILE    one document per row; files of a pattern (parquet:shards/*.parquet) are read in parallel
+    hf:ORG/NAME                 a data set of the Hugging Face hub (options name=, split=, revision=)
+    python:code                 source files of the standard library and of the installed packages
     python:documentation        their docstrings, the library's help topics, the packages' readmes
     problems:URI                problems with their worked solutions (`envs/problems/sources.py`), with the URI's own options
-    generate:MODULE:FUNCTION    whatever your function yields for the options given: problems, or rows
+    generate:MODULE:FUNCTION    problems or rows that a function yields; the URI's options are its arguments
 
-Options of every source: domain=NAME (what its documents are counted as), holds=CHARACTERS (what the source has, for the sum
-that `supply.py` does before a run); of all but patterns of rows limit=N documents, characters=N in all. Options of rows:
-text=COLUMN, id=COLUMN. Of python: of=stdlib or of=packages. A row's own `domain` and `source` are kept.
+Options of every source: domain=NAME sets the domain of its documents; holds=CHARACTERS is its size (`pretrain/supply.py`);
+limit=N and characters=N limit the documents and characters that are read (not for patterns of jsonl and parquet files). Options
+of rows: text=COLUMN, id=COLUMN. Options of python: of=stdlib or of=packages. A row's own `domain` and `source` are used.
 
-What cannot be read is passed over and counted by its reason: no UTF-8, no JSON, empty, or longer than max_characters.
+Documents that cannot be read are skipped and counted by reason: no text (or no JSON), no UTF-8, empty, too long.
 """
 
 import ast
@@ -26,9 +26,9 @@ import json
 import os
 import sysconfig
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal, NotRequired, TypedDict, cast
 from urllib.parse import parse_qsl, urlencode
 
 import pyarrow
@@ -43,9 +43,21 @@ from ..stage import Context, Metrics, Stage
 from . import shards
 from .shards import Document
 
-Found = tuple[str, str | bytes | None, str]
-"""Where a text was found, the text (bytes are yet to be decoded, None is no text), and its domain."""
+RawDocument = tuple[str, str | bytes | None, str]
+"""Source, text and domain of a document. The text is bytes before decoding, and None if the row has none."""
 Options = dict[str, str]
+
+
+class SourceCounts(TypedDict):
+    """The counts of one source, or of one of its files."""
+
+    source: NotRequired[str]  # only in the metrics
+    documents: int
+    characters: int
+    domains: dict[str, int]
+    """Characters by domain."""
+    skipped: dict[str, int]
+    """Skipped documents by reason."""
 
 
 class Documents(Stage):
@@ -55,27 +67,27 @@ class Documents(Stage):
 
     kind: Literal["documents"]
     sources: list[str] = Field(min_length=1, description="URIs of documents")
-    max_characters: int = Field(1_000_000, ge=1, description="longer documents are passed over, and counted")
+    max_characters: int = Field(1_000_000, ge=1, description="maximal length of a document; longer ones are skipped")
 
     @field_validator("sources")
     @classmethod
     def _distinct(cls, sources: list[str]) -> list[str]:
         if twice := [uri for uri, times in Counter(sources).items() if times > 1]:
-            raise ValueError(f"{twice[0]} is named twice")
+            raise ValueError(f"sources: {twice[0]} is listed twice; list it once")
         return sources
 
     def check(self) -> None:
-        """Every source has a document."""
+        """Checks that every source contains a document."""
         for uri in self.sources:
-            if all(next(read(part), None) is None for part in files(uri)):
-                raise UserError(f"{uri} holds no document")
+            if all(next(read(part), None) is None for part in file_uris(uri)):
+                raise UserError(f"{uri} contains no document")
 
     def run(self, context: Context) -> Metrics:
-        """Gathers the documents of all sources into shards; a source that was read to its end is not read again."""
+        """Writes the documents of all sources into shards. A source that was read completely is not read again."""
         (context.folder / shards.DOCUMENTS).mkdir(exist_ok=True)
-        counted: list[dict[str, Any]] = []
+        counted: list[SourceCounts] = []
         for number, uri in enumerate(self.sources):
-            parts = files(uri)
+            parts = file_uris(uri)
             names = [f"{number:03}-{part:05}" for part in range(len(parts))] if len(parts) > 1 else [f"{number:03}"]
             records = [context.folder / f"{name}.json" for name in names]
             waiting = [
@@ -83,58 +95,55 @@ class Documents(Stage):
                 for part, name, record in zip(parts, names, records, strict=True)
                 if not record.is_file()
             ]
-            # What is told on the way would not come back from another process.
-            tell = functools.partial(context.progress, number, len(self.sources)) if len(parts) == 1 else None
-            work = functools.partial(_gather, most=self.max_characters, folder=str(context.folder.resolve()), tell=tell)
+            # Several files are read in other processes, which cannot report progress.
+            report = functools.partial(context.progress, number, len(self.sources)) if len(parts) == 1 else None
+            work = functools.partial(_gather, most=self.max_characters, folder=str(context.folder.resolve()), report=report)
             done = len(parts) - len(waiting)
-            for _ in shards.each(waiting, work, context):
+            for _ in shards.map_items(waiting, work, context):
                 done += 1
                 context.progress(number, len(self.sources), files=f"{done} of {len(parts)}")
-            counted.append({"source": uri, **_together([_counted(record) for record in records])})
+            counted.append({"source": uri, **_sum([_read_counts(record) for record in records])})
             context.progress(number + 1, len(self.sources))
-        total = sum(source["characters"] for source in counted)
-        if not total:
-            raise UserError(f"{self.name}: no source holds a document that can be read")
-        domains: Counter[str] = Counter()
-        for source in counted:
-            domains.update(source["domains"])
+        total = _sum(counted)
+        if not total["characters"]:
+            raise UserError(f"{self.name}: no source contains a document that can be read; check sources")
+        domains = Counter(total["domains"])
         return {
-            "documents": sum(source["documents"] for source in counted),
-            "characters": total,
-            "shares": {domain: round(count / total, 4) for domain, count in domains.most_common()},
+            "documents": total["documents"],
+            "characters": total["characters"],
+            "shares": {domain: round(count / total["characters"], 4) for domain, count in domains.most_common()},
             "sources": counted,
         }
 
     def summary(self, metrics: Metrics) -> str:
-        """How much was gathered."""
-        passed_over = sum(sum(source["passed_over"].values()) for source in metrics["sources"])
-        said = f", {passed_over:,} passed over" if passed_over else ""
-        return f"{metrics['documents']:,} documents, {metrics['characters'] / 1e6:.1f} million characters{said}"
+        """Returns the numbers of documents, characters and skipped documents."""
+        skipped = sum(sum(source["skipped"].values()) for source in metrics["sources"])
+        suffix = f", {skipped:,} skipped" if skipped else ""
+        return f"{metrics['documents']:,} documents, {metrics['characters'] / 1e6:.1f} million characters{suffix}"
 
     def tables(self, metrics: Metrics) -> str:
-        """A row a source, and the shares of the domains."""
+        """Returns a table with a row per source, and the share of each domain."""
         rows = [
-            (source["source"], source["documents"], source["characters"], figures.counts(source["passed_over"]))
+            (source["source"], source["documents"], source["characters"], figures.counts(source["skipped"]))
             for source in metrics["sources"]
         ]
         shares = ", ".join(f"{domain} {share:.1%}" for domain, share in metrics["shares"].items())
-        table = figures.table(("source", "documents", "characters", "passed over"), rows)
-        return f"{table}<p>Of all characters: {html.escape(shares)}</p>"
+        table = figures.table(("source", "documents", "characters", "skipped"), rows)
+        return f"{table}<p>Share of the characters: {html.escape(shares)}</p>"
 
 
-def _counted(record: Path) -> dict[str, Any]:
-    """What was counted in a source, or in one of its files."""
-    remedy = "remove it, and that source is read again"
-    found = disk.record(record, remedy)
+def _read_counts(record: Path) -> SourceCounts:
+    """Returns the stored counts of a source, or of one of its files."""
+    remedy = "remove it and run the stage again to read this source again"
+    counts = disk.record(record, remedy)
     with disk.understood(record, remedy):
-        disk.has(found, documents=int, characters=int, domains=dict, passed_over=dict)
-    return found
+        disk.has(counts, documents=int, characters=int, domains=dict, skipped=dict)
+    return cast(SourceCounts, counts)
 
 
-def _gather(item: shards.Item, most: int, folder: str, tell: Callable[..., None] | None) -> shards.Item:
-    """Writes the shards of one source, or of one of its files, and last `NAME.json`: how many documents and characters, those
-    by domain, and how many were passed over for what."""
-    passed_over: Counter[str] = Counter()
+def _gather(item: shards.Item, most: int, folder: str, report: Callable[..., None] | None) -> shards.Item:
+    """Writes the shards of one source, or of one of its files, and then its counts (`SourceCounts`) into `NAME.json`."""
+    skipped: Counter[str] = Counter()
     domains: Counter[str] = Counter()
     waiting: list[Document] = []
     size = written = documents = 0
@@ -147,13 +156,13 @@ def _gather(item: shards.Item, most: int, folder: str, tell: Callable[..., None]
             written, size = written + 1, 0
             waiting.clear()
 
-    for half in out.glob(f"{name}-*"):
-        half.unlink()
+    for partial in out.glob(f"{name}-*"):
+        partial.unlink()
     try:
         for source, text, domain in read(item["uri"]):
-            decoded, trouble = _decoded(text, most)
-            if trouble:
-                passed_over[trouble] += 1
+            decoded, fault = _decode(text, most)
+            if fault:
+                skipped[fault] += 1
                 continue
             source, domain = without_surrogates(source), without_surrogates(domain)
             id = hashlib.sha256(source.encode()).hexdigest()[:16]
@@ -162,45 +171,47 @@ def _gather(item: shards.Item, most: int, folder: str, tell: Callable[..., None]
             size, documents = size + len(decoded), documents + 1
             if size >= shards.SHARD_BYTES:
                 write()
-                if tell:
-                    tell(documents=documents)
+                if report:
+                    report(documents=documents)
     except UserError as error:
-        return item | {"trouble": str(error)}
+        return item | {"error": str(error)}
     write()
-    found = {"documents": documents, "characters": sum(domains.values()), "domains": domains, "passed_over": passed_over}
-    disk.write(Path(folder) / f"{name}.json", json.dumps(found))
+    counts = {"documents": documents, "characters": sum(domains.values()), "domains": domains, "skipped": skipped}
+    disk.write(Path(folder) / f"{name}.json", json.dumps(counts))
     return item
 
 
-def _together(files: list[dict[str, Any]]) -> dict[str, Any]:
-    """What was found in the files of one source."""
-    summed: dict[str, Any] = {name: sum(file[name] for file in files) for name in ("documents", "characters")}
-    for name in ("domains", "passed_over"):
-        summed[name] = dict(sum((Counter(file[name]) for file in files), Counter()))
-    return summed
+def _sum(parts: Sequence[SourceCounts]) -> SourceCounts:
+    """Returns the sum of several counts."""
+    return {
+        "documents": sum(part["documents"] for part in parts),
+        "characters": sum(part["characters"] for part in parts),
+        "domains": dict(sum((Counter(part["domains"]) for part in parts), Counter())),
+        "skipped": dict(sum((Counter(part["skipped"]) for part in parts), Counter())),
+    }
 
 
-def files(uri: str) -> list[str]:
-    """A source as one of each of its files, where it is a pattern for files of rows, and as it is where it is not.
+def file_uris(uri: str) -> list[str]:
+    """Returns one URI per file if the source is a pattern of jsonl or parquet files, and otherwise the URI itself.
 
     Raises:
-        UserError: no file is like the pattern.
+        UserError: no file matches the pattern, or the URI has an option that applies to one file only.
     """
     address, sign, query = uri.partition("?")
     scheme, _, pattern = address.partition(":")
-    named = Path(pattern).expanduser()
-    if scheme not in ("jsonl", "parquet") or not glob.has_magic(pattern) or named.is_file():
+    path = Path(pattern).expanduser()
+    if scheme not in ("jsonl", "parquet") or not glob.has_magic(pattern) or path.is_file():
         return [uri]
-    found = [path for path in map(Path, sorted(glob.glob(str(named), recursive=True))) if path.is_file()]
-    if not found:
-        raise UserError(f"{uri}: no file is found there")
+    paths = [match for match in map(Path, sorted(glob.glob(str(path), recursive=True))) if match.is_file()]
+    if not paths:
+        raise UserError(f"{uri}: no file matches this pattern")
     if unknown := {"limit", "characters"} & dict(parse_qsl(query, keep_blank_values=True)).keys():
-        raise UserError(f"{uri}: {min(unknown)} counts the rows of one file: name the file, or leave it out")
-    return [f"{scheme}:{path.resolve()}{sign}{query}" for path in found]
+        raise UserError(f"{uri}: option {min(unknown)} applies to a single file; name one file or remove the option")
+    return [f"{scheme}:{match.resolve()}{sign}{query}" for match in paths]
 
 
-def _decoded(text: str | bytes | None, most: int) -> tuple[str, str]:
-    """The text, and why it cannot be had where it cannot."""
+def _decode(text: str | bytes | None, most: int) -> tuple[str, str]:
+    """Returns the decoded text and "", or "" and the reason why the document is skipped."""
     if isinstance(text, bytes):
         if len(text) > 4 * most:
             return "", "too long"
@@ -217,55 +228,54 @@ def _decoded(text: str | bytes | None, most: int) -> tuple[str, str]:
     return without_surrogates(text), ""
 
 
-def read(uri: str) -> Iterator[Found]:
-    """The documents that a URI names, as they are found.
+def read(uri: str) -> Iterator[RawDocument]:
+    """Yields the documents of a source, not yet decoded.
 
     Raises:
-        UserError: an unknown scheme or option, a file that is not there.
+        UserError: the scheme or an option is unknown, or a file does not exist.
     """
     address, _, query = uri.partition("?")
     scheme, _, location = address.partition(":")
     if scheme not in SOURCES or not location:
         raise UserError(
-            f"cannot read documents from {uri!r}: such a URI starts with one of {', '.join(f'{s}:' for s in SOURCES)}"
+            f"cannot read documents from {uri!r}: expected a URI that starts with {', '.join(f'{s}:' for s in SOURCES)}"
         )
     options = dict(parse_qsl(query, keep_blank_values=True))
-    limit, characters = (problem_sources.whole(uri, options, name) for name in ("limit", "characters"))
+    limit, characters, _ = (problem_sources.whole(uri, options, name) for name in ("limit", "characters", "holds"))
     domain = options.pop("domain", None)
-    problem_sources.whole(uri, options, "holds")  # for `supply.py`
     for name in ("limit", "characters", "holds"):
         options.pop(name, None)
     found = SOURCES[scheme](uri, location, options)
-    return _within(((source, text, domain or own) for source, text, own in found), limit, characters)
+    return _limited(((source, text, domain or own) for source, text, own in found), limit, characters)
 
 
-def _within(found: Iterable[Found], limit: int | None, characters: int | None) -> Iterator[Found]:
-    """At most so many documents, and so many characters (or bytes, where they are not decoded yet)."""
-    said = 0
+def _limited(found: Iterable[RawDocument], limit: int | None, characters: int | None) -> Iterator[RawDocument]:
+    """Yields at most `limit` documents with at most `characters` characters in all (bytes, if they are not decoded yet)."""
+    total = 0
     for source, text, domain in itertools.islice(found, limit):
-        said += len(text or "")
-        if characters is not None and said > characters:
+        total += len(text or "")
+        if characters is not None and total > characters:
             return
         yield source, text, domain
 
 
-def _none_left(uri: str, options: Mapping[str, str], *known: str) -> None:
-    if unknown := set(options) - set(known):
-        there = ", ".join((*known, "domain", "limit", "characters", "holds"))
-        raise UserError(f"{uri}: unknown option {min(unknown)!r}; there are {there}")
+def _check_options(uri: str, options: Mapping[str, str], *allowed: str) -> None:
+    if unknown := set(options) - set(allowed):
+        choices = ", ".join((*allowed, "domain", "limit", "characters", "holds"))
+        raise UserError(f"{uri}: unknown option {min(unknown)!r}; use one of {choices}")
 
 
-def _text(uri: str, location: str, options: Options) -> Iterator[Found]:
-    _none_left(uri, options)
+def _text(uri: str, location: str, options: Options) -> Iterator[RawDocument]:
+    _check_options(uri, options)
     files = sorted(path for path in glob.glob(str(Path(location).expanduser()), recursive=True) if Path(path).is_file())
     if not files:
-        raise UserError(f"{uri}: no file is found there")
+        raise UserError(f"{uri}: no file matches this pattern")
     return ((f"text:{path}", Path(path).read_bytes(), "text") for path in files)
 
 
-def _rows(uri: str, rows: Iterable[Mapping[str, Any] | None], options: Options) -> Iterator[Found]:
-    """Rows with a column of text; None is a row that could not be read."""
-    _none_left(uri, options, "text", "id")
+def _rows(uri: str, rows: Iterable[Mapping[str, object] | None], options: Options) -> Iterator[RawDocument]:
+    """Yields a document per row. None stands for a row that could not be parsed."""
+    _check_options(uri, options, "text", "id")
     text, id = options.get("text", "text"), options.get("id", "id")
     name = uri.partition("?")[0]
     for number, row in enumerate(rows):
@@ -273,13 +283,14 @@ def _rows(uri: str, rows: Iterable[Mapping[str, Any] | None], options: Options) 
             yield f"{name}#{number}", None, "text"
             continue
         if text not in row:
-            raise UserError(f"{uri}, row {number + 1}: there is no column {text!r}; the columns are {', '.join(row)}")
-        said = row[text] if isinstance(row[text], str | None) else str(row[text])
-        yield str(row.get("source") or f"{name}#{row.get(id, number)}"), said, str(row.get("domain") or "text")
+            raise UserError(f"{uri}, row {number + 1}: no column {text!r}; use one of {', '.join(row)}")
+        value = row[text]
+        content = value if isinstance(value, str | None) else str(value)
+        yield str(row.get("source") or f"{name}#{row.get(id, number)}"), content, str(row.get("domain") or "text")
 
 
-def _jsonl(uri: str, location: str, options: Options) -> Iterator[Found]:
-    def rows() -> Iterator[Mapping[str, Any] | None]:
+def _jsonl(uri: str, location: str, options: Options) -> Iterator[RawDocument]:
+    def rows() -> Iterator[Mapping[str, object] | None]:
         with problem_sources.file_at(location).open("rb") as lines:
             for line in filter(bytes.strip, lines):
                 try:
@@ -292,28 +303,28 @@ def _jsonl(uri: str, location: str, options: Options) -> Iterator[Found]:
     return _rows(uri, rows(), options)
 
 
-def _parquet(uri: str, location: str, options: Options) -> Iterator[Found]:
+def _parquet(uri: str, location: str, options: Options) -> Iterator[RawDocument]:
     try:
         file = pyarrow.parquet.ParquetFile(problem_sources.file_at(location))
     except pyarrow.ArrowException as error:
-        raise UserError(f"{location} is no parquet file: {str(error).splitlines()[0]}") from None
+        raise UserError(f"{location} is not a parquet file: {str(error).splitlines()[0]}") from None
     return _rows(uri, (row for batch in file.iter_batches(1024) for row in batch.to_pylist()), options)
 
 
-def _hub(uri: str, location: str, options: Options) -> Iterator[Found]:
+def _hub(uri: str, location: str, options: Options) -> Iterator[RawDocument]:
     return _rows(uri, problem_sources.hub_rows(uri, location, options), options)
 
 
-def _problems(uri: str, location: str, options: Options) -> Iterator[Found]:
+def _problems(uri: str, location: str, options: Options) -> Iterator[RawDocument]:
     inner = location + (f"?{urlencode(options)}" if options else "")
     return (_of_problem(problem) for problem in problem_sources.load(inner))
 
 
-def _generate(uri: str, location: str, options: Options) -> Iterator[Found]:
+def _generate(uri: str, location: str, options: Options) -> Iterator[RawDocument]:
     made = problem_sources.generated(uri, location, options)
-    _none_left(uri, options, "text", "id")
+    _check_options(uri, options, "text", "id")
 
-    def rows() -> Iterator[Found]:
+    def rows() -> Iterator[RawDocument]:
         for number, item in enumerate(made):
             if isinstance(item, Problem):
                 yield _of_problem(item)
@@ -324,28 +335,28 @@ def _generate(uri: str, location: str, options: Options) -> Iterator[Found]:
     return rows()
 
 
-def _of_problem(problem: Problem) -> Found:
-    """The prompt and the worked answer; no text where the problem has no answer."""
-    said = problem.meta.get("solution", problem.answer)
-    text = None if said is None else "\n".join([*map(spoken, problem.prompt), str(said)])
+def _of_problem(problem: Problem) -> RawDocument:
+    """Returns the prompt and the worked solution as a document. Its text is None if the problem has no answer."""
+    solution = problem.meta.get("solution", problem.answer)
+    text = None if solution is None else "\n".join([*map(spoken, problem.prompt), str(solution)])
     return f"{problem.source}#{problem.id}", text, "problems"
 
 
-def _python(uri: str, location: str, options: Options) -> Iterator[Found]:
-    """Files in the order of a hash of their names, so that a few of them are a sample of all."""
-    _none_left(uri, options, "of")
+def _python(uri: str, location: str, options: Options) -> Iterator[RawDocument]:
+    """Yields files ordered by a hash of their names, so that the first ones are a random sample."""
+    _check_options(uri, options, "of")
     of = options.get("of", "all")
     if location not in ("code", "documentation") or of not in ("all", "stdlib", "packages"):
-        raise UserError(f"{uri}: write python:code or python:documentation, with of=stdlib or of=packages where one is meant")
+        raise UserError(f"{uri}: expected python:code or python:documentation, with option of=stdlib, of=packages or none")
     roots = {"stdlib": Path(sysconfig.get_paths()["stdlib"]), "packages": Path(sysconfig.get_paths()["purelib"])}
     files = []
     for name, root in roots.items():
         if of in ("all", name):
-            wanted: tuple[str, ...] = (".py",) if location == "code" else (".py", ".rst", ".md", os.sep + "METADATA")
+            suffixes: tuple[str, ...] = (".py",) if location == "code" else (".py", ".rst", ".md", os.sep + "METADATA")
             for folder, folders, names in os.walk(root):
-                if name == "stdlib":  # which may hold the packages, too
+                if name == "stdlib":  # the folder of packages may be inside it
                     folders[:] = [inner for inner in folders if inner != "site-packages"]
-                found = (Path(folder, file) for file in names if f"{os.sep}{file}".endswith(wanted))
+                found = (Path(folder, file) for file in names if f"{os.sep}{file}".endswith(suffixes))
                 files += [(f"python:{name}/{path.relative_to(root)}", path) for path in found if path.is_file()]
     files.sort(key=lambda file: (hashlib.sha256(file[0].encode()).digest(), file[0]))
     if location == "code":
@@ -353,31 +364,32 @@ def _python(uri: str, location: str, options: Options) -> Iterator[Found]:
     return itertools.chain(_topics(), ((f"{s}:doc", text, "text") for s, p in files if (text := _documentation(p))))
 
 
-def _topics() -> Iterator[Found]:
-    """The chapters of the language's reference that come with the interpreter for help()."""
+def _topics() -> Iterator[RawDocument]:
+    """Yields the chapters of the language reference that the interpreter has for help()."""
     from pydoc_data.topics import topics
 
     return ((f"python:topics/{name}", text, "text") for name, text in sorted(topics.items()))
 
 
 def _documentation(path: Path) -> str | bytes:
-    """A module's docstrings, with what they document; of other files all."""
+    """Returns the docstrings of a module with the names of what they document, or the whole content of another file."""
     if path.suffix != ".py":
         return path.read_bytes()
     try:
         module = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ""
-    said = []
+    docstrings = []
     for node in ast.walk(module):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             docstring = ast.get_docstring(node)
             if docstring:
-                said.append(docstring if isinstance(node, ast.Module) else f"{node.name}\n\n{inspect.cleandoc(docstring)}")
-    return "\n\n\n".join(said)
+                name = "" if isinstance(node, ast.Module) else node.name
+                docstrings.append(f"{name}\n\n{inspect.cleandoc(docstring)}" if name else docstring)
+    return "\n\n\n".join(docstrings)
 
 
-SOURCES: dict[str, Callable[[str, str, Options], Iterator[Found]]] = {
+SOURCES: dict[str, Callable[[str, str, Options], Iterator[RawDocument]]] = {
     "text": _text,
     "jsonl": _jsonl,
     "parquet": _parquet,

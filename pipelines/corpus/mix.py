@@ -1,7 +1,7 @@
-"""Documents become tokens: one source a domain, or one a quality and domain where `select` has graded them ("high/code").
+"""The `mix` stage: tokenizes documents into one source per domain, or per quality and domain after `select` ("high/code").
 
-How much of which source is seen when is the training's own affair (`pretrain.py`); what is kept back to measure with is
-decided here, document by document, by a hash of its id.
+`pretrain` decides how many tokens of each source each phase uses. This stage decides which documents are held out: a hash of
+the document's id decides.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, ClassVar, Literal
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy
 import pyarrow
@@ -28,39 +28,45 @@ from .. import figures
 from ..stage import Context, Metrics, Stage
 from . import shards, tokens
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 _BATCH = 512
-"""Documents that are tokenized together."""
+"""Documents tokenized in one call. Our choice."""
 
 
 class Mix(Stage):
-    """Settings of a `mix` stage; its `policy` is the one whose tokenizer is used."""
+    """Settings of a `mix` stage. Its tokenizer is that of `policy`."""
 
     may_change: ClassVar[frozenset[str]] = frozenset({"workers"})
 
     kind: Literal["mix"]
-    documents: str = Field(description="folder of a stage that leaves documents, as in {stage:NAME}")
-    held_out: float = Field(0.01, ge=0, lt=1, description="share of the documents that no training sees")
+    documents: str = Field(description="folder of a stage that writes documents, as in {stage:NAME}")
+    held_out: float = Field(0.01, ge=0, lt=1, description="share of the documents that is held out from training")
     most: dict[str, float] = Field(
-        {}, description="tokens of each source at most, by patterns of names; the first that fits counts"
+        {}, description="upper limit of training tokens of each source, by pattern of its name; the first match applies"
     )
-    workers: int | None = Field(None, ge=1, description="shards at a time; default: one a processor")
+    workers: int | None = Field(None, ge=1, description="shards processed in parallel; default: one per processor")
 
-    def within(self, source: str, tokens_found: float) -> float:
-        """How many of a source's tokens are kept."""
-        most = next((most for pattern, most in self.most.items() if fnmatch.fnmatchcase(source, pattern)), math.inf)
-        return min(tokens_found, most)
+    def within(self, source: str, token_count: float) -> float:
+        """Returns how many of a source's tokens the setting `most` allows."""
+        limit = next((limit for pattern, limit in self.most.items() if fnmatch.fnmatchcase(source, pattern)), math.inf)
+        return min(token_count, limit)
 
     def run(self, context: Context) -> Metrics:
-        """Leaves a file of tokens a source in `tokens`, those held out in `held_out`, and what they are in `sources.json`."""
+        """Writes a token file per source into `tokens` and `held_out`, and the index `sources.json`."""
         checkpoint = checkpoints.checkpoint(context.policy)
         tokenizer = checkpoints.tokenizer_of(checkpoint)
         if tokenizer.eos_token_id is None:
-            raise UserError(f"{self.name}: the tokenizer of {context.policy} has no end-of-text token to part documents with")
+            raise UserError(
+                f"{self.name}: the tokenizer of {context.policy} has no end-of-text token to separate documents; "
+                "use a policy whose tokenizer has one"
+            )
         dtype = tokens.smallest_dtype(len(tokenizer))
-        found = shards.of(self.documents)
-        work = functools.partial(_tokenized, checkpoint=str(checkpoint), dtype=dtype, held_out=self.held_out)
-        shards.over(found, work, context.folder / "tokenized", context, self.workers)
-        counted = _gathered([context.folder / "tokenized" / shard.name for shard in found], context.folder, dtype, self.within)
+        paths = shards.list_shards(self.documents)
+        work = functools.partial(_tokenize_shard, checkpoint=str(checkpoint), dtype=dtype, held_out=self.held_out)
+        shards.map_shards(paths, work, context.folder / "tokenized", context, self.workers)
+        counted = _gather([context.folder / "tokenized" / shard.name for shard in paths], context.folder, dtype, self.within)
         index = {
             **counted,
             "end": tokenizer.eos_token_id,
@@ -73,37 +79,37 @@ class Mix(Stage):
         return {"tokens": sum(counted["tokens"].values()), "sources": counted["tokens"], "held_out": counted["held_out"]}
 
     def summary(self, metrics: Metrics) -> str:
-        """Tokens of each source."""
+        """Returns the number of tokens of each source."""
         return f"{metrics['tokens']:,} tokens: {figures.counts(metrics['sources'])}"
 
     def tables(self, metrics: Metrics) -> str:
-        """A row a source."""
+        """Returns a table with a row per source."""
         rows = [(name, count, metrics["held_out"].get(name, 0)) for name, count in metrics["sources"].items()]
-        return figures.table(("source", "tokens", "held out"), rows)
+        return figures.table(("source", "tokens", "held-out tokens"), rows)
 
 
-def _tokenized(table: pyarrow.Table, checkpoint: str, dtype: str, held_out: float) -> tuple[pyarrow.Table, dict[str, int]]:
-    """A shard's documents as bytes of tokens, each with its source's name."""
+def _tokenize_shard(table: pyarrow.Table, checkpoint: str, dtype: str, held_out: float) -> tuple[pyarrow.Table, dict[str, int]]:
+    """Returns a row per document with its source, whether it is held out, and its tokens as bytes."""
     tokenizer = _tokenizer(checkpoint)
     columns = table.to_pydict()
     qualities = columns.get("quality")
     rows = []
     for first in range(0, table.num_rows, _BATCH):
-        for place, document in enumerate(_ids(tokenizer, columns["text"][first : first + _BATCH]), start=first):
-            domain = columns["domain"][place]
+        for number, ids in enumerate(_token_ids(tokenizer, columns["text"][first : first + _BATCH]), start=first):
+            domain = columns["domain"][number]
             rows.append(
                 {
-                    "source": f"{qualities[place]}/{domain}" if qualities else domain,
-                    "held_out": pairs.in_held_out(columns["id"][place], held_out),
-                    "tokens": numpy.array([*document, tokenizer.eos_token_id], dtype).tobytes(),
+                    "source": f"{qualities[number]}/{domain}" if qualities else domain,
+                    "held_out": pairs.in_held_out(columns["id"][number], held_out),
+                    "tokens": numpy.array([*ids, tokenizer.eos_token_id], dtype).tobytes(),
                 }
             )
     schema = pyarrow.schema([("source", pyarrow.string()), ("held_out", pyarrow.bool_()), ("tokens", pyarrow.binary())])
     return pyarrow.Table.from_pylist(rows, schema), {}
 
 
-def _ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
-    """The texts' tokens, without the offsets that cost a fast tokenizer more than half of its time."""
+def _token_ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+    """Returns the token ids of each text. Skips the offsets, which take more than half of a fast tokenizer's time."""
     if not tokenizer.is_fast:
         return tokenizer(texts, add_special_tokens=False)["input_ids"]
     tokenizer.backend_tokenizer.no_padding()
@@ -112,18 +118,18 @@ def _ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
 
 
 @functools.cache
-def _tokenizer(checkpoint: str) -> Any:
-    """Loaded once a process."""
+def _tokenizer(checkpoint: str) -> "PreTrainedTokenizerBase":
+    """Returns the tokenizer of a checkpoint, loaded once per process."""
     return checkpoints.tokenizer_of(checkpoint)
 
 
-def _gathered(
+def _gather(
     tokenized: list[Path], folder: Path, dtype: str, within: Callable[[str, float], float]
 ) -> dict[str, dict[str, int]]:
-    """Writes the sources' files out of the shards, in order, as far as they may go, and counts their tokens."""
+    """Concatenates the shards' tokens into one file per source, up to the source's limit, and returns the token counts."""
     counted: dict[str, Counter[str]] = {"tokens": Counter(), "held_out": Counter()}
     for part in counted:
-        shutil.rmtree(folder / part, ignore_errors=True)  # what a killed run had begun
+        shutil.rmtree(folder / part, ignore_errors=True)  # a killed run may have left incomplete files
         (folder / part).mkdir()
     files: dict[Path, IO[bytes]] = {}
     with contextlib.ExitStack() as opened:

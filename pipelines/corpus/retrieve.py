@@ -1,13 +1,14 @@
-"""How near documents are to seeds of known quality, by hybrid text and vector retrieval in Milvus (`milvus.py`).
+"""The `retrieve` stage: similarity of documents to seeds of known quality, by hybrid text and vector search in Milvus.
 
-Every document goes into a database with where it comes from, a vector and its words. Every seed is then looked up in it
-twice, by its most telling words (BM25) and by its vector, and a document's similarity is the reciprocal rank fusion of all
-those lists, each weighted by its seed's quality:
+All documents are inserted into a database with id, text, source, domain and a vector. Each seed is searched twice: by its most
+distinctive words (BM25) and by its vector. A document's similarity is the reciprocal rank fusion of all result lists, weighted
+by the quality of the seeds:
 
     similarity(document) = sum over seeds of weight x (1 / (60 + rank by words) + 1 / (60 + rank by vector))
 
-with nothing for a list that it does not stand in. A seed that is a document itself finds itself, as it should: it is known to
-be good. The scale says nothing beyond one run (it grows with the number of seeds); what counts is the order.
+A list without the document contributes 0. A seed that is one of the documents finds itself; this is intended, because its
+quality is known. Similarities of different runs cannot be compared, because they grow with the number of seeds; only the order
+matters.
 """
 
 import functools
@@ -15,7 +16,7 @@ import hashlib
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypedDict
+from typing import TYPE_CHECKING, ClassVar, Literal, TypedDict
 
 import numpy as np
 import pyarrow
@@ -32,15 +33,18 @@ from .retrieval import embed, milvus
 from .retrieval import seeds as seed_lists
 from .retrieval.seeds import Seed, Seeds
 
+if TYPE_CHECKING:
+    from pymilvus import MilvusClient
+
 SIMILAR = "similar"
-"""Folder of the similarities."""
+"""Name of the folder of similarities within a `retrieve` stage's folder."""
 SCHEMA = pyarrow.schema(
     [("id", pyarrow.string()), ("similarity", pyarrow.float32()), ("seeds", pyarrow.list_(pyarrow.string()))]
 )
-SEEDS_TOGETHER = 32
-"""Seeds of one search. A constant: what a product of matrices rounds to depends on their shape. Ours."""
-SHOWN = 10
-"""Documents in the report, each with so many seeds at most."""
+SEEDS_PER_SEARCH = 32
+"""Seeds per search call. It is a constant because rounding in matrix products depends on their shape. Our choice."""
+REPORTED = 10
+"""Documents in the report, and maximal number of seeds listed for each. Our choice."""
 
 
 class Retrieve(Stage):
@@ -50,91 +54,102 @@ class Retrieve(Stage):
     may_change: ClassVar[frozenset[str]] = frozenset({"workers"})
 
     kind: Literal["retrieve"]
-    documents: str = Field(description="folder of a stage that leaves documents, as in {stage:NAME}")
-    seeds: list[Seeds] = Field(min_length=1, description="what documents should be like")
-    embedder: str = Field("hash:?dim=256", description="what turns texts into vectors (`embed.py`)")
+    documents: str = Field(description="folder of a stage that writes documents, as in {stage:NAME}")
+    seeds: list[Seeds] = Field(min_length=1, description="texts of known quality that documents are compared with")
+    embedder: str = Field("hash:?dim=256", description="URI of the embedding model (`retrieval/embed.py`)")
     database: str | None = Field(
-        None, description="a file NAME.db, or the address of a Milvus cluster; default: milvus.db in the stage's folder"
+        None, description="a file NAME.db or the address of a Milvus cluster; default: milvus.db in the stage's folder"
     )
-    collection: str = Field(milvus.COLLECTION, pattern=r"^[A-Za-z_]\w*$", description="of the database")
-    index: Literal["FLAT", "HNSW", "AUTOINDEX"] = Field("FLAT", description="how vectors are searched; FLAT is exact")
-    text_bytes: int = Field(2_000, ge=1, le=milvus.MOST_BYTES, description="of a document whose words are indexed")
-    words: int = Field(32, ge=1, description="most telling words of a seed, which are looked for")
-    limit: int = Field(100, ge=1, le=milvus.MOST_FOUND, description="documents that a seed finds in each of its two lists")
-    workers: int | None = Field(None, ge=1, description="shards at a time; default: one a processor")
+    collection: str = Field(milvus.COLLECTION, pattern=r"^[A-Za-z_]\w*$", description="name of the database collection")
+    index: Literal["FLAT", "HNSW", "AUTOINDEX"] = Field("FLAT", description="type of the vector index; FLAT is exact")
+    text_bytes: int = Field(
+        2_000,
+        ge=1,
+        le=milvus.MAX_TEXT_BYTES,
+        description="bytes of each document, from its beginning, that are indexed by words",
+    )
+    words: int = Field(32, ge=1, description="number of most distinctive words of a seed in its query")
+    limit: int = Field(100, ge=1, le=milvus.MAX_RESULTS, description="documents in each of a seed's two result lists")
+    workers: int | None = Field(None, ge=1, description="shards processed in parallel; default: one per processor")
 
     @property
     def sources(self) -> list[str]:
-        """The URIs of the seeds, whose files a run keeps the hashes of."""
+        """Returns the URIs of the seeds. The run records the digests of their files."""
         return [seeds.uri.removeprefix("problems:") for seeds in self.seeds if seeds.uri]
 
     def check(self) -> None:
-        """The documents and the seeds are there, and so is a cluster that is named."""
-        shards.of(self.documents)
+        """Checks that the documents and seeds exist, and that a named cluster can be reached."""
+        shards.list_shards(self.documents)
         for seeds in self.seeds:
             if seeds.uri and next(document_sources.read(seeds.uri), None) is None:
-                raise UserError(f"{seeds.uri} holds no seed")
+                raise UserError(f"seeds: {seeds.uri} contains no document; use a source of documents")
         if self.database:
             milvus.check(self.database)
 
     def run(self, context: Context) -> Metrics:
-        """Leaves `similar`: for each document its similarity, 0 where no seed found it, and the seeds that did, best first."""
-        found = shards.of(self.documents)
-        sizes = [shards.size(shard) for shard in found]
+        """Writes `similar`: for each document its similarity (0 if no seed found it) and the seeds that found it."""
+        paths = shards.list_shards(self.documents)
+        sizes = [shards.size(shard) for shard in paths]
         if not sum(sizes):
-            raise UserError(f"{self.name}: there is no document in {self.documents}")
-        seeds = seed_lists.of(self.seeds, found)
+            raise UserError(f"{self.name}: no document in {self.documents}; use a stage that wrote some")
+        seeds = seed_lists.load(self.seeds, paths)
         database = self.database or str(context.folder / "milvus.db")
-        with milvus.opened(database) as client:
-            _fill(client, milvus.embedded(database), self, found, sum(sizes), context)
-            hits = _look_up(client, self, seeds, found, sum(sizes), context)
-        metrics = _write(hits, seeds, found, sizes, context)
+        with milvus.connect(database) as client:
+            _fill(client, milvus.is_embedded(database), self, paths, sum(sizes), context)
+            hits = _search_seeds(client, self, seeds, paths, sum(sizes), context)
+        metrics = _write(hits, seeds, paths, sizes, context)
         shutil.rmtree(context.folder / "prepared", ignore_errors=True)
         return {"documents": sum(sizes), "seeds": len(seeds), **metrics}
 
     def summary(self, metrics: Metrics) -> str:
-        """How many documents were found."""
+        """Returns how many documents the seeds found."""
         return f"{metrics['found']:,} of {metrics['documents']:,} documents found by {metrics['seeds']:,} seeds"
 
 
-def _fill(client: Any, local: bool, settings: Retrieve, found: list[Path], total: int, context: Context) -> None:
-    """Sees to it that all documents are in the database. What was prepared or inserted before a kill is not done again."""
+def _fill(client: "MilvusClient", embedded: bool, settings: Retrieve, paths: list[Path], total: int, context: Context) -> None:
+    """Inserts all documents into the database, except those that an earlier run prepared or inserted."""
     dim = embed.load(settings.embedder)(["a"]).shape[1]
-    described = {"documents": _digest(found), "embedder": settings.embedder, "text_bytes": settings.text_bytes}
-    milvus.create(client, settings.collection, dim, settings.index, described | {"index": settings.index})
+    described: milvus.Description = {
+        "documents": _digest(paths),
+        "embedder": settings.embedder,
+        "text_bytes": settings.text_bytes,
+        "index": settings.index,
+    }
+    milvus.create(client, settings.collection, dim, settings.index, described)
     start = milvus.count(client, settings.collection)
-    rows: Iterable[dict[str, Any]] = ()  # where all are in, a kill may have come before they were written out
+    rows: Iterable[milvus.Row] = ()  # if all rows are inserted, only the flush may be missing
     if start < total:
         prepared = context.folder / "prepared"
-        work = functools.partial(_prepared, embedder=settings.embedder, text_bytes=settings.text_bytes)
-        shards.over(found, work, prepared, context, settings.workers)
-        rows = _rows([prepared / shard.name for shard in found], start)
-    milvus.insert(client, settings.collection, rows, start, local, lambda done: context.progress(done, total, inserted=done))
+        work = functools.partial(_prepare_shard, embedder=settings.embedder, text_bytes=settings.text_bytes)
+        shards.map_shards(paths, work, prepared, context, settings.workers)
+        rows = _rows([prepared / shard.name for shard in paths], start)
+    milvus.insert(client, settings.collection, rows, start, embedded, lambda done: context.progress(done, total, inserted=done))
 
 
-def _digest(found: Sequence[Path]) -> str:
+def _digest(paths: Sequence[Path]) -> str:
+    """Returns the SHA-256 of the documents' ids in order."""
     digest = hashlib.sha256()
-    for shard in found:
+    for shard in paths:
         for id in shards.table(shard, columns=["id"])["id"].to_pylist():
             digest.update(f"{id}\n".encode())
     return digest.hexdigest()
 
 
-def _prepared(table: pyarrow.Table, embedder: str, text_bytes: int) -> tuple[pyarrow.Table, dict[str, Any]]:
-    """What the database is told of a shard: texts and names cut to length, and vectors."""
+def _prepare_shard(table: pyarrow.Table, embedder: str, text_bytes: int) -> tuple[pyarrow.Table, shards.Counts]:
+    """Returns the database rows of a shard: its strings truncated to their maximal sizes, and a vector per document."""
     vectors = embed.load(embedder)(table["text"].to_pylist())
-    most = {"id": milvus.NAME_BYTES, "text": text_bytes, "source": milvus.NAME_BYTES, "domain": milvus.NAME_BYTES}
-    columns = {name: [milvus.cut(text or "", size) for text in table[name].to_pylist()] for name, size in most.items()}
+    sizes = {"id": milvus.NAME_BYTES, "text": text_bytes, "source": milvus.NAME_BYTES, "domain": milvus.NAME_BYTES}
+    columns = {name: [milvus.truncate(text or "", size) for text in table[name].to_pylist()] for name, size in sizes.items()}
     flat = pyarrow.array(vectors.astype(np.float32).ravel())
     columns["vector"] = pyarrow.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
     return pyarrow.table(columns), {}
 
 
-def _rows(prepared: Sequence[Path], start: int) -> Iterator[dict[str, Any]]:
-    """What goes into the database, from document number `start` on; the number is the key."""
+def _rows(prepared: Sequence[Path], start: int) -> Iterator[milvus.Row]:
+    """Yields the database rows from document number `start` on. The document's number is the primary key."""
     number = 0
     for shard in prepared:
-        with shards.understood(shard), pyarrow.parquet.ParquetFile(shard) as file:
+        with shards.read_errors(shard), pyarrow.parquet.ParquetFile(shard) as file:
             if number + file.metadata.num_rows <= start:
                 number += file.metadata.num_rows
                 continue
@@ -147,19 +162,22 @@ def _rows(prepared: Sequence[Path], start: int) -> Iterator[dict[str, Any]]:
 
 
 class Hits(TypedDict):
-    """What a seed found, by words and by its vector: numbers of documents, best first."""
+    """The search results of one seed. Both lists have numbers of documents, best first."""
 
     number: int
-    """Of the seed."""
+    """Number of the seed."""
     seed: str
+    """Id of the seed."""
     words: list[int]
+    """Found by words (BM25)."""
     vector: list[int]
+    """Found by vector (cosine)."""
 
 
-def _look_up(
-    client: Any, settings: Retrieve, seeds: list[Seed], found: Sequence[Path], total: int, context: Context
+def _search_seeds(
+    client: "MilvusClient", settings: Retrieve, seeds: list[Seed], paths: Sequence[Path], total: int, context: Context
 ) -> list[Hits]:
-    """What each seed found, by words and by its vector: numbers of documents, best first. Kept in `hits.jsonl`."""
+    """Searches the documents for each seed. Results are stored in `hits.jsonl`, so that a killed stage resumes."""
     digest = hashlib.sha256(repr([(seed.id, seed.text) for seed in seeds]).encode()).hexdigest()
     made_with = {"seeds": digest, "limit": settings.limit, "words": settings.words}
     store: Store[Hits] = Store(
@@ -167,18 +185,18 @@ def _look_up(
     )
     rows = {row["number"]: row for row in store.rows}
     waiting = [number for number in range(len(seeds)) if number not in rows]
-    embedded = embed.load(settings.embedder)
-    counts, sample = seed_lists.frequencies(
-        found, {word for number in waiting for word in seed_lists.words(seeds[number].text)}, settings.text_bytes, total
+    embedder = embed.load(settings.embedder)
+    counts, sample_size = seed_lists.document_frequencies(
+        paths, {word for number in waiting for word in seed_lists.words(seeds[number].text)}, settings.text_bytes, total
     )
-    for start in range(0, len(waiting), SEEDS_TOGETHER):
-        numbers = waiting[start : start + SEEDS_TOGETHER]
+    for start in range(0, len(waiting), SEEDS_PER_SEARCH):
+        numbers = waiting[start : start + SEEDS_PER_SEARCH]
         batch = [seeds[number] for number in numbers]
-        queries = [seed_lists.telling(seed.text, counts, sample, settings.words) for seed in batch]
+        queries = [seed_lists.distinctive_words(seed.text, counts, sample_size, settings.words) for seed in batch]
         lists = zip(
             numbers,
-            milvus.by_words(client, settings.collection, queries, settings.limit),
-            milvus.by_vectors(client, settings.collection, embedded([seed.text for seed in batch]), settings.limit),
+            milvus.search_words(client, settings.collection, queries, settings.limit),
+            milvus.search_vectors(client, settings.collection, embedder([seed.text for seed in batch]), settings.limit),
             strict=True,
         )
         new: list[Hits] = [
@@ -192,24 +210,24 @@ def _look_up(
 
 
 def _write(
-    hits: Iterable[Hits], seeds: Sequence[Seed], found: Sequence[Path], sizes: Sequence[int], context: Context
+    hits: Iterable[Hits], seeds: Sequence[Seed], paths: Sequence[Path], sizes: Sequence[int], context: Context
 ) -> Metrics:
-    """Writes what was found by document, in shards as the documents are."""
+    """Writes each document's similarity and seeds, in shards with the names of the documents' shards."""
     total = sum(sizes)
     parts = [
         (row, number, seed.weight * score)
         for number, (seed, hit) in enumerate(zip(seeds, hits, strict=True))
-        for row, score in milvus.fused([hit["words"], hit["vector"]]).items()
+        for row, score in milvus.fuse([hit["words"], hit["vector"]]).items()
     ]
     row, seed_number, score = (np.array(column) for column in zip(*parts, strict=True)) if parts else np.zeros((3, 0))
     order = np.lexsort((seed_number, -score, row))
     row, seed_number, score = row[order].astype(np.int64), seed_number[order].astype(np.int64), score[order]
     similarity = np.bincount(row, score, total).astype(np.float32)
     ends = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=total))])
-    best = np.argsort(-similarity, kind="stable")[:SHOWN]
-    shown: dict[int, dict[str, Any]] = {}
+    best = np.argsort(-similarity, kind="stable")[:REPORTED]
+    nearest: dict[int, dict[str, object]] = {}
     (context.folder / SIMILAR).mkdir(exist_ok=True)
-    for shard, first, size in zip(found, np.cumsum([0, *sizes]), sizes, strict=False):
+    for shard, first, size in zip(paths, np.cumsum([0, *sizes]), sizes, strict=False):
         own = slice(first, first + size)
         names = [[seeds[i].id for i in seed_number[ends[n] : ends[n + 1]]] for n in range(first, first + size)]
         documents = shards.table(shard, columns=["id", "text", "source"])
@@ -219,50 +237,72 @@ def _write(
         shards.write(context.folder / SIMILAR / shard.name, table, {"found": int(np.count_nonzero(similarity[own]))})
         for n in (n for n in best if first <= n < first + size and similarity[n] > 0):
             (document,) = documents.slice(n - first, 1).to_pylist()
-            near = {"similarity": float(similarity[n]), "seeds": names[n - first][:SHOWN]}
-            shown[n] = document | {"text": document["text"][:200]} | near
-    return {"found": int(np.count_nonzero(similarity)), "nearest": [shown[n] for n in best if n in shown]}
+            near = {"similarity": float(similarity[n]), "seeds": names[n - first][:REPORTED]}
+            nearest[n] = document | {"text": document["text"][:200]} | near
+    return {"found": int(np.count_nonzero(similarity)), "nearest": [nearest[n] for n in best if n in nearest]}
+
+
+class SearchResult(TypedDict):
+    """A document that `search` found."""
+
+    id: str
+    source: str
+    domain: str
+    text: str
+    """Beginning of the text, as far as the database stores it."""
+    score: float
+    """Reciprocal rank fusion of the two ranks."""
+    words: int | None
+    """Rank by words, from 1; None if it is not among the first 10 x limit."""
+    vector: int | None
+    """Rank by vector, likewise."""
 
 
 def search(
     database: str, query: str, embedder: str = "hash:?dim=256", limit: int = 10, collection: str = milvus.COLLECTION
-) -> list[dict[str, Any]]:
-    """Looks up a text in a database that a `retrieve` stage has filled.
+) -> list[SearchResult]:
+    """Searches a database that a `retrieve` stage has filled.
 
     Args:
-        database: a file or an address.
-        query: any text; all its words are looked for.
-        embedder: the one that the database was filled with.
-        limit: documents.
-        collection: of the database.
+        database: a file NAME.db or the address of a cluster.
+        query: any text; all its words are used.
+        embedder: URI of the embedding model that the database was filled with.
+        limit: maximal number of documents.
+        collection: name of the database collection.
 
     Returns:
-        Documents, best first: id, source, domain, text as far as it is kept, score (reciprocal rank fusion), and the ranks
-        by words and by vector, None where it is not among the first 10 x limit.
+        Documents, best first.
 
     Raises:
-        UserError: there is no such database, or it was filled with another embedder.
+        UserError: the database does not exist, or it was filled with another embedding model.
     """
-    if milvus.embedded(database) and not Path(database).is_dir():
-        raise UserError(f"there is no database {database}")
-    with milvus.opened(database) as client:
-        if not client.has_collection(collection, timeout=milvus.SECONDS):
+    if milvus.is_embedded(database) and not Path(database).is_dir():
+        raise UserError(f"no database {database}: run a retrieve stage first")
+    with milvus.connect(database) as client:
+        if not client.has_collection(collection, timeout=milvus.CALL_SECONDS):
             raise UserError(f"{database} has no collection {collection!r}")
         made_with = milvus.description(client, collection).get("embedder", embedder)
         if made_with != embedder:
-            raise UserError(f"{database} was filled with embedder={made_with}, not {embedder}")
-        client.load_collection(collection, timeout=milvus.SECONDS)
-        depth = min(10 * limit, milvus.MOST_FOUND)
-        (by_words,) = milvus.by_words(client, collection, [query], depth)
-        (by_vector,) = milvus.by_vectors(client, collection, embed.load(embedder)([query]), depth)
-        scores = milvus.fused([by_words, by_vector])
+            raise UserError(f"{database} was filled with embedder={made_with}, not {embedder}; use {made_with}")
+        client.load_collection(collection, timeout=milvus.CALL_SECONDS)
+        depth = min(10 * limit, milvus.MAX_RESULTS)
+        (by_words,) = milvus.search_words(client, collection, [query], depth)
+        (by_vector,) = milvus.search_vectors(client, collection, embed.load(embedder)([query]), depth)
+        scores = milvus.fuse([by_words, by_vector])
         best = sorted(scores, key=lambda row: (-scores[row], row))[:limit]
-        fields = ["id", "source", "domain", "text"]
-        kept = client.get(collection, ids=best, output_fields=["row", *fields], timeout=milvus.SECONDS) if best else []
+        fields = ["row", "id", "source", "domain", "text"]
+        kept = client.get(collection, ids=best, output_fields=fields, timeout=milvus.CALL_SECONDS) if best else []
     by_row = {document["row"]: document for document in kept}
     ranks = [{row: rank for rank, row in enumerate(ranked, start=1)} for ranked in (by_words, by_vector)]
     return [
-        {name: by_row[row][name] for name in fields}
-        | {"score": scores[row], "words": ranks[0].get(row), "vector": ranks[1].get(row)}
+        SearchResult(
+            id=by_row[row]["id"],
+            source=by_row[row]["source"],
+            domain=by_row[row]["domain"],
+            text=by_row[row]["text"],
+            score=scores[row],
+            words=ranks[0].get(row),
+            vector=ranks[1].get(row),
+        )
         for row in best
     ]

@@ -1,18 +1,19 @@
-"""What is known of documents becomes a score from 0 to 1, and the score a grade: high, medium or low quality.
+"""The `select` stage: combines tags and similarity into a score from 0 to 1, and the score into a grade: high, medium or low.
 
     score = weighted mean of the tags, each divided by 9, and of the similarity's rank (the share of documents that are less
-            similar to the seeds); a tag that a document lacks does not count, and a document without any has 0
+            similar to the seeds); a missing tag is left out of the mean, and a document without tags and similarity has score 0
 
-Grades are cut within each domain, so that no domain is all high and none all low; or at fixed scores (`by: score`). What of
-each is seen how often in training is up to the mixture (`mix.py`, `pretrain.py`).
+By default the grades are shares of each domain, so that each domain has documents of all grades. With `by: score`, fixed scores
+separate them. The mixtures of `pretrain` decide how often documents of each grade are seen in training.
 
-The whole corpus is never in memory: a first pass over the shards keeps a few numbers a document, a second writes.
+The corpus is never in memory as a whole. A first pass over the shards reads a few numbers per document, and a second pass
+writes.
 """
 
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, TypedDict
 
 import numpy as np
 import pyarrow
@@ -28,13 +29,14 @@ from .retrieve import SIMILAR
 from .tagging.dimensions import dimensions
 
 TAGS = "tags"
-"""Folder of the tags."""
-BEST_TAG = 9
+"""Name of the folder of tags within a `tag` stage's folder."""
+MAX_TAG = 9
 WEIGHTS = {"content": 1.0, "format": 0.5, "similarity": 2.0}
-"""Ours: content labels are the more predictable ones (the recipe's report); similarity stands for a few of them."""
+"""Default weights. Our choice: content tags weigh more than format tags because they are more predictable (the recipe's
+report); similarity counts as much as two content tags."""
 GRADES = ("low", "medium", "high")
 EXAMPLES = 5
-"""Documents of each grade in the report, drawn by a hash of their ids."""
+"""Documents of each grade in the report, chosen by a hash of their ids."""
 
 
 class Select(Stage):
@@ -43,120 +45,133 @@ class Select(Stage):
     reads_policy: ClassVar[bool] = False
 
     kind: Literal["select"]
-    documents: str = Field(description="folder of a stage that leaves documents, as in {stage:NAME}")
+    documents: str = Field(description="folder of a stage that writes documents, as in {stage:NAME}")
     tags: str | None = Field(None, description="folder of a `tag` stage on the same documents")
     similar: str | None = Field(None, description="folder of a `retrieve` stage on the same documents")
     weights: dict[str, float] = Field(
-        {}, description=f"of dimensions by name, of all that are content or format, and of similarity; defaults: {WEIGHTS}"
+        {}, description=f"weights by name of a dimension, by kind (content, format), and of similarity; defaults: {WEIGHTS}"
     )
-    by: Literal["share", "score"] = Field("share", description="how grades are cut: by share of each domain, or at scores")
-    high: float = Field(0.3, ge=0, le=1, description="share of a domain's characters that is high, or the least score that is")
-    medium: float = Field(0.4, ge=0, le=1, description="likewise, of what is medium")
+    by: Literal["share", "score"] = Field(
+        "share", description="share: grades are shares of each domain's characters; score: fixed scores separate grades"
+    )
+    high: float = Field(0.3, ge=0, le=1, description="share of grade high, or its least score")
+    medium: float = Field(0.4, ge=0, le=1, description="share of grade medium, or its least score")
 
     @model_validator(mode="after")
     def _possible(self) -> "Select":
         if not (self.tags or self.similar):
-            raise ValueError("documents are selected by tags, similar or both: name a stage's folder")
+            raise ValueError("tags, similar: name the folder of at least one stage")
         if self.by == "share" and self.high + self.medium > 1:
-            raise ValueError(f"the shares high and medium sum to {self.high + self.medium:g}, more than 1")
+            raise ValueError(f"high, medium: the shares sum to {self.high + self.medium:g}, more than 1; lower one of them")
         if self.by == "score" and self.high < self.medium:
-            raise ValueError("what is high begins at a lower score than what is medium")
-        known = {*WEIGHTS, *(dimension.name for dimension in dimensions())}
-        if unknown := self.weights.keys() - known:
-            raise ValueError(f"weights: there is no dimension {min(unknown)!r}; there are {', '.join(sorted(known))}")
+            raise ValueError(f"high={self.high:g} must be at least medium={self.medium:g} with by: score")
+        names = {*WEIGHTS, *(dimension.name for dimension in dimensions())}
+        if unknown := self.weights.keys() - names:
+            raise ValueError(f"weights: unknown dimension {min(unknown)!r}; use {', '.join(sorted(names))}")
         if min(self.weights.values(), default=0) < 0:
-            raise ValueError("weights are not negative")
+            raise ValueError("weights: expected numbers of at least 0")
         return self
 
     def check(self) -> None:
-        """The documents are there, and so is what is known of them."""
-        self.files(shards.of(self.documents))
+        """Checks that the shards of documents, tags and similarities exist."""
+        self.column_files(shards.list_shards(self.documents))
 
-    def files(self, found: Sequence[Path]) -> list[tuple[Path | None, Path | None]]:
-        """The shards of tags and similarities for each shard of documents.
+    def column_files(self, paths: Sequence[Path]) -> list[tuple[Path | None, Path | None]]:
+        """Returns the shards of tags and of similarities for each shard of documents; None if the setting is not used.
 
         Raises:
-            UserError: one is not there.
+            UserError: a shard does not exist.
         """
         folders = [(self.tags, TAGS), (self.similar, SIMILAR)]
-        rows = [[Path(folder) / name / shard.name if folder else None for folder, name in folders] for shard in found]
+        rows = [[Path(folder) / name / shard.name if folder else None for folder, name in folders] for shard in paths]
         for path in (path for row in rows for path in row if path and not path.is_file()):
-            raise UserError(f"{path} is not there: {path.parent.parent.name} must have worked on the documents of this stage")
+            raise UserError(f"no file {path}: {path.parent.parent.name} must use the same documents as this stage")
         return [(tags, similar) for tags, similar in rows]
 
     def run(self, context: Context) -> Metrics:
-        """Leaves the documents with two more columns: quality (high, medium or low) and score."""
-        found = shards.of(self.documents)
-        known = _read(self, found)
-        if not len(known.score):
-            raise UserError(f"{self.name}: there is no document in {self.documents}")
-        grade = graded(self, known)
+        """Writes the documents with two more columns: quality (high, medium or low) and score."""
+        paths = shards.list_shards(self.documents)
+        scores = _read(self, paths)
+        if not len(scores.score):
+            raise UserError(f"{self.name}: no document in {self.documents}; use a stage that wrote some")
+        grade = grades_of(self, scores)
         out = context.folder / shards.DOCUMENTS
         out.mkdir(exist_ok=True)
-        starts = np.cumsum([0, *known.sizes])
-        for number, (shard, start, end) in enumerate(zip(found, starts, starts[1:], strict=False), start=1):
-            if not shards.is_whole(out / shard.name):
+        starts = np.cumsum([0, *scores.sizes])
+        for number, (shard, start, end) in enumerate(zip(paths, starts, starts[1:], strict=False), start=1):
+            if not shards.is_complete(out / shard.name):
                 table = shards.table(shard)
                 quality = pyarrow.array(np.array(GRADES)[grade[start:end]], pyarrow.string())
-                shards.write(out / shard.name, _with(table, quality=quality, score=pyarrow.array(known.score[start:end])))
-            context.progress(number, len(found))
+                shards.write(out / shard.name, _with(table, quality=quality, score=pyarrow.array(scores.score[start:end])))
+            context.progress(number, len(paths))
         return {
             "documents": len(grade),
-            "grades": _counted(known, grade),
-            "thresholds": _thresholds(known, grade),
-            "examples": _examples(known, grade, [out / shard.name for shard in found], starts),
+            "grades": _counted(scores, grade),
+            "thresholds": _thresholds(scores, grade),
+            "examples": _examples(scores, grade, [out / shard.name for shard in paths], starts),
         }
 
     def summary(self, metrics: Metrics) -> str:
-        """Documents of each grade, domain by domain."""
+        """Returns the number of documents of each grade, by domain."""
 
-        def graded(counted: Metrics) -> str:
+        def numbers(counted: Metrics) -> str:
             return "/".join(f"{counted[grade]['documents']:,}" for grade in GRADES)
 
-        grades = ", ".join(f"{domain} {graded(counted)}" for domain, counted in metrics["grades"].items())
+        grades = ", ".join(f"{domain} {numbers(counted)}" for domain, counted in metrics["grades"].items())
         return f"{metrics['documents']:,} documents, {'/'.join(GRADES)}: {grades}"
 
     def tables(self, metrics: Metrics) -> str:
-        """A row a domain and grade, and examples of each grade."""
+        """Returns a table with a row per domain and grade, and one with examples of each grade."""
         rows = [
             (domain, grade, count["documents"], count["characters"])
             for domain, grades in metrics["grades"].items()
             for grade, count in grades.items()
         ]
-        examples = [(grade, figures.examples(shown)) for grade, shown in metrics["examples"].items()]
+        examples = [(grade, figures.examples(rows)) for grade, rows in metrics["examples"].items()]
         return figures.table(("domain", "grade", "documents", "characters"), rows) + figures.table(
             ("grade", "examples"), examples
         )
 
 
-class Known(NamedTuple):
-    """A number for each document, in order."""
+class Scores(NamedTuple):
+    """Scores and further values of all documents, in order. Each array has shape (documents,)."""
 
     score: np.ndarray
     """float32: the weighted mean, 0 to 1."""
     domain: np.ndarray
-    """int32, into `domains`."""
+    """int32: position in `domains`."""
     characters: np.ndarray
+    """int64: length of the text."""
     tie: np.ndarray
-    """uint64: a hash of the id, which decides between equal scores."""
+    """uint64: hash of the id, which breaks ties between equal scores."""
     domains: list[str]
     sizes: list[int]
-    """Documents in each shard."""
+    """Number of documents in each shard."""
+
+
+class Count(TypedDict):
+    """Documents of one grade in one domain."""
+
+    documents: int
+    characters: int
+
+    """Returns a table with these columns replaced or appended."""
 
 
 def _with(table: pyarrow.Table, **columns: pyarrow.Array) -> pyarrow.Table:
+    """Returns a table with these columns replaced or appended."""
     for name, column in columns.items():
         table = table.drop_columns([name]) if name in table.column_names else table
         table = table.append_column(name, column)
     return table
 
 
-def _read(settings: Select, found: Sequence[Path]) -> Known:
-    """The first pass: scores, domains and lengths."""
+def _read(settings: Select, paths: Sequence[Path]) -> Scores:
+    """Returns the scores, domains and lengths of all documents (the first pass)."""
     weight = settings.weights.get("similarity", WEIGHTS["similarity"])
     sums, weights, similarities, domain, characters, ties = [], [], [], [], [], []
     domains: dict[str, int] = {}
-    for shard, (tags, similar) in zip(found, settings.files(found), strict=True):
+    for shard, (tags, similar) in zip(paths, settings.column_files(paths), strict=True):
         table = shards.table(shard, columns=["id", "text", "domain"])
         parts = _tagged(tags, table["id"], settings.weights) if tags else np.zeros((2, table.num_rows))
         sums.append(parts[0].astype(np.float32))
@@ -174,32 +189,32 @@ def _read(settings: Select, found: Sequence[Path]) -> Known:
         total, weighed = total + np.float32(weight) * rank.astype(np.float32), weighed + np.float32(weight)
     score = np.divide(total, weighed, out=np.zeros_like(total), where=weighed > 0)
     sizes = [len(part) for part in sums]
-    return Known(score, np.concatenate(domain), np.concatenate(characters), np.concatenate(ties), list(domains), sizes)
+    return Scores(score, np.concatenate(domain), np.concatenate(characters), np.concatenate(ties), list(domains), sizes)
 
 
 def _tagged(path: Path, ids: pyarrow.ChunkedArray, weights: dict[str, float]) -> np.ndarray:
-    """The weighted sum of a shard's tags, rescaled to 0..1, and the sum of their weights; shape (2, documents)."""
+    """Returns the weighted sum of each document's tags, rescaled to 0..1, and the sum of their weights: (2, documents)."""
     table = _joined(path, ids)
     kinds = {dimension.name: dimension.kind for dimension in dimensions()}
     sums = np.zeros((2, table.num_rows))
     for name in (name for name in table.column_names if name in kinds):
         weight = weights.get(name, weights.get(kinds[name], WEIGHTS[kinds[name]]))
         tag = table[name].cast(pyarrow.float64()).to_numpy()  # null becomes NaN
-        sums += weight * np.stack([np.nan_to_num(tag) / BEST_TAG, ~np.isnan(tag)])
+        sums += weight * np.stack([np.nan_to_num(tag) / MAX_TAG, ~np.isnan(tag)])
     if not any(name in kinds for name in table.column_names):
-        raise UserError(f"{path} has a column for no dimension of rubrics.yaml")
+        raise UserError(f"{path} has no column of a dimension in rubrics.yaml; run its tag stage again")
     return sums
 
 
 def _joined(path: Path, ids: pyarrow.ChunkedArray) -> pyarrow.Table:
-    """A shard that lies beside the documents'.
+    """Returns a shard of another stage with the same documents.
 
     Raises:
-        UserError: its rows are others.
+        UserError: its ids differ from `ids`.
     """
     table = shards.table(path)
     if table["id"].to_pylist() != ids.to_pylist():
-        raise UserError(f"{path} is about other documents, or in another order: run its stage on the documents of this one")
+        raise UserError(f"{path} has other documents, or another order: run its stage on the documents of this stage")
     return table
 
 
@@ -207,62 +222,65 @@ def _hash(id: str) -> int:
     return int.from_bytes(hashlib.blake2b(id.encode(), digest_size=8).digest(), "big")
 
 
-def graded(settings: Select, known: Known) -> np.ndarray:
-    """The grade of each document: its place in `GRADES`.
+def grades_of(settings: Select, scores: Scores) -> np.ndarray:
+    """Returns the grade of each document as its position in `GRADES`, int8, shape (documents,).
 
-    By share, a document has the grade in which the middle of it lies when those of its domain are laid end to end, the best
-    first. Equal scores are in the order of a hash of the ids, whatever the order of the shards.
+    With `by: share`, the documents of a domain are ordered by score, best first, and the cumulative share of characters at the
+    middle of a document decides its grade. A hash of the id breaks ties, so the order of the shards does not matter.
     """
     if settings.by == "score":
-        return (known.score >= settings.high).astype(np.int8) + (known.score >= settings.medium)
-    grade = np.zeros(len(known.score), np.int8)
-    order = np.lexsort((known.tie, -known.score, known.domain))
-    ends = np.cumsum(np.bincount(known.domain, minlength=len(known.domains)))
+        return (scores.score >= settings.high).astype(np.int8) + (scores.score >= settings.medium)
+    grade = np.zeros(len(scores.score), np.int8)
+    order = np.lexsort((scores.tie, -scores.score, scores.domain))
+    ends = np.cumsum(np.bincount(scores.domain, minlength=len(scores.domains)))
     for own in np.split(order, ends[:-1]):
-        length = np.maximum(known.characters[own], 1)
+        length = np.maximum(scores.characters[own], 1)
         middle = (np.cumsum(length) - length / 2) / length.sum()
         grade[own] = (middle <= settings.high).astype(np.int8) + (middle <= settings.high + settings.medium)
     return grade
 
 
-def _counted(known: Known, grade: np.ndarray) -> dict[str, Any]:
-    """Documents and characters by domain and grade."""
-    counted: dict[str, Any] = {}
-    for number, domain in enumerate(known.domains):
-        own = known.domain == number
+def _counted(scores: Scores, grade: np.ndarray) -> dict[str, dict[str, Count]]:
+    """Returns the numbers of documents and characters by domain and grade."""
+    counted: dict[str, dict[str, Count]] = {}
+    for number, domain in enumerate(scores.domains):
+        own = scores.domain == number
         counted[domain] = {
             name: {
-                "documents": int(np.count_nonzero(own & (grade == place))),
-                "characters": int(known.characters[own & (grade == place)].sum()),
+                "documents": int(np.count_nonzero(own & (grade == position))),
+                "characters": int(scores.characters[own & (grade == position)].sum()),
             }
-            for place, name in reversed([*enumerate(GRADES)])
+            for position, name in reversed([*enumerate(GRADES)])
         }
     return counted
 
 
-def _thresholds(known: Known, grade: np.ndarray) -> dict[str, Any]:
-    """The least score of each grade but the lowest, by domain; None where no document has the grade."""
-    least: dict[str, Any] = {}
-    for number, domain in enumerate(known.domains):
-        scores = {name: known.score[(known.domain == number) & (grade == place)] for place, name in enumerate(GRADES)}
-        least[domain] = {name: float(own.min()) if len(own) else None for name, own in scores.items() if name != "low"}
+def _thresholds(scores: Scores, grade: np.ndarray) -> dict[str, dict[str, float | None]]:
+    """Returns the least score of the grades high and medium by domain; None if no document has the grade."""
+    least: dict[str, dict[str, float | None]] = {}
+    for number, domain in enumerate(scores.domains):
+        own = {name: scores.score[(scores.domain == number) & (grade == position)] for position, name in enumerate(GRADES)}
+        least[domain] = {name: float(part.min()) if len(part) else None for name, part in own.items() if name != "low"}
     return least
 
 
-def _examples(known: Known, grade: np.ndarray, written: Sequence[Path], starts: np.ndarray) -> dict[str, Any]:
-    """Some documents of each grade, to judge by."""
-    examples: dict[str, Any] = {}
-    for place, name in reversed([*enumerate(GRADES)]):
-        own = np.flatnonzero(grade == place)
+def _examples(
+    scores: Scores, grade: np.ndarray, written: Sequence[Path], starts: np.ndarray
+) -> dict[str, list[dict[str, object]]]:
+    """Returns some documents of each grade for the report."""
+    examples: dict[str, list[dict[str, object]]] = {}
+    for position, name in reversed([*enumerate(GRADES)]):
+        own = np.flatnonzero(grade == position)
         examples[name] = [
             _row(written[shard], int(row - starts[shard]))
-            for row in own[np.argsort(known.tie[own], kind="stable")[:EXAMPLES]]
+            for row in own[np.argsort(scores.tie[own], kind="stable")[:EXAMPLES]]
             for shard in [int(np.searchsorted(starts, row, "right")) - 1]
         ]
     return examples
 
 
-def _row(shard: Path, number: int) -> dict[str, Any]:
+def _row(shard: Path, number: int) -> dict[str, object]:
+    """Returns one row of a shard, with the beginning of its text."""
     columns = ["id", "source", "domain", "score", "text"]
     (row,) = shards.table(shard, columns=columns).slice(number, 1).to_pylist()
     return row | {"text": (row["text"] or "")[:200]}

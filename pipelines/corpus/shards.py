@@ -1,10 +1,10 @@
-"""Documents lie in shards, a folder of parquet files, and are worked on shard by shard: as Ray Data where there are several.
+"""Shards: parquet files of documents, and functions that process them one by one, in parallel with Ray Data.
 
-A document is a row: id (stable across runs), text, source (where it was found) and domain (text, code, math, ...). What a
-stage knows of a document beyond that it writes as further columns, by the same ids in the same order.
+A document is a row with id (stable across runs), text, source (where it was found) and domain (text, code, math, ...). A stage
+writes further columns into shards of the same names in another folder, with the same ids in the same order.
 
-A shard that was worked on is a file of the same name in another folder, written in one move, with what was counted beside
-its rows: a killed stage goes on from the shards that are there, and no more than a shard a processor is ever in memory.
+Each shard is written atomically, and the counts of its stage are in the metadata of the file. A killed stage therefore resumes
+from the complete shards. Each process holds at most one shard in memory.
 """
 
 import contextlib
@@ -27,15 +27,17 @@ from ..stage import Context
 
 _LOG = logging.getLogger("tenfold")
 DOCUMENTS = "documents"
-"""Folder of a stage that leaves documents."""
+"""Name of the folder of documents within a stage's folder."""
 SCHEMA = pyarrow.schema([(name, pyarrow.string()) for name in ("id", "text", "source", "domain")])
 SHARD_BYTES = 16_000_000
-"""Text in a shard, about."""
+"""Approximate number of characters of text in a shard. Our choice."""
 
 Item = dict[str, str]
-"""What is worked on, as texts by name: it travels to other processes."""
+"""A unit of work as strings by name, because it is sent to other processes."""
 Counts = Mapping[str, Any]
+"""The counts of one shard, as JSON values. Each stage has its own."""
 Work = Callable[[pyarrow.Table], tuple[pyarrow.Table, Counts]]
+"""A function from a shard's table to the new table and its counts."""
 
 
 class Document(TypedDict):
@@ -47,163 +49,177 @@ class Document(TypedDict):
     domain: str
 
 
-def of(folder: str | Path) -> list[Path]:
-    """The shards that a stage left, in order.
+def list_shards(folder: str | Path) -> list[Path]:
+    """Returns the shards of documents in a stage's folder, in order.
 
     Raises:
-        UserError: there are none.
+        UserError: the folder has no shards of documents.
     """
-    found = sorted((Path(folder) / DOCUMENTS).glob("*.parquet"))
-    if not found:
-        raise UserError(f"{folder} holds no documents: name the folder of a stage that leaves some, as in {{stage:NAME}}")
-    return found
+    paths = sorted((Path(folder) / DOCUMENTS).glob("*.parquet"))
+    if not paths:
+        raise UserError(
+            f"{folder} contains no documents: use the folder of a stage that writes documents, as in {{stage:NAME}}"
+        )
+    return paths
 
 
 def rows(shards: Iterable[Path], columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-    """The rows of shards one by one, a few thousand in memory at a time."""
+    """Yields the rows of shards one by one, with at most 2,048 in memory at a time."""
     for shard in shards:
-        with understood(shard), pyarrow.parquet.ParquetFile(shard) as file:
+        with read_errors(shard), pyarrow.parquet.ParquetFile(shard) as file:
             for batch in file.iter_batches(2048, columns=columns):
                 yield from batch.to_pylist()
 
 
 def counts(shard: Path) -> dict[str, Any]:
-    """What was counted when the shard was written.
+    """Returns the counts that were stored with a shard.
 
     Raises:
-        UserError: the shard is cut, empty, or of another program.
+        UserError: the shard is truncated, empty, or not written by tenfold.
     """
-    with understood(shard):
+    with read_errors(shard):
         return json.loads((pyarrow.parquet.read_schema(shard).metadata or {}).get(b"counts", b"{}"))
 
 
-def understood(shard: Path) -> contextlib.AbstractContextManager[None]:
-    """Says of a shard what goes wrong while it is read."""
+def read_errors(shard: Path) -> contextlib.AbstractContextManager[None]:
+    """Turns errors while a shard is read into a `UserError` that names the shard and the remedy."""
     folder = shard.parent.parent if shard.parent.name == DOCUMENTS else shard.parent
-    return disk.understood(shard, f"remove {folder}, and its stage is run again")
+    return disk.understood(shard, f"remove {folder} and run its stage again")
 
 
 def table(shard: Path, columns: Sequence[str] | None = None) -> pyarrow.Table:
-    """All rows of a shard.
+    """Returns all rows of a shard.
 
     Raises:
         UserError: the shard cannot be read.
     """
-    with understood(shard):
+    with read_errors(shard):
         return pyarrow.parquet.read_table(shard, columns=columns)
 
 
 def size(shard: Path) -> int:
-    """Rows of a shard.
+    """Returns the number of rows of a shard.
 
     Raises:
         UserError: the shard cannot be read.
     """
-    with understood(shard):
+    with read_errors(shard):
         return int(pyarrow.parquet.read_metadata(shard).num_rows)
 
 
-def is_whole(shard: Path) -> bool:
-    """Whether a shard was written to its end; one that is cut is worked on again."""
+def is_complete(shard: Path) -> bool:
+    """True if a shard exists and can be read. A truncated shard is logged and counts as missing."""
     if not shard.is_file():
         return False
     try:
         counts(shard)
     except UserError:
-        _LOG.warning("%s is broken and made again", shard)
+        _LOG.warning("%s cannot be read and is written again", shard)
         return False
     return True
 
 
 def write(shard: Path, table: pyarrow.Table, counted: Counts | None = None) -> None:
-    """Writes a shard so that it is there whole or not at all."""
-    half = shard.with_suffix(".partial")
+    """Writes a shard atomically.
+
+    Args:
+        shard: path of the file.
+        table: its rows.
+        counted: counts to store in the file's metadata.
+    """
+    partial = shard.with_suffix(".partial")
     table = table.replace_schema_metadata({"counts": json.dumps(dict(counted or {}))})
     try:
-        with disk.named(half):
-            pyarrow.parquet.write_table(table, half, compression="zstd", row_group_size=2048)
-        half.replace(shard)
+        with disk.named(partial):
+            pyarrow.parquet.write_table(table, partial, compression="zstd", row_group_size=2048)
+        partial.replace(shard)
     except BaseException:
         with contextlib.suppress(OSError):
-            half.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
         raise
 
 
-def over(shards: Sequence[Path], work: Work, out: Path, context: Context, workers: int | None = None) -> list[dict[str, Any]]:
-    """Works on each shard and writes what comes of it under the same name in another folder.
+def map_shards(
+    shards: Sequence[Path], work: Work, out: Path, context: Context, workers: int | None = None
+) -> list[dict[str, Any]]:
+    """Applies a function to each shard and writes the results under the same names in another folder.
 
     Args:
-        shards: to work on; those that are in `out` already are passed over.
-        work: takes a shard's table and gives one, and what it counted. It travels to other processes: a function of a
-            module, or a partial of one.
-        out: folder.
-        context: of the stage, for its progress and its Ray cluster.
-        workers: shards at a time on a Ray of our own; default: one a processor. With 1, no Ray is started.
+        shards: input shards; those that `out` already contains are skipped.
+        work: takes a shard's table and returns a new table and its counts. It is pickled: use a module's function or a partial
+            of one.
+        out: output folder.
+        context: the stage's context, for its progress and its Ray cluster.
+        workers: shards processed in parallel on a local Ray; default: one per processor. With 1, Ray is not started.
 
     Returns:
-        What was counted in each shard, in order.
+        The counts of each shard, in order.
     """
     out.mkdir(parents=True, exist_ok=True)
-    waiting = [shard for shard in shards if not is_whole(out / shard.name)]
+    waiting = [shard for shard in shards if not is_complete(out / shard.name)]
     context.progress(len(shards) - len(waiting), len(shards))
-    one = functools.partial(_one, work=work, out=str(out.resolve()))
+    process = functools.partial(_process_shard, work=work, out=str(out.resolve()))
     items = [{"shard": str(shard.resolve())} for shard in waiting]
-    for number, _ in enumerate(each(items, one, context, workers), start=1):
+    for number, _ in enumerate(map_items(items, process, context, workers), start=1):
         context.progress(len(shards) - len(waiting) + number, len(shards))
     return [counts(out / shard.name) for shard in shards]
 
 
-def each(items: Sequence[Item], work: Callable[[Item], Item], context: Context, workers: int | None = None) -> Iterator[Item]:
-    """Works on items, several at a time as Ray Data where there are several, and yields what comes of each.
+def map_items(
+    items: Sequence[Item], work: Callable[[Item], Item], context: Context, workers: int | None = None
+) -> Iterator[Item]:
+    """Applies a function to items, in parallel with Ray Data if there are several, and yields the results.
 
     Args:
-        items: of texts by name.
-        work: takes an item and gives one. It travels as that of `over` does.
-        context, workers: see `over`.
+        items: strings by name.
+        work: takes an item and returns one. It is pickled, see `map_shards`. It reports a user's mistake as the key "error" of
+            its result.
+        context: see `map_shards`.
+        workers: see `map_shards`.
 
     Raises:
-        UserError: an item came back with the text of one as its "trouble".
+        UserError: a result has the key "error".
     """
     workers = workers or len(os.sched_getaffinity(0))
-    alone = len(items) < 2 or (workers == 1 and not context.cluster.address)
-    work = functools.partial(_told, work=work)
-    for item in map(work, items) if alone else _with_ray(items, work, context, workers):
-        if trouble := item.get("trouble"):
-            raise UserError(trouble)
+    in_process = len(items) < 2 or (workers == 1 and not context.cluster.address)
+    work = functools.partial(_with_error, work=work)
+    for item in map(work, items) if in_process else _map_with_ray(items, work, context, workers):
+        if error := item.get("error"):
+            raise UserError(error)
         yield item
 
 
-def _one(item: Item, work: Work, out: str) -> Item:
-    """Works on one shard."""
+def _process_shard(item: Item, work: Work, out: str) -> Item:
+    """Applies `work` to one shard and writes the result."""
     shard = Path(item["shard"])
-    made, counted = work(table(shard))
-    write(Path(out) / shard.name, made, counted)
+    result, counted = work(table(shard))
+    write(Path(out) / shard.name, result, counted)
     return item
 
 
-def _told(item: Item, work: Callable[[Item], Item]) -> Item:
-    """Works on an item. What a user can mend comes back as a line: Ray would wrap an error in its own."""
+def _with_error(item: Item, work: Callable[[Item], Item]) -> Item:
+    """Applies `work` to an item. A `UserError` becomes the key "error", because Ray would wrap the exception in its own."""
     try:
         with faults.said(item.get("shard", item.get("uri", ""))):
             return work(item)
     except UserError as error:
-        return item | {"trouble": str(error)}
+        return item | {"error": str(error)}
 
 
-def _with_ray(items: Sequence[Item], work: Callable[[Item], Item], context: Context, workers: int) -> Iterator[Item]:
-    """The items as they are done, by Ray Data. Ray stays for the rest of the stage."""
+def _map_with_ray(items: Sequence[Item], work: Callable[[Item], Item], context: Context, workers: int) -> Iterator[Item]:
+    """Yields the results of Ray Data as they are completed. Ray keeps running until the stage ends."""
     import ray
 
     if not ray.is_initialized():
-        before = signal.getsignal(signal.SIGTERM)  # which Ray takes for itself
-        at = context.cluster.address or "local"  # without an address Ray would join whichever Ray runs on this machine
-        # Workers that were started ahead of time would lack the runtime environment, and stay idle.
-        alone = {"num_cpus": workers, "include_dashboard": False, "_system_config": {"prestart_worker_first_driver": False}}
-        ours = {} if context.cluster.address else alone
+        handler = signal.getsignal(signal.SIGTERM)  # because ray.init replaces it
+        address = context.cluster.address or "local"  # without an address Ray would join any Ray that runs on this machine
+        # Prestarted workers would lack the runtime environment and stay idle.
+        local = {"num_cpus": workers, "include_dashboard": False, "_system_config": {"prestart_worker_first_driver": False}}
+        options = {} if context.cluster.address else local
         variables = {"OMP_NUM_THREADS": "1"}
         runtime = {"env_vars": variables} | ({} if context.cluster.address else ray_python())
-        ray.init(at, log_to_driver=False, logging_level="error", runtime_env=runtime, **ours)
-        signal.signal(signal.SIGTERM, before)
+        ray.init(address, log_to_driver=False, logging_level="error", runtime_env=runtime, **options)
+        signal.signal(signal.SIGTERM, handler)
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     yield from ray.data.from_items([*items], override_num_blocks=len(items)).map(work).iter_rows()

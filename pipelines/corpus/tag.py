@@ -1,12 +1,12 @@
-"""Tagging: every document gets a score from 0 to 9 on each of the dimensions of `rubrics.yaml`.
+"""The `tag` stage: scores every document from 0 to 9 on each dimension of `rubrics.yaml`.
 
-An annotator labels a sample (`annotate.py`), a small tagger learns its labels (`tagger.py`) and scores all documents in bulk.
-What the tagger is worth is measured on documents held out (`predictability.py`).
+An annotator labels a sample of the documents (`annotate.py`). A small tagger is trained on the labels (`tagger.py`) and scores
+all documents in bulk. Held-out documents measure the tagger (`predictability.py`).
 
-    labels.jsonl            what the annotator said, a document a line, as it said it
+    labels.jsonl            the annotator's labels, one document per line
     tagger/                 the tagger, for `tagger.load`
-    report.json, .html      how predictable each dimension is, content against format, 0 to 9 against binary
-    tags/*.parquet          id and a column a dimension, in the rows of the documents' shards
+    report.json, .html      predictability of each dimension: content and format, labels 0 to 9 and binary labels
+    tags/*.parquet          id and one column per dimension, with the rows of the documents' shards
 """
 
 import functools
@@ -34,9 +34,9 @@ from .tagging.annotate import LabelRow
 from .tagging.dimensions import dimensions
 
 CALIBRATION = 0.15
-"""Share of the labelled documents that the calibration is fitted on. Ours."""
-LEAST = 40
-"""Labelled documents without which no tagger is trained. Ours."""
+"""Share of the labelled documents for the calibration. Our choice."""
+MIN_LABELLED = 40
+"""Least number of labelled documents to train a tagger. Our choice."""
 
 
 class Tag(Stage):
@@ -46,22 +46,22 @@ class Tag(Stage):
     may_change: ClassVar[frozenset[str]] = frozenset({"workers", "batch_size", "annotator_batch_size"})
 
     kind: Literal["tag"]
-    documents: str = Field(description="folder of a stage that leaves documents, as in {stage:NAME}")
-    annotator: str = Field(annotate.RULES, description="who labels: rules:, or the URI of a policy")
+    documents: str = Field(description="folder of a stage that writes documents, as in {stage:NAME}")
+    annotator: str = Field(annotate.RULES, description="source of the labels: rules:, or the URI of a policy")
     embedder: str = Field(
         "hash:?dim=2048",
-        description="URI of the embedding that the tagger stands on (`embed.py`); 2048 is ours, by measurement",
+        description="URI of the tagger's embedding model (`retrieval/embed.py`); 2048 is our choice, by measurement",
     )
-    sample: int = Field(4_000, ge=LEAST, description="documents that the annotator labels")
-    held_out: float = Field(0.25, ge=0.05, le=0.6, description="share of the labelled documents that the report is made on")
-    max_tokens: int = Field(2_048, ge=1, description="new tokens of a policy's answer, its thinking included")
-    annotator_batch_size: int = Field(64, ge=1, description="documents that the annotator is given at once")
-    batch_size: int = Field(256, ge=1, description="documents that the tagger scores at once")
-    workers: int | None = Field(None, ge=1, description="shards scored at a time; default: one a processor")
+    sample: int = Field(4_000, ge=MIN_LABELLED, description="number of documents that the annotator labels")
+    held_out: float = Field(0.25, ge=0.05, le=0.6, description="share of the labelled documents held out for the report")
+    max_tokens: int = Field(2_048, ge=1, description="maximal new tokens of a policy's answer, its thinking included")
+    annotator_batch_size: int = Field(64, ge=1, description="documents per call of the annotator")
+    batch_size: int = Field(256, ge=1, description="documents per call of the tagger")
+    workers: int | None = Field(None, ge=1, description="shards scored in parallel; default: one per processor")
 
     def check(self) -> None:
-        """The documents are there, and so are the annotator and the embedding."""
-        shards.of(self.documents)
+        """Checks that the documents, the annotator and the embedding model exist."""
+        shards.list_shards(self.documents)
         if self.embedder.startswith("hash:"):
             embed.load(self.embedder)
         else:
@@ -72,55 +72,55 @@ class Tag(Stage):
             checkpoints.checkpoint(self.annotator.rpartition("+")[2])
 
     def cost(self) -> Cost:
-        """Every answer as long as may be, and sampled as often."""
+        """Returns the cost if every document needs all attempts and every answer has the maximal length."""
         samples = 0 if self.annotator == annotate.RULES else self.sample * annotate.ATTEMPTS
         return Cost(samples, samples * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
-        """Labels, trains, measures and scores; what is done of it is not done again."""
-        paths = shards.of(self.documents)
+        """Labels, trains, measures and scores. A killed stage resumes from its files."""
+        paths = shards.list_shards(self.documents)
         folder, record = context.folder / "tagger", context.folder / "report.json"
         if not folder.is_dir():
-            trained, found = _trained(self, context, paths)
-            disk.write(record, json.dumps(found, indent=1, allow_nan=False))
-            disk.write(record.with_suffix(".html"), predictability.page(found))
+            trained, result = _train(self, context, paths)
+            disk.write(record, json.dumps(result, indent=1, allow_nan=False))
+            disk.write(record.with_suffix(".html"), predictability.page(result))
             tagger.save(trained, folder)
-        remedy = f"remove it and {folder}, and the tagger is trained again"
-        found = disk.record(record, remedy)
+        remedy = f"remove it and {folder}, and run the stage again to train the tagger again"
+        result = disk.record(record, remedy)
         with disk.understood(record, remedy):
-            rows = [(row["name"], bool(row["constant"]), row["rank_correlation"]) for row in found.pop("dimensions")]
-        work = functools.partial(tag, folder=str(folder.resolve()), batch_size=self.batch_size)
-        counted = shards.over(paths, work, context.folder / "tags", context, self.workers)
+            rows = [(row["name"], bool(row["constant"]), row["rank_correlation"]) for row in result.pop("dimensions")]
+        work = functools.partial(tag_shard, folder=str(folder.resolve()), batch_size=self.batch_size)
+        counted = shards.map_shards(paths, work, context.folder / "tags", context, self.workers)
         documents, seconds = (sum(shard[name] for shard in counted) for name in ("documents", "seconds"))
         return {
             "documents": documents,
             "documents_per_second": documents / seconds if seconds else None,
-            **found,
+            **result,
             "constant": [name for name, constant, _ in rows if constant],
             "dimensions": {name: correlation for name, _, correlation in rows},
         }
 
     def summary(self, metrics: Metrics) -> str:
-        """How well the tagger predicts the annotator."""
+        """Returns the mean rank correlations of tagger and annotator."""
         means = ", ".join(f"{kind} {mean:.2f}" for kind, mean in metrics["rank_correlation"].items() if mean is not None)
         return f"{metrics['documents']:,} documents; rank correlation with the annotator: {means}"
 
 
-def tag(table: pyarrow.Table, folder: str, batch_size: int = 256) -> tuple[pyarrow.Table, dict[str, Any]]:
-    """A shard's tags: its ids, and a column of float32 a dimension.
+def tag_shard(table: pyarrow.Table, folder: str, batch_size: int = 256) -> tuple[pyarrow.Table, shards.Counts]:
+    """Returns a shard's tags: the ids, and a float32 column per dimension.
 
     Args:
         table: a shard of documents.
-        folder: of the tagger.
-        batch_size: documents scored at once.
+        folder: folder of the tagger.
+        batch_size: documents per call of the tagger.
     """
-    begun, trained = time.perf_counter(), _loaded(folder)
+    start, trained = time.perf_counter(), _loaded(folder)
     columns: list[np.ndarray] = [np.zeros((0, len(trained.names)), np.float32)]
     for batch in table.select(["text"]).to_batches(max_chunksize=batch_size):
         columns.append(tagger.score(trained, [text or "" for text in batch.column(0).to_pylist()], batch_size))
     scores = np.concatenate(columns)
     tags = {name: pyarrow.array(scores[:, column]) for column, name in enumerate(trained.names)}
-    counted = {"documents": len(scores), "seconds": time.perf_counter() - begun}
+    counted = {"documents": len(scores), "seconds": time.perf_counter() - start}
     return pyarrow.table({"id": table.column("id"), **tags}), counted
 
 
@@ -129,42 +129,50 @@ def _loaded(folder: str) -> tagger.Tagger:
     return tagger.load(folder)
 
 
-def _trained(settings: Tag, context: Context, paths: Sequence[Path]) -> tuple[tagger.Tagger, dict[str, Any]]:
-    """The tagger, and the report on it."""
-    texts = _texts(paths, set(sampled(paths, settings.sample, context.seed)))
-    store = _labelled(settings, context, texts)
+def _train(settings: Tag, context: Context, paths: Sequence[Path]) -> tuple[tagger.Tagger, dict[str, Any]]:
+    """Returns the tagger and its report."""
+    texts = _texts(paths, set(sample_ids(paths, settings.sample, context.seed)))
+    store = _label(settings, context, texts)
     names = [dimension.name for dimension in dimensions()]
     labels = {row["id"]: [row["labels"][name] for name in names] for row in store.rows if row["labels"]}
-    if len(labels) < LEAST:
+    if len(labels) < MIN_LABELLED:
         raise UserError(
-            f"{settings.name}: {settings.annotator} labelled {len(labels)} of {len(texts)} documents; a tagger wants {LEAST}: "
-            "ask more documents or another annotator"
+            f"{settings.name}: {settings.annotator} labelled {len(labels)} of {len(texts)} documents, and a tagger needs "
+            f"{MIN_LABELLED}; raise sample or use another annotator"
         )
-    ids = sorted(labels, key=lambda name: (_sample(context.seed, texts[name]), name))
-    held_out, apart = (round(len(ids) * share) for share in (settings.held_out, settings.held_out + CALIBRATION))
-    seen = tagger.features([texts[name] for name in ids], tagger.embedding(settings.embedder), settings.batch_size)
+    ids = sorted(labels, key=lambda name: (_split_key(context.seed, texts[name]), name))
+    held_out, first = (round(len(ids) * share) for share in (settings.held_out, settings.held_out + CALIBRATION))
+    features = tagger.features([texts[name] for name in ids], tagger.embedding(settings.embedder), settings.batch_size)
     scored = np.array([labels[name] for name in ids])
-    trained = tagger.train(settings.embedder, names, seen[apart:], scored[apart:], seen[held_out:apart], scored[held_out:apart])
-    graded = tagger.raw(trained, seen[:held_out])
-    binary = tagger.raw(
-        tagger.Tagger("", (), *tagger.fit(seen[apart:], scored[apart:] >= predictability.GOOD), ()), seen[:held_out]
+    calibration = slice(held_out, first)
+    trained = tagger.train(
+        settings.embedder, names, features[first:], scored[first:], features[calibration], scored[calibration]
     )
-    found = predictability.report(
-        dimensions(), scored[apart:], scored[:held_out], tagger.calibrated(trained, graded), graded, binary
+    graded = tagger.raw_scores(trained, features[:held_out])
+    binary_tagger = tagger.Tagger("", (), *tagger.fit(features[first:], scored[first:] >= predictability.POSITIVE), ())
+    binary = tagger.raw_scores(binary_tagger, features[:held_out])
+    result = predictability.report(
+        dimensions(), scored[first:], scored[:held_out], tagger.calibrate(trained, graded), graded, binary
     )
     about = {
         "annotator": settings.annotator,
-        "stand_in": settings.annotator == annotate.RULES,
+        "labels_by_rules": settings.annotator == annotate.RULES,
         "embedder": settings.embedder,
         "labelled": len(labels),
         "unlabelled": len(texts) - len(labels),
         "held_out": held_out,
     }
-    return trained, about | found
+    return trained, about | result
 
 
-def sampled(paths: Sequence[Path], count: int, seed: int) -> list[str]:
-    """Ids of a sample of the documents: those with the smallest hashes, however the documents lie in shards."""
+def sample_ids(paths: Sequence[Path], count: int, seed: int) -> list[str]:
+    """Returns the ids of a random sample of documents. The distribution of the documents over shards does not matter.
+
+    Args:
+        paths: shards of the documents.
+        count: size of the sample.
+        seed: the stage's seed.
+    """
     ids = (row["id"] for row in shards.rows(paths, ["id"]))
     return [name for _, name in heapq.nsmallest(count, ((sample_seed(seed, name, 0), name) for name in ids))]
 
@@ -174,12 +182,13 @@ def _texts(paths: Sequence[Path], chosen: set[str]) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def _sample(seed: int, text: str) -> int:
-    """Places a text in the split: equal texts lie together, so that none is learned and held out."""
+def _split_key(seed: int, text: str) -> int:
+    """Returns a text's position in the split. Equal texts have equal keys, so they are not both trained on and held out."""
     return sample_seed(seed, hashlib.sha256(text.encode("utf-8", "replace")).hexdigest(), 1)
 
 
-def _labelled(settings: Tag, context: Context, texts: dict[str, str]) -> Store[LabelRow]:
+def _label(settings: Tag, context: Context, texts: dict[str, str]) -> Store[LabelRow]:
+    """Returns the store of labels of the sample, after the missing labels are added."""
     rubrics = hashlib.sha256(json.dumps([dimension.model_dump() for dimension in dimensions()]).encode()).hexdigest()
     made_with = {"annotator": settings.annotator, "max_tokens": settings.max_tokens, "seed": context.seed, "rubrics": rubrics}
     names = [dimension.name for dimension in dimensions()]

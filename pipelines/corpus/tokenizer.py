@@ -1,6 +1,7 @@
-"""A tokenizer learned from documents: bytes, every digit a token of its own, and the merges that the text teaches.
+"""The `tokenizer` stage: trains a byte-level BPE tokenizer on documents. Each digit is a token of its own.
 
-It is left in `tokenizer`, for policies made from nothing: "micro:?tokenizer={stage:NAME}/tokenizer".
+The tokenizer is written to the folder `tokenizer`, for a randomly initialised policy:
+"micro:?tokenizer={stage:NAME}/tokenizer".
 """
 
 import itertools
@@ -15,8 +16,8 @@ from ...policies import checkpoints
 from ..stage import Context, Metrics, Stage
 from . import shards
 
-SAMPLED = 1_000_000
-"""Characters that tell how many of them a token holds."""
+MEASURED_CHARACTERS = 1_000_000
+"""Characters that the mean length of a token is measured on. Our choice."""
 
 
 class Tokenizer(Stage):
@@ -25,35 +26,37 @@ class Tokenizer(Stage):
     reads_policy: ClassVar[bool] = False
 
     kind: Literal["tokenizer"]
-    documents: str = Field(description="folder of a stage that leaves documents, as in {stage:NAME}")
-    vocabulary: int = Field(4096, ge=300, description="tokens, special ones among them")
-    characters: int = Field(50_000_000, ge=1, description="to learn from, the first documents of every shard")
+    documents: str = Field(description="folder of a stage that writes documents, as in {stage:NAME}")
+    vocabulary: int = Field(4096, ge=300, description="size of the vocabulary in tokens, special tokens included")
+    characters: int = Field(
+        50_000_000, ge=1, description="characters to train on, in equal parts from the beginning of each shard"
+    )
 
     def run(self, context: Context) -> Metrics:
-        """Learns the merges; a killed stage begins again."""
-        found = shards.of(self.documents)
-        tokenizer = checkpoints.learned_tokenizer(_beginnings(found, self.characters), self.vocabulary)
+        """Trains the tokenizer. A killed stage starts again from the beginning."""
+        paths = shards.list_shards(self.documents)
+        tokenizer = checkpoints.learned_tokenizer(_first_documents(paths, self.characters), self.vocabulary)
         if len(tokenizer) < self.vocabulary:
             raise UserError(
-                f"{self.name}: these documents teach {len(tokenizer)} tokens, not {self.vocabulary}: ask for fewer, or "
-                "give more text"
+                f"{self.name}: expected a vocabulary of {self.vocabulary} tokens, got {len(tokenizer)} from these documents; "
+                "lower vocabulary or give more text"
             )
         tokenizer.save_pretrained(context.folder / "tokenizer")
-        sample = [*itertools.islice(_beginnings(found, SAMPLED), 200)]
+        sample = [*itertools.islice(_first_documents(paths, MEASURED_CHARACTERS), 200)]
         count = sum(len(ids) for ids in tokenizer(sample)["input_ids"])
-        return {"vocabulary": len(tokenizer), "characters_a_token": round(sum(map(len, sample)) / max(1, count), 3)}
+        return {"vocabulary": len(tokenizer), "characters_per_token": round(sum(map(len, sample)) / max(1, count), 3)}
 
     def summary(self, metrics: Metrics) -> str:
-        """The size of the vocabulary, and how much text a token holds."""
-        return f"{metrics['vocabulary']:,} tokens, {metrics['characters_a_token']:.2f} characters each"
+        """Returns the size of the vocabulary and the mean length of a token."""
+        return f"{metrics['vocabulary']:,} tokens, {metrics['characters_per_token']:.2f} characters per token"
 
 
-def _beginnings(found: Sequence[Path], characters: int) -> Iterator[str]:
-    """The first documents of every shard, until so many characters of all are reached; at least one document of each."""
-    for shard in found:
-        seen = 0
+def _first_documents(paths: Sequence[Path], characters: int) -> Iterator[str]:
+    """Yields the first documents of every shard, at least one each, up to `characters` in all."""
+    for shard in paths:
+        total = 0
         for row in shards.rows([shard], ["text"]):
             yield row["text"]
-            seen += len(row["text"])
-            if seen * len(found) >= characters:
+            total += len(row["text"])
+            if total * len(paths) >= characters:
                 break

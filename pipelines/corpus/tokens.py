@@ -1,77 +1,89 @@
-"""Sources of tokens: flat files that are mapped into memory, each one kind of text, the documents' ends marked.
+"""Token files: one flat, memory-mapped file per source, with an end-of-text token after each document.
 
-    SOURCE.bin              every document's tokens and the end-of-text token, one document after the other
-    sources.json            how many tokens each source has, and the tokenizer that they are of
+    SOURCE.bin              the tokens of all documents of the source, one document after the other
+    sources.json            the number of tokens of each source, and the tokenizer that they were made with
 
-A sequence is a slice of a source: it may begin and end inside of a document. Which slice comes when is `stream.py`'s.
+A training sequence is a slice of a source: it may begin and end within a document. `pretrain/stream.py` decides the order of
+the slices.
 """
 
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy
 
 from ... import disk
 from ...core import UserError
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 INDEX = "sources.json"
 
 
 class Sources(NamedTuple):
-    """What `mix` left."""
+    """The token files that a `mix` stage wrote."""
 
     folder: Path
     tokens: dict[str, int]
-    """Tokens of each source, ends of text among them."""
+    """Number of training tokens of each source, end-of-text tokens included."""
     held_out: dict[str, int]
-    """Tokens of each source that no training sees."""
+    """Number of held-out tokens of each source. They are not trained on."""
     end: int
-    """The end-of-text token."""
+    """Id of the end-of-text token."""
     vocabulary: int
+    """Number of tokens in the tokenizer's vocabulary."""
     tokenizer: str
-    """What `fingerprint` says of the tokenizer."""
+    """`fingerprint` of the tokenizer."""
     dtype: str
+    """Numpy type of the token ids."""
 
 
 def open_sources(folder: str | Path) -> Sources:
-    """The sources in a `mix` stage's folder.
+    """Returns the sources in a `mix` stage's folder.
 
     Raises:
-        UserError: there are none, or a file of them is cut.
+        UserError: the folder has no sources, or a token file has the wrong size.
     """
     path = Path(folder) / INDEX
     if not path.is_file():
-        raise UserError(f"{folder} holds no tokens: name the folder of a mix stage, as in {{stage:NAME}}")
+        raise UserError(f"{folder} contains no tokens: use the folder of a mix stage, as in {{stage:NAME}}")
     with disk.understood(path, "run its mix stage again"):
         sources = Sources(Path(folder), **disk.record(path, "run its mix stage again"))
         size = numpy.dtype(sources.dtype).itemsize
         files = {file_of(sources.folder, name): count * size for name, count in sources.tokens.items()}
         files |= {file_of(sources.folder, name, held_out=True): count * size for name, count in sources.held_out.items()}
-    for file, wanted in files.items():
-        found = file.stat().st_size if file.is_file() else 0
-        if found != wanted:
-            raise UserError(f"{file} has {found:,} bytes, and {wanted:,} were written: run its mix stage again")
+    for file, expected in files.items():
+        actual = file.stat().st_size if file.is_file() else 0
+        if actual != expected:
+            raise UserError(f"{file}: expected {expected:,} bytes, got {actual:,}; run its mix stage again")
     return sources
 
 
 def file_of(folder: Path, source: str, held_out: bool = False) -> Path:
-    """Where a source's tokens lie."""
+    """Returns the path of a source's token file.
+
+    Args:
+        folder: folder of the `mix` stage.
+        source: the source's name.
+        held_out: whether to return the file of held-out tokens.
+    """
     return folder / ("held_out" if held_out else "tokens") / f"{source.replace('/', '+')}.bin"
 
 
-def mapped(path: Path, dtype: str) -> numpy.ndarray:
-    """The tokens of a file, (tokens,), mapped into memory."""
+def memory_map(path: Path, dtype: str) -> numpy.ndarray:
+    """Returns the tokens of a file as a memory-mapped array of shape (tokens,)."""
     return numpy.asarray(numpy.memmap(path, dtype=dtype, mode="r"))
 
 
-def fingerprint(tokenizer: Any) -> str:
-    """SHA-256 of what decides which number a token has."""
+def fingerprint(tokenizer: "PreTrainedTokenizerBase") -> str:
+    """Returns the SHA-256 of the vocabulary and the end-of-text token."""
     vocabulary = json.dumps(sorted(tokenizer.get_vocab().items()), ensure_ascii=False)
     return hashlib.sha256(f"{tokenizer.eos_token}\n{vocabulary}".encode()).hexdigest()
 
 
 def smallest_dtype(vocabulary: int) -> str:
-    """What a token's number fits into."""
+    """Returns the smallest unsigned type for the token ids of a vocabulary of this size."""
     return "uint16" if vocabulary <= 2**16 else "uint32"

@@ -1,1 +1,1 @@
-"""Pretraining in phases with changing mixtures."""
+"""Pretraining in phases, each with its own mixture of sources."""

@@ -1,23 +1,24 @@
-"""Learning rates by phases: each goes from one rate to another by a law that has a name."""
+"""Learning rate schedules of several segments, each from one rate to another."""
 
 import math
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 LawName = Literal["linear", "cosine", "sqrt", "exponential"]
+"""Name of the curve between two learning rates."""
 
 LAWS: dict[str, Callable[[float, float, float], float]] = {
     "linear": lambda start, end, part: start + (end - start) * part,
     "cosine": lambda start, end, part: end + (start - end) * (1 + math.cos(math.pi * part)) / 2,
-    # 1 - sqrt(t) did best of the decays that Haegele et al. (2024) compared
+    # Haegele et al. (2024) found 1 - sqrt(t) the best of the decays that they compared.
     "sqrt": lambda start, end, part: start + (end - start) * math.sqrt(part),
     "exponential": lambda start, end, part: start * (end / start) ** part,
 }
-"""(from, to, part done in 0..1) -> learning rate."""
+"""Functions of start rate, end rate and completed share (0..1) of a segment that return the learning rate."""
 
 
-class Leg(NamedTuple):
-    """So many steps from one learning rate to another."""
+class Segment(NamedTuple):
+    """A part of the schedule: a number of steps from one learning rate to another."""
 
     steps: int
     start: float
@@ -25,13 +26,13 @@ class Leg(NamedTuple):
     law: LawName = "linear"
 
 
-def learning_rate(legs: Sequence[Leg], step: int) -> float:
-    """The rate of a step, counted from 0. The last step of a leg has exactly the rate that the leg ends with.
+def learning_rate(segments: Sequence[Segment], step: int) -> float:
+    """Returns the learning rate of a step, counted from 0.
 
-    After the last leg it stays where that ended.
+    The last step of a segment has exactly its end rate. Steps after the last segment have the end rate of that segment.
     """
-    for leg in legs:
-        if step < leg.steps:
-            return LAWS[leg.law](leg.start, leg.end, (step + 1) / leg.steps)
-        step -= leg.steps
-    return legs[-1].end
+    for segment in segments:
+        if step < segment.steps:
+            return LAWS[segment.law](segment.start, segment.end, (step + 1) / segment.steps)
+        step -= segment.steps
+    return segments[-1].end

@@ -1,8 +1,8 @@
-"""Whether the sources of a pretraining hold what it asks for, summed up before anything runs.
+"""Checks before a run whether the sources of a `pretrain` stage can have the tokens that its phases need.
 
-A source of documents is counted where its size is known: files on this machine by their bytes, any other one by what its URI
-declares (`holds=CHARACTERS`) or is limited to (`characters=N`). What cleaning removes is not known, nor how many characters the
-tokenizer will put into a token, so that the sum is what there is at most: it refuses what cannot be, and promises nothing.
+The size of a source of documents is known if it is a local file (its bytes), or if its URI declares it (`holds=CHARACTERS`) or
+limits it (`characters=N`). Cleaning and the tokenizer are not taken into account, so the sum is an upper bound: the check finds
+sources that are certainly too small, but a source that passes may still be too small.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import glob
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from ...core import UserError
@@ -24,92 +24,95 @@ from ..stage import Stage
 from .pretrain import Pretrain
 
 SMALL = 8192
-"""Tokens of a small vocabulary."""
-FEWEST = {True: 1.0, False: 2.0}
-"""Characters a token at least, by whether the vocabulary is small (ours; English has about 4 in a large one, code about 3)."""
+"""Size in tokens below which a vocabulary is small. Our choice."""
+MIN_CHARACTERS_PER_TOKEN = {True: 1.0, False: 2.0}
+"""Least number of characters per token, by whether the vocabulary is small. Our choice: with a large vocabulary English has
+about 4 and code about 3."""
 
-ENDLESS = 1e15
-"""Characters of a source whose size nobody knows: of those beside it in a mixture, the least that can be is then asked for."""
+UNKNOWN_SIZE = 1e15
+"""Assumed characters of a source of unknown size, so large that the check asks for the fewest tokens of the other sources."""
 
 
 class Supply(NamedTuple):
-    """What a `pretrain` stage asks for of its sources, where their sizes are known."""
+    """Available and needed tokens of a `pretrain` stage's sources."""
 
     stage: str
     tokens: dict[str, int]
-    """What each source holds at most; to be believed where nothing is unknown."""
-    asked: dict[str, int]
-    """What the stage asks for of each."""
+    """Upper bound of each source's tokens; only valid if `unknown` is empty."""
+    needed: dict[str, int]
+    """Tokens of each source that the phases use."""
     unknown: list[str]
-    """URIs of documents whose size or domain nobody knows."""
+    """URIs of documents whose size or domain is unknown, or a reason why all sizes are unknown."""
 
     def line(self) -> str:
-        """One line for the dry run."""
+        """Returns a line for the dry run."""
         if self.unknown:
             return (
-                f"{self.stage}: what its sources hold is not known before the run: {', '.join(self.unknown)} "
+                f"{self.stage}: sizes of sources that are unknown before the run: {', '.join(self.unknown)} "
                 "(declare it with domain=NAME and holds=CHARACTERS)"
             )
-        said = ", ".join(f"{source} {held:,} ({self.asked[source] / held:.2f})" for source, held in self.tokens.items())
-        return f"{self.stage}: tokens of its sources at most (and passes over them at least): {said}"
+        sizes = ", ".join(f"{source} {size:,} ({self.needed[source] / size:.2f})" for source, size in self.tokens.items())
+        return f"{self.stage}: upper bound of its sources' tokens (and lower bound of the passes over them): {sizes}"
 
 
 def check(stages: Sequence[Stage], policy: str, folder: Path) -> list[Supply]:
-    """Sums up the supply of every `pretrain` stage whose data are not made yet.
+    """Returns the supply of every `pretrain` stage whose `mix` stage has not run yet.
 
     Args:
-        stages: a recipe's, with the folders of its stages filled in.
-        policy: the recipe's.
-        folder: of the run.
+        stages: a recipe's stages, with the folders of stages filled in.
+        policy: the recipe's policy.
+        folder: folder of the run.
 
     Raises:
-        UserError: a source holds less than is asked for; the line names source, asked and available tokens.
+        UserError: a source is too small. The message has the source, the needed and the available tokens.
     """
     named = {str((folder / stage.name).resolve()): stage for stage in stages}
     found = []
     for stage in stages:
         mix = named.get(str(Path(stage.data).resolve())) if isinstance(stage, Pretrain) else None
         if isinstance(stage, Pretrain) and isinstance(mix, Mix) and not (folder / mix.name / "stage.json").is_file():
-            sizes = [one.vocabulary for one in stages if isinstance(one, Tokenizer)]
+            sizes = [other.vocabulary for other in stages if isinstance(other, Tokenizer)]
             small = min(sizes) < SMALL if sizes else (mix.policy or policy).startswith("micro:")
-            found.append(_supply(stage, mix, named, FEWEST[small]))
+            found.append(_supply(stage, mix, named, MIN_CHARACTERS_PER_TOKEN[small]))
     return found
 
 
-def _supply(stage: Pretrain, mix: Mix, named: Mapping[str, Stage], of_token: float) -> Supply:
+def _supply(stage: Pretrain, mix: Mix, named: Mapping[str, Stage], per_token: float) -> Supply:
     select: Select | None = None
-    at: Any = mix
-    while not isinstance(at, Documents):
-        at = named.get(getattr(at, "documents", ""))
-        if at is None or (isinstance(at, Select) and at.by != "share"):
-            return Supply(
-                stage.name, {}, {}, ["documents of another run" if at is None else f"{at.name}, which cuts at scores"]
-            )
-        select = at if isinstance(at, Select) else select
+    current: Stage = mix
+    while not isinstance(current, Documents):
+        previous = named.get(getattr(current, "documents", ""))
+        if previous is None:
+            return Supply(stage.name, {}, {}, ["documents of another run"])
+        if isinstance(previous, Select):
+            if previous.by != "share":
+                return Supply(stage.name, {}, {}, [f"{previous.name}, which grades by score"])
+            select = previous
+        current = previous
     characters: dict[str, float] = {}
-    unknown = [uri for uri in at.sources if _domain(uri) is None or _characters(uri) is None]
-    if any(_domain(uri) is None for uri in unknown):  # whose rows may be of any domain
+    unknown = [uri for uri in current.sources if _domain(uri) is None or _characters(uri) is None]
+    if any(_domain(uri) is None for uri in unknown):  # because its rows may belong to any source
         return Supply(stage.name, {}, {}, unknown)
-    for uri in at.sources:
+    for uri in current.sources:
         domain, size = _domain(uri) or "", _characters(uri)
-        characters[domain] = characters.get(domain, 0) + (ENDLESS if size is None else size)
+        characters[domain] = characters.get(domain, 0) + (UNKNOWN_SIZE if size is None else size)
     grades = {"high/": select.high, "medium/": select.medium, "low/": 1 - select.high - select.medium} if select else {"": 1.0}
-    held = {
-        f"{grade}{domain}": int(mix.within(f"{grade}{domain}", share * size * (1 - mix.held_out) / of_token))
+    bounds = {
+        f"{grade}{domain}": int(mix.within(f"{grade}{domain}", share * size * (1 - mix.held_out) / per_token))
         for domain, size in characters.items()
         for grade, share in grades.items()
         if share
     }
-    sources = Sources(Path(), dict(sorted(held.items())), {}, 0, 0, "", "uint32")
+    sources = Sources(Path(), dict(sorted(bounds.items())), {}, 0, 0, "", "uint32")
     try:
-        planned = stage.planned(sources)
+        planned = stage.plan(sources)
     except UserError as error:
-        raise UserError(f"{stage.name}: {error} (tokens that {mix.name} will find at most)") from None
-    asked = dict.fromkeys(sources.tokens, 0)
+        raise UserError(f"{stage.name}: {error} (upper bound of the tokens of {mix.name})") from None
+    needed = dict.fromkeys(sources.tokens, 0)
     for phase, parts in zip(stage.phases, planned, strict=True):
         for part in parts:
-            asked[part.source] += part.sequences * phase.context
-    return Supply(stage.name, sources.tokens, asked, unknown)
+            needed[part.source] += part.sequences * phase.context
+    return Supply(stage.name, sources.tokens, needed, unknown)
 
 
 def _options(uri: str) -> dict[str, str]:
@@ -117,37 +120,38 @@ def _options(uri: str) -> dict[str, str]:
 
 
 def _domain(uri: str) -> str | None:
-    """What a source's documents are counted as; None where each row may say so itself."""
+    """Returns the domain of a source's documents, or None if each row may have its own."""
     own = {"text": "text", "problems": "problems", "python:code": "code", "python:documentation": "text"}
     address = uri.partition("?")[0]
     return _options(uri).get("domain") or own.get(address) or own.get(address.partition(":")[0])
 
 
 def _characters(uri: str) -> float | None:
-    """Characters of a source at most; None where nobody knows."""
+    """Returns an upper bound of a source's characters, or None if it is unknown."""
     options = _options(uri)
     with contextlib.suppress(ValueError):
-        told = [float(options[name]) for name in ("holds", "characters") if name in options]
+        declared = [float(options[name]) for name in ("holds", "characters") if name in options]
         size = _bytes(uri)
-        return min([*told, *([] if size is None else [size])], default=None)
+        return min([*declared, *([] if size is None else [size])], default=None)
     return None
 
 
 def _bytes(uri: str) -> float | None:
-    """Bytes of local files, which have no more characters; of parquet, before it is compressed."""
+    """Returns the bytes of local files (parquet: uncompressed), an upper bound of their characters; else None."""
     scheme = uri.partition(":")[0]
     if scheme not in ("text", "jsonl", "parquet"):
         return None
-    return math.fsum(size for part in documents.files(uri) for size in _sizes(scheme, part))
+    return math.fsum(size for part in documents.file_uris(uri) for size in _sizes(scheme, part))
 
 
 def _sizes(scheme: str, uri: str) -> Iterator[float]:
+    """Yields the sizes in bytes of the files that exist."""
     pattern = str(Path(uri.partition("?")[0].partition(":")[2]).expanduser())
     for path in map(Path, glob.glob(pattern, recursive=True) if scheme == "text" else [pattern]):
         if scheme == "parquet":
             import pyarrow.parquet
 
-            with contextlib.suppress(OSError, ValueError):  # the stage itself says what is wrong with the file
+            with contextlib.suppress(OSError, ValueError):  # the stage itself reports errors of the file
                 groups = pyarrow.parquet.read_metadata(path)
                 yield from (groups.row_group(number).total_byte_size for number in range(groups.num_row_groups))
         else:

@@ -131,7 +131,7 @@ class Reader:
                 files = policies.files(text) if ":" in text and text != "rules:" else {}
                 found |= {f"{key} {part}": item for part, item in files.items()}
             elif last in _DATA and rows.startswith(("jsonl:", "parquet:")):
-                inputs[rows] = _of_files(Path(part.partition(":")[2].partition("?")[0]) for part in documents.files(rows))
+                inputs[rows] = _of_files(Path(part.partition(":")[2].partition("?")[0]) for part in documents.file_uris(rows))
             elif last in _DATA and ":" in text:
                 if (digest := _of_data(last, text)) is not None:
                     found[f"{key} {text} content"] = digest

@@ -1,1 +1,1 @@
-"""Coding problems with synthetic tests."""
+"""Coding problems with generated tests."""

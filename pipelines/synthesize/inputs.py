@@ -1,9 +1,9 @@
-"""Arguments to try a function with: hypothesis strategies from its signature, from constants of its program, and from examples.
+"""Test inputs for a function: hypothesis strategies from its signature, the constants of its program, and examples.
 
-    drawn = draw(strategy("def f(xs: list[int], k: int = 2): ...", "f"), count=100, seed=0)     # distinct argument lists
+    inputs = generate(strategy("def f(xs: list[int], k: int = 2): ...", "f"), count=100, seed=0)     # distinct argument lists
 
-Examples say what a parameter takes, by their types, their ranges, their characters; where there are none, its annotation does.
-One of them with a small change is tried as often as something new: a date or a bracket sequence is not found by chance.
+Examples define what a parameter takes by their types, ranges and characters; without examples its annotation does. Half of the
+inputs are examples with a small change, because random inputs hardly ever are valid dates or bracket sequences.
 """
 
 import ast
@@ -13,7 +13,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import seed as hypothesis_seed
 from hypothesis import strategies as st
 from hypothesis.errors import HypothesisException
 
@@ -21,13 +22,18 @@ from ...core import UserError
 from ...verifiers.sandbox.inside.wire import encode
 
 MAX_PROGRAM = 100_000
-"""Characters of a program that is read for its signature and its constants."""
+"""Maximal characters of a program whose signature and constants are read. Our choice."""
 MAX_INPUT = 2_000
-"""Longest argument list, as JSON, that is kept."""
+"""Maximal characters of an argument list, as JSON. Our choice."""
 ATTEMPTS = 4
-"""Draws for each input that is asked for: many are equal."""
+"""Generated inputs per requested input, because many are equal. Our choice."""
 
 Strategy = st.SearchStrategy[Any]
+"""A strategy for values of any type, because programs take any."""
+Value = object
+"""An argument of any type."""
+Constants = Sequence[Any]
+"""The constants of a program, of any types."""
 _LISTS = ("list", "List", "Sequence", "Iterable", "Collection", "MutableSequence")
 _SETS = ("set", "Set", "frozenset", "FrozenSet", "AbstractSet")
 _DICTIONARIES = ("dict", "Dict", "Mapping", "MutableMapping", "DefaultDict", "defaultdict")
@@ -35,22 +41,22 @@ _LETTERS = "abcdeABC019 "
 
 
 def parsed(program: str) -> ast.Module:
-    """The syntax tree of a program.
+    """Returns the syntax tree of a program.
 
     Raises:
-        UserError: it is no Python, or longer than `MAX_PROGRAM`.
+        UserError: the program is not valid Python, or longer than `MAX_PROGRAM`.
     """
     if len(program) > MAX_PROGRAM:
-        raise UserError(f"a program of more than {MAX_PROGRAM} characters")
+        raise UserError(f"the program has {len(program)} characters; the limit is {MAX_PROGRAM}")
     try:
         return ast.parse(program)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise UserError(f"the program is no Python: {error}") from None
+        raise UserError(f"the program is not valid Python: {error}") from None
 
 
-def examples_in(text: str, function: str) -> list[list[Any]]:
-    """Argument lists of the calls of a function that stand in a text, a docstring or assertions, where they are literals."""
-    found = []
+def examples_in(text: str, function: str) -> list[list[Value]]:
+    """Returns the argument lists of all calls of a function with literal arguments in a text, such as a docstring."""
+    calls = []
     for match in re.finditer(rf"(?<![\w.]){re.escape(function)}\(", text):
         depth, quote, escaped = 0, "", False
         for end in range(match.end() - 1, min(len(text), match.end() + MAX_INPUT)):
@@ -63,12 +69,13 @@ def examples_in(text: str, function: str) -> list[list[Any]]:
             else:
                 depth += (character in "([{") - (character in ")]}")
             if depth == 0:
-                found.append(text[match.start() : end + 1])
+                calls.append(text[match.start() : end + 1])
                 break
-    return [arguments for call in found if (arguments := _literals(call)) is not None]
+    return [arguments for call in calls if (arguments := _literals(call)) is not None]
 
 
-def _literals(call: str) -> list[Any] | None:
+def _literals(call: str) -> list[Value] | None:
+    """Returns the arguments of a call if all are literals and positional, else None."""
     try:
         node = ast.parse(call, mode="eval").body
         if not isinstance(node, ast.Call) or node.keywords:
@@ -79,8 +86,8 @@ def _literals(call: str) -> list[Any] | None:
 
 
 Model = Callable[[str], str]
-"""Answers a prompt with text."""
-_QUESTION = """Here is a Python program:
+"""A function from a prompt to the model's answer."""
+_PROMPT = """Here is a Python program:
 
 ```python
 {program}
@@ -90,29 +97,35 @@ Write argument lists to test `{entry_point}` with: ordinary ones, edge cases, an
 list of literals a line, such as [[1, 2], "a"], and nothing else."""
 
 
-def asked(model: Model, program: str, entry_point: str) -> list[list[Any]]:
-    """Argument lists that a model gives for a function; lines that are no lists of literals are passed over."""
-    found = []
-    for line in model(_QUESTION.format(program=program, entry_point=entry_point)).splitlines():
+def ask_model(model: Model, program: str, entry_point: str) -> list[list[Value]]:
+    """Returns argument lists for a function that a model writes. Lines that are no lists of literals are ignored.
+
+    Args:
+        model: answers the prompt.
+        program: source of the program.
+        entry_point: name of the function.
+    """
+    examples = []
+    for line in model(_PROMPT.format(program=program, entry_point=entry_point)).splitlines():
         text = line.strip().strip("`").lstrip("-*0123456789. ")
         if not text.startswith("[") or len(text) > MAX_INPUT:
             continue
         with contextlib.suppress(SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
             arguments = ast.literal_eval(text)
-            found += [arguments] if isinstance(arguments, list) else []
-    return found
+            examples += [arguments] if isinstance(arguments, list) else []
+    return examples
 
 
-def strategy(program: str, function: str, examples: Sequence[Sequence[Any]] = ()) -> st.SearchStrategy[list[Any]]:
-    """A strategy for the argument lists of a function.
+def strategy(program: str, function: str, examples: Sequence[Sequence[Value]] = ()) -> st.SearchStrategy[list[Value]]:
+    """Returns a strategy for the argument lists of a function.
 
     Args:
-        program: Python that defines it; it is read, not run.
-        function: its name.
-        examples: argument lists that it takes.
+        program: source of the program. It is parsed, not run.
+        function: name of the function.
+        examples: argument lists that the function takes.
 
     Raises:
-        UserError: the program does not define it, or nothing says what a parameter takes.
+        UserError: the program does not define the function, or the type of a parameter is unknown.
     """
     tree = parsed(program)
     defined = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function]
@@ -127,33 +140,33 @@ def strategy(program: str, function: str, examples: Sequence[Sequence[Any]] = ()
     for position, parameter in enumerate(parameters[:length]):
         default = defined[-1].args.defaults[position - required] if position >= required else None
         seen = [example[position] for example in examples if position < len(example)]
-        drawn = _like(seen, constants) if seen else _declared(parameter.annotation, default, constants)
-        if drawn is None:
-            raise UserError(f"nothing says what {function} takes for {parameter.arg}: annotate it, or give examples")
-        columns.append(drawn)
+        column = _like(seen, constants) if seen else _declared(parameter.annotation, default, constants)
+        if column is None:
+            raise UserError(f"unknown type of parameter {parameter.arg} of {function}: annotate it, or give examples")
+        columns.append(column)
     fresh = st.tuples(*columns).map(list)
     longer = [example for example in examples if example]
     return st.one_of(fresh, st.sampled_from(longer).flatmap(_one_changed)) if longer else fresh
 
 
 class _EnoughError(Exception):
-    """Ends a search for inputs."""
+    """Stops the generation of inputs."""
 
 
-def draw(source: st.SearchStrategy[list[Any]], count: int, base: int = 0) -> list[list[Any]]:
-    """Distinct argument lists, simple ones first; fewer than asked for where the strategy has no more.
+def generate(source: st.SearchStrategy[list[Value]], count: int, seed: int = 0) -> list[list[Value]]:
+    """Returns distinct argument lists, simple ones first; fewer than `count` if the strategy has no more.
 
     Args:
         source: see `strategy`.
-        count: how many.
-        base: equal seeds draw equal lists.
+        count: maximal number of argument lists.
+        seed: seed of the generation.
 
     Raises:
-        UserError: nothing can be drawn.
+        UserError: the strategy generates no argument list.
     """
-    drawn: dict[str, list[Any]] = {}
+    generated: dict[str, list[Value]] = {}
 
-    @seed(base)
+    @hypothesis_seed(seed)
     @settings(
         max_examples=ATTEMPTS * count,
         database=None,
@@ -163,36 +176,36 @@ def draw(source: st.SearchStrategy[list[Any]], count: int, base: int = 0) -> lis
         suppress_health_check=list(HealthCheck),
     )
     @given(source)
-    def keep(arguments: list[Any]) -> None:
+    def keep(arguments: list[Value]) -> None:
         form = json.dumps([encode(argument) for argument in arguments])
-        if len(form) <= MAX_INPUT and len(drawn) < count:
-            drawn.setdefault(form, arguments)
-        if len(drawn) >= count:
+        if len(form) <= MAX_INPUT and len(generated) < count:
+            generated.setdefault(form, arguments)
+        if len(generated) >= count:
             raise _EnoughError
 
     try:
         keep()
     except _EnoughError:
         pass
-    except (HypothesisException, TypeError) as error:  # a set of lists, say
-        raise UserError(f"no arguments can be drawn: {(str(error).splitlines() or [''])[0]}") from None
-    return list(drawn.values())
+    except (HypothesisException, TypeError) as error:  # for example a set of lists, which are not hashable
+        raise UserError(f"no arguments can be generated: {(str(error).splitlines() or [''])[0]}") from None
+    return list(generated.values())
 
 
-def _declared(annotation: ast.expr | None, default: ast.expr | None, constants: Sequence[Any]) -> Strategy | None:
-    """What an annotation allows, and a default; more of the default's kind where it stands alone."""
-    said = _of_annotation(annotation, constants) if annotation is not None else None
+def _declared(annotation: ast.expr | None, default: ast.expr | None, constants: Constants) -> Strategy | None:
+    """Returns a strategy for the values of an annotation and the default, or for values like the default without annotation."""
+    declared = _of_annotation(annotation, constants) if annotation is not None else None
     try:
         value = ast.literal_eval(default) if default is not None else None
-    except (ValueError, TypeError):  # no literal: it says nothing
-        return said
+    except (ValueError, TypeError):  # the default is no literal
+        return declared
     if default is None:
-        return said
-    return _like([value], constants) if said is None else said | st.just(value)
+        return declared
+    return _like([value], constants) if declared is None else declared | st.just(value)
 
 
-def _of_annotation(node: ast.expr, constants: Sequence[Any]) -> Strategy | None:
-    """What an annotation allows; None where it does not say, or says something that cannot be drawn."""
+def _of_annotation(node: ast.expr, constants: Constants) -> Strategy | None:
+    """Returns a strategy for the values of an annotation, or None if they are unknown or cannot be generated."""
     if isinstance(node, ast.Constant):
         if isinstance(node.value, str):
             try:
@@ -216,7 +229,7 @@ def _of_annotation(node: ast.expr, constants: Sequence[Any]) -> Strategy | None:
     return atoms.get(_name(node))
 
 
-def _of_generic(name: str, inner: Sequence[ast.expr], constants: Sequence[Any]) -> Strategy | None:
+def _of_generic(name: str, inner: Sequence[ast.expr], constants: Constants) -> Strategy | None:
     if name == "Literal":
         return st.sampled_from([node.value for node in inner if isinstance(node, ast.Constant)] or [None])
     if name in ("Optional", "Union"):
@@ -225,17 +238,18 @@ def _of_generic(name: str, inner: Sequence[ast.expr], constants: Sequence[Any]) 
     parts = [_of_annotation(node, constants) for node in (inner[:1] if open_ended else inner)]
     if not parts:
         return st.just(()) if name in ("tuple", "Tuple") else None
-    known = [part if part is not None else _integers([], constants) | _texts([], constants) for part in parts]
+    # An element of unknown type is an integer or a text.
+    elements = [part if part is not None else _integers([], constants) | _texts([], constants) for part in parts]
     if name in ("tuple", "Tuple"):
-        return st.lists(known[0], max_size=6).map(tuple) if open_ended else st.tuples(*known)
+        return st.lists(elements[0], max_size=6).map(tuple) if open_ended else st.tuples(*elements)
     if name in _LISTS:
-        return st.lists(known[0], max_size=8)
+        return st.lists(elements[0], max_size=8)
     if name in _SETS:
-        return st.sets(known[0], max_size=6)
-    return st.dictionaries(known[0], known[1], max_size=5) if name in _DICTIONARIES and len(known) == 2 else None
+        return st.sets(elements[0], max_size=6)
+    return st.dictionaries(elements[0], elements[1], max_size=5) if name in _DICTIONARIES and len(elements) == 2 else None
 
 
-def _either(nodes: Sequence[ast.expr], constants: Sequence[Any]) -> Strategy | None:
+def _either(nodes: Sequence[ast.expr], constants: Constants) -> Strategy | None:
     parts = [part for node in nodes if (part := _of_annotation(node, constants)) is not None]
     return st.one_of(parts) if parts else None
 
@@ -244,8 +258,8 @@ def _name(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
-def _like(values: Sequence[Any], constants: Sequence[Any]) -> Strategy:
-    """More of the kind of these values."""
+def _like(values: Sequence[Any], constants: Constants) -> Strategy:
+    """Returns a strategy for values like these, by their types, ranges and characters."""
     options: list[Strategy] = []
     for kind in dict.fromkeys(type(value) for value in values):
         of_kind = [value for value in values if type(value) is kind]
@@ -279,8 +293,11 @@ def _like(values: Sequence[Any], constants: Sequence[Any]) -> Strategy:
     return st.one_of(options)
 
 
-def _integers(examples: Sequence[int], constants: Sequence[Any]) -> Strategy:
-    """Small ones, and those beside a constant or an example; none below zero where several examples are not."""
+def _integers(examples: Sequence[int], constants: Constants) -> Strategy:
+    """Returns a strategy for small integers and neighbours of constants and examples.
+
+    None is negative if there are several examples and none of them is.
+    """
     beside = {
         value + step for value in (*constants, *examples) if type(value) is int and abs(value) < 1 << 40 for step in (-1, 0, 1)
     }
@@ -290,16 +307,16 @@ def _integers(examples: Sequence[int], constants: Sequence[Any]) -> Strategy:
     return st.one_of(*options, *([st.sampled_from(near)] if near else []))
 
 
-def _floats(examples: Sequence[float], constants: Sequence[Any]) -> Strategy:
-    """Of few digits: they are what people test with, and they print short."""
+def _floats(examples: Sequence[float], constants: Constants) -> Strategy:
+    """Returns a strategy for numbers with few digits, because these are usual in tests and short when printed."""
     lowest = 0 if len(examples) > 1 and min(examples) >= 0 else -100
-    known = [float(value) for value in (*examples, *constants) if type(value) in (int, float) and lowest <= value < 1e9]
+    near = [float(value) for value in (*examples, *constants) if type(value) in (int, float) and lowest <= value < 1e9]
     options: list[Strategy] = [st.integers(lowest, 100).map(lambda n: n / 10), st.integers(lowest, 1000).map(lambda n: n / 8)]
-    return st.one_of(*options, *([st.sampled_from(known)] if known else []))
+    return st.one_of(*options, *([st.sampled_from(near)] if near else []))
 
 
-def _texts(examples: Sequence[str], constants: Sequence[Any]) -> Strategy:
-    """Of the characters that examples have, or else of letters and what the program's own texts are made of; of their words."""
+def _texts(examples: Sequence[str], constants: Constants) -> Strategy:
+    """Returns a strategy for texts of the examples' characters and words, or else of letters and the program's strings."""
     short = {value for value in constants if isinstance(value, str) and len(value) <= 20}
     alphabet = set("".join(examples)) or set("".join(short)) | set(_LETTERS)
     if len(alphabet) < 4 and "".join(alphabet).isalpha():
@@ -307,27 +324,27 @@ def _texts(examples: Sequence[str], constants: Sequence[Any]) -> Strategy:
             letter.swapcase() for letter in alphabet if len(letter.swapcase()) == 1
         }
     longest = max((len(text) for text in examples), default=8)
-    drawn = st.text(st.sampled_from(sorted(alphabet)), max_size=longest + 3)
+    letters = st.text(st.sampled_from(sorted(alphabet)), max_size=longest + 3)
     words = {word for text in examples for word in text.split()}
-    known = {word for word in short if word.strip() and " " not in word}
+    constant_words = {word for word in short if word.strip() and " " not in word}
     several = any(" " in text for text in examples)
-    if words & known or (several and len(words) > 1):
-        pool = sorted(words | (known if words & known else set()))
-        return st.one_of(st.lists(st.sampled_from(pool), max_size=8 if several else 1).map(" ".join), drawn)
-    return drawn
+    if words & constant_words or (several and len(words) > 1):
+        pool = sorted(words | (constant_words if words & constant_words else set()))
+        return st.one_of(st.lists(st.sampled_from(pool), max_size=8 if several else 1).map(" ".join), letters)
+    return letters
 
 
-def _one_changed(example: list[Any]) -> Strategy:
-    """An example with one of its arguments changed a little."""
+def _one_changed(example: Sequence[Value]) -> Strategy:
+    """Returns a strategy for an example with a small change in one argument."""
     return st.integers(0, len(example) - 1).flatmap(
         lambda at: _changed(example[at]).map(lambda new: [*example[:at], new, *example[at + 1 :]])
     )
 
 
 @st.composite
-def _changed(drawing: st.DrawFn, value: Any) -> Any:
-    """A value, or one a small step away from it."""
-    step = drawing(st.integers(0, 5))
+def _changed(draw: st.DrawFn, value: Value) -> Value:
+    """Returns a strategy for a value and values that differ from it by a small change."""
+    step = draw(st.integers(0, 5))
     if step == 0 or value is None:
         return value
     if isinstance(value, bool):
@@ -337,17 +354,17 @@ def _changed(drawing: st.DrawFn, value: Any) -> Any:
     if isinstance(value, float):
         return round(value + (step - 3) / 4, 6)
     if isinstance(value, dict) and value:
-        key = drawing(st.sampled_from(list(value)))
+        key = draw(st.sampled_from(list(value)))
         rest = {name: item for name, item in value.items() if name != key}
-        return rest if step == 1 else {**rest, key: drawing(_changed(value[key]))}
+        return rest if step == 1 else {**rest, key: draw(_changed(value[key]))}
     if not isinstance(value, str | list | tuple) or not value:
         return value
-    at = drawing(st.integers(0, len(value) - 1))
-    if isinstance(value, tuple):  # its length is part of its type
-        return (*value[:at], drawing(_changed(value[at])), *value[at + 1 :])
-    other = drawing(st.integers(0, len(value) - 1))
+    at = draw(st.integers(0, len(value) - 1))
+    if isinstance(value, tuple):  # its length is kept, because it is part of the type
+        return (*value[:at], draw(_changed(value[at])), *value[at + 1 :])
+    other = draw(st.integers(0, len(value) - 1))
     if step == 4 and isinstance(value, list):
-        return [*value[:at], drawing(_changed(value[at])), *value[at + 1 :]]
+        return [*value[:at], draw(_changed(value[at])), *value[at + 1 :]]
     if step == 5:
         return value[::-1]
     middle = {1: [], 2: [value[at], value[at]]}.get(step, [value[other]])

@@ -1,7 +1,7 @@
-"""Mutants: programs with one small mistake each, which a suite of tests should notice. cosmic-ray makes them.
+"""Mutants: programs with one small mistake each, which tests should detect. cosmic-ray makes them.
 
-A suite's mutation score is the share of mutants that at least one of its tests fails (DeMillo, Lipton and Sayward, 1978). Some
-mutants do what the program does; no suite kills these, so that 1 is not always within reach.
+The mutation score of a set of tests is the share of mutants that at least one test fails (DeMillo, Lipton and Sayward, 1978).
+Some mutants are equivalent to the program, and no test detects them, so a score of 1 is not always possible.
 """
 
 import warnings
@@ -10,16 +10,20 @@ from collections.abc import Iterator
 from ... import extras
 
 MAX_MUTANTS = 150
-"""Kept of a program's mutants, evenly over them."""
+"""Maximal number of mutants per program, evenly spaced over all. Our choice."""
 _SKIPPED = ("VariableReplacer", "VariableInserter", "ExceptionReplacer", "RemoveDecorator", "_Is", "_IsNot")
-"""Operators that take arguments of their own, or whose mutants are caught by chance or by style (`is` for `==`)."""
+"""Operators that need arguments, or whose mutants are detected by chance or differ only in style (`is` for `==`)."""
 
 
 def mutants(program: str, most: int = MAX_MUTANTS) -> list[str]:
-    """Programs that differ from this one in one operator, number or branch; distinct, always the same for the same program.
+    """Returns distinct programs that differ from this one in one operator, number or branch. The result is deterministic.
+
+    Args:
+        program: source of the program.
+        most: maximal number of mutants.
 
     Raises:
-        UserError: cosmic-ray is not installed, or cannot read the program.
+        UserError: cosmic-ray is not installed, or cannot parse the program.
     """
     with extras.wanted_by("a mutant"):
         found = list(dict.fromkeys(mutant for mutant in _all(program) if mutant != program))

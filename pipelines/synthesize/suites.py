@@ -1,16 +1,16 @@
-"""Tests that are written by running programs: synthetic inputs, outputs that are agreed on, mutants that have to be noticed.
+"""Generates tests for a function: synthetic inputs, verified outputs, and mutants that the tests must detect.
 
     suite = synthesize("def gcd(a: int, b: int): ...", "gcd")
-    suite.answer()          # what the verifier `code` takes: {"entry_point": "gcd", "calls": [...], "encoded": True}
+    suite.answer()          # gold answer for the verifier `code`: {"entry_point": "gcd", "calls": [...], "encoded": True}
     suite.report.score      # share of mutants that the private tests kill
 
-1. Inputs: hypothesis draws them from the signature and from examples (`inputs.py`); a model may give examples.
-2. Outputs: the reference runs on each input alone, then on all of them in either order and in two processes; what differs is
-   out. Without a reference, several candidates run, and an output counts where enough of them agree.
-3. Mutants of the reference (`mutation.py`) run on every input; while some survive, more inputs are drawn.
-4. The smallest set of tests that kills what all of them kill is kept, private, with a few of other outputs beside it: mutants
-   stand for small mistakes, and a policy makes larger ones. Some short ones more are public.
-
+1. Inputs: hypothesis generates them from the signature and from examples (`inputs.py`). A model may give examples.
+2. Outputs: the reference runs on each input alone, then on all of them in both orders and in two processes. Inputs with
+different
+   outputs are dropped. Without a reference, several candidates run, and an output is used if enough of them agree.
+3. Mutants of the reference (`mutation.py`) run on every input. While some survive, more inputs are generated.
+4. The private tests are the smallest set that kills all killed mutants, plus tests with other outputs, because a policy makes
+   larger mistakes than mutants do. Some further short tests are public.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from ...core import UserError
 from ...golds import CodeTests
@@ -29,65 +29,72 @@ from ...verifiers.sandbox import Call, Limits, LocalSandbox, Result, Sandbox, Sa
 from ...verifiers.sandbox.inside.wire import decode, encode
 from . import inputs, mutation
 
-QUICK = Limits(cpu_seconds=1.0, wall_seconds=2.0)
-"""Of the reference, on one input and on all of them: what takes longer is nothing to test with."""
-TOGETHER = Limits(cpu_seconds=2.0, wall_seconds=4.0)
-"""Of a mutant on all inputs: one that takes longer than this takes longer than the reference."""
+SINGLE_LIMITS = Limits(cpu_seconds=1.0, wall_seconds=2.0)
+"""Limits of the reference, on one input and on all of them. Slower programs are not tested. Our choice."""
+ALL_LIMITS = Limits(cpu_seconds=2.0, wall_seconds=4.0)
+"""Limits of a mutant or candidate on all inputs, twice those of the reference. Our choice."""
 MAX_OUTPUT = 2_000
-"""Longest expected output, as JSON."""
+"""Maximal characters of an expected output, as JSON. Our choice."""
 THREADS = 4
-"""Runs at once."""
+"""Programs that run in parallel. Our choice."""
 ROUNDS = 4
-"""Times that inputs are drawn: again while mutants survive."""
+"""Maximal rounds of generating inputs; further rounds run while mutants survive. Our choice."""
 TOLERANCE = 1e-6
-"""How far floats may lie apart: another right program adds in another order."""
+"""Relative or absolute tolerance of floats, because another correct program may add in another order. Our choice."""
 
 
 Equal = Callable[..., bool]
-"""Whether two forms say the same output; see `equality.same`."""
+"""A function that is True if two encoded outputs are equal; see `equality.same`."""
+
+
+class CallTest(TypedDict):
+    """One test. The values are encoded by `wire.encode` and can be written as JSON."""
+
+    arguments: list[object]
+    output: object
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a suite came about."""
+    """How the tests of a suite were made."""
 
     inputs: int
-    """Drawn, distinct."""
+    """Number of distinct generated inputs."""
     failing: int
-    """Left out: the program raised, ran out of time, or returned what cannot be compared."""
+    """Inputs dropped because the program raised, exceeded a limit, or returned a value that cannot be compared."""
     unstable: int
-    """Left out: runs differ, or too few candidates agree."""
+    """Inputs dropped because runs differ, or too few candidates agree."""
     mutants: int
     killed: int
-    """By all inputs that were usable."""
+    """Mutants killed by all usable inputs."""
     killed_private: int
-    """By the private tests, run on their own."""
+    """Mutants killed by the private tests, run on their own."""
     minimal: int
-    """Tests that it takes to kill as many as all of them do."""
+    """Number of tests in the smallest set that kills as many mutants as all tests."""
     private: int
     public: int
 
     @property
     def score(self) -> float | None:
-        """Mutation score of the private tests, 0..1; None where the program has no mutants."""
+        """Mutation score of the private tests, 0..1; None if the program has no mutants."""
         return self.killed_private / self.mutants if self.mutants else None
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """Tests of one function. A test is {"arguments": [forms], "output": form}; forms are `wire.encode`'s, and JSON."""
+    """The tests of one function."""
 
     entry_point: str
     program: str
-    """What the expected outputs came from."""
-    private: tuple[Mapping[str, Any], ...]
-    public: tuple[Mapping[str, Any], ...]
+    """The program that the expected outputs come from."""
+    private: tuple[CallTest, ...]
+    public: tuple[CallTest, ...]
     report: Report
-    options: Mapping[str, Any]
-    """How outputs compare: tolerance, unordered."""
+    options: Mapping[str, float | bool]
+    """How outputs are compared: tolerance, unordered."""
 
     def answer(self) -> dict[str, Any]:
-        """A problem's answer for the verifier `code`: the public tests, then the private ones."""
+        """Returns the gold answer for the verifier `code`: the public tests, then the private ones."""
         calls = [*self.public, *self.private]
         return {
             "entry_point": self.entry_point,
@@ -101,7 +108,7 @@ class Suite:
 def synthesize(
     programs: str | Sequence[str],
     entry_point: str,
-    examples: Sequence[Sequence[Any]] = (),
+    examples: Sequence[Sequence[inputs.Value]] = (),
     model: inputs.Model | None = None,
     count: int = 60,
     public: int = 2,
@@ -112,51 +119,51 @@ def synthesize(
     seed: int = 0,
     box: Sandbox | None = None,
 ) -> Suite:
-    """Writes tests for a function.
+    """Returns tests for a function.
 
     Args:
-        programs: the reference solution, or several candidates where there is none.
-        entry_point: the function's name.
-        examples: argument lists that it takes, where annotations do not say.
-        model: asked for more examples.
-        count: inputs drawn in each of up to `ROUNDS` rounds.
-        public: tests beside the private ones, to be shown.
-        least: private tests there are to be, even where fewer kill every mutant.
-        agreement: least share of the candidates that have to agree on an output.
-        unordered: whether outputs that are lists compare as multisets.
-        tolerance: how far floats may lie apart, relatively or absolutely.
-        seed: of the inputs.
-        box: where programs run; by default a sandbox of its own with two warm processes, whose hashes differ.
+        programs: the reference solution, or several candidates without a reference.
+        entry_point: name of the function.
+        examples: argument lists that the function takes; needed if the parameters have no annotations.
+        model: a model that is asked for more examples.
+        count: inputs generated in each of up to `ROUNDS` rounds.
+        public: number of public tests, beside the private ones.
+        least: least number of private tests, even if fewer kill every mutant.
+        agreement: least share of the candidates that must agree on an output.
+        unordered: whether lists are compared as multisets.
+        tolerance: relative or absolute tolerance of floats.
+        seed: seed of the inputs.
+        box: sandbox in which programs run; default: a new one with two workers, whose string hashes differ.
 
     Raises:
-        UserError: the program cannot be read, nothing says what it takes, or no input gives a stable output.
+        UserError: the program cannot be parsed, the type of a parameter is unknown, or no input has a stable output.
     """
     candidates = [programs] if isinstance(programs, str) else list(programs)
     if not candidates:
-        raise UserError("there is no program to write tests from")
-    known = [list(example) for example in examples]
+        raise UserError("programs is empty; give at least one program")
+    example_lists = [list(example) for example in examples]
     if model is not None:
-        known += inputs.asked(model, candidates[0], entry_point)
-    source = inputs.strategy(candidates[0], entry_point, known)
-    with contextlib.nullcontext(box) if box is not None else sandbox_of_two() as box:
+        example_lists += inputs.ask_model(model, candidates[0], entry_point)
+    source = inputs.strategy(candidates[0], entry_point, example_lists)
+    with contextlib.nullcontext(box) if box is not None else two_worker_sandbox() as box:
         equal = functools.partial(same, close=within(tolerance), unordered=unordered)
         tests = _Tests(box, candidates, entry_point, agreement, equal)
         for number in range(ROUNDS):
-            tests.extend(inputs.draw(source, count, seed * ROUNDS + number))
+            tests.extend(inputs.generate(source, count, seed * ROUNDS + number))
             if tests.tests and not tests.survivors():
                 break
         if not tests.tests:
-            counts = f"of {tests.drawn}, {tests.failing} fail and {tests.unstable} differ"
-            raise UserError(f"no input gives {entry_point} a stable output: {counts}")
+            counts = f"of {tests.generated} inputs, {tests.failing} fail and {tests.unstable} differ"
+            raise UserError(f"no input of {entry_point} has a stable output: {counts}")
         sizes = [len(json.dumps(test)) for test in tests.tests]
-        minimal = smallest(tests.kills, sizes)
-        private = _filled(minimal, tests.tests, least)
+        minimal = minimal_tests(tests.kills, sizes)
+        private = _with_further(minimal, tests.tests, least)
         others = sorted(set(range(len(sizes))) - set(private), key=lambda test: sizes[test])
-        visible = _spread(others, public) or private[:public]
-        alone = [tests.tests[test] for test in private]
-        killed = sum(bool(killers) for killers in _each(box, tests.mutants, entry_point, alone, equal))
+        visible = _evenly_spaced(others, public) or private[:public]
+        private_tests = [tests.tests[test] for test in private]
+        killed = sum(bool(killers) for killers in _killers(box, tests.mutants, entry_point, private_tests, equal))
     report = Report(
-        inputs=tests.drawn,
+        inputs=tests.generated,
         failing=tests.failing,
         unstable=tests.unstable,
         mutants=len(tests.mutants),
@@ -166,69 +173,76 @@ def synthesize(
         private=len(private),
         public=len(visible),
     )
-    options = {"tolerance": tolerance, **({"unordered": True} if unordered else {})}
+    options: dict[str, float | bool] = {"tolerance": tolerance, **({"unordered": True} if unordered else {})}
     public_tests = tuple(tests.tests[test] for test in visible)
-    return Suite(entry_point, tests.reference, tuple(alone), public_tests, report, options)
+    return Suite(entry_point, tests.reference, tuple(private_tests), public_tests, report, options)
 
 
 class _Tests:
-    """Tests gathered so far, and which mutants each of them kills."""
+    """The tests found so far, and the mutants that each of them kills."""
 
     def __init__(self, box: Sandbox, candidates: Sequence[str], entry_point: str, agreement: float, equal: Equal):
         self.box, self.candidates, self.entry_point, self.agreement = box, candidates, entry_point, agreement
         self.equal, self.reference = equal, candidates[0]
         self.mutants: list[str] = []
-        self.tests: list[dict[str, Any]] = []
+        self.tests: list[CallTest] = []
         self.kills: list[set[int]] = []
         self.seen: set[str] = set()
-        self.drawn = self.failing = self.unstable = 0
+        self.generated = self.failing = self.unstable = 0
 
     def survivors(self) -> list[int]:
+        """Returns the numbers of the mutants that no test kills."""
         killed = set().union(*self.kills)
         return [number for number in range(len(self.mutants)) if number not in killed]
 
-    def extend(self, drawn: Sequence[Sequence[Any]]) -> None:
-        """Runs new inputs, keeps those with an output to rely on, and tries the mutants that still live on them."""
-        forms = [[encode(argument) for argument in arguments] for arguments in drawn]
+    def extend(self, generated: Sequence[Sequence[inputs.Value]]) -> None:
+        """Adds tests of new inputs with stable outputs, and runs the surviving mutants on them."""
+        forms = [[encode(argument) for argument in arguments] for arguments in generated]
         fresh = [form for form in forms if json.dumps(form) not in self.seen]
         self.seen |= {json.dumps(form) for form in fresh}
-        self.drawn += len(fresh)
+        self.generated += len(fresh)
         new = self._stable(fresh) if len(self.candidates) == 1 else self._agreed(fresh)
         if new and not self.tests:
             self.mutants = mutation.mutants(self.reference)
-        living = self.survivors()
+        survivors = self.survivors()
         kills: list[set[int]] = [set() for _ in new]
-        found = _each(self.box, [self.mutants[mutant] for mutant in living], self.entry_point, new, self.equal)
-        for mutant, killers in zip(living, found, strict=True):
+        found = _killers(self.box, [self.mutants[mutant] for mutant in survivors], self.entry_point, new, self.equal)
+        for mutant, killers in zip(survivors, found, strict=True):
             for test in killers:
                 kills[test].add(mutant)
         self.tests += new
         self.kills += kills
 
-    def _stable(self, fresh: Sequence[list[Any]]) -> list[dict[str, Any]]:
-        """Tests of what the reference gives whenever it is asked."""
+    def _stable(self, fresh: Sequence[list[object]]) -> list[CallTest]:
+        """Returns tests of the inputs for which the reference gives equal outputs in all runs."""
+        run = functools.partial(_results, self.box, self.reference, self.entry_point, limits=SINGLE_LIMITS)
         with ThreadPoolExecutor(THREADS) as threads:
-            alone = threads.map(lambda form: _results(self.box, self.reference, self.entry_point, [form], QUICK), fresh)
-            once = [{"arguments": form, "output": got[0].value} for form, got in zip(fresh, alone, strict=True) if _usable(got)]
-        # One of these two is in another process than an input's first run was. What they do not reach is not known.
+            alone = threads.map(lambda form: run([form]), fresh)
+            once: list[CallTest] = [
+                {"arguments": form, "output": results[0].value}
+                for form, results in zip(fresh, alone, strict=True)
+                if _usable(results)
+            ]
+        # The two runs are in different processes, so one of them differs from that of an input's first run. Inputs that a run
+        # does not reach within its limits are dropped, because they are not verified.
         equal = functools.partial(self.equal, close=exactly)
-        there, reached = _failed(self.box, self.reference, self.entry_point, once, equal, QUICK)
+        forward, reached = _failed(self.box, self.reference, self.entry_point, once, equal, SINGLE_LIMITS)
         once = once[:reached]
-        back, reached = _failed(self.box, self.reference, self.entry_point, once[::-1], equal, QUICK)
+        backward, reached = _failed(self.box, self.reference, self.entry_point, once[::-1], equal, SINGLE_LIMITS)
         begin = len(once) - reached
-        unequal = {*there, *(len(once) - 1 - number for number in back)}
+        unequal = {*forward, *(len(once) - 1 - number for number in backward)}
         stable = [test for number, test in enumerate(once) if number >= begin and number not in unequal]
         self.failing += len(fresh) - reached
         self.unstable += reached - len(stable)
         return stable
 
-    def _agreed(self, fresh: Sequence[list[Any]]) -> list[dict[str, Any]]:
-        """Tests of what enough candidates give; the one that most often gives it becomes the reference."""
-        said = [_results(self.box, candidate, self.entry_point, fresh, TOGETHER) for candidate in self.candidates]
+    def _agreed(self, fresh: Sequence[list[object]]) -> list[CallTest]:
+        """Returns tests of the outputs that enough candidates give. The candidate that agrees most becomes the reference."""
+        outputs = [_results(self.box, candidate, self.entry_point, fresh, ALL_LIMITS) for candidate in self.candidates]
         enough = max(2, self.agreement * len(self.candidates))
-        agreed: list[tuple[dict[str, Any], list[bool]]] = []
+        agreed: list[tuple[CallTest, list[bool]]] = []
         for number, form in enumerate(fresh):
-            values = [results[number].value if _usable(results[number : number + 1]) else _NOTHING for results in said]
+            values = [results[number].value if _usable(results[number : number + 1]) else _NOTHING for results in outputs]
             votes = [
                 [other is not _NOTHING and value is not _NOTHING and self.equal(value, other) for other in values]
                 for value in values
@@ -240,64 +254,69 @@ class _Tests:
                 continue
             agreed.append(({"arguments": form, "output": values[most.index(True)]}, most))
         if not self.tests:
-            right = [sum(votes[number] for _, votes in agreed) for number in range(len(self.candidates))]
-            self.reference = self.candidates[right.index(max(right))]
-        # A test that the reference fails would reject every mutant. Such tests are dropped.
+            agreements = [sum(votes[number] for _, votes in agreed) for number in range(len(self.candidates))]
+            self.reference = self.candidates[agreements.index(max(agreements))]
+        # Tests that the reference fails are dropped, because all mutants would fail them too.
         kept = [test for test, votes in agreed if votes[self.candidates.index(self.reference)]]
         self.unstable += len(agreed) - len(kept)
         return kept
 
 
 _NOTHING = object()
-"""In place of a value that there is not."""
+"""Marks a missing value."""
 
 
-def _results(box: Sandbox, program: str, entry_point: str, forms: Sequence[list[Any]], limits: Limits) -> list[Result]:
-    """What a function gives for each argument list, given as forms; fewer where it was ended on the way."""
+def _results(box: Sandbox, program: str, entry_point: str, forms: Sequence[list[object]], limits: Limits) -> list[Result]:
+    """Returns the results of a function for each encoded argument list; fewer if the run was stopped."""
     calls = [Call(entry_point, [decode(form) for form in arguments]) for arguments in forms]
     return list(box.run(program, calls, limits=limits).results)
 
 
-def _usable(got: Sequence[Result]) -> bool:
-    """Whether a call came back with a value that can be compared and written down."""
-    if not got or got[0].error is not None:
+def _usable(results: Sequence[Result]) -> bool:
+    """True if the first result exists and its value can be compared and written as JSON."""
+    if not results or results[0].error is not None:
         return False
     try:
-        text = json.dumps(got[0].value, allow_nan=False)
+        text = json.dumps(results[0].value, allow_nan=False)
     except ValueError:
         return False
     return len(text) <= MAX_OUTPUT and '{"object":' not in text
 
 
 def _failed(
-    box: Sandbox, program: str, entry_point: str, tests: Sequence[Mapping[str, Any]], equal: Equal, limits: Limits
+    box: Sandbox, program: str, entry_point: str, tests: Sequence[CallTest], equal: Equal, limits: Limits
 ) -> tuple[list[int], int]:
-    """The tests that a program fails, and how many it reached before it was ended."""
+    """Returns the numbers of the tests that a program fails, and how many tests ran before it was stopped."""
     if not tests:
         return [], 0
     results = _results(box, program, entry_point, [test["arguments"] for test in tests], limits)
     pairs = enumerate(zip(tests, results, strict=False))
-    failed = [n for n, (test, got) in pairs if got.error is not None or not equal(test["output"], got.value)]
+    failed = [n for n, (test, result) in pairs if result.error is not None or not equal(test["output"], result.value)]
     return failed, len(results)
 
 
-def _each(
-    box: Sandbox, mutants: Sequence[str], entry_point: str, tests: Sequence[Mapping[str, Any]], equal: Equal
+def _killers(
+    box: Sandbox, mutants: Sequence[str], entry_point: str, tests: Sequence[CallTest], equal: Equal
 ) -> list[list[int]]:
-    """For each mutant the tests that it fails. The one that ends it is among them, those behind are not known to be."""
+    """Returns for each mutant the tests that it fails. If a test stops a mutant, it counts, and the tests after it do not."""
 
     def killers(mutant: str) -> list[int]:
-        failed, reached = _failed(box, mutant, entry_point, tests, equal, TOGETHER)
+        failed, reached = _failed(box, mutant, entry_point, tests, equal, ALL_LIMITS)
         return failed + ([reached] if reached < len(tests) else [])
 
     with ThreadPoolExecutor(THREADS) as threads:
         return list(threads.map(killers, mutants))
 
 
-def smallest(kills: Sequence[set[int]], sizes: Sequence[int]) -> list[int]:
-    """Tests that together kill what all of them kill: the one that kills most goes first, the shorter of equals.
+def minimal_tests(kills: Sequence[set[int]], sizes: Sequence[int]) -> list[int]:
+    """Returns a small set of tests that kills all killed mutants.
 
-    Greedy covering, within a factor of ln(n) of the fewest (Chvatal, 1979); then what the others have made needless goes.
+    Greedy set cover, within a factor of ln(n) of the smallest set (Chvatal, 1979): the test with most new kills is added, the
+    shorter one in a tie. Tests that have become redundant are removed at the end.
+
+    Args:
+        kills: the mutants that each test kills.
+        sizes: length of each test in characters.
     """
     left = set().union(*kills)
     kept: list[int] = []
@@ -311,8 +330,8 @@ def smallest(kills: Sequence[set[int]], sizes: Sequence[int]) -> list[int]:
     return kept
 
 
-def _filled(kept: Sequence[int], tests: Sequence[Mapping[str, Any]], least: int) -> list[int]:
-    """These tests and more of them up to a number, such with outputs that are not there yet first."""
+def _with_further(kept: Sequence[int], tests: Sequence[CallTest], least: int) -> list[int]:
+    """Returns the kept tests and further ones up to `least`, first those with new outputs."""
     chosen = list(kept)
     outputs = {json.dumps(tests[test]["output"]) for test in chosen}
     rest = [test for test in range(len(tests)) if test not in kept]
@@ -325,15 +344,15 @@ def _filled(kept: Sequence[int], tests: Sequence[Mapping[str, Any]], least: int)
     return chosen
 
 
-def _spread(tests: Sequence[int], count: int) -> list[int]:
-    """A few of the shorter half, evenly: the very shortest are empty lists and zeros."""
+def _evenly_spaced(tests: Sequence[int], count: int) -> list[int]:
+    """Returns evenly spaced tests of the shorter half. The shortest ones alone would be empty lists and zeros."""
     half = tests[: max(count, len(tests) // 2)]
     return [half[(2 * number + 1) * len(half) // (2 * count)] for number in range(min(count, len(half)))]
 
 
 @contextlib.contextmanager
-def sandbox_of_two() -> Iterator[Sandbox]:
-    """A sandbox whose runs take turns between two processes: what depends on the hashes of one differs in the other."""
+def two_worker_sandbox() -> Iterator[Sandbox]:
+    """Yields a sandbox with two workers that run in turn. Outputs that depend on string hashes differ between them."""
     box = LocalSandbox(workers=2)
     try:
         yield box
@@ -341,14 +360,18 @@ def sandbox_of_two() -> Iterator[Sandbox]:
         box.close()
 
 
-def score_of(answer: CodeTests, program: str) -> float | None:
-    """The mutation score, 0..1, of any tests that the verifier `code` takes; None where the program has no mutants.
+def mutation_score(answer: CodeTests, program: str) -> float | None:
+    """Returns the mutation score, 0..1, of any gold answer of the verifier `code`, or None if the program has no mutants.
+
+    Args:
+        answer: the tests.
+        program: a solution that passes them.
 
     Raises:
-        SandboxFault: a mutant could not be judged.
-        UserError: the program itself does not pass these tests.
+        SandboxFault: the sandbox failed on a mutant.
+        UserError: the program does not pass the tests.
     """
-    limits = {"cpu_seconds": TOGETHER.cpu_seconds, "wall_seconds": TOGETHER.wall_seconds}
+    limits = {"cpu_seconds": ALL_LIMITS.cpu_seconds, "wall_seconds": ALL_LIMITS.wall_seconds}
 
     def passes(source: str) -> bool:
         verdict = code.judge(source, {**answer, "limits": limits})
@@ -357,8 +380,8 @@ def score_of(answer: CodeTests, program: str) -> float | None:
         return verdict.score == 1
 
     if not passes(program):
-        raise UserError("the solution does not pass the tests that it came with")
-    wrong = mutation.mutants(program)
+        raise UserError("the solution does not pass the problem's own tests")
+    mutants = mutation.mutants(program)
     with ThreadPoolExecutor(THREADS) as threads:
-        killed = sum(not passed for passed in threads.map(passes, wrong))
-    return killed / len(wrong) if wrong else None
+        killed = sum(not passed for passed in threads.map(passes, mutants))
+    return killed / len(mutants) if mutants else None

@@ -1,9 +1,9 @@
-"""Coding problems with tests of our own making, in place of those they came with (`pipelines/synthesize/suites.py` says how).
+"""The `synthesize` stage and command: replace the tests of coding problems by generated ones, see `suites.py`.
 
 tenfold synthesize human_eval: --out tests.jsonl
 tenfold.make("tenfold/MBPP-v0", problems="jsonl:tests.jsonl")
 
-As a stage of a recipe it leaves them in `problems.jsonl`, for environments with problems: "jsonl:{stage:NAME}/problems.jsonl".
+The stage writes `problems.jsonl`, for environments with problems: "jsonl:{stage:NAME}/problems.jsonl".
 """
 
 import json
@@ -11,21 +11,37 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, NotRequired, TypedDict, cast
 
 from pydantic import Field
 from rich.table import Table
 
 from ... import disk, extras
-from ...core import Problem, UserError
+from ...core import Message, Problem, UserError
 from ...envs import identity
 from ...envs.problems import sources as problem_sources
 from ...golds import CodeTests
 from ...policies.store import Store
 from ...verifiers import code
 from ...verifiers.programs import forms
-from ...verifiers.sandbox import SandboxFault
+from ...verifiers.sandbox import Sandbox, SandboxFault
 from ..stage import Context, Metrics, Stage
+
+
+class Row(TypedDict):
+    """A problem with generated tests, or with the reason why it has none."""
+
+    id: str
+    prompt: list[Message]
+    solution: str
+    answer: NotRequired[dict[str, Any]]
+    """The gold answer for the verifier `code`."""
+    report: NotRequired[dict[str, Any]]
+    """`suites.Report` and its score."""
+    own_score: NotRequired[float | None]
+    """Mutation score of the problem's own tests, if it was measured."""
+    left_out: NotRequired[str]
+    """The reason why the problem has no tests."""
 
 
 class Synthesize(Stage):
@@ -34,18 +50,18 @@ class Synthesize(Stage):
     reads_policy: ClassVar[bool] = False
 
     kind: Literal["synthesize"]
-    problems: str = Field(description="URI of coding problems with worked solutions")
-    limit: int | None = Field(None, ge=1, description="only so many problems, the first ones")
-    count: int = Field(60, ge=1, description="inputs drawn in each round")
-    public: int = Field(2, ge=0, description="tests that a policy may see; the others are private")
-    least: int = Field(8, ge=1, description="tests without which a problem is left out")
+    problems: str = Field(description="URI of coding problems with solutions")
+    limit: int | None = Field(None, ge=1, description="maximal number of problems, the first ones; default: all")
+    count: int = Field(60, ge=1, description="inputs generated in each round")
+    public: int = Field(2, ge=0, description="number of public tests, which a policy may see; the others are private")
+    least: int = Field(8, ge=1, description="least number of private tests per problem")
 
     def check(self) -> None:
-        """The problems can be loaded."""
+        """Checks that the problems can be loaded."""
         problem_sources.load(self.problems)
 
     def run(self, context: Context) -> Metrics:
-        """Writes tests: `problems.jsonl` has the problems with tests, `tests.jsonl` all of them with reports."""
+        """Writes `problems.jsonl` with the problems that have tests, and `tests.jsonl` with all problems and reports."""
         rows = synthesize(
             self.problems,
             context.folder / "tests.jsonl",
@@ -58,14 +74,15 @@ class Synthesize(Stage):
         )
         written = [row for row in rows if "left_out" not in row]
         if not written:
-            raise UserError(f"{self.name}: tests could be written for none of {len(rows)} problems ({rows[0]['left_out']})")
+            reason = rows[0]["left_out"]
+            raise UserError(f"{self.name}: no tests for any of {len(rows)} problems; the first one: {reason}")
         disk.write(context.folder / "problems.jsonl", "".join(json.dumps(row) + "\n" for row in written))
         scores = [row["report"]["score"] for row in written if row["report"]["score"] is not None]
         mean = sum(scores) / len(scores) if scores else None
-        return {"problems": len(rows), "written": len(written), "mutants_noticed": mean}
+        return {"problems": len(rows), "written": len(written), "mean_mutation_score": mean}
 
     def summary(self, metrics: Metrics) -> str:
-        """How many problems got tests."""
+        """Returns for how many problems tests were generated."""
         return f"tests for {metrics['written']} of {metrics['problems']} problems"
 
 
@@ -75,37 +92,37 @@ def synthesize(
     limit: int | None = None,
     compare: bool = False,
     progress: Callable[..., None] | None = None,
-    **options: Any,
-) -> list[dict[str, Any]]:
-    """Writes tests for the solutions of coding problems, one row a problem; a file that was begun is gone on with.
+    **options: int,
+) -> list[Row]:
+    """Generates tests for coding problems and stores one row per problem. An incomplete file is continued.
 
     Args:
-        uri: problems with worked solutions.
-        out: JSONL, a problem a line for `jsonl:`, the settings in its first line.
-        limit: only so many problems, the first ones.
-        compare: also measures the tests that the problems came with.
-        progress: called with how many are done and how many there are.
-        options: of `synthesis.synthesize` (count, public, least, seed).
+        uri: URI of problems with solutions.
+        out: JSONL file with the settings in its first line and one problem per further line, for `jsonl:`.
+        limit: maximal number of problems, the first ones.
+        compare: whether to also measure the problems' own tests.
+        progress: called with the numbers of finished problems and of all problems.
+        options: options of `suites.synthesize` (count, public, least, seed).
 
     Returns:
-        The rows. One whose tests could not be written has "left_out", which says why, and no answer.
+        The rows. A row without tests has "left_out" with the reason, and no answer.
 
     Raises:
-        UserError: no problem has tests and a solution, the file was made with other settings, or hypothesis is not installed.
+        UserError: no problem has tests and a solution, the file has other settings, or hypothesis is not installed.
     """
     extras.need("a test suite", "hypothesis", "cosmic_ray")
-    from . import suites  # recipes of other stages do without hypothesis
+    from . import suites  # here, because recipes without this stage do not need hypothesis
 
     chosen = [problem for problem in problem_sources.load(uri) if _entry_point(problem)][:limit]
     if not chosen:
-        raise UserError(f"{uri} holds no coding problem with a worked solution and a function to call")
+        raise UserError(f"{uri} has no coding problem with a solution and a single function to call; use other problems")
     made_with = {"problems": uri, "content": identity.of_problems(uri), "compare": compare, **options}
-    with disk.held_file(out), suites.sandbox_of_two() as box:
-        store: Store[dict[str, Any]] = Store(out, made_with, _check)
+    with disk.held_file(out), suites.two_worker_sandbox() as box:
+        store: Store[Row] = Store(out, made_with, _check)
         done = {row["id"]: row for row in store.rows}
         for number, problem in enumerate(chosen, start=1):
             if problem.id not in done:
-                done[problem.id] = _row(problem, compare, options | {"box": box})
+                done[problem.id] = _row(problem, compare, options, box)
                 store.append([done[problem.id]])
             if progress is not None:
                 progress(number, len(chosen))
@@ -113,36 +130,37 @@ def synthesize(
 
 
 def _check(row: Mapping[str, Any]) -> None:
-    """Raises where a row is none of `_row`."""
+    """Raises an error if a row does not have the form of `_row`."""
     if not isinstance(row["id"], str):
         raise TypeError(row["id"])
     row["left_out"] if "left_out" in row else (row["answer"], row["report"]["score"])
 
 
-def _row(problem: Problem, compare: bool, options: Mapping[str, Any]) -> dict[str, Any]:
+def _row(problem: Problem, compare: bool, options: Mapping[str, Any], box: Sandbox) -> Row:
+    """Returns the row of a problem, with tests or with the reason why it has none."""
     from . import suites
 
     tests = cast(CodeTests, problem.answer)
     program, entry_point = code.completed(problem.meta["solution"], tests), _entry_point(problem)
     assert entry_point is not None
-    row: dict[str, Any] = {"id": problem.id, "prompt": list(problem.prompt), "solution": problem.meta["solution"]}
+    row: Row = {"id": problem.id, "prompt": list(problem.prompt), "solution": problem.meta["solution"]}
     if "checker" in tests:
-        return row | {"left_out": "a checker judges it, which takes more outputs than the solution's"}
+        return row | {"left_out": "a checker judges its outputs, so the expected output is not unique"}
     compared: dict[str, Any] = {name: value for name in ("unordered", "tolerance") if (value := tests.get(name))}
     try:
-        suite = suites.synthesize(program, entry_point, _examples(problem, entry_point), **compared, **options)
-        came_with = suites.score_of(tests, program) if compare else None
-    except UserError as why:
-        return row | {"left_out": str(why)}
+        suite = suites.synthesize(program, entry_point, _examples(problem, entry_point), box=box, **compared, **options)
+        own_score = suites.mutation_score(tests, program) if compare else None
+    except UserError as error:
+        return row | {"left_out": str(error)}
     except SandboxFault as fault:
-        raise UserError(f"{problem.id}: the sandbox failed ({fault}); the same command goes on from here") from None
+        raise UserError(f"{problem.id}: the sandbox failed ({fault}); repeat the command to continue from here") from None
     answer = suite.answer() | {key: tests.get(key) for key in ("header", "limits") if key in tests}
     row |= {"answer": answer, "report": asdict(suite.report) | {"score": suite.report.score}}
-    return row | ({"came_with": came_with} if compare else {})
+    return row | ({"own_score": own_score} if compare else {})
 
 
 def _entry_point(problem: Problem) -> str | None:
-    """The one function that a problem's tests call; None where it is no such problem, or has no solution."""
+    """Returns the function that a problem's tests call, or None without solution or without a single function."""
     answer = problem.answer
     if not isinstance(answer, Mapping) or not problem.meta.get("solution"):
         return None
@@ -150,39 +168,40 @@ def _entry_point(problem: Problem) -> str | None:
     return answer.get("entry_point") or (functions[0] if len(functions) == 1 else None)
 
 
-def _examples(problem: Problem, entry_point: str) -> list[list[Any]]:
-    """Argument lists from what a policy may read; from the tests only where that has none."""
+def _examples(problem: Problem, entry_point: str) -> list[list[object]]:
+    """Returns argument lists from the prompt and the public tests, or from the private tests if these contain none."""
     from . import inputs
 
-    given = cast(CodeTests, problem.answer)
-    told = "\n".join([*(turn["content"] for turn in problem.prompt), *forms.shown(given)])
-    found = inputs.examples_in(told, entry_point)
+    tests = cast(CodeTests, problem.answer)
+    visible = "\n".join([*(turn["content"] for turn in problem.prompt), *forms.shown(tests)])
+    found = inputs.examples_in(visible, entry_point)
     if found:
         return found
-    tests = "\n".join([given.get("test", ""), *given.get("asserts", ())])
-    return inputs.examples_in(re.sub(r"\bcandidate\(", f"{entry_point}(", tests), entry_point)
+    private = "\n".join([tests.get("test", ""), *tests.get("asserts", ())])
+    return inputs.examples_in(re.sub(r"\bcandidate\(", f"{entry_point}(", private), entry_point)
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """What came of each problem, and the means over those whose programs have mutants."""
-    compared = any("came_with" in row for row in rows)
-    shown = Table("problem", "inputs", "unusable", "mutants", "tests", "score", *(["score of its own"] if compared else []))
+def table(rows: Sequence[Row]) -> Table:
+    """Returns a table of all problems, and the means over those whose programs have mutants."""
+    compared = any("own_score" in row for row in rows)
+    titles = ("problem", "inputs", "unusable", "mutants", "tests", "score", *(["score of its own tests"] if compared else []))
+    result = Table(*titles)
     for row in rows:
         if "left_out" in row:
-            shown.add_row(row["id"], f"left out: {row['left_out']}")
+            result.add_row(row["id"], f"no tests: {row['left_out']}")
             continue
         report = row["report"]
         counts = (report["inputs"], report["failing"] + report["unstable"], report["mutants"], report["private"])
-        scores = (report["score"], *([row["came_with"]] if compared else []))
-        shown.add_row(row["id"], *map(str, counts), *map(_share, scores))
+        scores = (report["score"], *([row["own_score"]] if compared else []))
+        result.add_row(row["id"], *map(str, counts), *map(_format, scores))
     measured = [row for row in rows if "report" in row and row["report"]["score"] is not None]
     if measured:
-        own = sum(row["report"]["score"] for row in measured) / len(measured)
-        theirs = [_share(sum(row["came_with"] for row in measured) / len(measured))] if compared else []
-        shown.add_section()
-        shown.add_row(f"mean of {len(measured)}", "", "", "", "", _share(own), *theirs)
-    return shown
+        mean = sum(row["report"]["score"] for row in measured) / len(measured)
+        own = [_format(sum(row["own_score"] or 0.0 for row in measured) / len(measured))] if compared else []
+        result.add_section()
+        result.add_row(f"mean of {len(measured)}", "", "", "", "", _format(mean), *own)
+    return result
 
 
-def _share(score: float | None) -> str:
+def _format(score: float | None) -> str:
     return "" if score is None else f"{score:.3f}"

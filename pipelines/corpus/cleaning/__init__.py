@@ -1,1 +1,1 @@
-"""Rules, duplicates and contamination: what a corpus is cleaned of."""
+"""Rules, duplicates and contamination: what the `clean` stage checks."""

@@ -1,9 +1,12 @@
-"""Documents that hold a benchmark's problem, told by a run of its words: 13, as for GPT-3 (Brown et al., 2020, appendix C).
+"""Contamination: finds documents that contain a benchmark's problem, by runs of words.
 
-What many problems of a set have in common is the set's template ("What is the answer to ...") and says nothing of any of them.
-A word belongs to the template where a run of TEMPLATE words around it is in at least two problems of the set and in one of 100;
-a run of 13 counts where at least LEAST of its words do not. A problem with no such run, as it is short or hardly differs from
-the others, is looked for as a whole, where it has LEAST words; one with fewer cannot be looked for, and is counted.
+By default a run has 13 words, as for GPT-3 (Brown et al., 2020, appendix C).
+
+Words that many problems of a set share belong to the set's template ("What is the answer to ...") and identify no problem. A
+word belongs to the template if a run of TEMPLATE_WORDS around it occurs in at least two problems and in at least 1% of the set.
+A run of 13 words identifies a problem if at least MIN_WORDS of its words are outside the template. A problem without such a
+run, because it is short or similar to the others, is searched as a whole if it has MIN_WORDS words. A shorter problem cannot be
+searched and is counted.
 """
 
 from collections import Counter
@@ -21,76 +24,76 @@ from . import ngrams
 from .ngrams import Hashes
 
 CONTAMINATED = "contaminated"
-"""Why a document is removed."""
-LEAST = 8
-"""Words by which a problem can be told; GPT-3's shortest runs have as many."""
-TEMPLATE = 5
-"""Words in a run that makes a template. Ours."""
-COMMON = 0.01
-"""The share of a set's problems that have what is its template. Ours."""
+"""Name of the reason for which a document is removed."""
+MIN_WORDS = 8
+"""Least number of words that identify a problem. Source: GPT-3's shortest runs have 8 words."""
+TEMPLATE_WORDS = 5
+"""Words in a run of a template. Our choice."""
+TEMPLATE_SHARE = 0.01
+"""Share of a set's problems from which on a common run belongs to the template. Our choice."""
 
 
 class Index(NamedTuple):
-    """The runs of words that are looked for."""
+    """The runs of words that are searched."""
 
     grams: Hashes
-    """Their hashes, in order."""
+    """Hashes of the runs, sorted."""
     owner: NDArray[numpy.int32]
-    """Which problem each is of, a position in `names`."""
+    """Problem of each run, as a position in `names`."""
     names: tuple[str, ...]
     """Problems, as SET#ID."""
     lengths: tuple[int, ...]
-    """How many words there are in a run."""
-    heads: NDArray[numpy.bool_]
-    """By the high bits of the hash of LEAST words: whether a run may start so. Most places of a document need no more."""
-    cannot: tuple[str, ...]
-    """Problems that cannot be looked for."""
+    """The different numbers of words in a run."""
+    prefixes: NDArray[numpy.bool_]
+    """Hash table of the first MIN_WORDS words of the runs, by the high bits of the hash. It rules out most positions."""
+    unsearchable: tuple[str, ...]
+    """Problems that cannot be searched."""
 
 
 class Match(NamedTuple):
-    """Where a document holds a problem."""
+    """A problem that was found in a document."""
 
     problem: str
     start: int
-    """Of the first word."""
+    """Position of the first word."""
     length: int
-    """In words."""
+    """Number of words."""
 
 
-def sets(against: Iterable[str], data: str | None = None) -> dict[str, Sequence[Problem]]:
-    """Sets of problems by their names.
+def problem_sets(against: Iterable[str], data: str | None = None) -> dict[str, Sequence[Problem]]:
+    """Returns sets of problems by name.
 
     Args:
-        against: URIs of problems, names of benchmark tasks and suites; each part of lm-eval's tasks (lm_eval:NAME) is a set.
-        data: folder with the files of benchmarks that are not read from where they were published.
+        against: URIs of problems, names of benchmark tasks and suites. Each part of an lm-eval task (lm_eval:NAME) is a set.
+        data: folder with the files of benchmarks that cannot be read from their publisher.
 
     Raises:
-        UserError: there is no such benchmark, or its problems cannot be had.
+        UserError: a benchmark does not exist, or its problems cannot be loaded.
     """
     found: dict[str, Sequence[Problem]] = {}
     for name in against:
         if name.partition(":")[0] in problem_sources.SOURCES:
             found[name] = problem_sources.load(name)
             continue
-        for asked in catalogue.expand([name]):
-            if asked.task.startswith(catalogue.LM_EVAL):
-                found |= _of_lm_eval(asked.task)
+        for entry in catalogue.expand([name]):
+            if entry.task.startswith(catalogue.LM_EVAL):
+                found |= _lm_eval_sets(entry.task)
                 continue
-            metadata = {"published": asked.task, **catalogue.settings(asked.task)["metadata"]}
+            metadata = {"published": entry.task, **catalogue.settings(entry.task)["metadata"]}
             if "problems" not in metadata and data is None:
                 raise UserError(
-                    f"against: {asked.task} is published by {metadata['published']}: download it, name its folder as data"
+                    f"against: {entry.task} is published by {metadata['published']}: download it and set data to its folder"
                 )
-            found[asked.task] = problem_sources.load(avg_at_k.source(metadata | ({"data": data} if data else {})))
+            found[entry.task] = problem_sources.load(avg_at_k.source(metadata | ({"data": data} if data else {})))
     return found
 
 
-def _of_lm_eval(task: str) -> dict[str, Sequence[Problem]]:
-    """The problems of one of lm-eval's own tasks, worded as it words them, without examples."""
+def _lm_eval_sets(task: str) -> dict[str, Sequence[Problem]]:
+    """Returns the problems of one of lm-eval's own tasks, with its prompts and without few-shot examples."""
     name = task.removeprefix(catalogue.LM_EVAL)
     manager = catalogue.lm_eval_tasks(name)
     if name not in manager.all_tasks:
-        raise UserError(f"against: lm-eval has no task {name!r}: `lm_eval ls tasks` lists them")
+        raise UserError(f"against: lm-eval has no task {name!r}; `lm_eval ls tasks` lists them")
     try:
         parts = manager.load([name])["tasks"]
         return {
@@ -102,42 +105,42 @@ def _of_lm_eval(task: str) -> dict[str, Sequence[Problem]]:
         }
     except (ConnectionError, FileNotFoundError) as error:
         cause = str(error).splitlines()[0][:200]
-        raise UserError(f"against: the data of {task} cannot be had ({cause}); they come from the hub or its cache") from None
+        raise UserError(f"against: the data of {task} cannot be loaded from the hub or its cache ({cause})") from None
 
 
-def index(against: Iterable[str], length: int = 13, data: str | None = None) -> Index:
-    """What is looked for, of all sets of problems; see `sets`.
+def build_index(against: Iterable[str], length: int = 13, data: str | None = None) -> Index:
+    """Returns the index of all sets of problems.
 
     Args:
-        against: names of sets.
+        against: names of sets, see `problem_sets`.
         length: words in a run.
-        data: folder of downloaded benchmarks.
+        data: folder of downloaded benchmarks, see `problem_sets`.
     """
-    return of_problems(sets(against, data), length)
+    return index_problems(problem_sets(against, data), length)
 
 
-def of_problems(sets: dict[str, Sequence[Problem]], length: int = 13) -> Index:
-    """What is looked for, of sets of problems by their names. Problems of equal words are one."""
-    found: dict[tuple[int, int], int] = {}  # (hash, words) of a run: problem
-    heads: list[Hashes] = []
+def index_problems(sets: dict[str, Sequence[Problem]], length: int = 13) -> Index:
+    """Returns the index of sets of problems by name. Problems with the same words are indexed once."""
+    found: dict[tuple[int, int], int] = {}  # (hash, words) of a run -> position of its problem
+    prefixes: list[Hashes] = []
     names: list[str] = []
-    cannot: list[str] = []
+    unsearchable: list[str] = []
     for name, problems in sets.items():
         ids: dict[bytes, str] = {}
         for problem in problems:
-            ids.setdefault(ngrams.hashes(ngrams.words(prompt(problem))).tobytes(), f"{name}#{problem.id}")
-        read = {id: numpy.frombuffer(words, numpy.uint64) for words, id in ids.items()}
-        times = Counter(gram for words in read.values() for gram in set(ngrams.runs(words, TEMPLATE).tolist()))
-        common = max(2.0, COMMON * len(read))
-        template = numpy.array([gram for gram, of in times.items() if of >= common], numpy.uint64)
-        for id, words in read.items():
-            runs = _telling(words, template, length)
+            ids.setdefault(ngrams.word_hashes(ngrams.words(prompt(problem))).tobytes(), f"{name}#{problem.id}")
+        hashed = {id: numpy.frombuffer(words, numpy.uint64) for words, id in ids.items()}
+        counts = Counter(gram for words in hashed.values() for gram in set(ngrams.run_hashes(words, TEMPLATE_WORDS).tolist()))
+        common = max(2.0, TEMPLATE_SHARE * len(hashed))
+        template = numpy.array([gram for gram, count in counts.items() if count >= common], numpy.uint64)
+        for id, words in hashed.items():
+            runs = _identifying_runs(words, template, length)
             if not len(runs):
-                cannot.append(id)
+                unsearchable.append(id)
                 continue
             names.append(id)
-            heads.append(ngrams.combined(runs[:, :LEAST]))
-            for gram in ngrams.combined(runs).tolist():
+            prefixes.append(ngrams.combine(runs[:, :MIN_WORDS]))
+            for gram in ngrams.combine(runs).tolist():
                 found.setdefault((gram, runs.shape[1]), len(names) - 1)
     grams = numpy.array([gram for gram, _ in found], numpy.uint64)
     order = numpy.argsort(grams, kind="stable")
@@ -147,53 +150,54 @@ def of_problems(sets: dict[str, Sequence[Problem]], length: int = 13) -> Index:
         owner[order],
         tuple(names),
         tuple(sorted({words for _, words in found})),
-        _table(numpy.concatenate([numpy.empty(0, numpy.uint64), *heads])),
-        tuple(cannot),
+        _prefix_table(numpy.concatenate([numpy.empty(0, numpy.uint64), *prefixes])),
+        tuple(unsearchable),
     )
 
 
 def prompt(problem: Problem) -> str:
-    """What is looked for of a problem: all that is said before the answer, but for the system's turn."""
+    """Returns the text of a problem that is searched: all messages of its prompt except the system message."""
     turns = [spoken(turn) for turn in problem.prompt if turn["role"] != "system"]
     return "\n".join(turns)
 
 
-def _telling(words: Hashes, template: Hashes, length: int) -> NDArray[numpy.uint64]:
-    """The runs of a problem's words that tell it, a row each: of `length` words, or one of all of them."""
+def _identifying_runs(words: Hashes, template: Hashes, length: int) -> NDArray[numpy.uint64]:
+    """Returns the runs that identify a problem, one per row: runs of `length` words, or one run of all words."""
     covered = numpy.zeros(len(words), bool)
-    for start in numpy.flatnonzero(numpy.isin(ngrams.runs(words, TEMPLATE), template)):
-        covered[start : start + TEMPLATE] = True
+    for start in numpy.flatnonzero(numpy.isin(ngrams.run_hashes(words, TEMPLATE_WORDS), template)):
+        covered[start : start + TEMPLATE_WORDS] = True
     if len(words) >= length:
         runs, of_template = ngrams.windows(words, length), numpy.lib.stride_tricks.sliding_window_view(covered, length)
-        telling = runs[(~of_template).sum(axis=1) >= min(LEAST, length)]
-        if len(telling):
-            return telling
-    return words[None, :] if len(words) >= LEAST else numpy.empty((0, length), numpy.uint64)
+        identifying = runs[(~of_template).sum(axis=1) >= min(MIN_WORDS, length)]
+        if len(identifying):
+            return identifying
+    return words[None, :] if len(words) >= MIN_WORDS else numpy.empty((0, length), numpy.uint64)
 
 
-def _table(heads: Hashes) -> NDArray[numpy.bool_]:
-    """At most one place in 16 is true."""
-    table = numpy.zeros(1 << max(16, (16 * len(heads)).bit_length()), bool)
-    table[_place(heads, table)] = True
+def _prefix_table(prefixes: Hashes) -> NDArray[numpy.bool_]:
+    """Returns a hash table in which at most one entry in 16 is true."""
+    table = numpy.zeros(1 << max(16, (16 * len(prefixes)).bit_length()), bool)
+    table[_slot(prefixes, table)] = True
     return table
 
 
-def _place(hashed: Hashes, table: NDArray[numpy.bool_]) -> Hashes:
+def _slot(hashed: Hashes, table: NDArray[numpy.bool_]) -> Hashes:
+    """Returns the position of each hash in the table: its high bits."""
     return hashed >> numpy.uint64(65 - len(table).bit_length())
 
 
-def match(words: Hashes, index: Index) -> Match | None:
-    """The first problem that a document holds, by the hashes of its words; None where it holds none."""
-    starts = numpy.flatnonzero(index.heads[_place(ngrams.runs(words, LEAST), index.heads)])
+def find_problem(words: Hashes, index: Index) -> Match | None:
+    """Returns the first problem that a document contains, by the hashes of its words, or None."""
+    starts = numpy.flatnonzero(index.prefixes[_slot(ngrams.run_hashes(words, MIN_WORDS), index.prefixes)])
     if not len(starts):
         return None
     for length in index.lengths:
-        here = starts[starts + length <= len(words)]
-        if not len(here):
+        candidates = starts[starts + length <= len(words)]
+        if not len(candidates):
             continue
-        grams = ngrams.combined(ngrams.windows(words, length)[here])
+        grams = ngrams.combine(ngrams.windows(words, length)[candidates])
         at = numpy.minimum(numpy.searchsorted(index.grams, grams), len(index.grams) - 1)
         hits = numpy.flatnonzero(index.grams[at] == grams)
         if len(hits):
-            return Match(index.names[index.owner[at[hits[0]]]], int(here[hits[0]]), length)
+            return Match(index.names[index.owner[at[hits[0]]]], int(candidates[hits[0]]), length)
     return None

@@ -1,19 +1,19 @@
-"""Documents that are there twice: exactly, or nearly, which MinHash tells (Broder, 1997), by datasketch.
+"""Exact duplicates by digest, and near duplicates by MinHash (Broder, 1997) with datasketch.
 
-Two documents are near duplicates where the sets of their runs of SHINGLE words have a Jaccard similarity of at least a
-threshold, as estimated by signatures of PERMUTATIONS minima. Signatures are cut into bands; documents that agree in a band are
-compared (Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", chapter 3). What is known of documents is in columns of
-their shard, so that a band at a time is in memory, 8 bytes a document, and the signatures, 512 bytes, only of those that share
-a band with another.
+Two documents are near duplicates if the sets of their runs of SHINGLE_WORDS words have a Jaccard similarity of at least a
+threshold. Signatures of PERMUTATIONS minima estimate the similarity. Signatures are divided into bands, and documents that are
+equal in a band are compared (Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", chapter 3). Bands and signatures are
+columns of the shards. Memory holds one band at a time, 8 bytes per document, and the signatures, 512 bytes each, of those
+documents only that share a band with another.
 
-Every document that is removed resembles one that stays: of a cluster of like documents the longest stays, with it go those that
-resemble it, of the others the longest stays, and so on.
+Each removed document is similar to one that is kept. In a cluster of similar documents the longest is kept and those similar to
+it are removed; this repeats with the remaining documents.
 """
 
 import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy
 import pyarrow
@@ -24,90 +24,94 @@ from ..shards import table as table_of
 from . import ngrams
 from .ngrams import Hashes
 
+if TYPE_CHECKING:
+    from datasketch import MinHash
+
 EXACT, NEAR = "exact_duplicate", "near_duplicate"
-"""Why a document is removed."""
-SHINGLE = 5
-"""Words in a run, as FineWeb takes them (Penedo et al., 2024, section 3.4). A document of fewer is one run."""
+"""Names of the reasons for which a document is removed."""
+SHINGLE_WORDS = 5
+"""Words in a run. Source: FineWeb (Penedo et al., 2024, section 3.4). A shorter document is one run."""
 PERMUTATIONS = 128
-"""Minima in a signature: datasketch's default. The estimate's standard error at 0.8 is 0.035."""
-MISSED = 0.95
-"""How much a duplicate that is missed weighs against a pair that is compared in vain, in the choice of bands. Ours: comparisons
-cost little. At the threshold 0.8 there are 16 bands of 8, which show 95% of the pairs at 0.8 and 99% at 0.85."""
-AT_ONCE = 2_048
-"""Runs that are permuted at once: a megabyte, which stays in the processor's cache, however long the document is."""
+"""Minima in a signature. Source: datasketch's default. The standard error of the estimate is 0.035 at similarity 0.8."""
+MISS_WEIGHT = 0.95
+"""Weight of missed pairs, against 1 - MISS_WEIGHT for needless comparisons, in the choice of the bands. Our choice: comparisons
+are cheap. At threshold 0.8 this gives 16 bands of 8 minima, which find 95% of the pairs at 0.8 and 99% at 0.85."""
+RUNS_PER_UPDATE = 2_048
+"""Runs hashed in one call: one megabyte, which fits into the processor's cache. Our choice."""
 ROUNDS = 64
-"""How many documents of one band are compared with all the others in it; a pair that is not has its other bands."""
-SHORT = 300
-"""Words in a short document."""
+"""Documents of a band that are compared with all others of the band. Pairs that are left out have other bands. Our choice."""
+SHORT_WORDS = 300
+"""Maximal number of words of a short document, see `number_hash`. Our choice."""
 
 Rows = NDArray[numpy.int64]
+"""Numbers of rows or positions."""
 
 
 @functools.cache
 def bands(threshold: float) -> tuple[int, int]:
-    """How many bands there are, and of how many minima, for a threshold: what datasketch's LSH takes."""
+    """Returns the number of bands and the minima per band that datasketch's LSH chooses for a threshold."""
     from datasketch import MinHashLSH
 
-    lsh = MinHashLSH(threshold, PERMUTATIONS, weights=(1 - MISSED, MISSED))
+    lsh = MinHashLSH(threshold, PERMUTATIONS, weights=(1 - MISS_WEIGHT, MISS_WEIGHT))
     return lsh.b, lsh.r
 
 
 def digest(text: str) -> int:
-    """Equal for texts that differ in case and white space at most."""
+    """Returns a hash that is equal for texts that differ only in case and white space."""
     return ngrams.digest(" ".join(text.lower().split()))
 
 
 def shingles(hashed: Hashes) -> NDArray[numpy.uint32]:
-    """Hashes of the runs of SHINGLE words of a document, by the hashes of its words."""
-    return (ngrams.runs(hashed, min(SHINGLE, len(hashed))) >> numpy.uint64(32)).astype(numpy.uint32)
+    """Returns hashes of a document's runs of SHINGLE_WORDS words, from the hashes of its words."""
+    return (ngrams.run_hashes(hashed, min(SHINGLE_WORDS, len(hashed))) >> numpy.uint64(32)).astype(numpy.uint32)
 
 
 def signature(hashed: Hashes) -> NDArray[numpy.uint32]:
-    """PERMUTATIONS minima of a document, by the hashes of its words."""
-    minima = _empty().copy()
-    found = shingles(hashed)
-    for start in range(0, len(found), AT_ONCE):
-        minima.update_batch(found[start : start + AT_ONCE].tolist())
+    """Returns the PERMUTATIONS minima of a document, from the hashes of its words."""
+    minima = _empty_signature().copy()
+    runs = shingles(hashed)
+    for start in range(0, len(runs), RUNS_PER_UPDATE):
+        minima.update_batch(runs[start : start + RUNS_PER_UPDATE].tolist())
     return minima.hashvalues
 
 
 @functools.cache
-def _empty() -> Any:
+def _empty_signature() -> "MinHash":
     from datasketch import MinHash
 
-    return MinHash(PERMUTATIONS, hashfunc=int)  # what it is given is hashed already
+    return MinHash(PERMUTATIONS, hashfunc=int)  # the identity, because runs are hashes already
 
 
-def own(words: Sequence[str]) -> int:
-    """What a short problem is told by beside its wording: a hash of its numbers and signs.
+def number_hash(words: Sequence[str]) -> int:
+    """Returns a hash of a short document's numbers and signs, or 0 for a document of more than SHORT_WORDS words.
 
-    Worked problems of one template share most of their words. Those with other numbers are other problems. 0 for documents of
-    more than SHORT words, which a template does not fill.
+    Worked problems of one template share most of their words, but problems with different numbers are different. In a longer
+    document the template is a small part.
     """
-    return ngrams.digest(" ".join(word for word in words if not word[0].isalpha())) if len(words) <= SHORT else 0
+    return ngrams.digest(" ".join(word for word in words if not word[0].isalpha())) if len(words) <= SHORT_WORDS else 0
 
 
 def columns(
-    signatures: Sequence[NDArray[numpy.uint32] | None], owns: Sequence[int], threshold: float
+    signatures: Sequence[NDArray[numpy.uint32] | None], number_hashes: Sequence[int], threshold: float
 ) -> dict[str, pyarrow.Array]:
-    """Columns of a shard by which near duplicates are found: the signature and a hash for each band.
+    """Returns the columns of a shard by which near duplicates are found: the signature, and a hash per band.
 
     Args:
-        signatures: of the documents; None for those that are out already.
-        owns: a number a document; those with different ones are never taken for duplicates.
-        threshold: of similarity.
+        signatures: one per document; None for documents that are already removed.
+        number_hashes: one per document; documents with different values are never near duplicates.
+        threshold: least Jaccard similarity.
     """
     number, size = bands(threshold)
     blank = numpy.zeros(PERMUTATIONS, numpy.uint32)
-    minima = numpy.array([blank if one is None else one for one in signatures], numpy.uint32).reshape(-1, PERMUTATIONS)
-    hashed = ngrams.combined(minima[:, : number * size].reshape(-1, number, size))
-    hashed ^= numpy.array(owns, numpy.uint64)[:, None]
-    rows = pyarrow.array([None if one is None else one.tobytes() for one in signatures], pyarrow.binary(4 * PERMUTATIONS))
+    minima = numpy.array([blank if row is None else row for row in signatures], numpy.uint32).reshape(-1, PERMUTATIONS)
+    hashed = ngrams.combine(minima[:, : number * size].reshape(-1, number, size))
+    hashed ^= numpy.array(number_hashes, numpy.uint64)[:, None]
+    rows = pyarrow.array([None if row is None else row.tobytes() for row in signatures], pyarrow.binary(4 * PERMUTATIONS))
     return {"signature": rows, **{f"band_{band}": pyarrow.array(hashed[:, band]) for band in range(number)}}
 
 
 def exact(digests: Hashes) -> Rows:
-    """For each document the first one with the same digest, which may be itself."""
+    """Returns for each document the position of the first one with the same digest, which may be itself."""
     _, first, inverse = numpy.unique(digests, return_index=True, return_inverse=True)
     return first[inverse]
 
@@ -116,19 +120,19 @@ def near(shards: Sequence[Path], rows: Rows, threshold: float) -> tuple[Rows, ND
     """Finds near duplicates.
 
     Args:
-        shards: that hold `columns`.
-        rows: which of their rows, counted through, are documents that are still in; the ones to keep before the others.
-        threshold: of similarity.
+        shards: shards with `columns`.
+        rows: numbers, over all shards, of the documents that are not removed yet, in order of preference.
+        threshold: least Jaccard similarity.
 
     Returns:
-        For each of `rows` the position in it of the document that stays in its place, itself where it stays, and the estimated
-        similarity to that one.
+        For each of `rows` the position in `rows` of the document that is kept instead (itself if it is kept), and the estimated
+        similarity of the two.
     """
     number, _ = bands(threshold)
     kept, similarity = numpy.arange(len(rows)), numpy.ones(len(rows))
     crowded = numpy.zeros(len(rows), bool)
     for band in range(number):
-        members, _ = _grouped(read(shards, f"band_{band}")[rows])
+        members, _ = _groups(read_column(shards, f"band_{band}")[rows])
         crowded[members] = True
     crowd = numpy.flatnonzero(crowded)
     if not len(crowd):
@@ -136,35 +140,35 @@ def near(shards: Sequence[Path], rows: Rows, threshold: float) -> tuple[Rows, ND
     signatures = _signatures(shards, rows[crowd])
     cluster = numpy.arange(len(crowd))
     for band in range(number):
-        members, groups = _grouped(read(shards, f"band_{band}")[rows[crowd]])
-        pairs = [pair[:2] for pair in _stars(members, groups, signatures, threshold, ROUNDS)]
-        cluster = _joined(cluster, pairs)
-    members, groups = _grouped(cluster)
-    for center, member, value in _stars(members, groups, signatures, threshold):
+        members, groups = _groups(read_column(shards, f"band_{band}")[rows[crowd]])
+        pairs = [pair[:2] for pair in _compare(members, groups, signatures, threshold, ROUNDS)]
+        cluster = _join_clusters(cluster, pairs)
+    members, groups = _groups(cluster)
+    for center, member, value in _compare(members, groups, signatures, threshold):
         kept[crowd[member]], similarity[crowd[member]] = crowd[center], value
     return kept, similarity
 
 
-def read(shards: Sequence[Path], column: str) -> NDArray[Any]:
-    """A column of numbers of all shards."""
+def read_column(shards: Sequence[Path], column: str) -> NDArray[numpy.generic]:
+    """Returns a numeric column of all shards as one array."""
     return numpy.concatenate([table_of(shard, columns=[column])[column].to_numpy() for shard in shards])
 
 
 def _signatures(shards: Sequence[Path], rows: Rows) -> NDArray[numpy.uint32]:
-    """Signatures of some rows, in their order."""
-    found = numpy.empty((len(rows), PERMUTATIONS), numpy.uint32)
+    """Returns the signatures of some rows, in the order of `rows`."""
+    signatures = numpy.empty((len(rows), PERMUTATIONS), numpy.uint32)
     start = 0
     for shard in shards:
         column = table_of(shard, columns=["signature"])["signature"]
-        here = numpy.flatnonzero((rows >= start) & (rows < start + len(column)))
-        wanted = column.take(rows[here] - start).to_pylist()
-        found[here] = numpy.frombuffer(b"".join(wanted), numpy.uint32).reshape(-1, PERMUTATIONS)
+        positions = numpy.flatnonzero((rows >= start) & (rows < start + len(column)))
+        values = column.take(rows[positions] - start).to_pylist()
+        signatures[positions] = numpy.frombuffer(b"".join(values), numpy.uint32).reshape(-1, PERMUTATIONS)
         start += len(column)
-    return found
+    return signatures
 
 
-def _grouped(values: NDArray[Any]) -> tuple[Rows, NDArray[Any]]:
-    """The positions of values that are there more than once, equal ones side by side and in order, and their values."""
+def _groups(values: NDArray[numpy.generic]) -> tuple[Rows, NDArray[numpy.generic]]:
+    """Returns the positions of values that occur more than once, sorted by value and position, and these values."""
     order = numpy.argsort(values, kind="stable")
     equal = values[order[1:]] == values[order[:-1]]
     shared = numpy.concatenate([equal, [False]]) | numpy.concatenate([[False], equal])
@@ -172,13 +176,17 @@ def _grouped(values: NDArray[Any]) -> tuple[Rows, NDArray[Any]]:
     return members, values[members]
 
 
-def _stars(
-    members: Rows, groups: NDArray[Any], signatures: NDArray[numpy.uint32], threshold: float, rounds: int | None = None
+def _compare(
+    members: Rows,
+    groups: NDArray[numpy.generic],
+    signatures: NDArray[numpy.uint32],
+    threshold: float,
+    rounds: int | None = None,
 ) -> Iterator[tuple[Rows, Rows, NDArray[numpy.float64]]]:
-    """Compares each group's first member with its others, sets those apart that resemble it, and goes on with the rest.
+    """Compares the first member of each group with the others, removes it and those similar to it, and repeats.
 
     Yields:
-        Centres, the members that resemble them, and how much.
+        First members, the members similar to them, and the similarities.
     """
     done = 0
     while len(members) and done != rounds:
@@ -196,20 +204,20 @@ def _stars(
         done += 1
 
 
-def _joined(cluster: Rows, pairs: Sequence[tuple[Rows, Rows]]) -> Rows:
-    """Clusters after pairs were joined."""
+def _join_clusters(cluster: Rows, pairs: Sequence[tuple[Rows, Rows]]) -> Rows:
+    """Returns the cluster of each document after the clusters of each pair are joined."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     if not pairs:
         return cluster
-    one, other = (cluster[numpy.concatenate(side)] for side in zip(*pairs, strict=True))
+    left, right = (cluster[numpy.concatenate(side)] for side in zip(*pairs, strict=True))
     size = int(cluster.max()) + 1
-    graph = coo_array((numpy.ones(len(one), bool), (one, other)), (size, size))
+    graph = coo_array((numpy.ones(len(left), bool), (left, right)), (size, size))
     return connected_components(graph, directed=False)[1][cluster]
 
 
-def jaccard(one: str, other: str) -> float:
-    """The true similarity of two texts."""
-    left, right = (set(shingles(ngrams.hashes(ngrams.words(text))).tolist()) for text in (one, other))
+def jaccard(first: str, second: str) -> float:
+    """Returns the exact Jaccard similarity of two texts."""
+    left, right = (set(shingles(ngrams.word_hashes(ngrams.words(text))).tolist()) for text in (first, second))
     return len(left & right) / len(left | right) if left | right else 1.0

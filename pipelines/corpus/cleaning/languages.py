@@ -1,6 +1,7 @@
-"""Which language a text is in: by its script, by its commonest words, and only where those do not tell by langdetect.
+"""Detects the language of a text: by script, then by frequent words, and only if these do not decide by langdetect.
 
-Script and words take microseconds and langdetect milliseconds; of English prose one document in some hundreds needs it.
+Script and words take microseconds and langdetect takes milliseconds. About one English prose document in some hundreds needs
+it.
 """
 
 import re
@@ -20,8 +21,8 @@ STOP_WORDS: dict[str, frozenset[str]] = {
         "pl": "nie się na jest że do to jak ale po co za od tym przez dla są był oraz lub",
     }.items()
 }
-"""Ours: words that are among the commonest of their language, Gopher's eight English ones with them. None has one letter: those
-stand in formulas."""
+"""Frequent words by language. Our choice; English includes Gopher's eight stop words. None has a single letter, because
+formulas contain single letters."""
 _SCRIPTS = {
     "ja": re.compile("[\u3040-\u30ff]"),
     "zh": re.compile("[\u3400-\u9fff]"),
@@ -30,41 +31,42 @@ _SCRIPTS = {
     "he": re.compile("[\u0590-\u05ff]"),
     "th": re.compile("[\u0e00-\u0e7f]"),
 }
-"""Scripts that are written for one language, in the order in which they are looked for: Japanese has Chinese characters too."""
+"""Scripts used by one language, in the order in which they are checked: Japanese first, because it also has Chinese
+characters."""
 _LATIN = re.compile("[A-Za-z\u00c0-\u024f]")
 _LETTER = re.compile(r"[^\W\d_]")
-LOOKED_AT = 2_000
-"""Characters that script and langdetect go by, and words that stop words are counted in."""
+MAX_READ = 2_000
+"""Characters from the beginning for script and langdetect, and words for the stop words. Our choice."""
 
 
 def language(text: str, words: Sequence[str], thorough: bool = True) -> str | None:
-    """The code of a text's language, say "en"; None where there is too little to say, or too much of several.
+    """Returns the code of a text's language, such as "en"; None if the text is too short or mixes languages.
 
     Args:
-        text: as it stands.
-        words: of the text, in lower case.
-        thorough: whether langdetect is asked where script and words do not tell. It takes formulas for words of many languages.
+        text: the text.
+        words: its words in lower case.
+        thorough: whether langdetect decides if script and words do not. Turn it off for formulas, which it misclassifies.
     """
     if latin(text):
-        first = words[:LOOKED_AT]
+        first = words[:MAX_READ]
         shares = sorted(((_share(first, stop_words), code) for code, stop_words in STOP_WORDS.items()), reverse=True)
         (best, code), (second, _) = shares[:2]
         if best >= 0.1 and best >= 1.5 * second:
             return code
     else:
-        sample = text[:LOOKED_AT]
+        sample = text[:MAX_READ]
         letters = len(_LETTER.findall(sample))
         for code, script in _SCRIPTS.items():
             if len(script.findall(sample)) > (0.1 if code == "ja" else 0.3) * letters:
                 return code
-    return _detected(text[:LOOKED_AT]) if thorough and len(words) >= 20 else None
+    return _detected(text[:MAX_READ]) if thorough and len(words) >= 20 else None
 
 
 def latin(text: str) -> bool:
-    """Whether at least half of the letters are Latin; a text without letters counts."""
+    """True if at least half of the letters are Latin, or if the text has no letters."""
     if text.isascii():
         return True
-    sample = text[:LOOKED_AT]
+    sample = text[:MAX_READ]
     return 2 * len(_LATIN.findall(sample)) >= len(_LETTER.findall(sample))
 
 
@@ -73,12 +75,12 @@ def _share(words: Sequence[str], stop_words: frozenset[str]) -> float:
 
 
 def _detected(text: str) -> str | None:
-    """What langdetect says, where it is sure."""
+    """Returns langdetect's language if its probability is at least 0.9, else None."""
     import langdetect
 
-    langdetect.DetectorFactory.seed = 0  # it draws at random otherwise
+    langdetect.DetectorFactory.seed = 0  # because langdetect is random without a seed
     try:
         best = langdetect.detect_langs(text)[0]
-    except langdetect.LangDetectException:  # no letter that it knows
+    except langdetect.LangDetectException:  # no letter that langdetect can use
         return None
     return best.lang.partition("-")[0] if best.prob >= 0.9 else None

@@ -1,9 +1,9 @@
-"""Rules that tell text not worth training on, each a function from a document, as read, to what it found wrong.
+"""Rules that remove text of low quality. A rule is a function from a document to a description of its violation, or None.
 
-The thresholds for prose are those of Gopher (Rae et al., 2021, "Scaling Language Models", appendix A1.1), C4 (Raffel et al.,
-2020, section 2.2) and FineWeb (Penedo et al., 2024, section 3.6); those for code are Codex's (Chen et al., 2021, section 3.1)
-and StarCoder's (Li et al., 2023, section 3.1). Where a number is ours, the rule says so. Worked problems are short, with short
-lines and many signs: few of the rules hold for them.
+Sources of the thresholds for prose: Gopher (Rae et al., 2021, "Scaling Language Models", appendix A1.1), C4 (Raffel et al.,
+2020, section 2.2) and FineWeb (Penedo et al., 2024, section 3.6). Sources for code: Codex (Chen et al., 2021, section 3.1) and
+StarCoder (Li et al., 2023, section 3.1). A rule's docstring names the source, or says that a number is our choice. Few of the
+rules apply to worked problems, because these are short and have short lines and many signs.
 """
 
 import re
@@ -20,52 +20,52 @@ class Reason(NamedTuple):
     """Why a document is removed."""
 
     rule: str
-    found: str
-    """What the rule saw, for a person."""
+    detail: str
+    """Description of the violation for the reports."""
 
 
-class Reading:
-    """A document as the rules read it. What several of them want is worked out once, when first asked for."""
+class DocumentText:
+    """A document with values that several rules use. Each value is computed on first use."""
 
     def __init__(self, text: str, domain: str):
         self.text, self.domain = text, domain
 
     @cached_property
     def words(self) -> list[str]:
-        """In lower case, without punctuation; signs of arithmetic among them."""
+        """The words in lower case, without punctuation; arithmetic signs are included."""
         return ngrams.words(self.text)
 
     @cached_property
     def hashes(self) -> ngrams.Hashes:
-        """Of the words."""
-        return ngrams.hashes(self.words)
+        """The hash of each word."""
+        return ngrams.word_hashes(self.words)
 
     @cached_property
     def vocabulary(self) -> set[str]:
-        """The words, each once."""
+        """The distinct words."""
         return set(self.words)
 
     @cached_property
     def tokens(self) -> list[str]:
-        """What stands between white space, which is what Gopher calls words."""
+        """The strings between white space. Gopher calls these words."""
         return self.text.split()
 
     @cached_property
     def lines(self) -> list[str]:
-        """Without those that are blank, and without white space around them."""
+        """The lines that are not blank, without surrounding white space."""
         return [line for raw in self.text.splitlines() if (line := raw.strip())]
 
     @cached_property
     def language(self) -> str | None:
-        """A code such as "en"; None where there is too little to say."""
+        """The code of the language, such as "en"; None if it cannot be detected."""
         return languages.language(self.text, self.words, thorough=RULES.get(self.domain, PROSE) is PROSE)
 
     def share(self, of: Collection[str]) -> float:
-        """How many of the words are these."""
+        """Returns the share of the words that are in a collection."""
         return sum(map(of.__contains__, self.words)) / len(self.words)
 
 
-Rule = Callable[[Reading], str | None]
+Rule = Callable[[DocumentText], str | None]
 
 _BROKEN = re.compile(r"[\x00-\x08\x0e-\x1a\x7f-\x9f\ufffd]|[\u00c2\u00c3][\x80-\xbf]|\u00e2\u20ac")
 _CONTROLS = bytes([*range(9), *range(14, 27), 127])
@@ -80,108 +80,124 @@ _NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalnum())
 _SHORT_WORDS = frozenset("a i o am an as at be by do go he hi if in is it me my no of oh ok on or so to up us we vs".split())
 
 
-def many_words(read: Reading) -> str | None:
-    """More than 100,000 words (Gopher); over two million characters they are not even counted."""
-    if len(read.text) > 2_000_000:
-        return f"{len(read.text)} characters"
-    return f"{len(read.tokens)} words" if len(read.tokens) > 100_000 else None
+def many_words(document: DocumentText) -> str | None:
+    """Removes documents of more than 100,000 words (Gopher), or of more than two million characters, which are not split."""
+    if len(document.text) > 2_000_000:
+        return f"{len(document.text)} characters"
+    return f"{len(document.tokens)} words" if len(document.tokens) > 100_000 else None
 
 
-def empty(read: Reading) -> str | None:
-    """No word at all. The other rules count on some: it cannot be left out."""
-    return None if read.words else "no word"
+def empty(document: DocumentText) -> str | None:
+    """Removes documents without a word. It cannot be turned off, because other rules divide by the number of words."""
+    return None if document.words else "no word"
 
 
-def few_words(read: Reading) -> str | None:
-    """Fewer than 50 words of prose (Gopher); ours: fewer than 10 of code, 3 of a worked problem."""
-    least = {"code": 10, "math": 3, "problems": 3}.get(read.domain, 50)
-    return f"{len(read.words)} words" if len(read.words) < least else None
+def few_words(document: DocumentText) -> str | None:
+    """Removes prose of fewer than 50 words (Gopher), code of fewer than 10 and worked problems of fewer than 3 (our choice)."""
+    least = {"code": 10, "math": 3, "problems": 3}.get(document.domain, 50)
+    return f"{len(document.words)} words" if len(document.words) < least else None
 
 
-def broken_encoding(read: Reading) -> str | None:
-    """More than one character in 1,000 is a control character, a replacement, or half of one decoded wrongly. Ours."""
-    if read.text.isascii():
-        broken = len(read.text) - len(read.text.encode().translate(None, _CONTROLS))
+def broken_encoding(document: DocumentText) -> str | None:
+    """Removes documents with over 0.1% control, replacement or wrongly decoded characters. Our choice."""
+    if document.text.isascii():
+        broken = len(document.text) - len(document.text.encode().translate(None, _CONTROLS))
     else:
-        broken = len(_BROKEN.findall(read.text))
-    return _above(broken / len(read.text), 0.001, "broken characters")
+        broken = len(_BROKEN.findall(document.text))
+    return _above(broken / len(document.text), 0.001, "broken characters")
 
 
-def word_lengths(read: Reading) -> str | None:
-    """A mean word length outside of 3 to 10 (Gopher). Chinese has no space between words."""
-    if not languages.latin(read.text):
+def word_lengths(document: DocumentText) -> str | None:
+    """Removes documents with a mean word length outside 3 to 10 (Gopher). Skips other scripts: Chinese has no spaces."""
+    if not languages.latin(document.text):
         return None
-    mean = sum(map(len, read.tokens)) / len(read.tokens)
+    mean = sum(map(len, document.tokens)) / len(document.tokens)
     return None if 3 <= mean <= 10 else f"mean word length {mean:.1f}"
 
 
-def symbols(read: Reading) -> str | None:
-    """More than one # or ellipsis for each ten words (Gopher)."""
-    found = read.text.count("#") + read.text.count("...") + read.text.count("\u2026")
-    return _above(found / len(read.tokens), 0.1, "symbols a word")
+def symbols(document: DocumentText) -> str | None:
+    """Removes documents with more than one # or ellipsis per ten words (Gopher)."""
+    found = document.text.count("#") + document.text.count("...") + document.text.count("\u2026")
+    return _above(found / len(document.tokens), 0.1, "symbols per word")
 
 
-def bullets(read: Reading) -> str | None:
-    """More than 90% of the lines start as a point of a list (Gopher)."""
-    return _above(_share(line.startswith(_BULLET) for line in read.lines), 0.9, "lines with a bullet")
+def bullets(document: DocumentText) -> str | None:
+    """Removes documents in which more than 90% of the lines start with a bullet (Gopher)."""
+    return _above(_share(line.startswith(_BULLET) for line in document.lines), 0.9, "lines with a bullet")
 
 
-def ellipses(read: Reading) -> str | None:
-    """More than 30% of the lines end in an ellipsis (Gopher)."""
-    return _above(_share(line.endswith(("...", "\u2026")) for line in read.lines), 0.3, "lines that break off")
+def ellipses(document: DocumentText) -> str | None:
+    """Removes documents in which more than 30% of the lines end with an ellipsis (Gopher)."""
+    return _above(_share(line.endswith(("...", "\u2026")) for line in document.lines), 0.3, "lines with a final ellipsis")
 
 
-def few_letters(read: Reading) -> str | None:
-    """Fewer than 80% of the words hold a letter (Gopher); in code fewer than 25% of the characters are letters or digits
-    (StarCoder, which counts letters alone)."""
-    if read.domain == "code":
-        share, least = len(read.text.encode().translate(None, _NO_LETTERS)) / len(read.text), 0.25
+def few_letters(document: DocumentText) -> str | None:
+    """Removes documents with few letters.
+
+    The limit is 80% of words with a letter (Gopher), and for code 25% of characters that are letters or digits (StarCoder,
+    which counts only letters).
+    """
+    if document.domain == "code":
+        share, least = len(document.text.encode().translate(None, _NO_LETTERS)) / len(document.text), 0.25
     else:
-        share, least = len(_WITH_LETTER.findall(read.text)) / len(read.tokens), 0.8
-    return f"{share:.2f} are letters" if share < least else None
+        share, least = len(_WITH_LETTER.findall(document.text)) / len(document.tokens), 0.8
+    return f"share of letters {share:.2f}" if share < least else None
 
 
-def few_stop_words(read: Reading) -> str | None:
-    """Fewer than two of a language's commonest words (Gopher); ours: or fewer than one word in 25 is such a word."""
-    if not languages.latin(read.text):
+def few_stop_words(document: DocumentText) -> str | None:
+    """Removes documents with fewer than two distinct stop words (Gopher), or less than 4% stop words (our choice)."""
+    if not languages.latin(document.text):
         return None
-    stop_words = max(languages.STOP_WORDS.values(), key=lambda words: len(words & read.vocabulary))
-    distinct, share = len(stop_words & read.vocabulary), read.share(stop_words)
-    return f"{distinct} stop words, {share:.2f} of the words" if distinct < 2 or share < 0.04 else None
+    stop_words = max(languages.STOP_WORDS.values(), key=lambda words: len(words & document.vocabulary))
+    distinct, share = len(stop_words & document.vocabulary), document.share(stop_words)
+    return f"{distinct} distinct stop words, share {share:.2f}" if distinct < 2 or share < 0.04 else None
 
 
-def no_words(read: Reading) -> str | None:
-    """More than 5% of the words hold five consonants in a row. Ours; in documentation of software one or two in 1,000 do."""
-    return _above(read.share({word for word in read.vocabulary if _CONSONANTS.search(word)}), 0.05, "words of consonants")
+def no_words(document: DocumentText) -> str | None:
+    """Removes documents in which over 5% of the words have five consonants in a row.
+
+    Our choice; the share is 0.1% to 0.2% in documentation of software.
+    """
+    share_of_consonants = document.share({word for word in document.vocabulary if _CONSONANTS.search(word)})
+    return _above(share_of_consonants, 0.05, "words with five consonants in a row")
 
 
-def cut_words(read: Reading) -> str | None:
-    """More than 20% of the words are one or two letters that are no English word; other languages have others. Ours."""
-    scraps = {word for word in read.vocabulary if len(word) <= 2 and word.isascii() and word.isalpha()} - _SHORT_WORDS
-    found = _above(read.share(scraps), 0.2, "scraps of words")
-    return found if found and read.language in (None, "en") else None
+def cut_words(document: DocumentText) -> str | None:
+    """Removes documents in which over 20% of the words are fragments of one or two letters. Our choice.
+
+    It applies to English and undetected languages only, because others have other short words.
+    """
+    scraps = {word for word in document.vocabulary if len(word) <= 2 and word.isascii() and word.isalpha()} - _SHORT_WORDS
+    found = _above(document.share(scraps), 0.2, "fragments of words")
+    return found if found and document.language in (None, "en") else None
 
 
-def repeated_lines(read: Reading) -> str | None:
-    """Over 30% of the lines, or 20% of their characters, were there before (Gopher); in code and problems 60% of both, ours."""
+def repeated_lines(document: DocumentText) -> str | None:
+    """Removes documents with many repeated lines.
+
+    The limit is 30% of the lines or 20% of the characters (Gopher), and for code and worked problems 60% of both (our choice).
+    """
     seen: set[str] = set()
     lines = characters = 0
-    for line in read.lines:
+    for line in document.lines:
         if line in seen:
             lines, characters = lines + 1, characters + len(line)
         seen.add(line)
-    of_lines, of_characters = lines / len(read.lines), characters / sum(map(len, read.lines))
-    bad = of_lines > 0.6 and of_characters > 0.6 if read.domain in RULES else of_lines > 0.3 or of_characters > 0.2
-    return f"{of_lines:.2f} of the lines are repeated" if bad else None
+    of_lines, of_characters = lines / len(document.lines), characters / sum(map(len, document.lines))
+    bad = of_lines > 0.6 and of_characters > 0.6 if document.domain in RULES else of_lines > 0.3 or of_characters > 0.2
+    return f"share of repeated lines {of_lines:.2f}" if bad else None
 
 
-def repeated_words(read: Reading) -> str | None:
-    """The commonest run of 2, 3 or 4 words makes up over 20, 18 or 16% of the characters, or runs of 5 or 10 that are there
-    more than once cover over 15 or 10% (Gopher, which has the lengths between, too)."""
-    sizes = numpy.fromiter(map(len, read.words), numpy.int64, len(read.words))
+def repeated_words(document: DocumentText) -> str | None:
+    """Removes documents with repeated runs of words (Gopher, which also checks runs of 6 to 9 words).
+
+    The most frequent run of 2, 3 or 4 words may be 20, 18 or 16% of the characters. Repeated runs of 5 or 10 words may cover 15
+    or 10%.
+    """
+    sizes = numpy.fromiter(map(len, document.words), numpy.int64, len(document.words))
     ends = numpy.concatenate([[0], numpy.cumsum(sizes)])
     for length, most in ((2, 0.20), (3, 0.18), (4, 0.16), (5, 0.15), (10, 0.10)):
-        grams = ngrams.runs(read.hashes, length)
+        grams = ngrams.run_hashes(document.hashes, length)
         if not len(grams):
             return None
         if length < 5:
@@ -193,50 +209,52 @@ def repeated_words(read: Reading) -> str | None:
             covered = times[most_often] * (ends[start + length] - ends[start]) if times[most_often] > 1 else 0
         else:
             order = numpy.argsort(grams, kind="stable")
-            again = order[1:][grams[order[1:]] == grams[order[:-1]]]  # a first time is no repetition
+            again = order[1:][grams[order[1:]] == grams[order[:-1]]]  # the first occurrence is not a repetition
             edges = numpy.bincount(again, minlength=len(sizes) + 1) - numpy.bincount(again + length, minlength=len(sizes) + 1)
             covered = sizes[numpy.cumsum(edges)[:-1] > 0].sum()
         if covered > most * ends[-1]:
-            return f"runs of {length} words that are repeated cover {covered / ends[-1]:.2f}"
+            return f"repeated runs of {length} words cover {covered / ends[-1]:.2f} of the characters"
     return None
 
 
-def unended_lines(read: Reading) -> str | None:
-    """At most 12% of the lines end as a sentence does (FineWeb)."""
-    share = _share(line.endswith(_ENDS) for line in read.lines)
-    return f"{share:.2f} of the lines end a sentence" if share <= 0.12 and len(read.lines) > 1 else None
+def unended_lines(document: DocumentText) -> str | None:
+    """Removes documents in which at most 12% of the lines end with sentence punctuation (FineWeb)."""
+    share = _share(line.endswith(_ENDS) for line in document.lines)
+    return f"share of lines with final punctuation {share:.2f}" if share <= 0.12 and len(document.lines) > 1 else None
 
 
-def short_lines(read: Reading) -> str | None:
-    """At least 67% of the lines are shorter than 30 characters (FineWeb)."""
-    share = _share(len(line) < 30 for line in read.lines)
-    return f"{share:.2f} of the lines are short" if share >= 0.67 else None
+def short_lines(document: DocumentText) -> str | None:
+    """Removes documents in which at least 67% of the lines have fewer than 30 characters (FineWeb)."""
+    share = _share(len(line) < 30 for line in document.lines)
+    return f"share of short lines {share:.2f}" if share >= 0.67 else None
 
 
-def markup(read: Reading) -> str | None:
-    """More than 10% of the characters are tags and entities. Ours."""
-    return _above(sum(map(len, _TAG.findall(read.text))) / len(read.text), 0.1, "tags")
+def markup(document: DocumentText) -> str | None:
+    """Removes documents in which more than 10% of the characters belong to tags and entities. Our choice."""
+    return _above(sum(map(len, _TAG.findall(document.text))) / len(document.text), 0.1, "characters of tags")
 
 
-def boilerplate(read: Reading) -> str | None:
-    """Lorem ipsum (C4), or more than 10% of the lines speak of cookies, policies and JavaScript; C4 drops each such line."""
-    low = read.text.lower()
+def boilerplate(document: DocumentText) -> str | None:
+    """Removes documents with "lorem ipsum" (C4) or over 10% of lines on cookies, policies or JavaScript (C4: such lines)."""
+    low = document.text.lower()
     if "lorem ipsum" in low:
         return "lorem ipsum"
     if not any(phrase in low for phrase in _POLICY):
         return None
-    return _above(_share(any(phrase in line.lower() for phrase in _POLICY) for line in read.lines), 0.1, "lines of policy")
+    return _above(
+        _share(any(phrase in line.lower() for phrase in _POLICY) for line in document.lines), 0.1, "lines on policies"
+    )
 
 
-def long_lines(read: Reading) -> str | None:
-    """A line of code over 1,000 characters, or over 100 in the mean (Codex, StarCoder)."""
-    longest, mean = max(map(len, read.lines)), len(read.text) / len(read.lines)
-    return f"lines of up to {longest}, {mean:.0f} in the mean" if longest > 1_000 or mean > 100 else None
+def long_lines(document: DocumentText) -> str | None:
+    """Removes code with a line over 1,000 characters, or a mean line length over 100 (Codex, StarCoder)."""
+    longest, mean = max(map(len, document.lines)), len(document.text) / len(document.lines)
+    return f"longest line {longest}, mean {mean:.0f} characters" if longest > 1_000 or mean > 100 else None
 
 
-def generated(read: Reading) -> str | None:
-    """Its first five lines say that a program wrote it (Codex)."""
-    found = _GENERATED.search("\n".join(read.lines[:5]))
+def generated(document: DocumentText) -> str | None:
+    """Removes code whose first five lines say that it was generated by a program (Codex)."""
+    found = _GENERATED.search("\n".join(document.lines[:5]))
     return found[0].lower() if found else None
 
 
@@ -249,33 +267,41 @@ CODE: tuple[Rule, ...] = (*EVERYWHERE, few_letters, long_lines, generated, repea
 WORKED: tuple[Rule, ...] = (*EVERYWHERE, repeated_lines)
 WORKED_DOMAINS = ("math", "problems")
 RULES: dict[str, tuple[Rule, ...]] = {"code": CODE, **dict.fromkeys(WORKED_DOMAINS, WORKED)}
-"""Which rules hold for a domain; for those that are not here, the rules of prose do."""
+"""The rules by domain. The rules for prose apply to all other domains."""
 LANGUAGE = "language"
+"""Name of the rule that a document's language must be one of those to keep."""
 NAMES: tuple[str, ...] = (*dict.fromkeys(rule.__name__ for rule in (*PROSE, *CODE, *WORKED)), LANGUAGE)
+"""Names of all rules."""
 OPTIONAL = tuple(name for name in NAMES if name != empty.__name__)
-"""Names of the rules that can be left out."""
+"""Names of the rules that can be turned off."""
 
 
-def reason(read: Reading, wanted: Collection[str] = ("en",), without: Sequence[str] = ()) -> Reason | None:
-    """The first rule that a document breaks; None where it keeps to all of them.
+def broken_rule(document: DocumentText, languages: Collection[str] = ("en",), without: Sequence[str] = ()) -> Reason | None:
+    """Returns the first rule that a document breaks, or None.
 
     Args:
-        read: the document.
-        wanted: codes of the languages that are kept, all where there are none. Code has no language.
-        without: names of rules that do not hold, out of OPTIONAL.
+        document: the document.
+        languages: codes of the languages to keep; empty keeps all. Code is not checked.
+        without: names of rules to skip, from OPTIONAL.
     """
-    for rule in RULES.get(read.domain, PROSE):
-        if rule.__name__ not in without and (found := rule(read)):
+    for rule in RULES.get(document.domain, PROSE):
+        if rule.__name__ not in without and (found := rule(document)):
             return Reason(rule.__name__, found)
-    if wanted and LANGUAGE not in without and read.domain != "code" and (read.language or "") not in ("", *wanted):
-        return Reason(LANGUAGE, read.language or "")
+    if (
+        languages
+        and LANGUAGE not in without
+        and document.domain != "code"
+        and (document.language or "") not in ("", *languages)
+    ):
+        return Reason(LANGUAGE, document.language or "")
     return None
 
 
-def _share(yes: Iterable[bool]) -> float:
-    found = list(yes)
-    return sum(found) / len(found)
+def _share(flags: Iterable[bool]) -> float:
+    values = list(flags)
+    return sum(values) / len(values)
 
 
-def _above(share: float, most: float, what: str) -> str | None:
-    return f"{share:.3f} {what}" if share > most else None
+def _above(share: float, limit: float, what: str) -> str | None:
+    """Returns a description of a share that is above its limit."""
+    return f"{share:.3f} {what}" if share > limit else None

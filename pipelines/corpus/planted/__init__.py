@@ -1,1 +1,1 @@
-"""Documents with known faults, made for tests and examples of the cleaning stages."""
+"""Generated documents with known faults, and a report that measures the `clean` stage with them."""

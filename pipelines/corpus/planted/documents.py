@@ -1,17 +1,17 @@
-"""Documents that a corpus should be rid of, made on purpose: what a cleaning stage finds of them tells what it is worth.
+"""Generates documents that the `clean` stage should remove: bad text, duplicates and contaminated documents.
 
     generate:tenfold.pipelines.corpus.planted.documents:bad?size=200&seed=1
     generate:tenfold.pipelines.corpus.planted.documents:duplicates?of=python%3Acode%3Flimit%3D500&size=100&seed=1
     generate:tenfold.pipelines.corpus.planted.documents:contaminated?of=python%3Acode%3Flimit%3D500&problems=human_eval%3A&size=50&seed=1
 
-The source of each says what it is: planted:bad/KIND/N; of a copy planted:exact/HOW/N/of/SOURCE or planted:near/HOW/N/of/SOURCE;
-planted:contaminated/N/with/PROBLEM. N holds the seed: two sets of different seeds share no source.
+The source of a document states what it is: planted:bad/KIND/N for bad text; planted:exact/HOW/N/of/SOURCE and
+planted:near/HOW/N/of/SOURCE for copies; planted:contaminated/N/with/PROBLEM. N contains the seed, so documents of different
+seeds have different sources.
 """
 
 import random
 import string
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
 
 from ....core import UserError
 from ....envs.problems import sources as problem_sources
@@ -19,13 +19,14 @@ from .. import documents
 from ..cleaning import contamination, ngrams
 
 PLANTED = "planted:"
-"""What the source of every planted document starts with."""
-LEAST = 100
-"""Words in a document that is copied: in a shorter one a changed word or two make less than 0.8 of it alike."""
+"""Prefix of the source of every planted document."""
+MIN_WORDS = 100
+"""Least number of words of a document to copy. In a shorter one, one or two changed words reduce the similarity below 0.8."""
 
-Of = str | Iterable[Mapping[str, Any]]
+Of = str | Iterable[Mapping[str, object]]
 """Documents: a URI, or rows with text, source and domain."""
 Planted = dict[str, str]
+"""A row with text, source and domain."""
 
 STOP = "the of and to in is that it was for on are as with his they at be this from have or by one had not but".split()
 WORDS = """time people water house school country system problem question result number morning evening river mountain teacher
@@ -66,11 +67,11 @@ FOREIGN = {
         "上买一份报纸，在窗边喝咖啡。书放在桌子上的灯旁边。"
     ),
 }
-"""Sentences of ours."""
+"""Sentences in other languages, written for this file."""
 
 
 def bad(size: int, seed: int = 0) -> Iterator[Planted]:
-    """Text that nobody should train on, as many of each kind in BAD."""
+    """Yields bad text, cycling through the kinds in BAD."""
     for number in range(size):
         kind = list(BAD)[number % len(BAD)]
         make, domain = BAD[kind]
@@ -82,56 +83,66 @@ def bad(size: int, seed: int = 0) -> Iterator[Planted]:
 
 
 def duplicates(of: Of, size: int, seed: int = 0) -> Iterator[Planted]:
-    """Copies of documents, no two of one: by turns exact, but for case and white space, and near, as COPIES has them.
+    """Yields copies of different documents, cycling through the kinds in COPIES.
+
+    Exact copies may differ in case and white space; near copies differ in a few words.
+
+    Args:
+        of: the documents to copy.
+        size: number of copies.
+        seed: base seed.
 
     Raises:
-        UserError: there are too few documents of LEAST words.
+        UserError: fewer than `size` documents have MIN_WORDS words.
     """
-    for number, (document, draw) in enumerate(_drawn(of, size, f"{seed} duplicates")):
+    for number, (document, rng) in enumerate(_sampled(of, size, f"{seed} duplicates")):
         kind = list(COPIES)[number % len(COPIES)]
         source = f"{PLANTED}{kind}/{seed}.{number}/of/{document['source']}"
-        yield {"text": COPIES[kind](document["text"], draw), "source": source, "domain": document["domain"]}
+        yield {"text": COPIES[kind](document["text"], rng), "source": source, "domain": document["domain"]}
 
 
 def contaminated(of: Of, problems: str, size: int, seed: int = 0) -> Iterator[Planted]:
-    """Documents with a problem in the middle, between two lines.
+    """Yields documents with a benchmark's problem inserted in the middle, between two lines.
 
     Args:
-        of: documents.
-        problems: their URI; those of fewer words than can be looked for are left out.
-        size: how many.
-        seed: of all draws.
+        of: the documents.
+        problems: URI of problems. Problems that are too short to be searched are skipped.
+        size: number of documents.
+        seed: base seed.
 
     Raises:
-        UserError: there are too few documents.
+        UserError: there are too few documents, or no problem is long enough.
     """
-    posed = [(problem.id, contamination.prompt(problem)) for problem in problem_sources.load(problems)]
-    posed = [(id, text) for id, text in posed if len(ngrams.words(text)) >= contamination.LEAST]
-    if not posed:
-        raise UserError(f"{problems} has no problem of {contamination.LEAST} words")
-    for number, (document, draw) in enumerate(_drawn(of, size, f"{seed} contaminated")):
-        id, text = draw.choice(posed)
+    prompts = [(problem.id, contamination.prompt(problem)) for problem in problem_sources.load(problems)]
+    prompts = [(id, text) for id, text in prompts if len(ngrams.words(text)) >= contamination.MIN_WORDS]
+    if not prompts:
+        raise UserError(f"{problems} has no problem of at least {contamination.MIN_WORDS} words; use other problems")
+    for number, (document, rng) in enumerate(_sampled(of, size, f"{seed} contaminated")):
+        id, text = rng.choice(prompts)
         lines = document["text"].splitlines()
         lines[len(lines) // 2 : len(lines) // 2] = ["", text, ""]
         source = f"{PLANTED}contaminated/{seed}.{number}/with/{id}"
         yield {"text": "\n".join(lines), "source": source, "domain": document["domain"]}
 
 
-def _drawn(of: Of, size: int, seed: str) -> Iterator[tuple[Planted, random.Random]]:
-    """A sample of documents, of which only as many are ever in memory (Vitter, 1985, algorithm R)."""
-    draw = random.Random(seed)
+def _sampled(of: Of, size: int, seed: str) -> Iterator[tuple[Planted, random.Random]]:
+    """Yields a random sample of documents, each with a random generator, by reservoir sampling (Vitter, 1985, algorithm R).
+
+    At most `size` documents are in memory.
+    """
+    rng = random.Random(seed)
     sample: list[Planted] = []
     seen = 0
     for row in _rows(of):
-        if len(ngrams.words(row["text"])) < LEAST:
+        if len(ngrams.words(row["text"])) < MIN_WORDS:
             continue
         seen += 1
         if len(sample) < size:
             sample.append(row)
-        elif (place := draw.randrange(seen)) < size:
-            sample[place] = row
+        elif (position := rng.randrange(seen)) < size:
+            sample[position] = row
     if len(sample) < size:
-        raise UserError(f"planted: {size} documents of {LEAST} words are wanted, and there are {seen}")
+        raise UserError(f"planted: expected {size} documents of at least {MIN_WORDS} words, got {seen}; lower size")
     return ((row, random.Random(f"{seed} {number}")) for number, row in enumerate(sample))
 
 
@@ -140,129 +151,129 @@ def _rows(of: Of) -> Iterator[Planted]:
         yield from ({name: str(row[name]) for name in ("text", "source", "domain")} for row in of)
         return
     for source, text, domain in documents.read(of):
-        said = text.decode("utf-8", "ignore") if isinstance(text, bytes) else text or ""
-        yield {"text": said, "source": source, "domain": domain}
+        decoded = text.decode("utf-8", "ignore") if isinstance(text, bytes) else text or ""
+        yield {"text": decoded, "source": source, "domain": domain}
 
 
-def _respaced(text: str, draw: random.Random) -> str:
+def _respaced(text: str, rng: random.Random) -> str:
     return "\r\n\r\n".join("  " + line.replace(" ", "   ") for line in text.splitlines())
 
 
-def _changed(text: str, draw: random.Random) -> str:
-    """One word in 100 is another one; no number is changed, as that would make another problem."""
+def _changed(text: str, rng: random.Random) -> str:
+    """Replaces 1% of the words. Numbers stay, because another number makes another problem."""
     words = text.split(" ")
-    places = [place for place, word in enumerate(words) if word.isalpha()]
-    for place in draw.sample(places, min(len(places), max(1, len(ngrams.words(text)) // 100))):
-        words[place] = draw.choice(WORDS)
+    positions = [position for position, word in enumerate(words) if word.isalpha()]
+    for position in rng.sample(positions, min(len(positions), max(1, len(ngrams.words(text)) // 100))):
+        words[position] = rng.choice(WORDS)
     return " ".join(words)
 
 
-def _headed(text: str, draw: random.Random) -> str:
-    return f"Mirrored from the {draw.choice(WORDS)} archive\nSubmitted by {draw.choice(WORDS)}\n\n{text}"
+def _headed(text: str, rng: random.Random) -> str:
+    return f"Mirrored from the {rng.choice(WORDS)} archive\nSubmitted by {rng.choice(WORDS)}\n\n{text}"
 
 
-def _shortened(text: str, draw: random.Random) -> str:
+def _shortened(text: str, rng: random.Random) -> str:
     return text[: -len(text) // 20]
 
 
 COPIES: dict[str, Callable[[str, random.Random], str]] = {
-    "exact/same": lambda text, draw: text,
+    "exact/same": lambda text, rng: text,
     "near/changed": _changed,
     "exact/respaced": _respaced,
     "near/headed": _headed,
-    "exact/capitals": lambda text, draw: text.upper(),
+    "exact/capitals": lambda text, rng: text.upper(),
     "near/shortened": _shortened,
 }
-"""Ways of copying."""
+"""Functions that copy a text, by kind of copy."""
 
 
-def _sentence(draw: random.Random, words: Iterable[str], least: int = 8, most: int = 16) -> str:
+def _sentence(rng: random.Random, words: Iterable[str], least: int = 8, most: int = 16) -> str:
     words = list(words)
-    return " ".join(draw.choice(words) for _ in range(draw.randint(least, most))).capitalize() + "."
+    return " ".join(rng.choice(words) for _ in range(rng.randint(least, most))).capitalize() + "."
 
 
-def _lines(draw: random.Random, line: Callable[[], str], least: int = 12, most: int = 24) -> str:
-    return "\n".join(line() for _ in range(draw.randint(least, most)))
+def _lines(rng: random.Random, line: Callable[[], str], least: int = 12, most: int = 24) -> str:
+    return "\n".join(line() for _ in range(rng.randint(least, most)))
 
 
-def _plain(draw: random.Random) -> str:
-    """A sentence of common words, that makes no sense but looks like one."""
-    return _sentence(draw, [word for pair in zip(STOP, draw.sample(WORDS, len(STOP)), strict=True) for word in pair])
+def _plain(rng: random.Random) -> str:
+    """Returns a sentence of common words without meaning."""
+    return _sentence(rng, [word for pair in zip(STOP, rng.sample(WORDS, len(STOP)), strict=True) for word in pair])
 
 
-def _letters(draw: random.Random, of: str, least: int = 3, most: int = 10) -> str:
-    return "".join(draw.choice(of) for _ in range(draw.randint(least, most)))
+def _letters(rng: random.Random, of: str, least: int = 3, most: int = 10) -> str:
+    return "".join(rng.choice(of) for _ in range(rng.randint(least, most)))
 
 
-def _gibberish(draw: random.Random) -> str:
-    return _lines(draw, lambda: _sentence(draw, [_letters(draw, string.ascii_lowercase) for _ in range(16)]))
+def _gibberish(rng: random.Random) -> str:
+    return _lines(rng, lambda: _sentence(rng, [_letters(rng, string.ascii_lowercase) for _ in range(16)]))
 
 
-def _stuffed(draw: random.Random) -> str:
-    """Gibberish with stop words, that a test of stop words alone passes."""
-    return _lines(draw, lambda: _sentence(draw, [*STOP[:8], *(_letters(draw, string.ascii_lowercase, 5) for _ in range(16))]))
+def _stuffed(rng: random.Random) -> str:
+    """Returns gibberish with stop words, which passes a test of stop words alone."""
+    return _lines(rng, lambda: _sentence(rng, [*STOP[:8], *(_letters(rng, string.ascii_lowercase, 5) for _ in range(16))]))
 
 
-def _mash(draw: random.Random) -> str:
+def _mash(rng: random.Random) -> str:
     rows = ("asdfghjkl;", "qwertyuiop", "zxcvbnm,.")
-    return _lines(draw, lambda: " ".join(_letters(draw, draw.choice(rows), 4, 14) for _ in range(10)))
+    return _lines(rng, lambda: " ".join(_letters(rng, rng.choice(rows), 4, 14) for _ in range(10)))
 
 
-def _navigation(draw: random.Random) -> str:
+def _navigation(rng: random.Random) -> str:
     items = "Home|About us|Contact|Sign in|Register|Next page|Previous page|Share|Follow us|Privacy policy|Terms of use|Search"
-    return _lines(draw, lambda: draw.choice([*items.split("|"), *map(str.title, WORDS)]), 40, 80)
+    return _lines(rng, lambda: rng.choice([*items.split("|"), *map(str.title, WORDS)]), 40, 80)
 
 
-def _cookies(draw: random.Random) -> str:
+def _cookies(rng: random.Random) -> str:
     notices = (
         "This site uses cookies to give you the best experience.",
         "Please enable JavaScript to view the comments on this page.",
         "By going on you agree to our terms of use and our privacy policy.",
     )
-    return _lines(draw, lambda: draw.choice([*notices, _plain(draw)]))
+    return _lines(rng, lambda: rng.choice([*notices, _plain(rng)]))
 
 
-def _tags(draw: random.Random) -> str:
+def _tags(rng: random.Random) -> str:
     def line() -> str:
-        name = draw.choice(WORDS)
-        return f'<div class="{name}"><span style="margin:0"><a href="/{name}">{_plain(draw)}</a></span>&nbsp;&amp;</div>'
+        name = rng.choice(WORDS)
+        return f'<div class="{name}"><span style="margin:0"><a href="/{name}">{_plain(rng)}</a></span>&nbsp;&amp;</div>'
 
-    return _lines(draw, line)
-
-
-def _cut(draw: random.Random) -> str:
-    """Spaces within words, as poor extraction from a page's layout leaves them."""
-    text = _lines(draw, lambda: _plain(draw))
-    return "".join(letter + " " * (letter.isalpha() and draw.random() < 0.4) for letter in text)
+    return _lines(rng, line)
 
 
-def _spam(draw: random.Random) -> str:
-    phrase = f"buy cheap {draw.choice(WORDS)} online for the best price in the {draw.choice(WORDS)}"
-    return _lines(draw, lambda: f"{_plain(draw)} You can {phrase}.")
+def _cut(rng: random.Random) -> str:
+    """Returns text with spaces within words, as poor extraction from a page's layout produces."""
+    text = _lines(rng, lambda: _plain(rng))
+    return "".join(letter + " " * (letter.isalpha() and rng.random() < 0.4) for letter in text)
 
 
-def _foreign(draw: random.Random) -> str:
-    text = FOREIGN[draw.choice(list(FOREIGN))]
+def _spam(rng: random.Random) -> str:
+    phrase = f"buy cheap {rng.choice(WORDS)} online for the best price in the {rng.choice(WORDS)}"
+    return _lines(rng, lambda: f"{_plain(rng)} You can {phrase}.")
+
+
+def _foreign(rng: random.Random) -> str:
+    text = FOREIGN[rng.choice(list(FOREIGN))]
     mark = ". " if ". " in text else "。"
     sentences = [part for part in text.split(mark) if part]
-    return mark.join(draw.sample(sentences, len(sentences)))
+    return mark.join(rng.sample(sentences, len(sentences)))
 
 
-def _minified(draw: random.Random) -> str:
-    return ";".join(f"var {_letters(draw, 'abcdef', 1, 2)}=function(){{return {draw.random()}}}" for _ in range(200))
+def _minified(rng: random.Random) -> str:
+    return ";".join(f"var {_letters(rng, 'abcdef', 1, 2)}=function(){{return {rng.random()}}}" for _ in range(200))
 
 
-def _dump(draw: random.Random) -> str:
-    rows = ("".join(f"'\\x{draw.randrange(256):02x}', " for _ in range(60)) for _ in range(60))
+def _dump(rng: random.Random) -> str:
+    rows = ("".join(f"'\\x{rng.randrange(256):02x}', " for _ in range(60)) for _ in range(60))
     return "data = [\n" + "\n".join(rows) + "\n]"
 
 
-def _repeated(draw: random.Random) -> str:
-    return f"{_plain(draw)}\n" * draw.randint(10, 30) + _lines(draw, lambda: _plain(draw), 3, 6)
+def _repeated(rng: random.Random) -> str:
+    return f"{_plain(rng)}\n" * rng.randint(10, 30) + _lines(rng, lambda: _plain(rng), 3, 6)
 
 
-def _wrongly_decoded(draw: random.Random) -> str:
-    return FOREIGN["fr"].encode().decode("latin-1") + "\n" + _lines(draw, lambda: _plain(draw))
+def _wrongly_decoded(rng: random.Random) -> str:
+    return FOREIGN["fr"].encode().decode("latin-1") + "\n" + _lines(rng, lambda: _plain(rng))
 
 
 BAD: dict[str, tuple[Callable[[random.Random], str], str]] = {
@@ -280,4 +291,4 @@ BAD: dict[str, tuple[Callable[[random.Random], str], str]] = {
     "minified": (_minified, "code"),
     "data_dump": (_dump, "code"),
 }
-"""Kinds of bad text, with the domain that they pass for."""
+"""Functions that generate bad text, and the domain of the text, by kind."""

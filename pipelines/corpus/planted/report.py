@@ -1,15 +1,15 @@
-"""What a cleaning stage found of what was planted, and how much of what it removed is what it was taken for."""
+"""Recall and precision of a `clean` stage, measured with planted documents."""
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
 from .. import shards
 from ..cleaning import contamination, duplicates, rules
 from .documents import PLANTED
 
 PAIRS = 2_000
-"""Of duplicates, at most, whose true similarity is computed; ours."""
+"""Maximal number of duplicate pairs whose exact similarity is computed. Our choice."""
 
 STEPS: dict[str, Collection[str]] = {
     "bad": rules.NAMES,
@@ -17,99 +17,135 @@ STEPS: dict[str, Collection[str]] = {
     "exact": (duplicates.EXACT, duplicates.NEAR),
     "near": (duplicates.EXACT, duplicates.NEAR),
 }
-"""For what each kind of planted document is meant to be removed."""
+"""The reasons for which each kind of planted document should be removed."""
+
+
+class Outcomes(TypedDict):
+    """What happened to the planted documents of one kind."""
+
+    planted: int
+    found: int
+    missed: int
+    removed_by_other_step: int
+    """Removed, or their originals removed, for another reason. They do not count for the recall."""
+    recall: NotRequired[float | None]
+    examples_missed: list[str]
+    """Sources of the first three missed documents."""
+
+
+class Precision(TypedDict):
+    """How many documents a step removed, and how many of them correctly."""
+
+    removed: int
+    correct: int
+    precision: float | None
+    least_similar: NotRequired[float]
+    """Least exact similarity of a removed duplicate and the kept document."""
+
+
+class Report(TypedDict):
+    """The result of `report`."""
+
+    recall: dict[str, Outcomes]
+    """By kind of planted document, as KIND or KIND/HOW."""
+    precision: dict[str, Precision]
+    """By reason or step."""
 
 
 class _Document(NamedTuple):
     id: str
     source: str
-    why: str | None
-    """None where it stayed."""
-    of: str | None
+    reason: str | None
+    match: str | None
+    """Id of the document that is kept instead of a duplicate."""
 
 
-def report(given: Sequence[Path], removed: Path, threshold: float | None) -> dict[str, Any]:
-    """Counts by kind.
+def report(paths: Sequence[Path], removed: Path, threshold: float | None) -> Report:
+    """Returns the recall by kind of planted document, and the precision by reason.
 
-    A planted document that another step removed, or whose original another step removed, never came to the step that it was
-    meant for: it counts neither way. A copy is found where it and its original have one document left of them, whichever.
-    What a step removed that was not planted for it counts as wrong, so that the precision of rules and of contamination is a
-    lower bound: a corpus has bad documents of its own. Of duplicates those are right whose true similarity to the document that
-    stays in their place is at least the threshold.
+    A planted document does not count if another step removed it or its original, because it never reached the intended step. A
+    copy is found if it and its original have the same document left of them. Documents removed by rules or contamination that
+    were not planted for that step count as incorrect. Their precision is therefore a lower bound, because a corpus has bad
+    documents of its own. A removed duplicate is correct if its exact similarity to the kept document is at least the threshold.
 
     Args:
-        given: shards of the documents before the stage.
-        removed: folder of those that it removed.
-        threshold: of near duplicates.
-
-    Returns:
-        `recall`: by kind (planted:KIND/HOW) planted, found, missed, removed_otherwise, recall and the sources of a few that
-        were missed. `precision`: by reason or step removed, right and precision.
+        paths: shards of the documents before the stage.
+        removed: folder of the removed documents.
+        threshold: least similarity of near duplicates.
     """
-    gone = {row["id"]: _Document(*(row[name] for name in ("id", "source", "why", "of"))) for row in _removed(given, removed)}
-    ids = {row["source"]: row["id"] for row in shards.rows(given, ["id", "source"])}
-    recall: dict[str, dict[str, Any]] = {}
+    removed_documents = {
+        row["id"]: _Document(*(row[name] for name in ("id", "source", "reason", "match"))) for row in _removed(paths, removed)
+    }
+    ids = {row["source"]: row["id"] for row in shards.rows(paths, ["id", "source"])}
+    recall: dict[str, Outcomes] = {}
     for source, id in ids.items():
         if not source.startswith(PLANTED):
             continue
         kind = _kind(source)
         counts = recall.setdefault(
             "/".join(source.removeprefix(PLANTED).split("/")[: 1 if kind == "contaminated" else 2]),
-            {"planted": 0, "found": 0, "missed": 0, "removed_otherwise": 0, "examples_missed": []},
+            {"planted": 0, "found": 0, "missed": 0, "removed_by_other_step": 0, "examples_missed": []},
         )
-        outcome = _outcome(id, ids.get(source.partition("/of/")[2]), kind, gone)
+        outcome = _outcome(id, ids.get(source.partition("/of/")[2]), kind, removed_documents)
         counts["planted"] += 1
         counts[outcome] += 1
         if outcome == "missed" and len(counts["examples_missed"]) < 3:
             counts["examples_missed"].append(source)
     for counts in recall.values():
-        came = counts["found"] + counts["missed"]
-        counts["recall"] = round(counts["found"] / came, 4) if came else None
-    return {"recall": dict(sorted(recall.items())), "precision": _precision(given, gone, threshold)}
+        reached = counts["found"] + counts["missed"]
+        counts["recall"] = round(counts["found"] / reached, 4) if reached else None
+    return {"recall": dict(sorted(recall.items())), "precision": _precision(paths, removed_documents, threshold)}
 
 
-def _removed(given: Sequence[Path], removed: Path) -> Iterator[dict[str, Any]]:
-    return shards.rows([removed / shard.name for shard in given], ["id", "source", "why", "of"])
+def _removed(paths: Sequence[Path], removed: Path) -> Iterator[dict[str, Any]]:
+    return shards.rows([removed / shard.name for shard in paths], ["id", "source", "reason", "match"])
 
 
 def _kind(source: str) -> str:
     return source.removeprefix(PLANTED).partition("/")[0] if source.startswith(PLANTED) else ""
 
 
-def _outcome(id: str, original: str | None, kind: str, gone: dict[str, _Document]) -> str:
-    why = gone[id].why if id in gone else None
+def _outcome(
+    id: str, original: str | None, kind: str, removed_documents: dict[str, _Document]
+) -> Literal["found", "missed", "removed_by_other_step"]:
+    """Returns what happened to a planted document. `original` is the id of the document that it copies."""
+    reason = removed_documents[id].reason if id in removed_documents else None
     if kind in ("bad", "contaminated"):
-        return "missed" if why is None else "found" if why in STEPS[kind] else "removed_otherwise"
-    both = [gone[one].why for one in (id, original) if one in gone]
-    if original is None or any(reason not in STEPS[kind] for reason in both):
-        return "removed_otherwise"
-    return "found" if _left(id, gone) == _left(original, gone) else "missed"
+        return "missed" if reason is None else "found" if reason in STEPS[kind] else "removed_by_other_step"
+    reasons = [removed_documents[document].reason for document in (id, original) if document in removed_documents]
+    if original is None or any(reason not in STEPS[kind] for reason in reasons):
+        return "removed_by_other_step"
+    return "found" if _kept(id, removed_documents) == _kept(original, removed_documents) else "missed"
 
 
-def _left(id: str, gone: dict[str, _Document]) -> str:
-    """The document that stays in a duplicate's place."""
-    while id in gone and (of := gone[id].of) is not None:
-        id = of
+def _kept(id: str, removed_documents: dict[str, _Document]) -> str:
+    """Returns the id of the document that is kept instead of this one, or its own id if it is kept."""
+    while id in removed_documents and (kept := removed_documents[id].match) is not None:
+        id = kept
     return id
 
 
-def _precision(given: Sequence[Path], gone: dict[str, _Document], threshold: float | None) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _precision(paths: Sequence[Path], removed_documents: dict[str, _Document], threshold: float | None) -> dict[str, Precision]:
+    found: dict[str, Precision] = {}
     for kind in ("bad", "contaminated"):
-        step = [one for one in gone.values() if one.why in STEPS[kind]]
-        right = sum(_kind(one.source) == kind for one in step)
-        found["rules" if kind == "bad" else kind] = _share(len(step), right)
-    for why in (duplicates.EXACT, duplicates.NEAR):
-        pairs = sorted((one.id, one.of) for one in gone.values() if one.why == why and one.of)[:PAIRS]
-        wanted = {id for pair in pairs for id in pair}
-        texts = {row["id"]: row["text"] for row in shards.rows(given, ["id", "text"]) if row["id"] in wanted} if pairs else {}
-        similar = [duplicates.jaccard(texts[one], texts[other]) for one, other in pairs]
-        least = 1.0 if why == duplicates.EXACT else threshold or 0.0
-        found[why] = _share(len(pairs), sum(value >= least for value in similar))
+        step = [document for document in removed_documents.values() if document.reason in STEPS[kind]]
+        correct = sum(_kind(document.source) == kind for document in step)
+        found["rules" if kind == "bad" else kind] = _precision_row(len(step), correct)
+    for reason in (duplicates.EXACT, duplicates.NEAR):
+        pairs = sorted(
+            (document.id, document.match)
+            for document in removed_documents.values()
+            if document.reason == reason and document.match
+        )[:PAIRS]
+        needed = {id for pair in pairs for id in pair}
+        texts = {row["id"]: row["text"] for row in shards.rows(paths, ["id", "text"]) if row["id"] in needed} if pairs else {}
+        similar = [duplicates.jaccard(texts[id], texts[kept]) for id, kept in pairs]
+        least = 1.0 if reason == duplicates.EXACT else threshold or 0.0
+        found[reason] = _precision_row(len(pairs), sum(value >= least for value in similar))
         if similar:
-            found[why]["least_similar"] = round(min(similar), 4)
+            found[reason]["least_similar"] = round(min(similar), 4)
     return found
 
 
-def _share(removed: int, right: int) -> dict[str, Any]:
-    return {"removed": removed, "right": right, "precision": round(right / removed, 4) if removed else None}
+def _precision_row(removed: int, correct: int) -> Precision:
+    return {"removed": removed, "correct": correct, "precision": round(correct / removed, 4) if removed else None}

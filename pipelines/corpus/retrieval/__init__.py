@@ -1,1 +1,1 @@
-"""Documents found by words and vectors, compared with seeds of known quality."""
+"""Hybrid search of documents by words and vectors, with seeds of known quality as queries."""

@@ -1,13 +1,17 @@
-"""Documents in Milvus, found by their words (BM25, Milvus' own function) and by their vectors.
+"""Milvus: inserts documents and searches them by words (Milvus' BM25 function) and by vectors.
+
+A database is a file (NAME.db: Milvus Lite, embedded) or the address of a cluster (http://HOST:PORT, https://...). Both have the
+same interface. A cluster's token comes from the environment variable MILVUS_TOKEN. It is sent only to the hosts that the user
+allows (`policies/server/keys.py`) and is never written to a file.
 
 A database is a file (NAME.db: Milvus Lite, embedded) or the address of a cluster (http://HOST:PORT, https://...), which is
 spoken to in the same way; a cluster's token is read from the environment variable MILVUS_TOKEN, goes to the hosts that its
 user allows (`policies/server/keys.py`), and is written nowhere.
 
-What an embedded database can hold: it is a folder that one process at a time opens, with a server in a thread of it, and
-everything is in memory while it is open (some 30 KB a document of 1,000 bytes once it was searched: a few 100,000
-documents). Its BM25 counts words within a part of the collection (a "segment") and not over all of it, so that ranks would
-depend on how it is parted: it is given room to keep the whole in one. What was inserted survives a kill.
+Limits of an embedded database: it is a folder that one process at a time opens, and its server is a thread of that process. All
+data are in memory while it is open: about 30 KB per document of 1,000 bytes after a search, hence a few 100,000 documents. Its
+BM25 counts words within each segment of the collection, so ranks would depend on the segmentation. The size limits are
+therefore raised so that the collection stays one segment. Inserted rows survive a kill.
 """
 
 import contextlib
@@ -18,196 +22,205 @@ import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ....core import UserError
 from ....policies.server import keys
 
+if TYPE_CHECKING:
+    from pymilvus import MilvusClient
+
 COLLECTION = "documents"
-MOST_BYTES = 65_535
-"""Bytes that Milvus keeps of a text at most (its VARCHAR)."""
-MOST_FOUND = 16_384
-"""Documents that Milvus gives for a query at most."""
+"""Default name of the collection."""
+MAX_TEXT_BYTES = 65_535
+"""Maximal bytes of a text in Milvus. Source: Milvus' limit of a VARCHAR field."""
+MAX_RESULTS = 16_384
+"""Maximal number of documents that Milvus returns for a query. Source: Milvus' limit."""
 NAME_BYTES = 1_024
-"""Bytes that are kept of an id, a source and a domain. Ours."""
+"""Maximal bytes stored of an id, a source and a domain. Our choice."""
 EMBEDDED_BYTES = 1 << 31
-"""Size up to which an embedded collection stays one segment. Ours: a column of text in one segment holds 2 GiB at most."""
+"""Maximal size of an embedded collection of one segment. Our choice: a text column of one segment has at most 2 GiB."""
 BATCH = 500
-"""Rows of one insert. Ours: 36 MB at most, where a server takes 64."""
+"""Rows per insert. Our choice: at most 36 MB, and a server accepts 64 MB."""
 CONNECT_SECONDS = 20.0
-"""How long a server may take to answer at first. Ours."""
-SECONDS = 300.0
-"""How long a call may take: an embedded server indexes all of its documents in one. Ours."""
-NEVER = (1 << 31) - 1
-"""Milliseconds between two pings."""
+"""Time limit of the connection. Our choice."""
+CALL_SECONDS = 300.0
+"""Time limit of a call. Our choice: an embedded server indexes all of its documents in one call."""
+MAX_MILLISECONDS = (1 << 31) - 1
+"""Largest interval between two keep-alive pings, which turns them off."""
 TOKEN = "MILVUS_TOKEN"
-"""The variable of a cluster's token, which goes where the user says (`policies/server/keys.py`)."""
+"""Environment variable of a cluster's token (`policies/server/keys.py`)."""
 DESCRIPTION = "tenfold.description"
-"""Property of a collection: what it holds and how it was made."""
+"""Name of the collection's property with its contents and how they were made, as JSON."""
 RANK_CONSTANT = 60
-"""k of reciprocal rank fusion (Cormack, Clarke and Büttcher, 2009)."""
+"""k of reciprocal rank fusion. Source: Cormack, Clarke and Büttcher (2009)."""
 
 Row = dict[str, Any]
+"""A row of the collection by field."""
+Description = dict[str, str | int]
+"""What a collection contains and how it was made."""
 Ranks = list[int]
 """Numbers of documents, best first."""
 
 
 def check(database: str) -> None:
-    """Looks whether a database may be called that; a cluster is asked whether it is there.
+    """Checks the name of a database, and connects to it if it is a cluster.
 
     Raises:
-        UserError: it may not, or it is not.
+        UserError: the name is invalid, or the cluster cannot be reached.
     """
-    if not embedded(database):
-        with opened(database):
+    if not is_embedded(database):
+        with connect(database):
             pass
 
 
 @contextlib.contextmanager
-def opened(database: str) -> Iterator[Any]:
-    """A `pymilvus.MilvusClient`; whatever Milvus has to say against what is done with it ends in one line.
+def connect(database: str) -> "Iterator[MilvusClient]":
+    """Yields a client, and turns Milvus' errors into a `UserError` of one line.
 
     Raises:
-        UserError: it cannot be reached or opened, or refuses something.
+        UserError: the database cannot be opened or reached, or a call fails.
     """
-    local = embedded(database)
+    local = is_embedded(database)
     if local:
         Path(database).absolute().parent.mkdir(parents=True, exist_ok=True)
-        for name in ("MEMTABLE_MEMORY", "WAL_SIZE"):  # read when the library is imported
+        for name in ("MEMTABLE_MEMORY", "WAL_SIZE"):  # the library reads them when it is imported
             os.environ.setdefault(f"MILVUS_LITE_{name}_LIMIT_BYTES", str(EMBEDDED_BYTES))
     import grpc
     import pymilvus
 
-    for logger in ("pymilvus", "milvus_lite", "grpc"):  # they log what they raise as well
+    for logger in ("pymilvus", "milvus_lite", "grpc"):  # because they also log the errors that they raise
         logging.getLogger(logger).setLevel(logging.CRITICAL)
     client, token = None, "" if local else _token(database)
     try:
-        # An embedded server is this process's own: a long call leaves it no time to answer pings, and it hangs up on too many.
-        options = {"grpc_options": {"grpc.keepalive_time_ms": NEVER}} if local else {}
+        # The thread of an embedded server cannot answer pings during a long call, and closes the connection after too many.
+        options: dict[str, Any] = {"grpc_options": {"grpc.keepalive_time_ms": MAX_MILLISECONDS}} if local else {}
         client = pymilvus.MilvusClient(database, token=token, timeout=CONNECT_SECONDS, **options)
         yield client
     except (pymilvus.MilvusException, grpc.RpcError) as error:
-        said = str(getattr(error, "message", "") or error).splitlines()[0][:200]
+        message = str(getattr(error, "message", "") or error).splitlines()[0][:200]
         if client is None:
-            reason = "is it open in another process?" if local else "is the server up, and MILVUS_TOKEN right?"
+            hint = "is it open in another process?" if local else "check that the server runs and that MILVUS_TOKEN is correct"
         else:
-            reason = "the stage goes on from here once it answers"
-        raise UserError(f"Milvus at {database}: {said}; {reason}") from None
+            hint = "run the stage again, which resumes from here"
+        raise UserError(f"Milvus at {database}: {message}; {hint}") from None
     finally:
         if client is not None:
             client.close()
         if local:
             from milvus_lite.server_manager import server_manager_instance
 
-            server_manager_instance.release_server(database)  # or it would stay in memory until the process ends
+            server_manager_instance.release_server(database)  # otherwise it stays in memory until the process ends
 
 
 def _token(database: str) -> str:
-    """The cluster's token, where there is one.
+    """Returns the cluster's token, or "" without one.
 
     Raises:
-        UserError: its user has not said that it may go there.
+        UserError: the user does not allow sending the token to this host.
     """
     return (keys.key(TOKEN, keys.server_of(database)) or "") if os.environ.get(TOKEN) else ""
 
 
-def embedded(database: str) -> bool:
-    """Whether a database is a file of this machine.
+def is_embedded(database: str) -> bool:
+    """True if a database is a file on this machine, False if it is the address of a cluster.
 
     Raises:
-        UserError: it is neither that nor an address.
+        UserError: it is neither.
     """
     if "@" in database:
-        raise UserError("database: no names or passwords in the address; put the token in the variable MILVUS_TOKEN")
+        raise UserError("database: the address must not contain names or passwords; put the token in the variable MILVUS_TOKEN")
     keys.refuse_in(database)
     if database.startswith(("http://", "https://")):
         return False
     if not database.endswith(".db") or "://" in database or Path(database).is_file():
-        raise UserError(f"database: a file NAME.db of this version of Milvus Lite or http(s)://HOST:PORT, not {database!r}")
+        raise UserError(
+            f"database: expected a file NAME.db of this version of Milvus Lite or http(s)://HOST:PORT, got {database!r}"
+        )
     return True
 
 
-def create(client: Any, collection: str, dim: int, index: str, described: dict[str, Any]) -> None:
-    """Makes a collection, or looks whether the one that is there was made for the same documents.
+def create(client: "MilvusClient", collection: str, dim: int, index: str, described: Description) -> None:
+    """Creates a collection, or loads the existing one if its description is the same.
 
     Args:
-        client: see `opened`.
-        collection: its name.
-        dim: of the vectors.
-        index: how vectors are searched: FLAT, HNSW or AUTOINDEX.
-        described: what the collection holds and how it was made.
+        client: see `connect`.
+        collection: name of the collection.
+        dim: dimensions of the vectors.
+        index: type of the vector index: FLAT, HNSW or AUTOINDEX.
+        described: what the collection contains and how it was made.
 
     Raises:
-        UserError: the one that is there is another.
+        UserError: the existing collection has another description.
     """
     import pymilvus
 
-    if client.has_collection(collection, timeout=SECONDS):
+    if client.has_collection(collection, timeout=CALL_SECONDS):
         if description(client, collection) != described:
             raise UserError(
-                f"the collection {collection!r} holds other documents, or holds them in another way: "
-                "name another (collection:), or drop that one"
+                f"the collection {collection!r} contains other documents, or the same with other settings: "
+                "set collection to another name, or drop the existing one"
             )
-        client.load_collection(collection, timeout=SECONDS)
+        client.load_collection(collection, timeout=CALL_SECONDS)
         return
     kinds, schema = pymilvus.DataType, client.create_schema()
     schema.add_field("row", kinds.INT64, is_primary=True)
     for name in ("id", "source", "domain"):
         schema.add_field(name, kinds.VARCHAR, max_length=NAME_BYTES)
-    schema.add_field("text", kinds.VARCHAR, max_length=MOST_BYTES, enable_analyzer=True)
+    schema.add_field("text", kinds.VARCHAR, max_length=MAX_TEXT_BYTES, enable_analyzer=True)
     schema.add_field("vector", kinds.FLOAT_VECTOR, dim=dim)
     schema.add_field("words", kinds.SPARSE_FLOAT_VECTOR)
     schema.add_function(pymilvus.Function("bm25", pymilvus.FunctionType.BM25, ["text"], ["words"]))
     indices = client.prepare_index_params()
     params = {"M": 16, "efConstruction": 200} if index == "HNSW" else {}
-    indices.add_index("vector", index_type=index, metric_type="IP", params=params)  # of unit vectors: the cosine
+    indices.add_index("vector", index_type=index, metric_type="IP", params=params)  # the cosine, because vectors have norm 1
     indices.add_index("words", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25")
     client.create_collection(
         collection,
         schema=schema,
         index_params=indices,
-        consistency_level="Strong",  # a search and a count see all that was inserted
-        properties={DESCRIPTION: json.dumps(described, sort_keys=True)},  # an embedded database keeps no schema's description
-        timeout=SECONDS,
+        consistency_level="Strong",  # searches and counts include all inserted rows
+        properties={DESCRIPTION: json.dumps(described, sort_keys=True)},  # because Milvus Lite drops a schema's description
+        timeout=CALL_SECONDS,
     )
 
 
-def description(client: Any, collection: str) -> dict[str, Any]:
-    """What a collection was described with when it was made; empty for one that others made."""
-    found = client.describe_collection(collection, timeout=SECONDS).get("properties") or {}
+def description(client: "MilvusClient", collection: str) -> Description:
+    """Returns the stored description of a collection; empty if tenfold did not create the collection."""
+    found = client.describe_collection(collection, timeout=CALL_SECONDS).get("properties") or {}
     return json.loads(found.get(DESCRIPTION, "{}"))
 
 
-def count(client: Any, collection: str) -> int:
-    """Documents in a collection."""
-    return int(client.query(collection, filter="", output_fields=["count(*)"], timeout=SECONDS)[0]["count(*)"])
+def count(client: "MilvusClient", collection: str) -> int:
+    """Returns the number of documents in a collection."""
+    return int(client.query(collection, filter="", output_fields=["count(*)"], timeout=CALL_SECONDS)[0]["count(*)"])
 
 
 def insert(
-    client: Any, collection: str, rows: Iterable[Row], start: int, empties: bool, progress: Callable[[int], None]
+    client: "MilvusClient", collection: str, rows: Iterable[Row], start: int, empties: bool, progress: Callable[[int], None]
 ) -> None:
-    """Inserts rows from number `start` on, in order, so that what is in is always the first so many.
+    """Inserts rows in order, so that the collection always contains the first rows without gaps.
 
     Args:
-        client: see `opened`.
-        collection: its name.
-        rows: with a value for every field but `words`.
-        start: how many are in already.
-        empties: whether the collection is dropped where the insert is broken off in good order (Ctrl-C, not a kill): an
-            embedded database then writes out what it has, and the rest would be another segment.
-        progress: called with how many are in.
+        client: see `connect`.
+        collection: name of the collection.
+        rows: the rows from number `start` on, with a value for every field except `words`.
+        start: number of rows that are already inserted.
+        empties: whether the collection is dropped if an exception stops the insert (Ctrl-C, not a kill). An embedded database
+            writes its rows out in that case, and later rows would form a second segment.
+        progress: called with the number of inserted rows.
     """
     done = start
     try:
         for batch in _batches(rows):
-            # A killed insert may still reach a server after what is in was counted: the first batch replaces.
+            # The first batch replaces rows, because a server may still apply an insert of a killed run after the count.
             put = client.upsert if done == start > 0 else client.insert
-            put(collection, batch, timeout=SECONDS)
+            put(collection, batch, timeout=CALL_SECONDS)
             done += len(batch)
             progress(done)
-        client.flush(collection, timeout=SECONDS)
+        client.flush(collection, timeout=CALL_SECONDS)
     except BaseException:
         if empties:
             client.drop_collection(collection)
@@ -225,20 +238,36 @@ def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
         yield batch
 
 
-def by_words(client: Any, collection: str, queries: Sequence[str], limit: int) -> list[Ranks]:
-    """The documents of the highest BM25 for each query; none for a query without a word."""
-    asked = [number for number, query in enumerate(queries) if any(map(str.isalnum, query))]
-    found = _search(client, collection, "words", [queries[number] for number in asked], limit, {}) if asked else []
-    lists = dict(zip(asked, found, strict=True))
+def search_words(client: "MilvusClient", collection: str, queries: Sequence[str], limit: int) -> list[Ranks]:
+    """Returns the documents with the highest BM25 for each query.
+
+    Args:
+        client: see `connect`.
+        collection: name of the collection.
+        queries: texts. A query without a word finds no document.
+        limit: maximal number of documents per query.
+    """
+    numbers = [number for number, query in enumerate(queries) if any(map(str.isalnum, query))]
+    found = _search(client, collection, "words", [queries[number] for number in numbers], limit, {}) if numbers else []
+    lists = dict(zip(numbers, found, strict=True))
     return [lists.get(number, []) for number in range(len(queries))]
 
 
-def by_vectors(client: Any, collection: str, queries: np.ndarray, limit: int) -> list[Ranks]:
-    """The documents of the highest cosine with each query, a row of shape (queries, dim)."""
+def search_vectors(client: "MilvusClient", collection: str, queries: np.ndarray, limit: int) -> list[Ranks]:
+    """Returns the documents with the highest cosine for each query.
+
+    Args:
+        client: see `connect`.
+        collection: name of the collection.
+        queries: vectors of norm 1, shape (queries, dim).
+        limit: maximal number of documents per query.
+    """
     return _search(client, collection, "vector", list(queries), limit, {"ef": max(64, limit)})
 
 
-def _search(client: Any, collection: str, field: str, data: list[Any], limit: int, params: dict[str, Any]) -> list[Ranks]:
+def _search(
+    client: "MilvusClient", collection: str, field: str, data: list[str] | list[np.ndarray], limit: int, params: dict[str, int]
+) -> list[Ranks]:
     found = client.search(
         collection,
         data=data,
@@ -246,19 +275,19 @@ def _search(client: Any, collection: str, field: str, data: list[Any], limit: in
         limit=limit,
         output_fields=["row"],
         search_params={"metric_type": "BM25" if field == "words" else "IP", "params": params},
-        timeout=SECONDS * max(1, len(data) // 8),
+        timeout=CALL_SECONDS * max(1, len(data) // 8),
     )
     return [_ranked(hits) for hits in found]
 
 
 def _ranked(hits: Iterable[dict[str, Any]]) -> Ranks:
-    """Equally good documents by their numbers. The order is the server's: Milvus Lite reports BM25 with its sign turned."""
+    """Returns the server's order, with ties by number. Scores are not compared, because Milvus Lite negates those of BM25."""
     ties = itertools.groupby(hits, key=operator.itemgetter("distance"))
     return [row for _, tied in ties for row in sorted(hit["row"] for hit in tied)]
 
 
-def fused(lists: Sequence[Ranks]) -> dict[int, float]:
-    """Reciprocal rank fusion: a document has the sum of 1 / (60 + its rank) over the lists that it stands in."""
+def fuse(lists: Sequence[Ranks]) -> dict[int, float]:
+    """Returns the reciprocal rank fusion: for each document the sum of 1 / (60 + rank) over the lists that contain it."""
     scores: dict[int, float] = {}
     for ranks in lists:
         for rank, row in enumerate(ranks, start=1):
@@ -266,6 +295,6 @@ def fused(lists: Sequence[Ranks]) -> dict[int, float]:
     return scores
 
 
-def cut(text: str, size: int) -> str:
-    """The beginning of a text that so many bytes of UTF-8 hold."""
+def truncate(text: str, size: int) -> str:
+    """Returns the longest beginning of a text with at most `size` bytes in UTF-8."""
     return text[:size].encode()[:size].decode(errors="ignore")

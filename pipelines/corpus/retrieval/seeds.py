@@ -1,4 +1,4 @@
-"""Seeds: texts of known quality, which documents are compared with, and the words of them that a search looks for."""
+"""Seeds: texts of known quality that documents are compared with, and their most distinctive words for the search."""
 
 import fnmatch
 import itertools
@@ -17,7 +17,7 @@ from .. import documents, shards
 from . import milvus
 
 SAMPLE = 20_000
-"""Documents that words are counted in, evenly spread, to tell which words of a seed are telling. Ours."""
+"""Documents, evenly spaced, whose words are counted for the document frequencies. Our choice."""
 
 
 class Seeds(BaseModel):
@@ -28,15 +28,17 @@ class Seeds(BaseModel):
     uri: str | None = Field(
         None, description='URI of documents: "jsonl:FILE" with a column text, "problems:URI" for problems with their solutions'
     )
-    domain: str | None = Field(None, description="in place of a URI: the stage's own documents whose domain fits this pattern")
-    source: str | None = Field(None, description="likewise, of their source: python:stdlib/*")
-    weight: float = Field(1.0, gt=0, description="their quality: what being found by one of them counts")
-    limit: int | None = Field(None, ge=1, description="only so many, the first ones")
+    domain: str | None = Field(
+        None, description="without a URI: pattern of the domains of the stage's own documents that are seeds"
+    )
+    source: str | None = Field(None, description="without a URI: pattern of their sources, such as python:stdlib/*")
+    weight: float = Field(1.0, gt=0, description="quality of these seeds: the factor of their terms in the similarity")
+    limit: int | None = Field(None, ge=1, description="maximal number of seeds, the first ones; default: all")
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Seeds":
         if (self.uri is None) == (self.domain is None and self.source is None):
-            raise ValueError("seeds are a uri, or documents by domain and source")
+            raise ValueError("seeds: give either uri, or domain and source patterns")
         return self
 
 
@@ -48,63 +50,73 @@ class Seed(NamedTuple):
     weight: float
 
 
-def of(lists: Sequence[Seeds], found: Sequence[Path]) -> list[Seed]:
-    """The seeds of all lists with their ids: where a text was found, or the id of the document that it is.
+def load(lists: Sequence[Seeds], paths: Sequence[Path]) -> list[Seed]:
+    """Returns the seeds of all lists. A seed's id is the source of its text or the id of the document.
 
     Raises:
         UserError: one of the lists is empty.
     """
     seeds: list[Seed] = []
-    for given in lists:
-        texts = _own(given, found) if given.uri is None else _read(given.uri)
-        new = [Seed(id, text, given.weight) for id, text in itertools.islice(texts, given.limit) if text.strip()]
+    for settings in lists:
+        texts = _from_documents(settings, paths) if settings.uri is None else _from_uri(settings.uri)
+        new = [Seed(id, text, settings.weight) for id, text in itertools.islice(texts, settings.limit) if text.strip()]
         if not new:
-            raise UserError(f"no seed is found by {given.model_dump(exclude_defaults=True)}")
+            raise UserError(f"seeds: no text matches {settings.model_dump(exclude_defaults=True)}")
         seeds += new
     return seeds
 
 
-def _read(uri: str) -> Iterator[tuple[str, str]]:
+def _from_uri(uri: str) -> Iterator[tuple[str, str]]:
     for source, text, _ in documents.read(uri):
-        yield source, (text.decode("utf-8", "replace") if isinstance(text, bytes) else text or "")[: milvus.MOST_BYTES]
+        yield source, (text.decode("utf-8", "replace") if isinstance(text, bytes) else text or "")[: milvus.MAX_TEXT_BYTES]
 
 
-def _own(given: Seeds, found: Sequence[Path]) -> Iterator[tuple[str, str]]:
-    for row in shards.rows(found, ["id", "text", "source", "domain"]):
-        if all(fnmatch.fnmatchcase(row[name] or "", getattr(given, name) or "*") for name in ("domain", "source")):
-            yield row["id"], row["text"][: milvus.MOST_BYTES]
+def _from_documents(settings: Seeds, paths: Sequence[Path]) -> Iterator[tuple[str, str]]:
+    for row in shards.rows(paths, ["id", "text", "source", "domain"]):
+        if all(fnmatch.fnmatchcase(row[name] or "", getattr(settings, name) or "*") for name in ("domain", "source")):
+            yield row["id"], row["text"][: milvus.MAX_TEXT_BYTES]
 
 
 def words(text: str) -> list[str]:
-    """Words as Milvus' standard analyser parts them."""
+    """Returns the words of a text, split as Milvus' standard analyser does."""
     return re.findall(r"\w+", text.lower())
 
 
-def frequencies(found: Sequence[Path], known: set[str], text_bytes: int, total: int) -> tuple[Counter[str], int]:
-    """In how many documents of a sample each known word stands, and how many the sample has."""
+def document_frequencies(paths: Sequence[Path], vocabulary: set[str], text_bytes: int, total: int) -> tuple[Counter[str], int]:
+    """Counts the documents of a sample that contain each word.
+
+    Args:
+        paths: shards of the documents.
+        vocabulary: the words to count.
+        text_bytes: bytes of each document, from its beginning, that are read.
+        total: number of documents in all shards.
+
+    Returns:
+        The counts by word, and the number of documents in the sample.
+    """
     step, number, sample = math.ceil(total / SAMPLE), 0, 0
     counts: Counter[str] = Counter()
-    for shard in found if known else ():
-        with shards.understood(shard), pyarrow.parquet.ParquetFile(shard) as file:
+    for shard in paths if vocabulary else ():
+        with shards.read_errors(shard), pyarrow.parquet.ParquetFile(shard) as file:
             for batch in file.iter_batches(2048, columns=["text"]):
                 for text in batch.column(0)[-number % step :: step].to_pylist():
-                    counts.update(known.intersection(words(milvus.cut(text or "", text_bytes))))
+                    counts.update(vocabulary.intersection(words(milvus.truncate(text or "", text_bytes))))
                     sample += 1
                 number += batch.num_rows
     return counts, sample
 
 
-def telling(text: str, counts: Mapping[str, int], among: int, most: int) -> str:
-    """The words of a text that tell most of it, by tf-idf, as one query; those that no document has come last.
+def distinctive_words(text: str, counts: Mapping[str, int], among: int, most: int) -> str:
+    """Returns the words of a text with the highest tf-idf, separated by spaces. Words that no document contains come last.
 
-    A query of all words would mostly go through the long lists of the frequent ones, which decide nothing (Lucene's
-    MoreLikeThis chooses in the same way).
+    A query with all words would spend most of its time on the long posting lists of frequent words, which hardly change the
+    ranking. Lucene's MoreLikeThis selects words in the same way.
 
     Args:
-        text: what should be looked for.
-        counts: in how many documents a word stands.
-        among: how many documents those are.
-        most: words.
+        text: the seed's text.
+        counts: number of documents with each word.
+        among: number of documents that the counts are from.
+        most: maximal number of words.
     """
 
     def order(word: str) -> tuple[bool, float, str]:

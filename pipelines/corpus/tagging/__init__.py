@@ -1,1 +1,1 @@
-"""Scores of documents on 20 dimensions, by an annotator and by a model distilled from it."""
+"""Quality scores of documents on 20 dimensions, by an annotator and by a tagger distilled from it."""

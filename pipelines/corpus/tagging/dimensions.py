@@ -1,4 +1,4 @@
-"""The dimensions on which documents are scored, each from 0 to 9, with their rubrics (`rubrics.yaml`)."""
+"""The dimensions of document quality, each scored from 0 to 9, with their rubrics (`rubrics.yaml`)."""
 
 import functools
 from pathlib import Path
@@ -8,22 +8,24 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 Labels = dict[str, int]
-"""A score for every dimension."""
+"""A score, 0 to 9, by name of the dimension."""
 
 
 class Dimension(BaseModel):
-    """A quality of documents, with its written rubric."""
+    """A dimension of document quality with its rubric."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     kind: Literal["content", "format"]
     asks: str
+    """The question that the score answers."""
     rubric: dict[int, str]
+    """Descriptions of the scores 0, 3, 6 and 9."""
 
 
 @functools.cache
 def dimensions() -> tuple[Dimension, ...]:
-    """The dimensions, in the order of their file."""
+    """Returns the dimensions, in the order of `rubrics.yaml`."""
     rows = yaml.safe_load(Path(__file__).with_name("rubrics.yaml").read_text(encoding="utf-8"))
     return tuple(Dimension.model_validate(row) for row in rows)

@@ -1,24 +1,52 @@
-"""How well a tagger predicts an annotator, on documents that it was not trained on, dimension by dimension.
+"""The report of the `tag` stage: how well the tagger predicts the annotator on held-out documents, by dimension.
 
-Rank correlation is Spearman's, of the tagger's scores with the annotator's. A dimension whose labels are all the same, in
-training or held out, has no correlation: it is marked constant, and left out of every mean.
+Rank correlation is Spearman's, between the scores of the tagger and of the annotator. If all labels of a dimension are equal,
+in the training documents or in the held-out ones, the dimension has no correlation. It is marked constant and left out of all
+means.
 """
 
 import html
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypedDict
 
 import numpy as np
 from scipy import stats
 
 from .dimensions import Dimension
 
-GOOD = 5
-"""Scores from here on are the yes of the binary question. Ours: the upper half of 0 to 9."""
+POSITIVE = 5
+"""Least label that counts as positive in the binary task. Our choice: the upper half of 0 to 9."""
 BINS = 10
-"""Groups of documents, by score, that the calibration error compares means in. Ours."""
+"""Groups of documents of similar score in the calibration error. Our choice."""
 RESAMPLES = 200
-"""Of the held-out documents, for an interval."""
+"""Bootstrap resamples of the held-out documents for an interval. Our choice."""
+
+
+class Nearest(TypedDict):
+    """The dimension whose labels correlate most with those of another dimension."""
+
+    name: str
+    rank_correlation: float
+
+
+class DimensionRow(TypedDict):
+    """The report's figures for one dimension. None: not defined, because the dimension is constant."""
+
+    name: str
+    kind: str
+    constant: bool
+    mean_label: float
+    rank_correlation: float | None
+    """Of the calibrated scores."""
+    raw_rank_correlation: float | None
+    """Of the scores before calibration."""
+    binary_rank_correlation: float | None
+    """Of the tagger trained on binary labels."""
+    area_under_curve: float | None
+    binary_area_under_curve: float | None
+    calibration_error: float
+    absolute_error: float
+    nearest: Nearest | None
 
 
 def report(
@@ -29,25 +57,27 @@ def report(
     graded: np.ndarray,
     binary: np.ndarray,
 ) -> dict[str, Any]:
-    """What the tagger is worth. All arrays but the first are of the held-out documents, (documents, dimensions).
+    """Returns how well the tagger predicts the labels of the held-out documents.
+
+    The arrays `labels`, `scores`, `graded` and `binary` are of the held-out documents, shape (documents, dimensions).
 
     Args:
-        dimensions: of the columns.
-        trained_on: labels of the training documents.
-        labels: the annotator's, 0 to 9.
-        scores: the tagger's, calibrated.
-        graded: its raw scores.
-        binary: the raw scores of a tagger that is the same but for its labels: 1 from `GOOD` on, else 0.
+        dimensions: the columns' dimensions.
+        trained_on: labels of the training documents, shape (training documents, dimensions).
+        labels: the annotator's labels, 0 to 9.
+        scores: the tagger's calibrated scores.
+        graded: the tagger's scores before calibration.
+        binary: scores before calibration of a tagger trained on binary labels: 1 from `POSITIVE` on, else 0.
 
     Returns:
-        "dimensions": a row each; "rank_correlation": the means over all, content and format; "binary": the means of the two
-        taggers on the dimensions where both can be measured, and their difference with a 95% interval over documents.
+        "dimensions": the rows. "rank_correlation": the means over all, content and format dimensions. "binary": the means of
+        both taggers over the dimensions where both are defined, and their difference with a 95% interval over documents.
     """
-    rows = []
+    rows: list[DimensionRow] = []
     for column, dimension in enumerate(dimensions):
-        label, score, good = labels[:, column], scores[:, column], labels[:, column] >= GOOD
+        label, score, positive = labels[:, column], scores[:, column], labels[:, column] >= POSITIVE
         constant = not (np.ptp(label) and np.ptp(trained_on[:, column]))
-        one_sided = constant or len(set(trained_on[:, column] >= GOOD)) < 2
+        one_sided = constant or len(set(trained_on[:, column] >= POSITIVE)) < 2
         rows.append(
             {
                 "name": dimension.name,
@@ -57,8 +87,8 @@ def report(
                 "rank_correlation": None if constant else rank_correlation(score, label),
                 "raw_rank_correlation": None if constant else rank_correlation(graded[:, column], label),
                 "binary_rank_correlation": None if one_sided else rank_correlation(binary[:, column], label),
-                "area_under_curve": None if one_sided else area_under_curve(graded[:, column], good),
-                "binary_area_under_curve": None if one_sided else area_under_curve(binary[:, column], good),
+                "area_under_curve": None if one_sided else area_under_curve(graded[:, column], positive),
+                "binary_area_under_curve": None if one_sided else area_under_curve(binary[:, column], positive),
                 "calibration_error": calibration_error(score, label),
                 "absolute_error": float(np.abs(score - label).mean()),
                 "nearest": _nearest(dimensions, np.vstack([trained_on, labels]), column),
@@ -69,36 +99,39 @@ def report(
         kind: _mean(row["rank_correlation"] for row in rows if kind in ("all", row["kind"]))
         for kind in ("all", "content", "format")
     }
-    return {"rank_correlation": means, "binary": _compared(rows, both, labels, graded, binary), "dimensions": rows}
+    return {"rank_correlation": means, "binary": _compare(rows, both, labels, graded, binary), "dimensions": rows}
 
 
-def rank_correlation(one: np.ndarray, other: np.ndarray) -> float | None:
-    """Spearman's; None where either is the same for all."""
-    if not (np.ptp(one) and np.ptp(other)):
+def rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
+    """Returns Spearman's rank correlation of two arrays (documents,), or None if all values of one are equal."""
+    if not (np.ptp(first) and np.ptp(second)):
         return None
-    return float(np.corrcoef(stats.rankdata(one), stats.rankdata(other))[0, 1])
+    return float(np.corrcoef(stats.rankdata(first), stats.rankdata(second))[0, 1])
 
 
-def area_under_curve(scores: np.ndarray, good: np.ndarray) -> float | None:
-    """How often a good document scores above another, ties counted half (Mann and Whitney's U); None without both."""
-    positives, negatives = int(good.sum()), int((~good).sum())
+def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> float | None:
+    """Returns how often a positive document scores above a negative one, ties counted half (Mann and Whitney's U).
+
+    It is None if the documents are all positive or all negative.
+    """
+    positives, negatives = int(positive.sum()), int((~positive).sum())
     if not positives or not negatives:
         return None
-    rank_sum = float(stats.rankdata(scores)[good].sum())
+    rank_sum = float(stats.rankdata(scores)[positive].sum())
     return (rank_sum - positives * (positives + 1) / 2) / (positives * negatives)
 
 
 def calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Mean distance, in points, of mean score and mean label over groups of documents of like score and equal size.
+    """Returns the mean distance, in points, of mean score and mean label over groups of equal size, ordered by score.
 
-    A group's mean label is itself uncertain, so that a perfect tagger is not at 0: about 0.8 standard errors of a group.
+    Even a perfect tagger has an error of about 0.8 standard errors of a group's mean label, because that mean is uncertain.
     """
     groups = np.array_split(np.argsort(scores, kind="stable"), min(BINS, len(scores)))
     return float(sum(len(group) * abs(scores[group].mean() - labels[group].mean()) for group in groups) / len(scores))
 
 
-def _nearest(dimensions: Sequence[Dimension], labels: np.ndarray, column: int) -> dict[str, Any] | None:
-    """The dimension that the annotator scores most alike: a high correlation says that one of the two could go."""
+def _nearest(dimensions: Sequence[Dimension], labels: np.ndarray, column: int) -> Nearest | None:
+    """Returns the dimension with the most similar labels. A high correlation means that one of the two is redundant."""
     others = [
         (correlation, dimension.name)
         for other, dimension in enumerate(dimensions)
@@ -106,52 +139,49 @@ def _nearest(dimensions: Sequence[Dimension], labels: np.ndarray, column: int) -
     ]
     if not others:
         return None
-    correlation, name = max(others, key=lambda found: abs(found[0]))
+    correlation, name = max(others, key=lambda pair: abs(pair[0]))
     return {"name": name, "rank_correlation": correlation}
 
 
-def _compared(
-    rows: Sequence[dict[str, Any]], columns: list[int], labels: np.ndarray, graded: np.ndarray, binary: np.ndarray
-) -> dict[str, Any]:
-    """The tagger of 0 to 9 against the binary one, by rank correlation with the labels and by the binary question."""
+def _compare(
+    rows: Sequence[DimensionRow], columns: list[int], labels: np.ndarray, graded: np.ndarray, binary: np.ndarray
+) -> dict[str, float | None]:
+    """Compares the taggers trained on labels 0 to 9 and on binary labels."""
     if not columns:
         return {"dimensions": 0}
-    draw, differences = np.random.default_rng(0), []
+    random, differences = np.random.default_rng(0), []
     for _ in range(RESAMPLES):
-        drawn = draw.integers(0, len(labels), len(labels))[:, None]
-        label, one, other = (stats.rankdata(scores[drawn, columns], axis=0) for scores in (labels, graded, binary))
-        differences.append(float(np.nanmean([_correlations(one, label) - _correlations(other, label)])))
+        resample = random.integers(0, len(labels), len(labels))[:, None]
+        label, by_graded, by_binary = (stats.rankdata(scores[resample, columns], axis=0) for scores in (labels, graded, binary))
+        differences.append(float(np.nanmean([_correlations(by_graded, label) - _correlations(by_binary, label)])))
     chosen = [rows[column] for column in columns]
     means = {
-        name: _mean(row[key] for row in chosen)
-        for name, key in (
-            ("graded_rank_correlation", "raw_rank_correlation"),
-            ("binary_rank_correlation", "binary_rank_correlation"),
-            ("graded_area_under_curve", "area_under_curve"),
-            ("binary_area_under_curve", "binary_area_under_curve"),
-        )
+        "graded_rank_correlation": _mean(row["raw_rank_correlation"] for row in chosen),
+        "binary_rank_correlation": _mean(row["binary_rank_correlation"] for row in chosen),
+        "graded_area_under_curve": _mean(row["area_under_curve"] for row in chosen),
+        "binary_area_under_curve": _mean(row["binary_area_under_curve"] for row in chosen),
     }
     graded_mean, binary_mean = means["graded_rank_correlation"], means["binary_rank_correlation"]
     low, high = (float(np.percentile(differences, share)) for share in (2.5, 97.5))
     difference = None if graded_mean is None or binary_mean is None else graded_mean - binary_mean
-    ahead = sum(row["raw_rank_correlation"] > row["binary_rank_correlation"] for row in chosen)
+    ahead = sum((row["raw_rank_correlation"] or 0) > (row["binary_rank_correlation"] or 0) for row in chosen)
     return {"dimensions": len(columns), "graded_ahead": ahead, **means, "difference": difference, "low": low, "high": high}
 
 
-def _correlations(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Pearson's, column by column; not a number where a column is the same for all."""
-    one, other = one - one.mean(0), other - other.mean(0)
-    norms = np.sqrt((one**2).sum(0) * (other**2).sum(0))
-    return np.divide((one * other).sum(0), norms, out=np.full(len(norms), np.nan), where=norms > 0)
+def _correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Returns Pearson's correlation by column; NaN if all values of a column are equal."""
+    first, second = first - first.mean(0), second - second.mean(0)
+    norms = np.sqrt((first**2).sum(0) * (second**2).sum(0))
+    return np.divide((first * second).sum(0), norms, out=np.full(len(norms), np.nan), where=norms > 0)
 
 
-def _mean(values: Any) -> float | None:
-    there = [value for value in values if value is not None]
-    return float(np.mean(there)) if there else None
+def _mean(values: Iterable[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined else None
 
 
-def page(found: dict[str, Any]) -> str:
-    """The report as a page: a row a dimension, the best predicted first."""
+def page(found: Mapping[str, Any]) -> str:
+    """Returns the report as an HTML page with a row per dimension, the best predicted first."""
     columns = {
         "rank correlation": "rank_correlation",
         "binary": "binary_rank_correlation",
@@ -164,28 +194,30 @@ def page(found: dict[str, Any]) -> str:
     ordered = sorted(found["dimensions"], key=lambda row: (row["rank_correlation"] is None, -(row["rank_correlation"] or 0)))
     body = "".join(
         f"<tr><td>{html.escape(row['name'])}<td>{row['kind']}{''.join(f'<td>{_figure(row[key])}' for key in columns.values())}"
-        f"<td>{_near(row['nearest'])}"
+        f"<td>{_nearest_cell(row['nearest'])}"
         for row in ordered
     )
-    said, binary = found["rank_correlation"], found["binary"]
+    means, binary = found["rank_correlation"], found["binary"]
     lines = [
         f"Labels by {found['annotator']}"
-        + (", rules that stand in for a model: the figures say how well rules are learned" if found["stand_in"] else "")
+        + (", rules instead of a model: the figures show how well rules are learned" if found["labels_by_rules"] else "")
         + f"; {found['labelled']} documents labelled, {found['unlabelled']} not, {found['held_out']} held out. "
         f"Embedding {found['embedder']}.",
-        f"Mean rank correlation {_figure(said['all'])}: content {_figure(said['content'])}, format {_figure(said['format'])}.",
+        f"Mean rank correlation {_figure(means['all'])} "
+        f"(content {_figure(means['content'])}, format {_figure(means['format'])}).",
     ]
     if binary["dimensions"]:
         lines.append(
-            f"Trained on 0 to 9, {_figure(binary['graded_rank_correlation'])}; on whether a label is {GOOD} or more, "
+            f"Mean rank correlation before calibration over {binary['dimensions']} dimensions: trained on labels 0 to 9 "
+            f"{_figure(binary['graded_rank_correlation'])}, trained on whether a label is at least {POSITIVE} "
             f"{_figure(binary['binary_rank_correlation'])}; difference {_figure(binary['difference'])} "
-            f"[{_figure(binary['low'])}, {_figure(binary['high'])}] over {binary['dimensions']} dimensions, before calibration."
+            f"[{_figure(binary['low'])}, {_figure(binary['high'])}]."
         )
-    head = "".join(f"<th>{name}" for name in ("dimension", "kind", *columns, "scored most alike"))
+    head = "".join(f"<th>{name}" for name in ("dimension", "kind", *columns, "most similar dimension"))
     return (
-        "<!doctype html><meta charset=utf-8><title>How predictable the dimensions are</title>"
+        "<!doctype html><meta charset=utf-8><title>Predictability of the dimensions</title>"
         "<style>body{font:16px system-ui;max-width:75em;margin:2em auto;padding:0 1em}td,th{padding:.3em .8em;text-align:left;"
-        "border-bottom:1px solid #ddd}</style><h1>How predictable the dimensions are</h1>"
+        "border-bottom:1px solid #ddd}</style><h1>Predictability of the dimensions</h1>"
         f"{''.join(f'<p>{html.escape(line)}' for line in lines)}<table><tr>{head}{body}</table>"
     )
 
@@ -194,5 +226,5 @@ def _figure(value: float | None) -> str:
     return "constant" if value is None else f"{value:.2f}"
 
 
-def _near(nearest: dict[str, Any] | None) -> str:
+def _nearest_cell(nearest: Nearest | None) -> str:
     return f"{html.escape(nearest['name'])} ({nearest['rank_correlation']:.2f})" if nearest else ""

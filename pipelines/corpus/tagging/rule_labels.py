@@ -1,9 +1,9 @@
-"""The rule-based annotator, `rules:`: scores from counts of words, signs and lines.
+"""The annotator `rules:`: scores from counts of words, signs and lines.
 
-A stand-in where no model is at hand, so that a recipe can be tried and tested anywhere. It sees how a text is worded and set
-down, and what it scores as reasoning depth or clarity is only what tends to go along with them; it reads English and code. All
-words, counts and anchors in this file are ours. Numbers that a stage reports on its labels say how well a tagger learns these
-rules, not how well it judges documents.
+It replaces a model where none is available, so that a recipe can be tried and tested on any machine. It measures wording and
+layout only; its scores of reasoning depth or clarity are based on surface features that correlate with them. It covers English
+and code. All words, counts and anchors in this file are our choice. Figures of a stage with these labels show how well a tagger
+learns the rules, not how well it judges documents.
 """
 
 import itertools
@@ -18,22 +18,22 @@ from ....core import UserError
 from .dimensions import Labels, dimensions
 
 HEAD, TAIL = 16_000, 400
-"""Characters looked at, from the beginning and at the end."""
+"""Characters read from the beginning and from the end of a text."""
 
 
 def annotate(text: str) -> Labels:
-    """The scores of a text. An empty one has the scores of nothing, not an error."""
+    """Returns the scores of a text, which may be empty."""
     head, tail = text[:HEAD], text[-TAIL:]
     words = re.findall(r"[^\W\d_]+", head.lower())
     lines = [line for line in head.splitlines() if line.strip()]
     scores = _content(head, words, lines) | _format(text, head, tail, words, lines)
     if unknown := [dimension.name for dimension in dimensions() if dimension.name not in scores]:
-        raise UserError(f"rules: knows no rule for {unknown[0]}; name a policy as the annotator")
+        raise UserError(f"rules: has no rule for dimension {unknown[0]}; use a policy as annotator")
     return {dimension.name: scores[dimension.name] for dimension in dimensions()}
 
 
 def _content(head: str, words: list[str], lines: list[str]) -> Labels:
-    count, size = max(len(words), 30), max(len(head), 200)  # one word of three is no density
+    count, size = max(len(words), 30), max(len(head), 200)  # because densities of very short texts are meaningless
     kinds = len(set(words[:1000]))
 
     def per_word(pattern: re.Pattern[str]) -> float:
@@ -43,7 +43,7 @@ def _content(head: str, words: list[str], lines: list[str]) -> Labels:
         return 1000 * len(pattern.findall(head)) / size
 
     coded = sum(bool(_CODE_LINE.search(line)) for line in lines) / max(len(lines), 5)
-    told = per_character(_REMARK)
+    remarks = per_character(_REMARK)
     sentences = [len(sentence.split()) for sentence in re.split(r"[.!?:]\s|\n\s*\n", head) if sentence.strip()]
     strain = abs(statistics.median(sentences) - 14) if sentences else 30.0
     plain = sum(word in _FUNCTION_WORDS for word in words) / count
@@ -54,7 +54,7 @@ def _content(head: str, words: list[str], lines: list[str]) -> Labels:
         "factual_density": _score(per_word(_FACT), 0.5, 4, 10, 20),
         "technical_depth": _score(sum(len(word) >= 9 for word in words) / count * 100 + per_word(_NAME), 4, 12, 24, 45),
         "mathematical_content": _score(per_character(_FORMULA) + per_word(_MATHEMATICS), 0.3, 2, 5, 10),
-        "code_content": _score(coded * (0.7 + min(told / 10, 0.3)), 0.03, 0.2, 0.45, 0.8),
+        "code_content": _score(coded * (0.7 + min(remarks / 10, 0.3)), 0.03, 0.2, 0.45, 0.8),
         "clarity": _score(plain * 100 - strain, -10, 5, 17, 32),
         "self_containedness": _score(per_word(_ELSEWHERE) + (3 if head[:1].islower() else 0), 8, 4, 2, 0.2),
         "information_density": _score(kinds / max(len(words[:1000]), 60) + packed, 0.2, 0.5, 0.8, 1.1),
@@ -95,19 +95,19 @@ def _format(text: str, head: str, tail: str, words: list[str], lines: list[str])
 
 
 def _score(value: float, zero: float, three: float, six: float, nine: float) -> int:
-    """The score of a value whose anchors are given, rising or falling."""
+    """Returns the score of a value by interpolation between the values of the scores 0, 3, 6 and 9, rising or falling."""
     sign = 1 if nine > zero else -1
     return round(float(np.interp(sign * value, [sign * anchor for anchor in (zero, three, six, nine)], (0, 3, 6, 9))))
 
 
 def _broken(line: str, following: str) -> bool:
-    """Whether a line of prose ends in a divided word, or far too early."""
-    ended, going_on = line.rstrip(), following.lstrip()[:1].islower()
-    return going_on and (ended.endswith("-") or (len(ended) < 35 and ended[-1:].isalpha() and not _CODE_LINE.search(line)))
+    """True if a line of prose ends with a hyphenated word, or far too early."""
+    ended, continues = line.rstrip(), following.lstrip()[:1].islower()
+    return continues and (ended.endswith("-") or (len(ended) < 35 and ended[-1:].isalpha() and not _CODE_LINE.search(line)))
 
 
 def _any(phrases: str) -> re.Pattern[str]:
-    """Any of the phrases, which commas divide, as whole words."""
+    """Returns a pattern for any of the phrases, separated by commas, as whole words."""
     return re.compile(r"\b(?:" + "|".join(re.escape(phrase.strip()) for phrase in phrases.split(",")) + r")\b", re.IGNORECASE)
 
 

@@ -1,10 +1,11 @@
-"""A small tagger distilled from an annotator's labels: it scores every dimension of a document at once, in bulk.
+"""The tagger: a small model, distilled from an annotator's labels, that scores documents on all dimensions in bulk.
 
-A text becomes its embedding (`embed.py`) and a few figures of its surface; a ridge regression a dimension gives a raw score;
-an isotonic regression, fitted on documents that the ridge never saw, brings it to the annotator's scale. Between the levels of
-the isotonic steps the score is interpolated, so that it keeps the raw score's order where plain steps would tie.
+The features of a text are its embedding (`retrieval/embed.py`) and surface features such as length and character classes. Each
+dimension has a ridge regression for the raw score. An isotonic regression, fitted on other documents, maps the raw score to the
+annotator's scale. The score is interpolated between the steps of the isotonic regression, because plain steps would produce
+ties.
 
-    tagger = train("hash:", names, texts, labels, more_texts, more_labels)
+    tagger = train("hash:", names, train_features, train_labels, calibration_features, calibration_labels)
     save(tagger, folder)
     score(load(folder), texts)      # (texts, dimensions), 0 to 9
 """
@@ -26,52 +27,58 @@ from ....core import UserError
 from ..retrieval import embed
 
 ALPHAS = tuple(float(10**power) for power in range(-1, 6))
-"""Strengths of the ridge that leave-one-out chooses from, a dimension for itself. Ours."""
+"""Strengths of the ridge penalty; leave-one-out cross-validation selects one per dimension. Our choice."""
 DECIMALS = 3
-"""Of a score: what lies behind differs with the size of a batch, as sums in another order do."""
-READ = 8_192
-"""Characters that the figures of the surface are taken from, the length apart: as many as `hash:` reads."""
+"""Decimals of a score. Further decimals depend on the batch size, because the order of sums affects rounding."""
+MAX_CHARACTERS = 8_192
+"""Characters for the surface features, except the length. The same as for `hash:`."""
 FORMAT = 1
-"""Version of the files."""
+"""Version of the file format."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tagger:
-    """What `score` needs."""
+    """A trained tagger."""
 
     embedder: str
     """URI of the embedding."""
     names: tuple[str, ...]
-    """The dimensions."""
+    """Names of the dimensions."""
     mean: np.ndarray
-    """(features,), of the training documents."""
+    """Mean of the training documents' features, shape (features,)."""
     scale: np.ndarray
-    """(features,)"""
+    """Their standard deviation, shape (features,)."""
     weights: np.ndarray
-    """(features, dimensions), of features less mean, over scale."""
+    """Weights of the standardised features, shape (features, dimensions)."""
     bias: np.ndarray
-    """(dimensions,)"""
+    """Intercepts, shape (dimensions,)."""
     levels: tuple[tuple[np.ndarray, np.ndarray], ...]
-    """A dimension's calibration: raw scores, rising, and the scores they stand for."""
+    """Calibration of each dimension: increasing raw scores, and the calibrated scores for them."""
 
 
 def features(texts: Sequence[str], embedder: embed.Embed, batch_size: int = 256) -> np.ndarray:
-    """What the tagger sees of texts: (texts, embedding and surface), float32."""
+    """Returns the features of texts: embedding and surface features, float32, shape (texts, features).
+
+    Args:
+        texts: the documents' texts.
+        embedder: embedding function, see `embed.load`.
+        batch_size: texts per call.
+    """
     blocks = [texts[start : start + batch_size] for start in range(0, len(texts), batch_size)] or [texts]
     return np.concatenate([np.hstack([embedder(block), surface(block)]) for block in blocks])
 
 
 def surface(texts: Sequence[str]) -> np.ndarray:
-    """Figures that an embedding of unit norm does not hold: (texts, 12), float32.
+    """Returns surface features that an embedding of norm 1 does not contain: float32, shape (texts, 12).
 
-    The logarithms of the length and of the mean line; the shares of capitals, digits, spaces, line ends, signs, control
-    characters and bytes outside ASCII; the share of lines that occur once; the size after compression; the mean word.
+    They are the logarithms of the length and of the mean line length; the shares of capitals, digits, spaces, line ends, signs,
+    control characters and non-ASCII bytes; the share of distinct lines; the compression ratio; the mean word length.
     """
     return np.array([_surface(text) for text in texts], np.float32).reshape(-1, 12)
 
 
 def _surface(text: str) -> list[float]:
-    head = text[:READ].encode("utf-8", "replace")
+    head = text[:MAX_CHARACTERS].encode("utf-8", "replace")
     size = max(len(head), 1)
     kinds = np.bincount(_KINDS[np.frombuffer(head, np.uint8)], minlength=8)[1:] / size
     lines = [line for line in head.split(b"\n") if line.strip()]
@@ -82,7 +89,7 @@ def _surface(text: str) -> list[float]:
 
 
 def _kinds() -> np.ndarray:
-    """What kind of character each byte is: 0 a small letter, 1 a capital, 2 a digit, 3 a space, 4 a line end, ..."""
+    """Returns the class of each byte: 0 lower case, 1 capital, 2 digit, 3 space, 4 line end, 5 sign, 6 control, 7 non-ASCII."""
     kinds = np.full(256, 7, np.uint8)
     kinds[:128] = 5
     kinds[:32] = 6
@@ -96,107 +103,119 @@ def _kinds() -> np.ndarray:
 _KINDS = _kinds()
 
 
-def fit(seen: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Ridge regressions of labels on features.
+def fit(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Fits ridge regressions of labels on features.
 
     Args:
-        seen: (documents, features).
-        labels: (documents, dimensions).
+        features: shape (documents, features).
+        labels: shape (documents, dimensions).
 
     Returns:
-        Mean, scale, weights and bias, as in `Tagger`. A dimension whose labels are all the same has weights of 0.
+        Mean, scale, weights and bias, as in `Tagger`. A dimension whose labels are all equal has weights of 0.
     """
     from sklearn.linear_model import RidgeCV
 
     labels = labels.astype(np.float64)
-    mean, scale = seen.mean(0, dtype=np.float64), seen.std(0, dtype=np.float64)
+    mean, scale = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
     scale[scale < 1e-9] = 1.0
-    head = RidgeCV(ALPHAS, alpha_per_target=True).fit((seen - mean) / scale, labels)
+    head = RidgeCV(ALPHAS, alpha_per_target=True).fit((features - mean) / scale, labels)
     weights = np.where(np.ptp(labels, axis=0) > 0, np.atleast_2d(head.coef_).T, 0.0)
     return mean, scale, weights, np.atleast_1d(head.intercept_)
 
 
 def train(
-    embedder: str, names: Sequence[str], seen: np.ndarray, labels: np.ndarray, apart: np.ndarray, apart_labels: np.ndarray
+    embedder: str,
+    names: Sequence[str],
+    train_features: np.ndarray,
+    train_labels: np.ndarray,
+    calibration_features: np.ndarray,
+    calibration_labels: np.ndarray,
 ) -> Tagger:
-    """A tagger of labelled documents.
+    """Trains and calibrates a tagger.
 
     Args:
-        embedder: URI of what made the features.
-        names: the dimensions.
-        seen: features of the training documents.
-        labels: (documents, dimensions), 0 to 9.
-        apart: features of other documents, for calibration.
-        apart_labels: their labels.
+        embedder: URI of the embedding model that made the features.
+        names: names of the dimensions.
+        train_features: features of the training documents, shape (documents, features).
+        train_labels: their labels, 0 to 9, shape (documents, dimensions).
+        calibration_features: features of other documents for the calibration.
+        calibration_labels: their labels.
     """
-    tagger = Tagger(embedder, tuple(names), *fit(seen, labels), levels=())
-    raw_scores = raw(tagger, apart)
-    levels = tuple(_levels(raw_scores[:, column], apart_labels[:, column]) for column in range(len(names)))
+    tagger = Tagger(embedder, tuple(names), *fit(train_features, train_labels), levels=())
+    scores = raw_scores(tagger, calibration_features)
+    levels = tuple(_levels(scores[:, column], calibration_labels[:, column]) for column in range(len(names)))
     return Tagger(embedder, tagger.names, tagger.mean, tagger.scale, tagger.weights, tagger.bias, levels)
 
 
-def _levels(raw_scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The steps of an isotonic regression, each at the middle of its raw scores."""
+def _levels(raw: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the steps of an isotonic regression: the mean raw score and the height of each."""
     from sklearn.isotonic import IsotonicRegression
 
-    stepped = IsotonicRegression().fit_transform(raw_scores.astype(np.float64), labels.astype(np.float64))
+    stepped = IsotonicRegression().fit_transform(raw.astype(np.float64), labels.astype(np.float64))
     heights, step = np.unique(np.round(stepped, 9), return_inverse=True)
-    return np.bincount(step, raw_scores) / np.bincount(step), heights
+    return np.bincount(step, raw) / np.bincount(step), heights
 
 
-def raw(tagger: Tagger, seen: np.ndarray) -> np.ndarray:
-    """Scores before calibration: (documents, dimensions)."""
-    return ((seen - tagger.mean) / tagger.scale) @ tagger.weights + tagger.bias
+def raw_scores(tagger: Tagger, features: np.ndarray) -> np.ndarray:
+    """Returns the scores before calibration, shape (documents, dimensions)."""
+    return ((features - tagger.mean) / tagger.scale) @ tagger.weights + tagger.bias
 
 
-def calibrated(tagger: Tagger, raw_scores: np.ndarray) -> np.ndarray:
-    """Raw scores on the annotator's scale: (documents, dimensions), float32, 0 to 9."""
-    columns = [np.interp(raw_scores[:, column], *levels) for column, levels in enumerate(tagger.levels)]
+def calibrate(tagger: Tagger, raw: np.ndarray) -> np.ndarray:
+    """Returns raw scores on the annotator's scale: float32, 0 to 9, shape (documents, dimensions)."""
+    columns = [np.interp(raw[:, column], *levels) for column, levels in enumerate(tagger.levels)]
     return np.round(np.clip(np.stack(columns, axis=1), 0, 9), DECIMALS).astype(np.float32)
 
 
 def score(tagger: Tagger, texts: Sequence[str], batch_size: int = 256) -> np.ndarray:
-    """The scores of texts: (texts, dimensions), float32, 0 to 9; the same whatever the size of a batch."""
-    return calibrated(tagger, raw(tagger, features(texts, embedding(tagger.embedder), batch_size)))
+    """Returns the scores of texts: float32, 0 to 9, shape (texts, dimensions). They do not depend on the batch size.
+
+    Args:
+        tagger: see `train`.
+        texts: the documents' texts.
+        batch_size: texts per call of the embedding function.
+    """
+    return calibrate(tagger, raw_scores(tagger, features(texts, embedding(tagger.embedder), batch_size)))
 
 
 @functools.lru_cache(maxsize=2)
 def embedding(uri: str) -> embed.Embed:
-    """An embedding, loaded once a process."""
+    """Returns an embedding function, loaded once per process."""
     return embed.load(uri)
 
 
 def save(tagger: Tagger, folder: Path) -> None:
-    """Writes `tagger.json` and `weights.safetensors` into a folder, which is there whole or not at all."""
-    half = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(half, ignore_errors=True)
-    half.mkdir(parents=True)
+    """Writes `tagger.json` and `weights.safetensors` into a folder, atomically."""
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
     arrays = {name: getattr(tagger, name) for name in ("mean", "scale", "weights", "bias")}
     levels = {
         f"{part}_{number}": array for number, pair in enumerate(tagger.levels) for part, array in zip("xy", pair, strict=True)
     }
-    save_file({name: np.ascontiguousarray(array) for name, array in (arrays | levels).items()}, half / "weights.safetensors")
+    save_file({name: np.ascontiguousarray(array) for name, array in (arrays | levels).items()}, partial / "weights.safetensors")
     about = {"format": FORMAT, "embedder": tagger.embedder, "dimensions": tagger.names}
-    (half / "tagger.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+    (partial / "tagger.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
-    os.replace(half, folder)
+    os.replace(partial, folder)
 
 
 def load(folder: str | Path) -> Tagger:
-    """A tagger that was saved.
+    """Returns a saved tagger.
 
     Raises:
-        UserError: the folder holds none, or one of another version.
+        UserError: the folder contains no tagger, or one of another format.
     """
     folder = Path(folder)
     if not (folder / "tagger.json").is_file():
-        raise UserError(f"{folder} holds no tagger: name the folder `tagger` of a tag stage")
-    remedy = "remove the folder, and run its tag stage again"
+        raise UserError(f"{folder} contains no tagger: use the folder `tagger` of a tag stage")
+    remedy = "remove the folder and run its tag stage again"
     about = disk.record(folder / "tagger.json", remedy)
     if about.get("format") != FORMAT:
-        raise UserError(f"{folder} holds a tagger of format {about.get('format')}, not {FORMAT}; run its tag stage again")
+        raise UserError(f"{folder}: expected tagger format {FORMAT}, got {about.get('format')}; run its tag stage again")
     with disk.understood(folder, remedy):
         names = tuple(about["dimensions"])
-        kept = load_file(folder / "weights.safetensors")
-        levels = tuple((kept[f"x_{number}"], kept[f"y_{number}"]) for number in range(len(names)))
-        return Tagger(about["embedder"], names, kept["mean"], kept["scale"], kept["weights"], kept["bias"], levels)
+        arrays = load_file(folder / "weights.safetensors")
+        levels = tuple((arrays[f"x_{number}"], arrays[f"y_{number}"]) for number in range(len(names)))
+        mean, scale, weights, bias = (arrays[name] for name in ("mean", "scale", "weights", "bias"))
+        return Tagger(about["embedder"], names, mean, scale, weights, bias, levels)

@@ -1,4 +1,4 @@
-"""Where text comes from: each source as it is, and what cannot be read counted."""
+"""Sources of documents, and the stage that writes them into shards."""
 
 import json
 import os
@@ -20,7 +20,7 @@ def gathered(folder: Path, *sources: str, **settings: Any) -> tuple[list[dict[st
     folder.mkdir(exist_ok=True)
     stage = documents.Documents.model_validate({"kind": "documents", "name": "d", "sources": sources} | settings)
     metrics = stage.run(Context(folder, "micro:", 0, {}, lambda *a, **k: None))
-    return list(shards.rows(shards.of(folder))), metrics
+    return list(shards.rows(shards.list_shards(folder))), metrics
 
 
 def test_files_rows_and_problems_become_documents(tmp_path: Path) -> None:
@@ -49,26 +49,26 @@ def test_files_rows_and_problems_become_documents(tmp_path: Path) -> None:
     assert len({row["id"] for row in found}) == 5
 
 
-def test_what_cannot_be_read_is_counted_and_nothing_else_is_lost(tmp_path: Path) -> None:
+def test_unreadable_documents_are_counted_and_the_others_are_kept(tmp_path: Path) -> None:
     long = json.dumps({"text": "x" * 99}).encode()
     lines = [b'{"text": "good"}', b'{"text": "\xff"}', b"no json", b'{"text": ""}', b'{"text": null}', long]
     (tmp_path / "rows.jsonl").write_bytes(b"\n".join([*lines, b'{"text": "half \\ud83d a pair"}', b""]))
     (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
     found, metrics = gathered(tmp_path / "out", f"jsonl:{tmp_path}/rows.jsonl", f"text:{tmp_path}/*.txt", max_characters=50)
     assert [row["text"] for row in found] == ["good", "half \ufffd a pair"]
-    passed_over = [source["passed_over"] for source in metrics["sources"]]
-    assert passed_over == [{"no text": 3, "empty": 1, "too long": 1}, {"no UTF-8": 1}]
+    skipped = [source["skipped"] for source in metrics["sources"]]
+    assert skipped == [{"no text": 3, "empty": 1, "too long": 1}, {"no UTF-8": 1}]
 
 
-def test_files_of_a_pattern_are_read_several_at_a_time_and_each_once(tmp_path: Path) -> None:
+def test_files_of_a_pattern_are_each_read_once(tmp_path: Path) -> None:
     for number in range(4):
         lines = (json.dumps({"text": f"text {number}/{row}"}) + "\n" for row in range(3))
         (tmp_path / f"{number}.jsonl").write_text("".join(lines) + "no json\n")
     found, metrics = gathered(tmp_path / "out", f"jsonl:{tmp_path}/*.jsonl")
     assert [row["text"] for row in found] == [f"text {number}/{row}" for number in range(4) for row in range(3)]
     assert metrics["documents"] == len({row["id"] for row in found}) == 12
-    assert metrics["sources"][0]["passed_over"] == {"no text": 4}
-    # A killed stage reads the files that it had not been through.
+    assert metrics["sources"][0]["skipped"] == {"no text": 4}
+    # A killed stage reads only the files without counts.
     (tmp_path / "out" / "000-00002.json").unlink()
     for number in range(4):
         (tmp_path / f"{number}.jsonl").write_text(json.dumps({"text": f"new {number}"}) + "\n")
@@ -76,7 +76,7 @@ def test_files_of_a_pattern_are_read_several_at_a_time_and_each_once(tmp_path: P
     assert [row["text"] for row in again] == [*(row["text"] for row in found[:6]), "new 2", *(row["text"] for row in found[9:])]
 
 
-def test_a_run_goes_on_only_with_the_files_it_was_begun_with(lab: Path) -> None:
+def test_a_run_resumes_only_with_the_same_files(lab: Path) -> None:
     for name, lines in (
         ("part-0", ""),
         ("part-1", json.dumps({"text": "one"}) + "\n"),
@@ -86,23 +86,23 @@ def test_a_run_goes_on_only_with_the_files_it_was_begun_with(lab: Path) -> None:
     stage = {"kind": "documents", "name": "gathered", "sources": ["jsonl:part-*.jsonl", "jsonl:part[2].jsonl"]}
     recipe = Recipe.model_validate({"name": "corpus", "policy": "micro:", "stages": [stage]})
     tenfold.run(recipe, "out", quiet=True)
-    assert [row["text"] for row in shards.rows(shards.of(lab / "out/gathered"))] == ["one", "two"]
+    assert [row["text"] for row in shards.rows(shards.list_shards(lab / "out/gathered"))] == ["one", "two"]
     (lab / "out/gathered/stage.json").unlink()
     (lab / "part-2.jsonl").write_text(json.dumps({"text": "late"}))
     with pytest.raises(UserError, match=r"gathered was begun with file jsonl:part-\*\.jsonl="):
         tenfold.run(recipe, "out", quiet=True)
 
 
-def test_the_machines_own_python_is_a_corpus() -> None:
+def test_installed_python_files_are_a_source_of_documents() -> None:
     code = list(documents.read("python:code?of=stdlib&limit=5"))
     assert all(source.startswith("python:stdlib/") and domain == "code" for source, _, domain in code)
-    assert code == list(documents.read("python:code?of=stdlib&limit=5")), "always the same sample"
+    assert code == list(documents.read("python:code?of=stdlib&limit=5")), "the sample is deterministic"
     assert next(documents.read("python:documentation?of=stdlib"))[0].startswith("python:topics/")
     few = list(documents.read("python:documentation?of=stdlib&characters=20000"))
     assert 0 < sum(len(text or "") for _, text, _ in few) <= 20000
 
 
-def test_a_killed_stage_reads_on_at_the_source_it_was_killed_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_stage_resumes_at_the_incomplete_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps({"text": f"{name}{n}"}) + "\n" for n in range(9)))
     sources = [f"jsonl:{tmp_path}/{name}.jsonl" for name in ("a", "b")]
@@ -123,7 +123,7 @@ def test_a_killed_stage_reads_on_at_the_source_it_was_killed_in(tmp_path: Path, 
     assert again == whole
 
 
-def test_a_kill_while_a_source_is_noted_down_leaves_no_half_of_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_while_counts_are_written_leaves_no_incomplete_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "one"}\n')
 
     def killed(handle: int) -> None:
@@ -138,18 +138,18 @@ def test_a_kill_while_a_source_is_noted_down_leaves_no_half_of_a_note(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("uri", "said"),
+    ("uri", "message"),
     [
-        ("ftp:somewhere", "such a URI starts with one of text:, jsonl:"),
+        ("ftp:somewhere", "expected a URI that starts with text:, jsonl:"),
         ("jsonl:nowhere.jsonl", "there is no file nowhere.jsonl"),
-        ("text:nowhere/*.txt", "no file is found there"),
-        ("parquet:nowhere/*.parquet", "no file is found there"),
-        ("python:perl", "write python:code or python:documentation"),
-        ("python:code?size=3", "unknown option 'size'; there are of, domain, limit, characters"),
+        ("text:nowhere/*.txt", "no file matches this pattern"),
+        ("parquet:nowhere/*.parquet", "no file matches this pattern"),
+        ("python:perl", "expected python:code or python:documentation"),
+        ("python:code?size=3", "unknown option 'size'; use one of of, domain, limit, characters"),
         ("python:code?limit=many", "limit is a whole number, not 'many'"),
     ],
 )
-def test_a_source_that_cannot_be_is_one_line(uri: str, said: str) -> None:
+def test_an_invalid_source_raises_one_line(uri: str, message: str) -> None:
     stage = documents.Documents.model_validate({"kind": "documents", "name": "d", "sources": [uri]})
-    with pytest.raises(UserError, match=said.replace("*", r"\*")):
+    with pytest.raises(UserError, match=message.replace("*", r"\*")):
         stage.check()

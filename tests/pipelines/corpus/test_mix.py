@@ -1,4 +1,4 @@
-"""Documents become tokens: none is lost, none is seen that is held out."""
+"""The `mix` stage: every document's tokens are in its source, and held-out documents are separate."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def documents(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_every_document_is_in_its_source_in_order_with_its_end(documents: Path, tmp_path: Path) -> None:
+def test_a_source_has_its_documents_in_order_each_with_an_end_token(documents: Path, tmp_path: Path) -> None:
     sources = mixed(tmp_path / "mix", documents, held_out=0)
     assert sources.tokens.keys() == {"high/code", "high/text"}
     tokenizer = checkpoints.tokenizer_of(checkpoints.checkpoint(TINY))
@@ -47,17 +47,17 @@ def test_every_document_is_in_its_source_in_order_with_its_end(documents: Path, 
     assert len(ids) == sources.tokens["high/code"]
 
 
-def test_sources_are_cut_where_they_have_enough(documents: Path, tmp_path: Path) -> None:
+def test_sources_are_limited_by_the_setting_most(documents: Path, tmp_path: Path) -> None:
     whole = mixed(tmp_path / "whole", documents)
     cut = mixed(tmp_path / "cut", documents, most={"high/code": 50, "*": 1e9})
     assert cut.tokens == whole.tokens | {"high/code": 50}
     assert cut.held_out == whole.held_out
-    of_both = [numpy.fromfile(tokens.file_of(one.folder, "high/code"), one.dtype) for one in (cut, whole)]
-    assert of_both[0].tolist() == of_both[1][:50].tolist()
+    limited, full = (numpy.fromfile(tokens.file_of(part.folder, "high/code"), part.dtype) for part in (cut, whole))
+    assert limited.tolist() == full[:50].tolist()
 
 
-def test_what_is_held_out_is_always_the_same_and_never_trained_on(documents: Path, tmp_path: Path) -> None:
-    both = [mixed(tmp_path / name, documents, held_out=0.3) for name in ("one", "other")]
+def test_held_out_documents_are_deterministic_and_not_in_the_training_tokens(documents: Path, tmp_path: Path) -> None:
+    both = [mixed(tmp_path / name, documents, held_out=0.3) for name in ("first", "second")]
     assert both[0].tokens == both[1].tokens
     tokenizer = checkpoints.tokenizer_of(checkpoints.checkpoint(TINY))
 
@@ -70,7 +70,7 @@ def test_what_is_held_out_is_always_the_same_and_never_trained_on(documents: Pat
     assert 5 < len(texts(True)) < 25
 
 
-def test_a_killed_stage_leaves_the_same_tokens(documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_stage_resumes_with_the_same_tokens(documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = mixed(tmp_path / "whole", documents)
     real, written = shards.write, []
 
@@ -85,10 +85,10 @@ def test_a_killed_stage_leaves_the_same_tokens(documents: Path, tmp_path: Path, 
     monkeypatch.undo()
     again = mixed(tmp_path / "again", documents)
     for source in whole.tokens:
-        one, other = (tokens.file_of(folder.folder, source).read_bytes() for folder in (whole, again))
-        assert one == other
+        first, second = (tokens.file_of(sources.folder, source).read_bytes() for sources in (whole, again))
+        assert first == second
 
 
-def test_a_folder_without_documents_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no documents: name the folder of a stage that leaves some"):
+def test_a_folder_without_documents_raises_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="contains no documents: use the folder of a stage that writes documents"):
         mixed(tmp_path / "mix", tmp_path)

@@ -1,4 +1,4 @@
-"""From raw text to a policy: the stages of `ablations/fgwsd` in order, on little text."""
+"""From raw text to a policy: the stages of `ablations/fgwsd` in order, on a small corpus."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ SOURCES = [
 
 
 def shorter(stage: dict[str, Any]) -> dict[str, Any]:
-    """A stage as it is, but for its size."""
+    """Returns a stage with smaller sizes."""
     if stage["kind"] == "pretrain":
         phases = [phase | {"tokens": 8192} for phase in stage["phases"]]
         return stage | {"policy": stage["policy"].replace("hidden=96&layers=3", "hidden=16&layers=1&heads=2"), "phases": phases}
@@ -33,16 +33,16 @@ def shorter(stage: dict[str, Any]) -> dict[str, Any]:
     return stage | sizes.get(stage["kind"], {})
 
 
-def test_raw_text_becomes_a_policy_like_any_other(lab: Path) -> None:
+def test_the_stages_turn_raw_text_into_a_policy(lab: Path) -> None:
     content = recipe.load("ablations/fgwsd").model_dump(mode="json", exclude_defaults=True)
     names = ["documents", "clean", "tag", "retrieve", "select", "tokenizer", "mix", "fgwsd_1", "after_fgwsd_1"]
     content["stages"] = [shorter(stage) for stage in content["stages"] if stage["name"] in names]
     Path("recipe.yaml").write_text(yaml.safe_dump(content))
     metrics = tenfold.run("recipe.yaml", "out", quiet=True)
     assert list(metrics) == names
-    assert metrics["clean"]["kept"]["documents"] < metrics["clean"]["given"]["documents"] == metrics["documents"]["documents"]
+    assert metrics["clean"]["kept"]["documents"] < metrics["clean"]["input"]["documents"] == metrics["documents"]["documents"]
     assert metrics["fgwsd_1"]["steps"] == 8
     assert metrics["fgwsd_1"]["losses"][-1][1] < metrics["fgwsd_1"]["losses"][0][1]
     assert tenfold.load_policy("stage:out/fgwsd_1")
     record = json.loads(Path("out/clean/stage.json").read_text())
-    assert record["policy"] == "", "what the recipe names as its policy needs a tokenizer that comes later"
+    assert record["policy"] == "", "the stage has no policy: the recipe's policy needs a tokenizer of a later stage"

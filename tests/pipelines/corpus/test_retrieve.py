@@ -21,7 +21,7 @@ COOKING = [f"Chop {n} onions and stir the soup until {n + 1} spoons of butter me
 
 
 def corpus(folder: Path, *parts: list[str], domains: tuple[str, ...] = ("maths", "cooking")) -> Path:
-    """A folder with a shard for each list of texts."""
+    """Returns a folder with a shard for each list of texts."""
     (folder / shards.DOCUMENTS).mkdir(parents=True)
     for number, (part, domain) in enumerate(zip(parts, domains, strict=False)):
         rows = [
@@ -32,9 +32,9 @@ def corpus(folder: Path, *parts: list[str], domains: tuple[str, ...] = ("maths",
 
 
 def run(folder: Path, documents: Path, progress: Callable[..., None] = lambda *a, **k: None, **changes: Any) -> dict[str, Any]:
-    given = {"kind": "retrieve", "name": "near", "documents": str(documents), "workers": 1, "limit": 20} | changes
+    settings = {"kind": "retrieve", "name": "near", "documents": str(documents), "workers": 1, "limit": 20} | changes
     folder.mkdir(exist_ok=True)
-    return retrieve.Retrieve.model_validate(given).run(Context(folder, "micro:", 0, {}, progress))
+    return retrieve.Retrieve.model_validate(settings).run(Context(folder, "micro:", 0, {}, progress))
 
 
 def similar(folder: Path) -> list[dict[str, Any]]:
@@ -48,11 +48,11 @@ def seed_file(folder: Path, *texts: str) -> dict[str, Any]:
     return {"uri": f"jsonl:{folder}/seeds.jsonl"}
 
 
-def test_documents_like_the_seeds_are_the_most_similar(tmp_path: Path) -> None:
+def test_the_most_similar_documents_are_those_about_the_seeds_subject(tmp_path: Path) -> None:
     documents = corpus(tmp_path / "all", COOKING, MATHS, domains=("cooking", "maths"))
     metrics = run(tmp_path / "near", documents, seeds=[seed_file(tmp_path, "A theorem with a proof by induction on a lemma.")])
     rows = similar(tmp_path / "near")
-    assert [row["id"] for row in rows] == [row["id"] for row in shards.rows(shards.of(documents))]
+    assert [row["id"] for row in rows] == [row["id"] for row in shards.rows(shards.list_shards(documents))]
     best = sorted(rows, key=lambda row: -row["similarity"])[:15]
     assert {row["id"].split("-")[0] for row in best} == {"maths"}
     assert {tuple(row["seeds"]) for row in best} == {("seed A the",)}
@@ -63,33 +63,33 @@ def test_documents_like_the_seeds_are_the_most_similar(tmp_path: Path) -> None:
 
 def test_similarity_is_the_weighted_reciprocal_rank_fusion_of_all_lists(tmp_path: Path) -> None:
     documents = corpus(tmp_path / "all", ["red apples", "blue boats"])
-    given = [{"source": "maths/0", "weight": 3.0}, {"source": "maths/1"}]
-    run(tmp_path / "near", documents, seeds=given)
+    seed_settings = [{"source": "maths/0", "weight": 3.0}, {"source": "maths/1"}]
+    run(tmp_path / "near", documents, seeds=seed_settings)
     first, second = similar(tmp_path / "near")
-    # Each stands first in both lists of its own seed, second in the other's list by vector, and not in its list by words.
+    # Each document is first in both lists of its own seed. In the other seed's lists it is second by vector, missing by words.
     assert first["similarity"] == pytest.approx(3 * 2 / 61 + 1 / 62)
     assert second["similarity"] == pytest.approx(2 / 61 + 3 / 62)
     assert first["seeds"] == ["maths-0", "maths-1"]
-    assert second["seeds"] == ["maths-0", "maths-1"]  # 3/62 of the good one is more than 2/61
+    assert second["seeds"] == ["maths-0", "maths-1"]  # because 3/62 is more than 2/61
 
 
-def test_ranks_are_fused_as_cormack_and_others_do() -> None:
-    assert milvus.fused([[7, 8], [8]]) == pytest.approx({7: 1 / 61, 8: 1 / 62 + 1 / 61})
+def test_reciprocal_rank_fusion_follows_its_definition() -> None:
+    assert milvus.fuse([[7, 8], [8]]) == pytest.approx({7: 1 / 61, 8: 1 / 62 + 1 / 61})
 
 
-def test_words_that_are_rare_are_telling() -> None:
+def test_distinctive_words_are_rare_words() -> None:
     counts = {"the": 90, "theorem": 3, "lemma": 2, "of": 95}
-    assert seeds.telling("The theorem of the lemma, of the zyzzyva", counts, 100, 3) == "lemma theorem the"
+    assert seeds.distinctive_words("The theorem of the lemma, of the zyzzyva", counts, 100, 3) == "lemma theorem the"
 
 
-def test_seeds_may_be_problems_with_their_solutions(tmp_path: Path) -> None:
+def test_seeds_can_be_problems_with_solutions(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text(json.dumps({"question": "Prove a theorem?", "answer": "By a lemma #### 4"}))
     documents = corpus(tmp_path / "all", MATHS)
     stage = retrieve.Retrieve.model_validate(
         {"kind": "retrieve", "name": "n", "documents": str(documents), "seeds": [{"uri": f"problems:jsonl:{tmp_path}/p.jsonl"}]}
     )
     stage.check()
-    (seed,) = seeds.of(stage.seeds, [])
+    (seed,) = seeds.load(stage.seeds, [])
     assert "Prove a theorem?" in seed.text
     assert "By a lemma" in seed.text
     assert stage.sources == [f"jsonl:{tmp_path}/p.jsonl"]
@@ -104,7 +104,7 @@ from tenfold.pipelines.corpus.retrieval import milvus
 
 def progress(done, total, inserted=0, **figures):
     if inserted >= 20:
-        os._exit(9)  # as a kill does, it runs no handler
+        os._exit(9)  # like a kill, it runs no handlers
 
 milvus.BATCH = 10
 stage = retrieve.Retrieve.model_validate_json(sys.argv[1])
@@ -112,12 +112,18 @@ stage.run(Context(Path(sys.argv[2]), "micro:", 0, {}, progress))
 """
 
 
-def test_what_was_inserted_before_a_kill_is_not_inserted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_inserted_before_a_kill_are_not_inserted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     documents = corpus(tmp_path / "all", MATHS, COOKING)
-    given = {"kind": "retrieve", "name": "near", "documents": str(documents), "seeds": [{"source": "maths/1*"}], "workers": 1}
+    settings = {
+        "kind": "retrieve",
+        "name": "near",
+        "documents": str(documents),
+        "seeds": [{"source": "maths/1*"}],
+        "workers": 1,
+    }
     folder = tmp_path / "killed"
     folder.mkdir()
-    child = subprocess.run([sys.executable, "-c", KILLED, json.dumps(given), str(folder)], capture_output=True, text=True)
+    child = subprocess.run([sys.executable, "-c", KILLED, json.dumps(settings), str(folder)], capture_output=True, text=True)
     assert child.returncode == 9, child.stderr
     monkeypatch.setattr(milvus, "BATCH", 10)
     inserted: list[int] = []
@@ -125,37 +131,37 @@ def test_what_was_inserted_before_a_kill_is_not_inserted_again(tmp_path: Path, m
     def progress(done: int, total: int, **figures: int) -> None:
         inserted.extend(count for name, count in figures.items() if name == "inserted")
 
-    run(folder, documents, progress, seeds=given["seeds"], limit=100)
-    run(tmp_path / "whole", documents, seeds=given["seeds"], limit=100)
+    run(folder, documents, progress, seeds=settings["seeds"], limit=100)
+    run(tmp_path / "whole", documents, seeds=settings["seeds"], limit=100)
     assert inserted == [30]
     assert similar(folder) == similar(tmp_path / "whole")
 
 
-def test_an_insert_that_is_broken_off_in_good_order_changes_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_insert_does_not_change_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(milvus, "BATCH", 10)
     documents = corpus(tmp_path / "all", MATHS, COOKING)
-    given = [{"source": "maths/1*"}]
+    seed_settings = [{"source": "maths/1*"}]
 
     def interrupted(done: int, total: int, inserted: int = 0, **figures: int) -> None:
         if inserted == 20:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "stopped", documents, interrupted, seeds=given)
-    run(tmp_path / "stopped", documents, seeds=given)
-    run(tmp_path / "whole", documents, seeds=given)
+        run(tmp_path / "stopped", documents, interrupted, seeds=seed_settings)
+    run(tmp_path / "stopped", documents, seeds=seed_settings)
+    run(tmp_path / "whole", documents, seeds=seed_settings)
     assert similar(tmp_path / "stopped") == similar(tmp_path / "whole")
 
 
-def test_a_text_is_cut_to_bytes_between_characters(tmp_path: Path) -> None:
-    assert milvus.cut("éé", 3) == "é"
+def test_a_text_is_truncated_between_characters(tmp_path: Path) -> None:
+    assert milvus.truncate("éé", 3) == "é"
     documents = corpus(tmp_path / "all", ["ü" * 200_000, "theorem"])
-    run(tmp_path / "near", documents, seeds=[seed_file(tmp_path, "theorem")], text_bytes=milvus.MOST_BYTES)
+    run(tmp_path / "near", documents, seeds=[seed_file(tmp_path, "theorem")], text_bytes=milvus.MAX_TEXT_BYTES)
     (_, other) = retrieve.search(str(tmp_path / "near" / "milvus.db"), "theorem")
-    assert len(other["text"].encode()) == milvus.MOST_BYTES - 1
+    assert len(other["text"].encode()) == milvus.MAX_TEXT_BYTES - 1
 
 
-def test_a_person_can_look_something_up(tmp_path: Path) -> None:
+def test_a_database_can_be_searched(tmp_path: Path) -> None:
     run(tmp_path / "near", corpus(tmp_path / "all", MATHS, COOKING), seeds=[seed_file(tmp_path, "theorem")])
     database = str(tmp_path / "near" / "milvus.db")
     best, *_ = retrieve.search(database, "stir the soup with 4 onions", limit=3)
@@ -165,13 +171,13 @@ def test_a_person_can_look_something_up(tmp_path: Path) -> None:
         retrieve.search(database, "soup", embedder="hash:?dim=8")
     with pytest.raises(UserError, match="has no collection 'others'"):
         retrieve.search(database, "soup", collection="others")
-    with pytest.raises(UserError, match="there is no database"):
+    with pytest.raises(UserError, match="no database"):
         retrieve.search(str(tmp_path / "none.db"), "soup")
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Any:
-    """A server that is spoken to by its address, as a cluster is."""
+    """Starts a server that is addressed like a cluster."""
     from milvus_lite.adapter.grpc.server import start_server_in_thread
 
     server, database, port = start_server_in_thread(str(tmp_path / "server"))
@@ -180,49 +186,49 @@ def server(tmp_path: Path) -> Any:
     database.close()
 
 
-def test_a_cluster_finds_what_a_file_does_and_its_token_is_written_nowhere(
+def test_a_cluster_has_the_same_result_as_a_file_and_its_token_is_not_written(
     tmp_path: Path, server: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MILVUS_TOKEN", "root:secret")
     monkeypatch.setenv("TENFOLD_KEYS", "MILVUS_TOKEN=127.0.0.1")
-    documents, given = corpus(tmp_path / "all", MATHS, COOKING), [{"source": "maths/1*"}]
-    run(tmp_path / "file", documents, seeds=given)
-    run(tmp_path / "cluster", documents, seeds=given, database=server[1])
+    documents, seed_settings = corpus(tmp_path / "all", MATHS, COOKING), [{"source": "maths/1*"}]
+    run(tmp_path / "file", documents, seeds=seed_settings)
+    run(tmp_path / "cluster", documents, seeds=seed_settings, database=server[1])
     assert similar(tmp_path / "cluster") == similar(tmp_path / "file")
     assert not any(b"secret" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert "secret" not in "".join(capfd.readouterr())
-    with pytest.raises(UserError, match="the collection 'documents' holds other documents"):
-        run(tmp_path / "others", corpus(tmp_path / "some", MATHS), seeds=given, database=server[1])
+    with pytest.raises(UserError, match="the collection 'documents' contains other documents"):
+        run(tmp_path / "others", corpus(tmp_path / "some", MATHS), seeds=seed_settings, database=server[1])
 
 
-def test_a_server_that_goes_away_is_one_line(tmp_path: Path, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(milvus, "SECONDS", 1.0)
+def test_a_server_that_stops_raises_one_line(tmp_path: Path, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(milvus, "CALL_SECONDS", 1.0)
     monkeypatch.setattr(milvus, "BATCH", 10)
 
     def gone(done: int, total: int, inserted: int = 0, **figures: int) -> None:
         if inserted:
             server[0].stop(grace=None).wait()
 
-    with pytest.raises(UserError, match=r"^Milvus at http://127.*the stage goes on from here once it answers$") as error:
+    with pytest.raises(UserError, match=r"^Milvus at http://127.*run the stage again, which resumes from here$") as error:
         run(tmp_path / "near", corpus(tmp_path / "all", MATHS), gone, seeds=[{"domain": "maths"}], database=server[1])
     assert "\n" not in str(error.value)
 
 
-def test_a_server_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_server_raises_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(milvus, "CONNECT_SECONDS", 0.5)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        with pytest.raises(UserError, match="is the server up, and MILVUS_TOKEN right"):
+        with pytest.raises(UserError, match="check that the server runs and that MILVUS_TOKEN is correct"):
             milvus.check(f"http://127.0.0.1:{taken.getsockname()[1]}")
 
 
-def test_a_database_that_another_process_has_open_is_one_line(tmp_path: Path) -> None:
+def test_a_database_opened_by_another_process_raises_one_line(tmp_path: Path) -> None:
     from milvus_lite import MilvusLite
 
     database = str(tmp_path / "milvus.db")
-    other = MilvusLite(database)  # the lock is on the open file: a second opening is refused in one process as in two
+    other = MilvusLite(database)  # its lock also refuses a second opening by the same process
     try:
-        with pytest.raises(UserError, match="is it open in another process"), milvus.opened(database):
+        with pytest.raises(UserError, match="is it open in another process"), milvus.connect(database):
             pass
     finally:
         other.close()
@@ -231,23 +237,23 @@ def test_a_database_that_another_process_has_open_is_one_line(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"seeds": [{"domain": "history"}]}, "no seed is found by {'domain': 'history'}"),
+        ({"seeds": [{"domain": "history"}]}, "no text matches {'domain': 'history'}"),
         ({"seeds": [{"domain": "maths"}], "database": "http://root:secret@127.0.0.1"}, "MILVUS_TOKEN"),
         ({"seeds": [{"domain": "maths"}], "database": "milvus"}, "a file NAME.db"),
     ],
 )
-def test_what_cannot_be_is_said_in_one_line(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_invalid_settings_raise_one_line_without_secrets(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message) as error:
         run(tmp_path / "near", corpus(tmp_path / "all", MATHS), **changes)
     assert "secret" not in str(error.value)
 
 
-def test_seeds_are_a_file_or_documents() -> None:
+def test_seeds_are_either_a_uri_or_patterns_of_documents() -> None:
     for wrong in ({}, {"uri": "jsonl:a", "domain": "maths"}, {"domain": "maths", "weight": 0}):
         with pytest.raises(pydantic.ValidationError):
             seeds.Seeds.model_validate(wrong)
 
 
-def test_no_document_at_all_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no document in"):
+def test_a_corpus_without_documents_raises_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no document in"):
         run(tmp_path / "near", corpus(tmp_path / "all", []), seeds=[{"domain": "maths"}])

@@ -18,7 +18,7 @@ NAMES = [*CONTENT, *FORMAT]
 
 
 def documents(folder: Path, *parts: list[tuple[str, str, str]]) -> Path:
-    """A folder with a shard for each list of (id, text, domain)."""
+    """Returns a folder with a shard for each list of (id, text, domain)."""
     (folder / shards.DOCUMENTS).mkdir(parents=True, exist_ok=True)
     for number, part in enumerate(parts):
         rows = [{"id": id, "text": text, "source": f"from {id}", "domain": domain} for id, text, domain in part]
@@ -27,7 +27,7 @@ def documents(folder: Path, *parts: list[tuple[str, str, str]]) -> Path:
 
 
 def beside(folder: Path, name: str, *parts: list[dict[str, Any]]) -> Path:
-    """What a stage knows of documents, in shards of the same names."""
+    """Writes columns of another stage in shards of the same names."""
     (folder / name).mkdir(parents=True, exist_ok=True)
     for number, part in enumerate(parts):
         shards.write(folder / name / f"{number}.parquet", pyarrow.Table.from_pylist(part))
@@ -35,7 +35,7 @@ def beside(folder: Path, name: str, *parts: list[dict[str, Any]]) -> Path:
 
 
 def tags(folder: Path, *parts: list[tuple[str, float | None, float | None]]) -> Path:
-    """Every content tag of a document the one number, every format tag the other."""
+    """Writes tags for each (id, value of all content tags, value of all format tags)."""
     rows = [[{"id": id, **dict.fromkeys(CONTENT, c), **dict.fromkeys(FORMAT, f)} for id, c, f in part] for part in parts]
     return beside(folder, "tags", *rows)
 
@@ -44,21 +44,21 @@ def similar(folder: Path, *parts: list[tuple[str, float]]) -> Path:
     return beside(folder, "similar", *([{"id": id, "similarity": value, "seeds": [""]} for id, value in p] for p in parts))
 
 
-def run(folder: Path, **given: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The metrics, and the rows that are left."""
+def run(folder: Path, **changes: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Returns the metrics and the rows that the stage wrote."""
     folder.mkdir(exist_ok=True)
     settings = select.Select.model_validate(
-        {"kind": "select", "name": "s"} | {k: str(v) if isinstance(v, Path) else v for k, v in given.items()}
+        {"kind": "select", "name": "s"} | {k: str(v) if isinstance(v, Path) else v for k, v in changes.items()}
     )
     metrics = settings.run(Context(folder, "micro:", 0, {}, lambda *a, **k: None))
-    return metrics, list(shards.rows(shards.of(folder)))
+    return metrics, list(shards.rows(shards.list_shards(folder)))
 
 
 def ten(folder: Path) -> dict[str, Path]:
-    """Ten documents of 100 characters in each of two domains, in two shards; n has n for its tags in one, less in the other."""
+    """Returns ten documents of 100 characters for each of two domains. Tags rise with n and are larger in domain a."""
     parts = [[(f"{domain}{n}", domain * 100, domain) for n in range(10)] for domain in "ab"]
-    known = [[(f"a{n}", n * 0.9, n * 0.9) for n in range(10)], [(f"b{n}", n * 0.1, n * 0.1) for n in range(10)]]
-    return {"documents": documents(folder / "all", *parts), "tags": tags(folder / "tag", *known)}
+    tag_values = [[(f"a{n}", n * 0.9, n * 0.9) for n in range(10)], [(f"b{n}", n * 0.1, n * 0.1) for n in range(10)]]
+    return {"documents": documents(folder / "all", *parts), "tags": tags(folder / "tag", *tag_values)}
 
 
 def test_grades_are_shares_of_each_domain(tmp_path: Path) -> None:
@@ -75,12 +75,12 @@ def test_grades_are_shares_of_each_domain(tmp_path: Path) -> None:
 
 def test_shares_are_of_characters_and_not_of_documents(tmp_path: Path) -> None:
     three = documents(tmp_path / "all", [("long", "x" * 600, "d"), ("short", "x" * 200, "d"), ("shorter", "x" * 200, "d")])
-    known = tags(tmp_path / "tag", [("long", 9, 9), ("short", 5, 5), ("shorter", 1, 1)])
-    _, rows = run(tmp_path / "s", documents=three, tags=known, high=0.5, medium=0.25)
+    tag_folder = tags(tmp_path / "tag", [("long", 9, 9), ("short", 5, 5), ("shorter", 1, 1)])
+    _, rows = run(tmp_path / "s", documents=three, tags=tag_folder, high=0.5, medium=0.25)
     assert [row["quality"] for row in rows] == ["high", "medium", "low"]
 
 
-def test_grades_may_be_cut_at_scores(tmp_path: Path) -> None:
+def test_grades_can_be_set_by_scores(tmp_path: Path) -> None:
     metrics, _ = run(tmp_path / "s", **ten(tmp_path), by="score", high=0.75, medium=0.35)
     assert {name: counted["documents"] for name, counted in metrics["grades"]["a"].items()} == {
         "high": 2,
@@ -91,20 +91,20 @@ def test_grades_may_be_cut_at_scores(tmp_path: Path) -> None:
     assert metrics["thresholds"]["b"] == {"high": None, "medium": None}
 
 
-def test_a_score_is_the_weighted_mean_of_tags_and_of_the_rank_of_similarity(tmp_path: Path) -> None:
+def test_a_score_is_the_weighted_mean_of_tags_and_similarity_rank(tmp_path: Path) -> None:
     three = documents(tmp_path / "all", [("a", "x", "d"), ("b", "x", "d")], [("c", "x", "d")])
-    known = tags(tmp_path / "tag", [("a", 9, 0), ("b", 0, 9)], [("c", 9, 9)])
+    tag_folder = tags(tmp_path / "tag", [("a", 9, 0), ("b", 0, 9)], [("c", 9, 9)])
     near = similar(tmp_path / "near", [("a", 0.0), ("b", 7.5)], [("c", 0.0)])
-    _, rows = run(tmp_path / "s", documents=three, tags=known, similar=near)
+    _, rows = run(tmp_path / "s", documents=three, tags=tag_folder, similar=near)
     content, form = 1.0 * len(CONTENT), 0.5 * len(FORMAT)
-    total = content + form + 2  # two documents are less similar than b, none is than a and c
+    total = content + form + 2  # two documents are less similar than b, and none is less similar than a and c
     assert [row["score"] for row in rows] == pytest.approx([content / total, (form + 2) / total, (content + form) / total])
     weights = {"content": 0.0, "format": 0.0, "similarity": 0.0, CONTENT[0]: 1.0, FORMAT[0]: 3.0}
-    _, rows = run(tmp_path / "other", documents=three, tags=known, similar=near, weights=weights)
+    _, rows = run(tmp_path / "other", documents=three, tags=tag_folder, similar=near, weights=weights)
     assert [row["score"] for row in rows] == pytest.approx([0.25, 0.75, 1.0])
 
 
-def test_a_tag_that_is_missing_does_not_count(tmp_path: Path) -> None:
+def test_missing_tags_are_left_out_of_the_mean(tmp_path: Path) -> None:
     two = documents(tmp_path / "all", [("a", "x", "d"), ("b", "x", "d"), ("c", "x", "d")])
     _, rows = run(
         tmp_path / "s", documents=two, tags=tags(tmp_path / "tag", [("a", 4.5, None), ("b", None, None), ("c", 1, 1)])
@@ -112,14 +112,14 @@ def test_a_tag_that_is_missing_does_not_count(tmp_path: Path) -> None:
     assert [row["score"] for row in rows] == pytest.approx([0.5, 0, 1 / 9])
 
 
-def test_equal_scores_are_graded_alike_however_the_documents_lie_in_shards(tmp_path: Path) -> None:
+def test_grades_of_equal_scores_do_not_depend_on_the_shards(tmp_path: Path) -> None:
     rows = [(f"{n}", "x" * 10, "d") for n in range(40)]
-    known = [(id, 5.0, 5.0) for id, _, _ in rows]
-    one = run(tmp_path / "s1", documents=documents(tmp_path / "a1", rows), tags=tags(tmp_path / "t1", known))[1]
-    back, known_back = rows[::-1], known[::-1]
+    tag_values = [(id, 5.0, 5.0) for id, _, _ in rows]
+    one = run(tmp_path / "s1", documents=documents(tmp_path / "a1", rows), tags=tags(tmp_path / "t1", tag_values))[1]
+    back, values_back = rows[::-1], tag_values[::-1]
     split = {
         "documents": documents(tmp_path / "a2", back[:13], back[13:]),
-        "tags": tags(tmp_path / "t2", known_back[:13], known_back[13:]),
+        "tags": tags(tmp_path / "t2", values_back[:13], values_back[13:]),
     }
     two = run(tmp_path / "s2", **split)[1]
     grades = {row["id"]: row["quality"] for row in one}
@@ -127,32 +127,32 @@ def test_equal_scores_are_graded_alike_however_the_documents_lie_in_shards(tmp_p
     assert sorted(grades.values()).count("high") == 12
 
 
-def test_a_killed_stage_goes_on_with_the_shards_that_are_missing(tmp_path: Path) -> None:
-    given = ten(tmp_path)
-    metrics, rows = run(tmp_path / "s", **given)
+def test_a_killed_stage_resumes_with_the_missing_shards(tmp_path: Path) -> None:
+    folders = ten(tmp_path)
+    metrics, rows = run(tmp_path / "s", **folders)
     kept = tmp_path / "s" / "documents" / "0.parquet"
     before = kept.stat().st_mtime_ns
     (tmp_path / "s" / "documents" / "1.parquet").unlink()
-    assert run(tmp_path / "s", **given) == (metrics, rows)
+    assert run(tmp_path / "s", **folders) == (metrics, rows)
     assert kept.stat().st_mtime_ns == before
 
 
-def test_what_is_about_other_documents_is_refused(tmp_path: Path) -> None:
+def test_columns_of_other_documents_are_refused(tmp_path: Path) -> None:
     two = documents(tmp_path / "all", [("a", "x", "d"), ("b", "x", "d")])
-    with pytest.raises(UserError, match="other documents, or in another order"):
+    with pytest.raises(UserError, match="other documents, or another order"):
         run(tmp_path / "s", documents=two, tags=tags(tmp_path / "tag", [("b", 1, 1), ("a", 1, 1)]))
-    with pytest.raises(UserError, match=r"0\.parquet is not there: near must have worked on the documents"):
+    with pytest.raises(UserError, match=r"no file .*0\.parquet: near must use the same documents"):
         run(tmp_path / "s", documents=two, similar=tmp_path / "near")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tags": None}, "by tags, similar or both"),
+        ({"tags": None}, "tags, similar: name the folder"),
         ({"high": 0.7}, "sum to 1.1, more than 1"),
-        ({"by": "score", "high": 0.2}, "begins at a lower score"),
-        ({"weights": {"beauty": 1}}, "there is no dimension 'beauty'; there are"),
-        ({"weights": {"content": -1}}, "weights are not negative"),
+        ({"by": "score", "high": 0.2}, "high=0.2 must be at least medium=0.4"),
+        ({"weights": {"beauty": 1}}, "unknown dimension 'beauty'; use"),
+        ({"weights": {"content": -1}}, "weights: expected numbers of at least 0"),
     ],
 )
 def test_impossible_settings_are_refused(changes: dict[str, Any], message: str) -> None:
@@ -160,10 +160,10 @@ def test_impossible_settings_are_refused(changes: dict[str, Any], message: str) 
         select.Select.model_validate({"kind": "select", "name": "s", "documents": "d", "tags": "t"} | changes)
 
 
-def test_the_texts_are_left_as_they_were(tmp_path: Path) -> None:
-    given = ten(tmp_path)
-    rows = run(tmp_path / "s", **given)[1]
-    before = list(shards.rows(shards.of(given["documents"])))
+def test_the_other_columns_are_unchanged(tmp_path: Path) -> None:
+    folders = ten(tmp_path)
+    rows = run(tmp_path / "s", **folders)[1]
+    before = list(shards.rows(shards.list_shards(folders["documents"])))
     assert [{name: row[name] for name in shards.SCHEMA.names} for row in rows] == before
     assert (
         np.float32

@@ -58,26 +58,26 @@ def tagged(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     return folder, chosen.run(context(folder))
 
 
-def test_every_document_gets_every_tag_in_the_order_of_its_shard(corpus: Path, tagged: tuple[Path, dict[str, Any]]) -> None:
+def test_every_document_has_every_tag_in_the_order_of_its_shard(corpus: Path, tagged: tuple[Path, dict[str, Any]]) -> None:
     folder, metrics = tagged
     assert metrics["documents"] == 200
-    for shard in shards.of(corpus):
-        left = pyarrow.parquet.read_table(folder / "tags" / shard.name)
-        assert left.column_names == ["id", *NAMES]
-        assert left.column("id").to_pylist() == pyarrow.parquet.read_table(shard).column("id").to_pylist()
-        assert all(0 <= value <= 9 for name in NAMES for value in left.column(name).to_pylist())
+    for shard in shards.list_shards(corpus):
+        table = pyarrow.parquet.read_table(folder / "tags" / shard.name)
+        assert table.column_names == ["id", *NAMES]
+        assert table.column("id").to_pylist() == pyarrow.parquet.read_table(shard).column("id").to_pylist()
+        assert all(0 <= value <= 9 for name in NAMES for value in table.column(name).to_pylist())
 
 
-def test_the_tags_tell_code_from_a_page_of_links(tagged: tuple[Path, dict[str, Any]]) -> None:
+def test_the_tags_distinguish_code_from_a_page_of_links(tagged: tuple[Path, dict[str, Any]]) -> None:
     found, code, clean = tags(tagged[0]), NAMES.index("code_content"), NAMES.index("boilerplate_free")
     assert found["d001"][code] > found["d002"][code]
     assert found["d001"][clean] > found["d002"][clean]
 
 
-def test_the_report_says_how_predictable_each_dimension_is(tagged: tuple[Path, dict[str, Any]]) -> None:
+def test_the_report_has_the_predictability_of_each_dimension(tagged: tuple[Path, dict[str, Any]]) -> None:
     folder, metrics = tagged
     assert metrics["annotator"] == "rules:"
-    assert metrics["stand_in"]
+    assert metrics["labels_by_rules"]
     assert (metrics["labelled"], metrics["held_out"]) == (120, 30)
     assert metrics["dimensions"]["code_content"] > 0.6
     assert metrics["dimensions"]["safety"] is None
@@ -87,7 +87,7 @@ def test_the_report_says_how_predictable_each_dimension_is(tagged: tuple[Path, d
     assert "code_content" in (folder / "report.html").read_text()
 
 
-def test_a_stage_that_was_killed_goes_on_and_asks_nobody_again(
+def test_a_killed_stage_resumes_without_asking_for_stored_labels(
     corpus: Path, tagged: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "tag"
@@ -95,11 +95,11 @@ def test_a_stage_that_was_killed_goes_on_and_asks_nobody_again(
 
     def dies(texts: Any) -> Any:
         nonlocal labelled
-        for came in annotator(texts):
-            labelled += len(came)
+        for part in annotator(texts):
+            labelled += len(part)
             if labelled == 96:
                 raise KeyboardInterrupt
-            yield came
+            yield part
 
     with monkeypatch.context() as patched:
         patched.setattr(annotate, "load", lambda *_: dies)
@@ -111,43 +111,43 @@ def test_a_stage_that_was_killed_goes_on_and_asks_nobody_again(
     assert tags(folder) == tags(tagged[0])
 
     (folder / "tags" / "00001.parquet").unlink()
-    monkeypatch.setattr(tagger, "train", None)  # it is trained
+    monkeypatch.setattr(tagger, "train", None)  # the tagger is not trained again
     assert settings(corpus).run(context(folder))["documents"] == 200
     assert tags(folder) == tags(tagged[0])
 
 
-def test_neither_shards_nor_batches_change_a_tag(tagged: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+def test_tags_do_not_depend_on_shards_or_batches(tagged: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     otherwise = documents(tmp_path / "corpus", [range(150, 200), range(10), range(10, 150)])
     settings(otherwise, batch_size=11, annotator_batch_size=7).run(context(tmp_path / "tag"))
     assert tags(tmp_path / "tag") == tags(tagged[0])
 
 
-def test_another_seed_samples_another_sample(corpus: Path) -> None:
-    paths = shards.of(corpus)
-    assert tag.sampled(paths, 50, 0) == tag.sampled(paths[::-1], 50, 0)
-    assert set(tag.sampled(paths, 50, 0)) != set(tag.sampled(paths, 50, 1))
-    assert set(tag.sampled(paths, 20, 0)) < set(tag.sampled(paths, 50, 0))
+def test_the_sample_depends_on_the_seed_only(corpus: Path) -> None:
+    paths = shards.list_shards(corpus)
+    assert tag.sample_ids(paths, 50, 0) == tag.sample_ids(paths[::-1], 50, 0)
+    assert set(tag.sample_ids(paths, 50, 0)) != set(tag.sample_ids(paths, 50, 1))
+    assert set(tag.sample_ids(paths, 20, 0)) < set(tag.sample_ids(paths, 50, 0))
 
 
-def test_an_annotator_that_talks_nonsense_ends_in_one_line(corpus: Path, tmp_path: Path) -> None:
+def test_an_annotator_without_valid_answers_raises_one_line(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="labelled 0 of 120 documents"):
         settings(corpus, annotator="scripted:As a model I cannot say.").run(context(tmp_path / "tag"))
 
 
-def test_the_same_answer_for_all_makes_every_dimension_constant(corpus: Path, tmp_path: Path) -> None:
+def test_equal_labels_make_every_dimension_constant(corpus: Path, tmp_path: Path) -> None:
     metrics = settings(corpus, annotator="scripted:" + json.dumps(dict.fromkeys(NAMES, 6))).run(context(tmp_path / "tag"))
     assert metrics["constant"] == NAMES
-    assert not metrics["stand_in"]
+    assert not metrics["labels_by_rules"]
     assert metrics["rank_correlation"] == {"all": None, "content": None, "format": None}
     assert set(tags(tmp_path / "tag")["d000"]) == {6.0}
 
 
-def test_what_is_not_there_is_noticed_before_anything_runs(corpus: Path, tmp_path: Path) -> None:
+def test_check_refuses_missing_documents_embedders_and_annotators(corpus: Path, tmp_path: Path) -> None:
     for changes in ({"documents": str(tmp_path)}, {"embedder": "hash:?dim=x"}, {"annotator": "nobody:"}):
         with pytest.raises(UserError):
             settings(corpus, **changes).check()
 
 
-def test_a_policy_that_labels_is_in_the_plan(corpus: Path) -> None:
+def test_the_cost_includes_the_labels_of_a_policy(corpus: Path) -> None:
     assert settings(corpus).cost().samples == 0
     assert settings(corpus, annotator="openai:m", max_tokens=100).cost().generated_tokens == 120 * annotate.ATTEMPTS * 100

@@ -1,4 +1,4 @@
-"""The report's pretraining: its learning rates and its shares of the tokens, as the recipe would train them."""
+"""The recipe `nanbeige4-3b-base` has the report's learning rates and shares of tokens."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tenfold.pipelines.pretrain.schedule import learning_rate
 from tenfold.pipelines.recipe import recipe, references
 
 REPORT = {"warmup": 0.1, "diverse_stable": 12.4, "high_quality_stable": 6.5, "decay": 4.0}
-"""Tokens of each phase, in T."""
+"""Tokens of each phase in the report, in T (10^12)."""
 
 
 @pytest.fixture
@@ -22,42 +22,42 @@ def pretrain() -> Pretrain:
 
 def test_every_phase_has_the_reports_share_of_the_steps(pretrain: Pretrain) -> None:
     assert [phase.name for phase in pretrain.phases] == [*REPORT]
-    for leg, tokens_wanted in zip(pretrain.legs, REPORT.values(), strict=True):
-        assert leg.steps * pretrain.batch_tokens == pytest.approx(tokens_wanted * 1e9, rel=0.005)
+    for segment, expected in zip(pretrain.segments, REPORT.values(), strict=True):
+        assert segment.steps * pretrain.batch_tokens == pytest.approx(expected * 1e9, rel=0.005)
 
 
-def test_the_learning_rate_is_the_reports_at_every_boundary(pretrain: Pretrain) -> None:
+def test_the_learning_rate_equals_the_reports_at_every_boundary(pretrain: Pretrain) -> None:
     last = -1
     ends = []
-    for leg in pretrain.legs:
-        last += leg.steps
-        ends.append(learning_rate(pretrain.legs, last))
+    for segment in pretrain.segments:
+        last += segment.steps
+        ends.append(learning_rate(pretrain.segments, last))
     assert ends == [4.5e-4, 4.5e-4, 4.5e-4, 1.5e-6]
-    assert learning_rate(pretrain.legs, 0) == pytest.approx(4.5e-4 / pretrain.legs[0].steps)
+    assert learning_rate(pretrain.segments, 0) == pytest.approx(4.5e-4 / pretrain.segments[0].steps)
 
 
 @pytest.fixture
 def found(tmp_path: Path) -> supply.Supply:
-    read = recipe.load("nanbeige4-3b-base")
-    filled = recipe.Recipe.model_validate(references.filled(read.model_dump(), tmp_path))
+    loaded = recipe.load("nanbeige4-3b-base")
+    filled = recipe.Recipe.model_validate(references.filled(loaded.model_dump(), tmp_path))
     (found,) = supply.check(filled.stages, filled.policy, tmp_path)
     return found
 
 
-def test_the_sources_hold_the_reports_tokens(found: supply.Supply) -> None:
-    """12.5 of them are kept, of which 6.5 are of high quality and 15% synthetic."""
+def test_the_sources_have_the_reports_numbers_of_tokens(found: supply.Supply) -> None:
+    """The report keeps 12.5 T tokens: 6.5 T of high quality, and 15% synthetic. The recipe has a thousandth of each."""
 
-    def held(pattern: str) -> float:
+    def tokens_of(pattern: str) -> float:
         return sum(tokens for source, tokens in found.tokens.items() if pattern in source) / 1e9
 
     assert not found.unknown
-    assert held("high/") == pytest.approx(6.5)
-    assert held("medium/") == pytest.approx(6.0)
-    assert held("/synthetic") - held("low/synthetic") == pytest.approx(0.15 * 12.5)
+    assert tokens_of("high/") == pytest.approx(6.5)
+    assert tokens_of("medium/") == pytest.approx(6.0)
+    assert tokens_of("/synthetic") - tokens_of("low/synthetic") == pytest.approx(0.15 * 12.5)
 
 
-def test_the_medium_quality_is_seen_once_and_the_high_at_least_twice(found: supply.Supply) -> None:
-    passes = {source: found.asked[source] / held for source, held in found.tokens.items() if found.asked[source]}
+def test_medium_quality_is_used_once_and_high_quality_at_least_twice(found: supply.Supply) -> None:
+    passes = {source: found.needed[source] / size for source, size in found.tokens.items() if found.needed[source]}
     assert {source for source in found.tokens if source.startswith(("high/", "medium/"))} == passes.keys()
     for source, number in passes.items():
         if source.startswith("medium/"):
@@ -66,14 +66,12 @@ def test_the_medium_quality_is_seen_once_and_the_high_at_least_twice(found: supp
             assert 2 <= number <= 4
 
 
-def test_warm_up_and_diverse_stable_are_one_pass_and_the_third_phase_is_one_over_the_high_quality(
-    pretrain: Pretrain, found: supply.Supply
-) -> None:
-    planned = pretrain.planned(tokens.Sources(Path(), found.tokens, {}, 0, 1, "", "uint32"))
+def test_two_phases_use_all_sources_once_and_the_third_uses_high_quality_once(pretrain: Pretrain, found: supply.Supply) -> None:
+    planned = pretrain.plan(tokens.Sources(Path(), found.tokens, {}, 0, 1, "", "uint32"))
 
     def share(phases: list[stream.Plan], source: str) -> float:
-        seen = sum(part.sequences * 4096 for parts in phases for part in parts if part.source == source)
-        return seen / found.tokens[source]
+        used = sum(part.sequences * 4096 for parts in phases for part in parts if part.source == source)
+        return used / found.tokens[source]
 
     for source in found.tokens:
         if not source.startswith("low/"):

@@ -1,4 +1,4 @@
-"""Pretraining: documents that do not see one another, rates and data that no interruption changes."""
+"""The `pretrain` stage: independent documents in a row, and results that interruptions do not change."""
 
 import json
 import shutil
@@ -61,7 +61,7 @@ def run(stage: pretrain.Pretrain, folder: Path, policy: str = TINY, stop_at: int
     return stage.run(Context(folder, policy, 7, {}, progress))
 
 
-def test_positions_begin_again_at_each_document_and_nobody_predicts_its_first_token() -> None:
+def test_positions_restart_at_each_document_and_its_first_label_is_masked() -> None:
     batch = pretrain.batch_of([(numpy.array([5, 6, 9, 7, 8, 9, 4, 3]), 4), (numpy.array([1, 2, 3, 4, 5, 6, 7, 8]), 8)], end=9)
     assert batch["position_ids"].tolist() == [[0, 1, 2, 0, 0, 1, 0, 1], [0, 1, 2, 3, 4, 5, 6, 7]]
     assert batch["labels"].tolist() == [
@@ -70,18 +70,18 @@ def test_positions_begin_again_at_each_document_and_nobody_predicts_its_first_to
     ]
 
 
-def test_a_document_is_read_as_if_it_lay_alone_in_its_row() -> None:
+def test_logits_of_a_document_do_not_depend_on_the_other_documents_in_its_row() -> None:
     model, _ = checkpoints.load(checkpoints.checkpoint("micro:?hidden=32&layers=2&heads=2"), torch.float32)
     first, second = [10, 11, 12, 9], [20, 21, 22, 23]
     with torch.inference_mode():
         packed = pretrain.batch_of([(numpy.array(first + second), 8)], end=9)
         together = model(input_ids=packed["input_ids"], position_ids=packed["position_ids"], use_cache=False).logits
         alone = model(input_ids=torch.tensor([second]), use_cache=False).logits
-    # Logits of about 1, each a sum of 32 products: 1e-4 is far above rounding, and far below what reading on would change.
+    # Logits are about 1, each a sum of 32 products. 1e-4 is far above rounding and far below the effect of other documents.
     assert torch.allclose(together[0, 4:], alone[0], atol=1e-4)
 
 
-def test_a_killed_run_goes_on_as_if_nothing_had_been(data: Path, tmp_path: Path, assert_same_training: Any) -> None:
+def test_a_killed_run_resumes_with_the_same_result(data: Path, tmp_path: Path, assert_same_training: Any) -> None:
     whole = run(settings(data, save_steps=2), tmp_path / "whole")
     assert [step for step, _ in whole["losses"]] == list(range(1, 11))
     with pytest.raises(KeyboardInterrupt):
@@ -92,7 +92,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(data: Path, tmp_path: Path,
     assert_same_training(tmp_path / "whole", tmp_path / "killed", TINY)
 
 
-def test_every_phase_gets_its_tokens_and_the_last_one_its_base_of_positions(data: Path, tmp_path: Path) -> None:
+def test_every_phase_has_its_tokens_and_the_last_rotary_base_is_saved(data: Path, tmp_path: Path) -> None:
     metrics = run(settings(data), tmp_path / "run")
     assert metrics["phases"][1]["tokens"] == {"code": 512, "text": 512}
     assert metrics["phases"][2]["tokens"] == {"code": 768, "text": 256}
@@ -101,7 +101,7 @@ def test_every_phase_gets_its_tokens_and_the_last_one_its_base_of_positions(data
     assert metrics["losses"][-1][1] < metrics["losses"][0][1]
 
 
-def test_a_run_killed_after_its_last_step_has_the_last_base_too(
+def test_a_run_killed_after_its_last_step_saves_the_last_rotary_base(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(*arguments: object) -> None:
@@ -116,12 +116,12 @@ def test_a_run_killed_after_its_last_step_has_the_last_base_too(
 
 
 @pytest.mark.parametrize("nodes", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_what_starts_the_processes_of_a_cluster_trains_what_one_trains(
+def test_several_processes_of_a_cluster_train_like_one_process(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, assert_same_training: Any, forked_python: Path, nodes: int
 ) -> None:
-    """No machine of the tests has a GPU, so Ray is told of some, and what is started trains on processors.
+    """The test machines have no GPU, so Ray gets a false number of GPUs and the processes train on processors.
 
-    On one node the command is run with `forked_python`, on two with Python itself.
+    On one node the command runs with `forked_python`, on two nodes with Python itself.
     """
     from ray.cluster_utils import Cluster as Rays
 
@@ -139,35 +139,35 @@ def test_what_starts_the_processes_of_a_cluster_trains_what_one_trains(
         folder.mkdir()
         record = {"stage": stage.model_dump(mode="json"), "policy": TINY, "seed": 7, "cluster": cluster.model_dump()}
         (folder / "settings.json").write_text(json.dumps(record))
-        seen: list[int] = []
-        spread = stage.run(Context(folder, TINY, 7, {}, lambda done, *a, **k: seen.append(done), cluster))
+        reported: list[int] = []
+        spread = stage.run(Context(folder, TINY, 7, {}, lambda done, *a, **k: reported.append(done), cluster))
     finally:
         if rays:
             rays.shutdown()
     assert [loss for _, loss in spread["losses"]] == pytest.approx([loss for _, loss in alone["losses"]], rel=1e-4)
     assert_same_training(tmp_path / "one", folder, TINY)
-    assert seen[-1] == spread["steps"]
+    assert reported[-1] == spread["steps"]
 
 
-def test_a_base_that_the_model_cannot_be_given_is_refused_before_the_first_step(data: Path, tmp_path: Path) -> None:
+def test_a_scaled_rotary_position_embedding_is_refused_before_the_first_step(data: Path, tmp_path: Path) -> None:
     stretched = tmp_path / "stretched"
     shutil.copytree(checkpoints.checkpoint(TINY), stretched)
     config = json.loads((stretched / "config.json").read_text())
     config["rope_parameters"] |= {"rope_type": "linear", "factor": 2.0}
     (stretched / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UserError, match="rope_theta cannot be set: this model's positions are of the type linear"):
+    with pytest.raises(UserError, match="rope_theta cannot be set: the model's rotary position embedding has type linear"):
         run(settings(data), tmp_path / "run", f"path:{stretched}")
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
-def test_a_model_without_rotary_positions_is_left_as_it_is_or_refused() -> None:
+def test_a_model_without_rotary_position_embedding_cannot_have_a_base() -> None:
     mamba = MambaForCausalLM(MambaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=1))
     pretrain.set_theta(mamba, None)
-    with pytest.raises(UserError, match="rope_theta cannot be set: MambaForCausalLM has no rotary positions of one base"):
+    with pytest.raises(UserError, match="rope_theta cannot be set: MambaForCausalLM has no rotary position embedding"):
         pretrain.set_theta(mamba, 5e4)
 
 
-def test_another_base_gives_other_frequencies_and_they_are_those_of_a_model_made_with_it() -> None:
+def test_set_theta_sets_the_frequencies_of_the_new_base() -> None:
     model, _ = checkpoints.load(checkpoints.checkpoint(TINY), torch.float32)
     before = model.model.rotary_emb.inv_freq.clone()
     pretrain.set_theta(model, 1e6)
@@ -176,26 +176,26 @@ def test_another_base_gives_other_frequencies_and_they_are_those_of_a_model_made
     assert not torch.equal(model.model.rotary_emb.inv_freq, before)
 
 
-def test_two_processes_train_what_one_trains(data: Path, by_one_and_by_two: Any) -> None:
+def test_two_processes_train_like_one_process(data: Path, by_one_and_by_two: Any) -> None:
     by_one_and_by_two(settings(data), TINY, 7)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
-        ({"batch_tokens": 100}, "batch_tokens=100 is no multiple of the longest context, 64"),
-        ({"batch_tokens": 1024}, "warmup.tokens=512 is less than one step of 1024"),
+        ({"batch_tokens": 100}, "batch_tokens=100 is not a multiple of the longest context, 64"),
+        ({"batch_tokens": 1024}, "warmup.tokens=512 is less than batch_tokens=1024"),
         ({"phases": [*PHASES, {**PHASES[0], "context": 48}]}, "warmup.context=32 does not divide|warmup.context=48"),
-        ({"phases": [{**PHASES[0], "law": "exponential"}]}, "law=exponential cannot go from 0 to 0.002"),
+        ({"phases": [{**PHASES[0], "law": "exponential"}]}, "law=exponential is not defined from 0 to 0.002"),
     ],
 )
-def test_phases_that_do_not_fit_are_refused(data: Path, changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_invalid_phases_are_refused(data: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         settings(data, **changes)
 
 
 def test_tokens_of_another_tokenizer_are_refused(data: Path, tmp_path: Path) -> None:
     tokenizer = checkpoints.learned_tokenizer(["some other words than those"], 300)
     tokenizer.save_pretrained(tmp_path / "tokenizer")
-    with pytest.raises(UserError, match="are of another tokenizer than"):
+    with pytest.raises(UserError, match="were made with another tokenizer than"):
         run(settings(data), tmp_path / "run", f"{TINY}&tokenizer={tmp_path / 'tokenizer'}")

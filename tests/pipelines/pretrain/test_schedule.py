@@ -1,15 +1,20 @@
-"""Learning rates: exact at every boundary."""
+"""Learning rate schedules: exact at every boundary."""
 
 import itertools
 
 import pytest
 
-from tenfold.pipelines.pretrain.schedule import LAWS, LawName, Leg, learning_rate
+from tenfold.pipelines.pretrain.schedule import LAWS, LawName, Segment, learning_rate
 
-RECIPE = [Leg(10, 0, 4.5e-4), Leg(1240, 4.5e-4, 4.5e-4), Leg(650, 4.5e-4, 4.5e-4), Leg(400, 4.5e-4, 1.5e-6, "cosine")]
+RECIPE = [
+    Segment(10, 0, 4.5e-4),
+    Segment(1240, 4.5e-4, 4.5e-4),
+    Segment(650, 4.5e-4, 4.5e-4),
+    Segment(400, 4.5e-4, 1.5e-6, "cosine"),
+]
 
 
-def test_the_recipes_boundaries_are_exact() -> None:
+def test_the_learning_rates_at_the_boundaries_are_exact() -> None:
     rates = [learning_rate(RECIPE, step) for step in range(2300)]
     assert rates[0] == pytest.approx(4.5e-5)
     assert rates[9] == 4.5e-4
@@ -19,8 +24,8 @@ def test_the_recipes_boundaries_are_exact() -> None:
 
 
 @pytest.mark.parametrize("law", sorted(LAWS))
-def test_every_law_falls_from_its_start_to_its_end(law: LawName) -> None:
-    rates = [learning_rate([Leg(100, 1.0, 0.01, law)], step) for step in range(100)]
+def test_every_law_decreases_from_start_to_end(law: LawName) -> None:
+    rates = [learning_rate([Segment(100, 1.0, 0.01, law)], step) for step in range(100)]
     assert rates[-1] == pytest.approx(0.01)
     assert all(before > after for before, after in itertools.pairwise(rates))
     assert rates[0] < 1.0

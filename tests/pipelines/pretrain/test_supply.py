@@ -1,4 +1,4 @@
-"""Whether a recipe's sources hold what its pretraining asks for, before anything runs."""
+"""The check, before a run, that sources have the tokens that a pretraining needs."""
 
 import json
 from pathlib import Path
@@ -40,36 +40,36 @@ def rows(lab: Path, name: str, characters: int) -> str:
 
 def dry_run(path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
     status = cli.main(["run", str(path), "--dry-run", "--out", "out"])
-    said = capsys.readouterr()
-    return status, said.out, said.err
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
 
 
-def test_what_each_source_holds_and_how_often_it_is_seen_is_told(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_dry_run_shows_the_tokens_and_passes_of_each_source(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sources = [f"{rows(lab, 'web.jsonl', 22_000)}?domain=web", f"{rows(lab, 'made.jsonl', 6_600)}?domain=synthetic"]
     status, out, _ = dry_run(write(lab, sources), capsys)
     assert status == 0
     assert (
-        "pretrain: tokens of its sources at most (and passes over them at least): synthetic 6,920 (0.57), web 23,067 (0.36)"
-        in out
+        "pretrain: upper bound of its sources' tokens (and lower bound of the passes over them): "
+        "synthetic 6,920 (0.57), web 23,067 (0.36)" in out
     )
 
 
-def test_too_small_a_source_is_refused_before_anything_runs(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_source_that_is_too_small_is_refused_before_the_run(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sources = [f"{rows(lab, 'web.jsonl', 220_000)}?domain=web", f"{rows(lab, 'made.jsonl', 440)}?domain=synthetic"]
     path = write(lab, sources)
     status, out, err = dry_run(path, capsys)
     assert (status, out) == (2, "")
-    assert err.startswith("error: pretrain: synthetic: 2,") or err.startswith("error: pretrain: synthetic: 1,")
-    assert "tokens are asked for; it has 4" in err
-    assert "with at most 4 repetitions gives" in err
+    assert err.startswith(("error: pretrain: synthetic: the phases need 2,", "error: pretrain: synthetic: the phases need 1,"))
+    assert " tokens, but 4" in err
+    assert "with at most 4 repetitions give" in err
     assert err.count("\n") == 1
-    with pytest.raises(UserError, match=r"synthetic: .* tokens are asked for"):
+    with pytest.raises(UserError, match=r"synthetic: the phases need .* tokens"):
         tenfold.run(path, "out", quiet=True)
     assert not list(Path("out").glob("*/settings.json"))
 
 
-def test_the_synthetic_source_of_50_million_tokens(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A large recipe, whose data set of 670 million characters is cut into grades: no hub is asked."""
+def test_a_synthetic_source_of_50_million_tokens_is_too_small(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Uses a recipe with a source of 670 million declared characters and grades. The hub is not contacted."""
     recipe = yaml.safe_load((Path(tenfold.__file__).parent / "pipelines/recipes/nanbeige4-3b-base.yaml").read_text())
     recipe["stages"][0]["sources"][3] = "hf:HuggingFaceTB/cosmopedia?name=openstax&domain=synthetic&holds=670000000"
     (lab / "large.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
@@ -78,32 +78,32 @@ def test_the_synthetic_source_of_50_million_tokens(lab: Path, capsys: pytest.Cap
     assert err.startswith("error: pretrain: high/synthetic: ")
 
 
-def test_what_nobody_knows_is_said_and_not_refused(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_sizes_are_reported_and_not_refused(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = dry_run(write(lab, [f"{rows(lab, 'web.jsonl', 440)}?domain=web", rows(lab, "any.jsonl", 440)]), capsys)
     assert status == 0
-    assert f"what its sources hold is not known before the run: jsonl:{lab}/any.jsonl (declare it" in out
+    assert f"sizes of sources that are unknown before the run: jsonl:{lab}/any.jsonl (declare it" in out
 
 
-def test_a_known_source_is_checked_beside_an_unknown_one(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_source_of_known_size_is_checked_beside_one_of_unknown_size(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sources = ["generate:tenfold.pipelines.corpus.planted.documents:bad?size=40&seed=1&domain=web"]
     status, _, err = dry_run(write(lab, [*sources, f"{rows(lab, 'made.jsonl', 440)}?domain=synthetic"]), capsys)
     assert status == 2
-    assert "synthetic: 2,048 tokens are asked for; it has 4" in err
+    assert "synthetic: the phases need 2,048 tokens, but 4" in err
 
 
 @pytest.mark.parametrize("way", ["holds", "characters", "most"])
-def test_declared_and_limited_sizes_count(lab: Path, capsys: pytest.CaptureFixture[str], way: str) -> None:
+def test_declared_and_limited_sizes_are_used(lab: Path, capsys: pytest.CaptureFixture[str], way: str) -> None:
     web, made = (f"{rows(lab, f'{name}.jsonl', 220_000)}?domain={name}" for name in ("web", "synthetic"))
     path = write(lab, [web, made], most={"synth*": 400}) if way == "most" else write(lab, [web, f"{made}&{way}=400"])
     status, _, err = dry_run(path, capsys)
     assert status == 2
-    assert "synthetic: 2,1" in err or "synthetic: 2,0" in err
+    assert "synthetic: the phases need 2,1" in err or "synthetic: the phases need 2,0" in err
 
 
-def test_a_source_that_no_document_belongs_to_is_named(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pattern_without_matching_source_is_refused(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = pyarrow.table({"text": ["many words " * 2000] * 20})
     pyarrow.parquet.write_table(table, lab / "web.parquet")
     path = write(lab, [f"parquet:{lab}/web.parquet?domain=web"], select=True)
     status, _, err = dry_run(path, capsys)
     assert status == 2
-    assert "pretrain: decay: no source is like 'synthetic'; there are high/web, low/web, medium/web" in err
+    assert "pretrain: decay: no source matches 'synthetic'; use high/web, low/web, medium/web" in err

@@ -26,12 +26,12 @@ WRONG_MERGE = MERGE.replace("max(merged[-1][1], end)", "end")
 
 @pytest.fixture(scope="module")
 def box(sandboxed: None) -> Iterator[Sandbox]:
-    with suites.sandbox_of_two() as box:
+    with suites.two_worker_sandbox() as box:
         yield box
 
 
 def synthesize(programs: str | list[str], entry_point: str, box: Sandbox, count: int = 12, **options: Any) -> suites.Suite:
-    """Draws a fifth of the inputs that are drawn by default."""
+    """Generates a fifth of the default number of inputs."""
     return suites.synthesize(programs, entry_point, count=count, box=box, **options)
 
 
@@ -44,7 +44,7 @@ def judge(suite: suites.Suite, program: str) -> Verdict:
     return code.verify(Problem("", (), json.loads(json.dumps(suite.answer())), ""), program)
 
 
-def test_a_suite_passes_its_program_and_notices_mistakes(suite: suites.Suite) -> None:
+def test_the_program_passes_its_tests_and_wrong_programs_fail(suite: suites.Suite) -> None:
     assert judge(suite, MERGE).score == 1
     assert judge(suite, WRONG_MERGE).score == 0
     assert judge(suite, "def merge(spans): return []").score == 0
@@ -52,22 +52,22 @@ def test_a_suite_passes_its_program_and_notices_mistakes(suite: suites.Suite) ->
     assert report.killed_private == report.killed
     assert report.score is not None
     assert report.score > 0.85
-    assert suites.score_of(suite.answer(), MERGE) == report.score
+    assert suites.mutation_score(suite.answer(), MERGE) == report.score
     assert (report.private, report.public) == (8, 2)
     assert report.minimal <= report.private
     assert report.inputs >= report.private + report.public
 
 
-def test_public_tests_are_shown_and_are_not_the_private_ones(suite: suites.Suite) -> None:
+def test_public_tests_are_shown_and_differ_from_the_private_ones(suite: suites.Suite) -> None:
     shown = forms.shown(suite.answer())
     assert len(shown) == 2
     assert all(test.startswith("assert merge([") for test in shown)
     assert not any(test in suite.private for test in suite.public)
     names: dict[str, Any] = {}
-    exec(MERGE + "\n".join(shown), names)  # they are Python, and hold
+    exec(MERGE + "\n".join(shown), names)  # the shown tests are valid assertions
 
 
-def test_equal_seeds_write_equal_tests_and_others_do_not(box: Sandbox, suite: suites.Suite) -> None:
+def test_tests_depend_on_the_seed_only(box: Sandbox, suite: suites.Suite) -> None:
     assert synthesize(MERGE, "merge", box) == suite
     assert synthesize(MERGE, "merge", box, seed=1).private != suite.private
 
@@ -75,22 +75,22 @@ def test_equal_seeds_write_equal_tests_and_others_do_not(box: Sandbox, suite: su
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        ("import random; return random.random()", "chance"),
-        ("return id(object()) * len(text) + time.perf_counter_ns()", "time and place"),
-        ("return list({text, 'a', 'b', 'c', 'd', 'e', 'f', 'g'})", "hashes, which differ between processes"),
-        ("seen.append(text); return len(seen)", "what was called before"),
-        ("raise ValueError(text)", "it fails"),
-        ("return lambda: text", "objects"),
-        ("time.sleep(3600)", "it never ends"),
+        ("import random; return random.random()", "random"),
+        ("return id(object()) * len(text) + time.perf_counter_ns()", "depends on address and time"),
+        ("return list({text, 'a', 'b', 'c', 'd', 'e', 'f', 'g'})", "depends on hashes, which differ between processes"),
+        ("seen.append(text); return len(seen)", "depends on earlier calls"),
+        ("raise ValueError(text)", "fails"),
+        ("return lambda: text", "returns a function"),
+        ("time.sleep(3600)", "never ends"),
     ],
 )
-def test_outputs_that_cannot_be_relied_on_are_left_out(box: Sandbox, body: str, why: str) -> None:
+def test_unstable_outputs_are_dropped(box: Sandbox, body: str, why: str) -> None:
     program = f"import time\nseen = []\ndef f(text: str):\n    {body}\n"
-    with pytest.raises(UserError, match="no input gives f a stable output"):
+    with pytest.raises(UserError, match="no input of f has a stable output"):
         synthesize(program, "f", box, count=3)
 
 
-def test_inputs_that_fail_are_left_out_and_none_is_an_output(box: Sandbox) -> None:
+def test_failing_inputs_are_dropped_and_none_is_a_valid_output(box: Sandbox) -> None:
     program = "def f(n: int):\n    return None if n == 0 else 12 // n if n != 3 else {}[n]\n"
     suite = synthesize(program, "f", box)
     assert suite.report.failing == 1
@@ -98,7 +98,7 @@ def test_inputs_that_fail_are_left_out_and_none_is_an_output(box: Sandbox) -> No
     assert judge(suite, program.replace("None", "0")).score == 0
 
 
-def test_without_a_reference_candidates_have_to_agree(box: Sandbox) -> None:
+def test_without_a_reference_candidates_must_agree(box: Sandbox) -> None:
     add, odd = "def f(a: int, b: int): return a + b", "def f(a: int, b: int): return a + b if a < 5 else 0"
     suite = synthesize([odd, add, "def f(a, b): return b + a"], "f", box)
     assert suite.program != odd
@@ -108,63 +108,61 @@ def test_without_a_reference_candidates_have_to_agree(box: Sandbox) -> None:
         synthesize([add, "def f(a, b): return a - b - 1", "def f("], "f", box, count=5)
 
 
-def test_a_reference_that_was_voted_for_passes_its_own_tests(box: Sandbox) -> None:
+def test_the_candidate_that_becomes_the_reference_passes_its_tests(box: Sandbox) -> None:
     wrong = [f"def f(x: int): return -1 if x == {number} else x * x" for number in (3, 4, 5)]
     suite = synthesize(wrong, "f", box)
     assert judge(suite, suite.program).score == 1
     assert suite.report.unstable >= 1
 
 
-def test_outputs_that_time_does_not_allow_to_check_are_left_out(box: Sandbox) -> None:
+def test_outputs_that_cannot_be_verified_in_time_are_dropped(box: Sandbox) -> None:
     program = "import random, time\ndef f(x: int):\n    time.sleep(0.3)\n    return random.getrandbits(40)"
-    with pytest.raises(UserError, match="no input gives f a stable output"):
+    with pytest.raises(UserError, match="no input of f has a stable output"):
         synthesize(program, "f", box, count=12)
 
 
-def test_outputs_may_come_in_any_order(box: Sandbox) -> None:
+def test_outputs_can_be_compared_without_order(box: Sandbox) -> None:
     program = "def f(xs: list[int]): return sorted(set(xs))"
     suite = synthesize(program, "f", box, unordered=True)
     assert judge(suite, "def f(xs): return sorted(set(xs), reverse=True)").score == 1
     assert judge(synthesize(program, "f", box), "def f(xs): return sorted(set(xs), reverse=True)").score == 0
 
 
-def test_a_fault_is_no_killed_mutant_and_no_reason_to_give_a_problem_up(
-    suite: suites.Suite, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_sandbox_fault_raises_an_error_and_kills_no_mutant(suite: suites.Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     fault = Verdict(Status.FAULT, None, "sandbox", "the service is down")
     monkeypatch.setattr(code, "judge", lambda *arguments: fault)
     with pytest.raises(SandboxFault, match="is down"):
-        suites.score_of(suite.answer(), MERGE)
+        suites.mutation_score(suite.answer(), MERGE)
 
 
-def test_a_docstring_with_a_fence_is_part_of_the_program(box: Sandbox) -> None:
+def test_a_code_fence_in_a_docstring_is_part_of_the_program(box: Sandbox) -> None:
     program = 'def f(x: int):\n    """Doubles.\n\n    ```\n    f(1)\n    ```\n    """\n    return 2 * x'
     suite = synthesize(program, "f", box)
-    assert suites.score_of(suite.answer(), program) == suite.report.score
+    assert suites.mutation_score(suite.answer(), program) == suite.report.score
 
 
-def test_a_model_gives_examples_where_nothing_else_does(box: Sandbox) -> None:
+def test_a_model_can_give_examples(box: Sandbox) -> None:
     program = "def f(text): return text.split('-')[2].upper()"
-    with pytest.raises(UserError, match="nothing says what f takes for text"):
+    with pytest.raises(UserError, match="unknown type of parameter text of f"):
         synthesize(program, "f", box)
-    asked = []
+    prompts = []
 
     def model(prompt: str) -> str:
-        asked.append(prompt)
+        prompts.append(prompt)
         return "Sure:\n1. ['2024-01-x']\n- [\"a-b-c-d\"]\n[__import__('os').system('true')]\n[1, 2\nnone"
 
     suite = synthesize(program, "f", box, model=model)
-    assert program in asked[0]
+    assert program in prompts[0]
     assert judge(suite, program).score == 1
     assert judge(suite, program.replace("upper", "lower")).score == 0
 
 
 @given(st.lists(st.sets(st.integers(0, 12)), min_size=1, max_size=10))
-def test_the_smallest_suite_kills_what_all_kill_and_none_of_it_is_needless(kills: list[set[int]]) -> None:
-    kept = suites.smallest(kills, [1] * len(kills))
+def test_a_minimal_suite_kills_all_killed_mutants_without_redundant_tests(kills: list[set[int]]) -> None:
+    kept = suites.minimal_tests(kills, [1] * len(kills))
     assert set().union(*(kills[test] for test in kept)) == set().union(*kills)
-    for left_out in kept:
-        assert set().union(*(kills[test] for test in kept if test != left_out)) != set().union(*kills)
+    for removed in kept:
+        assert set().union(*(kills[test] for test in kept if test != removed)) != set().union(*kills)
 
 
 def test_mutants_differ_from_the_program_and_from_each_other() -> None:
@@ -188,11 +186,11 @@ def test_mutants_differ_from_the_program_and_from_each_other() -> None:
         ("k=3", [int]),
     ],
 )
-def test_a_signature_says_what_is_drawn(parameters: str, kinds: list[type]) -> None:
-    drawn = inputs.draw(inputs.strategy(f"def f({parameters}): ...", "f"), 20)
-    assert 2 <= len(drawn) <= 20
-    assert all([type(value) for value in arguments] == kinds for arguments in drawn)
-    assert drawn == inputs.draw(inputs.strategy(f"def f({parameters}): ...", "f"), 20)
+def test_inputs_have_the_types_of_the_signature(parameters: str, kinds: list[type]) -> None:
+    generated = inputs.generate(inputs.strategy(f"def f({parameters}): ...", "f"), 20)
+    assert 2 <= len(generated) <= 20
+    assert all([type(value) for value in arguments] == kinds for arguments in generated)
+    assert generated == inputs.generate(inputs.strategy(f"def f({parameters}): ...", "f"), 20)
 
 
 @pytest.mark.parametrize(
@@ -204,39 +202,39 @@ def test_a_signature_says_what_is_drawn(parameters: str, kinds: list[type]) -> N
         ("class A:\n    def f(self, x): ...\ndef f(n: int, k: bool): ...", {bool}),
     ],
 )
-def test_annotation_and_default_are_drawn_both(program: str, kinds: set[type]) -> None:
-    drawn = inputs.draw(inputs.strategy(program, "f"), 60)
-    assert {type(k) for _, k in drawn} == kinds
+def test_inputs_have_the_types_of_annotation_and_default(program: str, kinds: set[type]) -> None:
+    generated = inputs.generate(inputs.strategy(program, "f"), 60)
+    assert {type(k) for _, k in generated} == kinds
 
 
-def test_what_cannot_be_drawn_ends_in_one_line_and_odd_examples_do_not() -> None:
-    with pytest.raises(UserError, match="no arguments can be drawn"):
-        inputs.draw(inputs.strategy("def f(x: set[list[int]]): ...", "f"), 20)
-    assert len(inputs.draw(inputs.strategy("def f(x=1): ...", "f", [[], [2]]), 5)) == 5
-    assert inputs.draw(inputs.strategy("def f(x): ...", "f", [["\u00df"]]), 5)
-    assert inputs.draw(inputs.strategy("def f(x: tuple[()]): ...", "f"), 5) == [[()]]
+def test_impossible_inputs_raise_one_line_and_unusual_examples_do_not() -> None:
+    with pytest.raises(UserError, match="no arguments can be generated"):
+        inputs.generate(inputs.strategy("def f(x: set[list[int]]): ...", "f"), 20)
+    assert len(inputs.generate(inputs.strategy("def f(x=1): ...", "f", [[], [2]]), 5)) == 5
+    assert inputs.generate(inputs.strategy("def f(x): ...", "f", [["\u00df"]]), 5)
+    assert inputs.generate(inputs.strategy("def f(x: tuple[()]): ...", "f"), 5) == [[()]]
     assert inputs.examples_in(r"f('a\\\\', 1)", "f") == [["a\\\\", 1]]
 
 
-def test_an_optional_parameter_is_drawn_as_none_too() -> None:
-    drawn = inputs.draw(inputs.strategy("def f(n: int | None, m: Optional[str]): ...", "f"), 60)
-    assert {type(n) for n, _ in drawn} == {int, type(None)}
-    assert {type(m) for _, m in drawn} == {str, type(None)}
+def test_an_optional_parameter_can_be_none() -> None:
+    generated = inputs.generate(inputs.strategy("def f(n: int | None, m: Optional[str]): ...", "f"), 60)
+    assert {type(n) for n, _ in generated} == {int, type(None)}
+    assert {type(m) for _, m in generated} == {str, type(None)}
 
 
-def test_examples_are_found_in_text_and_drawn_around() -> None:
+def test_inputs_resemble_the_examples_in_a_text() -> None:
     text = ">>> f('(()', 2)\n3\nassert f(\")(\", 1) == [f(x, 1)] and g.f(1, 2) and ff(1, 2)"
     examples = inputs.examples_in(text, "f")
     assert examples == [["(()", 2], [")(", 1]]
-    drawn = inputs.draw(inputs.strategy("def f(text, n): ...", "f", examples), 50)
-    assert len(drawn) == 50
-    assert set("".join(text for text, _ in drawn)) == set("()")
+    generated = inputs.generate(inputs.strategy("def f(text, n): ...", "f", examples), 50)
+    assert len(generated) == 50
+    assert set("".join(text for text, _ in generated)) == set("()")
 
 
 @pytest.mark.parametrize(
     "program", ["def f(", "x = 1", "def g(n: int): ...", "#" * 200_000, "def f(n: int):\n" + " " * 9 + "\0"]
 )
-def test_a_program_without_the_function_ends_in_one_line(program: str) -> None:
+def test_a_program_without_the_function_raises_one_line(program: str) -> None:
     with pytest.raises(UserError) as error:
         suites.synthesize(program, "f")
     assert "\n" not in str(error.value)

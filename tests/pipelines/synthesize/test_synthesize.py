@@ -18,18 +18,18 @@ ROWS = [
 ]
 
 
-def test_problems_get_tests_of_our_own_and_a_killed_run_goes_on(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_problems_get_generated_tests_and_a_killed_run_resumes(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (lab / "rows.jsonl").write_text("\n".join(map(json.dumps, ROWS)))
     uri, out = f"jsonl:{lab}/rows.jsonl", lab / "tests.jsonl"
     assert cli.main(["synthesize", uri, "--out", str(out), "--limit", "1", "--inputs", "10", "--compare"]) == 0
     assert "1 of 1 problems have tests" in capsys.readouterr().out
     whole = out.read_bytes()
-    out.write_bytes(whole[:-20])  # killed while it wrote
+    out.write_bytes(whole[:-20])  # as if killed while writing
     added, now = synthesize(uri, out, compare=True, count=10, public=2, least=8, seed=0)
     assert out.read_bytes().startswith(whole)
-    assert added["came_with"] < 1  # 1 ^ 2 is 3, too
+    assert added["own_score"] < 1  # the problem's own test also passes with 1 ^ 2 == 3
     assert added["report"]["score"] == 1.0
-    assert "no input gives now a stable output" in now["left_out"]
+    assert "no input of now has a stable output" in now["left_out"]
     with pytest.raises(UserError, match="count=10, not 11"):
         synthesize(uri, out, compare=True, count=11, public=2, least=8, seed=0)
 
@@ -41,7 +41,7 @@ def test_problems_get_tests_of_our_own_and_a_killed_run_goes_on(lab: Path, capsy
     assert env.step("def add(x, y): return 3")[1] == 0
 
 
-def test_problems_without_code_are_refused_in_one_line(lab: Path) -> None:
+def test_problems_without_code_raise_one_line(lab: Path) -> None:
     (lab / "sums.jsonl").write_text('{"question": "1+1?", "answer": 2}')
     with pytest.raises(UserError, match="no coding problem"):
         synthesize(f"jsonl:{lab}/sums.jsonl", lab / "out.jsonl")
@@ -49,7 +49,7 @@ def test_problems_without_code_are_refused_in_one_line(lab: Path) -> None:
     assert sources.load(f"jsonl:{lab}/sums.jsonl")
 
 
-def test_how_outputs_compare_is_kept_and_a_checkers_problem_left_out(lab: Path) -> None:
+def test_generated_tests_keep_the_comparison_and_problems_with_checkers_have_none(lab: Path) -> None:
     tests = {"entry_point": "f", "calls": [{"arguments": [[2, 1]], "output": [1, 2]}]}
     rows = [
         {"prompt": "f([2, 1])", "answer": tests | {"unordered": True}, "code": "def f(xs): return sorted(set(xs))"},

@@ -14,71 +14,73 @@ def problems(*prompts: str) -> list[Problem]:
     return [Problem(str(number), (Message(role="user", content=text),), None, "") for number, text in enumerate(prompts)]
 
 
-def held(text: str, *prompts: str) -> str | None:
-    found = contamination.match(ngrams.hashes(ngrams.words(text)), contamination.of_problems({"set": problems(*prompts)}))
+def problem_in(text: str, *prompts: str) -> str | None:
+    found = contamination.find_problem(
+        ngrams.word_hashes(ngrams.words(text)), contamination.index_problems({"set": problems(*prompts)})
+    )
     return found.problem if found else None
 
 
-def test_thirteen_words_in_a_row_tell_a_problem_and_twelve_do_not() -> None:
+def test_a_run_of_thirteen_words_identifies_a_problem_and_twelve_do_not() -> None:
     words = LONG.split()
-    assert held("Once, " + " ".join(words[4:17]).upper() + "!", LONG, "Another problem altogether") == "set#0"
-    assert held("Once, " + " ".join(words[4:16]) + "!", LONG, "Another problem altogether") is None
-    assert held("x = '''" + "\n".join(words) + "'''", LONG) == "set#0"
+    assert problem_in("Once, " + " ".join(words[4:17]).upper() + "!", LONG, "Another problem altogether") == "set#0"
+    assert problem_in("Once, " + " ".join(words[4:16]) + "!", LONG, "Another problem altogether") is None
+    assert problem_in("x = '''" + "\n".join(words) + "'''", LONG) == "set#0"
 
 
-def test_a_short_problem_is_looked_for_as_a_whole_from_eight_words_on() -> None:
+def test_a_problem_of_eight_to_twelve_words_is_searched_as_a_whole() -> None:
     short = "How many primes lie between 10 and 50?"
-    assert held(f"He asked: {short} Nobody knew.", short) == "set#0"
-    assert held("How many primes lie between 10 and 40?", short) is None
-    assert held("What is two and two?", "What is two and two?") is None
-    assert contamination.of_problems({"set": problems("What is two and two?")}).cannot == ("set#0",)
+    assert problem_in(f"He asked: {short} Nobody knew.", short) == "set#0"
+    assert problem_in("How many primes lie between 10 and 40?", short) is None
+    assert problem_in("What is two and two?", "What is two and two?") is None
+    assert contamination.index_problems({"set": problems("What is two and two?")}).unsearchable == ("set#0",)
 
 
-def test_what_many_problems_share_tells_none_of_them() -> None:
+def test_template_words_identify_no_problem() -> None:
     template = "Read the following question with care and give the answer as a number in a box at the end: "
-    asked = [template + f"how far does a train go in {hours} hours at {speed} miles an hour with {stops} stops on the way"
+    prompts = [template + f"how far does a train go in {hours} hours at {speed} miles an hour with {stops} stops on the way"
              for hours, speed, stops in ((2, 30, 4), (5, 60, 1), (7, 45, 3))]  # fmt: skip
     long = template + LONG
-    assert held(template + "what is the colour of the sky", *asked, long) is None
-    assert held(asked[1], *asked, long) == "set#1"
-    assert held(LONG, *asked, long) == "set#3"
+    assert problem_in(template + "what is the colour of the sky", *prompts, long) is None
+    assert problem_in(prompts[1], *prompts, long) == "set#1"
+    assert problem_in(LONG, *prompts, long) == "set#3"
     sums = [
         f"State the final answer to the following arithmetic problem: {left} + {right} - 3 ="
         for left in (1, 2)
         for right in (4, 5)
     ]
-    assert held(sums[2], *sums) == "set#2"
-    assert held("State the final answer to the following arithmetic problem: 2 + 4 - 7 =", *sums) is None
-    assert held("State the final answer to the following arithmetic problem: 2 - 4 + 3 =", *sums) is None
+    assert problem_in(sums[2], *sums) == "set#2"
+    assert problem_in("State the final answer to the following arithmetic problem: 2 + 4 - 7 =", *sums) is None
+    assert problem_in("State the final answer to the following arithmetic problem: 2 - 4 + 3 =", *sums) is None
 
 
-def test_a_problem_that_is_there_twice_is_no_template_of_itself() -> None:
-    assert held(LONG, LONG, LONG.upper(), "Another problem altogether") == "set#0"
+def test_equal_problems_are_no_template() -> None:
+    assert problem_in(LONG, LONG, LONG.upper(), "Another problem altogether") == "set#0"
 
 
-def test_chinese_problems_are_told_by_their_characters() -> None:
-    asked = "\u5c0f\u660e\u670912\u4e2a\u82f9\u679c\uff0c\u7ed9\u4e86\u5c0f\u7ea25\u4e2a\uff0c\u8fd8\u5269\u591a\u5c11\u4e2a"
-    assert held(f"\u9898\u76ee\uff1a{asked}\u7b54\u6848\u662f7\u3002", asked) == "set#0"
-    assert held(asked[:12], asked) is None
+def test_chinese_problems_are_found_by_their_characters() -> None:
+    problem = "\u5c0f\u660e\u670912\u4e2a\u82f9\u679c\uff0c\u7ed9\u4e86\u5c0f\u7ea25\u4e2a\uff0c\u8fd8\u5269\u591a\u5c11\u4e2a"
+    assert problem_in(f"\u9898\u76ee\uff1a{problem}\u7b54\u6848\u662f7\u3002", problem) == "set#0"
+    assert problem_in(problem[:12], problem) is None
 
 
-def test_sets_are_uris_benchmarks_and_suites(tmp_path: Path) -> None:
+def test_sets_are_uris_benchmarks_or_suites(tmp_path: Path) -> None:
     file = tmp_path / "own.jsonl"
     file.write_text(json.dumps({"question": LONG, "answer": 17}))
-    index = contamination.index([f"jsonl:{file}", "humaneval"])
+    index = contamination.build_index([f"jsonl:{file}", "humaneval"])
     assert {name.partition("#")[0] for name in index.names} == {f"jsonl:{file}", "humaneval"}
     assert len(index.names) == 165
-    assert set(contamination.sets(["quick"])) == {"chain_sum", "humaneval"}
-    found = contamination.match(ngrams.hashes(ngrams.words("from typing import List\n\n" * 20)), index)
+    assert set(contamination.problem_sets(["quick"])) == {"chain_sum", "humaneval"}
+    found = contamination.find_problem(ngrams.word_hashes(ngrams.words("from typing import List\n\n" * 20)), index)
     assert found is None
 
 
-def test_benchmarks_may_lie_in_a_folder(tmp_path: Path) -> None:
+def test_benchmarks_can_be_read_from_a_folder(tmp_path: Path) -> None:
     (tmp_path / "aime24.jsonl").write_text(json.dumps({"problem": LONG, "answer": 17}))
-    assert contamination.index(["aime24"], data=str(tmp_path)).names == ("aime24#aime24/0",)
+    assert contamination.build_index(["aime24"], data=str(tmp_path)).names == ("aime24#aime24/0",)
 
 
-def test_the_parts_of_a_task_of_lm_eval_are_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_part_of_an_lm_eval_task_is_a_set(monkeypatch: pytest.MonkeyPatch) -> None:
     words = "one two three four five six seven eight nine ten eleven twelve".split()
     rows = [
         {"question": " ".join(words[n:] + words[:n]), "choices": list("wxyz"), "answer": 0, "subject": "x"} for n in range(8)
@@ -86,21 +88,23 @@ def test_the_parts_of_a_task_of_lm_eval_are_sets(monkeypatch: pytest.MonkeyPatch
     part = datasets.Dataset.from_list(rows)
     parts = datasets.DatasetDict({split: part for split in ("test", "dev", "validation")})
     monkeypatch.setattr(datasets, "load_dataset", lambda *args, **options: parts)
-    index = contamination.index(["lm_eval:mmlu_abstract_algebra"])
+    index = contamination.build_index(["lm_eval:mmlu_abstract_algebra"])
     assert index.names[3] == "lm_eval:mmlu_abstract_algebra#3"
-    found = contamination.match(ngrams.hashes(ngrams.words(f"{rows[3]['question']}\nA. w\nB. x\nC. y\nD. z\nAnswer: A")), index)
+    found = contamination.find_problem(
+        ngrams.word_hashes(ngrams.words(f"{rows[3]['question']}\nA. w\nB. x\nC. y\nD. z\nAnswer: A")), index
+    )
     assert found is not None
     assert found.problem == "lm_eval:mmlu_abstract_algebra#3"
 
 
-def test_what_cannot_be_had_is_said_in_a_line() -> None:
+def test_missing_benchmarks_and_data_raise_one_line() -> None:
     with pytest.raises(UserError, match="no task 'humanevil'; did you mean humaneval"):
-        contamination.index(["humanevil"])
+        contamination.build_index(["humanevil"])
     with pytest.raises(UserError, match="lm-eval has no task 'gsm9k'"):
-        contamination.index(["lm_eval:gsm9k"])
-    with pytest.raises(UserError, match="the data of lm_eval:gsm8k cannot be had"):
-        contamination.index(["lm_eval:gsm8k"])
-    with pytest.raises(UserError, match=r"writing_bench is published by .*: download it, name its folder as data"):
-        contamination.index(["writing_bench"])
+        contamination.build_index(["lm_eval:gsm9k"])
+    with pytest.raises(UserError, match="the data of lm_eval:gsm8k cannot be loaded"):
+        contamination.build_index(["lm_eval:gsm8k"])
+    with pytest.raises(UserError, match=r"writing_bench is published by .*: download it and set data to its folder"):
+        contamination.build_index(["writing_bench"])
     with pytest.raises(UserError, match="there is no file"):
-        contamination.index(["jsonl:nowhere.jsonl"])
+        contamination.build_index(["jsonl:nowhere.jsonl"])

@@ -25,39 +25,39 @@ def changed(original: str, places: int) -> str:
 
 
 def kept(texts: list[str], folder: Path, threshold: float = 0.8, sizes: int = 7, problems: bool = False) -> list[int]:
-    """For each text which one stays in its place, by order."""
+    """Returns for each text the number of the text that is kept in its place."""
     folder.mkdir(exist_ok=True)
     paths = []
     for start in range(0, len(texts), sizes):
         words = [ngrams.words(one) for one in texts[start : start + sizes]]
-        signatures = [duplicates.signature(ngrams.hashes(one)) for one in words]
-        owns = [duplicates.own(one) if problems else 0 for one in words]
+        signatures = [duplicates.signature(ngrams.word_hashes(one)) for one in words]
+        owns = [duplicates.number_hash(one) if problems else 0 for one in words]
         paths.append(folder / f"{start:04}.parquet")
         shards.write(paths[-1], pyarrow.table(duplicates.columns(signatures, owns, threshold)))
     return duplicates.near(paths, numpy.arange(len(texts)), threshold)[0].tolist()
 
 
-def test_a_few_changed_words_make_a_near_duplicate_and_many_do_not(tmp_path: Path) -> None:
+def test_texts_with_few_changed_words_are_near_duplicates(tmp_path: Path) -> None:
     texts = [text(1), text(2), changed(text(1), 3), changed(text(2), 60), text(3)]
     assert duplicates.jaccard(texts[0], texts[2]) > 0.85 > 0.3 > duplicates.jaccard(texts[1], texts[3])
     assert kept(texts, tmp_path) == [0, 1, 0, 3, 4]
 
 
-def test_the_shards_that_documents_lie_in_change_nothing(tmp_path: Path) -> None:
+def test_near_duplicates_do_not_depend_on_the_shards(tmp_path: Path) -> None:
     texts = [changed(text(seed // 3), seed % 3) for seed in range(60)]
     assert (
         kept(texts, tmp_path / "a", sizes=60) == kept(texts, tmp_path / "b", sizes=7) == [seed // 3 * 3 for seed in range(60)]
     )
 
 
-def test_estimates_are_near_the_truth() -> None:
+def test_estimated_similarity_is_close_to_the_exact_one() -> None:
     for places in (0, 2, 5, 10, 20):
         one, other = text("estimate", 1_000), changed(text("estimate", 1_000), places)
-        left, right = (duplicates.signature(ngrams.hashes(ngrams.words(each))) for each in (one, other))
+        left, right = (duplicates.signature(ngrams.word_hashes(ngrams.words(each))) for each in (one, other))
         assert (left == right).mean() == pytest.approx(duplicates.jaccard(one, other), abs=0.12)
 
 
-def test_short_documents_and_those_of_one_template_do_not_collapse(tmp_path: Path) -> None:
+def test_short_documents_and_problems_of_one_template_are_kept_apart(tmp_path: Path) -> None:
     short = [f"{first} {second}" for first in ("yes", "no", "perhaps") for second in ("sir", "madam", "so")]
     assert kept(short, tmp_path) == list(range(9))
     template = (
@@ -67,13 +67,13 @@ def test_short_documents_and_those_of_one_template_do_not_collapse(tmp_path: Pat
     sums = [f"{template} {first} {sign} {second} =" for first in range(4) for second in range(4) for sign in "+-"]
     assert duplicates.jaccard(sums[0], sums[-1]) > 0.8
     assert kept(sums, tmp_path, problems=True) == list(range(32))
-    assert len(set(kept(sums, tmp_path))) < 4  # as prose they are alike
+    assert len(set(kept(sums, tmp_path))) < 4  # as prose they are near duplicates
     again = [sums[3].replace("Solve", "Do please solve"), *sums]
     assert kept(again, tmp_path, problems=True)[4] == 0
 
 
-def test_what_is_removed_resembles_what_stays_in_its_place(tmp_path: Path) -> None:
-    """A chain of texts, each like the next one: its ends are not alike."""
+def test_a_removed_text_is_similar_to_the_kept_one(tmp_path: Path) -> None:
+    """Uses a chain in which each text is similar to the next one, but the ends are not similar."""
     words = text("chain", 400).split()
     chain = [" ".join(words[12 * step : 12 * step + 200]) for step in range(16)]
     places = kept(chain, tmp_path)
@@ -81,26 +81,26 @@ def test_what_is_removed_resembles_what_stays_in_its_place(tmp_path: Path) -> No
     assert all(duplicates.jaccard(chain[one], chain[other]) > 0.7 for one, other in enumerate(places))
     assert all(places[place] == place for place in places)
     stays = sorted(set(places))
-    assert all(other - one > 1 for one, other in itertools.pairwise(stays))  # neighbours are alike
+    assert all(other - one > 1 for one, other in itertools.pairwise(stays))  # because neighbours are similar
 
 
-def test_many_pairs_at_the_threshold_are_found_at_the_rate_of_the_bands(tmp_path: Path) -> None:
+def test_pairs_above_the_threshold_are_found_at_the_rate_of_the_bands(tmp_path: Path) -> None:
     pairs = [each for seed in range(100) for each in (text(seed), changed(text(seed), 5))]
     assert 0.84 < duplicates.jaccard(*pairs[:2]) < 0.86
     found = sum(place < row for row, place in enumerate(kept(pairs, tmp_path, sizes=50)))
-    assert found >= 85  # 99 in 100 share a band; of those the estimate is below 0.8 for some
+    assert found >= 85  # 99% share a band; the estimate is below 0.8 for some of these
 
 
-def test_exact_duplicates_differ_in_case_and_space_at_most() -> None:
+def test_exact_duplicates_differ_only_in_case_and_white_space() -> None:
     digests = [duplicates.digest(one) for one in ("A b\n c", "x", "a  B c", "ab c", "X ")]
     assert duplicates.exact(numpy.array(digests, numpy.uint64)).tolist() == [0, 1, 0, 3, 1]
 
 
-def test_words_are_the_same_whatever_else_a_text_holds() -> None:
+def test_words_and_run_hashes_follow_their_definition() -> None:
     assert ngrams.words("Sum: 3+4 = x_1!") == ["sum", "3", "+", "4", "=", "x_1"]
     assert ngrams.words("Sum: 3+4 = x_1! \u00e9t\u00e9") == ["sum", "3", "+", "4", "=", "x_1", "\u00e9t\u00e9"]
     assert ngrams.words("\u5c0f\u660e\u67095\u4e2a apples") == ["\u5c0f", "\u660e", "\u6709", "5", "\u4e2a", "apples"]
-    hashed = ngrams.hashes("a b c d".split())
-    assert ngrams.runs(hashed, 3).tolist() == ngrams.combined(ngrams.windows(hashed, 3)).tolist()
-    assert ngrams.runs(hashed, 2)[0] != ngrams.runs(hashed[[1, 0]], 2)[0]
-    assert ngrams.runs(hashed, 5).tolist() == []
+    hashed = ngrams.word_hashes("a b c d".split())
+    assert ngrams.run_hashes(hashed, 3).tolist() == ngrams.combine(ngrams.windows(hashed, 3)).tolist()
+    assert ngrams.run_hashes(hashed, 2)[0] != ngrams.run_hashes(hashed[[1, 0]], 2)[0]
+    assert ngrams.run_hashes(hashed, 5).tolist() == []

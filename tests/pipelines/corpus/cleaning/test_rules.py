@@ -3,7 +3,7 @@ import random
 import pytest
 
 from tenfold.pipelines.corpus.cleaning import rules
-from tenfold.pipelines.corpus.cleaning.rules import Reading
+from tenfold.pipelines.corpus.cleaning.rules import DocumentText
 from tenfold.pipelines.corpus.planted import documents
 
 PROSE = """Every spring the people of the valley walk up to the old mill, where the river leaves the forest.
@@ -23,11 +23,11 @@ CODE = '''def longest(words):
 
 
 def why(text: str, domain: str = "text", **options: object) -> str | None:
-    found = rules.reason(Reading(text, domain), **options)  # type: ignore[arg-type]
+    found = rules.broken_rule(DocumentText(text, domain), **options)  # type: ignore[arg-type]
     return found.rule if found else None
 
 
-def test_prose_code_and_short_worked_problems_stay() -> None:
+def test_good_prose_code_and_worked_problems_are_kept() -> None:
     assert why(PROSE) is None
     assert why(CODE, "code") is None
     assert why("What is 3 + 4 * 2?\n3 + 4 * 2\n= 3 + 8\n= 11", "problems") is None
@@ -60,34 +60,34 @@ def test_prose_code_and_short_worked_problems_stay() -> None:
         (CODE + "x(((((),),),),),),)\n" * 40, "code", "few_letters"),
     ],
 )
-def test_each_rule_tells_what_it_is_for(text: str, domain: str, rule: str) -> None:
+def test_each_rule_removes_its_kind_of_text(text: str, domain: str, rule: str) -> None:
     assert why(text, domain) == rule
     if rule != "empty":
         assert why(text, domain, without=[rule]) != rule
 
 
-def test_rules_of_prose_do_not_hold_for_code() -> None:
+def test_code_has_other_rules_than_prose() -> None:
     assert why(CODE * 3, "code") == "repeated_lines"
     assert why(CODE + CODE.replace("longest", "other"), "code") is None
     assert why(PROSE + "\n" + PROSE, "text") == "repeated_lines"
 
 
 @pytest.mark.parametrize("language", list(documents.FOREIGN))
-def test_only_wanted_languages_stay(language: str) -> None:
+def test_documents_in_other_languages_are_removed(language: str) -> None:
     foreign = documents.FOREIGN[language]
-    assert Reading(foreign, "text").language == language
+    assert DocumentText(foreign, "text").language == language
     assert why(foreign) == "language"
-    assert why(foreign, wanted=("en", language)) is None
-    assert why(foreign, wanted=()) is None
+    assert why(foreign, languages=("en", language)) is None
+    assert why(foreign, languages=()) is None
     assert why(foreign, without=["language"]) is None
-    assert why(PROSE, wanted=(language,)) == "language"
+    assert why(PROSE, languages=(language,)) == "language"
 
 
-def test_a_language_that_common_words_do_not_tell_is_told_the_same_each_time() -> None:
+def test_the_language_of_uncommon_words_is_detected_deterministically() -> None:
     finnish = (
         "Vanha mies kulki hitaasti kaupungin katuja pitkin. Kukaan ei tiennyt mistä hän tuli tai mitä hän halusi täällä. " * 2
     )
-    assert {Reading(finnish, "text").language for _ in range(3)} == {"fi"}
+    assert {DocumentText(finnish, "text").language for _ in range(3)} == {"fi"}
 
 
 @pytest.mark.parametrize("kind", list(documents.BAD))

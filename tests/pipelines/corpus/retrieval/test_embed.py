@@ -14,43 +14,43 @@ TEXTS = [
 
 
 @pytest.mark.parametrize("uri", ["hash:", "hash:?dim=64", "micro:"])
-def test_rows_have_norm_one_even_of_an_empty_text(uri: str) -> None:
+def test_all_vectors_have_norm_one(uri: str) -> None:
     vectors = embed.load(uri)(TEXTS)
     assert vectors.dtype == np.float32
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(len(TEXTS)), abs=1e-5)
 
 
 @pytest.mark.parametrize("uri", ["hash:", "micro:"])
-def test_a_text_has_the_same_row_whatever_it_is_batched_with(uri: str) -> None:
+def test_a_vector_does_not_depend_on_the_batch(uri: str) -> None:
     together = embed.load(uri, batch_size=3)(TEXTS)
     alone = np.concatenate([embed.load(uri, batch_size=1)([text]) for text in TEXTS])
     assert together == pytest.approx(alone, abs=1e-5)
 
 
-def test_texts_in_the_same_words_lie_closer_than_others() -> None:
+def test_texts_with_the_same_words_are_more_similar() -> None:
     vectors = embed.load()(TEXTS)
     assert vectors[0] @ vectors[1] > 0.5 > vectors[0] @ vectors[2]
 
 
-def test_the_hashed_vectors_are_those_of_every_machine() -> None:
+def test_hash_vectors_are_the_same_on_every_machine() -> None:
     [vector] = embed.load("hash:?dim=8")(["two words"])
     recorded = [0.21313, -0.21916, -0.38654, 0.22519, 0.05781, 0.77912, -0.21916, -0.21916]
     assert vector == pytest.approx(recorded, abs=1e-4)
 
 
-def test_dimensions_are_as_many_as_asked() -> None:
+def test_the_option_dim_sets_the_dimensions() -> None:
     assert embed.load("hash:?dim=100")(TEXTS).shape == (5, 100)
     assert embed.load("hash:?dim=100")([]).shape == (0, 100)
 
 
-def test_of_a_long_text_the_beginning_is_read() -> None:
-    hashed, read = embed.load("hash:"), embed.load("micro:", tokens=16)
+def test_only_the_beginning_of_a_long_text_is_used() -> None:
+    hashed, model = embed.load("hash:"), embed.load("micro:", tokens=16)
     assert (hashed(["a b " * 10_000]) == hashed(["a b " * 20_000])).all()
-    assert read(["some words " * 50]) == pytest.approx(read(["some words " * 50 + "and others"]))
+    assert model(["some words " * 50]) == pytest.approx(model(["some words " * 50 + "and others"]))
 
 
 @pytest.mark.parametrize("uri", ["hash:?dim=none", "hash:?dim=2", "hash:?size=4", "hash:words", "nowhere:"])
-def test_a_uri_that_leads_nowhere_is_one_line(uri: str) -> None:
+def test_an_invalid_uri_raises_one_line(uri: str) -> None:
     with pytest.raises(UserError) as error:
         embed.load(uri)
     assert "\n" not in str(error.value)

@@ -16,28 +16,28 @@ NAMES = [dimension.name for dimension in dimensions.dimensions()]
 SCORES = {name: number % 10 for number, name in enumerate(NAMES)}
 
 
-def labels_of(came: Iterator[dict[int, dimensions.Labels | None]]) -> dict[int, dimensions.Labels | None]:
-    return {number: labels for some in came for number, labels in some.items()}
+def labels_of(parts: Iterator[dict[int, dimensions.Labels | None]]) -> dict[int, dimensions.Labels | None]:
+    return {number: labels for part in parts for number, labels in part.items()}
 
 
-def test_there_are_twenty_dimensions_of_two_kinds_each_with_its_anchors() -> None:
+def test_there_are_twenty_content_and_format_dimensions_with_rubrics() -> None:
     assert len(set(NAMES)) == 20
     assert {dimension.kind for dimension in dimensions.dimensions()} == {"content", "format"}
     assert all(list(dimension.rubric) == [0, 3, 6, 9] for dimension in dimensions.dimensions())
 
 
-def test_a_model_is_shown_the_rubric_and_the_text() -> None:
-    asked = annotate.prompt("Seven is prime.")[0]["content"]
-    assert "Seven is prime." in asked
-    assert all(f"{d.name}: {d.asks}" in asked and d.rubric[9] in asked for d in dimensions.dimensions())
+def test_the_prompt_has_the_rubric_and_the_text() -> None:
+    content = annotate.prompt("Seven is prime.")[0]["content"]
+    assert "Seven is prime." in content
+    assert all(f"{d.name}: {d.asks}" in content and d.rubric[9] in content for d in dimensions.dimensions())
 
 
-def test_of_a_long_text_a_model_is_shown_both_ends_and_told_so() -> None:
+def test_a_long_text_is_shortened_to_its_beginning_and_end() -> None:
     shown = annotate.excerpt("begin" + "x" * 100_000 + "end")
     assert shown.startswith("begin")
     assert shown.endswith("end")
     assert "not shown" in shown
-    assert len(shown) < annotate.SHOWN + 200
+    assert len(shown) < annotate.MAX_EXCERPT + 200
 
 
 @pytest.mark.parametrize(
@@ -70,29 +70,33 @@ def test_scores_are_found_in_an_answer(answer: str) -> None:
         f"<think>\n{json.dumps(SCORES)}\n</think>\nI cannot say.",
     ],
 )
-def test_what_is_no_whole_set_of_scores_is_no_label(answer: str) -> None:
+def test_an_incomplete_set_of_scores_is_no_label(answer: str) -> None:
     assert annotate.parse(answer) is None
 
 
-def test_an_answer_that_cannot_be_read_is_drawn_again() -> None:
-    asked: list[int] = []
+def test_a_policy_is_asked_again_after_an_invalid_answer() -> None:
+    seeds: list[int] = []
 
     def answer(conversation: Conversation, seed: int) -> str:
-        asked.append(seed)
-        return "Well." if len(asked) < annotate.ATTEMPTS else json.dumps(SCORES)
+        seeds.append(seed)
+        return "Well." if len(seeds) < annotate.ATTEMPTS else json.dumps(SCORES)
 
-    assert labels_of(annotate.ask(ScriptedPolicy(answer), ["a text"])) == {0: SCORES}
-    assert len(set(asked)) == annotate.ATTEMPTS  # each with other random numbers
+    assert labels_of(annotate.label_with_policy(ScriptedPolicy(answer), ["a text"])) == {0: SCORES}
+    assert len(set(seeds)) == annotate.ATTEMPTS
 
 
-def test_a_text_that_gets_no_scores_stays_unlabelled() -> None:
+def test_a_text_without_valid_answers_stays_unlabelled() -> None:
     def answer(conversation: Conversation, seed: int) -> str:
         return json.dumps(SCORES) if "good" in conversation[0]["content"].splitlines()[-5:][0] else "no"
 
-    assert labels_of(annotate.ask(ScriptedPolicy(answer), ["bad", "good", "bad again"])) == {0: None, 1: SCORES, 2: None}
+    assert labels_of(annotate.label_with_policy(ScriptedPolicy(answer), ["bad", "good", "bad again"])) == {
+        0: None,
+        1: SCORES,
+        2: None,
+    }
 
 
-def test_labels_are_stored_and_not_asked_for_again(tmp_path: Path) -> None:
+def test_stored_labels_are_not_requested_again(tmp_path: Path) -> None:
     texts, asked = {f"d{number}": f"text {number}" for number in range(5)}, []
 
     def annotator(batch: Any) -> Iterator[dict[int, dimensions.Labels | None]]:
@@ -111,11 +115,11 @@ def test_labels_are_stored_and_not_asked_for_again(tmp_path: Path) -> None:
 
 
 class Server(ThreadingHTTPServer):
-    """Speaks OpenAI's chat completions and says whatever `says` makes of a request; None is a failure."""
+    """A server of OpenAI's chat completions. `answer` maps a request to the response; None is a failure."""
 
-    def __init__(self, says: Any) -> None:
+    def __init__(self, answer: Any) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.says, self.requests, self.guard = says, [], threading.Lock()
+        self.answer, self.requests, self.guard = answer, [], threading.Lock()
 
     @property
     def uri(self) -> str:
@@ -129,8 +133,8 @@ class Handler(BaseHTTPRequestHandler):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with self.server.guard:
             self.server.requests.append(request)
-            said = self.server.says(request)
-        message = {"role": "assistant", "content": said}
+            content = self.server.answer(request)
+        message = {"role": "assistant", "content": content}
         reply = {
             "id": "1",
             "object": "chat.completion",
@@ -139,8 +143,8 @@ class Handler(BaseHTTPRequestHandler):
             "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
             "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
         }
-        body = json.dumps({"error": {"message": "no"}} if said is None else reply).encode()
-        self.send_response(503 if said is None else 400 if said == "refused" else 200)
+        body = json.dumps({"error": {"message": "no"}} if content is None else reply).encode()
+        self.send_response(503 if content is None else 400 if content == "refused" else 200)
         self.send_header("retry-after-ms", "1")
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -155,8 +159,8 @@ class Handler(BaseHTTPRequestHandler):
 def serve() -> Iterator[Any]:
     servers: list[Server] = []
 
-    def start(says: Any) -> Server:
-        servers.append(Server(says))
+    def start(answer: Any) -> Server:
+        servers.append(Server(answer))
         threading.Thread(target=servers[-1].serve_forever, args=(0.01,), daemon=True).start()
         return servers[-1]
 
@@ -166,29 +170,29 @@ def serve() -> Iterator[Any]:
         server.server_close()
 
 
-def test_a_server_labels(serve: Any) -> None:
-    def says(request: dict[str, Any]) -> str:
+def test_a_server_labels_documents(serve: Any) -> None:
+    def answer(request: dict[str, Any]) -> str:
         good = "\ngood\n" in request["messages"][0]["content"]
         return json.dumps(dict.fromkeys(NAMES, 8 if good else 2)) if request["temperature"] else "Let me think first."
 
-    server = serve(says)
+    server = serve(answer)
     assert labels_of(annotate.load(server.uri, seed=3)(["good", "bad"])) == {
         0: dict.fromkeys(NAMES, 8),
         1: dict.fromkeys(NAMES, 2),
     }
-    assert len(server.requests) == 4  # the likeliest answer said nothing, the one after it did
+    assert len(server.requests) == 4  # the first answer to each prompt is invalid, the second is valid
     assert len({request["seed"] for request in server.requests}) == 4
-    held_to = server.requests[0]["response_format"]["json_schema"]["schema"]
-    assert held_to["required"] == list(annotate.schema()["properties"])
+    sent_schema = server.requests[0]["response_format"]["json_schema"]["schema"]
+    assert sent_schema["required"] == list(annotate.schema()["properties"])
 
 
-def test_a_server_that_talks_nonsense_labels_nothing(serve: Any) -> None:
+def test_a_server_without_valid_answers_labels_nothing(serve: Any) -> None:
     server = serve(lambda request: '{"clarity": "very"} ' * 30)
     assert labels_of(annotate.load(server.uri)(["one", "two"])) == {0: None, 1: None}
     assert len(server.requests) == 2 * annotate.ATTEMPTS
 
 
-def test_what_a_server_said_before_it_went_is_kept(serve: Any, tmp_path: Path) -> None:
+def test_labels_before_a_server_failure_are_stored(serve: Any, tmp_path: Path) -> None:
     server = serve(lambda request: None if "\nthree\n" in request["messages"][0]["content"] else json.dumps(SCORES))
     store = Store(tmp_path / "labels.jsonl", {})
     texts = {name: name for name in ("one", "two", "three")}
@@ -197,7 +201,7 @@ def test_what_a_server_said_before_it_went_is_kept(serve: Any, tmp_path: Path) -
     assert {row["id"] for row in Store(tmp_path / "labels.jsonl", {}).rows} == {"one", "two"}
 
 
-def test_a_document_that_a_server_refuses_is_left_unlabelled(serve: Any, tmp_path: Path) -> None:
+def test_a_document_that_a_server_refuses_stays_unlabelled(serve: Any, tmp_path: Path) -> None:
     server = serve(lambda request: "refused" if "\ntwo\n" in request["messages"][0]["content"] else json.dumps(SCORES))
     store = Store(tmp_path / "labels.jsonl", {})
     texts = {name: name for name in ("one", "two", "three")}
@@ -242,22 +246,22 @@ NAVIGATION = "Home | Menu | Log in | Subscribe | Privacy policy | Cookies | Copy
         ("length_fitness", PROSE * 8, "A few words."),
     ],
 )
-def test_the_rules_tell_better_from_worse(name: str, better: str, worse: str) -> None:
-    one, other = labels_of(annotate.load("rules:")([better, worse])).values()
-    assert one is not None
-    assert other is not None
-    assert one[name] > other[name] + 1
+def test_the_rules_score_better_texts_higher(name: str, better: str, worse: str) -> None:
+    high, low = labels_of(annotate.load("rules:")([better, worse])).values()
+    assert high is not None
+    assert low is not None
+    assert high[name] > low[name] + 1
 
 
 @pytest.mark.parametrize("text", ["", " \n", "\n" * 100_000, "{" * 100_000, "a(" * 100_000, "\x00\ufffd", "x" * 1_000_000])
-def test_the_rules_score_whatever_comes(text: str) -> None:
+def test_the_rules_score_any_text(text: str) -> None:
     labels = labels_of(annotate.load("rules:")([text]))[0]
     assert labels is not None
     assert list(labels) == NAMES
     assert set(labels.values()) <= set(range(10))
 
 
-def test_an_annotator_that_is_not_there_is_one_line() -> None:
+def test_an_invalid_annotator_raises_an_error() -> None:
     for uri in ("rules:strict", "nobody:", "openai:m?base=http://localhost"):
         with pytest.raises(UserError):
             annotate.load(uri)
