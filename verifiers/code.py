@@ -40,11 +40,11 @@ from .programs.fences import language_of
 from .programs.forms import NoTests, called, calls_of, counted, form_of, limits_of
 from .sandbox import (
     Call,
-    End,
-    Ended,
+    CallResult,
+    EncodedCall,
     Outcome,
-    Question,
-    Result,
+    ProgramEnded,
+    RunStatus,
     Sandbox,
     SandboxFault,
     Session,
@@ -139,7 +139,7 @@ def judge(
         except RecursionError:
             return Verdict(Status.SCORED, 0.0, "tests", "a value nested too deeply")
     told = f"{sum(passed)} of {len(passed)} tests pass: {''.join('+' if ok else '-' for ok in passed[:100])} {why}"
-    if end == End.TIMEOUT and not all(passed):
+    if end == RunStatus.TIMEOUT and not all(passed):
         return Verdict(Status.TIMEOUT, 0.0, "tests", told[:REASON])
     return Verdict(Status.SCORED, score(passed), "tests", told.strip()[:REASON])
 
@@ -170,7 +170,7 @@ def completed(code: str, answer: CodeTests) -> str:
     return selection.behind(header, code)
 
 
-Passed = tuple[list[bool], str, End]
+Passed = tuple[list[bool], str, RunStatus]
 """Which tests pass, why the first of the others does not, how the run ended."""
 
 
@@ -198,7 +198,7 @@ def _calls(program: str, answer: CodeTests, box: Sandbox) -> Passed:
     agree = _agreement(answer, box)
     passed, why = [], _unfinished(outcome, len(tests))
     for number, test in enumerate(tests):
-        result = outcome.results[number] if number < len(outcome.results) else Result(error="not reached")
+        result = outcome.results[number] if number < len(outcome.results) else CallResult(error="not reached")
         ok = result.error is None and agree(test, result.value)
         if not ok and not why:
             why = f"(test {number + 1}: {result.error or f'returned {json.dumps(result.value)[:120]}'})"
@@ -219,7 +219,7 @@ def _agreement(answer: CodeTests, box: Sandbox) -> Callable[[CallTest, object], 
             session.execute(answer["checker"])
             # The form goes as it came: it is built into a value inside the checker's own process only.
             result = session.execute("check(__arguments(), __output(), __expected())", _values(given, form), _ASKED)
-        except Ended:
+        except ProgramEnded:
             return False
         finally:
             session.close()
@@ -231,9 +231,9 @@ def _agreement(answer: CodeTests, box: Sandbox) -> Callable[[CallTest, object], 
 _ASKED = ("__arguments", "__output", "__expected")
 
 
-def _values(given: Mapping[str, object], form: object) -> Callable[[Question], Result]:
+def _values(given: Mapping[str, object], form: object) -> Callable[[EncodedCall], CallResult]:
     forms = {"__arguments": encode(given["arguments"]), "__output": form, "__expected": encode(given["expected"])}
-    return lambda question: Result(forms[question.function])
+    return lambda question: CallResult(forms[question.function])
 
 
 def _check(program: str, answer: CodeTests, box: Sandbox) -> Passed:
@@ -258,24 +258,24 @@ def _asserted(program: str, source: str, asks: Sequence[str], answer: CodeTests,
     try:
         judged = box.open(limits)
 
-        def carry(question: Question) -> Result:
+        def carry(question: EncodedCall) -> CallResult:
             nonlocal left
             asked = time.monotonic()
             try:
                 if left < 0:
-                    raise Ended(f"more than {PATIENCE * limits.wall_seconds:g} s in all its calls")
-                told = judged.relay(question)
+                    raise ProgramEnded(f"more than {PATIENCE * limits.wall_seconds:g} s in all its calls")
+                told = judged.call_encoded(question)
                 left -= max(0.0, time.monotonic() - asked - box.round_trip_seconds)
-            except Ended as ended:
-                told = Result(error=str(ended) or "it ended while it was being called")
-            if told.error is not None and not errors.arrives(told.raised):
+            except ProgramEnded as ended:
+                told = CallResult(error=str(ended) or "it ended while it was being called")
+            if told.error is not None and not errors.is_encoded_error(told.raised):
                 broken.append(told.error)
             return told
 
         try:
             ran = _first_error(judged, program) or trial.execute(tests.source, carry, asks)
-        except Ended:
-            ran = Result(error="the tests ended before they were through")
+        except ProgramEnded:
+            ran = CallResult(error="the tests ended before they were through")
         finally:
             outcome = judged.close()
     finally:
@@ -290,24 +290,24 @@ def _asserted(program: str, source: str, asks: Sequence[str], answer: CodeTests,
         raise NoTests("the tests assert nothing")
     passed = passed or [True]
     if all(passed):
-        return passed, "", End.FINISHED
+        return passed, "", RunStatus.FINISHED
     why = broken[0] if broken else ran.error or f"assertion {passed.index(False) + 1} fails"
     return passed, f"({outcome.reason or why})", outcome.status
 
 
-def _first_error(judged: Session, program: str) -> Result | None:
+def _first_error(judged: Session, program: str) -> CallResult | None:
     """Defines the program; None where that goes well."""
     try:
         defined = judged.define(program)
-    except Ended:
-        return Result(error="it ended while it was being defined")
+    except ProgramEnded:
+        return CallResult(error="it ended while it was being defined")
     return defined if defined.error is not None else None
 
 
 def _stdin(program: str, answer: CodeTests, box: Sandbox) -> Passed:
     """Whole programs: what they print for what they read."""
     passed: list[bool] = []
-    why, end = "", End.FINISHED
+    why, end = "", RunStatus.FINISHED
     language = language_of(str(answer.get("language") or "python"))
     limits, cpu, wall, output = limits_of(answer), 0.0, 0.0, 0
     # Whoever prints what is wanted of every test has not printed too much.
@@ -318,7 +318,7 @@ def _stdin(program: str, answer: CodeTests, box: Sandbox) -> Passed:
             outcome = box.run(program, stdin=given, limits=limits)
         else:
             outcome = languages.run(language, program, given, limits)
-        ok = outcome.status == End.FINISHED and same_output(test["output"], outcome.stdout, answer.get("tolerance"))
+        ok = outcome.status == RunStatus.FINISHED and same_output(test["output"], outcome.stdout, answer.get("tolerance"))
         if not ok and not why:
             why, end = f"(test {number + 1}: {outcome.reason or f'printed {outcome.stdout[:120]!r}'})", outcome.status
         passed.append(ok)
@@ -326,11 +326,11 @@ def _stdin(program: str, answer: CodeTests, box: Sandbox) -> Passed:
         wall += max(0.0, outcome.wall_seconds - outcome.waited_seconds - box.round_trip_seconds)
         output += len(outcome.stdout) + len(outcome.stderr)
         spent = (cpu > CASES * limits.cpu_seconds, wall > CASES * limits.wall_seconds, output > most_output)
-        if outcome.status == End.TIMEOUT or any(spent):  # the next ones would take as long
+        if outcome.status == RunStatus.TIMEOUT or any(spent):  # the next ones would take as long
             if len(passed) < len(answer["stdin"]) and not why:
                 what = ("processor time", "time", "output")[spent.index(True)]
                 why = f"(test {number + 2}: all tests together use more {what} than {CASES} may)"
-                end = End.OUTPUT if what == "output" else End.TIMEOUT
+                end = RunStatus.OUTPUT if what == "output" else RunStatus.TIMEOUT
             passed += [False] * (len(answer["stdin"]) - len(passed))
             break
     return passed, why, end

@@ -23,7 +23,7 @@ from .budget import SECONDS, limit
 from .code import prepare
 from .programs import selection
 from .programs.fences import fenced, language_of
-from .sandbox import End, Limits, SandboxFault, languages
+from .sandbox import Limits, RunStatus, SandboxFault, languages
 from .verifier import as_verifier
 
 __all__ = ["invalid_gold", "prepare", "verify"]
@@ -76,9 +76,9 @@ def verify(problem: Problem, response: str) -> Verdict:
             outcome = languages.run(language, program, limits=LIMITS)
     except (SandboxFault, UserError) as error:
         return Verdict(Status.FAULT, None, "sandbox", str(error)[:REASON])
-    if outcome.status == End.TIMEOUT:
+    if outcome.status == RunStatus.TIMEOUT:
         return Verdict(Status.TIMEOUT, 0.0, "tests", outcome.reason[:REASON])
-    ended = outcome.status == End.FINISHED and (language != "python" or word in outcome.stdout)
+    ended = outcome.status == RunStatus.FINISHED and (language != "python" or word in outcome.stdout)
     return Verdict(Status.SCORED, float(ended), "tests", outcome.reason[:REASON] or ("they pass" if ended else "it left early"))
 
 

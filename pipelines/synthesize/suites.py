@@ -25,7 +25,7 @@ from ...core import UserError
 from ...golds import CodeTests
 from ...verifiers import code
 from ...verifiers.programs.equality import exactly, same, within
-from ...verifiers.sandbox import Call, Limits, LocalSandbox, Result, Sandbox, SandboxFault
+from ...verifiers.sandbox import Call, CallResult, Limits, LocalSandbox, Sandbox, SandboxFault
 from ...verifiers.sandbox.inside.wire import decode, encode
 from . import inputs, mutation
 
@@ -252,13 +252,13 @@ _NOTHING = object()
 """In place of a value that there is not."""
 
 
-def _results(box: Sandbox, program: str, entry_point: str, forms: Sequence[list[Any]], limits: Limits) -> list[Result]:
+def _results(box: Sandbox, program: str, entry_point: str, forms: Sequence[list[Any]], limits: Limits) -> list[CallResult]:
     """What a function gives for each argument list, given as forms; fewer where it was ended on the way."""
     calls = [Call(entry_point, [decode(form) for form in arguments]) for arguments in forms]
     return list(box.run(program, calls, limits=limits).results)
 
 
-def _usable(got: Sequence[Result]) -> bool:
+def _usable(got: Sequence[CallResult]) -> bool:
     """Whether a call came back with a value that can be compared and written down."""
     if not got or got[0].error is not None:
         return False

@@ -46,7 +46,7 @@ def test_the_interpreter_answers_and_keeps_its_names(env: PythonTool) -> None:
         ("x = 1", "(no output)"),
         ("", "The call is no JSON"),
         ("print('x' * 10000)", "x" * 200),
-        ("import os; os._exit(1)", "The interpreter was stopped (it left with status 1"),
+        ("import os; os._exit(1)", "The interpreter was stopped (the program exited with status 1"),
         ("import socket; socket.create_connection(('1.1.1.1', 53))", "PermissionError"),
     ],
 )

@@ -15,7 +15,7 @@ import pytest
 
 from tenfold.core import Problem, Status
 from tenfold.verifiers import code, sandbox
-from tenfold.verifiers.sandbox import Call, End, Limits, LocalSandbox, languages
+from tenfold.verifiers.sandbox import Call, Limits, LocalSandbox, RunStatus, languages
 
 from .attacks import programs
 from .attacks.escapes import ESCAPES
@@ -49,7 +49,7 @@ def port() -> Iterator[int]:
 def is_well(box: LocalSandbox) -> bool:
     """An ordinary run goes as ever, in a clean folder."""
     outcome = box.run("import os\ndef f(x):\n    return [2 * x, os.listdir('/tmp')]", [Call("f", [21])])
-    return outcome.status == End.FINISHED and outcome.results[0].value == [42, []]
+    return outcome.status == RunStatus.FINISHED and outcome.results[0].value == [42, []]
 
 
 @pytest.mark.parametrize("name", ESCAPES)
@@ -121,7 +121,7 @@ def test_an_honest_program_beside_hostile_ones_of_every_language_is_right(box: L
         bad = [threads.submit(languages.run, name, program, "", LIMITS) for name, program in given.items()]
         honest = code.verify(Problem("p", (), tests, "here"), "```bash\nread -r line; echo $line | rev\n```")
         assert is_well(box)
-        assert {one.result().status for one in bad} <= {End.TIMEOUT, End.MEMORY, End.KILLED, End.ERROR}
+        assert {one.result().status for one in bad} <= {RunStatus.TIMEOUT, RunStatus.MEMORY, RunStatus.KILLED, RunStatus.ERROR}
     assert (honest.score, honest.status) == (1, Status.SCORED), honest
 
 

@@ -100,5 +100,5 @@ def test_only_groups_of_the_dead_are_removed(tmp_path: Path) -> None:
     )
     for name in (left, *kept):
         (tmp_path / name).mkdir()
-    cgroup.sweep([str(tmp_path)])
+    cgroup.remove_abandoned([str(tmp_path)])
     assert {path.name for path in tmp_path.iterdir()} == set(kept)

@@ -8,7 +8,17 @@ import pytest
 import tenfold
 from tenfold.core import Status, UserError
 from tenfold.verifiers import sandbox
-from tenfold.verifiers.sandbox import Call, End, Ended, Limits, Question, Result, SandboxFault, backends, e2b
+from tenfold.verifiers.sandbox import (
+    Call,
+    CallResult,
+    EncodedCall,
+    Limits,
+    ProgramEnded,
+    RunStatus,
+    SandboxFault,
+    backends,
+    e2b,
+)
 
 from .e2b_server import KEY, Server
 
@@ -56,7 +66,7 @@ def test_programs_run_as_they_do_here(pool: e2b.E2BSandbox) -> None:
     called = pool.run("def f(x, y=1): return (x, y)", [Call("f", [[1, 2.0]]), Call("f", ["a"], {"y": None}), Call("g")])
     assert [result.value for result in called.results[:2]] == [{"tuple": [[1, 2.0], 1]}, {"tuple": ["a", None]}]
     assert called.results[2].error is not None
-    assert called.status == End.FINISHED
+    assert called.status == RunStatus.FINISHED
     script = pool.run("print(input()[::-1]); import sys; print('oh', file=sys.stderr)", stdin="abc\n")
     assert (script.stdout, script.stderr) == ("cba\n", "oh\n")
     assert script.peak_memory is not None
@@ -74,7 +84,7 @@ def test_programs_run_as_they_do_here(pool: e2b.E2BSandbox) -> None:
 )
 def test_scripts_end_as_they_do_here(pool: e2b.E2BSandbox, program: str, printed: str) -> None:
     outcome = pool.run(program, stdin="5\n6\n")
-    assert (outcome.stdout, outcome.status) == (printed, End.FINISHED), outcome
+    assert (outcome.stdout, outcome.status) == (printed, RunStatus.FINISHED), outcome
 
 
 def test_a_module_is_defined_and_called_as_it_is_here(pool: e2b.E2BSandbox) -> None:
@@ -88,32 +98,32 @@ def test_a_module_is_defined_and_called_as_it_is_here(pool: e2b.E2BSandbox) -> N
 @pytest.mark.parametrize(
     ("program", "status"),
     [
-        ("1 / 0", End.ERROR),
-        ("while True: pass", End.TIMEOUT),
-        ("x = bytearray(1 << 30)", End.MEMORY),
-        ("print('x' * (1 << 20))", End.OUTPUT),
-        ("import os; os._exit(7)", End.ERROR),
-        ("import socket; socket.create_connection(('1.1.1.1', 53))", End.ERROR),
-        ("open('/etc/shadow').read()", End.ERROR),
-        ("import os; os.kill(1, 9); os.kill(-1, 9)", End.ERROR),
+        ("1 / 0", RunStatus.ERROR),
+        ("while True: pass", RunStatus.TIMEOUT),
+        ("x = bytearray(1 << 30)", RunStatus.MEMORY),
+        ("print('x' * (1 << 20))", RunStatus.OUTPUT),
+        ("import os; os._exit(7)", RunStatus.ERROR),
+        ("import socket; socket.create_connection(('1.1.1.1', 53))", RunStatus.ERROR),
+        ("open('/etc/shadow').read()", RunStatus.ERROR),
+        ("import os; os.kill(1, 9); os.kill(-1, 9)", RunStatus.ERROR),
     ],
 )
-def test_bad_programs_end_as_they_do_here_and_harm_nobody(pool: e2b.E2BSandbox, program: str, status: End) -> None:
+def test_bad_programs_end_as_they_do_here_and_harm_nobody(pool: e2b.E2BSandbox, program: str, status: RunStatus) -> None:
     limits = Limits(cpu_seconds=0.3, wall_seconds=3, memory=64 << 20, output=1 << 16)
     outcome = pool.run(program, limits=limits)
-    assert outcome.status == status or (status == End.ERROR and outcome.status == End.KILLED), outcome
-    assert pool.run("x = 1").status == End.FINISHED
+    assert outcome.status == status or (status == RunStatus.ERROR and outcome.status == RunStatus.KILLED), outcome
+    assert pool.run("x = 1").status == RunStatus.FINISHED
 
 
 def test_a_session_keeps_its_names_and_may_ask(pool: e2b.E2BSandbox) -> None:
     session = pool.open()
     assert session.execute("x = 20").error is None
-    assert session.execute("x + 1", show=True).value == "21"
-    assert session.execute("ask(x) * 2", lambda question: Result(question.arguments[0] + 1), ["ask"]).value == 42
-    assert session.relay(Question("abs", [-3], {})).error is not None  # builtins are no names of its own
+    assert session.execute("x + 1", as_text=True).value == "21"
+    assert session.execute("ask(x) * 2", lambda question: CallResult(question.arguments[0] + 1), ["ask"]).value == 42
+    assert session.call_encoded(EncodedCall("abs", [-3], {})).error is not None  # builtins are no names of its own
     session.execute("def f(x): return x")
     assert session.call(Call("f", [{"a": 1}])).value == {"dict": [["a", 1]]}
-    with pytest.raises(Ended):
+    with pytest.raises(ProgramEnded):
         session.execute("import os; os._exit(3)")
     assert "status 3" in session.close().reason
 
@@ -214,7 +224,7 @@ def test_a_forged_answer_is_the_programs_own_doing(pool: e2b.E2BSandbox, server:
     pool.run("x = 1")
     before = server.started
     outcome = pool.run(FORGED.replace("DEPTH", str(depth)), [Call("f")])
-    assert outcome.status in (End.FINISHED, End.OUTPUT)
+    assert outcome.status in (RunStatus.FINISHED, RunStatus.OUTPUT)
     assert [result.value for result in outcome.results] != [1]
     assert server.started == before
 
@@ -223,18 +233,18 @@ def test_whoever_answers_may_fail_and_take_time(pool: e2b.E2BSandbox, server: Se
     bystander, session = pool.open(), pool.open(Limits(wall_seconds=1))
     before = server.started
 
-    def slow(question: Question) -> Result:
+    def slow(question: EncodedCall) -> CallResult:
         time.sleep(0.3)
-        return Result(1)
+        return CallResult(1)
 
     assert session.execute("sum(ask() for _ in range(5))", slow, ["ask"]).value == 5
 
-    def broken(question: Question) -> Result:
+    def broken(question: EncodedCall) -> CallResult:
         raise SandboxFault("the other machine is gone")
 
     with pytest.raises(SandboxFault, match="the other machine"):
         session.execute("ask()", broken, ["ask"])
-    assert session.close().status == End.FINISHED
+    assert session.close().status == RunStatus.FINISHED
     assert bystander.execute("6 * 7").value == 42
     bystander.close()
     assert server.started == before

@@ -14,7 +14,7 @@ import pytest
 
 import tenfold
 from tenfold.core import UserError
-from tenfold.verifiers.sandbox import Call, End, Ended, Limits, LocalSandbox, Question, Result, SandboxFault
+from tenfold.verifiers.sandbox import Call, CallResult, EncodedCall, Limits, LocalSandbox, ProgramEnded, RunStatus, SandboxFault
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
 
@@ -33,35 +33,35 @@ def test_functions_are_called_and_their_values_come_back_as_data(box: LocalSandb
     assert [result.value for result in outcome.results] == [42, "aa", None]
     assert outcome.results[2].error is not None
     assert outcome.results[2].error.startswith("TypeError")
-    assert outcome.status == End.FINISHED
+    assert outcome.status == RunStatus.FINISHED
 
 
 def test_a_script_reads_and_prints(box: LocalSandbox) -> None:
     outcome = box.run(
         "import sys\nprint(input()[::-1])\nprint(len(sys.stdin.read()), file=sys.stderr)", stdin="abc\n" + "é\n" * 9
     )
-    assert (outcome.stdout, outcome.stderr, outcome.status) == ("cba\n", "18\n", End.FINISHED)
+    assert (outcome.stdout, outcome.stderr, outcome.status) == ("cba\n", "18\n", RunStatus.FINISHED)
 
 
 @pytest.mark.parametrize(
     ("program", "status", "words"),
     [
-        ("import sys\nsys.exit(0)", End.FINISHED, ""),
-        ("import sys\nsys.exit(3)", End.ERROR, "SystemExit: 3"),
-        ("1 / 0", End.ERROR, "ZeroDivisionError"),
-        ("x = ", End.ERROR, "SyntaxError"),
-        ("x = '\0'", End.ERROR, "null bytes"),
-        ("x = '\ud800'", End.ERROR, "UnicodeEncodeError"),
-        ("while True: pass", End.TIMEOUT, " s"),  # of processor time, or on a busy machine of the wall's
-        ("import time; time.sleep(60)", End.TIMEOUT, "2 s"),
-        ("x = bytearray(1 << 30)", End.MEMORY, "64 MiB"),
-        ("print('x' * (1 << 20))", End.OUTPUT, "of output"),
-        ("import ctypes; ctypes.string_at(0)", End.KILLED, "signal 11"),
-        ("import os; os._exit(7)", End.ERROR, "status 7"),
-        ("import os; os.close(3); import time; time.sleep(60)", End.ERROR, "closed the channel"),
+        ("import sys\nsys.exit(0)", RunStatus.FINISHED, ""),
+        ("import sys\nsys.exit(3)", RunStatus.ERROR, "SystemExit: 3"),
+        ("1 / 0", RunStatus.ERROR, "ZeroDivisionError"),
+        ("x = ", RunStatus.ERROR, "SyntaxError"),
+        ("x = '\0'", RunStatus.ERROR, "null bytes"),
+        ("x = '\ud800'", RunStatus.ERROR, "UnicodeEncodeError"),
+        ("while True: pass", RunStatus.TIMEOUT, " s"),  # of processor time, or on a busy machine of the wall's
+        ("import time; time.sleep(60)", RunStatus.TIMEOUT, "2 s"),
+        ("x = bytearray(1 << 30)", RunStatus.MEMORY, "64 MiB"),
+        ("print('x' * (1 << 20))", RunStatus.OUTPUT, "of output"),
+        ("import ctypes; ctypes.string_at(0)", RunStatus.KILLED, "signal 11"),
+        ("import os; os._exit(7)", RunStatus.ERROR, "status 7"),
+        ("import os; os.close(3); import time; time.sleep(60)", RunStatus.ERROR, "closed the channel"),
     ],
 )
-def test_an_outcome_says_how_the_program_ended(box: LocalSandbox, program: str, status: End, words: str) -> None:
+def test_an_outcome_says_how_the_program_ended(box: LocalSandbox, program: str, status: RunStatus, words: str) -> None:
     limits = Limits(cpu_seconds=0.3, wall_seconds=2.5, memory=64 << 20, output=1 << 16)
     outcome = box.run(program, limits=limits)
     assert outcome.status == status, outcome
@@ -72,12 +72,12 @@ def test_a_session_keeps_its_names_and_answers_the_programs_questions(box: Local
     session = box.open()
     session.execute("total = 40")
     assert session.execute("total += 2\ntotal").value == 42
-    asked: list[Question] = []
+    asked: list[EncodedCall] = []
 
-    def answer(question: Question) -> Result:
+    def answer(question: EncodedCall) -> CallResult:
         asked.append(question)
-        too_much = Result(error="ValueError: too much", raised=["ValueError", ["too much"]])
-        return Result(question.arguments[0] * 2) if question.arguments[0] < 5 else too_much
+        too_much = CallResult(error="ValueError: too much", raised=["ValueError", ["too much"]])
+        return CallResult(question.arguments[0] * 2) if question.arguments[0] < 5 else too_much
 
     assert session.execute("double(4)", answer, ["double"]).value == 8
     assert (
@@ -85,14 +85,14 @@ def test_a_session_keeps_its_names_and_answers_the_programs_questions(box: Local
     )
     assert session.execute("said").value == "too much"
     assert [question.arguments for question in asked] == [[4], [9]]
-    assert session.close().status == End.FINISHED
+    assert session.close().status == RunStatus.FINISHED
 
 
 def test_a_session_whose_program_is_gone_says_so(box: LocalSandbox) -> None:
     session = box.open()
-    with pytest.raises(Ended):
+    with pytest.raises(ProgramEnded):
         session.execute("import os; os._exit(0)")
-    assert session.close().status == End.ERROR
+    assert session.close().status == RunStatus.ERROR
 
 
 def test_many_threads_share_a_sandbox(box: LocalSandbox) -> None:
@@ -137,7 +137,8 @@ def test_while_nobody_asks_as_many_children_are_made_ready_as_ran_at_once() -> N
     session = sandbox.open()
     assert session.pid in waiting
     assert (
-        session.execute("import os\nos.listdir('.'), os.getpid(), open('x', 'w').write('x')", show=True).value == "([], 1, 1)"
+        session.execute("import os\nos.listdir('.'), os.getpid(), open('x', 'w').write('x')", as_text=True).value
+        == "([], 1, 1)"
     )
     session.close()
     assert sandbox.run("import os\ndef f(): return os.listdir('.')", [Call("f")]).results[0].value == []
@@ -161,20 +162,20 @@ def test_a_child_that_died_while_it_waited_is_replaced() -> None:
     os.kill(waiting, signal.SIGKILL)
     while ") Z " not in Path(f"/proc/{waiting}/stat").read_text():
         time.sleep(0.01)
-    assert sandbox.run("x = 1").status == End.FINISHED
+    assert sandbox.run("x = 1").status == RunStatus.FINISHED
     sandbox.close()
 
 
 def test_why_a_wall_does_not_stand_is_said(box: LocalSandbox) -> None:
     with pytest.raises(SandboxFault, match=r"sandbox: .*too large"):
         box.run("x = 1", limits=Limits(disk=1 << 70))
-    assert box.run("x = 1").status == End.FINISHED
+    assert box.run("x = 1").status == RunStatus.FINISHED
 
 
 def test_many_sessions_are_open_at_once(box: LocalSandbox) -> None:
     sessions = [box.open() for _ in range(60)]
     assert [session.execute(f"{number} + 1").value for number, session in enumerate(sessions)] == list(range(1, 61))
-    assert {session.close().status for session in sessions} == {End.FINISHED}
+    assert {session.close().status for session in sessions} == {RunStatus.FINISHED}
 
 
 def test_a_warm_process_that_dies_is_replaced(box: LocalSandbox) -> None:
@@ -189,7 +190,7 @@ def test_a_warm_process_that_dies_is_replaced(box: LocalSandbox) -> None:
 def test_a_run_whose_warm_process_dies_is_a_fault(box: LocalSandbox) -> None:
     session = box.open()
     os.kill(session.warm.process.pid, signal.SIGKILL)  # type: ignore[union-attr]
-    with pytest.raises((SandboxFault, Ended)):
+    with pytest.raises((SandboxFault, ProgramEnded)):
         session.execute("import time; time.sleep(3600)")
     with pytest.raises(SandboxFault):
         session.close()
@@ -307,7 +308,7 @@ def test_a_run_that_stood_in_line_for_a_processor_is_not_out_of_time(box: LocalS
     limits = Limits(cpu_seconds=2, wall_seconds=0.6)
     with ThreadPoolExecutor(count) as threads:
         outcomes = list(threads.map(lambda _: box.run(BUSY, limits=limits), range(count)))
-    assert {outcome.status for outcome in outcomes} == {End.FINISHED}
+    assert {outcome.status for outcome in outcomes} == {RunStatus.FINISHED}
     assert max(outcome.wall_seconds for outcome in outcomes) > limits.wall_seconds  # a sixth of a processor makes 1.2 s of 0.2
     assert all(0.1 < outcome.cpu_seconds < limits.cpu_seconds for outcome in outcomes)
 
@@ -335,7 +336,7 @@ USE = "import os, time\ndef use(seconds):\n    end = time.process_time() + secon
 )
 def test_a_run_has_a_fraction_of_a_second_with_all_its_processes(box: LocalSandbox, program: str) -> None:
     outcome = box.run(f"{USE}{program}\nprint('done')", limits=Limits(cpu_seconds=0.15))
-    assert (outcome.status, outcome.stdout) == (End.TIMEOUT, "")
+    assert (outcome.status, outcome.stdout) == (RunStatus.TIMEOUT, "")
     assert outcome.reason == "more than 0.15 s of processor time"
     assert box.run(f"{USE}{program}\nprint('done')", limits=Limits(cpu_seconds=0.45)).stdout == "done\n"
 
@@ -346,14 +347,14 @@ def test_a_session_has_its_processor_time_from_its_start_to_its_end(box: LocalSa
     session.execute(f"{USE}use(0.12)")
     time.sleep(0.2)  # which is no processor time
     assert session.execute("6 * 7").value == 42
-    with pytest.raises(Ended, match=r"more than 0\.2 s of processor time"):
+    with pytest.raises(ProgramEnded, match=r"more than 0\.2 s of processor time"):
         session.execute("use(0.12)")
-    assert session.close().status == End.TIMEOUT
+    assert session.close().status == RunStatus.TIMEOUT
 
 
 def test_a_run_that_stands_in_its_own_way_is_out_of_time(box: LocalSandbox) -> None:
     many = "import os, time\nfor _ in range(12):\n    if not os.fork():\n        while True: pass\nwhile True: time.sleep(0)\n"
-    assert box.run(many, limits=Limits(cpu_seconds=0.5, wall_seconds=0.5)).status == End.TIMEOUT
+    assert box.run(many, limits=Limits(cpu_seconds=0.5, wall_seconds=0.5)).status == RunStatus.TIMEOUT
 
 
 def test_a_session_of_a_warm_process_that_died_harms_no_later_one() -> None:
@@ -367,7 +368,7 @@ def test_a_session_of_a_warm_process_that_died_harms_no_later_one() -> None:
     with pytest.raises(SandboxFault):
         other.close()
     assert fresh.execute("6 * 7").value == 42
-    assert fresh.close().status == End.FINISHED
+    assert fresh.close().status == RunStatus.FINISHED
     sandbox.close()
 
 
@@ -379,21 +380,21 @@ def test_an_answer_nested_too_deeply_is_malformed(box: LocalSandbox, depth: int)
         "    os.write(3, struct.pack('<I', len(body)) + body)\n"
     )
     outcome = box.run(program, [Call("f")])
-    assert (outcome.status, outcome.results) == (End.OUTPUT, ())
+    assert (outcome.status, outcome.results) == (RunStatus.OUTPUT, ())
 
 
 def test_answers_are_bounded_in_all(box: LocalSandbox) -> None:
     outcome = box.run("def f(): return 'x' * (7 << 20)", [Call("f")] * 10, limits=Limits(wall_seconds=60, cpu_seconds=60))
-    assert outcome.status == End.OUTPUT
+    assert outcome.status == RunStatus.OUTPUT
     assert len(outcome.results) < 5
 
 
 def test_whoever_answers_has_a_clock_of_his_own(box: LocalSandbox) -> None:
     session = box.open(Limits(wall_seconds=1))
 
-    def slow(question: Question) -> Result:
+    def slow(question: EncodedCall) -> CallResult:
         time.sleep(0.4)
-        return Result(1)
+        return CallResult(1)
 
     assert session.execute("sum(ask() for _ in range(4))", slow, ["ask"]).value == 4
     session.close()

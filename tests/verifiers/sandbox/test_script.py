@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tenfold.verifiers.sandbox import Call, End, LocalSandbox
+from tenfold.verifiers.sandbox import Call, LocalSandbox, RunStatus
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
 
@@ -43,7 +43,7 @@ def test_a_program_prints_and_leaves_as_under_python(box: LocalSandbox, tmp_path
     )
     outcome = box.run(program, stdin=LINES)
     assert outcome.stdout == python.stdout.decode("utf-8", "replace")
-    assert (outcome.status == End.FINISHED) == (python.returncode == 0), outcome.reason
+    assert (outcome.status == RunStatus.FINISHED) == (python.returncode == 0), outcome.reason
 
 
 def test_a_module_whose_functions_are_called_is_not_the_main_one(box: LocalSandbox) -> None:
@@ -66,7 +66,7 @@ def test_leaving_is_no_answer_to_a_call_and_no_error_of_a_definition(box: LocalS
 
 def test_a_call_that_ends_the_process_is_not_answered(box: LocalSandbox) -> None:
     outcome = box.run("import os\ndef f(): os._exit(0)", [Call("f")])
-    assert (outcome.status, outcome.results) == (End.ERROR, ())
+    assert (outcome.status, outcome.results) == (RunStatus.ERROR, ())
 
 
 def test_a_process_that_a_function_forks_answers_nothing(box: LocalSandbox) -> None:

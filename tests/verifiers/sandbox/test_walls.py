@@ -15,7 +15,7 @@ from typing import NoReturn
 import pytest
 
 import tenfold
-from tenfold.verifiers.sandbox import Call, End, LocalSandbox, SandboxFault
+from tenfold.verifiers.sandbox import Call, LocalSandbox, RunStatus, SandboxFault
 
 from .attacks import programs
 from .attacks.escapes import ESCAPES
@@ -47,7 +47,7 @@ def test_a_run_that_locks_a_file_of_this_machine_holds_nobody_up(box: LocalSandb
     with open(FILE) as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         fcntl.flock(file, fcntl.LOCK_UN)
-    assert {one.close().status, other.close().status} == {End.FINISHED}
+    assert {one.close().status, other.close().status} == {RunStatus.FINISHED}
 
 
 def test_programs_that_lock_files_of_their_own_work(box: LocalSandbox) -> None:
@@ -69,7 +69,7 @@ def test_each_run_has_a_network_of_its_own(box: LocalSandbox, turn: str) -> None
     assert one.execute(meet).error is None
     assert "ConnectionRefusedError" in str(other.execute(f"import socket\n{meet}").error)
     assert other.execute(listen).value is True  # the name is free
-    assert {one.close().status, other.close().status} == {End.FINISHED}
+    assert {one.close().status, other.close().status} == {RunStatus.FINISHED}
     assert "ConnectionRefusedError" in str(box.run(f"import socket\ndef f(): {meet}", [Call("f")]).results[0].error)
 
 

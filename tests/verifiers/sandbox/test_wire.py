@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tenfold.verifiers.sandbox import Call, End, LocalSandbox
+from tenfold.verifiers.sandbox import Call, LocalSandbox, RunStatus
 from tenfold.verifiers.sandbox.inside import wire
 
 MANY = 20_000
@@ -39,7 +39,7 @@ def test_the_weight_of_an_answer_is_about_what_it_takes_up(name: str) -> None:
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert built
-    assert 0.9 * taken <= wire.weight(body) <= 5 * taken
+    assert 0.9 * taken <= wire.estimated_bytes(body) <= 5 * taken
 
 
 @pytest.mark.parametrize("unit", [b"[],", b"{},", b"[[[]]],", b'{"a":0},', b'"a",', b"1e5,", b'"\\u1234",', b'"\\"",'])
@@ -59,7 +59,7 @@ def test_an_answer_in_other_letters_than_ours_is_malformed() -> None:
     with pytest.raises(ValueError, match="ASCII"):
         wire.unpack(bytearray(struct.pack("<I", len(body)) + body), 1 << 20)
     packed = bytearray(wire.pack({"value": "é"}))
-    assert wire.unpack(packed, 1 << 20) == ({"value": "é"}, wire.weight(wire.pack({"value": "é"})[4:]))
+    assert wire.unpack(packed, 1 << 20) == ({"value": "é"}, wire.estimated_bytes(wire.pack({"value": "é"})[4:]))
 
 
 @pytest.mark.usefixtures("sandboxed")
@@ -70,7 +70,7 @@ def test_a_program_that_forges_large_answers_has_written_too_much() -> None:
         "    body = struct.pack('<I', len(body)) + body\n    while body: body = body[os.write(3, body):]\n"
     )
     outcome = sandbox.run(program, [Call("f")])
-    assert (outcome.status, outcome.results) == (End.OUTPUT, ())
+    assert (outcome.status, outcome.results) == (RunStatus.OUTPUT, ())
     assert "values of about" in outcome.reason
     honest = sandbox.run("def f(): return list(range(200_000)), 'é' * 100_000", [Call("f")]).results[0].value
     assert honest == {"tuple": [list(range(200_000)), "é" * 100_000]}
