@@ -114,7 +114,7 @@ class CodingTools(PythonTool):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Poses the problem, with its public tests."""
         text, info = super().reset(seed=seed, options=options)
-        tests = forms.shown(cast(CodeTests, self._problem().answer))
+        tests = forms.public_test_texts(cast(CodeTests, self._problem().answer))
         if not tests:
             return text, info
         said = "\n\nThe public tests:\n\n" + "\n".join(tests)
@@ -127,7 +127,7 @@ class CodingTools(PythonTool):
         if tool != "run_tests":
             return super().reply(tool, source)
         problem = self._problem()
-        tests = forms.public(cast(CodeTests, problem.answer))
+        tests = forms.public_tests(cast(CodeTests, problem.answer))
         if tests is None:
             return "This problem has no public tests. Try your program with the tool python."
         verdict = code.verify(dataclasses.replace(problem, answer=tests), source)

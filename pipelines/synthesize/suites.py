@@ -351,7 +351,7 @@ def score_of(answer: CodeTests, program: str) -> float | None:
     limits = {"cpu_seconds": TOGETHER.cpu_seconds, "wall_seconds": TOGETHER.wall_seconds}
 
     def passes(source: str) -> bool:
-        verdict = code.judge(source, {**answer, "limits": limits})
+        verdict = code.verify_program(source, {**answer, "limits": limits})
         if verdict.score is None:
             raise SandboxFault(verdict.reason)
         return verdict.score == 1

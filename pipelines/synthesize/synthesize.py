@@ -123,7 +123,7 @@ def _row(problem: Problem, compare: bool, options: Mapping[str, Any]) -> dict[st
     from . import suites
 
     tests = cast(CodeTests, problem.answer)
-    program, entry_point = code.completed(problem.meta["solution"], tests), _entry_point(problem)
+    program, entry_point = code.complete_program(problem.meta["solution"], tests), _entry_point(problem)
     assert entry_point is not None
     row: dict[str, Any] = {"id": problem.id, "prompt": list(problem.prompt), "solution": problem.meta["solution"]}
     if "checker" in tests:
@@ -155,7 +155,7 @@ def _examples(problem: Problem, entry_point: str) -> list[list[Any]]:
     from . import inputs
 
     given = cast(CodeTests, problem.answer)
-    told = "\n".join([*(turn["content"] for turn in problem.prompt), *forms.shown(given)])
+    told = "\n".join([*(turn["content"] for turn in problem.prompt), *forms.public_test_texts(given)])
     found = inputs.examples_in(told, entry_point)
     if found:
         return found

@@ -123,19 +123,19 @@ def test_whole_programs_are_judged_by_what_they_print() -> None:
 
 
 def test_all_stdin_tests_of_a_program_have_a_budget_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(code, "CASES", 1)
+    monkeypatch.setattr(code, "STDIN_FACTOR", 1)
     tests = [{"input": str(number), "output": "x"} for number in range(6)]
     answer = {"stdin": tests, "limits": {"output": 1000, "cpu_seconds": 60, "wall_seconds": 600}}
     verdict = judge(answer, "print('x' + ' ' * 700)")
     assert (verdict.score, verdict.reason[:25]) == (0, "2 of 6 tests pass: ++----")
-    assert "(test 3: all tests together use more output than 1 may)" in verdict.reason
+    assert "(test 3: all tests together use more output than 1 tests may)" in verdict.reason
     patient = judge({**answer, "limits": {"cpu_seconds": 60, "wall_seconds": 1}}, "import time; time.sleep(0.6); print('x')")
     assert patient.status == Status.TIMEOUT
     assert judge({**answer, "limits": {"wall_seconds": 600}}, "print('x')").score == 1
 
 
 def test_whoever_prints_what_is_wanted_has_not_printed_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(code, "CASES", 1)
+    monkeypatch.setattr(code, "STDIN_FACTOR", 1)
     answer = {
         "stdin": [{"input": "", "output": "x" * 700}] * 4,
         "limits": {"output": 1000, "cpu_seconds": 60, "wall_seconds": 600},
@@ -304,7 +304,7 @@ def test_a_machine_without_protections_says_so_when_the_environment_is_made(monk
         tenfold.make("tenfold/HumanEval-v0")
     lenient = sandbox.LocalSandbox(workers=1, without=["seccomp"])
     monkeypatch.setattr(sandbox, "shared", lambda: lenient)
-    with pytest.warns(UserWarning, match="goes without seccomp"):
+    with pytest.warns(UserWarning, match="runs without seccomp"):
         tenfold.make("tenfold/HumanEval-v0")
     box.close()
     lenient.close()
@@ -359,12 +359,12 @@ def test_malformed_tests_are_undecided_and_shown_to_nobody(answer: Any) -> None:
     verdict = judge(answer, "def f(*a): return 1")
     assert (verdict.status, verdict.score) == (Status.UNDECIDED, None), verdict
     if isinstance(answer, dict):
-        assert all(isinstance(test, str) for test in forms.shown(answer | {"public": 1}))
+        assert all(isinstance(test, str) for test in forms.public_test_texts(answer | {"public": 1}))
 
 
 def test_public_tests_are_those_of_the_form_that_judges() -> None:
     hidden = "def check(f):\n    assert f(1) == 1\n    assert f(2) == 2"
-    assert forms.public({"entry_point": "f", "test": hidden, "asserts": ["assert f(1) == 1"], "public": 1}) is None
+    assert forms.public_tests({"entry_point": "f", "test": hidden, "asserts": ["assert f(1) == 1"], "public": 1}) is None
     checked = {
         "entry_point": "f",
         "calls": [{"arguments": [4]}],
@@ -372,6 +372,6 @@ def test_public_tests_are_those_of_the_form_that_judges() -> None:
         "public": 1,
     }
     assert judge(checked, "def f(x): return x").score == 1
-    assert forms.shown(checked) == ["f(4)"]
+    assert forms.public_test_texts(checked) == ["f(4)"]
     both = {"entry_point": "f", "calls": [{"arguments": [], "output": 1}], "asserts": ["assert f() == 2"], "public": 1}
-    assert forms.public(both) == {"entry_point": "f", "calls": both["calls"], "public": 1}
+    assert forms.public_tests(both) == {"entry_point": "f", "calls": both["calls"], "public": 1}

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 
 from tenfold.core import Problem, Status
 from tenfold.verifiers import pairwise
-from tenfold.verifiers.pairwise import Question
+from tenfold.verifiers.pairwise import ResponsePair
 
 
 def problem(answer: object = "a middling note") -> Problem:
     return Problem("1", ({"role": "user", "content": "Write a note."},), answer, "")
 
 
-def by_length(questions: Sequence[Question]) -> list[float]:
+def by_length(questions: Sequence[ResponsePair]) -> list[float]:
     """Prefers the shorter response, and a little whichever it reads first."""
     return [0.8 if len(first) < len(second) else 0.4 for _, first, second in questions]
 
@@ -53,16 +53,16 @@ def test_without_a_reference_nothing_is_decided(answer: object) -> None:
     ],
 )
 def test_an_empty_response_loses_unasked(response: str) -> None:
-    def never(questions: Sequence[Question]) -> list[float]:
+    def never(questions: Sequence[ResponsePair]) -> list[float]:
         raise AssertionError("was asked")
 
     assert pairwise.verifier(never)(problem(), response).score == 0
 
 
 def test_thinking_is_not_compared() -> None:
-    seen: list[Question] = []
+    seen: list[ResponsePair] = []
 
-    def judge(questions: Sequence[Question]) -> list[float]:
+    def judge(questions: Sequence[ResponsePair]) -> list[float]:
         seen.extend(questions)
         return [0.5] * len(questions)
 
@@ -78,7 +78,7 @@ def test_a_long_response_is_shown_without_its_middle() -> None:
     assert pairwise.GAP in shown
 
 
-def fails(questions: Sequence[Question]) -> list[float]:
+def fails(questions: Sequence[ResponsePair]) -> list[float]:
     raise ConnectionError("the server is down")
 
 
@@ -100,9 +100,9 @@ def test_a_verifier_can_be_sent_to_another_process() -> None:
 
 
 def test_each_of_a_group_meets_every_other_in_both_orders_in_one_call() -> None:
-    calls: list[Sequence[Question]] = []
+    calls: list[Sequence[ResponsePair]] = []
 
-    def judge(questions: Sequence[Question]) -> list[float]:
+    def judge(questions: Sequence[ResponsePair]) -> list[float]:
         calls.append(questions)
         return by_length(questions)
 
@@ -125,7 +125,7 @@ def test_a_group_of_one_is_undecided() -> None:
 
 @given(st.lists(st.sampled_from(["a", "b", "cc", "ddd"]), min_size=2, max_size=8), st.integers())
 def test_a_group_shares_out_half_a_point_each(responses: list[str], salt: int) -> None:
-    def judge(questions: Sequence[Question]) -> list[float]:
+    def judge(questions: Sequence[ResponsePair]) -> list[float]:
         return [(hash((first, second, salt)) % 1000) / 1000 for _, first, second in questions]
 
     scores = [verdict.score for verdict in pairwise.round_robin(judge, problem(), responses)]

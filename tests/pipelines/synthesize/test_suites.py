@@ -59,7 +59,7 @@ def test_a_suite_passes_its_program_and_notices_mistakes(suite: suites.Suite) ->
 
 
 def test_public_tests_are_shown_and_are_not_the_private_ones(suite: suites.Suite) -> None:
-    shown = forms.shown(suite.answer())
+    shown = forms.public_test_texts(suite.answer())
     assert len(shown) == 2
     assert all(test.startswith("assert merge([") for test in shown)
     assert not any(test in suite.private for test in suite.public)
