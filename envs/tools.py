@@ -20,7 +20,7 @@ import gymnasium
 from ..core import Info, Message, Problem, Status
 from ..golds import CodeTests
 from ..verifiers import code
-from ..verifiers.calls.formats import called
+from ..verifiers.calls.formats import last_call
 from ..verifiers.programs import forms
 from ..verifiers.sandbox import Interpreter, Limits, SandboxFault
 from . import registry
@@ -85,7 +85,7 @@ class PythonTool(gymnasium.Wrapper[str, str, str, str]):
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Runs a call and goes on, or hands the answer to the environment."""
-        call = called(action)
+        call = last_call(action)
         if call is None or self.calls >= self.max_calls:
             self.interpreter.close()
             text, reward, terminated, truncated, info = self.env.step(action)

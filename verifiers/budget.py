@@ -5,8 +5,8 @@
             in_time()        # raises OutOfTime once the thread has used its time
             ...
 
-Code that reads a response takes time linear in its length, and checks the limit between its steps, each of which is short. So the
-limit works in any thread and process, without signals. A verifier that runs out of time returns TIMEOUT (see
+Code that reads a response takes time linear in its length, and checks the limit between its steps, each of which is short. So
+the limit works in any thread and process, without signals. A verifier that runs out of time returns TIMEOUT (see
 `verifier.FunctionVerifier`).
 """
 
@@ -28,8 +28,8 @@ class _Deadline(threading.local):
     seconds = math.inf
     """Limit on this thread's processor clock, without the uncounted time."""
     earliest = math.inf
-    """Wall time before which the limit cannot have been reached. Reading the wall clock takes a twentieth of the time of reading the
-    processor clock."""
+    """Wall time before which the limit cannot have been reached. Reading the wall clock takes a twentieth of the time of
+    reading the processor clock."""
     uncounted = 0.0
     """Processor seconds of this thread that do not count."""
 

@@ -7,15 +7,16 @@
     {"asserts": ["assert add(1, 2) == 3", ...], "setup": "import math", "functions": ["add"]}      MBPP's form
     {"stdin": [{"input": "1 2", "output": "3"}, ...]}      whole programs
 
-The judged program never shares a process with an expected value. It gets arguments and returns data. Values are compared here, by
-type and content. Tests that are themselves programs run in a second sandboxed process; their calls of the judged function are passed
-on to the program's process. `sandbox/inside/errors.py` describes which exceptions tests may expect.
+The judged program never shares a process with an expected value. It gets arguments and returns data. Values are compared here,
+by type and content. Tests that are themselves programs run in a second sandboxed process; their calls of the judged function
+are passed on to the program's process. `sandbox/inside/errors.py` describes which exceptions tests may expect.
 
-Options of `calls`: "tolerance" (relative and absolute, for floats; `equality.py` has the default) and "unordered": true (compare
-lists as multisets); or "checker", a program that defines check(arguments, output, expected) -> bool. Options of `stdin`: "tolerance",
-and "language" for languages other than Python (see `sandbox/languages.py`). "limits" contains fields of `sandbox.Limits`.
-"encoded": true means that arguments and outputs of `calls` are encoded by `sandbox/inside/wire.py`, in which JSON keeps tuples and
-sets. "public" is the number of tests, from the first, that a policy may read. "header" and "footer" are code around every program.
+Options of `calls`: "tolerance" (relative and absolute, for floats; `equality.py` has the default) and "unordered": true
+(compare lists as multisets); or "checker", a program that defines check(arguments, output, expected) -> bool. Options of
+`stdin`: "tolerance", and "language" for languages other than Python (see `sandbox/languages.py`). "limits" contains fields of
+`sandbox.Limits`. "encoded": true means that arguments and outputs of `calls` are encoded by `sandbox/inside/wire.py`, in which
+JSON keeps tuples and sets. "public" is the number of tests, from the first, that a policy may read. "header" and "footer" are
+code around every program.
 """
 
 import hashlib
@@ -59,7 +60,8 @@ MAX_PROGRAM = 1 << 20
 CALLS_FACTOR = 4
 """All calls that tests make to one program may together take this many times its limit on wall time. Our choice."""
 STDIN_FACTOR = 10
-"""All `stdin` tests of one program may together use this many times its limits on processor time, wall time and output. Our choice."""
+"""All `stdin` tests of one program may together use this many times its limits on processor time, wall time and output. Our
+choice."""
 CACHE_SIZE = 10_000
 """Number of programs whose test results are kept, the most recently used."""
 REASON = 400
@@ -159,8 +161,8 @@ def complete_program(code: str, answer: CodeTests) -> str:
 
     Args:
         code: from a response.
-        answer: `header` is what the program had to complete: imports, helpers, the signature of its function. `footer` makes the
-            program's function accessible to the tests.
+        answer: `header` is what the program had to complete: imports, helpers, the signature of its function. `footer` makes
+            the program's function accessible to the tests.
     """
     header, footer = str(answer.get("header", "")), str(answer.get("footer", ""))
     if footer:
@@ -189,8 +191,8 @@ def _cache_key(program: str, answer: CodeTests, box: Sandbox) -> object:
 def _tested(program: str, answer: CodeTests, box: Sandbox) -> TestResults:
     """Runs a program's tests.
 
-    Cached, because a policy samples the same program repeatedly. Other threads that need the same result wait for it. A fault is not
-    cached. A timeout is, because the limits do not count the time that a program waits for a processor.
+    Cached, because a policy samples the same program repeatedly. Other threads that need the same result wait for it. A fault
+    is not cached. A timeout is, because the limits do not count the time that a program waits for a processor.
     """
     return _RUN[form_of(answer)](program, answer, box)
 
@@ -203,7 +205,9 @@ def _calls(program: str, answer: CodeTests, box: Sandbox) -> TestResults:
     agree = _comparison(answer, box)
     passed, why = [], _unfinished(outcome, len(tests))
     for number, test in enumerate(tests):
-        result = outcome.results[number] if number < len(outcome.results) else CallResult(error="the run ended before this call")
+        result = (
+            outcome.results[number] if number < len(outcome.results) else CallResult(error="the run ended before this call")
+        )
         ok = result.error is None and agree(test, result.value)
         if not ok and not why:
             why = f"(test {number + 1}: {result.error or f'returned {json.dumps(result.value)[:120]}'})"
@@ -236,8 +240,6 @@ def _comparison(answer: CodeTests, box: Sandbox) -> Callable[[CallTest, object],
         return result.value is True
 
     return checked
-
-
 
 
 def _check(program: str, answer: CodeTests, box: Sandbox) -> TestResults:

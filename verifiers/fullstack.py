@@ -1,12 +1,12 @@
 """Verifies a program by tests in FullStack-Bench's form: tests and program become one program, which must end without an error.
 
-`problem.answer` is {"language", "runs_as", "tests", "files"}: the language of the response's code, the language that the whole program
-is run as, the tests' code (`#<INSERT>` marks the place of the response's code, which otherwise comes before the tests), and files by
-name, in base64.
+`problem.answer` is {"language", "runs_as", "tests", "files"}: the language of the response's code, the language that the whole
+program is run as, the tests' code (`#<INSERT>` marks the place of the response's code, which otherwise comes before the tests),
+and files by name, in base64.
 
 As in the benchmark, the tests share a process with the program that they judge. At the end of a Python program a random word is
-printed, so a Python program that exits early is detected; programs in other languages are not protected in this way. Use this verifier
-for measuring, not for training.
+printed, so a Python program that exits early is detected; programs in other languages are not protected in this way. Use this
+verifier for measuring, not for training.
 """
 
 import base64
@@ -99,10 +99,11 @@ def complete_program(code: str, answer: ProgramTests) -> str:
 
 
 def _code(text: str, answer: ProgramTests) -> str:
-    """Returns the first fenced block of the language, or else the first block, or else the text; without code that tries it out.
+    """Returns the first fenced block of the language, or else the first block, or else the text; without code that tries it
+    out.
 
-    The benchmark takes the first block. For Python the first block that defines a name that the tests use is taken, with the blocks
-    that it needs.
+    The benchmark takes the first block. For Python the first block that defines a name that the tests use is taken, with the
+    blocks that it needs.
     """
     blocks, language = fenced(text), answer["language"]
     named = [block for block in blocks if block.language == language_of(language)]

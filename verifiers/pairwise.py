@@ -4,9 +4,10 @@
     judge(problem, response)                         # Verdict(SCORED, 0.72, "pairwise", reason)
     pairwise.round_robin(prefer, problem, responses) # each response of a group against every other
 
-`prefer` is a function, for example a model's (`policies/preference.py`, which handles delimiters and the tokens of chat templates).
-A model may favour the response that it reads first. Therefore every pair is shown in both orders and the mean counts. Responses are
-data: their thinking and invisible characters are removed, they are cut at `MAX_CHARACTERS`, and an empty one loses without a comparison.
+`prefer` is a function, for example a model's (`policies/preference.py`, which handles delimiters and the tokens of chat
+templates). A model may favour the response that it reads first. Therefore every pair is shown in both orders and the mean
+counts. Responses are data: their thinking and invisible characters are removed, they are cut at `MAX_CHARACTERS`, and an empty
+one loses without a comparison.
 """
 
 import functools
@@ -39,9 +40,9 @@ def verifier(prefer: Prefer) -> Verifier:
 
     The answer is a text, a mapping with `reference`, or messages, of which the last is the reference.
 
-    The score is the probability that the response is better than the reference, the mean over both orders. An empty response scores 0.
-    A problem without a reference is undecided. If `prefer` raises an exception or returns a number that is no probability, the verdict
-    is a fault. The verifier can be pickled and used from several threads if `prefer` can.
+    The score is the probability that the response is better than the reference, the mean over both orders. An empty response
+    scores 0. A problem without a reference is undecided. If `prefer` raises an exception or returns a number that is no
+    probability, the verdict is a fault. The verifier can be pickled and used from several threads if `prefer` can.
     """
     return FunctionVerifier(functools.partial(_against_reference, prefer), _without_reference)
 
@@ -79,8 +80,8 @@ def _against_reference(prefer: Prefer, problem: Problem, response: str) -> Verdi
 def round_robin(prefer: Prefer, problem: Problem, responses: Sequence[str]) -> list[Verdict]:
     """Compares each response of a group with every other. Its score is the mean probability of being better, over both orders.
 
-    All comparisons go to `prefer` in one call. Equal texts tie without a comparison. An empty response scores 0 and loses to the
-    others. A group of one is undecided. If `prefer` fails, every response with a comparison gets a fault.
+    All comparisons go to `prefer` in one call. Equal texts tie without a comparison. An empty response scores 0 and loses to
+    the others. A group of one is undecided. If `prefer` fails, every response with a comparison gets a fault.
 
     Args:
         prefer: compares two responses.
@@ -117,7 +118,7 @@ def round_robin(prefer: Prefer, problem: Problem, responses: Sequence[str]) -> l
 
 
 def shown(response: str, limit: int = MAX_CHARACTERS) -> str:
-    """Returns the text of a response that is compared: without its thinking and invisible characters, and at most `limit` long."""
+    """Returns a response as it is compared: without thinking and invisible characters, at most `limit` characters long."""
     return cut(visible(without_thinking(response)).strip(), limit)
 
 

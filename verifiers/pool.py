@@ -1,10 +1,10 @@
 """Worker processes with time and memory limits. Every call returns or raises within its limits.
 
-A worker is a Python process that runs one function repeatedly, on JSON arguments. The worker itself limits the *processor* time of
-each call, so a verdict does not depend on how busy the machine is. A call that exceeds the limit is interrupted; one that cannot be
-interrupted (a C loop that never returns to Python) is killed by the kernel a moment later. The worker also limits the wall time, for
-calls that wait instead of computing. A worker is replaced after a number of calls or when its memory has grown. It exits when its
-parent process ends, because its input then ends.
+A worker is a Python process that runs one function repeatedly, on JSON arguments. The worker itself limits the *processor* time
+of each call, so a verdict does not depend on how busy the machine is. A call that exceeds the limit is interrupted; one that
+cannot be interrupted (a C loop that never returns to Python) is killed by the kernel a moment later. The worker also limits the
+wall time, for calls that wait instead of computing. A worker is replaced after a number of calls or when its memory has grown.
+It exits when its parent process ends, because its input then ends.
 
     pool = Pool("tenfold.verifiers.math:symbolic", cpu_seconds=2)
     pool.call("1/2", "0.5")                         # True
@@ -53,8 +53,8 @@ class WorkerFault(Exception):
 class Pool:
     """Workers for one function, which start when first needed.
 
-    `call` can be used from any thread, from asyncio through `asyncio.to_thread`, and after a fork, when the process gets its own
-    workers.
+    `call` can be used from any thread, from asyncio through `asyncio.to_thread`, and after a fork, when the process gets its
+    own workers.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Pool:
         """
         self.target, self.cpu_seconds, self.memory, self.calls = target, cpu_seconds, memory, calls
         self.workers = workers or len(os.sched_getaffinity(0))
-        # On a busy machine a call gets little processor time, so a call counts as a fault only after 30 times its limit in wall time.
+        # On a busy machine a call gets little processor time, so it is a fault only after 30 times its limit in wall time.
         self.wall_seconds = max(60.0, 30 * cpu_seconds)
         self._reset()
         atexit.register(self.close)
@@ -117,7 +117,8 @@ class Pool:
         """Runs the function on each list of arguments, in all workers at the same time.
 
         Returns:
-            The results in the order of the arguments. In place of a failed call's result stands the exception that `call` raises.
+            The results in the order of the arguments. In place of a failed call's result stands the exception that `call`
+            raises.
         """
 
         def outcome(call_arguments: Sequence[object]) -> Any:

@@ -1,8 +1,8 @@
-"""reasoning-gym's own scoring of its own problems, in a killable worker; full marks or none.
+"""Verifies answers to reasoning-gym's problems with its own scorers, in a worker with limits. Only full marks score 1.
 
-Some of its scorers hand the answer, or a field of the problem, to Python's `eval` or to sympy's parser, which is one. In the
-worker these read plain values and expressions alone (`_plain_only`): an answer that calls, imports or reaches into something is
-wrong.
+Some of its scorers pass the answer, or a field of the problem, to Python's `eval`, or to sympy's parser, which calls it. In the
+worker both are replaced by functions that accept only plain values and expressions (`_allow_plain_only`). An answer that calls,
+imports or accesses anything scores 0.
 """
 
 import ast
@@ -22,32 +22,32 @@ from .verifier import as_verifier
 
 
 def invalid_gold(problem: Problem) -> str | None:
-    """Why no response to the problem could be judged, or None."""
+    """Returns the reason why no response to the problem could be judged, or None."""
     known = "source_dataset" in problem.meta.get("metadata", {})
     return None if known else "the problem does not come from a reasoning-gym generator"
 
 
 def prepare() -> None:
-    """Makes sure that a worker can import the generators.
+    """Checks that a worker can import the generators.
 
     Raises:
-        UserError: it cannot.
+        UserError: the package is missing.
     """
     extras.need("the verifier reasoning_gym", "reasoning_gym")
 
 
 @as_verifier(invalid_gold=invalid_gold, prepare=prepare)
 def verify(problem: Problem, response: str) -> Verdict:
-    """Judges the final answer of `response` by the generator that posed `problem`.
+    """Scores the final answer of `response` with the scorer of the generator that made `problem`.
 
     `problem.meta["metadata"]` must be the generator's, as the `reasoning_gym:` problem source keeps it.
     """
-    if (lacks := invalid_gold(problem)) is not None:
-        return Verdict(Status.UNDECIDED, None, "reasoning_gym", lacks)
+    if (reason := invalid_gold(problem)) is not None:
+        return Verdict(Status.UNDECIDED, None, "reasoning_gym", reason)
     metadata = problem.meta["metadata"]
     with limit(SECONDS):
         tag = tagged(response)
-        # Grids and programs are judged as they stand in the tag, line by line; a box or a sentence is read as everywhere.
+        # Grids and programs in an answer tag are judged line by line; all other answers are extracted as usual.
         answer = tag if tag and "\n" in tag and "\\boxed" not in tag else final_answer(response)
     if answer is None:
         return Verdict(Status.SCORED, 0.0, "extract", "the response has no final answer")
@@ -58,26 +58,26 @@ def verify(problem: Problem, response: str) -> Verdict:
         return Verdict(Status.TIMEOUT, 0.0, "reasoning_gym", str(error))
     except pool.WorkerFault as error:
         return Verdict(Status.FAULT, None, "reasoning_gym", str(error))
-    # Its partial credit (0.01 for any text, say) is a shaping choice, not a judgement.
+    # Partial credit (for example 0.01 for any text) is reward shaping, not a score of correctness.
     return Verdict(Status.SCORED, float(score >= 1.0), "reasoning_gym", f"{answer} scores {score:g}")
 
 
 def score(entry: dict, answer: str) -> float:
-    """The generator's own score, 0..1. Runs in a worker."""
+    """Returns the generator's own score, 0..1. Runs in a worker."""
     import reasoning_gym
 
     metadata = entry["metadata"]
     if metadata["source_dataset"] in ("arc_agi", "rearc"):
-        # These compare with a grid of tuples, which a problem stored as JSON no longer has.
+        # Their scorers compare with a grid of tuples, which JSON has stored as lists.
         entry = entry | {"metadata": metadata | {"output": tuple(map(tuple, metadata["output"]))}}
     scorer = reasoning_gym.get_score_answer_fn(metadata["source_dataset"])
-    _plain_only()
+    _allow_plain_only()
     try:
         return float(scorer(answer=answer, entry=entry))
     except MemoryError:
         raise
     except Exception:
-        scorer(answer=entry["answer"], entry=entry)  # it raises where the entry is broken; else the answer is
+        scorer(answer=entry["answer"], entry=entry)  # raises if the entry is broken; otherwise the answer is
         return 0.0
 
 
@@ -94,76 +94,76 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,15}")
 _FUNCTIONS = frozenset(
     "sin cos tan sec csc cot asin acos atan sinh cosh tanh exp log ln sqrt abs Abs factorial binomial Rational Integer".split()
 )
-"""What an expression may call."""
+"""Functions that an expression may call."""
 
 
-def _plain_only() -> None:
-    """Has reasoning-gym's modules and sympy's parser read plain values and expressions alone, in this process."""
+def _allow_plain_only() -> None:
+    """Makes reasoning-gym's modules and sympy's parser accept only plain values and expressions, in this process."""
     from sympy.parsing import sympy_parser
 
     if sympy_parser.parse_expr is not _expression:
         _parsers.append(sympy_parser.parse_expr)
     for name, module in [*sys.modules.items()]:
-        room = name.partition(".")[0]
-        if room in ("reasoning_gym", "sympy") and vars(module).get("parse_expr") is _parsers[0]:
+        package = name.partition(".")[0]
+        if package in ("reasoning_gym", "sympy") and vars(module).get("parse_expr") is _parsers[0]:
             vars(module)["parse_expr"] = _expression
-        if room == "reasoning_gym":
-            vars(module).update({"eval": _value, "exec": _nothing})
+        if package == "reasoning_gym":
+            vars(module).update({"eval": _value, "exec": _refuse})
 
 
 _parsers: list[Any] = []
-"""sympy's own parser, once it was replaced."""
+"""sympy's own parser, after it has been replaced."""
 
 
-def _value(text: Any, *names: Any) -> Any:
-    """What Python's `eval` gives for numbers, texts, lists and sums of them.
+def _value(text: object, *namespaces: object) -> Any:
+    """Returns what Python's `eval` returns for numbers, texts, lists and sums of them.
 
     Raises:
         ValueError: the text is none of these.
     """
-    return _worth(_tree(text).body)
+    return _evaluated(_tree(text).body)
 
 
-def _worth(node: ast.expr | None) -> Any:
+def _evaluated(node: ast.expr | None) -> Any:
     match node:
         case ast.Constant(value):
             return value
         case ast.List(items):
-            return [*map(_worth, items)]
+            return [*map(_evaluated, items)]
         case ast.Tuple(items):
-            return (*map(_worth, items),)
+            return (*map(_evaluated, items),)
         case ast.Set(items):
-            return {*map(_worth, items)}
+            return {*map(_evaluated, items)}
         case ast.Dict(keys, values):
-            return dict(zip(map(_worth, keys), map(_worth, values), strict=True))
+            return dict(zip(map(_evaluated, keys), map(_evaluated, values), strict=True))
         case ast.BinOp(left, sign, right):
-            return _OPERATORS[type(sign)](_worth(left), _worth(right))
+            return _OPERATORS[type(sign)](_evaluated(left), _evaluated(right))
         case ast.UnaryOp(sign, inner):
-            return _OPERATORS[type(sign)](_worth(inner))
-    raise ValueError(f"no plain value: {type(node).__name__}")
+            return _OPERATORS[type(sign)](_evaluated(inner))
+    raise ValueError(f"not a plain value: {type(node).__name__}")
 
 
-def _expression(text: Any, *given: Any, **options: Any) -> Any:
-    """What sympy's parser gives for an expression of numbers, names and a few functions.
+def _expression(text: object, *arguments: Any, **options: Any) -> Any:
+    """Returns what sympy's parser returns for an expression of numbers, names and a few functions.
 
     Raises:
-        ValueError: the text is none.
+        ValueError: the text is not such an expression.
     """
     for node in ast.walk(_tree(text).body):
         number = isinstance(node, ast.Constant) and isinstance(node.value, int | float)
         named = isinstance(node, ast.Name) and _NAME.fullmatch(node.id)
         called = isinstance(node, ast.Call) and not node.keywords and getattr(node.func, "id", "") in _FUNCTIONS
         if not (number or named or called or isinstance(node, _SUMS)):
-            raise ValueError(f"no plain expression: {type(node).__name__}")
-    return _parsers[0](text, *given, **options)
+            raise ValueError(f"not a plain expression: {type(node).__name__}")
+    return _parsers[0](text, *arguments, **options)
 
 
-def _nothing(*given: Any) -> None:
-    raise ValueError("nothing is run here")
+def _refuse(*arguments: object) -> None:
+    raise ValueError("executing code is not allowed")
 
 
-def _tree(text: Any) -> ast.Expression:
+def _tree(text: object) -> ast.Expression:
     try:
         return ast.parse(str(text).strip(), mode="eval")
     except (SyntaxError, RecursionError, MemoryError) as error:
-        raise ValueError(f"no expression: {error}") from None
+        raise ValueError(f"not an expression: {error}") from None

@@ -60,8 +60,8 @@ def as_verifier(
     """Makes a verifier from a judging function: `as_verifier(function)`, or as a decorator with keyword arguments.
 
     Args:
-        function: called as function(problem, response, **options). A verifier is returned unchanged. An object may have the methods
-            `invalid_gold` and `prepare`; see `core.Verifier`.
+        function: called as function(problem, response, **options). A verifier is returned unchanged. An object may have the
+            methods `invalid_gold` and `prepare`; see `core.Verifier`.
         invalid_gold: returns the reason why no response to a problem could be judged, or None.
         prepare: raises `UserError` if this machine lacks something that the verifier needs.
         options: the function's options with their defaults, which a registration may change. By default these are the keyword
@@ -119,9 +119,9 @@ def as_verdict(value: VerdictLike, method: str) -> Verdict:
 class FunctionVerifier:
     """A verifier that calls a judging function.
 
-    It returns a verdict whatever the function returns or raises, except that it passes on `UserError`, which tells the user what to
-    do. `budget.OutOfTime` becomes TIMEOUT, any other exception FAULT. A verifier that is an attribute of a module is pickled by its
-    name, so that another process imports it.
+    It returns a verdict whatever the function returns or raises, except that it passes on `UserError`, which tells the user
+    what to do. `budget.OutOfTime` becomes TIMEOUT, any other exception FAULT. A verifier that is an attribute of a module is
+    pickled by its name, so that another process imports it.
     """
 
     function: JudgingFunction

@@ -236,7 +236,7 @@ def gold_calls() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def arguments_of(answer: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    (call,) = function_calls.said(function_calls.gold_response(answer))
+    (call,) = function_calls.parse_calls(function_calls.gold_response(answer))
     return call.name, dict(call.arguments)
 
 

@@ -1,8 +1,8 @@
 """Equality of values that programs returned and of texts that they printed.
 
 If a problem gives no tolerance, returned floats, also those in lists, are compared approximately as evalplus compares them: see
-`default_close`. Printed numbers are compared as LiveCodeBench compares them: by value, in lines that contain only numbers (0.50 equals
-0.5, and 3.0 equals 3). Printed fractions have the same tolerance as returned floats; APPS and TACO allow 1e-5.
+`default_close`. Printed numbers are compared as LiveCodeBench compares them: by value, in lines that contain only numbers (0.50
+equals 0.5, and 3.0 equals 3). Printed fractions have the same tolerance as returned floats; APPS and TACO allow 1e-5.
 """
 
 import json
@@ -25,7 +25,10 @@ def exactly(expected: float, actual: float) -> bool:
 
 
 def default_close(expected: float, actual: float) -> bool:
-    """True if the two differ by at most 1e-6, or by a relative 1e-9 for large numbers. The first digit of small numbers must agree."""
+    """True if the two differ by at most 1e-6, or a relative 1e-9 for large numbers.
+
+    The first digit of small numbers must agree as well.
+    """
     difference, size = abs(expected - actual), abs(expected)
     near = difference <= max(1e-6, 1e-9 * size) and difference <= max(1e-12, 0.1 * size)
     return expected == actual or (near and math.isfinite(difference))

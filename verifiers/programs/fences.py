@@ -2,8 +2,8 @@
 
     fenced("Here:\\n```python\\nx = 1\\n```\\n")     # [Block(language="python", body="x = 1")]
 
-Follows CommonMark, and accepts what models write beyond it: a fence at the end of a line, a tag with more than a language, a block
-that is closed by the next block's fence, a last block without an end, and a docstring that contains fences.
+Follows CommonMark, and accepts what models write beyond it: a fence at the end of a line, a tag with more than a language, a
+block that is closed by the next block's fence, a last block without an end, and a docstring that contains fences.
 """
 
 import re
@@ -39,7 +39,8 @@ _CODE_AFTER_TAG = re.compile(r"(?:[A-Za-z]\w*[ \t]+)?(?P<code>(?:async[ \t]+def|
 _STRINGS = re.compile(r"\"\"\"|'''|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|#.*|\\.")
 _ENDS = {quotes: re.compile(rf"\\.|{quotes}") for quotes in ('"""', "'''")}
 MAX_RETRIES = 3
-"""Maximum number of blocks that are read again because a string in them never ends. The limit keeps reading linear. Our choice."""
+"""Maximum number of blocks that are read again because a string in them never ends. The limit keeps reading linear. Our
+choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,7 @@ def _inside(line: str, opened: _Open) -> str:
 
 
 def _string_at_end(line: str, string: str) -> str:
-    """Returns the quotes of the multi-line string that is open at the end of a line of Python; `string` is open at its start."""
+    """Returns the quotes of the multi-line string that is open at the end of a line. `string` is open at its start."""
     at = 0
     while True:
         if string:

@@ -60,7 +60,7 @@ def limits_of(answer: CodeTests) -> Limits:
             return limits
     except TypeError as error:
         raise NoTests(f"limits: {error}") from None
-        raise NoTests("limits: every limit must be above 0")
+    raise NoTests("limits: every limit must be above 0")
 
 
 def calls_of(answer: CodeTests) -> list[CallTest]:
@@ -118,8 +118,8 @@ class InstrumentedTests:
     """Tests whose assertions record their results."""
 
     source: str
-    """The value of its last expression lists the numbers of the assertions in the order in which they ran. A failed assertion has a
-    negative number, or its number as text if the tests may have handled the failure."""
+    """The value of its last expression lists the numbers of the assertions in the order in which they ran. A failed assertion
+    has a negative number, or its number as text if the tests may have handled the failure."""
     required: frozenset[int]
     """Numbers of the assertions that must run (see `instrumented`)."""
     has_checks: bool
@@ -130,11 +130,11 @@ class InstrumentedTests:
 def instrumented(source: str) -> InstrumentedTests:
     """Changes the source of tests so that each assertion records that it ran and whether it held.
 
-    If the tests handle no exceptions, the tests continue after a failed assertion. Otherwise (`try`, `with`, `assertRaises`, ...) they
-    run as they are written and end with their first failure.
+    If the tests handle no exceptions, the tests continue after a failed assertion. Otherwise (`try`, `with`, `assertRaises`,
+    ...) they run as they are written and end with their first failure.
 
-    Every assertion must run, because otherwise a loop without iterations would pass without a test. Exceptions are an assertion that
-    always fails (`assert False`), one under a condition (`if`, `try`, ...) and one in a function that is never named.
+    Every assertion must run, because otherwise a loop without iterations would pass without a test. Exceptions are an assertion
+    that always fails (`assert False`), one under a condition (`if`, `try`, ...) and one in a function that is never named.
 
     Raises:
         NoTests: the source is not valid Python.

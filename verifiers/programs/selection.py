@@ -1,9 +1,9 @@
 """Selects the code in a response that is judged.
 
-A response may also contain output, an example of use, assertions, a shell's transcript or an earlier version. The last block that
-defines the required function or class is selected. Of whole programs, the last one that reads and prints by itself is selected.
-Blocks that it needs, such as imports or a helper, are added. The text is not parsed here, because Python's parser may take very long
-for hostile text; it runs only in the sandbox.
+A response may also contain output, an example of use, assertions, a shell's transcript or an earlier version. The last block
+that defines the required function or class is selected. Of whole programs, the last one that reads and prints by itself is
+selected. Blocks that it needs, such as imports or a helper, are added. The text is not parsed here, because Python's parser may
+take very long for hostile text; it runs only in the sandbox.
 """
 
 import functools
@@ -192,7 +192,7 @@ def _flush_left(body: str, target: _Target) -> str:
 
 
 def _with_needed(roots: set[int], parts: Sequence[Piece]) -> set[int]:
-    """Returns these parts and those that define what they need: the last one before the part, or else the first one after it."""
+    """Returns these parts and those that define what they need: the last one before the part, or the first one after it."""
     providers: dict[str, list[int]] = {}
     for number, part in enumerate(parts):
         for name in part.provides:
@@ -233,7 +233,7 @@ def _moved(body: str) -> str:
 
 
 def _whole(blocks: Sequence[Block], answer: CodeTests) -> str | None:
-    """Returns the last block that is a whole program alone, or else the last that is one together with other blocks; or None."""
+    """Returns the last block that is a whole program alone, or the last that is one together with other blocks, or None."""
     parts = [Piece(_moved(block.body)) for block in blocks]
     tests = answer["stdin"] if isinstance(answer["stdin"], list | tuple) else ()
     reads = any(isinstance(test, Mapping) and str(test.get("input", "")).strip() for test in tests)
@@ -272,7 +272,8 @@ def _outside(text: str) -> str:
 
 
 def _unfenced(text: str) -> str:
-    """Returns the code in a text without fences: all lines but those of words, and before the first definition only lines of code.
+    """Returns the code in a text without fences: all lines but those of words, and before the first definition only lines of
+    code.
 
     If nothing remains, all of the text is returned.
     """

@@ -53,7 +53,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "fences": fences.fenced,
     "fences within": lambda text: fences.fenced(text, within=True),
     "no calls": lambda text: function_calls.verify(NO_CALLS, text),
-    "a tool's call": formats.called,
+    "a tool's call": formats.last_call,
     "a pair": pairwise.shown,
     "what a program printed": lambda text: equality.same_output("1 2\n" * text.count("\n") + "1 " * 9, text),
     "a number that a program printed": lambda text: equality.same_output("1", text.replace(" ", "").replace("\n", "")),

@@ -287,8 +287,8 @@ def test_the_code_of_a_turn_is_read_in_other_forms_too() -> None:
         f"<tool_call>\n<function=python>\n<parameter=code>\n{code}\n</parameter>\n</function>\n</tool_call>",
         f"<tool_call>python\n<arg_key>code</arg_key>\n<arg_value>{code}</arg_value>\n</tool_call>",
     ):
-        assert formats.called(turn) == ("python", code)
-    assert formats.called("[f(x=1)]") is None, "an answer, and no call of a tool's"
+        assert formats.last_call(turn) == ("python", code)
+    assert formats.last_call("[f(x=1)]") is None, "an answer, and no call of a tool's"
 
 
 MARKS = [
@@ -319,4 +319,4 @@ MARKS += [
 def test_whatever_is_marked_gets_a_verdict(text: str) -> None:
     assert judge(text, GOLD).score in (0, 1)
     assert judge(text).score in (0, 1)
-    formats.called(text)
+    formats.last_call(text)
