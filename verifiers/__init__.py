@@ -1,5 +1,4 @@
-"""Verifiers: functions of a problem and a response that return a verdict. Each kind has its own file; `load` finds one by
-name."""
+"""Verifiers: functions of a problem and a response that return a verdict. `load` finds one by name."""
 
 import functools
 from collections.abc import Iterable, Mapping

@@ -81,7 +81,8 @@ def prepare() -> None:
         except SandboxFault as fault:
             raise UserError(f"the sandbox does not start: {fault}") from None
         if missing:
-            warnings.warn(f"the sandbox runs without {', '.join(sorted(missing))}, as it was told to", stacklevel=3)
+            parts = ", ".join(sorted(missing))
+            warnings.warn(f"the sandbox runs without {parts}, as TENFOLD_SANDBOX_WITHOUT allows", stacklevel=3)
 
 
 def invalid_gold(problem: Problem) -> str | None:

@@ -99,8 +99,7 @@ def complete_program(code: str, answer: ProgramTests) -> str:
 
 
 def _code(text: str, answer: ProgramTests) -> str:
-    """Returns the first fenced block of the language, or else the first block, or else the text; without code that tries it
-    out.
+    """Returns the first fenced block of the language, or the first block, or the text, without code that tries it out.
 
     The benchmark takes the first block. For Python the first block that defines a name that the tests use is taken, with the
     blocks that it needs.

@@ -168,7 +168,7 @@ def _compare(calls: Sequence[ParsedCall], answer: FunctionCalls) -> str | None:
 
 
 def _unmatched(fits: Sequence[Sequence[int]]) -> int | None:
-    """Returns the first gold call that has no call of its own; None if each has one. Found by augmenting paths.
+    """Returns the first gold call without a matching call; None if each has its own. Found by augmenting paths.
 
     Args:
         fits: for each gold call, the calls that equal it.

@@ -1,5 +1,7 @@
-"""IFEval's own checks, as lm-eval implements them. A worker imports this module when it starts, because the import takes
-seconds."""
+"""IFEval's own checks, as lm-eval implements them.
+
+A worker imports this module when it starts, because the import takes seconds.
+"""
 
 import contextlib
 

@@ -31,6 +31,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+_Reply = dict[str, Any]
+"""A worker's reply: "value", "limit" or "error", and "retired" if the worker must be replaced."""
 _BOOTSTRAP = "import runpy, sys; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
 """Runs this file without its package, because importing the package takes ten times as long. The function's module imports what
 it needs."""
@@ -130,7 +132,7 @@ class Pool:
         with ThreadPoolExecutor(self.workers) as threads:
             return list(threads.map(outcome, arguments))
 
-    def _value(self, reply: dict[str, Any]) -> Any:
+    def _value(self, reply: _Reply) -> Any:
         match reply:
             case {"value": value}:
                 return value
@@ -166,7 +168,7 @@ class Pool:
             raise
         return worker
 
-    def _ask(self, worker: subprocess.Popen[bytes], arguments: tuple[object, ...]) -> dict[str, Any]:
+    def _ask(self, worker: subprocess.Popen[bytes], arguments: tuple[object, ...]) -> _Reply:
         assert worker.stdin is not None
         request = json.dumps(arguments).encode() + b"\n"
         try:
@@ -176,7 +178,7 @@ class Pool:
             raise WorkerFault(f"the worker has ended: {error}") from None
         return self._read(worker, self.wall_seconds + 2 * self.cpu_seconds + 10)  # the worker's own limit is shorter
 
-    def _read(self, worker: subprocess.Popen[bytes], seconds: float) -> dict[str, Any]:
+    def _read(self, worker: subprocess.Popen[bytes], seconds: float) -> _Reply:
         assert worker.stdout is not None
         deadline, line = time.monotonic() + seconds, b""
         while not line.endswith(b"\n"):
@@ -266,7 +268,7 @@ def _mapped() -> int:
     return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
-def _run(function: Callable[..., object], arguments: list[Any], cpu_seconds: float, wall_seconds: float) -> dict[str, Any]:
+def _run(function: Callable[..., object], arguments: list[Any], cpu_seconds: float, wall_seconds: float) -> _Reply:
     try:
         try:
             signal.setitimer(signal.ITIMER_PROF, cpu_seconds)

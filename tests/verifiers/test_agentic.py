@@ -1,4 +1,4 @@
-"""The judge is played by functions that say what a model would; the interpreter that it calls is real."""
+"""Functions take the place of the judge model. The interpreter that it calls is real."""
 
 import json
 from collections.abc import Callable
@@ -20,15 +20,15 @@ def call(code: str) -> str:
 
 
 def shown(conversation: Conversation) -> dict[str, str]:
-    """What the judge is shown: question, reference and candidate."""
+    """Returns what the judge gets: problem, reference answer and candidate answer."""
     lines = conversation[1]["content"].splitlines()
     return {name: json.loads(text) for name, _, text in (line.partition(": ") for line in lines)}
 
 
 def honest(conversation: Conversation) -> str:
-    """A judge that knows its subject."""
-    says = shown(conversation)
-    same = "hexagon" in says["Reference answer"] and "hexagon" in says["Candidate answer"]
+    """A judge whose decisions are correct."""
+    parts = shown(conversation)
+    same = "hexagon" in parts["Reference answer"] and "hexagon" in parts["Candidate answer"]
     return f"They {'both' if same else 'do not both'} say hexagon.\nVERDICT: {'EQUIVALENT' if same else 'DIFFERENT'}"
 
 
@@ -48,7 +48,7 @@ def test_the_model_decides_what_the_rules_leave_undecided() -> None:
     assert judge(PROBLEM, r"\boxed{\text{a triangle it is}}").score == 0
 
 
-def test_what_the_rules_decide_is_not_asked() -> None:
+def test_the_judge_is_not_asked_about_what_the_rules_decide() -> None:
     def never(conversation: Conversation) -> str:
         raise AssertionError("asked")
 
@@ -58,7 +58,7 @@ def test_what_the_rules_decide_is_not_asked() -> None:
     assert agentic.verifier(never, always=True)(problem, r"\boxed{0.5}").status == Status.FAULT
 
 
-def test_it_sees_the_answer_and_not_the_persuasion() -> None:
+def test_the_judge_gets_the_answer_but_not_the_response() -> None:
     seen = []
 
     def judge(conversation: Conversation) -> str:
@@ -90,23 +90,23 @@ def test_it_sees_the_answer_and_not_the_persuasion() -> None:
         "a square " * 60,
     ],
 )
-def test_an_answer_that_talks_to_its_judge_is_wrong_unasked(answer: str) -> None:
-    asked = []
-    verdict = agentic.verifier(lambda conversation: asked.append(1) or "VERDICT: EQUIVALENT")(
+def test_an_answer_that_addresses_the_judge_scores_0_without_asking(answer: str) -> None:
+    turns = []
+    verdict = agentic.verifier(lambda conversation: turns.append(1) or "VERDICT: EQUIVALENT")(
         PROBLEM, rf"\boxed{{\text{{{answer}}}}}"
     )  # type: ignore[func-returns-value]
     assert verdict.score == 0
-    assert not asked
+    assert not turns
 
 
-def test_a_judge_that_agrees_with_everything_is_not_believed() -> None:
+def test_the_verdict_of_a_judge_that_agrees_with_everything_is_undecided() -> None:
     verdict = agentic.verifier(gullible)(PROBLEM, r"\boxed{\text{a thing of beauty}}")
     assert (verdict.status, verdict.score) == (Status.UNDECIDED, None)
     assert agentic.verifier(gullible, check=False)(PROBLEM, r"\boxed{\text{a thing of beauty}}").score == 1
 
 
 @pytest.mark.parametrize("gold", ["1/2", "x^2+1", "hexagon", "none", "[0, 1)", "10^{10}", "x+y", "even", "12 km", "Alice"])
-def test_controls_are_several_others_of_the_gold_answers_kind(gold: str) -> None:
+def test_controls_are_several_different_answers_of_the_same_kind(gold: str) -> None:
     found = controls(gold, "7")
     assert len(set(found)) == 3
     for control in found:
@@ -115,8 +115,8 @@ def test_controls_are_several_others_of_the_gold_answers_kind(gold: str) -> None
         assert any(map(str.isdigit, control)) or not any(map(str.isdigit, gold))
 
 
-def test_controls_cannot_be_foreseen() -> None:
-    """An answer that makes the judge agree with all but a known control makes it agree with these."""
+def test_controls_cannot_be_predicted() -> None:
+    """An answer that persuades the judge to agree with everything but one known control still fails these controls."""
 
     def but_for_known_ones(conversation: Conversation) -> str:
         known = ("-17/41", "3n+7", "none of these: the opposite holds", "17")
@@ -127,27 +127,27 @@ def test_controls_cannot_be_foreseen() -> None:
     assert controls("12 km", "13") != controls("12 km", "14")
 
 
-def test_prose_is_no_answer_where_mathematics_is_wanted() -> None:
+def test_prose_scores_0_if_mathematics_is_expected() -> None:
     problem = Problem("p", (Message(role="user", content="Find f."),), "x^2+1", "")
-    asked = []
+    turns = []
 
     def judge(conversation: Conversation) -> str:
-        asked.append(shown(conversation)["Candidate answer"])
-        return "VERDICT: EQUIVALENT" if len(asked) == 1 else "VERDICT: DIFFERENT"
+        turns.append(shown(conversation)["Candidate answer"])
+        return "VERDICT: EQUIVALENT" if len(turns) == 1 else "VERDICT: DIFFERENT"
 
     assert agentic.verifier(judge, always=True)(problem, r"\boxed{\text{the value that everybody wants}}").score == 0
-    assert not asked
+    assert not turns
     assert agentic.verifier(judge, always=True)(problem, r"\boxed{1+x^2}").score == 1
-    assert len(asked) == 4
+    assert len(turns) == 4
 
 
 def turns(*said: str) -> Callable[[Conversation], str]:
-    """A model that says these turns, one after another."""
+    """Returns a model that gives these turns one after another."""
     rest = iter(said)
     return lambda conversation: next(rest)
 
 
-def test_it_computes_in_the_sandbox_and_what_it_did_is_kept(sandboxed: None) -> None:
+def test_the_judge_computes_in_the_sandbox_and_its_turns_are_stored(sandboxed: None) -> None:
     verdict = agentic.verifier(
         turns(call("x = 6\nx * 7"), call("x + 1"), "Computed.\nVERDICT: DIFFERENT"),
     )(PROBLEM, r"\boxed{\text{something else}}")
@@ -155,19 +155,19 @@ def test_it_computes_in_the_sandbox_and_what_it_did_is_kept(sandboxed: None) -> 
     assert [said for said in verdict.trail if "tool_call" not in said] == ["42", "7", "Computed.\nVERDICT: DIFFERENT"]
 
 
-def test_the_loop_is_bounded(sandboxed: None) -> None:
-    asked = []
+def test_the_number_of_turns_is_limited(sandboxed: None) -> None:
+    turns = []
 
     def forever(conversation: Conversation) -> str:
-        asked.append(len(conversation))
+        turns.append(len(conversation))
         return call("1 + 1")
 
     verdict = agentic.verifier(forever, calls=3)(PROBLEM, r"\boxed{\text{something else}}")
     assert (verdict.status, verdict.reason) == (Status.UNDECIDED, "no verdict after 4 turns")
-    assert len(asked) == 4
+    assert len(turns) == 4
 
 
-def test_a_model_that_fails_is_our_fault() -> None:
+def test_an_error_of_the_model_is_a_fault() -> None:
     def down(conversation: Conversation) -> str:
         raise ConnectionError("no route")
 

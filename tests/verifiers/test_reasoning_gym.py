@@ -10,7 +10,7 @@ from tenfold.verifiers import load, reasoning_gym
 
 
 @pytest.mark.parametrize("generator", ["chain_sum", "gcd", "number_sorting", "simple_equations", "leg_counting"])
-def test_the_generators_own_answers_win_and_others_lose(generator: str) -> None:
+def test_gold_answers_score_1_and_others_0(generator: str) -> None:
     verifier = load("reasoning_gym")
     for problem in sources.load(f"reasoning_gym:{generator}?size=3"):
         assert verifier(problem, f"\\boxed{{{problem.answer}}}").score == 1
@@ -18,20 +18,20 @@ def test_the_generators_own_answers_win_and_others_lose(generator: str) -> None:
 
 
 @pytest.mark.parametrize("generator", ["arc_agi", "rearc"])
-def test_a_grid_that_has_been_stored_as_json_is_still_judged(generator: str) -> None:
+def test_a_grid_that_was_stored_as_json_is_judged(generator: str) -> None:
     (problem,) = sources.load(f"reasoning_gym:{generator}?size=1")
     stored = Problem(**json.loads(json.dumps(dataclasses.asdict(problem))))
     assert load("reasoning_gym")(stored, f"\\boxed{{{problem.answer}}}").score == 1
     assert load("reasoning_gym")(stored, "\\boxed{0 0}").score == 0
 
 
-def test_a_grid_in_an_answer_tag_is_judged_as_it_stands() -> None:
+def test_a_grid_in_an_answer_tag_is_judged_line_by_line() -> None:
     (problem,) = sources.load("reasoning_gym:rotate_matrix?size=1")
     assert load("reasoning_gym")(problem, f"<think>hm</think>\n<answer>\n{problem.answer}\n</answer>").score == 1
     assert load("reasoning_gym")(problem, "<answer>\n1 2\n3 4\n</answer>").score == 0
 
 
-def test_a_problem_from_elsewhere_is_undecided() -> None:
+def test_a_problem_from_another_source_is_undecided() -> None:
     import tenfold
 
     assert tenfold.verify("7", "7", verifier="reasoning_gym").status == Status.UNDECIDED
@@ -45,7 +45,7 @@ EVALUATED = (
 
 
 @pytest.mark.parametrize("generator", EVALUATED)
-def test_an_answer_is_read_and_not_run(generator: str, tmp_path: Path) -> None:
+def test_an_answer_is_parsed_and_not_executed(generator: str, tmp_path: Path) -> None:
     (problem,) = sources.load(f"reasoning_gym:{generator}?size=1")
     hit = tmp_path / "hit"
     programs = (
@@ -76,6 +76,6 @@ def test_an_answer_is_read_and_not_run(generator: str, tmp_path: Path) -> None:
         ("bitwise_arithmetic", {"problem": "(0x1f & 0xf) + 1"}, "0x10", "16"),
     ],
 )
-def test_another_form_of_the_right_answer_is_still_right(generator: str, metadata: dict, gold: str, answer: str) -> None:
+def test_an_equivalent_form_of_the_gold_answer_is_correct(generator: str, metadata: dict, gold: str, answer: str) -> None:
     entry = {"question": "", "answer": gold, "metadata": metadata | {"source_dataset": generator}}
     assert reasoning_gym.pool.shared("tenfold.verifiers.reasoning_gym:score").call(entry, answer) == 1

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-Declared = Mapping[str, Mapping[str, Any]]
+Declared = Mapping[str, Mapping[str, object]]
 """For each function the properties of its parameters, as in JSON Schema."""
 
 
@@ -17,10 +16,10 @@ class ParsedCall:
     """A call in a response."""
 
     name: str
-    arguments: Mapping[str, Any]
+    arguments: Mapping[str, object]
 
 
-def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_names(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """Returns a JSON object. Raises `Malformed` if a name occurs twice."""
     if len(dict(pairs)) < len(pairs):
         raise Malformed("a name occurs twice")

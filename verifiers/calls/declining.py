@@ -1,5 +1,6 @@
-"""Distinguishes a response that declines to call a function from one that calls in an invalid form: in prose, other XML, broken
-JSON.
+"""Distinguishes a response that declines to call a function from one that calls in an invalid form.
+
+Invalid forms are prose, other XML and broken JSON.
 
 A response declines if it calls nothing in any form. It may name the functions, describe what they need or ask for it, as long
 as it does not say that it calls one of them.

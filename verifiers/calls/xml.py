@@ -1,5 +1,7 @@
-"""Parses calls in XML, as Qwen3-Coder, MiniMax, DeepSeek and GLM write them. Values get the declared types of their
-parameters."""
+"""Parses calls in XML, as Qwen3-Coder, MiniMax, DeepSeek and GLM write them.
+
+Values get the declared types of their parameters.
+"""
 
 import ast
 import contextlib

@@ -272,8 +272,9 @@ def _outside(text: str) -> str:
 
 
 def _unfenced(text: str) -> str:
-    """Returns the code in a text without fences: all lines but those of words, and before the first definition only lines of
-    code.
+    """Returns the code in a text without fences: all lines except those of words.
+
+    Before the first definition only lines of code are returned.
 
     If nothing remains, all of the text is returned.
     """

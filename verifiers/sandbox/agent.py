@@ -17,6 +17,7 @@ from typing import Any
 
 from ...core import UserError
 from .inside import wire
+from .inside.wire import JSONObject
 from .local import LocalSandbox
 from .protocol import Call, CallResult, EncodedCall, Limits, Outcome, ProgramEnded, SandboxFault, fields
 from .session import LocalSession
@@ -27,7 +28,7 @@ MAX_SESSIONS = 10_000
 _writing = threading.Lock()
 
 
-def send(message: dict[str, Any]) -> None:
+def send(message: JSONObject) -> None:
     """Writes a message as one line."""
     line = json.dumps(message) + "\n"
     with _writing:
@@ -35,7 +36,7 @@ def send(message: dict[str, Any]) -> None:
         sys.stdout.flush()
 
 
-def serve(number: int, box: LocalSandbox, requests: "queue.Queue[dict[str, Any]]") -> None:
+def serve(number: int, box: LocalSandbox, requests: "queue.Queue[JSONObject]") -> None:
     """Handles the requests of one session: one whole run, or requests until the session is closed.
 
     Args:
@@ -65,8 +66,8 @@ def serve(number: int, box: LocalSandbox, requests: "queue.Queue[dict[str, Any]]
 
 
 def _reply(
-    request: dict[str, Any], box: LocalSandbox, session: LocalSession | None, handler: Callable[[EncodedCall], CallResult]
-) -> tuple[dict[str, Any], bool]:
+    request: JSONObject, box: LocalSandbox, session: LocalSession | None, handler: Callable[[EncodedCall], CallResult]
+) -> tuple[JSONObject, bool]:
     """Returns the reply to a request, and whether the session ends with it."""
     if "run" in request:
         calls = [Call(call["function"], *_values(call)) for call in request["calls"]]
@@ -85,7 +86,7 @@ def _reply(
     return {"result": fields(result)}, False
 
 
-def _outcome(outcome: Outcome) -> dict[str, Any]:
+def _outcome(outcome: Outcome) -> JSONObject:
     return {**fields(outcome), "results": [fields(result) for result in outcome.results]}
 
 
@@ -96,7 +97,7 @@ def _send_heartbeats() -> None:
         send({"session": 0, "alive": True})
 
 
-def _values(call: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+def _values(call: JSONObject) -> tuple[list[Any], JSONObject]:
     """Decodes a call's arguments. They come from the supervisor, so they are trusted."""
     return [wire.decode(encoded) for encoded in call["arguments"]], {
         name: wire.decode(encoded) for name, encoded in call["keywords"].items()
@@ -115,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         send({"session": 0, "fault": str(error)})
         return
     threading.Thread(target=_send_heartbeats, daemon=True).start()
-    sessions: dict[int, queue.Queue[dict[str, Any]]] = {}
+    sessions: dict[int, queue.Queue[JSONObject]] = {}
     turns: collections.OrderedDict[int, int] = collections.OrderedDict()
     for line in sys.stdin:
         request = json.loads(line)

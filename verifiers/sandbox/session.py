@@ -9,7 +9,6 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from .inside import wire
 from .protocol import Call, CallResult, EncodedCall, Limits, Outcome, ProgramEnded, RunStatus, SandboxFault, fields
@@ -42,7 +41,7 @@ def _packed(call: EncodedCall) -> bytes:
     return wire.pack({"call": call.function, "arguments": call.arguments, "keywords": call.keywords})
 
 
-def _result(reply: dict[str, Any], printed: str = "", may_exit: bool = False) -> CallResult:
+def _result(reply: wire.JSONObject, printed: str = "", may_exit: bool = False) -> CallResult:
     """Returns the reply as a result. With `may_exit`, an exit with status 0 is no error."""
     failure = reply.get("error")
     if isinstance(failure, str):
@@ -223,7 +222,7 @@ class LocalSession:
     def _printed(self, before: dict[int, int]) -> str:
         return "".join(self.written[fd][length:].decode("utf-8", "replace") for fd, length in before.items())
 
-    def _next(self, deadline: float) -> dict[str, Any]:
+    def _next(self, deadline: float) -> wire.JSONObject:
         """Waits for the next message, and reads the program's output meanwhile."""
         while True:
             try:

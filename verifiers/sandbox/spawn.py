@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from ...core import UserError
 from . import system_calls
@@ -64,7 +64,7 @@ class WarmProcess:
         self.channel: socket.socket | None = None
         self.missing: dict[str, str] = {}
 
-    def start(self, limits: dict[str, Any], descriptors: Sequence[int]) -> tuple[int, "subprocess.Popen[bytes] | None"]:
+    def start(self, limits: wire.JSONObject, descriptors: Sequence[int]) -> tuple[int, "subprocess.Popen[bytes] | None"]:
         """Starts a run in a child.
 
         Args:
@@ -102,7 +102,7 @@ class WarmProcess:
         """
         return cast(wire.ChildReport, self._ask_parent({"end": {"pid": pid, "leaving": leaving}}, parent))
 
-    def _ask_parent(self, request: dict[str, Any], parent: "subprocess.Popen[bytes] | None") -> dict[str, Any]:
+    def _ask_parent(self, request: wire.JSONObject, parent: "subprocess.Popen[bytes] | None") -> wire.JSONObject:
         """Sends one request about a child of the warm process `parent` and returns the reply.
 
         Raises:
@@ -113,7 +113,7 @@ class WarmProcess:
                 raise SandboxFault("the warm process of this run has died")
             return self._ask(request)
 
-    def _ask(self, request: dict[str, Any], descriptors: Sequence[int] = ()) -> dict[str, Any]:
+    def _ask(self, request: wire.JSONObject, descriptors: Sequence[int] = ()) -> wire.JSONObject:
         if self.channel is None:
             raise SandboxFault("the warm process died")
         try:
@@ -245,8 +245,7 @@ def _state_of(pid: int) -> tuple[str, str]:
 
 
 def _interpreter_paths() -> list[str]:
-    """Returns the folders of this interpreter and its libraries. Programs do not need the folders next to them, such as other
-    environments."""
+    """Returns the folders of this interpreter and its libraries, without those next to them, such as other environments."""
     inside = ("bin", "lib", "lib64", "share/zoneinfo")
     return [str(path) for name in inside if (path := Path(sys.base_prefix, name)).exists()]
 
@@ -266,8 +265,10 @@ _NEEDED_LOCAL = ("bin", "sbin", "lib", "lib32", "lib64", "libexec", "include")
 
 
 def _package_paths(names: Sequence[str]) -> list[str]:
-    """Returns the folders of those of the packages that are installed. Their common parent folder may hold data sets with the
-    gold answers, so it is not made visible."""
+    """Returns the folders of those packages that are installed.
+
+    Their common parent folder is not made visible, because it may contain data sets with the gold answers.
+    """
     paths = []
     for name in names:
         found = importlib.util.find_spec(name)

@@ -35,7 +35,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def service(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK's own settings send it to the server."""
+    """Makes the SDK use the test server, through the SDK's own settings."""
     for name, value in {
         "E2B_API_KEY": KEY,
         "E2B_API_URL": server.url,
@@ -54,7 +54,7 @@ def pool(server: Server) -> Iterator[e2b.E2BSandbox]:
     pool.close()
 
 
-def test_a_pool_that_is_closed_gives_its_machines_back(server: Server) -> None:
+def test_closing_the_sandbox_releases_its_machines(server: Server) -> None:
     pool, others = e2b.E2BSandbox(machines=1), set(server.machines)
     pool.run("x = 1")
     assert len(server.machines) == len(others) + 1
@@ -62,7 +62,7 @@ def test_a_pool_that_is_closed_gives_its_machines_back(server: Server) -> None:
     assert set(server.machines) == others
 
 
-def test_programs_run_as_they_do_here(pool: e2b.E2BSandbox) -> None:
+def test_programs_run_as_in_the_local_sandbox(pool: e2b.E2BSandbox) -> None:
     called = pool.run("def f(x, y=1): return (x, y)", [Call("f", [[1, 2.0]]), Call("f", ["a"], {"y": None}), Call("g")])
     assert [result.value for result in called.results[:2]] == [{"tuple": [[1, 2.0], 1]}, {"tuple": ["a", None]}]
     assert called.results[2].error is not None
@@ -82,12 +82,12 @@ def test_programs_run_as_they_do_here(pool: e2b.E2BSandbox) -> None:
         ("import atexit\natexit.register(print, 'last')", "last\n"),
     ],
 )
-def test_scripts_end_as_they_do_here(pool: e2b.E2BSandbox, program: str, printed: str) -> None:
+def test_scripts_end_as_in_the_local_sandbox(pool: e2b.E2BSandbox, program: str, printed: str) -> None:
     outcome = pool.run(program, stdin="5\n6\n")
     assert (outcome.stdout, outcome.status) == (printed, RunStatus.FINISHED), outcome
 
 
-def test_a_module_is_defined_and_called_as_it_is_here(pool: e2b.E2BSandbox) -> None:
+def test_a_module_is_defined_and_called_as_in_the_local_sandbox(pool: e2b.E2BSandbox) -> None:
     session = pool.open()
     assert session.define("def f(x):\n    if x: exit()\n    return __name__ == '__main__'\nexit()").error is None
     assert session.call(Call("f", [0])).value is False
@@ -108,19 +108,21 @@ def test_a_module_is_defined_and_called_as_it_is_here(pool: e2b.E2BSandbox) -> N
         ("import os; os.kill(1, 9); os.kill(-1, 9)", RunStatus.ERROR),
     ],
 )
-def test_bad_programs_end_as_they_do_here_and_harm_nobody(pool: e2b.E2BSandbox, program: str, status: RunStatus) -> None:
+def test_bad_programs_end_as_in_the_local_sandbox_and_affect_no_later_run(
+    pool: e2b.E2BSandbox, program: str, status: RunStatus
+) -> None:
     limits = Limits(cpu_seconds=0.3, wall_seconds=3, memory=64 << 20, output=1 << 16)
     outcome = pool.run(program, limits=limits)
     assert outcome.status == status or (status == RunStatus.ERROR and outcome.status == RunStatus.KILLED), outcome
     assert pool.run("x = 1").status == RunStatus.FINISHED
 
 
-def test_a_session_keeps_its_names_and_may_ask(pool: e2b.E2BSandbox) -> None:
+def test_a_session_keeps_variables_and_calls_external_functions(pool: e2b.E2BSandbox) -> None:
     session = pool.open()
     assert session.execute("x = 20").error is None
     assert session.execute("x + 1", as_text=True).value == "21"
-    assert session.execute("ask(x) * 2", lambda question: CallResult(question.arguments[0] + 1), ["ask"]).value == 42
-    assert session.call_encoded(EncodedCall("abs", [-3], {})).error is not None  # builtins are no names of its own
+    assert session.execute("ask(x) * 2", lambda external_call: CallResult(external_call.arguments[0] + 1), ["ask"]).value == 42
+    assert session.call_encoded(EncodedCall("abs", [-3], {})).error is not None  # builtins are not in the program's namespace
     session.execute("def f(x): return x")
     assert session.call(Call("f", [{"a": 1}])).value == {"dict": [["a", 1]]}
     with pytest.raises(ProgramEnded):
@@ -128,7 +130,7 @@ def test_a_session_keeps_its_names_and_may_ask(pool: e2b.E2BSandbox) -> None:
     assert "status 3" in session.close().reason
 
 
-def test_machines_are_few_and_used_again_by_many_runs_at_once(pool: e2b.E2BSandbox, server: Server) -> None:
+def test_many_concurrent_runs_share_a_few_machines(pool: e2b.E2BSandbox, server: Server) -> None:
     pool.run("x = 1")
     pool.run("x = 1")
     before = server.started
@@ -139,7 +141,7 @@ def test_machines_are_few_and_used_again_by_many_runs_at_once(pool: e2b.E2BSandb
     assert len(server.machines) == 2
 
 
-def test_a_machine_that_is_lost_is_replaced(pool: e2b.E2BSandbox, server: Server) -> None:
+def test_a_lost_machine_is_replaced(pool: e2b.E2BSandbox, server: Server) -> None:
     session = pool.open()
     server.lose_machines()
     with pytest.raises(SandboxFault):
@@ -149,7 +151,7 @@ def test_a_machine_that_is_lost_is_replaced(pool: e2b.E2BSandbox, server: Server
     assert pool.run("def f(): return 1", [Call("f")]).results[0].value == 1
 
 
-def test_a_run_that_is_lost_with_its_machine_is_tried_again(server: Server) -> None:
+def test_a_run_on_a_lost_machine_is_retried(server: Server) -> None:
     pool = e2b.E2BSandbox(machines=1)
     pool.run("x = 1")
     begun = len(server.requests)
@@ -168,7 +170,7 @@ def test_a_run_that_is_lost_with_its_machine_is_tried_again(server: Server) -> N
 
 
 @pytest.mark.parametrize("statuses", [[500], [502, 503], [429, 500, 500]])
-def test_the_services_faults_are_tried_again(server: Server, statuses: list[int]) -> None:
+def test_faults_of_the_service_are_retried(server: Server, statuses: list[int]) -> None:
     pool = e2b.E2BSandbox(machines=1)
     server.answer_with(*statuses)
     assert pool.run("def f(): return 1", [Call("f")]).results[0].value == 1
@@ -177,7 +179,7 @@ def test_the_services_faults_are_tried_again(server: Server, statuses: list[int]
     pool.close()
 
 
-def test_a_service_that_stays_down_is_a_fault_and_never_a_0(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_that_stays_down_is_a_fault_and_does_not_score_0(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     pool = e2b.E2BSandbox(machines=1)
     monkeypatch.setattr(sandbox, "shared", lambda: pool)
     tests = {"entry_point": "f", "calls": [{"arguments": [], "output": 1}]}
@@ -192,7 +194,7 @@ def test_a_service_that_stays_down_is_a_fault_and_never_a_0(server: Server, monk
     pool.close()
 
 
-def test_a_missing_or_a_wrong_key_is_one_line_that_does_not_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_or_invalid_key_is_a_user_error_that_hides_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = e2b.E2BSandbox(api_key="e2b_wrong")
     with pytest.raises(UserError, match="refuses the key") as refused:
         pool.run("x = 1")
@@ -219,7 +221,7 @@ def f():
 
 
 @pytest.mark.parametrize("depth", [50, 400, 5_000])
-def test_a_forged_answer_is_the_programs_own_doing(pool: e2b.E2BSandbox, server: Server, depth: int) -> None:
+def test_a_forged_reply_counts_against_the_program(pool: e2b.E2BSandbox, server: Server, depth: int) -> None:
     pool.run("x = 1")
     pool.run("x = 1")
     before = server.started
@@ -229,17 +231,17 @@ def test_a_forged_answer_is_the_programs_own_doing(pool: e2b.E2BSandbox, server:
     assert server.started == before
 
 
-def test_whoever_answers_may_fail_and_take_time(pool: e2b.E2BSandbox, server: Server) -> None:
+def test_a_handler_may_raise_and_take_longer_than_the_limit(pool: e2b.E2BSandbox, server: Server) -> None:
     bystander, session = pool.open(), pool.open(Limits(wall_seconds=1))
     before = server.started
 
-    def slow(question: EncodedCall) -> CallResult:
+    def slow(external_call: EncodedCall) -> CallResult:
         time.sleep(0.3)
         return CallResult(1)
 
     assert session.execute("sum(ask() for _ in range(5))", slow, ["ask"]).value == 5
 
-    def broken(question: EncodedCall) -> CallResult:
+    def broken(external_call: EncodedCall) -> CallResult:
         raise SandboxFault("the other machine is gone")
 
     with pytest.raises(SandboxFault, match="the other machine"):
@@ -250,7 +252,7 @@ def test_whoever_answers_may_fail_and_take_time(pool: e2b.E2BSandbox, server: Se
     assert server.started == before
 
 
-def test_a_fault_of_a_moment_costs_nobody_a_machine(pool: e2b.E2BSandbox, server: Server) -> None:
+def test_a_temporary_fault_does_not_lose_a_machine(pool: e2b.E2BSandbox, server: Server) -> None:
     bystander, before = pool.open(), server.started
     server.answer_with(500, 503)
     assert pool.run("def f(): return 1", [Call("f")]).results[0].value == 1
@@ -259,7 +261,7 @@ def test_a_fault_of_a_moment_costs_nobody_a_machine(pool: e2b.E2BSandbox, server
     assert server.started == before
 
 
-def test_a_machine_in_use_lives_on(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lifetime_of_a_machine_in_use_is_extended(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(e2b, "LIFETIME", 1)
     pool = e2b.E2BSandbox(machines=1)
     session = pool.open()
@@ -271,23 +273,23 @@ def test_a_machine_in_use_lives_on(server: Server, monkeypatch: pytest.MonkeyPat
     pool.close()
 
 
-def test_a_run_of_a_pool_that_is_closed_is_told(server: Server) -> None:
+def test_closing_the_sandbox_ends_its_runs_with_a_fault(server: Server) -> None:
     pool, others = e2b.E2BSandbox(machines=1), set(server.machines)
     pool.run("x = 1")
-    told: list[str] = []
+    faults: list[str] = []
 
     def run() -> None:
         try:
             pool.run("import time; time.sleep(3600)", limits=Limits(wall_seconds=3600))
         except SandboxFault as fault:
-            told.append(str(fault))
+            faults.append(str(fault))
 
     begun = len(server.requests)
     running = threading.Thread(target=run)
     running.start()
-    while len(server.requests) == begun:  # it is under way
+    while len(server.requests) == begun:  # until the run has started
         time.sleep(0.01)
     pool.close()
     running.join()
-    assert "closed" in told[0]
+    assert "closed" in faults[0]
     assert set(server.machines) <= others

@@ -1,10 +1,10 @@
 """The warm process: has libraries loaded, no network and an empty root folder, and forks a jailed child for every run.
 
 The supervisor spawns it and does not fork it, so no expected output was ever in its memory. It runs no untrusted code itself.
-Its children run Python, or if it is told so commands of any kind: a compiler and what that has made (`command.py`). The
-supervisor sends four kinds of requests, one at a time: start a child (with descriptors), report what a child has used, end a
-child, and, by closing the channel, end the process. Between requests it keeps as many idle, jailed children as there were runs
-at the same time before.
+Its children run Python, or, if the setting `commands` is true, commands of any kind: a compiler and its product (`command.py`).
+The supervisor sends four kinds of requests, one at a time: start a child (with descriptors), report what a child has used, end
+a child, and, by closing the channel, end the process. Between requests it keeps as many idle, jailed children as there were
+runs at the same time before.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import NamedTuple, NoReturn, TypeVar
 
 from . import cgroup, child, command, jail, script, wire
 
@@ -44,7 +44,7 @@ class Jailed(NamedTuple):
     """A child with all its protections, before or while it runs untrusted code."""
 
     pid: int
-    limits: dict[str, Any]
+    limits: wire.JSONObject
     slot: Slot
     oom_kills: int
     """The group's count before this child joined it."""
@@ -58,7 +58,7 @@ class Jailed(NamedTuple):
 class Warm:
     """State of the warm process: which protections are missing, and which children are alive."""
 
-    def __init__(self, settings: dict[str, Any]):
+    def __init__(self, settings: wire.JSONObject):
         """Enters the new root folder and namespaces, then loads libraries."""
         self.missing: dict[str, str] = {}
         _load("landlock")  # its files are not visible later
@@ -68,7 +68,7 @@ class Warm:
         self.free: list[Slot] = []
         self.children: dict[int, Jailed] = {}
         self.ready: list[Jailed] = []
-        self.limits: dict[str, Any] = {}
+        self.limits: wire.JSONObject = {}
         """Limits of the last run."""
         self.most_at_once, self.most_ready = 0, settings["ready"]
         self.runs_commands: bool = settings["commands"]
@@ -107,7 +107,7 @@ class Warm:
             self.missing[part] = str(error)
             return None
 
-    def start(self, limits: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
+    def start(self, limits: wire.JSONObject, descriptors: list[int]) -> wire.JSONObject:
         """Gives a run's descriptors to a child that has all protections.
 
         Args:
@@ -162,7 +162,7 @@ class Warm:
         self.children[jailed.pid] = jailed
         self.end(jailed.pid)
 
-    def _make_child(self, limits: dict[str, Any]) -> Jailed:
+    def _make_child(self, limits: wire.JSONObject) -> Jailed:
         slot = self.free.pop() if self.free else self._make_slot()
         group = slot.group
         try:
@@ -190,7 +190,7 @@ class Warm:
         )
 
     def _run_child(
-        self, limits: dict[str, Any], group: cgroup.Group | None, user: int | None, control: socket.socket
+        self, limits: wire.JSONObject, group: cgroup.Group | None, user: int | None, control: socket.socket
     ) -> NoReturn:
         """Runs in the child from its start to its end. A failure before the run is reported when the run starts."""
         failure: BaseException | None = None
@@ -230,7 +230,7 @@ class Warm:
         os.closerange(ALIVE + 1, os.sysconf("SC_OPEN_MAX"))
         return socket.socket(fileno=child.CHANNEL)
 
-    def _confine(self, limits: dict[str, Any], user: int | None, grouped: bool) -> None:
+    def _confine(self, limits: wire.JSONObject, user: int | None, grouped: bool) -> None:
         """Applies every available protection to this process, except its control group, which it has already joined."""
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.setsid()
