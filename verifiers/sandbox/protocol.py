@@ -54,7 +54,7 @@ class CallResult:
     """Class and text of the exception; None if there was none."""
     printed: str = ""
     """Standard output, then standard error, that was written during the call. Empty for the calls of `Sandbox.run`, whose
-    outputs cannot be told apart."""
+    outputs cannot be separated."""
     raised: Any = None
     """The encoded exception (see `errors.encode_error`) if it is an error that tests may expect."""
 

@@ -132,7 +132,7 @@ def test_a_fault_is_no_killed_mutant_and_no_reason_to_give_a_problem_up(
     suite: suites.Suite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fault = Verdict(Status.FAULT, None, "sandbox", "the service is down")
-    monkeypatch.setattr(code, "judge", lambda *arguments: fault)
+    monkeypatch.setattr(code, "verify_program", lambda *arguments: fault)
     with pytest.raises(SandboxFault, match="is down"):
         suites.score_of(suite.answer(), MERGE)
 

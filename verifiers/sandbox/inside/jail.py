@@ -36,7 +36,7 @@ WORK = "/tmp"
 PACKAGES = "/packages"
 """Where a run finds the packages that it may import. Their original paths might be inside WORK."""
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-"""The harmless devices. The first three are also writable without a new root folder."""
+"""The harmless devices. Without a new root folder a run may write only to the first three."""
 SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/alternatives")
 """Files and folders of the machine that every run can read."""
 
