@@ -29,7 +29,8 @@ take three times as long."""
 IMPORTABLE = (*LIBRARIES, "mpmath", "sympy")
 """Packages that a program may import. Other packages are not visible to it."""
 COMMANDS_NEED = frozenset({"namespaces", "files", "cgroup"})
-"""Protections without which no command runs, because a compiler is several processes and writes files that only the run may see."""
+"""Protections without which no command runs, because a compiler is several processes and writes files that only the run may
+see."""
 START_SECONDS = 120.0
 """Time limit for the start of a warm process."""
 REPLY_SECONDS = 60.0
