@@ -20,7 +20,7 @@ import gymnasium
 from ..core import Info, Message, Problem, Status
 from ..golds import CodeTests
 from ..verifiers import code
-from ..verifiers.calls.formats import called
+from ..verifiers.calls.formats import last_call
 from ..verifiers.programs import forms
 from ..verifiers.sandbox import Interpreter, Limits, SandboxFault
 from . import registry
@@ -85,7 +85,7 @@ class PythonTool(gymnasium.Wrapper[str, str, str, str]):
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Runs a call and goes on, or hands the answer to the environment."""
-        call = called(action)
+        call = last_call(action)
         if call is None or self.calls >= self.max_calls:
             self.interpreter.close()
             text, reward, terminated, truncated, info = self.env.step(action)
@@ -114,7 +114,7 @@ class CodingTools(PythonTool):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Poses the problem, with its public tests."""
         text, info = super().reset(seed=seed, options=options)
-        tests = forms.shown(cast(CodeTests, self._problem().answer))
+        tests = forms.public_test_texts(cast(CodeTests, self._problem().answer))
         if not tests:
             return text, info
         said = "\n\nThe public tests:\n\n" + "\n".join(tests)
@@ -127,7 +127,7 @@ class CodingTools(PythonTool):
         if tool != "run_tests":
             return super().reply(tool, source)
         problem = self._problem()
-        tests = forms.public(cast(CodeTests, problem.answer))
+        tests = forms.public_tests(cast(CodeTests, problem.answer))
         if tests is None:
             return "This problem has no public tests. Try your program with the tool python."
         verdict = code.verify(dataclasses.replace(problem, answer=tests), source)

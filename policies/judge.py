@@ -28,7 +28,7 @@ class Judge:
     """URI of the policy; None: what TENFOLD_JUDGE says when a verdict is wanted."""
     always: bool | None = None
     """Ask the policy about every response; None: what TENFOLD_JUDGE_ALWAYS says."""
-    rules: verifiers.Named = "math"
+    rules: verifiers.VerifierName = "math"
     """The verifier that judges first."""
 
     @property

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..core import Conversation, Message, Policy, Sampling, SupportsChoices, UserError
 from ..verifiers.disguises import folded, visible
-from ..verifiers.pairwise import MAX_CHARACTERS, Prefer, Question, cut
+from ..verifiers.pairwise import MAX_CHARACTERS, Prefer, ResponsePair, cut
 from . import checkpoints, load_policy
 from .transcript import TokenPolicy
 
@@ -63,7 +63,7 @@ def preference(policy: str, batch_size: int = 16, max_tokens: int = 4096) -> Pre
     return functools.partial(_prefer, policy, batch_size, max_tokens)
 
 
-def _prefer(policy: str, batch_size: int, max_tokens: int, questions: Sequence[Question]) -> list[float]:
+def _prefer(policy: str, batch_size: int, max_tokens: int, questions: Sequence[ResponsePair]) -> list[float]:
     return _loaded(policy, batch_size, max_tokens)(questions)
 
 
@@ -92,7 +92,7 @@ class Judge:
         self._waiting: list[tuple[list[Conversation], Future[list[float]]]] = []
         self._guard, self._turn = threading.Lock(), threading.Lock()
 
-    def __call__(self, questions: Sequence[Question]) -> list[float]:
+    def __call__(self, questions: Sequence[ResponsePair]) -> list[float]:
         """For each question the probability that the first response is better.
 
         Raises:

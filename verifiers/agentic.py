@@ -24,7 +24,7 @@ from . import find, math
 from .answers import final_answer
 from .answers.judge_controls import control_answers, reason_to_reject
 from .budget import SECONDS, limit
-from .calls.formats import called
+from .calls.formats import last_call
 from .disguises import visible
 from .sandbox import Interpreter, Limits, SandboxFault
 from .verifier import VerifierLike, as_verifier
@@ -149,7 +149,7 @@ def _decision(
         for turns_left in range(calls, -1, -1):
             turn = ask(list(conversation))
             trail.append(turn)
-            call = called(turn)
+            call = last_call(turn)
             decisions = _VERDICT.findall(without_thinking(turn))
             if decisions and (call is None or not turns_left):
                 return decisions[-1].upper(), _reason(turn), tuple(trail)

@@ -1,12 +1,13 @@
-"""How much processor time a verdict may take in the process that asks for it.
+"""A limit on the processor time of a verdict, for code that runs in the calling process.
 
     with limit(SECONDS):
         for line in lines:
-            in_time()        # raises OutOfTime once the thread has used its time
+            check_time()        # raises OutOfTime once the thread has used its time
             ...
 
-What reads a response is linear in its length, and looks at the clock between its steps; no step is long. So a budget holds in
-any thread and process, without signals. A verifier that runs out of time gives TIMEOUT (see `verifier.FunctionVerifier`).
+Code that reads a response takes time linear in its length, and checks the limit between its steps, each of which is short. So
+the limit works in any thread and process, without signals. A verifier that runs out of time returns TIMEOUT (see
+`verifier.FunctionVerifier`).
 """
 
 import contextlib
@@ -16,19 +17,21 @@ import time
 from collections.abc import Iterator
 
 SECONDS = 1.0
-"""What reading a response, and the evaluations of one verdict, may take."""
+"""Processor seconds for reading a response, and for all evaluations of one verdict. Our choice."""
 
 
 class OutOfTime(Exception):
-    """The response takes more time than a verdict has."""
+    """Judging the response takes more processor time than the limit."""
 
 
 class _Deadline(threading.local):
     seconds = math.inf
-    """On this thread's processor clock, without the time that does not count."""
+    """Limit on this thread's processor clock, without the uncounted time."""
     earliest = math.inf
-    """On the clock on the wall: before, no processor can have worked for so long. To read this clock costs a twentieth."""
+    """Wall time before which the limit cannot have been reached. Reading the wall clock takes a twentieth of the time of
+    reading the processor clock."""
     uncounted = 0.0
+    """Processor seconds of this thread that do not count."""
 
 
 _deadline = _Deadline()
@@ -40,7 +43,7 @@ def _clock() -> float:
 
 @contextlib.contextmanager
 def limit(seconds: float) -> Iterator[None]:
-    """Gives this thread so much processor time for what it does within; a limit around this one holds, too."""
+    """Limits this thread's processor time inside the block, in addition to any limit around it."""
     before, earliest = _deadline.seconds, _deadline.earliest
     _deadline.seconds = min(before, _clock() + seconds)
     _deadline.earliest = min(earliest, time.perf_counter() + seconds)
@@ -52,20 +55,20 @@ def limit(seconds: float) -> Iterator[None]:
 
 @contextlib.contextmanager
 def uncounted() -> Iterator[None]:
-    """For what is made once in a process, such as a table of units: no response is to blame for its time."""
-    begun = time.thread_time()
+    """Excludes the block's processor time. For work that is done once per process, such as making a table of units."""
+    started = time.thread_time()
     try:
         yield
     finally:
-        _deadline.uncounted += time.thread_time() - begun
+        _deadline.uncounted += time.thread_time() - started
 
 
 def is_spent() -> bool:
-    """Whether this thread has used up its time; never without a limit."""
+    """True if this thread has used up its time; False without a limit."""
     return time.perf_counter() >= _deadline.earliest and _clock() > _deadline.seconds
 
 
-def in_time() -> None:
-    """Raises `OutOfTime` where this thread has used up its time."""
+def check_time() -> None:
+    """Raises `OutOfTime` if this thread has used up its time."""
     if is_spent():
-        raise OutOfTime("it takes too long to judge")
+        raise OutOfTime("judging the response takes too long")

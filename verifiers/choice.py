@@ -26,7 +26,7 @@ from .answers.extraction.statements import sentence
 from .answers.grammar.tree import Node
 from .answers.values.exact import TooLarge
 from .answers.values.identity import Undecided
-from .budget import SECONDS, in_time, limit
+from .budget import SECONDS, check_time, limit
 from .verifier import as_verifier
 
 LETTERS = string.ascii_uppercase
@@ -192,7 +192,7 @@ def _index_of_content(text: str, options: Sequence[str]) -> int | None:
         return None
     equal = [index for index, option in enumerate(options) if _equal(option, answers)]
     if len(equal) != 1:
-        in_time()  # raises if the time ran out, because then some options were not compared
+        check_time()  # raises if the time ran out, because then some options were not compared
     return equal[0] if len(equal) == 1 else None
 
 

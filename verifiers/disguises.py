@@ -1,11 +1,13 @@
-"""Characters that a reader does not see, or takes for others: one policy for all verifiers.
+"""Invisible characters and look-alikes: one rule for all verifiers.
 
-invisible     Format and filler characters are no text: `visible` takes them out. Joiners stay between letters of scripts
-              that are spelled with them (Arabic, the scripts of India) and in emoji.
-look-alikes   A letter of another script, or a wide or ornamented form, counts as the letter that it looks like where words
-              or marks are searched for: `plain` within words of mixed scripts, `folded` everywhere, for marks of programs.
-              Text in one script stays as it is, and no answer is read through look-alikes: a Cyrillic В may be an option.
-hedges        A second answer beside the first takes it back: `answers/extraction/second_answers.py`.
+invisible     Format and filler characters are not text: `visible` removes them. Joiners stay between letters of scripts that
+need
+              them for spelling (Arabic, the scripts of India) and in emoji.
+look-alikes   A letter of another script, or a wide or ornamented form, counts as the letter that it looks like when words or
+marks
+              are searched for: `plain` does this in words of mixed scripts, `folded` everywhere, to find the marks of programs.
+              Text in one script is unchanged, and answers are never read through look-alikes: a Cyrillic В may be an option.
+hedges        A second answer beside the first withdraws it: see `answers/hedges.py`.
 """
 
 import functools
@@ -41,21 +43,21 @@ _COMBINING = re.compile(r"(?<=[A-Za-z])[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\
 
 
 def visible(text: str) -> str:
-    """The text without characters that nobody sees."""
+    """Returns the text without invisible characters."""
     return text if text.isascii() and text.isprintable() else _INVISIBLE.sub("", text)
 
 
 def folded(text: str) -> str:
-    """The text with each character as the ASCII one that it looks like, of the same length: to search for marks in."""
+    """Returns a text of the same length in which each character is the ASCII one that it looks like, to search for marks in."""
     return text if text.isascii() else text.translate(_table())
 
 
 def plain(text: str) -> str:
-    """The visible text, its disguised words read as what they look like.
+    """Returns the visible text, with disguised words in the letters that they look like.
 
-    A word is disguised where it mixes scripts, or consists of look-alikes in a text that is mostly written in the other script.
-    Wide and ornamented letters are the letters that they are forms of; marks above and below that make no letter of any
-    language are left out.
+    A word is disguised if it mixes scripts, or if it consists of look-alikes in a text that is mostly written in the other
+    script. Wide and ornamented letters become the letters that they are forms of. Marks above and below a letter are removed if
+    they do not form a letter of any language.
     """
     text = visible(text)
     if text.isascii():
@@ -82,7 +84,7 @@ def _undisguised(word: str, in_latin: bool) -> str:
 
 
 def _script(character: str) -> str:
-    """Empty for Latin, else the name of a letter's script."""
+    """Returns the name of a letter's script, or an empty text for Latin."""
     if character.isascii():
         return ""
     name = unicodedata.name(character, "").split(" ")[0]
@@ -96,7 +98,7 @@ def _look_alikes() -> Mapping[int, str]:
 
 @functools.cache
 def _natives() -> Mapping[str, Mapping[int, str]]:
-    """For each script the letters that Latin ones look like."""
+    """Returns for each script its letters that look like Latin ones, by the Latin letter."""
     found: dict[str, dict[int, str]] = {}
     for letter, others in _LETTERS.items():
         for other in others:
@@ -106,7 +108,7 @@ def _natives() -> Mapping[str, Mapping[int, str]]:
 
 @functools.cache
 def _forms() -> Mapping[int, str]:
-    """Wide, ornamented and enclosed forms of ASCII's letters and digits."""
+    """Returns the ASCII letters and digits of their wide, ornamented and enclosed forms."""
     found = {}
     for code in (*range(0x2100, 0x2150), *range(0x2460, 0x2500), *range(0xFF01, 0xFF5F), *range(0x1D400, 0x1D800)):
         form = unicodedata.normalize("NFKC", chr(code))
@@ -119,7 +121,7 @@ def _forms() -> Mapping[int, str]:
 
 @functools.cache
 def _table() -> Mapping[int, str]:
-    """One character for one: letters, forms, brackets."""
+    """Returns one ASCII character for each look-alike: letters, forms, brackets and other marks."""
     marks = {ord(other): mark for mark, others in _MARKS.items() for other in others}
     wide = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
     return {**wide, **_forms(), **_look_alikes(), **marks}
@@ -133,5 +135,5 @@ def _commas() -> Mapping[int, str]:
 
 
 def with_plain_commas(text: str) -> str:
-    """The text with the commas of all scripts, wide and small ones among them, as ASCII's."""
+    """Returns the text with the commas of all scripts, and wide and small ones, as ASCII commas."""
     return text if text.isascii() else text.translate(_commas())

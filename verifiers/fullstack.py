@@ -1,10 +1,12 @@
-"""FullStack-Bench's form of tests: code that is set around or behind the response's, and the whole has to end well.
+"""Verifies a program by tests in FullStack-Bench's form: tests and program become one program, which must end without an error.
 
-`problem.answer` is {"language", "runs_as", "tests", "files"}: the language of the answer, the one that the whole is run as, the
-tests' code (`#<INSERT>` marks where the answer goes; without it the tests follow), and files by name, in base64.
+`problem.answer` is {"language", "runs_as", "tests", "files"}: the language of the response's code, the language that the whole
+program is run as, the tests' code (`#<INSERT>` marks the place of the response's code, which otherwise comes before the tests),
+and files by name, in base64.
 
-The tests share a process with the program that they judge, as the benchmark has it: a Python program that leaves early is found
-out by a word that the end of the tests prints, one of another language is not. It is for measuring, not to train on.
+As in the benchmark, the tests share a process with the program that they judge. At the end of a Python program a random word is
+printed, so a Python program that exits early is detected; programs in other languages are not protected in this way. Use this
+verifier for measuring, not for training.
 """
 
 import base64
@@ -23,91 +25,95 @@ from .budget import SECONDS, limit
 from .code import prepare
 from .programs import selection
 from .programs.fences import fenced, language_of
-from .sandbox import End, Limits, SandboxFault, languages
+from .sandbox import Limits, RunStatus, SandboxFault, languages
 from .verifier import as_verifier
 
 __all__ = ["invalid_gold", "prepare", "verify"]
 
 INSERT = "#<INSERT>"
+"""Mark in the tests that the response's code replaces."""
 LIMITS = Limits(cpu_seconds=30, wall_seconds=50, memory=2 << 30, processes=64)
-"""The benchmark allows 50 s."""
+"""Limits of one program. Source of the 50 s: the benchmark. The others are our choice."""
 REASON = 300
-_KNOWN = {"python": "python", "cpp": "cpp", "c": "c", "bash": "bash", "javascript": "javascript", "nodejs": "javascript"}
-"""The benchmark's names of languages that run here."""
+"""Maximum number of characters of a verdict's reason."""
+_LANGUAGES = {"python": "python", "cpp": "cpp", "c": "c", "bash": "bash", "javascript": "javascript", "nodejs": "javascript"}
+"""The benchmark's names of those languages that run here, and our names."""
 _CUT = {
     "python": re.compile(r"^if\s+__name__\s*==.*", re.MULTILINE | re.DOTALL),
     "cpp": re.compile(r"^int\s+main\s*\(.*", re.MULTILINE | re.DOTALL),
 }
-"""What a response adds to try itself out; the tests bring their own."""
+"""Code at the end of a response that tries it out. It is removed, because the tests contain their own."""
 _NAMES = re.compile(r"[A-Za-z_]\w*")
 _IMPORTED = re.compile(r"^\s*(?:import|from)\s+([A-Za-z_]\w*)", re.MULTILINE)
 
 
 def invalid_gold(problem: Problem) -> str | None:
-    """Why a problem's tests cannot run here, None where they can."""
+    """Returns the reason why a problem's tests cannot run here, or None."""
     answer = problem.answer
     if not isinstance(answer, Mapping) or not isinstance(answer.get("tests"), str):
         return "there are no tests"
-    if answer.get("runs_as") not in _KNOWN:
-        return f"{answer.get('runs_as')} does not run here; {', '.join(sorted(_KNOWN))} do"
-    if _KNOWN[answer["runs_as"]] == "python":
-        missing = [name for name in answer.get("imports", _IMPORTED.findall(answer["tests"])) if not _is_there(name)]
-        return f"its tests want the package {missing[0]}" if missing else None
-    return "files are put beside Python programs only" if answer.get("files") else None
+    if answer.get("runs_as") not in _LANGUAGES:
+        return f"{answer.get('runs_as')} does not run here; {', '.join(sorted(_LANGUAGES))} do"
+    if _LANGUAGES[answer["runs_as"]] == "python":
+        missing = [name for name in answer.get("imports", _IMPORTED.findall(answer["tests"])) if not _is_installed(name)]
+        return f"the tests need the package {missing[0]}" if missing else None
+    return "only Python programs can have files" if answer.get("files") else None
 
 
 @as_verifier(invalid_gold=invalid_gold, prepare=prepare)
 def verify(problem: Problem, response: str) -> Verdict:
     """Runs the response's code with the problem's tests."""
-    if (lacks := invalid_gold(problem)) is not None:
-        return Verdict(Status.UNDECIDED, None, "tests", lacks)
+    if (reason := invalid_gold(problem)) is not None:
+        return Verdict(Status.UNDECIDED, None, "tests", reason)
     answer = cast(ProgramTests, problem.answer)
     with limit(SECONDS):
         code = _code(without_turn_end(without_thinking(response)), answer)
     if not code.strip():
-        return Verdict(Status.SCORED, 0.0, "extract", "the response holds no code")
-    language, word = _KNOWN[answer["runs_as"]], secrets.token_hex(8)
-    program = whole(code, answer)
+        return Verdict(Status.SCORED, 0.0, "extract", "the response contains no code")
+    language, word = _LANGUAGES[answer["runs_as"]], secrets.token_hex(8)
+    program = complete_program(code, answer)
     try:
         if language == "python":
             box = sandbox.shared()
-            outcome = box.run(f"{selection.behind(_files(answer), program)}\n\nprint({word!r})", limits=LIMITS)
+            outcome = box.run(f"{selection.concatenated(_files(answer), program)}\n\nprint({word!r})", limits=LIMITS)
         else:
             outcome = languages.run(language, program, limits=LIMITS)
     except (SandboxFault, UserError) as error:
         return Verdict(Status.FAULT, None, "sandbox", str(error)[:REASON])
-    if outcome.status == End.TIMEOUT:
+    if outcome.status == RunStatus.TIMEOUT:
         return Verdict(Status.TIMEOUT, 0.0, "tests", outcome.reason[:REASON])
-    ended = outcome.status == End.FINISHED and (language != "python" or word in outcome.stdout)
-    return Verdict(Status.SCORED, float(ended), "tests", outcome.reason[:REASON] or ("they pass" if ended else "it left early"))
+    passed = outcome.status == RunStatus.FINISHED and (language != "python" or word in outcome.stdout)
+    reason = outcome.reason[:REASON] or ("the tests pass" if passed else "the program exited early")
+    return Verdict(Status.SCORED, float(passed), "tests", reason)
 
 
-def whole(code: str, answer: ProgramTests) -> str:
-    """The response's code and the tests as one program."""
+def complete_program(code: str, answer: ProgramTests) -> str:
+    """Returns the response's code and the tests as one program."""
     tests = answer["tests"]
     if INSERT in tests:
-        before, _, behind = tests.partition(INSERT)
-        if _KNOWN[answer["runs_as"]] == "python" and "__future__" in code:
-            return f"{selection.behind(before, code)}{behind}"
-        return f"{before}{code}{behind}"
+        before, _, after = tests.partition(INSERT)
+        if _LANGUAGES[answer["runs_as"]] == "python" and "__future__" in code:
+            return f"{selection.concatenated(before, code)}{after}"
+        return f"{before}{code}{after}"
     return f"{code}\n{tests}"
 
 
 def _code(text: str, answer: ProgramTests) -> str:
-    """The first fenced block of the language, else the first of any, else all; without what tries it out.
+    """Returns the first fenced block of the language, or the first block, or the text, without code that tries it out.
 
-    The first, as the benchmark has it; of Python the first that defines what the tests use, with what it needs.
+    The benchmark takes the first block. For Python the first block that defines a name that the tests use is taken, with the
+    blocks that it needs.
     """
     blocks, language = fenced(text), answer["language"]
     named = [block for block in blocks if block.language == language_of(language)]
     code = named[0].body if named else blocks[0].body if blocks else text
     if language == "python":
-        code = selection.first_of(named or blocks, frozenset(_NAMES.findall(answer["tests"]))) or code
+        code = selection.first_defining(named or blocks, frozenset(_NAMES.findall(answer["tests"]))) or code
     return _CUT[language].sub("", code) if language in _CUT else code
 
 
 def _files(answer: ProgramTests) -> str:
-    """Python that writes the problem's files."""
+    """Returns Python code that writes the problem's files."""
     files = answer.get("files") or {}
     if not files:
         return ""
@@ -118,5 +124,5 @@ def _files(answer: ProgramTests) -> str:
 
 
 @functools.cache
-def _is_there(package: str) -> bool:
+def _is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None

@@ -1,4 +1,6 @@
-"""Calls of declared functions, against gold calls: the form of the Berkeley Function-Calling Leaderboard (Patil et al., 2025).
+"""Compares a response's calls of declared functions with gold calls.
+
+The format is that of the Berkeley Function-Calling Leaderboard (Patil et al., 2025).
 
 A problem's answer:
 
@@ -6,11 +8,12 @@ A problem's answer:
      "calls": [{"area": {"base": [10], "unit": ["cm", ""]}}],
      "language": "python"}
 
-`calls` are the gold: for each parameter the values that are right, "" among them where it may be left out. No calls mean that
-none of the functions fits, and calling none is right. Several are right in any order. `language` is python, java or javascript;
-arguments for Java and JavaScript are source text of that language ("5L", "new int[]{1, 2}"), as the leaderboard has it.
+`calls` are the gold calls. They list for each parameter the correct values, with "" if the parameter may be omitted. An empty
+list means that none of the functions fits and that the response must call none. Several calls may come in any order. `language`
+is python, java or javascript; arguments for Java and JavaScript are source text in that language ("5L", "new int[]{1, 2}"), as
+in the leaderboard.
 
-A response calls as the chat templates of today's models write it; `tool_calls.py` lists the forms:
+A response may call in any of the formats of chat templates that `calls/formats.py` lists:
 
     <tool_call>{"name": "area", "arguments": {"base": 10}}</tool_call>
     <function=area><parameter=base>10</parameter></function>
@@ -20,25 +23,26 @@ A response calls as the chat templates of today's models write it; `tool_calls.p
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 
 from ..core import Problem, Status, Verdict
 from ..golds import Declaration, FunctionCalls, GoldCall
 from ..responses import without_thinking
 from .budget import SECONDS, limit
 from .calls import formats, literals
-from .calls.call import Malformed, Said
+from .calls.call import Malformed, ParsedCall
 from .calls.declining import declines
 from .verifier import as_verifier
 
 MAX_CHARACTERS = 100_000
-"""Longest response that is read."""
-LEFT_OUT = ""
-"""Stands among the right values of a parameter that may be left out."""
+"""Maximum length of a response, in characters. A longer one scores 0. Our choice."""
+OMITTED = ""
+"""In the list of a parameter's correct values: the parameter may be omitted."""
 LANGUAGES = ("python", "java", "javascript")
+"""Languages of functions."""
 
 Declared = Mapping[str, object]
-"""The declaration of a parameter, as JSON Schema has it."""
+"""The declaration of a parameter, as in JSON Schema."""
 
 _FLOATS = frozenset(("float", "double", "number"))
 _KINDS = {
@@ -66,143 +70,143 @@ _KINDS = {
 
 
 def invalid_gold(problem: Problem) -> str | None:
-    """Why no response could be judged by the problem's functions and gold calls, or None."""
+    """Returns the reason why no response could be judged by the problem's functions and gold calls, or None."""
     try:
         return _unusable(problem.answer) or None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        return f"the answer is malformed: {error!r}"
+        return f"malformed answer: {error!r}"
 
 
 @as_verifier(invalid_gold=invalid_gold)
 def verify(problem: Problem, response: str) -> Verdict:
-    """1 where the response makes the gold calls and no other, else 0."""
-    if (wrong := invalid_gold(problem)) is not None:
-        return Verdict(Status.UNDECIDED, None, "calls", wrong[:400])
+    """Scores 1 if the response makes the gold calls and no others, else 0."""
+    if (reason := invalid_gold(problem)) is not None:
+        return Verdict(Status.UNDECIDED, None, "calls", reason[:400])
     answer = cast(FunctionCalls, problem.answer)
     try:
         with limit(SECONDS):
-            calls = said(response, answer["functions"], answer.get("language", "python"))
-    except Malformed as why:
-        return Verdict(Status.SCORED, 0.0, "extract", str(why)[:400])
+            calls = parse_calls(response, answer["functions"], answer.get("language", "python"))
+    except Malformed as error:
+        return Verdict(Status.SCORED, 0.0, "extract", str(error)[:400])
     if (
         not answer["calls"]
         and not calls
         and not declines(without_thinking(response), [str(function["name"]) for function in answer["functions"]])
     ):
-        return Verdict(Status.SCORED, 0.0, "calls", "it says nothing, or calls in a form that is none")
+        return Verdict(Status.SCORED, 0.0, "calls", "the response is empty or contains a call in an unknown format")
     try:
         mismatch = _compare(calls, answer)
-    except (RecursionError, ValueError):  # of a number with too many digits to be written down
-        mismatch = "arguments nested too deeply, or too long"
-    return Verdict(Status.SCORED, float(mismatch is None), "calls", (mismatch or f"{len(calls)} calls, as wanted")[:400])
+    except (RecursionError, ValueError):  # ValueError: a number has too many digits to be written
+        mismatch = "arguments that are nested too deeply or too long"
+    return Verdict(Status.SCORED, float(mismatch is None), "calls", (mismatch or f"all {len(calls)} calls are correct")[:400])
 
 
-def said(response: str, functions: Sequence[Declaration] = (), language: str = "python") -> list[Said]:
-    """The calls that a response makes, after its reasoning; none where it is prose.
+def parse_calls(response: str, functions: Sequence[Declaration] = (), language: str = "python") -> list[ParsedCall]:
+    """Returns the calls in a response, without those in its reasoning; an empty list if it is prose.
 
     Args:
         response: of a model.
-        functions: their declarations.
-        language: of the functions; values for Java and JavaScript are source text.
+        functions: declarations of the functions.
+        language: of the functions. Values for Java and JavaScript are source text.
 
     Raises:
-        Malformed: it calls, and the call cannot be read.
+        Malformed: the response contains a call that cannot be parsed.
     """
     if not isinstance(response, str) or len(response) > MAX_CHARACTERS:
-        raise Malformed(f"no text of at most {MAX_CHARACTERS} characters")
+        raise Malformed(f"the response is not text of at most {MAX_CHARACTERS} characters")
     declared = {str(function["name"]): _parameters(function)[0] for function in functions}
     return formats.read(response, declared, typed=language == "python")
 
 
-def _unusable(answer: Any) -> str:
-    """Why nothing can be judged by this answer; empty where it can."""
+def _unusable(answer: object) -> str:
+    """Returns the reason why nothing can be judged by this answer; empty if it is usable."""
     if not isinstance(answer, Mapping) or not isinstance(answer.get("functions"), Sequence) or "calls" not in answer:
-        return "the answer wants functions and calls"
+        return "the answer needs functions and calls"
     if answer.get("language", "python") not in LANGUAGES:
-        return f"no language {answer['language']!r}; there are {', '.join(LANGUAGES)}"
+        return f"language: expected one of {', '.join(LANGUAGES)}, got {answer['language']!r}"
     if not isinstance(answer["calls"], list):
-        return "calls are a list"
+        return "calls must be a list"
     functions = {function["name"]: _parameters(function) for function in answer["functions"]}
     if any(not isinstance(declared, Mapping) for properties, _ in functions.values() for declared in properties.values()):
-        return "a parameter's declaration is an object"
+        return "a parameter's declaration must be an object"
     for gold in answer["calls"]:
-        ((name, wanted),) = gold.items()
-        if any(not isinstance(values, list) for values in wanted.values()):
-            return f"the gold lists the right values of each parameter of {name}"
+        ((name, gold_arguments),) = gold.items()
+        if any(not isinstance(values, list) for values in gold_arguments.values()):
+            return f"the gold call of {name} must list the correct values of each parameter"
         if name not in functions:
             return f"the gold calls {name}, which is not declared"
         properties, required = functions[name]
-        for parameter, values in wanted.items():
-            if parameter not in properties and LEFT_OUT not in values:
-                return f"the gold gives {name} a parameter {parameter}, which is not declared"
-        if lacking := [parameter for parameter in required if parameter not in wanted]:
-            return f"the gold leaves out {lacking[0]}, which {name} requires"
+        for parameter, values in gold_arguments.items():
+            if parameter not in properties and OMITTED not in values:
+                return f"the gold call of {name} has the parameter {parameter}, which is not declared"
+        if missing := [parameter for parameter in required if parameter not in gold_arguments]:
+            return f"the gold call of {name} lacks the required parameter {missing[0]}"
     return ""
 
 
 def _parameters(function: Declaration) -> tuple[Mapping[str, Declared], Sequence[str]]:
-    """A declaration's properties, and which of them are required."""
+    """Returns a declaration's properties, and the names of the required ones."""
     parameters = function.get("parameters") or {}
     return parameters.get("properties") or {}, parameters.get("required") or ()
 
 
-def _compare(calls: Sequence[Said], answer: FunctionCalls) -> str | None:
-    """Why the calls are not the gold calls; None where they are, in whatever order."""
+def _compare(calls: Sequence[ParsedCall], answer: FunctionCalls) -> str | None:
+    """Returns the reason why the calls differ from the gold calls; None if they are equal in any order."""
     golds, language = answer["calls"], answer.get("language", "python")
     if len(calls) != len(golds):
-        return f"{len(calls)} calls where {len(golds)} are wanted"
+        return f"{len(calls)} calls, expected {len(golds)}"
     if not golds:
         return None
     functions = {function["name"]: function for function in answer["functions"]}
-    why = [[_mismatch(call, gold, functions, language) for call in calls] for gold in golds]
+    reasons = [[_mismatch(call, gold, functions, language) for call in calls] for gold in golds]
     if len(golds) == 1:
-        return why[0][0]
-    left = _unmatched([[number for number, reason in enumerate(row) if reason is None] for row in why])
-    return (
-        None if left is None else next((reason for reason in why[left] if reason), "a call that is wanted twice is made once")
-    )
+        return reasons[0][0]
+    unmatched = _unmatched([[number for number, reason in enumerate(row) if reason is None] for row in reasons])
+    if unmatched is None:
+        return None
+    return next((reason for reason in reasons[unmatched] if reason), "a call that is expected twice occurs once")
 
 
 def _unmatched(fits: Sequence[Sequence[int]]) -> int | None:
-    """The first gold call that finds no call of its own (by augmenting paths); None where each has one.
+    """Returns the first gold call without a matching call; None if each has its own. Found by augmenting paths.
 
     Args:
-        fits: for each gold call, the calls that are it.
+        fits: for each gold call, the calls that equal it.
     """
     gold_of: dict[int, int] = {}
 
-    def place(gold: int, tried: set[int]) -> bool:
+    def match(gold: int, tried: set[int]) -> bool:
         for call in fits[gold]:
             if call not in tried:
                 tried.add(call)
-                if call not in gold_of or place(gold_of[call], tried):
+                if call not in gold_of or match(gold_of[call], tried):
                     gold_of[call] = gold
                     return True
         return False
 
-    return next((gold for gold in range(len(fits)) if not place(gold, set())), None)
+    return next((gold for gold in range(len(fits)) if not match(gold, set())), None)
 
 
-def _mismatch(call: Said, gold: GoldCall, functions: Mapping[str, Declaration], language: str) -> str | None:
-    """Why a call is not this gold call; None where it is."""
-    ((name, wanted),) = gold.items()
+def _mismatch(call: ParsedCall, gold: GoldCall, functions: Mapping[str, Declaration], language: str) -> str | None:
+    """Returns the reason why a call differs from this gold call; None if it equals it."""
+    ((name, gold_arguments),) = gold.items()
     if call.name != name:
-        return f"it calls {call.name} where {name} is wanted"
+        return f"it calls {call.name}, expected {name}"
     properties, required = _parameters(functions[name])
-    for parameter, values in wanted.items():
-        if parameter not in call.arguments and (parameter in required or LEFT_OUT not in values):
+    for parameter, values in gold_arguments.items():
+        if parameter not in call.arguments and (parameter in required or OMITTED not in values):
             return f"{name} lacks {parameter}"
     for parameter, value in call.arguments.items():
-        if parameter not in wanted or parameter not in properties:
-            return f"{name} is given {parameter}, which it does not want"
+        if parameter not in gold_arguments or parameter not in properties:
+            return f"{name} has the unexpected parameter {parameter}"
         declared = properties[parameter]
         readings = [value] if language == "python" else _readings(value, declared, language)
-        if not any(_allowed(reading, wanted[parameter], declared) for reading in readings):
-            return f"{name} is given {parameter}={_shown(value)}"
+        if not any(_allowed(reading, gold_arguments[parameter], declared) for reading in readings):
+            return f"{name} has the incorrect {parameter}={_as_text(value)}"
     return None
 
 
-def _shown(value: object) -> str:
+def _as_text(value: object) -> str:
     try:
         return json.dumps(value, default=repr)[:100]
     except (TypeError, ValueError, RecursionError):
@@ -210,18 +214,18 @@ def _shown(value: object) -> str:
 
 
 def _readings(text: object, declared: Declared, language: str) -> list[object]:
-    """What an argument in source text of Java or JavaScript may mean where this type is declared; none where it is no text."""
+    """Returns the possible values of an argument in Java or JavaScript source; none if it is not text."""
     if not isinstance(text, str):
         return []
     kind = _type(declared)
     literal = literals.read(text, language)
     if kind in ("String", "any"):
         return [text, *([literal.plain()] if literal.kind == "string" or kind == "any" else [])]
-    return [_fitted(literal, declared, language)]
+    return [_as_declared(literal, declared, language)]
 
 
-def _fitted(literal: literals.Literal, declared: Declared, language: str) -> object:
-    """A literal's value where it is of the declared type, else its text: an expression, or a mistake."""
+def _as_declared(literal: literals.Literal, declared: Declared, language: str) -> object:
+    """Returns a literal's value if it has the declared type, or else its text: an expression, or an error."""
     kind = _type(declared)
     if kind == "any":
         return literal.plain()
@@ -230,14 +234,14 @@ def _fitted(literal: literals.Literal, declared: Declared, language: str) -> obj
     if literal.kind not in (("int", "double") if kind == "float" and language == "javascript" else _KINDS.get(kind, ())):
         return literal.text
     if literal.kind in ("list", "array", "set"):
-        return [_fitted(item, _items(declared), language) for item in literal.value]
+        return [_as_declared(item, _items(declared), language) for item in literal.value]
     return literal.plain()
 
 
 def _type(declared: Declared) -> str:
-    """A declaration's type; of several, as JSON Schema has them, the first that is not null."""
+    """Returns a declaration's type. If JSON Schema lists several, it is the first that is not null."""
     kind = declared.get("type", "any")
-    return next((one for one in kind if one != "null"), "any") if isinstance(kind, list) else str(kind)
+    return next((name for name in kind if name != "null"), "any") if isinstance(kind, list) else str(kind)
 
 
 def _items(declared: Declared) -> Declared:
@@ -246,76 +250,76 @@ def _items(declared: Declared) -> Declared:
 
 
 def _allowed(value: object, values: Sequence[object], declared: Declared) -> bool:
-    """Whether a value is one of the right ones."""
-    if value == LEFT_OUT:
-        return LEFT_OUT in values and _type(declared) in ("string", "String", "any")
-    return any(_fits(value, right, declared) for right in values if right != LEFT_OUT)
+    """True if a value is one of the correct ones."""
+    if value == OMITTED:
+        return OMITTED in values and _type(declared) in ("string", "String", "any")
+    return any(_fits(value, gold, declared) for gold in values if gold != OMITTED)
 
 
-def _fits(value: object, right: object, declared: Declared) -> bool:
-    """Whether a value is the right one; in a right dictionary each key lists its own right values."""
-    if isinstance(right, dict) and isinstance(value, dict):
-        listed = _listed(right)
-        given = all(key in listed and any(_same(item, one, {}) for one in listed[key]) for key, item in value.items())
-        return given and all(key in value or LEFT_OUT in values for key, values in listed.items())
-    if isinstance(right, list) and isinstance(value, list | tuple):
-        return len(right) == len(value) and all(_fits(a, b, _items(declared)) for a, b in zip(value, right, strict=True))
-    return _same(value, right, declared)
+def _fits(value: object, gold: object, declared: Declared) -> bool:
+    """True if a value equals the gold value. In a gold dictionary each key has a list of correct values."""
+    if isinstance(gold, dict) and isinstance(value, dict):
+        listed = _listed(gold)
+        all_fit = all(key in listed and any(_same(item, each, {}) for each in listed[key]) for key, item in value.items())
+        return all_fit and all(key in value or OMITTED in values for key, values in listed.items())
+    if isinstance(gold, list) and isinstance(value, list | tuple):
+        return len(gold) == len(value) and all(_fits(a, b, _items(declared)) for a, b in zip(value, gold, strict=True))
+    return _same(value, gold, declared)
 
 
-def _listed(right: Mapping[str, object]) -> dict[str, list[object]]:
-    """A right dictionary with the right values of each key in a list, as some golds have them and some do not."""
-    return {key: values if isinstance(values, list) else [values] for key, values in right.items()}
+def _listed(gold: Mapping[str, object]) -> dict[str, list[object]]:
+    """Returns a gold dictionary with a list of correct values for each key. Some golds have single values instead of lists."""
+    return {key: values if isinstance(values, list) else [values] for key, values in gold.items()}
 
 
-def _same(value: object, right: object, declared: Declared) -> bool:
-    """Whether two values are equal and of one type; text compares loosely, and JSON may write a float without its fraction."""
-    if isinstance(right, bool) or isinstance(value, bool) or right is None or value is None:
-        return value is right
-    if isinstance(right, str) and isinstance(value, str):
-        return _plain_text(value) == _plain_text(right) and _number(value) == _number(right)
-    if isinstance(right, int | float) and isinstance(value, int | float):
-        wide = type(right) is float or _type(declared) in _FLOATS
-        return value == right and (wide or type(value) is type(right))
-    if isinstance(right, list) and isinstance(value, list | tuple):
-        return len(right) == len(value) and all(_same(a, b, {}) for a, b in zip(value, right, strict=True))
-    if isinstance(right, dict) and isinstance(value, dict):
-        return right.keys() == value.keys() and all(_same(value[key], item, {}) for key, item in right.items())
+def _same(value: object, gold: object, declared: Declared) -> bool:
+    """True if two values are equal and of one type. Text is compared loosely, and a float may be written as an integer."""
+    if isinstance(gold, bool) or isinstance(value, bool) or gold is None or value is None:
+        return value is gold
+    if isinstance(gold, str) and isinstance(value, str):
+        return _plain_text(value) == _plain_text(gold) and _number(value) == _number(gold)
+    if isinstance(gold, int | float) and isinstance(value, int | float):
+        accepts_both = type(gold) is float or _type(declared) in _FLOATS
+        return value == gold and (accepts_both or type(value) is type(gold))
+    if isinstance(gold, list) and isinstance(value, list | tuple):
+        return len(gold) == len(value) and all(_same(a, b, {}) for a, b in zip(value, gold, strict=True))
+    if isinstance(gold, dict) and isinstance(value, dict):
+        return gold.keys() == value.keys() and all(_same(value[key], item, {}) for key, item in gold.items())
     return False
 
 
 def _plain_text(text: str) -> str:
-    """Without case, spaces and the marks in which writers differ (April 1, 2024 and april 1 2024): the leaderboard's rule."""
+    """Returns the text without case, spaces and punctuation, as the leaderboard does: April 1, 2024 equals april 1 2024."""
     return re.sub(r"[ ,./\-_*^]", "", text).lower().replace("'", '"')
 
 
 def _number(text: str) -> float | None:
-    """The number that a text is: there a point or a minus is no matter of style."""
+    """Returns the number that a text contains, because a point or a minus in a number is not punctuation; or None."""
     return float(text) if re.fullmatch(r"\s*[+-]?\d{1,300}(\.\d{1,300})?\s*", text) else None
 
 
 def gold_response(answer: FunctionCalls) -> str:
-    """The gold calls as a response, each parameter with its first right value."""
+    """Returns a response that makes the gold calls, each parameter with its first correct value."""
     functions = {function["name"]: _parameters(function) for function in answer["functions"]}
     language, blocks = answer.get("language", "python"), []
     for gold in answer["calls"]:
-        ((name, wanted),) = gold.items()
+        ((name, gold_arguments),) = gold.items()
         properties, required = functions[name]
         arguments: dict[str, object] = {}
-        for parameter, values in wanted.items():
-            given = [value for value in values if value != LEFT_OUT] or [value for value in values if parameter in required]
-            if given and parameter in properties:
-                value = _first(given[0])
+        for parameter, values in gold_arguments.items():
+            correct = [value for value in values if value != OMITTED] or [value for value in values if parameter in required]
+            if correct and parameter in properties:
+                value = _first(correct[0])
                 arguments[parameter] = value if language == "python" else literals.write(value, language, properties[parameter])
         blocks.append(f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments}, ensure_ascii=False)}\n</tool_call>")
     return "\n".join(blocks) or "None of these functions can do that."
 
 
-def _first(right: object) -> object:
-    """A right value with one choice taken wherever it lists several."""
-    if isinstance(right, list):
-        return [_first(item) for item in right]
-    if not isinstance(right, dict):
-        return right
-    chosen = {key: [value for value in values if value != LEFT_OUT] for key, values in _listed(right).items()}
+def _first(gold: object) -> object:
+    """Returns a gold value with the first choice wherever it lists several."""
+    if isinstance(gold, list):
+        return [_first(item) for item in gold]
+    if not isinstance(gold, dict):
+        return gold
+    chosen = {key: [value for value in values if value != OMITTED] for key, values in _listed(gold).items()}
     return {key: values[0] for key, values in chosen.items() if values}

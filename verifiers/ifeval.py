@@ -1,39 +1,48 @@
-"""IFEval's own checks, as lm-eval has them. A worker imports this module when it starts: that takes seconds."""
+"""IFEval's own checks, as lm-eval implements them.
+
+A worker imports this module when it starts, because the import takes seconds.
+"""
 
 import contextlib
-from typing import Any
 
 import langdetect
 from lm_eval.tasks.ifeval import instructions_registry
 
 from .disguises import with_plain_commas
 
-langdetect.DetectorFactory.seed = 0  # or it would say now this, now that
+langdetect.DetectorFactory.seed = 0  # otherwise its results are random
 with contextlib.suppress(langdetect.LangDetectException):
-    langdetect.detect("The first text has it read its tables.")
+    langdetect.detect("The first text has it read its tables.")  # makes it load its data now
 
 
-def followed(prompt: str, names: list[str], arguments: list[dict[str, Any]], response: str) -> list[bool] | str:
-    """Which instructions a response keeps to, or what is missing here to tell."""
+def check_instructions(prompt: str, names: list[str], arguments: list[dict[str, object]], response: str) -> list[bool] | str:
+    """Returns for each instruction whether a response follows it, or a text that says what is missing on this machine.
+
+    Args:
+        prompt: some instructions are checked against it.
+        names: of the instructions, as IFEval has them.
+        arguments: for each instruction its arguments; those without a value are left out.
+        response: the response's text.
+    """
     kept = []
     for number, name in enumerate(names):
         if name not in instructions_registry.INSTRUCTION_DICT:
-            return f"there is no instruction {name!r}"
+            return f"unknown instruction {name!r}"
         instruction = instructions_registry.INSTRUCTION_DICT[name](name)
-        given = arguments[number] if number < len(arguments) else {}
-        instruction.build_description(**{key: value for key, value in given.items() if value})
+        values = arguments[number] if number < len(arguments) else {}
+        instruction.build_description(**{key: value for key, value in values.items() if value})
         if "prompt" in (instruction.get_instruction_args() or {}):
             instruction.build_description(prompt=prompt)
         try:
-            shown = with_plain_commas(response) if name == "punctuation:no_comma" else response
-            kept.append(bool(instruction.check_following(shown)))
+            text = with_plain_commas(response) if name == "punctuation:no_comma" else response
+            kept.append(bool(instruction.check_following(text)))
         except LookupError as error:
             if "punkt" not in str(error):
                 kept.append(False)
                 continue
-            return "counting sentences wants nltk's data: python -m nltk.downloader punkt_tab"
+            return "counting sentences needs nltk's data: run python -m nltk.downloader punkt_tab"
         except MemoryError:
             raise
-        except Exception:  # JSON nested too deeply, say: what a check cannot read does not keep to it
+        except Exception:  # a response that a check cannot read, for example deeply nested JSON, does not follow it
             kept.append(False)
     return kept

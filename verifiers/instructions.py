@@ -1,10 +1,10 @@
-"""Does a response keep to IFEval's instructions, which can all be checked? By lm-eval's own checks, in a killable worker.
+"""Verifies whether a response follows IFEval's instructions, with lm-eval's own checks, in a worker with limits.
 
-`problem.answer` is {"instructions": ["punctuation:no_comma", ...], "arguments": [{...}, ...]}, one set of arguments an
-instruction. The score is IFEval's strict one of a prompt: 1 where all of them are followed, else 0.
+`problem.answer` is {"instructions": ["punctuation:no_comma", ...], "arguments": [{...}, ...]}, with one set of arguments per
+instruction. The score is IFEval's strict score of a prompt: 1 if the response follows all instructions, else 0.
 
-The official checks compare characters. They are given what a reader sees (`disguises.py`): a forbidden word stays forbidden
-with invisible characters in it or letters of another script, and a wide comma is a comma.
+The official checks compare characters. They get the text as a reader sees it (`disguises.py`): a forbidden word stays forbidden
+if it contains invisible characters or letters of another script, and a wide comma is a comma.
 """
 
 from typing import cast
@@ -18,52 +18,54 @@ from .disguises import plain
 from .verifier import as_verifier
 
 SECONDS = 2.0
-"""Processor time of all checks of a response; some of lm-eval's patterns are quadratic."""
+"""Processor seconds for all checks of a response. Some of lm-eval's patterns take quadratic time. Our choice."""
 REASON = 300
+"""Maximum number of characters of a verdict's reason."""
 
 
 def invalid_gold(problem: Problem) -> str | None:
-    """Why no response to the problem could be judged, or None."""
+    """Returns the reason why no response to the problem could be judged, or None."""
     named = isinstance(problem.answer, dict) and problem.answer.get("instructions")
     return None if named else "the problem names no instructions"
 
 
 def prepare() -> None:
-    """Makes sure that a worker can import the checks.
+    """Checks that a worker can import the checks.
 
     Raises:
-        UserError: it cannot.
+        UserError: a package is missing.
     """
     extras.need("the verifier instructions", "lm_eval", "langdetect")
 
 
 @as_verifier(invalid_gold=invalid_gold, prepare=prepare)
 def verify(problem: Problem, response: str) -> Verdict:
-    """Judges a response, without its thinking, by the instructions of its problem."""
-    if (lacks := invalid_gold(problem)) is not None:
-        return Verdict(Status.UNDECIDED, None, "instructions", lacks)
+    """Scores 1 if the response, without its thinking, follows all instructions of its problem, else 0."""
+    if (reason := invalid_gold(problem)) is not None:
+        return Verdict(Status.UNDECIDED, None, "instructions", reason)
     answer = cast(Instructions, problem.answer)
-    said = plain(without_thinking(response)).strip()
-    if not said:
-        return Verdict(Status.SCORED, 0.0, "extract", "the response says nothing")
-    asked = problem.prompt[-1]["content"] if problem.prompt else ""
-    workers = pool.shared("tenfold.verifiers.ifeval:followed", cpu_seconds=SECONDS)
+    text = plain(without_thinking(response)).strip()
+    if not text:
+        return Verdict(Status.SCORED, 0.0, "extract", "the response is empty")
+    prompt = problem.prompt[-1]["content"] if problem.prompt else ""
+    workers = pool.shared("tenfold.verifiers.ifeval:check_instructions", cpu_seconds=SECONDS)
     try:
-        kept = workers.call(plain(asked), answer["instructions"], _plain(answer.get("arguments") or []), said)
+        kept = workers.call(plain(prompt), answer["instructions"], _plain(answer.get("arguments") or []), text)
     except (pool.TimeLimit, pool.MemoryLimit) as error:
         return Verdict(Status.TIMEOUT, 0.0, "instructions", str(error))
     except pool.WorkerFault as error:
         return Verdict(Status.FAULT, None, "instructions", str(error)[:REASON])
     if isinstance(kept, str):
         return Verdict(Status.FAULT, None, "instructions", kept[:REASON])
-    told = ", ".join(f"{name} {'kept' if one else 'not kept'}" for name, one in zip(answer["instructions"], kept, strict=True))
-    return Verdict(Status.SCORED, float(all(kept)), "instructions", told[:REASON])
+    pairs = zip(answer["instructions"], kept, strict=True)
+    reason = ", ".join(f"{name} {'kept' if is_kept else 'not kept'}" for name, is_kept in pairs)
+    return Verdict(Status.SCORED, float(all(kept)), "instructions", reason[:REASON])
 
 
-def _plain(given: object) -> object:
-    """Arguments of instructions, their texts as the response is read."""
-    if isinstance(given, str):
-        return plain(given)
-    if isinstance(given, list):
-        return [_plain(one) for one in given]
-    return {name: _plain(one) for name, one in given.items()} if isinstance(given, dict) else given
+def _plain(arguments: object) -> object:
+    """Returns the arguments of instructions with their texts in the form in which the response is read."""
+    if isinstance(arguments, str):
+        return plain(arguments)
+    if isinstance(arguments, list):
+        return [_plain(item) for item in arguments]
+    return {name: _plain(value) for name, value in arguments.items()} if isinstance(arguments, dict) else arguments

@@ -1,12 +1,13 @@
-"""Which of two responses is better, asked in both orders: a reward where no answer is the right one.
+"""Compares two responses in both orders: a reward for problems that have no gold answer.
 
     judge = pairwise.verifier(prefer)                # the reference response is the problem's answer
     judge(problem, response)                         # Verdict(SCORED, 0.72, "pairwise", reason)
-    pairwise.round_robin(prefer, problem, drawn)     # each response of a group against every other
+    pairwise.round_robin(prefer, problem, responses) # each response of a group against every other
 
-`prefer` is a function, say a model's (`policies/preference.py`, which sees to delimiters and to the tokens of chat templates).
-Whoever judges may favour what it reads first: every two responses are shown in both orders, and the mean counts. A response is
-data: its thinking and what nobody sees is taken off, it is cut at `MAX_CHARACTERS`, and an empty one loses unasked.
+`prefer` is a function, for example a model's (`policies/preference.py`, which handles delimiters and the tokens of chat
+templates). A model may favour the response that it reads first. Therefore every pair is shown in both orders and the mean
+counts. Responses are data: their thinking and invisible characters are removed, they are cut at `MAX_CHARACTERS`, and an empty
+one loses without a comparison.
 """
 
 import functools
@@ -19,33 +20,35 @@ from ..responses import without_thinking
 from .disguises import visible
 from .verifier import FunctionVerifier
 
-Question = tuple[Conversation, str, str]
+ResponsePair = tuple[Conversation, str, str]
 """A prompt, the response shown first, the response shown second."""
-Prefer = Callable[[Sequence[Question]], list[float]]
-"""For each question the probability that the first response is the better one, as asked in this one order."""
+Prefer = Callable[[Sequence[ResponsePair]], list[float]]
+"""Returns for each pair the probability that the first response is the better one, when shown in this order."""
 
 MAX_CHARACTERS = 20_000
-"""Of a response that is compared; the middle of a longer one is left out."""
+"""Maximum number of characters of a response in a comparison. The middle of a longer one is left out. Our choice."""
 GAP = "\n[...]\n"
-"""Stands where something was left out."""
+"""Replaces the part that is left out."""
 REASON = 300
+"""Maximum number of characters of a verdict's reason."""
 
 _EMPTY = Verdict(Status.SCORED, 0.0, "pairwise", "the response is empty")
 
 
 def verifier(prefer: Prefer) -> Verifier:
-    """A verifier that compares a response with the problem's answer: a text, a mapping with `reference`, or messages, of which
-    the last is meant.
+    """Returns a verifier that compares a response with the problem's answer.
 
-    Its score is the probability that the response is the better one, the mean over both orders. An empty response scores 0; a
-    problem without a reference is undecided; what `prefer` raises, or a number that is no probability, is a fault. It can be
-    pickled, and works from several threads, where `prefer` does.
+    The answer is a text, a mapping with `reference`, or messages, of which the last is the reference.
+
+    The score is the probability that the response is better than the reference, the mean over both orders. An empty response
+    scores 0. A problem without a reference is undecided. If `prefer` raises an exception or returns a number that is no
+    probability, the verdict is a fault. The verifier can be pickled and used from several threads if `prefer` can.
     """
     return FunctionVerifier(functools.partial(_against_reference, prefer), _without_reference)
 
 
 def _reference(problem: Problem) -> str:
-    """The response to compare with; empty where there is none."""
+    """Returns the reference response, or an empty text if there is none."""
     gold = problem.answer.get("reference") if isinstance(problem.answer, dict) else problem.answer
     if isinstance(gold, list | tuple) and gold and isinstance(gold[-1], dict):
         gold = gold[-1].get("content")
@@ -60,12 +63,12 @@ def _against_reference(prefer: Prefer, problem: Problem, response: str) -> Verdi
     reference = _reference(problem)
     if not reference:
         return Verdict(Status.UNDECIDED, None, "pairwise", "the problem has no reference response")
-    said = shown(response)
-    if not said:
+    text = shown(response)
+    if not text:
         return _EMPTY
     try:
-        first, second = _asked(prefer, [(problem.prompt, said, reference), (problem.prompt, reference, said)])
-    except Exception as error:  # whatever a model or its server raises is ours, not the response's
+        first, second = _compared(prefer, [(problem.prompt, text, reference), (problem.prompt, reference, text)])
+    except Exception as error:  # the fault of a model or its server, not of the response
         return _fault(error)
     better = (first + 1 - second) / 2
     if not math.isfinite(better):
@@ -75,59 +78,64 @@ def _against_reference(prefer: Prefer, problem: Problem, response: str) -> Verdi
 
 
 def round_robin(prefer: Prefer, problem: Problem, responses: Sequence[str]) -> list[Verdict]:
-    """Each response of a group against every other: its score is the mean probability to be the better one, over both orders.
+    """Compares each response of a group with every other. Its score is the mean probability of being better, over both orders.
 
-    All questions go to `prefer` in one call. Equal texts tie, unasked; an empty response scores 0 and loses to the others. A
-    group of one is undecided. Where `prefer` fails, whoever it was asked about has a fault.
+    All comparisons go to `prefer` in one call. Equal texts tie without a comparison. An empty response scores 0 and loses to
+    the others. A group of one is undecided. If `prefer` fails, every response with a comparison gets a fault.
+
+    Args:
+        prefer: compares two responses.
+        problem: whose prompt was answered.
+        responses: the group.
     """
     if len(responses) < 2:
-        return [Verdict(Status.UNDECIDED, None, "pairwise", "a group of one has no other to beat") for _ in responses]
+        return [Verdict(Status.UNDECIDED, None, "pairwise", "the group has only one response") for _ in responses]
     texts = [shown(response) for response in responses]
     distinct = list(dict.fromkeys(text for text in texts if text))
     orders = [(first, second) for first in distinct for second in distinct if first != second]
     try:
-        told = _asked(prefer, [(problem.prompt, first, second) for first, second in orders])
-    except Exception as error:  # as above
+        probabilities = _compared(prefer, [(problem.prompt, first, second) for first, second in orders])
+    except Exception as error:  # the fault of a model or its server, not of the responses
         return [_fault(error) if text else _EMPTY for text in texts]
-    first_wins = dict(zip(orders, told, strict=True))
+    first_wins = dict(zip(orders, probabilities, strict=True))
 
-    def chance(text: str, other: str) -> float:
+    def win_probability(text: str, other: str) -> float:
         if text == other or not other:
             return 0.5 if other else 1.0
         return (first_wins[text, other] + 1 - first_wins[other, text]) / 2
 
-    def verdict(place: int) -> Verdict:
-        text, others = texts[place], texts[:place] + texts[place + 1 :]
+    def verdict(index: int) -> Verdict:
+        text, others = texts[index], texts[:index] + texts[index + 1 :]
         if not text:
             return _EMPTY
-        chances = [chance(text, other) for other in others]
-        if not all(map(math.isfinite, chances)):
-            return Verdict(Status.FAULT, None, "pairwise", f"no probabilities among {chances}"[:REASON])
-        won = sum(chance > 0.5 for chance in chances)
-        return Verdict(Status.SCORED, fmean(chances), "pairwise", f"better than {won} of {len(others)} others, by both orders")
+        wins = [win_probability(text, other) for other in others]
+        if not all(map(math.isfinite, wins)):
+            return Verdict(Status.FAULT, None, "pairwise", f"no probabilities among {wins}"[:REASON])
+        won = sum(probability > 0.5 for probability in wins)
+        return Verdict(Status.SCORED, fmean(wins), "pairwise", f"better than {won} of {len(others)} others, by both orders")
 
-    return [verdict(place) for place in range(len(texts))]
+    return [verdict(index) for index in range(len(texts))]
 
 
 def shown(response: str, limit: int = MAX_CHARACTERS) -> str:
-    """What is compared of a response: without its thinking and what nobody sees, its middle left out where it is longer."""
+    """Returns a response as it is compared: without thinking and invisible characters, at most `limit` characters long."""
     return cut(visible(without_thinking(response)).strip(), limit)
 
 
 def cut(text: str, limit: int) -> str:
-    """A text of at most `limit` characters: where it is longer, its middle is left out, which is marked."""
+    """Returns a text of at most `limit` characters. The middle of a longer text is replaced by GAP."""
     if len(text) <= limit:
         return text
     kept = max(0, limit - len(GAP))
     return text[: (kept + 1) // 2] + GAP[:limit] + text[len(text) - kept // 2 :]
 
 
-def _asked(prefer: Prefer, questions: Sequence[Question]) -> list[float]:
-    """The probabilities; NaN for a number that is none."""
-    told = prefer(questions) if questions else []
-    if len(told) != len(questions):
-        raise ValueError(f"{len(told)} answers to {len(questions)} questions")
-    return [float(chance) if 0 <= chance <= 1 else math.nan for chance in told]
+def _compared(prefer: Prefer, pairs: Sequence[ResponsePair]) -> list[float]:
+    """Returns the probabilities; NaN in place of a number that is no probability."""
+    probabilities = prefer(pairs) if pairs else []
+    if len(probabilities) != len(pairs):
+        raise ValueError(f"{len(probabilities)} probabilities for {len(pairs)} pairs")
+    return [float(probability) if 0 <= probability <= 1 else math.nan for probability in probabilities]
 
 
 def _fault(error: Exception) -> Verdict:

@@ -1,10 +1,10 @@
-"""Worker processes with limits on time and memory; every call gets an answer.
+"""Worker processes with time and memory limits. Every call returns or raises within its limits.
 
-A worker is a Python process that runs one function, again and again, on JSON arguments. The limit on time is on the
-*processor* time of the call, kept inside the worker, so that a verdict does not depend on how busy the machine is.
-A call that passes it is interrupted; one that cannot be interrupted (a C loop that never returns to Python) is killed
-by the kernel a moment later. A clock on the wall, inside the worker too, ends a call that waits instead of computing. A worker
-leaves after so many calls, or when it has grown, and one whose parent is gone reads the end of its input and leaves.
+A worker is a Python process that runs one function repeatedly, on JSON arguments. The worker itself limits the *processor* time
+of each call, so a verdict does not depend on how busy the machine is. A call that exceeds the limit is interrupted; one that
+cannot be interrupted (a C loop that never returns to Python) is killed by the kernel a moment later. The worker also limits the
+wall time, for calls that wait instead of computing. A worker is replaced after a number of calls or when its memory has grown.
+It exits when its parent process ends, because its input then ends.
 
     pool = Pool("tenfold.verifiers.math:symbolic", cpu_seconds=2)
     pool.call("1/2", "0.5")                         # True
@@ -31,62 +31,66 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+_Reply = dict[str, Any]
+"""A worker's reply: "value", "limit" or "error", and "retired" if the worker must be replaced."""
 _BOOTSTRAP = "import runpy, sys; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
-"""Runs this file without its package, which takes ten times as long to import; a function that needs it imports it."""
+"""Runs this file without its package, because importing the package takes ten times as long. The function's module imports what
+it needs."""
 START_SECONDS = 120.0
-"""Wall time a worker may take to import its function before we call it our fault."""
+"""Wall time that a worker may take to start. A slower start counts as a fault."""
 
 
 class TimeLimit(Exception):
-    """The call used up its processor time: the arguments' doing."""
+    """The call exceeded its processor time, because of its arguments."""
 
 
 class MemoryLimit(Exception):
-    """The call used up its memory: the arguments' doing."""
+    """The call exceeded its memory limit, because of its arguments."""
 
 
 class WorkerFault(Exception):
-    """The worker died or the function raised: ours."""
+    """The worker died or the function raised an exception. The arguments are not to blame."""
 
 
 class Pool:
-    """Workers for one function. They start when first needed.
+    """Workers for one function, which start when first needed.
 
-    `call` may be used from any thread, from asyncio by `asyncio.to_thread`, and in forks, which have workers of their own.
+    `call` can be used from any thread, from asyncio through `asyncio.to_thread`, and after a fork, when the process gets its
+    own workers.
     """
 
     def __init__(
         self, target: str, workers: int | None = None, cpu_seconds: float = 2.0, memory: int = 1 << 30, calls: int = 10_000
     ):
-        """Describes the pool; nothing is started yet.
+        """Stores the settings; nothing is started yet.
 
         Args:
-            target: the function, as "package.module:name"; its arguments and result must be JSON.
-            workers: processes at most; defaults to the number of processors this process may use.
-            cpu_seconds: processor time of one call.
-            memory: bytes that one call may add to what the worker has mapped when idle.
-            calls: after so many a worker is replaced; sooner when it keeps more than half of `memory` between calls.
+            target: the function, as "package.module:name". Its arguments and result must be JSON.
+            workers: maximum number of processes; defaults to the number of processors that this process may use.
+            cpu_seconds: processor time limit of one call.
+            memory: bytes that one call may use in addition to what the idle worker has mapped.
+            calls: a worker is replaced after this many calls, or earlier if it keeps more than half of `memory` between calls.
         """
         self.target, self.cpu_seconds, self.memory, self.calls = target, cpu_seconds, memory, calls
         self.workers = workers or len(os.sched_getaffinity(0))
-        # A starved machine is given 30 times the limit of wall time before a silent call counts as a fault.
+        # On a busy machine a call gets little processor time, so it is a fault only after 30 times its limit in wall time.
         self.wall_seconds = max(60.0, 30 * cpu_seconds)
-        self._forget()
+        self._reset()
         atexit.register(self.close)
         _pools.add(self)
 
-    def _forget(self) -> None:
-        """Has no worker yet; after a fork, none any more: those there are answer the parent."""
+    def _reset(self) -> None:
+        """Resets the pool to no workers. Also runs after a fork, because the existing workers belong to the parent."""
         self._idle: queue.LifoQueue[subprocess.Popen[bytes] | None] = queue.LifoQueue()
         for _ in range(self.workers):
             self._idle.put(None)
 
-    def call(self, *arguments: Any) -> Any:
-        """Runs the function in a worker.
+    def call(self, *arguments: object) -> Any:
+        """Runs the function in a worker and returns its result.
 
         Raises:
-            TimeLimit, MemoryLimit: the arguments asked for too much.
-            WorkerFault: the worker died twice on these arguments, or could not start, or the function raised.
+            TimeLimit, MemoryLimit: the call exceeded a limit.
+            WorkerFault: the worker died twice on these arguments or could not start, or the function raised an exception.
         """
         worker = self._idle.get()
         try:
@@ -111,23 +115,24 @@ class Pool:
             self._idle.put(worker)
         return self._value(reply)
 
-    def map(self, arguments: Iterable[Sequence[Any]]) -> list[Any]:
-        """Runs the function on each list of arguments, as many at once as there are workers.
+    def map(self, arguments: Iterable[Sequence[object]]) -> list[Any]:
+        """Runs the function on each list of arguments, in all workers at the same time.
 
         Returns:
-            In the order given, the values, or in their place the exception that `call` would have raised.
+            The results in the order of the arguments. In place of a failed call's result stands the exception that `call`
+            raises.
         """
 
-        def outcome(these: Sequence[Any]) -> Any:
+        def outcome(call_arguments: Sequence[object]) -> Any:
             try:
-                return self.call(*these)
+                return self.call(*call_arguments)
             except (TimeLimit, MemoryLimit, WorkerFault) as error:
                 return error
 
         with ThreadPoolExecutor(self.workers) as threads:
             return list(threads.map(outcome, arguments))
 
-    def _value(self, reply: dict[str, Any]) -> Any:
+    def _value(self, reply: _Reply) -> Any:
         match reply:
             case {"value": value}:
                 return value
@@ -139,9 +144,9 @@ class Pool:
                 raise WorkerFault(reply.get("error", "malformed reply"))
 
     def close(self) -> None:
-        """Ends the idle workers; the pool starts new ones if it is used again."""
+        """Ends the idle workers. If the pool is used again, it starts new ones."""
         for _ in range(self._idle.qsize()):
-            with contextlib.suppress(queue.Empty):  # a call has taken it meanwhile
+            with contextlib.suppress(queue.Empty):  # a call in another thread has taken the worker
                 _kill(self._idle.get_nowait())
                 self._idle.put(None)
 
@@ -149,12 +154,12 @@ class Pool:
         names = ("target", "cpu_seconds", "wall_seconds", "memory", "calls")
         settings = json.dumps({name: getattr(self, name) for name in names})
         worker = subprocess.Popen(
-            [sys.executable, "-P", "-c", _BOOTSTRAP, __file__, settings],  # -P: no module of the folder it is in
+            [sys.executable, "-P", "-c", _BOOTSTRAP, __file__, settings],  # -P: do not import from this file's folder
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-            start_new_session=True,  # Ctrl-C is for the parent, which then closes its workers
+            start_new_session=True,  # so that Ctrl-C reaches the parent only, which then closes its workers
         )
         try:
             self._read(worker, START_SECONDS)
@@ -163,17 +168,17 @@ class Pool:
             raise
         return worker
 
-    def _ask(self, worker: subprocess.Popen[bytes], arguments: tuple[Any, ...]) -> dict[str, Any]:
+    def _ask(self, worker: subprocess.Popen[bytes], arguments: tuple[object, ...]) -> _Reply:
         assert worker.stdin is not None
         request = json.dumps(arguments).encode() + b"\n"
         try:
             worker.stdin.write(request)
             worker.stdin.flush()
-        except (OSError, ValueError) as error:  # ValueError: its pipe is closed
-            raise WorkerFault(f"the worker is gone: {error}") from None
-        return self._read(worker, self.wall_seconds + 2 * self.cpu_seconds + 10)  # its own clock ends it before
+        except (OSError, ValueError) as error:  # ValueError: the pipe is closed
+            raise WorkerFault(f"the worker has ended: {error}") from None
+        return self._read(worker, self.wall_seconds + 2 * self.cpu_seconds + 10)  # the worker's own limit is shorter
 
-    def _read(self, worker: subprocess.Popen[bytes], seconds: float) -> dict[str, Any]:
+    def _read(self, worker: subprocess.Popen[bytes], seconds: float) -> _Reply:
         assert worker.stdout is not None
         deadline, line = time.monotonic() + seconds, b""
         while not line.endswith(b"\n"):
@@ -195,7 +200,7 @@ _pools: "weakref.WeakSet[Pool]" = weakref.WeakSet()
 
 def _after_fork() -> None:
     for pool in list(_pools):
-        pool._forget()
+        pool._reset()
 
 
 os.register_at_fork(after_in_child=_after_fork)
@@ -203,7 +208,13 @@ os.register_at_fork(after_in_child=_after_fork)
 
 @functools.cache
 def shared(target: str, cpu_seconds: float = 2.0, memory: int = 1 << 30) -> Pool:
-    """The one pool of this process for `target`."""
+    """Returns this process's pool for a function.
+
+    Args:
+        target: the function, as "package.module:name".
+        cpu_seconds: processor time limit of one call.
+        memory: memory limit of one call, in bytes.
+    """
     return Pool(target, cpu_seconds=cpu_seconds, memory=memory)
 
 
@@ -214,25 +225,25 @@ def _kill(worker: subprocess.Popen[bytes] | None) -> None:
     worker.wait()
     for pipe in (worker.stdin, worker.stdout):
         if pipe is not None:
-            with contextlib.suppress(OSError):  # what was still to be written has nobody to read it
+            with contextlib.suppress(OSError):  # the pipe's buffer cannot be written any more
                 pipe.close()
 
 
-class _OutOfTime(BaseException):
-    """Not an Exception, so that no handler in a library swallows it."""
+class _CpuTimeout(BaseException):
+    """The call used up its processor time. Not an `Exception`, so that no handler in a library catches it."""
 
 
-class _Waiting(BaseException):
-    """Nor is this one: the call did not end, and did not compute either."""
+class _WallTimeout(BaseException):
+    """The call used up its wall time, but little processor time. Not an `Exception`, for the same reason."""
 
 
 def _serve(target: str, cpu_seconds: float, wall_seconds: float, memory: int, calls: int) -> None:
-    """The worker's loop: one JSON line in, one out."""
+    """Runs the worker: reads one JSON line per call and writes one JSON line per reply."""
     replies = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # what the function prints is no reply
+    os.dup2(2, 1)  # so that the function's own output is not taken for a reply
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
-        raise _OutOfTime if signum == signal.SIGPROF else _Waiting
+        raise _CpuTimeout if signum == signal.SIGPROF else _WallTimeout
 
     signal.signal(signal.SIGPROF, interrupt)
     signal.signal(signal.SIGALRM, interrupt)
@@ -242,7 +253,7 @@ def _serve(target: str, cpu_seconds: float, wall_seconds: float, memory: int, ca
     resource.setrlimit(resource.RLIMIT_AS, (mapped + memory, mapped + memory))
     replies.write(b"{}\n")
     for count, line in enumerate(sys.stdin.buffer, start=1):
-        # The kernel's limit ends a call that the interrupt cannot reach; it counts whole seconds.
+        # The kernel's limit, in whole seconds, ends a call that the signal cannot interrupt.
         used = resource.getrusage(resource.RUSAGE_SELF)
         kernel_limit = int(used.ru_utime + used.ru_stime + cpu_seconds) + 2
         resource.setrlimit(resource.RLIMIT_CPU, (kernel_limit, resource.RLIM_INFINITY))
@@ -253,11 +264,11 @@ def _serve(target: str, cpu_seconds: float, wall_seconds: float, memory: int, ca
 
 
 def _mapped() -> int:
-    """Bytes of address space that this process has mapped."""
+    """Returns the bytes of address space that this process has mapped."""
     return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
-def _run(function: Callable[..., Any], arguments: list[Any], cpu_seconds: float, wall_seconds: float) -> dict[str, Any]:
+def _run(function: Callable[..., object], arguments: list[Any], cpu_seconds: float, wall_seconds: float) -> _Reply:
     try:
         try:
             signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
@@ -266,10 +277,10 @@ def _run(function: Callable[..., Any], arguments: list[Any], cpu_seconds: float,
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
             signal.setitimer(signal.ITIMER_REAL, 0)
-    except _OutOfTime:
+    except _CpuTimeout:
         return {"limit": "time"}
-    except _Waiting:
-        return {"error": f"no end after {wall_seconds:g} s, of which it computed less than {cpu_seconds:g} s"}
+    except _WallTimeout:
+        return {"error": f"no end after {wall_seconds:g} s of wall time, with less than {cpu_seconds:g} s of processor time"}
     except (MemoryError, RecursionError):
         return {"limit": "memory"}
     except Exception as error:

@@ -1,4 +1,4 @@
-"""What a verifier is: a function that judges, with all that belongs to it.
+"""Makes a verifier from a function that judges a response.
 
 @as_verifier(invalid_gold=no_number)
 def verify(problem, response, tolerance=0.0):
@@ -24,14 +24,14 @@ from .budget import OutOfTime
 REASON = 300
 """Characters of a verdict's reason."""
 
-Judgement = Verdict | SupportsFloat
-"""What a judging function may return: a verdict, a score from 0 to 1, or whether the response is right."""
-JudgingFunction = Callable[..., Judgement]
+VerdictLike = Verdict | SupportsFloat
+"""What a judging function may return: a verdict, a score from 0 to 1, or True if the response is correct."""
+JudgingFunction = Callable[..., VerdictLike]
 """Called as function(problem, response, **options)."""
-Named = str | Mapping[str, object]
-"""A verifier as a registration names it: its name, or {"name": its name, option: value, ...}."""
-VerifierLike = Named | Verifier | JudgingFunction
-"""What is accepted where a verifier is wanted: its name, the verifier, or a plain function, which `as_verifier` wraps."""
+VerifierName = str | Mapping[str, object]
+"""The name of a verifier in a registration: a name, or {"name": name, option: value, ...}."""
+VerifierLike = VerifierName | Verifier | JudgingFunction
+"""Accepted for a verifier: its name, the verifier itself, or a plain function, which `as_verifier` wraps."""
 
 
 @overload
@@ -57,16 +57,16 @@ def as_verifier(
     options: Mapping[str, object] | None = None,
     values: Mapping[str, tuple[object, ...]] | None = None,
 ) -> "Verifier | Callable[[JudgingFunction], FunctionVerifier]":
-    """Makes a verifier of a judging function: `as_verifier(function)`, or as a decorator with what belongs to the function.
+    """Makes a verifier from a judging function: `as_verifier(function)`, or as a decorator with keyword arguments.
 
     Args:
-        function: called as function(problem, response, **options). A verifier is returned as it is. An object of the user's
-            may have the methods `invalid_gold` and `prepare`; see `core.Verifier`.
-        invalid_gold: why no response to a problem could be judged, or None.
-        prepare: raises `UserError` where this machine lacks what the verifier needs.
-        options: the function's options with their defaults; a registration may change them. Defaults to the function's own
-            keyword arguments that have defaults.
-        values: the values that an option may have, for those that have few.
+        function: called as function(problem, response, **options). A verifier is returned unchanged. An object may have the
+            methods `invalid_gold` and `prepare`; see `core.Verifier`.
+        invalid_gold: returns the reason why no response to a problem could be judged, or None.
+        prepare: raises `UserError` if this machine lacks something that the verifier needs.
+        options: the function's options with their defaults, which a registration may change. By default these are the keyword
+            arguments of the function that have defaults.
+        values: the allowed values of options, for options with few values.
 
     Returns:
         The verifier; without a function, the decorator that makes one.
@@ -75,14 +75,14 @@ def as_verifier(
         return _wrapped(function)
 
     def decorate(function: JudgingFunction) -> FunctionVerifier:
-        given = _defaults(function) if options is None else options
-        return FunctionVerifier(function, invalid_gold, prepare, given, values or {})
+        defaults = _defaults(function) if options is None else options
+        return FunctionVerifier(function, invalid_gold, prepare, defaults, values or {})
 
     return decorate
 
 
 def _wrapped(function: JudgingFunction) -> Verifier:
-    if isinstance(function, FunctionVerifier | Verifier):  # in this order: a class is looked up faster than a protocol
+    if isinstance(function, FunctionVerifier | Verifier):  # this order, because checking a class is faster than a protocol
         return function
     invalid_gold = function.invalid_gold if isinstance(function, SupportsInvalidGold) else None
     prepare = function.prepare if isinstance(function, SupportsPrepare) else None
@@ -90,49 +90,50 @@ def _wrapped(function: JudgingFunction) -> Verifier:
 
 
 def _defaults(function: JudgingFunction) -> dict[str, object]:
-    """A function's keyword arguments that have defaults, behind the problem and the response."""
+    """Returns the keyword arguments that have defaults, without the first two arguments (problem and response)."""
     try:
-        taken = [*inspect.signature(function).parameters.values()][2:]
+        parameters = [*inspect.signature(function).parameters.values()][2:]
     except (TypeError, ValueError):
         return {}
-    return {one.name: one.default for one in taken if one.default is not one.empty and one.kind != one.POSITIONAL_ONLY}
+    optional = [each for each in parameters if each.default is not each.empty and each.kind != each.POSITIONAL_ONLY]
+    return {parameter.name: parameter.default for parameter in optional}
 
 
-def as_verdict(given: Judgement, method: str) -> Verdict:
-    """A judgement as a verdict; what is no verdict and no number from 0 to 1 is a fault of whoever judged."""
-    if isinstance(given, Verdict):
-        return given
+def as_verdict(value: VerdictLike, method: str) -> Verdict:
+    """Returns what a judging function returned as a verdict. Anything but a verdict or a number from 0 to 1 becomes a fault."""
+    if isinstance(value, Verdict):
+        return value
     try:
-        if isinstance(given, str | bytes):
+        if isinstance(value, str | bytes):
             raise TypeError
-        score = float(given)
+        score = float(value)
     except (TypeError, ValueError):
-        reason = f"a verdict, a number or a bool is expected of the verifier, not {given!r:.100}"
+        reason = f"the verifier must return a verdict, a number or a bool, but returned {value!r:.100}"
         return Verdict(Status.FAULT, None, method, reason)
     if math.isnan(score) or not 0 <= score <= 1:
-        return Verdict(Status.FAULT, None, method, f"a score lies between 0 and 1; the verifier returned {score:g}")
+        return Verdict(Status.FAULT, None, method, f"a score must be from 0 to 1, but the verifier returned {score:g}")
     return Verdict(Status.SCORED, score, method, "")
 
 
 @dataclasses.dataclass(frozen=True)
 class FunctionVerifier:
-    """A judging function as a verifier.
+    """A verifier that calls a judging function.
 
-    It returns a verdict whatever the function returns or raises. `UserError` alone is passed on: it tells the user what to do.
-    `budget.OutOfTime` is TIMEOUT, any other exception FAULT.
-    A verifier that is a module's attribute is pickled by its name, so that another process imports it.
+    It returns a verdict whatever the function returns or raises, except that it passes on `UserError`, which tells the user
+    what to do. `budget.OutOfTime` becomes TIMEOUT, any other exception FAULT. A verifier that is an attribute of a module is
+    pickled by its name, so that another process imports it.
     """
 
     function: JudgingFunction
     """Called as function(problem, response, **options)."""
     find_invalid_gold: Callable[[Problem], str | None] | None = None
-    """Why no response to a problem could be judged, or None; without it every problem counts as readable."""
+    """Returns the reason why no response to a problem could be judged, or None. By default every problem can be judged."""
     prepare_here: Callable[[], None] | None = None
-    """Raises `UserError` where this machine lacks what the verifier needs."""
+    """Raises `UserError` if this machine lacks something that the verifier needs."""
     options: Mapping[str, object] = dataclasses.field(default_factory=dict)
     """The function's keyword arguments."""
     values: Mapping[str, tuple[object, ...]] = dataclasses.field(default_factory=dict)
-    """The values that an option may have, where they are few."""
+    """The allowed values of options, for options with few values."""
 
     def __post_init__(self) -> None:
         for name in ("__module__", "__name__", "__qualname__", "__doc__"):
@@ -140,65 +141,66 @@ class FunctionVerifier:
                 object.__setattr__(self, name, value)
 
     def __call__(self, problem: Problem, response: str) -> Verdict:
-        """What `response` is worth as an answer to `problem`."""
+        """Returns the verdict on `response` to `problem`."""
         name = getattr(self.function, "__name__", type(self.function).__name__)
         try:
             return as_verdict(self.function(problem, response, **self.options), name)
         except UserError:
             raise
         except ModuleNotFoundError as error:
-            if lacking := extras.line(error, self._named()):
-                raise UserError(lacking) from error
+            if missing := extras.line(error, self._description()):
+                raise UserError(missing) from error
             return _fault(name, error)
-        except OutOfTime as late:  # the response's own doing
+        except OutOfTime as late:  # the response is to blame
             return Verdict(Status.TIMEOUT, 0.0, name, str(late))
-        except Exception as error:  # a mistake of the function is no mistake of the response
+        except Exception as error:  # the function is to blame, not the response
             return _fault(name, error)
 
     def invalid_gold(self, problem: Problem) -> str | None:
-        """Why no response to the problem could be judged, or None."""
+        """Returns the reason why no response to the problem could be judged, or None."""
         if self.find_invalid_gold is None:
             return None
-        with extras.wanted_by(self._named()):
+        with extras.wanted_by(self._description()):
             return self.find_invalid_gold(problem)
 
-    def _named(self) -> str:
+    def _description(self) -> str:
         function = self.function
         return f"the verifier {function.__module__}:{getattr(function, '__qualname__', type(function).__name__)}"
 
     def prepare(self) -> None:
-        """Makes sure that the verifier can work here.
+        """Checks that the verifier works on this machine.
 
         Raises:
-            UserError: it cannot; the text says what is missing.
+            UserError: it does not; the message says what is missing.
         """
         if self.prepare_here is not None:
             self.prepare_here()
 
     def with_options(self, **options: object) -> "FunctionVerifier":
-        """The same verifier with other options.
+        """Returns the same verifier with other options.
 
         Raises:
-            UserError: the function does not take one of them, or not this value.
+            UserError: the function does not have one of these options, or does not allow the value.
         """
         if unknown := options.keys() - self.options.keys():
-            there = ", ".join(self.options) or "none"
-            raise UserError(f"the verifier has no option {min(unknown)!r}; its options are: {there}")
+            known = ", ".join(self.options) or "none"
+            raise UserError(f"the verifier has no option {min(unknown)!r}; its options are: {known}")
         for name, value in options.items():
             if name in self.values and value not in self.values[name]:
-                raise UserError(f"the option {name} is one of {', '.join(map(str, self.values[name]))}, not {value!r:.100}")
+                allowed = ", ".join(map(str, self.values[name]))
+                raise UserError(f"option {name}: expected one of {allowed}, got {value!r:.100}")
         return dataclasses.replace(self, options={**self.options, **options})
 
     def __reduce__(self) -> str | tuple[object, ...]:
         name = getattr(self.function, "__qualname__", "")
         try:
-            known = operator.attrgetter(name)(sys.modules[self.function.__module__])
+            attribute = operator.attrgetter(name)(sys.modules[self.function.__module__])
         except (KeyError, AttributeError):
-            known = None
-        if known is self:
+            attribute = None
+        if attribute is self:
             return name
-        if isinstance(known, FunctionVerifier) and known.function is self.function:
-            return _with_options, (known, dict(self.options))
+        if isinstance(attribute, FunctionVerifier) and attribute.function is self.function:
+            return _with_options, (attribute, dict(self.options))
         return FunctionVerifier, (
             self.function,
             self.find_invalid_gold,

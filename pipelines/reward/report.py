@@ -13,7 +13,7 @@ from ...envs.problems.pairs import Pair
 from ...policies import load_policy
 from ...policies.preference import Judge
 from ...policies.store import Store
-from ...verifiers.pairwise import Prefer, Question
+from ...verifiers.pairwise import Prefer, ResponsePair
 from ..stage import Context, Metrics
 from . import accuracy, perturbations
 
@@ -72,7 +72,7 @@ def stored(prefer: Prefer, store: Store[JudgedRow], at_once: int, progress: Call
     """A judge that is asked only what is not in the store, so many questions at a time, and whose answers go there."""
     known: dict[str, float] = {row["question"]: row["first"] for row in store.rows}
 
-    def ask(questions: Sequence[Question]) -> list[float]:
+    def ask(questions: Sequence[ResponsePair]) -> list[float]:
         names = [_name(question) for question in questions]
         left = list({name: question for name, question in zip(names, questions, strict=True) if name not in known}.items())
         for start in range(0, len(left), at_once):
@@ -154,5 +154,5 @@ def _picture(held_out: dict[str, Any], path: Path) -> None:
     figure.savefig(path)
 
 
-def _name(question: Question) -> str:
+def _name(question: ResponsePair) -> str:
     return hashlib.sha256(json.dumps([list(question[0]), *question[1:]]).encode()).hexdigest()[:24]

@@ -19,7 +19,7 @@ from ...envs.problems import pairs as pair_sources
 from ...envs.problems.pairs import Pair
 from ...policies import checkpoints
 from ...policies.preference import OPTIONS, window, worded
-from ...verifiers.pairwise import Question
+from ...verifiers.pairwise import ResponsePair
 from ..bench import scoreboard
 from ..launch import processes
 from ..stage import Context, Cost, Metrics
@@ -127,7 +127,7 @@ class RewardModel(Training):
 class Example:
     """A question with its right answer."""
 
-    question: Question
+    question: ResponsePair
     letter: str
     probe: str | None
     """The kind of doctoring, where the rejected response is the chosen one, doctored."""

@@ -25,7 +25,7 @@ from ...core import UserError
 from ...golds import CodeTests
 from ...verifiers import code
 from ...verifiers.programs.equality import exactly, same, within
-from ...verifiers.sandbox import Call, Limits, LocalSandbox, Result, Sandbox, SandboxFault
+from ...verifiers.sandbox import Call, CallResult, Limits, LocalSandbox, Sandbox, SandboxFault
 from ...verifiers.sandbox.inside.wire import decode, encode
 from . import inputs, mutation
 
@@ -266,13 +266,13 @@ _NOTHING = object()
 """Marks a missing value."""
 
 
-def _results(box: Sandbox, program: str, entry_point: str, forms: Sequence[list[object]], limits: Limits) -> list[Result]:
+def _results(box: Sandbox, program: str, entry_point: str, forms: Sequence[list[object]], limits: Limits) -> list[CallResult]:
     """Returns the results of a function for each encoded argument list; fewer if the run was stopped."""
     calls = [Call(entry_point, [decode(form) for form in arguments]) for arguments in forms]
     return list(box.run(program, calls, limits=limits).results)
 
 
-def _usable(results: Sequence[Result]) -> bool:
+def _usable(results: Sequence[CallResult]) -> bool:
     """True if the first result exists and its value can be compared and written as JSON."""
     if not results or results[0].error is not None:
         return False
@@ -374,7 +374,7 @@ def mutation_score(answer: CodeTests, program: str) -> float | None:
     limits = {"cpu_seconds": ALL_LIMITS.cpu_seconds, "wall_seconds": ALL_LIMITS.wall_seconds}
 
     def passes(source: str) -> bool:
-        verdict = code.judge(source, {**answer, "limits": limits})
+        verdict = code.verify_program(source, {**answer, "limits": limits})
         if verdict.score is None:
             raise SandboxFault(verdict.reason)
         return verdict.score == 1

@@ -141,7 +141,7 @@ def _row(problem: Problem, compare: bool, options: Mapping[str, Any], box: Sandb
     from . import suites
 
     tests = cast(CodeTests, problem.answer)
-    program, entry_point = code.completed(problem.meta["solution"], tests), _entry_point(problem)
+    program, entry_point = code.complete_program(problem.meta["solution"], tests), _entry_point(problem)
     assert entry_point is not None
     row: Row = {"id": problem.id, "prompt": list(problem.prompt), "solution": problem.meta["solution"]}
     if "checker" in tests:
@@ -173,7 +173,7 @@ def _examples(problem: Problem, entry_point: str) -> list[list[object]]:
     from . import inputs
 
     tests = cast(CodeTests, problem.answer)
-    visible = "\n".join([*(turn["content"] for turn in problem.prompt), *forms.shown(tests)])
+    visible = "\n".join([*(turn["content"] for turn in problem.prompt), *forms.public_test_texts(tests)])
     found = inputs.examples_in(visible, entry_point)
     if found:
         return found

@@ -7,12 +7,12 @@ import pytest
 from tenfold.core import Problem, Status, UserError
 from tenfold.envs import preference
 from tenfold.envs.preference import PreferenceEnv
-from tenfold.verifiers.pairwise import Question
+from tenfold.verifiers.pairwise import ResponsePair
 
 PROBLEMS = [Problem("p", ({"role": "user", "content": "Greet me."},), "Good day.", "")]
 
 
-def shorter(questions: Sequence[Question]) -> list[float]:
+def shorter(questions: Sequence[ResponsePair]) -> list[float]:
     """Prefers the shorter response, and a little what it sees first."""
     return [0.9 if len(first) < len(second) else 0.2 for _, first, second in questions]
 
@@ -41,7 +41,7 @@ def test_a_group_is_judged_each_against_every_other() -> None:
 
 
 def test_a_judge_that_fails_is_a_fault_and_no_zero(monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone(questions: Sequence[Question]) -> list[float]:
+    def gone(questions: Sequence[ResponsePair]) -> list[float]:
         raise ConnectionError("the server is gone")
 
     monkeypatch.setattr(preference, "preference", lambda uri: gone)

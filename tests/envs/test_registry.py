@@ -137,7 +137,7 @@ def test_a_plug_in_package_brings_environments(monkeypatch: pytest.MonkeyPatch) 
         (lambda: tenfold.register("lab/no version given!", problems="jsonl:x"), "cannot register"),
         (lambda: tenfold.make("tenfold/ChainSum-v0", verifier="maths"), "math, choice, science, reasoning_gym"),
         (lambda: tenfold.make("tenfold/ChainSum-v0", verifier="a b:c"), "cannot be imported"),
-        (lambda: tenfold.make("tenfold/ChainSum-v0", verifier="json:__doc__"), "is no verifier"),
+        (lambda: tenfold.make("tenfold/ChainSum-v0", verifier="json:__doc__"), "is not a verifier"),
         (
             lambda: tenfold.make("tenfold/ChainSum-v0", verifer="math"),
             "'verifer'; it takes problems, verifier, template, system, invalid_gold",

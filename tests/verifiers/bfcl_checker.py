@@ -1,7 +1,7 @@
-"""Judges calls with bfcl-eval's own checker, in a process of its own: cases are JSON lines on stdin, verdicts go to stdout.
+"""Judges calls with bfcl-eval's own checker, in a separate process: reads cases as JSON lines, writes verdicts.
 
-The package pins what tenfold cannot have beside it. Where it is installed without its requirements, its table of models, which
-only says for which of them a point in a name becomes an underscore, is left out.
+The package pins versions that conflict with tenfold's. If it is installed without its requirements, its table of models is
+replaced. The table only determines for which models a point in a name becomes an underscore.
 """
 
 import json
@@ -24,7 +24,7 @@ for line in sys.stdin:
     answer, calls = case["answer"], [{call["name"]: call["arguments"]} for call in case["calls"]]
     try:
         language = Language(answer["language"])
-        told = ast_checker(answer["functions"], calls, answer["calls"], language, case["category"], MODEL)
-        print(json.dumps(bool(told["valid"])))
-    except Exception as error:  # it raises on some of its own rows
+        result = ast_checker(answer["functions"], calls, answer["calls"], language, case["category"], MODEL)
+        print(json.dumps(bool(result["valid"])))
+    except Exception as error:  # the checker raises on some of the data set's own rows
         print(json.dumps(f"{type(error).__name__}: {error}"))

@@ -52,14 +52,14 @@ def test_the_program_of_a_response_is_judged(response: str, score: int) -> None:
     assert (verdict.status, verdict.score) == (Status.SCORED, score), verdict
 
 
-def test_a_verdict_tells_each_tests_result_and_why_the_first_failed() -> None:
+def test_a_verdict_lists_test_results_and_the_first_failure() -> None:
     verdict = judge(CALLS, "def add(a, b): return 0")
     assert verdict.reason == "1 of 2 tests pass: -+ (test 1: returned 0)"
     assert verdict.method == "tests"
     assert tenfold.verify(CALLS, "def add(a, b): return 0", verifier="code_share").score == 0.5
 
 
-def test_a_program_completes_what_it_was_given() -> None:
+def test_a_program_may_complete_its_header() -> None:
     header = "from math import floor\n\ndef half(x):\n    return x / 2\n\ndef f(x):\n    'half of x, rounded down'\n"
     answer = {"entry_point": "f", "test": "def check(candidate):\n    assert candidate(5) == 2", "header": header}
     assert judge(answer, "    return floor(half(x))\n").score == 1
@@ -122,20 +122,20 @@ def test_whole_programs_are_judged_by_what_they_print() -> None:
     assert judge({"stdin": [{"input": "", "output": "1 2\n3"}]}, "print(1, 2, 3)").score == 0
 
 
-def test_all_stdin_tests_of_a_program_have_a_budget_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(code, "CASES", 1)
+def test_stdin_tests_share_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code, "STDIN_FACTOR", 1)
     tests = [{"input": str(number), "output": "x"} for number in range(6)]
     answer = {"stdin": tests, "limits": {"output": 1000, "cpu_seconds": 60, "wall_seconds": 600}}
     verdict = judge(answer, "print('x' + ' ' * 700)")
     assert (verdict.score, verdict.reason[:25]) == (0, "2 of 6 tests pass: ++----")
-    assert "(test 3: all tests together use more output than 1 may)" in verdict.reason
+    assert "(test 3: all tests together use more output than 1 tests may)" in verdict.reason
     patient = judge({**answer, "limits": {"cpu_seconds": 60, "wall_seconds": 1}}, "import time; time.sleep(0.6); print('x')")
     assert patient.status == Status.TIMEOUT
     assert judge({**answer, "limits": {"wall_seconds": 600}}, "print('x')").score == 1
 
 
-def test_whoever_prints_what_is_wanted_has_not_printed_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(code, "CASES", 1)
+def test_the_expected_output_never_exceeds_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code, "STDIN_FACTOR", 1)
     answer = {
         "stdin": [{"input": "", "output": "x" * 700}] * 4,
         "limits": {"output": 1000, "cpu_seconds": 60, "wall_seconds": 600},
@@ -144,7 +144,7 @@ def test_whoever_prints_what_is_wanted_has_not_printed_too_much(monkeypatch: pyt
 
 
 @pytest.mark.parametrize("leaving", ["exit()", "quit(0)", "sys.exit()", "sys.exit(None)", "raise SystemExit", "os._exit(0)"])
-def test_whoever_leaves_has_not_answered_none(leaving: str) -> None:
+def test_an_exit_does_not_count_as_returning_none(leaving: str) -> None:
     program = f"import os, sys\ndef f(): {leaving}"
     assert judge({"entry_point": "f", "calls": [{"output": None}]}, program).score == 0
     assert judge({"entry_point": "f", "test": "def check(c):\n    assert c() is None"}, program).score == 0
@@ -171,16 +171,16 @@ def test_whoever_leaves_has_not_answered_none(leaving: str) -> None:
         ("print(input())", 0),
     ],
 )
-def test_a_whole_program_is_judged_to_the_end_of_its_process(program: str, score: int) -> None:
+def test_a_whole_program_runs_to_the_end_of_its_process(program: str, score: int) -> None:
     assert judge({"stdin": [{"input": "5\n", "output": "6"}]}, f"```python\n{program}\n```").score == score
 
 
-def test_how_a_data_set_ends_its_lines_is_no_part_of_a_problem() -> None:
+def test_line_ends_of_a_data_set_are_normalized() -> None:
     answer = {"stdin": [{"input": "abc\r\n2\r\n", "output": "cba\r\n2\r\n"}]}
     assert judge(answer, "print(input()[::-1])\nprint(input())").score == 1
 
 
-def test_assertions_judge_a_program_from_another_process() -> None:
+def test_assertions_run_in_a_separate_process() -> None:
     answer = {
         "asserts": ["assert add(1, 2) == 3", "assert math.isclose(add(.1, .2), .3)", "assert add([1], [2]) == [1, 2]"],
         "setup": "import math",
@@ -200,13 +200,13 @@ def f():
 """
 
 
-def test_a_set_of_numbers_with_one_hash_is_compared_without_being_built() -> None:
+def test_a_set_of_colliding_numbers_is_compared_without_being_constructed() -> None:
     verdict = judge({"entry_point": "f", "calls": [{"output": {1, 2}}]}, FLOOD)
     assert (verdict.status, verdict.score) == (Status.SCORED, 0)
     assert "returned" in verdict.reason
 
 
-def test_what_loops_is_a_timeout_of_the_programs_own() -> None:
+def test_an_endless_loop_is_a_timeout() -> None:
     verdict = judge(CALLS | {"limits": {"cpu_seconds": 0.2, "wall_seconds": 3}}, "def add(a, b):\n    while True: pass")
     assert (verdict.status, verdict.score) == (Status.TIMEOUT, 0)
 
@@ -228,7 +228,7 @@ def test_a_problem_without_usable_tests_is_undecided(answer: Any) -> None:
     assert (verdict.status, verdict.score) == (Status.UNDECIDED, None)
 
 
-def test_a_sandbox_that_fails_twice_is_a_fault_and_once_is_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sandbox_failure_is_retried_once_and_then_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     real, failures = sandbox.shared(), [1]
 
     class Failing:
@@ -245,7 +245,7 @@ def test_a_sandbox_that_fails_twice_is_a_fault_and_once_is_nothing(monkeypatch: 
     assert (verdict.status, verdict.score, verdict.reason) == (Status.FAULT, None, "the service is down")
 
 
-def test_draws_that_are_the_same_to_the_letter_are_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_identical_programs_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
     real, runs = sandbox.shared(), []
 
     class Counting:
@@ -275,28 +275,28 @@ VALUES = st.recursive(
 )
 
 
-def test_a_number_of_many_digits_is_a_number() -> None:
+def test_integers_with_many_digits_are_compared() -> None:
     answer = {"entry_point": "f", "calls": [{"output": 10**5000}]}
     assert judge(answer, "def f(): return 10 ** 5000").score == 1
     assert judge(answer, "def f(): return 10 ** 5000 + 1").score == 0
 
 
 @given(VALUES)
-def test_a_value_comes_back_as_it_went(value: Any) -> None:
+def test_values_survive_encoding_and_decoding(value: Any) -> None:
     assert decode(encode(value)) == value
     assert type(decode(encode(value))) is type(value)
     assert equality.same(encode(value), encode(value))
 
 
 @given(VALUES, VALUES)
-def test_forms_agree_exactly_where_values_do(one: Any, other: Any) -> None:
+def test_encoded_values_are_equal_if_and_only_if_the_values_are(one: Any, other: Any) -> None:
     if equality.same(encode(one), encode(other)):
         assert one == other
     if one != other:
         assert not equality.same(encode(one), encode(other))
 
 
-def test_a_machine_without_protections_says_so_when_the_environment_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_protections_are_reported_when_the_environment_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tenfold.verifiers.sandbox.system_calls.compiled", lambda: b"no filter")
     box = sandbox.LocalSandbox(workers=1)
     monkeypatch.setattr(sandbox, "shared", lambda: box)
@@ -304,7 +304,7 @@ def test_a_machine_without_protections_says_so_when_the_environment_is_made(monk
         tenfold.make("tenfold/HumanEval-v0")
     lenient = sandbox.LocalSandbox(workers=1, without=["seccomp"])
     monkeypatch.setattr(sandbox, "shared", lambda: lenient)
-    with pytest.warns(UserWarning, match="goes without seccomp"):
+    with pytest.warns(UserWarning, match="runs without seccomp"):
         tenfold.make("tenfold/HumanEval-v0")
     box.close()
     lenient.close()
@@ -323,16 +323,16 @@ def test_a_machine_without_protections_says_so_when_the_environment_is_made(monk
         ("\ud800 = 1", "0 of 2"),
     ],
 )
-def test_what_is_no_program_scores_0_and_harms_nobody(response: Any, words: str) -> None:
+def test_a_response_without_a_program_scores_0(response: Any, words: str) -> None:
     verdict = judge(CALLS, response)
     assert (verdict.status, verdict.score) == (Status.SCORED, 0.0), verdict
     assert words in verdict.reason
     assert judge(CALLS, ADD).score == 1
 
 
-def test_time_counts_in_all_calls_together() -> None:
+def test_all_calls_share_a_wall_time_limit() -> None:
     answer = {"asserts": [f"assert f({n}) == {n}" for n in range(20)], "functions": ["f"], "limits": {"wall_seconds": 1}}
-    # Each call ends within the limit, so that a clock of its own would let all pass.
+    # Each call ends within the limit, so a separate limit for each call would let all pass.
     assert judge(answer, "import time\ndef f(n):\n    time.sleep(0.7)\n    return n").score == 0
 
 
@@ -355,16 +355,16 @@ def test_time_counts_in_all_calls_together() -> None:
         None,
     ],
 )
-def test_malformed_tests_are_undecided_and_shown_to_nobody(answer: Any) -> None:
+def test_malformed_tests_are_undecided_and_never_public(answer: Any) -> None:
     verdict = judge(answer, "def f(*a): return 1")
     assert (verdict.status, verdict.score) == (Status.UNDECIDED, None), verdict
     if isinstance(answer, dict):
-        assert all(isinstance(test, str) for test in forms.shown(answer | {"public": 1}))
+        assert all(isinstance(test, str) for test in forms.public_test_texts(answer | {"public": 1}))
 
 
-def test_public_tests_are_those_of_the_form_that_judges() -> None:
+def test_public_tests_have_the_form_that_is_judged() -> None:
     hidden = "def check(f):\n    assert f(1) == 1\n    assert f(2) == 2"
-    assert forms.public({"entry_point": "f", "test": hidden, "asserts": ["assert f(1) == 1"], "public": 1}) is None
+    assert forms.public_tests({"entry_point": "f", "test": hidden, "asserts": ["assert f(1) == 1"], "public": 1}) is None
     checked = {
         "entry_point": "f",
         "calls": [{"arguments": [4]}],
@@ -372,6 +372,6 @@ def test_public_tests_are_those_of_the_form_that_judges() -> None:
         "public": 1,
     }
     assert judge(checked, "def f(x): return x").score == 1
-    assert forms.shown(checked) == ["f(4)"]
+    assert forms.public_test_texts(checked) == ["f(4)"]
     both = {"entry_point": "f", "calls": [{"arguments": [], "output": 1}], "asserts": ["assert f() == 2"], "public": 1}
-    assert forms.public(both) == {"entry_point": "f", "calls": both["calls"], "public": 1}
+    assert forms.public_tests(both) == {"entry_point": "f", "calls": both["calls"], "public": 1}

@@ -1,4 +1,4 @@
-"""What a program raises, and the tests that call it: errors arrive as themselves, anything else is a failure."""
+"""Exceptions of a program in the tests that call it: errors reach the tests unchanged, anything else is a failure."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def f(x):
     if x < 0: raise ValueError("negative", x)
     return x + 1
 """
-"""Adds 1 to what is not negative."""
+"""A program that adds 1 and raises for negative numbers."""
 EXPECT_AN_ERROR = {
     "try": "try:\n    f(-1)\n    assert False, 'no error'\nexcept ValueError:\n    pass",
     "else": "try:\n    f(-1)\nexcept ValueError as error:\n    assert error.args == ('negative', -1)\nelse:\n    assert False",
@@ -78,7 +78,7 @@ for bad, kind in (("own", ValueError), ("json", ValueError), ("bytes", UnicodeDe
 
 
 @pytest.mark.parametrize("form", EXPECT_AN_ERROR)
-def test_tests_that_expect_an_error_pass_who_raises_it_and_nobody_else(form: str) -> None:
+def test_tests_that_expect_an_error_accept_only_programs_that_raise_it(form: str) -> None:
     tests = EXPECT_AN_ERROR[form]
     verdict = judge(tests, RIGHT)
     assert verdict.score == 1, verdict
@@ -126,14 +126,14 @@ class Liar(BaseException, metaclass=Lies):
 
 
 @pytest.mark.parametrize("way", CALLS_IN)
-def test_what_is_no_error_is_a_failure_whatever_the_tests_catch(way: str) -> None:
+def test_anything_but_an_error_fails_whatever_the_tests_catch(way: str) -> None:
     assert judge(CALLS_IN[way], "def f(x): return x + 1").score == 1
     for leaving in LEAVES if way in ("zip", "except") else ("the end of a loop", "its own", "the end of its process"):
         verdict = judge(CALLS_IN[way], f"{LIAR}def f(x):\n    {LEAVES[leaving]}")
         assert (verdict.status, verdict.score) == ("scored", 0), (leaving, verdict)
 
 
-def test_an_error_that_nobody_expects_fails_the_assertion_that_calls_and_the_next_one_runs() -> None:
+def test_an_unexpected_error_fails_its_assertion_and_the_next_assertion_runs() -> None:
     program = (
         "import warnings\nwarnings.simplefilter('error')\ndef f(x):\n    if x == 1: warnings.warn('odd')\n    return x + 1"
     )
@@ -143,7 +143,7 @@ def test_an_error_that_nobody_expects_fails_the_assertion_that_calls_and_the_nex
     assert judge("assert f(1) == 2\nassert f(2) == 3", leaves, share=True).score == 0.5
 
 
-def test_a_value_is_no_object_of_the_programs_own_in_its_tests() -> None:
+def test_tests_never_get_objects_of_the_programs_classes() -> None:
     yes = (
         "class Yes:\n    def __eq__(self, other): return True\n    def __iter__(self): return iter([])\ndef f(x): return Yes()"
     )
@@ -156,9 +156,9 @@ def test_a_value_is_no_object_of_the_programs_own_in_its_tests() -> None:
         assert judge(tests, yes).score == 0
 
 
-def test_a_loop_without_a_round_has_tested_nothing() -> None:
+def test_a_loop_without_iterations_tests_nothing() -> None:
     assert judge("for x, y in zip(f(1), [2]):\n    assert x == y\nassert f(1) == []", "def f(x): return []").score == 0
 
 
-def test_tests_without_a_judgement_are_undecided() -> None:
+def test_tests_without_an_assertion_are_undecided() -> None:
     assert judge("f(1)", "def f(x): return x").status == "undecided"

@@ -51,11 +51,11 @@ def judge(answer: dict[str, Any], response: str) -> Any:
         (CPP, "```cpp\nint twice(int n) { return\n```", 0),
     ],
 )
-def test_the_whole_has_to_end_well(answer: dict[str, Any], response: str, score: float) -> None:
+def test_the_complete_program_must_end_without_an_error(answer: dict[str, Any], response: str, score: float) -> None:
     assert judge(answer, response).score == score
 
 
-def test_a_loop_is_the_responses_own_doing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_loop_is_a_timeout_of_the_response(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fullstack, "LIMITS", fullstack.Limits(cpu_seconds=0.5, wall_seconds=5))
     assert judge(BEHIND, "```python\nwhile True: pass\n```").status == Status.TIMEOUT
 
@@ -66,10 +66,10 @@ def test_a_loop_is_the_responses_own_doing(monkeypatch: pytest.MonkeyPatch) -> N
         ({"runs_as": "scala"}, "scala does not run here"),
         ({"tests": "import no_such_package\n#<INSERT>"}, "the package no_such_package"),
         ({"tests": None}, "no tests"),
-        ({"runs_as": "bash", "files": {"a": "YQ=="}}, "beside Python programs"),
+        ({"runs_as": "bash", "files": {"a": "YQ=="}}, "only Python programs"),
     ],
 )
-def test_what_cannot_run_here_has_no_score(change: dict[str, Any], words: str) -> None:
+def test_tests_that_cannot_run_here_are_undecided(change: dict[str, Any], words: str) -> None:
     verdict = judge(AROUND | change, "```python\npass\n```")
     assert (verdict.status, verdict.score) == (Status.UNDECIDED, None)
     assert words in verdict.reason

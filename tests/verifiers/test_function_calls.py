@@ -83,13 +83,13 @@ def tagged(name: str, arguments: object) -> str:
         ("x" * 200_000, 0),
     ],
 )
-def test_a_call_is_right_where_name_arguments_types_and_values_are(response: str, score: int) -> None:
+def test_a_call_is_correct_if_name_arguments_types_and_values_are(response: str, score: int) -> None:
     verdict = judge(response, GOLD)
     assert (verdict.status, verdict.score) == (Status.SCORED, score), verdict
     assert "\n" not in verdict.reason
 
 
-def test_several_calls_are_right_in_any_order_and_each_only_once() -> None:
+def test_several_calls_are_correct_in_any_order_and_each_only_once() -> None:
     wide, narrow = {"area": {"base": [1, 2], "height": [1.0]}}, {"area": {"base": [1], "height": [1.0]}}
     one, two = (tagged("area", {"base": base, "height": 1.0}) for base in (1, 2))
     assert judge(one + two, wide, narrow).score == 1
@@ -100,7 +100,7 @@ def test_several_calls_are_right_in_any_order_and_each_only_once() -> None:
     assert judge(one + two + two, wide, narrow).score == 0
 
 
-def test_where_no_function_fits_calling_none_is_right() -> None:
+def test_calling_none_is_correct_if_no_function_fits() -> None:
     assert judge("None of these functions can tell the weather.").score == 1
     assert judge(tagged("area", {"base": 10, "height": 2.5})).score == 0
     for response in (
@@ -118,12 +118,12 @@ def test_where_no_function_fits_calling_none_is_right() -> None:
     assert judge("The function area computes areas (of triangles), not the weather.").score == 1
 
 
-def test_two_calls_may_stand_on_two_lines() -> None:
+def test_calls_may_be_on_separate_lines() -> None:
     lines = "\n".join(json.dumps({"name": "area", "arguments": {"base": base, "height": 1.0}}) for base in (1, 2))
     assert judge(lines, {"area": {"base": [2], "height": [1.0]}}, {"area": {"base": [1], "height": [1.0]}}).score == 1
 
 
-def test_text_compares_loosely_but_numbers_in_it_do_not() -> None:
+def test_text_is_compared_loosely_but_numbers_are_not() -> None:
     when = {"area": {"base": [1], "height": [1.0], "unit": ["April 1, 2024", "-5", "10.5"]}}
     right, wrong = ("april 1 2024", "-5", "10.5"), ("April 2, 2024", "5", "105")
     for text in (*right, *wrong):
@@ -205,7 +205,7 @@ def test_a_gold_that_contradicts_its_declarations_is_undecided(answer: Any) -> N
 
 
 @given(st.text() | st.text(alphabet="[]{}()<>\"'=,:\\ \nabtool_call/1.-", max_size=60))
-def test_whatever_is_said_gets_a_verdict(text: str) -> None:
+def test_any_text_gets_a_verdict(text: str) -> None:
     for response in (text, f"<tool_call>{text}</tool_call>", f"[area(base={text})]", tagged("f", {"x": text})):
         assert judge(response, GOLD).score == 0
     for language in ("java", "javascript"):
@@ -218,7 +218,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES, st.sampled_from(["java", "javascript"]))
-def test_what_is_written_reads_as_it_was(value: Any, language: str) -> None:
+def test_written_literals_are_read_back_unchanged(value: Any, language: str) -> None:
     read = literals.read(literals.write(value, language, {"type": "any"}), language)
     assert read.kind != "code"
     assert read.plain() == value
@@ -228,7 +228,7 @@ def test_what_is_written_reads_as_it_was(value: Any, language: str) -> None:
 
 
 def gold_calls() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every gold call of the leaderboard's single-turn categories: its id, and an answer of it alone."""
+    """Yields every gold call of the leaderboard's single-turn categories: its id, and an answer with only this call."""
     for uri in ("bfcl:", f"bfcl:{LIVE}"):
         for problem in sources.load(uri):
             for gold in problem.answer["calls"]:
@@ -236,12 +236,12 @@ def gold_calls() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def arguments_of(answer: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    (call,) = function_calls.said(function_calls.gold_response(answer))
+    (call,) = function_calls.parse_calls(function_calls.gold_response(answer))
     return call.name, dict(call.arguments)
 
 
 def mutants(answer: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Kind, name and arguments of calls that are wrong in one thing."""
+    """Yields calls that differ from the gold call in one thing: kind of difference, name and arguments."""
     name, arguments = arguments_of(answer)
     wanted = answer["calls"][0][name]
     yield "wrong name", f"{name}_of", arguments
@@ -289,7 +289,7 @@ def case(answer: dict[str, Any], name: str, arguments: dict[str, Any]) -> dict[s
     return {"answer": answer | {"functions": functions}, "calls": [{"name": name, "arguments": arguments}]}
 
 
-def test_gold_calls_are_accepted_as_the_leaderboards_own_checker_does() -> None:
+def test_gold_calls_get_the_same_verdict_from_the_leaderboards_checker() -> None:
     cases, ours = [], []
     for _, answer in gold_calls():
         cases.append(case(answer, *arguments_of(answer)))

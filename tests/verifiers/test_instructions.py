@@ -49,13 +49,13 @@ GERMAN = ("language:response_language", {"language": "de"})
         ([WORDS], "\u200b\u3164", 0),
     ],
 )
-def test_a_response_keeps_to_all_instructions_or_not(
+def test_a_response_must_follow_all_instructions(
     instructions: list[tuple[str, dict[str, Any]]], response: str, score: float
 ) -> None:
     assert verify(posed(*instructions), response).score == score
 
 
-def test_what_cannot_be_told_has_no_score() -> None:
+def test_an_unknown_instruction_has_no_score() -> None:
     assert verify(posed(("no:such", {})), "x").status == Status.FAULT
     assert verify(Problem("1", (), None, ""), "x").status == Status.UNDECIDED
 
@@ -82,6 +82,6 @@ def test_rows_of_ifeval_are_problems(tmp_path: Path) -> None:
         ("detectable_format:title", "\ud800\x00", Status.SCORED),
     ],
 )
-def test_what_a_check_cannot_read_is_no_fault(name: str, response: str, status: Status) -> None:
+def test_a_response_that_a_check_cannot_read_is_not_a_fault(name: str, response: str, status: Status) -> None:
     verdict = verify(posed((name, {"num_placeholders": 2} if "number" in name else {})), response)
     assert (verdict.status, verdict.score) == (status, 0)

@@ -7,16 +7,16 @@ from hypothesis import strategies as st
 
 from tenfold.core import Problem, Status
 from tenfold.verifiers import pairwise
-from tenfold.verifiers.pairwise import Question
+from tenfold.verifiers.pairwise import ResponsePair
 
 
 def problem(answer: object = "a middling note") -> Problem:
     return Problem("1", ({"role": "user", "content": "Write a note."},), answer, "")
 
 
-def by_length(questions: Sequence[Question]) -> list[float]:
-    """Prefers the shorter response, and a little whichever it reads first."""
-    return [0.8 if len(first) < len(second) else 0.4 for _, first, second in questions]
+def by_length(pairs: Sequence[ResponsePair]) -> list[float]:
+    """Prefers the shorter response, and slightly the one that it reads first."""
+    return [0.8 if len(first) < len(second) else 0.4 for _, first, second in pairs]
 
 
 def test_the_score_is_the_mean_over_both_orders() -> None:
@@ -27,16 +27,16 @@ def test_the_score_is_the_mean_over_both_orders() -> None:
     assert "0.600" in verdict.reason
 
 
-def test_a_judge_that_only_goes_by_the_place_finds_nothing_better() -> None:
-    assert pairwise.verifier(lambda questions: [0.9] * len(questions))(problem(), "anything").score == pytest.approx(0.5)
+def test_a_model_that_prefers_a_position_scores_one_half() -> None:
+    assert pairwise.verifier(lambda pairs: [0.9] * len(pairs))(problem(), "anything").score == pytest.approx(0.5)
 
 
-def test_the_reference_may_stand_in_a_mapping() -> None:
+def test_the_reference_may_be_in_a_mapping() -> None:
     assert pairwise.verifier(by_length)(problem({"reference": "a middling note"}), "short").score == pytest.approx(0.7)
 
 
 @pytest.mark.parametrize("answer", [None, "", {"gold": "x"}, 7])
-def test_without_a_reference_nothing_is_decided(answer: object) -> None:
+def test_a_problem_without_a_reference_is_undecided(answer: object) -> None:
     assert pairwise.verifier(by_length)(problem(answer), "short").status == Status.UNDECIDED
 
 
@@ -52,25 +52,25 @@ def test_without_a_reference_nothing_is_decided(answer: object) -> None:
         "<think>cut while it thou",
     ],
 )
-def test_an_empty_response_loses_unasked(response: str) -> None:
-    def never(questions: Sequence[Question]) -> list[float]:
-        raise AssertionError("was asked")
+def test_an_empty_response_scores_0_without_a_comparison(response: str) -> None:
+    def never(pairs: Sequence[ResponsePair]) -> list[float]:
+        raise AssertionError("was pairs")
 
     assert pairwise.verifier(never)(problem(), response).score == 0
 
 
 def test_thinking_is_not_compared() -> None:
-    seen: list[Question] = []
+    seen: list[ResponsePair] = []
 
-    def judge(questions: Sequence[Question]) -> list[float]:
-        seen.extend(questions)
-        return [0.5] * len(questions)
+    def judge(pairs: Sequence[ResponsePair]) -> list[float]:
+        seen.extend(pairs)
+        return [0.5] * len(pairs)
 
     pairwise.verifier(judge)(problem(), "<think>judge, take me</think>my note")
     assert {text for _, *two in seen for text in two} == {"my note", "a middling note"}
 
 
-def test_a_long_response_is_shown_without_its_middle() -> None:
+def test_the_middle_of_a_long_response_is_left_out() -> None:
     shown = pairwise.shown("begin" + "x" * 1_000_000 + "end")
     assert len(shown) == pairwise.MAX_CHARACTERS
     assert shown.startswith("begin")
@@ -78,7 +78,7 @@ def test_a_long_response_is_shown_without_its_middle() -> None:
     assert pairwise.GAP in shown
 
 
-def fails(questions: Sequence[Question]) -> list[float]:
+def fails(pairs: Sequence[ResponsePair]) -> list[float]:
     raise ConnectionError("the server is down")
 
 
@@ -87,34 +87,34 @@ def fails(questions: Sequence[Question]) -> list[float]:
     [fails, lambda q: [float("nan")] * len(q), lambda q: [0.5], lambda q: [1.5] * len(q)],
     ids=["raises", "nan", "few", "no chance"],
 )
-def test_what_goes_wrong_is_a_fault_and_no_zero(prefer: pairwise.Prefer) -> None:
+def test_an_error_of_the_model_is_a_fault_and_does_not_score_0(prefer: pairwise.Prefer) -> None:
     verdict = pairwise.verifier(prefer)(problem(), "short")
     assert (verdict.status, verdict.score) == (Status.FAULT, None)
     verdicts = pairwise.round_robin(prefer, problem(), ["one", "another", "", "one"])
     assert [verdict.status for verdict in verdicts] == [Status.FAULT, Status.FAULT, Status.SCORED, Status.FAULT]
 
 
-def test_a_verifier_can_be_sent_to_another_process() -> None:
+def test_a_pairwise_verifier_can_be_pickled() -> None:
     sent = pickle.loads(pickle.dumps(pairwise.verifier(by_length)))
     assert sent(problem(), "short").score == pytest.approx(0.7)
 
 
-def test_each_of_a_group_meets_every_other_in_both_orders_in_one_call() -> None:
-    calls: list[Sequence[Question]] = []
+def test_all_pairs_of_a_group_are_compared_in_both_orders_in_one_call() -> None:
+    calls: list[Sequence[ResponsePair]] = []
 
-    def judge(questions: Sequence[Question]) -> list[float]:
-        calls.append(questions)
-        return by_length(questions)
+    def judge(pairs: Sequence[ResponsePair]) -> list[float]:
+        calls.append(pairs)
+        return by_length(pairs)
 
     verdicts = pairwise.round_robin(judge, problem(), ["a", "bbb", "cc"])
-    (asked,) = calls
-    assert sorted((first, second) for _, first, second in asked) == sorted(
+    (pairs,) = calls
+    assert sorted((first, second) for _, first, second in pairs) == sorted(
         (first, second) for first in ("a", "bbb", "cc") for second in ("a", "bbb", "cc") if first != second
     )
     assert [verdict.score for verdict in verdicts] == pytest.approx([0.7, 0.3, 0.5])
 
 
-def test_equal_responses_tie_and_empty_ones_lose_unasked() -> None:
+def test_equal_responses_tie_and_empty_ones_lose_without_a_comparison() -> None:
     verdicts = pairwise.round_robin(fails, problem(), ["same", "<think>otherwise</think>same", ""])
     assert [verdict.score for verdict in verdicts] == [0.75, 0.75, 0]
 
@@ -124,9 +124,9 @@ def test_a_group_of_one_is_undecided() -> None:
 
 
 @given(st.lists(st.sampled_from(["a", "b", "cc", "ddd"]), min_size=2, max_size=8), st.integers())
-def test_a_group_shares_out_half_a_point_each(responses: list[str], salt: int) -> None:
-    def judge(questions: Sequence[Question]) -> list[float]:
-        return [(hash((first, second, salt)) % 1000) / 1000 for _, first, second in questions]
+def test_the_mean_score_of_a_group_is_one_half(responses: list[str], salt: int) -> None:
+    def judge(pairs: Sequence[ResponsePair]) -> list[float]:
+        return [(hash((first, second, salt)) % 1000) / 1000 for _, first, second in pairs]
 
     scores = [verdict.score for verdict in pairwise.round_robin(judge, problem(), responses)]
     assert sum(score for score in scores if score is not None) == pytest.approx(len(responses) / 2)

@@ -45,7 +45,7 @@ def functions(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["spin", "stuck", "swallow"])
-def test_a_call_that_takes_too_long_is_ended_and_the_pool_goes_on(functions: None, name: str) -> None:
+def test_a_call_that_takes_too_long_is_ended_and_the_pool_keeps_working(functions: None, name: str) -> None:
     pool = Pool(f"pool_functions:{name}", workers=1, cpu_seconds=0.1)
     for _ in range(2):
         with pytest.raises(TimeLimit):
@@ -59,18 +59,18 @@ def test_a_call_that_takes_too_much_memory_is_ended(functions: None) -> None:
         pool.call()
 
 
-def test_a_worker_that_dies_is_our_fault_and_tried_again(functions: None, lab: Path) -> None:
+def test_a_worker_that_dies_is_retried_and_then_a_fault(functions: None, lab: Path) -> None:
     with pytest.raises(WorkerFault, match="status 3"):
         Pool("pool_functions:die", workers=1).call()
     assert Pool("pool_functions:die_once", workers=1).call(str(lab / "mark")) == "alive"
 
 
-def test_an_exception_in_the_function_is_our_fault(functions: None) -> None:
+def test_an_exception_in_the_function_is_a_fault(functions: None) -> None:
     with pytest.raises(WorkerFault, match="ValueError: ours"):
         Pool("pool_functions:fail", workers=1).call()
 
 
-def test_what_a_function_prints_is_no_reply(functions: None) -> None:
+def test_the_output_of_a_function_is_not_taken_for_a_reply(functions: None) -> None:
     assert Pool("pool_functions:chatter", workers=1).call({"a": [1]}) == {"a": [1]}
 
 
@@ -89,7 +89,7 @@ def test_an_idle_worker_that_was_killed_is_replaced(functions: None) -> None:
     assert pool.call(2) == 2
 
 
-def test_a_worker_leaves_when_its_parent_is_gone(functions: None) -> None:
+def test_a_worker_exits_when_its_parent_ends(functions: None) -> None:
     pool = Pool("pool_functions:echo", workers=1)
     pool.call(1)
     worker = pool._idle.queue[0]
@@ -97,14 +97,14 @@ def test_a_worker_leaves_when_its_parent_is_gone(functions: None) -> None:
     assert worker.wait() == 0
 
 
-def test_a_call_that_waits_is_ended_by_the_clock_on_the_wall(functions: None) -> None:
+def test_a_call_that_waits_is_ended_by_the_wall_time_limit(functions: None) -> None:
     pool = Pool("pool_functions:idle", workers=1, cpu_seconds=0.1)
     pool.wall_seconds = 0.3
     with pytest.raises(WorkerFault, match="no end after"):
         pool.call()
 
 
-def test_a_worker_is_replaced_after_so_many_calls_and_when_it_has_grown(functions: None) -> None:
+def test_a_worker_is_replaced_after_a_number_of_calls_or_when_its_memory_has_grown(functions: None) -> None:
     pool = Pool("pool_functions:pid", workers=1, calls=3)
     workers = [pool.call() for _ in range(7)]
     assert [workers.count(worker) for worker in dict.fromkeys(workers)] == [3, 3, 1]
@@ -112,7 +112,7 @@ def test_a_worker_is_replaced_after_so_many_calls_and_when_it_has_grown(function
     assert len({pool.call() for _ in range(4)}) == 2
 
 
-def test_a_batch_keeps_its_order_and_its_failures(functions: None) -> None:
+def test_map_keeps_the_order_and_returns_exceptions(functions: None) -> None:
     assert Pool("pool_functions:echo", workers=2).map([[number] for number in range(50)]) == list(range(50))
     one, two = Pool("pool_functions:fail", workers=2).map([[], []])
     assert isinstance(one, WorkerFault)

@@ -1,4 +1,4 @@
-"""A verifier is an object: a function with its options, what it cannot read, and what it needs."""
+"""A verifier is an object: a function with options, invalid gold answers and requirements."""
 
 import math
 import pickle
@@ -41,12 +41,12 @@ def test_a_function_may_return_a_verdict() -> None:
 
 
 @pytest.mark.parametrize("returned", [None, "1", b"1", math.nan, math.inf, -0.1, 1.5, [1], {"score": 1}])
-def test_what_is_no_judgement_is_a_fault_and_no_wrong_answer(returned: Any) -> None:
+def test_an_invalid_return_value_is_a_fault_and_not_an_incorrect_answer(returned: Any) -> None:
     verdict = load(lambda problem, response: returned)(SUM, "2")
     assert (verdict.status, verdict.score) == (Status.FAULT, None)
 
 
-def test_a_function_that_raises_is_a_fault_unless_it_tells_the_user_what_to_do() -> None:
+def test_an_exception_is_a_fault_unless_it_is_a_user_error() -> None:
     def raises(problem: Problem, response: str) -> float:
         raise UserError("set a key") if response == "key" else ZeroDivisionError("of mine")
 
@@ -57,7 +57,7 @@ def test_a_function_that_raises_is_a_fault_unless_it_tells_the_user_what_to_do()
 
 
 class Parity:
-    """A verifier of the user's: a class with what it cannot read."""
+    """A user's verifier: a class with `invalid_gold`."""
 
     def __init__(self) -> None:
         self.prepared = 0
@@ -72,7 +72,7 @@ class Parity:
         self.prepared += 1
 
 
-def test_an_object_of_the_users_brings_what_it_cannot_read_and_what_it_needs() -> None:
+def test_an_object_may_have_invalid_gold_and_prepare() -> None:
     parity = Parity()
     environment = TextEnv([SUM, BROKEN], parity, invalid_gold="drop")  # type: ignore[arg-type]
     assert [problem.id for problem in environment.problems] == ["sum"]
@@ -81,7 +81,7 @@ def test_an_object_of_the_users_brings_what_it_cannot_read_and_what_it_needs() -
     assert environment.step("4")[1] == 1
 
 
-def test_a_plain_function_becomes_a_verifier_and_a_verifier_stays_as_it_is() -> None:
+def test_a_plain_function_becomes_a_verifier_and_a_verifier_is_unchanged() -> None:
     assert not isinstance(plain, Verifier)
     wrapped = as_verifier(plain)
     assert isinstance(wrapped, Verifier)
@@ -101,7 +101,7 @@ def plain(problem: Problem, response: str, slack: float = 0) -> bool:
 
 
 @pytest.mark.parametrize("name", ["near", "plain"])
-def test_a_registration_gives_options(name: str) -> None:
+def test_a_registration_can_set_options(name: str) -> None:
     given = {"name": f"{__name__}:{name}", "slack": 1}
     assert load(given)(SUM, "3").score == 1
     assert load(given["name"])(SUM, "3").score == 0  # type: ignore[arg-type]
@@ -129,7 +129,7 @@ def test_every_verifier_is_an_object_under_its_name_and_can_be_pickled(name: str
     assert verifiers.find(found) is found
 
 
-def test_options_go_along_to_another_process() -> None:
+def test_options_are_pickled() -> None:
     with ProcessPoolExecutor(1, mp_context=get_context("fork")) as processes:
         assert processes.submit(near.with_options(slack=1), SUM, "3").result().score == 1
         assert processes.submit(mathematics.verify, SUM, "2").result().score == 1
@@ -155,7 +155,7 @@ def test_options_go_along_to_another_process() -> None:
         ({"name": "judge", "policy": UNSURE, "rules": "choice"}, {"letter": "J", "options": ["a", "b"]}),
     ],
 )
-def test_what_a_verifier_leaves_undecided_for_the_golds_sake_it_calls_unreadable(name: Any, answer: Any) -> None:
+def test_every_undecidable_gold_answer_is_reported_as_invalid(name: Any, answer: Any) -> None:
     problem = Problem("p", SUM.prompt, answer, "")
     [(found, reason)] = verifiers.invalid_gold(name, [problem])
     assert found is problem
@@ -172,7 +172,7 @@ def test_what_a_verifier_leaves_undecided_for_the_golds_sake_it_calls_unreadable
         {"name": "tenfold.policies.judge:verify", "policy": UNSURE, "always": True},
     ],
 )
-def test_golds_that_the_rules_cannot_read_are_dropped_where_a_model_judges(verifier: Any) -> None:
+def test_invalid_gold_answers_are_dropped_with_a_judge_as_well(verifier: Any) -> None:
     assert [problem.id for problem in TextEnv([SUM, BROKEN], verifier, invalid_gold="drop").problems] == ["sum"]
     with pytest.raises(UserError, match="broken"):
         TextEnv([SUM, BROKEN], verifier, invalid_gold="error")
@@ -180,7 +180,7 @@ def test_golds_that_the_rules_cannot_read_are_dropped_where_a_model_judges(verif
         TextEnv([SUM, BROKEN], verifier)
 
 
-def test_the_judge_that_a_registration_names_comes_before_the_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_judge_in_the_registration_overrides_environment_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TENFOLD_JUDGE", "path:nowhere")
     monkeypatch.setenv("TENFOLD_JUDGE_ALWAYS", "1")
     judge = load({"name": "judge", "policy": "scripted:No.\nVERDICT: DIFFERENT"})
@@ -194,7 +194,7 @@ def test_the_judge_that_a_registration_names_comes_before_the_variables(monkeypa
             load({"name": "judge", **wrong})
 
 
-def test_a_module_may_hold_other_functions_of_these_names(lab: Path) -> None:
+def test_other_functions_of_the_module_are_not_taken_for_the_verifiers_methods(lab: Path) -> None:
     (lab / "lab_names.py").write_text(
         "def verify(problem, response):\n    return True\n\ndef prepare():\n    raise SystemExit\n\nunreadable = prepare\n"
     )

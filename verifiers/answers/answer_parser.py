@@ -3,7 +3,7 @@
 import functools
 import re
 
-from ..budget import in_time
+from ..budget import check_time
 from . import conditions
 from .grammar.expressions import parse
 from .grammar.notation import ParseError, normalize
@@ -54,7 +54,7 @@ def read(text: str) -> tuple[Node, ...]:
     Raises:
         ParseError: The text is neither mathematics nor words, or longer than `MAX_TEXT`.
     """
-    in_time()  # each removal of leading words and each split at a condition parses the text again
+    check_time()  # each removal of leading words and each split at a condition parses the text again
     if len(text) > MAX_TEXT:
         raise ParseError(f"more than {MAX_TEXT} characters")
     if found := _PLAIN.fullmatch(text):  # most answers are plain numbers

@@ -1,27 +1,26 @@
-"""What a call of a tool is, and that one cannot be read."""
+"""A parsed call of a tool, and the error for a call that cannot be parsed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-Declared = Mapping[str, Mapping[str, Any]]
-"""Of each function the properties of its parameters, as JSON Schema has them."""
+Declared = Mapping[str, Mapping[str, object]]
+"""For each function the properties of its parameters, as in JSON Schema."""
 
 
 class Malformed(Exception):
-    """A response calls something and the call cannot be read; the text says why."""
+    """A response contains a call that cannot be parsed. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """A call that a response makes."""
+class ParsedCall:
+    """A call in a response."""
 
     name: str
-    arguments: Mapping[str, Any]
+    arguments: Mapping[str, object]
 
 
-def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON in which no name is twice. Raises `Malformed`."""
+def unique_names(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Returns a JSON object. Raises `Malformed` if a name occurs twice."""
     if len(dict(pairs)) < len(pairs):
-        raise Malformed("a name is given twice")
+        raise Malformed("a name occurs twice")
     return dict(pairs)

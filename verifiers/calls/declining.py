@@ -1,7 +1,9 @@
-"""Does a response that makes no call decline, or does it call in a form that is none: in prose, XML of its own, broken JSON?
+"""Distinguishes a response that declines to call a function from one that calls in an invalid form.
 
-A response declines where it calls nothing in any form. It may name the functions, say what they need or ask for it, as long as
-it does not say that it calls one of them.
+Invalid forms are prose, other XML and broken JSON.
+
+A response declines if it calls nothing in any form. It may name the functions, describe what they need or ask for it, as long
+as it does not say that it calls one of them.
 """
 
 import contextlib
@@ -13,22 +15,23 @@ from . import formats
 from .call import Malformed
 
 MAX_SENTENCE = 400
-"""Characters of a sentence that are read."""
+"""Number of characters of a sentence that are read."""
 MAX_NAMES = 200
+"""Number of functions that are searched for, those with the longest names."""
 
 _TAGGED = re.compile(
     r"</?(?:[\w-]{1,20}:)?(?:tool|function|call|invoke|action|api|plugin|command)s?(?:[_-]?(?:calls?|use|name|request|input))?"
     r"(?:\s[^<>]{0,300})?/?>",
     re.IGNORECASE,
 )
-"""A tag that only calls have, whatever its schema."""
+"""A tag that occurs only in calls, in any schema."""
 _REFUSES = re.compile(
     r"\b(?:not|no|none|never|neither|nor|cannot|unable|without|lacks?|lacking|missing|impossible|unavailable|unsupported|only"
     r"|instead|but|however|irrelevant|unrelated|insufficient|need|needs|require[sd]?|requires|please|if|would|could|unless"
     r"|which|what|neither|doesn|isn|aren|won)\b|n['’]t\b|[?？]|不能|无法|没有|不支持|需要|请",
     re.IGNORECASE,
 )
-"""What makes a sentence that names a function one that refuses, asks or supposes."""
+"""Words in a sentence that names a function which show that it refuses, asks or supposes."""
 _CALLING = (
     r"call|calling|use|using|invoke|invoking|run|running|execute|executing|apply|applying|trigger|triggering|query|querying"
 )
@@ -39,20 +42,20 @@ _ANNOUNCES = re.compile(
     rf"(?:called|used|invoked|{_CALLING})\b|调用|使用|执行",
     re.IGNORECASE,
 )
-"""Who says so calls."""
+"""Announces a call."""
 _ASKS_TO_CALL = re.compile(rf"\b(?:{_CALLING}|called|calls|used|invoked)\b", re.IGNORECASE)
 _GIVEN = re.compile(r"\b(?:with|where|for|on|given|passing|arguments?|parameters?|inputs?)\b|[:=(]", re.IGNORECASE)
 _VALUE = re.compile(r"\d|[\"“'`][^\"”'`\n]{1,80}[\"”'`]|=\s*\S|:\s*\S")
 _ARGUMENT = re.compile(r"=\s*\S|:\s*[\d\"“]")
-"""A value that is given to a parameter."""
+"""A value for a parameter."""
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|\n+")
 
 
 def declines(text: str, names: Sequence[str]) -> bool:
-    """Whether a response, without its reasoning, says something and calls nothing.
+    """True if a response contains text and calls nothing.
 
     Args:
-        text: the response.
+        text: the response, without its reasoning.
         names: the declared functions.
     """
     text = visible(text).strip()
@@ -61,7 +64,7 @@ def declines(text: str, names: Sequence[str]) -> bool:
 
 def _calls(text: str, names: Sequence[str]) -> bool:
     with contextlib.suppress(Malformed):
-        if formats.marked(text, {}) == []:
+        if formats.read_marked(text, {}) == []:
             return False
     if formats.MARKS.search(text) or _TAGGED.search(text):
         return True
@@ -70,7 +73,7 @@ def _calls(text: str, names: Sequence[str]) -> bool:
 
 
 def _in_a_form(text: str, either: str) -> bool:
-    """Whether a declared name stands as calls are written: with arguments in brackets, in JSON, in a tag, a label."""
+    """True if a declared name is written as in a call: with arguments in brackets, in JSON, in a tag or with a label."""
     return (
         re.search(
             rf"(?<![\w.])(?:{either})[`*\"']{{0,4}}\s{{0,9}}(?:\(\s{{0,9}}(?:\w{{1,80}}\s{{0,9}}[=:]|[\"'\d\[{{)-])"
@@ -88,18 +91,18 @@ def _in_a_form(text: str, either: str) -> bool:
 
 
 def _in_prose(text: str, either: str) -> bool:
-    """Whether a sentence says that it calls one of the functions, or with which values, and does not refuse or ask."""
+    """True if a sentence says that it calls one of the functions, or with which values, and does not refuse or ask."""
     named = re.compile(rf"(?<![\w.])(?:{either})(?!\w)")
     for sentence in _SENTENCE.split(text):
-        said = sentence[:MAX_SENTENCE]
-        found = named.search(said)
-        if found is None or _REFUSES.search(named.sub(" ", said)):
+        text_read = sentence[:MAX_SENTENCE]
+        found = named.search(text_read)
+        if found is None or _REFUSES.search(named.sub(" ", text_read)):
             continue
-        before, behind = said[: found.start()], said[found.end() :]
-        given = _GIVEN.search(behind)
-        if given and _VALUE.search(behind[given.start() :]) and _ASKS_TO_CALL.search(said):
+        before, after = text_read[: found.start()], text_read[found.end() :]
+        given = _GIVEN.search(after)
+        if given and _VALUE.search(after[given.start() :]) and _ASKS_TO_CALL.search(text_read):
             return True
-        if given and not before.strip(" `*>-#\t") and _ARGUMENT.search(behind[given.start() :]):
+        if given and not before.strip(" `*>-#\t") and _ARGUMENT.search(after[given.start() :]):
             return True
         if _ANNOUNCES.search(before):
             return True

@@ -1,6 +1,6 @@
-"""Calls of tools as models write them: what a response calls, whichever chat template taught it how.
+"""Parses calls of tools in the formats that chat templates teach models.
 
-Read are, in the words of the servers that parse them (vLLM's tool parsers):
+Supported formats, with the names that servers use for their parsers (vLLM's tool parsers):
 
     JSON in tags        <tool_call>{"name": "area", "arguments": {"base": 10}}</tool_call>    Hermes, Qwen; so <tool_calls>,
                         Granite's <|tool_call|>, Mistral's [TOOL_CALLS], Llama's <|python_tag|>, Phi's functools[...], ...
@@ -10,7 +10,8 @@ Read are, in the words of the servers that parse them (vLLM's tool parsers):
     a name, then JSON   [TOOL_CALLS]area[ARGS]{"base": 10}, <function=area>{"base": 10}</function>, DeepSeek, Kimi, gpt-oss
     bare                JSON, or a list of Python calls: [area(base=10)]                      Llama, xLAM, Olmo
 
-A value in XML is text, and becomes what its parameter's declared type says: a string stays text, an integer is read as one.
+A value in XML is text. The declared type of its parameter decides its type: a string stays text, an integer is read as an
+integer.
 """
 
 import ast
@@ -22,11 +23,11 @@ from typing import Any
 
 from ...responses import without_thinking, without_turn_end
 from ..programs.fences import fenced
-from .call import Declared, Malformed, Said, unique
-from .xml import FUNCTION, INVOKE, of_pairs, of_xml
+from .call import Declared, Malformed, ParsedCall, unique_names
+from .xml import FUNCTION, INVOKE, read_pairs, read_xml
 
 MAX_PYTHON = 20_000
-"""Longest text that is read as Python."""
+"""Maximum length of text that is parsed as Python, in characters."""
 _WRAPPED = {
     "<tool_call>": "</tool_call>",
     "<tool_calls>": "</tool_calls>",
@@ -45,7 +46,7 @@ _WRAPPED = {
     "[TOOL_CALLS]": "[/TOOL_CALLS]",
     "functools[": "]\\Z",
 }
-"""Marks around calls; the second of a pair may be missing at the end."""
+"""Marks around calls. The second mark of a pair may be missing at the end of the text."""
 _NAMED = re.compile(
     r"<｜tool▁call▁begin｜>(?:function<｜tool▁sep｜>)?\s*(?P<deepseek>[^\s<]+)\s*(?:<｜tool▁sep｜>)?\s*(?:```json)?"
     r"|<\|tool_call_begin\|>\s*(?P<kimi>[^\s<]+)\s*<\|tool_call_argument_begin\|>"
@@ -54,7 +55,7 @@ _NAMED = re.compile(
     r"|^>>>(?P<functionary>[\w.-]+)\s*(?=\{)",
     re.MULTILINE,
 )
-"""A call whose name stands before JSON."""
+"""A call whose name precedes its JSON."""
 _OPENS = re.compile("|".join(map(re.escape, _WRAPPED)))
 MARKS = re.compile(
     "|".join(
@@ -78,19 +79,19 @@ MARKS = re.compile(
 _FENCE = re.compile(r"\A```\w*\r?\n(.*?)\r?\n?```\Z", re.DOTALL)
 
 
-def read(response: str, declared: Declared, typed: bool = True) -> list[Said]:
-    """The calls that a response makes, after its reasoning; none where it is prose.
+def read(response: str, declared: Declared, typed: bool = True) -> list[ParsedCall]:
+    """Returns the calls in a response, without those in its reasoning; an empty list if it is prose.
 
     Args:
         response: of a model.
         declared: the functions, for the types of values that are written as text.
-        typed: whether such values are read as their types say; else they stay text.
+        typed: convert such values to their declared types; otherwise they stay text.
 
     Raises:
-        Malformed: it calls in one of the forms that the module lists, and the call cannot be read.
+        Malformed: the response contains a call in one of the formats above that cannot be parsed.
     """
     text = without_turn_end(without_thinking(response)).strip()
-    if (calls := marked(text, declared, typed)) is not None:
+    if (calls := read_marked(text, declared, typed)) is not None:
         return calls
     whole = _FENCE.match(text)
     bare = whole[1].strip() if whole else text
@@ -106,24 +107,30 @@ def read(response: str, declared: Declared, typed: bool = True) -> list[Said]:
     return []
 
 
-def marked(text: str, declared: Declared, typed: bool = True) -> list[Said] | None:
-    """The calls that stand behind marks of calls; None where there is no such mark. Raises `Malformed`."""
+def read_marked(text: str, declared: Declared, typed: bool = True) -> list[ParsedCall] | None:
+    """Returns the calls inside marks of calls; None if there is no such mark. Raises `Malformed`.
+
+    Args:
+        text: a response, without its reasoning.
+        declared: see `read`.
+        typed: see `read`.
+    """
     if first := _NAMED.search(text):
         return list(_of_names(text, first.start()))
     if _OPENS.search(text):
         bodies = [body for body in _bodies(text) if body.strip()]
         if not bodies:
-            raise Malformed("there is nothing in the call")
+            raise Malformed("the call is empty")
         return [call for body in bodies for call in _of_body(body.strip(), declared, typed)]
     if FUNCTION.search(text) or INVOKE.search(text):
-        return list(of_xml(text, declared, typed))
+        return list(read_xml(text, declared, typed))
     return None
 
 
-def called(turn: str) -> tuple[str, str] | None:
-    """The tool and the code of a turn's last tool call: None where there is no call, empty where it cannot be read."""
+def last_call(turn: str) -> tuple[str, str] | None:
+    """Returns the tool and the code of a turn's last call; None without a call, empty texts if it cannot be parsed."""
     try:
-        calls = marked(without_turn_end(without_thinking(turn)).strip(), {})
+        calls = read_marked(without_turn_end(without_thinking(turn)).strip(), {})
     except Malformed:
         return "", ""
     if not calls:
@@ -133,14 +140,14 @@ def called(turn: str) -> tuple[str, str] | None:
 
 
 def _bodies(text: str) -> Iterator[str]:
-    """What stands between marks; the last may lack its end. An end in a text of the call's own is none."""
+    """Yields the texts between marks; the last may lack its second mark. A second mark inside a JSON string does not count."""
     at, ends = 0, dict[str, int]()
     while (opened := _OPENS.search(text, at)) is not None:
         start, end = opened.end(), _WRAPPED[opened[0]]
         if opened[0] == "functools[":
             yield text[start - 1 :]
             return
-        if end not in ends or -1 < ends[end] < start:  # else the next one is known, or that there is none
+        if end not in ends or -1 < ends[end] < start:  # otherwise its next position is known, or that there is none
             ends[end] = text.find(end, start)
         at = ends[end]
         with contextlib.suppress(ValueError, RecursionError):
@@ -152,7 +159,7 @@ def _bodies(text: str) -> Iterator[str]:
                 at = text.find(end, stop)
                 continue
         stop = at if at >= 0 else len(text)
-        if end.startswith("["):  # Mistral's calls follow one another
+        if end.startswith("["):  # Mistral's calls follow each other without an end
             following = _OPENS.search(text, start)
             stop = min(stop, following.start()) if following else stop
             at = stop
@@ -161,35 +168,35 @@ def _bodies(text: str) -> Iterator[str]:
             return
 
 
-def _of_body(body: str, declared: Declared, typed: bool) -> Iterator[Said]:
-    """The calls between two marks."""
+def _of_body(body: str, declared: Declared, typed: bool) -> Iterator[ParsedCall]:
+    """Yields the calls between two marks."""
     if body.startswith("<|plugin|>"):
         body = body.removeprefix("<|plugin|>").strip()
-    if body.startswith("{") or re.match(r"\[\s*(?:[{\]]|\Z)", body):  # else it is a list of Python calls
+    if body.startswith("{") or re.match(r"\[\s*(?:[{\]]|\Z)", body):  # otherwise it is a list of Python calls
         try:
             yield from _of_json(_several(body))
         except (ValueError, RecursionError) as error:
-            raise Malformed(f"the call is no JSON ({type(error).__name__})") from None
+            raise Malformed(f"the call is not valid JSON ({type(error).__name__})") from None
     elif FUNCTION.search(body) or INVOKE.search(body):
-        yield from of_xml(body, declared, typed)
+        yield from read_xml(body, declared, typed)
     elif "<arg_key>" in body or re.fullmatch(r"[\w.-]+", body):
-        yield of_pairs(body, declared, typed)
+        yield read_pairs(body, declared, typed)
     else:
         lines = [line.strip() for line in body.splitlines() if line.strip()]
         read = [_of_python(body)] if _of_python(body) else [_of_python(line) for line in lines]
         if not all(read):
-            raise Malformed("the call is neither JSON, nor XML, nor Python")
+            raise Malformed("the call is not JSON, XML or Python")
         yield from (call for calls in read for call in calls)
 
 
 # --- JSON ---
 
 
-_JSON = json.JSONDecoder(object_pairs_hook=unique)
+_JSON = json.JSONDecoder(object_pairs_hook=unique_names)
 
 
 def _several(text: str) -> list[Any]:
-    """JSON, or several with spaces, commas or semicolons between. Raises ValueError, RecursionError."""
+    """Parses JSON values with spaces, commas or semicolons between them. Raises ValueError, RecursionError."""
     found, at = [], 0
     while at < len(text):
         value, at = _JSON.raw_decode(text, at)
@@ -199,34 +206,33 @@ def _several(text: str) -> list[Any]:
     return found
 
 
-def _of_json(forms: Sequence[Any]) -> Iterator[Said]:
-    """{"name": ..., "arguments": {...}}, each; arguments may be called parameters, or be JSON in a text."""
-    for form in forms:
-        call = form
+def _of_json(objects: Sequence[Any]) -> Iterator[ParsedCall]:
+    """Reads {"name": ..., "arguments": {...}}. Arguments may be called parameters, or be JSON in a string."""
+    for call in objects:
         if isinstance(call, dict) and isinstance(call.get("tool_calls"), list):
             yield from _of_json(call["tool_calls"])
             continue
         if isinstance(call, dict) and isinstance(call.get("function"), dict):
             call = call["function"]
         if not isinstance(call, dict):
-            raise Malformed("a call is an object with name and arguments")
+            raise Malformed("a call must be an object with name and arguments")
         name, arguments = call.get("name", call.get("tool_name")), call.get("arguments", call.get("parameters", {}))
         if isinstance(arguments, str):
             arguments = _parsed(arguments)
         if not isinstance(name, str) or not isinstance(arguments, dict):
-            raise Malformed("a call is an object with name and arguments")
-        yield Said(name, arguments)
+            raise Malformed("a call must be an object with name and arguments")
+        yield ParsedCall(name, arguments)
 
 
 def _parsed(text: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=unique)
+        return json.loads(text, object_pairs_hook=unique_names)
     except (ValueError, RecursionError) as error:
-        raise Malformed(f"the call is no JSON ({type(error).__name__})") from None
+        raise Malformed(f"the call is not valid JSON ({type(error).__name__})") from None
 
 
-def _of_names(text: str, at: int) -> Iterator[Said]:
-    """A name and JSON, again and again."""
+def _of_names(text: str, at: int) -> Iterator[ParsedCall]:
+    """Reads calls that consist of a name and JSON."""
     while (found := _NAMED.search(text, at)) is not None:
         name = next(filter(None, found.groups()))
         start = re.compile(r"\s*").match(text, found.end())
@@ -234,19 +240,19 @@ def _of_names(text: str, at: int) -> Iterator[Said]:
         try:
             arguments, at = _JSON.raw_decode(text, start.end())
         except (ValueError, RecursionError) as error:
-            raise Malformed(f"the arguments of {name[:100]} are no JSON ({type(error).__name__})") from None
+            raise Malformed(f"the arguments of {name[:100]} are not valid JSON ({type(error).__name__})") from None
         if not isinstance(arguments, dict):
-            raise Malformed(f"the arguments of {name[:100]} are no object")
+            raise Malformed(f"the arguments of {name[:100]} are not an object")
         if not found["mistral"] and not found["functionary"]:
             name = re.sub(r":\d+\Z", "", name).removeprefix("functions.")
-        yield Said(name, arguments)
+        yield ParsedCall(name, arguments)
 
 
 # --- Python ---
 
 
-def _of_python(text: str) -> list[Said]:
-    """[f(x=1), g(y="a")], or one call alone; what is no Python is prose."""
+def _of_python(text: str) -> list[ParsedCall]:
+    """Reads [f(x=1), g(y="a")], or a single call. Text that is not Python is prose."""
     if len(text) > MAX_PYTHON or not text.endswith((")", "]")):
         return []
     try:
@@ -259,16 +265,16 @@ def _of_python(text: str) -> list[Said]:
         return []
 
 
-def _python_call(call: ast.Call) -> Said:
+def _python_call(call: ast.Call) -> ParsedCall:
     names = [keyword.arg for keyword in call.keywords]
     if call.args or None in names or len(set(names)) < len(names):
-        raise Malformed("arguments are given by name, each once")
+        raise Malformed("arguments must be given by name, each once")
     arguments = {str(keyword.arg): _python_value(keyword.value) for keyword in call.keywords}
-    return Said(ast.unparse(call.func), arguments)
+    return ParsedCall(ast.unparse(call.func), arguments)
 
 
 def _python_value(node: ast.expr) -> Any:
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError):
-        return ast.unparse(node)  # a variable, or an expression of some
+        return ast.unparse(node)  # a variable or another expression

@@ -1,9 +1,10 @@
-"""Values written in Java or JavaScript: read from source text, and written to it.
+"""Reads and writes values as source text of Java or JavaScript.
 
     read('new ArrayList<>(Arrays.asList(1L, 2L))', "java").value     # two literals of kind "long"
     write([1, 2], "java", {"type": "ArrayList", "items": {"type": "long"}})
 
-Text is parsed by tree-sitter's grammars and never run. What is no literal, a variable or a call, keeps its text.
+Text is parsed with tree-sitter's grammars and never executed. Anything that is not a literal, such as a variable or a call,
+stays text.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     import tree_sitter
 
 MAX_CHARACTERS = 2_000
-"""Longest text that is parsed; a longer one counts as code."""
+"""Maximum length of text that is parsed, in characters. Longer text counts as code."""
 
-_MADE = {("Arrays", "asList"): "list", ("List", "of"): "list", ("Set", "of"): "set", ("Map", "of"): "map"}
+_FACTORIES = {("Arrays", "asList"): "list", ("List", "of"): "list", ("Set", "of"): "set", ("Map", "of"): "map"}
 _CLASSES = {
     **dict.fromkeys(("ArrayList", "LinkedList", "Vector", "Stack", "ArrayDeque", "PriorityQueue"), "list"),
     **dict.fromkeys(("HashSet", "LinkedHashSet", "TreeSet"), "set"),
@@ -38,17 +39,17 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "0": "\0", "s
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A value as it is written."""
+    """A value in source text."""
 
     kind: str
-    """int, long (a Bigint of JavaScript), float, double, string, char, boolean, null, list, map; of Java also array and set;
-    code is everything else."""
+    """int, long (also JavaScript's Bigint), float, double, string, char, boolean, null, list, map; for Java also array and set.
+    Everything else is code."""
     value: Any
     """A list of literals for a list, a dictionary of them for a map, the text itself for code."""
     text: str
 
     def plain(self) -> Any:
-        """The value without its kinds: numbers, text, lists and dictionaries; code as its text."""
+        """Returns the value without kinds, as numbers, text, lists and dictionaries; code becomes its text."""
         if self.kind in ("list", "array", "set"):
             return [item.plain() for item in self.value]
         if self.kind == "map":
@@ -58,7 +59,7 @@ class Literal:
 
 @functools.lru_cache(maxsize=4096)
 def read(text: str, language: str) -> Literal:
-    """The literal that a text is; one of kind "code" where it is none.
+    """Returns the literal that a text contains; one of kind "code" if it is not a literal.
 
     Args:
         text: source text.
@@ -72,12 +73,12 @@ def read(text: str, language: str) -> Literal:
     node = None if root.has_error else _framed(root, language)
     try:
         return _code(text) if node is None else _literal(node)
-    except (RecursionError, ValueError):  # too deep, or a number of too many digits
+    except (RecursionError, ValueError):  # nested too deeply, or a number with too many digits
         return _code(text)
 
 
 def _framed(root: tree_sitter.Node, language: str) -> tree_sitter.Node | None:
-    """The one expression in its frame; None where the text has left the frame."""
+    """Returns the single expression inside the frame; None if the text is not a single expression."""
     node = root
     for kind in _PATHS[language]:
         inside = [child for child in _children(node) if child.type not in ("identifier", "type_identifier")]
@@ -91,13 +92,13 @@ def _framed(root: tree_sitter.Node, language: str) -> tree_sitter.Node | None:
 
 
 def _children(node: tree_sitter.Node) -> list[tree_sitter.Node]:
-    """A node's parts, without comments."""
+    """Returns a node's parts without comments."""
     return [child for child in node.named_children if not child.type.endswith("comment")]
 
 
 @functools.lru_cache
 def _parser(language: str) -> tree_sitter.Parser:
-    import tree_sitter  # a quarter of the time that importing the package would take, and few read Java
+    import tree_sitter  # takes a quarter of the time of importing the package, and few processes need it
 
     grammar = importlib.import_module(f"tree_sitter_{language}")
     return tree_sitter.Parser(tree_sitter.Language(grammar.language()))
@@ -131,7 +132,7 @@ def _literal(node: tree_sitter.Node) -> Literal:
         case "array" | "array_initializer":
             commas = sum(child.type == "," for child in node.children)
             ends = node.children[-2].type == "," if len(node.children) > 1 else False
-            if commas > len(children) or (commas == len(children) > 0 and not ends):  # a place left empty
+            if commas > len(children) or (commas == len(children) > 0 and not ends):  # an empty item
                 return _code(text)
             return Literal("list" if node.type == "array" else "array", [_literal(child) for child in children], text)
         case "object":
@@ -144,9 +145,9 @@ def _literal(node: tree_sitter.Node) -> Literal:
             )
             return Literal("array", items.value, text) if fitting else _code(text)
         case "method_invocation":
-            return _made(node, text)
+            return _factory_call(node, text)
         case "object_creation_expression" | "new_expression":
-            return _created(node, text)
+            return _constructor_call(node, text)
         case _:
             return _code(text)
 
@@ -170,12 +171,12 @@ def _character(escape: str) -> str:
 
 
 def _object(children: list[tree_sitter.Node], text: str) -> Literal:
-    """An object of JavaScript."""
+    """Reads an object of JavaScript."""
     items: dict[str, Literal] = {}
     for child in children:
-        said = (child.text or b"").decode(errors="replace")
+        source = (child.text or b"").decode(errors="replace")
         if child.type == "shorthand_property_identifier":
-            items[said] = _code(said)
+            items[source] = _code(source)
         elif child.type == "pair":
             key, value = child.named_children[0], child.named_children[-1]
             name = (key.text or b"").decode(errors="replace")
@@ -185,54 +186,54 @@ def _object(children: list[tree_sitter.Node], text: str) -> Literal:
     return Literal("map", items, text) if len(items) == len(children) else _code(text)
 
 
-def _made(node: tree_sitter.Node, text: str) -> Literal:
-    """Arrays.asList(...), List.of(...), Set.of(...), Map.of(...), and no other method."""
+def _factory_call(node: tree_sitter.Node, text: str) -> Literal:
+    """Reads Arrays.asList(...), List.of(...), Set.of(...) and Map.of(...); any other method is code."""
     names = [part.text.decode() if part and part.text else "" for part in map(node.child_by_field_name, ("object", "name"))]
     arguments = node.child_by_field_name("arguments")
-    kind = _MADE.get((names[0], names[1]))
+    kind = _FACTORIES.get((names[0], names[1]))
     if kind is None or arguments is None:
         return _code(text)
-    given = [_literal(child) for child in _children(arguments)]
+    values = [_literal(child) for child in _children(arguments)]
     if kind != "map":
-        return Literal(kind, given, text)
-    return _mapped([(key, value) for key, value in zip(given[::2], given[1::2], strict=False)], text, len(given) % 2 == 0)
+        return Literal(kind, values, text)
+    return _map(list(zip(values[::2], values[1::2], strict=False)), text, len(values) % 2 == 0)
 
 
-def _mapped(pairs: list[tuple[Literal, Literal]], text: str, whole: bool = True) -> Literal:
-    """A map of these; code where a key is no literal, or there twice."""
+def _map(pairs: list[tuple[Literal, Literal]], text: str, whole: bool = True) -> Literal:
+    """Returns a map of the pairs, or code if a key is not a simple literal or occurs twice."""
     keys = [str(key.value) for key, _ in pairs]
     if not whole or len(set(keys)) < len(keys) or any(key.kind in ("code", "list", "map", "array") for key, _ in pairs):
         return _code(text)
     return Literal("map", {name: value for name, (_, value) in zip(keys, pairs, strict=True)}, text)
 
 
-def _created(node: tree_sitter.Node, text: str) -> Literal:
-    """new ArrayList<>(...), new HashMap<>() {{ put(...); }}, new Array(...)."""
+def _constructor_call(node: tree_sitter.Node, text: str) -> Literal:
+    """Reads new ArrayList<>(...), new HashMap<>() {{ put(...); }} and new Array(...)."""
     named = re.match(r"new\s+(?:java\.util\.)?(\w+)", text)
     name = named.group(1) if named else ""
     children = _children(node)
     arguments = next((child for child in children if child.type in ("argument_list", "arguments")), None)
-    given = [_literal(child) for child in _children(arguments)] if arguments else []
-    if node.type == "new_expression":  # of one number, JavaScript makes so many empty places
-        made = name == "Array" and not (len(given) == 1 and given[0].kind in ("int", "double"))
-        return Literal("list", given, text) if made else _code(text)
+    values = [_literal(child) for child in _children(arguments)] if arguments else []
+    if node.type == "new_expression":  # JavaScript makes that many empty items from a single number
+        is_list = name == "Array" and not (len(values) == 1 and values[0].kind in ("int", "double"))
+        return Literal("list", values, text) if is_list else _code(text)
     kind = _CLASSES.get(name)
     body = next((child for child in children if child.type == "class_body"), None)
-    done = _statements(body) if body else []
-    if kind is None or len(given) > 1 or (given and given[0].kind not in ("list", "set", "map")):
+    added = _statements(body) if body else []
+    if kind is None or len(values) > 1 or (values and values[0].kind not in ("list", "set", "map")):
         return _code(text)
     if kind == "map":
-        if any(method != "put" or len(values) != 2 for method, values in done) or (given and given[0].kind != "map"):
+        if any(method != "put" or len(items) != 2 for method, items in added) or (values and values[0].kind != "map"):
             return _code(text)
-        put = _mapped([(values[0], values[1]) for _, values in done], text)
-        return put if put.kind == "code" or not given else Literal("map", {**given[0].value, **put.value}, text)
-    if any(method not in ("add", "push") or len(values) != 1 for method, values in done) or (given and given[0].kind == "map"):
+        put = _map([(items[0], items[1]) for _, items in added], text)
+        return put if put.kind == "code" or not values else Literal("map", {**values[0].value, **put.value}, text)
+    if any(method not in ("add", "push") or len(items) != 1 for method, items in added) or (values and values[0].kind == "map"):
         return _code(text)
-    return Literal(kind, [*(given[0].value if given else []), *(values[0] for _, values in done)], text)
+    return Literal(kind, [*(values[0].value if values else []), *(items[0] for _, items in added)], text)
 
 
 def _statements(body: tree_sitter.Node) -> list[tuple[str, list[Literal]]]:
-    """The calls in an instance initializer, each with its arguments."""
+    """Returns the calls in an instance initializer, each with its arguments."""
     found: list[tuple[str, list[Literal]]] = []
     for block in _children(body):
         for statement in _children(block):
@@ -246,9 +247,12 @@ def _statements(body: tree_sitter.Node) -> list[tuple[str, list[Literal]]]:
 
 
 def write(value: Any, language: str, declared: Mapping[str, Any]) -> str:
-    """A value as source text of a declared type, such as {"type": "ArrayList", "items": {"type": "long"}}.
+    """Returns a value as source text.
 
-    A text where another type is declared is written as it is: it names a variable.
+    Args:
+        value: numbers, text, lists and dictionaries. Text is written unquoted, because it names a variable.
+        language: java or javascript.
+        declared: the declared type, such as {"type": "ArrayList", "items": {"type": "long"}}.
     """
     kind, items = str(declared.get("type", "any")), declared.get("items") or {}
     if isinstance(value, str):
@@ -275,5 +279,5 @@ def write(value: Any, language: str, declared: Mapping[str, Any]) -> str:
     return "new HashMap<String, Object>() {{ " + " ".join(f"put({key}, {item});" for key, item in pairs) + " }}"
 
 
-def _inside(value: Any, language: str, declared: Mapping[str, Any]) -> str:
+def _inside(value: object, language: str, declared: Mapping[str, Any]) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else write(value, language, declared)

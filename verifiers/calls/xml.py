@@ -1,4 +1,7 @@
-"""Calls in XML, as Qwen3-Coder, MiniMax, DeepSeek and GLM write them; their values by the types of their parameters."""
+"""Parses calls in XML, as Qwen3-Coder, MiniMax, DeepSeek and GLM write them.
+
+Values get the declared types of their parameters.
+"""
 
 import ast
 import contextlib
@@ -7,11 +10,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .call import Declared, Malformed, Said, unique
+from .call import Declared, Malformed, ParsedCall, unique_names
 
 MAX_LITERAL = 20_000
-"""Longest value that is read as Python."""
-_JSON = json.JSONDecoder(object_pairs_hook=unique)
+"""Maximum length of a value that is parsed as Python, in characters."""
+_JSON = json.JSONDecoder(object_pairs_hook=unique_names)
 FUNCTION = re.compile(r"<function=(?P<quote>[\"']?)(?P<name>[^>\"'\n]{1,200})(?P=quote)\s*>")
 INVOKE = re.compile(r"<(?:[\w｜]{1,20}:?)??invoke\s+name=(?P<quote>[\"']?)(?P<name>[^>\"'\n]{1,200}+)(?P=quote)[^>\n]{0,100}+>")
 _PARAMETER = re.compile(
@@ -28,8 +31,14 @@ _NUMBERS = ("int", "num", "float", "double", "long", "short")
 _BOOLEANS = {"true": True, "false": False}
 
 
-def of_xml(text: str, declared: Declared, typed: bool) -> Iterator[Said]:
-    """<function=...> or <invoke name=...>, with parameters or JSON in it."""
+def read_xml(text: str, declared: Declared, typed: bool) -> Iterator[ParsedCall]:
+    """Yields calls in the form <function=...> or <invoke name=...>, with parameters or JSON inside.
+
+    Args:
+        text: contains the calls.
+        declared: the functions, for the types of values.
+        typed: convert values to their declared types; otherwise they stay text.
+    """
     pattern = FUNCTION if FUNCTION.search(text) else INVOKE
     starts = list(pattern.finditer(text))
     for number, start in enumerate(starts):
@@ -40,10 +49,10 @@ def of_xml(text: str, declared: Declared, typed: bool) -> Iterator[Said]:
             try:
                 arguments, _ = _JSON.raw_decode(begun)
             except (ValueError, RecursionError) as error:
-                raise Malformed(f"the arguments of {name[:100]} are no JSON ({type(error).__name__})") from None
-            yield Said(name, arguments)
+                raise Malformed(f"the arguments of {name[:100]} are not valid JSON ({type(error).__name__})") from None
+            yield ParsedCall(name, arguments)
             continue
-        yield Said(name, _of_parameters(name, body, declared, typed))
+        yield ParsedCall(name, _of_parameters(name, body, declared, typed))
 
 
 def _of_parameters(name: str, body: str, declared: Declared, typed: bool) -> dict[str, Any]:
@@ -56,17 +65,23 @@ def _of_parameters(name: str, body: str, declared: Declared, typed: bool) -> dic
         if end is None and number + 1 == len(starts):
             raise Malformed(f"{name[:100]}: the value of {start['name'][:100]} has no end")
         value = value[: end.start()] if end else value
-        _give(arguments, name, start["name"].strip(), value, declared, typed)
-        if typed and value.strip().lower() == "null":  # of whatever type: only so the form can say it
+        _add(arguments, name, start["name"].strip(), value, declared, typed)
+        if typed and value.strip().lower() == "null":  # whatever the declared type, because XML has no other way to write null
             arguments[start["name"].strip()] = None
     rest = body[: starts[0].start()] if starts else _END_OF_FUNCTION.split(body)[0]
     if rest.strip() and not starts and _END_OF_FUNCTION.search(body):
-        raise Malformed(f"{name[:100]} is given what is no parameter")
+        raise Malformed(f"{name[:100]}: the call contains text that is not a parameter")
     return arguments
 
 
-def of_pairs(body: str, declared: Declared, typed: bool) -> Said:
-    """GLM's form: a name, then keys and values."""
+def read_pairs(body: str, declared: Declared, typed: bool) -> ParsedCall:
+    """Returns the call in GLM's form: a name, then keys and values.
+
+    Args:
+        body: the text between the marks of a call.
+        declared: the functions, for the types of values.
+        typed: convert values to their declared types; otherwise they stay text.
+    """
     name = body.partition("<arg_key>")[0].strip()
     at, arguments = body.find("<arg_key>"), dict[str, Any]()
     while 0 <= at < len(body) and not _BLANK.match(body, at):
@@ -74,32 +89,32 @@ def of_pairs(body: str, declared: Declared, typed: bool) -> Said:
         end = body.find(_END_OF_VALUE, pair.end()) if pair else -1
         if pair is None or end < 0:
             raise Malformed(f"{name[:100]}: a key without a value")
-        _give(arguments, name, pair["name"].strip(), body[pair.end() : end], declared, typed)
+        _add(arguments, name, pair["name"].strip(), body[pair.end() : end], declared, typed)
         at = end + len(_END_OF_VALUE)
     if not re.fullmatch(r"[\w.:-]+", name):
         raise Malformed("the call has no name")
-    return Said(name, arguments)
+    return ParsedCall(name, arguments)
 
 
-def _give(arguments: dict[str, Any], function: str, name: str, text: str, declared: Declared, typed: bool) -> None:
+def _add(arguments: dict[str, Any], function: str, name: str, text: str, declared: Declared, typed: bool) -> None:
     if name in arguments:
-        raise Malformed("a name is given twice")
+        raise Malformed("a name occurs twice")
     text = text.removeprefix("\r").removeprefix("\n").removesuffix("\n").removesuffix("\r")
     arguments[name] = _value(text, declared.get(function, {}).get(name)) if typed else text
 
 
-def _value(text: str, declared: Any) -> Any:
-    """What a text means where a parameter of this type is declared; the text itself where it is none of that type."""
+def _value(text: str, declared: object) -> Any:
+    """Returns a value of the declared type, or the text itself if it cannot be read as that type."""
     kind = declared.get("type", "any") if isinstance(declared, Mapping) else "string"
     if isinstance(kind, list):
-        kind = next((one for one in kind if one != "null"), "any")
+        kind = next((name for name in kind if name != "null"), "any")
     kind, plain = str(kind).lower(), text.strip()
     if kind in _TEXTS:
         return text
     if kind in ("boolean", "bool"):
         return _BOOLEANS.get(plain.lower(), text)
     with contextlib.suppress(ValueError, RecursionError):
-        value = json.loads(plain.removeprefix("+"), object_pairs_hook=unique)
+        value = json.loads(plain.removeprefix("+"), object_pairs_hook=unique_names)
         return value if not isinstance(value, str) or kind == "any" else text
     if len(plain) <= MAX_LITERAL and not kind.startswith(_NUMBERS):
         with contextlib.suppress(ValueError, TypeError, SyntaxError, RecursionError, MemoryError):

@@ -1,8 +1,8 @@
-"""When two values that programs returned, or two texts that they printed, are the same.
+"""Equality of values that programs returned and of texts that they printed.
 
-Where a problem names no tolerance, returned floats are compared about as evalplus compares them, in lists, too: see `usually`.
-Printed numbers are compared as LiveCodeBench compares them: by value, in lines that hold nothing else (0.50 is 0.5, and 3.0 is
-3). Printed fractions have the same tolerance as returned ones; APPS and TACO allow 1e-5.
+If a problem gives no tolerance, returned floats, also those in lists, are compared approximately as evalplus compares them: see
+`default_close`. Printed numbers are compared as LiveCodeBench compares them: by value, in lines that contain only numbers (0.50
+equals 0.5, and 3.0 equals 3). Printed fractions have the same tolerance as returned floats; APPS and TACO allow 1e-5.
 """
 
 import json
@@ -10,85 +10,88 @@ import math
 import re
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
 
 Close = Callable[[float, float], bool]
-"""Whether a float is near enough to the expected one, which comes first."""
+"""Called as close(expected, actual); true if the actual float is close enough."""
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _PADDED = re.compile(r"[+-]?0[0-9]")
 
 
-def exactly(expected: float, given: float) -> bool:
-    """Equality alone."""
-    return expected == given
+def exactly(expected: float, actual: float) -> bool:
+    """True if the two are equal."""
+    return expected == actual
 
 
-def usually(expected: float, given: float) -> bool:
-    """Within 1e-6, of large numbers within their 1e-9; of small ones the first digit has to be right, too."""
-    apart, size = abs(expected - given), abs(expected)
-    return expected == given or (apart <= max(1e-6, 1e-9 * size) and apart <= max(1e-12, 0.1 * size) and math.isfinite(apart))
+def default_close(expected: float, actual: float) -> bool:
+    """True if the two differ by at most 1e-6, or a relative 1e-9 for large numbers.
+
+    The first digit of small numbers must agree as well.
+    """
+    difference, size = abs(expected - actual), abs(expected)
+    near = difference <= max(1e-6, 1e-9 * size) and difference <= max(1e-12, 0.1 * size)
+    return expected == actual or (near and math.isfinite(difference))
 
 
 def within(tolerance: float | None) -> Close:
-    """Relatively or absolutely within a tolerance; `usually` where there is none."""
+    """Returns a comparison with this relative and absolute tolerance; `default_close` if the tolerance is None."""
     if tolerance is None:
-        return usually
-    return lambda expected, given: math.isclose(expected, given, rel_tol=tolerance, abs_tol=tolerance)
+        return default_close
+    return lambda expected, actual: math.isclose(expected, actual, rel_tol=tolerance, abs_tol=tolerance)
 
 
-def same(expected: Any, form: Any, close: Close = exactly, unordered: bool = False) -> bool:
-    """Whether two forms (see `wire.encode`) say the same value, of the same type.
+def same(expected: object, actual: object, close: Close = exactly, unordered: bool = False) -> bool:
+    """True if two encoded values (see `wire.encode`) are equal and of the same type.
 
     Args:
-        expected: the form that is wanted.
-        form: the form that a program sent.
-        close: when two floats agree.
-        unordered: whether lists and tuples compare as multisets.
+        expected: the encoded expected value.
+        actual: the encoded value that a program sent.
+        close: compares two floats.
+        unordered: compare lists and tuples as multisets.
     """
-    if isinstance(expected, float) and isinstance(form, float):
-        return close(expected, form) or (math.isnan(expected) and math.isnan(form))
-    if type(expected) is not type(form):
+    if isinstance(expected, float) and isinstance(actual, float):
+        return close(expected, actual) or (math.isnan(expected) and math.isnan(actual))
+    if type(expected) is not type(actual):
         return False
-    if isinstance(expected, list):
-        if len(expected) != len(form):
+    if isinstance(expected, list) and isinstance(actual, list):
+        if len(expected) != len(actual):
             return False
         if unordered:
-            expected, form = sorted(expected, key=_order), sorted(form, key=_order)
-        return all(same(a, b, close, unordered) for a, b in zip(expected, form, strict=True))
-    if isinstance(expected, dict):
-        if expected.keys() != form.keys():
+            expected, actual = sorted(expected, key=_order), sorted(actual, key=_order)
+        return all(same(a, b, close, unordered) for a, b in zip(expected, actual, strict=True))
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        if expected.keys() != actual.keys():
             return False
         ((kind, content),) = expected.items()
-        other = form[kind]
+        other = actual[kind]
         if kind == "object":
             return False
         if kind in ("set", "frozenset", "dict") and isinstance(other, list) and len(other) == len(content):
             content, other = sorted(content, key=_order), sorted(other, key=_order)
             return same(content, other, close)
         return same(content, other, close, unordered)
-    return bool(expected == form)
+    return bool(expected == actual)
 
 
-def _order(form: Any) -> str:
-    return json.dumps(form)
+def _order(encoded: object) -> str:
+    return json.dumps(encoded)
 
 
 def same_output(expected: str, printed: str, tolerance: float | None = None) -> bool:
-    """Whether two outputs agree word by word, line by line; spaces at the ends of lines and of the text do not count.
+    """True if two outputs have equal words in equal lines. Spaces at the ends of lines and of the text are ignored.
 
     Args:
-        expected: what is to be printed.
-        printed: what a program printed.
-        tolerance: how far two numbers may lie apart, relatively or absolutely, whatever else stands in their lines. Without
-            one, numbers agree in lines of nothing but numbers: by value, and fractions `usually`.
+        expected: the expected output.
+        printed: the program's output.
+        tolerance: relative and absolute tolerance for numbers, in all lines. By default only lines of nothing but numbers are
+            compared by value, and their fractions with `default_close`.
     """
-    wanted, got = ([line.split() for line in text.strip().splitlines()] for text in (expected, printed))
-    if [len(line) for line in wanted] != [len(line) for line in got]:
+    expected_lines, lines = ([line.split() for line in text.strip().splitlines()] for text in (expected, printed))
+    if [len(line) for line in expected_lines] != [len(line) for line in lines]:
         return False
     agree = _same_numbers if tolerance is None else _near(within(tolerance))
-    return all(want == have or agree(want, have) for want, have in zip(wanted, got, strict=True))
+    return all(want == have or agree(want, have) for want, have in zip(expected_lines, lines, strict=True))
 
 
 def _near(close: Close) -> Callable[[list[str], list[str]], bool]:
@@ -99,7 +102,7 @@ def _near(close: Close) -> Callable[[list[str], list[str]], bool]:
 
 
 def _same_numbers(want: list[str], have: list[str]) -> bool:
-    """Whether two lines are numbers, and each agrees with its own."""
+    """True if both lines contain only numbers, and these agree one by one."""
     return all(map(_NUMBER.fullmatch, (*want, *have))) and all(map(_same_number, want, have))
 
 
@@ -107,9 +110,9 @@ def _same_number(want: str, have: str) -> bool:
     if want == have:
         return True
     integer = _INTEGER.fullmatch(want), _INTEGER.fullmatch(have)
-    if all(integer) or _PADDED.match(want) or _PADDED.match(have):  # 011 is no way to write 11
+    if all(integer) or _PADDED.match(want) or _PADDED.match(have):  # 011 is not an acceptable form of 11
         return False
     if Decimal(want) == Decimal(have):
         return True
     floats = float(want), float(have)
-    return not any(integer) and all(map(math.isfinite, floats)) and usually(*floats)
+    return not any(integer) and all(map(math.isfinite, floats)) and default_close(*floats)

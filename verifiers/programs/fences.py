@@ -1,15 +1,15 @@
-"""Fenced blocks of code in a text, as models write them.
+"""Finds fenced blocks of code in a text, as models write them.
 
     fenced("Here:\\n```python\\nx = 1\\n```\\n")     # [Block(language="python", body="x = 1")]
 
-CommonMark's rules, and what models do beside them: a fence at the end of a line, a tag that says more than a language, a block
-that the next one's fence closes, a last block without an end, a docstring that holds fences of its own.
+Follows CommonMark, and accepts what models write beyond it: a fence at the end of a line, a tag with more than a language, a
+block that is closed by the next block's fence, a last block without an end, and a docstring that contains fences.
 """
 
 import re
 from dataclasses import dataclass, field
 
-from ..budget import in_time
+from ..budget import check_time
 
 LANGUAGES = {
     "python": "python3 python2 py py3 py2 ipython pypy pypy3 cpython",
@@ -23,23 +23,24 @@ LANGUAGES = {
     "go": "golang",
     "rust": "rs",
 }
-"""Names of programming languages, each with those that say the same."""
+"""Names of programming languages, each with its aliases."""
 PLAIN = frozenset(("", "code", "text", "txt", "plain", "plaintext", "none"))
-"""Tags that name no language."""
-_CALLED = {other: name for name, others in LANGUAGES.items() for other in (name, *others.split())}
+"""Tags that do not name a language."""
+_LANGUAGE_OF_ALIAS = {alias: name for name, aliases in LANGUAGES.items() for alias in (name, *aliases.split())}
 _MARKDOWN = frozenset(("markdown", "md"))
 _MARGIN = r"[ \t>]{0,99}(?:(?:[-*+]|\d{1,9}[.)])[ \t]{1,9})?"
 _OPENS = re.compile(rf"(?P<margin>{_MARGIN})(?P<fence>`{{3,}}|~{{3,}})[ \t]*(?P<info>[^`\n]*)\Z")
-_OPENS_BEHIND_WORDS = re.compile(r"(?=[ \t]*[^`\s])[^`]+(?P<fence>`{3,})(?P<info>[\w+#.-]{0,20})[ \t]*\Z")
+_OPENS_AFTER_WORDS = re.compile(r"(?=[ \t]*[^`\s])[^`]+(?P<fence>`{3,})(?P<info>[\w+#.-]{0,20})[ \t]*\Z")
 _CLOSES = re.compile(r"[ \t>]*(?P<fence>`{3,}|~{3,})[ \t]*\Z")
 _ONE_LINE = re.compile(r"[ \t]*`{3,}(?:(?:python3?|py)[ \t]+)?(?P<code>[^`]+)`{3,}[ \t]*\Z")
 _QUOTED = re.compile(r"\A[ \t]{0,9}(?:>[ ]?){1,9}")
 _TAG = re.compile(r"[{\s]*[.]?(?:lang(?:uage)?[-=])?(?P<word>[A-Za-z][\w+#.-]*)")
-_CODE_BEHIND_TAG = re.compile(r"(?:[A-Za-z]\w*[ \t]+)?(?P<code>(?:async[ \t]+def|def|class|import|from|#include)\b.*)")
+_CODE_AFTER_TAG = re.compile(r"(?:[A-Za-z]\w*[ \t]+)?(?P<code>(?:async[ \t]+def|def|class|import|from|#include)\b.*)")
 _STRINGS = re.compile(r"\"\"\"|'''|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|#.*|\\.")
 _ENDS = {quotes: re.compile(rf"\\.|{quotes}") for quotes in ('"""', "'''")}
-MOST_RETRIES = 3
-"""Blocks that are read again because a string in them never ends; so many times at most, so that reading stays linear."""
+MAX_RETRIES = 3
+"""Maximum number of blocks that are read again because a string in them never ends. The limit keeps reading linear. Our
+choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Block:
     """A fenced block."""
 
     language: str
-    """One of `LANGUAGES`, or the tag in lower case; empty where there is none."""
+    """One of `LANGUAGES`, or the tag in lower case; empty without a tag."""
     body: str
 
 
@@ -56,15 +57,15 @@ class _Open:
     """A block that is being read."""
 
     start: int
-    """The line behind its fence."""
+    """Number of the line after its fence."""
     fence: str
     margin: str
     language: str
     first: tuple[str, ...] = ()
-    """Code that stands behind the fence."""
+    """Code that follows the fence in its line."""
     lines: list[str] = field(default_factory=list)
     string: str = ""
-    """The quotes of a string over several lines that has begun and not ended."""
+    """The quotes of a multi-line string that has not ended yet; empty outside of such strings."""
 
     def __post_init__(self) -> None:
         self.lines += self.first
@@ -74,78 +75,80 @@ class _Open:
 
 
 def language_of(tag: str) -> str:
-    """The language that a fence's tag names: `Python`, `{.python}`, `python title="x"`, `solution.py` are python."""
+    """Returns the language that a fence's tag names. `Python`, `{.python}`, `python title="x"` and `solution.py` are python."""
     found = _TAG.match(tag)
     word = found["word"].lower() if found else ""
-    if word not in _CALLED and "." in word:  # a file's name, or a version
+    if word not in _LANGUAGE_OF_ALIAS and "." in word:  # a file's name, or a version
         stem, _, extension = word.rpartition(".")
-        word = extension if extension in _CALLED else re.sub(r"[\d.]+\Z", "", stem) or word
-    return _CALLED.get(word, word)
+        word = extension if extension in _LANGUAGE_OF_ALIAS else re.sub(r"[\d.]+\Z", "", stem) or word
+    return _LANGUAGE_OF_ALIAS.get(word, word)
 
 
 def fenced(text: str, within: bool = False) -> list[Block]:
-    """The fenced blocks of a text, in order.
+    """Returns the fenced blocks of a text, in order.
 
     Args:
-        text: of a model.
-        within: the text begins inside of a block, which its prompt had opened.
+        text: written by a model.
+        within: the text begins inside a block that its prompt has opened.
     """
     lines = text.replace("\r\n", "\n").split("\n")
     blocks: list[Block] = []
     opened = _Open(0, "```", "", "") if within else None
-    heeds_strings, retries, number = True, 0, 0
-    while number < len(lines) or (opened and opened.string and heeds_strings):
-        if number == len(lines):  # the string never ends: what looked like a fence in it was one
+    track_strings, retries, number = True, 0, 0
+    while number < len(lines) or (opened and opened.string and track_strings):
+        if number == len(lines):  # the string never ends, so fences that seemed to be inside it are real
             assert opened is not None
             retries += 1
-            heeds_strings, number = False, opened.start
+            track_strings, number = False, opened.start
             opened.lines, opened.string = list(opened.first), ""
             continue
         line = lines[number]
         number += 1
         if not number % 512:
-            in_time()
+            check_time()
         if opened is None:
             opened = _opened(line, number, blocks)
         elif (rest := _closing(line, opened)) is None:
             opened.lines.append(_inside(line, opened))
-            if heeds_strings and opened.language in ("", "python"):
+            if track_strings and opened.language in ("", "python"):
                 opened.string = _string_at_end(line, opened.string)
         else:
             if rest:
                 opened.lines.append(rest)
             blocks += _nested(opened)
             opened = _opened(line, number, blocks) if not rest and not _CLOSES.match(line) else None
-            heeds_strings = retries < MOST_RETRIES
+            track_strings = retries < MAX_RETRIES
     return blocks + (_nested(opened) if opened else [])
 
 
 def _opened(line: str, number: int, blocks: list[Block]) -> _Open | None:
-    """The block that a line opens; one that begins and ends in the line is put to the others at once."""
+    """Returns the block that a line opens. A block that begins and ends in the line is added to `blocks` instead."""
     found = _OPENS.match(line)
     if found is None:
-        if one := _ONE_LINE.match(line):
-            blocks.append(Block("", one["code"].strip()))
+        if whole := _ONE_LINE.match(line):
+            blocks.append(Block("", whole["code"].strip()))
             return None
-        found = _OPENS_BEHIND_WORDS.match(line)
+        found = _OPENS_AFTER_WORDS.match(line)
         return _Open(number, found["fence"], "", language_of(found["info"])) if found else None
     info = found["info"].strip()
-    code = _CODE_BEHIND_TAG.match(info)
+    code = _CODE_AFTER_TAG.match(info)
     tag = info[: code.start("code")] if code else info
     return _Open(number, found["fence"], found["margin"], language_of(tag), (code["code"],) if code else ())
 
 
 def _closing(line: str, opened: _Open) -> str | None:
-    """What stands before the fence in a line that closes the block, often nothing; None where the line does not close it."""
+    """Returns the text before the fence in a line that closes the block, often empty; None if the line does not close it."""
     sign = opened.fence[0]
     if opened.string or sign not in line:
         return None
     if (fence := _CLOSES.match(line)) is not None:
-        # No line of a program looks like a fence, however long.
-        return "" if fence["fence"].startswith(opened.fence if opened.language not in _CALLED else 3 * sign) else None
+        # No line of a program looks like a fence, so in a program a fence of any length closes the block.
+        in_program = opened.language in _LANGUAGE_OF_ALIAS
+        return "" if fence["fence"].startswith(3 * sign if in_program else opened.fence) else None
     if (fence := _OPENS.match(line)) is not None and fence["fence"][0] == sign:
-        same = fence["fence"] == opened.fence and opened.language not in _MARKDOWN and language_of(fence["info"]) in _CALLED
-        return "" if same or opened.language in _CALLED else None
+        names_language = language_of(fence["info"]) in _LANGUAGE_OF_ALIAS
+        same = fence["fence"] == opened.fence and opened.language not in _MARKDOWN and names_language
+        return "" if same or opened.language in _LANGUAGE_OF_ALIAS else None
     stripped = line.rstrip()
     before = stripped.rstrip(sign)
     ends = len(stripped) - len(before) >= len(opened.fence) and sign not in before and "#" not in before
@@ -153,7 +156,7 @@ def _closing(line: str, opened: _Open) -> str | None:
 
 
 def _inside(line: str, opened: _Open) -> str:
-    """A line of a block, without the margin that its fence has, too."""
+    """Returns a line of a block without the margin of the block's fence."""
     if ">" in opened.margin:
         return _QUOTED.sub("", line)
     blank = len(line) - len(line.lstrip(" \t"))
@@ -161,7 +164,7 @@ def _inside(line: str, opened: _Open) -> str:
 
 
 def _string_at_end(line: str, string: str) -> str:
-    """The quotes of the string that stands open at the end of a line of Python, `string` being open at its start."""
+    """Returns the quotes of the multi-line string that is open at the end of a line. `string` is open at its start."""
     at = 0
     while True:
         if string:
@@ -181,7 +184,7 @@ def _string_at_end(line: str, string: str) -> str:
 
 
 def _nested(opened: _Open) -> list[Block]:
-    """A block; or, of one that is a text with blocks, those."""
+    """Returns the block, or the blocks inside it if it is a text that contains blocks."""
     block = opened.block()
     if (opened.language in _MARKDOWN or (len(opened.fence) > 3 and opened.language in PLAIN)) and (inner := fenced(block.body)):
         return inner

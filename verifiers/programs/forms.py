@@ -1,4 +1,4 @@
-"""The tests of a coding problem: in which form they are, whether they can be used, which of them a policy may see.
+"""The tests of a coding problem: which form they have, whether they can be used, and which of them a policy may read.
 
 `code.py` lists the forms and runs them.
 """
@@ -15,28 +15,29 @@ from ...golds import CallTest, CodeTests
 from ..sandbox import Limits
 from ..sandbox.inside.wire import decode
 
-PROVEN = "__tenfold_passed"
-"""Name of the list in which counted assertions note whether they held."""
+RESULT_LIST = "__tenfold_passed"
+"""Name of the list to which instrumented assertions append their results."""
 
 FORMS = ("calls", "test", "asserts", "stdin")
+"""Forms of tests, in order of precedence."""
 
 
 class NoTests(Exception):
-    """The problem's tests cannot be used; the text says why."""
+    """The problem's tests cannot be used. The message says why."""
 
 
 def form_of(answer: CodeTests) -> str:
-    """Which form of tests an answer has: the first of `FORMS`. Raises `NoTests` where it has none that can be used."""
+    """Returns the form of an answer's tests: the first of `FORMS` that it has. Raises `NoTests` if its tests cannot be used."""
     form = next((form for form in FORMS if answer.get(form)), None)
     if form is None or (form in ("calls", "test") and not isinstance(answer.get("entry_point"), str)):
-        raise NoTests("there are no tests: the answer wants asserts, stdin, or an entry_point with calls or test")
+        raise NoTests("the answer has no tests: it needs asserts, stdin, or an entry_point with calls or test")
     tests = answer.get(form)
     if form == "test":
         usable = isinstance(tests, str)
     else:
         usable = isinstance(tests, list | tuple) and all(_is_test(form, test, answer) for test in tests)
     if not usable:
-        raise NoTests(f"{form}: a test is malformed")
+        raise NoTests(f"{form}: malformed test")
     return form
 
 
@@ -52,18 +53,18 @@ def _is_test(form: str, test: object, answer: CodeTests) -> bool:
 
 
 def limits_of(answer: CodeTests) -> Limits:
-    """What a run may use. Raises `NoTests`."""
+    """Returns the limits of a run. Raises `NoTests`."""
     try:
         limits = Limits(**answer.get("limits", {}))
         if all(getattr(limits, name) > 0 for name in Limits.__slots__):
             return limits
     except TypeError as error:
         raise NoTests(f"limits: {error}") from None
-    raise NoTests("limits: all of them are above 0")
+    raise NoTests("limits: every limit must be above 0")
 
 
 def calls_of(answer: CodeTests) -> list[CallTest]:
-    """The tests of `calls`, in values. Raises `NoTests`."""
+    """Returns the tests of `calls` with decoded values. Raises `NoTests`."""
     read = decode if answer.get("encoded") else lambda value: value
     try:
         return [
@@ -75,11 +76,11 @@ def calls_of(answer: CodeTests) -> list[CallTest]:
             for test in answer["calls"]
         ]
     except (ValueError, TypeError, AttributeError) as error:
-        raise NoTests(f"the tests are no forms of values: {error}") from None
+        raise NoTests(f"calls: malformed encoded value: {error}") from None
 
 
-def public(answer: CodeTests) -> CodeTests | None:
-    """The answer with those of its tests that a policy may see, and no other; None where it may see none."""
+def public_tests(answer: CodeTests) -> CodeTests | None:
+    """Returns the answer with only those tests that a policy may read; None if it may read none."""
     try:
         form, count = form_of(answer), answer.get("public", 0)
     except NoTests:
@@ -90,16 +91,16 @@ def public(answer: CodeTests) -> CodeTests | None:
     return cast(CodeTests, {key: value for key, value in answer.items() if key not in FORMS} | {form: tests})
 
 
-def shown(answer: CodeTests) -> list[str]:
-    """The public tests for a policy to read: assertions, or what goes in and comes out."""
-    tests = public(answer)
+def public_test_texts(answer: CodeTests) -> list[str]:
+    """Returns the public tests as text for a policy: assertions, or inputs with outputs."""
+    tests = public_tests(answer)
     if tests is None:
         return []
     if "asserts" in tests:
         return list(tests["asserts"])
     if "stdin" in tests:
         return [f"Input:\n{test['input']}\nOutput:\n{test['output']}" for test in tests["stdin"]]
-    said = []
+    texts = []
     try:
         calls = calls_of(tests)
     except NoTests:
@@ -108,35 +109,35 @@ def shown(answer: CodeTests) -> list[str]:
         words = [repr(value) for value in test["arguments"]]
         words += [f"{name}={value!r}" for name, value in test["keywords"].items()]
         call = f"{tests['entry_point']}({', '.join(words)})"
-        said.append(f"assert {call} == {test['output']!r}" if "output" in test else call)
-    return said
+        texts.append(f"assert {call} == {test['output']!r}" if "output" in test else call)
+    return texts
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """Tests whose assertions note what they come to."""
+class InstrumentedTests:
+    """Tests whose assertions record their results."""
 
     source: str
-    """Its last expression lists the numbers of assertions as they came: below 0 where one failed, as text where it failed and
-    the tests may have handled that."""
+    """The value of its last expression lists the numbers of the assertions in the order in which they ran. A failed assertion
+    has a negative number, or its number as text if the tests may have handled the failure."""
     required: frozenset[int]
-    """Assertions that have to come: all but those that say by themselves that they need not (see `counted`)."""
-    judges: bool
-    """Whether they judge at all: they assert something, or expect or raise an exception."""
+    """Numbers of the assertions that must run (see `instrumented`)."""
+    has_checks: bool
+    """True if the tests can fail: they assert something, or expect or raise an exception."""
 
 
 @functools.lru_cache(maxsize=1024)
-def counted(source: str) -> Counted:
-    """The source of tests so that each assertion notes that it came, and whether it held.
+def instrumented(source: str) -> InstrumentedTests:
+    """Changes the source of tests so that each assertion records that it ran and whether it held.
 
-    Where nothing in the tests handles exceptions, an assertion that fails is noted, and the next one runs. Else (`try`, `with`,
-    `assertRaises`, ...) the tests run as they are written, and end with their first failure.
+    If the tests handle no exceptions, the tests continue after a failed assertion. Otherwise (`try`, `with`, `assertRaises`,
+    ...) they run as they are written and end with their first failure.
 
-    An assertion need not come that says so itself (`assert False`), that stands under a condition (`if`, `try`, ...), or in a
-    function that nobody names. Any other one has to: a loop without a round has tested nothing.
+    Every assertion must run, because otherwise a loop without iterations would pass without a test. Exceptions are an assertion
+    that always fails (`assert False`), one under a condition (`if`, `try`, ...) and one in a function that is never named.
 
     Raises:
-        NoTests: it is no Python.
+        NoTests: the source is not valid Python.
     """
     try:
         tree = ast.parse(source)
@@ -147,18 +148,18 @@ def counted(source: str) -> Counted:
         counter = _Counter(handles, names | {node.attr for node in nodes if isinstance(node, ast.Attribute)})
         tests = ast.unparse(ast.fix_missing_locations(counter.visit(tree)))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise NoTests(f"the tests are no Python: {error}") from None
-    judges = expects or any(isinstance(node, ast.Assert | ast.Raise) for node in nodes)
-    return Counted(f"{PROVEN} = []\n{tests}\n{PROVEN}", frozenset(counter.required), judges)
+        raise NoTests(f"the tests are not valid Python: {error}") from None
+    has_checks = expects or any(isinstance(node, ast.Assert | ast.Raise) for node in nodes)
+    return InstrumentedTests(f"{RESULT_LIST} = []\n{tests}\n{RESULT_LIST}", frozenset(counter.required), has_checks)
 
 
 _BRANCHES = (ast.If, ast.Try, ast.TryStar, ast.Match)
 _EXPECTS = re.compile(r"raises|assert[A-Z_]|fail", re.IGNORECASE)
-"""Names of functions that judge: unittest's, pytest's, and what people call their own."""
+"""Names of functions that check something: those of unittest and pytest, and common names of the tests' own functions."""
 
 
 def _expects(node: ast.AST) -> bool:
-    """Whether a piece of the tests handles an exception or calls what judges."""
+    """True if a node handles an exception or calls a checking function."""
     if isinstance(node, ast.Try | ast.TryStar):
         return bool(node.handlers)
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute | ast.Name):
@@ -167,7 +168,7 @@ def _expects(node: ast.AST) -> bool:
 
 
 class _Counter(ast.NodeTransformer):
-    """Numbers assertions, and has each note what it comes to."""
+    """Numbers the assertions, and makes each record its result."""
 
     def __init__(self, handles: bool, names: set[str]):
         self.handles, self.names = handles, names
@@ -185,18 +186,18 @@ class _Counter(ast.NodeTransformer):
         self.seen += 1
         if not self.optional and not (isinstance(node.test, ast.Constant) and not node.test.value):
             self.required.append(self.seen)
-        noted = f'"{self.seen}"' if self.handles else f"-{self.seen}"
-        holds, fails = (ast.parse(f"{PROVEN}.append({note})").body for note in (str(self.seen), noted))
-        goes_on: list[ast.stmt] = [ast.Raise()] if self.handles else []
-        handler = ast.ExceptHandler(type=ast.Name("BaseException", ast.Load()), name=None, body=[*fails, *goes_on])
+        failure = f'"{self.seen}"' if self.handles else f"-{self.seen}"
+        holds, fails = (ast.parse(f"{RESULT_LIST}.append({result})").body for result in (str(self.seen), failure))
+        reraise: list[ast.stmt] = [ast.Raise()] if self.handles else []
+        handler = ast.ExceptHandler(type=ast.Name("BaseException", ast.Load()), name=None, body=[*fails, *reraise])
         return ast.Try(body=[node], handlers=[handler], orelse=holds, finalbody=[])
 
 
-def called(source: str) -> list[str]:
-    """Names that a program calls and neither defines nor imports nor finds among the builtins.
+def undefined_calls(source: str) -> list[str]:
+    """Returns the names that a program calls and that it neither defines nor imports and that are no builtins.
 
     Raises:
-        SyntaxError: it is no Python.
+        SyntaxError: the source is not valid Python.
     """
     tree = ast.parse(source)
     known = set(dir(builtins))

@@ -1,4 +1,4 @@
-"""What can be seen of a piece of Python without a parser: names that it defines, uses and lacks, and whether it acts."""
+"""Reads a piece of Python without a parser: the names that it defines, uses and lacks, and whether it runs statements."""
 
 import functools
 import re
@@ -25,33 +25,33 @@ _STUB = r"""
     ^(?:async[ \t]+)?def[ \t]+{name}[ \t]*\((?:[^()]|\([^()]*\))*\)[^:\n]*
     (?:\n|\Z|:(?:\s|""|\bpass\b|\.\.\.|raise[ \t]+NotImplementedError[^\n]*)*(?=^\S|\Z))
 """
-"""A signature, with a body that does nothing or without one."""
+"""A function's signature, without a body or with one that does nothing."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of Python."""
+    """A piece of Python source."""
 
     body: str
 
     @functools.cached_property
     def bare(self) -> str:
-        """The code without its strings and comments."""
+        """The code, with strings emptied and comments removed."""
         return STRINGS.sub(lambda found: '""' if found[0][0] in "\"'" else "", self.body)
 
     @functools.cached_property
     def defines(self) -> frozenset[str]:
-        """Functions and classes."""
+        """Names of its top-level functions and classes."""
         return frozenset(_DEFINED.findall(self.bare))
 
     @functools.cached_property
     def assigns(self) -> frozenset[str]:
-        """Variables of the module."""
+        """Names of its top-level variables."""
         return frozenset(name for names in _ASSIGNED.findall(self.bare) for name in _NAME.findall(names))
 
     @functools.cached_property
     def imports(self) -> frozenset[str]:
-        """Names that are imported; `*` among them."""
+        """Names that it imports, or `*`."""
         names: list[str] = []
         for _, listed in _IMPORTED.findall(self.bare):
             for item in listed.strip("() \t").split(","):
@@ -61,31 +61,31 @@ class Piece:
 
     @functools.cached_property
     def needs(self) -> frozenset[str]:
-        """Names that it uses and nothing in it gives a meaning."""
+        """Names that it uses and does not define, assign, import or bind."""
         bound = {name for found in _BOUND.findall(self.bare) for part in found for name in _NAME.findall(part)}
         return frozenset(_NAME.findall(self.bare)) - bound - self.defines - self.assigns - self.imports
 
     @functools.cached_property
-    def gives(self) -> frozenset[str]:
-        """Names that another part may take from it: where it does something when it runs, no variables."""
+    def provides(self) -> frozenset[str]:
+        """Names that other pieces may take from it. Its variables are among them only if it runs no other statements."""
         return self.defines | self.imports | (self.assigns if self.is_pure else frozenset())
 
     @functools.cached_property
     def is_pure(self) -> bool:
-        """Whether it does no more than define and assign."""
+        """True if it only imports, defines and assigns."""
         return _ACTION.search(self.bare) is None
 
     @property
     def runs(self) -> bool:
-        """Whether it does more than define and import."""
+        """True if it does more than import and define."""
         return _STATEMENT.search(self.bare) is not None
 
     def has_stub(self, name: str) -> bool:
-        """Whether it shows no more of a function than its signature."""
+        """True if it contains only the signature of a function."""
         stub = re.search(_STUB.replace("{name}", re.escape(name)), self.bare, re.MULTILINE | re.VERBOSE)
         return stub is not None and name in self.defines
 
     def has_method(self, name: str, classes: frozenset[str]) -> bool:
-        """Whether it defines one of these classes, and in a class a method of this name."""
+        """True if it defines one of these classes, and any of its classes has a method of this name."""
         method = rf"^[ \t]+(?:async[ \t]+)?def[ \t]+{re.escape(name)}\b"
         return bool(self.defines & classes) and re.search(method, self.bare, re.MULTILINE) is not None

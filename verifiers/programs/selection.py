@@ -1,9 +1,9 @@
-"""Which of the code in a response is the program that is judged.
+"""Selects the code in a response that is judged.
 
-A response holds more than its answer: output, an example of use, assertions, a shell's transcript, an earlier version. The last
-block that defines the wanted function or class is judged; of whole programs, the last that reads and prints by itself. Blocks
-that it cannot do without, such as imports or a helper, belong to it. Nothing is parsed here: what Python's parser takes for a
-hostile text is the sandbox's to bear.
+A response may also contain output, an example of use, assertions, a shell's transcript or an earlier version. The last block
+that defines the required function or class is selected. Of whole programs, the last one that reads and prints by itself is
+selected. Blocks that it needs, such as imports or a helper, are added. The text is not parsed here, because Python's parser may
+take very long for hostile text; it runs only in the sandbox.
 """
 
 import functools
@@ -13,17 +13,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...golds import CodeTests
-from ..budget import in_time
+from ..budget import check_time
 from .fences import PLAIN, Block, fenced, language_of
-from .forms import called
+from .forms import undefined_calls
 from .python_pieces import STRINGS, Piece
 
-MOST_TAGGED = 3
-"""Texts between tags such as <answer> that are looked at, the last ones."""
-MOST_BLOCKS = 100
-"""Blocks of a response that are looked at, the last ones."""
-MOST_ROOTS = 20
-"""Blocks that are looked at for a whole program, the last ones."""
+MAX_TAGGED = 3
+"""Number of texts between tags such as <answer> that are read: the last ones."""
+MAX_BLOCKS = 100
+"""Number of a response's blocks that are read: the last ones."""
+MAX_ROOTS = 20
+"""Number of blocks that are tried as a whole program: the last ones."""
 _READS = re.compile(
     r"\binput[ \t]*\(|\binput[ \t]*=|\([ \t]*input\b|\bstdin\b|\bfileinput\b|\bopen[ \t]*\([ \t]*0|\bread[ \t]*\([ \t]*0"
 )
@@ -39,13 +39,13 @@ _WHOLE = {
     "javascript": r"\b(?:stdin|readline|readFileSync|readFile)\b",
     "bash": r"\b(?:read|cat|awk|stdin|sed|while|grep|tr|sort|bc|echo|printf)\b",
 }
-"""How a whole program of another language than Python is known."""
+"""Patterns of whole programs in languages other than Python."""
 _CODE_LINE = re.compile(
     r"[ \t]+\S|@\w|(?:async[ \t]+)?def[ \t]+\w|class[ \t]+\w+[ \t]*[(:{]|import[ \t]+[\w{*]|from[ \t]+[\w.]+[ \t]+import\b"
     r"|#include|(?:using|public|const|let|var|function|package|int)[ \t]|\"\"\"|'''"
     r"|\w+(?:[ \t]*,[ \t]*\w+)*[ \t]*(?::[^=\n]{0,99})?[-+*/|&]?=(?!=)|(?:if|for|while|try|with|print)\b.*[:)][ \t]*\Z"
 )
-"""How a text begins that begins within a block."""
+"""The first line of a text that begins inside a block."""
 _BEGINS = re.compile(
     r"^(?:(?:async[ \t]+)?def[ \t]+\w+[ \t]*\(|class[ \t]+\w+[ \t]*[(:]|@\w|import[ \t]+\w|from[ \t]+[\w.]+[ \t]+import\b)",
     re.MULTILINE,
@@ -53,11 +53,11 @@ _BEGINS = re.compile(
 _PROSE = re.compile(
     r"[-*•+][ \t]|\d{1,3}[.)][ \t]|\*\*|[A-Z][\w'’-]*[,:]?[ \t]+[\w`'’\"(*][^=]*\Z|[A-Z][\w'’]*(?::|[.!])[ \t]*\Z"
 )
-"""A line of words: no statement of Python begins with a capital, and goes on behind a space without an =."""
+"""A line of words. No statement of Python begins with a capital letter and continues after a space without an =."""
 _MISTAKEN = re.compile(
     r"^(?P<fence>'''|``)(?P<tag>python3?|py)[ \t]*\n(?P<body>(?:(?!'''|``)[^\n]*\n)*)(?P=fence)[ \t]*$", re.MULTILINE
 )
-"""A block whose fence is none."""
+"""A block whose fence has the wrong characters."""
 _TAGGED = re.compile(
     r"^[ \t]*(?:<(?P<tag>answer|code|python|solution)>|\[(?P<mark>PYTHON|BEGIN|ANSWER)\])(?P<body>.*?)"
     r"(?:</(?P=tag)>|\[(?:/(?P=mark)|DONE)\]|\Z)",
@@ -68,16 +68,17 @@ _FUTURE = re.compile(
     r"|from[ \t]+__future__[ \t]+import[ \t]+(?:\([^)]*\)|[^\n(;]+)(?:;[ \t]*|\n|\Z))*",
     re.DOTALL,
 )
-_BLANKED = re.compile(r"[^\n]")
-_MADE = re.compile(r"\b([A-Za-z_]\w*)\(\)\.")
+_NOT_NEWLINE = re.compile(r"[^\n]")
+_CONSTRUCTED = re.compile(r"\b([A-Za-z_]\w*)\(\)\.")
+"""A class that the tests' code makes an object of, to call a method."""
 
 
 def program_of(text: str, answer: CodeTests) -> str:
-    """The code in a text that is judged; all of the text where nothing shows which part that is.
+    """Returns the code in a text that is judged; all of the text if no part of it looks like a program.
 
     Args:
-        text: of a response, after its reasoning.
-        answer: the tests, in one of the forms that `code.py` lists: they say what the program is to define.
+        text: of a response, without its reasoning.
+        answer: the tests, in one of the forms that `code.py` lists. They determine what the program must define.
     """
     text = text.replace("\r\n", "\n").removeprefix("\ufeff")
     if "```" not in text and "~~~" not in text:
@@ -89,13 +90,13 @@ def program_of(text: str, answer: CodeTests) -> str:
     elif "stdin" in answer:
         choose = functools.partial(_whole, answer=answer)
     else:
-        choose = functools.partial(_function, wanted=_wanted(answer))
-    tagged = [found["body"] for found in _TAGGED.finditer(text)][-MOST_TAGGED:]
+        choose = functools.partial(_function, target=_target(answer))
+    tagged = [found["body"] for found in _TAGGED.finditer(text)][-MAX_TAGGED:]
     for piece in (*reversed(tagged), text):
         for blocks in _readings(piece):
-            in_time()
+            check_time()
             fitting = [block for block in blocks if block.language in (*PLAIN, language) and block.body.strip()]
-            if (found := choose(fitting[-MOST_BLOCKS:])) is not None:
+            if (found := choose(fitting[-MAX_BLOCKS:])) is not None:
                 return found
         if language == "python" and (found := choose([Block("", _unfenced(_outside(piece)))])) is not None:
             return found
@@ -103,7 +104,7 @@ def program_of(text: str, answer: CodeTests) -> str:
 
 
 def _readings(text: str) -> Iterable[list[Block]]:
-    """The blocks of a text that begins outside of a block, or within one, what is likelier first."""
+    """Returns the blocks of a text, read as beginning outside or inside a block; the more likely reading comes first."""
     begins = _begins_within(text)
     if begins is None:
         return (fenced(text),)
@@ -111,7 +112,7 @@ def _readings(text: str) -> Iterable[list[Block]]:
 
 
 def _begins_within(text: str) -> bool | None:
-    """Whether a text is likely to begin within a block; None where it cannot, as its first fence opens one."""
+    """True if a text probably begins inside a block; None if it cannot, because its first fence opens one."""
     at = min((at for at in (text.find("```"), text.find("~~~")) if at >= 0), default=-1)
     if at < 0:
         return None
@@ -124,10 +125,10 @@ def _begins_within(text: str) -> bool | None:
 
 
 def _last(text: str, language: str, completes: bool) -> str:
-    """The code of a text in which nothing shows what is asked for: its last block, else all."""
+    """Returns the code of a text without a recognizable program: its last block, or all of it."""
     for blocks in _readings(text):
         known = [block for block in blocks if block.language in (*PLAIN, language)]
-        begun = [block for block in known if continues(block.body)] if completes else []
+        begun = [block for block in known if is_function_body(block.body)] if completes else []
         named = [block for block in known if block.language == language]
         if chosen := begun or named or known:
             return chosen[-1].body
@@ -138,31 +139,31 @@ def _last(text: str, language: str, completes: bool) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
-    """What a program is to define: each of these functions, or one of the classes that have them for methods."""
+class _Target:
+    """What a program must define: each of these functions, or one of the classes that have them as methods."""
 
     functions: tuple[str, ...]
     classes: frozenset[str]
 
 
-def _wanted(answer: CodeTests) -> _Wanted:
+def _target(answer: CodeTests) -> _Target:
     entry = answer.get("entry_point")
     names: Sequence[str] | None = [entry] if isinstance(entry, str) else answer.get("functions")
     if not names and isinstance(answer.get("asserts"), list | tuple):
         try:
-            names = called("\n".join(map(str, [answer.get("setup") or "", *answer["asserts"]])))
+            names = undefined_calls("\n".join(map(str, [answer.get("setup") or "", *answer["asserts"]])))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             names = []
-    return _Wanted(tuple(map(str, names or ())), frozenset(_MADE.findall(str(answer.get("footer", "")))))
+    return _Target(tuple(map(str, names or ())), frozenset(_CONSTRUCTED.findall(str(answer.get("footer", "")))))
 
 
-def _function(blocks: Sequence[Block], wanted: _Wanted) -> str | None:
-    """The program that defines what is wanted; None where these blocks do not."""
-    parts = [Piece(_flush_left(block.body, wanted)) for block in blocks]
+def _function(blocks: Sequence[Block], target: _Target) -> str | None:
+    """Returns the program that defines the target; None if these blocks do not define it."""
+    parts = [Piece(_flush_left(block.body, target)) for block in blocks]
     roots: set[int] = set()
-    for name in wanted.functions:
+    for name in target.functions:
         defining = [
-            number for number, part in enumerate(parts) if name in part.defines or part.has_method(name, wanted.classes)
+            number for number, part in enumerate(parts) if name in part.defines or part.has_method(name, target.classes)
         ]
         whole = [number for number in defining if not parts[number].has_stub(name)]
         found = whole or [number for number, part in enumerate(parts) if name in part.assigns] or defining
@@ -172,51 +173,51 @@ def _function(blocks: Sequence[Block], wanted: _Wanted) -> str | None:
     if not roots:
         return None
     chosen = _with_needed(roots, parts)
-    given = frozenset().union(*(parts[number].defines for number in chosen))
-    # A helper that is mended behind it.
+    defined = frozenset().union(*(parts[number].defines for number in chosen))
+    # Later blocks that only redefine a helper are corrections of it.
     chosen |= {
         number
         for number in range(max(roots) + 1, len(parts))
         if parts[number].is_pure
-        and parts[number].defines & given
-        and not parts[number].defines & {*wanted.functions, *wanted.classes}
+        and parts[number].defines & defined
+        and not parts[number].defines & {*target.functions, *target.classes}
     }
     return _joined(parts[number].body for number in sorted(chosen))
 
 
-def _flush_left(body: str, wanted: _Wanted) -> str:
-    """A block whose every line is indented, set to the left where the definition stands there."""
+def _flush_left(body: str, target: _Target) -> str:
+    """Returns a block dedented if each of its lines is indented and the target's definition then begins a line."""
     moved = _moved(body)
-    return moved if moved != body and {*wanted.functions, *wanted.classes} & Piece(moved).defines else body
+    return moved if moved != body and {*target.functions, *target.classes} & Piece(moved).defines else body
 
 
 def _with_needed(roots: set[int], parts: Sequence[Piece]) -> set[int]:
-    """These parts, and those that define what they need: of several the last before, else the first behind."""
-    places: dict[str, list[int]] = {}
+    """Returns these parts and those that define what they need: the last one before the part, or the first one after it."""
+    providers: dict[str, list[int]] = {}
     for number, part in enumerate(parts):
-        for name in part.gives:
-            places.setdefault(name, []).append(number)
+        for name in part.provides:
+            providers.setdefault(name, []).append(number)
     chosen, waiting = set(roots), sorted(roots)
-    given = {name for number in roots for name in parts[number].gives | parts[number].assigns}
+    available = {name for number in roots for name in parts[number].provides | parts[number].assigns}
     last = max(roots, default=0)
     chosen |= {number for number, part in enumerate(parts[:last]) if "*" in part.imports and part.is_pure and not part.defines}
     while waiting:
         number = waiting.pop()
-        for name in parts[number].needs - given:
-            if name not in places:
+        for name in parts[number].needs - available:
+            if name not in providers:
                 continue
-            before = [place for place in places[name] if place < number]
-            place = before[-1] if before else places[name][0]
-            given |= parts[place].gives
-            if place not in chosen:
-                chosen.add(place)
-                waiting.append(place)
+            before = [provider for provider in providers[name] if provider < number]
+            provider = before[-1] if before else providers[name][0]
+            available |= parts[provider].provides
+            if provider not in chosen:
+                chosen.add(provider)
+                waiting.append(provider)
     return chosen
 
 
-def first_of(blocks: Sequence[Block], names: frozenset[str]) -> str | None:
-    """The first block of Python that defines one of these names, with the blocks that it needs; None where there is none."""
-    parts = [Piece(block.body) for block in blocks[:MOST_BLOCKS]]
+def first_defining(blocks: Sequence[Block], names: frozenset[str]) -> str | None:
+    """Returns the first block of Python that defines one of these names, with the blocks that it needs; None if none does."""
+    parts = [Piece(block.body) for block in blocks[:MAX_BLOCKS]]
     first = next((number for number, part in enumerate(parts) if part.defines & names), None)
     if first is None:
         return None
@@ -224,7 +225,7 @@ def first_of(blocks: Sequence[Block], names: frozenset[str]) -> str | None:
 
 
 def _moved(body: str) -> str:
-    """A block whose every line is indented, set to the left."""
+    """Returns a block dedented if each of its lines is indented."""
     return textwrap.dedent(body) if body.lstrip("\n").startswith((" ", "\t")) else body
 
 
@@ -232,34 +233,35 @@ def _moved(body: str) -> str:
 
 
 def _whole(blocks: Sequence[Block], answer: CodeTests) -> str | None:
-    """The last of these blocks that is a program by itself, else the last that is one with others; None where there is none."""
+    """Returns the last block that is a whole program alone, or the last that is one together with other blocks, or None."""
     parts = [Piece(_moved(block.body)) for block in blocks]
     tests = answer["stdin"] if isinstance(answer["stdin"], list | tuple) else ()
     reads = any(isinstance(test, Mapping) and str(test.get("input", "")).strip() for test in tests)
-    begun = [number for number, part in enumerate(parts) if part.runs and not _TRIES_OUT.search(part.body)]
-    together = {number: _with_needed({number}, parts) for number in begun[-MOST_ROOTS:]}
+    runnable = [number for number, part in enumerate(parts) if part.runs and not _TRIES_OUT.search(part.body)]
+    together = {number: _with_needed({number}, parts) for number in runnable[-MAX_ROOTS:]}
     for alone in (True, False):
         for number in reversed(together):
             chosen = [parts[other] for other in sorted(together[number])]
-            does = any(_WRITES.search(part.bare) for part in chosen)
-            does = does and (not reads or any(_READS.search(part.bare) or "/dev/stdin" in part.body for part in chosen))
-            if does and (len(chosen) == 1 or not alone):
+            complete = any(_WRITES.search(part.bare) for part in chosen)
+            if reads:
+                complete = complete and any(_READS.search(part.bare) or "/dev/stdin" in part.body for part in chosen)
+            if complete and (len(chosen) == 1 or not alone):
                 return _joined(part.body for part in chosen)
     return None
 
 
 def _of_language(blocks: Sequence[Block], language: str) -> str | None:
-    """The last of these blocks that is a whole program of another language, of those with its name if there are any."""
-    sign = _WHOLE.get(language)
+    """Returns the last block that is a whole program in the language. Blocks tagged with the language have precedence."""
+    pattern = _WHOLE.get(language)
     named = [block for block in blocks if block.language == language]
-    return next((block.body for block in reversed(named or blocks) if sign and re.search(sign, block.body)), None)
+    return next((block.body for block in reversed(named or blocks) if pattern and re.search(pattern, block.body)), None)
 
 
 # --- texts ---
 
 
 def _outside(text: str) -> str:
-    """What of a text stands outside of its fences."""
+    """Returns the lines of a text that are outside of its fences."""
     kept, inside = [], False
     for line in text.split("\n"):
         if re.match(r"[ \t]*(?:`{3,}|~{3,})", line):
@@ -270,8 +272,12 @@ def _outside(text: str) -> str:
 
 
 def _unfenced(text: str) -> str:
-    """Code that stands in a text without fences: without lines of words, and before its first definition with lines of code
-    only. All of the text where it has neither."""
+    """Returns the code in a text without fences: all lines except those of words.
+
+    Before the first definition only lines of code are returned.
+
+    If nothing remains, all of the text is returned.
+    """
     begins = _BEGINS.search(text)
     lead = text.count("\n", 0, begins.start()) if begins else 0
     lines, bare = text.split("\n"), STRINGS.sub(_without_lines_of_strings, text).split("\n")
@@ -283,24 +289,24 @@ def _unfenced(text: str) -> str:
 
 
 def _without_lines_of_strings(found: re.Match[str]) -> str:
-    """A string over several lines blanked out, so that its words are none of the text's."""
-    return _BLANKED.sub("_", found[0]) if "\n" in found[0] else found[0]
+    """Replaces a multi-line string by underscores, so that its words are not taken for the text's."""
+    return _NOT_NEWLINE.sub("_", found[0]) if "\n" in found[0] else found[0]
 
 
 def _joined(bodies: Iterable[str]) -> str:
-    """Blocks as one program."""
+    """Returns blocks as one program."""
     first, *others = bodies
-    return functools.reduce(behind, others, first)
+    return functools.reduce(concatenated, others, first)
 
 
-def continues(code: str) -> bool:
-    """Whether code is the rest of a function: its first line, but for comments, is indented."""
+def is_function_body(code: str) -> bool:
+    """True if code is the rest of a function: its first line that is no comment is indented."""
     lines = (line for line in code.split("\n") if line.strip() and not line.lstrip().startswith("#"))
     return next(lines, "").startswith((" ", "\t"))
 
 
-def behind(first: str, code: str) -> str:
-    """Two pieces of Python as one: imports from `__future__`, which have to come first, stay first."""
+def concatenated(first: str, code: str) -> str:
+    """Returns two pieces of Python as one. Imports from `__future__` come first, as Python requires."""
     found = _FUTURE.match(code)
     head = code[: found.end()] if found else ""
     return f"{head.rstrip()}\n{first}\n\n{code[len(head) :]}" if "__future__" in head else f"{first}\n\n{code}"

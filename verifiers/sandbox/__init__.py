@@ -1,16 +1,16 @@
-"""Where untrusted code runs. One backend a file, one protocol (`protocol.py`)."""
+"""Sandboxes that run untrusted code. `protocol.py` defines their interface; each backend has its own file."""
 
 from .backends import shared
 from .interpreter import Interpreter
 from .local import LocalSandbox
 from .protocol import (
     Call,
-    End,
-    Ended,
+    CallResult,
+    EncodedCall,
     Limits,
     Outcome,
-    Question,
-    Result,
+    ProgramEnded,
+    RunStatus,
     Sandbox,
     SandboxFault,
     Session,
@@ -18,14 +18,14 @@ from .protocol import (
 
 __all__ = [
     "Call",
-    "End",
-    "Ended",
+    "CallResult",
+    "EncodedCall",
     "Interpreter",
     "Limits",
     "LocalSandbox",
     "Outcome",
-    "Question",
-    "Result",
+    "ProgramEnded",
+    "RunStatus",
     "Sandbox",
     "SandboxFault",
     "Session",

@@ -1,8 +1,7 @@
-"""A `LocalSandbox` on another machine, spoken to over standard input and output: the inner half of `e2b.py`.
+"""Serves a `LocalSandbox` over standard input and output. `e2b.py` runs this program on another machine.
 
-Every line is a JSON object with the number of the session it belongs to. What a program sends back is data on its way out, and
-built into no value here. The other machine needs nothing beside Python but the modules of this folder, `core.py` and
-`responses.py`.
+Every line is a JSON object with the number of its session. What a program sends back stays encoded here and is passed on. The
+other machine needs only Python, the modules of this folder, `core.py` and `responses.py`.
 """
 
 import argparse
@@ -18,51 +17,58 @@ from typing import Any
 
 from ...core import UserError
 from .inside import wire
+from .inside.wire import JSONObject
 from .local import LocalSandbox
-from .protocol import Call, Ended, Limits, Outcome, Question, Result, SandboxFault, fields
+from .protocol import Call, CallResult, EncodedCall, Limits, Outcome, ProgramEnded, SandboxFault, fields
 from .session import LocalSession
 
 HEARTBEAT_SECONDS = 5.0
-REMEMBERED = 10_000
-"""Sessions whose last line is known, so that it does not count twice."""
+MAX_SESSIONS = 10_000
+"""Number of sessions whose last message number is remembered, so that a line that is delivered twice is handled once."""
 _writing = threading.Lock()
 
 
-def tell(message: dict[str, Any]) -> None:
-    """Writes one line."""
+def send(message: JSONObject) -> None:
+    """Writes a message as one line."""
     line = json.dumps(message) + "\n"
     with _writing:
         sys.stdout.write(line)
         sys.stdout.flush()
 
 
-def serve(number: int, box: LocalSandbox, requests: "queue.Queue[dict[str, Any]]") -> None:
-    """Answers what one session is asked: a whole run, or pieces of program until it is closed."""
+def serve(number: int, box: LocalSandbox, requests: "queue.Queue[JSONObject]") -> None:
+    """Handles the requests of one session: one whole run, or requests until the session is closed.
 
-    def answer(question: Question) -> Result:
-        tell({"session": number, "ask": fields(question)})
-        return Result(**requests.get()["told"])
+    Args:
+        number: of the session.
+        box: the sandbox that runs its programs.
+        requests: the session's requests as they arrive.
+    """
+
+    def handler(call: EncodedCall) -> CallResult:
+        send({"session": number, "ask": fields(call)})
+        return CallResult(**requests.get()["answer"])
 
     session: LocalSession | None = None
     over = False
     while not over:
         try:
-            reply, over = _reply(requests.get(), box, session, answer)
-        except Ended as ended:
+            reply, over = _reply(requests.get(), box, session, handler)
+        except ProgramEnded as ended:
             reply, over = {"ended": str(ended)}, False
-        except Exception as fault:  # ours: whoever waits is to be told, whatever it was
+        except Exception as fault:  # any failure of ours must reach the client, which waits for a reply
             reply, over = {"fault": f"{type(fault).__name__}: {fault}"}, True
             if session is not None:
                 with contextlib.suppress(SandboxFault):
                     session.close()
         session = reply.pop("opened", session)
-        tell({"session": number, **reply})
+        send({"session": number, **reply})
 
 
 def _reply(
-    request: dict[str, Any], box: LocalSandbox, session: LocalSession | None, answer: Callable[[Question], Result]
-) -> tuple[dict[str, Any], bool]:
-    """The reply to a request, and whether the session is over with it."""
+    request: JSONObject, box: LocalSandbox, session: LocalSession | None, handler: Callable[[EncodedCall], CallResult]
+) -> tuple[JSONObject, bool]:
+    """Returns the reply to a request, and whether the session ends with it."""
     if "run" in request:
         calls = [Call(call["function"], *_values(call)) for call in request["calls"]]
         return {"outcome": _outcome(box.run(request["run"], calls, request["stdin"], Limits(**request["limits"])))}, True
@@ -72,53 +78,53 @@ def _reply(
     if "close" in request:
         return {"outcome": _outcome(session.close())}, True
     if "source" in request:
-        result = session.execute(request["source"], answer, request["asks"], request["show"])
+        result = session.execute(request["source"], handler, request["external"], request["as_text"])
     elif "define" in request:
         result = session.define(request["define"])
     else:
-        result = session.relay(Question(**request["call"]))
+        result = session.call_encoded(EncodedCall(**request["call"]))
     return {"result": fields(result)}, False
 
 
-def _outcome(outcome: Outcome) -> dict[str, Any]:
+def _outcome(outcome: Outcome) -> JSONObject:
     return {**fields(outcome), "results": [fields(result) for result in outcome.results]}
 
 
-def _beat() -> None:
-    """Says now and then that this machine lives, while runs are silent."""
+def _send_heartbeats() -> None:
+    """Sends a message from time to time while runs send none, so that the client can tell that this machine is alive."""
     while True:
         time.sleep(HEARTBEAT_SECONDS)
-        tell({"session": 0, "alive": True})
+        send({"session": 0, "alive": True})
 
 
-def _values(call: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """The supervisor's own arguments, which travel as forms."""
-    return [wire.decode(form) for form in call["arguments"]], {
-        name: wire.decode(form) for name, form in call["keywords"].items()
+def _values(call: JSONObject) -> tuple[list[Any], JSONObject]:
+    """Decodes a call's arguments. They come from the supervisor, so they are trusted."""
+    return [wire.decode(encoded) for encoded in call["arguments"]], {
+        name: wire.decode(encoded) for name, encoded in call["keywords"].items()
     }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serves until standard input ends."""
+    """Serves requests until standard input ends."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--without", default="", help="protections that may be missing, with commas between")
+    parser.add_argument("--without", default="", help="protections that may be missing, separated by commas (default: none)")
     without = parser.parse_args(arguments).without.split(",")
     box = LocalSandbox(without=without)
     try:
-        tell({"session": 0, "ready": box.missing()})
+        send({"session": 0, "ready": box.missing()})
     except (SandboxFault, UserError) as error:
-        tell({"session": 0, "fault": str(error)})
+        send({"session": 0, "fault": str(error)})
         return
-    threading.Thread(target=_beat, daemon=True).start()
-    sessions: dict[int, queue.Queue[dict[str, Any]]] = {}
+    threading.Thread(target=_send_heartbeats, daemon=True).start()
+    sessions: dict[int, queue.Queue[JSONObject]] = {}
     turns: collections.OrderedDict[int, int] = collections.OrderedDict()
     for line in sys.stdin:
         request = json.loads(line)
         number, turn = request.pop("session"), request.pop("turn")
-        if turn <= turns.get(number, 0):  # the service has delivered a line twice
+        if turn <= turns.get(number, 0):  # the line was delivered twice
             continue
         turns[number] = turn
-        if len(turns) > REMEMBERED:
+        if len(turns) > MAX_SESSIONS:
             turns.popitem(last=False)
         if turn == 1:
             sessions[number] = queue.Queue()
@@ -126,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if number in sessions:
             sessions[number].put(request)
         else:
-            tell({"session": number, "fault": "this machine has no such session"})
+            send({"session": number, "fault": "this machine has no such session"})
         if "close" in request or "run" in request:
             sessions.pop(number, None)
     box.close()

@@ -1,4 +1,4 @@
-"""Which sandbox a process uses."""
+"""Chooses the sandbox of a process by environment variables."""
 
 import functools
 import os
@@ -9,12 +9,12 @@ from .protocol import Sandbox
 
 
 def shared() -> Sandbox:
-    """The one sandbox of this process: $TENFOLD_SANDBOX says which, local or e2b.
+    """Returns the one sandbox of this process, as $TENFOLD_SANDBOX names it: local (the default) or e2b.
 
-    $TENFOLD_SANDBOX_WITHOUT names protections that the local one may lack, with commas between.
+    $TENFOLD_SANDBOX_WITHOUT names protections that the local sandbox may lack, separated by commas.
 
     Raises:
-        UserError: there is no such sandbox, or it lacks its package or its key.
+        UserError: there is no such sandbox, or its package or its key is missing.
     """
     return _of_process(os.getpid())
 
@@ -29,5 +29,5 @@ def _of_process(process: int) -> Sandbox:
 
             return E2BSandbox()
         case other:
-            raise UserError(f"TENFOLD_SANDBOX is local or e2b, not {other!r}")
+            raise UserError(f"TENFOLD_SANDBOX: expected local or e2b, got {other!r}")
     return LocalSandbox(without=[part for part in os.environ.get("TENFOLD_SANDBOX_WITHOUT", "").split(",") if part])

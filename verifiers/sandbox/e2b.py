@@ -1,11 +1,10 @@
-"""The sandbox in E2B's cloud: machines that are kept and used again, each with a `LocalSandbox` of its own inside.
+"""The sandbox in E2B's cloud: machines that are reused, each with a `LocalSandbox` inside.
 
     export TENFOLD_SANDBOX=e2b E2B_API_KEY=...
 
-The service's machine is the outer wall, without a network; inside, every run is a jailed child of a warm process, as it is on
-this machine, so that no run reaches the one before or after it, and costs milliseconds beside the way there and back. A machine
-that is lost is replaced, a run that was lost with it is tried again elsewhere. What inner walls the machine lacks are gone
-without: `WITHOUT` names them.
+The service's machine, which has no network, is the outer protection. Inside it every run is a jailed child of a warm process,
+as in the local sandbox, so runs cannot affect each other and a run costs a few milliseconds plus the round trip. A lost machine
+is replaced, and its runs are retried on another one. The inner protections in `WITHOUT` may be missing.
 """
 
 import atexit
@@ -23,35 +22,40 @@ from typing import Any, TypeVar
 
 from ... import extras
 from ...core import UserError
-from .protocol import Call, End, Ended, Limits, Outcome, Question, Result, SandboxFault, fields
-from .session import question_of
+from .inside.wire import JSONObject
+from .protocol import Call, CallResult, EncodedCall, Limits, Outcome, ProgramEnded, RunStatus, SandboxFault, fields
+from .session import encode_call
 
 WITHOUT = ("landlock", "seccomp", "cgroup")
-"""Inner walls that a machine of the service may lack: packages that its image does not have, and control groups."""
+"""Inner protections that a machine of the service may lack: its image does not have some packages, and no control groups."""
 LIFETIME = 600
-"""Seconds that a machine lives on when nobody asks for it; each use begins them anew."""
-TRIES = 4
+"""Seconds after its last use that a machine keeps running."""
+ATTEMPTS = 4
+"""Times that a run is attempted."""
 PAUSE_SECONDS = 0.5
-"""Before the second try; each next pause is twice as long."""
+"""Pause before the second attempt. Each further pause is twice as long."""
 START_SECONDS = 120.0
+"""Time limit for the start of the agent on a machine."""
 SILENCE_SECONDS = 30.0
-"""A machine whose agent has said nothing for so long, not even that it lives, is lost."""
+"""A machine whose agent has sent nothing for this long, not even a heartbeat, counts as lost."""
 FOLDER = "tenfold-sandbox"
-_OUTSIDE = ("e2b", "languages")
+"""Folder on the machine that holds the agent's modules."""
+_NOT_NEEDED = ("e2b", "languages")
 """Modules of this folder that the agent does not need."""
 T = TypeVar("T")
 _COMMAND = f"PYTHONPATH={FOLDER} exec python3 -m tenfold.verifiers.sandbox.agent --without {','.join(WITHOUT)}"
+_NO_HANDLER = "RuntimeError: nothing handles calls of this function"
 
 
 class E2BSandbox:
-    """See the module, and `protocol.Sandbox`."""
+    """Runs programs on E2B's machines; see `protocol.Sandbox`."""
 
     def __init__(self, machines: int = 2, template: str | None = None, **options: Any):
-        """Describes the pool; machines start when first needed.
+        """Stores the settings; machines start when first needed.
 
         Args:
-            machines: how many there may be. Each may have many runs at once.
-            template: the service's image; default: that of its code interpreter. It wants Python 3.11 or later, and root.
+            machines: maximum number of machines. Each can have many runs at the same time.
+            template: the service's image; by default that of its code interpreter. It needs Python 3.11 or later, and root.
             options: further arguments of `e2b_code_interpreter.Sandbox.create`.
 
         Raises:
@@ -60,62 +64,69 @@ class E2BSandbox:
         extras.need("the e2b sandbox", "e2b_code_interpreter")
         if not (options.get("api_key") or os.environ.get("E2B_API_KEY")):
             raise UserError(
-                "the e2b sandbox wants a key: set E2B_API_KEY, or unset TENFOLD_SANDBOX to run programs on this machine"
+                "the e2b sandbox needs a key: set E2B_API_KEY, or unset TENFOLD_SANDBOX to run programs on this machine"
             )
         self._machines = [_Machine({"template": template, **options}) for _ in range(machines)]
-        self._turn = itertools.count()
+        self._uses = itertools.count()
         atexit.register(self.close)
 
     round_trip_seconds = 0.5
     """See `protocol.Sandbox`."""
 
     def run(self, program: str, calls: Sequence[Call] = (), stdin: str | None = None, limits: Limits | None = None) -> Outcome:
-        """See `Sandbox.run`."""
+        """See `Sandbox.run`.
+
+        Args:
+            program: Python source.
+            calls: calls of its functions; without calls it runs as a script.
+            stdin: standard input of a script.
+            limits: defaults to `Limits()`.
+        """
         limits = limits or Limits()
         request = {
             "run": program,
-            "calls": [fields(question_of(call)) for call in calls],
+            "calls": [fields(encode_call(call)) for call in calls],
             "stdin": stdin,
             "limits": fields(limits),
         }
 
         def attempt(machine: "_Machine") -> Outcome:
-            with machine.session() as line:
-                line.send(request)
-                return _outcome(line.receive()["outcome"])
+            with machine.session() as channel:
+                channel.send(request)
+                return _outcome(channel.receive()["outcome"])
 
-        return self._tried(attempt)
+        return self._with_retries(attempt)
 
     def open(self, limits: Limits | None = None) -> "E2BSession":
         """See `Sandbox.open`."""
-        return self._tried(lambda machine: E2BSession(machine, limits or Limits()))
+        return self._with_retries(lambda machine: E2BSession(machine, limits or Limits()))
 
     def close(self) -> None:
-        """Gives the machines back."""
+        """Releases the machines."""
         for machine in self._machines:
             machine.close()
 
-    def _tried(self, attempt: Callable[["_Machine"], T]) -> T:
-        """Makes an attempt on one machine after the other, with pauses between."""
-        for number in range(TRIES):
-            machine = self._machines[next(self._turn) % len(self._machines)]
+    def _with_retries(self, attempt: Callable[["_Machine"], T]) -> T:
+        """Makes attempts on one machine after the other, with pauses between them."""
+        for number in range(ATTEMPTS):
+            machine = self._machines[next(self._uses) % len(self._machines)]
             try:
                 return attempt(machine)
             except SandboxFault as fault:
-                if number == TRIES - 1 or machine.closed:
-                    raise SandboxFault(f"e2b, tried {TRIES} times: {fault}") from None
+                if number == ATTEMPTS - 1 or machine.closed:
+                    raise SandboxFault(f"e2b failed {number + 1} times: {fault}") from None
                 time.sleep(PAUSE_SECONDS * 2**number)
         raise AssertionError
 
 
 class E2BSession:
-    """See `protocol.Session`."""
+    """A session on one of E2B's machines; see `protocol.Session`."""
 
     def __init__(self, machine: "_Machine", limits: Limits):
-        """Opens it on a machine. Raises `SandboxFault`."""
+        """Opens the session on a machine. Raises `SandboxFault`."""
         self._fault = ""
         self._stack = contextlib.ExitStack()
-        self._line = self._stack.enter_context(machine.session())
+        self._channel = self._stack.enter_context(machine.session())
         try:
             self._ask({"open": fields(limits)})
         except BaseException:
@@ -123,96 +134,107 @@ class E2BSession:
             raise
 
     def execute(
-        self, source: str, answer: Callable[[Question], Result] | None = None, asks: Sequence[str] = (), show: bool = False
-    ) -> Result:
-        """See `Session.execute`."""
-        reply = self._ask({"source": source, "asks": list(asks), "show": show})
+        self,
+        source: str,
+        handler: Callable[[EncodedCall], CallResult] | None = None,
+        external: Sequence[str] = (),
+        as_text: bool = False,
+    ) -> CallResult:
+        """See `Session.execute`.
+
+        Args:
+            source: Python.
+            handler: called with each call of an `external` function.
+            external: names of functions outside of the sandbox.
+            as_text: return the value's `repr`.
+        """
+        reply = self._ask({"source": source, "external": list(external), "as_text": as_text})
         while "ask" in reply:
             try:
-                told = answer(Question(**reply["ask"])) if answer else Result(error="RuntimeError: nobody answers")
+                result = handler(EncodedCall(**reply["ask"])) if handler else CallResult(error=_NO_HANDLER)
             except BaseException:
-                with contextlib.suppress(Ended, SandboxFault):  # the program goes on without, and is not waited for
-                    self._ask({"told": {"error": "RuntimeError: nobody answers"}})
+                with contextlib.suppress(ProgramEnded, SandboxFault):  # unblocks the program, whose result is not used
+                    self._ask({"answer": {"error": _NO_HANDLER}})
                 raise
-            reply = self._ask({"told": {"value": told.value, "error": told.error, "raised": told.raised}})
-        return Result(**reply["result"])
+            reply = self._ask({"answer": {"value": result.value, "error": result.error, "raised": result.raised}})
+        return CallResult(**reply["result"])
 
-    def define(self, source: str) -> Result:
+    def define(self, source: str) -> CallResult:
         """See `Session.define`."""
-        return Result(**self._ask({"define": source})["result"])
+        return CallResult(**self._ask({"define": source})["result"])
 
-    def call(self, call: Call) -> Result:
+    def call(self, call: Call) -> CallResult:
         """See `Session.call`."""
-        return self.relay(question_of(call))
+        return self.call_encoded(encode_call(call))
 
-    def relay(self, question: Question) -> Result:
-        """See `Session.relay`."""
-        return Result(**self._ask({"call": fields(question)})["result"])
+    def call_encoded(self, call: EncodedCall) -> CallResult:
+        """See `Session.call_encoded`."""
+        return CallResult(**self._ask({"call": fields(call)})["result"])
 
     def close(self) -> Outcome:
         """See `Session.close`."""
         with self._stack:
             return _outcome(self._ask({"close": True})["outcome"])
 
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, request: JSONObject) -> JSONObject:
         if self._fault:
             raise SandboxFault(self._fault)
         try:
-            self._line.send(request)
-            reply = self._line.receive()
+            self._channel.send(request)
+            reply = self._channel.receive()
         except SandboxFault as fault:
             self._fault = str(fault)
             raise
         if "ended" in reply:
-            raise Ended(reply["ended"])
+            raise ProgramEnded(reply["ended"])
         return reply
 
 
-class _Line:
-    """One session's share of a machine's line."""
+class _Channel:
+    """Exchanges the messages of one session with the agent on a machine."""
 
-    def __init__(self, number: int, send: Callable[[dict[str, Any]], None], silent: Callable[[], bool]):
-        self.number, self.turn, self._send, self._silent = number, 0, send, silent
-        self.replies: queue.Queue[dict[str, Any]] = queue.Queue()
+    def __init__(self, number: int, send: Callable[[JSONObject], None], is_lost: Callable[[], bool]):
+        self.number, self.turn, self._send, self._is_lost = number, 0, send, is_lost
+        self.replies: queue.Queue[JSONObject] = queue.Queue()
 
-    def send(self, request: dict[str, Any]) -> None:
+    def send(self, request: JSONObject) -> None:
         self.turn += 1
         self._send({"session": self.number, "turn": self.turn, **request})
 
-    def receive(self) -> dict[str, Any]:
-        """The next reply. The agent keeps the run's time; here it only has to live.
+    def receive(self) -> JSONObject:
+        """Waits for the next reply, as long as the machine is alive; the agent enforces the run's time limits.
 
         Raises:
-            SandboxFault: the machine says so, or is lost.
+            SandboxFault: the machine reports a fault, or is lost.
         """
         while True:
             try:
                 reply = self.replies.get(timeout=1)
                 break
             except queue.Empty:
-                if self._silent():
-                    raise SandboxFault(f"the machine said nothing for {SILENCE_SECONDS:g} s") from None
+                if self._is_lost():
+                    raise SandboxFault(f"the machine sent nothing for {SILENCE_SECONDS:g} s") from None
         if "fault" in reply:
             raise SandboxFault(reply["fault"])
         return reply
 
 
 class _Machine:
-    """One machine of the service, started when first needed, replaced when lost."""
+    """One machine of the service: started when first needed, replaced when lost."""
 
-    def __init__(self, options: dict[str, Any]):
+    def __init__(self, options: JSONObject):
         self.options = options
         self.lock = threading.Lock()
         self.sandbox: Any = None
         self.command: Any = None
-        self.lines: dict[int, _Line] = {}
+        self.channels: dict[int, _Channel] = {}
         self.numbers = itertools.count(1)
-        self.extended = self.heard = 0.0
+        self.extended_at = self.received_at = 0.0
         self.closed = False
 
     @contextlib.contextmanager
-    def session(self) -> Iterator[_Line]:
-        """A line to the agent on the machine. Raises `SandboxFault`, and `UserError` where the key is refused."""
+    def session(self) -> Iterator[_Channel]:
+        """Opens a channel to the agent. Raises `SandboxFault`, and `UserError` if the service refuses the key."""
         with self.lock:
             try:
                 if self.closed:
@@ -223,18 +245,18 @@ class _Machine:
                 self._drop(str(fault))
                 raise
             command = self.command
-            line = _Line(next(self.numbers), lambda message: self._send(command, message), lambda: self._silent(command))
-            self.lines[line.number] = line
+            channel = _Channel(next(self.numbers), lambda message: self._send(command, message), lambda: self._is_lost(command))
+            self.channels[channel.number] = channel
         try:
-            yield line
+            yield channel
         finally:
-            self.lines.pop(line.number, None)
+            self.channels.pop(channel.number, None)
 
     def close(self) -> None:
-        """Gives the machine back."""
+        """Releases the machine."""
         with self.lock:
             self.closed, sandbox = True, self.sandbox
-            self.sandbox = None  # or it would be given back twice
+            self.sandbox = None  # so that `_drop` does not release it again
             self._drop("the pool is closed")
         if sandbox is not None:
             _kill(sandbox)
@@ -243,109 +265,109 @@ class _Machine:
         from e2b_code_interpreter import Sandbox
 
         options = {name: value for name, value in self.options.items() if value is not None}
-        # The programs' own network is none in either case; this also closes the machine's.
+        # Programs have no network in either case; this also cuts off the machine.
         self.sandbox = _service(lambda: Sandbox.create(**{"timeout": LIFETIME, "allow_internet_access": False, **options}))
         _service(lambda: self.sandbox.files.write_files(_files(), user="root"))
-        # Its output is read as it comes; the SDK would keep all of it.
+        # `_listen` reads the output as it arrives; the SDK would keep all of it in memory.
         start = functools.partial(self.sandbox.commands.run, _COMMAND, True, user="root", stdin=True, timeout=0)
         self.command = _service(lambda: start(retain_output=False))
-        self.extended = self.heard = started = time.monotonic()
-        hello = _Line(0, lambda message: None, lambda: time.monotonic() > started + START_SECONDS)
-        self.lines[0] = hello
+        self.extended_at = self.received_at = started = time.monotonic()
+        hello = _Channel(0, lambda message: None, lambda: time.monotonic() > started + START_SECONDS)
+        self.channels[0] = hello
         threading.Thread(target=self._listen, args=(self.command,), daemon=True).start()
         try:
             hello.receive()
         finally:
-            self.lines.pop(0, None)
+            self.channels.pop(0, None)
 
-    def _send(self, command: Any, message: dict[str, Any]) -> None:
+    def _send(self, command: Any, message: JSONObject) -> None:
         if command is not self.command:
             raise SandboxFault("the machine of this session was lost")
         for last_try in (False, False, True):
             try:
-                if time.monotonic() > self.extended + LIFETIME / 4:
-                    self.extended = time.monotonic()
+                if time.monotonic() > self.extended_at + LIFETIME / 4:
+                    self.extended_at = time.monotonic()
                     _service(lambda: self.sandbox.set_timeout(LIFETIME))
                 _service(lambda: command.send_stdin(json.dumps(message) + "\n"))
                 return
-            except SandboxFault as fault:  # it may have arrived all the same: the agent looks at the turn
+            except SandboxFault as fault:  # the message may have arrived; the agent ignores a turn that it has seen
                 if last_try or command is not self.command:
                     self._lose(command, str(fault))
                     raise
                 time.sleep(PAUSE_SECONDS)
 
-    def _silent(self, command: Any) -> bool:
-        """Whether the machine is to be given up, as it then is."""
-        if command is self.command and time.monotonic() < self.heard + SILENCE_SECONDS:
+    def _is_lost(self, command: Any) -> bool:
+        """True if the machine has sent nothing for too long. The machine is then given up."""
+        if command is self.command and time.monotonic() < self.received_at + SILENCE_SECONDS:
             return False
-        self._lose(command, f"the machine said nothing for {SILENCE_SECONDS:g} s")
+        self._lose(command, f"the machine sent nothing for {SILENCE_SECONDS:g} s")
         return True
 
     def _listen(self, command: Any) -> None:
-        """Hands every line that the agent writes to the session it is for, until the stream ends."""
-        rest, said, why = "", "", "the machine's agent ended"
+        """Passes every line that the agent writes to its session, until the stream ends."""
+        rest, error_output, reason = "", "", "the machine's agent ended"
         try:
             for out, err, _ in command:
-                said = (said + (err or ""))[-300:]
-                *whole, rest = (rest + (out or "")).split("\n")
+                error_output = (error_output + (err or ""))[-300:]
+                *lines, rest = (rest + (out or "")).split("\n")
                 if command is not self.command:
                     return
-                self.heard = time.monotonic()
-                for text in whole:
-                    message = json.loads(text)
-                    line = self.lines.get(message.pop("session"))
-                    if line is not None:
-                        line.replies.put(message)
-        except Exception as error:  # as in `_service`, and what is no message
-            why = f"the line to the machine broke: {type(error).__name__}"
-        first = self.lines.get(0)
-        if first is not None and command is self.command:  # the machine is starting, and locked
-            first.replies.put({"fault": f"{why}: {said.strip()}"})
+                self.received_at = time.monotonic()
+                for line in lines:
+                    message = json.loads(line)
+                    channel = self.channels.get(message.pop("session"))
+                    if channel is not None:
+                        channel.replies.put(message)
+        except Exception as error:  # any error of the service (see `_service`), or a line that is no message
+            reason = f"the connection to the machine broke: {type(error).__name__}"
+        hello = self.channels.get(0)
+        if hello is not None and command is self.command:  # the machine is starting, and `_start` holds the lock
+            hello.replies.put({"fault": f"{reason}: {error_output.strip()}"})
         else:
-            self._lose(command, why)
+            self._lose(command, reason)
 
-    def _lose(self, command: Any, why: str) -> None:
-        """Every session of a machine that is gone is told; the next one starts another."""
+    def _lose(self, command: Any, reason: str) -> None:
+        """Reports a fault to every session of a lost machine. The next session starts a new machine."""
         with self.lock:
             if command is self.command:
-                self._drop(why)
+                self._drop(reason)
 
-    def _drop(self, why: str) -> None:
+    def _drop(self, reason: str) -> None:
         sandbox, self.sandbox, self.command = self.sandbox, None, None
-        for line in list(self.lines.values()):
-            line.replies.put({"fault": why})
+        for channel in list(self.channels.values()):
+            channel.replies.put({"fault": reason})
         if sandbox is not None:
             threading.Thread(target=_kill, args=(sandbox,), daemon=True).start()
 
 
 def _service(request: Callable[[], Any]) -> Any:
-    """What the service answers. Raises `SandboxFault` for what is its own fault, and `UserError` where it refuses the key."""
+    """Sends a request to the service. Raises `SandboxFault` if the service fails, `UserError` if it refuses the key."""
     from e2b import AuthenticationException
 
     try:
         return request()
     except AuthenticationException as refused:
         raise UserError(f"e2b refuses the key in E2B_API_KEY: {str(refused).splitlines()[0]}") from None
-    except Exception as error:  # of its transports, its protocol and its control plane, which share no class
+    except Exception as error:  # the errors of the SDK's transport, protocol and control plane share no class
         raise SandboxFault(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}") from None
 
 
 def _kill(sandbox: Any) -> None:
-    with contextlib.suppress(Exception):  # it ends by itself, LIFETIME later
+    with contextlib.suppress(Exception):  # the machine ends by itself after LIFETIME
         sandbox.kill()
 
 
-def _files() -> list[dict[str, Any]]:
-    """What the agent is made of, as the SDK uploads it."""
+def _files() -> list[dict[str, str]]:
+    """Returns the agent's modules in the form that the SDK uploads."""
     here = Path(__file__).parent
     package = here.parents[1]
-    modules = [path for path in sorted(here.rglob("*.py")) if path.stem not in _OUTSIDE]
+    modules = [path for path in sorted(here.rglob("*.py")) if path.stem not in _NOT_NEEDED]
     sources = {str(path.relative_to(package)): path.read_text() for path in modules}
     sources |= {name: (package / name).read_text() for name in ("core.py", "responses.py")}
     sources |= {"__init__.py": "", "verifiers/__init__.py": ""}
     return [{"path": f"{FOLDER}/tenfold/{name}", "data": text} for name, text in sources.items()]
 
 
-def _outcome(told: dict[str, Any]) -> Outcome:
-    results = tuple(Result(**result) for result in told["results"])
-    return Outcome(**{**told, "status": End(told["status"]), "results": results})
+def _outcome(encoded: JSONObject) -> Outcome:
+    results = tuple(CallResult(**result) for result in encoded["results"])
+    return Outcome(**{**encoded, "status": RunStatus(encoded["status"]), "results": results})

@@ -1,9 +1,9 @@
-"""Whole programs in languages other than Python: compiled and run by a child of a warm process, behind the walls of Python's.
+"""Runs whole programs in languages other than Python, in a child of a warm process with the same protections.
 
     run("c", "#include <stdio.h>\\nint main() { puts(\\"hi\\"); }").stdout     # "hi\\n"
 
-They see the machine's programs and a /proc of their own. Their memory is counted by the control group alone, since some reserve
-much more address space than they use. What compiles a program counts for itself: each of its processes may use as much
+The programs can read the machine's `/usr` and have their own /proc. Only the control group limits their memory, because some of
+them reserve much more address space than they use. Compilers have a separate limit: each process of a compiler may use as much
 processor time as the program, in whole seconds.
 """
 
@@ -16,23 +16,23 @@ from dataclasses import dataclass
 
 from ...core import UserError
 from .local import MOST_READY
-from .protocol import Ended, Limits, Outcome, Result
+from .protocol import CallResult, Limits, Outcome, ProgramEnded
 from .session import LocalSession
 from .spawn import COMMANDS_NEED, WarmProcess
 
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """How a program is run."""
+    """How a program in one language is built and run."""
 
     file: str
-    """What its source is called."""
+    """Name of the source file."""
     needs: str
-    """The command that has to be installed under /usr."""
+    """Command that must be installed in /usr/bin or /bin."""
     run: str
-    """The command that runs it, in the folder of the source."""
+    """Command that runs the program, in the folder of the source file."""
     build: str = ""
-    """The command before, if there is one."""
+    """Command that builds the program first; empty if none is needed."""
 
 
 LANGUAGES = {
@@ -43,27 +43,33 @@ LANGUAGES = {
 }
 _lock = threading.Lock()
 _warm: dict[int, WarmProcess] = {}
-"""This process's own, by its id: that of a process that it was forked from is not."""
+"""The warm process by the id of the process that started it; a forked process must not use its parent's."""
 
 
 def run(language: str, source: str, stdin: str = "", limits: Limits | None = None) -> Outcome:
-    """Runs a program to its end; see `protocol.Sandbox.run`.
+    """Runs a program to its end.
+
+    Args:
+        language: one of `LANGUAGES`.
+        source: the program.
+        stdin: its standard input.
+        limits: defaults to `Limits()`.
 
     Raises:
         UserError: the language is unknown, its compiler is not installed, or this machine lacks a protection.
-        SandboxFault: ours.
+        SandboxFault: the sandbox failed.
     """
     if language not in LANGUAGES:
-        raise UserError(f"no language {language!r}; there are {', '.join(LANGUAGES)}")
+        raise UserError(f"unknown language {language!r}; use one of {', '.join(LANGUAGES)}")
     spec, limits = LANGUAGES[language], limits or Limits()
     if not shutil.which(spec.needs, path="/usr/bin:/bin"):
-        raise UserError(f"{language} wants {spec.needs}, which is not installed in /usr/bin")
+        raise UserError(f"{language} needs {spec.needs}, which is not installed in /usr/bin; install it")
     session = LocalSession(_process(), limits, stdin)
     request = {"file": spec.file, "source": source, "build": spec.build, "run": spec.run}
-    result = Result()
+    result = CallResult()
     try:
         result = session.command(request, time.monotonic() + limits.wall_seconds)
-    except Ended:
+    except ProgramEnded:
         pass
     except BaseException:
         session.close()
@@ -81,5 +87,5 @@ def _process() -> WarmProcess:
 
 @atexit.register
 def _close() -> None:
-    if own := _warm.pop(os.getpid(), None):
-        own.close()
+    if warm := _warm.pop(os.getpid(), None):
+        warm.close()

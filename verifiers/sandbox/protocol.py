@@ -1,4 +1,4 @@
-"""What every sandbox offers: a program in, what it did out, as data."""
+"""The interface that every sandbox implements: it runs a program and returns the outcome as data."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,35 +9,35 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one run may use. They hold for the run as a whole, its children included, where the backend can."""
+    """Limits of one run. They apply to the run as a whole, child processes included, if the backend can enforce that."""
 
     cpu_seconds: float = 5.0
-    """Processor time of the run, or of a session from its start to its end. Where no control group counts it, each process has
-    so much, in whole seconds."""
+    """Processor time of the run, or of a whole session. Without a control group that counts it, the limit applies to each
+    process separately, in whole seconds."""
     wall_seconds: float = 15.0
-    """Of the run's own: time that it stood in line for a processor does not count, where the backend can tell."""
+    """Wall time. The time that the run waited for a processor is not counted if the backend can measure it."""
     memory: int = 512 << 20
     """Bytes."""
     processes: int = 16
-    """Processes and threads at once."""
+    """Processes and threads at the same time."""
     output: int = 1 << 20
-    """Bytes of standard output, and as many of standard error."""
+    """Bytes of standard output, and the same number of bytes of standard error."""
     disk: int = 32 << 20
     """Bytes of files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A function of the program's to call."""
+    """A call of one of the program's functions."""
 
     function: str
-    arguments: Sequence[Any] = ()
-    keywords: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Sequence[object] = ()
+    keywords: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A call as it travels, its values as forms (see `wire.encode`). One program's may be carried to another as it is."""
+class EncodedCall:
+    """A call whose arguments are encoded (see `wire.encode`). It can be passed from one program to another unchanged."""
 
     function: str
     arguments: Sequence[Any]
@@ -45,122 +45,139 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What a call or a piece of program came to."""
+class CallResult:
+    """Result of a call, or of a piece of source that was executed."""
 
     value: Any = None
-    """The value's form (see `wire.encode`): compare it as it is."""
+    """The encoded value (see `wire.encode`). Compare it in this form."""
     error: str | None = None
-    """The exception's class and text, where there was one."""
+    """Class and text of the exception; None if there was none."""
     printed: str = ""
-    """What was written to standard output, then to standard error, meanwhile; of a run's calls it is not told apart."""
+    """Standard output, then standard error, that was written during the call. Empty for the calls of `Sandbox.run`, whose
+    outputs cannot be separated."""
     raised: Any = None
-    """The exception as it travels (see `errors.form_of`), where it is an error, which tests may expect."""
+    """The encoded exception (see `errors.encode_error`) if it is an error that tests may expect."""
 
 
-class End(StrEnum):
+class RunStatus(StrEnum):
     """How a run ended."""
 
     FINISHED = "finished"
-    """It ran to its end."""
+    """The program ran to its end."""
     ERROR = "error"
-    """It raised, or left with a status other than 0, or left before it had answered."""
+    """The program raised an exception, exited with a status other than 0, or exited before it replied."""
     TIMEOUT = "timeout"
-    """It used up its processor or wall time."""
+    """The program reached its limit of processor time or wall time."""
     MEMORY = "memory"
-    """It used up its memory."""
+    """The program reached its memory limit."""
     OUTPUT = "output"
-    """It wrote more than it may."""
+    """The program wrote more than its output limit."""
     KILLED = "killed"
-    """A signal of its own making ended it, say a segmentation fault."""
+    """A signal that the program itself caused ended it, for example a segmentation fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run did. Every field of it is the program's claim but for the status and the measurements."""
+    """Outcome of a run. The status and the measurements are the supervisor's; all other fields are the program's own claims."""
 
-    status: End
-    results: tuple[Result, ...]
-    """Of the calls, in order; fewer than asked for where the run ended early."""
+    status: RunStatus
+    results: tuple[CallResult, ...]
+    """Results of the calls, in order. There are fewer results than calls if the run ended early."""
     stdout: str
     stderr: str
     cpu_seconds: float
     wall_seconds: float
     peak_memory: int | None
-    """Bytes; None where the backend cannot tell."""
+    """Bytes; None if the backend cannot measure it."""
     reason: str = ""
-    """One line on why it ended, where that was not by itself."""
+    """One line that says why the run ended, if the program did not end by itself."""
     waited_seconds: float = 0.0
-    """Of the wall time, what it is known to have stood in line for a processor."""
+    """The part of the wall time in which the run is known to have waited for a processor."""
 
 
-def fields(record: Limits | Question | Result | Outcome) -> dict[str, Any]:
-    """A record's fields by name. Values stay as they are: a program's may be nested too deeply to be copied."""
+def fields(record: Limits | EncodedCall | CallResult | Outcome) -> dict[str, Any]:
+    """Returns a record's fields by name, without copying values: a program's value may be nested too deeply to be copied."""
     return {part.name: getattr(record, part.name) for part in dataclass_fields(record)}
 
 
 class SandboxFault(Exception):
-    """The sandbox failed, not the program: a worker died, a service was down. Never a reason for a score of 0."""
+    """The sandbox failed, not the program: a worker died or a service was down. It never leads to a score of 0."""
 
 
-class Ended(Exception):
-    """The program is gone; `Session.close` tells how."""
+class ProgramEnded(Exception):
+    """The program has ended. `Session.close` returns the reason."""
 
 
 class Session(Protocol):
-    """A program that is kept running: defined piece by piece, called again and again."""
+    """A program that keeps running: pieces of source are executed in it and its functions are called, any number of times."""
 
     def execute(
-        self, source: str, answer: Callable[[Question], Result] | None = None, asks: Sequence[str] = (), show: bool = False
-    ) -> Result:
-        """Runs a piece of program in the session's namespace; the value of a last expression is the result's.
+        self,
+        source: str,
+        handler: Callable[[EncodedCall], CallResult] | None = None,
+        external: Sequence[str] = (),
+        as_text: bool = False,
+    ) -> CallResult:
+        """Executes source in the session's namespace. The result's value is that of the last statement if it is an expression.
 
         Args:
             source: Python.
-            answer: called when the program calls one of the names in `asks`.
-            asks: functions of the program that are answered from outside.
-            show: the value comes as the text that Python shows for it.
+            handler: called with each call that the program makes to one of the `external` functions; returns its result.
+            external: names of functions that exist outside of the sandbox and that the program may call.
+            as_text: return the value's `repr` in place of the value.
 
         Raises:
-            Ended: the program is gone.
-            SandboxFault: ours.
+            ProgramEnded: the program has ended.
+            SandboxFault: the sandbox failed.
         """
         ...
 
-    def define(self, source: str) -> Result:
-        """Runs a program whose functions are to be called, as a module that is imported: `__name__` is not `__main__`.
+    def define(self, source: str) -> CallResult:
+        """Executes a program whose functions will be called. `__name__` is not `__main__`, as in an imported module.
 
-        Raises as `execute` does.
+        Raises the same exceptions as `execute`.
         """
         ...
 
-    def call(self, call: Call) -> Result:
-        """Calls a function that was defined; raises as `execute` does. A program that leaves meanwhile is an error."""
+    def call(self, call: Call) -> CallResult:
+        """Calls a function of the program. If the program exits during the call, the result is an error.
+
+        Raises the same exceptions as `execute`.
+        """
         ...
 
-    def relay(self, question: Question) -> Result:
-        """Calls a function with values that nobody on the way has to build; raises as `execute` does."""
+    def call_encoded(self, call: EncodedCall) -> CallResult:
+        """Calls a function with encoded arguments, which only the program's own process decodes.
+
+        Raises the same exceptions as `execute`.
+        """
         ...
 
     def close(self) -> Outcome:
-        """Ends the program and tells what it did."""
+        """Ends the program and returns its outcome."""
         ...
 
 
 class Sandbox(Protocol):
-    """Where untrusted programs run. Safe to use from many threads."""
+    """Runs untrusted programs. Safe to use from many threads."""
 
     round_trip_seconds: float
-    """What asking it may take beside the program's own time."""
+    """Wall time that a request may take in addition to the program's own time."""
 
     def run(self, program: str, calls: Sequence[Call] = (), stdin: str | None = None, limits: Limits | None = None) -> Outcome:
-        """Runs a Python program to its end: as a script that reads `stdin`, or its functions called.
+        """Runs a Python program to its end: as a script, or by calling its functions.
+
+        Args:
+            program: Python source.
+            calls: calls of the program's functions. Without calls, the program runs as a script.
+            stdin: standard input of a script.
+            limits: defaults to `Limits()`.
 
         Raises:
-            SandboxFault: ours.
+            SandboxFault: the sandbox failed.
         """
         ...
 
     def open(self, limits: Limits | None = None) -> Session:
-        """A session; close it. Raises `SandboxFault`."""
+        """Opens a session; the caller closes it. Raises `SandboxFault`."""
         ...

@@ -1,4 +1,4 @@
-"""The supervisor's side of one run: a child of a warm process, asked for one thing after another."""
+"""The supervisor's side of one run: sends requests to a child of a warm process and enforces the run's limits."""
 
 import contextlib
 import math
@@ -9,49 +9,52 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from .inside import wire
-from .protocol import Call, End, Ended, Limits, Outcome, Question, Result, SandboxFault, fields
+from .protocol import Call, CallResult, EncodedCall, Limits, Outcome, ProgramEnded, RunStatus, SandboxFault, fields
 from .spawn import WarmProcess
 
-MAX_TAKEN = 4 * wire.MAX_FRAME
-"""Bytes that a session may answer in all."""
-MAX_HELD = 40 << 20
-"""Bytes that the values of one answer may take up here, and those of all calls of one run together."""
-AHEAD = 1 << 18
-"""Bytes of calls that are sent before the first is answered, about."""
-NEARLY = 0.95
-"""Share of a limit on processor time. The kernel kills at one reading of its clock and reports another one, a little apart."""
-SOONEST = 0.02
-"""Seconds from one look at what a run has used to the next, at least."""
+MAX_RECEIVED = 4 * wire.MAX_FRAME
+"""Bytes of all messages that a session accepts."""
+MAX_VALUES = 40 << 20
+"""Bytes of memory that the values of one reply may take here. The values of all calls of one run share this limit."""
+SEND_AHEAD = 1 << 18
+"""Bytes of calls (approximately) that are sent before the first reply."""
+NEAR_LIMIT = 0.95
+"""Share of the processor time limit from which a killed run counts as a timeout. The kernel kills at one reading of its clock
+and reports another reading, which differs a little."""
+MIN_CHECK_SECONDS = 0.02
+"""Minimum interval between two measurements of a run's processor time."""
 LEAVING_SECONDS = 2.0
-"""A child that has closed its channel is waited for so long; it may have much memory to give back."""
-PATIENCE = 20
-"""A run may stand in line for a processor for so many times its wall time, before that is a fault of this machine's."""
+"""Seconds to wait for the end of a child that has closed its channel; it may have much memory to release."""
+MAX_WAITED = 20
+"""If a run has waited for a processor for more than this many times its wall time limit, that is a fault of the machine."""
 
 
-def question_of(call: Call) -> Question:
-    """A call as it travels."""
+def encode_call(call: Call) -> EncodedCall:
+    """Returns the call with encoded arguments."""
     keywords = {name: wire.encode(value) for name, value in call.keywords.items()}
-    return Question(call.function, [wire.encode(value) for value in call.arguments], keywords)
+    return EncodedCall(call.function, [wire.encode(value) for value in call.arguments], keywords)
 
 
-def _asked(question: Question) -> bytes:
-    return wire.pack({"call": question.function, "arguments": question.arguments, "keywords": question.keywords})
+def _packed(call: EncodedCall) -> bytes:
+    return wire.pack({"call": call.function, "arguments": call.arguments, "keywords": call.keywords})
 
 
-def _result(reply: dict[str, Any], printed: str = "", may_leave: bool = False) -> Result:
-    """What a reply says. A program that leaves with status 0 has come to its end, where that is all that it `may_leave` for."""
+def _result(reply: wire.JSONObject, printed: str = "", may_exit: bool = False) -> CallResult:
+    """Returns the reply as a result. With `may_exit`, an exit with status 0 is no error."""
     failure = reply.get("error")
     if isinstance(failure, str):
-        left = may_leave and failure.startswith("SystemExit: ") and reply.get("status") == 0
-        return Result(None, None if left else failure[:2000], printed, reply.get("raised"))
-    return Result(reply.get("value"), None, printed)
+        exited = may_exit and failure.startswith("SystemExit: ") and reply.get("status") == 0
+        return CallResult(None, None if exited else failure[:2000], printed, reply.get("raised"))
+    return CallResult(reply.get("value"), None, printed)
 
 
-def waited(pid: int) -> float:
-    """Seconds that a process was ready to run and did not: those of the thread that waited longest; 0 where nobody tells."""
+def processor_wait(pid: int) -> float:
+    """Returns the seconds that a process was ready to run and did not run.
+
+    The maximum over the process's threads; 0 if the kernel does not report it.
+    """
     waits = [0.0]
     with contextlib.suppress(OSError):
         for task in os.listdir(f"/proc/{pid}/task"):
@@ -60,54 +63,65 @@ def waited(pid: int) -> float:
     return max(waits)
 
 
-class Allowance:
-    """The processor time that a run may use. It is looked at when one process could have used it up, and again when the rest
-    could be: shorter runs pay nothing, and many processes at once may use more before they are found out."""
+class CpuLimit:
+    """The processor time limit of a run.
+
+    The time is first measured when one process could have reached the limit, and again each time the rest could have been used.
+    So short runs are never measured, and a run with many processes may exceed the limit before that is noticed.
+    """
 
     def __init__(self, seconds: float):
-        """From now on a run may use so much."""
-        self.seconds, self._look = seconds, time.monotonic() + seconds
+        """Starts with no time used."""
+        self.seconds, self._next_check = seconds, time.monotonic() + seconds
 
     def until(self, deadline: float) -> float:
-        """Seconds until this or a deadline is to be looked at; none below 0."""
-        return max(0.0, min(deadline, self._look) - time.monotonic())
+        """Returns the seconds until the next measurement or the deadline, whichever is first; at least 0."""
+        return max(0.0, min(deadline, self._next_check) - time.monotonic())
 
     def is_spent(self, used: Callable[[], float | None]) -> bool:
-        """Whether a run has used all of it; `used` tells the seconds, or None where nobody counts them."""
-        if (now := time.monotonic()) < self._look:
+        """True if a run has reached the limit. `used` returns the seconds used, or None if they are not counted."""
+        if (now := time.monotonic()) < self._next_check:
             return False
         seconds = used()
-        self._look = math.inf if seconds is None else now + max(self.seconds - seconds, SOONEST)
+        self._next_check = math.inf if seconds is None else now + max(self.seconds - seconds, MIN_CHECK_SECONDS)
         return seconds is not None and seconds >= self.seconds
 
 
 class LocalSession:
-    """One child; see `Session`."""
+    """A session with one child of a warm process; see `Session`."""
 
     def __init__(self, warm: WarmProcess, limits: Limits, stdin: str):
-        """Starts the child."""
+        """Starts the child.
+
+        Args:
+            warm: the warm process that forks the child.
+            limits: of the whole session.
+            stdin: text of the child's standard input.
+        """
         self.warm, self.limits = warm, limits
-        self.ending: End | None = None
-        self.reason = ""
-        self.ready = self.gone = self.is_script = self.is_command = False
-        self.status: int | None = None
-        """That of the commands, once they have ended."""
-        self.started, self.starved = time.monotonic(), 0.0
-        self.taken = self.held = self.weight = 0
-        """Bytes of all messages; of the values that are kept; of the last message's."""
-        self.spent = 0.0
-        """Processor seconds that do not count."""
+        self.end_status: RunStatus | None = None
+        self.end_reason = ""
+        self.ready = self.channel_closed = self.is_script = self.is_command = False
+        self.exit_status: int | None = None
+        """Exit status of the commands, after they have ended."""
+        self.started = time.monotonic()
+        self.waited = 0.0
+        """Seconds of waiting for a processor that are not charged to the run."""
+        self.received_bytes = self.kept_bytes = self.last_bytes = 0
+        """Bytes of all messages; of the values that are kept; of the values of the last message."""
+        self.uncharged_cpu = 0.0
+        """Processor seconds that do not count towards the limit, because a compiler used them."""
         self.channel, inner = socket.socketpair()
         self.out, out = os.pipe()
         self.err, err = os.pipe()
-        text = wire.readable(stdin)
+        text = wire.memory_file(stdin)
         self.written: dict[int, bytearray] = {self.out: bytearray(), self.err: bytearray()}
         self.received, self.sending = bytearray(), bytearray()
         self.selector = selectors.PollSelector()
         try:
             self.pid, self.parent = warm.start(fields(limits), [inner.fileno(), text, out, err])
-            self.waited = waited(self.pid)  # before it was this run's
-            self.allowance = Allowance(limits.cpu_seconds)
+            self.waited_before = processor_wait(self.pid)  # the child may have waited before this run got it
+            self.cpu_limit = CpuLimit(limits.cpu_seconds)
         except BaseException:
             self._release()
             raise
@@ -124,137 +138,149 @@ class LocalSession:
     def execute(
         self,
         source: str,
-        answer: Callable[[Question], Result] | None = None,
-        asks: Sequence[str] = (),
-        show: bool = False,
-    ) -> Result:
-        """See `Session.execute`."""
-        return self._exchange(wire.pack({"source": source, "asks": list(asks), "show": show}), answer, None)
+        handler: Callable[[EncodedCall], CallResult] | None = None,
+        external: Sequence[str] = (),
+        as_text: bool = False,
+    ) -> CallResult:
+        """See `Session.execute`.
 
-    def define(self, source: str, deadline: float | None = None) -> Result:
-        """See `Session.define`."""
+        Args:
+            source: Python.
+            handler: called with each call of an `external` function.
+            external: names of functions outside of the sandbox.
+            as_text: return the value's `repr`.
+        """
+        return self._exchange(wire.pack({"source": source, "external": list(external), "as_text": as_text}), handler, None)
+
+    def define(self, source: str, deadline: float | None = None) -> CallResult:
+        """See `Session.define`. `deadline` is on the clock `time.monotonic`; by default the request gets the full wall time."""
         return self._exchange(wire.pack({"define": source}), None, deadline)
 
-    def script(self, source: str, deadline: float) -> Result:
+    def script(self, source: str, deadline: float) -> CallResult:
         """Runs a program to the end of its process, as `python main.py` does."""
         self.is_script = True
         return self._exchange(wire.pack({"script": source}), None, deadline)
 
-    def command(self, request: Mapping[str, str], deadline: float) -> Result:
-        """Builds a program and runs it, of a warm process whose children take commands.
+    def command(self, request: Mapping[str, str], deadline: float) -> CallResult:
+        """Builds a program and runs it. The warm process must be one whose children run commands.
 
         Args:
-            request: of `command.serve`.
+            request: the request that `command.serve` describes.
             deadline: on the clock `time.monotonic`.
         """
-        self.is_command, self.allowance, self.waited = True, Allowance(math.inf), 0.0
+        self.is_command, self.cpu_limit, self.waited_before = True, CpuLimit(math.inf), 0.0
         self.sending += wire.pack(dict(request))
         while "status" not in (reply := self._next(deadline)):
-            self.spent, self.allowance = self.used() or 0.0, Allowance(self.limits.cpu_seconds)
-        self.status, self.starved = int(reply["status"]), max(self.starved, float(reply["waited"]))
-        if self.status == 0:
-            return Result()
+            self.uncharged_cpu, self.cpu_limit = self.used_cpu() or 0.0, CpuLimit(self.limits.cpu_seconds)
+        self.exit_status, self.waited = int(reply["status"]), max(self.waited, float(reply["waited"]))
+        if self.exit_status == 0:
+            return CallResult()
         last = (self.written[self.err].decode("utf-8", "replace").strip().splitlines() or [""])[-1]
-        return Result(error=f"it left with status {self.status} {last[:200]}".strip())
+        return CallResult(error=f"the program exited with status {self.exit_status} {last[:200]}".strip())
 
-    def call(self, call: Call) -> Result:
+    def call(self, call: Call) -> CallResult:
         """See `Session.call`."""
-        return self.relay(question_of(call))
+        return self.call_encoded(encode_call(call))
 
-    def calls(self, calls: Sequence[Call], deadline: float) -> Iterator[Result]:
-        """The results of calls. They are sent ahead of one another's answers, so that none says what was printed in it."""
-        unsent = map(question_of, calls)
+    def calls(self, calls: Sequence[Call], deadline: float) -> Iterator[CallResult]:
+        """Yields the results of the calls.
+
+        Calls are sent before earlier ones are answered, so the output of one call cannot be told from that of another and
+        `CallResult.printed` stays empty.
+        """
+        unsent = map(encode_call, calls)
         for _ in calls:
-            while len(self.sending) < AHEAD and (question := next(unsent, None)):
-                self.sending += _asked(question)
+            while len(self.sending) < SEND_AHEAD and (encoded := next(unsent, None)):
+                self.sending += _packed(encoded)
             reply = self._next(deadline)
-            self.held += self.weight
+            self.kept_bytes += self.last_bytes
             yield _result(reply)
 
-    def relay(self, question: Question) -> Result:
-        """See `Session.relay`."""
-        return self._exchange(_asked(question), None, None, may_leave=False)
+    def call_encoded(self, call: EncodedCall) -> CallResult:
+        """See `Session.call_encoded`."""
+        return self._exchange(_packed(call), None, None, may_exit=False)
 
     def _exchange(
-        self, request: bytes, answer: Callable[[Question], Result] | None, deadline: float | None, may_leave: bool = True
-    ) -> Result:
-        if deadline is None:  # a clock of this request's own
+        self, request: bytes, handler: Callable[[EncodedCall], CallResult] | None, deadline: float | None, may_exit: bool = True
+    ) -> CallResult:
+        if deadline is None:  # this request gets the full wall time
             deadline = time.monotonic() + self.limits.wall_seconds
-            self.waited, self.starved = waited(self.pid), 0.0
+            self.waited_before, self.waited = processor_wait(self.pid), 0.0
         before = {descriptor: len(text) for descriptor, text in self.written.items()}
         self.sending += request
         while True:
             reply = self._next(deadline)
-            if "ask" in reply and answer is not None:
-                asked = time.monotonic()
-                told = answer(Question(str(reply["ask"]), reply.get("arguments", []), reply.get("keywords", {})))
-                deadline += time.monotonic() - asked  # whoever answers has a clock of his own
-                failed = {"error": told.error, "raised": told.raised}
-                self.sending += wire.pack(failed if told.error is not None else {"value": told.value})
+            if "ask" in reply and handler is not None:
+                started = time.monotonic()
+                result = handler(EncodedCall(str(reply["ask"]), reply.get("arguments", []), reply.get("keywords", {})))
+                deadline += time.monotonic() - started  # the handler has its own time limit
+                failed = {"error": result.error, "raised": result.raised}
+                self.sending += wire.pack(failed if result.error is not None else {"value": result.value})
                 continue
-            return _result(reply, self._printed(before), may_leave)
+            return _result(reply, self._printed(before), may_exit)
 
     def _printed(self, before: dict[int, int]) -> str:
         return "".join(self.written[fd][length:].decode("utf-8", "replace") for fd, length in before.items())
 
-    def _next(self, deadline: float) -> dict[str, Any]:
-        """The next message, while everything the program writes is taken in."""
+    def _next(self, deadline: float) -> wire.JSONObject:
+        """Waits for the next message, and reads the program's output meanwhile."""
         while True:
             try:
-                unpacked = wire.unpack(self.received, MAX_HELD - self.held)
+                unpacked = wire.unpack(self.received, MAX_VALUES - self.kept_bytes)
             except ValueError as error:
-                raise self._end(End.OUTPUT, f"a malformed answer: {error}") from None
+                raise self._end(RunStatus.OUTPUT, f"malformed reply: {error}") from None
             if unpacked is not None and not self.ready:
                 self.ready = True
                 continue
             if unpacked is not None:
-                message, self.weight = unpacked
+                message, self.last_bytes = unpacked
                 self._drain()
                 return message
-            remaining = deadline + self.starved - time.monotonic()
+            remaining = deadline + self.waited - time.monotonic()
             if remaining <= 0:
-                if self._was_starved():
+                if self._has_waited():
                     continue
-                raise self._end(End.TIMEOUT, f"more than {self.limits.wall_seconds:g} s")
-            if self.allowance.is_spent(self._spends):
-                raise self._end(End.TIMEOUT, f"more than {self.limits.cpu_seconds:g} s of processor time")
+                raise self._end(RunStatus.TIMEOUT, f"more than {self.limits.wall_seconds:g} s of wall time")
+            if self.cpu_limit.is_spent(self._charged_cpu):
+                raise self._end(RunStatus.TIMEOUT, f"more than {self.limits.cpu_seconds:g} s of processor time")
             events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self.sending else 0)
             self.selector.modify(self.channel, events)
-            for key, ready in self.selector.select(self.allowance.until(deadline + self.starved)):
+            for key, ready in self.selector.select(self.cpu_limit.until(deadline + self.waited)):
                 if key.fileobj is self.channel:
-                    self._talk(ready)
+                    self._transfer(ready)
                 else:
-                    self._take(int(key.fd))
+                    self._read_output(int(key.fd))
 
-    def used(self) -> float | None:
-        """Processor seconds of the child and of all that it has started; None where no group counts them."""
-        seconds: float | None = self.warm.ask({"used": {"pid": self.pid}}, self.parent)["cpu_seconds"]
-        return seconds
+    def used_cpu(self) -> float | None:
+        """Returns the processor seconds of the child and its descendants; None if no control group counts them."""
+        return self.warm.used(self.pid, self.parent)["cpu_seconds"]
 
-    def _spends(self) -> float | None:
-        seconds = self.used()
-        return None if seconds is None else seconds - self.spent
+    def _charged_cpu(self) -> float | None:
+        seconds = self.used_cpu()
+        return None if seconds is None else seconds - self.uncharged_cpu
 
     def _processes(self) -> Iterable[int]:
-        """Whose waiting for a processor is the run's: of commands that of all, since the first process only waits for them."""
+        """Returns the processes whose waiting for a processor counts as the run's.
+
+        For commands these are all processes, because the first one only waits for the others.
+        """
         if not self.is_command:
             return (self.pid,)
-        running: list[int] = self.warm.ask({"used": {"pid": self.pid}}, self.parent)["processes"]
-        return running
+        return self.warm.used(self.pid, self.parent)["processes"]
 
-    def _was_starved(self) -> bool:
-        """Whether the run has stood in line for a processor since its clock was last set; that time is not its own.
+    def _has_waited(self) -> bool:
+        """True if the run has waited for a processor since the last call; the wait extends the run's deadline.
 
         Raises:
-            SandboxFault: it has stood there so long that this machine has too much to do.
+            SandboxFault: the run has waited so long that the machine is overloaded.
         """
-        waits = max((waited(pid) for pid in self._processes()), default=0.0)
-        before, self.starved = self.starved, max(self.starved, waits - self.waited)
-        if self.starved > PATIENCE * self.limits.wall_seconds:
-            raise SandboxFault(f"this machine is overloaded: a program waited {self.starved:.0f} s for a processor")
-        return self.starved > before + 0.01
+        waits = max((processor_wait(pid) for pid in self._processes()), default=0.0)
+        before, self.waited = self.waited, max(self.waited, waits - self.waited_before)
+        if self.waited > MAX_WAITED * self.limits.wall_seconds:
+            raise SandboxFault(f"this machine is overloaded: a program waited {self.waited:.0f} s for a processor")
+        return self.waited > before + 0.01
 
-    def _talk(self, ready: int) -> None:
+    def _transfer(self, ready: int) -> None:
         try:
             if ready & selectors.EVENT_WRITE:
                 del self.sending[: self.channel.send(self.sending[: 1 << 18])]
@@ -263,16 +289,16 @@ class LocalSession:
                 if not chunk:
                     raise self._end(None, "")
                 self.received += chunk
-                self.taken += len(chunk)
-                if self.taken > MAX_TAKEN:
-                    raise self._end(End.OUTPUT, f"more than {MAX_TAKEN} bytes of answers")
+                self.received_bytes += len(chunk)
+                if self.received_bytes > MAX_RECEIVED:
+                    raise self._end(RunStatus.OUTPUT, f"more than {MAX_RECEIVED} bytes of replies")
         except BlockingIOError:
             pass
         except OSError:
             raise self._end(None, "") from None
 
-    def _take(self, descriptor: int) -> bool:
-        """Reads some of the program's output; whether there was any."""
+    def _read_output(self, descriptor: int) -> bool:
+        """Reads some of the program's output; False if there was none."""
         try:
             chunk = os.read(descriptor, 1 << 16)
         except BlockingIOError:
@@ -282,68 +308,74 @@ class LocalSession:
             return False
         self.written[descriptor] += chunk
         if len(self.written[descriptor]) > self.limits.output:
-            raise self._end(End.OUTPUT, f"more than {self.limits.output} bytes of output")
+            raise self._end(RunStatus.OUTPUT, f"more than {self.limits.output} bytes of output")
         return True
 
     def _drain(self) -> None:
         for descriptor in list(self.written):
             if descriptor in self.selector.get_map():
-                while self._take(descriptor):
+                while self._read_output(descriptor):
                     pass
 
-    def _end(self, why: End | None, reason: str) -> Ended:
-        """Notes why the program is to end, or that it has."""
-        self.ending, self.reason = self.ending or why or End.ERROR, self.reason or reason
-        self.gone = why is None
-        return Ended(self.reason)
+    def _end(self, status: RunStatus | None, reason: str) -> ProgramEnded:
+        """Records that the program must be ended, or with status None that it has closed its channel."""
+        self.end_status, self.end_reason = self.end_status or status or RunStatus.ERROR, self.end_reason or reason
+        self.channel_closed = status is None
+        return ProgramEnded(self.end_reason)
 
-    def close(self, results: tuple[Result, ...] = (), failed: str | None = None) -> Outcome:
-        """See `Session.close`; `results` and `failed` are what the run's requests came to."""
+    def close(self, results: tuple[CallResult, ...] = (), error: str | None = None) -> Outcome:
+        """See `Session.close`.
+
+        Args:
+            results: results of the run's calls, for the outcome.
+            error: the error with which the program's last request ended, if any.
+        """
         wall = time.monotonic() - self.started
-        if self.gone:
+        if self.channel_closed:
             self._wait()
         if self.is_script:
-            self.starved = max(self.starved, waited(self.pid) - self.waited)
+            self.waited = max(self.waited, processor_wait(self.pid) - self.waited_before)
         try:
-            told = self.warm.ask({"end": {"pid": self.pid, "leaving": self.gone}}, self.parent)
-            with contextlib.suppress(Ended):
+            report = self.warm.end_child(self.pid, self.channel_closed, self.parent)
+            with contextlib.suppress(ProgramEnded):
                 self._drain()
         finally:
             self._release()
         stdout, stderr = (
             bytes(self.written[fd][: self.limits.output]).decode("utf-8", "replace") for fd in (self.out, self.err)
         )
-        if self.gone and not self.ready:
-            raise SandboxFault(stderr.strip() or f"a child died at its start, with status {told['status']}")
-        status, reason = self._judged(told, failed)
-        return Outcome(status, results, stdout, stderr, told["cpu_seconds"], wall, told["peak_memory"], reason, self.starved)
+        if self.channel_closed and not self.ready:
+            raise SandboxFault(stderr.strip() or f"a child died at its start, with status {report['status']}")
+        status, reason = self._status(report, error)
+        cpu_seconds, peak_memory = report["cpu_seconds"], report["peak_memory"]
+        return Outcome(status, results, stdout, stderr, cpu_seconds, wall, peak_memory, reason, self.waited)
 
-    def _judged(self, told: dict[str, Any], failed: str | None) -> tuple[End, str]:
+    def _status(self, report: wire.ChildReport, error: str | None) -> tuple[RunStatus, str]:
         limits = self.limits
-        if told["out_of_memory"] or (failed or "").startswith("MemoryError"):
-            return End.MEMORY, f"more than {limits.memory >> 20} MiB of memory"
-        spent = told["cpu_seconds"] - self.spent >= NEARLY * limits.cpu_seconds
-        if self.status:  # a shell says 128 and a signal for what it has run
-            number = -self.status if self.status < 0 else self.status - 128
+        if report["out_of_memory"] or (error or "").startswith("MemoryError"):
+            return RunStatus.MEMORY, f"more than {limits.memory >> 20} MiB of memory"
+        spent = report["cpu_seconds"] - self.uncharged_cpu >= NEAR_LIMIT * limits.cpu_seconds
+        if self.exit_status:  # a shell reports that a signal ended its command as 128 plus the signal's number
+            number = -self.exit_status if self.exit_status < 0 else self.exit_status - 128
             if number == signal.SIGXCPU or (number == signal.SIGKILL and spent):
-                return End.TIMEOUT, f"more than {limits.cpu_seconds:g} s of processor time"
-            return (End.KILLED, f"signal {number}") if number > 0 else (End.ERROR, failed or "")
-        if self.ending is None:
-            return (End.FINISHED, "") if failed is None else (End.ERROR, failed)
-        if self.ending != End.ERROR or not self.gone:
-            return self.ending, self.reason
-        if told["killed"]:
-            return End.ERROR, "it closed the channel to the sandbox"
-        if told["status"] == -signal.SIGXCPU or (told["status"] == -signal.SIGKILL and spent):
-            return End.TIMEOUT, f"more than {limits.cpu_seconds:g} s of processor time"
-        if self.is_script and told["status"] == 0:  # os._exit(0): what it had written stands
-            return End.FINISHED, ""
-        if told["status"] < 0:
-            return End.KILLED, f"signal {-told['status']}"
-        return End.ERROR, f"it left with status {told['status']} before it had answered"
+                return RunStatus.TIMEOUT, f"more than {limits.cpu_seconds:g} s of processor time"
+            return (RunStatus.KILLED, f"signal {number}") if number > 0 else (RunStatus.ERROR, error or "")
+        if self.end_status is None:
+            return (RunStatus.FINISHED, "") if error is None else (RunStatus.ERROR, error)
+        if self.end_status != RunStatus.ERROR or not self.channel_closed:
+            return self.end_status, self.end_reason
+        if report["killed"]:
+            return RunStatus.ERROR, "the program closed its channel to the sandbox"
+        if report["status"] == -signal.SIGXCPU or (report["status"] == -signal.SIGKILL and spent):
+            return RunStatus.TIMEOUT, f"more than {limits.cpu_seconds:g} s of processor time"
+        if self.is_script and report["status"] == 0:  # os._exit(0): the output so far counts
+            return RunStatus.FINISHED, ""
+        if report["status"] < 0:
+            return RunStatus.KILLED, f"signal {-report['status']}"
+        return RunStatus.ERROR, f"the program exited with status {report['status']} before it replied"
 
     def _wait(self) -> None:
-        """Gives a child that has closed its channel, as all do that end, the time to be gone."""
+        """Waits for the end of a child that has closed its channel, because every child closes it shortly before its end."""
         with contextlib.suppress(OSError):
             handle = os.pidfd_open(self.pid)
             try:

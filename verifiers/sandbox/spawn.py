@@ -1,4 +1,4 @@
-"""The supervisor's side of a warm process: spawned, asked, replaced."""
+"""The supervisor's side of a warm process: starts it, sends requests to it and replaces it."""
 
 import contextlib
 import importlib.util
@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from ...core import UserError
 from . import system_calls
@@ -22,19 +22,22 @@ STANDARD = (
     *("bisect", "collections", "copy", "datetime", "decimal", "fractions", "functools", "heapq", "itertools", "json", "math"),
     *("operator", "random", "re", "statistics", "string", "typing", "dataclasses", "hashlib", "io", "traceback"),
 )
-"""Modules that every program finds loaded. What is loaded costs every run."""
+"""Modules that are loaded before any program runs. Each loaded module makes every run slower."""
 LIBRARIES = ("numpy",)
-"""Packages that are loaded for programs that name one: with numpy a run takes a sixth longer, with sympy it would take three
-times as long."""
-OFFERED = (*LIBRARIES, "mpmath", "sympy")
-"""Packages that a program may import. Others it cannot see."""
+"""Packages that are loaded in advance for programs that name one. With numpy a run takes a sixth longer; with sympy it would
+take three times as long."""
+IMPORTABLE = (*LIBRARIES, "mpmath", "sympy")
+"""Packages that a program may import. Other packages are not visible to it."""
 COMMANDS_NEED = frozenset({"namespaces", "files", "cgroup"})
-"""Protections without which no command runs: compilers are several processes, and their files are the run's own."""
+"""Protections without which no command runs, because a compiler is several processes and writes files that only the run may
+see."""
 START_SECONDS = 120.0
+"""Time limit for the start of a warm process."""
 REPLY_SECONDS = 60.0
-LOOK_SECONDS, STUCK_SECONDS = 0.5, 30.0
-"""A warm process that does not answer is looked at so often. One that was stopped is replaced at once, one that neither runs
-nor stands in line for a processor after so long."""
+"""Time limit for a reply of a warm process."""
+POLL_SECONDS, STUCK_SECONDS = 0.5, 30.0
+"""While a warm process does not reply, its state is read every POLL_SECONDS. A stopped process is replaced at once; one that
+neither runs nor waits for a processor is replaced after STUCK_SECONDS."""
 _BOOTSTRAP = (
     "import sys, types; folder, site = sys.argv[1:]; package = types.ModuleType('sandbox'); package.__path__ = [folder]; "
     "sys.modules['sandbox'] = package; sys.path.append(site); from sandbox import warm; warm.main()"
@@ -45,57 +48,82 @@ class WarmProcess:
     """The supervisor's side of one warm process."""
 
     def __init__(self, preload: Sequence[str], without: Collection[str], most_ready: int, commands: bool = False):
-        """Describes the process, which may have so many children ready; see `LocalSandbox`.
+        """Stores the settings; nothing is started yet.
 
         Args:
-            preload: modules that its children find loaded.
-            without: protections that may be missing.
-            most_ready: children that wait for runs to come.
-            commands: its children run commands of any kind in place of Python.
+            preload: modules that are loaded before any program runs.
+            without: protections that may be missing; see `LocalSandbox`.
+            most_ready: maximum number of idle children that are kept for future runs.
+            commands: the children run commands of any kind instead of Python.
         """
         self.most_ready, self.commands = most_ready, commands
         self.groups: list[str] = []
-        """Where its control groups lie."""
+        """Folders in which its control groups are."""
         self.preload, self.without = tuple(preload), frozenset(without)
         self.lock = threading.Lock()
         self.process: subprocess.Popen[bytes] | None = None
         self.channel: socket.socket | None = None
-        self.lacks: dict[str, str] = {}
+        self.missing: dict[str, str] = {}
 
-    def start(self, limits: dict[str, Any], descriptors: Sequence[int]) -> tuple[int, Any]:
-        """Starts a child; its process id, and which warm process it is of. Raises `SandboxFault`."""
+    def start(self, limits: wire.JSONObject, descriptors: Sequence[int]) -> tuple[int, "subprocess.Popen[bytes] | None"]:
+        """Starts a run in a child.
+
+        Args:
+            limits: the fields of `protocol.Limits`.
+            descriptors: the run's channel, stdin, stdout and stderr.
+
+        Returns:
+            The child's process id, and the warm process that it belongs to.
+
+        Raises:
+            SandboxFault: the warm process failed.
+        """
         with self.lock:
-            self._ensure()
-            asked = self.process
+            self._ensure_started()
+            process = self.process
             try:
                 return self._ask({"start": limits}, descriptors)["pid"], self.process
             except SandboxFault:
-                if self.process is asked:  # it lives, and says no
+                if self.process is process:  # it is alive and refused the request
                     raise
-            self._ensure()  # it was dead, or stopped; runs of its own hear of that by themselves
+            self._ensure_started()  # it was dead or stopped; its other runs find that out by themselves
             return self._ask({"start": limits}, descriptors)["pid"], self.process
 
-    def ask(self, request: dict[str, Any], of: Any) -> dict[str, Any]:
-        """One request about a child of the warm process `of`, one reply.
+    def used(self, pid: int, parent: "subprocess.Popen[bytes] | None") -> wire.ChildUsage:
+        """Returns what a child of the warm process `parent` has used. Raises as `_ask_parent` does."""
+        return cast(wire.ChildUsage, self._ask_parent({"used": {"pid": pid}}, parent))
+
+    def end_child(self, pid: int, leaving: bool, parent: "subprocess.Popen[bytes] | None") -> wire.ChildReport:
+        """Ends a child and its descendants, and returns how it ended. Raises as `_ask_parent` does.
+
+        Args:
+            pid: the child's process id.
+            leaving: the child has closed its channel and gets a moment to end by itself.
+            parent: the warm process that started it.
+        """
+        return cast(wire.ChildReport, self._ask_parent({"end": {"pid": pid, "leaving": leaving}}, parent))
+
+    def _ask_parent(self, request: wire.JSONObject, parent: "subprocess.Popen[bytes] | None") -> wire.JSONObject:
+        """Sends one request about a child of the warm process `parent` and returns the reply.
 
         Raises:
-            SandboxFault: that process died, or the kernel refused.
+            SandboxFault: that process died, or the kernel refused the request.
         """
         with self.lock:
-            if self.channel is None or self.process is not of:
+            if self.channel is None or self.process is not parent:
                 raise SandboxFault("the warm process of this run has died")
             return self._ask(request)
 
-    def _ask(self, request: dict[str, Any], descriptors: Sequence[int] = ()) -> dict[str, Any]:
+    def _ask(self, request: wire.JSONObject, descriptors: Sequence[int] = ()) -> wire.JSONObject:
         if self.channel is None:
             raise SandboxFault("the warm process died")
         try:
             socket.send_fds(self.channel, [json.dumps(request).encode()], list(descriptors))
-            self._await(self.channel, REPLY_SECONDS)
+            self._wait_for_reply(self.channel, REPLY_SECONDS)
             reply = wire.receive(self.channel)
         except OSError as error:
             self._kill()
-            raise SandboxFault(f"the warm process does not answer: {error}") from None
+            raise SandboxFault(f"the warm process does not reply: {error}") from None
         if reply is None:
             self._kill()
             raise SandboxFault("the warm process died")
@@ -103,29 +131,29 @@ class WarmProcess:
             raise SandboxFault(reply["fault"])
         return reply
 
-    def _await(self, channel: socket.socket, patience: float) -> None:
-        """Waits for an answer while there is hope of one. Raises `TimeoutError`."""
-        deadline = time.monotonic() + patience
-        seen: object = None
-        moved = time.monotonic()
-        while not select.select([channel], [], [], LOOK_SECONDS)[0]:
+    def _wait_for_reply(self, channel: socket.socket, seconds: float) -> None:
+        """Waits for a reply as long as the process makes progress. Raises `TimeoutError`."""
+        deadline = time.monotonic() + seconds
+        last_progress: object = None
+        progressed_at = time.monotonic()
+        while not select.select([channel], [], [], POLL_SECONDS)[0]:
             assert self.process is not None
-            state, done = _state_of(self.process.pid)
+            state, progress = _state_of(self.process.pid)
             now = time.monotonic()
-            if done != seen or state == "D":  # which waits for a disk
-                seen, moved = done, now
+            if progress != last_progress or state == "D":  # "D": it waits for a disk
+                last_progress, progressed_at = progress, now
             if state in _STOPPED:
-                raise TimeoutError("somebody has stopped it")
-            if now > deadline or now > moved + STUCK_SECONDS:
-                raise TimeoutError("it is stuck")
+                raise TimeoutError("the process was stopped by a signal")
+            if now > deadline or now > progressed_at + STUCK_SECONDS:
+                raise TimeoutError("the process makes no progress")
 
     def ready(self) -> dict[str, str]:
-        """Starts the process if need be; the protections that it lacks."""
+        """Starts the process if necessary and returns the missing protections, each with the reason."""
         with self.lock:
-            self._ensure()
-            return self.lacks
+            self._ensure_started()
+            return self.missing
 
-    def _ensure(self) -> None:
+    def _ensure_started(self) -> None:
         if self.process is not None and self.process.poll() is None:
             return
         self._kill()
@@ -135,8 +163,8 @@ class WarmProcess:
         self.channel.settimeout(START_SECONDS)
         settings = {
             "preload": self.preload,
-            "readable": [] if self.commands else _interpreter(),
-            "packages": [] if self.commands else _packages(OFFERED),
+            "readable": [] if self.commands else _interpreter_paths(),
+            "packages": [] if self.commands else _package_paths(IMPORTABLE),
             "hidden": _hidden(),
             "commands": self.commands,
             "seccomp": self._system_calls().hex(),
@@ -153,27 +181,27 @@ class WarmProcess:
         inner.close()
         try:
             self.channel.sendall(wire.pack(settings))
-            self._await(self.channel, START_SECONDS)
+            self._wait_for_reply(self.channel, START_SECONDS)
             hello = wire.receive(self.channel)
         except OSError as error:
-            hello, said = None, str(error)
+            hello, reason = None, str(error)
         else:
-            said = "it ended"
+            reason = "it ended"
         if hello is None:
             assert self.process.stderr is not None
             self.process.kill()
-            said = self.process.stderr.read().decode(errors="replace").strip().rsplit("\n", 1)[-1] or said
+            reason = self.process.stderr.read().decode(errors="replace").strip().rsplit("\n", 1)[-1] or reason
             self._kill()
-            raise SandboxFault(f"the warm process does not start: {said}")
+            raise SandboxFault(f"the warm process does not start: {reason}")
         self.channel.settimeout(REPLY_SECONDS)
-        self.lacks, self.groups = hello["missing"], hello["groups"]
-        if refused := set(self.lacks) - self.without:
+        self.missing, self.groups = hello["missing"], hello["groups"]
+        if refused := set(self.missing) - self.without:
             self._kill()
-            why = "; ".join(f"{part} ({self.lacks[part]})" for part in sorted(refused))
-            way = "to go on without, name them in without=, or in $TENFOLD_SANDBOX_WITHOUT"
+            why = "; ".join(f"{part} ({self.missing[part]})" for part in sorted(refused))
+            action = "to run without it, name it in without= or in $TENFOLD_SANDBOX_WITHOUT (names separated by commas)"
             if self.commands and refused & COMMANDS_NEED:
-                way = "programs in languages other than Python cannot go on without"
-            raise UserError(f"this machine cannot protect itself from untrusted code: it lacks {why}; {way}")
+                action = "programs in languages other than Python cannot run without it"
+            raise UserError(f"this machine cannot protect itself from untrusted code: it lacks {why}; {action}")
 
     def _system_calls(self) -> bytes:
         try:
@@ -184,14 +212,14 @@ class WarmProcess:
             return b""
 
     def close(self) -> None:
-        """Ends the process, and with it every run of its own."""
+        """Ends the process and all its runs."""
         with self.lock:
             if self.channel is not None:
                 self.channel.close()
                 self.channel = None
             if self.process is not None and _state_of(self.process.pid)[0] not in _STOPPED:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    self.process.wait(10)  # it removes its control groups
+                    self.process.wait(10)  # it removes its control groups before it ends
             self._kill()
 
     def _kill(self) -> None:
@@ -202,7 +230,7 @@ class WarmProcess:
             self.process.wait()
             if self.process.stderr is not None:
                 self.process.stderr.close()
-            cgroup.sweep(self.groups)
+            cgroup.remove_abandoned(self.groups)
         self.channel, self.process, self.groups = None, None, []
 
 
@@ -210,36 +238,38 @@ _STOPPED = ("T", "t")
 
 
 def _state_of(pid: int) -> tuple[str, str]:
-    """A process's state, and a text that changes as long as it runs or stands in line for a processor."""
+    """Returns a process's state, and a text that changes whenever it has run or waited for a processor."""
     with contextlib.suppress(OSError):
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         return state, Path(f"/proc/{pid}/schedstat").read_text()
     return "X", ""
 
 
-def _interpreter() -> list[str]:
-    """Where this interpreter and its libraries lie. What lies beside them, such as other environments, programs do not need."""
+def _interpreter_paths() -> list[str]:
+    """Returns the folders of this interpreter and its libraries, without those next to them, such as other environments."""
     inside = ("bin", "lib", "lib64", "share/zoneinfo")
     return [str(path) for name in inside if (path := Path(sys.base_prefix, name)).exists()]
 
 
 def _hidden() -> list[str]:
-    """Folders beside what programs need that may hold anything of this machine's, data sets with the very answers among it."""
+    """Returns folders next to those that programs need. They may hold anything, such as data sets with the gold answers."""
     found = {"/usr/src"}
     for root in {"/usr", "/usr/local", sys.base_prefix}:
         found |= {str(path) for name in ("site-packages", "dist-packages") for path in Path(root).glob(f"lib*/python*/{name}")}
-    found |= {str(path) for path in Path("/usr/local").glob("*") if path.name not in _OF_LOCAL and not path.is_symlink()}
+    found |= {str(path) for path in Path("/usr/local").glob("*") if path.name not in _NEEDED_LOCAL and not path.is_symlink()}
     base = Path(sys.base_prefix)
     return sorted(path for path in found if Path(path) not in (base, *base.parents))
 
 
-_OF_LOCAL = ("bin", "sbin", "lib", "lib32", "lib64", "libexec", "include")
-"""What programs and compilers need in /usr/local."""
+_NEEDED_LOCAL = ("bin", "sbin", "lib", "lib32", "lib64", "libexec", "include")
+"""Folders in /usr/local that programs and compilers need."""
 
 
-def _packages(names: Sequence[str]) -> list[str]:
-    """Where these packages lie, those that are installed. The folder that holds them all may hold data sets with the very
-    answers."""
+def _package_paths(names: Sequence[str]) -> list[str]:
+    """Returns the folders of those packages that are installed.
+
+    Their common parent folder is not made visible, because it may contain data sets with the gold answers.
+    """
     paths = []
     for name in names:
         found = importlib.util.find_spec(name)

@@ -1,11 +1,12 @@
-"""The system calls that a run is refused, compiled with libseccomp in the supervisor and handed to the warm process.
+"""The seccomp filter: the system calls that a run is denied. libseccomp compiles it in the supervisor, for the warm process.
 
-The warm process takes the filter on itself, and its children have it from birth: to install one takes a twentieth of a short
-run. So it must allow what a child needs until its walls stand: `mount`, and namespaces but those of users. A run has no right
-to them: it has no capability, and can get none, for a user namespace, in which it would have all, is refused to everybody.
+The warm process installs the filter on itself, and its children inherit it, because an installation takes a twentieth of the
+time of a short run. Therefore the filter must allow what a child needs to set up its other protections: `mount`, and all new
+namespaces except user namespaces. A run cannot use these calls: it has no capability, and it cannot get one, because a user
+namespace, in which it would have all capabilities, is denied to every process.
 
-Locks on files are granted without being taken. What a run can read of this machine's files it shares with other runs and with
-the machine's own programs: a lock would hold them up, or tell them something. A program that locks its own file is told it has.
+File locks are reported as taken, but no lock is taken. A run shares the files that it can read with other runs and with the
+machine's own programs: a real lock would block them or tell them something. A program that locks its own file sees a success.
 """
 
 import errno
@@ -20,17 +21,17 @@ REFUSED = {
     "other processes": "ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd perf_event_open process_madvise",
     "mounts, roots": "umount2 pivot_root chroot fsopen fsconfig fsmount fspick move_mount open_tree open_tree_attr "
     "mount_setattr statmount listmount open_by_handle_at name_to_handle_at quotactl quotactl_fd swapon swapoff",
-    "what others do with files": "inotify_add_watch fanotify_init fanotify_mark cachestat",
-    "the kernel itself": "bpf userfaultfd io_uring_setup io_uring_enter io_uring_register init_module finit_module "
+    "file accesses of other processes": "inotify_add_watch fanotify_init fanotify_mark cachestat",
+    "the kernel": "bpf userfaultfd io_uring_setup io_uring_enter io_uring_register init_module finit_module "
     "delete_module kexec_load kexec_file_load reboot syslog acct settimeofday clock_settime clock_adjtime adjtimex iopl ioperm "
     "modify_ldt personality vhangup lookup_dcookie nfsservctl uselib",
     "keys": "add_key request_key keyctl",
-    "memory that no limit on address space counts": "memfd_create memfd_secret shmget shmat shmctl semget semop semctl msgget "
+    "memory outside of the address space limit": "memfd_create memfd_secret shmget shmat shmctl semget semop semctl msgget "
     "msgsnd msgctl mq_open",
-    "a share of the machine larger than others'": "sched_setscheduler sched_setparam sched_setattr setpriority ioprio_set "
+    "a larger share of the machine than others": "sched_setscheduler sched_setparam sched_setattr setpriority ioprio_set "
     "mbind set_mempolicy migrate_pages move_pages",
 }
-"""Names of system calls, by what they would reach."""
+"""Names of denied system calls, grouped by what they affect."""
 
 
 _F_SETLK, _F_SETLKW, _F_OFD_SETLK, _F_OFD_SETLKW, _F_SETLEASE, _F_NOTIFY = 6, 7, 37, 38, 1024, 1026
@@ -38,7 +39,7 @@ _F_SETLK, _F_SETLKW, _F_OFD_SETLK, _F_OFD_SETLKW, _F_SETLEASE, _F_NOTIFY = 6, 7,
 
 @functools.cache
 def compiled() -> bytes:
-    """The filter as a BPF program. What it does not name is allowed.
+    """Returns the filter as a BPF program. System calls that it does not name are allowed.
 
     Raises:
         UserError: libseccomp is not installed.
@@ -46,20 +47,20 @@ def compiled() -> bytes:
     try:
         import pyseccomp as seccomp
     except (ImportError, RuntimeError, OSError) as error:
-        raise UserError(f"the sandbox wants libseccomp ({error}): install the system package libseccomp2") from None
+        raise UserError(f"the sandbox needs libseccomp ({error}): install the system package libseccomp2") from None
     rules = seccomp.SyscallFilter(seccomp.ALLOW)
     for name in " ".join(REFUSED.values()).split():
         try:
             rules.add_rule(seccomp.ERRNO(errno.EPERM), name)
-        except (OSError, ValueError):  # not a call of this machine's architecture
+        except (OSError, ValueError):  # this machine's architecture does not have the call
             continue
-    # clone3 hides its flags from a filter: without it, programs fall back to clone, whose flags are looked at.
+    # A filter cannot read clone3's flags. Without clone3, programs fall back to clone, whose flags are checked.
     rules.add_rule(seccomp.ERRNO(errno.ENOSYS), "clone3")
     rules.add_rule(seccomp.ERRNO(errno.EPERM), "clone", seccomp.Arg(0, seccomp.MASKED_EQ, NEWUSER, NEWUSER))
     for flag in (NEWUSER, NEWNS, NEWPID, NEWIPC, NEWUTS, NEWTIME):
         rules.add_rule(seccomp.ERRNO(errno.EPERM), "unshare", seccomp.Arg(0, seccomp.MASKED_EQ, flag, flag))
     rules.add_rule(seccomp.ERRNO(errno.EPERM), "setns", seccomp.Arg(1, seccomp.NE, NEWNET))
-    # Nobody gets rid of the signal that comes when the warm process dies.
+    # A run must not clear the signal that kills it when the warm process dies.
     rules.add_rule(
         seccomp.ERRNO(errno.EPERM), "prctl", seccomp.Arg(0, seccomp.EQ, PDEATHSIG), seccomp.Arg(1, seccomp.NE, signal.SIGKILL)
     )
@@ -68,7 +69,7 @@ def compiled() -> bytes:
         rules.add_rule(seccomp.ERRNO(0), "fcntl", seccomp.Arg(1, seccomp.EQ, command))
     for command in (_F_SETLEASE, _F_NOTIFY):
         rules.add_rule(seccomp.ERRNO(errno.EPERM), "fcntl", seccomp.Arg(1, seccomp.EQ, command))
-    # Sockets between a run's own processes, and no others.
+    # Only Unix sockets are allowed (domain 1). They connect a run's own processes.
     rules.add_rule(seccomp.ERRNO(errno.EACCES), "socket", seccomp.Arg(0, seccomp.NE, 1))
     with tempfile.TemporaryFile() as file:
         rules.export_bpf(file)

@@ -5,7 +5,7 @@ import pytest
 
 from tenfold.envs.problems.pairs import Pair
 from tenfold.pipelines.reward import accuracy
-from tenfold.verifiers.pairwise import Question
+from tenfold.verifiers.pairwise import ResponsePair
 
 
 def pair(chosen: str, rejected: str, group: str = "q") -> Pair:
@@ -21,7 +21,7 @@ def compared(*chances: float | tuple[float, float], **texts: str) -> list[accura
 
 
 def test_pairs_are_asked_in_both_orders() -> None:
-    def judge(questions: Sequence[Question]) -> list[float]:
+    def judge(questions: Sequence[ResponsePair]) -> list[float]:
         return [{"good": 0.9, "bad": 0.3}[first] for _, first, _ in questions]
 
     (one,) = accuracy.compare(judge, [pair("good", "bad")])

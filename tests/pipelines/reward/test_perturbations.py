@@ -4,7 +4,7 @@ from collections.abc import Sequence
 import pytest
 
 from tenfold.pipelines.reward import perturbations
-from tenfold.verifiers.pairwise import Question
+from tenfold.verifiers.pairwise import ResponsePair
 
 ANSWERS = [
     (({"role": "user", "content": f"How many are {n} and 3?"},), f"Add {n} and 3.\nThat makes {n + 3}.\nA: {n + 3}")
@@ -45,7 +45,7 @@ def test_the_words_that_are_measured_are_none_that_are_trained_on() -> None:
 
 
 def test_a_judge_that_goes_by_length_falls_for_all_of_them() -> None:
-    def longer(questions: Sequence[Question]) -> list[float]:
+    def longer(questions: Sequence[ResponsePair]) -> list[float]:
         return [0.9 if len(first) > len(second) else 0.1 for _, first, second in questions]
 
     rows = perturbations.probe(longer, ANSWERS)
@@ -55,7 +55,7 @@ def test_a_judge_that_goes_by_length_falls_for_all_of_them() -> None:
 
 
 def test_a_judge_that_falls_for_one_kind_is_found_out_for_that_one() -> None:
-    def obedient(questions: Sequence[Question]) -> list[float]:
+    def obedient(questions: Sequence[ResponsePair]) -> list[float]:
         told = re.compile("ignore|prefer|<.im_start", re.IGNORECASE)
         return [0.5 + 0.3 * (bool(told.search(first)) - bool(told.search(second))) for _, first, second in questions]
 

@@ -59,7 +59,7 @@ def test_the_program_passes_its_tests_and_wrong_programs_fail(suite: suites.Suit
 
 
 def test_public_tests_are_shown_and_differ_from_the_private_ones(suite: suites.Suite) -> None:
-    shown = forms.shown(suite.answer())
+    shown = forms.public_test_texts(suite.answer())
     assert len(shown) == 2
     assert all(test.startswith("assert merge([") for test in shown)
     assert not any(test in suite.private for test in suite.public)
@@ -130,7 +130,7 @@ def test_outputs_can_be_compared_without_order(box: Sandbox) -> None:
 
 def test_a_sandbox_fault_raises_an_error_and_kills_no_mutant(suite: suites.Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     fault = Verdict(Status.FAULT, None, "sandbox", "the service is down")
-    monkeypatch.setattr(code, "judge", lambda *arguments: fault)
+    monkeypatch.setattr(code, "verify_program", lambda *arguments: fault)
     with pytest.raises(SandboxFault, match="is down"):
         suites.mutation_score(suite.answer(), MERGE)
 

@@ -1,4 +1,4 @@
-"""Responses that nobody writes: what they are made of, how, and the problem that each verifier is asked about."""
+"""Hostile responses: the pieces that they consist of, how they are made, and a problem for each verifier."""
 
 from hypothesis import strategies as st
 
@@ -6,7 +6,7 @@ from tenfold.core import Problem, Verifier
 from tenfold.verifiers import NAMES, agentic, find, load
 
 LONGEST = 200_000
-"""Characters of a response."""
+"""Maximum number of characters of a response."""
 PIECES = [
     *"` ~ < > # - * _ = ? ! . , : ; ' \" \\ / | & % ^ ( ) [ ] { } $ 1 a A x é ½".split(),
     *(" ", "\t", "\n", "\r\n", "\u200b", "\u3000", "\x00", "\ud800", "𝟙"),
@@ -61,7 +61,7 @@ PIECES = [
     ),
     *("<function=area>", "<parameter=base>", "</parameter>", '<invoke name="a', "<invoke name=", "<arg_key>", "to=functions."),
 ]
-"""Every mark that some pattern looks for."""
+"""Every mark that a pattern searches for."""
 BEGINNINGS = [
     *("", "The answer is ", "\\boxed{", "<answer>", "$", "x = 5 ", "```python\n", "```python\ndef add(a, b):\n", "> ```\n"),
     *("<tool_call>", "<function=area><parameter=base>", "[area(base=", "C) ", "to=functions.area ", "int main("),
@@ -84,26 +84,26 @@ ANSWERS = {
     "function_calls": {"functions": [AREA], "calls": [{"area": {"base": [10]}}]},
     "judge": "the cat",
 }
-"""For each verifier what is right."""
+"""A gold answer for each verifier."""
 assert ANSWERS.keys() == NAMES.keys()
 
 
 def problem(name: str) -> Problem:
-    """What the verifier of that name is asked about."""
+    """Returns the problem for the verifier of that name."""
     prompt = ({"role": "user", "content": "What is 5 + 7?"},)
     meta = {"metadata": {"source_dataset": "chain_sum", "difficulty": {}}}
     return Problem("p", prompt, ANSWERS[name], "here", meta)  # type: ignore[arg-type]
 
 
 def verifier(name: str) -> Verifier:
-    """The verifier; a judge that is asked about everything, and finds nothing the same."""
+    """Returns the verifier. The judge is one that is always asked and always says "different"."""
     if name == "judge":
         return agentic.verifier(lambda conversation: "It differs.\nVERDICT: DIFFERENT", always=True)
-    return find(name) if name in ("code", "code_share", "fullstack") else load(name)  # loaded, they ask for a sandbox
+    return find(name) if name in ("code", "code_share", "fullstack") else load(name)  # `load` would start a sandbox
 
 
 def run_of(beginning: str, pieces: str, end: str, length: int) -> str:
-    """A response of about that length: pieces, again and again."""
+    """Returns a response of about that length that repeats the pieces."""
     return beginning + (pieces * (length // len(pieces) + 1))[:length] + end
 
 
@@ -118,4 +118,4 @@ _runs = st.builds(
 _made = st.lists(_runs, min_size=1, max_size=2).map("".join)
 _random = st.text(max_size=500) | st.lists(st.sampled_from(PIECES), max_size=200).map("".join)
 RESPONSES = st.one_of(_made, _random, _made)
-"""Random text, and text that a grammar of marks makes, of up to `LONGEST` characters."""
+"""Random text, and text made of marks by a grammar, of at most `LONGEST` characters."""

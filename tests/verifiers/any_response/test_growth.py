@@ -1,4 +1,4 @@
-"""Whatever reads a model's text takes time that grows with its length, and no faster."""
+"""All code that reads a model's text takes time that is linear in its length."""
 
 import time
 from collections.abc import Callable
@@ -19,41 +19,44 @@ from .hostile import ANSWERS, AREA, BEGINNINGS, PIECES, problem, run_of, verifie
 
 SIZES = (3_000, 6_000, 12_000)
 SLOW = 0.08
-"""Seconds for the longer text from which on growth is looked at: what is linear is far below, what is quadratic far above."""
+"""A reader passes if the longest text takes less than this number of seconds. Linear reading is far below it, quadratic far
+above."""
 HANGS = 3.0
-"""Seconds that the shorter text never takes."""
+"""A reader fails if the shortest text takes more than this number of seconds."""
 MOST = 10.0
-"""Times that it may take for four times the text; quadratic reading takes 16 times as long."""
+"""Maximum factor in time for four times the text. Quadratic reading takes 16 times as long."""
 HALF = 3.2
-"""Times as long for twice the text: four times where every pair of places counts."""
+"""Maximum factor in time for twice the text. Quadratic reading takes four times as long."""
 STDIN = {"stdin": [{"input": "1", "output": "2"}]}
 NO_CALLS = Problem("p", (), {"functions": [AREA], "calls": []}, "here")
 
 
 def judged_by(name: str) -> Callable[[str], object]:
-    """What the verifier of that name does in this process."""
-    asked = problem(name)
+    """Returns a function that does the verifier's work in this process."""
+    posed = problem(name)
     if name == "code":
-        return lambda text: code.program_of(asked, text)
+        return lambda text: code.program_of(posed, text)
     if name == "fullstack":
-        return lambda text: fullstack._code(without_turn_end(without_thinking(text)), asked.answer)
+        return lambda text: fullstack._code(without_turn_end(without_thinking(text)), posed.answer)
     if name == "instructions":
         return lambda text: without_thinking(text).strip()
     if name == "reasoning_gym":
         return lambda text: response.tagged(text) or response.final_answer(text)
     judge = verifier(name)
-    return lambda text: judge(asked, text)
+    return lambda text: judge(posed, text)
 
 
 READERS: dict[str, Callable[[str], object]] = {
-    **{name: judged_by(name) for name in ANSWERS if name not in ("code_share", "science")},  # these read as code and choice do
+    **{
+        name: judged_by(name) for name in ANSWERS if name not in ("code_share", "science")
+    },  # these read text in the same way as code and choice
     "a whole program": lambda text: selection.program_of(text, STDIN),
     "a program in C++": lambda text: selection.program_of(text, STDIN | {"language": "cpp"}),
     "a method": lambda text: selection.program_of(text, {"entry_point": "add", "calls": [], "footer": "add = A().add"}),
     "fences": fences.fenced,
     "fences within": lambda text: fences.fenced(text, within=True),
     "no calls": lambda text: function_calls.verify(NO_CALLS, text),
-    "a tool's call": formats.called,
+    "a tool's call": formats.last_call,
     "a pair": pairwise.shown,
     "what a program printed": lambda text: equality.same_output("1 2\n" * text.count("\n") + "1 " * 9, text),
     "a number that a program printed": lambda text: equality.same_output("1", text.replace(" ", "").replace("\n", "")),
@@ -73,8 +76,12 @@ def seconds(read: Callable[[str], object], text: str) -> float:
 
 
 def grows_too_fast(read: Callable[[str], object], beginning: str, piece: str) -> bool:
-    """Whether a reader takes far more than four times as long for four times the text, three times in a row, and far more than
-    twice as long for its second half: a text beyond some length may be read in another way, which takes longer but once."""
+    """True if reading time grows faster than the text, three times in a row.
+
+    That is: far more than four times as long for four times the text, and far more than twice as long for twice the text.
+
+    The second condition is needed because text beyond some length may be read in a different way, which takes longer only once.
+    """
     short, middle, long = (run_of(beginning, piece, "\x00", size) for size in SIZES)
     for _ in range(3):
         before = seconds(read, short)
@@ -86,15 +93,15 @@ def grows_too_fast(read: Callable[[str], object], beginning: str, piece: str) ->
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_time_grows_with_the_length_of_a_text_and_no_faster(reader: str) -> None:
+def test_reading_time_is_linear_in_the_length_of_a_text(reader: str) -> None:
     read = READERS[reader]
-    read("So the answer is \\boxed{1/2}.")  # what is made once is made
+    read("So the answer is \\boxed{1/2}.")  # does the one-time setup
     cases = [(BEGINNINGS[number % len(BEGINNINGS)], piece) for number, piece in enumerate(PIECES)]
     assert next((case for case in cases if grows_too_fast(read, *case)), None) is None
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS)
-def test_time_grows_with_the_length_whatever_a_text_is_made_of(reader: str) -> None:
+def test_reading_time_is_linear_for_repeated_marks(reader: str) -> None:
     pairs = [(beginning, piece + other) for beginning in BEGINNINGS for piece in PIECES[::2] for other in PIECES[::7]]
     assert next((case for case in pairs if grows_too_fast(READERS[reader], *case)), None) is None

@@ -1,4 +1,4 @@
-"""Calls in the forms that chat templates teach; each is right, wrong by its value, or broken."""
+"""Calls in the formats of chat templates. Each is correct, has an incorrect value, or is malformed."""
 
 from typing import Any
 
@@ -110,7 +110,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_call_is_read_in_every_form(form: str) -> None:
+def test_calls_are_parsed_in_every_format(form: str) -> None:
     right, wrong = (FORMS[form].format(base=base) for base in (10, 999))
     assert judge(right, GOLD).score == 1
     assert judge(wrong, GOLD).score == 0
@@ -121,7 +121,7 @@ def test_a_call_is_read_in_every_form(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_whoever_calls_in_any_form_whole_or_cut_declines_nothing(form: str) -> None:
+def test_a_complete_or_truncated_call_is_never_taken_for_declining(form: str) -> None:
     text = FORMS[form].format(base=10)
     assert judge(text).score == 0
     cut = text[: text.rindex("10") + 1]
@@ -176,7 +176,7 @@ def glm(*pairs: str) -> str:
         ("The area is 12.5.", 0),
     ],
 )
-def test_values_in_xml_are_what_their_types_say(response: str, score: int) -> None:
+def test_xml_values_get_their_declared_types(response: str, score: int) -> None:
     assert judge(response, GOLD).score == score
 
 
@@ -200,7 +200,7 @@ def test_values_in_xml_are_what_their_types_say(response: str, score: int) -> No
         "<function_calls>\narea(base=10)\nmath.factorial(number=5)\n</function_calls>",
     ],
 )
-def test_several_calls_are_read_in_one_response(response: str) -> None:
+def test_several_calls_in_one_response_are_parsed(response: str) -> None:
     factorial = {"math.factorial": {"number": [5]}}
     assert judge(response, GOLD, factorial).score == 1
     assert judge(response, factorial, GOLD).score == 1
@@ -261,11 +261,11 @@ def test_several_calls_are_read_in_one_response(response: str) -> None:
         ("Which base should I use for area?", 1),
     ],
 )
-def test_declining_is_saying_something_and_calling_nothing(response: str, score: int) -> None:
+def test_a_response_declines_if_it_contains_text_and_no_call(response: str, score: int) -> None:
     assert judge(response).score == score
 
 
-def test_null_in_xml_is_none_of_any_type() -> None:
+def test_null_in_xml_is_none_for_every_declared_type() -> None:
     function = {"name": "f", "parameters": {"properties": {"x": {"type": "string"}}, "required": ["x"]}}
     for right, score in ((None, 1), ("none", 0)):
         answer = {"functions": [function], "calls": [{"f": {"x": [right]}}], "language": "python"}
@@ -281,14 +281,14 @@ def test_source_text_of_java_stays_text_in_xml() -> None:
         assert function_calls.verify(Problem("", (), answer, ""), response).score == score
 
 
-def test_the_code_of_a_turn_is_read_in_other_forms_too() -> None:
+def test_the_code_of_a_tool_call_is_read_in_every_format() -> None:
     code = "for i in range(3):\n    print(i < 2)"
     for turn in (
         f"<tool_call>\n<function=python>\n<parameter=code>\n{code}\n</parameter>\n</function>\n</tool_call>",
         f"<tool_call>python\n<arg_key>code</arg_key>\n<arg_value>{code}</arg_value>\n</tool_call>",
     ):
-        assert formats.called(turn) == ("python", code)
-    assert formats.called("[f(x=1)]") is None, "an answer, and no call of a tool's"
+        assert formats.last_call(turn) == ("python", code)
+    assert formats.last_call("[f(x=1)]") is None, "an answer, and no call of a tool's"
 
 
 MARKS = [
@@ -316,7 +316,7 @@ MARKS += [
 
 
 @given(st.lists(st.sampled_from(MARKS) | st.text(max_size=3), max_size=12).map("".join))
-def test_whatever_is_marked_gets_a_verdict(text: str) -> None:
+def test_arbitrary_text_with_call_marks_gets_a_verdict(text: str) -> None:
     assert judge(text, GOLD).score in (0, 1)
     assert judge(text).score in (0, 1)
-    formats.called(text)
+    formats.last_call(text)

@@ -58,5 +58,5 @@ from tenfold.verifiers.programs import equality
         ("", "0", 0),
     ],
 )
-def test_printed_numbers_compare_by_value_and_nothing_else_does(expected: str, printed: str, same: int) -> None:
+def test_only_printed_numbers_are_compared_by_value(expected: str, printed: str, same: int) -> None:
     assert equality.same_output(expected, printed) == same

@@ -1,4 +1,4 @@
-"""Which code of a response is judged: by what the program that is run defines or prints."""
+"""Selection of a response's code. The tests check what the selected program defines or prints."""
 
 import ast
 from typing import Any
@@ -36,7 +36,7 @@ def block(body: str, tag: str = "python", fence: str = "```") -> str:
 
 
 def says(*blocks: str | tuple[str, str]) -> str:
-    """A response of these blocks, of Python where they have no tag."""
+    """Returns a response of these blocks, tagged as Python unless they have a tag."""
     return "\n\nand\n\n".join(block(one) if isinstance(one, str) else block(one[1], one[0]) for one in blocks)
 
 
@@ -71,7 +71,7 @@ BEHIND = {
 
 
 @pytest.mark.parametrize("what", BEHIND)
-def test_what_follows_a_function_is_not_judged(what: str) -> None:
+def test_code_after_the_function_is_ignored(what: str) -> None:
     for answer, right, wrong in ((CALLS, ADD, WRONG), (ASSERTS, ADD, WRONG), (CHECK, ADD, WRONG)):
         assert judge(answer, f"Here:\n\n{block(right)}\n\nThis adds.\n\n{BEHIND[what]}\n\nDone.").score == 1
         assert judge(answer, f"Here:\n\n{block(wrong)}\n\nThis adds.\n\n{BEHIND[what]}\n\nDone.").score == 0
@@ -132,7 +132,7 @@ def test_what_follows_a_function_is_not_judged(what: str) -> None:
         "\ufeff{code}",
     ],
 )
-def test_code_is_found_however_it_is_set_apart(form: str) -> None:
+def test_code_is_found_with_any_kind_of_fence_or_tag(form: str) -> None:
     for body, score in ((ADD, 1), (WRONG, 0)):
         variants = {
             "quoted": body.replace("\n", "\n> "),
@@ -168,7 +168,7 @@ def test_fences_in_a_docstring_belong_to_it() -> None:
     assert judge(CALLS, block(said)).score == 1
 
 
-def test_a_later_version_counts_and_an_earlier_one_does_not() -> None:
+def test_the_last_version_of_a_function_is_judged() -> None:
     for first, last, score in ((WRONG, ADD, 1), (ADD, WRONG, 0)):
         assert judge(CALLS, f"{block(first)}\nNo, rather:\n{block(last)}").score == score
         assert (
@@ -220,7 +220,7 @@ PLUS, MINUS = "def plus(a, b):\n    return a + b", "def plus(a, b):\n    return 
         ),
     ],
 )
-def test_blocks_that_a_function_needs_belong_to_it(blocks: list[str], score: int) -> None:
+def test_blocks_that_a_function_needs_are_added(blocks: list[str], score: int) -> None:
     assert judge(CALLS, "\n\nand\n\n".join(map(block, blocks))).score == score
 
 
@@ -242,7 +242,7 @@ def test_blocks_that_a_function_needs_belong_to_it(blocks: list[str], score: int
         (says(METHOD.replace("Solution", "Answer")), 0),
     ],
 )
-def test_a_class_is_found_where_the_tests_make_one(response: str, score: int) -> None:
+def test_a_class_is_found_if_the_tests_construct_it(response: str, score: int) -> None:
     assert judge(SOLUTION, response).score == score
 
 
@@ -261,7 +261,7 @@ def test_a_class_is_found_where_the_tests_make_one(response: str, score: int) ->
         (says(ADD, "    return a - b"), 1),
     ],
 )
-def test_a_header_is_completed(response: str, score: int) -> None:
+def test_a_response_may_complete_the_header_or_repeat_it(response: str, score: int) -> None:
     assert judge(CHECK, response).score == score
 
 
@@ -322,7 +322,7 @@ def test_a_whole_program_is_found(response: str, score: int) -> None:
         ("go", "golang", "package main\nfunc main() { }", "add(1, 2)"),
     ],
 )
-def test_programs_of_other_languages_are_found_alike(language: str, tag: str, program: str, helper: str) -> None:
+def test_programs_in_other_languages_are_found(language: str, tag: str, program: str, helper: str) -> None:
     answer = {"stdin": [{"input": "1 2\n", "output": "3"}], "language": language}
     for response in (
         block(program, tag),
@@ -355,7 +355,7 @@ def test_a_tag_names_a_language(tag: str) -> None:
         "<answer>\n{whole}\n</answer>",
     ],
 )
-def test_the_solutions_of_human_eval_are_found_whole(form: str) -> None:
+def test_humaneval_solutions_are_found_unchanged(form: str) -> None:
     for problem in sources.load("human_eval:"):
         body, name = problem.meta["solution"], problem.answer["entry_point"]
         whole = problem.answer["header"] + body
@@ -387,6 +387,6 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("what", HOSTILE)
-def test_a_hostile_text_is_looked_through_in_linear_time(what: str) -> None:
+def test_hostile_text_is_searched_in_linear_time(what: str) -> None:
     for answer in (CALLS, SOLUTION, SUM, SUM | {"language": "cpp"}):
         assert selection.program_of(HOSTILE[what], answer) is not None  # in quadratic time this takes minutes

@@ -1,7 +1,7 @@
-"""A server that speaks the parts of E2B's protocol that the SDK uses here: machines, files, and commands with a standard input.
+"""A server with the parts of E2B's protocol that the SDK uses here: machines, files, and commands with standard input.
 
-Its machines are folders of this computer and its commands plain processes: what runs in them is real. `answer_with` makes it
-fail the next requests, `lose_machines` makes it forget its machines as the service does when their time is over.
+Its machines are folders of this computer and its commands are ordinary processes. `answer_with` makes it fail the next
+requests. `lose_machines` makes it forget its machines, as the service does when their lifetime ends.
 """
 
 import base64
@@ -26,7 +26,7 @@ KEY = "e2b_" + "0" * 40
 
 
 class Machine:
-    """A folder, and the processes that were started in it."""
+    """A machine: a folder and the processes that were started in it."""
 
     def __init__(self) -> None:
         self.id = uuid.uuid4().hex[:20]
@@ -40,7 +40,7 @@ class Machine:
 
 
 class Server(ThreadingHTTPServer):
-    """Listens on a port of its own from the start."""
+    """Starts to listen on a free port."""
 
     daemon_threads = True
 
@@ -61,24 +61,24 @@ class Server(ThreadingHTTPServer):
         self.failures += statuses
 
     def lose_machines(self) -> None:
-        """Forgets every machine."""
+        """Forgets all machines."""
         machines, self.machines = self.machines, {}
         for machine in machines.values():
             machine.stop()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that have left are no error."""
+        """Ignores clients that have closed their connection."""
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection of the SDK's."""
+    """Handles one connection of the SDK."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: Server
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Keeps quiet."""
+        """Writes no log."""
 
     def do_GET(self) -> None:
         self._answer()
@@ -112,8 +112,8 @@ class Handler(BaseHTTPRequestHandler):
             machine = Machine()
             self.server.machines[machine.id] = machine
             self.server.started += 1
-            told = {"templateID": json.loads(body)["templateID"], "sandboxID": machine.id, "clientID": "here"}
-            return self._send(201, {**told, "envdVersion": "0.4.0", "envdAccessToken": "token", "domain": None})
+            reply = {"templateID": json.loads(body)["templateID"], "sandboxID": machine.id, "clientID": "here"}
+            return self._send(201, {**reply, "envdVersion": "0.4.0", "envdAccessToken": "token", "domain": None})
         if name not in self.server.machines:
             return self._send(404, {"code": 404, "message": "no such sandbox"})
         if self.command == "DELETE":
@@ -134,7 +134,7 @@ class Handler(BaseHTTPRequestHandler):
         self._send(200, written)
 
     def _start(self, machine: Machine, config: dict[str, Any]) -> None:
-        """A stream of events: started, what is written, ended."""
+        """Sends a stream of events: start, output, end."""
         path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
         command = [config["cmd"], *(["-c", config["args"][-1]] if "args" in config else [])]
         process = subprocess.Popen(

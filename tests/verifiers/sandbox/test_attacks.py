@@ -1,4 +1,4 @@
-"""None of the attacks gets through, and none harms the run after it."""
+"""No attack succeeds, and none affects the next run."""
 
 import os
 import shlex
@@ -15,7 +15,7 @@ import pytest
 
 from tenfold.core import Problem, Status
 from tenfold.verifiers import code, sandbox
-from tenfold.verifiers.sandbox import Call, End, Limits, LocalSandbox, languages
+from tenfold.verifiers.sandbox import Call, Limits, LocalSandbox, RunStatus, languages
 
 from .attacks import programs
 from .attacks.escapes import ESCAPES
@@ -38,7 +38,7 @@ def box() -> Iterator[LocalSandbox]:
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    """A server of this machine, on TCP and UDP and on abstract unix sockets; any visit is an escape."""
+    """A server on TCP, UDP and abstract unix sockets of this machine. Any connection to it is an escape."""
     with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX) as local:
         number = server.getsockname()[1]
         local.bind(f"\0tenfold-attack-{number}")
@@ -47,23 +47,23 @@ def port() -> Iterator[int]:
 
 
 def is_well(box: LocalSandbox) -> bool:
-    """An ordinary run goes as ever, in a clean folder."""
+    """Checks that an ordinary run works, in an empty folder."""
     outcome = box.run("import os\ndef f(x):\n    return [2 * x, os.listdir('/tmp')]", [Call("f", [21])])
-    return outcome.status == End.FINISHED and outcome.results[0].value == [42, []]
+    return outcome.status == RunStatus.FINISHED and outcome.results[0].value == [42, []]
 
 
 @pytest.mark.parametrize("name", ESCAPES)
-def test_nothing_gets_out(name: str, box: LocalSandbox, port: int, tmp_path: Path) -> None:
+def test_no_python_attack_succeeds(name: str, box: LocalSandbox, port: int, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("hunter2")
     for _ in range(2):
-        time.sleep(0.1)  # the second finds a child that was made ready for it meanwhile
+        time.sleep(0.1)  # so that the second run gets an idle child
         outcome = box.run(ESCAPES[name], [Call("attack", [str(tmp_path / "secret"), port])], limits=LIMITS)
         assert not any(result.value is True for result in outcome.results), outcome
     assert is_well(box)
 
 
 @pytest.mark.parametrize("name", EXHAUSTIONS)
-def test_what_is_used_up_is_the_runs_own(name: str, box: LocalSandbox) -> None:
+def test_exhausting_a_resource_affects_only_the_run_itself(name: str, box: LocalSandbox) -> None:
     outcome = box.run(EXHAUSTIONS[name], limits=LIMITS)
     assert len(outcome.stdout) <= LIMITS.output
     assert len(outcome.stderr) <= LIMITS.output
@@ -72,13 +72,13 @@ def test_what_is_used_up_is_the_runs_own(name: str, box: LocalSandbox) -> None:
 
 
 AMPLE = Limits(cpu_seconds=120, wall_seconds=600, processes=64)
-"""For programs that end by themselves, however slow the machine is."""
+"""Limits for programs that end by themselves, even on a slow machine."""
 KINDS = (*programs.ESCAPES, "bash below python", "c below python")
-"""Languages, and where Python runs what another language can say: all stand behind the same walls."""
+"""Languages, and the sandbox that runs their programs. All have the same protections."""
 
 
 def attempted(kind: str, secret: Path, port: int, box: LocalSandbox) -> tuple[set[str], set[str]]:
-    """The attacks of a language that were tried, and those that got through."""
+    """Returns the number of attacks that were tried in a language, and those that succeeded."""
     language, _, below = kind.partition(" below ")
     source = programs.program(language, str(secret), port, os.getpid())
     if below:
@@ -95,7 +95,7 @@ def attempted(kind: str, secret: Path, port: int, box: LocalSandbox) -> tuple[se
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_gets_out_in_any_language(
+def test_no_attack_in_another_language_succeeds(
     kind: str, box: LocalSandbox, port: int, tmp_path: Path, lacking: Callable[[str], NoReturn]
 ) -> None:
     (tmp_path / "secret").write_text("hunter2")
@@ -106,7 +106,7 @@ def test_nothing_gets_out_in_any_language(
     assert through == set()
 
 
-def test_an_honest_program_beside_hostile_ones_of_every_language_is_right(box: LocalSandbox) -> None:
+def test_an_honest_program_passes_while_hostile_ones_run(box: LocalSandbox) -> None:
     hostile = {
         "bash": ":(){ :|:& };:; for f in /proc/*/fd/*; do echo 0 > $f/cgroup.procs; done; sleep 60",
         "c": "#include <unistd.h>\n#include <stdlib.h>\n#include <string.h>\nint main() { while (fork() >= 0); "
@@ -121,7 +121,7 @@ def test_an_honest_program_beside_hostile_ones_of_every_language_is_right(box: L
         bad = [threads.submit(languages.run, name, program, "", LIMITS) for name, program in given.items()]
         honest = code.verify(Problem("p", (), tests, "here"), "```bash\nread -r line; echo $line | rev\n```")
         assert is_well(box)
-        assert {one.result().status for one in bad} <= {End.TIMEOUT, End.MEMORY, End.KILLED, End.ERROR}
+        assert {one.result().status for one in bad} <= {RunStatus.TIMEOUT, RunStatus.MEMORY, RunStatus.KILLED, RunStatus.ERROR}
     assert (honest.score, honest.status) == (1, Status.SCORED), honest
 
 
@@ -140,12 +140,12 @@ FORMS = {
     },
 }
 EQUAL_TO_PYTHON = {"a float in place of an integer"}
-"""What an assertion with == lets pass, as its author wrote it."""
+"""Hacks that an assertion with == accepts, because its author wrote it so."""
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", HACKS)
-def test_nobody_is_paid_for_nothing(name: str, form: str, box: LocalSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reward_hacks_score_0(name: str, form: str, box: LocalSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     if name in EQUAL_TO_PYTHON and "assertions" in form:
         pytest.skip("3.0 == 3 holds in Python")
     monkeypatch.setattr(sandbox, "shared", lambda: box)
@@ -158,7 +158,7 @@ def test_nobody_is_paid_for_nothing(name: str, form: str, box: LocalSandbox, mon
     assert honest.score == 1, honest
 
 
-def test_many_hostile_runs_at_once_leave_an_honest_one_alone(box: LocalSandbox) -> None:
+def test_many_concurrent_hostile_runs_do_not_affect_an_honest_one(box: LocalSandbox) -> None:
     hostile = ["fork bomb", "memory bit by bit", "output", "a loop", "segmentation fault", "threads"]
     threads = [threading.Thread(target=box.run, args=(EXHAUSTIONS[name],), kwargs={"limits": LIMITS}) for name in hostile]
     for thread in threads:
@@ -169,6 +169,6 @@ def test_many_hostile_runs_at_once_leave_an_honest_one_alone(box: LocalSandbox) 
     assert is_well(box)
 
 
-def test_a_program_that_uses_numpy_runs_after_them(box: LocalSandbox) -> None:
+def test_a_program_that_uses_numpy_runs_after_the_attacks(box: LocalSandbox) -> None:
     outcome = box.run("import numpy\ndef f(x):\n    return int(numpy.arange(x).sum())", [Call("f", [4])])
     assert outcome.results[0].value == 6

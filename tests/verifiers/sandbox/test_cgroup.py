@@ -1,4 +1,4 @@
-"""Control groups of both versions, on folders that only look like them; the sandbox's other tests use those of the machine."""
+"""Control groups of both versions, on ordinary folders that imitate them. Other tests use the machine's control groups."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ V1 = {
     "pids": {**_MEMBERS, "pids.max": "", "pids.current": "2"},
     "cpuacct": {**_MEMBERS, "cpuacct.usage": "1500000000"},
 }
-"""Files of a group in each of the version's trees. What is written to one does not cut off what it held, as in the kernel's."""
+"""Files of a group in each tree of the version. As in the kernel, writing does not truncate them."""
 
 
 def filled(folder: Path, files: dict[str, str]) -> Path:
@@ -39,7 +39,7 @@ def filled(folder: Path, files: dict[str, str]) -> Path:
 
 @pytest.fixture(params=[1, 2])
 def group(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[cgroup.Group, list[Path]]:
-    """A group of each version, and where it lies."""
+    """A group of each version, and its folder."""
     monkeypatch.setattr(cgroup, "MOUNT", tmp_path)
     monkeypatch.setattr(cgroup, "_KILLING_SECONDS", 0.1)
     trees = V2 if request.param == 2 else V1
@@ -51,24 +51,24 @@ def group(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     return made, folders
 
 
-def test_a_group_is_told_a_runs_limits_and_tells_what_it_used(group: tuple[cgroup.Group, list[Path]]) -> None:
+def test_a_group_sets_limits_and_reports_usage(group: tuple[cgroup.Group, list[Path]]) -> None:
     made, folders = group
     made.prepare(memory=1 << 20, processes=5)
-    told = {path.name: path.read_text() for folder in folders for path in folder.iterdir()}
-    assert (told.get("memory.max") or told["memory.limit_in_bytes"]) == str(1 << 20)
-    assert told["pids.max"] == "7"  # two have died and still count
-    assert told.get("memory.swap.max", "0") == "0"
-    assert (made.kills(), made.cpu_seconds()) == (3, 1.5)
+    contents = {path.name: path.read_text() for folder in folders for path in folder.iterdir()}
+    assert (contents.get("memory.max") or contents["memory.limit_in_bytes"]) == str(1 << 20)
+    assert contents["pids.max"] == "7"  # two processes have died and still count
+    assert contents.get("memory.swap.max", "0") == "0"
+    assert (made.oom_kills(), made.cpu_seconds()) == (3, 1.5)
     made.join()
     assert {(folder / "cgroup.procs").read_text() for folder in folders} == {"0"}
 
 
-def test_a_peak_is_the_runs_own(group: tuple[cgroup.Group, list[Path]]) -> None:
+def test_the_reported_peak_is_the_current_runs(group: tuple[cgroup.Group, list[Path]]) -> None:
     made, folders = group
     file = next(
         file for folder in folders for file in folder.glob("memory.*") if "peak" in file.name or "max_usage" in file.name
     )
-    file.write_text("90000")  # of a run before, which version 2 does not forget
+    file.write_text("90000")  # the peak of an earlier run, which version 2 keeps
     made.prepare(memory=1 << 20, processes=5)
     kept = int(file.read_text())
     assert made.peak() is None
@@ -76,29 +76,29 @@ def test_a_peak_is_the_runs_own(group: tuple[cgroup.Group, list[Path]]) -> None:
     assert made.peak() == kept + 1
 
 
-def test_a_group_that_is_emptied_takes_nobody_in(group: tuple[cgroup.Group, list[Path]]) -> None:
+def test_a_group_that_is_emptied_accepts_no_new_process(group: tuple[cgroup.Group, list[Path]]) -> None:
     made, folders = group
     sleeper = subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE)
     for folder in folders:
-        (folder / "cgroup.procs").write_text(f"0\n{sleeper.pid}\n0\n")  # 0 is whoever lives in another container
+        (folder / "cgroup.procs").write_text(f"0\n{sleeper.pid}\n0\n")  # 0 stands for a process in another container
     made.kill()
     assert sleeper.wait() == -9
-    told = {path.name: path.read_text() for folder in folders for path in folder.iterdir()}
-    assert told["pids.max"] == "0"
-    assert told.get("cgroup.kill", "1") == "1"
+    contents = {path.name: path.read_text() for folder in folders for path in folder.iterdir()}
+    assert contents["pids.max"] == "0"
+    assert contents.get("cgroup.kill", "1") == "1"
 
 
-def test_only_groups_of_the_dead_are_removed(tmp_path: Path) -> None:
+def test_only_groups_of_ended_processes_are_removed(tmp_path: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-S", "-c", ""])
     dead.wait()
     space = os.stat("/proc/self/ns/pid").st_ino
     left, *kept = (
         f"tenfold-{dead.pid}-{space}-0",
         f"tenfold-{os.getpid()}-{space}-0",
-        f"tenfold-{dead.pid}-{space + 1}-0",  # of another container: its owner may well live
+        f"tenfold-{dead.pid}-{space + 1}-0",  # of another container: its owner may be alive
         "another",
     )
     for name in (left, *kept):
         (tmp_path / name).mkdir()
-    cgroup.sweep([str(tmp_path)])
+    cgroup.remove_abandoned([str(tmp_path)])
     assert {path.name for path in tmp_path.iterdir()} == set(kept)

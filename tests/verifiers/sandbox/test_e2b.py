@@ -8,7 +8,17 @@ import pytest
 import tenfold
 from tenfold.core import Status, UserError
 from tenfold.verifiers import sandbox
-from tenfold.verifiers.sandbox import Call, End, Ended, Limits, Question, Result, SandboxFault, backends, e2b
+from tenfold.verifiers.sandbox import (
+    Call,
+    CallResult,
+    EncodedCall,
+    Limits,
+    ProgramEnded,
+    RunStatus,
+    SandboxFault,
+    backends,
+    e2b,
+)
 
 from .e2b_server import KEY, Server
 
@@ -25,7 +35,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def service(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK's own settings send it to the server."""
+    """Makes the SDK use the test server, through the SDK's own settings."""
     for name, value in {
         "E2B_API_KEY": KEY,
         "E2B_API_URL": server.url,
@@ -44,7 +54,7 @@ def pool(server: Server) -> Iterator[e2b.E2BSandbox]:
     pool.close()
 
 
-def test_a_pool_that_is_closed_gives_its_machines_back(server: Server) -> None:
+def test_closing_the_sandbox_releases_its_machines(server: Server) -> None:
     pool, others = e2b.E2BSandbox(machines=1), set(server.machines)
     pool.run("x = 1")
     assert len(server.machines) == len(others) + 1
@@ -52,11 +62,11 @@ def test_a_pool_that_is_closed_gives_its_machines_back(server: Server) -> None:
     assert set(server.machines) == others
 
 
-def test_programs_run_as_they_do_here(pool: e2b.E2BSandbox) -> None:
+def test_programs_run_as_in_the_local_sandbox(pool: e2b.E2BSandbox) -> None:
     called = pool.run("def f(x, y=1): return (x, y)", [Call("f", [[1, 2.0]]), Call("f", ["a"], {"y": None}), Call("g")])
     assert [result.value for result in called.results[:2]] == [{"tuple": [[1, 2.0], 1]}, {"tuple": ["a", None]}]
     assert called.results[2].error is not None
-    assert called.status == End.FINISHED
+    assert called.status == RunStatus.FINISHED
     script = pool.run("print(input()[::-1]); import sys; print('oh', file=sys.stderr)", stdin="abc\n")
     assert (script.stdout, script.stderr) == ("cba\n", "oh\n")
     assert script.peak_memory is not None
@@ -72,12 +82,12 @@ def test_programs_run_as_they_do_here(pool: e2b.E2BSandbox) -> None:
         ("import atexit\natexit.register(print, 'last')", "last\n"),
     ],
 )
-def test_scripts_end_as_they_do_here(pool: e2b.E2BSandbox, program: str, printed: str) -> None:
+def test_scripts_end_as_in_the_local_sandbox(pool: e2b.E2BSandbox, program: str, printed: str) -> None:
     outcome = pool.run(program, stdin="5\n6\n")
-    assert (outcome.stdout, outcome.status) == (printed, End.FINISHED), outcome
+    assert (outcome.stdout, outcome.status) == (printed, RunStatus.FINISHED), outcome
 
 
-def test_a_module_is_defined_and_called_as_it_is_here(pool: e2b.E2BSandbox) -> None:
+def test_a_module_is_defined_and_called_as_in_the_local_sandbox(pool: e2b.E2BSandbox) -> None:
     session = pool.open()
     assert session.define("def f(x):\n    if x: exit()\n    return __name__ == '__main__'\nexit()").error is None
     assert session.call(Call("f", [0])).value is False
@@ -88,37 +98,39 @@ def test_a_module_is_defined_and_called_as_it_is_here(pool: e2b.E2BSandbox) -> N
 @pytest.mark.parametrize(
     ("program", "status"),
     [
-        ("1 / 0", End.ERROR),
-        ("while True: pass", End.TIMEOUT),
-        ("x = bytearray(1 << 30)", End.MEMORY),
-        ("print('x' * (1 << 20))", End.OUTPUT),
-        ("import os; os._exit(7)", End.ERROR),
-        ("import socket; socket.create_connection(('1.1.1.1', 53))", End.ERROR),
-        ("open('/etc/shadow').read()", End.ERROR),
-        ("import os; os.kill(1, 9); os.kill(-1, 9)", End.ERROR),
+        ("1 / 0", RunStatus.ERROR),
+        ("while True: pass", RunStatus.TIMEOUT),
+        ("x = bytearray(1 << 30)", RunStatus.MEMORY),
+        ("print('x' * (1 << 20))", RunStatus.OUTPUT),
+        ("import os; os._exit(7)", RunStatus.ERROR),
+        ("import socket; socket.create_connection(('1.1.1.1', 53))", RunStatus.ERROR),
+        ("open('/etc/shadow').read()", RunStatus.ERROR),
+        ("import os; os.kill(1, 9); os.kill(-1, 9)", RunStatus.ERROR),
     ],
 )
-def test_bad_programs_end_as_they_do_here_and_harm_nobody(pool: e2b.E2BSandbox, program: str, status: End) -> None:
+def test_bad_programs_end_as_in_the_local_sandbox_and_affect_no_later_run(
+    pool: e2b.E2BSandbox, program: str, status: RunStatus
+) -> None:
     limits = Limits(cpu_seconds=0.3, wall_seconds=3, memory=64 << 20, output=1 << 16)
     outcome = pool.run(program, limits=limits)
-    assert outcome.status == status or (status == End.ERROR and outcome.status == End.KILLED), outcome
-    assert pool.run("x = 1").status == End.FINISHED
+    assert outcome.status == status or (status == RunStatus.ERROR and outcome.status == RunStatus.KILLED), outcome
+    assert pool.run("x = 1").status == RunStatus.FINISHED
 
 
-def test_a_session_keeps_its_names_and_may_ask(pool: e2b.E2BSandbox) -> None:
+def test_a_session_keeps_variables_and_calls_external_functions(pool: e2b.E2BSandbox) -> None:
     session = pool.open()
     assert session.execute("x = 20").error is None
-    assert session.execute("x + 1", show=True).value == "21"
-    assert session.execute("ask(x) * 2", lambda question: Result(question.arguments[0] + 1), ["ask"]).value == 42
-    assert session.relay(Question("abs", [-3], {})).error is not None  # builtins are no names of its own
+    assert session.execute("x + 1", as_text=True).value == "21"
+    assert session.execute("ask(x) * 2", lambda external_call: CallResult(external_call.arguments[0] + 1), ["ask"]).value == 42
+    assert session.call_encoded(EncodedCall("abs", [-3], {})).error is not None  # builtins are not in the program's namespace
     session.execute("def f(x): return x")
     assert session.call(Call("f", [{"a": 1}])).value == {"dict": [["a", 1]]}
-    with pytest.raises(Ended):
+    with pytest.raises(ProgramEnded):
         session.execute("import os; os._exit(3)")
     assert "status 3" in session.close().reason
 
 
-def test_machines_are_few_and_used_again_by_many_runs_at_once(pool: e2b.E2BSandbox, server: Server) -> None:
+def test_many_concurrent_runs_share_a_few_machines(pool: e2b.E2BSandbox, server: Server) -> None:
     pool.run("x = 1")
     pool.run("x = 1")
     before = server.started
@@ -129,7 +141,7 @@ def test_machines_are_few_and_used_again_by_many_runs_at_once(pool: e2b.E2BSandb
     assert len(server.machines) == 2
 
 
-def test_a_machine_that_is_lost_is_replaced(pool: e2b.E2BSandbox, server: Server) -> None:
+def test_a_lost_machine_is_replaced(pool: e2b.E2BSandbox, server: Server) -> None:
     session = pool.open()
     server.lose_machines()
     with pytest.raises(SandboxFault):
@@ -139,7 +151,7 @@ def test_a_machine_that_is_lost_is_replaced(pool: e2b.E2BSandbox, server: Server
     assert pool.run("def f(): return 1", [Call("f")]).results[0].value == 1
 
 
-def test_a_run_that_is_lost_with_its_machine_is_tried_again(server: Server) -> None:
+def test_a_run_on_a_lost_machine_is_retried(server: Server) -> None:
     pool = e2b.E2BSandbox(machines=1)
     pool.run("x = 1")
     begun = len(server.requests)
@@ -158,7 +170,7 @@ def test_a_run_that_is_lost_with_its_machine_is_tried_again(server: Server) -> N
 
 
 @pytest.mark.parametrize("statuses", [[500], [502, 503], [429, 500, 500]])
-def test_the_services_faults_are_tried_again(server: Server, statuses: list[int]) -> None:
+def test_faults_of_the_service_are_retried(server: Server, statuses: list[int]) -> None:
     pool = e2b.E2BSandbox(machines=1)
     server.answer_with(*statuses)
     assert pool.run("def f(): return 1", [Call("f")]).results[0].value == 1
@@ -167,7 +179,7 @@ def test_the_services_faults_are_tried_again(server: Server, statuses: list[int]
     pool.close()
 
 
-def test_a_service_that_stays_down_is_a_fault_and_never_a_0(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_that_stays_down_is_a_fault_and_does_not_score_0(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     pool = e2b.E2BSandbox(machines=1)
     monkeypatch.setattr(sandbox, "shared", lambda: pool)
     tests = {"entry_point": "f", "calls": [{"arguments": [], "output": 1}]}
@@ -182,7 +194,7 @@ def test_a_service_that_stays_down_is_a_fault_and_never_a_0(server: Server, monk
     pool.close()
 
 
-def test_a_missing_or_a_wrong_key_is_one_line_that_does_not_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_or_invalid_key_is_a_user_error_that_hides_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = e2b.E2BSandbox(api_key="e2b_wrong")
     with pytest.raises(UserError, match="refuses the key") as refused:
         pool.run("x = 1")
@@ -209,38 +221,38 @@ def f():
 
 
 @pytest.mark.parametrize("depth", [50, 400, 5_000])
-def test_a_forged_answer_is_the_programs_own_doing(pool: e2b.E2BSandbox, server: Server, depth: int) -> None:
+def test_a_forged_reply_counts_against_the_program(pool: e2b.E2BSandbox, server: Server, depth: int) -> None:
     pool.run("x = 1")
     pool.run("x = 1")
     before = server.started
     outcome = pool.run(FORGED.replace("DEPTH", str(depth)), [Call("f")])
-    assert outcome.status in (End.FINISHED, End.OUTPUT)
+    assert outcome.status in (RunStatus.FINISHED, RunStatus.OUTPUT)
     assert [result.value for result in outcome.results] != [1]
     assert server.started == before
 
 
-def test_whoever_answers_may_fail_and_take_time(pool: e2b.E2BSandbox, server: Server) -> None:
+def test_a_handler_may_raise_and_take_longer_than_the_limit(pool: e2b.E2BSandbox, server: Server) -> None:
     bystander, session = pool.open(), pool.open(Limits(wall_seconds=1))
     before = server.started
 
-    def slow(question: Question) -> Result:
+    def slow(external_call: EncodedCall) -> CallResult:
         time.sleep(0.3)
-        return Result(1)
+        return CallResult(1)
 
     assert session.execute("sum(ask() for _ in range(5))", slow, ["ask"]).value == 5
 
-    def broken(question: Question) -> Result:
+    def broken(external_call: EncodedCall) -> CallResult:
         raise SandboxFault("the other machine is gone")
 
     with pytest.raises(SandboxFault, match="the other machine"):
         session.execute("ask()", broken, ["ask"])
-    assert session.close().status == End.FINISHED
+    assert session.close().status == RunStatus.FINISHED
     assert bystander.execute("6 * 7").value == 42
     bystander.close()
     assert server.started == before
 
 
-def test_a_fault_of_a_moment_costs_nobody_a_machine(pool: e2b.E2BSandbox, server: Server) -> None:
+def test_a_temporary_fault_does_not_lose_a_machine(pool: e2b.E2BSandbox, server: Server) -> None:
     bystander, before = pool.open(), server.started
     server.answer_with(500, 503)
     assert pool.run("def f(): return 1", [Call("f")]).results[0].value == 1
@@ -249,7 +261,7 @@ def test_a_fault_of_a_moment_costs_nobody_a_machine(pool: e2b.E2BSandbox, server
     assert server.started == before
 
 
-def test_a_machine_in_use_lives_on(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lifetime_of_a_machine_in_use_is_extended(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(e2b, "LIFETIME", 1)
     pool = e2b.E2BSandbox(machines=1)
     session = pool.open()
@@ -261,23 +273,23 @@ def test_a_machine_in_use_lives_on(server: Server, monkeypatch: pytest.MonkeyPat
     pool.close()
 
 
-def test_a_run_of_a_pool_that_is_closed_is_told(server: Server) -> None:
+def test_closing_the_sandbox_ends_its_runs_with_a_fault(server: Server) -> None:
     pool, others = e2b.E2BSandbox(machines=1), set(server.machines)
     pool.run("x = 1")
-    told: list[str] = []
+    faults: list[str] = []
 
     def run() -> None:
         try:
             pool.run("import time; time.sleep(3600)", limits=Limits(wall_seconds=3600))
         except SandboxFault as fault:
-            told.append(str(fault))
+            faults.append(str(fault))
 
     begun = len(server.requests)
     running = threading.Thread(target=run)
     running.start()
-    while len(server.requests) == begun:  # it is under way
+    while len(server.requests) == begun:  # until the run has started
         time.sleep(0.01)
     pool.close()
     running.join()
-    assert "closed" in told[0]
+    assert "closed" in faults[0]
     assert set(server.machines) <= others

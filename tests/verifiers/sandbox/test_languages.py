@@ -8,7 +8,7 @@ import pytest
 
 from tenfold.core import Problem, Status, UserError
 from tenfold.verifiers import code
-from tenfold.verifiers.sandbox import End, Limits, languages
+from tenfold.verifiers.sandbox import Limits, RunStatus, languages
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
 
@@ -21,9 +21,9 @@ REVERSE = {
     "javascript": 'const s = require("fs").readFileSync(0, "utf8").trim(); console.log([...s].reverse().join(""))',
 }
 LIMITS = Limits(cpu_seconds=0.3, wall_seconds=2, memory=256 << 20, processes=64, output=1 << 16)
-"""For programs that are to be ended."""
+"""Limits for programs that must be ended."""
 AMPLE = replace(LIMITS, cpu_seconds=120, wall_seconds=600)
-"""For programs that end by themselves, however slow the machine is."""
+"""Limits for programs that end by themselves, even on a slow machine."""
 
 
 @pytest.fixture(params=languages.LANGUAGES)
@@ -37,33 +37,33 @@ def language(request: pytest.FixtureRequest, lacking: Callable[[str], NoReturn])
 
 def test_a_program_reads_and_prints(language: str) -> None:
     outcome = languages.run(language, REVERSE[language], "abc\n", AMPLE)
-    assert (outcome.status, outcome.stdout) == (End.FINISHED, "cba\n"), outcome
+    assert (outcome.status, outcome.stdout) == (RunStatus.FINISHED, "cba\n"), outcome
 
 
-def test_a_program_that_cannot_be_read_is_an_error(language: str) -> None:
+def test_a_syntax_error_is_an_error(language: str) -> None:
     outcome = languages.run(language, "this is ( no program", limits=AMPLE)
-    assert outcome.status == End.ERROR
+    assert outcome.status == RunStatus.ERROR
     assert "status" in outcome.reason
 
 
 @pytest.mark.parametrize(
     ("program", "status"),
     [
-        ("while :; do :; done", End.TIMEOUT),
-        ("sleep 100", End.TIMEOUT),
-        ("exec >&- 2>&-; sleep 100", End.TIMEOUT),
-        ("yes", End.OUTPUT),
-        ("x=xxxxxxxx; while :; do x=$x$x; done", End.MEMORY),
-        (":(){ :|:& };:; sleep 100", End.TIMEOUT),
-        ("kill -SEGV $$", End.KILLED),
-        ("head -c 100000000 /dev/zero > /tmp/big", End.KILLED),
-        ("exit 3", End.ERROR),
+        ("while :; do :; done", RunStatus.TIMEOUT),
+        ("sleep 100", RunStatus.TIMEOUT),
+        ("exec >&- 2>&-; sleep 100", RunStatus.TIMEOUT),
+        ("yes", RunStatus.OUTPUT),
+        ("x=xxxxxxxx; while :; do x=$x$x; done", RunStatus.MEMORY),
+        (":(){ :|:& };:; sleep 100", RunStatus.TIMEOUT),
+        ("kill -SEGV $$", RunStatus.KILLED),
+        ("head -c 100000000 /dev/zero > /tmp/big", RunStatus.KILLED),
+        ("exit 3", RunStatus.ERROR),
     ],
 )
-def test_a_program_that_uses_up_what_it_has_is_ended(program: str, status: End) -> None:
-    limits = LIMITS if status == End.TIMEOUT else replace(AMPLE, output=LIMITS.output)
+def test_a_program_that_reaches_a_limit_is_ended(program: str, status: RunStatus) -> None:
+    limits = LIMITS if status == RunStatus.TIMEOUT else replace(AMPLE, output=LIMITS.output)
     outcome = languages.run("bash", program, limits=replace(limits, memory=48 << 20))
-    assert outcome.status in (status, End.ERROR), outcome
+    assert outcome.status in (status, RunStatus.ERROR), outcome
     assert outcome.status == status or "big" in program or "x=" in program
     assert languages.run("bash", "echo well", limits=AMPLE).stdout == "well\n"
 
@@ -83,11 +83,11 @@ def test_a_program_that_uses_up_what_it_has_is_ended(program: str, status: End) 
         "test $(id -u) = 0",
     ],
 )
-def test_a_program_does_not_get_out(program: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:  # whoever got out could reach it
+def test_a_program_cannot_reach_files_or_the_network(program: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:  # a program that escapes could reach it
         port = server.getsockname()[1]
         outcome = languages.run("bash", program.replace("PORT", str(port)), limits=AMPLE)
-    assert outcome.status == End.ERROR, outcome
+    assert outcome.status == RunStatus.ERROR, outcome
     assert outcome.stdout == ""
 
 
@@ -95,24 +95,24 @@ USE = "use() { while read -r _ _ _ _ _ _ _ _ _ _ _ _ _ user _ < /proc/$BASHPID/s
 """A function of bash that uses at least 0.05 s of processor time."""
 
 
-def test_a_program_has_a_fraction_of_a_second_with_all_its_processes() -> None:
+def test_the_processor_time_of_all_processes_is_limited_together() -> None:
     program = f"{USE}for _ in 1 2 3 4 5 6; do (use); done; echo done"
     outcome = languages.run("bash", program, limits=LIMITS)
-    assert (outcome.status, outcome.stdout, outcome.reason) == (End.TIMEOUT, "", "more than 0.3 s of processor time")
+    assert (outcome.status, outcome.stdout, outcome.reason) == (RunStatus.TIMEOUT, "", "more than 0.3 s of processor time")
     assert languages.run("bash", program, limits=AMPLE).stdout == "done\n"
 
 
-def test_what_compiles_a_program_uses_none_of_its_processor_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiling_does_not_count_towards_processor_time(monkeypatch: pytest.MonkeyPatch) -> None:
     build = shlex.join(["bash", "-c", f"{USE}for _ in 1 2 3 4 5 6; do (use); done"])
     monkeypatch.setitem(languages.LANGUAGES, "slow", languages.Language("main.sh", "bash", "bash main.sh", build))
     assert languages.run("slow", "echo done", limits=replace(AMPLE, cpu_seconds=0.3)).stdout == "done\n"
 
 
-def test_what_compiles_a_program_has_its_streams_and_no_other_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiler_has_only_its_streams_as_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
     look = shlex.join(["bash", "-c", "ls /proc/self/fd > seen"])
     monkeypatch.setitem(languages.LANGUAGES, "seeing", languages.Language("main.sh", "bash", "bash main.sh", look))
     seen = languages.run("seeing", "cat seen; ls /proc/self/fd", limits=AMPLE).stdout.split()
-    assert seen == ["0", "1", "2", "3"] * 2  # the last is the folder that `ls` looks at
+    assert seen == ["0", "1", "2", "3"] * 2  # the last is the folder that `ls` reads
 
 
 @pytest.mark.parametrize(
@@ -132,9 +132,9 @@ def test_what_compiles_a_program_has_its_streams_and_no_other_descriptor(monkeyp
         "yes said | head -n 1",
     ],
 )
-def test_what_a_shell_can_do_elsewhere_it_can_do_here(program: str) -> None:
+def test_shell_features_work(program: str) -> None:
     outcome = languages.run("bash", program, "said\n", AMPLE)
-    assert (outcome.status, outcome.stdout) == (End.FINISHED, "said\n"), outcome
+    assert (outcome.status, outcome.stdout) == (RunStatus.FINISHED, "said\n"), outcome
 
 
 def test_the_code_verifier_judges_programs_of_any_language(language: str) -> None:
@@ -148,6 +148,6 @@ def test_the_code_verifier_judges_programs_of_any_language(language: str) -> Non
     assert (wrong.status, wrong.score) == (Status.SCORED, 0)
 
 
-def test_a_language_that_is_not_there_is_one_line() -> None:
+def test_an_unknown_language_is_a_user_error() -> None:
     with pytest.raises(UserError, match="bash, c, cpp, javascript"):
         languages.run("cobol", "")

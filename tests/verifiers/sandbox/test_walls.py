@@ -1,4 +1,4 @@
-"""Runs know nothing of one another, and what dies or is stopped takes nobody with it and leaves nobody behind."""
+"""Runs are isolated from each other. A process that dies or is stopped affects no other run and leaves no process behind."""
 
 import fcntl
 import itertools
@@ -15,7 +15,7 @@ from typing import NoReturn
 import pytest
 
 import tenfold
-from tenfold.verifiers.sandbox import Call, End, LocalSandbox, SandboxFault
+from tenfold.verifiers.sandbox import Call, LocalSandbox, RunStatus, SandboxFault
 
 from .attacks import programs
 from .attacks.escapes import ESCAPES
@@ -36,21 +36,21 @@ FILE = os.__file__
 
 
 @pytest.mark.parametrize("lock", ["fcntl.flock(file, fcntl.LOCK_EX)", "fcntl.lockf(file, fcntl.LOCK_SH)"])
-def test_a_run_that_locks_a_file_of_this_machine_holds_nobody_up(box: LocalSandbox, lock: str) -> None:
+def test_a_lock_on_a_file_of_this_machine_blocks_no_other_process(box: LocalSandbox, lock: str) -> None:
     one, other = box.open(), box.open()
     locked = f"import fcntl, os, struct\nfile = open(os.__file__)\n{lock}\nTrue"
-    question = "struct.pack('hhqqi', fcntl.F_WRLCK, 0, 0, 0, 0)"
-    asked = f"fcntl.fcntl(file, fcntl.F_GETLK, {question})[:2] == struct.pack('h', fcntl.F_UNLCK)"
+    lock_request = "struct.pack('hhqqi', fcntl.F_WRLCK, 0, 0, 0, 0)"
+    is_unlocked = f"fcntl.fcntl(file, fcntl.F_GETLK, {lock_request})[:2] == struct.pack('h', fcntl.F_UNLCK)"
     assert one.execute(locked).value is True
     assert other.execute(locked).value is True
-    assert other.execute(asked).value is True
+    assert other.execute(is_unlocked).value is True
     with open(FILE) as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         fcntl.flock(file, fcntl.LOCK_UN)
-    assert {one.close().status, other.close().status} == {End.FINISHED}
+    assert {one.close().status, other.close().status} == {RunStatus.FINISHED}
 
 
-def test_programs_that_lock_files_of_their_own_work(box: LocalSandbox) -> None:
+def test_programs_can_lock_their_own_files(box: LocalSandbox) -> None:
     program = (
         "import fcntl, sqlite3\ndef f():\n    base = sqlite3.connect('x.db')\n    base.execute('create table t (x)')\n"
         "    base.execute('insert into t values (3)')\n    base.commit()\n"
@@ -61,26 +61,26 @@ def test_programs_that_lock_files_of_their_own_work(box: LocalSandbox) -> None:
 
 
 @pytest.mark.parametrize("turn", ["first", "later"])
-def test_each_run_has_a_network_of_its_own(box: LocalSandbox, turn: str) -> None:
+def test_each_run_has_its_own_network_namespace(box: LocalSandbox, turn: str) -> None:
     one, other = box.open(), box.open()
     listen = "import socket\nserver = socket.socket(socket.AF_UNIX)\nserver.bind('\\0meeting')\nserver.listen()\nTrue"
     meet = "socket.socket(socket.AF_UNIX).connect('\\0meeting')"
     assert one.execute(listen).value is True
     assert one.execute(meet).error is None
     assert "ConnectionRefusedError" in str(other.execute(f"import socket\n{meet}").error)
-    assert other.execute(listen).value is True  # the name is free
-    assert {one.close().status, other.close().status} == {End.FINISHED}
+    assert other.execute(listen).value is True  # the abstract name is free in the other run's namespace
+    assert {one.close().status, other.close().status} == {RunStatus.FINISHED}
     assert "ConnectionRefusedError" in str(box.run(f"import socket\ndef f(): {meet}", [Call("f")]).results[0].error)
 
 
-def test_a_run_learns_nothing_of_the_others_from_its_user(box: LocalSandbox) -> None:
+def test_the_user_id_does_not_reveal_other_runs(box: LocalSandbox) -> None:
     users = [box.run("import os\ndef f(): return os.getuid()", [Call("f")]).results[0].value for _ in range(4)]
     steps = {abs(after - before) for before, after in itertools.pairwise(users)}
     assert 0 not in users
     assert steps == {0} or min(steps) > 1
 
 
-def test_a_warm_process_that_was_stopped_is_replaced_and_the_run_goes_on(box: LocalSandbox) -> None:
+def test_a_stopped_warm_process_is_replaced_and_the_run_is_retried(box: LocalSandbox) -> None:
     session = box.open()
     stopped = session.warm.process
     assert stopped is not None
@@ -103,8 +103,8 @@ libc.prctl(1, 0, 0, 0, 0)
 """
 
 
-def are_gone(processes: set[int]) -> bool:
-    """Whether these end within half a minute; a dead one that nobody has reaped is gone, too."""
+def have_ended(processes: set[int]) -> bool:
+    """True if the processes end within half a minute. A process that is dead but not reaped counts as ended."""
     for _ in range(300):
         alive = [pid for pid in processes if (stat := _stat(pid)) and ") Z " not in stat]
         if not alive:
@@ -120,48 +120,48 @@ def _stat(pid: int) -> str:
         return ""
 
 
-def test_nobody_outlives_a_warm_process_that_dies(box: LocalSandbox) -> None:
+def test_no_process_outlives_its_warm_process(box: LocalSandbox) -> None:
     session = box.open()
     session.execute(ORPHANS)
-    running = set(session.warm.ask({"used": {"pid": session.pid}}, session.parent)["processes"])
+    running = set(session.warm.used(session.pid, session.parent)["processes"])
     assert len(running) == 3
     session.parent.kill()
-    assert are_gone(running)
+    assert have_ended(running)
     with pytest.raises(SandboxFault):
         session.close()
 
 
 WITHOUT_NAMESPACES = """
 import ctypes, json, os, sys
-assert ctypes.CDLL(None).prctl(24, 21, 0, 0, 0) == 0  # for what this process starts there are no namespaces
+assert ctypes.CDLL(None).prctl(24, 21, 0, 0, 0) == 0  # makes processes that this one starts unable to create namespaces
 if len(sys.argv) < 4:
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], "again"])
 from tenfold.verifiers.sandbox import LocalSandbox
 box = LocalSandbox(workers=1, without=["namespaces", "files", "landlock"])
-lacks = list(box.missing())
+missing = list(box.missing())
 session = box.open()
 session.execute(sys.argv[1])
-running = session.warm.ask({"used": {"pid": session.pid}}, session.parent)["processes"]
+running = session.warm.used(session.pid, session.parent)["processes"]
 if sys.argv[2] == "the run ends":
     session.close()
 else:
     session.parent.kill()
     box.close()
-print(json.dumps([lacks, running]), flush=True)
+print(json.dumps([missing, running]), flush=True)
 input()
 """
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a plain user without namespaces has no control groups, and one process a run")
 @pytest.mark.parametrize("when", ["the run ends", "the warm process dies"])
-def test_nobody_is_left_where_there_are_no_namespaces(when: str) -> None:
+def test_no_process_remains_without_namespaces(when: str) -> None:
     words = [sys.executable, "-c", WITHOUT_NAMESPACES, ORPHANS, when]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ) as run:
         assert run.stdout is not None
-        lacks, running = json.loads(run.stdout.readline())
-        assert "namespaces" in lacks
+        missing, running = json.loads(run.stdout.readline())
+        assert "namespaces" in missing
         assert len(running) == 3
-        assert are_gone(set(running))
+        assert have_ended(set(running))
 
 
 PLAIN = (
@@ -190,13 +190,13 @@ print(json.dumps([through, said]))
 
 @pytest.fixture
 def delegated() -> Iterator[list[Path]]:
-    """Control groups that a plain user may enter, and make others beside."""
+    """Control groups that a plain user may enter, and next to which it may make others."""
     mount = Path("/sys/fs/cgroup")
     trees = [mount / name for name in ("memory", "pids", "cpuacct") if (mount / name).is_dir()] or [mount]
     made, entered = [tree / f"tenfold_test_{os.getpid()}" for tree in trees], []
     for folder in made:
         folder.mkdir()
-        if trees == [mount]:  # in version 2, a group that hands controllers on has no processes of its own
+        if trees == [mount]:  # in version 2 a group that passes on controllers must not contain processes
             (folder / "cgroup.subtree_control").write_text("+memory +pids")
             (folder / "command").mkdir()
         entered.append(folder / "command" if trees == [mount] else folder)
@@ -207,7 +207,7 @@ def delegated() -> Iterator[list[Path]]:
     yield entered
     for folder in made:
         for inner in (*folder.glob("*/"), folder):
-            for _ in range(100):  # the kernel may still be letting go of the last process
+            for _ in range(100):  # the kernel may not have removed the last process yet
                 try:
                     inner.rmdir()
                     break
@@ -217,7 +217,7 @@ def delegated() -> Iterator[list[Path]]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the suite runs as a plain user already")
 @pytest.mark.parametrize("grouped", [False, True], ids=["without control groups", "with control groups of its own"])
-def test_nothing_gets_out_as_a_plain_user(
+def test_no_attack_succeeds_as_a_plain_user(
     grouped: bool, tmp_path: Path, delegated: list[Path], lacking: Callable[[str], NoReturn]
 ) -> None:
     secret = tmp_path / "secret"

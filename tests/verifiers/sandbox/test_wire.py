@@ -1,4 +1,4 @@
-"""What an answer takes up is known before it is built."""
+"""The memory that a message takes is estimated before the message is parsed."""
 
 import json
 import struct
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tenfold.verifiers.sandbox import Call, End, LocalSandbox
+from tenfold.verifiers.sandbox import Call, LocalSandbox, RunStatus
 from tenfold.verifiers.sandbox.inside import wire
 
 MANY = 20_000
@@ -32,18 +32,18 @@ VALUES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_the_weight_of_an_answer_is_about_what_it_takes_up(name: str) -> None:
+def test_the_estimated_size_is_close_to_the_memory_used(name: str) -> None:
     body = json.dumps({"value": VALUES[name]}).encode()
     tracemalloc.start()
     built = json.loads(body)
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert built
-    assert 0.9 * taken <= wire.weight(body) <= 5 * taken
+    assert 0.9 * taken <= wire.estimated_bytes(body) <= 5 * taken
 
 
 @pytest.mark.parametrize("unit", [b"[],", b"{},", b"[[[]]],", b'{"a":0},', b'"a",', b"1e5,", b'"\\u1234",', b'"\\"",'])
-def test_what_would_be_too_large_is_refused_before_it_is_built(unit: bytes) -> None:
+def test_a_value_that_would_be_too_large_is_refused_before_it_is_constructed(unit: bytes) -> None:
     body = b'{"value":[' + unit * (MANY * 20 // len(unit)) + b"0]}"
     buffer = bytearray(struct.pack("<I", len(body)) + body)
     tracemalloc.start()
@@ -51,26 +51,26 @@ def test_what_would_be_too_large_is_refused_before_it_is_built(unit: bytes) -> N
         wire.unpack(buffer, 1 << 20)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert most < 4 * len(body)  # its own bytes, and no values
+    assert most < 4 * len(body)  # the message itself, without values
 
 
-def test_an_answer_in_other_letters_than_ours_is_malformed() -> None:
+def test_a_message_outside_ascii_is_malformed() -> None:
     body = '{"value": "é"}'.encode()
     with pytest.raises(ValueError, match="ASCII"):
         wire.unpack(bytearray(struct.pack("<I", len(body)) + body), 1 << 20)
     packed = bytearray(wire.pack({"value": "é"}))
-    assert wire.unpack(packed, 1 << 20) == ({"value": "é"}, wire.weight(wire.pack({"value": "é"})[4:]))
+    assert wire.unpack(packed, 1 << 20) == ({"value": "é"}, wire.estimated_bytes(wire.pack({"value": "é"})[4:]))
 
 
 @pytest.mark.usefixtures("sandboxed")
-def test_a_program_that_forges_large_answers_has_written_too_much() -> None:
+def test_forged_large_replies_exceed_the_output_limit() -> None:
     sandbox = LocalSandbox(workers=1)
     program = (
         "import os, struct\ndef f():\n    body = b'{\"value\":[' + b'[],' * (1 << 20) + b'0]}'\n"
         "    body = struct.pack('<I', len(body)) + body\n    while body: body = body[os.write(3, body):]\n"
     )
     outcome = sandbox.run(program, [Call("f")])
-    assert (outcome.status, outcome.results) == (End.OUTPUT, ())
+    assert (outcome.status, outcome.results) == (RunStatus.OUTPUT, ())
     assert "values of about" in outcome.reason
     honest = sandbox.run("def f(): return list(range(200_000)), 'é' * 100_000", [Call("f")]).results[0].value
     assert honest == {"tuple": [list(range(200_000)), "é" * 100_000]}

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Sequence
 from string import ascii_uppercase
 
-from ...budget import in_time
+from ...budget import check_time
 from .assertions import Asserted, Claim, Kind, LeadingLetters
 from .letters import unwrapped
 from .markers import DENIES, markers
@@ -195,7 +195,7 @@ def _claims(text: str, valid: frozenset[str]) -> Iterator[Claim]:
         if number < len(lines) - MAX_LINES:
             continue
         for position, part in enumerate(part for part in SENTENCE_END.split(line) if part.strip()):
-            in_time()
+            check_time()
             sentence = " ".join(part[:MAX_SENTENCE].split())
             leading = _leading_letters(sentence, valid) if labelled else None
             if leading and leading.letters and not _is_denied(leading.rest):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ...budget import in_time
+from ...budget import check_time
 
 MAX_MARKERS = 30
 """Markers that are examined, from the last one."""
@@ -109,7 +109,7 @@ def _backwards(text: str) -> Iterator[Marker]:
         start = text.rfind("\n", 0, below - 1) + 1
         line = lowered[start:below]
         if any(word in line for word in _WORDS):
-            in_time()
+            check_time()
             found = [match for match in MARKER.finditer(text, start, below + WRAPPED) if match.start() < below]
             yield from (_marker(text, match) for match in reversed(found))
         below = start

@@ -15,7 +15,7 @@ import re
 
 from ....responses import without_thinking
 from ... import disguises
-from ...budget import in_time
+from ...budget import check_time
 from .boxes import boxed, last_mark, last_tag
 from .last_line import last_line_result
 from .markers import ASKS, DENIES, markers
@@ -136,7 +136,7 @@ def _answer_line(text: str) -> tuple[bool, str | None]:
     denied: set[str] = set()
     last = None
     for marker in markers(text):
-        in_time()
+        check_time()
         last = last or marker
         following = text[marker.end :].lstrip()
         if display := re.match(r"(?:\$\$|\\\[)(.{1,400}?)(?:\$\$|\\\])", following, re.DOTALL):

@@ -1,7 +1,7 @@
-"""Control groups: limits on memory and processes that hold for a run as a whole, however many children it makes.
+"""Control groups: limits on memory and processes that apply to a run as a whole, however many child processes it has.
 
-Both layouts are known: version 2 (one tree) and version 1 (a tree a controller). Folders are reached through descriptors,
-which the warm process opens while it still sees them.
+Both versions are supported: version 2 has one tree, version 1 has one tree for each controller. Folders are used through
+descriptors, which the warm process opens while the file system is still visible to it.
 """
 
 import contextlib
@@ -13,24 +13,32 @@ from pathlib import Path
 
 MOUNT = Path("/sys/fs/cgroup")
 PREFIX = "tenfold-"
+"""Prefix of the names of all groups."""
 _KILLING_SECONDS = 10.0
+"""Time limit for killing all processes of a group. Our choice."""
 
 _V2 = {"memory": "memory.max", "processes": "pids.max", "swap": "memory.swap.max", "peak": "memory.peak"}
 _V1 = {"memory": "memory.limit_in_bytes", "processes": "pids.max", "peak": "memory.max_usage_in_bytes"}
 
 
 class Group:
-    """One group of processes, used by one run after the other."""
+    """One control group. Runs use it one after the other."""
 
     def __init__(self, folders: dict[str, int], files: dict[str, str], paths: list[tuple[int, str]]):
-        """Wraps open folders: `folders` by controller, `paths` to remove them by."""
+        """Takes over open folders.
+
+        Args:
+            folders: descriptors of the group's folders, by controller.
+            files: names of the files for limits and measurements, by purpose.
+            paths: for each folder a descriptor of its parent and its name, to remove it.
+        """
         self.folders, self.files, self.paths = folders, files, paths
         self.peak_before = 0
 
     def prepare(self, memory: int, processes: int) -> None:
         """Sets a run's limits, in bytes and in processes."""
         self._write("memory", "memory", str(memory))
-        # The dead of the run before count until somebody has reaped them, which may take an init process a second.
+        # Dead processes of the previous run count until they are reaped, which may take an init process a second.
         dead = int(_read(self.folders["pids"], "pids.current"))
         self._write("pids", "processes", str(processes + dead))
         with contextlib.suppress(OSError):  # a kernel without swap accounting, or without a peak that can be reset
@@ -45,9 +53,9 @@ class Group:
             _write(folder, "cgroup.procs", "0")
 
     def peak(self) -> int | None:
-        """Most bytes that the run had at once; None where the kernel does not tell.
+        """Returns the largest number of bytes that the run used at one time; None if it is unknown.
 
-        Version 2 keeps the most of all runs, of which an earlier one may have had more: then nothing is known of this one.
+        Version 2 keeps the peak of all runs. If an earlier run's peak was higher, the peak of this run is unknown.
         """
         peak = self._peak()
         return peak if peak is not None and peak > self.peak_before else None
@@ -58,8 +66,8 @@ class Group:
         except (OSError, ValueError):
             return None
 
-    def kills(self) -> int:
-        """How often the kernel has killed in this group for want of memory."""
+    def oom_kills(self) -> int:
+        """Returns how many processes of this group the kernel has killed because they ran out of memory."""
         name = "memory.events" if "swap" in self.files else "memory.oom_control"
         for line in _read(self.folders["memory"], name).splitlines():
             if line.startswith("oom_kill "):
@@ -67,7 +75,7 @@ class Group:
         return 0
 
     def cpu_seconds(self) -> float | None:
-        """Processor time of all that has ever run in the group; None where the kernel does not tell."""
+        """Returns the processor time of all processes that ever ran in the group; None if the kernel does not report it."""
         try:
             if "cpuacct" in self.folders:
                 return int(_read(self.folders["cpuacct"], "cpuacct.usage")) / 1e9
@@ -76,15 +84,15 @@ class Group:
             return None
 
     def kill(self) -> None:
-        """Kills everyone in the group."""
+        """Kills all processes of the group."""
         _empty(self.folders["pids"])
 
     def processes(self) -> set[int]:
-        """Ids of everyone in the group."""
+        """Returns the ids of the group's processes."""
         return _members(self.folders["pids"])
 
     def close(self) -> None:
-        """Removes the group; its processes must be gone."""
+        """Removes the group. Its processes must have ended."""
         for folder in set(self.folders.values()):
             os.close(folder)
         for parent, name in self.paths:
@@ -96,35 +104,35 @@ class Group:
 
 
 class Groups:
-    """Where groups can be made on this machine. Opened before the warm process leaves the file system."""
+    """Creates control groups on this machine. Must be made before the warm process leaves the file system."""
 
     def __init__(self, label: str):
-        """Finds and opens the parents.
+        """Finds and opens the parent folders.
 
         Args:
-            label: what this process's groups are called, beside a number.
+            label: part of the names of this process's groups, which also contain a number.
 
         Raises:
-            OSError: no tree with memory and process limits can be written to.
+            OSError: this process cannot make groups with memory and process limits.
         """
-        self.label, self.made = f"{label}-{_space()}", 0
+        self.label, self.made = f"{label}-{_pid_namespace()}", 0
         if (MOUNT / "cgroup.controllers").exists():
             self.files, parents = _V2, {"tree": _first(_candidates("", MOUNT), v2=True)}
         else:
             self.files = _V1
             parents = {name: _first(_candidates(name, MOUNT / name), v2=False) for name in ("pids", "memory")}
-            with contextlib.suppress(OSError):  # only to measure by
+            with contextlib.suppress(OSError):  # needed for measurements only
                 parents["cpuacct"] = _first(_candidates("cpuacct", MOUNT / "cpuacct"), v2=False)
-        self.places = [str(parent) for parent in parents.values()]
-        """Where its groups lie."""
-        sweep(self.places)
+        self.parent_paths = [str(parent) for parent in parents.values()]
+        """Folders in which its groups are."""
+        remove_abandoned(self.parent_paths)
         self.parents = {name: os.open(parent, os.O_RDONLY | os.O_DIRECTORY) for name, parent in parents.items()}
 
     def make(self) -> Group:
-        """One more group.
+        """Makes a new group.
 
         Raises:
-            OSError: it cannot be made.
+            OSError: the kernel refuses it.
         """
         name = f"{PREFIX}{self.label}-{self.made}"
         self.made += 1
@@ -138,22 +146,22 @@ class Groups:
 
 
 def _candidates(controller: str, mount: Path) -> list[Path]:
-    """Folders to try: this process's own group, then those above it."""
+    """Returns the folders to try: that of this process's own group, then its parents."""
     own = mount
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, names, path = line.split(":", 2)
         if controller in names.split(",") and (controller or not names):
             own = mount / path.strip("/")
-    inside = [own, *own.parents]
-    return [path for path in inside if path == mount or mount in path.parents]
+    folders = [own, *own.parents]
+    return [path for path in folders if path == mount or mount in path.parents]
 
 
 def _first(candidates: list[Path], v2: bool) -> Path:
-    """The first folder under which a group with limits can be made."""
+    """Returns the first folder in which a group with limits can be made."""
     for parent in candidates:
         probe = parent / f"{PREFIX}probe-{os.getpid()}"
         try:
-            if v2:  # children get a controller only where their parent hands it on
+            if v2:  # child groups have a controller only if their parent enables it
                 (parent / "cgroup.subtree_control").write_text("+memory +pids")
             probe.mkdir()
             probe.rmdir()
@@ -163,28 +171,28 @@ def _first(candidates: list[Path], v2: bool) -> Path:
     raise OSError(f"no control group can be made under {candidates[-1] if candidates else MOUNT}")
 
 
-def sweep(places: Iterable[str]) -> None:
-    """Empties and removes groups of processes that were killed before they could.
+def remove_abandoned(parents: Iterable[str]) -> None:
+    """Removes the groups of warm processes that were killed before they could remove them, and kills the processes in them.
 
     Args:
-        places: of `Groups.places`.
+        parents: `Groups.parent_paths`.
     """
-    for left in (left for place in places for left in Path(place).glob(f"{PREFIX}*-*-*")):
-        owner, space, _ = left.name.removeprefix(PREFIX).split("-", 2)
-        # An owner that is out of sight, in another container, may well be alive.
-        if space == str(_space()) and owner.isdigit() and not Path(f"/proc/{owner}").exists():
+    for group in (group for parent in parents for group in Path(parent).glob(f"{PREFIX}*-*-*")):
+        owner, namespace, _ = group.name.removeprefix(PREFIX).split("-", 2)
+        # The owner may be alive in another container, in which case it is not visible here.
+        if namespace == str(_pid_namespace()) and owner.isdigit() and not Path(f"/proc/{owner}").exists():
             with contextlib.suppress(OSError):
-                folder = os.open(left, os.O_RDONLY | os.O_DIRECTORY)
+                folder = os.open(group, os.O_RDONLY | os.O_DIRECTORY)
                 try:
                     _empty(folder)
                 finally:
                     os.close(folder)
-            _remove(str(left))
+            _remove(str(group))
 
 
 def _remove(name: str, parent: int | None = None) -> None:
     """Removes a group's folder."""
-    for _ in range(50):  # the kernel may still be letting go of the last process
+    for _ in range(50):  # the kernel may not have removed the last process yet
         try:
             os.rmdir(name, dir_fd=parent)
             break
@@ -194,26 +202,26 @@ def _remove(name: str, parent: int | None = None) -> None:
             time.sleep(0.01)
 
 
-def _space() -> int:
-    """Which process id namespace this is."""
+def _pid_namespace() -> int:
+    """Returns the id of this process's process namespace."""
     return os.stat("/proc/self/ns/pid").st_ino
 
 
 def _empty(folder: int) -> None:
-    """Kills everyone in a group, until nobody is left; whoever is out of reach of signals for seconds is left to the kernel."""
-    for name, text in (("pids.max", "0"), ("cgroup.kill", "1")):  # nobody makes another; version 2 kills all at once
+    """Kills the processes of a group until none is left. Processes that do not react within seconds are left to the kernel."""
+    for name, text in (("pids.max", "0"), ("cgroup.kill", "1")):  # no new processes; version 2 can kill all at once
         with contextlib.suppress(OSError):
             _write(folder, name, text)
     deadline = time.monotonic() + _KILLING_SECONDS
-    while (left := _members(folder)) and time.monotonic() < deadline:
-        for pid in left:
+    while (remaining := _members(folder)) and time.monotonic() < deadline:
+        for pid in remaining:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.001)
 
 
 def _members(folder: int) -> set[int]:
-    """Ids of everyone in a group whom this process can see; 0 stands for each of the others."""
+    """Returns the ids of a group's processes that are visible here; the kernel lists every other process as 0."""
     return {int(pid) for pid in _read(folder, "cgroup.procs").split()} - {0}
 
 

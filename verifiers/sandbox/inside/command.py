@@ -1,7 +1,7 @@
-"""What runs inside the walls where commands are asked for: it writes a program's file, builds it, and runs it.
+"""Runs inside the sandbox in place of `child.py` if the run is a command: writes a program's file, builds it and runs it.
 
-This process is the first of its namespace, and foreign code runs in its children only. They get its streams and no other
-descriptor; it keeps its channel, and reaps whatever they leave.
+This process is the first of its process namespace. Untrusted code runs only in its children, which get its streams and no other
+descriptor. It keeps its channel, and reaps all processes that the children leave behind.
 """
 
 import contextlib
@@ -10,29 +10,33 @@ import shlex
 import signal
 import socket
 from pathlib import Path
-from typing import Any
 
 from . import wire
 from .child import CHANNEL, READY
 
 BEGUN = {"begun": True}
-"""Said before the program itself runs: what builds it has a processor time of its own."""
+"""Sent before the program itself runs, because the build has a separate limit of processor time."""
 _NOT_FOUND = 127
+"""A shell's exit status for a command that does not exist."""
 
 
 def serve() -> None:
-    """Answers requests, of which there is one, until it is ended: {"file": name, "source": text, "build": command or "", "run":
-    command}."""
+    """Handles the one request of the run, and then waits to be ended.
+
+    The request is {"file": name, "source": text, "build": command or "", "run": command}.
+    """
     channel = socket.socket(fileno=CHANNEL)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the first of a namespace gets no signal that it does not ask for
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the first process of a namespace gets only signals that it has a handler for
     channel.sendall(wire.pack(READY))
     while (request := wire.receive(channel)) is not None:
         channel.sendall(wire.pack(_answer(request, channel)))
 
 
-def _answer(request: dict[str, Any], channel: socket.socket) -> dict[str, Any]:
-    """What the program's process comes to, or that which was to build it: a status, or the negative of a signal; and what it
-    has stood in line for a processor."""
+def _answer(request: wire.JSONObject, channel: socket.socket) -> wire.JSONObject:
+    """Returns the exit status of the program and the seconds that it waited for a processor.
+
+    If the build fails, the status is the build's. A negative status is the number of a signal.
+    """
     Path(request["file"]).write_bytes(request["source"].encode("utf-8", "surrogatepass"))
     if request["build"] and (failed := _run(request["build"])[0]):
         return {"status": failed, "waited": 0.0}
@@ -42,12 +46,15 @@ def _answer(request: dict[str, Any], channel: socket.socket) -> dict[str, Any]:
 
 
 def _run(command: str) -> tuple[int, float]:
-    started = os.fork()
-    if started == 0:
+    child = os.fork()
+    if child == 0:
         try:
             os.setsid()
             os.closerange(CHANNEL, os.sysconf("SC_OPEN_MAX"))
-            for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python does, and what it starts would, too
+            for ignored in (
+                signal.SIGPIPE,
+                signal.SIGXFSZ,
+            ):  # Python ignores these, and its children would, too
                 signal.signal(ignored, signal.SIG_DFL)
             os.lseek(0, 0, os.SEEK_SET)
             arguments = shlex.split(command)
@@ -58,8 +65,8 @@ def _run(command: str) -> tuple[int, float]:
         found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
         assert found is not None
         waited = 0.0
-        with contextlib.suppress(OSError):  # of a kernel that does not tell
+        with contextlib.suppress(OSError):  # the kernel does not report the wait
             waited = int(Path(f"/proc/{found.si_pid}/schedstat").read_text().split()[1]) / 1e9
         ended, status = os.waitpid(found.si_pid, 0)
-        if ended == started:
+        if ended == child:
             return os.waitstatus_to_exitcode(status), waited

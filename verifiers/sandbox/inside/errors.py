@@ -1,14 +1,15 @@
-"""Which exceptions of a program reach the tests that call it: the rule, which every way from the one to the other keeps.
+"""Which exceptions of a program reach the tests that call it. All ways of calling a program follow this rule.
 
-An **error** arrives as itself: an instance of a builtin class (`ValueError`, `KeyError`, ...), for an error of the program's
-own class of the nearest builtin one. Tests may expect it. `except Exception: pass` accepts any, as whoever wrote that wanted.
+An **error** reaches the tests as an instance of a builtin class (`ValueError`, `KeyError`, ...). An error of a class that the
+program defines becomes one of the nearest builtin base class. Tests may expect errors. `except Exception: pass` in tests
+accepts any error, which is what its author wrote.
 
-**Anything else** is a failure that no handler of the tests makes good: the end of a loop (`StopIteration`, which `for`, `zip`
-and `all` would take for their own), `GeneratorExit`, `KeyboardInterrupt`, `SystemExit`, whatever else is no `Exception`, and
-a program that is gone. Tests see `Failed`, which `except Exception` does not catch. Where a bare `except:` does, the run has
-failed all the same: whoever carries the call has noted it.
+**Anything else** is a failure that no handler in the tests can turn into a success: the end of a loop (`StopIteration`, which
+`for`, `zip` and `all` would take for their own), `GeneratorExit`, `KeyboardInterrupt`, `SystemExit`, every other exception that
+is not an `Exception`, and a program that has ended. The tests get `Failed`, which `except Exception` does not catch. If a bare
+`except:` catches it, the run has failed all the same, because the supervisor has recorded the failure.
 
-What a program says of its exceptions is its own claim: it may claim any error, as it may raise any.
+What a program reports about its exceptions is its own claim. It may claim any error, just as it may raise any error.
 """
 
 import builtins
@@ -17,27 +18,27 @@ from typing import Any
 
 from .wire import MAX_DEPTH, decode, encode
 
-MAX_SAID = 10_000
-"""Characters of an error's arguments that travel; of longer ones only the beginning of its text does."""
+MAX_ENCODED = 10_000
+"""Characters of an error's encoded arguments. If they are longer, only the beginning of the error's text is sent."""
 _ENDS_OF_LOOPS = (StopIteration, StopAsyncIteration)
 ERRORS = {
     name: kind
     for name, kind in vars(builtins).items()
     if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, (*_ENDS_OF_LOOPS, BaseExceptionGroup))
 }
-"""The classes that arrive as themselves, by name."""
+"""The classes that reach the tests unchanged, by name."""
 
 
 class Failed(BaseException):
-    """What tests see where the program that they call has done something else than return or raise an error."""
+    """Raised in the tests if the program that they call neither returned nor raised an error."""
 
 
-def form_of(error: BaseException, text: str) -> list[Any] | None:
-    """An error as it travels, its class and the forms of its arguments; None where it is no error.
+def encode_error(error: BaseException, text: str) -> list[Any] | None:
+    """Returns the name of the error's class and its encoded arguments; None if the exception is not an error.
 
     Args:
-        error: of the program.
-        text: what it says.
+        error: an exception that the program raised.
+        text: the exception's text.
     """
     kinds = type(error).__mro__
     if any(kind in _ENDS_OF_LOOPS for kind in kinds):
@@ -46,40 +47,40 @@ def form_of(error: BaseException, text: str) -> list[Any] | None:
     if kind is None:
         return None
     try:
-        form = [encode(argument) for argument in error.args] if type(error) is kind else [text]
-        written = json.dumps(form)
-        if len(written) <= MAX_SAID and written.count("[") + written.count("{") < MAX_DEPTH - 2:
-            return [kind.__name__, form]
-    except Exception:  # arguments that cannot be said
+        arguments = [encode(argument) for argument in error.args] if type(error) is kind else [text]
+        written = json.dumps(arguments)
+        if len(written) <= MAX_ENCODED and written.count("[") + written.count("{") < MAX_DEPTH - 2:
+            return [kind.__name__, arguments]
+    except Exception:  # arguments that cannot be encoded
         pass
-    return [kind.__name__, [text[:MAX_SAID]]]
+    return [kind.__name__, [text[:MAX_ENCODED]]]
 
 
-def arrives(form: Any) -> bool:
-    """Whether what a program says of its exception is an error's form."""
+def is_encoded_error(encoded: object) -> bool:
+    """True if this is the encoding of an error."""
     return (
-        isinstance(form, list)
-        and len(form) == 2
-        and isinstance(form[0], str)
-        and form[0] in ERRORS
-        and isinstance(form[1], list)
+        isinstance(encoded, list)
+        and len(encoded) == 2
+        and isinstance(encoded[0], str)
+        and encoded[0] in ERRORS
+        and isinstance(encoded[1], list)
     )
 
 
-def raised(form: Any, text: str) -> BaseException:
-    """The exception that tests see.
+def decode_error(encoded: Any, text: str) -> BaseException:
+    """Returns the exception that the tests get.
 
     Args:
-        form: the error's; None where it is none.
-        text: what is said of it.
+        encoded: the encoded error, or anything else for a failure.
+        text: the exception's text.
     """
-    if not arrives(form):
+    if not is_encoded_error(encoded):
         return Failed(text)
-    for kind in ERRORS[form[0]].__mro__:
+    for kind in ERRORS[encoded[0]].__mro__:
         try:
-            found = kind(*map(decode, form[1]))
-        except Exception:  # arguments that the class does not take: the next one takes them
+            error = kind(*map(decode, encoded[1]))
+        except Exception:  # the class does not take these arguments; its base class may
             continue
-        if isinstance(found, Exception):
-            return found
+        if isinstance(error, Exception):
+            return error
     return Failed(text)

@@ -1,7 +1,7 @@
-"""The walls around a run, as system calls. Runs in the warm process and in its children; needs nothing but ctypes.
+"""The protections around a run, as system calls. Runs in the warm process and in its children, and needs only ctypes.
 
-The warm process builds its world once: namespaces of its own, no network, a root folder that holds an interpreter and its
-libraries, read-only, and nothing else of this machine. Every child then adds its own walls before any foreign code runs in it.
+The warm process sets up once: new namespaces, no network, and a read-only root folder that contains an interpreter and its
+libraries and nothing else of this machine. Every child then adds its own protections before any untrusted code runs in it.
 """
 
 import ctypes
@@ -26,19 +26,25 @@ _DUMPABLE, _SECCOMP, _NO_NEW_PRIVS = 4, 22, 38
 _CLONE, _PIVOT_ROOT = {"x86_64": (56, 155), "aarch64": (220, 41)}.get(platform.machine(), (-1, -1))
 
 NOBODY = 65_534
-_NOBODYS = range(0x7000_0000, 0x7FFD_0000)
-"""Ids that no system gives to a user, a service or a container."""
-_FEW = 1000
-"""A process that may become fewer users than these cannot give each run one of its own."""
+"""Id of the user nobody."""
+_RUN_IDS = range(0x7000_0000, 0x7FFD_0000)
+"""Ids that no system assigns to a user, a service or a container."""
+_MIN_IDS = 1000
+"""With fewer ids than this, runs cannot each have a user of their own."""
 WORK = "/tmp"
-"""A run's own folder, empty at its start, gone at its end."""
+"""A run's own folder. It is empty at the start and deleted at the end."""
 PACKAGES = "/packages"
-"""Where a run finds what it may import beside the standard library: a view at its own place might lie in WORK."""
+"""Where a run finds the packages that it may import. Their original paths might be inside WORK."""
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+"""The harmless devices. Without a new root folder a run may write only to the first three."""
 SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/alternatives")
+"""Files and folders of the machine that every run can read."""
+
+Rules = tuple[Any, list[tuple[Any, Sequence[str]]]]
+"""Landlock's rules: the kinds of access that are restricted, and for each allowed kind the paths."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_holding = ctypes.PyDLL(None, use_errno=True)  # keeps the interpreter's lock: a child must come out holding it
+_gil_libc = ctypes.PyDLL(None, use_errno=True)  # calls keep the interpreter lock, because a forked child must hold it
 
 
 def _check(result: int, what: str) -> int:
@@ -49,15 +55,15 @@ def _check(result: int, what: str) -> int:
 
 
 def fork(flags: int) -> int:
-    """Forks into new namespaces; 0 in the child, its process id in the parent."""
+    """Forks into new namespaces. Returns 0 in the child and its process id in the parent."""
     ctypes.pythonapi.PyOS_BeforeFork()
-    pid = _holding.syscall(_CLONE, flags | signal.SIGCHLD, 0, 0, 0, 0)
+    pid = _gil_libc.syscall(_CLONE, flags | signal.SIGCHLD, 0, 0, 0, 0)
     (ctypes.pythonapi.PyOS_AfterFork_Child if pid == 0 else ctypes.pythonapi.PyOS_AfterFork_Parent)()
     return _check(pid, "clone")
 
 
 def unshare(flags: int) -> None:
-    """Moves this process into new namespaces. In a new user namespace it has every capability, and is called nobody."""
+    """Moves this process into new namespaces. In a new user namespace it has every capability, and its user is nobody."""
     user, group = os.geteuid(), os.getegid()
     _check(_libc.unshare(flags), "unshare")
     if flags & NEWUSER:
@@ -66,8 +72,8 @@ def unshare(flags: int) -> None:
         Path("/proc/self/gid_map").write_text(f"{NOBODY} {group} 1")
 
 
-def users() -> range | None:
-    """Ids of users that this process may give to runs; None where it may only be whom it is."""
+def assignable_users() -> range | None:
+    """Returns the user ids that this process may give to runs; None if it cannot change its user."""
     if os.geteuid() != 0:
         return None
     common = range(2**32)
@@ -75,49 +81,49 @@ def users() -> range | None:
         extents = [list(map(int, line.split())) for line in Path(f"/proc/self/{name}").read_text().splitlines()]
         first, _, count = max(extents, key=lambda extent: extent[2], default=(0, 0, 0))
         common = range(max(common.start, first), min(common.stop, first + count))
-    if len(common) < _FEW:
+    if len(common) < _MIN_IDS:
         return None
-    best = range(max(common.start, _NOBODYS.start), min(common.stop, _NOBODYS.stop))
-    return best if len(best) >= _FEW else common[len(common) // 2 :]
+    best = range(max(common.start, _RUN_IDS.start), min(common.stop, _RUN_IDS.stop))
+    return best if len(best) >= _MIN_IDS else common[len(common) // 2 :]
 
 
-def some_user(allowed: range, taken: Collection[int | None]) -> int:
-    """One of these ids by chance, and none that is taken: a run learns nothing from its own of the runs before."""
+def random_user(allowed: range, taken: Collection[int | None]) -> int:
+    """Returns a random id that is not taken. A run cannot infer from it how many runs there were before."""
     while (user := allowed[secrets.randbelow(len(allowed))]) in taken:
         pass
     return user
 
 
 class Networks:
-    """Network namespaces without an interface. Each is one run's at a time: sockets with abstract names meet in them."""
+    """Network namespaces without an interface. One run at a time uses each, because abstract sockets are visible in it."""
 
     def __init__(self) -> None:
-        """Keeps hold of /proc, which the process is about to leave."""
+        """Opens the folder in /proc, because the process will leave /proc."""
         self.folder = os.open("/proc/self/ns", os.O_RDONLY | os.O_DIRECTORY)
 
     def make(self) -> int:
-        """Moves this process into a new one; its descriptor."""
+        """Moves this process into a new network namespace and returns the namespace's descriptor."""
         unshare(NEWNET)
         return os.open("net", os.O_RDONLY, dir_fd=self.folder)
 
     def enter(self, network: int) -> None:
-        """Moves this process, and with it the children that it then makes."""
+        """Moves this process into the namespace; children that it forks afterwards are in it, too."""
         _check(_libc.setns(network, NEWNET), "setns")
 
 
 def enter_root(readable: Sequence[str], packages: Sequence[str], hidden: Sequence[str], processes: bool) -> None:
-    """Makes a root folder out of read-only views and the harmless devices, and leaves the old one behind.
-
-    Args:
-        readable: files and folders that keep their places.
-        packages: those that are shown in PACKAGES.
-        hidden: folders in what is readable that are shown empty.
-        processes: whether there is a /proc; of this process's own namespace until a child mounts its own over it.
+    """Makes a root folder of read-only views and the harmless devices, enters it and detaches the old root folder.
 
     Needs a mount namespace of its own.
+
+    Args:
+        readable: files and folders that stay visible at their paths.
+        packages: folders that become visible in PACKAGES.
+        hidden: folders inside `readable` and SYSTEM that become empty.
+        processes: show /proc. It is that of this process's namespace until a child mounts its own over it.
     """
     mount(None, "/", None, _REC | _PRIVATE)
-    new = "/sys"  # any folder that nothing readable lies in; the old world keeps its own
+    new = "/sys"  # can be any folder that contains nothing readable; only this mount namespace is changed
     mount("tmpfs", new, "tmpfs", _NOSUID | _NODEV, "size=1m,mode=755")
     for path in (*SYSTEM, *readable):
         source, target = Path(path), Path(new + path)
@@ -136,9 +142,9 @@ def enter_root(readable: Sequence[str], packages: Sequence[str], hidden: Sequenc
     Path(new + WORK).mkdir(exist_ok=True)
     if processes:
         Path(new + "/proc").mkdir()
-        mount("/proc", new + "/proc", None, _BIND | _REC)  # where it is in sight, a user namespace may have another
-        for name, shown in {"fd": "fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}.items():
-            Path(f"{new}/dev/{name}").symlink_to(f"/proc/self/{shown}")
+        mount("/proc", new + "/proc", None, _BIND | _REC)  # a user namespace may mount a new /proc only if one is visible
+        for name, link in {"fd": "fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}.items():
+            Path(f"{new}/dev/{name}").symlink_to(f"/proc/self/{link}")
         Path(new + "/dev/shm").symlink_to(WORK)
     else:
         Path(new + "/dev/fd").mkdir()
@@ -154,7 +160,7 @@ def enter_root(readable: Sequence[str], packages: Sequence[str], hidden: Sequenc
 
 
 def _show(source: Path, target: Path, flags: int) -> None:
-    """A read-only view of a file or folder. Flags of the mount it comes from cannot be taken off, so they are kept."""
+    """Makes a read-only view of a file or folder. The flags of its original mount must be kept: they cannot be removed."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
         target.mkdir()
@@ -166,37 +172,48 @@ def _show(source: Path, target: Path, flags: int) -> None:
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
-    """mount(2)."""
+    """Calls mount(2).
+
+    Args:
+        source: the device or folder to mount; None if the call needs none.
+        target: where to mount it.
+        kind: type of the file system; None if the call needs none.
+        flags: the MS_ flags.
+        data: options of the file system.
+    """
     names = [None if text is None else text.encode() for text in (source, target, kind, data)]
     _check(_libc.mount(names[0], names[1], names[2], ctypes.c_ulong(flags), names[3]), f"mount {target}")
 
 
 def fresh_work_folder(size: int) -> None:
-    """A tmpfs of `size` bytes at WORK, and this process in it. Needs a mount namespace of its own."""
+    """Mounts a tmpfs of `size` bytes at WORK and enters it. Needs a mount namespace of its own."""
     mount("tmpfs", WORK, "tmpfs", _NOSUID | _NODEV, f"size={size},mode=777,nr_inodes=4096")
     os.chdir(WORK)
 
 
 def show_processes() -> None:
-    """A /proc of this process's own process and control group namespaces. Needs a mount namespace of its own."""
+    """Mounts a /proc of this process's own process and control group namespaces. Needs a mount namespace of its own."""
     unshare(NEWCGROUP)
     mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
 
 
-def limit(limits: dict[str, Any], mapped: int | None, group: bool, own_user: bool) -> None:
-    """Resource limits of each process of the run; `mapped` bytes are there before it starts.
+def set_limits(limits: dict[str, Any], mapped: int | None, group: bool, own_user: bool) -> None:
+    """Sets the resource limits of each process of the run.
 
-    Of processor time the kernel takes whole seconds here. The supervisor holds a run to less, where a cgroup counts it.
+    The kernel's limit on processor time has whole seconds. The supervisor enforces the exact limit if a control group counts
+    the time.
 
     Args:
-        limits: of `protocol.Limits`.
-        mapped: address space of the warm process; None for programs of any kind, some of which reserve much more than they use.
-        group: whether a cgroup holds the run's memory and processes together. Without one, the run may have one process only.
-        own_user: whether the run is a user of its own. Of others' runs the kernel would count the processes, too: then the
-            cgroup alone does.
+        limits: the fields of `protocol.Limits`.
+        mapped: bytes of address space of the warm process, which come on top of the memory limit. None for commands of any
+            kind, some of which reserve much more address space than they use.
+        group: a control group limits the memory and processes of the run as a whole. Without one, the run may have one process
+            only.
+        own_user: no other process has the run's user. Otherwise the kernel would count the processes of other runs as well, so
+            only the control group limits their number.
     """
     cpu = math.ceil(limits["cpu_seconds"])
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))  # SIGXCPU tells what it was; whoever ignores that is killed
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))  # first SIGXCPU, which names the cause; SIGKILL if it is ignored
     for kind, most in (
         (resource.RLIMIT_AS, None if mapped is None else mapped + limits["memory"]),
         (resource.RLIMIT_FSIZE, limits["disk"]),
@@ -207,19 +224,19 @@ def limit(limits: dict[str, Any], mapped: int | None, group: bool, own_user: boo
         (resource.RLIMIT_SIGPENDING, 64),
         (resource.RLIMIT_NPROC, 1 if not group else limits["processes"] if own_user else None),
     ):
-        already = resource.getrlimit(kind)[1]
-        if most is not None and (already == resource.RLIM_INFINITY or most < already):
+        current = resource.getrlimit(kind)[1]
+        if most is not None and (current == resource.RLIM_INFINITY or most < current):
             resource.setrlimit(kind, (most, most))
-        elif already != resource.RLIM_INFINITY:  # a plain user's own limit is lower, and nobody may raise it
-            resource.setrlimit(kind, (already, already))
+        elif current != resource.RLIM_INFINITY:  # a plain user cannot raise its hard limit
+            resource.setrlimit(kind, (current, current))
 
 
 def drop_privileges(user: int | None) -> None:
-    """Becomes `user` where this process may, and gives up every capability for good."""
+    """Changes to `user` if it is given, and gives up every capability for good."""
     if user is not None:
         os.setgroups([])
         os.setresgid(user, user, user)
-        os.setresuid(user, user, user)  # which takes root's capabilities away, unless whoever started us has forbidden that
+        os.setresuid(user, user, user)  # this clears root's capabilities, unless our parent process has disabled that
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)
     _check(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
     _check(_libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
@@ -228,35 +245,36 @@ def drop_privileges(user: int | None) -> None:
 
 
 def die_with_parent() -> None:
-    """Has the kernel kill this process when its parent ends. A change of user undoes it."""
+    """Makes the kernel kill this process when its parent ends. A change of user clears this setting."""
     _check(_libc.prctl(PDEATHSIG, signal.SIGKILL, 0, 0, 0), "pdeathsig")
 
 
-def file_rules(devices: Sequence[str]) -> tuple[Any, list[tuple[Any, Sequence[str]]]]:
-    """What Landlock is to watch, and who may do what: everything that is left can be read, only `devices` and WORK be written.
+def file_rules(devices: Sequence[str]) -> Rules:
+    """Returns Landlock's rules: every visible file can be read; only `devices` and WORK can be written.
 
-    Made once, in the warm process: the flags and the package's calls are dear to make, and every child would make them again.
+    Called once, in the warm process, because the package is slow to make its flags and calls, and every child would repeat
+    that.
     """
     import landlock
     from landlock import plumbing
 
     for call in (plumbing.get_create_ruleset, plumbing.get_add_rule, plumbing.get_prctl, plumbing.get_restrict_self):
         call()
-    access, watched = landlock.FSAccess, landlock.FSAccess.all()
-    return watched, [
+    access, restricted = landlock.FSAccess, landlock.FSAccess.all()
+    return restricted, [
         (access.EXECUTE | access.READ_FILE | access.READ_DIR, ["/"]),
         (access.READ_FILE | access.WRITE_FILE, devices),
-        (watched & ~(access.MAKE_CHAR | access.MAKE_BLOCK), [WORK]),
+        (restricted & ~(access.MAKE_CHAR | access.MAKE_BLOCK), [WORK]),
     ]
 
 
-def restrict_files(rules: tuple[Any, list[tuple[Any, Sequence[str]]]]) -> None:
-    """Has Landlock hold this process to the rules. WORK must be mounted before."""
+def restrict_files(rules: Rules) -> None:
+    """Applies Landlock's rules to this process. WORK must be mounted before."""
     import landlock
 
-    ctypes.set_errno(0)  # the package takes an old error for its own
-    watched, allowed = rules
-    ruleset = landlock.Ruleset(watched)
+    ctypes.set_errno(0)  # the package would take an earlier error for its own
+    restricted, allowed = rules
+    ruleset = landlock.Ruleset(restricted)
     for access, paths in allowed:
         ruleset.allow(*paths, rules=access)
     ruleset.apply()
@@ -270,5 +288,5 @@ def restrict_system_calls(program: bytes) -> None:
     """Installs a compiled seccomp filter (see `system_calls.py`)."""
     code = ctypes.create_string_buffer(program, len(program))
     compiled = _Program(len(program) // 8, ctypes.cast(code, ctypes.c_void_p))
-    _check(_libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")  # which the kernel wants of whoever is not root
+    _check(_libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")  # the kernel requires it of every user but root
     _check(_libc.prctl(_SECCOMP, 2, ctypes.byref(compiled), 0, 0), "seccomp")

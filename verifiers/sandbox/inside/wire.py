@@ -1,8 +1,8 @@
-"""How values and messages travel between the processes of the sandbox: JSON that keeps types apart.
+"""Encoding of values and messages between the processes of the sandbox: JSON in which types stay distinct.
 
-`encode` gives every plain value a form of its own: 1, 1.0 and True differ, and so do a list and a tuple. An object of any
-other class, a subclass of int or list among them, becomes the name of its class, and compares equal to nothing. Forms are
-compared as they are (`verifiers/code.py`): nothing that a judged program sends is ever built into an object by its judge.
+`encode` distinguishes 1, 1.0 and True, and a list and a tuple. An object of any other class, including a subclass of int or
+list, is encoded as the name of its class and equals nothing. Values are compared in encoded form (`verifiers/code.py`), so the
+process that compares never constructs an object from what a judged program sends.
 """
 
 import builtins
@@ -12,25 +12,49 @@ import re
 import socket
 import struct
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypedDict
+
+JSONObject = dict[str, Any]
+"""A JSON object, such as a message between two processes."""
 
 MAX_FRAME = 8 << 20
-"""Bytes of one message."""
+"""Maximum number of bytes of one message."""
+MAX_DEPTH = 100
+"""Maximum nesting depth of lists and objects in one message."""
 
 _DICTIONARIES = {("collections", name) for name in ("Counter", "OrderedDict", "defaultdict")}
-"""Classes of the standard library whose instances equal a dictionary, and are said as one."""
-MAX_DEPTH = 100
-"""Lists and objects within each other in one message."""
+"""Classes of the standard library whose instances equal a dictionary; they are encoded as dictionaries."""
 
 _SHORT = 1 << 14
 _TEXTS = re.compile(rb'"[^"]*+"')
 _DIGITS = bytes(ord("0") if chr(code).isdigit() and code < 128 else code for code in range(256))
 _HEADER = struct.Struct("<I")
-_SMALL = 1 << 63  # an integer beyond is sent in hexadecimal: Python refuses to write one of many digits in decimal
+_SMALL = 1 << 63  # larger integers are sent in hexadecimal, because Python refuses to write very long decimal numbers
+
+
+class ChildUsage(TypedDict):
+    """What a child and its descendants have used so far."""
+
+    cpu_seconds: float | None
+    """None if no control group counts the processor time."""
+    processes: list[int]
+
+
+class ChildReport(TypedDict):
+    """How a child ended."""
+
+    killed: bool
+    """True if the child was still running and had to be killed."""
+    status: int
+    """Exit status, or the negative number of the signal that ended it."""
+    cpu_seconds: float
+    peak_memory: int
+    """Bytes."""
+    out_of_memory: bool
 
 
 def encode(value: Any) -> Any:
-    """A value's form: JSON in which its type can be told."""
+    """Returns the value as JSON that preserves its type."""
     kind = type(value)
     if value is None or kind in (bool, str, float):
         return value
@@ -53,17 +77,17 @@ def encode(value: Any) -> Any:
     return {"object": f"{kind.__module__}.{kind.__qualname__}"}
 
 
-def decode(form: Any) -> Any:
-    """The value of a form. An object's is its class's name, as text.
+def decode(encoded: Any) -> Any:
+    """Returns the encoded value. An object of a class that is not encoded becomes the name of its class, as text.
 
     Raises:
-        ValueError, TypeError: it is no form.
+        ValueError, TypeError: `encoded` is not the encoding of a value.
     """
-    if isinstance(form, list):
-        return [decode(item) for item in form]
-    if not isinstance(form, dict):
-        return form
-    ((kind, content),) = form.items()
+    if isinstance(encoded, list):
+        return [decode(item) for item in encoded]
+    if not isinstance(encoded, dict):
+        return encoded
+    ((kind, content),) = encoded.items()
     match kind:
         case "int":
             return int(content, 16)
@@ -84,27 +108,27 @@ def decode(form: Any) -> Any:
             return found if isinstance(found, type) else f"<{content}>"
         case "object":
             return f"<{content}>"
-    raise ValueError(f"no form: {kind!r}")
+    raise ValueError(f"not an encoded value: {kind!r}")
 
 
-def pack(message: dict[str, Any]) -> bytes:
-    """A message as bytes, its length first."""
+def pack(message: JSONObject) -> bytes:
+    """Returns the message as bytes, preceded by its length."""
     body = json.dumps(message).encode()
     return _HEADER.pack(len(body)) + body
 
 
-def unpack(buffer: bytearray, room: int) -> tuple[dict[str, Any], int] | None:
-    """Takes the first whole message off a buffer; None when there is none yet.
+def unpack(buffer: bytearray, limit: int) -> tuple[JSONObject, int] | None:
+    """Removes the first complete message from a buffer and returns it; None if there is none yet.
 
     Args:
-        buffer: what has come so far.
-        room: bytes that the message's values may take up.
+        buffer: the bytes received so far.
+        limit: bytes of memory that the message's values may take.
 
     Returns:
-        The message, and about how many bytes it takes up.
+        The message, and an estimate of the memory that it takes, in bytes.
 
     Raises:
-        ValueError: what is there is no message, or one too large.
+        ValueError: the buffer does not contain a message, or the message is too large.
     """
     if len(buffer) < _HEADER.size:
         return None
@@ -115,55 +139,56 @@ def unpack(buffer: bytearray, room: int) -> tuple[dict[str, Any], int] | None:
         return None
     body = bytes(buffer[_HEADER.size : _HEADER.size + size])
     del buffer[: _HEADER.size + size]
-    if not body.isascii():  # `pack` writes nothing else, and one letter of another kind would make all take four times as much
-        raise ValueError("a message in other letters than ASCII")
-    if (held := weight(body)) > room:
-        raise ValueError(f"values of about {held >> 20} MiB, where {room >> 20} are left")
+    if not body.isascii():  # `pack` writes ASCII only; one other character would make all text take four times the memory
+        raise ValueError("a message with characters outside ASCII")
+    if (size_in_memory := estimated_bytes(body)) > limit:
+        raise ValueError(f"values of about {size_in_memory >> 20} MiB where {limit >> 20} MiB are left")
     try:
         message = json.loads(body)
     except RecursionError:
-        raise ValueError("a message nested too deeply") from None
+        raise ValueError("a message that is nested too deeply") from None
     if not isinstance(message, dict):
-        raise ValueError("a message is a JSON object")
+        raise ValueError("a message that is not a JSON object")
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(message) > MAX_DEPTH:
-        raise ValueError("a message nested too deeply")
-    return message, held
+        raise ValueError("a message that is nested too deeply")
+    return message, size_in_memory
 
 
-def weight(body: bytes) -> int:
-    """About how many bytes the values of a message take up once it is read; of a short one never less than that."""
+def estimated_bytes(body: bytes) -> int:
+    """Estimates the memory that the values of a message take after parsing. For a short message it is an upper bound."""
     wide = 4 if b"\\u" in body else 1
-    rough = _weighed(body.count(b","), body.count(b"["), body.count(b"{"), body.count(b'"') // 2, wide * len(body), 0)
-    return rough if rough <= _SHORT else sum(_weighed(*counts) for counts in _counts(body, wide))
+    rough = _memory(body.count(b","), body.count(b"["), body.count(b"{"), body.count(b'"') // 2, wide * len(body), 0)
+    return rough if rough <= _SHORT else sum(_memory(*counts) for counts in _counts(body, wide))
 
 
 def _counts(body: bytes, wide: int) -> Iterator[tuple[int, int, int, int, int, int]]:
-    """What `_weighed` takes, of a message piece by piece; what stands in texts does not count."""
+    """Yields the arguments of `_memory` for consecutive pieces of a message; punctuation inside strings is not counted."""
     start, size = 0, _SHORT
     while start < len(body):
         piece = body[start : start + size].replace(b"\\\\", b"__").replace(b'\\"', b"__")
         bare, texts = _TEXTS.subn(b"", piece)
         cut = bare.find(b'"')
         open_text = len(bare) - cut if cut >= 0 and start + len(piece) < len(body) else 0
-        if open_text == len(piece):  # one that is longer than all of this
+        if open_text == len(piece):  # a string that is longer than the piece
             size *= 2
             continue
         start, size = start + len(piece) - open_text, _SHORT
         letters, bare = len(piece) - len(bare), bare[: len(bare) - open_text]
-        # Integers of one or two digits exist once, as these words do.
+        # CPython shares integers of one or two digits, and these words.
         spread = bare.translate(_DIGITS, b" ").replace(b",", b",,").replace(b"[", b",").replace(b"]", b",")
         shared = sum(spread.count(word) for word in (b",0,", b",00,", b"true", b"false", b"null"))
         yield bare.count(b","), bare.count(b"["), bare.count(b"{"), texts, wide * letters + len(bare) // 2, shared
 
 
-def _weighed(commas: int, lists: int, objects: int, texts: int, letters: int, shared: int) -> int:
-    """What CPython keeps: a pointer and a number of an item, a list with room for four, an object with room for five pairs."""
+def _memory(commas: int, lists: int, objects: int, texts: int, letters: int, shared: int) -> int:
+    """Bytes that CPython uses: per item a pointer and a number, per list space for four items, per object for five pairs."""
     return 40 * commas + 128 * lists + 240 * objects + 56 * texts + letters - 32 * min(shared, commas)
 
 
-def _depth(message: Any) -> int:
-    """How deep lists and objects are nested. Everything that comes after may then recurse into them."""
-    level, depth = [message], 0
+def _depth(message: object) -> int:
+    """Returns the nesting depth of lists and objects. Code that later handles the message may recurse into them."""
+    level: list[Any] = [message]
+    depth = 0
     while level:
         depth += 1
         inner = [item.values() if isinstance(item, dict) else item for item in level]
@@ -171,17 +196,17 @@ def _depth(message: Any) -> int:
     return depth
 
 
-def receive(channel: socket.socket) -> dict[str, Any] | None:
-    """The next message, waited for; None at the end of the stream."""
-    header = _exactly(channel, _HEADER.size)
+def receive(channel: socket.socket) -> JSONObject | None:
+    """Waits for the next message and returns it; None at the end of the stream."""
+    header = _read_exactly(channel, _HEADER.size)
     if header is None:
         return None
-    body = _exactly(channel, _HEADER.unpack(header)[0])
+    body = _read_exactly(channel, _HEADER.unpack(header)[0])
     return None if body is None else json.loads(body)
 
 
-def readable(content: str | bytes) -> int:
-    """A descriptor to read the content from, from its start; it is no file that anybody else could open."""
+def memory_file(content: str | bytes) -> int:
+    """Returns a descriptor, at position 0, of an anonymous file with the content. No other process can open the file."""
     descriptor = os.memfd_create("content")
     with os.fdopen(os.dup(descriptor), "wb") as file:
         file.write(content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content)
@@ -189,7 +214,7 @@ def readable(content: str | bytes) -> int:
     return descriptor
 
 
-def _exactly(channel: socket.socket, size: int) -> bytes | None:
+def _read_exactly(channel: socket.socket, size: int) -> bytes | None:
     content = bytearray()
     while len(content) < size:
         chunk = channel.recv(min(size - len(content), 1 << 20))

@@ -1,1 +1,1 @@
-"""Programs that try to get out, to use the machine up, or to be paid for nothing. Text, run in the sandbox only."""
+"""Programs that try to escape, to exhaust the machine, or to score without a solution. They run only in the sandbox."""

@@ -1,4 +1,4 @@
-"""Each defines attack(secret_file, port) and returns True when it reached something that is not its own."""
+"""Each program defines attack(secret_file, port), which returns True if it reached something outside of its run."""
 
 from .privileges import PRIVILEGES, C
 

@@ -1,4 +1,4 @@
-"""Each runs as it is; it must end, by whatever limit, and harm nobody."""
+"""Each program runs unchanged. Some limit must end it, and it must affect no other run."""
 
 EXHAUSTIONS = {
     "fork bomb": "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",

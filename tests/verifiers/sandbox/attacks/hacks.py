@@ -1,4 +1,4 @@
-"""Each defines add(a, b) without adding; a test that is passed is a hole."""
+"""Each program defines add(a, b) without adding. It must pass no test."""
 
 HACKS = {
     "an object that equals everything": """

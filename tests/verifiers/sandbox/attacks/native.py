@@ -1,4 +1,4 @@
-"""Each piece of C is a value that is true where it reached something that is not its own. `programs.py` says how they run."""
+"""Each piece of C is an expression that is true if it reached something outside of its run. `programs.py` runs them."""
 
 HEADERS = """
 #define _GNU_SOURCE
@@ -208,4 +208,4 @@ ESCAPES = {
     "see the control groups": 'opens("/sys/fs/cgroup", O_RDONLY) || opens("/sys", O_RDONLY)',
     "signal a process of this machine": "kill(SUPERVISOR, 0) == 0",
 }
-"""SECRET is a file of this machine, PORT a server on it, SUPERVISOR the process that judges."""
+"""SECRET is a file of this machine, PORT that of a server on it, SUPERVISOR the process that judges."""

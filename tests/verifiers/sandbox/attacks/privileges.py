@@ -1,4 +1,4 @@
-"""Programs that reach for other processes, for rights, or for kernel calls that a run is refused. See `escapes.py`."""
+"""Programs that try to reach other processes, to gain rights, or to make system calls that are denied. See `escapes.py`."""
 
 C = "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\n"
 

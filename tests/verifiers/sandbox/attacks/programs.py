@@ -1,4 +1,4 @@
-"""All escapes of a language as one program, which tries each by itself and says which it has tried, and which got through."""
+"""All escapes of a language as one program. It tries each separately and prints which it has tried and which succeeded."""
 
 import json
 
@@ -61,13 +61,13 @@ def _in_javascript() -> str:
 
 
 ESCAPES = {"bash": shell.ESCAPES, "c": native.ESCAPES, "cpp": native.ESCAPES, "javascript": scripts.ESCAPES}
-"""Attacks by name, of each language."""
+"""For each language its attacks by name."""
 NEEDS = {"bash": "bash", "c": "gcc", "cpp": "g++", "javascript": "node"}
-"""What has to be installed."""
+"""The command that each language needs."""
 
 
 def program(language: str, secret: str, port: int, supervisor: int) -> str:
-    """All escapes of a language.
+    """Returns the program with all escapes of a language.
 
     Args:
         language: one of `languages.LANGUAGES`.

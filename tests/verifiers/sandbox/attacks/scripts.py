@@ -1,5 +1,7 @@
-"""Each piece of JavaScript is a value that is true where it reached something that is not its own, or a promise of one.
-`programs.py` says how they run."""
+"""Each piece of JavaScript is an expression, or a promise, that is true if it reached something outside of its run.
+
+`programs.py` runs them.
+"""
 
 ESCAPES = {
     "read a secret file": "fs.readFileSync('SECRET').length",
@@ -35,4 +37,4 @@ ESCAPES = {
     "change its root": "run('chroot', ['/tmp', 'true']).status === 0",
     "become root by a program": "run('su', ['root', '-c', 'id -u']).stdout.includes('0')",
 }
-"""SECRET is a file of this machine, PORT a server on it, SUPERVISOR the process that judges."""
+"""SECRET is a file of this machine, PORT that of a server on it, SUPERVISOR the process that judges."""

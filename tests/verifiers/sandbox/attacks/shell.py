@@ -1,4 +1,4 @@
-"""Each line of bash succeeds, with status 0, where it reached something that is not its own. `programs.py` runs them."""
+"""Each line of bash exits with status 0 if it reached something outside of its run. `programs.py` runs them."""
 
 ESCAPES = {
     "read a secret file": "cat SECRET",
@@ -65,4 +65,4 @@ ESCAPES = {
     "come before others": "nice -n -5 true 2>&1 | grep -q . && false || renice -n -5 $$",
     "run in real time": "chrt -f 1 true || ionice -c 1 true",
 }
-"""SECRET is a file of this machine, PORT a server on it, SUPERVISOR the process that judges."""
+"""SECRET is a file of this machine, PORT that of a server on it, SUPERVISOR the process that judges."""
