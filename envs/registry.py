@@ -131,9 +131,9 @@ def find(id: str) -> EnvSpec:
             load_plugins()
         return gymnasium.spec(name)
     except (gymnasium.error.Error, ImportError) as error:
-        if waiting := named_code.waiting():
+        if waiting := named_code.not_imported():
             raise named_code.NotImported(
-                f"{name} may be of {named_code.where(waiting[0])}, which a dry run does not import"
+                f"{name} may be of {named_code.describe(waiting[0])}, which a dry run does not import"
             ) from None
         raise UserError(f"no environment {id!r} ({error}); there are {', '.join(_ids)}") from None
 

@@ -23,7 +23,7 @@ MAX_CHARACTERS = 1_000_000
 """Longest text an environment says or hears."""
 
 
-def pose(problem: Problem, template: str = "{prompt}", system: str | None = None) -> tuple[Message, ...]:
+def prompt_messages(problem: Problem, template: str = "{prompt}", system: str | None = None) -> tuple[Message, ...]:
     """A problem as it is posed: a system turn first, the last turn in the template's words."""
     turns = [turn.copy() for turn in problem.prompt]
     # A tool's reply is no question: the template words the user's last turn before it.
@@ -137,7 +137,7 @@ class TextEnv(gymnasium.Env[str, str]):
         super().reset(seed=seed)
         index = problem_index(options, len(self.problems), self.np_random)
         self.problem = self.problems[index]
-        messages = pose(self.problem, self.template, self.system)
+        messages = prompt_messages(self.problem, self.template, self.system)
         text = "\n\n".join(message["content"] for message in messages)
         return text, dict(Info(problem_id=self.problem.id, index=index, messages=messages))
 

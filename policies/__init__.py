@@ -41,13 +41,13 @@ def load_policy(uri: str, **options: Any) -> Policy:
         from .openai import OpenAIPolicy
         from .server import keys
 
-        keys.refuse_in(uri)
+        keys.refuse_keys_in(uri)
         model, _, query = rest.partition("?")
         given: dict[str, Any] = dict(parse_qsl(query))
         if unknown := set(given) - {"base_url", "api_key_env", "leave_out"}:
             raise UserError(f"{uri}: unknown option {min(unknown)!r}; there are base_url, api_key_env and leave_out")
         return OpenAIPolicy(model, **given, **options)
-    with extras.wanted_by(uri, "gpu" if uri.startswith("vllm+") else ""):
+    with extras.required_by(uri, "gpu" if uri.startswith("vllm+") else ""):
         return _of_checkpoint(uri, options)
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from .. import faults
-from ..core import TEXT, Conversation, UserError, spoken
+from ..core import TEXT, Conversation, UserError, message_text
 from ..disk import storable
 from ..responses import opened_thinking
 
@@ -96,7 +96,7 @@ def load(folder: str | Path, dtype: "torch.dtype") -> tuple[Any, Any]:
     try:
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, **NO_CODE)
     except (OSError, ValueError, SafetensorError) as error:
-        if (said := faults.line(error)) and not isinstance(error, FileNotFoundError):
+        if (said := faults.explain(error)) and not isinstance(error, FileNotFoundError):
             raise UserError(said) from None
         raise UserError(f"{folder} cannot be loaded: {(str(error).splitlines() or [type(error).__name__])[0]}") from None
     return model, words
@@ -116,7 +116,7 @@ def tokenizer_of(folder: str | Path) -> Any:
     try:
         found = AutoTokenizer.from_pretrained(folder, **NO_CODE)
     except Exception as error:  # tokenizers raise a bare Exception for a file that is cut
-        if faults.line(error):
+        if faults.explain(error):
             raise
         cause = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise UserError(f"{folder} has a tokenizer that cannot be loaded: {cause}") from None
@@ -136,11 +136,11 @@ def prompt_tokens(tokenizer: Any, conversation: Conversation) -> list[int]:
         return tokenizer(conversation[0]["content"])["input_ids"]
     if tokenizer.chat_template:
         if "tool_calls" not in str(tokenizer.chat_template):  # it would leave the calls out
-            conversation = [{**message, "content": spoken(message)} for message in conversation]
+            conversation = [{**message, "content": message_text(message)} for message in conversation]
         return tokenizer.apply_chat_template(
             [dict(message) for message in conversation], add_generation_prompt=True, tokenize=True, return_dict=False
         )
-    return tokenizer("\n".join(map(spoken, conversation)) + "\n")["input_ids"]
+    return tokenizer("\n".join(map(message_text, conversation)) + "\n")["input_ids"]
 
 
 def choice_tokens(tokenizer: Any, options: Sequence[str]) -> tuple[list[int], list[int]]:

@@ -38,10 +38,10 @@ def files(uri: str) -> dict[str, str]:
         source = digests.of_source(rest.partition(":")[0])
         return {"source text": source} if source else {}
     if scheme == "openai":
-        keys.refuse_in(uri)
+        keys.refuse_keys_in(uri)
     if scheme in ("scripted", "openai"):
         return {}
-    with extras.wanted_by(uri):
+    with extras.required_by(uri):
         from . import checkpoints
 
     folder = checkpoints.checkpoint(uri.removeprefix("vllm+").removeprefix("transformers+"))
@@ -49,6 +49,6 @@ def files(uri: str) -> dict[str, str]:
     return {name: digests.of_file(path) for name, path in sorted(found.items())}
 
 
-def who(uri: str) -> dict[str, Any]:
+def policy_identity(uri: str) -> dict[str, Any]:
     """What samples that are stored must have been made with: a policy's URI, and what it names now."""
     return {"policy": uri, "weights": files(uri)}

@@ -21,7 +21,7 @@ from . import load_policy
 
 
 @dataclasses.dataclass(frozen=True)
-class Judge:
+class JudgeVerifier:
     """The rules' verdict, or where they are undecided a policy's."""
 
     policy: str | None = None
@@ -38,7 +38,7 @@ class Judge:
         policy = os.environ.get("TENFOLD_JUDGE", "") if self.policy is None else self.policy
         return {"policy": policy, "always": always, "rules": self.rules}
 
-    def with_options(self, **options: object) -> "Judge":
+    def with_options(self, **options: object) -> "JudgeVerifier":
         """The judge with other options: `policy`, `always`, `rules`.
 
         Raises:
@@ -78,7 +78,7 @@ class Judge:
         return _verifier(options["policy"], options["always"], json.dumps(options["rules"]))
 
 
-verify = Judge()
+verify = JudgeVerifier()
 """The judge that the environment variables name, until a registration gives options."""
 
 

@@ -21,13 +21,13 @@ from ..core import (
     Sampling,
     UserError,
     sample_seed,
-    without_keys,
+    without_secrets,
     without_surrogates,
 )
 from .server import errors as server_errors
 from .server import keys, replies
 from .server import requests as at_once
-from .server.errors import Means
+from .server.errors import ErrorKind
 
 TOP_LOGPROBS = 20
 """Tokens whose probabilities are asked for: the most that OpenAI and vLLM give."""
@@ -51,7 +51,7 @@ _CUT_OFF = ("RemoteProtocolError", "DecodingError", "ReadError")
 Read = TypeVar("Read")
 
 
-class Unclear(Exception):
+class UnclearRefusal(Exception):
     """A request was refused for good, and the server does not say whether that is its prompt's doing."""
 
 
@@ -97,7 +97,7 @@ class OpenAIPolicy:
             raise UserError(f"openai: leave_out names {min(unknown)!r}; there are {', '.join((*CHOSEN, *OPTIONAL))}")
         self.model, self.batch_size, self.response_format = model, batch_size, response_format
         self.max_retries, self.limit, self.answered = max_retries, LIMIT, False
-        keys.refuse_in(base_url or os.environ.get("OPENAI_BASE_URL", ""))
+        keys.refuse_keys_in(base_url or os.environ.get("OPENAI_BASE_URL", ""))
         http = openai.DefaultHttpxClient(event_hooks={"request": [self._without_keys]})
         self.client = openai.OpenAI(
             base_url=base_url, api_key=NO_KEY, max_retries=max_retries, timeout=timeout, http_client=http
@@ -106,7 +106,7 @@ class OpenAIPolicy:
         server = _server(self.client.base_url)
         self.withheld = False
         """Whether there is a key that does not go to this server."""
-        if api_key_env or keys.may_have(self.variable, server):
+        if api_key_env or keys.may_receive(self.variable, server):
             key = keys.key(self.variable, server) or (NO_KEY if base_url else None)
             if key is None:
                 raise UserError(f"openai: wants a key in ${self.variable}, or a base_url= of a server that needs none")
@@ -130,7 +130,7 @@ class OpenAIPolicy:
             for conversation, key in zip(conversations, keys, strict=True)
             for sample in range(samples)
         ]
-        asked = at_once.settled(at_once.begun(lambda request: self._ask(*request, sampling), requests, self.batch_size))
+        asked = at_once.wait_for_all(at_once.submit(lambda request: self._ask(*request, sampling), requests, self.batch_size))
         peculiar = self._peculiar(asked, len(conversations))
         sampled = [_sampled(future, peculiar) for future in asked]
         by_conversation = [sampled[i * samples : (i + 1) * samples] for i in range(len(conversations))]
@@ -156,10 +156,10 @@ class OpenAIPolicy:
         Raises:
             UserError: the server fails, or a model never says one of the options.
         """
-        asked = at_once.settled(
-            at_once.begun(lambda conversation: self._choose(conversation, options), conversations, self.batch_size)
+        asked = at_once.wait_for_all(
+            at_once.submit(lambda conversation: self._choose(conversation, options), conversations, self.batch_size)
         )
-        own = (Refused, Unclear, replies.OddReply)
+        own = (Refused, UnclearRefusal, replies.InvalidReply)
         errors = [error for future in asked if (error := future.exception())]
         for error in errors:
             if not isinstance(error, own) or len(errors) == len(asked):
@@ -168,12 +168,12 @@ class OpenAIPolicy:
 
     def _choose(self, conversation: Conversation, options: Sequence[str]) -> list[float]:
         request = self._request(conversation, Sampling(temperature=0.0, max_tokens=1)) | {"top_logprobs": TOP_LOGPROBS}
-        said, top = self._send(self.client.chat.completions, request, replies.likeliest)
+        said, top = self._send(self.client.chat.completions, request, replies.first_token)
         chances = [sum(math.exp(logprob) for token, logprob in top if token.strip() == option) for option in options]
         if not sum(chances):
             chances = [float(said.strip() == option) for option in options]
         if not sum(chances):
-            raise replies.OddReply(f"{said[:80]!r} where one of {', '.join(options)} is asked for")
+            raise replies.InvalidReply(f"{said[:80]!r} where one of {', '.join(options)} is asked for")
         return [chance / sum(chances) for chance in chances]
 
     def _ask(self, conversation: Conversation, seed: int, sampling: Sampling) -> Completion:
@@ -212,8 +212,8 @@ class OpenAIPolicy:
 
         Raises:
             Refused: this prompt will never be answered.
-            Unclear: it may be so.
-            OddReply: no reply held an answer.
+            UnclearRefusal: it may be so.
+            InvalidReply: no reply held an answer.
             UserError: the server refuses what the user has set.
             openai.OpenAIError: it cannot be reached, or fails for longer than the client tries.
         """
@@ -229,9 +229,9 @@ class OpenAIPolicy:
                 continue
             except openai.APIConnectionError as error:
                 if type(error.__cause__).__name__ in _CUT_OFF:
-                    raise replies.OddReply(f"a reply that was cut off ({error.__cause__})") from error
+                    raise replies.InvalidReply(f"a reply that was cut off ({error.__cause__})") from error
                 raise
-            except replies.OddReply as odd:
+            except replies.InvalidReply as odd:
                 if isinstance(odd, replies.ErrorReply) and self._settled(odd.status, odd.error, request, sent):
                     continue
                 if (pause := next(pauses, None)) is None:
@@ -250,7 +250,7 @@ class OpenAIPolicy:
             request, sent: what was asked for, and what was sent of it.
 
         Raises:
-            Refused, Unclear, UserError: the error is for good; see `_send`.
+            Refused, UnclearRefusal, UserError: the error is for good; see `_send`.
         """
         told = self._hidden(f"{status or 'an error'}: {replies.one_line(body)}")
         known = [name for name in sent if name in (LIMIT, "response_format", *CHOSEN, *OPTIONAL)]
@@ -258,20 +258,20 @@ class OpenAIPolicy:
         if name is not None:
             self._leave_out(name, sent[name], told)
             return True
-        means = server_errors.meaning(status or 400, body)
-        if means == Means.REFUSED:
+        means = server_errors.kind_of(status or 400, body)
+        if means == ErrorKind.REFUSED:
             most = server_errors.window(body)
             if most is not None and most <= request[LIMIT]:
                 raise UserError(self._at(f"{told}; max_tokens={request[LIMIT]} leaves no room for a prompt: lower it"))
             raise Refused(told)
-        if means == Means.USER:
+        if means == ErrorKind.USER:
             server = _server(self.client.base_url)
             hint = (
                 f"; the key in {self.variable} does not go there: {keys.advice(self.variable, server)}" if self.withheld else ""
             )
             raise UserError(self._at(told) + hint)
-        if means == Means.UNCLEAR and status is not None:
-            raise Unclear(told)
+        if means == ErrorKind.UNCLEAR and status is not None:
+            raise UnclearRefusal(told)
         return False
 
     def _leave_out(self, name: str, value: Any, told: str) -> None:
@@ -301,17 +301,17 @@ class OpenAIPolicy:
     def _without_keys(self, request: Any) -> None:
         """Takes keys out of a request to a server that may not have them; called for each one, redirected ones too."""
         server = _server(request.url)
-        if not keys.may_have(keys.OPENAI, server):
+        if not keys.may_receive(keys.OPENAI, server):
             lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").splitlines()
             for name in (*ACCOUNT, *(line.partition(":")[0].strip() for line in lines)):
                 request.headers.pop(name, None)
-            key = self.client.api_key if keys.may_have(self.variable, server) else NO_KEY
+            key = self.client.api_key if keys.may_receive(self.variable, server) else NO_KEY
             request.headers["Authorization"] = f"Bearer {key}"
 
     def _hidden(self, told: str) -> str:
         """What a server says, without the key and without those of addresses."""
         key = self.client.api_key
-        return without_keys(told.replace(key, "***") if len(key) > 7 else told)
+        return without_secrets(told.replace(key, "***") if len(key) > 7 else told)
 
     def _at(self, told: str) -> str:
         return f"{self.model} at {self.client.base_url}: {self._hidden(told)}"
@@ -323,7 +323,7 @@ class OpenAIPolicy:
             return "interrupted"
         if isinstance(error, openai.APIStatusError):
             return self._at(f"{error.status_code} {replies.one_line(error.body or error.message)}")
-        if isinstance(error, Refused | Unclear | replies.OddReply):
+        if isinstance(error, Refused | UnclearRefusal | replies.InvalidReply):
             return self._at(str(error))
         if isinstance(error, openai.APIConnectionError):
             return self._hidden(f"{self.client.base_url} does not answer: {error.__cause__ or error}")
@@ -338,9 +338,9 @@ def _server(url: Any) -> keys.Server:
 def _sampled(future: "Future[Completion]", peculiar: bool) -> Completion | None:
     """The sample, or one without an answer; None where the whole batch is concerned."""
     error = future.exception()
-    if isinstance(error, Refused) or (peculiar and isinstance(error, Unclear)):
+    if isinstance(error, Refused) or (peculiar and isinstance(error, UnclearRefusal)):
         return Completion("", "refused", error=str(error))
-    if isinstance(error, replies.OddReply):
+    if isinstance(error, replies.InvalidReply):
         return Completion("", "fault", error=str(error))
     return None if error else future.result()
 

@@ -70,25 +70,25 @@ def _prefer(policy: str, batch_size: int, max_tokens: int, questions: Sequence[Q
 _LOADING = threading.Lock()
 
 
-def _loaded(policy: str, batch_size: int, max_tokens: int) -> "Judge":
+def _loaded(policy: str, batch_size: int, max_tokens: int) -> "PairwiseJudge":
     with _LOADING:  # two threads would load it twice
         return _load(policy, batch_size, max_tokens)
 
 
 @functools.lru_cache(maxsize=4)
-def _load(policy: str, batch_size: int, max_tokens: int) -> "Judge":
-    return Judge(load_policy(policy, batch_size=batch_size), max_tokens)
+def _load(policy: str, batch_size: int, max_tokens: int) -> "PairwiseJudge":
+    return PairwiseJudge(load_policy(policy, batch_size=batch_size), max_tokens)
 
 
-class Judge:
+class PairwiseJudge:
     """A policy that is asked, by many threads, which of two responses is better. A `pairwise.Prefer`."""
 
     def __init__(self, policy: Policy, max_tokens: int = 4096):
         """Asks `policy`; see `preference`."""
         self.policy = policy
         known = policy if isinstance(policy, TokenPolicy) else None
-        tokenizer, longest = (known.tokenizer, window(known.window, max_tokens)) if known else (None, None)
-        self.word = functools.partial(worded, tokenizer=tokenizer, window=longest)
+        tokenizer, longest = (known.tokenizer, token_limit(known.window, max_tokens)) if known else (None, None)
+        self.word = functools.partial(pairwise_prompt, tokenizer=tokenizer, window=longest)
         self._waiting: list[tuple[list[Conversation], Future[list[float]]]] = []
         self._guard, self._turn = threading.Lock(), threading.Lock()
 
@@ -126,10 +126,10 @@ class Judge:
         if isinstance(self.policy, SupportsChoices):
             return [chances[0] for chances in self.policy.choices(conversations, OPTIONS)]
         sampled = self.policy.generate(conversations, 1, Sampling(temperature=0.0, max_tokens=8))
-        return [float(letter(completions[0].text) == OPTIONS[0]) for completions in sampled]
+        return [float(chosen_letter(completions[0].text) == OPTIONS[0]) for completions in sampled]
 
 
-def letter(text: str) -> str:
+def chosen_letter(text: str) -> str:
     """The letter that a judge's answer begins with.
 
     Raises:
@@ -141,7 +141,7 @@ def letter(text: str) -> str:
     return found[1]
 
 
-def worded(
+def pairwise_prompt(
     prompt: Conversation, first: str, second: str, tokenizer: Any = None, window: int | None = None, limit: int = MAX_CHARACTERS
 ) -> Conversation:
     """The question which of two responses is better, one user's turn.
@@ -183,7 +183,7 @@ def _around(tokenizer: Any) -> int:
     return len(checkpoints.prompt_tokens(tokenizer, [Message(role="user", content="x")]))
 
 
-def window(model: int | None, max_tokens: int) -> int:
+def token_limit(model: int | None, max_tokens: int) -> int:
     """Tokens that a question to a model of this window may have: one less than it reads, and than `max_tokens`."""
     return min(max_tokens, model or max_tokens) - 1
 

@@ -33,7 +33,7 @@ from ..core import (
     Verdict,
     batch_size,
     sample_seed,
-    unanswered,
+    verdict_without_answer,
     without_surrogates,
 )
 from .server import requests
@@ -128,7 +128,7 @@ def play(
         "max_turns": max_turns,
     }
     limits = Limits(sampling.max_tokens, max_turns, policy.window if isinstance(policy, TokenPolicy) else None)
-    with disk.held_file(store) if store else contextlib.nullcontext():
+    with disk.locked_file(store) if store else contextlib.nullcontext():
         kept: Store[EpisodeRow] | None = Store(store, settings, check_episode) if store else None
         return _played(make, first, indices, policy, samples, sampling, limits, kept, progress, decided)
 
@@ -180,7 +180,7 @@ def _played(
                             for game, episode in zip(games, episodes, strict=True)
                         )
                     if stopped:
-                        raise stopped.ending
+                        raise stopped.error_to_raise
                     played.update(zip(batch, episodes, strict=True))
                     if progress:
                         progress(total - ahead + start + len(batch), total)
@@ -291,14 +291,14 @@ def _sample(games: Sequence[_Game], policy: Policy, sampling: Sampling, threads:
             [game.transcript.tokens for game in games],
             sampling,
             [sample_seed(sampling.seed, game.key(), 0) for game in games],
-            [game.transcript.left for game in games],
+            [game.transcript.tokens_left for game in games],
         )
         for game, completion in zip(games, sampled, strict=True):
-            game.transcript.say(completion)
+            game.transcript.add_turn(completion)
         return None
     alike: dict[int, list[_Game]] = {}
     for game in games:
-        alike.setdefault(game.transcript.left, []).append(game)
+        alike.setdefault(game.transcript.tokens_left, []).append(game)
 
     def generate(left: int) -> tuple[Sequence[Sequence[Completion | None]], Incomplete | None]:
         conversations, keys = [game.transcript.messages for game in alike[left]], [game.key() for game in alike[left]]
@@ -308,13 +308,13 @@ def _sample(games: Sequence[_Game], policy: Policy, sampling: Sampling, threads:
             return error.sampled, error
 
     # In their first turn all have as many tokens left. Later on they differ, and a server is asked for several at once.
-    answers = [future.result() for future in requests.begun(generate, alike, 16)] if len(alike) > 1 else map(generate, alike)
+    answers = [future.result() for future in requests.submit(generate, alike, 16)] if len(alike) > 1 else map(generate, alike)
     stopped = None
     for alike_games, (rows, error) in zip(alike.values(), answers, strict=True):
         stopped = stopped or error
         for game, row in zip(alike_games, rows, strict=True):
             if row and row[0] is not None:
-                game.transcript.say(row[0])
+                game.transcript.add_turn(row[0])
     return stopped
 
 
@@ -328,7 +328,7 @@ def _begin(transcript: Callable[[list[Message]], Transcript], environment: Envir
     except UserError:
         raise
     except Exception as error:
-        game.verdict = crashed(error)
+        game.verdict = environment_error(error)
     return game
 
 
@@ -336,7 +336,7 @@ def _turn(game: _Game) -> None:
     """Hands the policy's last turn to the environment; a fault of ours is tried once more from the start."""
     game.asked = len(game.turns)
     last = game.turns[-1]
-    if verdict := unanswered(last.finish_reason, last.error):
+    if verdict := verdict_without_answer(last.finish_reason, last.error):
         game.verdict = verdict
         return
     for last_try in (False, True):
@@ -345,7 +345,7 @@ def _turn(game: _Game) -> None:
                 game.rewards = _replay(game)
             text, reward, terminated, truncated, said = game.environment.step(game.turns[-1].scorable_text)
         except Exception as error:
-            game.verdict = crashed(error)
+            game.verdict = environment_error(error)
             continue
         info = cast(Info, said)
         game.verdict = verdict_of(info, game.rewards + float(reward))
@@ -355,10 +355,10 @@ def _turn(game: _Game) -> None:
         return
     game.rewards += float(reward)
     try:
-        if game.transcript.goes_on(terminated or truncated, info.get("role", "user"), text):
+        if game.transcript.add_reply(terminated or truncated, info.get("role", "user"), text):
             game.verdict = None
     except Exception as error:  # a chat template may raise
-        game.verdict = crashed(error)
+        game.verdict = environment_error(error)
 
 
 def _replay(game: _Game) -> float:
@@ -381,7 +381,7 @@ def verdict_of(info: Info, reward: float) -> Verdict:
     return Verdict(Status.SCORED, reward, "environment", "")
 
 
-def crashed(error: Exception) -> Verdict:
+def environment_error(error: Exception) -> Verdict:
     """The verdict of an episode whose environment raised: our fault, never a wrong answer."""
     return Verdict(Status.FAULT, None, "environment", f"{type(error).__name__}: {error}"[:500])
 

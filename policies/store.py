@@ -76,11 +76,11 @@ class Store(Generic[Row]):
             raise UserError(
                 f"{self.path} was made with {name}={then!r}, not {now!r}; name another file, or remove this one to start again"
             )
-        read = [disk.row_of(line, check) for line in lines[1:-1] if line.strip()]
+        read = [disk.parse_row(line, check) for line in lines[1:-1] if line.strip()]
         self.rows = cast(list[Row], [row for row in read if row is not None])
-        disk.sampled_again(self.path, len(read) - len(self.rows) + bool(lines[-1]))
+        disk.warn_lost_rows(self.path, len(read) - len(self.rows) + bool(lines[-1]))
         if lines[-1]:
-            with disk.named(self.path):
+            with disk.name_in_errors(self.path):
                 os.truncate(self.path, len(content) - len(lines[-1]))
 
     def append(self, rows: Iterable[Row]) -> None:
@@ -90,7 +90,7 @@ class Store(Generic[Row]):
             OSError: the disk is full, say. None of the rows is then in the file.
         """
         text = without_surrogates("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)).encode()
-        with disk.named(self.path), self.path.open("ab", buffering=0) as file:
+        with disk.name_in_errors(self.path), self.path.open("ab", buffering=0) as file:
             start, left = file.seek(0, os.SEEK_END), memoryview(text)
             try:
                 while left:
@@ -109,7 +109,7 @@ def _settings(line: bytes, path: Path) -> dict[str, object]:
     Raises:
         UserError: there are none.
     """
-    row = disk.row_of(line, lambda row: disk.has(row, settings=dict))
+    row = disk.parse_row(line, lambda row: disk.check_types(row, settings=dict))
     if row is None:
         raise UserError(
             f"{path}: its first line does not say what the file was made with, so it cannot be gone on with; name another "
@@ -158,6 +158,6 @@ def episode_from_json(row: EpisodeRow) -> Episode:
 
 def check_episode(row: dict[str, Any]) -> None:
     """Raises what a row makes it raise that is no stored episode (KeyError, TypeError, ...)."""
-    disk.has(row, problem=int, sample=int, problem_id=str, tokens=int, finish_reason=str, turns=list)
-    disk.has(row["verdict"], score=(int, float, type(None)), method=str, reason=str)
+    disk.check_types(row, problem=int, sample=int, problem_id=str, tokens=int, finish_reason=str, turns=list)
+    disk.check_types(row["verdict"], score=(int, float, type(None)), method=str, reason=str)
     episode_from_json(cast(EpisodeRow, row))

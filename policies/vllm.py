@@ -35,7 +35,7 @@ class VLLMPolicy:
         Raises:
             UserError: vLLM is not installed.
         """
-        with extras.wanted_by("vllm:"):
+        with extras.required_by("vllm:"):
             import vllm
 
         self.vllm, self.batch_size = vllm, batch_size

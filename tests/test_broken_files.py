@@ -25,13 +25,13 @@ def test_two_commands_do_not_write_in_one_place(
     lab: Path, capsys: pytest.CaptureFixture[str], command: list[str], place: str
 ) -> None:
     status: list[int] = []
-    with disk.held(place) if place == "b" else disk.held_file(place):
+    with disk.locked(place) if place == "b" else disk.locked_file(place):
         thread = threading.Thread(target=lambda: status.append(run(*command)))
         thread.start()
         thread.join()
     assert status == [2]
     said = capsys.readouterr().err
-    assert said.startswith(f"error: another process runs in {place} (process {os.getpid()} on ")
+    assert said.startswith(f"error: another process uses {place} (process {os.getpid()} on ")
     assert said.count("\n") == 1
 
 
@@ -43,7 +43,7 @@ def test_broken_lines_of_a_store_are_counted_said_and_sampled_again(
     whole = Path(store).read_bytes().splitlines(keepends=True)
     Path(store).write_bytes(b"".join([whole[0], b"{}\n", whole[2][:9] + b"\n", *whole[3:-1], whole[-1][:-9]]))
     assert run(*command) == 0
-    assert f"{store}: 3 lines cannot be read and are passed over" in caplog.text
+    assert f"{store}: 3 lines cannot be read and are skipped" in caplog.text
     assert set(Path(store).read_bytes().splitlines(keepends=True)) >= set(whole)
 
 
@@ -73,14 +73,14 @@ def test_a_broken_file_is_one_line_that_names_it(
 @pytest.mark.parametrize(
     ("prepare", "command", "words"),
     [
-        (lambda: Path("x").write_text(""), [*BENCH[:-1], "x"], "cannot make the folder x: a file stands there"),
-        (lambda: Path("x").write_text(""), [*ROLLOUT[:-1], "x/e.jsonl"], "cannot make the folder x: a file stands there"),
-        (lambda: Path("b").mkdir(), [*ROLLOUT[:-1], "b"], "b is no plain file"),
-        (lambda: os.makedirs("b/chain_sum.samples.jsonl"), BENCH, "b/chain_sum.samples.jsonl is no plain file"),
-        (lambda: os.makedirs("b/chain_sum_avg2.scores.jsonl"), BENCH, "b/chain_sum_avg2.scores.jsonl: a folder stands where"),
-        (lambda: os.makedirs("b/index.html"), BENCH, "b/index.html: a folder stands where a file belongs"),
-        (lambda: (Path("b").mkdir(), Path("b/page").write_text("")), BENCH, "a file stands where a folder belongs"),
-        (lambda: None, [*ROLLOUT[:-1], "/proc/e.jsonl"], "cannot write in /proc"),
+        (lambda: Path("x").write_text(""), [*BENCH[:-1], "x"], "cannot create the folder x: a file has that name"),
+        (lambda: Path("x").write_text(""), [*ROLLOUT[:-1], "x/e.jsonl"], "cannot create the folder x: a file has that name"),
+        (lambda: Path("b").mkdir(), [*ROLLOUT[:-1], "b"], "b is not a regular file"),
+        (lambda: os.makedirs("b/chain_sum.samples.jsonl"), BENCH, "b/chain_sum.samples.jsonl is not a regular file"),
+        (lambda: os.makedirs("b/chain_sum_avg2.scores.jsonl"), BENCH, "b/chain_sum_avg2.scores.jsonl: a folder exists where"),
+        (lambda: os.makedirs("b/index.html"), BENCH, "b/index.html: a folder exists where a file is needed"),
+        (lambda: (Path("b").mkdir(), Path("b/page").write_text("")), BENCH, "a file exists where a folder is needed"),
+        (lambda: None, [*ROLLOUT[:-1], "/proc/e.jsonl"], "cannot write to /proc"),
         (lambda: None, [*BENCH[:-1], "l" * 300], "File name too long"),
         (lambda: Path("r.yaml").write_bytes(b"name: \x80"), ["run", "r.yaml"], "r.yaml is not YAML"),
     ],
@@ -144,7 +144,7 @@ def test_a_signal_ends_a_command_with_a_line_and_what_was_played_is_stored(
     command = ["rollout", "lab_ends:lab/Ends-v0", "--policy", "scripted:7", "--samples", "1", "--problems", "70"]
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     assert run(*command, "--set", f"number={number.value}", "--out", "e.jsonl") == 128 + number
-    assert capsys.readouterr().err == f"stopped{by}; the same command goes on from here\n"
+    assert capsys.readouterr().err == f"stopped{by}; run the same command again to continue\n"
     assert len(Path("e.jsonl").read_text().splitlines()) == 1 + 64  # the settings, and a whole batch
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 

@@ -115,7 +115,7 @@ def test_stored_samples_are_of_one_set_of_weights(lab: Path, capsys: pytest.Capt
         (["bench", "chain_sum_avg8"], "--policy"),
         (["verify", "--gold", "1", "--answer", "1", "--verifier", "a b:c"], "cannot be imported"),
         (["bench", "chain_sums", "--policy", "scripted:7"], "did you mean chain_sum"),
-        (["bench", "arena_hard_v2", "--policy", "scripted:7"], "nothing was run; arena_hard_v2: it wants a judge"),
+        (["bench", "arena_hard_v2", "--policy", "scripted:7"], "no task was run; arena_hard_v2: it wants a judge"),
         (["bench", "rescore", "nowhere"], "nowhere holds no result"),
         (["bench", "chain_sum", "--policy", "scripted:7", "--data", "nowhere"], "no folder nowhere"),
         (["verify", "--gold", "1", "--answer", "1", "--verifier", "maths"], "math, choice, science, reasoning_gym"),
@@ -147,7 +147,7 @@ def test_a_full_disk_is_one_line(lab: Path, monkeypatch: pytest.MonkeyPatch, cap
     assert run(*command, "e.jsonl") == 2
     assert "error: e.jsonl: no space left on the disk" in capsys.readouterr().err
     assert run(*command, "/dev/full") == 2
-    assert "no plain file" in capsys.readouterr().err
+    assert "not a regular file" in capsys.readouterr().err
 
 
 def test_no_memory_left_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

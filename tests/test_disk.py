@@ -41,9 +41,9 @@ def test_a_link_stays_a_link_and_a_lone_surrogate_is_no_obstacle(tmp_path: Path)
     ("content", "words"),
     [
         (b"", "is empty"),
-        (b'{"a": [1, 2', "is cut short or no JSON"),
-        (b"\x00" * 64, "is cut short or no JSON"),
-        (b"\x80abc", "is no text in UTF-8"),
+        (b'{"a": [1, 2', "is truncated or not JSON"),
+        (b"\x00" * 64, "is truncated or not JSON"),
+        (b"\x80abc", "is not UTF-8 text"),
         (b"[1]", "there is a list"),
         (b"[" * 100_000, "RecursionError"),
     ],
@@ -51,7 +51,7 @@ def test_a_link_stays_a_link_and_a_lone_surrogate_is_no_obstacle(tmp_path: Path)
 def test_a_broken_file_is_named_with_what_is_wrong_and_what_to_do(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "r.json").write_bytes(content)
     with pytest.raises(UserError, match=r"r\.json .*: remove it") as raised:
-        disk.record(tmp_path / "r.json", "remove it")
+        disk.read_object(tmp_path / "r.json", "remove it")
     assert words in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -60,16 +60,16 @@ def test_broken_lines_are_passed_over_and_counted(tmp_path: Path, caplog: pytest
     (tmp_path / "rows").write_bytes(b'{"a": 1}\n{"a"\n[]\n\xff\n{"b": 2}\n{"a": 3}\n{"a": 4')
 
     def check(row: dict[str, Any]) -> None:
-        disk.has(row, a=int)
+        disk.check_types(row, a=int)
 
-    assert [row for _, row in disk.rows(tmp_path / "rows", check)] == [{"a": 1}, {"a": 3}]
+    assert [row for _, row in disk.read_rows(tmp_path / "rows", check)] == [{"a": 1}, {"a": 3}]
     assert "4 lines cannot be read" in caplog.text
 
 
 HOLDER = "import sys; from tenfold import disk\nwith disk.{0}(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
 
 
-@pytest.mark.parametrize(("function", "name"), [("held", "folder"), ("held_file", "samples.jsonl")])
+@pytest.mark.parametrize(("function", "name"), [("locked", "folder"), ("locked_file", "samples.jsonl")])
 def test_a_second_process_is_told_who_holds_a_folder_or_file(tmp_path: Path, function: str, name: str) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER.format(function), tmp_path / name], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -77,7 +77,7 @@ def test_a_second_process_is_told_who_holds_a_folder_or_file(tmp_path: Path, fun
     assert holder.stdout is not None
     assert holder.stdout.readline() == b"held\n"
     held = getattr(disk, function)
-    with pytest.raises(UserError, match=rf"another process runs in .*{name} \(process {holder.pid} on "), held(tmp_path / name):
+    with pytest.raises(UserError, match=rf"another process uses .*{name} \(process {holder.pid} on "), held(tmp_path / name):
         pass
     os.kill(holder.pid, signal.SIGKILL)
     holder.communicate()
@@ -91,12 +91,12 @@ def test_a_thread_may_hold_a_folder_twice_and_another_thread_may_not(tmp_path: P
 
     def other() -> None:
         try:
-            with disk.held(tmp_path):
+            with disk.locked(tmp_path):
                 said.append("held")
         except UserError as error:
             said.append(str(error))
 
-    with disk.held(tmp_path), disk.held(tmp_path):
+    with disk.locked(tmp_path), disk.locked(tmp_path):
         thread = threading.Thread(target=other)
         thread.start()
         thread.join()
@@ -107,10 +107,10 @@ def test_a_thread_may_hold_a_folder_twice_and_another_thread_may_not(tmp_path: P
 def test_a_folder_that_cannot_be_made_is_one_line_and_an_odd_name_is_no_obstacle(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("")
     if name.startswith("odd"):
-        with disk.held(tmp_path / name):
+        with disk.locked(tmp_path / name):
             assert (tmp_path / name).is_dir()
         return
-    with pytest.raises(UserError, match=r"cannot make the folder .*: a file stands there"), disk.held(tmp_path / name):
+    with pytest.raises(UserError, match=r"cannot create the folder .*: a file has that name"), disk.locked(tmp_path / name):
         pass
 
 
@@ -121,6 +121,6 @@ def test_settings_of_any_file_system_are_no_obstacle_where_it_has_no_locks(
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr("fcntl.flock", lacking)
-    with disk.held(tmp_path):
+    with disk.locked(tmp_path):
         disk.write(tmp_path / "a", json.dumps(1))
     assert "cannot be locked (No locks available)" in caplog.text

@@ -42,7 +42,7 @@ def no_room() -> Iterator[None]:
 @pytest.mark.usefixtures("no_room")
 @pytest.mark.parametrize("writer", WRITERS)
 def test_whatever_library_writes_is_told_of_a_file_that_cannot_grow(tmp_path: Path, writer: str) -> None:
-    with pytest.raises(UserError) as raised, faults.said(tmp_path):
+    with pytest.raises(UserError) as raised, faults.as_user_errors(tmp_path):
         WRITERS[writer](tmp_path / "file.npy")
     assert str(raised.value).startswith(str(tmp_path))
     assert "raise the limit (ulimit -f)" in str(raised.value)
@@ -55,8 +55,8 @@ def test_whatever_library_writes_is_told_of_a_file_that_cannot_grow(tmp_path: Pa
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "the quota of the disk is used up"),
         (PermissionError(errno.EACCES, "Permission denied", "a/b"), "a/b: permission denied: choose another folder"),
         (OSError(errno.EROFS, "Read-only file system", "a/b"), "a/b: the file system can only be read"),
-        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "a/b"), "a/b: a file stands where a folder belongs"),
-        (IsADirectoryError(errno.EISDIR, "Is a directory", "a/b"), "a/b: a folder stands where a file belongs"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "a/b"), "a/b: a file exists where a folder is needed"),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "a/b"), "a/b: a folder exists where a file is needed"),
         (OSError(errno.EMFILE, "Too many open files"), "too many files are open: raise the limit (ulimit -n)"),
         (MemoryError(), "no memory left"),
         (ImportError("libtorch_cpu.so: failed to map segment from shared object"), "no memory left"),
@@ -65,7 +65,7 @@ def test_whatever_library_writes_is_told_of_a_file_that_cannot_grow(tmp_path: Pa
     ],
 )
 def test_a_fault_of_the_machine_is_one_line_that_says_what_to_do(error: Exception, words: str) -> None:
-    said = faults.line(error)
+    said = faults.explain(error)
     assert said is not None
     assert words in said
     assert "\n" not in said
@@ -76,12 +76,12 @@ def test_a_fault_of_the_machine_is_one_line_that_says_what_to_do(error: Exceptio
     [ValueError("out of cheese"), ConnectionRefusedError(111, "refused"), RuntimeError("shapes"), OSError("odd")],
 )
 def test_a_mistake_of_ours_is_none(error: Exception) -> None:
-    assert faults.line(error) is None
-    with pytest.raises(type(error)), faults.said(os.curdir):
+    assert faults.explain(error) is None
+    with pytest.raises(type(error)), faults.as_user_errors(os.curdir):
         raise error
 
 
 def test_the_limit_of_a_process_is_named_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda which: (2 << 30, 2 << 30))
-    assert faults.line(MemoryError()) == faults.memory()
-    assert "within this process's limit of 2,048 MiB: raise it (ulimit -v)" in faults.memory()
+    assert faults.explain(MemoryError()) == faults.memory_advice()
+    assert "within this process's limit of 2,048 MiB: raise it (ulimit -v)" in faults.memory_advice()

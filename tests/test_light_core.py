@@ -63,20 +63,20 @@ def check(found: dict[str, Any]) -> None:
     assert python["HumanEvalTurns"].startswith("HumanEval/")
     assert (python["scripted:x"], python["openai:m?base_url=http://localhost:1/v1"]) == ("ScriptedPolicy", "OpenAIPolicy")
     lines = {
-        "calls of Java": "the verifier tenfold.verifiers.function_calls:verify wants the package tree-sitter: {java}",
-        "instructions": "the verifier instructions wants the package lm-eval: {bench}",
-        "reasoning_gym": "the verifier reasoning_gym wants the package reasoning-gym: {problems}",
-        "tenfold.run": "a recipe wants the package [a-z-]+: {train}",
-        "ChainSum": "reasoning_gym:chain_sum wants the package reasoning-gym: {problems}",
-        "Math": "champ: wants the package champ-dataset: {problems}",
-        "GSM8K": "hf:openai/gsm8k wants the package datasets: {problems}",
-        "micro:": "micro: wants the package torch: {hf}",
-        "hf:a/b": "hf:a/b wants the package huggingface-hub: {hf}",
-        "vllm+path:.": "vllm: wants the package vllm: {gpu}",
-        "problems parquet:a.parquet": "parquet:a.parquet wants the package pyarrow: {problems}",
-        "problems hf:a/b": "hf:a/b wants the package datasets: {problems}",
-        "problems reasoning_gym:chain_sum": "reasoning_gym:chain_sum wants the package reasoning-gym: {problems}",
-        "problems champ:": "champ: wants the package champ-dataset: {problems}",
+        "calls of Java": "the verifier tenfold.verifiers.function_calls:verify needs the package tree-sitter: {java}",
+        "instructions": "the verifier instructions needs the package lm-eval: {bench}",
+        "reasoning_gym": "the verifier reasoning_gym needs the package reasoning-gym: {problems}",
+        "tenfold.run": "a recipe needs the package [a-z-]+: {train}",
+        "ChainSum": "reasoning_gym:chain_sum needs the package reasoning-gym: {problems}",
+        "Math": "champ: needs the package champ-dataset: {problems}",
+        "GSM8K": "hf:openai/gsm8k needs the package datasets: {problems}",
+        "micro:": "micro: needs the package torch: {hf}",
+        "hf:a/b": "hf:a/b needs the package huggingface-hub: {hf}",
+        "vllm+path:.": "vllm: needs the package vllm: {gpu}",
+        "problems parquet:a.parquet": "parquet:a.parquet needs the package pyarrow: {problems}",
+        "problems hf:a/b": "hf:a/b needs the package datasets: {problems}",
+        "problems reasoning_gym:chain_sum": "reasoning_gym:chain_sum needs the package reasoning-gym: {problems}",
+        "problems champ:": "champ: needs the package champ-dataset: {problems}",
     }
     for name, line in lines.items():
         assert re.fullmatch(f"UserError: {with_extra(line)}", python[name]), python[name]
@@ -93,12 +93,12 @@ def check(found: dict[str, Any]) -> None:
         code, out, err = commands[command]
         assert (code, words in out) == (0, True), (command, out, err)
     lines = {
-        "env check tenfold/ChainSum-v0": "reasoning_gym:chain_sum wants the package reasoning-gym: {problems}",
-        f"{small} micro:": "micro: wants the package torch: {hf}",
-        "run quickstart": "tenfold run wants the package [a-z-]+: {train}",
-        "run quickstart --dry-run": "tenfold run wants the package [a-z-]+: {train}",
-        "bench chain_sum_avg8 --policy scripted:x": "tenfold bench wants the package lm-eval: {bench}",
-        "synthesize human_eval:": "a test suite wants the package hypothesis: {synthesis}",
+        "env check tenfold/ChainSum-v0": "reasoning_gym:chain_sum needs the package reasoning-gym: {problems}",
+        f"{small} micro:": "micro: needs the package torch: {hf}",
+        "run quickstart": "tenfold run needs the package [a-z-]+: {train}",
+        "run quickstart --dry-run": "tenfold run needs the package [a-z-]+: {train}",
+        "bench chain_sum_avg8 --policy scripted:x": "tenfold bench needs the package lm-eval: {bench}",
+        "synthesize human_eval:": "a test suite needs the package hypothesis: {synthesis}",
     }
     for command, line in lines.items():
         code, _, err = commands[command]
@@ -187,13 +187,13 @@ def test_whoever_only_looks_for_gymnasium_leaves_the_hook_in_place() -> None:
 
 @pytest.mark.parametrize("name", ["lab", "torch.lab", None])
 def test_a_module_that_no_extra_brings_is_none_of_ours(name: str | None) -> None:
-    with pytest.raises(ModuleNotFoundError), extras.wanted_by("a test"):
+    with pytest.raises(ModuleNotFoundError), extras.required_by("a test"):
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
 def test_an_extra_that_brings_the_package_too_is_named_where_it_is_asked_for() -> None:
     error = ModuleNotFoundError("No module named 'torch'", name="torch")
-    assert extras.line(error, "this", "train") == "this wants the package torch: pip install 'tenfold[train]'"
-    assert extras.line(error, "this", "bench") == "this wants the package torch: pip install 'tenfold[hf]'"
-    with pytest.raises(UserError, match=r"this wants the package torch: pip install 'tenfold\[hf\]'"), extras.wanted_by("this"):
+    assert extras.explain(error, "this", "train") == "this needs the package torch: pip install 'tenfold[train]'"
+    assert extras.explain(error, "this", "bench") == "this needs the package torch: pip install 'tenfold[hf]'"
+    with pytest.raises(UserError, match=r"this needs the package torch: pip install 'tenfold\[hf\]'"), extras.required_by("this"):
         raise error

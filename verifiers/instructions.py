@@ -34,7 +34,7 @@ def prepare() -> None:
     Raises:
         UserError: it cannot.
     """
-    extras.need("the verifier instructions", "lm_eval", "langdetect")
+    extras.require("the verifier instructions", "lm_eval", "langdetect")
 
 
 @as_verifier(invalid_gold=invalid_gold, prepare=prepare)

@@ -33,7 +33,7 @@ def prepare() -> None:
     Raises:
         UserError: it cannot.
     """
-    extras.need("the verifier reasoning_gym", "reasoning_gym")
+    extras.require("the verifier reasoning_gym", "reasoning_gym")
 
 
 @as_verifier(invalid_gold=invalid_gold, prepare=prepare)

@@ -147,7 +147,7 @@ class FunctionVerifier:
         except UserError:
             raise
         except ModuleNotFoundError as error:
-            if lacking := extras.line(error, self._named()):
+            if lacking := extras.explain(error, self._named()):
                 raise UserError(lacking) from error
             return _fault(name, error)
         except OutOfTime as late:  # the response's own doing
@@ -159,7 +159,7 @@ class FunctionVerifier:
         """Why no response to the problem could be judged, or None."""
         if self.find_invalid_gold is None:
             return None
-        with extras.wanted_by(self._named()):
+        with extras.required_by(self._named()):
             return self.find_invalid_gold(problem)
 
     def _named(self) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from ...core import Message, UserError, spoken
+from ...core import Message, UserError, message_text
 from . import conversations, sources
 from . import rows as row_formats
 
@@ -29,12 +29,12 @@ SOURCES: dict[str, Callable[[str, str, dict[str, str]], Iterable[Any]]] = {
     "jsonl": sources.jsonl_rows,
     "parquet": sources.parquet_rows,
     "hf": sources.hub_rows,
-    "generate": sources.generated,
+    "generate": sources.generator_rows,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class PreferencePair:
     """Two responses to one prompt."""
 
     prompt: tuple[Message, ...]
@@ -45,7 +45,7 @@ class Pair:
     """The prompt as text: pairs of one question are never split between learning and measuring."""
 
 
-def load(uri: str) -> Sequence[Pair]:
+def load(uri: str) -> Sequence[PreferencePair]:
     """The pairs that a URI names; read once a process, and again where its file has changed since.
 
     Raises:
@@ -56,7 +56,7 @@ def load(uri: str) -> Sequence[Pair]:
 
 
 @functools.lru_cache(maxsize=4)
-def _load(uri: str, changed: int | None) -> Sequence[Pair]:
+def _load(uri: str, changed: int | None) -> Sequence[PreferencePair]:
     address, _, query = uri.partition("?")
     scheme, _, location = address.partition(":")
     if scheme not in SOURCES or not location:
@@ -76,7 +76,7 @@ def in_held_out(group: str, share: float) -> bool:
     return int(_hash("held out", group)[:12], 16) < share * 16**12
 
 
-def split(pairs: Sequence[Pair], share: float) -> tuple[list[Pair], list[Pair]]:
+def split(pairs: Sequence[PreferencePair], share: float) -> tuple[list[PreferencePair], list[PreferencePair]]:
     """The pairs to learn from and the pairs to measure on, which have no question in common."""
     held_out = [in_held_out(pair.group, share) for pair in pairs]
     return (
@@ -85,11 +85,11 @@ def split(pairs: Sequence[Pair], share: float) -> tuple[list[Pair], list[Pair]]:
     )
 
 
-def _pairs(uri: str, rows: Iterable[Any], options: dict[str, str]) -> list[Pair]:
+def _pairs(uri: str, rows: Iterable[Any], options: dict[str, str]) -> list[PreferencePair]:
     if unknown := set(options) - set(OPTIONS):
         raise UserError(f"{uri}: unknown option {min(unknown)!r}; there are {', '.join(OPTIONS)}")
-    most, skip, limit = (sources.whole(uri, options, name) for name in ("per_question", "skip", "limit"))
-    found: list[Pair] = []
+    most, skip, limit = (sources.integer_option(uri, options, name) for name in ("per_question", "skip", "limit"))
+    found: list[PreferencePair] = []
     of_question: dict[str, int] = {}
     for number, row in enumerate(rows, start=1):
         if number <= (skip or 0):
@@ -104,7 +104,7 @@ def _pairs(uri: str, rows: Iterable[Any], options: dict[str, str]) -> list[Pair]
     return found
 
 
-def _of_row(row: Any, options: Mapping[str, str], where: str) -> Iterator[Pair]:
+def _of_row(row: Any, options: Mapping[str, str], where: str) -> Iterator[PreferencePair]:
     """The pairs of a row: one, or each right solution with each wrong one, in an order drawn by a hash."""
     if not isinstance(row, Mapping):
         raise UserError(f"{where}: a mapping of columns is expected, not {type(row).__name__}")
@@ -114,14 +114,14 @@ def _of_row(row: Any, options: Mapping[str, str], where: str) -> Iterator[Pair]:
         texts = [(str(solution["solution"]), bool(solution["is_correct"])) for solution in solutions]
         both = [(right, wrong) for right, is_right in texts if is_right for wrong, is_too in texts if not is_too]
         for right, wrong in sorted(dict.fromkeys(both), key=lambda two: _hash(*two)):
-            yield Pair(prompt, right, wrong, _text(prompt))
+            yield PreferencePair(prompt, right, wrong, _text(prompt))
         return
     chosen, rejected = (_turns(row, options.get(name, name), where) for name in ("chosen", "rejected"))
     named = "prompt" in options or any(column in row for column in row_formats.PROMPT_COLUMNS)
     prompt = _prompt(row, options, where) if named else chosen[:-1]
     if not prompt:
         raise UserError(f"{where}: there is no prompt; name its column with prompt=COLUMN; the columns are {', '.join(row)}")
-    yield Pair(prompt, spoken(chosen[-1]), spoken(rejected[-1]), _text(prompt))
+    yield PreferencePair(prompt, message_text(chosen[-1]), message_text(rejected[-1]), _text(prompt))
 
 
 def _prompt(row: Mapping[str, Any], options: Mapping[str, str], where: str) -> tuple[Message, ...]:
@@ -137,7 +137,7 @@ def _turns(row: Mapping[str, Any], column: str, where: str) -> tuple[Message, ..
 
 
 def _text(prompt: Sequence[Message]) -> str:
-    return "\n\n".join(map(spoken, prompt))
+    return "\n\n".join(map(message_text, prompt))
 
 
 def _hash(*texts: str) -> str:

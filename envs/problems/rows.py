@@ -5,7 +5,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ...core import Message, Problem, UserError, spoken
+from ...core import Message, Problem, UserError, message_text
 from . import cells, code, conversations, function_calls, instructions, judged, math, science
 
 PROMPT_COLUMNS = ("prompt", "question", "problem", "messages", "conversations", "conversation")
@@ -81,7 +81,7 @@ def _by_columns(row: Row, uri: str, name: str, where: str, options: Mapping[str,
     said = _answered(turns)
     answer: Any
     if said is not None and "answer" not in options and (stated is None or cells.is_missing(row[stated])):
-        answer = spoken(turns[said])
+        answer = message_text(turns[said])
         if "tool_calls" in turns[said]:
             meta["final_turn"] = turns[said]
         turns = turns[:said]
@@ -102,7 +102,7 @@ def _conversation(row: Row, asked: str, where: str, sparse: bool) -> tuple[tuple
     """The turns that a column holds, and the tools that the row declares for them."""
     prompt = row[asked]
     if isinstance(prompt, str) and asked in _CONVERSATIONS:
-        prompt = conversations.written(prompt)
+        prompt = conversations.parse_if_json(prompt)
     if prompt is None or isinstance(prompt, str):
         return (Message(role="user", content=prompt or ""),), {}
     turns = conversations.messages(prompt, where, sparse)

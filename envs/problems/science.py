@@ -3,7 +3,7 @@
 Forms of rows that are known:
 
     {"question": ..., "options": [...], "answer": "C" | 2 | an option's text}       SuperGPQA, MMLU-Pro; MMLU says "choices";
-                                                                                    see `right_option.py`
+                                                                                    see `correct_option.py`
     {"question": ..., "options": {"A": ..., "B": ...}, "answer": "A"}               its answer may be "answer_letter", too
     {"question": ..., "A": ..., "B": ..., "answer": "A"}                            C-Eval; CMMLU says "Question", "Answer"
     {"question": ..., "choices": {"text": [...], "label": ["A", ...]}, "answerKey": "A"}    ARC, CommonsenseQA, OpenBookQA
@@ -19,14 +19,14 @@ from typing import Any
 
 from ...core import Message, Problem
 from ...verifiers.choice import LETTERS
-from . import cells, right_option
+from . import cells, correct_option
 
 META = ("discipline", "field", "subfield", "subject", "category", "difficulty")
 """Columns that say what a question is about."""
 
 
 OPTION_COLUMNS = ("options", "choices")
-ANSWER_COLUMNS = ("answer", *right_option.PLACES, "answerKey", "Answer")
+ANSWER_COLUMNS = ("answer", *correct_option.POSITION_COLUMNS, "answerKey", "Answer")
 QUESTION_COLUMNS = ("question", "question_stem", "Question", "prompt", "problem")
 GPQA = {"Question", "Correct Answer", "Incorrect Answer 1"}
 
@@ -138,4 +138,4 @@ def _listed(row: Mapping[str, Any]) -> tuple[str, list[str], int]:
             raise ValueError(f"options under {', '.join(map(str, given))}")
         given = [given[letter] for letter in sorted(given)]
     options = [str(option).strip() for option in given]
-    return str(row["question"]).strip(), options, right_option.place(row, options)
+    return str(row["question"]).strip(), options, correct_option.correct_index(row, options)

@@ -90,7 +90,7 @@ def _load(uri: str, file: tuple[Path, int, int] | None) -> Sequence[Problem]:
             f"cannot read problems from {uri!r}: a problem URI starts with one of {', '.join(f'{s}:' for s in SOURCES)}"
         )
     options = dict(parse_qsl(query, keep_blank_values=True))
-    with extras.wanted_by(address):
+    with extras.required_by(address):
         problems = SOURCES[scheme](uri, location, options)
     if not problems:
         raise UserError(f"{uri} holds no problem")

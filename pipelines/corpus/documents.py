@@ -36,7 +36,7 @@ import pyarrow.parquet
 from pydantic import Field, field_validator
 
 from ... import disk
-from ...core import Problem, UserError, spoken, without_surrogates
+from ...core import Problem, UserError, message_text, without_surrogates
 from ...envs.problems import sources as problem_sources
 from .. import figures
 from ..stage import Context, Metrics, Stage
@@ -125,9 +125,9 @@ class Documents(Stage):
 def _counted(record: Path) -> dict[str, Any]:
     """What was counted in a source, or in one of its files."""
     remedy = "remove it, and that source is read again"
-    found = disk.record(record, remedy)
-    with disk.understood(record, remedy):
-        disk.has(found, documents=int, characters=int, domains=dict, passed_over=dict)
+    found = disk.read_object(record, remedy)
+    with disk.reading(record, remedy):
+        disk.check_types(found, documents=int, characters=int, domains=dict, passed_over=dict)
     return found
 
 
@@ -230,9 +230,9 @@ def read(uri: str) -> Iterator[Found]:
             f"cannot read documents from {uri!r}: such a URI starts with one of {', '.join(f'{s}:' for s in SOURCES)}"
         )
     options = dict(parse_qsl(query, keep_blank_values=True))
-    limit, characters = (problem_sources.whole(uri, options, name) for name in ("limit", "characters"))
+    limit, characters = (problem_sources.integer_option(uri, options, name) for name in ("limit", "characters"))
     domain = options.pop("domain", None)
-    problem_sources.whole(uri, options, "holds")  # for `supply.py`
+    problem_sources.integer_option(uri, options, "holds")  # for `supply.py`
     for name in ("limit", "characters", "holds"):
         options.pop(name, None)
     found = SOURCES[scheme](uri, location, options)
@@ -327,7 +327,7 @@ def _generate(uri: str, location: str, options: Options) -> Iterator[Found]:
 def _of_problem(problem: Problem) -> Found:
     """The prompt and the worked answer; no text where the problem has no answer."""
     said = problem.meta.get("solution", problem.answer)
-    text = None if said is None else "\n".join([*map(spoken, problem.prompt), str(said)])
+    text = None if said is None else "\n".join([*map(message_text, problem.prompt), str(said)])
     return f"{problem.source}#{problem.id}", text, "problems"
 
 

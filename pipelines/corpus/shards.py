@@ -80,7 +80,7 @@ def counts(shard: Path) -> dict[str, Any]:
 def understood(shard: Path) -> contextlib.AbstractContextManager[None]:
     """Says of a shard what goes wrong while it is read."""
     folder = shard.parent.parent if shard.parent.name == DOCUMENTS else shard.parent
-    return disk.understood(shard, f"remove {folder}, and its stage is run again")
+    return disk.reading(shard, f"remove {folder}, and its stage is run again")
 
 
 def table(shard: Path, columns: Sequence[str] | None = None) -> pyarrow.Table:
@@ -120,7 +120,7 @@ def write(shard: Path, table: pyarrow.Table, counted: Counts | None = None) -> N
     half = shard.with_suffix(".partial")
     table = table.replace_schema_metadata({"counts": json.dumps(dict(counted or {}))})
     try:
-        with disk.named(half):
+        with disk.name_in_errors(half):
             pyarrow.parquet.write_table(table, half, compression="zstd", row_group_size=2048)
         half.replace(shard)
     except BaseException:
@@ -184,7 +184,7 @@ def _one(item: Item, work: Work, out: str) -> Item:
 def _told(item: Item, work: Callable[[Item], Item]) -> Item:
     """Works on an item. What a user can mend comes back as a line: Ray would wrap an error in its own."""
     try:
-        with faults.said(item.get("shard", item.get("uri", ""))):
+        with faults.as_user_errors(item.get("shard", item.get("uri", ""))):
             return work(item)
     except UserError as error:
         return item | {"trouble": str(error)}

@@ -86,8 +86,8 @@ class Tag(Stage):
             disk.write(record.with_suffix(".html"), predictability.page(found))
             tagger.save(trained, folder)
         remedy = f"remove it and {folder}, and the tagger is trained again"
-        found = disk.record(record, remedy)
-        with disk.understood(record, remedy):
+        found = disk.read_object(record, remedy)
+        with disk.reading(record, remedy):
             rows = [(row["name"], bool(row["constant"]), row["rank_correlation"]) for row in found.pop("dimensions")]
         work = functools.partial(tag, folder=str(folder.resolve()), batch_size=self.batch_size)
         counted = shards.over(paths, work, context.folder / "tags", context, self.workers)
@@ -185,8 +185,8 @@ def _labelled(settings: Tag, context: Context, texts: dict[str, str]) -> Store[L
     names = [dimension.name for dimension in dimensions()]
 
     def check(row: dict[str, Any]) -> None:
-        disk.has(row, id=str, labels=(dict, type(None)))
-        disk.has(row["labels"] or {}, **dict.fromkeys(names if row["labels"] else (), (int, float)))
+        disk.check_types(row, id=str, labels=(dict, type(None)))
+        disk.check_types(row["labels"] or {}, **dict.fromkeys(names if row["labels"] else (), (int, float)))
 
     store: Store[LabelRow] = Store(context.folder / "labels.jsonl", made_with, check)
     if len(store.rows) < len(texts):

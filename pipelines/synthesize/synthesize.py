@@ -93,14 +93,14 @@ def synthesize(
     Raises:
         UserError: no problem has tests and a solution, the file was made with other settings, or hypothesis is not installed.
     """
-    extras.need("a test suite", "hypothesis", "cosmic_ray")
+    extras.require("a test suite", "hypothesis", "cosmic_ray")
     from . import suites  # recipes of other stages do without hypothesis
 
     chosen = [problem for problem in problem_sources.load(uri) if _entry_point(problem)][:limit]
     if not chosen:
         raise UserError(f"{uri} holds no coding problem with a worked solution and a function to call")
     made_with = {"problems": uri, "content": identity.of_problems(uri), "compare": compare, **options}
-    with disk.held_file(out), suites.sandbox_of_two() as box:
+    with disk.locked_file(out), suites.sandbox_of_two() as box:
         store: Store[dict[str, Any]] = Store(out, made_with, _check)
         done = {row["id"]: row for row in store.rows}
         for number, problem in enumerate(chosen, start=1):

@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch.distributed.checkpoint.metadata import Metadata
 
+from ... import named_code
 from ...core import UserError
 
 VARIABLES = {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "0"}
@@ -87,19 +88,11 @@ def as_weights(folder: Path) -> Iterator[None]:
                     raise pickle.UnpicklingError("no table of contents")
             except Exception as error:  # of whatever a broken or made file holds
                 raise UserError(refusal(path, error)) from None
-    before = {name: os.environ.get(name) for name in VARIABLES}
-    os.environ |= VARIABLES
     try:
-        with torch.serialization.safe_globals(_GLOBALS):
+        with named_code.environment_variables(VARIABLES), torch.serialization.safe_globals(_GLOBALS):
             yield
     except pickle.UnpicklingError as error:
         raise UserError(refusal(folder, error)) from None
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def allow_random_states() -> None:

@@ -44,7 +44,7 @@ _NOT_TAKEN = re.compile(
 )
 
 
-class Means(StrEnum):
+class ErrorKind(StrEnum):
     """What an error means."""
 
     PARAMETER = "parameter"
@@ -54,7 +54,7 @@ class Means(StrEnum):
     LATER = "later"
 
 
-def meaning(status: int, error: Any) -> Means:
+def meaning(status: int, error: Any) -> ErrorKind:
     """What an error means that is not about a parameter.
 
     Args:
@@ -63,14 +63,14 @@ def meaning(status: int, error: Any) -> Means:
     """
     text, told = json.dumps(error, default=str), isinstance(error, Mapping)
     if status in (401, 402):
-        return Means.USER
+        return ErrorKind.USER
     if status == 403:  # a page of a firewall speaks of blocked content, too
-        return Means.REFUSED if told and _FILTERS.search(text) else Means.USER
+        return ErrorKind.REFUSED if told and _FILTERS.search(text) else ErrorKind.USER
     if status not in FOR_GOOD:
-        return Means.LATER
+        return ErrorKind.LATER
     if _REFUSED.search(text) or status in (413, 451):
-        return Means.REFUSED
-    return Means.USER if _USERS.search(text) else Means.UNCLEAR
+        return ErrorKind.REFUSED
+    return ErrorKind.USER if _USERS.search(text) else ErrorKind.UNCLEAR
 
 
 def refused_parameter(status: int, error: Any, sent: Iterable[str]) -> str | None:

@@ -1,6 +1,6 @@
 """Replies of OpenAI-compatible servers, read: text, reasoning, tool calls, and why a sample ended.
 
-Servers differ in how they say each. A reply that holds no answer is an `OddReply`, never another Python error.
+Servers differ in how they say each. A reply that holds no answer is an `InvalidReply`, never another Python error.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ...core import Completion, Function, Message, ToolCall, spoken, without_surrogates
+from ...core import Completion, Function, Message, ToolCall, message_text, without_surrogates
 
 Fields = Mapping[str, Any]
 
@@ -23,11 +23,11 @@ _BROKEN = re.compile(r"error|abort|cancel|fail|insufficient|malformed|unexpected
 _CUT = re.compile(r"length|max|limit|truncat|window|incomplete", re.IGNORECASE)
 
 
-class OddReply(Exception):
+class InvalidReply(Exception):
     """A reply that holds no answer. The request may be sent again."""
 
 
-class ErrorReply(OddReply):
+class ErrorReply(InvalidReply):
     """A reply that is an error, whatever its status says."""
 
     def __init__(self, error: Any):
@@ -52,15 +52,15 @@ def parsed(content: bytes) -> Fields:
     """The JSON object of a reply.
 
     Raises:
-        OddReply: it is none, or it is an error.
+        InvalidReply: it is none, or it is an error.
     """
     text = content.decode("utf-8", "replace")
     try:
         reply = json.loads(text)
     except (ValueError, RecursionError):
-        raise OddReply(f"a reply that is no JSON: {one_line(text, 80)!r}" if text.strip() else "an empty reply") from None
+        raise InvalidReply(f"a reply that is no JSON: {one_line(text, 80)!r}" if text.strip() else "an empty reply") from None
     if not isinstance(reply, Mapping):
-        raise OddReply(f"a reply that is no JSON object: {one_line(text, 80)}")
+        raise InvalidReply(f"a reply that is no JSON object: {one_line(text, 80)}")
     if not reply.get("choices") and (reply.get("error") or reply.get("object") == "error"):
         raise ErrorReply(reply.get("error") or reply)
     return reply
@@ -70,12 +70,12 @@ def first_choice(reply: Fields) -> Fields:
     """The reply's only choice.
 
     Raises:
-        OddReply: it has none.
+        InvalidReply: it has none.
     """
     choices = reply.get("choices")
     choice = choices[0] if isinstance(choices, Sequence) and choices else None
     if not isinstance(choice, Mapping):
-        raise OddReply(f"a reply without choices: {one_line(dict(reply), 120)}")
+        raise InvalidReply(f"a reply without choices: {one_line(dict(reply), 120)}")
     if choice.get("error"):
         raise ErrorReply(choice["error"])
     return choice
@@ -89,7 +89,7 @@ def completion(reply: Fields, max_tokens: int) -> Completion:
         max_tokens: that the sample could have: a sample of as many tokens whose end is not explained was cut.
 
     Raises:
-        OddReply: it holds none.
+        InvalidReply: it holds none.
     """
     choice = first_choice(reply)
     reason, message = choice.get("finish_reason"), choice.get("message")
@@ -102,7 +102,7 @@ def completion(reply: Fields, max_tokens: int) -> Completion:
     if finish == "refused":
         return Completion("", "refused", error=f"the server ended the sample with {one_line(reason)!r}")
     if text is None:
-        raise OddReply(f"a choice without a message: {one_line(dict(choice), 120)}")
+        raise InvalidReply(f"a choice without a message: {one_line(dict(choice), 120)}")
     return Completion(without_surrogates(text), finish, tuple(range(count)), logprobs)
 
 
@@ -110,7 +110,7 @@ def likeliest(reply: Fields) -> tuple[str, list[tuple[str, float]]]:
     """The first token of a reply, and the tokens that the server says were likeliest there, with their log-probabilities.
 
     Raises:
-        OddReply: it holds neither.
+        InvalidReply: it holds neither.
     """
     choice = first_choice(reply)
     message = choice.get("message")
@@ -122,7 +122,7 @@ def likeliest(reply: Fields) -> tuple[str, list[tuple[str, float]]]:
                 told.append((name, logprob))
     text = _text(message) if isinstance(message, Mapping) else None
     if text is None and not told:
-        raise OddReply(f"a choice without a message: {one_line(dict(choice), 120)}")
+        raise InvalidReply(f"a choice without a message: {one_line(dict(choice), 120)}")
     return text or "", told
 
 
@@ -130,14 +130,14 @@ def _finish_reason(reason: Any, tokens: int, max_tokens: int) -> str:
     """ "stop", "length" or "refused".
 
     Raises:
-        OddReply: the sample was broken off.
+        InvalidReply: the sample was broken off.
     """
     if not isinstance(reason, str) or not reason:
         return "length" if tokens >= max_tokens else "stop"
     if _REFUSED.search(reason):
         return "refused"
     if _BROKEN.search(reason):
-        raise OddReply(f"a sample that was broken off ({one_line(reason)!r})")
+        raise InvalidReply(f"a sample that was broken off ({one_line(reason)!r})")
     return "length" if _CUT.search(reason) else "stop"
 
 
@@ -153,7 +153,7 @@ def _text(message: Fields) -> str | None:
     said = content or _plain(message.get("refusal"))
     calls = list(_calls(message))
     if calls:
-        said = spoken(Message(role="assistant", content=said, tool_calls=calls))
+        said = message_text(Message(role="assistant", content=said, tool_calls=calls))
     if not said and not reasoning:
         return "" if "content" in message and isinstance(message["content"], str | list | None) else None
     if not reasoning or reasoning.strip() in said:

@@ -105,7 +105,7 @@ def test_what_a_user_registered_can_be_made_in_another_process(lab: Path) -> Non
     tenfold.register("told/Sums-v0", problems="jsonl:rows.jsonl?answer_after=%23%23%23%23")
     tenfold.register("told/Mix-v0", entry_point="tenfold.envs.mixture:Mixture", environments=["told/Sums-v0"])
     tenfold.register("untold/Objects-v0", problems=[], verifier=print)
-    specs = [gymnasium.envs.registration.EnvSpec.from_json(told) for told in registry.exported()]
+    specs = [gymnasium.envs.registration.EnvSpec.from_json(told) for told in registry.registrations()]
     told = {spec.id: spec for spec in specs}
     assert {"told/Sums-v0", "told/Mix-v0"} <= told.keys()
     assert not {"untold/Objects-v0", "tenfold/ChainSum-v0"} & told.keys()

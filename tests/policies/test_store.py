@@ -36,14 +36,14 @@ def test_a_broken_line_is_counted_and_said_and_its_row_can_be_made_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, broken: bytes
 ) -> None:
     def opened() -> Store:
-        return Store(tmp_path / "s.jsonl", {"seed": 1}, lambda row: disk.has(row, a=int))
+        return Store(tmp_path / "s.jsonl", {"seed": 1}, lambda row: disk.check_types(row, a=int))
 
     opened().append([{"a": number} for number in range(3)])
     lines = (tmp_path / "s.jsonl").read_bytes().split(b"\n")
     (tmp_path / "s.jsonl").write_bytes(b"\n".join([*lines[:2], broken, *lines[3:]]))
     store = opened()
     assert store.rows == [{"a": 0}, {"a": 2}]
-    assert "s.jsonl: 1 line cannot be read and is passed over" in caplog.text
+    assert "s.jsonl: 1 line cannot be read and is skipped" in caplog.text
     store.append([{"a": 1}])
     assert opened().rows == [{"a": 0}, {"a": 2}, {"a": 1}]
 

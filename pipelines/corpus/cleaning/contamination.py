@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ....benchmarks import catalogue
 from ....benchmarks.tasks import avg_at_k
-from ....core import Message, Problem, UserError, spoken
+from ....core import Message, Problem, UserError, message_text
 from ....envs.problems import sources as problem_sources
 from . import ngrams
 from .ngrams import Hashes
@@ -154,7 +154,7 @@ def of_problems(sets: dict[str, Sequence[Problem]], length: int = 13) -> Index:
 
 def prompt(problem: Problem) -> str:
     """What is looked for of a problem: all that is said before the answer, but for the system's turn."""
-    turns = [spoken(turn) for turn in problem.prompt if turn["role"] != "system"]
+    turns = [message_text(turn) for turn in problem.prompt if turn["role"] != "system"]
     return "\n".join(turns)
 
 

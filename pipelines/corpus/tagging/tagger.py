@@ -192,10 +192,10 @@ def load(folder: str | Path) -> Tagger:
     if not (folder / "tagger.json").is_file():
         raise UserError(f"{folder} holds no tagger: name the folder `tagger` of a tag stage")
     remedy = "remove the folder, and run its tag stage again"
-    about = disk.record(folder / "tagger.json", remedy)
+    about = disk.read_object(folder / "tagger.json", remedy)
     if about.get("format") != FORMAT:
         raise UserError(f"{folder} holds a tagger of format {about.get('format')}, not {FORMAT}; run its tag stage again")
-    with disk.understood(folder, remedy):
+    with disk.reading(folder, remedy):
         names = tuple(about["dimensions"])
         kept = load_file(folder / "weights.safetensors")
         levels = tuple((kept[f"x_{number}"], kept[f"y_{number}"]) for number in range(len(names)))

@@ -152,11 +152,11 @@ def test_only_one_process_runs_in_a_folder(lab: Path) -> None:
     path, said = write(lab, small(lab)), []
 
     def second() -> None:
-        with pytest.raises(UserError, match=rf"another process runs in out \(process {os.getpid()} on ") as raised:
+        with pytest.raises(UserError, match=rf"another process uses out \(process {os.getpid()} on ") as raised:
             tenfold.run(path, "out", quiet=True)
         said.append(str(raised.value))
 
-    with disk.held(lab / "out"):
+    with disk.locked(lab / "out"):
         thread = threading.Thread(target=second)
         thread.start()
         thread.join()
@@ -208,7 +208,7 @@ def test_a_stage_whose_disk_was_full_goes_on_from_its_last_whole_checkpoint(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(disk, "settle", full)
+        patch.setattr(disk, "sync_folder", full)
         assert cli.main(["run", str(path), "--out", "out", "--quiet"]) == 2
     error = capsys.readouterr().err.splitlines()[-1]  # bars of libraries may come before it
     assert error == "error: out/first: no space left on the disk: free some and run the same command again"

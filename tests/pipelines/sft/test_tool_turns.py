@@ -298,8 +298,8 @@ def test_the_words_of_a_question_are_not_taken_for_the_answer(tmp_path: Path, to
 
 
 def test_the_template_words_the_question_and_not_a_tools_reply() -> None:
-    from tenfold.envs.text import pose
+    from tenfold.envs.text import prompt_messages
 
     prompt = (Message(role="user", content="2+2?"), Message(role="assistant", content="add"), Message(role="tool", content="4"))
-    posed = pose(Problem("p", prompt[:1], "4", "here"), "{prompt} Box it.")
+    posed = prompt_messages(Problem("p", prompt[:1], "4", "here"), "{prompt} Box it.")
     assert [turn["content"] for turn in posed] == ["2+2? Box it."]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import tenfold
-from tenfold.core import Sampling, UserError, without_keys
+from tenfold.core import Sampling, UserError, without_secrets
 from tenfold.policies import identity
 from tenfold.policies.openai import OpenAIPolicy
 from tenfold.policies.server import keys
@@ -164,14 +164,14 @@ def test_a_refusal_says_that_there_is_a_key_and_never_what_it_is(
 )
 def test_a_host_is_that_host(bound: str, address: str, goes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TENFOLD_KEYS", f"LAB_KEY={bound}")
-    assert keys.may_have("LAB_KEY", keys.server_of(address)) == goes
+    assert keys.may_receive("LAB_KEY", keys.server_of(address)) == goes
 
 
 @pytest.mark.parametrize("address", ["https://api.openai.com/v1", "http://api.openai.com/v1", "https://api.openai.com:8443"])
 def test_openais_key_goes_to_openai_and_not_in_the_clear(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_BASE_URL", "TENFOLD_KEYS"):
         monkeypatch.delenv(name, raising=False)
-    assert keys.may_have("OPENAI_API_KEY", keys.server_of(address)) == (address == "https://api.openai.com/v1")
+    assert keys.may_receive("OPENAI_API_KEY", keys.server_of(address)) == (address == "https://api.openai.com/v1")
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_openais_key_goes_to_openai_and_not_in_the_clear(address: str, monkeypat
     ],
 )
 def test_a_key_in_a_uri_is_refused_and_hidden(uri: str) -> None:
-    for use in (tenfold.load_policy, identity.who):
+    for use in (tenfold.load_policy, identity.policy_identity):
         with pytest.raises(UserError, match="put the key in an environment variable") as error:
             use(uri)
         assert "hunter2" not in str(error.value)
@@ -203,4 +203,4 @@ def test_a_key_in_a_uri_is_refused_and_hidden(uri: str) -> None:
     ],
 )
 def test_what_holds_no_key_is_shown_as_it_is(text: str) -> None:
-    assert without_keys(text) == text
+    assert without_secrets(text) == text

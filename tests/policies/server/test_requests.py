@@ -20,7 +20,7 @@ def test_items_are_worked_on_at_once_and_come_back_in_order() -> None:
             raise KeyError(number)
         return number * number
 
-    found = at_once.settled(at_once.begun(work, range(3), most=3))
+    found = at_once.wait_for_all(at_once.submit(work, range(3), most=3))
     assert [future.result() for future in found[:2]] == [0, 1]
     assert isinstance(found[2].exception(), KeyError)
 
@@ -43,4 +43,4 @@ def test_an_interrupt_waits_for_no_server_and_keeps_what_it_has_answered() -> No
             policy.generate(asked, 1, Sampling())
         over.set()
     assert [row[0] and row[0].text for row in raised.value.sampled] == ["7", None, None]
-    assert isinstance(raised.value.ending, KeyboardInterrupt)
+    assert isinstance(raised.value.error_to_raise, KeyboardInterrupt)

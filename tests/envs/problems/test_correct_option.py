@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tenfold.core import UserError
-from tenfold.envs.problems import right_option, sources
+from tenfold.envs.problems import correct_option, sources
 
 METALS = ["neon", "argon", "iron", "xenon"]
 DCBA = ["D", "C", "B", "A"]
@@ -52,7 +52,7 @@ TEN = [f"number {n}" for n in range(10)]
     ],
 )
 def test_the_right_option(options: list[str], row: dict[str, Any], place: int) -> None:
-    assert right_option.place(row, options) == place
+    assert correct_option.correct_index(row, options) == place
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_the_right_option(options: list[str], row: dict[str, Any], place: int) -
 )
 def test_what_does_not_agree_is_refused(options: list[str], row: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        right_option.place(row, options)
+        correct_option.correct_index(row, options)
 
 
 def test_a_row_of_mmlu_pro_whose_options_are_letters(tmp_path: Path) -> None:
