@@ -1,7 +1,8 @@
 """The types, protocols and errors that all other modules use.
 
 A policy receives the prompt of a `Problem` and returns `Completion`s. A `Verifier` compares the text of a completion with the
-problem's gold answer and returns a `Verdict`. An environment connects the two: one problem played to its verdict is an `Episode`.
+problem's gold answer and returns a `Verdict`. An environment connects the two: one problem played to its verdict is an
+`Episode`.
 
 Types
     Message, Conversation    one turn, and a list of turns, in the form of the OpenAI API and of chat templates
@@ -89,7 +90,7 @@ class Problem:
     source: str
     """The URI that the problem was read from."""
     meta: Mapping[str, object] = field(default_factory=dict)
-    """Further fields of the source, such as `solution`, a worked answer. `invalid_gold` says why the gold answer is unreadable."""
+    """Further fields of the source, such as `solution`, a worked answer. `invalid_gold`: why the gold answer is unreadable."""
 
 
 class Status(StrEnum):
@@ -155,8 +156,8 @@ class Completion:
     def scorable_text(self) -> str:
         """The part of the text that is judged: all of it, or, for a truncated text, all whole sentences.
 
-        A truncated "So the answer is 1" might have continued as 12. A text with `\\boxed{...}` or `</answer>` after its reasoning
-        is judged as a whole, because these marks show whether the answer is complete.
+        A truncated "So the answer is 1" might have continued as 12. A text with `\\boxed{...}` or `</answer>` after its
+        reasoning is judged as a whole, because these marks show whether the answer is complete.
         """
         if self.finish_reason != "length" or _MARKED_ANSWER.search(without_thinking(self.text)):
             return self.text
@@ -272,9 +273,9 @@ class Policy(Protocol):
             conversations: the prompts; the last turn of each is not the policy's.
             samples: number of samples for each conversation.
             sampling: temperature, token limit and base seed.
-            keys: one key for each conversation, part of the seeds of its samples: the problem's id, and the attempt if a problem
-                is sampled several times. The default is the text of the conversation. Equal keys and equal conversations give
-                equal completions.
+            keys: one key for each conversation, part of the seeds of its samples: the problem's id, and the attempt if a
+                problem is sampled several times. The default is the text of the conversation. Equal keys and equal
+                conversations give equal completions.
 
         Returns:
             For each conversation, in order, a list of `samples` completions. Sample j has the seed
@@ -327,8 +328,8 @@ def sample_seed(base: int, key: str, sample: int) -> int:
 
     Args:
         base: base seed of the run.
-        key: names the problem and the attempt. A caller that samples the same problem again (in a later step, twice in one step,
-            or in the next turn) must use another key. The key must not depend on the batch, its order or the engine.
+        key: names the problem and the attempt. A caller that samples the same problem again (in a later step, twice in one
+            step, or in the next turn) must use another key. The key must not depend on the batch, its order or the engine.
         sample: number of the sample among those with this key, from 0.
     """
     digest = hashlib.sha256(f"{base}\n{key}\n{sample}".encode("utf-8", "surrogatepass")).digest()
@@ -347,8 +348,8 @@ def message_text(message: Message) -> str:
 def without_surrogates(text: str) -> str:
     """Returns text that UTF-8 can encode: surrogate pairs are joined, a lone surrogate becomes U+FFFD.
 
-    JSON may contain a lone surrogate (`"\\ud800"`), which files, tokenizers and servers reject. Rows, prompts and responses pass
-    through this function when they enter the package.
+    JSON may contain a lone surrogate (`"\\ud800"`), which files, tokenizers and servers reject. Rows, prompts and responses
+    pass through this function when they enter the package.
     """
     try:
         text.encode()
@@ -392,7 +393,7 @@ class Incomplete(UserError):
 
     @property
     def error_to_raise(self) -> BaseException:
-        """The error to raise after the samples are stored: the interrupt (such as Ctrl-C) that caused this error, else itself."""
+        """The error to raise once the samples are stored: the interrupt (such as Ctrl-C) that caused this error, else itself."""
         return self.__cause__ if isinstance(self.__cause__, KeyboardInterrupt) else self
 
 

@@ -59,8 +59,8 @@ def of_source(module: str) -> str | None:
     """Returns the digest of a module's source text and of the user's modules that it imports.
 
     It covers the module's file and, recursively, the imports in its text that are in the same top-level package or outside of
-    Python's own folders and of `site-packages`. It does not cover installed packages, compiled modules, names that are computed at
-    run time, and files that a function reads.
+    Python's own folders and of `site-packages`. It does not cover installed packages, compiled modules, names that are computed
+    at run time, and files that a function reads.
 
     Returns:
         None for a module of this package, and for a module without Python source.

@@ -1,6 +1,7 @@
 """The optional dependencies ("extras"), and error messages that name the extra of a missing package.
 
-pyproject.toml declares the extras. The core (environments, verifiers, sandbox, rollouts of a server's policy) needs none of them.
+pyproject.toml declares the extras. The core (environments, verifiers, sandbox, rollouts of a server's policy) needs none of
+them.
 """
 
 import contextlib

@@ -46,6 +46,17 @@ class StdinTest(TypedDict):
     output: str
 
 
+class RunLimits(TypedDict, total=False):
+    """The fields of `verifiers.sandbox.Limits`, which documents them."""
+
+    cpu_seconds: float
+    wall_seconds: float
+    memory: int
+    processes: int
+    output: int
+    disk: int
+
+
 class CodeTests(TypedDict, total=False):
     """The tests of a coding problem: one of `calls`, `test`, `asserts`, `stdin`, with options. See `verifiers/code.py`."""
 
@@ -61,8 +72,8 @@ class CodeTests(TypedDict, total=False):
     unordered: bool
     checker: str
     language: str
-    limits: Mapping[str, object]
-    """Fields of `sandbox.Limits`."""
+    limits: "RunLimits"
+    """Limits of each run that differ from the defaults of the sandbox."""
     encoded: bool
     public: int
     header: str

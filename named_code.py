@@ -54,8 +54,8 @@ class Limits:
     folder: str = ""
     """Folder to search last for modules; empty: none."""
     covered: tuple[str, ...] = ()
-    """The listed modules and the user's modules that they import, as found by `digests.sources`; "package.*" for all modules of an
-    installed package. No other module of `folder` is imported."""
+    """The listed modules and the user's modules that they import, as found by `digests.sources`; "package.*" for all modules of
+    an installed package. No other module of `folder` is imported."""
     place: str = "the recipe"
     """Where the names were read, for error messages: a recipe, or the folder of a run."""
     imports: bool = True
@@ -158,9 +158,8 @@ def _refusal(name: str, module: str, registered: Collection[str]) -> str:
         return f"a recipe may not name {name!r}; it may name {', '.join(sorted(registered))}"
     place = Limits.place if _limits is None else _limits.place
     listed = f"list {module} under the recipe's modules: and run with" if place == Limits.place else "run with"
-    return (
-        f"{place} names {name!r}, which is code of {describe(module)}: if you trust it, {listed} --trust (trust=True from Python)"
-    )
+    remedy = f"if you trust it, {listed} --trust (trust=True from Python)"
+    return f"{place} names {name!r}, which is code of {describe(module)}: {remedy}"
 
 
 def _is_listed(module: str | None) -> bool:

@@ -49,7 +49,7 @@ def without_turn_end(response: str) -> str:
 
 
 def opened_thinking(prompt: str) -> str:
-    """Returns the mark that opens reasoning if the prompt ends with one, else "". The policy's turn then begins with reasoning."""
+    """Returns the mark that opens reasoning if the prompt ends with one, else ""."""
     prompt = prompt.rstrip()
     last = next((mark for mark in reversed([*_THINKING_MARK.finditer(prompt)])), None)
     return last[0] if last and last.end() == len(prompt) and not last["close"] else ""

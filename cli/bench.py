@@ -33,7 +33,9 @@ def add(commands: Commands) -> None:
     command.add_argument("--limit", type=options.positive, help="number of problems for each task (default: all)")
     command.add_argument("--problems", help="problem URI instead of the task's own, such as jsonl:FILE")
     command.add_argument("--data", help="folder with the tasks' files (default: download from the Hugging Face hub)")
-    command.add_argument("--samples", type=options.positive, metavar="K", help="samples for each problem (default: the task's own)")
+    command.add_argument(
+        "--samples", type=options.positive, metavar="K", help="samples for each problem (default: the task's own)"
+    )
     command.add_argument("--temperature", type=float, help="default: the task's own, 0.6")
     command.add_argument("--top-p", type=float, help="default: the task's own, 0.95")
     command.add_argument("--max-tokens", type=options.positive, help="token limit of a sample (default: the task's own, 65536)")
@@ -41,7 +43,9 @@ def add(commands: Commands) -> None:
         "--judge", help="URI of the policy that judges Arena-Hard, WritingBench and MultiChallenge; without it they are not run"
     )
     command.add_argument(
-        "--trust", action="store_true", help="with rescore: allow the results to name code outside tenfold, such as a source of problems"
+        "--trust",
+        action="store_true",
+        help="with rescore: allow the results to name code outside tenfold, such as a source of problems",
     )
     command.add_argument("--against", metavar="MODEL", help="with compare: only published figures of this model")
     command.add_argument("--baseline", help="comma-separated files with the baseline's responses for Arena-Hard")

@@ -11,7 +11,9 @@ def add(commands: Commands) -> None:
     """Adds the command and its options."""
     environments = commands.add_parser("env", help="list, check or play environments")
     actions = environments.add_subparsers(required=True, metavar="ACTION")
-    actions.add_parser("list", help="list the environment ids and their sources of problems").set_defaults(call=list_ids, command="env list")
+    actions.add_parser("list", help="list the environment ids and their sources of problems").set_defaults(
+        call=list_ids, command="env list"
+    )
     for name, words in (
         ("check", "run Gymnasium's checker, and check that gold answers score 1"),
         ("play", "play one episode by hand"),

@@ -13,12 +13,17 @@ def add(commands: Commands) -> None:
     command = commands.add_parser("rollout", help="play episodes with a policy and store them")
     options.environment(command)
     command.add_argument("--policy", required=True, help="URI of the policy; see `tenfold --help`")
-    command.add_argument("--samples", type=options.positive, default=16, help="episodes for each problem (default: %(default)s)")
+    command.add_argument(
+        "--samples", type=options.positive, default=16, help="episodes for each problem (default: %(default)s)"
+    )
     command.add_argument("--problems", type=options.positive, help="number of problems, from the first (default: all)")
     command.add_argument("--temperature", type=float, default=1.0, help="sampling temperature (default: %(default)s)")
     command.add_argument("--top-p", type=float, default=1.0, help="nucleus sampling (default: %(default)s)")
     command.add_argument(
-        "--max-tokens", type=options.positive, default=512, help="tokens of an episode, all turns together (default: %(default)s)"
+        "--max-tokens",
+        type=options.positive,
+        default=512,
+        help="tokens of an episode, all turns together (default: %(default)s)",
     )
     command.add_argument("--max-turns", type=options.positive, default=16, help="turns of an episode (default: %(default)s)")
     command.add_argument("--seed", type=int, default=0, help="base seed (default: %(default)s)")

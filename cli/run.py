@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 def add(commands: Commands) -> None:
     """Adds the command and its options."""
     command = commands.add_parser("run", help="run a recipe, or continue a run that was stopped")
-    command.add_argument("recipe", help="a YAML file, or the name of a recipe of the package: quickstart, three_stages, nanbeige4-3b, ...")
+    command.add_argument(
+        "recipe", help="a YAML file, or the name of a recipe of the package: quickstart, three_stages, nanbeige4-3b, ..."
+    )
     command.add_argument("--out", help="folder of the run (default: runs/NAME); an existing run is continued")
     command.add_argument(
         "--cluster",
@@ -22,7 +24,9 @@ def add(commands: Commands) -> None:
     command.add_argument("--seed", type=int, help="base seed, instead of the recipe's")
     command.add_argument("--quiet", action="store_true", help="print no progress")
     command.add_argument(
-        "--trust", action="store_true", help="trust the recipe to run code outside tenfold, such as its modules; this is remembered"
+        "--trust",
+        action="store_true",
+        help="trust the recipe to run code outside tenfold, such as its modules; this is remembered",
     )
     command.add_argument(
         "--dry-run",

@@ -16,7 +16,9 @@ def add(commands: Commands) -> None:
     command.add_argument("--answer", help="response, with or without reasoning")
     command.add_argument("--verifier", default="math", help="name of the verifier (default: %(default)s)")
     command.add_argument(
-        "--audit", metavar="FILE", help="count errors on pairs: JSONL with gold, pred and equal (optional: question, kind), or `own`"
+        "--audit",
+        metavar="FILE",
+        help="count errors on pairs: JSONL with gold, pred and equal (optional: question, kind), or `own`",
     )
     command.add_argument("--policy", help="with --audit: URI of a judge to audit, too; see `tenfold --help`")
     command.add_argument("--baselines", action="store_true", help="with --audit: also audit math-verify and verl's scorers")

@@ -195,5 +195,8 @@ def test_an_extra_that_brings_the_package_too_is_named_where_it_is_asked_for() -
     error = ModuleNotFoundError("No module named 'torch'", name="torch")
     assert extras.explain(error, "this", "train") == "this needs the package torch: pip install 'tenfold[train]'"
     assert extras.explain(error, "this", "bench") == "this needs the package torch: pip install 'tenfold[hf]'"
-    with pytest.raises(UserError, match=r"this needs the package torch: pip install 'tenfold\[hf\]'"), extras.required_by("this"):
+    with (
+        pytest.raises(UserError, match=r"this needs the package torch: pip install 'tenfold\[hf\]'"),
+        extras.required_by("this"),
+    ):
         raise error

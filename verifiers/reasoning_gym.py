@@ -9,8 +9,8 @@ import ast
 import operator
 import re
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 from .. import extras
 from ..core import Problem, Status, Verdict
@@ -23,7 +23,7 @@ from .verifier import as_verifier
 
 def invalid_gold(problem: Problem) -> str | None:
     """Why no response to the problem could be judged, or None."""
-    known = "source_dataset" in problem.meta.get("metadata", {})
+    known = "source_dataset" in cast(Mapping[str, object], problem.meta.get("metadata", {}))
     return None if known else "the problem does not come from a reasoning-gym generator"
 
 
@@ -44,7 +44,7 @@ def verify(problem: Problem, response: str) -> Verdict:
     """
     if (lacks := invalid_gold(problem)) is not None:
         return Verdict(Status.UNDECIDED, None, "reasoning_gym", lacks)
-    metadata = problem.meta["metadata"]
+    metadata = cast(Mapping[str, Any], problem.meta["metadata"])
     with limit(SECONDS):
         tag = tagged(response)
         # Grids and programs are judged as they stand in the tag, line by line; a box or a sentence is read as everywhere.

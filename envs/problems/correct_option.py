@@ -1,99 +1,98 @@
-"""Which option a row says is right: by its place, by its letter, by its text, or by several of them.
+"""Finds the correct option of a multiple-choice row.
 
-    "answer_index": 3, "answer": "D"       MMLU-Pro: the place, from 0, is never in doubt
-    "answer_letter": "D", "answer": "..."  SuperGPQA: the letter, and the option's text
-    "answer_idx": "D", "answer": "..."     MedQA: the same under another name
-    "answer": 3                            MMLU: a number is a place, from 0
-    "answer": "D"                          a letter alone, written as (D) or D. too, is a letter, also where an option reads "D"
-    "answer": "iron", "answer": "1"        else a text is an option's: "1" is the option that reads 1, not a place
-    "answer": "D) iron"                    a letter with that option's text behind it
+    "answer_index": 3, "answer": "D"       MMLU-Pro: the index from 0, which is unambiguous
+    "answer_letter": "D", "answer": "..."  SuperGPQA: the letter, and the text of the option
+    "answer_idx": "D", "answer": "..."     MedQA: the same with another column name
+    "answer": 3                            MMLU: a number is an index from 0
+    "answer": "D"                          a single letter, also as (D) or D., is a letter, even if an option has the text "D"
+    "answer": "iron", "answer": "1"        any other text is that of an option: "1" is the option with the text 1
+    "answer": "D) iron"                    a letter and the text of its option
 
-What a row says twice has to agree. A text that is no option and no letter is refused, also a number in digits: whether it
-counts from 0 or from 1 cannot be told.
+If several columns name the option, they must agree. A text that is neither an option nor a letter is rejected. This includes
+digits, because they may count from 0 or from 1.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ...verifiers.answers.extraction.letters import letter
 from ...verifiers.choice import LETTERS
 
-PLACES = ("answer_index", "answer_idx", "answer_letter")
-"""Columns that tell nothing but the place: as a number from 0, or as a letter."""
+POSITION_COLUMNS = ("answer_index", "answer_idx", "answer_letter")
+"""Columns that contain only the index (from 0) or the letter of the correct option."""
 
 
-def place(row: Mapping[str, Any], options: Sequence[str]) -> int:
-    """The place of the right option, from 0.
+def correct_index(row: Mapping[str, object], options: Sequence[str]) -> int:
+    """Returns the index of the correct option, from 0.
 
     Args:
-        row: what says so: `answer`, any of `PLACES`, or several of these.
-        options: their texts in order, without white space around them.
+        row: has `answer`, some of `POSITION_COLUMNS`, or both.
+        options: texts of the options in order, without surrounding white space.
 
     Raises:
-        ValueError: it is not said, or what is said does not agree.
+        ValueError: no column names the option, or the columns disagree.
     """
-    given = {column: row[column] for column in (*PLACES, "answer") if _is_said(row.get(column))}
-    explicit = {column: _explicit(column, given[column], options) for column in PLACES if column in given}
+    given = {column: row[column] for column in (*POSITION_COLUMNS, "answer") if _is_present(row.get(column))}
+    explicit = {column: _explicit(column, given[column], options) for column in POSITION_COLUMNS if column in given}
     if len(set(explicit.values())) > 1:
         raise ValueError("; ".join(f"{column} is {given[column]!r}" for column in explicit) + ": these are different options")
     if not given:
-        raise ValueError("nothing says which option is right")
+        raise ValueError("no column names the correct option")
     if not explicit:
-        return _of_answer(given["answer"], options)[0]
+        return _candidates(given["answer"], options)[0]
     (found,) = set(explicit.values())
     if "answer" in given:
         try:
-            meant = _of_answer(given["answer"], options)
+            candidates = _candidates(given["answer"], options)
         except ValueError:
             if not isinstance(given["answer"], str) or _lone_letter(given["answer"]):
                 raise
-            meant = [found]  # a text that is no option's contradicts none
-        if found not in meant:
+            candidates = [found]  # a text that is not an option contradicts no option
+        if found not in candidates:
             column = next(iter(explicit))
             raise ValueError(f"{column}={given[column]!r} and answer={given['answer']!r:.80} are different options")
     return found
 
 
-def _is_said(value: Any) -> bool:
+def _is_present(value: object) -> bool:
     return value is not None and value == value and str(value).strip() != ""
 
 
-def _explicit(column: str, value: Any, options: Sequence[str]) -> int:
-    """A place as a number from 0, in digits too, or as a letter."""
+def _explicit(column: str, value: object, options: Sequence[str]) -> int:
+    """Returns the index that a position column contains, as a number or a letter."""
     text = str(value).strip()
-    number = _whole(value)
+    number = _integer(value)
     if number is None and text.isascii() and text.isdigit():
         number = int(text)
     if number is not None:
         return _within(number, options)
     alone = _lone_letter(text)
     if alone is None:
-        raise ValueError(f"{column}={value!r:.80} is no place and no letter")
+        raise ValueError(f"{column}={value!r:.80} is neither an index nor a letter")
     return _lettered(alone, options)
 
 
-def _of_answer(value: Any, options: Sequence[str]) -> list[int]:
-    """The places that an answer may mean, the likeliest first."""
-    number = _whole(value)
+def _candidates(value: object, options: Sequence[str]) -> list[int]:
+    """Returns the indices that an answer may mean, the most likely first."""
+    number = _integer(value)
     if number is not None:
         return [_within(number, options)]
     text = str(value).strip()
-    of_text = [place for place, option in enumerate(options) if option == text]
-    if not of_text:  # another case, or other white space
-        of_text = [place for place, option in enumerate(options) if _plain(option) == _plain(text)]
+    by_text = [index for index, option in enumerate(options) if option == text]
+    if not by_text:  # compare without case and white space
+        by_text = [index for index, option in enumerate(options) if _plain(option) == _plain(text)]
     alone = _lone_letter(text)
-    if alone is not None and (LETTERS.index(alone) < len(options) or not of_text):
-        return [_lettered(alone, options), *of_text]
-    if of_text:
-        return of_text
+    if alone is not None and (LETTERS.index(alone) < len(options) or not by_text):
+        return [_lettered(alone, options), *by_text]
+    if by_text:
+        return by_text
     named = letter(text)
     if named is None or _plain(named[1]) not in ("", _plain(options[_lettered(named[0].upper(), options)])):
-        raise ValueError(f"the answer {text[:80]!r} is no option and no letter of one")
+        raise ValueError(f"the answer {text[:80]!r} is neither an option nor the letter of one")
     return [_lettered(named[0].upper(), options)]
 
 
-def _whole(value: Any) -> int | None:
-    """A whole number, also as the float that it is beside missing ones."""
+def _integer(value: object) -> int | None:
+    """Returns an integer, also from a float, because pandas stores integers as floats in a column with missing values."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value or value % 1:
         return None
     return int(value)
@@ -101,12 +100,12 @@ def _whole(value: Any) -> int | None:
 
 def _within(number: int, options: Sequence[str]) -> int:
     if not 0 <= number < len(options):
-        raise ValueError(f"there is no option {number}, from 0, of {len(options)}")
+        raise ValueError(f"there is no option with index {number}: there are {len(options)} options")
     return number
 
 
 def _lone_letter(text: str) -> str | None:
-    """The letter of a text that is nothing else: D, (D), D., option D."""
+    """Returns the letter of a text with nothing else: D, (D), D., option D."""
     named = letter(text.strip())
     return named[0].upper() if named and not named[1] else None
 

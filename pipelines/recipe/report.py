@@ -109,7 +109,7 @@ class Display:
 
 @contextlib.contextmanager
 def _interrupts() -> Iterator[list[KeyboardInterrupt]]:
-    """Notes what signals raise (Ctrl-C, and what `signals.as_interrupts` does): Python drops an exception within a destructor, say."""
+    """Records interrupts (Ctrl-C, and those of `signals.as_interrupts`), because Python drops an exception in a destructor."""
     noted: list[KeyboardInterrupt] = []
 
     def note(number: int, frame: FrameType | None) -> None:

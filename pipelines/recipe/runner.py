@@ -46,7 +46,12 @@ def run(
     """
     recipe = recipe if isinstance(recipe, Recipe) else load(recipe)
     folder = folder_of(recipe, out)
-    with faults.as_user_errors(folder), limited(recipe, folder, trusted=trust), disk.locked(folder), report.Display(quiet) as display:
+    with (
+        faults.as_user_errors(folder),
+        limited(recipe, folder, trusted=trust),
+        disk.locked(folder),
+        report.Display(quiet) as display,
+    ):
         given, recipe = recipe, prepare(recipe, folder)
         disk.write(folder / "recipe.yaml", yaml.safe_dump(given.model_dump(mode="json"), sort_keys=False))
         display.plan(recipe.name, recipe.description, folder, [_plan(stage, folder) for stage in recipe.stages])

@@ -36,7 +36,9 @@ class Measured(NamedTuple):
     """Of a question."""
 
 
-def measure(settings: Measured, context: Context, train: Sequence[PreferencePair], held_out: Sequence[PreferencePair]) -> Metrics:
+def measure(
+    settings: Measured, context: Context, train: Sequence[PreferencePair], held_out: Sequence[PreferencePair]
+) -> Metrics:
     """Measures the stage's model, and the plain judge if one is named, on held-out pairs and on probes made of their answers.
 
     What is judged is stored as it comes, so that a stage that was killed goes on.

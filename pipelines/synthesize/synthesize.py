@@ -123,7 +123,7 @@ def _row(problem: Problem, compare: bool, options: Mapping[str, Any]) -> dict[st
     from . import suites
 
     tests = cast(CodeTests, problem.answer)
-    program, entry_point = code.completed(problem.meta["solution"], tests), _entry_point(problem)
+    program, entry_point = code.completed(str(problem.meta["solution"]), tests), _entry_point(problem)
     assert entry_point is not None
     row: dict[str, Any] = {"id": problem.id, "prompt": list(problem.prompt), "solution": problem.meta["solution"]}
     if "checker" in tests:

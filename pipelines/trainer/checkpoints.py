@@ -4,7 +4,6 @@ only where every file was written to its end, which a full disk or a kill preven
 import contextlib
 import enum
 import json
-import os
 import pickle
 import zipfile
 from collections.abc import Iterator

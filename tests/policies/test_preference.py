@@ -15,7 +15,7 @@ import tenfold
 from tenfold.core import Conversation, UserError
 from tenfold.policies import checkpoints
 from tenfold.policies.openai import OpenAIPolicy
-from tenfold.policies.preference import PairwiseJudge, chosen_letter, preference, pairwise_prompt
+from tenfold.policies.preference import PairwiseJudge, chosen_letter, pairwise_prompt, preference
 from tenfold.policies.scripted import ScriptedPolicy
 from tenfold.policies.transformers import TransformersPolicy
 
@@ -146,7 +146,9 @@ def test_marks_in_look_alikes_and_long_ones_are_broken_up(mark: str) -> None:
 
 
 def test_what_is_too_long_loses_its_middle_on_both_sides_alike(policy: TransformersPolicy) -> None:
-    asked = pairwise_prompt(PROMPT, "begin " + "so " * 3000 + "end 5", "start " + "or " * 3000 + "stop 6", policy.tokenizer, 500)
+    asked = pairwise_prompt(
+        PROMPT, "begin " + "so " * 3000 + "end 5", "start " + "or " * 3000 + "stop 6", policy.tokenizer, 500
+    )
     said = asked[0]["content"]
     assert len(checkpoints.prompt_tokens(policy.tokenizer, asked)) <= 500
     for kept in ("How many are 2 and 3?", "begin so", "end 5", "start or", "stop 6", "Say one letter"):

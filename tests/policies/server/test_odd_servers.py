@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tenfold.core import Completion, Incomplete, Sampling, Status, UserError, verdict_without_answer
+from tenfold.core import Completion, Incomplete, Sampling, Status, UserError
 from tenfold.policies import openai as policy_module
 from tenfold.policies.openai import OpenAIPolicy
 
@@ -64,7 +64,7 @@ def test_a_reply_without_an_answer_is_a_fault_of_its_sample_alone(name: str, mon
     rows, requests = second_is(ODD[name])
     assert [(row.text, row.finish_reason) for row in rows] == [("ok", "stop"), ("", "fault"), ("ok", "stop")]
     assert sum(request["messages"][-1]["content"] == "two" for request in requests) == 2, "it was asked for again"
-    verdict = unanswered(rows[1].finish_reason, rows[1].error)
+    verdict = verdict_without_answer(rows[1].finish_reason, rows[1].error)
     assert verdict is not None
     assert verdict.status == Status.FAULT
     assert verdict.reason
@@ -103,7 +103,7 @@ def test_a_prompt_refused_for_good_is_a_sample_without_a_score(name: str) -> Non
     rows, requests = second_is(REFUSALS[name], max_retries=3)
     assert [(row.text, row.finish_reason) for row in rows] == [("ok", "stop"), ("", "refused"), ("ok", "stop")]
     assert len(requests) == 3, "a refusal for good is not asked for again"
-    verdict = unanswered(rows[1].finish_reason, rows[1].error)
+    verdict = verdict_without_answer(rows[1].finish_reason, rows[1].error)
     assert verdict is not None
     assert (verdict.status, verdict.score) == (Status.UNDECIDED, None)
 
