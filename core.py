@@ -393,7 +393,7 @@ class Incomplete(UserError):
 
     @property
     def error_to_raise(self) -> BaseException:
-        """The error to raise once the samples are stored: the interrupt (such as Ctrl-C) that caused this error, else itself."""
+        """The error to raise once the samples are stored: the interrupt (such as Ctrl-C) that caused it, else itself."""
         return self.__cause__ if isinstance(self.__cause__, KeyboardInterrupt) else self
 
 

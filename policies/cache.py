@@ -18,7 +18,7 @@ class GrowingLayer(DynamicLayer):
         self._buffers: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, **args: object, **kwargs: object
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Appends keys and values, and returns all keys and values.
 

@@ -129,8 +129,8 @@ def tokenizer_of(folder: str | Path) -> "PreTrainedTokenizerBase":
 def prompt_tokens(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> list[int]:
     """Returns the token ids of a conversation, up to the start of the policy's turn.
 
-    Without a chat template (a base model), turns are joined by newlines as plain text. A single turn of the role "text" is used as
-    plain text with any model. Lone surrogates, which tokenizers reject, become U+FFFD.
+    Without a chat template (a base model), turns are joined by newlines as plain text. A single turn of the role "text" is used
+    as plain text with any model. Lone surrogates, which tokenizers reject, become U+FFFD.
     """
     conversation = storable(list(conversation))
     if [message["role"] for message in conversation] == [TEXT]:
@@ -162,17 +162,18 @@ def choice_tokens(tokenizer: "PreTrainedTokenizerBase", options: Sequence[str]) 
 def opened_reasoning(tokenizer: "PreTrainedTokenizerBase", prompt: Sequence[int]) -> str:
     """Returns the mark that opens reasoning, with a newline, if the prompt ends with it; else "".
 
-    Some chat templates open the reasoning, so that the sampled text only closes it. Without the mark, a response that is truncated
-    during its reasoning could not be distinguished from an answer.
+    Some chat templates open the reasoning, so that the sampled text only closes it. Without the mark, a response that is
+    truncated during its reasoning could not be distinguished from an answer.
     """
     mark = opened_thinking(tokenizer.decode(list(prompt[-OPENING_TOKENS:])))
     return f"{mark}\n" if mark else ""
 
 
 def stop_ids(folder: str | Path, tokenizer: "PreTrainedTokenizerBase") -> frozenset[int]:
-    """Returns the tokens that end a turn: the tokenizer's end-of-sequence token, and those of the checkpoint's generation config.
+    """Returns the tokens that end a turn.
 
-    Chat models often have several. vLLM uses the same tokens.
+    These are the tokenizer's end-of-sequence token and those of the checkpoint's generation config. Chat models often have
+    several. vLLM uses the same tokens.
     """
     from transformers import AutoConfig, GenerationConfig
 
@@ -250,8 +251,14 @@ def _config(location: str, tokenizer: str = "", seed: str = "0") -> Path:
     def make(folder: Path) -> None:
         config = AutoConfig.for_model(**json.loads(path.read_text(encoding="utf-8")))
         if config.vocab_size < len(hf_tokenizer):
-            raise UserError(f"{path}: the vocabulary has {config.vocab_size} tokens, fewer than the tokenizer's {len(hf_tokenizer)}")
-        config.eos_token_id, config.pad_token_id, config.bos_token_id = hf_tokenizer.eos_token_id, hf_tokenizer.pad_token_id, None
+            raise UserError(
+                f"{path}: the vocabulary has {config.vocab_size} tokens, fewer than the tokenizer's {len(hf_tokenizer)}"
+            )
+        config.eos_token_id, config.pad_token_id, config.bos_token_id = (
+            hf_tokenizer.eos_token_id,
+            hf_tokenizer.pad_token_id,
+            None,
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(seed))
             model = AutoModelForCausalLM.from_config(config)
@@ -262,9 +269,7 @@ def _config(location: str, tokenizer: str = "", seed: str = "0") -> Path:
     return _cached("config-" + hashlib.sha256(repr(source).encode()).hexdigest()[:12], make)
 
 
-def learned_tokenizer(
-    texts: Iterable[str], vocabulary: int, chat_template: str | None = None
-) -> "PreTrainedTokenizerBase":
+def learned_tokenizer(texts: Iterable[str], vocabulary: int, chat_template: str | None = None) -> "PreTrainedTokenizerBase":
     """Trains a byte-level BPE tokenizer in which each digit and each turn mark is a token.
 
     Args:

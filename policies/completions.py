@@ -1,7 +1,7 @@
 """Conversion of sampled tokens to the text that is judged.
 
-All code that samples tokens calls `completion`: the transformers and vLLM policies (and so the filter, rollouts and benchmarks), and
-GRPO's agent loop. Equal tokens therefore get equal verdicts.
+All code that samples tokens calls `completion`: the transformers and vLLM policies (and so the filter, rollouts and
+benchmarks), and GRPO's agent loop. Equal tokens therefore get equal verdicts.
 """
 
 import functools
@@ -31,8 +31,8 @@ def completion(
     """Returns the completion of one sampled turn.
 
     The finish reason depends on the tokens alone: "stop" if they end with a token of `stop_ids` or contain a stop string, else
-    "length". The engines' own finish reasons differ: if the last allowed token ends the turn, some return "stop" and some "length",
-    and verl's servers return "completed" in both cases.
+    "length". The engines' own finish reasons differ: if the last allowed token ends the turn, some return "stop" and some
+    "length", and verl's servers return "completed" in both cases.
 
     Args:
         tokenizer: the policy's.
@@ -52,9 +52,10 @@ def completion(
 
 
 def text_of(tokenizer: "PreTrainedTokenizerBase", tokens: Sequence[int]) -> str:
-    """Returns the text of tokens. Special tokens are removed, except the marks of reasoning and tool calls, which verdicts need.
+    """Returns the text of tokens.
 
-    Spaces are not cleaned up, because some tokenizers would remove the space of " ." in programs, too.
+    Special tokens are removed, except the marks of reasoning and tool calls, which verdicts need. Spaces are not cleaned up,
+    because some tokenizers would remove the space of " ." in programs, too.
     """
     hidden = _hidden(tokenizer)
     visible = [token for token in tokens if token not in hidden] if hidden is not None else list(tokens)

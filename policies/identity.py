@@ -25,8 +25,8 @@ def files(uri: str) -> dict[str, str]:
 
     Returns:
         For a checkpoint, the digest of each file by name. For `call:`, the digest of the function's source text. Empty for
-        `scripted:`, whose URI is complete, and for `openai:`, whose weights are not accessible. The server's address is part of the
-        identity only if the URI contains it; an address from $OPENAI_BASE_URL may change.
+        `scripted:`, whose URI is complete, and for `openai:`, whose weights are not accessible. The server's address is part of
+        the identity only if the URI contains it; an address from $OPENAI_BASE_URL may change.
 
     Raises:
         UserError: the URI is invalid.

@@ -4,8 +4,8 @@ A registration or a recipe names the judge and its options:
 
     verifier: {name: judge, policy: "openai:MODEL?base_url=http://localhost:8000/v1", always: true, rules: math}
 
-Without `policy`, the environment variable TENFOLD_JUDGE is used; TENFOLD_JUDGE_ALWAYS=1 means `always: true`. All processes of an RL stage
-inherit the variables. A stage records the judge that it used, also if a variable named it.
+Without `policy`, the environment variable TENFOLD_JUDGE is used; TENFOLD_JUDGE_ALWAYS=1 means `always: true`. All processes of
+an RL stage inherit the variables. A stage records the judge that it used, also if a variable named it.
 """
 
 import dataclasses

@@ -61,11 +61,11 @@ class UnclearRefusal(Exception):
 class OpenAIPolicy:
     """Samples from a server through `/v1/chat/completions`.
 
-    Temporary errors (408, 409, 429, 5xx, a lost connection) are retried with growing pauses by OpenAI's client; if the server stays
-    unavailable, `Incomplete` is raised. Replies without an answer (no choices, an error under status 200, HTML, truncated JSON) are
-    retried; after that, only this sample is a fault. A prompt that the server will never answer (a content filter, a too long context)
-    gives a sample with the finish reason "refused". Equal seeds give equal samples only if the server supports this: vLLM does,
-    OpenAI promises best effort.
+    Temporary errors (408, 409, 429, 5xx, a lost connection) are retried with growing pauses by OpenAI's client; if the server
+    stays unavailable, `Incomplete` is raised. Replies without an answer (no choices, an error under status 200, HTML, truncated
+    JSON) are retried; after that, only this sample is a fault. A prompt that the server will never answer (a content filter, a
+    too long context) gives a sample with the finish reason "refused". Equal seeds give equal samples only if the server
+    supports this: vLLM does, OpenAI promises best effort.
 
     Lone surrogates become U+FFFD in requests and replies.
     """
@@ -97,7 +97,9 @@ class OpenAIPolicy:
         self.left_out = {name.strip() for name in leave_out.split(",") if name.strip()}
         """Parameters that are not sent, because of `leave_out` or because the server rejected them."""
         if unknown := self.left_out - {*DISTRIBUTION, *OPTIONAL}:
-            raise UserError(f"openai: leave_out contains {min(unknown)!r}; the parameters are {', '.join((*DISTRIBUTION, *OPTIONAL))}")
+            raise UserError(
+                f"openai: leave_out contains {min(unknown)!r}; the parameters are {', '.join((*DISTRIBUTION, *OPTIONAL))}"
+            )
         self.model, self.batch_size, self.response_format = model, batch_size, response_format
         self.max_retries, self.limit, self.has_answered = max_retries, LIMIT, False
         keys.refuse_keys_in(base_url or os.environ.get("OPENAI_BASE_URL", ""))
@@ -137,7 +139,9 @@ class OpenAIPolicy:
             for conversation, key in zip(conversations, keys, strict=True)
             for sample in range(samples)
         ]
-        futures = at_once.wait_for_all(at_once.submit(lambda request: self._sample(*request, sampling), requests, self.batch_size))
+        futures = at_once.wait_for_all(
+            at_once.submit(lambda request: self._sample(*request, sampling), requests, self.batch_size)
+        )
         prompt_refused = self._is_refusal_of_prompt(futures, len(conversations))
         sampled = [_sampled(future, prompt_refused) for future in futures]
         by_conversation = [sampled[i * samples : (i + 1) * samples] for i in range(len(conversations))]
@@ -157,8 +161,8 @@ class OpenAIPolicy:
         The probabilities are computed from the server's `top_logprobs`. Without them, the sampled token has probability 1.
 
         Returns:
-            For each conversation a list with one probability for each option, with the sum 1. All are NaN if this conversation has
-            no answer but others have one.
+            For each conversation a list with one probability for each option, with the sum 1. All are NaN if this conversation
+            has no answer but others have one.
 
         Raises:
             UserError: the server fails, or no conversation gets one of the options as the answer.
@@ -275,7 +279,9 @@ class OpenAIPolicy:
         if kind == ErrorKind.USER:
             server = _server(self.client.base_url)
             hint = (
-                f"; the key in {self.variable} is not sent there: {keys.advice(self.variable, server)}" if self.key_withheld else ""
+                f"; the key in {self.variable} is not sent there: {keys.advice(self.variable, server)}"
+                if self.key_withheld
+                else ""
             )
             raise UserError(self._at(message) + hint)
         if kind == ErrorKind.UNCLEAR and status is not None:
@@ -302,8 +308,8 @@ class OpenAIPolicy:
             warnings.warn(self._at(f"does not accept {name}: {effects.get(name, 'it is left out')}"), stacklevel=2)
 
     def _is_refusal_of_prompt(self, futures: Iterable["Future[Completion]"], conversations: int) -> bool:
-        """True if unclear refusals are due to their prompts: the server answered other prompts of this batch, or, for a batch of one
-        prompt, an earlier one."""
+        """True if unclear refusals are due to their prompts: the server answered other prompts of this batch, or, for a batch
+        of one prompt, an earlier one."""
         return any(not future.exception() for future in futures) or (self.has_answered and conversations == 1)
 
     def _set_key(self, request: "httpx.Request") -> None:

@@ -4,8 +4,8 @@
     prefer = preference("smollm2:")                               # any other model
     prefer([(prompt, first, second)])                             # [0.63]
 
-`verifiers/pairwise.py` asks in both orders. Responses cannot inject instructions: they are enclosed in marks that they cannot close,
-special tokens of chat templates in them are split, and the question comes last.
+`verifiers/pairwise.py` asks in both orders. Responses cannot inject instructions: they are enclosed in marks that they cannot
+close, special tokens of chat templates in them are split, and the question comes last.
 """
 
 import functools
@@ -52,12 +52,12 @@ def preference(policy: str, batch_size: int = 16, max_tokens: int = 4096) -> Pre
     Calls from several threads while the judge is busy are batched.
 
     Args:
-        policy: see `load_policy`. For a checkpoint, the probability is that of the next token, "A" or "B". For a server it comes from
-            `top_logprobs`. Other policies are asked for a letter, with probability 0 or 1. Models that must reason first are not
-            supported.
+        policy: see `load_policy`. For a checkpoint, the probability is that of the next token, "A" or "B". For a server it
+            comes from `top_logprobs`. Other policies are asked for a letter, with probability 0 or 1. Models that must reason
+            first are not supported.
         batch_size: number of questions in one forward pass, or of concurrent requests to a server.
-        max_tokens: token limit of a question to a checkpoint, also limited by its window. In longer questions, the middle of the
-            prompt and of the responses is left out.
+        max_tokens: token limit of a question to a checkpoint, also limited by its window. In longer questions, the middle of
+            the prompt and of the responses is left out.
 
     Raises:
         UserError: the URI is invalid.
@@ -145,7 +145,12 @@ def chosen_letter(text: str) -> str:
 
 
 def pairwise_prompt(
-    prompt: Conversation, first: str, second: str, tokenizer: "PreTrainedTokenizerBase | None" = None, window: int | None = None, limit: int = MAX_CHARACTERS
+    prompt: Conversation,
+    first: str,
+    second: str,
+    tokenizer: "PreTrainedTokenizerBase | None" = None,
+    window: int | None = None,
+    limit: int = MAX_CHARACTERS,
 ) -> Conversation:
     """Returns the question which of two responses is better, as one user turn.
 

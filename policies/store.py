@@ -1,7 +1,7 @@
 """`Store`: an append-only file of JSON lines that stays valid if the process is killed. Also episodes as rows of a store.
 
-The first line contains the settings of the rows. A store can be continued only under equal settings. When a store is opened, broken
-lines are skipped and logged, such as the last line of a killed process. The caller produces the lost rows again.
+The first line contains the settings of the rows. A store can be continued only under equal settings. When a store is opened,
+broken lines are skipped and logged, such as the last line of a killed process. The caller produces the lost rows again.
 """
 
 import contextlib
@@ -56,7 +56,8 @@ class Store(Generic[Row]):
             check: raises for a row of another form, which then counts as broken.
 
         Raises:
-            UserError: the file has other settings (the message names one that differs), or is not a store. The file is unchanged.
+            UserError: the file has other settings (the message names one that differs), or is not a store. The file is
+                unchanged.
         """
         self.path = Path(path)
         if self.path.exists() and not self.path.is_file():
@@ -70,7 +71,9 @@ class Store(Generic[Row]):
             disk.write(self.path, first)
             return
         lines = content.split(b"\n")
-        for name, stored, new in _differences(_settings(lines[0], self.path), json.loads(without_surrogates(first))["settings"]):
+        for name, stored, new in _differences(
+            _settings(lines[0], self.path), json.loads(without_surrogates(first))["settings"]
+        ):
             raise UserError(
                 f"{self.path} was made with {name}={stored!r}, not {new!r}; use another file, or remove this one to start again"
             )

@@ -1,11 +1,12 @@
 """`Transcript`: the messages and tokens of one episode, and the rules for its end.
 
-The player of episodes (`rollout.py`: filter, `sample_pairs`, `tenfold.rollout`) and GRPO's agent loop both use it, so that both follow
-the same rules: the prompt of each turn, the token limits, truncation, and the text that is judged.
+The player of episodes (`rollout.py`: filter, `sample_pairs`, `tenfold.rollout`) and GRPO's agent loop both use it, so that both
+follow the same rules: the prompt of each turn, the token limits, truncation, and the text that is judged.
 
-An episode has a limit of turns, and a limit of tokens for all turns and the environment's replies between them (as in verl). It ends
+An episode has a limit of turns, and a limit of tokens for all turns and the environment's replies between them (as in verl). It
+ends
 
-    when the environment ends it,                                finish reason "stop", or "length" if the last turn was truncated
+    when the environment ends it,                                finish reason "stop", or "length" after a truncated turn
     after a truncated turn,                                      "length"
     after the last turn that is allowed,                         "stop"
     when a reply leaves no tokens for another turn,              "length"
@@ -141,7 +142,11 @@ class Transcript:
     def _remaining(self) -> int:
         """Returns the number of tokens left in the limit and in the window."""
         remaining = self.limits.tokens - self.tokens_used
-        return remaining if self.limits.window is None else min(remaining, self.limits.window - len(self.prompt) - self.tokens_used)
+        return (
+            remaining
+            if self.limits.window is None
+            else min(remaining, self.limits.window - len(self.prompt) - self.tokens_used)
+        )
 
     def _append(self, tokens: Sequence[int], sampled: int, logprobs: Sequence[float] = ()) -> None:
         self.response += tokens

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tenfold.core import Completion, Incomplete, Sampling, Status, UserError
+from tenfold.core import Completion, Incomplete, Sampling, Status, UserError, verdict_without_answer
 from tenfold.policies import openai as policy_module
 from tenfold.policies.openai import OpenAIPolicy
 
