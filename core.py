@@ -74,7 +74,6 @@ class Message(TypedDict):
 TEXT = "text"
 """Role of a single message whose content the policy continues as plain text, without a chat template."""
 
-
 Conversation = Sequence[Message]
 
 

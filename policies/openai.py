@@ -5,9 +5,9 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import openai
 
@@ -29,9 +29,6 @@ from .server import keys, replies
 from .server import requests as at_once
 from .server.errors import ErrorKind
 
-if TYPE_CHECKING:
-    import httpx
-
 TOP_LOGPROBS = 20
 """Number of tokens whose log-probabilities are requested: the maximum of OpenAI and vLLM."""
 INVALID_REPLY_RETRIES = 4
@@ -52,6 +49,26 @@ _INCOMPLETE_REPLY = ("RemoteProtocolError", "DecodingError", "ReadError")
 """Errors of the HTTP client for a reply that ends early."""
 
 Read = TypeVar("Read")
+
+
+class _URL(Protocol):
+    """The fields of the HTTP client's URL that this module uses."""
+
+    @property
+    def scheme(self) -> str: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int | None: ...
+
+
+class _Request(Protocol):
+    """The fields of the HTTP client's request that this module uses."""
+
+    @property
+    def url(self) -> _URL: ...
+    @property
+    def headers(self) -> MutableMapping[str, str]: ...
 
 
 class UnclearRefusal(Exception):
@@ -312,7 +329,7 @@ class OpenAIPolicy:
         of one prompt, an earlier one."""
         return any(not future.exception() for future in futures) or (self.has_answered and conversations == 1)
 
-    def _set_key(self, request: "httpx.Request") -> None:
+    def _set_key(self, request: "_Request") -> None:
         """Sets the key of a request, or removes it if the server may not receive it. Also called for redirected requests."""
         server = _server(request.url)
         if not keys.may_receive(keys.OPENAI, server):
@@ -344,7 +361,7 @@ class OpenAIPolicy:
         raise error
 
 
-def _server(url: "httpx.URL") -> keys.Server:
+def _server(url: "_URL") -> keys.Server:
     """Returns the server of a URL as the HTTP client parses it."""
     return keys.Server(url.scheme, url.host, url.port or keys.PORTS.get(url.scheme, 0))
 

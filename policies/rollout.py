@@ -109,15 +109,7 @@ def play(
     """Plays episodes of each problem, and can stop early for a problem.
 
     Args:
-        environment: see `rollout`.
-        policy: see `rollout`.
-        samples: see `rollout`.
-        problems: see `rollout`.
-        sampling: see `rollout`.
-        max_turns: see `rollout`.
-        store: see `rollout`.
-        made_with: see `rollout`.
-        progress: see `rollout`.
+        environment, policy, samples, problems, sampling, max_turns, store, made_with, progress: see `rollout`.
         decided: called between rounds with the scores of a problem's episodes so far (None for a fault). If it returns true,
             the problem is not played further. A round plays each open problem once, or several times if few problems are open,
             so that the policy's batches stay full.

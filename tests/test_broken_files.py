@@ -21,7 +21,7 @@ def run(*arguments: str) -> int:
 
 
 @pytest.mark.parametrize(("command", "place"), [(BENCH, "b"), (ROLLOUT, "e.jsonl")])
-def test_two_commands_do_not_write_in_one_place(
+def test_two_commands_cannot_write_to_one_folder(
     lab: Path, capsys: pytest.CaptureFixture[str], command: list[str], place: str
 ) -> None:
     status: list[int] = []
@@ -36,7 +36,7 @@ def test_two_commands_do_not_write_in_one_place(
 
 
 @pytest.mark.parametrize(("command", "store"), [(BENCH, "b/chain_sum.samples.jsonl"), (ROLLOUT, "e.jsonl")])
-def test_broken_lines_of_a_store_are_counted_said_and_sampled_again(
+def test_broken_lines_of_a_store_are_logged_and_sampled_again(
     lab: Path, caplog: pytest.LogCaptureFixture, command: list[str], store: str
 ) -> None:
     assert run(*command) == 0
@@ -58,7 +58,7 @@ def test_broken_lines_of_a_store_are_counted_said_and_sampled_again(
     ],
 )
 @pytest.mark.parametrize("content", [b'{"a"', b"[]\n", b"{}\n", b"\x80\x00\n"])
-def test_a_broken_file_is_one_line_that_names_it(
+def test_a_broken_file_gives_a_one_line_error_that_names_it(
     lab: Path, capsys: pytest.CaptureFixture[str], command: list[str], file: str, content: bytes
 ) -> None:
     Path(file).parent.mkdir(exist_ok=True)
@@ -85,7 +85,7 @@ def test_a_broken_file_is_one_line_that_names_it(
         (lambda: Path("r.yaml").write_bytes(b"name: \x80"), ["run", "r.yaml"], "r.yaml is not YAML"),
     ],
 )
-def test_what_stands_in_the_way_is_one_line(
+def test_a_file_or_folder_of_the_wrong_kind_gives_a_one_line_error(
     lab: Path, capsys: pytest.CaptureFixture[str], prepare: Callable[[], object], command: list[str], words: str
 ) -> None:
     prepare()
@@ -95,7 +95,7 @@ def test_what_stands_in_the_way_is_one_line(
     assert words in error
 
 
-def test_names_and_words_of_bytes_that_are_no_text_are_no_obstacle(lab: Path) -> None:
+def test_file_names_and_responses_may_contain_invalid_utf8(lab: Path) -> None:
     assert run(*BENCH[:3], "scripted:7\udcff\ud800", *BENCH[4:-1], "b\udcff\n") == 0
     assert run(*ROLLOUT[:3], "scripted:7\udcff\ud800", *ROLLOUT[4:-1], "e\udcff\n.jsonl") == 0
     assert Path("b\udcff\n/index.html").is_file()
@@ -137,7 +137,7 @@ def heeded() -> Iterator[None]:
     ("number", "by"), [(signal.SIGTERM, " by SIGTERM"), (signal.SIGHUP, " by SIGHUP"), (signal.SIGINT, "")]
 )
 @pytest.mark.usefixtures("heeded")
-def test_a_signal_ends_a_command_with_a_line_and_what_was_played_is_stored(
+def test_a_signal_ends_a_command_with_one_line_and_finished_episodes_are_stored(
     lab: Path, capsys: pytest.CaptureFixture[str], number: signal.Signals, by: str
 ) -> None:
     (lab / "lab_ends.py").write_text(ENDS)
@@ -149,7 +149,7 @@ def test_a_signal_ends_a_command_with_a_line_and_what_was_played_is_stored(
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
 
-def test_a_reader_that_has_enough_ends_a_command_without_a_word(lab: Path) -> None:
+def test_a_closed_pipe_ends_a_command_without_an_error_message(lab: Path) -> None:
     command = f"{sys.executable} -m tenfold.cli env list | true; exit ${{PIPESTATUS[0]}}"
     shown = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert (shown.returncode, shown.stderr) == (128 + signal.SIGPIPE, "")

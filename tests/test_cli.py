@@ -39,14 +39,14 @@ def test_env_list_names_the_environments_and_their_problems(capsys: pytest.Captu
     assert "tenfold/GSM8K-v0                 hf:openai/gsm8k" in capsys.readouterr().out
 
 
-def test_env_check_finds_a_gold_answer_that_loses(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_env_check_reports_a_gold_answer_that_does_not_score_1(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("env", "check", "tenfold/ChainSum-v0") == 0
     (lab / "bad.jsonl").write_text('{"id": "q7", "question": "?", "answer": ""}\n')
     assert run("env", "check", "tenfold/ChainSum-v0", "--set", "problems=jsonl:bad.jsonl") == 2
     assert "the gold answer of problem q7 does not score 1" in capsys.readouterr().err
 
 
-def test_env_play_poses_a_problem_and_judges_the_typed_answer(
+def test_env_play_poses_a_problem_and_judges_the_typed_response(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("12\n"))
@@ -58,7 +58,7 @@ def test_env_play_poses_a_problem_and_judges_the_typed_answer(
     assert run("env", "play", "tenfold/ChainSum-v0") == 2
 
 
-def test_rollout_stores_episodes_and_goes_on(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rollout_stores_episodes_and_continues_a_store(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = [
         "rollout",
         "tenfold/ChainSum-v0",
@@ -80,7 +80,7 @@ def test_rollout_stores_episodes_and_goes_on(lab: Path, capsys: pytest.CaptureFi
     assert run(*command, "--temperature", "0.5") == 2
 
 
-def test_bench_scores_and_lists(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_scores_a_task_and_lists_tasks(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("bench", "--list") == 0
     listed = capsys.readouterr().out
     assert "aime24           avg@8  hf:math-ai/aime24" in listed
@@ -96,7 +96,7 @@ def test_bench_scores_and_lists(lab: Path, capsys: pytest.CaptureFixture[str]) -
     assert "gsm8k_avg2" in capsys.readouterr().out
 
 
-def test_stored_samples_are_of_one_set_of_weights(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_store_is_not_continued_with_other_weights(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for seed in (1, 2):
         folder = checkpoints.checkpoint(f"micro:?hidden=16&layers=1&heads=2&seed={seed}")
         shutil.copytree(folder, lab / "policy", dirs_exist_ok=True)
@@ -121,7 +121,7 @@ def test_stored_samples_are_of_one_set_of_weights(lab: Path, capsys: pytest.Capt
         (["verify", "--gold", "1", "--answer", "1", "--verifier", "maths"], "math, choice, science, reasoning_gym"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(
+def test_a_user_error_is_one_line_and_exit_code_2(
     arguments: list[str], words: str, lab: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(*arguments) == 2
@@ -132,13 +132,13 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 
 
 @pytest.mark.parametrize("arguments", [["rollout", "x", "--policy", "y", "--samples", "0"], ["nonsense"], [], ["env", "play"]])
-def test_arguments_that_cannot_be_end_with_exit_code_2(arguments: list[str]) -> None:
+def test_invalid_arguments_end_with_exit_code_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         run(*arguments)
     assert ended.value.code == 2
 
 
-def test_a_full_disk_is_one_line(lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_gives_a_one_line_error(lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -150,7 +150,7 @@ def test_a_full_disk_is_one_line(lab: Path, monkeypatch: pytest.MonkeyPatch, cap
     assert "not a regular file" in capsys.readouterr().err
 
 
-def test_no_memory_left_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_memory_gives_a_one_line_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def exhausted(*arguments: object) -> None:
         torch.empty(1 << 60)
 
@@ -160,14 +160,14 @@ def test_no_memory_left_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
 
 @pytest.mark.parametrize("command", [[], ["run"], ["env"], ["env", "play"], ["rollout"], ["bench"], ["verify"]])
-def test_help_is_there_for_every_command(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         run(*command, "--help")
     assert ended.value.code == 0
     assert capsys.readouterr().out.startswith(f"usage: {' '.join(['tenfold', *command])} ")
 
 
-def test_the_module_is_the_program() -> None:
+def test_python_m_runs_the_command_line() -> None:
     shown = subprocess.run([sys.executable, "-m", "tenfold.cli", "--help"], capture_output=True, text=True, check=True)
     assert shown.stdout.startswith("usage: tenfold ")
 
@@ -194,7 +194,7 @@ def test_verify_audits_rules_and_a_judge_against_labels(lab: Path, capsys: pytes
     assert run("verify") == 2
 
 
-def test_bench_compares_with_what_is_reported(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_compare_prints_published_figures(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (lab / "aime24.jsonl").write_text('{"id": 1, "problem": "1 + 1?", "solution": "", "answer": "2"}\n')
     assert run("bench", "aime24", "aime25", "multi_challenge", "--policy", "scripted:2", "--data", ".", "--out", "c") == 0
     said = capsys.readouterr().out

@@ -16,7 +16,7 @@ from tenfold import disk
 from tenfold.core import UserError
 
 
-def test_a_file_is_written_whole_or_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_file_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk.write(tmp_path / "a.json", "first")
     monkeypatch.setattr(os, "fsync", _full)
     with pytest.raises(OSError, match="No space left") as raised:
@@ -29,7 +29,7 @@ def _full(descriptor: int) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_link_stays_a_link_and_a_lone_surrogate_is_no_obstacle(tmp_path: Path) -> None:
+def test_write_keeps_links_and_accepts_lone_surrogates(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere/file")
     disk.write(tmp_path / "link", "half \ud800 a pair")
@@ -48,7 +48,7 @@ def test_a_link_stays_a_link_and_a_lone_surrogate_is_no_obstacle(tmp_path: Path)
         (b"[" * 100_000, "RecursionError"),
     ],
 )
-def test_a_broken_file_is_named_with_what_is_wrong_and_what_to_do(tmp_path: Path, content: bytes, words: str) -> None:
+def test_an_error_about_a_broken_file_names_the_defect_and_the_remedy(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "r.json").write_bytes(content)
     with pytest.raises(UserError, match=r"r\.json .*: remove it") as raised:
         disk.read_object(tmp_path / "r.json", "remove it")
@@ -56,7 +56,7 @@ def test_a_broken_file_is_named_with_what_is_wrong_and_what_to_do(tmp_path: Path
     assert "\n" not in str(raised.value)
 
 
-def test_broken_lines_are_passed_over_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_broken_lines_are_skipped_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "rows").write_bytes(b'{"a": 1}\n{"a"\n[]\n\xff\n{"b": 2}\n{"a": 3}\n{"a": 4')
 
     def check(row: dict[str, Any]) -> None:
@@ -70,7 +70,7 @@ HOLDER = "import sys; from tenfold import disk\nwith disk.{0}(sys.argv[1]): prin
 
 
 @pytest.mark.parametrize(("function", "name"), [("locked", "folder"), ("locked_file", "samples.jsonl")])
-def test_a_second_process_is_told_who_holds_a_folder_or_file(tmp_path: Path, function: str, name: str) -> None:
+def test_a_second_process_gets_an_error_that_names_the_holder_of_the_lock(tmp_path: Path, function: str, name: str) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER.format(function), tmp_path / name], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -86,7 +86,7 @@ def test_a_second_process_is_told_who_holds_a_folder_or_file(tmp_path: Path, fun
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_a_thread_may_hold_a_folder_twice_and_another_thread_may_not(tmp_path: Path) -> None:
+def test_a_lock_is_reentrant_in_one_thread_and_exclusive_between_threads(tmp_path: Path) -> None:
     said: list[str] = []
 
     def other() -> None:
@@ -104,7 +104,7 @@ def test_a_thread_may_hold_a_folder_twice_and_another_thread_may_not(tmp_path: P
 
 
 @pytest.mark.parametrize("name", ["file", "file/below", "odd\n'\"\u202e\udcff"])
-def test_a_folder_that_cannot_be_made_is_one_line_and_an_odd_name_is_no_obstacle(tmp_path: Path, name: str) -> None:
+def test_a_folder_that_cannot_be_created_gives_a_one_line_error(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("")
     if name.startswith("odd"):
         with disk.locked(tmp_path / name):
@@ -114,7 +114,7 @@ def test_a_folder_that_cannot_be_made_is_one_line_and_an_odd_name_is_no_obstacle
         pass
 
 
-def test_settings_of_any_file_system_are_no_obstacle_where_it_has_no_locks(
+def test_without_kernel_locks_a_warning_is_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def lacking(*arguments: object) -> None:

@@ -86,7 +86,7 @@ def test_every_example_is_in_the_table_and_has_commands_and_output() -> None:
 
 
 @pytest.mark.parametrize("name", ["custom_stage", "own_benchmark", "recipe"])
-def test_the_data_are_what_the_program_beside_them_writes(name: str, tmp_path: Path) -> None:
+def test_example_data_are_equal_to_the_output_of_their_program(name: str, tmp_path: Path) -> None:
     subprocess.run([sys.executable, EXAMPLES / name / "make_data.py"], cwd=tmp_path, check=True, stdout=subprocess.PIPE)
     written = {path.name: path.read_text() for path in tmp_path.glob("*.jsonl")}
     assert written == {path.name: path.read_text() for path in (EXAMPLES / name).glob("*.jsonl")}
@@ -149,7 +149,7 @@ def trl(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     gymnasium.registry.pop(module.IN_DIGITS)
 
 
-def test_trl_rewards_are_verdicts(trl: ModuleType) -> None:
+def test_trl_rewards_are_equal_to_scores_of_verdicts(trl: ModuleType) -> None:
     rows = trl.dataset(trl.RIGHT, size=3)
     assert rows[0]["prompt"][-1]["role"] == "user"
     assert rows["problem"] == [0, 1, 2]

@@ -41,7 +41,7 @@ def no_room() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_room")
 @pytest.mark.parametrize("writer", WRITERS)
-def test_whatever_library_writes_is_told_of_a_file_that_cannot_grow(tmp_path: Path, writer: str) -> None:
+def test_file_size_limits_are_reported_for_every_library(tmp_path: Path, writer: str) -> None:
     with pytest.raises(UserError) as raised, faults.as_user_errors(tmp_path):
         WRITERS[writer](tmp_path / "file.npy")
     assert str(raised.value).startswith(str(tmp_path))
@@ -64,7 +64,7 @@ def test_whatever_library_writes_is_told_of_a_file_that_cannot_grow(tmp_path: Pa
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "no memory left"),
     ],
 )
-def test_a_fault_of_the_machine_is_one_line_that_says_what_to_do(error: Exception, words: str) -> None:
+def test_an_error_of_the_machine_gives_one_line_with_a_remedy(error: Exception, words: str) -> None:
     said = faults.explain(error)
     assert said is not None
     assert words in said
@@ -75,13 +75,13 @@ def test_a_fault_of_the_machine_is_one_line_that_says_what_to_do(error: Exceptio
     "error",
     [ValueError("out of cheese"), ConnectionRefusedError(111, "refused"), RuntimeError("shapes"), OSError("odd")],
 )
-def test_a_mistake_of_ours_is_none(error: Exception) -> None:
+def test_other_errors_have_no_message(error: Exception) -> None:
     assert faults.explain(error) is None
     with pytest.raises(type(error)), faults.as_user_errors(os.curdir):
         raise error
 
 
-def test_the_limit_of_a_process_is_named_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_message_contains_the_limit_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda which: (2 << 30, 2 << 30))
     assert faults.explain(MemoryError()) == faults.memory_advice()
     assert "within this process's limit of 2,048 MiB: raise it (ulimit -v)" in faults.memory_advice()

@@ -45,7 +45,7 @@ def refuses(lacking: Callable[[str], NoReturn]) -> None:
         lacking(f"libseccomp ({error}): apt-get install libseccomp2")
 
 
-def test_a_user_is_told_what_was_not_tested_and_what_to_do(tmp_path: Path) -> None:
+def test_skipped_tests_are_reported_with_a_remedy(tmp_path: Path) -> None:
     done = run(tmp_path, "-n", "1")  # by a worker, as `make test` has it
     assert done.returncode == 0, done.stdout
     _, _, told = done.stdout.partition("NOT TESTED: this machine lacks what these tests need")
@@ -55,7 +55,7 @@ def test_a_user_is_told_what_was_not_tested_and_what_to_do(tmp_path: Path) -> No
     )
 
 
-def test_continuous_integration_fails_with_the_reason(tmp_path: Path) -> None:
+def test_skipped_tests_fail_in_continuous_integration(tmp_path: Path) -> None:
     done = run(tmp_path, CI="true")
     assert done.returncode == 1, done.stdout
     for what in ("the sandbox for untrusted code lacks ", "a browser for the page of a run: apt-get install chromium"):

@@ -112,14 +112,14 @@ def with_extra(line: str) -> str:
 
 
 @pytest.mark.usefixtures("sandboxed")
-def test_the_core_does_without_every_package_of_an_extra() -> None:
+def test_the_core_works_without_packages_of_extras() -> None:
     hidden = [module for modules in extras.MODULES.values() for module in modules.split()]
     check(run(sys.executable, *hidden, PYTHONPATH=str(ROOT.parent)))
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("sandboxed")
-def test_an_environment_with_the_core_alone(tmp_path: Path) -> None:
+def test_an_environment_works_with_the_core_alone(tmp_path: Path) -> None:
     """Asks the index that pip is set up with."""
     names = subprocess.run(["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     for name in filter(None, names.stdout.split("\0")):
@@ -133,21 +133,21 @@ def test_an_environment_with_the_core_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("extra", extras.MODULES)
-def test_the_table_of_extras_says_what_the_project_declares(extra: str) -> None:
+def test_the_table_of_extras_agrees_with_pyproject(extra: str) -> None:
     assert {distribution(extras.package_of(module)) for module in extras.MODULES[extra].split()} >= declared(extra)
     brought = declared(extra).union(*map(declared, included(extra)))
     assert {distribution(extras.package_of(module)) for module in extras.MODULES[extra].split()} <= brought
     assert set(extras.INCLUDED.get(extra, ())) == included(extra)
 
 
-def test_every_extra_is_in_the_table_and_in_all() -> None:
+def test_every_extra_is_in_the_table_and_in_the_extra_all() -> None:
     others = PROJECT["optional-dependencies"].keys() - {"all", "dev", "docs"}
     assert others == extras.MODULES.keys()
     assert included("all") == others - {"gpu"}
     assert "all" in included("dev")
 
 
-def test_every_package_that_is_imported_is_declared() -> None:
+def test_every_imported_package_is_declared() -> None:
     apart = {"tests", ".venv", "build", "runs", "examples", "docs"}
     files = [path for path in ROOT.rglob("*.py") if not apart & {*path.relative_to(ROOT).parts}]
     imported = set().union(*map(modules_of, files)) - sys.stdlib_module_names - {"tenfold"}
@@ -170,13 +170,13 @@ def modules_of(file: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("order", ["import tenfold, gymnasium", "import gymnasium, tenfold"])
-def test_gymnasium_knows_the_environments_in_either_order(order: str) -> None:
+def test_environments_are_registered_in_either_import_order(order: str) -> None:
     program = f"{order}\nprint(gymnasium.make('tenfold/ChainSum-v0').spec.id, gymnasium.__spec__.loader.__class__.__name__)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["tenfold/ChainSum-v0", "SourceFileLoader"]
 
 
-def test_whoever_only_looks_for_gymnasium_leaves_the_hook_in_place() -> None:
+def test_find_spec_of_gymnasium_keeps_the_hook() -> None:
     program = (
         "import importlib.util, sys, tenfold\nimportlib.util.find_spec('gymnasium')\nassert 'gymnasium' not in sys.modules\n"
         "from gymnasium.envs.registration import registry\nprint('tenfold/ChainSum-v0' in registry)"
@@ -186,12 +186,12 @@ def test_whoever_only_looks_for_gymnasium_leaves_the_hook_in_place() -> None:
 
 
 @pytest.mark.parametrize("name", ["lab", "torch.lab", None])
-def test_a_module_that_no_extra_brings_is_none_of_ours(name: str | None) -> None:
+def test_errors_about_packages_of_no_extra_are_unchanged(name: str | None) -> None:
     with pytest.raises(ModuleNotFoundError), extras.required_by("a test"):
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
-def test_an_extra_that_brings_the_package_too_is_named_where_it_is_asked_for() -> None:
+def test_a_message_names_the_given_extra_if_it_installs_the_package() -> None:
     error = ModuleNotFoundError("No module named 'torch'", name="torch")
     assert extras.explain(error, "this", "train") == "this needs the package torch: pip install 'tenfold[train]'"
     assert extras.explain(error, "this", "bench") == "this needs the package torch: pip install 'tenfold[hf]'"

@@ -21,7 +21,7 @@ def tracked(*patterns: str) -> list[str]:
 
 
 @pytest.mark.parametrize("folder", ["tenfold", "another name, with a comma"])
-def test_the_wheel_holds_every_package_and_its_data_whatever_its_folder_is_called(tmp_path: Path, folder: str) -> None:
+def test_the_wheel_contains_all_packages_and_data_from_any_folder_name(tmp_path: Path, folder: str) -> None:
     files = [name for name in tracked() if (ROOT / name).is_file()]
     for name in files:  # a copy, for a build leaves files beside what it builds
         (tmp_path / folder / name).parent.mkdir(parents=True, exist_ok=True)

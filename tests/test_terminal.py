@@ -32,18 +32,18 @@ def is_inert(text: str) -> bool:
     )
 
 
-def test_sequences_and_control_characters_are_taken_out_and_the_rest_stays() -> None:
+def test_escape_sequences_and_control_characters_are_removed() -> None:
     assert terminal.plain(HOSTILE) == SEEN
     assert terminal.plain("a\tb\r\nc \u00e9 \u4e2d \U0001f600 x\u0302") == "a\tb\nc \u00e9 \u4e2d \U0001f600 x\u0302"
 
 
 @given(st.text(alphabet=st.sampled_from("\x1b[]0;m\x07\x9b\x9d\x9c\\P?ac\n\u202e\ud800"), max_size=40))
-def test_no_pieces_make_a_sequence(text: str) -> None:
+def test_removed_parts_cannot_form_a_new_escape_sequence(text: str) -> None:
     assert is_inert(terminal.plain(text))
 
 
 @pytest.mark.parametrize("piece", ["\x1b]", "\x9d", "\x1b[0;", "\x1b\x1b", "\x1bP", "\x1b[31m"])
-def test_it_is_linear(piece: str) -> None:
+def test_removal_takes_linear_time(piece: str) -> None:
     terminal.plain(piece * 300_000)  # with a quadratic pattern this takes an hour
 
 
@@ -55,7 +55,7 @@ def lines(*written: Any) -> str:
     return console.file.getvalue()
 
 
-def test_a_table_shows_text_as_it_is() -> None:
+def test_a_table_prints_text_without_markup() -> None:
     table = Table(HOSTILE, title=HOSTILE)
     table.add_row("[link=http://evil]here[/link] :smile:")
     shown = lines(table, HOSTILE)
@@ -64,7 +64,7 @@ def test_a_table_shows_text_as_it_is() -> None:
     assert SEEN in shown
 
 
-def test_bars_and_lines_of_progress_are_plain(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_bars_contain_no_control_characters_of_others(capsys: pytest.CaptureFixture[str]) -> None:
     display = Display()
     with display.stage(HOSTILE) as progress:
         progress(1, 2, said=HOSTILE)
@@ -79,7 +79,7 @@ def test_bars_and_lines_of_progress_are_plain(capsys: pytest.CaptureFixture[str]
 EPISODE = {"id": "1", "question": f"What is it? {HOSTILE}", "answer": "7"}
 
 
-def test_commands_print_nothing_else(lab: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_print_no_control_characters(lab: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     (lab / "rows.jsonl").write_text(json.dumps(EPISODE) + "\n")
     monkeypatch.setattr("sys.stdin", io.StringIO("8\x1b[2J\n"))
     assert cli.main(["env", "play", "tenfold/GSM8K-v0", "--set", "problems=jsonl:rows.jsonl"]) == 0
@@ -112,7 +112,7 @@ def test_warnings_and_tracebacks_are_plain_too(capsys: pytest.CaptureFixture[str
     assert SEEN in printed.err
 
 
-def test_a_real_process_says_a_plain_line(lab: Path) -> None:
+def test_the_output_of_a_process_is_plain(lab: Path) -> None:
     command = [sys.executable, "-m", "tenfold.cli", "env", "check", f"lab/{HOSTILE}".replace("\0", "")]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 2

@@ -75,9 +75,10 @@ def tools(declared: object, where: str, sparse: bool = False) -> list[dict[str, 
     Raises:
         UserError: `declared` has another form.
     """
-    declared = _json(declared, where, "tools")
+    parsed = _json(declared, where, "tools")
+    tools: list[object] = [parsed] if isinstance(parsed, Mapping) else list(parsed or [])
     found = []
-    for tool in [declared] if isinstance(declared, Mapping) else declared or []:
+    for tool in tools:
         value = _json(tool, where, "a tool")
         if not isinstance(value, Mapping):
             raise UserError(f"{where}: a tool must be an object with name and parameters, got {str(value)[:80]!r}")

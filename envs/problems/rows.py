@@ -41,7 +41,7 @@ def problem_of(row: Row, uri: str, name: str, number: int, options: Mapping[str,
     for option in ("prompt", "answer", "solution", "thinking"):
         if option in options:
             column(row, options[option], (), where)
-    choice = row
+    choice: Row = row
     if "answer_after" not in options:
         choice = science.standard(row, options.get("prompt"), options.get("answer"))
     if convert := _converter(choice, shuffle, bool(options.keys() & {"prompt", "answer", "answer_after"})):
@@ -108,9 +108,9 @@ def _conversation(row: Row, prompt_column: str, where: str, sparse: bool) -> tup
         return (Message(role="user", content=prompt or ""),), {}
     turns = conversations.messages(prompt, where, sparse)
     system = row.get("system")
-    has_system = isinstance(system, str) and bool(system.strip()) and prompt_column in _CONVERSATIONS
-    if has_system and turns and turns[0]["role"] != "system":
-        turns = (Message(role="system", content=system), *turns)
+    system_text = system if isinstance(system, str) and prompt_column in _CONVERSATIONS else ""
+    if system_text.strip() and turns and turns[0]["role"] != "system":
+        turns = (Message(role="system", content=system_text), *turns)
     declared = next((row[name] for name in TOOL_COLUMNS if not cells.is_missing(row.get(name))), None)
     tools = conversations.tools(declared, where, sparse)
     return turns, {"tools": tools} if tools else {}

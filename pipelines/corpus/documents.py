@@ -310,7 +310,7 @@ def _problems(uri: str, location: str, options: Options) -> Iterator[Found]:
 
 
 def _generate(uri: str, location: str, options: Options) -> Iterator[Found]:
-    made = problem_sources.generated(uri, location, options)
+    made = problem_sources.generator_rows(uri, location, options)
     _none_left(uri, options, "text", "id")
 
     def rows() -> Iterator[Found]:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...core import UserError
-from ...golds import CodeTests
+from ...golds import CodeTests, RunLimits
 from ...verifiers import code
 from ...verifiers.programs.equality import exactly, same, within
 from ...verifiers.sandbox import Call, Limits, LocalSandbox, Result, Sandbox, SandboxFault
@@ -348,7 +348,7 @@ def score_of(answer: CodeTests, program: str) -> float | None:
         SandboxFault: a mutant could not be judged.
         UserError: the program itself does not pass these tests.
     """
-    limits = {"cpu_seconds": TOGETHER.cpu_seconds, "wall_seconds": TOGETHER.wall_seconds}
+    limits: RunLimits = {"cpu_seconds": TOGETHER.cpu_seconds, "wall_seconds": TOGETHER.wall_seconds}
 
     def passes(source: str) -> bool:
         verdict = code.judge(source, {**answer, "limits": limits})

@@ -44,13 +44,13 @@ def environment(request: pytest.FixtureRequest, tmp_path: Path) -> gymnasium.Env
     return tenfold.make(request.param)
 
 
-def test_it_passes_gymnasiums_checker_without_a_warning(environment: gymnasium.Env[str, str]) -> None:
+def test_environments_pass_gymnasiums_checker(environment: gymnasium.Env[str, str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_env(environment.unwrapped)
 
 
-def test_it_passes_the_passive_checker_without_a_warning(environment: gymnasium.Env[str, str]) -> None:
+def test_environments_pass_gymnasiums_passive_checker(environment: gymnasium.Env[str, str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         checked = gymnasium.wrappers.PassiveEnvChecker(environment.unwrapped)
@@ -72,18 +72,18 @@ def test_equal_seeds_and_actions_give_equal_episodes(environment: gymnasium.Env[
     assert play() == play()
 
 
-def test_its_gold_answers_score_1(environment: gymnasium.Env[str, str]) -> None:
+def test_gold_answers_score_1(environment: gymnasium.Env[str, str]) -> None:
     problems = environment.unwrapped.problems
     for index in range(min(20, len(problems))):
         environment.reset(options={"problem": index})
         assert environment.step(gold_response(problems[index]))[1] == 1
 
 
-def test_importing_the_package_makes_its_ids_gymnasiums() -> None:
+def test_importing_the_package_registers_its_environments() -> None:
     assert gymnasium.make("tenfold/ChainSum-v0").reset(seed=0)[0].startswith("State the final answer")
 
 
-def test_a_declared_environment_is_one_call_away(lab: Path) -> None:
+def test_a_registered_environment_can_be_made(lab: Path) -> None:
     (lab / "units.jsonl").write_text('{"question": "How many metres is 1 km?", "answer": 1000}\n')
     tenfold.register("lab/Units-v0", problems="jsonl:units.jsonl", verifier="math", template="{prompt} Just the number.")
     env = tenfold.make("lab/Units-v0")
@@ -92,7 +92,7 @@ def test_a_declared_environment_is_one_call_away(lab: Path) -> None:
     assert "lab/Units-v0" in registry.ids()
 
 
-def test_a_module_of_the_users_is_imported_by_its_id(lab: Path) -> None:
+def test_an_id_with_a_module_imports_the_module(lab: Path) -> None:
     (lab / "lab_words.py").write_text(
         "import tenfold\ntenfold.register('lab/Words-v0', problems=[tenfold.Problem('1', "
         "({'role': 'user', 'content': 'Say 5'},), '5', 'here')])\n"
@@ -100,7 +100,7 @@ def test_a_module_of_the_users_is_imported_by_its_id(lab: Path) -> None:
     assert tenfold.make("lab_words:lab/Words-v0").reset(seed=0)[0] == "Say 5"
 
 
-def test_what_a_user_registered_can_be_made_in_another_process(lab: Path) -> None:
+def test_registrations_can_be_made_again_in_another_process(lab: Path) -> None:
     (lab / "rows.jsonl").write_text(GSM8K_LIKE)
     tenfold.register("told/Sums-v0", problems="jsonl:rows.jsonl?answer_after=%23%23%23%23")
     tenfold.register("told/Mix-v0", entry_point="tenfold.envs.mixture:Mixture", environments=["told/Sums-v0"])
@@ -115,7 +115,7 @@ def test_what_a_user_registered_can_be_made_in_another_process(lab: Path) -> Non
     assert gymnasium.make("told/Mix-v0").reset(options={"problem": 1})[0].startswith("Three less one?")
 
 
-def test_a_plug_in_package_brings_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plug_in_package_registers_environments(monkeypatch: pytest.MonkeyPatch) -> None:
     def bring() -> None:
         gymnasium.register("plugin/One-v0", entry_point=registry.TEXT_ENV)
 
@@ -146,14 +146,14 @@ def test_a_plug_in_package_brings_environments(monkeypatch: pytest.MonkeyPatch) 
         (lambda: tenfold.make("tenfold/ChainSum-v0").reset(options={"problem": 10**6}), "from 0"),
     ],
 )
-def test_a_mistake_ends_in_one_line_that_says_what_to_do(call: object, words: str) -> None:
+def test_a_user_error_is_one_line_with_a_remedy(call: object, words: str) -> None:
     with pytest.raises(UserError) as error:
         call()  # type: ignore[operator]
     assert words in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_the_package_itself_is_light() -> None:
+def test_importing_the_package_imports_no_heavy_modules() -> None:
     assert "tenfold" in sys.modules
     import subprocess
 
@@ -166,7 +166,7 @@ BROKEN = """{"id": "good", "question": "1+1?", "answer": "2"}
 """
 
 
-def test_golds_that_cannot_be_read_are_named_when_the_problems_are_loaded(lab: Path) -> None:
+def test_unreadable_gold_answers_are_reported_on_creation(lab: Path) -> None:
     (lab / "broken.jsonl").write_text(BROKEN)
     with pytest.warns(UserWarning, match=r"1 of 2 gold answers cannot be read \(bad: "):
         assert len(TextEnv("jsonl:broken.jsonl").problems) == 2

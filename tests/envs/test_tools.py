@@ -26,7 +26,7 @@ def env() -> Iterator[gymnasium.Env[str, str]]:
     env.close()
 
 
-def test_the_interpreter_answers_and_keeps_its_names(env: PythonTool) -> None:
+def test_the_interpreter_replies_and_keeps_its_variables(env: PythonTool) -> None:
     prompt, info = env.reset(options={"problem": 0})
     assert "Python interpreter" in prompt
     assert [turn["role"] for turn in info["messages"]] == ["system", "user"]
@@ -50,13 +50,13 @@ def test_the_interpreter_answers_and_keeps_its_names(env: PythonTool) -> None:
         ("import socket; socket.create_connection(('1.1.1.1', 53))", "PermissionError"),
     ],
 )
-def test_whatever_the_code_does_the_policy_is_told(env: PythonTool, code: str, said: str) -> None:
+def test_the_policy_gets_a_reply_to_any_code(env: PythonTool, code: str, said: str) -> None:
     env.reset(seed=0)
     assert env.step(call(code))[0].startswith(said)
     assert env.step(call("6 * 7"))[0] == "42"
 
 
-def test_calls_are_counted_and_the_next_episode_starts_anew(env: PythonTool) -> None:
+def test_calls_are_limited_and_reset_clears_the_interpreter(env: PythonTool) -> None:
     env.reset(seed=0)
     for _ in range(3):
         assert not env.step(call("x = 1"))[2]
@@ -65,7 +65,7 @@ def test_calls_are_counted_and_the_next_episode_starts_anew(env: PythonTool) -> 
     assert env.step(call("x"))[0].startswith("NameError")
 
 
-def test_a_call_is_the_last_one_outside_of_thinking() -> None:
+def test_only_the_last_call_after_reasoning_counts() -> None:
     assert called("no call") is None
     assert called("<think><tool_call>{}</tool_call></think>7") is None
     assert called(call("1") + call("2")) == ("python", "2")
@@ -74,7 +74,7 @@ def test_a_call_is_the_last_one_outside_of_thinking() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*different from the unwrapped version")  # it is a wrapper, and that is what is checked
-def test_it_is_an_environment_like_any_other() -> None:
+def test_it_passes_the_environment_checks() -> None:
     tenfold.register("lab/ChainSumPython-v0", entry_point="tenfold.envs.tools:with_python", environment="tenfold/ChainSum-v0")
     check_env(tenfold.make("lab/ChainSumPython-v0").env)
 
@@ -104,7 +104,7 @@ def coding(lab: Path) -> Iterator[gymnasium.Env[str, str]]:
     env.close()
 
 
-def test_a_coding_policy_tries_its_program_on_the_public_tests_before_it_answers(coding: gymnasium.Env[str, str]) -> None:
+def test_a_policy_can_run_the_public_tests_before_its_response(coding: gymnasium.Env[str, str]) -> None:
     prompt, info = coding.reset(seed=0)
     assert prompt.count("assert add(1, 2) == 3") == 2  # in the problem's words, and among the public tests
     assert "add(2, 2)" not in str(info["messages"])
@@ -118,7 +118,7 @@ def test_a_coding_policy_tries_its_program_on_the_public_tests_before_it_answers
     assert coding.step("def add(a, b): return a + b")[1] == 1
 
 
-def test_an_unknown_tool_and_a_problem_without_public_tests_are_answered(coding: gymnasium.Env[str, str]) -> None:
+def test_unknown_tools_and_missing_public_tests_get_a_reply(coding: gymnasium.Env[str, str]) -> None:
     coding.reset(seed=0)
     assert coding.step(call("x", "browser"))[0] == "There is no tool browser."
     env = tenfold.make("tenfold/HumanEvalTurns-v0")
@@ -127,7 +127,7 @@ def test_an_unknown_tool_and_a_problem_without_public_tests_are_answered(coding:
     env.close()
 
 
-def test_what_public_tests_say_depends_on_nothing_but_them(coding: gymnasium.Env[str, str]) -> None:
+def test_the_reply_of_public_tests_depends_only_on_them(coding: gymnasium.Env[str, str]) -> None:
     """A program cannot learn the private tests by the calls that it gets."""
     coding.reset(seed=0)
     spy = "def add(a, b):\n    print(a, b)\n    raise ValueError((a, b))"

@@ -51,7 +51,7 @@ TEN = [f"number {n}" for n in range(10)]
         (["same", "same", "other"], {"answer": "same", "answer_index": 1}, 1),
     ],
 )
-def test_the_right_option(options: list[str], row: dict[str, Any], place: int) -> None:
+def test_the_correct_option_is_found(options: list[str], row: dict[str, Any], place: int) -> None:
     assert correct_option.correct_index(row, options) == place
 
 
@@ -76,12 +76,12 @@ def test_the_right_option(options: list[str], row: dict[str, Any], place: int) -
         (METALS, {"answer_index": "third"}, "answer_index='third' is no place and no letter"),
     ],
 )
-def test_what_does_not_agree_is_refused(options: list[str], row: dict[str, Any], words: str) -> None:
+def test_contradictory_columns_are_rejected(options: list[str], row: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         correct_option.correct_index(row, options)
 
 
-def test_a_row_of_mmlu_pro_whose_options_are_letters(tmp_path: Path) -> None:
+def test_the_index_decides_if_options_are_letters(tmp_path: Path) -> None:
     row = {"question_id": 1, "question": "Which comes first?", "options": DCBA, "answer": "A", "answer_index": 0, "src": "x"}
     (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
     (problem,) = sources.load(f"jsonl:{tmp_path}/rows.jsonl")
@@ -90,7 +90,7 @@ def test_a_row_of_mmlu_pro_whose_options_are_letters(tmp_path: Path) -> None:
     assert shuffled.answer["options"]["ABCD".index(shuffled.answer["letter"])] == "D"
 
 
-def test_a_row_that_contradicts_itself_has_no_gold(tmp_path: Path) -> None:
+def test_a_contradictory_row_has_no_gold_answer(tmp_path: Path) -> None:
     row = {"question": "Which is a metal?", "options": METALS, "answer": "B", "answer_index": 2}
     (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
     with pytest.raises(UserError, match="different options"):

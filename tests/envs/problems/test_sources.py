@@ -22,7 +22,7 @@ def test_rows_of_a_file_become_problems(tmp_path: Path) -> None:
     assert two.id == "a/1"
 
 
-def test_columns_marks_and_ranges_are_options(tmp_path: Path) -> None:
+def test_options_select_columns_marks_and_ranges(tmp_path: Path) -> None:
     rows = [{"Body": f"{n}?", "Answer": f"it is {n} #### {n}"} for n in range(10)]
     pandas.DataFrame(rows).to_parquet(tmp_path / "a.parquet")
     loaded = sources.load(f"parquet:{tmp_path}/a.parquet?prompt=Body&answer=Answer&answer_after=%23%23%23%23&skip=2&limit=3")
@@ -36,7 +36,7 @@ def test_a_prompt_may_be_a_conversation(tmp_path: Path) -> None:
     assert sources.load(f"jsonl:{tmp_path}/a.jsonl")[0].prompt == tuple(turns)
 
 
-def test_a_generator_is_split_into_parts_that_share_nothing() -> None:
+def test_parts_of_a_generator_are_disjoint() -> None:
     def prompts(part: str, seed: int) -> set[str]:
         return {
             p.prompt[0]["content"]
@@ -48,12 +48,12 @@ def test_a_generator_is_split_into_parts_that_share_nothing() -> None:
     assert not train & held_out
 
 
-def test_equal_options_name_equal_problems() -> None:
+def test_equal_uris_give_equal_problems() -> None:
     one, other = (sources.load(f"reasoning_gym:gcd?{options}") for options in ("size=5&seed=3", "seed=3&size=5"))
     assert [(p.id, p.prompt, p.answer) for p in one] == [(p.id, p.prompt, p.answer) for p in other]
 
 
-def test_a_file_that_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_file_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder, answer in (("one", 1), ("other", 2)):
         (tmp_path / folder).mkdir()
         monkeypatch.chdir(tmp_path / folder)
@@ -64,17 +64,17 @@ def test_a_file_that_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.M
     assert sources.load("jsonl:rows.jsonl") is sources.load("jsonl:rows.jsonl")
 
 
-def test_a_function_of_the_users_is_a_source(lab: Path) -> None:
+def test_a_function_of_the_user_is_a_source(lab: Path) -> None:
     (lab / "lab_rows.py").write_text("def rows(n=2):\n    for i in range(n): yield {'question': f'{i}?', 'answer': i}\n")
     assert [p.answer for p in sources.load("generate:lab_rows:rows?n=3")] == [0, 1, 2]
 
 
-def test_what_a_function_yields_may_be_problems_and_is_cut_to_a_range_all_the_same(lab: Path) -> None:
+def test_skip_and_limit_apply_to_yielded_problems(lab: Path) -> None:
     (lab / "lab_sources.py").write_text(SOURCES)
     assert [p.id for p in sources.load("generate:lab_sources:ready?skip=1&limit=2")] == ["1", "2"]
 
 
-def test_chain_sums_come_with_solutions_worked_out() -> None:
+def test_chain_sums_have_worked_solutions() -> None:
     uri = "generate:tenfold.envs.toy.chain_sums:chain_sums_with_solutions?size=50&worked=0.5"
     solutions = [p.meta["solution"] for p in sources.load(uri)]
     assert 10 < sum("=" in solution for solution in solutions) < 40
@@ -112,7 +112,7 @@ def test_chain_sums_come_with_solutions_worked_out() -> None:
         ("hf:no/such-data-set", "where the hub is out of reach"),
     ],
 )
-def test_a_mistake_ends_in_one_line_that_says_what_to_do(lab: Path, uri: str, words: str) -> None:
+def test_a_user_error_is_one_line_with_a_remedy(lab: Path, uri: str, words: str) -> None:
     (lab / "good.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n')
     (lab / "bad.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n{"question": \n')
     (lab / "list.jsonl").write_text("[1, 2]\n")

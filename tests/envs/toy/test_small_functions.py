@@ -10,13 +10,13 @@ from tenfold.verifiers import load
 STEPS = [("add", 3), ("times", 4), ("take", 9)]
 
 
-def test_a_program_takes_one_step_after_the_other() -> None:
+def test_a_program_has_one_statement_for_each_step() -> None:
     assert program(STEPS) == "def f(x):\n x+=3\n x*=4\n x-=9\n return x"
     assert value(STEPS, 2) == (2 + 3) * 4 - 9
 
 
 @pytest.mark.usefixtures("sandboxed")
-def test_worked_solutions_pass_their_tests_and_a_sum_before_a_product_fails_in_one_line() -> None:
+def test_worked_solutions_pass_and_one_line_solutions_can_fail() -> None:
     judge = load("code")
     for problem in small_functions(20, seed=3):
         assert judge(problem, problem.meta["solution"]).score == 1, problem.id
@@ -26,7 +26,7 @@ def test_worked_solutions_pass_their_tests_and_a_sum_before_a_product_fails_in_o
     assert one_line([("times", 4), ("add", 3)]) == "def f(x):\n return x*4+3"
 
 
-def test_no_prompt_is_both_trained_on_and_held_out() -> None:
+def test_no_prompt_is_in_both_parts() -> None:
     uri = "generate:tenfold.envs.toy.small_functions:small_functions?size=200&part="
     train, held_out = ({problem.id for problem in sources.load(uri + part)} for part in ("train", "held_out"))
     assert len(train) == len(held_out) == 200
@@ -35,7 +35,7 @@ def test_no_prompt_is_both_trained_on_and_held_out() -> None:
         list(small_functions(1, part="test"))
 
 
-def test_more_functions_than_there_are_is_an_error() -> None:
+def test_too_many_functions_give_an_error() -> None:
     with pytest.raises(UserError, match="there are 24 functions of 1 to 1 steps, not 25"):
         list(small_functions(25, part="all", min_steps=1, max_steps=1))
     with pytest.raises(UserError, match=r"there are \d+ functions of 1 to 1 steps, part=held_out, not 24"):

@@ -78,13 +78,13 @@ def ask(policy: Any) -> str:
     return policy.generate(ASKED, 1, Sampling(max_tokens=4))[0][0].text
 
 
-def test_a_server_that_a_uri_names_is_sent_no_key(servers: tuple[Server, Server]) -> None:
+def test_a_server_in_a_uri_gets_no_key_by_default(servers: tuple[Server, Server]) -> None:
     assert ask(tenfold.load_policy(f"openai:m?base_url={servers[0].url()}")) == "yes"
     assert "secret" not in servers[0].sent
 
 
 @pytest.mark.parametrize("name", ["LAB_KEY", "OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY", "HOME"])
-def test_a_uri_reads_no_variable_that_its_user_has_not_bound(servers: tuple[Server, Server], name: str) -> None:
+def test_a_uri_cannot_read_a_variable_without_permission(servers: tuple[Server, Server], name: str) -> None:
     with pytest.raises(UserError, match=f"the key in {name} does not go to 127.0.0.1:.*TENFOLD_KEYS=") as error:
         tenfold.load_policy(f"openai:m?base_url={servers[0].url()}&api_key_env={name}")
     assert "\n" not in str(error.value)
@@ -92,7 +92,7 @@ def test_a_uri_reads_no_variable_that_its_user_has_not_bound(servers: tuple[Serv
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "http://127.0.0.1:{port}", "other.lab,127.0.0.1:{port}", "127.0.0.1:{port}"])
-def test_a_key_goes_where_its_user_says(servers: tuple[Server, Server], host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_is_sent_to_allowed_servers(servers: tuple[Server, Server], host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TENFOLD_KEYS", f"OPENAI_API_KEY=llm.lab LAB_KEY={host.format(port=servers[0].port)}")
     ask(tenfold.load_policy(f"openai:m?base_url={servers[0].url()}&api_key_env=LAB_KEY"))
     assert "secret-LAB_KEY" in servers[0].sent
@@ -100,7 +100,7 @@ def test_a_key_goes_where_its_user_says(servers: tuple[Server, Server], host: st
     assert "secret-OPENAI_API_KEY" not in servers[0].sent
 
 
-def test_a_file_of_the_users_says_it_too(
+def test_the_settings_file_allows_servers_too(
     servers: tuple[Server, Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TENFOLD_CONFIG", str(tmp_path))
@@ -112,7 +112,7 @@ def test_a_file_of_the_users_says_it_too(
         tenfold.load_policy(f"openai:m?base_url={servers[0].url()}&api_key_env=LAB_KEY")
 
 
-def test_the_server_of_the_users_own_variable_is_his_choice(
+def test_the_server_in_openai_base_url_gets_the_key(
     servers: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", servers[0].url())
@@ -124,7 +124,7 @@ def test_the_server_of_the_users_own_variable_is_his_choice(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_redirection_takes_no_key_along(servers: tuple[Server, Server], host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_key_is_sent_after_a_redirection(servers: tuple[Server, Server], host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = servers
     monkeypatch.setenv("TENFOLD_KEYS", f"LAB_KEY=127.0.0.1:{first.port}")
     monkeypatch.delenv("OPENAI_CUSTOM_HEADERS")
@@ -134,7 +134,7 @@ def test_a_redirection_takes_no_key_along(servers: tuple[Server, Server], host: 
     assert "secret" not in second.sent
 
 
-def test_a_refusal_says_that_there_is_a_key_and_never_what_it_is(
+def test_errors_mention_the_withheld_key_without_its_value(
     servers: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     servers[0].refusal = "Incorrect API key: sk-secret-OPENAI_API_KEY; see http://u:secret@127.0.0.1/?token=secret"
@@ -162,13 +162,13 @@ def test_a_refusal_says_that_there_is_a_key_and_never_what_it_is(
         ("lab", "https://llm.lab/v1", False),
     ],
 )
-def test_a_host_is_that_host(bound: str, address: str, goes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hosts_are_matched_exactly(bound: str, address: str, goes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TENFOLD_KEYS", f"LAB_KEY={bound}")
     assert keys.may_receive("LAB_KEY", keys.server_of(address)) == goes
 
 
 @pytest.mark.parametrize("address", ["https://api.openai.com/v1", "http://api.openai.com/v1", "https://api.openai.com:8443"])
-def test_openais_key_goes_to_openai_and_not_in_the_clear(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openais_key_is_sent_to_openai_over_https_only(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_BASE_URL", "TENFOLD_KEYS"):
         monkeypatch.delenv(name, raising=False)
     assert keys.may_receive("OPENAI_API_KEY", keys.server_of(address)) == (address == "https://api.openai.com/v1")
@@ -186,7 +186,7 @@ def test_openais_key_goes_to_openai_and_not_in_the_clear(address: str, monkeypat
         "openai:m?api_key=hunter2",
     ],
 )
-def test_a_key_in_a_uri_is_refused_and_hidden(uri: str) -> None:
+def test_a_key_in_a_uri_is_rejected_and_redacted(uri: str) -> None:
     for use in (tenfold.load_policy, identity.policy_identity):
         with pytest.raises(UserError, match="put the key in an environment variable") as error:
             use(uri)
@@ -202,5 +202,5 @@ def test_a_key_in_a_uri_is_refused_and_hidden(uri: str) -> None:
         "17% of a@b.c; 3 = 3",
     ],
 )
-def test_what_holds_no_key_is_shown_as_it_is(text: str) -> None:
+def test_text_without_secrets_is_unchanged(text: str) -> None:
     assert without_secrets(text) == text

@@ -11,7 +11,7 @@ from tenfold.policies.server import requests as at_once
 from .servers import Reply, Request, answer, serving
 
 
-def test_items_are_worked_on_at_once_and_come_back_in_order() -> None:
+def test_results_of_concurrent_calls_are_in_order() -> None:
     together = threading.Barrier(3)
 
     def work(number: int) -> int:
@@ -25,7 +25,7 @@ def test_items_are_worked_on_at_once_and_come_back_in_order() -> None:
     assert isinstance(found[2].exception(), KeyError)
 
 
-def test_an_interrupt_waits_for_no_server_and_keeps_what_it_has_answered() -> None:
+def test_an_interrupt_does_not_wait_and_keeps_finished_results() -> None:
     over = threading.Event()
     requests: list[Request] = []
 
