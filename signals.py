@@ -24,7 +24,7 @@ class Ended(KeyboardInterrupt):
 
 
 def number_of(error: KeyboardInterrupt) -> int:
-    """Returns the number of the signal behind an interrupt; Ctrl-C is SIGINT."""
+    """Returns the number of the signal that caused an interrupt; Ctrl-C is SIGINT."""
     return error.number if isinstance(error, Ended) else INTERRUPT
 
 

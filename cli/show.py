@@ -23,9 +23,9 @@ def run(arguments: argparse.Namespace) -> None:
     from ..pipelines.rl import show
 
     step, episodes = show.read(arguments.run, arguments.stage, arguments.step)
-    shown = [episode for episode in episodes if arguments.problem in (None, episode["problem_id"])]
-    if not shown:
+    matching = [episode for episode in episodes if arguments.problem in (None, episode["problem_id"])]
+    if not matching:
         raise UserError(f"step {step} has no problem {arguments.problem!r}")
-    for episode in shown[: arguments.limit]:
+    for episode in matching[: arguments.limit]:
         print(show.text(episode))
-    print(f"step {step}: {len(shown[: arguments.limit])} of {len(episodes)} episodes")
+    print(f"step {step}: {len(matching[: arguments.limit])} of {len(episodes)} episodes")

@@ -201,7 +201,7 @@ class OpenAIPolicy:
         if not sum(chances):
             chances = [float(text.strip() == option) for option in options]
         if not sum(chances):
-            raise replies.InvalidReply(f"expected one of {', '.join(options)}, got {text[:80]!r}")
+            raise replies.InvalidReply(f"the model must answer one of {', '.join(options)}, got {text[:80]!r}")
         return [chance / sum(chances) for chance in chances]
 
     def _sample(self, conversation: Conversation, seed: int, sampling: Sampling) -> Completion:

@@ -1,4 +1,4 @@
-"""What a benchmark and a rollout do with broken files, with what stands in their way, and with signals."""
+"""Benchmarks and rollouts with broken files, with files of the wrong kind, and with signals."""
 
 import os
 import signal
@@ -90,7 +90,7 @@ def test_a_file_or_folder_of_the_wrong_kind_gives_a_one_line_error(
 ) -> None:
     prepare()
     assert run(*command) == 2
-    error = capsys.readouterr().err.splitlines()[-1]  # lm-eval's bar may come before it
+    error = capsys.readouterr().err.splitlines()[-1]  # a progress bar of lm-eval may come before it
     assert error.startswith("error: ")
     assert words in error
 
@@ -126,7 +126,7 @@ tenfold.register("lab/Ends-v0", entry_point="lab_ends:Ends")
 
 @pytest.fixture
 def heeded() -> Iterator[None]:
-    """SIGTERM and SIGHUP as a process has them that was not started with `nohup`, which has the tests ignore one."""
+    """Default handlers of SIGTERM and SIGHUP, in case the tests were started with `nohup`."""
     before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
     yield
     for number, handler in before.items():
@@ -145,7 +145,7 @@ def test_a_signal_ends_a_command_with_one_line_and_finished_episodes_are_stored(
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     assert run(*command, "--set", f"number={number.value}", "--out", "e.jsonl") == 128 + number
     assert capsys.readouterr().err == f"stopped{by}; run the same command again to continue\n"
-    assert len(Path("e.jsonl").read_text().splitlines()) == 1 + 64  # the settings, and a whole batch
+    assert len(Path("e.jsonl").read_text().splitlines()) == 1 + 64  # the settings and one batch
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
 

@@ -138,7 +138,9 @@ def test_invalid_arguments_end_with_exit_code_2(arguments: list[str]) -> None:
     assert ended.value.code == 2
 
 
-def test_a_full_disk_gives_a_one_line_error(lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_gives_a_one_line_error(
+    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -186,8 +188,8 @@ def test_verify_audits_rules_and_a_judge_against_labels(lab: Path, capsys: pytes
     (lab / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert run("verify", "--audit", "pairs.jsonl", "--policy", "scripted:It differs.\nVERDICT: DIFFERENT") == 0
     said = capsys.readouterr().out
-    assert "1 of 2 (50.0%)" in said  # the rules leave the sentence undecided
-    assert "2 of 2" in said  # the judge refuses everything
+    assert "1 of 2 (50.0%)" in said  # the rules cannot decide the sentence
+    assert "2 of 2" in said  # the judge rejects all pairs
     assert "agent: 3 turns" in said
     assert "rules, then agent: 1 turns" in said
     assert run("verify", "--audit", "nothing.jsonl") == 2

@@ -78,7 +78,7 @@ def test_digests_are_equal_in_another_process() -> None:
 
 @pytest.fixture
 def package(lab: Path) -> Path:
-    """A package of the user's, and a module beside it."""
+    """A package of the user, and a module in the same folder."""
     (lab / "lab_package/inner").mkdir(parents=True)
     for name, source in {
         "lab_package/__init__.py": "",

@@ -1,4 +1,4 @@
-"""What is left on the disk is whole, one process has a folder, and a broken file is named with what to do."""
+"""Atomic writes, locks, and errors about broken files."""
 
 import errno
 import json
@@ -44,7 +44,7 @@ def test_write_keeps_links_and_accepts_lone_surrogates(tmp_path: Path) -> None:
         (b'{"a": [1, 2', "is truncated or not JSON"),
         (b"\x00" * 64, "is truncated or not JSON"),
         (b"\x80abc", "is not UTF-8 text"),
-        (b"[1]", "there is a list"),
+        (b"[1]", "expected a JSON object, got a list"),
         (b"[" * 100_000, "RecursionError"),
     ],
 )
@@ -81,7 +81,7 @@ def test_a_second_process_gets_an_error_that_names_the_holder_of_the_lock(tmp_pa
         pass
     os.kill(holder.pid, signal.SIGKILL)
     holder.communicate()
-    with held(tmp_path / name):  # whoever is killed lets go
+    with held(tmp_path / name):  # a killed process releases the lock
         pass
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 

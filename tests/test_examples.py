@@ -1,4 +1,4 @@
-"""The examples are run by the commands of their own READMEs, each in a copy of its folder."""
+"""Runs the commands of the READMEs of all examples, each in a copy of its folder."""
 
 import importlib.util
 import json
@@ -16,18 +16,18 @@ import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TRL_PYTHON = "TENFOLD_TRL_PYTHON"
-"""Names the Python of a virtual environment with TRL."""
+"""Environment variable with the path of a Python that has TRL."""
 
 
 class Ran(NamedTuple):
-    """An example that was run."""
+    """The result of an example."""
 
     folder: Path
     output: str
     readme: str
 
     def lacks(self) -> list[str]:
-        """Lines of output that the README shows and that were not said."""
+        """Lines of the README's output that are not in the actual output."""
         shown = "".join(_blocks(self.readme, "text")).splitlines()
         said = " ".join(self.output.split())
         return [line for line in shown if " ".join(line.split()) not in said]
@@ -42,7 +42,7 @@ def _blocks(text: str, language: str) -> list[str]:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Runs the commands of an example's README; packages are installed into a folder of the test's own, without an index."""
+    """Runs the commands of an example's README. Packages are installed in a temporary folder, without an index."""
     programs, site = tmp_path / "bin", tmp_path / "site"
     programs.mkdir()
     path = os.pathsep.join([str(site), "$PYTHONPATH", os.environ.get("PYTHONPATH", "")])
@@ -137,7 +137,7 @@ def test_recipe(run: Run) -> None:
 
 @pytest.fixture
 def trl(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The program of the example, which imports TRL where it trains."""
+    """The example's program, which imports TRL only for training."""
     import gymnasium
 
     spec = importlib.util.spec_from_file_location("trl_example", EXAMPLES / "trl_reward" / "train.py")

@@ -1,4 +1,4 @@
-"""What libraries raise on a full disk, at a limit and without memory becomes one line."""
+"""Errors of libraries about a full disk, limits and memory become one line."""
 
 import errno
 import os
@@ -32,7 +32,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 
 @pytest.fixture
 def no_room() -> Iterator[None]:
-    """No file may grow beyond 100 kB, as on a full disk."""
+    """Limits files to 100 kB, to simulate a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     yield
@@ -52,9 +52,9 @@ def test_file_size_limits_are_reported_for_every_library(tmp_path: Path, writer:
     ("error", "words"),
     [
         (OSError(errno.ENOSPC, "No space left on device", "a/b"), "a/b: no space left on the disk: free some"),
-        (OSError(errno.EDQUOT, "Disk quota exceeded"), "the quota of the disk is used up"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "the disk quota is used up"),
         (PermissionError(errno.EACCES, "Permission denied", "a/b"), "a/b: permission denied: choose another folder"),
-        (OSError(errno.EROFS, "Read-only file system", "a/b"), "a/b: the file system can only be read"),
+        (OSError(errno.EROFS, "Read-only file system", "a/b"), "a/b: the file system is read-only"),
         (NotADirectoryError(errno.ENOTDIR, "Not a directory", "a/b"), "a/b: a file exists where a folder is needed"),
         (IsADirectoryError(errno.EISDIR, "Is a directory", "a/b"), "a/b: a folder exists where a file is needed"),
         (OSError(errno.EMFILE, "Too many open files"), "too many files are open: raise the limit (ulimit -n)"),

@@ -1,4 +1,4 @@
-"""What becomes of tests that a machine cannot run: nobody may take them for passed."""
+"""Tests that a machine cannot run are reported as skipped."""
 
 import os
 import re
@@ -20,7 +20,7 @@ for name in ("unshare", "setns"):
 rules.load()
 os.execv(sys.executable, [sys.executable, "-m", "pytest", *sys.argv[1:]])
 """
-"""Runs pytest where the kernel refuses namespaces, as Docker has it do by default."""
+"""Runs pytest without namespaces, as in Docker by default."""
 
 
 TESTS = (
@@ -38,7 +38,7 @@ def run(nowhere: Path, *arguments: str, **variables: str) -> subprocess.Complete
 
 @pytest.fixture(autouse=True)
 def refuses(lacking: Callable[[str], NoReturn]) -> None:
-    """What refuses namespaces here."""
+    """Program that runs another one without namespaces."""
     try:
         import pyseccomp  # noqa: F401
     except (ImportError, OSError, RuntimeError) as error:
@@ -46,7 +46,7 @@ def refuses(lacking: Callable[[str], NoReturn]) -> None:
 
 
 def test_skipped_tests_are_reported_with_a_remedy(tmp_path: Path) -> None:
-    done = run(tmp_path, "-n", "1")  # by a worker, as `make test` has it
+    done = run(tmp_path, "-n", "1")  # in a worker, as in `make test`
     assert done.returncode == 0, done.stdout
     _, _, told = done.stdout.partition("NOT TESTED: this machine lacks what these tests need")
     assert "1 test: a browser for the page of a run: apt-get install chromium" in told

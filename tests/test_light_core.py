@@ -1,4 +1,4 @@
-"""What is installed without an extra: it does its own work, and says in one line which extra the rest wants.
+"""The package without extras: the core works, and everything else names the missing extra in one line.
 
 `light_core.py` does and asks for everything, once where every other package is hidden, and once where none is installed.
 """
@@ -26,23 +26,23 @@ OWN = re.compile(r"tenfold\[(.*)\]")
 
 
 def distribution(requirement: str) -> str:
-    """The package that a requirement names, in the index's own spelling."""
+    """Returns the normalized package name of a requirement."""
     return re.sub(r"[-_.]+", "-", re.split(r"[\s\[<>=!~;]", requirement)[0]).lower()
 
 
 def declared(extra: str) -> set[str]:
-    """The packages that an extra names."""
+    """Returns the packages of an extra."""
     return {distribution(one) for one in PROJECT["optional-dependencies"][extra] if not OWN.match(one)}
 
 
 def included(extra: str) -> set[str]:
-    """The extras that an extra brings, those of these among them."""
+    """Returns the extras that an extra includes, recursively."""
     named = {name for one in PROJECT["optional-dependencies"][extra] if (own := OWN.match(one)) for name in own[1].split(",")}
     return named.union(*map(included, named))
 
 
 def run(python: str, *hidden: str, **variables: str) -> dict[str, Any]:
-    """What `light_core.py` prints."""
+    """Returns the output of `light_core.py`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "TENFOLD_"))}
     done = subprocess.run([python, SCRIPT, *hidden], env=kept | variables, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -51,7 +51,7 @@ def run(python: str, *hidden: str, **variables: str) -> dict[str, Any]:
 
 
 def check(found: dict[str, Any]) -> None:
-    """The core's work is done, and each of the others ends with its line."""
+    """Checks that tasks of the core succeed, and that all others end with the expected line."""
     assert found["imported"] == []
     python, commands = found["python"], found["commands"]
     assert {name: python[name] for name in ("a number", "an integral", "a program", "calls")} == dict.fromkeys(
@@ -120,7 +120,7 @@ def test_the_core_works_without_packages_of_extras() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("sandboxed")
 def test_an_environment_works_with_the_core_alone(tmp_path: Path) -> None:
-    """Asks the index that pip is set up with."""
+    """Uses pip's configured index."""
     names = subprocess.run(["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     for name in filter(None, names.stdout.split("\0")):
         copy = tmp_path / "source" / name
@@ -159,7 +159,7 @@ def test_every_imported_package_is_declared() -> None:
 
 
 def modules_of(file: Path) -> set[str]:
-    """The top-level modules that a file imports, wherever in it."""
+    """Returns the top-level modules of all imports in a file."""
     found = set()
     for node in ast.walk(ast.parse(file.read_bytes())):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""What `import tenfold` gives."""
+"""The public names of the package."""
 
 import inspect
 import subprocess
@@ -27,7 +27,7 @@ def test_every_public_name_exists_and_is_listed() -> None:
 
 
 def test_importing_the_package_and_its_core_types_does_not_import_torch() -> None:
-    nouns = [name for name in FACE if name not in ("evaluate", "run")]  # these two load lm-eval and the stages
+    nouns = [name for name in FACE if name not in ("evaluate", "run")]  # these two import lm-eval and the stages
     program = f"import sys, tenfold; [getattr(tenfold, name) for name in {nouns!r}]; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
 

@@ -1,4 +1,4 @@
-"""Nothing that a model or a stranger says moves the terminal's cursor or hides text."""
+"""Text of models and files cannot control the terminal."""
 
 import io
 import json
@@ -48,7 +48,7 @@ def test_removal_takes_linear_time(piece: str) -> None:
 
 
 def lines(*written: Any) -> str:
-    """What a console of ours shows."""
+    """Returns the output of a `Console`."""
     console = terminal.Console(file=io.StringIO(), width=200, force_terminal=False)
     for one in written:
         console.print(one)
@@ -71,7 +71,7 @@ def test_progress_bars_contain_no_control_characters_of_others(capsys: pytest.Ca
     console = terminal.Console(file=io.StringIO(), force_terminal=True, width=200)
     with Progress(console=console) as bar:
         bar.add_task("x", total=1)
-        print(HOSTILE)  # rich takes it over while the bar moves
+        print(HOSTILE)  # rich captures this output while a progress bar is shown
     assert is_inert(capsys.readouterr().out)
     assert "evil" not in console.file.getvalue()
 
@@ -79,7 +79,9 @@ def test_progress_bars_contain_no_control_characters_of_others(capsys: pytest.Ca
 EPISODE = {"id": "1", "question": f"What is it? {HOSTILE}", "answer": "7"}
 
 
-def test_commands_print_no_control_characters(lab: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_print_no_control_characters(
+    lab: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (lab / "rows.jsonl").write_text(json.dumps(EPISODE) + "\n")
     monkeypatch.setattr("sys.stdin", io.StringIO("8\x1b[2J\n"))
     assert cli.main(["env", "play", "tenfold/GSM8K-v0", "--set", "problems=jsonl:rows.jsonl"]) == 0

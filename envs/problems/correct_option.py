@@ -31,25 +31,25 @@ def correct_index(row: Mapping[str, object], options: Sequence[str]) -> int:
     Raises:
         ValueError: no column names the option, or the columns disagree.
     """
-    given = {column: row[column] for column in (*POSITION_COLUMNS, "answer") if _is_present(row.get(column))}
-    explicit = {column: _explicit(column, given[column], options) for column in POSITION_COLUMNS if column in given}
+    values = {column: row[column] for column in (*POSITION_COLUMNS, "answer") if _is_present(row.get(column))}
+    explicit = {column: _explicit(column, values[column], options) for column in POSITION_COLUMNS if column in values}
     if len(set(explicit.values())) > 1:
-        raise ValueError("; ".join(f"{column} is {given[column]!r}" for column in explicit) + ": these are different options")
-    if not given:
+        raise ValueError("; ".join(f"{column} is {values[column]!r}" for column in explicit) + ": these are different options")
+    if not values:
         raise ValueError("no column names the correct option")
     if not explicit:
-        return _candidates(given["answer"], options)[0]
+        return _candidates(values["answer"], options)[0]
     (found,) = set(explicit.values())
-    if "answer" in given:
+    if "answer" in values:
         try:
-            candidates = _candidates(given["answer"], options)
+            candidates = _candidates(values["answer"], options)
         except ValueError:
-            if not isinstance(given["answer"], str) or _lone_letter(given["answer"]):
+            if not isinstance(values["answer"], str) or _lone_letter(values["answer"]):
                 raise
             candidates = [found]  # a text that is not an option contradicts no option
         if found not in candidates:
             column = next(iter(explicit))
-            raise ValueError(f"{column}={given[column]!r} and answer={given['answer']!r:.80} are different options")
+            raise ValueError(f"{column}={values[column]!r} and answer={values['answer']!r:.80} are different options")
     return found
 
 

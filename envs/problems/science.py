@@ -74,20 +74,20 @@ def _is_index_as_float(column: str, value: object) -> TypeGuard[float]:
 
 def _options(row: Mapping[str, Any], answer_column: str) -> tuple[Any, Mapping[str, str]]:
     """Returns the options of a row (a list, an object by letter, or None), and the letter of each label."""
-    given = next((row[name] for name in OPTION_COLUMNS if not cells.is_missing(row.get(name))), None)
-    if isinstance(given, str) and given.lstrip()[:1] in ("[", "{"):
+    options = next((row[name] for name in OPTION_COLUMNS if not cells.is_missing(row.get(name))), None)
+    if isinstance(options, str) and options.lstrip()[:1] in ("[", "{"):
         with contextlib.suppress(ValueError, RecursionError):
-            given = json.loads(given)
-    if isinstance(given, Mapping) and isinstance(given.get("text"), list):
-        labels = [str(label).strip().upper() for label in given.get("label") or ()]
-        if len(labels) == len(given["text"]) <= len(LETTERS):  # some rows of ARC number their options from 1
-            return given["text"], dict(zip(labels, LETTERS, strict=False))
-        return given["text"], {}
-    if isinstance(given, Mapping):
-        by_letter = {str(key).strip("() .").upper(): value for key, value in given.items() if not cells.is_missing(value)}
+            options = json.loads(options)
+    if isinstance(options, Mapping) and isinstance(options.get("text"), list):
+        labels = [str(label).strip().upper() for label in options.get("label") or ()]
+        if len(labels) == len(options["text"]) <= len(LETTERS):  # some rows of ARC number their options from 1
+            return options["text"], dict(zip(labels, LETTERS, strict=False))
+        return options["text"], {}
+    if isinstance(options, Mapping):
+        by_letter = {str(key).strip("() .").upper(): value for key, value in options.items() if not cells.is_missing(value)}
         return (by_letter, {}) if by_letter and {*by_letter} <= {*LETTERS} else (None, {})
-    if isinstance(given, list):
-        return given, {}
+    if isinstance(options, list):
+        return options, {}
     columns = {letter: row[letter] for letter in LETTERS if not cells.is_missing(row.get(letter))}
     is_letter = str(row.get(answer_column)).strip().upper() in columns
     return (columns, {}) if is_letter and {"A", "B"} <= columns.keys() else (None, {})

@@ -4,7 +4,7 @@
     Hello! 3 red, 4 blue.  >  3 red, 4 blue.  >  3 red, 4 blue, 3 red, 4 blue.  >  Hello! 3 red, 6 blue.
 
 `notes` yields problems with one response each to train on; `note_pairs` yields pairs for a reward model. `rank` is the true
-quality of a note, so that the true gain of a policy can be measured next to the gain that the reward model predicts.
+quality of a note, so that the true gain of a policy can be measured together with the gain that the reward model predicts.
 """
 
 import itertools
@@ -48,7 +48,7 @@ def note_pairs(
 ) -> Iterator[dict[str, str]]:
     """Yields pairs for a reward model: {prompt, chosen, rejected}, two notes of different styles for one prompt.
 
-    If `styles` lacks "wrong", the reward model never sees a wrong number. A policy can then learn kind notes with wrong
+    If `styles` lacks "wrong", the pairs contain no wrong number. A policy can then learn kind notes with wrong
     numbers: `verify` scores them 0, but the reward model does not.
 
     Args:

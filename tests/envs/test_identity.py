@@ -1,4 +1,4 @@
-"""What decides the rewards of an environment."""
+"""The identity of an environment."""
 
 import json
 import os
@@ -62,7 +62,7 @@ def test_objects_are_identified_by_their_content() -> None:
 
 
 class Own:
-    """Stands for a class of the user's."""
+    """A class of the user."""
 
 
 def test_files_and_modules_are_identified_by_their_content(rows: Path) -> None:
@@ -100,7 +100,7 @@ def test_rows_in_an_unknown_format_are_identified_by_their_file(lab: Path) -> No
 
 
 def test_other_problems_replace_those_of_a_wrapped_environment(rows: Path) -> None:
-    """GSM8K itself is not asked for."""
+    """Does not use GSM8K itself."""
     wrapper = {"entry_point": "tenfold.envs.tools:with_python", "environment": "tenfold/GSM8K-v0"}
     tenfold.register("lab/Wrapped-v0", **wrapper, problems="jsonl:rows.jsonl")
     found = identity.of_environment("lab/Wrapped-v0")

@@ -1,4 +1,4 @@
-"""Rewards that are preferences, with a judge that a function stands in for."""
+"""Rewards from preferences. A function replaces the judge."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ PROBLEMS = [Problem("p", ({"role": "user", "content": "Greet me."},), "Good day.
 
 
 def shorter(questions: Sequence[Question]) -> list[float]:
-    """Prefers the shorter response, and a little what it sees first."""
+    """Prefers the shorter response, with a small bias for the first one."""
     return [0.9 if len(first) < len(second) else 0.2 for _, first, second in questions]
 
 
@@ -57,5 +57,5 @@ def test_a_missing_reward_model_is_reported_by_reset(monkeypatch: pytest.MonkeyP
     environment = PreferenceEnv(PROBLEMS, "stage:nowhere")
     with pytest.raises(UserError, match="there is no folder nowhere"):
         environment.reset(options={"problem": 0})
-    with pytest.raises(UserError, match="against is one of reference, group, not 'all'"):
+    with pytest.raises(UserError, match="against: expected one of reference, group, got 'all'"):
         PreferenceEnv(PROBLEMS, "stage:nowhere", against="all")

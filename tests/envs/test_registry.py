@@ -29,7 +29,7 @@ IFEVAL_LIKE = """{"prompt": "Say it.", "instruction_id_list": ["punctuation:no_c
 
 @pytest.fixture(params=registry.ids())
 def environment(request: pytest.FixtureRequest, tmp_path: Path) -> gymnasium.Env[str, str]:
-    """Every registered environment; one that reads the hub reads a file of the hub's form instead."""
+    """Each registered environment. A file replaces data of the hub."""
     declared = gymnasium.spec(request.param).kwargs
     declared = gymnasium.spec(declared["environment"]).kwargs if "environment" in declared else declared
     if declared["verifier"] == "code":
@@ -140,7 +140,7 @@ def test_a_plug_in_package_registers_environments(monkeypatch: pytest.MonkeyPatc
         (lambda: tenfold.make("tenfold/ChainSum-v0", verifier="json:__doc__"), "is no verifier"),
         (
             lambda: tenfold.make("tenfold/ChainSum-v0", verifer="math"),
-            "'verifer'; it takes problems, verifier, template, system, invalid_gold",
+            "'verifer'; the arguments are problems, verifier, template, system, invalid_gold",
         ),
         (lambda: tenfold.make("tenfold/ChainSum-v0", template="no place"), "{prompt}"),
         (lambda: tenfold.make("tenfold/ChainSum-v0").reset(options={"problem": 10**6}), "from 0"),
@@ -173,5 +173,48 @@ def test_unreadable_gold_answers_are_reported_on_creation(lab: Path) -> None:
     assert [problem.id for problem in TextEnv("jsonl:broken.jsonl", invalid_gold="drop").problems] == ["good"]
     with pytest.raises(UserError, match="bad"):
         TextEnv("jsonl:broken.jsonl", invalid_gold="error")
-    with pytest.raises(UserError, match="warn, drop, error"):
+    with pytest.raises(UserError, match="expected warn, drop or error"):
         TextEnv("jsonl:broken.jsonl", invalid_gold="yes")
+
+
+VERIFIERS = """
+import tenfold
+from tenfold import Problem, Verdict, Verifier
+
+
+def score(problem: Problem, response: str) -> float:
+    return float(response == problem.answer)
+
+
+def is_correct(problem: Problem, response: str, strip: bool = True) -> bool:
+    return response == problem.answer
+
+
+def verdict(problem: Problem, response: str) -> Verdict:
+    return tenfold.verify(problem.answer, response)
+
+
+class Exact:
+    def __call__(self, problem: Problem, response: str) -> float | Verdict:
+        return score(problem, response)
+
+
+def register(verifier: Verifier) -> None:
+    tenfold.register("lab/Score-v0", problems="jsonl:p.jsonl", verifier=score)
+    tenfold.register("lab/Bool-v0", problems="jsonl:p.jsonl", verifier=is_correct)
+    tenfold.register("lab/Verdict-v0", problems="jsonl:p.jsonl", verifier=verdict)
+    tenfold.register("lab/Object-v0", problems="jsonl:p.jsonl", verifier=Exact())
+    tenfold.register("lab/Verifier-v0", problems="jsonl:p.jsonl", verifier=verifier)
+"""
+
+
+@pytest.mark.slow
+def test_mypy_accepts_every_callable_that_works_as_a_verifier(tmp_path: Path) -> None:
+    api = pytest.importorskip("mypy.api")
+    (tmp_path / "verifiers.py").write_text(VERIFIERS)
+    (tmp_path / "tenfold").symlink_to(Path(tenfold.__file__).parent)
+    settings = ["--config-file=", f"--cache-dir={tmp_path}/cache", "--follow-imports=silent", "--ignore-missing-imports"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MYPYPATH", str(tmp_path))
+        output, _, status = api.run([*settings, f"--python-executable={sys.executable}", f"{tmp_path}/verifiers.py"])
+    assert status == 0, output

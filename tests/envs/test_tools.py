@@ -44,7 +44,7 @@ def test_the_interpreter_replies_and_keeps_its_variables(env: PythonTool) -> Non
     [
         ("1 / 0", "ZeroDivisionError: division by zero"),
         ("x = 1", "(no output)"),
-        ("", "The call is no JSON"),
+        ("", "The call is not a JSON object"),
         ("print('x' * 10000)", "x" * 200),
         ("import os; os._exit(1)", "The interpreter was stopped (it left with status 1"),
         ("import socket; socket.create_connection(('1.1.1.1', 53))", "PermissionError"),
@@ -73,7 +73,7 @@ def test_only_the_last_call_after_reasoning_counts() -> None:
     assert called('<tool_call>{"name": "python", "arguments": {"code": 7}}</tool_call>') == ("", "")
 
 
-@pytest.mark.filterwarnings("ignore:.*different from the unwrapped version")  # it is a wrapper, and that is what is checked
+@pytest.mark.filterwarnings("ignore:.*different from the unwrapped version")  # the test checks the wrapper
 def test_it_passes_the_environment_checks() -> None:
     tenfold.register("lab/ChainSumPython-v0", entry_point="tenfold.envs.tools:with_python", environment="tenfold/ChainSum-v0")
     check_env(tenfold.make("lab/ChainSumPython-v0").env)
@@ -106,7 +106,7 @@ def coding(lab: Path) -> Iterator[gymnasium.Env[str, str]]:
 
 def test_a_policy_can_run_the_public_tests_before_its_response(coding: gymnasium.Env[str, str]) -> None:
     prompt, info = coding.reset(seed=0)
-    assert prompt.count("assert add(1, 2) == 3") == 2  # in the problem's words, and among the public tests
+    assert prompt.count("assert add(1, 2) == 3") == 2  # in the prompt, and in the list of public tests
     assert "add(2, 2)" not in str(info["messages"])
     said, reward, terminated, *_ = coding.step(call("def add(a, b): return a - b", "run_tests"))
     assert (said, reward, terminated) == ("0 of 1 tests pass: - (assertion 1 fails)", 0.0, False)
@@ -128,7 +128,7 @@ def test_unknown_tools_and_missing_public_tests_get_a_reply(coding: gymnasium.En
 
 
 def test_the_reply_of_public_tests_depends_only_on_them(coding: gymnasium.Env[str, str]) -> None:
-    """A program cannot learn the private tests by the calls that it gets."""
+    """A program cannot learn the private tests from the calls of the public ones."""
     coding.reset(seed=0)
     spy = "def add(a, b):\n    print(a, b)\n    raise ValueError((a, b))"
     said = coding.step(call(spy, "run_tests"))[0]

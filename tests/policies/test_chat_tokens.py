@@ -1,4 +1,4 @@
-"""Conversations turn by turn as token ids."""
+"""Token ids of conversations, turn by turn."""
 
 from types import SimpleNamespace
 from typing import Any

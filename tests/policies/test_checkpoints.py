@@ -1,4 +1,4 @@
-"""Models made from nothing: their sizes, their tokenizer, always the same."""
+"""Models with random weights: size, tokenizer, reproducibility."""
 
 import json
 import shutil
@@ -61,7 +61,7 @@ def test_code_of_a_checkpoint_is_not_run(words: Path, tmp_path: Path) -> None:
 
 def test_a_too_small_vocabulary_gives_a_one_line_error(words: Path, tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text(json.dumps({"model_type": "llama", "vocab_size": 100}))
-    with pytest.raises(UserError, match="has a vocabulary of 100, and the tokenizer one of 2"):
+    with pytest.raises(UserError, match="the vocabulary has 100 tokens, fewer than"):
         checkpoints.checkpoint(f"config:{tmp_path}/c.json?tokenizer={words}")
 
 

@@ -1,4 +1,4 @@
-"""A policy by its URI."""
+"""Loading a policy from its URI."""
 
 import random
 from pathlib import Path

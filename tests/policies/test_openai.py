@@ -12,7 +12,7 @@ from tenfold.policies.openai import OpenAIPolicy
 
 
 class Server(ThreadingHTTPServer):
-    """Speaks OpenAI's chat completions: says the seed it was given. The first `failures` requests fail."""
+    """A chat completions server that replies with the seed. The first `failures` requests fail."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -98,7 +98,7 @@ def test_every_sample_is_a_request_with_its_own_seed(server: Server) -> None:
 
 
 def test_requests_are_concurrent(server: Server) -> None:
-    server.gate = threading.Barrier(12)  # passes only when twelve requests wait at once
+    server.gate = threading.Barrier(12)  # opens only if twelve requests wait at the same time
     OpenAIPolicy("small", server.url, batch_size=12, max_retries=0).generate(ASKED, 4, Sampling())
     assert len(server.requests) == 12
 

@@ -67,7 +67,7 @@ def test_a_judge_is_loaded_once_and_can_be_pickled() -> None:
 
 
 class Slow:
-    """A policy that prefers longer first responses; each call waits to be let through."""
+    """A policy that prefers longer first responses. Each call waits for the test."""
 
     def __init__(self) -> None:
         self.calls: list[int] = []
@@ -95,8 +95,8 @@ def test_concurrent_calls_share_a_forward_pass() -> None:
         slow.gate.set()
         base = first.result()[0]
         told = [other.result() for other in others]
-    assert slow.calls == [1, 12]  # of the 16 that came, 4 were asked twice
-    assert told == [pytest.approx([base + n / 10_000, base + 2 * n / 10_000]) for n in range(1, 9)]  # each its own answers
+    assert slow.calls == [1, 12]  # 4 of the 16 questions are duplicates
+    assert told == [pytest.approx([base + n / 10_000, base + 2 * n / 10_000]) for n in range(1, 9)]
 
 
 def test_an_error_is_raised_in_all_waiting_calls_only() -> None:
@@ -182,7 +182,7 @@ def test_a_policy_without_probabilities_gives_0_or_1() -> None:
 
 @pytest.fixture
 def server() -> Iterator[Any]:
-    """Speaks OpenAI's chat completions: says `said`, with `top` as the likeliest tokens and their log-probabilities."""
+    """A chat completions server that replies `said`, with `top` as the most likely tokens and their log-probabilities."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -218,7 +218,7 @@ def test_probabilities_come_from_top_logprobs(server: Any) -> None:
     server.top, server.said = {}, " B"
     assert judge([(PROMPT, "5", "6")]) == [0]
     server.said = "Both"
-    with pytest.raises(UserError, match="'Both' where one of A, B is asked for"):
+    with pytest.raises(UserError, match="'Both' "):
         judge([(PROMPT, "5", "6")])
 
 

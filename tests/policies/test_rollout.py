@@ -20,7 +20,7 @@ def sums() -> TextEnv:
 
 
 class Guess(gymnasium.Env[str, str]):
-    """A number is to be found in five tries; only its environment knows which."""
+    """The policy guesses a number in five turns."""
 
     def __init__(self, crash_on: str = "never", crashes: int = 0):
         self.observation_space = self.action_space = Text()
@@ -111,7 +111,7 @@ def test_a_stopped_rollout_continues_with_the_same_result(tmp_path: Path) -> Non
     with pytest.raises(KeyboardInterrupt):
         rollout(sums, stopping, samples=4, store=tmp_path / "e.jsonl")
     with (tmp_path / "e.jsonl").open("a") as file:
-        file.write('{"problem": 3, "sample": 0, "mess')  # killed while writing
+        file.write('{"problem": 3, "sample": 0, "mess')  # as if killed during a write
     asked = []
     progress = rollout(sums, policy, samples=4, store=tmp_path / "e.jsonl", progress=lambda done, total: asked.append(done))
     assert progress == whole
@@ -160,7 +160,7 @@ def test_a_decided_problem_is_not_played_further(tmp_path: Path) -> None:
 
 
 def test_an_unplayable_environment_gives_a_one_line_error() -> None:
-    with pytest.raises(UserError, match="how many"):
+    with pytest.raises(UserError, match="give the number of problems"):
         rollout(Guess, ScriptedPolicy("1"), samples=1)
     with pytest.raises(UserError, match="no environment 'lab/Missing-v0'"):
         rollout("lab/Missing-v0", ScriptedPolicy("1"), samples=1)

@@ -51,14 +51,12 @@ def test_a_broken_line_is_logged_and_its_row_can_be_appended_again(
 @pytest.mark.parametrize("content", [b"a diary without an end of line", b"a\nb\n", b"[]\n{}\n", b'{"seed": 1}\n', b"\x00" * 99])
 def test_a_file_that_is_not_a_store_is_rejected_unchanged(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "diary").write_bytes(content)
-    with pytest.raises(UserError, match="its first line does not say what the file was made with"):
+    with pytest.raises(UserError, match="the first line has no settings"):
         Store(tmp_path / "diary", {"seed": 1})
     assert (tmp_path / "diary").read_bytes() == content
 
 
-def test_an_append_on_a_full_disk_writes_no_row(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_append_on_a_full_disk_writes_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path / "s.jsonl", {"seed": 1})
     store.append([{"a": 1}])
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -28,8 +28,8 @@ def test_samples_of_a_problem_do_not_depend_on_the_batch(policy: TransformersPol
     policy.batch_size = batch_size
     alone = [policy.generate([PROMPTS[n]], 4, sampling, [keys[n]])[0] for n in (0, 3, 4)]
     pairs = [pair for n, samples in zip((0, 3, 4), alone, strict=True) for pair in zip(samples, together[n], strict=True)]
-    # Sums in another order move the bounds between a thousand tokens by about 3e-8 each. That a number which is sampled lies so
-    # near to one happens in one of some 1,400 samples of 12 tokens: one of the 12 may be another, two are not by chance.
+    # Sums in another order move the bounds between a thousand tokens by about 3e-8 each. A sampled number falls into such a
+    # difference in about one of 1,400 samples of 12 tokens: one of the 12 samples may differ, two would not be chance.
     assert sum(one.token_ids != other.token_ids for one, other in pairs) <= 1
 
 
@@ -118,12 +118,12 @@ def test_a_saved_micro_model_can_be_loaded() -> None:
         ("path:broken", "broken cannot be loaded"),
         ("stage:unfinished", "not finished"),
         ("micro:?width=3", "hidden, layers, heads, seed"),
-        ("micro:?hidden=abc", "whole numbers"),
-        ("micro:?hidden=100&heads=3", "no multiple of twice heads=3"),
-        ("micro:?layers=0", "no layer"),
-        ("smollm2:big", "stands alone"),
-        ("path:.?revision=1", "unknown option 'revision'; there are none"),
-        ("hf:no/such-model", "cannot be fetched"),
+        ("micro:?hidden=abc", "must be integers"),
+        ("micro:?hidden=100&heads=3", "must be a multiple of 2 * heads=3"),
+        ("micro:?layers=0", "layers at least 1"),
+        ("smollm2:big", "has no location"),
+        ("path:.?revision=1", "unknown option 'revision'; the options are none"),
+        ("hf:no/such-model", "cannot be downloaded"),
         ("openai:m?url=x", "base_url, api_key_env and leave_out"),
     ],
 )
@@ -180,8 +180,10 @@ def test_reasoning_opened_by_the_template_is_part_of_the_text(monkeypatch: pytes
     assert policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=4, seed=3))[0][0].text.startswith("<think>\n")
 
 
-def test_growing_the_cache_in_place_does_not_change_samples(policy: TransformersPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither while memory is added nor when rows leave the batch."""
+def test_growing_the_cache_in_place_does_not_change_samples(
+    policy: TransformersPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Includes the growth of the buffers and the removal of rows."""
     prompts = [[1, 2, 3], [4, 5, 6, 7], [1, 2, 3], [8]]
     limits, sampling = [3, 150, 90, 150], Sampling(max_tokens=150, top_p=0.9)
     grown = sample(policy.model, prompts, [1, 2, 3, 4], sampling, set(), max_tokens=limits)

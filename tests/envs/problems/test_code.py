@@ -49,7 +49,11 @@ def test_rows_of_mbpp_become_problems(lab: Path) -> None:
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"test_list": []}, "there are no tests"), ({"test_list": ["assert ("]}, "no Python"), ({"code": "def ("}, "no Python")],
+    [
+        ({"test_list": []}, "the row has no tests"),
+        ({"test_list": ["assert ("]}, "prompt are not valid"),
+        ({"code": "def ("}, "prompt are not valid"),
+    ],
 )
 def test_a_row_without_valid_tests_gives_a_one_line_error(lab: Path, change: dict[str, object], words: str) -> None:
     (lab / "rows.jsonl").write_text(json.dumps(MBPP | change) + "\n")
@@ -58,7 +62,7 @@ def test_a_row_without_valid_tests_gives_a_one_line_error(lab: Path, change: dic
 
 
 def packed(tests: list[dict[str, str]]) -> str:
-    """Private tests as LiveCodeBench ships them."""
+    """Returns private tests in the format of LiveCodeBench."""
     return base64.b64encode(zlib.compress(pickle.dumps(json.dumps(tests)))).decode()
 
 
@@ -111,6 +115,6 @@ class Hostile:
 def test_a_pickle_of_private_tests_is_not_executed(loot: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     private = base64.b64encode(zlib.compress(pickle.dumps(loot))).decode()
     (tmp_path / "rows.jsonl").write_text(json.dumps(STDIN | {"private_test_cases": private}) + "\n")
-    with pytest.raises(UserError, match="malformed"):
+    with pytest.raises(UserError, match="not valid"):
         sources.load(f"jsonl:{tmp_path}/rows.jsonl")
     assert not capsys.readouterr().out

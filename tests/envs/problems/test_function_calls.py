@@ -45,10 +45,10 @@ def test_an_unknown_category_lists_the_categories() -> None:
 @pytest.mark.parametrize(
     ("uri", "words"),
     [
-        ("bfcl:simple_cobol", "there are .*simple_java"),
-        ("bfcl:multi_turn_base", "no row of question"),
-        ("bfcl:?folder=nowhere", "there are none"),
-        ("jsonl:rows.jsonl", "no row of question, function and ground_truth"),
+        ("bfcl:simple_cobol", "the categories are .*simple_java"),
+        ("bfcl:multi_turn_base", "expected a row with question"),
+        ("bfcl:?folder=nowhere", "the categories are none"),
+        ("jsonl:rows.jsonl", "expected a row with question, function and ground_truth"),
     ],
 )
 def test_a_user_error_is_one_line(lab: Path, uri: str, words: str) -> None:

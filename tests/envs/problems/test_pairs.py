@@ -58,7 +58,7 @@ def test_graded_solutions_give_a_pair_of_each_correct_and_each_incorrect_one(tmp
 
 
 def test_pairs_of_equal_responses_are_dropped(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no pair"):
+    with pytest.raises(UserError, match="there are no pairs"):
         pairs.load(written(tmp_path / "p.jsonl", {"prompt": "q", "chosen": "a", "rejected": "a "}))
 
 
@@ -85,9 +85,9 @@ def test_all_pairs_of_a_prompt_are_in_the_same_part(tmp_path: Path) -> None:
     [
         ({"prompt": "q", "chosen": "a"}, "", r"row 1: there is no column 'rejected'; the columns are prompt, chosen"),
         ({"chosen": "a", "rejected": "b"}, "", r"row 1: there is no prompt"),
-        ({"prompt": "q", "chosen": 3, "rejected": "b"}, "", r"row 1: a prompt is text or a list"),
+        ({"prompt": "q", "chosen": 3, "rejected": "b"}, "", r"row 1: a prompt must be text or a list"),
         ({"prompt": "q", "chosen": "a", "rejected": "b"}, "?most=2", r"unknown option 'most'; there are prompt, chosen"),
-        ({"prompt": "q", "chosen": "a", "rejected": "b"}, "?limit=-1", r"limit is a whole number"),
+        ({"prompt": "q", "chosen": "a", "rejected": "b"}, "?limit=-1", r"limit: expected an integer"),
     ],
 )
 def test_a_row_without_a_pair_is_reported(tmp_path: Path, row: dict[str, Any], options: str, said: str) -> None:

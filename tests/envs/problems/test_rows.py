@@ -1,4 +1,4 @@
-"""Rows as data sets write them: which columns are read, what is missing, what cannot be read."""
+"""Rows of data sets: the columns that are read, missing values, unreadable rows."""
 
 import datetime
 import decimal
@@ -19,7 +19,7 @@ from tenfold.verifiers.answers.extraction.response import boxed
 
 
 def loaded(folder: Path, *rows: dict[str, Any], options: str = "") -> list[Problem]:
-    """The problems of a file with these rows, and of a parquet file with them where that can hold them."""
+    """Returns the problems of a JSONL file with the rows, and of a parquet file if it supports them."""
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return [*sources.load(f"jsonl:{folder}/rows.jsonl{options}")]
 
@@ -220,10 +220,10 @@ def test_answers_without_the_mark_are_invalid(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"text": "2+2?", "answer": 4}, "row 1: there is no column any of prompt, question"),
-        ({"question": "2+2?", "label": 4}, "row 1: there is no column any of answer, gold"),
-        ({"prompt": 5, "answer": 4}, "row 1: a prompt is text or a list of messages"),
-        ({"prompt": ["a", "b"], "answer": 4}, "row 1: a prompt is text or a list of messages"),
+        ({"text": "2+2?", "answer": 4}, "row 1: there is no column prompt or question"),
+        ({"question": "2+2?", "label": 4}, "row 1: there is no column answer or gold"),
+        ({"prompt": 5, "answer": 4}, "row 1: a prompt must be text or a list of messages"),
+        ({"prompt": ["a", "b"], "answer": 4}, "row 1: a prompt must be text or a list of messages"),
         ({"prompt": [{"role": "user", "content": [{"type": "image_url"}]}], "answer": 4}, "row 1: .*'image_url'"),
         ({"prompt": [{"role": "user", "content": [{"type": "input_audio"}]}], "answer": 4}, "row 1: .*'input_audio'"),
         ({"question": "?", "options": ["a", "b"], "answer": "c"}, "row 1: .*there is no option C"),

@@ -82,7 +82,7 @@ def test_chain_sums_have_worked_solutions() -> None:
         assert isinstance(problem, Problem)
         for line in problem.meta["solution"].split("\n"):
             left, _, right = line.partition("=")
-            assert not right or eval(left) == int(right)  # our own text, not a model's
+            assert not right or eval(left) == int(right)  # the text is from tenfold, so eval is safe
         assert problem.meta["solution"].endswith(problem.answer)
 
 
@@ -93,23 +93,23 @@ def test_chain_sums_have_worked_solutions() -> None:
         ("jsonl:missing.jsonl", "no file missing.jsonl"),
         ("jsonl:bad.jsonl", "bad.jsonl, line 2: not JSON"),
         ("jsonl:latin.jsonl", "latin.jsonl, line 1: not JSON"),
-        ("jsonl:list.jsonl", "line 1: a JSON object is expected, not list"),
-        ("jsonl:empty.jsonl", "holds no problem"),
+        ("jsonl:list.jsonl", "line 1: expected a JSON object, got list"),
+        ("jsonl:empty.jsonl", "there are no problems"),
         ("jsonl:good.jsonl?promt=x", "unknown option 'promt'"),
         ("jsonl:good.jsonl?prompt=text", "no column 'text'; the columns are question, answer"),
-        ("jsonl:good.jsonl?answer_after=%23%23", "row 1: the answer has no '##'"),
+        ("jsonl:good.jsonl?answer_after=%23%23", "row 1: the answer does not contain '##'"),
         ("jsonl:good.jsonl?limit=many", "limit"),
-        ("parquet:good.jsonl", "no parquet file"),
-        ("reasoning_gym:no_such_game", "reasoning-gym refuses"),
-        ("reasoning_gym:chain_sum?no_such_option=1", "reasoning-gym refuses"),
-        ("reasoning_gym:chain_sum?size=1000&max_terms=2&max_digits=1", "distinct problems; ask for fewer"),
-        ("reasoning_gym:chain_sum?part=test", "all, train, held_out"),
+        ("parquet:good.jsonl", "not a parquet file"),
+        ("reasoning_gym:no_such_game", "reasoning-gym rejects these options"),
+        ("reasoning_gym:chain_sum?no_such_option=1", "reasoning-gym rejects these options"),
+        ("reasoning_gym:chain_sum?size=1000&max_terms=2&max_digits=1", "distinct problems; lower size"),
+        ("reasoning_gym:chain_sum?part=test", "expected all, train or held_out"),
         ("generate:json:no_such_function", "cannot import"),
-        ("generate:lab_sources:needs", "missing a required argument: 'n'; it takes (n, of=1)"),
+        ("generate:lab_sources:needs", "missing a required argument: 'n'; its arguments are (n, of=1)"),
         ("generate:lab_sources:needs?n=1&off=2", "unknown option 'off'"),
         ("generate:lab_sources:ready?size=2", "unknown option 'size'"),
-        ("generate:lab_sources:needs?n=3", "row 1: a problem or a mapping of columns is expected, not int"),
-        ("hf:no/such-data-set", "where the hub is out of reach"),
+        ("generate:lab_sources:needs?n=3", "row 1: expected a problem or a mapping of columns, got int"),
+        ("hf:no/such-data-set", "without access to the hub"),
     ],
 )
 def test_a_user_error_is_one_line_with_a_remedy(lab: Path, uri: str, words: str) -> None:

@@ -1,4 +1,4 @@
-"""Notes: which is better, and what the pairs say of it."""
+"""The rank of notes, and pairs of notes."""
 
 from collections import Counter
 
@@ -46,5 +46,5 @@ def test_solutions_have_all_styles_and_answers_are_curt() -> None:
 
 
 def test_too_many_notes_give_a_one_line_error() -> None:
-    with pytest.raises(UserError, match=r"there are \d+ notes to write of part=held_out, not 5000"):
+    with pytest.raises(UserError, match=r"size=5000: there are only \d+ notes in part=held_out"):
         list(short_notes.notes(5000, part="held_out"))

@@ -1,4 +1,4 @@
-"""Small functions: what asks for one, what is right, and what the hasty way gets wrong."""
+"""Small functions: prompts, correct programs, and incorrect one-line programs."""
 
 import pytest
 
@@ -31,12 +31,12 @@ def test_no_prompt_is_in_both_parts() -> None:
     train, held_out = ({problem.id for problem in sources.load(uri + part)} for part in ("train", "held_out"))
     assert len(train) == len(held_out) == 200
     assert not train & held_out
-    with pytest.raises(UserError, match="part is one of all, train, held_out, not 'test'"):
+    with pytest.raises(UserError, match="part: expected all, train or held_out, got 'test'"):
         list(small_functions(1, part="test"))
 
 
 def test_too_many_functions_give_an_error() -> None:
-    with pytest.raises(UserError, match="there are 24 functions of 1 to 1 steps, not 25"):
+    with pytest.raises(UserError, match="size=25: there are only 24 functions of 1 to 1 steps"):
         list(small_functions(25, part="all", min_steps=1, max_steps=1))
     with pytest.raises(UserError, match=r"there are \d+ functions of 1 to 1 steps, part=held_out, not 24"):
         list(small_functions(24, part="held_out", min_steps=1, max_steps=1))

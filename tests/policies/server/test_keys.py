@@ -1,4 +1,4 @@
-"""Which key goes to which server."""
+"""Rules for sending API keys to servers."""
 
 import json
 import threading
@@ -21,7 +21,7 @@ ASKED = [[{"role": "user", "content": "hi"}]]
 
 
 class Server(ThreadingHTTPServer):
-    """Keeps the headers of its requests; answers them, or sends them on to `elsewhere`, or says `refusal` with 401."""
+    """Records the headers of requests. Replies, redirects to `elsewhere`, or sends `refusal` with status 401."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -59,7 +59,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Server, Server]]:
-    """Two servers, in an environment of keys."""
+    """Two servers, and environment variables with keys."""
     for name in ("OPENAI_BASE_URL", "TENFOLD_KEYS"):
         monkeypatch.delenv(name, raising=False)
     for name in ("OPENAI_API_KEY", "LAB_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_ADMIN_KEY"):
@@ -85,7 +85,7 @@ def test_a_server_in_a_uri_gets_no_key_by_default(servers: tuple[Server, Server]
 
 @pytest.mark.parametrize("name", ["LAB_KEY", "OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY", "HOME"])
 def test_a_uri_cannot_read_a_variable_without_permission(servers: tuple[Server, Server], name: str) -> None:
-    with pytest.raises(UserError, match=f"the key in {name} does not go to 127.0.0.1:.*TENFOLD_KEYS=") as error:
+    with pytest.raises(UserError, match=f"the key in {name} is not sent to 127.0.0.1:.*TENFOLD_KEYS=") as error:
         tenfold.load_policy(f"openai:m?base_url={servers[0].url()}&api_key_env={name}")
     assert "\n" not in str(error.value)
     assert not servers[0].headers
@@ -108,13 +108,11 @@ def test_the_settings_file_allows_servers_too(
     ask(tenfold.load_policy(f"openai:m?base_url={servers[0].url()}&api_key_env=LAB_KEY"))
     assert "secret-LAB_KEY" in servers[0].sent
     (tmp_path / "keys").write_text("LAB_KEY 127.0.0.1\n")
-    with pytest.raises(UserError, match="hold NAME=HOST"):
+    with pytest.raises(UserError, match="must contain NAME=HOST"):
         tenfold.load_policy(f"openai:m?base_url={servers[0].url()}&api_key_env=LAB_KEY")
 
 
-def test_the_server_in_openai_base_url_gets_the_key(
-    servers: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_server_in_openai_base_url_gets_the_key(servers: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", servers[0].url())
     monkeypatch.delenv("OPENAI_CUSTOM_HEADERS")
     ask(tenfold.load_policy("openai:m"))
@@ -138,7 +136,7 @@ def test_errors_mention_the_withheld_key_without_its_value(
     servers: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     servers[0].refusal = "Incorrect API key: sk-secret-OPENAI_API_KEY; see http://u:secret@127.0.0.1/?token=secret"
-    with pytest.raises(UserError, match=r"401.*the key in OPENAI_API_KEY does not go there") as error:
+    with pytest.raises(UserError, match=r"401.*the key in OPENAI_API_KEY is not sent there") as error:
         ask(OpenAIPolicy("m", servers[0].url(), max_retries=0))
     assert "u:secret" not in str(error.value)
     assert "token=secret" not in str(error.value)

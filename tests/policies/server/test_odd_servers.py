@@ -1,4 +1,4 @@
-"""Servers that answer otherwise than OpenAI's: what becomes of a sample, and of the others of its batch."""
+"""Servers whose replies differ from OpenAI's: the effect on a sample and on the rest of its batch."""
 
 import json
 import math
@@ -16,14 +16,14 @@ ASKED = [[{"role": "user", "content": text}] for text in ("one", "two", "three")
 
 
 def sampled(reply: Reply, sampling: Sampling | None = None, **options: Any) -> Completion:
-    """The sample that a server's only reply makes."""
+    """Returns the sample of a server that sends one reply."""
     with serving(lambda request: reply) as server:
         policy = OpenAIPolicy("m", server.url, **{"max_retries": 1, **options})
         return policy.generate(ASKED[:1], 1, sampling or Sampling())[0][0]
 
 
 def second_is(reply: Reply, **options: Any) -> tuple[list[Completion], list[Request]]:
-    """One sample of each of three prompts, where the server answers the second one so each time."""
+    """Returns a sample for each of three prompts; the server always sends the given reply for the second."""
     with serving(lambda request: reply if request["messages"][-1]["content"] == "two" else Reply(answer("ok"))) as server:
         policy = OpenAIPolicy("m", server.url, **{"max_retries": 1, **options})
         rows = policy.generate(ASKED, 1, Sampling())
@@ -203,7 +203,7 @@ def test_every_format_of_a_message_is_parsed(message: dict[str, Any], text: str)
 
 
 def strict(refused: dict[str, Any], said: Request | None = None) -> Any:
-    """A server that refuses some parameters, each with an error of its own."""
+    """A server that rejects some parameters, each with its own error."""
 
     def reply(request: Request) -> Reply:
         for name, body in refused.items():
@@ -260,13 +260,13 @@ def test_requests_to_openai_reasoning_models_use_their_parameters() -> None:
     ],
 )
 def test_a_rejected_seed_is_left_out_with_a_warning(body: Any) -> None:
-    with serving(strict({"seed": body})) as server, pytest.warns(UserWarning, match="takes no seed"):
+    with serving(strict({"seed": body})) as server, pytest.warns(UserWarning, match="does not accept seed"):
         rows = OpenAIPolicy("m", server.url, max_retries=0).generate(ASKED, 2, Sampling())
     assert {sample.finish_reason for row in rows for sample in row} == {"stop"}
 
 
 def test_rejected_stop_strings_are_applied_by_the_client() -> None:
-    with serving(strict({"stop": unsupported("stop")})) as server, pytest.warns(UserWarning, match="cut off here"):
+    with serving(strict({"stop": unsupported("stop")})) as server, pytest.warns(UserWarning, match="the client applies stop"):
         ((sample,),) = OpenAIPolicy("m", server.url, max_retries=0).generate(ASKED[:1], 1, Sampling(stop=("END", "two")))
     assert (sample.text, sample.finish_reason) == ("one ", "stop")
 
@@ -274,7 +274,7 @@ def test_rejected_stop_strings_are_applied_by_the_client() -> None:
 @pytest.mark.parametrize(("name", "sampling"), [("temperature", Sampling(0.6)), ("top_p", Sampling(top_p=0.9))])
 def test_parameters_of_the_distribution_are_not_left_out(name: str, sampling: Sampling) -> None:
     with serving(strict({name: unsupported(name)})) as server:
-        with pytest.raises(UserError, match=f"takes no {name}=.*leave_out={name}"):
+        with pytest.raises(UserError, match=f"does not accept {name}=.*leave_out={name}"):
             OpenAIPolicy("m", server.url).generate(ASKED[:1], 1, sampling)
         (row,) = OpenAIPolicy("m", server.url, leave_out=name).generate(ASKED[:1], 1, sampling)
     assert row[0].text == "one END two"

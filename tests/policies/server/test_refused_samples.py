@@ -1,4 +1,4 @@
-"""Samples without an answer, from the server to what a user is told: rollouts, a filter, a benchmark, a judge."""
+"""Samples without an answer in rollouts, a filter, a benchmark and a judge."""
 
 import json
 from pathlib import Path
@@ -36,7 +36,7 @@ def number(request: Request) -> int:
 
 
 def refusing(third: Reply) -> Any:
-    """A server that knows the answers to all but the third question."""
+    """A server that answers all prompts except the third."""
     return lambda request: third if number(request) == 2 else Reply(answer(f"\\boxed{{{number(request) % 2}}}"))
 
 
@@ -122,7 +122,7 @@ def test_lone_surrogates_do_not_lose_episodes(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text(
         '{"id": "p\\ud800", "question": "Half \\ud800?", "answer": "4"}\n{"question": "Whole?", "answer": "4"}\n'
     )
-    reply = json.dumps(answer("It is \udfff \\boxed{4}")).encode()  # JSON writes the half as \\udfff
+    reply = json.dumps(answer("It is \udfff \\boxed{4}")).encode()  # JSON encodes the lone surrogate as \\udfff
     with serving(lambda request: Reply(reply)) as server:
         policy, rows = OpenAIPolicy("m", server.url), f"jsonl:{tmp_path}/rows.jsonl"
         played = play(lambda: TextEnv(rows), policy, 2, sampling=Sampling(), store=tmp_path / "e.jsonl")

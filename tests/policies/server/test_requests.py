@@ -20,7 +20,7 @@ def test_results_of_concurrent_calls_are_in_order() -> None:
             raise KeyError(number)
         return number * number
 
-    found = at_once.wait_for_all(at_once.submit(work, range(3), most=3))
+    found = at_once.wait_for_all(at_once.submit(work, range(3), max_threads=3))
     assert [future.result() for future in found[:2]] == [0, 1]
     assert isinstance(found[2].exception(), KeyError)
 
