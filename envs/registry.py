@@ -45,7 +45,7 @@ def register(
     *,
     problems: str | Sequence[Problem] | None = None,
     verifier: VerifierLike | None = None,
-    entry_point: str | type | None = None,
+    entry_point: str | Callable[..., object] | None = None,
     **kwargs: Any,
 ) -> None:
     """Registers an environment under an id such as "lab/Units-v0".

@@ -61,7 +61,7 @@ class Store(Generic[Row]):
         """
         self.path = Path(path)
         if self.path.exists() and not self.path.is_file():
-            raise UserError(f"{self.path} is no plain file")
+            raise UserError(f"{self.path} is not a regular file")
         settings = json.loads(json.dumps(dict(settings)))
         first = json.dumps({"settings": settings}, ensure_ascii=False) + "\n"
         content = self.path.read_bytes() if self.path.exists() else b""

@@ -30,9 +30,9 @@ def test_two_commands_cannot_write_to_one_folder(
         thread.start()
         thread.join()
     assert status == [2]
-    said = capsys.readouterr().err
-    assert said.startswith(f"error: another process uses {place} (process {os.getpid()} on ")
-    assert said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert output.startswith(f"error: another process uses {place} (process {os.getpid()} on ")
+    assert output.count("\n") == 1
 
 
 @pytest.mark.parametrize(("command", "store"), [(BENCH, "b/chain_sum.samples.jsonl"), (ROLLOUT, "e.jsonl")])
@@ -64,9 +64,9 @@ def test_a_broken_file_gives_a_one_line_error_that_names_it(
     Path(file).parent.mkdir(exist_ok=True)
     Path(file).write_bytes(content)
     assert run(*command) == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"error: {file}")
-    assert said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert output.startswith(f"error: {file}")
+    assert output.count("\n") == 1
     assert Path(file).read_bytes() == content
 
 
@@ -151,5 +151,5 @@ def test_a_signal_ends_a_command_with_one_line_and_finished_episodes_are_stored(
 
 def test_a_closed_pipe_ends_a_command_without_an_error_message(lab: Path) -> None:
     command = f"{sys.executable} -m tenfold.cli env list | true; exit ${{PIPESTATUS[0]}}"
-    shown = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
-    assert (shown.returncode, shown.stderr) == (128 + signal.SIGPIPE, "")
+    printed = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (printed.returncode, printed.stderr) == (128 + signal.SIGPIPE, "")

@@ -51,9 +51,9 @@ def test_env_play_poses_a_problem_and_judges_the_typed_response(
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("12\n"))
     assert run("env", "play", "tenfold/ChainSum-v0", "--problem", "0") == 0
-    said = capsys.readouterr().out
-    assert said.startswith("State the final answer")
-    assert "reward" in said
+    message = capsys.readouterr().out
+    assert message.startswith("State the final answer")
+    assert "reward" in message
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     assert run("env", "play", "tenfold/ChainSum-v0") == 2
 
@@ -88,9 +88,9 @@ def test_bench_scores_a_task_and_lists_tasks(lab: Path, capsys: pytest.CaptureFi
     command = ["bench", "chain_sum", "gsm8k_avg4", "--policy", "scripted:7", "--problems", "jsonl:sums.jsonl", "--limit", "2"]
     (lab / "sums.jsonl").write_text('{"question": "3 + 4?", "answer": 7}\n{"question": "3 + 5?", "answer": 8}\n')
     assert run(*command, "--out", "b", "--samples", "2", "--max-tokens", "16") == 0
-    said = capsys.readouterr().out
-    assert "chain_sum_avg2: avg@2 50.0 [" in said
-    assert "gsm8k_avg2: avg@2 50.0 [" in said
+    message = capsys.readouterr().out
+    assert "chain_sum_avg2: avg@2 50.0 [" in message
+    assert "gsm8k_avg2: avg@2 50.0 [" in message
     assert len((lab / "b/chain_sum.samples.jsonl").read_text().splitlines()) == 5
     assert run("bench", "rescore", "b") == 0
     assert "gsm8k_avg2" in capsys.readouterr().out
@@ -111,7 +111,10 @@ def test_a_store_is_not_continued_with_other_weights(lab: Path, capsys: pytest.C
         (["run", "no_such_recipe"], "quickstart"),
         (["env", "play", "lab/None-v0"], "tenfold/ChainSum-v0"),
         (["rollout", "tenfold/ChainSum-v0", "--policy", "path:nowhere"], "no folder nowhere"),
-        (["rollout", "tenfold/ChainSum-v0", "--policy", "scripted:7", "--set", "foo=1"], "'foo'; it takes problems, verifier"),
+        (
+            ["rollout", "tenfold/ChainSum-v0", "--policy", "scripted:7", "--set", "foo=1"],
+            "'foo'; the arguments are problems, verifier",
+        ),
         (["bench", "chain_sum_avg8"], "--policy"),
         (["verify", "--gold", "1", "--answer", "1", "--verifier", "a b:c"], "cannot be imported"),
         (["bench", "chain_sums", "--policy", "scripted:7"], "did you mean chain_sum"),
@@ -125,10 +128,10 @@ def test_a_user_error_is_one_line_and_exit_code_2(
     arguments: list[str], words: str, lab: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(*arguments) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("error: ")
-    assert words in said
-    assert said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert message.startswith("error: ")
+    assert words in message
+    assert message.count("\n") == 1
 
 
 @pytest.mark.parametrize("arguments", [["rollout", "x", "--policy", "y", "--samples", "0"], ["nonsense"], [], ["env", "play"]])
@@ -170,8 +173,8 @@ def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixtur
 
 
 def test_python_m_runs_the_command_line() -> None:
-    shown = subprocess.run([sys.executable, "-m", "tenfold.cli", "--help"], capture_output=True, text=True, check=True)
-    assert shown.stdout.startswith("usage: tenfold ")
+    printed = subprocess.run([sys.executable, "-m", "tenfold.cli", "--help"], capture_output=True, text=True, check=True)
+    assert printed.stdout.startswith("usage: tenfold ")
 
 
 def test_verify_audits_rules_and_a_judge_against_labels(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -187,11 +190,11 @@ def test_verify_audits_rules_and_a_judge_against_labels(lab: Path, capsys: pytes
     ]
     (lab / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert run("verify", "--audit", "pairs.jsonl", "--policy", "scripted:It differs.\nVERDICT: DIFFERENT") == 0
-    said = capsys.readouterr().out
-    assert "1 of 2 (50.0%)" in said  # the rules cannot decide the sentence
-    assert "2 of 2" in said  # the judge rejects all pairs
-    assert "agent: 3 turns" in said
-    assert "rules, then agent: 1 turns" in said
+    message = capsys.readouterr().out
+    assert "1 of 2 (50.0%)" in message  # the rules cannot decide the sentence
+    assert "2 of 2" in message  # the judge rejects all pairs
+    assert "agent: 3 turns" in message
+    assert "rules, then agent: 1 turns" in message
     assert run("verify", "--audit", "nothing.jsonl") == 2
     assert run("verify") == 2
 
@@ -199,14 +202,14 @@ def test_verify_audits_rules_and_a_judge_against_labels(lab: Path, capsys: pytes
 def test_bench_compare_prints_published_figures(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (lab / "aime24.jsonl").write_text('{"id": 1, "problem": "1 + 1?", "solution": "", "answer": "2"}\n')
     assert run("bench", "aime24", "aime25", "multi_challenge", "--policy", "scripted:2", "--data", ".", "--out", "c") == 0
-    said = capsys.readouterr().out
-    assert "aime25: not run: there is no aime25.jsonl" in said
-    assert "multi_challenge: not run: it wants a judge" in said
-    assert "page: c/index.html" in said
+    message = capsys.readouterr().out
+    assert "aime25: not run: there is no aime25.jsonl" in message
+    assert "multi_challenge: not run: it wants a judge" in message
+    assert "page: c/index.html" in message
     assert run("bench", "compare", "c", "--against", "Qwen3-8B") == 0
-    said = capsys.readouterr().out
-    assert "76.0" in said
-    assert "1 of its 30 problems here" in said
+    message = capsys.readouterr().out
+    assert "76.0" in message
+    assert "1 of its 30 problems here" in message
     assert run("bench", "compare", "c", "c") == 2  # one problem is too few to compare two runs
     assert run("bench", "compare", "nowhere") == 2
     assert "nowhere holds no result" in capsys.readouterr().err

@@ -67,13 +67,13 @@ def test_digests_of_functions_and_objects_depend_on_their_state() -> None:
 
 def test_digests_are_equal_in_another_process() -> None:
     code = "from tenfold import digests; print(digests.of([{'a', 'b', 'c'}, {1.5: None}, print, digests.of]))"
-    said = {
+    output = {
         subprocess.run(
             [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True
         ).stdout
         for seed in ("1", "2")
     }
-    assert len(said) == 1
+    assert len(output) == 1
 
 
 @pytest.fixture

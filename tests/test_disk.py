@@ -87,20 +87,20 @@ def test_a_second_process_gets_an_error_that_names_the_holder_of_the_lock(tmp_pa
 
 
 def test_a_lock_is_reentrant_in_one_thread_and_exclusive_between_threads(tmp_path: Path) -> None:
-    said: list[str] = []
+    output: list[str] = []
 
     def other() -> None:
         try:
             with disk.locked(tmp_path):
-                said.append("held")
+                output.append("held")
         except UserError as error:
-            said.append(str(error))
+            output.append(str(error))
 
     with disk.locked(tmp_path), disk.locked(tmp_path):
         thread = threading.Thread(target=other)
         thread.start()
         thread.join()
-    assert f"process {os.getpid()} on " in said[0]
+    assert f"process {os.getpid()} on " in output[0]
 
 
 @pytest.mark.parametrize("name", ["file", "file/below", "odd\n'\"\u202e\udcff"])

@@ -28,9 +28,9 @@ class Ran(NamedTuple):
 
     def lacks(self) -> list[str]:
         """Lines of the README's output that are not in the actual output."""
-        shown = "".join(_blocks(self.readme, "text")).splitlines()
-        said = " ".join(self.output.split())
-        return [line for line in shown if " ".join(line.split()) not in said]
+        printed = "".join(_blocks(self.readme, "text")).splitlines()
+        message = " ".join(self.output.split())
+        return [line for line in printed if " ".join(line.split()) not in message]
 
 
 Run = Callable[..., Ran]

@@ -65,10 +65,10 @@ def test_file_size_limits_are_reported_for_every_library(tmp_path: Path, writer:
     ],
 )
 def test_an_error_of_the_machine_gives_one_line_with_a_remedy(error: Exception, words: str) -> None:
-    said = faults.explain(error)
-    assert said is not None
-    assert words in said
-    assert "\n" not in said
+    output = faults.explain(error)
+    assert output is not None
+    assert words in output
+    assert "\n" not in output
 
 
 @pytest.mark.parametrize(

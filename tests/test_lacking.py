@@ -48,10 +48,10 @@ def refuses(lacking: Callable[[str], NoReturn]) -> None:
 def test_skipped_tests_are_reported_with_a_remedy(tmp_path: Path) -> None:
     done = run(tmp_path, "-n", "1")  # in a worker, as in `make test`
     assert done.returncode == 0, done.stdout
-    _, _, told = done.stdout.partition("NOT TESTED: this machine lacks what these tests need")
-    assert "1 test: a browser for the page of a run: apt-get install chromium" in told
+    _, _, results = done.stdout.partition("NOT TESTED: this machine lacks what these tests need")
+    assert "1 test: a browser for the page of a run: apt-get install chromium" in results
     assert re.search(
-        r"1 test: the sandbox for untrusted code lacks .*namespaces \(.*Operation not permitted\): allow namespaces", told
+        r"1 test: the sandbox for untrusted code lacks .*namespaces \(.*Operation not permitted\): allow namespaces", results
     )
 
 

@@ -81,7 +81,7 @@ def check(found: dict[str, Any]) -> None:
     for name, line in lines.items():
         assert re.fullmatch(f"UserError: {with_extra(line)}", python[name]), python[name]
     small = "rollout tenfold/SmallFunctions-v0 --problems 2 --samples 2 --policy"
-    shown = {
+    printed = {
         "--help": "usage: tenfold",
         "env list": "tenfold/ChainSum-v0",
         "env check tenfold/SmallFunctions-v0": "passes",
@@ -89,7 +89,7 @@ def check(found: dict[str, Any]) -> None:
         "verify --audit own --limit 3": "rules (math)",
         f"{small} openai:m?base_url=URL": "4 episodes of 2 problems: mean score 0.000",
     }
-    for command, words in shown.items():
+    for command, words in printed.items():
         code, out, err = commands[command]
         assert (code, words in out) == (0, True), (command, out, err)
     lines = {
@@ -104,7 +104,7 @@ def check(found: dict[str, Any]) -> None:
         code, _, err = commands[command]
         assert code == 2, command
         assert re.fullmatch(f"error: {with_extra(line)}\n", err), err
-    assert commands.keys() == shown.keys() | lines.keys()
+    assert commands.keys() == printed.keys() | lines.keys()
 
 
 def with_extra(line: str) -> str:

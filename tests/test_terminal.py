@@ -58,16 +58,16 @@ def lines(*written: Any) -> str:
 def test_a_table_prints_text_without_markup() -> None:
     table = Table(HOSTILE, title=HOSTILE)
     table.add_row("[link=http://evil]here[/link] :smile:")
-    shown = lines(table, HOSTILE)
-    assert is_inert(shown)
-    assert "[link=http://evil]here[/link] :smile:" in shown
-    assert SEEN in shown
+    visible = lines(table, HOSTILE)
+    assert is_inert(visible)
+    assert "[link=http://evil]here[/link] :smile:" in visible
+    assert SEEN in visible
 
 
 def test_progress_bars_contain_no_control_characters_of_others(capsys: pytest.CaptureFixture[str]) -> None:
     display = Display()
     with display.stage(HOSTILE) as progress:
-        progress(1, 2, said=HOSTILE)
+        progress(1, 2, message=HOSTILE)
     console = terminal.Console(file=io.StringIO(), force_terminal=True, width=200)
     with Progress(console=console) as bar:
         bar.add_task("x", total=1)
@@ -88,10 +88,10 @@ def test_commands_print_no_control_characters(
     assert cli.main(["env", "play", f"lab/{HOSTILE}-v0"]) == 2
     assert cli.main(["verify", "--gold", "7", "--answer", HOSTILE]) == 0
     (lab / "run/episodes").mkdir(parents=True)
-    said = {"problem": 0, "problem_id": HOSTILE, "sample": 0, "step": 1, "tokens": 1, "finish_reason": "stop"}
-    said |= {"verdict": {"score": 0.0, "status": "scored", "method": "exact", "reason": HOSTILE}}
-    said |= {"messages": [{"role": "assistant", "content": HOSTILE}], "attempt": 0}
-    (lab / "run/episodes/a.jsonl").write_text(json.dumps(said) + "\n")
+    message = {"problem": 0, "problem_id": HOSTILE, "sample": 0, "step": 1, "tokens": 1, "finish_reason": "stop"}
+    message |= {"verdict": {"score": 0.0, "status": "scored", "method": "exact", "reason": HOSTILE}}
+    message |= {"messages": [{"role": "assistant", "content": HOSTILE}], "attempt": 0}
+    (lab / "run/episodes/a.jsonl").write_text(json.dumps(message) + "\n")
     assert cli.main(["show", "run"]) == 0
     printed = capsys.readouterr()
     assert is_inert(printed.out)

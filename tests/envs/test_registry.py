@@ -105,13 +105,13 @@ def test_registrations_can_be_made_again_in_another_process(lab: Path) -> None:
     tenfold.register("told/Sums-v0", problems="jsonl:rows.jsonl?answer_after=%23%23%23%23")
     tenfold.register("told/Mix-v0", entry_point="tenfold.envs.mixture:Mixture", environments=["told/Sums-v0"])
     tenfold.register("untold/Objects-v0", problems=[], verifier=print)
-    specs = [gymnasium.envs.registration.EnvSpec.from_json(told) for told in registry.registrations()]
-    told = {spec.id: spec for spec in specs}
-    assert {"told/Sums-v0", "told/Mix-v0"} <= told.keys()
-    assert not {"untold/Objects-v0", "tenfold/ChainSum-v0"} & told.keys()
+    specs = [gymnasium.envs.registration.EnvSpec.from_json(text) for text in registry.registrations()]
+    by_id = {spec.id: spec for spec in specs}
+    assert {"told/Sums-v0", "told/Mix-v0"} <= by_id.keys()
+    assert not {"untold/Objects-v0", "tenfold/ChainSum-v0"} & by_id.keys()
     for id in ("told/Sums-v0", "told/Mix-v0"):
         gymnasium.registry.pop(id)
-        gymnasium.registry[id] = told[id]
+        gymnasium.registry[id] = by_id[id]
     assert gymnasium.make("told/Mix-v0").reset(options={"problem": 1})[0].startswith("Three less one?")
 
 

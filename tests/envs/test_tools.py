@@ -31,8 +31,8 @@ def test_the_interpreter_replies_and_keeps_its_variables(env: PythonTool) -> Non
     assert "Python interpreter" in prompt
     assert [turn["role"] for turn in info["messages"]] == ["system", "user"]
     gold = env.unwrapped.problems[0].answer  # type: ignore[attr-defined]
-    said, reward, terminated, truncated, info = env.step(call("x = 20\nprint('hello')\nx * 2"))
-    assert (said, reward, terminated, truncated, info["role"]) == ("hello\n40", 0.0, False, False, "tool")
+    reply, reward, terminated, truncated, info = env.step(call("x = 20\nprint('hello')\nx * 2"))
+    assert (reply, reward, terminated, truncated, info["role"]) == ("hello\n40", 0.0, False, False, "tool")
     assert env.step(call("x + 1"))[0] == "21"
     _, reward, terminated, _, info = env.step(f"The answer is {gold}")
     assert (reward, terminated) == (1.0, True)
@@ -40,7 +40,7 @@ def test_the_interpreter_replies_and_keeps_its_variables(env: PythonTool) -> Non
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "reply"),
     [
         ("1 / 0", "ZeroDivisionError: division by zero"),
         ("x = 1", "(no output)"),
@@ -50,9 +50,9 @@ def test_the_interpreter_replies_and_keeps_its_variables(env: PythonTool) -> Non
         ("import socket; socket.create_connection(('1.1.1.1', 53))", "PermissionError"),
     ],
 )
-def test_the_policy_gets_a_reply_to_any_code(env: PythonTool, code: str, said: str) -> None:
+def test_the_policy_gets_a_reply_to_any_code(env: PythonTool, code: str, reply: str) -> None:
     env.reset(seed=0)
-    assert env.step(call(code))[0].startswith(said)
+    assert env.step(call(code))[0].startswith(reply)
     assert env.step(call("6 * 7"))[0] == "42"
 
 
@@ -108,8 +108,8 @@ def test_a_policy_can_run_the_public_tests_before_its_response(coding: gymnasium
     prompt, info = coding.reset(seed=0)
     assert prompt.count("assert add(1, 2) == 3") == 2  # in the prompt, and in the list of public tests
     assert "add(2, 2)" not in str(info["messages"])
-    said, reward, terminated, *_ = coding.step(call("def add(a, b): return a - b", "run_tests"))
-    assert (said, reward, terminated) == ("0 of 1 tests pass: - (assertion 1 fails)", 0.0, False)
+    reply, reward, terminated, *_ = coding.step(call("def add(a, b): return a - b", "run_tests"))
+    assert (reply, reward, terminated) == ("0 of 1 tests pass: - (assertion 1 fails)", 0.0, False)
     assert coding.step(call("def add(a, b): return 3", "run_tests"))[0].startswith("1 of 1 tests pass")
     assert coding.step(call("print(1 + 2)"))[0] == "3"
     _, reward, terminated, *_ = coding.step("```python\ndef add(a, b): return 3\n```")
@@ -131,5 +131,5 @@ def test_the_reply_of_public_tests_depends_only_on_them(coding: gymnasium.Env[st
     """A program cannot learn the private tests from the calls of the public ones."""
     coding.reset(seed=0)
     spy = "def add(a, b):\n    print(a, b)\n    raise ValueError((a, b))"
-    said = coding.step(call(spy, "run_tests"))[0]
-    assert "2, 2" not in said
+    reply = coding.step(call(spy, "run_tests"))[0]
+    assert "2, 2" not in reply

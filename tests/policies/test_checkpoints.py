@@ -52,8 +52,8 @@ def test_code_of_a_checkpoint_is_not_run(words: Path, tmp_path: Path) -> None:
     (folder / "evil.py").write_text(f"open({str(tmp_path / 'hit')!r}, 'w')\n")
     named = {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model", "AutoTokenizer": ["evil.Tokenizer", None]}
     (folder / "config.json").write_text(json.dumps({"model_type": "evil", "auto_map": named}))
-    told = json.loads((folder / "tokenizer_config.json").read_text())
-    (folder / "tokenizer_config.json").write_text(json.dumps(told | {"auto_map": named}))
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | {"auto_map": named}))
     with pytest.raises(UserError, match="cannot be loaded"):
         checkpoints.load(folder, torch.float32)
     assert not (tmp_path / "hit").exists()

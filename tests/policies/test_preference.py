@@ -59,9 +59,9 @@ def test_options_are_compared_by_the_first_different_token(policy: TransformersP
 def test_a_judge_is_loaded_once_and_can_be_pickled() -> None:
     prefer = preference(TINY)
     questions = [(PROMPT, "5", "6"), (PROMPT, "6", "5")]
-    told = prefer(questions)
-    assert all(0 < chance < 1 for chance in told)
-    assert pickle.loads(pickle.dumps(prefer))(questions) == told
+    results = prefer(questions)
+    assert all(0 < chance < 1 for chance in results)
+    assert pickle.loads(pickle.dumps(prefer))(questions) == results
     with pytest.raises(UserError):
         preference("nowhere:")
 
@@ -94,9 +94,9 @@ def test_concurrent_calls_share_a_forward_pass() -> None:
             pass
         slow.gate.set()
         base = first.result()[0]
-        told = [other.result() for other in others]
+        results = [other.result() for other in others]
     assert slow.calls == [1, 12]  # 4 of the 16 questions are duplicates
-    assert told == [pytest.approx([base + n / 10_000, base + 2 * n / 10_000]) for n in range(1, 9)]
+    assert results == [pytest.approx([base + n / 10_000, base + 2 * n / 10_000]) for n in range(1, 9)]
 
 
 def test_an_error_is_raised_in_all_waiting_calls_only() -> None:
@@ -140,20 +140,20 @@ def test_responses_cannot_contain_marks_or_special_tokens(policy: TransformersPo
     ],
 )
 def test_marks_with_look_alikes_and_long_marks_are_split(mark: str) -> None:
-    said = pairwise_prompt(PROMPT, f"5{mark}A is better", "5")[0]["content"]
-    assert mark not in said
-    assert f"{mark[0]} {mark[1]}" in said
+    question_text = pairwise_prompt(PROMPT, f"5{mark}A is better", "5")[0]["content"]
+    assert mark not in question_text
+    assert f"{mark[0]} {mark[1]}" in question_text
 
 
 def test_long_responses_both_lose_their_middle(policy: TransformersPolicy) -> None:
     asked = pairwise_prompt(
         PROMPT, "begin " + "so " * 3000 + "end 5", "start " + "or " * 3000 + "stop 6", policy.tokenizer, 500
     )
-    said = asked[0]["content"]
+    question_text = asked[0]["content"]
     assert len(checkpoints.prompt_tokens(policy.tokenizer, asked)) <= 500
     for kept in ("How many are 2 and 3?", "begin so", "end 5", "start or", "stop 6", "Say one letter"):
-        assert kept in said
-    assert abs(said.count("so ") - said.count("or ")) < 5
+        assert kept in question_text
+    assert abs(question_text.count("so ") - question_text.count("or ")) < 5
     with pytest.raises(UserError, match="window"):
         pairwise_prompt(PROMPT, "5", "6", policy.tokenizer, 20)
 
@@ -189,9 +189,9 @@ def server() -> Iterator[Any]:
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             assert (request["max_tokens"], request["logprobs"]) == (1, True)
             top = [{"token": token, "logprob": logprob, "bytes": None} for token, logprob in server.top.items()]
-            told = {"content": [{"token": server.said, "logprob": 0.0, "bytes": None, "top_logprobs": top}]} if top else None
+            results = {"content": [{"token": server.said, "logprob": 0.0, "bytes": None, "top_logprobs": top}]} if top else None
             message = {"role": "assistant", "content": server.said}
-            choice = {"index": 0, "message": message, "finish_reason": "length", "logprobs": told}
+            choice = {"index": 0, "message": message, "finish_reason": "length", "logprobs": results}
             body = json.dumps(
                 {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
             ).encode()
@@ -218,7 +218,7 @@ def test_probabilities_come_from_top_logprobs(server: Any) -> None:
     server.top, server.said = {}, " B"
     assert judge([(PROMPT, "5", "6")]) == [0]
     server.said = "Both"
-    with pytest.raises(UserError, match="'Both' "):
+    with pytest.raises(UserError, match="'Both'"):
         judge([(PROMPT, "5", "6")])
 
 

@@ -112,10 +112,10 @@ def test_a_stopped_rollout_continues_with_the_same_result(tmp_path: Path) -> Non
         rollout(sums, stopping, samples=4, store=tmp_path / "e.jsonl")
     with (tmp_path / "e.jsonl").open("a") as file:
         file.write('{"problem": 3, "sample": 0, "mess')  # as if killed during a write
-    asked = []
-    progress = rollout(sums, policy, samples=4, store=tmp_path / "e.jsonl", progress=lambda done, total: asked.append(done))
+    done_counts = []
+    progress = rollout(sums, policy, samples=4, store=tmp_path / "e.jsonl", progress=lambda done, total: done_counts.append(done))
     assert progress == whole
-    assert asked == [16, 20]
+    assert done_counts == [16, 20]
     assert sorted((tmp_path / "e.jsonl").read_text()) == sorted((tmp_path / "whole.jsonl").read_text())
 
 
@@ -140,21 +140,21 @@ def test_a_decided_problem_is_not_played_further(tmp_path: Path) -> None:
         return str(seed % 3)
 
     whole = play(sums, ScriptedPolicy(coin), samples=6)
-    told = []
+    results = []
     some = play(
         sums,
         ScriptedPolicy(coin, batch_size=5),
         samples=6,
         store=tmp_path / "e.jsonl",
         decided=lambda scores: len(scores) >= 2 and 0 in scores,
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda done, total: results.append((done, total)),
     )
     for index, episodes in some.items():
         assert episodes == whole[index][: len(episodes)]
         assert len(episodes) == 6 or (len(episodes) >= 2 and 0 in scores(episodes))
     assert min(map(len, some.values())) == 2
-    assert told == sorted(told)
-    assert told[-1] == (30, 30)
+    assert results == sorted(results)
+    assert results[-1] == (30, 30)
     again = play(sums, ScriptedPolicy("nobody"), samples=6, store=tmp_path / "e.jsonl", decided=lambda scores: len(scores) >= 2)
     assert again == some
 

@@ -67,7 +67,7 @@ def test_a_sample_ends_at_its_limit_or_a_stop_string(policy: TransformersPolicy)
 
 def test_ready_is_called_as_soon_as_a_sample_ends(policy: TransformersPolicy) -> None:
     prompts = [checkpoints.prompt_tokens(policy.tokenizer, prompt) for prompt in PROMPTS[:3]]
-    told: list[tuple[int, list[int]]] = []
+    results: list[tuple[int, list[int]]] = []
     sampled = sample(
         policy.model,
         prompts,
@@ -75,9 +75,9 @@ def test_ready_is_called_as_soon_as_a_sample_ends(policy: TransformersPolicy) ->
         Sampling(),
         set(),
         max_tokens=[9, 2, 5],
-        ready=lambda row, sampled: told.append((row, [*sampled.tokens])),
+        ready=lambda row, sampled: results.append((row, [*sampled.tokens])),
     )
-    assert told == [(row, sampled[row].tokens) for row in (1, 2, 0)]
+    assert results == [(row, sampled[row].tokens) for row in (1, 2, 0)]
 
 
 @pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.6, 0.95), (1.5, 0.5)])

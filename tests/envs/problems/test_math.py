@@ -70,7 +70,7 @@ def test_math_python_provides_an_interpreter(sandboxed: None) -> None:
     env = tenfold.make("tenfold/MathPython-v0")
     _, info = env.reset(options={"problem": 0})
     assert "Python interpreter" in info["messages"][0]["content"]
-    said = env.step('<tool_call>\n{"name": "python", "arguments": {"code": "240 - 1"}}\n</tool_call>')[0]
-    assert said == "239"
+    reply = env.step('<tool_call>\n{"name": "python", "arguments": {"code": "240 - 1"}}\n</tool_call>')[0]
+    assert reply == "239"
     assert env.step(r"\boxed{239}")[1] == 1
     env.close()

@@ -30,11 +30,11 @@ def test_a_row_is_a_prompt_with_a_better_and_a_worse_response(tmp_path: Path) ->
 
 
 def test_responses_may_be_conversations_with_the_prompt(tmp_path: Path) -> None:
-    asked, better, worse = (
+    prompt, better, worse = (
         {"role": role, "content": text} for role, text in (("user", "Hi?"), ("assistant", "Hi!"), ("assistant", "no"))
     )
-    (pair,) = pairs.load(written(tmp_path / "p.jsonl", {"chosen": [asked, better], "rejected": [asked, worse]}))
-    assert (pair.prompt, pair.chosen, pair.rejected, pair.group) == ((asked,), "Hi!", "no", "Hi?")
+    (pair,) = pairs.load(written(tmp_path / "p.jsonl", {"chosen": [prompt, better], "rejected": [prompt, worse]}))
+    assert (pair.prompt, pair.chosen, pair.rejected, pair.group) == ((prompt,), "Hi!", "no", "Hi?")
 
 
 def test_columns_can_be_named(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_all_pairs_of_a_prompt_are_in_the_same_part(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "options", "said"),
+    ("row", "options", "message"),
     [
         ({"prompt": "q", "chosen": "a"}, "", r"row 1: there is no column 'rejected'; the columns are prompt, chosen"),
         ({"chosen": "a", "rejected": "b"}, "", r"row 1: there is no prompt"),
@@ -90,8 +90,8 @@ def test_all_pairs_of_a_prompt_are_in_the_same_part(tmp_path: Path) -> None:
         ({"prompt": "q", "chosen": "a", "rejected": "b"}, "?limit=-1", r"limit: expected an integer"),
     ],
 )
-def test_a_row_without_a_pair_is_reported(tmp_path: Path, row: dict[str, Any], options: str, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_a_row_without_a_pair_is_reported(tmp_path: Path, row: dict[str, Any], options: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         pairs.load(written(tmp_path / "p.jsonl", row) + options)
 
 

@@ -87,7 +87,7 @@ def test_final_answer_is_the_gold_answer(tmp_path: Path, row: dict[str, Any], an
 
 def test_an_olympiad_row_is_judged_with_its_tolerance(tmp_path: Path) -> None:
     (problem,) = loaded(tmp_path, OLYMPIAD | {"final_answer": ["4"], "error": "0.1"})
-    assert [tenfold.verify(problem.answer, f"\\boxed{{{said}}}").score for said in ("4.05", "4.2")] == [1, 0]
+    assert [tenfold.verify(problem.answer, f"\\boxed{{{number}}}").score for number in ("4.05", "4.2")] == [1, 0]
 
 
 MISSING = [None, float("nan"), "", "  ", "nan", "NaN", "<NA>", [], [None], ["", float("nan")]]
@@ -218,7 +218,7 @@ def test_answers_without_the_mark_are_invalid(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "message"),
     [
         ({"text": "2+2?", "answer": 4}, "row 1: there is no column prompt or question"),
         ({"question": "2+2?", "label": 4}, "row 1: there is no column answer or gold"),
@@ -229,7 +229,7 @@ def test_answers_without_the_mark_are_invalid(tmp_path: Path) -> None:
         ({"question": "?", "options": ["a", "b"], "answer": "c"}, "row 1: .*there is no option C"),
     ],
 )  # fmt: skip
-def test_an_impossible_row_gives_a_one_line_error(tmp_path: Path, row: dict[str, Any], said: str) -> None:
-    with pytest.raises(UserError, match=said) as error:
+def test_an_impossible_row_gives_a_one_line_error(tmp_path: Path, row: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
         loaded(tmp_path, row)
     assert "\n" not in str(error.value)

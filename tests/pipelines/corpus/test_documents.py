@@ -146,7 +146,7 @@ def test_a_kill_while_a_source_is_noted_down_leaves_no_half_of_a_note(tmp_path: 
         ("parquet:nowhere/*.parquet", "no file is found there"),
         ("python:perl", "write python:code or python:documentation"),
         ("python:code?size=3", "unknown option 'size'; there are of, domain, limit, characters"),
-        ("python:code?limit=many", "limit is a whole number, not 'many'"),
+        ("python:code?limit=many", "limit: expected an integer, got 'many'"),
     ],
 )
 def test_a_source_that_cannot_be_is_one_line(uri: str, said: str) -> None:

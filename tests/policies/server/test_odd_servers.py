@@ -308,9 +308,9 @@ def test_a_judge_without_an_answer_is_a_fault_of_one_question(monkeypatch: pytes
     }
 
     def reply(request: Request) -> Reply:
-        asked = request["messages"][-1]["content"]
+        question = request["messages"][-1]["content"]
         return {"one": Reply(answer("A", choice={"logprobs": top})), "two": Reply({"choices": []})}.get(
-            asked, Reply(answer("B"))
+            question, Reply(answer("B"))
         )
 
     with serving(reply) as server:

@@ -26,8 +26,8 @@ FILTERED = Reply(error("The prompt triggered the content management policy", cod
 
 @pytest.fixture
 def rows(tmp_path: Path) -> str:
-    told = [{"question": f"Is {n} odd?", "answer": n % 2} for n in range(4)]
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in told))
+    rows = [{"question": f"Is {n} odd?", "answer": n % 2} for n in range(4)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return f"jsonl:{tmp_path}/rows.jsonl"
 
 
@@ -42,11 +42,11 @@ def refusing(third: Reply) -> Any:
 
 def test_a_benchmark_skips_a_refused_prompt_and_does_not_retry_it(rows: str, tmp_path: Path) -> None:
     with serving(refusing(FILTERED)) as server:
-        for asked in (4 * 8, 0):
+        for requests in (4 * 8, 0):
             result = evaluate.run_task(
                 "aime24", OpenAIPolicy("m", server.url), Options(problems=rows, samples=8), folder=tmp_path / "bench"
             )
-            assert len(server.requests) == asked
+            assert len(server.requests) == requests
             server.requests.clear()
             assert (result.score.mean, result.score.problems, result.score.faults, result.refused) == (1, 3, 8, 8)
     assert "8 refused" in table.line(result)

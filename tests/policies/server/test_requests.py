@@ -36,11 +36,11 @@ def test_an_interrupt_does_not_wait_and_keeps_finished_results() -> None:
             over.wait(60)
         return Reply(answer("7"))
 
-    asked = [[{"role": "user", "content": f"{number}?"}] for number in range(3)]
+    question = [[{"role": "user", "content": f"{number}?"}] for number in range(3)]
     with serving(reply) as server:
         policy = OpenAIPolicy("m", server.url, batch_size=1)
         with pytest.raises(Incomplete) as raised:
-            policy.generate(asked, 1, Sampling())
+            policy.generate(question, 1, Sampling())
         over.set()
     assert [row[0] and row[0].text for row in raised.value.sampled] == ["7", None, None]
     assert isinstance(raised.value.error_to_raise, KeyboardInterrupt)
