@@ -312,8 +312,7 @@ class SupportsLoglikelihoods(Protocol):
     """A policy that can return the log-probability of a given text."""
 
     def loglikelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
-        """Returns, for each pair (context, continuation) of plain texts, the continuation's log-probability and whether greedy
-        sampling would produce it."""
+        """For each (context, continuation): the continuation's log-probability, and true if it is greedy. Plain texts."""
         ...
 
 

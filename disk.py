@@ -132,8 +132,9 @@ def read_object(path: Path, remedy: str) -> Row:
 
 
 def read_rows(path: Path, check: Callable[[Row], object] = bool) -> Iterator[tuple[int, Row]]:
-    """Reads a file of JSON objects, one on each line. A last line without a newline is skipped, because another process may be
-    writing it.
+    """Reads a file of JSON objects, one on each line.
+
+    A last line without a newline is skipped, because another process may be writing it.
 
     Args:
         path: the file.

@@ -325,8 +325,10 @@ class OpenAIPolicy:
             warnings.warn(self._at(f"does not accept {name}: {effects.get(name, 'it is left out')}"), stacklevel=2)
 
     def _is_refusal_of_prompt(self, futures: Iterable["Future[Completion]"], conversations: int) -> bool:
-        """True if unclear refusals are due to their prompts: the server answered other prompts of this batch, or, for a batch
-        of one prompt, an earlier one."""
+        """True if unclear refusals are due to their prompts.
+
+        This is so if the server answered another prompt of this batch, or, for a batch of one prompt, an earlier prompt.
+        """
         return any(not future.exception() for future in futures) or (self.has_answered and conversations == 1)
 
     def _set_key(self, request: "_Request") -> None:

@@ -34,9 +34,9 @@ class Server(http.server.BaseHTTPRequestHandler):
     """A chat completions server that always sends the same reply."""
 
     def do_POST(self) -> None:
-        question = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
         message = {"role": "assistant", "content": "```python\nx\n```"}
-        choices = [{"index": number, "message": message, "finish_reason": "stop"} for number in range(question.get("n") or 1)]
+        choices = [{"index": number, "message": message, "finish_reason": "stop"} for number in range(request.get("n") or 1)]
         body = {"id": "0", "object": "chat.completion", "created": 0, "model": "m", "choices": choices}
         self.send_response(200)
         self.send_header("content-type", "application/json")

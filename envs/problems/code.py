@@ -34,12 +34,12 @@ def is_code(row: Mapping[str, object]) -> bool:
 
 
 def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
-    """Returns the problem of a row of HumanEval (prompt, test, entry_point), MBPP (text or prompt, code, test_list),
-    LiveCodeBench (question_content, public_test_cases, private_test_cases, starter_code, metadata) or FullStack-Bench (content,
-    labels, test).
+    """Returns the problem of a row.
 
     Args:
-        row: values by column.
+        row: values by column, in the format of HumanEval (prompt, test, entry_point), MBPP (text or prompt, code, test_list),
+            LiveCodeBench (question_content, public_test_cases, private_test_cases, starter_code, metadata) or FullStack-Bench
+            (content, labels, test).
         uri: the source of the row.
         name: id of the problem if the row has none.
 

@@ -12,8 +12,11 @@ from . import cells
 
 
 def is_math(row: Mapping[str, object]) -> bool:
-    """True if a row has the form of GSM8K (an answer that ends in `#### 42`), SVAMP, CMATH, MATH (a boxed solution) or
-    OlympiadBench (a solution and a final answer)."""
+    """True if a row has a known format.
+
+    The formats are GSM8K (an answer that ends in `#### 42`), SVAMP, CMATH, MATH (a boxed solution) and OlympiadBench (a solution
+    and a final answer).
+    """
     if {"Body", "Question", "Answer"} <= row.keys() or ("golden" in row and {"input", "question"} & row.keys()):
         return True
     if "solution" in row and {"problem", "question"} & row.keys():

@@ -113,8 +113,9 @@ def test_a_stopped_rollout_continues_with_the_same_result(tmp_path: Path) -> Non
     with (tmp_path / "e.jsonl").open("a") as file:
         file.write('{"problem": 3, "sample": 0, "mess')  # as if killed during a write
     done_counts = []
-    progress = rollout(sums, policy, samples=4, store=tmp_path / "e.jsonl", progress=lambda done, total: done_counts.append(done))
-    assert progress == whole
+    store = tmp_path / "e.jsonl"
+    episodes = rollout(sums, policy, samples=4, store=store, progress=lambda done, total: done_counts.append(done))
+    assert episodes == whole
     assert done_counts == [16, 20]
     assert sorted((tmp_path / "e.jsonl").read_text()) == sorted((tmp_path / "whole.jsonl").read_text())
 
