@@ -112,7 +112,7 @@ def _lone_letter(text: str) -> str | None:
 
 def _lettered(found: str, options: Sequence[str]) -> int:
     if LETTERS.index(found) >= len(options):
-        raise ValueError(f"there is no option {found}: there are {len(options)}")
+        raise ValueError(f"there is no option {found}: there are {len(options)} options")
     return LETTERS.index(found)
 
 

@@ -14,8 +14,8 @@ from . import cells
 def is_math(row: Mapping[str, object]) -> bool:
     """True if a row has a known format.
 
-    The formats are GSM8K (an answer that ends in `#### 42`), SVAMP, CMATH, MATH (a boxed solution) and OlympiadBench (a solution
-    and a final answer).
+    The formats are GSM8K (an answer that ends in `#### 42`), SVAMP, CMATH, MATH (a boxed solution) and OlympiadBench (a
+    solution and a final answer).
     """
     if {"Body", "Question", "Answer"} <= row.keys() or ("golden" in row and {"input", "question"} & row.keys()):
         return True

@@ -87,7 +87,7 @@ def split(pairs: Sequence[PreferencePair], share: float) -> tuple[list[Preferenc
 
 def _pairs(uri: str, rows: Iterable[object], options: dict[str, str]) -> list[PreferencePair]:
     if unknown := set(options) - set(OPTIONS):
-        raise UserError(f"{uri}: unknown option {min(unknown)!r}; there are {', '.join(OPTIONS)}")
+        raise UserError(f"{uri}: unknown option {min(unknown)!r}; the options are {', '.join(OPTIONS)}")
     per_prompt, skip, limit = (sources.integer_option(uri, options, name) for name in ("per_question", "skip", "limit"))
     found: list[PreferencePair] = []
     counts: dict[str, int] = {}

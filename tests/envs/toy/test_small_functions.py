@@ -38,6 +38,6 @@ def test_no_prompt_is_in_both_parts() -> None:
 def test_too_many_functions_give_an_error() -> None:
     with pytest.raises(UserError, match="size=25: there are only 24 functions of 1 to 1 steps"):
         list(small_functions(25, part="all", min_steps=1, max_steps=1))
-    with pytest.raises(UserError, match=r"there are \d+ functions of 1 to 1 steps, part=held_out, not 24"):
+    with pytest.raises(UserError, match=r"size=24: there are only \d+ functions of 1 to 1 steps in part=held_out"):
         list(small_functions(24, part="held_out", min_steps=1, max_steps=1))
     assert len(list(small_functions(24, part="all", min_steps=1, max_steps=1))) == 24

@@ -214,7 +214,7 @@ def test_the_last_turn_has_what_is_left_of_budget_and_window() -> None:
         played = Transcript(limits, list(posed), tokenizer, {tokenizer.eos_token_id})  # type: ignore[arg-type]
         assert played.tokens_left == left
     played = Transcript(Limits(30, 4), list(posed), tokenizer, {tokenizer.eos_token_id})  # type: ignore[arg-type]
-    played.sample([*tokenizer("a")["input_ids"], tokenizer.eos_token_id])
+    played.add_tokens([*tokenizer("a")["input_ids"], tokenizer.eos_token_id])
     assert played.add_reply(False, "user", "b")
     assert played.tokens_left == 30 - len(played.response)
 
