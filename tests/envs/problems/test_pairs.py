@@ -86,7 +86,7 @@ def test_all_pairs_of_a_prompt_are_in_the_same_part(tmp_path: Path) -> None:
         ({"prompt": "q", "chosen": "a"}, "", r"row 1: there is no column 'rejected'; the columns are prompt, chosen"),
         ({"chosen": "a", "rejected": "b"}, "", r"row 1: there is no prompt"),
         ({"prompt": "q", "chosen": 3, "rejected": "b"}, "", r"row 1: a prompt must be text or a list"),
-        ({"prompt": "q", "chosen": "a", "rejected": "b"}, "?most=2", r"unknown option 'most'; there are prompt, chosen"),
+        ({"prompt": "q", "chosen": "a", "rejected": "b"}, "?most=2", r"unknown option 'most'; the options are prompt, chosen"),
         ({"prompt": "q", "chosen": "a", "rejected": "b"}, "?limit=-1", r"limit: expected an integer"),
     ],
 )
