@@ -1,4 +1,4 @@
-"""tenfold: small language models that reason like models ten times their size.
+"""Environments, verifiers and an RL recipe for small language models.
 
     import tenfold
 
@@ -10,7 +10,7 @@
     tenfold.run("quickstart", out="runs/quickstart")
     result = tenfold.evaluate("gsm8k", policy, limit=100)
 
-Importing the package has Gymnasium know its environments; everything else is loaded when first used.
+`import tenfold` registers the environments with Gymnasium. All other modules are imported on first use.
 """
 
 import importlib
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .policies import load_policy
     from .verifiers import verify
 
-_HOME = {
+_MODULE_OF = {
     "Completion": "core",
     "Context": "pipelines.stage",
     "Episode": "core",
@@ -52,8 +52,8 @@ _HOME = {
     "verify": "verifiers",
 }
 
-_EXTRAS = {"evaluate": "bench"}
-"""Names that want more than the core."""
+_EXTRA_OF = {"evaluate": "bench"}
+"""The optional dependencies ("extra") of each name that needs one."""
 
 __all__ = [
     "Completion",
@@ -80,10 +80,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    with extras.wanted_by(f"tenfold.{name}", _EXTRAS.get(name, "")):
-        return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    with extras.required_by(f"tenfold.{name}", _EXTRA_OF.get(name, "")):
+        return getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:

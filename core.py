@@ -1,23 +1,35 @@
-"""The nouns that every room of the house shares, and nothing else.
+"""The types, protocols and errors that all other modules use.
 
-Index:
-    Message, Conversation    what is said
-    Problem                  one item, as posed
-    Status, Verdict          what one response is worth
-    Sampling, Completion     how a policy is asked, what it gives back
-    Info                     what an environment says beside observation and reward
-    Episode                  one problem played once
-    Verifier, Policy         the two protocols that everything else is written against
-    SupportsChoices, ...     what a policy or a verifier may offer beside that
-    batch_size               how many conversations a policy is handed at once
-    unanswered               the verdict on a sample that holds no answer
-    spoken                   a message as text, with the tools that it calls
-    without_surrogates       text that UTF-8 can hold
-    sample_seed              the seed of one sample
-    without_keys             text in which keys of addresses are hidden
-    UserError                a mistake that one line can mend
-    Incomplete               a policy stopped with some of the samples made
-    Refused                  a policy will never answer this prompt
+A policy receives the prompt of a `Problem` and returns `Completion`s. A `Verifier` compares the text of a completion with the
+problem's gold answer and returns a `Verdict`. An environment connects the two: one problem played to its verdict is an
+`Episode`.
+
+Types
+    Message, Conversation    one turn, and a list of turns, in the form of the OpenAI API and of chat templates
+    Problem                  a prompt with its gold answer
+    Sampling                 temperature, top_p, token limit, base seed and stop strings
+    Completion               one sample of a policy: text, tokens, finish reason
+    Status, Verdict          the result that a verifier returns for one response
+    Info                     the `info` dictionary of an environment's `reset` and `step`
+    Episode                  one problem played once, with its verdict
+
+Protocols
+    Policy                   samples completions for conversations
+    Verifier                 judges a response
+    Supports...              optional methods of policies and verifiers
+
+Functions
+    sample_seed              the seed of one sample, from the base seed, a key and the sample's number
+    batch_size               the number of conversations that a policy receives in one call
+    verdict_without_answer   the verdict on a sample that has no answer
+    message_text             a message as text, tool calls included
+    without_surrogates       text that UTF-8 can encode
+    without_secrets          text with passwords and keys in URLs replaced by ***
+
+Errors
+    UserError                a mistake that the user can correct, in one line
+    Incomplete               a policy stopped before it made all samples
+    Refused                  a server will never answer this prompt
 """
 
 import hashlib
@@ -26,20 +38,20 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, NotRequired, Protocol, TypedDict, runtime_checkable
+from typing import Literal, NotRequired, Protocol, TypedDict, runtime_checkable
 
 from .responses import without_thinking
 
 
 class Function(TypedDict):
-    """A function that is called."""
+    """The name and the arguments of a tool call."""
 
     name: str
     arguments: Mapping[str, object]
 
 
 class ToolCall(TypedDict):
-    """One call of a tool, in the form that chat templates take."""
+    """One call of a tool, in the form that chat templates accept."""
 
     type: Literal["function"]
     function: Function
@@ -47,81 +59,80 @@ class ToolCall(TypedDict):
 
 
 class Message(TypedDict):
-    """One turn of a conversation; roles are those of the chat template (system, user, assistant, tool)."""
+    """One turn of a conversation. The roles are those of the chat template: system, user, assistant, tool."""
 
     role: str
     content: str
     tool_calls: NotRequired[list[ToolCall]]
-    """Tools that the assistant calls in this turn; the content may then be empty."""
+    """Tool calls of this turn (role "assistant" only). The content may then be empty."""
     tool_call_id: NotRequired[str]
-    """Of a tool's reply: the call that it answers."""
+    """Id of the call that this message answers (role "tool" only)."""
     name: NotRequired[str]
-    """Of a tool's reply: the function that was called."""
+    """Name of the called function (role "tool" only)."""
 
 
 TEXT = "text"
-"""Role of a lone turn that is no turn: text to be continued as it stands, without a chat template."""
-
+"""Role of a single message whose content the policy continues as plain text, without a chat template."""
 
 Conversation = Sequence[Message]
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One item, as posed."""
+    """A prompt with its gold answer."""
 
     id: str
-    """Stable across runs and machines."""
+    """Equal in all runs and on all machines."""
     prompt: tuple[Message, ...]
     answer: object
-    """What the verifier compares with: a gold answer, tests, gold calls, a reference response; see `golds.py`."""
+    """The gold answer: text, a number, tests, function calls or a reference response. `golds.py` lists the forms."""
     source: str
-    """The URI it came from."""
-    meta: Mapping[str, Any] = field(default_factory=dict)
-    """Whatever else the source says; `solution` holds a worked answer where there is one."""
+    """The URI that the problem was read from."""
+    meta: Mapping[str, object] = field(default_factory=dict)
+    """Further fields of the source, such as `solution`, a worked answer. `invalid_gold`: why the gold answer is unreadable."""
 
 
 class Status(StrEnum):
-    """Outcome of a verification."""
+    """The kind of a verdict."""
 
     SCORED = "scored"
     """The response was judged."""
     TIMEOUT = "timeout"
-    """The response's own doing (a tower of powers, code that loops): it scores 0."""
+    """The response took too long to judge, for example an endless loop or a huge power. It scores 0."""
     UNDECIDED = "undecided"
-    """The problem cannot be judged, say a gold answer that does not parse: no score."""
+    """The problem cannot be judged, for example because its gold answer does not parse. There is no score."""
     FAULT = "fault"
-    """Ours (a worker died, a server was down): no score; retried, then left out, never a reward of 0."""
+    """A verifier, a worker process or a server failed. There is no score: the sample is tried again, then left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one response is worth."""
+    """The result that a verifier returns for one response."""
 
     status: Status
     score: float | None
-    """0..1; None when the response is not what decided (UNDECIDED, FAULT)."""
+    """From 0 to 1. None for the statuses UNDECIDED and FAULT."""
     method: str
     """The comparison that decided: "exact", "rational", "symbolic", "tests", ..."""
     reason: str
     trail: tuple[str, ...] = ()
-    """What a judge that is a model said and did on the way: its turns, and what its tools answered."""
+    """The turns of a judge that is a model, and the replies of its tools."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How a policy samples. The defaults are those of training rollouts: the plain distribution of the model."""
+    """How a policy samples. The defaults are those of training: the model's own distribution."""
 
     temperature: float = 1.0
     """0 takes the most likely token."""
     top_p: float = 1.0
     max_tokens: int = 512
-    """New tokens a sample may have, the end-of-sequence token included. For an episode of several turns: all its turns, and
-    what is said to the policy between them."""
+    """Limit of new tokens, the end-of-sequence token included. In an episode of several turns it covers all turns of the policy
+    and the environment's replies between them."""
     seed: int = 0
     """The base seed; see `sample_seed`."""
     stop: tuple[str, ...] = ()
-    """A sample ends before the first of these strings."""
+    """The text of a sample ends before the first of these strings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,22 +141,22 @@ class Completion:
 
     text: str
     finish_reason: str
-    """"stop" where the policy ended its turn, "length" where it was cut: at max_tokens or at the end of the model's window. Two
-    say that there is no answer to judge: "refused" (the server will never answer this prompt) and "fault" (it failed; the
-    sample may be made again). See `unanswered`."""
+    """"stop" if the policy ended its turn; "length" if the sample was cut at `max_tokens` or at the end of the model's window.
+    Two values mean that there is no answer: "refused" (the server will never answer this prompt) and "fault" (the server
+    failed; the sample may be tried again). See `verdict_without_answer`."""
     token_ids: tuple[int, ...] = ()
-    """The new tokens, end-of-sequence included; empty where a server does not tell."""
+    """The new tokens, end-of-sequence included. Empty if the server does not return them."""
     logprobs: tuple[float, ...] = ()
-    """Log-probability of each of token_ids under the distribution sampled from."""
+    """Log-probability of each token of `token_ids` under the distribution that it was sampled from."""
     error: str = ""
-    """What the server said where there is no answer."""
+    """The server's error message if there is no answer."""
 
     @property
     def scorable_text(self) -> str:
-        """What is judged of the text: all of it, or, where it was cut, what stands before the sentence that it was cut in.
+        """The part of the text that is judged: all of it, or, for a truncated text, all whole sentences.
 
-        "So the answer is 1" may have gone on to be 12. A box and an answer tag show by themselves whether they were closed: a
-        text with one behind its reasoning is judged whole.
+        A truncated "So the answer is 1" might have continued as 12. A text with `\\boxed{...}` or `</answer>` after its
+        reasoning is judged as a whole, because these marks show whether the answer is complete.
         """
         if self.finish_reason != "length" or _MARKED_ANSWER.search(without_thinking(self.text)):
             return self.text
@@ -158,72 +169,72 @@ class Completion:
 _MARKED_ANSWER = re.compile(r"\\(?:boxed|fbox|framebox)\s{0,9}\{\s{0,9}[^\s}]|</answer>", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"\n|。|[.!?](?=\s)")
 _NUMBERED = re.compile(r"\s{0,9}\d{1,9}[.\n]")
-"""The number of a list's next point, which says nothing yet."""
+"""The number of a list entry whose text was cut off."""
 
 
-def unanswered(finish_reason: str, error: str = "") -> Verdict | None:
-    """The verdict on a sample that holds no answer; None where it holds one, which a verifier judges.
+def verdict_without_answer(finish_reason: str, error: str = "") -> Verdict | None:
+    """Returns the verdict on a sample that has no answer, or None if the sample has one.
 
-    A refusal for good is UNDECIDED: it is stored, and not asked for again. A fault is FAULT: it is sampled again.
+    A refused prompt is UNDECIDED: it is stored and not sampled again. A failed request is FAULT: it is sampled again.
 
     Args:
-        finish_reason: of the sample.
-        error: what the server said.
+        finish_reason: `Completion.finish_reason` of the sample.
+        error: the server's error message.
     """
     if finish_reason == "refused":
         return Verdict(Status.UNDECIDED, None, "refused", error or "the server refuses the prompt")
     if finish_reason == "fault":
-        return Verdict(Status.FAULT, None, "server", error or "the server gave no answer")
+        return Verdict(Status.FAULT, None, "server", error or "the server returned no answer")
     return None
 
 
 class Info(TypedDict, total=False):
-    """What an environment of this package says beside observation and reward; any other may say some of it, or nothing."""
+    """The `info` dictionary that environments of this package return. Other environments may omit any entry."""
 
     problem_id: str
     index: int
-    """Of the problem, from `reset`."""
+    """Index of the problem; returned by `reset`."""
     messages: Sequence[Message]
-    """The prompt as messages, from `reset`; without it the observation is the user's turn."""
+    """The prompt as messages; returned by `reset`. If absent, the observation is the user's turn."""
     verdict: Verdict
-    """From the last `step`; without it the sum of rewards is the score."""
+    """Returned by the last `step`. If absent, the sum of the rewards is the score."""
     role: str
-    """From `step`: whose turn the observation is; "user" without it."""
+    """Role of the observation that `step` returns; "user" if absent."""
     tool_calls: int
-    """From `step`: calls of a tool so far."""
+    """Number of tool calls so far in the episode; returned by `step`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One problem played once, to its verdict."""
+    """One problem played once, with its verdict."""
 
     problem_id: str
     sample: int
-    """Which of the problem's samples this is, from 0."""
+    """Number of the sample among those of the problem, from 0."""
     messages: tuple[Message, ...]
-    """The whole conversation, the policy's turns included."""
+    """The whole conversation, turns of the policy included."""
     verdict: Verdict
     tokens: int
-    """Tokens the policy wrote."""
+    """Number of tokens that the policy sampled."""
     finish_reason: str
-    """Of the policy's last turn."""
+    """Finish reason of the policy's last turn."""
 
 
 @runtime_checkable
 class SupportsInvalidGold(Protocol):
-    """Knows which problems it could never judge."""
+    """A verifier that can detect gold answers that it cannot read."""
 
     def invalid_gold(self, problem: Problem) -> str | None:
-        """Why no response to the problem could be judged, or None."""
+        """Returns the reason why no response to the problem can be judged, or None."""
         ...
 
 
 @runtime_checkable
 class SupportsPrepare(Protocol):
-    """Knows what it needs of this machine."""
+    """A verifier that can check what it needs on this machine, such as packages or a server."""
 
     def prepare(self) -> None:
-        """Makes sure that it can work here; raises `UserError` where it cannot."""
+        """Checks that the verifier can work here; raises `UserError` if it cannot."""
         ...
 
 
@@ -231,26 +242,26 @@ class SupportsPrepare(Protocol):
 class Verifier(SupportsInvalidGold, SupportsPrepare, Protocol):
     """Judges a response.
 
-    Pure; never raises on any response, never hangs, uses bounded memory; works from any thread or process. A plain function
-    is made one by `verifiers.as_verifier`.
+    A verifier has no side effects. It never raises on any response, ends within a time limit, uses bounded memory, and works in
+    any thread or process. `verifiers.as_verifier` turns a plain function into a verifier.
     """
 
     @property
     def options(self) -> Mapping[str, object]:
-        """Settings that decide verdicts, by name; a value that comes from an environment variable is among them."""
+        """Settings that affect verdicts, by name. Values that come from environment variables are included."""
         ...
 
     def __call__(self, problem: Problem, response: str) -> Verdict:
-        """What `response` is worth as an answer to `problem`."""
+        """Returns the verdict on `response` as an answer to `problem`."""
         ...
 
     def with_options(self, **options: object) -> "Verifier":
-        """The same verifier with other options; raises `UserError` for an unknown one."""
+        """Returns the same verifier with other options; raises `UserError` for an unknown option."""
         ...
 
 
 class Policy(Protocol):
-    """Answers conversations."""
+    """Samples responses to conversations."""
 
     def generate(
         self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
@@ -258,72 +269,73 @@ class Policy(Protocol):
         """Samples `samples` completions for each conversation.
 
         Args:
-            conversations: what to answer; each ends with a turn that is not the policy's.
-            samples: samples for each conversation.
-            sampling: temperature, length and base seed.
-            keys: what each conversation's samples are seeded with beside the base seed: its problem's id, and the attempt where
-                a problem is asked several times. Defaults to the conversation's own text. Equal keys with equal text sample
-                equal completions.
+            conversations: the prompts; the last turn of each is not the policy's.
+            samples: number of samples for each conversation.
+            sampling: temperature, token limit and base seed.
+            keys: one key for each conversation, part of the seeds of its samples: the problem's id, and the attempt if a
+                problem is sampled several times. The default is the text of the conversation. Equal keys and equal
+                conversations give equal completions.
 
         Returns:
-            One list a conversation, of `samples` completions, in the order given. Sample j of a conversation is
-            seeded with `sample_seed(sampling.seed, key, j)`: it does not depend on the rest of the batch.
+            For each conversation, in order, a list of `samples` completions. Sample j has the seed
+            `sample_seed(sampling.seed, key, j)`, so that it does not depend on the rest of the batch.
         """
         ...
 
 
 @runtime_checkable
 class SupportsBatchSize(Protocol):
-    """A policy that says how many conversations it takes at once; see `batch_size`."""
+    """A policy that sets how many conversations it receives in one call; see `batch_size`."""
 
     @property
     def batch_size(self) -> int:
-        """Conversations that are answered together."""
+        """Number of conversations in one call."""
         ...
 
 
 @runtime_checkable
 class SupportsChoices(Protocol):
-    """A policy that tells the probability of an answer instead of sampling one."""
+    """A policy that can return the probability of each of several given answers."""
 
     def choices(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
-        """How likely each option is as the answer to each conversation, if it is one of them.
+        """Returns the probability of each option as the answer to each conversation, given that it is one of the options.
 
         Returns:
-            One list a conversation, of a probability an option; they sum to 1, or are NaN where there is no answer.
+            For each conversation a list with one probability for each option. The probabilities sum to 1, or all are NaN if
+            there is no answer.
         """
         ...
 
 
 @runtime_checkable
 class SupportsLoglikelihoods(Protocol):
-    """A policy that tells how likely it finds a given text."""
+    """A policy that can return the log-probability of a given text."""
 
     def loglikelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
-        """For each context and continuation, both plain text: the continuation's log-probability, and whether it is greedy."""
+        """For each (context, continuation): the continuation's log-probability, and true if it is greedy. Plain texts."""
         ...
 
 
 def batch_size(policy: Policy) -> int:
-    """How many conversations a policy is handed at once: as many as it says (`SupportsBatchSize`), else 64."""
+    """Returns the number of conversations that a policy receives in one call: its own `batch_size`, or 64."""
     return policy.batch_size if isinstance(policy, SupportsBatchSize) else 64
 
 
 def sample_seed(base: int, key: str, sample: int) -> int:
-    """The seed of one sample, below 2**53 so that JSON carries it exactly.
+    """Returns the seed of one sample. It is below 2**53 so that JSON represents it exactly.
 
     Args:
-        base: seed of the run.
-        key: names the problem and the attempt: whoever asks the same problem again (in a later step, a second time in a step,
-            in the next turn) gives it another key. It names nothing else: not the batch, its order or the engine.
-        sample: which of the samples with this key, from 0.
+        base: base seed of the run.
+        key: names the problem and the attempt. A caller that samples the same problem again (in a later step, twice in one
+            step, or in the next turn) must use another key. The key must not depend on the batch, its order or the engine.
+        sample: number of the sample among those with this key, from 0.
     """
     digest = hashlib.sha256(f"{base}\n{key}\n{sample}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") >> 11
 
 
-def spoken(message: Message) -> str:
-    """A message as text: its content, then each tool call as `<tool_call>` with a JSON object of name and arguments."""
+def message_text(message: Message) -> str:
+    """Returns a message as text: its content, then each tool call as `<tool_call>` with a JSON object of name and arguments."""
     calls = [
         f"<tool_call>\n{json.dumps(call['function'], ensure_ascii=False)}\n</tool_call>"
         for call in message.get("tool_calls", ())
@@ -332,10 +344,10 @@ def spoken(message: Message) -> str:
 
 
 def without_surrogates(text: str) -> str:
-    """Text that UTF-8 can hold: two halves of a surrogate pair become the character, a lone one becomes U+FFFD.
+    """Returns text that UTF-8 can encode: surrogate pairs are joined, a lone surrogate becomes U+FFFD.
 
-    JSON may hold a lone half (`"\\ud800"`), which no file, tokenizer or server takes. Rows, prompts and responses pass through
-    here where they come in.
+    JSON may contain a lone surrogate (`"\\ud800"`), which files, tokenizers and servers reject. Rows, prompts and responses
+    pass through this function when they enter the package.
     """
     try:
         text.encode()
@@ -352,36 +364,36 @@ _SECRET = re.compile(
 )
 
 
-def without_keys(text: str) -> str:
-    """A text in which the names, passwords and keys that addresses hold are hidden."""
-    shown = _USERINFO.sub(lambda found: f"{found[1] or found[2]}***", text)
-    return _SECRET.sub(r"\1***", shown)
+def without_secrets(text: str) -> str:
+    """Returns the text with user names, passwords and keys in URLs replaced by ***."""
+    text = _USERINFO.sub(lambda match: f"{match[1] or match[2]}***", text)
+    return _SECRET.sub(r"\1***", text)
 
 
 class UserError(Exception):
-    """A user's mistake. Its text is one line that says what to do; the command line prints it and exits with 2.
+    """A mistake that the user can correct. The message is one line: what is wrong, and what to do.
 
-    Keys in addresses are hidden in it.
+    The command line prints the message and exits with status 2. Secrets in URLs are replaced by ***.
     """
 
     def __init__(self, message: str = ""):
-        """Takes the line."""
-        super().__init__(without_keys(str(message)))
+        """Sets the message."""
+        super().__init__(without_secrets(str(message)))
 
 
 class Incomplete(UserError):
-    """A policy could not go on; what it had sampled until then is not lost."""
+    """A policy stopped before it made all samples. The error holds the samples that were made."""
 
     def __init__(self, message: str, sampled: Sequence[Sequence[Completion | None]]):
-        """Takes what to say, and the completions asked for, None for those that are missing."""
+        """Sets the message, and the requested completions with None for each missing one."""
         super().__init__(message)
         self.sampled = sampled
 
     @property
-    def ending(self) -> BaseException:
-        """What to raise once the samples are stored: this, or the interrupt (Ctrl-C, say) that it arose from."""
+    def error_to_raise(self) -> BaseException:
+        """The error to raise once the samples are stored: the interrupt (such as Ctrl-C) that caused it, else itself."""
         return self.__cause__ if isinstance(self.__cause__, KeyboardInterrupt) else self
 
 
 class Refused(Exception):
-    """A policy will never answer this prompt, say for a content filter: no fault, and no use in asking again."""
+    """A server will never answer this prompt, for example because of a content filter. A retry cannot help."""

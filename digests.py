@@ -1,7 +1,7 @@
-"""Digests of what decides a result: values, files, and the source text of functions.
+"""Digests of the inputs of a result: values, files, and the source text of functions.
 
-A digest is a SHA-256 in hexadecimal. Equal digests mean equal contents on every machine and in every process: no address, order
-of a set or time of a file enters one.
+A digest is a SHA-256 in hexadecimal. Equal digests mean equal contents on all machines and in all processes: digests do not
+depend on addresses, on the order of a set or on the time of a file.
 """
 
 import ast
@@ -19,17 +19,17 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = __name__.partition(".")[0]
-"""This package. Its version stands for its source text."""
+"""Name of this package. Its version is recorded instead of digests of its source text."""
 
 
-def of(value: Any) -> str:
-    """The digest of a value: of data of any depth, of functions by their source, of other objects by class and attributes."""
-    text = json.dumps(_plain(value, ()), sort_keys=True)  # in ASCII: halves of surrogate pairs have no UTF-8
+def of(value: object) -> str:
+    """Returns the digest of a value: nested data, functions (by source text), other objects (by class and attributes)."""
+    text = json.dumps(_plain(value, ()), sort_keys=True)  # ASCII, because UTF-8 cannot encode lone surrogates
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def of_all(values: Iterable[Any]) -> str:
-    """The digest of a sequence of values, without keeping them."""
+def of_all(values: Iterable[object]) -> str:
+    """Returns the digest of a sequence of values, which need not fit in memory."""
     digest = hashlib.sha256()
     for value in values:
         digest.update(of(value).encode())
@@ -37,7 +37,7 @@ def of_all(values: Iterable[Any]) -> str:
 
 
 def of_file(path: str | Path) -> str:
-    """The digest of a file's content. A process reads a file again when its size or its time of change differ."""
+    """Returns the digest of a file's content. It is cached until the file's size or modification time changes."""
     state = Path(path).stat()
     return _file(str(path), state.st_ino, state.st_size, state.st_mtime_ns)
 
@@ -49,21 +49,21 @@ def _file(path: str, inode: int, size: int, changed: int) -> str:
 
 
 def of_folder(path: str | Path) -> str:
-    """The digest of the names and sizes of all files in a folder: a folder of data may be too large to be read."""
+    """Returns the digest of the names and sizes of all files in a folder. Contents are not read, because data may be large."""
     root = Path(path)
     files = sorted(file for file in root.rglob("*") if file.is_file())
     return of([[str(file.relative_to(root)), file.stat().st_size] for file in files])
 
 
 def of_source(module: str) -> str | None:
-    """The digest of a module's source text, with that of the modules of its user's that it imports.
+    """Returns the digest of a module's source text and of the user's modules that it imports.
 
-    Covered are the module's file and, from file to file, the imports that its text names, as far as they lie in the same
-    top-level package or outside of Python's own folders and of `site-packages`. Not covered are installed packages, compiled
-    modules, names that are only known when the program runs, and files that a function reads.
+    It covers the module's file and, recursively, the imports in its text that are in the same top-level package or outside of
+    Python's own folders and of `site-packages`. It does not cover installed packages, compiled modules, names that are computed
+    at run time, and files that a function reads.
 
     Returns:
-        None for a module of this package, and for one without a file of source text.
+        None for a module of this package, and for a module without Python source.
     """
     if module.partition(".")[0] == PACKAGE:
         return None
@@ -72,32 +72,32 @@ def of_source(module: str) -> str | None:
 
 
 def sources(module: str, folder: str = "") -> dict[str, str]:
-    """The digest of a module's source text, and of the text of each module that `of_source` covers with it, by their names.
+    """Returns the digests of the source texts that `of_source` covers, by module name.
 
     Args:
-        module: its name; it is not run.
-        folder: where modules are looked for that are found nowhere else.
+        module: name of the module, which is not run.
+        folder: folder to search last for modules.
     """
     own = module.partition(".")[0]
     found: dict[str, str] = {}
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
+    pending = [module]
+    while pending:
+        name = pending.pop()
         path = None if name in found else file_of(name, folder)
         if path is None or not (name.partition(".")[0] == own or is_users(path)):
             continue
         text = path.read_bytes()
         found[name] = hashlib.sha256(text).hexdigest()
-        waiting += _imports(text, name if path.name == "__init__.py" else name.rpartition(".")[0])
+        pending += _imports(text, name if path.name == "__init__.py" else name.rpartition(".")[0])
     return found
 
 
 def file_of(module: str, folder: str = "") -> Path | None:
-    """A module's file of source text; no module is run to find it.
+    """Returns a module's source file, or None. No module is run to find it.
 
     Args:
-        module: its name.
-        folder: where it is looked for if it is found nowhere else.
+        module: name of the module.
+        folder: folder to search last.
     """
     origin, folders = None, None
     for name in _with_parents(module):
@@ -105,7 +105,7 @@ def file_of(module: str, folder: str = "") -> Path | None:
             origin, folders = getattr(loaded, "__file__", None), getattr(loaded, "__path__", None)
             continue
         try:
-            # A package's own finder would run the package first.
+            # importlib would run the parent package first.
             spec = PathFinder.find_spec(name, folders) if "." in name else importlib.util.find_spec(name)
         except (ImportError, ValueError):
             return None
@@ -119,18 +119,18 @@ def file_of(module: str, folder: str = "") -> Path | None:
 
 
 def is_users(path: Path) -> bool:
-    """Whether a file is the user's own: neither of Python's library, nor of an installed package, nor of this one."""
+    """True if a file belongs to the user: not to Python's library, an installed package or this package."""
     return not any(path.is_relative_to(folder) for folder in _installed())
 
 
 @functools.cache
 def _installed() -> list[Path]:
-    """Folders of Python's library, of installed packages, and of this package."""
+    """Returns the folders of Python's library, of installed packages, and of this package."""
     return [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")] + [Path(__file__).parent]
 
 
 def _imports(text: bytes, package: str) -> Iterator[str]:
-    """Names that may be modules which a module of that package imports."""
+    """Yields possible names of the modules that a source text of the given package imports."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError):
@@ -140,8 +140,8 @@ def _imports(text: bytes, package: str) -> Iterator[str]:
             for alias in node.names:
                 yield from _with_parents(alias.name)
         elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*parents, *([node.module] if node.module else [])])
             if base:
                 yield from _with_parents(base)
                 yield from (f"{base}.{alias.name}" for alias in node.names if alias.name != "*")
@@ -153,11 +153,11 @@ def _with_parents(name: str) -> Iterator[str]:
 
 
 _DATA = (type(None), bool, int, float, str, bytes, Mapping, list, tuple, Set, types.FunctionType, functools.partial)
-"""Attributes of an object that are compared."""
+"""Types of the attributes of an object that enter its digest."""
 
 
-def _plain(value: Any, within: tuple[int, ...]) -> Any:
-    """A value as JSON has it. `within` are the objects that it lies in: one that holds itself is not followed again."""
+def _plain(value: Any, within: tuple[int, ...]) -> object:
+    """Returns a value as JSON data. `within` holds the ids of the enclosing objects, so that cycles end."""
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -181,25 +181,25 @@ def _plain(value: Any, within: tuple[int, ...]) -> Any:
         return {"method": [_plain(function, inner), _plain(value.__self__, inner)]}
     if (code := getattr(value, "__code__", None)) is not None:
         cells = [cell.cell_contents for cell in value.__closure__ or () if cell is not None]
-        held = [value.__defaults__, value.__kwdefaults__, cells]
+        state = [value.__defaults__, value.__kwdefaults__, cells]
         source = of_source(value.__module__)
-        # A function that was typed in has no file: its code stands for it.
+        # A function that was typed in has no file: its byte code is used.
         text = source or (None if value.__module__.partition(".")[0] == PACKAGE else _plain(code, inner))
-        return {"function": [name_of(value), text, _plain(held, inner)]}
+        return {"function": [name_of(value), text, _plain(state, inner)]}
     if isinstance(value, types.CodeType):
         return {"code": [value.co_code.hex(), [*value.co_names], _plain(value.co_consts, inner)]}
-    if type(value).__module__ == "numpy":  # its arrays and numbers
+    if type(value).__module__ == "numpy":  # arrays and numbers
         return _plain(value.tolist(), inner)
     if hasattr(value, "isoformat"):
         return value.isoformat()
     if dataclasses.is_dataclass(value):
         attributes = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    else:  # a model, a lock or a connection among its attributes says nothing that could be compared
+    else:  # attributes such as models, locks and connections cannot be compared
         attributes = {name: item for name, item in getattr(value, "__dict__", {}).items() if isinstance(item, _DATA)}
     return {"object": [_plain(type(value), inner), _plain(attributes, inner)]}
 
 
-def name_of(value: Any) -> str:
-    """The name of a class or function, as "module:name"; of another object that of its class."""
-    named = value if hasattr(value, "__qualname__") else type(value)
-    return f"{named.__module__}:{named.__qualname__}"
+def name_of(value: object) -> str:
+    """Returns the name of a class or function as "module:name"; for other objects the name of their class."""
+    target: Any = value if hasattr(value, "__qualname__") else type(value)
+    return f"{target.__module__}:{target.__qualname__}"

@@ -1,11 +1,12 @@
-"""What a run leaves on the disk and reads again: written whole or not at all, held by one process, named where it is broken.
+"""Files of a run: atomic writes, locks, and one-line errors for broken files.
 
 Index:
-    write            a text file, whole or not at all
-    settle           all files of a folder are on the disk, not on their way to it
-    understood       what goes wrong while a file is read is said of the file
-    record, rows     a file of JSON; the lines of one
-    held, held_file  keep other processes away from a folder, or from a file
+    write                 writes a text file atomically
+    sync_folder           flushes all files of a folder to the disk
+    reading               turns errors while a file is read into one line that names the file
+    read_object           reads a file with one JSON object
+    read_rows             reads a file of JSON lines
+    locked, locked_file   lock a folder or a file against other processes
 """
 
 import contextlib
@@ -27,36 +28,36 @@ T = TypeVar("T")
 
 Row = dict[str, Any]
 _LOG = logging.getLogger("tenfold")
-_WRONG = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, EOFError)
-"""What code raises that takes apart what it did not expect. Broken JSON, text and parquet are ValueErrors."""
+_FORM_ERRORS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, EOFError)
+"""Errors of code that reads data in an unexpected form. Errors about broken JSON, text and parquet are ValueErrors."""
 
 
 def write(path: str | Path, text: str) -> None:
-    """Writes a text file so that it is there whole or not at all. A lone surrogate becomes U+FFFD.
+    """Writes a text file atomically. Lone surrogates become U+FFFD.
 
     Raises:
-        OSError: the disk is full, or the place cannot be written to. What was there before is untouched.
+        OSError: the disk is full, or the folder is not writable. An existing file is unchanged.
     """
-    whole = Path(os.path.realpath(path))  # a link stays a link
-    half = whole.with_name(f"{whole.name}.partial")
-    if whole.is_dir():
+    target = Path(os.path.realpath(path))  # a link stays a link
+    partial = target.with_name(f"{target.name}.partial")
+    if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     try:
-        with named(path), half.open("w", encoding="utf-8") as file:
+        with name_in_errors(path), partial.open("w", encoding="utf-8") as file:
             file.write(without_surrogates(text))
             file.flush()
             os.fsync(file.fileno())
-        half.replace(whole)
+        partial.replace(target)
     except BaseException:
         with contextlib.suppress(OSError):
-            half.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
         raise
-    _sync(whole.parent)
+    _sync(target.parent)
 
 
 @contextlib.contextmanager
-def named(path: str | Path) -> Iterator[None]:
-    """Gives an OSError without the name of a file that of this one: a write to a full disk has none."""
+def name_in_errors(path: str | Path) -> Iterator[None]:
+    """Adds the file's name to an OSError without one, such as that of a write to a full disk."""
     try:
         yield
     except OSError as error:
@@ -65,8 +66,8 @@ def named(path: str | Path) -> Iterator[None]:
         raise
 
 
-def settle(folder: Path) -> None:
-    """Sees everything in a folder to the disk, but for hidden files and checkpoints: a record of it may then be written."""
+def sync_folder(folder: Path) -> None:
+    """Flushes all files of a folder to the disk, except hidden files and checkpoints."""
     for path, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if name != "checkpoints" and not name.startswith(".")]
         for name in files:
@@ -77,209 +78,210 @@ def settle(folder: Path) -> None:
 
 def _sync(path: Path) -> None:
     if not (path.is_file() or path.is_dir()):
-        return  # a socket or a pipe
+        return  # sockets and pipes cannot be flushed
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):  # some file systems do not sync folders
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):  # some file systems cannot flush folders
             raise
     finally:
         os.close(descriptor)
 
 
 @contextlib.contextmanager
-def understood(path: str | Path, remedy: str) -> Iterator[None]:
-    """Says of a file what goes wrong while it is read and taken apart: it is cut, empty, or of another program.
+def reading(path: str | Path, remedy: str) -> Iterator[None]:
+    """Turns an error while a file is read into a UserError that names the file.
 
     Args:
         path: the file.
-        remedy: what its user can do.
+        remedy: what the user can do.
 
     Raises:
-        UserError: something went wrong.
+        UserError: the file is truncated, empty or has another form.
     """
     try:
         yield
     except UserError:
         raise
     except json.JSONDecodeError as error:
-        wrong = "is empty" if not error.doc.strip() else f"is cut short or no JSON (line {error.lineno}: {error.msg})"
-        raise UserError(f"{path} {wrong}: {remedy}") from error
+        defect = "is empty" if not error.doc.strip() else f"is truncated or not JSON (line {error.lineno}: {error.msg})"
+        raise UserError(f"{path} {defect}: {remedy}") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is no text in UTF-8 (byte {error.start}): {remedy}") from error
+        raise UserError(f"{path} is not UTF-8 text (byte {error.start}): {remedy}") from error
     except Exception as error:
-        if not isinstance(error, _WRONG) and type(error).__name__ != "SafetensorError":
+        if not isinstance(error, _FORM_ERRORS) and type(error).__name__ != "SafetensorError":
             raise
-        said = without_surrogates(" ".join(str(error).split()))[:120]
+        cause = without_surrogates(" ".join(str(error).split()))[:120]
         raise UserError(
-            f"{path} does not hold what was written there ({type(error).__name__}{f': {said}' if said else ''}): {remedy}"
+            f"{path} has an unexpected form ({type(error).__name__}{f': {cause}' if cause else ''}): {remedy}"
         ) from error
 
 
-def record(path: Path, remedy: str) -> Row:
-    """The JSON object of a file.
+def read_object(path: Path, remedy: str) -> Row:
+    """Returns the JSON object of a file.
 
     Raises:
-        UserError: the file is cut short, empty, or holds something else.
+        UserError: the file is truncated, empty, or not a JSON object; the message ends with `remedy`.
     """
-    with understood(path, remedy):
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(found, dict):
-            raise TypeError(f"a JSON object was written, and there is a {type(found).__name__}")
-        return found
+    with reading(path, remedy):
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
+            raise TypeError(f"expected a JSON object, got a {type(value).__name__}")
+        return value
 
 
-def rows(path: Path, check: Callable[[Row], object] = bool) -> Iterator[tuple[int, Row]]:
-    """The lines of a file of JSON objects, each with the place in bytes where it begins. A last line without an end is passed
-    over: another process may be writing it.
+def read_rows(path: Path, check: Callable[[Row], object] = bool) -> Iterator[tuple[int, Row]]:
+    """Reads a file of JSON objects, one on each line.
+
+    A last line without a newline is skipped, because another process may be writing it.
 
     Args:
-        path: of the file.
-        check: given a row, raises what a row of another form makes it raise (KeyError, TypeError, ...).
+        path: the file.
+        check: raises for a row of another form (KeyError, TypeError, ...).
 
     Yields:
-        Whole rows; how many lines are broken is logged, in one line, at the end.
+        The offset of each valid line in bytes, and its object. The number of broken lines is logged at the end.
     """
-    broken = place = 0
+    broken = offset = 0
     with path.open("rb") as lines:
         for line in lines:
-            if line.endswith(b"\n") and (row := row_of(line, check)) is not None:
-                yield place, row
+            if line.endswith(b"\n") and (row := parse_row(line, check)) is not None:
+                yield offset, row
             elif line.endswith(b"\n") and line.strip():
                 broken += 1
-            place += len(line)
+            offset += len(line)
     if broken:
-        _LOG.warning("%s: %s cannot be read and %s passed over", path, *_lines(broken))
+        _LOG.warning("%s: %s cannot be read and %s skipped", path, *_lines(broken))
 
 
-def row_of(line: bytes, check: Callable[[Row], object]) -> Row | None:
-    """A line's JSON object; None where it holds none, or one of another form."""
+def parse_row(line: bytes, check: Callable[[Row], object]) -> Row | None:
+    """Returns the JSON object of a line, or None if the line has none or `check` raises."""
     try:
-        found = json.loads(line)
-        if not isinstance(found, dict):
+        row = json.loads(line)
+        if not isinstance(row, dict):
             return None
-        check(found)
-    except _WRONG:
+        check(row)
+    except _FORM_ERRORS:
         return None
-    return found
+    return row
 
 
-def has(row: Row, **kinds: type | tuple[type, ...]) -> None:
-    """Checks that a row has values of these kinds.
+def check_types(row: Row, **types: type | tuple[type, ...]) -> None:
+    """Checks that a row has values of the given types.
 
     Raises:
-        KeyError, TypeError: it has not.
+        KeyError, TypeError: a value is missing or has another type.
     """
-    for name, kind in kinds.items():
-        if not isinstance(row[name], kind):
+    for name, expected in types.items():
+        if not isinstance(row[name], expected):
             raise TypeError(f"{name} is {row[name]!r:.40}")
 
 
-def sampled_again(path: Path, broken: int) -> None:
-    """Logs how many lines of a store are lost; whoever reads the store makes anew what they held."""
+def warn_lost_rows(path: Path, broken: int) -> None:
+    """Logs the number of broken lines in a store. The caller produces the lost rows again."""
     if broken:
-        _LOG.warning("%s: %s cannot be read and %s passed over; what was there is made again", path, *_lines(broken))
+        _LOG.warning("%s: %s cannot be read and %s skipped; the lost rows are produced again", path, *_lines(broken))
 
 
 def _lines(count: int) -> tuple[str, str]:
     return ("1 line", "is") if count == 1 else (f"{count} lines", "are")
 
 
-_HELD: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar("held", default=frozenset())
-"""What this thread holds."""
+_LOCKED: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar("locked", default=frozenset())
+"""Lock files that this thread holds."""
 
 
 @contextlib.contextmanager
-def held(folder: str | Path) -> Iterator[None]:
-    """Holds a folder until it is left; it is made if need be. The same thread may hold it twice.
+def locked(folder: str | Path) -> Iterator[None]:
+    """Locks a folder for the duration of the block, and creates it if necessary. The same thread may lock it twice.
 
-    The lock is the kernel's, on a file `.lock`: whoever is killed lets go of it.
+    The kernel holds the lock, on a file `.lock`: a process that is killed releases it.
 
     Raises:
-        UserError: another process or thread holds it; the line names it. Or nothing can be written there.
+        UserError: another process or thread holds the lock (the message names it), or the folder is not writable.
     """
-    with _held(Path(folder), ".lock", folder):
+    with _hold(Path(folder), ".lock", folder):
         yield
 
 
 @contextlib.contextmanager
-def held_file(path: str | Path) -> Iterator[None]:
-    """Holds a file, which need not be there yet, as `held` does a folder; the lock is `.NAME.lock` beside it.
+def locked_file(path: str | Path) -> Iterator[None]:
+    """Locks a file, which need not exist yet, as `locked` does a folder. The lock is `.NAME.lock` in the same folder.
 
     Raises:
-        UserError: see `held`; or it is no plain file.
+        UserError: see `locked`; or the path is not a regular file.
     """
     path = Path(path)
     if path.exists() and not path.is_file():
-        raise UserError(f"{path} is no plain file")
-    with _held(path.parent, f".{path.name}.lock", path):
+        raise UserError(f"{path} is not a regular file")
+    with _hold(path.parent, f".{path.name}.lock", path):
         yield
 
 
 @contextlib.contextmanager
-def _held(folder: Path, name: str, what: str | Path) -> Iterator[None]:
+def _hold(folder: Path, name: str, target: str | Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot make the folder {folder}: {_why(error)}: choose another --out") from None
+        raise UserError(f"cannot create the folder {folder}: {_cause(error)}: choose another --out") from None
     lock = os.path.join(os.path.realpath(folder), name)
-    if lock in _HELD.get():
+    if lock in _LOCKED.get():
         yield
         return
-    with _locked(lock, what) as file:
-        with contextlib.suppress(OSError):  # on a full disk nobody can be told who holds it
+    with _open_lock(lock, target) as file:
+        with contextlib.suppress(OSError):  # on a full disk the lock file stays empty
             file.truncate(0)
             now = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
             file.write(f"process {os.getpid()} on {socket.gethostname()} since {now}\n")
             file.flush()
-        before = _HELD.set(_HELD.get() | {lock})
+        token = _LOCKED.set(_LOCKED.get() | {lock})
         try:
             yield
         finally:
-            _HELD.reset(before)
+            _LOCKED.reset(token)
             with contextlib.suppress(OSError):
                 os.unlink(lock)
 
 
-def _locked(lock: str, what: str | Path) -> IO[str]:
-    """The open file of a lock that is this process's now."""
+def _open_lock(lock: str, target: str | Path) -> IO[str]:
+    """Takes a lock and returns its open file."""
     while True:
         try:
             file = os.fdopen(
                 os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "r+", encoding="utf-8", errors="replace"
             )
         except OSError as error:
-            raise UserError(f"cannot write in {os.path.dirname(lock)}: {_why(error)}: choose another --out") from None
+            raise UserError(f"cannot write to {os.path.dirname(lock)}: {_cause(error)}: choose another --out") from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = _holder(file.read(200))
             file.close()
-            raise UserError(f"another process runs in {what} ({holder}): wait for it, or choose another --out") from None
+            raise UserError(f"another process uses {target} ({holder}): wait for it, or choose another --out") from None
         except OSError as error:  # some network file systems have no locks
-            _LOG.warning("%s cannot be locked (%s): see to it that no other process writes there", what, error.strerror)
+            _LOG.warning("%s cannot be locked (%s): make sure that no other process writes there", target, error.strerror)
             return file
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), os.stat(lock)):
                 return file
-        file.close()  # whoever held it has removed it since it was opened
+        file.close()  # the previous holder removed it after this process opened it
 
 
 def _holder(text: str) -> str:
-    """Who holds a lock, as it has written; printable, for anybody may have written there."""
+    """Returns the first line of a lock file if it is printable: any user may have written it."""
     line = text.partition("\n")[0]
-    return line if line.isprintable() and line else "it has not said which"
+    return line if line.isprintable() and line else "its id is unknown"
 
 
-def _why(error: OSError) -> str:
+def _cause(error: OSError) -> str:
     if isinstance(error, FileExistsError | NotADirectoryError):
-        return "a file stands there"
+        return "a file has that name"
     return error.strerror or str(error)
 
 
 def storable(value: T) -> T:
-    """Data of lists, tuples and mappings, with `without_surrogates` applied to every text in it, keys too."""
+    """Returns nested lists, tuples and mappings with `without_surrogates` applied to every text and every key."""
     return cast(T, _storable(value))
 
 

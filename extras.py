@@ -1,6 +1,7 @@
-"""Packages that only some uses want: which extra brings each, and the one line that says so where one is missing.
+"""The optional dependencies ("extras"), and error messages that name the extra of a missing package.
 
-pyproject.toml declares the extras. The core (environments, verifiers, sandbox, rollouts by a server's policy) wants none.
+pyproject.toml declares the extras. The core (environments, verifiers, sandbox, rollouts of a server's policy) needs none of
+them.
 """
 
 import contextlib
@@ -20,14 +21,14 @@ MODULES = {
     "e2b": "e2b e2b_code_interpreter",
     "gpu": "vllm",
 }
-"""The modules of each extra's own packages."""
+"""The modules that each extra installs itself."""
 INCLUDED = {
     "bench": ("problems",),
     "train": ("hf", "problems", "bench"),
     "corpus": ("hf", "problems", "bench", "train"),
     "gpu": ("hf", "problems", "bench", "train"),
 }
-"""The extras whose packages another extra brings, too."""
+"""The other extras whose packages an extra also installs."""
 PACKAGES = {
     "e2b": "e2b-code-interpreter",
     "grpc": "grpcio",
@@ -36,53 +37,53 @@ PACKAGES = {
     "transfer_queue": "TransferQueue",
     "zmq": "pyzmq",
 }
-"""Names on the package index, where they are not the module's with hyphens."""
+"""Names on the package index that are not the module's name with hyphens."""
 _EXTRA = {module: extra for extra, modules in MODULES.items() for module in modules.split()}
 
 
 def package_of(module: str) -> str:
-    """What a module's package is called on the package index."""
+    """Returns the name of a module's package on the package index."""
     return PACKAGES.get(module, module.replace("_", "-"))
 
 
-def line(error: BaseException, what: str, extra: str = "") -> str | None:
-    """One line on a package that is not installed; None for any other error.
+def explain(error: BaseException, user: str, extra: str = "") -> str | None:
+    """Returns a one-line message about a package that is not installed, or None for any other error.
 
     Args:
-        error: as it was raised.
-        what: what wants the package.
-        extra: is named instead of the package's own extra where it brings the package, too.
+        error: the error that was raised.
+        user: the part of tenfold that needs the package.
+        extra: the extra to name in the message if it installs the package; the default is the package's own extra.
     """
     module = error.name if isinstance(error, ModuleNotFoundError) else None
     if module not in _EXTRA:
         return None
     own = _EXTRA[module]
     named = extra if own in INCLUDED.get(extra, ()) else own
-    return f"{what} wants the package {package_of(module)}: pip install 'tenfold[{named}]'"
+    return f"{user} needs the package {package_of(module)}: pip install 'tenfold[{named}]'"
 
 
 @contextlib.contextmanager
-def wanted_by(what: str, extra: str = "") -> Iterator[None]:
-    """Turns the error of a package that is not installed into a UserError that names its extra; see `line`.
+def required_by(user: str, extra: str = "") -> Iterator[None]:
+    """Turns the error about a package that is not installed into a UserError that names its extra. See `explain`.
 
     Raises:
-        UserError: see above.
+        UserError: a package of an extra is not installed.
     """
     try:
         yield
     except ModuleNotFoundError as error:
-        if said := line(error, what, extra):
-            raise UserError(said) from error
+        if message := explain(error, user, extra):
+            raise UserError(message) from error
         raise
 
 
-def need(what: str, *modules: str) -> None:
-    """Makes sure that modules are installed, without importing them: where another process will, say.
+def require(user: str, *modules: str) -> None:
+    """Checks that modules are installed, without importing them.
 
     Raises:
-        UserError: one is not.
+        UserError: a module is not installed.
     """
-    with wanted_by(what):
+    with required_by(user):
         for module in modules:
             if importlib.util.find_spec(module) is None:
                 raise ModuleNotFoundError(f"No module named {module!r}", name=module)

@@ -1,38 +1,38 @@
-"""The forms of a problem's answer (`Problem.answer`), one for each verifier that wants more than a text.
+"""The forms of a problem's gold answer (`Problem.answer`) that each verifier accepts.
 
-    math            a text, a number, a list of them (any is right), or `ToleratedGold`
+    math            a text, a number, a list of alternatives, or `ToleratedGold`
     choice          `Options`
-    science         either of these
+    science         a form of `math` or `choice`
     code            `CodeTests`
     fullstack       `ProgramTests`
     function_calls  `FunctionCalls`
     instructions    `Instructions`
-    reasoning_gym   whatever its generator says
+    reasoning_gym   the form of the generator
 
-An answer comes from a file, and may be of any form: `invalid_gold` of a verifier looks at it before anything is read off it.
+Gold answers are read from files and can have any form. A verifier's `invalid_gold` checks the form before the answer is used.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 
 class ToleratedGold(TypedDict):
-    """A number, and how far an answer may lie off."""
+    """A number with a tolerance."""
 
     gold: str | float | Sequence[str | float]
     tolerance: NotRequired[float | str]
-    """Relative to the gold number."""
+    """Largest accepted error, relative to the gold number."""
 
 
 class Options(TypedDict):
-    """The options of a question in the order in which it shows them, and the letter of the right one."""
+    """The options of a multiple-choice problem in the order of the prompt, and the letter of the correct one."""
 
     letter: str
     options: Sequence[str]
 
 
 class CallTest(TypedDict, total=False):
-    """A call of the judged function, with the expected value."""
+    """A call of the judged function, with the expected return value."""
 
     arguments: Sequence[object]
     keywords: Mapping[str, object]
@@ -40,17 +40,28 @@ class CallTest(TypedDict, total=False):
 
 
 class StdinTest(TypedDict):
-    """What a program reads, and what it is to print."""
+    """The standard input of a program, and the expected standard output."""
 
     input: str
     output: str
 
 
+class RunLimits(TypedDict, total=False):
+    """The fields of `verifiers.sandbox.Limits`, which documents them."""
+
+    cpu_seconds: float
+    wall_seconds: float
+    memory: int
+    processes: int
+    output: int
+    disk: int
+
+
 class CodeTests(TypedDict, total=False):
-    """The tests of a coding problem: one of `calls`, `test`, `asserts`, `stdin`, and its options; `code.py` has the rules."""
+    """The tests of a coding problem: one of `calls`, `test`, `asserts`, `stdin`, with options. See `verifiers/code.py`."""
 
     entry_point: str
-    """The judged function of `calls` and `test`."""
+    """Name of the judged function (with `calls` or `test`)."""
     calls: Sequence[CallTest]
     test: str
     asserts: Sequence[str]
@@ -61,8 +72,8 @@ class CodeTests(TypedDict, total=False):
     unordered: bool
     checker: str
     language: str
-    limits: Mapping[str, Any]
-    """Fields of `sandbox.Limits`."""
+    limits: "RunLimits"
+    """Limits of each run that differ from the defaults of the sandbox."""
     encoded: bool
     public: int
     header: str
@@ -70,21 +81,21 @@ class CodeTests(TypedDict, total=False):
 
 
 class ProgramTests(TypedDict):
-    """Code that is set around or behind the response's; `fullstack.py` has the rules."""
+    """Test code that is combined with the program of the response. See `verifiers/fullstack.py`."""
 
     language: str
-    """Of the answer."""
+    """Language of the response's program."""
     runs_as: str
-    """The language that the whole is run as."""
+    """Language that the combined program is run as."""
     tests: str
     files: NotRequired[Mapping[str, str]]
-    """By name, in base64."""
+    """Contents in base64, by file name."""
     imports: NotRequired[Sequence[str]]
-    """Packages that the tests want; read off them where they are not named."""
+    """Packages that the tests import. If absent, they are found in the tests' source."""
 
 
 class Parameters(TypedDict, total=False):
-    """The parameters of a declared function, as JSON Schema has them."""
+    """The parameters of a declared function, in JSON Schema."""
 
     properties: Mapping[str, Mapping[str, object]]
     required: Sequence[str]
@@ -98,11 +109,11 @@ class Declaration(TypedDict):
 
 
 GoldCall = Mapping[str, Mapping[str, Sequence[object]]]
-"""One function's name, and for each parameter the values that are right."""
+"""The name of one function, and the accepted values of each parameter."""
 
 
 class FunctionCalls(TypedDict):
-    """Declared functions, and the calls that are right; `function_calls.py` has the rules."""
+    """Declared functions, and the gold calls. See `verifiers/function_calls.py`."""
 
     functions: Sequence[Declaration]
     calls: Sequence[GoldCall]
@@ -110,7 +121,7 @@ class FunctionCalls(TypedDict):
 
 
 class Instructions(TypedDict):
-    """Names of IFEval's instructions, with the arguments of each."""
+    """Names of IFEval's instructions, and the arguments of each."""
 
     instructions: Sequence[str]
     arguments: NotRequired[Sequence[Mapping[str, object] | None]]

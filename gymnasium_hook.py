@@ -1,7 +1,6 @@
-"""Has Gymnasium know this package's environments as soon as both are imported, in whatever order.
+"""An import hook that registers this package's environments with Gymnasium once both packages are imported, in any order.
 
-Gymnasium takes longer to import than a verdict takes, so this package does not import it: whoever does gets the environments
-with it.
+`import tenfold` does not import Gymnasium, because that import takes longer than a verdict.
 """
 
 import importlib
@@ -15,7 +14,7 @@ GYMNASIUM = "gymnasium"
 
 
 def install() -> None:
-    """Registers the environments now where Gymnasium is imported, else right after it will be."""
+    """Registers the environments now if Gymnasium is imported, else right after its import."""
     if GYMNASIUM in sys.modules:
         _register()
     elif not any(isinstance(finder, _Finder) for finder in sys.meta_path):
@@ -27,7 +26,7 @@ def _register() -> None:
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds Gymnasium as the others do, with a loader that registers the environments after it."""
+    """Finds Gymnasium through the other finders, and adds a loader that registers the environments."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -35,7 +34,7 @@ class _Finder(importlib.abc.MetaPathFinder):
         """See `importlib.abc.MetaPathFinder`."""
         if fullname != GYMNASIUM:
             return None
-        for finder in [other for other in sys.meta_path if other is not self]:
+        for finder in [finder for finder in sys.meta_path if finder is not self]:
             spec = finder.find_spec(fullname, path, target)
             if spec is not None:
                 if spec.loader is not None:
@@ -45,20 +44,20 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 class _Loader(importlib.abc.Loader):
-    """Loads Gymnasium by its own loader, which the module keeps."""
+    """Loads Gymnasium with its original loader, then registers the environments."""
 
-    def __init__(self, own: importlib.abc.Loader, finder: _Finder):
-        self.own, self.finder = own, finder
+    def __init__(self, original: importlib.abc.Loader, finder: _Finder):
+        self.original, self.finder = original, finder
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
         """See `importlib.abc.Loader`."""
-        return self.own.create_module(spec)
+        return self.original.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Runs the module, then registers the environments."""
+        """See `importlib.abc.Loader`."""
         assert module.__spec__ is not None
-        module.__spec__.loader = module.__loader__ = self.own
-        self.own.exec_module(module)
+        module.__spec__.loader = module.__loader__ = self.original
+        self.original.exec_module(module)
         if self.finder in sys.meta_path:
             sys.meta_path.remove(self.finder)
         _register()

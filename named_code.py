@@ -1,13 +1,13 @@
-"""Code that is named by text, as "package.module:name": the one place that turns such a name into an object.
+"""Resolves names of code, such as "package.module:name", to objects.
 
-Who names it decides what a name may lead to. What a user names himself, on the command line or in Python, leads anywhere. A
-recipe is a file that may be a stranger's: while one runs (`limited`), a name leads only to
+A name that the user gives on the command line or in Python may refer to any code. A recipe is a file that may come from a
+stranger. While a recipe runs (`limited`), a name may refer only to
 
-    - what the place that asks has registered: this package's sources, judges and environments
-    - what is defined in a module that the recipe lists and its user trusts (`pipelines/recipe/trust.py`)
-    - what the user has named himself: in an option, in an environment variable, or by registering an environment before
+    - code that the caller has registered: this package's sources, judges and environments
+    - code of a module that the recipe lists and the user trusts (`pipelines/recipe/trust.py`)
+    - code that the user has named: in an option, in an environment variable, or by registering an environment before
 
-The limits hold for the whole process, and for its children by the variable TENFOLD_CODE.
+The limits apply to the whole process. Its child processes inherit them in the environment variable TENFOLD_CODE.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ import os
 import pkgutil
 import re
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlencode
@@ -29,50 +29,50 @@ from . import digests
 from .core import UserError
 
 VARIABLE = "TENFOLD_CODE"
-"""Tells the processes of a run what its recipe may name."""
+"""Environment variable with the limits of a recipe, for the processes of its run."""
 SCHEMES = frozenset(
     "bfcl call champ config generate hash hf http https human_eval jsonl micro openai parquet path problems python ray "
     "reasoning_gym rules scripted smollm2 stage lm_eval text transformers vllm".split()
 )
-"""What URIs of problems, documents, policies and servers begin with."""
+"""Schemes of the URIs of problems, documents, policies and servers."""
 _SAFE_PATH = "PYTHONSAFEPATH"
-"""Python's: its children import nothing from the folder that they are started in."""
+"""Python's variable: child processes do not import from their working folder."""
 
 
 class NotImported(UserError):
-    """A name leads to a module that a dry run does not import."""
+    """A name refers to a module that a dry run does not import."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What a recipe may name, beside what is registered."""
+    """Code that a recipe may name in addition to registered code."""
 
     modules: tuple[str, ...] = ()
     """Modules that the recipe lists."""
     names: tuple[str, ...] = ()
-    """Names that are the user's own."""
+    """Names that the user has given."""
     folder: str = ""
-    """Where modules are looked for that are found nowhere else; empty: nowhere."""
+    """Folder to search last for modules; empty: none."""
     covered: tuple[str, ...] = ()
-    """Those modules and what they import of their user's, as far as `digests.sources` reads them; of an installed package all,
-    as "package.*". From the folder no others are imported."""
+    """The listed modules and the user's modules that they import, as found by `digests.sources`; "package.*" for all modules of
+    an installed package. No other module of `folder` is imported."""
     place: str = "the recipe"
-    """Where the names stand, for an error: a recipe, or what a run has left."""
+    """Where the names were read, for error messages: a recipe, or the folder of a run."""
     imports: bool = True
-    """Whether listed modules are imported; a dry run does not."""
+    """False in a dry run: listed modules are not imported."""
 
 
 def resolve(name: str, registered: Collection[str] = ()) -> Any:
-    """The object of that name.
+    """Returns the object of a name.
 
     Args:
         name: "package.module:name".
-        registered: names that the place which asks allows in every recipe.
+        registered: names that the caller allows in every recipe.
 
     Raises:
-        ImportError, AttributeError, ValueError: the name leads nowhere; as `pkgutil.resolve_name`.
+        ImportError, AttributeError, ValueError: there is no such object; see `pkgutil.resolve_name`.
         NotImported: this is a dry run.
-        UserError: a recipe names it, and may not.
+        UserError: a recipe is not allowed to use this name.
     """
     if _limits is None or name in registered or name in _limits.names:
         return pkgutil.resolve_name(name)
@@ -82,53 +82,53 @@ def resolve(name: str, registered: Collection[str] = ()) -> Any:
     if module not in _limits.modules:
         raise UserError(_refusal(name, module, registered))
     if not _limits.imports:
-        raise NotImported(f"{name} lies in {where(module)}, which a dry run does not import")
-    found: Any = importlib.import_module(module)
+        raise NotImported(f"{name} is in {describe(module)}, which a dry run does not import")
+    target: Any = importlib.import_module(module)
     for part in path.split("."):
         if part.startswith("__"):
-            raise ValueError(f"{part!r} is a name of Python's own")
-        found = getattr(found, part)
-        if isinstance(found, ModuleType):
-            raise UserError(f"{name!r} leads to the module {found.__name__}: list that one under modules: and name it")
-    home = getattr(found, "__module__", None)
-    if isinstance(getattr(found, "__qualname__", None), str) and not _is_listed(home):  # a function or class from elsewhere
-        lies = f"is defined in {where(home)}, not in {module}" if home else f"is nothing that {module} defines"
+            raise ValueError(f"{part!r} is a special name of Python")
+        target = getattr(target, part)
+        if isinstance(target, ModuleType):
+            raise UserError(f"{name!r} refers to the module {target.__name__}: list that module under modules: and name it")
+    home = getattr(target, "__module__", None)
+    if isinstance(getattr(target, "__qualname__", None), str) and not _is_listed(home):  # a function or class of another module
+        reason = f"is defined in {describe(home)}, not in {module}" if home else f"is not defined in {module}"
         raise UserError(
-            f"{name!r} {lies}: a recipe names what its modules define; list {home or 'its module'} under modules: if that is "
-            "what it is to run"
+            f"{name!r} {reason}: a recipe may name only code that its modules define; to run it, list {home or 'its module'} "
+            "under modules:"
         )
-    return found
+    return target
 
 
 def import_module(module: str) -> ModuleType:
-    """A module that is named by itself, say one that registers environments.
+    """Imports a module that is named as a whole, for example one that registers environments.
 
     Raises:
-        ImportError: there is none.
+        ImportError: there is no such module.
         NotImported: this is a dry run.
-        UserError: a recipe names it without listing it.
+        UserError: a recipe names the module without listing it.
     """
     if _limits is not None and module not in _limits.modules and not any(n.startswith(f"{module}:") for n in _limits.names):
         raise UserError(_refusal(module, module, ()))
     if _limits is not None and not _limits.imports:
-        raise NotImported(f"{module} is {where(module)}, which a dry run does not import")
+        raise NotImported(f"{module} is {describe(module)}, which a dry run does not import")
     return importlib.import_module(module)
 
 
 def is_limited() -> bool:
-    """Whether a recipe names what is named now."""
+    """True while the limits of a recipe apply."""
     return _limits is not None
 
 
-def waiting() -> Sequence[str]:
-    """Modules that are listed and, this being a dry run, not imported: what they register is not known."""
+def not_imported() -> Sequence[str]:
+    """Returns the listed modules in a dry run, which does not import them: the code that they register is not known."""
     return () if _limits is None or _limits.imports else _limits.modules
 
 
-def names_in(value: Any) -> Iterator[str]:
-    """Whatever in texts, at any depth of data, has the form of a name of code: percent signs are read as in URIs.
+def names_in(value: object) -> Iterator[str]:
+    """Yields all texts in nested data that have the form of a name of code. Percent-encoding is decoded as in URIs.
 
-    The beginnings of URIs are no modules: who names `path:model` names no function `model`.
+    A URI scheme is not a module: `path:model` is not a function `model`.
     """
     if isinstance(value, str):
         for text in {value, unquote(value), unquote(unquote(value))}:
@@ -146,8 +146,8 @@ def names_in(value: Any) -> Iterator[str]:
 _CHAIN = re.compile(r"[A-Za-z_][\w.]*(?::[A-Za-z_][\w.]*)+")
 
 
-def where(module: str) -> str:
-    """A module with the file that it lies in, for an error; it is not imported."""
+def describe(module: str) -> str:
+    """Returns a module's name and file for an error message. The module is not imported."""
     folder = os.getcwd() if _limits is None or not _limits.folder else _limits.folder
     path = digests.file_of(module, folder)
     return f"the module {module} ({path or 'no file of Python source'})"
@@ -155,12 +155,11 @@ def where(module: str) -> str:
 
 def _refusal(name: str, module: str, registered: Collection[str]) -> str:
     if module.partition(".")[0] == digests.PACKAGE and registered:
-        return f"{name!r} is nothing that a recipe may name; there are {', '.join(sorted(registered))}"
+        return f"a recipe may not name {name!r}; it may name {', '.join(sorted(registered))}"
     place = Limits.place if _limits is None else _limits.place
     listed = f"list {module} under the recipe's modules: and run with" if place == Limits.place else "run with"
-    return (
-        f"{place} names {name!r}, which is code of {where(module)}: if you trust it, {listed} --trust (trust=True from Python)"
-    )
+    remedy = f"if you trust it, {listed} --trust (trust=True from Python)"
+    return f"{place} names {name!r}, which is code of {describe(module)}: {remedy}"
 
 
 def _is_listed(module: str | None) -> bool:
@@ -172,19 +171,28 @@ def _is_listed(module: str | None) -> bool:
 
 @contextlib.contextmanager
 def limited(limits: Limits) -> Iterator[None]:
-    """Holds this process and the children that it starts to what a recipe may name."""
+    """Applies the limits of a recipe to this process and its child processes for the duration of the block."""
     global _limits
-    before, variables = _limits, {name: os.environ.get(name) for name in (VARIABLE, _SAFE_PATH)}
-    _limits = limits
-    os.environ |= {VARIABLE: _written(limits), _SAFE_PATH: "1"}
+    previous, _limits = _limits, limits
     finder = _Finder(limits)
     sys.meta_path.append(finder)
     try:
-        yield
+        with environment_variables({VARIABLE: _to_text(limits), _SAFE_PATH: "1"}):
+            yield
     finally:
         sys.meta_path.remove(finder)
-        _limits = before
-        for name, value in variables.items():
+        _limits = previous
+
+
+@contextlib.contextmanager
+def environment_variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Sets environment variables for the duration of the block, then restores the previous ones."""
+    previous = {name: os.environ.get(name) for name in values}
+    os.environ |= values
+    try:
+        yield
+    finally:
+        for name, value in previous.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
@@ -192,9 +200,9 @@ def limited(limits: Limits) -> Iterator[None]:
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds the listed modules of a user's folder, and what these import from there, behind everything that is installed.
+    """Finds the listed modules in the user's folder, and the modules that they import from there, after all other finders.
 
-    The folder is not on Python's path: whatever else lies in it, say a `json.py`, is not imported.
+    The folder is not on Python's path, so that other files in it, such as a `json.py`, are not imported.
     """
 
     def __init__(self, limits: Limits):
@@ -209,23 +217,23 @@ class _Finder(importlib.abc.MetaPathFinder):
         return importlib.machinery.PathFinder.find_spec(fullname, [self.folder])
 
 
-def _written(limits: Limits) -> str:
-    given = {name: value for name, value in dataclasses.asdict(limits).items() if value and name != "imports"}
-    return urlencode(given | {"imports": int(limits.imports)}, doseq=True)
+def _to_text(limits: Limits) -> str:
+    fields = {name: value for name, value in dataclasses.asdict(limits).items() if value and name != "imports"}
+    return urlencode(fields | {"imports": int(limits.imports)}, doseq=True)
 
 
-def _read(text: str) -> Limits:
-    told = parse_qs(text)
+def _from_text(text: str) -> Limits:
+    fields = parse_qs(text)
 
     def all_of(name: str) -> tuple[str, ...]:
-        return tuple(told.get(name, ()))
+        return tuple(fields.get(name, ()))
 
     folder, place, imports = "".join(all_of("folder")), "".join(all_of("place")), all_of("imports") == ("1",)
     return Limits(all_of("modules"), all_of("names"), folder, all_of("covered"), place, imports)
 
 
 _limits: Limits | None = None
-"""None: a user names what is named."""
-if VARIABLE in os.environ:  # a process of a run
-    _limits = _read(os.environ[VARIABLE])
+"""None: the user named the code, so no limits apply."""
+if VARIABLE in os.environ:  # this is a process of a run
+    _limits = _from_text(os.environ[VARIABLE])
     sys.meta_path.append(_Finder(_limits))

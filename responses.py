@@ -1,4 +1,4 @@
-"""The marks of reasoning and of chat templates in a response: what of it is judged."""
+"""Functions that remove reasoning and chat-template marks from a response."""
 
 import re
 
@@ -8,21 +8,21 @@ _THINKING_MARK = re.compile(
     r"|<\|end\|>(?=<\|start\|>assistant(?: to=[\w.]{1,100})?<\|channel\|>commentary(?!<\|message\|>)))"
     rf"|<{_THINKING}>|\[THINK\]|◁think▷|<\|channel\|>(?:analysis\b|commentary<\|message\|>)"
 )
-"""In gpt-oss's channel "commentary" a call of a tool names what it calls or its format; anything else there is no answer."""
+"""A tool call in gpt-oss's channel "commentary" names the tool or its format. Any other text in that channel is reasoning."""
 
 
 def without_thinking(response: str) -> str:
-    """The part of a response that is judged: what follows its reasoning.
+    """Returns the part of a response that is judged: the text after the reasoning.
 
-    Every verifier calls this function, so that a response gets the same verdict whoever asks.
+    All verifiers call this function, so that they judge the same part of a response.
 
     Args:
-        response: a policy's text. Reasoning stands between `<think>` and `</think>`, or between the marks that other models
-            use (`<thinking>`, `<thought>`, `<reasoning>`, `<seed:think>`, `[THINK]`, `◁think▷`, the channels of gpt-oss).
+        response: a policy's text. Reasoning is enclosed in `<think>` and `</think>`, or in the marks that other models use
+            (`<thinking>`, `<thought>`, `<reasoning>`, `<seed:think>`, `[THINK]`, `◁think▷`, the channels of gpt-oss).
 
     Returns:
-        The text behind the last mark that closes reasoning. It is empty if reasoning is opened and not closed: the response
-        was cut while it reasoned, and a draft in it is no answer.
+        The text after the last mark that closes reasoning. It is empty if reasoning is opened and not closed: the response was
+        truncated during reasoning, and a draft is not an answer.
     """
     marks = list(_THINKING_MARK.finditer(response))
     if not marks:
@@ -37,7 +37,7 @@ _TURN_ENDS = (
 
 
 def without_turn_end(response: str) -> str:
-    """A response without the marks of chat templates behind it, which decoding may leave: `<|im_end|>`, `</s>`."""
+    """Returns a response without the end-of-turn marks that decoding may leave at its end, such as `<|im_end|>` and `</s>`."""
     kept = end = len(response)
     while True:
         while end and response[end - 1].isspace():
@@ -49,7 +49,7 @@ def without_turn_end(response: str) -> str:
 
 
 def opened_thinking(prompt: str) -> str:
-    """The mark that opens reasoning, where a prompt ends with one: the policy's turn then begins within its reasoning."""
+    """Returns the mark that opens reasoning if the prompt ends with one, else ""."""
     prompt = prompt.rstrip()
     last = next((mark for mark in reversed([*_THINKING_MARK.finditer(prompt)])), None)
     return last[0] if last and last.end() == len(prompt) and not last["close"] else ""

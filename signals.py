@@ -1,4 +1,4 @@
-"""The signals that ask a process to end: SIGTERM and SIGHUP act as Ctrl-C does."""
+"""SIGTERM and SIGHUP end a process as Ctrl-C does."""
 
 import contextlib
 import os
@@ -15,55 +15,55 @@ INTERRUPT, PIPE = int(signal.SIGINT), int(signal.SIGPIPE)
 
 
 class Ended(KeyboardInterrupt):
-    """Another process asked this one to end."""
+    """A signal of another process ended this one."""
 
     def __init__(self, number: int):
-        """Takes the signal's number."""
+        """Sets the signal's number."""
         super().__init__(signal.Signals(number).name)
         self.number = number
 
 
 def number_of(error: KeyboardInterrupt) -> int:
-    """The signal that an interrupt came from; Ctrl-C is SIGINT."""
+    """Returns the number of the signal that caused an interrupt; Ctrl-C is SIGINT."""
     return error.number if isinstance(error, Ended) else INTERRUPT
 
 
 @contextlib.contextmanager
-def heard() -> Iterator[None]:
-    """Raises `Ended` in the main thread when SIGTERM or SIGHUP comes. One that is ignored (`nohup`) stays so."""
+def as_interrupts() -> Iterator[None]:
+    """Raises `Ended` in the main thread on SIGTERM or SIGHUP. An ignored signal (`nohup`) stays ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     owner = os.getpid()
 
     def end(number: int, frame: FrameType | None) -> None:
-        if os.getpid() != owner:  # a fork that this was handed down to
+        if os.getpid() != owner:  # a forked process inherited this handler
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
         for stream in (sys.stdout, sys.stderr):
-            leave(stream)
+            discard_if_closed(stream)
         raise Ended(number)
 
     before = {number: signal.getsignal(number) for number in ENDING}
-    taken = [number for number, handler in before.items() if handler == signal.SIG_DFL]
-    for number in taken:
+    handled = [number for number, handler in before.items() if handler == signal.SIG_DFL]
+    for number in handled:
         signal.signal(number, end)
     try:
         yield
     finally:
-        for number in taken:
+        for number in handled:
             signal.signal(number, before[number])
 
 
-def leave(stream: TextIO) -> bool:
-    """Sends what is still to be printed nowhere, where the terminal or the reader of a stream is gone; whether it was."""
+def discard_if_closed(stream: TextIO) -> bool:
+    """Discards further output of a stream whose terminal or reader is closed. Returns True if it is closed."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        looked = select.poll()
-        looked.register(stream.fileno(), 0)
-        if looked.poll(0):  # it hung up
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)
+        if poll.poll(0):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)
             return True
     return False

@@ -1,3 +1,3 @@
-"""The version of the package, which results record."""
+"""The version of the package. Results record it."""
 
 __version__ = "0.1.0"

@@ -136,7 +136,7 @@ def run_task(
     Raises:
         UserError: no such task, or its problems cannot be loaded.
     """
-    with disk.held(folder) if folder else contextlib.nullcontext():
+    with disk.locked(folder) if folder else contextlib.nullcontext():
         return _run_task(task, policy, options, made_with, folder, progress)
 
 

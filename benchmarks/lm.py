@@ -26,7 +26,7 @@ from ..core import (
     UserError,
     Verdict,
     batch_size,
-    unanswered,
+    verdict_without_answer,
 )
 from ..policies.store import Store
 from ..responses import without_thinking
@@ -45,8 +45,8 @@ class Sample(NamedTuple):
 
     @property
     def unanswered(self) -> Verdict | None:
-        """The verdict on a sample without an answer; see `core.unanswered`."""
-        return unanswered(self.finish_reason, self.error)
+        """The verdict on a sample without an answer; see `core.verdict_without_answer`."""
+        return verdict_without_answer(self.finish_reason, self.error)
 
     @property
     def scorable_text(self) -> str:
@@ -150,7 +150,7 @@ class PolicyLM(LM):
                 except Incomplete as stopped:
                     whole = [place for place, row in enumerate(stopped.sampled) if None not in row]
                     self._keep([batch[place] for place in whole], [stopped.sampled[place] for place in whole])
-                    raise stopped.ending from None
+                    raise stopped.error_to_raise from None
                 done += len(batch) * samples
                 self.progress(done, total)
 
@@ -205,8 +205,8 @@ class PolicyLM(LM):
 
 def _check(row: dict[str, Any]) -> None:
     """Raises where a stored row is no sample."""
-    disk.has(row, request=str, sample=int, text=str, finish_reason=str, tokens=int)
-    disk.has({"error": row.get("error", "")}, error=str)
+    disk.check_types(row, request=str, sample=int, text=str, finish_reason=str, tokens=int)
+    disk.check_types({"error": row.get("error", "")}, error=str)
 
 
 def _conversation(context: str) -> Conversation:

@@ -29,9 +29,9 @@ def rescore(
     """
     before = results(folder)  # which says so where the folder is not there
     with contextlib.ExitStack() as held:
-        held.enter_context(disk.held(folder))
+        held.enter_context(disk.locked(folder))
         if not trust:
-            limits = named_code.Limits(names=tuple(sorted({*registry.named()})), place=str(folder))
+            limits = named_code.Limits(names=tuple(sorted({*registry.user_code_names()})), place=str(folder))
             held.enter_context(named_code.limited(limits))
         return [_rescored(result, folder, progress) for result in before]
 
@@ -39,7 +39,7 @@ def rescore(
 def _rescored(result: Result, folder: str | Path, progress: Callable[..., None] | None) -> tuple[Result, Result]:
     """A result as it was and as it is now."""
     remedy = "remove it, and run its benchmark again: the samples are stored"
-    with disk.understood(Path(folder) / f"{result.task}.result.json", remedy):
+    with disk.reading(Path(folder) / f"{result.task}.result.json", remedy):
         given = result.settings
         made_with = {name: value for name, value in given.items() if name not in OWN}
         options = Options(

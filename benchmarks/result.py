@@ -106,8 +106,8 @@ def results(folder: str | Path) -> list[Result]:
     found = []
     for path in sorted(Path(folder).glob("*.result.json")):
         remedy = "remove it, and run its benchmark again: the samples are stored"
-        with disk.understood(path, remedy):
-            found.append(pydantic.TypeAdapter(Result).validate_python(disk.record(path, remedy)))
+        with disk.reading(path, remedy):
+            found.append(pydantic.TypeAdapter(Result).validate_python(disk.read_object(path, remedy)))
     if not found:
         raise UserError(f"{folder} holds no result: a folder that `tenfold bench` wrote to is expected")
     return found
@@ -122,12 +122,12 @@ def scored(folder: str | Path, task: str) -> list[ScoredProblem]:
     path = Path(folder) / f"{task}.scores.jsonl"
     remedy = f"`tenfold bench rescore {folder}` judges the stored samples again"
     found: list[ScoredProblem] = []
-    with disk.understood(path, remedy):
+    with disk.reading(path, remedy):
         for line in path.read_bytes().splitlines() if path.is_file() else ():
             row = json.loads(line)
-            disk.has(row, prompt=list, samples=list, request=str)
+            disk.check_types(row, prompt=list, samples=list, request=str)
             for sample in row["samples"]:
-                disk.has(sample, score=(int, float, type(None)))
+                disk.check_types(sample, score=(int, float, type(None)))
             found.append(row)
     return found
 

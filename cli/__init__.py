@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command line, `tenfold`. Each command has its own file."""
 
 from .main import main, parser
 

@@ -24,27 +24,31 @@ def add(commands: Commands) -> None:
         "tasks",
         nargs="*",
         metavar="TASK",
-        help="names of tasks and suites, as in aime24_avg64, lm_eval:mmlu, paper; none lists them; "
-        "`rescore FOLDER` judges the samples in a folder again, without a policy; `compare FOLDER` sets its results beside "
-        "reported figures, `compare FOLDER FOLDER` two runs side by side",
+        help="names of tasks and suites, such as aime24_avg64, lm_eval:mmlu, paper; without names the tasks are listed; "
+        "`rescore FOLDER` judges the samples in a folder again, without a policy; `compare FOLDER` compares its results with "
+        "published figures, `compare FOLDER FOLDER` compares two runs",
     )
     command.add_argument("--list", action="store_true", help="list the tasks")
-    command.add_argument("--policy", help="who answers; see `tenfold --help`")
-    command.add_argument("--limit", type=options.positive, help="only so many problems a task")
-    command.add_argument("--problems", help="problem URI instead of the task's own, say jsonl:FILE")
-    command.add_argument("--data", help="folder with the tasks' files, where the hub is not to be asked")
-    command.add_argument("--samples", type=options.positive, metavar="K", help="samples a problem (default: the task's own)")
+    command.add_argument("--policy", help="URI of the policy; see `tenfold --help`")
+    command.add_argument("--limit", type=options.positive, help="number of problems for each task (default: all)")
+    command.add_argument("--problems", help="problem URI instead of the task's own, such as jsonl:FILE")
+    command.add_argument("--data", help="folder with the tasks' files (default: download from the Hugging Face hub)")
+    command.add_argument(
+        "--samples", type=options.positive, metavar="K", help="samples for each problem (default: the task's own)"
+    )
     command.add_argument("--temperature", type=float, help="default: the task's own, 0.6")
     command.add_argument("--top-p", type=float, help="default: the task's own, 0.95")
-    command.add_argument("--max-tokens", type=options.positive, help="longest sample (default: the task's own, 65536)")
+    command.add_argument("--max-tokens", type=options.positive, help="token limit of a sample (default: the task's own, 65536)")
     command.add_argument(
-        "--judge", help="policy that judges Arena-Hard, WritingBench and MultiChallenge; without it they are not run"
+        "--judge", help="URI of the policy that judges Arena-Hard, WritingBench and MultiChallenge; without it they are not run"
     )
     command.add_argument(
-        "--trust", action="store_true", help="with rescore: the results may name code that is not tenfold's, say their problems"
+        "--trust",
+        action="store_true",
+        help="with rescore: allow the results to name code outside tenfold, such as a source of problems",
     )
-    command.add_argument("--against", metavar="MODEL", help="with compare: only the figures of this model")
-    command.add_argument("--baseline", help="files of the baseline's answers for Arena-Hard, with commas between")
+    command.add_argument("--against", metavar="MODEL", help="with compare: only published figures of this model")
+    command.add_argument("--baseline", help="comma-separated files with the baseline's responses for Arena-Hard")
     command.add_argument("--seed", type=int, default=0, help="base seed (default: %(default)s)")
     command.add_argument("--out", help="folder for samples and scores (default: bench/POLICY)")
     command.set_defaults(call=run, command="bench")
@@ -65,54 +69,65 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.list or not arguments.tasks:
         print(table.tasks())
         return
-    asked = catalogue.expand(arguments.tasks)
+    tasks = catalogue.expand(arguments.tasks)
     if not arguments.policy:
-        raise UserError("say who answers, with --policy")
-    given = Options(**{name: getattr(arguments, name) for name in Options.__slots__})
-    lacking = evaluate.lacking(asked, given)
+        raise UserError("--policy is missing: give the URI of a policy; see `tenfold --help`")
+    task_options = Options(**{name: getattr(arguments, name) for name in Options.__slots__})
+    not_run = evaluate.lacking(tasks, task_options)
     policy, display = load_policy(arguments.policy), Display()
     out = arguments.out or "bench/" + re.sub(r"[^A-Za-z0-9.-]+", "_", arguments.policy)
-    with disk.held(out):
-        _tasks(arguments.policy, policy, asked, given, lacking, out, display)
+    with disk.locked(out):
+        _tasks(arguments.policy, policy, tasks, task_options, not_run, out, display)
 
 
 def _tasks(
     uri: str,
     policy: Policy,
-    asked: "Sequence[catalogue.Asked]",
-    given: "Options",
-    lacking: dict[str, str],
+    tasks: "Sequence[catalogue.Asked]",
+    task_options: "Options",
+    not_run: dict[str, str],
     out: str,
     display: "Display",
 ) -> None:
-    """Runs the tasks that lack nothing, and shows what they came to."""
+    """Runs the tasks that have all they need, and prints their results.
+
+    Args:
+        uri: URI of the policy.
+        policy: the loaded policy.
+        tasks: the tasks of the command line.
+        task_options: options that override those of the tasks.
+        not_run: reasons why tasks cannot run, by name; reasons of tasks that fail are added.
+        out: folder for samples and scores.
+        display: shows the progress.
+    """
     from ..benchmarks import evaluate
     from ..benchmarks.report import page, table
-    from ..policies.identity import who
+    from ..policies.identity import policy_identity
 
-    found = []
-    for task in asked:
-        if task.name in lacking:
+    results = []
+    for task in tasks:
+        if task.name in not_run:
             continue
         try:
             with display.stage(task.name) as progress:
-                made_with = who(uri)
-                found.append(evaluate.run_task(task.name, policy, given, made_with=made_with, folder=out, progress=progress))
+                made_with = policy_identity(uri)
+                result = evaluate.run_task(task.name, policy, task_options, made_with=made_with, folder=out, progress=progress)
         except UserError as error:
-            if len(asked) == 1 or isinstance(error, Incomplete):
+            if len(tasks) == 1 or isinstance(error, Incomplete):
                 raise
-            lacking[task.name] = str(error)
+            not_run[task.name] = str(error)
             continue
-        print(table.line(found[-1]))
-    if not found:
-        raise UserError("nothing was run; " + "; ".join(f"{name}: {lacks}" for name, lacks in lacking.items()))
-    display.console.print(table.results(found))
-    for name, lacks in lacking.items():
-        print(f"{name}: not run: {lacks}")
-    for result in found:
+        results.append(result)
+        print(table.line(result))
+    if not results:
+        raise UserError("no task was run; " + "; ".join(f"{name}: {reason}" for name, reason in not_run.items()))
+    display.console.print(table.results(results))
+    for name, reason in not_run.items():
+        print(f"{name}: not run: {reason}")
+    for result in results:
         if result.score.faults:
             refused = f", {result.refused} of them refused by the server" if result.refused else ""
-            print(f"{result.task}: {result.score.faults} samples have no verdict and are left out{refused}", file=sys.stderr)
+            print(f"{result.task}: {result.score.faults} samples have no score and are left out{refused}", file=sys.stderr)
     print(f"page: {page.write(out)}")
 
 
@@ -131,7 +146,7 @@ def _rescore(folders: Sequence[str], trust: bool) -> None:
 
 
 def _compare(folders: Sequence[str], model: str | None) -> None:
-    """Sets results beside reported figures, or two runs beside each other."""
+    """Compares results with published figures, or two runs with each other."""
     from ..benchmarks.report import compare, page, table
     from ..benchmarks.result import results
     from ..pipelines.recipe.report import Display
@@ -143,7 +158,7 @@ def _compare(folders: Sequence[str], model: str | None) -> None:
     folders = folders or ["."]
     rows = compare.compare([result for folder in folders for result in results(folder)], model)
     if not rows:
-        raise UserError(f"{', '.join(folders)}: no result of a task that anybody reports")
+        raise UserError(f"{', '.join(folders)}: no result of a task with published figures")
     console.print(table.compared(rows))
     print(table.cautions(rows))
     for folder in folders:

@@ -11,16 +11,18 @@ def add(commands: Commands) -> None:
     """Adds the command and its options."""
     environments = commands.add_parser("env", help="list, check or play environments")
     actions = environments.add_subparsers(required=True, metavar="ACTION")
-    actions.add_parser("list", help="ids and where their problems come from").set_defaults(call=list_ids, command="env list")
+    actions.add_parser("list", help="list the environment ids and their sources of problems").set_defaults(
+        call=list_ids, command="env list"
+    )
     for name, words in (
-        ("check", "Gymnasium's checker, and that gold answers score 1"),
-        ("play", "play one episode, typing the answers"),
+        ("check", "run Gymnasium's checker, and check that gold answers score 1"),
+        ("play", "play one episode by hand"),
     ):
         action = actions.add_parser(name, help=words)
         options.environment(action)
         if name == "play":
             action.add_argument("--problem", type=int, help="index of the problem (default: one at random)")
-            action.add_argument("--seed", type=int)
+            action.add_argument("--seed", type=int, help="seed of the random problem")
         action.set_defaults(call={"check": check, "play": play}[name], command=f"env {name}")
 
 
@@ -36,7 +38,7 @@ def list_ids(arguments: argparse.Namespace) -> None:
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """Checks an environment: Gymnasium's checker, and that gold answers score 1."""
+    """Runs Gymnasium's checker on an environment, and checks that gold answers score 1."""
     from ..envs import check as checks
 
     checks.check(arguments.id, arguments.options)
@@ -44,7 +46,7 @@ def check(arguments: argparse.Namespace) -> None:
 
 
 def play(arguments: argparse.Namespace) -> None:
-    """Plays one episode with answers typed in."""
+    """Plays one episode with responses from standard input."""
     from ..envs import registry
 
     environment = registry.make(arguments.id, **arguments.options)
@@ -54,10 +56,10 @@ def play(arguments: argparse.Namespace) -> None:
     while not ended:
         print(text)
         try:
-            answer = input("> ")
+            response = input("> ")
         except EOFError:
-            raise UserError("the answers ended before the episode did") from None
-        text, reward, terminated, truncated, info = environment.step(answer)
+            raise UserError("standard input ended before the episode") from None
+        text, reward, terminated, truncated, info = environment.step(response)
         ended = terminated or truncated
     verdict = info.get("verdict")
     print(f"reward {reward:g}" + (f"  ({verdict.status}, by {verdict.method}: {verdict.reason})" if verdict else ""))

@@ -1,4 +1,4 @@
-"""The command line: `tenfold …`. One file a command."""
+"""The entry point of the command line: parses the arguments, runs a command, and returns the exit status."""
 
 import argparse
 import contextlib
@@ -13,25 +13,25 @@ from ..core import UserError
 from . import bench, env, rollout, run, show, synthesize, verify
 
 COMMANDS = (run, env, rollout, show, bench, synthesize, verify)
-"""In the order of `--help`."""
+"""The commands in the order of `--help`."""
 EXTRAS = {"run": "train", "bench": "bench", "synthesize": "synthesis"}
-"""The extra that brings all that a command needs."""
+"""The optional dependencies ("extra") that each command needs."""
 EPILOG = """examples:
-  tenfold run quickstart                                 sft, filter, GRPO and benchmarks, from nothing
-  tenfold env list                                       what can be played
-  tenfold env play tenfold/ChainSum-v0                   answer a problem yourself
+  tenfold run quickstart                                 SFT, filter, GRPO and benchmarks with a tiny model
+  tenfold env list                                       list the environments
+  tenfold env play tenfold/ChainSum-v0                   answer a problem by hand
   tenfold rollout tenfold/ChainSum-v0 --policy stage:runs/quickstart/grpo --samples 16
   tenfold bench chain_sum_avg8 --policy stage:runs/quickstart/grpo
   tenfold synthesize human_eval: --limit 30 --compare
   tenfold verify --gold 1/2 --answer 'so it is \\boxed{0.5}'
-  tenfold verify --audit own --baselines                    who judges how well, against labels
+  tenfold verify --audit own --baselines                    measure verifiers on labelled pairs
 
 policies:  micro:  smollm2:  hf:ORG/NAME  path:FOLDER  stage:FOLDER  vllm+hf:ORG/NAME  openai:MODEL?base_url=URL  scripted:TEXT
 """
 
 
 def parser() -> argparse.ArgumentParser:
-    """Every command with its options."""
+    """Returns the parser of all commands."""
     main = argparse.ArgumentParser(
         prog="tenfold",
         description="Train small language models to reason: environments, verifiers, GRPO on verl, avg@k on lm-eval.",
@@ -45,47 +45,47 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; the process's exit status: 0, 2 for what a user can mend, 128 + n where signal n ended it."""
+    """Runs one command and returns the exit status: 0, 2 after a user's mistake, or 128 + n after signal n."""
     parsed = parser().parse_args(arguments)
     _quiet_libraries()
-    for stream in (sys.stdout, sys.stderr):  # a name of a file may have bytes that are no text
+    for stream in (sys.stdout, sys.stderr):  # file names may contain bytes that are not text
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    with terminal.cleaned():
+    with terminal.plain_output():
         return _run(parsed)
 
 
 def _run(parsed: argparse.Namespace) -> int:
     try:
-        with signals.heard(), extras.wanted_by(f"tenfold {parsed.command}", EXTRAS.get(parsed.command, "")):
+        with signals.as_interrupts(), extras.required_by(f"tenfold {parsed.command}", EXTRAS.get(parsed.command, "")):
             parsed.call(parsed)
             sys.stdout.flush()
     except KeyboardInterrupt as error:
         number = signals.number_of(error)
         by = "" if number == signals.INTERRUPT else f" by {error}"
-        _say(f"stopped{by}; the same command goes on from here")
+        _print_error(f"stopped{by}; run the same command again to continue")
         return 128 + number
     except BrokenPipeError:
-        if not signals.leave(sys.stdout):
+        if not signals.discard_if_closed(sys.stdout):
             raise
-        return 128 + signals.PIPE  # whoever read the output has enough
+        return 128 + signals.PIPE  # the reader of the output closed the pipe
     except Exception as error:
-        said = str(error) if isinstance(error, UserError) else faults.line(error)
-        if said is None:
+        message = str(error) if isinstance(error, UserError) else faults.explain(error)
+        if message is None:
             raise
-        _say(f"error: {said}")
+        _print_error(f"error: {message}")
         return 2
     return 0
 
 
-def _say(line: str) -> None:
-    """One line on stderr, where anybody can still be told."""
-    with contextlib.suppress(OSError):
+def _print_error(line: str) -> None:
+    """Prints a line on stderr."""
+    with contextlib.suppress(OSError):  # stderr may be closed
         print(line, file=sys.stderr, flush=True)
 
 
 def _quiet_libraries() -> None:
-    """Bars and notices of the libraries below would tear our own."""
+    """Switches off progress bars and notices of libraries, because they would overwrite tenfold's own."""
     for name, value in {
         "TQDM_DISABLE": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",

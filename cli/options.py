@@ -1,44 +1,47 @@
-"""Options that several commands have."""
+"""Options that several commands share."""
 
 import argparse
 import contextlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 else:
     Commands = object
-"""What a command is added to."""
+"""The object that a command is added to."""
 
 
 def environment(command: argparse.ArgumentParser) -> None:
     """Adds the environment's id and its keyword arguments."""
-    command.add_argument("id", help='an environment id, as in `tenfold env list`, or "module:id"')
+    command.add_argument("id", help='environment id (see `tenfold env list`), or "module:id"')
     command.add_argument(
         "--set",
         dest="options",
         metavar="NAME=VALUE",
         action=_Option,
         default={},
-        help="keyword argument for the environment",
+        help="keyword argument of the environment; may be repeated",
     )
 
 
 class _Option(argparse.Action):
-    """Gathers NAME=VALUE into a dictionary; a value is JSON where it can be."""
+    """Collects NAME=VALUE options in a dictionary. A value that is valid JSON is decoded."""
 
-    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None) -> None:
-        name, sign, value = values.partition("=")
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, option_string: str | None = None
+    ) -> None:
+        name, sign, text = str(values).partition("=")
         if not sign:
-            parser.error(f"--set wants NAME=VALUE, not {values!r}")
+            parser.error(f"--set: expected NAME=VALUE, got {values!r}")
+        value: object = text
         with contextlib.suppress(json.JSONDecodeError):
-            value = json.loads(value)
+            value = json.loads(text)
         namespace.options = {**namespace.options, name: value}
 
 
 def positive(text: str) -> int:
-    """A whole number from 1 on, as argparse reads it."""
+    """Returns a positive integer; a type for argparse."""
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number from 1 on, not {text!r}")
+        raise argparse.ArgumentTypeError(f"expected an integer >= 1, got {text!r}")
     return int(text)

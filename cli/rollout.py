@@ -1,4 +1,4 @@
-"""`tenfold rollout`: a policy plays episodes, which are stored."""
+"""`tenfold rollout`: plays episodes with a policy and stores them."""
 
 import argparse
 import sys
@@ -10,19 +10,24 @@ from .options import Commands
 
 def add(commands: Commands) -> None:
     """Adds the command and its options."""
-    command = commands.add_parser("rollout", help="a policy plays episodes, stored as they end")
+    command = commands.add_parser("rollout", help="play episodes with a policy and store them")
     options.environment(command)
-    command.add_argument("--policy", required=True, help="who answers; see `tenfold --help`")
-    command.add_argument("--samples", type=options.positive, default=16, help="episodes a problem (default: %(default)s)")
-    command.add_argument("--problems", type=options.positive, help="how many problems, the first ones (default: all)")
-    command.add_argument("--temperature", type=float, default=1.0, help="default: %(default)s")
-    command.add_argument("--top-p", type=float, default=1.0, help="default: %(default)s")
+    command.add_argument("--policy", required=True, help="URI of the policy; see `tenfold --help`")
     command.add_argument(
-        "--max-tokens", type=options.positive, default=512, help="tokens an episode, all turns together (default: %(default)s)"
+        "--samples", type=options.positive, default=16, help="episodes for each problem (default: %(default)s)"
     )
-    command.add_argument("--max-turns", type=options.positive, default=16, help="turns an episode (default: %(default)s)")
+    command.add_argument("--problems", type=options.positive, help="number of problems, from the first (default: all)")
+    command.add_argument("--temperature", type=float, default=1.0, help="sampling temperature (default: %(default)s)")
+    command.add_argument("--top-p", type=float, default=1.0, help="nucleus sampling (default: %(default)s)")
+    command.add_argument(
+        "--max-tokens",
+        type=options.positive,
+        default=512,
+        help="tokens of an episode, all turns together (default: %(default)s)",
+    )
+    command.add_argument("--max-turns", type=options.positive, default=16, help="turns of an episode (default: %(default)s)")
     command.add_argument("--seed", type=int, default=0, help="base seed (default: %(default)s)")
-    command.add_argument("--out", help="JSONL file for the episodes (default: NAME.jsonl); an unfinished one is gone on with")
+    command.add_argument("--out", help="JSONL file for the episodes (default: NAME.jsonl); an unfinished file is continued")
     command.set_defaults(call=run, command="rollout")
 
 
@@ -33,7 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
     from ..envs import identity, registry
     from ..pipelines.recipe.report import Display
     from ..policies import load_policy
-    from ..policies.identity import who
+    from ..policies.identity import policy_identity
     from ..policies.rollout import pass_rate, rollout
 
     registry.find(arguments.id)
@@ -49,17 +54,17 @@ def run(arguments: argparse.Namespace) -> None:
             sampling=sampling,
             max_turns=arguments.max_turns,
             store=out,
-            made_with={**who(arguments.policy), **identity.made_with(arguments.id, arguments.options)},
+            made_with={**policy_identity(arguments.policy), **identity.made_with(arguments.id, arguments.options)},
             progress=progress,
         )
     mean = pass_rate(episodes)
     faults = sum(episode.verdict.score is None for episode in episodes)
     refused = sum(episode.verdict.method == "refused" for episode in episodes)
     cut = sum(episode.finish_reason == "length" for episode in episodes) / len(episodes)
-    said = "none" if mean is None else f"{mean:.3f}"
+    score = "none" if mean is None else f"{mean:.3f}"
     problems = len(episodes) // arguments.samples
-    print(f"{len(episodes)} episodes of {problems} problems: mean score {said}, {cut:.1%} cut short; in {out}")
+    print(f"{len(episodes)} episodes of {problems} problems: mean score {score}, {cut:.1%} truncated; in {out}")
     if refused:
-        print(f"{refused} episodes have no verdict: the server refuses them for good", file=sys.stderr)
+        print(f"{refused} episodes have no score: the server refuses their prompts", file=sys.stderr)
     if faults > refused:
-        print(f"{faults - refused} episodes have no verdict: the same command plays them again", file=sys.stderr)
+        print(f"{faults - refused} episodes have no score: run the same command to play them again", file=sys.stderr)

@@ -11,23 +11,27 @@ if TYPE_CHECKING:
 
 def add(commands: Commands) -> None:
     """Adds the command and its options."""
-    command = commands.add_parser("run", help="run a recipe, or go on with one that was stopped")
-    command.add_argument("recipe", help="a YAML file, or one of the package's: quickstart, three_stages, nanbeige4-3b, ...")
-    command.add_argument("--out", help="the run's folder (default: runs/NAME); the same folder goes on where it stopped")
+    command = commands.add_parser("run", help="run a recipe, or continue a run that was stopped")
+    command.add_argument(
+        "recipe", help="a YAML file, or the name of a recipe of the package: quickstart, three_stages, nanbeige4-3b, ..."
+    )
+    command.add_argument("--out", help="folder of the run (default: runs/NAME); an existing run is continued")
     command.add_argument(
         "--cluster",
-        help="what to run on, instead of the recipe's: a YAML file, or one of the package's (one_gpu, one_node, several_nodes)",
+        help="machines to run on, instead of the recipe's: a YAML file, or a name (one_gpu, one_node, several_nodes)",
     )
-    command.add_argument("--policy", help="the policy to start from, instead of the recipe's; see `tenfold --help`")
-    command.add_argument("--seed", type=int, help="instead of the recipe's")
-    command.add_argument("--quiet", action="store_true", help="show nothing")
+    command.add_argument("--policy", help="URI of the initial policy, instead of the recipe's; see `tenfold --help`")
+    command.add_argument("--seed", type=int, help="base seed, instead of the recipe's")
+    command.add_argument("--quiet", action="store_true", help="print no progress")
     command.add_argument(
-        "--trust", action="store_true", help="the recipe may run code that is not tenfold's, say of its modules; is remembered"
+        "--trust",
+        action="store_true",
+        help="trust the recipe to run code outside tenfold, such as its modules; this is remembered",
     )
     command.add_argument(
         "--dry-run",
         action="store_true",
-        help="say what it would do and cost, and all that verl is told; imports none of the recipe's modules",
+        help="print the stages, their cost and verl's settings without running; imports none of the recipe's modules",
     )
     command.set_defaults(call=run, command="run")
 
@@ -46,20 +50,20 @@ def run(arguments: argparse.Namespace) -> None:
     runner.run(read, arguments.out, quiet=arguments.quiet, trust=trusted)
 
 
-def _dry_run(given: "Recipe", out: str | None, trusted: bool) -> None:
-    """Says what a recipe would do; imports none of its modules, unless it is trusted."""
+def _dry_run(unprepared: "Recipe", out: str | None, trusted: bool) -> None:
+    """Prints what a recipe would do. Imports none of its modules, unless the recipe is trusted."""
     from ..pipelines.pretrain import supply
     from ..pipelines.recipe import dry_run, runner, trust
     from ..pipelines.recipe.report import Display
 
-    folder = runner.folder_of(given, out)
+    folder = runner.folder_of(unprepared, out)
     not_seen: list[str] = []
-    with trust.limited(given, folder, trusted=trusted, dry=True):
-        read = runner.prepare(given, folder, not_seen)
+    with trust.limited(unprepared, folder, trusted=trusted, dry=True):
+        read = runner.prepare(unprepared, folder, not_seen)
         Display().console.print(dry_run.costs(read, folder))
         for needed in supply.check(read.stages, read.policy, folder):
             print(needed.line())
         for line in dry_run.verl_settings(read, folder):
             print(line)
-    for line in [*(f"runs code, once you trust it: {door}" for door in trust.doors(given)), *not_seen]:
+    for line in [*(f"would run code if trusted: {door}" for door in trust.doors(unprepared)), *not_seen]:
         print(line)

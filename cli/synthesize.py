@@ -9,18 +9,18 @@ from .options import Commands
 def add(commands: Commands) -> None:
     """Adds the command and its options."""
     command = commands.add_parser("synthesize", help="write tests for coding problems from their solutions")
-    command.add_argument("problems", help="a problem URI with worked solutions, say human_eval: or jsonl:FILE")
-    command.add_argument("--out", help="JSONL file (default: tests.jsonl); an unfinished one is gone on with")
-    command.add_argument("--limit", type=options.positive, help="only so many problems, the first ones")
-    command.add_argument("--compare", action="store_true", help="measure the tests that the problems came with, too")
+    command.add_argument("problems", help="a problem URI with solutions, such as human_eval: or jsonl:FILE")
+    command.add_argument("--out", help="JSONL file (default: tests.jsonl); an unfinished file is continued")
+    command.add_argument("--limit", type=options.positive, help="number of problems, from the first (default: all)")
+    command.add_argument("--compare", action="store_true", help="also measure the problems' original tests")
     command.add_argument(
         "--inputs", type=options.positive, default=60, help="inputs sampled in each of 4 rounds (default: %(default)s)"
     )
-    command.add_argument("--public", type=int, default=2, help="tests that a policy may see (default: %(default)s)")
+    command.add_argument("--public", type=int, default=2, help="public tests, which the policy may see (default: %(default)s)")
     command.add_argument(
-        "--least", type=options.positive, default=8, help="private tests there are to be (default: %(default)s)"
+        "--least", type=options.positive, default=8, help="minimum number of private tests (default: %(default)s)"
     )
-    command.add_argument("--seed", type=int, default=0, help="of the inputs (default: %(default)s)")
+    command.add_argument("--seed", type=int, default=0, help="seed of the inputs (default: %(default)s)")
     command.set_defaults(call=run, command="synthesize")
 
 
@@ -31,8 +31,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     display = Display()
     out = arguments.out or "tests.jsonl"
-    given = {"count": arguments.inputs, "public": arguments.public, "least": arguments.least, "seed": arguments.seed}
+    settings = {"count": arguments.inputs, "public": arguments.public, "least": arguments.least, "seed": arguments.seed}
     with display.stage(arguments.problems) as progress:
-        rows = synthesize(arguments.problems, out, arguments.limit, arguments.compare, progress, **given)
+        rows = synthesize(arguments.problems, out, arguments.limit, arguments.compare, progress, **settings)
     display.console.print(table(rows))
     print(f"{sum('answer' in row for row in rows)} of {len(rows)} problems have tests, in {out}")

@@ -1,4 +1,4 @@
-"""`tenfold verify`: judges one answer, or audits verifiers on labelled pairs."""
+"""`tenfold verify`: judges one response, or audits verifiers on labelled pairs."""
 
 import argparse
 import contextlib
@@ -11,21 +11,23 @@ from .options import Commands
 
 def add(commands: Commands) -> None:
     """Adds the command and its options."""
-    command = commands.add_parser("verify", help="judge one answer against a gold one, or measure who judges")
-    command.add_argument("--gold", help="the gold answer; tests of a program as a JSON object")
-    command.add_argument("--answer", help="the response, with or without reasoning around the answer")
-    command.add_argument("--verifier", default="math", help="default: %(default)s")
+    command = commands.add_parser("verify", help="judge one response against a gold answer, or audit verifiers")
+    command.add_argument("--gold", help="gold answer; the tests of a program as a JSON object")
+    command.add_argument("--answer", help="response, with or without reasoning")
+    command.add_argument("--verifier", default="math", help="name of the verifier (default: %(default)s)")
     command.add_argument(
-        "--audit", metavar="FILE", help="JSONL with gold, pred and equal (question, kind), or `own`: count errors"
+        "--audit",
+        metavar="FILE",
+        help="count errors on pairs: JSONL with gold, pred and equal (optional: question, kind), or `own`",
     )
-    command.add_argument("--policy", help="with --audit: a judge beside the rules; see `tenfold --help`")
-    command.add_argument("--baselines", action="store_true", help="with --audit: math-verify and verl's scorers, too")
-    command.add_argument("--limit", type=options.positive, help="with --audit: only so many pairs, the first ones")
+    command.add_argument("--policy", help="with --audit: URI of a judge to audit, too; see `tenfold --help`")
+    command.add_argument("--baselines", action="store_true", help="with --audit: also audit math-verify and verl's scorers")
+    command.add_argument("--limit", type=options.positive, help="with --audit: number of pairs, from the first (default: all)")
     command.set_defaults(call=run, command="verify")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Judges one answer, or measures who judges on a file of pairs whose equality is known."""
+    """Judges one response, or audits verifiers on labelled pairs."""
     from ..verifiers import verify
 
     if arguments.audit:
@@ -33,10 +35,10 @@ def run(arguments: argparse.Namespace) -> None:
 
         return graders.main(arguments.audit, arguments.verifier, arguments.policy, arguments.baselines, arguments.limit)
     if arguments.gold is None or arguments.answer is None:
-        raise UserError("give --gold and --answer, or --audit FILE")
+        raise UserError("missing options: give --gold and --answer, or --audit FILE")
     gold = arguments.gold
     if gold.lstrip().startswith("{"):
-        with contextlib.suppress(json.JSONDecodeError):  # then it is text that begins so
+        with contextlib.suppress(json.JSONDecodeError):  # text that starts with a brace
             gold = json.loads(gold)
     verdict = verify(gold, arguments.answer, arguments.verifier)
     print(json.dumps({name: getattr(verdict, name) for name in ("status", "score", "method", "reason")}))

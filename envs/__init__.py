@@ -1,1 +1,1 @@
-"""What is asked. Environments are Gymnasium's: text in, text out."""
+"""Environments: Gymnasium environments whose observations and actions are text."""

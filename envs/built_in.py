@@ -1,12 +1,24 @@
-"""The environments of this package: what `registry.register` is called with, by id."""
+"""The built-in environments: the arguments of `registry.register`, by id."""
 
-from typing import Any
+from typing import TypedDict
+
+
+class Declaration(TypedDict, total=False):
+    """Arguments of `registry.register`."""
+
+    problems: str
+    verifier: str
+    template: str
+    entry_point: str
+    environment: str
+    """Id of the wrapped environment; an argument of the entry point."""
+
 
 REASON = "{prompt}\n\nReason step by step and put the final answer in \\boxed{}."
 REASON_OR_CHOOSE = "{prompt}\n\nReason step by step and put the final answer, a letter where there are options, in \\boxed{}."
 PROGRAM = "Answer with the whole program in one ```python block."
 
-MATHEMATICS: dict[str, dict[str, Any]] = {
+MATHEMATICS: dict[str, Declaration] = {
     "tenfold/GSM8K-v0": {
         "problems": "hf:openai/gsm8k?name=main&split=train&answer_after=%23%23%23%23",
         "verifier": "math",
@@ -15,14 +27,14 @@ MATHEMATICS: dict[str, dict[str, Any]] = {
     "tenfold/Math-v0": {"problems": "champ:", "verifier": "math", "template": REASON},
     "tenfold/MathPython-v0": {"entry_point": "tenfold.envs.tools:with_python", "environment": "tenfold/Math-v0"},
 }
-SCIENCE: dict[str, dict[str, Any]] = {
+SCIENCE: dict[str, Declaration] = {
     "tenfold/Science-v0": {
         "problems": "hf:m-a-p/SuperGPQA?split=train",
         "verifier": "science",
         "template": REASON_OR_CHOOSE,
     },
 }
-CODING: dict[str, dict[str, Any]] = {
+CODING: dict[str, Declaration] = {
     "tenfold/HumanEval-v0": {
         "problems": "human_eval:",
         "verifier": "code",
@@ -36,13 +48,13 @@ CODING: dict[str, dict[str, Any]] = {
     "tenfold/HumanEvalTurns-v0": {"entry_point": "tenfold.envs.tools:with_tests", "environment": "tenfold/HumanEval-v0"},
     "tenfold/MBPPTurns-v0": {"entry_point": "tenfold.envs.tools:with_tests", "environment": "tenfold/MBPP-v0"},
 }
-TOOLS: dict[str, dict[str, Any]] = {
+TOOLS: dict[str, Declaration] = {
     "tenfold/FunctionCalls-v0": {"problems": "bfcl:", "verifier": "function_calls"},
 }
-INSTRUCTIONS: dict[str, dict[str, Any]] = {
+INSTRUCTIONS: dict[str, Declaration] = {
     "tenfold/IFEval-v0": {"problems": "hf:google/IFEval?split=train", "verifier": "instructions"},
 }
-TOY: dict[str, dict[str, Any]] = {
+TOY: dict[str, Declaration] = {
     "tenfold/ChainSum-v0": {
         "problems": "reasoning_gym:chain_sum?part=train&size=1000&seed=2&min_terms=3&max_terms=4&min_digits=1&max_digits=1",
         "verifier": "math",
@@ -56,6 +68,6 @@ TOY: dict[str, dict[str, Any]] = {
         "verifier": "code",
     },
 }
-"""For tests, examples and the quickstart: a model of a million parameters learns them on a laptop."""
+"""For tests, examples and the quickstart. A model of a million parameters learns them on a laptop."""
 
 ENVIRONMENTS = MATHEMATICS | SCIENCE | CODING | TOOLS | INSTRUCTIONS | TOY

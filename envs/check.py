@@ -1,7 +1,7 @@
-"""Is an environment fit to train on? Gymnasium's own checker, and the one question it cannot ask: does the gold answer win?"""
+"""Checks of an environment: Gymnasium's own checker, and a check that gold answers score 1."""
 
 import warnings
-from typing import Any
+from collections.abc import Mapping
 
 from gymnasium.utils.env_checker import check_env
 
@@ -10,18 +10,18 @@ from . import registry
 from .text import TextEnv
 
 GOLD_CHECKED = 100
-"""Problems whose gold answer is tried; the first ones."""
+"""Number of problems, from the first, whose gold answer is checked. Our choice."""
 
 
-def check(id: str, options: dict[str, Any] | None = None) -> None:
-    """Checks the environment of that id.
+def check(id: str, options: Mapping[str, object] | None = None) -> None:
+    """Checks the environment with the given id.
 
     Args:
-        id: as `registry.make` takes it.
-        options: keyword arguments for the environment.
+        id: see `registry.make`.
+        options: keyword arguments of the environment.
 
     Raises:
-        UserError: what does not hold, in one line.
+        UserError: a check failed.
     """
     environment = registry.make(id, **(options or {}))
     if isinstance(environment.unwrapped, TextEnv):
@@ -30,8 +30,8 @@ def check(id: str, options: dict[str, Any] | None = None) -> None:
         warnings.simplefilter("error")
         try:
             check_env(environment.unwrapped)
-        except (Exception, Warning) as problem:
-            raise UserError(f"{id} is no fit Gymnasium environment: {str(problem).strip()}") from None
+        except (Exception, Warning) as error:
+            raise UserError(f"{id} fails Gymnasium's checker: {str(error).strip()}") from None
 
 
 def _check_gold(id: str, environment: TextEnv) -> None:
@@ -50,12 +50,13 @@ def _check_gold(id: str, environment: TextEnv) -> None:
 
 
 def gold_response(problem: Problem) -> str | None:
-    """What a policy that knows the answer would say: the answer where that is text, a number or a list, else the solution.
+    """Returns a correct response: the gold answer if it is text, a number or a list, else the problem's solution.
 
-    None where nobody wrote one down: instructions, say, come without a response that keeps to them.
+    None if the problem has no solution, as most problems with instructions have none.
     """
     if isinstance(problem.answer, list) and problem.answer:
         return f"\\boxed{{{problem.answer[0]}}}"
     if isinstance(problem.answer, str | int | float):
         return str(problem.answer)
-    return problem.meta.get("solution")
+    solution = problem.meta.get("solution")
+    return None if solution is None else str(solution)

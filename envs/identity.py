@@ -1,20 +1,20 @@
-"""What decides the rewards of an environment, by name: the settings of its registration, and digests of what they refer to.
+"""The inputs that determine an environment's rewards: the settings of its registration, and digests of the data they name.
 
     of_environment("lab/Units-v0")
     # {"entry_point": "tenfold.envs.text:TextEnv", "problems": "jsonl:units.jsonl", "problems content": "5f3c…",
     #  "verifier": "tenfold.verifiers.math:verify"}
 
-Two identities are equal where an episode with the same responses has the same reward, as far as can be told. Covered are
+If two identities are equal, equal responses get equal rewards. An identity covers
 
-    problems       id, prompt, answer and further fields of each problem, as the URI gives them now
-    verifiers      the name, the options, and the source text of one that is not of this package; of a judge its URI and weights
+    problems       id, prompt, answer and further fields of each problem that the URI now refers to
+    verifiers      the name, the options, and the source text if it is not of this package; the URI and the weights of a judge
     models         the weights, the tokenizer and the chat template of a reward model that is a checkpoint
-    environments   those that a mixture or a wrapper names, with the arguments given for them
+    environments   those that a mixture or a wrapper names, with their arguments
     classes        the source text of an environment that is not of this package
-    files          the content of a file, the names and sizes of a folder's files, where an argument is a path
+    files          the content of a file, the names and sizes of a folder's files, if an argument is a path
 
-Not covered are versions of packages, this one among them: a stage records them, and says so when they change. Neither is the
-kind of the sandbox, nor what a program of the user's reads by itself.
+It does not cover versions of packages, tenfold included: a stage records them and reports changes. It also does not cover the
+kind of sandbox, and files that a program of the user reads.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeGuard, cast
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
@@ -37,34 +37,35 @@ from . import registry
 from .problems import sources as problem_sources
 
 Identity = dict[str, str]
-"""What decides, by name. Values are texts as they were given, or digests."""
+"""Inputs by name. The values are settings as text, or digests."""
 
 POLICIES = frozenset("policy judge reward_model teacher writers reviser chain annotator".split())
-"""Names of settings that are URIs of policies."""
+"""Names of settings whose value is the URI of a policy."""
 _URI = re.compile(r"[a-z][a-z0-9_+]{1,30}:")
-"""How a URI of problems or of a policy begins."""
+"""Start of a URI of problems or of a policy."""
 _NAMED = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_][\w.]*")
-"""Something in a module: "package.module:name"."""
-_IN_A_MODULE = re.compile(r"[A-Za-z_][\w.]*:[\w/.-]+-v\d+")
-"""An id with the module that registers it."""
-_MODELS = ("stage", "path", "micro", "config", "smollm2", "call", "scripted", "openai")
-"""Schemes that only policies have; `hf:` may also be a data set."""
+"""An object of a module: "package.module:name"."""
+_ID_WITH_MODULE = re.compile(r"[A-Za-z_][\w.]*:[\w/.-]+-v\d+")
+"""An environment id with the module that registers it."""
+_POLICY_SCHEMES = ("stage", "path", "micro", "config", "smollm2", "call", "scripted", "openai")
+"""URI schemes of policies only; `hf:` may also name a data set."""
 _LONGEST_PATH = 1_000
+"""Characters."""
 
-KEPT = 16
-"""Digests that are kept, as many as `problems.load` keeps lists of problems."""
+CACHE_SIZE = 16
+"""Number of cached digests; equal to the number of problem lists that `sources.load` caches."""
 _digests: dict[str, tuple[Sequence[Problem], str]] = {}
-"""Digests of problems by their URI, with the problems that they were taken of."""
+"""The problems of a URI and their digest, by URI."""
 
 
-VERDICTS = ("math-verify", "latex2sympy2_extended", "sympy", "mpmath", "pint", "reasoning-gym", "lm-eval", "langdetect")
+VERDICT_PACKAGES = ("math-verify", "latex2sympy2_extended", "sympy", "mpmath", "pint", "reasoning-gym", "lm-eval", "langdetect")
 """Packages that may change a verdict when their version changes."""
 
 
-def versions(packages: Iterable[str] = VERDICTS) -> dict[str, str]:
-    """Versions of this package and of others, where they are installed, and the kind of the sandbox that programs run in.
+def versions(packages: Iterable[str] = VERDICT_PACKAGES) -> dict[str, str]:
+    """Returns the versions of this package and of installed `packages`, and the kind of sandbox.
 
-    They may change a verdict, too. They are recorded, not compared: see the module's docstring.
+    They may affect verdicts. They are recorded but not compared; see the module's docstring.
     """
     found = {name: version for name in packages if (version := _installed(name))}
     return {"tenfold": __version__} | found | {"sandbox": os.environ.get("TENFOLD_SANDBOX", "local")}
@@ -72,41 +73,41 @@ def versions(packages: Iterable[str] = VERDICTS) -> dict[str, str]:
 
 @functools.cache
 def _installed(package: str) -> str | None:
-    """A package's version, read once a process; None where it is not installed."""
+    """Returns a package's version, or None if it is not installed. Cached in the process."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
 
 
-def of_environment(id: str, options: Mapping[str, Any] | None = None) -> Identity:
-    """What decides the rewards of a registered environment.
+def of_environment(id: str, options: Mapping[str, object] | None = None) -> Identity:
+    """Returns the identity of a registered environment.
 
     Args:
-        id: as `registry.make` takes it.
-        options: keyword arguments that it is made with.
+        id: see `registry.make`.
+        options: keyword arguments of the environment.
 
     Raises:
-        UserError: there is no such environment, or what its registration refers to is not there.
+        UserError: there is no such environment, or its registration names data that does not exist.
     """
     spec = registry.find(id)
     return _of_entry(spec.entry_point, {**spec.kwargs, **(options or {})}) | _of_wrappers(spec)
 
 
-def made_with(id: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What stored episodes of an environment must have been made with; see `of_environment`.
+def made_with(id: str, options: Mapping[str, object] | None = None) -> dict[str, object]:
+    """Returns the settings that stored episodes of an environment must have; see `of_environment`.
 
     Returns:
-        The keyword arguments under `options`, and what decides the rewards under `rewards`.
+        The keyword arguments under `options`, and the identity under `rewards`.
     """
     return {"options": dict(options or {}), "rewards": of_environment(id, options)}
 
 
 def of_verifier(verifier: verifiers.VerifierLike) -> Identity:
-    """What decides the verdicts of a verifier; its own name is the empty one.
+    """Returns the identity of a verifier. The entry with the empty name is the verifier's name.
 
     Raises:
-        UserError: there is no such verifier, or its judge's URI leads nowhere.
+        UserError: there is no such verifier, or its judge's URI is invalid.
     """
     found = verifiers.find(verifier)
     name = verifier["name"] if isinstance(verifier, Mapping) else verifier
@@ -119,32 +120,32 @@ def of_verifier(verifier: verifiers.VerifierLike) -> Identity:
 
 
 def of_problems(uri: str) -> str:
-    """The digest of all problems that a URI names, in their order.
+    """Returns the digest of all problems of a URI, in order.
 
     Raises:
-        UserError: see `problems.load`.
+        UserError: see `sources.load`.
     """
     problems = problem_sources.load(uri)
-    known = _digests.get(uri)
-    if known is None or known[0] is not problems:  # it was read again: its file has changed
-        if len(_digests) == KEPT:
-            del _digests[next(iter(_digests))]  # which keeps its problems in memory
-        _digests[uri] = known = (problems, _of_list(problems))
-    return known[1]
+    cached = _digests.get(uri)
+    if cached is None or cached[0] is not problems:  # the file has changed and was read again
+        if len(_digests) == CACHE_SIZE:
+            del _digests[next(iter(_digests))]  # the entry keeps its problems in memory
+        _digests[uri] = cached = (problems, _of_list(problems))
+    return cached[1]
 
 
-def of_argument(name: str, value: Any) -> Identity:
-    """What an argument refers to; the argument itself has the empty name.
+def of_argument(name: str, value: object) -> Identity:
+    """Returns the identity of an argument. The entry with the empty name is the argument's own value.
 
     Args:
-        name: of the argument: `problems`, `verifier`, a name of `POLICIES`, or any other.
-        value: a text (a URI, an id of an environment, a path, "module:name" or just words), or data of such texts, or objects.
+        name: name of the argument: `problems`, `verifier`, a name of `POLICIES`, or any other.
+        value: a text (a URI, an environment id, a path, "module:name" or plain words), nested data of such texts, or an object.
 
     Raises:
-        UserError: it refers to what is not there.
+        UserError: the argument names data that does not exist.
     """
     if name in ("verifier", "rules") and value is not None:
-        return of_verifier(value)
+        return of_verifier(cast(verifiers.VerifierLike, value))
     if isinstance(value, str):
         return {"": value, **_of_text(name, value)}
     if isinstance(value, Mapping):
@@ -153,7 +154,7 @@ def of_argument(name: str, value: Any) -> Identity:
             return {"": value["id"], **of_environment(value["id"], rest)}
         return _of_arguments(value)
     if isinstance(value, Sequence) and value and all(isinstance(item, Problem) for item in value):
-        return {"content": _of_list(value)}
+        return {"content": _of_list(cast(Sequence[Problem], value))}
     if isinstance(value, list | tuple):
         parts = [of_argument(name, item) for item in value]
         return {key: item for place, part in enumerate(parts) for key, item in _below(str(place), part).items()}
@@ -162,8 +163,8 @@ def of_argument(name: str, value: Any) -> Identity:
     return {"": digests.name_of(value), "content": digests.of(value)}
 
 
-def _of_entry(entry_point: Any, arguments: Mapping[str, Any]) -> Identity:
-    """An environment by what makes it and the arguments that it is made with."""
+def _of_entry(entry_point: object, arguments: Mapping[str, object]) -> Identity:
+    """Returns the identity of an environment from its entry point and its arguments."""
     inner = arguments.get("environment")
     found = {"entry_point": entry_point if isinstance(entry_point, str) else digests.name_of(entry_point)}
     if (source := digests.of_source(found["entry_point"].partition(":")[0])) is not None:
@@ -171,7 +172,7 @@ def _of_entry(entry_point: Any, arguments: Mapping[str, Any]) -> Identity:
     elif not isinstance(entry_point, str):
         found["entry_point content"] = digests.of(entry_point)
     if isinstance(inner, str) and _is_environment(inner):
-        # A wrapper of the environment, perhaps with other problems than the environment's own.
+        # A wrapper of an environment, possibly with other problems than the environment's own.
         other = {"problems": arguments["problems"]} if arguments.get("problems") else {}
         rest = {name: value for name, value in arguments.items() if name not in ("environment", *other)}
         return found | _below("environment", {"": inner, **of_environment(inner, other)}) | _of_arguments(rest)
@@ -179,14 +180,14 @@ def _of_entry(entry_point: Any, arguments: Mapping[str, Any]) -> Identity:
 
 
 def _of_wrappers(spec: EnvSpec) -> Identity:
-    """What Gymnasium puts around the environment, where the registration says so."""
+    """Returns the identity of the wrappers that the registration asks Gymnasium to add."""
     found = {} if spec.max_episode_steps is None else {"max_episode_steps": str(spec.max_episode_steps)}
     if spec.additional_wrappers:
         found["additional_wrappers"] = digests.of([dataclasses.asdict(wrapper) for wrapper in spec.additional_wrappers])
     return found
 
 
-def _of_arguments(arguments: Mapping[str, Any]) -> Identity:
+def _of_arguments(arguments: Mapping[str, object]) -> Identity:
     found: Identity = {}
     for name, value in arguments.items():
         found |= _below(str(name), of_argument(str(name), value))
@@ -194,7 +195,7 @@ def _of_arguments(arguments: Mapping[str, Any]) -> Identity:
 
 
 def _of_text(name: str, text: str) -> Identity:
-    """Digests of what a text refers to."""
+    """Returns the digests of the data that a text names."""
     scheme = text.partition(":")[0]
     if name in POLICIES:
         return policies.files(text) if _URI.match(text) else {}
@@ -202,10 +203,10 @@ def _of_text(name: str, text: str) -> Identity:
         return of_environment(text)
     if _URI.match(text) and scheme in problem_sources.SOURCES and (name == "problems" or scheme != "hf"):
         return _of_problem_uri(name, text)
-    if _URI.match(text) and scheme.rpartition("+")[2] in _MODELS:
+    if _URI.match(text) and scheme.rpartition("+")[2] in _POLICY_SCHEMES:
         try:
             return policies.files(text)
-        except UserError:  # it only looks like a policy
+        except UserError:  # the text only resembles the URI of a policy
             return {}
     if named := _NAMED.fullmatch(text):
         source = digests.of_source(named[1])
@@ -217,7 +218,7 @@ def _of_problem_uri(name: str, uri: str) -> Identity:
     try:
         return {"content": of_problems(uri)}
     except UserError:
-        found = _of_path(uri.partition("?")[0].partition(":")[2])  # rows in a form that only the environment knows
+        found = _of_path(uri.partition("?")[0].partition(":")[2])  # rows in a form that only the environment can read
         if name == "problems" and not found:
             raise
         return found
@@ -239,10 +240,10 @@ def _of_list(problems: Sequence[Problem]) -> str:
     return digests.of_all([problem.id, problem.prompt, problem.answer, problem.meta] for problem in problems)
 
 
-def _is_environment(text: Any) -> bool:
-    return isinstance(text, str) and (text in gymnasium.registry or _IN_A_MODULE.fullmatch(text) is not None)
+def _is_environment(text: object) -> TypeGuard[str]:
+    return isinstance(text, str) and (text in gymnasium.registry or _ID_WITH_MODULE.fullmatch(text) is not None)
 
 
 def _below(name: str, found: Identity) -> Identity:
-    """The same identity with a name put before each of its names."""
+    """Returns the identity with a prefix before each name."""
     return {f"{name} {inner}".strip(): value for inner, value in found.items()}

@@ -1,4 +1,4 @@
-"""Several environments as one: problems of all of them, in turn, each posed and judged by its own.
+"""An environment that combines several environments.
 
 tenfold.register("lab/All-v0", entry_point="tenfold.envs.mixture:Mixture", environments=["tenfold/GSM8K-v0", "lab/Code-v0"])
 """
@@ -15,34 +15,34 @@ from .text import SupportsScoreGroup, Text, problem_index
 
 
 class Mixture(gymnasium.Env[str, str]):
-    """Poses the first problem of each environment, then the second of each, until none has any left."""
+    """Contains the first problem of each environment, then the second of each, and so on."""
 
     metadata = {"render_modes": []}  # noqa: RUF012 (Gymnasium's own name and form)
 
-    def __init__(self, environments: Sequence[str | Mapping[str, Any]], each: int | None = None):
-        """Makes the environments.
+    def __init__(self, environments: Sequence[str | Mapping[str, object]], each: int | None = None):
+        """Creates the environments.
 
         Args:
-            environments: ids, or {"id": ..., further keyword arguments of that environment}.
-            each: only so many problems of each.
+            environments: ids, or {"id": ..., and keyword arguments of that environment}.
+            each: number of problems from each environment; the default is all.
 
         Raises:
-            UserError: one of them cannot be made, or does not tell how many problems it has.
+            UserError: an environment cannot be created, or does not report its number of problems.
         """
-        given = [{"id": entry} if isinstance(entry, str) else dict(entry) for entry in environments]
-        self.parts = [registry.make(**entry) for entry in given]
+        declarations: list[dict[str, Any]] = [{"id": e} if isinstance(e, str) else dict(e) for e in environments]
+        self.parts = [registry.make(**declaration) for declaration in declarations]
         sizes = []
-        for entry, part in zip(given, self.parts, strict=True):
-            if (has := count_problems(part)) is None:
-                raise UserError(f"{entry['id']} does not tell how many problems it has: it cannot be mixed with others")
-            sizes.append(min(has, each or has))
+        for declaration, part in zip(declarations, self.parts, strict=True):
+            if (count := count_problems(part)) is None:
+                raise UserError(f"{declaration['id']} has no attribute `problems`: only environments with one can be mixed")
+            sizes.append(min(count, each or count))
         self.problems = [(part, index) for index in range(max(sizes)) for part, size in enumerate(sizes) if index < size]
-        """Each problem's environment, and its index there."""
+        """The environment of each problem, and the problem's index in it."""
         self.observation_space = self.action_space = Text()
         self.playing: gymnasium.Env[str, str] | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
-        """Poses problem `options["problem"]`; without it one is drawn."""
+        """Poses problem `options["problem"]`; without this option, a random one."""
         super().reset(seed=seed)
         index = problem_index(options, len(self.problems), self.np_random)
         part, own = self.problems[index]
@@ -51,14 +51,14 @@ class Mixture(gymnasium.Env[str, str]):
         return text, {**info, "index": index}
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
-        """What the environment that posed the problem says to the action."""
+        """Returns the step of the environment that posed the problem."""
         if self.playing is None:
             raise gymnasium.error.ResetNeeded("call reset() before step()")
         text, reward, terminated, truncated, info = self.playing.step(action)
         return text, float(reward), terminated, truncated, info
 
     def score_group(self, index: int, responses: Sequence[str]) -> list[Verdict] | None:
-        """Verdicts on all responses to a problem where its environment judges groups, else None."""
+        """Returns verdicts on all responses to a problem if its environment judges groups, else None."""
         part, own = self.problems[index]
         judge = self.parts[part].unwrapped
         return judge.score_group(own, responses) if isinstance(judge, SupportsScoreGroup) else None

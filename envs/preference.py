@@ -1,10 +1,10 @@
-"""Environments whose reward is a preference: a pairwise reward model compares a response with another one.
+"""Environments whose reward is a preference: a pairwise reward model compares the response with another response.
 
     tenfold.register("lab/Notes-v0", entry_point="tenfold.envs.preference:PreferenceEnv",
                      problems="jsonl:notes.jsonl", reward_model="stage:runs/notes/reward_model")
 
-The other response is the problem's answer (`against="reference"`), or in turn each of those that the policy drew for the same
-problem (`against="group"`): then an RL stage has the whole group judged at once, by `score_group`.
+With `against="reference"` the other response is the problem's answer. With `against="group"` the response is compared with each
+of the other samples of the same problem; an RL stage then calls `score_group` for the whole group.
 """
 
 from collections.abc import Sequence
@@ -29,17 +29,18 @@ class PreferenceEnv(TextEnv):
         template: str = "{prompt}",
         system: str | None = None,
     ):
-        """Poses `problems`.
+        """Creates the environment.
 
         Args:
-            problems: a problem URI, or the problems; an answer is the response to be better than.
-            reward_model: URI of the policy that chooses between two responses, say "stage:FOLDER" of a `reward_model` stage. It
-                is loaded when the first problem is posed: an earlier stage of the recipe may have yet to make it.
-            against: "reference" or "group"; a filter or a benchmark compares with the reference whatever is said here.
-            template, system: as `TextEnv` has them.
+            problems: a problem URI, or the problems. The answer of a problem is the reference response.
+            reward_model: URI of the policy that chooses between two responses, such as "stage:FOLDER" of a `reward_model`
+                stage. It is loaded by the first `reset`, because an earlier stage of the recipe may still have to train it.
+            against: "reference" or "group". A filter or a benchmark always compares with the reference.
+            template: see `TextEnv`.
+            system: see `TextEnv`.
         """
         if against not in AGAINST:
-            raise UserError(f"against is one of {', '.join(AGAINST)}, not {against!r}")
+            raise UserError(f"against: expected one of {', '.join(AGAINST)}, got {against!r}")
         super().__init__(problems, _not_loaded, template, system)
         self.reward_model, self.against = reward_model, against
 
@@ -53,11 +54,11 @@ class PreferenceEnv(TextEnv):
         return super().reset(seed=seed, options=options)
 
     def score_group(self, index: int, responses: Sequence[str]) -> list[Verdict] | None:
-        """Verdicts on all responses to problem `index`, each compared with every other; None where it is with a reference."""
+        """Returns verdicts on all responses to problem `index`, each compared with every other; None with a reference."""
         if self.against != "group":
             return None
         return pairwise.round_robin(preference(self.reward_model), self.problems[index], responses)
 
 
 def _not_loaded(problem: Problem, response: str) -> Verdict:
-    return Verdict(Status.FAULT, None, "pairwise", "the reward model is loaded by reset()")
+    return Verdict(Status.FAULT, None, "pairwise", "reset() must be called first: it loads the reward model")

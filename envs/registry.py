@@ -1,6 +1,6 @@
-"""Environments by id: one call registers one, and Gymnasium's own registry holds it.
+"""Registration of environments under ids, in Gymnasium's registry.
 
-A plug-in package brings its environments by naming a function that registers them, in its pyproject.toml:
+A plug-in package names a function that registers its environments in its pyproject.toml:
 
     [project.entry-points."gymnasium.envs"]
     lab = "lab.environments:register"
@@ -10,7 +10,7 @@ import contextlib
 import inspect
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -29,15 +29,15 @@ ENTRY_POINTS = (
     "tenfold.envs.tools:with_python",
     "tenfold.envs.tools:with_tests",
 )
-"""Environments of this package. A recipe may name no others but those of its modules."""
+"""Entry points of this package that a recipe may name, in addition to those of its own modules."""
 
 _ids: dict[str, None] = {}
-"""Ids registered through this module, in order; the environments themselves are in Gymnasium's registry."""
+"""Ids registered through this module, in order."""
 _of_recipes: dict[str, named_code.Limits] = {}
-"""Ids that a recipe of this process has declared, with what it may name."""
+"""Ids that a recipe of this process has declared, with the recipe's limits."""
 _loaded_plugins: set[str] = set()
-_MAKE_TAKES = frozenset(inspect.signature(gymnasium.make).parameters)
-"""Arguments that are `gymnasium.make`'s own, not the environment's."""
+_MAKE_PARAMETERS = frozenset(inspect.signature(gymnasium.make).parameters)
+"""Arguments of `gymnasium.make` itself, not of the environment."""
 
 
 def register(
@@ -45,21 +45,29 @@ def register(
     *,
     problems: str | Sequence[Problem] | None = None,
     verifier: VerifierLike | None = None,
-    entry_point: str | type | None = None,
+    entry_point: str | Callable[..., object] | None = None,
     **kwargs: Any,
 ) -> None:
     """Registers an environment under an id such as "lab/Units-v0".
 
-    Either declare it, with `problems` (a URI) and `verifier` (and `template`, `system`: see `TextEnv`), or give the
-    `entry_point` of any `gymnasium.Env` whose observations and actions are text. Further keyword arguments go to the
-    environment, and with an entry point those two as well. An RL stage rebuilds the environment in other processes: for that,
-    use names ("module:Class", "module:verifier", {"name": "judge", "policy": URI}, URIs), not objects.
+    Give either `problems` and `verifier`, which create a `TextEnv`, or the `entry_point` of any `gymnasium.Env` whose
+    observations and actions are text. An RL stage creates the environment again in other processes. For that, use names
+    ("module:Class", "module:verifier", {"name": "judge", "policy": URI}, URIs), not objects.
+
+    Args:
+        id: NAMESPACE/NAME-vVERSION.
+        problems: a problem URI (see `envs/problems/sources.py`), or the problems.
+        verifier: name of a verifier, "module:name", {"name": either, option: value}, a `Verifier`, or a function
+            `(problem, response)` that returns a `Verdict`, a score from 0 to 1, or a bool. Default: "math".
+        entry_point: class or function that creates the environment, or its name "module:name". `problems` and `verifier` are
+            passed to it if given.
+        **kwargs: keyword arguments of the environment, such as `template` and `system` of `TextEnv`.
 
     Raises:
         UserError: neither `problems` nor `entry_point` is given, or the id is malformed.
     """
     if problems is None and entry_point is None:
-        raise UserError(f"to register {id!r}, give problems= (and verifier=) or entry_point=")
+        raise UserError(f"register({id!r}): problems= and entry_point= are both missing; give one of them")
     if problems is not None:
         kwargs |= {"problems": problems}
     if entry_point is None or verifier is not None:
@@ -73,10 +81,10 @@ def register(
 
 
 def make(id: str, **kwargs: Any) -> "gymnasium.Env[str, str]":
-    """The environment of that id, as `gymnasium.make`; "module:id" imports the module first.
+    """Creates the environment with the given id, like `gymnasium.make`. "module:id" imports the module first.
 
     Raises:
-        UserError: no environment has that id (the message lists those there are), or it does not take these arguments.
+        UserError: no environment has that id (the message lists the ids), or it does not accept these arguments.
     """
     spec = find(id)
     if spec.id not in _of_recipes or named_code.is_limited():
@@ -86,42 +94,43 @@ def make(id: str, **kwargs: Any) -> "gymnasium.Env[str, str]":
 
 
 def _made(id: str, spec: EnvSpec, kwargs: dict[str, Any]) -> "gymnasium.Env[str, str]":
-    assert spec.entry_point is not None  # Gymnasium's registry takes none without
-    constructor = creator(spec)
-    taken = inspect.signature(constructor)
-    own = {name: value for name, value in kwargs.items() if name not in _MAKE_TAKES}
+    assert spec.entry_point is not None  # Gymnasium requires one
+    signature = inspect.signature(constructor(spec))
+    own = {name: value for name, value in kwargs.items() if name not in _MAKE_PARAMETERS}
     try:
-        taken.bind(**(spec.kwargs | own))
+        signature.bind(**(spec.kwargs | own))
     except TypeError as error:
-        raise UserError(f"{id}: {error}; it takes {', '.join(taken.parameters)}") from None
+        raise UserError(f"{id}: {error}; the arguments are {', '.join(signature.parameters)}") from None
     return gymnasium.make(spec, **kwargs)
 
 
-def creator(spec: EnvSpec) -> Any:
-    """What makes the environment of a registration.
+def constructor(spec: EnvSpec) -> Callable[..., object]:
+    """Returns the class or function that creates the environment of a registration.
 
     Raises:
-        UserError: it cannot be imported, or a recipe names it and may not.
+        UserError: it cannot be imported, or a recipe is not allowed to name it.
     """
     if not isinstance(spec.entry_point, str):
+        assert spec.entry_point is not None  # Gymnasium requires one
         return spec.entry_point
     for wrapper in spec.additional_wrappers:
         _imported(spec.id, wrapper.entry_point)
     return _imported(spec.id, spec.entry_point)
 
 
-def _imported(id: str, name: str) -> Any:
+def _imported(id: str, name: str) -> Callable[..., object]:
     try:
-        return named_code.resolve(name, ENTRY_POINTS)
+        target: Callable[..., object] = named_code.resolve(name, ENTRY_POINTS)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"{id}: cannot import {name!r} ({error})") from None
+    return target
 
 
 def find(id: str) -> EnvSpec:
-    """The registration of that id; "module:id" imports the module first.
+    """Returns the registration with the given id. "module:id" imports the module first.
 
     Raises:
-        UserError: there is none; the message lists those there are.
+        UserError: no environment has that id; the message lists the ids.
     """
     module, _, name = id.rpartition(":")
     try:
@@ -131,58 +140,57 @@ def find(id: str) -> EnvSpec:
             load_plugins()
         return gymnasium.spec(name)
     except (gymnasium.error.Error, ImportError) as error:
-        if waiting := named_code.waiting():
+        if modules := named_code.not_imported():
             raise named_code.NotImported(
-                f"{name} may be of {named_code.where(waiting[0])}, which a dry run does not import"
+                f"{name} may be registered by {named_code.describe(modules[0])}, which a dry run does not import"
             ) from None
-        raise UserError(f"no environment {id!r} ({error}); there are {', '.join(_ids)}") from None
+        raise UserError(f"no environment {id!r} ({error}); the ids are {', '.join(_ids)}") from None
 
 
 def ids() -> list[str]:
-    """Ids of every environment registered through tenfold or brought by a plug-in package."""
+    """Returns the ids of all environments registered through tenfold or by a plug-in package."""
     load_plugins()
     return [id for id in _ids if id in gymnasium.registry]
 
 
-def exported() -> list[str]:
-    """The registrations that a process which imports tenfold would lack, as JSON; those that hold objects are left out."""
-    told = []
+def registrations() -> list[str]:
+    """Returns the registrations, as JSON, that another process lacks after `import tenfold`. Those with objects are skipped."""
+    specs = []
     for id in ids():
-        if id not in _OURS:
+        if id not in _BUILT_IN:
             with contextlib.suppress(ValueError, TypeError):
-                told.append(gymnasium.spec(id).to_json())
-    return told
+                specs.append(gymnasium.spec(id).to_json())
+    return specs
 
 
-def named() -> Iterator[str]:
-    """Names of code that are the user's own: in the variable TENFOLD_JUDGE, in his registrations and in those of the plug-in
-    packages that he has installed.
+def user_code_names() -> Iterator[str]:
+    """Yields the names of code that the user has given: in TENFOLD_JUDGE, in registrations, and by installing plug-in packages.
 
-    Gymnasium's environments are none for text, and do not count.
+    Gymnasium's own environments are skipped, because they are not text environments.
     """
     load_plugins()
     yield from named_code.names_in(os.environ.get("TENFOLD_JUDGE", ""))
     for spec in gymnasium.registry.values():
         if spec.id not in _of_recipes and not str(spec.entry_point).startswith(("gymnasium.", "shimmy.")):
             wrappers = [wrapper.entry_point for wrapper in spec.additional_wrappers]
-            texts = [one for one in (spec.entry_point, *wrappers) if isinstance(one, str)]
+            texts = [name for name in (spec.entry_point, *wrappers) if isinstance(name, str)]
             yield from named_code.names_in([*texts, dict(spec.kwargs)])
 
 
 @contextlib.contextmanager
-def declared(environments: Mapping[str, Mapping[str, Any]], limits: named_code.Limits) -> Iterator[None]:
-    """Registers a recipe's environments; after the block those that took another's id give it back.
+def recipe_environments(environments: Mapping[str, Mapping[str, Any]], limits: named_code.Limits) -> Iterator[None]:
+    """Registers a recipe's environments. After the block, environments that they replaced are registered again.
 
-    The others stay: whoever makes one later makes it within the recipe's limits.
+    The other environments of the recipe stay registered, and are created under the recipe's limits.
 
     Args:
-        environments: by id, the arguments of `register`.
-        limits: what the recipe may name.
+        environments: arguments of `register`, by id.
+        limits: the code that the recipe may name.
 
     Raises:
-        UserError: see `register`; or a declaration has an argument that it does not take.
+        UserError: see `register`; or a declaration has an unknown argument.
     """
-    before = {id: gymnasium.registry[id] for id in environments if id in gymnasium.registry and id not in _of_recipes}
+    replaced = {id: gymnasium.registry[id] for id in environments if id in gymnasium.registry and id not in _of_recipes}
     try:
         for id, declaration in environments.items():
             gymnasium.registry.pop(id, None)
@@ -193,28 +201,28 @@ def declared(environments: Mapping[str, Mapping[str, Any]], limits: named_code.L
             _of_recipes[id] = limits
         yield
     finally:
-        gymnasium.registry.update(before)
-        for id in before:
+        gymnasium.registry.update(replaced)
+        for id in replaced:
             _of_recipes.pop(id, None)
 
 
 def load_plugins() -> None:
-    """Calls the registering function of every installed plug-in package, once. One that fails is left out, with a warning."""
+    """Calls the registering function of each installed plug-in package once. A package that fails is skipped with a warning."""
     import importlib.metadata  # slow to import
 
     for plugin in importlib.metadata.entry_points(group="gymnasium.envs"):
         if plugin.value in _loaded_plugins:
             continue
         _loaded_plugins.add(plugin.value)
-        known = set(gymnasium.registry)
+        before = set(gymnasium.registry)
         try:
             plugin.load()()
         except Exception as error:
-            warnings.warn(f"the environments of {plugin.value} are left out: {type(error).__name__}: {error}", stacklevel=2)
-        _ids.update(dict.fromkeys(id for id in gymnasium.registry if id not in known))
+            warnings.warn(f"the environments of {plugin.value} are skipped: {type(error).__name__}: {error}", stacklevel=2)
+        _ids.update(dict.fromkeys(id for id in gymnasium.registry if id not in before))
 
 
 for _id, _declaration in built_in.ENVIRONMENTS.items():
     register(_id, **_declaration)
-_OURS = frozenset(_ids)
-"""Ids that every process knows which imports this module."""
+_BUILT_IN = frozenset(_ids)
+"""Ids that every process with this module has."""

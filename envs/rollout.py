@@ -1,4 +1,4 @@
-"""Episodes of a registered environment, stored with what decides their rewards."""
+"""`rollout` for registered environments: its store also records the environment's identity."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,13 +19,27 @@ def rollout(
     made_with: Mapping[str, object] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Episode]:
-    """Plays `samples` episodes of each problem; see `policies.rollout.rollout`, which has the same arguments.
+    """Plays `samples` episodes of each problem.
 
-    A store of episodes of a registered environment is only continued while nothing that decides a reward has changed: problems,
-    gold answers, template, verifier, judge. For a function that makes environments, say in `made_with` what decides.
+    A store can be continued only while all inputs of the reward are unchanged: problems, gold answers, template, verifier,
+    judge.
+
+    Args:
+        environment: an environment id, or a function that creates an environment. For a function, name the inputs of the reward
+            in `made_with`.
+        policy: samples the responses.
+        samples: number of episodes for each problem.
+        problems: indices of the problems, or their number; the default is all problems.
+        sampling: temperature, base seed, and token limit of an episode.
+        store: JSONL file for the episodes. Episodes that it contains are not played again.
+        made_with: further settings that must be equal to continue a store, such as the policy's URI.
+        progress: called with the number of finished episodes and the total.
+
+    Returns:
+        The episodes, ordered by problem and sample.
 
     Raises:
-        UserError: no such environment, no problem to play, or a store made under other settings.
+        UserError: there is no such environment, it has no problems, or the store was made under other settings.
     """
     if store is not None and isinstance(environment, str):
         made_with = {**identity.made_with(environment), **(made_with or {})}

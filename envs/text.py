@@ -1,4 +1,4 @@
-"""TextEnv: a problem is posed, the policy answers, a verifier scores.
+"""`TextEnv`: an environment that poses a problem and scores the response with a verifier.
 
 env = gymnasium.make("tenfold/ChainSum-v0")
 prompt, info = env.reset(options={"problem": 3})
@@ -20,45 +20,58 @@ from ..core import Info, Message, Problem, UserError, Verdict
 from .problems import sources as problem_sources
 
 MAX_CHARACTERS = 1_000_000
-"""Longest text an environment says or hears."""
+"""Largest number of characters of an observation or an action. Our choice."""
 
 
-def pose(problem: Problem, template: str = "{prompt}", system: str | None = None) -> tuple[Message, ...]:
-    """A problem as it is posed: a system turn first, the last turn in the template's words."""
+def prompt_messages(problem: Problem, template: str = "{prompt}", system: str | None = None) -> tuple[Message, ...]:
+    """Returns the prompt of a problem: the system turn, then the problem's turns, the last user turn in the template.
+
+    Args:
+        problem: the problem.
+        template: text of the last user turn; `{prompt}` stands for its original text.
+        system: text of a system turn to put first.
+    """
     turns = [turn.copy() for turn in problem.prompt]
-    # A tool's reply is no question: the template words the user's last turn before it.
-    asked = [place for place, turn in enumerate(turns) if turn["role"] != "tool" and "tool_calls" not in turn]
-    if asked:
-        turns[asked[-1]]["content"] = template.replace("{prompt}", turns[asked[-1]]["content"])
+    # Tool calls and replies of tools may follow the last user turn.
+    user_turns = [turn for turn in turns if turn["role"] != "tool" and "tool_calls" not in turn]
+    if user_turns:
+        user_turns[-1]["content"] = template.replace("{prompt}", user_turns[-1]["content"])
     return (*([Message(role="system", content=system)] if system else []), *turns)
 
 
-def problem_index(options: Mapping[str, Any] | None, problems: int, random: np.random.Generator) -> int:
-    """Which of so many problems `reset` is to pose: the one that its options name, else one that is sampled.
+def problem_index(options: Mapping[str, Any] | None, problems: int, rng: np.random.Generator) -> int:
+    """Returns the index of the problem that `reset` poses: `options["problem"]`, or a random index.
+
+    Args:
+        options: the options of `reset`.
+        problems: number of problems.
+        rng: random number generator.
 
     Raises:
         UserError: there is no such problem.
     """
     index = (options or {}).get("problem")
     if index is None:
-        index = int(random.integers(problems))
+        index = int(rng.integers(problems))
     if not 0 <= index < problems:
-        raise UserError(f"there is no problem {index}; this environment has {problems}, from 0")
+        raise UserError(f"there is no problem {index}: use an index from 0 to {problems - 1}")
     return int(index)
 
 
-def _without(problems: Sequence[Problem], lost: list[tuple[Problem, str]], invalid_gold: str, uri: str) -> Sequence[Problem]:
-    """The problems, or those that can be judged; says which cannot."""
-    first = "; ".join(f"{problem.id}: {reason}" for problem, reason in lost[:5])
-    more = "; ..." if len(lost) > 5 else ""
-    said = f"{uri or 'problems'}: {len(lost)} of {len(problems)} gold answers cannot be read ({first}{more})"
-    gone = {id(problem) for problem, _ in lost}
-    left = [problem for problem in problems if id(problem) not in gone]
-    if invalid_gold == "error" or (invalid_gold == "drop" and not left):
-        raise UserError(said)
+def _without_invalid(
+    problems: Sequence[Problem], invalid: list[tuple[Problem, str]], invalid_gold: str, uri: str
+) -> Sequence[Problem]:
+    """Returns the problems to pose; drops, reports or refuses problems with an invalid gold answer."""
+    first = "; ".join(f"{problem.id}: {reason}" for problem, reason in invalid[:5])
+    more = "; ..." if len(invalid) > 5 else ""
+    message = f"{uri or 'problems'}: {len(invalid)} of {len(problems)} gold answers cannot be read ({first}{more})"
+    invalid_ids = {id(problem) for problem, _ in invalid}
+    valid = [problem for problem in problems if id(problem) not in invalid_ids]
+    if invalid_gold == "error" or (invalid_gold == "drop" and not valid):
+        raise UserError(message)
     if invalid_gold == "warn":
-        warnings.warn(f"{said}; invalid_gold=drop leaves them out", stacklevel=3)
-    return left if invalid_gold == "drop" else problems
+        warnings.warn(f"{message}; invalid_gold=drop drops these problems", stacklevel=3)
+    return valid if invalid_gold == "drop" else problems
 
 
 @runtime_checkable
@@ -66,32 +79,32 @@ class SupportsScoreGroup(Protocol):
     """An environment that judges all samples of a problem together."""
 
     def score_group(self, index: int, responses: Sequence[str]) -> list[Verdict] | None:
-        """Verdicts on all responses to problem `index`; None where each is judged alone."""
+        """Returns verdicts on all responses to problem `index`, or None if each is judged alone."""
         ...
 
 
 class Text(gymnasium.spaces.Text):
-    """Any string up to a length. Gymnasium's own space also wants every character listed; a language has too many."""
+    """The space of all strings up to a length. Gymnasium's own text space needs a list of all characters."""
 
     def __init__(self, max_length: int = MAX_CHARACTERS, seed: int | np.random.Generator | None = None):
         super().__init__(max_length, min_length=0, charset=string.ascii_letters + string.digits + " .,+-=\n", seed=seed)
 
     def contains(self, x: object) -> bool:
-        """Whether x is a string of an allowed length."""
+        """True if x is a string of an allowed length."""
         return isinstance(x, str) and len(x) <= self.max_length
 
     def sample(self, mask: object = None, probability: object = None) -> str:
-        """A short string of ordinary characters."""
+        """Returns a short random string of ASCII characters."""
         return super().sample(mask=(int(self.np_random.integers(1, 33)), None))
 
 
 class TextEnv(gymnasium.Env[str, str]):
-    """One problem an episode, one answer a problem.
+    """An environment in which each episode has one problem and one response.
 
-    Observations and actions are text. `reset(options={"problem": i})` poses problem i, otherwise one is sampled;
-    `info["messages"]` holds the prompt as messages and `info["problem_id"]` its id. `step` terminates: the reward is the
-    verdict's score and `info["verdict"]` the verdict. A verdict without a score (a fault, an undecidable problem) has
-    reward NaN, so that it cannot pass for a wrong answer.
+    Observations and actions are text. `reset(options={"problem": i})` poses problem i, `reset()` a random problem. In `info`,
+    `messages` is the prompt as messages and `problem_id` the problem's id. `step` ends the episode: the reward is the verdict's
+    score, and `info["verdict"]` is the verdict. For a verdict without a score the reward is NaN, not 0, because the response
+    may be correct.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012 (Gymnasium's own name and form)
@@ -104,45 +117,47 @@ class TextEnv(gymnasium.Env[str, str]):
         system: str | None = None,
         invalid_gold: str = "warn",
     ):
-        """Poses `problems`, judged by `verifier`.
+        """Creates the environment.
 
         Args:
-            problems: a problem URI (see `problems`), or the problems themselves.
-            verifier: a verifier's name, "package.module:name", {"name": either, option: value}, or the verifier itself.
-            template: how the last user turn is worded; `{prompt}` stands for the problem's own words.
-            system: a system turn put first.
-            invalid_gold: what becomes of problems whose gold answer the verifier cannot read: "warn" names them and keeps them
-                (their verdicts are undecided), "drop" leaves them out, "error" refuses.
+            problems: a problem URI (see `problems/sources.py`), or the problems.
+            verifier: name of a verifier, "package.module:name", {"name": either, option: value}, a `Verifier`, or a function
+                `(problem, response)` that returns a `Verdict`, a score from 0 to 1, or a bool.
+            template: text of the last user turn; `{prompt}` stands for its original text.
+            system: text of a system turn to put first.
+            invalid_gold: treatment of problems whose gold answer the verifier cannot read: "warn" keeps them with a warning
+                (their verdicts are undecided), "drop" drops them, "error" raises an error.
 
         Raises:
-            UserError: the URI or the verifier's name does not lead anywhere, or the template lacks `{prompt}`.
+            UserError: the URI or the verifier's name is invalid, or the template lacks `{prompt}`.
         """
         if invalid_gold not in ("warn", "drop", "error"):
-            raise UserError(f"invalid_gold is one of warn, drop, error, not {invalid_gold!r}")
+            raise UserError(f"invalid_gold: expected warn, drop or error, got {invalid_gold!r}")
         if "{prompt}" not in template:
-            raise UserError(f"the template {template!r} does not say where {{prompt}} goes")
+            raise UserError(f"the template {template!r} does not contain {{prompt}}: add it")
         self.problems = problem_sources.load(problems) if isinstance(problems, str) else problems
         self.verifier = verifiers.load(verifier)
         flagged = [(problem, str(problem.meta["invalid_gold"])) for problem in self.problems if "invalid_gold" in problem.meta]
-        rest = [problem for problem in self.problems if "invalid_gold" not in problem.meta]
-        if lost := [*flagged, *verifiers.invalid_gold(self.verifier, rest)]:
-            self.problems = _without(self.problems, lost, invalid_gold, problems if isinstance(problems, str) else "")
+        unflagged = [problem for problem in self.problems if "invalid_gold" not in problem.meta]
+        if invalid := [*flagged, *verifiers.invalid_gold(self.verifier, unflagged)]:
+            uri = problems if isinstance(problems, str) else ""
+            self.problems = _without_invalid(self.problems, invalid, invalid_gold, uri)
         self.template, self.system = template, system
         self.observation_space = Text()
         self.action_space = Text()
         self.problem: Problem | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
-        """Poses a problem: `options["problem"]` is its index; without it one is sampled."""
+        """Poses problem `options["problem"]`; without this option, a random one."""
         super().reset(seed=seed)
         index = problem_index(options, len(self.problems), self.np_random)
         self.problem = self.problems[index]
-        messages = pose(self.problem, self.template, self.system)
+        messages = prompt_messages(self.problem, self.template, self.system)
         text = "\n\n".join(message["content"] for message in messages)
         return text, dict(Info(problem_id=self.problem.id, index=index, messages=messages))
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
-        """Scores the answer and ends the episode."""
+        """Scores the response and ends the episode."""
         if self.problem is None:
             raise gymnasium.error.ResetNeeded("call reset() before step()")
         problem, self.problem = self.problem, None

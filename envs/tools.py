@@ -1,15 +1,15 @@
-"""What a policy may call on the way to its answer: a Python interpreter for any environment, public tests for a coding one.
+"""Environment wrappers with tools: a Python interpreter for any environment, and public tests for coding problems.
 
     tenfold.register("lab/UnitsPython-v0", entry_point="tenfold.envs.tools:with_python", environment="lab/Units-v0")
 
-A turn calls the tool as chat templates of today write it:
+The policy calls a tool in the format of common chat templates:
 
     <tool_call>
     {"name": "python", "arguments": {"code": "print(2 ** 10)"}}
     </tool_call>
 
-and is answered with a turn of the role `tool`. The interpreter keeps its names to the episode's end. A turn without a call, or
-with one after the last that is allowed, is the answer.
+The reply is a turn of the role `tool`. The interpreter keeps its variables until the end of the episode. A turn without a call
+is the response, and so is a turn with a call after the last call that is allowed.
 """
 
 import dataclasses
@@ -50,7 +50,7 @@ which is a Python interpreter that keeps its variables. Your answer is judged by
 
 
 class PythonTool(gymnasium.Wrapper[str, str, str, str]):
-    """Puts an interpreter between a policy and an environment of text."""
+    """Adds a Python interpreter to a text environment."""
 
     def __init__(
         self,
@@ -63,11 +63,11 @@ class PythonTool(gymnasium.Wrapper[str, str, str, str]):
         """Wraps an environment.
 
         Args:
-            environment: poses the problem and judges the answer.
-            max_calls: calls an episode; a later one is taken for the answer.
-            max_output: characters of a reply that the policy sees.
-            limits: of the interpreter, each call.
-            instruction: the system turn that tells the policy of the tool.
+            environment: the environment that poses the problem and judges the response.
+            max_calls: number of calls in an episode. A turn with a further call is judged as the response.
+            max_output: limit of a reply, in characters.
+            limits: limits of each call of the interpreter.
+            instruction: text of the system turn that describes the tool.
         """
         super().__init__(environment)
         self.max_calls, self.max_output, self.instruction = max_calls, max_output, instruction
@@ -75,40 +75,46 @@ class PythonTool(gymnasium.Wrapper[str, str, str, str]):
         self.calls = 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
-        """Poses the problem, the tool's instruction first."""
+        """Poses the problem, with the tool's instruction as a system turn."""
         self.interpreter.close()
         self.calls = 0
         text, info = self.env.reset(seed=seed, options=options)
-        posed = info.get("messages") or (Message(role="user", content=text),)
-        messages = (Message(role="system", content=self.instruction), *posed)
+        prompt = info.get("messages") or (Message(role="user", content=text),)
+        messages = (Message(role="system", content=self.instruction), *prompt)
         return f"{self.instruction}\n\n{text}", info | {"messages": messages}
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
-        """Runs a call and goes on, or hands the answer to the environment."""
+        """Runs a tool call, or passes the response to the environment."""
         call = last_call(action)
         if call is None or self.calls >= self.max_calls:
             self.interpreter.close()
             text, reward, terminated, truncated, info = self.env.step(action)
             return text, float(reward), terminated, truncated, info
         self.calls += 1
-        reply = self.reply(*call) if call[1].strip() else "The call is no JSON with name and arguments.code."
+        reply = self.reply(*call) if call[1].strip() else "The call is not a JSON object with name and arguments.code."
         return reply[: self.max_output], 0.0, False, False, dict(Info(role="tool", tool_calls=self.calls))
 
     def reply(self, tool: str, source: str) -> str:
-        """What a tool says to a call."""
+        """Returns the reply of a tool to a call."""
         return self.interpreter.run(source) if tool == "python" else f"There is no tool {tool}."
 
     def close(self) -> None:
-        """Ends the interpreter and the environment."""
+        """Closes the interpreter and the environment."""
         self.interpreter.close()
         super().close()
 
 
 class CodingTools(PythonTool):
-    """Beside the interpreter, the tests of a coding problem that may be seen: the policy runs its program on them."""
+    """Adds a Python interpreter, and a tool that runs a program on the public tests of a coding problem."""
 
     def __init__(self, environment: gymnasium.Env[str, str], instruction: str = TESTS_INSTRUCTION, **options: Any):
-        """Wraps an environment of `TextEnv`'s; see `PythonTool`."""
+        """Wraps a `TextEnv`.
+
+        Args:
+            environment: the environment that poses the problem and judges the response.
+            instruction: text of the system turn that describes the tools.
+            **options: see `PythonTool`.
+        """
         super().__init__(environment, instruction=instruction, **options)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
@@ -117,13 +123,13 @@ class CodingTools(PythonTool):
         tests = forms.public_test_texts(cast(CodeTests, self._problem().answer))
         if not tests:
             return text, info
-        said = "\n\nThe public tests:\n\n" + "\n".join(tests)
+        listed = "\n\nThe public tests:\n\n" + "\n".join(tests)
         *earlier, last = info["messages"]
-        messages = (*earlier, Message(role=last["role"], content=last["content"] + said))
-        return text + said, info | {"messages": messages}
+        messages = (*earlier, Message(role=last["role"], content=last["content"] + listed))
+        return text + listed, info | {"messages": messages}
 
     def reply(self, tool: str, source: str) -> str:
-        """What a tool says to a call."""
+        """Returns the reply of a tool to a call."""
         if tool != "run_tests":
             return super().reply(tool, source)
         problem = self._problem()
@@ -142,14 +148,26 @@ class CodingTools(PythonTool):
 
 
 def with_python(environment: str, problems: str | None = None, **options: Any) -> PythonTool:
-    """The environment of that id, with its own problems or others, and a Python interpreter; options are `PythonTool`'s."""
-    return PythonTool(_made(environment, problems), **options)
+    """Creates an environment with a Python interpreter.
+
+    Args:
+        environment: id of the environment to wrap.
+        problems: problem URI instead of the environment's own.
+        **options: see `PythonTool`.
+    """
+    return PythonTool(_make(environment, problems), **options)
 
 
 def with_tests(environment: str, problems: str | None = None, **options: Any) -> CodingTools:
-    """The coding environment of that id, in several turns; options are `PythonTool`'s."""
-    return CodingTools(_made(environment, problems), **options)
+    """Creates a coding environment with a Python interpreter and public tests.
+
+    Args:
+        environment: id of the environment to wrap.
+        problems: problem URI instead of the environment's own.
+        **options: see `PythonTool`.
+    """
+    return CodingTools(_make(environment, problems), **options)
 
 
-def _made(environment: str, problems: str | None) -> gymnasium.Env[str, str]:
+def _make(environment: str, problems: str | None) -> gymnasium.Env[str, str]:
     return registry.make(environment, **({"problems": problems} if problems else {}))

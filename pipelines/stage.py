@@ -175,14 +175,14 @@ def record(folder: Path) -> dict[str, Any] | None:
             continue
         if not path.is_file():
             raise UserError(f"{path} is no file: {anew(folder)}")
-        found = disk.record(path, anew(folder))
-        with disk.understood(path, anew(folder)):
-            disk.has(found, stage=dict, policy=str, seed=int)
-            disk.has(found["stage"], kind=str)
+        found = disk.read_object(path, anew(folder))
+        with disk.reading(path, anew(folder)):
+            disk.check_types(found, stage=dict, policy=str, seed=int)
+            disk.check_types(found["stage"], kind=str)
             maps = ("inputs", "identity", "versions")
-            disk.has({part: found.get(part, {}) for part in maps}, **dict.fromkeys(maps, dict))
+            disk.check_types({part: found.get(part, {}) for part in maps}, **dict.fromkeys(maps, dict))
             if name == "stage.json":
-                disk.has(found, metrics=dict, wall_seconds=(int, float), resumed=bool)
+                disk.check_types(found, metrics=dict, wall_seconds=(int, float), resumed=bool)
         return found
     return None
 

@@ -1,4 +1,4 @@
-"""Who answers. One backend a file, one protocol (`core.Policy`); `load_policy` finds one by its URI."""
+"""Policies: the backends that sample responses, one in each file. `load_policy` returns the policy of a URI."""
 
 from typing import Any
 from urllib.parse import parse_qsl
@@ -10,20 +10,20 @@ __all__ = ["load_policy"]
 
 
 def load_policy(uri: str, **options: Any) -> Policy:
-    """The policy that a URI names.
+    """Returns the policy of a URI.
 
-        micro:  smollm2:  hf:ORG/NAME  path:FOLDER  stage:FOLDER     a checkpoint, played by transformers
-        vllm+hf:ORG/NAME  vllm+path:FOLDER  ...                      the same, played by vLLM
-        openai:MODEL?base_url=http://localhost:8000/v1               a server
-        scripted:TEXT                                                always says TEXT
-        call:MODULE:FUNCTION                                         says what a function of conversation and seed returns
+        micro:  smollm2:  hf:ORG/NAME  path:FOLDER  stage:FOLDER     a checkpoint, run by transformers
+        vllm+hf:ORG/NAME  vllm+path:FOLDER  ...                      the same, run by vLLM
+        openai:MODEL?base_url=http://localhost:8000/v1               a server with the OpenAI API
+        scripted:TEXT                                                always responds with TEXT
+        call:MODULE:FUNCTION                                         responds with FUNCTION(conversation, seed)
 
     Args:
         uri: see above, and `policies/checkpoints.py` for checkpoints.
-        options: go to the backend (batch_size=, device=, tensor_parallel_size=, ...).
+        **options: options of the backend, such as batch_size, device, tensor_parallel_size.
 
     Raises:
-        UserError: the URI leads nowhere, or wants a package that is not installed.
+        UserError: the URI is invalid, or needs a package that is not installed.
     """
     scheme, _, rest = uri.partition(":")
     if scheme == "scripted":
@@ -41,17 +41,17 @@ def load_policy(uri: str, **options: Any) -> Policy:
         from .openai import OpenAIPolicy
         from .server import keys
 
-        keys.refuse_in(uri)
+        keys.refuse_keys_in(uri)
         model, _, query = rest.partition("?")
-        given: dict[str, Any] = dict(parse_qsl(query))
-        if unknown := set(given) - {"base_url", "api_key_env", "leave_out"}:
-            raise UserError(f"{uri}: unknown option {min(unknown)!r}; there are base_url, api_key_env and leave_out")
-        return OpenAIPolicy(model, **given, **options)
-    with extras.wanted_by(uri, "gpu" if uri.startswith("vllm+") else ""):
-        return _of_checkpoint(uri, options)
+        settings: dict[str, Any] = dict(parse_qsl(query))
+        if unknown := set(settings) - {"base_url", "api_key_env", "leave_out"}:
+            raise UserError(f"{uri}: unknown option {min(unknown)!r}; the options are base_url, api_key_env and leave_out")
+        return OpenAIPolicy(model, **settings, **options)
+    with extras.required_by(uri, "gpu" if uri.startswith("vllm+") else ""):
+        return _checkpoint_policy(uri, options)
 
 
-def _of_checkpoint(uri: str, options: dict[str, Any]) -> Policy:
+def _checkpoint_policy(uri: str, options: dict[str, Any]) -> Policy:
     from . import checkpoints
 
     backend, _, address = uri.rpartition("+") if uri.startswith(("vllm+", "transformers+")) else ("", "", uri)

@@ -1,71 +1,79 @@
-"""Conversations turn by turn as token ids: what a policy drew stays as it was sampled, what others say is tokenised by
-itself."""
+"""Token ids of a conversation, turn by turn. Sampled turns keep their sampled tokens; other turns are tokenized separately."""
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..core import Message, without_surrogates
 from .checkpoints import prompt_tokens
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 SENTINEL = "\u241etenfold\u241e"
-"""Stands for the policy's turn when the tokens around it are looked for; no chat template writes it by itself."""
+"""Placeholder for the policy's turn, used to find the text after it. No chat template contains it."""
 
 
-def turn_tokens(tokenizer: Any, role: str, text: str, said: Sequence[int]) -> list[int]:
-    """What follows the policy's turn: its closing, the environment's turn, the opening of the policy's next.
+def turn_tokens(tokenizer: "PreTrainedTokenizerBase", role: str, text: str, sampled: Sequence[int]) -> list[int]:
+    """Returns the tokens after a turn of the policy: its end mark, the environment's turn, the start of the next policy turn.
 
     Args:
         tokenizer: the policy's, with its chat template.
-        role: who speaks, in the template's terms; a role it does not know speaks as the user.
-        text: what is said.
-        said: the tokens the policy drew; when they already close its turn, the closing is not said twice.
+        role: role of the environment's turn. A role that the template does not support is replaced by "user".
+        text: content of the environment's turn.
+        sampled: tokens of the policy's turn. If they include the end mark, it is not repeated.
     """
-    return reply_tokens(tokenizer, [Message(role=role, content=text)], said)
+    return reply_tokens(tokenizer, [Message(role=role, content=text)], sampled)
 
 
-def reply_tokens(tokenizer: Any, replies: Sequence[Message], said: Sequence[int]) -> list[int]:
-    """As `turn_tokens`, of several turns one after the other, as several tools reply: the policy's next turn is opened once."""
+def reply_tokens(tokenizer: "PreTrainedTokenizerBase", replies: Sequence[Message], sampled: Sequence[int]) -> list[int]:
+    """Like `turn_tokens` for several consecutive turns, such as the replies of several tools.
+
+    Args:
+        tokenizer: the policy's, with its chat template.
+        replies: the turns.
+        sampled: tokens of the policy's turn.
+    """
     replies = [Message(role=reply["role"], content=without_surrogates(reply["content"])) for reply in replies]
     if not tokenizer.chat_template:
-        told = "\n".join(reply["content"] for reply in replies)
-        return tokenizer(f"\n{told}\n", add_special_tokens=False)["input_ids"]
+        joined = "\n".join(reply["content"] for reply in replies)
+        return tokenizer(f"\n{joined}\n", add_special_tokens=False)["input_ids"]
     before = [{"role": "user", "content": "?"}, {"role": "assistant", "content": SENTINEL}]
     try:
         rendered = tokenizer.apply_chat_template(
             [*before, *(dict(reply) for reply in replies)], add_generation_prompt=True, tokenize=False
         )
-    except Exception:  # templates raise on roles they do not know
+    except Exception:  # templates raise on unsupported roles
         if [reply["role"] for reply in replies] == ["user"]:
             return []
         joined = "\n".join(reply["content"] for reply in replies)
-        return reply_tokens(tokenizer, [Message(role="user", content=joined)], said)
+        return reply_tokens(tokenizer, [Message(role="user", content=joined)], sampled)
     following = tokenizer(rendered.split(SENTINEL, 1)[1], add_special_tokens=False)["input_ids"]
-    closes = bool(said and following and said[-1] == following[0])
-    return following[1:] if closes else following
+    is_closed = bool(sampled and following and sampled[-1] == following[0])
+    return following[1:] if is_closed else following
 
 
 def conversation_tokens(
-    tokenizer: Any, messages: Sequence[Message], turns: Sequence[Sequence[int]]
+    tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message], turns: Sequence[Sequence[int]]
 ) -> tuple[list[int], list[int]]:
-    """A whole episode as a policy saw it.
+    """Returns the tokens of a whole episode.
 
     Args:
         tokenizer: the policy's.
-        messages: of the episode.
-        turns: the tokens that the policy drew in each of its turns.
+        messages: messages of the episode.
+        turns: sampled tokens of each turn of the policy.
 
     Returns:
-        The token ids, and a mask that is 1 where the policy wrote.
+        The token ids, and a mask that is 1 for tokens of the policy's turns.
     """
-    first = next(place for place, turn in enumerate(messages) if turn["role"] == "assistant")
+    first = next(index for index, turn in enumerate(messages) if turn["role"] == "assistant")
     ids = prompt_tokens(tokenizer, messages[:first])
     mask = [0] * len(ids)
-    left = iter(turns)
-    said: Sequence[int] = []
+    remaining = iter(turns)
+    sampled: Sequence[int] = []
     for by_policy, group in itertools.groupby(messages[first:], lambda message: message["role"] == "assistant"):
-        for new in [list(next(left)) for _ in group] if by_policy else [reply_tokens(tokenizer, list(group), said)]:
-            said = new if by_policy else said
+        for new in [list(next(remaining)) for _ in group] if by_policy else [reply_tokens(tokenizer, list(group), sampled)]:
+            sampled = new if by_policy else sampled
             ids += new
             mask += [int(by_policy)] * len(new)
     return ids, mask

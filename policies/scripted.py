@@ -1,4 +1,4 @@
-"""A policy that says what it is told to: for tests, and to try an environment by hand."""
+"""A policy with given responses, for tests and for trying out an environment."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,23 +6,30 @@ from ..core import Completion, Conversation, Sampling, sample_seed, without_surr
 
 
 class ScriptedPolicy:
-    """Answers by a function of the conversation and the sample's seed, or always with the same text."""
+    """Responds with a fixed text, or with a function of the conversation and the seed."""
 
     def __init__(self, answer: str | Callable[[Conversation, int], str], batch_size: int = 64):
-        """Answers with `answer`, or with `answer(conversation, seed)`; `batch_size` conversations are played together."""
+        """Sets the response: a text, or a function `answer(conversation, seed)`."""
         self.answer, self.batch_size = answer, batch_size
 
     def generate(
         self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
     ) -> list[list[Completion]]:
-        """See `Policy.generate`. A word counts as a token."""
+        """See `Policy.generate`. Each word counts as a token.
+
+        Args:
+            conversations: see `Policy.generate`.
+            samples: see `Policy.generate`.
+            sampling: only the seed and the token limit are used.
+            keys: see `Policy.generate`.
+        """
         keys = keys or [repr(list(conversation)) for conversation in conversations]
         return [
-            [self._say(conversation, sample_seed(sampling.seed, key, sample), sampling) for sample in range(samples)]
+            [self._respond(conversation, sample_seed(sampling.seed, key, sample), sampling) for sample in range(samples)]
             for conversation, key in zip(conversations, keys, strict=True)
         ]
 
-    def _say(self, conversation: Conversation, seed: int, sampling: Sampling) -> Completion:
+    def _respond(self, conversation: Conversation, seed: int, sampling: Sampling) -> Completion:
         text = self.answer if isinstance(self.answer, str) else self.answer(conversation, seed)
         text = without_surrogates(text)
         words = text.split()

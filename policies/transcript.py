@@ -1,23 +1,23 @@
-"""The tokens of one episode, turn by turn, and the rules by which it ends.
+"""`Transcript`: the messages and tokens of one episode, and the rules for its end.
 
-The player of episodes (`rollout.py`: filter, `sample_pairs`, `tenfold.rollout`) and GRPO's agent loop both keep one, so that
-both play a problem by the same rules: what the policy reads, how much it may say, when it is cut, what is judged.
+The player of episodes (`rollout.py`: filter, `sample_pairs`, `tenfold.rollout`) and GRPO's agent loop both use it, so that both
+follow the same rules: the prompt of each turn, the token limits, truncation, and the text that is judged.
 
-An episode has a limit of turns, and a budget of tokens for all turns together and the environment's replies between them (as
-verl has it). It ends
+An episode has a limit of turns, and a limit of tokens for all turns and the environment's replies between them (as in verl). It
+ends
 
-    with the environment,                                        finish reason "stop", or "length" where the last turn was cut
-    after a turn that was cut,                                   "length"
+    when the environment ends it,                                finish reason "stop", or "length" after a truncated turn
+    after a truncated turn,                                      "length"
     after the last turn that is allowed,                         "stop"
-    when a reply leaves no room for another turn of the policy,  "length"
+    when a reply leaves no tokens for another turn,              "length"
 
-with the rewards that it has by then.
+and keeps the rewards up to this point.
 """
 
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ..core import (
     Completion,
@@ -32,47 +32,50 @@ from .chat_tokens import turn_tokens
 from .checkpoints import prompt_tokens
 from .completions import completion
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 BYTES_A_TOKEN = 4
-"""By which replies are counted where the policy's tokenizer is not known, as a server's is not. A rule of thumb."""
+"""Bytes of text for each token, to estimate the length of replies if the tokenizer is unknown, as with a server. Our choice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much may be said in an episode."""
+    """The limits of an episode."""
 
     tokens: int
-    """All turns of the policy, and the replies between them."""
+    """Tokens of all turns of the policy and of the replies between them."""
     turns: int
-    """Turns of the policy."""
+    """Number of turns of the policy."""
     window: int | None = None
-    """Prompt and all that follows it: what the model can read."""
+    """Tokens of the model's context window, prompt included."""
 
 
 @dataclass(slots=True)
 class Transcript:
-    """An episode so far."""
+    """The conversation of an episode so far."""
 
     limits: Limits
     messages: list[Message]
-    """The conversation. It begins with what the environment posed."""
-    tokenizer: Any = None
-    """The policy's; None where it is not known. Then no tokens are kept, but counted."""
+    """The conversation, starting with the prompt."""
+    tokenizer: "PreTrainedTokenizerBase | None" = None
+    """The policy's tokenizer, or None if unknown. Without it, tokens are only counted."""
     stop_ids: Collection[int] = ()
     """Tokens that end a turn."""
     turns: list[Completion] = field(default_factory=list)
-    """The policy's."""
+    """The turns of the policy."""
     prompt: list[int] = field(init=False, default_factory=list)
-    """Tokens before the policy's first turn."""
+    """Tokens before the first turn of the policy."""
     response: list[int] = field(init=False, default_factory=list)
-    """Tokens after them: the policy's as they were sampled, and those of the replies. Only ever appended to."""
+    """Tokens after the prompt: sampled tokens of the policy, and tokens of the replies. Only appended to."""
     mask: list[int] = field(init=False, default_factory=list)
-    """1 for each token of the response that the policy drew, 0 for the others."""
+    """For each token of `response`: 1 if the policy sampled it, else 0."""
     logprobs: list[float] = field(init=False, default_factory=list)
-    """Of each token of the response; 0 where it is not known."""
-    used: int = field(init=False, default=0)
-    """Tokens of the budget that are spent."""
+    """For each token of `response`: its log-probability, or 0 if unknown."""
+    tokens_used: int = field(init=False, default=0)
+    """Number of tokens that count towards the limit so far."""
     finish_reason: str = field(init=False, default="stop")
-    """Of the last turn, and when the episode is over, of the episode; see the module."""
+    """Finish reason of the last turn, and at the end of the episode that of the episode; see the module's docstring."""
 
     def __post_init__(self) -> None:
         self.messages = [{**message, "content": without_surrogates(message["content"])} for message in self.messages]
@@ -81,64 +84,69 @@ class Transcript:
 
     @property
     def tokens(self) -> list[int]:
-        """All tokens: what the policy reads before its next turn."""
+        """All tokens: the prompt of the policy's next turn."""
         return self.prompt + self.response
 
     @property
-    def left(self) -> int:
-        """Tokens that the policy's next turn may have, one at least."""
-        return max(1, self._room())
+    def tokens_left(self) -> int:
+        """Token limit of the policy's next turn; at least 1."""
+        return max(1, self._remaining())
 
-    def sample(self, tokens: Sequence[int], logprobs: Sequence[float] = ()) -> Completion:
-        """Takes the policy's next turn, as tokens."""
-        said = completion(self.tokenizer, self.tokens, tokens, self.stop_ids, logprobs=logprobs)
-        self.say(said)
-        return said
+    def add_tokens(self, tokens: Sequence[int], logprobs: Sequence[float] = ()) -> Completion:
+        """Adds a turn of the policy, given as tokens, and returns it."""
+        turn = completion(self.tokenizer, self.tokens, tokens, self.stop_ids, logprobs=logprobs)
+        self.add_turn(turn)
+        return turn
 
-    def say(self, said: Completion) -> None:
-        """Takes the policy's next turn."""
-        said = replace(said, text=without_surrogates(said.text))
-        self.turns.append(said)
-        self.messages.append(Message(role="assistant", content=said.text))
-        self.used += len(said.token_ids)
-        self.finish_reason = said.finish_reason
+    def add_turn(self, turn: Completion) -> None:
+        """Adds a turn of the policy."""
+        turn = replace(turn, text=without_surrogates(turn.text))
+        self.turns.append(turn)
+        self.messages.append(Message(role="assistant", content=turn.text))
+        self.tokens_used += len(turn.token_ids)
+        self.finish_reason = turn.finish_reason
         if self.tokenizer is not None:
-            self._append(said.token_ids, 1, said.logprobs)
+            self._append(turn.token_ids, 1, turn.logprobs)
 
-    def goes_on(self, ended: bool, role: str, reply: str) -> bool:
-        """Takes what the environment says to the policy's last turn.
+    def add_reply(self, ended: bool, role: str, reply: str) -> bool:
+        """Adds the environment's reply to the policy's last turn.
 
         Args:
-            ended: whether the environment has ended the episode; it then has nothing to say.
-            role, reply: who speaks, and what is said.
+            ended: true if the environment has ended the episode; the reply is then ignored.
+            role: role of the reply.
+            reply: text of the reply.
 
         Returns:
-            Whether the policy has another turn. Where it has none, `finish_reason` tells why, and the reply is left out.
+            True if the policy has another turn. Otherwise `finish_reason` is the reason, and the reply is not added.
         """
         reply = without_surrogates(reply)
-        cut = self.turns[-1].finish_reason == "length"
-        if ended or cut or len(self.turns) >= self.limits.turns:
+        truncated = self.turns[-1].finish_reason == "length"
+        if ended or truncated or len(self.turns) >= self.limits.turns:
             return False
         if self.tokenizer is None:
-            heard: list[int] = []
+            reply_ids: list[int] = []
             count = math.ceil(len(reply.encode()) / BYTES_A_TOKEN)
         else:
-            heard = turn_tokens(self.tokenizer, role, reply, self.turns[-1].token_ids)
-            count = len(heard)
-            if not heard:  # the chat template has no place for a reply
+            reply_ids = turn_tokens(self.tokenizer, role, reply, self.turns[-1].token_ids)
+            count = len(reply_ids)
+            if not reply_ids:  # the chat template does not support replies
                 return False
-        if count >= self._room():
+        if count >= self._remaining():
             self.finish_reason = "length"
             return False
         self.messages.append(Message(role=role, content=reply))
-        self.used += count
-        self._append(heard, 0)
+        self.tokens_used += count
+        self._append(reply_ids, 0)
         return True
 
-    def _room(self) -> int:
-        """Tokens of the budget and of the window that are left."""
-        room = self.limits.tokens - self.used
-        return room if self.limits.window is None else min(room, self.limits.window - len(self.prompt) - self.used)
+    def _remaining(self) -> int:
+        """Returns the number of tokens left in the limit and in the window."""
+        remaining = self.limits.tokens - self.tokens_used
+        return (
+            remaining
+            if self.limits.window is None
+            else min(remaining, self.limits.window - len(self.prompt) - self.tokens_used)
+        )
 
     def _append(self, tokens: Sequence[int], sampled: int, logprobs: Sequence[float] = ()) -> None:
         self.response += tokens
@@ -148,37 +156,45 @@ class Transcript:
 
 @runtime_checkable
 class TokenPolicy(Policy, Protocol):
-    """A policy whose tokens are known here: a checkpoint. Its episodes are played in tokens, as GRPO plays them."""
+    """A policy that accepts and returns tokens: a checkpoint. Its episodes are played in tokens, as in GRPO."""
 
-    tokenizer: Any
+    tokenizer: "PreTrainedTokenizerBase"
     stop_ids: frozenset[int]
-    """Tokens that end its turn."""
+    """Tokens that end a turn."""
 
     @property
     def window(self) -> int | None:
-        """Most tokens that it reads and writes together."""
+        """The model's context window in tokens, or None if unknown."""
         ...
 
     def complete(
         self, prompts: Sequence[list[int]], sampling: Sampling, seeds: Sequence[int], limits: Sequence[int] | None = None
     ) -> list[Completion]:
-        """One completion for each prompt, with a seed of its own.
+        """Samples one completion for each prompt.
 
         Args:
-            prompts: token ids, with the opening of the policy's turn.
-            sampling: temperature, length, stop strings.
-            seeds: of the samples; `sampling.seed` is not looked at.
-            limits: tokens that each sample may have, instead of `sampling.max_tokens`.
+            prompts: token ids, up to the start of the policy's turn.
+            sampling: temperature, top_p, token limit and stop strings.
+            seeds: the seed of each sample; `sampling.seed` is ignored.
+            limits: token limit of each sample, instead of `sampling.max_tokens`.
         """
         ...
 
 
-def generate(
+def generate_from_tokens(
     policy: TokenPolicy, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None
 ) -> list[list[Completion]]:
-    """`Policy.generate` of a policy whose tokens are known: each sample is a completion of the conversation's tokens."""
+    """Implements `Policy.generate` with `TokenPolicy.complete`.
+
+    Args:
+        policy: the policy.
+        conversations: see `Policy.generate`.
+        samples: see `Policy.generate`.
+        sampling: see `Policy.generate`.
+        keys: see `Policy.generate`.
+    """
     keys = keys or [repr(list(conversation)) for conversation in conversations]
-    prompts = [prompt for asked in conversations for prompt in [prompt_tokens(policy.tokenizer, asked)] * samples]
+    prompts = [prompt for turns in conversations for prompt in [prompt_tokens(policy.tokenizer, turns)] * samples]
     seeds = [sample_seed(sampling.seed, key, sample) for key in keys for sample in range(samples)]
     sampled = policy.complete(prompts, sampling, seeds)
     return [sampled[i * samples : (i + 1) * samples] for i in range(len(conversations))]

@@ -1,15 +1,15 @@
-"""A Hugging Face checkpoint as a policy, on whatever torch finds here.
+"""A Hugging Face checkpoint as a policy, run by transformers on a GPU or a CPU.
 
-`sample` is the sampler, also of the CPU rollout in reinforcement learning: rows are left-padded, prompts that occur more
-than once are read once, finished rows leave the batch by and by, and every row samples with its own random numbers. So a
-sample does not depend on its neighbours, up to rounding: a matrix product over another number of rows may differ in the last
-bits, which moves a sample only when a random number falls inside that difference (about one token in a million in float32).
+`sample` is the sampler, also for the CPU rollout in reinforcement learning. Rows are left-padded, equal prompts are processed
+once, finished rows leave the batch, and each row has its own random numbers. A sample therefore does not depend on the other
+rows of its batch, up to rounding: a matrix product with another number of rows may differ in the last bits. This changes a
+sample only if a random number falls into this difference (about one token in a million in float32).
 """
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,24 +18,27 @@ from ..core import Completion, Conversation, Sampling
 from . import checkpoints
 from .cache import grow_in_place
 from .completions import completion
-from .transcript import generate
+from .transcript import generate_from_tokens
 
-OPEN_SHARE = 7 / 8
-"""Share of a batch's rows that are still open, below which the others leave it: that copies all keys and values."""
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+UNFINISHED_SHARE = 7 / 8
+"""Remove finished rows when at most this share of rows is unfinished. A removal copies the cache. Our choice."""
 NUCLEUS_TOKENS = 1024
-"""Tokens looked at before the whole vocabulary is sorted for top_p; nearly every nucleus is smaller."""
+"""Number of tokens to sort for top_p before the whole vocabulary is sorted; nearly all nuclei are smaller. Our choice."""
 
 
 class TransformersPolicy:
-    """Answers conversations with a causal language model in this process."""
+    """Samples from a causal language model in this process."""
 
     def __init__(self, checkpoint: str | Path, batch_size: int = 64, device: str | None = None):
         """Loads a checkpoint folder.
 
         Args:
             checkpoint: a Hugging Face folder with weights and tokenizer.
-            batch_size: samples generated together.
-            device: a torch device; defaults to a GPU where there is one. Weights are bfloat16 there, float32 on a CPU.
+            batch_size: number of samples in a batch.
+            device: a torch device; the default is a GPU if there is one. Weights are bfloat16 on a GPU, float32 on a CPU.
 
         Raises:
             UserError: the folder lacks weights or a tokenizer.
@@ -49,28 +52,42 @@ class TransformersPolicy:
 
     @property
     def window(self) -> int | None:
-        """Most tokens that the model reads and writes together."""
+        """The model's context window in tokens, or None if unknown."""
         return getattr(self.model.config, "max_position_embeddings", None)
 
     def generate(
         self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
     ) -> list[list[Completion]]:
-        """See `Policy.generate`. A sample ends where the model's window does."""
-        return generate(self, conversations, samples, sampling, keys)
+        """See `Policy.generate`. A sample also ends at the end of the model's window.
+
+        Args:
+            conversations: see `Policy.generate`.
+            samples: see `Policy.generate`.
+            sampling: see `Policy.generate`.
+            keys: see `Policy.generate`.
+        """
+        return generate_from_tokens(self, conversations, samples, sampling, keys)
 
     def complete(
         self, prompts: Sequence[list[int]], sampling: Sampling, seeds: Sequence[int], limits: Sequence[int] | None = None
     ) -> list[Completion]:
-        """See `transcript.TokenPolicy.complete`."""
+        """See `transcript.TokenPolicy.complete`.
+
+        Args:
+            prompts: see `TokenPolicy.complete`.
+            sampling: see `TokenPolicy.complete`.
+            seeds: see `TokenPolicy.complete`.
+            limits: see `TokenPolicy.complete`.
+        """
         window = self.window or sampling.max_tokens + max(map(len, prompts), default=0)
-        given = limits or [sampling.max_tokens] * len(prompts)
-        most = [max(1, min(limit, window - len(prompt))) for limit, prompt in zip(given, prompts, strict=True)]
-        # Rows of like length share a batch: less padding, and samples of one prompt stay together.
+        requested = limits or [sampling.max_tokens] * len(prompts)
+        max_tokens = [max(1, min(limit, window - len(prompt))) for limit, prompt in zip(requested, prompts, strict=True)]
+        # Rows of similar length share a batch, so that there is less padding and equal prompts stay together.
         order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
         completions: dict[int, Completion] = {}
         for start in range(0, len(order), self.batch_size):
             batch = order[start : start + self.batch_size]
-            made = sample(
+            samples = sample(
                 self.model,
                 [prompts[row] for row in batch],
                 [seeds[row] for row in batch],
@@ -79,9 +96,9 @@ class TransformersPolicy:
                 (lambda tokens: any(text in self.tokenizer.decode(tokens) for text in sampling.stop))
                 if sampling.stop
                 else None,
-                [most[row] for row in batch],
+                [max_tokens[row] for row in batch],
             )
-            for row, sampled in zip(batch, made, strict=True):
+            for row, sampled in zip(batch, samples, strict=True):
                 completions[row] = completion(
                     self.tokenizer, prompts[row], sampled.tokens, self.stop_ids, sampling.stop, sampled.logprobs
                 )
@@ -89,17 +106,17 @@ class TransformersPolicy:
 
     @torch.inference_mode()
     def loglikelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
-        """How likely each continuation is behind its context, both plain text, and whether greedy sampling would say it.
+        """Returns the log-probability of each continuation after its context, and whether greedy sampling would produce it.
 
         Args:
-            pairs: context and continuation; the tokens are those of the two as one text.
+            pairs: context and continuation, as plain text. They are tokenized as one text.
         """
         rows = []
         for context, continuation in pairs:
             whole = self.tokenizer(context + continuation)["input_ids"]
             start = len(self.tokenizer(context)["input_ids"]) if context else 1
             rows.append((whole, max(1, min(start, len(whole) - 1))))
-        told: list[tuple[float, bool]] = []
+        results: list[tuple[float, bool]] = []
         for begin in range(0, len(rows), self.batch_size):
             batch = rows[begin : begin + self.batch_size]
             width = max(len(whole) for whole, _ in batch)
@@ -108,35 +125,37 @@ class TransformersPolicy:
             logits = self.model(input_ids=ids, attention_mask=mask).logits
             for row, (whole, start) in enumerate(batch):
                 logprobs = logits[row, start - 1 : len(whole) - 1].float().log_softmax(-1)
-                wanted = ids[row, start : len(whole)]
-                likelihood = logprobs.gather(-1, wanted[:, None]).sum()
-                told.append((float(likelihood), bool((logprobs.argmax(-1) == wanted).all())))
-        return told
+                targets = ids[row, start : len(whole)]
+                likelihood = logprobs.gather(-1, targets[:, None]).sum()
+                results.append((float(likelihood), bool((logprobs.argmax(-1) == targets).all())))
+        return results
 
     @torch.inference_mode()
     def choices(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
-        """How likely each option is as the answer, if it is one of them: by the first token that they differ in.
+        """Returns the probability of each option, given that the answer is one of them.
+
+        It is the probability of the first token in which the options differ.
 
         Returns:
-            One list a conversation, of a probability an option; they sum to 1.
+            For each conversation a list with one probability for each option, with the sum 1.
 
         Raises:
-            UserError: the options do not differ in one token.
+            UserError: there is no token in which all options differ.
         """
         shared, following = checkpoints.choice_tokens(self.tokenizer, options)
         rows = [checkpoints.prompt_tokens(self.tokenizer, conversation) + shared for conversation in conversations]
-        order = sorted(range(len(rows)), key=lambda row: len(rows[row]))  # rows of like length share a batch
-        told: list[list[float]] = [[] for _ in rows]
+        order = sorted(range(len(rows)), key=lambda row: len(rows[row]))  # rows of similar length share a batch
+        results: list[list[float]] = [[] for _ in rows]
         for start in range(0, len(rows), self.batch_size):
             batch = order[start : start + self.batch_size]
             logits = next_logits(self.model, [rows[row] for row in batch])[:, following]
             for row, chances in zip(batch, logits.double().softmax(-1).tolist(), strict=True):
-                told[row] = chances
-        return told
+                results[row] = chances
+        return results
 
 
-def next_logits(model: Any, rows: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Logits of the token that follows each row of token ids, (rows, vocabulary) in float32."""
+def next_logits(model: "PreTrainedModel", rows: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Returns the logits of the token after each row of token ids, `(rows, vocabulary)` in float32."""
     width = max(map(len, rows))
     ids = torch.tensor([[0] * (width - len(row)) + list(row) for row in rows], device=model.device)
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=model.device)
@@ -147,7 +166,7 @@ def next_logits(model: Any, rows: Sequence[Sequence[int]]) -> torch.Tensor:
 
 @dataclass(slots=True)
 class Sample:
-    """What one row drew: its new tokens with their log-probabilities, and why it ended ("stop" or "length")."""
+    """The sampled tokens of one row with their log-probabilities, and the finish reason ("stop" or "length")."""
 
     tokens: list[int]
     logprobs: list[float]
@@ -156,7 +175,7 @@ class Sample:
 
 @torch.inference_mode()
 def sample(
-    model: Any,
+    model: "PreTrainedModel",
     prompts: Sequence[Sequence[int]],
     seeds: Sequence[int],
     sampling: Sampling,
@@ -169,21 +188,21 @@ def sample(
 
     Args:
         model: a causal language model of transformers.
-        prompts: token ids of each row, none empty.
-        seeds: each row's own seed.
-        sampling: temperature, top_p and max_tokens; its seed and stop strings are not looked at.
+        prompts: token ids of each row; no row is empty.
+        seeds: the seed of each row.
+        sampling: temperature, top_p and max_tokens; its seed and stop strings are ignored.
         stop_ids: a row ends with the first of these tokens.
-        stops: whether the tokens sampled so far end a row; asked after every token.
-        max_tokens: each row's own limit, instead of sampling.max_tokens.
-        ready: told each row and its sample as soon as it ends, while others are still sampled.
+        stops: called after each token with the sampled tokens of a row; true ends the row.
+        max_tokens: token limit of each row, instead of `sampling.max_tokens`.
+        ready: called with the row's number and its sample as soon as the row ends.
 
     Returns:
-        One Sample a row.
+        One `Sample` for each row.
     """
     device = model.device
     limits = list(max_tokens) if max_tokens is not None else [sampling.max_tokens] * len(prompts)
     samples = [Sample([], []) for _ in prompts]
-    random = [np.random.default_rng(seed) for seed in seeds]
+    rngs = [np.random.default_rng(seed) for seed in seeds]
 
     distinct = {tuple(prompt): None for prompt in prompts}
     first_row = {prompt: row for row, prompt in enumerate(distinct)}
@@ -200,26 +219,26 @@ def sample(
     logits = output.logits[source, -1]
     batch, ended = list(range(len(prompts))), [False] * len(prompts)
     while True:
-        tokens, logprobs = _sample(logits, [random[row].random() for row in batch], sampling)
-        for place, row in enumerate(batch):
+        tokens, logprobs = _sample(logits, [rngs[row].random() for row in batch], sampling)
+        for position, row in enumerate(batch):
             if ended[row]:
                 continue
             sampled = samples[row]
-            sampled.tokens.append(int(tokens[place]))
-            sampled.logprobs.append(float(logprobs[place]))
+            sampled.tokens.append(int(tokens[position]))
+            sampled.logprobs.append(float(logprobs[position]))
             if sampled.tokens[-1] in stop_ids or (stops is not None and stops(sampled.tokens)):
                 sampled.finish_reason = "stop"
             ended[row] = sampled.finish_reason == "stop" or len(sampled.tokens) >= limits[row]
             if ended[row] and ready is not None:
                 ready(row, sampled)
-        open_places = [place for place, row in enumerate(batch) if not ended[row]]
-        if not open_places:
+        unfinished = [position for position, row in enumerate(batch) if not ended[row]]
+        if not unfinished:
             break
-        if len(open_places) <= OPEN_SHARE * len(batch):
-            select = torch.tensor(open_places, device=device)
+        if len(unfinished) <= UNFINISHED_SHARE * len(batch):
+            select = torch.tensor(unfinished, device=device)
             cache.batch_select_indices(select)
             mask, positions, tokens = mask[select], positions[select], tokens[select]
-            batch = [batch[place] for place in open_places]
+            batch = [batch[position] for position in unfinished]
         mask = torch.cat([mask, mask.new_ones(len(batch), 1)], dim=1)
         positions = positions + 1
         output = model(
@@ -234,15 +253,15 @@ def sample(
 
 
 def _sample(logits: torch.Tensor, uniforms: list[float], sampling: Sampling) -> tuple[torch.Tensor, torch.Tensor]:
-    """One token a row by inversion: the first whose cumulative probability passes the row's uniform number.
+    """Samples one token for each row by inversion: the first whose cumulative probability exceeds the row's uniform number.
 
     Args:
-        logits: (rows, vocabulary).
-        uniforms: one number in [0, 1) a row.
+        logits: `(rows, vocabulary)`.
+        uniforms: one number in [0, 1) for each row.
         sampling: temperature and top_p.
 
     Returns:
-        Tokens and their log-probabilities under the distribution sampled from, both (rows,).
+        Tokens and their log-probabilities under the sampling distribution, both `(rows,)`.
     """
     if sampling.temperature == 0:
         best = logits.float().log_softmax(-1).max(-1)
@@ -260,7 +279,7 @@ def _sample(logits: torch.Tensor, uniforms: list[float], sampling: Sampling) -> 
     cumulative = kept.double().exp().cumsum(-1)
     target = torch.tensor(uniforms, dtype=torch.float64, device=logits.device)[:, None] * cumulative[:, -1:]
     chosen = torch.searchsorted(cumulative, target, right=True).clamp(max=kept.shape[-1] - 1)
-    # Rounding may leave the last step on a token of probability zero: take the last one that has any.
+    # Rounding may select a token of probability 0: use the last token with a positive probability instead.
     possible = kept.isfinite().sum(-1, keepdim=True) - 1 if order is not None else chosen
     chosen = torch.minimum(chosen, possible)
     tokens = chosen if order is None else order.gather(-1, chosen)

@@ -1,19 +1,22 @@
-"""vLLM in this process as a policy: the same checkpoint, many times the throughput. Wants a GPU and the extra `gpu`."""
+"""A checkpoint as a policy, run by vLLM in this process. It needs a GPU and the extra `gpu`."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .. import extras
 from ..core import Completion, Conversation, Sampling, UserError
 from . import checkpoints
 from .completions import completion
-from .transcript import generate
+from .transcript import generate_from_tokens
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 class VLLMPolicy:
-    """Answers conversations with vLLM's offline engine."""
+    """Samples from a checkpoint with vLLM's offline engine."""
 
     def __init__(
         self,
@@ -27,15 +30,15 @@ class VLLMPolicy:
 
         Args:
             checkpoint: a Hugging Face folder with weights and tokenizer.
-            tensor_parallel_size: GPUs that share one copy of the model.
-            gpu_memory_utilization: share of each GPU's memory that vLLM may take.
-            max_model_len: longest prompt and answer together, in tokens; defaults to the model's own.
-            batch_size: samples handed over at once; vLLM schedules them itself.
+            tensor_parallel_size: number of GPUs that share one copy of the model.
+            gpu_memory_utilization: share of each GPU's memory that vLLM may use.
+            max_model_len: limit of prompt and response together, in tokens; the default is the model's own.
+            batch_size: number of samples in one call; vLLM schedules them itself.
 
         Raises:
             UserError: vLLM is not installed.
         """
-        with extras.wanted_by("vllm:"):
+        with extras.required_by("vllm:"):
             import vllm
 
         self.vllm, self.batch_size = vllm, batch_size
@@ -52,13 +55,27 @@ class VLLMPolicy:
     def generate(
         self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
     ) -> list[list[Completion]]:
-        """See `Policy.generate`. Samples hold across batch sizes when vLLM runs with VLLM_BATCH_INVARIANT=1."""
-        return generate(self, conversations, samples, sampling, keys)
+        """See `Policy.generate`. Samples do not depend on the batch if vLLM runs with VLLM_BATCH_INVARIANT=1.
+
+        Args:
+            conversations: see `Policy.generate`.
+            samples: see `Policy.generate`.
+            sampling: see `Policy.generate`.
+            keys: see `Policy.generate`.
+        """
+        return generate_from_tokens(self, conversations, samples, sampling, keys)
 
     def complete(
         self, prompts: Sequence[list[int]], sampling: Sampling, seeds: Sequence[int], limits: Sequence[int] | None = None
     ) -> list[Completion]:
-        """See `transcript.TokenPolicy.complete`."""
+        """See `transcript.TokenPolicy.complete`.
+
+        Args:
+            prompts: see `TokenPolicy.complete`.
+            sampling: see `TokenPolicy.complete`.
+            seeds: see `TokenPolicy.complete`.
+            limits: see `TokenPolicy.complete`.
+        """
         settings = [
             self.vllm.SamplingParams(
                 temperature=sampling.temperature,
@@ -70,43 +87,59 @@ class VLLMPolicy:
             )
             for seed, limit in zip(seeds, limits or [sampling.max_tokens] * len(prompts), strict=True)
         ]
-        replies = self.engine.generate([{"prompt_token_ids": prompt} for prompt in prompts], settings, use_tqdm=False)
+        outputs = self.engine.generate([{"prompt_token_ids": prompt} for prompt in prompts], settings, use_tqdm=False)
         return [
-            completed(self.tokenizer, prompt, reply.outputs[0], self.stop_ids, sampling.stop)
-            for prompt, reply in zip(prompts, replies, strict=True)
+            completed(self.tokenizer, prompt, output.outputs[0], self.stop_ids, sampling.stop)
+            for prompt, output in zip(prompts, outputs, strict=True)
         ]
 
     def choices(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
-        """How likely each option is as the answer, if it is one of them: by the first token that they differ in.
+        """Returns the probability of each option, given that the answer is one of them.
 
-        An option that is not among the 20 likeliest tokens has probability 0.
+        It is the probability of the first token in which the options differ.
+        An option that is not among the 20 most likely
+        tokens has probability 0.
 
         Raises:
-            UserError: none of them is, or they do not differ in one token.
+            UserError: no option is among these tokens, or there is no token in which all options differ.
         """
         shared, following = checkpoints.choice_tokens(self.tokenizer, options)
-        prompts = [{"prompt_token_ids": checkpoints.prompt_tokens(self.tokenizer, asked) + shared} for asked in conversations]
+        prompts = [{"prompt_token_ids": checkpoints.prompt_tokens(self.tokenizer, turns) + shared} for turns in conversations]
         settings = self.vllm.SamplingParams(temperature=0.0, max_tokens=1, logprobs=20)
-        told = []
-        for reply in self.engine.generate(prompts, settings, use_tqdm=False):
-            likely = reply.outputs[0].logprobs[0]
+        results = []
+        for output in self.engine.generate(prompts, settings, use_tqdm=False):
+            likely = output.outputs[0].logprobs[0]
             chances = [math.exp(likely[token].logprob) if token in likely else 0.0 for token in following]
             if not any(chances):
-                raise UserError(f"the model is unlikely to say one of {', '.join(options)}")
-            told.append([chance / sum(chances) for chance in chances])
-        return told
+                raise UserError(f"none of {', '.join(options)} is among the model's 20 most likely tokens")
+            results.append([chance / sum(chances) for chance in chances])
+        return results
+
+
+class Logprob(Protocol):
+    """The field of vLLM's `Logprob` that this module uses."""
+
+    logprob: float
 
 
 class Output(Protocol):
-    """What is used of vLLM's `CompletionOutput`."""
+    """The fields of vLLM's `CompletionOutput` that this module uses."""
 
     token_ids: Sequence[int]
-    logprobs: Sequence[Mapping[int, Any]] | None
+    logprobs: "Sequence[Mapping[int, Logprob]] | None"
 
 
 def completed(
-    tokenizer: Any, prompt: Sequence[int], output: Output, stop_ids: Collection[int], stop: Sequence[str]
+    tokenizer: "PreTrainedTokenizerBase", prompt: Sequence[int], output: Output, stop_ids: Collection[int], stop: Sequence[str]
 ) -> Completion:
-    """One answer of vLLM's, from its tokens: see `completions.completion`."""
+    """Converts an output of vLLM; see `completions.completion`.
+
+    Args:
+        tokenizer: the policy's.
+        prompt: tokens before the turn.
+        output: vLLM's output.
+        stop_ids: tokens that end a turn.
+        stop: strings that end a turn.
+    """
     logprobs = [step[token].logprob for token, step in zip(output.token_ids, output.logprobs or (), strict=False)]
     return completion(tokenizer, prompt, output.token_ids, stop_ids, stop, logprobs)

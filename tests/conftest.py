@@ -12,24 +12,25 @@ import pytest
 from tenfold.core import UserError
 from tenfold.verifiers.sandbox import LocalSandbox
 
-# deadline: a loaded machine is no failure. derandomize: every run of the tests tries the same examples.
+# deadline=None: a busy machine must not fail tests. derandomize: every run uses the same examples.
 hypothesis.settings.register_profile("tenfold", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("tenfold")
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and its children would
-os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}  # read when the libraries are imported; no hub is asked
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore the signal
+os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}  # read when the libraries are imported; no test uses the hub
 
 NOT_TESTED = "not tested here: "
-"""What the reason of a test begins with that this machine cannot run."""
+"""Start of the skip reason of tests that this machine cannot run."""
 
 
 TRAINS = "/pipelines/"
-"""The tests of pipelines are about half of all. One worker runs them, so that verl, Ray and accelerate are imported once, and
-the two processes that trainings share are started once. Each worker imports all files, so these import verl in functions."""
+"""Tests of pipelines take about half of the time. One worker runs them, so that verl, Ray and accelerate are imported once, and
+the two processes that trainings share are started once. Each worker imports all test files, so these files import verl inside
+functions."""
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Has `--dist loadfile` take the files of pipelines for one."""
+    """Makes `--dist loadfile` treat the files of pipelines as one file."""
     if config.getoption("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling
@@ -44,7 +45,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Checkpoints that tests make go to a folder of their own."""
+    """Puts the checkpoint cache of tests in a temporary folder."""
     folder = tmp_path_factory.mktemp("cache")
     os.environ["TENFOLD_CACHE"] = str(folder)
     return folder
@@ -52,7 +53,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a user trusts and where his keys may go is of the tests alone, too."""
+    """Puts the user's settings in a temporary folder."""
     folder = tmp_path_factory.mktemp("config")
     os.environ["TENFOLD_CONFIG"] = str(folder)
     return folder
@@ -60,7 +61,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def imported() -> Iterator[None]:
-    """Takes what has been imported by now out of garbage collection.
+    """Excludes all objects that are imported so far from garbage collection.
 
     That is millions of objects, which stay to the end. Trainings collect garbage at their end, and looking through all of these
     took half of the time of a small one.
@@ -74,7 +75,7 @@ def imported() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def lacking() -> Callable[[str], NoReturn]:
-    """Ends a test for want of something that this machine lacks; its argument says what, and how to get it.
+    """Returns a function that skips a test. Its argument says what this machine lacks, and how to get it.
 
     Continuous integration (`CI=true`) has to have it, so there the test fails. Elsewhere it is skipped, and the end of the run
     says what was not tested.
@@ -89,7 +90,7 @@ def lacking() -> Callable[[str], NoReturn]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Says what was not tested, if anything, where nobody overlooks it."""
+    """Lists the skipped tests at the end of the output."""
     reasons = [report.longrepr[2].partition(NOT_TESTED)[2] for report in terminalreporter.getreports("skipped")]
     if untested := Counter(filter(None, reasons)):
         terminalreporter.section("NOT TESTED: this machine lacks what these tests need", yellow=True, bold=True)
@@ -104,12 +105,12 @@ REMEDIES = {
     "seccomp": "apt-get install libseccomp2",
     "cgroup": "run the tests as root, or as a user who may write to a control group with memory and pids",
 }
-"""How a machine gets each protection of the sandbox."""
+"""How to enable each protection of the sandbox."""
 
 
 @pytest.fixture(scope="session")
 def sandboxed(lacking: Callable[[str], NoReturn]) -> None:
-    """Says so where this machine lacks what the sandbox is made of, instead of running untrusted code without it."""
+    """Skips a test if this machine lacks a protection of the sandbox."""
     box = LocalSandbox(workers=1, without=[*REMEDIES])
     try:
         if missing := box.missing():
@@ -123,7 +124,7 @@ def sandboxed(lacking: Callable[[str], NoReturn]) -> None:
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's own folder, from which modules can be imported."""
+    """A folder of the user from which modules can be imported."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path

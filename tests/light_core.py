@@ -1,6 +1,6 @@
-"""Runs what the core of the package has to do, and what it cannot do without an extra; prints what came of each as JSON.
+"""Runs tasks of the core, and tasks that need an extra; prints the result of each as JSON.
 
-python light_core.py [MODULE ...]        the modules are hidden: whoever imports one is told that it is not installed
+python light_core.py [MODULE ...]        hides these modules, as if they were not installed
 
 Only the core is imported, so that the file runs where nothing else is installed.
 """
@@ -20,7 +20,7 @@ from typing import Any
 
 
 class Hidden(importlib.abc.MetaPathFinder):
-    """Finds none of the modules that it is given."""
+    """Hides the given modules."""
 
     def __init__(self, names: Sequence[str]):
         self.names = frozenset(names)
@@ -31,12 +31,12 @@ class Hidden(importlib.abc.MetaPathFinder):
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """A server of chat completions whose every answer is the same."""
+    """A chat completions server that always sends the same reply."""
 
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
         message = {"role": "assistant", "content": "```python\nx\n```"}
-        choices = [{"index": number, "message": message, "finish_reason": "stop"} for number in range(asked.get("n") or 1)]
+        choices = [{"index": number, "message": message, "finish_reason": "stop"} for number in range(request.get("n") or 1)]
         body = {"id": "0", "object": "chat.completion", "created": 0, "model": "m", "choices": choices}
         self.send_response(200)
         self.send_header("content-type", "application/json")
@@ -44,7 +44,7 @@ class Server(http.server.BaseHTTPRequestHandler):
         self.wfile.write(json.dumps(body).encode())
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Nothing is logged."""
+        """Logs nothing."""
 
 
 CODE = {"entry_point": "f", "test": "def check(candidate):\n    assert candidate(1) == 2"}
@@ -56,7 +56,7 @@ CALL = '<tool_call>{"name": "f", "arguments": {"a": "5L"}}</tool_call>'
 
 
 def python() -> dict[str, str]:
-    """What calls in Python came to: what they return, or the `UserError`."""
+    """Returns the result of calls in Python: their return value, or the `UserError`."""
     import gymnasium
 
     import tenfold
@@ -96,7 +96,7 @@ def _came_to(path: Callable[[], object]) -> str:
 
 
 def commands(address: str) -> dict[str, list[Any]]:
-    """What commands came to: the exit code, and what is on stdout and stderr."""
+    """Returns the result of commands: the exit code, stdout and stderr."""
     small = ["rollout", "tenfold/SmallFunctions-v0", "--problems", "2", "--samples", "2", "--policy"]
     return {
         " ".join(command).replace(address, "URL"): _ran(command)
@@ -130,7 +130,7 @@ def _ran(command: list[str]) -> list[Any]:
 
 
 def main() -> None:
-    """Hides the modules, runs everything in a folder of its own, and prints what came of it."""
+    """Hides the modules, runs all tasks in a temporary folder, and prints the results."""
     sys.meta_path.insert(0, Hidden(sys.argv[1:]))
     import tenfold  # noqa: F401
 

@@ -1,4 +1,4 @@
-"""What a benchmark and a rollout do with broken files, with what stands in their way, and with signals."""
+"""Benchmarks and rollouts with broken files, with files of the wrong kind, and with signals."""
 
 import os
 import signal
@@ -21,29 +21,29 @@ def run(*arguments: str) -> int:
 
 
 @pytest.mark.parametrize(("command", "place"), [(BENCH, "b"), (ROLLOUT, "e.jsonl")])
-def test_two_commands_do_not_write_in_one_place(
+def test_two_commands_cannot_write_to_one_folder(
     lab: Path, capsys: pytest.CaptureFixture[str], command: list[str], place: str
 ) -> None:
     status: list[int] = []
-    with disk.held(place) if place == "b" else disk.held_file(place):
+    with disk.locked(place) if place == "b" else disk.locked_file(place):
         thread = threading.Thread(target=lambda: status.append(run(*command)))
         thread.start()
         thread.join()
     assert status == [2]
-    said = capsys.readouterr().err
-    assert said.startswith(f"error: another process runs in {place} (process {os.getpid()} on ")
-    assert said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert output.startswith(f"error: another process uses {place} (process {os.getpid()} on ")
+    assert output.count("\n") == 1
 
 
 @pytest.mark.parametrize(("command", "store"), [(BENCH, "b/chain_sum.samples.jsonl"), (ROLLOUT, "e.jsonl")])
-def test_broken_lines_of_a_store_are_counted_said_and_sampled_again(
+def test_broken_lines_of_a_store_are_logged_and_sampled_again(
     lab: Path, caplog: pytest.LogCaptureFixture, command: list[str], store: str
 ) -> None:
     assert run(*command) == 0
     whole = Path(store).read_bytes().splitlines(keepends=True)
     Path(store).write_bytes(b"".join([whole[0], b"{}\n", whole[2][:9] + b"\n", *whole[3:-1], whole[-1][:-9]]))
     assert run(*command) == 0
-    assert f"{store}: 3 lines cannot be read and are passed over" in caplog.text
+    assert f"{store}: 3 lines cannot be read and are skipped" in caplog.text
     assert set(Path(store).read_bytes().splitlines(keepends=True)) >= set(whole)
 
 
@@ -58,44 +58,44 @@ def test_broken_lines_of_a_store_are_counted_said_and_sampled_again(
     ],
 )
 @pytest.mark.parametrize("content", [b'{"a"', b"[]\n", b"{}\n", b"\x80\x00\n"])
-def test_a_broken_file_is_one_line_that_names_it(
+def test_a_broken_file_gives_a_one_line_error_that_names_it(
     lab: Path, capsys: pytest.CaptureFixture[str], command: list[str], file: str, content: bytes
 ) -> None:
     Path(file).parent.mkdir(exist_ok=True)
     Path(file).write_bytes(content)
     assert run(*command) == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"error: {file}")
-    assert said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert output.startswith(f"error: {file}")
+    assert output.count("\n") == 1
     assert Path(file).read_bytes() == content
 
 
 @pytest.mark.parametrize(
     ("prepare", "command", "words"),
     [
-        (lambda: Path("x").write_text(""), [*BENCH[:-1], "x"], "cannot make the folder x: a file stands there"),
-        (lambda: Path("x").write_text(""), [*ROLLOUT[:-1], "x/e.jsonl"], "cannot make the folder x: a file stands there"),
-        (lambda: Path("b").mkdir(), [*ROLLOUT[:-1], "b"], "b is no plain file"),
-        (lambda: os.makedirs("b/chain_sum.samples.jsonl"), BENCH, "b/chain_sum.samples.jsonl is no plain file"),
-        (lambda: os.makedirs("b/chain_sum_avg2.scores.jsonl"), BENCH, "b/chain_sum_avg2.scores.jsonl: a folder stands where"),
-        (lambda: os.makedirs("b/index.html"), BENCH, "b/index.html: a folder stands where a file belongs"),
-        (lambda: (Path("b").mkdir(), Path("b/page").write_text("")), BENCH, "a file stands where a folder belongs"),
-        (lambda: None, [*ROLLOUT[:-1], "/proc/e.jsonl"], "cannot write in /proc"),
+        (lambda: Path("x").write_text(""), [*BENCH[:-1], "x"], "cannot create the folder x: a file has that name"),
+        (lambda: Path("x").write_text(""), [*ROLLOUT[:-1], "x/e.jsonl"], "cannot create the folder x: a file has that name"),
+        (lambda: Path("b").mkdir(), [*ROLLOUT[:-1], "b"], "b is not a regular file"),
+        (lambda: os.makedirs("b/chain_sum.samples.jsonl"), BENCH, "b/chain_sum.samples.jsonl is not a regular file"),
+        (lambda: os.makedirs("b/chain_sum_avg2.scores.jsonl"), BENCH, "b/chain_sum_avg2.scores.jsonl: a folder exists where"),
+        (lambda: os.makedirs("b/index.html"), BENCH, "b/index.html: a folder exists where a file is needed"),
+        (lambda: (Path("b").mkdir(), Path("b/page").write_text("")), BENCH, "a file exists where a folder is needed"),
+        (lambda: None, [*ROLLOUT[:-1], "/proc/e.jsonl"], "cannot write to /proc"),
         (lambda: None, [*BENCH[:-1], "l" * 300], "File name too long"),
         (lambda: Path("r.yaml").write_bytes(b"name: \x80"), ["run", "r.yaml"], "r.yaml is not YAML"),
     ],
 )
-def test_what_stands_in_the_way_is_one_line(
+def test_a_file_or_folder_of_the_wrong_kind_gives_a_one_line_error(
     lab: Path, capsys: pytest.CaptureFixture[str], prepare: Callable[[], object], command: list[str], words: str
 ) -> None:
     prepare()
     assert run(*command) == 2
-    error = capsys.readouterr().err.splitlines()[-1]  # lm-eval's bar may come before it
+    error = capsys.readouterr().err.splitlines()[-1]  # a progress bar of lm-eval may come before it
     assert error.startswith("error: ")
     assert words in error
 
 
-def test_names_and_words_of_bytes_that_are_no_text_are_no_obstacle(lab: Path) -> None:
+def test_file_names_and_responses_may_contain_invalid_utf8(lab: Path) -> None:
     assert run(*BENCH[:3], "scripted:7\udcff\ud800", *BENCH[4:-1], "b\udcff\n") == 0
     assert run(*ROLLOUT[:3], "scripted:7\udcff\ud800", *ROLLOUT[4:-1], "e\udcff\n.jsonl") == 0
     assert Path("b\udcff\n/index.html").is_file()
@@ -126,7 +126,7 @@ tenfold.register("lab/Ends-v0", entry_point="lab_ends:Ends")
 
 @pytest.fixture
 def heeded() -> Iterator[None]:
-    """SIGTERM and SIGHUP as a process has them that was not started with `nohup`, which has the tests ignore one."""
+    """Default handlers of SIGTERM and SIGHUP, in case the tests were started with `nohup`."""
     before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
     yield
     for number, handler in before.items():
@@ -137,19 +137,19 @@ def heeded() -> Iterator[None]:
     ("number", "by"), [(signal.SIGTERM, " by SIGTERM"), (signal.SIGHUP, " by SIGHUP"), (signal.SIGINT, "")]
 )
 @pytest.mark.usefixtures("heeded")
-def test_a_signal_ends_a_command_with_a_line_and_what_was_played_is_stored(
+def test_a_signal_ends_a_command_with_one_line_and_finished_episodes_are_stored(
     lab: Path, capsys: pytest.CaptureFixture[str], number: signal.Signals, by: str
 ) -> None:
     (lab / "lab_ends.py").write_text(ENDS)
     command = ["rollout", "lab_ends:lab/Ends-v0", "--policy", "scripted:7", "--samples", "1", "--problems", "70"]
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     assert run(*command, "--set", f"number={number.value}", "--out", "e.jsonl") == 128 + number
-    assert capsys.readouterr().err == f"stopped{by}; the same command goes on from here\n"
-    assert len(Path("e.jsonl").read_text().splitlines()) == 1 + 64  # the settings, and a whole batch
+    assert capsys.readouterr().err == f"stopped{by}; run the same command again to continue\n"
+    assert len(Path("e.jsonl").read_text().splitlines()) == 1 + 64  # the settings and one batch
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
 
-def test_a_reader_that_has_enough_ends_a_command_without_a_word(lab: Path) -> None:
+def test_a_closed_pipe_ends_a_command_without_an_error_message(lab: Path) -> None:
     command = f"{sys.executable} -m tenfold.cli env list | true; exit ${{PIPESTATUS[0]}}"
-    shown = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
-    assert (shown.returncode, shown.stderr) == (128 + signal.SIGPIPE, "")
+    printed = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (printed.returncode, printed.stderr) == (128 + signal.SIGPIPE, "")

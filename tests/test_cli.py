@@ -39,26 +39,26 @@ def test_env_list_names_the_environments_and_their_problems(capsys: pytest.Captu
     assert "tenfold/GSM8K-v0                 hf:openai/gsm8k" in capsys.readouterr().out
 
 
-def test_env_check_finds_a_gold_answer_that_loses(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_env_check_reports_a_gold_answer_that_does_not_score_1(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("env", "check", "tenfold/ChainSum-v0") == 0
     (lab / "bad.jsonl").write_text('{"id": "q7", "question": "?", "answer": ""}\n')
     assert run("env", "check", "tenfold/ChainSum-v0", "--set", "problems=jsonl:bad.jsonl") == 2
     assert "the gold answer of problem q7 does not score 1" in capsys.readouterr().err
 
 
-def test_env_play_poses_a_problem_and_judges_the_typed_answer(
+def test_env_play_poses_a_problem_and_judges_the_typed_response(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("12\n"))
     assert run("env", "play", "tenfold/ChainSum-v0", "--problem", "0") == 0
-    said = capsys.readouterr().out
-    assert said.startswith("State the final answer")
-    assert "reward" in said
+    message = capsys.readouterr().out
+    assert message.startswith("State the final answer")
+    assert "reward" in message
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     assert run("env", "play", "tenfold/ChainSum-v0") == 2
 
 
-def test_rollout_stores_episodes_and_goes_on(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rollout_stores_episodes_and_continues_a_store(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = [
         "rollout",
         "tenfold/ChainSum-v0",
@@ -80,7 +80,7 @@ def test_rollout_stores_episodes_and_goes_on(lab: Path, capsys: pytest.CaptureFi
     assert run(*command, "--temperature", "0.5") == 2
 
 
-def test_bench_scores_and_lists(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_scores_a_task_and_lists_tasks(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("bench", "--list") == 0
     listed = capsys.readouterr().out
     assert "aime24           avg@8  hf:math-ai/aime24" in listed
@@ -88,15 +88,15 @@ def test_bench_scores_and_lists(lab: Path, capsys: pytest.CaptureFixture[str]) -
     command = ["bench", "chain_sum", "gsm8k_avg4", "--policy", "scripted:7", "--problems", "jsonl:sums.jsonl", "--limit", "2"]
     (lab / "sums.jsonl").write_text('{"question": "3 + 4?", "answer": 7}\n{"question": "3 + 5?", "answer": 8}\n')
     assert run(*command, "--out", "b", "--samples", "2", "--max-tokens", "16") == 0
-    said = capsys.readouterr().out
-    assert "chain_sum_avg2: avg@2 50.0 [" in said
-    assert "gsm8k_avg2: avg@2 50.0 [" in said
+    message = capsys.readouterr().out
+    assert "chain_sum_avg2: avg@2 50.0 [" in message
+    assert "gsm8k_avg2: avg@2 50.0 [" in message
     assert len((lab / "b/chain_sum.samples.jsonl").read_text().splitlines()) == 5
     assert run("bench", "rescore", "b") == 0
     assert "gsm8k_avg2" in capsys.readouterr().out
 
 
-def test_stored_samples_are_of_one_set_of_weights(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_store_is_not_continued_with_other_weights(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for seed in (1, 2):
         folder = checkpoints.checkpoint(f"micro:?hidden=16&layers=1&heads=2&seed={seed}")
         shutil.copytree(folder, lab / "policy", dirs_exist_ok=True)
@@ -111,34 +111,39 @@ def test_stored_samples_are_of_one_set_of_weights(lab: Path, capsys: pytest.Capt
         (["run", "no_such_recipe"], "quickstart"),
         (["env", "play", "lab/None-v0"], "tenfold/ChainSum-v0"),
         (["rollout", "tenfold/ChainSum-v0", "--policy", "path:nowhere"], "no folder nowhere"),
-        (["rollout", "tenfold/ChainSum-v0", "--policy", "scripted:7", "--set", "foo=1"], "'foo'; it takes problems, verifier"),
+        (
+            ["rollout", "tenfold/ChainSum-v0", "--policy", "scripted:7", "--set", "foo=1"],
+            "'foo'; the arguments are problems, verifier",
+        ),
         (["bench", "chain_sum_avg8"], "--policy"),
         (["verify", "--gold", "1", "--answer", "1", "--verifier", "a b:c"], "cannot be imported"),
         (["bench", "chain_sums", "--policy", "scripted:7"], "did you mean chain_sum"),
-        (["bench", "arena_hard_v2", "--policy", "scripted:7"], "nothing was run; arena_hard_v2: it wants a judge"),
+        (["bench", "arena_hard_v2", "--policy", "scripted:7"], "no task was run; arena_hard_v2: it wants a judge"),
         (["bench", "rescore", "nowhere"], "nowhere holds no result"),
         (["bench", "chain_sum", "--policy", "scripted:7", "--data", "nowhere"], "no folder nowhere"),
         (["verify", "--gold", "1", "--answer", "1", "--verifier", "maths"], "math, choice, science, reasoning_gym"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(
+def test_a_user_error_is_one_line_and_exit_code_2(
     arguments: list[str], words: str, lab: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(*arguments) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("error: ")
-    assert words in said
-    assert said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert message.startswith("error: ")
+    assert words in message
+    assert message.count("\n") == 1
 
 
 @pytest.mark.parametrize("arguments", [["rollout", "x", "--policy", "y", "--samples", "0"], ["nonsense"], [], ["env", "play"]])
-def test_arguments_that_cannot_be_end_with_exit_code_2(arguments: list[str]) -> None:
+def test_invalid_arguments_end_with_exit_code_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         run(*arguments)
     assert ended.value.code == 2
 
 
-def test_a_full_disk_is_one_line(lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_gives_a_one_line_error(
+    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -147,10 +152,10 @@ def test_a_full_disk_is_one_line(lab: Path, monkeypatch: pytest.MonkeyPatch, cap
     assert run(*command, "e.jsonl") == 2
     assert "error: e.jsonl: no space left on the disk" in capsys.readouterr().err
     assert run(*command, "/dev/full") == 2
-    assert "no plain file" in capsys.readouterr().err
+    assert "not a regular file" in capsys.readouterr().err
 
 
-def test_no_memory_left_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_memory_gives_a_one_line_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def exhausted(*arguments: object) -> None:
         torch.empty(1 << 60)
 
@@ -160,16 +165,16 @@ def test_no_memory_left_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
 
 @pytest.mark.parametrize("command", [[], ["run"], ["env"], ["env", "play"], ["rollout"], ["bench"], ["verify"]])
-def test_help_is_there_for_every_command(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         run(*command, "--help")
     assert ended.value.code == 0
     assert capsys.readouterr().out.startswith(f"usage: {' '.join(['tenfold', *command])} ")
 
 
-def test_the_module_is_the_program() -> None:
-    shown = subprocess.run([sys.executable, "-m", "tenfold.cli", "--help"], capture_output=True, text=True, check=True)
-    assert shown.stdout.startswith("usage: tenfold ")
+def test_python_m_runs_the_command_line() -> None:
+    printed = subprocess.run([sys.executable, "-m", "tenfold.cli", "--help"], capture_output=True, text=True, check=True)
+    assert printed.stdout.startswith("usage: tenfold ")
 
 
 def test_verify_audits_rules_and_a_judge_against_labels(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,26 +190,26 @@ def test_verify_audits_rules_and_a_judge_against_labels(lab: Path, capsys: pytes
     ]
     (lab / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert run("verify", "--audit", "pairs.jsonl", "--policy", "scripted:It differs.\nVERDICT: DIFFERENT") == 0
-    said = capsys.readouterr().out
-    assert "1 of 2 (50.0%)" in said  # the rules leave the sentence undecided
-    assert "2 of 2" in said  # the judge refuses everything
-    assert "agent: 3 turns" in said
-    assert "rules, then agent: 1 turns" in said
+    message = capsys.readouterr().out
+    assert "1 of 2 (50.0%)" in message  # the rules cannot decide the sentence
+    assert "2 of 2" in message  # the judge rejects all pairs
+    assert "agent: 3 turns" in message
+    assert "rules, then agent: 1 turns" in message
     assert run("verify", "--audit", "nothing.jsonl") == 2
     assert run("verify") == 2
 
 
-def test_bench_compares_with_what_is_reported(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_compare_prints_published_figures(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (lab / "aime24.jsonl").write_text('{"id": 1, "problem": "1 + 1?", "solution": "", "answer": "2"}\n')
     assert run("bench", "aime24", "aime25", "multi_challenge", "--policy", "scripted:2", "--data", ".", "--out", "c") == 0
-    said = capsys.readouterr().out
-    assert "aime25: not run: there is no aime25.jsonl" in said
-    assert "multi_challenge: not run: it wants a judge" in said
-    assert "page: c/index.html" in said
+    message = capsys.readouterr().out
+    assert "aime25: not run: there is no aime25.jsonl" in message
+    assert "multi_challenge: not run: it wants a judge" in message
+    assert "page: c/index.html" in message
     assert run("bench", "compare", "c", "--against", "Qwen3-8B") == 0
-    said = capsys.readouterr().out
-    assert "76.0" in said
-    assert "1 of its 30 problems here" in said
+    message = capsys.readouterr().out
+    assert "76.0" in message
+    assert "1 of its 30 problems here" in message
     assert run("bench", "compare", "c", "c") == 2  # one problem is too few to compare two runs
     assert run("bench", "compare", "nowhere") == 2
     assert "nowhere holds no result" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from tenfold.responses import without_thinking
 
 
 @given(st.integers(), st.text(), st.integers(min_value=0))
-def test_a_samples_seed_is_its_own_and_exact_in_json(base: int, key: str, sample: int) -> None:
+def test_sample_seeds_are_distinct_and_exact_in_json(base: int, key: str, sample: int) -> None:
     seed = sample_seed(base, key, sample)
     assert seed == sample_seed(base, key, sample)
     assert 0 <= seed < 2**53
@@ -41,13 +41,13 @@ def test_a_samples_seed_is_its_own_and_exact_in_json(base: int, key: str, sample
         ("<answer>1", ""),
     ],
 )
-def test_of_a_text_that_was_cut_whole_sentences_are_judged(text: str, judged: str) -> None:
+def test_only_whole_sentences_of_a_truncated_text_are_judged(text: str, judged: str) -> None:
     assert Completion(text, "length").scorable_text == judged
     assert Completion(text, "stop").scorable_text == text
 
 
 @given(st.text(alphabet="ab1.!? \n\\{}", max_size=40), st.integers(0, 40))
-def test_what_is_judged_of_a_cut_text_is_its_beginning(text: str, at: int) -> None:
+def test_the_scorable_part_of_a_truncated_text_is_a_prefix(text: str, at: int) -> None:
     judged = Completion(text[:at], "length").scorable_text
     assert text.startswith(judged)
 
@@ -68,7 +68,7 @@ def test_what_is_judged_of_a_cut_text_is_its_beginning(text: str, at: int) -> No
         ("<|channel|>final<|message|>It is 5.", "It is 5."),
     ],
 )
-def test_what_follows_the_reasoning_is_judged_and_nothing_of_a_reasoning_that_was_cut(response: str, judged: str) -> None:
+def test_only_text_after_closed_reasoning_is_judged(response: str, judged: str) -> None:
     assert without_thinking(response) == judged
 
 
@@ -82,7 +82,7 @@ DRAFTS = {
 
 
 @pytest.mark.parametrize("verifier", DRAFTS)
-def test_every_verifier_passes_over_a_draft_in_a_reasoning_that_was_cut(verifier: str, request: pytest.FixtureRequest) -> None:
+def test_every_verifier_ignores_drafts_in_truncated_reasoning(verifier: str, request: pytest.FixtureRequest) -> None:
     if verifier == "code":
         request.getfixturevalue("sandboxed")
     gold, draft = DRAFTS[verifier]
@@ -104,7 +104,7 @@ CALL = '<|channel|>commentary to=functions.f <|constrain|>json<|message|>{"x": 1
         (f"<|channel|>analysis<|message|>5?<|end|><|start|>assistant{CALL}", f"<|start|>assistant{CALL}"),
     ],
 )
-def test_of_gpt_oss_the_final_channel_and_its_calls_are_judged(response: str, judged: str) -> None:
+def test_the_final_channel_and_calls_of_gpt_oss_are_judged(response: str, judged: str) -> None:
     assert without_thinking(response) == judged
 
 
@@ -114,7 +114,7 @@ def test_of_gpt_oss_the_final_channel_and_its_calls_are_judged(response: str, ju
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     )
 )
-def test_data_of_any_depth_becomes_storable_and_stays_what_it_is(value: object) -> None:
+def test_storable_replaces_surrogates_in_nested_data_and_keeps_types(value: object) -> None:
     stored = storable(value)
     json.dumps(stored, ensure_ascii=False).encode()
     assert storable(stored) == stored

@@ -19,7 +19,7 @@ DATA = st.recursive(
 
 
 @given(DATA, DATA)
-def test_equal_data_have_equal_digests_and_others_do_not(one: object, other: object) -> None:
+def test_digests_are_equal_only_for_equal_data(one: object, other: object) -> None:
     assert digests.of(one) == digests.of(one)
     assert (repr(one) == repr(other)) == (digests.of(one) == digests.of(other)) or one == other
 
@@ -33,7 +33,7 @@ def test_equal_data_have_equal_digests_and_others_do_not(one: object, other: obj
         (functools.partial(round, 2), functools.partial(round, 2)),
     ],
 )
-def test_order_of_keys_and_sets_does_not_count(one: object, other: object) -> None:
+def test_digests_ignore_the_order_of_keys_and_sets(one: object, other: object) -> None:
     assert digests.of(one) == digests.of(other)
 
 
@@ -41,7 +41,7 @@ def test_order_of_keys_and_sets_does_not_count(one: object, other: object) -> No
     ("one", "other"),
     [(1, "1"), (1, 1.0), (None, "None"), (True, "True"), ([], {}), (b"a", "a"), ("\ud800", "\ud801"), ([[1], 2], [1, [2]])],
 )
-def test_what_only_looks_alike_has_another_digest(one: object, other: object) -> None:
+def test_similar_values_have_different_digests(one: object, other: object) -> None:
     assert digests.of(one) != digests.of(other)
 
 
@@ -55,7 +55,7 @@ def bounded(limit: int) -> object:
     return lambda number: number <= limit
 
 
-def test_functions_and_objects_are_told_apart_by_what_they_hold() -> None:
+def test_digests_of_functions_and_objects_depend_on_their_state() -> None:
     assert digests.of(bounded(1)) == digests.of(bounded(1))
     assert digests.of(bounded(1)) != digests.of(bounded(2))
     assert digests.of(Rule(1)) == digests.of(Rule(1))
@@ -65,20 +65,20 @@ def test_functions_and_objects_are_told_apart_by_what_they_hold() -> None:
     assert digests.of(rule) != digests.of(Rule(1))
 
 
-def test_another_process_finds_the_same_digest() -> None:
+def test_digests_are_equal_in_another_process() -> None:
     code = "from tenfold import digests; print(digests.of([{'a', 'b', 'c'}, {1.5: None}, print, digests.of]))"
-    said = {
+    output = {
         subprocess.run(
             [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True
         ).stdout
         for seed in ("1", "2")
     }
-    assert len(said) == 1
+    assert len(output) == 1
 
 
 @pytest.fixture
 def package(lab: Path) -> Path:
-    """A package of the user's, and a module beside it."""
+    """A package of the user, and a module in the same folder."""
     (lab / "lab_package/inner").mkdir(parents=True)
     for name, source in {
         "lab_package/__init__.py": "",
@@ -108,7 +108,7 @@ def package(lab: Path) -> Path:
         ("lab_package/other.py", False),
     ],
 )
-def test_source_text_goes_as_far_as_the_users_imports_do(package: Path, file: str, counts: bool) -> None:
+def test_a_source_digest_covers_imports_of_the_users_modules(package: Path, file: str, counts: bool) -> None:
     loaded = {*sys.modules}
     before = digests.of_source("lab_package.rules")
     assert before == digests.of_source("lab_package.rules")
@@ -119,11 +119,11 @@ def test_source_text_goes_as_far_as_the_users_imports_do(package: Path, file: st
 
 
 @pytest.mark.parametrize("module", ["tenfold.verifiers.math", "no_such_module", "sys", "no such module"])
-def test_a_module_of_this_package_or_without_source_text_has_none(module: str) -> None:
+def test_modules_of_this_package_or_without_source_have_no_digest(module: str) -> None:
     assert digests.of_source(module) is None
 
 
-def test_a_file_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
+def test_the_digest_of_a_file_changes_with_its_content(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     found = set()
     for text in ("1", "2", "11"):

@@ -1,4 +1,4 @@
-"""What is left on the disk is whole, one process has a folder, and a broken file is named with what to do."""
+"""Atomic writes, locks, and errors about broken files."""
 
 import errno
 import json
@@ -16,7 +16,7 @@ from tenfold import disk
 from tenfold.core import UserError
 
 
-def test_a_file_is_written_whole_or_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_file_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk.write(tmp_path / "a.json", "first")
     monkeypatch.setattr(os, "fsync", _full)
     with pytest.raises(OSError, match="No space left") as raised:
@@ -29,7 +29,7 @@ def _full(descriptor: int) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_link_stays_a_link_and_a_lone_surrogate_is_no_obstacle(tmp_path: Path) -> None:
+def test_write_keeps_links_and_accepts_lone_surrogates(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere/file")
     disk.write(tmp_path / "link", "half \ud800 a pair")
@@ -41,86 +41,86 @@ def test_a_link_stays_a_link_and_a_lone_surrogate_is_no_obstacle(tmp_path: Path)
     ("content", "words"),
     [
         (b"", "is empty"),
-        (b'{"a": [1, 2', "is cut short or no JSON"),
-        (b"\x00" * 64, "is cut short or no JSON"),
-        (b"\x80abc", "is no text in UTF-8"),
-        (b"[1]", "there is a list"),
+        (b'{"a": [1, 2', "is truncated or not JSON"),
+        (b"\x00" * 64, "is truncated or not JSON"),
+        (b"\x80abc", "is not UTF-8 text"),
+        (b"[1]", "expected a JSON object, got a list"),
         (b"[" * 100_000, "RecursionError"),
     ],
 )
-def test_a_broken_file_is_named_with_what_is_wrong_and_what_to_do(tmp_path: Path, content: bytes, words: str) -> None:
+def test_an_error_about_a_broken_file_names_the_defect_and_the_remedy(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "r.json").write_bytes(content)
     with pytest.raises(UserError, match=r"r\.json .*: remove it") as raised:
-        disk.record(tmp_path / "r.json", "remove it")
+        disk.read_object(tmp_path / "r.json", "remove it")
     assert words in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def test_broken_lines_are_passed_over_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_broken_lines_are_skipped_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "rows").write_bytes(b'{"a": 1}\n{"a"\n[]\n\xff\n{"b": 2}\n{"a": 3}\n{"a": 4')
 
     def check(row: dict[str, Any]) -> None:
-        disk.has(row, a=int)
+        disk.check_types(row, a=int)
 
-    assert [row for _, row in disk.rows(tmp_path / "rows", check)] == [{"a": 1}, {"a": 3}]
+    assert [row for _, row in disk.read_rows(tmp_path / "rows", check)] == [{"a": 1}, {"a": 3}]
     assert "4 lines cannot be read" in caplog.text
 
 
 HOLDER = "import sys; from tenfold import disk\nwith disk.{0}(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
 
 
-@pytest.mark.parametrize(("function", "name"), [("held", "folder"), ("held_file", "samples.jsonl")])
-def test_a_second_process_is_told_who_holds_a_folder_or_file(tmp_path: Path, function: str, name: str) -> None:
+@pytest.mark.parametrize(("function", "name"), [("locked", "folder"), ("locked_file", "samples.jsonl")])
+def test_a_second_process_gets_an_error_that_names_the_holder_of_the_lock(tmp_path: Path, function: str, name: str) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER.format(function), tmp_path / name], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert holder.stdout is not None
     assert holder.stdout.readline() == b"held\n"
     held = getattr(disk, function)
-    with pytest.raises(UserError, match=rf"another process runs in .*{name} \(process {holder.pid} on "), held(tmp_path / name):
+    with pytest.raises(UserError, match=rf"another process uses .*{name} \(process {holder.pid} on "), held(tmp_path / name):
         pass
     os.kill(holder.pid, signal.SIGKILL)
     holder.communicate()
-    with held(tmp_path / name):  # whoever is killed lets go
+    with held(tmp_path / name):  # a killed process releases the lock
         pass
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_a_thread_may_hold_a_folder_twice_and_another_thread_may_not(tmp_path: Path) -> None:
-    said: list[str] = []
+def test_a_lock_is_reentrant_in_one_thread_and_exclusive_between_threads(tmp_path: Path) -> None:
+    output: list[str] = []
 
     def other() -> None:
         try:
-            with disk.held(tmp_path):
-                said.append("held")
+            with disk.locked(tmp_path):
+                output.append("held")
         except UserError as error:
-            said.append(str(error))
+            output.append(str(error))
 
-    with disk.held(tmp_path), disk.held(tmp_path):
+    with disk.locked(tmp_path), disk.locked(tmp_path):
         thread = threading.Thread(target=other)
         thread.start()
         thread.join()
-    assert f"process {os.getpid()} on " in said[0]
+    assert f"process {os.getpid()} on " in output[0]
 
 
 @pytest.mark.parametrize("name", ["file", "file/below", "odd\n'\"\u202e\udcff"])
-def test_a_folder_that_cannot_be_made_is_one_line_and_an_odd_name_is_no_obstacle(tmp_path: Path, name: str) -> None:
+def test_a_folder_that_cannot_be_created_gives_a_one_line_error(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("")
     if name.startswith("odd"):
-        with disk.held(tmp_path / name):
+        with disk.locked(tmp_path / name):
             assert (tmp_path / name).is_dir()
         return
-    with pytest.raises(UserError, match=r"cannot make the folder .*: a file stands there"), disk.held(tmp_path / name):
+    with pytest.raises(UserError, match=r"cannot create the folder .*: a file has that name"), disk.locked(tmp_path / name):
         pass
 
 
-def test_settings_of_any_file_system_are_no_obstacle_where_it_has_no_locks(
+def test_without_kernel_locks_a_warning_is_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def lacking(*arguments: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr("fcntl.flock", lacking)
-    with disk.held(tmp_path):
+    with disk.locked(tmp_path):
         disk.write(tmp_path / "a", json.dumps(1))
     assert "cannot be locked (No locks available)" in caplog.text

@@ -1,4 +1,4 @@
-"""The examples are run by the commands of their own READMEs, each in a copy of its folder."""
+"""Runs the commands of the READMEs of all examples, each in a copy of its folder."""
 
 import importlib.util
 import json
@@ -16,21 +16,21 @@ import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TRL_PYTHON = "TENFOLD_TRL_PYTHON"
-"""Names the Python of a virtual environment with TRL."""
+"""Environment variable with the path of a Python that has TRL."""
 
 
 class Ran(NamedTuple):
-    """An example that was run."""
+    """The result of an example."""
 
     folder: Path
     output: str
     readme: str
 
     def lacks(self) -> list[str]:
-        """Lines of output that the README shows and that were not said."""
-        shown = "".join(_blocks(self.readme, "text")).splitlines()
-        said = " ".join(self.output.split())
-        return [line for line in shown if " ".join(line.split()) not in said]
+        """Lines of the README's output that are not in the actual output."""
+        printed = "".join(_blocks(self.readme, "text")).splitlines()
+        message = " ".join(self.output.split())
+        return [line for line in printed if " ".join(line.split()) not in message]
 
 
 Run = Callable[..., Ran]
@@ -42,7 +42,7 @@ def _blocks(text: str, language: str) -> list[str]:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Runs the commands of an example's README; packages are installed into a folder of the test's own, without an index."""
+    """Runs the commands of an example's README. Packages are installed in a temporary folder, without an index."""
     programs, site = tmp_path / "bin", tmp_path / "site"
     programs.mkdir()
     path = os.pathsep.join([str(site), "$PYTHONPATH", os.environ.get("PYTHONPATH", "")])
@@ -86,7 +86,7 @@ def test_every_example_is_in_the_table_and_has_commands_and_output() -> None:
 
 
 @pytest.mark.parametrize("name", ["custom_stage", "own_benchmark", "recipe"])
-def test_the_data_are_what_the_program_beside_them_writes(name: str, tmp_path: Path) -> None:
+def test_example_data_are_equal_to_the_output_of_their_program(name: str, tmp_path: Path) -> None:
     subprocess.run([sys.executable, EXAMPLES / name / "make_data.py"], cwd=tmp_path, check=True, stdout=subprocess.PIPE)
     written = {path.name: path.read_text() for path in tmp_path.glob("*.jsonl")}
     assert written == {path.name: path.read_text() for path in (EXAMPLES / name).glob("*.jsonl")}
@@ -137,7 +137,7 @@ def test_recipe(run: Run) -> None:
 
 @pytest.fixture
 def trl(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The program of the example, which imports TRL where it trains."""
+    """The example's program, which imports TRL only for training."""
     import gymnasium
 
     spec = importlib.util.spec_from_file_location("trl_example", EXAMPLES / "trl_reward" / "train.py")
@@ -149,7 +149,7 @@ def trl(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     gymnasium.registry.pop(module.IN_DIGITS)
 
 
-def test_trl_rewards_are_verdicts(trl: ModuleType) -> None:
+def test_trl_rewards_are_equal_to_scores_of_verdicts(trl: ModuleType) -> None:
     rows = trl.dataset(trl.RIGHT, size=3)
     assert rows[0]["prompt"][-1]["role"] == "user"
     assert rows["problem"] == [0, 1, 2]

@@ -1,4 +1,4 @@
-"""What libraries raise on a full disk, at a limit and without memory becomes one line."""
+"""Errors of libraries about a full disk, limits and memory become one line."""
 
 import errno
 import os
@@ -32,7 +32,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 
 @pytest.fixture
 def no_room() -> Iterator[None]:
-    """No file may grow beyond 100 kB, as on a full disk."""
+    """Limits files to 100 kB, to simulate a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     yield
@@ -41,8 +41,8 @@ def no_room() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_room")
 @pytest.mark.parametrize("writer", WRITERS)
-def test_whatever_library_writes_is_told_of_a_file_that_cannot_grow(tmp_path: Path, writer: str) -> None:
-    with pytest.raises(UserError) as raised, faults.said(tmp_path):
+def test_file_size_limits_are_reported_for_every_library(tmp_path: Path, writer: str) -> None:
+    with pytest.raises(UserError) as raised, faults.as_user_errors(tmp_path):
         WRITERS[writer](tmp_path / "file.npy")
     assert str(raised.value).startswith(str(tmp_path))
     assert "raise the limit (ulimit -f)" in str(raised.value)
@@ -52,11 +52,11 @@ def test_whatever_library_writes_is_told_of_a_file_that_cannot_grow(tmp_path: Pa
     ("error", "words"),
     [
         (OSError(errno.ENOSPC, "No space left on device", "a/b"), "a/b: no space left on the disk: free some"),
-        (OSError(errno.EDQUOT, "Disk quota exceeded"), "the quota of the disk is used up"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "the disk quota is used up"),
         (PermissionError(errno.EACCES, "Permission denied", "a/b"), "a/b: permission denied: choose another folder"),
-        (OSError(errno.EROFS, "Read-only file system", "a/b"), "a/b: the file system can only be read"),
-        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "a/b"), "a/b: a file stands where a folder belongs"),
-        (IsADirectoryError(errno.EISDIR, "Is a directory", "a/b"), "a/b: a folder stands where a file belongs"),
+        (OSError(errno.EROFS, "Read-only file system", "a/b"), "a/b: the file system is read-only"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "a/b"), "a/b: a file exists where a folder is needed"),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "a/b"), "a/b: a folder exists where a file is needed"),
         (OSError(errno.EMFILE, "Too many open files"), "too many files are open: raise the limit (ulimit -n)"),
         (MemoryError(), "no memory left"),
         (ImportError("libtorch_cpu.so: failed to map segment from shared object"), "no memory left"),
@@ -64,24 +64,24 @@ def test_whatever_library_writes_is_told_of_a_file_that_cannot_grow(tmp_path: Pa
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "no memory left"),
     ],
 )
-def test_a_fault_of_the_machine_is_one_line_that_says_what_to_do(error: Exception, words: str) -> None:
-    said = faults.line(error)
-    assert said is not None
-    assert words in said
-    assert "\n" not in said
+def test_an_error_of_the_machine_gives_one_line_with_a_remedy(error: Exception, words: str) -> None:
+    output = faults.explain(error)
+    assert output is not None
+    assert words in output
+    assert "\n" not in output
 
 
 @pytest.mark.parametrize(
     "error",
     [ValueError("out of cheese"), ConnectionRefusedError(111, "refused"), RuntimeError("shapes"), OSError("odd")],
 )
-def test_a_mistake_of_ours_is_none(error: Exception) -> None:
-    assert faults.line(error) is None
-    with pytest.raises(type(error)), faults.said(os.curdir):
+def test_other_errors_have_no_message(error: Exception) -> None:
+    assert faults.explain(error) is None
+    with pytest.raises(type(error)), faults.as_user_errors(os.curdir):
         raise error
 
 
-def test_the_limit_of_a_process_is_named_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_message_contains_the_limit_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda which: (2 << 30, 2 << 30))
-    assert faults.line(MemoryError()) == faults.memory()
-    assert "within this process's limit of 2,048 MiB: raise it (ulimit -v)" in faults.memory()
+    assert faults.explain(MemoryError()) == faults.memory_advice()
+    assert "within this process's limit of 2,048 MiB: raise it (ulimit -v)" in faults.memory_advice()

@@ -1,4 +1,4 @@
-"""What becomes of tests that a machine cannot run: nobody may take them for passed."""
+"""Tests that a machine cannot run are reported as skipped."""
 
 import os
 import re
@@ -20,7 +20,7 @@ for name in ("unshare", "setns"):
 rules.load()
 os.execv(sys.executable, [sys.executable, "-m", "pytest", *sys.argv[1:]])
 """
-"""Runs pytest where the kernel refuses namespaces, as Docker has it do by default."""
+"""Runs pytest without namespaces, as in Docker by default."""
 
 
 TESTS = (
@@ -38,24 +38,24 @@ def run(nowhere: Path, *arguments: str, **variables: str) -> subprocess.Complete
 
 @pytest.fixture(autouse=True)
 def refuses(lacking: Callable[[str], NoReturn]) -> None:
-    """What refuses namespaces here."""
+    """Program that runs another one without namespaces."""
     try:
         import pyseccomp  # noqa: F401
     except (ImportError, OSError, RuntimeError) as error:
         lacking(f"libseccomp ({error}): apt-get install libseccomp2")
 
 
-def test_a_user_is_told_what_was_not_tested_and_what_to_do(tmp_path: Path) -> None:
-    done = run(tmp_path, "-n", "1")  # by a worker, as `make test` has it
+def test_skipped_tests_are_reported_with_a_remedy(tmp_path: Path) -> None:
+    done = run(tmp_path, "-n", "1")  # in a worker, as in `make test`
     assert done.returncode == 0, done.stdout
-    _, _, told = done.stdout.partition("NOT TESTED: this machine lacks what these tests need")
-    assert "1 test: a browser for the page of a run: apt-get install chromium" in told
+    _, _, results = done.stdout.partition("NOT TESTED: this machine lacks what these tests need")
+    assert "1 test: a browser for the page of a run: apt-get install chromium" in results
     assert re.search(
-        r"1 test: the sandbox for untrusted code lacks .*namespaces \(.*Operation not permitted\): allow namespaces", told
+        r"1 test: the sandbox for untrusted code lacks .*namespaces \(.*Operation not permitted\): allow namespaces", results
     )
 
 
-def test_continuous_integration_fails_with_the_reason(tmp_path: Path) -> None:
+def test_skipped_tests_fail_in_continuous_integration(tmp_path: Path) -> None:
     done = run(tmp_path, CI="true")
     assert done.returncode == 1, done.stdout
     for what in ("the sandbox for untrusted code lacks ", "a browser for the page of a run: apt-get install chromium"):

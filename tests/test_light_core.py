@@ -1,4 +1,4 @@
-"""What is installed without an extra: it does its own work, and says in one line which extra the rest wants.
+"""The package without extras: the core works, and everything else names the missing extra in one line.
 
 `light_core.py` does and asks for everything, once where every other package is hidden, and once where none is installed.
 """
@@ -26,23 +26,23 @@ OWN = re.compile(r"tenfold\[(.*)\]")
 
 
 def distribution(requirement: str) -> str:
-    """The package that a requirement names, in the index's own spelling."""
+    """Returns the normalized package name of a requirement."""
     return re.sub(r"[-_.]+", "-", re.split(r"[\s\[<>=!~;]", requirement)[0]).lower()
 
 
 def declared(extra: str) -> set[str]:
-    """The packages that an extra names."""
+    """Returns the packages of an extra."""
     return {distribution(one) for one in PROJECT["optional-dependencies"][extra] if not OWN.match(one)}
 
 
 def included(extra: str) -> set[str]:
-    """The extras that an extra brings, those of these among them."""
+    """Returns the extras that an extra includes, recursively."""
     named = {name for one in PROJECT["optional-dependencies"][extra] if (own := OWN.match(one)) for name in own[1].split(",")}
     return named.union(*map(included, named))
 
 
 def run(python: str, *hidden: str, **variables: str) -> dict[str, Any]:
-    """What `light_core.py` prints."""
+    """Returns the output of `light_core.py`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "TENFOLD_"))}
     done = subprocess.run([python, SCRIPT, *hidden], env=kept | variables, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -51,7 +51,7 @@ def run(python: str, *hidden: str, **variables: str) -> dict[str, Any]:
 
 
 def check(found: dict[str, Any]) -> None:
-    """The core's work is done, and each of the others ends with its line."""
+    """Checks that tasks of the core succeed, and that all others end with the expected line."""
     assert found["imported"] == []
     python, commands = found["python"], found["commands"]
     assert {name: python[name] for name in ("a number", "an integral", "a program", "calls")} == dict.fromkeys(
@@ -63,25 +63,25 @@ def check(found: dict[str, Any]) -> None:
     assert python["HumanEvalTurns"].startswith("HumanEval/")
     assert (python["scripted:x"], python["openai:m?base_url=http://localhost:1/v1"]) == ("ScriptedPolicy", "OpenAIPolicy")
     lines = {
-        "calls of Java": "the verifier tenfold.verifiers.function_calls:verify wants the package tree-sitter: {java}",
-        "instructions": "the verifier instructions wants the package lm-eval: {bench}",
-        "reasoning_gym": "the verifier reasoning_gym wants the package reasoning-gym: {problems}",
-        "tenfold.run": "a recipe wants the package [a-z-]+: {train}",
-        "ChainSum": "reasoning_gym:chain_sum wants the package reasoning-gym: {problems}",
-        "Math": "champ: wants the package champ-dataset: {problems}",
-        "GSM8K": "hf:openai/gsm8k wants the package datasets: {problems}",
-        "micro:": "micro: wants the package torch: {hf}",
-        "hf:a/b": "hf:a/b wants the package huggingface-hub: {hf}",
-        "vllm+path:.": "vllm: wants the package vllm: {gpu}",
-        "problems parquet:a.parquet": "parquet:a.parquet wants the package pyarrow: {problems}",
-        "problems hf:a/b": "hf:a/b wants the package datasets: {problems}",
-        "problems reasoning_gym:chain_sum": "reasoning_gym:chain_sum wants the package reasoning-gym: {problems}",
-        "problems champ:": "champ: wants the package champ-dataset: {problems}",
+        "calls of Java": "the verifier tenfold.verifiers.function_calls:verify needs the package tree-sitter: {java}",
+        "instructions": "the verifier instructions needs the package lm-eval: {bench}",
+        "reasoning_gym": "the verifier reasoning_gym needs the package reasoning-gym: {problems}",
+        "tenfold.run": "a recipe needs the package [a-z-]+: {train}",
+        "ChainSum": "reasoning_gym:chain_sum needs the package reasoning-gym: {problems}",
+        "Math": "champ: needs the package champ-dataset: {problems}",
+        "GSM8K": "hf:openai/gsm8k needs the package datasets: {problems}",
+        "micro:": "micro: needs the package torch: {hf}",
+        "hf:a/b": "hf:a/b needs the package huggingface-hub: {hf}",
+        "vllm+path:.": "vllm: needs the package vllm: {gpu}",
+        "problems parquet:a.parquet": "parquet:a.parquet needs the package pyarrow: {problems}",
+        "problems hf:a/b": "hf:a/b needs the package datasets: {problems}",
+        "problems reasoning_gym:chain_sum": "reasoning_gym:chain_sum needs the package reasoning-gym: {problems}",
+        "problems champ:": "champ: needs the package champ-dataset: {problems}",
     }
     for name, line in lines.items():
         assert re.fullmatch(f"UserError: {with_extra(line)}", python[name]), python[name]
     small = "rollout tenfold/SmallFunctions-v0 --problems 2 --samples 2 --policy"
-    shown = {
+    printed = {
         "--help": "usage: tenfold",
         "env list": "tenfold/ChainSum-v0",
         "env check tenfold/SmallFunctions-v0": "passes",
@@ -89,22 +89,22 @@ def check(found: dict[str, Any]) -> None:
         "verify --audit own --limit 3": "rules (math)",
         f"{small} openai:m?base_url=URL": "4 episodes of 2 problems: mean score 0.000",
     }
-    for command, words in shown.items():
+    for command, words in printed.items():
         code, out, err = commands[command]
         assert (code, words in out) == (0, True), (command, out, err)
     lines = {
-        "env check tenfold/ChainSum-v0": "reasoning_gym:chain_sum wants the package reasoning-gym: {problems}",
-        f"{small} micro:": "micro: wants the package torch: {hf}",
-        "run quickstart": "tenfold run wants the package [a-z-]+: {train}",
-        "run quickstart --dry-run": "tenfold run wants the package [a-z-]+: {train}",
-        "bench chain_sum_avg8 --policy scripted:x": "tenfold bench wants the package lm-eval: {bench}",
-        "synthesize human_eval:": "a test suite wants the package hypothesis: {synthesis}",
+        "env check tenfold/ChainSum-v0": "reasoning_gym:chain_sum needs the package reasoning-gym: {problems}",
+        f"{small} micro:": "micro: needs the package torch: {hf}",
+        "run quickstart": "tenfold run needs the package [a-z-]+: {train}",
+        "run quickstart --dry-run": "tenfold run needs the package [a-z-]+: {train}",
+        "bench chain_sum_avg8 --policy scripted:x": "tenfold bench needs the package lm-eval: {bench}",
+        "synthesize human_eval:": "a test suite needs the package hypothesis: {synthesis}",
     }
     for command, line in lines.items():
         code, _, err = commands[command]
         assert code == 2, command
         assert re.fullmatch(f"error: {with_extra(line)}\n", err), err
-    assert commands.keys() == shown.keys() | lines.keys()
+    assert commands.keys() == printed.keys() | lines.keys()
 
 
 def with_extra(line: str) -> str:
@@ -112,15 +112,15 @@ def with_extra(line: str) -> str:
 
 
 @pytest.mark.usefixtures("sandboxed")
-def test_the_core_does_without_every_package_of_an_extra() -> None:
+def test_the_core_works_without_packages_of_extras() -> None:
     hidden = [module for modules in extras.MODULES.values() for module in modules.split()]
     check(run(sys.executable, *hidden, PYTHONPATH=str(ROOT.parent)))
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("sandboxed")
-def test_an_environment_with_the_core_alone(tmp_path: Path) -> None:
-    """Asks the index that pip is set up with."""
+def test_an_environment_works_with_the_core_alone(tmp_path: Path) -> None:
+    """Uses pip's configured index."""
     names = subprocess.run(["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     for name in filter(None, names.stdout.split("\0")):
         copy = tmp_path / "source" / name
@@ -133,21 +133,21 @@ def test_an_environment_with_the_core_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("extra", extras.MODULES)
-def test_the_table_of_extras_says_what_the_project_declares(extra: str) -> None:
+def test_the_table_of_extras_agrees_with_pyproject(extra: str) -> None:
     assert {distribution(extras.package_of(module)) for module in extras.MODULES[extra].split()} >= declared(extra)
     brought = declared(extra).union(*map(declared, included(extra)))
     assert {distribution(extras.package_of(module)) for module in extras.MODULES[extra].split()} <= brought
     assert set(extras.INCLUDED.get(extra, ())) == included(extra)
 
 
-def test_every_extra_is_in_the_table_and_in_all() -> None:
+def test_every_extra_is_in_the_table_and_in_the_extra_all() -> None:
     others = PROJECT["optional-dependencies"].keys() - {"all", "dev", "docs"}
     assert others == extras.MODULES.keys()
     assert included("all") == others - {"gpu"}
     assert "all" in included("dev")
 
 
-def test_every_package_that_is_imported_is_declared() -> None:
+def test_every_imported_package_is_declared() -> None:
     apart = {"tests", ".venv", "build", "runs", "examples", "docs"}
     files = [path for path in ROOT.rglob("*.py") if not apart & {*path.relative_to(ROOT).parts}]
     imported = set().union(*map(modules_of, files)) - sys.stdlib_module_names - {"tenfold"}
@@ -159,7 +159,7 @@ def test_every_package_that_is_imported_is_declared() -> None:
 
 
 def modules_of(file: Path) -> set[str]:
-    """The top-level modules that a file imports, wherever in it."""
+    """Returns the top-level modules of all imports in a file."""
     found = set()
     for node in ast.walk(ast.parse(file.read_bytes())):
         if isinstance(node, ast.Import):
@@ -170,13 +170,13 @@ def modules_of(file: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("order", ["import tenfold, gymnasium", "import gymnasium, tenfold"])
-def test_gymnasium_knows_the_environments_in_either_order(order: str) -> None:
+def test_environments_are_registered_in_either_import_order(order: str) -> None:
     program = f"{order}\nprint(gymnasium.make('tenfold/ChainSum-v0').spec.id, gymnasium.__spec__.loader.__class__.__name__)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["tenfold/ChainSum-v0", "SourceFileLoader"]
 
 
-def test_whoever_only_looks_for_gymnasium_leaves_the_hook_in_place() -> None:
+def test_find_spec_of_gymnasium_keeps_the_hook() -> None:
     program = (
         "import importlib.util, sys, tenfold\nimportlib.util.find_spec('gymnasium')\nassert 'gymnasium' not in sys.modules\n"
         "from gymnasium.envs.registration import registry\nprint('tenfold/ChainSum-v0' in registry)"
@@ -186,14 +186,17 @@ def test_whoever_only_looks_for_gymnasium_leaves_the_hook_in_place() -> None:
 
 
 @pytest.mark.parametrize("name", ["lab", "torch.lab", None])
-def test_a_module_that_no_extra_brings_is_none_of_ours(name: str | None) -> None:
-    with pytest.raises(ModuleNotFoundError), extras.wanted_by("a test"):
+def test_errors_about_packages_of_no_extra_are_unchanged(name: str | None) -> None:
+    with pytest.raises(ModuleNotFoundError), extras.required_by("a test"):
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
-def test_an_extra_that_brings_the_package_too_is_named_where_it_is_asked_for() -> None:
+def test_a_message_names_the_given_extra_if_it_installs_the_package() -> None:
     error = ModuleNotFoundError("No module named 'torch'", name="torch")
-    assert extras.line(error, "this", "train") == "this wants the package torch: pip install 'tenfold[train]'"
-    assert extras.line(error, "this", "bench") == "this wants the package torch: pip install 'tenfold[hf]'"
-    with pytest.raises(UserError, match=r"this wants the package torch: pip install 'tenfold\[hf\]'"), extras.wanted_by("this"):
+    assert extras.explain(error, "this", "train") == "this needs the package torch: pip install 'tenfold[train]'"
+    assert extras.explain(error, "this", "bench") == "this needs the package torch: pip install 'tenfold[hf]'"
+    with (
+        pytest.raises(UserError, match=r"this needs the package torch: pip install 'tenfold\[hf\]'"),
+        extras.required_by("this"),
+    ):
         raise error

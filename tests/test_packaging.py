@@ -1,4 +1,4 @@
-"""The package as others install it. Nothing here asks an index: the wheel is built with what the environment holds."""
+"""The built wheel. It is built with installed packages, without an index."""
 
 import shutil
 import subprocess
@@ -11,23 +11,23 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 OF_THE_REPOSITORY = ("tests/", "docs/", "examples/", ".")
-"""What beginnings of names are of files that no wheel holds."""
+"""Prefixes of files that the wheel does not contain."""
 
 
 def tracked(*patterns: str) -> list[str]:
-    """Files that git knows, whoever owns the clone."""
+    """Returns the files in the git index, also if another user owns the clone."""
     command = ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z", *patterns]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")[:-1]
 
 
 @pytest.mark.parametrize("folder", ["tenfold", "another name, with a comma"])
-def test_the_wheel_holds_every_package_and_its_data_whatever_its_folder_is_called(tmp_path: Path, folder: str) -> None:
+def test_the_wheel_contains_all_packages_and_data_from_any_folder_name(tmp_path: Path, folder: str) -> None:
     files = [name for name in tracked() if (ROOT / name).is_file()]
-    for name in files:  # a copy, for a build leaves files beside what it builds
+    for name in files:  # a copy, because a build creates files in the folder
         (tmp_path / folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / folder / name)
     backend = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["build-backend"]
-    build = f"import {backend} as backend; backend.build_wheel({str(tmp_path)!r})"  # as pip calls it
+    build = f"import {backend} as backend; backend.build_wheel({str(tmp_path)!r})"  # like pip
     subprocess.run([sys.executable, "-c", build], cwd=tmp_path / folder, check=True)
     (wheel,) = tmp_path.glob("tenfold-*.whl")
     held = set(zipfile.ZipFile(wheel).namelist())
@@ -36,7 +36,7 @@ def test_the_wheel_holds_every_package_and_its_data_whatever_its_folder_is_calle
     assert {f"tenfold/{name}" for name in ours} <= held
     apart = tuple(f"tenfold/{beginning}" for beginning in OF_THE_REPOSITORY)
     assert not any(name.startswith(apart) for name in held)
-    assert "tenfold/py.typed" in held  # without it nobody's type checker reads our annotations
+    assert "tenfold/py.typed" in held  # without it type checkers ignore the annotations
 
 
 def test_every_folder_of_code_or_data_is_a_package_of_the_wheel() -> None:

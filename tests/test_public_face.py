@@ -1,4 +1,4 @@
-"""What `import tenfold` gives."""
+"""The public names of the package."""
 
 import inspect
 import subprocess
@@ -17,7 +17,7 @@ FACE = (
 ).split()
 
 
-def test_every_name_of_the_public_face_is_there_and_listed() -> None:
+def test_every_public_name_exists_and_is_listed() -> None:
     assert {*FACE, "__version__"} == {*tenfold.__all__}
     assert set(FACE) <= set(dir(tenfold))
     for name in FACE:
@@ -26,18 +26,18 @@ def test_every_name_of_the_public_face_is_there_and_listed() -> None:
         tenfold.nothing  # noqa: B018
 
 
-def test_importing_the_package_and_its_nouns_imports_no_torch() -> None:
-    nouns = [name for name in FACE if name not in ("evaluate", "run")]  # these two load lm-eval and the stages
+def test_importing_the_package_and_its_core_types_does_not_import_torch() -> None:
+    nouns = [name for name in FACE if name not in ("evaluate", "run")]  # these two import lm-eval and the stages
     program = f"import sys, tenfold; [getattr(tenfold, name) for name in {nouns!r}]; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_evaluate_takes_every_option_by_its_name() -> None:
+def test_evaluate_accepts_every_option_as_a_keyword() -> None:
     taken = inspect.signature(tenfold.evaluate).parameters
     assert {*Options.__slots__} <= {name for name, one in taken.items() if one.kind == one.KEYWORD_ONLY}
 
 
-def test_a_result_says_what_it_was_made_with(tmp_path: Path) -> None:
+def test_a_result_records_its_settings(tmp_path: Path) -> None:
     who = {"policy": "scripted:1"}
     result = tenfold.evaluate("chain_sum", ScriptedPolicy("1"), limit=3, samples=2, seed=5, folder=tmp_path, made_with=who)
     assert result.task == "chain_sum_avg2"

@@ -35,7 +35,7 @@ def prepare() -> None:
     Raises:
         UserError: a package is missing.
     """
-    extras.need("the verifier instructions", "lm_eval", "langdetect")
+    extras.require("the verifier instructions", "lm_eval", "langdetect")
 
 
 @as_verifier(invalid_gold=invalid_gold, prepare=prepare)

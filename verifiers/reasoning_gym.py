@@ -9,8 +9,8 @@ import ast
 import operator
 import re
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 from .. import extras
 from ..core import Problem, Status, Verdict
@@ -23,7 +23,7 @@ from .verifier import as_verifier
 
 def invalid_gold(problem: Problem) -> str | None:
     """Returns why no response to the problem can be judged, or None."""
-    has_source = "source_dataset" in problem.meta.get("metadata", {})
+    has_source = "source_dataset" in cast(Mapping[str, object], problem.meta.get("metadata", {}))
     return None if has_source else "the problem does not come from a reasoning-gym generator"
 
 
@@ -33,7 +33,7 @@ def prepare() -> None:
     Raises:
         UserError: reasoning-gym is not installed.
     """
-    extras.need("the verifier reasoning_gym", "reasoning_gym")
+    extras.require("the verifier reasoning_gym", "reasoning_gym")
 
 
 @as_verifier(invalid_gold=invalid_gold, prepare=prepare)
@@ -44,7 +44,7 @@ def verify(problem: Problem, response: str) -> Verdict:
     """
     if (reason := invalid_gold(problem)) is not None:
         return Verdict(Status.UNDECIDED, None, "reasoning_gym", reason)
-    metadata = problem.meta["metadata"]
+    metadata = cast(Mapping[str, Any], problem.meta["metadata"])
     with limit(SECONDS):
         tag = tagged(response)
         # Grids and programs are scored as they stand in the tag, line by line. Other answers are extracted as usual.

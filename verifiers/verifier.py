@@ -148,7 +148,7 @@ class FunctionVerifier:
         except UserError:
             raise
         except ModuleNotFoundError as error:
-            if missing := extras.line(error, self._description()):
+            if missing := extras.explain(error, self._description()):
                 raise UserError(missing) from error
             return _fault(name, error)
         except OutOfTime as late:  # the response is to blame
@@ -160,7 +160,7 @@ class FunctionVerifier:
         """Returns the reason why no response to the problem could be judged, or None."""
         if self.find_invalid_gold is None:
             return None
-        with extras.wanted_by(self._description()):
+        with extras.required_by(self._description()):
             return self.find_invalid_gold(problem)
 
     def _description(self) -> str:

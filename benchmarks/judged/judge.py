@@ -165,14 +165,14 @@ def _answers(
                     if completion.finish_reason != "fault"
                 )
             if stopped:
-                raise stopped.ending
+                raise stopped.error_to_raise
             progress(len(said.keys() & asked.keys()), len(asked))
     return said
 
 
 def _check(row: dict[str, Any]) -> None:
     """Raises where a stored row is no answer of a judge."""
-    disk.has(row, question=str, attempt=int, text=str)
+    disk.check_types(row, question=str, attempt=int, text=str)
 
 
 def _name(question: Conversation) -> str:

@@ -26,7 +26,7 @@ def write(folder: str | Path) -> Path:
     """
     folder = Path(folder)
     found = results(folder)  # which says so where the folder is not there
-    with disk.held(folder):
+    with disk.locked(folder):
         return _write(folder, found)
 
 
@@ -43,7 +43,7 @@ def _task(folder: Path, result: Result) -> dict[str, Any]:
     """What the page holds of a task from the start; its problems go to files of their own."""
     stem = result.task.rsplit("_avg", 1)[0]
     sampled = folder / f"{stem}.samples.jsonl"
-    rows = disk.rows(sampled, _check)
+    rows = disk.read_rows(sampled, _check)
     texts = {(row["request"], row["sample"]): row["text"] for _, row in rows if "request" in row} if sampled.is_file() else {}
     problems = []
     (folder / "page" / result.task).mkdir(parents=True)
@@ -80,7 +80,7 @@ def _task(folder: Path, result: Result) -> dict[str, Any]:
 def _check(row: dict[str, Any]) -> None:
     """Raises where a line of a store is neither its settings nor a sample."""
     if "settings" not in row:
-        disk.has(row, request=str, sample=int, text=str)
+        disk.check_types(row, request=str, sample=int, text=str)
 
 
 def _json(value: Any) -> str:

@@ -14,7 +14,7 @@ from tenfold import verifiers
 from tenfold.benchmarks.stats import scores
 from tenfold.core import Problem, Status, UserError, Verdict
 from tenfold.envs.problems import sources as problem_sources
-from tenfold.envs.text import pose
+from tenfold.envs.text import prompt_messages
 
 Document = dict[str, Any]
 Samples = Sequence[Sequence[dict[str, Any]]]
@@ -30,7 +30,7 @@ def dataset(**metadata: Any) -> dict[str, Any]:
     rows = []
     for problem in problem_sources.load(source(metadata)):
         # A problem and its prompt travel as JSON: columns of a data set must be of one type each, and answers are not.
-        posed = json.dumps(pose(problem, template, metadata.get("system")))
+        posed = json.dumps(prompt_messages(problem, template, metadata.get("system")))
         rows.append({"problem": json.dumps(dataclasses.asdict(problem)), "text": posed, "verifier": verifier})
     return {"test": datasets.Dataset.from_list(rows)}
 

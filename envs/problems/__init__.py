@@ -1,1 +1,1 @@
-"""What is posed: a URI becomes a sequence of problems. One row format a file."""
+"""Sources of problems: a URI names a sequence of problems. Each row format has its own file."""

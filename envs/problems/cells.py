@@ -1,4 +1,4 @@
-"""What stands in a row's columns, as Python's own values: files, pandas and numpy write the same in different ways."""
+"""Conversion of cell values of a table to plain Python values, because files, pandas and numpy represent them differently."""
 
 import datetime
 import decimal
@@ -8,16 +8,15 @@ from typing import Any
 
 from ...core import without_surrogates
 
-_NOTHING = frozenset({"", "nan", "<na>", "nat"})
-"""What a missing value looks like once it has been written as text. "None" is not among them: some questions have it as an
-answer."""
+_MISSING = frozenset({"", "nan", "<na>", "nat"})
+"""Texts that stand for a missing value. "None" is not one of them, because it is the answer of some problems."""
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON can hold it, whatever library it comes from. Lone surrogates become U+FFFD.
+    """Returns a cell value as JSON data. Lone surrogates become U+FFFD.
 
-    NaN, and pandas' NA and NaT, become None; numpy's scalars and arrays Python's numbers and lists; a decimal that is whole an
-    int, another one its text; dates ISO text; bytes UTF-8 text.
+    NaN and pandas' NA and NaT become None. Numpy scalars and arrays become Python numbers and lists. A decimal becomes an int
+    if it is an integer, else text. Dates become ISO text, bytes UTF-8 text.
     """
     if isinstance(value, str):
         return str(without_surrogates(value))
@@ -28,9 +27,9 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return None if math.isnan(value) else float(value)
     if isinstance(value, Mapping):
-        return {plain(key): plain(one) for key, one in value.items()}
+        return {plain(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(one) for one in value]
+        return [plain(item) for item in value]
     if isinstance(value, decimal.Decimal):
         return None if value.is_nan() else int(value) if value == value.to_integral_value() else str(value)
     if isinstance(value, bytes | bytearray):
@@ -39,21 +38,21 @@ def plain(value: Any) -> Any:
         return None
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
-    if callable(as_python := getattr(value, "tolist", None)):  # numpy's scalars and arrays, pandas' series
+    if callable(as_python := getattr(value, "tolist", None)):  # numpy scalars and arrays, pandas series
         return plain(as_python())
     return value
 
 
-def is_missing(value: Any) -> bool:
-    """Whether a value, as `plain` gives it, says nothing: None, blanks, "nan", or a list of nothing else."""
+def is_missing(value: object) -> bool:
+    """True if a plain value is missing: None, blank, "nan", an empty mapping, or a list of missing values."""
     if isinstance(value, str):
-        return value.strip().casefold() in _NOTHING
+        return value.strip().casefold() in _MISSING
     if isinstance(value, Mapping):
         return not value
     return all(map(is_missing, value)) if isinstance(value, list | tuple) else value is None
 
 
-def first_present(row: Mapping[str, Any], columns: Sequence[str]) -> str | None:
-    """The first of these columns that says something; else the first that there is; None where there is none."""
-    there = [name for name in columns if name in row]
-    return next((name for name in there if not is_missing(row[name])), there[0] if there else None)
+def first_present(row: Mapping[str, object], columns: Sequence[str]) -> str | None:
+    """Returns the first of the columns with a value, else the first that exists, else None."""
+    existing = [name for name in columns if name in row]
+    return next((name for name in existing if not is_missing(row[name])), existing[0] if existing else None)

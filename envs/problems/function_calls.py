@@ -1,4 +1,4 @@
-"""Rows of the leaderboard's form as problems (`verifiers/function_calls.py` judges them)."""
+"""Rows of the Berkeley Function-Calling Leaderboard as problems. `verifiers/function_calls.py` judges them."""
 
 import importlib.util
 import json
@@ -12,7 +12,7 @@ from ...verifiers.function_calls import gold_response
 from . import conversations
 
 CATEGORIES = ("simple_python", "simple_java", "simple_javascript", "multiple", "parallel", "parallel_multiple", "irrelevance")
-"""What `bfcl:` alone means. Those of the users' own questions are live_simple, live_multiple, and so on."""
+"""The categories of `bfcl:` without a location. Categories of problems by users are live_simple, live_multiple, and so on."""
 
 INSTRUCTION = """You may call these functions, one JSON object a line:
 
@@ -32,16 +32,21 @@ SOURCE_TEXT = (
 )
 
 
-def is_function_calls(row: Mapping[str, Any]) -> bool:
-    """Whether a row has the leaderboard's fields, its gold among them."""
+def is_function_calls(row: Mapping[str, object]) -> bool:
+    """True if a row has the leaderboard's fields, gold calls included."""
     return {"question", "function", "ground_truth"} <= row.keys()
 
 
 def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
-    """A problem of a row: question (text or turns), function (declarations), ground_truth (gold calls), language.
+    """Returns the problem of a row.
+
+    Args:
+        row: question (text or turns), function (declarations), ground_truth (gold calls), language.
+        uri: the source of the row.
+        name: id of the problem if the row has none.
 
     Raises:
-        UserError: the row is not of this form.
+        UserError: the row has another form.
     """
     try:
         question, functions = row["question"], row["function"]
@@ -49,45 +54,45 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
         turns = turns[0] if isinstance(turns[0], list) else turns
         language = str(row.get("language", "python"))
         answer: FunctionCalls = {"functions": functions, "calls": row["ground_truth"], "language": language}
-        told = INSTRUCTION.format(tools="\n".join(json.dumps(function, ensure_ascii=False) for function in functions))
-        told += "" if language == "python" else SOURCE_TEXT.format(language={"java": "Java"}.get(language, "JavaScript"))
+        instruction = INSTRUCTION.format(tools="\n".join(json.dumps(function, ensure_ascii=False) for function in functions))
+        instruction += "" if language == "python" else SOURCE_TEXT.format(language={"java": "Java"}.get(language, "JavaScript"))
         messages = [*conversations.messages(turns, f"{uri}, {name}")]
         if messages[0]["role"] == "system":
-            told = f"{messages.pop(0)['content']}\n\n{told}"
-        prompt = (Message(role="system", content=told), *messages)
+            instruction = f"{messages.pop(0)['content']}\n\n{instruction}"
+        prompt = (Message(role="system", content=instruction), *messages)
         return Problem(str(row.get("id", name)), prompt, answer, uri, {"solution": gold_response(answer)})
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise UserError(f"{uri}, {name}: no row of question, function and ground_truth ({error!r})") from None
+        raise UserError(f"{uri}, {name}: expected a row with question, function and ground_truth ({error!r})") from None
 
 
 def leaderboard(uri: str, categories: str, folder: str | None = None) -> Iterator[Problem]:
-    """Problems of the Berkeley Function-Calling Leaderboard, out of the package bfcl-eval's data (which is not imported).
+    """Yields problems of the Berkeley Function-Calling Leaderboard, from the data of the package bfcl-eval.
 
     Args:
-        uri: for messages.
-        categories: with commas between; empty means `CATEGORIES`.
-        folder: of BFCL_v4_CATEGORY.json and possible_answer/; default: the package's own.
+        uri: the source, for errors.
+        categories: names separated by commas; empty means `CATEGORIES`.
+        folder: folder with BFCL_v4_CATEGORY.json and possible_answer/; the default is the package's own.
     """
-    data = Path(folder) if folder else _shipped(uri)
+    data = Path(folder) if folder else _package_data(uri)
     for category in filter(None, categories.split(",")) if categories else CATEGORIES:
         file = data / f"BFCL_v4_{category}.json"
         if not file.is_file():
-            there = sorted(path.stem.removeprefix("BFCL_v4_") for path in data.glob("BFCL_v4_*.json"))
-            raise UserError(f"{uri}: no category {category!r} in {data}; there are {', '.join(there) or 'none'}")
+            names = sorted(path.stem.removeprefix("BFCL_v4_") for path in data.glob("BFCL_v4_*.json"))
+            raise UserError(f"{uri}: no category {category!r} in {data}; the categories are {', '.join(names) or 'none'}")
         gold_file = data / "possible_answer" / file.name
         golds = {row["id"]: row["ground_truth"] for row in _rows(gold_file)} if gold_file.is_file() else {}
         language = category.removeprefix("simple_") if category.startswith("simple_") else "python"
         for number, row in enumerate(_rows(file)):
             gold = [] if "irrelevance" in category else golds.get(row["id"])
             if not isinstance(gold, list):
-                raise UserError(f"{uri}: {category} has no gold calls for {row['id']}; it cannot be judged by them")
+                raise UserError(f"{uri}: {category} has no gold calls for {row['id']}; choose another category")
             yield problem_of(row | {"ground_truth": gold, "language": language}, uri, f"{category}/{number}")
 
 
-def _shipped(uri: str) -> Path:
+def _package_data(uri: str) -> Path:
     package = importlib.util.find_spec("bfcl_eval")
     if package is None or not package.submodule_search_locations:
-        raise UserError(f"{uri} wants the data of the package bfcl-eval: pip install --no-deps bfcl-eval")
+        raise UserError(f"{uri} needs the data of the package bfcl-eval: pip install --no-deps bfcl-eval")
     return Path(package.submodule_search_locations[0]) / "data"
 
 

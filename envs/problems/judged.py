@@ -1,6 +1,6 @@
-"""Rows of benchmarks that a model judges, as problems: Arena-Hard's, WritingBench's and MultiChallenge's form.
+"""Rows of benchmarks that a model judges, as problems: Arena-Hard, WritingBench and MultiChallenge.
 
-{"uid", "category", "prompt"}                                     Arena-Hard: the answer is what a baseline said, if it is known
+{"uid", "category", "prompt"}                                     Arena-Hard: the answer is the baseline's response, if known
 {"query", "checklist": [{"name", "criteria_description", ...}]}   WritingBench: the answer is the list of criteria
 {"CONVERSATION", "TARGET_QUESTION", "PASS_CRITERIA", "AXIS"}      MultiChallenge: the answer is the question for the judge
 """
@@ -14,16 +14,21 @@ from . import conversations
 FORMS = ({"uid", "category", "prompt"}, {"query", "checklist"}, {"CONVERSATION", "TARGET_QUESTION"})
 
 
-def is_judged(row: Mapping[str, Any]) -> bool:
-    """Whether a row is of one of these forms."""
+def is_judged(row: Mapping[str, object]) -> bool:
+    """True if a row has one of these forms."""
     return any(columns <= row.keys() for columns in FORMS)
 
 
 def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
-    """A problem of such a row.
+    """Returns the problem of a row.
+
+    Args:
+        row: values by column; see the module's docstring.
+        uri: the source of the row.
+        name: id of the problem if the row has none.
 
     Raises:
-        UserError: a field is not of its kind.
+        UserError: a field has an unexpected type.
     """
     try:
         if "uid" in row:
@@ -35,7 +40,7 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
             meta = {column: row[column] for column in ("domain1", "domain2") if column in row}
             return Problem(str(row.get("index", name)), (Message(role="user", content=str(row["query"])),), criteria, uri, meta)
         turns = conversations.messages(row["CONVERSATION"], f"{uri}, {name}")
-        asked = {"question": str(row["TARGET_QUESTION"]), "right": str(row.get("PASS_CRITERIA", "YES")).upper()}
-        return Problem(str(row.get("QUESTION_ID", name)), turns, asked, uri, {"axis": str(row.get("AXIS", ""))})
+        answer = {"question": str(row["TARGET_QUESTION"]), "right": str(row.get("PASS_CRITERIA", "YES")).upper()}
+        return Problem(str(row.get("QUESTION_ID", name)), turns, answer, uri, {"axis": str(row.get("AXIS", ""))})
     except (TypeError, ValueError, KeyError) as error:
-        raise UserError(f"{uri}, {name}: no row of a judged benchmark ({error!r})") from None
+        raise UserError(f"{uri}, {name}: expected a row of a judged benchmark ({error!r})") from None

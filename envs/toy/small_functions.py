@@ -1,12 +1,12 @@
-"""Small Python functions to write, made backwards: a program, tests from running it, and last the words that ask for it.
+"""Coding problems about small Python functions. The function is generated first, then its tests and its prompt.
 
     Write f(x): add 3, times 4.        def f(x):
                                         x+=3
                                         x*=4
                                         return x
 
-A source for `generate:`, small enough for a model of a few hundred thousand weights, and judged like every other coding
-problem: by its tests, in the sandbox.
+A source for `generate:`. A model of a few hundred thousand parameters can learn it. It is judged like other coding problems: by
+tests in the sandbox.
 """
 
 import random
@@ -15,13 +15,13 @@ from collections.abc import Iterator
 from ...core import Message, Problem, UserError
 
 OPERATIONS = {"add": "+", "take": "-", "times": "*"}
-"""What a step is called, and its sign."""
+"""The operator of each step, by its name in the prompt."""
 NUMBERS = range(2, 10)
-"""What a step is done with."""
-PATIENCE = 20
-"""As many draws as there are possible ones, times this, without a new one: then there are no more."""
+"""The second operands of a step."""
+MAX_REPEATS = 20
+"""Give up after this many times the number of possible functions without a new one. Our choice."""
 INPUTS = (0, 1, 2, 7, -3, 10)
-"""Arguments that are tried; the first is the public test."""
+"""Arguments of the tests; the first is the public test."""
 
 Step = tuple[str, int]
 
@@ -29,36 +29,38 @@ Step = tuple[str, int]
 def small_functions(
     size: int = 300, seed: int = 0, part: str = "train", worked: float = 1.0, min_steps: int = 2, max_steps: int = 3
 ) -> Iterator[Problem]:
-    """Distinct problems, with solutions to learn from.
+    """Yields distinct problems, with solutions to train on.
 
     Args:
-        size: problems.
-        seed: of the draws.
-        part: all, train or held_out; a prompt is always in the same one.
-        worked: share of the solutions that take one step after the other. The others write the steps into one expression,
-            without brackets, and are wrong where a sum comes before a product.
-        min_steps, max_steps: of a function.
+        size: number of problems.
+        seed: seed of the random choices.
+        part: all, train or held_out; see `sources.in_part`.
+        worked: share of the solutions with one statement for each step. The others put all steps in one expression without
+            brackets, which is incorrect if an addition comes before a multiplication.
+        min_steps: smallest number of steps of a function.
+        max_steps: largest number of steps of a function.
 
     Raises:
-        UserError: there are not so many.
+        UserError: there are fewer than `size` problems.
     """
     from ..problems.sources import in_part
 
-    draw, said, in_vain = random.Random(seed), set[str](), 0
+    rng, prompts, repeats = random.Random(seed), set[str](), 0
     possible = sum((len(OPERATIONS) * len(NUMBERS)) ** steps for steps in range(min_steps, max_steps + 1))
     if size > possible:
-        raise UserError(f"there are {possible} functions of {min_steps} to {max_steps} steps, not {size}")
-    while len(said) < size:
-        steps = [(draw.choice([*OPERATIONS]), draw.choice(NUMBERS)) for _ in range(draw.randint(min_steps, max_steps))]
+        raise UserError(f"size={size}: there are only {possible} functions of {min_steps} to {max_steps} steps")
+    while len(prompts) < size:
+        steps = [(rng.choice([*OPERATIONS]), rng.choice(NUMBERS)) for _ in range(rng.randint(min_steps, max_steps))]
         prompt = "Write f(x): " + ", ".join(f"{name} {number}" for name, number in steps) + "."
-        solution = program(steps) if draw.random() < worked else one_line(steps)
-        if prompt in said or not in_part(prompt, part):
-            in_vain += 1
-            if in_vain > PATIENCE * possible:
-                raise UserError(f"there are {len(said)} functions of {min_steps} to {max_steps} steps, part={part}, not {size}")
+        solution = program(steps) if rng.random() < worked else one_line(steps)
+        if prompt in prompts or not in_part(prompt, part):
+            repeats += 1
+            if repeats > MAX_REPEATS * possible:
+                found = f"{len(prompts)} functions of {min_steps} to {max_steps} steps in part={part}"
+                raise UserError(f"size={size}: there are only {found}")
             continue
-        in_vain = 0
-        said.add(prompt)
+        repeats = 0
+        prompts.add(prompt)
         calls = [{"arguments": [x], "output": value(steps, x)} for x in INPUTS]
         answer = {"entry_point": "f", "calls": calls, "public": 1}
         uri = "generate:tenfold.envs.toy.small_functions:small_functions"
@@ -66,17 +68,17 @@ def small_functions(
 
 
 def value(steps: list[Step], x: int) -> int:
-    """What the function gives for x."""
+    """Returns the value of the function at x."""
     for name, number in steps:
         x = {"add": x + number, "take": x - number, "times": x * number}[name]
     return x
 
 
 def program(steps: list[Step]) -> str:
-    """A program that takes one step after the other."""
+    """Returns a program with one statement for each step."""
     return "\n".join(["def f(x):", *(f" x{OPERATIONS[name]}={number}" for name, number in steps), " return x"])
 
 
 def one_line(steps: list[Step]) -> str:
-    """The steps as one expression that forgets its brackets."""
+    """Returns a program with all steps in one expression without brackets."""
     return "def f(x):\n return x" + "".join(f"{OPERATIONS[name]}{number}" for name, number in steps)

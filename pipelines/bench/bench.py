@@ -72,7 +72,7 @@ class Bench(Stage):
                 asked.name,
                 policy,
                 self.options(context.seed),
-                made_with=policies.who(context.policy),
+                made_with=policies.policy_identity(context.policy),
                 folder=context.folder,
                 progress=lambda done, total, task=asked.name: context.progress(done, total, task=task),
             )

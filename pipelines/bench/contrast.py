@@ -79,8 +79,8 @@ def contrast(one: list[float], other: list[float]) -> dict[str, Any]:
 def _figures(stage: Path) -> dict[str, float]:
     """A finished stage's figures that can be compared, by name."""
     path, remedy = stage / "stage.json", "remove its folder, and the stage is run anew"
-    record = disk.record(path, remedy)
-    with disk.understood(path, remedy):
+    record = disk.read_object(path, remedy)
+    with disk.reading(path, remedy):
         return _compared(record, record["metrics"])
 
 

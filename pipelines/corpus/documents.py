@@ -36,7 +36,7 @@ import pyarrow.parquet
 from pydantic import Field, field_validator
 
 from ... import disk
-from ...core import Problem, UserError, spoken, without_surrogates
+from ...core import Problem, UserError, message_text, without_surrogates
 from ...envs.problems import sources as problem_sources
 from .. import figures
 from ..stage import Context, Metrics, Stage
@@ -135,9 +135,9 @@ class Documents(Stage):
 def _read_counts(record: Path) -> SourceCounts:
     """Returns the stored counts of a source, or of one of its files."""
     remedy = "remove it and run the stage again to read this source again"
-    counts = disk.record(record, remedy)
-    with disk.understood(record, remedy):
-        disk.has(counts, documents=int, characters=int, domains=dict, skipped=dict)
+    counts = disk.read_object(record, remedy)
+    with disk.reading(record, remedy):
+        disk.check_types(counts, documents=int, characters=int, domains=dict, skipped=dict)
     return cast(SourceCounts, counts)
 
 
@@ -241,7 +241,7 @@ def read(uri: str) -> Iterator[RawDocument]:
             f"cannot read documents from {uri!r}: expected a URI that starts with {', '.join(f'{s}:' for s in SOURCES)}"
         )
     options = dict(parse_qsl(query, keep_blank_values=True))
-    limit, characters, _ = (problem_sources.whole(uri, options, name) for name in ("limit", "characters", "holds"))
+    limit, characters, _ = (problem_sources.integer_option(uri, options, name) for name in ("limit", "characters", "holds"))
     domain = options.pop("domain", None)
     for name in ("limit", "characters", "holds"):
         options.pop(name, None)
@@ -321,7 +321,7 @@ def _problems(uri: str, location: str, options: Options) -> Iterator[RawDocument
 
 
 def _generate(uri: str, location: str, options: Options) -> Iterator[RawDocument]:
-    made = problem_sources.generated(uri, location, options)
+    made = problem_sources.generator_rows(uri, location, options)
     _check_options(uri, options, "text", "id")
 
     def rows() -> Iterator[RawDocument]:
@@ -338,7 +338,7 @@ def _generate(uri: str, location: str, options: Options) -> Iterator[RawDocument
 def _of_problem(problem: Problem) -> RawDocument:
     """Returns the prompt and the worked solution as a document. Its text is None if the problem has no answer."""
     solution = problem.meta.get("solution", problem.answer)
-    text = None if solution is None else "\n".join([*map(spoken, problem.prompt), str(solution)])
+    text = None if solution is None else "\n".join([*map(message_text, problem.prompt), str(solution)])
     return f"{problem.source}#{problem.id}", text, "problems"
 
 

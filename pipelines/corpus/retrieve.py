@@ -181,7 +181,7 @@ def _search_seeds(
     digest = hashlib.sha256(repr([(seed.id, seed.text) for seed in seeds]).encode()).hexdigest()
     made_with = {"seeds": digest, "limit": settings.limit, "words": settings.words}
     store: Store[Hits] = Store(
-        context.folder / "hits.jsonl", made_with, lambda row: disk.has(row, number=int, words=list, vector=list)
+        context.folder / "hits.jsonl", made_with, lambda row: disk.check_types(row, number=int, words=list, vector=list)
     )
     rows = {row["number"]: row for row in store.rows}
     waiting = [number for number in range(len(seeds)) if number not in rows]

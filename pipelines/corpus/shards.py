@@ -84,7 +84,7 @@ def counts(shard: Path) -> dict[str, Any]:
 def read_errors(shard: Path) -> contextlib.AbstractContextManager[None]:
     """Turns errors while a shard is read into a `UserError` that names the shard and the remedy."""
     folder = shard.parent.parent if shard.parent.name == DOCUMENTS else shard.parent
-    return disk.understood(shard, f"remove {folder} and run its stage again")
+    return disk.reading(shard, f"remove {folder} and run its stage again")
 
 
 def table(shard: Path, columns: Sequence[str] | None = None) -> pyarrow.Table:
@@ -130,7 +130,7 @@ def write(shard: Path, table: pyarrow.Table, counted: Counts | None = None) -> N
     partial = shard.with_suffix(".partial")
     table = table.replace_schema_metadata({"counts": json.dumps(dict(counted or {}))})
     try:
-        with disk.named(partial):
+        with disk.name_in_errors(partial):
             pyarrow.parquet.write_table(table, partial, compression="zstd", row_group_size=2048)
         partial.replace(shard)
     except BaseException:
@@ -200,7 +200,7 @@ def _process_shard(item: Item, work: Work, out: str) -> Item:
 def _with_error(item: Item, work: Callable[[Item], Item]) -> Item:
     """Applies `work` to an item. A `UserError` becomes the key "error", because Ray would wrap the exception in its own."""
     try:
-        with faults.said(item.get("shard", item.get("uri", ""))):
+        with faults.as_user_errors(item.get("shard", item.get("uri", ""))):
             return work(item)
     except UserError as error:
         return item | {"error": str(error)}

@@ -86,8 +86,8 @@ class Tag(Stage):
             disk.write(record.with_suffix(".html"), predictability.page(result))
             tagger.save(trained, folder)
         remedy = f"remove it and {folder}, and run the stage again to train the tagger again"
-        result = disk.record(record, remedy)
-        with disk.understood(record, remedy):
+        result = disk.read_object(record, remedy)
+        with disk.reading(record, remedy):
             rows = [(row["name"], bool(row["constant"]), row["rank_correlation"]) for row in result.pop("dimensions")]
         work = functools.partial(tag_shard, folder=str(folder.resolve()), batch_size=self.batch_size)
         counted = shards.map_shards(paths, work, context.folder / "tags", context, self.workers)
@@ -194,8 +194,8 @@ def _label(settings: Tag, context: Context, texts: dict[str, str]) -> Store[Labe
     names = [dimension.name for dimension in dimensions()]
 
     def check(row: dict[str, Any]) -> None:
-        disk.has(row, id=str, labels=(dict, type(None)))
-        disk.has(row["labels"] or {}, **dict.fromkeys(names if row["labels"] else (), (int, float)))
+        disk.check_types(row, id=str, labels=(dict, type(None)))
+        disk.check_types(row["labels"] or {}, **dict.fromkeys(names if row["labels"] else (), (int, float)))
 
     store: Store[LabelRow] = Store(context.folder / "labels.jsonl", made_with, check)
     if len(store.rows) < len(texts):

@@ -50,8 +50,8 @@ def open_sources(folder: str | Path) -> Sources:
     path = Path(folder) / INDEX
     if not path.is_file():
         raise UserError(f"{folder} contains no tokens: use the folder of a mix stage, as in {{stage:NAME}}")
-    with disk.understood(path, "run its mix stage again"):
-        sources = Sources(Path(folder), **disk.record(path, "run its mix stage again"))
+    with disk.reading(path, "run its mix stage again"):
+        sources = Sources(Path(folder), **disk.read_object(path, "run its mix stage again"))
         size = numpy.dtype(sources.dtype).itemsize
         files = {file_of(sources.folder, name): count * size for name, count in sources.tokens.items()}
         files |= {file_of(sources.folder, name, held_out=True): count * size for name, count in sources.held_out.items()}

@@ -46,11 +46,11 @@ def load(path: Path, max_tokens: int, held_out: float) -> tuple[list[Pair], list
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}: name the folder of a sample_pairs stage, as in {{stage:NAME}}") from None
-    with disk.understood(path, "run its sample_pairs stage again"):
+    with disk.reading(path, "run its sample_pairs stage again"):
         pairs = [storable(json.loads(line)) for line in content.splitlines()]
         for pair in pairs:
             for tokens in (pair[f"{side}_tokens"] for side in SIDES):
-                disk.has(tokens, ids=list, mask=list)
+                disk.check_types(tokens, ids=list, mask=list)
         kept = [pair for pair in pairs if all(len(pair[f"{side}_tokens"]["ids"]) <= max_tokens for side in SIDES)]
         measured = [int(hashlib.sha256(pair["id"].encode()).hexdigest()[:8], 16) < held_out * 16**8 for pair in kept]
     train = [pair for pair, out in zip(kept, measured, strict=True) if not out]
@@ -321,7 +321,7 @@ def _taken_once(
 
 def _reserve(file: Path) -> None:
     """Has the disk set aside a file's space: on a full one, writing to mapped memory would end the process without a word."""
-    with disk.named(file), file.open("r+b") as opened:
+    with disk.name_in_errors(file), file.open("r+b") as opened:
         try:
             os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
         except OSError as error:
@@ -331,7 +331,7 @@ def _reserve(file: Path) -> None:
 
 
 def _loaded(file: Path, columns: int) -> numpy.ndarray:
-    with disk.understood(file, "remove it, and it is made again"):
+    with disk.reading(file, "remove it, and it is made again"):
         array = numpy.load(file, mmap_mode="r")
         if array.ndim != 2 or array.shape[1] != columns:
             raise ValueError(f"of shape {array.shape}")

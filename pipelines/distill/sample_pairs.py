@@ -140,7 +140,7 @@ def check_same_vocabulary(student: Any, teacher: Any, uri: str) -> None:
 def _stored(path: Path) -> dict[int, list[Row]]:
     """A store's episodes that have a verdict and tokens, by problem, in the order of their samples."""
     found: dict[int, dict[int, Row]] = {}
-    for _, row in disk.rows(path, _check):
+    for _, row in disk.read_rows(path, _check):
         if "settings" not in row and row["verdict"]["score"] is not None and row["turns"] and all(row["turns"]):
             found.setdefault(row["problem"], {})[row["sample"]] = row
     return {index: [rows[sample] for sample in sorted(rows)] for index, rows in sorted(found.items())}
@@ -149,7 +149,7 @@ def _stored(path: Path) -> dict[int, list[Row]]:
 def _check(row: Row) -> None:
     """Raises where a line of a store is neither its settings nor an episode."""
     if "settings" not in row:
-        disk.has(row, problem=int, sample=int, verdict=dict, turns=list, messages=list)
+        disk.check_types(row, problem=int, sample=int, verdict=dict, turns=list, messages=list)
         row["verdict"]["score"]
 
 

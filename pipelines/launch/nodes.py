@@ -41,7 +41,7 @@ def check_installed() -> None:
     Raises:
         UserError: how to install it.
     """
-    extras.need("GRPO on GPUs", "vllm")
+    extras.require("GRPO on GPUs", "vllm")
     if not importlib.util.find_spec("flash_attn"):
         raise UserError("GRPO on GPUs wants FlashAttention: pip install flash-attn==2.8.3 --no-build-isolation")
 

@@ -52,7 +52,7 @@ def trained(stage: Stage, context: Context) -> Metrics:
         supervise.follow(command, VARIABLES, log, sign_of_life, STALL_SECONDS)
     except supervise.Stopped as stopped:
         raise UserError(f"{stage.name}: {stopped}") from None
-    return disk.record(folder / TRAINED, "run again")
+    return disk.read_object(folder / TRAINED, "run again")
 
 
 def launch(cluster: Cluster, folder: Path, node: int = 0, meeting: tuple[str, int] | None = None) -> list[str]:

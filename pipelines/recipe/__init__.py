@@ -27,6 +27,6 @@ def run(
     Raises:
         UserError: see `runner.run`; or the extra `train` is not installed.
     """
-    with extras.wanted_by("a recipe", "train"):
+    with extras.required_by("a recipe", "train"):
         from . import runner
     return runner.run(recipe, out, quiet=quiet, trust=trust)

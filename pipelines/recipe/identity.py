@@ -35,7 +35,7 @@ from ..corpus import documents
 from ..stage import Stage, finished, record
 from . import references
 
-RECORDED = ("torch", "transformers", "verl", "ray", "vllm", "gymnasium", "datasets", *environments.VERDICTS)
+RECORDED = ("torch", "transformers", "verl", "ray", "vllm", "gymnasium", "datasets", *environments.VERDICT_PACKAGES)
 """Packages whose versions a stage records, where they are installed."""
 SHOWN = 60
 """Characters of a setting that a message shows."""

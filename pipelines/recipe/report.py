@@ -109,7 +109,7 @@ class Display:
 
 @contextlib.contextmanager
 def _interrupts() -> Iterator[list[KeyboardInterrupt]]:
-    """Notes what signals raise (Ctrl-C, and what `signals.heard` does): Python drops an exception within a destructor, say."""
+    """Records interrupts (Ctrl-C, and those of `signals.as_interrupts`), because Python drops an exception in a destructor."""
     noted: list[KeyboardInterrupt] = []
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -151,7 +151,7 @@ def write(folder: Path, name: str, stages: Sequence[Stage], records: dict[str, R
     rows = pictures = ""
     for stage in stages:
         record, at = records[stage.name], folder / stage.name
-        with disk.understood(at / "stage.json", anew(at)):
+        with disk.reading(at / "stage.json", anew(at)):
             rows += (
                 f"<tr><td>{_link(folder, stage.name)}</td><td>{stage.kind}</td><td>{_seconds(record)}</td>"
                 f"<td>{html.escape(stage.summary(record['metrics']))}</td></tr>"

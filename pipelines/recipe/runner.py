@@ -46,7 +46,12 @@ def run(
     """
     recipe = recipe if isinstance(recipe, Recipe) else load(recipe)
     folder = folder_of(recipe, out)
-    with faults.said(folder), limited(recipe, folder, trusted=trust), disk.held(folder), report.Display(quiet) as display:
+    with (
+        faults.as_user_errors(folder),
+        limited(recipe, folder, trusted=trust),
+        disk.locked(folder),
+        report.Display(quiet) as display,
+    ):
         given, recipe = recipe, prepare(recipe, folder)
         disk.write(folder / "recipe.yaml", yaml.safe_dump(given.model_dump(mode="json"), sort_keys=False))
         display.plan(recipe.name, recipe.description, folder, [_plan(stage, folder) for stage in recipe.stages])
@@ -86,7 +91,7 @@ def prepare(recipe: Recipe, folder: Path, not_seen: list[str] | None = None) -> 
     supply.check(recipe.stages, recipe.policy, folder)
     unseen: list[str] = [] if not_seen is None else not_seen
     begun = [(stage, policy) for stage, policy in with_policies(recipe, folder) if _begun(stage, folder / stage.name)]
-    if begun and named_code.waiting():
+    if begun and named_code.not_imported():
         unseen.append(f"the stages in {folder} are not compared: their code is not imported")
     else:
         identity.check_same([(stage, _made(stage, policy, reader)) for stage, policy in begun], folder)
@@ -129,7 +134,7 @@ def _begun(stage: Stage, folder: Path) -> bool:
         raise UserError(f"{folder} is a file, and a stage's folder is to be there: move it away, or choose another --out")
     record = record_of(folder)
     if record and "metrics" in record:
-        with disk.understood(folder / "stage.json", anew(folder)):
+        with disk.reading(folder / "stage.json", anew(folder)):
             stage.summary(record["metrics"])
     return record is not None
 
@@ -187,7 +192,7 @@ def _run_stage(
         context = Context(
             folder, settings["policy"], settings["seed"], inputs, progress, recipe.cluster, made.digest(stage.may_change)
         )
-        with faults.said(folder):
+        with faults.as_user_errors(folder):
             metrics = stage.run(context)
     nodes.free()
     record = {
@@ -200,8 +205,8 @@ def _run_stage(
         "processor_seconds": round(_processor_seconds() - processor, 2),
         "metrics": _read_back(stage, metrics),
     }
-    with faults.said(folder):
-        disk.settle(folder)
+    with faults.as_user_errors(folder):
+        disk.sync_folder(folder)
         disk.write(folder / "stage.json", json.dumps(record, indent=1))
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # needed until now, should the stage be killed
     return record

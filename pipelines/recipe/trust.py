@@ -70,7 +70,7 @@ def limited(recipe: "Recipe", folder: Path, *, trusted: bool = False, dry: bool 
                 named_code.import_module(module)
             except ImportError as error:
                 raise UserError(f"modules: cannot import {module!r} ({error})") from None
-        with registry.declared(references.filled(recipe.environments, folder), found):
+        with registry.recipe_environments(references.filled(recipe.environments, folder), found):
             yield
 
 
@@ -91,7 +91,7 @@ def limits(recipe: "Recipe", *, trusted: bool = False, dry: bool = False) -> nam
             f"the recipe {recipe.name} runs code that is not tenfold's: {'; '.join(found)}. If you trust it, run it with "
             "--trust (trust=True from Python)"
         )
-    own = {*recipe.own, *registry.named()}
+    own = {*recipe.own, *registry.user_code_names()}
     imports = trusted or not dry
     here = {module for name in recipe.own if _lies_here(module := name.partition(":")[0])}
     covered = _sources([*(recipe.modules if imports else []), *here])
@@ -108,7 +108,7 @@ def check_addresses(recipe: "Recipe") -> None:
     """
     for text in _texts(recipe.model_dump(mode="json", exclude={"description"})):
         if _URI.match(text):
-            keys.refuse_in(text)
+            keys.refuse_keys_in(text)
 
 
 def doors(recipe: "Recipe") -> list[str]:

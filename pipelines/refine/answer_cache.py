@@ -51,7 +51,7 @@ class AnswerCache:
             progress: told how many answers there are.
             together: whether all policies may be in memory at once; else the last one is let go before another is loaded.
         """
-        self.store: Store[AnswerRow] = Store(path, made_with, lambda row: disk.has(row, key=str, text=str, cut=bool))
+        self.store: Store[AnswerRow] = Store(path, made_with, lambda row: disk.check_types(row, key=str, text=str, cut=bool))
         self.answers = {row["key"]: Answer(row["text"], row["cut"]) for row in self.store.rows}
         self.load, self.max_tokens, self.seed, self.progress = load, max_tokens, seed, progress
         self.together = together
@@ -92,5 +92,5 @@ class AnswerCache:
             self.answers |= answers
             self.progress(len(self.answers))
             if failed:
-                raise failed.ending
+                raise failed.error_to_raise
         return [self.answers[key] for key, _ in asked]

@@ -11,7 +11,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from ...core import Conversation, Message, Problem, spoken
+from ...core import Conversation, Message, Problem, message_text
 from ...responses import without_thinking
 
 CRITERIA = ("correctness", "completeness", "consistency", "executability", "safety")
@@ -36,7 +36,7 @@ class Scores(NamedTuple):
 
 def instruction(problem: Problem) -> str:
     """A problem's prompt as one text."""
-    return "\n\n".join(map(spoken, problem.prompt))
+    return "\n\n".join(map(message_text, problem.prompt))
 
 
 def _asked(text: str) -> Conversation:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 
 from ...benchmarks.stats.scores import Score, avg_at_k
-from ...envs.problems.pairs import Pair
+from ...envs.problems.pairs import PreferencePair
 from ...verifiers.pairwise import Prefer
 
 Array = NDArray[np.float64]
@@ -35,7 +35,7 @@ RIDGES = (1.0, 10.0, 100.0, 1000.0)
 class Compared:
     """A pair and what a judge said of it."""
 
-    pair: Pair
+    pair: PreferencePair
     first: float
     """Probability that the chosen one is better, shown first."""
     second: float
@@ -47,18 +47,18 @@ class Compared:
         return (self.first + self.second) / 2
 
 
-def compare(prefer: Prefer, pairs: Sequence[Pair]) -> list[Compared]:
+def compare(prefer: Prefer, pairs: Sequence[PreferencePair]) -> list[Compared]:
     """Asks about every pair, in both orders."""
     told = prefer([question for pair in pairs for question in orders(pair)])
     return [Compared(pair, told[2 * i], 1 - told[2 * i + 1]) for i, pair in enumerate(pairs)]
 
 
-def orders(pair: Pair) -> list[tuple[Any, str, str]]:
+def orders(pair: PreferencePair) -> list[tuple[Any, str, str]]:
     """The two questions that a pair makes, the chosen one first in the first."""
     return [(pair.prompt, pair.chosen, pair.rejected), (pair.prompt, pair.rejected, pair.chosen)]
 
 
-def accuracy(pairs: Sequence[Pair], margins: Sequence[float]) -> Score:
+def accuracy(pairs: Sequence[PreferencePair], margins: Sequence[float]) -> Score:
     """How often the chosen response has a margin above 0 (0 counts half): the mean over questions, and its interval."""
     rows: dict[str, list[float]] = {}
     for pair, margin in zip(pairs, margins, strict=True):
@@ -132,12 +132,12 @@ def length_bias(compared: Sequence[Compared]) -> LengthBias:
     return LengthBias(of(1), of(-1), fmean(m * d for m, d in zip(found, by, strict=True)) / spread if spread else 0.0)
 
 
-def always_longer(pairs: Sequence[Pair]) -> list[float]:
+def always_longer(pairs: Sequence[PreferencePair]) -> list[float]:
     """The margins of a judge that prefers the longer response."""
     return [float(len(pair.chosen) - len(pair.rejected)) for pair in pairs]
 
 
-def bag_of_words(train: Sequence[Pair]) -> Callable[[Sequence[Pair]], list[float]]:
+def bag_of_words(train: Sequence[PreferencePair]) -> Callable[[Sequence[PreferencePair]], list[float]]:
     """A judge that goes by the difference in word counts: logistic regression, numbers counted as one word.
 
     Returns:
@@ -164,11 +164,11 @@ def _weights(table: Array, ridge: float) -> Array:
     return optimize.minimize(loss, np.zeros(table.shape[1]), jac=True, method="L-BFGS-B").x
 
 
-def _by_words(places: dict[str, int], weights: Array, pairs: Sequence[Pair]) -> list[float]:
+def _by_words(places: dict[str, int], weights: Array, pairs: Sequence[PreferencePair]) -> list[float]:
     return (_differences(pairs, places) @ weights).tolist()
 
 
-def _differences(pairs: Sequence[Pair], places: dict[str, int]) -> Array:
+def _differences(pairs: Sequence[PreferencePair], places: dict[str, int]) -> Array:
     """Word counts of the chosen response less those of the rejected one, (pairs, words)."""
     table = np.zeros((len(pairs), len(places)))
     for row, pair in enumerate(pairs):

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, TypedDict
 
 from ... import disk
 from ...benchmarks.stats.scores import Score
-from ...envs.problems.pairs import Pair
+from ...envs.problems.pairs import PreferencePair
 from ...policies import load_policy
-from ...policies.preference import Judge
+from ...policies.preference import PairwiseJudge
 from ...policies.store import Store
 from ...verifiers.pairwise import Prefer, ResponsePair
 from ..stage import Context, Metrics
@@ -36,7 +36,9 @@ class Measured(NamedTuple):
     """Of a question."""
 
 
-def measure(settings: Measured, context: Context, train: Sequence[Pair], held_out: Sequence[Pair]) -> Metrics:
+def measure(
+    settings: Measured, context: Context, train: Sequence[PreferencePair], held_out: Sequence[PreferencePair]
+) -> Metrics:
     """Measures the stage's model, and the plain judge if one is named, on held-out pairs and on probes made of their answers.
 
     What is judged is stored as it comes, so that a stage that was killed goes on.
@@ -46,10 +48,10 @@ def measure(settings: Measured, context: Context, train: Sequence[Pair], held_ou
     judges = {"trained": f"path:{context.folder / 'policy'}"} | ({"plain": settings.judge} if settings.judge else {})
     metrics: Metrics = {"held_out": {}, "probes": {}, "baselines": _baselines(train, pairs)}
     for name, uri in judges.items():
-        judge = Judge(load_policy(uri, batch_size=settings.batch_size), settings.max_tokens)
+        judge = PairwiseJudge(load_policy(uri, batch_size=settings.batch_size), settings.max_tokens)
         made_with = {"judge": uri, "max_tokens": settings.max_tokens}
         store: Store[JudgedRow] = Store(
-            context.folder / f"judged-{name}.jsonl", made_with, lambda row: disk.has(row, question=str, first=float)
+            context.folder / f"judged-{name}.jsonl", made_with, lambda row: disk.check_types(row, question=str, first=float)
         )
         prefer = stored(judge, store, AT_ONCE * settings.batch_size, context.progress)
         compared = accuracy.compare(prefer, pairs)
@@ -86,7 +88,7 @@ def stored(prefer: Prefer, store: Store[JudgedRow], at_once: int, progress: Call
     return ask
 
 
-def _baselines(train: Sequence[Pair], pairs: Sequence[Pair]) -> dict[str, dict[str, Any]]:
+def _baselines(train: Sequence[PreferencePair], pairs: Sequence[PreferencePair]) -> dict[str, dict[str, Any]]:
     words = accuracy.bag_of_words(train)
     return {
         "always longer": dataclasses.asdict(accuracy.accuracy(pairs, accuracy.always_longer(pairs))),

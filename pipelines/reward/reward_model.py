@@ -16,9 +16,9 @@ from pydantic import Field
 
 from ...core import UserError
 from ...envs.problems import pairs as pair_sources
-from ...envs.problems.pairs import Pair
+from ...envs.problems.pairs import PreferencePair
 from ...policies import checkpoints
-from ...policies.preference import OPTIONS, window, worded
+from ...policies.preference import OPTIONS, pairwise_prompt, token_limit
 from ...verifiers.pairwise import ResponsePair
 from ..bench import scoreboard
 from ..launch import processes
@@ -79,7 +79,7 @@ class RewardModel(Training):
         pairs, _ = _split(self)
         start = checkpoints.checkpoint(context.policy)
         model, tokenizer = checkpoints.load(start, torch.float32)
-        longest = window(checkpoints.window(start), self.max_tokens)
+        longest = token_limit(checkpoints.window(start), self.max_tokens)
         seed = f"{context.seed}/{self.name}"  # a seed of the stage's own
         count = self.steps * self.batch_size
         asked = list(schedule(pairs, count, self.probes, seed))
@@ -91,7 +91,7 @@ class RewardModel(Training):
 
             def __getitem__(self, place: int) -> dict[str, Any]:
                 example = asked[place]
-                tokens = checkpoints.prompt_tokens(tokenizer, worded(*example.question, tokenizer, longest)) + shared
+                tokens = checkpoints.prompt_tokens(tokenizer, pairwise_prompt(*example.question, tokenizer, longest)) + shared
                 return {"tokens": tokens, "letter": letters[OPTIONS.index(example.letter)]}
 
         class LetterTrainer(Trainer):
@@ -133,7 +133,7 @@ class Example:
     """The kind of doctoring, where the rejected response is the chosen one, doctored."""
 
 
-def schedule(pairs: Sequence[Pair], count: int, share: float, seed: str) -> Iterator[Example]:
+def schedule(pairs: Sequence[PreferencePair], count: int, share: float, seed: str) -> Iterator[Example]:
     """What is learnt from, in order: `count` examples, pass by pass over the pairs, each pass in an order of its own.
 
     A and B are balanced: a step in which one letter was right more often would teach the model to say that letter.
@@ -168,7 +168,7 @@ def _number(*parts: object) -> int:
     return int(hashlib.sha256("/".join(map(str, parts)).encode()).hexdigest()[:12], 16)
 
 
-def _split(settings: RewardModel) -> tuple[list[Pair], list[Pair]]:
+def _split(settings: RewardModel) -> tuple[list[PreferencePair], list[PreferencePair]]:
     """Pairs to learn from, and pairs to measure with."""
     return pair_sources.split(pair_sources.load(settings.pairs), settings.held_out)
 

@@ -37,7 +37,7 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetr
 from ...core import Episode, Verdict, sample_seed, without_surrogates
 from ...envs import registry
 from ...envs.text import SupportsScoreGroup
-from ...policies.rollout import crashed, first_messages, verdict_of
+from ...policies.rollout import environment_error, first_messages, verdict_of
 from ...policies.store import episode_to_json
 from ...policies.transcript import Limits, Transcript
 from ..verl_compat.order import Place
@@ -131,8 +131,8 @@ class EnvironmentLoop(AgentLoopBase):
             transcript = Transcript(self.limits, [*first_messages(text, info)], self.tokenizer, self.stop_ids)
             while True:
                 turn = len(transcript.turns)
-                if turn < len(stored) and len(stored[turn]) <= transcript.left:
-                    said = transcript.sample(stored[turn])
+                if turn < len(stored) and len(stored[turn]) <= transcript.tokens_left:
+                    said = transcript.add_tokens(stored[turn])
                 else:
                     stored = []  # whatever followed belongs to another episode
                     asked = time.monotonic()
@@ -141,22 +141,22 @@ class EnvironmentLoop(AgentLoopBase):
                         prompt_ids=transcript.tokens,
                         sampling_params={
                             **sampling_params,
-                            "max_tokens": transcript.left,
+                            "max_tokens": transcript.tokens_left,
                             "seed": sample_seed(self.seed, f"{place.key(problem_id)}/{turn}", place.sample),
                         },
                     )
                     waited += time.monotonic() - asked
                     if sampled.stop_reason in ("aborted", "abort"):
                         raise ConnectionAbortedError("the server gave the sample up")
-                    said, extra = transcript.sample(sampled.token_ids, sampled.log_probs or ()), sampled.extra_fields
+                    said, extra = transcript.add_tokens(sampled.token_ids, sampled.log_probs or ()), sampled.extra_fields
                 text, reward, terminated, truncated, info = await in_thread(environment.step, said.scorable_text)
                 rewards += float(reward)
                 ended = terminated or truncated
-                if not transcript.goes_on(ended, info.get("role", "user"), text):
+                if not transcript.add_reply(ended, info.get("role", "user"), text):
                     verdict = verdict_of(info, rewards)
                     break
         except Exception as error:
-            verdict, ended = crashed(error), False
+            verdict, ended = environment_error(error), False
         finally:
             if environment is not None and ended:
                 _give_back(self.environment, environment)
@@ -240,7 +240,7 @@ def _spec(registration: str) -> EnvSpec:
 
 def _make(registration: str) -> gymnasium.Env[str, str]:
     spec = _spec(registration)
-    registry.creator(spec)  # refuses what the recipe may not name
+    registry.constructor(spec)  # refuses what the recipe may not name
     return gymnasium.make(spec)
 
 

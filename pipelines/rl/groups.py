@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from ...core import Verdict
-from ...policies.rollout import crashed
+from ...policies.rollout import environment_error
 from .threads import in_thread
 
 Judge = Callable[[Sequence[str]], list[Verdict] | None]
@@ -30,6 +30,6 @@ async def verdict(group: str, size: int, sample: int, response: str | None, judg
         try:
             verdicts = await in_thread(judge, [*said.values()]) if said else []
         except Exception as error:
-            verdicts = [crashed(error)] * len(said)
+            verdicts = [environment_error(error)] * len(said)
         told.set_result(dict(zip(said, verdicts, strict=True)) if verdicts is not None else {})
     return (await told).get(sample)

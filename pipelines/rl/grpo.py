@@ -56,7 +56,7 @@ class GRPO(GRPOSettings):
         for name in ("episodes", "metrics"):
             (folder / name).mkdir(exist_ok=True)
         _write_rows(rows, folder / verl_config.DATA)
-        registered = [_literal(registration) for registration in registry.exported()]
+        registered = [_literal(registration) for registration in registry.registrations()]
         loop = {
             "name": "tenfold",
             "_target_": f"{__package__}.agent_loop.EnvironmentLoop",
@@ -153,7 +153,7 @@ def _sampled(settings: GRPOSettings, context: Context) -> str | None:
     file = (context.inputs[settings.keep] / "episodes.jsonl").resolve()
     places = {
         f"{row['problem']}/{row['sample']}": place
-        for place, row in disk.rows(file, _check)
+        for place, row in disk.read_rows(file, _check)
         if "settings" not in row and row["verdict"]["score"] is not None and all(row["turns"])
     }
     index = context.folder / "sampled.json"
@@ -164,7 +164,7 @@ def _sampled(settings: GRPOSettings, context: Context) -> str | None:
 def _check(row: dict[str, Any]) -> None:
     """Raises where a line of a store is neither its settings nor a sample."""
     if "settings" not in row:
-        disk.has(row, problem=int, sample=int, verdict=dict, turns=list)
+        disk.check_types(row, problem=int, sample=int, verdict=dict, turns=list)
         row["verdict"]["score"]
 
 
@@ -206,7 +206,7 @@ def _problems(settings: GRPOSettings, context: Context) -> tuple[str, list[dict[
     indices = list(range(settings.problems or count_problems(environment) or 0))
     if settings.keep:
         kept = context.inputs[settings.keep]
-        with disk.understood(kept / rl_filter.TABLE, anew(kept)):
+        with disk.reading(kept / rl_filter.TABLE, anew(kept)):
             table = pandas.read_parquet(kept / rl_filter.TABLE)
             indices = table["index"][table["kept"]].tolist()
     if not indices:

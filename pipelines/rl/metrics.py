@@ -112,24 +112,24 @@ def mean(steps: Sequence[dict[str, Any]], name: str) -> float | None:
 
 def check_episode(row: dict[str, Any]) -> None:
     """Raises what a row makes it raise that no agent loop wrote (KeyError, TypeError, ...)."""
-    disk.has(row, step=int, problem=int, sample=int, verdict=dict)
-    disk.has(row["verdict"], score=(int, float, type(None)), reason=str)
+    disk.check_types(row, step=int, problem=int, sample=int, verdict=dict)
+    disk.check_types(row["verdict"], score=(int, float, type(None)), reason=str)
 
 
 def _check_played(row: dict[str, Any]) -> None:
     """Likewise, where all that a step's figures are made of has to be there."""
     check_episode(row)
-    disk.has(row, finish_reason=str, reused=bool, environment_seconds=(int, float))
-    disk.has(row["verdict"], status=str, method=str)
+    disk.check_types(row, finish_reason=str, reused=bool, environment_seconds=(int, float))
+    disk.check_types(row["verdict"], status=str, method=str)
 
 
 def _check_report(row: dict[str, Any]) -> None:
     """Likewise, of a row that verl wrote."""
-    disk.has(row, step=int, data=dict)
-    disk.has(row["data"], **{FROM_VERL[name]: (int, float) for name in ("reward", "seconds")})
+    disk.check_types(row, step=int, data=dict)
+    disk.check_types(row["data"], **{FROM_VERL[name]: (int, float) for name in ("reward", "seconds")})
 
 
 def _rows(path: Path, check: Callable[[dict[str, Any]], None]) -> Iterator[dict[str, Any]]:
     """The rows of a file that another process may be writing, or was killed while writing: broken lines are passed over."""
-    rows = (disk.row_of(line, check) for line in path.read_bytes().split(b"\n")[:-1])
+    rows = (disk.parse_row(line, check) for line in path.read_bytes().split(b"\n")[:-1])
     return (row for row in rows if row is not None)

@@ -30,11 +30,11 @@ def read(run: str | Path, stage: str | None = None, step: int | None = None) -> 
         step = max(played)
     if step not in played:
         raise UserError(f"{folder} has no step {step}; there are {min(played)} to {max(played)}")
-    with disk.understood(folder / "episodes", "name another step"):
+    with disk.reading(folder / "episodes", "name another step"):
         for episode in played[step]:
-            disk.has(episode, problem_id=str, tokens=int, messages=list)
+            disk.check_types(episode, problem_id=str, tokens=int, messages=list)
             for turn in episode["messages"]:
-                disk.has(turn, role=str, content=str)
+                disk.check_types(turn, role=str, content=str)
     return step, played[step]
 
 

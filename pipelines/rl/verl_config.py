@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...core import UserError, without_keys
+from ...core import UserError, without_secrets
 from ..cluster import Cluster
 from ..launch.nodes import ray_python
 from ..trainer import checkpoints
@@ -296,7 +296,7 @@ def environment(metrics: Path, cluster: Cluster) -> dict[str, str]:
     """
     # Processes of a Ray that was started before do not inherit ours. Keys are not among these: verl prints them.
     ours = {name: value for name, value in os.environ.items() if name.startswith("TENFOLD_") or name == "OPENAI_BASE_URL"}
-    passed_on = {name: without_keys(value) for name, value in ours.items()}
+    passed_on = {name: without_secrets(value) for name, value in ours.items()}
     variables = passed_on | {
         "VERL_FILE_LOGGER_PATH": str(metrics),
         "HYDRA_FULL_ERROR": "1",

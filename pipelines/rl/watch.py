@@ -68,7 +68,7 @@ class Watch:
                 text = file.read()
             whole = text.rfind(b"\n") + 1
             self.places[path] = self.places.get(path, 0) + whole
-            rows = (disk.row_of(line, metrics.check_episode) for line in text[:whole].split(b"\n"))
+            rows = (disk.parse_row(line, metrics.check_episode) for line in text[:whole].split(b"\n"))
             yield from (row for row in rows if row is not None)
 
 

@@ -7,11 +7,11 @@ the answer, in the words that the model's chat template thinks in.
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
 from ...core import Message, Problem, UserError, without_surrogates
-from ...envs.text import pose
+from ...envs.text import prompt_messages
 from ...policies import checkpoints
 from ...policies.chat_tokens import conversation_tokens
 from ..trainer.trainer import IGNORED
@@ -44,7 +44,7 @@ def example(
         UserError: there is thinking, thinking_as is None, and the model has no slot for it; or its chat template cannot write
             the tool calls.
     """
-    final: Message | None = problem.meta.get("final_turn")
+    final = cast(Message | None, problem.meta.get("final_turn"))
     said = answer.replace("{answer}", final["content"]) if final else worked(problem, answer)
     if thinking := problem.meta.get("thinking"):
         if thinking_as is None and not has_slot(tokenizer):
@@ -54,10 +54,13 @@ def example(
             )
         form = THINKING if thinking_as is None else thinking_as or "{answer}"
         said = form.replace("{thinking}", str(thinking)).replace("{answer}", said)
-    messages: list[Message] = [*pose(problem, template, system), Message(role="assistant", content=without_surrogates(said))]
+    messages: list[Message] = [
+        *prompt_messages(problem, template, system),
+        Message(role="assistant", content=without_surrogates(said)),
+    ]
     if final and "tool_calls" in final:
         messages[-1]["tool_calls"] = final["tool_calls"]
-    tools = problem.meta.get("tools", ())
+    tools = cast(Sequence[Mapping[str, object]], problem.meta.get("tools", ()))
     if tool_turns.has_tools(messages, tools):
         written = tool_turns.written(tokenizer, messages, tools, problem.id)
         if isinstance(written, tool_turns.Written):
@@ -66,7 +69,7 @@ def example(
     earlier = [turn["content"] for turn in messages if turn["role"] == "assistant"]
     turns = [_said(tokenizer, text) for text in earlier]
     first = next(place for place, turn in enumerate(messages) if turn["role"] == "assistant")
-    opened = checkpoints.opened(tokenizer, checkpoints.prompt_tokens(tokenizer, messages[:first]))
+    opened = checkpoints.opened_reasoning(tokenizer, checkpoints.prompt_tokens(tokenizer, messages[:first]))
     if opened:  # the prompt has already said so, before each turn
         turns = [_said(tokenizer, text.removeprefix(opened)) for text in earlier]
     return _labelled(*conversation_tokens(tokenizer, messages, turns))

@@ -147,7 +147,7 @@ class SFT(Training):
             found = {
                 int(path.parent.name.removeprefix(MEASURED)): path for path in context.folder.glob(f"{MEASURED}*/{SCORES}")
             }
-            told["benchmarks"] = {step: disk.record(found[step], "remove it, and run again") for step in sorted(found)}
+            told["benchmarks"] = {step: disk.read_object(found[step], "remove it, and run again") for step in sorted(found)}
         all_lost: Counter[str] = sum(left_out, Counter())
         cut = all_lost.pop("cut", 0)
         counted = {"cut": cut, "left_out": all_lost.total(), "why_left_out": dict(all_lost)}

@@ -5,7 +5,7 @@ their words, their tool calls and what ends them. A tool's reply and the declara
 the assistant's turns (`{% generation %}`), its marks count; else each turn is found by what the template adds for it.
 
 A template that does not know tools is given them as text: declarations in the system's turn and calls in `<tool_call>`, as
-`envs/problems/function_calls.py` and `core.spoken` write them.
+`envs/problems/function_calls.py` and `core.message_text` write them.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ...core import Message, UserError, spoken, without_surrogates
+from ...core import Message, UserError, message_text, without_surrogates
 from ...envs.problems.function_calls import INSTRUCTION
 
 PROBE = "tenfoldprobe"
@@ -46,7 +46,7 @@ def declared(messages: Sequence[Message], tools: Tools) -> list[Message]:
 
 def as_text(messages: Sequence[Message]) -> list[Message]:
     """The messages with their tool calls in their text."""
-    return [Message(role=message["role"], content=spoken(message)) for message in messages]
+    return [Message(role=message["role"], content=message_text(message)) for message in messages]
 
 
 class Written(NamedTuple):

@@ -25,7 +25,7 @@ def mutants(program: str, most: int = MAX_MUTANTS) -> list[str]:
     Raises:
         UserError: cosmic-ray is not installed, or cannot parse the program.
     """
-    with extras.wanted_by("a mutant"):
+    with extras.required_by("a mutant"):
         found = list(dict.fromkeys(mutant for mutant in _all(program) if mutant != program))
     step = max(1.0, len(found) / most)
     return [found[int(number * step)] for number in range(min(most, len(found)))]

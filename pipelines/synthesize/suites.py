@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from ...core import UserError
-from ...golds import CodeTests
+from ...golds import CodeTests, RunLimits
 from ...verifiers import code
 from ...verifiers.programs.equality import exactly, same, within
 from ...verifiers.sandbox import Call, CallResult, Limits, LocalSandbox, Sandbox, SandboxFault
@@ -371,7 +371,7 @@ def mutation_score(answer: CodeTests, program: str) -> float | None:
         SandboxFault: the sandbox failed on a mutant.
         UserError: the program does not pass the tests.
     """
-    limits = {"cpu_seconds": ALL_LIMITS.cpu_seconds, "wall_seconds": ALL_LIMITS.wall_seconds}
+    limits: RunLimits = {"cpu_seconds": ALL_LIMITS.cpu_seconds, "wall_seconds": ALL_LIMITS.wall_seconds}
 
     def passes(source: str) -> bool:
         verdict = code.verify_program(source, {**answer, "limits": limits})

@@ -110,14 +110,14 @@ def synthesize(
     Raises:
         UserError: no problem has tests and a solution, the file has other settings, or hypothesis is not installed.
     """
-    extras.need("a test suite", "hypothesis", "cosmic_ray")
+    extras.require("a test suite", "hypothesis", "cosmic_ray")
     from . import suites  # here, because recipes without this stage do not need hypothesis
 
     chosen = [problem for problem in problem_sources.load(uri) if _entry_point(problem)][:limit]
     if not chosen:
         raise UserError(f"{uri} has no coding problem with a solution and a single function to call; use other problems")
     made_with = {"problems": uri, "content": identity.of_problems(uri), "compare": compare, **options}
-    with disk.held_file(out), suites.two_worker_sandbox() as box:
+    with disk.locked_file(out), suites.two_worker_sandbox() as box:
         store: Store[Row] = Store(out, made_with, _check)
         done = {row["id"]: row for row in store.rows}
         for number, problem in enumerate(chosen, start=1):
@@ -141,9 +141,9 @@ def _row(problem: Problem, compare: bool, options: Mapping[str, Any], box: Sandb
     from . import suites
 
     tests = cast(CodeTests, problem.answer)
-    program, entry_point = code.complete_program(problem.meta["solution"], tests), _entry_point(problem)
+    program, entry_point = code.complete_program(str(problem.meta["solution"]), tests), _entry_point(problem)
     assert entry_point is not None
-    row: Row = {"id": problem.id, "prompt": list(problem.prompt), "solution": problem.meta["solution"]}
+    row: Row = {"id": problem.id, "prompt": list(problem.prompt), "solution": str(problem.meta["solution"])}
     if "checker" in tests:
         return row | {"left_out": "a checker judges its outputs, so the expected output is not unique"}
     compared: dict[str, Any] = {name: value for name in ("unordered", "tolerance") if (value := tests.get(name))}

@@ -4,7 +4,6 @@ only where every file was written to its end, which a full disk or a kill preven
 import contextlib
 import enum
 import json
-import os
 import pickle
 import zipfile
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch.distributed.checkpoint.metadata import Metadata
 
+from ... import named_code
 from ...core import UserError
 
 VARIABLES = {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "0"}
@@ -87,19 +87,11 @@ def as_weights(folder: Path) -> Iterator[None]:
                     raise pickle.UnpicklingError("no table of contents")
             except Exception as error:  # of whatever a broken or made file holds
                 raise UserError(refusal(path, error)) from None
-    before = {name: os.environ.get(name) for name in VARIABLES}
-    os.environ |= VARIABLES
     try:
-        with torch.serialization.safe_globals(_GLOBALS):
+        with named_code.environment_variables(VARIABLES), torch.serialization.safe_globals(_GLOBALS):
             yield
     except pickle.UnpicklingError as error:
         raise UserError(refusal(folder, error)) from None
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def allow_random_states() -> None:

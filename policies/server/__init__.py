@@ -1,1 +1,1 @@
-"""A model behind an OpenAI-compatible server: requests, replies, errors and keys."""
+"""Parts of the client of OpenAI-compatible servers: requests, replies, errors and keys."""

@@ -1,13 +1,13 @@
-"""Which key goes to which server: a setting of the user's, never of a recipe or of a URI.
+"""Rules for sending API keys to servers. Only the user can allow this, not a recipe or a URI.
 
-A URI names a server (`base_url=`) and may name the variable that holds its key (`api_key_env=`). Whether the key goes there is
-said in the variable TENFOLD_KEYS, or in the file `keys` of the user's settings (~/.config/tenfold/keys), a line each:
+A URI names a server (`base_url=`) and may name the environment variable with its key (`api_key_env=`). The user allows servers
+for a key in the variable TENFOLD_KEYS, or in the file `keys` of the user's settings (~/.config/tenfold/keys), one on each line:
 
     export TENFOLD_KEYS="OPENAI_API_KEY=llm.lab.org LAB_KEY=judge.lab.org:8000,127.0.0.1:8000"
 
-A host without a port stands for all of its ports; https://HOST for that scheme and its own port. Without a word from the user,
-OPENAI_API_KEY goes to https://api.openai.com and to the server that he names himself in OPENAI_BASE_URL, and no other variable
-is read. A redirection takes no key to a host that may not have it.
+A host without a port allows all of its ports; https://HOST allows this scheme and its default port. By default, OPENAI_API_KEY
+is sent to https://api.openai.com and to the server in OPENAI_BASE_URL, and no other variable is read. After a redirection to a
+server that is not allowed, no key is sent.
 """
 
 import contextlib
@@ -27,11 +27,11 @@ SECRET = re.compile(
     r"(?:.*[_.-])?(?:(?:api)?[_-]?key|token|secret|password|passwd|passphrase|pwd|auth|authorization|signature|sig|credentials?)",
     re.IGNORECASE,
 )
-"""What a parameter of an address is called that holds a key."""
+"""Names of URL parameters that contain a secret."""
 
 
 class Server(NamedTuple):
-    """Where a request goes."""
+    """The server of a request."""
 
     scheme: str
     host: str
@@ -42,65 +42,67 @@ class Server(NamedTuple):
         return host if self.port == PORTS.get(self.scheme) else f"{host}:{self.port}"
 
 
-class Bound(NamedTuple):
-    """A server as a user writes it; None: any."""
+class AllowedServer(NamedTuple):
+    """A server in the user's settings; None matches any value."""
 
     scheme: str | None
     host: str
     port: int | None
 
-    def covers(self, server: Server) -> bool:
-        """Whether it is that server."""
+    def matches(self, server: Server) -> bool:
+        """True if the entry matches the server."""
         return self.host == _name(server.host) and self.scheme in (None, server.scheme) and self.port in (None, server.port)
 
 
-def may_have(variable: str, server: Server) -> bool:
-    """Whether the user lets the key in a variable go to a server.
+def may_receive(variable: str, server: Server) -> bool:
+    """True if the user allows sending the key in a variable to a server.
 
     Raises:
-        UserError: his settings cannot be read.
+        UserError: the user's settings cannot be read.
     """
-    return any(bound.covers(server) for bound in _bound(variable))
+    return any(allowed.matches(server) for allowed in _allowed_servers(variable))
 
 
 def key(variable: str, server: Server) -> str | None:
-    """The key in a variable, for a server; None where the variable is not set.
+    """Returns the key in a variable for a server, or None if the variable is not set.
 
     Raises:
-        UserError: it may not go there.
+        UserError: the server may not receive the key.
     """
-    if not may_have(variable, server):
-        raise UserError(f"the key in {variable} does not go to {server}: {advice(variable, server)}")
+    if not may_receive(variable, server):
+        raise UserError(f"the key in {variable} is not sent to {server}: {advice(variable, server)}")
     return os.environ.get(variable) or None
 
 
 def advice(variable: str, server: Server) -> str:
-    """How a user lets a key go to a server."""
+    """Returns instructions for allowing a server to receive a key."""
     line = f"{variable}={server}"
-    return f'if it may, say so with export {VARIABLE}="{line}", or with the line {line} in {settings_folder.path(FILE)}'
+    return f'to allow it, use export {VARIABLE}="{line}", or the line {line} in {settings_folder.path(FILE)}'
 
 
 def server_of(address: str) -> Server:
-    """The server of an address of the plainest form; of no other, so that nobody reads the host in another way.
+    """Returns the server of a URL.
+
+    Only the simplest form is accepted, because different programs parse other forms differently.
 
     Raises:
-        UserError: it is not of the form http(s)://HOST or http(s)://HOST:PORT, a path behind it or not.
+        UserError: the URL is not http(s)://HOST or http(s)://HOST:PORT, with or without a path.
     """
-    found = re.fullmatch(r"(https?)://([\w.-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?(?:/[\w./~-]*)?", address)
-    if not found:
-        raise UserError(f"an address is of the form http(s)://HOST:PORT, not {address!r}")
-    scheme, host, port = found.groups()
+    match = re.fullmatch(r"(https?)://([\w.-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?(?:/[\w./~-]*)?", address)
+    if not match:
+        raise UserError(f"expected a URL of the form http(s)://HOST:PORT, got {address!r}")
+    scheme, host, port = match.groups()
     return Server(scheme, _name(host), int(port) if port else PORTS[scheme])
 
 
-def refuse_in(uri: str) -> None:
-    """Refuses a URI with a key in it: they are stored, shown and shared.
+def refuse_keys_in(uri: str) -> None:
+    """Rejects a URI that contains a key, because URIs are stored, printed and shared.
 
     Args:
-        uri: of a policy or of anything else; percent signs are read as in URIs.
+        uri: any URI; percent-encoding is decoded.
 
     Raises:
-        UserError: an address in it holds a name, a password or a key, or the URI of a server's policy does.
+        UserError: the URI contains a user name, a password or a key.
     """
     for text in {uri, unquote(uri), unquote(unquote(uri))}:
         queries = [text.partition("?")[2]] if text.startswith("openai:") else []
@@ -111,27 +113,27 @@ def refuse_in(uri: str) -> None:
                 queries.append("password=")
         if any(SECRET.fullmatch(name) for query in queries for name, _ in parse_qsl(query.replace("#", "&"), True)):
             raise UserError(
-                f"{uri}: no names, passwords or keys in an address; put the key in an environment variable, name that with "
-                f"api_key_env=, and say in {VARIABLE} which host it may go to"
+                f"{uri}: a URL must not contain user names, passwords or keys; put the key in an environment variable, name it "
+                f"with api_key_env=, and allow its host in {VARIABLE}"
             )
 
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?://|\\\\)[^\s'\"<>]*")
 
 
-def _bound(variable: str) -> Iterator[Bound]:
-    """Where a user lets the key in a variable go."""
+def _allowed_servers(variable: str) -> Iterator[AllowedServer]:
+    """Yields the servers that may receive the key in a variable."""
     if variable == OPENAI:
-        yield Bound("https", "api.openai.com", 443)
-        with contextlib.suppress(UserError):  # what it is wrong with is said where it is used
+        yield AllowedServer("https", "api.openai.com", 443)
+        with contextlib.suppress(UserError):  # the error is reported where the URL is used
             own = server_of(os.environ.get("OPENAI_BASE_URL", "").strip())
-            yield Bound(own.scheme, own.host, own.port)
+            yield AllowedServer(own.scheme, own.host, own.port)
     for entry in _entries():
         name, sign, hosts = entry.partition("=")
         if not sign or not name.isidentifier() or not hosts:
-            raise UserError(f"{VARIABLE} and {settings_folder.path(FILE)} hold NAME=HOST,HOST ..., not {entry!r:.60}")
+            raise UserError(f"{VARIABLE} and {settings_folder.path(FILE)} must contain NAME=HOST,HOST ..., got {entry!r:.60}")
         if name == variable:
-            yield from map(_read, hosts.split(","))
+            yield from map(_parse, hosts.split(","))
 
 
 def _entries() -> list[str]:
@@ -144,7 +146,7 @@ def _entries() -> list[str]:
     return " ".join([*(line.partition("#")[0] for line in lines), os.environ.get(VARIABLE, "")]).split()
 
 
-def _read(host: str) -> Bound:
+def _parse(host: str) -> AllowedServer:
     scheme, sign, rest = host.rpartition("://")
     try:
         parts = urlsplit(f"//{rest.rstrip('/')}")
@@ -153,8 +155,8 @@ def _read(host: str) -> Bound:
         parts, port = urlsplit(""), None
     plain = re.fullmatch(r"[\w.-]+|[0-9a-f:.]*:[0-9a-f:.]*", parts.hostname or "")
     if not plain or parts.path or parts.query or parts.username is not None or (sign and scheme not in PORTS):
-        raise UserError(f"{VARIABLE}: {host!r} is no HOST, HOST:PORT or https://HOST")
-    return Bound(scheme or None, _name(parts.hostname or ""), port or PORTS.get(scheme))
+        raise UserError(f"{VARIABLE}: expected HOST, HOST:PORT or https://HOST, got {host!r}")
+    return AllowedServer(scheme or None, _name(parts.hostname or ""), port or PORTS.get(scheme))
 
 
 def _name(host: str) -> str:

@@ -1,6 +1,6 @@
-"""Replies of OpenAI-compatible servers, read: text, reasoning, tool calls, and why a sample ended.
+"""Parser of replies of OpenAI-compatible servers: text, reasoning, tool calls and finish reason.
 
-Servers differ in how they say each. A reply that holds no answer is an `OddReply`, never another Python error.
+Servers use different formats. A reply without an answer raises `InvalidReply` and no other error.
 """
 
 import contextlib
@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ...core import Completion, Function, Message, ToolCall, spoken, without_surrogates
+from ...core import Completion, Function, Message, ToolCall, message_text, without_surrogates
 
 Fields = Mapping[str, Any]
+"""A JSON object."""
 
 MAX_COUNTED = 10_000_000
-"""Largest number of tokens that is believed."""
+"""Token counts above this are ignored as invalid. Our choice."""
 _REFUSED = re.compile(
     r"filter|safety|prohibited|blocklist|spii|recitation|sensitive|refus|guardrail|moderation|policy|violation", re.IGNORECASE
 )
@@ -23,146 +24,146 @@ _BROKEN = re.compile(r"error|abort|cancel|fail|insufficient|malformed|unexpected
 _CUT = re.compile(r"length|max|limit|truncat|window|incomplete", re.IGNORECASE)
 
 
-class OddReply(Exception):
-    """A reply that holds no answer. The request may be sent again."""
+class InvalidReply(Exception):
+    """A reply without an answer. The request may be sent again."""
 
 
-class ErrorReply(OddReply):
-    """A reply that is an error, whatever its status says."""
+class ErrorReply(InvalidReply):
+    """A reply with an error in its body, under any HTTP status."""
 
-    def __init__(self, error: Any):
-        """Takes the error as the server gave it."""
-        super().__init__(f"an error in place of an answer: {one_line(error)}")
+    def __init__(self, error: object):
+        """Sets the error, as it is in the body."""
+        super().__init__(f"an error instead of an answer: {one_line(error)}")
         self.error = error
         code = error.get("code") if isinstance(error, Mapping) else None
         self.status: int | None = code if isinstance(code, int) and 400 <= code < 600 else None
-        """The HTTP status that the error names, if it names one."""
+        """The HTTP status in the error, if any."""
 
 
-def one_line(said: Any, most: int = 200) -> str:
-    """What a server said, in one line: an error's message where it has one."""
-    if isinstance(said, Mapping):
-        inner = said.get("error", said)
-        said = inner.get("message") or inner if isinstance(inner, Mapping) else inner
-    text = said if isinstance(said, str) else json.dumps(said, default=str)
-    return without_surrogates(" ".join(text.split())[:most])
+def one_line(value: object, limit: int = 200) -> str:
+    """Returns a part of a reply as one line of at most `limit` characters; of an error its message."""
+    if isinstance(value, Mapping):
+        inner = value.get("error", value)
+        value = inner.get("message") or inner if isinstance(inner, Mapping) else inner
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return without_surrogates(" ".join(text.split())[:limit])
 
 
 def parsed(content: bytes) -> Fields:
-    """The JSON object of a reply.
+    """Returns the JSON object of a reply.
 
     Raises:
-        OddReply: it is none, or it is an error.
+        InvalidReply: the reply is not a JSON object, or it is an error.
     """
     text = content.decode("utf-8", "replace")
     try:
         reply = json.loads(text)
     except (ValueError, RecursionError):
-        raise OddReply(f"a reply that is no JSON: {one_line(text, 80)!r}" if text.strip() else "an empty reply") from None
+        raise InvalidReply(f"a reply that is not JSON: {one_line(text, 80)!r}" if text.strip() else "an empty reply") from None
     if not isinstance(reply, Mapping):
-        raise OddReply(f"a reply that is no JSON object: {one_line(text, 80)}")
+        raise InvalidReply(f"a reply that is not a JSON object: {one_line(text, 80)}")
     if not reply.get("choices") and (reply.get("error") or reply.get("object") == "error"):
         raise ErrorReply(reply.get("error") or reply)
     return reply
 
 
 def first_choice(reply: Fields) -> Fields:
-    """The reply's only choice.
+    """Returns the first choice of a reply.
 
     Raises:
-        OddReply: it has none.
+        InvalidReply: the reply has no choices.
     """
     choices = reply.get("choices")
     choice = choices[0] if isinstance(choices, Sequence) and choices else None
     if not isinstance(choice, Mapping):
-        raise OddReply(f"a reply without choices: {one_line(dict(reply), 120)}")
+        raise InvalidReply(f"a reply without choices: {one_line(dict(reply), 120)}")
     if choice.get("error"):
         raise ErrorReply(choice["error"])
     return choice
 
 
 def completion(reply: Fields, max_tokens: int) -> Completion:
-    """The sample that a reply holds, of `/v1/chat/completions` or `/v1/completions`.
+    """Returns the sample in a reply of `/v1/chat/completions` or `/v1/completions`.
 
     Args:
         reply: see `parsed`.
-        max_tokens: that the sample could have: a sample of as many tokens whose end is not explained was cut.
+        max_tokens: token limit of the sample. A sample with this many tokens and no finish reason counts as truncated.
 
     Raises:
-        OddReply: it holds none.
+        InvalidReply: the reply has no sample.
     """
     choice = first_choice(reply)
     reason, message = choice.get("finish_reason"), choice.get("message")
     logprobs = _logprobs(choice)
     usage = reply.get("usage")
     count = _count(usage.get("completion_tokens") if isinstance(usage, Mapping) else None, len(logprobs))
-    finish = _finish_reason(reason, count, max_tokens)
+    finish_reason = _finish_reason(reason, count, max_tokens)
     plain = choice["text"] if isinstance(choice.get("text"), str) else None
     text = _text(message) if isinstance(message, Mapping) else plain
-    if finish == "refused":
+    if finish_reason == "refused":
         return Completion("", "refused", error=f"the server ended the sample with {one_line(reason)!r}")
     if text is None:
-        raise OddReply(f"a choice without a message: {one_line(dict(choice), 120)}")
-    return Completion(without_surrogates(text), finish, tuple(range(count)), logprobs)
+        raise InvalidReply(f"a choice without a message: {one_line(dict(choice), 120)}")
+    return Completion(without_surrogates(text), finish_reason, tuple(range(count)), logprobs)
 
 
-def likeliest(reply: Fields) -> tuple[str, list[tuple[str, float]]]:
-    """The first token of a reply, and the tokens that the server says were likeliest there, with their log-probabilities.
+def first_token(reply: Fields) -> tuple[str, list[tuple[str, float]]]:
+    """Returns the text of a reply of one token, and the most likely tokens with their log-probabilities.
 
     Raises:
-        OddReply: it holds neither.
+        InvalidReply: the reply has neither.
     """
     choice = first_choice(reply)
     message = choice.get("message")
-    told: list[tuple[str, float]] = []
+    top_tokens: list[tuple[str, float]] = []
     for token in _listed(choice, "logprobs", "content")[:1]:
         for top in _listed(token, "top_logprobs"):
             name, logprob = (top.get("token"), _number(top.get("logprob"))) if isinstance(top, Mapping) else (None, None)
             if isinstance(name, str) and logprob is not None:
-                told.append((name, logprob))
+                top_tokens.append((name, logprob))
     text = _text(message) if isinstance(message, Mapping) else None
-    if text is None and not told:
-        raise OddReply(f"a choice without a message: {one_line(dict(choice), 120)}")
-    return text or "", told
+    if text is None and not top_tokens:
+        raise InvalidReply(f"a choice without a message: {one_line(dict(choice), 120)}")
+    return text or "", top_tokens
 
 
-def _finish_reason(reason: Any, tokens: int, max_tokens: int) -> str:
-    """ "stop", "length" or "refused".
+def _finish_reason(reason: object, tokens: int, max_tokens: int) -> str:
+    """Returns "stop", "length" or "refused".
 
     Raises:
-        OddReply: the sample was broken off.
+        InvalidReply: the sample was aborted.
     """
     if not isinstance(reason, str) or not reason:
         return "length" if tokens >= max_tokens else "stop"
     if _REFUSED.search(reason):
         return "refused"
     if _BROKEN.search(reason):
-        raise OddReply(f"a sample that was broken off ({one_line(reason)!r})")
+        raise InvalidReply(f"a sample that was aborted ({one_line(reason)!r})")
     return "length" if _CUT.search(reason) else "stop"
 
 
 def _text(message: Fields) -> str | None:
-    """What a message says: reasoning in `<think>`, then the content, then tool calls; None where it says nothing at all.
+    """Returns the text of a message: reasoning in `<think>`, then the content, then tool calls; None for an empty message.
 
-    Reasoning without anything behind it was cut: it stays open. Tool calls that a server has parsed out of the text are
-    written back, as `spoken` writes them: whoever judges reads the text alone.
+    Reasoning without text after it was truncated, so it is not closed. Tool calls that the server has parsed are converted back
+    to text by `message_text`, because verifiers read only text.
     """
     content, thought = _parts(message.get("content"))
-    reasoning = next((said for name in ("reasoning_content", "reasoning") if (said := _plain(message.get(name)))), "")
+    reasoning = next((text for name in ("reasoning_content", "reasoning") if (text := _plain(message.get(name)))), "")
     reasoning = reasoning or _plain(message.get("reasoning_details")) or thought
-    said = content or _plain(message.get("refusal"))
+    answer = content or _plain(message.get("refusal"))
     calls = list(_calls(message))
     if calls:
-        said = spoken(Message(role="assistant", content=said, tool_calls=calls))
-    if not said and not reasoning:
+        answer = message_text(Message(role="assistant", content=answer, tool_calls=calls))
+    if not answer and not reasoning:
         return "" if "content" in message and isinstance(message["content"], str | list | None) else None
-    if not reasoning or reasoning.strip() in said:
-        return said
-    return f"<think>\n{reasoning}\n</think>\n{said}" if said else f"<think>\n{reasoning}"
+    if not reasoning or reasoning.strip() in answer:
+        return answer
+    return f"<think>\n{reasoning}\n</think>\n{answer}" if answer else f"<think>\n{reasoning}"
 
 
-def _parts(content: Any) -> tuple[str, str]:
-    """The text of a content that may be a list of parts, and the reasoning among the parts."""
+def _parts(content: object) -> tuple[str, str]:
+    """Returns the text and the reasoning of a content, which may be a list of parts."""
     if isinstance(content, str):
         return content, ""
     text, thought = "", ""
@@ -176,21 +177,21 @@ def _parts(content: Any) -> tuple[str, str]:
     return text, thought
 
 
-def _plain(said: Any) -> str:
-    """The text of a value that may be text, a part, or a list of parts."""
-    if isinstance(said, str):
-        return said
-    if isinstance(said, Mapping):
+def _plain(value: object) -> str:
+    """Returns the text of a value: a text, a part, or a list of parts."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
         names = ("text", "thinking", "summary", "reasoning", "refusal", "content")
-        return next((found for name in names if (found := _plain(said.get(name)))), "")
-    return "".join(map(_plain, said)) if isinstance(said, list) else ""
+        return next((found for name in names if (found := _plain(value.get(name)))), "")
+    return "".join(map(_plain, value)) if isinstance(value, list) else ""
 
 
 def _calls(message: Fields) -> Iterator[ToolCall]:
-    """The tool calls of a message; arguments that are no JSON object stay as they were written."""
-    given = message.get("tool_calls")
-    given = given if isinstance(given, list) else []
-    for call in [*given, {"function": message.get("function_call")}]:
+    """Yields the tool calls of a message. Arguments that are not valid JSON stay text."""
+    listed = message.get("tool_calls")
+    listed = listed if isinstance(listed, list) else []
+    for call in [*listed, {"function": message.get("function_call")}]:
         function = call.get("function") if isinstance(call, Mapping) else None
         if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
             continue
@@ -202,29 +203,29 @@ def _calls(message: Fields) -> Iterator[ToolCall]:
 
 
 def _logprobs(choice: Fields) -> tuple[float, ...]:
-    """Of every token; none at all where one is missing."""
-    told = [
+    """Returns the log-probability of each token; empty if one is missing."""
+    values = [
         _number(token.get("logprob")) if isinstance(token, Mapping) else None
         for token in _listed(choice, "logprobs", "content")
     ]
-    numbers = tuple(number for number in told if number is not None)
-    return numbers if len(numbers) == len(told) else ()
+    numbers = tuple(number for number in values if number is not None)
+    return numbers if len(numbers) == len(values) else ()
 
 
-def _listed(fields: Any, *names: str) -> list[Any]:
-    """The list under a path of names; empty where there is none."""
+def _listed(fields: object, *names: str) -> list[Any]:
+    """Returns the list at a path of names; empty if there is none."""
     for name in names:
         fields = fields.get(name) if isinstance(fields, Mapping) else None
     return fields if isinstance(fields, list) else []
 
 
-def _number(given: Any) -> float | None:
-    return float(given) if isinstance(given, int | float) and not isinstance(given, bool) and not math.isnan(given) else None
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value) else None
 
 
-def _count(given: Any, otherwise: int) -> int:
-    """A number of tokens; `otherwise` where it cannot be one."""
+def _count(value: Any, default: int) -> int:
+    """Returns a token count, or `default` if the value is not a valid one."""
     with contextlib.suppress(ValueError, TypeError, OverflowError):
-        if 0 < (count := int(given)) <= MAX_COUNTED:
+        if 0 < (count := int(value)) <= MAX_COUNTED:
             return count
-    return otherwise
+    return default

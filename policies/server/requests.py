@@ -1,6 +1,7 @@
-"""Requests to a server, many at once, in threads that an interrupt does not wait for.
+"""Concurrent requests in daemon threads.
 
-The threads of `concurrent.futures` are waited for when Python ends: a server that takes minutes would hold up Ctrl-C as long.
+Python waits for the threads of `concurrent.futures` when it ends, so that a slow server would delay Ctrl-C. Daemon threads do
+not.
 """
 
 import concurrent.futures
@@ -8,27 +9,27 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import TypeVar
 
 Item = TypeVar("Item")
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-def begun(work: Callable[[Item], Answer], items: Iterable[Item], most: int) -> "list[Future[Answer]]":
-    """Begins work on items in as many threads as given, which end with the process.
+def submit(work: Callable[[Item], Result], items: Iterable[Item], max_threads: int) -> "list[Future[Result]]":
+    """Starts work on all items in daemon threads, and returns one future for each item.
 
     Args:
-        work: is given an item.
-        items: all of them.
-        most: items worked on at once.
+        work: called with each item.
+        items: the items.
+        max_threads: maximum number of concurrent calls.
     """
-    waiting: queue.SimpleQueue[tuple[Future[Answer], Item]] = queue.SimpleQueue()
-    futures: list[Future[Answer]] = []
+    waiting: queue.SimpleQueue[tuple[Future[Result], Item]] = queue.SimpleQueue()
+    futures: list[Future[Result]] = []
     for item in items:
         futures.append(Future())
         waiting.put((futures[-1], item))
 
-    def serve() -> None:
+    def run() -> None:
         while True:
             try:
                 future, item = waiting.get_nowait()
@@ -40,22 +41,22 @@ def begun(work: Callable[[Item], Answer], items: Iterable[Item], most: int) -> "
                 except BaseException as error:
                     future.set_exception(error)
 
-    for _ in range(min(most, len(futures))):
-        threading.Thread(target=serve, daemon=True).start()
+    for _ in range(min(max_threads, len(futures))):
+        threading.Thread(target=run, daemon=True).start()
     return futures
 
 
-def settled(asked: "Sequence[Future[Any]]") -> "list[Future[Any]]":
-    """Waits for all. Where Ctrl-C or another signal comes first, what is not done is let go of, and has that as its error."""
+def wait_for_all(futures: "Sequence[Future[Result]]") -> "list[Future[Result]]":
+    """Waits for all futures. After an interrupt such as Ctrl-C, unfinished futures are replaced by futures with that error."""
     try:
-        concurrent.futures.wait(asked)
-        return list(asked)
+        concurrent.futures.wait(futures)
+        return list(futures)
     except KeyboardInterrupt as interrupt:
-        found = []
-        for future in asked:
+        finished: list[Future[Result]] = []
+        for future in futures:
             future.cancel()
             if future.cancelled() or not future.done():
                 future = Future()
                 future.set_exception(interrupt)
-            found.append(future)
-        return found
+            finished.append(future)
+        return finished

@@ -1,4 +1,4 @@
-"""What decides the rewards of an environment."""
+"""The identity of an environment."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def changed(path: Path, old: str, new: str) -> None:
     path.write_text(path.read_text().replace(old, new))
 
 
-def test_it_names_what_a_registration_says_and_what_that_refers_to(rows: Path) -> None:
+def test_an_identity_has_settings_and_digests_of_their_data(rows: Path) -> None:
     tenfold.register("lab/Sums-v0", problems="jsonl:rows.jsonl", verifier="math", template="{prompt} Now.")
     found = identity.of_environment("lab/Sums-v0", {"system": "Be brief."})
     content = found.pop("problems content")
@@ -46,7 +46,7 @@ def test_it_names_what_a_registration_says_and_what_that_refers_to(rows: Path) -
     assert identity.of_environment("lab/Sums-v0")["problems content"] == content
 
 
-def test_problems_and_verifiers_that_are_objects_count_by_what_they_hold() -> None:
+def test_objects_are_identified_by_their_content() -> None:
     def registered(gold: str, slack: int) -> dict[str, str]:
         def near(problem: Problem, response: str) -> bool:
             return abs(int(response) - int(problem.answer)) <= slack
@@ -62,10 +62,10 @@ def test_problems_and_verifiers_that_are_objects_count_by_what_they_hold() -> No
 
 
 class Own:
-    """Stands for a class of the user's."""
+    """A class of the user."""
 
 
-def test_an_argument_that_is_a_file_or_a_module_counts_by_its_content(rows: Path) -> None:
+def test_files_and_modules_are_identified_by_their_content(rows: Path) -> None:
     (rows.parent / "lab_scores.py").write_text("def score(x):\n    return x\n")
     (rows.parent / "tables").mkdir()
     (rows.parent / "tables/one.csv").write_text("1")
@@ -91,7 +91,7 @@ def test_an_argument_that_is_a_file_or_a_module_counts_by_its_content(rows: Path
     assert "entry_point source" in first
 
 
-def test_rows_in_a_form_of_the_users_count_by_their_file(lab: Path) -> None:
+def test_rows_in_an_unknown_format_are_identified_by_their_file(lab: Path) -> None:
     (lab / "own.jsonl").write_text('{"board": "x.o", "best": 1}\n')
     tenfold.register("lab/Boards-v0", problems="jsonl:own.jsonl", entry_point=f"{__name__}:Own")
     first = identity.of_environment("lab/Boards-v0")
@@ -99,8 +99,8 @@ def test_rows_in_a_form_of_the_users_count_by_their_file(lab: Path) -> None:
     assert identity.of_environment("lab/Boards-v0")["problems content"] != first["problems content"]
 
 
-def test_other_problems_of_a_wrapped_environment_stand_for_its_own(rows: Path) -> None:
-    """GSM8K itself is not asked for."""
+def test_other_problems_replace_those_of_a_wrapped_environment(rows: Path) -> None:
+    """Does not use GSM8K itself."""
     wrapper = {"entry_point": "tenfold.envs.tools:with_python", "environment": "tenfold/GSM8K-v0"}
     tenfold.register("lab/Wrapped-v0", **wrapper, problems="jsonl:rows.jsonl")
     found = identity.of_environment("lab/Wrapped-v0")
@@ -111,7 +111,7 @@ def test_other_problems_of_a_wrapped_environment_stand_for_its_own(rows: Path) -
         identity.of_environment("lab/Wrapped-v0")
 
 
-def test_a_reward_model_counts_by_its_weights_and_its_words(rows: Path) -> None:
+def test_a_reward_model_is_identified_by_weights_and_tokenizer(rows: Path) -> None:
     from tenfold.policies import checkpoints
 
     folder = checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2")
@@ -131,14 +131,14 @@ def test_a_policy_without_files_is_its_uri(uri: str) -> None:
     assert files(uri) == {}
 
 
-def test_a_policy_that_is_a_function_counts_by_its_source_text(lab: Path) -> None:
+def test_a_function_policy_is_identified_by_its_source_text(lab: Path) -> None:
     (lab / "lab_says.py").write_text("def say(conversation, seed):\n    return '7'\n")
     before = files("call:lab_says:say")
     changed(lab / "lab_says.py", "7", "8")
     assert files("call:lab_says:say") != before
 
 
-def test_stored_episodes_are_of_one_set_of_gold_answers_and_one_judge(rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_is_not_continued_with_other_gold_answers_or_judge(rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TENFOLD_JUDGE", "scripted:VERDICT: UNSURE")
     tenfold.register("lab/Kept-v0", problems="jsonl:rows.jsonl", verifier="judge")
 
@@ -157,7 +157,7 @@ def test_stored_episodes_are_of_one_set_of_gold_answers_and_one_judge(rows: Path
     assert Path("episodes.jsonl").read_bytes() == stored
 
 
-def test_an_environment_of_a_module_counts_wherever_it_is_named(rows: Path) -> None:
+def test_an_environment_with_a_module_is_identified_in_nested_arguments(rows: Path) -> None:
     source = "import tenfold\ntenfold.register('lab/Late-v0', problems='jsonl:rows.jsonl')\n"
     (rows.parent / "lab_late.py").write_text(source)
     mixture = {"entry_point": "tenfold.envs.mixture:Mixture", "environments": ["lab_late:lab/Late-v0"]}

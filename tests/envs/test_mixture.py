@@ -1,4 +1,4 @@
-"""Several environments as one."""
+"""Mixtures of environments."""
 
 import pytest
 from gymnasium.utils.env_checker import check_env
@@ -25,7 +25,7 @@ def mixture(_parts: None) -> Mixture:
     return Mixture(["mix/One-v0", {"id": "mix/Two-v0", "template": "Say: {prompt}"}])
 
 
-def test_problems_take_turns_and_are_posed_and_judged_by_their_own_environment(mixture: Mixture) -> None:
+def test_a_mixture_alternates_between_its_environments(mixture: Mixture) -> None:
     episodes = rollout(lambda: mixture, ScriptedPolicy("The answer is 2."), samples=1)
     assert [episode.problem_id for episode in episodes] == ["one 0", "two 0", "one 1", "one 2"]
     assert [episode.verdict.score for episode in episodes] == [0, 1, 0, 0]
@@ -33,11 +33,11 @@ def test_problems_take_turns_and_are_posed_and_judged_by_their_own_environment(m
 
 
 @pytest.mark.filterwarnings("error")
-def test_it_is_an_environment_like_any_other(mixture: Mixture) -> None:
+def test_it_passes_the_environment_checks(mixture: Mixture) -> None:
     check_env(mixture, skip_render_check=True)
 
 
-def test_so_many_of_each(mixture: Mixture) -> None:
+def test_each_limits_the_problems_of_each_environment(mixture: Mixture) -> None:
     assert len(Mixture(["mix/One-v0", "mix/Two-v0"], each=2).problems) == 3
-    with pytest.raises(UserError, match="there is no problem 4; this environment has 4"):
+    with pytest.raises(UserError, match="there is no problem 4: use an index from 0 to 3"):
         mixture.reset(options={"problem": 4})

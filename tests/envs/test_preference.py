@@ -1,4 +1,4 @@
-"""Rewards that are preferences, with a judge that a function stands in for."""
+"""Rewards from preferences. A function replaces the judge."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,13 @@ import pytest
 from tenfold.core import Problem, Status, UserError
 from tenfold.envs import preference
 from tenfold.envs.preference import PreferenceEnv
-from tenfold.verifiers.pairwise import ResponsePair
+from tenfold.verifiers.pairwise import Question
 
 PROBLEMS = [Problem("p", ({"role": "user", "content": "Greet me."},), "Good day.", "")]
 
 
-def shorter(questions: Sequence[ResponsePair]) -> list[float]:
-    """Prefers the shorter response, and a little what it sees first."""
+def shorter(questions: Sequence[Question]) -> list[float]:
+    """Prefers the shorter response, with a small bias for the first one."""
     return [0.9 if len(first) < len(second) else 0.2 for _, first, second in questions]
 
 
@@ -22,7 +22,7 @@ def _judge(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preference, "preference", lambda uri: shorter)
 
 
-def test_the_reward_is_the_chance_to_be_better_than_the_reference() -> None:
+def test_the_reward_is_the_probability_of_being_better_than_the_reference() -> None:
     environment = PreferenceEnv(PROBLEMS, "any:model")
     environment.reset(options={"problem": 0})
     _, reward, terminated, _, info = environment.step("Hi.")
@@ -31,7 +31,7 @@ def test_the_reward_is_the_chance_to_be_better_than_the_reference() -> None:
     assert environment.score_group(0, ["Hi.", "Hello!"]) is None
 
 
-def test_a_group_is_judged_each_against_every_other() -> None:
+def test_in_a_group_each_response_is_compared_with_every_other() -> None:
     environment = PreferenceEnv(PROBLEMS, "any:model", against="group")
     verdicts = environment.score_group(0, ["Hi.", "Hello there!", "Hi."])
     assert verdicts is not None
@@ -40,8 +40,8 @@ def test_a_group_is_judged_each_against_every_other() -> None:
     assert scores[1] == pytest.approx(0.15)
 
 
-def test_a_judge_that_fails_is_a_fault_and_no_zero(monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone(questions: Sequence[ResponsePair]) -> list[float]:
+def test_a_failed_judge_gives_a_fault_not_a_score_of_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(questions: Sequence[Question]) -> list[float]:
         raise ConnectionError("the server is gone")
 
     monkeypatch.setattr(preference, "preference", lambda uri: gone)
@@ -52,10 +52,10 @@ def test_a_judge_that_fails_is_a_fault_and_no_zero(monkeypatch: pytest.MonkeyPat
     assert "the server is gone" in verdict.reason
 
 
-def test_a_reward_model_that_is_not_there_is_said_when_the_first_problem_is_posed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_reward_model_is_reported_by_reset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     environment = PreferenceEnv(PROBLEMS, "stage:nowhere")
     with pytest.raises(UserError, match="there is no folder nowhere"):
         environment.reset(options={"problem": 0})
-    with pytest.raises(UserError, match="against is one of reference, group, not 'all'"):
+    with pytest.raises(UserError, match="against: expected one of reference, group, got 'all'"):
         PreferenceEnv(PROBLEMS, "stage:nowhere", against="all")

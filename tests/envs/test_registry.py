@@ -29,7 +29,7 @@ IFEVAL_LIKE = """{"prompt": "Say it.", "instruction_id_list": ["punctuation:no_c
 
 @pytest.fixture(params=registry.ids())
 def environment(request: pytest.FixtureRequest, tmp_path: Path) -> gymnasium.Env[str, str]:
-    """Every registered environment; one that reads the hub reads a file of the hub's form instead."""
+    """Each registered environment. A file replaces data of the hub."""
     declared = gymnasium.spec(request.param).kwargs
     declared = gymnasium.spec(declared["environment"]).kwargs if "environment" in declared else declared
     if declared["verifier"] == "code":
@@ -44,13 +44,13 @@ def environment(request: pytest.FixtureRequest, tmp_path: Path) -> gymnasium.Env
     return tenfold.make(request.param)
 
 
-def test_it_passes_gymnasiums_checker_without_a_warning(environment: gymnasium.Env[str, str]) -> None:
+def test_environments_pass_gymnasiums_checker(environment: gymnasium.Env[str, str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_env(environment.unwrapped)
 
 
-def test_it_passes_the_passive_checker_without_a_warning(environment: gymnasium.Env[str, str]) -> None:
+def test_environments_pass_gymnasiums_passive_checker(environment: gymnasium.Env[str, str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         checked = gymnasium.wrappers.PassiveEnvChecker(environment.unwrapped)
@@ -72,18 +72,18 @@ def test_equal_seeds_and_actions_give_equal_episodes(environment: gymnasium.Env[
     assert play() == play()
 
 
-def test_its_gold_answers_score_1(environment: gymnasium.Env[str, str]) -> None:
+def test_gold_answers_score_1(environment: gymnasium.Env[str, str]) -> None:
     problems = environment.unwrapped.problems
     for index in range(min(20, len(problems))):
         environment.reset(options={"problem": index})
         assert environment.step(gold_response(problems[index]))[1] == 1
 
 
-def test_importing_the_package_makes_its_ids_gymnasiums() -> None:
+def test_importing_the_package_registers_its_environments() -> None:
     assert gymnasium.make("tenfold/ChainSum-v0").reset(seed=0)[0].startswith("State the final answer")
 
 
-def test_a_declared_environment_is_one_call_away(lab: Path) -> None:
+def test_a_registered_environment_can_be_made(lab: Path) -> None:
     (lab / "units.jsonl").write_text('{"question": "How many metres is 1 km?", "answer": 1000}\n')
     tenfold.register("lab/Units-v0", problems="jsonl:units.jsonl", verifier="math", template="{prompt} Just the number.")
     env = tenfold.make("lab/Units-v0")
@@ -92,7 +92,7 @@ def test_a_declared_environment_is_one_call_away(lab: Path) -> None:
     assert "lab/Units-v0" in registry.ids()
 
 
-def test_a_module_of_the_users_is_imported_by_its_id(lab: Path) -> None:
+def test_an_id_with_a_module_imports_the_module(lab: Path) -> None:
     (lab / "lab_words.py").write_text(
         "import tenfold\ntenfold.register('lab/Words-v0', problems=[tenfold.Problem('1', "
         "({'role': 'user', 'content': 'Say 5'},), '5', 'here')])\n"
@@ -100,22 +100,22 @@ def test_a_module_of_the_users_is_imported_by_its_id(lab: Path) -> None:
     assert tenfold.make("lab_words:lab/Words-v0").reset(seed=0)[0] == "Say 5"
 
 
-def test_what_a_user_registered_can_be_made_in_another_process(lab: Path) -> None:
+def test_registrations_can_be_made_again_in_another_process(lab: Path) -> None:
     (lab / "rows.jsonl").write_text(GSM8K_LIKE)
     tenfold.register("told/Sums-v0", problems="jsonl:rows.jsonl?answer_after=%23%23%23%23")
     tenfold.register("told/Mix-v0", entry_point="tenfold.envs.mixture:Mixture", environments=["told/Sums-v0"])
     tenfold.register("untold/Objects-v0", problems=[], verifier=print)
-    specs = [gymnasium.envs.registration.EnvSpec.from_json(told) for told in registry.exported()]
-    told = {spec.id: spec for spec in specs}
-    assert {"told/Sums-v0", "told/Mix-v0"} <= told.keys()
-    assert not {"untold/Objects-v0", "tenfold/ChainSum-v0"} & told.keys()
+    specs = [gymnasium.envs.registration.EnvSpec.from_json(text) for text in registry.registrations()]
+    by_id = {spec.id: spec for spec in specs}
+    assert {"told/Sums-v0", "told/Mix-v0"} <= by_id.keys()
+    assert not {"untold/Objects-v0", "tenfold/ChainSum-v0"} & by_id.keys()
     for id in ("told/Sums-v0", "told/Mix-v0"):
         gymnasium.registry.pop(id)
-        gymnasium.registry[id] = told[id]
+        gymnasium.registry[id] = by_id[id]
     assert gymnasium.make("told/Mix-v0").reset(options={"problem": 1})[0].startswith("Three less one?")
 
 
-def test_a_plug_in_package_brings_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plug_in_package_registers_environments(monkeypatch: pytest.MonkeyPatch) -> None:
     def bring() -> None:
         gymnasium.register("plugin/One-v0", entry_point=registry.TEXT_ENV)
 
@@ -140,20 +140,20 @@ def test_a_plug_in_package_brings_environments(monkeypatch: pytest.MonkeyPatch) 
         (lambda: tenfold.make("tenfold/ChainSum-v0", verifier="json:__doc__"), "is not a verifier"),
         (
             lambda: tenfold.make("tenfold/ChainSum-v0", verifer="math"),
-            "'verifer'; it takes problems, verifier, template, system, invalid_gold",
+            "'verifer'; the arguments are problems, verifier, template, system, invalid_gold",
         ),
         (lambda: tenfold.make("tenfold/ChainSum-v0", template="no place"), "{prompt}"),
         (lambda: tenfold.make("tenfold/ChainSum-v0").reset(options={"problem": 10**6}), "from 0"),
     ],
 )
-def test_a_mistake_ends_in_one_line_that_says_what_to_do(call: object, words: str) -> None:
+def test_a_user_error_is_one_line_with_a_remedy(call: object, words: str) -> None:
     with pytest.raises(UserError) as error:
         call()  # type: ignore[operator]
     assert words in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_the_package_itself_is_light() -> None:
+def test_importing_the_package_imports_no_heavy_modules() -> None:
     assert "tenfold" in sys.modules
     import subprocess
 
@@ -166,12 +166,55 @@ BROKEN = """{"id": "good", "question": "1+1?", "answer": "2"}
 """
 
 
-def test_golds_that_cannot_be_read_are_named_when_the_problems_are_loaded(lab: Path) -> None:
+def test_unreadable_gold_answers_are_reported_on_creation(lab: Path) -> None:
     (lab / "broken.jsonl").write_text(BROKEN)
     with pytest.warns(UserWarning, match=r"1 of 2 gold answers cannot be read \(bad: "):
         assert len(TextEnv("jsonl:broken.jsonl").problems) == 2
     assert [problem.id for problem in TextEnv("jsonl:broken.jsonl", invalid_gold="drop").problems] == ["good"]
     with pytest.raises(UserError, match="bad"):
         TextEnv("jsonl:broken.jsonl", invalid_gold="error")
-    with pytest.raises(UserError, match="warn, drop, error"):
+    with pytest.raises(UserError, match="expected warn, drop or error"):
         TextEnv("jsonl:broken.jsonl", invalid_gold="yes")
+
+
+VERIFIERS = """
+import tenfold
+from tenfold import Problem, Verdict, Verifier
+
+
+def score(problem: Problem, response: str) -> float:
+    return float(response == problem.answer)
+
+
+def is_correct(problem: Problem, response: str, strip: bool = True) -> bool:
+    return response == problem.answer
+
+
+def verdict(problem: Problem, response: str) -> Verdict:
+    return tenfold.verify(problem.answer, response)
+
+
+class Exact:
+    def __call__(self, problem: Problem, response: str) -> float | Verdict:
+        return score(problem, response)
+
+
+def register(verifier: Verifier) -> None:
+    tenfold.register("lab/Score-v0", problems="jsonl:p.jsonl", verifier=score)
+    tenfold.register("lab/Bool-v0", problems="jsonl:p.jsonl", verifier=is_correct)
+    tenfold.register("lab/Verdict-v0", problems="jsonl:p.jsonl", verifier=verdict)
+    tenfold.register("lab/Object-v0", problems="jsonl:p.jsonl", verifier=Exact())
+    tenfold.register("lab/Verifier-v0", problems="jsonl:p.jsonl", verifier=verifier)
+"""
+
+
+@pytest.mark.slow
+def test_mypy_accepts_every_callable_that_works_as_a_verifier(tmp_path: Path) -> None:
+    api = pytest.importorskip("mypy.api")
+    (tmp_path / "verifiers.py").write_text(VERIFIERS)
+    (tmp_path / "tenfold").symlink_to(Path(tenfold.__file__).parent)
+    settings = ["--config-file=", f"--cache-dir={tmp_path}/cache", "--follow-imports=silent", "--ignore-missing-imports"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MYPYPATH", str(tmp_path))
+        output, _, status = api.run([*settings, f"--python-executable={sys.executable}", f"{tmp_path}/verifiers.py"])
+    assert status == 0, output

@@ -10,7 +10,7 @@ import tenfold
 from tenfold.core import Sampling
 from tenfold.envs.tools import PythonTool
 from tenfold.policies.scripted import ScriptedPolicy
-from tenfold.verifiers.calls.formats import last_call
+from tenfold.verifiers.calls.formats import called
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
 
@@ -26,13 +26,13 @@ def env() -> Iterator[gymnasium.Env[str, str]]:
     env.close()
 
 
-def test_the_interpreter_answers_and_keeps_its_names(env: PythonTool) -> None:
+def test_the_interpreter_replies_and_keeps_its_variables(env: PythonTool) -> None:
     prompt, info = env.reset(options={"problem": 0})
     assert "Python interpreter" in prompt
     assert [turn["role"] for turn in info["messages"]] == ["system", "user"]
     gold = env.unwrapped.problems[0].answer  # type: ignore[attr-defined]
-    said, reward, terminated, truncated, info = env.step(call("x = 20\nprint('hello')\nx * 2"))
-    assert (said, reward, terminated, truncated, info["role"]) == ("hello\n40", 0.0, False, False, "tool")
+    reply, reward, terminated, truncated, info = env.step(call("x = 20\nprint('hello')\nx * 2"))
+    assert (reply, reward, terminated, truncated, info["role"]) == ("hello\n40", 0.0, False, False, "tool")
     assert env.step(call("x + 1"))[0] == "21"
     _, reward, terminated, _, info = env.step(f"The answer is {gold}")
     assert (reward, terminated) == (1.0, True)
@@ -40,23 +40,23 @@ def test_the_interpreter_answers_and_keeps_its_names(env: PythonTool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "reply"),
     [
         ("1 / 0", "ZeroDivisionError: division by zero"),
         ("x = 1", "(no output)"),
-        ("", "The call is no JSON"),
+        ("", "The call is not a JSON object"),
         ("print('x' * 10000)", "x" * 200),
-        ("import os; os._exit(1)", "The interpreter was stopped (the program exited with status 1"),
+        ("import os; os._exit(1)", "The interpreter was stopped (it left with status 1"),
         ("import socket; socket.create_connection(('1.1.1.1', 53))", "PermissionError"),
     ],
 )
-def test_whatever_the_code_does_the_policy_is_told(env: PythonTool, code: str, said: str) -> None:
+def test_the_policy_gets_a_reply_to_any_code(env: PythonTool, code: str, reply: str) -> None:
     env.reset(seed=0)
-    assert env.step(call(code))[0].startswith(said)
+    assert env.step(call(code))[0].startswith(reply)
     assert env.step(call("6 * 7"))[0] == "42"
 
 
-def test_calls_are_counted_and_the_next_episode_starts_anew(env: PythonTool) -> None:
+def test_calls_are_limited_and_reset_clears_the_interpreter(env: PythonTool) -> None:
     env.reset(seed=0)
     for _ in range(3):
         assert not env.step(call("x = 1"))[2]
@@ -65,16 +65,16 @@ def test_calls_are_counted_and_the_next_episode_starts_anew(env: PythonTool) -> 
     assert env.step(call("x"))[0].startswith("NameError")
 
 
-def test_a_call_is_the_last_one_outside_of_thinking() -> None:
-    assert last_call("no call") is None
-    assert last_call("<think><tool_call>{}</tool_call></think>7") is None
-    assert last_call(call("1") + call("2")) == ("python", "2")
-    assert last_call("<tool_call>{") == ("", "")
-    assert last_call('<tool_call>{"name": "python", "arguments": {"code": 7}}</tool_call>') == ("", "")
+def test_only_the_last_call_after_reasoning_counts() -> None:
+    assert called("no call") is None
+    assert called("<think><tool_call>{}</tool_call></think>7") is None
+    assert called(call("1") + call("2")) == ("python", "2")
+    assert called("<tool_call>{") == ("", "")
+    assert called('<tool_call>{"name": "python", "arguments": {"code": 7}}</tool_call>') == ("", "")
 
 
-@pytest.mark.filterwarnings("ignore:.*different from the unwrapped version")  # it is a wrapper, and that is what is checked
-def test_it_is_an_environment_like_any_other() -> None:
+@pytest.mark.filterwarnings("ignore:.*different from the unwrapped version")  # the test checks the wrapper
+def test_it_passes_the_environment_checks() -> None:
     tenfold.register("lab/ChainSumPython-v0", entry_point="tenfold.envs.tools:with_python", environment="tenfold/ChainSum-v0")
     check_env(tenfold.make("lab/ChainSumPython-v0").env)
 
@@ -104,12 +104,12 @@ def coding(lab: Path) -> Iterator[gymnasium.Env[str, str]]:
     env.close()
 
 
-def test_a_coding_policy_tries_its_program_on_the_public_tests_before_it_answers(coding: gymnasium.Env[str, str]) -> None:
+def test_a_policy_can_run_the_public_tests_before_its_response(coding: gymnasium.Env[str, str]) -> None:
     prompt, info = coding.reset(seed=0)
-    assert prompt.count("assert add(1, 2) == 3") == 2  # in the problem's words, and among the public tests
+    assert prompt.count("assert add(1, 2) == 3") == 2  # in the prompt, and in the list of public tests
     assert "add(2, 2)" not in str(info["messages"])
-    said, reward, terminated, *_ = coding.step(call("def add(a, b): return a - b", "run_tests"))
-    assert (said, reward, terminated) == ("0 of 1 tests pass: - (assertion 1 fails)", 0.0, False)
+    reply, reward, terminated, *_ = coding.step(call("def add(a, b): return a - b", "run_tests"))
+    assert (reply, reward, terminated) == ("0 of 1 tests pass: - (assertion 1 fails)", 0.0, False)
     assert coding.step(call("def add(a, b): return 3", "run_tests"))[0].startswith("1 of 1 tests pass")
     assert coding.step(call("print(1 + 2)"))[0] == "3"
     _, reward, terminated, *_ = coding.step("```python\ndef add(a, b): return 3\n```")
@@ -118,7 +118,7 @@ def test_a_coding_policy_tries_its_program_on_the_public_tests_before_it_answers
     assert coding.step("def add(a, b): return a + b")[1] == 1
 
 
-def test_an_unknown_tool_and_a_problem_without_public_tests_are_answered(coding: gymnasium.Env[str, str]) -> None:
+def test_unknown_tools_and_missing_public_tests_get_a_reply(coding: gymnasium.Env[str, str]) -> None:
     coding.reset(seed=0)
     assert coding.step(call("x", "browser"))[0] == "There is no tool browser."
     env = tenfold.make("tenfold/HumanEvalTurns-v0")
@@ -127,9 +127,9 @@ def test_an_unknown_tool_and_a_problem_without_public_tests_are_answered(coding:
     env.close()
 
 
-def test_what_public_tests_say_depends_on_nothing_but_them(coding: gymnasium.Env[str, str]) -> None:
-    """A program cannot learn the private tests by the calls that it gets."""
+def test_the_reply_of_public_tests_depends_only_on_them(coding: gymnasium.Env[str, str]) -> None:
+    """A program cannot learn the private tests from the calls of the public ones."""
     coding.reset(seed=0)
     spy = "def add(a, b):\n    print(a, b)\n    raise ValueError((a, b))"
-    said = coding.step(call(spy, "run_tests"))[0]
-    assert "2, 2" not in said
+    reply = coding.step(call(spy, "run_tests"))[0]
+    assert "2, 2" not in reply

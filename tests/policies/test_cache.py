@@ -4,7 +4,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 from tenfold.policies.cache import grow_in_place
 
 
-def test_a_growing_layer_holds_what_it_was_given() -> None:
+def test_a_growing_layer_keeps_its_states() -> None:
     layer = DynamicLayer()
     states = torch.randn(2, 3, 200, 4)
     layer.update(states[..., :5, :], states[..., :5, :])

@@ -1,4 +1,4 @@
-"""Conversations turn by turn as token ids."""
+"""Token ids of conversations, turn by turn."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +14,7 @@ def tokenizer() -> Any:
     return checkpoints.tokenizer_of(checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2"))
 
 
-def test_an_episode_keeps_what_was_sampled_and_marks_it(tokenizer: Any) -> None:
+def test_an_episode_keeps_sampled_tokens_and_masks_them(tokenizer: Any) -> None:
     said = [("user", "2 + 2?"), ("assistant", "add"), ("tool", "4"), ("assistant", "It is 4.")]
     sampled = [tokenizer(text)["input_ids"] + [tokenizer.eos_token_id] for text in ("add", "It is 4.")]
     ids, mask = conversation_tokens(tokenizer, [{"role": role, "content": text} for role, text in said], sampled)
@@ -23,13 +23,13 @@ def test_an_episode_keeps_what_was_sampled_and_marks_it(tokenizer: Any) -> None:
 
 
 @pytest.mark.parametrize("closed", [True, False])
-def test_a_turn_is_closed_once(tokenizer: Any, closed: bool) -> None:
+def test_the_end_mark_of_a_turn_is_not_repeated(tokenizer: Any, closed: bool) -> None:
     said = tokenizer("1")["input_ids"] + [tokenizer.eos_token_id] * closed
     text = tokenizer.decode(said + turn_tokens(tokenizer, "user", "no", said))
     assert text == "1<|end|><|user|>no<|end|><|assistant|>"
 
 
-def test_a_template_that_refuses_a_role_hears_it_as_the_user() -> None:
+def test_an_unsupported_role_becomes_user() -> None:
     strict = SimpleNamespace(chat_template="x")
 
     def render(messages: list[dict[str, str]], **options: Any) -> str:

@@ -1,4 +1,4 @@
-"""Models made from nothing: their sizes, their tokenizer, always the same."""
+"""Models with random weights: size, tokenizer, reproducibility."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "tokenizer"
 
 
-def test_a_learned_tokenizer_gives_back_what_it_is_given_and_parts_digits(words: Path) -> None:
+def test_a_learned_tokenizer_is_lossless_and_splits_digits(words: Path) -> None:
     tokenizer = checkpoints.tokenizer_of(words)
     text = "the rat – 1234\n\tétait là"
     ids = tokenizer(text)["input_ids"]
@@ -27,7 +27,7 @@ def test_a_learned_tokenizer_gives_back_what_it_is_given_and_parts_digits(words:
     assert len(tokenizer("the cat")["input_ids"]) < len("the cat")
 
 
-def test_a_micro_policy_takes_another_tokenizer(words: Path) -> None:
+def test_a_micro_policy_accepts_another_tokenizer(words: Path) -> None:
     model, tokenizer = checkpoints.load(
         checkpoints.checkpoint(f"micro:?hidden=16&layers=1&heads=2&tokenizer={words}"), torch.float32
     )
@@ -35,7 +35,7 @@ def test_a_micro_policy_takes_another_tokenizer(words: Path) -> None:
     assert tokenizer.chat_template is None
 
 
-def test_a_model_is_made_from_its_configuration(words: Path, tmp_path: Path) -> None:
+def test_a_model_is_created_from_its_configuration(words: Path, tmp_path: Path) -> None:
     sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     (tmp_path / "c.json").write_text(json.dumps({"model_type": "llama", "vocab_size": 300, "num_key_value_heads": 1, **sizes}))
     uri = f"config:{tmp_path}/c.json?tokenizer={words}"
@@ -46,26 +46,26 @@ def test_a_model_is_made_from_its_configuration(words: Path, tmp_path: Path) -> 
     assert not torch.equal(model.lm_head.weight, other.lm_head.weight)
 
 
-def test_code_that_a_checkpoint_brings_is_not_run(words: Path, tmp_path: Path) -> None:
+def test_code_of_a_checkpoint_is_not_run(words: Path, tmp_path: Path) -> None:
     folder = tmp_path / "stranger"
     shutil.copytree(words, folder)
     (folder / "evil.py").write_text(f"open({str(tmp_path / 'hit')!r}, 'w')\n")
     named = {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model", "AutoTokenizer": ["evil.Tokenizer", None]}
     (folder / "config.json").write_text(json.dumps({"model_type": "evil", "auto_map": named}))
-    told = json.loads((folder / "tokenizer_config.json").read_text())
-    (folder / "tokenizer_config.json").write_text(json.dumps(told | {"auto_map": named}))
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | {"auto_map": named}))
     with pytest.raises(UserError, match="cannot be loaded"):
         checkpoints.load(folder, torch.float32)
     assert not (tmp_path / "hit").exists()
 
 
-def test_a_vocabulary_that_is_too_small_is_one_line(words: Path, tmp_path: Path) -> None:
+def test_a_too_small_vocabulary_gives_a_one_line_error(words: Path, tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text(json.dumps({"model_type": "llama", "vocab_size": 100}))
-    with pytest.raises(UserError, match="has a vocabulary of 100, and the tokenizer one of 2"):
+    with pytest.raises(UserError, match="the vocabulary has 100 tokens, fewer than"):
         checkpoints.checkpoint(f"config:{tmp_path}/c.json?tokenizer={words}")
 
 
-def test_the_reports_model_has_the_reports_size() -> None:
+def test_the_reported_model_has_the_reported_size() -> None:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config = AutoConfig.for_model(**json.loads((checkpoints.CONFIGS / "nanbeige4-3b.json").read_text()))

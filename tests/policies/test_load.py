@@ -1,4 +1,4 @@
-"""A policy by its URI."""
+"""Loading a policy from its URI."""
 
 import random
 from pathlib import Path
@@ -9,13 +9,13 @@ from tenfold import load_policy
 from tenfold.core import Sampling, UserError
 
 
-def test_a_function_answers(lab: Path) -> None:
+def test_a_function_can_be_a_policy(lab: Path) -> None:
     (lab / "lab_answers.py").write_text("def says(conversation, seed):\n    return conversation[-1]['content'].upper()\n")
     policy = load_policy("call:lab_answers:says")
     sampled = policy.generate([[{"role": "user", "content": "hello"}]], 2, Sampling(seed=random.randrange(9)))
     assert [completion.text for completion in sampled[0]] == ["HELLO", "HELLO"]
 
 
-def test_a_function_that_is_not_there_is_named(lab: Path) -> None:
+def test_a_missing_function_is_reported(lab: Path) -> None:
     with pytest.raises(UserError, match="cannot import 'lab_nothing:says'"):
         load_policy("call:lab_nothing:says")

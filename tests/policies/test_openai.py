@@ -12,7 +12,7 @@ from tenfold.policies.openai import OpenAIPolicy
 
 
 class Server(ThreadingHTTPServer):
-    """Speaks OpenAI's chat completions: says the seed it was given. The first `failures` requests fail."""
+    """A chat completions server that replies with the seed. The first `failures` requests fail."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -85,7 +85,7 @@ def server() -> Iterator[Server]:
 ASKED = [[{"role": "user", "content": text}] for text in ("one", "two", "three")]
 
 
-def test_every_sample_is_a_request_with_a_seed_of_its_own(server: Server) -> None:
+def test_every_sample_is_a_request_with_its_own_seed(server: Server) -> None:
     policy = tenfold.load_policy(f"openai:small?base_url={server.url}")
     sampled = policy.generate(ASKED, 4, Sampling(0.6, 0.95, 16, seed=1, stop=("END",)), ["a", "b", "c"])
     assert [len(row) for row in sampled] == [4, 4, 4]
@@ -97,24 +97,24 @@ def test_every_sample_is_a_request_with_a_seed_of_its_own(server: Server) -> Non
     assert policy.generate(ASKED[:1], 4, Sampling(0.6, 0.95, 16, seed=1), ["a"])[0] == sampled[0]
 
 
-def test_requests_are_under_way_together(server: Server) -> None:
-    server.gate = threading.Barrier(12)  # passes only when twelve requests wait at once
+def test_requests_are_concurrent(server: Server) -> None:
+    server.gate = threading.Barrier(12)  # opens only if twelve requests wait at the same time
     OpenAIPolicy("small", server.url, batch_size=12, max_retries=0).generate(ASKED, 4, Sampling())
     assert len(server.requests) == 12
 
 
-def test_a_failed_request_is_sent_again(server: Server) -> None:
+def test_a_failed_request_is_retried(server: Server) -> None:
     server.failures = [429, 500, 503]
     sampled = OpenAIPolicy("small", server.url, batch_size=1).generate(ASKED, 1, Sampling())
     assert len(sampled) == 3
     assert len(server.requests) == 6
 
 
-def test_a_sample_cut_short_says_so(server: Server) -> None:
+def test_a_truncated_sample_has_the_finish_reason_length(server: Server) -> None:
     assert OpenAIPolicy("small", server.url).generate(ASKED[:1], 1, Sampling(max_tokens=2))[0][0].finish_reason == "length"
 
 
-def test_a_refusal_ends_in_one_line_without_the_key(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_authentication_error_is_one_line_without_the_key(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_KEY", "sk-secret")
     monkeypatch.setenv("TENFOLD_KEYS", f"LAB_KEY=127.0.0.1:{server.server_port}")
     server.failures = [401]
@@ -124,18 +124,18 @@ def test_a_refusal_ends_in_one_line_without_the_key(server: Server, monkeypatch:
     assert "secret" not in str(error.value)
 
 
-def test_a_server_that_is_not_there_ends_in_one_line() -> None:
+def test_an_unreachable_server_gives_a_one_line_error() -> None:
     with pytest.raises(UserError, match="does not answer"):
         OpenAIPolicy("small", "http://127.0.0.1:9/v1", max_retries=0).generate(ASKED[:1], 1, Sampling())
 
 
-def test_without_a_key_or_a_server_there_is_no_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_policy_needs_a_key_or_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(UserError, match="OPENAI_API_KEY"):
         tenfold.load_policy("openai:small")
 
 
-def test_thinking_that_a_server_sets_apart_is_kept(server: Server) -> None:
+def test_separate_reasoning_is_part_of_the_text(server: Server) -> None:
     policy = OpenAIPolicy("m", base_url=server.url)
     server.thinking = "so and so"
     [[whole]] = policy.generate([[{"role": "user", "content": "hi"}]], 1, Sampling())
@@ -145,7 +145,7 @@ def test_thinking_that_a_server_sets_apart_is_kept(server: Server) -> None:
     assert (cut.text, cut.finish_reason) == ("<think>\nso and so", "length")
 
 
-def test_what_was_sampled_before_a_failure_is_not_lost(server: Server) -> None:
+def test_samples_before_a_failure_are_returned(server: Server) -> None:
     policy = OpenAIPolicy("m", base_url=server.url, max_retries=0, batch_size=1)
     server.failures = [200, 500, 200]
     with pytest.raises(Incomplete, match="500") as stopped:

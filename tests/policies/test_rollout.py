@@ -20,7 +20,7 @@ def sums() -> TextEnv:
 
 
 class Guess(gymnasium.Env[str, str]):
-    """A number is to be found in five tries; only its environment knows which."""
+    """The policy guesses a number in five turns."""
 
     def __init__(self, crash_on: str = "never", crashes: int = 0):
         self.observation_space = self.action_space = Text()
@@ -48,14 +48,14 @@ def scores(episodes: list[Episode]) -> list[float | None]:
     return [episode.verdict.score for episode in episodes]
 
 
-def test_every_problem_is_played_as_often_as_asked() -> None:
+def test_every_problem_gets_the_requested_number_of_episodes() -> None:
     episodes = rollout(sums, ScriptedPolicy("3"), samples=2)
     assert [(e.problem_id, e.sample) for e in episodes] == [(f"p{n}", s) for n in range(5) for s in range(2)]
     assert scores(episodes) == [0, 0, 0, 0, 1, 1, 0, 0, 0, 0]
     assert pass_rate(episodes) == 0.2
 
 
-def test_many_turns_are_played_and_kept() -> None:
+def test_all_turns_of_an_episode_are_stored() -> None:
     won, lost = rollout(Guess, ScriptedPolicy(count_up), samples=1, problems=[0, 4])
     assert [turn["content"] for turn in won.messages] == ["Guess.", "1", "higher", "2", "higher", "3"]
     assert (won.verdict.score, won.verdict.method, won.tokens) == (1, "environment", 3)
@@ -71,12 +71,12 @@ def test_an_episodes_score_is_the_sum_of_its_rewards() -> None:
     assert scores(rollout(Pays, ScriptedPolicy("1"), samples=1, problems=1)) == [0.75]
 
 
-def test_an_environment_that_crashes_once_is_played_again() -> None:
+def test_an_episode_is_replayed_after_one_error() -> None:
     (episode,) = rollout(lambda: Guess("2", crashes=1), ScriptedPolicy(count_up), samples=1, problems=1)
     assert (episode.verdict.score, len(episode.messages)) == (1, 6)
 
 
-def test_an_environment_that_keeps_crashing_is_a_fault_and_no_wrong_answer(tmp_path: Path) -> None:
+def test_repeated_errors_of_the_environment_are_a_fault(tmp_path: Path) -> None:
     store = tmp_path / "e.jsonl"
     (episode,) = rollout(lambda: Guess("2", crashes=9), ScriptedPolicy(count_up), samples=1, problems=1, store=store)
     assert (episode.verdict.status, episode.verdict.score) == (Status.FAULT, None)
@@ -86,13 +86,13 @@ def test_an_environment_that_keeps_crashing_is_a_fault_and_no_wrong_answer(tmp_p
     assert again.verdict.score == 1
 
 
-def test_a_fault_has_no_reward() -> None:
+def test_a_fault_has_no_score() -> None:
     environment = TextEnv(PROBLEMS, lambda problem, response: tenfold.Verdict(Status.FAULT, None, "x", "a worker died"))
     environment.reset(seed=0)
     assert math.isnan(environment.step("1")[1])
 
 
-def test_a_stopped_rollout_goes_on_and_ends_the_same(tmp_path: Path) -> None:
+def test_a_stopped_rollout_continues_with_the_same_result(tmp_path: Path) -> None:
     def coin(conversation: Any, seed: int) -> str:
         return str(seed % 3)
 
@@ -111,22 +111,23 @@ def test_a_stopped_rollout_goes_on_and_ends_the_same(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         rollout(sums, stopping, samples=4, store=tmp_path / "e.jsonl")
     with (tmp_path / "e.jsonl").open("a") as file:
-        file.write('{"problem": 3, "sample": 0, "mess')  # killed while writing
-    asked = []
-    progress = rollout(sums, policy, samples=4, store=tmp_path / "e.jsonl", progress=lambda done, total: asked.append(done))
-    assert progress == whole
-    assert asked == [16, 20]
+        file.write('{"problem": 3, "sample": 0, "mess')  # as if killed during a write
+    done_counts = []
+    store = tmp_path / "e.jsonl"
+    episodes = rollout(sums, policy, samples=4, store=store, progress=lambda done, total: done_counts.append(done))
+    assert episodes == whole
+    assert done_counts == [16, 20]
     assert sorted((tmp_path / "e.jsonl").read_text()) == sorted((tmp_path / "whole.jsonl").read_text())
 
 
-def test_a_store_carries_its_settings(tmp_path: Path) -> None:
+def test_a_store_contains_its_settings(tmp_path: Path) -> None:
     rollout(sums, ScriptedPolicy("3"), samples=1, store=tmp_path / "e.jsonl", sampling=Sampling(temperature=0.6, seed=4))
     assert json.loads((tmp_path / "e.jsonl").open().readline())["settings"]["temperature"] == 0.6
     with pytest.raises(UserError, match="temperature"):
         rollout(sums, ScriptedPolicy("3"), samples=1, store=tmp_path / "e.jsonl", sampling=Sampling(seed=4))
 
 
-def test_samples_do_not_depend_on_how_many_are_played_together() -> None:
+def test_samples_do_not_depend_on_the_batch_size() -> None:
     def coin(conversation: Any, seed: int) -> str:
         return str(seed)
 
@@ -135,32 +136,32 @@ def test_samples_do_not_depend_on_how_many_are_played_together() -> None:
     assert rollout(sums, one, samples=3) == rollout(sums, many, samples=3)
 
 
-def test_a_problem_of_which_enough_is_known_is_not_played_on(tmp_path: Path) -> None:
+def test_a_decided_problem_is_not_played_further(tmp_path: Path) -> None:
     def coin(conversation: Any, seed: int) -> str:
         return str(seed % 3)
 
     whole = play(sums, ScriptedPolicy(coin), samples=6)
-    told = []
+    results = []
     some = play(
         sums,
         ScriptedPolicy(coin, batch_size=5),
         samples=6,
         store=tmp_path / "e.jsonl",
         decided=lambda scores: len(scores) >= 2 and 0 in scores,
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda done, total: results.append((done, total)),
     )
     for index, episodes in some.items():
         assert episodes == whole[index][: len(episodes)]
         assert len(episodes) == 6 or (len(episodes) >= 2 and 0 in scores(episodes))
     assert min(map(len, some.values())) == 2
-    assert told == sorted(told)
-    assert told[-1] == (30, 30)
+    assert results == sorted(results)
+    assert results[-1] == (30, 30)
     again = play(sums, ScriptedPolicy("nobody"), samples=6, store=tmp_path / "e.jsonl", decided=lambda scores: len(scores) >= 2)
     assert again == some
 
 
-def test_what_cannot_be_played_ends_in_one_line() -> None:
-    with pytest.raises(UserError, match="how many"):
+def test_an_unplayable_environment_gives_a_one_line_error() -> None:
+    with pytest.raises(UserError, match="give the number of problems"):
         rollout(Guess, ScriptedPolicy("1"), samples=1)
     with pytest.raises(UserError, match="no environment 'lab/Missing-v0'"):
         rollout("lab/Missing-v0", ScriptedPolicy("1"), samples=1)

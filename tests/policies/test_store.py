@@ -8,13 +8,13 @@ from tenfold.core import UserError
 from tenfold.policies.store import Store
 
 
-def test_rows_are_there_when_the_file_is_opened_again(tmp_path: Path) -> None:
+def test_rows_are_read_when_the_file_is_opened_again(tmp_path: Path) -> None:
     Store(tmp_path / "s.jsonl", {"seed": 1}).append([{"a": 1}, {"a": "\u2028 né"}])
     assert Store(tmp_path / "s.jsonl", {"seed": 1}).rows == [{"a": 1}, {"a": "\u2028 né"}]
 
 
 @pytest.mark.parametrize("cut", range(1, 60, 7))
-def test_a_line_cut_short_is_dropped_and_the_file_goes_on(tmp_path: Path, cut: int) -> None:
+def test_a_partial_last_line_is_dropped(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "s.jsonl"
     Store(path, {"seed": 1}).append([{"a": n} for n in range(5)])
     path.write_bytes(path.read_bytes()[:-cut])
@@ -32,33 +32,31 @@ def test_a_store_is_not_continued_under_other_settings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("broken", [b"not json", b"{}", b"[1]", b'{"a": "1"}', b"\x00\xff", b"[" * 100_000])
-def test_a_broken_line_is_counted_and_said_and_its_row_can_be_made_again(
+def test_a_broken_line_is_logged_and_its_row_can_be_appended_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, broken: bytes
 ) -> None:
     def opened() -> Store:
-        return Store(tmp_path / "s.jsonl", {"seed": 1}, lambda row: disk.has(row, a=int))
+        return Store(tmp_path / "s.jsonl", {"seed": 1}, lambda row: disk.check_types(row, a=int))
 
     opened().append([{"a": number} for number in range(3)])
     lines = (tmp_path / "s.jsonl").read_bytes().split(b"\n")
     (tmp_path / "s.jsonl").write_bytes(b"\n".join([*lines[:2], broken, *lines[3:]]))
     store = opened()
     assert store.rows == [{"a": 0}, {"a": 2}]
-    assert "s.jsonl: 1 line cannot be read and is passed over" in caplog.text
+    assert "s.jsonl: 1 line cannot be read and is skipped" in caplog.text
     store.append([{"a": 1}])
     assert opened().rows == [{"a": 0}, {"a": 2}, {"a": 1}]
 
 
 @pytest.mark.parametrize("content", [b"a diary without an end of line", b"a\nb\n", b"[]\n{}\n", b'{"seed": 1}\n', b"\x00" * 99])
-def test_a_file_that_is_no_store_is_refused_and_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_store_is_rejected_unchanged(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "diary").write_bytes(content)
-    with pytest.raises(UserError, match="its first line does not say what the file was made with"):
+    with pytest.raises(UserError, match="the first line has no settings"):
         Store(tmp_path / "diary", {"seed": 1})
     assert (tmp_path / "diary").read_bytes() == content
 
 
-def test_rows_that_a_full_disk_has_no_room_for_leave_nothing_half_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_append_on_a_full_disk_writes_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path / "s.jsonl", {"seed": 1})
     store.append([{"a": 1}])
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -20,7 +20,7 @@ def policy() -> TransformersPolicy:
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
-def test_a_problems_samples_are_the_same_whatever_the_batch(policy: TransformersPolicy, batch_size: int) -> None:
+def test_samples_of_a_problem_do_not_depend_on_the_batch(policy: TransformersPolicy, batch_size: int) -> None:
     sampling = Sampling(temperature=1.0, top_p=0.95, max_tokens=12, seed=5)
     keys = [f"problem {n}" for n in range(len(PROMPTS))]
     policy.batch_size = 64
@@ -28,8 +28,8 @@ def test_a_problems_samples_are_the_same_whatever_the_batch(policy: Transformers
     policy.batch_size = batch_size
     alone = [policy.generate([PROMPTS[n]], 4, sampling, [keys[n]])[0] for n in (0, 3, 4)]
     pairs = [pair for n, samples in zip((0, 3, 4), alone, strict=True) for pair in zip(samples, together[n], strict=True)]
-    # Sums in another order move the bounds between a thousand tokens by about 3e-8 each. That a number which is sampled lies so
-    # near to one happens in one of some 1,400 samples of 12 tokens: one of the 12 may be another, two are not by chance.
+    # Sums in another order move the bounds between a thousand tokens by about 3e-8 each. A sampled number falls into such a
+    # difference in about one of 1,400 samples of 12 tokens: one of the 12 samples may differ, two would not be chance.
     assert sum(one.token_ids != other.token_ids for one, other in pairs) <= 1
 
 
@@ -40,7 +40,7 @@ def test_samples_differ_by_number_key_and_seed(policy: TransformersPolicy) -> No
     assert len(set(texts(1, "a") + texts(2, "a") + texts(1, "b"))) == 9
 
 
-def test_greedy_samples_are_what_the_model_finds_most_likely(policy: TransformersPolicy) -> None:
+def test_greedy_samples_are_the_most_likely_tokens(policy: TransformersPolicy) -> None:
     sample = policy.generate([PROMPTS[1]], 1, Sampling(temperature=0, max_tokens=8))[0][0]
     prompt = checkpoints.prompt_tokens(policy.tokenizer, PROMPTS[1])
     ids = torch.tensor([prompt])
@@ -48,7 +48,7 @@ def test_greedy_samples_are_what_the_model_finds_most_likely(policy: Transformer
     assert list(sample.token_ids) == expected[0, len(prompt) :].tolist()
 
 
-def test_log_probabilities_are_the_models_own(policy: TransformersPolicy) -> None:
+def test_log_probabilities_are_equal_to_those_of_the_model(policy: TransformersPolicy) -> None:
     sample = policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=6, seed=3))[0][0]
     prompt = checkpoints.prompt_tokens(policy.tokenizer, PROMPTS[0])
     with torch.inference_mode():
@@ -57,7 +57,7 @@ def test_log_probabilities_are_the_models_own(policy: TransformersPolicy) -> Non
     assert torch.allclose(torch.tensor(sample.logprobs), expected, atol=1e-4)
 
 
-def test_a_sample_ends_at_its_limit_or_its_stop(policy: TransformersPolicy) -> None:
+def test_a_sample_ends_at_its_limit_or_a_stop_string(policy: TransformersPolicy) -> None:
     cut = policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=5, seed=3))[0][0]
     assert (cut.finish_reason, len(cut.token_ids)) == ("length", 5)
     stop = cut.text[1:3]
@@ -65,9 +65,9 @@ def test_a_sample_ends_at_its_limit_or_its_stop(policy: TransformersPolicy) -> N
     assert (stopped.finish_reason, stopped.text) == ("stop", cut.text.split(stop)[0])
 
 
-def test_a_sample_is_told_as_soon_as_it_ends(policy: TransformersPolicy) -> None:
+def test_ready_is_called_as_soon_as_a_sample_ends(policy: TransformersPolicy) -> None:
     prompts = [checkpoints.prompt_tokens(policy.tokenizer, prompt) for prompt in PROMPTS[:3]]
-    told: list[tuple[int, list[int]]] = []
+    results: list[tuple[int, list[int]]] = []
     sampled = sample(
         policy.model,
         prompts,
@@ -75,13 +75,13 @@ def test_a_sample_is_told_as_soon_as_it_ends(policy: TransformersPolicy) -> None
         Sampling(),
         set(),
         max_tokens=[9, 2, 5],
-        ready=lambda row, sampled: told.append((row, [*sampled.tokens])),
+        ready=lambda row, sampled: results.append((row, [*sampled.tokens])),
     )
-    assert told == [(row, sampled[row].tokens) for row in (1, 2, 0)]
+    assert results == [(row, sampled[row].tokens) for row in (1, 2, 0)]
 
 
 @pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.6, 0.95), (1.5, 0.5)])
-def test_tokens_are_sampled_as_often_as_their_probability_says(temperature: float, top_p: float) -> None:
+def test_token_frequencies_match_their_probabilities(temperature: float, top_p: float) -> None:
     logits = torch.tensor([2.0, 1.0, 0.0, -1.0, -torch.inf]).expand(20_000, 5)
     uniforms = ((torch.arange(20_000) + 0.5) / 20_000).tolist()
     tokens, logprobs = _sample(logits, uniforms, Sampling(temperature, top_p))
@@ -94,14 +94,14 @@ def test_tokens_are_sampled_as_often_as_their_probability_says(temperature: floa
     assert torch.allclose(logprobs, expected[tokens].log(), atol=1e-4)
 
 
-def test_micro_is_the_same_model_for_the_same_seed(tmp_path: Path) -> None:
+def test_micro_is_reproducible_from_its_seed(tmp_path: Path) -> None:
     one, other = (checkpoints.checkpoint(f"micro:?hidden=16&layers=1&heads=2&seed={seed}") for seed in (1, 2))
     weights = [next(AutoModelForCausalLM.from_pretrained(folder).parameters()) for folder in (one, other)]
     assert checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2&seed=1") == one
     assert not torch.equal(*weights)
 
 
-def test_micro_reads_back_what_it_writes() -> None:
+def test_a_saved_micro_model_can_be_loaded() -> None:
     tokenizer = checkpoints.load(checkpoints.checkpoint("micro:"), torch.float32)[1]
     for text in ("12 + 30 = 42", "  spaces\n and \t tabs", "ümläute ∑ 😀", "<|end|>"[:3]):
         assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
@@ -118,16 +118,16 @@ def test_micro_reads_back_what_it_writes() -> None:
         ("path:broken", "broken cannot be loaded"),
         ("stage:unfinished", "not finished"),
         ("micro:?width=3", "hidden, layers, heads, seed"),
-        ("micro:?hidden=abc", "whole numbers"),
-        ("micro:?hidden=100&heads=3", "no multiple of twice heads=3"),
-        ("micro:?layers=0", "no layer"),
-        ("smollm2:big", "stands alone"),
-        ("path:.?revision=1", "unknown option 'revision'; there are none"),
-        ("hf:no/such-model", "cannot be fetched"),
+        ("micro:?hidden=abc", "must be integers"),
+        ("micro:?hidden=100&heads=3", "must be a multiple of 2 * heads=3"),
+        ("micro:?layers=0", "layers at least 1"),
+        ("smollm2:big", "has no location"),
+        ("path:.?revision=1", "unknown option 'revision'; the options are none"),
+        ("hf:no/such-model", "cannot be downloaded"),
         ("openai:m?url=x", "base_url, api_key_env and leave_out"),
     ],
 )
-def test_a_mistake_ends_in_one_line_that_says_what_to_do(lab: Path, uri: str, words: str) -> None:
+def test_a_user_error_is_one_line_with_a_remedy(lab: Path, uri: str, words: str) -> None:
     import shutil
 
     whole = checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2")
@@ -142,7 +142,7 @@ def test_a_mistake_ends_in_one_line_that_says_what_to_do(lab: Path, uri: str, wo
     assert "\n" not in str(error.value)
 
 
-def test_weights_as_pickles_are_refused(tmp_path: Path) -> None:
+def test_weights_in_pickle_files_are_rejected(tmp_path: Path) -> None:
     import shutil
 
     folder = tmp_path / "pickled"
@@ -154,34 +154,36 @@ def test_weights_as_pickles_are_refused(tmp_path: Path) -> None:
         tenfold.load_policy(f"path:{folder}")
 
 
-def test_a_model_without_a_chat_template_is_given_plain_text() -> None:
+def test_a_model_without_a_chat_template_gets_plain_text() -> None:
     tokenizer = checkpoints.load(checkpoints.checkpoint("micro:"), torch.float32)[1]
     tokenizer.chat_template = None
     assert tokenizer.decode(checkpoints.prompt_tokens(tokenizer, PROMPTS[0])) == "1 + 1 =\n"
 
 
-def test_a_sample_ends_where_the_models_window_does(policy: TransformersPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_ends_at_the_end_of_the_window(policy: TransformersPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
     prompt = checkpoints.prompt_tokens(policy.tokenizer, PROMPTS[0])
     monkeypatch.setattr(policy.model.config, "max_position_embeddings", len(prompt) + 7)
     sample = policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=65536, seed=3))[0][0]
     assert (sample.finish_reason, len(sample.token_ids)) == ("length", 7)
 
 
-def test_text_is_continued_as_it_stands(policy: TransformersPolicy) -> None:
+def test_plain_text_is_continued_without_a_template(policy: TransformersPolicy) -> None:
     assert (
         checkpoints.prompt_tokens(policy.tokenizer, [{"role": "text", "content": "12 + 3"}])
         == policy.tokenizer("12 + 3")["input_ids"]
     )
 
 
-def test_thinking_that_the_template_opened_is_part_of_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reasoning_opened_by_the_template_is_part_of_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = TransformersPolicy(checkpoints.checkpoint("micro:"))
     policy.tokenizer.chat_template = "{% for turn in messages %}{{ turn.content }}{% endfor %}<think>\n"
     assert policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=4, seed=3))[0][0].text.startswith("<think>\n")
 
 
-def test_a_cache_that_grows_in_place_changes_no_sample(policy: TransformersPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither while memory is added nor when rows leave the batch."""
+def test_growing_the_cache_in_place_does_not_change_samples(
+    policy: TransformersPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Includes the growth of the buffers and the removal of rows."""
     prompts = [[1, 2, 3], [4, 5, 6, 7], [1, 2, 3], [8]]
     limits, sampling = [3, 150, 90, 150], Sampling(max_tokens=150, top_p=0.9)
     grown = sample(policy.model, prompts, [1, 2, 3, 4], sampling, set(), max_tokens=limits)

@@ -61,7 +61,7 @@ class E2BSandbox:
         Raises:
             UserError: the package or the key is missing.
         """
-        extras.need("the e2b sandbox", "e2b_code_interpreter")
+        extras.require("the e2b sandbox", "e2b_code_interpreter")
         if not (options.get("api_key") or os.environ.get("E2B_API_KEY")):
             raise UserError(
                 "the e2b sandbox needs a key: set E2B_API_KEY, or unset TENFOLD_SANDBOX to run programs on this machine"

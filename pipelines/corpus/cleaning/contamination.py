@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ....benchmarks import catalogue
 from ....benchmarks.tasks import avg_at_k
-from ....core import Message, Problem, UserError, spoken
+from ....core import Message, Problem, UserError, message_text
 from ....envs.problems import sources as problem_sources
 from . import ngrams
 from .ngrams import Hashes
@@ -157,7 +157,7 @@ def index_problems(sets: dict[str, Sequence[Problem]], length: int = 13) -> Inde
 
 def prompt(problem: Problem) -> str:
     """Returns the text of a problem that is searched: all messages of its prompt except the system message."""
-    turns = [spoken(turn) for turn in problem.prompt if turn["role"] != "system"]
+    turns = [message_text(turn) for turn in problem.prompt if turn["role"] != "system"]
     return "\n".join(turns)
 
 

@@ -132,7 +132,7 @@ def is_embedded(database: str) -> bool:
     """
     if "@" in database:
         raise UserError("database: the address must not contain names or passwords; put the token in the variable MILVUS_TOKEN")
-    keys.refuse_in(database)
+    keys.refuse_keys_in(database)
     if database.startswith(("http://", "https://")):
         return False
     if not database.endswith(".db") or "://" in database or Path(database).is_file():

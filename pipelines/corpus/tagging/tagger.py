@@ -210,10 +210,10 @@ def load(folder: str | Path) -> Tagger:
     if not (folder / "tagger.json").is_file():
         raise UserError(f"{folder} contains no tagger: use the folder `tagger` of a tag stage")
     remedy = "remove the folder and run its tag stage again"
-    about = disk.record(folder / "tagger.json", remedy)
+    about = disk.read_object(folder / "tagger.json", remedy)
     if about.get("format") != FORMAT:
         raise UserError(f"{folder}: expected tagger format {FORMAT}, got {about.get('format')}; run its tag stage again")
-    with disk.understood(folder, remedy):
+    with disk.reading(folder, remedy):
         names = tuple(about["dimensions"])
         arrays = load_file(folder / "weights.safetensors")
         levels = tuple((arrays[f"x_{number}"], arrays[f"y_{number}"]) for number in range(len(names)))

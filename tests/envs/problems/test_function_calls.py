@@ -15,7 +15,7 @@ ROW = {
 CALL = '<tool_call>{"name": "area", "arguments": {"base": 10}}</tool_call>'
 
 
-def test_rows_of_the_leaderboards_form_are_problems(lab: Path) -> None:
+def test_rows_of_the_leaderboard_become_problems(lab: Path) -> None:
     (lab / "rows.jsonl").write_text(json.dumps(ROW))
     env = tenfold.make("tenfold/FunctionCalls-v0", problems="jsonl:rows.jsonl")
     prompt, info = env.reset(seed=0)
@@ -26,7 +26,7 @@ def test_rows_of_the_leaderboards_form_are_problems(lab: Path) -> None:
     assert env.step("It is 25.")[1] == 0
 
 
-def test_a_language_is_told_to_the_policy_and_a_system_turn_kept(lab: Path) -> None:
+def test_the_prompt_names_the_language_and_keeps_the_system_turn(lab: Path) -> None:
     turns = [[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "How large?"}]]
     (lab / "rows.jsonl").write_text(json.dumps(ROW | {"question": turns, "language": "java"}))
     (problem,) = sources.load(f"jsonl:{lab}/rows.jsonl")
@@ -35,7 +35,7 @@ def test_a_language_is_told_to_the_policy_and_a_system_turn_kept(lab: Path) -> N
     assert "source text in Java" in problem.prompt[0]["content"]
 
 
-def test_the_leaderboards_categories_are_named() -> None:
+def test_an_unknown_category_lists_the_categories() -> None:
     assert len(sources.load("bfcl:simple_python")) == 400
     irrelevant = sources.load("bfcl:irrelevance,parallel?limit=1")[0]
     assert irrelevant.answer["calls"] == []
@@ -45,13 +45,13 @@ def test_the_leaderboards_categories_are_named() -> None:
 @pytest.mark.parametrize(
     ("uri", "words"),
     [
-        ("bfcl:simple_cobol", "there are .*simple_java"),
-        ("bfcl:multi_turn_base", "no row of question"),
-        ("bfcl:?folder=nowhere", "there are none"),
-        ("jsonl:rows.jsonl", "no row of question, function and ground_truth"),
+        ("bfcl:simple_cobol", "the categories are .*simple_java"),
+        ("bfcl:multi_turn_base", "expected a row with question"),
+        ("bfcl:?folder=nowhere", "the categories are none"),
+        ("jsonl:rows.jsonl", "expected a row with question, function and ground_truth"),
     ],
 )
-def test_a_mistake_ends_in_one_line(lab: Path, uri: str, words: str) -> None:
+def test_a_user_error_is_one_line(lab: Path, uri: str, words: str) -> None:
     (lab / "rows.jsonl").write_text(json.dumps(ROW | {"function": 5}))
     with pytest.raises(UserError, match=words):
         sources.load(uri.replace("rows", str(lab / "rows")))

@@ -31,12 +31,12 @@ def loaded(tmp_path: Path, row: dict) -> tenfold.Problem:
         ("math500", "a/1.json", "Half?", r"\frac{1}{2}"),
     ],
 )
-def test_rows_of_known_forms_need_no_options(tmp_path: Path, form: str, id: str, prompt: str, answer: str) -> None:
+def test_rows_in_known_formats_need_no_options(tmp_path: Path, form: str, id: str, prompt: str, answer: str) -> None:
     problem = loaded(tmp_path, ROWS[form])
     assert (problem.id, problem.prompt[0]["content"], problem.answer) == (id, prompt, answer)
 
 
-def test_a_solution_whose_box_never_closes_is_named(tmp_path: Path) -> None:
+def test_an_unclosed_box_is_reported_as_invalid_gold(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"row 1: the solution has no .*rows/0"):
         loaded(tmp_path, {"problem": "?", "solution": r"\boxed{1"})
 
@@ -53,11 +53,11 @@ def test_a_solution_whose_box_never_closes_is_named(tmp_path: Path) -> None:
         ("@@x=16@@ and @@x=81@@", ["x=16 and x=81"]),
     ],
 )
-def test_champs_answers_are_prose_around_mathematics(answer: str, golds: list[str]) -> None:
+def test_champ_gold_extracts_the_answers_from_prose(answer: str, golds: list[str]) -> None:
     assert champ_gold(answer) == golds
 
 
-def test_all_of_champ_can_be_judged() -> None:
+def test_all_gold_answers_of_champ_are_valid() -> None:
     champ = sources.load("champ:")
     assert len(champ) == 270
     assert invalid_gold("math", champ) == []
@@ -66,11 +66,11 @@ def test_all_of_champ_can_be_judged() -> None:
         assert tenfold.verify(problem.answer, f"\\boxed{{{gold}}}").score == 1
 
 
-def test_the_policy_of_math_python_has_an_interpreter(sandboxed: None) -> None:
+def test_math_python_provides_an_interpreter(sandboxed: None) -> None:
     env = tenfold.make("tenfold/MathPython-v0")
     _, info = env.reset(options={"problem": 0})
     assert "Python interpreter" in info["messages"][0]["content"]
-    said = env.step('<tool_call>\n{"name": "python", "arguments": {"code": "240 - 1"}}\n</tool_call>')[0]
-    assert said == "239"
+    reply = env.step('<tool_call>\n{"name": "python", "arguments": {"code": "240 - 1"}}\n</tool_call>')[0]
+    assert reply == "239"
     assert env.step(r"\boxed{239}")[1] == 1
     env.close()

@@ -29,12 +29,12 @@ def test_a_row_is_a_prompt_with_a_better_and_a_worse_response(tmp_path: Path) ->
     assert (pair.prompt, pair.chosen, pair.rejected) == (({"role": "user", "content": "Say hello."},), "Hello!", "No.")
 
 
-def test_responses_may_be_conversations_that_hold_the_prompt(tmp_path: Path) -> None:
-    asked, better, worse = (
+def test_responses_may_be_conversations_with_the_prompt(tmp_path: Path) -> None:
+    prompt, better, worse = (
         {"role": role, "content": text} for role, text in (("user", "Hi?"), ("assistant", "Hi!"), ("assistant", "no"))
     )
-    (pair,) = pairs.load(written(tmp_path / "p.jsonl", {"chosen": [asked, better], "rejected": [asked, worse]}))
-    assert (pair.prompt, pair.chosen, pair.rejected, pair.group) == ((asked,), "Hi!", "no", "Hi?")
+    (pair,) = pairs.load(written(tmp_path / "p.jsonl", {"chosen": [prompt, better], "rejected": [prompt, worse]}))
+    assert (pair.prompt, pair.chosen, pair.rejected, pair.group) == ((prompt,), "Hi!", "no", "Hi?")
 
 
 def test_columns_can_be_named(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
     assert (pair.group, pair.chosen, pair.rejected) == ("t", "r", "u")
 
 
-def test_graded_solutions_make_a_pair_of_each_right_with_each_wrong_one(tmp_path: Path) -> None:
+def test_graded_solutions_give_a_pair_of_each_correct_and_each_incorrect_one(tmp_path: Path) -> None:
     uri = written(
         tmp_path / "p.jsonl", GSM8K, {**GSM8K, "question": "all wrong", "6b_verification": None, "175b_finetuning": None}
     )
@@ -57,18 +57,18 @@ def test_graded_solutions_make_a_pair_of_each_right_with_each_wrong_one(tmp_path
     assert list(pairs.load(f"{uri}?limit=1")) == list(found[:1])
 
 
-def test_equal_responses_are_no_pair(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no pair"):
+def test_pairs_of_equal_responses_are_dropped(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there are no pairs"):
         pairs.load(written(tmp_path / "p.jsonl", {"prompt": "q", "chosen": "a", "rejected": "a "}))
 
 
-def test_a_function_may_make_them(lab: Path) -> None:
+def test_a_function_may_generate_pairs(lab: Path) -> None:
     row = "{'prompt': f'question {n}', 'chosen': 'refined', 'rejected': 'unrefined'}"
     (lab / "lab_pairs.py").write_text(f"def refined(size=3):\n    return [{row} for n in range(size)]\n")
     assert [pair.group for pair in pairs.load("generate:lab_pairs:refined?size=2")] == ["question 0", "question 1"]
 
 
-def test_a_question_is_held_out_with_all_its_pairs_wherever_it_stands(tmp_path: Path) -> None:
+def test_all_pairs_of_a_prompt_are_in_the_same_part(tmp_path: Path) -> None:
     rows = [{"prompt": f"question {n // 3}", "chosen": f"good {n}", "rejected": "bad"} for n in range(900)]
     train, held_out = pairs.split(pairs.load(written(tmp_path / "p.jsonl", *rows)), 0.2)
     groups = {pair.group for pair in held_out}
@@ -81,21 +81,21 @@ def test_a_question_is_held_out_with_all_its_pairs_wherever_it_stands(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("row", "options", "said"),
+    ("row", "options", "message"),
     [
         ({"prompt": "q", "chosen": "a"}, "", r"row 1: there is no column 'rejected'; the columns are prompt, chosen"),
         ({"chosen": "a", "rejected": "b"}, "", r"row 1: there is no prompt"),
-        ({"prompt": "q", "chosen": 3, "rejected": "b"}, "", r"row 1: a prompt is text or a list"),
-        ({"prompt": "q", "chosen": "a", "rejected": "b"}, "?most=2", r"unknown option 'most'; there are prompt, chosen"),
-        ({"prompt": "q", "chosen": "a", "rejected": "b"}, "?limit=-1", r"limit is a whole number"),
+        ({"prompt": "q", "chosen": 3, "rejected": "b"}, "", r"row 1: a prompt must be text or a list"),
+        ({"prompt": "q", "chosen": "a", "rejected": "b"}, "?most=2", r"unknown option 'most'; the options are prompt, chosen"),
+        ({"prompt": "q", "chosen": "a", "rejected": "b"}, "?limit=-1", r"limit: expected an integer"),
     ],
 )
-def test_what_is_no_pair_is_named(tmp_path: Path, row: dict[str, Any], options: str, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_a_row_without_a_pair_is_reported(tmp_path: Path, row: dict[str, Any], options: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         pairs.load(written(tmp_path / "p.jsonl", row) + options)
 
 
 @pytest.mark.parametrize("uri", ["p.jsonl", "reasoning_gym:chain_sum", "jsonl:nowhere.jsonl", "jsonl:"])
-def test_a_uri_that_leads_nowhere_is_refused(uri: str) -> None:
+def test_an_invalid_uri_is_rejected(uri: str) -> None:
     with pytest.raises(UserError):
         pairs.load(uri)

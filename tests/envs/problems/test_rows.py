@@ -1,4 +1,4 @@
-"""Rows as data sets write them: which columns are read, what is missing, what cannot be read."""
+"""Rows of data sets: the columns that are read, missing values, unreadable rows."""
 
 import datetime
 import decimal
@@ -19,7 +19,7 @@ from tenfold.verifiers.answers.extraction.response import boxed
 
 
 def loaded(folder: Path, *rows: dict[str, Any], options: str = "") -> list[Problem]:
-    """The problems of a file with these rows, and of a parquet file with them where that can hold them."""
+    """Returns the problems of a JSONL file with the rows, and of a parquet file if it supports them."""
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return [*sources.load(f"jsonl:{folder}/rows.jsonl{options}")]
 
@@ -46,13 +46,13 @@ EVEN = {"question": "Which is even?", "options": ["1", "2", "3"]}
         (EVEN | {"answer": 1.0}, ""),
     ],
 )
-def test_the_options_of_a_question_are_never_dropped(tmp_path: Path, row: dict[str, Any], options: str) -> None:
+def test_options_of_a_multiple_choice_row_are_in_the_prompt(tmp_path: Path, row: dict[str, Any], options: str) -> None:
     (problem,) = loaded(tmp_path, row, options=options)
     assert problem.prompt[0]["content"] == "Which is even?\n\nA) 1\nB) 2\nC) 3"
     assert problem.answer == {"letter": "B", "options": ["1", "2", "3"]}
 
 
-def test_options_named_beside_a_known_form_hold(tmp_path: Path) -> None:
+def test_uri_options_apply_to_rows_in_known_formats(tmp_path: Path) -> None:
     row = {"problem": "?", "solution": r"\boxed{1}", "thought": "Hm.", "name": "p7", "long": "One, since..."}
     (problem,) = loaded(tmp_path, row, options="?thinking=thought&id=name&solution=long")
     assert (problem.id, problem.answer) == ("p7", "1")
@@ -77,7 +77,7 @@ OLYMPIAD = {"question": "How many?", "solution": ["First.", "Second."], "context
         ({"final_answer": ["9"], "answer": float("nan")}, "9"),
     ],
 )
-def test_a_final_answer_beside_the_solution_is_the_gold(tmp_path: Path, row: dict[str, Any], answer: Any) -> None:
+def test_final_answer_is_the_gold_answer(tmp_path: Path, row: dict[str, Any], answer: Any) -> None:
     (problem,) = loaded(tmp_path, OLYMPIAD | row)
     assert problem.answer == answer
     assert problem.prompt[0]["content"] == "Of cats.\n\nHow many?"
@@ -85,9 +85,9 @@ def test_a_final_answer_beside_the_solution_is_the_gold(tmp_path: Path, row: dic
     assert "First.\n\nSecond." in problem.meta["solution"] or "boxed" in problem.meta["solution"]
 
 
-def test_an_olympiad_row_is_judged_within_its_error(tmp_path: Path) -> None:
+def test_an_olympiad_row_is_judged_with_its_tolerance(tmp_path: Path) -> None:
     (problem,) = loaded(tmp_path, OLYMPIAD | {"final_answer": ["4"], "error": "0.1"})
-    assert [tenfold.verify(problem.answer, f"\\boxed{{{said}}}").score for said in ("4.05", "4.2")] == [1, 0]
+    assert [tenfold.verify(problem.answer, f"\\boxed{{{number}}}").score for number in ("4.05", "4.2")] == [1, 0]
 
 
 MISSING = [None, float("nan"), "", "  ", "nan", "NaN", "<NA>", [], [None], ["", float("nan")]]
@@ -95,7 +95,7 @@ MISSING = [None, float("nan"), "", "  ", "nan", "NaN", "<NA>", [], [None], ["", 
 
 @pytest.mark.parametrize("answer", MISSING, ids=repr)
 @pytest.mark.parametrize("form", [{"question": "2+2?"}, {"problem": "2+2?", "solution": "Four."}, EVEN], ids=str)
-def test_an_answer_that_says_nothing_is_none(tmp_path: Path, answer: Any, form: dict[str, Any]) -> None:
+def test_a_missing_answer_is_invalid(tmp_path: Path, answer: Any, form: dict[str, Any]) -> None:
     rows = [form | {"answer": answer}, form | {"answer": "2"}]
     (tmp_path / "lab.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     env = TextEnv(f"jsonl:{tmp_path}/lab.jsonl", "science", invalid_gold="drop")
@@ -110,7 +110,7 @@ def test_an_answer_that_says_nothing_is_none(tmp_path: Path, answer: Any, form: 
     assert tenfold.verifiers.load("science")(lost, "\\boxed{nan}").score is None
 
 
-def test_the_next_column_is_taken_where_the_first_says_nothing(tmp_path: Path) -> None:
+def test_the_next_column_is_used_if_the_first_is_missing(tmp_path: Path) -> None:
     rows = [{"prompt": None, "question": "2+2?", "answer": "", "target": 4}, {"question": "1+1?", "answer": "None"}]
     four, none = loaded(tmp_path, *rows)
     assert (four.prompt[0]["content"], four.answer) == ("2+2?", 4)
@@ -118,7 +118,7 @@ def test_the_next_column_is_taken_where_the_first_says_nothing(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("prompt", [None, "", "  ", []], ids=repr)
-def test_a_row_without_a_prompt_is_none(tmp_path: Path, prompt: Any) -> None:
+def test_a_row_without_a_prompt_is_invalid(tmp_path: Path, prompt: Any) -> None:
     lost, good = loaded(tmp_path, {"prompt": prompt, "answer": "4"}, {"prompt": "2+2?", "answer": "4"})
     assert lost.meta["invalid_gold"] == "the prompt is empty"
     assert (lost.answer, good.answer) == (None, "4")
@@ -133,7 +133,7 @@ def test_missing_values_of_pandas_are_missing(tmp_path: Path) -> None:
     assert [problem.id for problem in found] == ["x", "rows/1", "x#2"]
 
 
-def test_ids_that_come_twice_are_numbered(tmp_path: Path) -> None:
+def test_repeated_ids_are_numbered(tmp_path: Path) -> None:
     found = loaded(tmp_path, *({"id": id, "question": f"{n}?", "answer": n} for n, id in enumerate([7, 7, "7", None, "", 8])))
     assert [problem.id for problem in found] == ["7", "7#2", "7#3", "rows/3", "rows/4", "8"]
 
@@ -163,7 +163,7 @@ def test_ids_that_come_twice_are_numbered(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_values_of_other_libraries_become_pythons(value: Any, plain: Any) -> None:
+def test_values_of_other_libraries_become_plain_python(value: Any, plain: Any) -> None:
     found = cells.plain(value)
     assert (found, type(found)) == (plain, type(plain))
     json.dumps(found)
@@ -193,11 +193,11 @@ def test_values_of_other_libraries_become_pythons(value: Any, plain: Any) -> Non
         ("\\boxed", None),
     ],
 )
-def test_a_box_without_braces_holds_what_tex_would_box(solution: str, gold: str | None) -> None:
+def test_a_box_without_braces_contains_one_token_as_in_tex(solution: str, gold: str | None) -> None:
     assert boxed(solution) == gold
 
 
-def test_one_row_that_cannot_be_read_does_not_refuse_the_others(tmp_path: Path) -> None:
+def test_an_unreadable_row_does_not_affect_other_rows(tmp_path: Path) -> None:
     boxes = [r"$\boxed 2$", r"$\boxed{3}$", r"$\boxed{4$", r"$\boxed\frac12$"]
     rows = [{"problem": f"{n}?", "solution": f"It is {box}."} for n, box in enumerate(boxes)]
     found = loaded(tmp_path, *rows)
@@ -207,7 +207,7 @@ def test_one_row_that_cannot_be_read_does_not_refuse_the_others(tmp_path: Path) 
     assert [problem.id for problem in env.problems] == ["rows/0", "rows/1", "rows/3"]
 
 
-def test_a_mark_that_some_answers_lack_leaves_those_out(tmp_path: Path) -> None:
+def test_answers_without_the_mark_are_invalid(tmp_path: Path) -> None:
     found = loaded(
         tmp_path,
         {"question": "?", "answer": "so #### 4"},
@@ -218,18 +218,18 @@ def test_a_mark_that_some_answers_lack_leaves_those_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "message"),
     [
-        ({"text": "2+2?", "answer": 4}, "row 1: there is no column any of prompt, question"),
-        ({"question": "2+2?", "label": 4}, "row 1: there is no column any of answer, gold"),
-        ({"prompt": 5, "answer": 4}, "row 1: a prompt is text or a list of messages"),
-        ({"prompt": ["a", "b"], "answer": 4}, "row 1: a prompt is text or a list of messages"),
+        ({"text": "2+2?", "answer": 4}, "row 1: there is no column prompt or question"),
+        ({"question": "2+2?", "label": 4}, "row 1: there is no column answer or gold"),
+        ({"prompt": 5, "answer": 4}, "row 1: a prompt must be text or a list of messages"),
+        ({"prompt": ["a", "b"], "answer": 4}, "row 1: a prompt must be text or a list of messages"),
         ({"prompt": [{"role": "user", "content": [{"type": "image_url"}]}], "answer": 4}, "row 1: .*'image_url'"),
         ({"prompt": [{"role": "user", "content": [{"type": "input_audio"}]}], "answer": 4}, "row 1: .*'input_audio'"),
         ({"question": "?", "options": ["a", "b"], "answer": "c"}, "row 1: .*there is no option C"),
     ],
 )  # fmt: skip
-def test_a_row_that_cannot_be_is_named_in_one_line(tmp_path: Path, row: dict[str, Any], said: str) -> None:
-    with pytest.raises(UserError, match=said) as error:
+def test_an_impossible_row_gives_a_one_line_error(tmp_path: Path, row: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
         loaded(tmp_path, row)
     assert "\n" not in str(error.value)

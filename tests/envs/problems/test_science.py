@@ -28,13 +28,13 @@ def loaded(tmp_path: Path, row: dict, options: str = "") -> tenfold.Problem:
 
 
 @pytest.mark.parametrize(("row", "letter", "id"), [(LISTED, "B", "u1"), (NAMED, "B", "rows/0"), (COUNTED, "C", "rows/0")])
-def test_rows_with_options_are_choices_in_their_own_order(tmp_path: Path, row: dict, letter: str, id: str) -> None:
+def test_options_of_a_row_keep_their_order(tmp_path: Path, row: dict, letter: str, id: str) -> None:
     problem = loaded(tmp_path, row)
     assert (problem.id, problem.answer["letter"]) == (id, letter)
     assert "A) 1\nB) 2" in problem.prompt[0]["content"] or "A) neon\nB) " in problem.prompt[0]["content"]
 
 
-def test_the_order_is_sampled_by_the_seed_and_the_question(tmp_path: Path) -> None:
+def test_shuffled_order_depends_on_the_seed_and_the_question(tmp_path: Path) -> None:
     orders = {seed: tuple(loaded(tmp_path, LISTED, f"?shuffle={seed}").answer["options"]) for seed in range(8)}
     assert len(set(orders.values())) > 3
     again = loaded(tmp_path, LISTED, "?shuffle=3").answer
@@ -42,7 +42,7 @@ def test_the_order_is_sampled_by_the_seed_and_the_question(tmp_path: Path) -> No
     assert again["options"]["ABCD".index(again["letter"])] == "2"
 
 
-def test_gpqas_right_answer_does_not_stay_first(tmp_path: Path) -> None:
+def test_options_of_gpqa_are_shuffled(tmp_path: Path) -> None:
     letters = {loaded(tmp_path, GPQA | {"Question": f"Metal {n}?"}).answer["letter"] for n in range(20)}
     assert letters == set("ABCD")
     problem = loaded(tmp_path, GPQA)
@@ -50,7 +50,7 @@ def test_gpqas_right_answer_does_not_stay_first(tmp_path: Path) -> None:
     assert problem.answer["options"]["ABCD".index(problem.answer["letter"])] == "iron"
 
 
-def test_choices_and_open_questions_are_judged_in_one_environment(tmp_path: Path) -> None:
+def test_one_environment_judges_choices_and_open_problems(tmp_path: Path) -> None:
     rows = [LISTED, {"question": "How far is 3000 m?", "answer": "3 km"}]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     env = tenfold.make("tenfold/Science-v0", problems=f"jsonl:{tmp_path}/rows.jsonl")
@@ -69,6 +69,6 @@ def test_choices_and_open_questions_are_judged_in_one_environment(tmp_path: Path
         COUNTED | {"answer": 7},
     ],
 )
-def test_a_row_without_a_right_option_is_named(tmp_path: Path, row: dict) -> None:
+def test_a_row_without_a_correct_option_is_reported(tmp_path: Path, row: dict) -> None:
     with pytest.raises(UserError, match="rows/0"):
         loaded(tmp_path, row)

@@ -22,7 +22,7 @@ def test_rows_of_a_file_become_problems(tmp_path: Path) -> None:
     assert two.id == "a/1"
 
 
-def test_columns_marks_and_ranges_are_options(tmp_path: Path) -> None:
+def test_options_select_columns_marks_and_ranges(tmp_path: Path) -> None:
     rows = [{"Body": f"{n}?", "Answer": f"it is {n} #### {n}"} for n in range(10)]
     pandas.DataFrame(rows).to_parquet(tmp_path / "a.parquet")
     loaded = sources.load(f"parquet:{tmp_path}/a.parquet?prompt=Body&answer=Answer&answer_after=%23%23%23%23&skip=2&limit=3")
@@ -36,7 +36,7 @@ def test_a_prompt_may_be_a_conversation(tmp_path: Path) -> None:
     assert sources.load(f"jsonl:{tmp_path}/a.jsonl")[0].prompt == tuple(turns)
 
 
-def test_a_generator_is_split_into_parts_that_share_nothing() -> None:
+def test_parts_of_a_generator_are_disjoint() -> None:
     def prompts(part: str, seed: int) -> set[str]:
         return {
             p.prompt[0]["content"]
@@ -48,12 +48,12 @@ def test_a_generator_is_split_into_parts_that_share_nothing() -> None:
     assert not train & held_out
 
 
-def test_equal_options_name_equal_problems() -> None:
+def test_equal_uris_give_equal_problems() -> None:
     one, other = (sources.load(f"reasoning_gym:gcd?{options}") for options in ("size=5&seed=3", "seed=3&size=5"))
     assert [(p.id, p.prompt, p.answer) for p in one] == [(p.id, p.prompt, p.answer) for p in other]
 
 
-def test_a_file_that_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_file_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder, answer in (("one", 1), ("other", 2)):
         (tmp_path / folder).mkdir()
         monkeypatch.chdir(tmp_path / folder)
@@ -64,17 +64,17 @@ def test_a_file_that_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.M
     assert sources.load("jsonl:rows.jsonl") is sources.load("jsonl:rows.jsonl")
 
 
-def test_a_function_of_the_users_is_a_source(lab: Path) -> None:
+def test_a_function_of_the_user_is_a_source(lab: Path) -> None:
     (lab / "lab_rows.py").write_text("def rows(n=2):\n    for i in range(n): yield {'question': f'{i}?', 'answer': i}\n")
     assert [p.answer for p in sources.load("generate:lab_rows:rows?n=3")] == [0, 1, 2]
 
 
-def test_what_a_function_yields_may_be_problems_and_is_cut_to_a_range_all_the_same(lab: Path) -> None:
+def test_skip_and_limit_apply_to_yielded_problems(lab: Path) -> None:
     (lab / "lab_sources.py").write_text(SOURCES)
     assert [p.id for p in sources.load("generate:lab_sources:ready?skip=1&limit=2")] == ["1", "2"]
 
 
-def test_chain_sums_come_with_solutions_worked_out() -> None:
+def test_chain_sums_have_worked_solutions() -> None:
     uri = "generate:tenfold.envs.toy.chain_sums:chain_sums_with_solutions?size=50&worked=0.5"
     solutions = [p.meta["solution"] for p in sources.load(uri)]
     assert 10 < sum("=" in solution for solution in solutions) < 40
@@ -82,7 +82,7 @@ def test_chain_sums_come_with_solutions_worked_out() -> None:
         assert isinstance(problem, Problem)
         for line in problem.meta["solution"].split("\n"):
             left, _, right = line.partition("=")
-            assert not right or eval(left) == int(right)  # our own text, not a model's
+            assert not right or eval(left) == int(right)  # the text is from tenfold, so eval is safe
         assert problem.meta["solution"].endswith(problem.answer)
 
 
@@ -93,26 +93,26 @@ def test_chain_sums_come_with_solutions_worked_out() -> None:
         ("jsonl:missing.jsonl", "no file missing.jsonl"),
         ("jsonl:bad.jsonl", "bad.jsonl, line 2: not JSON"),
         ("jsonl:latin.jsonl", "latin.jsonl, line 1: not JSON"),
-        ("jsonl:list.jsonl", "line 1: a JSON object is expected, not list"),
-        ("jsonl:empty.jsonl", "holds no problem"),
+        ("jsonl:list.jsonl", "line 1: expected a JSON object, got list"),
+        ("jsonl:empty.jsonl", "there are no problems"),
         ("jsonl:good.jsonl?promt=x", "unknown option 'promt'"),
         ("jsonl:good.jsonl?prompt=text", "no column 'text'; the columns are question, answer"),
-        ("jsonl:good.jsonl?answer_after=%23%23", "row 1: the answer has no '##'"),
+        ("jsonl:good.jsonl?answer_after=%23%23", "row 1: the answer does not contain '##'"),
         ("jsonl:good.jsonl?limit=many", "limit"),
-        ("parquet:good.jsonl", "no parquet file"),
-        ("reasoning_gym:no_such_game", "reasoning-gym refuses"),
-        ("reasoning_gym:chain_sum?no_such_option=1", "reasoning-gym refuses"),
-        ("reasoning_gym:chain_sum?size=1000&max_terms=2&max_digits=1", "distinct problems; ask for fewer"),
-        ("reasoning_gym:chain_sum?part=test", "all, train, held_out"),
+        ("parquet:good.jsonl", "not a parquet file"),
+        ("reasoning_gym:no_such_game", "reasoning-gym rejects these options"),
+        ("reasoning_gym:chain_sum?no_such_option=1", "reasoning-gym rejects these options"),
+        ("reasoning_gym:chain_sum?size=1000&max_terms=2&max_digits=1", "distinct problems; lower size"),
+        ("reasoning_gym:chain_sum?part=test", "expected all, train or held_out"),
         ("generate:json:no_such_function", "cannot import"),
-        ("generate:lab_sources:needs", "missing a required argument: 'n'; it takes (n, of=1)"),
+        ("generate:lab_sources:needs", "missing a required argument: 'n'; its arguments are (n, of=1)"),
         ("generate:lab_sources:needs?n=1&off=2", "unknown option 'off'"),
         ("generate:lab_sources:ready?size=2", "unknown option 'size'"),
-        ("generate:lab_sources:needs?n=3", "row 1: a problem or a mapping of columns is expected, not int"),
-        ("hf:no/such-data-set", "where the hub is out of reach"),
+        ("generate:lab_sources:needs?n=3", "row 1: expected a problem or a mapping of columns, got int"),
+        ("hf:no/such-data-set", "without access to the hub"),
     ],
 )
-def test_a_mistake_ends_in_one_line_that_says_what_to_do(lab: Path, uri: str, words: str) -> None:
+def test_a_user_error_is_one_line_with_a_remedy(lab: Path, uri: str, words: str) -> None:
     (lab / "good.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n')
     (lab / "bad.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n{"question": \n')
     (lab / "list.jsonl").write_text("[1, 2]\n")

@@ -1,4 +1,4 @@
-"""Notes: which is better, and what the pairs say of it."""
+"""The rank of notes, and pairs of notes."""
 
 from collections import Counter
 
@@ -25,17 +25,17 @@ ASKED = "Tell them: 3 red, 4 blue."
         ("", 0),
     ],
 )
-def test_kind_right_and_short_is_best(text: str, expected: int) -> None:
+def test_a_kind_correct_and_short_note_has_the_highest_rank(text: str, expected: int) -> None:
     assert rank(ASKED, text) == expected
 
 
-def test_the_better_note_of_a_pair_is_the_chosen_one() -> None:
+def test_chosen_notes_have_the_higher_rank() -> None:
     pairs = list(note_pairs(100, seed=1))
     assert all(rank(pair["prompt"], pair["chosen"]) > rank(pair["prompt"], pair["rejected"]) for pair in pairs)
     assert len({pair["prompt"] for pair in pairs}) == 100
 
 
-def test_solutions_come_in_all_styles_and_the_answer_is_the_curt_one() -> None:
+def test_solutions_have_all_styles_and_answers_are_curt() -> None:
     found = list(short_notes.notes(300, seed=2))
     ranks = Counter(rank(problem.prompt[0]["content"], problem.meta["solution"]) for problem in found)
     assert ranks.keys() == {0, 1, 2, 3}
@@ -45,6 +45,6 @@ def test_solutions_come_in_all_styles_and_the_answer_is_the_curt_one() -> None:
     assert all(verify(problem, problem.meta["solution"]).score == 1 for problem in kind)
 
 
-def test_more_notes_than_there_are_is_one_line() -> None:
-    with pytest.raises(UserError, match=r"there are \d+ notes to write of part=held_out, not 5000"):
+def test_too_many_notes_give_a_one_line_error() -> None:
+    with pytest.raises(UserError, match=r"size=5000: there are only \d+ notes in part=held_out"):
         list(short_notes.notes(5000, part="held_out"))

@@ -1,4 +1,4 @@
-"""Small functions: what asks for one, what is right, and what the hasty way gets wrong."""
+"""Small functions: prompts, correct programs, and incorrect one-line programs."""
 
 import pytest
 
@@ -10,13 +10,13 @@ from tenfold.verifiers import load
 STEPS = [("add", 3), ("times", 4), ("take", 9)]
 
 
-def test_a_program_takes_one_step_after_the_other() -> None:
+def test_a_program_has_one_statement_for_each_step() -> None:
     assert program(STEPS) == "def f(x):\n x+=3\n x*=4\n x-=9\n return x"
     assert value(STEPS, 2) == (2 + 3) * 4 - 9
 
 
 @pytest.mark.usefixtures("sandboxed")
-def test_worked_solutions_pass_their_tests_and_a_sum_before_a_product_fails_in_one_line() -> None:
+def test_worked_solutions_pass_and_one_line_solutions_can_fail() -> None:
     judge = load("code")
     for problem in small_functions(20, seed=3):
         assert judge(problem, problem.meta["solution"]).score == 1, problem.id
@@ -26,18 +26,18 @@ def test_worked_solutions_pass_their_tests_and_a_sum_before_a_product_fails_in_o
     assert one_line([("times", 4), ("add", 3)]) == "def f(x):\n return x*4+3"
 
 
-def test_no_prompt_is_both_trained_on_and_held_out() -> None:
+def test_no_prompt_is_in_both_parts() -> None:
     uri = "generate:tenfold.envs.toy.small_functions:small_functions?size=200&part="
     train, held_out = ({problem.id for problem in sources.load(uri + part)} for part in ("train", "held_out"))
     assert len(train) == len(held_out) == 200
     assert not train & held_out
-    with pytest.raises(UserError, match="part is one of all, train, held_out, not 'test'"):
+    with pytest.raises(UserError, match="part: expected all, train or held_out, got 'test'"):
         list(small_functions(1, part="test"))
 
 
-def test_more_functions_than_there_are_is_an_error() -> None:
-    with pytest.raises(UserError, match="there are 24 functions of 1 to 1 steps, not 25"):
+def test_too_many_functions_give_an_error() -> None:
+    with pytest.raises(UserError, match="size=25: there are only 24 functions of 1 to 1 steps"):
         list(small_functions(25, part="all", min_steps=1, max_steps=1))
-    with pytest.raises(UserError, match=r"there are \d+ functions of 1 to 1 steps, part=held_out, not 24"):
+    with pytest.raises(UserError, match=r"size=24: there are only \d+ functions of 1 to 1 steps in part=held_out"):
         list(small_functions(24, part="held_out", min_steps=1, max_steps=1))
     assert len(list(small_functions(24, part="all", min_steps=1, max_steps=1))) == 24

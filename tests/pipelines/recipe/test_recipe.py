@@ -152,11 +152,11 @@ def test_only_one_process_runs_in_a_folder(lab: Path) -> None:
     path, said = write(lab, small(lab)), []
 
     def second() -> None:
-        with pytest.raises(UserError, match=rf"another process runs in out \(process {os.getpid()} on ") as raised:
+        with pytest.raises(UserError, match=rf"another process uses out \(process {os.getpid()} on ") as raised:
             tenfold.run(path, "out", quiet=True)
         said.append(str(raised.value))
 
-    with disk.held(lab / "out"):
+    with disk.locked(lab / "out"):
         thread = threading.Thread(target=second)
         thread.start()
         thread.join()
@@ -208,7 +208,7 @@ def test_a_stage_whose_disk_was_full_goes_on_from_its_last_whole_checkpoint(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(disk, "settle", full)
+        patch.setattr(disk, "sync_folder", full)
         assert cli.main(["run", str(path), "--out", "out", "--quiet"]) == 2
     error = capsys.readouterr().err.splitlines()[-1]  # bars of libraries may come before it
     assert error == "error: out/first: no space left on the disk: free some and run the same command again"
@@ -259,7 +259,7 @@ def test_neither_a_finished_nor_a_begun_stage_is_taken_up_with_other_files(lab: 
         ({"kind": "filter", "name": "late", "environment": "lab/None-v0"}, "late: no environment 'lab/None-v0'"),
         (
             {"kind": "grpo", "name": "late", "environment": "tenfold/ChainSum-v0", "steps": 1, "options": {"verifer": "math"}},
-            "'verifer'; it takes problems, verifier, template, system",
+            "'verifer'; the arguments are problems, verifier, template, system",
         ),
         ({"kind": "bench", "name": "late", "tasks": ["chain_sums"]}, "late: no task 'chain_sums'"),
         ({"kind": "bench", "name": "late", "tasks": ["gsm8k_avg8"]}, "late: hf:openai/gsm8k"),
@@ -332,7 +332,7 @@ GRPO = {"kind": "grpo", "name": "grpo", "environment": "tenfold/ChainSum-v0", "s
         ({"stages": [GRPO | {"environment": "lab/None-v0"}]}, "no environment 'lab/None-v0'"),
         ({"stages": [STAGE | {"problems": "jsonl:missing.jsonl"}]}, "no file missing.jsonl"),
         ({"stages": [STAGE | {"problems": "jsonl:bad.jsonl"}]}, "bad.jsonl, line 2: not JSON"),
-        ({"stages": [STAGE | {"problems": "jsonl:empty.jsonl"}]}, "holds no problem"),
+        ({"stages": [STAGE | {"problems": "jsonl:empty.jsonl"}]}, "there are no problems"),
         ({"stages": [STAGE | {"max_tokens": 2}]}, "nothing of jsonl:rows.jsonl can be learnt (40 too long; max_tokens=2)"),
         ({"policy": "path:bare"}, "bare has no tokenizer"),
         ({"modules": ["no_such_module"]}, "cannot import 'no_such_module'"),

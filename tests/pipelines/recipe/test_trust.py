@@ -110,7 +110,7 @@ DOORS: dict[str, tuple[list[Any], dict[str, Any], str]] = {
     "functions of ours that are no sources": (
         [SFT | {"problems": "generate:tenfold.pipelines.launch.supervise:follow"}],
         {},
-        "nothing that a recipe may name; there are .*chain_sums_with_solutions",
+        "a recipe may not name .*; it may name .*chain_sums_with_solutions",
     ),
     "modules": ([SFT], {"modules": ["evil"]}, r"modules: evil, which is .*evil\.py.*--trust"),
     "a module that is installed": ([SFT], {"modules": ["this"]}, r"this\.py.*--trust"),
@@ -226,9 +226,9 @@ def test_a_dry_run_imports_nothing_and_says_what_it_did_not_see(folder: Path, ca
     assert cli.main(["run", path, "--out", "out", "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert "evil" not in sys.modules
-    assert "filter is not looked at: evil:judge lies in the module evil" in said
+    assert "filter is not looked at: evil:judge is in the module evil" in said
     assert "two is not looked at" in said
-    assert "runs code, once you trust it: modules: evil" in said
+    assert "would run code if trusted: modules: evil" in said
     assert not (folder / "out").exists()
     assert cli.main(["run", path, "--out", "out", "--dry-run", "--trust"]) == 0
     assert "not looked at" not in capsys.readouterr().out

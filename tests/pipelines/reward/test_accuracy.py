@@ -3,13 +3,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from tenfold.envs.problems.pairs import Pair
+from tenfold.envs.problems.pairs import PreferencePair
 from tenfold.pipelines.reward import accuracy
 from tenfold.verifiers.pairwise import ResponsePair
 
 
-def pair(chosen: str, rejected: str, group: str = "q") -> Pair:
-    return Pair(({"role": "user", "content": group},), chosen, rejected, group)
+def pair(chosen: str, rejected: str, group: str = "q") -> PreferencePair:
+    return PreferencePair(({"role": "user", "content": group},), chosen, rejected, group)
 
 
 def compared(*chances: float | tuple[float, float], **texts: str) -> list[accuracy.Compared]:

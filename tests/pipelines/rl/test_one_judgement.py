@@ -209,10 +209,10 @@ def test_the_turn_after_a_reply_is_judged_by_its_own_opening(policy: Transformer
     policy.tokenizer.chat_template = OPENS
     played = Transcript(Limits(200, 3), [{"role": "user", "content": "6 + 6?"}], policy.tokenizer, policy.stop_ids)
     end = [policy.tokenizer.eos_token_id]
-    first = played.sample(policy.tokenizer("Add.</think>Call")["input_ids"] + end)
-    assert played.goes_on(False, "tool", "12")
-    second = played.sample(policy.tokenizer("So it is 12")["input_ids"] + end)
-    assert not played.goes_on(True, "user", "")
+    first = played.add_tokens(policy.tokenizer("Add.</think>Call")["input_ids"] + end)
+    assert played.add_reply(False, "tool", "12")
+    second = played.add_tokens(policy.tokenizer("So it is 12")["input_ids"] + end)
+    assert not played.add_reply(True, "user", "")
     assert [without_thinking(turn.scorable_text) for turn in (first, second)] == ["Call", ""]
     assert [message["content"] for message in played.messages] == [
         "6 + 6?",
@@ -230,12 +230,12 @@ def test_every_mark_that_a_template_may_open_reasoning_with_is_known(policy: Tra
     for around in ("", "\n", "\n\n"):
         policy.tokenizer.chat_template = OPENS.replace("<think>\n", mark + around)
         prompt = checkpoints.prompt_tokens(policy.tokenizer, PROBLEMS[0].prompt)
-        assert checkpoints.opened(policy.tokenizer, prompt) == f"{mark}\n"
+        assert checkpoints.opened_reasoning(policy.tokenizer, prompt) == f"{mark}\n"
         tokens = [*policy.tokenizer("So it is 12")["input_ids"], policy.tokenizer.eos_token_id]
         assert tenfold.verify("12", completion(policy.tokenizer, prompt, tokens, policy.stop_ids).scorable_text).score == 0
     policy.tokenizer.chat_template = OPENS.replace("<think>\n", "")
     asked = checkpoints.prompt_tokens(policy.tokenizer, [{"role": "user", "content": f"What does {mark} mean? {mark}"}])
-    assert checkpoints.opened(policy.tokenizer, asked) == ""
+    assert checkpoints.opened_reasoning(policy.tokenizer, asked) == ""
 
 
 def test_marks_of_reasoning_that_are_special_tokens_are_part_of_the_text(checkpoint: Path) -> None:

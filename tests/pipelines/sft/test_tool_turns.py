@@ -259,10 +259,10 @@ def test_a_table_gives_no_call_the_arguments_of_others(tmp_path: Path, tokenizer
     ("turn", "said"),
     [
         ({"tool_calls": [{"function": {"name": "weather", "arguments": "{city"}}]}, "the arguments of weather cannot be read"),
-        ({"tool_calls": [{"function": {"name": "weather", "arguments": [1]}}]}, "the arguments of weather are no object"),
+        ({"tool_calls": [{"function": {"name": "weather", "arguments": [1]}}]}, "the arguments of weather are not an object"),
         ({"tool_calls": [{"function": {"arguments": {}}}]}, "a tool call has no name"),
-        ({"content": [{"type": "image_url", "image_url": {"url": "x"}}]}, "'image_url'; only text can be read"),
-        ({"content": [{"type": "text", "text": "see"}, {"type": "image"}]}, "'image'; only text can be read"),
+        ({"content": [{"type": "image_url", "image_url": {"url": "x"}}]}, "'image_url'; only text is supported"),
+        ({"content": [{"type": "text", "text": "see"}, {"type": "image"}]}, "'image'; only text is supported"),
     ],
 )
 def test_what_cannot_be_learnt_is_named_by_its_row(tmp_path: Path, tokenizer: Any, turn: dict[str, Any], said: str) -> None:
@@ -298,8 +298,8 @@ def test_the_words_of_a_question_are_not_taken_for_the_answer(tmp_path: Path, to
 
 
 def test_the_template_words_the_question_and_not_a_tools_reply() -> None:
-    from tenfold.envs.text import pose
+    from tenfold.envs.text import prompt_messages
 
     prompt = (Message(role="user", content="2+2?"), Message(role="assistant", content="add"), Message(role="tool", content="4"))
-    posed = pose(Problem("p", prompt[:1], "4", "here"), "{prompt} Box it.")
+    posed = prompt_messages(Problem("p", prompt[:1], "4", "here"), "{prompt} Box it.")
     assert [turn["content"] for turn in posed] == ["2+2? Box it."]

@@ -1,4 +1,4 @@
-"""A server of OpenAI's form whose replies a test chooses."""
+"""An OpenAI-compatible server with replies that a test sets."""
 
 import json
 import threading
@@ -11,18 +11,18 @@ Request = dict[str, Any]
 
 
 class Reply(NamedTuple):
-    """What the server sends back."""
+    """A reply of the server."""
 
     body: Any = None
-    """JSON, unless it is bytes."""
+    """Sent as JSON unless it is bytes."""
     status: int = 200
     content_type: str = "application/json"
     missing: int = 0
-    """Bytes that are promised beyond the body: the connection ends before them."""
+    """Number of bytes by which Content-Length exceeds the body, so that the reply ends early."""
 
 
 def answer(content: Any, finish_reason: Any = "stop", **more: Any) -> dict[str, Any]:
-    """A chat completion: `more` overrides its fields, those of `message` are added to the message."""
+    """Returns a chat completion. `more` overrides its fields; the fields of `message` are added to the message."""
     message = {"role": "assistant", "content": content} | more.pop("message", {})
     choice = {"index": 0, "message": message, "finish_reason": finish_reason} | more.pop("choice", {})
     usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
@@ -30,12 +30,12 @@ def answer(content: Any, finish_reason: Any = "stop", **more: Any) -> dict[str, 
 
 
 def error(message: str, **fields: Any) -> dict[str, Any]:
-    """An error's body, as OpenAI has it."""
+    """Returns the body of an error in OpenAI's format."""
     return {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": None} | fields}
 
 
 class Server(ThreadingHTTPServer):
-    """Replies with `reply(request)`; keeps the requests."""
+    """Replies with `reply(request)`, and records the requests."""
 
     def __init__(self, reply: Callable[[Request], Reply]):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -72,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(reply: Callable[[Request], Reply]) -> Iterator[Server]:
-    """Such a server, as long as the block runs."""
+    """Runs a server for the duration of the block."""
     server = Server(reply)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()

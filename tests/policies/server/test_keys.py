@@ -1,4 +1,4 @@
-"""Which key goes to which server."""
+"""Rules for sending API keys to servers."""
 
 import json
 import threading
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import tenfold
-from tenfold.core import Sampling, UserError, without_keys
+from tenfold.core import Sampling, UserError, without_secrets
 from tenfold.policies import identity
 from tenfold.policies.openai import OpenAIPolicy
 from tenfold.policies.server import keys
@@ -21,7 +21,7 @@ ASKED = [[{"role": "user", "content": "hi"}]]
 
 
 class Server(ThreadingHTTPServer):
-    """Keeps the headers of its requests; answers them, or sends them on to `elsewhere`, or says `refusal` with 401."""
+    """Records the headers of requests. Replies, redirects to `elsewhere`, or sends `refusal` with status 401."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -59,7 +59,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Server, Server]]:
-    """Two servers, in an environment of keys."""
+    """Two servers, and environment variables with keys."""
     for name in ("OPENAI_BASE_URL", "TENFOLD_KEYS"):
         monkeypatch.delenv(name, raising=False)
     for name in ("OPENAI_API_KEY", "LAB_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_ADMIN_KEY"):
@@ -78,21 +78,21 @@ def ask(policy: Any) -> str:
     return policy.generate(ASKED, 1, Sampling(max_tokens=4))[0][0].text
 
 
-def test_a_server_that_a_uri_names_is_sent_no_key(servers: tuple[Server, Server]) -> None:
+def test_a_server_in_a_uri_gets_no_key_by_default(servers: tuple[Server, Server]) -> None:
     assert ask(tenfold.load_policy(f"openai:m?base_url={servers[0].url()}")) == "yes"
     assert "secret" not in servers[0].sent
 
 
 @pytest.mark.parametrize("name", ["LAB_KEY", "OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY", "HOME"])
-def test_a_uri_reads_no_variable_that_its_user_has_not_bound(servers: tuple[Server, Server], name: str) -> None:
-    with pytest.raises(UserError, match=f"the key in {name} does not go to 127.0.0.1:.*TENFOLD_KEYS=") as error:
+def test_a_uri_cannot_read_a_variable_without_permission(servers: tuple[Server, Server], name: str) -> None:
+    with pytest.raises(UserError, match=f"the key in {name} is not sent to 127.0.0.1:.*TENFOLD_KEYS=") as error:
         tenfold.load_policy(f"openai:m?base_url={servers[0].url()}&api_key_env={name}")
     assert "\n" not in str(error.value)
     assert not servers[0].headers
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "http://127.0.0.1:{port}", "other.lab,127.0.0.1:{port}", "127.0.0.1:{port}"])
-def test_a_key_goes_where_its_user_says(servers: tuple[Server, Server], host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_is_sent_to_allowed_servers(servers: tuple[Server, Server], host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TENFOLD_KEYS", f"OPENAI_API_KEY=llm.lab LAB_KEY={host.format(port=servers[0].port)}")
     ask(tenfold.load_policy(f"openai:m?base_url={servers[0].url()}&api_key_env=LAB_KEY"))
     assert "secret-LAB_KEY" in servers[0].sent
@@ -100,7 +100,7 @@ def test_a_key_goes_where_its_user_says(servers: tuple[Server, Server], host: st
     assert "secret-OPENAI_API_KEY" not in servers[0].sent
 
 
-def test_a_file_of_the_users_says_it_too(
+def test_the_settings_file_allows_servers_too(
     servers: tuple[Server, Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TENFOLD_CONFIG", str(tmp_path))
@@ -108,13 +108,11 @@ def test_a_file_of_the_users_says_it_too(
     ask(tenfold.load_policy(f"openai:m?base_url={servers[0].url()}&api_key_env=LAB_KEY"))
     assert "secret-LAB_KEY" in servers[0].sent
     (tmp_path / "keys").write_text("LAB_KEY 127.0.0.1\n")
-    with pytest.raises(UserError, match="hold NAME=HOST"):
+    with pytest.raises(UserError, match="must contain NAME=HOST"):
         tenfold.load_policy(f"openai:m?base_url={servers[0].url()}&api_key_env=LAB_KEY")
 
 
-def test_the_server_of_the_users_own_variable_is_his_choice(
-    servers: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_server_in_openai_base_url_gets_the_key(servers: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", servers[0].url())
     monkeypatch.delenv("OPENAI_CUSTOM_HEADERS")
     ask(tenfold.load_policy("openai:m"))
@@ -124,7 +122,7 @@ def test_the_server_of_the_users_own_variable_is_his_choice(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_redirection_takes_no_key_along(servers: tuple[Server, Server], host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_key_is_sent_after_a_redirection(servers: tuple[Server, Server], host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = servers
     monkeypatch.setenv("TENFOLD_KEYS", f"LAB_KEY=127.0.0.1:{first.port}")
     monkeypatch.delenv("OPENAI_CUSTOM_HEADERS")
@@ -134,11 +132,11 @@ def test_a_redirection_takes_no_key_along(servers: tuple[Server, Server], host: 
     assert "secret" not in second.sent
 
 
-def test_a_refusal_says_that_there_is_a_key_and_never_what_it_is(
+def test_errors_mention_the_withheld_key_without_its_value(
     servers: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     servers[0].refusal = "Incorrect API key: sk-secret-OPENAI_API_KEY; see http://u:secret@127.0.0.1/?token=secret"
-    with pytest.raises(UserError, match=r"401.*the key in OPENAI_API_KEY does not go there") as error:
+    with pytest.raises(UserError, match=r"401.*the key in OPENAI_API_KEY is not sent there") as error:
         ask(OpenAIPolicy("m", servers[0].url(), max_retries=0))
     assert "u:secret" not in str(error.value)
     assert "token=secret" not in str(error.value)
@@ -162,16 +160,16 @@ def test_a_refusal_says_that_there_is_a_key_and_never_what_it_is(
         ("lab", "https://llm.lab/v1", False),
     ],
 )
-def test_a_host_is_that_host(bound: str, address: str, goes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hosts_are_matched_exactly(bound: str, address: str, goes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TENFOLD_KEYS", f"LAB_KEY={bound}")
-    assert keys.may_have("LAB_KEY", keys.server_of(address)) == goes
+    assert keys.may_receive("LAB_KEY", keys.server_of(address)) == goes
 
 
 @pytest.mark.parametrize("address", ["https://api.openai.com/v1", "http://api.openai.com/v1", "https://api.openai.com:8443"])
-def test_openais_key_goes_to_openai_and_not_in_the_clear(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openais_key_is_sent_to_openai_over_https_only(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_BASE_URL", "TENFOLD_KEYS"):
         monkeypatch.delenv(name, raising=False)
-    assert keys.may_have("OPENAI_API_KEY", keys.server_of(address)) == (address == "https://api.openai.com/v1")
+    assert keys.may_receive("OPENAI_API_KEY", keys.server_of(address)) == (address == "https://api.openai.com/v1")
 
 
 @pytest.mark.parametrize(
@@ -186,8 +184,8 @@ def test_openais_key_goes_to_openai_and_not_in_the_clear(address: str, monkeypat
         "openai:m?api_key=hunter2",
     ],
 )
-def test_a_key_in_a_uri_is_refused_and_hidden(uri: str) -> None:
-    for use in (tenfold.load_policy, identity.who):
+def test_a_key_in_a_uri_is_rejected_and_redacted(uri: str) -> None:
+    for use in (tenfold.load_policy, identity.policy_identity):
         with pytest.raises(UserError, match="put the key in an environment variable") as error:
             use(uri)
         assert "hunter2" not in str(error.value)
@@ -202,5 +200,5 @@ def test_a_key_in_a_uri_is_refused_and_hidden(uri: str) -> None:
         "17% of a@b.c; 3 = 3",
     ],
 )
-def test_what_holds_no_key_is_shown_as_it_is(text: str) -> None:
-    assert without_keys(text) == text
+def test_text_without_secrets_is_unchanged(text: str) -> None:
+    assert without_secrets(text) == text

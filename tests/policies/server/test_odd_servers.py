@@ -1,4 +1,4 @@
-"""Servers that answer otherwise than OpenAI's: what becomes of a sample, and of the others of its batch."""
+"""Servers whose replies differ from OpenAI's: the effect on a sample and on the rest of its batch."""
 
 import json
 import math
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tenfold.core import Completion, Incomplete, Sampling, Status, UserError, unanswered
+from tenfold.core import Completion, Incomplete, Sampling, Status, UserError, verdict_without_answer
 from tenfold.policies import openai as policy_module
 from tenfold.policies.openai import OpenAIPolicy
 
@@ -16,14 +16,14 @@ ASKED = [[{"role": "user", "content": text}] for text in ("one", "two", "three")
 
 
 def sampled(reply: Reply, sampling: Sampling | None = None, **options: Any) -> Completion:
-    """The sample that a server's only reply makes."""
+    """Returns the sample of a server that sends one reply."""
     with serving(lambda request: reply) as server:
         policy = OpenAIPolicy("m", server.url, **{"max_retries": 1, **options})
         return policy.generate(ASKED[:1], 1, sampling or Sampling())[0][0]
 
 
 def second_is(reply: Reply, **options: Any) -> tuple[list[Completion], list[Request]]:
-    """One sample of each of three prompts, where the server answers the second one so each time."""
+    """Returns a sample for each of three prompts; the server always sends the given reply for the second."""
     with serving(lambda request: reply if request["messages"][-1]["content"] == "two" else Reply(answer("ok"))) as server:
         policy = OpenAIPolicy("m", server.url, **{"max_retries": 1, **options})
         rows = policy.generate(ASKED, 1, Sampling())
@@ -59,12 +59,12 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_a_reply_without_an_answer_is_a_fault_of_its_sample_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reply_without_an_answer_is_a_fault_of_one_sample(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policy_module, "PAUSE", 0.01)
     rows, requests = second_is(ODD[name])
     assert [(row.text, row.finish_reason) for row in rows] == [("ok", "stop"), ("", "fault"), ("ok", "stop")]
     assert sum(request["messages"][-1]["content"] == "two" for request in requests) == 2, "it was asked for again"
-    verdict = unanswered(rows[1].finish_reason, rows[1].error)
+    verdict = verdict_without_answer(rows[1].finish_reason, rows[1].error)
     assert verdict is not None
     assert verdict.status == Status.FAULT
     assert verdict.reason
@@ -72,7 +72,7 @@ def test_a_reply_without_an_answer_is_a_fault_of_its_sample_alone(name: str, mon
 
 
 @pytest.mark.parametrize("name", ["no choices", "HTML", "cut JSON", "an error object"])
-def test_a_reply_without_an_answer_is_asked_for_again(name: str) -> None:
+def test_a_reply_without_an_answer_is_retried(name: str) -> None:
     replies = [Reply(answer("at last")), ODD[name]]
     with serving(lambda request: replies.pop()) as server:
         (row,) = OpenAIPolicy("m", server.url).generate(ASKED[:1], 1, Sampling())
@@ -99,11 +99,11 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_a_prompt_refused_for_good_is_a_sample_without_a_score(name: str) -> None:
+def test_a_refused_prompt_gives_a_sample_without_a_score(name: str) -> None:
     rows, requests = second_is(REFUSALS[name], max_retries=3)
     assert [(row.text, row.finish_reason) for row in rows] == [("ok", "stop"), ("", "refused"), ("ok", "stop")]
     assert len(requests) == 3, "a refusal for good is not asked for again"
-    verdict = unanswered(rows[1].finish_reason, rows[1].error)
+    verdict = verdict_without_answer(rows[1].finish_reason, rows[1].error)
     assert verdict is not None
     assert (verdict.status, verdict.score) == (Status.UNDECIDED, None)
 
@@ -123,7 +123,7 @@ def test_a_prompt_refused_for_good_is_a_sample_without_a_score(name: str) -> Non
         (Reply(error("not now"), 503), "503"),
     ],
 )
-def test_an_error_that_concerns_every_prompt_ends_in_one_line(reply: Reply, said: str) -> None:
+def test_an_error_of_the_whole_batch_gives_a_one_line_error(reply: Reply, said: str) -> None:
     with serving(lambda request: reply) as server, pytest.raises(Incomplete, match=said) as stopped:
         OpenAIPolicy("m", server.url, max_retries=1).generate(ASKED, 2, Sampling())
     assert "\n" not in str(stopped.value)
@@ -135,17 +135,17 @@ CUT += " model_context_window_exceeded max_new_tokens truncated"
 
 
 @pytest.mark.parametrize("reason", CUT.split())
-def test_every_way_of_saying_that_a_sample_was_cut(reason: str) -> None:
+def test_finish_reasons_of_truncated_samples_are_recognized(reason: str) -> None:
     assert sampled(Reply(answer("So the answer is 1", reason))).finish_reason == "length"
 
 
 @pytest.mark.parametrize("reason", ["stop", "STOP", "end_turn", "eos", "eos_token", "stop_sequence", "tool_calls", "COMPLETE"])
-def test_every_way_of_saying_that_a_sample_ended(reason: str) -> None:
+def test_finish_reasons_of_complete_samples_are_recognized(reason: str) -> None:
     assert sampled(Reply(answer("So the answer is 1", reason))).finish_reason == "stop"
 
 
 @pytest.mark.parametrize("reason", [None, ""])
-def test_a_sample_of_all_tokens_without_a_reason_was_cut(reason: str | None) -> None:
+def test_a_sample_with_all_tokens_and_no_reason_is_truncated(reason: str | None) -> None:
     usage = {"completion_tokens": 5}
     assert sampled(Reply(answer("1 2 3 4 5", reason, usage=usage)), Sampling(max_tokens=5)).finish_reason == "length"
     assert sampled(Reply(answer("1 2 3 4 5", reason, usage=usage)), Sampling(max_tokens=6)).finish_reason == "stop"
@@ -154,7 +154,7 @@ def test_a_sample_of_all_tokens_without_a_reason_was_cut(reason: str | None) -> 
 @pytest.mark.parametrize(
     "usage", [None, {}, [], "3", *({"completion_tokens": n} for n in (None, "many", -1, 10**15, math.nan))]
 )
-def test_counts_that_are_missing_or_odd_do_no_harm(usage: Any) -> None:
+def test_missing_or_invalid_token_counts_are_ignored(usage: Any) -> None:
     said = sampled(Reply(answer("4", usage=usage, choice={"logprobs": {"content": [{"token": "4", "logprob": -0.5}]}})))
     assert (said.text, len(said.token_ids), said.logprobs) == ("4", 1, (-0.5,))
 
@@ -162,7 +162,7 @@ def test_counts_that_are_missing_or_odd_do_no_harm(usage: Any) -> None:
 @pytest.mark.parametrize(
     "logprobs", [None, {}, {"content": None}, {"content": [None]}, {"content": [{"logprob": None}]}, [], 3]
 )
-def test_log_probabilities_that_are_missing_are_none(logprobs: Any) -> None:
+def test_missing_log_probabilities_give_an_empty_tuple(logprobs: Any) -> None:
     assert sampled(Reply(answer("4", choice={"logprobs": logprobs}))).logprobs == ()
 
 
@@ -198,12 +198,12 @@ def test_log_probabilities_that_are_missing_are_none(logprobs: Any) -> None:
         ({"content": "half \ud800 a pair"}, "half \ufffd a pair"),
     ],
 )
-def test_every_form_of_a_message_is_read(message: dict[str, Any], text: str) -> None:
+def test_every_format_of_a_message_is_parsed(message: dict[str, Any], text: str) -> None:
     assert sampled(Reply(answer("", message=message))).text == text
 
 
 def strict(refused: dict[str, Any], said: Request | None = None) -> Any:
-    """A server that refuses some parameters, each with an error of its own."""
+    """A server that rejects some parameters, each with its own error."""
 
     def reply(request: Request) -> Reply:
         for name, body in refused.items():
@@ -220,7 +220,7 @@ def unsupported(name: str, **fields: Any) -> dict[str, Any]:
     )
 
 
-def test_a_server_that_wants_max_completion_tokens_is_given_it() -> None:
+def test_max_completion_tokens_is_sent_if_required() -> None:
     body = error(
         "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
         param="max_tokens",
@@ -234,7 +234,7 @@ def test_a_server_that_wants_max_completion_tokens_is_given_it() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:m at ")
-def test_a_reasoning_model_of_openais_is_asked_in_its_own_terms() -> None:
+def test_requests_to_openai_reasoning_models_use_their_parameters() -> None:
     refused = {
         "max_tokens": unsupported("max_tokens"),
         "logprobs": Reply(error("You are not allowed to request logprobs from this model."), 403),
@@ -259,34 +259,34 @@ def test_a_reasoning_model_of_openais_is_asked_in_its_own_terms() -> None:
         Reply(error("Unrecognized request argument supplied: seed"), 400),
     ],
 )
-def test_a_seed_that_is_refused_is_left_out_and_said_so(body: Any) -> None:
-    with serving(strict({"seed": body})) as server, pytest.warns(UserWarning, match="takes no seed"):
+def test_a_rejected_seed_is_left_out_with_a_warning(body: Any) -> None:
+    with serving(strict({"seed": body})) as server, pytest.warns(UserWarning, match="does not accept seed"):
         rows = OpenAIPolicy("m", server.url, max_retries=0).generate(ASKED, 2, Sampling())
     assert {sample.finish_reason for row in rows for sample in row} == {"stop"}
 
 
-def test_stop_strings_that_are_refused_are_cut_off_here() -> None:
-    with serving(strict({"stop": unsupported("stop")})) as server, pytest.warns(UserWarning, match="cut off here"):
+def test_rejected_stop_strings_are_applied_by_the_client() -> None:
+    with serving(strict({"stop": unsupported("stop")})) as server, pytest.warns(UserWarning, match="the client applies stop"):
         ((sample,),) = OpenAIPolicy("m", server.url, max_retries=0).generate(ASKED[:1], 1, Sampling(stop=("END", "two")))
     assert (sample.text, sample.finish_reason) == ("one ", "stop")
 
 
 @pytest.mark.parametrize(("name", "sampling"), [("temperature", Sampling(0.6)), ("top_p", Sampling(top_p=0.9))])
-def test_what_decides_a_sample_is_not_left_out_unasked(name: str, sampling: Sampling) -> None:
+def test_parameters_of_the_distribution_are_not_left_out(name: str, sampling: Sampling) -> None:
     with serving(strict({name: unsupported(name)})) as server:
-        with pytest.raises(UserError, match=f"takes no {name}=.*leave_out={name}"):
+        with pytest.raises(UserError, match=f"does not accept {name}=.*leave_out={name}"):
             OpenAIPolicy("m", server.url).generate(ASKED[:1], 1, sampling)
         (row,) = OpenAIPolicy("m", server.url, leave_out=name).generate(ASKED[:1], 1, sampling)
     assert row[0].text == "one END two"
 
 
-def test_a_limit_that_is_too_large_is_not_taken_for_one_that_is_unknown() -> None:
+def test_a_too_large_limit_is_not_treated_as_an_unknown_parameter() -> None:
     body = error("max_tokens is too large: 9. This model supports at most 8 completion tokens.", param="max_tokens")
     with serving(strict({"max_tokens": body})) as server, pytest.raises(UserError, match="at most 8"):
         OpenAIPolicy("m", server.url).generate(ASKED, 1, Sampling(max_tokens=9))
 
 
-def test_what_utf8_cannot_hold_reaches_the_server_as_a_replacement() -> None:
+def test_lone_surrogates_are_replaced_in_requests() -> None:
     with serving(lambda request: Reply(answer("ok"))) as server:
         policy = OpenAIPolicy("m", server.url)
         policy.generate([[{"role": "user", "content": "half \ud800 a pair"}]], 1, Sampling(stop=("\udc00",)), ["p\ud800"])
@@ -294,23 +294,23 @@ def test_what_utf8_cannot_hold_reaches_the_server_as_a_replacement() -> None:
         policy.choices([[{"role": "user", "content": "ok \udfff"}]], ["ok"])
 
 
-def test_a_text_to_be_continued_is_read_as_carefully() -> None:
+def test_completions_of_plain_text_are_checked_too() -> None:
     replies = [Reply({"choices": [{"text": " 4", "finish_reason": None}], "usage": None}), Reply({"choices": []}), Reply(b"")]
     with serving(lambda request: replies.pop()) as server:
         ((sample,),) = OpenAIPolicy("m", server.url).generate([[{"role": "text", "content": "2 + 2 ="}]], 1, Sampling())
     assert (sample.text, sample.finish_reason, sample.token_ids) == (" 4", "stop", ())
 
 
-def test_a_judge_without_an_answer_is_a_fault_of_its_question_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_judge_without_an_answer_is_a_fault_of_one_question(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policy_module, "PAUSE", 0.01)
     top = {
         "content": [{"top_logprobs": [{"token": "A", "logprob": -0.1}, {"token": "B", "logprob": -3}, None, {"token": "C"}]}]
     }
 
     def reply(request: Request) -> Reply:
-        asked = request["messages"][-1]["content"]
+        question = request["messages"][-1]["content"]
         return {"one": Reply(answer("A", choice={"logprobs": top})), "two": Reply({"choices": []})}.get(
-            asked, Reply(answer("B"))
+            question, Reply(answer("B"))
         )
 
     with serving(reply) as server:

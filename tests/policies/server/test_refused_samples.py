@@ -1,4 +1,4 @@
-"""Samples without an answer, from the server to what a user is told: rollouts, a filter, a benchmark, a judge."""
+"""Samples without an answer in rollouts, a filter, a benchmark and a judge."""
 
 import json
 from pathlib import Path
@@ -26,8 +26,8 @@ FILTERED = Reply(error("The prompt triggered the content management policy", cod
 
 @pytest.fixture
 def rows(tmp_path: Path) -> str:
-    told = [{"question": f"Is {n} odd?", "answer": n % 2} for n in range(4)]
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in told))
+    rows = [{"question": f"Is {n} odd?", "answer": n % 2} for n in range(4)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return f"jsonl:{tmp_path}/rows.jsonl"
 
 
@@ -36,17 +36,17 @@ def number(request: Request) -> int:
 
 
 def refusing(third: Reply) -> Any:
-    """A server that knows the answers to all but the third question."""
+    """A server that answers all prompts except the third."""
     return lambda request: third if number(request) == 2 else Reply(answer(f"\\boxed{{{number(request) % 2}}}"))
 
 
-def test_a_benchmark_goes_past_a_prompt_that_is_refused_and_does_not_ask_again(rows: str, tmp_path: Path) -> None:
+def test_a_benchmark_skips_a_refused_prompt_and_does_not_retry_it(rows: str, tmp_path: Path) -> None:
     with serving(refusing(FILTERED)) as server:
-        for asked in (4 * 8, 0):
+        for requests in (4 * 8, 0):
             result = evaluate.run_task(
                 "aime24", OpenAIPolicy("m", server.url), Options(problems=rows, samples=8), folder=tmp_path / "bench"
             )
-            assert len(server.requests) == asked
+            assert len(server.requests) == requests
             server.requests.clear()
             assert (result.score.mean, result.score.problems, result.score.faults, result.refused) == (1, 3, 8, 8)
     assert "8 refused" in table.line(result)
@@ -54,7 +54,7 @@ def test_a_benchmark_goes_past_a_prompt_that_is_refused_and_does_not_ask_again(r
     assert {(sample["status"], sample["method"]) for sample in stored[2]["samples"]} == {("undecided", "refused")}
 
 
-def test_a_benchmark_leaves_a_fault_of_one_sample_out_and_samples_it_again(
+def test_a_benchmark_leaves_out_a_fault_and_samples_it_again(
     rows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(openai_module, "PAUSE", 0.01)
@@ -68,7 +68,7 @@ def test_a_benchmark_leaves_a_fault_of_one_sample_out_and_samples_it_again(
         assert (result.score.faults, len(server.requests) - before) == (0, 2)
 
 
-def test_what_a_server_said_before_it_went_away_is_kept(rows: str, tmp_path: Path) -> None:
+def test_samples_before_a_server_failure_are_stored(rows: str, tmp_path: Path) -> None:
     with serving(refusing(Reply(error("gone"), 503))) as server:
         policy = OpenAIPolicy("m", server.url, max_retries=0)
         with pytest.raises(Incomplete, match="503"):
@@ -84,7 +84,7 @@ def test_what_a_server_said_before_it_went_away_is_kept(rows: str, tmp_path: Pat
     assert [[episode.verdict.score for episode in row] for row in played.values()] == [[1, 1]] * 4
 
 
-def test_a_filter_counts_what_is_refused_and_does_not_ask_again(
+def test_a_filter_counts_refused_prompts_and_does_not_retry_them(
     rows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def reply(request: Request) -> Reply:
@@ -103,7 +103,7 @@ def test_a_filter_counts_what_is_refused_and_does_not_ask_again(
         assert server.requests == []
 
 
-def test_a_judge_that_refuses_leaves_a_verdict_undecided_and_one_that_fails_a_fault(
+def test_a_refusal_of_the_judge_is_undecided_and_a_failure_is_a_fault(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(openai_module, "PAUSE", 0.01)
@@ -118,11 +118,11 @@ def test_a_judge_that_refuses_leaves_a_verdict_undecided_and_one_that_fails_a_fa
     assert [found[name].status for name in ("refused", "odd")] == [Status.UNDECIDED, Status.FAULT]
 
 
-def test_lone_surrogates_lose_no_episode(tmp_path: Path) -> None:
+def test_lone_surrogates_do_not_lose_episodes(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text(
         '{"id": "p\\ud800", "question": "Half \\ud800?", "answer": "4"}\n{"question": "Whole?", "answer": "4"}\n'
     )
-    reply = json.dumps(answer("It is \udfff \\boxed{4}")).encode()  # JSON writes the half as \\udfff
+    reply = json.dumps(answer("It is \udfff \\boxed{4}")).encode()  # JSON encodes the lone surrogate as \\udfff
     with serving(lambda request: Reply(reply)) as server:
         policy, rows = OpenAIPolicy("m", server.url), f"jsonl:{tmp_path}/rows.jsonl"
         played = play(lambda: TextEnv(rows), policy, 2, sampling=Sampling(), store=tmp_path / "e.jsonl")

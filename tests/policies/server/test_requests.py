@@ -11,7 +11,7 @@ from tenfold.policies.server import requests as at_once
 from .servers import Reply, Request, answer, serving
 
 
-def test_items_are_worked_on_at_once_and_come_back_in_order() -> None:
+def test_results_of_concurrent_calls_are_in_order() -> None:
     together = threading.Barrier(3)
 
     def work(number: int) -> int:
@@ -20,12 +20,12 @@ def test_items_are_worked_on_at_once_and_come_back_in_order() -> None:
             raise KeyError(number)
         return number * number
 
-    found = at_once.settled(at_once.begun(work, range(3), most=3))
+    found = at_once.wait_for_all(at_once.submit(work, range(3), max_threads=3))
     assert [future.result() for future in found[:2]] == [0, 1]
     assert isinstance(found[2].exception(), KeyError)
 
 
-def test_an_interrupt_waits_for_no_server_and_keeps_what_it_has_answered() -> None:
+def test_an_interrupt_does_not_wait_and_keeps_finished_results() -> None:
     over = threading.Event()
     requests: list[Request] = []
 
@@ -36,11 +36,11 @@ def test_an_interrupt_waits_for_no_server_and_keeps_what_it_has_answered() -> No
             over.wait(60)
         return Reply(answer("7"))
 
-    asked = [[{"role": "user", "content": f"{number}?"}] for number in range(3)]
+    question = [[{"role": "user", "content": f"{number}?"}] for number in range(3)]
     with serving(reply) as server:
         policy = OpenAIPolicy("m", server.url, batch_size=1)
         with pytest.raises(Incomplete) as raised:
-            policy.generate(asked, 1, Sampling())
+            policy.generate(question, 1, Sampling())
         over.set()
     assert [row[0] and row[0].text for row in raised.value.sampled] == ["7", None, None]
-    assert isinstance(raised.value.ending, KeyboardInterrupt)
+    assert isinstance(raised.value.error_to_raise, KeyboardInterrupt)

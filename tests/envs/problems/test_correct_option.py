@@ -1,4 +1,4 @@
-"""Which option a row says is right, in all the ways that data sets say it."""
+"""The correct option of rows in all formats of data sets."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tenfold.core import UserError
-from tenfold.envs.problems import right_option, sources
+from tenfold.envs.problems import correct_option, sources
 
 METALS = ["neon", "argon", "iron", "xenon"]
 DCBA = ["D", "C", "B", "A"]
@@ -23,7 +23,7 @@ TEN = [f"number {n}" for n in range(10)]
         (DCBA, {"answer": "A"}, 0),
         (DCBA, {"answer_index": 3}, 3),
         (DCBA, {"answer": 3}, 3),
-        (["C", "G", "A", "T"], {"answer": "T"}, 3),  # no option is called T
+        (["C", "G", "A", "T"], {"answer": "T"}, 3),  # there is no option with the letter T
         (["C", "G", "A", "T"], {"answer": "A"}, 0),
         (["C", "G", "A", "T"], {"answer": "A", "answer_index": 2}, 2),
         (METALS, {"answer": "iron"}, 2),
@@ -42,8 +42,8 @@ TEN = [f"number {n}" for n in range(10)]
         (METALS, {"answer": 2.0, "answer_index": float("nan")}, 2),
         (["The dog", "A cat"], {"answer": "A cat"}, 1),
         (["A. flavus", "E. coli"], {"answer": "E. coli"}, 1),
-        (DIGITS, {"answer": "1"}, 0),  # an option's text, not a place
-        (DIGITS, {"answer": 1}, 1),  # a number is a place, from 0
+        (DIGITS, {"answer": "1"}, 0),  # the text of an option, not an index
+        (DIGITS, {"answer": 1}, 1),  # a number is an index, from 0
         (DIGITS, {"answer": "0", "answer_index": 2}, 2),
         (DIGITS, {"answer": "1", "answer_letter": "A"}, 0),
         (TEN, {"answer": "J", "answer_index": 9}, 9),
@@ -51,8 +51,8 @@ TEN = [f"number {n}" for n in range(10)]
         (["same", "same", "other"], {"answer": "same", "answer_index": 1}, 1),
     ],
 )
-def test_the_right_option(options: list[str], row: dict[str, Any], place: int) -> None:
-    assert right_option.place(row, options) == place
+def test_the_correct_option_is_found(options: list[str], row: dict[str, Any], place: int) -> None:
+    assert correct_option.correct_index(row, options) == place
 
 
 @pytest.mark.parametrize(
@@ -66,22 +66,22 @@ def test_the_right_option(options: list[str], row: dict[str, Any], place: int) -
         (DIGITS, {"answer": "1", "answer_index": 1}, "are different options"),
         (METALS, {"answer": "E"}, "there is no option E: there are 4"),
         (METALS, {"answer": "E", "answer_index": 2}, "there is no option E"),
-        (METALS, {"answer": 4}, "there is no option 4, from 0, of 4"),
-        (METALS, {"answer": -1}, "there is no option -1"),
-        (METALS, {"answer_index": 7}, "there is no option 7"),
-        (METALS, {"answer": "2"}, "'2' is no option and no letter"),
-        (METALS, {"answer": "B) iron"}, "'B\\) iron' is no option and no letter"),
-        (METALS, {"answer": True}, "no option"),
-        (METALS, {"answer": " ", "answer_index": None}, "nothing says which option is right"),
-        (METALS, {"answer_index": "third"}, "answer_index='third' is no place and no letter"),
+        (METALS, {"answer": 4}, "there is no option with index 4: there are 4"),
+        (METALS, {"answer": -1}, "there is no option with index -1"),
+        (METALS, {"answer_index": 7}, "there is no option with index 7"),
+        (METALS, {"answer": "2"}, "'2' is neither an option nor the letter"),
+        (METALS, {"answer": "B) iron"}, "'B\\) iron' is neither an option nor the letter"),
+        (METALS, {"answer": True}, "neither an option"),
+        (METALS, {"answer": " ", "answer_index": None}, "no column names the correct option"),
+        (METALS, {"answer_index": "third"}, "answer_index='third' is neither an index nor a letter"),
     ],
 )
-def test_what_does_not_agree_is_refused(options: list[str], row: dict[str, Any], words: str) -> None:
+def test_contradictory_columns_are_rejected(options: list[str], row: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        right_option.place(row, options)
+        correct_option.correct_index(row, options)
 
 
-def test_a_row_of_mmlu_pro_whose_options_are_letters(tmp_path: Path) -> None:
+def test_the_index_decides_if_options_are_letters(tmp_path: Path) -> None:
     row = {"question_id": 1, "question": "Which comes first?", "options": DCBA, "answer": "A", "answer_index": 0, "src": "x"}
     (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
     (problem,) = sources.load(f"jsonl:{tmp_path}/rows.jsonl")
@@ -90,7 +90,7 @@ def test_a_row_of_mmlu_pro_whose_options_are_letters(tmp_path: Path) -> None:
     assert shuffled.answer["options"]["ABCD".index(shuffled.answer["letter"])] == "D"
 
 
-def test_a_row_that_contradicts_itself_has_no_gold(tmp_path: Path) -> None:
+def test_a_contradictory_row_has_no_gold_answer(tmp_path: Path) -> None:
     row = {"question": "Which is a metal?", "options": METALS, "answer": "B", "answer_index": 2}
     (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
     with pytest.raises(UserError, match="different options"):
