@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
     if not arguments.policy:
         raise UserError("say who answers, with --policy")
     given = Options(**{name: getattr(arguments, name) for name in Options.__slots__})
-    lacking = evaluate.lacking(asked, given)
+    lacking = evaluate.not_runnable(asked, given)
     policy, display = load_policy(arguments.policy), Display()
     out = arguments.out or "bench/" + re.sub(r"[^A-Za-z0-9.-]+", "_", arguments.policy)
     with disk.held(out):
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _tasks(
     uri: str,
     policy: Policy,
-    asked: "Sequence[catalogue.Asked]",
+    asked: "Sequence[catalogue.TaskRequest]",
     given: "Options",
     lacking: dict[str, str],
     out: str,
