@@ -19,7 +19,7 @@ from ..verifiers.answers.values.exact import TooLarge, Undefined, exact
 from ..verifiers.budget import SECONDS, OutOfTime, limit
 from . import catalogue, identity, judged, lm_eval_tasks
 from .lm import PolicyLM, Sample
-from .result import Options, ScoredProblem, ScoredSample, TaskResult, save, score_of, settings_hash
+from .result import Options, Result, ScoredProblem, ScoredSample, save, score_of, settings_hash
 from .stats import scores
 from .tasks import avg_at_k
 
@@ -83,7 +83,7 @@ def evaluate(
     folder: str | Path | None = None,
     made_with: Mapping[str, object] | None = None,
     progress: Callable[..., None] | None = None,
-) -> TaskResult:
+) -> Result:
     """Measures a policy on a benchmark task. None stands for the task's own setting.
 
     Example:
@@ -128,7 +128,7 @@ def run_task(
     made_with: Mapping[str, object] | None = None,
     folder: str | Path | None = None,
     progress: Callable[..., None] | None = None,
-) -> TaskResult:
+) -> Result:
     """Measures a policy as `evaluate` does, with the settings as `Options`.
 
     Args:
@@ -151,7 +151,7 @@ def _run_task(
     made_with: Mapping[str, object] | None,
     folder: str | Path | None,
     progress: Callable[..., None] | None,
-) -> TaskResult:
+) -> Result:
     check(task, options)
     request = catalogue.expand([task])[0]
     if request.task.startswith(catalogue.LM_EVAL):
@@ -209,7 +209,7 @@ def _run_task(
         "versions": environments.versions(),
         **(made_with or {}),
     }
-    result = TaskResult(
+    result = Result(
         task=f"{request.task}_avg{samples}",
         score=score_of(rows),
         settings=settings,

@@ -14,7 +14,7 @@ import lm_eval
 from ..core import Policy, UserError
 from . import catalogue
 from .lm import PolicyLM
-from .result import Options, ScoredProblem, ScoredSample, TaskResult, save, score_of, settings_hash
+from .result import Options, Result, ScoredProblem, ScoredSample, save, score_of, settings_hash
 
 
 def evaluate(
@@ -25,7 +25,7 @@ def evaluate(
     made_with: Mapping[str, object] | None = None,
     folder: str | Path | None = None,
     progress: Callable[..., None] | None = None,
-) -> TaskResult:
+) -> Result:
     """Runs one of lm-eval's tasks or groups.
 
     Args:
@@ -73,7 +73,7 @@ def evaluate(
         if "stderr" not in metric and isinstance(value, float)
     }
     sampled = [sample for row in rows for sample in row["samples"]]
-    result = TaskResult(
+    result = Result(
         task=f"lm_eval_{task}",
         score=score_of(rows),
         settings={**settings, **(made_with or {})},

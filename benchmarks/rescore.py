@@ -8,12 +8,12 @@ from .. import disk, named_code
 from ..core import Completion, Conversation, Sampling, UserError
 from ..envs import registry
 from .evaluate import TASK_SETTINGS, run_task
-from .result import Options, TaskResult, results
+from .result import Options, Result, results
 
 
 def rescore(
     folder: str | Path, progress: Callable[..., None] | None = None, *, trust: bool = False
-) -> list[tuple[TaskResult, TaskResult]]:
+) -> list[tuple[Result, Result]]:
     """Judges the stored samples of every result in a folder again, and replaces the results. It needs no policy.
 
     Args:
@@ -36,7 +36,7 @@ def rescore(
         return [_rescored(result, folder, progress) for result in before]
 
 
-def _rescored(result: TaskResult, folder: str | Path, progress: Callable[..., None] | None) -> tuple[TaskResult, TaskResult]:
+def _rescored(result: Result, folder: str | Path, progress: Callable[..., None] | None) -> tuple[Result, Result]:
     remedy = "remove it and run its benchmark again; the samples are stored"
     with disk.understood(Path(folder) / f"{result.task}.result.json", remedy):
         settings = result.settings

@@ -15,7 +15,7 @@ from .stats import scores
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class TaskResult:
+class Result:
     """Score of a policy on a task, with everything that it depends on."""
 
     task: str
@@ -102,7 +102,7 @@ class ScoredProblem(TypedDict):
     samples: list[ScoredSample]
 
 
-def results(folder: str | Path) -> list[TaskResult]:
+def results(folder: str | Path) -> list[Result]:
     """Returns the results in a folder, sorted by task.
 
     Raises:
@@ -112,7 +112,7 @@ def results(folder: str | Path) -> list[TaskResult]:
     for path in sorted(Path(folder).glob("*.result.json")):
         remedy = "remove it and run its benchmark again; the samples are stored"
         with disk.understood(path, remedy):
-            found.append(pydantic.TypeAdapter(TaskResult).validate_python(disk.record(path, remedy)))
+            found.append(pydantic.TypeAdapter(Result).validate_python(disk.record(path, remedy)))
     if not found:
         raise UserError(f"{folder} contains no result; name a folder that `tenfold bench` has written")
     return found
@@ -150,7 +150,7 @@ def score_of(rows: Sequence[ScoredProblem]) -> scores.Score:
         raise UserError(f"{error}; first reason: {first[:200]}") from None
 
 
-def save(folder: Path, result: TaskResult, rows: Sequence[ScoredProblem]) -> None:
+def save(folder: Path, result: Result, rows: Sequence[ScoredProblem]) -> None:
     """Writes a result's files. The result comes last, so that a folder with a result is complete.
 
     Args:

@@ -115,8 +115,8 @@ def test_stored_samples_are_of_one_set_of_weights(lab: Path, capsys: pytest.Capt
         (["bench", "chain_sum_avg8"], "--policy"),
         (["verify", "--gold", "1", "--answer", "1", "--verifier", "a b:c"], "cannot be imported"),
         (["bench", "chain_sums", "--policy", "scripted:7"], "did you mean chain_sum"),
-        (["bench", "arena_hard_v2", "--policy", "scripted:7"], "nothing was run; arena_hard_v2: it wants a judge"),
-        (["bench", "rescore", "nowhere"], "nowhere holds no result"),
+        (["bench", "arena_hard_v2", "--policy", "scripted:7"], "nothing was run; arena_hard_v2: it needs a judge"),
+        (["bench", "rescore", "nowhere"], "nowhere contains no result"),
         (["bench", "chain_sum", "--policy", "scripted:7", "--data", "nowhere"], "no folder nowhere"),
         (["verify", "--gold", "1", "--answer", "1", "--verifier", "maths"], "math, choice, science, reasoning_gym"),
     ],
@@ -199,7 +199,7 @@ def test_bench_compares_with_what_is_reported(lab: Path, capsys: pytest.CaptureF
     assert run("bench", "aime24", "aime25", "multi_challenge", "--policy", "scripted:2", "--data", ".", "--out", "c") == 0
     said = capsys.readouterr().out
     assert "aime25: not run: there is no aime25.jsonl" in said
-    assert "multi_challenge: not run: it wants a judge" in said
+    assert "multi_challenge: not run: it needs a judge" in said
     assert "page: c/index.html" in said
     assert run("bench", "compare", "c", "--against", "Qwen3-8B") == 0
     said = capsys.readouterr().out
@@ -207,4 +207,4 @@ def test_bench_compares_with_what_is_reported(lab: Path, capsys: pytest.CaptureF
     assert "1 of its 30 problems here" in said
     assert run("bench", "compare", "c", "c") == 2  # one problem is too few to compare two runs
     assert run("bench", "compare", "nowhere") == 2
-    assert "nowhere holds no result" in capsys.readouterr().err
+    assert "nowhere contains no result" in capsys.readouterr().err

@@ -109,8 +109,10 @@ def summary(rows: Sequence[Judged]) -> dict[str, float]:
 
 
 def style(text: str) -> tuple[int, float, float, float]:
-    """Returns the length in words and punctuation marks, and headers, list items and bold spans outside of code per such
-    unit."""
+    """Returns the length in words and punctuation marks, and per such unit the headers, list items and bold spans.
+
+    Code blocks count for the length only.
+    """
     length = len(re.findall(r"\w+|[^\w\s]", text))
     bare = _CODE.sub("", text)
     headers = len(re.findall(r"^#{1,6}\s", bare, re.MULTILINE))

@@ -9,7 +9,7 @@ from typing import NotRequired, TypedDict
 import yaml
 
 from ...core import UserError
-from ..result import TaskResult, scored
+from ..result import Result, scored
 from ..stats import intervals, scores
 
 REPORTED = Path(__file__).parent / "reported.yaml"
@@ -61,7 +61,7 @@ def reported(path: str | Path = REPORTED) -> dict[str, Reported]:
     return figures
 
 
-def compare(results: Sequence[TaskResult], model: str | None = None) -> list[Comparison]:
+def compare(results: Sequence[Result], model: str | None = None) -> list[Comparison]:
     """Compares each result with the reported figures of its task, of one model or of all.
 
     Raises:
@@ -95,7 +95,7 @@ def compare(results: Sequence[TaskResult], model: str | None = None) -> list[Com
     return found
 
 
-def _cautions(result: TaskResult, entry: Reported, model: str, percent: float) -> list[str]:
+def _cautions(result: Result, entry: Reported, model: str, percent: float) -> list[str]:
     cautions = [*entry.get("cautions", ()), *([entry["of_one"][model]] if model in entry.get("of_one", ()) else ())]
     problems, k = entry.get("problems"), entry.get("k")
     if problems and k and not possible(percent, problems, k):

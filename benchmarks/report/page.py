@@ -12,7 +12,7 @@ from typing import Any
 
 from ... import disk
 from ...core import without_surrogates
-from ..result import TaskResult, results, scored
+from ..result import Result, results, scored
 from .compare import compare
 
 TEMPLATE = Path(__file__).parent / "page.html"
@@ -30,7 +30,7 @@ def write(folder: str | Path) -> Path:
         return _write(folder, found)
 
 
-def _write(folder: Path, found: list[TaskResult]) -> Path:
+def _write(folder: Path, found: list[Result]) -> Path:
     shutil.rmtree(folder / "page", ignore_errors=True)
     tasks = [_task(folder, result) for result in found]
     run = {"policy": str(found[0].settings.get("policy", folder.name)), "tasks": tasks}
@@ -39,7 +39,7 @@ def _write(folder: Path, found: list[TaskResult]) -> Path:
     return page
 
 
-def _task(folder: Path, result: TaskResult) -> dict[str, Any]:
+def _task(folder: Path, result: Result) -> dict[str, Any]:
     """Returns a task's data for `index.html`. Writes each problem into a file of its own."""
     stem = result.task.rsplit("_avg", 1)[0]
     sampled = folder / f"{stem}.samples.jsonl"

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 
 from .. import catalogue
-from ..result import TaskResult
+from ..result import Result
 from ..stats.scores import Difference
 from .compare import Comparison
 
@@ -20,7 +20,7 @@ def tasks() -> str:
     return "\n".join(lines)
 
 
-def line(result: TaskResult) -> str:
+def line(result: Result) -> str:
     """Returns one result as one line. Its interval is the 95% interval over new problems."""
     score = result.score
     detectable = f"; detectable difference {100 * score.detectable:.1f}" if score.detectable else ""
@@ -32,7 +32,7 @@ def line(result: TaskResult) -> str:
     )
 
 
-def results(found: Sequence[TaskResult]) -> Table:
+def results(found: Sequence[Result]) -> Table:
     """Returns the table of all results of a run."""
     table = Table(title="95% intervals of avg@k: over new problems, and over new samples of the same problems")
     for column in ("task", "avg@k", "new problems", "new samples", "pass@k", "tokens", "truncated"):
@@ -55,7 +55,7 @@ def results(found: Sequence[TaskResult]) -> Table:
     return table
 
 
-def rescored(changed: Sequence[tuple[TaskResult, TaskResult]]) -> Table:
+def rescored(changed: Sequence[tuple[Result, Result]]) -> Table:
     """Returns the table of results before and after their samples were judged again."""
     table = Table("task", "before", "after", "settings", title="avg@k with its 95% interval over new problems")
     for before, after in changed:
