@@ -94,12 +94,12 @@ def new_problems(problems: ProblemStatistics) -> tuple[Array, Array]:
     trials: Array = np.maximum(n / np.maximum(share, 1e-12), n) * (Z95 / z) ** 2
     if binary:
         trials = np.minimum(trials, samples.sum(-1) if samples.ndim > 1 else samples.sum())
-    kept = 1 - EDGE_DOUBT * (1 - 1 / samples.mean(-1)) * _edge(mean)
+    factor = 1 - EDGE_DOUBT * (1 - 1 / samples.mean(-1)) * _edge(mean)
     noise = variances / samples
     below = _variance_weight(means, noise)
     above = _variance_weight(1 - means, noise)
-    low = _low(mean, kept * trials**above * float(n) ** (1 - above), samples)
-    high = _high(mean, kept * trials**below * float(n) ** (1 - below), samples)
+    low = _low(mean, factor * trials**above * float(n) ** (1 - above), samples)
+    high = _high(mean, factor * trials**below * float(n) ** (1 - below), samples)
     return low, high
 
 

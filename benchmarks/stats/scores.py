@@ -57,6 +57,7 @@ class Score:
     """Samples without a score. They are left out of their problem's mean."""
 
     def __str__(self) -> str:
+        """Returns avg@k in percent with its 95% interval over new problems."""
         return f"{100 * self.mean:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
 
 
@@ -142,6 +143,7 @@ class Difference:
     problems: int
 
     def __str__(self) -> str:
+        """Returns the difference in percentage points with its 95% interval over new problems."""
         return f"{100 * self.mean:+.1f} [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
 
 

@@ -42,6 +42,7 @@ from ..trainer.settings import Training
 from . import responses
 from .fixed_batches import FixedBatches
 from .sample_pairs import PAIRS, check_same_vocabulary
+from .stored_arrays import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -212,7 +213,7 @@ def _with_reference(
     reader: responses.ModelReader,
     model: "PreTrainedModel",
     pairs: list[responses.Pair],
-    progress: responses.Progress,
+    progress: Progress,
 ) -> list[responses.Pair]:
     """See `responses.with_reference`. Uses the precision of the training."""
     state, precision = trainer.processes(context.cluster), trainer.precision(context.cluster)

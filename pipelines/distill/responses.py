@@ -4,14 +4,10 @@ A pair makes two rows of a batch: the prompt with the chosen response, and the p
 a batch come first.
 """
 
-import bisect
 import contextlib
-import errno
 import hashlib
 import json
-import math
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict
 
@@ -23,6 +19,7 @@ from ...core import UserError
 from ...disk import storable
 from ..trainer import chunked_loss
 from ..trainer.chunked_loss import Dense, Head, TopK
+from .stored_arrays import Progress, computed_once
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -56,8 +53,6 @@ class Pair(TypedDict):
 
 
 Inputs = dict[str, torch.Tensor]
-Progress = Callable[[int, int], None]
-"""Called with the number of finished pairs and the number of all pairs."""
 
 
 def sides(pair: Pair) -> tuple[ResponseTokens, ResponseTokens]:
@@ -251,7 +246,7 @@ def with_reference(
         yield summed(log_probs, length).cpu().reshape(2, -1).T.numpy()
 
     arrays = {"reference": (2, numpy.float32)}
-    (parts,) = _computed_once(folder, arrays, pairs, [*range(len(pairs) + 1)], compute, progress, micro_batch)
+    (parts,) = computed_once(folder, arrays, pairs, [*range(len(pairs) + 1)], compute, progress, micro_batch)
     sums, offsets = numpy.concatenate(parts), _offsets(pairs)
     return [
         {**pair, "reference": sums[number].tolist(), "offsets": offsets[2 * number : 2 * number + 2]}
@@ -322,81 +317,7 @@ def stored_top_k(
             yield torch.cat([rows[row] for row in order]).numpy()
 
     arrays = {"teacher_ids": (k, numpy.int32), "teacher_log_probs": (k, numpy.float32)}
-    return StoredTopK(*_computed_once(folder, arrays, pairs, _offsets(pairs)[::2], compute, progress))
-
-
-def _computed_once(
-    folder: Path,
-    kinds: Mapping[str, tuple[int, type]],
-    pairs: Sequence[Pair],
-    offsets: Sequence[int],
-    compute: Callable[[Sequence[Pair]], Iterator[numpy.ndarray]],
-    progress: Progress,
-    batch_size: int = ROWS // 2,
-) -> list[list[numpy.ndarray]]:
-    """Returns the memory-mapped arrays of a folder, in parts. Each process computes one part, and resumes a killed one.
-
-    Args:
-        folder: a folder that all processes share.
-        kinds: columns and type of each array, by name. A row of zeros in the last array is not computed yet.
-        pairs: the pairs that the arrays describe.
-        offsets: first row of each pair, and finally the number of rows.
-        compute: yields the rows of a few pairs for each array.
-        progress: called with the number of this process's finished pairs and the number of its pairs.
-        batch_size: pairs that are computed at once. Only the last batch over all pairs may be incomplete.
-    """
-    from accelerate import PartialState
-
-    state = PartialState()  # the state that the training has set up
-    count = state.num_processes
-    batches = math.ceil(len(pairs) / batch_size)
-    first, last = (
-        min(len(pairs), batches * index // count * batch_size) for index in (state.process_index, state.process_index + 1)
-    )
-    names = [[folder / f"{name}-{process}-of-{count}.npy" for process in range(count)] for name in kinds]
-    own = [files[state.process_index] for files in names]
-    if not all(file.is_file() for file in own):
-        rows, partial = offsets[last] - offsets[first], [file.with_suffix(".partial") for file in own]
-        if not all(file.is_file() for file in partial):
-            for file, (columns, dtype) in zip(partial, kinds.values(), strict=True):
-                numpy.lib.format.open_memmap(file, "w+", dtype, (rows, columns))
-                _reserve(file)
-        arrays = [numpy.lib.format.open_memmap(file, "r+") for file in partial]
-        # A new file is all zeros, and rows are filled in order. So the first row of zeros is the first one to compute. A
-        # computed row may be all zeros as well; it is computed again.
-        filled = bisect.bisect_left(range(rows), True, key=lambda row: not arrays[-1][row].any())
-        start = bisect.bisect_right(offsets, offsets[first] + filled, first, last) - 1 if filled < rows else last
-        for number in range(first + (start - first) // batch_size * batch_size, last, batch_size):
-            batch = pairs[number : min(number + batch_size, last)]
-            span = slice(offsets[number] - offsets[first], offsets[number + len(batch)] - offsets[first])
-            for array, found in zip(arrays, compute(batch), strict=True):
-                array[span] = found
-            progress(number + len(batch) - first, last - first)
-        for array in arrays:
-            array.flush()
-        for unfinished, finished in zip(partial, own, strict=True):
-            unfinished.rename(finished)
-    state.wait_for_everyone()
-    return [[_loaded(file, columns) for file in files] for files, (columns, _) in zip(names, kinds.values(), strict=True)]
-
-
-def _reserve(file: Path) -> None:
-    """Reserves a file's disk space, because writing to mapped memory on a full disk ends the process without a message."""
-    with disk.named(file), file.open("r+b") as opened:
-        try:
-            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-                file.unlink()
-                raise
-
-
-def _loaded(file: Path, columns: int) -> numpy.ndarray:
-    with disk.understood(file, "remove it; it is then computed again"):
-        array = numpy.load(file, mmap_mode="r")
-        if array.ndim != 2 or array.shape[1] != columns:
-            raise ValueError(f"unexpected shape {array.shape}")
-        return array
+    return StoredTopK(*computed_once(folder, arrays, pairs, _offsets(pairs)[::2], compute, progress, ROWS // 2))
 
 
 def compared(

@@ -151,8 +151,11 @@ def bag_of_words(train: Sequence[Pair]) -> Callable[[Sequence[Pair]], list[float
     columns = {word: column for column, (word, _) in enumerate(counted.most_common(WORDS))}
     table = _differences(train, columns)
     problems = {group: number for number, group in enumerate(dict.fromkeys(pair.group for pair in train))}
-    aside = np.array([problems[pair.group] % 5 == 4 for pair in train])
-    correct = [float((table[aside] @ _weights(table[~aside], ridge) > 0).mean()) if aside.any() else 0 for ridge in RIDGES]
+    validation = np.array([problems[pair.group] % 5 == 4 for pair in train])
+    correct = []
+    for ridge in RIDGES:
+        weights = _weights(table[~validation], ridge)
+        correct.append(float((table[validation] @ weights > 0).mean()) if validation.any() else 0)
     return functools.partial(_by_words, columns, _weights(table, RIDGES[int(np.argmax(correct))]))
 
 

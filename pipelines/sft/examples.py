@@ -46,7 +46,7 @@ def example(
         tokenizer: the policy's tokenizer.
         template: template of the prompt, with {prompt}.
         system: system turn before the prompt, or None.
-        answer: template of the worked answer, with {answer}. In a turn with tool calls, it applies to the text beside the
+        answer: template of the worked answer, with {answer}. In a turn with tool calls, it applies to the text next to the
             calls.
         thinking_as: template of thinking and answer, with {thinking} and {answer}. "" leaves the thinking out. None stands for
             `THINKING`, if the model has reasoning tags.
