@@ -24,8 +24,7 @@ MEANS = (0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.35, 0.5, 0.7, 0.9, 0.97)
 CONCENTRATIONS = (None, 0.5, 1.0, 2.0, 5.0)
 """None: every problem has the same pass rate."""
 MEANS_LOST = (0.03, 0.15, 0.5, 0.9)
-"""Mean pass rates with `--lost`. There are fewer, because benchmarks with unequal numbers of problems are simulated one by
-one."""
+"""Mean pass rates with `--lost`, which is slow: benchmarks with unequal numbers of problems are simulated one by one."""
 NAMES = ("new_problems", "same_problems")
 BATCH = 2_000_000
 """Pass rates in memory at once."""

@@ -1,5 +1,4 @@
-"""Batched prompts to several policies. Each answer is stored at once, so that a killed run resumes without repeating
-prompts."""
+"""Batched prompts to several policies, with stored answers, so that a killed run resumes without repeating prompts."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

@@ -3,9 +3,8 @@
 The stage does the following for each problem:
 
 1. A judge writes a checklist, and several policies write candidate solutions.
-2. The judge scores each candidate on correctness, completeness, consistency, executability and safety. If a verifier decides
-the
-   candidate, its verdict replaces the judge's score of correctness.
+2. The judge scores each candidate on correctness, completeness, consistency, executability and safety. A verdict of the
+   verifier replaces the judge's score of correctness.
 3. The best candidate is criticised and revised until it fulfils its checklist or the rounds are used up.
 4. A policy writes a summary of the reasoning, then the reasoning itself (`chains.py`).
 

@@ -152,10 +152,11 @@ def bag_of_words(train: Sequence[Pair]) -> Callable[[Sequence[Pair]], list[float
     table = _differences(train, columns)
     problems = {group: number for number, group in enumerate(dict.fromkeys(pair.group for pair in train))}
     validation = np.array([problems[pair.group] % 5 == 4 for pair in train])
-    correct = []
-    for ridge in RIDGES:
-        weights = _weights(table[~validation], ridge)
-        correct.append(float((table[validation] @ weights > 0).mean()) if validation.any() else 0)
+
+    def accuracy_with(ridge: float) -> float:
+        return float((table[validation] @ _weights(table[~validation], ridge) > 0).mean()) if validation.any() else 0.0
+
+    correct = [accuracy_with(ridge) for ridge in RIDGES]
     return functools.partial(_by_words, columns, _weights(table, RIDGES[int(np.argmax(correct))]))
 
 

@@ -1,5 +1,4 @@
-"""Equal results for equal model, task and seed: in batches of 1, 8 and 32, and through a server that uses the request's
-seed."""
+"""Equal results for equal model, task and seed: in batches of 1, 8 and 32, and through a server with seeds."""
 
 import itertools
 import json
