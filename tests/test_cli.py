@@ -204,7 +204,7 @@ def test_bench_compares_with_what_is_reported(lab: Path, capsys: pytest.CaptureF
     assert run("bench", "compare", "c", "--against", "Qwen3-8B") == 0
     said = capsys.readouterr().out
     assert "76.0" in said
-    assert "1 of its 30 problems here" in said
+    assert "1 of 30 problems here" in said
     assert run("bench", "compare", "c", "c") == 2  # one problem is too few to compare two runs
     assert run("bench", "compare", "nowhere") == 2
     assert "nowhere contains no result" in capsys.readouterr().err
