@@ -1,1 +1,1 @@
-"""How good it is: benchmarks as lm-eval tasks, answered by any policy, reported as avg@k with an interval."""
+"""Benchmarks of any policy: lm-eval tasks, reported as avg@k with intervals."""

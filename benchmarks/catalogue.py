@@ -1,4 +1,4 @@
-"""Which benchmarks there are: a YAML a task in `tasks/`, suites of them, and lm-eval's own tasks as `lm_eval:NAME`."""
+"""The available benchmarks: our tasks (one YAML file each in `tasks/`), suites, and lm-eval's own tasks as `lm_eval:NAME`."""
 
 import difflib
 import functools
@@ -14,9 +14,9 @@ from ..core import UserError
 
 TASKS = Path(__file__).parent / "tasks"
 LM_EVALS = Path(lm_evals.__file__).parent
-"""Where lm-eval has its own tasks."""
+"""Folder of lm-eval's own tasks."""
 LM_EVAL = "lm_eval:"
-"""What the name of one of lm-eval's own tasks starts with."""
+"""Prefix of the name of one of lm-eval's own tasks."""
 
 SUITES: dict[str, tuple[str, ...]] = {
     "paper": (
@@ -26,55 +26,56 @@ SUITES: dict[str, tuple[str, ...]] = {
     "base": ("lm_eval:gsm8k", "cmath", "lm_eval:bbh_cot_fewshot", "lm_eval:mmlu", "lm_eval:cmmlu", "lm_eval:mmlu_pro"),
     "quick": ("chain_sum", "humaneval"),
 }  # fmt: skip
-"""`paper` is the report's table, `base` that of its base models, `quick` wants no data from anywhere."""
+"""`paper` has the tasks of the report's main table and `base` those of its base models. `quick` needs no download."""
 
 
-class Asked(NamedTuple):
-    """A task, and with how many samples a problem where that was said."""
+class TaskRequest(NamedTuple):
+    """A task, and the number of samples per problem if its name states one."""
 
     task: str
     samples: int | None = None
 
     @property
     def name(self) -> str:
-        """As it was asked for."""
+        """The task's name with the number of samples, as in aime24_avg64."""
         return self.task if self.samples is None else f"{self.task}_avg{self.samples}"
 
 
 def names() -> list[str]:
-    """Names of our tasks."""
+    """Returns the names of our tasks."""
     return sorted(_index())
 
 
-def expand(asked: Sequence[str]) -> list[Asked]:
-    """Tasks and suites by their names; `aime24_avg64` is the task aime24 with 64 samples.
+def expand(task_names: Sequence[str]) -> list[TaskRequest]:
+    """Returns the tasks with these names and the tasks of these suites. `aime24_avg64` is aime24 with 64 samples.
 
     Raises:
-        UserError: there is no such task; the nearest names are said.
+        UserError: a task does not exist. The message suggests similar names.
     """
-    found = []
-    for name in asked:
+    requests = []
+    for name in task_names:
         for task in SUITES.get(name, (name,)):
             base, samples = _with_samples(task)
             if not base.startswith(LM_EVAL) and base not in _index():
                 near = difflib.get_close_matches(base, [*names(), *SUITES], n=4, cutoff=0.5)
-                said = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join([*SUITES, *names()])}"
-                raise UserError(f"no task {name!r}; {said}")
-            found.append(Asked(base, samples))
-    return found
+                hint = f"did you mean {', '.join(near)}?" if near else f"use one of {', '.join([*SUITES, *names()])}"
+                raise UserError(f"no task {name!r}; {hint}")
+            requests.append(TaskRequest(base, samples))
+    return requests
 
 
 def settings(task: str) -> dict[str, Any]:
-    """What the YAML of one of our tasks says; its `metadata` names the problems."""
+    """Returns the YAML settings of one of our tasks. Their `metadata` names the problems."""
     return _index()[task].cfg
 
 
 @functools.cache
 def lm_eval_tasks(task: str) -> TaskManager:
-    """lm-eval's own tasks, or those of them that its task is among; without the task if there is none.
+    """Returns a manager of lm-eval's own tasks that contains this task, if lm-eval has it.
 
-    To parse all files takes lm-eval some seconds, and most are of other tasks: only the folders of those that hold the name are
-    parsed. As in lm-eval, the first in the order of paths counts. Groups and tags may name tasks of any folder.
+    Parsing all files takes lm-eval some seconds. So only folders with a file that contains the task's name are parsed. As in
+    lm-eval, the first file in the order of paths counts. For a group or a tag all files are parsed, because it may name tasks
+    of any folder.
     """
     paths = sorted(path.as_posix() for path in LM_EVALS.rglob("*.yaml") if task.encode() in path.read_bytes())
     for folder in dict.fromkeys(Path(path).relative_to(LM_EVALS).parts[0] for path in paths):
@@ -91,11 +92,11 @@ def _all_lm_eval_tasks() -> TaskManager:
     return TaskManager(include_path=str(LM_EVALS), include_defaults=False)
 
 
-def _with_samples(name: str) -> Asked:
+def _with_samples(name: str) -> TaskRequest:
     if name in _index():
-        return Asked(name)
+        return TaskRequest(name)
     found = re.fullmatch(r"(.+)_avg(?:@|_at_)?(\d+)", name)
-    return Asked(found[1], int(found[2])) if found else Asked(name)
+    return TaskRequest(found[1], int(found[2])) if found else TaskRequest(name)
 
 
 @functools.cache

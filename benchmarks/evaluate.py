@@ -1,4 +1,4 @@
-"""One benchmark task, from its problems to a score that carries its settings."""
+"""Evaluation of a policy on one benchmark task."""
 
 import contextlib
 import dataclasses
@@ -19,51 +19,51 @@ from ..verifiers.answers.values.exact import TooLarge, Undefined, exact
 from ..verifiers.budget import SECONDS, OutOfTime, limit
 from . import catalogue, identity, judged, lm_eval_tasks
 from .lm import PolicyLM, Sample
-from .result import Options, Result, ScoredProblem, ScoredSample, keep, score_of, settings_hash
+from .result import Options, Result, ScoredProblem, ScoredSample, save, score_of, settings_hash
 from .stats import scores
 from .tasks import avg_at_k
 
 VOTING = ("math", "choice", "science")
-"""Verifiers of final answers, which can be counted."""
-OWN = frozenset(
+"""Verifiers of final answers, for which maj@k is defined."""
+TASK_SETTINGS = frozenset(
     (
         "task version problems problems_hash number verifier template samples sampling stop seed judge baseline baseline_hash "
         "identity versions"
     ).split()
 )
-"""Settings of a result that are the task's; the others say who answered."""
+"""Settings of a result that describe the task. All others describe the policy."""
 
 
 def check(task: str, options: Options) -> None:
-    """Makes sure that a task is there, and so are its problems.
+    """Checks that a task exists and that its problems can be loaded.
 
     Raises:
-        UserError: either is not.
+        UserError: the check fails.
     """
     from ..envs.problems import sources
 
-    for asked in catalogue.expand([task]):
-        if not asked.task.startswith(catalogue.LM_EVAL):
-            sources.load(avg_at_k.source(catalogue.settings(asked.task)["metadata"] | _where(options)))
+    for request in catalogue.expand([task]):
+        if not request.task.startswith(catalogue.LM_EVAL):
+            sources.load(avg_at_k.source(catalogue.settings(request.task)["metadata"] | _overrides(options)))
 
 
 def size(task: str, options: Options) -> tuple[int, int]:
-    """How many samples a task of ours makes, and how many tokens one may have; no samples for lm-eval's own, which must be
-    loaded first."""
+    """Returns a task's number of samples and its limit of tokens per sample. Both are 0 for lm-eval's own tasks, because their
+    number of problems is unknown until they are loaded."""
     from ..envs.problems import sources
 
-    asked = catalogue.expand([task])[0]
-    if asked.task.startswith(catalogue.LM_EVAL):
+    request = catalogue.expand([task])[0]
+    if request.task.startswith(catalogue.LM_EVAL):
         return 0, 0
-    given = catalogue.settings(asked.task)
-    found = len(sources.load(avg_at_k.source(given["metadata"] | _where(options))))
-    tokens = options.max_tokens or given["generation_kwargs"]["max_gen_toks"]
-    return min(found, options.limit or found) * _samples(asked, options, given["repeats"]), tokens
+    settings = catalogue.settings(request.task)
+    problems = len(sources.load(avg_at_k.source(settings["metadata"] | _overrides(options))))
+    tokens = options.max_tokens or settings["generation_kwargs"]["max_gen_toks"]
+    return min(problems, options.limit or problems) * _samples(request, options, settings["repeats"]), tokens
 
 
-def _samples(asked: catalogue.Asked, options: Options, own: int) -> int:
-    """Samples a problem: as the options say, else as the task's name does, else the task's own."""
-    return next(given for given in (options.samples, asked.samples, own) if given is not None)
+def _samples(request: catalogue.TaskRequest, options: Options, default: int) -> int:
+    """Samples per problem: from the options, else from the task's name, else the task's default."""
+    return next(number for number in (options.samples, request.samples, default) if number is not None)
 
 
 def evaluate(
@@ -84,35 +84,37 @@ def evaluate(
     made_with: Mapping[str, object] | None = None,
     progress: Callable[..., None] | None = None,
 ) -> Result:
-    """Measures a policy on a benchmark task. What is left at None is the task's own.
+    """Measures a policy on a benchmark task. None stands for the task's own setting.
 
     Example:
         >>> result = evaluate("gsm8k", load_policy("smollm2:"), limit=100, folder="results")  # doctest: +SKIP
         >>> result.score.mean, result.score.low, result.score.high, result.settings["sampling"]  # doctest: +SKIP
 
     Args:
-        task: its name, perhaps with the number of samples: "aime24", "aime24_avg64"; "lm_eval:NAME" is a task of lm-eval's.
-        policy: who answers; see `load_policy`.
+        task: name of the task, optionally with the number of samples: "aime24", "aime24_avg64". "lm_eval:NAME" is a task of
+            lm-eval.
+        policy: the policy to measure; see `load_policy`.
         seed: base seed of the samples.
-        limit: only so many problems, the first ones.
+        limit: number of problems, the first ones.
         problems: problem URI instead of the task's own.
-        data: folder with the task's files, instead of the hub.
-        samples: samples a problem, k.
-        temperature: of the samples; 0 takes the most likely token.
-        top_p: of the samples.
-        max_tokens: longest sample.
-        judge: URI of the policy that judges, for tasks that are judged by a model.
-        baseline: JSON lines of a baseline's answers, for tasks that compare with one.
-        folder: where to keep all samples, all verdicts and the result; an evaluation that was stopped goes on from there.
-        made_with: what else the stored samples must have been made with, say {"policy": URI}; the result's settings keep it.
-        progress: called as progress(samples done, samples in all).
+        data: folder with the task's files instead of the hub.
+        samples: samples per problem, k.
+        temperature: sampling temperature; 0 is greedy decoding.
+        top_p: nucleus sampling: the smallest set of tokens with this probability.
+        max_tokens: longest sample, in tokens.
+        judge: URI of the judge, for tasks that a model judges.
+        baseline: JSONL files of a baseline's answers, comma-separated, for tasks that compare with one.
+        folder: folder for samples, verdicts and the result. A stopped evaluation resumes from there.
+        made_with: further facts that must equal those of the stored samples, such as {"policy": URI}. They become settings of
+            the result.
+        progress: called as progress(samples done, all samples).
 
     Returns:
-        The score (avg@k with its intervals), and in `settings` everything that it depends on.
+        The result: avg@k with its intervals, and in `settings` everything that it depends on.
 
     Raises:
-        UserError: no such task, its problems cannot be loaded, or a setting is out of range.
-        Incomplete: the policy could not go on; what it drew is in the folder.
+        UserError: there is no such task, its problems cannot be loaded, or a setting is out of range.
+        Incomplete: the policy failed; the samples so far are in the folder.
     """
     options = Options(seed, limit, problems, data, samples, temperature, top_p, max_tokens, judge, baseline)
     return run_task(task, policy, options, folder=folder, made_with=made_with, progress=progress)
@@ -127,14 +129,16 @@ def run_task(
     folder: str | Path | None = None,
     progress: Callable[..., None] | None = None,
 ) -> Result:
-    """`evaluate` with its settings as `Options`, for callers that run several tasks under the same ones.
+    """Measures a policy as `evaluate` does, with the settings as `Options`.
 
     Args:
-        task, policy, made_with, folder, progress: see `evaluate`.
-        options: seed, sampling, number of problems, where the data are.
+        task: see `evaluate`.
+        policy: see `evaluate`.
+        options: seed, sampling, number of problems, location of the data.
+        made_with, folder, progress: see `evaluate`.
 
     Raises:
-        UserError: no such task, or its problems cannot be loaded.
+        UserError: there is no such task, or its problems cannot be loaded.
     """
     with disk.locked(folder) if folder else contextlib.nullcontext():
         return _run_task(task, policy, options, made_with, folder, progress)
@@ -149,35 +153,35 @@ def _run_task(
     progress: Callable[..., None] | None,
 ) -> Result:
     check(task, options)
-    asked = catalogue.expand([task])[0]
-    if asked.task.startswith(catalogue.LM_EVAL):
-        return lm_eval_tasks.evaluate(asked.task, policy, options, made_with=made_with, folder=folder, progress=progress)
-    metadata = catalogue.settings(asked.task)["metadata"] | _where(options)
-    manager = TaskManager(include_path=str(catalogue.TASKS), include_defaults=False, metadata=_where(options))
-    tasks = manager.load([asked.task])
-    loaded = tasks["tasks"][asked.task]
-    samples = _samples(asked, options, loaded.config.repeats)
+    request = catalogue.expand([task])[0]
+    if request.task.startswith(catalogue.LM_EVAL):
+        return lm_eval_tasks.evaluate(request.task, policy, options, made_with=made_with, folder=folder, progress=progress)
+    metadata = catalogue.settings(request.task)["metadata"] | _overrides(options)
+    manager = TaskManager(include_path=str(catalogue.TASKS), include_defaults=False, metadata=_overrides(options))
+    tasks = manager.load([request.task])
+    loaded = tasks["tasks"][request.task]
+    samples = _samples(request, options, loaded.config.repeats)
     if samples < 1:
-        raise UserError(f"{task}: one sample a problem is the least")
+        raise UserError(f"{task}: expected at least one sample per problem, got {samples}")
     sampling = {
-        name: given
-        for name, given in (
+        name: value
+        for name, value in (
             ("temperature", options.temperature),
             ("top_p", options.top_p),
             ("max_gen_toks", options.max_tokens),
         )
-        if given is not None
+        if value is not None
     }
     loaded.set_config("repeats", samples)
     loaded.set_config("generation_kwargs", {**loaded.config.generation_kwargs, **sampling})
     if options.temperature == 0:
         loaded.set_config("generation_kwargs", {**loaded.config.generation_kwargs, "do_sample": False})
-    store = Path(folder) / f"{asked.task}.samples.jsonl" if folder else None
+    store = Path(folder) / f"{request.task}.samples.jsonl" if folder else None
     model = PolicyLM(policy, made_with, options.seed, store, progress)
-    # Not simple_evaluate: it seeds every generator of this process, and asks pip what is installed.
+    # Not simple_evaluate, because it seeds every generator of this process and runs pip.
     results = lm_eval.evaluate(lm=model, task_dict=tasks, limit=options.limit, bootstrap_iters=0, log_samples=True)
     assert results is not None
-    documents = sorted(results["samples"][asked.task], key=lambda logged: logged["doc_id"])
+    documents = sorted(results["samples"][request.task], key=lambda logged: logged["doc_id"])
     rows = [_row(logged, model) for logged in documents]
     if "judged" in metadata:
         figures = _judge(metadata["judged"], rows, model, options, folder, progress)
@@ -185,7 +189,7 @@ def _run_task(
         figures = {f"maj@{samples}": votes} if (votes := _majority(metadata, rows, model)) is not None else {}
     sampled = [sample for row in rows for sample in row["samples"]]
     settings = {
-        "task": asked.task,
+        "task": request.task,
         "version": str(metadata.get("version")),
         "problems": avg_at_k.source(metadata),
         "problems_hash": settings_hash([[row["prompt"], row["gold"]] for row in rows]),
@@ -206,31 +210,30 @@ def _run_task(
         **(made_with or {}),
     }
     result = Result(
-        task=f"{asked.task}_avg{samples}",
+        task=f"{request.task}_avg{samples}",
         score=score_of(rows),
         settings=settings,
-        hash=settings_hash({name: settings[name] for name in sorted(OWN - {"problems", "baseline"})}),
+        hash=settings_hash({name: settings[name] for name in sorted(TASK_SETTINGS - {"problems", "baseline"})}),
         truncated=sum(sample["finish_reason"] == "length" for sample in sampled) / len(sampled),
         tokens=sum(sample["tokens"] for sample in sampled) / len(sampled),
         figures=figures,
         refused=sum(sample["method"] == "refused" for sample in sampled),
     )
     if folder:
-        keep(Path(folder), result, rows)
+        save(Path(folder), result, rows)
     return result
 
 
-def _where(options: Options) -> dict[str, str]:
-    """What `metadata` of a task is overridden with."""
-    given = {"problems": options.problems, "data": None if options.problems else options.data}
-    return {name: value for name, value in given.items() if value is not None}
+def _overrides(options: Options) -> dict[str, str]:
+    """Returns the options that replace entries of a task's `metadata`."""
+    values = {"problems": options.problems, "data": None if options.problems else options.data}
+    return {name: value for name, value in values.items() if value is not None}
 
 
-def _majority(metadata: Mapping[str, Any], rows: Sequence[ScoredProblem], model: PolicyLM) -> float | None:
-    """maj@k where answers can be told to be equal; None for programs, calls and single samples, and where no sample has a
-    score.
+def _majority(metadata: Mapping[str, object], rows: Sequence[ScoredProblem], model: PolicyLM) -> float | None:
+    """Returns maj@k; None for programs, calls and single samples, and if no sample has a score.
 
-    Right answers are one answer; wrong ones are equal where they read alike.
+    All correct answers count as equal. Incorrect answers are equal if their values or their texts are equal.
     """
     if metadata.get("verifier", avg_at_k.DEFAULTS["verifier"]) not in VOTING or len(rows[0]["samples"]) == 1:
         return None
@@ -248,31 +251,31 @@ def _majority(metadata: Mapping[str, Any], rows: Sequence[ScoredProblem], model:
 
 
 def _vote(sample: Sample, score: float | None) -> str | None:
-    """What a sample votes for, in one writing."""
+    """Returns a text that is equal for samples with equal answers; None if the sample has no answer."""
     answer = final_answer(sample.scorable_text)
     if answer is None or score is None:
         return None
     if score == 1:
-        return "right"
+        return "correct"
     try:
         with limit(SECONDS):
             node = read(answer)[0]
             number = exact(node)
     except (ParseError, TooLarge, Undefined, RecursionError, OutOfTime):
         return answer
-    # In hexadecimal: Python writes no number of more than 4,300 decimal digits, say 5e9000.
+    # In hexadecimal, because Python refuses to write numbers of more than 4,300 decimal digits, such as 5e9000.
     return repr(node) if number is None else f"{number.numerator:x}/{number.denominator:x}"
 
 
 def _row(logged: Mapping[str, Any], model: PolicyLM) -> ScoredProblem:
-    """A problem with the verdicts on its samples."""
+    """Returns a problem with the verdicts on its samples, from what lm-eval logged."""
     problem = json.loads(logged["doc"]["problem"])
     request = model.request(logged["arguments"][0])
     samples: list[ScoredSample] = []
     for number, verdict in enumerate(logged["avg_at_k"]):
         sampled = model.sampled[request, number]
-        if lacking := sampled.unanswered:
-            verdict = dataclasses.asdict(lacking)
+        if unanswered := sampled.unanswered:
+            verdict = dataclasses.asdict(unanswered)
         samples.append(verdict | {"tokens": sampled.tokens, "finish_reason": sampled.finish_reason})
     return {
         "problem": problem["id"],
@@ -284,34 +287,36 @@ def _row(logged: Mapping[str, Any], model: PolicyLM) -> ScoredProblem:
     }
 
 
-def lacking(asked: Sequence[catalogue.Asked], options: Options) -> dict[str, str]:
-    """Which of several tasks cannot be run, and why: a judge, a baseline or their data are not there.
+def not_runnable(requests: Sequence[catalogue.TaskRequest], options: Options) -> dict[str, str]:
+    """Returns the tasks that cannot run, with the reason: the judge, the baseline or the data are missing.
 
     Raises:
-        UserError: there is only one task, and its data are not there.
+        UserError: there is only one task, and its data are missing.
     """
-    found = {}
-    for task in asked:
-        if lacks := missing(task.task, options):
-            found[task.name] = lacks
+    reasons = {}
+    for request in requests:
+        if reason := missing(request.task, options):
+            reasons[request.name] = reason
             continue
         try:
-            check(task.name, options)
+            check(request.name, options)
         except UserError as error:
-            if len(asked) == 1:
+            if len(requests) == 1:
                 raise
-            found[task.name] = str(error)
-    return found
+            reasons[request.name] = str(error)
+    return reasons
 
 
 def missing(task: str, options: Options) -> str | None:
-    """What a judged task lacks to be run, None where it lacks nothing."""
+    """Returns which option a judged task still needs; None if none is missing."""
     metadata = {} if task.startswith(catalogue.LM_EVAL) else catalogue.settings(task)["metadata"]
     if "judged" not in metadata:
         return None
     if not options.judge:
-        return "it wants a judge, with --judge"
-    return "it wants a baseline's answers, with --baseline" if metadata.get("baseline") and not options.baseline else None
+        return "it needs a judge; name one with --judge"
+    if metadata.get("baseline") and not options.baseline:
+        return "it needs a baseline's answers; name their files with --baseline"
+    return None
 
 
 def _judge(
@@ -322,14 +327,14 @@ def _judge(
     folder: str | Path | None,
     progress: Callable[..., None] | None,
 ) -> dict[str, float]:
-    """Has the judge speak, puts its verdicts in the rows, and returns the benchmark's own figures."""
+    """Has the judge rate all samples, writes its verdicts into the rows and returns the benchmark's own figures."""
     from ..policies import load_policy
 
-    if lacks := missing(name, options):
-        raise UserError(f"{name} cannot be scored: {lacks}")
-    benchmark: Any = judged.BENCHMARKS[name]
-    compared = catalogue.settings(name)["metadata"].get("baseline")
-    answers = judged.baseline(str(options.baseline)) if compared else {}
+    if reason := missing(name, options):
+        raise UserError(f"{name} cannot be scored: {reason}")
+    benchmark = judged.BENCHMARKS[name]
+    has_baseline = catalogue.settings(name)["metadata"].get("baseline")
+    answers = judged.baseline(str(options.baseline)) if has_baseline else {}
     responses, judged_samples = [], []
     for row in rows:
         problem = Problem(row["problem"], tuple(row["prompt"]), answers.get(row["problem"], row["gold"]), "", row["meta"])
@@ -339,15 +344,15 @@ def _judge(
                 responses.append((problem, sampled.scorable_text))
                 judged_samples.append(sample)
     store = Path(folder) / f"{name}.judge.jsonl" if folder else None
-    who = {"judge": options.judge, "weights": policies.files(str(options.judge))}
+    made_with = {"judge": options.judge, "weights": policies.files(str(options.judge))}
     if progress:
-        progress(0, len(responses), judging=str(judged.cost(benchmark, responses, store, who)))
-    spoken = judged.judge(benchmark, responses, load_policy(str(options.judge)), who, store, progress)
-    for verdict, sample in zip(spoken, judged_samples, strict=True):
+        progress(0, len(responses), judging=str(judged.cost(benchmark, responses, store, made_with)))
+    rated = judged.judge(benchmark, responses, load_policy(str(options.judge)), made_with, store, progress)
+    for verdict, sample in zip(rated, judged_samples, strict=True):
         sample |= {
             "score": verdict.score,
             "status": Status.UNDECIDED if verdict.score is None else Status.SCORED,
-            "reason": "unjudged: the judge only ever said nonsense" if verdict.score is None else str(list(verdict.values)),
+            "reason": "unjudged: no answer of the judge could be read" if verdict.score is None else str(list(verdict.values)),
             "trail": verdict.texts,
         }
-    return dict(benchmark.summary(spoken))
+    return dict(benchmark.summary(rated))

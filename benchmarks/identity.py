@@ -1,6 +1,6 @@
-"""What decides the score of a benchmark task beside the samples: its problems, its wording, and who judges."""
+"""Digests of everything but the samples that determines a task's score: problems, prompt, verifier or judge."""
 
-from typing import Any
+from collections.abc import Mapping
 
 from .. import digests
 from ..envs import identity
@@ -11,15 +11,15 @@ from .result import Options
 from .tasks import avg_at_k
 
 
-def of_verdicts(metadata: dict[str, Any], options: Options) -> Identity:
-    """What decides the verdicts on a task's samples: the verifier, or the judge's weights and the baseline's answers.
+def of_verdicts(metadata: Mapping[str, object], options: Options) -> Identity:
+    """Returns the digests of what determines verdicts: the verifier, or the judge's weights and the baseline's answers.
 
     Args:
-        metadata: of the task.
-        options: how it is run.
+        metadata: the task's `metadata`.
+        options: options of the benchmark run.
     """
     if "judged" not in metadata:
-        verifier = metadata.get("verifier", avg_at_k.DEFAULTS["verifier"])
+        verifier = str(metadata.get("verifier", avg_at_k.DEFAULTS["verifier"]))
         return {f"verifier {name}".strip(): value for name, value in identity.of_verifier(verifier).items()}
     found = {"judged": str(metadata["judged"])}
     if options.judge:
@@ -31,24 +31,25 @@ def of_verdicts(metadata: dict[str, Any], options: Options) -> Identity:
 
 
 def of_task(name: str, options: Options) -> Identity:
-    """What decides the score of a task of ours, its problems among it. Of lm-eval's own tasks nothing is said: a digest of
-    their prompts and gold answers is in their results.
+    """Returns the digests of what determines the score of our tasks, their problems included.
+
+    lm-eval's own tasks are left out. Their results contain a digest of the prompts and gold answers.
 
     Args:
-        name: of a task or a suite, perhaps with the number of samples.
-        options: how it is run.
+        name: a task or a suite, optionally with the number of samples.
+        options: options of the benchmark run.
 
     Raises:
-        UserError: there is no such task, or its problems are not there.
+        UserError: there is no such task, or its problems cannot be loaded.
     """
     found: Identity = {}
-    for asked in catalogue.expand([name]):
-        if asked.task.startswith(catalogue.LM_EVAL):
+    for request in catalogue.expand([name]):
+        if request.task.startswith(catalogue.LM_EVAL):
             continue
-        settings = catalogue.settings(asked.task)
-        where = {"problems": options.problems, "data": None if options.problems else options.data}
-        metadata = settings["metadata"] | {name: value for name, value in where.items() if value is not None}
-        of = {"settings": digests.of(dict(settings)), **of_verdicts(metadata, options)}
-        of["problems content"] = identity.of_problems(avg_at_k.source(metadata))
-        found |= {f"task {asked.task} {part}": value for part, value in of.items()}
+        settings = catalogue.settings(request.task)
+        overrides = {"problems": options.problems, "data": None if options.problems else options.data}
+        metadata = settings["metadata"] | {name: value for name, value in overrides.items() if value is not None}
+        parts = {"settings": digests.of(dict(settings)), **of_verdicts(metadata, options)}
+        parts["problems content"] = identity.of_problems(avg_at_k.source(metadata))
+        found |= {f"task {request.task} {part}": value for part, value in parts.items()}
     return found

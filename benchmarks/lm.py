@@ -1,7 +1,7 @@
-"""lm-eval asks, a policy answers.
+"""A policy as a language model of lm-eval.
 
-lm-eval hands over every request k times; here the k samples of a prompt are k different ones, seeded by prompt and number,
-and stored as they come. So a benchmark that was killed goes on where it stopped, and its figures do not depend on batches.
+lm-eval passes every request k times. The k samples of a prompt are seeded by prompt and sample number, and stored as soon as
+they are generated. So a killed benchmark resumes where it stopped, and its figures do not depend on batch sizes.
 """
 
 import dataclasses
@@ -32,11 +32,11 @@ from ..policies.store import Store
 from ..responses import without_thinking
 
 MAX_TOKENS = 1024
-"""Length of a sample where a task does not say."""
+"""Longest sample in tokens, for tasks without such a setting. Our choice."""
 
 
 class Sample(NamedTuple):
-    """One sample, as it is stored."""
+    """One stored sample."""
 
     text: str
     finish_reason: str
@@ -45,21 +45,22 @@ class Sample(NamedTuple):
 
     @property
     def unanswered(self) -> Verdict | None:
-        """The verdict on a sample without an answer; see `core.verdict_without_answer`."""
+        """Verdict on a sample without a response, else None; see `core.verdict_without_answer`."""
         return verdict_without_answer(self.finish_reason, self.error)
 
     @property
     def scorable_text(self) -> str:
-        """What is judged of it, as of any completion."""
+        """The text that is judged; see `Completion.scorable_text`."""
         return Completion(self.text, self.finish_reason).scorable_text
 
 
 class SampleRow(TypedDict):
-    """A sample as a store has it."""
+    """A row of the store of samples."""
 
     request: str
+    """Name of the request; see `PolicyLM.request`."""
     sample: int
-    """Which of the request's samples, from 0."""
+    """Sample number within the request, from 0."""
     text: str
     finish_reason: str
     tokens: int
@@ -67,7 +68,7 @@ class SampleRow(TypedDict):
 
 
 class PolicyLM(LM):
-    """Any policy as lm-eval's language model."""
+    """Any policy as a language model of lm-eval."""
 
     def __init__(
         self,
@@ -81,13 +82,13 @@ class PolicyLM(LM):
         """Wraps a policy.
 
         Args:
-            policy: who answers.
-            made_with: what else the store must have been made with, say the policy's URI; a store is of one policy.
+            policy: the policy that generates responses.
+            made_with: further facts that must equal those of the store, such as the policy's URI.
             seed: base seed of the samples.
-            store: file to append samples to, and to take those from that are there already.
-            progress: called as progress(samples done, samples in all).
-            raw: hand over samples that were cut as they are, not only what is judged of them, and without their reasoning: for
-                tasks with scorers of their own, which know nothing of either.
+            store: file of stored samples, to read and to extend.
+            progress: called as progress(samples done, all samples).
+            raw: return each text without its reasoning, even if it was truncated, instead of `Sample.scorable_text`. For tasks
+                with their own scorers, which handle neither reasoning nor truncation.
         """
         super().__init__()
         self.raw = raw
@@ -101,40 +102,46 @@ class PolicyLM(LM):
 
     @property
     def tokenizer_name(self) -> str:
-        """lm-eval names its caches after this; we use none of them."""
+        """Required by lm-eval for the names of its caches, which tenfold does not use."""
         return "tenfold"
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        """The conversation as JSON: the policy applies its own template."""
+        """Returns the conversation as JSON, because the policy applies its own template."""
         return json.dumps(chat_history)
 
     def request(self, arguments: tuple[str, dict[str, Any]]) -> str:
-        """The name under which the samples of a request are stored: its prompt's and its sampling's."""
-        context, given = arguments
+        """Returns a request's name in the store: a digest of its prompt and its sampling settings."""
+        context, options = arguments
         return hashlib.sha256(
-            f"{context}\n{dataclasses.asdict(self._sampling(given))}".encode("utf-8", "surrogatepass")
+            f"{context}\n{dataclasses.asdict(self._sampling(options))}".encode("utf-8", "surrogatepass")
         ).hexdigest()[:24]
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """One sample a request; the j-th request of one prompt is its j-th sample."""
-        asked: list[tuple[str, int]] = []
-        wanted: dict[str, tuple[str, Sampling, int]] = {}
+        """Returns one sample per request. The j-th request with one prompt is its j-th sample."""
+        order: list[tuple[str, int]] = []
+        unique: dict[str, tuple[str, Sampling, int]] = {}
         names: dict[int, str] = {}
         for request in requests:  # the k copies of a request are one object
             name = names.setdefault(id(request), "") or self.request(request.args)
             names[id(request)] = name
-            sample = wanted[name][2] if name in wanted else 0
+            sample = unique[name][2] if name in unique else 0
             context, arguments = request.args
-            wanted[name] = (context, wanted[name][1] if sample else self._sampling(arguments), sample + 1)
-            asked.append((name, sample))
-        self._sample(wanted)
-        sampled = [self.sampled[pair] for pair in asked]
+            unique[name] = (context, unique[name][1] if sample else self._sampling(arguments), sample + 1)
+            order.append((name, sample))
+        self._sample(unique)
+        sampled = [self.sampled[pair] for pair in order]
         return [without_thinking(sample.text) if self.raw else sample.scorable_text for sample in sampled]
 
-    def _sample(self, wanted: dict[str, tuple[str, Sampling, int]]) -> None:
-        """Samples what the store does not hold yet; wanted: request's name to prompt, sampling and number of samples."""
-        missing = {name: value for name, value in wanted.items() if any((name, j) not in self.sampled for j in range(value[2]))}
-        total = sum(samples for _, _, samples in wanted.values())
+    def _sample(self, requests: dict[str, tuple[str, Sampling, int]]) -> None:
+        """Generates all samples that are not stored yet.
+
+        Args:
+            requests: prompt, sampling settings and number of samples by the request's name.
+        """
+        missing = {
+            name: value for name, value in requests.items() if any((name, j) not in self.sampled for j in range(value[2]))
+        }
+        total = sum(samples for _, _, samples in requests.values())
         done = total - sum(samples for _, _, samples in missing.values())
         self.progress(done, total)
         groups: dict[tuple[Sampling, int], list[str]] = {}
@@ -146,16 +153,16 @@ class PolicyLM(LM):
                 batch = named[start : start + size]
                 conversations = [_conversation(missing[name][0]) for name in batch]
                 try:
-                    self._keep(batch, self.policy.generate(conversations, samples, sampling, batch))
+                    self._store(batch, self.policy.generate(conversations, samples, sampling, batch))
                 except Incomplete as stopped:
-                    whole = [place for place, row in enumerate(stopped.sampled) if None not in row]
-                    self._keep([batch[place] for place in whole], [stopped.sampled[place] for place in whole])
+                    complete = [index for index, row in enumerate(stopped.sampled) if None not in row]
+                    self._store([batch[index] for index in complete], [stopped.sampled[index] for index in complete])
                     raise stopped.error_to_raise from None
                 done += len(batch) * samples
                 self.progress(done, total)
 
-    def _keep(self, names: Sequence[str], completions: Sequence[Sequence[Completion | None]]) -> None:
-        """Takes the samples that were made, but for those that are there. A fault is not stored: a later run samples again."""
+    def _store(self, names: Sequence[str], completions: Sequence[Sequence[Completion | None]]) -> None:
+        """Stores new samples. Faults are not stored, so that a later run samples again."""
         rows: list[SampleRow] = []
         for name, row in zip(names, completions, strict=True):
             for number, completion in enumerate(row):
@@ -164,13 +171,13 @@ class PolicyLM(LM):
                 sample = Sample(completion.text, completion.finish_reason, len(completion.token_ids), completion.error)
                 self.sampled[name, number] = sample
                 if sample.finish_reason != "fault":
-                    told = {column: value for column, value in sample._asdict().items() if column != "error" or value}
-                    rows.append(cast(SampleRow, {"request": name, "sample": number} | told))
+                    columns = {column: value for column, value in sample._asdict().items() if column != "error" or value}
+                    rows.append(cast(SampleRow, {"request": name, "sample": number} | columns))
         if self.store:
             self.store.append(rows)
 
     def _sampling(self, arguments: dict[str, Any]) -> Sampling:
-        """lm-eval's generation arguments as ours; temperature 0 unless the task samples."""
+        """Returns lm-eval's generation arguments as `Sampling`. The temperature is 0 unless the task samples."""
         random = arguments.get("do_sample", arguments.get("temperature", 0) > 0)
         return Sampling(
             temperature=float(arguments.get("temperature", 1.0)) if random else 0.0,
@@ -181,36 +188,36 @@ class PolicyLM(LM):
         )
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        """How likely the policy finds each continuation of its context, and whether it would say it greedily.
+        """Returns the log-likelihood of each continuation given its context, and whether greedy decoding would generate it.
 
         Raises:
-            UserError: the policy only generates.
+            UserError: the policy has no likelihoods.
         """
         if not isinstance(self.policy, SupportsLoglikelihoods):
             raise UserError(
-                "this task compares likelihoods, which this policy does not tell: name a checkpoint (hf:, path:, stage:)"
+                "this task compares likelihoods, which this policy does not compute; name a checkpoint (hf:, path:, stage:)"
             )
         pairs = [request.args for request in requests]
-        told: list[tuple[float, bool]] = []
+        likelihoods: list[tuple[float, bool]] = []
         size = batch_size(self.policy)
         for start in range(0, len(pairs), size):
-            told += self.policy.loglikelihoods(pairs[start : start + size])
-            self.progress(len(told), len(pairs))
-        return told
+            likelihoods += self.policy.loglikelihoods(pairs[start : start + size])
+            self.progress(len(likelihoods), len(pairs))
+        return likelihoods
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
-        """No benchmark here wants the likelihood of whole texts."""
-        raise UserError("this task measures perplexity, which is not offered")
+        """Raises `UserError`, because tenfold does not measure perplexity."""
+        raise UserError("this task measures perplexity, which tenfold does not support; choose another task")
 
 
 def _check(row: dict[str, Any]) -> None:
-    """Raises where a stored row is no sample."""
+    """Raises if a stored row is not a sample."""
     disk.check_types(row, request=str, sample=int, text=str, finish_reason=str, tokens=int)
     disk.check_types({"error": row.get("error", "")}, error=str)
 
 
 def _conversation(context: str) -> Conversation:
-    """The prompt that lm-eval asks: a conversation, or text to be continued as it stands."""
+    """Returns lm-eval's prompt as a conversation. Plain text becomes one message with the role "text"."""
     if context.startswith("[{"):
         conversation: list[Message] = json.loads(context)
         return conversation

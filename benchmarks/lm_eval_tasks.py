@@ -1,7 +1,7 @@
-"""lm-eval's own tasks on any policy, `lm_eval:NAME`: how base models are measured, with few-shot prompts as plain text.
+"""lm-eval's own tasks on any policy, as `lm_eval:NAME`. They measure base models, with few-shot prompts as plain text.
 
-The prompts, the examples, the greedy sample or the likelihoods and the metric are lm-eval's. What is ours is the policy, the
-store that a killed run goes on with, and the score with its intervals.
+Prompts, few-shot examples, greedy sampling or likelihoods, and the metric are lm-eval's. The policy, the store that lets a
+killed run resume, and the score with its intervals are ours.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ import lm_eval
 from ..core import Policy, UserError
 from . import catalogue
 from .lm import PolicyLM
-from .result import Options, Result, ScoredProblem, ScoredSample, keep, score_of, settings_hash
+from .result import Options, Result, ScoredProblem, ScoredSample, save, score_of, settings_hash
 
 
 def evaluate(
@@ -26,21 +26,27 @@ def evaluate(
     folder: str | Path | None = None,
     progress: Callable[..., None] | None = None,
 ) -> Result:
-    """Runs one of lm-eval's tasks, or a group of them, as `evaluate.run_task` runs ours.
+    """Runs one of lm-eval's tasks or groups.
+
+    Args:
+        name: the task's name with its prefix, "lm_eval:NAME".
+        policy: the policy to measure.
+        options: seed and number of problems; other options are not used.
+        made_with, folder, progress: see `evaluate.evaluate`.
 
     Raises:
-        UserError: lm-eval has no such task, its data cannot be had, or the policy does not tell the likelihoods that it wants.
+        UserError: lm-eval has no such task, its data cannot be loaded, or the task needs likelihoods and the policy has none.
     """
     task = name.removeprefix(catalogue.LM_EVAL)
     manager = catalogue.lm_eval_tasks(task)
     if task not in manager.all_tasks:
-        raise UserError(f"lm-eval has no task {task!r}: `lm_eval ls tasks` lists them")
+        raise UserError(f"lm-eval has no task {task!r}; `lm_eval ls tasks` lists its tasks")
     if manager.task_index[task].cfg.get("unsafe_code"):
         raise UserError(
-            f"{name} runs what a model wrote outside of a sandbox, which is not done here; humaneval, mbpp, livecodebench and "
-            "fullstack_bench, without lm_eval:, run it inside of one"
+            f"{name} runs a model's code outside of a sandbox, which tenfold does not allow; use humaneval, mbpp, "
+            "livecodebench or fullstack_bench without lm_eval:, which run in the sandbox"
         )
-    store = Path(folder) / f"stock_{task}.samples.jsonl" if folder else None
+    store = Path(folder) / f"lm_eval_{task}.samples.jsonl" if folder else None
     model = PolicyLM(policy, made_with, options.seed, store, progress, raw=True)
     try:
         results = lm_eval.simple_evaluate(
@@ -48,17 +54,17 @@ def evaluate(
         )
     except (ConnectionError, FileNotFoundError) as error:
         cause = str(error).splitlines()[0][:200]
-        raise UserError(f"{name}: its data cannot be had ({cause}); they come from the hub or its cache") from None
+        raise UserError(f"{name}: cannot load its data from the hub or its cache ({cause})") from None
     assert results is not None
     rows = [row for leaf, documents in results["samples"].items() for row in _rows(leaf, documents, model)]
-    given = dataclasses.asdict(options)
+    set_options = dataclasses.asdict(options)
     settings = {
         "task": name,
         "version": str(results["versions"].get(task)),
         "lm_eval": lm_eval.__version__,
         "n_shot": results["n-shot"].get(task),
         "problems_hash": settings_hash([[row["prompt"], row["gold"]] for row in rows]),
-        **{setting: given[setting] for setting in ("limit", "seed")},
+        **{name: set_options[name] for name in ("limit", "seed")},
     }
     figures = {
         f"{leaf} {metric}": float(value)
@@ -68,7 +74,7 @@ def evaluate(
     }
     sampled = [sample for row in rows for sample in row["samples"]]
     result = Result(
-        task=f"stock_{task}",
+        task=f"lm_eval_{task}",
         score=score_of(rows),
         settings={**settings, **(made_with or {})},
         hash=settings_hash(settings),
@@ -78,12 +84,12 @@ def evaluate(
         refused=sum(sample["method"] == "refused" for sample in sampled),
     )
     if folder:
-        keep(Path(folder), result, rows)
+        save(Path(folder), result, rows)
     return result
 
 
 def _rows(leaf: str, documents: Sequence[Mapping[str, Any]], model: PolicyLM) -> list[ScoredProblem]:
-    """A row a document, with the first metric under the first filter that the task names."""
+    """Returns one row per document, scored by the task's first metric under its first filter."""
     rows: dict[int, ScoredProblem] = {}
     for logged in documents:
         if logged["doc_id"] in rows:
@@ -101,8 +107,8 @@ def _rows(leaf: str, documents: Sequence[Mapping[str, Any]], model: PolicyLM) ->
             "tokens": sampled.tokens if sampled else 0,
             "finish_reason": sampled.finish_reason if sampled else "stop",
         }
-        if sampled and (lacking := sampled.unanswered):  # lm-eval has scored an empty text
-            sample = cast(ScoredSample, {**sample, **dataclasses.asdict(lacking)})
+        if sampled and (verdict := sampled.unanswered):  # lm-eval has scored an empty text
+            sample = cast(ScoredSample, {**sample, **dataclasses.asdict(verdict)})
         rows[logged["doc_id"]] = {
             "problem": f"{leaf}/{logged['doc_id']}",
             "prompt": [{"role": "text", "content": context}],

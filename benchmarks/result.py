@@ -1,4 +1,4 @@
-"""How a task is run, and what a policy reached on it: options, the result, and where it is kept."""
+"""Options and results of benchmark tasks, and the files of a result."""
 
 import dataclasses
 import hashlib
@@ -16,7 +16,7 @@ from .stats import scores
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Result:
-    """What a policy reached on a task, and how."""
+    """Score of a policy on a task, with everything that it depends on."""
 
     task: str
     """The task and its k, as in aime24_avg8."""
@@ -24,56 +24,60 @@ class Result:
     settings: dict[str, Any]
     """Everything that the score depends on."""
     hash: str
-    """Of the settings without the policy and where the problems lie: equal hashes, comparable scores. Whoever judges is among
-    the settings, and so are the versions of what decides verdicts."""
+    """Digest of the settings without the policy and the location of the problems. It includes the judge and the versions of all
+    packages that decide verdicts. Scores with equal hashes are comparable."""
     truncated: float
-    """Share of samples that were cut at the length limit."""
+    """Share of samples that were cut off at the length limit."""
     tokens: float
-    """Mean tokens of a sample."""
+    """Mean number of tokens per sample."""
     figures: dict[str, float] = dataclasses.field(default_factory=dict)
-    """A judged benchmark's own figures, by name, 0..1."""
+    """Further figures by name, 0..1, such as maj@k or a judged benchmark's own figures."""
     refused: int = 0
-    """Samples that a server refused for good, say for its content filter. They have no score, and are among `score.faults`."""
+    """Samples that a server refused permanently, for example by its content filter. They have no score and are counted in
+    `score.faults`."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The result as JSON has it."""
+        """Returns the result as JSON data."""
         return dataclasses.asdict(self)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Options:
-    """How tasks are run; None leaves it to the task."""
+    """Options of a benchmark run. None stands for the task's own setting."""
 
     seed: int = 0
+    """Base seed of the samples."""
     limit: int | None = None
-    """Only so many problems, the first ones."""
+    """Number of problems, the first ones; None: all."""
     problems: str | None = None
     """Problem URI instead of the task's own."""
     data: str | None = None
-    """Folder with the tasks' files, instead of the hub."""
+    """Folder with the tasks' files instead of the hub."""
     samples: int | None = None
-    """Samples a problem, k."""
+    """Samples per problem, k."""
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None
+    """Longest sample, in tokens."""
     judge: str | None = None
-    """URI of the policy that judges Arena-Hard, WritingBench and MultiChallenge."""
+    """URI of the judge for Arena-Hard, WritingBench and MultiChallenge."""
     baseline: str | None = None
-    """JSON lines of a baseline's answers for Arena-Hard: uid and answer, or the benchmark's own files of model answers."""
+    """JSONL files of a baseline's answers for Arena-Hard, comma-separated. A line has uid and answer, or it is one of the
+    benchmark's own model answers."""
 
     def __post_init__(self) -> None:
         for name, least in (("samples", 1), ("limit", 1), ("max_tokens", 1), ("temperature", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
-                raise UserError(f"{name} is {least} or more, not {value}")
+                raise UserError(f"{name}: expected {least} or more, got {value}")
         if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise UserError(f"top_p lies above 0 and is 1 at most, not {self.top_p}")
+            raise UserError(f"top_p: expected a number above 0 and at most 1, got {self.top_p}")
         if self.data is not None and not Path(self.data).is_dir():
-            raise UserError(f"there is no folder {self.data}")
+            raise UserError(f"data: there is no folder {self.data}")
 
 
 class ScoredSample(TypedDict):
-    """The verdict on a sample, as a result's file has it."""
+    """The verdict on a sample, as stored in a result's file."""
 
     status: str
     score: float | None
@@ -85,39 +89,40 @@ class ScoredSample(TypedDict):
 
 
 class ScoredProblem(TypedDict):
-    """A problem with the verdicts on its samples, as a result's file has it."""
+    """A problem with the verdicts on its samples, as stored in a result's file."""
 
     problem: str
-    """Its id."""
+    """Problem id."""
     prompt: Sequence[Message]
     gold: object
+    """Gold answer."""
     meta: Mapping[str, Any]
     request: str
-    """The name under which its samples are stored."""
+    """Name of the problem's samples in the store; see `PolicyLM.request`."""
     samples: list[ScoredSample]
 
 
 def results(folder: str | Path) -> list[Result]:
-    """The results that a folder holds, by their names.
+    """Returns the results in a folder, sorted by task.
 
     Raises:
-        UserError: it holds none, or one that is cut, empty or of another program.
+        UserError: the folder contains no result, or a file is truncated, empty or from another program.
     """
     found = []
     for path in sorted(Path(folder).glob("*.result.json")):
-        remedy = "remove it, and run its benchmark again: the samples are stored"
+        remedy = "remove it and run its benchmark again; the samples are stored"
         with disk.reading(path, remedy):
             found.append(pydantic.TypeAdapter(Result).validate_python(disk.read_object(path, remedy)))
     if not found:
-        raise UserError(f"{folder} holds no result: a folder that `tenfold bench` wrote to is expected")
+        raise UserError(f"{folder} contains no result; name a folder that `tenfold bench` has written")
     return found
 
 
 def scored(folder: str | Path, task: str) -> list[ScoredProblem]:
-    """The verdicts on every problem's samples that a result was made of.
+    """Returns the problems of a task's result with the verdicts on their samples.
 
     Raises:
-        UserError: the file is broken.
+        UserError: the file is damaged.
     """
     path = Path(folder) / f"{task}.scores.jsonl"
     remedy = f"`tenfold bench rescore {folder}` judges the stored samples again"
@@ -133,28 +138,31 @@ def scored(folder: str | Path, task: str) -> list[ScoredProblem]:
 
 
 def score_of(rows: Sequence[ScoredProblem]) -> scores.Score:
-    """The score of the problems' samples.
-
-    Args:
-        rows: a problem each, with its `samples` as verdicts.
+    """Returns the score over all problems.
 
     Raises:
-        UserError: no sample has a score; it names the first reason.
+        UserError: no sample has a score. The message quotes the first reason.
     """
     try:
         return scores.avg_at_k([[sample["score"] for sample in row["samples"]] for row in rows])
     except UserError as error:
         first = next((sample["reason"] for row in rows for sample in row["samples"] if sample["score"] is None), "")
-        raise UserError(f"{error}; the first: {first[:200]}") from None
+        raise UserError(f"{error}; first reason: {first[:200]}") from None
 
 
-def keep(folder: Path, result: Result, rows: Sequence[ScoredProblem]) -> None:
-    """The verdicts first, the result last: a folder with a result is whole."""
+def save(folder: Path, result: Result, rows: Sequence[ScoredProblem]) -> None:
+    """Writes a result's files. The result comes last, so that a folder with a result is complete.
+
+    Args:
+        folder: folder of the results.
+        result: the result, for TASK.result.json.
+        rows: its problems and verdicts, for TASK.scores.jsonl.
+    """
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     disk.write(folder / f"{result.task}.scores.jsonl", lines)
     disk.write(folder / f"{result.task}.result.json", json.dumps(result.as_dict(), indent=1))
 
 
-def settings_hash(given: object) -> str:
-    """A short name of whatever JSON can hold."""
-    return hashlib.sha256(json.dumps(given, sort_keys=True, default=str).encode()).hexdigest()[:12]
+def settings_hash(value: object) -> str:
+    """Returns a digest of JSON data, 12 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:12]

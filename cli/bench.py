@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
     if not arguments.policy:
         raise UserError("--policy is missing: give the URI of a policy; see `tenfold --help`")
     task_options = Options(**{name: getattr(arguments, name) for name in Options.__slots__})
-    not_run = evaluate.lacking(tasks, task_options)
+    not_run = evaluate.not_runnable(tasks, task_options)
     policy, display = load_policy(arguments.policy), Display()
     out = arguments.out or "bench/" + re.sub(r"[^A-Za-z0-9.-]+", "_", arguments.policy)
     with disk.locked(out):
@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _tasks(
     uri: str,
     policy: Policy,
-    tasks: "Sequence[catalogue.Asked]",
+    tasks: "Sequence[catalogue.TaskRequest]",
     task_options: "Options",
     not_run: dict[str, str],
     out: str,

@@ -118,8 +118,8 @@ def test_a_store_is_not_continued_with_other_weights(lab: Path, capsys: pytest.C
         (["bench", "chain_sum_avg8"], "--policy"),
         (["verify", "--gold", "1", "--answer", "1", "--verifier", "a b:c"], "cannot be imported"),
         (["bench", "chain_sums", "--policy", "scripted:7"], "did you mean chain_sum"),
-        (["bench", "arena_hard_v2", "--policy", "scripted:7"], "no task was run; arena_hard_v2: it wants a judge"),
-        (["bench", "rescore", "nowhere"], "nowhere holds no result"),
+        (["bench", "arena_hard_v2", "--policy", "scripted:7"], "no task was run; arena_hard_v2: it needs a judge"),
+        (["bench", "rescore", "nowhere"], "nowhere contains no result"),
         (["bench", "chain_sum", "--policy", "scripted:7", "--data", "nowhere"], "no folder nowhere"),
         (["verify", "--gold", "1", "--answer", "1", "--verifier", "maths"], "math, choice, science, reasoning_gym"),
     ],
@@ -204,12 +204,12 @@ def test_bench_compare_prints_published_figures(lab: Path, capsys: pytest.Captur
     assert run("bench", "aime24", "aime25", "multi_challenge", "--policy", "scripted:2", "--data", ".", "--out", "c") == 0
     message = capsys.readouterr().out
     assert "aime25: not run: there is no aime25.jsonl" in message
-    assert "multi_challenge: not run: it wants a judge" in message
+    assert "multi_challenge: not run: it needs a judge" in message
     assert "page: c/index.html" in message
     assert run("bench", "compare", "c", "--against", "Qwen3-8B") == 0
     message = capsys.readouterr().out
     assert "76.0" in message
-    assert "1 of its 30 problems here" in message
+    assert "1 of 30 problems here" in message
     assert run("bench", "compare", "c", "c") == 2  # one problem is too few to compare two runs
     assert run("bench", "compare", "nowhere") == 2
-    assert "nowhere holds no result" in capsys.readouterr().err
+    assert "nowhere contains no result" in capsys.readouterr().err

@@ -1,1 +1,1 @@
-"""How well verifiers judge, measured on pairs whose equality is known."""
+"""Error rates of verifiers, measured on labelled pairs of a gold answer and a response."""

@@ -1,4 +1,4 @@
-"""Pairs of gold answers and responses whose equality is known: what verifiers of answers are measured on."""
+"""Labelled pairs of a gold answer and a response, on which verifiers are measured."""
 
 import json
 from pathlib import Path
@@ -11,22 +11,28 @@ from ...core import UserError
 HERE = Path(__file__).parent
 
 
-class Pair(NamedTuple):
-    """A gold answer, a response, and whether the response is right."""
+class AnswerPair(NamedTuple):
+    """A gold answer and a response, labelled as equal or not."""
 
     kind: str
+    """Kind of answer, such as "rational" or "set"."""
     gold: str
     response: str
     equal: bool
+    """True if the response is correct."""
     question: str = ""
+    """The problem's text, if it is known."""
 
 
-def own_pairs() -> list[Pair]:
-    """The pairs of `answer_pairs.yaml`, and of `more_answer_pairs.jsonl`, which was written without a look at the code."""
-    return [*_by_hand(), *pairs_of(str(HERE / "more_answer_pairs.jsonl"))]
+def own_pairs() -> list[AnswerPair]:
+    """Returns the pairs of `answer_pairs.yaml` and of `more_answer_pairs.jsonl`.
+
+    The second file was written without knowledge of the verifier's code.
+    """
+    return [*_from_yaml(), *pairs_of(str(HERE / "more_answer_pairs.jsonl"))]
 
 
-def _by_hand() -> list[Pair]:
+def _from_yaml() -> list[AnswerPair]:
     by_kind = yaml.safe_load((HERE / "answer_pairs.yaml").read_text())
     found = []
     for kind, rows in by_kind.items():
@@ -34,17 +40,17 @@ def _by_hand() -> list[Pair]:
             for equal in (True, False):
                 for answer in row["equal" if equal else "unequal"]:
                     response = answer if kind == "extraction" else f"So the answer is \\boxed{{{answer}}}."
-                    found.append(Pair(kind, row["gold"], response, equal))
+                    found.append(AnswerPair(kind, row["gold"], response, equal))
     return found
 
 
-def pairs_of(path: str) -> list[Pair]:
-    """Pairs out of a JSONL file with the fields gold, pred or response, equal, and kind and question where they are known.
+def pairs_of(path: str) -> list[AnswerPair]:
+    """Returns the pairs of a JSONL file. Its fields are gold, response (or pred) and equal, optionally kind and question.
 
     Raises:
-        UserError: there is no such file, a line lacks one of them, or there is no line.
+        UserError: there is no such file, a line lacks a field, or the file is empty.
     """
-    found: list[Pair] = []
+    found: list[AnswerPair] = []
     if not Path(path).is_file():
         raise UserError(f"there is no file {path}")
     for number, line in enumerate(Path(path).read_text().split("\n"), start=1):
@@ -54,7 +60,7 @@ def pairs_of(path: str) -> list[Pair]:
             row = json.loads(line)
             response = row["response"] if "response" in row else row["pred"]
             found.append(
-                Pair(
+                AnswerPair(
                     row.get("kind", Path(path).stem),
                     str(row["gold"]),
                     response,
@@ -63,7 +69,7 @@ def pairs_of(path: str) -> list[Pair]:
                 )
             )
         except (ValueError, KeyError, TypeError):
-            raise UserError(f"{path}, line {number}: gold, pred (or response) and equal are expected") from None
+            raise UserError(f"{path}, line {number}: expected gold, response (or pred) and equal") from None
     if not found:
-        raise UserError(f"{path} holds no pair")
+        raise UserError(f"{path} contains no pair")
     return found

@@ -1,4 +1,4 @@
-"""How other graders of answers judge a pair, each as its users call it. What raises or runs on has not accepted the answer."""
+"""Other graders of answers, called as their documentation says. A grader that raises or exceeds the time limit rejects."""
 
 import signal
 import warnings
@@ -6,35 +6,35 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from .answer_pairs import Pair
+from .answer_pairs import AnswerPair
 
 SECONDS = 10
-"""After which a rival that runs on is ended; their own limits, where they have some, are below."""
+"""Wall time limit of a grader. Limits that graders have themselves are lower."""
 
 
-def math_verify(pair: Pair) -> bool:
-    """math-verify as its documentation calls it: both texts parsed as they are."""
+def math_verify(pair: AnswerPair) -> bool:
+    """True if math-verify accepts the response. Both texts are parsed unchanged, as in its documentation."""
     from math_verify import parse, verify
 
     return bool(verify(parse(pair.gold), parse(pair.response)))
 
 
-def math_verify_boxed(pair: Pair) -> bool:
-    """math-verify with a box around whatever has none."""
+def math_verify_boxed(pair: AnswerPair) -> bool:
+    """True if math-verify accepts the response, with \\boxed{} around a text without one."""
     from math_verify import parse, verify
 
     return bool(verify(parse(_boxed(pair.gold)), parse(_boxed(pair.response))))
 
 
-def math_dapo(pair: Pair) -> bool:
-    """verl's scorer of DAPO."""
+def math_dapo(pair: AnswerPair) -> bool:
+    """True if verl's scorer for DAPO accepts the response."""
     from verl.utils.reward_score import math_dapo
 
     return bool(math_dapo.compute_score(pair.response, pair.gold)["acc"])
 
 
-def prime_math(pair: Pair) -> bool:
-    """verl's scorer of PRIME."""
+def prime_math(pair: AnswerPair) -> bool:
+    """True if verl's scorer for PRIME accepts the response."""
     from verl.utils.reward_score import prime_math
 
     return bool(prime_math.compute_score(pair.response, pair.gold)[0])
@@ -44,7 +44,7 @@ def _boxed(text: str) -> str:
     return text if "\\boxed" in text else f"\\boxed{{{text}}}"
 
 
-RIVALS: dict[str, Callable[[Pair], bool]] = {
+BASELINES: dict[str, Callable[[AnswerPair], bool]] = {
     "math-verify": math_verify,
     "math-verify boxed": math_verify_boxed,
     "verl math_dapo": math_dapo,
@@ -52,18 +52,18 @@ RIVALS: dict[str, Callable[[Pair], bool]] = {
 }
 
 
-def accepts(rival: Callable[[Pair], bool], pair: Pair) -> bool:
-    """Whether a rival accepts a pair, in bounded time. Only for the main thread: they keep time by alarm signals."""
-    with warnings.catch_warnings(), _ended_after(SECONDS):
+def accepts(baseline: Callable[[AnswerPair], bool], pair: AnswerPair) -> bool:
+    """True if a grader accepts a pair within `SECONDS`. Works only in the main thread, because it uses alarm signals."""
+    with warnings.catch_warnings(), _time_limit(SECONDS):
         warnings.simplefilter("ignore")
         try:
-            return rival(pair)
-        except Exception:  # each has its own
+            return baseline(pair)
+        except Exception:  # graders raise exceptions of many types
             return False
 
 
 @contextmanager
-def _ended_after(seconds: int) -> Iterator[None]:
+def _time_limit(seconds: int) -> Iterator[None]:
     def end(signum: int, frame: FrameType | None) -> None:
         raise TimeoutError
 

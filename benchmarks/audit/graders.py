@@ -1,4 +1,4 @@
-"""Who judges how well? Verifiers, a model and rivals on pairs whose equality is known: both kinds of error, and the cost."""
+"""Error rates and time of verifiers, a model and other graders on labelled pairs."""
 
 import sys
 import time
@@ -12,34 +12,43 @@ from ...core import Conversation, Message, Policy, Problem, Sampling, Status, Ve
 from ...policies import load_policy
 from ...terminal import Console
 from ...verifiers import agentic, load
-from .answer_pairs import Pair, own_pairs, pairs_of
-from .baselines import RIVALS, accepts
+from .answer_pairs import AnswerPair, own_pairs, pairs_of
+from .baselines import BASELINES, accepts
 
-Judge = Callable[[Pair], Verdict]
+Judge = Callable[[AnswerPair], Verdict]
 
 
 @dataclass
 class Tally:
-    """What a judge said of the pairs of one kind."""
+    """Counts of a grader's verdicts on the pairs of one kind."""
 
     equal: int = 0
-    refused: int = 0
-    """Equal, and not accepted: false negatives, the undecided among them."""
+    """Pairs labelled as equal."""
+    rejected: int = 0
+    """Equal pairs that are not accepted: false negatives, including undecided ones."""
     unequal: int = 0
+    """Pairs labelled as unequal."""
     accepted: int = 0
-    """Unequal, and accepted: false positives."""
+    """Unequal pairs that are accepted: false positives."""
     undecided: int = 0
-    """Of both, neither accepted nor refused."""
+    """Pairs of both labels with the status undecided."""
     faults: int = 0
     seconds: float = 0.0
-    errors: list[tuple[Pair, Verdict]] = field(default_factory=list)
+    """Wall time of all verdicts."""
+    errors: list[tuple[AnswerPair, Verdict]] = field(default_factory=list)
 
-    def add(self, pair: Pair, verdict: Verdict, seconds: float) -> None:
-        """Counts one verdict."""
+    def add(self, pair: AnswerPair, verdict: Verdict, seconds: float) -> None:
+        """Counts one verdict.
+
+        Args:
+            pair: the labelled pair.
+            verdict: the grader's verdict.
+            seconds: wall time of the verdict.
+        """
         accepted = verdict.score == 1
         self.equal += pair.equal
         self.unequal += not pair.equal
-        self.refused += pair.equal and not accepted
+        self.rejected += pair.equal and not accepted
         self.accepted += accepted and not pair.equal
         self.undecided += verdict.status == Status.UNDECIDED
         self.faults += verdict.status == Status.FAULT
@@ -48,22 +57,28 @@ class Tally:
             self.errors.append((pair, verdict))
 
 
-class Counted:
-    """A policy's `ask` that counts what it is asked and what it says."""
+class CountingPolicy:
+    """A policy for the agentic verifier that counts its turns and tokens."""
 
     def __init__(self, policy: Policy):
         self.policy, self.turns, self.tokens = policy, 0, 0
 
     def __call__(self, conversation: Conversation) -> str:
-        """The policy's next turn, the likeliest."""
+        """Returns the policy's next turn, by greedy decoding."""
         completion = self.policy.generate([conversation], 1, Sampling(temperature=0.0, max_tokens=2_048))[0][0]
         self.turns += 1
         self.tokens += len(completion.token_ids)
         return completion.text
 
 
-def audit(pairs: Sequence[Pair], judges: dict[str, Judge], quiet: bool = True) -> dict[str, dict[str, Tally]]:
-    """Tallies by judge and kind."""
+def audit(pairs: Sequence[AnswerPair], judges: dict[str, Judge], quiet: bool = True) -> dict[str, dict[str, Tally]]:
+    """Returns tallies by grader and by kind of pair.
+
+    Args:
+        pairs: labelled pairs.
+        judges: graders by name.
+        quiet: show no progress bar.
+    """
     found: dict[str, dict[str, Tally]] = {name: {} for name in judges}
     for name, judge in judges.items():
         for pair in track(pairs, name, console=Console(stderr=True), disable=quiet):
@@ -74,40 +89,40 @@ def audit(pairs: Sequence[Pair], judges: dict[str, Judge], quiet: bool = True) -
 
 
 def by_rules(verifier: Verifier) -> Judge:
-    """A verifier as a judge of pairs."""
+    """Returns a verifier as a grader of pairs."""
 
-    def judge(pair: Pair) -> Verdict:
+    def judge(pair: AnswerPair) -> Verdict:
         return verifier(Problem("", (Message(role="user", content=pair.question),), pair.gold, ""), pair.response)
 
     return judge
 
 
-def by_rival(rival: Callable[[Pair], bool]) -> Judge:
-    """A rival as a judge of pairs."""
-    return lambda pair: Verdict(Status.SCORED, float(accepts(rival, pair)), "rival", "")
+def by_baseline(baseline: Callable[[AnswerPair], bool]) -> Judge:
+    """Returns another grader as a grader of pairs with verdicts."""
+    return lambda pair: Verdict(Status.SCORED, float(accepts(baseline, pair)), "baseline", "")
 
 
 def summed(tallies: dict[str, Tally]) -> Tally:
-    """All kinds together."""
+    """Returns the sum over all kinds."""
     total = Tally()
     for tally in tallies.values():
-        for name in ("equal", "refused", "unequal", "accepted", "undecided", "faults", "seconds"):
+        for name in ("equal", "rejected", "unequal", "accepted", "undecided", "faults", "seconds"):
             setattr(total, name, getattr(total, name) + getattr(tally, name))
         total.errors += tally.errors
     return total
 
 
 def calibration(found: dict[str, dict[str, Tally]]) -> Table:
-    """One row a judge: both kinds of error, what is left undecided, and the time."""
-    table = Table(title="against the labels")
-    for column in ("judge", "equal, refused", "unequal, accepted", "undecided", "faults", "ms a verdict"):
-        table.add_column(column, justify="left" if column == "judge" else "right", no_wrap=True)
+    """Returns a table with one row per grader: both error rates, undecided pairs, faults and time."""
+    table = Table(title="verdicts compared with the labels")
+    for column in ("grader", "equal, rejected", "unequal, accepted", "undecided", "faults", "ms per verdict"):
+        table.add_column(column, justify="left" if column == "grader" else "right", no_wrap=True)
     for name, tallies in found.items():
         total = summed(tallies)
         count = max(1, total.equal + total.unequal)
         table.add_row(
             name,
-            _share(total.refused, total.equal),
+            _share(total.rejected, total.equal),
             _share(total.accepted, total.unequal),
             str(total.undecided),
             str(total.faults),
@@ -117,15 +132,15 @@ def calibration(found: dict[str, dict[str, Tally]]) -> Table:
 
 
 def by_kind(found: dict[str, dict[str, Tally]]) -> Table:
-    """One row a kind of pair, for each judge the equal that it refused and the unequal that it accepted."""
-    table = Table(title="equal refused / unequal accepted, by kind")
+    """Returns a table with one row per kind of pair: equal pairs rejected and unequal pairs accepted, for each grader."""
+    table = Table(title="equal pairs rejected / unequal pairs accepted, by kind")
     table.add_column("kind")
     table.add_column("equal / unequal", justify="right")
     for name in found:
         table.add_column(name, justify="right")
     first = next(iter(found.values()))
     for kind, tally in sorted(first.items()):
-        cells = [f"{tallies[kind].refused} / {tallies[kind].accepted}" for tallies in found.values()]
+        cells = [f"{tallies[kind].rejected} / {tallies[kind].accepted}" for tallies in found.values()]
         table.add_row(kind, f"{tally.equal} / {tally.unequal}", *cells)
     return table
 
@@ -134,30 +149,39 @@ def _share(part: int, whole: int) -> str:
     return f"{part} of {whole} ({100 * part / whole:.1f}%)" if whole else "-"
 
 
-def main(file: str, verifier: str, policy: str | None, rivals: bool, limit: int | None) -> None:
-    """Prints the tables, and each error of the rules.
+def main(file: str, verifier: str, policy: str | None, baselines: bool, limit: int | None) -> None:
+    """Prints the tables and the first 40 errors of the verifier.
+
+    Args:
+        file: JSONL file of labelled pairs, or "own" for the package's own pairs.
+        verifier: name of the verifier.
+        policy: URI of a policy for the agentic verifier; None: not measured.
+        baselines: measure other graders as well.
+        limit: number of pairs, the first ones; None: all.
 
     Raises:
-        UserError: the file, the verifier or the policy is not there.
+        UserError: the file, the verifier or the policy cannot be loaded.
     """
     pairs = (own_pairs() if file == "own" else pairs_of(file))[:limit]
     rules = load(verifier)
     judges: dict[str, Judge] = {f"rules ({verifier})": by_rules(rules)}
-    asked: dict[str, Counted] = {}
+    counting: dict[str, CountingPolicy] = {}
     if policy is not None:
         model = load_policy(policy)
         for name, always in (("agent", True), ("rules, then agent", False)):
-            asked[name] = Counted(model)
-            judges[name] = by_rules(agentic.verifier(asked[name], rules, always=always))
-    if rivals:
-        judges |= {name: by_rival(rival) for name, rival in RIVALS.items()}
+            counting[name] = CountingPolicy(model)
+            judges[name] = by_rules(agentic.verifier(counting[name], rules, always=always))
+    if baselines:
+        judges |= {name: by_baseline(baseline) for name, baseline in BASELINES.items()}
     found = audit(pairs, judges, quiet=not sys.stderr.isatty())
-    console = Console(width=None if sys.stdout.isatty() else 120)  # in a file no cell is wrapped
-    if rivals or len({pair.kind for pair in pairs}) > 1:
+    console = Console(width=None if sys.stdout.isatty() else 120)  # wide, so that cells in a file are not wrapped
+    if baselines or len({pair.kind for pair in pairs}) > 1:
         console.print(by_kind(found))
     console.print(calibration(found))
-    for name, counted in asked.items():
-        console.print(f"{name}: {counted.turns} turns of {policy}, {counted.tokens} tokens")
+    for name, counts in counting.items():
+        console.print(f"{name}: {counts.turns} turns of {policy}, {counts.tokens} tokens")
     for pair, verdict in summed(found[f"rules ({verifier})"]).errors[:40]:
-        said = "refused" if pair.equal else "accepted"
-        console.print(f"{said}: {pair.gold!r} against {pair.response[-100:]!r} ({verdict.method}: {verdict.reason[:80]})")
+        error = "rejected" if pair.equal else "accepted"
+        console.print(
+            f"{error}: gold {pair.gold!r}, response {pair.response[-100:]!r} ({verdict.method}: {verdict.reason[:80]})"
+        )

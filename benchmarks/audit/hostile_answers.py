@@ -1,11 +1,11 @@
-"""Responses that would eat time or memory, crash a parser, or be run, if a verifier of answers let them."""
+"""Responses that exhaust time or memory, crash a parser or execute code in a careless verifier."""
 
 
 def hostile(mark: str = "/nowhere/tenfold-was-here") -> list[str]:
-    """Responses made to hang, to eat memory, to crash a parser or to be run.
+    """Returns the hostile responses.
 
     Args:
-        mark: the path of a file that one of them makes if it is run.
+        mark: path of a file that one response creates if its code is executed.
     """
     deep = 900
     inside = [
@@ -151,7 +151,7 @@ def hostile(mark: str = "/nowhere/tenfold-was-here") -> list[str]:
         "\t" * 900,
         "∑" * 300,
         "√" * 500 + "7",
-        # things that would be run
+        # code
         f"__import__('os').system('touch {mark}')",
         '__import__("os").getcwd()',
         "exec('1/0')",

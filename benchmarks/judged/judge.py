@@ -1,111 +1,138 @@
-"""A judge is asked: many questions at once, each answer stored as it comes, nonsense asked about again."""
+"""Batched questions to a judge. Each answer is stored at once, and an unreadable answer is asked for again."""
 
 import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypedDict
 
 from ... import disk
-from ...core import Conversation, Incomplete, Policy, Problem, Sampling, batch_size
+from ...core import Completion, Conversation, Incomplete, Policy, Problem, Sampling, batch_size
 from ...policies.store import Store
 from ...responses import without_thinking
 
-TRIES = 3
-"""Times that one question is put; then it counts as unjudged."""
+ATTEMPTS = 3
+"""Times that a question is asked at most. If no answer can be read, it counts as unjudged. Our choice."""
 SAMPLING = Sampling(temperature=0.0, max_tokens=4096)
-"""How the judge answers at first; asked again, it samples at temperature 1, or it would say the same."""
-CHARACTERS_A_TOKEN = 4
-"""For the estimate of what judging costs; a rule of thumb."""
+"""Sampling of the judge's first answer. Later attempts use temperature 1, because greedy decoding would repeat the answer."""
+CHARACTERS_PER_TOKEN = 4
+"""Rule of thumb for the estimated cost."""
+
+Value = Any
+"""The value of an answer. Each benchmark has a type of its own; see the benchmark's `read`."""
 
 
 class AnswerRow(TypedDict):
-    """What the judge said to a question, as a store has it."""
+    """A row of the store of the judge's answers."""
 
     question: str
+    """Digest of the question."""
     attempt: int
+    """Number of the attempt, from 0."""
     text: str
 
 
 class Benchmark(Protocol):
-    """What a module of this folder offers; see the folder's docstring."""
+    """The functions of a module of this folder."""
 
-    # ruff: noqa: D102
-    def questions(self, problem: Problem, response: str) -> list[Conversation]: ...
-    def worst(self, problem: Problem) -> Sequence[Any]: ...
-    def read(self, text: str) -> Any: ...
-    def score(self, problem: Problem, values: Sequence[Any]) -> float: ...
-    def summary(self, rows: "Sequence[Judged]") -> dict[str, float]: ...
+    def questions(self, problem: Problem, response: str) -> list[Conversation]:
+        """Returns what the judge is asked about one response."""
+        ...
+
+    def worst(self, problem: Problem) -> Sequence[Value]:
+        """Returns the values of an empty response, about which the judge is not asked."""
+        ...
+
+    def read(self, text: str) -> Value | None:
+        """Returns the value of the judge's answer to one question; None if it cannot be read."""
+        ...
+
+    def score(self, problem: Problem, values: Sequence[Value]) -> float:
+        """Returns a response's score, 0..1, from the values of all its questions."""
+        ...
+
+    def summary(self, rows: "Sequence[Judged]") -> dict[str, float]:
+        """Returns the benchmark's own figures over all responses, by name."""
+        ...
 
 
 class Judged(NamedTuple):
-    """One response and what the judge said of it."""
+    """A response with the judge's answers and its score."""
 
     problem: Problem
     response: str
-    """What was judged of it: without its reasoning."""
-    values: tuple[Any, ...]
-    """An answer a question; None where the judge only ever said nonsense."""
+    """The judged text: the response without its reasoning."""
+    values: tuple[Value, ...]
+    """One value per question; None if no answer could be read."""
     texts: tuple[str, ...]
-    """The judge's own words."""
+    """The judge's answers as text, one per question."""
     score: float | None
-    """0..1; None where a question is unjudged."""
+    """0..1; None if a question is unjudged."""
 
 
-class Cost(NamedTuple):
-    """What judging would take."""
+class JudgeCost(NamedTuple):
+    """Estimated cost of judging."""
 
     questions: int
     stored: int
-    """Of them, answered before."""
+    """Questions with a stored answer."""
     tokens: int
-    """Of the questions still to be asked, about."""
+    """Estimated tokens of the other questions."""
 
     def __str__(self) -> str:
-        asked = self.questions - self.stored
-        return f"{asked:,} questions to the judge ({self.stored:,} more are stored), about {self.tokens:,} tokens to read"
+        remaining = self.questions - self.stored
+        return f"{remaining:,} questions to the judge ({self.stored:,} more are stored), about {self.tokens:,} prompt tokens"
 
 
-def cost(benchmark: Benchmark, responses: Sequence[tuple[Problem, str]], store: str | Path | None, who: dict[str, Any]) -> Cost:
-    """What judging these responses will take."""
-    kept: Store[AnswerRow] | None = Store(store, who, _check) if store and Path(store).exists() else None
-    known = {row["question"] for row in kept.rows} if kept else set()
-    asked = [question for problem, response in responses for question in _questions(benchmark, problem, _shown(response))]
-    open_ones = [question for question in asked if _name(question) not in known]
-    characters = sum(len(turn["content"]) for question in open_ones for turn in question)
-    return Cost(len(asked), len(asked) - len(open_ones), characters // CHARACTERS_A_TOKEN)
+def cost(
+    benchmark: Benchmark, responses: Sequence[tuple[Problem, str]], store: str | Path | None, made_with: Mapping[str, object]
+) -> JudgeCost:
+    """Returns the estimated cost of judging these responses.
+
+    Args:
+        benchmark: a module of this folder.
+        responses: problems with one response each.
+        store: file of the judge's stored answers.
+        made_with: facts that must equal those of the store, such as the judge's URI.
+    """
+    stored: Store[AnswerRow] | None = Store(store, made_with, _check) if store and Path(store).exists() else None
+    answered = {row["question"] for row in stored.rows} if stored else set()
+    questions = [question for problem, response in responses for question in _questions(benchmark, problem, _shown(response))]
+    remaining = [question for question in questions if _name(question) not in answered]
+    characters = sum(len(turn["content"]) for question in remaining for turn in question)
+    return JudgeCost(len(questions), len(questions) - len(remaining), characters // CHARACTERS_PER_TOKEN)
 
 
 def judge(
     benchmark: Benchmark,
     responses: Sequence[tuple[Problem, str]],
     policy: Policy,
-    who: dict[str, Any],
+    made_with: Mapping[str, object],
     store: str | Path | None = None,
     progress: Callable[..., None] | None = None,
 ) -> list[Judged]:
-    """Has a policy judge responses.
+    """Judges responses with a policy.
 
     Args:
         benchmark: a module of this folder.
-        responses: problems with what was said to each, reasoning and all. The judge is not shown the reasoning. Of a response
-            that has nothing else the judge is not asked: it is worth nothing.
+        responses: problems with one response each, including its reasoning. The judge does not see the reasoning. A response
+            without other text gets the lowest score, and the judge is not asked about it.
         policy: the judge.
-        who: what stored judgements must have been made with, the judge's URI.
-        store: file to append the judge's answers to, and to take those from that are there already.
-        progress: called as progress(questions answered, questions in all).
+        made_with: facts that must equal those of the store, such as the judge's URI.
+        store: file of the judge's answers, to read and to extend.
+        progress: called as progress(questions answered, all questions).
     """
     shown = [(problem, _shown(response)) for problem, response in responses]
-    asked = [_questions(benchmark, problem, text) for problem, text in shown]
-    flat = {_name(question): question for questions in asked for question in questions}
-    said = _answers(
-        benchmark, flat, policy, Store(store, who, _check) if store else None, progress or (lambda done, total: None)
+    all_questions = [_questions(benchmark, problem, text) for problem, text in shown]
+    by_name = {_name(question): question for questions in all_questions for question in questions}
+    answers = _answers(
+        benchmark, by_name, policy, Store(store, made_with, _check) if store else None, progress or (lambda done, total: None)
     )
     judged = []
-    for (problem, response), questions in zip(shown, asked, strict=True):
-        texts = tuple(said[_name(question)] for question in questions)
+    for (problem, response), questions in zip(shown, all_questions, strict=True):
+        texts = tuple(answers[_name(question)] for question in questions)
         read = [benchmark.read(without_thinking(text)) for text in texts] if response else benchmark.worst(problem)
         values = tuple(read)
         score = None if any(value is None for value in values) else benchmark.score(problem, values)
@@ -114,64 +141,69 @@ def judge(
 
 
 def _shown(response: str) -> str:
-    """What the judge sees of a response."""
+    """Returns the text of a response that the judge sees."""
     return without_thinking(response).strip()
 
 
 def _questions(benchmark: Benchmark, problem: Problem, shown: str) -> list[Conversation]:
-    """What the judge is asked about a response, as `_shown` has it: nothing where there is nothing to be seen."""
+    """Returns the questions about a response, as `_shown` returns it; none for an empty one."""
     return benchmark.questions(problem, shown) if shown else []
 
 
 def filled(template: str, **values: str) -> str:
-    """A template with its `{names}` replaced, all at once: what a response holds is not read as a name."""
+    """Returns a template with its `{names}` replaced. Names inside the values are not replaced."""
     return re.sub(r"\{(\w+)\}", lambda name: values.get(name[1], name[0]), template)
 
 
 def _answers(
     benchmark: Benchmark,
-    asked: dict[str, Conversation],
+    questions: dict[str, Conversation],
     policy: Policy,
     store: Store[AnswerRow] | None,
     progress: Callable[..., None],
 ) -> dict[str, str]:
-    """The judge's answer to each question: the last one tried."""
-    said: dict[str, str] = {}
-    tried: dict[str, int] = {}
+    """Returns the judge's last answer to each question, by the question's name."""
+    answers: dict[str, str] = {}
+    attempts: dict[str, int] = {}
     for row in store.rows if store else ():
-        said[row["question"]], tried[row["question"]] = row["text"], row["attempt"] + 1
+        answers[row["question"]], attempts[row["question"]] = row["text"], row["attempt"] + 1
     size = batch_size(policy)
-    for attempt in range(TRIES):
+    for attempt in range(ATTEMPTS):
         left = [
             name
-            for name in asked
-            if tried.get(name, 0) == attempt and (name not in said or benchmark.read(without_thinking(said[name])) is None)
+            for name in questions
+            if attempts.get(name, 0) == attempt
+            and (name not in answers or benchmark.read(without_thinking(answers[name])) is None)
         ]
         sampling = SAMPLING if not attempt else dataclasses.replace(SAMPLING, temperature=1.0, seed=attempt)
         for start in range(0, len(left), size):
             batch = left[start : start + size]
             stopped = None
             try:
-                sampled: Any = policy.generate([asked[name] for name in batch], 1, sampling, batch)
+                sampled: Sequence[Sequence[Completion | None]] = policy.generate(
+                    [questions[name] for name in batch], 1, sampling, batch
+                )
             except Incomplete as error:
                 sampled, stopped = error.sampled, error
-            came = {name: row[0] for name, row in zip(batch, sampled, strict=True) if row and row[0] is not None}
-            for name, completion in came.items():
-                said[name], tried[name] = completion.text, attempt + 1
-            if store:  # a fault is the server's: a later run asks again
+            completions = {
+                name: completion for name, row in zip(batch, sampled, strict=True) if row and (completion := row[0]) is not None
+            }
+            for name, completion in completions.items():
+                answers[name], attempts[name] = completion.text, attempt + 1
+            if store:  # without the server's faults, so that a later run asks again
                 store.append(
                     {"question": name, "attempt": attempt, "text": completion.text}
-                    for name, completion in came.items()
+                    for name, completion in completions.items()
                     if completion.finish_reason != "fault"
                 )
             if stopped:
                 raise stopped.error_to_raise
-            progress(len(said.keys() & asked.keys()), len(asked))
-    return said
+            progress(len(answers.keys() & questions.keys()), len(questions))
+    return answers
 
 
 def _check(row: dict[str, Any]) -> None:
-    """Raises where a stored row is no answer of a judge."""
+    """Raises if a stored row is not a judge's answer."""
     disk.check_types(row, question=str, attempt=int, text=str)
 
 

@@ -1,19 +1,19 @@
-"""WritingBench (Wu et al., 2025): five criteria written for each query, each scored 1 to 10 by the judge on its own.
+"""WritingBench (Wu et al., 2025): five criteria per query. The judge scores each criterion from 1 to 10, one question each.
 
-A response's score is the mean of its criteria over 10; times 100 it is the leaderboard's figure.
+A response's score is the mean of its criteria's scores, divided by 10. The leaderboard multiplies it by 100.
 """
 
 import json
 import re
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Any, cast
+from typing import cast
 
 from ...core import Conversation, Message, Problem
-from .judge import filled
+from .judge import Judged, filled
 
 SYSTEM = "You are an expert in judging texts. You score strictly and say why."
-ASKED = """Score the response to a writing task by one criterion, with a whole number from 1 to 10.
+QUESTION = """Score the response to a writing task by one criterion, with a whole number from 1 to 10.
 
 1-2: fails it. 3-4: large gaps. 5-6: middling, with clear weaknesses. 7-8: good, with small flaws. 9-10: outstanding, and rare.
 A response that only introduces the task, is off it, or makes things up where facts are asked for, stays below 5. Quote from the
@@ -36,46 +36,46 @@ _SCORE = re.compile(r'"score"\s*:\s*"?(\d{1,2})\b')
 
 
 def _criteria(problem: Problem) -> Sequence[Mapping[str, object]]:
-    """A problem's answer: what it is judged by, one after the other."""
+    """Returns a problem's criteria, which are its gold answer."""
     return cast(Sequence[Mapping[str, object]], problem.answer)
 
 
 def questions(problem: Problem, response: str) -> list[Conversation]:
-    """One question a criterion."""
-    asked: list[Conversation] = []
+    """Returns one question per criterion."""
+    conversations: list[Conversation] = []
     for criterion in _criteria(problem):
         described = json.dumps(criterion, ensure_ascii=False, indent=1)
-        text = filled(ASKED, criterion=described, query=problem.prompt[-1]["content"], response=response)
-        asked.append([Message(role="system", content=SYSTEM), Message(role="user", content=text)])
-    return asked
+        text = filled(QUESTION, criterion=described, query=problem.prompt[-1]["content"], response=response)
+        conversations.append([Message(role="system", content=SYSTEM), Message(role="user", content=text)])
+    return conversations
 
 
 def worst(problem: Problem) -> list[int]:
-    """The values of an empty response: 0, which the judge cannot give."""
+    """Returns the values of an empty response: 0 for each criterion, which the judge cannot give."""
     return [0] * len(_criteria(problem))
 
 
 def read(text: str) -> int | None:
-    """The score, 1 to 10; None where it says none."""
+    """Returns the score, 1 to 10; None if it cannot be read."""
     start, end = text.find("{"), text.rfind("}")
     try:
         score = json.loads(text[start : end + 1])["score"] if 0 <= start < end else None
         number = int(score) if isinstance(score, int | str) and not isinstance(score, bool) else 0
     except (ValueError, KeyError, TypeError, RecursionError):
-        said = _SCORE.findall(text)  # an object with quotes that are not escaped
-        number = int(said[-1]) if said else 0
+        scores = _SCORE.findall(text)  # the object may contain quotes that are not escaped
+        number = int(scores[-1]) if scores else 0
     return number if 1 <= number <= 10 else None
 
 
-def score(problem: Problem, values: Sequence[Any]) -> float:
-    """The mean of the criteria's scores, over 10."""
+def score(problem: Problem, values: Sequence[int]) -> float:
+    """Returns the mean of the criteria's scores, divided by 10."""
     return fmean(values) / 10
 
 
-def summary(rows: Sequence[Any]) -> dict[str, float]:
-    """The mean of every first-level domain."""
+def summary(rows: Sequence[Judged]) -> dict[str, float]:
+    """Returns the mean score of each first-level domain."""
     by_domain: dict[str, list[float]] = {}
     for row in rows:
         if row.score is not None and row.problem.meta.get("domain1"):
-            by_domain.setdefault(row.problem.meta["domain1"], []).append(row.score)
+            by_domain.setdefault(str(row.problem.meta["domain1"]), []).append(row.score)
     return {domain: fmean(scores) for domain, scores in sorted(by_domain.items())}

@@ -1,10 +1,10 @@
-"""A run beside reported figures, or beside another run: how far apart, and is it more than noise?"""
+"""Differences of a run to reported figures and to another run, with intervals."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import yaml
 
@@ -14,53 +14,66 @@ from ..stats import intervals, scores
 
 REPORTED = Path(__file__).parent / "reported.yaml"
 MOST_SAMPLES = 256
-"""Samples a problem that are tried to explain a reported figure."""
+"""Largest number of samples per problem that is tried to explain a reported figure. Our choice."""
+
+
+class Reported(TypedDict):
+    """The reported figures of a task, from `reported.yaml`."""
+
+    figures: dict[str, float]
+    """Percent, by model."""
+    k: NotRequired[int]
+    problems: NotRequired[int]
+    cautions: NotRequired[list[str]]
+    of_one: NotRequired[dict[str, str]]
+    """Cautions about the figure of one model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One result beside one reported figure; all figures are shares, 0..1."""
+    """A result and one reported figure of its task. Figures are shares, 0..1."""
 
     task: str
     model: str
     ours: float
     reported: float
     low: float
-    """Lower end of the difference's 95% interval over new samples on the same problems, the other's noise taken to be ours."""
+    """Lower end of the difference's 95% interval over new samples of the same problems. The reported figure is assumed to have
+    the same sampling noise as ours."""
     high: float
-    """Its upper end."""
+    """Upper end of that interval."""
     cautions: tuple[str, ...]
 
     @property
     def difference(self) -> float:
-        """Ours less theirs."""
+        """Our figure minus the reported one."""
         return self.ours - self.reported
 
     @property
     def within(self) -> bool:
-        """Whether the difference may be the samples' noise alone."""
+        """True if sampling noise alone can explain the difference."""
         return self.low <= 0 <= self.high
 
 
-def reported(path: str | Path = REPORTED) -> dict[str, Any]:
-    """The reported figures by task: k, problems, figures in percent, cautions."""
-    found: dict[str, Any] = yaml.safe_load(Path(path).read_text())["tasks"]
-    return found
+def reported(path: str | Path = REPORTED) -> dict[str, Reported]:
+    """Returns the reported figures by task."""
+    figures: dict[str, Reported] = yaml.safe_load(Path(path).read_text())["tasks"]
+    return figures
 
 
 def compare(results: Sequence[Result], model: str | None = None) -> list[Comparison]:
-    """Each result beside the reported figures of its task, of one model or of all.
+    """Compares each result with the reported figures of its task, of one model or of all.
 
     Raises:
-        UserError: nobody reports figures of that model.
+        UserError: no figures of that model are reported.
     """
     found = []
-    known = reported()
-    models = sorted({name for entry in known.values() for name in entry["figures"]})
+    entries = reported()
+    models = sorted({name for entry in entries.values() for name in entry["figures"]})
     if model is not None and model not in models:
-        raise UserError(f"no figures of {model!r} are reported; there are those of {', '.join(models)}")
+        raise UserError(f"no figures of {model!r} are reported; use one of {', '.join(models)}")
     for result in results:
-        entry = known.get(result.settings["task"])
+        entry = entries.get(result.settings["task"])
         if entry is None:
             continue
         noise = intervals.Z95 * math.sqrt(2) * result.score.same_problems_stderr
@@ -82,43 +95,55 @@ def compare(results: Sequence[Result], model: str | None = None) -> list[Compari
     return found
 
 
-def _cautions(result: Result, entry: dict[str, Any], model: str, percent: float) -> list[str]:
-    said = [*entry.get("cautions", ()), *([entry["of_one"][model]] if model in entry.get("of_one", ()) else ())]
+def _cautions(result: Result, entry: Reported, model: str, percent: float) -> list[str]:
+    cautions = [*entry.get("cautions", ()), *([entry["of_one"][model]] if model in entry.get("of_one", ()) else ())]
     problems, k = entry.get("problems"), entry.get("k")
     if problems and k and not possible(percent, problems, k):
         fits = next((samples for samples in range(1, MOST_SAMPLES + 1) if possible(percent, problems, samples)), None)
-        why = f"; {fits} samples could" if fits else ""
+        fit = f"; {fits} samples per problem could" if fits else ""
         near = " and ".join(f"{figure:.1f}" for figure in nearest(percent, problems, k))
-        said.append(f"{problems} problems x {k} samples cannot give {percent} (nearest: {near}){why}")
+        cautions.append(f"{problems} problems x {k} samples cannot give {percent} (nearest: {near}){fit}")
     if k and result.score.samples != k:
-        said.append(f"avg@{result.score.samples} here, avg@{k} reported")
+        cautions.append(f"avg@{result.score.samples} here, avg@{k} reported")
     if problems and result.score.problems != problems:
-        said.append(f"{result.score.problems} of its {problems} problems here")
-    return said
+        cautions.append(f"{result.score.problems} of {problems} problems here")
+    return cautions
 
 
 def possible(percent: float, problems: int, samples: int) -> bool:
-    """Whether a percentage, rounded as it is printed, is that of some number of right samples."""
-    places = len(str(percent).partition(".")[2])
-    return any(round(figure, places) == percent for figure in nearest(percent, problems, samples))
+    """True if some number of correct samples gives this percentage when rounded to its printed decimals.
+
+    Args:
+        percent: a reported figure.
+        problems: number of problems.
+        samples: samples per problem.
+    """
+    decimals = len(str(percent).partition(".")[2])
+    return any(round(figure, decimals) == percent for figure in nearest(percent, problems, samples))
 
 
 def nearest(percent: float, problems: int, samples: int) -> tuple[float, float]:
-    """The percentages just below and above that so many samples can give."""
+    """Returns the nearest percentages below and above that a number of correct samples can give.
+
+    Args:
+        percent: a reported figure.
+        problems: number of problems.
+        samples: samples per problem.
+    """
     total = problems * samples
-    right = math.floor(percent / 100 * total)
-    return 100 * right / total, 100 * min(total, right + 1) / total
+    correct = math.floor(percent / 100 * total)
+    return 100 * correct / total, 100 * min(total, correct + 1) / total
 
 
 def paired(better: str | Path, worse: str | Path) -> dict[str, scores.Difference]:
-    """The differences of two runs on the tasks that both folders hold, problem by problem.
+    """Returns the paired difference of two runs on each task that both folders contain.
 
     Raises:
-        UserError: there is no such task.
+        UserError: no task is in both folders.
     """
     tasks = [path.name for path in sorted(Path(better).glob("*.scores.jsonl")) if (Path(worse) / path.name).is_file()]
     if not tasks:
-        raise UserError(f"{better} and {worse} hold no result of the same task and k")
+        raise UserError(f"{better} and {worse} contain no result of the same task and k")
     return {
         task: scores.difference(_by_problem(better, task), _by_problem(worse, task))
         for task in (name.removesuffix(".scores.jsonl") for name in tasks)

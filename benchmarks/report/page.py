@@ -1,7 +1,7 @@
-"""A folder of results as a page: every benchmark, every problem's pass rate, any response a click away.
+"""HTML page of a folder of results: every benchmark, every problem's pass rate and every response.
 
-`index.html` stands in the folder; what it shows of a problem is read from `page/TASK/NUMBER.js` when somebody asks for it, so
-that a run of a hundred million characters opens at once, from a disk as from a server.
+The page is `index.html` in the folder. It loads a problem's responses from `page/TASK/NUMBER.js` when they are opened, so that
+a run of a hundred million characters opens at once. It works from a disk and from a server.
 """
 
 import json
@@ -19,13 +19,13 @@ TEMPLATE = Path(__file__).parent / "page.html"
 
 
 def write(folder: str | Path) -> Path:
-    """Writes the page of a folder of results; returns its path.
+    """Writes the page of a folder of results and returns its path.
 
     Raises:
-        UserError: the folder holds no result.
+        UserError: the folder contains no result.
     """
     folder = Path(folder)
-    found = results(folder)  # which says so where the folder is not there
+    found = results(folder)  # first, because it raises for a missing folder
     with disk.locked(folder):
         return _write(folder, found)
 
@@ -33,14 +33,14 @@ def write(folder: str | Path) -> Path:
 def _write(folder: Path, found: list[Result]) -> Path:
     shutil.rmtree(folder / "page", ignore_errors=True)
     tasks = [_task(folder, result) for result in found]
-    run = {"who": str(found[0].settings.get("policy", folder.name)), "tasks": tasks}
+    run = {"policy": str(found[0].settings.get("policy", folder.name)), "tasks": tasks}
     page = folder / "index.html"
     disk.write(page, TEMPLATE.read_text(encoding="utf-8").replace("/*RUN*/null", _json(run)))
     return page
 
 
 def _task(folder: Path, result: Result) -> dict[str, Any]:
-    """What the page holds of a task from the start; its problems go to files of their own."""
+    """Returns a task's data for `index.html`. Writes each problem into a file of its own."""
     stem = result.task.rsplit("_avg", 1)[0]
     sampled = folder / f"{stem}.samples.jsonl"
     rows = disk.read_rows(sampled, _check)
@@ -48,13 +48,13 @@ def _task(folder: Path, result: Result) -> dict[str, Any]:
     problems = []
     (folder / "page" / result.task).mkdir(parents=True)
     for number, row in enumerate(scored(folder, result.task)):
-        known = [sample["score"] for sample in row["samples"] if sample["score"] is not None]
-        problems.append({"id": str(row["problem"]), "rate": fmean(known) if known else None})
+        scores = [sample["score"] for sample in row["samples"] if sample["score"] is not None]
+        problems.append({"id": str(row["problem"]), "rate": fmean(scores) if scores else None})
         parts = {
             "prompt": "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in row["prompt"]),
             "gold": row["gold"] if isinstance(row["gold"], str) else json.dumps(row["gold"], ensure_ascii=False),
             "samples": [
-                sample | {"text": texts.get((row["request"], place), "")} for place, sample in enumerate(row["samples"])
+                sample | {"text": texts.get((row["request"], index), "")} for index, sample in enumerate(row["samples"])
             ],
         }
         name = f"{result.task}/{number}"
@@ -78,13 +78,13 @@ def _task(folder: Path, result: Result) -> dict[str, Any]:
 
 
 def _check(row: dict[str, Any]) -> None:
-    """Raises where a line of a store is neither its settings nor a sample."""
+    """Raises if a line of a store is neither its settings nor a sample."""
     if "settings" not in row:
         disk.check_types(row, request=str, sample=int, text=str)
 
 
-def _json(value: Any) -> str:
-    """JSON that may stand within a script of a page."""
+def _json(value: object) -> str:
+    """Returns JSON that is safe inside a <script> element."""
     return (
         json.dumps(value, ensure_ascii=False).replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
     )

@@ -1,4 +1,4 @@
-"""Scores as a person reads them: a line a task, a table a run."""
+"""Results as text: a line per task, a table per run. All figures are in percent."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,31 +11,31 @@ from .compare import Comparison
 
 
 def tasks() -> str:
-    """The suites, and every task with its samples and where its problems come from."""
+    """Returns the list of suites and tasks. A task has its number of samples and the source of its problems."""
     lines = [f"{suite:16} {' '.join(members)}" for suite, members in catalogue.SUITES.items()]
     for name in catalogue.names():
         settings = catalogue.settings(name)
-        where = settings["metadata"].get("problems") or f"published by {settings['metadata']['published']}"
-        lines.append(f"{name:16} avg@{settings['repeats']}  {where}")
+        source = settings["metadata"].get("problems") or f"published by {settings['metadata']['published']}"
+        lines.append(f"{name:16} avg@{settings['repeats']}  {source}")
     return "\n".join(lines)
 
 
 def line(result: Result) -> str:
-    """One result, in one line."""
+    """Returns one result as one line. Its interval is the 95% interval over new problems."""
     score = result.score
-    shows = f"; shows differences from {100 * score.detectable:.1f}" if score.detectable else ""
+    detectable = f"; detectable difference {100 * score.detectable:.1f}" if score.detectable else ""
     refused = f"; {result.refused} refused" if result.refused else ""
     return (
-        f"{result.task}: avg@{score.samples} {score} on {score.problems} problems, "
+        f"{result.task}: avg@{score.samples} {score} (95% over new problems) on {score.problems} problems, "
         f"pass@{score.samples} {100 * score.pass_at_k:.1f}"
-        f"{shows}; {result.truncated:.1%} cut short{refused}; settings {result.hash}"
+        f"{detectable}; {result.truncated:.1%} truncated{refused}; settings {result.hash}"
     )
 
 
 def results(found: Sequence[Result]) -> Table:
-    """All results of a run."""
-    table = Table(title="with 95% intervals, for new problems of the kind and for new samples on these")
-    for column in ("task", "avg@k", "new problems", "new samples", "pass@k", "tokens", "cut"):
+    """Returns the table of all results of a run."""
+    table = Table(title="95% intervals of avg@k: over new problems, and over new samples of the same problems")
+    for column in ("task", "avg@k", "new problems", "new samples", "pass@k", "tokens", "truncated"):
         table.add_column(column, justify="left" if column == "task" else "right", no_wrap=True)
     for result in found:
         score = result.score
@@ -56,17 +56,17 @@ def results(found: Sequence[Result]) -> Table:
 
 
 def rescored(changed: Sequence[tuple[Result, Result]]) -> Table:
-    """Each result as it was and as the verifiers of today have it."""
-    table = Table("task", "was", "is", "settings")
+    """Returns the table of results before and after their samples were judged again."""
+    table = Table("task", "before", "after", "settings", title="avg@k with its 95% interval over new problems")
     for before, after in changed:
         table.add_row(before.task, str(before.score), str(after.score), after.hash)
     return table
 
 
 def compared(rows: Sequence[Comparison]) -> Table:
-    """Results beside reported figures."""
-    table = Table(title="beside what is reported, with the samples' 95% interval of the difference")
-    for column in ("task", "model", "here", "reported", "difference", "noise alone?"):
+    """Returns the table of results and reported figures."""
+    table = Table(title="difference to reported figures, with its 95% interval over new samples of the same problems")
+    for column in ("task", "model", "here", "reported", "difference", "only noise?"):
         table.add_column(column, justify="left" if column in ("task", "model") else "right", no_wrap=True)
     for row in rows:
         table.add_row(
@@ -75,20 +75,22 @@ def compared(rows: Sequence[Comparison]) -> Table:
             f"{100 * row.ours:.1f}",
             f"{100 * row.reported:.1f}" + ("*" if row.cautions else ""),
             f"{100 * row.difference:+.1f} [{100 * row.low:+.1f}, {100 * row.high:+.1f}]",
-            "may be" if row.within else "no",
+            "possible" if row.within else "no",
         )
     return table
 
 
 def cautions(rows: Sequence[Comparison]) -> str:
-    """What to bear in mind, a line a caution."""
+    """Returns the cautions about the reported figures, one per line."""
     lines = {f"* {row.task}, {row.model}: {caution}": None for row in rows for caution in row.cautions}
     return "\n".join(lines)
 
 
 def paired(found: Mapping[str, Difference]) -> Table:
-    """Two runs, problem by problem."""
-    table = Table("task", "problems", "difference", "over new samples", "shows from")
+    """Returns the table of the paired differences of two runs."""
+    columns = ("task", "problems", "difference", "new samples", "detectable")
+    title = "paired difference, with 95% intervals over new problems and over new samples of the same problems"
+    table = Table(*columns, title=title)
     for task, difference in found.items():
         table.add_row(
             task,

@@ -1,1 +1,1 @@
-"""Throughput, measured as ratios against a named rival in the same run."""
+"""Throughput, measured as ratios to a named baseline in the same run."""

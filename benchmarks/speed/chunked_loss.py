@@ -1,12 +1,12 @@
-"""Memory and time of the distillation loss over chunks of tokens, against the same loss from whole tables of logits.
+"""Memory and time of the distillation loss over chunks of tokens, compared with the same loss from the full logits.
 
     python -m tenfold.benchmarks.speed.chunked_loss [--tokens 4096] [--vocabulary 32768] [--width 576] [--rounds 5]
 
-The rival is what torch's own parts give: logits, log-softmax and KL of all tokens at once, and autograd's gradient of it. Both
-have the loss and the gradients of the hidden states and of the head; both ways are run in turn, each in a process of its own,
-and memory is what that process took at most beyond its inputs (freed blocks are given back at once, so that it is what was
-alive). `dpd` is the whole loss of `pipelines/distill/distill.py` with the extra pass that DPO wants, `kd` is distillation
-alone. The last line is reckoned, not measured.
+The baseline uses torch's own functions: logits, log-softmax and KL of all tokens at once, with autograd. Both methods compute
+the loss and the gradients of the hidden states and of the head. They run in turn, each in a process of its own. Memory is the
+peak of that process beyond its inputs; freed blocks return to the system at once, so that only live tensors count. `dpd` is the
+whole loss of `pipelines/distill/distill.py` with the extra pass for DPO, `kd` is distillation alone. The last line is
+calculated, not measured.
 """
 
 import argparse
@@ -23,11 +23,18 @@ import torch
 from ...pipelines.trainer import chunked_loss
 from ...pipelines.trainer.chunked_loss import Dense, Head
 
-LOSSES, WAYS = ("kd", "dpd"), ("chunked", "full")
+LOSSES, METHODS = ("kd", "dpd"), ("chunked", "full")
 
 
 def inputs(tokens: int, vocabulary: int, width: int) -> tuple[torch.Tensor, torch.Tensor, Dense, torch.Tensor]:
-    """The student's hidden states and head, a teacher as wide, and labels."""
+    """Returns random inputs: the student's hidden states (tokens, width) and head (vocabulary, width), a teacher, labels
+    (tokens,).
+
+    Args:
+        tokens: number of tokens.
+        vocabulary: rows of the heads.
+        width: width of student and teacher.
+    """
     torch.manual_seed(0)
     hidden, teacher = torch.randn(tokens, width), torch.randn(tokens, width)
     student, head = torch.randn(vocabulary, width) / width**0.5, torch.randn(vocabulary, width) / width**0.5
@@ -36,7 +43,12 @@ def inputs(tokens: int, vocabulary: int, width: int) -> tuple[torch.Tensor, torc
 
 
 def chunked(loss: str, hidden: torch.Tensor, head: torch.Tensor, teacher: Dense, labels: torch.Tensor) -> torch.Tensor:
-    """The package's own."""
+    """Returns the loss of `chunked_loss.py`.
+
+    Args:
+        loss: one of `LOSSES`.
+        hidden, head, teacher, labels: see `inputs`.
+    """
     nll = torch.zeros(len(labels))
     if loss == "dpd":
         margin = chunked_loss.log_probs(hidden, Head(head), labels).view(2, -1).sum(-1)
@@ -47,7 +59,12 @@ def chunked(loss: str, hidden: torch.Tensor, head: torch.Tensor, teacher: Dense,
 
 
 def full(loss: str, hidden: torch.Tensor, head: torch.Tensor, teacher: Dense, labels: torch.Tensor) -> torch.Tensor:
-    """The rival."""
+    """Returns the loss from the full logits.
+
+    Args:
+        loss: one of `LOSSES`.
+        hidden, head, teacher, labels: see `inputs`.
+    """
     log_p = (hidden @ head.T).log_softmax(-1)
     with torch.no_grad():
         log_q = (teacher.hidden @ teacher.head.weight.T).log_softmax(-1)
@@ -58,64 +75,72 @@ def full(loss: str, hidden: torch.Tensor, head: torch.Tensor, teacher: Dense, la
     return total
 
 
-def measure(way: str, loss: str, tokens: int, vocabulary: int, width: int) -> dict[str, float]:
-    """One loss with its gradients, in this process: seconds, and bytes at most beyond the inputs."""
-    given = inputs(tokens, vocabulary, width)
-    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
-    before = _high_water()
+def measure(method: str, loss: str, tokens: int, vocabulary: int, width: int) -> dict[str, float]:
+    """Returns the seconds and the peak bytes beyond the inputs of one loss with its gradients, in this process.
+
+    Args:
+        method: one of `METHODS`.
+        loss: one of `LOSSES`.
+        tokens, vocabulary, width: see `inputs`.
+    """
+    arguments = inputs(tokens, vocabulary, width)
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    before = _peak_memory()
     started = time.perf_counter()
-    total = {"chunked": chunked, "full": full}[way](loss, *given)
+    total = {"chunked": chunked, "full": full}[method](loss, *arguments)
     total.backward()
     seconds = time.perf_counter() - started
-    return {"seconds": seconds, "bytes": _high_water() - before}
+    return {"seconds": seconds, "bytes": _peak_memory() - before}
 
 
-def _high_water() -> int:
-    """Most bytes that this process has had in memory."""
+def _peak_memory() -> int:
+    """Returns this process's peak resident memory in bytes."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
 
 
 def main() -> None:
-    """Prints a table of both, and their ratios."""
+    """Prints time and memory of both methods, and their ratios."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     for name, number in (("tokens", 4096), ("vocabulary", 32768), ("width", 576), ("rounds", 5)):
-        parser.add_argument(f"--{name}", type=int, default=number)
-    parser.add_argument("--one", nargs=2, metavar=("WAY", "LOSS"), help="one measurement, as JSON")
-    asked = parser.parse_args()
-    sizes = (asked.tokens, asked.vocabulary, asked.width)
-    if asked.one:
-        way, loss = asked.one
-        print(json.dumps(measure(way, loss, *sizes)))
+        parser.add_argument(f"--{name}", type=int, default=number, help="default: %(default)s")
+    parser.add_argument("--one", nargs=2, metavar=("METHOD", "LOSS"), help="print one measurement as JSON")
+    arguments = parser.parse_args()
+    sizes = (arguments.tokens, arguments.vocabulary, arguments.width)
+    if arguments.one:
+        method, loss = arguments.one
+        print(json.dumps(measure(method, loss, *sizes)))
         return
     program = [sys.executable, "-m", f"{__package__}.chunked_loss", "--tokens", str(sizes[0]), "--vocabulary", str(sizes[1])]
     program += ["--width", str(sizes[2]), "--one"]
-    print(f"{sizes[0]:,} tokens x {sizes[1]:,} words, width {sizes[2]}, {torch.get_num_threads()} threads, float32")
-    giving_back = os.environ | {"MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
+    print(f"{sizes[0]:,} tokens x vocabulary of {sizes[1]:,}, width {sizes[2]}, {torch.get_num_threads()} threads, float32")
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": str(1 << 20)}  # so that freed blocks return to the system
     for loss in LOSSES:
-        found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
-        for _ in range(asked.rounds):
-            for way in WAYS:
-                told = subprocess.run(
-                    [*program, way, loss], check=True, stdout=subprocess.PIPE, text=True, env=giving_back
+        found: dict[str, list[dict[str, float]]] = {method: [] for method in METHODS}
+        for _ in range(arguments.rounds):
+            for method in METHODS:
+                output = subprocess.run(
+                    [*program, method, loss], check=True, stdout=subprocess.PIPE, text=True, env=environment
                 ).stdout
-                found[way].append(json.loads(told))
+                found[method].append(json.loads(output))
         medians = {
-            way: {name: statistics.median(run[name] for run in runs) for name in ("seconds", "bytes")}
-            for way, runs in found.items()
+            method: {name: statistics.median(run[name] for run in runs) for name in ("seconds", "bytes")}
+            for method, runs in found.items()
         }
-        ours, theirs = (medians[way] for way in WAYS)
-        times = [one["seconds"] / other["seconds"] for one, other in zip(*found.values(), strict=True)]
-        for way in WAYS:
-            print(f"{loss:4} {way:8} {medians[way]['seconds']:7.2f} s {medians[way]['bytes'] / 2**20:9,.0f} MiB")
-        memory, slower = theirs["bytes"] / ours["bytes"], ours["seconds"] / theirs["seconds"]
-        print(f"{loss:4} memory {memory:.1f} times less, time x {slower:.2f} (rounds {min(times):.2f} to {max(times):.2f})")
+        ours, theirs = (medians[method] for method in METHODS)
+        ratios = [one["seconds"] / other["seconds"] for one, other in zip(*found.values(), strict=True)]
+        for method in METHODS:
+            print(f"{loss:4} {method:8} {medians[method]['seconds']:7.2f} s {medians[method]['bytes'] / 2**20:9,.0f} MiB")
+        memory, seconds = theirs["bytes"] / ours["bytes"], ours["seconds"] / theirs["seconds"]
+        print(f"{loss:4} full / chunked memory {memory:.1f}")
+        print(f"{loss:4} chunked / full time {seconds:.2f} (single rounds: {min(ratios):.2f} to {max(ratios):.2f})")
     tokens, vocabulary, width = 65_536, 166_144, 2_560
     table, chunk = tokens * vocabulary * 4, chunked_loss.CHUNK * vocabulary * 4
     head, states = vocabulary * width * 4, tokens * width * 4
     print(
-        f"{tokens:,} x {vocabulary:,} at width {width:,} in float32: a table of logits {table / 2**30:.1f} GiB, of a chunk "
-        f"{chunk / 2**30:.2f}; the gradients kept, of the head {head / 2**30:.2f} and of the states {states / 2**30:.2f}"
+        f"calculated for {tokens:,} tokens x vocabulary of {vocabulary:,}, width {width:,}, float32: logits of all tokens "
+        f"{table / 2**30:.1f} GiB, of a chunk {chunk / 2**30:.2f} GiB; gradients of the head {head / 2**30:.2f} GiB, of the "
+        f"hidden states {states / 2**30:.2f} GiB"
     )
 
 

@@ -1,8 +1,9 @@
-"""What the benchmark harness costs: problems x samples a second with a policy that answers at once.
+"""Samples per second of the benchmark harness with a policy that takes no time.
 
     python -m tenfold.benchmarks.speed.harness
 
-The samples are of GSM8K's form, judged by the math verifier; the rival is the verifier alone on the same responses.
+The problems have GSM8K's form, and the math verifier judges the samples. The baseline is the verifier alone on the same
+responses.
 """
 
 import argparse
@@ -11,9 +12,8 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
-from ...core import sample_seed
+from ...core import Conversation, sample_seed
 from ...envs.problems import sources
 from ...policies.scripted import ScriptedPolicy
 from ...verifiers import load
@@ -22,19 +22,19 @@ from ..result import Options
 
 SAMPLES = 10
 SIZES = (100, 1_000, 10_000)
-"""Samples in all."""
+"""Total numbers of samples."""
 
 
-def answer(conversation: Any, seed: int) -> str:
-    """Right half of the time, and never twice the same words."""
+def answer(conversation: Conversation, seed: int) -> str:
+    """Returns a response that is correct for half of the seeds. No two responses have the same text."""
     number = int(conversation[0]["content"].split()[2])
     return f"Let me see (seed {seed}). So the answer is \\boxed{{{number + seed % 2}}}."
 
 
 def main() -> None:
-    """Prints samples a second for each size, and the verifier's alone."""
+    """Prints samples per second for each size, and verdicts per second of the verifier alone."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each size; the median counts")
+    parser.add_argument("--rounds", type=int, default=3, help="runs per size; medians count (default: %(default)s)")
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as folder:
         uri = f"jsonl:{folder}/problems.jsonl"
@@ -45,16 +45,16 @@ def main() -> None:
         )
         _run(uri, min(SIZES), Path(folder) / "warm")
         for size in SIZES:
-            taken = [_run(uri, size, Path(folder) / f"{size}_{number}") for number in range(rounds)]
-            seconds = statistics.median(taken)
-            print(f"{size:7,} samples: {seconds:6.2f} s, {size / seconds:6,.0f} a second", flush=True)
-        print(f"  the verifier alone: {max(SIZES) / _verify(uri):6,.0f} a second")
+            times = [_run(uri, size, Path(folder) / f"{size}_{number}") for number in range(rounds)]
+            seconds = statistics.median(times)
+            print(f"{size:7,} samples: {seconds:6.2f} s, {size / seconds:6,.0f} samples/s", flush=True)
+        print(f"  the verifier alone: {max(SIZES) / _verify(uri):6,.0f} verdicts/s")
 
 
 def _run(uri: str, size: int, folder: Path) -> float:
     started = time.perf_counter()
-    given = Options(problems=uri, limit=size // SAMPLES, samples=SAMPLES)
-    evaluate.run_task("gsm8k", ScriptedPolicy(answer), given, folder=folder)
+    options = Options(problems=uri, limit=size // SAMPLES, samples=SAMPLES)
+    evaluate.run_task("gsm8k", ScriptedPolicy(answer), options, folder=folder)
     return time.perf_counter() - started
 
 

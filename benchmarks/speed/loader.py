@@ -1,10 +1,10 @@
-"""Tokens a second that pretraining's rows are read at, beside reading a memory map bare.
+"""Tokens per second at which pretraining reads its rows, compared with plain reads of a memory map.
 
     python -m tenfold.benchmarks.speed.loader [--tokens 200e6] [--length 4096] [--rounds 5]
 
-All give batches of 64 rows as int64, of three sources, and map the files anew. The bare readers take slices, as they lie or
-in an order drawn beforehand; ours draws shuffled sequences by their shares. The files are in the page cache for all. Rates are
-medians over the rounds.
+Each reader returns batches of 64 rows as int64 from three sources, and maps the files anew. The plain readers take slices in
+file order or in an order shuffled beforehand. Ours mixes shuffled sequences by the sources' shares. The files are in the page
+cache for all readers. Rates are medians over the rounds.
 """
 
 import argparse
@@ -22,12 +22,12 @@ from ...pipelines.corpus import tokens
 from ...pipelines.pretrain import stream
 
 BATCH = 64
-"""Rows read together."""
+"""Rows per batch."""
 SHARES = {"high/code": 0.5, "high/text": 0.3, "medium/text": 0.2}
 
 
 def written(folder: Path, count: int) -> tokens.Sources:
-    """Sources of random tokens, by their shares of so many."""
+    """Writes `count` random tokens into the sources, by their shares, and returns the sources."""
     (folder / "tokens").mkdir()
     sizes = {source: int(share * count) for source, share in SHARES.items()}
     draw = numpy.random.default_rng(0)
@@ -37,12 +37,18 @@ def written(folder: Path, count: int) -> tokens.Sources:
 
 
 def order(sources: tokens.Sources, length: int) -> list[tuple[str, int]]:
-    """Every row of all sources, as its source and the token that it starts at."""
+    """Returns the source and the first token of every row of all sources."""
     return [(source, row * length) for source, size in sources.tokens.items() for row in range(size // length)]
 
 
 def bare(sources: tokens.Sources, length: int, rows: list[tuple[str, int]]) -> None:
-    """Reads these rows."""
+    """Reads rows as slices of the memory maps.
+
+    Args:
+        sources: sources of tokens.
+        length: tokens per row.
+        rows: source and first token of each row.
+    """
     files = {source: tokens.memory_map(tokens.file_of(sources.folder, source), sources.dtype) for source in sources.tokens}
     for first in range(0, len(rows), BATCH):
         batch = rows[first : first + BATCH]
@@ -52,7 +58,13 @@ def bare(sources: tokens.Sources, length: int, rows: list[tuple[str, int]]) -> N
 
 
 def ours(sources: tokens.Sources, length: int, batches: int) -> None:
-    """Reads as many rows of a stream."""
+    """Reads rows as pretraining does.
+
+    Args:
+        sources: sources of tokens.
+        length: tokens per row.
+        batches: number of batches.
+    """
     phases = [stream.Phase("only", batches * BATCH, length, SHARES)]
     rows = stream.Stream(phases, sources, stream.plan(phases, sources, {}), 0)
     for number in range(batches):
@@ -62,32 +74,32 @@ def ours(sources: tokens.Sources, length: int, batches: int) -> None:
 def main() -> None:
     """Prints the rates and their ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tokens", type=float, default=200e6, help="in all sources (default: %(default)g)")
-    parser.add_argument("--length", type=int, default=4096, help="tokens of a row (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
-    given = parser.parse_args()
+    parser.add_argument("--tokens", type=float, default=200e6, help="tokens in all sources (default: %(default)g)")
+    parser.add_argument("--length", type=int, default=4096, help="tokens per row (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds; medians count (default: %(default)s)")
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        sources = written(Path(folder), int(given.tokens))
-        rows = order(sources, given.length)
+        sources = written(Path(folder), int(arguments.tokens))
+        rows = order(sources, arguments.length)
         batches = len(rows) // BATCH
-        ways: dict[str, Callable[[], None]] = {
-            "memory map, front to back": functools.partial(bare, sources, given.length, rows[: batches * BATCH]),
+        readers: dict[str, Callable[[], None]] = {
+            "memory map, front to back": functools.partial(bare, sources, arguments.length, rows[: batches * BATCH]),
             "memory map, shuffled": functools.partial(
-                bare, sources, given.length, random.Random(0).sample(rows, batches * BATCH)
+                bare, sources, arguments.length, random.Random(0).sample(rows, batches * BATCH)
             ),
-            "tenfold": functools.partial(ours, sources, given.length, batches),
+            "tenfold": functools.partial(ours, sources, arguments.length, batches),
         }
-        rates: dict[str, list[float]] = {name: [] for name in ways}
-        for read in ways.values():
+        rates: dict[str, list[float]] = {name: [] for name in readers}
+        for read in readers.values():
             read()
-        for _ in range(given.rounds):
-            for name, read in ways.items():
+        for _ in range(arguments.rounds):
+            for name, read in readers.items():
                 started = time.perf_counter()
                 read()
-                rates[name].append(batches * BATCH * given.length / (time.perf_counter() - started))
+                rates[name].append(batches * BATCH * arguments.length / (time.perf_counter() - started))
     medians = {name: statistics.median(found) for name, found in rates.items()}
     for name, median in medians.items():
-        print(f"{name:26} {median / 1e6:8.1f} million tokens/s, tenfold at {medians['tenfold'] / median:.0%} of it")
+        print(f"{name:26} {median / 1e6:8.1f} million tokens/s, tenfold / this: {medians['tenfold'] / median:.0%}")
 
 
 if __name__ == "__main__":

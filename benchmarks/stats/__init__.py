@@ -1,1 +1,1 @@
-"""Scores of k samples a problem, and their intervals."""
+"""Scores of k samples per problem, and their intervals."""

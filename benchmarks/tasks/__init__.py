@@ -1,1 +1,1 @@
-"""lm-eval tasks, one a YAML file; `avg_at_k.py` holds what they share."""
+"""lm-eval tasks, one YAML file each. `avg_at_k.py` has the functions that they share."""

@@ -1,1 +1,1 @@
-"""Distillation on pairs of responses (DPD)."""
+"""Dual preference distillation (DPD): sampling of response pairs, and training on them."""

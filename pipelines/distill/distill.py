@@ -1,21 +1,24 @@
-"""DPD, dual preference distillation: the student learns what the teacher would say, over the teacher's right responses
-and over its own wrong ones, and to prefer the first to the second.
+"""The `distill` stage: dual preference distillation (DPD).
 
-    loss = nll x NLL(chosen)                          the chosen response, as supervised fine-tuning would learn it
-         + kd_positive x KL over the chosen's tokens       the teacher's distribution at each of them
-         + kd_negative x KL over the rejected's tokens     what the teacher would have said where the student went wrong
-         + dpo x -log sigmoid(beta (margin - margin of the start))    margin = log p(chosen) - log p(rejected)
+The student learns the teacher's distributions on the teacher's correct responses (chosen) and on its own bad responses
+(rejected), and it learns to prefer the chosen response:
 
-NLL and KL are means over a response's tokens, then over the pairs; log p is a sum over a response's tokens. The two KL terms
-and the margin are the Nanbeige4-3B report's; their weights, the divergence's direction, temperature, top-k and beta it leaves
-open: the defaults are ours. With some weights 0 it is fine-tuning, distillation or DPO (Rafailov et al., 2023) alone.
+    loss = nll x NLL(chosen)                               as in supervised fine-tuning
+         + kd_positive x KL at the chosen response's tokens
+         + kd_negative x KL at the rejected response's tokens
+         + dpo x -log sigmoid(beta (margin - reference margin))    margin = log p(chosen) - log p(rejected)
 
-The projection to the vocabulary goes some tokens at a time (`chunked_loss.py`). The log-probabilities of the start (the
-reference) are taken once; the teacher's distributions as training goes, or, with `stored`, once as well: its top-k and the
-mass of the rest.
+NLL and KL are means over a response's tokens, then over the pairs. log p is a sum over a response's tokens. The reference
+margin is that of the initial policy. Source of the KL terms and the margin: the Nanbeige4-3B report. It does not state the
+weights, the direction of the divergence, the temperature, top-k and beta; these defaults are our choice. With some weights at 0
+the stage is fine-tuning, distillation or DPO (Rafailov et al., 2023) alone.
 
-Before the first step the policy is the reference, and every margin is 0. So the reference is taken in the precision and in the
-batches of the training, which holds the same pairs in a batch each time, and with `dpo` the policy trains without dropout.
+The logits are computed for a few tokens at a time (`chunked_loss.py`). The reference log-probabilities are computed once. The
+teacher's distributions are computed during training, or with `stored` once before it, as the top k and the mass of the rest.
+
+Before the first step the policy equals the reference, so every margin must be exactly 0. For this, the reference is computed in
+the precision and in the batches of the training. Every pass has the same pairs in each batch, and with `dpo` the policy trains
+without dropout.
 """
 
 import copy
@@ -39,12 +42,14 @@ from ..trainer.settings import Training
 from . import responses
 from .fixed_batches import FixedBatches
 from .sample_pairs import PAIRS, check_same_vocabulary
+from .stored_arrays import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from transformers import PreTrainedModel
 
 TERMS = ("nll", "kd_positive", "kd_negative", "dpo", "preferred")
-"""What is logged of the loss, before it is weighted; preferred: share of the pairs with a margin above the start's."""
+"""Logged figures: the terms of the loss before weighting, and the share of pairs with a margin above the reference margin."""
 
 
 class Distill(Training):
@@ -54,88 +59,98 @@ class Distill(Training):
 
     kind: Literal["distill"]
     pairs: str = Field(description="folder of a sample_pairs stage, as in {stage:NAME}")
-    teacher: str = Field(description="URI of the teacher, of the student's vocabulary")
-    nll: float = Field(0.0, ge=0, description="weight of plain fine-tuning on the chosen response")
-    kd_positive: float = Field(1.0, ge=0, description="weight of the KL to the teacher on the chosen response's tokens")
-    kd_negative: float = Field(1.0, ge=0, description="weight of the KL to the teacher on the rejected response's tokens")
-    dpo: float = Field(1.0, ge=0, description="weight of the preference for the chosen response over the rejected")
-    beta: float = Field(0.1, gt=0, description="how soon DPO is content: its margin is counted in 1 / beta nats")
+    teacher: str = Field(description="URI of the teacher; it must have the student's vocabulary")
+    nll: float = Field(0.0, ge=0, description="weight of the negative log-likelihood of the chosen response")
+    kd_positive: float = Field(1.0, ge=0, description="weight of the KL divergence at the chosen response's tokens")
+    kd_negative: float = Field(1.0, ge=0, description="weight of the KL divergence at the rejected response's tokens")
+    dpo: float = Field(1.0, ge=0, description="weight of the DPO term")
+    beta: float = Field(0.1, gt=0, description="factor of the margin in the DPO term")
     direction: chunked_loss.Direction = Field(
         "forward",
         description="forward: KL(teacher || student), covers the teacher; reverse: KL(student || teacher), seeks its modes",
     )
-    temperature: float = Field(1.0, gt=0, description="that both distributions are softened by before they are compared")
-    top_k: int | None = Field(None, ge=1, description="of the teacher's distribution only so many tokens, and the rest's mass")
-    stored: bool = Field(False, description="the teacher's top_k are taken once, before training, and it is not kept in memory")
-    batch_size: int = Field(32, ge=1, description="pairs a step")
-    micro_batch_size: int | None = Field(None, ge=1, description="pairs a forward pass; default: the whole batch")
+    temperature: float = Field(1.0, gt=0, description="softmax temperature of both distributions in the KL terms")
+    top_k: int | None = Field(
+        None, ge=1, description="tokens of the teacher's distribution to use, with the mass of the rest; default: all"
+    )
+    stored: bool = Field(
+        False, description="compute the teacher's top_k once before training, and then free the teacher's memory"
+    )
+    batch_size: int = Field(32, ge=1, description="pairs per step")
+    micro_batch_size: int | None = Field(None, ge=1, description="pairs per forward pass; default: the whole batch")
     learning_rate: float = Field(1e-6, gt=0, description="peak learning rate")
-    max_tokens: int = Field(4096, ge=2, description="pairs with a longer response, its prompt included, are left out")
-    held_out: float = Field(0.1, ge=0, lt=1, description="share of the problems whose pairs are measured on, not trained on")
-    chunk_tokens: int = Field(chunked_loss.CHUNK, ge=1, description="tokens whose logits are laid out at once")
+    max_tokens: int = Field(
+        4096, ge=2, description="longest response with its prompt, in tokens; pairs with a longer one are left out"
+    )
+    held_out: float = Field(0.1, ge=0, lt=1, description="share of the problems whose pairs are held out for measurement")
+    chunk_tokens: int = Field(chunked_loss.CHUNK, ge=1, description="tokens whose logits are in memory at once")
 
     @model_validator(mode="after")
     def _has_a_loss(self) -> "Distill":
         if not (self.nll or self.kd_positive or self.kd_negative or self.dpo):
-            raise ValueError("nll, kd_positive, kd_negative and dpo are all 0: give one of them a weight")
+            raise ValueError("nll, kd_positive, kd_negative and dpo are all 0; give at least one a positive weight")
         if self.stored and not self.top_k:
-            raise ValueError("stored wants top_k: whole distributions are too large to be kept")
+            raise ValueError("stored: true needs top_k, because whole distributions are too large to store; set top_k")
         return self
 
     def cost(self) -> Cost:
-        """Both responses of every pair as long as may be."""
+        """Returns an upper limit: every response has `max_tokens`."""
         return Cost(trained_tokens=2 * self.steps * self.batch_size * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
-        """Trains on the pairs, on several GPUs in as many processes, leaves the checkpoint in `policy` and measures it."""
+        """Trains the student into `policy`, with one process per GPU, and measures it on the held-out pairs."""
         metrics = processes.trained(self, context)
         return metrics | {"held_out": _measured(self, context)}
 
     def train(self, context: Context) -> Metrics:
-        """Trains in this process, which may be one of several that torch has joined."""
+        """Trains in this process, which may be one of several data-parallel processes."""
         device = trainer.processes(context.cluster).device
         model, tokenizer = checkpoints.load(checkpoints.checkpoint(context.policy), torch.float32)
-        teacher, teachers = checkpoints.load(checkpoints.checkpoint(self.teacher), torch.float32)
-        check_same_vocabulary(tokenizer, teachers, self.teacher)
+        teacher, teacher_tokenizer = checkpoints.load(checkpoints.checkpoint(self.teacher), torch.float32)
+        check_same_vocabulary(tokenizer, teacher_tokenizer, self.teacher)
         model.to(device)
         teacher.to(device).requires_grad_(False).eval()
         pairs, _, left_out = _pairs(self)
         if not pairs:
-            raise UserError(f"{self.name}: {self.pairs} holds no pair within max_tokens={self.max_tokens} to train on")
+            raise UserError(
+                f"{self.name}: {self.pairs} has no pair for training within max_tokens={self.max_tokens}; raise max_tokens or "
+                "sample more pairs"
+            )
         pairs = [pairs[number] for number in numpy.random.default_rng(context.seed).permutation(len(pairs))]
-        reads = _reads(self, model, teacher)
+        reader = _reader(self, model, teacher)
         for each in (model, teacher):
-            reads.check(each)
+            reader.check(each)
 
-        def tell(what: str, done: int, total: int) -> None:
-            context.progress(0, self.steps, **{what: f"{done} of {total} pairs"})
+        def show(name: str, done: int, total: int) -> None:
+            context.progress(0, self.steps, **{name: f"{done} of {total} pairs"})
 
-        rows = _with_reference(self, context, reads, model, pairs, functools.partial(tell, "reference"))
-        asked = self.kd_positive or self.kd_negative
+        rows = _with_reference(self, context, reader, model, pairs, functools.partial(show, "reference"))
+        uses_teacher = self.kd_positive or self.kd_negative
         stored = None
-        if asked and self.stored:
+        if uses_teacher and self.stored:
             assert self.top_k is not None
-            told = functools.partial(tell, "teacher")
-            stored = responses.stored_top_k(reads, teacher, pairs, self.top_k, self.temperature, context.folder, told)
-        if stored or not asked:
+            progress = functools.partial(show, "teacher")
+            stored = responses.stored_top_k(reader, teacher, pairs, self.top_k, self.temperature, context.folder, progress)
+        if stored or not uses_teacher:
             teacher.to("cpu")
 
         def distributions(inputs: responses.Inputs) -> chunked_loss.Dense | chunked_loss.TopK | None:
-            if not asked:
+            if not uses_teacher:
                 return None
-            return stored.of(inputs) if stored else reads.distributions(teacher, inputs, self.top_k, self.temperature)
+            return stored.of(inputs) if stored else reader.distributions(teacher, inputs, self.top_k, self.temperature)
 
         forward = model.forward
 
-        def whole(inputs: responses.Inputs) -> tuple[torch.Tensor, dict[str, float]]:
+        def forward_and_loss(inputs: responses.Inputs) -> tuple[torch.Tensor, dict[str, float]]:
             if self.dpo:
-                model.eval()  # no dropout, which the reference has none of; the Trainer sets this back before each step
-            targets = reads.targets(forward, inputs)
-            with torch.autocast(device.type, enabled=False):  # which is for the layers before the head
-                return loss(targets, reads.head(model), inputs, self, distributions(inputs))
+                model.eval()  # without dropout, as for the reference; the Trainer resets the mode before each step
+            targets = reader.targets(forward, inputs)
+            with torch.autocast(device.type, enabled=False):  # autocast is for the layers before the head
+                return loss(targets, reader.head(model), inputs, self, distributions(inputs))
 
-        # DDP and FSDP watch the model's forward alone, so what the loss does with the head has to happen in there. It is given
-        # no tensor, which FSDP would round as it rounds weights; of what comes out it rounds the sum, whose gradient is 1.
+        # DDP and FSDP only manage parameters that are used inside the model's forward, so the loss is computed there. The
+        # argument is a function, because FSDP would round tensor arguments to the precision of the weights. FSDP rounds the
+        # returned sum, which is harmless, because its gradient is 1.
         model.forward = lambda compute: compute()
         metrics = trainer.fit(
             model,
@@ -144,7 +159,7 @@ class Distill(Training):
             rows,
             responses.collate,
             **trainer.common(self),
-            trainer=_trainer(self, whole, context.seed),
+            trainer=_trainer(self, forward_and_loss, context.seed),
             figures=TERMS,
             seed=context.seed,
             data_seed=context.seed,
@@ -152,15 +167,15 @@ class Distill(Training):
         return metrics | {"pairs": len(pairs), "left_out": left_out}
 
     def summary(self, metrics: Metrics) -> str:
-        """The loss at the end, and the probability of confident errors before and after on held-out pairs."""
+        """Returns the final loss, and the held-out probability of confident errors before and after training."""
         held_out, errors = metrics["held_out"], ""
         if held_out and held_out["confident_errors"]:
             before, after = (held_out[when]["confident_errors"] for when in ("before", "after"))
-            errors = f"; held-out confident errors ({held_out['confident_errors']} tokens) from {before:.2f} to {after:.2f}"
+            errors = f"; probability of {held_out['confident_errors']} held-out confident errors {before:.2f} -> {after:.2f}"
         return f"{metrics['steps']} steps on {metrics['pairs']} pairs, loss {metrics['loss']:.3f}{errors}"
 
     def figure(self, metrics: Metrics) -> "Figure":
-        """The loss and its parts over the steps."""
+        """Returns the curves of the loss and its terms."""
         logged = {name: points for name, points in ({"loss": metrics["losses"]} | metrics["figures"]).items() if points}
         values = {name: [value for _, value in points] for name, points in logged.items()}
         return figures.curves(values, [step for step, _ in metrics["losses"]])
@@ -171,74 +186,88 @@ def _pairs(settings: Distill) -> tuple[list[responses.Pair], list[responses.Pair
     return responses.load(Path(settings.pairs) / PAIRS, settings.max_tokens, settings.held_out)
 
 
-def _reads(settings: Distill, *models: Any) -> responses.Reads:
-    """The rows of the heads that all models have."""
-    return responses.Reads(min(map(responses.width, models)), settings.chunk_tokens)
+def _reader(settings: Distill, *models: "PreTrainedModel") -> responses.ModelReader:
+    """Returns a reader of the rows that all heads have in common."""
+    return responses.ModelReader(min(map(responses.head_rows, models)), settings.chunk_tokens)
 
 
 def _measured(settings: Distill, context: Context) -> Metrics:
-    """What the training did to the pairs that were kept back; nothing where there are none."""
+    """Returns the figures on the held-out pairs; empty without such pairs."""
     _, held_out, _ = _pairs(settings)
     if not held_out:
         return {}
-    free()  # of what was trained
+    free()  # the memory of the training
     uris = (settings.teacher, context.policy, f"path:{context.folder / 'policy'}")
     models = [checkpoints.load(checkpoints.checkpoint(uri), torch.float32)[0] for uri in uris]
-    reads = _reads(settings, *models)
-    told = []
-    for model in models:  # one after the other on the accelerator, where there is one
-        told.append(reads.tokens(model.to(trainer.device_of(context.cluster)), held_out))
+    reader = _reader(settings, *models)
+    log_probs = []
+    for model in models:  # one at a time on the accelerator
+        log_probs.append(reader.tokens(model.to(trainer.device_of(context.cluster)), held_out))
         model.to("cpu")
-    return responses.compared(held_out, *told)
+    return responses.compared(held_out, *log_probs)
 
 
 def _with_reference(
-    settings: Distill, context: Context, reads: responses.Reads, model: Any, pairs: list[responses.Pair], tell: responses.Tell
+    settings: Distill,
+    context: Context,
+    reader: responses.ModelReader,
+    model: "PreTrainedModel",
+    pairs: list[responses.Pair],
+    progress: Progress,
 ) -> list[responses.Pair]:
-    """See `responses.with_reference`; in the precision of the training."""
+    """See `responses.with_reference`. Uses the precision of the training."""
     state, precision = trainer.processes(context.cluster), trainer.precision(context.cluster)
     if precision != torch.float32 and state.num_processes > 1:
-        # FSDP gathers the weights in the precision of the layers, and so their head, too.
+        # FSDP gathers all weights, the head included, in the precision of the layers.
         model = copy.deepcopy(model)
         for weights in model.parameters():
             weights.data = weights.data.to(precision)
     return responses.with_reference(
-        reads,
+        reader,
         model,
         pairs,
         context.folder,
-        tell,
+        progress,
         micro_batch=settings.micro_batch_size or max(1, settings.batch_size // state.num_processes),
         precision=lambda: torch.autocast(state.device.type, precision, enabled=precision != torch.float32),
     )
 
 
-def _trainer(settings: Distill, whole: Callable[[responses.Inputs], tuple[torch.Tensor, dict[str, float]]], seed: int) -> type:
-    """A Trainer with this loss, which logs its terms, over the same batches in every pass."""
+def _trainer(
+    settings: Distill, forward_and_loss: Callable[[responses.Inputs], tuple[torch.Tensor, dict[str, float]]], seed: int
+) -> type:
+    """Returns a Trainer class with this loss. It logs the loss's terms and has the same batches in every pass."""
     from transformers import Trainer
 
     class DPDTrainer(Trainer):
-        told: ClassVar[list[dict[str, float]]] = []
+        terms: ClassVar[list[dict[str, float]]] = []
+        """Terms of the loss since the last log."""
 
         def _get_train_sampler(self, *args: Any, **kwargs: Any) -> FixedBatches:
             return FixedBatches(len(self.train_dataset), settings.batch_size, seed)
 
-        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-            total, terms = model(lambda: whole(inputs))
+        def compute_loss(
+            self,
+            model: Callable[..., tuple[torch.Tensor, dict[str, float]]],
+            inputs: responses.Inputs,
+            return_outputs: bool = False,
+            num_items_in_batch: object = None,
+        ) -> torch.Tensor:
+            total, terms = model(lambda: forward_and_loss(inputs))
             if not torch.isfinite(total):
                 each = ", ".join(f"{name} {value:g}" for name, value in terms.items())
                 raise UserError(
-                    f"{settings.name}: the loss of step {self.state.global_step + 1} is {total:g} ({each}): lower the "
-                    "learning_rate or beta in a new run; this one's last checkpoint is before it"
+                    f"{settings.name}: the loss of step {self.state.global_step + 1} is {total:g} ({each}); lower the "
+                    "learning_rate or beta in a new run"
                 )
-            self.told.append(terms)
+            self.terms.append(terms)
             return total
 
         def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-            if "loss" in logs and self.told:
-                means = torch.tensor([list(terms.values()) for terms in self.told], device=self.args.device).mean(0)
-                logs = logs | dict(zip(self.told[0], self.accelerator.reduce(means, "mean").tolist(), strict=True))
-                self.told.clear()
+            if "loss" in logs and self.terms:
+                means = torch.tensor([list(terms.values()) for terms in self.terms], device=self.args.device).mean(0)
+                logs = logs | dict(zip(self.terms[0], self.accelerator.reduce(means, "mean").tolist(), strict=True))
+                self.terms.clear()
             super().log(logs, *args, **kwargs)
 
     return DPDTrainer
@@ -251,30 +280,30 @@ def loss(
     settings: Distill,
     teacher: chunked_loss.Dense | chunked_loss.TopK | None,
 ) -> tuple[torch.Tensor, dict[str, float]]:
-    """The loss of some pairs, and its terms before they are weighted.
+    """Returns the loss of a batch of pairs, and its terms before weighting.
 
     Args:
-        targets: what the student has in mind before each token of the responses.
-        head: the student's.
-        inputs: as `responses.collate` makes them.
-        settings: weights, beta and the rest.
-        teacher: of the responses' tokens; None where no term wants one.
+        targets: tokens of the responses, with the student's hidden states.
+        head: the student's head.
+        inputs: the batch; see `responses.collate`.
+        settings: weights and other settings of the loss.
+        teacher: the teacher's distributions at the tokens; None if no term uses them.
     """
     hidden, labels, row, length = targets
     hidden, pairs = hidden.to(head.weight.dtype), len(length) // 2
-    chosen = row < pairs  # rows: the chosen responses, then the rejected ones
+    chosen = row < pairs  # the chosen responses come first
     share = 1 / (length[row] * pairs)
     nll = settings.nll * share * chosen
     terms: dict[str, float] = {}
     if settings.dpo:
-        likely = chunked_loss.log_probs(hidden, head, labels, settings.chunk_tokens)
-        gained = responses.summed(likely, length) - inputs["reference"]
-        margin = settings.beta * (gained[:pairs] - gained[pairs:])
+        log_probs = chunked_loss.log_probs(hidden, head, labels, settings.chunk_tokens)
+        gains = responses.summed(log_probs, length) - inputs["reference"]
+        margin = settings.beta * (gains[:pairs] - gains[pairs:])
         terms["dpo"] = float(-torch.nn.functional.logsigmoid(margin).mean())
         terms["preferred"] = float((margin > 0).float().mean())
         # The gradient of -log sigmoid(margin) is that of a sum of log-likelihoods with these weights.
-        pull = settings.dpo * settings.beta * torch.sigmoid(-margin) / pairs
-        nll = nll + torch.cat([pull, -pull])[row]
+        weight = settings.dpo * settings.beta * torch.sigmoid(-margin) / pairs
+        nll = nll + torch.cat([weight, -weight])[row]
     weights = torch.where(chosen, settings.kd_positive, settings.kd_negative) * share if teacher is not None else None
     found = chunked_loss.weighted(
         hidden, head, labels, nll, weights, teacher, settings.direction, settings.temperature, settings.chunk_tokens

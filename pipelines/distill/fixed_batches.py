@@ -1,6 +1,6 @@
-"""An order of training in which every batch holds the same examples, each time that it comes.
+"""A sampler whose batches contain the same examples in every pass.
 
-What was taken of a model beforehand, batch by batch, is then comparable with what it says in training to the last bit.
+Values that a model has computed batch by batch before the training then equal those of the training bit for bit.
 """
 
 from collections.abc import Iterator
@@ -10,24 +10,30 @@ from torch.utils.data import Sampler
 
 
 class FixedBatches(Sampler[int]):
-    """Numbers of examples, batch after batch: the batches are shuffled in every pass, what they hold is not.
+    """Yields the indices of examples. Every pass shuffles the order of the batches, not their examples.
 
-    A last batch that is not whole comes last in every pass.
+    An incomplete last batch comes last in every pass.
     """
 
     def __init__(self, examples: int, batch_size: int, seed: int) -> None:
-        """Args: how many examples there are, how many a batch has, and the seed of the batches' order."""
+        """Creates the sampler.
+
+        Args:
+            examples: number of examples.
+            batch_size: examples per batch.
+            seed: seed of the order of the batches.
+        """
         self.examples, self.batch_size, self.seed, self.epoch = examples, batch_size, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Says which pass comes next; the Trainer does, also where a run goes on."""
+        """Sets the number of the next pass. The Trainer calls it, also when a run resumes."""
         self.epoch = epoch
 
     def __len__(self) -> int:
         return self.examples
 
     def __iter__(self) -> Iterator[int]:
-        whole = self.examples // self.batch_size
-        for batch in numpy.random.default_rng([self.seed, self.epoch]).permutation(whole).tolist():
+        complete = self.examples // self.batch_size
+        for batch in numpy.random.default_rng([self.seed, self.epoch]).permutation(complete).tolist():
             yield from range(batch * self.batch_size, (batch + 1) * self.batch_size)
-        yield from range(whole * self.batch_size, self.examples)
+        yield from range(complete * self.batch_size, self.examples)

@@ -1,18 +1,15 @@
-"""Pairs of responses that models are read on, token by token: what a student or a teacher says before each of them.
+"""Hidden states, log-probabilities and top-k distributions of models at each token of response pairs.
 
-A pair is two rows, a prompt with the chosen response and one with the rejected; in a batch the chosen ones come first.
+A pair makes two rows of a batch: the prompt with the chosen response, and the prompt with the rejected one. All chosen rows of
+a batch come first.
 """
 
-import bisect
 import contextlib
-import errno
 import hashlib
 import json
-import math
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict
 
 import numpy
 import torch
@@ -22,99 +19,131 @@ from ...core import UserError
 from ...disk import storable
 from ..trainer import chunked_loss
 from ..trainer.chunked_loss import Dense, Head, TopK
+from .stored_arrays import Progress, computed_once
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 ROWS = 16
-"""Rows that are read together where nothing is trained and no rounding has to be that of a training."""
+"""Rows per forward pass outside of training, where rounding need not equal that of a training. Our choice."""
 SURE, UNLIKELY = 0.5, 0.1
-"""A confident error: a token of a rejected response that the student gave at least the first chance, and the teacher less than
-the second."""
-SIDES = ("chosen", "rejected")
+"""A confident error is a token of a rejected response with a student probability of at least SURE and a teacher probability
+below UNLIKELY. Our choice."""
 
-Pair = dict[str, Any]
+
+class ResponseTokens(TypedDict):
+    """A prompt with a response as tokens."""
+
+    ids: list[int]
+    mask: list[int]
+    """1 for each token that the policy wrote, else 0."""
+
+
+class Pair(TypedDict):
+    """A pair of `pairs.jsonl`, as far as training needs it."""
+
+    id: str
+    """Problem id."""
+    chosen_tokens: ResponseTokens
+    rejected_tokens: ResponseTokens
+    reference: NotRequired[list[float]]
+    """Log-probabilities of the chosen and of the rejected response under the initial policy."""
+    offsets: NotRequired[list[int]]
+    """Offset of each response's first token among the tokens of all responses."""
+
+
 Inputs = dict[str, torch.Tensor]
-Tell = Callable[[int, int], None]
-"""Told how many pairs are done, and of how many."""
+
+
+def sides(pair: Pair) -> tuple[ResponseTokens, ResponseTokens]:
+    """Returns the tokens of the chosen and of the rejected response."""
+    return pair["chosen_tokens"], pair["rejected_tokens"]
 
 
 def load(path: Path, max_tokens: int, held_out: float) -> tuple[list[Pair], list[Pair], int]:
-    """Pairs to train on, pairs to measure on (split by problem), and how many were longer than max_tokens.
+    """Returns the pairs for training, the pairs for measurement, and the number of pairs that are too long.
+
+    Args:
+        path: file of pairs of a `sample_pairs` stage.
+        max_tokens: longest response with its prompt, in tokens.
+        held_out: share of the problems whose pairs are for measurement.
 
     Raises:
-        UserError: there is no such file.
+        UserError: the file cannot be read.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}: name the folder of a sample_pairs stage, as in {{stage:NAME}}") from None
+        raise UserError(f"{path}: {error.strerror}; name the folder of a sample_pairs stage, as in {{stage:NAME}}") from None
     with disk.reading(path, "run its sample_pairs stage again"):
-        pairs = [storable(json.loads(line)) for line in content.splitlines()]
+        pairs: list[Pair] = [storable(json.loads(line)) for line in content.splitlines()]
         for pair in pairs:
-            for tokens in (pair[f"{side}_tokens"] for side in SIDES):
-                disk.check_types(tokens, ids=list, mask=list)
-        kept = [pair for pair in pairs if all(len(pair[f"{side}_tokens"]["ids"]) <= max_tokens for side in SIDES)]
+            for tokens in sides(pair):
+                disk.check_types(dict(tokens), ids=list, mask=list)
+        kept = [pair for pair in pairs if all(len(tokens["ids"]) <= max_tokens for tokens in sides(pair))]
         measured = [int(hashlib.sha256(pair["id"].encode()).hexdigest()[:8], 16) < held_out * 16**8 for pair in kept]
     train = [pair for pair, out in zip(kept, measured, strict=True) if not out]
     return train, [pair for pair, out in zip(kept, measured, strict=True) if out], len(pairs) - len(kept)
 
 
 def collate(pairs: Sequence[Pair]) -> Inputs:
-    """Pairs as a batch.
+    """Returns pairs as a batch.
 
     Returns:
-        input_ids, attention_mask and written, what the policy wrote: (2 x pairs, longest) each. With pairs that have them, also
-        reference, the log-probabilities under the start, and places, where a response's tokens are stored: (2 x pairs,) each.
+        input_ids, attention_mask and response_mask (1 for each token that the policy wrote), (2 x pairs, longest) each. If the
+        pairs have them, also reference (log-probabilities under the initial policy) and offsets, (2 x pairs,) each.
     """
-    sides = [pair[f"{side}_tokens"] for side in SIDES for pair in pairs]
-    width = max(len(tokens["ids"]) for tokens in sides)
+    rows = [sides(pair)[side] for side in range(2) for pair in pairs]
+    width = max(len(tokens["ids"]) for tokens in rows)
 
     def filled(rows: list[list[int]]) -> torch.Tensor:
         return torch.tensor([row + [0] * (width - len(row)) for row in rows])
 
     batch = {
-        "input_ids": filled([tokens["ids"] for tokens in sides]),
-        "attention_mask": filled([[1] * len(tokens["ids"]) for tokens in sides]),
-        "written": filled([tokens["mask"] for tokens in sides]),
+        "input_ids": filled([tokens["ids"] for tokens in rows]),
+        "attention_mask": filled([[1] * len(tokens["ids"]) for tokens in rows]),
+        "response_mask": filled([tokens["mask"] for tokens in rows]),
     }
     if "reference" in pairs[0]:
         batch["reference"] = torch.tensor([pair["reference"][side] for side in range(2) for pair in pairs])
-        batch["places"] = torch.tensor([pair["places"][side] for side in range(2) for pair in pairs])
+        batch["offsets"] = torch.tensor([pair["offsets"][side] for side in range(2) for pair in pairs])
     return batch
 
 
-def width(model: Any) -> int:
-    """Rows of a model's head."""
+def head_rows(model: "PreTrainedModel") -> int:
+    """Returns the number of rows of a model's head."""
     return model.get_output_embeddings().weight.shape[0]
 
 
 class Targets(NamedTuple):
-    """Tokens of responses, and what a model has in mind before each."""
+    """The tokens of a batch's responses, with the hidden states that predict them."""
 
     hidden: torch.Tensor
-    """(tokens, width): the last hidden states, before the head."""
+    """(tokens, width): last hidden states, the input of the head."""
     labels: torch.Tensor
-    """(tokens,)."""
+    """(tokens,): token ids."""
     row: torch.Tensor
-    """(tokens,): of the batch."""
+    """(tokens,): row of the batch."""
     length: torch.Tensor
     """(rows,): tokens of each row's response."""
 
 
-class Reads(NamedTuple):
-    """How models are read."""
+class ModelReader(NamedTuple):
+    """Computes hidden states and probabilities of models at the tokens of responses."""
 
     vocabulary: int
-    """Rows of the heads that count: some are padded with rows that stand for no token."""
+    """Rows of the heads that are used. Some heads are padded with rows without a token."""
     chunk: int = chunked_loss.CHUNK
-    """Tokens whose logits are laid out at once."""
+    """Tokens whose logits are in memory at once."""
 
-    def head(self, model: Any) -> Head:
-        """A model's projection to the vocabulary."""
+    def head(self, model: "PreTrainedModel") -> Head:
+        """Returns a model's projection to the vocabulary."""
         module = model.get_output_embeddings()
         bias = getattr(module, "bias", None)
         return Head(module.weight[: self.vocabulary], None if bias is None else bias[: self.vocabulary])
 
     def targets(self, model: Callable[..., Any], inputs: Inputs) -> Targets:
-        """What a model, or its forward, has in mind before each token of a batch's responses."""
+        """Returns the tokens of a batch's responses with their hidden states. `model` may be a model or its forward method."""
         output = model(
             input_ids=inputs["input_ids"],
             attention_mask=inputs["attention_mask"],
@@ -122,16 +151,16 @@ class Reads(NamedTuple):
             use_cache=False,
             logits_to_keep=1,
         )
-        written = inputs["written"][:, 1:].bool()
-        rows = torch.arange(len(written), device=written.device)[:, None].expand_as(written)
+        mask = inputs["response_mask"][:, 1:].bool()
+        rows = torch.arange(len(mask), device=mask.device)[:, None].expand_as(mask)
         hidden = output.hidden_states[-1][:, :-1]
-        return Targets(hidden[written], inputs["input_ids"][:, 1:][written], rows[written], written.sum(-1))
+        return Targets(hidden[mask], inputs["input_ids"][:, 1:][mask], rows[mask], mask.sum(-1))
 
-    def check(self, model: Any) -> None:
-        """Makes sure that the head is all that stands between a model's hidden states and its logits.
+    def check(self, model: "PreTrainedModel") -> None:
+        """Checks that a model's logits are its head's output without further operations.
 
         Raises:
-            UserError: it scales or caps them.
+            UserError: the model scales or caps its logits.
         """
         ids = torch.arange(1, 9, device=model.device)[None]
         with torch.inference_mode():
@@ -139,34 +168,43 @@ class Reads(NamedTuple):
             own = self.head(model).logits(output.hidden_states[-1])
         logits = output.logits[..., : self.vocabulary].float()
         if (own - logits).abs().max() > 1e-3 * logits.abs().max():
-            raise UserError(f"{type(model).__name__} scales or caps its logits behind its head: it cannot be distilled")
+            raise UserError(
+                f"{type(model).__name__} scales or caps its logits after its head and cannot be distilled; use another model"
+            )
 
-    def distributions(self, model: Any, inputs: Inputs, k: int | None, temperature: float) -> Dense | TopK:
-        """A teacher's distribution before each token of a batch's responses; with k, its k most likely tokens alone."""
+    def distributions(self, model: "PreTrainedModel", inputs: Inputs, k: int | None, temperature: float) -> Dense | TopK:
+        """Returns a teacher's distribution at each token of a batch's responses.
+
+        Args:
+            model: the teacher.
+            inputs: a batch; see `collate`.
+            k: number of most likely tokens; None: the whole distribution.
+            temperature: softmax temperature of the top k.
+        """
         with torch.no_grad():
             dense = Dense(self.targets(model, inputs)[0], self.head(model))
             return dense if k is None else chunked_loss.top_k(dense, k, temperature, self.chunk)
 
-    def tokens(self, model: Any, pairs: Sequence[Pair]) -> list[torch.Tensor]:
-        """Log-probabilities of each response's tokens, the chosen and the rejected response of each pair in turn."""
+    def tokens(self, model: "PreTrainedModel", pairs: Sequence[Pair]) -> list[torch.Tensor]:
+        """Returns the log-probabilities of each response's tokens: chosen, rejected, chosen, rejected and so on."""
         model.eval()
-        told: list[torch.Tensor] = []
+        found: list[torch.Tensor] = []
         with torch.no_grad():
             for batch in (pairs[start : start + ROWS // 2] for start in range(0, len(pairs), ROWS // 2)):
                 hidden, labels, _, length = self.targets(model, _moved(collate(batch), model.device))
                 split = chunked_loss.log_probs(hidden, self.head(model), labels, self.chunk).cpu().split(length.tolist())
-                told += [side for two in zip(split[: len(batch)], split[len(batch) :], strict=True) for side in two]
-        return told
+                found += [side for two in zip(split[: len(batch)], split[len(batch) :], strict=True) for side in two]
+        return found
 
 
-def summed(likely: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
-    """Log-probabilities of whole responses, (rows,), from those of their tokens; equal ones give equal sums on any device.
+def summed(log_probs: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+    """Returns the log-probabilities of responses, (rows,). Equal inputs give equal sums on every device.
 
     Args:
-        likely: (tokens,), row after row.
+        log_probs: (tokens,): log-probabilities of all tokens, row after row.
         length: (rows,): tokens of each row.
     """
-    return torch.stack([row.double().sum() for row in likely.split(length.tolist())]).float()
+    return torch.stack([row.double().sum() for row in log_probs.split(length.tolist())]).float()
 
 
 def _moved(inputs: Inputs, device: torch.device) -> Inputs:
@@ -174,54 +212,55 @@ def _moved(inputs: Inputs, device: torch.device) -> Inputs:
 
 
 def with_reference(
-    reads: Reads,
-    model: Any,
+    reader: ModelReader,
+    model: "PreTrainedModel",
     pairs: Sequence[Pair],
     folder: Path,
-    tell: Tell,
+    progress: Progress,
     micro_batch: int = ROWS // 2,
-    precision: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
+    precision: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext,
 ) -> list[Pair]:
-    """The pairs with the log-probabilities of both responses under the policy of the start, which are taken once and kept.
+    """Returns the pairs with the log-probabilities of both responses under the initial policy. They are computed once and
+    stored.
 
-    A margin is the difference of these and of what the policy says in training. It starts at 0 only where both are rounded
-    alike: with the same precision, and in the same batches, for the kernels of a matrix product depend on its shape.
+    DPO's margin compares these log-probabilities with those of the training. It starts at exactly 0 only if both have the same
+    rounding. This needs the same precision and the same batches, because the kernel of a matrix product depends on its shape.
 
     Args:
-        reads: how the model is read.
-        model: the policy of the start.
-        pairs: in the order of their micro batches.
-        folder: that they are kept in.
-        tell: told how far it is.
-        micro_batch: pairs that training passes forward at once.
-        precision: the context that training passes them forward in.
+        reader: computes the log-probabilities.
+        model: the initial policy.
+        pairs: pairs in the order of their micro-batches.
+        folder: folder of the stored values.
+        progress: called with the numbers of finished pairs and of all pairs.
+        micro_batch: pairs per forward pass in training.
+        precision: returns the context of a forward pass in training.
     """
 
-    def take(batch: Sequence[Pair]) -> Iterator[numpy.ndarray]:
+    def compute(batch: Sequence[Pair]) -> Iterator[numpy.ndarray]:
         model.eval()
         with torch.no_grad():
             with precision():
-                hidden, labels, _, length = reads.targets(model, _moved(collate(batch), model.device))
-            head = reads.head(model)
-            likely = chunked_loss.log_probs(hidden.to(head.weight.dtype), head, labels, reads.chunk)
-        yield summed(likely, length).cpu().reshape(2, -1).T.numpy()
+                hidden, labels, _, length = reader.targets(model, _moved(collate(batch), model.device))
+            head = reader.head(model)
+            log_probs = chunked_loss.log_probs(hidden.to(head.weight.dtype), head, labels, reader.chunk)
+        yield summed(log_probs, length).cpu().reshape(2, -1).T.numpy()
 
-    kinds = {"reference": (2, numpy.float32)}
-    (parts,) = _taken_once(folder, kinds, pairs, [*range(len(pairs) + 1)], take, tell, micro_batch)
-    sums, places = numpy.concatenate(parts), _places(pairs)
+    arrays = {"reference": (2, numpy.float32)}
+    (parts,) = computed_once(folder, arrays, pairs, [*range(len(pairs) + 1)], compute, progress, micro_batch)
+    sums, offsets = numpy.concatenate(parts), _offsets(pairs)
     return [
-        pair | {"reference": sums[number].tolist(), "places": places[2 * number : 2 * number + 2]}
+        {**pair, "reference": sums[number].tolist(), "offsets": offsets[2 * number : 2 * number + 2]}
         for number, pair in enumerate(pairs)
     ]
 
 
-def _places(pairs: Sequence[Pair]) -> list[int]:
-    """Where each response's tokens begin among those of all, and at last how many there are."""
-    return numpy.cumsum([0, *(sum(pair[f"{side}_tokens"]["mask"]) for pair in pairs for side in SIDES)]).tolist()
+def _offsets(pairs: Sequence[Pair]) -> list[int]:
+    """Returns the offset of each response's tokens among those of all responses, and finally the number of all tokens."""
+    return numpy.cumsum([0, *(sum(tokens["mask"]) for pair in pairs for tokens in sides(pair))]).tolist()
 
 
 class StoredTopK(NamedTuple):
-    """A teacher's most likely tokens at every token of all responses, in files that are mapped into memory."""
+    """A teacher's most likely tokens at every token of all responses, in memory-mapped files."""
 
     ids: Sequence[numpy.ndarray]
     """(tokens, k) int32, in parts."""
@@ -229,16 +268,16 @@ class StoredTopK(NamedTuple):
     """(tokens, k) float32, in the same parts."""
 
     def of(self, inputs: Inputs) -> TopK:
-        """Those of a batch's responses."""
-        lengths = inputs["written"][:, 1:].sum(-1).tolist()
+        """Returns the top k at the tokens of a batch's responses."""
+        lengths = inputs["response_mask"][:, 1:].sum(-1).tolist()
         ends = numpy.cumsum([len(part) for part in self.ids])
         device = inputs["input_ids"].device
 
         def found(parts: Sequence[numpy.ndarray]) -> torch.Tensor:
             rows = []
-            for at, length in zip(inputs["places"].tolist(), lengths, strict=True):
-                part = int(numpy.searchsorted(ends, at, side="right"))
-                start = at - (ends[part] - len(parts[part]))
+            for offset, length in zip(inputs["offsets"].tolist(), lengths, strict=True):
+                part = int(numpy.searchsorted(ends, offset, side="right"))
+                start = offset - (ends[part] - len(parts[part]))
                 rows.append(parts[part][start : start + length])
             return torch.from_numpy(numpy.concatenate(rows)).to(device)
 
@@ -246,110 +285,55 @@ class StoredTopK(NamedTuple):
 
 
 def stored_top_k(
-    reads: Reads, teacher: Any, pairs: Sequence[Pair], k: int, temperature: float, folder: Path, tell: Tell
-) -> StoredTopK:
-    """Takes a teacher's k most likely tokens everywhere, once, and keeps them in .npy files in the folder."""
-
-    def take(batch: Sequence[Pair]) -> Iterator[numpy.ndarray]:
-        inputs = _moved(collate(batch), teacher.device)
-        found = reads.distributions(teacher, inputs, k, temperature)
-        assert isinstance(found, TopK)
-        lengths = inputs["written"][:, 1:].sum(-1).tolist()
-        # Side by side in the batch, pair by pair in the file.
-        order = [row for number in range(len(batch)) for row in (number, number + len(batch))]
-        for kept in (found.ids.int(), found.log_probs.float()):
-            rows = kept.cpu().split(lengths)
-            yield torch.cat([rows[row] for row in order]).numpy()
-
-    kinds = {"teacher_ids": (k, numpy.int32), "teacher_log_probs": (k, numpy.float32)}
-    return StoredTopK(*_taken_once(folder, kinds, pairs, _places(pairs)[::2], take, tell))
-
-
-def _taken_once(
-    folder: Path,
-    kinds: Mapping[str, tuple[int, type]],
+    reader: ModelReader,
+    teacher: "PreTrainedModel",
     pairs: Sequence[Pair],
-    places: Sequence[int],
-    take: Callable[[Sequence[Pair]], Iterator[numpy.ndarray]],
-    tell: Tell,
-    together: int = ROWS // 2,
-) -> list[list[numpy.ndarray]]:
-    """Arrays of a folder in parts, mapped into memory: each of the processes that train fills one, from where a killed one was.
+    k: int,
+    temperature: float,
+    folder: Path,
+    progress: Progress,
+) -> StoredTopK:
+    """Computes a teacher's k most likely tokens at all tokens of the responses, once, and stores them in .npy files.
 
     Args:
-        folder: that all processes see.
-        kinds: columns and type of each array. A row of zeros in the last array marks a row that is not computed yet.
-        pairs: that the arrays are of.
-        places: row at which each pair's begin, and at last how many there are.
-        take: the rows of a few pairs, for each array.
-        tell: told how many pairs of this process are done, and how many it has.
-        together: pairs that are taken at once; each but the last group of so many, from the first pair on, is whole.
+        reader: computes the distributions.
+        teacher: the teacher.
+        pairs: all pairs of the training.
+        k: number of most likely tokens.
+        temperature: softmax temperature.
+        folder: folder of the files.
+        progress: called with the numbers of finished pairs and of all pairs.
     """
-    from accelerate import PartialState
 
-    state = PartialState()  # as whoever trains has set it up
-    count = state.num_processes
-    groups = math.ceil(len(pairs) / together)
-    first, last = (
-        min(len(pairs), groups * place // count * together) for place in (state.process_index, state.process_index + 1)
-    )
-    names = [[folder / f"{name}-{process}-of-{count}.npy" for process in range(count)] for name in kinds]
-    own = [files[state.process_index] for files in names]
-    if not all(file.is_file() for file in own):
-        rows, partial = places[last] - places[first], [file.with_suffix(".partial") for file in own]
-        if not all(file.is_file() for file in partial):
-            for file, (columns, dtype) in zip(partial, kinds.values(), strict=True):
-                numpy.lib.format.open_memmap(file, "w+", dtype, (rows, columns))
-                _reserve(file)
-        arrays = [numpy.lib.format.open_memmap(file, "r+") for file in partial]
-        # A new file is all zeros; whatever stands there instead was taken, in order. What looks like zeros is taken again.
-        taken = bisect.bisect_left(range(rows), True, key=lambda row: not arrays[-1][row].any())
-        start = bisect.bisect_right(places, places[first] + taken, first, last) - 1 if taken < rows else last
-        for batch in range(first + (start - first) // together * together, last, together):
-            few = pairs[batch : min(batch + together, last)]
-            span = slice(places[batch] - places[first], places[batch + len(few)] - places[first])
-            for array, found in zip(arrays, take(few), strict=True):
-                array[span] = found
-            tell(batch + len(few) - first, last - first)
-        for array in arrays:
-            array.flush()
-        for half, whole in zip(partial, own, strict=True):
-            half.rename(whole)
-    state.wait_for_everyone()
-    return [[_loaded(file, columns) for file in files] for files, (columns, _) in zip(names, kinds.values(), strict=True)]
+    def compute(batch: Sequence[Pair]) -> Iterator[numpy.ndarray]:
+        inputs = _moved(collate(batch), teacher.device)
+        found = reader.distributions(teacher, inputs, k, temperature)
+        assert isinstance(found, TopK)
+        lengths = inputs["response_mask"][:, 1:].sum(-1).tolist()
+        # The batch has all chosen responses first. The file has pair after pair.
+        order = [row for number in range(len(batch)) for row in (number, number + len(batch))]
+        for values in (found.ids.int(), found.log_probs.float()):
+            rows = values.cpu().split(lengths)
+            yield torch.cat([rows[row] for row in order]).numpy()
 
-
-def _reserve(file: Path) -> None:
-    """Has the disk set aside a file's space: on a full one, writing to mapped memory would end the process without a word."""
-    with disk.name_in_errors(file), file.open("r+b") as opened:
-        try:
-            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-                file.unlink()
-                raise
-
-
-def _loaded(file: Path, columns: int) -> numpy.ndarray:
-    with disk.reading(file, "remove it, and it is made again"):
-        array = numpy.load(file, mmap_mode="r")
-        if array.ndim != 2 or array.shape[1] != columns:
-            raise ValueError(f"of shape {array.shape}")
-        return array
+    arrays = {"teacher_ids": (k, numpy.int32), "teacher_log_probs": (k, numpy.float32)}
+    return StoredTopK(*computed_once(folder, arrays, pairs, _offsets(pairs)[::2], compute, progress, ROWS // 2))
 
 
 def compared(
     pairs: Sequence[Pair], teacher: Sequence[torch.Tensor], before: Sequence[torch.Tensor], after: Sequence[torch.Tensor]
 ) -> dict[str, Any]:
-    """What a training did to pairs that it did not see.
+    """Compares the student before and after training on held-out pairs.
 
     Args:
-        pairs: they.
-        teacher, before, after: log-probabilities as `Reads.tokens` gives them, of the teacher and of the student.
+        pairs: held-out pairs.
+        teacher: log-probabilities of the teacher; see `ModelReader.tokens`.
+        before: log-probabilities of the student before training.
+        after: log-probabilities of the student after training.
 
     Returns:
-        Before and after: the mean probability of a chosen and of a rejected token, of the confident errors among the
-        latter (the student's own of the start), and the share of pairs whose chosen response is likelier than the other.
+        For "before" and "after": the mean probability of a chosen token, of a rejected token and of the confident errors (those
+        of the student before training), and the share of pairs whose chosen response is more likely than the rejected one.
     """
     probabilities = {
         name: [torch.cat(list(rows[side::2])).exp() for side in range(2)]

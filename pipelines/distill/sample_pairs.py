@@ -1,12 +1,12 @@
-"""Pairs of responses to learn from: a right one of the teacher's beside one of the student's own that is clearly worse.
+"""The `sample_pairs` stage: pairs of a correct response of the teacher and a clearly worse response of the student.
 
-The student plays each problem several times; where it fails at times, the teacher plays until enough of its episodes are right.
-The environment's verdict says what is right and by how much. Both sides are kept as the tokens that were sampled, for
-`distill.py` compares distributions token by token. (The Nanbeige4-3B report's dual preference distillation; how many samples
-and which margin it leaves open, and they are ours.)
+The student samples each problem several times. For problems with a bad sample, the teacher samples until enough responses are
+correct. The environment's score decides. Both responses are stored as the sampled tokens, because `distill.py` compares
+distributions token by token. Source of the method: dual preference distillation of the Nanbeige4-3B report. The numbers of
+samples and the margin are our choice.
 
-`pairs.jsonl`, a pair a line: id, prompt, and for `chosen` and `rejected` the text, the score and the tokens with a mask of what
-the policy wrote. It is also what a `reward_model` stage reads.
+The stage writes `pairs.jsonl`, one pair per line: id, prompt, and for `chosen` and `rejected` the text, the score, and the
+tokens with a mask of those that the policy wrote. A `reward_model` stage can read this file as well.
 """
 
 import functools
@@ -15,7 +15,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -29,8 +29,12 @@ from ..cluster import load_policy
 from ..rl.filter import problems_played
 from ..stage import Context, Cost, Metrics, Stage
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 PAIRS = "pairs.jsonl"
 Row = dict[str, Any]
+"""An episode as stored, or a pair."""
 
 
 class SamplePairs(Stage):
@@ -41,31 +45,31 @@ class SamplePairs(Stage):
     kind: Literal["sample_pairs"]
     environment: str = Field(description="id of a registered environment")
     options: dict[str, Any] = Field({}, description="keyword arguments for the environment")
-    problems: int | None = Field(None, ge=1, description="how many of its problems to sample on; default: all")
-    teacher: str = Field(description="URI of the policy whose right responses are to be learnt; of the student's vocabulary")
-    samples: int = Field(4, ge=1, description="student's samples a problem")
-    teacher_samples: int = Field(8, ge=1, description="most of the teacher's samples a problem")
-    right: float = Field(1.0, gt=0, le=1, description="least score of a chosen response")
-    margin: float = Field(0.5, gt=0, le=1, description="by how much the rejected response must score less")
-    each: int = Field(1, ge=1, description="most pairs a problem")
-    cut: bool = Field(False, description="whether a response that was cut at max_tokens may be the rejected one")
+    problems: int | None = Field(None, ge=1, description="number of the environment's problems to sample; default: all")
+    teacher: str = Field(description="URI of the teacher; it must have the student's vocabulary")
+    samples: int = Field(4, ge=1, description="student's samples per problem")
+    teacher_samples: int = Field(8, ge=1, description="largest number of teacher's samples per problem")
+    right: float = Field(1.0, gt=0, le=1, description="lowest score of a chosen response")
+    margin: float = Field(0.5, gt=0, le=1, description="smallest difference between right and the score of a rejected response")
+    each: int = Field(1, ge=1, description="largest number of pairs per problem")
+    cut: bool = Field(False, description="allow responses that are truncated at max_tokens as rejected ones")
     temperature: float = Field(1.0, gt=0, description="softmax temperature of the samples")
     top_p: float = Field(1.0, gt=0, le=1, description="nucleus sampling: the smallest set of tokens with this probability")
-    max_tokens: int = Field(512, ge=1, description="of all turns of an episode together, and of the replies between them")
-    max_turns: int = Field(MAX_TURNS, ge=1, description="turns of a policy in an episode")
+    max_tokens: int = Field(512, ge=1, description="tokens of an episode's turns and of the environment's replies, in total")
+    max_turns: int = Field(MAX_TURNS, ge=1, description="largest number of the policy's turns in an episode")
     batch_size: int = Field(256, ge=1, description="samples generated together")
 
     def check(self) -> None:
-        """The environment can be made."""
+        """Checks that the environment can be created."""
         registry.make(self.environment, **self.options).close()
 
     def cost(self) -> Cost:
-        """All samples of both."""
+        """Returns an upper limit: all samples of both policies at full length."""
         responses = problems_played(self.environment, self.options, self.problems) * (self.samples + self.teacher_samples)
         return Cost(responses, responses * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
-        """Samples with both policies and writes `pairs.jsonl`."""
+        """Samples with student and teacher, and writes `pairs.jsonl`."""
         folder, teacher = context.folder, self.teacher
         tokenizer = checkpoints.tokenizer_of(checkpoints.checkpoint(context.policy))
         check_same_vocabulary(tokenizer, checkpoints.tokenizer_of(checkpoints.checkpoint(teacher)), teacher)
@@ -92,23 +96,23 @@ class SamplePairs(Stage):
             return sum(score is not None and score >= self.right for score in scores) >= self.each
 
         students = sampled(context.policy, "student.jsonl", self.samples, self.problems)
-        open_ones = [index for index, rows in students.items() if _rejected(rows, self)]
-        if not open_ones:
+        failed = [index for index, rows in students.items() if _rejected(rows, self)]
+        if not failed:
             raise UserError(
-                f"{self.name}: in none of {len(students)} problems has the student a response that scores "
-                f"{self.right - self.margin:g} or less: choose harder problems, or a smaller margin"
+                f"{self.name}: the student has no response with a score of {self.right - self.margin:g} or less on any of "
+                f"{len(students)} problems; choose harder problems or a smaller margin"
             )
-        teachers = sampled(teacher, "teacher.jsonl", self.teacher_samples, open_ones, decided=enough)
-        pairs = [pair for index in open_ones for pair in _pairs(students[index], teachers.get(index, []), self, tokenizer)]
+        teachers = sampled(teacher, "teacher.jsonl", self.teacher_samples, failed, decided=enough)
+        pairs = [pair for index in failed for pair in _pairs(students[index], teachers.get(index, []), self, tokenizer)]
         if not pairs:
             raise UserError(
-                f"{self.name}: the teacher has a response that scores {self.right:g} or more, and {self.margin:g} more "
-                f"than the student's, on none of the {len(open_ones)} problems that the student fails at times"
+                f"{self.name}: the teacher has no complete response with a score of {self.right:g} or more on any of the "
+                f"{len(failed)} problems with a bad response of the student; choose a better teacher or easier problems"
             )
         disk.write(folder / PAIRS, "".join(json.dumps(pair) + "\n" for pair in pairs))
         return {
             "problems": len(students),
-            "student_fails": len(open_ones),
+            "student_fails": len(failed),
             "teacher_right": len({pair["problem"] for pair in pairs}),
             "pairs": len(pairs),
             "student_score": _mean_score(students),
@@ -117,28 +121,33 @@ class SamplePairs(Stage):
         }
 
     def summary(self, metrics: Metrics) -> str:
-        """How many pairs there are, and the mean scores of student and teacher."""
-        scores = f"student {metrics['student_score']:.3f}, teacher {metrics['teacher_score']:.3f} where it fails"
-        return f"{metrics['pairs']} pairs of {metrics['problems']} problems; mean score: {scores}"
+        """Returns the number of pairs and the mean scores of student and teacher."""
+        scores = f"student {metrics['student_score']:.3f}, teacher {metrics['teacher_score']:.3f} on the problems it failed"
+        return f"{metrics['pairs']} pairs from {metrics['problems']} problems; mean scores: {scores}"
 
 
-def check_same_vocabulary(student: Any, teacher: Any, uri: str) -> None:
-    """Says so where the teacher's tokens are not the student's.
+def check_same_vocabulary(student: "PreTrainedTokenizerBase", teacher: "PreTrainedTokenizerBase", uri: str) -> None:
+    """Checks that student and teacher have the same tokens.
+
+    Args:
+        student: the student's tokenizer.
+        teacher: the teacher's tokenizer.
+        uri: the teacher's URI, for the error.
 
     Raises:
-        UserError: they differ.
+        UserError: the vocabularies differ.
     """
     ours, theirs = student.get_vocab(), teacher.get_vocab()
     if ours != theirs:
         differing = sorted(word for word in ours.keys() | theirs.keys() if ours.get(word) != theirs.get(word))
         raise UserError(
             f"the teacher {uri} has another vocabulary than the student ({len(theirs)} tokens, not {len(ours)}; they differ in "
-            f"{differing[0]!r}): distributions can only be compared over the same tokens; use its texts in an sft stage instead"
+            f"{differing[0]!r}), so their distributions cannot be compared; use its texts in an sft stage instead"
         )
 
 
 def _stored(path: Path) -> dict[int, list[Row]]:
-    """A store's episodes that have a verdict and tokens, by problem, in the order of their samples."""
+    """Returns a store's episodes that have a score and tokens, by problem, sorted by sample number."""
     found: dict[int, dict[int, Row]] = {}
     for _, row in disk.read_rows(path, _check):
         if "settings" not in row and row["verdict"]["score"] is not None and row["turns"] and all(row["turns"]):
@@ -147,7 +156,7 @@ def _stored(path: Path) -> dict[int, list[Row]]:
 
 
 def _check(row: Row) -> None:
-    """Raises where a line of a store is neither its settings nor an episode."""
+    """Raises if a line of a store is neither its settings nor an episode."""
     if "settings" not in row:
         disk.check_types(row, problem=int, sample=int, verdict=dict, turns=list, messages=list)
         row["verdict"]["score"]
@@ -163,42 +172,43 @@ def _mean_score(sampled: dict[int, list[Row]]) -> float:
 
 
 def _rejected(rows: list[Row], settings: SamplePairs) -> list[Row]:
-    """The student's responses that may be rejected ones, the worst first, none twice."""
+    """Returns the student's distinct responses that may be rejected ones, the worst first."""
     worse = [row for row in rows if _score(row) <= settings.right - settings.margin]
     worse = [row for row in worse if settings.cut or row["finish_reason"] != "length"]
     return list({json.dumps(row["turns"]): row for row in sorted(worse, key=_score, reverse=True)}.values())[::-1]
 
 
 def _chosen(rows: list[Row], settings: SamplePairs) -> list[Row]:
-    """The teacher's responses that may be chosen ones, none twice."""
-    right = [row for row in rows if _score(row) >= settings.right and row["finish_reason"] != "length"]
-    return list({json.dumps(row["turns"]): row for row in right}.values())
+    """Returns the teacher's distinct responses that may be chosen ones."""
+    correct = [row for row in rows if _score(row) >= settings.right and row["finish_reason"] != "length"]
+    return list({json.dumps(row["turns"]): row for row in correct}.values())
 
 
-def _pairs(students: list[Row], teachers: list[Row], settings: SamplePairs, tokenizer: Any) -> Iterator[Row]:
+def _pairs(
+    students: list[Row], teachers: list[Row], settings: SamplePairs, tokenizer: "PreTrainedTokenizerBase"
+) -> Iterator[Row]:
     both = zip(_chosen(teachers, settings), _rejected(students, settings), strict=False)
     for chosen, rejected in itertools.islice(both, settings.each):
         sides: Row = {}
         for name, row in (("chosen", chosen), ("rejected", rejected)):
             ids, mask = conversation_tokens(tokenizer, row["messages"], row["turns"])
-            said = "\n\n".join(turn["content"] for turn in row["messages"] if turn["role"] == "assistant")
-            sides |= {name: said, f"{name}_score": _score(row), f"{name}_tokens": {"ids": ids, "mask": mask}}
-        asked = [turn for turn in chosen["messages"] if turn["role"] != "assistant"]
-        prompt = "\n\n".join(turn["content"] for turn in asked)
+            text = "\n\n".join(turn["content"] for turn in row["messages"] if turn["role"] == "assistant")
+            sides |= {name: text, f"{name}_score": _score(row), f"{name}_tokens": {"ids": ids, "mask": mask}}
+        prompt = "\n\n".join(turn["content"] for turn in chosen["messages"] if turn["role"] != "assistant")
         yield {"id": chosen["problem_id"], "problem": chosen["problem"], "prompt": prompt, **sides}
 
 
 def _left_out(students: dict[int, list[Row]], teachers: dict[int, list[Row]], settings: SamplePairs) -> Counter[str]:
-    """How many samples were of no use, and why."""
+    """Returns the numbers of unused samples by reason."""
     counts: Counter[str] = Counter()
     for row in itertools.chain(*students.values()):
         if _score(row) > settings.right - settings.margin:
-            counts["student's, too good"] += 1
+            counts["student's, score too high"] += 1
         elif row["finish_reason"] == "length" and not settings.cut:
-            counts["student's, cut"] += 1
+            counts["student's, truncated"] += 1
     for row in itertools.chain(*teachers.values()):
         if _score(row) < settings.right:
-            counts["teacher's, not right"] += 1
+            counts["teacher's, score too low"] += 1
         elif row["finish_reason"] == "length":
-            counts["teacher's, cut"] += 1
+            counts["teacher's, truncated"] += 1
     return counts

@@ -1,1 +1,1 @@
-"""Solutions refined by deliberation, with rebuilt reasoning."""
+"""Refinement of solutions by critique and revision, with reconstructed reasoning."""

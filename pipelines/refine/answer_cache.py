@@ -1,4 +1,4 @@
-"""Many questions to several policies, each answer stored as it comes: a killed run asks only what it had not asked yet."""
+"""Batched prompts to several policies, with stored answers, so that a killed run resumes without repeating prompts."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,24 +11,25 @@ from ..launch import nodes
 
 
 class Answer(NamedTuple):
-    """What a policy said."""
+    """A policy's answer."""
 
     text: str
     cut: bool
-    """Whether it is no whole answer: cut at the most tokens it may have, or not given at all."""
+    """True if the answer is incomplete: truncated at the token limit, or missing because of a fault."""
 
 
 class AnswerRow(TypedDict):
-    """An answer as the store has it."""
+    """A row of the store of answers."""
 
     key: str
     policy: str
+    """URI of the policy."""
     text: str
     cut: bool
 
 
 class AnswerCache:
-    """Policies by their URIs, and what they have answered so far."""
+    """Policies by URI, with all their answers so far."""
 
     def __init__(
         self,
@@ -40,16 +41,16 @@ class AnswerCache:
         progress: Callable[[int], None],
         together: bool = True,
     ):
-        """Takes the answers of an earlier run from the store, if there was one.
+        """Reads the answers of an earlier run from the store.
 
         Args:
-            path: of the store.
-            made_with: settings that the store must have been made with.
-            load: makes a policy of a URI.
-            max_tokens: of an answer.
-            seed: base seed; an answer's own comes of it and its key.
-            progress: told how many answers there are.
-            together: whether all policies may be in memory at once; else the last one is let go before another is loaded.
+            path: file of the store.
+            made_with: settings that must equal those of the store.
+            load: returns the policy of a URI.
+            max_tokens: longest answer.
+            seed: base seed. An answer's seed depends on it and on the answer's key.
+            progress: called with the number of answers so far.
+            together: keep all policies in memory. If false, the last policy is freed before another one is loaded.
         """
         self.store: Store[AnswerRow] = Store(path, made_with, lambda row: disk.check_types(row, key=str, text=str, cut=bool))
         self.answers = {row["key"]: Answer(row["text"], row["cut"]) for row in self.store.rows}
@@ -57,13 +58,18 @@ class AnswerCache:
         self.together = together
         self.policies: dict[str, Policy] = {}
 
-    def __call__(self, uri: str, asked: Sequence[tuple[str, Conversation]], temperature: float) -> list[Answer]:
-        """A policy's answer to each of (key, conversation); equal keys have equal answers.
+    def __call__(self, uri: str, prompts: Sequence[tuple[str, Conversation]], temperature: float) -> list[Answer]:
+        """Returns a policy's answer to each prompt.
+
+        Args:
+            uri: URI of the policy.
+            prompts: pairs of a key and a conversation. Equal keys have equal answers.
+            temperature: sampling temperature.
 
         Raises:
-            Incomplete: the policy could not go on; what it said until then is stored.
+            Incomplete: the policy failed. The answers so far are stored.
         """
-        new = {key: conversation for key, conversation in asked if key not in self.answers}
+        new = {key: conversation for key, conversation in prompts if key not in self.answers}
         if new and uri not in self.policies:
             if not self.together:
                 self.policies.clear()
@@ -83,9 +89,11 @@ class AnswerCache:
                 )
             except Incomplete as stopped:
                 sampled, failed = stopped.sampled, stopped
-            came = {key: said for key, row in zip(batch, sampled, strict=True) if row and (said := row[0]) is not None}
-            answers = {key: Answer(said.text, said.finish_reason != "stop") for key, said in came.items()}
-            stored = {key: answer for key, answer in answers.items() if came[key].finish_reason != "fault"}
+            completions = {
+                key: completion for key, row in zip(batch, sampled, strict=True) if row and (completion := row[0]) is not None
+            }
+            answers = {key: Answer(reply.text, reply.finish_reason != "stop") for key, reply in completions.items()}
+            stored = {key: answer for key, answer in answers.items() if completions[key].finish_reason != "fault"}
             self.store.append(
                 AnswerRow(key=key, policy=uri, text=answer.text, cut=answer.cut) for key, answer in stored.items()
             )
@@ -93,4 +101,4 @@ class AnswerCache:
             self.progress(len(self.answers))
             if failed:
                 raise failed.error_to_raise
-        return [self.answers[key] for key, _ in asked]
+        return [self.answers[key] for key, _ in prompts]

@@ -1,8 +1,7 @@
-"""Reasoning rebuilt behind a refined solution: a summary of its steps, then the whole chain of thought, which is checked.
+"""Checks of the reconstructed reasoning (chains of thought) of refined solutions.
 
-A policy that completes chains sees task and solution; whoever learns from the chain sees the task alone. So a chain is thrown
-away that was cut, ends in another answer than the solution's, states simple arithmetic that is false, or betrays that its
-writer had been told the answer.
+The policy that writes a chain sees problem and solution. The policy that learns from it sees the problem alone. So a chain is
+discarded if it is truncated, ends in another answer than the solution, contains false arithmetic, or mentions the given answer.
 """
 
 import re
@@ -18,10 +17,10 @@ from ...verifiers.answers.values.exact import TooLarge, Undefined, exact
 from . import prompts
 from .answer_cache import Answer
 
-LEAST_WORDS = 5
-"""And numbers: with fewer a chain says hardly more than its answer."""
+MIN_WORDS = 5
+"""Smallest number of words and numbers in a chain. A shorter one is hardly more than its answer. Our choice."""
 _WORD = re.compile(r"\w+")
-_TOLD = re.compile(
+_MENTIONS_SOLUTION = re.compile(
     r"\b(?:given|provided|reference|refined|expected|known|supplied)\s+(?:final\s+)?(?:solution|answer|result|summary)\b"
     r"|\b(?:solution|answer|summary)\s+(?:that\s+)?(?:is|was|we\s+(?:are|were))\s+(?:already\s+)?(?:given|provided|told|supplied)\b"
     r"|\b(?:according\s+to|as\s+(?:stated|said|shown|written)\s+in|matches|match)\s+the\s+(?:solution|summary|answer)\b"
@@ -33,38 +32,38 @@ _NUMBER = r"-?\d{1,12}(?:\.\d{1,6})?"
 _EQUATION = re.compile(
     rf"(?<![\w.)+*/^-])({_NUMBER}(?:\s*[-+*/]\s*{_NUMBER}){{1,6}})\s*=\s*({_NUMBER})(?!\.?\d|[\w/*^(%]|\s*[-+*/=])"
 )
-"""Numbers only, on both sides: 3 + 4*5 = 23."""
+"""An equation with numbers alone on both sides, such as 3 + 4*5 = 23."""
 
 
 def flaw(chain: Answer, problem: Problem, solution: str, verify: Verifier | None) -> str | None:
-    """What speaks against learning a chain; None when nothing does.
+    """Returns why a chain is discarded; None if it is kept.
 
     Args:
-        chain: as it was written.
-        problem: that it is about.
-        solution: the refined one.
-        verify: judges answers to the problem; None where nothing can: then the chain's answer must be the solution's, as far as
-            that one states any.
+        chain: the chain as written.
+        problem: its problem.
+        solution: the refined solution.
+        verify: verifier of answers to the problem. If None, the chain's answer must equal that of the solution, if the solution
+            has one.
     """
     if chain.cut:
-        return "cut"
-    if len(_WORD.findall(chain.text)) < LEAST_WORDS:
+        return "truncated"
+    if len(_WORD.findall(chain.text)) < MIN_WORDS:
         return "too short"
-    if _TOLD.search(chain.text):
-        return "knows the answer"
+    if _MENTIONS_SOLUTION.search(chain.text):
+        return "mentions the given answer"
     if verify:
         verdict = verify(problem, chain.text)
         if verdict.score is not None and verdict.score < 1:
             return "ends in another answer"
     elif (answer := final_answer(solution)) and verifiers.verify(answer, chain.text).score == 0:
         return "ends in another answer"
-    if any(_false(left, right) for left, right in _EQUATION.findall(chain.text)):
+    if any(_is_false(left, right) for left, right in _EQUATION.findall(chain.text)):
         return "false arithmetic"
     return None
 
 
-def _false(left: str, right: str) -> bool:
-    """Whether an equation of numbers is wrong; a quotient may be rounded to the digits it is given with."""
+def _is_false(left: str, right: str) -> bool:
+    """True if an equation of numbers is false. A quotient may be rounded to the decimals of the right side."""
     try:
         value = exact(parse(left))
     except Undefined:
@@ -76,23 +75,23 @@ def _false(left: str, right: str) -> bool:
 
 
 def chain_examples(problems: str) -> Iterator[Problem]:
-    """What a policy that completes chains learns: a source for `generate:`.
+    """Yields training examples for a policy that writes chains. A source for `generate:`.
 
     Args:
-        problems: URI of problems with a solution and with thinking, as a `refine` stage leaves them; where a row has
-            a summary, that is learnt, too.
+        problems: URI of problems with solution and thinking, as a `refine` stage writes them.
 
     Yields:
-        For each, the question for the chain with the thinking as its answer, and where there is a summary the question for it.
+        For each problem, the prompt for the chain with the thinking as its answer. If the row has a summary, also the prompt
+        for the summary with the summary as its answer.
     """
     for problem in problem_sources.load(problems):
         solution, thinking = (problem.meta.get(name) for name in ("solution", "thinking"))
         if not solution or not thinking:
             continue
         steps = str(problem.meta.get("summary", ""))
-        asked = {"chain": (prompts.chain(problem, str(solution), steps), str(thinking))}
+        examples = {"chain": (prompts.chain(problem, str(solution), steps), str(thinking))}
         if steps:
-            asked["summary"] = (prompts.summary(problem, str(solution)), steps)
-        for name, (conversation, said) in asked.items():
+            examples["summary"] = (prompts.summary(problem, str(solution)), steps)
+        for name, (conversation, answer) in examples.items():
             prompt = tuple(Message(role=turn["role"], content=turn["content"]) for turn in conversation)
-            yield Problem(f"{problem.id}/{name}", prompt, said, problem.source)
+            yield Problem(f"{problem.id}/{name}", prompt, answer, problem.source)

@@ -1,21 +1,26 @@
-"""Solutions refined by deliberation, with their reasoning rebuilt: better targets for supervised fine-tuning.
+"""The `refine` stage: better target solutions for supervised fine-tuning, with reconstructed reasoning.
 
-For each instruction a judge writes a checklist; several policies write candidates; each candidate is scored on correctness,
-completeness, consistency, executability and safety, by the verifier where one applies and by the judge elsewhere; the best is
-criticised and revised until its checklist holds or the rounds are spent. Then a policy that completes chains writes a summary
-of the reasoning and the reasoning itself (`chains.py`). The steps are the Nanbeige4-3B report's; rounds, candidates and
-words it leaves open, and they are ours.
+The stage does the following for each problem:
 
-`answers.jsonl` holds everything that any policy said, by its key; `refined.jsonl` an instruction a line with its checklist, its
-scores and its rounds; `problems.jsonl` what an sft stage learns: "jsonl:{stage:NAME}/problems.jsonl?solution=solution".
+1. A judge writes a checklist, and several policies write candidate solutions.
+2. The judge scores each candidate on correctness, completeness, consistency, executability and safety. A verdict of the
+   verifier replaces the judge's score of correctness.
+3. The best candidate is criticised and revised until it fulfils its checklist or the rounds are used up.
+4. A policy writes a summary of the reasoning, then the reasoning itself (`chains.py`).
+
+Source of the steps: the Nanbeige4-3B report. Rounds, number of candidates and prompts are our choice. The stage writes:
+
+    answers.jsonl     all answers of all policies, by key
+    refined.jsonl     one line per problem: checklist, scores, rounds
+    problems.jsonl    targets for an sft stage: "jsonl:{stage:NAME}/problems.jsonl?solution=solution"
 """
 
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -24,101 +29,106 @@ from ...core import Conversation, Problem, UserError, Verifier
 from ...envs.problems import sources as problem_sources
 from ..cluster import load_policy
 from ..stage import Context, Cost, Metrics, Stage
-from . import chains
-from . import prompts as words
+from . import chains, prompts
 from .answer_cache import AnswerCache
 
 RETRY_TEMPERATURE = 0.7
-"""Of a judge whose first answer, at 0, could not be read."""
-VERIFIED = 16
-"""Solutions that are verified at a time."""
+"""Temperature of the judge's second attempt, if its first answer (at 0) cannot be read. Our choice."""
+THREADS = 16
+"""Solutions that are verified at once. Our choice."""
 
 
 class Refine(Stage):
-    """Settings of a `refine` stage. Every policy of it is, by default, the stage's own."""
+    """Settings of a `refine` stage. Policies that are not named default to the stage's own policy."""
 
     may_change: ClassVar[frozenset[str]] = frozenset({"batch_size"})
 
     kind: Literal["refine"]
-    problems: str = Field(description="problem URI: the instructions")
-    limit: int | None = Field(None, ge=1, description="only so many of them, the first ones")
-    template: str = Field("{prompt}", description="how an instruction is worded to those who answer it")
-    writers: list[str] = Field([], description="URIs of the policies that write candidates")
-    judge: str | None = Field(None, description="URI of the policy that writes checklists, scores and criticises")
-    reviser: str | None = Field(None, description="URI of the policy that revises; default: the first writer")
-    chain: str | None = Field(None, description="URI of the policy that rebuilds the reasoning; default: none is rebuilt")
-    verifier: str | None = Field(None, description="decides what is right, where it can")
-    candidates: int = Field(2, ge=1, description="of each writer")
-    rounds: int = Field(2, ge=0, description="most revisions of a solution")
-    chains: int = Field(3, ge=1, description="most chains that are written for a solution until one stands")
-    keep: Literal["right", "holding", "all"] = Field(
-        "right", description="what goes to problems.jsonl: solutions not found wrong; those whose checklist holds as well; all"
+    problems: str = Field(description="problem URI")
+    limit: int | None = Field(None, ge=1, description="number of problems, the first ones; default: all")
+    template: str = Field("{prompt}", description="template of the prompt to the writers")
+    writers: list[str] = Field([], description="URIs of the policies that write candidates; default: the stage's policy")
+    judge: str | None = Field(
+        None, description="URI of the policy that writes checklists, scores and critiques; default: the stage's policy"
     )
-    temperature: float = Field(0.7, ge=0, description="of candidates, revisions and chains; a judge answers at 0 first")
-    max_tokens: int = Field(1024, ge=1, description="of an answer")
+    reviser: str | None = Field(None, description="URI of the policy that revises; default: the first writer")
+    chain: str | None = Field(
+        None, description="URI of the policy that reconstructs the reasoning; default: no reasoning is reconstructed"
+    )
+    verifier: str | None = Field(None, description="name of the verifier that decides correctness; default: none")
+    candidates: int = Field(2, ge=1, description="candidates per writer")
+    rounds: int = Field(2, ge=0, description="largest number of revisions of a solution")
+    chains: int = Field(3, ge=1, description="largest number of attempts to write a chain that passes all checks")
+    keep: Literal["right", "holding", "all"] = Field(
+        "right",
+        description="solutions for problems.jsonl. right: not judged incorrect by the verifier, and not truncated; holding: "
+        "also with a fulfilled checklist; all: every solution",
+    )
+    temperature: float = Field(0.7, ge=0, description="temperature of candidates, revisions and chains; the judge starts at 0")
+    max_tokens: int = Field(1024, ge=1, description="longest answer, in tokens")
     batch_size: int = Field(64, ge=1, description="answers generated together")
 
     def check(self) -> None:
-        """The instructions can be loaded, and the verifier."""
+        """Checks that the problems and the verifier can be loaded."""
         problem_sources.load(self.problems)
         if self.verifier:
             verifiers.load(self.verifier)
 
     def cost(self) -> Cost:
-        """Every round of every instruction, each judgement asked for twice."""
+        """Returns an upper limit: all rounds of all problems, and two attempts for all scores."""
         count = len(problem_sources.load(self.problems)[: self.limit])
         written = self.candidates * max(1, len(self.writers))
         each = 1 + written + 2 * (written + self.rounds) + 2 * self.rounds + (1 + self.chains if self.chain else 0)
         return Cost(count * each, count * each * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
-        """Refines all instructions together, step by step."""
+        """Refines all problems together, step by step."""
         problems = problem_sources.load(self.problems)[: self.limit]
         if len({problem.id for problem in problems}) < len(problems):
-            raise UserError(f"{self.problems}: two problems have one id, and answers are kept by it; give each its own")
-        own = context.policy
-        judge, writers = self.judge or own, self.writers or [own]
-        most = self.cost().samples
+            raise UserError(f"{self.problems}: two problems have the same id; give each problem its own")
+        policy = context.policy
+        judge, writers = self.judge or policy, self.writers or [policy]
+        upper_limit = self.cost().samples
         ask = AnswerCache(
             context.folder / "answers.jsonl",
             self.model_dump(mode="json", exclude=set(self.may_change))
-            | {"policy": own, "seed": context.seed, "identity": context.identity},
+            | {"policy": policy, "seed": context.seed, "identity": context.identity},
             lambda uri: load_policy(uri, cluster=context.cluster, batch_size=self.batch_size),
             self.max_tokens,
             context.seed,
-            lambda done: context.progress(done, most),
+            lambda done: context.progress(done, upper_limit),
             together=context.cluster.on_cpu(),
         )
         verify = verifiers.load(self.verifier) if self.verifier else None
         works = [Work(problem) for problem in problems]
 
-        asked = [(f"{work.problem.id}/checklist", words.checklist(work.problem)) for work in works]
-        for work, answer in zip(works, ask(judge, asked, 0.0), strict=True):
-            work.checklist = words.read_checklist(answer.text)
-        for place, writer in enumerate(writers):
-            keyed = [(work, f"{work.problem.id}/candidate/{place}/{n}") for work in works for n in range(self.candidates)]
-            asked = [(key, words.answer(work.problem, self.template)) for work, key in keyed]
-            for (work, _), answer in zip(keyed, ask(writer, asked, self.temperature), strict=True):
+        requests = [(f"{work.problem.id}/checklist", prompts.checklist(work.problem)) for work in works]
+        for work, answer in zip(works, ask(judge, requests, 0.0), strict=True):
+            work.checklist = prompts.read_checklist(answer.text)
+        for number, writer in enumerate(writers):
+            keyed = [(work, f"{work.problem.id}/candidate/{number}/{n}") for work in works for n in range(self.candidates)]
+            requests = [(key, prompts.answer(work.problem, self.template)) for work, key in keyed]
+            for (work, _), answer in zip(keyed, ask(writer, requests, self.temperature), strict=True):
                 work.candidates.append(Candidate(answer.text, writer, answer.cut))
         _score(works, lambda work: work.candidates, "candidate", ask, judge, verify)
         first = [work.best for work in works]
-        sampled = [candidate for work in works for candidate in work.candidates]
+        candidates = [candidate for work in works for candidate in work.candidates]
         reviser = self.reviser or writers[0]
         for number in range(self.rounds):
             _revise([work for work in works if not work.best.holds], number, self, ask, judge, reviser, verify)
         if self.chain:
             _rebuild([work for work in works if _kept(work, self.keep)], self, ask, self.chain, verify)
         disk.write(context.folder / "refined.jsonl", "".join(json.dumps(_row(work)) + "\n" for work in works))
-        learnt = [work for work in works if _kept(work, self.keep) and (work.thinking is not None or not self.chain)]
-        if not learnt:
+        kept = [work for work in works if _kept(work, self.keep) and (work.thinking is not None or not self.chain)]
+        if not kept:
             raise UserError(
-                f"{self.name}: nothing of {len(works)} instructions can be learnt ({_why(works, self)}); refined.jsonl and "
-                "answers.jsonl show what was said"
+                f"{self.name}: none of {len(works)} problems has a usable solution ({_why(works, self)}); see refined.jsonl "
+                "and answers.jsonl"
             )
-        disk.write(context.folder / "problems.jsonl", "".join(json.dumps(_problem(work)) + "\n" for work in learnt))
+        disk.write(context.folder / "problems.jsonl", "".join(json.dumps(_problem(work)) + "\n" for work in kept))
         return {
             "instructions": len(works),
-            "candidates_right": _share(candidate.right for candidate in sampled),
+            "candidates_right": _share(candidate.right for candidate in candidates),
             "right_before": _share(candidate.right for candidate in first),
             "right_after": _share(work.best.right for work in works),
             "holding_before": _share(candidate.holds for candidate in first),
@@ -127,31 +137,34 @@ class Refine(Stage):
             "without_checklist": sum(not work.checklist for work in works),
             "unjudged": sum(candidate.scores is None for work in works for candidate in work.candidates),
             "chains_refused": dict(Counter(flaw for work in works for flaw in work.flaws)),
-            "learnt": len(learnt),
+            "learnt": len(kept),
             "answers": len(ask.answers),
         }
 
     def summary(self, metrics: Metrics) -> str:
-        """How many instructions are left to learn, and the share of right answers before and after."""
+        """Returns the number of usable solutions, and the share of correct solutions before and after revision."""
         before, after = (f"{metrics[f'right_{when}'] or 0:.0%}" for when in ("before", "after"))
-        return f"{metrics['learnt']} of {metrics['instructions']} instructions to learn; right {before} before, {after} after"
+        counts = f"{metrics['learnt']} usable solutions of {metrics['instructions']} problems"
+        return f"{counts}; correct {before} before revision, {after} after"
 
 
 @dataclasses.dataclass(slots=True)
 class Candidate:
-    """A solution and what is held of it."""
+    """A solution with its verdict and its scores."""
 
     text: str
     by: str
+    """URI of the policy that wrote it."""
     cut: bool
+    """True if it is truncated."""
     right: bool | None = None
-    """The verifier's word; None where there is none."""
-    scores: words.Scores | None = None
-    """The judge's; None where it could not be read twice."""
+    """True if the verifier accepts it; None without a verdict."""
+    scores: prompts.Scores | None = None
+    """The judge's scores; None if they could not be read in two attempts."""
 
     @property
     def rank(self) -> tuple[float, float, float]:
-        """By which the best is found: right, then the checklist, then the criteria."""
+        """Sort key: correctness, then share of fulfilled items, then mean score."""
         right = 0.5 if self.right is None else float(self.right)
         if self.scores is None:
             return right, 0.0, 0.0
@@ -159,25 +172,29 @@ class Candidate:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing is left to mend."""
+        """True if the solution needs no revision."""
         return self.right is not False and not self.cut and self.scores is not None and all(self.scores.holds)
 
 
 @dataclasses.dataclass(slots=True)
 class Work:
-    """An instruction under way."""
+    """A problem with all that the stage has generated for it."""
 
     problem: Problem
     checklist: list[str] = dataclasses.field(default_factory=list)
     candidates: list[Candidate] = dataclasses.field(default_factory=list)
     rounds: int = 0
+    """Revisions so far."""
     summary: str = ""
+    """Summary of the reasoning."""
     thinking: str | None = None
+    """The chain that has passed all checks."""
     flaws: list[str] = dataclasses.field(default_factory=list)
+    """Why the other chains were discarded."""
 
     @property
     def best(self) -> Candidate:
-        """The first of the best candidates."""
+        """The candidate with the highest rank, the first one in a tie."""
         return max(self.candidates, key=lambda candidate: candidate.rank)
 
 
@@ -189,24 +206,25 @@ def _score(
     judge: str,
     verify: Verifier | None,
 ) -> None:
-    """Has candidates verified and judged; a judgement that cannot be read is asked for once more."""
+    """Verifies and judges candidates. Scores that cannot be read are asked for once more."""
     waiting = [
         (f"{work.problem.id}/scores/{step}/{number}", work, candidate)
         for work in works
         for number, candidate in enumerate(of(work))
     ]
     if verify:
-        whole = [(work.problem, candidate) for _, work, candidate in waiting if not candidate.cut]
-        with ThreadPoolExecutor(VERIFIED) as threads:
-            verdicts = list(threads.map(lambda pair: verify(pair[0], pair[1].text), whole))
-        for (_, candidate), verdict in zip(whole, verdicts, strict=True):
+        complete = [(work.problem, candidate) for _, work, candidate in waiting if not candidate.cut]
+        with ThreadPoolExecutor(THREADS) as threads:
+            verdicts = list(threads.map(lambda pair: verify(pair[0], pair[1].text), complete))
+        for (_, candidate), verdict in zip(complete, verdicts, strict=True):
             candidate.right = None if verdict.score is None else verdict.score == 1
     for attempt, temperature in enumerate((0.0, RETRY_TEMPERATURE)):
-        asked = [
-            (f"{key}/{attempt}", words.scores(work.problem, candidate.text, work.checklist)) for key, work, candidate in waiting
+        requests = [
+            (f"{key}/{attempt}", prompts.scores(work.problem, candidate.text, work.checklist))
+            for key, work, candidate in waiting
         ]
-        for (_, work, candidate), answer in zip(waiting, ask(judge, asked, temperature), strict=True):
-            candidate.scores = words.read_scores(answer.text, work.checklist)
+        for (_, work, candidate), answer in zip(waiting, ask(judge, requests, temperature), strict=True):
+            candidate.scores = prompts.read_scores(answer.text, work.checklist)
             if candidate.scores and candidate.right is not None:
                 candidate.scores.criteria["correctness"] = 10.0 * candidate.right
         waiting = [row for row in waiting if row[2].scores is None]
@@ -215,38 +233,40 @@ def _score(
 def _revise(
     works: Sequence[Work], number: int, settings: Refine, ask: AnswerCache, judge: str, reviser: str, verify: Verifier | None
 ) -> None:
-    """One round: the best solution is criticised and written anew; the new one counts where it is better."""
+    """Runs one round: criticises and rewrites the best solution of each problem. The revision becomes a further candidate."""
     bests = [work.best for work in works]
-    asked = []
+    requests = []
     for work, best in zip(works, bests, strict=True):
         holds = best.scores.holds if best.scores else [False] * len(work.checklist)
-        failing = [item for item, held in zip(work.checklist, holds, strict=True) if not held]
-        asked.append((f"{work.problem.id}/critique/{number}", words.critique(work.problem, best.text, failing, best.right)))
-    criticisms = ask(judge, asked, 0.0)
-    asked = [
-        (f"{work.problem.id}/revision/{number}", words.revision(work.problem, best.text, criticism.text, settings.template))
+        failing = [item for item, fulfilled in zip(work.checklist, holds, strict=True) if not fulfilled]
+        prompt = prompts.critique(work.problem, best.text, failing, best.right)
+        requests.append((f"{work.problem.id}/critique/{number}", prompt))
+    criticisms = ask(judge, requests, 0.0)
+    requests = [
+        (f"{work.problem.id}/revision/{number}", prompts.revision(work.problem, best.text, criticism.text, settings.template))
         for work, best, criticism in zip(works, bests, criticisms, strict=True)
     ]
-    for work, answer in zip(works, ask(reviser, asked, settings.temperature), strict=True):
+    for work, answer in zip(works, ask(reviser, requests, settings.temperature), strict=True):
         work.candidates.append(Candidate(answer.text, reviser, answer.cut))
         work.rounds += 1
     _score(works, lambda work: work.candidates[-1:], f"revision/{number}", ask, judge, verify)
 
 
 def _rebuild(works: Sequence[Work], settings: Refine, ask: AnswerCache, policy: str, verify: Verifier | None) -> None:
-    """Summaries, then chains, until one stands for each or the tries are spent."""
-    asked: list[tuple[str, Conversation]] = [
-        (f"{work.problem.id}/summary", words.summary(work.problem, work.best.text)) for work in works
+    """Writes summaries, then chains until one passes all checks or the attempts are used up."""
+    requests: list[tuple[str, Conversation]] = [
+        (f"{work.problem.id}/summary", prompts.summary(work.problem, work.best.text)) for work in works
     ]
-    for work, answer in zip(works, ask(policy, asked, settings.temperature), strict=True):
+    for work, answer in zip(works, ask(policy, requests, settings.temperature), strict=True):
         work.summary = answer.text
     for attempt in range(settings.chains):
         waiting = [work for work in works if work.thinking is None]
-        asked = [
-            (f"{work.problem.id}/chain/{attempt}", words.chain(work.problem, work.best.text, work.summary)) for work in waiting
+        requests = [
+            (f"{work.problem.id}/chain/{attempt}", prompts.chain(work.problem, work.best.text, work.summary))
+            for work in waiting
         ]
-        answers = ask(policy, asked, settings.temperature)
-        with ThreadPoolExecutor(VERIFIED) as threads:
+        answers = ask(policy, requests, settings.temperature)
+        with ThreadPoolExecutor(THREADS) as threads:
             flaws = list(
                 threads.map(lambda work, answer: chains.flaw(answer, work.problem, work.best.text, verify), waiting, answers)
             )
@@ -262,18 +282,19 @@ def _kept(work: Work, keep: str) -> bool:
     return keep == "all" or (best.right is not False and not best.cut and (keep == "right" or best.holds))
 
 
-def _row(work: Work) -> dict[str, Any]:
+def _row(work: Work) -> dict[str, object]:
     candidates = [
         {"text": c.text, "by": c.by, "right": c.right, "holds": c.scores.holds if c.scores else None}
         | {"scores": c.scores.criteria if c.scores else None}
         for c in work.candidates
     ]
+    best = work.candidates.index(work.best)
     row = {"id": work.problem.id, "checklist": work.checklist, "candidates": candidates, "rounds": work.rounds}
-    return row | {"best": work.candidates.index(work.best), "summary": work.summary, "chains_refused": work.flaws}
+    return row | {"best": best, "summary": work.summary, "chains_refused": work.flaws}
 
 
-def _problem(work: Work) -> dict[str, Any]:
-    row = {
+def _problem(work: Work) -> dict[str, object]:
+    row: dict[str, object] = {
         "id": work.problem.id,
         "prompt": list(work.problem.prompt),
         "answer": work.problem.answer,
@@ -282,14 +303,14 @@ def _problem(work: Work) -> dict[str, Any]:
     return row | ({"thinking": work.thinking, "summary": work.summary} if work.thinking is not None else {})
 
 
-def _share(values: Any) -> float | None:
-    """Of those that are true among those that are known."""
-    known = [bool(value) for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+def _share(values: Iterable[bool | None]) -> float | None:
+    """Returns the share of True among the values that are not None."""
+    decided = [bool(value) for value in values if value is not None]
+    return sum(decided) / len(decided) if decided else None
 
 
 def _why(works: Sequence[Work], settings: Refine) -> str:
-    wrong = sum(not _kept(work, settings.keep) for work in works)
+    dropped = sum(not _kept(work, settings.keep) for work in works)
     refused = Counter(flaw for work in works for flaw in work.flaws)
-    told = [f"{wrong} are not {settings.keep}", *(f"{count} chains: {flaw}" for flaw, count in refused.items())]
-    return ", ".join(told)
+    chain_flaws = [f"{count} chains discarded: {flaw}" for flaw, count in refused.items()]
+    return ", ".join([f"{dropped} do not meet keep: {settings.keep}", *chain_flaws])

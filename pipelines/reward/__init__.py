@@ -1,1 +1,1 @@
-"""Pairwise reward models: trained and measured."""
+"""Training and measurement of pairwise reward models."""

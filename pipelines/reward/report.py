@@ -1,4 +1,4 @@
-"""The report of a `reward_model` stage: accuracy and calibration on held-out pairs, perturbed answers, a table, a picture."""
+"""The report of a `reward_model` stage: accuracy and calibration on held-out pairs, and preference for perturbed answers."""
 
 import dataclasses
 import hashlib
@@ -18,35 +18,41 @@ from ..stage import Context, Metrics
 from . import accuracy, perturbations
 
 AT_ONCE = 4
-"""Forward passes between two writes of what was judged."""
+"""Forward passes between two writes to the store. Our choice."""
 
 
-class Measured(NamedTuple):
-    """How a reward model is measured."""
+class Measurement(NamedTuple):
+    """Settings of the measurement of a reward model."""
 
     pairs: int
-    """Most held-out pairs."""
+    """Largest number of held-out pairs."""
     answers: int
-    """Most held-out answers that are perturbed."""
+    """Largest number of held-out answers to perturb."""
     judge: str | None
-    """A policy that is measured beside it."""
+    """URI of an untrained judge to measure for comparison."""
     batch_size: int
-    """Questions a forward pass."""
+    """Questions per forward pass."""
     max_tokens: int
-    """Of a question."""
+    """Longest question, in tokens."""
 
 
 def measure(
-    settings: Measured, context: Context, train: Sequence[PreferencePair], held_out: Sequence[PreferencePair]
+    settings: Measurement, context: Context, train: Sequence[PreferencePair], held_out: Sequence[PreferencePair]
 ) -> Metrics:
-    """Measures the stage's model, and the plain judge if one is named, on held-out pairs and on probes made of their answers.
+    """Measures the stage's model, and the untrained judge if one is named, on held-out pairs and on perturbed answers.
 
-    What is judged is stored as it comes, so that a stage that was killed goes on.
+    All answers of a judge are stored at once, so that a killed stage resumes.
+
+    Args:
+        settings: settings of the measurement.
+        context: the stage's context.
+        train: training pairs, on which the baselines are fitted.
+        held_out: held-out pairs.
     """
     pairs = sorted(held_out, key=lambda pair: _name((pair.prompt, pair.group, "")))[: settings.pairs]
     answers = list({pair.group: (pair.prompt, pair.chosen) for pair in pairs}.values())[: settings.answers]
     judges = {"trained": f"path:{context.folder / 'policy'}"} | ({"plain": settings.judge} if settings.judge else {})
-    metrics: Metrics = {"held_out": {}, "probes": {}, "baselines": _baselines(train, pairs)}
+    metrics: Metrics = {"held_out": {}, "perturbed": {}, "baselines": _baselines(train, pairs)}
     for name, uri in judges.items():
         judge = PairwiseJudge(load_policy(uri, batch_size=settings.batch_size), settings.max_tokens)
         made_with = {"judge": uri, "max_tokens": settings.max_tokens}
@@ -54,41 +60,54 @@ def measure(
             context.folder / f"judged-{name}.jsonl", made_with, lambda row: disk.check_types(row, question=str, first=float)
         )
         prefer = stored(judge, store, AT_ONCE * settings.batch_size, context.progress)
-        compared = accuracy.compare(prefer, pairs)
-        metrics["held_out"][name] = _measures(compared)
+        judged = accuracy.compare(prefer, pairs)
+        metrics["held_out"][name] = _measures(judged)
         if answers:
-            metrics["probes"][name] = [dataclasses.asdict(row) for row in perturbations.probe(prefer, answers)]
+            metrics["perturbed"][name] = [dataclasses.asdict(row) for row in perturbations.win_rates(prefer, answers)]
     _write(context.folder, metrics)
     return metrics
 
 
 class JudgedRow(TypedDict):
-    """A question that was judged, as a store has it."""
+    """A row of the store of a judge's answers."""
 
     question: str
+    """Digest of the question."""
     first: float
-    """The probability that the first response is the better one."""
+    """Probability that the first response is better."""
 
 
 def stored(prefer: Prefer, store: Store[JudgedRow], at_once: int, progress: Callable[..., None]) -> Prefer:
-    """A judge that is asked only what is not in the store, so many questions at a time, and whose answers go there."""
-    known: dict[str, float] = {row["question"]: row["first"] for row in store.rows}
+    """Returns a judge that stores its answers and is asked only questions without a stored answer.
+
+    Args:
+        prefer: the judge.
+        store: store of its answers.
+        at_once: questions between two writes to the store.
+        progress: called as progress(new questions answered, all new questions).
+    """
+    answers: dict[str, float] = {row["question"]: row["first"] for row in store.rows}
 
     def ask(questions: Sequence[ResponsePair]) -> list[float]:
         names = [_name(question) for question in questions]
-        left = list({name: question for name, question in zip(names, questions, strict=True) if name not in known}.items())
+        left = list({name: question for name, question in zip(names, questions, strict=True) if name not in answers}.items())
         for start in range(0, len(left), at_once):
-            some = left[start : start + at_once]
-            told = prefer([question for _, question in some])
-            store.append([{"question": name, "first": chance} for (name, _), chance in zip(some, told, strict=True)])
-            known.update((name, chance) for (name, _), chance in zip(some, told, strict=True))
-            progress(start + len(some), len(left))
-        return [known[name] for name in names]
+            batch = left[start : start + at_once]
+            probabilities = prefer([question for _, question in batch])
+            new = [(name, probability) for (name, _), probability in zip(batch, probabilities, strict=True)]
+            store.append([{"question": name, "first": probability} for name, probability in new])
+            answers.update(new)
+            progress(start + len(batch), len(left))
+        return [answers[name] for name in names]
 
     return ask
 
 
-def _baselines(train: Sequence[PreferencePair], pairs: Sequence[PreferencePair]) -> dict[str, dict[str, Any]]:
+Record = dict[str, Any]
+"""A dataclass as JSON data."""
+
+
+def _baselines(train: Sequence[PreferencePair], pairs: Sequence[PreferencePair]) -> dict[str, Record]:
     words = accuracy.bag_of_words(train)
     return {
         "always longer": dataclasses.asdict(accuracy.accuracy(pairs, accuracy.always_longer(pairs))),
@@ -96,31 +115,32 @@ def _baselines(train: Sequence[PreferencePair], pairs: Sequence[PreferencePair])
     }
 
 
-def _measures(compared: Sequence[accuracy.Compared]) -> dict[str, Any]:
-    pairs = [one.pair for one in compared]
-    error, bins = accuracy.calibration(compared)
+def _measures(judged: Sequence[accuracy.JudgedPair]) -> Record:
+    pairs = [row.pair for row in judged]
+    error, bins = accuracy.calibration(judged)
     return {
-        "accuracy": dataclasses.asdict(accuracy.accuracy(pairs, accuracy.margins(compared))),
+        "accuracy": dataclasses.asdict(accuracy.accuracy(pairs, accuracy.margins(judged))),
         "pairs": len(pairs),
-        "orders_agree": accuracy.agreement(compared),
-        "first_shown": accuracy.first_shown(compared),
+        "orders_agree": accuracy.agreement(judged),
+        "first_shown": accuracy.first_shown(judged),
         "calibration_error": error,
-        "bins": [dataclasses.asdict(one) for one in bins],
-        "length": dataclasses.asdict(accuracy.length_bias(compared)),
+        "bins": [dataclasses.asdict(row) for row in bins],
+        "length": dataclasses.asdict(accuracy.length_bias(judged)),
     }
 
 
 def _write(folder: Path, metrics: Metrics) -> None:
     disk.write(folder / "report.json", json.dumps(metrics, indent=1))
     disk.write(folder / "report.md", table(metrics))
-    _picture(metrics["held_out"], folder / "calibration.svg")
+    _reliability_diagram(metrics["held_out"], folder / "calibration.svg")
 
 
 def table(metrics: Metrics) -> str:
-    """Two tables in Markdown: who finds the better response how often, and how often a doctored one beats the plain one."""
-    heads = ["judge", "accuracy", "orders agree", "first shown", "calibration error"]
-    heads += ["chosen longer", "chosen shorter", "length correlation"]
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    """Returns two Markdown tables: each judge's accuracy, and how often it prefers the perturbed answer."""
+    heads = ["judge", "accuracy", "orders agree", "preference for the first", "calibration error"]
+    heads += ["accuracy, chosen longer", "accuracy, chosen shorter", "correlation with length"]
+    lines = ["Accuracies in percent, with 95% intervals over new problems:", ""]
+    lines += [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name, found in metrics["held_out"].items():
         length = found["length"]
         lines.append(
@@ -129,20 +149,21 @@ def table(metrics: Metrics) -> str:
             f"| {length['correlation']:+.2f} |"
         )
     lines += [f"| {name} | {_percent(score)} | | | | | | |" for name, score in metrics["baselines"].items()]
-    if metrics["probes"]:
-        heads = ["doctored", *(f"{name} falls for it" for name in metrics["probes"])]
+    if metrics["perturbed"]:
+        heads = ["perturbation", *(f"{name} prefers it" for name in metrics["perturbed"])]
+        lines += ["", "Perturbed answers that are preferred to the original, in percent, with 95% intervals over new problems:"]
         lines += ["", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-        for rows in zip(*metrics["probes"].values(), strict=True):
+        for rows in zip(*metrics["perturbed"].values(), strict=True):
             lines.append(f"| {rows[0]['kind']} | " + " | ".join(_percent(row["wins"]) for row in rows) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _percent(score: dict[str, Any] | None) -> str:
+def _percent(score: Record | None) -> str:
     return str(Score(**score)) if score else "-"
 
 
-def _picture(held_out: dict[str, Any], path: Path) -> None:
-    """How often what a judge says comes true, by how sure it is; the diagonal is perfect."""
+def _reliability_diagram(held_out: dict[str, Record], path: Path) -> None:
+    """Draws how often the preferred response is the chosen one, by the judge's probability. The diagonal is perfect."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4, 3.6), layout="constrained")
@@ -150,8 +171,8 @@ def _picture(held_out: dict[str, Any], path: Path) -> None:
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
     for name, found in held_out.items():
         label = f"{name}, error {found['calibration_error']:.3f}"
-        axes.plot(*zip(*((one["chance"], one["right"]) for one in found["bins"]), strict=True), marker="o", label=label)
-    axes.set(xlabel="probability given", ylabel="share that came true", xlim=(0, 1), ylim=(0, 1))
+        axes.plot(*zip(*((row["probability"], row["correct"]) for row in found["bins"]), strict=True), marker="o", label=label)
+    axes.set(xlabel="predicted probability", ylabel="observed share", xlim=(0, 1), ylim=(0, 1))
     axes.legend(fontsize=8)
     figure.savefig(path)
 

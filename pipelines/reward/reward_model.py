@@ -1,15 +1,16 @@
-"""A pairwise reward model: a language model learns to say which of two responses is better, "A" or "B".
+"""The `reward_model` stage: a language model learns which of two responses is better, as the token "A" or "B".
 
-It is a checkpoint like any other, and asked as `policies/preference.py` words it. The loss is the cross-entropy of that one
-token, over the whole vocabulary, so that a server's `top_logprobs` hold it, too. Each pass over the pairs shows each pair in
-one order, drawn by a hash, and the next pass in the other. A share of the questions is held out, by a hash of their text.
+The reward model is an ordinary checkpoint, and `policies/preference.py` defines its prompt. The loss is the cross-entropy of
+the one token over the whole vocabulary, so that a server's `top_logprobs` contain both letters. A pass over the pairs contains
+each pair in one order, chosen by a hash, and the next pass contains it in the other order. A share of the problems is held out,
+chosen by a hash of their text.
 """
 
 import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict
 
 import torch
 from pydantic import Field
@@ -27,76 +28,88 @@ from ..trainer import trainer
 from ..trainer.settings import Training
 from . import perturbations, report
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 class RewardModel(Training):
     """Settings of a `reward_model` stage."""
 
     feeds_next: ClassVar[bool] = False
-    """It judges policies: no later stage starts from it unless it names it."""
+    """The model judges policies, so later stages do not start from it by default."""
     may_change: ClassVar[frozenset[str]] = frozenset({"micro_batch_size", "save_steps", "judge_batch_size"})
 
     kind: Literal["reward_model"]
-    pairs: str = Field(description="URI of pairs, see envs/problems/pairs.py")
-    batch_size: int = Field(32, ge=1, description="pairs a step, each in one order")
-    micro_batch_size: int | None = Field(None, ge=1, description="pairs a forward pass; default: the whole batch")
+    pairs: str = Field(description="URI of pairs; see envs/problems/pairs.py")
+    batch_size: int = Field(32, ge=1, description="pairs per step, each in one order")
+    micro_batch_size: int | None = Field(None, ge=1, description="pairs per forward pass; default: the whole batch")
     learning_rate: float = Field(2e-5, gt=0, description="peak learning rate")
-    max_tokens: int = Field(1024, ge=2, description="longer questions lose the middle of what they show")
-    probes: float = Field(
-        0.1, ge=0, le=1, description="share of examples whose rejected response is the chosen one, doctored; the share is ours"
+    max_tokens: int = Field(
+        1024, ge=2, description="longest question to the reward model, in tokens; longer ones lose the middle of their texts"
     )
-    held_out: float = Field(0.1, ge=0, lt=1, description="share of the questions that is measured on; 0: nothing is measured")
-    held_out_pairs: int = Field(1000, ge=1, description="most pairs measured on")
-    probed: int = Field(100, ge=0, description="most held-out answers that probes are made of")
-    judge: str | None = Field(None, description="a policy that was not trained for it, measured beside: the plain judge")
-    judge_batch_size: int = Field(16, ge=1, description="questions a forward pass where it is measured")
+    perturbed_share: float = Field(
+        0.1, ge=0, le=1, description="share of examples whose rejected response is a perturbed copy of the chosen one"
+    )
+    held_out: float = Field(0.1, ge=0, lt=1, description="share of problems held out for measurement; 0: no measurement")
+    held_out_pairs: int = Field(1000, ge=1, description="largest number of held-out pairs to measure on")
+    perturbed_answers: int = Field(100, ge=0, description="largest number of held-out answers to perturb for measurement")
+    judge: str | None = Field(None, description="URI of an untrained judge to measure for comparison; default: none")
+    judge_batch_size: int = Field(16, ge=1, description="questions per forward pass during measurement")
 
     def check(self) -> None:
-        """There are pairs on both sides of the split."""
+        """Checks that there are pairs to train on and pairs to measure on."""
         train, held_out = pair_sources.split(pair_sources.load(self.pairs), self.held_out)
         if not train or (self.held_out and not held_out):
             raise UserError(
-                f"{self.pairs}: held_out={self.held_out} leaves {len(train)} pairs to learn from, {len(held_out)} to measure"
+                f"{self.pairs}: held_out={self.held_out} leaves {len(train)} pairs for training and {len(held_out)} for "
+                "measurement; change held_out or add pairs"
             )
         if self.micro_batch_size and self.batch_size % self.micro_batch_size:
-            raise UserError(f"batch_size={self.batch_size} is no multiple of micro_batch_size={self.micro_batch_size}")
+            raise UserError(f"batch_size={self.batch_size} is not a multiple of micro_batch_size={self.micro_batch_size}")
 
     def cost(self) -> Cost:
-        """Every question as long as may be."""
+        """Returns an upper limit: every question has `max_tokens`."""
         return Cost(trained_tokens=self.steps * self.batch_size * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
-        """Trains, leaves the checkpoint in `policy`, and measures it: `report.json`, `report.md`, `calibration.svg`."""
+        """Trains the model into `policy` and measures it: `report.json`, `report.md`, `calibration.svg`."""
         metrics = processes.trained(self, context)
         if self.held_out:
-            measured = report.Measured(self.held_out_pairs, self.probed, self.judge, self.judge_batch_size, self.max_tokens)
-            metrics |= report.measure(measured, context, *_split(self))
+            measurement = report.Measurement(
+                self.held_out_pairs, self.perturbed_answers, self.judge, self.judge_batch_size, self.max_tokens
+            )
+            metrics |= report.measure(measurement, context, *_split(self))
         return metrics
 
     def train(self, context: Context) -> Metrics:
-        """Trains in this process, which may be one of several that torch has joined."""
+        """Trains in this process, which may be one of several data-parallel processes."""
         from transformers import Trainer
 
         pairs, _ = _split(self)
         start = checkpoints.checkpoint(context.policy)
         model, tokenizer = checkpoints.load(start, torch.float32)
         longest = token_limit(checkpoints.window(start), self.max_tokens)
-        seed = f"{context.seed}/{self.name}"  # a seed of the stage's own
+        seed = f"{context.seed}/{self.name}"  # so that two stages of a recipe have different seeds
         count = self.steps * self.batch_size
-        asked = list(schedule(pairs, count, self.probes, seed))
+        examples = list(schedule(pairs, count, self.perturbed_share, seed))
         shared, letters = checkpoints.choice_tokens(tokenizer, OPTIONS)
 
-        class Asked(torch.utils.data.Dataset[dict[str, Any]]):
+        class Examples(torch.utils.data.Dataset[TokenizedExample]):
             def __len__(self) -> int:
                 return count
 
-            def __getitem__(self, place: int) -> dict[str, Any]:
-                example = asked[place]
+            def __getitem__(self, index: int) -> TokenizedExample:
+                example = examples[index]
                 tokens = checkpoints.prompt_tokens(tokenizer, pairwise_prompt(*example.question, tokenizer, longest)) + shared
                 return {"tokens": tokens, "letter": letters[OPTIONS.index(example.letter)]}
 
         class LetterTrainer(Trainer):
             def compute_loss(
-                self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+                self,
+                model: "PreTrainedModel",
+                inputs: dict[str, torch.Tensor],
+                return_outputs: bool = False,
+                num_items_in_batch: object = None,
             ) -> Any:
                 letter = inputs.pop("letter")
                 output = model(**inputs, use_cache=False, logits_to_keep=1)
@@ -107,61 +120,71 @@ class RewardModel(Training):
             model,
             tokenizer,
             context,
-            Asked(),
+            Examples(),
             _collate,
             **trainer.common(self),
             trainer=LetterTrainer,
             train_sampling_strategy="sequential",
         )
-        told = {"examples": count, "doctored": sum(example.probe is not None for example in asked)}
-        return found | told | {"pairs": len(pairs), "questions": len({pair.group for pair in pairs})}
+        counts = {"examples": count, "perturbed": sum(example.perturbation is not None for example in examples)}
+        return found | counts | {"pairs": len(pairs), "questions": len({pair.group for pair in pairs})}
 
     def summary(self, metrics: Metrics) -> str:
-        """The loss at the end, and the accuracy on held-out pairs."""
+        """Returns the final loss, and the accuracy on held-out pairs with its 95% interval over new problems."""
         held_out = metrics.get("held_out", {}).get("trained")
-        right = f", right on {scoreboard.scored(held_out['accuracy'])}" if held_out else ""
-        return f"{metrics['steps']} steps on {metrics['pairs']} pairs, loss {metrics['loss']:.3f}{right}"
+        accuracy = f", held-out accuracy {scoreboard.scored(held_out['accuracy'])} (95% over new problems)" if held_out else ""
+        return f"{metrics['steps']} steps on {metrics['pairs']} pairs, loss {metrics['loss']:.3f}{accuracy}"
+
+
+class TokenizedExample(TypedDict):
+    """An example as tokens."""
+
+    tokens: list[int]
+    """The question, up to the letter."""
+    letter: int
+    """Token id of the correct letter."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Example:
-    """A question with its right answer."""
+    """A question to the reward model with its correct letter."""
 
     question: ResponsePair
     letter: str
-    probe: str | None
-    """The kind of doctoring, where the rejected response is the chosen one, doctored."""
+    perturbation: str | None
+    """Kind of perturbation, if the rejected response is a perturbed copy of the chosen one."""
 
 
 def schedule(pairs: Sequence[PreferencePair], count: int, share: float, seed: str) -> Iterator[Example]:
-    """What is learnt from, in order: `count` examples, pass by pass over the pairs, each pass in an order of its own.
+    """Yields the training examples in order. Each pass over the pairs has an order of its own.
 
-    A and B are balanced: a step in which one letter was right more often would teach the model to say that letter.
+    Both letters are correct equally often in each step. Otherwise the model would learn to prefer one letter.
 
     Args:
-        pairs: to learn from.
-        count: examples.
-        share: of examples with a doctored response.
-        seed: of all that is drawn, each draw by a hash.
+        pairs: training pairs.
+        count: number of examples.
+        share: share of examples with a perturbed response.
+        seed: seed of all random choices, which are made by hashes.
     """
     ranks = sorted(range(len(pairs)), key=lambda pair: _number(seed, "rank", pair))
-    for place in range(count):
-        turn, within = divmod(place, len(pairs))
+    for index in range(count):
+        turn, within = divmod(index, len(pairs))
         if not within:
-            # Half of the pairs have the better response first, the other half in the next pass.
+            # Half of the pairs have the better response first. In the next pass it is the other half.
             halves = [sorted(ranks[(half + turn) % 2 :: 2], key=lambda pair: _number(seed, turn, pair)) for half in (0, 1)]
             order = [(pair, half) for two in zip_longest(*halves) for half, pair in enumerate(two) if pair is not None]
         number, half = order[within]
         pair = pairs[number]
-        probe = None
-        if _number(seed, "probe", turn, number) < share * _WHOLE:
-            probe = [*perturbations.KINDS][_number(seed, "kind", turn, number) % len(perturbations.KINDS)]
-        worse = perturbations.doctored(probe, pair.chosen, "train") if probe else pair.rejected
-        two = (worse, pair.chosen) if half else (pair.chosen, worse)
-        yield Example((pair.prompt, *two), OPTIONS[half], probe)
+        kind = None
+        if _number(seed, "probe", turn, number) < share * _NUMBERS:
+            kind = [*perturbations.KINDS][_number(seed, "kind", turn, number) % len(perturbations.KINDS)]
+        worse = perturbations.perturbed(kind, pair.chosen, "train") if kind else pair.rejected
+        responses = (worse, pair.chosen) if half else (pair.chosen, worse)
+        yield Example((pair.prompt, *responses), OPTIONS[half], kind)
 
 
-_WHOLE = 16**12
+_NUMBERS = 16**12
+"""Range of `_number`."""
 
 
 def _number(*parts: object) -> int:
@@ -169,12 +192,15 @@ def _number(*parts: object) -> int:
 
 
 def _split(settings: RewardModel) -> tuple[list[PreferencePair], list[PreferencePair]]:
-    """Pairs to learn from, and pairs to measure with."""
+    """Returns the pairs for training and the pairs for measurement."""
     return pair_sources.split(pair_sources.load(settings.pairs), settings.held_out)
 
 
-def _collate(batch: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-    """Pads on the left, so that every row ends where its letter follows: ids, mask and positions are (examples, longest)."""
+def _collate(batch: list[TokenizedExample]) -> dict[str, torch.Tensor]:
+    """Returns a batch: ids, mask and positions, (examples, longest) each, and the letters.
+
+    Padding is on the left, so that each row ends where its letter follows.
+    """
     width = max(len(example["tokens"]) for example in batch)
     mask = torch.tensor([[0] * (width - len(e["tokens"])) + [1] * len(e["tokens"]) for e in batch])
     return {

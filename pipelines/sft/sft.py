@@ -1,4 +1,4 @@
-"""Supervised fine-tuning on worked answers, with the transformers Trainer: the loss is on the answer alone."""
+"""The `sft` stage: supervised fine-tuning on worked answers, with the loss on the assistant's turns alone."""
 
 import dataclasses
 import functools
@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -21,15 +21,16 @@ from ..launch import processes
 from ..stage import Context, Cost, Metrics
 from ..trainer import trainer
 from ..trainer.settings import Training
-from .examples import Example, can_be_learnt, example, in_shares, worked
+from .examples import Example, example, in_shares, is_trainable, worked
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from transformers import PreTrainedTokenizerBase
 
 ROW_TOKENS = 128
-"""Tokens of the rows that short examples are laid in."""
-MEASURED, SCORES = "bench-", "scores.json"
-"""What the folder of a checkpoint's benchmarks is called, before the step, and what is written there last."""
+"""Smallest length of a packed row, in tokens. Our choice."""
+BENCH_FOLDER, SCORES = "bench-", "scores.json"
+"""Name of the folder of a checkpoint's benchmarks, before the step number, and of the last file written there."""
 
 
 class SFT(Training):
@@ -41,54 +42,56 @@ class SFT(Training):
 
     kind: Literal["sft"]
     problems: str | list[str] = Field(
-        description="problem URI, or several; meta['solution'] is the target where there is one, else the answer"
+        description="problem URI, or a list of them; the target is meta['solution'] if there is one, else the answer"
     )
     shares: list[float] | None = Field(
-        None, description="each URI's share of the tokens; default: all examples alike, as many as there are of each"
+        None, description="share of the tokens of each URI; they sum to 1; default: all examples equally often"
     )
-    verifier: str | None = Field(None, description="an answer that this verifier does not hold for right is left out")
-    template: str = Field("{prompt}", description="how the user's turn is worded")
-    system: str | None = Field(None, description="system turn before the prompt")
-    answer: str = Field("{answer}", description="how the target is worded")
+    verifier: str | None = Field(
+        None, description="name of a verifier; problems whose target it does not accept are left out; default: none"
+    )
+    template: str = Field("{prompt}", description="template of the last user turn")
+    system: str | None = Field(None, description="system turn before the prompt; default: none")
+    answer: str = Field("{answer}", description="template of the target")
     thinking_as: str | None = Field(
         None,
-        description="how meta['thinking'] and the answer are written, with {thinking} and {answer}; '': without the thinking; "
-        "default: in <think> tags, where the model knows them",
+        description="template of meta['thinking'] and the answer, with {thinking} and {answer}; '': leave the thinking out; "
+        "default: in <think> tags, which the model must have",
     )
-    max_tokens: int = Field(1024, ge=2, description="longer examples are left out, and counted")
-    cut: bool = Field(False, description="longer examples are cut at max_tokens instead, and lose their end")
-    gradient_checkpointing: bool = Field(False, description="less memory for a third more time")
-    packed: bool = Field(True, description="short examples share a row; false: each has its own, filled up with padding")
-    bench: list[str] = Field([], description="names of benchmark tasks that every checkpoint is measured by")
-    bench_limit: int | None = Field(None, ge=1, description="only so many problems a task")
+    max_tokens: int = Field(1024, ge=2, description="longest example, in tokens; longer ones are left out and counted")
+    cut: bool = Field(False, description="truncate longer examples at max_tokens instead of leaving them out")
+    gradient_checkpointing: bool = Field(False, description="recompute activations: less memory for a third more time")
+    packed: bool = Field(True, description="pack several short examples into a row; false: one padded row per example")
+    bench: list[str] = Field([], description="benchmark tasks on which every checkpoint is measured")
+    bench_limit: int | None = Field(None, ge=1, description="problems per benchmark task, the first ones; default: all")
 
     @model_validator(mode="after")
     def _shares_fit(self) -> "SFT":
         if self.shares is not None:
             if len(self.shares) != len(self.sources):
-                raise ValueError(f"shares has {len(self.shares)} numbers, and problems {len(self.sources)} URIs")
+                raise ValueError(f"shares has {len(self.shares)} numbers, but problems has {len(self.sources)} URIs")
             if min(self.shares) <= 0 or abs(sum(self.shares) - 1) > 1e-6:
-                raise ValueError(f"shares are above 0 and sum to 1; these sum to {sum(self.shares):g}")
+                raise ValueError(f"shares: expected positive numbers that sum to 1, got a sum of {sum(self.shares):g}")
         return self
 
     def check(self) -> None:
-        """The problems can be loaded, and the verifier."""
+        """Checks that problems, verifier and benchmarks can be loaded."""
         for uri in self.sources:
             problem_sources.load(uri)
         if self.verifier:
             verifiers.load(self.verifier)
-        if measured := self.measured_by:
-            measured.check()
+        if bench := self.bench_stage:
+            bench.check()
 
     def identity(self) -> dict[str, str]:
-        """The benchmarks of every checkpoint."""
-        return measured.identity() if (measured := self.measured_by) else {}
+        """Returns the identity of the checkpoints' benchmarks."""
+        return bench.identity() if (bench := self.bench_stage) else {}
 
     @property
-    def measured_by(self) -> Bench | None:
-        """The benchmarks of every checkpoint."""
-        asked = {"kind": "bench", "name": "bench", "tasks": self.bench, "limit": self.bench_limit}
-        return Bench.model_validate(asked) if self.bench else None
+    def bench_stage(self) -> Bench | None:
+        """The bench stage that measures every checkpoint; None without benchmarks."""
+        settings = {"kind": "bench", "name": "bench", "tasks": self.bench, "limit": self.bench_limit}
+        return Bench.model_validate(settings) if self.bench else None
 
     @property
     def sources(self) -> list[str]:
@@ -96,45 +99,50 @@ class SFT(Training):
         return [self.problems] if isinstance(self.problems, str) else self.problems
 
     def cost(self) -> Cost:
-        """Every example as long as may be."""
+        """Returns an upper limit: every example has `max_tokens`."""
         return Cost(trained_tokens=self.steps * self.batch_size * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
-        """Trains on the problems' worked answers, in a process for each GPU, and leaves the checkpoint in `policy`."""
+        """Trains the policy into `policy`, with one process per GPU."""
         if self.bench and context.cluster.world > 1:
             raise UserError(
-                f"{self.name}: bench measures what one process trains: leave it out, and add a bench stage after this"
+                f"{self.name}: bench works with one training process only; remove bench, and add a bench stage after this one"
             )
         return processes.trained(self, context)
 
     def train(self, context: Context) -> Metrics:
-        """Trains in this process, which may be one of several that torch has joined."""
+        """Trains in this process, which may be one of several data-parallel processes."""
         model, tokenizer = checkpoints.load(checkpoints.checkpoint(context.policy), torch.float32)
         if self.packed and not trainer.supports_packing(model):
-            raise UserError(f"{self.name}: {type(model).__name__} reads on into the example beside one: set packed: false")
+            raise UserError(
+                f"{self.name}: {type(model).__name__} does not separate the examples of a packed row; set packed: false"
+            )
         sources, left_out = zip(*(_examples(uri, self, tokenizer) for uri in self.sources), strict=True)
         for uri, examples, lost in zip(self.sources, sources, left_out, strict=True):
             if not examples and (self.shares or not any(sources)):
                 reasons = ", ".join(f"{count} {why}" for why, count in lost.items())
-                raise UserError(f"{self.name}: nothing of {uri} can be learnt ({reasons}; max_tokens={self.max_tokens})")
+                raise UserError(
+                    f"{self.name}: {uri} has no usable example ({reasons}; max_tokens={self.max_tokens}); change the problems "
+                    "or the settings"
+                )
 
-        # A seed of the stage's own, so that two stages of one recipe do not see their examples in one order.
+        # The seed depends on the stage's name, so that two stages of a recipe have different orders of examples.
         seed = int(hashlib.sha256(f"{context.seed}/{self.name}".encode()).hexdigest()[:8], 16) >> 1
-        learnt = [example for examples in sources for example in examples]
-        told: Metrics = {}
+        dataset = [example for examples in sources for example in examples]
+        extra: Metrics = {}
         if self.shares:
             lengths = [[len(example["input_ids"]) for example in examples] for examples in sources]
             chosen = in_shares(lengths, self.shares, self.steps * self.batch_size, seed)
-            learnt = [sources[source][number] for source, number in chosen]
+            dataset = [sources[source][number] for source, number in chosen]
             tokens = [
-                sum(lengths[source][number] for source, number in chosen if source == which) for which in range(len(sources))
+                sum(lengths[source][number] for source, number in chosen if source == index) for index in range(len(sources))
             ]
-            told = {"shares": {uri: count / sum(tokens) for uri, count in zip(self.sources, tokens, strict=True)}}
+            extra = {"shares": {uri: count / sum(tokens) for uri, count in zip(self.sources, tokens, strict=True)}}
         metrics = trainer.fit(
             model,
             tokenizer,
             context,
-            learnt,
+            dataset,
             functools.partial(in_rows if self.packed else padded, pad=tokenizer.pad_token_id),
             **trainer.common(self),
             train_sampling_strategy="sequential" if self.shares else "random",
@@ -145,92 +153,93 @@ class SFT(Training):
         )
         if self.bench:
             found = {
-                int(path.parent.name.removeprefix(MEASURED)): path for path in context.folder.glob(f"{MEASURED}*/{SCORES}")
+                int(path.parent.name.removeprefix(BENCH_FOLDER)): path
+                for path in context.folder.glob(f"{BENCH_FOLDER}*/{SCORES}")
             }
-            told["benchmarks"] = {step: disk.read_object(found[step], "remove it, and run again") for step in sorted(found)}
+            extra["benchmarks"] = {step: disk.read_object(found[step], "remove it, and run again") for step in sorted(found)}
         all_lost: Counter[str] = sum(left_out, Counter())
         cut = all_lost.pop("cut", 0)
-        counted = {"cut": cut, "left_out": all_lost.total(), "why_left_out": dict(all_lost)}
-        return metrics | told | {"examples": sum(map(len, sources)), **counted}
+        counts = {"cut": cut, "left_out": all_lost.total(), "why_left_out": dict(all_lost)}
+        return metrics | extra | {"examples": sum(map(len, sources)), **counts}
 
     def summary(self, metrics: Metrics) -> str:
-        """The loss at the end."""
+        """Returns the final loss."""
         return f"{metrics['steps']} steps on {metrics['examples']} examples, loss {metrics['loss']:.3f}"
 
     def figure(self, metrics: Metrics) -> "Figure":
-        """The loss over the steps."""
+        """Returns the curve of the loss."""
         return figures.losses(metrics["losses"])
 
 
 def _measure(settings: SFT, context: Context, step: int, checkpoint: Path) -> None:
-    """Scores a checkpoint, in a folder of its own, which is whole when it holds the scores."""
-    folder = context.folder / f"{MEASURED}{step}"
+    """Measures a checkpoint in a folder of its own. The folder is complete when it contains the scores."""
+    folder = context.folder / f"{BENCH_FOLDER}{step}"
     folder.mkdir(exist_ok=True)
-    of = dataclasses.replace(context, folder=folder, policy=f"path:{checkpoint}", progress=lambda *_, **__: None)
-    assert settings.measured_by is not None
-    disk.write(folder / SCORES, json.dumps(settings.measured_by.run(of)["scores"]))
+    bench_context = dataclasses.replace(context, folder=folder, policy=f"path:{checkpoint}", progress=lambda *_, **__: None)
+    assert settings.bench_stage is not None
+    disk.write(folder / SCORES, json.dumps(settings.bench_stage.run(bench_context)["scores"]))
 
 
-def _examples(uri: str, settings: SFT, tokenizer: Any) -> tuple[list[Example], Counter[str]]:
-    """What there is to learn of a source, and how many of its problems are left out, and why."""
+def _examples(uri: str, settings: SFT, tokenizer: "PreTrainedTokenizerBase") -> tuple[list[Example], Counter[str]]:
+    """Returns the examples of a source, and the numbers of problems that are left out or cut, by reason."""
     verify = verifiers.load(settings.verifier) if settings.verifier else None
     examples: list[Example] = []
     lost: Counter[str] = Counter()
     for problem in problem_sources.load(uri):
-        if not can_be_learnt(problem):
+        if not is_trainable(problem):
             lost["without an answer"] += 1
             continue
         if verify:
             verdict = verify(problem, worked(problem, settings.answer))
             if verdict.score is None or verdict.score < 1:
-                lost["not right" if verdict.score is not None else f"without a verdict ({verdict.status.value})"] += 1
+                lost["incorrect" if verdict.score is not None else f"without a score ({verdict.status.value})"] += 1
                 continue
-        made = example(problem, tokenizer, settings.template, settings.system, settings.answer, settings.thinking_as)
-        if len(made["input_ids"]) > settings.max_tokens:
+        new = example(problem, tokenizer, settings.template, settings.system, settings.answer, settings.thinking_as)
+        if len(new["input_ids"]) > settings.max_tokens:
             lost["cut" if settings.cut else "too long"] += 1
-            made = {name: row[: settings.max_tokens] for name, row in made.items()}
-            if not settings.cut or all(label == trainer.IGNORED for label in made["labels"]):
+            new = {name: row[: settings.max_tokens] for name, row in new.items()}
+            if not settings.cut or all(label == trainer.IGNORED for label in new["labels"]):
                 continue
-        examples.append(made)
+        examples.append(new)
     return examples, lost
 
 
 def in_rows(batch: list[Example], pad: int) -> dict[str, torch.Tensor]:
-    """Lays examples side by side in rows, the longest first, each where there is room: hardly anything is padding.
+    """Returns a packed batch: several examples per row, with little padding. The longest examples are placed first.
 
-    Every example's positions begin at 0, from which the model tells that it does not belong to its neighbours; so each is
-    learnt as it would be alone, and the loss is what it would be with a row for each.
+    Every example's positions begin at 0, from which the model derives the attention mask. So the examples do not attend to each
+    other, and the loss is the same as with one row per example.
 
     Args:
-        batch: examples with input_ids and labels.
-        pad: the token that fills a row up.
+        batch: examples.
+        pad: token id of the padding.
 
     Returns:
-        input_ids, position_ids and labels, (rows, width) each; a row is as long as the longest example, or ROW_TOKENS.
+        input_ids, position_ids and labels, (rows, width) each. The width is that of the longest example, at least `ROW_TOKENS`.
     """
     from transformers import DataCollatorWithFlattening
 
     width = max(ROW_TOKENS, *(len(row["input_ids"]) for row in batch))
     rows: list[list[Example]] = []
     room: list[int] = []
-    for longest in sorted(batch, key=lambda row: -len(row["input_ids"])):
-        length = len(longest["input_ids"])
+    for next_longest in sorted(batch, key=lambda row: -len(row["input_ids"])):
+        length = len(next_longest["input_ids"])
         row = next((row for row, left in enumerate(room) if left >= length), len(rows))
         if row == len(rows):
             rows.append([])
             room.append(width)
-        rows[row].append(longest)
+        rows[row].append(next_longest)
         room[row] -= length
     for examples, left in zip(rows, room, strict=True):
         if left:
             examples.append({"input_ids": [pad] * left, "labels": [trainer.IGNORED] * left})
-    side_by_side = DataCollatorWithFlattening(separator_id=trainer.IGNORED)
-    flat = [side_by_side(examples) for examples in rows]
+    flatten = DataCollatorWithFlattening(separator_id=trainer.IGNORED)
+    flat = [flatten(examples) for examples in rows]
     return {name: torch.cat([row[name] for row in flat]) for name in ("input_ids", "position_ids", "labels")}
 
 
 def padded(batch: list[Example], pad: int) -> dict[str, torch.Tensor]:
-    """A row for each example: (examples, longest) of ids, labels and attention mask."""
+    """Returns a batch with one padded row per example: input_ids, labels and attention_mask, (examples, longest) each."""
     width = max(len(row["input_ids"]) for row in batch)
 
     def filled(name: str, fill: int) -> torch.Tensor:

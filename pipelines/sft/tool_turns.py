@@ -1,11 +1,12 @@
-"""A conversation with tools as tokens to learn, written by the model's own chat template.
+"""Tokens and loss mask of a conversation with tools, as the model's own chat template writes it.
 
-The template writes the whole conversation, the tools' declarations included. What it writes for the assistant is learnt:
-their words, their tool calls and what ends them. A tool's reply and the declarations are only read. Where the template marks
-the assistant's turns (`{% generation %}`), its marks count; else each turn is found by what the template adds for it.
+The template writes the whole conversation with the declarations of the tools. The loss mask covers what it writes for the
+assistant: text, tool calls and the end of each turn. It does not cover tools' replies and declarations. If the template marks
+the assistant's turns (`{% generation %}`), these marks decide. Otherwise each turn is located by the text that the template
+adds for it.
 
-A template that does not know tools is given them as text: declarations in the system's turn and calls in `<tool_call>`, as
-`envs/problems/function_calls.py` and `core.message_text` write them.
+For a template without support for tools, declarations become text in the system turn and calls become text in `<tool_call>`, as
+in `envs/problems/function_calls.py` and `core.message_text`.
 """
 
 import contextlib
@@ -13,68 +14,83 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ...core import Message, UserError, message_text, without_surrogates
 from ...envs.problems.function_calls import INSTRUCTION
 
-PROBE = "tenfoldprobe"
-"""Stands in a rendering for what is looked for there; no template writes it by itself."""
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+PLACEHOLDER = "tenfoldprobe"
+"""Text that is put into a conversation to find where the template writes it. No template contains it."""
 ANCHOR, SHARED = 200, 4
-"""Characters before a turn by which it is found again, and how many of them must be there at least."""
+"""Characters before a turn that locate it, and the smallest number of them that must be equal. Our choice."""
 _MARKED = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 Turn = dict[str, Any]
+"""A message in the form that a chat template expects."""
 Tools = Sequence[Mapping[str, Any]]
+"""Declarations of tools."""
 Span = tuple[int, int]
-Render = Callable[..., Any]
+"""Start and end in a text, in characters."""
+
+
+class Render(Protocol):
+    """Applies a chat template to turns. Options are those of `apply_chat_template`. Returns text unless `tokenize` is set."""
+
+    def __call__(self, turns: Sequence[Turn], **options: Any) -> Any: ...  # noqa: D102
 
 
 def has_tools(messages: Sequence[Message], tools: Tools) -> bool:
-    """Whether a conversation is one with tools."""
+    """True if a conversation has tools or tool calls."""
     return bool(tools) or any("tool_calls" in message for message in messages)
 
 
 def declared(messages: Sequence[Message], tools: Tools) -> list[Message]:
-    """The messages with the tools declared in the system's turn."""
+    """Returns the messages with the tools declared in the system turn."""
     listed = "\n".join(json.dumps(tool.get("function", tool), ensure_ascii=False) for tool in tools)
-    told, rest = INSTRUCTION.format(tools=listed), list(messages)
+    system, rest = INSTRUCTION.format(tools=listed), list(messages)
     if rest and rest[0]["role"] == "system":
-        told = f"{rest.pop(0)['content']}\n\n{told}"
-    return [Message(role="system", content=told), *rest]
+        system = f"{rest.pop(0)['content']}\n\n{system}"
+    return [Message(role="system", content=system), *rest]
 
 
 def as_text(messages: Sequence[Message]) -> list[Message]:
-    """The messages with their tool calls in their text."""
+    """Returns the messages with their tool calls as text."""
     return [Message(role=message["role"], content=message_text(message)) for message in messages]
 
 
 class Written(NamedTuple):
-    """A conversation as a chat template takes it."""
+    """A conversation in the form that a chat template can write."""
 
     turns: list[Turn]
     render: Render
 
 
-def written(tokenizer: Any, messages: Sequence[Message], tools: Tools, name: str) -> Written | list[Message]:
-    """The form of a conversation that the chat template writes whole; plain messages where it does not know tools.
+def written(
+    tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message], tools: Tools, name: str
+) -> Written | list[Message]:
+    """Returns a conversation in the form that the chat template writes completely; plain messages if it does not support tools.
 
-    Templates want arguments as objects or as JSON, no content as an empty text or as none, and some want ids of nine letters.
+    Templates expect arguments as objects or as JSON, and missing content as an empty text or as None. Some require ids of nine
+    characters.
 
     Args:
-        tokenizer: of the model.
-        messages, tools: the conversation.
-        name: of the example, for errors.
+        tokenizer: the model's tokenizer.
+        messages: the conversation.
+        tools: declarations of its tools.
+        name: id of the example, for errors.
 
     Raises:
-        UserError: the template knows tools, and refuses this conversation.
+        UserError: the template supports tools, but refuses this conversation.
     """
     template = _template(tokenizer)
     if not template:
         return _plain(tokenizer, messages, tools, name)
-    if not any("tool_calls" in message for message in messages) and not _tells_tools(tokenizer, tools):
+    if not any("tool_calls" in message for message in messages) and not _writes_tools(tokenizer, tools):
         return _plain(tokenizer, messages, tools, name)
-    if tools and "tool_calls" in template and not _tells_tools(tokenizer, tools):
+    if tools and "tool_calls" in template and not _writes_tools(tokenizer, tools):
         messages, tools = declared(messages, tools), ()
     if not any("tool_calls" in message for message in messages):
         return Written([dict(message) for message in messages], _renderer(tokenizer, tools))
@@ -82,97 +98,105 @@ def written(tokenizer: Any, messages: Sequence[Message], tools: Tools, name: str
     for turns in _forms(messages):
         try:
             render(turns)
-            if _tells_calls(render, turns):
+            if _writes_calls(render, turns):
                 return Written(turns, render)
-        except Exception as error:  # templates raise what they like
+        except Exception as error:  # templates raise exceptions of any type
             trouble = trouble or str(error)
     if "tool_calls" in template:
-        refused = trouble or "it leaves them out"
-        raise UserError(f"{name}: the model's chat template cannot write its tool calls: {' '.join(refused.split())[:200]}")
+        reason = trouble or "it leaves them out"
+        raise UserError(f"{name}: the model's chat template cannot write its tool calls: {' '.join(reason.split())[:200]}")
     return _plain(tokenizer, messages, tools, name)
 
 
-def _plain(tokenizer: Any, messages: Sequence[Message], tools: Tools, name: str) -> list[Message]:
-    """The conversation as text; the system's turn goes to the user where the template has none."""
-    told = as_text(declared(messages, tools) if tools else messages)
-    first = next(place for place, turn in enumerate(told) if turn["role"] == "assistant")
-    trouble = _refused(tokenizer, told[:first])
-    if trouble and len(told) > 1 and told[0]["role"] == "system" and told[1]["role"] == "user":
-        told = [Message(role="user", content=f"{told[0]['content']}\n\n{told[1]['content']}"), *told[2:]]
-        trouble = _refused(tokenizer, told[: first - 1])
+def _plain(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message], tools: Tools, name: str) -> list[Message]:
+    """Returns the conversation as text. The system turn becomes part of the user's turn if the template has no system turn."""
+    plain = as_text(declared(messages, tools) if tools else messages)
+    first = next(index for index, turn in enumerate(plain) if turn["role"] == "assistant")
+    trouble = _refusal(tokenizer, plain[:first])
+    if trouble and len(plain) > 1 and plain[0]["role"] == "system" and plain[1]["role"] == "user":
+        plain = [Message(role="user", content=f"{plain[0]['content']}\n\n{plain[1]['content']}"), *plain[2:]]
+        trouble = _refusal(tokenizer, plain[: first - 1])
     if trouble:
         raise UserError(f"{name}: the model's chat template refuses its turns: {trouble}")
-    return told
+    return plain
 
 
-def _refused(tokenizer: Any, messages: Sequence[Message]) -> str:
-    """Why a template does not write these turns; empty where it does."""
+def _refusal(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -> str:
+    """Returns why a template refuses these turns; empty if it accepts them."""
     try:
         if tokenizer.chat_template:
             _renderer(tokenizer, ())([dict(message) for message in messages], add_generation_prompt=True)
-    except Exception as error:  # templates raise what they like
+    except Exception as error:  # templates raise exceptions of any type
         return " ".join(str(error).split())[:200] or type(error).__name__
     return ""
 
 
-def learnt(tokenizer: Any, conversation: Written, name: str) -> tuple[list[int], list[int]]:
-    """A conversation's token ids up to what is learnt last, and a mask that is 1 where the assistant wrote.
+def tokens(tokenizer: "PreTrainedTokenizerBase", conversation: Written, name: str) -> tuple[list[int], list[int]]:
+    """Returns a conversation's token ids and loss mask, up to the last token of the assistant's last turn.
+
+    Args:
+        tokenizer: the model's tokenizer.
+        conversation: the conversation; see `written`.
+        name: id of the example, for errors.
+
+    Returns:
+        Token ids, and a mask that is 1 for the assistant's tokens, (tokens,) each.
 
     Raises:
-        UserError: the template rewrites a turn so that it cannot be found.
+        UserError: the template rewrites a turn so that it cannot be located.
     """
     turns, render = conversation
     if _MARKED.search(_template(tokenizer)) and (marked := _by_marks(tokenizer, conversation)):
         return marked
     text = render(turns)
     spans: list[Span] = []
-    for place, turn in enumerate(turns):
+    for index, turn in enumerate(turns):
         if turn["role"] == "assistant":
-            span = _span(render, turns, place, text, spans[-1][1] if spans else 0)
+            span = _span(render, turns, index, text, spans[-1][1] if spans else 0)
             if span is None:
                 raise UserError(
-                    f"{name}: the model's chat template rewrites turn {place + 1}, so that nobody can tell what is learnt of "
-                    "it; leave the example out, or give it without that turn"
+                    f"{name}: the model's chat template rewrites turn {index + 1}, so that its tokens cannot be located; "
+                    "remove the example, or that turn"
                 )
             spans.append((span[0], _end(tokenizer, text, span)))
-    ids, mask = _tokens(tokenizer, text[: spans[-1][1]], spans)
-    if ids[-1] not in _enders(tokenizer):  # some templates end a turn only before the next one
+    ids, mask = _masked(tokenizer, text[: spans[-1][1]], spans)
+    if ids[-1] not in _end_tokens(tokenizer):  # some templates write the end of a turn only before the next turn
         ids.append(tokenizer.eos_token_id)
         mask.append(1)
     return ids, mask
 
 
-def _template(tokenizer: Any) -> str:
-    given = tokenizer.chat_template
-    return "\n".join(given.values()) if isinstance(given, Mapping) else given or ""
+def _template(tokenizer: "PreTrainedTokenizerBase") -> str:
+    template: str | Mapping[str, str] | None = tokenizer.chat_template
+    return "\n".join(template.values()) if isinstance(template, Mapping) else template or ""
 
 
-def _renderer(tokenizer: Any, tools: Tools) -> Render:
+def _renderer(tokenizer: "PreTrainedTokenizerBase", tools: Tools) -> Render:
     def render(turns: Sequence[Turn], **options: Any) -> Any:
-        told = [dict(tool) for tool in tools] or None
-        return tokenizer.apply_chat_template(list(turns), tools=told, **{"tokenize": False, **options})
+        declarations = [dict(tool) for tool in tools] or None
+        return tokenizer.apply_chat_template(list(turns), tools=declarations, **{"tokenize": False, **options})
 
     return render
 
 
-def _tells_tools(tokenizer: Any, tools: Tools) -> bool:
-    """Whether the template writes the declarations of tools."""
-    probes = [{"type": "function", "function": {**tool.get("function", tool), "name": PROBE}} for tool in tools[:1]]
+def _writes_tools(tokenizer: "PreTrainedTokenizerBase", tools: Tools) -> bool:
+    """True if the template writes the declarations of tools."""
+    renamed = [{"type": "function", "function": {**tool.get("function", tool), "name": PLACEHOLDER}} for tool in tools[:1]]
     try:
-        return PROBE in _renderer(tokenizer, probes)([{"role": "user", "content": "?"}])
-    except Exception:  # it does not take this form of them
+        return PLACEHOLDER in _renderer(tokenizer, renamed)([{"role": "user", "content": "?"}])
+    except Exception:  # the template does not accept declarations of this form
         return False
 
 
-def _tells_calls(render: Render, turns: Sequence[Turn]) -> bool:
-    """Whether the template writes every call's name and arguments, and every tool's reply."""
-    probes: list[str] = []
+def _writes_calls(render: Render, turns: Sequence[Turn]) -> bool:
+    """True if the template writes the name and arguments of every call, and every tool's reply."""
+    placeholders: list[str] = []
 
-    def probe() -> str:
-        probes.append(f"{PROBE}{len(probes)}x")
-        return probes[-1]
+    def placeholder() -> str:
+        placeholders.append(f"{PLACEHOLDER}{len(placeholders)}x")
+        return placeholders[-1]
 
-    told = []
+    copies = []
     for turn in turns:
         copy = dict(turn)
         if "tool_calls" in copy:
@@ -180,49 +204,56 @@ def _tells_calls(render: Render, turns: Sequence[Turn]) -> bool:
                 {
                     **call,
                     "function": {
-                        "name": probe(),
-                        "arguments": {"x": probe()} if isinstance(call["function"]["arguments"], Mapping) else f'"{probe()}"',
+                        "name": placeholder(),
+                        "arguments": {"x": placeholder()}
+                        if isinstance(call["function"]["arguments"], Mapping)
+                        else f'"{placeholder()}"',
                     },
                 }
                 for call in copy["tool_calls"]
             ]
         elif copy["role"] == "tool":
-            copy["content"] = probe()
-        told.append(copy)
-    text = render(told)
-    return all(one in text for one in probes)
+            copy["content"] = placeholder()
+        copies.append(copy)
+    text = render(copies)
+    return all(word in text for word in placeholders)
 
 
 def _forms(messages: Sequence[Message]) -> Iterator[list[Turn]]:
     for with_ids in (False, True):
         for arguments in (dict, json.dumps):
-            for nothing in ("", None):
-                yield _form(messages, with_ids, arguments, nothing)
+            for no_content in ("", None):
+                yield _form(messages, with_ids, arguments, no_content)
 
 
-def _form(messages: Sequence[Message], with_ids: bool, arguments: Callable[[Any], Any], nothing: str | None) -> list[Turn]:
-    """The messages as a template may want them."""
+def _form(
+    messages: Sequence[Message],
+    with_ids: bool,
+    arguments: Callable[[Mapping[str, object]], object],
+    no_content: str | None,
+) -> list[Turn]:
+    """Returns the messages in one of the forms that templates expect."""
     turns: list[Turn] = []
     waiting: list[tuple[str | None, str, str]] = []
-    """Calls that have no reply yet: their own id, the id given here, the function."""
+    """Calls without a reply so far: their own id, the new id, the name of the function."""
     count = 0
     for message in messages:
         turn: Turn = dict(message) | {"content": without_surrogates(message["content"])}
         if "tool_calls" in message:
-            turn["content"] = turn["content"] or nothing
+            turn["content"] = turn["content"] or no_content
             calls, waiting = [], []
             for call in message["tool_calls"]:
                 count += 1
                 function = call["function"]
-                told: Turn = {**call, "function": {"name": function["name"], "arguments": arguments(function["arguments"])}}
+                new: Turn = {**call, "function": {"name": function["name"], "arguments": arguments(function["arguments"])}}
                 if with_ids:
-                    told["id"] = f"call{count:05}"
+                    new["id"] = f"call{count:05}"
                 waiting.append((call.get("id"), f"call{count:05}", function["name"]))
-                calls.append(told)
+                calls.append(new)
             turn["tool_calls"] = calls
         elif message["role"] == "tool" and waiting:
-            own = message.get("tool_call_id")
-            answered = next((one for one in waiting if own is not None and one[0] == own), waiting[0])
+            call_id = message.get("tool_call_id")
+            answered = next((ids for ids in waiting if call_id is not None and ids[0] == call_id), waiting[0])
             waiting.remove(answered)
             turn.setdefault("name", answered[2])
             if with_ids:
@@ -231,124 +262,126 @@ def _form(messages: Sequence[Message], with_ids: bool, arguments: Callable[[Any]
     return turns
 
 
-def _by_marks(tokenizer: Any, conversation: Written) -> tuple[list[int], list[int]] | None:
-    """Ids and mask by the template's own marks; None where it marks nothing of this conversation."""
+def _by_marks(tokenizer: "PreTrainedTokenizerBase", conversation: Written) -> tuple[list[int], list[int]] | None:
+    """Returns ids and mask from the template's own marks; None if it marks nothing in this conversation."""
     try:
-        told = conversation.render(conversation.turns, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
-    except Exception:  # a tokenizer that does not know where its tokens stand
+        encoded = conversation.render(conversation.turns, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
+    except Exception:  # a tokenizer without offsets
         return None
-    ids, mask = list(told["input_ids"]), list(told["assistant_masks"])
+    ids, mask = list(encoded["input_ids"]), list(encoded["assistant_masks"])
     if 1 not in mask:
         return None
-    enders, place = _enders(tokenizer), 0
-    while place < len(ids):  # the token that ends a turn is learnt wherever the marks stand, and no blank behind it
-        end = place + next((number for number, flag in enumerate(mask[place:]) if flag != mask[place]), len(mask) - place)
-        if mask[place]:
-            bare = end
-            while bare > place and not tokenizer.decode(ids[bare - 1 : bare]).strip():
-                bare -= 1
-            if bare > place and ids[bare - 1] in enders:
-                mask[bare:end] = [0] * (end - bare)
-            elif end < len(ids) and ids[end] in enders:
+    end_tokens, start = _end_tokens(tokenizer), 0
+    # Each marked part shall end with the token that ends the turn, and without spaces after it.
+    while start < len(ids):
+        end = start + next((number for number, flag in enumerate(mask[start:]) if flag != mask[start]), len(mask) - start)
+        if mask[start]:
+            stripped = end
+            while stripped > start and not tokenizer.decode(ids[stripped - 1 : stripped]).strip():
+                stripped -= 1
+            if stripped > start and ids[stripped - 1] in end_tokens:
+                mask[stripped:end] = [0] * (end - stripped)
+            elif end < len(ids) and ids[end] in end_tokens:
                 mask[end] = 1
                 end += 1
-        place = end
+        start = end
     last = len(mask) - mask[::-1].index(1)
     return ids[:last], mask[:last]
 
 
-def _span(render: Render, turns: list[Turn], place: int, text: str, begin: int) -> Span | None:
-    """Where in the whole text a turn of the assistant stands, from behind the prompt for it; None if it is not found."""
-    probe, after = {"role": "assistant", "content": PROBE}, {"role": "user", "content": PROBE}
+def _span(render: Render, turns: list[Turn], index: int, text: str, begin: int) -> Span | None:
+    """Returns the span of an assistant's turn in the whole text, without the prompt before it; None if it is not found."""
+    probe, after = {"role": "assistant", "content": PLACEHOLDER}, {"role": "user", "content": PLACEHOLDER}
     try:
-        prompt = render(turns[:place], add_generation_prompt=True)
-        through = render(turns[: place + 1])
-        head, found, closing = render([*turns[:place], probe]).partition(PROBE)
-    except Exception:  # a template may refuse what ends there
+        prompt = render(turns[:index], add_generation_prompt=True)
+        through = render(turns[: index + 1])
+        head, found, closing = render([*turns[:index], probe]).partition(PLACEHOLDER)
+    except Exception:  # a template may refuse a conversation that ends here
         return None
     starts = [start for start in (prompt, head) if through.startswith(start)]
-    for start in starts:  # it is the same text up to there, as templates that only append have it
+    for start in starts:  # a template that only appends: the text up to here does not change later
         if text.startswith(through[: len(through.rstrip())]):
             return len(start), len(through.rstrip())
     before, pieces = [prompt, head], [through[len(start) :].rstrip() for start in starts]
-    with contextlib.suppress(Exception):  # how it is written once other turns follow, which may leave out its reasoning
-        earlier, _, rest = render([*turns[:place], probe, after]).partition(PROBE)
-        followed = render([*turns[: place + 1], after])
+    with contextlib.suppress(Exception):  # the form of the turn before other turns, which may lack its reasoning
+        earlier, _, rest = render([*turns[:index], probe, after]).partition(PLACEHOLDER)
+        followed = render([*turns[: index + 1], after])
         if followed.startswith(earlier) and followed.endswith(rest) and len(followed) >= len(earlier) + len(rest):
-            said = followed[len(earlier) : len(followed) - len(rest)]
+            piece = followed[len(earlier) : len(followed) - len(rest)]
             ends = closing.rstrip() if rest.startswith(closing.rstrip()) else ""
-            before, pieces = [*before, earlier], [*pieces, said + ends]
-    if places := list(_places(text, pieces, before, begin)):
-        end = max(places)[2]
-        return min(start for _, start, its_end in places if its_end == end), end
-    if not found or not closing.strip() or "tool_calls" in turns[place]:
+            before, pieces = [*before, earlier], [*pieces, piece + ends]
+    if matches := list(_matches(text, pieces, before, begin)):
+        end = max(matches)[2]
+        return min(start for _, start, match_end in matches if match_end == end), end
+    if not found or not closing.strip() or "tool_calls" in turns[index]:
         return None
-    # The template changes what was said once other turns follow: it stands where other words would stand.
-    whole = render([*turns[:place], {**turns[place], "content": PROBE}, *turns[place + 1 :]])
-    at = whole.find(PROBE)
-    end = text.find(closing.strip(), max(at, 0))
-    return (at, end + len(closing.strip())) if at >= 0 and end >= 0 and text[:at] == whole[:at] else None
+    # The template changes the turn's content if other turns follow. The turn is then where another content would be.
+    whole = render([*turns[:index], {**turns[index], "content": PLACEHOLDER}, *turns[index + 1 :]])
+    position = whole.find(PLACEHOLDER)
+    end = text.find(closing.strip(), max(position, 0))
+    is_found = position >= 0 and end >= 0 and text[:position] == whole[:position]
+    return (position, end + len(closing.strip())) if is_found else None
 
 
-def _places(text: str, pieces: Sequence[str], before: Sequence[str], begin: int) -> Iterator[tuple[int, int, int]]:
-    """Where one of the pieces stands from `begin` on, behind what one of `before` ends in.
+def _matches(text: str, pieces: Sequence[str], before: Sequence[str], begin: int) -> Iterator[tuple[int, int, int]]:
+    """Yields the occurrences of the pieces from `begin` on that follow the end of one of the texts in `before`.
 
-    The same words may stand elsewhere: the place that shares most with them is behind the opening of the assistant's turn.
+    The same words may occur elsewhere. The occurrence with the longest equal text before it follows the opening of the turn.
 
     Yields:
-        The characters that are alike, the piece's among them; its start and its end.
+        The number of equal characters including the piece; start and end of the piece.
     """
     for piece in filter(None, pieces):
-        at = text.find(piece, begin)
-        while at >= 0:
-            shared = max(_shared_end(text[max(0, at - ANCHOR) : at], one[-ANCHOR:]) for one in before)
+        start = text.find(piece, begin)
+        while start >= 0:
+            shared = max(_shared_end(text[max(0, start - ANCHOR) : start], opening[-ANCHOR:]) for opening in before)
             if shared >= SHARED:
-                yield shared + len(piece), at, at + len(piece)
-            at = text.find(piece, at + 1)
+                yield shared + len(piece), start, start + len(piece)
+            start = text.find(piece, start + 1)
 
 
-def _shared_end(one: str, other: str) -> int:
-    """How many characters two texts end in alike."""
-    pairs = zip(reversed(one), reversed(other), strict=False)
+def _shared_end(first: str, second: str) -> int:
+    """Returns the length of the common suffix of two texts."""
+    pairs = zip(reversed(first), reversed(second), strict=False)
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def _end(tokenizer: Any, text: str, span: Span) -> int:
-    """Where a turn ends: behind the special token that ends it, without the blanks that follow.
+def _end(tokenizer: "PreTrainedTokenizerBase", text: str, span: Span) -> int:
+    """Returns the end of a turn: after the special token that ends it, without the spaces that follow.
 
-    Some templates have no such token; the one that opens the next turn then is what the model has to write.
+    Some templates have no such token. The model then has to write the token that opens the next turn.
     """
     words = tokenizer.get_added_vocab()
-    bare = text[span[0] : span[1]].rstrip()
-    if any(bare.endswith(word) for word in words):
-        return span[0] + len(bare)
-    opens = max((word for word in words if text.startswith(word, span[1])), key=len, default="")
-    return span[1] + len(opens) if opens else span[0] + len(bare)
+    stripped = text[span[0] : span[1]].rstrip()
+    if any(stripped.endswith(word) for word in words):
+        return span[0] + len(stripped)
+    opening = max((word for word in words if text.startswith(word, span[1])), key=len, default="")
+    return span[1] + len(opening) if opening else span[0] + len(stripped)
 
 
-def _enders(tokenizer: Any) -> set[int]:
-    """Special tokens, one of which ends a turn."""
+def _end_tokens(tokenizer: "PreTrainedTokenizerBase") -> set[int]:
+    """Returns the special tokens. One of them ends a turn."""
     return {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
 
 
-def _tokens(tokenizer: Any, text: str, spans: Sequence[Span]) -> tuple[list[int], list[int]]:
-    """The tokens of a text, and which of them lie in the spans; a token that reaches into a span from before it does not."""
+def _masked(tokenizer: "PreTrainedTokenizerBase", text: str, spans: Sequence[Span]) -> tuple[list[int], list[int]]:
+    """Returns the tokens of a text, and a mask of those that begin inside a span."""
     if not getattr(tokenizer, "is_fast", False):
         ids: list[int] = []
         mask: list[int] = []
-        done = 0
+        position = 0
         for start, end in spans:
-            for part, flag in ((text[done:start], 0), (text[start:end], 1)):
+            for part, flag in ((text[position:start], 0), (text[start:end], 1)):
                 new = tokenizer(part, add_special_tokens=False)["input_ids"]
                 ids += new
                 mask += [flag] * len(new)
-            done = end
+            position = end
         return ids, mask
-    told = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     mask = []
     left = list(spans)
-    for start, end in told["offset_mapping"]:
+    for start, end in encoded["offset_mapping"]:
         while left and start >= left[0][1]:
             left.pop(0)
         mask.append(int(bool(left) and start >= left[0][0] and end > start))
-    return list(told["input_ids"]), mask
+    return list(encoded["input_ids"]), mask

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -6,14 +7,14 @@ import pytest
 
 from tenfold.benchmarks import catalogue, evaluate, identity, rescore
 from tenfold.benchmarks.result import Options, Result, results
-from tenfold.core import Completion, Incomplete, Problem, Status, UserError, Verdict, sample_seed
+from tenfold.core import Completion, Conversation, Incomplete, Problem, Status, UserError, Verdict, sample_seed
 from tenfold.policies.scripted import ScriptedPolicy
 
 GSM8K_FORM = "jsonl:{}/rows.jsonl?answer_after=%23%23%23%23"
 MATH = [task for task in catalogue.names() if catalogue.settings(task)["metadata"].get("verifier") == "math"]
 
 
-def lucky(conversation: Any, seed: int) -> str:
+def guess(conversation: Conversation, seed: int) -> str:
     return f"seed {seed}, so \\boxed{{{seed % 2}}}"
 
 
@@ -33,8 +34,8 @@ def samples_of(folder: Path, task: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("task", MATH)
-def test_every_task_makes_its_k_different_samples_and_judges_all(task: str, problems: str, tmp_path: Path) -> None:
-    result = evaluate.run_task(task, ScriptedPolicy(lucky), Options(problems=problems), folder=tmp_path)
+def test_a_task_generates_k_different_samples_and_judges_all_of_them(task: str, problems: str, tmp_path: Path) -> None:
+    result = evaluate.run_task(task, ScriptedPolicy(guess), Options(problems=problems), folder=tmp_path)
     k = catalogue.settings(task)["repeats"]
     rows, samples = rows_of(tmp_path, result.task), samples_of(tmp_path, task)
     assert (result.task, result.score.problems, result.score.samples) == (f"{task}_avg{k}", 6, k)
@@ -45,19 +46,17 @@ def test_every_task_makes_its_k_different_samples_and_judges_all(task: str, prob
 
 
 @pytest.mark.parametrize("task", sorted(set(catalogue.names()) - {"chain_sum", "small_functions", "short_notes"}))
-def test_a_task_samples_up_to_64k_tokens_at_the_reports_settings(task: str) -> None:
-    given = catalogue.settings(task)["generation_kwargs"]
-    assert given == {"until": [], "do_sample": True, "temperature": 0.6, "top_p": 0.95, "max_gen_toks": 65536}
+def test_a_task_has_the_sampling_settings_of_the_report(task: str) -> None:
+    settings = catalogue.settings(task)["generation_kwargs"]
+    assert settings == {"until": [], "do_sample": True, "temperature": 0.6, "top_p": 0.95, "max_gen_toks": 65536}
 
 
 @pytest.mark.parametrize("rates", [[0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [0.05] * 6, [0.5] * 6])
-def test_a_policy_with_known_pass_rates_gets_them(rates: list[float], tmp_path: Path, problems: str) -> None:
-    """Samples on these problems alone are new: their interval holds the mean rate."""
-
-    def answer(conversation: Any, seed: int) -> str:
+def test_the_interval_over_new_samples_contains_the_known_mean_pass_rate(rates: list[float], problems: str) -> None:
+    def answer(conversation: Conversation, seed: int) -> str:
         number = int(conversation[0]["content"].split()[1])
-        right = sample_seed(seed, "coin", 0) / 2**53 < rates[number]
-        return f"\\boxed{{{number % 2 if right else 7}}}"
+        correct = sample_seed(seed, "coin", 0) / 2**53 < rates[number]
+        return f"\\boxed{{{number % 2 if correct else 7}}}"
 
     score = evaluate.run_task("gsm8k_avg64", ScriptedPolicy(answer), Options(problems=problems)).score
     assert score.samples == 64
@@ -65,7 +64,7 @@ def test_a_policy_with_known_pass_rates_gets_them(rates: list[float], tmp_path: 
     assert score.low <= score.same_problems_low <= score.mean <= score.same_problems_high <= score.high
 
 
-def test_a_stopped_benchmark_goes_on_and_ends_the_same(problems: str, tmp_path: Path) -> None:
+def test_a_stopped_benchmark_resumes_with_the_same_result(problems: str, tmp_path: Path) -> None:
     class Stops(ScriptedPolicy):
         calls = 0
 
@@ -75,20 +74,20 @@ def test_a_stopped_benchmark_goes_on_and_ends_the_same(problems: str, tmp_path: 
                 raise KeyboardInterrupt
             return super().generate(*args, **kwargs)
 
-    def run(policy: ScriptedPolicy, folder: str) -> Any:
+    def run(policy: ScriptedPolicy, folder: str) -> Result:
         policy.batch_size = 16
         return evaluate.run_task("gsm8k", policy, Options(problems=problems), folder=tmp_path / folder)
 
-    whole = run(ScriptedPolicy(lucky), "whole")
+    whole = run(ScriptedPolicy(guess), "whole")
     with pytest.raises(KeyboardInterrupt):
-        run(Stops(lucky), "stopped")
-    resumed = Stops(lucky)
+        run(Stops(guess), "stopped")
+    resumed = Stops(guess)
     assert run(resumed, "stopped") == whole
     assert resumed.calls == 1
     assert (tmp_path / "stopped/gsm8k.samples.jsonl").read_text() == (tmp_path / "whole/gsm8k.samples.jsonl").read_text()
 
 
-def test_a_server_that_fails_on_the_way_loses_no_whole_problem(problems: str, tmp_path: Path) -> None:
+def test_a_server_failure_loses_no_problem_whose_samples_are_complete(problems: str, tmp_path: Path) -> None:
     class Fails(ScriptedPolicy):
         failing = True
 
@@ -98,10 +97,10 @@ def test_a_server_that_fails_on_the_way_loses_no_whole_problem(problems: str, tm
                 return sampled
             half: list[list[Completion | None]] = [list(row) for row in sampled]
             half[1][3] = None
-            raise Incomplete("the server went away", half)
+            raise Incomplete("the server stopped", half)
 
-    policy = Fails(lucky)
-    with pytest.raises(UserError, match="went away"):
+    policy = Fails(guess)
+    with pytest.raises(UserError, match="the server stopped"):
         evaluate.run_task("gsm8k", policy, Options(problems=problems), folder=tmp_path)
     assert len(samples_of(tmp_path, "gsm8k")) == 5 * 8
     policy.failing = False
@@ -109,9 +108,9 @@ def test_a_server_that_fails_on_the_way_loses_no_whole_problem(problems: str, tm
     assert len(samples_of(tmp_path, "gsm8k")) == 6 * 8
 
 
-def test_a_result_carries_its_settings_and_their_hash(problems: str, tmp_path: Path) -> None:
+def test_a_result_has_its_settings_and_their_hash(problems: str, tmp_path: Path) -> None:
     def run(**options: Any) -> Result:
-        return evaluate.run_task("gsm8k_avg4", ScriptedPolicy(lucky), Options(problems=problems, **options))
+        return evaluate.run_task("gsm8k_avg4", ScriptedPolicy(guess), Options(problems=problems, **options))
 
     result = run()
     assert run().hash == result.hash
@@ -120,9 +119,9 @@ def test_a_result_carries_its_settings_and_their_hash(problems: str, tmp_path: P
     assert run(temperature=0).settings["sampling"]["do_sample"] is False
 
 
-def test_a_result_tells_who_judged_and_with_which_versions(problems: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_result_has_the_identity_and_versions_of_its_verifier(problems: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def run() -> Result:
-        return evaluate.run_task("gsm8k_avg2", ScriptedPolicy(lucky), Options(problems=problems))
+        return evaluate.run_task("gsm8k_avg2", ScriptedPolicy(guess), Options(problems=problems))
 
     result = run()
     assert result.settings["identity"] == {"verifier": "tenfold.verifiers.math:verify", "verifier form": "worked_out"}
@@ -131,7 +130,7 @@ def test_a_result_tells_who_judged_and_with_which_versions(problems: str, monkey
     assert run().hash != result.hash
 
 
-def test_a_task_knows_its_verifiers_source_and_its_judges_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_identity_includes_the_verifiers_source_and_the_judges_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     found = []
     for score in ("0.0", "1.0"):
@@ -146,43 +145,43 @@ def test_stored_samples_are_judged_again_without_a_policy(
     problems: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = evaluate.run_task(
-        "gsm8k_avg4", ScriptedPolicy(lucky), Options(problems=problems, seed=5), made_with={"policy": "lucky"}, folder=tmp_path
+        "gsm8k_avg4", ScriptedPolicy(guess), Options(problems=problems, seed=5), made_with={"policy": "guess"}, folder=tmp_path
     )
     assert rescore.rescore(tmp_path) == [(before, before)]
-    monkeypatch.setattr("tenfold.verifiers.load", lambda name: lambda problem, said: Verdict(Status.SCORED, 1.0, "kind", ""))
-    [(was, now)] = rescore.rescore(tmp_path)
-    assert (was.score.mean, now.score.mean) == (before.score.mean, 1)
-    assert results(tmp_path) == [now]
+    monkeypatch.setattr("tenfold.verifiers.load", lambda _: lambda problem, response: Verdict(Status.SCORED, 1.0, "kind", ""))
+    [(old, new)] = rescore.rescore(tmp_path)
+    assert (old.score.mean, new.score.mean) == (before.score.mean, 1)
+    assert results(tmp_path) == [new]
     (tmp_path / "gsm8k.samples.jsonl").write_text("".join((tmp_path / "gsm8k.samples.jsonl").read_text().splitlines(True)[:-4]))
     with pytest.raises(UserError, match="not stored"):
         rescore.rescore(tmp_path)
 
 
-def test_a_strangers_results_name_no_code(problems: str, tmp_path: Path) -> None:
+def test_rescore_runs_code_that_results_name_only_with_trust(problems: str, tmp_path: Path) -> None:
     out, hit = tmp_path / "out", tmp_path / "hit"
-    evaluate.run_task("gsm8k_avg4", ScriptedPolicy(lucky), Options(problems=problems, seed=5), folder=out)
+    evaluate.run_task("gsm8k_avg4", ScriptedPolicy(guess), Options(problems=problems, seed=5), folder=out)
     for path in (path for path in out.rglob("*.json*") if problems in path.read_text()):
         path.write_text(path.read_text().replace(problems, f"generate:os:mkdir?path={hit}"))
     with pytest.raises(UserError, match=r"out names 'os:mkdir', which is code of the module os \(.*os\.py\).*run with --trust"):
         rescore.rescore(out)
     assert not hit.exists()
-    with pytest.raises(TypeError):  # it is run, and returns no rows
+    with pytest.raises(TypeError):  # os.mkdir runs, and returns no rows
         rescore.rescore(out, trust=True)
     assert hit.exists()
 
 
-def test_samples_are_kept_with_what_ended_them(problems: str, tmp_path: Path) -> None:
-    given = Options(problems=problems, limit=2, seed=3)
-    evaluate.run_task("gsm8k", ScriptedPolicy(lucky), given, folder=tmp_path, made_with={"policy": "lucky"})
+def test_samples_are_stored_with_their_finish_reason(problems: str, tmp_path: Path) -> None:
+    options = Options(problems=problems, limit=2, seed=3)
+    evaluate.run_task("gsm8k", ScriptedPolicy(guess), options, folder=tmp_path, made_with={"policy": "guess"})
     settings, *samples = [json.loads(line) for line in (tmp_path / "gsm8k.samples.jsonl").read_text().splitlines()]
-    assert settings == {"settings": {"policy": "lucky", "seed": 3}}
+    assert settings == {"settings": {"policy": "guess", "seed": 3}}
     assert len(samples) == 16
     assert {"text", "finish_reason", "tokens", "request", "sample"} == set(samples[0])
-    with pytest.raises(UserError, match="lucky"):
-        evaluate.run_task("gsm8k", ScriptedPolicy(lucky), given, folder=tmp_path, made_with={"policy": "x"})
+    with pytest.raises(UserError, match="guess"):
+        evaluate.run_task("gsm8k", ScriptedPolicy(guess), options, folder=tmp_path, made_with={"policy": "x"})
 
 
-def test_a_fault_is_judged_once_more_and_then_left_out(problems: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_with_a_fault_is_judged_once_more_and_then_left_out(problems: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: set[tuple[str, str]] = set()
 
     def shaky(problem: Problem, response: str) -> Verdict:
@@ -193,13 +192,13 @@ def test_a_fault_is_judged_once_more_and_then_left_out(problems: str, monkeypatc
         return Verdict(Status.SCORED, 1.0, "shaky", "")
 
     monkeypatch.setattr("tenfold.verifiers.load", lambda name: shaky)
-    score = evaluate.run_task("gsm8k", ScriptedPolicy(lucky), Options(problems=problems)).score
+    score = evaluate.run_task("gsm8k", ScriptedPolicy(guess), Options(problems=problems)).score
     assert (score.mean, score.problems, score.faults) == (1, 5, 8)
     with pytest.raises(UserError, match="none of 8 samples has a score"):
-        evaluate.run_task("gsm8k", ScriptedPolicy(lucky), Options(problems=problems, limit=1))
+        evaluate.run_task("gsm8k", ScriptedPolicy(guess), Options(problems=problems, limit=1))
 
 
-def test_problems_come_from_a_folder_that_is_named(tmp_path: Path) -> None:
+def test_problems_are_read_from_the_data_folder(tmp_path: Path) -> None:
     rows = [{"id": n, "problem": f"{n} + 1?", "solution": f"\\boxed{{{n + 1}}}", "answer": str(n + 1)} for n in range(3)]
     (tmp_path / "aime24.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     result = evaluate.run_task("aime24", ScriptedPolicy("\\boxed{1}"), Options(data=str(tmp_path)))
@@ -209,18 +208,15 @@ def test_problems_come_from_a_folder_that_is_named(tmp_path: Path) -> None:
         evaluate.run_task("aime25", ScriptedPolicy("1"), Options(data=str(tmp_path)))
 
 
-def test_the_majority_of_the_samples_is_a_figure(problems: str) -> None:
-    """Half of the samples say the right answer; the other half no two alike, or all the same in three writings."""
+def test_maj_at_k_counts_equal_answers_in_different_notations_together(problems: str) -> None:
+    """Two fifths of the samples are correct. The others all differ, or are all equal in several notations."""
 
-    def answer(wrong: Any) -> Any:
-        def say(conversation: Any, seed: int) -> str:
+    def majority(incorrect: Callable[[int], object]) -> float:
+        def answer(conversation: Conversation, seed: int) -> str:
             number = int(conversation[0]["content"].split()[1])
-            return f"\\boxed{{{number % 2}}}" if seed % 5 < 2 else f"\\boxed{{{wrong(seed)}}}"
+            return f"\\boxed{{{number % 2}}}" if seed % 5 < 2 else f"\\boxed{{{incorrect(seed)}}}"
 
-        return ScriptedPolicy(say)
-
-    def majority(wrong: Any) -> float:
-        return evaluate.run_task("gsm8k_avg32", answer(wrong), Options(problems=problems)).figures["maj@32"]
+        return evaluate.run_task("gsm8k_avg32", ScriptedPolicy(answer), Options(problems=problems)).figures["maj@32"]
 
     assert majority(lambda seed: seed) == 1
     assert majority(lambda seed: ["7/2", "3.5", "\\frac{7}{2}"][seed % 3]) < 1
@@ -228,26 +224,26 @@ def test_the_majority_of_the_samples_is_a_figure(problems: str) -> None:
     assert "maj@1" not in evaluate.run_task("gsm8k_avg1", ScriptedPolicy("1"), Options(problems=problems)).figures
 
 
-def test_suites_are_made_of_tasks() -> None:
-    assert [asked.task for asked in catalogue.expand(["quick"])] == ["chain_sum", "humaneval"]
+def test_names_of_suites_and_sample_numbers_are_expanded() -> None:
+    assert [request.task for request in catalogue.expand(["quick"])] == ["chain_sum", "humaneval"]
     assert catalogue.expand(["aime24_avg64", "aime24"]) == [("aime24", 64), ("aime24", None)]
 
 
-def test_a_mistake_ends_in_one_line() -> None:
+def test_a_users_mistake_raises_a_user_error() -> None:
     with pytest.raises(UserError, match="no task 'chain_sums'; did you mean chain_sum"):
         evaluate.evaluate("chain_sums", ScriptedPolicy("1"))
     with pytest.raises(UserError, match="no file missing"):
         evaluate.run_task("gsm8k", ScriptedPolicy("1"), Options(problems="jsonl:missing.jsonl"))
     with pytest.raises(UserError, match="hub is out of reach"):
         evaluate.evaluate("gsm8k", ScriptedPolicy("1"))
-    with pytest.raises(UserError, match="one sample a problem"):
+    with pytest.raises(UserError, match="at least one sample per problem"):
         evaluate.evaluate("chain_sum_avg0", ScriptedPolicy("1"))
     with pytest.raises(UserError, match="top_p"):
         Options(top_p=0)
 
 
-def test_a_sample_that_was_cut_is_not_right_by_accident(problems: str, tmp_path: Path) -> None:
-    """The answer to 1 is 1; "the answer is 1 2" cut to three words is no answer."""
+def test_a_truncated_sample_without_a_boxed_answer_is_incorrect(problems: str) -> None:
+    """Problem 1 has the answer 1. "answer is 1 2" truncated to three words must not count as the answer 1."""
     result = evaluate.run_task("gsm8k_avg2", ScriptedPolicy("answer is 1 2"), Options(problems=problems, max_tokens=3))
     assert (result.score.mean, result.truncated) == (0, 1)
     boxed = ScriptedPolicy("\\boxed{1} because the")

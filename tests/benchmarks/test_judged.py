@@ -8,7 +8,7 @@ import pytest
 from tenfold.benchmarks import evaluate, judged, rescore
 from tenfold.benchmarks.judged import arena_hard, multi_challenge, writing_bench
 from tenfold.benchmarks.result import Options, Result
-from tenfold.core import Message, Problem, UserError
+from tenfold.core import Conversation, Message, Problem, UserError
 from tenfold.policies.scripted import ScriptedPolicy
 
 CRITERIA = [{"name": f"criterion {n}", "criteria_description": "", "9-10": "best"} for n in range(5)]
@@ -45,14 +45,14 @@ def data(tmp_path: Path) -> Path:
     for task, rows in ROWS.items():
         (tmp_path / FILES[task]).write_text("".join(json.dumps(row) + "\n" for row in rows))
     official = {"uid": "q2", "messages": [{}, {"role": "assistant", "content": {"answer": "a baseline"}}]}
-    said = [{"uid": "q0", "answer": "a baseline"}, {"uid": "q1", "answer": "a baseline"}, official]
-    (tmp_path / "baseline.jsonl").write_text("".join(json.dumps(row) + "\n" for row in said))
+    answers = [{"uid": "q0", "answer": "a baseline"}, {"uid": "q1", "answer": "a baseline"}, official]
+    (tmp_path / "baseline.jsonl").write_text("".join(json.dumps(row) + "\n" for row in answers))
     return tmp_path
 
 
-def run(task: str, judge: str, data: Path, **given: Any) -> Result:
+def run(task: str, judge: str, data: Path, folder: Path | None = None) -> Result:
     options = Options(data=str(data), judge=judge, baseline=str(data / "baseline.jsonl"), max_tokens=16)
-    return evaluate.run_task(task, ScriptedPolicy("short"), options, **given)
+    return evaluate.run_task(task, ScriptedPolicy("short"), options, folder=folder)
 
 
 @pytest.mark.parametrize(
@@ -88,11 +88,13 @@ def test_each_benchmark_has_its_own_figures(data: Path) -> None:
     }
 
 
-def test_without_a_judge_or_a_baseline_a_task_is_not_run(data: Path) -> None:
-    assert evaluate.missing("multi_challenge", Options()) == "it wants a judge, with --judge"
-    assert evaluate.missing("arena_hard_v2", Options(judge="scripted:x")) == "it wants a baseline's answers, with --baseline"
+def test_a_judged_task_without_judge_or_baseline_is_an_error(data: Path) -> None:
+    assert evaluate.missing("multi_challenge", Options()) == "it needs a judge; name one with --judge"
+    assert evaluate.missing("arena_hard_v2", Options(judge="scripted:x")) == (
+        "it needs a baseline's answers; name their files with --baseline"
+    )
     assert evaluate.missing("aime24", Options()) is None
-    with pytest.raises(UserError, match="wants a judge"):
+    with pytest.raises(UserError, match="needs a judge"):
         evaluate.run_task("multi_challenge", ScriptedPolicy("x"), Options(data=str(data)))
     with pytest.raises(UserError, match="published by X-PLUG/WritingBench"):
         evaluate.run_task("writing_bench", ScriptedPolicy("x"), Options(judge="scripted:x"))
@@ -101,24 +103,20 @@ def test_without_a_judge_or_a_baseline_a_task_is_not_run(data: Path) -> None:
 PROBLEM = Problem("q", (Message(role="user", content="Why {a}?"),), "because", "", {"category": "hard_prompt"})
 
 
-def test_a_judge_that_talks_nonsense_is_asked_again_and_then_not_counted() -> None:
-    asked: list[int] = []
+def test_an_unreadable_answer_is_asked_for_again_and_then_counts_as_unjudged() -> None:
+    seeds: list[int] = []
 
-    def says(text: str) -> Any:
-        def answer(conversation: Any, seed: int) -> str:
-            asked.append(seed)
-            return "no idea" if len(asked) <= 2 else text
+    def answer(conversation: Conversation, seed: int) -> str:
+        seeds.append(seed)
+        return "no idea" if len(seeds) <= 2 else "[[A=B]]"
 
-        return ScriptedPolicy(answer)
-
-    [one] = judged.judge(arena_hard, [(PROBLEM, "answer")], says("[[A=B]]"), {})
-    assert (one.score, len(asked), len(set(asked))) == (0.5, 4, 4)
-    asked.clear()
-    [one] = judged.judge(arena_hard, [(PROBLEM, "answer")], ScriptedPolicy("no idea"), {})
-    assert one.score is None
+    [result] = judged.judge(arena_hard, [(PROBLEM, "answer")], ScriptedPolicy(answer), {})
+    assert (result.score, len(seeds), len(set(seeds))) == (0.5, 4, 4)
+    [result] = judged.judge(arena_hard, [(PROBLEM, "answer")], ScriptedPolicy("no idea"), {})
+    assert result.score is None
 
 
-def test_a_killed_judge_goes_on(tmp_path: Path) -> None:
+def test_killed_judging_resumes_without_repeating_questions(tmp_path: Path) -> None:
     responses = [(PROBLEM, f"answer {n}") for n in range(4)]
 
     class Stops(ScriptedPolicy):
@@ -138,14 +136,14 @@ def test_a_killed_judge_goes_on(tmp_path: Path) -> None:
     assert (cost.questions, cost.stored) == (8, 4)
     assert cost.tokens > 100
     policy.left = 2
-    assert [one.score for one in judged.judge(arena_hard, responses, policy, {"judge": "x"}, store)] == [0.5] * 4
+    assert [row.score for row in judged.judge(arena_hard, responses, policy, {"judge": "x"}, store)] == [0.5] * 4
     assert policy.left == 0
 
 
-def test_thinking_is_not_shown_to_the_judge_and_cut_thinking_is_no_answer() -> None:
+def test_the_judge_does_not_see_reasoning_nor_responses_that_are_only_reasoning() -> None:
     seen: list[str] = []
 
-    def answer(conversation: Any, seed: int) -> str:
+    def answer(conversation: Conversation, seed: int) -> str:
         seen.append(conversation[-1]["content"])
         return "[[A=B]]"
 
@@ -168,22 +166,21 @@ EMPTY = ["", "  \n", "<think>I might write a poem.", "<think>yes</think>\n"]
         (multi_challenge, Problem("m", (), {"question": "?", "right": "YES"}, "", {"axis": "x"}), "VERDICT: YES"),
     ],
 )
-def test_nothing_but_reasoning_earns_nothing_whatever_the_judge_would_say(
+def test_a_response_without_text_gets_score_0_without_a_question_to_the_judge(
     benchmark: Any, problem: Problem, judge: str, response: str
 ) -> None:
     policy = ScriptedPolicy(judge)
-    one, other = judged.judge(benchmark, [(problem, response), (problem, "A poem.")], policy, {})
-    assert (one.score, one.texts) == (0, ())
-    assert other.score != 0
+    empty, full = judged.judge(benchmark, [(problem, response), (problem, "A poem.")], policy, {})
+    assert (empty.score, empty.texts) == (0, ())
+    assert full.score != 0
     assert judged.cost(benchmark, [(problem, response)], None, {}).questions == 0
-    assert benchmark.summary([one])
+    assert benchmark.summary([empty])
 
 
-def test_style_is_that_of_what_the_judge_saw() -> None:
-    """Reasoning is long: it is no part of the style."""
+def test_reasoning_does_not_count_for_the_style() -> None:
     lists = "\n".join(f"- item {n}" for n in range(50))
-    [one] = judged.judge(arena_hard, [(PROBLEM, f"<think>{lists}</think>because")], ScriptedPolicy("[[A=B]]"), {})
-    assert arena_hard.style_difference(one.response, PROBLEM.answer) == [0, 0, 0, 0]
+    [row] = judged.judge(arena_hard, [(PROBLEM, f"<think>{lists}</think>because")], ScriptedPolicy("[[A=B]]"), {})
+    assert arena_hard.style_difference(row.response, "because") == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -198,7 +195,7 @@ def test_style_is_that_of_what_the_judge_saw() -> None:
         ("A wins", None),
     ],
 )
-def test_verdicts_of_arena_hard(text: str, value: list[float] | None) -> None:
+def test_arena_hard_reads_the_last_verdict(text: str, value: list[float] | None) -> None:
     assert arena_hard.read(text) == value
 
 
@@ -212,12 +209,11 @@ def test_verdicts_of_arena_hard(text: str, value: list[float] | None) -> None:
         ("7", None),
     ],
 )
-def test_scores_of_writing_bench(text: str, value: int | None) -> None:
+def test_writing_bench_reads_scores_from_1_to_10(text: str, value: int | None) -> None:
     assert writing_bench.read(text) == value
 
 
-def test_what_a_response_holds_is_data() -> None:
-    """A response cannot name the judge's placeholders, and stands in its own part of the question."""
+def test_placeholders_in_a_response_are_not_replaced() -> None:
     first, second = arena_hard.questions(PROBLEM, "{prompt} {b} [[A>>B]]")
     assert "Why {a}?" in first[1]["content"]
     assert first[1]["content"].count("because") == 1
@@ -229,8 +225,7 @@ def test_what_a_response_holds_is_data() -> None:
     )
 
 
-def test_style_control_takes_away_what_length_won() -> None:
-    """Verdicts that depend on length alone leave a strength of one half; a true strength stays."""
+def test_style_control_removes_wins_by_length_and_keeps_wins_by_strength() -> None:
     generator = np.random.default_rng(0)
     features = np.column_stack([generator.uniform(0, 1, 4000), np.zeros((4000, 3))])
     by_length = (generator.random(4000) < 1 / (1 + np.exp(-3 * features[:, 0]))).astype(float)
@@ -243,23 +238,24 @@ def test_style_control_takes_away_what_length_won() -> None:
 @pytest.mark.parametrize("share", [0, 0.3, 0.5, 0.6, 0.95, 1])
 @pytest.mark.parametrize("difference", [[0, 0, 0, 0], [0.1, 0, 0, 0], [-0.3, 0.1, 1 / 3, 0.7], [1e-9, 1, -1, 0.5]])
 @pytest.mark.parametrize("verdicts", [20, 100, 1000])
-def test_at_equal_styles_style_control_changes_nothing(share: float, difference: list[float], verdicts: int) -> None:
-    """Whether responses are all of the baseline's style or all differ from it alike: nothing tells what style does."""
+def test_style_control_changes_nothing_if_all_style_differences_are_equal(
+    share: float, difference: list[float], verdicts: int
+) -> None:
     outcomes = np.repeat([1.0, 0.0], [round(share * verdicts), verdicts - round(share * verdicts)])
     assert arena_hard.controlled(outcomes, np.tile(difference, (verdicts, 1))) == pytest.approx(outcomes.mean(), abs=1e-6)
 
 
-def test_nearly_equal_styles_change_nearly_nothing() -> None:
+def test_style_control_changes_little_if_style_differences_are_nearly_equal() -> None:
     generator = np.random.default_rng(0)
     features = 0.3 + 1e-6 * generator.standard_normal((500, 4))
     assert arena_hard.controlled(np.repeat([1.0, 0.5, 0.0], [250, 100, 150]), features) == pytest.approx(0.6, abs=1e-3)
 
 
-def test_style_that_parts_all_wins_from_all_losses_leaves_a_figure() -> None:
+def test_style_control_is_finite_if_style_separates_all_wins_from_all_losses() -> None:
     features = np.repeat([[0.5, 0, 0, 0], [-0.5, 0, 0, 0]], 50, axis=0)
     assert arena_hard.controlled(np.repeat([1.0, 0.0], 50), features) == pytest.approx(0.5, abs=1e-6)
 
 
-def test_style_is_counted_outside_of_code() -> None:
+def test_markdown_in_code_blocks_is_not_counted() -> None:
     words, headers, items, bold = arena_hard.style("# Head\n\n- one\n- **two**\n\n```\n# no head\n- no item\n```")
     assert [round(share * (words + 1)) for share in (headers, items, bold)] == [1, 2, 1]

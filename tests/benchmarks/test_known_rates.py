@@ -1,4 +1,4 @@
-"""A policy whose pass rates are known gets them, in every task that a verifier judges."""
+"""A policy with known pass rates gets these rates in every task that a verifier judges."""
 
 import json
 import re
@@ -10,11 +10,11 @@ import pytest
 
 from tenfold.benchmarks import catalogue, evaluate
 from tenfold.benchmarks.result import Options
-from tenfold.core import sample_seed
+from tenfold.core import Conversation, sample_seed
 from tenfold.policies.scripted import ScriptedPolicy
 
 RATES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-"""Of one problem each."""
+"""Pass rate of each problem."""
 TASKS = {
     task: catalogue.settings(task)["metadata"].get("verifier", "math")
     for task in catalogue.names()
@@ -22,7 +22,7 @@ TASKS = {
 }
 
 Form = tuple[Callable[[int], dict[str, Any]], Callable[[int], str], str]
-"""Row n of a task's data, the right response to it, and a wrong one."""
+"""Row n of a task's data, its correct response, and an incorrect response."""
 FORMS: dict[str, Form] = {
     "math": (lambda n: {"problem": f"What is {n} + 0?", "answer": n}, lambda n: f"\\boxed{{{n}}}", "\\boxed{7.5}"),
     "choice": (
@@ -71,19 +71,19 @@ FORMS: dict[str, Form] = {
 @pytest.mark.usefixtures("sandboxed")
 @pytest.mark.parametrize("task", TASKS)
 def test_a_policy_gets_its_known_pass_rates(task: str, tmp_path: Path) -> None:
-    row, right, wrong = FORMS[TASKS[task]]
+    row, correct, incorrect = FORMS[TASKS[task]]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row(n)) + "\n" for n in range(len(RATES))))
 
-    def answer(conversation: Any, seed: int) -> str:
+    def answer(conversation: Conversation, seed: int) -> str:
         found = re.search(r"\d+", conversation[-1]["content"])
         assert found
-        lucky = sample_seed(seed, task, 0) / 2**53 < RATES[int(found[0])]
-        return right(int(found[0])) if lucky else wrong
+        solves = sample_seed(seed, task, 0) / 2**53 < RATES[int(found[0])]
+        return correct(int(found[0])) if solves else incorrect
 
-    given = Options(problems=f"jsonl:{tmp_path}/rows.jsonl", samples=24)
-    result = evaluate.run_task(task, ScriptedPolicy(answer), given, folder=tmp_path)
+    options = Options(problems=f"jsonl:{tmp_path}/rows.jsonl", samples=24)
+    result = evaluate.run_task(task, ScriptedPolicy(answer), options, folder=tmp_path)
     assert result.score.same_problems_low <= 0.5 <= result.score.same_problems_high
     rows = [json.loads(line) for line in (tmp_path / f"{result.task}.scores.jsonl").read_text().splitlines()]
     rates = [sum(sample["score"] for sample in row["samples"]) / 24 for row in rows]
     assert (rates[0], rates[-1]) == (0, 1)
-    assert all(abs(rate - known) < 0.31 for rate, known in zip(rates, RATES, strict=True))  # three standard errors
+    assert all(abs(rate - true) < 0.31 for rate, true in zip(rates, RATES, strict=True))  # three standard errors

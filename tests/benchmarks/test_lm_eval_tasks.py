@@ -1,4 +1,4 @@
-"""lm-eval's own tasks, on data of ours in their form: its prompts, its metric, our policy, store and score."""
+"""lm-eval's own tasks on small data in their form: lm-eval's prompts and metrics with our policies, store and score."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from lm_eval.tasks import TaskManager
 
 from tenfold.benchmarks import catalogue, evaluate, lm_eval_tasks
 from tenfold.benchmarks.result import Options
-from tenfold.core import UserError
+from tenfold.core import Conversation, UserError
 from tenfold.policies import checkpoints
 from tenfold.policies.scripted import ScriptedPolicy
 from tenfold.policies.transformers import TransformersPolicy
@@ -30,10 +30,10 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets, "load_dataset", load)
 
 
-def test_gsm8k_is_asked_with_examples_as_plain_text_and_scored_by_its_own_metric(hub: None, tmp_path: Path) -> None:
-    seen: list[Any] = []
+def test_gsm8k_has_few_shot_prompts_as_plain_text_and_lm_evals_metric(hub: None, tmp_path: Path) -> None:
+    seen: list[Conversation] = []
 
-    def answer(conversation: Any, seed: int) -> str:
+    def answer(conversation: Conversation, seed: int) -> str:
         seen.append(conversation)
         number = int(conversation[0]["content"].rsplit("What is ", 1)[1].split()[0])
         return f"It is {number + 1}.\n#### {number + 1 if number < 2 else 0}"
@@ -43,47 +43,47 @@ def test_gsm8k_is_asked_with_examples_as_plain_text_and_scored_by_its_own_metric
     assert result.figures["gsm8k exact_match,strict-match"] == 0.5
     assert [turn["role"] for turn in seen[0]] == ["text"]
     assert seen[0][0]["content"].count("Question: What is") == 6
-    again = lm_eval_tasks.evaluate("lm_eval:gsm8k", ScriptedPolicy("nobody is asked again"), Options(limit=4), folder=tmp_path)
+    again = lm_eval_tasks.evaluate("lm_eval:gsm8k", ScriptedPolicy("not asked again"), Options(limit=4), folder=tmp_path)
     assert again == result
 
 
-def test_a_draft_in_a_reasoning_that_was_cut_earns_nothing_from_lm_evals_scorers_either(hub: None) -> None:
-    says = iter(
+def test_lm_evals_scorers_do_not_see_answers_inside_reasoning(hub: None) -> None:
+    responses = iter(
         ["<think>\n#### {}\nBut", "<think>\n#### 0\n</think>\n#### {}", "#### {}", "<think>\n#### {}\n</think>\n#### 0"]
     )
 
-    def answer(conversation: Any, seed: int) -> str:
-        return next(says).replace("{}", str(int(conversation[0]["content"].rsplit("What is ", 1)[1].split()[0]) + 1))
+    def answer(conversation: Conversation, seed: int) -> str:
+        return next(responses).replace("{}", str(int(conversation[0]["content"].rsplit("What is ", 1)[1].split()[0]) + 1))
 
     result = lm_eval_tasks.evaluate("lm_eval:gsm8k", ScriptedPolicy(answer), Options(limit=4))
     assert result.figures["gsm8k exact_match,strict-match"] == result.figures["gsm8k exact_match,flexible-extract"] == 0.5
 
 
-def test_likelihoods_decide_mmlu(hub: None) -> None:
+def test_mmlu_needs_a_policy_with_likelihoods(hub: None) -> None:
     policy = TransformersPolicy(checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2"))
     result = lm_eval_tasks.evaluate("lm_eval:mmlu_abstract_algebra", policy, Options(limit=4))
     assert result.score.problems == 4
     assert 0 <= result.score.mean <= 1
-    with pytest.raises(UserError, match="which this policy does not tell"):
+    with pytest.raises(UserError, match="which this policy does not compute"):
         lm_eval_tasks.evaluate("lm_eval:mmlu_abstract_algebra", ScriptedPolicy("A"), Options(limit=4))
 
 
-def test_a_continuations_likelihood_is_the_sum_of_its_tokens(hub: None) -> None:
+def test_the_log_likelihood_of_a_continuation_is_the_sum_over_its_tokens(hub: None) -> None:
     import torch
 
     policy = TransformersPolicy(checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2"), batch_size=2)
     pairs = [("12 + 3 = ", "15"), ("1", "2"), ("9 - 4 = ", "5 "), ("", "7+8")]
     together = policy.loglikelihoods(pairs)
-    for (context, continuation), (told, _) in zip(pairs, together, strict=True):
+    for (context, continuation), (likelihood, _) in zip(pairs, together, strict=True):
         ids = policy.tokenizer(context + continuation)["input_ids"]
         start = max(1, len(policy.tokenizer(context)["input_ids"]))
         with torch.inference_mode():
             logprobs = policy.model(torch.tensor([ids])).logits[0].log_softmax(-1)
-        alone = sum(float(logprobs[place - 1, ids[place]]) for place in range(start, len(ids)))
-        assert told == pytest.approx(alone, abs=1e-4)
+        alone = sum(float(logprobs[index - 1, ids[index]]) for index in range(start, len(ids)))
+        assert likelihood == pytest.approx(alone, abs=1e-4)
 
 
-def test_a_task_that_lm_eval_does_not_have_or_that_runs_code_on_this_machine() -> None:
+def test_an_unknown_task_and_a_task_that_runs_code_outside_the_sandbox_are_errors() -> None:
     with pytest.raises(UserError, match="outside of a sandbox"):
         lm_eval_tasks.evaluate("lm_eval:humaneval", ScriptedPolicy("x"), Options())
     with pytest.raises(UserError, match="lm-eval has no task 'gsm9k'"):
@@ -92,7 +92,7 @@ def test_a_task_that_lm_eval_does_not_have_or_that_runs_code_on_this_machine() -
 
 @pytest.fixture
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A tree of tasks as lm-eval's is."""
+    """Replaces lm-eval's folder of tasks by a small one."""
     for file, text in {
         "first/one.yaml": "task: one\ntag: [odd]\ndataset_path: sums",
         "second/nested/two.yaml": "include: ../base\ntask: two",
@@ -111,7 +111,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         cached.cache_clear()
 
 
-def test_a_task_is_found_without_reading_the_others_and_a_group_with_all_its_tasks(folders: None) -> None:
+def test_a_task_is_found_without_parsing_other_folders_and_a_group_with_all_its_tasks(folders: None) -> None:
     found = {name: catalogue.lm_eval_tasks(name).task_index for name in ("one", "two", "three", "both", "odd", "thre")}
     everything = TaskManager(include_path=str(catalogue.LM_EVALS), include_defaults=False).task_index
     assert {name: index.get(name) for name, index in found.items()} == everything | {"thre": None}
@@ -121,18 +121,18 @@ def test_a_task_is_found_without_reading_the_others_and_a_group_with_all_its_tas
 
 
 @pytest.mark.slow
-def test_lm_evals_tasks_are_found_as_it_finds_them() -> None:
+def test_tasks_are_the_same_as_in_lm_evals_own_index() -> None:
     everything = TaskManager().task_index
     for name in ("gsm8k", "mmlu_abstract_algebra", "mmlu", "humaneval", "ai2_arc", "hellaswag"):
         assert catalogue.lm_eval_tasks(name).task_index[name] == everything[name]
 
 
 def test_lm_evals_scorer_and_ours_agree_on_the_same_responses(hub: None, tmp_path: Path) -> None:
-    """On the 5,276 graded solutions of GSM8K, which are not part of this repository, they do, too."""
+    """They also agree on the 5,276 graded solutions of GSM8K, which are not part of this repository."""
     (tmp_path / "gsm8k_test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in GSM8K))
     ends = ["#### {}", "#### {}.", "#### {},000", "#### -{}", "#### 7\n#### {}", "#### ${}", "####", "The answer is {}."]
 
-    def answer(conversation: Any, seed: int) -> str:
+    def answer(conversation: Conversation, seed: int) -> str:
         number = int(conversation[0]["content"].rsplit("What is ", 1)[1].split()[0])
         return f"{number} and 1.\n" + ends[number].replace("{}", str(number + (number != 6)))
 
@@ -142,7 +142,8 @@ def test_lm_evals_scorer_and_ours_agree_on_the_same_responses(hub: None, tmp_pat
     def scores(folder: str, task: str) -> list[float]:
         return [json.loads(line)["samples"][0]["score"] for line in (tmp_path / folder / task).open()]
 
-    said = scores("theirs", f"{theirs.task}.scores.jsonl"), scores("ours", f"{ours.task}.scores.jsonl")
-    assert said[0][:4] == said[1][:4] == [1, 1, 0, 0]
-    # lm-eval's strict match takes the first mark, and reads no other form.
-    assert (said[0][4:], said[1][4:]) == ([0, 0, 0, 0], [1, 1, 0, 1])
+    assert theirs.task == "lm_eval_gsm8k"
+    strict, own = scores("theirs", f"{theirs.task}.scores.jsonl"), scores("ours", f"{ours.task}.scores.jsonl")
+    assert strict[:4] == own[:4] == [1, 1, 0, 0]
+    # lm-eval's strict match takes the first ####, and reads no other form.
+    assert (strict[4:], own[4:]) == ([0, 0, 0, 0], [1, 1, 0, 1])

@@ -1,4 +1,4 @@
-"""The same model, task and seed give the same results: in batches of 1, 8 and 32, and through a server that honours seeds."""
+"""Equal results for equal model, task and seed: in batches of 1, 8 and 32, and through a server with seeds."""
 
 import itertools
 import json
@@ -17,26 +17,26 @@ from tenfold.policies import checkpoints
 from tenfold.policies.openai import OpenAIPolicy
 from tenfold.policies.transformers import TransformersPolicy, sample
 
-GIVEN = Options(limit=6, samples=4, max_tokens=6)
+OPTIONS = Options(limit=6, samples=4, max_tokens=6)
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Chat completions of a checkpoint, each sampled with the request's own seed; every second request is dropped."""
+    """A server of chat completions that samples with the request's seed and drops every second request."""
 
     policy: TransformersPolicy
     guard = threading.Lock()
     count: Any = None
 
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with self.guard:
             if next(self.count) % 2:
                 self.close_connection = True
-                return  # without a word
+                return
             model, tokenizer = self.policy.model, self.policy.tokenizer
-            sampling = Sampling(asked["temperature"], asked["top_p"], asked["max_tokens"])
-            prompt = checkpoints.prompt_tokens(tokenizer, asked["messages"])
-            [sampled] = sample(model, [prompt], [asked["seed"]], sampling, self.policy.stop_ids)
+            sampling = Sampling(request["temperature"], request["top_p"], request["max_tokens"])
+            prompt = checkpoints.prompt_tokens(tokenizer, request["messages"])
+            [sampled] = sample(model, [prompt], [request["seed"]], sampling, self.policy.stop_ids)
         text = tokenizer.decode(sampled.tokens, skip_special_tokens=True)
         message = {"role": "assistant", "content": text}
         reply = {
@@ -78,18 +78,16 @@ def samples_of(folder: Path) -> set[tuple[str, int, str, int]]:
     return {(row["request"], row["sample"], row["text"], row["tokens"]) for row in rows}
 
 
-def test_batches_and_backends_make_no_difference(checkpoint: Path, server: str, tmp_path: Path) -> None:
+def test_batch_sizes_and_backends_give_the_same_samples(checkpoint: Path, server: str, tmp_path: Path) -> None:
     results, samples = [], []
     for size in (1, 8, 32):
         policy = TransformersPolicy(checkpoint, batch_size=size)
-        results.append(evaluate.run_task("chain_sum", policy, GIVEN, folder=tmp_path / str(size)))
+        results.append(evaluate.run_task("chain_sum", policy, OPTIONS, folder=tmp_path / str(size)))
         samples.append(samples_of(tmp_path / str(size)))
     served = OpenAIPolicy("micro", base_url=server, batch_size=4)
-    results.append(evaluate.run_task("chain_sum", served, GIVEN, folder=tmp_path / "served"))
+    results.append(evaluate.run_task("chain_sum", served, OPTIONS, folder=tmp_path / "served"))
     samples.append(samples_of(tmp_path / "served"))
-    for others in samples[
-        1:
-    ]:  # a sample may be another by rounding, as in tests/policies/test_transformers.py; two are not by chance
+    for others in samples[1:]:  # one sample may differ by rounding, as in tests/policies/test_transformers.py
         assert len(samples[0] - others) <= 1
     assert len({(result.score, result.hash) for result in results}) == 1
-    assert len({text for _, _, text, _ in samples[0]}) > 12  # k copies of one sample are impossible
+    assert len({text for _, _, text, _ in samples[0]}) > 12  # the k samples differ

@@ -1,4 +1,4 @@
-"""The page of a run, in a real browser."""
+"""The page of results, in a real browser."""
 
 import json
 import shutil
@@ -10,14 +10,14 @@ import pytest
 
 from tenfold.benchmarks.report import page
 from tenfold.benchmarks.result import Options
-from tenfold.core import UserError
+from tenfold.core import Conversation, UserError
 from tenfold.policies.scripted import ScriptedPolicy
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "<script>document.title = 'taken'</script></script><img src=x onerror=\"document.title='taken'\">\u2028"
 
 
-def answer(conversation: Any, seed: int) -> str:
+def answer(conversation: Conversation, seed: int) -> str:
     number = int(conversation[0]["content"].split()[1])
     return f"<think>let me think\n</think>{HOSTILE} so \\boxed{{{number % 2 if seed % 3 else 7}}}"
 
@@ -29,8 +29,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "aime24.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     from tenfold.benchmarks import evaluate
 
-    given = Options(data=str(folder))
-    evaluate.run_task("aime24", ScriptedPolicy(answer), given, folder=folder / "out", made_with={"policy": "scripted:<b>"})
+    options = Options(data=str(folder))
+    evaluate.run_task("aime24", ScriptedPolicy(answer), options, folder=folder / "out", made_with={"policy": "scripted:<b>"})
     page.write(folder / "out")
     return folder / "out"
 
@@ -63,27 +63,26 @@ def test_a_benchmark_is_shown_with_its_interval_and_reported_figures(shown: Any)
     row = shown.locator("#overview tbody tr")
     assert row.count() == 1
     assert row.locator("td").nth(0).inner_text() == "aime24_avg8"
-    assert row.locator("svg line").count() == 2 + 5  # two intervals, and a tick a reported figure
-    shown.get_by_text("beside reported figures").click()
+    assert row.locator("svg line").count() == 2 + 5  # two intervals and a tick per reported figure
+    shown.get_by_text("difference to reported figures").click()
     assert shown.get_by_role("row", name="Qwen3-14B").get_by_text("cannot give 79.3").is_visible()
 
 
-def test_any_response_is_a_click_away(shown: Any, run: Path) -> None:
+def test_every_response_can_be_opened_with_its_verdict(shown: Any, run: Path) -> None:
     rows = [json.loads(line) for line in (run / "aime24_avg8.scores.jsonl").read_text().splitlines()]
     assert shown.locator(".grid button").count() == 30
     shown.locator(".grid button").nth(3).click()
     assert shown.locator(".prompt").inner_text().startswith("user: Is 3 odd? </script>")
     for number, sample in enumerate(rows[3]["samples"]):
-        kind = "right" if sample["score"] == 1 else "wrong"
+        kind = "correct" if sample["score"] == 1 else "incorrect"
         shown.get_by_role("button", name=f"sample {number + 1}: {kind}").click()
         assert f"by {sample['method']}: {sample['reason']}" in shown.locator(".verdict").inner_text()
-    said = shown.locator(".response").inner_text()
-    assert "<script>document.title = 'taken'</script>" in said
+    assert "<script>document.title = 'taken'</script>" in shown.locator(".response").inner_text()
     assert shown.locator(".response .think").inner_text().startswith("<think>let me think")
     assert shown.title() == "Benchmarks of scripted:<b>"
 
 
-def test_a_response_has_an_address(browser: Any, run: Path) -> None:
+def test_a_link_opens_a_response(browser: Any, run: Path) -> None:
     tab = browser.new_page()
     tab.goto((run / "index.html").as_uri() + "#aime24_avg8/5/2")
     assert tab.get_by_role("button", name="sample 3: ").get_attribute("aria-pressed") == "true"
@@ -91,25 +90,25 @@ def test_a_response_has_an_address(browser: Any, run: Path) -> None:
     tab.close()
 
 
-def test_problems_can_be_put_in_order_and_show_their_rates(shown: Any) -> None:
+def test_problems_show_their_pass_rates_and_can_be_sorted(shown: Any) -> None:
     def rates() -> list[float]:
         labels = [button.get_attribute("aria-label") for button in shown.locator(".grid button").all()]
         return [float(label.rpartition(": ")[2].rstrip("%")) for label in labels]
 
     before = rates()
-    shown.get_by_label("easiest first").check()
+    shown.get_by_label("sort by pass rate").check()
     assert rates() == sorted(before, reverse=True)
 
 
-def test_a_page_that_was_moved_without_its_folder_says_so(browser: Any, run: Path, tmp_path: Path) -> None:
+def test_a_page_without_its_folder_shows_an_error(browser: Any, run: Path, tmp_path: Path) -> None:
     shutil.copy(run / "index.html", tmp_path)
     tab = browser.new_page()
     tab.goto((tmp_path / "index.html").as_uri())
     tab.locator(".grid button").nth(0).click()
-    tab.get_by_text("keep the folder page beside this file").wait_for(state="visible")
+    tab.get_by_text("keep the folder `page` next to this file").wait_for(state="visible")
     tab.close()
 
 
 def test_a_folder_without_results_has_no_page(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no result"):
+    with pytest.raises(UserError, match="contains no result"):
         page.write(tmp_path)

@@ -16,7 +16,7 @@ SHARES = st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=4), min_size=2,
 
 
 @given(ROWS | SHARES)
-def test_the_intervals_hold_the_mean_and_stay_in_0_to_1(rows: list[list[float]]) -> None:
+def test_both_intervals_contain_the_mean_and_stay_in_0_to_1(rows: list[list[float]]) -> None:
     score = avg_at_k(rows)
     assert 0 <= score.low <= score.mean + 1e-9 <= score.high + 2e-9 <= 1 + 3e-9
     assert 0 <= score.same_problems_low <= score.mean + 1e-9 <= score.same_problems_high + 2e-9 <= 1 + 3e-9
@@ -29,18 +29,22 @@ def test_the_intervals_hold_the_mean_and_stay_in_0_to_1(rows: list[list[float]])
 @pytest.mark.parametrize(
     ("problems", "mean", "concentration"), [(30, 0.15, None), (30, 0.3, 1.0), (100, 0.5, 0.5), (198, 0.8, 5.0), (500, 0.1, 2.0)]
 )
-def test_95_percent_of_intervals_hold_the_truth(problems: int, samples: int, mean: float, concentration: float | None) -> None:
-    """`stats/interval_coverage.py` measures 94 to 97% over all cells; 2,000 simulations are sure to 1.4% of it."""
+def test_95_percent_of_intervals_contain_the_truth(
+    problems: int, samples: int, mean: float, concentration: float | None
+) -> None:
+    """`stats/interval_coverage.py` measures 94 to 97% over all cells. 2,000 simulations measure it to within 1.4%."""
     cell = interval_coverage.simulate(problems, samples, mean, concentration, 2000, np.random.default_rng(0))
     assert 0.926 <= cell.new_problems <= 0.984
     assert cell.same_problems >= 0.926
-    assert cell.same_problems <= 0.984 or samples == 1  # one sample cannot tell noise from differences: as wide as it could be
+    assert (
+        cell.same_problems <= 0.984 or samples == 1
+    )  # with one sample the interval has its largest width, because noise and differences are not separable
 
 
 @pytest.mark.parametrize("concentration", [None, 0.5, 2.0])
 @pytest.mark.parametrize("mean", [0.01, 0.04, 0.97])
-def test_at_the_edges_no_less(mean: float, concentration: float | None) -> None:
-    """One problem of 30 that is sometimes solved says little of how many there are."""
+def test_coverage_is_not_lower_for_means_near_0_and_1(mean: float, concentration: float | None) -> None:
+    """One solved problem among 30 determines the share of such problems only roughly."""
     cell = interval_coverage.simulate(30, 8, mean, concentration, 2000, np.random.default_rng(0))
     assert cell.new_problems >= 0.926
     assert cell.same_problems >= 0.926
@@ -56,16 +60,16 @@ LOST = [
 
 
 @pytest.mark.parametrize(("problems", "samples", "mean", "concentration", "lost"), LOST)
-def test_lost_samples_leave_the_coverage(
+def test_lost_samples_do_not_reduce_coverage(
     problems: int, samples: int, mean: float, concentration: float | None, lost: float
 ) -> None:
-    """`stats/interval_coverage.py --lost 0.5` measures all cells; 600 simulations are sure to 2% of it."""
+    """`stats/interval_coverage.py --lost 0.5` measures all cells. 600 simulations measure coverage to within 2%."""
     cell = interval_coverage.simulate(problems, samples, mean, concentration, 600, np.random.default_rng(0), lost)
     assert cell.new_problems >= 0.93
     assert cell.same_problems >= 0.93
 
 
-def test_who_loses_samples_knows_less() -> None:
+def test_lost_samples_widen_the_interval_over_new_samples() -> None:
     generator = np.random.default_rng(0)
     whole = (generator.random((100, 2)) < generator.random((100, 1))).astype(float).tolist()
     cut = [row if number % 2 else [row[0], None] for number, row in enumerate(whole)]
@@ -75,13 +79,13 @@ def test_who_loses_samples_knows_less() -> None:
     assert less.detectable > more.detectable
 
 
-def test_one_problem_of_two_equal_samples_does_not_make_the_others_certain() -> None:
+def test_one_problem_with_two_equal_samples_does_not_remove_the_noise_of_the_others() -> None:
     score = avg_at_k([[1.0, 1.0], *([float(n % 2)] for n in range(99))])
     alone = avg_at_k([[float(n % 2)] for n in range(100)])
     assert score.same_problems_high - score.same_problems_low > 0.75 * (alone.same_problems_high - alone.same_problems_low)
 
 
-def test_where_all_samples_agree_the_interval_is_no_point() -> None:
+def test_intervals_have_a_width_when_all_samples_agree() -> None:
     score = avg_at_k([[1.0] * 8] * 30)
     assert score.high == score.same_problems_high == 1
     assert 0.85 < score.low < 0.9
@@ -95,26 +99,25 @@ def test_samples_without_a_score_are_left_out_and_counted() -> None:
         avg_at_k([[None]])
 
 
-def test_pass_at_k_is_the_share_of_problems_that_a_sample_solves() -> None:
+def test_pass_at_k_is_the_share_of_problems_with_a_correct_sample() -> None:
     assert avg_at_k([[0, 0], [0, 1], [1, 1], [0, 0]]).pass_at_k == 0.5
 
 
-def test_maj_at_k_counts_votes_and_shares_ties() -> None:
+def test_maj_at_k_takes_the_most_frequent_answer_and_averages_ties() -> None:
     assert maj_at_k([[("a", 1.0), ("a", 1.0), ("b", 0.0)], [("a", 0.0), ("a", 0.0), ("b", 1.0)]]) == 0.5
     assert maj_at_k([[("a", 1.0), ("b", 0.0), (None, 0.0)]]) == 0.5
     assert maj_at_k([[(None, 0.0)] * 3]) == 0
 
 
-def test_maj_at_k_leaves_out_what_avg_at_k_leaves_out() -> None:
-    """A problem of nothing but faults says nothing, and a fault is no vote."""
+def test_maj_at_k_leaves_out_faults_and_problems_without_scores() -> None:
     solved, faults = [("a", 1.0), ("a", 1.0), ("b", 0.0)], [(None, None)] * 3
     assert maj_at_k([solved, faults]) == 1
     assert maj_at_k([[("a", 1.0), ("b", None), ("b", None)], faults]) == 1
-    with pytest.raises(UserError, match=r"none of 3 has one"):
+    with pytest.raises(UserError, match="none of 3 samples has one"):
         maj_at_k([faults])
 
 
-def test_a_paired_difference_is_surer_than_two_scores() -> None:
+def test_a_paired_difference_shows_although_the_two_intervals_overlap() -> None:
     random.seed(0)
     hard = {f"problem {n}": random.random() for n in range(100)}
     worse = {id: [float(random.random() < rate) for _ in range(32)] for id, rate in hard.items()}
@@ -122,7 +125,7 @@ def test_a_paired_difference_is_surer_than_two_scores() -> None:
     found = difference(better, worse)
     one, other = avg_at_k(list(better.values())), avg_at_k(list(worse.values()))
     assert found.low > 0
-    assert one.low < other.high  # the intervals of the two overlap
+    assert one.low < other.high  # the two intervals overlap
     assert found.mean == pytest.approx(one.mean - other.mean)
     assert found.same_problems_low <= found.mean <= found.same_problems_high
     assert found.problems == 100
@@ -137,7 +140,7 @@ def true_gain() -> float:
 
 
 @pytest.mark.parametrize(("problems", "samples"), [(30, 8), (200, 1), (100, 16)])
-def test_95_percent_of_paired_intervals_hold_the_true_difference(problems: int, samples: int, true_gain: float) -> None:
+def test_95_percent_of_paired_intervals_contain_the_true_difference(problems: int, samples: int, true_gain: float) -> None:
     generator = np.random.default_rng(0)
     hits, simulations = 0, 600
     for _ in range(simulations):
@@ -152,7 +155,7 @@ def test_95_percent_of_paired_intervals_hold_the_true_difference(problems: int, 
     assert 0.925 <= hits / simulations <= 0.98
 
 
-def test_a_difference_wants_the_same_problems() -> None:
+def test_a_difference_needs_common_problems() -> None:
     with pytest.raises(UserError, match="0 problems in common"):
         difference({"a": [1.0]}, {"b": [1.0]})
     found = difference({str(n): [1.0] for n in range(20)}, {str(n): [0.0] for n in range(20)})
@@ -160,6 +163,6 @@ def test_a_difference_wants_the_same_problems() -> None:
     assert found.low < 0.9
 
 
-def test_the_smallest_difference_that_shows_shrinks_with_samples() -> None:
+def test_the_detectable_difference_shrinks_with_more_samples() -> None:
     few, many = (avg_at_k([[0.0, 1.0] * n] * 30) for n in (2, 32))
     assert many.detectable < few.detectable / 3

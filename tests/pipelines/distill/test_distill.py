@@ -1,4 +1,4 @@
-"""Pairs of a teacher's right and a student's wrong responses, and what a student learns from them."""
+"""Sampling of response pairs from teacher and student, and training of the student on them."""
 
 import contextlib
 import json
@@ -20,20 +20,20 @@ from tenfold.policies import checkpoints
 STUDENT, TEACHER = "micro:?hidden=16&layers=1&heads=2", "micro:?hidden=32&layers=1&heads=2&seed=5"
 
 
-def pair(number: int, chosen: list[int], rejected: list[int]) -> dict[str, Any]:
-    """A pair as a sample_pairs stage leaves it, with prompts of 3 and 5 tokens."""
-    tokens = [
-        {"ids": list(range(10, 10 + given)) + said, "mask": [0] * given + [1] * len(said)}
-        for given, said in ((3, chosen), (5, rejected))
-    ]
-    return {"id": f"p{number}", "problem": number, "chosen_tokens": tokens[0], "rejected_tokens": tokens[1]}
+def pair(number: int, chosen: list[int], rejected: list[int]) -> responses.Pair:
+    """Returns a pair as a sample_pairs stage stores it, with prompts of 3 and 5 tokens."""
+
+    def tokens(prompt: int, response: list[int]) -> responses.ResponseTokens:
+        return {"ids": list(range(10, 10 + prompt)) + response, "mask": [0] * prompt + [1] * len(response)}
+
+    return {"id": f"p{number}", "chosen_tokens": tokens(3, chosen), "rejected_tokens": tokens(5, rejected)}
 
 
 PAIRS = [pair(0, [40, 41, 42], [50, 51]), pair(1, [60], [61, 62, 63, 64]), pair(2, [70, 71], [72])]
 
 
 def silent(done: int, total: int) -> None:
-    """Nobody is told."""
+    """Ignores the progress."""
 
 
 def settings(**changes: Any) -> distill.Distill:
@@ -45,29 +45,28 @@ def loaded(uri: str) -> Any:
     return checkpoints.load(checkpoints.checkpoint(uri), torch.float32)[0].double()
 
 
-def logits_at(model: Any, tokens: dict[str, list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits before each token that was written, and these tokens."""
+def logits_at(model: Any, tokens: responses.ResponseTokens) -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns the logits that predict each token of the response, and these tokens."""
     ids = torch.tensor([tokens["ids"]])
-    written = torch.tensor(tokens["mask"][1:]).bool()
-    return model(input_ids=ids, use_cache=False).logits[0, :-1][written], ids[0, 1:][written]
+    mask = torch.tensor(tokens["mask"][1:]).bool()
+    return model(input_ids=ids, use_cache=False).logits[0, :-1][mask], ids[0, 1:][mask]
 
 
-def as_written(student: Any, teacher: Any, start: Any, of: distill.Distill) -> torch.Tensor:
-    """The loss as the module's docstring states it, pair by pair, from whole logits."""
+def reference_loss(student: Any, teacher: Any, start: Any, stage: distill.Distill) -> torch.Tensor:
+    """Returns the loss of the module's docstring, pair by pair, from the full logits."""
     total = torch.zeros((), dtype=torch.float64)
     for row in PAIRS:
-        likelihoods = {}
-        for side, weight in (("chosen", of.kd_positive), ("rejected", of.kd_negative)):
-            logits, labels = logits_at(student, row[f"{side}_tokens"])
-            log_p, log_q = logits.log_softmax(-1), logits_at(teacher, row[f"{side}_tokens"])[0].log_softmax(-1)
+        gains = []
+        for tokens, weight in zip(responses.sides(row), (stage.kd_positive, stage.kd_negative), strict=True):
+            logits, labels = logits_at(student, tokens)
+            log_p, log_q = logits.log_softmax(-1), logits_at(teacher, tokens)[0].log_softmax(-1)
             total = total + weight * (log_q.exp() * (log_q - log_p)).sum(-1).mean()
-            said = log_p.gather(-1, labels[:, None])
-            then = logits_at(start, row[f"{side}_tokens"])[0].log_softmax(-1).gather(-1, labels[:, None])
-            likelihoods[side] = said.sum() - then.sum()
-            if side == "chosen":
-                total = total - of.nll * said.mean()
-        margin = of.beta * (likelihoods["chosen"] - likelihoods["rejected"])
-        total = total - of.dpo * torch.nn.functional.logsigmoid(margin)
+            log_probs = log_p.gather(-1, labels[:, None])
+            initial = logits_at(start, tokens)[0].log_softmax(-1).gather(-1, labels[:, None])
+            if not gains:  # the chosen response
+                total = total - stage.nll * log_probs.mean()
+            gains.append(log_probs.sum() - initial.sum())
+        total = total - stage.dpo * torch.nn.functional.logsigmoid(stage.beta * (gains[0] - gains[1]))
     return total / len(PAIRS)
 
 
@@ -80,68 +79,68 @@ def as_written(student: Any, teacher: Any, start: Any, of: distill.Distill) -> t
         {"nll": 0.7, "kd_positive": 1.0, "kd_negative": 0.5, "dpo": 2.0},
     ],
 )
-def test_the_loss_and_its_gradient_are_as_stated(tmp_path: Path, weights: dict[str, float]) -> None:
+def test_the_loss_and_its_gradient_equal_those_from_full_logits(tmp_path: Path, weights: dict[str, float]) -> None:
     student, teacher, start = loaded(STUDENT), loaded(TEACHER), loaded(STUDENT)
     with torch.no_grad():
         student.model.layers[0].mlp.up_proj.weight += 0.05 * torch.randn(64, 16, generator=torch.Generator().manual_seed(1))
-    of, reads = settings(**weights), responses.Reads(responses.width(student), chunk=3)
-    inputs = responses.collate(responses.with_reference(reads, start, PAIRS, tmp_path, silent))
-    of_teacher = reads.distributions(teacher, inputs, None, 1.0)
-    found, terms = distill.loss(reads.targets(student, inputs), reads.head(student), inputs, of, of_teacher)
-    wanted = as_written(student, teacher, start, of)
-    assert found.item() == pytest.approx(wanted.item(), abs=1e-6)
-    ours, theirs = (torch.autograd.grad(value, list(student.parameters())) for value in (found, wanted))
-    for one, other in zip(ours, theirs, strict=True):
-        assert torch.allclose(one, other, atol=1e-6)
+    stage, reader = settings(**weights), responses.ModelReader(responses.head_rows(student), chunk=3)
+    inputs = responses.collate(responses.with_reference(reader, start, PAIRS, tmp_path, silent))
+    distributions = reader.distributions(teacher, inputs, None, 1.0)
+    found, terms = distill.loss(reader.targets(student, inputs), reader.head(student), inputs, stage, distributions)
+    expected = reference_loss(student, teacher, start, stage)
+    assert found.item() == pytest.approx(expected.item(), abs=1e-6)
+    gradients = (torch.autograd.grad(value, list(student.parameters())) for value in (found, expected))
+    for found_gradient, expected_gradient in zip(*gradients, strict=True):
+        assert torch.allclose(found_gradient, expected_gradient, atol=1e-6)
     assert terms.keys() <= {*distill.TERMS}
 
 
-def test_stored_distributions_are_those_taken_on_the_way(tmp_path: Path) -> None:
+def test_stored_distributions_equal_those_computed_during_training(tmp_path: Path) -> None:
     student, teacher = loaded(STUDENT).float(), loaded(TEACHER).float()
-    reads = responses.Reads(responses.width(teacher), chunk=4)
-    rows = responses.with_reference(reads, student, PAIRS, tmp_path, silent)
-    stored = responses.stored_top_k(reads, teacher, rows, 5, 1.0, tmp_path, silent)
+    reader = responses.ModelReader(responses.head_rows(teacher), chunk=4)
+    rows = responses.with_reference(reader, student, PAIRS, tmp_path, silent)
+    stored = responses.stored_top_k(reader, teacher, rows, 5, 1.0, tmp_path, silent)
     inputs = responses.collate([rows[2], rows[0]])
-    kept, fresh = stored.of(inputs), reads.distributions(teacher, inputs, 5, 1.0)
+    kept, fresh = stored.of(inputs), reader.distributions(teacher, inputs, 5, 1.0)
     assert isinstance(fresh, TopK)
     assert torch.equal(kept.ids, fresh.ids)
-    assert torch.allclose(kept.log_probs, fresh.log_probs, atol=1e-4)  # a few roundings of numbers up to 10
-    assert isinstance(reads.distributions(teacher, inputs, None, 1.0), Dense)
-    teacher.model.norm.weight.data.zero_()  # is not asked again
-    again = responses.stored_top_k(reads, teacher, rows, 5, 1.0, tmp_path, silent)
+    assert torch.allclose(kept.log_probs, fresh.log_probs, atol=1e-4)  # rounding errors of numbers up to 10
+    assert isinstance(reader.distributions(teacher, inputs, None, 1.0), Dense)
+    teacher.model.norm.weight.data.zero_()  # the stored values must not depend on it
+    again = responses.stored_top_k(reader, teacher, rows, 5, 1.0, tmp_path, silent)
     assert numpy.array_equal(again.log_probs[0], stored.log_probs[0])
 
 
-def test_what_was_taken_before_a_kill_is_not_taken_again(tmp_path: Path) -> None:
+def test_values_computed_before_a_kill_are_not_computed_again(tmp_path: Path) -> None:
     student, teacher = loaded(STUDENT).float(), loaded(TEACHER).float()
-    reads = responses.Reads(responses.width(teacher), chunk=4)
+    reader = responses.ModelReader(responses.head_rows(teacher), chunk=4)
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
     many = [pair(number, [40 + number, 41, 42], [50, 51 + number]) for number in range(20)]
-    wanted = responses.stored_top_k(reads, teacher, many, 5, 1.0, tmp_path / "whole", silent)
-    told: list[int] = []
+    expected = responses.stored_top_k(reader, teacher, many, 5, 1.0, tmp_path / "whole", silent)
+    reports: list[int] = []
 
     def killed(done: int, total: int) -> None:
-        told.append(done)
+        reports.append(done)
         if done == 16:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        responses.stored_top_k(reads, teacher, many, 5, 1.0, tmp_path / "killed", killed)
-    found = responses.stored_top_k(reads, teacher, many, 5, 1.0, tmp_path / "killed", lambda done, total: told.append(done))
-    assert told == [8, 16, 20]
-    for one, two in zip(wanted, found, strict=True):
-        assert numpy.array_equal(one[0], two[0])
-    rows = responses.with_reference(reads, student, many, tmp_path / "killed", silent)
-    assert rows[19]["reference"] == pytest.approx([float(side.sum()) for side in reads.tokens(student, many[19:])], abs=1e-4)
+        responses.stored_top_k(reader, teacher, many, 5, 1.0, tmp_path / "killed", killed)
+    found = responses.stored_top_k(reader, teacher, many, 5, 1.0, tmp_path / "killed", lambda done, total: reports.append(done))
+    assert reports == [8, 16, 20]
+    for expected_parts, found_parts in zip(expected, found, strict=True):
+        assert numpy.array_equal(expected_parts[0], found_parts[0])
+    rows = responses.with_reference(reader, student, many, tmp_path / "killed", silent)
+    assert rows[19]["reference"] == pytest.approx([float(side.sum()) for side in reader.tokens(student, many[19:])], abs=1e-4)
 
 
 SUMS = "generate:tenfold.envs.toy.chain_sums:chain_sums_with_solutions?size=60&seed=1&worked=0&min_terms=2&max_terms=2"
-LEARNS = {"kind": "sft", "problems": SUMS, "batch_size": 32, "learning_rate": 5e-3}
+SFT = {"kind": "sft", "problems": SUMS, "batch_size": 32, "learning_rate": 5e-3}
 
 
 def run(*stages: dict[str, Any], out: str = "run") -> dict[str, dict[str, Any]]:
-    """Runs a recipe of these stages; the metrics of each."""
+    """Runs a recipe of these stages and returns the metrics of each."""
     environments = {"lab/Sums-v0": {"problems": SUMS, "verifier": "math"}}
     content = {"name": "dpd", "seed": 1, "policy": STUDENT, "environments": environments, "stages": stages}
     Path("recipe.yaml").write_text(json.dumps(content))
@@ -149,31 +148,31 @@ def run(*stages: dict[str, Any], out: str = "run") -> dict[str, dict[str, Any]]:
     return {path.parent.name: json.loads(path.read_text())["metrics"] for path in Path(out).glob("*/stage.json")}
 
 
-def samples(student: str, teacher: str) -> dict[str, Any]:
-    both = {"policy": student, "teacher": teacher}
-    return {"kind": "sample_pairs", "name": "pairs", "environment": "lab/Sums-v0", "max_tokens": 8, "cut": True} | both
+def sample_pairs(student: str, teacher: str) -> dict[str, Any]:
+    policies = {"policy": student, "teacher": teacher}
+    return {"kind": "sample_pairs", "name": "pairs", "environment": "lab/Sums-v0", "max_tokens": 8, "cut": True} | policies
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A student that has begun to learn sixty sums by heart, a teacher that knows them, and pairs of what they say."""
+    """The folder of a run: a student that has partly learned sixty sums, a better teacher, and pairs of their responses."""
     folder = tmp_path_factory.mktemp("trained")
     with contextlib.chdir(folder):
         run(
-            LEARNS | {"name": "student", "policy": "micro:?hidden=32&layers=1&heads=2", "steps": 40},
-            LEARNS | {"name": "teacher", "policy": "micro:?hidden=64&layers=1&heads=2", "steps": 120},
-            samples("stage:student", "stage:{stage:teacher}"),
+            SFT | {"name": "student", "policy": "micro:?hidden=32&layers=1&heads=2", "steps": 40},
+            SFT | {"name": "teacher", "policy": "micro:?hidden=64&layers=1&heads=2", "steps": 120},
+            sample_pairs("stage:student", "stage:{stage:teacher}"),
         )
     return folder / "run"
 
 
 def distills(trained: Path, **changes: Any) -> dict[str, Any]:
-    """A stage that trains the student on these pairs."""
-    given = {"policy": f"stage:{trained}/student", "teacher": f"stage:{trained}/teacher", "pairs": str(trained / "pairs")}
-    return DISTILLS | given | changes
+    """Returns a stage that trains the student on these pairs."""
+    inputs = {"policy": f"stage:{trained}/student", "teacher": f"stage:{trained}/teacher", "pairs": str(trained / "pairs")}
+    return DISTILL | inputs | changes
 
 
-DISTILLS = {
+DISTILL = {
     "kind": "distill",
     "name": "dpd",
     "steps": 12,
@@ -185,12 +184,12 @@ DISTILLS = {
 
 
 def distilled(stage: dict[str, Any], folder: Path, progress: Any = lambda *done, **figures: None) -> dict[str, Any]:
-    """Runs such a stage alone; its metrics."""
+    """Runs such a stage alone and returns its metrics."""
     folder.mkdir(exist_ok=True)
     return distill.Distill.model_validate(stage).run(Context(folder, stage["policy"], 1, {}, progress))
 
 
-def test_a_student_learns_what_its_teacher_would_have_said(lab: Path, trained: Path) -> None:
+def test_distillation_moves_the_student_towards_its_teacher(lab: Path, trained: Path) -> None:
     stored = distills(trained, name="stored", stored=True, top_k=8, micro_batch_size=4)
     found = run(distills(trained), stored)
     sampled = json.loads((trained / "pairs" / "stage.json").read_text())["metrics"]
@@ -202,22 +201,22 @@ def test_a_student_learns_what_its_teacher_would_have_said(lab: Path, trained: P
         held_out, terms = found[name]["held_out"], found[name]["figures"]
         assert terms["kd_positive"][-1][1] < terms["kd_positive"][0][1]
         assert terms["kd_negative"][-1][1] < terms["kd_negative"][0][1]
-        assert terms["dpo"][0][1] == pytest.approx(0.6931, abs=1e-3), "the first step's margin is that of the start"
+        assert terms["dpo"][0][1] == pytest.approx(0.6931, abs=1e-3), "the first step's margin is 0"
         assert held_out["after"]["preferred"] >= held_out["before"]["preferred"]
-    # They differ in the stored top-k's rest and in the size of a forward pass alone.
+    # They differ only in the mass outside the stored top k and in the size of a forward pass.
     assert found["dpd"]["loss"] == pytest.approx(found["stored"]["loss"], rel=0.05)
 
 
 LOG_2 = float(-torch.nn.functional.logsigmoid(torch.zeros(())))
 STANDS_STILL = {"kd_positive": 0, "kd_negative": 0, "learning_rate": 1e-30, "held_out": 0.0, "steps": 20, "save_steps": 1}
-"""A preference alone, for several passes over the pairs, in which no weight changes."""
+"""Settings of a DPO training of several passes in which no weight changes."""
 
 
 @pytest.mark.parametrize(("precision", "micro_batch_size"), [(torch.float32, 2), (torch.bfloat16, None)])
-def test_every_margin_is_0_while_the_policy_is_that_of_the_start(
+def test_every_margin_is_exactly_0_while_the_policy_is_unchanged(
     lab: Path, trained: Path, monkeypatch: pytest.MonkeyPatch, precision: torch.dtype, micro_batch_size: int | None
 ) -> None:
-    """In bfloat16, too, in which a GPU trains, and with a model that has dropout."""
+    """Also in bfloat16, which GPUs use, and with a model that has dropout."""
     monkeypatch.setattr(trainer, "precision", lambda cluster: precision)
     model, tokenizer = checkpoints.load(trained / "student" / "policy", torch.float32)
     model.config.attention_dropout = 0.3
@@ -230,7 +229,7 @@ def test_every_margin_is_0_while_the_policy_is_that_of_the_start(
     assert [value for _, value in found["figures"]["preferred"]] == [0] * 20
 
 
-def test_margins_start_at_0_in_two_processes_in_bfloat16(lab: Path, trained: Path, in_two_processes: Any) -> None:
+def test_margins_start_at_exactly_0_in_two_processes_in_bfloat16(lab: Path, trained: Path, in_two_processes: Any) -> None:
     stage = distills(trained, **STANDS_STILL | {"batch_size": 4, "steps": 4})
     (lab / "two").mkdir()
     (lab / "two" / "precision").write_text("bfloat16")
@@ -238,9 +237,7 @@ def test_margins_start_at_0_in_two_processes_in_bfloat16(lab: Path, trained: Pat
     assert [value for _, value in found["figures"]["dpo"]] == [LOG_2] * 4
 
 
-def test_a_killed_distillation_goes_on_as_if_nothing_had_happened(
-    lab: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_distillation_resumes_with_the_same_result(lab: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage = distills(trained)
     whole = distilled(stage, lab / "whole")
     calls, true_loss = 0, distill.loss
@@ -257,11 +254,11 @@ def test_a_killed_distillation_goes_on_as_if_nothing_had_happened(
         distilled(stage, lab / "killed")
     calls = 100
     assert distilled(stage, lab / "killed") == whole
-    assert calls == 108, "from the checkpoint behind step 4 on"
+    assert calls == 108, "from the checkpoint after step 4"
 
 
 @pytest.mark.parametrize("stored", [False, True])
-def test_two_processes_learn_what_one_learns(lab: Path, trained: Path, by_one_and_by_two: Any, stored: bool) -> None:
+def test_two_processes_train_as_one_does(lab: Path, trained: Path, by_one_and_by_two: Any, stored: bool) -> None:
     top_k = {"stored": True, "top_k": 4} if stored else {}
     stage = distills(trained, held_out=0.0, batch_size=4, steps=4, **top_k)
     alone, shared = by_one_and_by_two(distill.Distill.model_validate(stage), stage["policy"], 1)
@@ -270,40 +267,43 @@ def test_two_processes_learn_what_one_learns(lab: Path, trained: Path, by_one_an
         assert two == pytest.approx(one, rel=1e-4), name  # see RELATIVE in conftest.py
 
 
-def test_a_teacher_of_another_vocabulary_is_refused(lab: Path, trained: Path) -> None:
+def test_a_teacher_with_another_vocabulary_is_an_error(lab: Path, trained: Path) -> None:
     checkpoints.learned_tokenizer(["entirely other words"], 300, checkpoints.MICRO_CHAT).save_pretrained(lab / "other")
-    stranger = f"micro:?hidden=16&layers=1&heads=2&tokenizer={lab}/other"
+    other_teacher = f"micro:?hidden=16&layers=1&heads=2&tokenizer={lab}/other"
     with pytest.raises(UserError, match=r"has another vocabulary than the student .* use its texts in an sft stage instead"):
-        run(samples(f"stage:{trained}/student", stranger))
+        run(sample_pairs(f"stage:{trained}/student", other_teacher))
 
 
-def test_pairs_of_which_none_is_clearly_worse_are_named(lab: Path, trained: Path) -> None:
-    with pytest.raises(UserError, match=r"the teacher has a response that scores 1 or more.* on none of the \d+ problems"):
-        run(samples(f"stage:{trained}/student", "micro:?hidden=16&layers=1&heads=2&seed=3") | {"problems": 5, "samples": 1})
+def test_a_teacher_without_correct_responses_is_an_error(lab: Path, trained: Path) -> None:
+    message = r"the teacher has no complete response with a score of 1 or more on any of the \d+ problems"
+    with pytest.raises(UserError, match=message):
+        run(
+            sample_pairs(f"stage:{trained}/student", "micro:?hidden=16&layers=1&heads=2&seed=3") | {"problems": 5, "samples": 1}
+        )
 
 
-def test_a_loss_that_is_no_number_ends_the_stage_with_its_terms(lab: Path, trained: Path) -> None:
-    with pytest.raises(UserError, match=r"the loss of step \d+ is nan \(.*\): lower the learning_rate"):
+def test_a_loss_that_is_not_finite_is_an_error_with_its_terms(lab: Path, trained: Path) -> None:
+    with pytest.raises(UserError, match=r"the loss of step \d+ is nan \(.*\); lower the learning_rate"):
         distilled(distills(trained, learning_rate=1e20), lab / "dpd")
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
-        ({"kd_positive": 0, "kd_negative": 0, "dpo": 0}, "are all 0: give one of them a weight"),
-        ({"stored": True}, "stored wants top_k"),
+        ({"kd_positive": 0, "kd_negative": 0, "dpo": 0}, "are all 0; give at least one a positive weight"),
+        ({"stored": True}, "stored: true needs top_k"),
         ({"direction": "sideways"}, "forward"),
     ],
 )
-def test_a_loss_that_cannot_be_is_refused_before_anything_starts(lab: Path, changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(UserError, match=said):
-        run(DISTILLS | {"teacher": TEACHER, "pairs": "x"} | changes)
+def test_impossible_settings_are_errors_before_training(lab: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        run(DISTILL | {"teacher": TEACHER, "pairs": "x"} | changes)
 
 
-def test_a_model_that_caps_its_logits_is_refused() -> None:
+def test_a_model_that_caps_its_logits_is_an_error() -> None:
     from transformers import Gemma2Config, Gemma2ForCausalLM
 
     small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "head_dim": 8}
     config = Gemma2Config(vocab_size=50, num_key_value_heads=1, final_logit_softcapping=0.01, **small)
-    with pytest.raises(UserError, match="Gemma2ForCausalLM scales or caps its logits behind its head"):
-        responses.Reads(50).check(Gemma2ForCausalLM(config))
+    with pytest.raises(UserError, match="Gemma2ForCausalLM scales or caps its logits after its head"):
+        responses.ModelReader(50).check(Gemma2ForCausalLM(config))

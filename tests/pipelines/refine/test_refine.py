@@ -1,4 +1,4 @@
-"""Solutions refined and their reasoning rebuilt, by policies whose quality is known."""
+"""Refinement of solutions and reconstruction of reasoning, with scripted policies of known quality."""
 
 import json
 import random
@@ -20,25 +20,27 @@ from tenfold.verifiers import math
 CALLS: list[str] = []
 
 
-def knows_half(conversation: Conversation, seed: int) -> str:
-    """Adds two numbers, right in a third of its first answers and in two thirds of its revisions; judges what it sees."""
+def adds_numbers(conversation: Conversation, seed: int) -> str:
+    """Adds two numbers. A third of the candidates and two thirds of the revisions are correct. Judges correctly."""
     CALLS.append(text := conversation[-1]["content"])
     one, other = (int(number) for number in re.search(r"(\d+) and (\d+)", text).groups())  # type: ignore[union-attr]
     chance = random.Random(seed).random()
     if text.startswith("What must"):
         return "Here it is:\n- Is the sum right?\n2. Is it the last thing said?\nThat is all."
     if text.startswith("Judge"):
-        right = f"makes {one + other}." in text
-        return json.dumps(dict.fromkeys(prompts.CRITERIA, 8 if right else 3) | {"holds": [right, True]})
+        correct = f"makes {one + other}." in text
+        return json.dumps(dict.fromkeys(prompts.CRITERIA, 8 if correct else 3) | {"holds": [correct, True]})
     if text.startswith("Say in a few"):
         return "The sum is wrong. Add again."
     if "Summarise" in text:
         return "Add the two."
     if "full reasoning" in text:
-        told = "The given solution says so. " if chance < 0.3 else ""
-        return f"{told}I add {one} and {other}, step by step, which is {one} + {other} = {one + other}. It makes {one + other}."
-    right = chance < (2 / 3 if "An earlier solution" in text else 1 / 3)
-    return f"It makes {one + other if right else one + other + 1}."
+        mention = "The given solution says so. " if chance < 0.3 else ""
+        return (
+            f"{mention}I add {one} and {other}, step by step, which is {one} + {other} = {one + other}. It makes {one + other}."
+        )
+    correct = chance < (2 / 3 if "An earlier solution" in text else 1 / 3)
+    return f"It makes {one + other if correct else one + other + 1}."
 
 
 def write(lab: Path, **changes: Any) -> Path:
@@ -51,23 +53,23 @@ def write(lab: Path, **changes: Any) -> Path:
     return lab / "refine.yaml"
 
 
-POLICY = f"call:{__name__}:knows_half"
+POLICY = f"call:{__name__}:adds_numbers"
 
 
 def metrics(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "refine" / "stage.json").read_text())["metrics"]
 
 
-def test_revision_makes_more_solutions_right_and_chains_lead_to_them(lab: Path) -> None:
+def test_revision_makes_more_solutions_correct_and_chains_end_in_their_answers(lab: Path) -> None:
     runner.run(write(lab), out="run", trust=True)
     found = metrics(lab / "run")
     assert 0.2 < found["candidates_right"] < 0.5
     assert found["right_before"] < 0.7 < 0.85 < found["right_after"]
     assert set(found["rounds"]) == {"0", "1", "2"}
-    assert found["chains_refused"].keys() == {"knows the answer"}
-    learnt = problem_sources.load("jsonl:run/refine/problems.jsonl?solution=solution")
-    assert len(learnt) == found["learnt"]
-    for problem in learnt:
+    assert found["chains_refused"].keys() == {"mentions the given answer"}
+    problems = problem_sources.load("jsonl:run/refine/problems.jsonl?solution=solution")
+    assert len(problems) == found["learnt"]
+    for problem in problems:
         assert math.verify(problem, problem.meta["solution"]).score == 1
         assert math.verify(problem, problem.meta["thinking"]).score == 1
         assert "given" not in problem.meta["thinking"]
@@ -75,14 +77,14 @@ def test_revision_makes_more_solutions_right_and_chains_lead_to_them(lab: Path) 
     assert rows[0]["checklist"] == ["Is the sum right?", "Is it the last thing said?"]
 
 
-def test_without_a_verifier_the_judge_alone_decides(lab: Path) -> None:
+def test_without_a_verifier_the_judges_checklist_decides(lab: Path) -> None:
     runner.run(write(lab, verifier=None, keep="holding"), out="run", trust=True)
     found = metrics(lab / "run")
     assert found["right_after"] is None
     assert found["holding_before"] < 0.7 < found["holding_after"]
 
 
-def test_a_killed_run_asks_nothing_twice_and_ends_alike(lab: Path) -> None:
+def test_a_killed_run_resumes_without_repeating_prompts_and_ends_equal(lab: Path) -> None:
     runner.run(write(lab), out="whole", trust=True)
     whole = (lab / "whole/refine/answers.jsonl").read_bytes()
     (lab / "cut/refine").mkdir(parents=True)
@@ -95,8 +97,8 @@ def test_a_killed_run_asks_nothing_twice_and_ends_alike(lab: Path) -> None:
     assert (lab / "cut/refine/problems.jsonl").read_bytes() == (lab / "whole/refine/problems.jsonl").read_bytes()
 
 
-def test_nothing_to_learn_says_why(lab: Path) -> None:
-    with pytest.raises(UserError, match=r"nothing of 40 instructions can be learnt .*40 are not right"):
+def test_no_usable_solution_is_an_error_with_its_reason(lab: Path) -> None:
+    with pytest.raises(UserError, match=r"none of 40 problems has a usable solution \(40 do not meet keep: right"):
         runner.run(write(lab, writers=["scripted:It makes 1000."], reviser="scripted:It makes 1000."), out="run", trust=True)
 
 
@@ -115,28 +117,28 @@ SOUND = "Half of 48 is 24. Then 24 + 3 = 27, and 48/2 = 24 checks. So the answer
         ("Half of 48 is 24, and 24 + 3 = 28, no matter: the answer is 27.", "false arithmetic"),
         ("48/2 = 23, and something is added, so in the end the answer is 27.", "false arithmetic"),
         ("1/0 = 5 makes no sense at all, but still the answer is 27.", "false arithmetic"),
-        ("The given solution says that 24 + 3 = 27, so the answer is 27.", "knows the answer"),
-        ("As stated in the solution, we halve and add. The answer is 27.", "knows the answer"),
-        ("According to the summary we halve and then add three: 27.", "knows the answer"),
-        ("We already know that it is 27, so let us see why it is 27.", "knows the answer"),
+        ("The given solution says that 24 + 3 = 27, so the answer is 27.", "mentions the given answer"),
+        ("As stated in the solution, we halve and add. The answer is 27.", "mentions the given answer"),
+        ("According to the summary we halve and then add three: 27.", "mentions the given answer"),
+        ("We already know that it is 27, so let us see why it is 27.", "mentions the given answer"),
         ("27.", "too short"),
         ("48/2=24\n24+3=27", None),
     ],
 )
-def test_a_chain_is_learnt_only_where_it_leads_to_its_answer_by_itself(chain: str, flaw: str | None) -> None:
+def test_a_chain_is_kept_only_if_it_derives_the_answer(chain: str, flaw: str | None) -> None:
     assert chains.flaw(Answer(chain, cut=False), PROBLEM, "It is 27.", math.verify) == flaw
 
 
-def test_a_chain_that_was_cut_is_refused() -> None:
-    assert chains.flaw(Answer(SOUND, cut=True), PROBLEM, "It is 27.", math.verify) == "cut"
+def test_a_truncated_chain_is_discarded() -> None:
+    assert chains.flaw(Answer(SOUND, cut=True), PROBLEM, "It is 27.", math.verify) == "truncated"
 
 
-def test_without_a_verifier_a_chain_must_end_as_its_solution_does() -> None:
+def test_without_a_verifier_a_chain_must_have_the_solutions_answer() -> None:
     assert chains.flaw(Answer(SOUND, cut=False), PROBLEM, "Halve, add.\nThe answer is 27.", None) is None
     assert chains.flaw(Answer(SOUND, cut=False), PROBLEM, "The answer is 28.", None) == "ends in another answer"
 
 
-def test_what_a_judge_says_is_read_or_counted_as_unread() -> None:
+def test_scores_are_read_only_from_an_object_of_the_expected_form() -> None:
     items = ["a", "b"]
     whole = json.dumps(dict.fromkeys(prompts.CRITERIA, 7) | {"holds": [True, False]})
     read = prompts.read_scores(f"<think>{{}}</think> I find:\n```json\n{whole}\n```", items)
@@ -146,18 +148,18 @@ def test_what_a_judge_says_is_read_or_counted_as_unread() -> None:
         assert prompts.read_scores(bad, items) is None
 
 
-def test_a_chain_model_learns_from_rebuilt_chains(lab: Path) -> None:
+def test_reconstructed_chains_become_training_examples(lab: Path) -> None:
     runner.run(write(lab), out="run", trust=True)
     uri = f"jsonl:{lab}/run/refine/problems.jsonl%3Fsolution=solution"
-    learnt = problem_sources.load(f"generate:tenfold.pipelines.refine.chains:chain_examples?problems={uri}")
-    by_kind = {kind: [p for p in learnt if p.id.endswith(kind)] for kind in ("/chain", "/summary")}
+    examples = problem_sources.load(f"generate:tenfold.pipelines.refine.chains:chain_examples?problems={uri}")
+    by_kind = {kind: [p for p in examples if p.id.endswith(kind)] for kind in ("/chain", "/summary")}
     assert len(by_kind["/chain"]) == len(by_kind["/summary"]) == metrics(lab / "run")["learnt"]
     assert by_kind["/chain"][0].answer.startswith("I add")
     assert "full reasoning" in by_kind["/chain"][0].prompt[-1]["content"]
 
 
 @pytest.mark.parametrize(("together", "most"), [(True, 2), (False, 1)])
-def test_policies_that_share_an_accelerator_are_in_memory_one_at_a_time(tmp_path: Path, together: bool, most: int) -> None:
+def test_policies_are_in_memory_together_or_one_at_a_time(tmp_path: Path, together: bool, most: int) -> None:
     alive: weakref.WeakSet[ScriptedPolicy] = weakref.WeakSet()
     seen = []
 

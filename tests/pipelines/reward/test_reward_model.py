@@ -1,7 +1,7 @@
 import json
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +17,22 @@ from tenfold.pipelines.reward.reward_model import RewardModel
 from tenfold.pipelines.stage import Context
 from tenfold.policies.preference import preference
 from tenfold.policies.store import Store
+from tenfold.verifiers.pairwise import Question
 
 POLICY, TINY = "micro:?hidden=32&layers=1&heads=2", "micro:?hidden=16&layers=1&heads=2"
 
 
 def settings(folder: Path, **changes: Any) -> RewardModel:
-    """200 pairs: who says yes is better than who says no, however long either says it."""
-    draw = random.Random(0)
-    rows = [
-        {"prompt": f"Note {n}.", "chosen": "yes" + "." * draw.randint(0, 5), "rejected": "no" + "!" * draw.randint(0, 5)}
-        for n in range(200)
-    ]
+    """Returns a stage with 200 pairs, in which yes is better than no at any length."""
+    generator = random.Random(0)
+
+    def length() -> int:
+        return generator.randint(0, 5)
+
+    rows = [{"prompt": f"Note {n}.", "chosen": "yes" + "." * length(), "rejected": "no" + "!" * length()} for n in range(200)]
     (folder / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    given = {"kind": "reward_model", "name": "judge", "pairs": f"jsonl:{folder}/pairs.jsonl", "steps": 4, "batch_size": 4}
-    return RewardModel.model_validate(given | {"learning_rate": 6e-3, "probes": 0.0, "held_out": 0.0} | changes)
+    fixed = {"kind": "reward_model", "name": "judge", "pairs": f"jsonl:{folder}/pairs.jsonl", "steps": 4, "batch_size": 4}
+    return RewardModel.model_validate(fixed | {"learning_rate": 6e-3, "perturbed_share": 0.0, "held_out": 0.0} | changes)
 
 
 def run(
@@ -40,9 +42,9 @@ def run(
     return stage.run(Context(folder, policy, 3, {}, progress))
 
 
-def test_it_learns_which_response_is_better_and_says_how_well(tmp_path: Path) -> None:
-    learns = {"steps": 56, "batch_size": 16, "learning_rate": 1e-2, "warmup_steps": 8}
-    stage = settings(tmp_path, **learns, held_out=0.1, probed=4, judge=POLICY, judge_batch_size=64)
+def test_a_reward_model_learns_the_better_response_and_is_measured(tmp_path: Path) -> None:
+    training = {"steps": 56, "batch_size": 16, "learning_rate": 1e-2, "warmup_steps": 8}
+    stage = settings(tmp_path, **training, held_out=0.1, perturbed_answers=4, judge=POLICY, judge_batch_size=64)
     stage.check()
     metrics = run(stage, tmp_path / "out")
     trained = metrics["held_out"]["trained"]
@@ -52,7 +54,7 @@ def test_it_learns_which_response_is_better_and_says_how_well(tmp_path: Path) ->
     assert metrics["losses"][-1][1] < 0.65 < metrics["losses"][0][1]
     assert metrics["held_out"]["plain"]["orders_agree"] < trained["orders_agree"]
     assert metrics["baselines"]["bag of words"]["mean"] == 1
-    assert [row["kind"] for row in metrics["probes"]["plain"]] == [*perturbations.KINDS]
+    assert [row["kind"] for row in metrics["perturbed"]["plain"]] == [*perturbations.KINDS]
 
     report = (tmp_path / "out" / "report.md").read_text()
     assert "| trained | 100.0 [" in report
@@ -67,13 +69,13 @@ def test_it_learns_which_response_is_better_and_says_how_well(tmp_path: Path) ->
     assert yes_first > 0.5 > no_first
 
 
-def test_it_is_a_policy_that_no_later_stage_starts_from() -> None:
+def test_later_stages_do_not_start_from_a_reward_model() -> None:
     assert RewardModel.leaves_policy
     assert not RewardModel.feeds_next
 
 
-def test_a_killed_stage_goes_on_to_the_same_weights_and_losses(tmp_path: Path) -> None:
-    # Of so many steps not every one is reported, and yet a checkpoint falls on one that is.
+def test_a_killed_stage_resumes_with_the_same_weights_and_losses(tmp_path: Path) -> None:
+    # With 100 steps not every loss is logged, but every checkpoint falls on a logged step.
     stage = settings(tmp_path, steps=100, save_steps=20, batch_size=2)
 
     def killed(done: int, total: int, **figures: Any) -> None:
@@ -86,21 +88,21 @@ def test_a_killed_stage_goes_on_to_the_same_weights_and_losses(tmp_path: Path) -
     assert not (tmp_path / "halved" / "policy").exists()
     steps: list[int] = []
     halved = run(stage, tmp_path / "halved", lambda done, total, **figures: steps.append(done), TINY)
-    assert min(steps) == 21  # what was learnt until the last checkpoint was kept
+    assert min(steps) == 21  # it resumes from the last checkpoint
     assert halved["losses"] == whole["losses"]
     assert len(whole["losses"]) == 50
-    # The same operations in the same order on the same processor: equal to the last bit.
+    # Bit for bit, because the operations and their order are the same on one processor.
     ends = [load_file(tmp_path / name / "policy" / "model.safetensors") for name in ("whole", "halved")]
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 
 
-def test_smaller_forward_passes_learn_the_same(tmp_path: Path, assert_same_training: Any) -> None:
+def test_micro_batches_do_not_change_the_training(tmp_path: Path, assert_same_training: Any) -> None:
     run(settings(tmp_path), tmp_path / "whole")
     run(settings(tmp_path, micro_batch_size=1), tmp_path / "parts")
     assert_same_training(tmp_path / "whole", tmp_path / "parts", POLICY)
 
 
-def test_another_rate_or_other_examples_are_another_training(tmp_path: Path, assert_same_training: Any) -> None:
+def test_another_learning_rate_or_batch_size_changes_the_training(tmp_path: Path, assert_same_training: Any) -> None:
     run(settings(tmp_path), tmp_path / "one")
     run(settings(tmp_path, learning_rate=5.9e-3), tmp_path / "slower")
     run(settings(tmp_path, batch_size=2), tmp_path / "half")
@@ -109,12 +111,11 @@ def test_another_rate_or_other_examples_are_another_training(tmp_path: Path, ass
             assert_same_training(tmp_path / "one", tmp_path / other, POLICY)
 
 
-def test_two_processes_learn_what_one_learns(tmp_path: Path, by_one_and_by_two: Any) -> None:
+def test_two_processes_train_as_one_does(tmp_path: Path, by_one_and_by_two: Any) -> None:
     by_one_and_by_two(settings(tmp_path), POLICY, 3)
 
 
-def test_two_processes_go_on_from_what_they_left(tmp_path: Path, in_two_processes: Any) -> None:
-    """Their checkpoints are read as weights and plain data."""
+def test_two_killed_processes_resume_from_their_checkpoint(tmp_path: Path, in_two_processes: Any) -> None:
     record = {"policy": POLICY, "seed": 3}
     first = settings(tmp_path, steps=4, save_steps=2).model_dump(mode="json")
     whole = in_two_processes(record | {"stage": first}, tmp_path / "two")
@@ -125,11 +126,11 @@ def test_two_processes_go_on_from_what_they_left(tmp_path: Path, in_two_processe
     assert (tmp_path / "two/policy/model.safetensors").read_bytes() == before
 
 
-def test_every_pass_shows_every_pair_once_and_the_next_in_the_other_order(tmp_path: Path) -> None:
+def test_every_pass_contains_every_pair_once_and_the_next_pass_the_other_order(tmp_path: Path) -> None:
     pairs = pair_sources.load(settings(tmp_path).pairs)[:20]
     examples = list(reward_model.schedule(pairs, 40, 0.0, "seed"))
     first, second = (
-        {example.question[0][0]["content"]: example for example in some} for some in (examples[:20], examples[20:])
+        {example.question[0][0]["content"]: example for example in one_pass} for one_pass in (examples[:20], examples[20:])
     )
     assert first.keys() == second.keys() == {pair.group for pair in pairs}
     for name in first:
@@ -140,7 +141,7 @@ def test_every_pass_shows_every_pair_once_and_the_next_in_the_other_order(tmp_pa
     assert [*first] != [*second]
 
 
-def test_in_every_step_the_letters_are_right_equally_often(tmp_path: Path) -> None:
+def test_both_letters_are_correct_equally_often_in_every_step(tmp_path: Path) -> None:
     pairs = pair_sources.load(settings(tmp_path).pairs)[:21]
     examples = list(reward_model.schedule(pairs, 63, 0.0, "seed"))
     for start in range(0, 20, 4):
@@ -150,42 +151,42 @@ def test_in_every_step_the_letters_are_right_equally_often(tmp_path: Path) -> No
     assert sorted(shown[42:]) == sorted(shown[:21])
 
 
-def test_a_share_of_the_examples_rejects_what_is_only_doctored(tmp_path: Path) -> None:
+def test_a_share_of_the_examples_rejects_a_perturbed_copy(tmp_path: Path) -> None:
     pairs = pair_sources.load(settings(tmp_path).pairs)
     examples = list(reward_model.schedule(pairs, 1000, 0.2, "seed"))
-    doctored = [example for example in examples if example.probe]
-    assert len(doctored) / 1000 == pytest.approx(0.2, abs=0.05)
-    assert {example.probe for example in doctored} == {*perturbations.KINDS}
-    for example in doctored:
+    perturbed = [example for example in examples if example.perturbation]
+    assert len(perturbed) / 1000 == pytest.approx(0.2, abs=0.05)
+    assert {example.perturbation for example in perturbed} == {*perturbations.KINDS}
+    for example in perturbed:
         chosen, rejected = example.question[1:] if example.letter == "A" else example.question[:0:-1]
         assert chosen.startswith("yes")
-        assert rejected == perturbations.doctored(str(example.probe), chosen, "train")
-        assert rejected != perturbations.doctored(str(example.probe), chosen, "measured")
+        assert rejected == perturbations.perturbed(str(example.perturbation), chosen, "train")
+        assert rejected != perturbations.perturbed(str(example.perturbation), chosen, "measured")
 
 
-def test_what_was_judged_is_not_asked_again(tmp_path: Path) -> None:
-    asked: list[int] = []
+def test_stored_answers_of_the_judge_are_not_asked_for_again(tmp_path: Path) -> None:
+    batches: list[int] = []
 
-    def judge(questions: Any) -> list[float]:
-        asked.append(len(questions))
+    def judge(questions: Sequence[Question]) -> list[float]:
+        batches.append(len(questions))
         return [len(first) / 100 for _, first, _ in questions]
 
-    questions = [(({"role": "user", "content": "q"},), "x" * n, "y") for n in range(5)]
-    told = stored(judge, Store(tmp_path / "judged.jsonl", {}), 2, lambda done, total: None)(questions)
+    questions: list[Question] = [([{"role": "user", "content": "q"}], "x" * n, "y") for n in range(5)]
+    first = stored(judge, Store(tmp_path / "judged.jsonl", {}), 2, lambda done, total: None)(questions)
     again = stored(judge, Store(tmp_path / "judged.jsonl", {}), 2, lambda done, total: None)([*questions, *questions])
-    assert told == [n / 100 for n in range(5)]
-    assert again == told + told
-    assert asked == [2, 2, 1]
+    assert first == [n / 100 for n in range(5)]
+    assert again == first + first
+    assert batches == [2, 2, 1]
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
-        ({"pairs": "jsonl:nowhere.jsonl"}, "there is no file"),
-        ({"held_out": 1e-6}, "leaves 200 pairs to learn from, 0 to measure"),
-        ({"micro_batch_size": 3}, "no multiple of micro_batch_size=3"),
+        ({"pairs": "jsonl:nowhere.jsonl"}, "no file"),
+        ({"held_out": 1e-6}, "leaves 200 pairs for training and 0 for measurement"),
+        ({"micro_batch_size": 3}, "not a multiple of micro_batch_size=3"),
     ],
 )
-def test_what_cannot_be_is_said_before_it_starts(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_impossible_settings_are_errors_before_training(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         settings(tmp_path, **changes).check()

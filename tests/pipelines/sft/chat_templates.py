@@ -1,4 +1,4 @@
-"""Chat templates in the manner of several families of models, for tests of conversations with tools."""
+"""Chat templates like those of several model families, for tests of conversations with tools."""
 # ruff: noqa: E501 (templates)
 
 QWEN = """{%- if tools %}<|im_start|>system
@@ -21,7 +21,7 @@ QWEN = """{%- if tools %}<|im_start|>system
 {%- if loop.last or messages[loop.index0 + 1].role != 'tool' %}{{- '<|im_end|>\n' }}{% endif %}
 {%- endif %}{% endfor %}
 {%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{% endif %}"""
-"""Qwen2.5's manner: replies of tools share a user's turn."""
+"""Like Qwen2.5: tools' replies share a user turn."""
 
 QWEN3 = QWEN.replace(
     "{%- if message.role == 'user' or",
@@ -29,7 +29,7 @@ QWEN3 = QWEN.replace(
     "{{- '<|im_start|>assistant\n<think>\n\n</think>\n\n' + message.content + '<|im_end|>\n' }}"
     "{%- elif message.role == 'user' or",
 )
-"""Qwen3's manner: the last turn has an empty reasoning before it, earlier ones have none."""
+"""Like Qwen3: the last turn has empty reasoning, earlier turns have none."""
 
 LLAMA = """{{- bos_token }}{%- for message in messages %}
 {%- if message.role in ('tool', 'ipython') %}<|start_header_id|>ipython<|end_header_id|>
@@ -48,7 +48,7 @@ LLAMA = """{{- bos_token }}{%- for message in messages %}
 {%- endif %}{% endfor %}{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>
 
 {% endif %}"""
-"""Llama 3.1's manner: one call a turn, its words left out, declarations in the first turn."""
+"""Like Llama 3.1: one call per turn without further text, declarations in the first turn."""
 
 MISTRAL = """{{- bos_token }}{% set users = messages | selectattr('role', 'equalto', 'user') | list %}
 {%- for message in messages %}
@@ -64,7 +64,7 @@ MISTRAL = """{{- bos_token }}{% set users = messages | selectattr('role', 'equal
 {%- if message.tool_call_id is not defined or message.tool_call_id | length != 9 %}{{ raise_exception("no id") }}{% endif %}
 {{- '[TOOL_RESULTS] {"content": ' + message.content + ', "call_id": "' + message.tool_call_id + '"}[/TOOL_RESULTS]' }}
 {%- else %}{{ raise_exception("Only user, assistant and tool roles are supported!") }}{% endif %}{% endfor %}"""
-"""Mistral's manner: ids of nine letters, declarations before the last user's turn, no opening of the assistant's."""
+"""Like Mistral: ids of nine characters, declarations before the last user turn, no opening of the assistant's turn."""
 
 DEEPSEEK = """{%- for message in messages %}
 {%- if message.role == 'user' %}{{ '<|User|>' + message.content }}
@@ -73,14 +73,14 @@ DEEPSEEK = """{%- for message in messages %}
 {%- elif message.role == 'assistant' %}{{ '<|Assistant|>' + message.content + eos_token }}
 {%- elif message.role == 'tool' %}{{ '<|output|>' + message.content }}
 {%- else %}{{ message.content }}{% endif %}{% endfor %}{% if add_generation_prompt %}<|Assistant|>{% endif %}"""
-"""DeepSeek V3's manner: arguments are text, a turn that calls has no content, tools are not declared."""
+"""Like DeepSeek V3: arguments are text, a turn with calls has no content, tools are not declared."""
 
 MARKED = """{%- for message in messages %}{{ '<|im_start|>' + message.role + '\n' }}
 {%- if message.role == 'assistant' %}{% generation %}{{ message.content }}
 {%- for call in message.tool_calls or [] %}{{ '<tool_call>' + call.function | tojson + '</tool_call>' }}{% endfor %}{% endgeneration %}<|im_end|>
 {% else %}{% if loop.first and tools %}{{ tools | tojson }}{% endif %}{{ message.content }}<|im_end|>
 {% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"""
-"""A template that marks what the assistant says, but not what ends it."""
+"""A template whose marks include the assistant's text, but not the end of its turn."""
 
 THINKS = (
     QWEN.replace("{{- '<|im_start|>assistant\n' }}{% endif %}", "{{- '<|im_start|>assistant\n<think>\n' }}{% endif %}")
@@ -95,4 +95,4 @@ THINKS = (
     )
     .replace("{{- '\n' + message.content }}", "{{- '\n' + thought + message.content }}")
 )
-"""Qwen3.5's manner: the prompt opens the reasoning, and turns before the last question lose theirs."""
+"""Like Qwen3.5: the prompt opens the reasoning, and turns before the last user turn lose their reasoning."""

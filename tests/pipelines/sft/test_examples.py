@@ -1,4 +1,4 @@
-"""What of a worked answer is learnt, and in which shares."""
+"""Training examples: labels, thinking, shares of sources."""
 
 import json
 from pathlib import Path
@@ -24,46 +24,46 @@ def tokenizer() -> Any:
     return checkpoints.load(checkpoints.checkpoint(TINY), torch.float32)[1]
 
 
-def test_the_loss_is_on_the_answer_alone(tmp_path: Path, tokenizer: Any) -> None:
+def test_labels_cover_the_answer_alone(tmp_path: Path, tokenizer: Any) -> None:
     (tmp_path / "r.jsonl").write_text(json.dumps({"question": "2 + 2?", "answer": "it is 4 #### 4"}))
     (problem,) = sources.load(f"jsonl:{tmp_path}/r.jsonl?answer_after=%23%23%23%23")
     made = examples.example(problem, tokenizer, "{prompt} Go.", None, "So: {answer}", None)
-    learnt = [token for token in made["labels"] if token != IGNORED]
+    labels = [token for token in made["labels"] if token != IGNORED]
     assert tokenizer.decode(made["input_ids"]) == "<|user|>2 + 2? Go.<|end|><|assistant|>So: it is 4 #### 4<|end|>"
-    assert tokenizer.decode(learnt) == "So: it is 4 #### 4<|end|>"
-    assert made["input_ids"][-len(learnt) :] == learnt
+    assert tokenizer.decode(labels) == "So: it is 4 #### 4<|end|>"
+    assert made["input_ids"][-len(labels) :] == labels
 
 
-def learnt(path: Path, row: dict[str, Any], tokenizer: Any, thinking_as: str | None = None) -> tuple[str, list[str]]:
-    """The whole text of a row's example, and the stretches of it that are learnt."""
+def text_and_labels(path: Path, row: dict[str, Any], tokenizer: Any, thinking_as: str | None = None) -> tuple[str, list[str]]:
+    """Returns the whole text of a row's example, and the parts of it that have labels."""
     path.write_text(json.dumps(row))
     (problem,) = sources.load(f"jsonl:{path}")
     made = examples.example(problem, tokenizer, "{prompt}", None, "{answer}", thinking_as)
-    stretches: list[list[int]] = [[]]
+    parts: list[list[int]] = [[]]
     for token, label in zip(made["input_ids"], made["labels"], strict=True):
         assert label in (token, IGNORED)
-        stretches[-1].append(token) if label == token else stretches.append([])
-    return tokenizer.decode(made["input_ids"]), [tokenizer.decode(tokens) for tokens in stretches if tokens]
+        parts[-1].append(token) if label == token else parts.append([])
+    return tokenizer.decode(made["input_ids"]), [tokenizer.decode(tokens) for tokens in parts if tokens]
 
 
-def test_of_a_conversation_the_assistants_turns_are_learnt_and_a_tools_are_not(tmp_path: Path, tokenizer: Any) -> None:
-    said = [("user", "2 + 2?"), ("assistant", "add(2, 2)"), ("tool", "4"), ("assistant", "It is 4.")]
-    row = {"messages": [{"role": role, "content": text} for role, text in said]}
-    whole, parts = learnt(tmp_path / "r.jsonl", row, tokenizer)
+def test_labels_cover_the_assistants_turns_and_not_a_tools_reply(tmp_path: Path, tokenizer: Any) -> None:
+    turns = [("user", "2 + 2?"), ("assistant", "add(2, 2)"), ("tool", "4"), ("assistant", "It is 4.")]
+    row = {"messages": [{"role": role, "content": text} for role, text in turns]}
+    whole, parts = text_and_labels(tmp_path / "r.jsonl", row, tokenizer)
     assert whole == "<|user|>2 + 2?<|end|><|assistant|>add(2, 2)<|end|><|tool|>4<|end|><|assistant|>It is 4.<|end|>"
     assert parts == ["add(2, 2)<|end|>", "It is 4.<|end|>"]
 
 
-def test_thinking_goes_before_the_answer_where_the_model_has_a_slot_for_it(tmp_path: Path, tokenizer: Any) -> None:
+def test_thinking_without_reasoning_tags_needs_thinking_as(tmp_path: Path, tokenizer: Any) -> None:
     row = {"question": "2 + 2?", "answer": "4", "thinking": "Two twice."}
-    with pytest.raises(UserError, match="no slot for it: say how it is written with thinking_as"):
-        learnt(tmp_path / "r.jsonl", row, tokenizer)
-    assert learnt(tmp_path / "r.jsonl", row, tokenizer, "{thinking} So: {answer}")[1] == ["Two twice. So: 4<|end|>"]
-    assert learnt(tmp_path / "r.jsonl", row, tokenizer, "")[1] == ["4<|end|>"]
+    with pytest.raises(UserError, match="no <think> tags; set thinking_as"):
+        text_and_labels(tmp_path / "r.jsonl", row, tokenizer)
+    assert text_and_labels(tmp_path / "r.jsonl", row, tokenizer, "{thinking} So: {answer}")[1] == ["Two twice. So: 4<|end|>"]
+    assert text_and_labels(tmp_path / "r.jsonl", row, tokenizer, "")[1] == ["4<|end|>"]
 
 
 @pytest.mark.parametrize("opens", [False, True])
-def test_a_template_that_opens_the_thinking_is_not_told_so_twice(tmp_path: Path, opens: bool) -> None:
+def test_the_opening_tag_of_thinking_appears_once(tmp_path: Path, opens: bool) -> None:
     thinks = checkpoints.load(checkpoints.checkpoint(TINY), torch.float32)[1]
     opening = "<think>\n" if opens else ""
     thinks.chat_template = thinks.chat_template.replace(
@@ -71,34 +71,36 @@ def test_a_template_that_opens_the_thinking_is_not_told_so_twice(tmp_path: Path,
     )
     thinks.chat_template += "{# <think> #}"
     row = {"question": "2 + 2?", "answer": "4", "thinking": "Two twice."}
-    whole, parts = learnt(tmp_path / "r.jsonl", row, thinks)
+    whole, parts = text_and_labels(tmp_path / "r.jsonl", row, thinks)
     assert whole == "<|user|>2 + 2?<|end|><|assistant|><think>\nTwo twice.\n</think>\n\n4<|end|>"
     assert parts == [("" if opens else "<think>\n") + "Two twice.\n</think>\n\n4<|end|>"]
 
 
-def test_reasoning_that_the_template_opens_before_each_turn_is_opened_once(tmp_path: Path) -> None:
+def test_the_opening_tag_of_each_turns_reasoning_appears_once(tmp_path: Path) -> None:
     thinks = checkpoints.load(checkpoints.checkpoint(TINY), torch.float32)[1]
     thinks.chat_template = thinks.chat_template.replace("<|assistant|>'", "<|assistant|><think>\n'")
     turns = ["<think>\nAdd.\n</think>\nadd(2, 2)", "<think>\nFour.\n</think>\nIt is 4."]
-    said = [("user", "2 + 2?"), ("assistant", turns[0]), ("tool", "4"), ("assistant", turns[1])]
-    whole, parts = learnt(tmp_path / "r.jsonl", {"messages": [{"role": role, "content": text} for role, text in said]}, thinks)
+    messages = [("user", "2 + 2?"), ("assistant", turns[0]), ("tool", "4"), ("assistant", turns[1])]
+    row = {"messages": [{"role": role, "content": text} for role, text in messages]}
+    whole, parts = text_and_labels(tmp_path / "r.jsonl", row, thinks)
     assert whole.count("<think>") == 2
     assert parts == [turn.removeprefix("<think>\n") + "<|end|>" for turn in turns]
 
 
 @hypothesis.given(st.lists(st.lists(st.integers(1, 200), min_size=1, max_size=30), min_size=2, max_size=4), st.integers(0, 99))
-def test_every_source_has_its_share_of_the_tokens_all_along(lengths: list[list[int]], seed: int) -> None:
-    """No source is ever further from its share than the longest example of any is long, over its share."""
+def test_every_source_has_its_share_of_the_tokens_at_every_point(lengths: list[list[int]], seed: int) -> None:
+    """A source's tokens differ from its share by at most the number of sources times the longest example."""
     shares = [number / sum(range(1, len(lengths) + 1)) for number in range(1, len(lengths) + 1)]
     chosen = examples.in_shares(lengths, shares, 300, seed)
     assert chosen[:100] == examples.in_shares(lengths, shares, 100, seed)
-    given = [0] * len(lengths)
+    totals = [0] * len(lengths)
     longest = max(max(row) for row in lengths)
     for source, number in chosen:
-        given[source] += lengths[source][number]
-        assert all(abs(got - share * sum(given)) <= len(lengths) * longest for got, share in zip(given, shares, strict=True))
+        totals[source] += lengths[source][number]
+        limit = len(lengths) * longest
+        assert all(abs(total - share * sum(totals)) <= limit for total, share in zip(totals, shares, strict=True))
     for source, row in enumerate(lengths):
-        passes = [number for which, number in chosen if which == source]
+        passes = [number for chosen_source, number in chosen if chosen_source == source]
         for start in range(0, len(passes) - len(row) + 1, len(row)):
             assert sorted(passes[start : start + len(row)]) == list(range(len(row)))
 
@@ -111,7 +113,7 @@ def run_sft(lab: Path, name: str = "sft", **changes: Any) -> dict[str, Any]:
     return json.loads((lab / name / "sft/stage.json").read_text())["metrics"]
 
 
-def test_a_mixture_is_held_to_its_shares_within_a_hundredth(lab: Path) -> None:
+def test_a_mixture_has_its_shares_within_one_percent(lab: Path) -> None:
     for name, words in (("short", 2), ("long", 20)):
         rows = [{"question": f"{name} {n}?", "answer": " ".join([str(n)] * (words + n % 7))} for n in range(30)]
         Path(f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -119,14 +121,14 @@ def test_a_mixture_is_held_to_its_shares_within_a_hundredth(lab: Path) -> None:
     assert list(found["shares"].values()) == pytest.approx([0.3, 0.7], abs=0.01)
 
 
-def test_answers_that_do_not_verify_are_left_out_and_counted(lab: Path) -> None:
+def test_answers_that_the_verifier_rejects_are_left_out_and_counted(lab: Path) -> None:
     rows = [{"question": f"1 + {n}?", "answer": str(1 + n), "worked": f"It is {1 + n + (n % 3 == 0)}."} for n in range(30)]
     Path("r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = run_sft(lab, problems="jsonl:r.jsonl?solution=worked", verifier="math")
-    assert (found["examples"], found["why_left_out"]) == (20, {"not right": 10})
+    assert (found["examples"], found["why_left_out"]) == (20, {"incorrect": 10})
 
 
-def test_longer_examples_are_left_out_or_cut_and_either_way_counted(lab: Path) -> None:
+def test_longer_examples_are_left_out_or_truncated_and_counted(lab: Path) -> None:
     rows = [{"question": "?", "answer": "1 " * n} for n in (1, 2, 90, 91)]
     Path("r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = run_sft(lab, problems="jsonl:r.jsonl", max_tokens=40)
@@ -136,14 +138,14 @@ def test_longer_examples_are_left_out_or_cut_and_either_way_counted(lab: Path) -
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
-        ({"shares": [0.5, 0.4]}, "sum to 1; these sum to 0.9"),
-        ({"shares": [1.0]}, "1 numbers, and problems 2 URIs"),
+        ({"shares": [0.5, 0.4]}, "sum to 1, got a sum of 0.9"),
+        ({"shares": [1.0]}, "1 numbers, but problems has 2 URIs"),
         ({"verifier": "nobody"}, "no verifier named 'nobody'"),
     ],
 )
-def test_a_mixture_that_cannot_be_is_refused_before_anything_starts(lab: Path, changes: dict[str, Any], said: str) -> None:
+def test_impossible_settings_are_errors_before_training(lab: Path, changes: dict[str, Any], message: str) -> None:
     Path("r.jsonl").write_text(json.dumps({"question": "?", "answer": "1"}))
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         run_sft(lab, problems=["jsonl:r.jsonl", "jsonl:r.jsonl?limit=1"], **changes)

@@ -19,44 +19,44 @@ TINY = "micro:?hidden=16&layers=1&heads=2"
 
 
 def examples(count: int) -> list[dict[str, list[int]]]:
-    """Of many lengths, the first of which are asked and the rest answered."""
-    draw = random.Random(count)
-    rows = [[draw.randint(5, 200) for _ in range(draw.randint(2, 60))] for _ in range(count)]
+    """Returns random examples of many lengths. The first half of each is the prompt."""
+    generator = random.Random(count)
+    rows = [[generator.randint(5, 200) for _ in range(generator.randint(2, 60))] for _ in range(count)]
     return [{"input_ids": row, "labels": [trainer.IGNORED] * (len(row) // 2) + row[len(row) // 2 :]} for row in rows]
 
 
-def test_padding_is_neither_read_nor_learnt() -> None:
+def test_padding_has_no_attention_and_no_labels() -> None:
     batch = sft.padded([{"input_ids": [5, 6, 7], "labels": [-100, 6, 7]}, {"input_ids": [8], "labels": [8]}], pad=0)
     assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 0, 0]]
     assert batch["labels"].tolist() == [[-100, 6, 7], [8, -100, -100]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
 
 
-def test_examples_that_share_a_row_are_learnt_as_each_would_be_alone() -> None:
+def test_an_example_has_the_same_loss_in_a_packed_row_and_alone() -> None:
     model = checkpoints.load(checkpoints.checkpoint(TINY), torch.float32)[0]
-    given = examples(24)
-    rows = sft.in_rows(given, pad=0)
-    filled = sum(len(example["input_ids"]) for example in given)
+    batch = examples(24)
+    rows = sft.in_rows(batch, pad=0)
+    filled = sum(len(example["input_ids"]) for example in batch)
     assert rows["input_ids"].shape[1] == sft.ROW_TOKENS
-    assert filled > 0.8 * rows["input_ids"].numel(), "hardly any of the rows is padding"
-    for example in given:
+    assert filled > 0.8 * rows["input_ids"].numel(), "less than a fifth is padding"
+    for example in batch:
         alone = model(**sft.padded([example], pad=0), use_cache=False).loss
         ids = torch.tensor(example["input_ids"])
-        # The row's tokens where this example stands, and nothing else, as what is to be predicted.
-        where = next(
+        # Labels of this example alone.
+        found_row, found_start = next(
             (row, start)
             for row in range(len(rows["input_ids"]))
             for start in (rows["position_ids"][row] == 0).nonzero().ravel().tolist()
             if rows["input_ids"][row, start : start + len(ids)].tolist() == ids.tolist()
         )
         labels = torch.full_like(rows["labels"], trainer.IGNORED)
-        here = slice(where[1], where[1] + len(ids))
-        labels[where[0], here] = rows["labels"][where[0], here]
-        beside = model(**rows | {"labels": labels}, use_cache=False).loss
-        assert beside.item() == pytest.approx(alone.item(), rel=1e-4)  # a neighbour that was read would change some percent
+        span = slice(found_start, found_start + len(ids))
+        labels[found_row, span] = rows["labels"][found_row, span]
+        packed = model(**rows | {"labels": labels}, use_cache=False).loss
+        assert packed.item() == pytest.approx(alone.item(), rel=1e-4)  # attention to neighbours would change some percent
 
 
-def test_training_is_the_same_packed_and_padded(lab: Path) -> None:
+def test_packed_and_padded_training_have_the_same_losses(lab: Path) -> None:
     Path("r.jsonl").write_text("".join(json.dumps({"question": "1 + " * n, "answer": n}) + "\n" for n in range(1, 40)))
     stages = [
         {"kind": "sft", "name": "sft", "problems": "jsonl:r.jsonl", "steps": 6, "batch_size": 8, "learning_rate": 1e-3}
@@ -68,11 +68,11 @@ def test_training_is_the_same_packed_and_padded(lab: Path) -> None:
         content = {"name": "packing", "seed": 1, "policy": TINY, "stages": [stage]}
         metrics = tenfold.run(recipe.Recipe.model_validate(content), f"out{number}", quiet=True)
         losses.append([loss for _, loss in metrics["sft"]["losses"]])
-    assert losses[1] == pytest.approx(losses[0], rel=1e-4)  # sums in another order; see RELATIVE in conftest.py
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)  # the order of sums differs; see RELATIVE in conftest.py
     assert losses[2] == pytest.approx(losses[0], rel=1e-4)
 
 
-def test_a_model_that_reads_on_into_the_next_example_is_refused() -> None:
+def test_packing_is_not_supported_for_recurrent_models() -> None:
     gpt2 = transformers.GPT2Config(vocab_size=64, n_embd=16, n_layer=1, n_head=2)
     mamba = transformers.MambaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=1)
     assert trainer.supports_packing(checkpoints.load(checkpoints.checkpoint(TINY), torch.float32)[0])
@@ -80,7 +80,7 @@ def test_a_model_that_reads_on_into_the_next_example_is_refused() -> None:
     assert not trainer.supports_packing(transformers.MambaForCausalLM(mamba))
 
 
-def test_two_processes_learn_what_one_learns(lab: Path, by_one_and_by_two: Any) -> None:
+def test_two_processes_train_as_one_does(lab: Path, by_one_and_by_two: Any) -> None:
     Path("r.jsonl").write_text(
         "".join(json.dumps({"question": "1 + " * (n % 9 + 1), "answer": n}) + "\n" for n in range(1, 41))
     )
@@ -88,7 +88,7 @@ def test_two_processes_learn_what_one_learns(lab: Path, by_one_and_by_two: Any) 
     by_one_and_by_two(sft.SFT.model_validate(stage), TINY, 1)
 
 
-def test_two_processes_that_were_killed_go_on_as_if_nothing_had_happened(lab: Path, in_two_processes: Any) -> None:
+def test_two_killed_processes_resume_with_the_same_result(lab: Path, in_two_processes: Any) -> None:
     stage = {
         "kind": "sft",
         "name": "sft",
@@ -97,17 +97,17 @@ def test_two_processes_that_were_killed_go_on_as_if_nothing_had_happened(lab: Pa
     record = {"stage": stage | {"steps": 5, "batch_size": 8, "save_steps": 3}, "policy": TINY, "seed": 1}
     whole = in_two_processes(record, lab / "two")
     policy = load_file("two/policy/model.safetensors")
-    for left in ("two/policy", "two/checkpoints/checkpoint-5"):  # as if killed behind step 3
+    for left in ("two/policy", "two/checkpoints/checkpoint-5"):  # as after a kill after step 3
         shutil.rmtree(left)
     written = Path("two/checkpoints/checkpoint-3/trainer_state.json").stat().st_mtime_ns
     assert in_two_processes(record, lab / "two") == whole
     assert Path("two/checkpoints/checkpoint-3/trainer_state.json").stat().st_mtime_ns == written
     again = load_file("two/policy/model.safetensors")
-    # The same operations in the same order, by processes of one thread each on one processor: equal to the last bit.
+    # Bit for bit, because the operations and their order are the same, in processes with one thread each.
     assert all(torch.equal(policy[name], again[name]) for name in policy)
 
 
-def test_every_checkpoint_is_measured_and_measuring_changes_nothing(lab: Path) -> None:
+def test_every_checkpoint_is_measured_without_changing_the_training(lab: Path) -> None:
     Path("r.jsonl").write_text("".join(json.dumps({"question": f"{n} + 1 = ?", "answer": n + 1}) + "\n" for n in range(40)))
     stage = {"kind": "sft", "name": "sft", "problems": "jsonl:r.jsonl", "steps": 4, "batch_size": 8, "learning_rate": 1e-3}
     found = {}

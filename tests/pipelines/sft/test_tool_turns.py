@@ -1,4 +1,4 @@
-"""What is learnt of a conversation with tools, by chat templates of several kinds."""
+"""Labels of conversations with tools, for chat templates of several kinds."""
 
 import json
 from pathlib import Path
@@ -48,26 +48,26 @@ REPLY = {"role": "tool", "tool_call_id": "a1", "content": "18"}
 SAID = {"role": "assistant", "content": "It is 18."}
 
 
-def learnt(folder: Path, tokenizer: Any, row: dict[str, Any], **wording: Any) -> tuple[str, list[str]]:
-    """The whole text of a row's example, and the stretches of it that are learnt."""
+def text_and_labels(folder: Path, tokenizer: Any, row: dict[str, Any]) -> tuple[str, list[str]]:
+    """Returns the whole text of a row's example, and the parts of it that have labels."""
     (folder / "rows.jsonl").write_text(json.dumps(row) + "\n")
     (problem,) = sources.load(f"jsonl:{folder}/rows.jsonl")
-    made = examples.example(problem, tokenizer, "{prompt}", wording.get("system"), "{answer}", None)
-    stretches: list[list[int]] = [[]]
+    made = examples.example(problem, tokenizer, "{prompt}", None, "{answer}", None)
+    parts: list[list[int]] = [[]]
     for token, label in zip(made["input_ids"], made["labels"], strict=True):
         assert label in (token, IGNORED)
-        stretches[-1].append(token) if label == token else stretches.append([])
-    return tokenizer.decode(made["input_ids"]), [tokenizer.decode(tokens) for tokens in stretches if tokens]
+        parts[-1].append(token) if label == token else parts.append([])
+    return tokenizer.decode(made["input_ids"]), [tokenizer.decode(tokens) for tokens in parts if tokens]
 
 
 def rendered(tokenizer: Any, turns: list[dict[str, Any]], tools: Any = None) -> str:
-    """The conversation as the template writes it, with arguments as objects."""
-    told = json.loads(json.dumps(turns))
-    for turn in told:
+    """Returns the conversation as the template writes it, with arguments as objects."""
+    copies = json.loads(json.dumps(turns))
+    for turn in copies:
         turn["content"] = turn["content"] or ""
-        for one in turn.get("tool_calls", ()):
-            one["function"]["arguments"] = json.loads(one["function"]["arguments"])
-    text: str = tokenizer.apply_chat_template(told, tools=tools, tokenize=False)
+        for tool_call in turn.get("tool_calls", ()):
+            tool_call["function"]["arguments"] = json.loads(tool_call["function"]["arguments"])
+    text: str = tokenizer.apply_chat_template(copies, tools=tools, tokenize=False)
     return text
 
 
@@ -84,49 +84,49 @@ LLAMA_CALL = '{"name": "weather", "parameters": {"city": "Paris"}}<|eot_id|>'
     ],
     ids=["qwen2.5", "qwen3", "llama3.1"],
 )
-def test_calls_are_learnt_as_the_template_writes_them_and_replies_are_not(
+def test_labels_cover_calls_as_the_template_writes_them_and_not_replies(
     tmp_path: Path, tokenizer: Any, template: str, end: str, parts: list[str]
 ) -> None:
     with_template(tokenizer, template, end)
     turns = [ASK, CALL, REPLY, SAID]
-    whole, found = learnt(tmp_path, tokenizer, {"messages": turns, "tools": [TOOL]})
+    whole, found = text_and_labels(tmp_path, tokenizer, {"messages": turns, "tools": [TOOL]})
     assert found == parts
     assert whole == rendered(tokenizer, turns, [TOOL]).rstrip("\n")
     assert '"description": "Tells it."' in whole
 
 
-def test_a_template_that_wants_ids_is_given_them(tmp_path: Path, tokenizer: Any) -> None:
+def test_a_template_that_requires_ids_gets_them(tmp_path: Path, tokenizer: Any) -> None:
     with_template(tokenizer, MISTRAL, "</s>")
     later = [{"role": "user", "content": "And in Rome?"}, {"role": "assistant", "content": "Warmer."}]
-    whole, found = learnt(tmp_path, tokenizer, {"messages": [ASK, CALL, REPLY, SAID, *later], "tools": [TOOL]})
+    whole, found = text_and_labels(tmp_path, tokenizer, {"messages": [ASK, CALL, REPLY, SAID, *later], "tools": [TOOL]})
     called = '[TOOL_CALLS] [{"name": "weather", "arguments": {"city": "Paris"}, "id": "call00001"}]</s>'
     assert found == [called, " It is 18.</s>", " Warmer.</s>"]
     assert '"call_id": "call00001"' in whole
-    assert whole.index("[AVAILABLE_TOOLS]") > whole.index("It is 18."), "as the template has it, before the last question"
+    assert whole.index("[AVAILABLE_TOOLS]") > whole.index("It is 18."), "this template writes it before the last user turn"
 
 
-def test_a_template_that_wants_arguments_as_text_and_no_content_is_given_them(tmp_path: Path, tokenizer: Any) -> None:
+def test_a_template_that_requires_arguments_as_text_and_no_content_gets_them(tmp_path: Path, tokenizer: Any) -> None:
     with_template(tokenizer, DEEPSEEK, "<|im_end|>")
-    whole, found = learnt(tmp_path, tokenizer, {"messages": [ASK, CALL, REPLY, SAID], "tools": [TOOL]})
+    whole, found = text_and_labels(tmp_path, tokenizer, {"messages": [ASK, CALL, REPLY, SAID], "tools": [TOOL]})
     assert found == ['<|call|>weather\n```json\n{"city": "Paris"}\n```<|im_end|>', "It is 18.<|im_end|>"]
-    assert '"description": "Tells it."' in whole, "it is declared in the system's turn, for the template does not"
+    assert '"description": "Tells it."' in whole, "declared in the system turn, because the template has no declarations"
 
 
-def test_the_templates_own_marks_count_and_the_end_of_a_turn_is_learnt_too(tmp_path: Path, tokenizer: Any) -> None:
+def test_labels_follow_the_templates_marks_and_include_the_end_of_a_turn(tmp_path: Path, tokenizer: Any) -> None:
     with_template(tokenizer, MARKED, "<|im_end|>")
     for template in (MARKED, MARKED.replace("{% endgeneration %}<|im_end|>\n", "<|im_end|>\n{% endgeneration %}")):
         tokenizer.chat_template = template
-        _, found = learnt(tmp_path, tokenizer, {"messages": [ASK, CALL, REPLY, SAID]})
+        _, found = text_and_labels(tmp_path, tokenizer, {"messages": [ASK, CALL, REPLY, SAID]})
         assert found[0].startswith('<tool_call>{"name": "weather"')
         assert found[0].endswith("</tool_call><|im_end|>")
         assert found[1] == "It is 18.<|im_end|>"
 
 
 @pytest.mark.parametrize("template", [None, "micro"])
-def test_a_model_that_does_not_know_tools_is_given_them_as_text(tmp_path: Path, template: str | None) -> None:
+def test_a_template_without_support_for_tools_gets_them_as_text(tmp_path: Path, template: str | None) -> None:
     tokenizer = checkpoints.tokenizer_of(checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2"))
     tokenizer.chat_template = tokenizer.chat_template if template else None
-    whole, found = learnt(tmp_path, tokenizer, {"messages": [ASK, CALL, REPLY, SAID], "tools": [TOOL]})
+    whole, found = text_and_labels(tmp_path, tokenizer, {"messages": [ASK, CALL, REPLY, SAID], "tools": [TOOL]})
     assert found == [
         '<tool_call>\n{"name": "weather", "arguments": {"city": "Paris"}}\n</tool_call><|end|>',
         "It is 18.<|end|>",
@@ -135,51 +135,51 @@ def test_a_model_that_does_not_know_tools_is_given_them_as_text(tmp_path: Path, 
     assert "None" not in whole
 
 
-def test_a_template_without_a_system_turn_has_the_user_told(tmp_path: Path, tokenizer: Any) -> None:
+def test_a_template_without_a_system_turn_gets_declarations_in_the_user_turn(tmp_path: Path, tokenizer: Any) -> None:
     refuses = (
         "{% for message in messages %}{% if message.role not in ('user', 'assistant') %}{{ raise_exception('No.') }}{% endif %}"
     )
     refuses += "{{ '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}{% endfor %}"
     refuses += "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
     with_template(tokenizer, refuses, "<|im_end|>")
-    whole, found = learnt(tmp_path, tokenizer, {"messages": [ASK, CALL, REPLY, SAID], "tools": [TOOL]})
+    whole, found = text_and_labels(tmp_path, tokenizer, {"messages": [ASK, CALL, REPLY, SAID], "tools": [TOOL]})
     assert whole.startswith("<|im_start|>user\nYou may call these functions")
     assert found == [QWEN_CALL, "It is 18.<|im_end|>"]
 
 
-def test_turns_that_lose_their_reasoning_later_are_found(tmp_path: Path, tokenizer: Any) -> None:
+def test_turns_whose_reasoning_is_removed_later_are_located(tmp_path: Path, tokenizer: Any) -> None:
     with_template(tokenizer, THINKS, "<|im_end|>")
     called = {"role": "assistant", "content": "I look.", "tool_calls": [call("Paris")]}
     turns = [ASK, called, REPLY, SAID, {"role": "user", "content": "Sure?"}, {"role": "assistant", "content": "Yes."}]
-    whole, found = learnt(tmp_path, tokenizer, {"messages": turns})
+    whole, found = text_and_labels(tmp_path, tokenizer, {"messages": turns})
     assert whole == rendered(tokenizer, turns).rstrip("\n")
     assert found == ["I look.\n" + QWEN_CALL, "It is 18.<|im_end|>", "\n</think>\n\nYes.<|im_end|>"]
 
 
-def test_several_calls_of_one_turn_and_their_replies(tmp_path: Path, tokenizer: Any) -> None:
+def test_a_turn_may_have_several_calls_with_their_replies(tmp_path: Path, tokenizer: Any) -> None:
     both = {"role": "assistant", "content": "I look.", "tool_calls": [call("Paris", "a"), call("Rome", "b")]}
-    replies = [{"role": "tool", "tool_call_id": id, "content": told} for id, told in (("a", "18"), ("b", "25"))]
+    replies = [{"role": "tool", "tool_call_id": id, "content": reply} for id, reply in (("a", "18"), ("b", "25"))]
     turns = [ASK, both, *replies, SAID]
     with_template(tokenizer, QWEN, "<|im_end|>")
-    whole, found = learnt(tmp_path, tokenizer, {"messages": turns})
+    whole, found = text_and_labels(tmp_path, tokenizer, {"messages": turns})
     assert whole == rendered(tokenizer, turns).rstrip("\n")
     assert len(found) == 2
     assert found[0].startswith("I look.\n<tool_call>")
     with_template(tokenizer, MISTRAL, "</s>")
-    whole, _ = learnt(tmp_path, tokenizer, {"messages": turns})
+    whole, _ = text_and_labels(tmp_path, tokenizer, {"messages": turns})
     assert '18, "call_id": "call00001"' in whole
     assert '25, "call_id": "call00002"' in whole
     with_template(tokenizer, LLAMA, "<|eot_id|>")
     with pytest.raises(UserError, match=r"rows/0: .*only supports single tool-calls") as error:
-        learnt(tmp_path, tokenizer, {"messages": turns})
+        text_and_labels(tmp_path, tokenizer, {"messages": turns})
     assert "\n" not in str(error.value)
 
 
-def test_replies_of_several_tools_open_the_next_turn_once(tmp_path: Path) -> None:
+def test_the_next_turn_is_opened_once_after_several_replies(tmp_path: Path) -> None:
     tokenizer = checkpoints.tokenizer_of(checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2"))
     both = {"role": "assistant", "content": "", "tool_calls": [call("Paris", "a"), call("Rome", "b")]}
     replies = [{"role": "tool", "content": "18"}, {"role": "tool", "content": "25"}]
-    whole, found = learnt(tmp_path, tokenizer, {"messages": [ASK, both, *replies, SAID]})
+    whole, found = text_and_labels(tmp_path, tokenizer, {"messages": [ASK, both, *replies, SAID]})
     assert whole.endswith("<|tool|>18<|end|><|tool|>25<|end|><|assistant|>It is 18.<|end|>")
     assert len(found) == 2
 
@@ -187,7 +187,7 @@ def test_replies_of_several_tools_open_the_next_turn_once(tmp_path: Path) -> Non
 @pytest.mark.parametrize("after", [[], [REPLY]])
 def test_a_conversation_may_end_in_a_call_or_a_reply(tmp_path: Path, tokenizer: Any, after: list[dict[str, Any]]) -> None:
     with_template(tokenizer, QWEN, "<|im_end|>")
-    whole, found = learnt(tmp_path, tokenizer, {"messages": [ASK, CALL, *after]})
+    whole, found = text_and_labels(tmp_path, tokenizer, {"messages": [ASK, CALL, *after]})
     assert found == [QWEN_CALL]
     assert whole.endswith(QWEN_CALL)
 
@@ -225,21 +225,21 @@ DECLARED = TOOL["function"]
     ],
     ids=["sharegpt", "sharegpt as JSON", "function_call", "parts", "JSON", "an answer apart"],
 )
-def test_every_form_of_a_conversation_is_the_same_example(tmp_path: Path, tokenizer: Any, row: dict[str, Any]) -> None:
+def test_all_forms_of_a_conversation_give_the_same_example(tmp_path: Path, tokenizer: Any, row: dict[str, Any]) -> None:
     with_template(tokenizer, QWEN, "<|im_end|>")
-    expected = learnt(tmp_path, tokenizer, {"messages": [ASK, CALL, REPLY, SAID], "tools": [TOOL]})
+    expected = text_and_labels(tmp_path, tokenizer, {"messages": [ASK, CALL, REPLY, SAID], "tools": [TOOL]})
     other = tmp_path / "other"
     other.mkdir()
-    assert learnt(other, tokenizer, row) == expected
+    assert text_and_labels(other, tokenizer, row) == expected
 
 
-def test_a_system_column_beside_sharegpts_turns_is_the_system_turn(tmp_path: Path, tokenizer: Any) -> None:
+def test_sharegpts_system_column_becomes_the_system_turn(tmp_path: Path, tokenizer: Any) -> None:
     with_template(tokenizer, QWEN, "<|im_end|>")
-    whole, _ = learnt(tmp_path, tokenizer, {"conversations": SHAREGPT, "system": "Be brief."})
+    whole, _ = text_and_labels(tmp_path, tokenizer, {"conversations": SHAREGPT, "system": "Be brief."})
     assert whole.startswith("<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user")
 
 
-def test_a_table_gives_no_call_the_arguments_of_others(tmp_path: Path, tokenizer: Any) -> None:
+def test_calls_from_a_table_have_only_their_own_arguments(tmp_path: Path, tokenizer: Any) -> None:
     import pandas
 
     other = {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "time", "arguments": {"zone": "CET"}}}]}
@@ -256,22 +256,22 @@ def test_a_table_gives_no_call_the_arguments_of_others(tmp_path: Path, tokenizer
 
 
 @pytest.mark.parametrize(
-    ("turn", "said"),
+    ("turn", "message"),
     [
         ({"tool_calls": [{"function": {"name": "weather", "arguments": "{city"}}]}, "the arguments of weather cannot be read"),
-        ({"tool_calls": [{"function": {"name": "weather", "arguments": [1]}}]}, "the arguments of weather are not an object"),
+        ({"tool_calls": [{"function": {"name": "weather", "arguments": [1]}}]}, "the arguments of weather are no object"),
         ({"tool_calls": [{"function": {"arguments": {}}}]}, "a tool call has no name"),
-        ({"content": [{"type": "image_url", "image_url": {"url": "x"}}]}, "'image_url'; only text is supported"),
-        ({"content": [{"type": "text", "text": "see"}, {"type": "image"}]}, "'image'; only text is supported"),
+        ({"content": [{"type": "image_url", "image_url": {"url": "x"}}]}, "'image_url'; only text can be read"),
+        ({"content": [{"type": "text", "text": "see"}, {"type": "image"}]}, "'image'; only text can be read"),
     ],
 )
-def test_what_cannot_be_learnt_is_named_by_its_row(tmp_path: Path, tokenizer: Any, turn: dict[str, Any], said: str) -> None:
-    with pytest.raises(UserError, match=f"row 1: .*{said}") as error:
-        learnt(tmp_path, tokenizer, {"messages": [ASK, {"role": "assistant", "content": None} | turn]})
+def test_an_invalid_turn_is_an_error_with_its_row(tmp_path: Path, tokenizer: Any, turn: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=f"row 1: .*{message}") as error:
+        text_and_labels(tmp_path, tokenizer, {"messages": [ASK, {"role": "assistant", "content": None} | turn]})
     assert "\n" not in str(error.value)
 
 
-def test_a_turn_without_words_or_calls_is_empty_and_not_the_word_none(tmp_path: Path, tokenizer: Any) -> None:
+def test_a_turn_without_text_or_calls_is_empty_and_not_the_word_none(tmp_path: Path, tokenizer: Any) -> None:
     with_template(tokenizer, QWEN, "<|im_end|>")
     row = {
         "messages": [
@@ -282,22 +282,22 @@ def test_a_turn_without_words_or_calls_is_empty_and_not_the_word_none(tmp_path: 
             SAID,
         ]
     }
-    whole, found = learnt(tmp_path, tokenizer, row)
+    whole, found = text_and_labels(tmp_path, tokenizer, row)
     assert "None" not in whole
     assert found == ["<|im_end|>", "It is 18.<|im_end|>"]
 
 
-def test_the_words_of_a_question_are_not_taken_for_the_answer(tmp_path: Path, tokenizer: Any) -> None:
-    """The same words may stand in the question, a reply and the answer."""
+def test_equal_text_in_a_prompt_gets_no_labels(tmp_path: Path, tokenizer: Any) -> None:
+    """Prompt, tool's reply and answer may have the same text."""
     with_template(tokenizer, QWEN3, "<|im_end|>")
     turns = [{"role": "user", "content": "18"}, CALL, REPLY, {"role": "assistant", "content": "18"}]
     turns += [{"role": "user", "content": "18"}, {"role": "assistant", "content": "18"}]
-    whole, found = learnt(tmp_path, tokenizer, {"messages": turns})
+    whole, found = text_and_labels(tmp_path, tokenizer, {"messages": turns})
     assert found == [QWEN_CALL, "18<|im_end|>", "<think>\n\n</think>\n\n18<|im_end|>"]
     assert whole == rendered(tokenizer, turns).rstrip("\n")
 
 
-def test_the_template_words_the_question_and_not_a_tools_reply() -> None:
+def test_the_prompt_template_applies_to_the_user_turn_and_not_to_a_tools_reply() -> None:
     from tenfold.envs.text import prompt_messages
 
     prompt = (Message(role="user", content="2+2?"), Message(role="assistant", content="add"), Message(role="tool", content="4"))
