@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .envs.registry import make, register
     from .envs.rollout import rollout
     from .envs.text import TextEnv
-    from .pipelines.recipe import run
+    from .pipelines.recipe.runner import run
     from .pipelines.stage import Context, Stage
     from .policies import load_policy
     from .verifiers import verify
@@ -48,11 +48,11 @@ _HOME = {
     "make": "envs.registry",
     "register": "envs.registry",
     "rollout": "envs.rollout",
-    "run": "pipelines.recipe",
+    "run": "pipelines.recipe.runner",
     "verify": "verifiers",
 }
 
-_EXTRAS = {"evaluate": "bench"}
+_EXTRAS = {"evaluate": "bench", "run": "train"}
 """Names that want more than the core."""
 
 __all__ = [

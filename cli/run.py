@@ -61,5 +61,5 @@ def _dry_run(given: "Recipe", out: str | None, trusted: bool) -> None:
             print(needed.line())
         for line in dry_run.verl_settings(read, folder):
             print(line)
-    for line in [*(f"runs code, once you trust it: {door}" for door in trust.doors(given)), *not_seen]:
+    for line in [*(f"runs code, once you trust it: {reason}" for reason in trust.trust_reasons(given)), *not_seen]:
         print(line)

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from ...policies import identity as policies
 from ..cluster import load_policy
-from ..stage import Context, Cost, Metrics, Stage
+from ..stage import Context, CostEstimate, Metrics, Stage
 from . import scoreboard
 
 if TYPE_CHECKING:
@@ -47,12 +47,12 @@ class Bench(Stage):
         options = self.options(seed=0)
         return {name: value for task in self.tasks for name, value in identity.of_task(task, options).items()}
 
-    def cost(self) -> Cost:
+    def cost(self) -> CostEstimate:
         """Every sample of every task of ours as long as may be; how many problems lm-eval's own have nobody knows yet."""
         from ...benchmarks import catalogue, evaluate
 
         sizes = [evaluate.size(asked.name, self.options(0)) for asked in catalogue.expand(self.tasks)]
-        return Cost(sum(samples for samples, _ in sizes), sum(samples * tokens for samples, tokens in sizes))
+        return CostEstimate(sum(samples for samples, _ in sizes), sum(samples * tokens for samples, tokens in sizes))
 
     def options(self, seed: int) -> "Options":
         """How the tasks are run."""

@@ -33,7 +33,7 @@ from ...policies import checkpoints
 from .. import figures
 from ..launch import processes
 from ..launch.nodes import free
-from ..stage import Context, Cost, Metrics
+from ..stage import Context, CostEstimate, Metrics
 from ..trainer import chunked_loss, trainer
 from ..trainer.settings import Training
 from . import responses
@@ -82,9 +82,9 @@ class Distill(Training):
             raise ValueError("stored wants top_k: whole distributions are too large to be kept")
         return self
 
-    def cost(self) -> Cost:
+    def cost(self) -> CostEstimate:
         """Both responses of every pair as long as may be."""
-        return Cost(trained_tokens=2 * self.steps * self.batch_size * self.max_tokens)
+        return CostEstimate(trained_tokens=2 * self.steps * self.batch_size * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
         """Trains on the pairs, on several GPUs in as many processes, leaves the checkpoint in `policy` and measures it."""

@@ -27,7 +27,7 @@ from ...policies.chat_tokens import conversation_tokens
 from ...policies.rollout import MAX_TURNS, play
 from ..cluster import load_policy
 from ..rl.filter import problems_played
-from ..stage import Context, Cost, Metrics, Stage
+from ..stage import Context, CostEstimate, Metrics, Stage
 
 PAIRS = "pairs.jsonl"
 Row = dict[str, Any]
@@ -59,10 +59,10 @@ class SamplePairs(Stage):
         """The environment can be made."""
         registry.make(self.environment, **self.options).close()
 
-    def cost(self) -> Cost:
+    def cost(self) -> CostEstimate:
         """All samples of both."""
         responses = problems_played(self.environment, self.options, self.problems) * (self.samples + self.teacher_samples)
-        return Cost(responses, responses * self.max_tokens)
+        return CostEstimate(responses, responses * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
         """Samples with both policies and writes `pairs.jsonl`."""

@@ -24,7 +24,7 @@ from ...policies import checkpoints
 from .. import figures
 from ..corpus import tokens
 from ..launch import processes
-from ..stage import Context, Cost, Metrics, Stage
+from ..stage import Context, CostEstimate, Metrics, Stage
 from ..trainer import trainer
 from ..trainer.trainer import IGNORED
 from . import stream
@@ -145,9 +145,9 @@ class Pretrain(Stage):
         """What each phase takes of each source."""
         return stream.plan(self.wanted(), sources, self.max_repetitions)
 
-    def cost(self) -> Cost:
+    def cost(self) -> CostEstimate:
         """Every phase's tokens."""
-        return Cost(trained_tokens=self.steps * self.batch_tokens)
+        return CostEstimate(trained_tokens=self.steps * self.batch_tokens)
 
     def run(self, context: Context) -> Metrics:
         """Trains, on several GPUs as a child of as many processes, and leaves the checkpoint in `policy`."""

@@ -22,7 +22,7 @@ from ...policies.preference import OPTIONS, window, worded
 from ...verifiers.pairwise import Question
 from ..bench import scoreboard
 from ..launch import processes
-from ..stage import Context, Cost, Metrics
+from ..stage import Context, CostEstimate, Metrics
 from ..trainer import trainer
 from ..trainer.settings import Training
 from . import perturbations, report
@@ -60,9 +60,9 @@ class RewardModel(Training):
         if self.micro_batch_size and self.batch_size % self.micro_batch_size:
             raise UserError(f"batch_size={self.batch_size} is no multiple of micro_batch_size={self.micro_batch_size}")
 
-    def cost(self) -> Cost:
+    def cost(self) -> CostEstimate:
         """Every question as long as may be."""
-        return Cost(trained_tokens=self.steps * self.batch_size * self.max_tokens)
+        return CostEstimate(trained_tokens=self.steps * self.batch_size * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
         """Trains, leaves the checkpoint in `policy`, and measures it: `report.json`, `report.md`, `calibration.svg`."""

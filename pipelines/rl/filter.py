@@ -20,7 +20,7 @@ from ...core import Sampling, UserError
 from ...envs import registry
 from ...policies.rollout import MAX_TURNS, count_problems, play
 from ..cluster import load_policy
-from ..stage import Context, Cost, Metrics, Stage
+from ..stage import Context, CostEstimate, Metrics, Stage
 from . import pass_rates
 
 if TYPE_CHECKING:
@@ -64,10 +64,10 @@ class Filter(Stage):
         """The environment can be made."""
         registry.make(self.environment, **self.options).close()
 
-    def cost(self) -> Cost:
+    def cost(self) -> CostEstimate:
         """All samples of all problems; what is decided early is not sampled."""
         responses = self.samples * problems_played(self.environment, self.options, self.problems)
-        return Cost(responses, responses * self.max_tokens)
+        return CostEstimate(responses, responses * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
         """Samples, keeps what lies in the band, and writes `problems.parquet`: every problem, with its pass rate and

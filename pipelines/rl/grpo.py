@@ -22,7 +22,7 @@ from ...policies.rollout import count_problems, first_messages
 from .. import figures
 from ..cluster import Cluster
 from ..launch import nodes, supervise
-from ..stage import Context, Metrics, anew, finished
+from ..stage import Context, Metrics, finished, rerun_advice
 from ..trainer import checkpoints as stored
 from ..verl_compat import names
 from . import filter as rl_filter
@@ -206,7 +206,7 @@ def _problems(settings: GRPOSettings, context: Context) -> tuple[str, list[dict[
     indices = list(range(settings.problems or count_problems(environment) or 0))
     if settings.keep:
         kept = context.inputs[settings.keep]
-        with disk.understood(kept / rl_filter.TABLE, anew(kept)):
+        with disk.understood(kept / rl_filter.TABLE, rerun_advice(kept)):
             table = pandas.read_parquet(kept / rl_filter.TABLE)
             indices = table["index"][table["kept"]].tolist()
     if not indices:

@@ -8,7 +8,7 @@ from pydantic import Field
 from ...core import UserError
 from ...envs import registry
 from ...policies.rollout import MAX_TURNS
-from ..stage import Cost, Stage
+from ..stage import CostEstimate, Stage
 from . import filter as rl_filter
 
 
@@ -77,10 +77,10 @@ class GRPOSettings(Stage):
         """The environment can be made."""
         registry.make(self.environment, **self.options).close()
 
-    def cost(self) -> Cost:
+    def cost(self) -> CostEstimate:
         """Every response as long as may be."""
         responses = self.steps * self.batch_size * self.samples
-        return Cost(
+        return CostEstimate(
             responses, responses * self.max_response_tokens, responses * (self.max_prompt_tokens + self.max_response_tokens)
         )
 

@@ -18,7 +18,7 @@ from ...policies import checkpoints
 from .. import figures
 from ..bench.bench import Bench
 from ..launch import processes
-from ..stage import Context, Cost, Metrics
+from ..stage import Context, CostEstimate, Metrics
 from ..trainer import trainer
 from ..trainer.settings import Training
 from .examples import Example, can_be_learnt, example, in_shares, worked
@@ -95,9 +95,9 @@ class SFT(Training):
         """The URIs of all problems."""
         return [self.problems] if isinstance(self.problems, str) else self.problems
 
-    def cost(self) -> Cost:
+    def cost(self) -> CostEstimate:
         """Every example as long as may be."""
-        return Cost(trained_tokens=self.steps * self.batch_size * self.max_tokens)
+        return CostEstimate(trained_tokens=self.steps * self.batch_size * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
         """Trains on the problems' worked answers, in a process for each GPU, and leaves the checkpoint in `policy`."""

@@ -16,7 +16,7 @@ from tenfold.core import UserError
 from tenfold.envs.problems import sources as problem_sources
 from tenfold.pipelines.bench.bench import Bench
 from tenfold.pipelines.corpus.clean import Clean
-from tenfold.pipelines.recipe.identity import Reader
+from tenfold.pipelines.recipe.identity import IdentityReader
 from tenfold.pipelines.stage import Stage
 
 Recipe = dict[str, Any]
@@ -325,7 +325,7 @@ def test_a_stage_is_refused_when_what_it_reads_of_an_earlier_one_is_another(file
 def test_of_a_folder_of_benchmarks_files_only_those_of_the_tasks_count(lab: Path, stage: Stage) -> None:
     def identity() -> object:
         problem_sources._load.cache_clear()
-        reader = Reader(lab / "out", {"s": 0}, {"s": (stage, "micro:")}, {})
+        reader = IdentityReader(lab / "out", {"s": 0}, {"s": (stage, "micro:")}, {})
         return reader.made(stage, "micro:" if stage.reads_policy else "").settings
 
     (lab / "data").mkdir()

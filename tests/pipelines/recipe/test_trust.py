@@ -279,7 +279,7 @@ def test_only_listed_modules_come_from_the_folder(folder: Path) -> None:
     ],
 )
 def test_numbers_and_words_of_verls_need_no_trust(name: str, value: Any) -> None:
-    assert not trust.doors(
+    assert not trust.trust_reasons(
         recipes.Recipe.model_validate({"name": "r", "policy": TINY, "stages": [GRPO | {"verl": {name: value}}]})
     )
 
@@ -287,10 +287,10 @@ def test_numbers_and_words_of_verls_need_no_trust(name: str, value: Any) -> None
 @pytest.mark.parametrize("path", sorted(recipes.RECIPES.rglob("*.yaml")), ids=lambda path: path.stem)
 def test_the_recipes_of_the_package_name_only_what_is_registered(path: Path) -> None:
     if path.parent.name == "clusters":
-        assert trust.is_here(yaml.safe_load(path.read_text()).get("ray_address", "auto"))
+        assert trust.is_local_address(yaml.safe_load(path.read_text()).get("ray_address", "auto"))
         return
     read = recipes.load(path)
-    assert not trust.doors(read)
+    assert not trust.trust_reasons(read)
     known = {*sources.GENERATORS, *registry.ENTRY_POINTS, "tenfold.envs.toy.short_notes:verify"}
     named = {name for name in named_code.names_in(read.model_dump()) if name.startswith("tenfold.")}
     assert named <= known
