@@ -52,7 +52,7 @@ class Cluster(BaseModel):
         if self.world % self.sequence_parallel:
             raise ValueError(f"sequence_parallel={self.sequence_parallel} does not divide nodes x gpus = {self.world}")
         if self.device == "cpu" and self.world > 1:
-            raise ValueError(f"device=cpu supports one process, got nodes x gpus = {self.world}; set nodes: 1 and gpus: 1")
+            raise ValueError(f"device=cpu has one process, got nodes x gpus = {self.world}; set both to 1")
         return self
 
     @property
@@ -84,8 +84,8 @@ class Cluster(BaseModel):
         """
         if self.on_cpu() and self.world > 1:
             raise UserError(
-                f"cluster: expected {self.world} GPUs, but torch finds none on this machine; set cluster.device to cuda if other "
-                "machines have them"
+                f"cluster: expected {self.world} GPUs, but torch finds none here; set cluster.device to cuda if other "
+                "machines have GPUs"
             )
         if self.nodes > 1 and not self.address:
             raise UserError(

@@ -32,7 +32,7 @@ from ...core import UserError
 from ...policies import checkpoints
 from .. import figures
 from ..launch import processes
-from ..launch.nodes import free
+from ..launch.nodes import release
 from ..stage import Context, CostEstimate, Metrics
 from ..trainer import chunked_loss, trainer
 from ..trainer.settings import Training
@@ -143,7 +143,7 @@ class Distill(Training):
             context,
             rows,
             responses.collate,
-            **trainer.common(self),
+            **trainer.fit_arguments(self),
             trainer=_trainer(self, whole, context.seed),
             figures=TERMS,
             seed=context.seed,
@@ -181,7 +181,7 @@ def _measured(settings: Distill, context: Context) -> Metrics:
     _, held_out, _ = _pairs(settings)
     if not held_out:
         return {}
-    free()  # of what was trained
+    release()  # of what was trained
     uris = (settings.teacher, context.policy, f"path:{context.folder / 'policy'}")
     models = [checkpoints.load(checkpoints.checkpoint(uri), torch.float32)[0] for uri in uris]
     reads = _reads(settings, *models)

@@ -213,7 +213,7 @@ def _run_stage(
         )
         with faults.said(folder):
             metrics = stage.run(context)
-    nodes.free()
+    nodes.release()
     record = {
         "name": stage.name,
         **settings,

@@ -10,8 +10,8 @@ Installed packages need no trust, because the user installed them. This includes
 (`gymnasium.envs`) or kinds of stages (`tenfold.stages`).
 
 A recipe with one of these settings runs only if the user trusts it: with `tenfold run --trust`, with "yes" at the prompt on a
-terminal, or with `trust=True` in Python. The first two are remembered in the user's settings, by a digest of the modules' source
-text and of all texts in the recipe. So a changed module, name or address needs trust again, and a changed number does not.
+terminal, or with `trust=True` in Python. The first two are remembered in the user's settings, by a digest of the modules'
+source text and of all texts in the recipe. A changed module, name or address needs trust again, and a changed number does not.
 """
 
 import contextlib

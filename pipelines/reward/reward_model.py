@@ -109,7 +109,7 @@ class RewardModel(Training):
             context,
             Asked(),
             _collate,
-            **trainer.common(self),
+            **trainer.fit_arguments(self),
             trainer=LetterTrainer,
             train_sampling_strategy="sequential",
         )

@@ -136,7 +136,7 @@ class SFT(Training):
             context,
             learnt,
             functools.partial(in_rows if self.packed else padded, pad=tokenizer.pad_token_id),
-            **trainer.common(self),
+            **trainer.fit_arguments(self),
             train_sampling_strategy="sequential" if self.shares else "random",
             gradient_checkpointing=self.gradient_checkpointing,
             saved=functools.partial(_measure, self, context) if self.bench else None,
