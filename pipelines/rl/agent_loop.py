@@ -40,7 +40,7 @@ from ...envs.text import SupportsScoreGroup
 from ...policies.rollout import crashed, first_messages, verdict_of
 from ...policies.store import episode_to_json
 from ...policies.transcript import Limits, Transcript
-from ..verl_compat.order import Place
+from ..verl_compat.order import SampleId
 from . import groups
 from .threads import in_thread
 
@@ -95,7 +95,7 @@ class EnvironmentLoop(AgentLoopBase):
 
     async def run(self, sampling_params: dict[str, Any], **row: Any) -> AgentLoopOutput | list[AgentLoopOutput]:
         """Plays the problem of `row["extra_info"]`; an empty list when no verdict could be had."""
-        place = Place(
+        place = SampleId(
             problem=int(row["extra_info"]["index"]),
             sample=int(row["session_id"]),
             step=int(row["global_steps"]),
@@ -116,14 +116,14 @@ class EnvironmentLoop(AgentLoopBase):
             self._write(one, place)
         return last.output if last.output.reward_score is not None else []
 
-    async def _play(self, place: Place, sampling_params: dict[str, Any]) -> "Played":
+    async def _play(self, place: SampleId, sampling_params: dict[str, Any]) -> "Played":
         """One episode from reset to verdict; `policies/transcript.py` has its rules."""
         started, waited = time.monotonic(), 0.0
         environment, ended, rewards = None, False, 0.0
         problem_id, transcript = str(place.problem), Transcript(self.limits, [])
         # Version of the weights that sampled, as an optimizer step; a server reports the one of its own samples.
         extra: dict[str, Any] = dict.fromkeys(("global_steps", "min_global_steps", "max_global_steps"), place.step - 1)
-        stored = stored_turns(self.sampled, place.problem, place.sample) if self.sampled and place.is_first else []
+        stored = stored_turns(self.sampled, place.problem, place.sample) if self.sampled and place.may_be_reused else []
         try:
             environment = await in_thread(_borrow, self.environment)
             text, info = await in_thread(environment.reset, seed=place.problem, options={"problem": place.problem})
@@ -137,12 +137,12 @@ class EnvironmentLoop(AgentLoopBase):
                     stored = []  # whatever followed belongs to another episode
                     asked = time.monotonic()
                     sampled = await self.server_manager.generate(
-                        request_id=f"{place.key(problem_id)}/{place.sample}",
+                        request_id=f"{place.seed_key(problem_id)}/{place.sample}",
                         prompt_ids=transcript.tokens,
                         sampling_params={
                             **sampling_params,
                             "max_tokens": transcript.left,
-                            "seed": sample_seed(self.seed, f"{place.key(problem_id)}/{turn}", place.sample),
+                            "seed": sample_seed(self.seed, f"{place.seed_key(problem_id)}/{turn}", place.sample),
                         },
                     )
                     waited += time.monotonic() - asked
@@ -180,7 +180,7 @@ class EnvironmentLoop(AgentLoopBase):
         )
         return Played(episode, output, transcript.turns[-1].scorable_text if transcript.turns else "")
 
-    def _write(self, played: "Played", place: Place) -> None:
+    def _write(self, played: "Played", place: SampleId) -> None:
         """Appends the episode to this process's file; the stage reads them for its figures."""
         metrics = played.output.metrics
         line = episode_to_json(played.episode) | {
@@ -189,7 +189,7 @@ class EnvironmentLoop(AgentLoopBase):
             "attempt": place.attempt,
             "generate_seconds": metrics.generate_sequences,
             "environment_seconds": metrics.compute_score,
-            "reused": bool(self.sampled) and place.is_first and metrics.generate_sequences == 0,
+            "reused": bool(self.sampled) and place.may_be_reused and metrics.generate_sequences == 0,
         }
         with self.log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")

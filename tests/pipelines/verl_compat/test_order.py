@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tenfold.core import sample_seed
 from tenfold.pipelines.verl_compat import order
-from tenfold.pipelines.verl_compat.order import Place
+from tenfold.pipelines.verl_compat.order import SampleId
 
 
 @given(st.integers(1, 6), st.integers(0, 9), st.integers(1, 12), st.integers(0, 3))
@@ -25,12 +25,12 @@ def test_no_step_begins_with_a_problem_twice(batch: int, more: int, step: int, s
 @given(st.integers(1, 6), st.integers(0, 9), st.integers(1, 12), st.integers(0, 3))
 def test_a_problem_comes_again_in_a_step_only_after_all_others(batch: int, more: int, step: int, seed: int) -> None:
     problems = batch + more
-    turns = list(itertools.islice(order.turns(problems, batch, seed, step), 3 * problems))
+    turns = list(itertools.islice(order.attempts(problems, batch, seed, step), 3 * problems))
     assert [turn.problem for turn in turns[:batch]] == order.batch(problems, batch, seed, step)
     for attempt in range(3):
         whole = turns[attempt * problems : (attempt + 1) * problems]
         assert sorted(turn.problem for turn in whole) == list(range(problems))
-        assert {turn.attempt for turn in whole} == {attempt}
+        assert {turn.number for turn in whole} == {attempt}
 
 
 def test_every_pass_plays_all_problems_in_an_order_of_its_own() -> None:
@@ -70,12 +70,12 @@ class Plays:
 
     def __init__(self, queue: Queue, flat: float, samples: int):
         self.queue, self.flat, self.samples = queue, flat, samples
-        self.groups: list[Place] = []
+        self.groups: list[SampleId] = []
 
     def generate_sequences(self, batch: Any) -> None:
         for uid, info in zip(batch["uid"], batch["extra_info"], strict=True):
             info = getattr(info, "data", info)
-            place = Place(int(info["index"]), 0, int(batch["global_steps"]), int(info["attempt"]))
+            place = SampleId(int(info["index"]), 0, int(batch["global_steps"]), int(info["attempt"]))
             self.groups.append(place)
             flat = sample_seed(0, repr(place), 0) / 2**53 < self.flat
             for sample in range(self.samples):
@@ -127,7 +127,7 @@ def trainer(folder: Path, problems: int, batch: int, flat: float, monkeypatch: p
     return made
 
 
-def run(made: Any, steps: Sequence[int]) -> dict[int, list[Place]]:
+def run(made: Any, steps: Sequence[int]) -> dict[int, list[SampleId]]:
     """The groups that are sampled in each step, and checks that verl is given a whole batch of them."""
     sampled = {}
     for step in steps:
@@ -153,7 +153,7 @@ def test_what_replaces_a_group_is_another_problem_and_no_copy(
         assert max(times.values()) - min(times[problem] for problem in range(problems)) <= 1
         if len(groups) <= problems:
             assert max(times.values()) == 1
-        seeds = {tuple(sample_seed(1, f"{group.key(str(group.problem))}/0", n) for n in range(2)) for group in groups}
+        seeds = {tuple(sample_seed(1, f"{group.seed_key(str(group.problem))}/0", n) for n in range(2)) for group in groups}
         assert len(seeds) == len(groups)
         assert [group.problem for group in groups[:batch]] == order.batch(problems, batch, 3, step)
 
@@ -171,6 +171,6 @@ def test_a_run_that_goes_on_samples_what_it_would_have_sampled(tmp_path: Path, m
 
 
 def test_the_seeds_of_a_first_attempt_name_problem_and_step_only() -> None:
-    assert Place(4, 0, step=7, attempt=0).key("p4") == "p4/7"
-    keys = [Place(4, 0, step, attempt).key("p4") for step in range(1, 30) for attempt in range(12)]
+    assert SampleId(4, 0, step=7, attempt=0).seed_key("p4") == "p4/7"
+    keys = [SampleId(4, 0, step, attempt).seed_key("p4") for step in range(1, 30) for attempt in range(12)]
     assert len(set(keys)) == len(keys)
