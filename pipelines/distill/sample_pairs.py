@@ -26,7 +26,7 @@ from ...policies import checkpoints
 from ...policies.chat_tokens import conversation_tokens
 from ...policies.rollout import MAX_TURNS, play
 from ..cluster import load_policy
-from ..rl.filter import problems_played
+from ..rl.filter import problem_count
 from ..stage import Context, CostEstimate, Metrics, Stage
 
 PAIRS = "pairs.jsonl"
@@ -61,7 +61,7 @@ class SamplePairs(Stage):
 
     def cost(self) -> CostEstimate:
         """All samples of both."""
-        responses = problems_played(self.environment, self.options, self.problems) * (self.samples + self.teacher_samples)
+        responses = problem_count(self.environment, self.options, self.problems) * (self.samples + self.teacher_samples)
         return CostEstimate(responses, responses * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:

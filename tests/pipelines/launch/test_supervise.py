@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tenfold.pipelines.launch import deaths
+from tenfold.pipelines.launch import exits
 from tenfold.pipelines.launch.supervise import Stopped, cause, follow
 
 
@@ -129,8 +129,8 @@ def test_a_child_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     ],
 )
 def test_the_cause_is_found_in_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str, words: str) -> None:
-    monkeypatch.setattr(deaths, "kills", lambda: deaths.Kills(0, 0, 0.0))  # another program's may come at any moment
-    monkeypatch.setattr(deaths, "_logged", lambda since: None)
+    monkeypatch.setattr(exits, "kill_counts", lambda: exits.KillCounts(0, 0, 0.0))  # another program's may come at any moment
+    monkeypatch.setattr(exits, "_logged", lambda since: None)
     (tmp_path / "log").write_text(log)
     assert cause(tmp_path / "log").startswith(words)
 
@@ -146,15 +146,15 @@ UNKNOWN = "process 7 was killed (SIGKILL); whether by the kernel, for memory, it
 def test_a_kill_is_the_kernels_where_its_counters_say_so(
     monkeypatch: pytest.MonkeyPatch, group: int | None, machine: int | None, words: str
 ) -> None:
-    monkeypatch.setattr(deaths, "kills", lambda: deaths.Kills(group, machine, 1.0))
-    monkeypatch.setattr(deaths, "_logged", lambda since: None)
-    before = deaths.Kills(None if group is None else 0, None if machine is None else 0, 0.0)
-    assert deaths.in_words(signal.SIGKILL, 7, before) == words
+    monkeypatch.setattr(exits, "kill_counts", lambda: exits.KillCounts(group, machine, 1.0))
+    monkeypatch.setattr(exits, "_logged", lambda since: None)
+    before = exits.KillCounts(None if group is None else 0, None if machine is None else 0, 0.0)
+    assert exits.describe(signal.SIGKILL, 7, before) == words
 
 
 def test_a_kill_that_the_kernels_log_names_was_for_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deaths, "_logged", lambda since: {7})
-    assert deaths.in_words(signal.SIGKILL, 7, deaths.kills()) == BY_KERNEL
+    monkeypatch.setattr(exits, "_logged", lambda since: {7})
+    assert exits.describe(signal.SIGKILL, 7, exits.kill_counts()) == BY_KERNEL
 
 
 def test_a_child_that_is_killed_is_answered_with_its_signal(tmp_path: Path) -> None:
