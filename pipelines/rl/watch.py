@@ -46,7 +46,7 @@ class Watch:
         if self.settings.max_zero_variance_steps and self.zero_variance_steps >= self.settings.max_zero_variance_steps:
             return (
                 f"in each of the last {self.zero_variance_steps} steps, all samples of each problem had the same score, so "
-                "GRPO had no gradient: choose problems that the policy sometimes solves (with a filter stage), or another reward"
+                "GRPO had no gradient: choose problems that the policy sometimes solves (with a filter), or another reward"
             )
         return collapsed(self.folder, self.settings.min_reward_ratio, self.settings.min_entropy)
 
