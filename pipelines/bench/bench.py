@@ -50,7 +50,7 @@ class Bench(Stage):
         return {name: value for task in self.tasks for name, value in identity.of_task(task, options).items()}
 
     def cost(self) -> CostEstimate:
-        """Returns the cost if each sample has the largest length. It does not include lm-eval's tasks, whose sizes are unknown."""
+        """Returns the cost if each sample has the largest length. It leaves out lm-eval's tasks, whose sizes are unknown."""
         from ...benchmarks import catalogue, evaluate
 
         sizes = [evaluate.size(task.name, self.options(0)) for task in catalogue.expand(self.tasks)]
