@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .envs.registry import make, register
     from .envs.rollout import rollout
     from .envs.text import TextEnv
-    from .pipelines.recipe.runner import run
+    from .pipelines.recipe import run
     from .pipelines.stage import Context, Stage
     from .policies import load_policy
     from .verifiers import verify
@@ -48,11 +48,11 @@ _HOME = {
     "make": "envs.registry",
     "register": "envs.registry",
     "rollout": "envs.rollout",
-    "run": "pipelines.recipe.runner",
+    "run": "pipelines.recipe",
     "verify": "verifiers",
 }
 
-_EXTRAS = {"evaluate": "bench", "run": "train"}
+_EXTRAS = {"evaluate": "bench"}
 """Names that want more than the core."""
 
 __all__ = [

@@ -66,7 +66,7 @@ def check(found: dict[str, Any]) -> None:
         "calls of Java": "the verifier tenfold.verifiers.function_calls:verify wants the package tree-sitter: {java}",
         "instructions": "the verifier instructions wants the package lm-eval: {bench}",
         "reasoning_gym": "the verifier reasoning_gym wants the package reasoning-gym: {problems}",
-        "tenfold.run": "tenfold.run wants the package [a-z-]+: {train}",
+        "tenfold.run": "a recipe wants the package [a-z-]+: {train}",
         "ChainSum": "reasoning_gym:chain_sum wants the package reasoning-gym: {problems}",
         "Math": "champ: wants the package champ-dataset: {problems}",
         "GSM8K": "hf:openai/gsm8k wants the package datasets: {problems}",

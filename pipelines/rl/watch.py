@@ -56,8 +56,8 @@ class Watch:
         if faults <= self.settings.max_faults * samples:
             return None
         return (
-            f"{faults} of the {samples} samples of step {last['step']} ended in a fault, more than max_faults="
-            f"{self.settings.max_faults:g} of them; the last: {last['verdict']['reason'][:200]}"
+            f"{faults} of the {samples} samples of step {last['step']} are faults, more than the share max_faults="
+            f"{self.settings.max_faults:g}; the last: {last['verdict']['reason'][:200]}"
         )
 
     def _new(self) -> Iterator[metrics.StepEpisode]:
