@@ -22,8 +22,12 @@ class Machine(TypedDict):
 
     platform: str
     """Operating system and architecture, as Python's `platform.platform` returns them."""
+    processor: str
+    """Model name of the processor."""
     processors: int
-    """Processors that this process may use."""
+    """Number of processors that this process may use."""
+    memory_gb: int
+    """Main memory, in GiB."""
     gpus: list[str]
     """Model names."""
 
@@ -46,7 +50,22 @@ def commit(folder: Path = PACKAGE) -> str:
 
 def machine() -> Machine:
     """Returns the hardware of this process."""
-    return {"platform": platform.platform(), "processors": len(os.sched_getaffinity(0)), "gpus": _gpus()}
+    return {
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "processors": len(os.sched_getaffinity(0)),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "gpus": _gpus(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = (value.strip() for name, _, value in (line.partition(":") for line in lines) if name.strip() == "model name")
+    return next(names, platform.machine())
 
 
 def _gpus() -> list[str]:

@@ -46,7 +46,7 @@ def test_commit_and_machine_are_recorded_but_are_not_in_the_identity(lab: Path, 
     assert (begun["commit"], begun["machine"]) == (record["commit"], record["machine"])
     stored = Path("out/sft/stage.json").read_bytes()
 
-    other = {"platform": "another", "processors": 1, "gpus": ["another"]}
+    other = provenance.machine() | {"processor": "another", "gpus": ["another"]}
     monkeypatch.setattr(provenance, "commit", lambda: "another")
     monkeypatch.setattr(provenance, "machine", lambda: other)
     run()
