@@ -5,21 +5,22 @@ The change is a paired difference on the same problems. Its interval covers new 
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rich.table import Table
 
 from ...benchmarks.report import compare
 from ...benchmarks.stats.scores import Difference
 from ...core import UserError
+from ...disk import Row
 
-Record = dict[str, Any]
+Record = Row
 
 
 class Cell(NamedTuple):
     """The result of a bench stage on one task."""
 
-    score: dict[str, Any]
+    score: Row
     """The score as `dataclasses.asdict` returns it."""
     change: Difference | None
     """Change since the previous bench stage; None if that has no such task."""
@@ -28,7 +29,7 @@ class Cell(NamedTuple):
         return interval(self.score) + (f"  {self.change}" if self.change else "")
 
 
-def interval(score: dict[str, Any]) -> str:
+def interval(score: Row) -> str:
     """Returns a score in percent with its interval, such as "63.2 [60.1, 66.3]"."""
     mean, low, high = (100 * score[name] for name in ("mean", "low", "high"))
     return f"{mean:.1f} [{low:.1f}, {high:.1f}]"
@@ -71,6 +72,6 @@ def table(rows: Board) -> Table:
     return shown
 
 
-def scored(score: dict[str, Any]) -> str:
+def scored(score: Row) -> str:
     """Returns a score as text, such as "63.2 [60.1, 66.3] avg@8 on 200 problems"."""
     return f"{interval(score)} avg@{score['samples']} on {score['problems']} problems"

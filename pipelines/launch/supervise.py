@@ -14,7 +14,7 @@ from pathlib import Path
 from . import exits
 
 POLL_SECONDS = 0.5
-"""Seconds between two looks at the child."""
+"""Seconds between two checks of the child."""
 GRACE_SECONDS = 20.0
 """Seconds that the child has to end after a signal. Our choice."""
 LOST_SECONDS = 120.0

@@ -73,7 +73,7 @@ NAMES = (
     ),
     PrivateName(
         *("ray 2.60", "ray._raylet", "Config.initialize", "fork_server"),
-        "nothing: GRPO stages then start each Python process anew, which takes half a minute longer",
+        "nothing: GRPO stages then start each Python process separately, which takes half a minute longer",
     ),
 )
 """All such names, including methods that this folder overrides, because a renamed method would no longer be called."""

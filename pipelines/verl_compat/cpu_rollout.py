@@ -91,8 +91,8 @@ class Server:
             requests, self.waiting = self.waiting, []
             self.wakened.clear()
             requests.sort(key=lambda request: (request.distribution, len(request.prompt), request.prompt, request.seed))
-            for _, alike in itertools.groupby(requests, key=lambda request: request.distribution):
-                same = list(alike)
+            for _, group in itertools.groupby(requests, key=lambda request: request.distribution):
+                same = list(group)
                 for start in range(0, len(same), ROWS):
                     await self._answer(same[start : start + ROWS])
 

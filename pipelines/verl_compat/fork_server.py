@@ -39,7 +39,7 @@ FIRST_JOB = "01000000"
 TESTED_RAY = ((2, 50), (2, 61))
 """Range of Ray versions whose workers were tested as forks; the end is excluded."""
 POLL_SECONDS = 0.05
-"""Seconds between two looks at the forks."""
+"""Seconds between two checks for requests and ended forks."""
 REQUEST_SECONDS = 10.0
 """Time limit for reading a request, in seconds. Our choice."""
 MAX_FILES = 64

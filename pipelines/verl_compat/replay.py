@@ -20,7 +20,7 @@ from verl.trainer.ppo.v1.replay_buffer import FILTER_GROUPS_REWARD_METRIC, Repla
 from .dataset import StepDataset
 
 POLL_SECONDS = 0.05
-"""Seconds between two looks at the queue, on a CPU."""
+"""Seconds between two polls of the queue, on a CPU."""
 MAX_REPLACEMENTS = 20
 """Limit of replacements in a step, as a multiple of its number of problems. Our choice. If there are few problems, the same
 ones are then sampled several times (`order.py`)."""

@@ -124,7 +124,7 @@ GROUPS: list[tuple[Recipe, dict[str, tuple[Callable[[Recipe], None], str]]]] = [
                 "verifier='tenfold.verifiers.math:verify', not 'tenfold.verifiers.choice:",
             ),
             "problems": (declare(problems="jsonl:words.jsonl"), "problems='jsonl:golds.jsonl', not 'jsonl:words.jsonl'"),
-            "what becomes of invalid_gold golds": (declare(invalid_gold="drop"), "invalid_gold=None, not 'drop'"),
+            "invalid_gold": (declare(invalid_gold="drop"), "invalid_gold=None, not 'drop'"),
             "options of the stage": (
                 lambda recipe: recipe["stages"][0].update(options={"system": "A"}),
                 "options={}, not {'system': 'A'}",
@@ -149,8 +149,8 @@ GROUPS: list[tuple[Recipe, dict[str, tuple[Callable[[Recipe], None], str]]]] = [
         {"verifier": "judge"},
         {
             "judge": (export("TENFOLD_JUDGE", "scripted:VERDICT: DIFFERENT"), "verifier policy='scripted:VERDICT: UNSURE'"),
-            "whether it is always asked": (export("TENFOLD_JUDGE_ALWAYS", "1"), "verifier always='False', not 'True'"),
-            "judge that is named": (
+            "setting to always ask the judge": (export("TENFOLD_JUDGE_ALWAYS", "1"), "verifier always='False', not 'True'"),
+            "judge in the registration": (
                 declare(verifier={"name": "judge", "policy": "scripted:VERDICT: DIFFERENT"}),
                 "verifier policy='scripted:VERDICT: UNSURE'",
             ),

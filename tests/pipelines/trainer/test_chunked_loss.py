@@ -61,11 +61,13 @@ def test_loss_and_gradients_equal_the_full_computation(
         of["hidden"], Head(of["weight"], of["bias"]), of["labels"], of["nll"], of["kl"], teacher, direction, temperature, chunk
     )
     whole = in_full(of, direction, temperature, teacher)
-    wanted = [of["hidden"], of["weight"], of["bias"]]
+    inputs = [of["hidden"], of["weight"], of["bias"]]
     assert torch.allclose(found.total, whole, rtol=1e-10)
     # A factor on the loss, such as that of a mean over micro-batches, scales both gradients.
-    for one, other in zip(torch.autograd.grad(3 * found.total, wanted), torch.autograd.grad(3 * whole, wanted), strict=True):
-        assert torch.allclose(one, other, rtol=1e-8, atol=1e-10)
+    for gradient, expected in zip(
+        torch.autograd.grad(3 * found.total, inputs), torch.autograd.grad(3 * whole, inputs), strict=True
+    ):
+        assert torch.allclose(gradient, expected, rtol=1e-8, atol=1e-10)
 
 
 def test_the_float32_loss_is_close_to_the_float64_loss() -> None:

@@ -36,7 +36,7 @@ def test_a_script_runs_in_a_fork_like_in_a_new_python(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "script.py").write_text(
         "import os, sys\n"
-        "print(sys.argv[1:], os.environ['TOLD'], os.path.basename(os.getcwd()), 'colorsys' in sys.modules, sys.stdin.read())\n"
+        "print(sys.argv[1:], os.environ['LAB'], os.path.basename(os.getcwd()), 'colorsys' in sys.modules, sys.stdin.read())\n"
         "print('and this is wrong', file=sys.stderr)\n"
         "sys.exit(7)\n"
     )
@@ -44,9 +44,9 @@ def test_a_script_runs_in_a_fork_like_in_a_new_python(tmp_path: Path) -> None:
         tmp_path,
         """
         script = os.path.abspath("script.py")
-        asked = subprocess.run(f"exec {os.environ['PYTHON_OF_FORKS']} {script} 'a b' c", shell=True, cwd="elsewhere",
-                               env={"TOLD": "so"}, input="in", capture_output=True, text=True)
-        print(asked.stdout, asked.stderr, asked.returncode)
+        child = subprocess.run(f"exec {os.environ['PYTHON_OF_FORKS']} {script} 'a b' c", shell=True, cwd="elsewhere",
+                               env={"LAB": "so"}, input="in", capture_output=True, text=True)
+        print(child.stdout, child.stderr, child.returncode)
         sys.exit(3)
         """,
     )
@@ -75,9 +75,9 @@ def test_a_fork_is_killed_with_its_client(tmp_path: Path) -> None:
         tmp_path,
         """
         import time
-        asked = subprocess.Popen([*shlex.split(os.environ["PYTHON_OF_FORKS"]), "script.py"], stdout=subprocess.PIPE, text=True)
-        fork = int(asked.stdout.readline())
-        asked.kill()
+        child = subprocess.Popen([*shlex.split(os.environ["PYTHON_OF_FORKS"]), "script.py"], stdout=subprocess.PIPE, text=True)
+        fork = int(child.stdout.readline())
+        child.kill()
         while os.path.exists(f"/proc/{fork}"):
             time.sleep(0.01)
         print("gone")

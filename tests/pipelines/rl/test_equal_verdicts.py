@@ -235,8 +235,8 @@ def test_all_reasoning_marks_of_templates_are_recognized(policy: TransformersPol
         tokens = [*policy.tokenizer("So it is 12")["input_ids"], policy.tokenizer.eos_token_id]
         assert tenfold.verify("12", completion(policy.tokenizer, prompt, tokens, policy.stop_ids).scorable_text).score == 0
     policy.tokenizer.chat_template = OPENS.replace("<think>\n", "")
-    asked = checkpoints.prompt_tokens(policy.tokenizer, [{"role": "user", "content": f"What does {mark} mean? {mark}"}])
-    assert checkpoints.opened(policy.tokenizer, asked) == ""
+    prompt = checkpoints.prompt_tokens(policy.tokenizer, [{"role": "user", "content": f"What does {mark} mean? {mark}"}])
+    assert checkpoints.opened(policy.tokenizer, prompt) == ""
 
 
 def test_reasoning_marks_that_are_special_tokens_stay_in_the_text(checkpoint: Path) -> None:
@@ -245,11 +245,11 @@ def test_reasoning_marks_that_are_special_tokens_stay_in_the_text(checkpoint: Pa
     tokenizer.add_tokens(marks, special_tokens=True)
     stop_ids = {tokenizer.eos_token_id}
 
-    def text(said: str) -> str:
-        return completion(tokenizer, [], tokenizer(said)["input_ids"], stop_ids).text
+    def decoded(text: str) -> str:
+        return completion(tokenizer, [], tokenizer(text)["input_ids"], stop_ids).text
 
-    assert text("[THINK]12?[/THINK]<|silent|>It is 7<tool_call>x<|end|>") == "[THINK]12?[/THINK]It is 7<tool_call>x"
-    assert tenfold.verify("12", text("[THINK]So it is 12<|end|>")).score == 0
+    assert decoded("[THINK]12?[/THINK]<|silent|>It is 7<tool_call>x<|end|>") == "[THINK]12?[/THINK]It is 7<tool_call>x"
+    assert tenfold.verify("12", decoded("[THINK]So it is 12<|end|>")).score == 0
 
 
 def test_the_channels_of_gpt_oss_are_distinguished(checkpoint: Path) -> None:
@@ -258,8 +258,8 @@ def test_the_channels_of_gpt_oss_are_distinguished(checkpoint: Path) -> None:
     tokenizer.add_tokens([AddedToken(mark, special=True) for mark in marks], special_tokens=True)
     stop_ids = {tokenizer.convert_tokens_to_ids("<|return|>")}
 
-    def score(said: str) -> float | None:
-        return tenfold.verify("12", completion(tokenizer, [], tokenizer(said)["input_ids"], stop_ids).scorable_text).score
+    def score(text: str) -> float | None:
+        return tenfold.verify("12", completion(tokenizer, [], tokenizer(text)["input_ids"], stop_ids).scorable_text).score
 
     thinks = "<|channel|>analysis<|message|>So the answer is 12.\n"
     assert score(thinks) == score(f"{thinks}<|return|>") == 0
@@ -271,15 +271,15 @@ def test_a_stop_token_that_is_not_special_is_not_in_the_text(checkpoint: Path) -
     tokenizer = checkpoints.tokenizer_of(checkpoint)
     tokenizer.add_tokens([AddedToken("<|over|>", special=False)])
     over = tokenizer.convert_tokens_to_ids("<|over|>")
-    said = completion(tokenizer, [], tokenizer("It is 12<|over|>")["input_ids"], {over})
-    assert (said.text, said.finish_reason, said.token_ids[-1]) == ("It is 12", "stop", over)
+    result = completion(tokenizer, [], tokenizer("It is 12<|over|>")["input_ids"], {over})
+    assert (result.text, result.finish_reason, result.token_ids[-1]) == ("It is 12", "stop", over)
 
 
 def test_stop_strings_end_a_text_before_the_first_of_them(checkpoint: Path) -> None:
     tokenizer = checkpoints.tokenizer_of(checkpoint)
     tokens = tokenizer("It is 12.\n\nQuestion: 13\nAnswer")["input_ids"]
-    said = completion(tokenizer, [], tokens, (), ("Answer", "\n\nQuestion:"))
-    assert (said.text, said.finish_reason, said.token_ids) == ("It is 12.", "stop", tuple(tokens))
+    result = completion(tokenizer, [], tokens, (), ("Answer", "\n\nQuestion:"))
+    assert (result.text, result.finish_reason, result.token_ids) == ("It is 12.", "stop", tuple(tokens))
     special = completion(tokenizer, [], tokenizer("It is 12<|tool|>")["input_ids"], (), ("<|tool|>",))
     assert (special.text, special.finish_reason) == ("It is 12", "stop")
 
