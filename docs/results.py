@@ -94,7 +94,7 @@ def _ends(result: Result) -> tuple[tuple[float, float], tuple[float, float]]:
 
 def machine_text(machine: provenance.Machine) -> str:
     """Returns a machine as text: processors, memory and GPUs."""
-    text = f"{machine['processors']} cores of {machine['processor']}, {machine['memory_gb']} GB of memory"
+    text = f"{machine['processors']} cores of {machine['processor']}, {machine['memory_gib']} GiB of memory"
     return ", ".join([text, *machine["gpus"]])
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Bench(Stage):
-    """A `bench` stage."""
+    """Measures avg@k of the policy on benchmark tasks."""
 
     may_change: ClassVar[frozenset[str]] = frozenset({"batch_size"})
     compared_in_identity: ClassVar[frozenset[str]] = frozenset({"data"})

@@ -19,7 +19,7 @@ from ..stage import Context, Metrics, Stage, rerun_advice
 
 
 class Contrast(Stage):
-    """A `contrast` stage."""
+    """Compares two ways of training over several seeds."""
 
     reads_policy: ClassVar[bool] = False
 

@@ -26,7 +26,7 @@ class Machine(TypedDict):
     """Model name of the processor."""
     processors: int
     """Number of processors that this process may use."""
-    memory_gb: int
+    memory_gib: int
     """Main memory, in GiB."""
     gpus: list[str]
     """Model names."""
@@ -54,7 +54,7 @@ def machine() -> Machine:
         "platform": platform.platform(),
         "processor": _processor(),
         "processors": len(os.sched_getaffinity(0)),
-        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "gpus": _gpus(),
     }
 

@@ -36,7 +36,7 @@ Band = tuple[float, float]
 
 
 class Filter(Stage):
-    """A `filter` stage."""
+    """Keeps the problems of an environment that the policy solves sometimes."""
 
     may_change: ClassVar[frozenset[str]] = frozenset({"batch_size", "max_faults"})
 

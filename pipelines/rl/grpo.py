@@ -48,7 +48,7 @@ class _Problem(TypedDict):
 
 
 class GRPO(GRPOSettings):
-    """A `grpo` stage."""
+    """Trains the policy with GRPO on the problems of an environment."""
 
     def run(self, context: Context) -> Metrics:
         """Trains the policy; writes the checkpoint to `policy` and the figures of each step to `steps.jsonl`."""
