@@ -52,9 +52,9 @@ def describe(number: int, pid: int | None, before: KillCounts) -> str:
     if rose or (logged and pid in logged):
         return f"the kernel killed {process} because memory ran out; {ADVICE}"
     if now.machine is not None and now.machine == before.machine:
-        return f"{process} was killed ({name}) by a user or another program, because the kernel killed none for lack of memory"
+        return f"{process} was killed ({name}) by a user or another program (the kernel reports no kill for lack of memory)"
     if logged is not None and pid is not None and os.readlink("/proc/self/ns/pid") == _FIRST_NAMESPACE:
-        return f"{process} was killed ({name}) by a user or another program, because the kernel's log does not name it"
+        return f"{process} was killed ({name}) by a user or another program (the kernel's log does not name it)"
     return f"{process} was killed ({name}); to see whether memory ran out, run `dmesg | grep -i killed`"
 
 

@@ -56,7 +56,7 @@ class StageIdentity:
     """The identity of a stage at one time."""
 
     settings: dict[str, Any]
-    """The content of `settings.json`."""
+    """The part of `settings.json` that is compared."""
     complete: bool
     """False if the stage reads from a stage that is not finished."""
 

@@ -105,7 +105,8 @@ def _first_error(error: pydantic.ValidationError) -> str:
         kinds: dict[str, type[BaseModel]] = {**KINDS, "cluster": Cluster}
         model = next((kinds[part] for part in parts if part in kinds), Recipe)
         return f"{name}: unknown setting {parts[-1]!r}; use one of {', '.join(model.model_fields)}"
-    value = f", got {first['input']!r}" if first["type"] != "missing" else ""
+    has_value = first["type"] != "missing" and not isinstance(first["input"], dict)  # not the whole stage
+    value = f", got {first['input']!r}" if has_value else ""
     return f"{name}: {first['msg']}{value}"
 
 

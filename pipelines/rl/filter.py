@@ -62,7 +62,7 @@ class Filter(Stage):
     @classmethod
     def _in_order(cls, band: Band) -> Band:
         if not 0 <= band[0] < band[1] <= 1:
-            raise ValueError(f"band: expected two increasing numbers in 0..1, such as {[0.1, 0.9]}, got {[*band]}")
+            raise ValueError(f"expected two increasing numbers in 0..1, such as {[0.1, 0.9]}")
         return band
 
     def check(self) -> None:

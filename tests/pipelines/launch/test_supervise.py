@@ -123,7 +123,7 @@ def test_a_child_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
         (
             "[rank0]: RuntimeError: Connection closed by peer\n"
             "ChildFailedError: \n=====\n  traceback : Signal 9 (SIGKILL) received by PID 2\n=====\n",
-            "process 2 was killed (SIGKILL) by a user or another program, because the kernel killed none for lack of memory",
+            "process 2 was killed (SIGKILL) by a user or another program (the kernel reports no kill for lack of memory)",
         ),
         ("\x1b[36m(TaskRunner pid=1)\x1b[0m ray.exceptions.RayTaskError: boom\n", "ray.exceptions.RayTaskError: boom"),
         ("OSError: [Errno 28] No space left on device\nRayError: later\n", "no space left on the disk: "),
@@ -141,7 +141,7 @@ def test_the_cause_of_a_failure_is_found_in_the_log(
 
 
 BY_KERNEL = "the kernel killed process 7 because memory ran out; lower micro_batch_size"
-BY_ANOTHER = "process 7 was killed (SIGKILL) by a user or another program, because the kernel killed none for lack of memory"
+BY_ANOTHER = "process 7 was killed (SIGKILL) by a user or another program (the kernel reports no kill for lack of memory)"
 UNKNOWN = "process 7 was killed (SIGKILL); to see whether memory ran out, run `dmesg | grep -i killed`"
 
 
