@@ -17,7 +17,7 @@ def costs(recipe: Recipe, folder: Path) -> Table:
 
     The cost is "?" if it depends on problems that an earlier stage will write.
     """
-    table = Table(title=f"{recipe.name}, at most", title_justify="left")
+    table = Table(title=f"{recipe.name}: largest possible cost", title_justify="left")
     for column in ("stage", "kind", "starts from", "samples", "tokens sampled", "tokens trained on"):
         table.add_column(column, justify="left" if column in ("stage", "kind", "starts from") else "right")
     for stage, policy in with_policies(recipe, folder):

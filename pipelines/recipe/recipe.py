@@ -107,7 +107,7 @@ def _first_error(error: pydantic.ValidationError) -> str:
         return f"{name}: unknown setting {parts[-1]!r}; use one of {', '.join(model.model_fields)}"
     has_value = first["type"] != "missing" and not isinstance(first["input"], dict)  # not the whole stage
     value = f", got {first['input']!r}" if has_value else ""
-    return f"{name}: {first['msg']}{value}"
+    return f"{name}: {first['msg'].removeprefix('Value error, ')}{value}"
 
 
 def _check_links(recipe: Recipe, path: Path) -> None:
