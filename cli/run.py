@@ -65,5 +65,5 @@ def _dry_run(unprepared: "Recipe", out: str | None, trusted: bool) -> None:
             print(needed.line())
         for line in dry_run.verl_settings(read, folder):
             print(line)
-    for line in [*(f"would run code if trusted: {door}" for door in trust.doors(unprepared)), *not_seen]:
+    for line in [*(f"would run code if trusted: {reason}" for reason in trust.trust_reasons(unprepared)), *not_seen]:
         print(line)

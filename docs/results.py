@@ -12,13 +12,10 @@ Where no page has them, the tables are printed.
 """
 
 import argparse
-import os
-import platform
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +24,7 @@ import yaml
 from tenfold.benchmarks.result import Result, results
 from tenfold.core import UserError
 from tenfold.pipelines.bench import scoreboard
+from tenfold.pipelines.recipe import provenance
 from tenfold.pipelines.stage import finished
 from tenfold.pipelines.stages import KINDS
 
@@ -94,17 +92,15 @@ def _ends(result: Result) -> tuple[tuple[float, float], tuple[float, float]]:
     return (score.low, score.high), (score.same_problems_low, score.same_problems_high)
 
 
-def machine() -> str:
-    """What this machine is, in words."""
-    cores = len(os.sched_getaffinity(0))
-    named = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    said = f"{cores} cores of {named[1] if named else platform.machine()}, {memory:.0f} GB of memory"
-    if shutil.which("nvidia-smi"):
-        command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        gpus = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split("\n")
-        said += "".join(f", {gpu}" for gpu in filter(None, gpus))
-    return said
+def machine_text(machine: provenance.Machine) -> str:
+    """Returns a machine as text: processors, memory and GPUs."""
+    text = f"{machine['processors']} cores of {machine['processor']}, {machine['memory_gib']} GiB of memory"
+    return ", ".join([text, *machine["gpus"]])
+
+
+def unique(texts: Iterable[str]) -> str:
+    """Returns the different texts, in order, joined by "and"."""
+    return " and ".join(dict.fromkeys(texts))
 
 
 def commit_of(folder: Path) -> str:
@@ -131,26 +127,31 @@ def written(folder: Path, commit: str | None = None) -> str:
 
     Args:
         folder: of a run, or of benchmark results.
-        commit: which the run is of; default: the one that is checked out.
+        commit: which the run is of; default: as its stages have recorded it, else the one that is checked out.
 
     Raises:
         UserError: the folder holds no finished run and no result.
     """
-    record: dict[str, Any] = {}
+    versions: dict[str, Any] = {}
+    commits = machines = ""
     if (folder / "recipe.yaml").is_file():
         lines = [*of_run(folder)]
         content = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
         command = f"tenfold run {content['name']} --out {folder}"
-        record = finished(folder / content["stages"][0]["name"])["versions"]
+        records = [finished(folder / stage["name"]) for stage in content["stages"]]
+        versions = records[0]["versions"]
+        commits = unique(record["commit"] for record in records if "commit" in record)
+        machines = unique(machine_text(record["machine"]) for record in records if "machine" in record)
     else:
         found = results(folder)
         lines = [*of_benchmarks(found)]
         tasks = " ".join(result.task for result in found)
         command = f"tenfold bench {tasks} --policy {found[0].settings.get('policy', 'URI')} --out {folder}"
-        record = found[0].settings.get("versions", {})
-    packages = ", ".join(f"{name} {record[name]}" for name in ("tenfold", "torch", "verl", "lm-eval") if name in record)
-    said = f"`{command}`, commit {commit or commit_of(folder)}, {machine()}" + (f"; {packages}" if packages else "")
-    return "\n".join([*lines, "", said + "."])
+        versions = found[0].settings.get("versions", {})
+    packages = ", ".join(f"{name} {versions[name]}" for name in ("tenfold", "torch", "verl", "lm-eval") if name in versions)
+    machines = machines or machine_text(provenance.machine())
+    source = f"`{command}`, commit {commit or commits or commit_of(folder)}, {machines}" + (f"; {packages}" if packages else "")
+    return "\n".join([*lines, "", source + "."])
 
 
 def put(folder: Path, text: str, pages: Path = PAGES) -> list[Path]:
@@ -170,7 +171,7 @@ def main() -> int:
     """Writes the tables of the folders that the command line names."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folders", nargs="+", type=Path, help="folders of runs, or of benchmark results")
-    parser.add_argument("--commit", help="the commit that they are of; default: the one that is checked out")
+    parser.add_argument("--commit", help="the commit that they are of; default: as recorded, else the one that is checked out")
     parser.add_argument("--pages", type=Path, default=PAGES, help="folder with the pages (default: docs/results)")
     arguments = parser.parse_args()
     try:

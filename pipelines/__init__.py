@@ -1,1 +1,1 @@
-"""How a policy is made: recipes of stages."""
+"""Recipes of stages that train and measure policies."""

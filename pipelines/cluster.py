@@ -1,6 +1,6 @@
-"""What a recipe runs on: this machine's processor, its GPUs, or a Ray cluster of several nodes.
+"""The hardware that a recipe runs on: this machine's CPU, its GPUs, or a Ray cluster of several nodes.
 
-It changes how long a stage takes and whether it fits, not what is trained: a run may go on with another cluster.
+The cluster affects time and memory and not the result, so a run may be resumed with another cluster.
 """
 
 import importlib.util
@@ -19,105 +19,118 @@ CLUSTERS = Path(__file__).parent / "recipes" / "clusters"
 
 
 class Cluster(BaseModel):
-    """A recipe's `cluster:`."""
+    """The section `cluster:` of a recipe."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: GPUs where torch finds one here")
-    nodes: int = Field(1, ge=1, description="machines; several want a Ray cluster and a file system that all of them share")
-    gpus: int = Field(1, ge=1, description="GPUs a node")
-    tensor_parallel: int = Field(1, ge=1, description="GPUs that share one copy of the model while sampling")
-    sequence_parallel: int = Field(1, ge=1, description="GPUs that share each sequence while training (Ulysses)")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where models run; auto: cuda if torch finds a GPU, else cpu"
+    )
+    nodes: int = Field(1, ge=1, description="number of machines; more than 1 needs a Ray cluster and a shared file system")
+    gpus: int = Field(1, ge=1, description="GPUs per node")
+    tensor_parallel: int = Field(1, ge=1, description="GPUs that share one copy of the model for sampling")
+    sequence_parallel: int = Field(1, ge=1, description="GPUs that share each sequence in training (Ulysses)")
     offload: Literal["none", "optimizer", "all"] = Field(
-        "none", description="what waits in the main memory while it is not used: the optimizer's state, or the weights as well"
+        "none", description="kept in main memory while unused: optimizer (its state) or all (its state and the weights)"
     )
     tokens_per_gpu: int = Field(
-        16384, ge=1, description="tokens that a GPU trains on at once, where a stage sets no micro_batch_size"
+        16384, ge=1, description="tokens per GPU in one forward and backward pass, if a stage sets no micro_batch_size"
     )
-    gpu_memory_utilization: float = Field(0.6, gt=0, lt=1, description="share of a GPU's memory for sampling")
+    gpu_memory_utilization: float = Field(0.6, gt=0, lt=1, description="share of a GPU's memory for vLLM")
     agent_workers: int | None = Field(
-        None, ge=1, description="processes that play episodes, over all nodes; default: 8 a node, 1 on a processor"
+        None, ge=1, description="processes that play episodes, on all nodes together; default: 8 per node, 1 on CPU"
     )
     ray_address: str | None = Field(
         None,
-        description='Ray cluster to join: "auto", HOST:PORT or ray://HOST:PORT; default: $RAY_ADDRESS, or a Ray of its own',
+        description='Ray cluster to join: "auto", HOST:PORT or ray://HOST:PORT; default: $RAY_ADDRESS, else a new local Ray',
     )
 
     @model_validator(mode="after")
-    def _fits_itself(self) -> "Cluster":
+    def _is_consistent(self) -> "Cluster":
         if self.gpus % self.tensor_parallel:
             raise ValueError(f"tensor_parallel={self.tensor_parallel} does not divide gpus={self.gpus}")
         if self.world % self.sequence_parallel:
-            raise ValueError(f"sequence_parallel={self.sequence_parallel} does not divide the {self.world} GPUs of all nodes")
+            raise ValueError(f"sequence_parallel={self.sequence_parallel} does not divide nodes x gpus = {self.world}")
         if self.device == "cpu" and self.world > 1:
-            raise ValueError("one processor trains by itself: device=cpu goes with nodes=1 and gpus=1")
+            raise ValueError(f"device=cpu has one process, got nodes x gpus = {self.world}; set both to 1")
         return self
 
     @property
     def world(self) -> int:
-        """GPUs of all nodes together."""
+        """Number of GPUs on all nodes together."""
         return self.nodes * self.gpus
 
     @property
     def workers(self) -> int:
-        """Processes that play episodes."""
+        """Number of processes that play episodes."""
         return self.agent_workers or (1 if self.on_cpu() else 8 * self.nodes)
 
     @property
     def address(self) -> str | None:
-        """Of the Ray cluster to join; None for a Ray that the stage starts and ends itself."""
+        """Address of the Ray cluster to join; None if the stage starts and stops its own Ray."""
         return self.ray_address or os.environ.get("RAY_ADDRESS") or None
 
     def on_cpu(self) -> bool:
-        """Whether models run on the processor, verl through the plug-in."""
-        import torch  # slow to import, and the processes that work on a corpus need no more of this module than its names
+        """True if models run on the CPU. verl then uses the plug-in `verl_compat/cpu.py`."""
+        import torch  # imported here because it is slow, and the worker processes of corpus stages do not need it
 
         return self.device == "cpu" or (self.device == "auto" and not torch.cuda.is_available())
 
     def check(self) -> None:
-        """Says what no stage could run on.
+        """Checks that the cluster can exist.
 
         Raises:
-            UserError: several GPUs are asked for where there is none, or several nodes without a Ray cluster.
+            UserError: several GPUs but torch finds none, or several nodes without a Ray address.
         """
         if self.on_cpu() and self.world > 1:
             raise UserError(
-                f"cluster: torch finds no GPU here, and {self.world} are asked for: set cluster.device to cuda where other "
-                "machines have them"
+                f"cluster: expected {self.world} GPUs, but torch finds none here; set cluster.device to cuda if other "
+                "machines have GPUs"
             )
         if self.nodes > 1 and not self.address:
             raise UserError(
-                f"cluster: nodes={self.nodes} wants a Ray cluster: start Ray on every node and set cluster.ray_address to auto"
+                f"cluster: nodes={self.nodes} needs a Ray cluster: start Ray on every node and set cluster.ray_address to auto"
             )
 
 
 HERE = Cluster.model_validate({})
-"""This machine, as it is."""
+"""This machine, with all defaults."""
 
 
 def named(cluster: str) -> dict[str, Any]:
-    """The settings in a file, or of a cluster that comes with the package.
+    """Returns the settings of a cluster.
+
+    Args:
+        cluster: a YAML file, or the name of a cluster in `recipes/clusters/`.
 
     Raises:
-        UserError: there is no such cluster, or it is no mapping.
+        UserError: there is no such cluster, or the file does not contain a mapping.
     """
     path = Path(cluster)
     if not path.is_file():
         path = CLUSTERS / f"{cluster}.yaml"
     if not path.is_file():
         names = ", ".join(sorted(file.stem for file in CLUSTERS.glob("*.yaml")))
-        raise UserError(f"there is no cluster {cluster}: give a file, or one of {names}")
+        raise UserError(f"there is no cluster {cluster}: use a file, or one of {names}")
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(settings, dict):
-        raise UserError(f"{path} holds no settings: write lines such as gpus: 8")
+        raise UserError(f"{path}: expected a mapping of settings, got {type(settings).__name__}; write lines such as gpus: 8")
     return settings
 
 
 def load_policy(uri: str, *, cluster: Cluster, batch_size: int) -> Policy:
-    """The policy that filters and benchmarks sample with: on GPUs by vLLM where it is installed, else by transformers."""
+    """Loads the policy that filters and benchmarks sample from.
+
+    A checkpoint runs on vLLM if there are GPUs and vLLM is installed, else on transformers.
+
+    Args:
+        uri: URI of the policy.
+        cluster: hardware to load it on.
+        batch_size: samples generated together.
+    """
     if uri.partition(":")[0] not in checkpoints.SOURCES:
         return policies.load_policy(uri, batch_size=batch_size)
     if cluster.on_cpu() or not importlib.util.find_spec("vllm"):

@@ -1,21 +1,21 @@
-"""Tables and pictures of results for a run's page."""
+"""Tables and figures for a run's report."""
 
 import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SNIPPET = 160
-"""Characters of an example that are shown."""
+"""Characters shown of an example."""
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """An HTML table; whole numbers stand on the right, everything else is escaped text."""
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Returns an HTML table. Integers are right-aligned; other values are shown as escaped text."""
 
-    def cell(value: Any) -> str:
+    def cell(value: object) -> str:
         return f"<td style='text-align:right'>{value:,}" if isinstance(value, int) else f"<td>{html.escape(str(value))}"
 
     body = "".join(f"<tr>{''.join(map(cell, row))}" for row in rows)
@@ -23,18 +23,18 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def counts(counted: Mapping[str, int]) -> str:
-    """Counts by name as text: "books 1,200, code 80"."""
+    """Returns counts as text, such as "books 1,200, code 80"."""
     return ", ".join(f"{name} {count:,}" for name, count in counted.items())
 
 
-def examples(documents: Sequence[Mapping[str, Any]]) -> str:
-    """The first words of the first three documents, with their sources."""
-    texts = [" ".join(str(one.get("text") or one.get("snippet", "")).split())[:SNIPPET] for one in documents[:3]]
-    return " … ".join(f"{one.get('source', '')}: {text}" for one, text in zip(documents, texts, strict=False))
+def examples(documents: Sequence[Mapping[str, object]]) -> str:
+    """Returns the sources and the first `SNIPPET` characters of the first three documents."""
+    texts = [" ".join(str(row.get("text") or row.get("snippet", "")).split())[:SNIPPET] for row in documents[:3]]
+    return " … ".join(f"{row.get('source', '')}: {text}" for row, text in zip(documents, texts, strict=False))
 
 
 def losses(points: Iterable[tuple[int, float]]) -> "Figure":
-    """A curve of (step, loss)."""
+    """Returns a figure of the loss over the steps, from points (step, loss)."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 2.6), layout="constrained")
@@ -45,11 +45,11 @@ def losses(points: Iterable[tuple[int, float]]) -> "Figure":
 
 
 def curves(values: Mapping[str, Sequence[float | None]], steps: Sequence[int] | None = None) -> "Figure":
-    """A small picture of each figure over the steps, with a gap where a step has no value.
+    """Returns one small plot per series over the steps. A step without a value leaves a gap.
 
     Args:
-        values: the figures, by name; each has one value a step.
-        steps: numbers of the steps; default: 1, 2, 3, ...
+        values: series by name, with one value per step.
+        steps: step numbers; default: 1, 2, 3, ...
     """
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""A stage of a recipe: its settings, what it runs, and how its results are shown. One class a kind.
+"""The base class of stages: settings, what the stage runs, and how its results are shown. Each kind of stage is a class.
 
     class Words(Stage):
         kind: Literal["words"]
@@ -11,13 +11,12 @@
         def summary(self, metrics: Metrics) -> str:
             return f"{metrics['words']:,} words"
 
-The kinds that this package has are listed in `stages.py`. A package adds kinds by an entry point in its pyproject.toml:
+`stages.py` lists the kinds of this package. Another package adds kinds by an entry point in its pyproject.toml:
 
     [project.entry-points."tenfold.stages"]
     words = "lab.stages:Words"
 
-A stage leaves a folder. `stage.json` is written there last: it holds the stage's settings, what decided its result, and its
-metrics.
+Each stage writes to its own folder. The last file written there is `stage.json`: settings, identity and metrics.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,146 +36,150 @@ if TYPE_CHECKING:
 Metrics = dict[str, Any]
 
 
-class Cost(NamedTuple):
-    """What a stage will cost at most."""
+class CostEstimate(NamedTuple):
+    """Upper bounds of what a stage will sample and train on."""
 
     samples: int = 0
     """Responses sampled from a policy."""
     generated_tokens: int = 0
-    """New tokens in them."""
+    """Tokens of these responses."""
     trained_tokens: int = 0
-    """Tokens that a gradient is computed over, prompts included."""
+    """Tokens of the training sequences, prompts included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a stage is run with."""
+    """The arguments of a stage's `run`."""
 
     folder: Path
-    """Where everything the stage writes goes; it may hold the remains of a run that was killed."""
+    """The stage's folder. It may hold files of an earlier run that was killed."""
     policy: str
-    """URI of the policy to start from."""
+    """URI of the policy to start from; empty if the stage starts from none."""
     seed: int
     inputs: dict[str, Path]
     """Folders of the earlier stages, by name."""
     progress: Callable[..., None]
-    """progress(done, total, **figures): shows how far the stage is."""
+    """progress(done, total, **figures) shows how far the stage is."""
     cluster: Cluster = HERE
-    """What to run on."""
     identity: str = ""
-    """The digest of what decides the result (`recipe/identity.py`): what the stage stores is of that alone."""
+    """Digest of the stage's identity (`recipe/identity.py`). Stored samples are reused only under the same digest."""
 
 
 class Stage(BaseModel):
-    """Settings of one stage as a recipe gives them, and what the stage does. Each kind adds a field `kind: Literal["..."]`."""
+    """A stage: its settings in the recipe, and the methods that run it. Each kind adds a field `kind: Literal["..."]`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str
     reads_policy: ClassVar[bool] = True
-    """Whether the stage starts from a policy. One that does not is given none: what the recipe names may not be made yet."""
+    """True if the stage starts from a policy. If False, `Context.policy` is empty, and the policy need not exist yet."""
     leaves_policy: ClassVar[bool] = False
-    """Whether the stage leaves a checkpoint, in the folder `policy`."""
+    """True if the stage writes a checkpoint to the folder `policy`."""
     feeds_next: ClassVar[bool] = True
-    """Whether later stages start from that checkpoint, unless they name another."""
+    """True if later stages start from that checkpoint by default."""
     data_parallel: ClassVar[bool] = False
-    """Whether the stage has a method `train`, which is called in as many processes as the cluster has GPUs."""
+    """True if the stage has a method `train`, which runs in one process per GPU of the cluster."""
     may_change: ClassVar[frozenset[str]] = frozenset()
-    """Settings that may differ when a stage that was begun goes on: what it takes to run, not what comes out."""
+    """Settings that may change when a stage is resumed, because they do not affect its result."""
     compared_in_identity: ClassVar[frozenset[str]] = frozenset()
-    """Settings that name files of which only a part decides the result: `identity` says which part."""
+    """Settings that name files of which only a part affects the result. The method `identity` covers that part."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="what the stage's folder is called")
-    seed: int | None = Field(None, ge=0, description="of this stage; default: the recipe's")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="name of the stage and of its folder")
+    seed: int | None = Field(None, ge=0, description="base seed of this stage; default: the recipe's seed")
     policy: str | None = Field(
-        None, description='a policy URI; "stage:NAME" is an earlier stage of the recipe. Default: the last policy left'
+        None,
+        description='URI of the policy to start from; "stage:NAME" is an earlier stage. '
+        "Default: the checkpoint of the last stage that trained one, or the recipe's policy",
     )
 
     @model_validator(mode="after")
     def _policy_is_read(self) -> "Stage":
         if self.policy is not None and not self.reads_policy:
-            raise ValueError(f"policy is {self.policy}, but such a stage starts from none: leave it out")
+            raise ValueError(f"policy: expected no value, because this kind of stage has none, got {self.policy}; remove it")
         return self
 
     def check(self) -> None:
-        """Looks at whatever can be looked at before the first stage runs: files, environments, names.
+        """Checks files, environments and names before the first stage runs.
 
         Raises:
-            UserError: something is not there or cannot be read.
+            UserError: something is missing or cannot be read.
         """
 
     def check_cluster(self, cluster: Cluster) -> None:
-        """Looks at whether the stage can run on a cluster.
+        """Checks that the stage can run on a cluster.
 
         Raises:
-            UserError: it cannot.
+            UserError: the stage cannot run there.
         """
 
     def check_links(self, earlier: Mapping[str, "Stage"]) -> None:
-        """Looks at whether the stage goes with the earlier stages of its recipe, by name.
+        """Checks the stage's references to earlier stages.
+
+        Args:
+            earlier: the earlier stages of the recipe, by name.
 
         Raises:
-            UserError: it does not.
+            UserError: a reference is invalid.
         """
 
     def named_stages(self) -> list[str]:
-        """Earlier stages that the settings name, beside `policy` and `{stage:NAME}`."""
+        """Returns the earlier stages that the settings name, other than in `policy` and `{stage:NAME}`."""
         return []
 
     def reads_files(self) -> dict[str, str]:
-        """Files that decide the result in the folders of earlier stages: the stage's name to the file's."""
+        """Returns the files of earlier stages that affect the result: stage name to file name."""
         return {}
 
     def identity(self) -> dict[str, str]:
-        """What decides the result of the stage beside the settings and what they refer to, by name (`recipe/identity.py`)."""
+        """Returns what affects the result besides the settings and their files, by name (`recipe/identity.py`)."""
         return {}
 
-    def cost(self) -> Cost:
-        """What the stage will cost at most. Called after `check`."""
-        return Cost()
+    def cost(self) -> CostEstimate:
+        """Returns upper bounds of the stage's cost. Called after `check`."""
+        return CostEstimate()
 
     def run(self, context: Context) -> Metrics:
-        """Runs the stage, or goes on with what a killed run left in its folder.
+        """Runs the stage, or resumes it from the files that a killed run left in its folder.
 
         Returns:
-            What `stage.json` records and the reports show: numbers, texts, lists and dictionaries.
+            The metrics for `stage.json` and the reports: numbers, texts, lists and dictionaries.
 
         Raises:
-            UserError: something that the user can mend.
+            UserError: an error that the user can fix.
         """
         raise NotImplementedError(f"{type(self).__name__} has no run")
 
     def train(self, context: Context) -> Metrics:
-        """Trains in this process, which may be one of several that torch has joined. For stages that are `data_parallel`."""
+        """Trains in this process, which may be one of several. Stages with `data_parallel` implement it."""
         raise NotImplementedError(f"{type(self).__name__} has no train")
 
     def summary(self, metrics: Metrics) -> str:
-        """The result in one line."""
+        """Returns the result as one line of text."""
         return ""
 
     def figure(self, metrics: Metrics) -> "Figure | None":
-        """The result as a picture for the run's page, where there is something to sample."""
+        """Returns a figure for the run's report, or None."""
         return None
 
     def tables(self, metrics: Metrics) -> str:
-        """Further results as HTML for the run's page (`figures.table`)."""
+        """Returns further results as HTML for the run's report (`figures.table`)."""
         return ""
 
 
 def record(folder: Path) -> dict[str, Any] | None:
-    """What a stage's folder says of how the stage was made: the record of a stage that is done, or was begun; else None.
+    """Returns the record of a finished stage, else that of a stage that has begun, else None.
 
     Raises:
-        UserError: the record is cut, empty, of another program, or no file.
+        UserError: the record is truncated, empty, of another format, or not a file.
     """
     for name in ("stage.json", "settings.json"):
         path = folder / name
         if not path.exists():
             continue
         if not path.is_file():
-            raise UserError(f"{path} is no file: {anew(folder)}")
-        found = disk.read_object(path, anew(folder))
-        with disk.reading(path, anew(folder)):
+            raise UserError(f"{path} is not a file: {rerun_advice(folder)}")
+        found = disk.read_object(path, rerun_advice(folder))
+        with disk.reading(path, rerun_advice(folder)):
             disk.check_types(found, stage=dict, policy=str, seed=int)
             disk.check_types(found["stage"], kind=str)
             maps = ("inputs", "identity", "versions")
@@ -188,10 +191,10 @@ def record(folder: Path) -> dict[str, Any] | None:
 
 
 def finished(folder: Path) -> dict[str, Any]:
-    """The record of a stage that is done.
+    """Returns the record of a finished stage.
 
     Raises:
-        UserError: it is not done, or its record cannot be read.
+        UserError: the stage is not finished, or its record cannot be read.
     """
     found = record(folder)
     if found is None or "metrics" not in found:
@@ -199,6 +202,6 @@ def finished(folder: Path) -> dict[str, Any]:
     return found
 
 
-def anew(folder: Path) -> str:
-    """What a user can do where a stage's folder is broken."""
-    return f"remove the folder {folder} and those of the stages after it, and they are run anew"
+def rerun_advice(folder: Path) -> str:
+    """Returns the end of an error message: what to do about a damaged stage folder."""
+    return f"remove the folder {folder} and those of the later stages, then run again"

@@ -1,4 +1,4 @@
-"""The kinds of stages that a recipe may have: those of this package, and those that installed packages add (see `stage.py`)."""
+"""All kinds of stages: those of this package and those of installed packages (see `stage.py`)."""
 
 import importlib.metadata
 import warnings
@@ -31,49 +31,49 @@ OWN: tuple[type[Stage], ...] = (
     *(Documents, Clean, Tag, Retrieve, Select, Tokenizer, Mix, Pretrain),
     *(SFT, Refine, SamplePairs, Distill, RewardModel, Synthesize, Filter, GRPO, Bench, Contrast),
 )
-"""The kinds of this package, in the order of a training from raw text to benchmarks."""
+"""The kinds of this package, ordered from raw text to benchmarks."""
 ENTRY_POINTS = "tenfold.stages"
-"""The group of entry points by which a package adds kinds of stages."""
+"""Group of entry points with which other packages add kinds of stages."""
 
 
 def kind_of(stage: type[Stage]) -> str:
-    """What a recipe writes after `kind:`."""
+    """Returns the value of `kind:` in a recipe."""
     (kind,) = get_args(stage.model_fields["kind"].annotation)
     return str(kind)
 
 
 def _added() -> Iterator[type[Stage]]:
-    """The kinds that installed packages add. One that cannot be used is left out with a warning that names its package."""
+    """Yields the kinds of installed packages. An unusable kind is skipped with a warning that names its package."""
     taken = {kind_of(stage) for stage in OWN}
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
         package = point.dist.name if point.dist else point.value
         try:
             stage = point.load()
-        except (Exception, SystemExit) as error:  # whatever a package does when it is imported
-            said = f"cannot be loaded: {type(error).__name__}: {error}"
+        except (Exception, SystemExit) as error:  # importing a package may raise anything
+            problem = f"cannot be loaded: {type(error).__name__}: {error}"
         else:
-            said = _unfit(stage, point, taken)
-            if not said:
+            problem = _problem_of(stage, point, taken)
+            if not problem:
                 taken.add(point.name)
                 yield stage
                 continue
-        warnings.warn(f"the stage {point.name} of {package} {said}", stacklevel=2)
+        warnings.warn(f"the stage {point.name} of {package} {problem}", stacklevel=2)
 
 
-def _unfit(stage: object, point: importlib.metadata.EntryPoint, taken: Collection[str]) -> str:
-    """Why what an entry point leads to cannot be a kind of that name; empty where it can."""
+def _problem_of(stage: object, point: importlib.metadata.EntryPoint, taken: Collection[str]) -> str:
+    """Returns why the object of an entry point cannot be used as a kind; empty if it can."""
     if not (isinstance(stage, type) and issubclass(stage, Stage)):
-        return f"is left out: {point.value} is no class derived from Stage"
+        return f"is skipped: {point.value} is not a subclass of Stage"
     if get_args(stage.model_fields["kind"].annotation) != (point.name,):
-        return f"is left out: {point.value} has no field kind: Literal[{point.name!r}]"
-    return "is left out: this kind is taken" if point.name in taken else ""
+        return f"is skipped: {point.value} has no field kind: Literal[{point.name!r}]"
+    return "is skipped: another stage already has this kind" if point.name in taken else ""
 
 
 KINDS: dict[str, type[Stage]] = {kind_of(stage): stage for stage in (*OWN, *_added())}
-"""Every kind of stage by its name."""
+"""All kinds of stages, by name."""
 
 if TYPE_CHECKING:
     AnyStage = Stage
 else:
     AnyStage = Annotated[Union[tuple(KINDS.values())], Field(discriminator="kind")]  # noqa: UP007
-"""A stage of any kind, as pydantic reads it."""
+"""The type of a stage in a recipe: pydantic selects the class by `kind`."""

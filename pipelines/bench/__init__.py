@@ -1,1 +1,1 @@
-"""Benchmarks as stages of a recipe."""
+"""Stages that run benchmarks and compare their results."""

@@ -1,4 +1,4 @@
-"""A benchmark stage: lm-eval tasks answered by the policy, each as avg@k with its interval."""
+"""The benchmark stage: avg@k of the policy on benchmark tasks, with intervals."""
 
 import dataclasses
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -7,7 +7,7 @@ from pydantic import Field
 
 from ...policies import identity as policies
 from ..cluster import load_policy
-from ..stage import Context, Cost, Metrics, Stage
+from ..stage import Context, CostEstimate, Metrics, Stage
 from . import scoreboard
 
 if TYPE_CHECKING:
@@ -15,71 +15,73 @@ if TYPE_CHECKING:
 
 
 class Bench(Stage):
-    """Settings of a `bench` stage."""
+    """Measures avg@k of the policy on benchmark tasks."""
 
     may_change: ClassVar[frozenset[str]] = frozenset({"batch_size"})
     compared_in_identity: ClassVar[frozenset[str]] = frozenset({"data"})
 
     kind: Literal["bench"]
     tasks: list[str] = Field(min_length=1, description="names of benchmark tasks")
-    limit: int | None = Field(None, ge=1, description="only so many problems a task")
-    problems: str | None = Field(None, description="problem URI instead of the tasks' own")
-    data: str | None = Field(None, description="folder with the tasks' files, instead of the hub")
-    samples: int | None = Field(None, ge=1, description="samples a problem, instead of the task's own k")
-    temperature: float | None = Field(None, ge=0, description="instead of the task's own")
-    top_p: float | None = Field(None, gt=0, le=1, description="instead of the task's own")
-    max_tokens: int | None = Field(None, ge=1, description="longest sample, instead of the task's own")
-    judge: str | None = Field(None, description="policy that judges the tasks that want a judge")
-    baseline: str | None = Field(None, description="files of a baseline's answers for Arena-Hard, with commas between")
+    limit: int | None = Field(None, ge=1, description="largest number of problems per task; default: all")
+    problems: str | None = Field(None, description="URI of problems; default: the task's own problems")
+    data: str | None = Field(None, description="folder with the tasks' files; default: the Hugging Face hub")
+    samples: int | None = Field(None, ge=1, description="samples per problem (k); default: the task's own")
+    temperature: float | None = Field(None, ge=0, description="softmax temperature of the samples; default: the task's own")
+    top_p: float | None = Field(
+        None, gt=0, le=1, description="total probability of the most likely tokens to sample from; default: the task's own"
+    )
+    max_tokens: int | None = Field(None, ge=1, description="longest sample, in tokens; default: the task's own")
+    judge: str | None = Field(None, description="URI of the policy that is the judge, for tasks that need one")
+    baseline: str | None = Field(None, description="files with a baseline's answers for Arena-Hard, separated by commas")
     batch_size: int = Field(256, ge=1, description="samples generated together")
 
     def check(self) -> None:
-        """Every task is known, and its problems can be loaded."""
+        """Checks that each task exists and that its problems can be loaded."""
         from ...benchmarks import evaluate
 
         for task in self.tasks:
             evaluate.check(task, self.options(seed=0))
 
     def identity(self) -> dict[str, str]:
-        """The tasks' problems, wording and verifiers, and the judge."""
+        """Returns the digests of the tasks' problems, prompts and verifiers, and of the judge."""
         from ...benchmarks import identity
 
         options = self.options(seed=0)
         return {name: value for task in self.tasks for name, value in identity.of_task(task, options).items()}
 
-    def cost(self) -> Cost:
-        """Every sample of every task of ours as long as may be; how many problems lm-eval's own have nobody knows yet."""
+    def cost(self) -> CostEstimate:
+        """Returns the cost if each sample has the largest length. It leaves out lm-eval's tasks, whose sizes are unknown."""
         from ...benchmarks import catalogue, evaluate
 
-        sizes = [evaluate.size(asked.name, self.options(0)) for asked in catalogue.expand(self.tasks)]
-        return Cost(sum(samples for samples, _ in sizes), sum(samples * tokens for samples, tokens in sizes))
+        sizes = [evaluate.size(task.name, self.options(0)) for task in catalogue.expand(self.tasks)]
+        return CostEstimate(sum(samples for samples, _ in sizes), sum(samples * tokens for samples, tokens in sizes))
 
     def options(self, seed: int) -> "Options":
-        """How the tasks are run."""
+        """Returns the options with which the tasks are run."""
         from ...benchmarks.result import Options
 
         return Options(seed, **{name: getattr(self, name) for name in Options.__slots__ if name != "seed"})
 
     def run(self, context: Context) -> Metrics:
-        """Scores the policy on every task; samples, each problem's scores and a page of them stay in the stage's folder."""
+        """Runs all tasks; writes the samples, the scores of each problem and a page that shows them to the stage's folder."""
         from ...benchmarks import catalogue, evaluate
         from ...benchmarks.report import page
 
         policy = load_policy(context.policy, cluster=context.cluster, batch_size=self.batch_size)
-        found = {}
-        for asked in catalogue.expand(self.tasks):
+        scores = {}
+        for task in catalogue.expand(self.tasks):
             result = evaluate.run_task(
-                asked.name,
+                task.name,
                 policy,
                 self.options(context.seed),
                 made_with=policies.policy_identity(context.policy),
                 folder=context.folder,
-                progress=lambda done, total, task=asked.name: context.progress(done, total, task=task),
+                progress=lambda done, total, name=task.name: context.progress(done, total, task=name),
             )
-            found[result.task] = dataclasses.asdict(result.score) | {"hash": result.hash}
+            scores[result.task] = dataclasses.asdict(result.score) | {"hash": result.hash}
         page.write(context.folder)
-        return {"scores": found}
+        return {"scores": scores}
 
     def summary(self, metrics: Metrics) -> str:
-        """The score of every task."""
+        """Returns the score of each task."""
         return "; ".join(f"{task}: {scoreboard.scored(score)}" for task, score in metrics["scores"].items())

@@ -26,7 +26,7 @@ from ... import disk
 from ...core import UserError, sample_seed
 from ...policies import checkpoints
 from ...policies.store import Store
-from ..stage import Context, Cost, Metrics, Stage
+from ..stage import Context, CostEstimate, Metrics, Stage
 from . import shards
 from .retrieval import embed
 from .tagging import annotate, predictability, tagger
@@ -71,10 +71,10 @@ class Tag(Stage):
         else:
             checkpoints.checkpoint(self.annotator.rpartition("+")[2])
 
-    def cost(self) -> Cost:
+    def cost(self) -> CostEstimate:
         """Returns the cost if every document needs all attempts and every answer has the maximal length."""
         samples = 0 if self.annotator == annotate.RULES else self.sample * annotate.ATTEMPTS
-        return Cost(samples, samples * self.max_tokens)
+        return CostEstimate(samples, samples * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
         """Labels, trains, measures and scores. A killed stage resumes from its files."""

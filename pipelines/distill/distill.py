@@ -35,8 +35,8 @@ from ...core import UserError
 from ...policies import checkpoints
 from .. import figures
 from ..launch import processes
-from ..launch.nodes import free
-from ..stage import Context, Cost, Metrics
+from ..launch.nodes import release
+from ..stage import Context, CostEstimate, Metrics
 from ..trainer import chunked_loss, trainer
 from ..trainer.settings import Training
 from . import responses
@@ -93,9 +93,9 @@ class Distill(Training):
             raise ValueError("stored: true needs top_k, because whole distributions are too large to store; set top_k")
         return self
 
-    def cost(self) -> Cost:
+    def cost(self) -> CostEstimate:
         """Returns an upper limit: every response has `max_tokens`."""
-        return Cost(trained_tokens=2 * self.steps * self.batch_size * self.max_tokens)
+        return CostEstimate(trained_tokens=2 * self.steps * self.batch_size * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
         """Trains the student into `policy`, with one process per GPU, and measures it on the held-out pairs."""
@@ -158,7 +158,7 @@ class Distill(Training):
             context,
             rows,
             responses.collate,
-            **trainer.common(self),
+            **trainer.fit_arguments(self),
             trainer=_trainer(self, forward_and_loss, context.seed),
             figures=TERMS,
             seed=context.seed,
@@ -196,7 +196,7 @@ def _measured(settings: Distill, context: Context) -> Metrics:
     _, held_out, _ = _pairs(settings)
     if not held_out:
         return {}
-    free()  # the memory of the training
+    release()  # the memory of the training
     uris = (settings.teacher, context.policy, f"path:{context.folder / 'policy'}")
     models = [checkpoints.load(checkpoints.checkpoint(uri), torch.float32)[0] for uri in uris]
     reader = _reader(settings, *models)

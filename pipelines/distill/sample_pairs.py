@@ -26,8 +26,8 @@ from ...policies import checkpoints
 from ...policies.chat_tokens import conversation_tokens
 from ...policies.rollout import MAX_TURNS, play
 from ..cluster import load_policy
-from ..rl.filter import problems_played
-from ..stage import Context, Cost, Metrics, Stage
+from ..rl.filter import problem_count
+from ..stage import Context, CostEstimate, Metrics, Stage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -63,10 +63,10 @@ class SamplePairs(Stage):
         """Checks that the environment can be created."""
         registry.make(self.environment, **self.options).close()
 
-    def cost(self) -> Cost:
+    def cost(self) -> CostEstimate:
         """Returns an upper limit: all samples of both policies at full length."""
-        responses = problems_played(self.environment, self.options, self.problems) * (self.samples + self.teacher_samples)
-        return Cost(responses, responses * self.max_tokens)
+        responses = problem_count(self.environment, self.options, self.problems) * (self.samples + self.teacher_samples)
+        return CostEstimate(responses, responses * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
         """Samples with student and teacher, and writes `pairs.jsonl`."""

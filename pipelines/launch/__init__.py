@@ -1,1 +1,1 @@
-"""Trainings over processes, GPUs and nodes, started and supervised."""
+"""Starts and supervises training on several processes, GPUs and nodes."""

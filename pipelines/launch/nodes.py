@@ -1,4 +1,4 @@
-"""The nodes of a Ray cluster and this process's share of them: looked at before a training, given back after it."""
+"""Checks the nodes of a Ray cluster before training, and releases this process's memory after it."""
 
 import gc
 import importlib.util
@@ -14,20 +14,20 @@ from ..cluster import Cluster
 from ..verl_compat import ray_paths
 
 LOOK_SECONDS = 120.0
-"""How long a node may take to start a Python process and import the package."""
+"""Time limit for a node to start Python and import the package, in seconds. Our choice."""
 
 
 def ray_python() -> dict[str, str]:
-    """The part of a runtime environment with which a Ray of our own starts this Python, whatever path it has.
+    """Returns the part of Ray's runtime environment that quotes the path of this Python; empty if no quotes are needed.
 
-    Ray has a shell start its workers and does not quote the path of Python, so that a path with a space would be cut there.
+    Ray starts its workers in a shell and does not quote the path, so a path with a space would fail.
     """
     quoted = shlex.quote(sys.executable)
     return {} if quoted == sys.executable else {"py_executable": quoted}
 
 
-def free() -> None:
-    """Gives a stage's memory back: its Ray ends, and the next stage may train on the same GPU in another process."""
+def release() -> None:
+    """Shuts Ray down and frees GPU memory, because the next stage may train on the same GPU in another process."""
     if "ray" in sys.modules:
         sys.modules["ray"].shutdown()
     gc.collect()
@@ -36,31 +36,31 @@ def free() -> None:
 
 
 def check_installed() -> None:
-    """Says what verl wants on GPUs and is not there.
+    """Checks that verl's packages for GPUs are installed.
 
     Raises:
-        UserError: how to install it.
+        UserError: one is missing; the message says how to install it.
     """
     extras.require("GRPO on GPUs", "vllm")
     if not importlib.util.find_spec("flash_attn"):
-        raise UserError("GRPO on GPUs wants FlashAttention: pip install flash-attn==2.8.3 --no-build-isolation")
+        raise UserError("GRPO on GPUs needs FlashAttention: pip install flash-attn==2.8.3 --no-build-isolation")
 
 
 def check_nodes(cluster: Cluster, folder: Path, variables: dict[str, str]) -> None:
-    """Looks at each node of a Ray cluster: are there enough GPUs, can it import the package, does it see the stage's folder?
+    """Checks each node of a Ray cluster: number of GPUs, import of the package, access to the stage's folder.
 
     Args:
-        cluster: with an address.
-        folder: that all nodes must see.
-        variables: environment variables that processes there are given.
+        cluster: a cluster with an address.
+        folder: the stage's folder, which all nodes must share.
+        variables: environment variables for the processes on the nodes.
 
     Raises:
-        UserError: what a node lacks, in one line.
+        UserError: a node fails a check.
     """
     import ray
 
     def look(path: str) -> str:
-        """Runs on a node; defined here, so that it travels by value and the node need not know this module."""
+        """Runs on a node. A local function, because Ray then sends its code and the node need not have this module."""
         import importlib
         import os
 
@@ -70,7 +70,7 @@ def check_nodes(cluster: Cluster, folder: Path, variables: dict[str, str]) -> No
             return f"cannot import tenfold and verl ({type(error).__name__}: {error}): install them on every node"
         return "" if os.access(path, os.W_OK) else f"cannot write to {path}: put --out on a file system that all nodes share"
 
-    before = signal.getsignal(signal.SIGTERM)  # which Ray takes for itself
+    before = signal.getsignal(signal.SIGTERM)  # Ray replaces this handler
 
     try:
         ray_paths.keep_folder_out()
@@ -87,29 +87,29 @@ def check_nodes(cluster: Cluster, folder: Path, variables: dict[str, str]) -> No
         able = sum(node["Resources"].get("GPU", 0) >= cluster.gpus for node in nodes)
         if able < cluster.nodes and not cluster.on_cpu():
             raise UserError(
-                f"cluster: the Ray at {cluster.address!r} has {able} nodes with {cluster.gpus} GPUs or more, and nodes="
-                f"{cluster.nodes} are asked for: see `ray status`"
+                f"cluster: expected {cluster.nodes} nodes with {cluster.gpus} GPUs or more, but Ray at {cluster.address!r} has "
+                f"{able}: see `ray status`"
             )
-        here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+        pin = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
         task = ray.remote(num_cpus=0)(look)
-        asked = {
-            task.options(scheduling_strategy=here(node["NodeID"], soft=False)).remote(str(folder)): node["NodeManagerAddress"]
+        checks = {
+            task.options(scheduling_strategy=pin(node["NodeID"], soft=False)).remote(str(folder)): node["NodeManagerAddress"]
             for node in nodes
         }
-        for answer, node in asked.items():
+        for check, node in checks.items():
             try:
-                lacking = ray.get(answer, timeout=LOOK_SECONDS)
+                problem = ray.get(check, timeout=LOOK_SECONDS)
             except ray.exceptions.RayError as error:
-                lacking = f"does not answer ({type(error).__name__})"
-            if lacking:
-                raise UserError(f"cluster: node {node} {lacking}")
+                problem = f"does not respond ({type(error).__name__})"
+            if problem:
+                raise UserError(f"cluster: node {node} {problem}")
     finally:
         ray.shutdown()
         signal.signal(signal.SIGTERM, before)
 
 
 def _reach(address: str) -> None:
-    """Raises an OSError where nobody listens; Ray would try for minutes."""
+    """Raises an OSError if no process listens at an address, because Ray itself would retry for minutes."""
     host, sign, port = address.removeprefix("ray://").rpartition(":")
     if sign and port.isdigit():
         socket.create_connection((host, int(port)), timeout=10).close()

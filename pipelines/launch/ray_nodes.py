@@ -1,8 +1,8 @@
-"""A training over the GPUs of several nodes: a task of Ray on each node starts its processes, which find one another.
+"""Training on several nodes: on each node, a Ray task starts the training processes.
 
-    python -m tenfold.pipelines.launch.ray_nodes FOLDER       trains what the settings in a stage's folder say
+    python -m tenfold.pipelines.launch.ray_nodes FOLDER       FOLDER is a stage's folder with settings.json
 
-All nodes see the folder. What the processes of a node say is in its `train-NODE.log`.
+All nodes share the folder. The output of a node's processes is in `train-NODE.log`.
 """
 
 import json
@@ -22,10 +22,15 @@ from . import supervise
 from .processes import VARIABLES, launch
 
 PATHS = ("PYTHONPATH", "PYTHONSAFEPATH")
+"""Environment variables of this process that the nodes' processes also need."""
 
 
 def main(folder: Path) -> None:
-    """Starts the tasks and waits for them; the first that fails ends all."""
+    """Starts the tasks and waits for them. The first failure ends all.
+
+    Args:
+        folder: the stage's folder.
+    """
     cluster = Cluster.model_validate(json.loads((folder / "settings.json").read_text())["cluster"])
     ray_paths.keep_folder_out()
     ray.init(cluster.address, log_to_driver=False, logging_level="error")
@@ -33,13 +38,13 @@ def main(folder: Path) -> None:
     group = placement_group([{"GPU": cluster.gpus, "CPU": 1}] * cluster.nodes, strategy="STRICT_SPREAD")
     ray.get(group.ready())
     on = [PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=node) for node in range(cluster.nodes)]
-    meeting = ray.get(ray.remote(num_cpus=1)(free_address).options(scheduling_strategy=on[0]).remote())
+    rendezvous = ray.get(ray.remote(num_cpus=1)(free_address).options(scheduling_strategy=on[0]).remote())
     task = ray.remote(num_cpus=1, num_gpus=cluster.gpus, max_retries=0)(train_on_node)
-    # Processes of a Ray that was started before do not inherit ours.
-    ours = {name: value for name, value in os.environ.items() if name.startswith("TENFOLD_") or name in PATHS}
-    variables = VARIABLES | ours
-    given = (cluster, folder, os.getcwd(), variables, meeting)
-    waiting = {task.options(scheduling_strategy=on[node]).remote(node, *given): node for node in range(cluster.nodes)}
+    # Workers of a running Ray do not inherit this process's variables.
+    inherited = {name: value for name, value in os.environ.items() if name.startswith("TENFOLD_") or name in PATHS}
+    variables = VARIABLES | inherited
+    arguments = (cluster, folder, os.getcwd(), variables, rendezvous)
+    waiting = {task.options(scheduling_strategy=on[node]).remote(node, *arguments): node for node in range(cluster.nodes)}
     while waiting:
         (done,), _ = ray.wait([*waiting])
         try:
@@ -51,29 +56,28 @@ def main(folder: Path) -> None:
 
 
 def free_address() -> tuple[str, int]:
-    """This node's address, and a port that is free there."""
-    with socket.socket() as found:
-        found.bind(("", 0))
-        return ray.util.get_node_ip_address(), found.getsockname()[1]
+    """Returns this node's address and a free port."""
+    with socket.socket() as bound:
+        bound.bind(("", 0))
+        return ray.util.get_node_ip_address(), bound.getsockname()[1]
 
 
 def train_on_node(
-    node: int, cluster: Cluster, folder: Path, start: str, variables: dict[str, str], meeting: tuple[str, int]
+    node: int, cluster: Cluster, folder: Path, start: str, variables: dict[str, str], rendezvous: tuple[str, int]
 ) -> None:
-    """Runs the processes of one node to their end. The first node's progress is the stage's, which is watched by whoever
-    started it.
+    """Runs the processes of one node to their end, without a stall limit, because the parent watches rank 0's progress.
 
     Args:
-        node: which of the nodes.
-        cluster: all of them.
-        folder: of the stage.
-        start: where the run was started: policies, files and modules may be named from there.
-        variables: of the environment there.
-        meeting: see `processes.launch`.
+        node: number of the node, from 0.
+        cluster: all nodes.
+        folder: the stage's folder.
+        start: working folder of the run, to which relative paths and modules refer.
+        variables: environment variables for the processes.
+        rendezvous: see `processes.launch`.
     """
     os.chdir(start)
     log = folder / f"train-{node}.log"
-    supervise.follow(launch(cluster, folder, node, meeting), variables, log, lambda: None, math.inf)
+    supervise.follow(launch(cluster, folder, node, rendezvous), variables, log, lambda: None, math.inf)
 
 
 if __name__ == "__main__":

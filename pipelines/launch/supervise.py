@@ -1,4 +1,4 @@
-"""Runs a training as a child, verl's or another: follows it, ends it with its reason, and leaves nothing behind."""
+"""Runs a training command as a child process, watches its progress, finds the cause of a failure, and ends its processes."""
 
 import contextlib
 import ctypes
@@ -11,63 +11,68 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import deaths
+from . import exits
 
 POLL_SECONDS = 0.5
+"""Seconds between two checks of the child."""
 GRACE_SECONDS = 20.0
-"""What a child that is told to end may still take."""
+"""Seconds that the child has to end after a signal. Our choice."""
 LOST_SECONDS = 120.0
-"""Without a sign of life for so long, a child that has lost a worker waits for it in vain."""
+"""Seconds without progress after which a child that has lost a worker is stopped. Our choice."""
 TAIL = 200_000
-"""Bytes of the log's end that are searched for a cause."""
+"""Bytes at the end of the log that are searched for the cause of a failure."""
 
 _CAUSE = re.compile(r"^(?:\x1b\[[0-9;]*m|\([^)]*\)|\[rank\d+\]:|\s)*((?:[\w.]+\.)?\w*(?:Error|Exception|Killed|Interrupt)\b.*)")
-_OF_ANOTHER = re.compile(r"ChildFailedError")
-"""What only says that another process failed, which has said why."""
+_OTHER_FAILED = re.compile(r"ChildFailedError")
+"""An error that only reports that another process failed. The log has that process's own error too."""
 _OUT_OF_MEMORY = re.compile(r"running low on memory|OutOfMemoryError|CUDA out of memory|allocate memory|MemoryError")
 _LOST = re.compile(r"Worker unexpectedly exits with a connection error|worker process has died")
-"""How Ray tells that a worker is gone; it does not know why."""
+"""Ray's messages about a lost worker. They do not have the cause."""
 _PID = re.compile(r"(?:Worker PID|\bpid): (\d+)")
 _ENDED = re.compile(r"tenfold\.fork_server: process (\d+) (?:ended by signal (\d+)|exited with status (\d+))")
-"""How the fork server tells how a worker ended."""
+"""The fork server's line about the end of a worker."""
 _CRASHED = re.compile(r"\*\*\* (SIG\w+) received|Fatal Python error: (.{1,100})")
-"""How Ray's and Python's own handlers tell it."""
+"""The lines that the crash handlers of Ray and Python print."""
 _SIGNAL = re.compile(r"Signal (\d+) \(SIG\w+\) received by PID (\d+)")
-"""How torch tells that one of several processes was killed; the first of them comes last."""
+"""torch's line about a killed process. The last such line is about the process that was killed first."""
 _NO_SPACE = re.compile(
     r"No space left on device|Disk quota exceeded|File too large|Errno (?:28|122|27)\b|os error (?:28|122|27)\b"
     r"|PytorchStreamWriter failed writing|inline_container\.cc:\d+\] \. (?:unexpected pos|PytorchStreamWriter)"
 )
-NEAR = 15
-"""Lines around one that tells of a lost worker in which its number may be."""
+NEARBY_LINES = 15
+"""Lines before and after a message about a lost worker that may contain its process id."""
 
 
 class Stopped(Exception):
-    """The child stalled or died; the text is the cause, in one line."""
+    """The child stalled or failed. The text is the cause in one line."""
 
 
 def follow(
-    command: list[str], variables: dict[str, str], log: Path, sign_of_life: Callable[[], object], stall_seconds: float
+    command: list[str],
+    variables: dict[str, str],
+    log: Path,
+    progress_marker: Callable[[], object],
+    stall_seconds: float,
 ) -> None:
     """Runs a command to its end.
 
     Args:
         command: program and arguments.
-        variables: added to the environment.
-        log: where its output is appended.
-        sign_of_life: called twice a second; a value that changes whenever the child gets somewhere.
-        stall_seconds: the child is ended when that value has not changed for so long.
+        variables: environment variables to add.
+        log: file to append the output to.
+        progress_marker: called every POLL_SECONDS; returns a value that changes whenever the child makes progress.
+        stall_seconds: the child is stopped after this time without a change of that value, in seconds.
 
     Raises:
-        Stopped: the child stalled, or ended with another status than 0.
+        Stopped: the child stalled, or its exit status is not 0.
     """
-    before = deaths.kills()
+    before = exits.kill_counts()
     with log.open("ab") as output:
         start = output.tell()
         child = subprocess.Popen(
             command,
-            # Unbuffered, or the log would end with what was printed long before. With a safe path, or the child would import
-            # whatever lies in the folder that it is started in.
+            # Unbuffered, so that the log has the last lines before a crash. Safe path, so that the child does not import files
+            # of its working folder.
             env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"} | variables,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -76,89 +81,93 @@ def follow(
             preexec_fn=die_with_parent,
         )
     try:
-        seen, since, looked, lost = sign_of_life(), time.monotonic(), start, False
+        marker, since, position, lost = progress_marker(), time.monotonic(), start, False
         while child.poll() is None:
             time.sleep(POLL_SECONDS)
-            now = sign_of_life()
-            looked, lost = _look_for_lost(log, looked, lost)
-            if now != seen:
-                seen, since = now, time.monotonic()
+            latest = progress_marker()
+            position, lost = _look_for_lost(log, position, lost)
+            if latest != marker:
+                marker, since = latest, time.monotonic()
             elif lost and time.monotonic() - since > LOST_SECONDS:
                 raise Stopped(f"{cause(log, start, before)} (log: {log})")
             elif time.monotonic() - since > stall_seconds:
-                raise Stopped(f"no progress in {stall_seconds:.0f} s; last said: {_last_line(log, start)} (log: {log})")
+                raise Stopped(f"no progress in {stall_seconds:.0f} s; last line: {_last_line(log, start)} (log: {log})")
         if child.returncode:
-            said = cause(log, start, before, child)
-            raise Stopped(f"{said} (status {child.returncode}, log: {log})")
+            raise Stopped(f"{cause(log, start, before, child)} (status {child.returncode}, log: {log})")
     finally:
         end(child)
 
 
 def end(child: subprocess.Popen[bytes]) -> None:
-    """Ends the child's whole session: politely, so that Ray takes its own processes down, then not.
+    """Ends the child's whole session: with SIGINT, so that Ray can end its own processes, then with SIGKILL.
 
-    A second Ctrl-C or SIGTERM on the way ends it at once.
+    A second Ctrl-C or SIGTERM in the meantime kills it at once.
     """
     try:
-        for number, patience in ((signal.SIGINT, GRACE_SECONDS), (signal.SIGKILL, GRACE_SECONDS)):
+        for number in (signal.SIGINT, signal.SIGKILL):
             if child.poll() is None:
                 try:
                     os.killpg(child.pid, number)
-                    child.wait(patience)
+                    child.wait(GRACE_SECONDS)
                 except (ProcessLookupError, subprocess.TimeoutExpired):
                     continue
     finally:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)  # what the child left of its session
+            os.killpg(child.pid, signal.SIGKILL)  # processes of the session that outlive the child
 
 
-def cause(log: Path, start: int = 0, before: deaths.Kills | None = None, child: subprocess.Popen[bytes] | None = None) -> str:
-    """Why the writer of a log died: memory and disk first, then how a process of it ended, else the last error.
+def cause(
+    log: Path, start: int = 0, before: exits.KillCounts | None = None, child: subprocess.Popen[bytes] | None = None
+) -> str:
+    """Returns why a command failed: lack of memory or disk space, else the signal that ended a process, else the last error.
 
     Args:
-        log: what it and its processes wrote.
-        start: where in the log it began, in bytes.
-        before: what the kernel had killed for memory when it began.
-        child: the writer, where it has ended.
+        log: output of the command and its processes.
+        start: offset in the log at which the output begins, in bytes.
+        before: the kernel's counters when the command started.
+        child: the command's process, if it has ended.
     """
     lines = _tail(log, start)
-    before = before or deaths.kills()
+    before = before or exits.kill_counts()
     for pattern, words in ((_OUT_OF_MEMORY, "out of memory"), (_NO_SPACE, "no space left on the disk")):
         for line in reversed(lines):
             if pattern.search(line):
                 return f"{words}: {line.strip()[:300]}"
     if any(_LOST.search(line) for line in lines):
-        return _of_lost(lines, before)
+        return _cause_of_lost_worker(lines, before)
     if child is not None and child.returncode is not None and child.returncode < 0:
-        return deaths.in_words(-child.returncode, child.pid, before)
-    causes = [match.group(1).strip()[:300] for line in lines if (match := _CAUSE.match(line)) and not _OF_ANOTHER.search(line)]
-    ours = [cause for cause in causes if cause.startswith("tenfold.core.UserError")]  # what others then die of comes after it
+        return exits.describe(-child.returncode, child.pid, before)
+    causes = [
+        match.group(1).strip()[:300] for line in lines if (match := _CAUSE.match(line)) and not _OTHER_FAILED.search(line)
+    ]
+    ours = [cause for cause in causes if cause.startswith("tenfold.core.UserError")]  # later errors are consequences of it
     signals = [match for line in lines if (match := _SIGNAL.search(line))][-1:]
-    if signals and not ours and (not causes or int(signals[0][1]) == signal.SIGKILL):  # the others say only that they lost it
-        return deaths.in_words(int(signals[0][1]), int(signals[0][2]), before)
+    # After SIGKILL the errors in the log are those of other processes that lost their connection.
+    if signals and not ours and (not causes or int(signals[0][1]) == signal.SIGKILL):
+        return exits.describe(int(signals[0][1]), int(signals[0][2]), before)
     return (ours or causes or [_last_line(log, start)])[-1]
 
 
-def _of_lost(lines: list[str], before: deaths.Kills) -> str:
-    """How the worker ended that Ray has lost: by its exit code where the fork server told it, else as far as the log tells."""
+def _cause_of_lost_worker(lines: list[str], before: exits.KillCounts) -> str:
+    """Returns how the worker ended that Ray has lost: from the fork server's exit code, else from other lines of the log."""
     lost = [number for number, line in enumerate(lines) if _LOST.search(line)]
-    near = [line for number in lost for line in lines[max(0, number - NEAR) : number + NEAR]]
+    near = [line for number in lost for line in lines[max(0, number - NEARBY_LINES) : number + NEARBY_LINES]]
     named = {int(pid) for line in near for pid in _PID.findall(line)}
     ended = [match for line in lines if (match := _ENDED.search(line))]
     for match in sorted(ended, key=lambda match: int(match[1]) not in named)[:1]:
         pid = int(match[1])
-        return deaths.in_words(int(match[2]), pid, before) if match[2] else f"process {pid} exited with status {match[3]}"
+        return exits.describe(int(match[2]), pid, before) if match[2] else f"process {pid} exited with status {match[3]}"
     only = min(named) if len(named) == 1 else None
     for match in (match for line in lines if (match := _CRASHED.search(line))):
         return f"{'a process' if only is None else f'process {only}'} crashed ({match[1] or match[2].strip()})"
-    now, who = deaths.kills(), "a worker of Ray's" if only is None else f"process {only}"
+    now, process = exits.kill_counts(), "a Ray worker" if only is None else f"process {only}"
     if None not in (now.group, before.group) and now.group != before.group:
-        return f"the kernel killed {who}, for no memory was left ({deaths.LOWER})"
-    return f"{who} is gone, and its exit code is not known; Ray's own log of it may tell: {lines[lost[-1]].strip()[:200]}"
+        return f"the kernel killed {process} because memory ran out; {exits.ADVICE}"
+    return f"{process} ended with an unknown exit code; see Ray's log of it: {lines[lost[-1]].strip()[:200]}"
 
 
 def _look_for_lost(log: Path, start: int, lost: bool) -> tuple[int, bool]:
-    """Reads on in a log; where it ends by now, and whether Ray has said by there that a worker is lost."""
+    """Reads new lines of a log; returns the new offset, and whether Ray has reported a lost worker so far."""
     with log.open("rb") as file:
         file.seek(start)
         text = file.read()
@@ -178,6 +187,6 @@ def _tail(log: Path, start: int) -> list[str]:
 
 
 def die_with_parent() -> None:
-    """Asks the kernel to kill this process when its parent is gone, however it went (Linux; PR_SET_PDEATHSIG)."""
+    """Asks the kernel to kill this process when its parent ends for any reason (Linux; PR_SET_PDEATHSIG)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)

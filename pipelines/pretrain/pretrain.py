@@ -26,7 +26,7 @@ from ...policies import checkpoints
 from .. import figures
 from ..corpus import tokens
 from ..launch import processes
-from ..stage import Context, Cost, Metrics, Stage
+from ..stage import Context, CostEstimate, Metrics, Stage
 from ..trainer import trainer
 from ..trainer.trainer import IGNORED
 from . import stream
@@ -157,9 +157,9 @@ class Pretrain(Stage):
         """Returns how many sequences each phase takes from each source."""
         return stream.plan(self.stream_phases(), sources, self.max_repetitions)
 
-    def cost(self) -> Cost:
+    def cost(self) -> CostEstimate:
         """Returns the number of training tokens of all phases."""
-        return Cost(trained_tokens=self.steps * self.batch_tokens)
+        return CostEstimate(trained_tokens=self.steps * self.batch_tokens)
 
     def run(self, context: Context) -> Metrics:
         """Trains, in one process per GPU if there are several, evaluates, and leaves the checkpoint in `policy`."""

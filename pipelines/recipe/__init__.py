@@ -1,4 +1,4 @@
-"""Recipes: read, checked, run, resumed, recorded, reported."""
+"""Recipes: read, check, run, resume, record and report their stages."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 def run(
     recipe: "str | Path | Recipe", out: str | Path | None = None, *, quiet: bool = False, trust: bool = False
 ) -> "dict[str, Metrics]":
-    """Runs a recipe, or goes on with one that was stopped; see `runner.run`, which has the same arguments.
+    """Runs a recipe, or resumes a run that was stopped. Calls `runner.run`, which needs the extra `train`.
 
     Args:
-        recipe: a file, the name of a recipe of the package, or the recipe itself.
-        out: the run's folder; default `runs/NAME`.
-        quiet: show nothing.
-        trust: the recipe may run code that is not this package's; see `trust.py`.
+        recipe: a YAML file, the name of a recipe of this package, or a recipe object.
+        out: folder of the run; default `runs/NAME`.
+        quiet: print nothing.
+        trust: allow the recipe to run code from outside this package; see `trust.py`.
 
     Returns:
-        The metrics of every stage, by name.
+        The metrics of each stage, by name.
 
     Raises:
         UserError: see `runner.run`; or the extra `train` is not installed.
     """
     with extras.required_by("a recipe", "train"):
-        from . import runner
+        from . import runner  # imported here, so that `tenfold.run` exists without the extra
     return runner.run(recipe, out, quiet=quiet, trust=trust)

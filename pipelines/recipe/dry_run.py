@@ -1,4 +1,4 @@
-"""What a recipe would do, and what that costs at most, without doing it."""
+"""Estimates of a recipe's cost and all settings of verl, without running the recipe."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +13,11 @@ from .runner import with_policies
 
 
 def costs(recipe: Recipe, folder: Path) -> Table:
-    """A row a stage: the policy it starts from, its samples and tokens at most; "?" where an earlier stage makes the
-    problems."""
-    table = Table(title=f"{recipe.name}, at most", title_justify="left")
+    """Returns a table with the policy and the largest possible cost of each stage.
+
+    The cost is "?" if it depends on problems that an earlier stage will write.
+    """
+    table = Table(title=f"{recipe.name}: largest possible cost", title_justify="left")
     for column in ("stage", "kind", "starts from", "samples", "tokens sampled", "tokens trained on"):
         table.add_column(column, justify="left" if column in ("stage", "kind", "starts from") else "right")
     for stage, policy in with_policies(recipe, folder):
@@ -28,12 +30,12 @@ def costs(recipe: Recipe, folder: Path) -> Table:
 
 
 def verl_settings(recipe: Recipe, folder: Path) -> Iterator[str]:
-    """Every setting that goes to verl, stage by stage, as a line each."""
+    """Yields each setting of verl as a line, stage by stage."""
     for stage, policy in with_policies(recipe, folder):
         if isinstance(stage, GRPO):
             at, cluster = folder / stage.name, recipe.cluster
             gpus = f"{cluster.nodes} x {cluster.gpus} GPUs"
-            yield f"{stage.name}: verl on {'the processor' if cluster.on_cpu() else gpus}, told"
+            yield f"{stage.name}: verl on {'the CPU' if cluster.on_cpu() else gpus}, with"
             variables = verl_config.environment(at / "metrics" / "000.jsonl", cluster)
             for line in verl_config.overrides(stage, recipe.seed_of(stage), Path(policy), at, cluster, variables):
                 yield f"  {line}"

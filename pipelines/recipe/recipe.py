@@ -1,4 +1,4 @@
-"""A recipe is a list of stages: read, checked, run, resumed, recorded.
+"""The recipe: a policy, environments and a list of stages, read from a YAML file.
 
     name: quickstart
     seed: 7
@@ -7,8 +7,7 @@
       - {kind: sft, name: sft, problems: "jsonl:train.jsonl", steps: 100}
       - {kind: grpo, name: grpo, environment: tenfold/ChainSum-v0, steps: 40}
 
-Every stage has a folder of its own under the run's. `stage.json` is written there last: a folder that has it is done and is
-passed over when the recipe is run again; one that has not goes on from what it holds.
+`runner.py` says how a recipe is run and resumed.
 """
 
 from pathlib import Path
@@ -30,32 +29,34 @@ RECIPES = Path(__file__).parent.parent / "recipes"
 
 
 class Recipe(BaseModel):
-    """What a recipe file holds."""
+    """The content of a recipe file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="the run's folder is runs/NAME")
-    description: str = Field("", description="one line, shown when the recipe starts")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="name of the recipe; the default folder of a run is runs/NAME"
+    )
+    description: str = Field("", description="one line, printed when the recipe starts")
     seed: int = Field(0, ge=0, description="base seed of every stage")
     policy: str = Field(description="URI of the policy to start from")
-    environments: dict[str, dict[str, Any]] = Field({}, description="environments to register: id to register()'s arguments")
-    modules: list[str] = Field([], description="modules to import first, say one that registers environments")
-    cluster: Cluster = Field(HERE, description="what to run on: settings, their file, or the name of one of the package's")
-    stages: list[AnyStage] = Field(min_length=1)
+    environments: dict[str, dict[str, Any]] = Field({}, description="environments to register: id to arguments of register()")
+    modules: list[str] = Field([], description="modules to import before the run, such as one that registers environments")
+    cluster: Cluster = Field(HERE, description="hardware: settings, a YAML file, or the name of a cluster of this package")
+    stages: list[AnyStage] = Field(min_length=1, description="the stages, in the order in which they run")
     _changes: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @property
     def changed(self) -> frozenset[str]:
-        """What of it its user has said himself, in the place of the file."""
+        """Names of the settings that the user gave instead of the recipe file, such as on the command line."""
         return frozenset(self._changes)
 
     @property
     def own(self) -> frozenset[str]:
-        """Names of code that its user has given."""
+        """Names of code (module:name) in the settings that the user gave."""
         return frozenset(named_code.names_in(self._changes))
 
     def seed_of(self, stage: Stage) -> int:
-        """A stage's own seed, or the recipe's."""
+        """Returns the stage's own seed, else the recipe's."""
         return self.seed if stage.seed is None else stage.seed
 
     @field_validator("cluster", mode="before")
@@ -65,14 +66,14 @@ class Recipe(BaseModel):
 
 
 def load(recipe: str | Path, **changes: Any) -> Recipe:
-    """Reads and checks a recipe: a file, or the name of one that comes with the package.
+    """Reads and checks a recipe.
 
     Args:
-        recipe: see above.
-        changes: take the place of the recipe's own: cluster=, policy=, seed=, ...
+        recipe: a YAML file, or the name of a recipe of this package.
+        changes: settings that replace those of the file: cluster=, policy=, seed=, ...
 
     Raises:
-        UserError: no such recipe, no YAML, or a key or value that cannot be; one line that names it and the choices.
+        UserError: no such recipe, invalid YAML, or an invalid setting or value; the message lists the valid ones.
     """
     path = Path(recipe)
     if not path.is_file():
@@ -80,7 +81,7 @@ def load(recipe: str | Path, **changes: Any) -> Recipe:
     if not path.is_file():
         files = [*RECIPES.glob("*.yaml"), *RECIPES.glob("ablations/*.yaml")]
         names = ", ".join(sorted(str(file.relative_to(RECIPES).with_suffix("")) for file in files))
-        raise UserError(f"there is no recipe {recipe}: give a file, or one of {names}")
+        raise UserError(f"there is no recipe {recipe}: use a file, or one of {names}")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         read = Recipe.model_validate(content | changes if isinstance(content, dict) else content)
@@ -94,21 +95,23 @@ def load(recipe: str | Path, **changes: Any) -> Recipe:
 
 
 def _first_error(error: pydantic.ValidationError) -> str:
-    """One line on the first thing that is wrong: where, what, and the choices."""
+    """Returns the first error as one line: the setting's name, what is wrong, and the valid choices."""
     first = error.errors()[0]
-    place = [str(part) for part in first["loc"]]
+    parts = [str(part) for part in first["loc"]]
+    name = ".".join(parts)
     if first["type"] == "union_tag_invalid":
-        return f"{'.'.join(place)}.kind: {first['ctx']['tag']!r} is no kind of stage; there are {first['ctx']['expected_tags']}"
+        return f"{name}.kind: unknown kind of stage {first['ctx']['tag']!r}; use one of {first['ctx']['expected_tags']}"
     if first["type"] == "extra_forbidden":
         kinds: dict[str, type[BaseModel]] = {**KINDS, "cluster": Cluster}
-        model = next((kinds[part] for part in place if part in kinds), Recipe)
-        return f"{'.'.join(place)}: unknown key {place[-1]!r}; there are {', '.join(model.model_fields)}"
-    given = f", not {first['input']!r}" if first["type"] != "missing" else ""
-    return f"{'.'.join(place)}: {first['msg']}{given}"
+        model = next((kinds[part] for part in parts if part in kinds), Recipe)
+        return f"{name}: unknown setting {parts[-1]!r}; use one of {', '.join(model.model_fields)}"
+    has_value = first["type"] != "missing" and not isinstance(first["input"], dict)  # not the whole stage
+    value = f", got {first['input']!r}" if has_value else ""
+    return f"{name}: {first['msg'].removeprefix('Value error, ')}{value}"
 
 
 def _check_links(recipe: Recipe, path: Path) -> None:
-    """Stages have names of their own and refer to stages before them."""
+    """Checks that stage names are unique and that stages refer to earlier stages only."""
     seen: dict[str, Stage] = {}
     for stage in recipe.stages:
         if stage.name in seen:
@@ -116,16 +119,16 @@ def _check_links(recipe: Recipe, path: Path) -> None:
         named = stage.policy.partition(":")[2] if stage.policy and stage.policy.startswith("stage:") else None
         if named and "/" not in named and (named not in seen or not seen[named].leaves_policy):
             able = ", ".join(name for name, earlier in seen.items() if earlier.leaves_policy) or "none"
-            raise UserError(f"{path}: {stage.name}.policy: no earlier stage {named!r} leaves a policy; those that do: {able}")
+            raise UserError(f"{path}: {stage.name}.policy: no earlier stage {named!r} trains a policy; stages that do: {able}")
         try:
             stage.check_links(seen)
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
         if unknown := [name for name in stage.named_stages() if name not in seen]:
-            raise UserError(f"{path}: {stage.name} names {unknown[0]!r}, which is no earlier stage")
-        for place in sorted(references.named(stage.model_dump(), recipe.environments) - seen.keys()):
-            there = ", ".join(seen) or "none"
+            raise UserError(f"{path}: {stage.name} names {unknown[0]!r}, which is not an earlier stage")
+        for name in sorted(references.named(stage.model_dump(), recipe.environments) - seen.keys()):
+            names = ", ".join(seen) or "none"
             raise UserError(
-                f"{path}: {stage.name} speaks of {{stage:{place}}}, and no earlier stage has that name; there are {there}"
+                f"{path}: {stage.name} names {{stage:{name}}}, but no earlier stage has that name; earlier stages: {names}"
             )
         seen[stage.name] = stage

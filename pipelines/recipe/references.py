@@ -1,4 +1,4 @@
-"""What a recipe says of the folders that its own stages will leave: {stage:NAME} in any text stands for the folder of NAME.
+"""References to the folders of a recipe's own stages: {stage:NAME} in any text is replaced by the folder of the stage NAME.
 
 problems: "jsonl:{stage:tests}/problems.jsonl"        reward_model: "stage:{stage:reward_model}"
 """
@@ -8,32 +8,42 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_PLACE = re.compile(r"\{stage:([^{}]*)\}")
+_REFERENCE = re.compile(r"\{stage:([^{}]*)\}")
 
 
 def filled(value: Any, folder: Path) -> Any:
-    """The same settings with every place filled: absolute, for a stage's processes may work elsewhere."""
+    """Returns settings with all references replaced by absolute paths, because processes may have other working folders."""
     if isinstance(value, str):
-        return _PLACE.sub(lambda place: str((folder / place[1]).resolve()), value)
+        return _REFERENCE.sub(lambda reference: str((folder / reference[1]).resolve()), value)
     if isinstance(value, Mapping):
         return {key: filled(item, folder) for key, item in value.items()}
     return [filled(item, folder) for item in value] if isinstance(value, list | tuple) else value
 
 
-def environments(value: Any, known: Mapping[str, Any]) -> set[str]:
-    """Ids of the environments that settings name, and of those that these are registered with."""
+def environments(value: object, registered: Mapping[str, object]) -> set[str]:
+    """Returns the ids of the environments that settings name, directly or through another environment's registration.
+
+    Args:
+        value: settings.
+        registered: the recipe's registrations, by id.
+    """
     if isinstance(value, str):
-        inner = {key: kept for key, kept in known.items() if key != value}
-        return {value} | environments(known[value], inner) if value in known else set()
+        inner = {key: kept for key, kept in registered.items() if key != value}
+        return {value} | environments(registered[value], inner) if value in registered else set()
     items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
-    return set().union(*(environments(item, known) for item in items))
+    return set().union(*(environments(item, registered) for item in items))
 
 
-def named(value: Any, environments: Mapping[str, Any]) -> set[str]:
-    """Stages whose folders are spoken of in settings, or in what those environments among them are registered with."""
+def named(value: object, environments: Mapping[str, object]) -> set[str]:
+    """Returns the stages that settings refer to, directly or through the registration of an environment.
+
+    Args:
+        value: settings.
+        environments: the recipe's registrations, by id.
+    """
     if isinstance(value, str):
         inner = {key: kept for key, kept in environments.items() if key != value}
         further = named(environments[value], inner) if value in environments else set()
-        return {place[1] for place in _PLACE.finditer(value)} | further
+        return {reference[1] for reference in _REFERENCE.finditer(value)} | further
     items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
     return set().union(*(named(item, environments) for item in items))

@@ -1,4 +1,4 @@
-"""What a run shows: a plan, a progress bar a stage, a table at the end, and a page with pictures."""
+"""The output of a run: the plan, a progress bar for each stage, the final table, and the report with figures."""
 
 import base64
 import contextlib
@@ -16,7 +16,7 @@ from rich.table import Table
 
 from ... import disk, signals
 from ...terminal import Console, plain
-from ..stage import Stage, anew
+from ..stage import Stage, rerun_advice
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,10 +27,10 @@ Record = dict[str, Any]
 
 
 class Display:
-    """The terminal's side of a run. On a terminal bars move; elsewhere a line is printed now and then."""
+    """Shows a run's progress: bars on a terminal, else a line for each tenth of a stage."""
 
     def __init__(self, quiet: bool = False):
-        """Shows nothing when `quiet`."""
+        """Opens the console. Nothing is printed if `quiet`."""
         self.console = Console(quiet=quiet)
 
     def __enter__(self) -> Self:
@@ -40,7 +40,14 @@ class Display:
         self.console.show_cursor()
 
     def plan(self, name: str, description: str, folder: Path, stages: list[tuple[str, str, str]]) -> None:
-        """Says what will be done: (name, kind, state) of every stage."""
+        """Prints the stages of a run.
+
+        Args:
+            name: name of the recipe.
+            description: one line, or empty.
+            folder: folder of the run.
+            stages: (name, kind, state) of each stage.
+        """
         self.console.print(name, style="bold", end="")
         self.console.print(f" in {folder}" + (f": {description}" if description else ""))
         for number, (stage, kind, state) in enumerate(stages, start=1):
@@ -48,18 +55,21 @@ class Display:
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[Callable[..., None]]:
-        """A bar for one stage; yields what moves it, and what ends the stage on Ctrl-C whoever swallowed the exception."""
-        with _interrupts() as noted, self._shown(name) as move:
+        """Shows the progress of one stage; yields progress(done, total, **figures).
 
-            def step(done: int, total: int, **figures: Any) -> None:
-                if noted:
-                    raise noted[0]
-                move(done, total, **figures)
+        That function raises a KeyboardInterrupt again if other code has discarded it.
+        """
+        with _interrupts() as interrupts, self._progress_of(name) as update:
+
+            def step(done: int, total: int, **figures: object) -> None:
+                if interrupts:
+                    raise interrupts[0]
+                update(done, total, **figures)
 
             yield step
 
     @contextlib.contextmanager
-    def _shown(self, name: str) -> Iterator[Callable[..., None]]:
+    def _progress_of(self, name: str) -> Iterator[Callable[..., None]]:
         if not self.console.is_terminal:
             yield self._lines(name)
             return
@@ -68,34 +78,40 @@ class Display:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[said]}", markup=False),
+            TextColumn("{task.fields[figures]}", markup=False),
         )
         with Progress(*columns, console=self.console) as bar:
-            task = bar.add_task(plain(name), total=None, said="starting")
+            task = bar.add_task(plain(name), total=None, figures="starting")
 
-            def move(done: int, total: int, **figures: Any) -> None:
+            def update(done: int, total: int, **figures: object) -> None:
                 bar.update(task, completed=done, total=total)
                 if figures:
-                    bar.update(task, said=_said(figures))
+                    bar.update(task, figures=_figures_text(figures))
 
-            yield move
+            yield update
 
     def _lines(self, name: str) -> Callable[..., None]:
-        """For a log: a line at the start and at every tenth of the way."""
+        """Prints a line at the start, for logs; returns a function that prints a line at each tenth."""
         self.console.print(f"{name}: starting")
-        shown = 0
+        printed = 0
 
-        def move(done: int, total: int, **figures: Any) -> None:
-            nonlocal shown
-            if (tenth := 10 * done // max(total, 1)) > shown:
-                shown = tenth
-                self.console.print(f"{name}: {done}/{total} {_said(figures)}".rstrip())
+        def update(done: int, total: int, **figures: object) -> None:
+            nonlocal printed
+            if (tenth := 10 * done // max(total, 1)) > printed:
+                printed = tenth
+                self.console.print(f"{name}: {done}/{total} {_figures_text(figures)}".rstrip())
 
-        return move
+        return update
 
     def table(self, stages: Sequence[Stage], records: dict[str, Record], folder: Path) -> None:
-        """Ends a run: what every stage came to."""
-        from ..bench import scoreboard  # what shows progress alone does without statistics
+        """Prints the results of all stages at the end of a run.
+
+        Args:
+            stages: stages of the recipe.
+            records: their `stage.json`, by name.
+            folder: folder of the run.
+        """
+        from ..bench import scoreboard  # imported here because commands that only show progress need no statistics
 
         table = Table("stage", "kind", "seconds", "result", title=None)
         for stage in stages:
@@ -109,35 +125,35 @@ class Display:
 
 @contextlib.contextmanager
 def _interrupts() -> Iterator[list[KeyboardInterrupt]]:
-    """Records interrupts (Ctrl-C, and those of `signals.as_interrupts`), because Python drops an exception in a destructor."""
-    noted: list[KeyboardInterrupt] = []
+    """Records the exceptions of signal handlers, because Python discards an exception that is raised within a destructor."""
+    interrupts: list[KeyboardInterrupt] = []
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def record(number: int, frame: FrameType | None) -> None:
         handler = before[signal.Signals(number)]
         assert callable(handler)
         try:
             handler(number, frame)
         except KeyboardInterrupt as error:
-            noted.append(error)
+            interrupts.append(error)
             raise
 
     if threading.current_thread() is not threading.main_thread():
-        yield noted
+        yield interrupts
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, *signals.ENDING)}
-    taken = [number for number, handler in before.items() if callable(handler)]
-    for number in taken:
-        signal.signal(number, note)
+    replaced = [number for number, handler in before.items() if callable(handler)]
+    for number in replaced:
+        signal.signal(number, record)
     try:
-        yield noted
+        yield interrupts
     finally:
-        for number in taken:
+        for number in replaced:
             signal.signal(number, before[number])
 
 
-def _said(figures: dict[str, Any]) -> str:
-    said = (f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items())
-    return plain("  ".join(said))
+def _figures_text(figures: dict[str, object]) -> str:
+    texts = (f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items())
+    return plain("  ".join(texts))
 
 
 def _seconds(record: Record) -> str:
@@ -145,33 +161,40 @@ def _seconds(record: Record) -> str:
 
 
 def write(folder: Path, name: str, stages: Sequence[Stage], records: dict[str, Record]) -> None:
-    """Writes `report.html`: the table, and a picture of every stage that has a curve."""
+    """Writes `report.html`: the results of all stages, with tables and figures.
+
+    Args:
+        folder: folder of the run.
+        name: name of the recipe.
+        stages: stages of the recipe.
+        records: their `stage.json`, by name.
+    """
     from ..bench import scoreboard
 
-    rows = pictures = ""
+    rows = details = ""
     for stage in stages:
         record, at = records[stage.name], folder / stage.name
-        with disk.reading(at / "stage.json", anew(at)):
+        with disk.reading(at / "stage.json", rerun_advice(at)):
             rows += (
                 f"<tr><td>{_link(folder, stage.name)}</td><td>{stage.kind}</td><td>{_seconds(record)}</td>"
                 f"<td>{html.escape(stage.summary(record['metrics']))}</td></tr>"
             )
             figure = stage.figure(record["metrics"])
             if shown := (_image(figure, stage.kind) if figure else "") + stage.tables(record["metrics"]):
-                pictures += f"<h2>{html.escape(stage.name)}</h2>{shown}"
+                details += f"<h2>{html.escape(stage.name)}</h2>{shown}"
     board = _board(scoreboard.board(folder, records))
     page = (
         f"<!doctype html><meta charset=utf-8><title>{html.escape(name)}</title>"
         "<style>body{font:16px system-ui;max-width:52em;margin:2em auto;padding:0 1em}td,th{padding:.3em .8em;text-align:left;"
         "border-bottom:1px solid #ddd}img{max-width:100%}</style>"
-        f"<h1>{html.escape(name)}</h1>{board}<table><tr><th>stage<th>kind<th>seconds<th>result</tr>{rows}</table>{pictures}"
-        "<p>Stage, seeds, versions and input hashes are in each stage's stage.json.</p>"
+        f"<h1>{html.escape(name)}</h1>{board}<table><tr><th>stage<th>kind<th>seconds<th>result</tr>{rows}</table>{details}"
+        "<p>Settings, seeds, versions, commit, machine and input digests are in each stage's stage.json.</p>"
     )
     disk.write(folder / "report.html", page)
 
 
 def _board(rows: "scoreboard.Board") -> str:
-    """The benchmarks' table; a change whose interval holds no 0 is set in bold."""
+    """Returns the table of the benchmarks. A change whose interval excludes 0 is bold."""
     if not rows:
         return ""
     from ..bench import scoreboard
@@ -182,8 +205,8 @@ def _board(rows: "scoreboard.Board") -> str:
         if found is None:
             return "<td>"
         text, change = scoreboard.interval(found.score), found.change
-        said = "" if change is None else f"<br><b>{change}</b>" if change.low > 0 or change.high < 0 else f"<br>{change}"
-        return f"<td>{text}{said}"
+        second = "" if change is None else f"<br><b>{change}</b>" if change.low > 0 or change.high < 0 else f"<br>{change}"
+        return f"<td>{text}{second}"
 
     head = "".join(f"<th>{html.escape(task)}" for task in tasks)
     body = "".join(f"<tr><td>{html.escape(name)}{''.join(cell(row.get(task)) for task in tasks)}" for name, row in rows.items())
@@ -192,7 +215,7 @@ def _board(rows: "scoreboard.Board") -> str:
 
 
 def _link(folder: Path, stage: str) -> str:
-    """The stage's name, as a link to the page that a benchmark leaves."""
+    """Returns the stage's name, as a link to its page if the stage is a benchmark."""
     name = html.escape(stage)
     return f'<a href="{name}/index.html">{name}</a>' if (folder / stage / "index.html").is_file() else name
 

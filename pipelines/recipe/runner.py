@@ -1,7 +1,7 @@
-"""A recipe is run: its stages are compared with what was begun, checked, run one after another, and recorded.
+"""Runs a recipe: compares its stages with an earlier run, checks them, runs them in order and records them.
 
-Every stage has a folder of its own under the run's. `stage.json` is written there last: a folder that has it is done and is
-passed over when the recipe is run again; one that has not goes on from what it holds.
+Each stage has its own folder within the run's folder. The last file written there is `stage.json`. If the recipe is run again,
+a stage with that file is skipped, and a stage without it resumes from the files in its folder.
 """
 
 import json
@@ -20,9 +20,9 @@ from ...envs import identity as environments
 from ...policies import checkpoints
 from ..launch import nodes
 from ..pretrain import supply
-from ..stage import Context, Metrics, Stage, anew
+from ..stage import Context, Metrics, Stage, rerun_advice
 from ..stage import record as record_of
-from . import identity, references, report
+from . import identity, provenance, references, report
 from .recipe import Recipe, load
 from .trust import limited
 
@@ -30,19 +30,20 @@ from .trust import limited
 def run(
     recipe: str | Path | Recipe, out: str | Path | None = None, *, quiet: bool = False, trust: bool = False
 ) -> dict[str, Metrics]:
-    """Runs a recipe, or goes on with one that was stopped.
+    """Runs a recipe, or resumes a run that was stopped.
 
     Args:
-        recipe: a file, the name of a recipe of the package, or the recipe itself.
-        out: the run's folder; default `runs/NAME`.
-        quiet: show nothing.
-        trust: the recipe may run code that is not this package's; see `trust.py`.
+        recipe: a YAML file, the name of a recipe of this package, or a recipe object.
+        out: folder of the run; default `runs/NAME`.
+        quiet: print nothing.
+        trust: allow the recipe to run code from outside this package; see `trust.py`.
 
     Returns:
-        The metrics of every stage, by name. They are also in each `stage.json`, and in `report.html` as a picture.
+        The metrics of each stage, by name. They are also in each `stage.json` and in `report.html`.
 
     Raises:
-        UserError: see `load`; it runs code, and nobody trusts it; and whatever a stage has to say that its user can mend.
+        UserError: the recipe is invalid (see `load`), it runs code without trust, or a stage fails with an error that the user
+            can fix.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load(recipe)
     folder = folder_of(recipe, out)
@@ -52,68 +53,69 @@ def run(
         disk.locked(folder),
         report.Display(quiet) as display,
     ):
-        given, recipe = recipe, prepare(recipe, folder)
-        disk.write(folder / "recipe.yaml", yaml.safe_dump(given.model_dump(mode="json"), sort_keys=False))
+        original, recipe = recipe, prepare(recipe, folder)
+        disk.write(folder / "recipe.yaml", yaml.safe_dump(original.model_dump(mode="json"), sort_keys=False))
         display.plan(recipe.name, recipe.description, folder, [_plan(stage, folder) for stage in recipe.stages])
-        reader, records = _reader(given, folder), dict[str, dict[str, Any]]()
+        reader, records = _reader(original, folder), dict[str, dict[str, Any]]()
         for stage, policy in with_policies(recipe, folder):
             earlier = {name: folder / name for name in records}
-            made = _made(stage, policy, reader)
-            records[stage.name] = _run_stage(stage, made, recipe, folder / stage.name, earlier, display)
+            current = _identity_of(stage, policy, reader)
+            records[stage.name] = _run_stage(stage, current, recipe, folder / stage.name, earlier, display)
         report.write(folder, recipe.name, recipe.stages, records)
         display.table(recipe.stages, records, folder)
     return {name: record["metrics"] for name, record in records.items()}
 
 
 def folder_of(recipe: Recipe, out: str | Path | None) -> Path:
-    """Where a run of the recipe is kept."""
+    """Returns the folder of a run: `out`, else `runs/NAME`."""
     return Path(out or Path("runs") / recipe.name)
 
 
-def prepare(recipe: Recipe, folder: Path, not_seen: list[str] | None = None) -> Recipe:
-    """Compares a recipe to the stages that were begun in the folder, and looks at all that the other stages will need. Writes
-    nothing. It is called within `limited`.
+def prepare(recipe: Recipe, folder: Path, not_checked: list[str] | None = None) -> Recipe:
+    """Compares a recipe with the stages in the run's folder, and checks the inputs of the stages that are not finished.
+
+    It writes nothing. Call it within `limited`.
 
     Args:
-        recipe: as its user gives it.
-        folder: of the run.
-        not_seen: is told, a line each, what a dry run could not look at.
+        recipe: as the user gave it.
+        folder: folder of the run.
+        not_checked: receives a line for each check that a dry run skips.
 
     Returns:
-        The recipe with the folders of its stages filled in.
+        The recipe with all references {stage:NAME} replaced.
 
     Raises:
-        UserError: something is not there, or a stage was begun with something else.
+        UserError: an input is missing, or a stage has begun with another identity.
     """
     waiting = {stage.name for stage, policy in with_policies(recipe, folder) if _waits(recipe, stage, policy, folder)}
     reader = _reader(recipe, folder)
     recipe = Recipe.model_validate(references.filled(recipe.model_dump(), folder))
     supply.check(recipe.stages, recipe.policy, folder)
-    unseen: list[str] = [] if not_seen is None else not_seen
+    skipped: list[str] = [] if not_checked is None else not_checked
     begun = [(stage, policy) for stage, policy in with_policies(recipe, folder) if _begun(stage, folder / stage.name)]
     if begun and named_code.not_imported():
-        unseen.append(f"the stages in {folder} are not compared: their code is not imported")
+        skipped.append(f"the stages in {folder} are not compared: a dry run does not import their code")
     else:
-        identity.check_same([(stage, _made(stage, policy, reader)) for stage, policy in begun], folder)
-    _check_inputs(recipe, folder, waiting, unseen)
+        identity.check_same([(stage, _identity_of(stage, policy, reader)) for stage, policy in begun], folder)
+    _check_inputs(recipe, folder, waiting, skipped)
     return recipe
 
 
-def _reader(recipe: Recipe, folder: Path) -> identity.Reader:
+def _reader(recipe: Recipe, folder: Path) -> identity.IdentityReader:
     named = {stage.name: (stage, policy) for stage, policy in with_policies(recipe, folder)}
     seeds = {name: recipe.seed_of(stage) for name, (stage, _) in named.items()}
-    return identity.Reader(folder, seeds, named, recipe.environments)
+    return identity.IdentityReader(folder, seeds, named, recipe.environments)
 
 
-def _made(stage: Stage, policy: str, reader: identity.Reader) -> identity.Made:
+def _identity_of(stage: Stage, policy: str, reader: identity.IdentityReader) -> identity.StageIdentity:
     try:
-        return reader.made(stage, policy)
+        return reader.identity_of(stage, policy)
     except UserError as error:
         raise UserError(f"{stage.name}: {error}") from None
 
 
 def _waits(recipe: Recipe, stage: Stage, policy: str, folder: Path) -> bool:
-    """Whether a stage reads from the folder of one that is not done: there is nothing to look at yet."""
+    """True if a stage reads the folder of a stage that is not finished. Its inputs cannot be checked yet."""
     named = references.named([stage.model_dump(), policy], recipe.environments)
     return any(not (folder / name / "stage.json").is_file() for name in named)
 
@@ -121,26 +123,33 @@ def _waits(recipe: Recipe, stage: Stage, policy: str, folder: Path) -> bool:
 def _plan(stage: Stage, folder: Path) -> tuple[str, str, str]:
     done = (folder / stage.name / "stage.json").is_file()
     begun = (folder / stage.name / "settings.json").is_file()
-    return stage.name, stage.kind, "done" if done else "goes on" if begun else "to do"
+    return stage.name, stage.kind, "done" if done else "resumes" if begun else "to do"
 
 
 def _begun(stage: Stage, folder: Path) -> bool:
-    """Whether a stage was begun in a folder; what it left there can be read.
+    """True if a stage has begun in a folder. Checks that its record can be read.
 
     Raises:
-        UserError: a file stands where the folder belongs, or its record is broken.
+        UserError: the path is a file, or the record is damaged.
     """
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file, and a stage's folder is to be there: move it away, or choose another --out")
+        raise UserError(f"{folder}: expected a stage's folder, got a file; move it away, or choose another --out")
     record = record_of(folder)
     if record and "metrics" in record:
-        with disk.reading(folder / "stage.json", anew(folder)):
+        with disk.reading(folder / "stage.json", rerun_advice(folder)):
             stage.summary(record["metrics"])
     return record is not None
 
 
-def _check_inputs(recipe: Recipe, folder: Path, waiting: set[str], unseen: list[str]) -> None:
-    """Looks at what the stages that are not done will need, so that nothing runs for hours before a name proves wrong."""
+def _check_inputs(recipe: Recipe, folder: Path, waiting: set[str], skipped: list[str]) -> None:
+    """Checks the inputs of all stages that are not finished, so that a wrong name fails at once and not after hours.
+
+    Args:
+        recipe: with references replaced.
+        folder: folder of the run.
+        waiting: names of the stages that read from an unfinished stage; their files are not checked.
+        skipped: receives a line for each stage whose code is not imported.
+    """
     recipe.cluster.check()
     left_by_stages = {f"stage:{folder / stage.name}" for stage in recipe.stages}
     for stage, policy in with_policies(recipe, folder):
@@ -154,13 +163,13 @@ def _check_inputs(recipe: Recipe, folder: Path, waiting: set[str], unseen: list[
                 stage.check()
             stage.check_cluster(recipe.cluster)
         except named_code.NotImported as reason:
-            unseen.append(f"{stage.name} is not looked at: {reason}")
+            skipped.append(f"{stage.name} is not checked: {reason}")
         except UserError as error:
             raise UserError(f"{stage.name}: {error}") from None
 
 
 def with_policies(recipe: Recipe, folder: Path) -> Iterator[tuple[Stage, str]]:
-    """Each stage with the URI of the policy it starts from; empty if it starts from none."""
+    """Yields each stage with the URI of the policy that it starts from; empty if it starts from none."""
     current = recipe.policy
     names = {stage.name for stage in recipe.stages}
     for stage in recipe.stages:
@@ -172,10 +181,24 @@ def with_policies(recipe: Recipe, folder: Path) -> Iterator[tuple[Stage, str]]:
 
 
 def _run_stage(
-    stage: Stage, made: identity.Made, recipe: Recipe, folder: Path, inputs: dict[str, Path], display: report.Display
+    stage: Stage,
+    current: identity.StageIdentity,
+    recipe: Recipe,
+    folder: Path,
+    inputs: dict[str, Path],
+    display: report.Display,
 ) -> dict[str, Any]:
-    """Runs one stage, or takes the record it left. Its record is written last, in one move."""
-    identity.check_same([(stage, made)], folder.parent)
+    """Runs one stage and returns its record, or returns the record of a finished stage.
+
+    Args:
+        stage: with references replaced.
+        current: the stage's identity now.
+        recipe: with references replaced.
+        folder: the stage's folder.
+        inputs: folders of the earlier stages, by name.
+        display: shows progress.
+    """
+    identity.check_same([(stage, current)], folder.parent)
     if changed := identity.changed_versions(folder):
         display.console.print(f"{stage.name} was begun with {changed}")
     before = record_of(folder)
@@ -184,23 +207,25 @@ def _run_stage(
         return before
     folder.mkdir(exist_ok=True)
     versions = environments.versions(identity.RECORDED)
-    settings = made.settings | {"versions": before["versions"] if before else versions}
+    settings = current.settings | {"versions": before["versions"] if before else versions}
     settings |= {"cluster": recipe.cluster.model_dump(mode="json")}
+    settings |= {"commit": provenance.commit(), "machine": provenance.machine()}  # of the latest start; not in the identity
     disk.write(folder / "settings.json", json.dumps(settings, indent=1))
     wall, processor = time.monotonic(), _processor_seconds()
     with display.stage(stage.name) as progress:
         context = Context(
-            folder, settings["policy"], settings["seed"], inputs, progress, recipe.cluster, made.digest(stage.may_change)
+            folder, settings["policy"], settings["seed"], inputs, progress, recipe.cluster, current.digest(stage.may_change)
         )
         with faults.as_user_errors(folder):
             metrics = stage.run(context)
-    nodes.free()
+    nodes.release()
     record = {
         "name": stage.name,
         **settings,
         "versions": versions,
-        "begun_with": settings["versions"],  # differs where packages were changed before the stage went on
-        "resumed": before is not None,  # the times are then those of the process that ended it
+        "begun_with": settings["versions"],  # differs from `versions` if packages have changed before a resume
+        "machine": provenance.machine(),  # again, because torch lists its GPUs only once CUDA is initialized
+        "resumed": before is not None,  # if true, the times are those of the last process only
         "wall_seconds": round(time.monotonic() - wall, 2),
         "processor_seconds": round(_processor_seconds() - processor, 2),
         "metrics": _read_back(stage, metrics),
@@ -208,28 +233,28 @@ def _run_stage(
     with faults.as_user_errors(folder):
         disk.sync_folder(folder)
         disk.write(folder / "stage.json", json.dumps(record, indent=1))
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # needed until now, should the stage be killed
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # not earlier, because a killed stage resumes from them
     return record
 
 
 def _read_back(stage: Stage, metrics: Metrics) -> Metrics:
-    """The metrics of a stage as `stage.json` will give them back.
+    """Returns a stage's metrics after a round trip through JSON, as they are read from `stage.json`.
 
     Raises:
-        UserError: a kind that another package adds returns something else.
+        UserError: a stage of another package returned something else than a dictionary for JSON.
     """
-    made = f"{stage.name}: {type(stage).__name__}.run is to return the metrics, a dictionary that JSON can hold"
+    expected = f"{stage.name}: {type(stage).__name__}.run: expected a dictionary of metrics that JSON can store"
     if not isinstance(metrics, dict):
-        raise UserError(f"{made}, not {type(metrics).__name__}")
+        raise UserError(f"{expected}, got {type(metrics).__name__}")
     try:
-        found: Metrics = json.loads(json.dumps(metrics))
+        stored: Metrics = json.loads(json.dumps(metrics))
     except (TypeError, ValueError) as error:
-        raise UserError(f"{made} ({error})") from None
-    return found
+        raise UserError(f"{expected} ({error})") from None
+    return stored
 
 
 def _processor_seconds() -> float:
-    """User and system time of this process and of its ended children (Ray's own processes are not among them)."""
+    """Returns the user and system time of this process and of its ended children, without Ray's processes."""
     return sum(
         usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     )

@@ -1,17 +1,17 @@
-"""What of a recipe runs code that is not this package's, and whether its user has said that it may.
+"""Trust in recipes: which settings may run code from outside this package, and whether the user allows it.
 
-A recipe is data, but for these doors:
+A recipe is data, except for these settings:
 
-    modules:        modules that are imported, and whose functions and classes the recipe may name
-    verl:           settings of verl's that may name code, files or addresses: all but numbers and plain words
-    ray_address     of `cluster:`, where it is another machine's: Ray's processes trust one another with code
+    modules:        modules to import, whose functions and classes the recipe may name
+    verl:           settings of verl that may name code, files or addresses: all except numbers and plain words
+    ray_address     of `cluster:`, if it is another machine, because Ray's processes execute code that they receive
 
-Installed packages are no doors: who installed one that adds environments (`gymnasium.envs`) or kinds of stages
-(`tenfold.stages`) has trusted it. A recipe may use those environments and kinds, and they what they name themselves.
+Installed packages need no trust, because the user installed them. This includes packages that add environments
+(`gymnasium.envs`) or kinds of stages (`tenfold.stages`).
 
-A recipe with one of the doors runs when its user trusts it: `tenfold run --trust`, "yes" to the question on a terminal, or
-`trust=True` in Python. The first two are remembered in the user's settings, by a digest of the source texts of the modules and
-of all texts of the recipe: who changes code, names or addresses asks again; who changes numbers does not.
+A recipe with one of these settings runs only if the user trusts it: with `tenfold run --trust`, with "yes" at the prompt on a
+terminal, or with `trust=True` in Python. The first two are remembered in the user's settings, by a digest of the modules'
+source text and of all texts in the recipe. A changed module, name or address needs trust again, and a changed number does not.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ... import digests, named_code, settings_folder
 from ...core import UserError
@@ -34,33 +34,33 @@ if TYPE_CHECKING:
     from .recipe import Recipe
 
 FILE = "trusted"
-"""In the folder of the user's settings: a line for each recipe that is trusted."""
+"""File in the folder of the user's settings, with a line for each trusted recipe."""
 
 _URI = re.compile(r"[A-Za-z][\w+.-]*:\S+$")
 _WORD = re.compile(r"[A-Za-z0-9_+-]{0,64}|[+-]?\d*\.?\d+(?:[eE][+-]?\d+)?")
-"""A text that is no name in a module, no path, no address and no reference to anything."""
+"""A text that cannot be a name in a module, a path, an address or another reference."""
 _KEY = re.compile(r"\+{0,2}[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _LEADING = frozenset(
     "target path paths file files dir lib libs module modules custom class cls fqn function functions fn func manager plugin "
     "plugins import remote kwargs env proxy url uri addr address host ip port script command cmd exec hook hooks".split()
 )
-"""Words in the names of verl's settings whose values may lead to code, a file or a server, even where they are plain."""
-_APART = ("ray_kwargs", "hydra")
-"""What the names of settings begin with that are not verl's own."""
+"""Words in names of verl's settings whose values may name code, a file or a server, even if the value is a plain word."""
+_NOT_VERL = ("ray_kwargs", "hydra")
+"""Prefixes of settings that belong to Ray and Hydra."""
 
 
 @contextlib.contextmanager
 def limited(recipe: "Recipe", folder: Path, *, trusted: bool = False, dry: bool = False) -> Iterator[None]:
-    """Makes the recipe's modules and environments known, and holds this process to what the recipe may name.
+    """Imports the recipe's modules, registers its environments, and limits which code this process may name meanwhile.
 
     Args:
-        recipe: as its user gives it.
-        folder: of the run.
-        trusted: its user says that it may run code that is not this package's.
-        dry: nothing that is not this package's is imported, unless it is trusted.
+        recipe: as the user gave it.
+        folder: folder of the run.
+        trusted: the user allows code from outside this package.
+        dry: import such code only if it is trusted.
 
     Raises:
-        UserError: it runs code, and nobody trusts it; or a module or an environment cannot be.
+        UserError: the recipe runs code without trust, or a module or environment is invalid.
     """
     check_addresses(recipe)
     found = limits(recipe, trusted=trusted, dry=dry)
@@ -75,70 +75,72 @@ def limited(recipe: "Recipe", folder: Path, *, trusted: bool = False, dry: bool 
 
 
 def limits(recipe: "Recipe", *, trusted: bool = False, dry: bool = False) -> named_code.Limits:
-    """What a recipe may name while it runs.
+    """Returns the code that a recipe may name while it runs.
 
     Args:
-        recipe: as its user gives it.
-        trusted: its user says so now.
-        dry: nothing of it is to be run.
+        recipe: as the user gave it.
+        trusted: the user allows code from outside this package.
+        dry: the recipe is only checked, not run.
 
     Raises:
-        UserError: it has a door to code, and nobody has said that it may.
+        UserError: the recipe runs code from outside this package without trust.
     """
-    found = doors(recipe)
-    if found and not dry and not trusted and not is_remembered(recipe):
+    reasons = trust_reasons(recipe)
+    if reasons and not dry and not trusted and not is_remembered(recipe):
         raise UserError(
-            f"the recipe {recipe.name} runs code that is not tenfold's: {'; '.join(found)}. If you trust it, run it with "
-            "--trust (trust=True from Python)"
+            f"the recipe {recipe.name} runs code from outside tenfold: {'; '.join(reasons)}. If you trust it, run it with "
+            "--trust (in Python: trust=True)"
         )
     own = {*recipe.own, *registry.user_code_names()}
     imports = trusted or not dry
-    here = {module for name in recipe.own if _lies_here(module := name.partition(":")[0])}
-    covered = _sources([*(recipe.modules if imports else []), *here])
-    folder = os.getcwd() if recipe.modules or here else ""
+    local = {module for name in recipe.own if _is_local(module := name.partition(":")[0])}
+    covered = _sources([*(recipe.modules if imports else []), *local])
+    folder = os.getcwd() if recipe.modules or local else ""
     modules = tuple(recipe.modules)
     return named_code.Limits(modules, tuple(sorted(own)), folder, tuple(sorted(covered)), imports=imports)
 
 
 def check_addresses(recipe: "Recipe") -> None:
-    """Refuses a recipe with a key in one of its addresses: what a run leaves tells all of its recipe.
+    """Refuses a recipe with an API key in a URI, because the run's folder contains a copy of the recipe.
 
     Raises:
-        UserError: there is one.
+        UserError: a URI contains a key.
     """
     for text in _texts(recipe.model_dump(mode="json", exclude={"description"})):
         if _URI.match(text):
             keys.refuse_keys_in(text)
 
 
-def doors(recipe: "Recipe") -> list[str]:
-    """What of a recipe may run code that is not this package's, in words; but for what its user has named himself."""
-    found = [f"modules: {module}, {_file(module)}" for module in recipe.modules if "modules" not in recipe.changed]
+def trust_reasons(recipe: "Recipe") -> list[str]:
+    """Returns the settings that need trust, as text. Settings that the user gave instead of the file need none."""
+    reasons = [f"modules: {module}, {_file(module)}" for module in recipe.modules if "modules" not in recipe.changed]
     for stage in recipe.stages:
-        given: Mapping[str, Any] = getattr(stage, "verl", {})
-        found += [f"{stage.name}.verl: {name}={value!r:.60}" for name, value in given.items() if not _is_plain(name, value)]
+        settings: Mapping[str, object] = getattr(stage, "verl", {})
+        reasons += [
+            f"{stage.name}.verl: {name}={value!r:.60}" for name, value in settings.items() if not _is_plain(name, value)
+        ]
     address = recipe.cluster.ray_address
-    if address and "cluster" not in recipe.changed and not is_here(address):
-        found.append(f"cluster.ray_address: {address}")
-    return found
+    if address and "cluster" not in recipe.changed and not is_local_address(address):
+        reasons.append(f"cluster.ray_address: {address}")
+    return reasons
 
 
 def is_remembered(recipe: "Recipe") -> bool:
-    """Whether the recipe was trusted before, with all that it names and the same code."""
+    """True if the user has trusted the recipe before, with the same texts and the same code."""
     try:
-        known = settings_folder.path(FILE).read_text(encoding="utf-8").splitlines()
+        lines = settings_folder.path(FILE).read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
         return False
-    return _digest(recipe) in (line.partition(" ")[0] for line in known)
+    return _digest(recipe) in (line.partition(" ")[0] for line in lines)
 
 
 def remember(recipe: "Recipe") -> None:
-    """Notes down in the user's settings that the recipe is trusted.
+    """Stores in the user's settings that the recipe is trusted.
 
     Raises:
         UserError: the file cannot be written.
     """
-    if not doors(recipe) or is_remembered(recipe):
+    if not trust_reasons(recipe) or is_remembered(recipe):
         return
     path = settings_folder.path(FILE)
     try:
@@ -146,15 +148,15 @@ def remember(recipe: "Recipe") -> None:
         with open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a", encoding="utf-8") as file:
             file.write(f"{_digest(recipe)} {recipe.name} {os.getcwd()!r}\n")
     except OSError as error:
-        raise UserError(f"cannot note in {path} that the recipe is trusted: {error.strerror}") from None
+        raise UserError(f"{path}: cannot store that the recipe is trusted: {error.strerror}") from None
 
 
 def ask(recipe: "Recipe") -> bool:
-    """Asks on the terminal whether a recipe is trusted, where there is a terminal and a reason to; remembers a yes."""
-    found = doors(recipe)
-    if not found or is_remembered(recipe) or not (sys.stdin.isatty() and sys.stdout.isatty()):
+    """Asks on the terminal whether to trust a recipe, and remembers "yes". Without a terminal it returns False."""
+    reasons = trust_reasons(recipe)
+    if not reasons or is_remembered(recipe) or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return False
-    print(f"The recipe {recipe.name} runs code that is not tenfold's:", *map(plain, found), sep="\n  ")
+    print(f"The recipe {recipe.name} runs code from outside tenfold:", *map(plain, reasons), sep="\n  ")
     try:
         answer = input("Do you trust it? Type yes to run it: ")
     except EOFError:
@@ -165,8 +167,8 @@ def ask(recipe: "Recipe") -> bool:
     return True
 
 
-def is_here(address: str) -> bool:
-    """Whether a Ray's address is of this machine, or leaves it to Ray to find one that was started here."""
+def is_local_address(address: str) -> bool:
+    """True if a Ray address is on this machine, or has Ray look for a cluster that was started on this machine."""
     host = address.removeprefix("ray://").rpartition(":")[0] or address
     if address in ("auto", "local") or host in ("localhost", "auto"):
         return True
@@ -176,16 +178,16 @@ def is_here(address: str) -> bool:
         return False
 
 
-def _is_plain(name: str, value: Any) -> bool:
-    """Whether a setting of verl's is a number or a word, under a name that leads to no code."""
-    if not _KEY.fullmatch(name) or name.lstrip("+").startswith(_APART):
+def _is_plain(name: str, value: object) -> bool:
+    """True if a setting of verl cannot name code: it is a number or a plain word, and no word of _LEADING is in its name."""
+    if not _KEY.fullmatch(name) or name.lstrip("+").startswith(_NOT_VERL):
         return False
     if _LEADING & set(re.split(r"[._+]+", name.lower())):
         return isinstance(value, int | float) and not isinstance(value, bool)
     return _is_plain_value(value)
 
 
-def _is_plain_value(value: Any) -> bool:
+def _is_plain_value(value: object) -> bool:
     if isinstance(value, Mapping):
         return all(isinstance(key, str) and _is_plain(key, item) for key, item in value.items())
     if isinstance(value, list | tuple):
@@ -196,8 +198,10 @@ def _is_plain_value(value: Any) -> bool:
 
 
 def _sources(modules: Sequence[str]) -> dict[str, str]:
-    """The digests of modules and of what they import of their user's, by name; of an installed package its own file stands for
-    all of it, as "package.*"."""
+    """Returns the digests of modules and of the user's files that they import, by name.
+
+    An installed package has one entry, "package.*", with the digest of the module's file.
+    """
     found: dict[str, str] = {}
     for module in modules:
         path = digests.file_of(module, os.getcwd())
@@ -208,14 +212,15 @@ def _sources(modules: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _lies_here(module: str) -> bool:
+def _is_local(module: str) -> bool:
+    """True if a module lies in the current folder."""
     path = Path(module.partition(".")[0])
     return path.is_dir() or path.with_suffix(".py").is_file()
 
 
 def _file(module: str) -> str:
     path = digests.file_of(module, os.getcwd())
-    return f"which is {path}" if path else "of which no Python source is found"
+    return f"which is {path}" if path else "whose Python source cannot be found"
 
 
 def _digest(recipe: "Recipe") -> str:
@@ -223,8 +228,8 @@ def _digest(recipe: "Recipe") -> str:
     return digests.of([_sources(recipe.modules), [*_texts(content)]])
 
 
-def _texts(value: Any) -> Iterator[str]:
-    """Every text in data, at any depth, in its order."""
+def _texts(value: object) -> Iterator[str]:
+    """Yields each text in nested data, in order, keys included."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):

@@ -1,13 +1,12 @@
-"""One of the processes that train a stage together; `launch/processes.py` starts them.
+"""One of the processes that train a stage in parallel. `launch/processes.py` starts them:
 
-accelerate launch ... -m tenfold.pipelines.recipe.worker FOLDER       trains what the settings in a stage's folder say
+accelerate launch ... -m tenfold.pipelines.recipe.worker FOLDER       FOLDER is a stage's folder with settings.json
 """
 
 import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import torch.distributed
 
@@ -20,18 +19,22 @@ from ..stages import KINDS
 
 
 def main(folder: Path) -> None:
-    """Trains. The process ends when the one that started it does."""
+    """Trains a stage. The process ends when its parent ends.
+
+    Args:
+        folder: the stage's folder.
+    """
     supervise.die_with_parent()
     record = json.loads((folder / "settings.json").read_text())
     stage = KINDS[record["stage"]["kind"]].model_validate(record["stage"])
     cluster = Cluster.model_validate(record["cluster"])
     first = os.environ.get("RANK", "0") == "0"
 
-    def progress(done: int, total: int, **figures: Any) -> None:
+    def progress(done: int, total: int, **figures: object) -> None:
         if first:
-            whole = folder / f"{PROGRESS}.partial"
-            whole.write_text(json.dumps([done, total, figures]))
-            whole.rename(folder / PROGRESS)
+            partial = folder / f"{PROGRESS}.partial"
+            partial.write_text(json.dumps([done, total, figures]))
+            partial.rename(folder / PROGRESS)
 
     metrics = stage.train(Context(folder, record["policy"], record["seed"], {}, progress, cluster))
     if first:
@@ -40,4 +43,4 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
-    torch.distributed.destroy_process_group()  # while Python is whole: its threads would crash a process that is ending
+    torch.distributed.destroy_process_group()  # before Python shuts down, because its threads would crash then

@@ -73,7 +73,7 @@ class AnswerCache:
         if new and uri not in self.policies:
             if not self.together:
                 self.policies.clear()
-                nodes.free()
+                nodes.release()
             self.policies[uri] = self.load(uri)
         size = batch_size(self.policies[uri]) if new else 1
         keys = list(new)

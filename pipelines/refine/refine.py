@@ -28,7 +28,7 @@ from ... import disk, verifiers
 from ...core import Conversation, Problem, UserError, Verifier
 from ...envs.problems import sources as problem_sources
 from ..cluster import load_policy
-from ..stage import Context, Cost, Metrics, Stage
+from ..stage import Context, CostEstimate, Metrics, Stage
 from . import chains, prompts
 from .answer_cache import AnswerCache
 
@@ -74,12 +74,12 @@ class Refine(Stage):
         if self.verifier:
             verifiers.load(self.verifier)
 
-    def cost(self) -> Cost:
+    def cost(self) -> CostEstimate:
         """Returns an upper limit: all rounds of all problems, and two attempts for all scores."""
         count = len(problem_sources.load(self.problems)[: self.limit])
         written = self.candidates * max(1, len(self.writers))
         each = 1 + written + 2 * (written + self.rounds) + 2 * self.rounds + (1 + self.chains if self.chain else 0)
-        return Cost(count * each, count * each * self.max_tokens)
+        return CostEstimate(count * each, count * each * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
         """Refines all problems together, step by step."""

@@ -23,7 +23,7 @@ from ...policies.preference import OPTIONS, pairwise_prompt, token_limit
 from ...verifiers.pairwise import ResponsePair
 from ..bench import scoreboard
 from ..launch import processes
-from ..stage import Context, Cost, Metrics
+from ..stage import Context, CostEstimate, Metrics
 from ..trainer import trainer
 from ..trainer.settings import Training
 from . import perturbations, report
@@ -67,9 +67,9 @@ class RewardModel(Training):
         if self.micro_batch_size and self.batch_size % self.micro_batch_size:
             raise UserError(f"batch_size={self.batch_size} is not a multiple of micro_batch_size={self.micro_batch_size}")
 
-    def cost(self) -> Cost:
+    def cost(self) -> CostEstimate:
         """Returns an upper limit: every question has `max_tokens`."""
-        return Cost(trained_tokens=self.steps * self.batch_size * self.max_tokens)
+        return CostEstimate(trained_tokens=self.steps * self.batch_size * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
         """Trains the model into `policy` and measures it: `report.json`, `report.md`, `calibration.svg`."""
@@ -122,7 +122,7 @@ class RewardModel(Training):
             context,
             Examples(),
             _collate,
-            **trainer.common(self),
+            **trainer.fit_arguments(self),
             trainer=LetterTrainer,
             train_sampling_strategy="sequential",
         )

@@ -1,1 +1,1 @@
-"""Reinforcement learning: the pass-rate filter, and GRPO on verl."""
+"""Reinforcement learning: the pass-rate filter and GRPO on verl."""

@@ -1,21 +1,21 @@
-"""Gym and verl meet here: an agent loop of verl that plays one episode of any registered environment.
+"""An agent loop for verl that plays one episode of a registered environment.
 
-verl makes one for every sample. The row it is given names the problem; the environment is rebuilt from its registration,
-which the stage wrote down, so that it need not be known to this process. The rules of an episode, and what is judged of a
-turn, are those of every other player (`policies/transcript.py`). Only new tokens are ever appended: what the policy wrote stays
-as it was sampled, and what the environment says is tokenised by itself.
+verl creates a loop for each sample and passes a row that names the problem. The loop makes the environment from its
+registration, which the stage has stored, so this process need not have registered it. The rules of an episode are those of all
+rollouts (`policies/transcript.py`). Tokens are only appended: sampled tokens stay as they are, and each text of the environment
+is tokenized alone.
 
-An environment that has ended its episode is reset for another one; one that raised, or whose episode was ended for it, is
-closed: it may still hold an interpreter.
+An environment whose episode has ended is reset and reused. An environment that raised an error or was stopped early is closed,
+because it may still have a running interpreter.
 
-The first step's policy is the one that a filter drew with, just before: its samples are taken instead of new ones, as far as it
-made them (`stage.py` sees to it that they may be).
+In the first step, the policy is often the one that a filter stage has sampled. Then the filter's samples are used instead of
+new ones, as far as they exist (`grpo.py` checks that the settings are equal).
 
-An episode that ends in a fault of ours is played once more and then left out: verl is given no trajectory, so that the
-group's mean is over the others.
+An episode that ends in a fault is played once more. After a second fault verl gets no trajectory, so the group's mean is over
+the other samples.
 
-An environment with a method `score_group(problem, responses)` judges all samples of a problem together: each waits for the
-others, which verl plays in the same process.
+If the environment has a method `score_group(problem, responses)`, all samples of a problem are scored together. Each sample
+waits for the others of its group, which verl plays in the same process.
 """
 
 import contextlib
@@ -28,35 +28,35 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput
 
-from ...core import Episode, Verdict, sample_seed, without_surrogates
+from ...core import Episode, Info, Verdict, sample_seed, without_surrogates
 from ...envs import registry
 from ...envs.text import SupportsScoreGroup
 from ...policies.rollout import environment_error, first_messages, verdict_of
 from ...policies.store import episode_to_json
 from ...policies.transcript import Limits, Transcript
-from ..verl_compat.order import Place
+from ..verl_compat.order import SampleId
 from . import groups
 from .threads import in_thread
 
 
 @dataclasses.dataclass(slots=True)
 class Played:
-    """An episode, and what verl is told of it."""
+    """An episode with verl's output for it."""
 
     episode: Episode
     output: AgentLoopOutput
-    judged: str
-    """What was judged of the policy's last turn."""
+    scored_text: str
+    """The part of the last turn that the verifier got."""
 
 
 class EnvironmentLoop(AgentLoopBase):
-    """Plays one episode and tells verl its tokens, mask and reward."""
+    """Plays one episode and returns its tokens, mask and reward to verl."""
 
     def __init__(
         self,
@@ -71,18 +71,19 @@ class EnvironmentLoop(AgentLoopBase):
         sampled: str | None = None,
         **kwargs: Any,
     ):
-        """Takes verl's own arguments and, from the loop's configuration file:
+        """Takes verl's arguments and those of the loop's configuration file.
 
         Args:
-            environment: the environment's registration, as Gymnasium's EnvSpec writes it to JSON.
-            registered: registrations of the others that this process may not know; a mixture names some.
-            episodes: folder to write finished episodes to, one file a process.
+            args: verl's.
+            environment: registration of the environment, as JSON of Gymnasium's EnvSpec.
+            registered: registrations of the other environments, which a mixture may name.
+            episodes: folder for finished episodes, with a file for each process.
             seed: base seed of the stage.
-            max_turns: turns of the policy after which an episode is ended.
+            max_turns: limit of the policy's turns in an episode.
             stop_ids: tokens that end a turn of the policy.
-            window: most tokens that the policy's model reads and writes together.
-            sampled: index of the samples that a filter made with the policy of the first step.
-            args, kwargs: verl's.
+            window: context window of the policy's model, in tokens; None: no limit.
+            sampled: index file of a filter's samples with the first step's policy; see `stored_turns`.
+            kwargs: verl's.
         """
         super().__init__(*args, **kwargs)
         for spec in map(_spec, registered):
@@ -94,8 +95,8 @@ class EnvironmentLoop(AgentLoopBase):
         self.samples = int(self.rollout_config.n)
 
     async def run(self, sampling_params: dict[str, Any], **row: Any) -> AgentLoopOutput | list[AgentLoopOutput]:
-        """Plays the problem of `row["extra_info"]`; an empty list when no verdict could be had."""
-        place = Place(
+        """Plays the problem of `row["extra_info"]`. Returns an empty list if the verdict is a fault."""
+        place = SampleId(
             problem=int(row["extra_info"]["index"]),
             sample=int(row["session_id"]),
             step=int(row["global_steps"]),
@@ -107,53 +108,53 @@ class EnvironmentLoop(AgentLoopBase):
             played.append(await self._play(place, sampling_params))
         last = played[-1]
         if score_group:
-            judged = None if last.episode.verdict.score is None else last.judged
-            judge = functools.partial(score_group, place.problem)
-            told = await groups.verdict(str(row["uid"]), self.samples, place.sample, judged, judge)
-            last.episode = dataclasses.replace(last.episode, verdict=told or last.episode.verdict)
+            response = None if last.episode.verdict.score is None else last.scored_text
+            score = functools.partial(score_group, place.problem)
+            verdict = await groups.group_verdict(str(row["uid"]), self.samples, place.sample, response, score)
+            last.episode = dataclasses.replace(last.episode, verdict=verdict or last.episode.verdict)
             last.output.reward_score = last.episode.verdict.score
-        for one in played:
-            self._write(one, place)
+        for attempt in played:
+            self._write(attempt, place)
         return last.output if last.output.reward_score is not None else []
 
-    async def _play(self, place: Place, sampling_params: dict[str, Any]) -> "Played":
-        """One episode from reset to verdict; `policies/transcript.py` has its rules."""
+    async def _play(self, place: SampleId, sampling_params: dict[str, Any]) -> "Played":
+        """Plays an episode from reset to verdict; `policies/transcript.py` has the rules."""
         started, waited = time.monotonic(), 0.0
         environment, ended, rewards = None, False, 0.0
         problem_id, transcript = str(place.problem), Transcript(self.limits, [])
-        # Version of the weights that sampled, as an optimizer step; a server reports the one of its own samples.
+        # Optimizer step of the weights that sampled. After a new sample, the server's own report replaces it.
         extra: dict[str, Any] = dict.fromkeys(("global_steps", "min_global_steps", "max_global_steps"), place.step - 1)
-        stored = stored_turns(self.sampled, place.problem, place.sample) if self.sampled and place.is_first else []
+        stored = stored_turns(self.sampled, place.problem, place.sample) if self.sampled and place.may_be_reused else []
         try:
             environment = await in_thread(_borrow, self.environment)
             text, info = await in_thread(environment.reset, seed=place.problem, options={"problem": place.problem})
             problem_id = without_surrogates(str(info.get("problem_id", place.problem)))
-            transcript = Transcript(self.limits, [*first_messages(text, info)], self.tokenizer, self.stop_ids)
+            transcript = Transcript(self.limits, [*first_messages(text, cast(Info, info))], self.tokenizer, self.stop_ids)
             while True:
                 turn = len(transcript.turns)
                 if turn < len(stored) and len(stored[turn]) <= transcript.tokens_left:
-                    said = transcript.add_tokens(stored[turn])
+                    message = transcript.add_tokens(stored[turn])
                 else:
-                    stored = []  # whatever followed belongs to another episode
-                    asked = time.monotonic()
+                    stored = []  # later stored turns belong to an episode that went differently
+                    requested = time.monotonic()
                     sampled = await self.server_manager.generate(
-                        request_id=f"{place.key(problem_id)}/{place.sample}",
+                        request_id=f"{place.seed_key(problem_id)}/{place.sample}",
                         prompt_ids=transcript.tokens,
                         sampling_params={
                             **sampling_params,
                             "max_tokens": transcript.tokens_left,
-                            "seed": sample_seed(self.seed, f"{place.key(problem_id)}/{turn}", place.sample),
+                            "seed": sample_seed(self.seed, f"{place.seed_key(problem_id)}/{turn}", place.sample),
                         },
                     )
-                    waited += time.monotonic() - asked
+                    waited += time.monotonic() - requested
                     if sampled.stop_reason in ("aborted", "abort"):
-                        raise ConnectionAbortedError("the server gave the sample up")
-                    said, extra = transcript.add_tokens(sampled.token_ids, sampled.log_probs or ()), sampled.extra_fields
-                text, reward, terminated, truncated, info = await in_thread(environment.step, said.scorable_text)
+                        raise ConnectionAbortedError("the server aborted the sample")
+                    message, extra = transcript.add_tokens(sampled.token_ids, sampled.log_probs or ()), sampled.extra_fields
+                text, reward, terminated, truncated, info = await in_thread(environment.step, message.scorable_text)
                 rewards += float(reward)
                 ended = terminated or truncated
                 if not transcript.add_reply(ended, info.get("role", "user"), text):
-                    verdict = verdict_of(info, rewards)
+                    verdict = verdict_of(cast(Info, info), rewards)
                     break
         except Exception as error:
             verdict, ended = environment_error(error), False
@@ -166,7 +167,7 @@ class EnvironmentLoop(AgentLoopBase):
         messages, reason = tuple(transcript.messages), transcript.finish_reason
         episode = Episode(problem_id, place.sample, messages, verdict, sum(mask), reason)
         if reason == "length":
-            mask = [0] * len(mask)  # a response cut short says nothing about its ending: it is left out of the loss
+            mask = [0] * len(mask)  # a truncated response is not in the loss, because its score is not that of a whole response
         metrics = AgentLoopMetrics(generate_sequences=waited, compute_score=time.monotonic() - started - waited)
         output = AgentLoopOutput(
             prompt_ids=transcript.prompt,
@@ -180,8 +181,8 @@ class EnvironmentLoop(AgentLoopBase):
         )
         return Played(episode, output, transcript.turns[-1].scorable_text if transcript.turns else "")
 
-    def _write(self, played: "Played", place: Place) -> None:
-        """Appends the episode to this process's file; the stage reads them for its figures."""
+    def _write(self, played: "Played", place: SampleId) -> None:
+        """Appends the episode to this process's file, from which the stage computes its figures."""
         metrics = played.output.metrics
         line = episode_to_json(played.episode) | {
             "problem": place.problem,
@@ -189,24 +190,26 @@ class EnvironmentLoop(AgentLoopBase):
             "attempt": place.attempt,
             "generate_seconds": metrics.generate_sequences,
             "environment_seconds": metrics.compute_score,
-            "reused": bool(self.sampled) and place.is_first and metrics.generate_sequences == 0,
+            "reused": bool(self.sampled) and place.may_be_reused and metrics.generate_sequences == 0,
         }
         with self.log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
 
 def stored_turns(index: str, problem: int, sample: int) -> list[list[int]]:
-    """The tokens of each turn of a sample that a filter stored; none where it did not make that sample.
+    """Returns the tokens of each turn of a sample that a filter has stored; empty if there is no such sample.
 
     Args:
-        index: JSON of the file that holds the samples, and of where in it each begins: {"file": ..., "places": {"3/0": 1024}}.
-        problem, sample: which sample.
+        index: JSON file with the name of the file of samples and the offset of each sample there, in bytes:
+            {"file": ..., "places": {"3/0": 1024}} for sample 0 of problem 3.
+        problem: index of the problem.
+        sample: sample number.
     """
-    file, places = _index(index)
-    if (place := places.get(f"{problem}/{sample}")) is None:
+    file, offsets = _index(index)
+    if (offset := offsets.get(f"{problem}/{sample}")) is None:
         return []
     with open(file, "rb") as lines:
-        lines.seek(place)
+        lines.seek(offset)
         turns: list[list[int]] = json.loads(lines.readline())["turns"]
     return turns
 
@@ -218,17 +221,17 @@ def _index(path: str) -> tuple[str, dict[str, int]]:
 
 
 def _score_group(registration: str) -> Callable[[int, Sequence[str]], list[Verdict] | None] | None:
-    """What judges a whole group, where the environment has it. One that cannot be made has none; playing it says why."""
-    with _FIRST, contextlib.suppress(Exception):  # whoever comes first reads the problems; the others would read them, too
-        return _judge_of_groups(registration)
+    """Returns the environment's method that scores a group; None if it has none or cannot be made (playing it reports why)."""
+    with _MAKING, contextlib.suppress(Exception):  # the lock prevents that several threads read the problems at once
+        return _make_score_group(registration)
     return None
 
 
-_FIRST = threading.Lock()
+_MAKING = threading.Lock()
 
 
 @functools.lru_cache(maxsize=8)
-def _judge_of_groups(registration: str) -> Callable[[int, Sequence[str]], list[Verdict] | None] | None:
+def _make_score_group(registration: str) -> Callable[[int, Sequence[str]], list[Verdict] | None] | None:
     inner = _make(registration).unwrapped
     return inner.score_group if isinstance(inner, SupportsScoreGroup) else None
 
@@ -240,12 +243,12 @@ def _spec(registration: str) -> EnvSpec:
 
 def _make(registration: str) -> gymnasium.Env[str, str]:
     spec = _spec(registration)
-    registry.constructor(spec)  # refuses what the recipe may not name
+    registry.constructor(spec)  # raises if the recipe may not name this code
     return gymnasium.make(spec)
 
 
 _FREE: dict[str, list[gymnasium.Env[str, str]]] = {}
-"""Environments whose episode has ended, by their registration: making one anew may look at all of its problems."""
+"""Idle environments by registration. They are reused, because making an environment may read all of its problems."""
 
 
 def _borrow(registration: str) -> gymnasium.Env[str, str]:

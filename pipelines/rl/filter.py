@@ -1,11 +1,11 @@
-"""The pass-rate filter: which problems can the policy learn from now?
+"""The pass-rate filter, which keeps problems that the current policy solves sometimes.
 
-Each problem is sampled 16 times with the current policy; those solved strictly more often than 10% and less often than 90%
-stay (the recipe's numbers). An always-solved or never-solved problem gives GRPO a group without a difference.
+Each problem is sampled 16 times. It is kept if its pass rate is strictly between 10% and 90% (numbers of the Nanbeige4-3B
+report). A problem that is always or never solved gives GRPO a group with zero variance.
 
-A problem is not sampled on once no further samples could change whether it stays (`decided`): of 16 samples in the band 10% to
-90%, two right and two wrong ones are enough. What is decided so is what all 16 would have decided. The mean score of samples
-that stop so is biased; the pass rates that are reported are estimates without that bias (`pass_rates.py`).
+Sampling of a problem stops as soon as no further sample can change the decision (`decided`). With 16 samples and the band 10%
+to 90%, two correct and two incorrect samples are enough. The decision is the same as with all 16 samples. The mean score is
+then biased, so the stage reports unbiased estimates of the pass rates (`pass_rates.py`).
 """
 
 import functools
@@ -20,58 +20,62 @@ from ...core import Sampling, UserError
 from ...envs import registry
 from ...policies.rollout import MAX_TURNS, count_problems, play
 from ..cluster import load_policy
-from ..stage import Context, Cost, Metrics, Stage
+from ..stage import Context, CostEstimate, Metrics, Stage
 from . import pass_rates
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BINS = 10
+"""Bins of the histogram of pass rates."""
 TABLE = "problems.parquet"
-"""What a filter leaves: a row a problem, kept or dropped, with its pass rate (an estimate without bias), how many samples were
-made, their mean score (which is biased where they stopped early) and how many of them are faults."""
+"""The filter's table with a row for each problem: kept or dropped, unbiased pass rate, number of samples, their mean score
+(biased if sampling stopped early), and number of faults."""
 
 Band = tuple[float, float]
 
 
 class Filter(Stage):
-    """Settings of a `filter` stage."""
+    """Keeps the problems of an environment that the policy solves sometimes."""
 
     may_change: ClassVar[frozenset[str]] = frozenset({"batch_size", "max_faults"})
 
     kind: Literal["filter"]
     environment: str = Field(description="id of a registered environment")
     options: dict[str, Any] = Field({}, description="keyword arguments for the environment")
-    problems: int | None = Field(None, ge=1, description="how many of its problems to try; default: all")
-    samples: int = Field(16, ge=2, description="samples a problem (the recipe's number)")
-    band: Band = Field((0.1, 0.9), description="pass rates must lie strictly between these two (the recipe's numbers)")
-    max_faults: float = Field(0.5, ge=0, le=1, description="a larger share of samples that end in a fault fails the stage")
-    all_samples: bool = Field(False, description="sample on where it is decided whether a problem stays, for a surer pass rate")
+    problems: int | None = Field(None, ge=1, description="number of problems to sample; default: all")
+    samples: int = Field(16, ge=2, description="samples per problem; default: the report's number")
+    band: Band = Field(
+        (0.1, 0.9), description="lower and upper bound of pass rates, both excluded; default: the report's numbers"
+    )
+    max_faults: float = Field(0.5, ge=0, le=1, description="fail the stage if more than this share of the samples are faults")
+    all_samples: bool = Field(False, description="make all samples even after the decision, for more precise pass rates")
     temperature: float = Field(1.0, ge=0, description="softmax temperature of the samples")
-    top_p: float = Field(1.0, gt=0, le=1, description="nucleus sampling: the smallest set of tokens with this probability")
-    max_tokens: int = Field(512, ge=1, description="of all turns of an episode together, and of the replies between them")
-    max_turns: int = Field(MAX_TURNS, ge=1, description="turns of the policy in an episode")
+    top_p: float = Field(
+        1.0, gt=0, le=1, description="nucleus sampling: total probability of the most likely tokens to sample from"
+    )
+    max_tokens: int = Field(512, ge=1, description="tokens per episode: all turns of the policy and the replies between them")
+    max_turns: int = Field(MAX_TURNS, ge=1, description="turns of the policy per episode")
     batch_size: int = Field(256, ge=1, description="samples generated together")
 
     @field_validator("band")
     @classmethod
     def _in_order(cls, band: Band) -> Band:
         if not 0 <= band[0] < band[1] <= 1:
-            raise ValueError(f"the band's ends lie in 0..1, the lower one first, as in {[0.1, 0.9]}")
+            raise ValueError(f"expected two increasing numbers in 0..1, such as {[0.1, 0.9]}")
         return band
 
     def check(self) -> None:
-        """The environment can be made."""
+        """Checks that the environment can be made."""
         registry.make(self.environment, **self.options).close()
 
-    def cost(self) -> Cost:
-        """All samples of all problems; what is decided early is not sampled."""
-        responses = self.samples * problems_played(self.environment, self.options, self.problems)
-        return Cost(responses, responses * self.max_tokens)
+    def cost(self) -> CostEstimate:
+        """Returns the cost of all samples of all problems, without early stopping."""
+        responses = self.samples * problem_count(self.environment, self.options, self.problems)
+        return CostEstimate(responses, responses * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
-        """Samples, keeps what lies in the band, and writes `problems.parquet`: every problem, with its pass rate and
-        samples."""
+        """Samples the problems, decides which to keep, and writes `problems.parquet`."""
         stops = functools.partial(decided, samples=self.samples, band=self.band)
         played = play(
             functools.partial(registry.make, self.environment, **self.options),
@@ -88,8 +92,8 @@ class Filter(Stage):
         rows = []
         for index, episodes in played.items():
             scores = [episode.verdict.score for episode in episodes]
-            given = [score for score in scores if score is not None]
-            mean = math.fsum(given) / len(given) if given else None
+            scored = [score for score in scores if score is not None]
+            mean = math.fsum(scored) / len(scored) if scored else None
             rows.append(
                 {
                     "index": index,
@@ -107,24 +111,24 @@ class Filter(Stage):
         table.to_parquet(context.folder / TABLE)
         samples, faults, refused = (int(table[column].sum()) for column in ("samples", "faults", "refused"))
         if faults - refused > self.max_faults * samples:
-            lost = (game.verdict for row in played.values() for game in row if game.verdict.score is None)
-            reason = next(verdict.reason for verdict in lost if verdict.method != "refused")
+            verdicts = (episode.verdict for episodes in played.values() for episode in episodes)
+            reason = next(verdict.reason for verdict in verdicts if verdict.score is None and verdict.method != "refused")
             raise UserError(
-                f"{self.name}: {faults - refused} of {samples} samples ended in a fault, more than "
-                f"max_faults={self.max_faults:g} of them (the first: {reason[:200]}); the same command samples them again"
+                f"{self.name}: {faults - refused} of {samples} samples are faults, more than the share "
+                f"max_faults={self.max_faults:g} (the first: {reason[:200]}); run the same command to sample them again"
             )
         count = int(table["kept"].sum())
         low, high = self.band
         if not count:
             raise UserError(
                 f"{self.name}: none of {len(table)} problems has a pass rate between {low:g} and {high:g} "
-                f"(mean {table['pass_rate'].mean():.3f}); choose easier or harder problems, or widen the band"
+                f"(mean {table['pass_rate'].mean():.3f}); use easier or harder problems, or widen the band"
             )
         return {
             "problems": len(table),
             "kept": count,
             "dropped": len(table) - count,
-            "pass_rate": float(table["pass_rate"].mean()),  # of problems, each by its estimate without bias
+            "pass_rate": float(table["pass_rate"].mean()),  # the mean over problems of their unbiased estimates
             "histogram": histogram(table["pass_rate"].dropna().tolist()),
             "samples": samples,
             "samples_skipped": 1 - samples / (self.samples * len(table)),
@@ -133,14 +137,14 @@ class Filter(Stage):
         }
 
     def summary(self, metrics: Metrics) -> str:
-        """How many problems were kept."""
+        """Returns the number of kept problems and the mean pass rate."""
         skipped = f", {metrics['samples_skipped']:.0%} of the samples skipped" if metrics["samples_skipped"] else ""
         refused = f", {metrics['refused']} samples refused" if metrics.get("refused") else ""
         kept = f"kept {metrics['kept']} of {metrics['problems']} problems, mean pass rate {metrics['pass_rate']:.3f}"
         return f"{kept}{skipped}{refused}"
 
     def figure(self, metrics: Metrics) -> "Figure":
-        """The histogram of pass rates, with the band shaded."""
+        """Returns the histogram of pass rates, with the band shaded."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(7, 2.6), layout="constrained")
@@ -151,8 +155,14 @@ class Filter(Stage):
         return figure
 
 
-def problems_played(environment: str, options: dict[str, Any], problems: int | None) -> int:
-    """How many problems of an environment are played: all it has, at most so many; 0 where nobody knows."""
+def problem_count(environment: str, options: dict[str, Any], problems: int | None) -> int:
+    """Returns the number of problems that a stage plays: all of an environment, up to a limit; 0 if unknown.
+
+    Args:
+        environment: id of the environment.
+        options: its keyword arguments.
+        problems: the limit; None: no limit.
+    """
     made = registry.make(environment, **options)
     has = count_problems(made)
     made.close()
@@ -160,48 +170,57 @@ def problems_played(environment: str, options: dict[str, Any], problems: int | N
 
 
 def kept(scores: Sequence[float | None], samples: int, band: Band) -> bool:
-    """Whether a problem stays: the pass rate that its samples have, or must come to, lies in the band.
+    """True if a problem is kept: its pass rate lies in the band, whatever the remaining samples score.
 
     Args:
-        scores: of its samples so far, None for those without a verdict, which do not count.
-        samples: samples it would have in all.
-        band: the ends, which are not in it.
+        scores: scores of the samples so far; None for a fault, which does not count.
+        samples: number of samples without early stopping.
+        band: bounds, both excluded.
     """
     lowest, highest = _bounds(scores, samples)
     return band[0] < lowest and highest < band[1]
 
 
 def decided(scores: Sequence[float | None], samples: int, band: Band) -> bool:
-    """Whether no further samples, whatever they score, can change if a problem stays."""
+    """True if no further sample can change whether a problem is kept.
+
+    Args:
+        scores: scores of the samples so far; None for a fault.
+        samples: number of samples without early stopping.
+        band: bounds, both excluded.
+    """
     lowest, highest = _bounds(scores, samples)
     return highest <= band[0] or lowest >= band[1] or kept(scores, samples, band)
 
 
 def _bounds(scores: Sequence[float | None], samples: int) -> tuple[float, float]:
-    """The pass rate if all samples to come were wrong, and if all were right; further faults would leave it between the two."""
-    given = [score for score in scores if score is not None]
-    left = samples - len(scores)
-    if not given and not left:
-        return 0.0, 0.0  # nothing but faults: nobody knows, and it does not stay
-    right, most = math.fsum(given), len(given) + left
-    return right / most, math.fsum([*given, left]) / most
+    """Returns the pass rates if all remaining samples were incorrect, or correct. Further faults lead to a value in between."""
+    scored = [score for score in scores if score is not None]
+    remaining = samples - len(scores)
+    if not scored and not remaining:
+        return 0.0, 0.0  # only faults: the pass rate is unknown, and the problem is dropped
+    total, count = math.fsum(scored), len(scored) + remaining
+    return total / count, math.fsum([*scored, remaining]) / count
 
 
-def plays_otherwise(filtered: Stage, grpo: Stage) -> str | None:
-    """What differs between the game of a filter and that of the GRPO stage that keeps its problems, in one line; None if
-    nothing does. The filter's band is one of pass rates under its own limits."""
-    for ours, its in (("max_response_tokens", "max_tokens"), ("max_turns", "max_turns")):
-        played, measured = getattr(grpo, ours), getattr(filtered, its)
-        if played != measured:
+def different_limit(filtered: Stage, grpo: Stage) -> str | None:
+    """Returns the first limit that differs between a filter and the GRPO stage with its problems, as text; None if all are
+    equal.
+
+    Pass rates depend on these limits, so the filter's decisions hold only under equal limits.
+    """
+    for name, filter_name in (("max_response_tokens", "max_tokens"), ("max_turns", "max_turns")):
+        value, filter_value = getattr(grpo, name), getattr(filtered, filter_name)
+        if value != filter_value:
             return (
-                f"{grpo.name} has {ours}={played}, and {filtered.name}, whose problems it keeps, {its}={measured}: the pass "
-                "rates would be those of another game; give both the same number"
+                f"{grpo.name} has {name}={value}, but its filter {filtered.name} has {filter_name}={filter_value}: pass rates "
+                "depend on this limit; set both to the same number"
             )
     return None
 
 
 def histogram(rates: list[float]) -> list[int]:
-    """How many pass rates lie in each tenth of 0..1; the last takes 1 itself."""
+    """Returns the number of pass rates in each of `BINS` equal bins of 0..1. The last bin includes 1."""
     counts = [0] * BINS
     for rate in rates:
         counts[min(int(rate * BINS), BINS - 1)] += 1

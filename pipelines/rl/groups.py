@@ -1,4 +1,4 @@
-"""Samples of one problem that are judged together: each waits here for the others. verl plays a group in one event loop."""
+"""Scores the samples of a group together: each sample waits here for the others. verl plays a group in one event loop."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -7,29 +7,30 @@ from ...core import Verdict
 from ...policies.rollout import environment_error
 from .threads import in_thread
 
-Judge = Callable[[Sequence[str]], list[Verdict] | None]
+ScoreGroup = Callable[[Sequence[str]], list[Verdict] | None]
+"""Returns the verdicts on responses, in the same order; None if each response keeps its own verdict."""
 
 _waiting: dict[str, tuple[dict[int, str | None], "asyncio.Future[dict[int, Verdict]]"]] = {}
 
 
-async def verdict(group: str, size: int, sample: int, response: str | None, judge: Judge) -> Verdict | None:
-    """The verdict on one sample of a group, once all samples of it have come here.
+async def group_verdict(group: str, size: int, sample: int, response: str | None, score: ScoreGroup) -> Verdict | None:
+    """Returns the verdict on one sample after all samples of its group have arrived; None if it keeps its own.
 
     Args:
-        group: a name of its own for each group.
-        size: samples in it.
-        sample: which of them this is.
-        response: what was said; None for a sample that ended in a fault, which the others are then judged without.
-        judge: judges all responses, in the order of their samples; None where each keeps the verdict that it has.
+        group: unique id of the group.
+        size: samples in the group.
+        sample: sample number.
+        response: text to score; None for a fault, which is left out.
+        score: scores all responses together, in the order of their sample numbers.
     """
-    responses, told = _waiting.setdefault(group, ({}, asyncio.get_running_loop().create_future()))
+    responses, result = _waiting.setdefault(group, ({}, asyncio.get_running_loop().create_future()))
     responses[sample] = response
     if len(responses) == size:
         del _waiting[group]
-        said = {number: text for number, text in sorted(responses.items()) if text is not None}
+        texts = {number: text for number, text in sorted(responses.items()) if text is not None}
         try:
-            verdicts = await in_thread(judge, [*said.values()]) if said else []
+            verdicts = await in_thread(score, [*texts.values()]) if texts else []
         except Exception as error:
-            verdicts = [environment_error(error)] * len(said)
-        told.set_result(dict(zip(said, verdicts, strict=True)) if verdicts is not None else {})
-    return (await told).get(sample)
+            verdicts = [environment_error(error)] * len(texts)
+        result.set_result(dict(zip(texts, verdicts, strict=True)) if verdicts is not None else {})
+    return (await result).get(sample)

@@ -1,15 +1,15 @@
-"""A reinforcement-learning stage: GRPO on verl over the problems of one environment.
+"""The GRPO stage: reinforcement learning with verl on the problems of one environment.
 
-The stage turns its settings into verl's, starts verl as a child, follows its figures, and exports a Hugging Face folder. A
-stage that was killed goes on from verl's last whole checkpoint. The problems of a step follow from the seed and the step
-(`order.py`), and samples are seeded by problem, step, attempt and sample, so that the steps played again are the same steps.
+The stage translates its settings into verl's, runs verl as a child process, watches its figures, and exports a checkpoint in
+Hugging Face format. A stage that was killed resumes from verl's last complete checkpoint. The problems of a step depend on the
+seed and the step (`order.py`), and each sample's seed on problem, step, attempt and sample number. So repeated steps are equal.
 """
 
 import json
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, TypedDict, cast
 
 import pandas
 
@@ -22,7 +22,7 @@ from ...policies.rollout import count_problems, first_messages
 from .. import figures
 from ..cluster import Cluster
 from ..launch import nodes, supervise
-from ..stage import Context, Metrics, anew, finished
+from ..stage import Context, Metrics, finished, rerun_advice
 from ..trainer import checkpoints as stored
 from ..verl_compat import names
 from . import filter as rl_filter
@@ -34,22 +34,35 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+TRACKER = "latest_checkpointed_iteration.txt"
+"""verl's file with the step of its last checkpoint."""
+
+
+class _Problem(TypedDict):
+    """A problem to train on."""
+
+    index: int
+    id: str
+    messages: list[Message]
+    """The prompt."""
+
+
 class GRPO(GRPOSettings):
-    """A `grpo` stage."""
+    """Trains the policy with GRPO on the problems of an environment."""
 
     def run(self, context: Context) -> Metrics:
-        """Trains, and leaves the checkpoint in `policy` and the figures of every step in `steps.jsonl`."""
+        """Trains the policy; writes the checkpoint to `policy` and the figures of each step to `steps.jsonl`."""
         folder = context.folder
         start = initial.checkpoint(context.policy)
         if not (start / "tokenizer.json").is_file() and not (start / "tokenizer.model").is_file():
             raise UserError(f"{start} has no tokenizer: save one there with tokenizer.save_pretrained")
-        spec, posed = _problems(self, context)
-        rows = _short_enough(posed, start, self.max_prompt_tokens)
+        spec, problems = _problems(self, context)
+        rows = _without_long_prompts(problems, start, self.max_prompt_tokens)
         if len(rows) < self.batch_size:
-            longer = f" ({len(posed) - len(rows)} have prompts of more than max_prompt_tokens={self.max_prompt_tokens})"
+            skipped = f" ({len(problems) - len(rows)} more have prompts longer than max_prompt_tokens={self.max_prompt_tokens})"
             raise UserError(
-                f"{self.name}: {len(rows)} problems{longer if len(rows) < len(posed) else ''} do not fill one step of "
-                f"batch_size={self.batch_size}"
+                f"{self.name}: expected at least batch_size={self.batch_size} problems, got {len(rows)}"
+                f"{skipped if len(rows) < len(problems) else ''}; lower batch_size or add problems"
             )
 
         checkpoints = folder / verl_config.CHECKPOINTS
@@ -67,19 +80,19 @@ class GRPO(GRPOSettings):
             "window": initial.window(start),
             "sampled": _sampled(self, context),
         }
-        # JSON is YAML. OmegaConf reads it and would fill in ${...}, which a prompt may hold and a stranger's may ask for.
-        told = loop | {"environment": _literal(spec), "registered": registered}
-        disk.write(folder / verl_config.LOOPS, json.dumps([told]))
+        # JSON is valid YAML. `_literal`, because OmegaConf would resolve ${...} in a prompt.
+        loop |= {"environment": _literal(spec), "registered": registered}
+        disk.write(folder / verl_config.LOOPS, json.dumps([loop]))
         _repair(checkpoints)
 
         metrics = folder / "metrics" / f"{len(list((folder / 'metrics').iterdir())):03d}.jsonl"
         variables = verl_config.environment(metrics.resolve(), context.cluster)
         overrides = verl_config.overrides(self, context.seed, start.resolve(), folder.resolve(), context.cluster, variables)
-        alone = context.cluster.on_cpu() and not context.cluster.address  # with a Ray of its own, that can be told how to start
+        own_ray = context.cluster.on_cpu() and not context.cluster.address  # only then the fork server can start the workers
         command = [
             sys.executable,
             "-m",
-            names.FORK_SERVER if alone else names.RAY_PATHS,
+            names.FORK_SERVER if own_ray else names.RAY_PATHS,
             *overrides,
             f"hydra.run.dir={json.dumps(str(folder / 'hydra'))}",
         ]
@@ -89,14 +102,14 @@ class GRPO(GRPOSettings):
 
         before, watched = written(), watch.Watch(folder, self)
 
-        def sign_of_life() -> object:
+        def progress_marker() -> object:
             done = steps_done(folder)
             context.progress(done, self.steps, **last_step(folder))
-            if said := watched.trouble(done):
+            if reason := watched.reason_to_stop(done):
                 raise supervise.Stopped(
-                    f"{said}; the last checkpoint is of step {_tracked(checkpoints)} (log: {folder / 'verl.log'})"
+                    f"{reason}; the last checkpoint is of step {_tracked(checkpoints)} (log: {folder / 'verl.log'})"
                 )
-            # While verl starts, its log tells that it is alive; once it steps, only steps and episodes do.
+            # While verl starts, new lines of its log count as progress; after that only steps and episodes do.
             now = written()
             return (done, now) if now > before else (folder / "verl.log").stat().st_size
 
@@ -108,68 +121,69 @@ class GRPO(GRPOSettings):
             if context.cluster.address:
                 nodes.check_nodes(context.cluster, folder.resolve(), variables)
             try:
-                supervise.follow(command, variables, folder / "verl.log", sign_of_life, self.stall_seconds)
+                supervise.follow(command, variables, folder / "verl.log", progress_marker, self.stall_seconds)
             except supervise.Stopped as stopped:
                 if stored.REFUSED in str(stopped):
                     raise UserError(f"{self.name}: {stored.refusal(checkpoints, stopped)}") from None
                 raise UserError(f"{self.name}: {stopped}") from None
-        return {"problems": len(rows), "left_out": len(posed) - len(rows)} | _finish(self, folder, checkpoints)
+        return {"problems": len(rows), "left_out": len(problems) - len(rows)} | _finish(self, folder, checkpoints)
 
     def check_cluster(self, cluster: Cluster) -> None:
-        """verl takes the settings, and the cluster holds the batch."""
+        """Checks that verl accepts the settings, and that the batch fits the cluster."""
         verl_config.check(self, cluster)
 
     def summary(self, metrics: Metrics) -> str:
-        """The mean reward of the first and of the last tenth of the steps."""
+        """Returns the mean rewards of the first and the last tenth of the steps."""
         faults = f", {metrics['faults']} faults" if metrics["faults"] else ""
         faults += f", {metrics['refused']} of them refused" if metrics.get("refused") else ""
         return f"{metrics['steps']} steps, reward {metrics['reward_first']:.3f} to {metrics['reward_last']:.3f}{faults}"
 
     def figure(self, metrics: Metrics) -> "Figure":
-        """Reward, length, entropy and the like over the steps."""
+        """Returns plots of reward, length, entropy and other figures over the steps."""
         return figures.curves(metrics["curves"])
 
 
 def _literal(registration: str) -> str:
-    """The same JSON without a dollar sign in it."""
+    """Returns the same JSON with dollar signs escaped."""
     return registration.replace("$", "\\u0024")
 
 
 def _sampled(settings: GRPOSettings, context: Context) -> str | None:
-    """Writes where each sample of the filter is found; None where its policy or settings are not those of the first step.
+    """Writes an index of the filter's samples; returns its path, or None if the filter had another policy or other settings.
 
-    They are the samples that kept their problems, so that the first step's reward lies above what new samples would have given.
+    The filter kept problems because of these samples. So the first step's reward differs from that of new samples (selection
+    bias).
     """
     if not settings.keep:
         return None
     record = finished(context.inputs[settings.keep])
-    alike = ("environment", "options", "temperature", "top_p", "max_turns")
+    shared = ("environment", "options", "temperature", "top_p", "max_turns")
     if (
         record["policy"] != context.policy
-        or any(record["stage"].get(name) != getattr(settings, name) for name in alike)
+        or any(record["stage"].get(name) != getattr(settings, name) for name in shared)
         or record["stage"]["max_tokens"] != settings.max_response_tokens
     ):
         return None
     file = (context.inputs[settings.keep] / "episodes.jsonl").resolve()
-    places = {
-        f"{row['problem']}/{row['sample']}": place
-        for place, row in disk.read_rows(file, _check)
+    offsets = {
+        f"{row['problem']}/{row['sample']}": offset
+        for offset, row in disk.read_rows(file, _check)
         if "settings" not in row and row["verdict"]["score"] is not None and all(row["turns"])
     }
     index = context.folder / "sampled.json"
-    disk.write(index, json.dumps({"file": str(file), "places": places}))
+    disk.write(index, json.dumps({"file": str(file), "places": offsets}))
     return str(index.resolve())
 
 
-def _check(row: dict[str, Any]) -> None:
-    """Raises where a line of a store is neither its settings nor a sample."""
+def _check(row: disk.Row) -> None:
+    """Checks that a line of a store is its settings or a sample."""
     if "settings" not in row:
         disk.check_types(row, problem=int, sample=int, verdict=dict, turns=list)
         row["verdict"]["score"]
 
 
 def _finish(settings: GRPOSettings, folder: Path, checkpoints: Path) -> Metrics:
-    """Exports the last checkpoint and gathers the figures."""
+    """Exports the last checkpoint and computes the figures of all steps."""
     last = _tracked(checkpoints)
     if last < settings.steps:
         raise UserError(f"{settings.name}: verl ended after step {last} of {settings.steps} (log: {folder / 'verl.log'})")
@@ -192,94 +206,92 @@ def _finish(settings: GRPOSettings, folder: Path, checkpoints: Path) -> Metrics:
     }
 
 
-def _problems(settings: GRPOSettings, context: Context) -> tuple[str, list[dict[str, Any]]]:
-    """The environment's registration as JSON, and verl's rows for its problems."""
+def _problems(settings: GRPOSettings, context: Context) -> tuple[str, list[_Problem]]:
+    """Returns the environment's registration as JSON, and the problems to train on."""
     environment = registry.make(settings.environment, **settings.options)
     try:
         assert environment.spec is not None
         spec = environment.spec.to_json()
     except (ValueError, TypeError) as error:
         raise UserError(
-            f"{settings.environment} cannot be rebuilt in another process ({error}); register it with names "
+            f"{settings.environment} cannot be made in another process ({error}); register it with names "
             '("module:Class", "module:verifier", problem URIs) instead of objects'
         ) from None
     indices = list(range(settings.problems or count_problems(environment) or 0))
     if settings.keep:
         kept = context.inputs[settings.keep]
-        with disk.reading(kept / rl_filter.TABLE, anew(kept)):
+        with disk.reading(kept / rl_filter.TABLE, rerun_advice(kept)):
             table = pandas.read_parquet(kept / rl_filter.TABLE)
             indices = table["index"][table["kept"]].tolist()
     if not indices:
-        raise UserError(f"{settings.environment} does not tell how many problems it has: set problems=")
+        raise UserError(f"{settings.environment} does not report its number of problems: set problems=")
     rows = []
     for index in indices:
         text, info = environment.reset(seed=index, options={"problem": index})
-        row = {"index": index, "id": str(info.get("problem_id", index)), "messages": [*first_messages(text, cast(Info, info))]}
-        rows.append(storable(row))
+        messages = [*first_messages(text, cast(Info, info))]
+        rows.append(storable(_Problem(index=index, id=str(info.get("problem_id", index)), messages=messages)))
     environment.close()
     return spec, rows
 
 
-def _short_enough(rows: list[dict[str, Any]], checkpoint: Path, most: int) -> list[dict[str, Any]]:
-    """The problems whose prompts have at most so many tokens; verl would cut the others."""
+def _without_long_prompts(problems: list[_Problem], checkpoint: Path, limit: int) -> list[_Problem]:
+    """Returns the problems whose prompts have at most `limit` tokens, because verl would truncate the others."""
     tokenizer = initial.tokenizer_of(checkpoint)
-    return [row for row in rows if len(initial.prompt_tokens(tokenizer, row["messages"])) <= most]
+    return [problem for problem in problems if len(initial.prompt_tokens(tokenizer, problem["messages"])) <= limit]
 
 
-def _write_rows(rows: list[dict[str, Any]], path: Path) -> None:
-    """verl's form of a data set: the prompt, where the reward comes from, which agent loop plays it. A row a problem."""
+def _write_rows(problems: list[_Problem], path: Path) -> None:
+    """Writes verl's data set: a row for each problem, with the prompt, the source of the reward and the agent loop."""
 
-    def row(problem: dict[str, Any]) -> dict[str, Any]:
-        messages: list[Message] = problem["messages"]
+    def row(problem: _Problem) -> dict[str, object]:
         return {
-            "prompt": messages,
+            "prompt": problem["messages"],
             "data_source": problem["id"],
             "reward_model": {"style": "rule", "ground_truth": ""},
             "extra_info": {"index": problem["index"]},
             "agent_name": "tenfold",
         }
 
-    pandas.DataFrame([row(problem) for problem in rows]).to_parquet(path)
+    pandas.DataFrame([row(problem) for problem in problems]).to_parquet(path)
 
 
 def _tracked(checkpoints: Path) -> int:
-    """The step of the last whole checkpoint; 0 where there is none."""
+    """Returns the step of the last checkpoint in verl's tracker file; 0 if there is none."""
     try:
-        return int((checkpoints / "latest_checkpointed_iteration.txt").read_text())
+        return int((checkpoints / TRACKER).read_text())
     except (FileNotFoundError, ValueError):
         return 0
 
 
 def _repair(checkpoints: Path) -> None:
-    """Makes verl's note of its last checkpoint true again after a kill.
+    """Repairs verl's tracker file of the last checkpoint after a kill, and removes all checkpoints but the last complete one.
 
-    verl writes `data.pt` last and then the note, which a kill may leave empty. Checkpoints later than the last whole one
-    are removed, and so are those before it, which verl forgets across a restart.
+    verl writes `data.pt` last and then the tracker file, which a kill may leave empty. Earlier checkpoints are removed too,
+    because a restarted verl no longer deletes them.
     """
     if not checkpoints.is_dir():
         return
     folders = [path for path in checkpoints.glob("global_step_*") if path.is_dir()]
     steps = {int(number): path for path in folders if (number := path.name.rsplit("_", 1)[1]).isdigit()}
-    noted = _tracked(checkpoints)
-    # Without a note that can be read, a checkpoint counts as whole when all but its last file must have been closed.
-    if noted in steps and not stored.damage(steps[noted]):
-        last = noted
+    tracked = _tracked(checkpoints)
+    # If the tracker file is unusable, a checkpoint counts as complete if its last file, `data.pt`, is complete.
+    if tracked in steps and not stored.damage(steps[tracked]):
+        last = tracked
     else:
-        last = max(
-            (step for step, path in steps.items() if step != noted and not stored.damage(path) and _whole(path)), default=0
-        )
+        undamaged = (step for step, path in steps.items() if step != tracked and not stored.damage(path) and _is_complete(path))
+        last = max(undamaged, default=0)
     for step, path in steps.items():
         if step != last:
             shutil.rmtree(path)
-    note = checkpoints / "latest_checkpointed_iteration.txt"
+    tracker = checkpoints / TRACKER
     if last:
-        disk.write(note, str(last))
+        disk.write(tracker, str(last))
     else:
-        note.unlink(missing_ok=True)
+        tracker.unlink(missing_ok=True)
 
 
-def _whole(path: Path) -> bool:
-    """Whether verl had begun to write the note of this checkpoint: `data.pt` loads to its end."""
+def _is_complete(path: Path) -> bool:
+    """True if `data.pt`, which verl writes last into a checkpoint, can be loaded."""
     import torch
 
     try:

@@ -1,10 +1,12 @@
-"""What a GRPO run tells of each step: verl's metrics and the episodes that our agent loops wrote, in one row."""
+"""The figures of each GRPO step, from verl's metrics and from the episodes that the agent loops wrote."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, cast
 
 from ... import disk
+from ...disk import Row
+from ...policies.store import EpisodeRow, VerdictRow
 
 FROM_VERL = {
     "reward": "critic/score/mean",
@@ -18,55 +20,69 @@ FROM_VERL = {
     "generate_seconds": "timing_s/gen",
     "update_seconds": "timing_s/update_actor",
 }
-"""Our name of each figure, and verl's."""
+"""Names of figures in this package, with verl's names."""
 
-CURVES = ("reward", "pass_rate", "flat", "response_length", "entropy", "kl", "truncated", "faults")
-"""Figures that a report samples over the steps."""
+CURVES = ("reward", "pass_rate", "zero_variance", "response_length", "entropy", "kl", "truncated", "faults")
+"""Figures that the report plots over the steps."""
 
 
-def gather(folder: Path, last: int) -> list[dict[str, Any]]:
-    """One row a step up to the last, in order. A step played again after a kill counts once, as it was played last.
+class StepEpisode(EpisodeRow):
+    """An episode as an agent loop writes it."""
 
-    Of a step whose checkpoint was the last thing before a kill verl has reported nothing: what its episodes tell is there.
+    step: int
+    attempt: NotRequired[int]
+    """Number of earlier attempts at the problem in the step; see `order.py`."""
+    generate_seconds: float
+    environment_seconds: float
+    reused: bool
+    """True if a filter made the sample."""
+
+
+def gather(folder: Path, last: int) -> list[Row]:
+    """Returns the figures of each step, in order, up to the step `last`. Of a repeated step the last play counts.
+
+    If a kill came between a step's checkpoint and verl's report, only the figures from its episodes exist.
     """
-    steps = reported(folder)
+    reports = reported(folder)
     played = episodes(folder, _check_played)
-    known = sorted(step for step in steps.keys() | played.keys() if step <= last)
-    return [_step(step, steps.get(step, {}), played.get(step, [])) for step in known]
+    steps = sorted(step for step in reports.keys() | played.keys() if step <= last)
+    return [_step(step, reports.get(step, {}), played.get(step, [])) for step in steps]
 
 
-def episodes(folder: Path, check: Callable[[dict[str, Any]], None] | None = None) -> dict[int, list[dict[str, Any]]]:
-    """The episodes of each step, by problem, attempt and sample. Of one that was played again the last play counts.
+def episodes(folder: Path, check: Callable[[Row], None] | None = None) -> dict[int, list[StepEpisode]]:
+    """Returns the episodes of each step, sorted by problem, attempt and sample. Of a repeated episode the last play counts.
 
     Args:
-        folder: of the stage.
-        check: given a row, raises where it lacks what is wanted of it; default: `check_episode`.
+        folder: the stage's folder.
+        check: raises an error for an incomplete row; default: `check_episode`.
     """
-    found: dict[int, dict[tuple[int, int, int], dict[str, Any]]] = {}
+    found: dict[int, dict[tuple[int, int, int], StepEpisode]] = {}
     for path in sorted((folder / "episodes").iterdir(), key=lambda path: path.stat().st_mtime):
         for row in _rows(path, check or check_episode):
-            found.setdefault(row["step"], {})[*group(row), row["sample"]] = row
-    return {step: [found[step][place] for place in sorted(found[step])] for step in sorted(found)}
+            episode = cast(StepEpisode, row)
+            found.setdefault(episode["step"], {})[*group(episode), episode["sample"]] = episode
+    return {step: [found[step][key] for key in sorted(found[step])] for step in sorted(found)}
 
 
-def group(episode: dict[str, Any]) -> tuple[int, int]:
-    """The group of a step that an episode is of: its problem, and how often that had come in the step before."""
+def group(episode: StepEpisode) -> tuple[int, int]:
+    """Returns an episode's group within its step: the problem and the attempt."""
     return episode["problem"], episode.get("attempt", 0)
 
 
-def _step(step: int, verl: dict[str, Any], episodes: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    scored = [row for row in episodes if row["verdict"]["score"] is not None]
+def _step(step: int, report: Row, episodes: Sequence[StepEpisode]) -> Row:
+    scores = [(row, score) for row in episodes if (score := row["verdict"]["score"]) is not None]
+    scored = [row for row, _ in scores]
     groups: dict[tuple[int, int], list[float]] = {}
-    for row in scored:
-        groups.setdefault(group(row), []).append(row["verdict"]["score"])
-    figures = {name: verl.get(key) for name, key in FROM_VERL.items()}
-    if not verl and scored:
-        figures["reward"] = sum(row["verdict"]["score"] for row in scored) / len(scored)
+    for row, score in scores:
+        groups.setdefault(group(row), []).append(score)
+    figures = {name: report.get(key) for name, key in FROM_VERL.items()}
+    if not report and scores:
+        figures["reward"] = sum(score for _, score in scores) / len(scores)
     return {
         "step": step,
         **figures,
         "pass_rate": sum(_passed(row["verdict"]) for row in scored) / len(scored) if scored else None,
-        "flat": sum(map(is_flat, groups.values())) / len(groups) if groups else None,
+        "zero_variance": sum(map(has_zero_variance, groups.values())) / len(groups) if groups else None,
         "truncated": sum(row["finish_reason"] == "length" for row in scored) / len(scored) if scored else None,
         "timeouts": sum(row["verdict"]["status"] == "timeout" for row in episodes),
         "faults": len(episodes) - len(scored),
@@ -76,28 +92,29 @@ def _step(step: int, verl: dict[str, Any], episodes: Sequence[dict[str, Any]]) -
     }
 
 
-def _passed(verdict: dict[str, Any]) -> bool:
-    """Whether a sample is right; one that is compared with others passes where it is more often the better one."""
-    return bool(verdict["score"] > 0.5 if verdict["method"] == "pairwise" else verdict["score"] >= 1)
+def _passed(verdict: VerdictRow) -> bool:
+    """True if a scored sample is correct or, if samples are compared in pairs, is better more often than not."""
+    score = verdict["score"] or 0.0
+    return score > 0.5 if verdict["method"] == "pairwise" else score >= 1
 
 
-def is_flat(scores: Sequence[float]) -> bool:
-    """Whether all samples of a group score the same: GRPO learns nothing from it."""
+def has_zero_variance(scores: Sequence[float]) -> bool:
+    """True if all samples of a group have the same score, so that the group has no gradient."""
     return max(scores) == min(scores)
 
 
-def reported(folder: Path) -> dict[int, dict[str, Any]]:
-    """What verl reported of each step; of one that was run again the last time counts."""
+def reported(folder: Path) -> dict[int, Row]:
+    """Returns verl's report of each step. Of a repeated step the last report counts."""
     return {row["step"]: row["data"] for path in sorted((folder / "metrics").iterdir()) for row in _rows(path, _check_report)}
 
 
 def steps_done(folder: Path) -> int:
-    """The last step that verl reported."""
+    """Returns the last step that verl has reported; 0 before the first."""
     return int(last_step(folder).get("step", 0))
 
 
 def last_step(folder: Path) -> dict[str, float]:
-    """Step, reward and seconds of the last step that verl reported; empty before the first."""
+    """Returns step, reward and seconds of the last step that verl has reported; empty before the first."""
     for path in sorted((folder / "metrics").iterdir(), reverse=True):
         if rows := list(_rows(path, _check_report)):
             data = rows[-1]["data"]
@@ -105,31 +122,35 @@ def last_step(folder: Path) -> dict[str, float]:
     return {}
 
 
-def mean(steps: Sequence[dict[str, Any]], name: str) -> float | None:
-    """Mean of one figure over steps; None over none."""
+def mean(steps: Sequence[Row], name: str) -> float | None:
+    """Returns the mean of a figure over steps; None if there are no steps."""
     return sum(step[name] for step in steps) / len(steps) if steps else None
 
 
-def check_episode(row: dict[str, Any]) -> None:
-    """Raises what a row makes it raise that no agent loop wrote (KeyError, TypeError, ...)."""
+def check_episode(row: Row) -> None:
+    """Checks the fields of an agent loop's row that all readers need.
+
+    Raises:
+        KeyError, TypeError: a field is missing or of another type.
+    """
     disk.check_types(row, step=int, problem=int, sample=int, verdict=dict)
     disk.check_types(row["verdict"], score=(int, float, type(None)), reason=str)
 
 
-def _check_played(row: dict[str, Any]) -> None:
-    """Likewise, where all that a step's figures are made of has to be there."""
+def _check_played(row: Row) -> None:
+    """Checks all fields from which a step's figures are computed."""
     check_episode(row)
     disk.check_types(row, finish_reason=str, reused=bool, environment_seconds=(int, float))
     disk.check_types(row["verdict"], status=str, method=str)
 
 
-def _check_report(row: dict[str, Any]) -> None:
-    """Likewise, of a row that verl wrote."""
+def _check_report(row: Row) -> None:
+    """Checks the fields of a report by verl."""
     disk.check_types(row, step=int, data=dict)
     disk.check_types(row["data"], **{FROM_VERL[name]: (int, float) for name in ("reward", "seconds")})
 
 
-def _rows(path: Path, check: Callable[[dict[str, Any]], None]) -> Iterator[dict[str, Any]]:
-    """The rows of a file that another process may be writing, or was killed while writing: broken lines are passed over."""
+def _rows(path: Path, check: Callable[[Row], None]) -> Iterator[Row]:
+    """Yields the valid rows of a file. Incomplete lines are skipped, because another process may be writing, or was killed."""
     rows = (disk.parse_row(line, check) for line in path.read_bytes().split(b"\n")[:-1])
     return (row for row in rows if row is not None)

@@ -1,10 +1,11 @@
-"""The pass rate of a problem whose samples stop once it is decided whether it stays.
+"""Unbiased estimates of a problem's pass rate when sampling stops early.
 
-The mean of the samples that were made is biased: with two right and two wrong ones of 16 deciding, a problem that is solved
-once in ten tries shows a mean of 0.138. The first sample's score has no bias, for it is always made. Its mean over all orders
-in which the same samples could have come and stopped is the estimator with the least spread that has none (Girshick, Mosteller
-and Savage, "Unbiased estimates for certain binomial sampling problems", 1946, who count these orders as paths; Rao and
-Blackwell)."""
+A filter stops sampling a problem as soon as its decision cannot change. The mean score of the samples is then biased: if two
+correct and two incorrect samples of 16 decide, a problem with a pass rate of 0.1 has an expected mean of 0.138. The score of
+the first sample is unbiased, because the first sample always exists. Its mean over all orders in which the same samples could
+have been made and stopped is the unbiased estimator with the smallest variance (Girshick, Mosteller and Savage, "Unbiased
+estimates for certain binomial sampling problems", 1946, who count these orders as paths; Rao and Blackwell).
+"""
 
 import functools
 import math
@@ -14,26 +15,23 @@ from collections.abc import Callable, Sequence
 
 Scores = Sequence[float | None]
 Decided = Callable[[Scores], bool]
-"""Whether samples of these scores, in whatever order, are the last ones; see `filter.decided`."""
+"""True if sampling stops after these scores, in any order; see `filter.decided`."""
 
 STATES, LONGEST = 10_000, 500
-"""Kinds of beginnings, and samples, up to which all orders are counted; beyond it they are sampled."""
+"""Largest numbers of prefixes (as multisets) and of samples for which all orders are counted and not sampled. Our choice."""
 SAMPLED, EFFORT = 400, 10_000_000
-"""Orders that are sampled at most, and scores that are looked at for it."""
+"""Limits for sampling orders: number of orders, and number of scores read. Our choice."""
 
 
 def estimate(scores: Scores, decided: Decided) -> float | None:
-    """The pass rate, without bias: its mean over what could have been sampled is the mean score of a sample that has one.
+    """Returns an unbiased estimate of the pass rate; None if no sample has a score.
 
-    Samples made after the decision (samples are made in batches) do not count. Faults count neither as right nor as wrong, but
-    they may be among the samples that decide, so the first sample with a score takes the place of the first one.
+    Samples after the decision are ignored (samples are made in batches). Faults have no score, but they may be among the
+    samples that decide. So "the first sample" is the first sample with a score.
 
     Args:
-        scores: of the samples in their order; None for a fault.
-        decided: of any beginning of the samples; the last one needs not be decided where there are no further samples.
-
-    Returns:
-        None where no sample has a score.
+        scores: scores of the samples in order; None for a fault.
+        decided: true for a prefix after which sampling stops. It may be false for all scores if there are no further samples.
     """
     made = _until_decided(scores, decided)
     if all(score is None for score in made):
@@ -50,16 +48,16 @@ def _until_decided(scores: Scores, decided: Decided) -> Scores:
 
 @functools.lru_cache(maxsize=10_000)
 def _counted(samples: tuple[tuple[float | None, int], ...], decided: Decided) -> float:
-    """The mean first score over all orders of these samples in which none is decided before the last.
+    """Returns the mean first score over all orders of the samples that are not decided before the last sample.
 
     Args:
-        samples: scores, and how often each was sampled.
+        samples: (score, number of samples with it).
         decided: see `estimate`.
     """
     values, counts = [value for value, _ in samples], tuple(count for _, count in samples)
 
     def after(state: tuple[int, ...]) -> list[tuple[float | None, tuple[int, ...]]]:
-        """Which score may come next, and how often each has come then."""
+        """Returns each possible next score with the counts after it."""
         return [
             (value, (*state[:place], state[place] + 1, *state[place + 1 :]))
             for place, value in enumerate(values)
@@ -68,7 +66,7 @@ def _counted(samples: tuple[tuple[float | None, int], ...], decided: Decided) ->
 
     @functools.cache
     def orders(state: tuple[int, ...]) -> int:
-        """Orders in which the rest can follow."""
+        """Returns the number of orders of the remaining samples."""
         if state == counts:
             return 1
         if decided([value for value, count in zip(values, state, strict=True) for _ in range(count)]):
@@ -76,7 +74,7 @@ def _counted(samples: tuple[tuple[float | None, int], ...], decided: Decided) ->
         return sum(orders(further) for _, further in after(state))
 
     def first_scores(state: tuple[int, ...]) -> float:
-        """Sum of the first score over these orders, where nothing but faults has come."""
+        """Returns the sum of the first score over these orders, after a prefix that contains only faults."""
         if not orders(state):
             return 0.0
         return math.fsum(first_scores(further) if value is None else value * orders(further) for value, further in after(state))
@@ -86,7 +84,7 @@ def _counted(samples: tuple[tuple[float | None, int], ...], decided: Decided) ->
 
 
 def _sampled(made: Scores, decided: Decided) -> float:
-    """The same over some of the orders, sampled evenly: as free of bias, with more spread."""
+    """Returns the mean first score over a uniform sample of the orders: unbiased too, with a larger variance."""
     generator, first = random.Random(repr(made)), []
     for _ in range(min(SAMPLED, EFFORT // len(made) ** 2)):
         order = generator.sample(made, len(made))

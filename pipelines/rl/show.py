@@ -1,23 +1,22 @@
-"""What a policy said in a step of GRPO, for a person to read."""
+"""Shows the episodes of a GRPO step as text."""
 
 from pathlib import Path
-from typing import Any
 
 from ... import disk
 from ...core import UserError
 from . import metrics
 
 
-def read(run: str | Path, stage: str | None = None, step: int | None = None) -> tuple[int, list[dict[str, Any]]]:
-    """The episodes of one step.
+def read(run: str | Path, stage: str | None = None, step: int | None = None) -> tuple[int, list[metrics.StepEpisode]]:
+    """Returns the episodes of one step.
 
     Args:
-        run: a run's folder, or that of one of its GRPO stages.
-        stage: which of the run's stages; needed where it has several.
-        step: from 1; default: the last.
+        run: folder of a run, or of one of its GRPO stages.
+        stage: name of the stage; required if the run has several GRPO stages.
+        step: number of the step, from 1; default: the last.
 
     Returns:
-        The step, and its episodes by problem and sample.
+        The step, and its episodes ordered by problem and sample.
 
     Raises:
         UserError: no such run, stage or step.
@@ -29,12 +28,12 @@ def read(run: str | Path, stage: str | None = None, step: int | None = None) -> 
     if step is None:
         step = max(played)
     if step not in played:
-        raise UserError(f"{folder} has no step {step}; there are {min(played)} to {max(played)}")
-    with disk.reading(folder / "episodes", "name another step"):
+        raise UserError(f"{folder} has no step {step}; use {min(played)} to {max(played)}")
+    with disk.reading(folder / "episodes", "choose another step"):
         for episode in played[step]:
-            disk.check_types(episode, problem_id=str, tokens=int, messages=list)
-            for turn in episode["messages"]:
-                disk.check_types(turn, role=str, content=str)
+            disk.check_types({**episode}, problem_id=str, tokens=int, messages=list)
+            for message in episode["messages"]:
+                disk.check_types({**message}, role=str, content=str)
     return step, played[step]
 
 
@@ -47,17 +46,17 @@ def _stage(run: Path, stage: str | None) -> Path:
     if stage is None and len(found) == 1:
         return run / found[0]
     if stage not in found:
-        said = f"its GRPO stages are {', '.join(found)}: name one with --stage" if found else "it has no GRPO stage that began"
-        raise UserError(f"{run}: {f'no stage {stage!r}; ' if stage else ''}{said}")
+        advice = f"choose one with --stage: {', '.join(found)}" if found else "it has no GRPO stage that has begun"
+        raise UserError(f"{run}: {f'no GRPO stage {stage!r}; ' if stage else ''}{advice}")
     return run / stage
 
 
-def text(episode: dict[str, Any]) -> str:
-    """One episode as text: a line on its verdict, then who said what."""
+def text(episode: metrics.StepEpisode) -> str:
+    """Returns an episode as text: a line with the verdict, then the messages."""
     verdict = episode["verdict"]
     score = "no score" if verdict["score"] is None else f"score {verdict['score']:g}"
     head = (
         f"=== {episode['problem_id']}, sample {episode['sample']}: {score} ({verdict['status']}, by {verdict['method']}: "
-        f"{verdict['reason']}); {episode['tokens']} tokens{', cut' if episode['finish_reason'] == 'length' else ''}"
+        f"{verdict['reason']}); {episode['tokens']} tokens{', truncated' if episode['finish_reason'] == 'length' else ''}"
     )
     return "\n".join([head, *(f"{turn['role']}: {turn['content']}" for turn in episode["messages"]), ""])

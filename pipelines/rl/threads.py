@@ -1,17 +1,24 @@
-"""Threads in which environments and verifiers work while an event loop goes on."""
+"""Threads for environments and verifiers, so that they do not block the event loop."""
 
 import asyncio
 import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TypeVar
 
 THREADS = 128
-"""Calls of a process that may be under way at once."""
+"""Largest number of simultaneous calls in a process. Our choice."""
+T = TypeVar("T")
 
 
-async def in_thread(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Calls a function in a thread of its own: asyncio's few would wait for a slow verifier, all of them."""
+async def in_thread(function: Callable[..., T], *arguments: object, **options: object) -> T:
+    """Calls a function in a thread. asyncio's own pool is not used, because slow verifiers could occupy its few threads.
+
+    Args:
+        function: function to call.
+        arguments: its positional arguments.
+        options: its keyword arguments.
+    """
     return await asyncio.get_running_loop().run_in_executor(_threads(), functools.partial(function, *arguments, **options))
 
 

@@ -1,4 +1,4 @@
-"""A GRPO stage's settings as verl's configuration, and what verl would refuse of it."""
+"""Translates a GRPO stage's settings into verl's configuration and checks them with verl's own code."""
 
 import contextlib
 import copy
@@ -8,9 +8,9 @@ import io
 import json
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...core import UserError, without_secrets
 from ..cluster import Cluster
@@ -19,36 +19,42 @@ from ..trainer import checkpoints
 from ..verl_compat import names
 from .settings import GRPOSettings
 
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
 LIBRARIES = "actor_rollout_ref.model.external_lib"
-"""verl's setting of modules to import; the user's come behind ours."""
+"""verl's setting of modules to import. The user's modules are added after this package's."""
 DATA, LOOPS, CHECKPOINTS = "problems.parquet", "agent_loops.yaml", "checkpoints"
-"""In a stage's folder: verl's rows, the agent loop's configuration, what verl saves."""
+"""Names in a stage's folder: verl's data set, the agent loop's configuration, verl's checkpoints."""
 CPU_RAY = {"num_cpus": 16, "num_gpus": 1, "include_dashboard": False, "object_store_memory": 400_000_000}
-"""Ray on a laptop: verl asks it for more processors than there are, and for a GPU; both are only counters here."""
+"""Ray's resources without a GPU. verl requests more CPUs than a laptop has, and a GPU. For Ray both are only counters."""
+
+Config = dict[str, Any]
+"""A part of verl's configuration: nested dictionaries with JSON values."""
 
 
 def overrides(
     settings: GRPOSettings, seed: int, model: Path, folder: Path, cluster: Cluster, variables: dict[str, str]
 ) -> list[str]:
-    """Hydra overrides for `verl.trainer.main_ppo`.
+    """Returns Hydra overrides for `verl.trainer.main_ppo`.
 
     Args:
-        settings: the stage's.
-        seed: of what verl samples itself.
+        settings: settings of the stage.
+        seed: seed of verl's own random numbers.
         model: checkpoint folder to start from.
-        folder: of the stage: the files DATA and LOOPS are there, and verl's own CHECKPOINTS.
-        cluster: to train on; on a processor through the plug-in.
+        folder: the stage's folder, with DATA, LOOPS and CHECKPOINTS.
+        cluster: cluster to train on.
         variables: environment variables for verl's processes; see `environment`.
 
     Raises:
-        UserError: the stage's numbers do not go with the cluster's.
+        UserError: the stage's sizes do not fit the cluster.
     """
     _check_sizes(settings, cluster)
     cpu = cluster.on_cpu()
     samples = settings.batch_size * settings.samples
     micro = settings.micro_batch_size or samples
     precision = "fp32" if cpu else "bf16"
-    config: dict[str, Any] = {
+    config: Config = {
         "algorithm": {
             "adv_estimator": "grpo",
             "norm_adv_by_std_in_grpo": settings.normalize_by_std,
@@ -64,7 +70,7 @@ def overrides(
             "dataloader_num_workers": 0,
             "shuffle": False,
             "seed": seed,
-            "custom_cls": {"path": f"pkg://{names.DATASET}", "name": "StepDataset"},  # knows the order
+            "custom_cls": {"path": f"pkg://{names.DATASET}", "name": "StepDataset"},  # which has the order
         },
         "actor_rollout_ref": {
             "model": {
@@ -76,7 +82,7 @@ def overrides(
             "actor": {
                 "strategy": "fsdp2",
                 "optim": {"lr": settings.learning_rate, "weight_decay": settings.weight_decay},
-                # One update a step, over all its samples: on policy.
+                # One update per step over all its samples, so that training is on-policy.
                 "ppo_mini_batch_size": settings.batch_size,
                 "ppo_micro_batch_size_per_gpu": micro,
                 "use_dynamic_bsz": not cpu and settings.micro_batch_size is None,
@@ -89,7 +95,7 @@ def overrides(
                 "kl_loss_type": "low_var_kl",
                 "entropy_coeff": settings.entropy,
                 "loss_agg_mode": settings.loss,
-                # What seq-mean-token-sum-norm divides by; else it is the longest response of each micro batch.
+                # The divisor of seq-mean-token-sum-norm; verl's default is the longest response of each micro-batch.
                 "loss_scale_factor": settings.max_response_tokens,
                 "use_torch_compile": not cpu,
                 "checkpoint": {"save_contents": ["model", "optimizer", "extra", "hf_model"]},
@@ -109,14 +115,14 @@ def overrides(
                 "seed": seed,
                 "dtype": "float32" if cpu else "bfloat16",
                 "log_prob_micro_batch_size_per_gpu": micro,
-                # verl recomputes them, and its comparison of the two fails on a step whose responses were all cut short.
+                # verl recomputes them, and its comparison of both fails if all responses of a step are truncated.
                 "calculate_log_probs": False,
                 "max_model_len": settings.max_prompt_tokens + settings.max_response_tokens,
                 "tensor_model_parallel_size": cluster.tensor_parallel,
                 "gpu_memory_utilization": cluster.gpu_memory_utilization,
                 "agent": {"num_workers": cluster.workers, "agent_loop_config_path": str(folder / LOOPS)},
             },
-            # Of `model` as it is, also when a stage goes on: the KL is to the policy that the stage started from.
+            # The reference is always `model`, even after a resume: the policy from which the stage started.
             "ref": {"log_prob_micro_batch_size_per_gpu": micro},
         },
         "reward": {"num_workers": 1},
@@ -153,53 +159,53 @@ def overrides(
             "max_num_seqs": samples,
             "free_cache_engine": False,
         }
-        # A process of 280 MB each; one carries a laptop's batches.
+        # Each unit is a process of 280 MB, and one is enough for small batches.
         config["transfer_queue"] = {"backend": {"SimpleStorage": {"num_data_storage_units": 1}}}
     lines = [f"{key}={json.dumps(value)}" for key, value in _flat(config)]
     sampler = {"batch_size": settings.batch_size, "drop_zero_variance": settings.drop_zero_variance}
     lines += [f"+trainer.v1.sampler.sampler_kwargs.{name}={json.dumps(value)}" for name, value in sampler.items()]
-    # Without an address Ray would join whichever Ray runs on this machine.
+    # "local", because without an address Ray would join any Ray that runs on this machine.
     ray = {"address": cluster.address or "local"} | (CPU_RAY if cpu and not cluster.address else {})
     lines += [f"++ray_kwargs.ray_init.{name}={json.dumps(value)}" for name, value in ray.items()]
-    # verl adds its own to these.
+    # verl adds its own variables to these.
     lines += [f"+ray_kwargs.ray_init.runtime_env.env_vars.{name}={json.dumps(value)}" for name, value in variables.items()]
-    if not cluster.address and not cpu:  # on a processor, `fork_server` stands for Python
+    if not cluster.address and not cpu:  # on a CPU, `fork_server` sets the command
         lines += [f"+ray_kwargs.ray_init.runtime_env.{name}={json.dumps(value)}" for name, value in ray_python().items()]
     if cpu:
         lines.append("+actor_rollout_ref.model.override_config.attn_implementation=sdpa")
         for model_of in ("actor", "ref"):
             for part in ("param", "reduce", "buffer"):
                 lines.append(f"+actor_rollout_ref.{model_of}.fsdp_config.mixed_precision.{part}_dtype={precision}")
-    given = dict(settings.verl)
-    if libraries := given.pop(LIBRARIES, None):
-        given[LIBRARIES] = [names.ENGINE, *([libraries] if isinstance(libraries, str) else libraries)]
-    return lines + [f"{key if key.startswith('+') else f'++{key}'}={json.dumps(value)}" for key, value in given.items()]
+    own = dict(settings.verl)
+    if libraries := own.pop(LIBRARIES, None):
+        own[LIBRARIES] = [names.ENGINE, *([libraries] if isinstance(libraries, str) else libraries)]
+    return lines + [f"{key if key.startswith('+') else f'++{key}'}={json.dumps(value)}" for key, value in own.items()]
 
 
 def _check_sizes(settings: GRPOSettings, cluster: Cluster) -> None:
-    """What verl would find out after minutes, in this package's words."""
+    """Checks sizes that verl itself would only reject after minutes."""
     samples, longest = settings.batch_size * settings.samples, settings.max_prompt_tokens + settings.max_response_tokens
     product = f"batch_size x samples = {settings.batch_size} x {settings.samples} = {samples}"
     if samples % cluster.world:
         raise UserError(
-            f"{product} samples a step are not shared out evenly over {cluster.world} GPUs: change one of these numbers"
+            f"{product} samples per step cannot be split evenly over {cluster.world} GPUs; change one of these numbers"
         )
     share = samples * cluster.sequence_parallel // cluster.world
     if settings.micro_batch_size and share % settings.micro_batch_size:
         raise UserError(
-            f"micro_batch_size={settings.micro_batch_size} does not divide the {share} samples of a step that a GPU trains on "
+            f"micro_batch_size={settings.micro_batch_size} does not divide the {share} samples per GPU and step "
             f"({product}, nodes x gpus = {cluster.world}, sequence_parallel={cluster.sequence_parallel})"
         )
     room = cluster.tokens_per_gpu * cluster.sequence_parallel
     if not cluster.on_cpu() and not settings.micro_batch_size and longest > room:
         raise UserError(
             f"max_prompt_tokens + max_response_tokens = {longest} is more than cluster.tokens_per_gpu x sequence_parallel = "
-            f"{room}: raise one of those two, or set micro_batch_size"
+            f"{room}; raise one of the latter two, or set micro_batch_size"
         )
 
 
 def check(settings: GRPOSettings, cluster: Cluster) -> None:
-    """Whether verl will take a stage's settings on a cluster, before there is any file.
+    """Checks that verl accepts a stage's settings on a cluster, before any file exists.
 
     Raises:
         UserError: see `overrides` and `checked`.
@@ -208,44 +214,44 @@ def check(settings: GRPOSettings, cluster: Cluster) -> None:
 
 
 def check_checkpoints(folder: Path, cluster: Cluster) -> None:
-    """verl's checkpoints are in as many parts as GPUs wrote them, and are only read by as many.
+    """Checks that verl's checkpoints have as many parts as the cluster has GPUs, because each GPU reads the part that it wrote.
 
     Args:
-        folder: of the stage, which goes on.
-        cluster: to go on with.
+        folder: folder of the stage to resume.
+        cluster: cluster to resume on.
 
     Raises:
-        UserError: they are of another number.
+        UserError: the numbers differ.
     """
     for path in (folder / CHECKPOINTS).glob("global_step_*/actor/model_world_size_*_rank_0.pt"):
         if (wrote := int(path.name.split("_")[3])) != cluster.world:
             raise UserError(
-                f"{path.parent} was written by {wrote} GPUs, and nodes x gpus = {cluster.world}: go on with as many, or remove "
-                f"{folder / CHECKPOINTS} and begin the stage anew"
+                f"{path.parent} was written by {wrote} GPUs, but nodes x gpus = {cluster.world}: resume with {wrote} GPUs, or "
+                f"remove {folder / CHECKPOINTS} to start the stage again"
             )
 
 
-def checked(lines: Sequence[str], given: dict[str, Any]) -> Any:
-    """verl's configuration as these overrides make it, looked at by verl's own code.
+def checked(lines: Sequence[str], own: Mapping[str, object]) -> "DictConfig":
+    """Returns verl's configuration with overrides, after verl's own validation.
 
     Args:
-        lines: what `overrides` returns.
-        given: the settings among them that are the user's own, by their dotted names.
+        lines: the result of `overrides`.
+        own: the user's own settings among them, by dotted name.
 
     Raises:
-        UserError: a setting that verl does not have, or a value that it refuses; it is named.
+        UserError: verl does not have a setting, or rejects a value.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from omegaconf import OmegaConf
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
     from verl.utils.config import validate_config
 
-    for name, value in given.items():
-        if not name.startswith("+"):  # hydra's sign for a setting that the configuration does not have
+    for name, value in own.items():
+        if not name.startswith("+"):  # Hydra's prefix for a setting that the configuration does not have yet
             _check_setting(_composed(), name, value)
     try:
-        if any(name.startswith("+") or "." not in name for name in given):
-            config = copy.deepcopy(_composed(*lines))  # one may name a group of settings, of which hydra reads other files
+        if any(name.startswith("+") or "." not in name for name in own):
+            config = copy.deepcopy(_composed(*lines))  # Hydra composes, because a name may be a group with its own files
         else:
             config = copy.deepcopy(_composed())
             for line in OverridesParser.create().parse_overrides(list(lines)):
@@ -253,51 +259,54 @@ def checked(lines: Sequence[str], given: dict[str, Any]) -> Any:
         OmegaConf.resolve(config)
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
             validate_config(config, need_reference_policy(config), need_critic(config))
-    except Exception as error:  # hydra's, omegaconf's, and verl's assertions
-        raise UserError(f"verl refuses these settings: {' '.join(str(error).split())[:400]}") from None
+    except Exception as error:  # of Hydra, OmegaConf or verl's assertions
+        raise UserError(f"verl rejects these settings: {' '.join(str(error).split())[:400]}") from None
     return config
 
 
 @functools.cache
-def _composed(*lines: str) -> Any:
-    """verl's configuration with these overrides, composed by hydra of verl's files. It takes 0.4 seconds."""
+def _composed(*lines: str) -> "DictConfig":
+    """Composes verl's configuration with Hydra, which takes 0.4 seconds."""
     import hydra
 
     with hydra.initialize_config_module("verl.trainer.config", version_base=None):
         return hydra.compose("ppo_trainer", list(lines))
 
 
-def _check_setting(known: Any, name: str, value: Any) -> None:
-    """Follows a dotted name through verl's configuration; where it ends in an empty place, anything may stand."""
+def _check_setting(config: "DictConfig", name: str, value: object) -> None:
+    """Checks that verl's configuration has a setting, and that the value has the default's type unless the default is empty."""
     from omegaconf import DictConfig
 
-    at, parts = known, name.split(".")
+    at, parts = config, name.split(".")
     for depth, part in enumerate(parts):
         if at is None or at == {} or parts[:2] == ["ray_kwargs", "ray_init"]:
             return
         if not isinstance(at, DictConfig) or part not in at:
             names = [".".join([*parts[:depth], key]) for key in (at if isinstance(at, DictConfig) else [])]
             near = difflib.get_close_matches(".".join(parts[: depth + 1]), names, 3) or names
-            there = f"there are {', '.join(near)}" if near else f"{'.'.join(parts[:depth])} is {at!r}"
-            raise UserError(f"verl: there is no setting {name!r}; {there}")
+            choices = f"use one of {', '.join(near)}" if near else f"{'.'.join(parts[:depth])} is {at!r}"
+            raise UserError(f"verl: there is no setting {name!r}; {choices}")
         at = None if at._get_node(part)._is_missing() else at[part]
     kinds: tuple[tuple[type, ...], ...] = ((bool,), (int, float), (str, list), (dict,))
-    wanted = next((kind for kind in kinds if isinstance(at, kind)), None)
-    if wanted and value is not None and (not isinstance(value, wanted) or (isinstance(value, bool) and wanted != (bool,))):
-        raise UserError(f"verl: {name} is {at!r} by default, and cannot be {value!r}")
+    expected = next((kind for kind in kinds if isinstance(at, kind)), None)
+    if (
+        expected
+        and value is not None
+        and (not isinstance(value, expected) or (isinstance(value, bool) and expected != (bool,)))
+    ):
+        raise UserError(f"verl: {name}: expected a value like the default {at!r}, got {value!r}")
 
 
 def environment(metrics: Path, cluster: Cluster) -> dict[str, str]:
-    """Environment variables of the child that runs verl, and of the processes that Ray starts for it.
+    """Returns the environment variables of the process that runs verl, and of its Ray workers.
 
     Args:
-        metrics: file that verl writes its figures to, a line a step.
-        cluster: to train on.
+        metrics: file for verl's figures, with a line for each step.
+        cluster: cluster to train on.
     """
-    # Processes of a Ray that was started before do not inherit ours. Keys are not among these: verl prints them.
-    ours = {name: value for name, value in os.environ.items() if name.startswith("TENFOLD_") or name == "OPENAI_BASE_URL"}
-    passed_on = {name: without_secrets(value) for name, value in ours.items()}
-    variables = passed_on | {
+    # Workers of a running Ray do not inherit this process's variables. Keys are removed, because verl prints the variables.
+    inherited = {name: value for name, value in os.environ.items() if name.startswith("TENFOLD_") or name == "OPENAI_BASE_URL"}
+    variables = {name: without_secrets(value) for name, value in inherited.items()} | {
         "VERL_FILE_LOGGER_PATH": str(metrics),
         "HYDRA_FULL_ERROR": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -313,16 +322,16 @@ def environment(metrics: Path, cluster: Cluster) -> dict[str, str]:
         variables |= {
             "VERL_USE_EXTERNAL_MODULES": names.CPU,
             "VERL_PLATFORM": "cpu",
-            "VERL_ENGINE_DEVICE": "cuda",  # the name under which verl files its FSDP engine
+            "VERL_ENGINE_DEVICE": "cuda",  # verl's registry has its FSDP engine under this name
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-            "RAY_prestart_worker_first_driver": "0",  # such workers have none of these variables, and would stay idle
+            "RAY_prestart_worker_first_driver": "0",  # prestarted workers lack these variables and would stay idle
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(len(os.sched_getaffinity(0))),
         }
     return variables
 
 
-def _flat(config: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    rows = []
+def _flat(config: Config, prefix: str = "") -> list[tuple[str, object]]:
+    rows: list[tuple[str, object]] = []
     for name, value in config.items():
         rows += _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, value)]
     return rows

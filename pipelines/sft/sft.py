@@ -18,7 +18,7 @@ from ...policies import checkpoints
 from .. import figures
 from ..bench.bench import Bench
 from ..launch import processes
-from ..stage import Context, Cost, Metrics
+from ..stage import Context, CostEstimate, Metrics
 from ..trainer import trainer
 from ..trainer.settings import Training
 from .examples import Example, example, in_shares, is_trainable, worked
@@ -98,9 +98,9 @@ class SFT(Training):
         """The URIs of all problems."""
         return [self.problems] if isinstance(self.problems, str) else self.problems
 
-    def cost(self) -> Cost:
+    def cost(self) -> CostEstimate:
         """Returns an upper limit: every example has `max_tokens`."""
-        return Cost(trained_tokens=self.steps * self.batch_size * self.max_tokens)
+        return CostEstimate(trained_tokens=self.steps * self.batch_size * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
         """Trains the policy into `policy`, with one process per GPU."""
@@ -144,7 +144,7 @@ class SFT(Training):
             context,
             dataset,
             functools.partial(in_rows if self.packed else padded, pad=tokenizer.pad_token_id),
-            **trainer.common(self),
+            **trainer.fit_arguments(self),
             train_sampling_strategy="sequential" if self.shares else "random",
             gradient_checkpointing=self.gradient_checkpointing,
             saved=functools.partial(_measure, self, context) if self.bench else None,

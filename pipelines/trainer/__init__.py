@@ -1,1 +1,1 @@
-"""The transformers Trainer as the stages use it: its checkpoints and its losses."""
+"""Training with the transformers Trainer: settings, checkpoints and losses."""

@@ -1,5 +1,8 @@
-"""Checkpoints: read as weights and plain data, never as pickles that may hold code, for a run's folder may be a stranger's; and
-only where every file was written to its end, which a full disk or a kill prevents."""
+"""Reads checkpoints safely: weights and plain data only, and only complete files.
+
+A run's folder may come from someone else, so a checkpoint is never unpickled in a way that runs code. A full disk or a kill may
+leave a file incomplete.
+"""
 
 import contextlib
 import enum
@@ -19,33 +22,33 @@ from ... import named_code
 from ...core import UserError
 
 VARIABLES = {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "0"}
-"""Has every `torch.load` of a process refuse code, whatever its caller asks for, as verl and torch's own readers do."""
+"""Environment variables that make each `torch.load` of a process refuse code, whatever its caller asks for."""
 REFUSED = "Weights only load failed"
-"""What torch says where it does."""
+"""The beginning of torch's error when it refuses a file."""
 _METADATA = "*.metadata"
-"""Files in which torch's distributed checkpoints tell what is where: pickles, which torch reads as such."""
+"""Index files of torch's distributed checkpoints. torch reads them as plain pickles."""
 _PLAIN = {
-    "torch.distributed.checkpoint.metadata": None,  # all that the module has
+    "torch.distributed.checkpoint.metadata": None,  # all names of the module
     "torch.distributed.checkpoint.filesystem": ("_StorageInfo", "_StoragePrefix"),
     "torch.serialization": ("_get_layout",),
     "collections": ("OrderedDict",),
     "pathlib": ("PosixPath", "PurePosixPath", "Path"),
     "pathlib._local": ("PosixPath", "PurePosixPath", "Path"),  # its name in Python 3.13
 }
-"""What such a file may hold beside dtypes and sizes, by module."""
+"""Names that an index file may contain besides dtypes and sizes, by module."""
 
 
 def _member(kind: object, name: str) -> enum.Enum:
-    """A member of an enumeration, which Python 3.11.0 to 3.11.3 write as `getattr(kind, name)`."""
+    """Returns a member of an enumeration, which Python 3.11.0 to 3.11.3 pickle as `getattr(kind, name)`."""
     if isinstance(kind, enum.EnumMeta) and type(name) is str and name in kind.__members__:
         return kind.__members__[name]
     raise pickle.UnpicklingError(f"builtins.getattr of {name!r:.50}")
 
 
 class _Reader(pickle._Unpickler):
-    """Reads what torch writes into such a file, and refuses whatever else it names.
+    """Unpickles an index file and refuses all other names.
 
-    It is Python's own reader in Python, for the one in C sets attributes of classes, too, where a file says so.
+    It derives from Python's unpickler in Python, because the one in C also sets attributes of classes if the file says so.
     """
 
     def find_class(self, module: str, name: str) -> Any:
@@ -72,20 +75,20 @@ class _Reader(pickle._Unpickler):
 
 @contextlib.contextmanager
 def as_weights(folder: Path) -> Iterator[None]:
-    """Has a checkpoint of the Trainer's be read as weights and plain data.
+    """Makes the Trainer read a checkpoint as weights and plain data only, for the duration of the context.
 
     Args:
-        folder: of the checkpoint.
+        folder: folder of the checkpoint.
 
     Raises:
-        UserError: it holds something else: somebody has changed it, or made it.
+        UserError: the checkpoint contains something else, because it was changed or is damaged.
     """
     for path in sorted(folder.rglob(_METADATA)):
         with path.open("rb") as file:
             try:
                 if not isinstance(_Reader(file).load(), Metadata):
-                    raise pickle.UnpicklingError("no table of contents")
-            except Exception as error:  # of whatever a broken or made file holds
+                    raise pickle.UnpicklingError("not an index of a checkpoint")
+            except Exception as error:  # a damaged or crafted file may raise anything
                 raise UserError(refusal(path, error)) from None
     try:
         with named_code.environment_variables(VARIABLES), torch.serialization.safe_globals(_GLOBALS):
@@ -95,14 +98,14 @@ def as_weights(folder: Path) -> Iterator[None]:
 
 
 def allow_random_states() -> None:
-    """Has this process's `torch.load` take states of numpy's random numbers, which verl's checkpoints hold, for plain data."""
+    """Makes this process's `torch.load` accept states of numpy's random generators, which verl's checkpoints contain."""
     torch.serialization.add_safe_globals(_GLOBALS)
 
 
-def refusal(place: Path, error: object) -> str:
-    """That a checkpoint holds code, and what to do."""
-    said = " ".join(str(error).split())
-    return f"{place} holds something else than weights ({said:.200}): it was changed or is broken; remove that checkpoint"
+def refusal(path: Path, error: object) -> str:
+    """Returns the message for a checkpoint that contains code or is damaged."""
+    reason = " ".join(str(error).split())
+    return f"{path}: expected only weights ({reason:.200}); the checkpoint was changed or is damaged: remove it"
 
 
 _GLOBALS: list[Any] = [
@@ -111,18 +114,18 @@ _GLOBALS: list[Any] = [
     np.dtype,
     type(np.dtype(np.uint32)),
 ]
-"""What the state of numpy's generator is made of."""
+"""Names in the pickled state of a numpy generator."""
 
 
 def damage(folder: Path) -> str | None:
-    """What is wrong with a checkpoint, in a few words; None where every file of it is whole.
+    """Returns a text that names the first incomplete file of a checkpoint; None if all files are complete.
 
     Args:
-        folder: with files of safetensors, of torch.save (a zip file, whose table is at its end) and of JSON.
+        folder: contains files of safetensors, of torch.save (zip files, whose directory is at the end) and JSON.
     """
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not _is_whole(path):
-            return f"{path.relative_to(folder)} is cut short"
+            return f"{path.relative_to(folder)} is incomplete"
     return None
 
 

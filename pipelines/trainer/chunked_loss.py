@@ -1,11 +1,11 @@
-"""Losses over a vocabulary whose logits are never all laid out: some tokens at a time, with the gradient written by hand.
+"""Cross-entropy and KL losses over a large vocabulary, computed in chunks of tokens with a hand-written gradient.
 
-Of n tokens and a vocabulary of v the logits alone are n x v numbers, and a loss made of ready parts keeps several tables of
-that size for its gradient. 65,536 tokens by 166,144 words are 44 GB a table in float32. Here the loss is a weighted sum over
-tokens whose weights are known beforehand, so that each token's share of the gradient can be taken as soon as its logits are
-there; only the gradients of the hidden states (n x d) and of the head (v x d) are kept. The result is the full computation's.
+For n tokens and a vocabulary of v, the logits are n x v numbers, and an ordinary loss keeps several tensors of that size for
+its gradient: 44 GB each in float32 for 65,536 tokens and 166,144 entries. This loss is a weighted sum over tokens with weights
+that are known beforehand. So each token's part of the gradient can be computed as soon as its logits exist, and only the
+gradients of the hidden states (n x d) and of the head (v x d) are stored. The result equals that of the full computation.
 
-The two terms of a token whose student has the logits s and whose teacher has the distribution q:
+The two terms of a token, where s are the student's logits and q is the teacher's distribution:
 
     nll = -log softmax(s)[label]                        d nll / ds = p - onehot(label)
     forward KL = T^2 sum q log(q / p)                   d KL / ds = T (p - q)                   p = softmax(s / T)
@@ -21,7 +21,7 @@ import torch
 
 Direction = Literal["forward", "reverse"]
 CHUNK = 128
-"""Tokens whose logits are laid out at once."""
+"""Tokens per chunk."""
 
 
 class Head(NamedTuple):
@@ -33,37 +33,49 @@ class Head(NamedTuple):
     """(vocabulary,)."""
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """(tokens, width) to (tokens, vocabulary), in float32 at least."""
+        """Returns logits (tokens, vocabulary) of hidden states (tokens, width), in float32 or float64."""
         logits = torch.nn.functional.linear(hidden, self.weight, self.bias)
         return logits if logits.dtype == torch.float64 else logits.float()
 
 
 class Dense(NamedTuple):
-    """A teacher's distribution at each token, as hidden states and a head: its logits are made when they are wanted."""
+    """A teacher's distribution at each token, as hidden states and a head, from which each chunk's logits are computed."""
 
     hidden: torch.Tensor
     """(tokens, width of the teacher)."""
     head: Head
 
     def log_q(self, tokens: slice, log_p: torch.Tensor, temperature: float) -> torch.Tensor:
-        """Log-probabilities of some tokens, (tokens, vocabulary)."""
+        """Returns the teacher's log-probabilities, (tokens, vocabulary).
+
+        Args:
+            tokens: the chunk.
+            log_p: the student's log-probabilities (not used).
+            temperature: softmax temperature.
+        """
         return self.head.logits(self.hidden[tokens]).div_(temperature).log_softmax(-1)
 
 
 class TopK(NamedTuple):
-    """A teacher's most likely tokens and their log-probabilities, at the temperature of the loss; the rest is one mass.
+    """A teacher's k most likely tokens with their log-probabilities, at the temperature of the loss.
 
-    The rest is spread as the student spreads it: the loss is then the divergence of the two distributions over k + 1 events,
-    the last being "none of these".
+    The remaining probability is spread over the other tokens in the student's proportions. The loss is then the divergence of
+    two distributions over k + 1 events, of which the last is "another token".
     """
 
     ids: torch.Tensor
     """(tokens, k)."""
     log_probs: torch.Tensor
-    """(tokens, k); the mass of the others is what these lack to 1."""
+    """(tokens, k)."""
 
     def log_q(self, tokens: slice, log_p: torch.Tensor, temperature: float) -> torch.Tensor:
-        """Log-probabilities of some tokens, (tokens, vocabulary)."""
+        """Returns the teacher's log-probabilities, (tokens, vocabulary).
+
+        Args:
+            tokens: the chunk.
+            log_p: the student's log-probabilities, (tokens, vocabulary).
+            temperature: not used; `log_probs` are already at it.
+        """
         ids, kept = self.ids[tokens], self.log_probs[tokens].to(log_p.dtype)
         smallest = torch.finfo(log_p.dtype).tiny
         rest = (1 - kept.exp().sum(-1, keepdim=True)).clamp(min=smallest).log()
@@ -72,7 +84,14 @@ class TopK(NamedTuple):
 
 
 def top_k(teacher: Dense, k: int, temperature: float = 1.0, chunk: int = CHUNK) -> TopK:
-    """The k most likely tokens at each place."""
+    """Returns the k most likely tokens at each position.
+
+    Args:
+        teacher: the full distribution.
+        k: number of tokens.
+        temperature: softmax temperature of the log-probabilities.
+        chunk: tokens per chunk.
+    """
     ids, kept = [], []
     for start in range(0, len(teacher.hidden), chunk):
         log_q = (teacher.head.logits(teacher.hidden[start : start + chunk]) / temperature).log_softmax(-1)
@@ -84,25 +103,32 @@ def top_k(teacher: Dense, k: int, temperature: float = 1.0, chunk: int = CHUNK) 
 
 @torch.no_grad()
 def log_probs(hidden: torch.Tensor, head: Head, labels: torch.Tensor, chunk: int = CHUNK) -> torch.Tensor:
-    """Log-probability of each label, (tokens,); without a gradient."""
-    told = []
+    """Returns the log-probability of each label, (tokens,), without a gradient.
+
+    Args:
+        hidden: (tokens, width).
+        head: projection to the vocabulary.
+        labels: (tokens,).
+        chunk: tokens per chunk.
+    """
+    parts = []
     for start in range(0, len(labels), chunk):
         logits = head.logits(hidden[start : start + chunk])
-        wanted = logits.gather(-1, labels[start : start + chunk, None])[:, 0]
-        told.append(wanted - logits.logsumexp(-1))
-        del logits  # before the next ones are made
-    return torch.cat(told) if told else hidden.new_zeros(0)
+        of_labels = logits.gather(-1, labels[start : start + chunk, None])[:, 0]
+        parts.append(of_labels - logits.logsumexp(-1))
+        del logits  # frees the memory before the next chunk
+    return torch.cat(parts) if parts else hidden.new_zeros(0)
 
 
 class Loss(NamedTuple):
-    """What `weighted` returns."""
+    """The result of `weighted`."""
 
     total: torch.Tensor
     """Scalar, with a gradient to the hidden states and the head."""
     nll: torch.Tensor
-    """(tokens,), unweighted and without a gradient."""
+    """(tokens,), unweighted, without a gradient."""
     kl: torch.Tensor
-    """(tokens,), unweighted and without a gradient; 0 where the weight is."""
+    """(tokens,), unweighted, without a gradient; 0 without a teacher."""
 
 
 def weighted(
@@ -116,19 +142,18 @@ def weighted(
     temperature: float = 1.0,
     chunk: int = CHUNK,
 ) -> Loss:
-    """The sum over tokens of nll x (negative log-likelihood of the label) + kl x (divergence from the teacher).
+    """Returns the sum over tokens of nll x (negative log-likelihood of the label) + kl x (divergence from the teacher).
 
     Args:
         hidden: (tokens, width), the student's last hidden states.
-        head: the student's.
+        head: the student's head.
         labels: (tokens,).
-        nll: (tokens,) weights, which may be negative.
-        kl: (tokens,) weights; None for none.
-        teacher: of the same tokens; wanted where kl is.
-        direction: forward: KL(teacher || student), which covers what the teacher would say; reverse: KL(student || teacher),
-            which punishes what the teacher would not.
-        temperature: that both distributions are softened by.
-        chunk: tokens at once.
+        nll: (tokens,), weights of the first term; may be negative.
+        kl: (tokens,), weights of the second term; None: no such term.
+        teacher: the teacher's distribution at the same tokens; required with `kl`.
+        direction: forward: KL(teacher || student), which is mode-covering; reverse: KL(student || teacher), mode-seeking.
+        temperature: softmax temperature of both distributions.
+        chunk: tokens per chunk.
     """
     total, losses, divergences = _Weighted.apply(
         hidden, head.weight, head.bias, labels, nll, kl, teacher, direction, temperature, chunk
@@ -137,7 +162,7 @@ def weighted(
 
 
 class _Weighted(torch.autograd.Function):
-    """Takes the gradient on the way forward, for its factors are known; backward only scales it."""
+    """Computes the gradient in the forward pass; the backward pass only scales it."""
 
     @staticmethod
     def forward(
@@ -154,55 +179,55 @@ class _Weighted(torch.autograd.Function):
         chunk: int,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         head = Head(weight, bias)
-        wants_hidden, wants_weight, wants_bias = ctx.needs_input_grad[:3]
-        exact = torch.float64 if hidden.dtype == torch.float64 else torch.float32
-        of_hidden = torch.zeros_like(hidden) if wants_hidden else None
-        of_weight = torch.zeros_like(weight, dtype=exact) if wants_weight else None
-        of_bias = torch.zeros_like(bias, dtype=exact) if wants_bias and bias is not None else None
-        losses, divergences = (torch.zeros(len(labels), dtype=exact, device=hidden.device) for _ in range(2))
+        needs_hidden, needs_weight, needs_bias = ctx.needs_input_grad[:3]
+        wide = torch.float64 if hidden.dtype == torch.float64 else torch.float32
+        hidden_grad = torch.zeros_like(hidden) if needs_hidden else None
+        weight_grad = torch.zeros_like(weight, dtype=wide) if needs_weight else None
+        bias_grad = torch.zeros_like(bias, dtype=wide) if needs_bias and bias is not None else None
+        losses, divergences = (torch.zeros(len(labels), dtype=wide, device=hidden.device) for _ in range(2))
         for start in range(0, len(labels), chunk):
             rows = slice(start, start + chunk)
-            of_kl = None if kl is None else kl[rows].to(exact)
-            gradient, losses[rows], told = _of_tokens(
-                head, hidden[rows], labels[rows], nll[rows].to(exact), of_kl, teacher, rows, direction, temperature
+            kl_weights = None if kl is None else kl[rows].to(wide)
+            gradient, losses[rows], divergence = _chunk_gradient(
+                head, hidden[rows], labels[rows], nll[rows].to(wide), kl_weights, teacher, rows, direction, temperature
             )
-            if told is not None:
-                divergences[rows] = told
-            narrow = gradient.to(hidden.dtype)
-            if of_hidden is not None:
-                of_hidden[rows] = narrow @ weight
-            if of_weight is not None:
-                if narrow.dtype == exact:
-                    of_weight.addmm_(narrow.T, hidden[rows])
+            if divergence is not None:
+                divergences[rows] = divergence
+            rounded = gradient.to(hidden.dtype)
+            if hidden_grad is not None:
+                hidden_grad[rows] = rounded @ weight
+            if weight_grad is not None:
+                if rounded.dtype == wide:
+                    weight_grad.addmm_(rounded.T, hidden[rows])
                 else:
-                    of_weight += narrow.T @ hidden[rows]
-            if of_bias is not None:
-                of_bias += gradient.sum(0)
-            del gradient, narrow  # before the next ones are made
-        total = losses @ nll.to(exact)
+                    weight_grad += rounded.T @ hidden[rows]
+            if bias_grad is not None:
+                bias_grad += gradient.sum(0)
+            del gradient, rounded  # frees the memory before the next chunk
+        total = losses @ nll.to(wide)
         if kl is not None:
-            total = total + divergences @ kl.to(exact)
-        ctx.save_for_backward(of_hidden, of_weight, of_bias)
-        ctx.spent = False
+            total = total + divergences @ kl.to(wide)
+        ctx.save_for_backward(hidden_grad, weight_grad, bias_grad)
+        ctx.used = False
         ctx.dtypes = weight.dtype, None if bias is None else bias.dtype
         ctx.mark_non_differentiable(losses, divergences)
         return total, losses, divergences
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        of_hidden, of_weight, of_bias = ctx.saved_tensors
-        assert not ctx.spent, "the gradient was scaled in place: there is no second backward"
-        ctx.spent = True
-        scale, (of_its_weight, of_its_bias) = gradients[0], ctx.dtypes
+        hidden_grad, weight_grad, bias_grad = ctx.saved_tensors
+        assert not ctx.used, "backward can run only once, because it scales the gradient in place"
+        ctx.used = True
+        scale, (weight_dtype, bias_dtype) = gradients[0], ctx.dtypes
         return (
-            None if of_hidden is None else of_hidden * scale.to(of_hidden.dtype),
-            None if of_weight is None else of_weight.mul_(scale).to(of_its_weight),
-            None if of_bias is None else of_bias.mul_(scale).to(of_its_bias),
+            None if hidden_grad is None else hidden_grad * scale.to(hidden_grad.dtype),
+            None if weight_grad is None else weight_grad.mul_(scale).to(weight_dtype),
+            None if bias_grad is None else bias_grad.mul_(scale).to(bias_dtype),
             *[None] * 7,
         )
 
 
-def _of_tokens(
+def _chunk_gradient(
     head: Head,
     hidden: torch.Tensor,
     labels: torch.Tensor,
@@ -213,9 +238,9 @@ def _of_tokens(
     direction: Direction,
     temperature: float,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """The gradient of some tokens' logits (tokens, vocabulary), their losses and their divergences.
+    """Returns a chunk's gradient with respect to the logits (tokens, vocabulary), its losses and its divergences.
 
-    Four tables of that size at most, for what is not wanted any more is written over.
+    At most four tensors of that size exist at once, because operations are in place where possible.
     """
     logits = head.logits(hidden)
     log_p = logits.log_softmax(-1)
@@ -227,19 +252,19 @@ def _of_tokens(
     if temperature != 1:
         log_p = logits.div_(temperature).log_softmax(-1)
     del logits
-    toward, divergence = DIRECTIONS[direction](log_p, teacher.log_q(rows, log_p, temperature))
-    return gradient.addcmul_(toward, temperature * kl[:, None]), losses, temperature**2 * divergence
+    kl_gradient, divergence = DIRECTIONS[direction](log_p, teacher.log_q(rows, log_p, temperature))
+    return gradient.addcmul_(kl_gradient, temperature * kl[:, None]), losses, temperature**2 * divergence
 
 
 def _forward(log_p: torch.Tensor, log_q: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The gradient with regard to the softened logits, and the divergences; both tables are written over."""
+    """Returns the gradient of the forward KL with respect to logits / T, and the divergences. Overwrites both arguments."""
     q = log_q.exp()
     divergence = log_q.sub_(log_p).mul_(q).sum(-1)
     return log_p.exp_().sub_(q), divergence
 
 
 def _reverse(log_p: torch.Tensor, log_q: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same for the other direction."""
+    """Returns the gradient of the reverse KL with respect to logits / T, and the divergences. Overwrites both arguments."""
     p, ratio = log_p.exp(), log_p.sub_(log_q)
     mean = torch.mul(p, ratio, out=log_q).sum(-1, keepdim=True)
     return ratio.sub_(mean).mul_(p), mean[:, 0]

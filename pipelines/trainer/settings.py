@@ -1,4 +1,4 @@
-"""Settings of the stages that train with one learning rate for all steps."""
+"""Settings that several training stages share."""
 
 from typing import ClassVar, Literal
 
@@ -8,18 +8,20 @@ from ..stage import Stage
 
 
 class Training(Stage):
-    """A stage that trains a checkpoint by `trainer.fit`, in as many processes as the cluster has GPUs."""
+    """A stage that trains a checkpoint with `trainer.fit`, in one process per GPU of the cluster."""
 
     leaves_policy: ClassVar[bool] = True
     data_parallel: ClassVar[bool] = True
 
     steps: int = Field(ge=1, description="optimizer steps")
-    batch_size: int = Field(32, ge=1, description="examples a step")
-    micro_batch_size: int | None = Field(None, ge=1, description="examples a forward pass; default: the whole batch")
+    batch_size: int = Field(32, ge=1, description="examples per step")
+    micro_batch_size: int | None = Field(
+        None, ge=1, description="examples per process and forward pass; default: the process's whole share of the batch"
+    )
     learning_rate: float = Field(1e-5, gt=0, description="peak learning rate")
     warmup_steps: int = Field(0, ge=0, description="steps of linear warm-up from 0")
     schedule: Literal["linear", "cosine", "constant"] = Field(
-        "cosine", description="how the learning rate falls after the warm-up"
+        "cosine", description="schedule of the learning rate after the warm-up"
     )
     weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay")
     save_steps: int = Field(200, ge=1, description="steps between checkpoints")

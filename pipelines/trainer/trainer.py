@@ -1,30 +1,49 @@
-"""The transformers Trainer, as the stages use it that train outside of verl: what they share, and how a killed one goes on."""
+"""Training with the transformers Trainer, which all training stages except GRPO use, with resume from checkpoints."""
 
 import contextlib
 import datetime
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
 from ...core import UserError
 from ..cluster import Cluster
-from ..stage import Context
+from ..stage import Context, Metrics
 from . import checkpoints as stored
 from .settings import Training
 
+if TYPE_CHECKING:
+    from accelerate import PartialState
+    from transformers import (
+        PreTrainedModel,
+        PreTrainedTokenizerBase,
+        TrainerCallback,
+        TrainerControl,
+        TrainerState,
+        TrainingArguments,
+    )
+
 _LOG = logging.getLogger("tenfold")
 IGNORED = -100
-"""The label that the loss passes over."""
+"""Label of tokens that are not in the loss."""
+
+
+class Examples(Protocol):
+    """A training set."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
 
 
 def fit(
-    model: Any,
-    tokenizer: Any,
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
     context: Context,
-    dataset: Any,
+    dataset: Examples,
     collate: Callable[[list[Any]], dict[str, torch.Tensor]],
     *,
     steps: int,
@@ -36,31 +55,33 @@ def fit(
     figures: Sequence[str] = (),
     saved: Callable[[int, Path], None] | None = None,
     **arguments: Any,
-) -> dict[str, Any]:
-    """Trains a model from the stage's last checkpoint, if there is one, and leaves it in the folder `policy`.
+) -> Metrics:
+    """Trains a model, from the stage's last checkpoint if there is one, and saves it in the folder `policy`.
 
-    Where torch has joined several processes, each takes its share of every batch.
+    In distributed training, each process takes its share of each batch.
 
     Args:
-        model, tokenizer: as `initial.load` gives them.
-        context: the stage's.
-        dataset: examples by number.
-        collate: examples to a batch.
-        steps: of the optimizer.
-        batch_size: examples a step, of all processes together.
-        micro_batch_size: examples that a process passes forward at once; None: its whole share.
+        model: model to train.
+        tokenizer: tokenizer to save with the model.
+        context: the stage's context.
+        dataset: examples, by index.
+        collate: turns examples into a batch.
+        steps: optimizer steps.
+        batch_size: examples per step, over all processes.
+        micro_batch_size: examples per process and forward pass; None: the process's whole share.
         save_steps: steps between checkpoints.
-        trainer: a subclass of the Trainer, for another loss or order.
-        logged: losses that are kept, about, or one a checkpoint where these are more; each is the mean since the one before.
-        figures: names of what that one logs beside the loss.
-        saved: told of each checkpoint, by its step and its folder, which is one of Hugging Face's form.
-        arguments: further ones for `TrainingArguments`: learning rate, seeds, ...
+        trainer: subclass of the Trainer, for another loss or order of examples.
+        logged: approximate number of losses to log, at least one per checkpoint; each is a mean over the steps since the last.
+        figures: names of further values that this subclass logs.
+        saved: called after each checkpoint with its step and its folder, which is in Hugging Face format.
+        arguments: further `TrainingArguments`, such as learning rate and seeds.
 
     Returns:
-        The metrics: steps, the last loss, and all logged losses as (step, loss), with figures also those in the same way.
+        The number of steps, the last loss, and all logged losses as (step, loss); with `figures`, also their values.
 
     Raises:
-        UserError: the batch does not divide evenly.
+        UserError: batch_size is not a multiple of micro_batch_size times the number of processes, or the last checkpoint was
+            written by one process and several read it, or the reverse.
     """
     from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
@@ -69,10 +90,10 @@ def fit(
     world, cpu = processes(context.cluster).num_processes, device_of(context.cluster) == "cpu"
     micro = micro_batch_size or max(1, batch_size // world)
     if batch_size % (micro * world):
-        among = f" times {world} processes" if world > 1 else ""
-        raise UserError(f"{context.folder.name}: batch_size={batch_size} is no multiple of micro_batch_size={micro}{among}")
-    # No checkpoint may fall between two of them: it does not hold what was summed up by then.
-    every = max(of for of in range(1, max(1, steps // logged) + 1) if save_steps % of == 0)
+        times = f" times {world} processes" if world > 1 else ""
+        raise UserError(f"{context.folder.name}: batch_size={batch_size} is not a multiple of micro_batch_size={micro}{times}")
+    # The interval divides save_steps, because a checkpoint does not contain the running sum of losses since the last log.
+    every = max(interval for interval in range(1, max(1, steps // logged) + 1) if save_steps % interval == 0)
     args = TrainingArguments(
         output_dir=str(checkpoints),
         max_steps=steps,
@@ -91,7 +112,7 @@ def fit(
         **arguments,
     )
     if args.n_gpu > 1:
-        args._n_gpu = 1  # one process trains on one GPU; torch's DataParallel would tear its batches apart
+        args._n_gpu = 1  # one process trains on one GPU; torch's DataParallel would split its batches
     running = (trainer or Trainer)(
         model=model,
         args=args,
@@ -119,39 +140,39 @@ def fit(
     return {"steps": running.state.global_step, "loss": losses[-1][1] if losses else None, "losses": losses} | further
 
 
-def processes(cluster: Cluster) -> Any:
-    """accelerate's PartialState: this process among those that torch has joined to train, and its device."""
+def processes(cluster: Cluster) -> "PartialState":
+    """Returns accelerate's PartialState: this process's rank, the number of processes and the device."""
     from accelerate import PartialState
 
-    # Whether one of them hangs is for whoever started them to see; the others may wait for it as long as it gets on.
+    # A long timeout, because the parent process detects stalls (`launch/processes.py`).
     return PartialState(cpu=device_of(cluster) == "cpu", timeout=datetime.timedelta(days=1))
 
 
 def device_of(cluster: Cluster) -> str:
-    """Where this process trains and measures: "cpu", also as one of a cluster's whose machine has no GPU, or "cuda"."""
+    """Returns the device of this process: "cuda", or "cpu" if the cluster says so or this machine has no GPU."""
     return "cpu" if cluster.on_cpu() or not torch.cuda.is_available() else "cuda"
 
 
 def precision(cluster: Cluster) -> torch.dtype:
-    """What the layers compute in while a model is trained; its weights are kept in float32."""
+    """Returns the precision of the forward and backward pass. The weights are always float32."""
     return torch.float32 if device_of(cluster) == "cpu" else torch.bfloat16
 
 
-def supports_packing(model: Any) -> bool:
-    """Whether a model reads two sequences in one row, each with positions from 0 on, as it reads them alone.
+def supports_packing(model: "PreTrainedModel") -> bool:
+    """True if a second sequence in a row, with positions from 0, has the same logits as alone.
 
-    Most architectures do; those whose state runs on through the row, or that know no positions, do not.
+    This holds for most architectures. It does not hold for those with a recurrent state or without position ids.
     """
     ids, positions = torch.arange(1, 9)[None], torch.arange(4).repeat(2)[None]
     model.eval()
     with torch.inference_mode():
-        beside = model(input_ids=ids, position_ids=positions, use_cache=False).logits[0, 4:]
+        packed = model(input_ids=ids, position_ids=positions, use_cache=False).logits[0, 4:]
         alone = model(input_ids=ids[:, 4:], position_ids=positions[:, 4:], use_cache=False).logits[0]
-    return bool((beside - alone).abs().max() < 1e-3 * alone.abs().max())
+    return bool((packed - alone).abs().max() < 1e-3 * alone.abs().max())
 
 
-def common(settings: Training) -> dict[str, Any]:
-    """The arguments of `fit` that these settings are."""
+def fit_arguments(settings: Training) -> dict[str, Any]:
+    """Returns the arguments of `fit` that come from a stage's settings."""
     return {
         "steps": settings.steps,
         "batch_size": settings.batch_size,
@@ -165,41 +186,52 @@ def common(settings: Training) -> dict[str, Any]:
 
 
 def _last_checkpoint(checkpoints: Path) -> str | None:
-    """The newest checkpoint that was written to its end (the Trainer writes its state last)."""
-    found = [path for path in checkpoints.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
-    for path in sorted(found, key=lambda path: int(path.name.rsplit("-", 1)[1]), reverse=True):
-        wrong = stored.damage(path)
-        if wrong is None:
+    """Returns the newest complete checkpoint. The Trainer writes `trainer_state.json` last."""
+    complete = [path for path in checkpoints.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    for path in sorted(complete, key=lambda path: int(path.name.rsplit("-", 1)[1]), reverse=True):
+        damage = stored.damage(path)
+        if damage is None:
             return str(path)
-        _LOG.warning("%s is passed over: %s", path, wrong)
+        _LOG.warning("%s is skipped: %s", path, damage)
     return None
 
 
-def _progress(context: Context) -> Any:
-    """A callback of the Trainer's that shows how far a stage is, and its loss."""
+def _progress(context: Context) -> "TrainerCallback":
+    """Returns a Trainer callback that shows the stage's progress and loss."""
     from transformers import TrainerCallback
 
     class Progress(TrainerCallback):
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        def on_log(
+            self,
+            args: "TrainingArguments",
+            state: "TrainerState",
+            control: "TrainerControl",
+            logs: dict[str, float] | None = None,
+            **kwargs: object,
+        ) -> None:
             if logs and "loss" in logs:
                 context.progress(state.global_step, state.max_steps, loss=float(logs["loss"]))
 
-        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        def on_step_end(
+            self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: object
+        ) -> None:
             context.progress(state.global_step, state.max_steps)
 
     return Progress()
 
 
-def _saved(tell: Callable[[int, Path], None], tokenizer: Any) -> Any:
-    """A callback of the Trainer's for each checkpoint. What it does samples on no random numbers of the training's."""
+def _saved(call: Callable[[int, Path], None], tokenizer: "PreTrainedTokenizerBase") -> "TrainerCallback":
+    """Returns a Trainer callback that calls a function after each checkpoint, without changing the training's random state."""
     from transformers import TrainerCallback
 
     class Saved(TrainerCallback):
-        def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        def on_save(
+            self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: object
+        ) -> None:
             if state.is_world_process_zero:
-                folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+                folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
                 tokenizer.save_pretrained(folder)
                 with torch.random.fork_rng():
-                    tell(state.global_step, folder)
+                    call(state.global_step, folder)
 
     return Saved()

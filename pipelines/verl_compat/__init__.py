@@ -1,1 +1,1 @@
-"""What leans on private parts of verl and Ray; tests say which names of which version."""
+"""All code that depends on private names of verl and Ray. `contract.py` lists these names with their versions."""

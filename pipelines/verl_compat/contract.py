@@ -1,28 +1,28 @@
-"""The private names of verl and Ray that this folder uses, and what to do when a new version no longer has one.
+"""The private names of verl, Ray and transformers that this folder uses, and what to do when a new version lacks one.
 
-A release of verl or Ray may rename these without notice. The pins in pyproject.toml keep the versions that were tested; the
-test of this list fails first when a pin is raised.
+A new release may rename them without notice. pyproject.toml pins the versions that were tested. When a pin is raised, the test
+of this list shows what is missing.
 """
 
 import importlib
 from typing import NamedTuple
 
 
-class Private(NamedTuple):
-    """A name that another package does not promise to keep."""
+class PrivateName(NamedTuple):
+    """A name that is not part of another package's public interface."""
 
     package: str
-    """With the version in which it was found."""
+    """Package and the version that was tested."""
     module: str
     name: str
-    """Dotted, within the module."""
+    """Name within the module; may have dots."""
     used_by: str
-    """The module of this folder."""
+    """Module of this folder that uses the name."""
     remedy: str
-    """What to do when the name is gone."""
+    """What to do if the name is missing."""
 
     def exists(self) -> bool:
-        """Whether the installed version has the name."""
+        """True if the installed version has the name."""
         try:
             found: object = importlib.import_module(self.module)
             for part in self.name.split("."):
@@ -33,12 +33,12 @@ class Private(NamedTuple):
 
 
 _BUFFER = "verl.trainer.ppo.v1.replay_buffer"
-_BUFFER_REMEDY = "see how its ReplayBuffer evicts and selects groups now, and override that; else set drop_zero_variance: false"
-_ENGINE_REMEDY = "if seq-mean losses are divided by the sequences in the loss, remove engine.py; else override what divides now"
+_BUFFER_REMEDY = "override the methods of its new ReplayBuffer that evict and select groups, or set drop_zero_variance: false"
+_ENGINE_REMEDY = "if verl divides seq-mean losses by the sequences in the loss, remove engine.py; else override the new divisor"
 
 NAMES = (
     *(
-        Private("verl 0.9.1", _BUFFER, name, "replay", _BUFFER_REMEDY)
+        PrivateName("verl 0.9.1", _BUFFER, name, "replay", _BUFFER_REMEDY)
         for name in (
             "FILTER_GROUPS_REWARD_METRIC",
             "ReplayBuffer._terminal_eviction_reasons",
@@ -47,36 +47,38 @@ NAMES = (
             "ReplayBuffer._select_prompt_uids",
         )
     ),
-    Private(
+    PrivateName(
         "verl 0.9.1",
         "verl.workers.rollout.base",
         "_ROLLOUT_REGISTRY",
         "cpu",
         "register the adapter where verl looks for rollouts",
     ),
-    Private(
+    PrivateName(
         *("verl 0.9.1", "verl.workers.rollout.replica", "RolloutReplicaRegistry.register", "cpu"),
         "register the replica where verl looks for it; rollout: vllm needs none of this",
     ),
-    Private("verl 0.9.1", "verl.plugin.platform", "PlatformRegistry.register", "cpu", "see how verl adds platforms now"),
-    Private("verl 0.9.1", "verl.workers.engine", "EngineRegistry.register", "engine", _ENGINE_REMEDY),
-    Private("verl 0.9.1", "verl.workers.engine", "FSDPEngineWithLMHead.forward_backward_batch", "engine", _ENGINE_REMEDY),
-    Private(
+    PrivateName(
+        "verl 0.9.1", "verl.plugin.platform", "PlatformRegistry.register", "cpu", "use verl's new way to add a platform"
+    ),
+    PrivateName("verl 0.9.1", "verl.workers.engine", "EngineRegistry.register", "engine", _ENGINE_REMEDY),
+    PrivateName("verl 0.9.1", "verl.workers.engine", "FSDPEngineWithLMHead.forward_backward_batch", "engine", _ENGINE_REMEDY),
+    PrivateName(
         *("transformers 5", "transformers", "AutoModelForImageTextToText._model_mapping", "engine"),
-        "remove _quickly from engine.py: it only saves seconds",
+        "remove _skip_imports from engine.py: it only saves seconds",
     ),
-    Private(
+    PrivateName(
         *("ray 2.60", "ray.job_config", "JobConfig._get_proto_job_config", "ray_paths"),
-        "find where Ray sends the driver's path to its workers: files beside a recipe must not be imported there",
+        "find where Ray sends the driver's path to its workers: they must not import files of the working folder",
     ),
-    Private(
+    PrivateName(
         *("ray 2.60", "ray._raylet", "Config.initialize", "fork_server"),
-        "nothing: GRPO stages start Python afresh by themselves, half a minute slower",
+        "nothing: GRPO stages then start each Python process separately, which takes half a minute longer",
     ),
 )
-"""Every such name. Overridden methods count: verl would no longer call them."""
+"""All such names, including methods that this folder overrides, because a renamed method would no longer be called."""
 
 
-def gone() -> list[Private]:
-    """Names that the installed versions lack."""
-    return [private for private in NAMES if not private.exists()]
+def missing() -> list[PrivateName]:
+    """Returns the names that the installed versions lack."""
+    return [name for name in NAMES if not name.exists()]

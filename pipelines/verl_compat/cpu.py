@@ -1,9 +1,9 @@
-"""The plug-in that lets verl train where there is no GPU.
+"""A plug-in with which verl trains on a CPU.
 
-verl imports this module into each of its processes (VERL_USE_EXTERNAL_MODULES). It adds two things, through verl's own
-registries: the platform `cpu`, and the rollout of `cpu_rollout.py`. What verl 0.9.1 has no registry for is marked below.
+verl imports this module in each of its processes (VERL_USE_EXTERNAL_MODULES). The module registers the platform `cpu` and the
+rollout of `cpu_rollout.py`. Comments mark the places for which verl 0.9.1 has no registry.
 
-verl is being imported while this module is: nothing of verl but its platform registry may be touched at the top.
+verl imports this module during its own import. So the top level may use nothing of verl except the platform registry.
 """
 
 import importlib.abc
@@ -23,10 +23,10 @@ from verl.plugin.platform import PlatformBase, PlatformRegistry
 from .names import ROLLOUT
 
 MEMORY = 8 << 30
-"""Device memory that the platform reports, in bytes; verl only prints it."""
+"""Device memory that the platform reports, in bytes. verl only prints it."""
 
 
-def _nothing(*args: Any, **kwargs: Any) -> None:
+def _nothing(*args: object, **kwargs: object) -> None:
     return None
 
 
@@ -44,12 +44,12 @@ _device = SimpleNamespace(
     **dict.fromkeys(("set_device", "synchronize", "empty_cache", "ipc_collect", "reset_peak_memory_stats"), _nothing),
     **dict.fromkeys(("max_memory_allocated", "max_memory_reserved", "memory_allocated", "memory_reserved"), lambda *args: 0),
 )
-"""Stands where verl looks for `torch.cuda`."""
+"""The object that verl uses instead of `torch.cuda`."""
 
 
 @PlatformRegistry.register(platform="cpu")
 class CPUPlatform(PlatformBase):
-    """The processor as verl's accelerator. Ray is told that there is one GPU, for that is what verl asks it for."""
+    """The CPU as verl's accelerator. Ray counts it as one GPU, because verl requests a GPU from Ray."""
 
     device_name = "cpu"
     vendor_name = "cpu"
@@ -58,8 +58,8 @@ class CPUPlatform(PlatformBase):
     def is_available(self) -> bool:
         return True
 
-    def current_device(self) -> Any:
-        return "cpu"  # goes into tensor.to(...)
+    def current_device(self) -> str:
+        return "cpu"  # an argument of tensor.to(...)
 
     def device_count(self) -> int:
         return 1
@@ -86,7 +86,7 @@ class CPUPlatform(PlatformBase):
         return ["RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"]
 
     def is_ipc_supported(self) -> bool:
-        return False  # weights then travel through shared memory
+        return False  # verl then sends weights through shared memory
 
     def get_device_uuid(self, device_id: int) -> str:
         return f"cpu-{device_id}"
@@ -108,12 +108,12 @@ def _register_rollout(replica: ModuleType) -> None:
         return Replica
 
     replica.RolloutReplicaRegistry.register(ROLLOUT, load)
-    # No registry: the table from which workers take their side of a rollout.
+    # No registry: workers look their side of a rollout up in this table.
     base._ROLLOUT_REGISTRY[ROLLOUT, "async"] = f"{__package__}.cpu_rollout.Adapter"
 
 
 class _AfterReplicaImport(importlib.abc.MetaPathFinder):
-    """No hook either: registers the rollout once verl has finished importing the registry for it."""
+    """Registers the rollout after verl has imported its registry of rollouts. verl has no hook for this."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -140,7 +140,7 @@ _init_process_group = torch.distributed.init_process_group
 
 
 def _one_backend(backend: str | None = None, *args: Any, **kwargs: Any) -> None:
-    """verl asks for "cpu:gloo,<device>:<backend>"; torch refuses to be told twice about the cpu."""
+    """Replaces the backend "cpu:gloo,cpu:gloo", which verl builds from the device's name and torch refuses."""
     _init_process_group("cpu:gloo" if backend == "cpu:gloo,cpu:gloo" else backend, *args, **kwargs)
 
 
@@ -148,7 +148,7 @@ torch.distributed.init_process_group = _one_backend
 
 
 class _Unpinned(torch.distributed.fsdp.CPUOffloadPolicy):
-    """verl keeps the reference policy's weights in pinned memory, from where a GPU would fetch them."""
+    """verl's offload policy without pinned memory, which is useful only with a GPU."""
 
     def __init__(self, pin_memory: bool = False):
         super().__init__(pin_memory=False)

@@ -1,4 +1,4 @@
-"""The CPU rollout of verl: one Ray actor that samples with the sampler of `policies/transformers.py`."""
+"""verl's rollout on a CPU: a Ray actor that samples with `policies/transformers.py`."""
 
 import asyncio
 import itertools
@@ -21,25 +21,26 @@ from ...policies.transformers import Sample, sample
 from .names import ROLLOUT
 
 QUIET_SECONDS = 0.2
-"""Without a new request for this long, the server stops waiting for the rest of a step."""
+"""Seconds without a new request after which the server samples what it has. Our choice."""
 ROWS = 64
-"""Samples in one forward pass."""
+"""Samples per forward pass. Our choice."""
 
 
 @dataclass(slots=True)
 class _Request:
-    """One sample that an agent loop waits for."""
+    """A sample that an agent loop waits for."""
 
     distribution: tuple[float, float]
     """Temperature and top_p."""
     prompt: list[int]
     seed: int
     limit: int
+    """Tokens."""
     future: asyncio.Future[Sample]
 
 
 class Server:
-    """Holds a copy of the policy and samples for all agent loops, in batches of whatever is waiting."""
+    """Has a copy of the policy and samples in batches for all agent loops."""
 
     def __init__(self, rollout_config: Any, model_path: str):
         self.model, tokenizer = checkpoints.load(model_path, torch.float32)
@@ -55,7 +56,14 @@ class Server:
     async def generate(
         self, request_id: str, prompt_ids: Sequence[int], sampling_params: dict[str, Any], **media: Any
     ) -> TokenOutput:
-        """One sample, as verl's TokenOutput. sampling_params: temperature, top_p, seed and max_tokens."""
+        """Returns one sample as verl's TokenOutput. The protocol is verl's.
+
+        Args:
+            request_id: not used.
+            prompt_ids: tokens of the prompt.
+            sampling_params: temperature, top_p, seed and max_tokens.
+            media: not used.
+        """
         if self.task is None:
             self.task = asyncio.create_task(self._serve())
         limit = max(1, min(sampling_params.get("max_tokens") or self.budget, self.budget))
@@ -74,8 +82,8 @@ class Server:
     async def _serve(self) -> None:
         while True:
             await self.wakened.wait()
-            # The whole step is sampled together, in an order of its own: who came first must not change who shares a
-            # forward pass with whom, for that may change a last bit, and a run would not repeat.
+            # All requests of a step are sampled together and in a fixed order. The order of arrival must not decide which
+            # samples share a forward pass, because that may change the last bits and the run would not be reproducible.
             seen = 0
             while seen < len(self.waiting) < self.samples_per_step:
                 seen = len(self.waiting)
@@ -83,14 +91,14 @@ class Server:
             requests, self.waiting = self.waiting, []
             self.wakened.clear()
             requests.sort(key=lambda request: (request.distribution, len(request.prompt), request.prompt, request.seed))
-            for _, alike in itertools.groupby(requests, key=lambda request: request.distribution):
-                same = list(alike)
+            for _, group in itertools.groupby(requests, key=lambda request: request.distribution):
+                same = list(group)
                 for start in range(0, len(same), ROWS):
                     await self._answer(same[start : start + ROWS])
 
     async def _answer(self, batch: list[_Request]) -> None:
         loop = asyncio.get_running_loop()
-        try:  # a sample that has ended is judged while others are being sampled
+        try:  # a finished sample is verified while the others are still sampled
             await asyncio.to_thread(
                 self._sample, batch, lambda row, sampled: loop.call_soon_threadsafe(batch[row].future.set_result, sampled)
             )
@@ -112,29 +120,34 @@ class Server:
         )
 
     async def load_weights(self, weights: dict[str, torch.Tensor], step: int | None) -> None:
-        """Takes over the trained weights, of optimizer step `step`."""
-        found = self.model.load_state_dict(weights, strict=False)
-        assert not found.unexpected_keys, f"weights the model does not know: {found.unexpected_keys[:3]}"
+        """Replaces the weights by those of an optimizer step.
+
+        Args:
+            weights: weights by name.
+            step: the optimizer step.
+        """
+        result = self.model.load_state_dict(weights, strict=False)
+        assert not result.unexpected_keys, f"unexpected weights: {result.unexpected_keys[:3]}"
         self.model.tie_weights()
         self.step = step
 
     async def set_global_steps(self, step: int) -> None:
-        """Notes the optimizer step that the weights are of."""
+        """Sets the optimizer step of the weights."""
         self.step = step
 
-    async def abort_all_requests(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Nothing is ever aborted: steps are synchronous."""
+    async def abort_all_requests(self, *args: object, **kwargs: object) -> dict[str, object]:
+        """Aborts nothing, because steps are synchronous."""
         return {"aborted_count": 0, "request_ids": []}
 
-    async def _pass(self, *args: Any, **kwargs: Any) -> None:
-        """A processor has no second memory to move weights and caches to."""
+    async def _pass(self, *args: object, **kwargs: object) -> None:
+        """Does nothing, because a CPU has no second memory for weights and caches."""
 
     wake_up = sleep = resume_generation = clear_kv_cache = release_kv_cache = resume_kv_cache = _pass
     start_profile = stop_profile = wait_for_requests_to_drain = _pass
 
 
 class ServerActor(Server):
-    """The server as a Ray actor: the number of threads is that of its whole process, and so of an actor alone."""
+    """The server as a Ray actor, which also sets the number of threads of its process."""
 
     def __init__(self, rollout_config: Any, model_path: str):
         threads = os.environ.get("TENFOLD_ROLLOUT_THREADS") or os.environ.get("OMP_NUM_THREADS")
@@ -143,10 +156,10 @@ class ServerActor(Server):
 
 
 class Replica(RolloutReplica):
-    """verl's handle on the server: starts it."""
+    """Starts the server for verl."""
 
     async def launch_servers(self) -> None:
-        """Starts the one server of this replica as a Ray actor."""
+        """Starts the only server of this replica as a Ray actor."""
         path = omega_conf_to_dataclass(self.model_config, dataclass_type=HFModelConfig).local_path
         actor = ray.remote(num_cpus=0)(ServerActor)
         server = actor.options(name=f"{ROLLOUT}_{self.replica_rank}", max_concurrency=1000).remote(self.config, path)
@@ -154,19 +167,26 @@ class Replica(RolloutReplica):
 
 
 class Adapter(BaseRollout):
-    """The trainer's side: sends the server new weights."""
+    """The trainer's side of the rollout: sends new weights to the server."""
 
     async def resume(self, tags: list[str]) -> None:
-        """Nothing was released."""
+        """Does nothing, because `release` does nothing."""
 
     async def release(self) -> None:
-        """A processor has no second memory to release weights to."""
+        """Does nothing, because a CPU has no second memory for the weights."""
 
     @torch.no_grad()
     async def update_weights(
         self, weights: Any, wire_format: str = "named_tensors", global_steps: int | None = None, **kwargs: Any
     ) -> None:
-        """Sends the trained weights of optimizer step `global_steps` over."""
+        """Sends the trained weights to the server. The protocol is verl's.
+
+        Args:
+            weights: pairs (name, tensor), as an iterator or an asynchronous iterator.
+            wire_format: not used.
+            global_steps: optimizer step of the weights.
+            kwargs: not used.
+        """
         state = {name: weight.detach().float().cpu() async for name, weight in ensure_async_iterator(weights)}
         if int(os.environ["RANK"]) == 0:
             await ray.get_actor(f"{ROLLOUT}_0").load_weights.remote(state, global_steps)

@@ -1,9 +1,8 @@
-"""verl's data set, which hands out the problems of a step in the order of `order.py`.
+"""verl's data set, which returns the problems of each step in the order of `order.py`.
 
-verl asks a data set for one row after another. It does not say for which step, and a step takes more rows where groups are
-replaced in it. So the data set looks at the trainer's step: when it changes, the rows of the next step begin. The place in the
-data that verl remembers does not matter, and a run that goes on from a checkpoint plays the same problems as one that was not
-killed.
+verl requests one row after another without the step, and a step takes more rows if groups are replaced. So the data set reads
+the trainer's step: when it changes, the rows of the next step begin. verl's own position in the data has no effect, and a run
+that is resumed from a checkpoint plays the same problems as an uninterrupted run.
 """
 
 from collections.abc import Iterator
@@ -15,20 +14,20 @@ from . import order
 
 
 class StepDataset(RLHFDataset):
-    """See the module. A row's `extra_info` tells the attempt as well."""
+    """See the module. A row's `extra_info` also has the attempt."""
 
     trainer: ClassVar[Any] = None
-    """verl's. It makes its replay buffer before its data set, and hands itself to that one only (`replay.py`)."""
+    """verl's trainer. The replay buffer sets it (`replay.py`), because verl does not pass the trainer to its data set."""
 
     step: int | None = None
-    turns: Iterator[order.Turn]
+    remaining: Iterator[order.Attempt]
 
     def __getitem__(self, item: int) -> dict[str, Any]:
-        """The next row of the trainer's step; `item`, verl's own place in the data, is not looked at."""
+        """Returns the next row of the trainer's step. `item`, verl's own position in the data, is ignored."""
         if self.step != self.trainer.global_steps:
             self.step = int(self.trainer.global_steps)
-            self.turns = order.turns(len(self), int(self.config.train_batch_size), int(self.config.seed), self.step)
-        turn = next(self.turns)
-        row: dict[str, Any] = super().__getitem__(turn.problem)
-        row["extra_info"] = {**row["extra_info"], "attempt": turn.attempt}
+            self.remaining = order.attempts(len(self), int(self.config.train_batch_size), int(self.config.seed), self.step)
+        chosen = next(self.remaining)
+        row: dict[str, Any] = super().__getitem__(chosen.problem)
+        row["extra_info"] = {**row["extra_info"], "attempt": chosen.number}
         return row

@@ -1,11 +1,11 @@
-"""The training engine that counts the sequences which are in the loss.
+"""A training engine for verl that divides `seq-mean-...` losses by the number of sequences in the loss.
 
-The modes `seq-mean-...` of `loss` are means over sequences. verl 0.9.1 adds up the sequences whose mask is not all zero, but
-divides by all that were sampled: with a quarter of the responses cut short, loss and gradient are a quarter too small. Here the
-divisor is the number of sequences that are added up, over all processes and micro batches of the update.
+These modes of `loss` are means over sequences. verl 0.9.1 sums over the sequences whose mask is not all zero, but divides by
+the number of sampled sequences. If a quarter of the responses is truncated, loss and gradient are then a quarter too small.
+Here the divisor is the number of sequences in the sum, over all processes and micro-batches of the update.
 
-verl imports this module where it builds a model (`model.external_lib`) and finds the class in its registry of engines by
-the vendor's name (`VERL_ENGINE_VENDOR`). For other kinds of models the registry falls back on verl's own engines.
+verl imports this module when it builds a model (`model.external_lib`), and finds the class in its registry of engines by vendor
+(`VERL_ENGINE_VENDOR`). For other kinds of models the registry uses verl's own engines.
 """
 
 from collections.abc import Callable, Iterator, KeysView
@@ -20,18 +20,22 @@ from verl.workers.engine import EngineRegistry, FSDPEngineWithLMHead
 from ..trainer import checkpoints
 from .names import ENGINE_VENDOR
 
-checkpoints.allow_random_states()  # verl imports this module wherever it reads a model's checkpoint
+checkpoints.allow_random_states()  # here, because verl imports this module in each process that reads a checkpoint
 
 
 @EngineRegistry.register(model_type="language_model", backend=["fsdp", "fsdp2"], device=["cuda", "npu"], vendor=ENGINE_VENDOR)
 class SequenceCountingEngine(FSDPEngineWithLMHead):
-    """verl's FSDP engine, told how many sequences of an update are in the loss."""
+    """verl's FSDP engine with the number of sequences in the loss as divisor."""
 
     def forward_backward_batch(self, data: Any, loss_function: Callable[..., Any], forward_only: bool = False) -> Any:
-        """As verl's, with `global_batch_size` replaced where the trainer gives one.
+        """Runs verl's method with another `global_batch_size`, if the trainer sets one.
 
-        Where no sequence is in the loss it is 0, as the number of tokens is: the loss is then no number in any mode, and verl
-        leaves that update out.
+        If no sequence is in the loss, the divisor is 0. The loss is then NaN, and verl skips the update.
+
+        Args:
+            data: batch of the update.
+            loss_function: verl's loss.
+            forward_only: compute no gradient.
         """
         if tensordict_utils.get_non_tensor_data(data=data, key="global_batch_size", default=None) is not None:
             group = self.get_data_parallel_group()
@@ -42,9 +46,9 @@ class SequenceCountingEngine(FSDPEngineWithLMHead):
 
 
 class _Kinds(KeysView[type]):
-    """The configurations of a kind of model. Whether one is among them is found out without importing them all.
+    """The configuration classes of a mapping of transformers. A membership test does not import all of them.
 
-    verl asks that for each model that it builds, and transformers' own list imports 150 modules for it, which takes seconds.
+    verl tests membership for each model that it builds. transformers' own keys import 150 modules for it, which takes seconds.
     """
 
     def __init__(self, mapping: Any):
@@ -55,18 +59,18 @@ class _Kinds(KeysView[type]):
         return iter(self.all())
 
 
-def _quickly(mapping: Any) -> None:
+def _skip_imports(mapping: Any) -> None:
     kinds = _Kinds(mapping)
     mapping.keys = lambda: kinds
 
 
-_quickly(AutoModelForImageTextToText._model_mapping)  # no registry: verl has the name of this class in its code
+_skip_imports(AutoModelForImageTextToText._model_mapping)  # no registry: verl's code names this class
 
 
 def in_loss(mask: torch.Tensor) -> int:
-    """How many sequences have a token in the loss.
+    """Returns the number of sequences with a token in the loss.
 
     Args:
-        mask: (sequences, tokens), nested or padded; 0 for tokens that are out of the loss.
+        mask: (sequences, tokens), nested or padded; 0 for tokens outside the loss.
     """
     return sum(bool(row.any()) for row in mask.unbind())

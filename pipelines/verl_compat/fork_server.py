@@ -1,15 +1,15 @@
-"""verl, imported once: on one machine all its processes are forked from one that has done so.
+"""A fork server for verl on a CPU: one process imports verl, and all of verl's processes are forked from it.
 
-verl on a processor is seven processes, most of them started one after the other, and importing verl, transformers and torch
-takes each of them several seconds. Here one process imports them and forks: first verl's own program, then every worker that
-Ray wants. Ray starts workers with this file as its `py_executable`: it hands its arguments, environment and open files to the
-server, and waits for the fork to end.
+verl on a CPU has seven processes, and most of them start one after the other. Each takes several seconds to import verl,
+transformers and torch. Here one process imports them and forks verl's main program, then each worker that Ray starts. Ray
+starts workers with this file as `py_executable`: it sends its arguments, environment and open files to the server, and waits
+until the fork ends.
 
-    python -m tenfold.pipelines.verl_compat.fork_server SETTING...      runs verl with these settings of Hydra's
-    python fork_server.py NAME SCRIPT ARGUMENT...              has the server of that name fork a process that runs SCRIPT
+    python -m tenfold.pipelines.verl_compat.fork_server SETTING...      runs verl with these Hydra settings
+    python fork_server.py NAME SCRIPT ARGUMENT...              requests a fork that runs SCRIPT from the server NAME
 """
 
-# The second form is run for every worker: nothing but the standard library is imported at the top.
+# The second form runs for each worker, so the top level imports only the standard library.
 import contextlib
 import ctypes
 import fcntl
@@ -33,15 +33,17 @@ PRELOADED = (
     *("verl.trainer.main_ppo", "verl.experimental.agent_loop", "verl.workers.engine_workers", "transfer_queue"),
     *("tenfold.pipelines.rl.agent_loop", "tenfold.pipelines.verl_compat.cpu_rollout", "tenfold.pipelines.verl_compat.replay"),
 )
-"""What verl's processes on a processor import sooner or later."""
+"""Modules that verl's processes on a CPU import."""
 FIRST_JOB = "01000000"
-"""Ray's name for the first program that joins it: of a Ray of verl's own, verl."""
-KNOWN_RAY = ((2, 50), (2, 61))
-"""Versions of Ray whose workers were tried as forks: from the first on, below the second."""
+"""Ray's id of the first program that joins it, which is verl."""
+TESTED_RAY = ((2, 50), (2, 61))
+"""Range of Ray versions whose workers were tested as forks; the end is excluded."""
 POLL_SECONDS = 0.05
-ASKING_SECONDS = 10.0
-MOST_FILES = 64
-"""Open files that a worker may be handed."""
+"""Seconds between two checks for requests and ended forks."""
+REQUEST_SECONDS = 10.0
+"""Time limit for reading a request, in seconds. Our choice."""
+MAX_FILES = 64
+"""Largest number of open files in a request. Our choice."""
 _LENGTH, _STATUS, _PEER = struct.Struct("<I"), struct.Struct("<h"), struct.Struct("3i")
 _PR_SET_PDEATHSIG = 1
 
@@ -50,29 +52,31 @@ class _Closes(Protocol):
     def close(self) -> None: ...
 
 
-class Question(NamedTuple):
-    """What the process that asks for a fork is, and the fork shall be."""
+class ForkRequest(NamedTuple):
+    """The state of the process that requests a fork, which the fork takes over."""
 
     arguments: list[str]
+    """The script and its arguments."""
     environment: dict[str, str]
     folder: str
+    """Working folder."""
     files: list[int]
-    """Numbers of its open files."""
+    """Numbers of the open files."""
 
 
-def verl(settings: list[str]) -> None:
-    """Imports verl and runs it with these settings of Hydra's."""
-    # Ray reads these as it is imported, where workers started by themselves find them in their environment: the job that they
-    # are of, and the process with which they end.
-    told = {"RAY_JOB_ID": FIRST_JOB, "RAY_RAYLET_PID": str(os.getpid())}
-    os.environ.update(told)
+def run_verl(settings: list[str]) -> None:
+    """Imports verl and runs it with these Hydra settings."""
+    # Ray reads these variables when it is imported. A worker that Ray starts has them in its environment: its job, and the
+    # process with which it ends.
+    variables = {"RAY_JOB_ID": FIRST_JOB, "RAY_RAYLET_PID": str(os.getpid())}
+    os.environ.update(variables)
     modules = [importlib.import_module(name) for name in PRELOADED]
     importlib.import_module("tenfold.pipelines.verl_compat.ray_paths").keep_folder_out()
-    for name in told:
+    for name in variables:
         del os.environ[name]
 
     sys.argv = [str(modules[0].__file__), *settings]
-    if not is_known():
+    if not can_fork():
         modules[0].main()
         return
 
@@ -84,23 +88,22 @@ def verl(settings: list[str]) -> None:
     serve(program)()
 
 
-def is_known() -> bool:
-    """Whether this version of Ray is one whose workers can be forked (`contract.py`). Any other starts them itself, which is
-    half a minute slower."""
+def can_fork() -> bool:
+    """True if this version of Ray supports forked workers (`contract.py`). Without forks, verl starts half a minute later."""
     import ray
 
     version = tuple(int(part) for part in ray.__version__.split(".")[:2])
-    return KNOWN_RAY[0] <= version < KNOWN_RAY[1] and hasattr(getattr(ray._raylet, "Config", None), "initialize")
+    return TESTED_RAY[0] <= version < TESTED_RAY[1] and hasattr(getattr(ray._raylet, "Config", None), "initialize")
 
 
 def serve(program: Callable[[str], object]) -> Callable[[], object]:
-    """Forks: first a process for the program, then, until that one has ended, one for whoever asks.
+    """Forks a process for the program, then one for each request until the program ends.
 
     Args:
-        program: is given the command that stands for Python where a script shall be run in a fork.
+        program: called with the command that replaces `python` to run a script in a fork.
 
     Returns:
-        As a fork does, in each process: what that one is to do.
+        In each process, like `os.fork`: the function that this process has to call.
     """
     listener = socket.socket(socket.AF_UNIX)
     listener.bind("")  # the kernel chooses a name outside the file system
@@ -108,131 +111,135 @@ def serve(program: Callable[[str], object]) -> Callable[[], object]:
     name = listener.getsockname()[1:].decode()
     python = shlex.join([sys.executable, "-I", "-S", str(Path(__file__).resolve()), name])
     gc.collect()
-    gc.freeze()  # forks share these pages as long as nobody counts references in them
+    gc.freeze()  # the collector then leaves these objects alone, so that forks share their memory pages
     if not (first := _fork([listener])):
         return lambda: program(python)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends when the program has
-    askers: dict[int, socket.socket] = {}
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server ends when the program has ended
+    clients: dict[int, socket.socket] = {}
     with selectors.DefaultSelector() as events:
         events.register(listener, selectors.EVENT_READ)
         while True:
             for key, _ in events.select(POLL_SECONDS):
-                if key.fileobj is not listener:  # who asked was killed
+                if key.fileobj is not listener:  # the client was killed
                     events.unregister(key.fileobj)
                     os.kill(key.data, signal.SIGKILL)
                     continue
-                asker, _ = listener.accept()
-                if not (asked := _read(asker)):
-                    asker.close()
+                client, _ = listener.accept()
+                if not (received := _read(client)):
+                    client.close()
                     continue
-                question, files = asked
-                if not (worker := _fork([listener, asker, *askers.values(), events])):
-                    return lambda question=question, files=files: _become(question, files)  # type: ignore[misc]
+                request, files = received
+                if not (worker := _fork([listener, client, *clients.values(), events])):
+                    return lambda request=request, files=files: _become(request, files)  # type: ignore[misc]
                 for file in files:
                     os.close(file)
-                askers[worker] = asker
-                events.register(asker, selectors.EVENT_READ, worker)
+                clients[worker] = client
+                events.register(client, selectors.EVENT_READ, worker)
             while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG):
                 status = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
                 if status:
                     _report(ended.si_pid, status)
                 if ended.si_pid == first:
                     return lambda status=status: _end(status)  # type: ignore[misc]
-                asker = askers.pop(ended.si_pid)
+                client = clients.pop(ended.si_pid)
                 with contextlib.suppress(KeyError):
-                    events.unregister(asker)
+                    events.unregister(client)
                 with contextlib.suppress(OSError):
-                    asker.sendall(_STATUS.pack(status))
-                asker.close()
+                    client.sendall(_STATUS.pack(status))
+                client.close()
 
 
-def ask(name: str, arguments: list[str]) -> int:
-    """Has a server fork a process that runs a script in this one's place.
+def request_fork(name: str, arguments: list[str]) -> int:
+    """Requests a fork that runs a script instead of this process, and waits for its end.
+
+    Args:
+        name: the server's socket.
+        arguments: the script and its arguments.
 
     Returns:
-        Its status; where a signal ended it, the negative number of that.
+        The fork's exit status; the negative number of the signal if one ended it.
     """
     files = [number for number in map(int, os.listdir("/proc/self/fd")) if _is_open(number)]
-    told = json.dumps(Question(arguments, dict(os.environ), os.getcwd(), files)).encode()
+    message = json.dumps(ForkRequest(arguments, dict(os.environ), os.getcwd(), files)).encode()
     with socket.socket(socket.AF_UNIX) as server:
         server.connect(f"\0{name}")
-        socket.send_fds(server, [_LENGTH.pack(len(told))], files)
-        server.sendall(told)
-        answer = server.recv(_STATUS.size)
-    return int(_STATUS.unpack(answer)[0]) if answer else 1
+        socket.send_fds(server, [_LENGTH.pack(len(message))], files)
+        server.sendall(message)
+        reply = server.recv(_STATUS.size)
+    return int(_STATUS.unpack(reply)[0]) if reply else 1
 
 
 def _is_open(number: int) -> bool:
     try:
         fcntl.fcntl(number, fcntl.F_GETFD)
-    except OSError:  # it was that of the list itself
+    except OSError:  # the file with which the folder was listed
         return False
     return True
 
 
-def _read(asker: socket.socket) -> tuple[Question, list[int]] | None:
-    """A question and copies of its open files; None if it breaks off, or another user asks."""
-    _, user, _ = _PEER.unpack(asker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
-    asker.settimeout(ASKING_SECONDS)
+def _read(client: socket.socket) -> tuple[ForkRequest, list[int]] | None:
+    """Returns a request and copies of its open files; None if it is incomplete or comes from another user."""
+    _, user, _ = _PEER.unpack(client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+    client.settimeout(REQUEST_SECONDS)
     files: list[int] = []
-    with asker.makefile("rb") as stream, contextlib.suppress(ValueError, TypeError, struct.error, OSError):
+    with client.makefile("rb") as stream, contextlib.suppress(ValueError, TypeError, struct.error, OSError):
         if user == os.geteuid():
-            head, files, _, _ = socket.recv_fds(asker, _LENGTH.size, MOST_FILES)
-            return Question(*json.loads(stream.read(*_LENGTH.unpack(head)))), files
+            head, files, _, _ = socket.recv_fds(client, _LENGTH.size, MAX_FILES)
+            return ForkRequest(*json.loads(stream.read(*_LENGTH.unpack(head)))), files
     for file in files:
         os.close(file)
     return None
 
 
-def _fork(held: Iterable[_Closes]) -> int:
-    """Forks; the fork lets go of what the server holds, and ends with the server."""
+def _fork(resources: Iterable[_Closes]) -> int:
+    """Forks. The fork closes the server's resources and is killed when the server ends."""
     if pid := os.fork():
         return pid
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    for thing in held:
-        thing.close()
+    for resource in resources:
+        resource.close()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     random.seed()
     return 0
 
 
 def _report(pid: int, status: int) -> None:
-    """Tells the log how a process ended; `supervise.cause` reads it. Ray does not know, for the process is not its child."""
+    """Logs how a process ended, for `supervise.cause`. Ray cannot log it, because the process is not its child."""
     how = f"ended by signal {-status}" if status < 0 else f"exited with status {status}"
     with contextlib.suppress(OSError):
         os.write(2, f"\ntenfold.fork_server: process {pid} {how}\n".encode())
 
 
 def _end(status: int) -> None:
-    """Ends this process as another one has ended; see `ask`."""
+    """Ends this process with the status of `request_fork`."""
     if status < 0:
-        with contextlib.suppress(OSError):  # some cannot be handled, and need not be
+        with contextlib.suppress(OSError):  # SIGKILL and SIGSTOP cannot be handled, and need not be
             signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     sys.exit(status)
 
 
-def _become(question: Question, copies: list[int]) -> None:
-    """Takes on the asker's open files, environment and folder, and runs its script."""
-    os.setpgid(0, 0)  # an interrupt is for the program, which ends its workers in order
-    above = max(question.files, default=0) + 1
-    moved = [fcntl.fcntl(copy, fcntl.F_DUPFD, above) for copy in copies]  # none may lie where another one is to be
+def _become(request: ForkRequest, copies: list[int]) -> None:
+    """Takes over the open files, environment and folder of a request, and runs its script."""
+    os.setpgid(0, 0)  # so that only the main program gets an interrupt, because it ends its workers in order
+    above = max(request.files, default=0) + 1
+    moved = [fcntl.fcntl(copy, fcntl.F_DUPFD, above) for copy in copies]  # above all numbers that are assigned below
     for copy in copies:
         os.close(copy)
-    for copy, number in zip(moved, question.files, strict=True):
+    for copy, number in zip(moved, request.files, strict=True):
         os.dup2(copy, number)
         os.close(copy)
     os.environ.clear()
-    os.environ.update(question.environment)
-    os.chdir(question.folder)
+    os.environ.update(request.environment)
+    os.chdir(request.folder)
     if ray := sys.modules.get("ray._raylet"):
-        ray.Config.initialize("")  # it read the environment as it was imported
-    sys.argv = question.arguments
+        ray.Config.initialize("")  # again, because Ray read the server's environment when it was imported
+    sys.argv = request.arguments
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 if __name__ == "__main__":
     if __package__:
-        verl(sys.argv[1:])
+        run_verl(sys.argv[1:])
     else:
-        _end(ask(sys.argv[1], sys.argv[2:]))
+        _end(request_fork(sys.argv[1], sys.argv[2:]))

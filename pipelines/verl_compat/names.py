@@ -1,10 +1,10 @@
-"""What verl and Ray are told to import of this package, by name."""
+"""Names under which verl and Ray import modules of this package."""
 
 ROLLOUT = "tenfold_cpu"
-"""verl's name for the rollout of `cpu_rollout.py`."""
+"""Name of the rollout of `cpu_rollout.py` in verl's registry."""
 ENGINE_VENDOR = "tenfold"
-"""The name of our training engine in verl's registry."""
+"""Vendor of `engine.py` in verl's registry of engines."""
 ENGINE, CPU, DATASET, REPLAY, FORK_SERVER, RAY_PATHS = (
     f"{__package__}.{module}" for module in ("engine", "cpu", "dataset", "replay", "fork_server", "ray_paths")
 )
-"""Modules."""
+"""Names of modules."""

@@ -1,10 +1,10 @@
-"""The order in which a GRPO stage plays its problems: a function of the seed and the step, of nothing else.
+"""The order of problems in a GRPO stage, which depends only on the seed and the step.
 
-A step begins with its own batch: the stage goes through its problems pass by pass, each pass shuffled. After the batch come the
-problems that replace a group that GRPO cannot learn from (`replay.py`). No problem comes twice in a step before all others have
-come. Then they come again, as another attempt, whose samples have other seeds.
+A step begins with its own batch. The batches go through all problems in passes, and each pass is shuffled. After the batch come
+the problems that replace groups without a gradient (`replay.py`). No problem is repeated within a step before all other
+problems have been used. A repetition is another attempt, and its samples have other seeds.
 
-What was replaced in one step changes nothing in the next one, so that a run that was killed goes on with the same problems.
+Replacements in one step do not affect the next step, so a run that was killed resumes with the same problems.
 """
 
 import dataclasses
@@ -14,56 +14,64 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 
-class Turn(NamedTuple):
-    """A problem's turn within a step."""
+class Attempt(NamedTuple):
+    """A problem in a step."""
 
     problem: int
-    """Its place among the stage's problems."""
-    attempt: int
-    """How often it had its turn in this step before."""
+    """Index of the problem in the stage."""
+    number: int
+    """Number of earlier attempts at the problem in the step."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Place:
-    """Which sample of a run an episode is."""
+class SampleId:
+    """The identification of a sample within a run."""
 
     problem: int
+    """Index of the problem in the stage."""
     sample: int
-    """Of the problem's group."""
+    """Sample number within the group."""
     step: int
     attempt: int
-    """How often the problem had come in this step before."""
+    """Number of earlier attempts at the problem in the step."""
 
     @property
-    def is_first(self) -> bool:
-        """Whether it is one of the samples that a filter may have made already."""
+    def may_be_reused(self) -> bool:
+        """True if a filter may already have made this sample: in the first attempt of the first step."""
         return self.step == 1 and self.attempt == 0
 
-    def key(self, problem_id: str) -> str:
-        """Names the problem and the occasion for `sample_seed`."""
+    def seed_key(self, problem_id: str) -> str:
+        """Returns the problem id with the step and the attempt, as `sample_seed` needs it."""
         return f"{problem_id}/{self.step}" + (f".{self.attempt}" if self.attempt else "")
 
 
 def batch(problems: int, size: int, seed: int, step: int) -> list[int]:
-    """The problems that a step begins with.
+    """Returns the problems with which a step begins.
 
     Args:
-        problems: how many the stage has; no fewer than `size`.
-        size: problems a step.
-        seed: of the stage.
-        step: from 1.
+        problems: number of problems in the stage; at least `size`.
+        size: problems per step.
+        seed: base seed of the stage.
+        step: number of the step, from 1.
     """
-    a_pass = problems // size * size  # no problem twice in a step
-    number, start = divmod((step - 1) * size, a_pass)
-    return random.Random(f"{seed}/{number}").sample(range(problems), a_pass)[start : start + size]
+    in_pass = problems // size * size  # a multiple of `size`, so that no step has a problem twice
+    number, start = divmod((step - 1) * size, in_pass)
+    return random.Random(f"{seed}/{number}").sample(range(problems), in_pass)[start : start + size]
 
 
-def turns(problems: int, size: int, seed: int, step: int) -> Iterator[Turn]:
-    """The problems of a step and those that take the place of others in it, without end; the arguments are those of `batch`."""
+def attempts(problems: int, size: int, seed: int, step: int) -> Iterator[Attempt]:
+    """Yields the problems of a step, then replacements without end.
+
+    Args:
+        problems: number of problems in the stage; at least `size`.
+        size: problems per step.
+        seed: base seed of the stage.
+        step: number of the step, from 1.
+    """
     first = batch(problems, size, seed, step)
     chosen = set(first)
-    order = random.Random(f"{seed}/{step}/replacements")
+    generator = random.Random(f"{seed}/{step}/replacements")
     others = [problem for problem in range(problems) if problem not in chosen]
-    yield from (Turn(problem, 0) for problem in [*first, *order.sample(others, len(others))])
-    for attempt in itertools.count(1):
-        yield from (Turn(problem, attempt) for problem in order.sample(range(problems), problems))
+    yield from (Attempt(problem, 0) for problem in [*first, *generator.sample(others, len(others))])
+    for number in itertools.count(1):
+        yield from (Attempt(problem, number) for problem in generator.sample(range(problems), problems))

@@ -1,9 +1,9 @@
-"""Keeps the folder that a run is started in off the path of Ray's workers.
+"""Keeps the working folder of a run off `sys.path` in Ray's workers.
 
-Ray puts the driver's folder first on the path of every worker, before Python's own library: a `json.py` that lies beside a
-recipe would be imported there. What a recipe's modules define is found without that (`named_code.py`).
+Ray puts the driver's folder first on the path of each worker, before Python's own library, so a `json.py` beside a recipe would
+be imported. Modules that a recipe names are found in another way (`named_code.py`).
 
-    python -m tenfold.pipelines.verl_compat.ray_paths SETTING...        runs verl with these settings of Hydra's
+    python -m tenfold.pipelines.verl_compat.ray_paths SETTING...        runs verl with these Hydra settings
 """
 
 import sys
@@ -11,18 +11,24 @@ from typing import Any
 
 
 def keep_folder_out() -> None:
-    """Has every Ray that this process starts or joins add no folder to its workers' paths. Ray 2.60 has no setting for it."""
+    """Makes Ray add no folder to its workers' paths, for this process's Ray. Ray 2.60 has no setting for it.
+
+    Raises:
+        RuntimeError: this version of Ray sends the path in another way.
+    """
     from ray.job_config import JobConfig
 
-    if "_get_proto_job_config" not in vars(JobConfig):  # or the folder would be back without a word
-        raise RuntimeError("this version of Ray hands its workers their path in another way")
-    made = JobConfig._get_proto_job_config
-    if getattr(made, "keeps_folder_out", False):
+    if "_get_proto_job_config" not in vars(JobConfig):  # else the folder would be on the path without an error
+        raise RuntimeError(
+            "this version of Ray sends the driver's path to its workers in another way; install a tested version"
+        )
+    original = JobConfig._get_proto_job_config
+    if getattr(original, "keeps_folder_out", False):
         return
 
     def without_folders(self: Any) -> Any:
         self._py_driver_sys_path = []
-        return made(self)
+        return original(self)
 
     without_folders.keeps_folder_out = True  # type: ignore[attr-defined]
     JobConfig._get_proto_job_config = without_folders

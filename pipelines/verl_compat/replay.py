@@ -1,11 +1,11 @@
-"""verl's replay buffer, for groups that GRPO cannot learn from.
+"""verl's replay buffer with replacement of groups that have no gradient.
 
-GRPO compares the samples of a problem. A problem with fewer than two samples that have a verdict gives nothing to compare (of a
-single one verl would take the score itself for its advantage): it is replaced by another problem. So is, where that is asked
-for (`drop_zero_variance`), a problem whose samples all score the same. A step that has replaced too many in vain ends the run.
+GRPO compares the samples of a problem. A group with fewer than two scored samples cannot be compared, and verl would use the
+score of a single sample as its advantage. Its problem is replaced by another problem. With `drop_zero_variance`, a group in
+which all samples have the same score is replaced too. A step with too many replacements ends the run.
 
-verl names its prompts at random and lists what arrives as it arrives. On a processor samples are handed over in an order that
-repeats, and what to replace is decided when all samples are in, so that the same run samples the same problems.
+verl gives its prompts random ids and lists samples in the order of arrival. On a CPU, samples are passed on in a fixed order,
+and replacements are chosen when all samples have arrived, so that a repeated run samples the same problems.
 """
 
 from collections import Counter
@@ -20,17 +20,26 @@ from verl.trainer.ppo.v1.replay_buffer import FILTER_GROUPS_REWARD_METRIC, Repla
 from .dataset import StepDataset
 
 POLL_SECONDS = 0.05
-REPLACED = 20
-"""Times a step's problems that may be sampled to replace others in it. A small set of problems is then sampled several times
-(`order.py`)."""
+"""Seconds between two polls of the queue, on a CPU."""
+MAX_REPLACEMENTS = 20
+"""Limit of replacements in a step, as a multiple of its number of problems. Our choice. If there are few problems, the same
+ones are then sampled several times (`order.py`)."""
 
 
 class ReplacingReplayBuffer(ReplayBuffer):
-    """See the module. verl gives samplers of others none of its settings for filtering; they come in `sampler_kwargs`."""
+    """See the module. verl does not pass its filter settings to a custom sampler, so they come in `sampler_kwargs`."""
 
     def __init__(self, *args: Any, sampler_kwargs: DictConfig, refill_fn: Callable[[int], int], **kwargs: Any):
+        """Takes verl's arguments.
+
+        Args:
+            args: verl's.
+            sampler_kwargs: batch_size and drop_zero_variance.
+            refill_fn: the trainer's method that requests further problems.
+            kwargs: verl's.
+        """
         self.refill, self.replaced = refill_fn, 0
-        StepDataset.trainer = getattr(refill_fn, "__self__", None)  # a method of the trainer's
+        StepDataset.trainer = getattr(refill_fn, "__self__", None)  # the trainer, because `refill_fn` is its method
         super().__init__(
             *args,
             refill_fn=self._replace,
@@ -44,10 +53,10 @@ class ReplacingReplayBuffer(ReplayBuffer):
 
     def _replace(self, problems: int) -> None:
         self.replaced += problems
-        if self.replaced > REPLACED * self.train_batch_size:
+        if self.replaced > MAX_REPLACEMENTS * self.train_batch_size:
             raise RuntimeError(
-                f"{self.replaced - problems} problems were taken to replace those of one step that GRPO cannot learn from, and "
-                "too few had samples that score differently: choose problems that the policy solves at times (a filter stage)"
+                f"{self.replaced - problems} replacement problems in one step, and too few had samples with different scores: "
+                "choose problems that the policy sometimes solves, with a filter stage"
             )
         self.refill(problems)
 
@@ -56,21 +65,21 @@ class ReplacingReplayBuffer(ReplayBuffer):
             return super()._terminal_eviction_reasons(global_steps, partition_id)
         samples = Counter(key.split("_")[0] for key in self.partitions[partition_id])
         ended = self.finished_keys[partition_id] | self.failure_keys[partition_id]
-        lacking = {group for group in ended if samples[group] < 2}
-        self.finished_keys[partition_id] -= lacking  # verl holds a finished group without a reward for a mistake
-        self.failure_keys[partition_id] |= lacking
-        stale, flat, failed, counts = super()._terminal_eviction_reasons(global_steps, partition_id)
-        return stale, flat, failed | lacking, counts
+        too_small = {group for group in ended if samples[group] < 2}
+        self.finished_keys[partition_id] -= too_small  # because verl treats a finished group without a reward as an error
+        self.failure_keys[partition_id] |= too_small
+        stale, zero_variance, failed, counts = super()._terminal_eviction_reasons(global_steps, partition_id)
+        return stale, zero_variance, failed | too_small, counts
 
     def _materialize_batch(
         self, partition_id: str, selected_prompt_uids: list[str], partition_snapshot: dict[str, dict]
     ) -> KVBatchMeta:
-        self.replaced = 0  # the step is sampled
+        self.replaced = 0  # all samples of the step are there
         return super()._materialize_batch(partition_id, selected_prompt_uids, partition_snapshot)
 
 
 class OrderedReplayBuffer(ReplacingReplayBuffer):
-    """The same for a processor: polls more often, and repeats."""
+    """The same buffer for a CPU: polls more often, and passes samples on in a fixed order."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, poll_interval=POLL_SECONDS, **kwargs)
@@ -85,9 +94,9 @@ class OrderedReplayBuffer(ReplacingReplayBuffer):
     def _select_prompt_uids(
         self, partition_id: str, sampleable_keys: set[str], batch_size: int
     ) -> tuple[list[str], dict[str, dict], dict[str, int]]:
-        came = self.prompt_global_steps[partition_id]
-        chosen = [group for group in came if group in sampleable_keys]
-        return chosen[:batch_size], dict(self.partitions[partition_id]), dict(came)
+        steps = self.prompt_global_steps[partition_id]
+        chosen = [group for group in steps if group in sampleable_keys]
+        return chosen[:batch_size], dict(self.partitions[partition_id]), dict(steps)
 
     def _materialize_batch(
         self, partition_id: str, selected_prompt_uids: list[str], partition_snapshot: dict[str, dict]
@@ -98,6 +107,6 @@ class OrderedReplayBuffer(ReplacingReplayBuffer):
         )
         groups = [getattr(info, "data", info) for info in rows["extra_info"]]
         samples = [int(getattr(sample, "data", sample)) for sample in rows["session_id"]]
-        places = [(int(group["index"]), int(group["attempt"]), sample) for group, sample in zip(groups, samples, strict=True)]
-        batch.reorder(sorted(range(len(batch.keys)), key=places.__getitem__))
+        order = [(int(group["index"]), int(group["attempt"]), sample) for group, sample in zip(groups, samples, strict=True)]
+        batch.reorder(sorted(range(len(batch.keys)), key=order.__getitem__))
         return batch

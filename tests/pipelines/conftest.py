@@ -1,4 +1,4 @@
-"""Trainings in one process and in two, and what two trainings must have in common to be the same one."""
+"""Fixtures that train a stage in one process and in two, and that compare two trainings."""
 
 import itertools
 import json
@@ -23,51 +23,51 @@ Trained = dict[str, Any]
 
 
 class TwoProcesses:
-    """Two processes that train one stage after the other (see `two_processes.py`), started as on two GPUs."""
+    """Two processes that train stages (see `two_processes.py`), started like those on two GPUs."""
 
     def __init__(self, queue: Path, python: Path):
-        """Starts them; what they say is in the folder `queue`."""
+        """Starts the processes. Their output is in the folder `queue`."""
         command = processes.launch(Cluster(device="cuda", gpus=2), queue)
         command[command.index("-m", 3) : -1] = [str(Path(__file__).with_name("two_processes.py"))]
         command[0] = str(python)
-        self.queue, self.said, self.numbers = queue, queue / "said", itertools.count()
-        with self.said.open("w") as said:
+        self.queue, self.log, self.numbers = queue, queue / "log", itertools.count()
+        with self.log.open("w") as log:
             env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHON_EXEC": str(python)}
-            self.process = subprocess.Popen(command, env=env, stdout=said, stderr=said, preexec_fn=supervise.die_with_parent)
+            self.process = subprocess.Popen(command, env=env, stdout=log, stderr=log, preexec_fn=supervise.die_with_parent)
 
     def train(self, record: Trained, folder: Path) -> Trained:
-        """Trains what a stage's record says, in a folder; its metrics."""
+        """Trains the stage of a record in a folder; returns its metrics."""
         folder.mkdir(exist_ok=True)
         (folder / "settings.json").write_text(json.dumps(record | {"cluster": {"device": "cpu"}}))
         (folder / "done").unlink(missing_ok=True)
         (self.queue / str(next(self.numbers))).symlink_to(folder.resolve())
         while not (folder / "done").exists():
-            assert self.process.poll() is None, self.said.read_text()[-2000:]
+            assert self.process.poll() is None, self.log.read_text()[-2000:]
             time.sleep(0.05)
-        assert any(folder.glob("checkpoints/*/pytorch_model_fsdp*")), "FSDP2 was not at work"
+        assert any(folder.glob("checkpoints/*/pytorch_model_fsdp*")), "FSDP2 was not used"
         metrics: Trained = json.loads((folder / "trained.json").read_text())
         return metrics
 
 
 @pytest.fixture(scope="session")
 def forked_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A program that does what Python does, without the seconds that the imports of a training take (`forked_python.py`)."""
+    """A program that replaces Python and has the slow imports of training already (`forked_python.py`)."""
     python = tmp_path_factory.mktemp("forked") / "python"
     command = [sys.executable, str(Path(__file__).with_name("forked_python.py")), str(python)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         assert server.stdout.readline()
         yield python
-        server.communicate(b"end\n")  # with all of its forks
+        server.communicate(b"end\n")  # this also ends its forks
 
 
 @pytest.fixture(scope="session")
 def in_two_processes(
     tmp_path_factory: pytest.TempPathFactory, forked_python: Path
 ) -> Iterator[Callable[[Trained, Path], Trained]]:
-    """Trains what a stage's record says, in a folder, in two processes with FSDP2 over gloo; its metrics.
+    """Trains the stage of a record in a folder, in two processes with FSDP2 over gloo; returns its metrics.
 
-    All tests have the same two; other ones where a training has ended them.
+    All tests share the two processes. If a training has ended them, new ones are started.
     """
     started: list[TwoProcesses] = []
 
@@ -78,7 +78,7 @@ def in_two_processes(
 
     yield train
     for pair in started:
-        pair.process.kill()  # its children end with it
+        pair.process.kill()  # this also ends its children
         pair.process.wait()
 
 
@@ -86,7 +86,7 @@ def in_two_processes(
 def by_one_and_by_two(
     tmp_path: Path, in_two_processes: Callable[[Trained, Path], Trained]
 ) -> Callable[[Stage, str, int], tuple[Trained, Trained]]:
-    """Trains a stage in this process and in two, and asserts that it was one training; the metrics of both."""
+    """Trains a stage in this process and in two, and asserts that both trainings are equal; returns the metrics of both."""
 
     def train(stage: Stage, policy: str, seed: int) -> tuple[Trained, Trained]:
         one, two = tmp_path / "by one", tmp_path / "by two"
@@ -101,53 +101,53 @@ def by_one_and_by_two(
 
 RELATIVE = 1e-4
 MOVED = 1e-3
-"""How far apart two trainings may be that do the same sums in another order, on any processor.
+"""Tolerances for two trainings that add the same numbers in another order, on any CPU.
 
-A sum of n numbers in another order differs by about sqrt(n) roundings, each 2^-24 = 6e-8 of it: here n is at most
-100,000, which makes 2e-5 of a loss or of a gradient's norm, rarely more. RELATIVE is five times that.
+A sum of n numbers in another order differs by about sqrt(n) roundings of 2^-24 = 6e-8 each. Here n is at most 100,000, so a
+loss or a gradient's norm differs by about 2e-5. RELATIVE is five times that.
 
-Weights cannot be compared one by one. Adam moves a weight by the learning rate whatever the size of its gradient is, so where
-the gradient is 0 but for its rounding, the two may go opposite ways, up to twice the learning rate a step. Such weights are as
-rare as gradients that are 2e-5 of the usual one: 2e-5 of all the way that the weights have gone. MOVED is fifty times that.
-They hardly matter to the next step either, for what a weight does to the loss is its gradient, and that is next to 0.
+Weights cannot be compared one by one. Adam moves a weight by the learning rate, whatever the size of its gradient. If the
+gradient is 0 except for rounding, the two trainings may move it in opposite directions, up to twice the learning rate per step.
+Such weights are as rare as gradients of 2e-5 of the usual size: 2e-5 of the total distance that the weights move. MOVED is
+fifty times that. They hardly affect the next step, because their gradient is close to 0.
 
-A wrong share of a batch, another order or another rate change the losses and the way by percents and more.
+A wrong share of a batch, another order of examples or another learning rate changes losses and distance by percents or more.
 """
 
 
 @pytest.fixture(name="assert_same_training")
 def same_training() -> Callable[[Path, Path, str], None]:
-    """See the function of that name."""
+    """Returns the function `assert_same_training`."""
     return assert_same_training
 
 
-def assert_same_training(one: Path, other: Path, start: str) -> None:
-    """Asserts that two folders hold one training of the policy `start`.
+def assert_same_training(first: Path, second: Path, start: str) -> None:
+    """Asserts that two folders have equal trainings of the policy `start`.
 
-    It has the same steps, and at every step the same loss and norm of the gradient, which Adam's steps alone would not show. It
-    ends at the same weights: the two ends are nearer to each other than to the start by far.
+    The steps are equal, and at each step the loss and the norm of the gradient, because Adam's steps hide its size. The final
+    weights are much closer to each other than to the start.
     """
-    found, wanted = logged(other), logged(one)
-    assert [row["step"] for row in found] == [row["step"] for row in wanted]
+    rows, expected = logged(second), logged(first)
+    assert [row["step"] for row in rows] == [row["step"] for row in expected]
     for name in ("loss", "grad_norm"):
-        assert [row[name] for row in found] == pytest.approx([row[name] for row in wanted], rel=RELATIVE), name
-    apart = distance(weights(one), weights(other))
-    moved = distance(weights(one), checkpoints.load(checkpoints.checkpoint(start), torch.float32)[0].state_dict())
+        assert [row[name] for row in rows] == pytest.approx([row[name] for row in expected], rel=RELATIVE), name
+    apart = distance(weights(first), weights(second))
+    moved = distance(weights(first), checkpoints.load(checkpoints.checkpoint(start), torch.float32)[0].state_dict())
     assert apart <= MOVED * moved
 
 
 def logged(folder: Path) -> list[dict[str, Any]]:
-    """What the Trainer noted down at each step that it reported, as of its last checkpoint."""
+    """Returns the Trainer's log of each reported step, from the last checkpoint."""
     states = [json.loads(path.read_text()) for path in folder.glob("checkpoints/*/trainer_state.json")]
     history = max(states, key=lambda state: state["global_step"])["log_history"]
     return [row for row in history if "loss" in row]
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    """The weights that a training left."""
+    """Returns the trained weights."""
     return load_file(folder / "policy" / "model.safetensors")
 
 
-def distance(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
-    """The sum over all weights of how far apart they are."""
-    return sum(float((one[name].double() - other[name].double()).abs().sum()) for name in one)
+def distance(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> float:
+    """Returns the sum of absolute differences over all weights."""
+    return sum(float((first[name].double() - second[name].double()).abs().sum()) for name in first)

@@ -1,4 +1,4 @@
-"""Packages that add kinds of stages, as an installation leaves them in a folder: one that works, and others that do not."""
+"""Installed packages that add kinds of stages: one that works, and several that are unusable."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch.distributed
 from tenfold.envs import registry
 from tenfold.envs.problems import sources
-from tenfold.pipelines import sampling
+from tenfold.pipelines import figures
 from tenfold.pipelines.stage import Stage
 from .count import count
 
@@ -72,7 +72,7 @@ BROKEN = {
 
 
 def install(site: Path) -> None:
-    """Leaves all of the packages in a folder."""
+    """Installs all packages in a folder."""
     _package(site, "lab-words", ENTRIES, **{"stages": WORDS, "count": COUNT, "environments": ENVIRONMENTS, "__init__": ""})
     for name, (entry, source) in BROKEN.items():
         _package(site, name, f"[tenfold.stages]\n{entry}\n", __init__=source)

@@ -1,3 +1,5 @@
+"""Clusters: their settings, their checks, and the policies that are loaded on them."""
+
 import json
 import os
 import socket
@@ -39,33 +41,33 @@ def write(lab: Path, **changes: Any) -> Path:
     [
         ({"gpus": 8, "tensor_parallel": 3}, "tensor_parallel=3 does not divide gpus=8"),
         ({"gpus": 2, "tensor_parallel": 4, "nodes": 2}, "tensor_parallel=4 does not divide gpus=2"),
-        ({"gpus": 4, "sequence_parallel": 3}, "sequence_parallel=3 does not divide the 4 GPUs"),
-        ({"device": "cpu", "gpus": 2}, "device=cpu goes with nodes=1 and gpus=1"),
+        ({"gpus": 4, "sequence_parallel": 3}, "sequence_parallel=3 does not divide nodes x gpus = 4"),
+        ({"device": "cpu", "gpus": 2}, "device=cpu has one process, got nodes x gpus = 2; set both to 1"),
         ({"offload": "some"}, "'none', 'optimizer' or 'all'"),
     ],
 )
-def test_numbers_that_do_not_go_together_are_refused(settings: dict[str, Any], words: str) -> None:
+def test_inconsistent_cluster_sizes_are_rejected(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(pydantic.ValidationError, match=words):
         made(**settings)
 
 
-def test_the_packages_clusters_are_sound() -> None:
+def test_the_clusters_of_the_package_are_valid() -> None:
     read = {path.stem: made(**clusters.named(path.stem)) for path in clusters.CLUSTERS.glob("*.yaml")}
     assert {name: cluster.world for name, cluster in read.items()} == {"one_gpu": 1, "one_node": 8, "several_nodes": 16}
     assert not any(cluster.on_cpu() for cluster in read.values())
 
 
-def test_what_no_stage_could_run_on_is_said_before_one_does(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_impossible_cluster_is_rejected_before_the_first_stage(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    with pytest.raises(UserError, match="nodes=2 wants a Ray cluster"):
+    with pytest.raises(UserError, match="nodes=2 needs a Ray cluster"):
         tenfold.run(write(lab, cluster={"device": "cuda", "nodes": 2}), "out", quiet=True)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(UserError, match="no GPU here, and 8 are asked for"):
+    with pytest.raises(UserError, match="expected 8 GPUs, but torch finds none here"):
         tenfold.run(write(lab, cluster={"gpus": 8}), "out", quiet=True)
     assert not (lab / "out/sft").exists()
 
 
-def test_rays_own_variable_names_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_address_comes_from_ray_address_unless_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "head:6379")
     assert (made().address, made(ray_address="auto").address) == ("head:6379", "auto")
 
@@ -73,13 +75,13 @@ def test_rays_own_variable_names_a_cluster(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("cluster", "words"),
     [
-        ("one_nod", "there is no cluster one_nod: give a file, or one of one_gpu, one_node, several_nodes"),
-        ({"gpu": 8}, "cluster.gpu: unknown key 'gpu'; there are device, nodes, gpus"),
-        ({"gpus": 0}, "cluster.gpus: Input should be greater than or equal to 1, not 0"),
-        ("text.yaml", "text.yaml holds no settings"),
+        ("one_nod", "there is no cluster one_nod: use a file, or one of one_gpu, one_node, several_nodes"),
+        ({"gpu": 8}, "cluster.gpu: unknown setting 'gpu'; use one of device, nodes, gpus"),
+        ({"gpus": 0}, "cluster.gpus: Input should be greater than or equal to 1, got 0"),
+        ("text.yaml", "text.yaml: expected a mapping of settings, got str"),
     ],
 )
-def test_a_cluster_that_cannot_be_is_one_line(lab: Path, cluster: Any, words: str) -> None:
+def test_an_invalid_cluster_is_a_one_line_error(lab: Path, cluster: Any, words: str) -> None:
     (lab / "text.yaml").write_text("eight")
     with pytest.raises(UserError) as error:
         recipes.load(write(lab, cluster=cluster))
@@ -99,7 +101,7 @@ def test_the_command_line_replaces_cluster_policy_and_seed(lab: Path, capsys: py
     assert "no cluster two_gpus" in capsys.readouterr().err
 
 
-def test_another_cluster_goes_on_with_a_run(lab: Path) -> None:
+def test_a_run_resumes_on_another_cluster(lab: Path) -> None:
     tenfold.run(write(lab), "out", quiet=True)
     (lab / "out/sft/stage.json").unlink()
     tenfold.run(write(lab, cluster={"device": "cpu"}), "out", quiet=True)
@@ -107,9 +109,9 @@ def test_another_cluster_goes_on_with_a_run(lab: Path) -> None:
     assert (record["resumed"], record["cluster"]["device"]) == (True, "cpu")
 
 
-def test_policies_sample_with_vllm_where_there_are_gpus_and_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, dict[str, Any]]] = []
-    monkeypatch.setattr(clusters.policies, "load_policy", lambda uri, **options: asked.append((uri, options)))
+def test_checkpoints_use_vllm_if_there_are_gpus_and_vllm_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr(clusters.policies, "load_policy", lambda uri, **options: loaded.append((uri, options)))
     monkeypatch.setattr(clusters.importlib.util, "find_spec", lambda name: object())
     gpus = made(device="cuda", gpus=4, tensor_parallel=2)
     for uri, cluster in (("hf:ORG/NAME", gpus), ("openai:model", gpus), ("hf:ORG/NAME", made(device="cpu"))):
@@ -117,7 +119,7 @@ def test_policies_sample_with_vllm_where_there_are_gpus_and_vllm(monkeypatch: py
     monkeypatch.setattr(clusters.importlib.util, "find_spec", lambda name: None)
     clusters.load_policy("hf:ORG/NAME", cluster=gpus, batch_size=7)
     options = {"batch_size": 7, "tensor_parallel_size": 2, "gpu_memory_utilization": 0.6}
-    assert asked == [
+    assert loaded == [
         ("vllm+hf:ORG/NAME", options),
         ("openai:model", {"batch_size": 7}),
         ("hf:ORG/NAME", {"batch_size": 7, "device": "cpu"}),
@@ -125,32 +127,32 @@ def test_policies_sample_with_vllm_where_there_are_gpus_and_vllm(monkeypatch: py
     ]
 
 
-def test_on_a_processor_transformers_sample() -> None:
+def test_checkpoints_use_transformers_on_a_cpu() -> None:
     policy = clusters.load_policy(TINY, cluster=made(device="cpu"), batch_size=4)
     assert isinstance(policy, TransformersPolicy)
     assert isinstance(clusters.load_policy("scripted:4", cluster=made(device="cpu"), batch_size=4), ScriptedPolicy)
 
 
-def test_a_ray_of_our_own_starts_a_python_whose_path_holds_a_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_local_ray_starts_a_python_with_a_space_in_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spaced = tmp_path / "a python's folder" / "python"
     spaced.parent.mkdir()
     spaced.symlink_to(sys.executable)
     monkeypatch.setattr(sys, "executable", str(spaced))
-    command = f"exec {nodes.ray_python()['py_executable']} -c 'print(6 * 7)'"  # as Ray has it
+    command = f"exec {nodes.ray_python()['py_executable']} -c 'print(6 * 7)'"  # Ray builds such a command
     assert subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout == "42\n"
 
 
-def test_a_ray_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    with socket.socket() as taken:  # it is bound, so that nobody else listens there, and does not listen
-        taken.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
+def test_an_unreachable_ray_is_a_one_line_error(tmp_path: Path) -> None:
+    with socket.socket() as bound:  # bound but not listening, so that no other process can listen there
+        bound.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{bound.getsockname()[1]}"
         with pytest.raises(UserError, match=f"no Ray at '{address}'") as error:
             nodes.check_nodes(made(ray_address=address), tmp_path, {})
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.slow
-def test_the_nodes_of_a_ray_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_nodes_of_a_ray_cluster_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ray.cluster_utils import Cluster as Rays
 
     rays = Rays(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 1})
@@ -159,7 +161,7 @@ def test_the_nodes_of_a_ray_are_looked_at(tmp_path: Path, monkeypatch: pytest.Mo
         one = made(device="cuda", ray_address=rays.address)
         variables = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
         nodes.check_nodes(one, tmp_path, variables)
-        with pytest.raises(UserError, match=r"has 1 nodes with 1 GPUs or more, and nodes=2 are asked for"):
+        with pytest.raises(UserError, match=r"expected 2 nodes with 1 GPUs or more, but Ray at .* has 1"):
             nodes.check_nodes(one.model_copy(update={"nodes": 2}), tmp_path, variables)
         with pytest.raises(UserError, match=r"node \S+ cannot write to .*: put --out on a file system that all nodes share"):
             nodes.check_nodes(one, tmp_path / "elsewhere", variables)

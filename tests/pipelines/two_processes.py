@@ -1,8 +1,8 @@
-"""One of two processes that train with FSDP2 over gloo, one stage after the other: those whose folders appear in a queue.
+"""One of two processes that train stages with FSDP2 over gloo. The stages' folders appear as links in a queue.
 
     accelerate launch ... two_processes.py QUEUE
 
-accelerate shards a model among GPUs only, so it takes these processes for some that have one each.
+accelerate shards a model over GPUs only, so these processes are presented to it as processes with a GPU each.
 """
 
 import itertools
@@ -24,7 +24,7 @@ prepare = PartialState.__init__
 
 
 def as_on_gpus(self: PartialState, *arguments: Any, **options: Any) -> None:
-    """What accelerate finds out of its surroundings, but for the kind of the processes."""
+    """Initializes accelerate's state as usual, and replaces the type of the processes."""
     prepare(self, *arguments, **options)
     if self.distributed_type == DistributedType.MULTI_CPU:
         self.distributed_type = DistributedType.MULTI_GPU
@@ -37,11 +37,11 @@ if __name__ == "__main__":
         while not (folder := Path(sys.argv[1], str(number))).exists():
             time.sleep(0.05)
         folder = folder.resolve()
-        os.chdir(folder.parent)  # a test's own, which its record may name files of
-        told = folder / "precision"  # that of a GPU, where a test asks for it
-        dtype = getattr(torch, told.read_text()) if told.exists() else torch.float32
+        os.chdir(folder.parent)  # the test's folder, to which the record's paths refer
+        precision = folder / "precision"  # a test writes this file to train in a GPU's precision
+        dtype = getattr(torch, precision.read_text()) if precision.exists() else torch.float32
         trainer.precision = lambda cluster, dtype=dtype: dtype
         worker.main(folder)
-        AcceleratorState._reset_state()  # or the next one would have this one's
+        AcceleratorState._reset_state()  # else the next stage would inherit this state
         if PartialState().is_main_process:
             (folder / "done").touch()

@@ -86,11 +86,22 @@ def test_the_page_of_a_run_is_written_anew_between_its_marks(program: ModuleType
     assert program.put(Path("runs/none"), "new", tmp_path) == []
 
 
-def test_a_run_that_is_older_than_the_commit_wants_its_commit_named(program: ModuleType, run: Path) -> None:
-    for path in run.glob("*/settings.json"):
-        os.utime(path, (0, 0))
+def test_commit_and_machine_are_those_that_the_stages_recorded(program: ModuleType, run: Path) -> None:
+    record = json.loads((run / "after" / "stage.json").read_text())
+    assert f"commit {record['commit']}, {program.machine_text(record['machine'])}" in program.written(run)
+
+
+def test_a_run_without_a_commit_that_is_older_than_the_checkout_needs_one(
+    program: ModuleType, run: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    shutil.copytree(run, tmp_path / "run")
+    for path in tmp_path.glob("run/*/stage.json"):
+        path.write_text(json.dumps({name: value for name, value in json.loads(path.read_text()).items() if name != "commit"}))
+        os.utime(path.with_name("settings.json"), (0, 0))
     with pytest.raises(UserError, match="--commit"):
-        program.written(run)
+        program.written(tmp_path / "run")
 
 
 def test_an_unfinished_stage_is_refused(program: ModuleType, run: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What one way gives over another, seed by seed."""
+"""Paired differences between two ways of training."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ def stage(folder: Path, name: str, metrics: dict[str, Any], kind: str = "bench")
     (folder / name / "stage.json").write_text(json.dumps({"stage": {"kind": kind}, "metrics": metrics}))
 
 
-def test_the_interval_is_students_for_paired_differences() -> None:
+def test_the_interval_is_student_t_of_paired_differences() -> None:
     found = contrast([0.5, 0.6, 0.7], [0.4, 0.5, 0.5])
     assert found["difference"] == pytest.approx(0.4 / 3)
     # t(0.975, 2) = 4.3027; the differences' standard deviation is 0.057735
@@ -24,7 +24,7 @@ def test_the_interval_is_students_for_paired_differences() -> None:
     assert found["low"] + found["high"] == pytest.approx(2 * found["difference"])
 
 
-def test_scores_and_losses_that_all_stages_have_are_compared(tmp_path: Path) -> None:
+def test_scores_and_losses_of_all_stages_are_compared(tmp_path: Path) -> None:
     for seed in (1, 2):
         for way, gain in (("new", 0.1), ("old", 0.0)):
             scores = {"sums": {"mean": 0.3 * seed + gain}, f"only_{way}": {"mean": 1.0}}
@@ -37,8 +37,8 @@ def test_scores_and_losses_that_all_stages_have_are_compared(tmp_path: Path) -> 
     assert found["loss on high"]["difference"] == pytest.approx(-0.1)
 
 
-def test_ways_of_different_length_and_stages_without_common_figures_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="they are compared pair by pair"):
+def test_unequal_numbers_of_stages_and_stages_without_common_figures_are_rejected(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected as many stages in of as in against, got 3 and 2"):
         Contrast(kind="contrast", name="c", of=["a", "b", "c"], against=["d", "e"])
     for name in "abcd":
         stage(tmp_path, name, {"scores": {name: {"mean": 1.0}}})
@@ -47,7 +47,7 @@ def test_ways_of_different_length_and_stages_without_common_figures_are_refused(
         settings.run(Context(tmp_path, "micro:", 0, {p.name: p for p in tmp_path.iterdir()}, lambda *a, **k: None))
 
 
-def test_distillations_are_compared_by_what_they_did_to_held_out_pairs(tmp_path: Path) -> None:
+def test_distill_stages_are_compared_on_held_out_pairs(tmp_path: Path) -> None:
     for number, name in enumerate("abcd"):
         after = {"chosen": 0.9, "confident_errors": 0.1 * number}
         stage(tmp_path, name, {"held_out": {"pairs": 9, "before": {"chosen": 0.5}, "after": after}}, kind="distill")

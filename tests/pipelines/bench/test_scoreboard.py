@@ -1,4 +1,4 @@
-"""What the stages between did to each benchmark."""
+"""The scoreboard of a run's bench stages."""
 
 import json
 from pathlib import Path
@@ -11,15 +11,15 @@ from tenfold.pipelines.bench.bench import Bench
 from tenfold.pipelines.recipe import report
 
 
-def bench(folder: Path, name: str, task: str, rights: list[int]) -> dict[str, Any]:
-    """A bench stage's record and scores: 10 problems, 2 samples each, so many of which are right."""
+def bench(folder: Path, name: str, task: str, correct: list[int]) -> dict[str, Any]:
+    """Writes scores of 10 problems with 2 samples each and returns the stage's record. `correct` counts correct samples."""
     (folder / name).mkdir(exist_ok=True)
     rows = [
-        {"problem": str(n), "prompt": [], "request": "r", "samples": [{"score": float(sample < right)} for sample in range(2)]}
-        for n, right in enumerate(rights)
+        {"problem": str(n), "prompt": [], "request": "r", "samples": [{"score": float(sample < count)} for sample in range(2)]}
+        for n, count in enumerate(correct)
     ]
     (folder / name / f"{task}_avg2.scores.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    mean = sum(rights) / 20
+    mean = sum(correct) / 20
     score = {"mean": mean, "low": mean - 0.1, "high": mean + 0.1, "samples": 2, "problems": 10}
     return {
         "stage": {"kind": "bench"},
@@ -29,7 +29,7 @@ def bench(folder: Path, name: str, task: str, rights: list[int]) -> dict[str, An
     }
 
 
-def test_a_row_a_bench_stage_with_the_change_on_the_same_problems(tmp_path: Path) -> None:
+def test_each_bench_stage_is_a_row_with_its_paired_change(tmp_path: Path) -> None:
     records = {
         "start": bench(tmp_path, "start", "sums", [0, 0, 1, 1, 1, 0, 0, 1, 1, 0]),
         "after": bench(tmp_path, "after", "sums", [2, 2, 2, 2, 1, 2, 2, 2, 1, 2]),
@@ -40,15 +40,15 @@ def test_a_row_a_bench_stage_with_the_change_on_the_same_problems(tmp_path: Path
     assert change is not None
     assert (round(change.mean, 3), change.low > 0, change.problems) == (0.65, True, 10)
     console = Console(width=120)
-    with console.capture() as shown:
+    with console.capture() as output:
         console.print(scoreboard.table(board))
-    assert "90.0 [80.0, 100.0]  +65.0 [" in shown.get()
+    assert "90.0 [80.0, 100.0]  +65.0 [" in output.get()
     stages = [Bench(kind="bench", name=name, tasks=["sums"]) for name in records]
     report.write(tmp_path, "run", stages, records)
     assert "<b>+65.0 [" in (tmp_path / "report.html").read_text()
 
 
-def test_one_bench_stage_makes_no_board(tmp_path: Path) -> None:
+def test_a_single_bench_stage_gives_no_scoreboard(tmp_path: Path) -> None:
     assert scoreboard.board(tmp_path, {"start": bench(tmp_path, "start", "sums", [1] * 10)}) == {}
     two = {"start": bench(tmp_path, "start", "sums", [1] * 10), "after": bench(tmp_path, "after", "other", [1] * 10)}
     assert scoreboard.board(tmp_path, two) == {}

@@ -1,18 +1,21 @@
+"""Supervision of a child process, and the causes of failures."""
+
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tenfold.pipelines.launch import deaths
+from tenfold.pipelines.launch import exits
 from tenfold.pipelines.launch.supervise import Stopped, cause, follow
 
 
-def run(tmp_path: Path, code: str, stall_seconds: float = 30.0, life: object = time.monotonic) -> None:
-    follow([sys.executable, "-c", code], {"LAB": "1"}, tmp_path / "log", life, stall_seconds)  # type: ignore[arg-type]
+def run(tmp_path: Path, code: str, stall_seconds: float = 30.0, marker: Callable[[], object] = time.monotonic) -> None:
+    follow([sys.executable, "-c", code], {"LAB": "1"}, tmp_path / "log", marker, stall_seconds)
 
 
 def alive(pid: int) -> bool:
@@ -22,28 +25,28 @@ def alive(pid: int) -> bool:
         return False
 
 
-def said(log: Path) -> bool:
-    """Whether a line has been written."""
+def has_line(log: Path) -> bool:
+    """True if the log has a complete line."""
     return log.exists() and log.read_text().endswith("\n")
 
 
-def wait_until_gone(pid: int) -> None:
+def wait_for_end(pid: int) -> None:
     while alive(pid):
         time.sleep(0.05)
 
 
-def test_a_child_that_ends_well_says_nothing(tmp_path: Path) -> None:
+def test_a_successful_child_raises_nothing(tmp_path: Path) -> None:
     run(tmp_path, "import os; assert os.environ['LAB'] == '1'; print('done')")
     assert (tmp_path / "log").read_text() == "done\n"
 
 
-def test_a_child_that_dies_is_answered_with_its_last_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # what is printed comes before the error in any surroundings
+def test_a_failed_child_is_reported_with_its_last_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # the output must precede the error even without it
     with pytest.raises(Stopped, match=r"KeyError: 'lost' \(status 1, log: "):
         run(tmp_path, "print('Error rates: 3'); {}['lost']")
 
 
-def test_a_child_that_gets_nowhere_is_ended_with_all_it_started(tmp_path: Path) -> None:
+def test_a_stalled_child_is_ended_with_its_children(tmp_path: Path) -> None:
     code = (
         "import subprocess, sys, time, signal; signal.signal(signal.SIGINT, signal.SIG_IGN);"
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(36000)']);"
@@ -51,13 +54,13 @@ def test_a_child_that_gets_nowhere_is_ended_with_all_it_started(tmp_path: Path) 
     )
     import tenfold.pipelines.launch.supervise as supervise
 
-    patience, supervise.GRACE_SECONDS = supervise.GRACE_SECONDS, 0.5
+    before, supervise.GRACE_SECONDS = supervise.GRACE_SECONDS, 0.5
     try:
-        with pytest.raises(Stopped, match="no progress in 2 s; last said: "):
-            run(tmp_path, code, stall_seconds=2.0, life=lambda: 0.0 if said(tmp_path / "log") else time.monotonic())
+        with pytest.raises(Stopped, match="no progress in 2 s; last line: "):
+            run(tmp_path, code, stall_seconds=2.0, marker=lambda: 0.0 if has_line(tmp_path / "log") else time.monotonic())
     finally:
-        supervise.GRACE_SECONDS = patience
-    wait_until_gone(int((tmp_path / "log").read_text()))
+        supervise.GRACE_SECONDS = before
+    wait_for_end(int((tmp_path / "log").read_text()))
 
 
 def test_a_child_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
@@ -67,11 +70,11 @@ def test_a_child_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
         f"pathlib.Path({str(tmp_path / 'log')!r}), time.monotonic, 600)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code])
-    while not said(tmp_path / "log"):
+    while not has_line(tmp_path / "log"):
         time.sleep(0.05)
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
-    wait_until_gone(int((tmp_path / "log").read_text()))
+    wait_for_end(int((tmp_path / "log").read_text()))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +87,7 @@ def test_a_child_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
         ),
         (
             "ActorDiedError: y\nWorker unexpectedly exits with a connection error code 2. End of file.\n",
-            "a worker of Ray's is gone, and its exit code is not known; Ray's own log of it may tell: Worker unexpectedly",
+            "a Ray worker ended with an unknown exit code; see Ray's log of it: Worker unexpectedly",
         ),
         (
             "tenfold.fork_server: process 6 ended by signal 11\ntenfold.fork_server: process 7 exited with status 3\n"
@@ -120,7 +123,7 @@ def test_a_child_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
         (
             "[rank0]: RuntimeError: Connection closed by peer\n"
             "ChildFailedError: \n=====\n  traceback : Signal 9 (SIGKILL) received by PID 2\n=====\n",
-            "process 2 was killed (SIGKILL) by a user or another program: the kernel has killed none for memory",
+            "process 2 was killed (SIGKILL) by a user or another program (the kernel reports no kill for lack of memory)",
         ),
         ("\x1b[36m(TaskRunner pid=1)\x1b[0m ray.exceptions.RayTaskError: boom\n", "ray.exceptions.RayTaskError: boom"),
         ("OSError: [Errno 28] No space left on device\nRayError: later\n", "no space left on the disk: "),
@@ -128,43 +131,45 @@ def test_a_child_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
         ("", "nothing"),
     ],
 )
-def test_the_cause_is_found_in_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str, words: str) -> None:
-    monkeypatch.setattr(deaths, "kills", lambda: deaths.Kills(0, 0, 0.0))  # another program's may come at any moment
-    monkeypatch.setattr(deaths, "_logged", lambda since: None)
+def test_the_cause_of_a_failure_is_found_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str, words: str
+) -> None:
+    monkeypatch.setattr(exits, "kill_counts", lambda: exits.KillCounts(0, 0, 0.0))  # fixed, because any program may be killed
+    monkeypatch.setattr(exits, "_logged", lambda since: None)
     (tmp_path / "log").write_text(log)
     assert cause(tmp_path / "log").startswith(words)
 
 
-BY_KERNEL = "the kernel killed process 7, for no memory was left (lower micro_batch_size)"
-BY_ANOTHER = "process 7 was killed (SIGKILL) by a user or another program: the kernel has killed none for memory"
-UNKNOWN = "process 7 was killed (SIGKILL); whether by the kernel, for memory, its log tells: `dmesg | grep -i killed`"
+BY_KERNEL = "the kernel killed process 7 because memory ran out; lower micro_batch_size"
+BY_ANOTHER = "process 7 was killed (SIGKILL) by a user or another program (the kernel reports no kill for lack of memory)"
+UNKNOWN = "process 7 was killed (SIGKILL); to see whether memory ran out, run `dmesg | grep -i killed`"
 
 
 @pytest.mark.parametrize(
     ("group", "machine", "words"), [(1, 1, BY_KERNEL), (0, 0, BY_ANOTHER), (0, 1, UNKNOWN), (None, None, UNKNOWN)]
 )
-def test_a_kill_is_the_kernels_where_its_counters_say_so(
+def test_the_kernels_counters_tell_who_killed_a_process(
     monkeypatch: pytest.MonkeyPatch, group: int | None, machine: int | None, words: str
 ) -> None:
-    monkeypatch.setattr(deaths, "kills", lambda: deaths.Kills(group, machine, 1.0))
-    monkeypatch.setattr(deaths, "_logged", lambda since: None)
-    before = deaths.Kills(None if group is None else 0, None if machine is None else 0, 0.0)
-    assert deaths.in_words(signal.SIGKILL, 7, before) == words
+    monkeypatch.setattr(exits, "kill_counts", lambda: exits.KillCounts(group, machine, 1.0))
+    monkeypatch.setattr(exits, "_logged", lambda since: None)
+    before = exits.KillCounts(None if group is None else 0, None if machine is None else 0, 0.0)
+    assert exits.describe(signal.SIGKILL, 7, before) == words
 
 
-def test_a_kill_that_the_kernels_log_names_was_for_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deaths, "_logged", lambda since: {7})
-    assert deaths.in_words(signal.SIGKILL, 7, deaths.kills()) == BY_KERNEL
+def test_a_kill_in_the_kernels_log_was_for_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exits, "_logged", lambda since: {7})
+    assert exits.describe(signal.SIGKILL, 7, exits.kill_counts()) == BY_KERNEL
 
 
-def test_a_child_that_is_killed_is_answered_with_its_signal(tmp_path: Path) -> None:
+def test_a_killed_child_is_reported_with_its_signal(tmp_path: Path) -> None:
     with pytest.raises(Stopped, match=r"^(process \d+ was killed|the kernel killed process).*\(status -9, log: "):
         run(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
 
 
-def test_a_child_that_waits_for_a_lost_worker_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_waits_for_a_lost_worker_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tenfold.pipelines.launch.supervise.LOST_SECONDS", 0.5)
     lost = "Worker PID: 7 Worker exit detail: Worker unexpectedly exits with a connection error code 2."
     code = f"import time; print('tenfold.fork_server: process 7 ended by signal 15'); print('{lost}'); time.sleep(36000)"
     with pytest.raises(Stopped, match=r"^process 7 was ended \(SIGTERM\) \(log: "):
-        run(tmp_path, code, stall_seconds=36000, life=lambda: 0)
+        run(tmp_path, code, stall_seconds=36000, marker=lambda: 0)

@@ -1,3 +1,5 @@
+"""Dry runs: costs, settings of verl, and checks."""
+
 import json
 from pathlib import Path
 from typing import Any
@@ -45,7 +47,7 @@ def recipe(lab: Path) -> Path:
     return lab / "r.yaml"
 
 
-def test_a_dry_run_says_what_each_stage_costs_and_what_verl_is_told(
+def test_a_dry_run_prints_costs_and_verls_settings(
     recipe: Path, lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "140")
@@ -56,24 +58,24 @@ def test_a_dry_run_says_what_each_stage_costs_and_what_verl_is_told(
     assert rows["filter"][2:] == ["240", "1,440", "-"]
     assert rows["grpo"][1:] == ["stage:out/sft", "24", "144", "624"]
     assert rows["bench"][1:] == ["stage:out/grpo", "28", "140", "-"]
-    assert "grpo: verl on the processor, told" in lines
+    assert "grpo: verl on the CPU, with" in lines
     assert "  data.train_batch_size=2" in lines
     assert not (lab / "out").exists()
 
 
-def test_a_dry_run_finds_what_a_run_would_miss(recipe: Path, lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_finds_missing_files(recipe: Path, lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (lab / "rows.jsonl").unlink()
     assert cli.main(["run", "r.yaml", "--dry-run"]) == 2
     assert "no file rows.jsonl" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("cluster", "words"), [("one_gpu", "1 x 1 GPUs"), ("several_nodes", "2 x 8 GPUs")])
-def test_a_dry_run_takes_another_cluster(recipe: Path, capsys: pytest.CaptureFixture[str], cluster: str, words: str) -> None:
+def test_a_dry_run_accepts_another_cluster(recipe: Path, capsys: pytest.CaptureFixture[str], cluster: str, words: str) -> None:
     written = yaml.safe_load(recipe.read_text())
     written["stages"][2] |= {"batch_size": 4}
     recipe.write_text(yaml.safe_dump(written))
     assert cli.main(["run", "r.yaml", "--dry-run", "--cluster", cluster]) == 0
-    assert f"grpo: verl on {words}, told" in capsys.readouterr().out
+    assert f"grpo: verl on {words}, with" in capsys.readouterr().out
 
 
 def test_a_dry_run_names_a_setting_that_verl_does_not_have(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,5 +84,5 @@ def test_a_dry_run_names_a_setting_that_verl_does_not_have(recipe: Path, capsys:
     recipe.write_text(yaml.safe_dump(written))
     assert cli.main(["run", "r.yaml", "--dry-run"]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: grpo: verl: there is no setting 'actor_rollout_ref.actor.grad_clp'; there are ")
+    assert error.startswith("error: grpo: verl: there is no setting 'actor_rollout_ref.actor.grad_clp'; use one of ")
     assert "actor_rollout_ref.actor.grad_clip" in error

@@ -1,4 +1,4 @@
-"""The same command goes on with a run; a run whose rewards would be decided otherwise is refused before anything is written."""
+"""A run is resumed only if everything that affects its results is equal. A refusal writes nothing."""
 
 import copy
 import json
@@ -16,7 +16,7 @@ from tenfold.core import UserError
 from tenfold.envs.problems import sources as problem_sources
 from tenfold.pipelines.bench.bench import Bench
 from tenfold.pipelines.corpus.clean import Clean
-from tenfold.pipelines.recipe.identity import Reader
+from tenfold.pipelines.recipe.identity import IdentityReader
 from tenfold.pipelines.stage import Stage
 
 Recipe = dict[str, Any]
@@ -68,7 +68,7 @@ def files(lab: Path) -> Iterator[Path]:
 
 
 def filtered(**environment: Any) -> Recipe:
-    """A recipe that filters the problems of one environment."""
+    """Returns a recipe that filters the problems of one environment."""
     declared = {"problems": "jsonl:golds.jsonl", "verifier": "math", "template": "{prompt} Say one."} | environment
     stage = {"kind": "filter", "name": "filter", "environment": "lab/Own-v0", "samples": 8, "band": [0, 1], "max_tokens": 9}
     return {
@@ -91,7 +91,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def edit(name: str, old: str, new: str) -> Callable[[Recipe], None]:
-    """A change of a file beside the recipe."""
+    """Returns a change of a file in the recipe's folder."""
 
     def change(recipe: Recipe) -> None:
         assert old in Path(name).read_text()
@@ -101,12 +101,12 @@ def edit(name: str, old: str, new: str) -> Callable[[Recipe], None]:
 
 
 def declare(**changed: Any) -> Callable[[Recipe], None]:
-    """A change of the environment's registration."""
+    """Returns a change of the environment's registration."""
     return lambda recipe: recipe["environments"]["lab/Own-v0"].update(changed)
 
 
 def export(name: str, value: str) -> Callable[[Recipe], None]:
-    """A change of an environment variable."""
+    """Returns a change of an environment variable."""
     return lambda recipe: os.environ.__setitem__(name, value)
 
 
@@ -124,7 +124,7 @@ GROUPS: list[tuple[Recipe, dict[str, tuple[Callable[[Recipe], None], str]]]] = [
                 "verifier='tenfold.verifiers.math:verify', not 'tenfold.verifiers.choice:",
             ),
             "problems": (declare(problems="jsonl:words.jsonl"), "problems='jsonl:golds.jsonl', not 'jsonl:words.jsonl'"),
-            "what becomes of invalid_gold golds": (declare(invalid_gold="drop"), "invalid_gold=None, not 'drop'"),
+            "invalid_gold": (declare(invalid_gold="drop"), "invalid_gold=None, not 'drop'"),
             "options of the stage": (
                 lambda recipe: recipe["stages"][0].update(options={"system": "A"}),
                 "options={}, not {'system': 'A'}",
@@ -149,8 +149,8 @@ GROUPS: list[tuple[Recipe, dict[str, tuple[Callable[[Recipe], None], str]]]] = [
         {"verifier": "judge"},
         {
             "judge": (export("TENFOLD_JUDGE", "scripted:VERDICT: DIFFERENT"), "verifier policy='scripted:VERDICT: UNSURE'"),
-            "whether it is always asked": (export("TENFOLD_JUDGE_ALWAYS", "1"), "verifier always='False', not 'True'"),
-            "judge that is named": (
+            "setting to always ask the judge": (export("TENFOLD_JUDGE_ALWAYS", "1"), "verifier always='False', not 'True'"),
+            "judge in the registration": (
                 declare(verifier={"name": "judge", "policy": "scripted:VERDICT: DIFFERENT"}),
                 "verifier policy='scripted:VERDICT: UNSURE'",
             ),
@@ -194,7 +194,7 @@ GROUPS: list[tuple[Recipe, dict[str, tuple[Callable[[Recipe], None], str]]]] = [
 
 
 @pytest.mark.parametrize(("declared", "changes"), GROUPS, ids=[next(iter(changes)) for _, changes in GROUPS])
-def test_a_stage_is_refused_when_its_rewards_would_be_decided_otherwise(
+def test_a_stage_is_not_resumed_if_anything_that_affects_rewards_has_changed(
     files: Path,
     monkeypatch: pytest.MonkeyPatch,
     declared: Recipe,
@@ -216,23 +216,23 @@ def test_a_stage_is_refused_when_its_rewards_would_be_decided_otherwise(
         change(changed)
         with pytest.raises(UserError) as refused:
             run(changed)
-        said = str(refused.value)
-        assert said.startswith("out/filter was begun with "), what
-        assert words in said, what
-        assert said.endswith(": choose another --out, or remove that folder and those of the stages after it"), what
-        assert "\n" not in said, what
-        assert contents(Path("out")) == before, f"{what}: recipe.yaml and all else is as it was"
+        message = str(refused.value)
+        assert message.startswith("out/filter was begun with "), what
+        assert words in message, what
+        assert message.endswith(": choose another --out, or remove that folder and those of the later stages"), what
+        assert "\n" not in message, what
+        assert contents(Path("out")) == before, f"{what}: a file of the run has changed"
         for path, text in beside.items():
             path.write_text(text)
         os.environ.update(variables)
-    assert run(recipe) is not None, "the same command still takes the result"
+    assert run(recipe) is not None, "the unchanged recipe still reuses the result"
     Path("out/filter/stage.json").unlink()
     change(recipe)
-    with pytest.raises(UserError, match="out/filter was begun with"):  # nor is a stage gone on with that was not finished
+    with pytest.raises(UserError, match="out/filter was begun with"):  # the same for an unfinished stage
         run(recipe)
 
 
-def test_a_stage_that_was_stopped_goes_on_with_what_it_has(files: Path) -> None:
+def test_a_stopped_stage_resumes_with_its_stored_samples(files: Path) -> None:
     recipe = filtered()
     recipe["stages"][0] |= {"batch_size": 2, "all_samples": True}
     whole = run(recipe, "whole")
@@ -254,24 +254,24 @@ SFT = {"kind": "sft", "problems": "jsonl:golds.jsonl", "steps": 1, "batch_size":
 
 
 def chained() -> Recipe:
-    """Two stages of SFT; a filter of what a stage has sampled; nothing is sampled twice."""
+    """Returns a recipe with two SFT stages."""
     stages = [SFT | {"name": "one"}, SFT | {"name": "two"}]
     return {"name": "r", "seed": 1, "policy": TINY, "stages": stages}
 
 
-def test_a_later_stage_is_refused_when_an_earlier_one_is_to_be_redone_with_other_settings(files: Path) -> None:
+def test_a_later_stage_is_not_reused_if_an_earlier_one_is_rerun_with_other_settings(files: Path) -> None:
     recipe = chained()
     run(recipe)
     (Path("out/one") / "stage.json").rename("kept.json")
     (Path("out/one") / "settings.json").unlink()
     recipe["stages"][0]["learning_rate"] = 3e-3
     before = contents(Path("out"))
-    with pytest.raises(UserError, match="out/two was made with other settings of the stage one: choose another --out"):
+    with pytest.raises(UserError, match="out/two was begun with other settings of the stage one: choose another --out"):
         run(recipe)
     assert contents(Path("out")) == before
 
 
-def test_a_later_stage_stays_when_an_earlier_one_is_redone_alike(files: Path) -> None:
+def test_a_later_stage_is_reused_if_an_earlier_one_is_rerun_with_equal_settings(files: Path) -> None:
     recipe = chained()
     run(recipe)
     before = Path("out/two/stage.json").read_bytes()
@@ -282,7 +282,7 @@ def test_a_later_stage_stays_when_an_earlier_one_is_redone_alike(files: Path) ->
     assert Path("out/two/stage.json").read_bytes() == before
 
 
-def test_a_stage_is_refused_when_a_file_of_its_policy_is_another(files: Path) -> None:
+def test_a_stage_is_not_reused_if_a_file_of_its_policy_has_changed(files: Path) -> None:
     recipe = chained()
     run(recipe)
     for name in ("model.safetensors", "chat_template.jinja", "tokenizer.json", "generation_config.json"):
@@ -294,8 +294,8 @@ def test_a_stage_is_refused_when_a_file_of_its_policy_is_another(files: Path) ->
         file.write_bytes(content)
 
 
-def test_a_stage_is_refused_when_what_it_reads_of_an_earlier_one_is_another(files: Path) -> None:
-    """An environment's problems lie in the folder of an earlier stage."""
+def test_a_stage_is_not_reused_if_files_or_results_of_an_earlier_stage_have_changed(files: Path) -> None:
+    """An earlier stage's folder has the environment's problems."""
     recipe = filtered(problems="jsonl:{stage:one}/problems.jsonl?prompt=question")
     recipe["stages"].insert(0, SFT | {"name": "one", "policy": TINY})
     recipe["stages"][1]["policy"] = recipe["policy"]
@@ -310,7 +310,7 @@ def test_a_stage_is_refused_when_what_it_reads_of_an_earlier_one_is_another(file
     Path("out/one/problems.jsonl").write_text(GOLDS)
     earlier = json.loads(Path("out/one/stage.json").read_text())
     Path("out/one/stage.json").write_text(json.dumps(earlier | {"metrics": earlier["metrics"] | {"steps": 2}}))
-    with pytest.raises(UserError, match="out/filter was made from other results of the stage one"):
+    with pytest.raises(UserError, match="out/filter was begun with other results of the stage one"):
         run(recipe)
 
 
@@ -322,11 +322,11 @@ def test_a_stage_is_refused_when_what_it_reads_of_an_earlier_one_is_another(file
     ],
     ids=["bench", "clean"],
 )
-def test_of_a_folder_of_benchmarks_files_only_those_of_the_tasks_count(lab: Path, stage: Stage) -> None:
+def test_only_the_tasks_own_files_of_a_data_folder_are_in_the_identity(lab: Path, stage: Stage) -> None:
     def identity() -> object:
         problem_sources._load.cache_clear()
-        reader = Reader(lab / "out", {"s": 0}, {"s": (stage, "micro:")}, {})
-        return reader.made(stage, "micro:" if stage.reads_policy else "").settings
+        reader = IdentityReader(lab / "out", {"s": 0}, {"s": (stage, "micro:")}, {})
+        return reader.identity_of(stage, "micro:" if stage.reads_policy else "").settings
 
     (lab / "data").mkdir()
     row = {"id": "1", "problem": "What is 1 + 1?", "answer": "2"}
@@ -338,7 +338,7 @@ def test_of_a_folder_of_benchmarks_files_only_those_of_the_tasks_count(lab: Path
     assert identity() != before
 
 
-def test_an_sft_stage_knows_its_data_whatever_the_source(files: Path) -> None:
+def test_the_identity_of_an_sft_stage_covers_data_of_any_source(files: Path) -> None:
     source = "def problems(size):\n    for n in range(size):\n        yield {'question': str(n), 'answer': str(n + 1)}\n"
     Path("lab_problems.py").write_text(source)
     uris = ["jsonl:golds.jsonl?limit=3", "generate:lab_problems:problems?size=3"]
@@ -350,12 +350,12 @@ def test_an_sft_stage_knows_its_data_whatever_the_source(files: Path) -> None:
     Path("golds.jsonl").write_text(GOLDS)
     edit("lab_problems.py", "n + 1", "n + 2")(recipe)
     sys.modules.pop("lab_problems")
-    problem_sources._load.cache_clear()  # as a new process has it
+    problem_sources._load.cache_clear()  # like in a new process
     with pytest.raises(UserError, match=r"out/one was begun with problems generate:lab_problems:problems\?size=3 content="):
         run(recipe)
 
 
-def test_a_benchmark_knows_its_problems_and_its_verifier(files: Path) -> None:
+def test_the_identity_of_a_bench_stage_covers_problems_and_verifier(files: Path) -> None:
     bench = {"kind": "bench", "name": "bench", "tasks": ["gsm8k_avg2"], "problems": "jsonl:golds.jsonl"}
     recipe = filtered() | {"stages": [bench]}
     first = run(recipe)
@@ -367,7 +367,7 @@ def test_a_benchmark_knows_its_problems_and_its_verifier(files: Path) -> None:
         run(recipe)
 
 
-def test_other_versions_are_said_and_recorded_not_refused(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_changed_versions_are_printed_and_recorded_but_not_refused(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = filtered()
     run(recipe)
     settings = Path("out/filter/settings.json")
@@ -381,7 +381,7 @@ def test_other_versions_are_said_and_recorded_not_refused(files: Path, capsys: p
     assert (record["begun_with"]["math-verify"], record["versions"]["math-verify"]) == ("0.1", "0.9.0")
 
 
-def test_a_record_of_an_older_form_is_refused_plainly(files: Path) -> None:
+def test_a_record_of_an_older_format_is_refused(files: Path) -> None:
     recipe = filtered()
     run(recipe)
     stage = Path("out/filter/stage.json")
@@ -390,7 +390,7 @@ def test_a_record_of_an_older_form_is_refused_plainly(files: Path) -> None:
         run(recipe)
 
 
-def test_a_dry_run_refuses_what_the_run_would_refuse(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_compares_identities_like_a_run(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from tenfold.cli import main
 
     recipe = filtered()

@@ -1,7 +1,8 @@
-"""Three stages, killed at twenty moments: what comes out is what an undisturbed run leaves. Takes a quarter of an hour.
+"""A run of three stages that is killed twenty times gives the results of an uninterrupted run. Takes a quarter of an hour.
 
-Up to the preference stage that holds to the last bit. There a reward model answers whichever questions wait together, and the
-last bits of its probabilities depend on their company, which is a matter of threads: rewards differ by 1e-8 or so.
+Before the preference stage the results are equal in all bits. There a reward model scores the requests that wait together,
+which depends on the timing of threads, and the last bits of its probabilities depend on the batch. Rewards differ by about
+1e-8.
 """
 
 import json
@@ -27,11 +28,11 @@ SHORTER = {
     "filter": {"problems": 60, "band": [0.0, 1.0]},
     "bench": {"limit": 30},
 }
-"""The recipe's stages as they are, but for their length."""
+"""Settings that shorten the recipe's stages."""
 
 
 def results(folder: Path) -> dict[str, Any]:
-    """Metrics of every stage, and its weights."""
+    """Returns the metrics and the weights of each stage."""
     found: dict[str, Any] = {}
     for record in sorted(folder.glob("*/stage.json")):
         stage = record.parent
@@ -42,19 +43,19 @@ def results(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_three_stages_killed_twenty_times_end_as_if_nothing_had_happened(lab: Path) -> None:
+def test_three_stages_killed_twenty_times_give_the_results_of_an_uninterrupted_run(lab: Path) -> None:
     content = recipe.load("three_stages").model_dump(mode="json", exclude_defaults=True)
     content["stages"] = [stage | SHORTER[stage["kind"]] for stage in content["stages"]]
     Path("recipe.yaml").write_text(yaml.safe_dump(content))
     command = [sys.executable, "-m", "tenfold.cli", "run", "recipe.yaml", "--quiet", "--out"]
     begun = time.monotonic()
     subprocess.run([*command, "whole"], check=True)
-    seconds = time.monotonic() - begun  # all that follows is in proportion to what a run takes on this machine
+    seconds = time.monotonic() - begun  # the moments of the kills are in proportion to this time
     moments, kills, unfinished = random.Random(20), 0, []
     while True:
         child = subprocess.Popen([*command, "killed"])
         try:
-            # Some kills hit while verl starts, some in its steps, some a filter or a benchmark.
+            # Kills hit verl's start, its steps, filters and benchmarks.
             assert child.wait(seconds * moments.uniform(0.03, 0.2) if kills < KILLS else None) == 0
             break
         except subprocess.TimeoutExpired:
@@ -66,12 +67,16 @@ def test_three_stages_killed_twenty_times_end_as_if_nothing_had_happened(lab: Pa
     print(f"killed in {', '.join(unfinished)}")
     whole, killed = results(lab / "whole"), results(lab / "killed")
     assert whole.keys() == killed.keys()
-    judged = ("filter_preference", "preference", "preference/policy", "after_preference")
-    for name in whole.keys() - {*judged}:
+    inexact = ("filter_preference", "preference", "preference/policy", "after_preference")
+    for name in whole.keys() - {*inexact}:
         assert whole[name] == killed[name], name
-    near = (("filter_preference", "pass_rate", 1e-6), ("preference", "reward_first", 0.03), ("preference", "reward_last", 0.03))
-    for stage, figure, apart in near:
-        assert whole[stage][figure] == pytest.approx(killed[stage][figure], abs=apart), stage
+    close = (
+        ("filter_preference", "pass_rate", 1e-6),
+        ("preference", "reward_first", 0.03),
+        ("preference", "reward_last", 0.03),
+    )
+    for stage, figure, tolerance in close:
+        assert whole[stage][figure] == pytest.approx(killed[stage][figure], abs=tolerance), stage
 
 
 def _done(stage: Path) -> bool:

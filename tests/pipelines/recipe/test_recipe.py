@@ -1,3 +1,5 @@
+"""Running, resuming and checking recipes."""
+
 import contextlib
 import errno
 import functools
@@ -29,7 +31,7 @@ TINY = "micro:?hidden=16&layers=1&heads=2"
 
 
 def small(lab: Path, **changes: Any) -> dict[str, Any]:
-    """A recipe of a few seconds: two stages of SFT with a benchmark between them."""
+    """Returns a recipe of a few seconds: two SFT stages and a bench stage in between."""
     rows = [{"question": f"{n} + 1 =", "answer": n + 1} for n in range(40)]
     (lab / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     sft = {"kind": "sft", "problems": "jsonl:rows.jsonl", "steps": 12, "batch_size": 4, "learning_rate": 1e-3, "save_steps": 4}
@@ -50,7 +52,7 @@ def weights(folder: Path) -> bytes:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the recipe, and with its finished run in `out`."""
+    """A folder with the recipe and its finished run in `out`."""
     folder = tmp_path_factory.mktemp("whole")
     with contextlib.chdir(folder):
         tenfold.run(write(folder, small(folder)), "out", quiet=True)
@@ -59,12 +61,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def finished(lab: Path, whole: Path) -> Path:
-    """A copy of it, for a test of its own; the recipe's file."""
+    """A copy of `whole` for one test; returns the recipe's file."""
     shutil.copytree(whole, lab, dirs_exist_ok=True)
     return lab / "small.yaml"
 
 
-def test_stages_run_in_order_each_from_the_policy_before(lab: Path, finished: Path) -> None:
+def test_stages_run_in_order_from_the_previous_policy(lab: Path, finished: Path) -> None:
     metrics = tenfold.run(finished, "out", quiet=True)
     assert list(metrics) == ["first", "bench", "second"]
     assert metrics["first"]["losses"][-1][1] < metrics["first"]["losses"][0][1]
@@ -80,7 +82,7 @@ def test_stages_run_in_order_each_from_the_policy_before(lab: Path, finished: Pa
     assert tenfold.load_policy("stage:out/second")
 
 
-def test_a_finished_run_is_taken_as_it_is(lab: Path, finished: Path) -> None:
+def test_a_finished_run_is_not_run_again(lab: Path, finished: Path) -> None:
     records = {path: (path.read_text(), path.stat().st_mtime_ns) for path in lab.glob("out/*/stage.json")}
     assert len(records) == 3
     metrics = tenfold.run(finished, "out", quiet=True)
@@ -88,7 +90,7 @@ def test_a_finished_run_is_taken_as_it_is(lab: Path, finished: Path) -> None:
     assert metrics == {path.parent.name: json.loads(text)["metrics"] for path, (text, _) in records.items()}
 
 
-def test_equal_seeds_give_equal_weights_and_others_do_not(lab: Path, whole: Path) -> None:
+def test_equal_seeds_give_equal_weights_and_different_seeds_do_not(lab: Path, whole: Path) -> None:
     tenfold.run(write(lab, small(lab)), "again", quiet=True)
     assert weights(lab / "again/second") == weights(whole / "out/second")
     tenfold.run(write(lab, small(lab, seed=2, stages=small(lab)["stages"][:1])), "other", quiet=True)
@@ -104,7 +106,7 @@ sys.exit(cli.main(sys.argv[1:]))
 
 
 def killed(command: list[str], python: Path) -> int:
-    """Runs a command in a process of its own and kills that; its status."""
+    """Runs a command in a new process and kills it; returns its exit status."""
     Path("killed.py").write_text(KILLED)
     child = subprocess.Popen([python, "killed.py", *command], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
@@ -118,7 +120,7 @@ def killed(command: list[str], python: Path) -> int:
 
 
 def interrupted(command: list[str], python: Path) -> int:
-    """Runs a command in this process, as if somebody then pressed Ctrl-C; its status."""
+    """Runs a command in this process and interrupts it as by Ctrl-C; returns its exit status."""
 
     class Terminal(io.StringIO):
         def write(self, text: str) -> int:
@@ -131,16 +133,16 @@ def interrupted(command: list[str], python: Path) -> int:
 
 
 @pytest.mark.parametrize(("ends", "status"), [(killed, -signal.SIGKILL), (interrupted, 130)])
-def test_a_killed_run_goes_on_and_ends_the_same(
+def test_a_killed_run_resumes_and_ends_with_equal_weights(
     lab: Path, whole: Path, forked_python: Path, ends: Callable[[list[str], Path], int], status: int
 ) -> None:
     path = write(lab, small(lab))
     assert ends(["run", str(path), "--out", "killed"], forked_python) == status
     assert not (lab / "killed/first/stage.json").exists()
-    with contextlib.redirect_stdout(io.StringIO()) as said:
+    with contextlib.redirect_stdout(io.StringIO()) as output:
         tenfold.run(path, "killed")
-    assert not re.search(r"^first: [1-4]/12", said.getvalue(), re.MULTILINE), "steps before the checkpoint are not taken again"
-    # The same operations in the same order, by as many threads on the same processor: equal to the last bit.
+    assert not re.search(r"^first: [1-4]/12", output.getvalue(), re.MULTILINE), "steps before the checkpoint are repeated"
+    # Equal in all bits, because the operations, their order and the number of threads are equal.
     assert weights(lab / "killed/second") == weights(whole / "out/second")
     outs = (whole / "out", lab / "killed")
     assert [json.loads((out / "first/stage.json").read_text())["resumed"] for out in outs] == [False, True]
@@ -149,18 +151,18 @@ def test_a_killed_run_goes_on_and_ends_the_same(
 
 
 def test_only_one_process_runs_in_a_folder(lab: Path) -> None:
-    path, said = write(lab, small(lab)), []
+    path, errors = write(lab, small(lab)), []
 
     def second() -> None:
         with pytest.raises(UserError, match=rf"another process uses out \(process {os.getpid()} on ") as raised:
             tenfold.run(path, "out", quiet=True)
-        said.append(str(raised.value))
+        errors.append(str(raised.value))
 
     with disk.locked(lab / "out"):
         thread = threading.Thread(target=second)
         thread.start()
         thread.join()
-    assert len(said) == 1
+    assert len(errors) == 1
 
 
 FOREIGN = json.dumps({"stage": {"kind": "sft"}, "policy": "", "seed": 1, "metrics": {}, "wall_seconds": 1, "resumed": False})
@@ -168,34 +170,34 @@ FOREIGN = json.dumps({"stage": {"kind": "sft"}, "policy": "", "seed": 1, "metric
 
 @pytest.mark.parametrize("content", [b"", b'{"stage": {"kind": "sft"', b"[]", b"{}", b"\x80\x00", FOREIGN.encode()])
 @pytest.mark.parametrize("name", ["first/stage.json", "bench/stage.json"])
-def test_a_record_that_is_cut_empty_or_foreign_is_one_line_with_the_file_and_what_to_do(
+def test_a_damaged_record_is_a_one_line_error_with_file_and_advice(
     lab: Path, finished: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes
 ) -> None:
     (lab / "out" / name).write_bytes(content)
     assert cli.main(["run", str(finished), "--out", "out", "--quiet"]) == 2
-    said = capsys.readouterr().err
+    error = capsys.readouterr().err
     stage = Path(name).parent
-    assert said.startswith(f"error: out/{name} ")
-    assert f"remove the folder out/{stage} and those of the stages after it" in said
-    assert said.count("\n") == 1
+    assert error.startswith(f"error: out/{name} ")
+    assert f"remove the folder out/{stage} and those of the later stages, then run again" in error
+    assert error.count("\n") == 1
 
 
-def test_a_file_where_a_stages_folder_belongs_and_a_folder_where_its_record_does_are_said_at_once(
+def test_a_file_instead_of_a_folder_and_a_folder_instead_of_a_record_are_reported(
     lab: Path, finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (lab / "out/second").rename(lab / "kept")
     (lab / "out/second").write_text("")
     assert cli.main(["run", str(finished), "--out", "out", "--quiet"]) == 2
-    assert "out/second is a file" in capsys.readouterr().err
+    assert "out/second: expected a stage's folder, got a file" in capsys.readouterr().err
     (lab / "out/second").unlink()
     (lab / "kept").rename(lab / "out/second")
     (lab / "out/first/stage.json").unlink()
     (lab / "out/first/stage.json").mkdir()
     assert cli.main(["run", str(finished), "--out", "out", "--quiet"]) == 2
-    assert "out/first/stage.json is no file" in capsys.readouterr().err
+    assert "out/first/stage.json is not a file" in capsys.readouterr().err
 
 
-def test_a_stage_whose_disk_was_full_goes_on_from_its_last_whole_checkpoint(
+def test_a_stage_resumes_from_the_last_complete_checkpoint_after_a_full_disk(
     lab: Path,
     whole: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -210,26 +212,26 @@ def test_a_stage_whose_disk_was_full_goes_on_from_its_last_whole_checkpoint(
     with monkeypatch.context() as patch:
         patch.setattr(disk, "sync_folder", full)
         assert cli.main(["run", str(path), "--out", "out", "--quiet"]) == 2
-    error = capsys.readouterr().err.splitlines()[-1]  # bars of libraries may come before it
+    error = capsys.readouterr().err.splitlines()[-1]  # progress bars of libraries may precede it
     assert error == "error: out/first: no space left on the disk: free some and run the same command again"
     assert not (lab / "out/first/stage.json").exists()
     last = max((lab / "out/first/checkpoints").iterdir(), key=lambda folder: int(folder.name.rpartition("-")[2]))
     for file in ("optimizer.pt", "trainer_state.json"):
         os.truncate(last / file, (last / file).stat().st_size // 2)
     assert cli.main(["run", str(path), "--out", "out", "--quiet"]) == 0
-    assert f"{last.name} is passed over: optimizer.pt is cut short" in caplog.text
-    # By the same processor and threads, equal to the last bit.
+    assert f"{last.name} is skipped: optimizer.pt is incomplete" in caplog.text
+    # Equal in all bits, because the machine and the number of threads are equal.
     assert weights(lab / "out/first") == weights(whole / "out/first")
 
 
-def test_a_folder_is_not_gone_on_with_under_other_settings(lab: Path, finished: Path) -> None:
+def test_a_folder_is_not_resumed_with_other_settings(lab: Path, finished: Path) -> None:
     changed = small(lab)
     changed["stages"][2]["steps"] = 13
     with pytest.raises(UserError, match="begun with steps=12, not 13"):
         tenfold.run(write(lab, changed), "out", quiet=True)
 
 
-def test_what_a_stage_takes_to_run_may_change_when_it_goes_on(lab: Path, finished: Path) -> None:
+def test_settings_in_may_change_may_differ_on_resume(lab: Path, finished: Path) -> None:
     recipe = small(lab)
     (lab / "out/second/stage.json").unlink()
     recipe["stages"][0] |= {"micro_batch_size": 2}
@@ -238,7 +240,7 @@ def test_what_a_stage_takes_to_run_may_change_when_it_goes_on(lab: Path, finishe
     assert json.loads((lab / "out/second/stage.json").read_text())["stage"]["micro_batch_size"] == 2
 
 
-def test_neither_a_finished_nor_a_begun_stage_is_taken_up_with_other_files(lab: Path, finished: Path) -> None:
+def test_no_stage_is_resumed_with_other_files(lab: Path, finished: Path) -> None:
     (lab / "out/second/stage.json").unlink()
     rows = (lab / "rows.jsonl").read_text()
     (lab / "rows.jsonl").write_text('{"question": "1 + 1 =", "answer": 3}\n')
@@ -266,7 +268,9 @@ def test_neither_a_finished_nor_a_begun_stage_is_taken_up_with_other_files(lab: 
         ({"kind": "bench", "name": "late", "tasks": ["chain_sum_avg8"], "policy": "path:nowhere"}, "no folder nowhere"),
     ],
 )
-def test_what_a_later_stage_lacks_is_said_before_the_first_runs(lab: Path, stage: dict[str, Any], words: str) -> None:
+def test_missing_inputs_of_later_stages_are_reported_before_the_first_runs(
+    lab: Path, stage: dict[str, Any], words: str
+) -> None:
     recipe = small(lab)
     recipe["stages"][1:] = [stage]
     with pytest.raises(UserError) as error:
@@ -284,22 +288,22 @@ def test_a_recipe_registers_its_own_environments(lab: Path) -> None:
 
 
 @functools.cache
-def taken_by_verl(settings: str, cluster: str) -> bool:
-    """Looks at each set of settings once: stages of several recipes have the same."""
+def accepted_by_verl(settings: str, cluster: str) -> bool:
+    """Checks each set of settings once, because stages of several recipes have equal settings."""
     verl_config.check(GRPOSettings.model_validate_json(settings), Cluster.model_validate_json(cluster))
     return True
 
 
 @pytest.mark.parametrize("path", sorted([*recipes.RECIPES.glob("*.yaml"), *recipes.RECIPES.glob("ablations/*.yaml")]))
-def test_the_recipes_of_the_package_are_sound_and_verl_takes_their_settings(path: Path) -> None:
+def test_the_recipes_of_the_package_are_valid_and_verl_accepts_their_settings(path: Path) -> None:
     recipe = recipes.load(path.relative_to(recipes.RECIPES).with_suffix(""))
     assert recipe.name == path.stem
-    with trust.limited(recipe, Path("out")):  # nobody has to trust them
+    with trust.limited(recipe, Path("out")):  # raises if a recipe needs trust
         for stage in recipe.stages:
             if isinstance(stage, GRPOSettings):
                 changed = {"name": "any", "environment": "any", "options": {}, "keep": None, "policy": None}
-                alike = stage.model_copy(update=changed)
-                assert taken_by_verl(alike.model_dump_json(), recipe.cluster.model_dump_json())
+                comparable = stage.model_copy(update=changed)
+                assert accepted_by_verl(comparable.model_dump_json(), recipe.cluster.model_dump_json())
 
 
 STAGE = {"kind": "sft", "name": "sft", "problems": "jsonl:rows.jsonl", "steps": 1}
@@ -311,24 +315,24 @@ GRPO = {"kind": "grpo", "name": "grpo", "environment": "tenfold/ChainSum-v0", "s
     [
         ("stages: [", "is not YAML"),
         ("just text", "valid dictionary"),
-        ({"sedd": 1}, "unknown key 'sedd'; there are name, description, seed"),
-        ({"seed": -1}, "seed: Input should be greater than or equal to 0, not -1"),
+        ({"sedd": 1}, "unknown setting 'sedd'; use one of name, description, seed"),
+        ({"seed": -1}, "seed: Input should be greater than or equal to 0, got -1"),
         ({"stages": []}, "at least 1 item"),
         (
             {"stages": [{"kind": "documents", "name": "d", "sources": ["python:code"], "policy": "micro:"}]},
-            "policy is micro:, but such a stage starts from none: leave it out",
+            "policy: expected no value, because this kind of stage has none, got micro:; remove it",
         ),
         (
             {"stages": [STAGE | {"kind": "sfd"}]},
-            "'sfd' is no kind of stage; there are 'documents', ",
+            "unknown kind of stage 'sfd'; use one of 'documents', ",
         ),
-        ({"stages": [STAGE | {"learning_rat": 1}]}, "unknown key 'learning_rat'; there are kind, name, seed, policy"),
-        ({"stages": [STAGE | {"steps": 0}]}, "steps: Input should be greater than or equal to 1, not 0"),
+        ({"stages": [STAGE | {"learning_rat": 1}]}, "unknown setting 'learning_rat'; use one of kind, name, seed, policy"),
+        ({"stages": [STAGE | {"steps": 0}]}, "steps: Input should be greater than or equal to 1, got 0"),
         ({"stages": [{"kind": "sft", "name": "sft", "steps": 1}]}, "stages.0.sft.problems: Field required"),
         ({"stages": [STAGE, STAGE]}, "two stages are named 'sft'"),
         ({"stages": [STAGE | {"name": "../up"}]}, "name"),
-        ({"stages": [STAGE | {"policy": "stage:before"}]}, "no earlier stage 'before' leaves a policy; those that do: none"),
-        ({"stages": [GRPO | {"keep": "filter"}]}, "no earlier filter stage 'filter'; there are: none"),
+        ({"stages": [STAGE | {"policy": "stage:before"}]}, "no earlier stage 'before' trains a policy; stages that do: none"),
+        ({"stages": [GRPO | {"keep": "filter"}]}, "no earlier filter stage 'filter'; earlier filter stages: none"),
         ({"stages": [GRPO | {"environment": "lab/None-v0"}]}, "no environment 'lab/None-v0'"),
         ({"stages": [STAGE | {"problems": "jsonl:missing.jsonl"}]}, "no file missing.jsonl"),
         ({"stages": [STAGE | {"problems": "jsonl:bad.jsonl"}]}, "bad.jsonl, line 2: not JSON"),
@@ -336,11 +340,11 @@ GRPO = {"kind": "grpo", "name": "grpo", "environment": "tenfold/ChainSum-v0", "s
         ({"stages": [STAGE | {"max_tokens": 2}]}, "nothing of jsonl:rows.jsonl can be learnt (40 too long; max_tokens=2)"),
         ({"policy": "path:bare"}, "bare has no tokenizer"),
         ({"modules": ["no_such_module"]}, "cannot import 'no_such_module'"),
-        ({"stages": [GRPO | {"batch_size": 2000}]}, "1000 problems do not fill one step of batch_size=2000"),
+        ({"stages": [GRPO | {"batch_size": 2000}]}, "grpo: expected at least batch_size=2000 problems, got 1000; lower"),
         ({"stages": [{"kind": "bench", "name": "b", "tasks": ["nope"]}]}, "no task 'nope'; there are paper, base, quick"),
     ],
 )
-def test_a_mistake_ends_in_one_line_and_leaves_no_stage_done(lab: Path, content: Any, words: str) -> None:
+def test_a_wrong_recipe_is_a_one_line_error_and_finishes_no_stage(lab: Path, content: Any, words: str) -> None:
     (lab / "bad.jsonl").write_text('{"question": "1?", "answer": 1}\n{"question\n')
     (lab / "empty.jsonl").write_text("")
     (lab / "bare").mkdir()
@@ -353,6 +357,6 @@ def test_a_mistake_ends_in_one_line_and_leaves_no_stage_done(lab: Path, content:
     assert not list(lab.glob("out/*/stage.json"))
 
 
-def test_a_recipe_that_is_not_there_is_answered_with_those_that_are() -> None:
+def test_an_unknown_recipe_is_an_error_that_lists_the_recipes() -> None:
     with pytest.raises(UserError, match="quickstart"):
         recipes.load("quickstrat")

@@ -1,4 +1,4 @@
-"""Folders of a recipe's own stages, spoken of in its settings."""
+"""References to the folders of a recipe's own stages."""
 
 from pathlib import Path
 from typing import Any
@@ -17,23 +17,23 @@ ENVIRONMENTS = {
 }
 
 
-def test_a_place_is_filled_with_the_stages_folder_wherever_it_stands() -> None:
-    given = {"a": "{stage:one}/x", "b": ["stage:{stage:two}", 3, None], "c": {"d": "plain {prompt}"}}
+def test_references_at_any_depth_are_replaced_by_the_stages_folder() -> None:
+    settings = {"a": "{stage:one}/x", "b": ["stage:{stage:two}", 3, None], "c": {"d": "plain {prompt}"}}
     run = Path("/runs/r")
-    assert references.filled(given, run) == {
+    assert references.filled(settings, run) == {
         "a": "/runs/r/one/x",
         "b": ["stage:/runs/r/two", 3, None],
         "c": {"d": "plain {prompt}"},
     }
 
 
-def test_stages_are_named_directly_or_through_the_environments() -> None:
+def test_references_are_found_directly_and_through_environments() -> None:
     assert references.named({"policy": "{stage:sft}"}, {}) == {"sft"}
     assert references.named({"environment": "lab/All-v0", "steps": 3}, ENVIRONMENTS) == {"tests"}
     assert references.named({"environment": "lab/Other-v0"}, ENVIRONMENTS) == set()
 
 
-def test_a_stage_that_comes_later_cannot_be_spoken_of(lab: Path) -> None:
+def test_a_later_stage_cannot_be_named(lab: Path) -> None:
     stages: list[dict[str, Any]] = [
         {"kind": "filter", "name": "filter", "environment": "lab/Code-v0"},
         {"kind": "synthesize", "name": "tests", "problems": "human_eval:"},
@@ -41,13 +41,13 @@ def test_a_stage_that_comes_later_cannot_be_spoken_of(lab: Path) -> None:
     recipe = {"name": "r", "policy": "micro:", "environments": ENVIRONMENTS, "stages": stages}
     (lab / "r.yaml").write_text(yaml.safe_dump(recipe))
     with pytest.raises(
-        UserError, match=r"filter speaks of \{stage:tests\}, and no earlier stage has that name; there are none"
+        UserError, match=r"filter names \{stage:tests\}, but no earlier stage has that name; earlier stages: none"
     ):
         tenfold.run("r.yaml", "out", quiet=True)
 
 
 @pytest.mark.usefixtures("sandboxed")
-def test_tests_written_by_one_stage_are_what_the_next_is_filtered_by(lab: Path) -> None:
+def test_a_filter_uses_the_tests_that_an_earlier_stage_wrote(lab: Path) -> None:
     recipe = {
         "name": "r",
         "policy": "micro:?hidden=16&layers=1&heads=2",

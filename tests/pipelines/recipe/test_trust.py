@@ -1,4 +1,4 @@
-"""What a stranger's recipe may name, and what its user has to say first."""
+"""The code that a recipe may name, with and without the user's trust."""
 
 import io
 import json
@@ -49,12 +49,12 @@ COMMAND = "touch%20hit"
 
 @pytest.fixture
 def folder(lab: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A stranger's folder: whatever is run of it leaves the file `hit`."""
+    """An untrusted folder. Code that runs from it creates the file `hit`."""
     (lab / "evil.py").write_text(EVIL)
     (lab / "rows.jsonl").write_text("".join(json.dumps({"question": f"{n}?", "answer": str(n)}) + "\n" for n in range(4)))
     monkeypatch.setenv("TENFOLD_CONFIG", str(lab / "config"))
     sys.modules.pop("evil", None)
-    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(lab)])  # as the command finds it
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(lab)])  # like in the command
     return lab
 
 
@@ -73,7 +73,7 @@ def getoutput(before: str = "") -> str:
 
 
 NESTED = "generate:tenfold.pipelines.refine.chains:chain_examples?problems=generate%3Aevil%3Arows"
-DOORS: dict[str, tuple[list[Any], dict[str, Any], str]] = {
+UNTRUSTED: dict[str, tuple[list[Any], dict[str, Any], str]] = {
     "problems": ([SFT | {"problems": getoutput()}], {}, r"subprocess.*\(.*subprocess\.py\).*--trust"),
     "problems of a user's module": ([SFT | {"problems": "generate:evil:rows"}], {}, r"evil.*\(.*evil\.py\).*--trust"),
     "problems within problems": ([SFT | {"problems": NESTED}], {}, "evil"),
@@ -110,7 +110,7 @@ DOORS: dict[str, tuple[list[Any], dict[str, Any], str]] = {
     "functions of ours that are no sources": (
         [SFT | {"problems": "generate:tenfold.pipelines.launch.supervise:follow"}],
         {},
-        "a recipe may not name .*; it may name .*chain_sums_with_solutions",
+        "nothing that a recipe may name; there are .*chain_sums_with_solutions",
     ),
     "modules": ([SFT], {"modules": ["evil"]}, r"modules: evil, which is .*evil\.py.*--trust"),
     "a module that is installed": ([SFT], {"modules": ["this"]}, r"this\.py.*--trust"),
@@ -126,14 +126,14 @@ DOORS: dict[str, tuple[list[Any], dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_a_strangers_recipe_runs_nothing(folder: Path, door: str, capsys: pytest.CaptureFixture[str]) -> None:
-    stages, fields, words = DOORS[door]
+@pytest.mark.parametrize("case", UNTRUSTED)
+def test_an_untrusted_recipe_runs_no_code(folder: Path, case: str, capsys: pytest.CaptureFixture[str]) -> None:
+    stages, fields, words = UNTRUSTED[case]
     path = write(*stages, **fields)
     assert cli.main(["run", path, "--out", "out", "--quiet"]) == 2
     printed = capsys.readouterr().err.splitlines()
-    (said,) = [line for line in printed if not line.startswith(("Loading", "Writing"))]
-    assert re.match(f"error: .*{words}", said), said
+    (error,) = [line for line in printed if not line.startswith(("Loading", "Writing"))]
+    assert re.match(f"error: .*{words}", error), error
     cli.main(["run", path, "--out", "out", "--dry-run"])
     assert not (folder / "hit").exists()
     assert "evil" not in sys.modules
@@ -144,24 +144,24 @@ def test_a_strangers_recipe_runs_nothing(folder: Path, door: str, capsys: pytest
     "name",
     ["evil:os.system", "evil:system", "evil:functools.partial", "evil:rows.__call__", "evil:held.rows.__func__", "os:system"],
 )
-def test_trusted_modules_lend_nothing_that_they_do_not_define(folder: Path, name: str) -> None:
+def test_a_trusted_module_provides_only_names_that_it_defines(folder: Path, name: str) -> None:
     path = write(SFT | {"problems": f"generate:{name}?command={COMMAND}&n=2"}, modules=["evil"])
     with pytest.raises(UserError, match=name.partition(":")[2].rpartition(".")[2]):
         tenfold.run(path, "out", quiet=True, trust=True)
     assert not list(folder.glob("out/*/stage.json"))
 
 
-def test_what_is_trusted_runs_and_the_next_recipe_starts_anew(folder: Path) -> None:
+def test_trust_applies_to_one_recipe_only(folder: Path) -> None:
     path = write(SFT | {"problems": "generate:evil:rows?n=3"}, modules=["evil"], **own(verifier="evil:judge"))
     assert tenfold.run(path, "out", quiet=True, trust=True)["sft"]["steps"] == 1
     assert (folder / "hit").exists()
     assert named_code.VARIABLE not in os.environ
-    assert tenfold.make("lab/Alien-v0").reset(options={"problem": 0})[0] == "0?"  # what the recipe declared stays
+    assert tenfold.make("lab/Alien-v0").reset(options={"problem": 0})[0] == "0?"  # the recipe's registration remains
     with pytest.raises(UserError, match="--trust"):
         tenfold.run(write(FILTER | {"name": "again"}), "other", quiet=True)
 
 
-def test_what_a_user_names_himself_needs_no_trust(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_that_the_user_names_needs_no_trust(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(folder)
     assert tenfold.verify("7", "7", verifier="evil:judge").score == 1
     assert sources.load("generate:evil:rows?n=2")
@@ -187,20 +187,20 @@ def test_trust_is_remembered_until_code_or_names_change(folder: Path) -> None:
     assert not is_trusted()
     assert cli.main(["run", "stranger.yaml", "--out", "out", "--quiet", "--trust"]) == 0
     assert is_trusted()
-    assert is_trusted(steps=2), "a number is no code"
-    assert not is_trusted(problems="generate:evil:rows?n=2"), "another call is"
+    assert is_trusted(steps=2), "a changed number needs no new trust"
+    assert not is_trusted(problems="generate:evil:rows?n=2"), "a changed call needs new trust"
     (folder / "evil.py").write_text(EVIL + "import helper\n")
     (folder / "helper.py").write_text("")
     assert not is_trusted()
     trust.remember(recipes.load(write(SFT | {"problems": "generate:evil:rows?n=3"}, modules=["evil"])))
     assert is_trusted()
     (folder / "helper.py").write_text("here = 1\n")
-    assert not is_trusted(), "what the module imports counts as well"
+    assert not is_trusted(), "a changed import of the module needs new trust"
     assert (folder / "config/trusted").stat().st_mode & 0o77 == 0
 
 
 @pytest.mark.parametrize(("answer", "words"), [("yes", "no file"), ("y", "--trust"), ("", "--trust"), ("no", "--trust")])
-def test_the_terminal_is_asked(
+def test_trust_is_asked_on_the_terminal(
     folder: Path, answer: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Terminal(io.StringIO):
@@ -219,24 +219,24 @@ def test_the_terminal_is_asked(
     assert words in capsys.readouterr().err, "the answer is remembered"
 
 
-def test_a_dry_run_imports_nothing_and_says_what_it_did_not_see(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_imports_no_modules_and_lists_skipped_checks(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(
         SFT, FILTER, SFT | {"name": "two", "problems": "generate:evil:rows?n=5"}, modules=["evil"], **own(verifier="evil:judge")
     )
     assert cli.main(["run", path, "--out", "out", "--dry-run"]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert "evil" not in sys.modules
-    assert "filter is not looked at: evil:judge is in the module evil" in said
-    assert "two is not looked at" in said
-    assert "would run code if trusted: modules: evil" in said
+    assert "filter is not checked: evil:judge lies in the module evil" in output
+    assert "two is not checked" in output
+    assert "runs code, once you trust it: modules: evil" in output
     assert not (folder / "out").exists()
     assert cli.main(["run", path, "--out", "out", "--dry-run", "--trust"]) == 0
-    assert "not looked at" not in capsys.readouterr().out
+    assert "not checked" not in capsys.readouterr().out
     assert "evil" in sys.modules
 
 
-def test_only_listed_modules_come_from_the_folder(folder: Path) -> None:
-    """What else lies there is not imported: by this process, by its children, or as a plug-in."""
+def test_only_listed_modules_are_imported_from_the_folder(folder: Path) -> None:
+    """Other files of the folder are not imported: not by this process, not by its children, not as a plug-in."""
     for name in ("resource", "colorsys", "other"):
         (folder / f"{name}.py").write_text("import pathlib\npathlib.Path('hit').touch()\n")
     plugin = folder / "evil-1.0.dist-info"
@@ -278,8 +278,8 @@ def test_only_listed_modules_come_from_the_folder(folder: Path) -> None:
         ("algorithm.rollout_correction.rollout_is_threshold", "2.0"),
     ],
 )
-def test_numbers_and_words_of_verls_need_no_trust(name: str, value: Any) -> None:
-    assert not trust.doors(
+def test_plain_settings_of_verl_need_no_trust(name: str, value: Any) -> None:
+    assert not trust.trust_reasons(
         recipes.Recipe.model_validate({"name": "r", "policy": TINY, "stages": [GRPO | {"verl": {name: value}}]})
     )
 
@@ -287,13 +287,13 @@ def test_numbers_and_words_of_verls_need_no_trust(name: str, value: Any) -> None
 @pytest.mark.parametrize("path", sorted(recipes.RECIPES.rglob("*.yaml")), ids=lambda path: path.stem)
 def test_the_recipes_of_the_package_name_only_what_is_registered(path: Path) -> None:
     if path.parent.name == "clusters":
-        assert trust.is_here(yaml.safe_load(path.read_text()).get("ray_address", "auto"))
+        assert trust.is_local_address(yaml.safe_load(path.read_text()).get("ray_address", "auto"))
         return
     read = recipes.load(path)
-    assert not trust.doors(read)
-    known = {*sources.GENERATORS, *registry.ENTRY_POINTS, "tenfold.envs.toy.short_notes:verify"}
+    assert not trust.trust_reasons(read)
+    registered = {*sources.GENERATORS, *registry.ENTRY_POINTS, "tenfold.envs.toy.short_notes:verify"}
     named = {name for name in named_code.names_in(read.model_dump()) if name.startswith("tenfold.")}
-    assert named <= known
+    assert named <= registered
     for name in named:
         assert callable(named_code.resolve(name))
 
@@ -307,7 +307,7 @@ def test_the_recipes_of_the_package_name_only_what_is_registered(path: Path) -> 
         ),
     ],
 )
-def test_a_recipe_with_a_key_in_an_address_is_refused_before_anything_is_written(
+def test_a_recipe_with_an_api_key_in_a_uri_is_refused_before_anything_is_written(
     folder: Path, change: Callable[[dict[str, Any]], None]
 ) -> None:
     content: dict[str, Any] = {"name": "r", "policy": TINY, "stages": [dict(SFT)]}

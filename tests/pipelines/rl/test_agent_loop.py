@@ -1,3 +1,5 @@
+"""The agent loop: tokens, masks, seeds, reused samples and faults."""
+
 import asyncio
 import json
 from pathlib import Path
@@ -17,21 +19,21 @@ import threading
 import gymnasium
 from tenfold.envs.text import Text
 
-ALL_HERE = threading.Barrier(40)
+BARRIER = threading.Barrier(40)
 
 class Meeting(gymnasium.Env):
-    """Judges nobody until 40 episodes wait for their verdict."""
+    """Returns verdicts only when 40 episodes wait for theirs."""
     def __init__(self):
         self.observation_space = self.action_space = Text()
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         return "Wait.", {"problem_id": "meeting"}
     def step(self, action):
-        ALL_HERE.wait()
+        BARRIER.wait()
         return "", 1.0, True, False, {}
 
 class Guess(gymnasium.Env):
-    """Find the number 3; say 'x' and the server is gone."""
+    """The policy has to guess the number 3. The action 'x' raises an error."""
     def __init__(self, forgiving=False):
         self.observation_space = self.action_space = Text()
         self.crashes = 1 if forgiving else 99
@@ -51,20 +53,21 @@ def tokenizer() -> Any:
 
 
 class Says:
-    """Stands where verl's server is: answers from a list of texts, each closed as a turn."""
+    """Replaces verl's server: returns texts from a list, each with a stop token."""
 
     def __init__(self, tokenizer: Any, texts: list[str], closed: bool = True):
         self.texts, self.tokenizer, self.closed = list(texts), tokenizer, closed
-        self.asked: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
 
     async def generate(self, request_id: str, *, prompt_ids: list[int], sampling_params: dict[str, Any]) -> Any:
         from verl.workers.rollout.replica import TokenOutput
 
-        self.asked.append({"prompt": list(prompt_ids), **sampling_params})
+        self.requests.append({"prompt": list(prompt_ids), **sampling_params})
         tokens = self.tokenizer(self.texts.pop(0))["input_ids"] + [self.tokenizer.eos_token_id] * self.closed
         tokens = tokens[: sampling_params["max_tokens"]]
-        cut = tokens[-1] != self.tokenizer.eos_token_id
-        return TokenOutput(token_ids=tokens, log_probs=[-1.0] * len(tokens), stop_reason="length" if cut else "completed")
+        truncated = tokens[-1] != self.tokenizer.eos_token_id
+        stop_reason = "length" if truncated else "completed"
+        return TokenOutput(token_ids=tokens, log_probs=[-1.0] * len(tokens), stop_reason=stop_reason)
 
 
 def begin(lab: Path, tokenizer: Any, texts: list[str], budget: int, spec: str, sampled: str | None) -> Any:
@@ -100,18 +103,18 @@ def play(
     return output, written, loop.server_manager
 
 
-def test_only_new_tokens_are_appended_and_the_environments_are_masked(lab: Path, tokenizer: Any) -> None:
+def test_tokens_are_only_appended_and_the_environments_tokens_are_masked(lab: Path, tokenizer: Any) -> None:
     output, (episode,), server = play(lab, tokenizer, ["1", "3"])
     whole = tokenizer.decode(output.prompt_ids + output.response_ids)
     assert whole == "<|user|>Guess.<|end|><|assistant|>1<|end|><|user|>no<|end|><|assistant|>3<|end|>"
-    assert server.asked[1]["prompt"] == (output.prompt_ids + output.response_ids)[: len(server.asked[1]["prompt"])]
+    assert server.requests[1]["prompt"] == (output.prompt_ids + output.response_ids)[: len(server.requests[1]["prompt"])]
     learnt = [token for token, mask in zip(output.response_ids, output.response_mask, strict=True) if mask]
     assert tokenizer.decode(learnt) == "1<|end|>3<|end|>"
     assert (output.reward_score, output.num_turns) == (1.0, 4)
     assert (episode["problem_id"], episode["problem"], episode["sample"], episode["step"]) == ("guess 5", 5, 2, 1)
 
 
-def test_an_environment_that_takes_its_time_keeps_no_other_waiting(lab: Path, tokenizer: Any) -> None:
+def test_a_slow_environment_does_not_block_others(lab: Path, tokenizer: Any) -> None:
     spec = gymnasium.envs.registration.EnvSpec("lab/Meeting-v0", entry_point="lab_guess:Meeting").to_json()
     loop = begin(lab, tokenizer, ["1"] * 40, 8, spec, None)
 
@@ -122,7 +125,7 @@ def test_an_environment_that_takes_its_time_keeps_no_other_waiting(lab: Path, to
     assert [output.reward_score for output in asyncio.run(play_all())] == [1.0] * 40
 
 
-def test_an_environment_that_cannot_be_made_is_a_fault_that_says_why(lab: Path, tokenizer: Any) -> None:
+def test_an_environment_that_cannot_be_made_is_a_fault_with_its_reason(lab: Path, tokenizer: Any) -> None:
     parts = {"environments": ["gone/Sums-v0"]}
     spec = gymnasium.envs.registration.EnvSpec("lab/All-v0", entry_point="tenfold.envs.mixture:Mixture", kwargs=parts)
     output, episodes, _ = play(lab, tokenizer, [], environment=spec.to_json())
@@ -132,22 +135,22 @@ def test_an_environment_that_cannot_be_made_is_a_fault_that_says_why(lab: Path, 
 
 
 def test_samples_are_seeded_by_step_turn_and_sample(lab: Path, tokenizer: Any) -> None:
-    seeds = {turn["seed"] for step in (1, 2) for turn in play(lab, tokenizer, ["1", "3"], step=step)[2].asked}
+    seeds = {turn["seed"] for step in (1, 2) for turn in play(lab, tokenizer, ["1", "3"], step=step)[2].requests}
     assert len(seeds) == 4
-    assert {turn["seed"] for turn in play(lab, tokenizer, ["1", "3"], step=1)[2].asked} < seeds
+    assert {turn["seed"] for turn in play(lab, tokenizer, ["1", "3"], step=1)[2].requests} < seeds
 
 
-def test_a_problem_that_comes_again_in_a_step_is_sampled_with_other_seeds(lab: Path, tokenizer: Any) -> None:
+def test_a_repeated_problem_in_a_step_is_sampled_with_other_seeds(lab: Path, tokenizer: Any) -> None:
     index = stored(lab, tokenizer, ["1", "3"])
     played = [play(lab, tokenizer, ["2", "3"], sampled=index, attempt=attempt) for attempt in range(3)]
-    assert [len(server.asked) for _, _, server in played] == [0, 2, 2]  # the filter's samples are taken once
+    assert [len(server.requests) for _, _, server in played] == [0, 2, 2]  # the filter's samples are used once
     assert [(row["attempt"], row["reused"]) for row in played[-1][1]] == [(0, True), (1, False), (2, False)]
-    seeds = [turn["seed"] for _, _, server in played for turn in server.asked]
+    seeds = [turn["seed"] for _, _, server in played for turn in server.requests]
     assert len(set(seeds)) == 4
 
 
 def stored(lab: Path, tokenizer: Any, texts: list[str], problem: int = 5, sample: int = 2) -> str:
-    """A filter's sample, and where it is found."""
+    """Writes a filter's sample and its index; returns the index's path."""
     turns = [tokenizer(text)["input_ids"] + [tokenizer.eos_token_id] for text in texts]
     first = json.dumps({"settings": {}}) + "\n"
     (lab / "episodes.jsonl").write_text(first + json.dumps({"problem": problem, "sample": sample, "turns": turns}) + "\n")
@@ -157,48 +160,48 @@ def stored(lab: Path, tokenizer: Any, texts: list[str], problem: int = 5, sample
     return str(path)
 
 
-def test_the_first_step_takes_the_filters_samples(lab: Path, tokenizer: Any) -> None:
+def test_the_first_step_reuses_the_filters_samples(lab: Path, tokenizer: Any) -> None:
     new, _, _ = play(lab, tokenizer, ["1", "3"])
     output, episodes, server = play(lab, tokenizer, [], sampled=stored(lab, tokenizer, ["1", "3"]))
-    assert (server.asked, episodes[-1]["reused"], output.reward_score) == ([], True, 1)
+    assert (server.requests, episodes[-1]["reused"], output.reward_score) == ([], True, 1)
     assert (output.response_ids, output.response_mask) == (new.response_ids, new.response_mask)
 
 
-def test_samples_that_the_filter_did_not_make_or_of_a_later_policy_are_new(lab: Path, tokenizer: Any) -> None:
+def test_missing_samples_and_samples_of_later_steps_are_new(lab: Path, tokenizer: Any) -> None:
     for step, index in ((2, stored(lab, tokenizer, ["1", "3"])), (1, stored(lab, tokenizer, ["1", "3"], sample=3))):
         _, episodes, server = play(lab, tokenizer, ["2", "3"], step=step, sampled=index)
-        assert (len(server.asked), episodes[-1]["reused"]) == (2, False)
+        assert (len(server.requests), episodes[-1]["reused"]) == (2, False)
 
 
-def test_a_stored_turn_that_does_not_fit_is_sampled_anew(lab: Path, tokenizer: Any) -> None:
+def test_a_stored_turn_that_exceeds_the_budget_is_sampled_again(lab: Path, tokenizer: Any) -> None:
     index = stored(lab, tokenizer, ["1 and so on and so on and so on", "3"])
     output, _, server = play(lab, tokenizer, ["3"], budget=6, sampled=index)
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
     assert output.reward_score == 1
 
 
-def test_a_response_cut_short_is_out_of_the_loss(lab: Path, tokenizer: Any) -> None:
+def test_a_truncated_response_is_not_in_the_loss(lab: Path, tokenizer: Any) -> None:
     output, (episode,), _ = play(lab, tokenizer, ["1 and so on and so on and so on and on"], budget=6)
     assert len(output.response_ids) == 6
     assert output.response_mask == [0] * 6
     assert episode["finish_reason"] == "length"
 
 
-def test_a_turn_that_does_not_fit_any_more_ends_the_episode(lab: Path, tokenizer: Any) -> None:
+def test_an_episode_ends_when_no_further_turn_fits(lab: Path, tokenizer: Any) -> None:
     output, (episode,), _ = play(lab, tokenizer, ["1", "2", "1", "2"], budget=9)
     assert len(output.response_ids) <= 9
     assert set(output.response_mask) == {0}
     assert episode["finish_reason"] == "length"
 
 
-def test_an_episode_that_does_not_end_is_ended(lab: Path, tokenizer: Any) -> None:
+def test_an_episode_ends_at_the_limit_of_turns(lab: Path, tokenizer: Any) -> None:
     output, (episode,), server = play(lab, tokenizer, ["1"] * 9)
-    assert len(server.asked) == 4
+    assert len(server.requests) == 4
     assert output.reward_score == 0
     assert episode["finish_reason"] == "stop"
 
 
-def test_a_fault_is_tried_again_and_then_left_out_of_the_group(lab: Path, tokenizer: Any) -> None:
+def test_a_fault_is_retried_once_and_then_dropped(lab: Path, tokenizer: Any) -> None:
     output, episodes, _ = play(lab, tokenizer, ["x", "x"])
     assert output == []
     assert [episode["verdict"]["status"] for episode in episodes] == ["fault", "fault"]
@@ -206,7 +209,7 @@ def test_a_fault_is_tried_again_and_then_left_out_of_the_group(lab: Path, tokeni
     assert output.reward_score == 1
 
 
-def test_a_declared_environment_is_rebuilt_from_its_registration(lab: Path, tokenizer: Any) -> None:
+def test_an_environment_is_made_from_its_registration(lab: Path, tokenizer: Any) -> None:
     (lab / "rows.jsonl").write_text("".join(json.dumps({"question": f"{n}?", "answer": n}) + "\n" for n in range(9)))
     tenfold.register("lab/Rows-v0", problems=f"jsonl:{lab}/rows.jsonl")
     spec = tenfold.make("lab/Rows-v0").spec.to_json()
@@ -215,7 +218,7 @@ def test_a_declared_environment_is_rebuilt_from_its_registration(lab: Path, toke
     assert (output.reward_score, episode["messages"][0]["content"]) == (1, "5?")
 
 
-def test_an_environment_is_reset_for_the_next_episode_and_closed_where_it_raised(lab: Path, tokenizer: Any) -> None:
+def test_an_environment_is_reused_after_an_episode_and_closed_after_an_error(lab: Path, tokenizer: Any) -> None:
     counted = (
         "import lab_guess\n"
         "class Counted(lab_guess.Guess):\n"
@@ -235,7 +238,7 @@ def test_an_environment_is_reset_for_the_next_episode_and_closed_where_it_raised
     for texts in (["1", "3"], ["3"]):
         assert play(lab, tokenizer, texts, environment=spec)[0].reward_score == 1.0
     assert (Counted.made, Counted.closed) == (made, 0)
-    play(lab, tokenizer, ["x", "x"], environment=spec)  # is tried twice
+    play(lab, tokenizer, ["x", "x"], environment=spec)  # played twice
     assert (Counted.made, Counted.closed) == (made + 1, 2)
-    play(lab, tokenizer, ["1"] * 4, environment=spec)  # has not ended when its turns are spent: it may hold on to something
+    play(lab, tokenizer, ["1"] * 4, environment=spec)  # not reused, because the environment has not ended its episode
     assert Counted.closed == 3

@@ -1,3 +1,5 @@
+"""The pass-rate filter."""
+
 import json
 import math
 import shutil
@@ -28,7 +30,7 @@ def run(lab: Path, policy: str, size: int = 12, **changes: object) -> dict:
     return stage.run(context)
 
 
-def test_problems_inside_the_band_stay_and_all_are_recorded(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_problems_inside_the_band_are_kept_and_all_are_recorded(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def says(conversation: list, seed: int) -> str:
         number = int(conversation[0]["content"].split()[0])
         return str(number % 4) if number < 4 or (number < 8 and seed % 2) else "9"
@@ -44,7 +46,7 @@ def test_problems_inside_the_band_stay_and_all_are_recorded(lab: Path, monkeypat
 
 
 def test_a_problem_is_sampled_until_it_is_decided(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Coins of every bias: the same problems stay as with all samples, which need not be made."""
+    """With pass rates from 0 to 1, early stopping keeps the same problems as all samples do."""
 
     def says(conversation: list, seed: int) -> str:
         number = int(conversation[0]["content"].split()[0])
@@ -63,8 +65,8 @@ def test_a_problem_is_sampled_until_it_is_decided(lab: Path, monkeypatch: pytest
     assert whole["samples"] == 12 * 16
 
 
-def test_reported_pass_rates_have_no_bias_where_samples_stop_early(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Problems that are solved once in ten tries: the mean score of their samples is more."""
+def test_reported_pass_rates_are_unbiased_with_early_stopping(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a pass rate of 0.1, the mean score of the samples is higher."""
 
     def says(conversation: list, seed: int) -> str:
         number = int(conversation[0]["content"].split()[0])
@@ -84,21 +86,21 @@ BANDS = st.sampled_from([(0.1, 0.9), (0.05, 0.95), (0.2, 0.8), (0.0, 1.0), (0.45
 
 
 @given(st.lists(SCORES, min_size=1, max_size=16), BANDS)
-def test_what_is_decided_early_is_what_all_samples_decide(scores: list[float | None], band: tuple[float, float]) -> None:
+def test_early_decisions_equal_those_of_all_samples(scores: list[float | None], band: tuple[float, float]) -> None:
     samples = len(scores)
     rates = [score for score in scores if score is not None]
-    stays = bool(rates) and band[0] < math.fsum(rates) / len(rates) < band[1]
+    kept = bool(rates) and band[0] < math.fsum(rates) / len(rates) < band[1]
     assert rl_filter.decided(scores, samples, band) or not rates
     for made in range(samples + 1):
         if rl_filter.decided(scores[:made], samples, band):
-            assert rl_filter.kept(scores[:made], samples, band) == stays
+            assert rl_filter.kept(scores[:made], samples, band) == kept
         elif made < samples:
             assert not rl_filter.kept(scores[:made], samples, band)
 
 
-def test_the_recipes_band_wants_two_right_and_two_wrong_of_16() -> None:
-    def decided(right: int, wrong: int) -> bool:
-        return rl_filter.decided([1.0] * right + [0.0] * wrong, 16, (0.1, 0.9))
+def test_two_correct_and_two_incorrect_samples_of_16_decide() -> None:
+    def decided(correct: int, incorrect: int) -> bool:
+        return rl_filter.decided([1.0] * correct + [0.0] * incorrect, 16, (0.1, 0.9))
 
     assert decided(2, 2)
     assert not decided(1, 12)
@@ -107,19 +109,19 @@ def test_the_recipes_band_wants_two_right_and_two_wrong_of_16() -> None:
 
 
 @pytest.mark.parametrize("answer", ["0", "nothing"])
-def test_the_ends_of_the_band_are_not_in_it(lab: Path, answer: str) -> None:
+def test_the_band_excludes_its_bounds(lab: Path, answer: str) -> None:
     with pytest.raises(tenfold.core.UserError, match="none of 12 problems"):
         run(lab, f"scripted:{answer}", samples=2, band=[0, 1])
 
 
 @pytest.mark.parametrize("band", [[0.9, 0.1], [0.1, 1.1], [0.5, 0.5], 0.1])
-def test_a_band_that_is_none(band: object) -> None:
+def test_an_invalid_band_is_rejected(band: object) -> None:
     with pytest.raises(pydantic.ValidationError, match="band"):
         rl_filter.Filter.model_validate({"kind": "filter", "name": "f", "environment": "x", "band": band})
 
 
 @given(st.lists(st.floats(0, 1)))
-def test_the_histogram_counts_every_rate_once(rates: list[float]) -> None:
+def test_the_histogram_counts_each_rate_once(rates: list[float]) -> None:
     counts = rl_filter.histogram(rates)
     assert sum(counts) == len(rates)
     assert len(counts) == 10

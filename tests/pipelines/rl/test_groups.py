@@ -1,4 +1,4 @@
-"""Samples that are judged together."""
+"""Samples of a group that are scored together."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,39 +12,40 @@ def longest_wins(responses: Sequence[str]) -> list[Verdict]:
     return [Verdict(Status.SCORED, float(response == best), "longest", "") for response in responses]
 
 
-def judged(responses: dict[int, str | None], judge: groups.Judge) -> list[Verdict | None]:
+def verdicts_of(responses: dict[int, str | None], score: groups.ScoreGroup) -> list[Verdict | None]:
     async def play() -> list[Verdict | None]:
         size = len(responses)
-        return await asyncio.gather(*(groups.verdict("g", size, sample, said, judge) for sample, said in responses.items()))
+        calls = (groups.group_verdict("g", size, sample, text, score) for sample, text in responses.items())
+        return await asyncio.gather(*calls)
 
     return asyncio.run(asyncio.wait_for(play(), 10))
 
 
-def test_each_waits_for_the_others_and_gets_its_own_verdict() -> None:
-    told = judged({2: "abc", 0: "a", 1: "ab"}, longest_wins)
-    assert [verdict and verdict.score for verdict in told] == [1, 0, 0]
+def test_each_sample_waits_for_its_group_and_gets_its_own_verdict() -> None:
+    verdicts = verdicts_of({2: "abc", 0: "a", 1: "ab"}, longest_wins)
+    assert [verdict and verdict.score for verdict in verdicts] == [1, 0, 0]
 
 
-def test_a_sample_that_ended_in_a_fault_is_not_among_those_judged() -> None:
+def test_a_fault_is_not_scored_with_the_group() -> None:
     seen: list[Sequence[str]] = []
 
-    def judge(responses: Sequence[str]) -> list[Verdict]:
+    def score(responses: Sequence[str]) -> list[Verdict]:
         seen.append(responses)
         return longest_wins(responses)
 
-    told = judged({0: "a", 1: None, 2: "ab"}, judge)
-    assert told[1] is None
+    verdicts = verdicts_of({0: "a", 1: None, 2: "ab"}, score)
+    assert verdicts[1] is None
     assert seen == [["a", "ab"]]
-    assert judged({0: None, 1: None}, judge) == [None, None]
+    assert verdicts_of({0: None, 1: None}, score) == [None, None]
 
 
-def test_a_judge_that_raises_is_a_fault_of_all() -> None:
-    def judge(responses: Sequence[str]) -> list[Verdict]:
+def test_an_error_in_scoring_is_a_fault_of_all_samples() -> None:
+    def score(responses: Sequence[str]) -> list[Verdict]:
         raise ConnectionError("gone")
 
-    told = judged({0: "a", 1: "b"}, judge)
-    assert [verdict and verdict.status for verdict in told] == [Status.FAULT] * 2
+    verdicts = verdicts_of({0: "a", 1: "b"}, score)
+    assert [verdict and verdict.status for verdict in verdicts] == [Status.FAULT] * 2
 
 
-def test_where_no_group_is_judged_each_keeps_its_own_verdict() -> None:
-    assert judged({0: "a", 1: "b"}, lambda responses: None) == [None, None]
+def test_samples_keep_their_verdicts_if_the_group_is_not_scored() -> None:
+    assert verdicts_of({0: "a", 1: "b"}, lambda responses: None) == [None, None]

@@ -1,4 +1,4 @@
-"""Real runs of verl on this machine's processor."""
+"""GRPO stages with real runs of verl on a CPU."""
 
 import json
 import os
@@ -25,13 +25,13 @@ from tenfold.envs.text import Text
 from tenfold.core import Status, Verdict
 
 class Echo(gymnasium.Env):
-    """Two turns: the first thing said is answered, the second ends it. Short answers win; one problem is broken."""
+    """Two turns: the first gets a reply, the second ends the episode. Short responses score more; one problem raises."""
     def __init__(self):
         self.observation_space = self.action_space = Text()
         self.problems = range(6)
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
-        # A run's processes import this module, and have its folder not on their path.
+        # A run's processes import this module although its folder is not on their path.
         assert "pytest" in sys.modules or os.path.dirname(__file__) not in [os.path.abspath(path) for path in sys.path]
         self.problem, self.turn = (options or {}).get("problem", 0), 0
         return f"Say something, {self.problem}.", {"problem_id": f"echo {self.problem}"}
@@ -46,7 +46,7 @@ tenfold.register("lab/Echo-v0", entry_point="lab_echo:Echo")
 
 
 def write(lab: Path, **changes: Any) -> Path:
-    """A recipe of two stages: the policy learns to say short things, then GRPO."""
+    """Writes a recipe of two stages: SFT on short responses, then GRPO."""
     (lab / "lab_echo.py").write_text(LAB)
     says = [
         {"question": question, "answer": answer}
@@ -80,8 +80,8 @@ def write(lab: Path, **changes: Any) -> Path:
     return path
 
 
-def test_verl_trains_on_a_users_environment_of_two_turns_and_leaves_faults_out(lab: Path) -> None:
-    out = "an out, a = 'b' of {c}"  # a folder may have any name: verl is told of it in a language of its own
+def test_verl_trains_on_a_two_turn_environment_without_faults(lab: Path) -> None:
+    out = "an out, a = 'b' of {c}"  # characters with a meaning in Hydra's grammar
     metrics = tenfold.run(write(lab), out, quiet=True, trust=True)["grpo"]
     steps = [json.loads(line) for line in (lab / out / "grpo/steps.jsonl").read_text().splitlines()]
     assert [step["step"] for step in steps] == [1, 2, 3]
@@ -94,7 +94,7 @@ def test_verl_trains_on_a_users_environment_of_two_turns_and_leaves_faults_out(l
     assert broken
     assert {row["problem"] for row in broken} == {3}
     assert sum(step["faults"] for step in steps) > 0
-    # The reward that verl reports is the mean over the episodes that have a score: no fault entered as a 0.
+    # The reward that verl reports is the mean over the scored episodes, so no fault counts as 0.
     for step in steps:
         final = {(r["problem"], r["sample"]): r["verdict"]["score"] for r in episodes if r["step"] == step["step"]}
         scores = [score for score in final.values() if score is not None]
@@ -105,14 +105,16 @@ def test_verl_trains_on_a_users_environment_of_two_turns_and_leaves_faults_out(l
     assert not (lab / out / "grpo/checkpoints").exists()
 
 
-def test_problems_with_prompts_too_long_are_left_out_before_verl_starts(lab: Path) -> None:
-    with pytest.raises(UserError, match=r"0 problems \(6 have prompts of more than max_prompt_tokens=3\) do not fill"):
+def test_problems_with_long_prompts_are_skipped_before_verl_starts(lab: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"batch_size=3 problems, got 0 \(6 more have prompts longer than max_prompt_tokens=3\)"
+    ):
         tenfold.run(write(lab, max_prompt_tokens=3), "out", quiet=True, trust=True)
     assert not (lab / "out/grpo/verl.log").exists()
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_the_same(lab: Path) -> None:
+def test_a_killed_grpo_run_resumes_and_ends_with_equal_weights(lab: Path) -> None:
     path = write(lab, steps=6, save_steps=2)
     tenfold.run(path, "whole", quiet=True, trust=True)
     command = [sys.executable, "-P", "-m", "tenfold.cli", "run", str(path), "--out", "killed", "--quiet", "--trust"]
@@ -121,7 +123,9 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_the_same(lab: Path) -
         time.sleep(0.1)
     child.send_signal(signal.SIGKILL)
     child.wait()
-    (lab / "killed/grpo/checkpoints/latest_checkpointed_iteration.txt").write_text("")  # a kill inside verl's own note
+    (lab / "killed/grpo/checkpoints/latest_checkpointed_iteration.txt").write_text(
+        ""
+    )  # as after a kill while verl writes this file
     tenfold.run(path, "killed", quiet=True, trust=True)
     assert len(list((lab / "killed/grpo/metrics").iterdir())) == 2
 
@@ -129,23 +133,23 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_the_same(lab: Path) -
         rows = [json.loads(line) for line in (lab / out / "grpo/steps.jsonl").read_text().splitlines()]
         return [(row["step"], row["reward"]) for row in rows]
 
-    # A kill between a step's checkpoint and verl's report of it leaves the step's reward to be reckoned from its episodes.
+    # If the kill came between a step's checkpoint and verl's report, the step's reward is computed from its episodes.
     assert [step for step, _ in rewards("killed")] == [step for step, _ in rewards("whole")]
     assert [reward for _, reward in rewards("killed")] == pytest.approx([reward for _, reward in rewards("whole")], abs=1e-6)
-    # The same operations in the same order, by as many threads on the same processor: equal to the last bit.
+    # Equal in all bits, because the operations, their order and the number of threads are equal.
     weights = [(lab / out / "grpo/policy/model.safetensors").read_bytes() for out in ("whole", "killed")]
     assert weights[0] == weights[1]
 
 
 class Touches:
-    """As a pickle, a command."""
+    """An object whose pickle runs a command."""
 
     def __reduce__(self) -> Any:
         return os.mkdir, ("hit",)
 
 
 @pytest.mark.slow
-def test_a_checkpoint_that_was_changed_runs_no_code(lab: Path) -> None:
+def test_a_changed_checkpoint_runs_no_code(lab: Path) -> None:
     path = write(lab, steps=6)
     command = [sys.executable, "-P", "-m", "tenfold.cli", "run", str(path), "--out", "out", "--quiet", "--trust"]
     child = subprocess.Popen(command, env=os.environ)
@@ -155,13 +159,13 @@ def test_a_checkpoint_that_was_changed_runs_no_code(lab: Path) -> None:
     child.wait()
     for state in (lab / "out/grpo/checkpoints").glob("global_step_*/actor/extra_state_*.pt"):
         torch.save({"rng": Touches()}, state)
-    with pytest.raises(UserError, match="checkpoints holds something else than weights"):
+    with pytest.raises(UserError, match="checkpoints: expected only weights"):
         tenfold.run(path, "out", quiet=True, trust=True)
     assert not (lab / "hit").exists()
 
 
 @pytest.mark.slow
-def test_a_step_whose_responses_are_all_cut_short_changes_nothing(lab: Path) -> None:
+def test_a_step_with_only_truncated_responses_changes_no_weights(lab: Path) -> None:
     metrics = tenfold.run(write(lab, steps=1, max_response_tokens=1), "out", quiet=True, trust=True)
     (step,) = [json.loads(line) for line in (lab / "out/grpo/steps.jsonl").read_text().splitlines()]
     assert step["truncated"] == 1
@@ -171,7 +175,7 @@ def test_a_step_whose_responses_are_all_cut_short_changes_nothing(lab: Path) -> 
 
 
 @pytest.mark.slow
-def test_a_run_that_dies_ends_with_the_cause_in_one_line(lab: Path) -> None:
+def test_a_failed_run_is_a_one_line_error_with_the_cause(lab: Path) -> None:
     with pytest.raises(UserError) as error:
         tenfold.run(write(lab, verl={"actor_rollout_ref.actor.strategy": "no_such_engine"}), "out", quiet=True, trust=True)
     assert "\n" not in str(error.value)
@@ -179,7 +183,7 @@ def test_a_run_that_dies_ends_with_the_cause_in_one_line(lab: Path) -> None:
 
 
 @pytest.mark.slow
-def test_samples_of_a_prompt_are_judged_against_one_another(lab: Path) -> None:
+def test_samples_of_a_group_are_compared_in_pairs(lab: Path) -> None:
     path = write(lab, environment="lab/Group-v0", steps=2)
     recipe = yaml.safe_load(path.read_text())
     recipe["environments"] = {
@@ -198,7 +202,7 @@ def test_samples_of_a_prompt_are_judged_against_one_another(lab: Path) -> None:
         assert row["verdict"]["method"] == "pairwise"
         if row["verdict"]["score"] is not None:
             groups.setdefault((row["step"], row["problem"]), []).append(row["verdict"]["score"])
-    # Whatever the judge likes: of two that are compared one wins what the other loses.
-    whole = [scores for scores in groups.values() if len(scores) == 4]
-    assert whole
-    assert all(sum(scores) / 4 == pytest.approx(0.5) for scores in whole)
+    # In each pair the two scores add up to 1, so the mean of a complete group is 0.5.
+    complete = [scores for scores in groups.values() if len(scores) == 4]
+    assert complete
+    assert all(sum(scores) / 4 == pytest.approx(0.5) for scores in complete)

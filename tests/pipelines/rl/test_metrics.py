@@ -1,3 +1,5 @@
+"""Figures of GRPO steps."""
+
 import json
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ def metrics(step: int, reward: float) -> dict[str, Any]:
     return {"step": step, "data": data}
 
 
-def test_a_step_has_verls_figures_and_ours(tmp_path: Path) -> None:
+def test_a_step_has_figures_from_verl_and_from_episodes(tmp_path: Path) -> None:
     write(tmp_path / "metrics/000.jsonl", [metrics(1, 0.5)])
     write(tmp_path / "episodes/9.jsonl", [episode(1, 0, 1.0), episode(1, 1, 0.0, "length"), episode(1, 2, None)])
     (row,) = figures.gather(tmp_path, 1)
@@ -38,7 +40,7 @@ def test_a_step_has_verls_figures_and_ours(tmp_path: Path) -> None:
     assert {"entropy", "response_length", "seconds", "kl"} <= row.keys()
 
 
-def test_a_group_without_a_difference_is_counted_as_flat(tmp_path: Path) -> None:
+def test_groups_with_equal_scores_have_zero_variance(tmp_path: Path) -> None:
     write(tmp_path / "metrics/000.jsonl", [metrics(1, 0.5)])
     rows = [
         episode(1, sample, score) | {"problem": problem}
@@ -46,7 +48,7 @@ def test_a_group_without_a_difference_is_counted_as_flat(tmp_path: Path) -> None
         for sample, score in enumerate(map(float, scores))
     ]
     write(tmp_path / "episodes/9.jsonl", rows)
-    assert figures.gather(tmp_path, 1)[0]["flat"] == 0.5
+    assert figures.gather(tmp_path, 1)[0]["zero_variance"] == 0.5
 
 
 def test_a_step_played_again_after_a_kill_counts_once(tmp_path: Path) -> None:
@@ -60,11 +62,11 @@ def test_a_step_played_again_after_a_kill_counts_once(tmp_path: Path) -> None:
     assert figures.last_step(tmp_path)["step"] == 4
 
 
-def test_a_kill_between_a_checkpoint_and_verls_report_loses_no_step(tmp_path: Path) -> None:
+def test_a_step_without_a_report_by_verl_has_figures_from_its_episodes(tmp_path: Path) -> None:
     write(tmp_path / "metrics/000.jsonl", [metrics(1, 0.1)])
     write(tmp_path / "metrics/001.jsonl", [metrics(3, 0.3)])
     write(tmp_path / "episodes/8.jsonl", [episode(2, 0, 1.0), episode(2, 1, 0.0), episode(2, 2, None)])
-    write(tmp_path / "episodes/9.jsonl", [episode(3, 0, 1.0), episode(4, 0, 1.0)])  # step 4 is under way
+    write(tmp_path / "episodes/9.jsonl", [episode(3, 0, 1.0), episode(4, 0, 1.0)])  # step 4 has not ended
     rows = figures.gather(tmp_path, 3)
     assert [row["step"] for row in rows] == [1, 2, 3]
     assert (rows[1]["reward"], rows[1]["pass_rate"], rows[1]["faults"], rows[1]["kl"]) == (0.5, 0.5, 1, None)

@@ -1,4 +1,4 @@
-"""Pass rates from samples that stop once it is decided whether a problem stays."""
+"""Estimates of pass rates when sampling stops early."""
 
 import functools
 import math
@@ -21,28 +21,28 @@ def rule(samples: int = 16, band: tuple[float, float] = (0.1, 0.9)) -> Callable[
 def outcomes(
     chances: Mapping[float | None, float], samples: int, decided: Callable[..., bool]
 ) -> Iterator[tuple[Scores, float]]:
-    """Everything that may be sampled until it is decided, with its chance."""
-    open_ones: list[tuple[Scores, float]] = [([], 1.0)]
-    while open_ones:
-        scores, chance = open_ones.pop()
+    """Yields all sequences of scores until the decision, with their probabilities."""
+    unfinished: list[tuple[Scores, float]] = [([], 1.0)]
+    while unfinished:
+        scores, chance = unfinished.pop()
         if scores and (len(scores) == samples or decided(scores)):
             yield scores, chance
         else:
-            open_ones += [([*scores, score], chance * of) for score, of in chances.items()]
+            unfinished += [([*scores, score], chance * of) for score, of in chances.items()]
 
 
 def expected(rate: float, figure: Callable[[Scores], float | None]) -> float:
-    """Of a figure, over all that a problem with this pass rate may sample."""
+    """Returns the expected value of a figure for a problem with this pass rate."""
     return math.fsum(chance * (figure(scores) or 0.0) for scores, chance in outcomes({1.0: rate, 0.0: 1 - rate}, 16, rule()))
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.01, 0.1, 0.3, 0.5, 0.85, 0.9, 1.0])
-def test_the_estimate_has_no_bias(rate: float) -> None:
+def test_the_estimate_is_unbiased(rate: float) -> None:
     stops = rule()
     assert expected(rate, lambda scores: pass_rates.estimate(scores, stops)) == pytest.approx(rate, abs=1e-12)
 
 
-def test_the_mean_of_the_samples_made_has() -> None:
+def test_the_mean_of_the_samples_is_biased() -> None:
     def mean(scores: Scores) -> float:
         return sum(score or 0.0 for score in scores) / len(scores)
 
@@ -53,8 +53,8 @@ def test_the_mean_of_the_samples_made_has() -> None:
     ("scores", "rate"),
     [
         ([1, 1, 0, 0], 1 / 2),
-        ([1, 0, 0, 0, 1], 1 / 4),  # the last one is right, and the other may come at any of 4 places
-        ([0] * 13 + [1, 1], 1 / 14),  # one order of 14 begins with a right one
+        ([1, 0, 0, 0, 1], 1 / 4),  # the last sample is correct, and the other correct one is at any of 4 positions
+        ([0] * 13 + [1, 1], 1 / 14),  # one of 14 orders begins with a correct sample
         ([0] * 15, 0.0),
         ([1] * 15, 1.0),
     ],
@@ -64,37 +64,37 @@ def test_estimates_of_16_samples(scores: Scores, rate: float) -> None:
 
 
 def relative_bias(chances: Mapping[float | None, float], samples: int, band: tuple[float, float]) -> float:
-    """Of the estimate, where samples are faults or partly right at times."""
-    stops, total, known = rule(samples, band), 0.0, 0.0
+    """Returns the relative bias of the estimate if samples may be faults or have partial scores."""
+    stops, total, scored_chance = rule(samples, band), 0.0, 0.0
     for scores, chance in outcomes(chances, samples, stops):
         if (found := pass_rates.estimate(scores, stops)) is not None:
-            total, known = total + chance * found, known + chance
+            total, scored_chance = total + chance * found, scored_chance + chance
     scored = {score: of for score, of in chances.items() if score is not None}
-    return total / known / (sum(score * of for score, of in scored.items()) / sum(scored.values())) - 1
+    return total / scored_chance / (sum(score * of for score, of in scored.items()) / sum(scored.values())) - 1
 
 
 @pytest.mark.parametrize(
     "chances",
     [{1.0: 0.2, 0.0: 0.5, None: 0.3}, {1.0: 0.1, 0.25: 0.4, 0.0: 0.5}, {1.0: 0.6, 0.5: 0.1, 0.0: 0.1, None: 0.2}],
 )
-def test_nor_has_it_with_faults_and_partial_scores(chances: dict[float | None, float]) -> None:
+def test_the_estimate_is_unbiased_with_faults_and_partial_scores(chances: dict[float | None, float]) -> None:
     assert relative_bias(chances, 5, (0.2, 0.8)) == pytest.approx(0, abs=1e-12)
 
 
-def test_where_orders_are_too_many_some_of_them_stand_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sampled_orders_give_a_close_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pass_rates, "STATES", 0)
     monkeypatch.setattr(pass_rates, "SAMPLED", 200)
     assert relative_bias({1.0: 0.2, 0.0: 0.6, None: 0.2}, 5, (0.2, 0.8)) == pytest.approx(0, abs=0.03)
 
 
 @given(st.lists(st.sampled_from([0.0, 0.5, 1.0, None]), min_size=1, max_size=16))
-def test_samples_behind_the_decision_change_nothing(scores: Scores) -> None:
+def test_samples_after_the_decision_are_ignored(scores: Scores) -> None:
     stops = rule()
     first = next((made for made in range(1, len(scores) + 1) if stops(scores[:made])), len(scores))
     assert pass_rates.estimate(scores, stops) == pass_rates.estimate(scores[:first], stops)
 
 
-def test_without_early_stops_it_is_the_mean() -> None:
+def test_the_estimate_without_early_stopping_is_the_mean() -> None:
     assert pass_rates.estimate([1, 0.5, None, 0, 0], lambda scores: False) == pytest.approx(1.5 / 4)
     assert pass_rates.estimate([None, None], lambda scores: False) is None
     many = [float(n % 3 == 0) for n in range(600)]

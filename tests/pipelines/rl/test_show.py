@@ -1,3 +1,5 @@
+"""Episodes of a step as text."""
+
 import json
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,9 @@ from tenfold.core import UserError
 from tenfold.pipelines.rl import show
 
 
-def episode(step: int, problem: int, sample: int, said: str, score: float | None = 1.0) -> dict[str, Any]:
-    verdict = {"status": "scored" if score is not None else "fault", "score": score, "method": "exact", "reason": said}
-    messages = [{"role": "user", "content": f"{problem}?"}, {"role": "assistant", "content": said}]
+def episode(step: int, problem: int, sample: int, text: str, score: float | None = 1.0) -> dict[str, Any]:
+    verdict = {"status": "scored" if score is not None else "fault", "score": score, "method": "exact", "reason": text}
+    messages = [{"role": "user", "content": f"{problem}?"}, {"role": "assistant", "content": text}]
     return {
         "step": step,
         "problem": problem,
@@ -20,7 +22,7 @@ def episode(step: int, problem: int, sample: int, said: str, score: float | None
         "messages": messages,
         "verdict": verdict,
         "tokens": 3,
-        "finish_reason": "length" if said == "cut" else "stop",
+        "finish_reason": "length" if text == "cut" else "stop",
     }
 
 
@@ -33,21 +35,21 @@ def run(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def test_a_steps_episodes_are_read_by_problem_and_sample(run: Path) -> None:
+def test_the_episodes_of_a_step_are_sorted_by_problem_and_sample(run: Path) -> None:
     step, episodes = show.read(run, step=1)
     assert (step, [(row["problem_id"], row["sample"]) for row in episodes]) == (1, [("p1", 0), ("p1", 1), ("p2", 0)])
     assert show.read(run / "grpo")[1][0]["messages"][1]["content"] == "later"
     assert show.read(run, "grpo") == show.read(run)
 
 
-def test_the_command_shows_who_said_what_and_what_it_was_worth(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_shows_messages_and_verdicts(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["show", str(run), "--step", "1", "--limit", "2"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "=== p1, sample 0: score 1 (scored, by exact: one); 3 tokens",
         "user: 1?",
         "assistant: one",
         "",
-        "=== p1, sample 1: no score (fault, by exact: cut); 3 tokens, cut",
+        "=== p1, sample 1: no score (fault, by exact: cut); 3 tokens, truncated",
         "user: 1?",
         "assistant: cut",
         "",
@@ -60,15 +62,17 @@ def test_the_command_shows_who_said_what_and_what_it_was_worth(run: Path, capsys
 
 @pytest.mark.parametrize(
     ("stage", "step", "words"),
-    [("sft", None, "no stage 'sft'; its GRPO stages are grpo"), (None, 3, "no step 3; there are 1 to 2")],
+    [("sft", None, "no GRPO stage 'sft'; choose one with --stage: grpo"), (None, 3, "no step 3; use 1 to 2")],
 )
-def test_what_is_not_there_is_said_with_what_is(run: Path, stage: str | None, step: int | None, words: str) -> None:
+def test_unknown_stages_and_steps_are_errors_that_list_the_valid_ones(
+    run: Path, stage: str | None, step: int | None, words: str
+) -> None:
     with pytest.raises(UserError, match=words):
         show.read(run, stage, step)
     with pytest.raises(UserError, match="no folder"):
         show.read(run / "nowhere")
     (run / "second/episodes").mkdir(parents=True)
-    with pytest.raises(UserError, match="grpo, second: name one with --stage"):
+    with pytest.raises(UserError, match="choose one with --stage: grpo, second"):
         show.read(run)
     with pytest.raises(UserError, match="no episodes yet"):
         show.read(run, "second")

@@ -1,3 +1,5 @@
+"""A GRPO stage's settings as verl's configuration."""
+
 import json
 from pathlib import Path
 from typing import Any
@@ -21,13 +23,13 @@ def stage(**changes: Any) -> GRPO:
 
 
 def verls(cluster: Cluster, **changes: Any) -> Any:
-    """What verl makes of a stage's settings: its own configuration, composed and checked by its own code."""
+    """Returns verl's configuration for a stage's settings, composed and validated by verl's code."""
     settings, variables = stage(**changes), verl_config.environment(Path("/m"), cluster)
     return verl_config.checked(verl_config.overrides(settings, 3, Path("/m"), Path("/s"), cluster, variables), settings.verl)
 
 
 @pytest.mark.parametrize("cluster", ["cpu", "one_gpu"])
-def test_the_recipes_rules_reach_verl(cluster: str) -> None:
+def test_the_stages_settings_reach_verl(cluster: str) -> None:
     config = verls(
         on(cluster), batch_size=4, samples=8, clip_low=0.2, clip_high=0.3, learning_rate=2e-6, loss="seq-mean-token-mean"
     )
@@ -36,7 +38,7 @@ def test_the_recipes_rules_reach_verl(cluster: str) -> None:
     assert (config.data.train_batch_size, config.actor_rollout_ref.rollout.n) == (4, 8)
     assert (actor.clip_ratio_low, actor.clip_ratio_high, actor.optim.lr) == (0.2, 0.3, 2e-6)
     assert actor.loss_agg_mode == "seq-mean-token-mean"
-    assert actor.ppo_mini_batch_size == 4  # one update a step: on policy
+    assert actor.ppo_mini_batch_size == 4  # one on-policy update per step
     assert not config.algorithm.use_kl_in_reward
     assert config.trainer.total_training_steps == 5
 
@@ -45,12 +47,12 @@ def test_the_recipes_rules_reach_verl(cluster: str) -> None:
     ("given", "measured", "weight"),
     [({}, True, 0), ({"kl": 0.01}, True, 0.01), ({"track_kl": False}, False, 0), ({"track_kl": False, "kl": 0.1}, True, 0.1)],
 )
-def test_the_kl_is_measured_unless_told_otherwise(given: dict[str, Any], measured: bool, weight: float) -> None:
+def test_the_kl_is_measured_by_default(given: dict[str, Any], measured: bool, weight: float) -> None:
     actor = verls(on("cpu"), **given).actor_rollout_ref.actor
     assert (actor.use_kl_loss, actor.kl_loss_coef, actor.kl_loss_type) == (measured, weight, "low_var_kl")
 
 
-def test_the_loss_has_a_constant_scale_and_our_engine_counts_its_sequences() -> None:
+def test_the_loss_has_a_constant_scale_and_uses_the_packages_engine() -> None:
     actor_and_model = verls(on("one_gpu"), loss="seq-mean-token-sum-norm", max_response_tokens=300).actor_rollout_ref
     assert actor_and_model.actor.loss_scale_factor == 300
     assert actor_and_model.model.external_lib == "tenfold.pipelines.verl_compat.engine"
@@ -59,7 +61,7 @@ def test_the_loss_has_a_constant_scale_and_our_engine_counts_its_sequences() -> 
     assert verl_config.environment(Path("/m"), on("one_gpu"))["VERL_ENGINE_VENDOR"] == "tenfold"
 
 
-def test_flat_groups_are_dropped_when_asked_for() -> None:
+def test_drop_zero_variance_reaches_verl() -> None:
     for cluster, sampler in (("cpu", "OrderedReplayBuffer"), ("one_node", "ReplacingReplayBuffer")):
         config = verls(on(cluster), drop_zero_variance=True, batch_size=16)
         assert config.trainer.v1.sampler.custom_sampler.name == sampler
@@ -84,7 +86,7 @@ def test_clusters_differ_by_their_numbers() -> None:
     assert verls(on("one_gpu")).actor_rollout_ref.actor.fsdp_config.param_offload is False
 
 
-def test_rays_processes_are_given_the_childs_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ray_workers_get_the_childs_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TENFOLD_JUDGE", 'openai:m?base_url="x"')
     monkeypatch.setenv("PYTHONPATH", "/a folder:it's")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://lab:hunter2@judge/v1?api-key=hunter2")
@@ -92,10 +94,10 @@ def test_rays_processes_are_given_the_childs_variables(monkeypatch: pytest.Monke
         ray = verls(cluster).ray_kwargs.ray_init
         variables = dict(ray.runtime_env.env_vars)
         assert variables == verl_config.environment(Path("/m"), cluster)
-        assert "hunter2" not in str(variables), "verl prints them"
+        assert "hunter2" not in str(variables), "verl prints the variables"
         assert variables["TENFOLD_JUDGE"] == 'openai:m?base_url="x"'
         assert variables["PYTHONPATH"] == "/a folder:it's"
-        # Ray refuses to be told of processors where it joins others.
+        # Ray rejects a number of CPUs when it joins an existing cluster.
         own = cluster == on("cpu") or cluster == on("one_node")
         assert (ray.address, ray.num_cpus) == ("local" if own else "ray://head:10001", 16 if cluster == on("cpu") else None)
 
@@ -114,7 +116,7 @@ def test_any_setting_of_verls_can_be_set() -> None:
     assert config.trainer.mine == [1]
 
 
-def test_what_is_looked_at_is_what_verl_will_compose() -> None:
+def test_the_checked_configuration_equals_the_one_that_verl_composes() -> None:
     import hydra
     from omegaconf import OmegaConf
 
@@ -131,16 +133,16 @@ def test_what_is_looked_at_is_what_verl_will_compose() -> None:
     ("given", "words"),
     [
         ({"data": "legacy_data"}, "force-add of config groups is not supported"),
-        ({"actor_rollout_ref.actor.ppo_epoch": 2}, "no setting 'actor_rollout_ref.actor.ppo_epoch'; there are .*ppo_epochs"),
-        ({"actr.ppo_epochs": 2}, "no setting 'actr.ppo_epochs'; there are "),
+        ({"actor_rollout_ref.actor.ppo_epoch": 2}, "no setting 'actor_rollout_ref.actor.ppo_epoch'; use one of .*ppo_epochs"),
+        ({"actr.ppo_epochs": 2}, "no setting 'actr.ppo_epochs'; use one of "),
         ({"trainer.nnodes.more": 2}, "no setting 'trainer.nnodes.more'; trainer.nnodes is 1"),
-        ({"actor_rollout_ref.actor.ppo_epochs": "two"}, "ppo_epochs is 1 by default, and cannot be 'two'"),
-        ({"trainer.balance_batch": 1}, "balance_batch is True by default, and cannot be 1"),
-        ({"actor_rollout_ref.actor.loss_agg_mode": "mean"}, "verl refuses these settings: .*Invalid loss_agg_mode: mean"),
-        ({"+actor_rollout_ref.actor.mine": 1}, "verl refuses these settings: .*'mine'"),
+        ({"actor_rollout_ref.actor.ppo_epochs": "two"}, "ppo_epochs: expected a value like the default 1, got 'two'"),
+        ({"trainer.balance_batch": 1}, "balance_batch: expected a value like the default True, got 1"),
+        ({"actor_rollout_ref.actor.loss_agg_mode": "mean"}, "verl rejects these settings: .*Invalid loss_agg_mode: mean"),
+        ({"+actor_rollout_ref.actor.mine": 1}, "verl rejects these settings: .*'mine'"),
     ],
 )
-def test_a_setting_that_verl_does_not_have_is_named(given: dict[str, Any], words: str) -> None:
+def test_an_invalid_setting_of_verl_is_named(given: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words) as error:
         verl_config.check(stage(verl=given), on("cpu"))
     assert "\n" not in str(error.value)
@@ -149,32 +151,32 @@ def test_a_setting_that_verl_does_not_have_is_named(given: dict[str, Any], words
 @pytest.mark.parametrize(
     ("cluster", "settings", "words"),
     [
-        ("one_node", {"batch_size": 3, "samples": 4}, "3 x 4 = 12 samples a step are not shared out evenly over 8 GPUs"),
+        ("one_node", {"batch_size": 3, "samples": 4}, "3 x 4 = 12 samples per step cannot be split evenly over 8 GPUs"),
         (
             "one_node",
             {"micro_batch_size": 3},
-            "micro_batch_size=3 does not divide the 8 samples of a step that a GPU trains on",
+            "micro_batch_size=3 does not divide the 8 samples per GPU and step",
         ),
         ("cpu", {"micro_batch_size": 48}, "micro_batch_size=48 does not divide the 64 samples"),
         ("one_gpu", {"max_response_tokens": 65536}, "= 66048 is more than cluster.tokens_per_gpu x sequence_parallel = 16384"),
     ],
 )
-def test_a_stage_that_does_not_fit_a_cluster_is_refused(cluster: str, settings: dict[str, Any], words: str) -> None:
+def test_sizes_that_do_not_fit_the_cluster_are_rejected(cluster: str, settings: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         verl_config.check(stage(**settings), on(cluster))
 
 
-def test_settings_that_take_quoting_arrive_as_they_are() -> None:
+def test_settings_with_special_characters_reach_verl_unchanged() -> None:
     config = verls(on("cpu"), verl={"trainer.project_name": 'a "b", c=[d]: {e}'})
     assert config.trainer.project_name == json.loads(json.dumps('a "b", c=[d]: {e}'))
 
 
-def test_checkpoints_are_gone_on_with_by_as_many_gpus_as_wrote_them(tmp_path: Path) -> None:
+def test_verls_checkpoints_are_resumed_with_the_same_number_of_gpus(tmp_path: Path) -> None:
     actor = tmp_path / "checkpoints/global_step_3/actor"
     actor.mkdir(parents=True)
     verl_config.check_checkpoints(tmp_path, on("one_node"))
     for rank in range(8):
         (actor / f"model_world_size_8_rank_{rank}.pt").touch()
     verl_config.check_checkpoints(tmp_path, on("one_node"))
-    with pytest.raises(UserError, match=r"was written by 8 GPUs, and nodes x gpus = 16"):
+    with pytest.raises(UserError, match=r"was written by 8 GPUs, but nodes x gpus = 16: resume with 8 GPUs"):
         verl_config.check_checkpoints(tmp_path, on("several_nodes"))

@@ -1,4 +1,4 @@
-"""What a run in progress is ended for."""
+"""Reasons to stop a GRPO run early."""
 
 import json
 from pathlib import Path
@@ -19,8 +19,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def watch(folder: Path, **changes: Any) -> Watch:
-    given = {"kind": "grpo", "name": "g", "environment": "e", "steps": 99, "batch_size": 1, "samples": 2} | changes
-    return Watch(folder, GRPO.model_validate(given))
+    settings = {"kind": "grpo", "name": "g", "environment": "e", "steps": 99, "batch_size": 1, "samples": 2} | changes
+    return Watch(folder, GRPO.model_validate(settings))
 
 
 def episode(step: int, sample: int, score: float | None) -> dict[str, Any]:
@@ -41,65 +41,67 @@ def play(folder: Path, step: int, *scores: float | None) -> None:
         file.writelines(json.dumps(episode(step, sample, score)) + "\n" for sample, score in enumerate(scores))
 
 
-def test_steps_in_which_all_samples_score_the_same_end_a_run(folder: Path) -> None:
+def test_consecutive_zero_variance_steps_stop_a_run(folder: Path) -> None:
     watched = watch(folder, max_zero_variance_steps=3)
     for step in (1, 2, 3, 4, 5):
         play(folder, step, 1.0, 0.0 if step == 2 else 1.0)
-        said = watched.trouble(step)
-        assert (said is not None) == (step == 5), (step, said)
-    assert said
-    assert said.startswith("in each of the last 3 steps all samples of every problem scored the same")
+        reason = watched.reason_to_stop(step)
+        assert (reason is not None) == (step == 5), (step, reason)
+    assert reason
+    assert reason.startswith("in each of the last 3 steps, all samples of each problem had the same score")
 
 
-def test_faults_of_more_than_half_of_a_steps_samples_end_a_run_and_fewer_do_not(folder: Path) -> None:
+def test_a_run_stops_if_more_than_half_of_a_steps_samples_are_faults(folder: Path) -> None:
     watched = watch(folder, batch_size=5)
     play(folder, 1, 1.0, 0.0, None, None, None)
-    assert watched.trouble(0) is None
+    assert watched.reason_to_stop(0) is None
     play(folder, 2, *[None] * 6)
-    said = watched.trouble(1)
-    assert said
-    assert said.startswith(
-        "6 of the 10 samples of step 2 ended in a fault, more than max_faults=0.5 of them; the last: the server is gone"
+    reason = watched.reason_to_stop(1)
+    assert reason
+    assert reason.startswith(
+        "6 of the 10 samples of step 2 are faults, more than the share max_faults=0.5; the last: the server is gone"
     )
 
 
-def test_a_fault_that_a_second_try_mended_is_none(folder: Path) -> None:
+def test_a_fault_with_a_successful_retry_does_not_count(folder: Path) -> None:
     watched = watch(folder)
     play(folder, 1, None, None)
     play(folder, 1, 1.0, 0.0)
-    assert watched.trouble(0) is None
+    assert watched.reason_to_stop(0) is None
 
 
-def test_what_an_earlier_process_left_is_passed_over_and_a_torn_line_waits_for_its_end(folder: Path) -> None:
+def test_rows_of_earlier_processes_and_incomplete_lines_are_skipped(folder: Path) -> None:
     play(folder, 1, None, None)
     watched = watch(folder)
-    assert watched.trouble(0) is None
+    assert watched.reason_to_stop(0) is None
     line = json.dumps(episode(1, 0, None)) + "\n" + json.dumps(episode(1, 1, None)) + "\n"
     with (folder / "episodes/9.jsonl").open("a") as file:
         file.write(line[:30])
         file.flush()
-        assert watched.trouble(0) is None
+        assert watched.reason_to_stop(0) is None
         file.write(line[30:])
-    assert watched.trouble(0)
+    assert watched.reason_to_stop(0)
 
 
-def test_a_reward_that_fell_to_a_fifth_of_its_best_has_collapsed(folder: Path) -> None:
+def test_a_reward_below_a_fifth_of_its_best_is_a_collapse(folder: Path) -> None:
     rewards = [0.5] * 30 + [0.6] * 20 + [0.0] * 20
 
-    def said(steps: int, share: float = 0.2) -> str | None:
+    def reason(steps: int, share: float = 0.2) -> str | None:
         report(folder, rewards[:steps])
         return collapsed(folder, share, 0.0)
 
-    assert said(0) is None
-    assert said(50) is None
-    assert said(60) is None  # half of the last 20 are still good
-    told = said(70)
-    assert told
-    assert told.startswith("reward fell to 0 over the last 20 steps, from 0.6 over those until step 50")
-    assert said(70, share=0.0) is None
+    assert reason(0) is None
+    assert reason(50) is None
+    assert reason(60) is None  # half of the last 20 steps still have the old reward
+    text = reason(70)
+    assert text
+    assert text.startswith(
+        "mean reward over 20 steps fell to 0, from 0.6 at step 50, which is a ratio below min_reward_ratio=0.2"
+    )
+    assert reason(70, share=0.0) is None
 
 
-def test_an_entropy_below_the_least_has_collapsed(folder: Path) -> None:
+def test_an_entropy_below_the_limit_is_a_collapse(folder: Path) -> None:
     report(folder, [0.5])  # entropy 1
     assert collapsed(folder, 0.2, 0.9) is None
-    assert collapsed(folder, 0.2, 1.1) == "entropy fell to 1 nats a token in step 1, below min_entropy=1.1"
+    assert collapsed(folder, 0.2, 1.1) == "entropy fell to 1 nats per token in step 1, below min_entropy=1.1"

@@ -1,4 +1,4 @@
-"""A checkpoint in a stranger's folder runs no code, and one that was not written to its end is known."""
+"""A checkpoint cannot run code, and incomplete checkpoints are found."""
 
 import enum
 import json
@@ -19,7 +19,7 @@ from tenfold.pipelines.trainer import checkpoints
 
 
 class Touches:
-    """As a pickle, a command."""
+    """An object whose pickle runs a command."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -35,13 +35,13 @@ def hit(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def distributed(tmp_path: Path) -> Path:
-    """A checkpoint of the form that several processes leave."""
+    """A checkpoint as several processes write it."""
     state = {"weights": torch.ones(2, 3, dtype=torch.bfloat16), "steps": 3, "rates": [0.1], "name": "x"}
     torch.distributed.checkpoint.save(state, checkpoint_id=tmp_path / "checkpoint-1/optimizer_0")
     return tmp_path / "checkpoint-1"
 
 
-def test_what_torch_writes_is_read(distributed: Path) -> None:
+def test_a_checkpoint_by_torch_is_read(distributed: Path) -> None:
     read = {"weights": torch.zeros(2, 3, dtype=torch.bfloat16), "steps": 0, "rates": [0.0], "name": ""}
     with checkpoints.as_weights(distributed):
         torch.distributed.checkpoint.load(read, checkpoint_id=distributed / "optimizer_0")
@@ -51,22 +51,22 @@ def test_what_torch_writes_is_read(distributed: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [".metadata", "__0.metadata"])
-def test_a_table_of_contents_that_was_changed_is_refused(distributed: Path, hit: Path, name: str) -> None:
+def test_a_changed_index_file_is_refused(distributed: Path, hit: Path, name: str) -> None:
     (distributed / "optimizer_0" / name).write_bytes(pickle.dumps({"state_dict_metadata": Touches(hit)}))
-    refused = r"metadata holds something else than weights \(posix.mkdir\)"
+    refused = r"metadata: expected only weights \(posix.mkdir\)"
     with pytest.raises(UserError, match=refused), checkpoints.as_weights(distributed):
         pass
     assert not hit.exists()
 
 
 class OfPython311(pickle.Pickler):
-    """Writes members of enumerations as Python 3.11.0 to 3.11.3 do: by name, where all others write them by value."""
+    """Pickles members of enumerations by name, as Python 3.11.0 to 3.11.3 do. Other versions pickle them by value."""
 
     def reducer_override(self, thing: Any) -> Any:
         return (getattr, (type(thing), thing.name)) if isinstance(thing, enum.Enum) else NotImplemented
 
 
-def test_what_another_python_wrote_is_read(distributed: Path) -> None:
+def test_an_index_file_by_python_3_11_0_is_read(distributed: Path) -> None:
     table = distributed / "optimizer_0/.metadata"
     read = pickle.loads(table.read_bytes())
     with table.open("wb") as file:
@@ -92,29 +92,27 @@ def test_what_another_python_wrote_is_read(distributed: Path) -> None:
         b"",
     ],
 )
-def test_no_name_leads_out_of_it(tmp_path: Path, made: bytes) -> None:
+def test_an_index_file_cannot_name_other_code(tmp_path: Path, made: bytes) -> None:
     (tmp_path / ".metadata").write_bytes(made)
-    with pytest.raises(UserError, match="something else than weights"), checkpoints.as_weights(tmp_path):
+    with pytest.raises(UserError, match="expected only weights"), checkpoints.as_weights(tmp_path):
         pass
 
 
 @pytest.mark.parametrize("weights_only", [True, False])
-def test_a_pickle_in_the_place_of_weights_is_refused(tmp_path: Path, hit: Path, weights_only: bool) -> None:
+def test_a_pickle_with_code_instead_of_weights_is_refused(tmp_path: Path, hit: Path, weights_only: bool) -> None:
     torch.save({"rng": Touches(hit)}, tmp_path / "extra_state.pt")
-    with pytest.raises(UserError, match=r"something else than weights.*remove") as error, checkpoints.as_weights(tmp_path):
+    with pytest.raises(UserError, match=r"expected only weights.*remove") as error, checkpoints.as_weights(tmp_path):
         torch.load(tmp_path / "extra_state.pt", weights_only=weights_only)
     assert "\n" not in str(error.value)
     assert not hit.exists()
 
 
-def test_verls_processes_read_their_own_states_and_no_others(
-    tmp_path: Path, hit: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_verls_random_states_are_read_and_code_is_refused(tmp_path: Path, hit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in checkpoints.VARIABLES.items():
         monkeypatch.setenv(name, value)
     checkpoints.allow_random_states()
     torch.save({"rng": {"numpy": np.random.get_state(), "cpu": torch.get_rng_state()}}, tmp_path / "own.pt")
-    read = torch.load(tmp_path / "own.pt", weights_only=False)  # as verl asks for it
+    read = torch.load(tmp_path / "own.pt", weights_only=False)  # verl calls it like this
     assert (read["rng"]["numpy"][1] == np.random.get_state()[1]).all()
     torch.save({"rng": Touches(hit)}, tmp_path / "made.pt")
     with pytest.raises(pickle.UnpicklingError, match=checkpoints.REFUSED):
@@ -136,12 +134,12 @@ def checkpoint(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_whole_checkpoint_has_nothing_wrong(checkpoint: Path) -> None:
+def test_a_complete_checkpoint_has_no_damage(checkpoint: Path) -> None:
     assert checkpoints.damage(checkpoint) is None
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
 @pytest.mark.parametrize("name", WRITERS)
-def test_a_file_that_was_not_written_to_its_end_is_named(checkpoint: Path, name: str, share: float) -> None:
+def test_an_incomplete_file_is_named(checkpoint: Path, name: str, share: float) -> None:
     os.truncate(checkpoint / name, int((checkpoint / name).stat().st_size * share))
-    assert checkpoints.damage(checkpoint) == f"{name} is cut short"
+    assert checkpoints.damage(checkpoint) == f"{name} is incomplete"

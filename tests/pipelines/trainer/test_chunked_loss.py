@@ -1,4 +1,4 @@
-"""The loss over chunks is the loss over all, and so is its gradient."""
+"""The chunked loss and its gradient equal those of the full computation."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ TOKENS, VOCABULARY, WIDTH = 23, 37, 8
 
 
 def parts(seed: int, dtype: torch.dtype = torch.float64) -> dict[str, Any]:
-    """A student, a teacher of another width, labels, and weights some of which are negative or nothing."""
+    """Returns a student, a teacher of another width, labels, and weights, some of which are negative or 0."""
     random = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> torch.Tensor:
@@ -31,19 +31,19 @@ def parts(seed: int, dtype: torch.dtype = torch.float64) -> dict[str, Any]:
 
 
 def in_full(of: dict[str, Any], direction: Direction, temperature: float, teacher: Dense | TopK | None) -> torch.Tensor:
-    """The same, by torch's own parts over all tokens at once."""
+    """Returns the same loss, computed with torch's functions over all tokens at once."""
     logits = torch.nn.functional.linear(of["hidden"], of["weight"], of["bias"])
     total = (of["nll"] * torch.nn.functional.cross_entropy(logits, of["labels"], reduction="none")).sum()
     p = (logits / temperature).softmax(-1)
     if isinstance(teacher, Dense):
         q = (teacher.head.logits(teacher.hidden) / temperature).softmax(-1)
-    elif teacher is not None:  # k events and "none of these"
+    elif teacher is not None:  # k tokens and "another token"
         q, p = teacher.log_probs.exp(), p.gather(-1, teacher.ids)
         q, p = (torch.cat([x, 1 - x.sum(-1, keepdim=True)], dim=-1) for x in (q, p))
     else:
         return total
-    one, other = (q, p) if direction == "forward" else (p, q)
-    return total + temperature**2 * (of["kl"] * (one * (one.log() - other.log())).sum(-1)).sum()
+    first, second = (q, p) if direction == "forward" else (p, q)
+    return total + temperature**2 * (of["kl"] * (first * (first.log() - second.log())).sum(-1)).sum()
 
 
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
@@ -52,7 +52,7 @@ def in_full(of: dict[str, Any], direction: Direction, temperature: float, teache
     seed=st.integers(0, 10_000), temperature=st.sampled_from([1.0, 2.5, 0.7]), chunk=st.sampled_from([1, 7, 23, 64])
 )
 @hypothesis.settings(max_examples=15)
-def test_loss_and_gradients_are_those_of_the_full_computation(
+def test_loss_and_gradients_equal_the_full_computation(
     direction: Direction, k: int | None, seed: int, temperature: float, chunk: int
 ) -> None:
     of = parts(seed)
@@ -61,14 +61,16 @@ def test_loss_and_gradients_are_those_of_the_full_computation(
         of["hidden"], Head(of["weight"], of["bias"]), of["labels"], of["nll"], of["kl"], teacher, direction, temperature, chunk
     )
     whole = in_full(of, direction, temperature, teacher)
-    wanted = [of["hidden"], of["weight"], of["bias"]]
+    inputs = [of["hidden"], of["weight"], of["bias"]]
     assert torch.allclose(found.total, whole, rtol=1e-10)
-    # A loss that goes on, as a mean over micro-batches does, scales both alike.
-    for one, other in zip(torch.autograd.grad(3 * found.total, wanted), torch.autograd.grad(3 * whole, wanted), strict=True):
-        assert torch.allclose(one, other, rtol=1e-8, atol=1e-10)
+    # A factor on the loss, such as that of a mean over micro-batches, scales both gradients.
+    for gradient, expected in zip(
+        torch.autograd.grad(3 * found.total, inputs), torch.autograd.grad(3 * whole, inputs), strict=True
+    ):
+        assert torch.allclose(gradient, expected, rtol=1e-8, atol=1e-10)
 
 
-def test_a_single_precision_loss_is_near_the_double_precision_one() -> None:
+def test_the_float32_loss_is_close_to_the_float64_loss() -> None:
     of, exact = parts(1, torch.float32), parts(1)
     for name in ("hidden", "weight", "bias", "nll", "kl"):
         of[name] = exact[name].detach().float().requires_grad_()
@@ -83,7 +85,7 @@ def test_a_single_precision_loss_is_near_the_double_precision_one() -> None:
     assert torch.allclose(totals[0].double(), totals[1], rtol=1e-4)
 
 
-def test_the_terms_of_each_token_are_told() -> None:
+def test_the_terms_of_each_token_are_returned() -> None:
     of = parts(2)
     head = Head(of["weight"], of["bias"])
     found = weighted(of["hidden"], head, of["labels"], of["nll"], of["kl"], of["teacher"], chunk=4)
@@ -92,7 +94,7 @@ def test_the_terms_of_each_token_are_told() -> None:
     assert (found.kl >= 0).all()
 
 
-def test_all_of_the_teachers_tokens_are_its_distribution() -> None:
+def test_top_k_of_the_whole_vocabulary_equals_the_dense_teacher() -> None:
     of = parts(3)
     head = Head(of["weight"], of["bias"])
     dense, kept = (
@@ -102,7 +104,7 @@ def test_all_of_the_teachers_tokens_are_its_distribution() -> None:
     assert torch.allclose(dense, kept)
 
 
-def test_nothing_to_learn_is_no_loss() -> None:
+def test_no_tokens_give_zero_loss_and_gradient() -> None:
     of = parts(4)
     none = torch.zeros(0, dtype=torch.long)
     found = weighted(of["hidden"][:0], Head(of["weight"]), none, of["nll"][:0])

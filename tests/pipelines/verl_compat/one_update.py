@@ -1,9 +1,8 @@
-"""Gradients of one GRPO update, by verl's own engine and loss, for every way to cut it into micro batches.
+"""Gradients of one GRPO update with verl's engine and loss, for several divisions into micro-batches.
 
-    python one_update.py FOLDER      writes FOLDER/WORLD.json: {mode of the loss: {what was cut how: gradient}}
+    python one_update.py FOLDER      writes FOLDER/WORLD.json: {mode of the loss: {division: gradient}}
 
-The engine is the one that a worker of verl makes, from the configuration that a stage makes; on the processor, in one process
-and in two.
+The engine is made as in a worker of verl, from a stage's configuration, on a CPU, in one process and in two.
 """
 
 import functools
@@ -31,10 +30,10 @@ from tenfold.policies import checkpoints
 MODES = ("token-mean", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm")
 LENGTHS = (3, 9, 5, 7)
 ADVANTAGES = (1.0, -1.0, -0.5, 2.0)
-CUT_SHORT = 1
-"""The response that is out of the loss."""
+TRUNCATED = 1
+"""The response that is not in the loss."""
 TOKENS = 14
-"""Of a dynamic micro batch: two sequences of some, one of others."""
+"""Largest number of tokens in a dynamic micro-batch: one or two sequences."""
 
 
 def stage(mode: str) -> GRPO:
@@ -43,7 +42,7 @@ def stage(mode: str) -> GRPO:
 
 
 def configured(model: Path) -> dict[str, Any]:
-    """verl's configuration of each mode. One is composed; the others are told only what they say otherwise."""
+    """Returns verl's configuration for each mode. One is composed and the others are changes of it, which is faster."""
     cluster = Cluster(device="cpu")
     lines = {mode: verl_config.overrides(stage(mode), 0, model, Path("stage"), cluster, {}) for mode in MODES}
     first = lines[MODES[0]]
@@ -53,7 +52,7 @@ def configured(model: Path) -> dict[str, Any]:
 
 
 def batch(rows: list[int], samples: int, micro: int, dynamic: bool) -> Any:
-    """Some of the sequences, as verl hands them to its workers."""
+    """Returns some of the sequences in the form in which verl sends them to its workers."""
     generator = torch.Generator().manual_seed(0)
 
     def nested(values: list[torch.Tensor]) -> torch.Tensor:
@@ -64,7 +63,7 @@ def batch(rows: list[int], samples: int, micro: int, dynamic: bool) -> Any:
 
     prompts = [torch.randint(1, 50, (4,), generator=generator) for _ in LENGTHS]
     responses = [torch.randint(1, 50, (length,), generator=generator) for length in LENGTHS]
-    masks = [torch.full((length,), int(row != CUT_SHORT)) for row, length in enumerate(LENGTHS)]
+    masks = [torch.full((length,), int(row != TRUNCATED)) for row, length in enumerate(LENGTHS)]
     whole = [torch.cat(pair) for pair in zip(prompts, responses, strict=True)]
     columns = {
         "input_ids": nested(whole),
@@ -77,9 +76,9 @@ def batch(rows: list[int], samples: int, micro: int, dynamic: bool) -> Any:
         "ref_log_prob": noise(),
         "advantages": nested([torch.full((n,), advantage) for n, advantage in zip(LENGTHS, ADVANTAGES, strict=True)]),
     }
-    told = {
+    settings = {
         "temperature": 1.0,
-        "global_batch_size": samples,  # as verl's trainer says it: all samples of the update
+        "global_batch_size": samples,  # verl's trainer sets the number of all samples of the update
         "calculate_entropy": True,
         "use_remove_padding": False,
         "use_dynamic_bsz": dynamic,
@@ -87,7 +86,7 @@ def batch(rows: list[int], samples: int, micro: int, dynamic: bool) -> Any:
         "micro_batch_size_per_gpu": micro,
         "use_fused_kernels": False,
     }
-    return tensordict_utils.get_tensordict(columns, told)
+    return tensordict_utils.get_tensordict(columns, settings)
 
 
 def main(folder: Path, configs: Mapping[str, Any], rank: int, world: int) -> None:
@@ -104,10 +103,10 @@ def main(folder: Path, configs: Mapping[str, Any], rank: int, world: int) -> Non
     )
     engine.initialize()
     mine = list(range(len(LENGTHS)))[rank * len(LENGTHS) // world : (rank + 1) * len(LENGTHS) // world]
-    ways = {f"{micro} a micro batch": (mine, micro, False) for micro in (1, 2, 4) if len(mine) % micro == 0}
+    ways = {f"{micro} per micro-batch": (mine, micro, False) for micro in (1, 2, 4) if len(mine) % micro == 0}
     ways["dynamic"] = (mine, 1, True)
     if world == 1:
-        ways["without the one cut short"] = ([row for row in mine if row != CUT_SHORT], 3, False)
+        ways["without the truncated response"] = ([row for row in mine if row != TRUNCATED], 3, False)
     gradients: dict[str, dict[str, list[float]]] = {}
     for mode in MODES:
         loss = functools.partial(ppo_loss, config=omega_conf_to_dataclass(configs[mode].actor))
@@ -125,7 +124,7 @@ if __name__ == "__main__":
     out = Path(sys.argv[1])
     start = checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2")
     each_mode = configured(start)
-    child = os.fork()  # before any thread of torch's is there
+    child = os.fork()  # before torch starts threads
     second = os.fork() if child else 0
     if not child or not second:
         main(out, each_mode, rank=int(bool(child)), world=2)

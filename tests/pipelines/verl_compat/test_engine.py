@@ -1,4 +1,4 @@
-"""What the training engine changes of verl's."""
+"""The membership test of model classes that the engine replaces."""
 
 import importlib
 import sys
@@ -16,7 +16,7 @@ from verl.utils.model import get_hf_auto_model_class
         (Qwen2VLConfig(architectures=["Qwen2VLForConditionalGeneration"]), AutoModelForImageTextToText),
     ],
 )
-def test_verl_finds_the_kind_of_a_model_and_imports_no_other_for_it(config: PreTrainedConfig, kind: type) -> None:
+def test_verl_finds_a_models_class_without_further_imports(config: PreTrainedConfig, kind: type) -> None:
     importlib.import_module("tenfold.pipelines.verl_compat.engine")
     before = {*sys.modules}
     assert get_hf_auto_model_class(config) is kind

@@ -1,4 +1,4 @@
-"""Processes forked from one that has imported what they need."""
+"""The fork server."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from pathlib import Path
 SERVER = """
 import os, shlex, subprocess, sys
 from tenfold.pipelines.verl_compat import fork_server
-import colorsys  # stands for what is slow to import
+import colorsys  # in place of a module that is slow to import
 
 def program(python):
     os.environ["PYTHON_OF_FORKS"] = python
@@ -23,7 +23,7 @@ fork_server.serve(program)()
 
 
 def served(tmp_path: Path, program: str) -> subprocess.CompletedProcess[str]:
-    """Runs a program beside its server."""
+    """Runs a program with a fork server."""
     (tmp_path / "server.py").write_text(SERVER)
     (tmp_path / "program.py").write_text(textwrap.dedent(program))
     return subprocess.run(
@@ -31,12 +31,12 @@ def served(tmp_path: Path, program: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_script_runs_in_a_fork_as_if_python_had_been_started(tmp_path: Path) -> None:
-    """Arguments, environment, folder, standard streams and status are the asker's; modules are the server's."""
+def test_a_script_runs_in_a_fork_like_in_a_new_python(tmp_path: Path) -> None:
+    """Arguments, environment, folder, standard streams and status are the client's. Modules are the server's."""
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "script.py").write_text(
         "import os, sys\n"
-        "print(sys.argv[1:], os.environ['TOLD'], os.path.basename(os.getcwd()), 'colorsys' in sys.modules, sys.stdin.read())\n"
+        "print(sys.argv[1:], os.environ['LAB'], os.path.basename(os.getcwd()), 'colorsys' in sys.modules, sys.stdin.read())\n"
         "print('and this is wrong', file=sys.stderr)\n"
         "sys.exit(7)\n"
     )
@@ -44,9 +44,9 @@ def test_a_script_runs_in_a_fork_as_if_python_had_been_started(tmp_path: Path) -
         tmp_path,
         """
         script = os.path.abspath("script.py")
-        asked = subprocess.run(f"exec {os.environ['PYTHON_OF_FORKS']} {script} 'a b' c", shell=True, cwd="elsewhere",
-                               env={"TOLD": "so"}, input="in", capture_output=True, text=True)
-        print(asked.stdout, asked.stderr, asked.returncode)
+        child = subprocess.run(f"exec {os.environ['PYTHON_OF_FORKS']} {script} 'a b' c", shell=True, cwd="elsewhere",
+                               env={"LAB": "so"}, input="in", capture_output=True, text=True)
+        print(child.stdout, child.stderr, child.returncode)
         sys.exit(3)
         """,
     )
@@ -54,7 +54,7 @@ def test_a_script_runs_in_a_fork_as_if_python_had_been_started(tmp_path: Path) -
     assert ran.returncode == 3
 
 
-def test_who_asked_ends_by_the_signal_that_ended_the_fork(tmp_path: Path) -> None:
+def test_the_client_ends_by_the_signal_that_ended_the_fork(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text("import os; os.kill(os.getpid(), 9)")
     ran = served(
         tmp_path,
@@ -68,16 +68,16 @@ def test_who_asked_ends_by_the_signal_that_ended_the_fork(tmp_path: Path) -> Non
     assert re.search(r"^tenfold\.fork_server: process \d+ ended by signal 9$", ran.stderr, re.MULTILINE)
 
 
-def test_a_fork_ends_with_whoever_asked_for_it(tmp_path: Path) -> None:
-    """As a process that was started by itself would, had it been killed."""
+def test_a_fork_is_killed_with_its_client(tmp_path: Path) -> None:
+    """Without forks, killing the client would end the process too."""
     (tmp_path / "script.py").write_text("import os, time; print(os.getpid(), flush=True); time.sleep(36000)")
     ran = served(
         tmp_path,
         """
         import time
-        asked = subprocess.Popen([*shlex.split(os.environ["PYTHON_OF_FORKS"]), "script.py"], stdout=subprocess.PIPE, text=True)
-        fork = int(asked.stdout.readline())
-        asked.kill()
+        child = subprocess.Popen([*shlex.split(os.environ["PYTHON_OF_FORKS"]), "script.py"], stdout=subprocess.PIPE, text=True)
+        fork = int(child.stdout.readline())
+        child.kill()
         while os.path.exists(f"/proc/{fork}"):
             time.sleep(0.01)
         print("gone")
@@ -87,7 +87,7 @@ def test_a_fork_ends_with_whoever_asked_for_it(tmp_path: Path) -> None:
     assert ran.returncode == 0
 
 
-def test_all_end_with_the_server(tmp_path: Path) -> None:
+def test_all_forks_are_killed_with_the_server(tmp_path: Path) -> None:
     (tmp_path / "server.py").write_text(SERVER)
     (tmp_path / "script.py").write_text("import os, time; print(os.getpid(), flush=True); time.sleep(36000)")
     (tmp_path / "program.py").write_text(
@@ -102,16 +102,16 @@ def test_all_end_with_the_server(tmp_path: Path) -> None:
         time.sleep(0.01)
 
 
-def test_who_asks_for_nothing_sensible_is_sent_away(tmp_path: Path) -> None:
+def test_invalid_requests_are_closed(tmp_path: Path) -> None:
     ran = served(
         tmp_path,
         """
         import socket, struct
         name = os.environ["PYTHON_OF_FORKS"].split()[-1]
-        for told in (b"", b"abc", struct.pack("<I", 3) + b"[1]", struct.pack("<I", 100) + b"{"):
+        for message in (b"", b"abc", struct.pack("<I", 3) + b"[1]", struct.pack("<I", 100) + b"{"):
             with socket.socket(socket.AF_UNIX) as server:
                 server.connect(chr(0) + name)
-                server.sendall(told)
+                server.sendall(message)
                 server.shutdown(socket.SHUT_WR)
                 print(server.recv(1))
         """,

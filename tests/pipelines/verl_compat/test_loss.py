@@ -1,4 +1,4 @@
-"""What verl's own engine makes of a GRPO stage's `loss`: one update, whatever the micro batches and the processes."""
+"""A GRPO update with verl's engine does not depend on micro-batches and processes, for each mode of `loss`."""
 
 import json
 import os
@@ -14,7 +14,7 @@ Gradients = dict[str, dict[str, torch.Tensor]]
 
 @pytest.fixture(scope="module")
 def gradients(tmp_path_factory: pytest.TempPathFactory, forked_python: Path) -> dict[int, Gradients]:
-    """By number of processes, mode and micro batches; see `one_update.py`. One response of four is out of the loss."""
+    """Gradients by number of processes, mode and division; see `one_update.py`. One of four responses is not in the loss."""
     folder = tmp_path_factory.mktemp("update")
     variables = os.environ | {"VERL_ENGINE_DEVICE": "cuda", "VERL_ENGINE_VENDOR": "tenfold"}
     command = [forked_python, Path(__file__).with_name("one_update.py"), folder]
@@ -29,23 +29,23 @@ def gradients(tmp_path_factory: pytest.TempPathFactory, forked_python: Path) -> 
     }
 
 
-def same(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Equal but for float32's rounding: sums of a few dozen products in another order."""
-    return bool((one - other).norm() <= 1e-4 * other.norm())
+def same(first: torch.Tensor, second: torch.Tensor) -> bool:
+    """True if two gradients are equal except for float32 rounding of sums in another order."""
+    return bool((first - second).norm() <= 1e-4 * second.norm())
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_an_update_does_not_depend_on_its_micro_batches(gradients: dict[int, Gradients], mode: str) -> None:
-    whole = gradients[1][mode]["4 a micro batch"]
+def test_an_update_does_not_depend_on_micro_batches(gradients: dict[int, Gradients], mode: str) -> None:
+    whole = gradients[1][mode]["4 per micro-batch"]
     assert whole.norm() > 0
-    for way in ("1 a micro batch", "2 a micro batch", "dynamic"):
+    for way in ("1 per micro-batch", "2 per micro-batch", "dynamic"):
         assert same(gradients[1][mode][way], whole), way
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_response_out_of_the_loss_is_not_counted(gradients: dict[int, Gradients], mode: str) -> None:
-    """The update is the one without that response, in one process and in two, of which one holds it."""
-    without = gradients[1][mode]["without the one cut short"]
-    assert same(gradients[1][mode]["4 a micro batch"], without)
+    """The update equals that without the response, in one process and in two."""
+    without = gradients[1][mode]["without the truncated response"]
+    assert same(gradients[1][mode]["4 per micro-batch"], without)
     for way, found in gradients[2][mode].items():
         assert same(found, without), way

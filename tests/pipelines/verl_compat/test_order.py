@@ -1,4 +1,4 @@
-"""The order in which a GRPO stage plays its problems, and how verl takes them."""
+"""The order of problems in a GRPO stage, and verl's use of it."""
 
 import itertools
 from collections import Counter, defaultdict
@@ -14,26 +14,26 @@ from hypothesis import strategies as st
 
 from tenfold.core import sample_seed
 from tenfold.pipelines.verl_compat import order
-from tenfold.pipelines.verl_compat.order import Place
+from tenfold.pipelines.verl_compat.order import SampleId
 
 
 @given(st.integers(1, 6), st.integers(0, 9), st.integers(1, 12), st.integers(0, 3))
-def test_no_step_begins_with_a_problem_twice(batch: int, more: int, step: int, seed: int) -> None:
+def test_a_batch_has_no_problem_twice(batch: int, more: int, step: int, seed: int) -> None:
     assert len(set(order.batch(batch + more, batch, seed, step))) == batch
 
 
 @given(st.integers(1, 6), st.integers(0, 9), st.integers(1, 12), st.integers(0, 3))
-def test_a_problem_comes_again_in_a_step_only_after_all_others(batch: int, more: int, step: int, seed: int) -> None:
+def test_a_problem_is_repeated_in_a_step_only_after_all_others(batch: int, more: int, step: int, seed: int) -> None:
     problems = batch + more
-    turns = list(itertools.islice(order.turns(problems, batch, seed, step), 3 * problems))
-    assert [turn.problem for turn in turns[:batch]] == order.batch(problems, batch, seed, step)
-    for attempt in range(3):
-        whole = turns[attempt * problems : (attempt + 1) * problems]
-        assert sorted(turn.problem for turn in whole) == list(range(problems))
-        assert {turn.attempt for turn in whole} == {attempt}
+    attempts = list(itertools.islice(order.attempts(problems, batch, seed, step), 3 * problems))
+    assert [attempt.problem for attempt in attempts[:batch]] == order.batch(problems, batch, seed, step)
+    for number in range(3):
+        in_round = attempts[number * problems : (number + 1) * problems]
+        assert sorted(attempt.problem for attempt in in_round) == list(range(problems))
+        assert {attempt.number for attempt in in_round} == {number}
 
 
-def test_every_pass_plays_all_problems_in_an_order_of_its_own() -> None:
+def test_each_pass_has_all_problems_in_another_order() -> None:
     def played(seed: int, steps: Sequence[int]) -> list[int]:
         return [problem for step in steps for problem in order.batch(40, 8, seed, step)]
 
@@ -44,7 +44,7 @@ def test_every_pass_plays_all_problems_in_an_order_of_its_own() -> None:
 
 
 class Queue:
-    """What verl's replay buffer uses of TransferQueue, in this process."""
+    """The part of TransferQueue that verl's replay buffer uses, in this process."""
 
     def __init__(self) -> None:
         self.tags: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
@@ -66,16 +66,16 @@ class Queue:
 
 
 class Plays:
-    """verl's agent loops: a coin that depends on nothing but the group says whether all of its samples score the same."""
+    """Replaces verl's agent loops. A group has zero variance with the probability `flat`, which depends on the group only."""
 
     def __init__(self, queue: Queue, flat: float, samples: int):
         self.queue, self.flat, self.samples = queue, flat, samples
-        self.groups: list[Place] = []
+        self.groups: list[SampleId] = []
 
     def generate_sequences(self, batch: Any) -> None:
         for uid, info in zip(batch["uid"], batch["extra_info"], strict=True):
             info = getattr(info, "data", info)
-            place = Place(int(info["index"]), 0, int(batch["global_steps"]), int(info["attempt"]))
+            place = SampleId(int(info["index"]), 0, int(batch["global_steps"]), int(info["attempt"]))
             self.groups.append(place)
             flat = sample_seed(0, repr(place), 0) / 2**53 < self.flat
             for sample in range(self.samples):
@@ -87,7 +87,7 @@ class Plays:
 
 
 def trainer(folder: Path, problems: int, batch: int, flat: float, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """verl's own trainer as far as it takes problems and replaces groups: its data loader, its replay buffer, its refills."""
+    """Returns verl's trainer with the parts that select problems and replace groups: data loader, replay buffer, refills."""
     from omegaconf import OmegaConf
     from torch.utils.data import SequentialSampler
     from torchdata.stateful_dataloader import StatefulDataLoader
@@ -127,8 +127,8 @@ def trainer(folder: Path, problems: int, batch: int, flat: float, monkeypatch: p
     return made
 
 
-def run(made: Any, steps: Sequence[int]) -> dict[int, list[Place]]:
-    """The groups that are sampled in each step, and checks that verl is given a whole batch of them."""
+def run(made: Any, steps: Sequence[int]) -> dict[int, list[SampleId]]:
+    """Returns the groups that are sampled in each step. Checks that verl gets a complete batch."""
     sampled = {}
     for step in steps:
         made.global_steps, made.agent_loop_manager.groups = step, []
@@ -142,23 +142,23 @@ def run(made: Any, steps: Sequence[int]) -> dict[int, list[Place]]:
 
 
 @pytest.mark.parametrize(("problems", "batch", "flat"), [(50, 32, 0.4), (34, 32, 0.4), (8, 8, 0.6)])
-def test_what_replaces_a_group_is_another_problem_and_no_copy(
+def test_a_group_is_replaced_by_another_problem(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problems: int, batch: int, flat: float
 ) -> None:
     sampled = run(trainer(tmp_path, problems, batch, flat, monkeypatch), range(1, 5))
     for step, groups in sampled.items():
         assert len(groups) > batch  # some were replaced
         times = Counter(group.problem for group in groups)
-        # None comes twice while there are others.
+        # No problem is repeated before all others have been used.
         assert max(times.values()) - min(times[problem] for problem in range(problems)) <= 1
         if len(groups) <= problems:
             assert max(times.values()) == 1
-        seeds = {tuple(sample_seed(1, f"{group.key(str(group.problem))}/0", n) for n in range(2)) for group in groups}
+        seeds = {tuple(sample_seed(1, f"{group.seed_key(str(group.problem))}/0", n) for n in range(2)) for group in groups}
         assert len(seeds) == len(groups)
         assert [group.problem for group in groups[:batch]] == order.batch(problems, batch, 3, step)
 
 
-def test_a_run_that_goes_on_samples_what_it_would_have_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_run_plays_the_same_problems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = trainer(tmp_path, 20, 8, 0.4, monkeypatch)
     whole = run(made, range(1, 7))
     killed = trainer(tmp_path, 20, 8, 0.4, monkeypatch)
@@ -170,7 +170,7 @@ def test_a_run_that_goes_on_samples_what_it_would_have_sampled(tmp_path: Path, m
     assert run(resumed, range(3, 7)) == {step: whole[step] for step in range(3, 7)}
 
 
-def test_the_seeds_of_a_first_attempt_name_problem_and_step_only() -> None:
-    assert Place(4, 0, step=7, attempt=0).key("p4") == "p4/7"
-    keys = [Place(4, 0, step, attempt).key("p4") for step in range(1, 30) for attempt in range(12)]
+def test_the_seed_key_of_a_first_attempt_has_only_problem_and_step() -> None:
+    assert SampleId(4, 0, step=7, attempt=0).seed_key("p4") == "p4/7"
+    keys = [SampleId(4, 0, step, attempt).seed_key("p4") for step in range(1, 30) for attempt in range(12)]
     assert len(set(keys)) == len(keys)

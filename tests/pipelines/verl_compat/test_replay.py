@@ -1,4 +1,4 @@
-"""A real run of verl in which most problems give GRPO nothing to learn from."""
+"""A real run of verl in which most groups have no gradient."""
 
 import json
 from collections import defaultdict
@@ -15,7 +15,7 @@ import tenfold
 from tenfold.envs.text import Text
 
 class Half(gymnasium.Env):
-    """Every second of twelve problems scores 1 whatever is said, one is broken, the others pay for an odd length."""
+    """Every second of twelve problems always scores 1, one raises an error, and the others score an odd length."""
     def __init__(self):
         self.observation_space = self.action_space = Text()
         self.problems = range(12)
@@ -33,7 +33,7 @@ tenfold.register("lab/Half-v0", entry_point="lab_half:Half")
 
 
 @pytest.mark.slow
-def test_what_grpo_cannot_learn_from_is_replaced_and_the_kl_is_measured(lab: Path) -> None:
+def test_groups_without_a_gradient_are_replaced_and_the_kl_is_measured(lab: Path) -> None:
     (lab / "lab_half.py").write_text(LAB)
     says = [{"question": q, "answer": a} for q in ("Say something, 1.", "And?") for a in ("a", "b c d e f g h")]
     (lab / "says.jsonl").write_text("".join(json.dumps(row) + "\n" for row in says))
@@ -54,7 +54,7 @@ def test_what_grpo_cannot_learn_from_is_replaced_and_the_kl_is_measured(lab: Pat
             played[row["step"]][row["problem"]][row["sample"]] = row["verdict"]["score"]
     assert {problem for groups in played.values() for problem in groups} >= {0, 2, 3}
     for step in steps:
-        # Twelve samples are learnt from, all of problems whose samples differ: their mean is not that of the flat ones, 0 or 1.
+        # The reward is that of groups with variance. Groups without variance would have a mean of 0 or 1.
         means = [sum(group.values()) / 4 for group in played[step["step"]].values() if len(set(group.values())) > 1]
         assert min(means) - 1e-6 <= step["reward"] <= max(means) + 1e-6
     reported = [json.loads(line)["data"] for line in (lab / "out/grpo/metrics/000.jsonl").read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""A judge's server that goes away in the middle of a run, and comes back."""
+"""A judge's server that fails during a run and returns later."""
 
 import json
 import re
@@ -14,10 +14,7 @@ from tenfold.core import UserError
 
 
 class Judge(BaseHTTPRequestHandler):
-    """Finds a candidate answer right that is odd where the reference answer is, and even where that is.
-
-    It leaves, if it is told to, after so many answers.
-    """
+    """Decides that two answers are equivalent if both are odd or both are even. Shuts down after `most` replies."""
 
     answered, most = 0, 10**9
     guard = threading.Lock()
@@ -27,7 +24,7 @@ class Judge(BaseHTTPRequestHandler):
         with Judge.guard:
             Judge.answered += 1
             if Judge.answered > Judge.most:
-                threading.Thread(target=leave, args=[self.server]).start()
+                threading.Thread(target=shut_down, args=[self.server]).start()
                 self.connection.close()
                 return
         shown = request["messages"][1]["content"].splitlines()[1:]
@@ -42,11 +39,11 @@ class Judge(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Nothing."""
+        """Logs nothing."""
 
 
-def leave(server: ThreadingHTTPServer) -> None:
-    """As if its process had ended: whoever asks is refused."""
+def shut_down(server: ThreadingHTTPServer) -> None:
+    """Closes the server, so that further connections are refused."""
     server.shutdown()
     server.server_close()
 
@@ -59,9 +56,7 @@ def serve(port: int = 0) -> ThreadingHTTPServer:
 
 
 @pytest.mark.slow
-def test_a_run_whose_judge_goes_away_ends_with_that_and_goes_on_when_it_is_back(
-    lab: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_stops_when_the_judge_fails_and_resumes_later(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [{"question": f"{n} + 1 = ?", "answer": str(n + 1)} for n in range(8)]
     (lab / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     learns = {"kind": "sft", "name": "sft", "problems": "jsonl:sums.jsonl", "steps": 60, "batch_size": 8, "learning_rate": 5e-3}
@@ -79,17 +74,15 @@ def test_a_run_whose_judge_goes_away_ends_with_that_and_goes_on_when_it_is_back(
     server = serve()
     monkeypatch.setenv("TENFOLD_JUDGE", f"openai:judge?base_url=http://127.0.0.1:{server.server_port}/v1")
     monkeypatch.setenv("TENFOLD_JUDGE_ALWAYS", "1")
-    Judge.most = 40  # a step and a half or so
-    with pytest.raises(
-        UserError, match=r"ended in a fault, more than max_faults=0\.5 of them; the last: .*the last checkpoint"
-    ):
+    Judge.most = 40  # about one and a half steps
+    with pytest.raises(UserError, match=r"are faults, more than the share max_faults=0\.5; the last: .*the last checkpoint"):
         tenfold.run(lab / "judged.yaml", "out", quiet=True)
     server.server_close()
     Judge.most = 10**9
     again = serve(server.server_port)
     metrics = tenfold.run(lab / "judged.yaml", "out", quiet=True)["grpo"]
-    leave(again)
+    shut_down(again)
     assert metrics["steps"] == 4
     steps = [json.loads(line) for line in Path("out/grpo/steps.jsonl").read_text().splitlines()]
     assert [step["step"] for step in steps] == [1, 2, 3, 4]
-    assert all(step["reward"] > 0 for step in steps), "no fault became a reward of 0"
+    assert all(step["reward"] > 0 for step in steps), "a fault counts as a reward of 0"

@@ -1,4 +1,4 @@
-"""The filter and GRPO play a problem by the same rules: the same samples end the same episodes the same way."""
+"""The filter and GRPO play episodes by the same rules, so equal samples give equal episodes."""
 
 import asyncio
 import itertools
@@ -26,7 +26,7 @@ SEED, PROBLEMS, SAMPLES = 5, 4, 3
 
 
 class Talk(gymnasium.Env[str, str]):
-    """Answers at length, pays for an odd number of letters, and ends when it is told a digit, or after five turns."""
+    """Sends long replies, rewards an odd number of letters, and ends after an action with a digit or after five turns."""
 
     def __init__(self) -> None:
         self.observation_space = self.action_space = Text()
@@ -45,7 +45,7 @@ class Talk(gymnasium.Env[str, str]):
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that nobody taught, which ends its turns with any of 60 tokens: after a few tokens."""
+    """An untrained model with 60 stop tokens, so that its turns end after a few tokens."""
     folder = tmp_path_factory.mktemp("talks")
     policy = TransformersPolicy(checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2"))
     policy.model.generation_config.eos_token_id = [policy.tokenizer.eos_token_id, *range(300, 360)]
@@ -55,7 +55,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def loop_of(checkpoint: Path, limits: Limits, sampled: Path | None, log: Path) -> Any:
-    """GRPO's agent loop, with the real server of the CPU rollout behind it."""
+    """Returns GRPO's agent loop with the real server of the CPU rollout."""
     from tenfold.pipelines.rl.agent_loop import EnvironmentLoop
     from tenfold.pipelines.verl_compat.cpu_rollout import Server
 
@@ -79,8 +79,8 @@ def played_by_grpo(loop: Any, samples: int = SAMPLES) -> tuple[dict[tuple[int, i
         return await asyncio.gather(*(loop.run({"temperature": 1.0, "top_p": 1.0}, **row) for row in rows))
 
     outputs = asyncio.run(play())
-    places = [(problem, sample) for problem in range(PROBLEMS) for sample in range(samples)]
-    return dict(zip(places, outputs, strict=True)), [json.loads(line) for line in loop.log.read_text().splitlines()]
+    keys = [(problem, sample) for problem in range(PROBLEMS) for sample in range(samples)]
+    return dict(zip(keys, outputs, strict=True)), [json.loads(line) for line in loop.log.read_text().splitlines()]
 
 
 def figures(row: dict[str, Any]) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def sorted_by_place(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def filtered(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Limits], Path]:
-    """Episodes that the filter's player stored, each kind of limits played once."""
+    """Plays the filter's episodes under given limits, once for each; returns the store."""
     folder, policy = tmp_path_factory.mktemp("filtered"), TransformersPolicy(checkpoint)
 
     def play(limits: Limits) -> Path:
@@ -116,25 +116,25 @@ LIMITS = [Limits(40, 3, 1024), Limits(24, 16, 1024), Limits(120, 16, 1024), Limi
 
 
 @pytest.mark.parametrize("limits", LIMITS, ids=str)
-def test_the_same_samples_end_the_same_way(
+def test_filter_and_grpo_end_equal_samples_equally(
     lab: Path, checkpoint: Path, limits: Limits, filtered: Callable[[Limits], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = filtered(limits)
     rows = episodes(store)
 
-    # GRPO's first step takes the filter's samples, all of them.
-    places, place = {}, 0
+    # GRPO's first step reuses all of the filter's samples.
+    offsets, offset = {}, 0
     for line in store.read_bytes().splitlines(keepends=True):
         row = json.loads(line)
-        places |= {} if "settings" in row else {f"{row['problem']}/{row['sample']}": place}
-        place += len(line)
-    (lab / "sampled.json").write_text(json.dumps({"file": str(store), "places": places}))
+        offsets |= {} if "settings" in row else {f"{row['problem']}/{row['sample']}": offset}
+        offset += len(line)
+    (lab / "sampled.json").write_text(json.dumps({"file": str(store), "places": offsets}))
     reusing = loop_of(checkpoint, limits, lab / "sampled.json", lab / "reused.jsonl")
     outputs, reused = played_by_grpo(reusing)
     assert all(row["reused"] for row in reused)
     assert sorted_by_place(reused) == sorted_by_place(rows)
 
-    # And where it samples with the same seeds, it samples the same.
+    # With the filter's seeds, GRPO's own samples are equal to the filter's.
     def filters_seed(base: int, key: str, sample: int) -> int:
         problem, _step, turn = key.rsplit("/", 2)
         return sample_seed(base, f"{problem}/{sample}/{turn}", 0)
@@ -145,20 +145,20 @@ def test_the_same_samples_end_the_same_way(
     assert not any(row["reused"] for row in sampled)
     assert sorted_by_place(sampled) == sorted_by_place(rows)
 
-    # The tokens are those that were sampled, with the replies between them; a cut episode is out of the loss.
+    # The tokens are the sampled tokens and the replies between them. A truncated episode is not in the loss.
     for row in rows:
         output = outputs[row["problem"], row["sample"]]
         ids, mask = conversation_tokens(reusing.tokenizer, row["messages"], row["turns"])
         assert output.prompt_ids + output.response_ids == ids
-        cut = row["finish_reason"] == "length"
-        assert output.response_mask == [0 if cut else written for written in mask[len(output.prompt_ids) :]]
+        truncated = row["finish_reason"] == "length"
+        assert output.response_mask == [0 if truncated else sampled for sampled in mask[len(output.prompt_ids) :]]
         assert len(output.response_ids) <= limits.tokens
         assert len(ids) <= (limits.window or len(ids))
         assert len(row["turns"]) <= limits.turns
 
 
-def test_every_way_an_episode_may_end_is_among_them(filtered: Callable[[Limits], Path]) -> None:
-    """So that the test above tells something."""
+def test_the_episodes_cover_all_ways_to_end(filtered: Callable[[Limits], Path]) -> None:
+    """Otherwise the test above would not cover them."""
     ends: Counter[str] = Counter()
     for limits in LIMITS:
         for row in episodes(filtered(limits)):
@@ -169,8 +169,8 @@ def test_every_way_an_episode_may_end_is_among_them(filtered: Callable[[Limits],
     assert ends["tokens, stop"] == 0
 
 
-def test_a_later_turn_is_sampled_after_what_was_said_not_after_a_new_writing_of_it(checkpoint: Path) -> None:
-    """A chat template may leave out the reasoning of earlier turns; the policy's own tokens stay."""
+def test_a_later_turn_continues_the_sampled_tokens(checkpoint: Path) -> None:
+    """A chat template may drop the reasoning of earlier turns, but the policy's own tokens stay."""
     policy = TransformersPolicy(checkpoint)
     seen: list[list[int]] = []
     complete = policy.complete
@@ -186,8 +186,8 @@ def test_a_later_turn_is_sampled_after_what_was_said_not_after_a_new_writing_of_
         assert later[: len(earlier)] == earlier
 
 
-def test_where_no_tokenizer_is_known_tokens_are_counted() -> None:
-    """A scripted policy's words are its tokens; a reply counts by its length."""
+def test_limits_apply_without_a_tokenizer() -> None:
+    """A scripted policy's words are its tokens, and a reply's tokens are estimated from its length."""
 
     def talks(conversation: Any, seed: int) -> str:
         return "a b c d"
@@ -200,23 +200,23 @@ def test_where_no_tokenizer_is_known_tokens_are_counted() -> None:
     # "And then? And then? " is counted as 5 tokens: a turn and its reply are 9.
     assert played(100, 16) == (5, "stop")
     assert played(100, 3) == (3, "stop")
-    assert played(9, 16) == (1, "length")  # no room for another turn
-    assert played(10, 16) == (2, "length")  # and here it is cut after a word
+    assert played(9, 16) == (1, "length")  # no further turn fits
+    assert played(10, 16) == (2, "length")  # the second turn is truncated after a word
     assert played(13, 2) == (2, "stop")
     assert played(3, 16) == (1, "length")
 
 
-def test_the_last_turn_has_what_is_left_of_budget_and_window() -> None:
+def test_the_last_turn_is_limited_by_budget_and_window() -> None:
     tokenizer = checkpoints.tokenizer_of(checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2"))
-    posed = [{"role": "user", "content": "Hi"}]
-    prompt = len(checkpoints.prompt_tokens(tokenizer, posed))
+    messages = [{"role": "user", "content": "Hi"}]
+    prompt = len(checkpoints.prompt_tokens(tokenizer, messages))
     for limits, left in ((Limits(30, 4), 30), (Limits(30, 4, prompt + 12), 12), (Limits(30, 4, prompt), 1)):
-        played = Transcript(limits, list(posed), tokenizer, {tokenizer.eos_token_id})  # type: ignore[arg-type]
-        assert played.tokens_left == left
-    played = Transcript(Limits(30, 4), list(posed), tokenizer, {tokenizer.eos_token_id})  # type: ignore[arg-type]
-    played.add_tokens([*tokenizer("a")["input_ids"], tokenizer.eos_token_id])
+        played = Transcript(limits, list(messages), tokenizer, {tokenizer.eos_token_id})  # type: ignore[arg-type]
+        assert played.left == left
+    played = Transcript(Limits(30, 4), list(messages), tokenizer, {tokenizer.eos_token_id})  # type: ignore[arg-type]
+    played.sample([*tokenizer("a")["input_ids"], tokenizer.eos_token_id])
     assert played.add_reply(False, "user", "b")
-    assert played.tokens_left == 30 - len(played.response)
+    assert played.left == 30 - len(played.response)
 
 
 RECIPE = """
@@ -231,14 +231,18 @@ stages:
 @pytest.mark.parametrize(
     ("filter", "grpo", "words"),
     [
-        ("max_tokens: 64", "max_response_tokens: 128", "grpo has max_response_tokens=128, and few, .*max_tokens=64"),
-        ("max_tokens: 64", "", "grpo has max_response_tokens=512, and few, .*max_tokens=64"),
-        ("max_turns: 4", "max_turns: 8", "grpo has max_turns=8, and few, .*max_turns=4"),
+        (
+            "max_tokens: 64",
+            "max_response_tokens: 128",
+            "grpo has max_response_tokens=128, but its filter few has max_tokens=64",
+        ),
+        ("max_tokens: 64", "", "grpo has max_response_tokens=512, but its filter few has max_tokens=64"),
+        ("max_turns: 4", "max_turns: 8", "grpo has max_turns=8, but its filter few has max_turns=4"),
         ("max_turns: 4, max_tokens: 64", "max_turns: 4, max_response_tokens: 64", None),
         ("", "", None),
     ],
 )
-def test_a_recipe_whose_filter_plays_another_game_is_refused(lab: Path, filter: str, grpo: str, words: str | None) -> None:
+def test_a_filter_with_other_limits_than_grpo_is_rejected(lab: Path, filter: str, grpo: str, words: str | None) -> None:
     (lab / "games.yaml").write_text(RECIPE.format(filter=filter, grpo=grpo).replace(", }", "}"))
     if words is None:
         recipe.load("games.yaml")
@@ -247,7 +251,7 @@ def test_a_recipe_whose_filter_plays_another_game_is_refused(lab: Path, filter: 
         recipe.load("games.yaml")
 
 
-def test_all_recipes_of_the_package_play_one_game() -> None:
+def test_filter_and_grpo_have_equal_limits_in_the_packages_recipes() -> None:
     for path in recipe.RECIPES.rglob("*.yaml"):
         if path.parent.name != "clusters":
             recipe.load(path)

@@ -1,8 +1,8 @@
-"""Why a process was killed, as far as this machine tells: the kernel's counters of what it killed for memory, and its log.
+"""Finds out why a signal ended a process, from the kernel's counters of out-of-memory kills and from the kernel's log.
 
-The counters are those of this process's control group (`memory.events.local`, or `memory.oom_control` of version 1) and the
-machine's (`/proc/vmstat`). The log names processes; on most machines root alone can read it, and in a container the numbers of
-processes are others than the log's.
+There is a counter for this process's control group (`memory.events.local`, or `memory.oom_control` in version 1) and one for
+the machine (`/proc/vmstat`). The log names the killed processes, but on most machines only root can read it, and its process
+ids are not those within a container.
 """
 
 import contextlib
@@ -14,50 +14,52 @@ from pathlib import Path
 from typing import NamedTuple
 
 _KILLED = re.compile(rb"[Kk]illed process (\d+)")
-LOWER = "lower micro_batch_size"
+ADVICE = "lower micro_batch_size"
+"""What to do when memory runs out."""
 
 
-class Kills(NamedTuple):
-    """How many processes the kernel has killed for memory until now; None where that cannot be read."""
+class KillCounts(NamedTuple):
+    """Numbers of processes that the kernel has killed for lack of memory; None if the counter cannot be read."""
 
     group: int | None
-    """Of this process's control group."""
+    """Kills in this process's control group."""
     machine: int | None
+    """Kills on the whole machine."""
     at: float
-    """When that was, on the kernel's clock."""
+    """Time of the reading, in seconds of CLOCK_MONOTONIC."""
 
 
-def kills() -> Kills:
-    """What the counters say now."""
-    return Kills(_of_group(), _counter(Path("/proc/vmstat")), time.clock_gettime(time.CLOCK_MONOTONIC))
+def kill_counts() -> KillCounts:
+    """Returns the counters' values now."""
+    return KillCounts(_of_group(), _counter(Path("/proc/vmstat")), time.clock_gettime(time.CLOCK_MONOTONIC))
 
 
-def in_words(number: int, pid: int | None, before: Kills) -> str:
-    """Why a process was ended by a signal.
+def describe(number: int, pid: int | None, before: KillCounts) -> str:
+    """Returns why a signal ended a process, in one line.
 
     Args:
-        number: of the signal.
-        pid: of the process, where it is known.
-        before: what the counters said when it was started.
+        number: number of the signal.
+        pid: id of the process; None if unknown.
+        before: the counters when the process started.
     """
     name = _name(number)
-    who = f"process {pid}" if pid is not None else "a process"
+    process = f"process {pid}" if pid is not None else "a process"
     if number != signal.SIGKILL:
         crashed = number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
-        return f"{who} {'crashed' if crashed else 'was ended'} ({name})"
-    now, logged = kills(), _logged(before.at)
+        return f"{process} {'crashed' if crashed else 'was ended'} ({name})"
+    now, logged = kill_counts(), _logged(before.at)
     rose = now.group is not None and before.group is not None and now.group > before.group
     if rose or (logged and pid in logged):
-        return f"the kernel killed {who}, for no memory was left ({LOWER})"
+        return f"the kernel killed {process} because memory ran out; {ADVICE}"
     if now.machine is not None and now.machine == before.machine:
-        return f"{who} was killed ({name}) by a user or another program: the kernel has killed none for memory"
+        return f"{process} was killed ({name}) by a user or another program (the kernel reports no kill for lack of memory)"
     if logged is not None and pid is not None and os.readlink("/proc/self/ns/pid") == _FIRST_NAMESPACE:
-        return f"{who} was killed ({name}) by a user or another program: the kernel's log does not name it"
-    return f"{who} was killed ({name}); whether by the kernel, for memory, its log tells: `dmesg | grep -i killed`"
+        return f"{process} was killed ({name}) by a user or another program (the kernel's log does not name it)"
+    return f"{process} was killed ({name}); to see whether memory ran out, run `dmesg | grep -i killed`"
 
 
 _FIRST_NAMESPACE = "pid:[4026531836]"
-"""Of the processes of the machine itself: the number is fixed in the kernel's interface."""
+"""The machine's own namespace of process ids. The number is fixed in the kernel's interface."""
 
 
 def _name(number: int) -> str:
@@ -84,14 +86,14 @@ def _of_group() -> int | None:
                 if "memory" not in parts.split(","):
                     continue
                 root, file = root / "memory", "memory.oom_control"
-            for folder in (root / group.lstrip("/"), root):  # in a container the folder may be the root itself
+            for folder in (root / group.lstrip("/"), root):  # in a container, the root may be the group's folder
                 if (count := _counter(folder / file)) is not None:
                     return count
     return None
 
 
 def _logged(since: float) -> set[int] | None:
-    """The processes that the kernel's log says it has killed for memory since; None where it cannot be read."""
+    """Returns the ids of processes that the kernel's log names as killed since a time; None if the log cannot be read."""
     found: set[int] = set()
     try:
         log = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -101,7 +103,7 @@ def _logged(since: float) -> set[int] | None:
         while True:
             try:
                 entry = os.read(log, 8192)
-            except BrokenPipeError:  # this entry has been overwritten
+            except BrokenPipeError:  # the entry was overwritten
                 continue
             head, _, text = entry.partition(b";")
             fields = head.split(b",")

@@ -1,4 +1,4 @@
-"""One judgement: the same tokens get the same verdict, whichever way they come."""
+"""Equal tokens get equal verdicts from all backends, rollouts, benchmarks and GRPO."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ PROBLEMS = [Problem("p0", ({"role": "user", "content": "6 + 6?"},), "12", "here"
 
 
 class Group(TextEnv):
-    """Judges the samples of a problem together, each by its own words."""
+    """Scores the samples of a problem together, each with the verifier."""
 
     def __init__(self) -> None:
         super().__init__(PROBLEMS)
@@ -50,7 +50,7 @@ class Alone(TextEnv):
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint whose generation config ends a turn with <|tool|> as well, as those of chat models name several tokens."""
+    """A checkpoint with <|tool|> as a second stop token, because chat models have several."""
     folder = tmp_path_factory.mktemp("several")
     policy = TransformersPolicy(checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2"))
     tokenizer = policy.tokenizer
@@ -67,7 +67,7 @@ def loaded(checkpoint: Path) -> TransformersPolicy:
 
 @pytest.fixture
 def policy(loaded: TransformersPolicy, monkeypatch: pytest.MonkeyPatch) -> TransformersPolicy:
-    """A policy whose template a test may set."""
+    """A policy whose chat template a test may change."""
     monkeypatch.setattr(loaded.tokenizer, "chat_template", loaded.tokenizer.chat_template)
     return loaded
 
@@ -82,13 +82,13 @@ def by_filter(policy: TransformersPolicy) -> float | None:
 
 
 def by_benchmark(policy: TransformersPolicy) -> float | None:
-    asked = Instance("generate_until", {}, (json.dumps(PROBLEMS[0].prompt), {"max_gen_toks": LIMIT}), 0)
-    return tenfold.verify("12", PolicyLM(policy).generate_until([asked])[0]).score
+    request = Instance("generate_until", {}, (json.dumps(PROBLEMS[0].prompt), {"max_gen_toks": LIMIT}), 0)
+    return tenfold.verify("12", PolicyLM(policy).generate_until([request])[0]).score
 
 
 def by_vllm(policy: TransformersPolicy) -> float | None:
     prompt = checkpoints.prompt_tokens(policy.tokenizer, PROBLEMS[0].prompt)
-    output = SimpleNamespace(token_ids=sampled(policy), logprobs=None, text="not looked at", finish_reason="length")
+    output = SimpleNamespace(token_ids=sampled(policy), logprobs=None, text="unused", finish_reason="length")
     return tenfold.verify("12", completed(policy.tokenizer, prompt, output, policy.stop_ids, ()).scorable_text).score
 
 
@@ -99,7 +99,7 @@ def by_agent_loop(policy: TransformersPolicy, environment: str = "Alone") -> flo
 
     class Server:
         async def generate(self, request_id: str, *, prompt_ids: list[int], sampling_params: dict[str, Any]) -> TokenOutput:
-            return TokenOutput(token_ids=sampled(policy), stop_reason="completed")  # as verl's vLLM server says of all
+            return TokenOutput(token_ids=sampled(policy), stop_reason="completed")  # verl's vLLM server always returns this
 
     loop = EnvironmentLoop.__new__(EnvironmentLoop)
     loop.tokenizer, loop.server_manager, loop.stop_ids, loop.sampled = policy.tokenizer, Server(), policy.stop_ids, None
@@ -124,15 +124,16 @@ PATHS: dict[str, Callable[[TransformersPolicy], float | None]] = {
     "grpo": by_agent_loop,
     "group": by_group,
 }
-SAID: list[int] = []
+SAMPLED: list[int] = []
+"""The tokens that all backends return."""
 
 
 def sampled(policy: TransformersPolicy) -> list[int]:
-    return list(SAID)
+    return list(SAMPLED)
 
 
 CASES = [
-    # The template opens the reasoning?   what the policy writes           ended with               worth
+    # (the template opens the reasoning, the policy's text, the token that ends the turn, the score)
     (True, "So the answer is 12", "<|end|>", 0),
     (True, "So the answer is 12.\n", "", 0),
     (True, r"It is \boxed{12}.", "<|end|>", 0),
@@ -165,7 +166,7 @@ def test_the_same_tokens_get_the_same_verdict(
     score: int,
     path: str,
 ) -> None:
-    """`end` is the token that ends the turn; none: the turn was cut; "exactly": it ends with the last token allowed."""
+    """`end` is the token that ends the turn; "": the turn is truncated; "exactly": it ends with the last allowed token."""
     if opens:
         policy.tokenizer.chat_template = OPENS
     tokens = policy.tokenizer(text)["input_ids"]
@@ -174,7 +175,7 @@ def test_the_same_tokens_get_the_same_verdict(
         assert len(tokens) == LIMIT
     elif end:
         tokens.append(policy.tokenizer.convert_tokens_to_ids(end))
-    monkeypatch.setattr(f"{__name__}.SAID", tokens)
+    monkeypatch.setattr(f"{__name__}.SAMPLED", tokens)
     monkeypatch.setattr(
         transformers, "sample", lambda *args, **options: [transformers.Sample(list(tokens), [0.0] * len(tokens))]
     )
@@ -189,7 +190,7 @@ def test_the_same_tokens_get_the_same_verdict(
         (None, "So the answer is 12", None),
     ],
 )
-def test_a_server_that_sets_reasoning_apart_comes_to_the_same_text(
+def test_a_servers_separate_reasoning_gives_the_same_text(
     policy: TransformersPolicy, thinking: str | None, content: str | None, text: str | None
 ) -> None:
     message = {"role": "assistant", "reasoning_content": thinking, "content": content}
@@ -204,14 +205,14 @@ def test_a_server_that_sets_reasoning_apart_comes_to_the_same_text(
     assert served == completion(policy.tokenizer, prompt, tokens, policy.stop_ids).text
 
 
-def test_the_turn_after_a_reply_is_judged_by_its_own_opening(policy: TransformersPolicy) -> None:
-    """The template opens the reasoning of every turn."""
+def test_each_turn_has_its_own_opened_reasoning(policy: TransformersPolicy) -> None:
+    """The template opens the reasoning of each turn."""
     policy.tokenizer.chat_template = OPENS
     played = Transcript(Limits(200, 3), [{"role": "user", "content": "6 + 6?"}], policy.tokenizer, policy.stop_ids)
     end = [policy.tokenizer.eos_token_id]
-    first = played.add_tokens(policy.tokenizer("Add.</think>Call")["input_ids"] + end)
+    first = played.sample(policy.tokenizer("Add.</think>Call")["input_ids"] + end)
     assert played.add_reply(False, "tool", "12")
-    second = played.add_tokens(policy.tokenizer("So it is 12")["input_ids"] + end)
+    second = played.sample(policy.tokenizer("So it is 12")["input_ids"] + end)
     assert not played.add_reply(True, "user", "")
     assert [without_thinking(turn.scorable_text) for turn in (first, second)] == ["Call", ""]
     assert [message["content"] for message in played.messages] == [
@@ -226,7 +227,7 @@ def test_the_turn_after_a_reply_is_judged_by_its_own_opening(policy: Transformer
 
 
 @pytest.mark.parametrize("mark", ["<think>", "<thinking>", "<seed:think>", "[THINK]", "◁think▷"])
-def test_every_mark_that_a_template_may_open_reasoning_with_is_known(policy: TransformersPolicy, mark: str) -> None:
+def test_all_reasoning_marks_of_templates_are_recognized(policy: TransformersPolicy, mark: str) -> None:
     for around in ("", "\n", "\n\n"):
         policy.tokenizer.chat_template = OPENS.replace("<think>\n", mark + around)
         prompt = checkpoints.prompt_tokens(policy.tokenizer, PROBLEMS[0].prompt)
@@ -234,31 +235,31 @@ def test_every_mark_that_a_template_may_open_reasoning_with_is_known(policy: Tra
         tokens = [*policy.tokenizer("So it is 12")["input_ids"], policy.tokenizer.eos_token_id]
         assert tenfold.verify("12", completion(policy.tokenizer, prompt, tokens, policy.stop_ids).scorable_text).score == 0
     policy.tokenizer.chat_template = OPENS.replace("<think>\n", "")
-    asked = checkpoints.prompt_tokens(policy.tokenizer, [{"role": "user", "content": f"What does {mark} mean? {mark}"}])
-    assert checkpoints.opened_reasoning(policy.tokenizer, asked) == ""
+    prompt = checkpoints.prompt_tokens(policy.tokenizer, [{"role": "user", "content": f"What does {mark} mean? {mark}"}])
+    assert checkpoints.opened_reasoning(policy.tokenizer, prompt) == ""
 
 
-def test_marks_of_reasoning_that_are_special_tokens_are_part_of_the_text(checkpoint: Path) -> None:
+def test_reasoning_marks_that_are_special_tokens_stay_in_the_text(checkpoint: Path) -> None:
     tokenizer = checkpoints.tokenizer_of(checkpoint)
     marks = [AddedToken(mark, special=True) for mark in ("[THINK]", "[/THINK]", "<tool_call>", "<|silent|>")]
     tokenizer.add_tokens(marks, special_tokens=True)
     stop_ids = {tokenizer.eos_token_id}
 
-    def text(said: str) -> str:
-        return completion(tokenizer, [], tokenizer(said)["input_ids"], stop_ids).text
+    def decoded(text: str) -> str:
+        return completion(tokenizer, [], tokenizer(text)["input_ids"], stop_ids).text
 
-    assert text("[THINK]12?[/THINK]<|silent|>It is 7<tool_call>x<|end|>") == "[THINK]12?[/THINK]It is 7<tool_call>x"
-    assert tenfold.verify("12", text("[THINK]So it is 12<|end|>")).score == 0
+    assert decoded("[THINK]12?[/THINK]<|silent|>It is 7<tool_call>x<|end|>") == "[THINK]12?[/THINK]It is 7<tool_call>x"
+    assert tenfold.verify("12", decoded("[THINK]So it is 12<|end|>")).score == 0
 
 
-def test_the_channels_of_gpt_oss_are_told_apart(checkpoint: Path) -> None:
+def test_the_channels_of_gpt_oss_are_distinguished(checkpoint: Path) -> None:
     tokenizer = checkpoints.tokenizer_of(checkpoint)
     marks = ("<|start|>", "<|channel|>", "<|message|>", "<|return|>")
     tokenizer.add_tokens([AddedToken(mark, special=True) for mark in marks], special_tokens=True)
     stop_ids = {tokenizer.convert_tokens_to_ids("<|return|>")}
 
-    def score(said: str) -> float | None:
-        return tenfold.verify("12", completion(tokenizer, [], tokenizer(said)["input_ids"], stop_ids).scorable_text).score
+    def score(text: str) -> float | None:
+        return tenfold.verify("12", completion(tokenizer, [], tokenizer(text)["input_ids"], stop_ids).scorable_text).score
 
     thinks = "<|channel|>analysis<|message|>So the answer is 12.\n"
     assert score(thinks) == score(f"{thinks}<|return|>") == 0
@@ -266,24 +267,24 @@ def test_the_channels_of_gpt_oss_are_told_apart(checkpoint: Path) -> None:
     assert score(f"{thinks}<|end|><|start|>assistant<|channel|>final<|message|>The answer is 7<|return|>") == 0
 
 
-def test_an_end_that_is_no_special_token_is_no_part_of_the_text(checkpoint: Path) -> None:
+def test_a_stop_token_that_is_not_special_is_not_in_the_text(checkpoint: Path) -> None:
     tokenizer = checkpoints.tokenizer_of(checkpoint)
     tokenizer.add_tokens([AddedToken("<|over|>", special=False)])
     over = tokenizer.convert_tokens_to_ids("<|over|>")
-    said = completion(tokenizer, [], tokenizer("It is 12<|over|>")["input_ids"], {over})
-    assert (said.text, said.finish_reason, said.token_ids[-1]) == ("It is 12", "stop", over)
+    result = completion(tokenizer, [], tokenizer("It is 12<|over|>")["input_ids"], {over})
+    assert (result.text, result.finish_reason, result.token_ids[-1]) == ("It is 12", "stop", over)
 
 
 def test_stop_strings_end_a_text_before_the_first_of_them(checkpoint: Path) -> None:
     tokenizer = checkpoints.tokenizer_of(checkpoint)
     tokens = tokenizer("It is 12.\n\nQuestion: 13\nAnswer")["input_ids"]
-    said = completion(tokenizer, [], tokens, (), ("Answer", "\n\nQuestion:"))
-    assert (said.text, said.finish_reason, said.token_ids) == ("It is 12.", "stop", tuple(tokens))
+    result = completion(tokenizer, [], tokens, (), ("Answer", "\n\nQuestion:"))
+    assert (result.text, result.finish_reason, result.token_ids) == ("It is 12.", "stop", tuple(tokens))
     special = completion(tokenizer, [], tokenizer("It is 12<|tool|>")["input_ids"], (), ("<|tool|>",))
     assert (special.text, special.finish_reason) == ("It is 12", "stop")
 
 
-def test_the_ends_of_a_checkpoint_are_those_that_its_model_is_given(checkpoint: Path) -> None:
+def test_the_stop_ids_of_a_checkpoint_are_its_models(checkpoint: Path) -> None:
     for folder in (checkpoint, checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2")):
         model, tokenizer = checkpoints.load(folder, transformers.torch.float32)
         given = model.generation_config.eos_token_id
