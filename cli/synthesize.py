@@ -16,9 +16,11 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--inputs", type=options.positive, default=60, help="inputs sampled in each of 4 rounds (default: %(default)s)"
     )
-    command.add_argument("--public", type=int, default=2, help="public tests, which the policy may see (default: %(default)s)")
     command.add_argument(
-        "--least", type=options.positive, default=8, help="minimum number of private tests (default: %(default)s)"
+        "--public-tests", type=int, default=2, help="public tests, which the policy may see (default: %(default)s)"
+    )
+    command.add_argument(
+        "--min-private-tests", type=options.positive, default=8, help="minimum number of private tests (default: %(default)s)"
     )
     command.add_argument("--seed", type=int, default=0, help="seed of the inputs (default: %(default)s)")
     command.set_defaults(call=run, command="synthesize")
@@ -31,7 +33,12 @@ def run(arguments: argparse.Namespace) -> None:
 
     display = Display()
     out = arguments.out or "tests.jsonl"
-    settings = {"count": arguments.inputs, "public": arguments.public, "least": arguments.least, "seed": arguments.seed}
+    settings = {
+        "count": arguments.inputs,
+        "public": arguments.public_tests,
+        "least": arguments.min_private_tests,
+        "seed": arguments.seed,
+    }
     with display.stage(arguments.problems) as progress:
         rows = synthesize(arguments.problems, out, arguments.limit, arguments.compare, progress, **settings)
     display.console.print(table(rows))

@@ -19,12 +19,12 @@ class Mixture(gymnasium.Env[str, str]):
 
     metadata = {"render_modes": []}  # noqa: RUF012 (Gymnasium's own name and form)
 
-    def __init__(self, environments: Sequence[str | Mapping[str, object]], each: int | None = None):
+    def __init__(self, environments: Sequence[str | Mapping[str, object]], per_environment: int | None = None):
         """Creates the environments.
 
         Args:
             environments: ids, or {"id": ..., and keyword arguments of that environment}.
-            each: number of problems from each environment; the default is all.
+            per_environment: number of problems from each environment; the default is all.
 
         Raises:
             UserError: an environment cannot be created, or does not report its number of problems.
@@ -35,7 +35,7 @@ class Mixture(gymnasium.Env[str, str]):
         for declaration, part in zip(declarations, self.parts, strict=True):
             if (count := count_problems(part)) is None:
                 raise UserError(f"{declaration['id']} has no attribute `problems`: only environments with one can be mixed")
-            sizes.append(min(count, each or count))
+            sizes.append(min(count, per_environment or count))
         self.problems = [(part, index) for index in range(max(sizes)) for part, size in enumerate(sizes) if index < size]
         """The environment of each problem, and the problem's index in it."""
         self.observation_space = self.action_space = Text()

@@ -3,9 +3,8 @@
     tenfold.register("lab/Notes-v0", entry_point="tenfold.envs.preference:PreferenceEnv",
                      problems="jsonl:notes.jsonl", reward_model="stage:runs/notes/reward_model")
 
-With `against="reference"` the other response is the problem's answer. With `against="group"` the response is compared with each
-of the other samples of the same problem; an RL stage then calls `score_group` for the whole group.
-"""
+With `compare_with="reference"` the other response is the problem's answer. With `compare_with="group"` the response is compared
+with each of the other samples of the same problem; an RL stage then calls `score_group` for the whole group."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +14,7 @@ from ..policies.preference import preference
 from ..verifiers import pairwise
 from .text import TextEnv
 
-AGAINST = ("reference", "group")
+COMPARE_WITH = ("reference", "group")
 
 
 class PreferenceEnv(TextEnv):
@@ -25,7 +24,7 @@ class PreferenceEnv(TextEnv):
         self,
         problems: str | Sequence[Problem],
         reward_model: str,
-        against: str = "reference",
+        compare_with: str = "reference",
         template: str = "{prompt}",
         system: str | None = None,
     ):
@@ -35,14 +34,14 @@ class PreferenceEnv(TextEnv):
             problems: a problem URI, or the problems. The answer of a problem is the reference response.
             reward_model: URI of the policy that chooses between two responses, such as "stage:FOLDER" of a `reward_model`
                 stage. It is loaded by the first `reset`, because an earlier stage of the recipe may still have to train it.
-            against: "reference" or "group". A filter or a benchmark always compares with the reference.
+            compare_with: "reference" or "group". A filter or a benchmark always compares with the reference.
             template: see `TextEnv`.
             system: see `TextEnv`.
         """
-        if against not in AGAINST:
-            raise UserError(f"against: expected one of {', '.join(AGAINST)}, got {against!r}")
+        if compare_with not in COMPARE_WITH:
+            raise UserError(f"compare_with: expected one of {', '.join(COMPARE_WITH)}, got {compare_with!r}")
         super().__init__(problems, _not_loaded, template, system)
-        self.reward_model, self.against = reward_model, against
+        self.reward_model, self.compare_with = reward_model, compare_with
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Poses a problem; see `TextEnv.reset`.
@@ -55,7 +54,7 @@ class PreferenceEnv(TextEnv):
 
     def score_group(self, index: int, responses: Sequence[str]) -> list[Verdict] | None:
         """Returns verdicts on all responses to problem `index`, each compared with every other; None with a reference."""
-        if self.against != "group":
+        if self.compare_with != "group":
             return None
         return pairwise.round_robin(preference(self.reward_model), self.problems[index], responses)
 

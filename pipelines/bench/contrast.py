@@ -1,6 +1,6 @@
 """The contrast stage: the mean paired difference between two ways of training over several seeds.
 
-    - {kind: contrast, name: staged, of: [fg_1, fg_2, fg_3], against: [wsd_1, wsd_2, wsd_3]}
+    - {kind: contrast, name: staged, stages: [fg_1, fg_2, fg_3], baselines: [wsd_1, wsd_2, wsd_3]}
 
 The stages are benchmarks (compared by avg@k) or training stages (compared by losses or probabilities on held-out data). The
 interval is Student's t interval for the mean difference. It covers the variation between seeds and is wide for three seeds.
@@ -24,18 +24,20 @@ class Contrast(Stage):
     reads_policy: ClassVar[bool] = False
 
     kind: Literal["contrast"]
-    of: list[str] = Field(min_length=2, description="stages of the first way, one per seed")
-    against: list[str] = Field(min_length=2, description="stages of the second way, in the same order of seeds")
+    stages: list[str] = Field(min_length=2, description="stages of the first way, one per seed")
+    baselines: list[str] = Field(min_length=2, description="stages of the second way, in the same order of seeds")
 
     @model_validator(mode="after")
     def _pairs(self) -> "Contrast":
-        if len(self.of) != len(self.against):
-            raise ValueError(f"expected as many stages in of as in against, got {len(self.of)} and {len(self.against)}")
+        if len(self.stages) != len(self.baselines):
+            raise ValueError(
+                f"expected as many names in stages as in baselines, got {len(self.stages)} and {len(self.baselines)}"
+            )
         return self
 
     def run(self, context: Context) -> Metrics:
         """Compares each figure that all stages have."""
-        first, second = ([_figures(context.inputs[name]) for name in names] for names in (self.of, self.against))
+        first, second = ([_figures(context.inputs[name]) for name in names] for names in (self.stages, self.baselines))
         shared = sorted(set.intersection(*({*figures} for figures in first + second)))
         if not shared:
             raise UserError(f"{self.name}: these stages have no figure in common; compare stages of the same kind and tasks")
@@ -44,7 +46,7 @@ class Contrast(Stage):
 
     def named_stages(self) -> list[str]:
         """Returns the stages that are compared."""
-        return [*self.of, *self.against]
+        return [*self.stages, *self.baselines]
 
     def summary(self, metrics: Metrics) -> str:
         """Returns each difference with its interval."""
@@ -57,12 +59,12 @@ class Contrast(Stage):
         """Returns a table with a row for each figure."""
         rows = [
             (
-                *(name, f"{result['of']:.4f}", f"{result['against']:.4f}", f"{result['difference']:+.4f}"),
+                *(name, f"{result['stages']:.4f}", f"{result['baselines']:.4f}", f"{result['difference']:+.4f}"),
                 f"[{result['low']:+.4f}, {result['high']:+.4f}], {result['pairs']} seeds",
             )
             for name, result in metrics["contrasts"].items()
         ]
-        return figures.table(("figure", "of", "against", "difference", "95% interval over seeds"), rows)
+        return figures.table(("figure", "stages", "baselines", "difference", "95% interval over seeds"), rows)
 
 
 class Difference(TypedDict):
@@ -70,7 +72,7 @@ class Difference(TypedDict):
 
     of: float
     """Mean over the first stages."""
-    against: float
+    baselines: float
     """Mean over the second stages."""
     difference: float
     low: float
@@ -88,7 +90,7 @@ def contrast(first: list[float], second: list[float]) -> Difference:
     half = float(stats.t.ppf(0.975, count - 1) * differences.std(ddof=1) / numpy.sqrt(count))
     return {
         "of": float(numpy.mean(first)),
-        "against": float(numpy.mean(second)),
+        "baselines": float(numpy.mean(second)),
         "difference": mean,
         "low": mean - half,
         "high": mean + half,

@@ -62,15 +62,15 @@ class Clean(Stage):
     kind: Literal["clean"]
     documents: str = Field(description="folder of a stage that writes documents, as in {stage:NAME}")
     languages: list[str] = Field(["en"], description="codes of the languages to keep; an empty list keeps all")
-    without: list[str] = Field([], description="names of rules to turn off")
-    near: float | None = Field(
+    disabled_rules: list[str] = Field([], description="names of rules to turn off")
+    near_duplicates: float | None = Field(
         0.8, ge=0.5, le=1, description="least Jaccard similarity of near duplicates; null keeps near duplicates"
     )
-    against: list[str] = Field(
+    decontaminate: list[str] = Field(
         [], description="URIs of problems, benchmark tasks and suites; documents that contain one of their problems are removed"
     )
     data: str | None = Field(None, description="folder with the files of benchmarks that cannot be read from the hub")
-    run_of_words: int = Field(
+    ngram_words: int = Field(
         13, ge=contamination.MIN_WORDS, description="consecutive words of a problem that identify it in a document"
     )
     workers: int | None = Field(None, ge=1, description="shards processed in parallel; default: one per processor")
@@ -80,26 +80,30 @@ class Clean(Stage):
         from ...benchmarks import identity  # a slow import, because it imports lm-eval
         from ...benchmarks.result import Options
 
-        tasks = [name for name in self.against if name.partition(":")[0] not in problem_sources.SOURCES]
+        tasks = [name for name in self.decontaminate if name.partition(":")[0] not in problem_sources.SOURCES]
         return {name: value for task in tasks for name, value in identity.of_task(task, Options(data=self.data)).items()}
 
     def check(self) -> None:
         """Checks that the rules, problems and documents exist."""
-        if unknown := sorted(set(self.without) - set(rules.OPTIONAL)):
+        if unknown := sorted(set(self.disabled_rules) - set(rules.OPTIONAL)):
             raise UserError(f"without: unknown rule {unknown[0]!r}; use {', '.join(rules.OPTIONAL)}")
-        contamination.build_index(self.against, self.run_of_words, self.data)
+        contamination.build_index(self.decontaminate, self.ngram_words, self.data)
         shards.list_shards(self.documents)
 
     def run(self, context: Context) -> Metrics:
         """Writes `documents` and `removed`, and returns how many documents each reason removed, with examples."""
         paths = shards.list_shards(self.documents)
-        index = contamination.build_index(self.against, self.run_of_words, self.data)
+        index = contamination.build_index(self.decontaminate, self.ngram_words, self.data)
         first, second = (dataclasses.replace(context, progress=_half(context, half)) for half in (0, 1))
         work = functools.partial(
-            _examine_shard, languages=tuple(self.languages), without=tuple(self.without), index=index, near=self.near
+            _examine_shard,
+            languages=tuple(self.languages),
+            without=tuple(self.disabled_rules),
+            index=index,
+            near=self.near_duplicates,
         )
         examined = shards.map_shards(paths, work, context.folder / EXAMINED, first, self.workers)
-        verdicts = _write_verdicts(paths, context.folder, self.near)
+        verdicts = _write_verdicts(paths, context.folder, self.near_duplicates)
         removed = context.folder / REMOVED
         removed.mkdir(exist_ok=True)
         work = functools.partial(_split_shard, removed=str(removed.resolve()))
@@ -112,7 +116,7 @@ class Clean(Stage):
                 f"{self.name}: all {total} documents were removed, most as {main}; change the documents or the rules"
             )
         if any(count["planted"] for count in examined):
-            metrics["planted"] = report.report(paths, context.folder / REMOVED, self.near)
+            metrics["planted"] = report.report(paths, context.folder / REMOVED, self.near_duplicates)
         return metrics
 
     def summary(self, metrics: Metrics) -> str:

@@ -43,14 +43,14 @@ class Mix(Stage):
     kind: Literal["mix"]
     documents: str = Field(description="folder of a stage that writes documents, as in {stage:NAME}")
     held_out: float = Field(0.01, ge=0, lt=1, description="share of the documents that is held out from training")
-    most: dict[str, float] = Field(
+    max_tokens: dict[str, float] = Field(
         {}, description="upper limit of training tokens of each source, by pattern of its name; the first match applies"
     )
     workers: int | None = Field(None, ge=1, description="shards processed in parallel; default: one per processor")
 
     def within(self, source: str, token_count: float) -> float:
         """Returns how many of a source's tokens the setting `most` allows."""
-        limit = next((limit for pattern, limit in self.most.items() if fnmatch.fnmatchcase(source, pattern)), math.inf)
+        limit = next((limit for pattern, limit in self.max_tokens.items() if fnmatch.fnmatchcase(source, pattern)), math.inf)
         return min(token_count, limit)
 
     def run(self, context: Context) -> Metrics:

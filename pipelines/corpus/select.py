@@ -51,7 +51,7 @@ class Select(Stage):
     weights: dict[str, float] = Field(
         {}, description=f"weights by name of a dimension, by kind (content, format), and of similarity; defaults: {WEIGHTS}"
     )
-    by: Literal["share", "score"] = Field(
+    grade_by: Literal["share", "score"] = Field(
         "share", description="share: grades are shares of each domain's characters; score: fixed scores separate grades"
     )
     high: float = Field(0.3, ge=0, le=1, description="share of grade high, or its least score")
@@ -61,9 +61,9 @@ class Select(Stage):
     def _possible(self) -> "Select":
         if not (self.tags or self.similar):
             raise ValueError("tags, similar: name the folder of at least one stage")
-        if self.by == "share" and self.high + self.medium > 1:
+        if self.grade_by == "share" and self.high + self.medium > 1:
             raise ValueError(f"high, medium: the shares sum to {self.high + self.medium:g}, more than 1; lower one of them")
-        if self.by == "score" and self.high < self.medium:
+        if self.grade_by == "score" and self.high < self.medium:
             raise ValueError(f"high={self.high:g} must be at least medium={self.medium:g} with by: score")
         names = {*WEIGHTS, *(dimension.name for dimension in dimensions())}
         if unknown := self.weights.keys() - names:
@@ -228,7 +228,7 @@ def grades_of(settings: Select, scores: Scores) -> np.ndarray:
     With `by: share`, the documents of a domain are ordered by score, best first, and the cumulative share of characters at the
     middle of a document decides its grade. A hash of the id breaks ties, so the order of the shards does not matter.
     """
-    if settings.by == "score":
+    if settings.grade_by == "score":
         return (scores.score >= settings.high).astype(np.int8) + (scores.score >= settings.medium)
     grade = np.zeros(len(scores.score), np.int8)
     order = np.lexsort((scores.tie, -scores.score, scores.domain))

@@ -73,7 +73,7 @@ class Distill(Training):
     top_k: int | None = Field(
         None, ge=1, description="tokens of the teacher's distribution to use, with the mass of the rest; default: all"
     )
-    stored: bool = Field(
+    cache_teacher: bool = Field(
         False, description="compute the teacher's top_k once before training, and then free the teacher's memory"
     )
     batch_size: int = Field(32, ge=1, description="pairs per step")
@@ -89,8 +89,8 @@ class Distill(Training):
     def _has_a_loss(self) -> "Distill":
         if not (self.nll or self.kd_positive or self.kd_negative or self.dpo):
             raise ValueError("nll, kd_positive, kd_negative and dpo are all 0; give at least one a positive weight")
-        if self.stored and not self.top_k:
-            raise ValueError("stored: true needs top_k, because whole distributions are too large to store; set top_k")
+        if self.cache_teacher and not self.top_k:
+            raise ValueError("cache_teacher: true needs top_k, because whole distributions are too large to store; set top_k")
         return self
 
     def cost(self) -> CostEstimate:
@@ -127,7 +127,7 @@ class Distill(Training):
         rows = _with_reference(self, context, reader, model, pairs, functools.partial(show, "reference"))
         uses_teacher = self.kd_positive or self.kd_negative
         stored = None
-        if uses_teacher and self.stored:
+        if uses_teacher and self.cache_teacher:
             assert self.top_k is not None
             progress = functools.partial(show, "teacher")
             stored = responses.stored_top_k(reader, teacher, pairs, self.top_k, self.temperature, context.folder, progress)

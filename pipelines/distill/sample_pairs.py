@@ -49,10 +49,10 @@ class SamplePairs(Stage):
     teacher: str = Field(description="URI of the teacher; it must have the student's vocabulary")
     samples: int = Field(4, ge=1, description="student's samples per problem")
     teacher_samples: int = Field(8, ge=1, description="largest number of teacher's samples per problem")
-    right: float = Field(1.0, gt=0, le=1, description="lowest score of a chosen response")
+    min_chosen_score: float = Field(1.0, gt=0, le=1, description="lowest score of a chosen response")
     margin: float = Field(0.5, gt=0, le=1, description="smallest difference between right and the score of a rejected response")
-    each: int = Field(1, ge=1, description="largest number of pairs per problem")
-    cut: bool = Field(False, description="allow responses that are truncated at max_tokens as rejected ones")
+    pairs_per_problem: int = Field(1, ge=1, description="largest number of pairs per problem")
+    reject_truncated: bool = Field(False, description="allow responses that are truncated at max_tokens as rejected ones")
     temperature: float = Field(1.0, gt=0, description="softmax temperature of the samples")
     top_p: float = Field(1.0, gt=0, le=1, description="nucleus sampling: the smallest set of tokens with this probability")
     max_tokens: int = Field(512, ge=1, description="tokens of an episode's turns and of the environment's replies, in total")
@@ -93,21 +93,21 @@ class SamplePairs(Stage):
             return _stored(folder / name)
 
         def enough(scores: Sequence[float | None]) -> bool:
-            return sum(score is not None and score >= self.right for score in scores) >= self.each
+            return sum(score is not None and score >= self.min_chosen_score for score in scores) >= self.pairs_per_problem
 
         students = sampled(context.policy, "student.jsonl", self.samples, self.problems)
         failed = [index for index, rows in students.items() if _rejected(rows, self)]
         if not failed:
             raise UserError(
-                f"{self.name}: the student has no response with a score of {self.right - self.margin:g} or less on any of "
-                f"{len(students)} problems; choose harder problems or a smaller margin"
+                f"{self.name}: the student has no response with a score of {self.min_chosen_score - self.margin:g} or less on "
+                f"any of {len(students)} problems; choose harder problems or a smaller margin"
             )
         teachers = sampled(teacher, "teacher.jsonl", self.teacher_samples, failed, decided=enough)
         pairs = [pair for index in failed for pair in _pairs(students[index], teachers.get(index, []), self, tokenizer)]
         if not pairs:
             raise UserError(
-                f"{self.name}: the teacher has no complete response with a score of {self.right:g} or more on any of the "
-                f"{len(failed)} problems with a bad response of the student; choose a better teacher or easier problems"
+                f"{self.name}: the teacher has no complete response with a score of {self.min_chosen_score:g} or more on "
+                f"any of the {len(failed)} problems with a bad response of the student; choose a better teacher or easier problems"
             )
         disk.write(folder / PAIRS, "".join(json.dumps(pair) + "\n" for pair in pairs))
         return {
@@ -173,14 +173,14 @@ def _mean_score(sampled: dict[int, list[Row]]) -> float:
 
 def _rejected(rows: list[Row], settings: SamplePairs) -> list[Row]:
     """Returns the student's distinct responses that may be rejected ones, the worst first."""
-    worse = [row for row in rows if _score(row) <= settings.right - settings.margin]
-    worse = [row for row in worse if settings.cut or row["finish_reason"] != "length"]
+    worse = [row for row in rows if _score(row) <= settings.min_chosen_score - settings.margin]
+    worse = [row for row in worse if settings.reject_truncated or row["finish_reason"] != "length"]
     return list({json.dumps(row["turns"]): row for row in sorted(worse, key=_score, reverse=True)}.values())[::-1]
 
 
 def _chosen(rows: list[Row], settings: SamplePairs) -> list[Row]:
     """Returns the teacher's distinct responses that may be chosen ones."""
-    correct = [row for row in rows if _score(row) >= settings.right and row["finish_reason"] != "length"]
+    correct = [row for row in rows if _score(row) >= settings.min_chosen_score and row["finish_reason"] != "length"]
     return list({json.dumps(row["turns"]): row for row in correct}.values())
 
 
@@ -188,7 +188,7 @@ def _pairs(
     students: list[Row], teachers: list[Row], settings: SamplePairs, tokenizer: "PreTrainedTokenizerBase"
 ) -> Iterator[Row]:
     both = zip(_chosen(teachers, settings), _rejected(students, settings), strict=False)
-    for chosen, rejected in itertools.islice(both, settings.each):
+    for chosen, rejected in itertools.islice(both, settings.pairs_per_problem):
         sides: Row = {}
         for name, row in (("chosen", chosen), ("rejected", rejected)):
             ids, mask = conversation_tokens(tokenizer, row["messages"], row["turns"])
@@ -202,12 +202,12 @@ def _left_out(students: dict[int, list[Row]], teachers: dict[int, list[Row]], se
     """Returns the numbers of unused samples by reason."""
     counts: Counter[str] = Counter()
     for row in itertools.chain(*students.values()):
-        if _score(row) > settings.right - settings.margin:
+        if _score(row) > settings.min_chosen_score - settings.margin:
             counts["student's, score too high"] += 1
-        elif row["finish_reason"] == "length" and not settings.cut:
+        elif row["finish_reason"] == "length" and not settings.reject_truncated:
             counts["student's, truncated"] += 1
     for row in itertools.chain(*teachers.values()):
-        if _score(row) < settings.right:
+        if _score(row) < settings.min_chosen_score:
             counts["teacher's, score too low"] += 1
         elif row["finish_reason"] == "length":
             counts["teacher's, truncated"] += 1

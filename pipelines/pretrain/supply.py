@@ -85,7 +85,7 @@ def _supply(stage: Pretrain, mix: Mix, named: Mapping[str, Stage], per_token: fl
         if previous is None:
             return Supply(stage.name, {}, {}, ["documents of another run"])
         if isinstance(previous, Select):
-            if previous.by != "share":
+            if previous.grade_by != "share":
                 return Supply(stage.name, {}, {}, [f"{previous.name}, which grades by score"])
             select = previous
         current = previous

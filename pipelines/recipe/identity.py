@@ -45,7 +45,7 @@ MAX_STAGES = 3
 
 _SKIPPED = frozenset(("name", "kind", "seed", "policy", "environment", "options", "keep", "of"))
 """Settings whose values are not searched for files and URIs: they are compared as text, or `identity_of` treats them itself."""
-_DATA = ("problems", "pairs", "sources", "uri", "against")
+_DATA = ("problems", "pairs", "sources", "uri", "decontaminate")
 """Names of settings that are URIs of problems, pairs or documents."""
 _FOLDERS = ("documents", "tags", "similar", "data", "pairs")
 """Names of settings that are folders written by a stage. Stages with a folder of benchmark files compare it themselves."""

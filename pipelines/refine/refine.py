@@ -52,13 +52,13 @@ class Refine(Stage):
         None, description="URI of the policy that writes checklists, scores and critiques; default: the stage's policy"
     )
     reviser: str | None = Field(None, description="URI of the policy that revises; default: the first writer")
-    chain: str | None = Field(
+    chain_writer: str | None = Field(
         None, description="URI of the policy that reconstructs the reasoning; default: no reasoning is reconstructed"
     )
     verifier: str | None = Field(None, description="name of the verifier that decides correctness; default: none")
     candidates: int = Field(2, ge=1, description="candidates per writer")
-    rounds: int = Field(2, ge=0, description="largest number of revisions of a solution")
-    chains: int = Field(3, ge=1, description="largest number of attempts to write a chain that passes all checks")
+    max_rounds: int = Field(2, ge=0, description="largest number of revisions of a solution")
+    max_chains: int = Field(3, ge=1, description="largest number of attempts to write a chain that passes all checks")
     keep: Literal["right", "holding", "all"] = Field(
         "right",
         description="solutions for problems.jsonl. right: not judged incorrect by the verifier, and not truncated; holding: "
@@ -78,7 +78,13 @@ class Refine(Stage):
         """Returns an upper limit: all rounds of all problems, and two attempts for all scores."""
         count = len(problem_sources.load(self.problems)[: self.limit])
         written = self.candidates * max(1, len(self.writers))
-        each = 1 + written + 2 * (written + self.rounds) + 2 * self.rounds + (1 + self.chains if self.chain else 0)
+        each = (
+            1
+            + written
+            + 2 * (written + self.max_rounds)
+            + 2 * self.max_rounds
+            + (1 + self.max_chains if self.chain_writer else 0)
+        )
         return CostEstimate(count * each, count * each * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
@@ -114,12 +120,12 @@ class Refine(Stage):
         first = [work.best for work in works]
         candidates = [candidate for work in works for candidate in work.candidates]
         reviser = self.reviser or writers[0]
-        for number in range(self.rounds):
+        for number in range(self.max_rounds):
             _revise([work for work in works if not work.best.holds], number, self, ask, judge, reviser, verify)
-        if self.chain:
-            _rebuild([work for work in works if _kept(work, self.keep)], self, ask, self.chain, verify)
+        if self.chain_writer:
+            _rebuild([work for work in works if _kept(work, self.keep)], self, ask, self.chain_writer, verify)
         disk.write(context.folder / "refined.jsonl", "".join(json.dumps(_row(work)) + "\n" for work in works))
-        kept = [work for work in works if _kept(work, self.keep) and (work.thinking is not None or not self.chain)]
+        kept = [work for work in works if _kept(work, self.keep) and (work.thinking is not None or not self.chain_writer)]
         if not kept:
             raise UserError(
                 f"{self.name}: none of {len(works)} problems has a usable solution ({_why(works, self)}); see refined.jsonl "
@@ -259,7 +265,7 @@ def _rebuild(works: Sequence[Work], settings: Refine, ask: AnswerCache, policy: 
     ]
     for work, answer in zip(works, ask(policy, requests, settings.temperature), strict=True):
         work.summary = answer.text
-    for attempt in range(settings.chains):
+    for attempt in range(settings.max_chains):
         waiting = [work for work in works if work.thinking is None]
         requests = [
             (f"{work.problem.id}/chain/{attempt}", prompts.chain(work.problem, work.best.text, work.summary))

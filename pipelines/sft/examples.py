@@ -37,7 +37,7 @@ def example(
     template: str,
     system: str | None,
     answer: str,
-    thinking_as: str | None,
+    thinking_template: str | None,
 ) -> Example:
     """Returns the training example of a problem with its worked answer.
 
@@ -48,22 +48,22 @@ def example(
         system: system turn before the prompt, or None.
         answer: template of the worked answer, with {answer}. In a turn with tool calls, it applies to the text next to the
             calls.
-        thinking_as: template of thinking and answer, with {thinking} and {answer}. "" leaves the thinking out. None stands for
-            `THINKING`, if the model has reasoning tags.
+        thinking_template: template of thinking and answer, with {thinking} and {answer}. "" leaves the thinking out. None
+            stands for `THINKING`, if the model has reasoning tags.
 
     Raises:
-        UserError: the problem has thinking, thinking_as is None and the model has no reasoning tags; or the model's chat
+        UserError: the problem has thinking, thinking_template is None and the model has no reasoning tags; or the model's chat
             template cannot write the tool calls.
     """
     final = cast(Message | None, problem.meta.get("final_turn"))
     target = answer.replace("{answer}", final["content"]) if final else worked(problem, answer)
     if thinking := problem.meta.get("thinking"):
-        if thinking_as is None and not has_reasoning_tags(tokenizer):
+        if thinking_template is None and not has_reasoning_tags(tokenizer):
             raise UserError(
-                f"{problem.id} has thinking, but the model has no <think> tags; set thinking_as, for example to {THINKING!r}, "
-                "or leave it out with thinking_as: ''"
+                f"{problem.id} has thinking, but the model has no <think> tags; "
+                f"set thinking_template, for example to {THINKING!r}, or leave it out with thinking_template: ''"
             )
-        form = THINKING if thinking_as is None else thinking_as or "{answer}"
+        form = THINKING if thinking_template is None else thinking_template or "{answer}"
         target = form.replace("{thinking}", str(thinking)).replace("{answer}", target)
     messages: list[Message] = [
         *prompt_messages(problem, template, system),

@@ -52,14 +52,14 @@ class SFT(Training):
     )
     template: str = Field("{prompt}", description="template of the last user turn")
     system: str | None = Field(None, description="system turn before the prompt; default: none")
-    answer: str = Field("{answer}", description="template of the target")
-    thinking_as: str | None = Field(
+    target_template: str = Field("{answer}", description="template of the target")
+    thinking_template: str | None = Field(
         None,
         description="template of meta['thinking'] and the answer, with {thinking} and {answer}; '': leave the thinking out; "
         "default: in <think> tags, which the model must have",
     )
     max_tokens: int = Field(1024, ge=2, description="longest example, in tokens; longer ones are left out and counted")
-    cut: bool = Field(False, description="truncate longer examples at max_tokens instead of leaving them out")
+    truncate: bool = Field(False, description="truncate longer examples at max_tokens instead of leaving them out")
     gradient_checkpointing: bool = Field(False, description="recompute activations: less memory for a third more time")
     packed: bool = Field(True, description="pack several short examples into a row; false: one padded row per example")
     bench: list[str] = Field([], description="benchmark tasks on which every checkpoint is measured")
@@ -190,15 +190,17 @@ def _examples(uri: str, settings: SFT, tokenizer: "PreTrainedTokenizerBase") -> 
             lost["without an answer"] += 1
             continue
         if verify:
-            verdict = verify(problem, worked(problem, settings.answer))
+            verdict = verify(problem, worked(problem, settings.target_template))
             if verdict.score is None or verdict.score < 1:
                 lost["incorrect" if verdict.score is not None else f"without a score ({verdict.status.value})"] += 1
                 continue
-        new = example(problem, tokenizer, settings.template, settings.system, settings.answer, settings.thinking_as)
+        new = example(
+            problem, tokenizer, settings.template, settings.system, settings.target_template, settings.thinking_template
+        )
         if len(new["input_ids"]) > settings.max_tokens:
-            lost["cut" if settings.cut else "too long"] += 1
+            lost["cut" if settings.truncate else "too long"] += 1
             new = {name: row[: settings.max_tokens] for name, row in new.items()}
-            if not settings.cut or all(label == trainer.IGNORED for label in new["labels"]):
+            if not settings.truncate or all(label == trainer.IGNORED for label in new["labels"]):
                 continue
         examples.append(new)
     return examples, lost

@@ -52,9 +52,9 @@ class Synthesize(Stage):
     kind: Literal["synthesize"]
     problems: str = Field(description="URI of coding problems with solutions")
     limit: int | None = Field(None, ge=1, description="maximal number of problems, the first ones; default: all")
-    count: int = Field(60, ge=1, description="inputs generated in each round")
-    public: int = Field(2, ge=0, description="number of public tests, which a policy may see; the others are private")
-    least: int = Field(8, ge=1, description="least number of private tests per problem")
+    inputs_per_round: int = Field(60, ge=1, description="inputs generated in each round")
+    public_tests: int = Field(2, ge=0, description="number of public tests, which a policy may see; the others are private")
+    min_private_tests: int = Field(8, ge=1, description="least number of private tests per problem")
 
     def check(self) -> None:
         """Checks that the problems can be loaded."""
@@ -67,9 +67,9 @@ class Synthesize(Stage):
             context.folder / "tests.jsonl",
             self.limit,
             progress=context.progress,
-            count=self.count,
-            public=self.public,
-            least=self.least,
+            count=self.inputs_per_round,
+            public=self.public_tests,
+            least=self.min_private_tests,
             seed=context.seed,
         )
         written = [row for row in rows if "left_out" not in row]

@@ -38,6 +38,6 @@ def test_it_passes_the_environment_checks(mixture: Mixture) -> None:
 
 
 def test_each_limits_the_problems_of_each_environment(mixture: Mixture) -> None:
-    assert len(Mixture(["mix/One-v0", "mix/Two-v0"], each=2).problems) == 3
+    assert len(Mixture(["mix/One-v0", "mix/Two-v0"], per_environment=2).problems) == 3
     with pytest.raises(UserError, match="there is no problem 4: use an index from 0 to 3"):
         mixture.reset(options={"problem": 4})

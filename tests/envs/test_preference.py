@@ -32,7 +32,7 @@ def test_the_reward_is_the_probability_of_being_better_than_the_reference() -> N
 
 
 def test_in_a_group_each_response_is_compared_with_every_other() -> None:
-    environment = PreferenceEnv(PROBLEMS, "any:model", against="group")
+    environment = PreferenceEnv(PROBLEMS, "any:model", compare_with="group")
     verdicts = environment.score_group(0, ["Hi.", "Hello there!", "Hi."])
     assert verdicts is not None
     scores = [verdict.score for verdict in verdicts]
@@ -57,5 +57,5 @@ def test_a_missing_reward_model_is_reported_by_reset(monkeypatch: pytest.MonkeyP
     environment = PreferenceEnv(PROBLEMS, "stage:nowhere")
     with pytest.raises(UserError, match="there is no folder nowhere"):
         environment.reset(options={"problem": 0})
-    with pytest.raises(UserError, match="against: expected one of reference, group, got 'all'"):
-        PreferenceEnv(PROBLEMS, "stage:nowhere", against="all")
+    with pytest.raises(UserError, match="compare_with: expected one of reference, group, got 'all'"):
+        PreferenceEnv(PROBLEMS, "stage:nowhere", compare_with="all")

@@ -29,7 +29,7 @@ def test_scores_and_losses_of_all_stages_are_compared(tmp_path: Path) -> None:
         for way, gain in (("new", 0.1), ("old", 0.0)):
             scores = {"sums": {"mean": 0.3 * seed + gain}, f"only_{way}": {"mean": 1.0}}
             stage(tmp_path, f"{way}_{seed}", {"scores": scores, "held_out": {"high": {"loss": 2.0 - gain}}})
-    settings = Contrast(kind="contrast", name="c", of=["new_1", "new_2"], against=["old_1", "old_2"])
+    settings = Contrast(kind="contrast", name="c", stages=["new_1", "new_2"], baselines=["old_1", "old_2"])
     inputs = {path.name: path for path in tmp_path.iterdir()}
     found = settings.run(Context(tmp_path, "micro:", 0, inputs, lambda *a, **k: None))["contrasts"]
     assert found.keys() == {"sums", "loss on high"}
@@ -38,11 +38,11 @@ def test_scores_and_losses_of_all_stages_are_compared(tmp_path: Path) -> None:
 
 
 def test_unequal_numbers_of_stages_and_stages_without_common_figures_are_rejected(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="expected as many stages in of as in against, got 3 and 2"):
-        Contrast(kind="contrast", name="c", of=["a", "b", "c"], against=["d", "e"])
+    with pytest.raises(ValueError, match="expected as many names in stages as in baselines, got 3 and 2"):
+        Contrast(kind="contrast", name="c", stages=["a", "b", "c"], baselines=["d", "e"])
     for name in "abcd":
         stage(tmp_path, name, {"scores": {name: {"mean": 1.0}}})
-    settings = Contrast(kind="contrast", name="c", of=["a", "b"], against=["c", "d"])
+    settings = Contrast(kind="contrast", name="c", stages=["a", "b"], baselines=["c", "d"])
     with pytest.raises(UserError, match="these stages have no figure in common"):
         settings.run(Context(tmp_path, "micro:", 0, {p.name: p for p in tmp_path.iterdir()}, lambda *a, **k: None))
 
@@ -51,7 +51,7 @@ def test_distill_stages_are_compared_on_held_out_pairs(tmp_path: Path) -> None:
     for number, name in enumerate("abcd"):
         after = {"chosen": 0.9, "confident_errors": 0.1 * number}
         stage(tmp_path, name, {"held_out": {"pairs": 9, "before": {"chosen": 0.5}, "after": after}}, kind="distill")
-    settings = Contrast(kind="contrast", name="c", of=["a", "b"], against=["c", "d"])
+    settings = Contrast(kind="contrast", name="c", stages=["a", "b"], baselines=["c", "d"])
     inputs = {path.name: path for path in tmp_path.iterdir()}
     found = settings.run(Context(tmp_path, "micro:", 0, inputs, lambda *a, **k: None))["contrasts"]
     assert {name: row["difference"] for name, row in found.items()} == pytest.approx(

@@ -63,7 +63,7 @@ def problems(tmp_path: Path) -> str:
 def test_each_step_removes_documents_with_its_reason(tmp_path: Path, problems: str) -> None:
     near = good(1).replace("\n", " instead\n", 1)
     texts = [good(1), "too short", good(2), f"{good(3)}\n{PROBLEM}.", good(2).upper(), near, good(4)]
-    metrics = cleaned(write(tmp_path / "d", rows(texts)), tmp_path / "c", against=[problems])
+    metrics = cleaned(write(tmp_path / "d", rows(texts)), tmp_path / "c", decontaminate=[problems])
     assert ids(tmp_path / "c") == ["book.2", "book.5", "book.6"]
     rows_removed = removed(tmp_path / "c")
     assert {id: (row["reason"], row["match"]) for id, row in rows_removed.items()} == {
@@ -85,7 +85,7 @@ def test_each_step_removes_documents_with_its_reason(tmp_path: Path, problems: s
 def test_a_contaminated_copy_does_not_replace_the_clean_document(tmp_path: Path, problems: str) -> None:
     lines = good(1).splitlines()
     texts = [good(1), "\n".join([*lines[:7], PROBLEM + ".", *lines[7:]])]
-    cleaned(write(tmp_path / "d", rows(texts)), tmp_path / "c", against=[problems], near=0.7)
+    cleaned(write(tmp_path / "d", rows(texts)), tmp_path / "c", decontaminate=[problems], near_duplicates=0.7)
     assert ids(tmp_path / "c") == ["book.0"]
 
 
@@ -122,7 +122,11 @@ def test_the_result_does_not_depend_on_the_shards(tmp_path: Path) -> None:
 def test_rules_and_steps_can_be_turned_off(tmp_path: Path) -> None:
     corpus = write(tmp_path / "d", rows([good(1), good(1).replace("\n", " instead\n", 1), "too short", planted.FOREIGN["de"]]))
     cleaned(
-        corpus, tmp_path / "c", near=None, without=["few_words", "few_stop_words", "unended_lines", "short_lines"], languages=[]
+        corpus,
+        tmp_path / "c",
+        near_duplicates=None,
+        without=["few_words", "few_stop_words", "unended_lines", "short_lines"],
+        languages=[],
     )
     assert ids(tmp_path / "c") == ["book.0", "book.1", "book.2", "book.3"]
 
@@ -132,7 +136,7 @@ def test_invalid_settings_raise_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unknown rule 'few_wrods'; use many_words, few_words"):
         cleaned(corpus, tmp_path / "c", without=["few_wrods"])
     with pytest.raises(UserError, match="no task 'nothing'"):
-        cleaned(corpus, tmp_path / "c", against=["nothing"])
+        cleaned(corpus, tmp_path / "c", decontaminate=["nothing"])
     with pytest.raises(UserError, match="contains no documents"):
         cleaned(tmp_path, tmp_path / "c")
     with pytest.raises(UserError, match="all 1 documents were removed, most as few_words"):
@@ -148,7 +152,7 @@ def test_the_report_has_recall_and_precision_by_kind(tmp_path: Path, problems: s
         *planted.contaminated(books, problems, 20, seed=1),
     ]
     random.Random(0).shuffle(documents)
-    metrics = cleaned(write(tmp_path / "d", documents), tmp_path / "c", against=[problems])
+    metrics = cleaned(write(tmp_path / "d", documents), tmp_path / "c", decontaminate=[problems])
     recall = metrics["planted"]["recall"]
     kinds = {f"bad/{kind}": 2 for kind in planted.BAD} | dict.fromkeys(planted.COPIES, 6) | {"contaminated": 20}
     assert {kind: counts["planted"] for kind, counts in recall.items()} == kinds
@@ -164,7 +168,7 @@ def test_the_report_has_recall_and_precision_by_kind(tmp_path: Path, problems: s
 def test_the_report_counts_missed_documents(tmp_path: Path, problems: str) -> None:
     books = rows([good(seed) for seed in range(40)])
     corpus = write(tmp_path / "d", [*books, *planted.duplicates(books, 12, 2), *planted.contaminated(books, problems, 8, 2)])
-    report = cleaned(corpus, tmp_path / "c", near=None)["planted"]
+    report = cleaned(corpus, tmp_path / "c", near_duplicates=None)["planted"]
     assert report["recall"]["contaminated"]["missed"] == 8
     assert report["recall"]["contaminated"]["recall"] == 0
     assert report["recall"]["near/changed"]["missed"] == 2
@@ -176,7 +180,7 @@ def test_the_report_counts_missed_documents(tmp_path: Path, problems: str) -> No
 def test_documents_removed_by_another_step_count_neither_as_found_nor_as_missed(tmp_path: Path, problems: str) -> None:
     books = rows([f"{good(seed)}\n{PROBLEM}." for seed in range(12)])
     corpus = write(tmp_path / "d", [*books, *rows([good("clean")], "clean"), *planted.duplicates(books, 12, 1)])
-    recall = cleaned(corpus, tmp_path / "c", against=[problems])["planted"]["recall"]
+    recall = cleaned(corpus, tmp_path / "c", decontaminate=[problems])["planted"]["recall"]
     assert {(counts["found"], counts["missed"], counts["removed_by_other_step"]) for counts in recall.values()} == {(0, 0, 2)}
     assert recall["exact/same"]["recall"] is None
 

@@ -150,7 +150,7 @@ def test_columns_of_other_documents_are_refused(tmp_path: Path) -> None:
     [
         ({"tags": None}, "tags, similar: name the folder"),
         ({"high": 0.7}, "sum to 1.1, more than 1"),
-        ({"by": "score", "high": 0.2}, "high=0.2 must be at least medium=0.4"),
+        ({"grade_by": "score", "high": 0.2}, "high=0.2 must be at least medium=0.4"),
         ({"weights": {"beauty": 1}}, "unknown dimension 'beauty'; use"),
         ({"weights": {"content": -1}}, "weights: expected numbers of at least 0"),
     ],

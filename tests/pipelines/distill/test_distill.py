@@ -150,7 +150,13 @@ def run(*stages: dict[str, Any], out: str = "run") -> dict[str, dict[str, Any]]:
 
 def sample_pairs(student: str, teacher: str) -> dict[str, Any]:
     policies = {"policy": student, "teacher": teacher}
-    return {"kind": "sample_pairs", "name": "pairs", "environment": "lab/Sums-v0", "max_tokens": 8, "cut": True} | policies
+    return {
+        "kind": "sample_pairs",
+        "name": "pairs",
+        "environment": "lab/Sums-v0",
+        "max_tokens": 8,
+        "reject_truncated": True,
+    } | policies
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +196,7 @@ def distilled(stage: dict[str, Any], folder: Path, progress: Any = lambda *done,
 
 
 def test_distillation_moves_the_student_towards_its_teacher(lab: Path, trained: Path) -> None:
-    stored = distills(trained, name="stored", stored=True, top_k=8, micro_batch_size=4)
+    stored = distills(trained, name="stored", cache_teacher=True, top_k=8, micro_batch_size=4)
     found = run(distills(trained), stored)
     sampled = json.loads((trained / "pairs" / "stage.json").read_text())["metrics"]
     rows = [json.loads(line) for line in (trained / "pairs" / "pairs.jsonl").read_text().splitlines()]
@@ -259,7 +265,7 @@ def test_a_killed_distillation_resumes_with_the_same_result(lab: Path, trained: 
 
 @pytest.mark.parametrize("stored", [False, True])
 def test_two_processes_train_as_one_does(lab: Path, trained: Path, by_one_and_by_two: Any, stored: bool) -> None:
-    top_k = {"stored": True, "top_k": 4} if stored else {}
+    top_k = {"cache_teacher": True, "top_k": 4} if stored else {}
     stage = distills(trained, held_out=0.0, batch_size=4, steps=4, **top_k)
     alone, shared = by_one_and_by_two(distill.Distill.model_validate(stage), stage["policy"], 1)
     for name in ("nll", "kd_negative", "dpo"):
@@ -291,7 +297,7 @@ def test_a_loss_that_is_not_finite_is_an_error_with_its_terms(lab: Path, trained
     ("changes", "message"),
     [
         ({"kd_positive": 0, "kd_negative": 0, "dpo": 0}, "are all 0; give at least one a positive weight"),
-        ({"stored": True}, "stored: true needs top_k"),
+        ({"cache_teacher": True}, "cache_teacher: true needs top_k"),
         ({"direction": "sideways"}, "forward"),
     ],
 )

@@ -318,7 +318,7 @@ def test_a_stage_is_not_reused_if_files_or_results_of_an_earlier_stage_have_chan
     "stage",
     [
         Bench(kind="bench", name="s", tasks=["aime24"], data="data"),
-        Clean(kind="clean", name="s", documents="documents", against=["aime24"], data="data"),
+        Clean(kind="clean", name="s", documents="documents", decontaminate=["aime24"], data="data"),
     ],
     ids=["bench", "clean"],
 )

@@ -93,7 +93,15 @@ UNTRUSTED: dict[str, tuple[list[Any], dict[str, Any], str]] = {
         "evil",
     ),
     "the verifier of a stage": (
-        [{"kind": "refine", "name": "r", "problems": "jsonl:rows.jsonl", "verifier": "evil:judge", "chain": "scripted:x"}],
+        [
+            {
+                "kind": "refine",
+                "name": "r",
+                "problems": "jsonl:rows.jsonl",
+                "verifier": "evil:judge",
+                "chain_writer": "scripted:x",
+            }
+        ],
         {"policy": "scripted:x"},
         "evil",
     ),

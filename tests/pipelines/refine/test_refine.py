@@ -46,7 +46,13 @@ def adds_numbers(conversation: Conversation, seed: int) -> str:
 def write(lab: Path, **changes: Any) -> Path:
     rows = [{"id": f"sum {n}", "question": f"What do {n} and {n + 3} make?", "answer": str(2 * n + 3)} for n in range(40)]
     (lab / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    stage = {"kind": "refine", "name": "refine", "problems": "jsonl:sums.jsonl", "verifier": "math", "chain": POLICY} | changes
+    stage = {
+        "kind": "refine",
+        "name": "refine",
+        "problems": "jsonl:sums.jsonl",
+        "verifier": "math",
+        "chain_writer": POLICY,
+    } | changes
     (lab / "refine.yaml").write_text(
         json.dumps({"name": "refine", "seed": 3, "policy": POLICY, "modules": [__name__], "stages": [stage]})
     )

@@ -191,7 +191,7 @@ def test_samples_of_a_group_are_compared_in_pairs(lab: Path) -> None:
             "entry_point": "tenfold.envs.preference:PreferenceEnv",
             "problems": "jsonl:says.jsonl",
             "reward_model": "micro:?hidden=16&layers=1&heads=2",
-            "against": "group",
+            "compare_with": "group",
         }
     }
     path.write_text(yaml.safe_dump(recipe))

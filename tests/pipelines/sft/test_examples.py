@@ -34,11 +34,13 @@ def test_labels_cover_the_answer_alone(tmp_path: Path, tokenizer: Any) -> None:
     assert made["input_ids"][-len(labels) :] == labels
 
 
-def text_and_labels(path: Path, row: dict[str, Any], tokenizer: Any, thinking_as: str | None = None) -> tuple[str, list[str]]:
+def text_and_labels(
+    path: Path, row: dict[str, Any], tokenizer: Any, thinking_template: str | None = None
+) -> tuple[str, list[str]]:
     """Returns the whole text of a row's example, and the parts of it that have labels."""
     path.write_text(json.dumps(row))
     (problem,) = sources.load(f"jsonl:{path}")
-    made = examples.example(problem, tokenizer, "{prompt}", None, "{answer}", thinking_as)
+    made = examples.example(problem, tokenizer, "{prompt}", None, "{answer}", thinking_template)
     parts: list[list[int]] = [[]]
     for token, label in zip(made["input_ids"], made["labels"], strict=True):
         assert label in (token, IGNORED)
@@ -56,7 +58,7 @@ def test_labels_cover_the_assistants_turns_and_not_a_tools_reply(tmp_path: Path,
 
 def test_thinking_without_reasoning_tags_needs_thinking_as(tmp_path: Path, tokenizer: Any) -> None:
     row = {"question": "2 + 2?", "answer": "4", "thinking": "Two twice."}
-    with pytest.raises(UserError, match="no <think> tags; set thinking_as"):
+    with pytest.raises(UserError, match="no <think> tags; set thinking_template"):
         text_and_labels(tmp_path / "r.jsonl", row, tokenizer)
     assert text_and_labels(tmp_path / "r.jsonl", row, tokenizer, "{thinking} So: {answer}")[1] == ["Two twice. So: 4<|end|>"]
     assert text_and_labels(tmp_path / "r.jsonl", row, tokenizer, "")[1] == ["4<|end|>"]
