@@ -4,7 +4,8 @@
                      problems="jsonl:notes.jsonl", reward_model="stage:runs/notes/reward_model")
 
 With `compare_with="reference"` the other response is the problem's answer. With `compare_with="group"` the response is compared
-with each of the other samples of the same problem; an RL stage then calls `score_group` for the whole group."""
+with each of the other samples of the same problem; an RL stage then calls `score_group` for the whole group.
+"""
 
 from collections.abc import Sequence
 from typing import Any

@@ -107,7 +107,8 @@ class SamplePairs(Stage):
         if not pairs:
             raise UserError(
                 f"{self.name}: the teacher has no complete response with a score of {self.min_chosen_score:g} or more on "
-                f"any of the {len(failed)} problems with a bad response of the student; choose a better teacher or easier problems"
+                f"any of the {len(failed)} problems with a bad response of the student; "
+                "choose a better teacher or easier problems"
             )
         disk.write(folder / PAIRS, "".join(json.dumps(pair) + "\n" for pair in pairs))
         return {
