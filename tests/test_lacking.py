@@ -25,7 +25,7 @@ os.execv(sys.executable, [sys.executable, "-m", "pytest", *sys.argv[1:]])
 
 TESTS = (
     "verifiers/sandbox/test_local.py::test_a_script_reads_and_prints",
-    "benchmarks/report/test_page.py::test_a_response_has_an_address",
+    "benchmarks/report/test_page.py::test_a_link_opens_a_response",
 )
 
 

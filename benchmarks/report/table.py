@@ -35,7 +35,7 @@ def line(result: Result) -> str:
 def results(found: Sequence[Result]) -> Table:
     """Returns the table of all results of a run."""
     table = Table(title="95% intervals of avg@k: over new problems, and over new samples of the same problems")
-    for column in ("task", "avg@k", "new problems", "new samples", "pass@k", "tokens", "truncated"):
+    for column in ("task", "avg@k", "new problems", "new samples", "pass@k", "tokens", "trunc."):
         table.add_column(column, justify="left" if column == "task" else "right", no_wrap=True)
     for result in found:
         score = result.score

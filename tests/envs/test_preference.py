@@ -7,12 +7,12 @@ import pytest
 from tenfold.core import Problem, Status, UserError
 from tenfold.envs import preference
 from tenfold.envs.preference import PreferenceEnv
-from tenfold.verifiers.pairwise import Question
+from tenfold.verifiers.pairwise import ResponsePair
 
 PROBLEMS = [Problem("p", ({"role": "user", "content": "Greet me."},), "Good day.", "")]
 
 
-def shorter(questions: Sequence[Question]) -> list[float]:
+def shorter(questions: Sequence[ResponsePair]) -> list[float]:
     """Prefers the shorter response, with a small bias for the first one."""
     return [0.9 if len(first) < len(second) else 0.2 for _, first, second in questions]
 
@@ -41,7 +41,7 @@ def test_in_a_group_each_response_is_compared_with_every_other() -> None:
 
 
 def test_a_failed_judge_gives_a_fault_not_a_score_of_0(monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone(questions: Sequence[Question]) -> list[float]:
+    def gone(questions: Sequence[ResponsePair]) -> list[float]:
         raise ConnectionError("the server is gone")
 
     monkeypatch.setattr(preference, "preference", lambda uri: gone)

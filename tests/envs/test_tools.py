@@ -10,7 +10,7 @@ import tenfold
 from tenfold.core import Sampling
 from tenfold.envs.tools import PythonTool
 from tenfold.policies.scripted import ScriptedPolicy
-from tenfold.verifiers.calls.formats import called
+from tenfold.verifiers.calls.formats import last_call
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
 
@@ -46,7 +46,7 @@ def test_the_interpreter_replies_and_keeps_its_variables(env: PythonTool) -> Non
         ("x = 1", "(no output)"),
         ("", "The call is not a JSON object"),
         ("print('x' * 10000)", "x" * 200),
-        ("import os; os._exit(1)", "The interpreter was stopped (it left with status 1"),
+        ("import os; os._exit(1)", "The interpreter was stopped (the program exited with status 1"),
         ("import socket; socket.create_connection(('1.1.1.1', 53))", "PermissionError"),
     ],
 )
@@ -66,11 +66,11 @@ def test_calls_are_limited_and_reset_clears_the_interpreter(env: PythonTool) -> 
 
 
 def test_only_the_last_call_after_reasoning_counts() -> None:
-    assert called("no call") is None
-    assert called("<think><tool_call>{}</tool_call></think>7") is None
-    assert called(call("1") + call("2")) == ("python", "2")
-    assert called("<tool_call>{") == ("", "")
-    assert called('<tool_call>{"name": "python", "arguments": {"code": 7}}</tool_call>') == ("", "")
+    assert last_call("no call") is None
+    assert last_call("<think><tool_call>{}</tool_call></think>7") is None
+    assert last_call(call("1") + call("2")) == ("python", "2")
+    assert last_call("<tool_call>{") == ("", "")
+    assert last_call('<tool_call>{"name": "python", "arguments": {"code": 7}}</tool_call>') == ("", "")
 
 
 @pytest.mark.filterwarnings("ignore:.*different from the unwrapped version")  # the test checks the wrapper

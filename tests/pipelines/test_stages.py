@@ -185,7 +185,7 @@ def test_installed_packages_need_no_trust(folder: Path, tenfold: Tenfold) -> Non
     assert (status, err) == (0, "")
     assert "filter" in out
     assert "not checked" not in out
-    assert "once you trust it" not in out
+    assert "would run code if trusted" not in out
     assert not (folder / "trusted").exists()
     status, _, err = tenfold("run", recipe, "--out", "trusted")
     assert status == 2

@@ -146,7 +146,7 @@ def test_a_kill_while_counts_are_written_leaves_no_incomplete_counts(tmp_path: P
         ("parquet:nowhere/*.parquet", "no file matches this pattern"),
         ("python:perl", "expected python:code or python:documentation"),
         ("python:code?size=3", "unknown option 'size'; use one of of, domain, limit, characters"),
-        ("python:code?limit=many", "limit is a whole number, not 'many'"),
+        ("python:code?limit=many", "limit: expected an integer, got 'many'"),
     ],
 )
 def test_an_invalid_source_raises_one_line(uri: str, message: str) -> None:

@@ -81,7 +81,7 @@ def test_shares_are_of_characters_and_not_of_documents(tmp_path: Path) -> None:
 
 
 def test_grades_can_be_set_by_scores(tmp_path: Path) -> None:
-    metrics, _ = run(tmp_path / "s", **ten(tmp_path), by="score", high=0.75, medium=0.35)
+    metrics, _ = run(tmp_path / "s", **ten(tmp_path), grade_by="score", high=0.75, medium=0.35)
     assert {name: counted["documents"] for name, counted in metrics["grades"]["a"].items()} == {
         "high": 2,
         "medium": 4,

@@ -337,11 +337,11 @@ GRPO = {"kind": "grpo", "name": "grpo", "environment": "tenfold/ChainSum-v0", "s
         ({"stages": [STAGE | {"problems": "jsonl:missing.jsonl"}]}, "no file missing.jsonl"),
         ({"stages": [STAGE | {"problems": "jsonl:bad.jsonl"}]}, "bad.jsonl, line 2: not JSON"),
         ({"stages": [STAGE | {"problems": "jsonl:empty.jsonl"}]}, "there are no problems"),
-        ({"stages": [STAGE | {"max_tokens": 2}]}, "nothing of jsonl:rows.jsonl can be learnt (40 too long; max_tokens=2)"),
+        ({"stages": [STAGE | {"max_tokens": 2}]}, "jsonl:rows.jsonl has no usable example (40 too long; max_tokens=2)"),
         ({"policy": "path:bare"}, "bare has no tokenizer"),
         ({"modules": ["no_such_module"]}, "cannot import 'no_such_module'"),
         ({"stages": [GRPO | {"batch_size": 2000}]}, "grpo: expected at least batch_size=2000 problems, got 1000; lower"),
-        ({"stages": [{"kind": "bench", "name": "b", "tasks": ["nope"]}]}, "no task 'nope'; there are paper, base, quick"),
+        ({"stages": [{"kind": "bench", "name": "b", "tasks": ["nope"]}]}, "no task 'nope'; use one of paper, base, quick"),
     ],
 )
 def test_a_wrong_recipe_is_a_one_line_error_and_finishes_no_stage(lab: Path, content: Any, words: str) -> None:

@@ -118,7 +118,7 @@ UNTRUSTED: dict[str, tuple[list[Any], dict[str, Any], str]] = {
     "functions of ours that are no sources": (
         [SFT | {"problems": "generate:tenfold.pipelines.launch.supervise:follow"}],
         {},
-        "nothing that a recipe may name; there are .*chain_sums_with_solutions",
+        "a recipe may not name .*; it may name .*chain_sums_with_solutions",
     ),
     "modules": ([SFT], {"modules": ["evil"]}, r"modules: evil, which is .*evil\.py.*--trust"),
     "a module that is installed": ([SFT], {"modules": ["this"]}, r"this\.py.*--trust"),
@@ -234,9 +234,9 @@ def test_a_dry_run_imports_no_modules_and_lists_skipped_checks(folder: Path, cap
     assert cli.main(["run", path, "--out", "out", "--dry-run"]) == 0
     output = capsys.readouterr().out
     assert "evil" not in sys.modules
-    assert "filter is not checked: evil:judge lies in the module evil" in output
+    assert "filter is not checked: evil:judge is in the module evil" in output
     assert "two is not checked" in output
-    assert "runs code, once you trust it: modules: evil" in output
+    assert "would run code if trusted: modules: evil" in output
     assert not (folder / "out").exists()
     assert cli.main(["run", path, "--out", "out", "--dry-run", "--trust"]) == 0
     assert "not checked" not in capsys.readouterr().out

@@ -5,7 +5,7 @@ import pytest
 
 from tenfold.envs.problems.pairs import PreferencePair
 from tenfold.pipelines.reward import accuracy
-from tenfold.verifiers.pairwise import Question
+from tenfold.verifiers.pairwise import ResponsePair
 
 
 def pair(chosen: str, rejected: str, group: str = "q") -> PreferencePair:
@@ -22,7 +22,7 @@ def judged(*probabilities: float | tuple[float, float], **texts: str) -> list[ac
 
 
 def test_pairs_are_judged_in_both_orders() -> None:
-    def judge(questions: Sequence[Question]) -> list[float]:
+    def judge(questions: Sequence[ResponsePair]) -> list[float]:
         return [{"good": 0.9, "bad": 0.3}[first] for _, first, _ in questions]
 
     (row,) = accuracy.compare(judge, [pair("good", "bad")])

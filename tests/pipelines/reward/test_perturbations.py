@@ -4,7 +4,7 @@ from collections.abc import Sequence
 import pytest
 
 from tenfold.pipelines.reward import perturbations
-from tenfold.verifiers.pairwise import Question
+from tenfold.verifiers.pairwise import ResponsePair
 
 ANSWERS = [
     (({"role": "user", "content": f"How many are {n} and 3?"},), f"Add {n} and 3.\nThat makes {n + 3}.\nA: {n + 3}")
@@ -45,7 +45,7 @@ def test_the_texts_for_measurement_differ_from_those_for_training() -> None:
 
 
 def test_a_judge_of_length_prefers_every_kind_of_perturbation() -> None:
-    def longer(questions: Sequence[Question]) -> list[float]:
+    def longer(questions: Sequence[ResponsePair]) -> list[float]:
         return [0.9 if len(first) > len(second) else 0.1 for _, first, second in questions]
 
     rows = perturbations.win_rates(longer, ANSWERS)
@@ -55,7 +55,7 @@ def test_a_judge_of_length_prefers_every_kind_of_perturbation() -> None:
 
 
 def test_a_judge_that_follows_injections_shows_it_for_that_kind_alone() -> None:
-    def obedient(questions: Sequence[Question]) -> list[float]:
+    def obedient(questions: Sequence[ResponsePair]) -> list[float]:
         command = re.compile("ignore|prefer|<.im_start", re.IGNORECASE)
         return [0.5 + 0.3 * (bool(command.search(first)) - bool(command.search(second))) for _, first, second in questions]
 

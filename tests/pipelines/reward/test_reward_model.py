@@ -17,7 +17,7 @@ from tenfold.pipelines.reward.reward_model import RewardModel
 from tenfold.pipelines.stage import Context
 from tenfold.policies.preference import preference
 from tenfold.policies.store import Store
-from tenfold.verifiers.pairwise import Question
+from tenfold.verifiers.pairwise import ResponsePair
 
 POLICY, TINY = "micro:?hidden=32&layers=1&heads=2", "micro:?hidden=16&layers=1&heads=2"
 
@@ -167,11 +167,11 @@ def test_a_share_of_the_examples_rejects_a_perturbed_copy(tmp_path: Path) -> Non
 def test_stored_answers_of_the_judge_are_not_asked_for_again(tmp_path: Path) -> None:
     batches: list[int] = []
 
-    def judge(questions: Sequence[Question]) -> list[float]:
+    def judge(questions: Sequence[ResponsePair]) -> list[float]:
         batches.append(len(questions))
         return [len(first) / 100 for _, first, _ in questions]
 
-    questions: list[Question] = [([{"role": "user", "content": "q"}], "x" * n, "y") for n in range(5)]
+    questions: list[ResponsePair] = [([{"role": "user", "content": "q"}], "x" * n, "y") for n in range(5)]
     first = stored(judge, Store(tmp_path / "judged.jsonl", {}), 2, lambda done, total: None)(questions)
     again = stored(judge, Store(tmp_path / "judged.jsonl", {}), 2, lambda done, total: None)([*questions, *questions])
     assert first == [n / 100 for n in range(5)]

@@ -212,11 +212,11 @@ def test_the_last_turn_is_limited_by_budget_and_window() -> None:
     prompt = len(checkpoints.prompt_tokens(tokenizer, messages))
     for limits, left in ((Limits(30, 4), 30), (Limits(30, 4, prompt + 12), 12), (Limits(30, 4, prompt), 1)):
         played = Transcript(limits, list(messages), tokenizer, {tokenizer.eos_token_id})  # type: ignore[arg-type]
-        assert played.left == left
+        assert played.tokens_left == left
     played = Transcript(Limits(30, 4), list(messages), tokenizer, {tokenizer.eos_token_id})  # type: ignore[arg-type]
-    played.sample([*tokenizer("a")["input_ids"], tokenizer.eos_token_id])
+    played.add_tokens([*tokenizer("a")["input_ids"], tokenizer.eos_token_id])
     assert played.add_reply(False, "user", "b")
-    assert played.left == 30 - len(played.response)
+    assert played.tokens_left == 30 - len(played.response)
 
 
 RECIPE = """

@@ -210,9 +210,9 @@ def test_each_turn_has_its_own_opened_reasoning(policy: TransformersPolicy) -> N
     policy.tokenizer.chat_template = OPENS
     played = Transcript(Limits(200, 3), [{"role": "user", "content": "6 + 6?"}], policy.tokenizer, policy.stop_ids)
     end = [policy.tokenizer.eos_token_id]
-    first = played.sample(policy.tokenizer("Add.</think>Call")["input_ids"] + end)
+    first = played.add_tokens(policy.tokenizer("Add.</think>Call")["input_ids"] + end)
     assert played.add_reply(False, "tool", "12")
-    second = played.sample(policy.tokenizer("So it is 12")["input_ids"] + end)
+    second = played.add_tokens(policy.tokenizer("So it is 12")["input_ids"] + end)
     assert not played.add_reply(True, "user", "")
     assert [without_thinking(turn.scorable_text) for turn in (first, second)] == ["Call", ""]
     assert [message["content"] for message in played.messages] == [

@@ -135,7 +135,7 @@ def test_longer_examples_are_left_out_or_truncated_and_counted(lab: Path) -> Non
     Path("r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = run_sft(lab, problems="jsonl:r.jsonl", max_tokens=40)
     assert (found["examples"], found["why_left_out"]) == (2, {"too long": 2})
-    found = run_sft(lab, problems="jsonl:r.jsonl", max_tokens=40, cut=True, name="cut")
+    found = run_sft(lab, problems="jsonl:r.jsonl", max_tokens=40, truncate=True, name="cut")
     assert (found["examples"], found["cut"], found["left_out"]) == (4, 2, 0)
 
 

@@ -259,10 +259,10 @@ def test_calls_from_a_table_have_only_their_own_arguments(tmp_path: Path, tokeni
     ("turn", "message"),
     [
         ({"tool_calls": [{"function": {"name": "weather", "arguments": "{city"}}]}, "the arguments of weather cannot be read"),
-        ({"tool_calls": [{"function": {"name": "weather", "arguments": [1]}}]}, "the arguments of weather are no object"),
+        ({"tool_calls": [{"function": {"name": "weather", "arguments": [1]}}]}, "the arguments of weather are not an object"),
         ({"tool_calls": [{"function": {"arguments": {}}}]}, "a tool call has no name"),
-        ({"content": [{"type": "image_url", "image_url": {"url": "x"}}]}, "'image_url'; only text can be read"),
-        ({"content": [{"type": "text", "text": "see"}, {"type": "image"}]}, "'image'; only text can be read"),
+        ({"content": [{"type": "image_url", "image_url": {"url": "x"}}]}, "'image_url'; only text is supported"),
+        ({"content": [{"type": "text", "text": "see"}, {"type": "image"}]}, "'image'; only text is supported"),
     ],
 )
 def test_an_invalid_turn_is_an_error_with_its_row(tmp_path: Path, tokenizer: Any, turn: dict[str, Any], message: str) -> None:
