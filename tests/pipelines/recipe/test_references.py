@@ -53,7 +53,14 @@ def test_a_filter_uses_the_tests_that_an_earlier_stage_wrote(lab: Path) -> None:
         "policy": "micro:?hidden=16&layers=1&heads=2",
         "environments": {"lab/Code-v0": ENVIRONMENTS["lab/Code-v0"] | {"verifier": "code"}},
         "stages": [
-            {"kind": "synthesize", "name": "tests", "problems": "human_eval:?skip=2", "limit": 2, "inputs_per_round": 10, "min_private_tests": 2},
+            {
+                "kind": "synthesize",
+                "name": "tests",
+                "problems": "human_eval:?skip=2",
+                "limit": 2,
+                "inputs_per_round": 10,
+                "min_private_tests": 2,
+            },
             {"kind": "filter", "name": "filter", "environment": "lab/Code-v0", "samples": 2, "max_tokens": 2},
         ],
     }
