@@ -19,6 +19,7 @@ In expected output `...` stands for anything. An HTML comment before a block cha
 import argparse
 import contextlib
 import dataclasses
+import importlib
 import importlib.util
 import io
 import json
@@ -338,6 +339,12 @@ def test_the_reference_has_every_setting_task_environment_and_command() -> None:
     for command in COMMANDS:
         assert f"\n## tenfold {command}\n" in pages["reference/command-line.md"]
     assert "`--dry-run`" in pages["reference/command-line.md"]
+
+
+@pytest.mark.parametrize("name", re.findall(r"^::: (\S+)", (ROOT / "docs/reference/api.md").read_text(), re.MULTILINE))
+def test_the_reference_names_what_exists(name: str) -> None:
+    module, _, attribute = name.rpartition(".")
+    assert hasattr(importlib.import_module(module), attribute)
 
 
 def test_the_readme_is_short() -> None:
