@@ -39,7 +39,7 @@ from .problems import sources as problem_sources
 Identity = dict[str, str]
 """Inputs by name. The values are settings as text, or digests."""
 
-POLICIES = frozenset("policy judge reward_model teacher writers reviser chain annotator".split())
+POLICIES = frozenset("policy judge reward_model teacher writers reviser chain_writer annotator".split())
 """Names of settings whose value is the URI of a policy."""
 _URI = re.compile(r"[a-z][a-z0-9_+]{1,30}:")
 """Start of a URI of problems or of a policy."""

@@ -52,7 +52,7 @@ class SamplePairs(Stage):
     min_chosen_score: float = Field(1.0, gt=0, le=1, description="lowest score of a chosen response")
     margin: float = Field(0.5, gt=0, le=1, description="smallest difference between right and the score of a rejected response")
     pairs_per_problem: int = Field(1, ge=1, description="largest number of pairs per problem")
-    reject_truncated: bool = Field(False, description="allow responses that are truncated at max_tokens as rejected ones")
+    allow_truncated: bool = Field(False, description="allow responses that are truncated at max_tokens as rejected ones")
     temperature: float = Field(1.0, gt=0, description="softmax temperature of the samples")
     top_p: float = Field(1.0, gt=0, le=1, description="nucleus sampling: the smallest set of tokens with this probability")
     max_tokens: int = Field(512, ge=1, description="tokens of an episode's turns and of the environment's replies, in total")
@@ -175,7 +175,7 @@ def _mean_score(sampled: dict[int, list[Row]]) -> float:
 def _rejected(rows: list[Row], settings: SamplePairs) -> list[Row]:
     """Returns the student's distinct responses that may be rejected ones, the worst first."""
     worse = [row for row in rows if _score(row) <= settings.min_chosen_score - settings.margin]
-    worse = [row for row in worse if settings.reject_truncated or row["finish_reason"] != "length"]
+    worse = [row for row in worse if settings.allow_truncated or row["finish_reason"] != "length"]
     return list({json.dumps(row["turns"]): row for row in sorted(worse, key=_score, reverse=True)}.values())[::-1]
 
 
@@ -205,7 +205,7 @@ def _left_out(students: dict[int, list[Row]], teachers: dict[int, list[Row]], se
     for row in itertools.chain(*students.values()):
         if _score(row) > settings.min_chosen_score - settings.margin:
             counts["student's, score too high"] += 1
-        elif row["finish_reason"] == "length" and not settings.reject_truncated:
+        elif row["finish_reason"] == "length" and not settings.allow_truncated:
             counts["student's, truncated"] += 1
     for row in itertools.chain(*teachers.values()):
         if _score(row) < settings.min_chosen_score:

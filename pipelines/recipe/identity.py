@@ -43,7 +43,7 @@ MAX_CHARACTERS = 60
 MAX_STAGES = 3
 """Stages that a message names."""
 
-_SKIPPED = frozenset(("name", "kind", "seed", "policy", "environment", "options", "keep", "of"))
+_SKIPPED = frozenset(("name", "kind", "seed", "policy", "environment", "options", "keep", "stages", "baselines"))
 """Settings whose values are not searched for files and URIs: they are compared as text, or `identity_of` treats them itself."""
 _DATA = ("problems", "pairs", "sources", "uri", "decontaminate")
 """Names of settings that are URIs of problems, pairs or documents."""

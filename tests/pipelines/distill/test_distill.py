@@ -155,7 +155,7 @@ def sample_pairs(student: str, teacher: str) -> dict[str, Any]:
         "name": "pairs",
         "environment": "lab/Sums-v0",
         "max_tokens": 8,
-        "reject_truncated": True,
+        "allow_truncated": True,
     } | policies
 
 
