@@ -1,4 +1,4 @@
-"""A game of several turns: guess the number. It is a plain gymnasium.Env with text in and text out."""
+"""A game with several turns: guess the number. It is a plain gymnasium.Env with text observations and text actions."""
 
 import re
 from typing import Any
@@ -12,20 +12,25 @@ RULES = "I think of a whole number from 1 to {largest}. Guess it in {turns} turn
 
 
 class GuessTheNumber(gymnasium.Env[str, str]):
-    """One number an episode, one guess a turn. The reward is 1 for the right guess, in the last turn of the episode."""
+    """One number for each episode, one guess for each turn. A correct guess has the reward 1 and ends the episode."""
 
     metadata = {"render_modes": []}  # noqa: RUF012
 
     def __init__(self, largest: int = 100, turns: int = 7):
-        """Plays with the numbers from 1 to `largest`; an episode ends after so many turns."""
-        self.problems = range(1, largest + 1)  # its length tells how many problems there are
+        """Stores the settings.
+
+        Args:
+            largest: largest number; the smallest is 1.
+            turns: maximum number of guesses in an episode.
+        """
+        self.problems = range(1, largest + 1)  # the length is the number of problems
         self.turns = turns
         self.observation_space = Text()
         self.action_space = Text()
         self.number, self.turn = 0, 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
-        """Thinks of a number: that of problem `options["problem"]`, else one that is sampled."""
+        """Selects the number of problem `options["problem"]`, or a random number without this option."""
         super().reset(seed=seed)
         index = (options or {}).get("problem")
         if index is None:
@@ -34,7 +39,7 @@ class GuessTheNumber(gymnasium.Env[str, str]):
         return RULES.format(largest=len(self.problems), turns=self.turns), {"problem_id": f"number-{self.number}"}
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
-        """Judges a guess: the last whole number in the text."""
+        """Compares the guess, the last whole number in the text, with the selected number."""
         self.turn += 1
         guesses = re.findall(r"\d{1,9}", action)
         guess = int(guesses[-1]) if guesses else None

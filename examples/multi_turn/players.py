@@ -1,4 +1,4 @@
-"""Scripted policies: functions of the conversation and of the sample's seed. They show what the game is worth."""
+"""Scripted policies: functions of the conversation and the seed of the sample."""
 
 import random
 import re
@@ -7,19 +7,19 @@ from tenfold.core import Conversation
 
 
 def bisect(conversation: Conversation, seed: int) -> str:
-    """Halves what is left."""
-    low, high = _left(conversation)
+    """Guesses the middle of the remaining numbers."""
+    low, high = _remaining(conversation)
     return f"I guess {(low + high) // 2}."
 
 
 def wander(conversation: Conversation, seed: int) -> str:
-    """Guesses any number that is left."""
-    return f"I guess {random.Random(seed).randint(*_left(conversation))}."
+    """Guesses a random remaining number."""
+    return f"I guess {random.Random(seed).randint(*_remaining(conversation))}."
 
 
-def _left(conversation: Conversation) -> tuple[int, int]:
-    """The smallest and the largest number that the replies so far allow."""
-    said = " ".join(turn["content"] for turn in conversation if turn["role"] == "user")
-    low = max((int(number) + 1 for number in re.findall(r"(\d+) is too low", said)), default=1)
-    high = min((int(number) - 1 for number in re.findall(r"(\d+) is too high", said)), default=100)
+def _remaining(conversation: Conversation) -> tuple[int, int]:
+    """Returns the smallest and the largest number that the replies so far allow."""
+    replies = " ".join(turn["content"] for turn in conversation if turn["role"] == "user")
+    low = max((int(number) + 1 for number in re.findall(r"(\d+) is too low", replies)), default=1)
+    high = min((int(number) - 1 for number in re.findall(r"(\d+) is too high", replies)), default=100)
     return low, high

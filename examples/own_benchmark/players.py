@@ -1,4 +1,4 @@
-"""Two scripted policies for the benchmark: functions of the conversation and of the sample's seed."""
+"""Two scripted policies for the benchmark: functions of the conversation and the seed of the sample."""
 
 import random
 import re
@@ -7,20 +7,20 @@ from tenfold.core import Conversation
 
 
 def careless(conversation: Conversation, seed: int) -> str:
-    """Adds, and forgets in half of the samples that a clock begins anew."""
-    now, hours = _asked(conversation)
+    """Adds the hours. In half of the samples it ignores that a clock restarts after 12."""
+    now, hours = _numbers(conversation)
     total = now + hours
     return f"The answer is {total if random.Random(seed).random() < 0.5 else (total - 1) % 12 + 1}."
 
 
 def careful(conversation: Conversation, seed: int) -> str:
-    """Is wrong by an hour in a tenth of the samples."""
-    now, hours = _asked(conversation)
-    slip = random.Random(seed).random() < 0.1
-    return f"The answer is {(now + hours - 1 + slip) % 12 + 1}."
+    """Adds the hours correctly, except for an error of one hour in a tenth of the samples."""
+    now, hours = _numbers(conversation)
+    error = random.Random(seed).random() < 0.1
+    return f"The answer is {(now + hours - 1 + error) % 12 + 1}."
 
 
-def _asked(conversation: Conversation) -> tuple[int, int]:
-    """The hour that the clock shows, and the hours to add."""
+def _numbers(conversation: Conversation) -> tuple[int, int]:
+    """Returns the hour that the clock shows, and the hours to add."""
     _, now, hours = map(int, re.findall(r"\d+", conversation[-1]["content"]))
     return now, hours

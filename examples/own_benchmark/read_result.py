@@ -1,4 +1,4 @@
-"""Reads what a benchmark has left in a folder: the score with its interval, and the problems that go wrong most often."""
+"""Reads the result of a benchmark from its folder: the score with its interval, and the problems with the lowest scores."""
 
 import json
 import sys
@@ -9,14 +9,14 @@ TASK = "chain_sum_avg8"
 
 
 def show(folder: Path) -> None:
-    """Prints the result, and the three problems with the lowest scores."""
+    """Prints the result and the three problems with the lowest scores."""
     score = json.loads((folder / f"{TASK}.result.json").read_text())["score"]
     print(f"avg@8 {score['mean']:.3f}, 95% interval {score['low']:.3f} to {score['high']:.3f}")
     print(f"pass@8 {score['pass_at_k']:.3f}; {score['problems']} problems, {score['faults']} samples without a verdict")
     rows = [json.loads(line) for line in (folder / f"{TASK}.scores.jsonl").read_text().splitlines()]
     for row in sorted(rows, key=_mean)[:3]:
-        wrong = next(sample["reason"] for sample in row["samples"] if sample["score"] < 1)
-        print(f"{_mean(row):.3f}  {row['problem']}, a wrong sample: {wrong}")
+        reason = next(sample["reason"] for sample in row["samples"] if sample["score"] < 1)
+        print(f"{_mean(row):.3f}  {row['problem']}, an incorrect sample: {reason}")
 
 
 def _mean(row: dict[str, Any]) -> float:

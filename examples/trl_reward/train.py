@@ -17,7 +17,7 @@ Reward = Callable[..., list[float | None]]
 
 @as_verifier()
 def in_digits(problem: Problem, response: str) -> float:
-    """A verifier of one's own: the share of the response's characters that are digits."""
+    """Returns the share of digits among the characters of a response. This is a custom verifier."""
     return sum(character.isdigit() for character in response) / max(1, len(response))
 
 
@@ -25,7 +25,7 @@ tenfold.register(IN_DIGITS, problems="reasoning_gym:chain_sum?part=train&size=64
 
 
 def dataset(id: str, size: int) -> Dataset:
-    """The first problems of an environment, with the columns `prompt`, a conversation, and `problem`, its number."""
+    """Returns the first problems of an environment, with the columns `prompt` (a conversation) and `problem` (its number)."""
     environment = tenfold.make(id)
     rows = []
     for index in range(size):
@@ -35,9 +35,13 @@ def dataset(id: str, size: int) -> Dataset:
 
 
 def reward(id: str, name: str) -> Reward:
-    """The verifier of an environment as a reward function, by the name that TRL shows.
+    """Returns the verifier of an environment as a reward function.
 
-    A verdict without a score (the problem cannot be judged, or the verifier failed) is None: TRL leaves it out.
+    A verdict without a score (status undecided or fault) becomes None, and TRL leaves the sample out.
+
+    Args:
+        id: id of the environment.
+        name: name of the reward in the logs of TRL.
     """
     environment: Any = tenfold.make(id).unwrapped
 
@@ -53,7 +57,7 @@ def reward(id: str, name: str) -> Reward:
 
 
 def train(policy: str, steps: int) -> None:
-    """Trains on the processor, and prints the rewards of every tenth step."""
+    """Trains on the CPU, and prints the rewards of every tenth step."""
     from trl import GRPOConfig, GRPOTrainer
 
     from tenfold.policies.checkpoints import checkpoint

@@ -1,1 +1,1 @@
-"""A stage for tenfold that measures problems in tokens."""
+"""A stage for tenfold that counts the tokens of problems."""

@@ -1,4 +1,4 @@
-"""The stage `token_lengths`: how many tokens has each problem, prompt and answer together, and which ones are short enough?"""
+"""The stage `token_lengths`: counts the tokens of each problem (prompt and answer) and keeps the short problems."""
 
 import json
 import statistics
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KEPT = "problems.jsonl"
-"""What the stage leaves in its folder: a row a problem that is short enough."""
+"""File in the stage's folder, with one row for each problem that is short enough."""
 
 
 class TokenLengths(Stage):
-    """Measures the problems with the tokenizer of the stage's policy, and keeps those of at most `max_tokens`."""
+    """Counts tokens with the tokenizer of the stage's policy, and keeps problems with at most `max_tokens`."""
 
     may_change: ClassVar[frozenset[str]] = frozenset({"longest_shown"})
 
     kind: Literal["token_lengths"]
     problems: str = Field(description="problem URI")
-    max_tokens: int = Field(64, ge=1, description="longer problems are left out")
-    longest_shown: int = Field(3, ge=0, description="so many of the longest problems are shown in the report")
+    max_tokens: int = Field(64, ge=1, description="maximum number of tokens; longer problems are dropped")
+    longest_shown: int = Field(3, ge=0, description="number of longest problems in the report")
 
     def check(self) -> None:
-        """The problems can be loaded. This is called before the first stage of the recipe runs."""
+        """Checks that the problems can be loaded, before the first stage of the recipe runs."""
         sources.load(self.problems)
 
     def run(self, context: Context) -> Metrics:
-        """Measures, and writes those that are kept. What is returned goes to `stage.json`, and to the methods below."""
+        """Writes the short problems and returns the metrics for `stage.json` and for the methods below."""
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(checkpoints.checkpoint(context.policy))
@@ -50,12 +50,13 @@ class TokenLengths(Stage):
         return {"problems": len(rows), "kept": len(kept), "tokens": [row["tokens"] for row in rows], "longest": longest}
 
     def summary(self, metrics: Metrics) -> str:
-        """One line for the table at the end of a run."""
+        """Returns one line for the table at the end of a run."""
         median = statistics.median(metrics["tokens"])
-        return f"kept {metrics['kept']} of {metrics['problems']} problems, median {median:g} tokens, longest {_most(metrics)}"
+        longest = max(metrics["tokens"])
+        return f"kept {metrics['kept']} of {metrics['problems']} problems, median {median:g} tokens, longest {longest}"
 
     def figure(self, metrics: Metrics) -> "Figure":
-        """A histogram for the run's page, with the limit as a line."""
+        """Returns a histogram for the page of the run, with the limit as a line."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(7, 2.6), layout="constrained")
@@ -66,7 +67,7 @@ class TokenLengths(Stage):
         return figure
 
     def tables(self, metrics: Metrics) -> str:
-        """The longest problems for the run's page."""
+        """Returns a table of the longest problems for the page of the run."""
         rows = [(row["tokens"], row["question"]) for row in metrics["longest"]]
         return figures.table(("tokens", "the longest problems"), rows)
 
@@ -78,7 +79,3 @@ def _row(problem: Problem) -> dict[str, Any]:
 def _tokens(problem: Problem, tokenizer: Any) -> int:
     texts: Sequence[str] = [*(turn["content"] for turn in problem.prompt), str(problem.answer)]
     return sum(len(tokenizer.encode(text, add_special_tokens=False)) for text in texts)
-
-
-def _most(metrics: Metrics) -> int:
-    return max(metrics["tokens"])

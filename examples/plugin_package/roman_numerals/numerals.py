@@ -1,4 +1,4 @@
-"""Whole numbers as Roman numerals, and back."""
+"""Conversion between whole numbers and Roman numerals."""
 
 SIGNS = {
     **{"M": 1000, "CM": 900, "D": 500, "CD": 400, "C": 100, "XC": 90},
@@ -8,7 +8,7 @@ LARGEST = 3999
 
 
 def to_roman(number: int) -> str:
-    """The numeral of a number from 1 to 3999."""
+    """Returns the numeral of a number from 1 to 3999."""
     written = ""
     for sign, value in SIGNS.items():
         count, number = divmod(number, value)
@@ -17,7 +17,7 @@ def to_roman(number: int) -> str:
 
 
 def from_roman(numeral: str) -> int | None:
-    """The number that a numeral stands for; None where it is not written by the rules."""
+    """Returns the number of a numeral, or None if the numeral is not valid."""
     left, number = numeral, 0
     for sign, value in SIGNS.items():
         while left.startswith(sign):
