@@ -14,11 +14,6 @@ import yaml
 import tenfold
 from tenfold.core import UserError
 from tenfold.envs.problems import sources as problem_sources
-from tenfold.pipelines.bench.bench import Bench
-from tenfold.pipelines.corpus.clean import Clean
-from tenfold.pipelines.recipe.identity import IdentityReader
-from tenfold.pipelines.stage import Stage
-from tenfold.pipelines.stages import KINDS
 
 Recipe = dict[str, Any]
 
@@ -313,60 +308,6 @@ def test_a_stage_is_not_reused_if_files_or_results_of_an_earlier_stage_have_chan
     Path("out/one/stage.json").write_text(json.dumps(earlier | {"metrics": earlier["metrics"] | {"steps": 2}}))
     with pytest.raises(UserError, match="out/filter was begun with other results of the stage one"):
         run(recipe)
-
-
-@pytest.mark.parametrize(
-    "stage",
-    [
-        Bench(kind="bench", name="s", tasks=["aime24"], data="data"),
-        Clean(kind="clean", name="s", documents="documents", decontaminate=["aime24"], data="data"),
-    ],
-    ids=["bench", "clean"],
-)
-def test_only_the_tasks_own_files_of_a_data_folder_are_in_the_identity(lab: Path, stage: Stage) -> None:
-    def identity() -> object:
-        problem_sources._load.cache_clear()
-        reader = IdentityReader(lab / "out", {"s": 0}, {"s": (stage, "micro:")}, {})
-        return reader.identity_of(stage, "micro:" if stage.reads_policy else "").settings
-
-    (lab / "data").mkdir()
-    row = {"id": "1", "problem": "What is 1 + 1?", "answer": "2"}
-    (lab / "data/aime24.jsonl").write_text(json.dumps(row) + "\n")
-    before = identity()
-    (lab / "data/notes.txt").write_text("of another benchmark")
-    assert identity() == before
-    (lab / "data/aime24.jsonl").write_text(json.dumps(row | {"problem": "What is 2 + 0?"}) + "\n")
-    assert identity() != before
-
-
-@pytest.mark.parametrize(
-    ("kind", "setting", "required"),
-    [
-        ("refine", "writers", {"problems": "jsonl:golds.jsonl"}),
-        ("refine", "judge", {"problems": "jsonl:golds.jsonl"}),
-        ("refine", "reviser", {"problems": "jsonl:golds.jsonl"}),
-        ("refine", "chain_writer", {"problems": "jsonl:golds.jsonl"}),
-        ("sample_pairs", "teacher", {"environment": "tenfold/ChainSum-v0"}),
-        ("distill", "teacher", {"pairs": "pairs", "steps": 1}),
-        ("reward_model", "judge", {"pairs": "jsonl:golds.jsonl", "steps": 1}),
-        ("tag", "annotator", {"documents": "documents"}),
-        ("bench", "judge", {"tasks": ["chain_sum"]}),
-    ],
-)
-def test_the_identity_covers_the_weights_of_every_policy(
-    files: Path, kind: str, setting: str, required: dict[str, Any]
-) -> None:
-    Path("model").mkdir()
-    value = ["path:model"] if setting == "writers" else "path:model"
-    stage = KINDS[kind].model_validate({"kind": kind, "name": "s", setting: value} | required)
-
-    def identity() -> object:
-        return IdentityReader(Path("out"), {"s": 0}, {"s": (stage, "micro:")}, {}).identity_of(stage, "").settings
-
-    Path("model/model.safetensors").write_bytes(b"1")
-    before = identity()
-    Path("model/model.safetensors").write_bytes(b"22")
-    assert identity() != before
 
 
 def test_the_identity_of_an_sft_stage_covers_data_of_any_source(files: Path) -> None:
