@@ -83,7 +83,7 @@ class ScoredSample(TypedDict):
     score: float | None
     method: str
     reason: str
-    trail: Sequence[str]
+    judge_messages: Sequence[str]
     tokens: int
     finish_reason: str
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .. import disk
-from ..core import Incomplete, Policy, UserError
+from ..core import Policy, SamplingIncomplete, UserError
 from . import options
 from .options import Commands
 
@@ -36,9 +36,13 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--samples", type=options.positive, metavar="K", help="samples for each problem (default: the task's own)"
     )
-    command.add_argument("--temperature", type=float, help="default: the task's own, 0.6")
-    command.add_argument("--top-p", type=float, help="default: the task's own, 0.95")
-    command.add_argument("--max-tokens", type=options.positive, help="token limit of a sample (default: the task's own, 65536)")
+    command.add_argument("--temperature", type=float, help="default: the task's own setting, 0.6 for most tasks")
+    command.add_argument("--top-p", type=float, help="default: the task's own setting, 0.95 for most tasks")
+    command.add_argument(
+        "--max-tokens",
+        type=options.positive,
+        help="token limit of a sample (default: the task's own setting, 65536 for most tasks)",
+    )
     command.add_argument(
         "--judge", help="URI of the policy that judges Arena-Hard, WritingBench and MultiChallenge; without it they are not run"
     )
@@ -110,10 +114,12 @@ def _tasks(
             continue
         try:
             with display.stage(task.name) as progress:
-                made_with = policy_identity(uri)
-                result = evaluate.run_task(task.name, policy, task_options, made_with=made_with, folder=out, progress=progress)
+                store_settings = policy_identity(uri)
+                result = evaluate.run_task(
+                    task.name, policy, task_options, store_settings=store_settings, folder=out, progress=progress
+                )
         except UserError as error:
-            if len(tasks) == 1 or isinstance(error, Incomplete):
+            if len(tasks) == 1 or isinstance(error, SamplingIncomplete):
                 raise
             not_run[task.name] = str(error)
             continue

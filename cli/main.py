@@ -23,8 +23,8 @@ EPILOG = """examples:
   tenfold rollout tenfold/ChainSum-v0 --policy stage:runs/quickstart/grpo --samples 16
   tenfold bench chain_sum_avg8 --policy stage:runs/quickstart/grpo
   tenfold synthesize human_eval: --limit 30 --compare
-  tenfold verify --gold 1/2 --answer 'so it is \\boxed{0.5}'
-  tenfold verify --audit own --baselines                    measure verifiers on labelled pairs
+  tenfold verify --gold 1/2 --response 'so it is \\boxed{0.5}'
+  tenfold verify --audit built-in --baselines                    measure verifiers on labelled pairs
 
 policies:  micro:  smollm2:  hf:ORG/NAME  path:FOLDER  stage:FOLDER  vllm+hf:ORG/NAME  openai:MODEL?base_url=URL  scripted:TEXT
 """
@@ -63,7 +63,7 @@ def _run(parsed: argparse.Namespace) -> int:
     except KeyboardInterrupt as error:
         number = signals.number_of(error)
         by = "" if number == signals.INTERRUPT else f" by {error}"
-        _print_error(f"stopped{by}; run the same command again to continue")
+        _print_error(f"stopped{by}; run the same command again to resume")
         return 128 + number
     except BrokenPipeError:
         if not signals.discard_if_closed(sys.stdout):

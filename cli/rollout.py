@@ -23,11 +23,16 @@ def add(commands: Commands) -> None:
         "--max-tokens",
         type=options.positive,
         default=512,
-        help="tokens of an episode, all turns together (default: %(default)s)",
+        help="maximum number of tokens of an episode, over all turns (default: %(default)s)",
     )
-    command.add_argument("--max-turns", type=options.positive, default=16, help="turns of an episode (default: %(default)s)")
+    command.add_argument(
+        "--max-turns",
+        type=options.positive,
+        default=16,
+        help="maximum number of the policy's turns in an episode (default: %(default)s)",
+    )
     command.add_argument("--seed", type=int, default=0, help="base seed (default: %(default)s)")
-    command.add_argument("--out", help="JSONL file for the episodes (default: NAME.jsonl); an unfinished file is continued")
+    command.add_argument("--out", help="JSONL file for the episodes (default: NAME.jsonl); an unfinished file is resumed")
     command.set_defaults(call=run, command="rollout")
 
 
@@ -54,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
             sampling=sampling,
             max_turns=arguments.max_turns,
             store=out,
-            made_with={**policy_identity(arguments.policy), **identity.made_with(arguments.id, arguments.options)},
+            store_settings={**policy_identity(arguments.policy), **identity.store_settings(arguments.id, arguments.options)},
             progress=progress,
         )
     mean = pass_rate(episodes)

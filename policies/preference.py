@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from ..core import Conversation, Message, Policy, Sampling, SupportsChoices, UserError
+from ..core import Conversation, Message, Policy, Sampling, SupportsChoiceProbabilities, UserError
 from ..verifiers.disguises import folded, visible
 from ..verifiers.pairwise import MAX_CHARACTERS, Prefer, ResponsePair, cut
 from . import checkpoints, load_policy
@@ -126,8 +126,8 @@ class PairwiseJudge:
             answer.set_result(result)
 
     def _chances(self, conversations: list[Conversation]) -> list[float]:
-        if isinstance(self.policy, SupportsChoices):
-            return [chances[0] for chances in self.policy.choices(conversations, OPTIONS)]
+        if isinstance(self.policy, SupportsChoiceProbabilities):
+            return [chances[0] for chances in self.policy.choice_probabilities(conversations, OPTIONS)]
         sampled = self.policy.generate(conversations, 1, Sampling(temperature=0.0, max_tokens=8))
         return [float(chosen_letter(completions[0].text) == OPTIONS[0]) for completions in sampled]
 

@@ -29,7 +29,7 @@ MAX_CHARACTERS = 20_000
 """Maximum number of characters of a response in a comparison. The middle of a longer one is left out. Our choice."""
 GAP = "\n[...]\n"
 """Replaces the part that is left out."""
-REASON = 300
+MAX_REASON_CHARACTERS = 300
 """Maximum number of characters of a verdict's reason."""
 
 _EMPTY = Verdict(Status.SCORED, 0.0, "pairwise", "the response is empty")
@@ -110,7 +110,7 @@ def round_robin(prefer: Prefer, problem: Problem, responses: Sequence[str]) -> l
             return _EMPTY
         wins = [win_probability(text, other) for other in others]
         if not all(map(math.isfinite, wins)):
-            return Verdict(Status.FAULT, None, "pairwise", f"no probabilities among {wins}"[:REASON])
+            return Verdict(Status.FAULT, None, "pairwise", f"no probabilities among {wins}"[:MAX_REASON_CHARACTERS])
         won = sum(probability > 0.5 for probability in wins)
         return Verdict(Status.SCORED, fmean(wins), "pairwise", f"better than {won} of {len(others)} others, by both orders")
 
@@ -139,4 +139,4 @@ def _compared(prefer: Prefer, pairs: Sequence[ResponsePair]) -> list[float]:
 
 
 def _fault(error: Exception) -> Verdict:
-    return Verdict(Status.FAULT, None, "pairwise", f"{type(error).__name__}: {error}"[:REASON])
+    return Verdict(Status.FAULT, None, "pairwise", f"{type(error).__name__}: {error}"[:MAX_REASON_CHARACTERS])

@@ -13,7 +13,7 @@ from ..result import Result, scored
 from ..stats import intervals, scores
 
 REPORTED = Path(__file__).parent / "reported.yaml"
-MOST_SAMPLES = 256
+MAX_SAMPLES = 256
 """Largest number of samples per problem that is tried to explain a reported figure. Our choice."""
 
 
@@ -99,7 +99,7 @@ def _cautions(result: Result, entry: Reported, model: str, percent: float) -> li
     cautions = [*entry.get("cautions", ()), *([entry["of_one"][model]] if model in entry.get("of_one", ()) else ())]
     problems, k = entry.get("problems"), entry.get("k")
     if problems and k and not possible(percent, problems, k):
-        fits = next((samples for samples in range(1, MOST_SAMPLES + 1) if possible(percent, problems, samples)), None)
+        fits = next((samples for samples in range(1, MAX_SAMPLES + 1) if possible(percent, problems, samples)), None)
         fit = f"; {fits} samples per problem could" if fits else ""
         near = " and ".join(f"{figure:.1f}" for figure in nearest(percent, problems, k))
         cautions.append(f"{problems} problems x {k} samples cannot give {percent} (nearest: {near}){fit}")

@@ -179,9 +179,9 @@ def _search_seeds(
 ) -> list[Hits]:
     """Searches the documents for each seed. Results are stored in `hits.jsonl`, so that a killed stage resumes."""
     digest = hashlib.sha256(repr([(seed.id, seed.text) for seed in seeds]).encode()).hexdigest()
-    made_with = {"seeds": digest, "limit": settings.limit, "words": settings.words}
+    store_settings = {"seeds": digest, "limit": settings.limit, "words": settings.words}
     store: Store[Hits] = Store(
-        context.folder / "hits.jsonl", made_with, lambda row: disk.check_types(row, number=int, words=list, vector=list)
+        context.folder / "hits.jsonl", store_settings, lambda row: disk.check_types(row, number=int, words=list, vector=list)
     )
     rows = {row["number"]: row for row in store.rows}
     waiting = [number for number in range(len(seeds)) if number not in rows]
@@ -281,9 +281,9 @@ def search(
     with milvus.connect(database) as client:
         if not client.has_collection(collection, timeout=milvus.CALL_SECONDS):
             raise UserError(f"{database} has no collection {collection!r}")
-        made_with = milvus.description(client, collection).get("embedder", embedder)
-        if made_with != embedder:
-            raise UserError(f"{database} was filled with embedder={made_with}, not {embedder}; use {made_with}")
+        store_settings = milvus.description(client, collection).get("embedder", embedder)
+        if store_settings != embedder:
+            raise UserError(f"{database} was filled with embedder={store_settings}, not {embedder}; use {store_settings}")
         client.load_collection(collection, timeout=milvus.CALL_SECONDS)
         depth = min(10 * limit, milvus.MAX_RESULTS)
         (by_words,) = milvus.search_words(client, collection, [query], depth)

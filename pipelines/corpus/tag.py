@@ -190,14 +190,19 @@ def _split_key(seed: int, text: str) -> int:
 def _label(settings: Tag, context: Context, texts: dict[str, str]) -> Store[LabelRow]:
     """Returns the store of labels of the sample, after the missing labels are added."""
     rubrics = hashlib.sha256(json.dumps([dimension.model_dump() for dimension in dimensions()]).encode()).hexdigest()
-    made_with = {"annotator": settings.annotator, "max_tokens": settings.max_tokens, "seed": context.seed, "rubrics": rubrics}
+    store_settings = {
+        "annotator": settings.annotator,
+        "max_tokens": settings.max_tokens,
+        "seed": context.seed,
+        "rubrics": rubrics,
+    }
     names = [dimension.name for dimension in dimensions()]
 
     def check(row: dict[str, Any]) -> None:
         disk.check_types(row, id=str, labels=(dict, type(None)))
         disk.check_types(row["labels"] or {}, **dict.fromkeys(names if row["labels"] else (), (int, float)))
 
-    store: Store[LabelRow] = Store(context.folder / "labels.jsonl", made_with, check)
+    store: Store[LabelRow] = Store(context.folder / "labels.jsonl", store_settings, check)
     if len(store.rows) < len(texts):
         annotator = annotate.load(settings.annotator, settings.max_tokens, context.seed)
         annotate.label(texts, annotator, store, settings.annotator_batch_size, context.progress)

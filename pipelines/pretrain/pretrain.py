@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from transformers import PreTrainedModel
 
-LOGGED = 1000
-"""Approximate number of losses stored of a run. Our choice."""
-EVALUATED = 16
+MAX_LOGGED_LOSSES = 1000
+"""Approximate number of losses that are stored for a run. Our choice."""
+EVALUATION_BATCH_ROWS = 16
 """Rows per forward pass in the evaluation. Our choice."""
 
 
@@ -48,7 +48,7 @@ class PhaseSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    tokens: float = Field(gt=0, description="number of tokens; whole steps of it are used")
+    tokens: float = Field(gt=0, description="number of tokens; rounded to a whole number of steps")
     learning_rate: float | tuple[float, float] = Field(description="constant learning rate, or [start, end]")
     law: LawName = Field("linear", description="curve of the learning rate between start and end")
     mixture: dict[str, float] = Field(
@@ -74,7 +74,7 @@ class PhaseSettings(BaseModel):
 class Pretrain(Stage):
     """Settings of a `pretrain` stage."""
 
-    leaves_policy: ClassVar[bool] = True
+    writes_policy: ClassVar[bool] = True
     data_parallel: ClassVar[bool] = True
     may_change: ClassVar[frozenset[str]] = frozenset({"micro_batch_size", "save_steps", "data_workers"})
 
@@ -87,11 +87,11 @@ class Pretrain(Stage):
     micro_batch_size: int | None = Field(
         None,
         ge=1,
-        description="rows of the longest context per forward pass and process; default: its whole share of the batch",
+        description="rows of the longest context per forward pass and process; default: all rows of the process",
     )
     max_repetitions: dict[str, float] = Field(
         {"*": 4.0},
-        description="maximal number of passes over a source, by pattern (4: our choice after Muennighoff et al., 2023)",
+        description="maximum number of passes over a source, by pattern (4: our choice after Muennighoff et al., 2023)",
     )
     weight_decay: float = Field(0.1, ge=0, description="weight decay of AdamW")
     beta2: float = Field(0.95, gt=0, lt=1, description="decay rate of AdamW's second moment")
@@ -241,7 +241,7 @@ class Pretrain(Stage):
             adam_beta2=self.beta2,
             max_grad_norm=self.max_grad_norm,
             dataloader_num_workers=self.data_workers,
-            logged=LOGGED,
+            logged=MAX_LOGGED_LOSSES,
         )
 
     def summary(self, metrics: Metrics) -> str:
@@ -350,23 +350,25 @@ def _phase_metrics(settings: Pretrain, sources: tokens.Sources, planned: stream.
     return rows
 
 
-def held_out_losses(model: "PreTrainedModel", sources: tokens.Sources, length: int, most: int) -> dict[str, dict[str, float]]:
+def held_out_losses(
+    model: "PreTrainedModel", sources: tokens.Sources, length: int, max_sequences: int
+) -> dict[str, dict[str, float]]:
     """Returns the mean loss per held-out token of each source: {source: {loss, tokens}}.
 
     Args:
         model: the model, on the device for the evaluation.
         sources: the token files.
         length: tokens per sequence.
-        most: maximal number of sequences per source, the first ones.
+        max_sequences: maximum number of sequences per source, the first ones.
     """
     losses = {}
     for source in sources.held_out:
         data = tokens.memory_map(tokens.file_of(sources.folder, source, held_out=True), sources.dtype)
         whole = len(data) // length * length
-        rows = [(row.astype(numpy.int64), length) for row in data[:whole].reshape(-1, length)[:most]]
+        rows = [(row.astype(numpy.int64), length) for row in data[:whole].reshape(-1, length)[:max_sequences]]
         total = count = 0.0
-        for first in range(0, len(rows), EVALUATED):
-            batch = batch_of(rows[first : first + EVALUATED], sources.end)
+        for first in range(0, len(rows), EVALUATION_BATCH_ROWS):
+            batch = batch_of(rows[first : first + EVALUATION_BATCH_ROWS], sources.end)
             predicted = int((batch["labels"][:, 1:] != IGNORED).sum())
             with torch.inference_mode():
                 loss = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}, use_cache=False).loss

@@ -59,12 +59,14 @@ class Refine(Stage):
     candidates: int = Field(2, ge=1, description="candidates per writer")
     max_rounds: int = Field(2, ge=0, description="largest number of revisions of a solution")
     max_chains: int = Field(3, ge=1, description="largest number of attempts to write a chain that passes all checks")
-    keep: Literal["right", "holding", "all"] = Field(
-        "right",
-        description="solutions for problems.jsonl. right: not judged incorrect by the verifier, and not truncated; holding: "
+    keep: Literal["correct", "checklist", "all"] = Field(
+        "correct",
+        description="solutions for problems.jsonl. correct: not judged incorrect by the verifier, and not truncated; checklist: "
         "also with a fulfilled checklist; all: every solution",
     )
-    temperature: float = Field(0.7, ge=0, description="temperature of candidates, revisions and chains; the judge starts at 0")
+    temperature: float = Field(
+        0.7, ge=0, description="temperature of candidates, revisions and chains; the judge's first attempt is at 0"
+    )
     max_tokens: int = Field(1024, ge=1, description="longest answer, in tokens")
     batch_size: int = Field(64, ge=1, description="answers generated together")
 
@@ -285,7 +287,7 @@ def _rebuild(works: Sequence[Work], settings: Refine, ask: AnswerCache, policy: 
 
 def _kept(work: Work, keep: str) -> bool:
     best = work.best
-    return keep == "all" or (best.right is not False and not best.cut and (keep == "right" or best.holds))
+    return keep == "all" or (best.right is not False and not best.cut and (keep == "correct" or best.holds))
 
 
 def _row(work: Work) -> dict[str, object]:

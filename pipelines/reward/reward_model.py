@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class RewardModel(Training):
     """Settings of a `reward_model` stage."""
 
-    feeds_next: ClassVar[bool] = False
+    is_default_start: ClassVar[bool] = False
     """The model judges policies, so later stages do not start from it by default."""
     may_change: ClassVar[frozenset[str]] = frozenset({"micro_batch_size", "save_steps", "judge_batch_size"})
 

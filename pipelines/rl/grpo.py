@@ -1,8 +1,9 @@
 """The GRPO stage: reinforcement learning with verl on the problems of one environment.
 
-The stage translates its settings into verl's, runs verl as a child process, watches its figures, and exports a checkpoint in
+The stage converts its settings to verl's, runs verl as a child process, monitors its metrics, and exports a checkpoint in
 Hugging Face format. A stage that was killed resumes from verl's last complete checkpoint. The problems of a step depend on the
-seed and the step (`order.py`), and each sample's seed on problem, step, attempt and sample number. So repeated steps are equal.
+seed and the step (`order.py`). The seed of each sample depends on the problem, the step, the attempt and the sample number.
+Therefore repeated steps are identical.
 """
 
 import json
@@ -18,11 +19,11 @@ from ...core import Info, Message, UserError
 from ...disk import storable
 from ...envs import registry
 from ...policies import checkpoints as initial
-from ...policies.rollout import count_problems, first_messages
+from ...policies.rollout import count_problems, prompt_messages_of
 from .. import figures
 from ..cluster import Cluster
 from ..launch import nodes, supervise
-from ..stage import Context, Metrics, finished, rerun_advice
+from ..stage import Context, Metrics, finished_record, rerun_advice
 from ..trainer import checkpoints as stored
 from ..verl_compat import names
 from . import filter as rl_filter
@@ -88,7 +89,7 @@ class GRPO(GRPOSettings):
         metrics = folder / "metrics" / f"{len(list((folder / 'metrics').iterdir())):03d}.jsonl"
         variables = verl_config.environment(metrics.resolve(), context.cluster)
         overrides = verl_config.overrides(self, context.seed, start.resolve(), folder.resolve(), context.cluster, variables)
-        own_ray = context.cluster.on_cpu() and not context.cluster.address  # only then the fork server can start the workers
+        own_ray = context.cluster.on_cpu() and not context.cluster.address  # only then can the fork server start the workers
         command = [
             sys.executable,
             "-m",
@@ -156,7 +157,7 @@ def _sampled(settings: GRPOSettings, context: Context) -> str | None:
     """
     if not settings.keep:
         return None
-    record = finished(context.inputs[settings.keep])
+    record = finished_record(context.inputs[settings.keep])
     shared = ("environment", "options", "temperature", "top_p", "max_turns")
     if (
         record["policy"] != context.policy
@@ -228,7 +229,7 @@ def _problems(settings: GRPOSettings, context: Context) -> tuple[str, list[_Prob
     rows = []
     for index in indices:
         text, info = environment.reset(seed=index, options={"problem": index})
-        messages = [*first_messages(text, cast(Info, info))]
+        messages = [*prompt_messages_of(text, cast(Info, info))]
         rows.append(storable(_Problem(index=index, id=str(info.get("problem_id", index)), messages=messages)))
     environment.close()
     return spec, rows

@@ -47,16 +47,16 @@ _BOOTSTRAP = (
 class WarmProcess:
     """The supervisor's side of one warm process."""
 
-    def __init__(self, preload: Sequence[str], without: Collection[str], most_ready: int, commands: bool = False):
+    def __init__(self, preload: Sequence[str], without: Collection[str], max_idle: int, commands: bool = False):
         """Stores the settings; nothing is started yet.
 
         Args:
             preload: modules that are loaded before any program runs.
             without: protections that may be missing; see `LocalSandbox`.
-            most_ready: maximum number of idle children that are kept for future runs.
+            max_idle: maximum number of idle children that are kept for future runs.
             commands: the children run commands of any kind instead of Python.
         """
-        self.most_ready, self.commands = most_ready, commands
+        self.max_idle, self.commands = max_idle, commands
         self.groups: list[str] = []
         """Folders in which its control groups are."""
         self.preload, self.without = tuple(preload), frozenset(without)
@@ -168,7 +168,7 @@ class WarmProcess:
             "hidden": _hidden(),
             "commands": self.commands,
             "seccomp": self._system_calls().hex(),
-            "ready": self.most_ready,
+            "ready": self.max_idle,
         }
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, str(Path(__file__).parent / "inside"), folder],

@@ -23,31 +23,31 @@ def register() -> None:
 
 
 def problems(size: int = 200, seed: int = 0, largest: int = 100) -> Iterator[Problem]:
-    """Numbers to write as Roman numerals, each once, in an order that is sampled."""
+    """Yields numbers to write as Roman numerals, each once, in random order."""
     numbers = random.Random(seed).sample(range(1, largest + 1), min(size, largest, LARGEST))
     for number in numbers:
         prompt = {"role": "user", "content": f"Write {number} as a Roman numeral."}
         yield Problem(f"roman/{number}", (prompt,), to_roman(number), "roman_numerals")
 
 
-def unreadable(problem: Problem) -> str | None:
-    """Why the gold answer of a problem cannot be used, or None."""
-    return None if from_roman(str(problem.answer)) else f"{problem.answer!r} is no Roman numeral"
+def invalid_gold(problem: Problem) -> str | None:
+    """Returns the reason why the gold answer cannot be used, or None."""
+    return None if from_roman(str(problem.answer)) else f"{problem.answer!r} is not a Roman numeral"
 
 
-@as_verifier(invalid_gold=unreadable, options={"case": True})
+@as_verifier(invalid_gold=invalid_gold, options={"case": True})
 def verify(problem: Problem, response: str, case: bool) -> Verdict:
     """Judges the last word of a response that has only the letters of numerals.
 
     Args:
         problem: its answer is the gold numeral.
-        response: what the policy says.
-        case: whether small letters are wrong.
+        response: the policy's response.
+        case: True if lower-case letters are incorrect.
     """
     found = re.findall(r"\b[MDCLXVI]+\b", response if case else response.upper())
     if not found:
         return Verdict(Status.SCORED, 0.0, "roman", "no numeral in the response")
     number = from_roman(found[-1])
     if number is None:
-        return Verdict(Status.SCORED, 0.0, "roman", f"{found[-1]} is not written by the rules")
+        return Verdict(Status.SCORED, 0.0, "roman", f"{found[-1]} is not a valid Roman numeral")
     return Verdict(Status.SCORED, float(found[-1] == problem.answer), "roman", f"{found[-1]} is {number}")

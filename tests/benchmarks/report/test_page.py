@@ -30,7 +30,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tenfold.benchmarks import evaluate
 
     options = Options(data=str(folder))
-    evaluate.run_task("aime24", ScriptedPolicy(answer), options, folder=folder / "out", made_with={"policy": "scripted:<b>"})
+    evaluate.run_task(
+        "aime24", ScriptedPolicy(answer), options, folder=folder / "out", store_settings={"policy": "scripted:<b>"}
+    )
     page.write(folder / "out")
     return folder / "out"
 

@@ -84,7 +84,7 @@ def test_revision_makes_more_solutions_correct_and_chains_end_in_their_answers(l
 
 
 def test_without_a_verifier_the_judges_checklist_decides(lab: Path) -> None:
-    runner.run(write(lab, verifier=None, keep="holding"), out="run", trust=True)
+    runner.run(write(lab, verifier=None, keep="checklist"), out="run", trust=True)
     found = metrics(lab / "run")
     assert found["right_after"] is None
     assert found["holding_before"] < 0.7 < found["holding_after"]
@@ -104,7 +104,7 @@ def test_a_killed_run_resumes_without_repeating_prompts_and_ends_equal(lab: Path
 
 
 def test_no_usable_solution_is_an_error_with_its_reason(lab: Path) -> None:
-    with pytest.raises(UserError, match=r"none of 40 problems has a usable solution \(40 do not meet keep: right"):
+    with pytest.raises(UserError, match=r"none of 40 problems has a usable solution \(40 do not meet keep: correct"):
         runner.run(write(lab, writers=["scripted:It makes 1000."], reviser="scripted:It makes 1000."), out="run", trust=True)
 
 

@@ -70,8 +70,8 @@ def test_a_reward_model_learns_the_better_response_and_is_measured(tmp_path: Pat
 
 
 def test_later_stages_do_not_start_from_a_reward_model() -> None:
-    assert RewardModel.leaves_policy
-    assert not RewardModel.feeds_next
+    assert RewardModel.writes_policy
+    assert not RewardModel.is_default_start
 
 
 def test_a_killed_stage_resumes_with_the_same_weights_and_losses(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def box(sandboxed: None) -> Iterator[Sandbox]:
 
 def synthesize(programs: str | list[str], entry_point: str, box: Sandbox, count: int = 12, **options: Any) -> suites.Suite:
     """Generates a fifth of the default number of inputs."""
-    return suites.synthesize(programs, entry_point, count=count, box=box, **options)
+    return suites.synthesize(programs, entry_point, inputs_per_round=count, box=box, **options)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tenfold.core import Completion, Incomplete, Sampling, Status, UserError, verdict_without_answer
+from tenfold.core import Completion, Sampling, SamplingIncomplete, Status, UserError, verdict_without_answer
 from tenfold.policies import openai as policy_module
 from tenfold.policies.openai import OpenAIPolicy
 
@@ -124,7 +124,7 @@ def test_a_refused_prompt_gives_a_sample_without_a_score(name: str) -> None:
     ],
 )
 def test_an_error_of_the_whole_batch_gives_a_one_line_error(reply: Reply, said: str) -> None:
-    with serving(lambda request: reply) as server, pytest.raises(Incomplete, match=said) as stopped:
+    with serving(lambda request: reply) as server, pytest.raises(SamplingIncomplete, match=said) as stopped:
         OpenAIPolicy("m", server.url, max_retries=1).generate(ASKED, 2, Sampling())
     assert "\n" not in str(stopped.value)
     assert stopped.value.sampled == [[None, None]] * 3
@@ -274,9 +274,9 @@ def test_rejected_stop_strings_are_applied_by_the_client() -> None:
 @pytest.mark.parametrize(("name", "sampling"), [("temperature", Sampling(0.6)), ("top_p", Sampling(top_p=0.9))])
 def test_parameters_of_the_distribution_are_not_left_out(name: str, sampling: Sampling) -> None:
     with serving(strict({name: unsupported(name)})) as server:
-        with pytest.raises(UserError, match=f"does not accept {name}=.*leave_out={name}"):
+        with pytest.raises(UserError, match=f"does not accept {name}=.*omit_parameters={name}"):
             OpenAIPolicy("m", server.url).generate(ASKED[:1], 1, sampling)
-        (row,) = OpenAIPolicy("m", server.url, leave_out=name).generate(ASKED[:1], 1, sampling)
+        (row,) = OpenAIPolicy("m", server.url, omit_parameters=name).generate(ASKED[:1], 1, sampling)
     assert row[0].text == "one END two"
 
 
@@ -291,7 +291,7 @@ def test_lone_surrogates_are_replaced_in_requests() -> None:
         policy = OpenAIPolicy("m", server.url)
         policy.generate([[{"role": "user", "content": "half \ud800 a pair"}]], 1, Sampling(stop=("\udc00",)), ["p\ud800"])
         assert server.requests[0]["messages"] == [{"role": "user", "content": "half \ufffd a pair"}]
-        policy.choices([[{"role": "user", "content": "ok \udfff"}]], ["ok"])
+        policy.choice_probabilities([[{"role": "user", "content": "ok \udfff"}]], ["ok"])
 
 
 def test_completions_of_plain_text_are_checked_too() -> None:
@@ -314,7 +314,7 @@ def test_a_judge_without_an_answer_is_a_fault_of_one_question(monkeypatch: pytes
         )
 
     with serving(reply) as server:
-        one, two, three = OpenAIPolicy("m", server.url, max_retries=1).choices(ASKED, ["A", "B"])
+        one, two, three = OpenAIPolicy("m", server.url, max_retries=1).choice_probabilities(ASKED, ["A", "B"])
     assert one[0] > 0.9
     assert all(map(math.isnan, two))
     assert three == [0, 1]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tenfold.core import Conversation, Incomplete, UserError
+from tenfold.core import Conversation, SamplingIncomplete, UserError
 from tenfold.pipelines.corpus.tagging import annotate, dimensions
 from tenfold.policies.scripted import ScriptedPolicy
 from tenfold.policies.store import Store
@@ -196,7 +196,7 @@ def test_labels_before_a_server_failure_are_stored(serve: Any, tmp_path: Path) -
     server = serve(lambda request: None if "\nthree\n" in request["messages"][0]["content"] else json.dumps(SCORES))
     store = Store(tmp_path / "labels.jsonl", {})
     texts = {name: name for name in ("one", "two", "three")}
-    with pytest.raises(Incomplete, match="503"):
+    with pytest.raises(SamplingIncomplete, match="503"):
         annotate.label(texts, annotate.load(server.uri), store, 8, lambda *_: None)
     assert {row["id"] for row in Store(tmp_path / "labels.jsonl", {}).rows} == {"one", "two"}
 
