@@ -141,7 +141,7 @@ class Completion:
 
     text: str
     finish_reason: str
-    """"stop" if the policy ended its turn; "length" if the sample was cut at `max_tokens` or at the end of the model's window.
+    """"stop" if the policy ended its turn; "length" if it was truncated at `max_tokens` or at the end of the model's window.
     Two values mean that there is no answer: "refused" (the server will never answer this prompt) and "fault" (the server
     failed; the sample may be tried again). See `verdict_without_answer`."""
     token_ids: tuple[int, ...] = ()
@@ -169,20 +169,20 @@ class Completion:
 _MARKED_ANSWER = re.compile(r"\\(?:boxed|fbox|framebox)\s{0,9}\{\s{0,9}[^\s}]|</answer>", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"\n|。|[.!?](?=\s)")
 _NUMBERED = re.compile(r"\s{0,9}\d{1,9}[.\n]")
-"""The number of a list entry whose text was cut off."""
+"""The number of a list entry whose text was truncated."""
 
 
 def verdict_without_answer(finish_reason: str, error: str = "") -> Verdict | None:
     """Returns the verdict on a sample that has no answer, or None if the sample has one.
 
-    A refused prompt is UNDECIDED: it is stored and not sampled again. A failed request is FAULT: it is sampled again.
+    A declined prompt is UNDECIDED: it is stored and not sampled again. A failed request is FAULT: it is sampled again.
 
     Args:
         finish_reason: `Completion.finish_reason` of the sample.
         error: the server's error message.
     """
     if finish_reason == "refused":
-        return Verdict(Status.UNDECIDED, None, "refused", error or "the server refuses the prompt")
+        return Verdict(Status.UNDECIDED, None, "refused", error or "the server declines the prompt")
     if finish_reason == "fault":
         return Verdict(Status.FAULT, None, "server", error or "the server returned no answer")
     return None
@@ -312,7 +312,7 @@ class SupportsLoglikelihoods(Protocol):
     """A policy that can return the log-probability of a given text."""
 
     def loglikelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
-        """Returns, for each (context, continuation) of plain texts, its log-probability, and True if greedy decoding generates it."""
+        """Returns for each (context, continuation) its log-probability, and True if greedy decoding generates it."""
         ...
 
 

@@ -105,8 +105,8 @@ def evaluate(
         judge: URI of the judge, for tasks that a model judges.
         baseline: JSONL files of a baseline's answers, comma-separated, for tasks that compare with one.
         folder: folder for samples, verdicts and the result. A stopped evaluation resumes from there.
-        store_settings: further facts that must equal those of the stored samples, such as {"policy": URI}. They become settings of
-            the result.
+        store_settings: further facts that must equal those of the stored samples, such as {"policy": URI}. They become
+            settings of the result.
         progress: called as progress(samples done, all samples).
 
     Returns:
@@ -265,7 +265,7 @@ def _vote(sample: Sample, score: float | None) -> str | None:
             number = exact(node)
     except (ParseError, TooLarge, Undefined, RecursionError, OutOfTime):
         return answer
-    # In hexadecimal, because Python refuses to write numbers of more than 4,300 decimal digits, such as 5e9000.
+    # In hexadecimal, because Python does not write numbers of more than 4,300 decimal digits, such as 5e9000.
     return repr(node) if number is None else f"{number.numerator:x}/{number.denominator:x}"
 
 
@@ -329,7 +329,7 @@ def _judge(
     folder: str | Path | None,
     progress: Callable[..., None] | None,
 ) -> dict[str, float]:
-    """Has the judge rate all samples, writes its verdicts into the rows and returns the benchmark's own figures."""
+    """Has the judge rate all samples, writes its verdicts into the rows and returns the benchmark's own metrics."""
     from ..policies import load_policy
 
     if reason := missing(name, options):

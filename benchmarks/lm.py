@@ -1,7 +1,7 @@
 """A policy as a language model of lm-eval.
 
 lm-eval passes every request k times. The k samples of a prompt are seeded by prompt and sample number, and stored as soon as
-they are generated. So a killed benchmark resumes where it stopped, and its figures do not depend on batch sizes.
+they are generated. So a killed benchmark resumes where it stopped, and its scores do not depend on batch sizes.
 """
 
 import dataclasses
@@ -87,8 +87,8 @@ class PolicyLM(LM):
             seed: base seed of the samples.
             store: file of stored samples, to read and to extend.
             progress: called as progress(samples done, all samples).
-            keep_truncated: return each text without its reasoning, even if it was truncated, instead of `Sample.scorable_text`. For tasks
-                with their own scorers, which handle neither reasoning nor truncation.
+            keep_truncated: return each text without its reasoning, even if it was truncated, instead of
+                `Sample.scorable_text`. For tasks with their own scorers, which handle neither reasoning nor truncation.
         """
         super().__init__()
         self.keep_truncated = keep_truncated

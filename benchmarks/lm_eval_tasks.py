@@ -1,7 +1,7 @@
 """lm-eval's own tasks on any policy, as `lm_eval:NAME`. They measure base models, with few-shot prompts as plain text.
 
 Prompts, few-shot examples, greedy sampling or likelihoods, and the metric are lm-eval's. The policy, the store that lets a
-killed run resume, and the score with its intervals are ours.
+killed run resume, and the score with its intervals are tenfold's.
 """
 
 import dataclasses

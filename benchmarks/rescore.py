@@ -18,7 +18,7 @@ def rescore(
 
     Args:
         folder: folder of the results; it may come from someone else.
-        progress: called as progress(done, total, **figures).
+        progress: called as progress(done, total, **values).
         trust: allow the results to name code from outside this package, for example as their problems (`named_code.py`).
 
     Returns:

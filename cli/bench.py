@@ -26,7 +26,7 @@ def add(commands: Commands) -> None:
         metavar="TASK",
         help="names of tasks and suites, such as aime24_avg64, lm_eval:mmlu, paper; without names the tasks are listed; "
         "`rescore FOLDER` judges the samples in a folder again, without a policy; `compare FOLDER` compares its results with "
-        "published figures, `compare FOLDER FOLDER` compares two runs",
+        "published scores, `compare FOLDER FOLDER` compares two runs",
     )
     command.add_argument("--list", action="store_true", help="list the tasks")
     command.add_argument("--policy", help="URI of the policy; see `tenfold --help`")
@@ -51,7 +51,7 @@ def add(commands: Commands) -> None:
         action="store_true",
         help="with rescore: allow the results to name code outside tenfold, such as a source of problems",
     )
-    command.add_argument("--against", metavar="MODEL", help="with compare: only published figures of this model")
+    command.add_argument("--against", metavar="MODEL", help="with compare: only published scores of this model")
     command.add_argument("--baseline", help="comma-separated files with the baseline's responses for Arena-Hard")
     command.add_argument("--seed", type=int, default=0, help="base seed (default: %(default)s)")
     command.add_argument("--out", help="folder for samples and scores (default: bench/POLICY)")
@@ -132,7 +132,7 @@ def _tasks(
         print(f"{name}: not run: {reason}")
     for result in results:
         if result.score.faults:
-            refused = f", {result.refused} of them refused by the server" if result.refused else ""
+            refused = f", {result.refused} of them declined by the server" if result.refused else ""
             print(f"{result.task}: {result.score.faults} samples have no score and are left out{refused}", file=sys.stderr)
     print(f"page: {page.write(out)}")
 
@@ -152,7 +152,7 @@ def _rescore(folders: Sequence[str], trust: bool) -> None:
 
 
 def _compare(folders: Sequence[str], model: str | None) -> None:
-    """Compares results with published figures, or two runs with each other."""
+    """Compares results with published scores, or two runs with each other."""
     from ..benchmarks.report import compare, page, table
     from ..benchmarks.result import results
     from ..pipelines.recipe.report import Display
@@ -164,7 +164,7 @@ def _compare(folders: Sequence[str], model: str | None) -> None:
     folders = folders or ["."]
     rows = compare.compare([result for folder in folders for result in results(folder)], model)
     if not rows:
-        raise UserError(f"{', '.join(folders)}: no result of a task with published figures")
+        raise UserError(f"{', '.join(folders)}: no result of a task with published scores")
     console.print(table.compared(rows))
     print(table.cautions(rows))
     for folder in folders:

@@ -65,11 +65,11 @@ def run(arguments: argparse.Namespace) -> None:
     mean = pass_rate(episodes)
     faults = sum(episode.verdict.score is None for episode in episodes)
     refused = sum(episode.verdict.method == "refused" for episode in episodes)
-    cut = sum(episode.finish_reason == "length" for episode in episodes) / len(episodes)
+    truncated = sum(episode.finish_reason == "length" for episode in episodes) / len(episodes)
     score = "none" if mean is None else f"{mean:.3f}"
     problems = len(episodes) // arguments.samples
-    print(f"{len(episodes)} episodes of {problems} problems: mean score {score}, {cut:.1%} truncated; in {out}")
+    print(f"{len(episodes)} episodes of {problems} problems: mean score {score}, {truncated:.1%} truncated; in {out}")
     if refused:
-        print(f"{refused} episodes have no score: the server refuses their prompts", file=sys.stderr)
+        print(f"{refused} episodes have no score: the server declines their prompts", file=sys.stderr)
     if faults > refused:
         print(f"{faults - refused} episodes have no score: run the same command to play them again", file=sys.stderr)

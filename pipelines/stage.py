@@ -59,7 +59,7 @@ class Context:
     inputs: dict[str, Path]
     """Folders of the earlier stages, by name."""
     progress: Callable[..., None]
-    """progress(done, total, **figures) shows how far the stage is."""
+    """progress(done, total, **values) shows how far the stage is."""
     cluster: Cluster = HERE
     identity: str = ""
     """Digest of the stage's identity (`recipe/identity.py`). Stored samples are reused only under the same digest."""
@@ -158,7 +158,7 @@ class Stage(BaseModel):
         return ""
 
     def figure(self, metrics: Metrics) -> "Figure | None":
-        """Returns a figure for the run's report, or None."""
+        """Returns a plot for the run's report, or None."""
         return None
 
     def tables(self, metrics: Metrics) -> str:

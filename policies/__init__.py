@@ -41,7 +41,7 @@ def load_policy(uri: str, **options: Any) -> Policy:
         from .openai import OpenAIPolicy
         from .server import keys
 
-        keys.refuse_keys_in(uri)
+        keys.reject_keys_in(uri)
         model, _, query = rest.partition("?")
         settings: dict[str, Any] = dict(parse_qsl(query))
         if unknown := set(settings) - {"base_url", "api_key_env", "omit_parameters"}:

@@ -79,8 +79,8 @@ class OpenAIPolicy:
     """Samples from a server through `/v1/chat/completions`.
 
     Temporary errors (408, 409, 429, 5xx, a lost connection) are retried with growing pauses by OpenAI's client; if the server
-    stays unavailable, `SamplingIncomplete` is raised. Replies without an answer (no choices, an error under status 200, HTML, truncated
-    JSON) are retried; after that, only this sample is a fault. A prompt that the server will never answer (a content filter, a
+    stays unavailable, `SamplingIncomplete` is raised. Replies without an answer (no choices, an error under status 200,
+    HTML, truncated JSON) are retried; after that, only this sample is a fault. A prompt that the server will never answer (a content filter, a
     context that is too long) gives a sample with the finish reason "refused". Equal seeds give equal samples only if the server
     supports this: vLLM does, OpenAI promises best effort.
 
@@ -109,7 +109,7 @@ class OpenAIPolicy:
             max_retries: number of retries of a request.
             timeout: time limit of a request, in seconds.
             response_format: format of all replies, in the server's syntax: {"type": "json_schema", ...}.
-            omit_parameters: comma-separated parameters that are never sent, such as "temperature,top_p"; the server's values apply.
+            omit_parameters: comma-separated parameters that are not sent, such as "temperature,top_p"; the server's values apply.
         """
         self.omitted = {name.strip() for name in omit_parameters.split(",") if name.strip()}
         """Parameters that are not sent, because of `omit_parameters` or because the server rejected them."""
@@ -119,7 +119,7 @@ class OpenAIPolicy:
             )
         self.model, self.batch_size, self.response_format = model, batch_size, response_format
         self.max_retries, self.limit, self.has_answered = max_retries, LIMIT, False
-        keys.refuse_keys_in(base_url or os.environ.get("OPENAI_BASE_URL", ""))
+        keys.reject_keys_in(base_url or os.environ.get("OPENAI_BASE_URL", ""))
         http = openai.DefaultHttpxClient(event_hooks={"request": [self._set_key]})
         self.client = openai.OpenAI(
             base_url=base_url, api_key=NO_KEY, max_retries=max_retries, timeout=timeout, http_client=http
@@ -148,7 +148,7 @@ class OpenAIPolicy:
             keys: see `Policy.generate`.
 
         Raises:
-            SamplingIncomplete: the server is unavailable, or rejects a setting of the user. The error contains the finished samples.
+            SamplingIncomplete: the server is unavailable, or rejects a user's setting. The error has the finished samples.
         """
         keys = keys or [repr(list(conversation)) for conversation in conversations]
         requests = [
@@ -283,7 +283,7 @@ class OpenAIPolicy:
         """
         message = self._redacted(f"{status or 'an error'}: {replies.one_line(body)}")
         removable = [name for name in sent if name in (LIMIT, "response_format", *DISTRIBUTION, *OPTIONAL)]
-        name = server_errors.refused_parameter(status or 400, body, removable)
+        name = server_errors.rejected_parameter(status or 400, body, removable)
         if name is not None:
             self._leave_out(name, sent[name], message)
             return True
@@ -325,7 +325,7 @@ class OpenAIPolicy:
             warnings.warn(self._at(f"does not accept {name}: {effects.get(name, 'it is left out')}"), stacklevel=2)
 
     def _is_refusal_of_prompt(self, futures: Iterable["Future[Completion]"], conversations: int) -> bool:
-        """True if unclear refusals are due to their prompts.
+        """True if unclear rejections are due to their prompts.
 
         This is so if the server answered another prompt of this batch, or, for a batch of one prompt, an earlier prompt.
         """
@@ -391,7 +391,7 @@ def _to_server(message: Message) -> dict[str, Any]:
 
 
 def _stopped(sampled: Completion, stop: Sequence[str]) -> Completion:
-    """Cuts a sample before the first stop string."""
+    """Truncates a sample before the first stop string."""
     starts = [start for text in stop if (start := sampled.text.find(text)) >= 0]
     if not starts:
         return sampled

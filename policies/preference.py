@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ..core import Conversation, Message, Policy, Sampling, SupportsChoiceProbabilities, UserError
 from ..verifiers.disguises import folded, visible
-from ..verifiers.pairwise import MAX_CHARACTERS, Prefer, ResponsePair, cut
+from ..verifiers.pairwise import MAX_CHARACTERS, Prefer, ResponsePair, truncate
 from . import checkpoints, load_policy
 from .transcript import TokenPolicy
 
@@ -166,7 +166,7 @@ def pairwise_prompt(
         UserError: the question is too long even without prompt and responses.
     """
     while True:
-        texts = [cut(text, limit) for text in (_prompt_text(prompt), first, second)]
+        texts = [truncate(text, limit) for text in (_prompt_text(prompt), first, second)]
         question = [Message(role="user", content=_filled([_with_split_marks(text, tokenizer) for text in texts]))]
         if window is None or tokenizer is None or _surely_fits(tokenizer, question[0]["content"], window):
             return question

@@ -130,7 +130,7 @@ def play(
     limits = Limits(sampling.max_tokens, max_turns, policy.window if isinstance(policy, TokenPolicy) else None)
     with disk.locked_file(store) if store else contextlib.nullcontext():
         episode_store: Store[EpisodeRow] | None = Store(store, settings, check_episode) if store else None
-        return _play_missing(create, first, indices, policy, samples, sampling, limits, episode_store, progress, decided)
+        return _play_missing(create, first, indices, policy, samples, sampling, limits, episode_store, progress, is_decided)
 
 
 def _play_missing(
@@ -160,13 +160,13 @@ def _play_missing(
         return {
             index: numbers
             for index, numbers in missing.items()
-            if numbers and not (decided and decided([game.verdict.score for game in _of(played, index, samples)]))
+            if numbers and not (is_decided and is_decided([game.verdict.score for game in _of(played, index, samples)]))
         }
 
     try:
         with ThreadPoolExecutor(max_workers=16) as threads:
             while by_problem := open_samples():
-                round_samples = max(1, size // len(by_problem)) if decided else samples
+                round_samples = max(1, size // len(by_problem)) if is_decided else samples
                 todo = [(index, sample) for index, numbers in by_problem.items() for sample in numbers[:round_samples]]
                 open_count = sum(map(len, by_problem.values()))
                 for start in range(0, len(todo), size):
@@ -184,7 +184,7 @@ def _play_missing(
                     played.update(zip(batch, episodes, strict=True))
                     if progress:
                         progress(total - open_count + start + len(batch), total)
-            if progress and decided:
+            if progress and is_decided:
                 progress(total, total)
     finally:
         for environment in environments:

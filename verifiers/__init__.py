@@ -31,8 +31,8 @@ def load(verifier: VerifierLike) -> Verifier:
     """Returns a verifier that is ready to use.
 
     Args:
-        verifier: one of `BUILT_IN_VERIFIERS`; or "package.module:name"; or {"name": one of these, option: value, ...}; or a verifier; or any
-            function of a problem and a response that returns a verdict, a score from 0 to 1 or a bool.
+        verifier: one of `BUILT_IN_VERIFIERS`; or "package.module:name"; or {"name": one of these, option: value, ...}; or a
+            verifier; or any function of a problem and a response that returns a verdict, a score from 0 to 1 or a bool.
 
     Returns:
         The verifier, after a check that it works on this machine.

@@ -100,7 +100,7 @@ def _defaults(function: JudgingFunction) -> dict[str, object]:
 
 
 def as_verdict(value: VerdictLike, method: str) -> Verdict:
-    """Converts the return value of a judging function to a verdict; one that is no verdict or number from 0 to 1 is a fault."""
+    """Converts the return value of a judging function to a verdict; anything but a verdict or a number in 0..1 is a fault."""
     if isinstance(value, Verdict):
         return value
     try:

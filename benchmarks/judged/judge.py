@@ -54,7 +54,7 @@ class Benchmark(Protocol):
         ...
 
     def summary(self, rows: "Sequence[Judged]") -> dict[str, float]:
-        """Returns the benchmark's own figures over all responses, by name."""
+        """Returns the benchmark's own metrics over all responses, by name."""
         ...
 
 

@@ -22,7 +22,7 @@ class Bench(Stage):
 
     kind: Literal["bench"]
     tasks: list[str] = Field(min_length=1, description="names of benchmark tasks")
-    limit: int | None = Field(None, ge=1, description="largest number of problems per task; default: all")
+    limit: int | None = Field(None, ge=1, description="maximum number of problems per task; default: all")
     problems: str | None = Field(None, description="URI of problems; default: the task's own problems")
     data: str | None = Field(None, description="folder with the tasks' files; default: the Hugging Face hub")
     samples: int | None = Field(None, ge=1, description="samples per problem (k); default: the task's own")

@@ -103,11 +103,11 @@ class Clean(Stage):
             near=self.near_duplicates,
         )
         examined = shards.map_shards(paths, work, context.folder / EXAMINED, first, self.workers)
-        verdicts = _write_verdicts(paths, context.folder, self.near_duplicates)
+        decisions = _write_decisions(paths, context.folder, self.near_duplicates)
         removed = context.folder / REMOVED
         removed.mkdir(exist_ok=True)
         work = functools.partial(_split_shard, removed=str(removed.resolve()))
-        split = shards.map_shards(verdicts, work, context.folder / shards.DOCUMENTS, second, self.workers)
+        split = shards.map_shards(decisions, work, context.folder / shards.DOCUMENTS, second, self.workers)
         metrics = _metrics(examined, split, index)
         if not metrics["kept"]["documents"]:
             main = max(metrics["removed"], key=lambda reason: metrics["removed"][reason]["documents"])
@@ -135,7 +135,7 @@ class Clean(Stage):
 
 def _half(context: Context, half: int) -> Callable[..., None]:
     """Returns a progress function for one of two passes over the same shards."""
-    return lambda done, total, **figures: context.progress(half * total + done, 2 * total, **figures)
+    return lambda done, total, **values: context.progress(half * total + done, 2 * total, **values)
 
 
 def _examine_shard(
@@ -178,7 +178,7 @@ def _reason(
     return None, None, None
 
 
-def _write_verdicts(paths: list[Path], folder: Path, near: float | None) -> list[Path]:
+def _write_decisions(paths: list[Path], folder: Path, near: float | None) -> list[Path]:
     """Finds the duplicates and writes the reason of each removal, in one shard per shard of documents."""
     examined = [folder / EXAMINED / shard.name for shard in paths]
     examined_rows = pyarrow.concat_tables(
@@ -214,13 +214,13 @@ def _write_verdicts(paths: list[Path], folder: Path, near: float | None) -> list
     return written
 
 
-def _split_shard(verdicts: pyarrow.Table, removed: str) -> tuple[pyarrow.Table, Counts]:
+def _split_shard(decisions: pyarrow.Table, removed: str) -> tuple[pyarrow.Table, Counts]:
     """Returns the documents of a shard that are kept, and writes the others to the folder `removed`."""
-    path = Path(json.loads(verdicts.schema.metadata[b"counts"])["shard"])
+    path = Path(json.loads(decisions.schema.metadata[b"counts"])["shard"])
     table = shards.table(path)
-    stays = verdicts["reason"].is_null()
+    stays = decisions["reason"].is_null()
     kept, gone = table.filter(stays), table.filter(pyarrow.compute.invert(stays))
-    removals = verdicts.filter(pyarrow.compute.invert(stays))
+    removals = decisions.filter(pyarrow.compute.invert(stays))
     texts = [text or "" for text in gone["text"].to_pylist()]
     snippets = pyarrow.array([text[:SNIPPET] for text in texts], pyarrow.string())
     columns = {name: gone[name] for name in ("id", "source", "domain")} | {

@@ -44,7 +44,7 @@ SCHEMA = pyarrow.schema(
 SEEDS_PER_SEARCH = 32
 """Seeds per search call. It is a constant because rounding in matrix products depends on their shape. Our choice."""
 REPORTED = 10
-"""Documents in the report, and maximal number of seeds listed for each. Our choice."""
+"""Documents in the report, and maximum number of seeds listed for each. Our choice."""
 
 
 class Retrieve(Stage):
@@ -136,7 +136,7 @@ def _digest(paths: Sequence[Path]) -> str:
 
 
 def _prepare_shard(table: pyarrow.Table, embedder: str, text_bytes: int) -> tuple[pyarrow.Table, shards.Counts]:
-    """Returns the database rows of a shard: its strings truncated to their maximal sizes, and a vector per document."""
+    """Returns the database rows of a shard: its strings truncated to their maximum sizes, and a vector per document."""
     vectors = embed.load(embedder)(table["text"].to_pylist())
     sizes = {"id": milvus.NAME_BYTES, "text": text_bytes, "source": milvus.NAME_BYTES, "domain": milvus.NAME_BYTES}
     columns = {name: [milvus.truncate(text or "", size) for text in table[name].to_pylist()] for name, size in sizes.items()}
@@ -267,7 +267,7 @@ def search(
         database: a file NAME.db or the address of a cluster.
         query: any text; all its words are used.
         embedder: URI of the embedding model that the database was filled with.
-        limit: maximal number of documents.
+        limit: maximum number of documents.
         collection: name of the database collection.
 
     Returns:

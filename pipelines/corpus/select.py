@@ -256,12 +256,12 @@ def _counted(scores: Scores, grade: np.ndarray) -> dict[str, dict[str, Count]]:
 
 
 def _thresholds(scores: Scores, grade: np.ndarray) -> dict[str, dict[str, float | None]]:
-    """Returns the least score of the grades high and medium by domain; None if no document has the grade."""
-    least: dict[str, dict[str, float | None]] = {}
+    """Returns the minimum score of the grades high and medium by domain; None if no document has the grade."""
+    minima: dict[str, dict[str, float | None]] = {}
     for number, domain in enumerate(scores.domains):
         own = {name: scores.score[(scores.domain == number) & (grade == position)] for position, name in enumerate(GRADES)}
-        least[domain] = {name: float(part.min()) if len(part) else None for name, part in own.items() if name != "low"}
-    return least
+        minima[domain] = {name: float(part.min()) if len(part) else None for name, part in own.items() if name != "low"}
+    return minima
 
 
 def _examples(

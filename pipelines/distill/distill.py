@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 TERMS = ("nll", "kd_positive", "kd_negative", "dpo", "preferred")
-"""Logged figures: the terms of the loss before weighting, and the share of pairs with a margin above the reference margin."""
+"""Logged metrics: the terms of the loss before weighting, and the share of pairs with a margin above the reference margin."""
 
 
 class Distill(Training):
@@ -193,7 +193,7 @@ def _reader(settings: Distill, *models: "PreTrainedModel") -> responses.ModelRea
 
 
 def _measured(settings: Distill, context: Context) -> Metrics:
-    """Returns the figures on the held-out pairs; empty without such pairs."""
+    """Returns the metrics on the held-out pairs; empty without such pairs."""
     _, held_out, _ = _pairs(settings)
     if not held_out:
         return {}

@@ -144,12 +144,16 @@ def check_same_vocabulary(student: "PreTrainedTokenizerBase", teacher: "PreTrain
     Raises:
         UserError: the vocabularies differ.
     """
-    ours, theirs = student.get_vocab(), teacher.get_vocab()
-    if ours != theirs:
-        differing = sorted(word for word in ours.keys() | theirs.keys() if ours.get(word) != theirs.get(word))
+    student_tokens, teacher_tokens = student.get_vocab(), teacher.get_vocab()
+    if student_tokens != teacher_tokens:
+        differing = sorted(
+            word
+            for word in student_tokens.keys() | teacher_tokens.keys()
+            if student_tokens.get(word) != teacher_tokens.get(word)
+        )
         raise UserError(
-            f"the teacher {uri} has another vocabulary than the student ({len(theirs)} tokens, not {len(ours)}; they differ in "
-            f"{differing[0]!r}), so their distributions cannot be compared; use its texts in an sft stage instead"
+            f"the teacher {uri} has another vocabulary than the student ({len(teacher_tokens)} tokens, not "
+            f"{len(student_tokens)}; they differ in {differing[0]!r}), so their distributions cannot be compared; use its texts in an sft stage instead"
         )
 
 

@@ -95,7 +95,7 @@ class Pretrain(Stage):
     )
     weight_decay: float = Field(0.1, ge=0, description="weight decay of AdamW")
     beta2: float = Field(0.95, gt=0, lt=1, description="decay rate of AdamW's second moment")
-    max_grad_norm: float = Field(1.0, gt=0, description="maximal norm of the gradient, by clipping")
+    max_grad_norm: float = Field(1.0, gt=0, description="maximum norm of the gradient, by clipping")
     save_steps: int = Field(500, ge=1, description="steps between checkpoints")
     held_out_sequences: int = Field(64, ge=0, description="held-out sequences per source for the evaluation; 0: none")
     data_workers: int = Field(0, ge=0, description="data loading processes per training process")
@@ -162,7 +162,7 @@ class Pretrain(Stage):
         return CostEstimate(trained_tokens=self.steps * self.batch_tokens)
 
     def run(self, context: Context) -> Metrics:
-        """Trains, in one process per GPU if there are several, evaluates, and leaves the checkpoint in `policy`."""
+        """Trains, in one process per GPU if there are several, evaluates, and writes the checkpoint to `policy`."""
         sources = tokens.open_sources(self.data)
         planned = self.plan(sources)
         metrics = processes.trained(self, context)
@@ -246,7 +246,7 @@ class Pretrain(Stage):
 
     def summary(self, metrics: Metrics) -> str:
         """Returns the losses at the end of the training."""
-        held_out = "".join(f", {name} {figures['loss']:.3f}" for name, figures in metrics["held_out"].items())
+        held_out = "".join(f", {name} {values['loss']:.3f}" for name, values in metrics["held_out"].items())
         return f"{metrics['steps']} steps, loss {metrics['loss']:.3f}; held-out loss:{held_out[1:] or ' none'}"
 
     def figure(self, metrics: Metrics) -> "Figure":

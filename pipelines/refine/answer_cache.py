@@ -14,7 +14,7 @@ class Answer(NamedTuple):
     """A policy's answer."""
 
     text: str
-    cut: bool
+    truncated: bool
     """True if the answer is incomplete: truncated at the token limit, or missing because of a fault."""
 
 
@@ -97,7 +97,7 @@ class AnswerCache:
             answers = {key: Answer(reply.text, reply.finish_reason != "stop") for key, reply in completions.items()}
             stored = {key: answer for key, answer in answers.items() if completions[key].finish_reason != "fault"}
             self.store.append(
-                AnswerRow(key=key, policy=uri, text=answer.text, cut=answer.cut) for key, answer in stored.items()
+                AnswerRow(key=key, policy=uri, text=answer.text, cut=answer.truncated) for key, answer in stored.items()
             )
             self.answers |= answers
             self.progress(len(self.answers))

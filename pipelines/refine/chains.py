@@ -45,7 +45,7 @@ def flaw(chain: Answer, problem: Problem, solution: str, verify: Verifier | None
         verify: verifier of answers to the problem. If None, the chain's answer must equal that of the solution, if the solution
             has one.
     """
-    if chain.cut:
+    if chain.truncated:
         return "truncated"
     if len(_WORD.findall(chain.text)) < MIN_WORDS:
         return "too short"

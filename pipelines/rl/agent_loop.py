@@ -182,7 +182,7 @@ class EnvironmentLoop(AgentLoopBase):
         return PlayedEpisode(episode, output, transcript.turns[-1].scorable_text if transcript.turns else "")
 
     def _write(self, played: "PlayedEpisode", place: SampleId) -> None:
-        """Appends the episode to this process's file, from which the stage computes its figures."""
+        """Appends the episode to this process's file, from which the stage computes its metrics."""
         metrics = played.output.metrics
         line = episode_to_json(played.episode) | {
             "problem": place.problem,

@@ -52,7 +52,7 @@ class GRPO(GRPOSettings):
     """Trains the policy with GRPO on the problems of an environment."""
 
     def run(self, context: Context) -> Metrics:
-        """Trains the policy; writes the checkpoint to `policy` and the figures of each step to `steps.jsonl`."""
+        """Trains the policy; writes the checkpoint to `policy` and the metrics of each step to `steps.jsonl`."""
         folder = context.folder
         start = initial.checkpoint(context.policy)
         if not (start / "tokenizer.json").is_file() and not (start / "tokenizer.model").is_file():
@@ -124,8 +124,8 @@ class GRPO(GRPOSettings):
             try:
                 supervise.follow(command, variables, folder / "verl.log", progress_marker, self.stall_seconds)
             except supervise.Stopped as stopped:
-                if stored.REFUSED in str(stopped):
-                    raise UserError(f"{self.name}: {stored.refusal(checkpoints, stopped)}") from None
+                if stored.REJECTED in str(stopped):
+                    raise UserError(f"{self.name}: {stored.load_error(checkpoints, stopped)}") from None
                 raise UserError(f"{self.name}: {stopped}") from None
         return {"problems": len(rows), "left_out": len(problems) - len(rows)} | _finish(self, folder, checkpoints)
 
@@ -136,11 +136,11 @@ class GRPO(GRPOSettings):
     def summary(self, metrics: Metrics) -> str:
         """Returns the mean rewards of the first and the last tenth of the steps."""
         faults = f", {metrics['faults']} faults" if metrics["faults"] else ""
-        faults += f", {metrics['refused']} of them refused" if metrics.get("refused") else ""
+        faults += f", {metrics['refused']} of them declined" if metrics.get("refused") else ""
         return f"{metrics['steps']} steps, reward {metrics['reward_first']:.3f} to {metrics['reward_last']:.3f}{faults}"
 
     def figure(self, metrics: Metrics) -> "Figure":
-        """Returns plots of reward, length, entropy and other figures over the steps."""
+        """Returns plots of reward, length, entropy and other metrics over the steps."""
         return figures.curves(metrics["curves"])
 
 
@@ -184,7 +184,7 @@ def _check(row: disk.Row) -> None:
 
 
 def _finish(settings: GRPOSettings, folder: Path, checkpoints: Path) -> Metrics:
-    """Exports the last checkpoint and computes the figures of all steps."""
+    """Exports the last checkpoint and computes the metrics of all steps."""
     last = _tracked(checkpoints)
     if last < settings.steps:
         raise UserError(f"{settings.name}: verl ended after step {last} of {settings.steps} (log: {folder / 'verl.log'})")

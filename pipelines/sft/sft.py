@@ -181,7 +181,7 @@ def _measure(settings: SFT, context: Context, step: int, checkpoint: Path) -> No
 
 
 def _examples(uri: str, settings: SFT, tokenizer: "PreTrainedTokenizerBase") -> tuple[list[Example], Counter[str]]:
-    """Returns the examples of a source, and the numbers of problems that are left out or cut, by reason."""
+    """Returns the examples of a source, and the numbers of problems that are left out or truncated, by reason."""
     verify = verifiers.load(settings.verifier) if settings.verifier else None
     examples: list[Example] = []
     lost: Counter[str] = Counter()

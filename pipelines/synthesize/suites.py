@@ -247,12 +247,12 @@ class _Tests:
                 [other is not _NOTHING and value is not _NOTHING and self.equal(value, other) for other in values]
                 for value in values
             ]
-            most = max(votes, key=sum)
+            majority = max(votes, key=sum)
             self.failing += all(value is _NOTHING for value in values)
-            if sum(most) < enough:
+            if sum(majority) < enough:
                 self.unstable += any(value is not _NOTHING for value in values)
                 continue
-            agreed.append(({"arguments": form, "output": values[most.index(True)]}, most))
+            agreed.append(({"arguments": form, "output": values[majority.index(True)]}, majority))
         if not self.tests:
             agreements = [sum(votes[number] for _, votes in agreed) for number in range(len(self.candidates))]
             self.reference = self.candidates[agreements.index(max(agreements))]

@@ -51,7 +51,7 @@ class Synthesize(Stage):
 
     kind: Literal["synthesize"]
     problems: str = Field(description="URI of coding problems with solutions")
-    limit: int | None = Field(None, ge=1, description="maximal number of problems, the first ones; default: all")
+    limit: int | None = Field(None, ge=1, description="maximum number of problems, the first ones; default: all")
     inputs_per_round: int = Field(60, ge=1, description="inputs generated in each round")
     public_tests: int = Field(2, ge=0, description="number of public tests, which a policy may see; the others are private")
     min_private_tests: int = Field(8, ge=1, description="minimum number of private tests per problem")
@@ -99,7 +99,7 @@ def synthesize(
     Args:
         uri: URI of problems with solutions.
         out: JSONL file with the settings in its first line and one problem per further line, for `jsonl:`.
-        limit: maximal number of problems, the first ones.
+        limit: maximum number of problems, the first ones.
         compare: whether to also measure the problems' own tests.
         progress: called with the numbers of finished problems and of all problems.
         options: options of `suites.synthesize` (inputs_per_round, public_tests, min_private_tests, seed).

@@ -140,7 +140,7 @@ _init_process_group = torch.distributed.init_process_group
 
 
 def _one_backend(backend: str | None = None, *args: Any, **kwargs: Any) -> None:
-    """Replaces the backend "cpu:gloo,cpu:gloo", which verl builds from the device's name and torch refuses."""
+    """Replaces the backend "cpu:gloo,cpu:gloo", which verl builds from the device's name and torch rejects."""
     _init_process_group("cpu:gloo" if backend == "cpu:gloo,cpu:gloo" else backend, *args, **kwargs)
 
 

@@ -141,8 +141,8 @@ def test_separate_reasoning_is_part_of_the_text(server: Server) -> None:
     [[whole]] = policy.generate([[{"role": "user", "content": "hi"}]], 1, Sampling())
     assert whole.text.startswith("<think>\nso and so\n</think>\nhi ")
     server.silent = True
-    [[cut]] = policy.generate([[{"role": "user", "content": "hi"}]], 1, Sampling(max_tokens=2))
-    assert (cut.text, cut.finish_reason) == ("<think>\nso and so", "length")
+    [[truncated]] = policy.generate([[{"role": "user", "content": "hi"}]], 1, Sampling(max_tokens=2))
+    assert (truncated.text, truncated.finish_reason) == ("<think>\nso and so", "length")
 
 
 def test_samples_before_a_failure_are_returned(server: Server) -> None:

@@ -58,11 +58,11 @@ def test_log_probabilities_are_equal_to_those_of_the_model(policy: TransformersP
 
 
 def test_a_sample_ends_at_its_limit_or_a_stop_string(policy: TransformersPolicy) -> None:
-    cut = policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=5, seed=3))[0][0]
-    assert (cut.finish_reason, len(cut.token_ids)) == ("length", 5)
-    stop = cut.text[1:3]
+    truncated = policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=5, seed=3))[0][0]
+    assert (truncated.finish_reason, len(truncated.token_ids)) == ("length", 5)
+    stop = truncated.text[1:3]
     stopped = policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=5, seed=3, stop=(stop,)))[0][0]
-    assert (stopped.finish_reason, stopped.text) == ("stop", cut.text.split(stop)[0])
+    assert (stopped.finish_reason, stopped.text) == ("stop", truncated.text.split(stop)[0])
 
 
 def test_ready_is_called_as_soon_as_a_sample_ends(policy: TransformersPolicy) -> None:

@@ -5,7 +5,7 @@ A page is followed from top to bottom in an empty folder, as a reader would foll
     python              blocks run in one namespace; a `text` block directly after one contains its expected output
     python title="F"    and json, jsonl, yaml, toml, text: the block is written to the file F
     yaml                a recipe: checked as `tenfold run FILE --dry-run` does it; or a cluster, or the settings of one stage
-    bash                each command is run; `make X` and `pip install 'tenfold[X]'` are only looked up, because they install packages
+    bash                each command is run; `make X` and `pip install 'tenfold[X]'` are only looked up, because they install
     console             `$ command`, followed by its output
 
 In expected output `...` stands for anything. An HTML comment before a block changes how it is treated:
@@ -120,7 +120,7 @@ def read(command: str, written: set[str]) -> None:
             parsed = cli.parser().parse_args(given)
         except SystemExit as ended:
             if ended.code:
-                raise AssertionError(f"argparse refuses `{command}`") from None
+                raise AssertionError(f"argparse rejects `{command}`") from None
             return  # --help
         if parsed.command == "run" and parsed.recipe not in written and not parsed.recipe.endswith(".yaml"):
             recipe.load(parsed.recipe)

@@ -8,7 +8,7 @@ run in children of warm processes that have numpy loaded.
 
 Protections: namespaces for processes, mounts, network and IPC; a root folder that contains an interpreter, a few libraries and
 nothing else; a separate user; resource limits and a control group; Landlock; seccomp. Protections that this kernel lacks are
-reported at the start. Programs are then refused, unless `without` names these protections.
+reported at the start. Programs then do not run, unless `without` names these protections.
 """
 
 import atexit

@@ -84,7 +84,7 @@ class WarmProcess:
             try:
                 return self._ask({"start": limits}, descriptors)["pid"], self.process
             except SandboxFault:
-                if self.process is process:  # it is alive and refused the request
+                if self.process is process:  # it is alive and rejected the request
                     raise
             self._ensure_started()  # it was dead or stopped; its other runs find that out by themselves
             return self._ask({"start": limits}, descriptors)["pid"], self.process
@@ -107,7 +107,7 @@ class WarmProcess:
         """Sends one request about a child of the warm process `parent` and returns the reply.
 
         Raises:
-            SandboxFault: that process died, or the kernel refused the request.
+            SandboxFault: that process died, or the kernel rejected the request.
         """
         with self.lock:
             if self.channel is None or self.process is not parent:
@@ -195,11 +195,11 @@ class WarmProcess:
             raise SandboxFault(f"the warm process does not start: {reason}")
         self.channel.settimeout(REPLY_SECONDS)
         self.missing, self.groups = hello["missing"], hello["groups"]
-        if refused := set(self.missing) - self.without:
+        if lacking := set(self.missing) - self.without:
             self._kill()
-            why = "; ".join(f"{part} ({self.missing[part]})" for part in sorted(refused))
+            why = "; ".join(f"{part} ({self.missing[part]})" for part in sorted(lacking))
             action = "to run without it, name it in without= or in $TENFOLD_SANDBOX_WITHOUT (names separated by commas)"
-            if self.commands and refused & COMMANDS_NEED:
+            if self.commands and lacking & COMMANDS_NEED:
                 action = "programs in languages other than Python cannot run without it"
             raise UserError(f"this machine cannot protect itself from untrusted code: it lacks {why}; {action}")
 

@@ -26,7 +26,7 @@ from .ngrams import Hashes
 CONTAMINATED = "contaminated"
 """Name of the reason for which a document is removed."""
 MIN_WORDS = 8
-"""Least number of words that identify a problem. Source: GPT-3's shortest runs have 8 words."""
+"""Minimum number of words that identify a problem. Source: GPT-3's shortest runs have 8 words."""
 TEMPLATE_WORDS = 5
 """Words in a run of a template. Our choice."""
 TEMPLATE_SHARE = 0.01
@@ -82,7 +82,8 @@ def problem_sets(names: Iterable[str], data: str | None = None) -> dict[str, Seq
             metadata = {"published": entry.task, **catalogue.settings(entry.task)["metadata"]}
             if "problems" not in metadata and data is None:
                 raise UserError(
-                    f"decontaminate: {entry.task} is published by {metadata['published']}: download it and set data to its folder"
+                    f"decontaminate: {entry.task} is published by {metadata['published']}: download it and "
+                    "set data to its folder"
                 )
             found[entry.task] = problem_sources.load(avg_at_k.source(metadata | ({"data": data} if data else {})))
     return found

@@ -1,4 +1,4 @@
-"""A run is resumed only if everything that affects its results is equal. A refusal writes nothing."""
+"""A run is resumed only if everything that affects its results is equal. An error writes nothing."""
 
 import copy
 import json
@@ -215,9 +215,9 @@ def test_a_stage_is_not_resumed_if_anything_that_affects_rewards_has_changed(
     for what, (change, words) in changes.items():
         changed = copy.deepcopy(recipe)
         change(changed)
-        with pytest.raises(UserError) as refused:
+        with pytest.raises(UserError) as raised:
             run(changed)
-        message = str(refused.value)
+        message = str(raised.value)
         assert message.startswith("out/filter was begun with "), what
         assert words in message, what
         assert message.endswith(": choose another --out, or remove that folder and those of the later stages"), what

@@ -170,7 +170,7 @@ def test_mutants_differ_from_the_program_and_from_each_other() -> None:
     assert len(found) == len(set(found)) > 20
     assert MERGE not in found
     assert found == mutation.mutants(MERGE)
-    assert len(mutation.mutants(MERGE, most=7)) == 7
+    assert len(mutation.mutants(MERGE, limit=7)) == 7
     assert mutation.mutants("x = y") == []
 
 

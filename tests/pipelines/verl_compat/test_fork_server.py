@@ -32,7 +32,7 @@ def served(tmp_path: Path, program: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_script_runs_in_a_fork_like_in_a_new_python(tmp_path: Path) -> None:
-    """The fork has the client's arguments, environment, working directory, streams and exit status, and the server's modules."""
+    """The fork has the client's arguments, environment, directory, streams and exit status, and the server's modules."""
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "script.py").write_text(
         "import os, sys\n"

@@ -46,7 +46,7 @@ ODD = {
     "a sample broken off": Reply(answer("So the answer is", "error")),
     "HTML": Reply(b"<html><body>Bad gateway</body></html>", content_type="text/html"),
     "HTML that claims to be JSON": Reply(b"<html></html>"),
-    "cut JSON": Reply(json.dumps(answer("hello")).encode()[:60]),
+    "truncated JSON": Reply(json.dumps(answer("hello")).encode()[:60]),
     "a body shorter than promised": Reply(json.dumps(answer("hello")).encode(), missing=50),
     "nothing": Reply(b""),
     "blanks": Reply(b"  \n"),
@@ -71,7 +71,7 @@ def test_a_reply_without_an_answer_is_a_fault_of_one_sample(name: str, monkeypat
     assert "\n" not in verdict.reason
 
 
-@pytest.mark.parametrize("name", ["no choices", "HTML", "cut JSON", "an error object"])
+@pytest.mark.parametrize("name", ["no choices", "HTML", "truncated JSON", "an error object"])
 def test_a_reply_without_an_answer_is_retried(name: str) -> None:
     replies = [Reply(answer("at last")), ODD[name]]
     with serving(lambda request: replies.pop()) as server:
@@ -102,7 +102,7 @@ REFUSALS = {
 def test_a_refused_prompt_gives_a_sample_without_a_score(name: str) -> None:
     rows, requests = second_is(REFUSALS[name], max_retries=3)
     assert [(row.text, row.finish_reason) for row in rows] == [("ok", "stop"), ("", "refused"), ("ok", "stop")]
-    assert len(requests) == 3, "a refusal for good is not asked for again"
+    assert len(requests) == 3, "a declined prompt is not sent again"
     verdict = verdict_without_answer(rows[1].finish_reason, rows[1].error)
     assert verdict is not None
     assert (verdict.status, verdict.score) == (Status.UNDECIDED, None)
@@ -202,11 +202,11 @@ def test_every_format_of_a_message_is_parsed(message: dict[str, Any], text: str)
     assert sampled(Reply(answer("", message=message))).text == text
 
 
-def strict(refused: dict[str, Any], said: Request | None = None) -> Any:
+def strict(rejected: dict[str, Any], said: Request | None = None) -> Any:
     """A server that rejects some parameters, each with its own error."""
 
     def reply(request: Request) -> Reply:
-        for name, body in refused.items():
+        for name, body in rejected.items():
             if name in request:
                 return body if isinstance(body, Reply) else Reply(body, 400)
         return Reply(answer("one END two"))
@@ -235,7 +235,7 @@ def test_max_completion_tokens_is_sent_if_required() -> None:
 
 @pytest.mark.filterwarnings("ignore:m at ")
 def test_requests_to_openai_reasoning_models_use_their_parameters() -> None:
-    refused = {
+    rejected = {
         "max_tokens": unsupported("max_tokens"),
         "logprobs": Reply(error("You are not allowed to request logprobs from this model."), 403),
         "temperature": error(
@@ -245,7 +245,7 @@ def test_requests_to_openai_reasoning_models_use_their_parameters() -> None:
         ),
         "top_p": unsupported("top_p"),
     }
-    with serving(strict(refused)) as server:
+    with serving(strict(rejected)) as server:
         ((sample,),) = OpenAIPolicy("m", server.url, max_retries=0).generate(ASKED[:1], 1, Sampling(max_tokens=9))
     assert sample.text == "one END two"
     assert server.requests[-1].keys() == {"model", "messages", "max_completion_tokens", "seed"}

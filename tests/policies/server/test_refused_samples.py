@@ -49,7 +49,7 @@ def test_a_benchmark_skips_a_refused_prompt_and_does_not_retry_it(rows: str, tmp
             assert len(server.requests) == requests
             server.requests.clear()
             assert (result.score.mean, result.score.problems, result.score.faults, result.refused) == (1, 3, 8, 8)
-    assert "8 refused" in table.line(result)
+    assert "8 declined" in table.line(result)
     stored = [json.loads(line) for line in (tmp_path / "bench/aime24_avg8.scores.jsonl").read_text().splitlines()]
     assert {(sample["status"], sample["method"]) for sample in stored[2]["samples"]} == {("undecided", "refused")}
 
@@ -95,7 +95,7 @@ def test_a_filter_counts_refused_prompts_and_does_not_retry_them(
         settings = rl_filter.Filter.model_validate(
             {"kind": "filter", "name": "f", "environment": "tenfold/Math-v0", "options": {"problems": rows}, "max_faults": 0}
         )
-        context = Context(tmp_path, f"openai:m?base_url={server.url}", 1, {}, lambda *args, **figures: None)
+        context = Context(tmp_path, f"openai:m?base_url={server.url}", 1, {}, lambda *args, **values: None)
         found = settings.run(context)
         assert (found["problems"], found["kept"], found["refused"], found["faults"]) == (4, 3, 16, 16)
         server.requests.clear()

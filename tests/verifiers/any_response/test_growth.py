@@ -60,7 +60,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "a pair": pairwise.shown,
     "what a program printed": lambda text: equality.same_output("1 2\n" * text.count("\n") + "1 " * 9, text),
     "a number that a program printed": lambda text: equality.same_output("1", text.replace(" ", "").replace("\n", "")),
-    "a cut text": lambda text: Completion(text, "length").scorable_text,
+    "a truncated text": lambda text: Completion(text, "length").scorable_text,
     "a note": lambda text: short_notes.rank("Tell them: 3 red, 4 blue.", text),
     "a checklist": prompts.read_checklist,
     "scores": lambda text: prompts.read_scores(text, []),

@@ -124,9 +124,9 @@ def test_calls_are_parsed_in_every_format(form: str) -> None:
 def test_a_complete_or_truncated_call_is_never_taken_for_declining(form: str) -> None:
     text = FORMS[form].format(base=10)
     assert judge(text).score == 0
-    cut = text[: text.rindex("10") + 1]
-    assert judge(cut).score == 0, cut
-    assert judge(cut, GOLD).score == 0, cut
+    truncated = text[: text.rindex("10") + 1]
+    assert judge(truncated).score == 0, truncated
+    assert judge(truncated, GOLD).score == 0, truncated
 
 
 def glm(*pairs: str) -> str:

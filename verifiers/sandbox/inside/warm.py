@@ -354,7 +354,7 @@ def main() -> None:
                 reply = warm.start(request["start"], descriptors)
             else:
                 reply = warm.used(**request["used"]) if "used" in request else warm.end(**request["end"])
-        except (OSError, KeyError) as error:  # the kernel refused, or there is no such child
+        except (OSError, KeyError) as error:  # the kernel rejected it, or there is no such child
             reply = {"fault": str(error)}
         finally:
             for descriptor in descriptors:

@@ -220,8 +220,8 @@ CODE = '''"""Reads numbers."""
 
 
 def load(path):
-    """Returns the numbers in a file, one a line."""
-    # An empty line is no number.
+    """Returns the numbers in a file, one per line."""
+    # An empty line is not a number.
     return [int(line) for line in path.read_text().splitlines() if line]
 '''
 NAVIGATION = "Home | Menu | Log in | Subscribe | Privacy policy | Cookies | Copyright 2020, all rights reserved\n"
