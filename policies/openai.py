@@ -79,10 +79,10 @@ class OpenAIPolicy:
     """Samples from a server through `/v1/chat/completions`.
 
     Temporary errors (408, 409, 429, 5xx, a lost connection) are retried with growing pauses by OpenAI's client; if the server
-    stays unavailable, `SamplingIncomplete` is raised. Replies without an answer (no choices, an error under status 200,
-    HTML, truncated JSON) are retried; after that, only this sample is a fault. A prompt that the server will never answer (a content filter, a
-    context that is too long) gives a sample with the finish reason "refused". Equal seeds give equal samples only if the server
-    supports this: vLLM does, OpenAI promises best effort.
+    stays unavailable, `SamplingIncomplete` is raised. Replies without an answer (no choices, an error under status 200, HTML,
+    truncated JSON) are retried; after that, only this sample is a fault. A prompt that the server will never answer (a content
+    filter, a context that is too long) gives a sample with the finish reason "refused". Equal seeds give equal samples only if
+    the server supports this: vLLM does, OpenAI promises best effort.
 
     Lone surrogates become U+FFFD in requests and replies.
     """
@@ -109,7 +109,7 @@ class OpenAIPolicy:
             max_retries: number of retries of a request.
             timeout: time limit of a request, in seconds.
             response_format: format of all replies, in the server's syntax: {"type": "json_schema", ...}.
-            omit_parameters: comma-separated parameters that are not sent, such as "temperature,top_p"; the server's values apply.
+            omit_parameters: comma-separated parameters that are not sent, such as "temperature,top_p"; the server's apply.
         """
         self.omitted = {name.strip() for name in omit_parameters.split(",") if name.strip()}
         """Parameters that are not sent, because of `omit_parameters` or because the server rejected them."""

@@ -273,16 +273,14 @@ def _play(
     indices, samples = [index for index, _ in batch], [sample for _, sample in batch]
     games = list(threads.map(functools.partial(_begin, transcript), environments, indices, samples))
     while active := [game for game in games if game.verdict is None]:
-        stopped = _sample(active, policy, sampling, threads)
+        stopped = _sample(active, policy, sampling)
         list(threads.map(_turn, [game for game in active if game.turns_passed < len(game.turns)]))
         if stopped:
             return [game for game in games if game.verdict is not None], stopped
     return games, None
 
 
-def _sample(
-    games: Sequence[_Game], policy: Policy, sampling: Sampling, threads: ThreadPoolExecutor
-) -> SamplingIncomplete | None:
+def _sample(games: Sequence[_Game], policy: Policy, sampling: Sampling) -> SamplingIncomplete | None:
     """Samples the policy's next turn in each game, with the game's own token limit.
 
     Returns:

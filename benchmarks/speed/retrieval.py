@@ -3,7 +3,7 @@
     python -m tenfold.benchmarks.speed.retrieval [--sizes 10000 100000] [--words 100] [--rounds 3]
 
 A document is `--words` words sampled by Zipf's law, and a random unit vector of 256 numbers. A query is made from a document:
-the third of its words that is most characteristic (at most 32 words), and its vector with noise. Both methods return the best 100
+the most characteristic third of its words (at most 32 words), and its vector with noise. Both methods return the best 100
 documents by words and by vector, fused by reciprocal rank. The baseline keeps all vectors in one matrix and all words in a
 sparse one (TF-IDF), with nothing on disk. Each method and size runs in a process of its own. Memory is its peak beyond the
 documents.

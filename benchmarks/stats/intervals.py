@@ -26,8 +26,8 @@ SHIFT_ONE, SHIFT_MANY = 0.27, 0.49
 problem a step is 1/k of a problem, so a smaller correction is enough. Outside 5% to 95% the shift is 0, because a larger one
 would reduce the coverage below 95%."""
 MIN_CORRECT_FOR_SHIFT, FULL_SHIFT_CORRECT = 7.0, 9.0
-"""Thresholds on the number of correct samples (incorrect samples for the upper end). With one sample per problem, the shift of the
-lower end is 0 up to the first number, SHIFT_ONE from the second number on, and linear in between. With so few correct
+"""Thresholds on the number of correct samples (incorrect samples for the upper end). With one sample per problem, the shift of
+the lower end is 0 up to the first number, SHIFT_ONE from the second number on, and linear in between. With so few correct
 samples, one more correct sample changes the end of the interval strongly. Our choice, from the simulation."""
 TAIL, TAIL_AT_BOUND = 0.025, 0.043
 """Probability beyond an end. TAIL_AT_BOUND applies to the upper end if the mean is 0 and to the lower end if it is 1, because

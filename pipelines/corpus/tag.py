@@ -54,7 +54,7 @@ class Tag(Stage):
     )
     sample: int = Field(4_000, ge=MIN_LABELLED, description="number of documents that the annotator labels")
     held_out: float = Field(0.25, ge=0.05, le=0.6, description="share of the labelled documents held out for the report")
-    max_tokens: int = Field(2_048, ge=1, description="maximum new tokens of a policy's answer, its thinking included")
+    max_tokens: int = Field(2_048, ge=1, description="maximum number of new tokens of a policy's answer, its thinking included")
     annotator_batch_size: int = Field(64, ge=1, description="documents per call of the annotator")
     batch_size: int = Field(256, ge=1, description="documents per call of the tagger")
     workers: int | None = Field(None, ge=1, description="shards scored in parallel; default: one per processor")

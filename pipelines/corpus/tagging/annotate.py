@@ -45,7 +45,7 @@ def load(uri: str = RULES, max_tokens: int = 2_048, seed: int = 0) -> Annotator:
 
     Args:
         uri: see the module's documentation.
-        max_tokens: maximum new tokens of a policy's answer, its thinking included.
+        max_tokens: maximum number of new tokens of a policy's answer, its thinking included.
         seed: base seed of the policy's samples.
 
     Raises:
