@@ -1,7 +1,7 @@
 """A policy as a language model of lm-eval.
 
 lm-eval passes every request k times. The k samples of a prompt are seeded by prompt and sample number, and stored as soon as
-they are generated. So a killed benchmark resumes where it stopped, and its scores do not depend on batch sizes.
+they are generated. Therefore a killed benchmark resumes where it stopped, and its scores do not depend on batch sizes.
 """
 
 import dataclasses

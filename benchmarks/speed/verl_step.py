@@ -79,8 +79,8 @@ def instant(problem: Problem, response: str) -> Verdict:
 class InTurn(gymnasium.Env[str, str]):
     """An environment that uses its own verifier and an instant one in alternate steps.
 
-    It counts resets to find the step of a sample. So all samples of a run must be played in one process, which is the case on a
-    processor. Scores of whole groups (`score_group`) are not measured.
+    It counts resets to find the step of a sample. Therefore all samples of a run must be played in one process, which is the
+    case on a processor. Scores of whole groups (`score_group`) are not measured.
     """
 
     resets = itertools.count()

@@ -1,7 +1,8 @@
 """Checks of the reconstructed reasoning (chains of thought) of refined solutions.
 
-The policy that writes a chain sees problem and solution. The policy that learns from it sees the problem alone. So a chain is
-discarded if it is truncated, ends in another answer than the solution, contains false arithmetic, or mentions the given answer.
+The policy that writes a chain sees problem and solution. The policy that learns from it sees the problem alone. Therefore a
+chain is discarded if it is truncated, ends in another answer than the solution, contains false arithmetic, or mentions the
+given answer.
 """
 
 import re

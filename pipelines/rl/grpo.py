@@ -152,8 +152,8 @@ def _literal(registration: str) -> str:
 def _sampled(settings: GRPOSettings, context: Context) -> str | None:
     """Writes an index of the filter's samples; returns its path, or None if the filter had another policy or other settings.
 
-    The filter kept problems because of these samples. So the first step's reward differs from that of new samples (selection
-    bias).
+    The filter kept problems because of these samples. Therefore the first step's reward differs from that of new samples
+    (selection bias).
     """
     if not settings.keep:
         return None
