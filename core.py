@@ -28,8 +28,8 @@ Functions
 
 Errors
     UserError                a mistake that the user can correct, in one line
-    Incomplete               a policy stopped before it made all samples
-    Refused                  a server will never answer this prompt
+    SamplingIncomplete               a policy stopped before it made all samples
+    PromptRefused                  a server will never answer this prompt
 """
 
 import hashlib
@@ -115,8 +115,8 @@ class Verdict:
     method: str
     """The comparison that decided: "exact", "rational", "symbolic", "tests", ..."""
     reason: str
-    trail: tuple[str, ...] = ()
-    """The turns of a judge that is a model, and the replies of its tools."""
+    judge_messages: tuple[str, ...] = ()
+    """Messages of the judge model and replies of its tools."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class Sampling:
     """How a policy samples. The defaults are those of training: the model's own distribution."""
 
     temperature: float = 1.0
-    """0 takes the most likely token."""
+    """0 means greedy decoding."""
     top_p: float = 1.0
     max_tokens: int = 512
     """Limit of new tokens, the end-of-sequence token included. In an episode of several turns it covers all turns of the policy
@@ -141,7 +141,7 @@ class Completion:
 
     text: str
     finish_reason: str
-    """"stop" if the policy ended its turn; "length" if the sample was cut at `max_tokens` or at the end of the model's window.
+    """"stop" if the policy ended its turn; "length" if it was truncated at `max_tokens` or at the end of the model's window.
     Two values mean that there is no answer: "refused" (the server will never answer this prompt) and "fault" (the server
     failed; the sample may be tried again). See `verdict_without_answer`."""
     token_ids: tuple[int, ...] = ()
@@ -169,20 +169,20 @@ class Completion:
 _MARKED_ANSWER = re.compile(r"\\(?:boxed|fbox|framebox)\s{0,9}\{\s{0,9}[^\s}]|</answer>", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"\n|。|[.!?](?=\s)")
 _NUMBERED = re.compile(r"\s{0,9}\d{1,9}[.\n]")
-"""The number of a list entry whose text was cut off."""
+"""The number of a list entry whose text was truncated."""
 
 
 def verdict_without_answer(finish_reason: str, error: str = "") -> Verdict | None:
     """Returns the verdict on a sample that has no answer, or None if the sample has one.
 
-    A refused prompt is UNDECIDED: it is stored and not sampled again. A failed request is FAULT: it is sampled again.
+    A declined prompt is UNDECIDED: it is stored and not sampled again. A failed request is FAULT: it is sampled again.
 
     Args:
         finish_reason: `Completion.finish_reason` of the sample.
         error: the server's error message.
     """
     if finish_reason == "refused":
-        return Verdict(Status.UNDECIDED, None, "refused", error or "the server refuses the prompt")
+        return Verdict(Status.UNDECIDED, None, "refused", error or "the server declines the prompt")
     if finish_reason == "fault":
         return Verdict(Status.FAULT, None, "server", error or "the server returned no answer")
     return None
@@ -294,10 +294,10 @@ class SupportsBatchSize(Protocol):
 
 
 @runtime_checkable
-class SupportsChoices(Protocol):
+class SupportsChoiceProbabilities(Protocol):
     """A policy that can return the probability of each of several given answers."""
 
-    def choices(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
+    def choice_probabilities(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
         """Returns the probability of each option as the answer to each conversation, given that it is one of the options.
 
         Returns:
@@ -312,7 +312,7 @@ class SupportsLoglikelihoods(Protocol):
     """A policy that can return the log-probability of a given text."""
 
     def loglikelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
-        """For each (context, continuation): the continuation's log-probability, and true if it is greedy. Plain texts."""
+        """Returns for each (context, continuation) its log-probability, and True if greedy decoding generates it."""
         ...
 
 
@@ -381,11 +381,11 @@ class UserError(Exception):
         super().__init__(without_secrets(str(message)))
 
 
-class Incomplete(UserError):
+class SamplingIncomplete(UserError):
     """A policy stopped before it made all samples. The error holds the samples that were made."""
 
     def __init__(self, message: str, sampled: Sequence[Sequence[Completion | None]]):
-        """Sets the message, and the requested completions with None for each missing one."""
+        """Creates the error. `sampled` has the requested completions, with None for each that was not generated."""
         super().__init__(message)
         self.sampled = sampled
 
@@ -395,5 +395,5 @@ class Incomplete(UserError):
         return self.__cause__ if isinstance(self.__cause__, KeyboardInterrupt) else self
 
 
-class Refused(Exception):
+class PromptRefused(Exception):
     """A server will never answer this prompt, for example because of a content filter. A retry cannot help."""

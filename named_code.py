@@ -15,12 +15,14 @@ import dataclasses
 import importlib
 import importlib.abc
 import importlib.machinery
+import importlib.util
 import itertools
 import os
 import pkgutil
 import re
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlencode
@@ -113,6 +115,23 @@ def import_module(module: str) -> ModuleType:
     if _limits is not None and not _limits.imports:
         raise NotImported(f"{module} is {describe(module)}, which a dry run does not import")
     return importlib.import_module(module)
+
+
+def import_from(folder: Path, values: object) -> None:
+    """Makes the modules of a folder importable if one of the values names a module that is in the folder and not installed.
+
+    Call it with what the user typed, not with what a file or a model says: naming a module is trust in it. Installed modules
+    keep precedence over those of the folder.
+
+    Args:
+        folder: the folder in which the command was started.
+        values: texts such as "module:name" or "call:module:name", also nested in lists and dictionaries.
+    """
+    for name in names_in(values):
+        top = name.partition(":")[0].partition(".")[0]
+        is_here = (folder / f"{top}.py").is_file() or (folder / top).is_dir()
+        if is_here and str(folder) not in sys.path and importlib.util.find_spec(top) is None:
+            sys.path.append(str(folder))
 
 
 def is_limited() -> bool:

@@ -73,9 +73,9 @@ def settings(task: str) -> dict[str, Any]:
 def lm_eval_tasks(task: str) -> TaskManager:
     """Returns a manager of lm-eval's own tasks that contains this task, if lm-eval has it.
 
-    Parsing all files takes lm-eval some seconds. So only folders with a file that contains the task's name are parsed. As in
-    lm-eval, the first file in the order of paths counts. For a group or a tag all files are parsed, because it may name tasks
-    of any folder.
+    Parsing all files takes lm-eval some seconds. Therefore only folders with a file that contains the task's name are parsed.
+    As in lm-eval, the first file in the order of paths counts. For a group or a tag all files are parsed, because it may name
+    tasks of any folder.
     """
     paths = sorted(path.as_posix() for path in LM_EVALS.rglob("*.yaml") if task.encode() in path.read_bytes())
     for folder in dict.fromkeys(Path(path).relative_to(LM_EVALS).parts[0] for path in paths):

@@ -47,7 +47,7 @@ def check(task: str, options: Options) -> None:
             sources.load(avg_at_k.source(catalogue.settings(request.task)["metadata"] | _overrides(options)))
 
 
-def size(task: str, options: Options) -> tuple[int, int]:
+def sampling_cost(task: str, options: Options) -> tuple[int, int]:
     """Returns a task's number of samples and its limit of tokens per sample. Both are 0 for lm-eval's own tasks, because their
     number of problems is unknown until they are loaded."""
     from ..envs.problems import sources
@@ -81,10 +81,10 @@ def evaluate(
     judge: str | None = None,
     baseline: str | None = None,
     folder: str | Path | None = None,
-    made_with: Mapping[str, object] | None = None,
+    store_settings: Mapping[str, object] | None = None,
     progress: Callable[..., None] | None = None,
 ) -> Result:
-    """Measures a policy on a benchmark task. None stands for the task's own setting.
+    """Measures a policy on a benchmark task. If an argument is None, the task's own setting is used.
 
     Example:
         >>> result = evaluate("gsm8k", load_policy("smollm2:"), limit=100, folder="results")  # doctest: +SKIP
@@ -105,8 +105,8 @@ def evaluate(
         judge: URI of the judge, for tasks that a model judges.
         baseline: JSONL files of a baseline's answers, comma-separated, for tasks that compare with one.
         folder: folder for samples, verdicts and the result. A stopped evaluation resumes from there.
-        made_with: further facts that must equal those of the stored samples, such as {"policy": URI}. They become settings of
-            the result.
+        store_settings: further facts that must equal those of the stored samples, such as {"policy": URI}. They become
+            settings of the result.
         progress: called as progress(samples done, all samples).
 
     Returns:
@@ -114,10 +114,10 @@ def evaluate(
 
     Raises:
         UserError: there is no such task, its problems cannot be loaded, or a setting is out of range.
-        Incomplete: the policy failed; the samples so far are in the folder.
+        SamplingIncomplete: the policy failed; the samples so far are in the folder.
     """
     options = Options(seed, limit, problems, data, samples, temperature, top_p, max_tokens, judge, baseline)
-    return run_task(task, policy, options, folder=folder, made_with=made_with, progress=progress)
+    return run_task(task, policy, options, folder=folder, store_settings=store_settings, progress=progress)
 
 
 def run_task(
@@ -125,7 +125,7 @@ def run_task(
     policy: Policy,
     options: Options,
     *,
-    made_with: Mapping[str, object] | None = None,
+    store_settings: Mapping[str, object] | None = None,
     folder: str | Path | None = None,
     progress: Callable[..., None] | None = None,
 ) -> Result:
@@ -135,27 +135,29 @@ def run_task(
         task: see `evaluate`.
         policy: see `evaluate`.
         options: seed, sampling, number of problems, location of the data.
-        made_with, folder, progress: see `evaluate`.
+        store_settings, folder, progress: see `evaluate`.
 
     Raises:
         UserError: there is no such task, or its problems cannot be loaded.
     """
     with disk.locked(folder) if folder else contextlib.nullcontext():
-        return _run_task(task, policy, options, made_with, folder, progress)
+        return _run_task(task, policy, options, store_settings, folder, progress)
 
 
 def _run_task(
     task: str,
     policy: Policy,
     options: Options,
-    made_with: Mapping[str, object] | None,
+    store_settings: Mapping[str, object] | None,
     folder: str | Path | None,
     progress: Callable[..., None] | None,
 ) -> Result:
     check(task, options)
     request = catalogue.expand([task])[0]
     if request.task.startswith(catalogue.LM_EVAL):
-        return lm_eval_tasks.evaluate(request.task, policy, options, made_with=made_with, folder=folder, progress=progress)
+        return lm_eval_tasks.evaluate(
+            request.task, policy, options, store_settings=store_settings, folder=folder, progress=progress
+        )
     metadata = catalogue.settings(request.task)["metadata"] | _overrides(options)
     manager = TaskManager(include_path=str(catalogue.TASKS), include_defaults=False, metadata=_overrides(options))
     tasks = manager.load([request.task])
@@ -177,7 +179,7 @@ def _run_task(
     if options.temperature == 0:
         loaded.set_config("generation_kwargs", {**loaded.config.generation_kwargs, "do_sample": False})
     store = Path(folder) / f"{request.task}.samples.jsonl" if folder else None
-    model = PolicyLM(policy, made_with, options.seed, store, progress)
+    model = PolicyLM(policy, store_settings, options.seed, store, progress)
     # Not simple_evaluate, because it seeds every generator of this process and runs pip.
     results = lm_eval.evaluate(lm=model, task_dict=tasks, limit=options.limit, bootstrap_iters=0, log_samples=True)
     assert results is not None
@@ -207,7 +209,7 @@ def _run_task(
         else None,
         "identity": identity.of_verdicts(metadata, options),
         "versions": environments.versions(),
-        **(made_with or {}),
+        **(store_settings or {}),
     }
     result = Result(
         task=f"{request.task}_avg{samples}",
@@ -263,7 +265,7 @@ def _vote(sample: Sample, score: float | None) -> str | None:
             number = exact(node)
     except (ParseError, TooLarge, Undefined, RecursionError, OutOfTime):
         return answer
-    # In hexadecimal, because Python refuses to write numbers of more than 4,300 decimal digits, such as 5e9000.
+    # In hexadecimal, because Python does not write numbers of more than 4,300 decimal digits, such as 5e9000.
     return repr(node) if number is None else f"{number.numerator:x}/{number.denominator:x}"
 
 
@@ -274,8 +276,8 @@ def _row(logged: Mapping[str, Any], model: PolicyLM) -> ScoredProblem:
     samples: list[ScoredSample] = []
     for number, verdict in enumerate(logged["avg_at_k"]):
         sampled = model.sampled[request, number]
-        if unanswered := sampled.unanswered:
-            verdict = dataclasses.asdict(unanswered)
+        if missing := sampled.verdict_without_answer:
+            verdict = dataclasses.asdict(missing)
         samples.append(verdict | {"tokens": sampled.tokens, "finish_reason": sampled.finish_reason})
     return {
         "problem": problem["id"],
@@ -327,7 +329,7 @@ def _judge(
     folder: str | Path | None,
     progress: Callable[..., None] | None,
 ) -> dict[str, float]:
-    """Has the judge rate all samples, writes its verdicts into the rows and returns the benchmark's own figures."""
+    """Has the judge rate all samples, writes its verdicts into the rows and returns the benchmark's own metrics."""
     from ..policies import load_policy
 
     if reason := missing(name, options):
@@ -340,19 +342,19 @@ def _judge(
         problem = Problem(row["problem"], tuple(row["prompt"]), answers.get(row["problem"], row["gold"]), "", row["meta"])
         for number, sample in enumerate(row["samples"]):
             sampled = model.sampled[row["request"], number]
-            if not sampled.unanswered:
+            if not sampled.verdict_without_answer:
                 responses.append((problem, sampled.scorable_text))
                 judged_samples.append(sample)
     store = Path(folder) / f"{name}.judge.jsonl" if folder else None
-    made_with = {"judge": options.judge, "weights": policies.files(str(options.judge))}
+    store_settings = {"judge": options.judge, "weights": policies.files(str(options.judge))}
     if progress:
-        progress(0, len(responses), judging=str(judged.cost(benchmark, responses, store, made_with)))
-    rated = judged.judge(benchmark, responses, load_policy(str(options.judge)), made_with, store, progress)
+        progress(0, len(responses), judging=str(judged.cost(benchmark, responses, store, store_settings)))
+    rated = judged.judge(benchmark, responses, load_policy(str(options.judge)), store_settings, store, progress)
     for verdict, sample in zip(rated, judged_samples, strict=True):
         sample |= {
             "score": verdict.score,
             "status": Status.UNDECIDED if verdict.score is None else Status.SCORED,
             "reason": "unjudged: no answer of the judge could be read" if verdict.score is None else str(list(verdict.values)),
-            "trail": verdict.texts,
+            "judge_messages": verdict.texts,
         }
     return dict(benchmark.summary(rated))

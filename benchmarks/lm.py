@@ -1,7 +1,7 @@
 """A policy as a language model of lm-eval.
 
 lm-eval passes every request k times. The k samples of a prompt are seeded by prompt and sample number, and stored as soon as
-they are generated. So a killed benchmark resumes where it stopped, and its figures do not depend on batch sizes.
+they are generated. Therefore a killed benchmark resumes where it stopped, and its scores do not depend on batch sizes.
 """
 
 import dataclasses
@@ -18,10 +18,10 @@ from .. import disk
 from ..core import (
     Completion,
     Conversation,
-    Incomplete,
     Message,
     Policy,
     Sampling,
+    SamplingIncomplete,
     SupportsLoglikelihoods,
     UserError,
     Verdict,
@@ -44,7 +44,7 @@ class Sample(NamedTuple):
     error: str = ""
 
     @property
-    def unanswered(self) -> Verdict | None:
+    def verdict_without_answer(self) -> Verdict | None:
         """Verdict on a sample without a response, else None; see `core.verdict_without_answer`."""
         return verdict_without_answer(self.finish_reason, self.error)
 
@@ -73,27 +73,27 @@ class PolicyLM(LM):
     def __init__(
         self,
         policy: Policy,
-        made_with: Mapping[str, object] | None = None,
+        store_settings: Mapping[str, object] | None = None,
         seed: int = 0,
         store: str | Path | None = None,
         progress: Callable[..., None] | None = None,
-        raw: bool = False,
+        keep_truncated: bool = False,
     ):
         """Wraps a policy.
 
         Args:
             policy: the policy that generates responses.
-            made_with: further facts that must equal those of the store, such as the policy's URI.
+            store_settings: further facts that must equal those of the store, such as the policy's URI.
             seed: base seed of the samples.
             store: file of stored samples, to read and to extend.
             progress: called as progress(samples done, all samples).
-            raw: return each text without its reasoning, even if it was truncated, instead of `Sample.scorable_text`. For tasks
-                with their own scorers, which handle neither reasoning nor truncation.
+            keep_truncated: return each text without its reasoning, even if it was truncated, instead of
+                `Sample.scorable_text`. For tasks with their own scorers, which handle neither reasoning nor truncation.
         """
         super().__init__()
-        self.raw = raw
+        self.keep_truncated = keep_truncated
         self.policy, self.seed, self.progress = policy, seed, progress or (lambda done, total: None)
-        self.store: Store[SampleRow] | None = Store(store, {**(made_with or {}), "seed": seed}, _check) if store else None
+        self.store: Store[SampleRow] | None = Store(store, {**(store_settings or {}), "seed": seed}, _check) if store else None
         self.sampled: dict[tuple[str, int], Sample] = {}
         for row in self.store.rows if self.store else ():
             self.sampled[row["request"], row["sample"]] = Sample(
@@ -130,7 +130,7 @@ class PolicyLM(LM):
             order.append((name, sample))
         self._sample(unique)
         sampled = [self.sampled[pair] for pair in order]
-        return [without_thinking(sample.text) if self.raw else sample.scorable_text for sample in sampled]
+        return [without_thinking(sample.text) if self.keep_truncated else sample.scorable_text for sample in sampled]
 
     def _sample(self, requests: dict[str, tuple[str, Sampling, int]]) -> None:
         """Generates all samples that are not stored yet.
@@ -154,7 +154,7 @@ class PolicyLM(LM):
                 conversations = [_conversation(missing[name][0]) for name in batch]
                 try:
                     self._store(batch, self.policy.generate(conversations, samples, sampling, batch))
-                except Incomplete as stopped:
+                except SamplingIncomplete as stopped:
                     complete = [index for index, row in enumerate(stopped.sampled) if None not in row]
                     self._store([batch[index] for index in complete], [stopped.sampled[index] for index in complete])
                     raise stopped.error_to_raise from None

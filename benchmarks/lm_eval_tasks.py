@@ -1,7 +1,7 @@
 """lm-eval's own tasks on any policy, as `lm_eval:NAME`. They measure base models, with few-shot prompts as plain text.
 
 Prompts, few-shot examples, greedy sampling or likelihoods, and the metric are lm-eval's. The policy, the store that lets a
-killed run resume, and the score with its intervals are ours.
+killed run resume, and the score with its intervals are tenfold's.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ def evaluate(
     policy: Policy,
     options: Options,
     *,
-    made_with: Mapping[str, object] | None = None,
+    store_settings: Mapping[str, object] | None = None,
     folder: str | Path | None = None,
     progress: Callable[..., None] | None = None,
 ) -> Result:
@@ -32,7 +32,7 @@ def evaluate(
         name: the task's name with its prefix, "lm_eval:NAME".
         policy: the policy to measure.
         options: seed and number of problems; other options are not used.
-        made_with, folder, progress: see `evaluate.evaluate`.
+        store_settings, folder, progress: see `evaluate.evaluate`.
 
     Raises:
         UserError: lm-eval has no such task, its data cannot be loaded, or the task needs likelihoods and the policy has none.
@@ -47,7 +47,7 @@ def evaluate(
             "livecodebench or fullstack_bench without lm_eval:, which run in the sandbox"
         )
     store = Path(folder) / f"lm_eval_{task}.samples.jsonl" if folder else None
-    model = PolicyLM(policy, made_with, options.seed, store, progress, raw=True)
+    model = PolicyLM(policy, store_settings, options.seed, store, progress, keep_truncated=True)
     try:
         results = lm_eval.simple_evaluate(
             model=model, tasks=[task], task_manager=manager, limit=options.limit, bootstrap_iters=0, log_samples=True
@@ -76,7 +76,7 @@ def evaluate(
     result = Result(
         task=f"lm_eval_{task}",
         score=score_of(rows),
-        settings={**settings, **(made_with or {})},
+        settings={**settings, **(store_settings or {})},
         hash=settings_hash(settings),
         truncated=sum(sample["finish_reason"] == "length" for sample in sampled) / len(sampled),
         tokens=sum(sample["tokens"] for sample in sampled) / len(sampled),
@@ -103,11 +103,11 @@ def _rows(leaf: str, documents: Sequence[Mapping[str, Any]], model: PolicyLM) ->
             "status": "scored",
             "method": metric,
             "reason": str(logged["filtered_resps"][0])[:300],
-            "trail": (),
+            "judge_messages": (),
             "tokens": sampled.tokens if sampled else 0,
             "finish_reason": sampled.finish_reason if sampled else "stop",
         }
-        if sampled and (verdict := sampled.unanswered):  # lm-eval has scored an empty text
+        if sampled and (verdict := sampled.verdict_without_answer):  # lm-eval has scored an empty text
             sample = cast(ScoredSample, {**sample, **dataclasses.asdict(verdict)})
         rows[logged["doc_id"]] = {
             "problem": f"{leaf}/{logged['doc_id']}",

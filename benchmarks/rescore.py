@@ -18,7 +18,7 @@ def rescore(
 
     Args:
         folder: folder of the results; it may come from someone else.
-        progress: called as progress(done, total, **figures).
+        progress: called as progress(done, total, **values).
         trust: allow the results to name code from outside this package, for example as their problems (`named_code.py`).
 
     Returns:
@@ -40,7 +40,7 @@ def _rescored(result: Result, folder: str | Path, progress: Callable[..., None] 
     remedy = "remove it and run its benchmark again; the samples are stored"
     with disk.reading(Path(folder) / f"{result.task}.result.json", remedy):
         settings = result.settings
-        made_with = {name: value for name, value in settings.items() if name not in TASK_SETTINGS}
+        store_settings = {name: value for name, value in settings.items() if name not in TASK_SETTINGS}
         options = Options(
             seed=settings["seed"],
             limit=settings["number"],
@@ -51,7 +51,9 @@ def _rescored(result: Result, folder: str | Path, progress: Callable[..., None] 
             judge=settings["judge"],
             baseline=settings["baseline"],
         )
-    return result, run_task(result.task, StoredSamplesOnly(), options, made_with=made_with, folder=folder, progress=progress)
+    return result, run_task(
+        result.task, StoredSamplesOnly(), options, store_settings=store_settings, folder=folder, progress=progress
+    )
 
 
 class StoredSamplesOnly:

@@ -27,13 +27,13 @@ class Result:
     """Digest of the settings without the policy and the location of the problems. It includes the judge and the versions of all
     packages that decide verdicts. Scores with equal hashes are comparable."""
     truncated: float
-    """Share of samples that were cut off at the length limit."""
+    """Share of samples that were truncated at the length limit."""
     tokens: float
     """Mean number of tokens per sample."""
     figures: dict[str, float] = dataclasses.field(default_factory=dict)
-    """Further figures by name, 0..1, such as maj@k or a judged benchmark's own figures."""
+    """Further metrics by name, 0..1, such as maj@k or a judged benchmark's own metrics."""
     refused: int = 0
-    """Samples that a server refused permanently, for example by its content filter. They have no score and are counted in
+    """Samples that a server declined permanently, for example by its content filter. They have no score and are counted in
     `score.faults`."""
 
     def as_dict(self) -> dict[str, Any]:
@@ -66,10 +66,10 @@ class Options:
     benchmark's own model answers."""
 
     def __post_init__(self) -> None:
-        for name, least in (("samples", 1), ("limit", 1), ("max_tokens", 1), ("temperature", 0)):
+        for name, minimum in (("samples", 1), ("limit", 1), ("max_tokens", 1), ("temperature", 0)):
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise UserError(f"{name}: expected {least} or more, got {value}")
+            if value is not None and value < minimum:
+                raise UserError(f"{name}: expected {minimum} or more, got {value}")
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise UserError(f"top_p: expected a number above 0 and at most 1, got {self.top_p}")
         if self.data is not None and not Path(self.data).is_dir():
@@ -83,7 +83,7 @@ class ScoredSample(TypedDict):
     score: float | None
     method: str
     reason: str
-    trail: Sequence[str]
+    judge_messages: Sequence[str]
     tokens: int
     finish_reason: str
 

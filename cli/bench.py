@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .. import disk
-from ..core import Incomplete, Policy, UserError
+from ..core import Policy, SamplingIncomplete, UserError
 from . import options
 from .options import Commands
 
@@ -26,7 +26,7 @@ def add(commands: Commands) -> None:
         metavar="TASK",
         help="names of tasks and suites, such as aime24_avg64, lm_eval:mmlu, paper; without names the tasks are listed; "
         "`rescore FOLDER` judges the samples in a folder again, without a policy; `compare FOLDER` compares its results with "
-        "published figures, `compare FOLDER FOLDER` compares two runs",
+        "published scores, `compare FOLDER FOLDER` compares two runs",
     )
     command.add_argument("--list", action="store_true", help="list the tasks")
     command.add_argument("--policy", help="URI of the policy; see `tenfold --help`")
@@ -36,9 +36,13 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--samples", type=options.positive, metavar="K", help="samples for each problem (default: the task's own)"
     )
-    command.add_argument("--temperature", type=float, help="default: the task's own, 0.6")
-    command.add_argument("--top-p", type=float, help="default: the task's own, 0.95")
-    command.add_argument("--max-tokens", type=options.positive, help="token limit of a sample (default: the task's own, 65536)")
+    command.add_argument("--temperature", type=float, help="default: the task's own setting, 0.6 for most tasks")
+    command.add_argument("--top-p", type=float, help="default: the task's own setting, 0.95 for most tasks")
+    command.add_argument(
+        "--max-tokens",
+        type=options.positive,
+        help="token limit of a sample (default: the task's own setting, 65536 for most tasks)",
+    )
     command.add_argument(
         "--judge", help="URI of the policy that judges Arena-Hard, WritingBench and MultiChallenge; without it they are not run"
     )
@@ -47,7 +51,7 @@ def add(commands: Commands) -> None:
         action="store_true",
         help="with rescore: allow the results to name code outside tenfold, such as a source of problems",
     )
-    command.add_argument("--against", metavar="MODEL", help="with compare: only published figures of this model")
+    command.add_argument("--against", metavar="MODEL", help="with compare: only published scores of this model")
     command.add_argument("--baseline", help="comma-separated files with the baseline's responses for Arena-Hard")
     command.add_argument("--seed", type=int, default=0, help="base seed (default: %(default)s)")
     command.add_argument("--out", help="folder for samples and scores (default: bench/POLICY)")
@@ -110,10 +114,12 @@ def _tasks(
             continue
         try:
             with display.stage(task.name) as progress:
-                made_with = policy_identity(uri)
-                result = evaluate.run_task(task.name, policy, task_options, made_with=made_with, folder=out, progress=progress)
+                store_settings = policy_identity(uri)
+                result = evaluate.run_task(
+                    task.name, policy, task_options, store_settings=store_settings, folder=out, progress=progress
+                )
         except UserError as error:
-            if len(tasks) == 1 or isinstance(error, Incomplete):
+            if len(tasks) == 1 or isinstance(error, SamplingIncomplete):
                 raise
             not_run[task.name] = str(error)
             continue
@@ -126,7 +132,7 @@ def _tasks(
         print(f"{name}: not run: {reason}")
     for result in results:
         if result.score.faults:
-            refused = f", {result.refused} of them refused by the server" if result.refused else ""
+            refused = f", {result.refused} of them declined by the server" if result.refused else ""
             print(f"{result.task}: {result.score.faults} samples have no score and are left out{refused}", file=sys.stderr)
     print(f"page: {page.write(out)}")
 
@@ -146,7 +152,7 @@ def _rescore(folders: Sequence[str], trust: bool) -> None:
 
 
 def _compare(folders: Sequence[str], model: str | None) -> None:
-    """Compares results with published figures, or two runs with each other."""
+    """Compares results with published scores, or two runs with each other."""
     from ..benchmarks.report import compare, page, table
     from ..benchmarks.result import results
     from ..pipelines.recipe.report import Display
@@ -158,7 +164,7 @@ def _compare(folders: Sequence[str], model: str | None) -> None:
     folders = folders or ["."]
     rows = compare.compare([result for folder in folders for result in results(folder)], model)
     if not rows:
-        raise UserError(f"{', '.join(folders)}: no result of a task with published figures")
+        raise UserError(f"{', '.join(folders)}: no result of a task with published scores")
     console.print(table.compared(rows))
     print(table.cautions(rows))
     for folder in folders:

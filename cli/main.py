@@ -7,8 +7,9 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from .. import extras, faults, signals, terminal
+from .. import extras, faults, named_code, signals, terminal
 from ..core import UserError
 from . import bench, env, rollout, run, show, synthesize, verify
 
@@ -23,8 +24,8 @@ EPILOG = """examples:
   tenfold rollout tenfold/ChainSum-v0 --policy stage:runs/quickstart/grpo --samples 16
   tenfold bench chain_sum_avg8 --policy stage:runs/quickstart/grpo
   tenfold synthesize human_eval: --limit 30 --compare
-  tenfold verify --gold 1/2 --answer 'so it is \\boxed{0.5}'
-  tenfold verify --audit own --baselines                    measure verifiers on labelled pairs
+  tenfold verify --gold 1/2 --response 'so it is \\boxed{0.5}'
+  tenfold verify --audit built-in --baselines                    measure verifiers on labelled pairs
 
 policies:  micro:  smollm2:  hf:ORG/NAME  path:FOLDER  stage:FOLDER  vllm+hf:ORG/NAME  openai:MODEL?base_url=URL  scripted:TEXT
 """
@@ -48,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit status: 0, 2 after a user's mistake, or 128 + n after signal n."""
     parsed = parser().parse_args(arguments)
     _quiet_libraries()
+    if parsed.command != "run":  # a recipe has its own rules for the modules that it may import
+        typed = {name: value for name, value in vars(parsed).items() if name not in ("gold", "response")}
+        named_code.import_from(Path.cwd(), list(typed.values()))
     for stream in (sys.stdout, sys.stderr):  # file names may contain bytes that are not text
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -63,7 +67,7 @@ def _run(parsed: argparse.Namespace) -> int:
     except KeyboardInterrupt as error:
         number = signals.number_of(error)
         by = "" if number == signals.INTERRUPT else f" by {error}"
-        _print_error(f"stopped{by}; run the same command again to continue")
+        _print_error(f"stopped{by}; run the same command again to resume")
         return 128 + number
     except BrokenPipeError:
         if not signals.discard_if_closed(sys.stdout):

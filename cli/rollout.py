@@ -23,11 +23,16 @@ def add(commands: Commands) -> None:
         "--max-tokens",
         type=options.positive,
         default=512,
-        help="tokens of an episode, all turns together (default: %(default)s)",
+        help="maximum number of tokens of an episode, over all turns (default: %(default)s)",
     )
-    command.add_argument("--max-turns", type=options.positive, default=16, help="turns of an episode (default: %(default)s)")
+    command.add_argument(
+        "--max-turns",
+        type=options.positive,
+        default=16,
+        help="maximum number of the policy's turns in an episode (default: %(default)s)",
+    )
     command.add_argument("--seed", type=int, default=0, help="base seed (default: %(default)s)")
-    command.add_argument("--out", help="JSONL file for the episodes (default: NAME.jsonl); an unfinished file is continued")
+    command.add_argument("--out", help="JSONL file for the episodes (default: NAME.jsonl); an unfinished file is resumed")
     command.set_defaults(call=run, command="rollout")
 
 
@@ -54,17 +59,17 @@ def run(arguments: argparse.Namespace) -> None:
             sampling=sampling,
             max_turns=arguments.max_turns,
             store=out,
-            made_with={**policy_identity(arguments.policy), **identity.made_with(arguments.id, arguments.options)},
+            store_settings={**policy_identity(arguments.policy), **identity.store_settings(arguments.id, arguments.options)},
             progress=progress,
         )
     mean = pass_rate(episodes)
     faults = sum(episode.verdict.score is None for episode in episodes)
     refused = sum(episode.verdict.method == "refused" for episode in episodes)
-    cut = sum(episode.finish_reason == "length" for episode in episodes) / len(episodes)
+    truncated = sum(episode.finish_reason == "length" for episode in episodes) / len(episodes)
     score = "none" if mean is None else f"{mean:.3f}"
     problems = len(episodes) // arguments.samples
-    print(f"{len(episodes)} episodes of {problems} problems: mean score {score}, {cut:.1%} truncated; in {out}")
+    print(f"{len(episodes)} episodes of {problems} problems: mean score {score}, {truncated:.1%} truncated; in {out}")
     if refused:
-        print(f"{refused} episodes have no score: the server refuses their prompts", file=sys.stderr)
+        print(f"{refused} episodes have no score: the server declines their prompts", file=sys.stderr)
     if faults > refused:
         print(f"{faults - refused} episodes have no score: run the same command to play them again", file=sys.stderr)

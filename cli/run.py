@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 def add(commands: Commands) -> None:
     """Adds the command and its options."""
-    command = commands.add_parser("run", help="run a recipe, or continue a run that was stopped")
+    command = commands.add_parser("run", help="run a recipe, or resume a run that was stopped")
     command.add_argument(
         "recipe", help="a YAML file, or the name of a recipe of the package: quickstart, three_stages, nanbeige4-3b, ..."
     )
-    command.add_argument("--out", help="folder of the run (default: runs/NAME); an existing run is continued")
+    command.add_argument("--out", help="folder of the run (default: runs/NAME); an existing run is resumed")
     command.add_argument(
         "--cluster",
         help="machines to run on, instead of the recipe's: a YAML file, or a name (one_gpu, one_node, several_nodes)",

@@ -10,7 +10,7 @@ def add(commands: Commands) -> None:
     """Adds the command and its options."""
     command = commands.add_parser("synthesize", help="write tests for coding problems from their solutions")
     command.add_argument("problems", help="a problem URI with solutions, such as human_eval: or jsonl:FILE")
-    command.add_argument("--out", help="JSONL file (default: tests.jsonl); an unfinished file is continued")
+    command.add_argument("--out", help="JSONL file (default: tests.jsonl); an unfinished file is resumed")
     command.add_argument("--limit", type=options.positive, help="number of problems, from the first (default: all)")
     command.add_argument("--compare", action="store_true", help="also measure the problems' original tests")
     command.add_argument(
@@ -34,9 +34,9 @@ def run(arguments: argparse.Namespace) -> None:
     display = Display()
     out = arguments.out or "tests.jsonl"
     settings = {
-        "count": arguments.inputs,
-        "public": arguments.public_tests,
-        "least": arguments.min_private_tests,
+        "inputs_per_round": arguments.inputs,
+        "public_tests": arguments.public_tests,
+        "min_private_tests": arguments.min_private_tests,
         "seed": arguments.seed,
     }
     with display.stage(arguments.problems) as progress:

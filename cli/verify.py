@@ -13,12 +13,13 @@ def add(commands: Commands) -> None:
     """Adds the command and its options."""
     command = commands.add_parser("verify", help="judge one response against a gold answer, or audit verifiers")
     command.add_argument("--gold", help="gold answer; the tests of a program as a JSON object")
-    command.add_argument("--answer", help="response, with or without reasoning")
+    command.add_argument("--response", help="response, with or without reasoning")
     command.add_argument("--verifier", default="math", help="name of the verifier (default: %(default)s)")
     command.add_argument(
         "--audit",
         metavar="FILE",
-        help="count errors on pairs: JSONL with gold, pred and equal (optional: question, kind), or `own`",
+        help="count errors on pairs: JSONL with gold, pred and equal (optional: question, kind), or "
+        "`built-in` for the pairs of this package",
     )
     command.add_argument("--policy", help="with --audit: URI of a judge to audit, too; see `tenfold --help`")
     command.add_argument("--baselines", action="store_true", help="with --audit: also audit math-verify and verl's scorers")
@@ -34,11 +35,11 @@ def run(arguments: argparse.Namespace) -> None:
         from ..benchmarks.audit import graders
 
         return graders.main(arguments.audit, arguments.verifier, arguments.policy, arguments.baselines, arguments.limit)
-    if arguments.gold is None or arguments.answer is None:
-        raise UserError("missing options: give --gold and --answer, or --audit FILE")
+    if arguments.gold is None or arguments.response is None:
+        raise UserError("missing options: give --gold and --response, or --audit FILE")
     gold = arguments.gold
     if gold.lstrip().startswith("{"):
         with contextlib.suppress(json.JSONDecodeError):  # text that starts with a brace
             gold = json.loads(gold)
-    verdict = verify(gold, arguments.answer, arguments.verifier)
+    verdict = verify(gold, arguments.response, arguments.verifier)
     print(json.dumps({name: getattr(verdict, name) for name in ("status", "score", "method", "reason")}))

@@ -72,7 +72,7 @@ def bounds(field: FieldInfo) -> str:
 
 
 def default(field: FieldInfo) -> str:
-    """What a setting is where a recipe does not name it."""
+    """Returns the default value of a setting."""
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
@@ -141,7 +141,7 @@ def stages() -> Iterator[str]:
         yield ""
         facts = [
             "starts from a policy" if stage.reads_policy else "starts from no policy",
-            *(["leaves a policy"] if stage.leaves_policy else []),
+            *(["leaves a policy"] if stage.writes_policy else []),
             *(["trains in one process for each GPU"] if stage.data_parallel else []),
         ]
         changes = ", ".join(f"`{name}`" for name in sorted(stage.may_change))
@@ -171,7 +171,7 @@ def tasks() -> Iterator[str]:
     yield ""
     yield "This page is generated from `benchmarks/tasks/*.yaml`. Every task samples at temperature "
     yield f"{sampling['temperature']} and top_p {sampling['top_p']}, up to {sampling['max_gen_toks']:,} tokens, unless its row "
-    yield "says otherwise. `TASK_avgK` asks for K samples for each problem. Any task of lm-eval is `lm_eval:NAME`."
+    yield "says otherwise. `TASK_avgK` takes K samples of each problem. Any task of lm-eval is `lm_eval:NAME`."
     yield ""
     yield from table("suite", "tasks")
     for suite, names in SUITES.items():
@@ -215,7 +215,7 @@ def environments() -> Iterator[str]:
         yield row(f"`{id}`", problems, f"`{judge}`")
     yield ""
     yield from table("verifier", "function", "options")
-    for name, target in verifiers.NAMES.items():
+    for name, target in verifiers.BUILT_IN_VERIFIERS.items():
         options = ", ".join(f"`{option}`" for option in verifiers.find(name).options)
         yield row(f"`{name}`", f"`{target}`", options or "none")
 

@@ -25,7 +25,7 @@ from tenfold.benchmarks.result import Result, results
 from tenfold.core import UserError
 from tenfold.pipelines.bench import scoreboard
 from tenfold.pipelines.recipe import provenance
-from tenfold.pipelines.stage import finished
+from tenfold.pipelines.stage import finished_record
 from tenfold.pipelines.stages import KINDS
 
 ROOT = Path(__file__).parent.parent
@@ -58,7 +58,7 @@ def of_run(folder: Path) -> Iterator[str]:
         UserError: a stage is not finished, or its record is broken.
     """
     content = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
-    records = {stage["name"]: finished(folder / stage["name"]) for stage in content["stages"]}
+    records = {stage["name"]: finished_record(folder / stage["name"]) for stage in content["stages"]}
     rows: list[list[object]] = []
     for name, record in records.items():
         stage = KINDS[record["stage"]["kind"]].model_construct(**record["stage"])  # its settings were checked by the run
@@ -138,7 +138,7 @@ def written(folder: Path, commit: str | None = None) -> str:
         lines = [*of_run(folder)]
         content = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
         command = f"tenfold run {content['name']} --out {folder}"
-        records = [finished(folder / stage["name"]) for stage in content["stages"]]
+        records = [finished_record(folder / stage["name"]) for stage in content["stages"]]
         versions = records[0]["versions"]
         commits = unique(record["commit"] for record in records if "commit" in record)
         machines = unique(machine_text(record["machine"]) for record in records if "machine" in record)

@@ -14,36 +14,38 @@ class Declaration(TypedDict, total=False):
     """Id of the wrapped environment; an argument of the entry point."""
 
 
-REASON = "{prompt}\n\nReason step by step and put the final answer in \\boxed{}."
-REASON_OR_CHOOSE = "{prompt}\n\nReason step by step and put the final answer, a letter where there are options, in \\boxed{}."
-PROGRAM = "Answer with the whole program in one ```python block."
+REASONING_TEMPLATE = "{prompt}\n\nReason step by step and put the final answer in \\boxed{}."
+REASONING_OR_CHOICE_TEMPLATE = (
+    "{prompt}\n\nReason step by step and put the final answer, a letter where there are options, in \\boxed{}."
+)
+PROGRAM_INSTRUCTION = "Answer with the whole program in one ```python block."
 
 MATHEMATICS: dict[str, Declaration] = {
     "tenfold/GSM8K-v0": {
         "problems": "hf:openai/gsm8k?name=main&split=train&answer_after=%23%23%23%23",
         "verifier": "math",
-        "template": REASON,
+        "template": REASONING_TEMPLATE,
     },
-    "tenfold/Math-v0": {"problems": "champ:", "verifier": "math", "template": REASON},
+    "tenfold/Math-v0": {"problems": "champ:", "verifier": "math", "template": REASONING_TEMPLATE},
     "tenfold/MathPython-v0": {"entry_point": "tenfold.envs.tools:with_python", "environment": "tenfold/Math-v0"},
 }
 SCIENCE: dict[str, Declaration] = {
     "tenfold/Science-v0": {
         "problems": "hf:m-a-p/SuperGPQA?split=train",
         "verifier": "science",
-        "template": REASON_OR_CHOOSE,
+        "template": REASONING_OR_CHOICE_TEMPLATE,
     },
 }
 CODING: dict[str, Declaration] = {
     "tenfold/HumanEval-v0": {
         "problems": "human_eval:",
         "verifier": "code",
-        "template": "Complete this function:\n\n```python\n{prompt}\n```\n\n" + PROGRAM,
+        "template": "Complete this function:\n\n```python\n{prompt}\n```\n\n" + PROGRAM_INSTRUCTION,
     },
     "tenfold/MBPP-v0": {
         "problems": "hf:google-research-datasets/mbpp?name=full&split=train",
         "verifier": "code",
-        "template": "{prompt}\n\n" + PROGRAM,
+        "template": "{prompt}\n\n" + PROGRAM_INSTRUCTION,
     },
     "tenfold/HumanEvalTurns-v0": {"entry_point": "tenfold.envs.tools:with_tests", "environment": "tenfold/HumanEval-v0"},
     "tenfold/MBPPTurns-v0": {"entry_point": "tenfold.envs.tools:with_tests", "environment": "tenfold/MBPP-v0"},

@@ -52,7 +52,7 @@ def _check_gold(id: str, environment: TextEnv) -> None:
 def gold_response(problem: Problem) -> str | None:
     """Returns a correct response: the gold answer if it is text, a number or a list, else the problem's solution.
 
-    None if the problem has no solution, as most problems with instructions have none.
+    Returns None if the problem has no solution, as is the case for most instruction-following problems.
     """
     if isinstance(problem.answer, list) and problem.answer:
         return f"\\boxed{{{problem.answer[0]}}}"

@@ -94,7 +94,7 @@ def of_environment(id: str, options: Mapping[str, object] | None = None) -> Iden
     return _of_entry(spec.entry_point, {**spec.kwargs, **(options or {})}) | _of_wrappers(spec)
 
 
-def made_with(id: str, options: Mapping[str, object] | None = None) -> dict[str, object]:
+def store_settings(id: str, options: Mapping[str, object] | None = None) -> dict[str, object]:
     """Returns the settings that stored episodes of an environment must have; see `of_environment`.
 
     Returns:
@@ -114,7 +114,7 @@ def of_verifier(verifier: verifiers.VerifierLike) -> Identity:
     options = _of_arguments(found.options)
     if not isinstance(name, str):
         return {"": digests.name_of(name), "source": digests.of(name), **options}
-    target = verifiers.NAMES.get(name, name)
+    target = verifiers.BUILT_IN_VERIFIERS.get(name, name)
     source = digests.of_source(target.partition(":")[0])
     return {"": target, **({"source": source} if source else {}), **options}
 

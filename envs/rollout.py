@@ -16,7 +16,7 @@ def rollout(
     problems: Sequence[int] | int | None = None,
     sampling: Sampling | None = None,
     store: str | Path | None = None,
-    made_with: Mapping[str, object] | None = None,
+    store_settings: Mapping[str, object] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Episode]:
     """Plays `samples` episodes of each problem.
@@ -26,13 +26,13 @@ def rollout(
 
     Args:
         environment: an environment id, or a function that creates an environment. For a function, name the inputs of the reward
-            in `made_with`.
+            in `store_settings`.
         policy: samples the responses.
         samples: number of episodes for each problem.
         problems: indices of the problems, or their number; the default is all problems.
         sampling: temperature, base seed, and token limit of an episode.
         store: JSONL file for the episodes. Episodes that it contains are not played again.
-        made_with: further settings that must be equal to continue a store, such as the policy's URI.
+        store_settings: further settings that must be equal to continue a store, such as the policy's URI.
         progress: called with the number of finished episodes and the total.
 
     Returns:
@@ -42,7 +42,7 @@ def rollout(
         UserError: there is no such environment, it has no problems, or the store was made under other settings.
     """
     if store is not None and isinstance(environment, str):
-        made_with = {**identity.made_with(environment), **(made_with or {})}
+        store_settings = {**identity.store_settings(environment), **(store_settings or {})}
     return playing.rollout(
         environment,
         policy,
@@ -50,6 +50,6 @@ def rollout(
         problems=problems,
         sampling=sampling,
         store=store,
-        made_with=made_with,
+        store_settings=store_settings,
         progress=progress,
     )

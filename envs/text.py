@@ -61,7 +61,7 @@ def problem_index(options: Mapping[str, Any] | None, problems: int, rng: np.rand
 def _without_invalid(
     problems: Sequence[Problem], invalid: list[tuple[Problem, str]], invalid_gold: str, uri: str
 ) -> Sequence[Problem]:
-    """Returns the problems to pose; drops, reports or refuses problems with an invalid gold answer."""
+    """Returns the problems to pose; if gold answers are invalid, drops their problems, warns or raises an error."""
     first = "; ".join(f"{problem.id}: {reason}" for problem, reason in invalid[:5])
     more = "; ..." if len(invalid) > 5 else ""
     message = f"{uri or 'problems'}: {len(invalid)} of {len(problems)} gold answers cannot be read ({first}{more})"

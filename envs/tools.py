@@ -9,7 +9,7 @@ The policy calls a tool in the format of common chat templates:
     </tool_call>
 
 The reply is a turn of the role `tool`. The interpreter keeps its variables until the end of the episode. A turn without a call
-is the response, and so is a turn with a call after the last call that is allowed.
+is the response. After `max_calls` calls the next turn is the response, even if it contains a call.
 """
 
 import dataclasses
@@ -49,7 +49,7 @@ which runs a whole program on the public tests and says which of them it passes,
 which is a Python interpreter that keeps its variables. Your answer is judged by more tests than the public ones."""
 
 
-class PythonTool(gymnasium.Wrapper[str, str, str, str]):
+class PythonToolWrapper(gymnasium.Wrapper[str, str, str, str]):
     """Adds a Python interpreter to a text environment."""
 
     def __init__(
@@ -104,7 +104,7 @@ class PythonTool(gymnasium.Wrapper[str, str, str, str]):
         super().close()
 
 
-class CodingTools(PythonTool):
+class CodingToolsWrapper(PythonToolWrapper):
     """Adds a Python interpreter, and a tool that runs a program on the public tests of a coding problem."""
 
     def __init__(self, environment: gymnasium.Env[str, str], instruction: str = TESTS_INSTRUCTION, **options: Any):
@@ -113,7 +113,7 @@ class CodingTools(PythonTool):
         Args:
             environment: the environment that poses the problem and judges the response.
             instruction: text of the system turn that describes the tools.
-            **options: see `PythonTool`.
+            **options: see `PythonToolWrapper`.
         """
         super().__init__(environment, instruction=instruction, **options)
 
@@ -147,26 +147,26 @@ class CodingTools(PythonTool):
         return problem
 
 
-def with_python(environment: str, problems: str | None = None, **options: Any) -> PythonTool:
+def with_python(environment: str, problems: str | None = None, **options: Any) -> PythonToolWrapper:
     """Creates an environment with a Python interpreter.
 
     Args:
         environment: id of the environment to wrap.
         problems: problem URI instead of the environment's own.
-        **options: see `PythonTool`.
+        **options: see `PythonToolWrapper`.
     """
-    return PythonTool(_make(environment, problems), **options)
+    return PythonToolWrapper(_make(environment, problems), **options)
 
 
-def with_tests(environment: str, problems: str | None = None, **options: Any) -> CodingTools:
+def with_tests(environment: str, problems: str | None = None, **options: Any) -> CodingToolsWrapper:
     """Creates a coding environment with a Python interpreter and public tests.
 
     Args:
         environment: id of the environment to wrap.
         problems: problem URI instead of the environment's own.
-        **options: see `PythonTool`.
+        **options: see `PythonToolWrapper`.
     """
-    return CodingTools(_make(environment, problems), **options)
+    return CodingToolsWrapper(_make(environment, problems), **options)
 
 
 def _make(environment: str, problems: str | None) -> gymnasium.Env[str, str]:

@@ -1,4 +1,4 @@
-"""Tables and figures for a run's report."""
+"""Tables and plots for a run's report."""
 
 import html
 import math
@@ -34,7 +34,7 @@ def examples(documents: Sequence[Mapping[str, object]]) -> str:
 
 
 def losses(points: Iterable[tuple[int, float]]) -> "Figure":
-    """Returns a figure of the loss over the steps, from points (step, loss)."""
+    """Returns a plot of the loss over the steps, from points (step, loss)."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 2.6), layout="constrained")

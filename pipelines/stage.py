@@ -59,7 +59,7 @@ class Context:
     inputs: dict[str, Path]
     """Folders of the earlier stages, by name."""
     progress: Callable[..., None]
-    """progress(done, total, **figures) shows how far the stage is."""
+    """progress(done, total, **values) shows how far the stage is."""
     cluster: Cluster = HERE
     identity: str = ""
     """Digest of the stage's identity (`recipe/identity.py`). Stored samples are reused only under the same digest."""
@@ -73,9 +73,9 @@ class Stage(BaseModel):
     kind: str
     reads_policy: ClassVar[bool] = True
     """True if the stage starts from a policy. If False, `Context.policy` is empty, and the policy need not exist yet."""
-    leaves_policy: ClassVar[bool] = False
+    writes_policy: ClassVar[bool] = False
     """True if the stage writes a checkpoint to the folder `policy`."""
-    feeds_next: ClassVar[bool] = True
+    is_default_start: ClassVar[bool] = True
     """True if later stages start from that checkpoint by default."""
     data_parallel: ClassVar[bool] = False
     """True if the stage has a method `train`, which runs in one process per GPU of the cluster."""
@@ -95,7 +95,7 @@ class Stage(BaseModel):
     @model_validator(mode="after")
     def _policy_is_read(self) -> "Stage":
         if self.policy is not None and not self.reads_policy:
-            raise ValueError(f"policy: expected no value, because this kind of stage has none, got {self.policy}; remove it")
+            raise ValueError(f"policy: this kind of stage does not start from a policy, got {self.policy}; remove the setting")
         return self
 
     def check(self) -> None:
@@ -126,7 +126,7 @@ class Stage(BaseModel):
         """Returns the earlier stages that the settings name, other than in `policy` and `{stage:NAME}`."""
         return []
 
-    def reads_files(self) -> dict[str, str]:
+    def files_read(self) -> dict[str, str]:
         """Returns the files of earlier stages that affect the result: stage name to file name."""
         return {}
 
@@ -158,7 +158,7 @@ class Stage(BaseModel):
         return ""
 
     def figure(self, metrics: Metrics) -> "Figure | None":
-        """Returns a figure for the run's report, or None."""
+        """Returns a plot for the run's report, or None."""
         return None
 
     def tables(self, metrics: Metrics) -> str:
@@ -166,7 +166,7 @@ class Stage(BaseModel):
         return ""
 
 
-def record(folder: Path) -> dict[str, Any] | None:
+def read_record(folder: Path) -> dict[str, Any] | None:
     """Returns the record of a finished stage, else that of a stage that has begun, else None.
 
     Raises:
@@ -190,13 +190,13 @@ def record(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def finished(folder: Path) -> dict[str, Any]:
+def finished_record(folder: Path) -> dict[str, Any]:
     """Returns the record of a finished stage.
 
     Raises:
         UserError: the stage is not finished, or its record cannot be read.
     """
-    found = record(folder)
+    found = read_record(folder)
     if found is None or "metrics" not in found:
         raise UserError(f"the stage {folder} is not finished: it has no stage.json")
     return found

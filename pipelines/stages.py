@@ -27,7 +27,7 @@ from .sft.sft import SFT
 from .stage import Stage
 from .synthesize.synthesize import Synthesize
 
-OWN: tuple[type[Stage], ...] = (
+BUILT_IN_STAGES: tuple[type[Stage], ...] = (
     *(Documents, Clean, Tag, Retrieve, Select, Tokenizer, Mix, Pretrain),
     *(SFT, Refine, SamplePairs, Distill, RewardModel, Synthesize, Filter, GRPO, Bench, Contrast),
 )
@@ -44,7 +44,7 @@ def kind_of(stage: type[Stage]) -> str:
 
 def _added() -> Iterator[type[Stage]]:
     """Yields the kinds of installed packages. An unusable kind is skipped with a warning that names its package."""
-    taken = {kind_of(stage) for stage in OWN}
+    taken = {kind_of(stage) for stage in BUILT_IN_STAGES}
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
         package = point.dist.name if point.dist else point.value
         try:
@@ -69,7 +69,7 @@ def _problem_of(stage: object, point: importlib.metadata.EntryPoint, taken: Coll
     return "is skipped: another stage already has this kind" if point.name in taken else ""
 
 
-KINDS: dict[str, type[Stage]] = {kind_of(stage): stage for stage in (*OWN, *_added())}
+KINDS: dict[str, type[Stage]] = {kind_of(stage): stage for stage in (*BUILT_IN_STAGES, *_added())}
 """All kinds of stages, by name."""
 
 if TYPE_CHECKING:

@@ -41,11 +41,13 @@ def load_policy(uri: str, **options: Any) -> Policy:
         from .openai import OpenAIPolicy
         from .server import keys
 
-        keys.refuse_keys_in(uri)
+        keys.reject_keys_in(uri)
         model, _, query = rest.partition("?")
         settings: dict[str, Any] = dict(parse_qsl(query))
-        if unknown := set(settings) - {"base_url", "api_key_env", "leave_out"}:
-            raise UserError(f"{uri}: unknown option {min(unknown)!r}; the options are base_url, api_key_env and leave_out")
+        if unknown := set(settings) - {"base_url", "api_key_env", "omit_parameters"}:
+            raise UserError(
+                f"{uri}: unknown option {min(unknown)!r}; the options are base_url, api_key_env and omit_parameters"
+            )
         return OpenAIPolicy(model, **settings, **options)
     with extras.required_by(uri, "gpu" if uri.startswith("vllm+") else ""):
         return _checkpoint_policy(uri, options)

@@ -36,7 +36,7 @@ def files(uri: str) -> dict[str, str]:
         source = digests.of_source(rest.partition(":")[0])
         return {"source text": source} if source else {}
     if scheme == "openai":
-        keys.refuse_keys_in(uri)
+        keys.reject_keys_in(uri)
     if scheme in ("scripted", "openai"):
         return {}
     with extras.required_by(uri):

@@ -15,7 +15,7 @@ import os
 from collections.abc import Mapping
 
 from .. import verifiers
-from ..core import Conversation, Policy, Problem, Refused, Sampling, UserError, Verdict, Verifier
+from ..core import Conversation, Policy, Problem, PromptRefused, Sampling, UserError, Verdict, Verifier
 from ..verifiers import agentic
 from . import load_policy
 
@@ -28,7 +28,7 @@ class JudgeVerifier:
     """URI of the policy; None: the value of TENFOLD_JUDGE at the time of the verdict."""
     always: bool | None = None
     """Ask the policy about every response; None: the value of TENFOLD_JUDGE_ALWAYS."""
-    rules: verifiers.VerifierName = "math"
+    rules: verifiers.VerifierSpec = "math"
     """The verifier with the rules."""
 
     @property
@@ -89,7 +89,7 @@ def asking(policy: Policy, sampling: Sampling | None = None) -> agentic.Ask:
     def ask(conversation: Conversation) -> str:
         (completion,) = policy.generate([conversation], 1, settings)[0]
         if completion.finish_reason == "refused":
-            raise Refused(completion.error)
+            raise PromptRefused(completion.error)
         if completion.finish_reason == "fault":
             raise ConnectionError(completion.error)
         return completion.text

@@ -15,10 +15,10 @@ from ..core import (
     TEXT,
     Completion,
     Conversation,
-    Incomplete,
     Message,
-    Refused,
+    PromptRefused,
     Sampling,
+    SamplingIncomplete,
     UserError,
     sample_seed,
     without_secrets,
@@ -79,10 +79,10 @@ class OpenAIPolicy:
     """Samples from a server through `/v1/chat/completions`.
 
     Temporary errors (408, 409, 429, 5xx, a lost connection) are retried with growing pauses by OpenAI's client; if the server
-    stays unavailable, `Incomplete` is raised. Replies without an answer (no choices, an error under status 200, HTML, truncated
-    JSON) are retried; after that, only this sample is a fault. A prompt that the server will never answer (a content filter, a
-    too long context) gives a sample with the finish reason "refused". Equal seeds give equal samples only if the server
-    supports this: vLLM does, OpenAI promises best effort.
+    stays unavailable, `SamplingIncomplete` is raised. Replies without an answer (no choices, an error under status 200, HTML,
+    truncated JSON) are retried; after that, only this sample is a fault. A prompt that the server will never answer (a content
+    filter, a context that is too long) gives a sample with the finish reason "refused". Equal seeds give equal samples only if
+    the server supports this: vLLM does, OpenAI promises best effort.
 
     Lone surrogates become U+FFFD in requests and replies.
     """
@@ -96,7 +96,7 @@ class OpenAIPolicy:
         max_retries: int = 8,
         timeout: float = 600.0,
         response_format: Mapping[str, object] | None = None,
-        leave_out: str = "",
+        omit_parameters: str = "",
     ):
         """Creates the client. No request is sent yet.
 
@@ -109,17 +109,17 @@ class OpenAIPolicy:
             max_retries: number of retries of a request.
             timeout: time limit of a request, in seconds.
             response_format: format of all replies, in the server's syntax: {"type": "json_schema", ...}.
-            leave_out: comma-separated parameters that are never sent, such as "temperature,top_p"; the server's values apply.
+            omit_parameters: comma-separated parameters that are not sent, such as "temperature,top_p"; the server's apply.
         """
-        self.left_out = {name.strip() for name in leave_out.split(",") if name.strip()}
-        """Parameters that are not sent, because of `leave_out` or because the server rejected them."""
-        if unknown := self.left_out - {*DISTRIBUTION, *OPTIONAL}:
+        self.omitted = {name.strip() for name in omit_parameters.split(",") if name.strip()}
+        """Parameters that are not sent, because of `omit_parameters` or because the server rejected them."""
+        if unknown := self.omitted - {*DISTRIBUTION, *OPTIONAL}:
             raise UserError(
-                f"openai: leave_out contains {min(unknown)!r}; the parameters are {', '.join((*DISTRIBUTION, *OPTIONAL))}"
+                f"openai: omit_parameters contains {min(unknown)!r}; the parameters are {', '.join((*DISTRIBUTION, *OPTIONAL))}"
             )
         self.model, self.batch_size, self.response_format = model, batch_size, response_format
         self.max_retries, self.limit, self.has_answered = max_retries, LIMIT, False
-        keys.refuse_keys_in(base_url or os.environ.get("OPENAI_BASE_URL", ""))
+        keys.reject_keys_in(base_url or os.environ.get("OPENAI_BASE_URL", ""))
         http = openai.DefaultHttpxClient(event_hooks={"request": [self._set_key]})
         self.client = openai.OpenAI(
             base_url=base_url, api_key=NO_KEY, max_retries=max_retries, timeout=timeout, http_client=http
@@ -148,7 +148,7 @@ class OpenAIPolicy:
             keys: see `Policy.generate`.
 
         Raises:
-            Incomplete: the server is unavailable, or rejects a setting of the user. The error contains the finished samples.
+            SamplingIncomplete: the server is unavailable, or rejects a user's setting. The error has the finished samples.
         """
         keys = keys or [repr(list(conversation)) for conversation in conversations]
         requests = [
@@ -169,10 +169,10 @@ class OpenAIPolicy:
         ]
         interrupts = [error for error in failures if isinstance(error, KeyboardInterrupt)]
         if failed := next(iter([*interrupts, *failures]), None):
-            raise Incomplete(self._message(failed), by_conversation) from failed
+            raise SamplingIncomplete(self._message(failed), by_conversation) from failed
         return [[completion for completion in row if completion] for row in by_conversation]
 
-    def choices(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
+    def choice_probabilities(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
         """Returns the probability of each option, given that the answer is one of them. Each option is one token.
 
         The probabilities are computed from the server's `top_logprobs`. Without them, the sampled token has probability 1.
@@ -187,7 +187,7 @@ class OpenAIPolicy:
         futures = at_once.wait_for_all(
             at_once.submit(lambda conversation: self._choose(conversation, options), conversations, self.batch_size)
         )
-        sample_errors = (Refused, UnclearRefusal, replies.InvalidReply)
+        sample_errors = (PromptRefused, UnclearRefusal, replies.InvalidReply)
         errors = [error for future in futures if (error := future.exception())]
         for error in errors:
             if not isinstance(error, sample_errors) or len(errors) == len(futures):
@@ -201,7 +201,7 @@ class OpenAIPolicy:
         if not sum(chances):
             chances = [float(text.strip() == option) for option in options]
         if not sum(chances):
-            raise replies.InvalidReply(f"the model must answer one of {', '.join(options)}, got {text[:80]!r}")
+            raise replies.InvalidReply(f"the model must answer with one of {', '.join(options)}, got {text[:80]!r}")
         return [chance / sum(chances) for chance in chances]
 
     def _sample(self, conversation: Conversation, seed: int, sampling: Sampling) -> Completion:
@@ -218,7 +218,7 @@ class OpenAIPolicy:
             if self.response_format:
                 request["response_format"] = dict(self.response_format)
             sampled = self._send(self.client.chat.completions, request, read)
-        return _stopped(sampled, sampling.stop) if "stop" in self.left_out else sampled
+        return _stopped(sampled, sampling.stop) if "stop" in self.omitted else sampled
 
     def _request(self, conversation: Conversation, sampling: Sampling) -> dict[str, Any]:
         return {
@@ -233,13 +233,13 @@ class OpenAIPolicy:
     def _accepted(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the request without parameters that the server does not accept."""
         named = {self.limit if name == LIMIT else name: value for name, value in request.items()}
-        return {name: value for name, value in named.items() if name not in self.left_out}
+        return {name: value for name, value in named.items() if name not in self.omitted}
 
     def _send(self, endpoint: Any, request: Mapping[str, Any], read: Callable[[Mapping[str, Any]], Read]) -> Read:
         """Sends a request, with retries, and returns what `read` returns for the reply.
 
         Raises:
-            Refused: the server will never answer this prompt.
+            PromptRefused: the server will never answer this prompt.
             UnclearRefusal: the server may never answer this prompt.
             InvalidReply: no reply had an answer.
             UserError: the server rejects a setting of the user.
@@ -279,11 +279,11 @@ class OpenAIPolicy:
             sent: the parameters of the request that were sent.
 
         Raises:
-            Refused, UnclearRefusal, UserError: the error is permanent; see `_send`.
+            PromptRefused, UnclearRefusal, UserError: the error is permanent; see `_send`.
         """
         message = self._redacted(f"{status or 'an error'}: {replies.one_line(body)}")
         removable = [name for name in sent if name in (LIMIT, "response_format", *DISTRIBUTION, *OPTIONAL)]
-        name = server_errors.refused_parameter(status or 400, body, removable)
+        name = server_errors.rejected_parameter(status or 400, body, removable)
         if name is not None:
             self._leave_out(name, sent[name], message)
             return True
@@ -292,7 +292,7 @@ class OpenAIPolicy:
             window = server_errors.window(body)
             if window is not None and window <= request[LIMIT]:
                 raise UserError(self._at(f"{message}; max_tokens={request[LIMIT]} leaves no tokens for the prompt: lower it"))
-            raise Refused(message)
+            raise PromptRefused(message)
         if kind == ErrorKind.USER:
             server = _server(self.client.base_url)
             hint = (
@@ -315,17 +315,17 @@ class OpenAIPolicy:
             self.limit = NEW_LIMIT
             return
         if name == "response_format" or (name in DISTRIBUTION and value != 1):
-            remedy = f"set {name} to 1, or add leave_out={name} to the policy's URI to use the server's value"
+            remedy = f"set {name} to 1, or add omit_parameters={name} to the policy's URI to use the server's value"
             if name == "response_format":
                 remedy = "choose a model that supports it"
             raise UserError(self._at(f"does not accept {name}={value!r:.40} ({message}): {remedy}"))
-        if name not in self.left_out:
-            self.left_out.add(name)
+        if name not in self.omitted:
+            self.omitted.add(name)
             effects = {"seed": "samples cannot be reproduced", "stop": "the client applies stop strings"}
             warnings.warn(self._at(f"does not accept {name}: {effects.get(name, 'it is left out')}"), stacklevel=2)
 
     def _is_refusal_of_prompt(self, futures: Iterable["Future[Completion]"], conversations: int) -> bool:
-        """True if unclear refusals are due to their prompts.
+        """True if unclear rejections are due to their prompts.
 
         This is so if the server answered another prompt of this batch, or, for a batch of one prompt, an earlier prompt.
         """
@@ -356,7 +356,7 @@ class OpenAIPolicy:
             return "interrupted"
         if isinstance(error, openai.APIStatusError):
             return self._at(f"{error.status_code} {replies.one_line(error.body or error.message)}")
-        if isinstance(error, Refused | UnclearRefusal | replies.InvalidReply):
+        if isinstance(error, PromptRefused | UnclearRefusal | replies.InvalidReply):
             return self._at(str(error))
         if isinstance(error, openai.APIConnectionError):
             return self._redacted(f"{self.client.base_url} does not answer: {error.__cause__ or error}")
@@ -371,7 +371,7 @@ def _server(url: "_URL") -> keys.Server:
 def _sampled(future: "Future[Completion]", prompt_refused: bool) -> Completion | None:
     """Returns the sample, or a sample without an answer; None for an error of the whole batch."""
     error = future.exception()
-    if isinstance(error, Refused) or (prompt_refused and isinstance(error, UnclearRefusal)):
+    if isinstance(error, PromptRefused) or (prompt_refused and isinstance(error, UnclearRefusal)):
         return Completion("", "refused", error=str(error))
     if isinstance(error, replies.InvalidReply):
         return Completion("", "fault", error=str(error))
@@ -391,7 +391,7 @@ def _to_server(message: Message) -> dict[str, Any]:
 
 
 def _stopped(sampled: Completion, stop: Sequence[str]) -> Completion:
-    """Cuts a sample before the first stop string."""
+    """Truncates a sample before the first stop string."""
     starts = [start for text in stop if (start := sampled.text.find(text)) >= 0]
     if not starts:
         return sampled

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from ..core import Conversation, Message, Policy, Sampling, SupportsChoices, UserError
+from ..core import Conversation, Message, Policy, Sampling, SupportsChoiceProbabilities, UserError
 from ..verifiers.disguises import folded, visible
-from ..verifiers.pairwise import MAX_CHARACTERS, Prefer, ResponsePair, cut
+from ..verifiers.pairwise import MAX_CHARACTERS, Prefer, ResponsePair, truncate
 from . import checkpoints, load_policy
 from .transcript import TokenPolicy
 
@@ -126,8 +126,8 @@ class PairwiseJudge:
             answer.set_result(result)
 
     def _chances(self, conversations: list[Conversation]) -> list[float]:
-        if isinstance(self.policy, SupportsChoices):
-            return [chances[0] for chances in self.policy.choices(conversations, OPTIONS)]
+        if isinstance(self.policy, SupportsChoiceProbabilities):
+            return [chances[0] for chances in self.policy.choice_probabilities(conversations, OPTIONS)]
         sampled = self.policy.generate(conversations, 1, Sampling(temperature=0.0, max_tokens=8))
         return [float(chosen_letter(completions[0].text) == OPTIONS[0]) for completions in sampled]
 
@@ -166,7 +166,7 @@ def pairwise_prompt(
         UserError: the question is too long even without prompt and responses.
     """
     while True:
-        texts = [cut(text, limit) for text in (_prompt_text(prompt), first, second)]
+        texts = [truncate(text, limit) for text in (_prompt_text(prompt), first, second)]
         question = [Message(role="user", content=_filled([_with_split_marks(text, tokenizer) for text in texts]))]
         if window is None or tokenizer is None or _surely_fits(tokenizer, question[0]["content"], window):
             return question

@@ -23,11 +23,11 @@ from .. import disk
 from ..core import (
     Completion,
     Episode,
-    Incomplete,
     Info,
     Message,
     Policy,
     Sampling,
+    SamplingIncomplete,
     Status,
     UserError,
     Verdict,
@@ -55,7 +55,7 @@ def rollout(
     sampling: Sampling | None = None,
     max_turns: int = MAX_TURNS,
     store: str | Path | None = None,
-    made_with: Mapping[str, object] | None = None,
+    store_settings: Mapping[str, object] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Episode]:
     """Plays `samples` episodes of each problem.
@@ -68,7 +68,7 @@ def rollout(
         sampling: temperature, base seed, and token limit of an episode: all turns of the policy and the replies between them.
         max_turns: limit of the policy's turns in an episode; see `transcript.py`.
         store: JSONL file for the episodes. Episodes that it contains are not played again.
-        made_with: further settings that must be equal to continue the store, such as the policy's URI.
+        store_settings: further settings that must be equal to continue the store, such as the policy's URI.
         progress: called with the number of finished episodes and the total.
 
     Returns:
@@ -77,7 +77,7 @@ def rollout(
 
     Raises:
         UserError: there is no such environment, it has no problems, or the store was made under other settings.
-        Incomplete: the policy stopped; the finished episodes are in the store.
+        SamplingIncomplete: the policy stopped; the finished episodes are in the store.
     """
     played = play(
         environment,
@@ -87,7 +87,7 @@ def rollout(
         sampling=sampling,
         max_turns=max_turns,
         store=store,
-        made_with=made_with,
+        store_settings=store_settings,
         progress=progress,
     )
     return [episode for row in played.values() for episode in row]
@@ -102,15 +102,15 @@ def play(
     sampling: Sampling | None = None,
     max_turns: int = MAX_TURNS,
     store: str | Path | None = None,
-    made_with: Mapping[str, object] | None = None,
+    store_settings: Mapping[str, object] | None = None,
     progress: Callable[[int, int], None] | None = None,
-    decided: Callable[[Sequence[float | None]], bool] | None = None,
+    is_decided: Callable[[Sequence[float | None]], bool] | None = None,
 ) -> dict[int, list[Episode]]:
     """Plays episodes of each problem, and can stop early for a problem.
 
     Args:
-        environment, policy, samples, problems, sampling, max_turns, store, made_with, progress: see `rollout`.
-        decided: called between rounds with the scores of a problem's episodes so far (None for a fault). If it returns true,
+        environment, policy, samples, problems, sampling, max_turns, store, store_settings, progress: see `rollout`.
+        is_decided: called between rounds with the scores of a problem's episodes so far (None for a fault). If it returns true,
             the problem is not played further. A round plays each open problem once, or several times if few problems are open,
             so that the policy's batches stay full.
 
@@ -122,7 +122,7 @@ def play(
     first = create()
     indices = _indices(first, problems)
     settings = {
-        **(made_with or {}),
+        **(store_settings or {}),
         "environment": environment if isinstance(environment, str) else str(first),
         **dataclasses.asdict(sampling),
         "max_turns": max_turns,
@@ -130,7 +130,7 @@ def play(
     limits = Limits(sampling.max_tokens, max_turns, policy.window if isinstance(policy, TokenPolicy) else None)
     with disk.locked_file(store) if store else contextlib.nullcontext():
         episode_store: Store[EpisodeRow] | None = Store(store, settings, check_episode) if store else None
-        return _play_missing(create, first, indices, policy, samples, sampling, limits, episode_store, progress, decided)
+        return _play_missing(create, first, indices, policy, samples, sampling, limits, episode_store, progress, is_decided)
 
 
 def _play_missing(
@@ -143,7 +143,7 @@ def _play_missing(
     limits: Limits,
     store: Store[EpisodeRow] | None,
     progress: Callable[[int, int], None] | None,
-    decided: Callable[[Sequence[float | None]], bool] | None,
+    is_decided: Callable[[Sequence[float | None]], bool] | None,
 ) -> dict[int, list[Episode]]:
     """Plays the episodes that the store does not have; see `play`."""
     played: dict[tuple[int, int], Episode] = {}
@@ -160,13 +160,13 @@ def _play_missing(
         return {
             index: numbers
             for index, numbers in missing.items()
-            if numbers and not (decided and decided([game.verdict.score for game in _of(played, index, samples)]))
+            if numbers and not (is_decided and is_decided([game.verdict.score for game in _of(played, index, samples)]))
         }
 
     try:
         with ThreadPoolExecutor(max_workers=16) as threads:
             while by_problem := open_samples():
-                round_samples = max(1, size // len(by_problem)) if decided else samples
+                round_samples = max(1, size // len(by_problem)) if is_decided else samples
                 todo = [(index, sample) for index, numbers in by_problem.items() for sample in numbers[:round_samples]]
                 open_count = sum(map(len, by_problem.values()))
                 for start in range(0, len(todo), size):
@@ -184,7 +184,7 @@ def _play_missing(
                     played.update(zip(batch, episodes, strict=True))
                     if progress:
                         progress(total - open_count + start + len(batch), total)
-            if progress and decided:
+            if progress and is_decided:
                 progress(total, total)
     finally:
         for environment in environments:
@@ -262,7 +262,7 @@ def _play(
     sampling: Sampling,
     limits: Limits,
     threads: ThreadPoolExecutor,
-) -> tuple[list[_Game], Incomplete | None]:
+) -> tuple[list[_Game], SamplingIncomplete | None]:
     """Plays an episode for each (problem, sample) to its verdict. All episodes advance by one turn at a time.
 
     Returns:
@@ -273,14 +273,14 @@ def _play(
     indices, samples = [index for index, _ in batch], [sample for _, sample in batch]
     games = list(threads.map(functools.partial(_begin, transcript), environments, indices, samples))
     while active := [game for game in games if game.verdict is None]:
-        stopped = _sample(active, policy, sampling, threads)
+        stopped = _sample(active, policy, sampling)
         list(threads.map(_turn, [game for game in active if game.turns_passed < len(game.turns)]))
         if stopped:
             return [game for game in games if game.verdict is not None], stopped
     return games, None
 
 
-def _sample(games: Sequence[_Game], policy: Policy, sampling: Sampling, threads: ThreadPoolExecutor) -> Incomplete | None:
+def _sample(games: Sequence[_Game], policy: Policy, sampling: Sampling) -> SamplingIncomplete | None:
     """Samples the policy's next turn in each game, with the game's own token limit.
 
     Returns:
@@ -300,11 +300,11 @@ def _sample(games: Sequence[_Game], policy: Policy, sampling: Sampling, threads:
     for game in games:
         by_limit.setdefault(game.transcript.tokens_left, []).append(game)
 
-    def generate(limit: int) -> tuple[Sequence[Sequence[Completion | None]], Incomplete | None]:
+    def generate(limit: int) -> tuple[Sequence[Sequence[Completion | None]], SamplingIncomplete | None]:
         conversations, keys = [game.transcript.messages for game in by_limit[limit]], [game.key() for game in by_limit[limit]]
         try:
             return policy.generate(conversations, 1, dataclasses.replace(sampling, max_tokens=limit), keys), None
-        except Incomplete as error:
+        except SamplingIncomplete as error:
             return error.sampled, error
 
     # In the first turn all games have the same limit. Later the limits differ, and the requests to a server are concurrent.
@@ -325,7 +325,7 @@ def _begin(transcript: Callable[[list[Message]], Transcript], environment: Envir
         text, raw_info = environment.reset(seed=index, options={"problem": index})
         info = cast(Info, raw_info)
         game.problem_id = without_surrogates(str(info.get("problem_id", index)))
-        game.transcript = transcript([*first_messages(text, info)])
+        game.transcript = transcript([*prompt_messages_of(text, info)])
     except UserError:
         raise
     except Exception as error:
@@ -368,7 +368,7 @@ def _replay(game: _Game) -> float:
     return sum(float(game.environment.step(turn.scorable_text)[1]) for turn in game.turns[:-1])
 
 
-def first_messages(text: str, info: Info) -> tuple[Message, ...]:
+def prompt_messages_of(text: str, info: Info) -> tuple[Message, ...]:
     """Returns the prompt of an episode: the messages in `info`, else the observation as a user turn."""
     return tuple(info.get("messages") or (Message(role="user", content=text),))
 

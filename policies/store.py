@@ -26,7 +26,7 @@ class VerdictRow(TypedDict):
     score: float | None
     method: str
     reason: str
-    trail: NotRequired[Sequence[str]]
+    judge_messages: NotRequired[Sequence[str]]
 
 
 class EpisodeRow(TypedDict):
@@ -151,8 +151,8 @@ def episode_row(problem: int, episode: Episode, turns: Sequence[Sequence[int]]) 
 def episode_from_json(row: EpisodeRow) -> Episode:
     """Returns the episode of a row. Further keys are ignored."""
     fields = row["verdict"]
-    status, trail = Status(fields["status"]), tuple(fields.get("trail", ()))
-    verdict = Verdict(status, fields["score"], fields["method"], fields["reason"], trail)
+    status, judge_messages = Status(fields["status"]), tuple(fields.get("judge_messages", ()))
+    verdict = Verdict(status, fields["score"], fields["method"], fields["reason"], judge_messages)
     messages = tuple(Message(role=turn["role"], content=turn["content"]) for turn in row["messages"])
     return Episode(row["problem_id"], row["sample"], messages, verdict, row["tokens"], row["finish_reason"])
 

@@ -1,7 +1,7 @@
 """`Transcript`: the messages and tokens of one episode, and the rules for its end.
 
-The player of episodes (`rollout.py`: filter, `sample_pairs`, `tenfold.rollout`) and GRPO's agent loop both use it, so that both
-follow the same rules: the prompt of each turn, the token limits, truncation, and the text that is judged.
+`rollout.py` (for filter, `sample_pairs` and `tenfold.rollout`) and GRPO's agent loop both use it, so that both follow the same
+rules: the prompt of each turn, the token limits, truncation, and the text that is judged.
 
 An episode has a limit of turns, and a limit of tokens for all turns and the environment's replies between them (as in verl). It
 ends
@@ -35,7 +35,7 @@ from .completions import completion
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-BYTES_A_TOKEN = 4
+BYTES_PER_TOKEN = 4
 """Bytes of text for each token, to estimate the length of replies if the tokenizer is unknown, as with a server. Our choice."""
 
 
@@ -125,7 +125,7 @@ class Transcript:
             return False
         if self.tokenizer is None:
             reply_ids: list[int] = []
-            count = math.ceil(len(reply.encode()) / BYTES_A_TOKEN)
+            count = math.ceil(len(reply.encode()) / BYTES_PER_TOKEN)
         else:
             reply_ids = turn_tokens(self.tokenizer, role, reply, self.turns[-1].token_ids)
             count = len(reply_ids)

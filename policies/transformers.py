@@ -131,7 +131,7 @@ class TransformersPolicy:
         return results
 
     @torch.inference_mode()
-    def choices(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
+    def choice_probabilities(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
         """Returns the probability of each option, given that the answer is one of them.
 
         It is the probability of the first token in which the options differ.

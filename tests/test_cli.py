@@ -18,7 +18,7 @@ def run(*arguments: str) -> int:
 
 
 def test_verify_prints_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("verify", "--gold", "1/2", "--answer", r"so \boxed{0.5}") == 0
+    assert run("verify", "--gold", "1/2", "--response", r"so \boxed{0.5}") == 0
     assert json.loads(capsys.readouterr().out) == {
         "status": "scored",
         "score": 1.0,
@@ -30,7 +30,7 @@ def test_verify_prints_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.usefixtures("sandboxed")
 def test_verify_judges_a_program_by_its_tests(capsys: pytest.CaptureFixture[str]) -> None:
     gold = json.dumps({"entry_point": "double", "calls": [{"arguments": [2], "output": 4}]})
-    assert run("verify", "--verifier", "code", "--gold", gold, "--answer", "def double(x): return x + x") == 0
+    assert run("verify", "--verifier", "code", "--gold", gold, "--response", "def double(x): return x + x") == 0
     assert json.loads(capsys.readouterr().out)["score"] == 1
 
 
@@ -116,12 +116,12 @@ def test_a_store_is_not_continued_with_other_weights(lab: Path, capsys: pytest.C
             "'foo'; the arguments are problems, verifier",
         ),
         (["bench", "chain_sum_avg8"], "--policy"),
-        (["verify", "--gold", "1", "--answer", "1", "--verifier", "a b:c"], "cannot be imported"),
+        (["verify", "--gold", "1", "--response", "1", "--verifier", "a b:c"], "cannot be imported"),
         (["bench", "chain_sums", "--policy", "scripted:7"], "did you mean chain_sum"),
         (["bench", "arena_hard_v2", "--policy", "scripted:7"], "no task was run; arena_hard_v2: it needs a judge"),
         (["bench", "rescore", "nowhere"], "nowhere contains no result"),
         (["bench", "chain_sum", "--policy", "scripted:7", "--data", "nowhere"], "no folder nowhere"),
-        (["verify", "--gold", "1", "--answer", "1", "--verifier", "maths"], "math, choice, science, reasoning_gym"),
+        (["verify", "--gold", "1", "--response", "1", "--verifier", "maths"], "math, choice, science, reasoning_gym"),
     ],
 )
 def test_a_user_error_is_one_line_and_exit_code_2(
@@ -160,7 +160,7 @@ def test_no_memory_gives_a_one_line_error(monkeypatch: pytest.MonkeyPatch, capsy
         torch.empty(1 << 60)
 
     monkeypatch.setattr("tenfold.cli.verify.run", exhausted)
-    assert run("verify", "--gold", "1", "--answer", "1") == 2
+    assert run("verify", "--gold", "1", "--response", "1") == 2
     assert "no memory left" in capsys.readouterr().err
 
 

@@ -78,7 +78,7 @@ def test_digests_are_equal_in_another_process() -> None:
 
 @pytest.fixture
 def package(lab: Path) -> Path:
-    """A package of the user, and a module in the same folder."""
+    """A user's package, and a module next to it."""
     (lab / "lab_package/inner").mkdir(parents=True)
     for name, source in {
         "lab_package/__init__.py": "",
@@ -96,7 +96,7 @@ def package(lab: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("file", "counts"),
+    ("file", "changes_digest"),
     [
         ("lab_package/rules.py", True),
         ("lab_package/__init__.py", True),
@@ -108,14 +108,14 @@ def package(lab: Path) -> Path:
         ("lab_package/other.py", False),
     ],
 )
-def test_a_source_digest_covers_imports_of_the_users_modules(package: Path, file: str, counts: bool) -> None:
+def test_a_source_digest_covers_imports_of_the_users_modules(package: Path, file: str, changes_digest: bool) -> None:
     loaded = {*sys.modules}
     before = digests.of_source("lab_package.rules")
     assert before == digests.of_source("lab_package.rules")
     path = package / file
     path.write_text(path.read_text() + "# changed\n")
-    assert (digests.of_source("lab_package.rules") != before) == counts
-    assert not [name for name in sys.modules.keys() - loaded if name.startswith("lab_")], "nothing of it was run"
+    assert (digests.of_source("lab_package.rules") != before) == changes_digest
+    assert not [name for name in sys.modules.keys() - loaded if name.startswith("lab_")], "the package must not be imported"
 
 
 @pytest.mark.parametrize("module", ["tenfold.verifiers.math", "no_such_module", "sys", "no such module"])

@@ -85,8 +85,8 @@ def check(found: dict[str, Any]) -> None:
         "--help": "usage: tenfold",
         "env list": "tenfold/ChainSum-v0",
         "env check tenfold/SmallFunctions-v0": "passes",
-        "verify --gold 1/2 --answer so it is 0.5": '"score": 1.0',
-        "verify --audit own --limit 3": "rules (math)",
+        "verify --gold 1/2 --response so it is 0.5": '"score": 1.0',
+        "verify --audit built-in --limit 3": "rules (math)",
         f"{small} openai:m?base_url=URL": "4 episodes of 2 problems: mean score 0.000",
     }
     for command, words in printed.items():

@@ -39,7 +39,7 @@ def test_evaluate_accepts_every_option_as_a_keyword() -> None:
 
 def test_a_result_records_its_settings(tmp_path: Path) -> None:
     who = {"policy": "scripted:1"}
-    result = tenfold.evaluate("chain_sum", ScriptedPolicy("1"), limit=3, samples=2, seed=5, folder=tmp_path, made_with=who)
+    result = tenfold.evaluate("chain_sum", ScriptedPolicy("1"), limit=3, samples=2, seed=5, folder=tmp_path, store_settings=who)
     assert result.task == "chain_sum_avg2"
     assert (result.settings["seed"], result.settings["number"], result.settings["policy"]) == (5, 3, "scripted:1")
     assert (tmp_path / "chain_sum_avg2.result.json").is_file()

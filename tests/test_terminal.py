@@ -86,7 +86,7 @@ def test_commands_print_no_control_characters(
     monkeypatch.setattr("sys.stdin", io.StringIO("8\x1b[2J\n"))
     assert cli.main(["env", "play", "tenfold/GSM8K-v0", "--set", "problems=jsonl:rows.jsonl"]) == 0
     assert cli.main(["env", "play", f"lab/{HOSTILE}-v0"]) == 2
-    assert cli.main(["verify", "--gold", "7", "--answer", HOSTILE]) == 0
+    assert cli.main(["verify", "--gold", "7", "--response", HOSTILE]) == 0
     (lab / "run/episodes").mkdir(parents=True)
     message = {"problem": 0, "problem_id": HOSTILE, "sample": 0, "step": 1, "tokens": 1, "finish_reason": "stop"}
     message |= {"verdict": {"score": 0.0, "status": "scored", "method": "exact", "reason": HOSTILE}}

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping
 
 from .. import named_code
 from ..core import Problem, UserError, Verdict, Verifier
-from .verifier import VerifierLike, VerifierName, as_verifier
+from .verifier import VerifierLike, VerifierSpec, as_verifier
 
-__all__ = ["NAMES", "VerifierLike", "VerifierName", "as_verifier", "find", "invalid_gold", "load", "verify"]
+__all__ = ["BUILT_IN_VERIFIERS", "VerifierLike", "VerifierSpec", "as_verifier", "find", "invalid_gold", "load", "verify"]
 
-NAMES = {
+BUILT_IN_VERIFIERS = {
     "math": "tenfold.verifiers.math:verify",
     "choice": "tenfold.verifiers.choice:verify",
     "science": "tenfold.verifiers.choice:verify_any",
@@ -23,7 +23,7 @@ NAMES = {
 }
 """The built-in verifiers by name."""
 
-_NAMEABLE = frozenset(NAMES.values()) | {"tenfold.envs.toy.short_notes:verify"}
+_NAMEABLE = frozenset(BUILT_IN_VERIFIERS.values()) | {"tenfold.envs.toy.short_notes:verify"}
 """What a recipe may name from this package."""
 
 
@@ -31,8 +31,8 @@ def load(verifier: VerifierLike) -> Verifier:
     """Returns a verifier that is ready to use.
 
     Args:
-        verifier: one of `NAMES`; or "package.module:name"; or {"name": one of these, option: value, ...}; or a verifier; or any
-            function of a problem and a response that returns a verdict, a score from 0 to 1 or a bool.
+        verifier: one of `BUILT_IN_VERIFIERS`; or "package.module:name"; or {"name": one of these, option: value, ...}; or a
+            verifier; or any function of a problem and a response that returns a verdict, a score from 0 to 1 or a bool.
 
     Returns:
         The verifier, after a check that it works on this machine.
@@ -56,20 +56,20 @@ def find(verifier: VerifierLike) -> Verifier:
             raise UserError(f"verifier: expected {{name: ..., option: ...}}, got {dict(verifier)!r:.100}")
         return find(name).with_options(**{key: value for key, value in verifier.items() if key != "name"})
     if isinstance(verifier, str):
-        return _built_in(verifier) if verifier in NAMES else _as_verifier(_imported(verifier), verifier)
+        return _built_in(verifier) if verifier in BUILT_IN_VERIFIERS else _as_verifier(_imported(verifier), verifier)
     return _as_verifier(verifier, verifier)
 
 
 @functools.cache
 def _built_in(name: str) -> Verifier:
-    """Returns one of `NAMES`. Cached, because every verdict looks its verifier up by name."""
+    """Returns one of `BUILT_IN_VERIFIERS`. Cached, because every verdict looks its verifier up by name."""
     return _as_verifier(_imported(name), name)
 
 
 def _imported(name: str) -> object:
-    target = NAMES.get(name, name)
+    target = BUILT_IN_VERIFIERS.get(name, name)
     if ":" not in target:
-        raise UserError(f"no verifier named {name!r}; use one of {', '.join(NAMES)}, or package.module:name")
+        raise UserError(f"no verifier named {name!r}; use one of {', '.join(BUILT_IN_VERIFIERS)}, or package.module:name")
     try:
         return named_code.resolve(target, _NAMEABLE)
     except (ImportError, AttributeError, ValueError) as error:

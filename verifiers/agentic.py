@@ -1,7 +1,7 @@
 """Verifier with a judge: a model decides whether an answer means the same as the gold answer. It may run Python code.
 
     judge = agentic.verifier(ask)                    # `ask` is a function: a conversation in, the model's next turn out
-    judge(problem, response)                         # Verdict(SCORED, 1.0, "agentic", reason, trail=...)
+    judge(problem, response)                         # Verdict(SCORED, 1.0, "agentic", reason, judge_messages=...)
 
 By default the judge is called only if the rules (`math.verify`) are undecided. It receives the prompt, the gold answer and the
 extracted answer, but not the response, because a response can persuade a judge. It may run a limited number of Python programs
@@ -18,7 +18,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 
-from ..core import Conversation, Message, Problem, Refused, Status, Verdict, Verifier
+from ..core import Conversation, Message, Problem, PromptRefused, Status, Verdict, Verifier
 from ..responses import without_thinking
 from . import find, math
 from .answers import final_answer
@@ -36,7 +36,7 @@ MAX_SHOWN = 1_000
 """Characters of an answer that is shown to the judge. A longer text is not a final answer."""
 MAX_QUESTION = 8_000
 """Characters of the prompt that are shown to the judge, from its end."""
-REASON = 300
+MAX_REASON_CHARACTERS = 300
 """Characters of a verdict's reason."""
 
 SYSTEM = """You check final answers. You are given a question, the reference answer, which is correct, and a candidate
@@ -95,31 +95,35 @@ def verifier(
         try:
             gold = _gold(problem)
         except (LookupError, TypeError, ValueError) as error:
-            return Verdict(Status.UNDECIDED, None, "gold", f"no gold answer that can be shown: {error!r}"[:REASON])
+            return Verdict(
+                Status.UNDECIDED, None, "gold", f"no gold answer that can be shown: {error!r}"[:MAX_REASON_CHARACTERS]
+            )
         rejection = reason_to_reject(visible(answer), gold, question)
         if rejection is not None and not (always and rules(problem, response).score == 1):
-            return Verdict(Status.SCORED, 0.0, "agentic", rejection[:REASON])
+            return Verdict(Status.SCORED, 0.0, "agentic", rejection[:MAX_REASON_CHARACTERS])
         try:
-            decision, reason, trail = _decision(ask, question, gold, answer, calls, limits)
+            decision, reason, judge_messages = _decision(ask, question, gold, answer, calls, limits)
             if decision == "EQUIVALENT" and check:
                 controls = control_answers(gold, answer)
                 for control in controls:
                     control_decision, _, turns = _decision(ask, question, control, answer, calls, limits)
-                    trail = (*trail, "(asked again, with another reference answer)", *turns)
+                    judge_messages = (*judge_messages, "(asked again, with another reference answer)", *turns)
                     if control_decision == "EQUIVALENT":
                         decision, reason = "UNSURE", "the judge also accepts another reference answer, so it cannot be trusted"
                         break
                 if not controls:
                     decision, reason = "UNSURE", "no control answer was found to check the judge"
         except SandboxFault as fault:
-            return Verdict(Status.FAULT, None, "agentic", f"the sandbox failed: {fault}"[:REASON])
-        except Refused as error:
-            return Verdict(Status.UNDECIDED, None, "refused", f"the judge refused: {error}"[:REASON])
+            return Verdict(Status.FAULT, None, "agentic", f"the sandbox failed: {fault}"[:MAX_REASON_CHARACTERS])
+        except PromptRefused as error:
+            return Verdict(Status.UNDECIDED, None, "refused", f"the judge declined: {error}"[:MAX_REASON_CHARACTERS])
         except Exception as error:  # errors of a model's server must not count against the response
-            return Verdict(Status.FAULT, None, "agentic", f"{type(error).__name__}: {error}"[:REASON])
+            return Verdict(Status.FAULT, None, "agentic", f"{type(error).__name__}: {error}"[:MAX_REASON_CHARACTERS])
         if decision in ("EQUIVALENT", "DIFFERENT"):
-            return Verdict(Status.SCORED, float(decision == "EQUIVALENT"), "agentic", reason[:REASON], trail)
-        return Verdict(Status.UNDECIDED, None, "agentic", reason[:REASON], trail)
+            return Verdict(
+                Status.SCORED, float(decision == "EQUIVALENT"), "agentic", reason[:MAX_REASON_CHARACTERS], judge_messages
+            )
+        return Verdict(Status.UNDECIDED, None, "agentic", reason[:MAX_REASON_CHARACTERS], judge_messages)
 
     return agentic
 
@@ -144,15 +148,15 @@ def _decision(
         for name, text in (("Question", question), ("Reference answer", gold), ("Candidate answer", answer))
     )
     conversation: list[Message] = [Message(role="system", content=SYSTEM), Message(role="user", content=request)]
-    interpreter, trail = Interpreter(limits), []
+    interpreter, judge_messages = Interpreter(limits), []
     try:
         for turns_left in range(calls, -1, -1):
             turn = ask(list(conversation))
-            trail.append(turn)
+            judge_messages.append(turn)
             call = last_call(turn)
             decisions = _VERDICT.findall(without_thinking(turn))
             if decisions and (call is None or not turns_left):
-                return decisions[-1].upper(), _reason(turn), tuple(trail)
+                return decisions[-1].upper(), _reason(turn), tuple(judge_messages)
             conversation.append(Message(role="assistant", content=turn))
             reply = AGAIN
             if call is not None and turns_left:
@@ -160,12 +164,12 @@ def _decision(
                 reply = (
                     interpreter.run(call[1]) if is_program else "The call is no JSON with the name python and arguments.code."
                 )
-                trail.append(reply)
+                judge_messages.append(reply)
             conversation.append(Message(role="tool" if call is not None and turns_left else "user", content=reply))
     finally:
         with contextlib.suppress(SandboxFault):  # the decision remains valid
             interpreter.close()
-    return None, f"no verdict after {calls + 1} turns", tuple(trail)
+    return None, f"no verdict after {calls + 1} turns", tuple(judge_messages)
 
 
 def _reason(turn: str) -> str:

@@ -31,7 +31,7 @@ from .verifier import as_verifier
 
 LETTERS = string.ascii_uppercase
 """The letters of options, in order."""
-REASON = 300
+MAX_REASON_CHARACTERS = 300
 """Characters of a verdict's reason."""
 MAX_OPTIONS = 26
 """Options of a problem."""
@@ -60,12 +60,12 @@ def verify(problem: Problem, response: str) -> Verdict:
     try:
         letter, options = _letter_and_options(problem.answer)
     except (KeyError, TypeError, ValueError) as error:
-        return Verdict(Status.UNDECIDED, None, "gold", f"no letter and options: {error}"[:REASON])
+        return Verdict(Status.UNDECIDED, None, "gold", f"no letter and options: {error}"[:MAX_REASON_CHARACTERS])
     with limit(SECONDS):
         method, chosen, words = _choice(response, options)
     if chosen is None:
         reason = f"{words[:100]} is none of the {len(options)} options" if words else "the response has no final answer"
-        return Verdict(Status.SCORED, 0.0, method, reason[:REASON])
+        return Verdict(Status.SCORED, 0.0, method, reason[:MAX_REASON_CHARACTERS])
     return Verdict(Status.SCORED, float(LETTERS[chosen] == letter), method, f"{LETTERS[chosen]} against {letter}")
 
 

@@ -64,7 +64,7 @@ STDIN_FACTOR = 10
 choice."""
 CACHE_SIZE = 10_000
 """Number of programs whose test results are kept, the most recently used."""
-REASON = 400
+MAX_REASON_CHARACTERS = 400
 """Maximum number of characters of a verdict's reason."""
 
 
@@ -137,15 +137,15 @@ def verify_program(
             break
         except (SandboxFault, UserError) as error:
             if last_try:
-                return Verdict(Status.FAULT, None, "sandbox", str(error)[:REASON])
+                return Verdict(Status.FAULT, None, "sandbox", str(error)[:MAX_REASON_CHARACTERS])
         except NoTests as error:
-            return Verdict(Status.UNDECIDED, None, "tests", str(error)[:REASON])
+            return Verdict(Status.UNDECIDED, None, "tests", str(error)[:MAX_REASON_CHARACTERS])
         except RecursionError:
             return Verdict(Status.SCORED, 0.0, "tests", "a value that is nested too deeply")
     reason = f"{sum(passed)} of {len(passed)} tests pass: {''.join('+' if ok else '-' for ok in passed[:100])} {why}"
     if end == RunStatus.TIMEOUT and not all(passed):
-        return Verdict(Status.TIMEOUT, 0.0, "tests", reason[:REASON])
-    return Verdict(Status.SCORED, score(passed), "tests", reason.strip()[:REASON])
+        return Verdict(Status.TIMEOUT, 0.0, "tests", reason[:MAX_REASON_CHARACTERS])
+    return Verdict(Status.SCORED, score(passed), "tests", reason.strip()[:MAX_REASON_CHARACTERS])
 
 
 def program_of(problem: Problem, response: str) -> str | None:
@@ -326,7 +326,7 @@ def _stdin(program: str, answer: CodeTests, box: Sandbox) -> TestResults:
     language = language_of(str(answer.get("language") or "python"))
     limits, cpu, wall, output = limits_of(answer), 0.0, 0.0, 0
     # A program that prints exactly the expected outputs must not exceed the limit.
-    most_output = max(STDIN_FACTOR * limits.output, 2 * sum(len(test["output"]) for test in answer["stdin"]))
+    max_output = max(STDIN_FACTOR * limits.output, 2 * sum(len(test["output"]) for test in answer["stdin"]))
     for number, test in enumerate(answer["stdin"]):
         stdin = test["input"].replace("\r\n", "\n")  # line ends depend on the data set and are not part of the problem
         if language == "python":
@@ -340,7 +340,7 @@ def _stdin(program: str, answer: CodeTests, box: Sandbox) -> TestResults:
         cpu += outcome.cpu_seconds
         wall += max(0.0, outcome.wall_seconds - outcome.waited_seconds - box.round_trip_seconds)
         output += len(outcome.stdout) + len(outcome.stderr)
-        spent = (cpu > STDIN_FACTOR * limits.cpu_seconds, wall > STDIN_FACTOR * limits.wall_seconds, output > most_output)
+        spent = (cpu > STDIN_FACTOR * limits.cpu_seconds, wall > STDIN_FACTOR * limits.wall_seconds, output > max_output)
         if outcome.status == RunStatus.TIMEOUT or any(spent):  # the other tests would probably take as long
             if len(passed) < len(answer["stdin"]) and not why:
                 what = ("processor time", "wall time", "output")[spent.index(True)]

@@ -1,13 +1,11 @@
 """Invisible characters and look-alikes: one rule for all verifiers.
 
 invisible     Format and filler characters are not text: `visible` removes them. Joiners stay between letters of scripts that
-need
-              them for spelling (Arabic, the scripts of India) and in emoji.
+              need them for spelling (Arabic, the scripts of India) and in emoji.
 look-alikes   A letter of another script, or a wide or ornamented form, counts as the letter that it looks like when words or
-marks
-              are searched for: `plain` does this in words of mixed scripts, `folded` everywhere, to find the marks of programs.
-              Text in one script is unchanged, and answers are never read through look-alikes: a Cyrillic В may be an option.
-hedges        A second answer beside the first withdraws it: see `answers/hedges.py`.
+              marks are searched for: `plain` does this in words of mixed scripts, `folded` everywhere, to find the marks of
+              programs. Text in one script is unchanged. Look-alikes in answers are kept: a Cyrillic В may be an option.
+hedges        A second answer beside the first withdraws it: see `answers/extraction/second_answers.py`.
 """
 
 import functools

@@ -34,7 +34,7 @@ INSERT = "#<INSERT>"
 """Mark in the tests that the response's code replaces."""
 LIMITS = Limits(cpu_seconds=30, wall_seconds=50, memory=2 << 30, processes=64)
 """Limits of one program. Source of the 50 s: the benchmark. The others are our choice."""
-REASON = 300
+MAX_REASON_CHARACTERS = 300
 """Maximum number of characters of a verdict's reason."""
 _LANGUAGES = {"python": "python", "cpp": "cpp", "c": "c", "bash": "bash", "javascript": "javascript", "nodejs": "javascript"}
 """The benchmark's names of those languages that run here, and our names."""
@@ -79,11 +79,11 @@ def verify(problem: Problem, response: str) -> Verdict:
         else:
             outcome = languages.run(language, program, limits=LIMITS)
     except (SandboxFault, UserError) as error:
-        return Verdict(Status.FAULT, None, "sandbox", str(error)[:REASON])
+        return Verdict(Status.FAULT, None, "sandbox", str(error)[:MAX_REASON_CHARACTERS])
     if outcome.status == RunStatus.TIMEOUT:
-        return Verdict(Status.TIMEOUT, 0.0, "tests", outcome.reason[:REASON])
+        return Verdict(Status.TIMEOUT, 0.0, "tests", outcome.reason[:MAX_REASON_CHARACTERS])
     passed = outcome.status == RunStatus.FINISHED and (language != "python" or word in outcome.stdout)
-    reason = outcome.reason[:REASON] or ("the tests pass" if passed else "the program exited early")
+    reason = outcome.reason[:MAX_REASON_CHARACTERS] or ("the tests pass" if passed else "the program exited early")
     return Verdict(Status.SCORED, float(passed), "tests", reason)
 
 

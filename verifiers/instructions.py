@@ -19,7 +19,7 @@ from .verifier import as_verifier
 
 SECONDS = 2.0
 """Processor seconds for all checks of a response. Some of lm-eval's patterns take quadratic time. Our choice."""
-REASON = 300
+MAX_REASON_CHARACTERS = 300
 """Maximum number of characters of a verdict's reason."""
 
 
@@ -54,12 +54,12 @@ def verify(problem: Problem, response: str) -> Verdict:
     except (pool.TimeLimit, pool.MemoryLimit) as error:
         return Verdict(Status.TIMEOUT, 0.0, "instructions", str(error))
     except pool.WorkerFault as error:
-        return Verdict(Status.FAULT, None, "instructions", str(error)[:REASON])
+        return Verdict(Status.FAULT, None, "instructions", str(error)[:MAX_REASON_CHARACTERS])
     if isinstance(kept, str):
-        return Verdict(Status.FAULT, None, "instructions", kept[:REASON])
+        return Verdict(Status.FAULT, None, "instructions", kept[:MAX_REASON_CHARACTERS])
     pairs = zip(answer["instructions"], kept, strict=True)
     reason = ", ".join(f"{name} {'kept' if is_kept else 'not kept'}" for name, is_kept in pairs)
-    return Verdict(Status.SCORED, float(all(kept)), "instructions", reason[:REASON])
+    return Verdict(Status.SCORED, float(all(kept)), "instructions", reason[:MAX_REASON_CHARACTERS])
 
 
 def _plain(arguments: object) -> object:

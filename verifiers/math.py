@@ -43,7 +43,7 @@ from .answers.values.identity import Undecided, UndecidedOperator
 from .budget import SECONDS, OutOfTime, is_spent, limit
 from .verifier import as_verifier
 
-REASON = 300
+MAX_REASON_CHARACTERS = 300
 """Characters of a verdict's reason."""
 
 _ANOTHER = re.compile(r"\b(?:[B-J]|not?|or|never|wrong|incorrect)\b")
@@ -106,7 +106,7 @@ def verify_answer(problem: Problem, response: str, form: str) -> Verdict:
     except OutOfTime as late:
         return Verdict(Status.TIMEOUT, 0.0, "extract", str(late))
     except Exception as error:  # an error of this verifier must not count against the response
-        return Verdict(Status.FAULT, None, "math", f"{type(error).__name__}: {error}"[:REASON])
+        return Verdict(Status.FAULT, None, "math", f"{type(error).__name__}: {error}"[:MAX_REASON_CHARACTERS])
 
 
 def _verify(problem: Problem, response: str, form: str) -> Verdict:
@@ -117,7 +117,7 @@ def _verify(problem: Problem, response: str, form: str) -> Verdict:
     try:
         golds = list(_golds(problem.answer))
     except (ValueError, TypeError) as error:
-        return Verdict(Status.UNDECIDED, None, "gold", f"the tolerance is not a number: {error}"[:REASON])
+        return Verdict(Status.UNDECIDED, None, "gold", f"the tolerance is not a number: {error}"[:MAX_REASON_CHARACTERS])
     for gold, tolerance in golds:
         if len(option := gold_text(gold)) == 1 and _options(option) and _chooses_another(option, response):
             verdict = Verdict(Status.SCORED, 0.0, "choice", f"the response does not choose {option} alone")
@@ -146,26 +146,26 @@ def _decide(gold: str, answer: str, tolerance: Fraction | None, problem: Problem
     strict_prompt = prompt if form == worked_out.FORMS[0] else ""
     gold = gold_text(gold)
     if gold == answer:
-        return Verdict(Status.SCORED, 1.0, "exact", answer[:REASON])
+        return Verdict(Status.SCORED, 1.0, "exact", answer[:MAX_REASON_CHARACTERS])
     if (gold_letters := _options(gold)) is not None:
         return _scored(_chosen(answer) == gold_letters, "choice", gold, answer)
     try:
         golds = read_gold(gold)
     except ParseError as error:
         if _equal_up_to_typesetting(gold, answer):
-            return Verdict(Status.SCORED, 1.0, "exact", answer[:REASON])
+            return Verdict(Status.SCORED, 1.0, "exact", answer[:MAX_REASON_CHARACTERS])
         return _by_math_verify(gold, answer, f"the gold answer {gold[:80]!r} does not parse: {error}")
     try:
         answers = read(answer)
     except ParseError as error:
         if _equal_up_to_typesetting(gold, answer):
-            return Verdict(Status.SCORED, 1.0, "exact", answer[:REASON])
+            return Verdict(Status.SCORED, 1.0, "exact", answer[:MAX_REASON_CHARACTERS])
         if strict_prompt and _OPEN.search(answer) and not _OPEN.search(gold):
             return _unfinished(answer, "a derivative, an integral or a sum")
         verdict = _by_math_verify(gold, answer, None) if _latex(answer) else None
         if verdict is None or verdict.status == Status.UNDECIDED:
             # The gold answer parses, so an answer that does not parse is incorrect.
-            return Verdict(Status.SCORED, 0.0, "parse", f"{answer[:80]!r}: {error}"[:REASON])
+            return Verdict(Status.SCORED, 0.0, "parse", f"{answer[:80]!r}: {error}"[:MAX_REASON_CHARACTERS])
         return verdict
     if strict_prompt and (left := worked_out.open_operators(answers[0]) - worked_out.open_operators(golds[0])):
         return _unfinished(answer, min(left))
@@ -182,7 +182,7 @@ def _prompt_text(problem: Problem) -> str:
 
 
 def _unfinished(answer: str, left: str) -> Verdict:
-    return Verdict(Status.SCORED, 0.0, "unevaluated", f"{answer[:200]} is not worked out: {left}"[:REASON])
+    return Verdict(Status.SCORED, 0.0, "unevaluated", f"{answer[:200]} is not worked out: {left}"[:MAX_REASON_CHARACTERS])
 
 
 def _without_the_equation(answer: Node, prompt: str) -> Node | None:
@@ -271,14 +271,17 @@ def _compared(
         verdict = _by_math_verify(gold, answer, str(undecided))
         if verdict.status == Status.UNDECIDED and not has_unevaluated_operator(golds[0]):
             # The gold answer is worked out, so an answer that neither we nor math-verify can evaluate is incorrect.
-            return Verdict(Status.SCORED, 0.0, method, f"{answer[:140]} is not worked out"[:REASON])
+            return Verdict(Status.SCORED, 0.0, method, f"{answer[:140]} is not worked out"[:MAX_REASON_CHARACTERS])
         return verdict
-    return Verdict(Status.UNDECIDED, None, method, f"{answer[:80]} against {gold[:80]}: {undecided}"[:REASON])
+    return Verdict(Status.UNDECIDED, None, method, f"{answer[:80]} against {gold[:80]}: {undecided}"[:MAX_REASON_CHARACTERS])
 
 
 def _scored(equal: bool, method: str, gold: str, answer: str) -> Verdict:
     return Verdict(
-        Status.SCORED, float(equal), method, answer[:REASON] if method == "exact" else f"{answer[:140]} against {gold[:140]}"
+        Status.SCORED,
+        float(equal),
+        method,
+        answer[:MAX_REASON_CHARACTERS] if method == "exact" else f"{answer[:140]} against {gold[:140]}",
     )
 
 
@@ -339,7 +342,9 @@ def _by_math_verify(gold: str, answer: str, doubt: str | None) -> Verdict:
     except pool.WorkerFault as error:
         return Verdict(Status.FAULT, None, "math-verify", str(error))
     if equal is None:
-        return Verdict(Status.UNDECIDED, None, "math-verify", (doubt or f"{answer[:80]} against {gold[:80]}")[:REASON])
+        return Verdict(
+            Status.UNDECIDED, None, "math-verify", (doubt or f"{answer[:80]} against {gold[:80]}")[:MAX_REASON_CHARACTERS]
+        )
     return _scored(equal, "math-verify", gold, answer)
 
 

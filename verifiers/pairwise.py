@@ -6,8 +6,8 @@
 
 `prefer` is a function, for example a model's (`policies/preference.py`, which handles delimiters and the tokens of chat
 templates). A model may favour the response that it reads first. Therefore every pair is shown in both orders and the mean
-counts. Responses are data: their thinking and invisible characters are removed, they are cut at `MAX_CHARACTERS`, and an empty
-one loses without a comparison.
+counts. Responses are data: their thinking and invisible characters are removed, they are truncated at `MAX_CHARACTERS`, and an
+empty one loses without a comparison.
 """
 
 import functools
@@ -29,7 +29,7 @@ MAX_CHARACTERS = 20_000
 """Maximum number of characters of a response in a comparison. The middle of a longer one is left out. Our choice."""
 GAP = "\n[...]\n"
 """Replaces the part that is left out."""
-REASON = 300
+MAX_REASON_CHARACTERS = 300
 """Maximum number of characters of a verdict's reason."""
 
 _EMPTY = Verdict(Status.SCORED, 0.0, "pairwise", "the response is empty")
@@ -41,7 +41,7 @@ def verifier(prefer: Prefer) -> Verifier:
     The answer is a text, a mapping with `reference`, or messages, of which the last is the reference.
 
     The score is the probability that the response is better than the reference, the mean over both orders. An empty response
-    scores 0. A problem without a reference is undecided. If `prefer` raises an exception or returns a number that is no
+    scores 0. A problem without a reference is undecided. If `prefer` raises an exception or returns a number that is not a
     probability, the verdict is a fault. The verifier can be pickled and used from several threads if `prefer` can.
     """
     return FunctionVerifier(functools.partial(_against_reference, prefer), _without_reference)
@@ -110,7 +110,7 @@ def round_robin(prefer: Prefer, problem: Problem, responses: Sequence[str]) -> l
             return _EMPTY
         wins = [win_probability(text, other) for other in others]
         if not all(map(math.isfinite, wins)):
-            return Verdict(Status.FAULT, None, "pairwise", f"no probabilities among {wins}"[:REASON])
+            return Verdict(Status.FAULT, None, "pairwise", f"no probabilities among {wins}"[:MAX_REASON_CHARACTERS])
         won = sum(probability > 0.5 for probability in wins)
         return Verdict(Status.SCORED, fmean(wins), "pairwise", f"better than {won} of {len(others)} others, by both orders")
 
@@ -119,10 +119,10 @@ def round_robin(prefer: Prefer, problem: Problem, responses: Sequence[str]) -> l
 
 def shown(response: str, limit: int = MAX_CHARACTERS) -> str:
     """Returns a response as it is compared: without thinking and invisible characters, at most `limit` characters long."""
-    return cut(visible(without_thinking(response)).strip(), limit)
+    return truncate(visible(without_thinking(response)).strip(), limit)
 
 
-def cut(text: str, limit: int) -> str:
+def truncate(text: str, limit: int) -> str:
     """Returns a text of at most `limit` characters. The middle of a longer text is replaced by GAP."""
     if len(text) <= limit:
         return text
@@ -131,7 +131,7 @@ def cut(text: str, limit: int) -> str:
 
 
 def _compared(prefer: Prefer, pairs: Sequence[ResponsePair]) -> list[float]:
-    """Returns the probabilities; NaN in place of a number that is no probability."""
+    """Returns the probabilities; NaN in place of a number that is not a probability."""
     probabilities = prefer(pairs) if pairs else []
     if len(probabilities) != len(pairs):
         raise ValueError(f"{len(probabilities)} probabilities for {len(pairs)} pairs")
@@ -139,4 +139,4 @@ def _compared(prefer: Prefer, pairs: Sequence[ResponsePair]) -> list[float]:
 
 
 def _fault(error: Exception) -> Verdict:
-    return Verdict(Status.FAULT, None, "pairwise", f"{type(error).__name__}: {error}"[:REASON])
+    return Verdict(Status.FAULT, None, "pairwise", f"{type(error).__name__}: {error}"[:MAX_REASON_CHARACTERS])

@@ -49,7 +49,7 @@ class MemoryLimit(Exception):
 
 
 class WorkerFault(Exception):
-    """The worker died or the function raised an exception. The arguments are not to blame."""
+    """The worker died or the function raised an exception. The arguments are not the cause."""
 
 
 class Pool:

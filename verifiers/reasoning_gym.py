@@ -58,7 +58,7 @@ def verify(problem: Problem, response: str) -> Verdict:
         return Verdict(Status.TIMEOUT, 0.0, "reasoning_gym", str(error))
     except pool.WorkerFault as error:
         return Verdict(Status.FAULT, None, "reasoning_gym", str(error))
-    # Partial credit (0.01 for any text, for example) is meant for reward shaping, and is no verdict.
+    # Partial credit (0.01 for any text, for example) is meant for reward shaping, and is not a verdict.
     return Verdict(Status.SCORED, float(score >= 1.0), "reasoning_gym", f"{answer} scores {score:g}")
 
 

@@ -21,16 +21,16 @@ from .. import extras
 from ..core import Problem, Status, SupportsInvalidGold, SupportsPrepare, UserError, Verdict, Verifier
 from .budget import OutOfTime
 
-REASON = 300
-"""Characters of a verdict's reason."""
+MAX_REASON_CHARACTERS = 300
+"""Maximum number of characters of a verdict's reason."""
 
 VerdictLike = Verdict | SupportsFloat
 """What a judging function may return: a verdict, a score from 0 to 1, or True if the response is correct."""
 JudgingFunction = Callable[..., VerdictLike]
 """Called as function(problem, response, **options)."""
-VerifierName = str | Mapping[str, object]
-"""The name of a verifier in a registration: a name, or {"name": name, option: value, ...}."""
-VerifierLike = VerifierName | Verifier | JudgingFunction
+VerifierSpec = str | Mapping[str, object]
+"""A verifier as it is written in a registration: its name, or {"name": name, option: value, ...}."""
+VerifierLike = VerifierSpec | Verifier | JudgingFunction
 """Accepted for a verifier: its name, the verifier itself, or a plain function, which `as_verifier` wraps."""
 
 
@@ -100,7 +100,7 @@ def _defaults(function: JudgingFunction) -> dict[str, object]:
 
 
 def as_verdict(value: VerdictLike, method: str) -> Verdict:
-    """Returns what a judging function returned as a verdict. Anything but a verdict or a number from 0 to 1 becomes a fault."""
+    """Converts the return value of a judging function to a verdict; anything but a verdict or a number in 0..1 is a fault."""
     if isinstance(value, Verdict):
         return value
     try:
@@ -151,9 +151,9 @@ class FunctionVerifier:
             if missing := extras.explain(error, self._description()):
                 raise UserError(missing) from error
             return _fault(name, error)
-        except OutOfTime as late:  # the response is to blame
+        except OutOfTime as late:  # caused by the response
             return Verdict(Status.TIMEOUT, 0.0, name, str(late))
-        except Exception as error:  # the function is to blame, not the response
+        except Exception as error:  # caused by the function, not by the response
             return _fault(name, error)
 
     def invalid_gold(self, problem: Problem) -> str | None:
@@ -215,4 +215,4 @@ def _with_options(verifier: FunctionVerifier, options: Mapping[str, object]) -> 
 
 
 def _fault(name: str, error: Exception) -> Verdict:
-    return Verdict(Status.FAULT, None, name, f"{type(error).__name__}: {error}"[:REASON])
+    return Verdict(Status.FAULT, None, name, f"{type(error).__name__}: {error}"[:MAX_REASON_CHARACTERS])

@@ -153,7 +153,7 @@ def main(file: str, verifier: str, policy: str | None, baselines: bool, limit: i
     """Prints the tables and the first 40 errors of the verifier.
 
     Args:
-        file: JSONL file of labelled pairs, or "own" for the package's own pairs.
+        file: JSONL file of labelled pairs, or "built-in" for the pairs of this package.
         verifier: name of the verifier.
         policy: URI of a policy for the agentic verifier; None: not measured.
         baselines: measure other graders as well.
@@ -162,7 +162,7 @@ def main(file: str, verifier: str, policy: str | None, baselines: bool, limit: i
     Raises:
         UserError: the file, the verifier or the policy cannot be loaded.
     """
-    pairs = (own_pairs() if file == "own" else pairs_of(file))[:limit]
+    pairs = (own_pairs() if file == "built-in" else pairs_of(file))[:limit]
     rules = load(verifier)
     judges: dict[str, Judge] = {f"rules ({verifier})": by_rules(rules)}
     counting: dict[str, CountingPolicy] = {}

@@ -95,17 +95,17 @@ def score(problem: Problem, values: Sequence[list[float]]) -> float:
 
 def summary(rows: Sequence[Judged]) -> dict[str, float]:
     """Returns the share of wins of each category, without and with style control."""
-    figures = {}
+    scores = {}
     categories = sorted({str(row.problem.meta.get("category", "all")) for row in rows})
     for category in categories:
         chosen = [row for row in rows if row.score is not None and row.problem.meta.get("category", "all") == category]
         if not chosen:
             continue
         outcomes = [(row, outcome) for row in chosen for outcome in _outcomes(row.values)]
-        figures[category] = sum(outcome for _, outcome in outcomes) / len(outcomes)
+        scores[category] = sum(outcome for _, outcome in outcomes) / len(outcomes)
         features = np.array([style_difference(row.response, str(row.problem.answer)) for row, _ in outcomes])
-        figures[f"{category}, style controlled"] = controlled(np.array([outcome for _, outcome in outcomes]), features)
-    return figures
+        scores[f"{category}, style controlled"] = controlled(np.array([outcome for _, outcome in outcomes]), features)
+    return scores
 
 
 def style(text: str) -> tuple[int, float, float, float]:
@@ -123,9 +123,9 @@ def style(text: str) -> tuple[int, float, float, float]:
 
 def style_difference(response: str, baseline: str) -> list[float]:
     """Returns the difference of the two texts in each of `STYLES`, in -1..1."""
-    ours, theirs = style(response), style(baseline)
-    lengths = (ours[0] - theirs[0]) / max(1, ours[0] + theirs[0])
-    return [lengths, *((a - b) / (a + b + 1) for a, b in zip(ours[1:], theirs[1:], strict=True))]
+    styled, baseline_style = style(response), style(baseline)
+    lengths = (styled[0] - baseline_style[0]) / max(1, styled[0] + baseline_style[0])
+    return [lengths, *((a - b) / (a + b + 1) for a, b in zip(styled[1:], baseline_style[1:], strict=True))]
 
 
 def controlled(outcomes: Array, features: Array) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypedDict
 
 from ... import disk
-from ...core import Completion, Conversation, Incomplete, Policy, Problem, Sampling, batch_size
+from ...core import Completion, Conversation, Policy, Problem, Sampling, SamplingIncomplete, batch_size
 from ...policies.store import Store
 from ...responses import without_thinking
 
@@ -54,7 +54,7 @@ class Benchmark(Protocol):
         ...
 
     def summary(self, rows: "Sequence[Judged]") -> dict[str, float]:
-        """Returns the benchmark's own figures over all responses, by name."""
+        """Returns the benchmark's own metrics over all responses, by name."""
         ...
 
 
@@ -87,7 +87,10 @@ class JudgeCost(NamedTuple):
 
 
 def cost(
-    benchmark: Benchmark, responses: Sequence[tuple[Problem, str]], store: str | Path | None, made_with: Mapping[str, object]
+    benchmark: Benchmark,
+    responses: Sequence[tuple[Problem, str]],
+    store: str | Path | None,
+    store_settings: Mapping[str, object],
 ) -> JudgeCost:
     """Returns the estimated cost of judging these responses.
 
@@ -95,9 +98,9 @@ def cost(
         benchmark: a module of this folder.
         responses: problems with one response each.
         store: file of the judge's stored answers.
-        made_with: facts that must equal those of the store, such as the judge's URI.
+        store_settings: facts that must equal those of the store, such as the judge's URI.
     """
-    stored: Store[AnswerRow] | None = Store(store, made_with, _check) if store and Path(store).exists() else None
+    stored: Store[AnswerRow] | None = Store(store, store_settings, _check) if store and Path(store).exists() else None
     answered = {row["question"] for row in stored.rows} if stored else set()
     questions = [question for problem, response in responses for question in _questions(benchmark, problem, _shown(response))]
     remaining = [question for question in questions if _name(question) not in answered]
@@ -109,7 +112,7 @@ def judge(
     benchmark: Benchmark,
     responses: Sequence[tuple[Problem, str]],
     policy: Policy,
-    made_with: Mapping[str, object],
+    store_settings: Mapping[str, object],
     store: str | Path | None = None,
     progress: Callable[..., None] | None = None,
 ) -> list[Judged]:
@@ -120,7 +123,7 @@ def judge(
         responses: problems with one response each, including its reasoning. The judge does not see the reasoning. A response
             without other text gets the lowest score, and the judge is not asked about it.
         policy: the judge.
-        made_with: facts that must equal those of the store, such as the judge's URI.
+        store_settings: facts that must equal those of the store, such as the judge's URI.
         store: file of the judge's answers, to read and to extend.
         progress: called as progress(questions answered, all questions).
     """
@@ -128,7 +131,11 @@ def judge(
     all_questions = [_questions(benchmark, problem, text) for problem, text in shown]
     by_name = {_name(question): question for questions in all_questions for question in questions}
     answers = _answers(
-        benchmark, by_name, policy, Store(store, made_with, _check) if store else None, progress or (lambda done, total: None)
+        benchmark,
+        by_name,
+        policy,
+        Store(store, store_settings, _check) if store else None,
+        progress or (lambda done, total: None),
     )
     judged = []
     for (problem, response), questions in zip(shown, all_questions, strict=True):
@@ -183,7 +190,7 @@ def _answers(
                 sampled: Sequence[Sequence[Completion | None]] = policy.generate(
                     [questions[name] for name in batch], 1, sampling, batch
                 )
-            except Incomplete as error:
+            except SamplingIncomplete as error:
                 sampled, stopped = error.sampled, error
             completions = {
                 name: completion for name, row in zip(batch, sampled, strict=True) if row and (completion := row[0]) is not None

@@ -1,1 +1,1 @@
-"""Results as tables, pages and comparisons with reported figures."""
+"""Results as tables, pages and comparisons with published scores."""

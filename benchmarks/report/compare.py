@@ -1,4 +1,4 @@
-"""Differences of a run to reported figures and to another run, with intervals."""
+"""Differences of a run to published scores and to another run, with intervals."""
 
 import math
 from collections.abc import Sequence
@@ -13,41 +13,41 @@ from ..result import Result, scored
 from ..stats import intervals, scores
 
 REPORTED = Path(__file__).parent / "reported.yaml"
-MOST_SAMPLES = 256
-"""Largest number of samples per problem that is tried to explain a reported figure. Our choice."""
+MAX_SAMPLES = 256
+"""Maximum number of samples per problem that is tried to explain a published score. Our choice."""
 
 
 class Reported(TypedDict):
-    """The reported figures of a task, from `reported.yaml`."""
+    """The published scores of a task, from `reported.yaml`."""
 
-    figures: dict[str, float]
+    scores: dict[str, float]
     """Percent, by model."""
     k: NotRequired[int]
     problems: NotRequired[int]
     cautions: NotRequired[list[str]]
     of_one: NotRequired[dict[str, str]]
-    """Cautions about the figure of one model."""
+    """Cautions about the score of one model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A result and one reported figure of its task. Figures are shares, 0..1."""
+    """A result and one published score of its task. Scores are shares, 0..1."""
 
     task: str
     model: str
-    ours: float
+    measured: float
     reported: float
     low: float
-    """Lower end of the difference's 95% interval over new samples of the same problems. The reported figure is assumed to have
-    the same sampling noise as ours."""
+    """Lower end of the difference's 95% interval over new samples of the same problems. The published score is assumed to have
+    the same sampling noise as tenfold's."""
     high: float
     """Upper end of that interval."""
     cautions: tuple[str, ...]
 
     @property
     def difference(self) -> float:
-        """Our figure minus the reported one."""
-        return self.ours - self.reported
+        """The measured score minus the published one."""
+        return self.measured - self.reported
 
     @property
     def within(self) -> bool:
@@ -56,28 +56,28 @@ class Comparison:
 
 
 def reported(path: str | Path = REPORTED) -> dict[str, Reported]:
-    """Returns the reported figures by task."""
-    figures: dict[str, Reported] = yaml.safe_load(Path(path).read_text())["tasks"]
-    return figures
+    """Returns the published scores by task."""
+    reported: dict[str, Reported] = yaml.safe_load(Path(path).read_text())["tasks"]
+    return reported
 
 
 def compare(results: Sequence[Result], model: str | None = None) -> list[Comparison]:
-    """Compares each result with the reported figures of its task, of one model or of all.
+    """Compares each result with the published scores of its task, of one model or of all.
 
     Raises:
-        UserError: no figures of that model are reported.
+        UserError: no scores of that model are published.
     """
     found = []
     entries = reported()
-    models = sorted({name for entry in entries.values() for name in entry["figures"]})
+    models = sorted({name for entry in entries.values() for name in entry["scores"]})
     if model is not None and model not in models:
-        raise UserError(f"no figures of {model!r} are reported; use one of {', '.join(models)}")
+        raise UserError(f"no scores of {model!r} are published; use one of {', '.join(models)}")
     for result in results:
         entry = entries.get(result.settings["task"])
         if entry is None:
             continue
         noise = intervals.Z95 * math.sqrt(2) * result.score.same_problems_stderr
-        for name, percent in entry["figures"].items():
+        for name, percent in entry["scores"].items():
             if model is not None and model != name:
                 continue
             difference = result.score.mean - percent / 100
@@ -99,9 +99,9 @@ def _cautions(result: Result, entry: Reported, model: str, percent: float) -> li
     cautions = [*entry.get("cautions", ()), *([entry["of_one"][model]] if model in entry.get("of_one", ()) else ())]
     problems, k = entry.get("problems"), entry.get("k")
     if problems and k and not possible(percent, problems, k):
-        fits = next((samples for samples in range(1, MOST_SAMPLES + 1) if possible(percent, problems, samples)), None)
+        fits = next((samples for samples in range(1, MAX_SAMPLES + 1) if possible(percent, problems, samples)), None)
         fit = f"; {fits} samples per problem could" if fits else ""
-        near = " and ".join(f"{figure:.1f}" for figure in nearest(percent, problems, k))
+        near = " and ".join(f"{score:.1f}" for score in nearest(percent, problems, k))
         cautions.append(f"{problems} problems x {k} samples cannot give {percent} (nearest: {near}){fit}")
     if k and result.score.samples != k:
         cautions.append(f"avg@{result.score.samples} here, avg@{k} reported")
@@ -114,19 +114,19 @@ def possible(percent: float, problems: int, samples: int) -> bool:
     """True if some number of correct samples gives this percentage when rounded to its printed decimals.
 
     Args:
-        percent: a reported figure.
+        percent: a published score.
         problems: number of problems.
         samples: samples per problem.
     """
     decimals = len(str(percent).partition(".")[2])
-    return any(round(figure, decimals) == percent for figure in nearest(percent, problems, samples))
+    return any(round(score, decimals) == percent for score in nearest(percent, problems, samples))
 
 
 def nearest(percent: float, problems: int, samples: int) -> tuple[float, float]:
     """Returns the nearest percentages below and above that a number of correct samples can give.
 
     Args:
-        percent: a reported figure.
+        percent: a published score.
         problems: number of problems.
         samples: samples per problem.
     """

@@ -63,7 +63,7 @@ def _task(folder: Path, result: Result) -> dict[str, Any]:
     reported = [
         {
             "model": row.model,
-            "figure": row.reported,
+            "published": row.reported,
             "difference": row.difference,
             "low": row.low,
             "high": row.high,

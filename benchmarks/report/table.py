@@ -1,4 +1,4 @@
-"""Results as text: a line per task, a table per run. All figures are in percent."""
+"""Results as text: a line per task, a table per run. All numbers are in percent."""
 
 from collections.abc import Mapping, Sequence
 
@@ -24,7 +24,7 @@ def line(result: Result) -> str:
     """Returns one result as one line. Its interval is the 95% interval over new problems."""
     score = result.score
     detectable = f"; detectable difference {100 * score.detectable:.1f}" if score.detectable else ""
-    refused = f"; {result.refused} refused" if result.refused else ""
+    refused = f"; {result.refused} declined" if result.refused else ""
     return (
         f"{result.task}: avg@{score.samples} {score} (95% over new problems) on {score.problems} problems, "
         f"pass@{score.samples} {100 * score.pass_at_k:.1f}"
@@ -49,9 +49,9 @@ def results(found: Sequence[Result]) -> Table:
             f"{result.truncated:.1%}",
         )
         if result.refused:
-            table.add_row("  samples refused", str(result.refused))
-        for name, figure in result.figures.items():
-            table.add_row(f"  {name}", f"{100 * figure:.1f}")
+            table.add_row("  samples declined", str(result.refused))
+        for name, value in result.figures.items():
+            table.add_row(f"  {name}", f"{100 * value:.1f}")
     return table
 
 
@@ -64,15 +64,15 @@ def rescored(changed: Sequence[tuple[Result, Result]]) -> Table:
 
 
 def compared(rows: Sequence[Comparison]) -> Table:
-    """Returns the table of results and reported figures."""
-    table = Table(title="difference to reported figures, with its 95% interval over new samples of the same problems")
+    """Returns the table of results and published scores."""
+    table = Table(title="difference to published scores, with its 95% interval over new samples of the same problems")
     for column in ("task", "model", "here", "reported", "difference", "only noise?"):
         table.add_column(column, justify="left" if column in ("task", "model") else "right", no_wrap=True)
     for row in rows:
         table.add_row(
             row.task,
             row.model,
-            f"{100 * row.ours:.1f}",
+            f"{100 * row.measured:.1f}",
             f"{100 * row.reported:.1f}" + ("*" if row.cautions else ""),
             f"{100 * row.difference:+.1f} [{100 * row.low:+.1f}, {100 * row.high:+.1f}]",
             "possible" if row.within else "no",
@@ -81,7 +81,7 @@ def compared(rows: Sequence[Comparison]) -> Table:
 
 
 def cautions(rows: Sequence[Comparison]) -> str:
-    """Returns the cautions about the reported figures, one per line."""
+    """Returns the cautions about the published scores, one per line."""
     lines = {f"* {row.task}, {row.model}: {caution}": None for row in rows for caution in row.cautions}
     return "\n".join(lines)
 

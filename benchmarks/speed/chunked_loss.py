@@ -127,11 +127,11 @@ def main() -> None:
             method: {name: statistics.median(run[name] for run in runs) for name in ("seconds", "bytes")}
             for method, runs in found.items()
         }
-        ours, theirs = (medians[method] for method in METHODS)
+        chunked, plain = (medians[method] for method in METHODS)
         ratios = [one["seconds"] / other["seconds"] for one, other in zip(*found.values(), strict=True)]
         for method in METHODS:
             print(f"{loss:4} {method:8} {medians[method]['seconds']:7.2f} s {medians[method]['bytes'] / 2**20:9,.0f} MiB")
-        memory, seconds = theirs["bytes"] / ours["bytes"], ours["seconds"] / theirs["seconds"]
+        memory, seconds = plain["bytes"] / chunked["bytes"], chunked["seconds"] / plain["seconds"]
         print(f"{loss:4} full / chunked memory {memory:.1f}")
         print(f"{loss:4} chunked / full time {seconds:.2f} (single rounds: {min(ratios):.2f} to {max(ratios):.2f})")
     tokens, vocabulary, width = 65_536, 166_144, 2_560

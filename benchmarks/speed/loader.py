@@ -3,7 +3,8 @@
     python -m tenfold.benchmarks.speed.loader [--tokens 200e6] [--length 4096] [--rounds 5]
 
 Each reader returns batches of 64 rows as int64 from three sources, and maps the files anew. The plain readers take slices in
-file order or in an order shuffled beforehand. Ours mixes shuffled sequences by the sources' shares. The files are in the page
+file order or in an order shuffled beforehand. tenfold's reader mixes shuffled sequences according to
+the shares of the sources. The files are in the page
 cache for all readers. Rates are medians over the rounds.
 """
 
@@ -26,7 +27,7 @@ BATCH = 64
 SHARES = {"high/code": 0.5, "high/text": 0.3, "medium/text": 0.2}
 
 
-def written(folder: Path, count: int) -> tokens.Sources:
+def write_sources(folder: Path, count: int) -> tokens.Sources:
     """Writes `count` random tokens into the sources, by their shares, and returns the sources."""
     (folder / "tokens").mkdir()
     sizes = {source: int(share * count) for source, share in SHARES.items()}
@@ -36,12 +37,12 @@ def written(folder: Path, count: int) -> tokens.Sources:
     return tokens.Sources(folder, sizes, {}, 0, 50_000, "", "uint16")
 
 
-def order(sources: tokens.Sources, length: int) -> list[tuple[str, int]]:
+def row_positions(sources: tokens.Sources, length: int) -> list[tuple[str, int]]:
     """Returns the source and the first token of every row of all sources."""
     return [(source, row * length) for source, size in sources.tokens.items() for row in range(size // length)]
 
 
-def bare(sources: tokens.Sources, length: int, rows: list[tuple[str, int]]) -> None:
+def read_memory_map(sources: tokens.Sources, length: int, rows: list[tuple[str, int]]) -> None:
     """Reads rows as slices of the memory maps.
 
     Args:
@@ -57,7 +58,7 @@ def bare(sources: tokens.Sources, length: int, rows: list[tuple[str, int]]) -> N
             out[row] = files[source][start : start + length]
 
 
-def ours(sources: tokens.Sources, length: int, batches: int) -> None:
+def read_stream(sources: tokens.Sources, length: int, batches: int) -> None:
     """Reads rows as pretraining does.
 
     Args:
@@ -76,18 +77,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tokens", type=float, default=200e6, help="tokens in all sources (default: %(default)g)")
     parser.add_argument("--length", type=int, default=4096, help="tokens per row (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds; medians count (default: %(default)s)")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="number of rounds; the medians are reported (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        sources = written(Path(folder), int(arguments.tokens))
-        rows = order(sources, arguments.length)
+        sources = write_sources(Path(folder), int(arguments.tokens))
+        rows = row_positions(sources, arguments.length)
         batches = len(rows) // BATCH
         readers: dict[str, Callable[[], None]] = {
-            "memory map, front to back": functools.partial(bare, sources, arguments.length, rows[: batches * BATCH]),
+            "memory map, sequential": functools.partial(read_memory_map, sources, arguments.length, rows[: batches * BATCH]),
             "memory map, shuffled": functools.partial(
-                bare, sources, arguments.length, random.Random(0).sample(rows, batches * BATCH)
+                read_memory_map, sources, arguments.length, random.Random(0).sample(rows, batches * BATCH)
             ),
-            "tenfold": functools.partial(ours, sources, arguments.length, batches),
+            "tenfold": functools.partial(read_stream, sources, arguments.length, batches),
         }
         rates: dict[str, list[float]] = {name: [] for name in readers}
         for read in readers.values():

@@ -21,7 +21,7 @@ from ..audit.baselines import accepts, math_verify
 from ..audit.hostile_answers import hostile
 
 
-def ours(pair: AnswerPair) -> None:
+def verify_pair(pair: AnswerPair) -> None:
     """Judges a pair with our verifier."""
     verify(pair.gold, pair.response)
 
@@ -66,8 +66,8 @@ def main() -> None:
         for number, pair in enumerate(pairs)
     ]
     methods: dict[str, tuple[Callable[[AnswerPair], None], Sequence[AnswerPair]]] = {
-        "tenfold": (ours, pairs),
-        "tenfold, a tenth hostile": (ours, mixed),
+        "tenfold": (verify_pair, pairs),
+        "tenfold, a tenth hostile": (verify_pair, mixed),
         "math-verify": (theirs, pairs),
     }
     for judge, method_pairs in methods.values():

@@ -3,7 +3,7 @@
     python -m tenfold.benchmarks.speed.retrieval [--sizes 10000 100000] [--words 100] [--rounds 3]
 
 A document is `--words` words sampled by Zipf's law, and a random unit vector of 256 numbers. A query is made from a document:
-the third of its words that is most characteristic (32 at most), and its vector with noise. Both methods return the best 100
+the most characteristic third of its words (at most 32 words), and its vector with noise. Both methods return the best 100
 documents by words and by vector, fused by reciprocal rank. The baseline keeps all vectors in one matrix and all words in a
 sparse one (TF-IDF), with nothing on disk. Each method and size runs in a process of its own. Memory is its peak beyond the
 documents.
@@ -54,8 +54,8 @@ def queries(texts: Sequence[str], vectors: np.ndarray) -> tuple[list[int], list[
     counts = Counter(word for text in sample for word in set(seeds.words(text)))
     noise = np.random.default_rng(1).standard_normal((QUERIES, DIM)).astype(np.float32) / DIM**0.5 / 2
     noisy = vectors[chosen] + noise
-    most = min(32, len(texts[0].split()) // 3)
-    words = [seeds.distinctive_words(texts[number], counts, len(sample), most) for number in chosen]
+    word_count = min(32, len(texts[0].split()) // 3)
+    words = [seeds.distinctive_words(texts[number], counts, len(sample), word_count) for number in chosen]
     return chosen, words, noisy / np.linalg.norm(noisy, axis=1, keepdims=True)
 
 
@@ -110,7 +110,7 @@ def by_brute_force(texts: Sequence[str], vectors: np.ndarray) -> Answer:
 
 
 def measure(method: str, size: int, words: int, rounds: int) -> dict[str, float]:
-    """Returns the figures of one method: times, memory, disk space, and the share of queries that find their document.
+    """Returns the measurements of one method: times, memory, disk space, and the share of queries that find their document.
 
     Args:
         method: one of `METHODS`.
@@ -152,7 +152,7 @@ def measure(method: str, size: int, words: int, rounds: int) -> dict[str, float]
 
 
 def main() -> None:
-    """Prints the figures of both methods for each size."""
+    """Prints the measurements of both methods for each size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--sizes", type=int, nargs="+", default=[10_000, 100_000], help="numbers of documents (default: 10000 100000)"
@@ -169,16 +169,16 @@ def main() -> None:
     same = ["--words", str(arguments.words), "--rounds", str(arguments.rounds)]
     command = [sys.executable, "-m", "tenfold.benchmarks.speed.retrieval", *same]
     for size in arguments.sizes:
-        figures: dict[str, dict[str, float]] = {}
+        measured: dict[str, dict[str, float]] = {}
         for method in METHODS:
             output = subprocess.run(
                 [*command, "--measure", method, "--sizes", str(size)], stdout=subprocess.PIPE, text=True, check=True
             ).stdout
-            figures[method] = json.loads(output.splitlines()[-1])
-        print(f"{f'{size:,} x {arguments.words} words':24}" + "".join(f"{name:>12}" for name in figures["milvus"]), flush=True)
-        for method, row in figures.items():
+            measured[method] = json.loads(output.splitlines()[-1])
+        print(f"{f'{size:,} x {arguments.words} words':24}" + "".join(f"{name:>12}" for name in measured["milvus"]), flush=True)
+        for method, row in measured.items():
             print(f"  {method:22}" + "".join(f"{value:12,.1f}" for value in row.values()), flush=True)
-        ratio = figures["milvus"]["queries/s"] / figures["brute force"]["queries/s"]
+        ratio = measured["milvus"]["queries/s"] / measured["brute force"]["queries/s"]
         print(f"  queries/s, Milvus / brute force: {ratio:.3f}", flush=True)
 
 

@@ -100,7 +100,7 @@ def timed(run: Callable[[int], None], runs: int) -> tuple[float, list[float]]:
         return runs / (time.perf_counter() - started), each
 
 
-def left(box: LocalSandbox) -> dict[str, int]:
+def resources(box: LocalSandbox) -> dict[str, int]:
     """Returns the resources that could leak: counts, and the memory of the sandbox's processes in KiB."""
     warm = [process.process.pid for process in box.warm if process.process]
     memory = 0
@@ -158,10 +158,10 @@ def main() -> None:
         print(f"{name:26} {rate:8.1f} {rate / baseline:8.2f} {1000 * percentiles[49]:8.2f} {1000 * percentiles[98]:8.2f}")
     if arguments.soak:
         timed(mixed, 1000)
-        before, started = left(box), time.perf_counter()
+        before, started = resources(box), time.perf_counter()
         for done in range(0, arguments.soak, 1000):  # in parts, because one long list of runs would itself use memory
             timed(mixed, min(1000, arguments.soak - done))
-        rate, after = arguments.soak / (time.perf_counter() - started), left(box)
+        rate, after = arguments.soak / (time.perf_counter() - started), resources(box)
         print(
             f"soak: {arguments.soak} runs at {rate:.1f}/s; "
             + ", ".join(f"{name} {before[name]} -> {after[name]}" for name in before)

@@ -52,7 +52,7 @@ WARM_UP = 2
 
 
 def measure(folder: Path) -> dict[str, float]:
-    """Returns the figures of a finished `grpo` stage in seconds, as medians over its steps after the warm-up."""
+    """Returns the metrics of a finished `grpo` stage in seconds, as medians over its steps after the warm-up."""
     stage = json.loads((folder / "stage.json").read_text())
     if stage["resumed"]:
         raise UserError(f"{folder} was resumed, so its starting time is unknown; measure a stage that ran without interruption")
@@ -79,8 +79,8 @@ def instant(problem: Problem, response: str) -> Verdict:
 class InTurn(gymnasium.Env[str, str]):
     """An environment that uses its own verifier and an instant one in alternate steps.
 
-    It counts resets to find the step of a sample. So all samples of a run must be played in one process, which is the case on a
-    processor. Scores of whole groups (`score_group`) are not measured.
+    It counts resets to find the step of a sample. Therefore all samples of a run must be played in one process, which is the
+    case on a processor. Scores of whole groups (`score_group`) are not measured.
     """
 
     resets = itertools.count()
@@ -146,7 +146,7 @@ def against_instant(folder: Path) -> dict[str, float]:
 
 
 def _steps(folder: Path) -> list[dict[str, Any]]:
-    """Returns the figures of a stage's steps."""
+    """Returns the metrics of a stage's steps."""
     return [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()]
 
 

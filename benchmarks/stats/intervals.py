@@ -22,25 +22,26 @@ from scipy import special  # scipy.stats would take a second to import
 Z95 = float(special.ndtri(0.975))
 SHIFT_ONE, SHIFT_MANY = 0.27, 0.49
 """Shift for one sample per problem and for very many, if the mean lies in 8% to 92%. Our choice, from the simulation. Shift 0
-allows for half a step between whole numbers of correct samples, shift 1/2 for none. With k samples per problem the steps are
-1/k of a problem, so they need less. Outside 5% to 95% the shift is 0, because a larger one would reduce the coverage below
-95%."""
-COARSE, FINE = 7.0, 9.0
-"""Numbers of correct samples (for the upper end, of incorrect ones). With one sample per problem, the lower end has shift 0 up
-to COARSE and SHIFT_ONE from FINE on. With so few correct samples, one more moves the end most. Our choice, from the
-simulation."""
-TAIL, LONE_TAIL = 0.025, 0.043
-"""Probability beyond an end. LONE_TAIL applies to the upper end if the mean is 0 and to the lower end if it is 1, because the
-other end then cannot miss the true mean. There 2.5% gives more coverage than needed, and the 5% of a one-sided bound too
-little: with 30 problems, a true mean just below 10% would be covered in 93% of cases. Our choice, from the simulation."""
-FEW, MANY = 1.0, 7.5
-"""Effective numbers of problems that contribute to the mean. At FEW the observed variance gets no weight, from MANY on the full
-weight. Our choice, from the simulation."""
-OWN_NOISE = 0.3
-"""Share of the sampling noise that stays in the squared pass rates when the contributing problems are counted."""
-EDGE_DOUBT = 0.05
-"""Share of the trials that is subtracted for means outside 5% to 95% with many samples: few problems then contribute to the
-mean, although their samples determine it well."""
+(Clopper and Pearson) includes a continuity correction of half a step, shift 1/2 (Jeffreys) includes none. With k samples per
+problem a step is 1/k of a problem, so a smaller correction is enough. Outside 5% to 95% the shift is 0, because a larger one
+would reduce the coverage below 95%."""
+MIN_CORRECT_FOR_SHIFT, FULL_SHIFT_CORRECT = 7.0, 9.0
+"""Thresholds on the number of correct samples (incorrect samples for the upper end). With one sample per problem, the shift of
+the lower end is 0 up to the first number, SHIFT_ONE from the second number on, and linear in between. With so few correct
+samples, one more correct sample changes the end of the interval strongly. Our choice, from the simulation."""
+TAIL, TAIL_AT_BOUND = 0.025, 0.043
+"""Probability beyond an end. TAIL_AT_BOUND applies to the upper end if the mean is 0 and to the lower end if it is 1, because
+the other end then cannot miss the true mean. There 2.5% gives more coverage than needed. With 5%, as in a one-sided bound, the
+coverage is too low: it is 93% for 30 problems and a true mean just below 10%. Our choice, from the simulation."""
+MIN_CONTRIBUTING, FULL_WEIGHT_CONTRIBUTING = 1.0, 7.5
+"""Effective numbers of problems that contribute to the mean. At the first number the observed variance has no weight, from the
+second number on it has full weight. Our choice, from the simulation."""
+NOISE_KEPT_IN_SQUARES = 0.3
+"""Share of the sampling noise that is not subtracted from the squared pass rates when the effective number of contributing
+problems is computed. Our choice, from the simulation."""
+EDGE_TRIALS_REDUCTION = 0.05
+"""For means outside 5% to 95% the number of effective trials is reduced by this share if there are many samples per problem,
+because few problems contribute to such a mean. Our choice, from the simulation."""
 PSEUDO_MIDDLE, PSEUDO_EDGE = 2.0, 12.0
 """Pseudo-problems of average variance that are added to the real ones when the sampling noise is estimated: for means in 8% to
 92%, and for means outside 5% to 95%."""
@@ -94,7 +95,7 @@ def new_problems(problems: ProblemStatistics) -> tuple[Array, Array]:
     trials: Array = np.maximum(n / np.maximum(share, 1e-12), n) * (Z95 / z) ** 2
     if binary:
         trials = np.minimum(trials, samples.sum(-1) if samples.ndim > 1 else samples.sum())
-    factor = 1 - EDGE_DOUBT * (1 - 1 / samples.mean(-1)) * _edge(mean)
+    factor = 1 - EDGE_TRIALS_REDUCTION * (1 - 1 / samples.mean(-1)) * _edge(mean)
     noise = variances / samples
     below = _variance_weight(means, noise)
     above = _variance_weight(1 - means, noise)
@@ -152,9 +153,9 @@ def _total_variance(problems: ProblemStatistics) -> Array:
 
 def _variance_weight(means: Array, noise: Array) -> Array:
     """Weight of the observed variance, 0..1, from the effective number of contributing problems: (sum p)^2 / sum p^2."""
-    squares: Array = (means**2 - (1 - OWN_NOISE) * noise).sum(-1)
+    squares: Array = (means**2 - (1 - NOISE_KEPT_IN_SQUARES) * noise).sum(-1)
     contributing: Array = means.sum(-1) ** 2 / np.maximum(squares, 1e-9)
-    return ((contributing - FEW) / (MANY - FEW)).clip(0, 1)
+    return ((contributing - MIN_CONTRIBUTING) / (FULL_WEIGHT_CONTRIBUTING - MIN_CONTRIBUTING)).clip(0, 1)
 
 
 def _edge(mean: Array) -> Array:
@@ -164,7 +165,7 @@ def _edge(mean: Array) -> Array:
 
 def _shift(mean: Array, samples: Array) -> Array:
     """Shift of the lower end. The upper end has the lower end's shift for 1 - mean."""
-    coarse = ((FINE - mean * samples.sum(-1)) / (FINE - COARSE)).clip(0, 1)
+    coarse = ((FULL_SHIFT_CORRECT - mean * samples.sum(-1)) / (FULL_SHIFT_CORRECT - MIN_CORRECT_FOR_SHIFT)).clip(0, 1)
     one = SHIFT_ONE * (1 - coarse)
     shift: Array = (SHIFT_MANY + (one - SHIFT_MANY) / samples.mean(-1)) * (1 - _edge(mean))
     return shift
@@ -173,7 +174,7 @@ def _shift(mean: Array, samples: Array) -> Array:
 def _low(mean: Array, trials: Array, samples: Array) -> Array:
     trials = np.minimum(trials, MAX_TRIALS)
     solved, shift = mean * trials, _shift(mean, samples)
-    tail = np.where(trials - solved <= 1e-9, LONE_TAIL, TAIL)
+    tail = np.where(trials - solved <= 1e-9, TAIL_AT_BOUND, TAIL)
     end: Array = special.betaincinv(np.maximum(solved + shift, 1e-9), np.maximum(trials - solved + 1 - shift, 1e-9), tail)
     return np.where(solved <= 1e-9, 0.0, np.minimum(end, mean))
 

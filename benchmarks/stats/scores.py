@@ -105,7 +105,7 @@ def maj_at_k(votes: Sequence[Sequence[tuple[str | None, float | None]]]) -> floa
 
     Args:
         votes: one row per problem, with the answer and the score of each sample. Equal answers must be equal texts. The answer
-            None is no vote.
+            None is not a vote.
 
     Raises:
         UserError: no sample has a score.
@@ -117,9 +117,9 @@ def maj_at_k(votes: Sequence[Sequence[tuple[str | None, float | None]]]) -> floa
         for answer, score in scored:
             if answer is not None:
                 scores.setdefault(answer, []).append(score)
-        most = max(map(len, scores.values()), default=0)
+        maximum = max(map(len, scores.values()), default=0)
         if scored:
-            means.append(fmean(fmean(tied) for tied in scores.values() if len(tied) == most) if scores else 0.0)
+            means.append(fmean(fmean(tied) for tied in scores.values() if len(tied) == maximum) if scores else 0.0)
     if not means:
         raise UserError(f"maj@k needs a sample with a score, but none of {sum(map(len, votes))} samples has one")
     return fmean(means)

@@ -12,7 +12,8 @@ from ...verifiers.function_calls import gold_response
 from . import conversations
 
 CATEGORIES = ("simple_python", "simple_java", "simple_javascript", "multiple", "parallel", "parallel_multiple", "irrelevance")
-"""The categories of `bfcl:` without a location. Categories of problems by users are live_simple, live_multiple, and so on."""
+"""The categories of `bfcl:` without a location. The names of categories with
+problems from users begin with `live_`, such as live_simple."""
 
 INSTRUCTION = """You may call these functions, one JSON object a line:
 

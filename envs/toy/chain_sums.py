@@ -25,8 +25,8 @@ def chain_sums_with_solutions(
         seed: seed of the generator.
         worked: share of the solutions that add the terms one by one; the others contain only the result. A hash of the
             problem's id decides.
-        min_terms: smallest number of terms of a sum.
-        max_terms: largest number of terms of a sum.
+        min_terms: minimum number of terms of a sum.
+        max_terms: maximum number of terms of a sum.
         digits: number of digits of a term.
         thinking: if true, the solution contains only the result, and `thinking` contains the steps, with a `summary`.
     """

@@ -37,8 +37,8 @@ def small_functions(
         part: all, train or held_out; see `sources.in_part`.
         worked: share of the solutions with one statement for each step. The others put all steps in one expression without
             brackets, which is incorrect if an addition comes before a multiplication.
-        min_steps: smallest number of steps of a function.
-        max_steps: largest number of steps of a function.
+        min_steps: minimum number of steps of a function.
+        max_steps: maximum number of steps of a function.
 
     Raises:
         UserError: there are fewer than `size` problems.

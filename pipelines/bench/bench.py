@@ -22,7 +22,7 @@ class Bench(Stage):
 
     kind: Literal["bench"]
     tasks: list[str] = Field(min_length=1, description="names of benchmark tasks")
-    limit: int | None = Field(None, ge=1, description="largest number of problems per task; default: all")
+    limit: int | None = Field(None, ge=1, description="maximum number of problems per task; default: all")
     problems: str | None = Field(None, description="URI of problems; default: the task's own problems")
     data: str | None = Field(None, description="folder with the tasks' files; default: the Hugging Face hub")
     samples: int | None = Field(None, ge=1, description="samples per problem (k); default: the task's own")
@@ -53,7 +53,7 @@ class Bench(Stage):
         """Returns the cost if each sample has the largest length. It leaves out lm-eval's tasks, whose sizes are unknown."""
         from ...benchmarks import catalogue, evaluate
 
-        sizes = [evaluate.size(task.name, self.options(0)) for task in catalogue.expand(self.tasks)]
+        sizes = [evaluate.sampling_cost(task.name, self.options(0)) for task in catalogue.expand(self.tasks)]
         return CostEstimate(sum(samples for samples, _ in sizes), sum(samples * tokens for samples, tokens in sizes))
 
     def options(self, seed: int) -> "Options":
@@ -74,7 +74,7 @@ class Bench(Stage):
                 task.name,
                 policy,
                 self.options(context.seed),
-                made_with=policies.policy_identity(context.policy),
+                store_settings=policies.policy_identity(context.policy),
                 folder=context.folder,
                 progress=lambda done, total, name=task.name: context.progress(done, total, task=name),
             )

@@ -36,12 +36,12 @@ class Contrast(Stage):
         return self
 
     def run(self, context: Context) -> Metrics:
-        """Compares each figure that all stages have."""
+        """Compares each metric that all stages have."""
         first, second = ([_figures(context.inputs[name]) for name in names] for names in (self.stages, self.baselines))
-        shared = sorted(set.intersection(*({*figures} for figures in first + second)))
+        shared = sorted(set.intersection(*({*values} for values in first + second)))
         if not shared:
-            raise UserError(f"{self.name}: these stages have no figure in common; compare stages of the same kind and tasks")
-        pairs = {name: ([figures[name] for figures in first], [figures[name] for figures in second]) for name in shared}
+            raise UserError(f"{self.name}: these stages have no metric in common; compare stages of the same kind and tasks")
+        pairs = {name: ([values[name] for values in first], [values[name] for values in second]) for name in shared}
         return {"contrasts": {name: contrast(*pair) for name, pair in pairs.items()}}
 
     def named_stages(self) -> list[str]:
@@ -56,7 +56,7 @@ class Contrast(Stage):
         )
 
     def tables(self, metrics: Metrics) -> str:
-        """Returns a table with a row for each figure."""
+        """Returns a table with a row for each metric."""
         rows = [
             (
                 *(name, f"{result['stages']:.4f}", f"{result['baselines']:.4f}", f"{result['difference']:+.4f}"),
@@ -68,7 +68,7 @@ class Contrast(Stage):
 
 
 class Difference(TypedDict):
-    """The mean paired difference of a figure."""
+    """The mean paired difference of a metric."""
 
     of: float
     """Mean over the first stages."""
@@ -99,7 +99,7 @@ def contrast(first: list[float], second: list[float]) -> Difference:
 
 
 def _figures(stage: Path) -> dict[str, float]:
-    """Returns the comparable figures of a finished stage, by name."""
+    """Returns the comparable metrics of a finished stage, by name."""
     path, remedy = stage / "stage.json", rerun_advice(stage)
     record = disk.read_object(path, remedy)
     with disk.reading(path, remedy):
@@ -111,5 +111,5 @@ def _comparable(record: disk.Row, metrics: Metrics) -> dict[str, float]:
         after = metrics["held_out"].get("after", {})
         return {f"held-out {name.replace('_', ' ')}": value for name, value in after.items() if value is not None}
     scores = {task: score["mean"] for task, score in metrics.get("scores", {}).items()}
-    losses = {f"loss on {name}": figures["loss"] for name, figures in metrics.get("held_out", {}).items() if "loss" in figures}
+    losses = {f"loss on {name}": values["loss"] for name, values in metrics.get("held_out", {}).items() if "loss" in values}
     return scores | losses

@@ -1,4 +1,4 @@
-"""The `clean` stage: removes documents by rules, by contamination with benchmarks, and duplicates.
+"""The `clean` stage: removes documents that break a rule, contain a benchmark problem or duplicate another.
 
 It has three passes. First, each shard is examined: rules and contamination decide removals, and the other documents get a
 digest and a signature. Second, duplicates are found from the digests and signatures of all shards. Third, each shard is split
@@ -35,7 +35,7 @@ from .planted import documents as planted
 from .planted import report
 from .shards import Counts
 
-EXAMINED, VERDICTS, REMOVED = "examined", "verdicts", "removed"
+EXAMINED, DECISIONS, REMOVED = "examined", "decisions", "removed"
 """Folders within the stage's folder, one per pass."""
 SNIPPET = 300
 """Characters stored of a removed document. Our choice."""
@@ -64,14 +64,14 @@ class Clean(Stage):
     languages: list[str] = Field(["en"], description="codes of the languages to keep; an empty list keeps all")
     disabled_rules: list[str] = Field([], description="names of rules to turn off")
     near_duplicates: float | None = Field(
-        0.8, ge=0.5, le=1, description="least Jaccard similarity of near duplicates; null keeps near duplicates"
+        0.8, ge=0.5, le=1, description="minimum Jaccard similarity of near duplicates; null keeps near duplicates"
     )
     decontaminate: list[str] = Field(
         [], description="URIs of problems, benchmark tasks and suites; documents that contain one of their problems are removed"
     )
     data: str | None = Field(None, description="folder with the files of benchmarks that cannot be read from the hub")
     ngram_words: int = Field(
-        13, ge=contamination.MIN_WORDS, description="consecutive words of a problem that identify it in a document"
+        13, ge=contamination.MIN_WORDS, description="consecutive words of a problem that must occur in a document"
     )
     workers: int | None = Field(None, ge=1, description="shards processed in parallel; default: one per processor")
 
@@ -86,7 +86,7 @@ class Clean(Stage):
     def check(self) -> None:
         """Checks that the rules, problems and documents exist."""
         if unknown := sorted(set(self.disabled_rules) - set(rules.OPTIONAL)):
-            raise UserError(f"without: unknown rule {unknown[0]!r}; use {', '.join(rules.OPTIONAL)}")
+            raise UserError(f"disabled_rules: unknown rule {unknown[0]!r}; use {', '.join(rules.OPTIONAL)}")
         contamination.build_index(self.decontaminate, self.ngram_words, self.data)
         shards.list_shards(self.documents)
 
@@ -103,17 +103,17 @@ class Clean(Stage):
             near=self.near_duplicates,
         )
         examined = shards.map_shards(paths, work, context.folder / EXAMINED, first, self.workers)
-        verdicts = _write_verdicts(paths, context.folder, self.near_duplicates)
+        decisions = _write_decisions(paths, context.folder, self.near_duplicates)
         removed = context.folder / REMOVED
         removed.mkdir(exist_ok=True)
         work = functools.partial(_split_shard, removed=str(removed.resolve()))
-        split = shards.map_shards(verdicts, work, context.folder / shards.DOCUMENTS, second, self.workers)
+        split = shards.map_shards(decisions, work, context.folder / shards.DOCUMENTS, second, self.workers)
         metrics = _metrics(examined, split, index)
         if not metrics["kept"]["documents"]:
             main = max(metrics["removed"], key=lambda reason: metrics["removed"][reason]["documents"])
             total = metrics["input"]["documents"]
             raise UserError(
-                f"{self.name}: all {total} documents were removed, most as {main}; change the documents or the rules"
+                f"{self.name}: all {total} documents were removed, most of them as {main}; change the documents or the rules"
             )
         if any(count["planted"] for count in examined):
             metrics["planted"] = report.report(paths, context.folder / REMOVED, self.near_duplicates)
@@ -135,13 +135,13 @@ class Clean(Stage):
 
 def _half(context: Context, half: int) -> Callable[..., None]:
     """Returns a progress function for one of two passes over the same shards."""
-    return lambda done, total, **figures: context.progress(half * total + done, 2 * total, **figures)
+    return lambda done, total, **values: context.progress(half * total + done, 2 * total, **values)
 
 
 def _examine_shard(
     table: pyarrow.Table, languages: tuple[str, ...], without: tuple[str, ...], index: Index, near: float | None
 ) -> tuple[pyarrow.Table, Counts]:
-    """Returns for each document the reason of its removal, if any, and what duplicates are found by."""
+    """Returns for each document the reason for its removal, if any, and the data that duplicates are found by."""
     found: dict[str, list[int | str | None]] = {name: [] for name in ("length", "reason", "match", "detail", "digest")}
     signatures: list[NDArray[numpy.uint32] | None] = []
     number_hashes: list[int] = []
@@ -178,7 +178,7 @@ def _reason(
     return None, None, None
 
 
-def _write_verdicts(paths: list[Path], folder: Path, near: float | None) -> list[Path]:
+def _write_decisions(paths: list[Path], folder: Path, near: float | None) -> list[Path]:
     """Finds the duplicates and writes the reason of each removal, in one shard per shard of documents."""
     examined = [folder / EXAMINED / shard.name for shard in paths]
     examined_rows = pyarrow.concat_tables(
@@ -204,23 +204,23 @@ def _write_verdicts(paths: list[Path], folder: Path, near: float | None) -> list
         rows = remove(kept, duplicates.NEAR, similarity)
     columns = {"reason": reasons, "match": matches, "detail": details}
     decided = pyarrow.table({"id": examined_rows["id"], **{n: pyarrow.array(v, pyarrow.string()) for n, v in columns.items()}})
-    (folder / VERDICTS).mkdir(exist_ok=True)
+    (folder / DECISIONS).mkdir(exist_ok=True)
     written, start = [], 0
     for shard in paths:
         size = shards.size(shard)
-        written.append(folder / VERDICTS / shard.name)
+        written.append(folder / DECISIONS / shard.name)
         shards.write(written[-1], decided.slice(start, size), {"shard": str(shard.resolve())})
         start += size
     return written
 
 
-def _split_shard(verdicts: pyarrow.Table, removed: str) -> tuple[pyarrow.Table, Counts]:
+def _split_shard(decisions: pyarrow.Table, removed: str) -> tuple[pyarrow.Table, Counts]:
     """Returns the documents of a shard that are kept, and writes the others to the folder `removed`."""
-    path = Path(json.loads(verdicts.schema.metadata[b"counts"])["shard"])
+    path = Path(json.loads(decisions.schema.metadata[b"counts"])["shard"])
     table = shards.table(path)
-    stays = verdicts["reason"].is_null()
+    stays = decisions["reason"].is_null()
     kept, gone = table.filter(stays), table.filter(pyarrow.compute.invert(stays))
-    removals = verdicts.filter(pyarrow.compute.invert(stays))
+    removals = decisions.filter(pyarrow.compute.invert(stays))
     texts = [text or "" for text in gone["text"].to_pylist()]
     snippets = pyarrow.array([text[:SNIPPET] for text in texts], pyarrow.string())
     columns = {name: gone[name] for name in ("id", "source", "domain")} | {

@@ -67,7 +67,7 @@ class Documents(Stage):
 
     kind: Literal["documents"]
     sources: list[str] = Field(min_length=1, description="URIs of documents")
-    max_characters: int = Field(1_000_000, ge=1, description="maximal length of a document; longer ones are skipped")
+    max_characters: int = Field(1_000_000, ge=1, description="maximum length of a document; longer ones are skipped")
 
     @field_validator("sources")
     @classmethod
@@ -97,7 +97,7 @@ class Documents(Stage):
             ]
             # Several files are read in other processes, which cannot report progress.
             report = functools.partial(context.progress, number, len(self.sources)) if len(parts) == 1 else None
-            work = functools.partial(_gather, most=self.max_characters, folder=str(context.folder.resolve()), report=report)
+            work = functools.partial(_gather, limit=self.max_characters, folder=str(context.folder.resolve()), report=report)
             done = len(parts) - len(waiting)
             for _ in shards.map_items(waiting, work, context):
                 done += 1
@@ -141,7 +141,7 @@ def _read_counts(record: Path) -> SourceCounts:
     return cast(SourceCounts, counts)
 
 
-def _gather(item: shards.Item, most: int, folder: str, report: Callable[..., None] | None) -> shards.Item:
+def _gather(item: shards.Item, limit: int, folder: str, report: Callable[..., None] | None) -> shards.Item:
     """Writes the shards of one source, or of one of its files, and then its counts (`SourceCounts`) into `NAME.json`."""
     skipped: Counter[str] = Counter()
     domains: Counter[str] = Counter()
@@ -160,7 +160,7 @@ def _gather(item: shards.Item, most: int, folder: str, report: Callable[..., Non
         partial.unlink()
     try:
         for source, text, domain in read(item["uri"]):
-            decoded, fault = _decode(text, most)
+            decoded, fault = _decode(text, limit)
             if fault:
                 skipped[fault] += 1
                 continue
@@ -210,10 +210,10 @@ def file_uris(uri: str) -> list[str]:
     return [f"{scheme}:{match.resolve()}{sign}{query}" for match in paths]
 
 
-def _decode(text: str | bytes | None, most: int) -> tuple[str, str]:
+def _decode(text: str | bytes | None, limit: int) -> tuple[str, str]:
     """Returns the decoded text and "", or "" and the reason why the document is skipped."""
     if isinstance(text, bytes):
-        if len(text) > 4 * most:
+        if len(text) > 4 * limit:
             return "", "too long"
         try:
             text = text.decode("utf-8-sig")
@@ -223,7 +223,7 @@ def _decode(text: str | bytes | None, most: int) -> tuple[str, str]:
         return "", "no text"
     if not text.strip():
         return "", "empty"
-    if len(text) > most:
+    if len(text) > limit:
         return "", "too long"
     return without_surrogates(text), ""
 

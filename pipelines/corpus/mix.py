@@ -49,7 +49,7 @@ class Mix(Stage):
     workers: int | None = Field(None, ge=1, description="shards processed in parallel; default: one per processor")
 
     def within(self, source: str, token_count: float) -> float:
-        """Returns how many of a source's tokens the setting `most` allows."""
+        """Returns how many of a source's tokens the setting `max_tokens` allows."""
         limit = next((limit for pattern, limit in self.max_tokens.items() if fnmatch.fnmatchcase(source, pattern)), math.inf)
         return min(token_count, limit)
 

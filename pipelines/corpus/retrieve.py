@@ -44,7 +44,7 @@ SCHEMA = pyarrow.schema(
 SEEDS_PER_SEARCH = 32
 """Seeds per search call. It is a constant because rounding in matrix products depends on their shape. Our choice."""
 REPORTED = 10
-"""Documents in the report, and maximal number of seeds listed for each. Our choice."""
+"""Documents in the report, and maximum number of seeds listed for each. Our choice."""
 
 
 class Retrieve(Stage):
@@ -136,7 +136,7 @@ def _digest(paths: Sequence[Path]) -> str:
 
 
 def _prepare_shard(table: pyarrow.Table, embedder: str, text_bytes: int) -> tuple[pyarrow.Table, shards.Counts]:
-    """Returns the database rows of a shard: its strings truncated to their maximal sizes, and a vector per document."""
+    """Returns the database rows of a shard: its strings truncated to their maximum sizes, and a vector per document."""
     vectors = embed.load(embedder)(table["text"].to_pylist())
     sizes = {"id": milvus.NAME_BYTES, "text": text_bytes, "source": milvus.NAME_BYTES, "domain": milvus.NAME_BYTES}
     columns = {name: [milvus.truncate(text or "", size) for text in table[name].to_pylist()] for name, size in sizes.items()}
@@ -179,9 +179,9 @@ def _search_seeds(
 ) -> list[Hits]:
     """Searches the documents for each seed. Results are stored in `hits.jsonl`, so that a killed stage resumes."""
     digest = hashlib.sha256(repr([(seed.id, seed.text) for seed in seeds]).encode()).hexdigest()
-    made_with = {"seeds": digest, "limit": settings.limit, "words": settings.words}
+    store_settings = {"seeds": digest, "limit": settings.limit, "words": settings.words}
     store: Store[Hits] = Store(
-        context.folder / "hits.jsonl", made_with, lambda row: disk.check_types(row, number=int, words=list, vector=list)
+        context.folder / "hits.jsonl", store_settings, lambda row: disk.check_types(row, number=int, words=list, vector=list)
     )
     rows = {row["number"]: row for row in store.rows}
     waiting = [number for number in range(len(seeds)) if number not in rows]
@@ -267,7 +267,7 @@ def search(
         database: a file NAME.db or the address of a cluster.
         query: any text; all its words are used.
         embedder: URI of the embedding model that the database was filled with.
-        limit: maximal number of documents.
+        limit: maximum number of documents.
         collection: name of the database collection.
 
     Returns:
@@ -281,9 +281,9 @@ def search(
     with milvus.connect(database) as client:
         if not client.has_collection(collection, timeout=milvus.CALL_SECONDS):
             raise UserError(f"{database} has no collection {collection!r}")
-        made_with = milvus.description(client, collection).get("embedder", embedder)
-        if made_with != embedder:
-            raise UserError(f"{database} was filled with embedder={made_with}, not {embedder}; use {made_with}")
+        store_settings = milvus.description(client, collection).get("embedder", embedder)
+        if store_settings != embedder:
+            raise UserError(f"{database} was filled with embedder={store_settings}, not {embedder}; use {store_settings}")
         client.load_collection(collection, timeout=milvus.CALL_SECONDS)
         depth = min(10 * limit, milvus.MAX_RESULTS)
         (by_words,) = milvus.search_words(client, collection, [query], depth)

@@ -54,8 +54,8 @@ class Select(Stage):
     grade_by: Literal["share", "score"] = Field(
         "share", description="share: grades are shares of each domain's characters; score: fixed scores separate grades"
     )
-    high: float = Field(0.3, ge=0, le=1, description="share of grade high, or its least score")
-    medium: float = Field(0.4, ge=0, le=1, description="share of grade medium, or its least score")
+    high: float = Field(0.3, ge=0, le=1, description="share of grade high, or its minimum score")
+    medium: float = Field(0.4, ge=0, le=1, description="share of grade medium, or its minimum score")
 
     @model_validator(mode="after")
     def _possible(self) -> "Select":
@@ -64,7 +64,7 @@ class Select(Stage):
         if self.grade_by == "share" and self.high + self.medium > 1:
             raise ValueError(f"high, medium: the shares sum to {self.high + self.medium:g}, more than 1; lower one of them")
         if self.grade_by == "score" and self.high < self.medium:
-            raise ValueError(f"high={self.high:g} must be at least medium={self.medium:g} with by: score")
+            raise ValueError(f"high={self.high:g} must be at least medium={self.medium:g} with grade_by: score")
         names = {*WEIGHTS, *(dimension.name for dimension in dimensions())}
         if unknown := self.weights.keys() - names:
             raise ValueError(f"weights: unknown dimension {min(unknown)!r}; use {', '.join(sorted(names))}")
@@ -256,12 +256,12 @@ def _counted(scores: Scores, grade: np.ndarray) -> dict[str, dict[str, Count]]:
 
 
 def _thresholds(scores: Scores, grade: np.ndarray) -> dict[str, dict[str, float | None]]:
-    """Returns the least score of the grades high and medium by domain; None if no document has the grade."""
-    least: dict[str, dict[str, float | None]] = {}
+    """Returns the minimum score of the grades high and medium by domain; None if no document has the grade."""
+    minima: dict[str, dict[str, float | None]] = {}
     for number, domain in enumerate(scores.domains):
         own = {name: scores.score[(scores.domain == number) & (grade == position)] for position, name in enumerate(GRADES)}
-        least[domain] = {name: float(part.min()) if len(part) else None for name, part in own.items() if name != "low"}
-    return least
+        minima[domain] = {name: float(part.min()) if len(part) else None for name, part in own.items() if name != "low"}
+    return minima
 
 
 def _examples(

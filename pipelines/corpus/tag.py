@@ -54,7 +54,7 @@ class Tag(Stage):
     )
     sample: int = Field(4_000, ge=MIN_LABELLED, description="number of documents that the annotator labels")
     held_out: float = Field(0.25, ge=0.05, le=0.6, description="share of the labelled documents held out for the report")
-    max_tokens: int = Field(2_048, ge=1, description="maximal new tokens of a policy's answer, its thinking included")
+    max_tokens: int = Field(2_048, ge=1, description="maximum number of new tokens of a policy's answer, its thinking included")
     annotator_batch_size: int = Field(64, ge=1, description="documents per call of the annotator")
     batch_size: int = Field(256, ge=1, description="documents per call of the tagger")
     workers: int | None = Field(None, ge=1, description="shards scored in parallel; default: one per processor")
@@ -72,7 +72,7 @@ class Tag(Stage):
             checkpoints.checkpoint(self.annotator.rpartition("+")[2])
 
     def cost(self) -> CostEstimate:
-        """Returns the cost if every document needs all attempts and every answer has the maximal length."""
+        """Returns the cost if every document needs all attempts and every answer has the maximum length."""
         samples = 0 if self.annotator == annotate.RULES else self.sample * annotate.ATTEMPTS
         return CostEstimate(samples, samples * self.max_tokens)
 
@@ -190,14 +190,19 @@ def _split_key(seed: int, text: str) -> int:
 def _label(settings: Tag, context: Context, texts: dict[str, str]) -> Store[LabelRow]:
     """Returns the store of labels of the sample, after the missing labels are added."""
     rubrics = hashlib.sha256(json.dumps([dimension.model_dump() for dimension in dimensions()]).encode()).hexdigest()
-    made_with = {"annotator": settings.annotator, "max_tokens": settings.max_tokens, "seed": context.seed, "rubrics": rubrics}
+    store_settings = {
+        "annotator": settings.annotator,
+        "max_tokens": settings.max_tokens,
+        "seed": context.seed,
+        "rubrics": rubrics,
+    }
     names = [dimension.name for dimension in dimensions()]
 
     def check(row: dict[str, Any]) -> None:
         disk.check_types(row, id=str, labels=(dict, type(None)))
         disk.check_types(row["labels"] or {}, **dict.fromkeys(names if row["labels"] else (), (int, float)))
 
-    store: Store[LabelRow] = Store(context.folder / "labels.jsonl", made_with, check)
+    store: Store[LabelRow] = Store(context.folder / "labels.jsonl", store_settings, check)
     if len(store.rows) < len(texts):
         annotator = annotate.load(settings.annotator, settings.max_tokens, context.seed)
         annotate.label(texts, annotator, store, settings.annotator_batch_size, context.progress)

@@ -14,7 +14,8 @@ weights, the direction of the divergence, the temperature, top-k and beta; these
 the stage is fine-tuning, distillation or DPO (Rafailov et al., 2023) alone.
 
 The logits are computed for a few tokens at a time (`chunked_loss.py`). The reference log-probabilities are computed once. The
-teacher's distributions are computed during training, or with `stored` once before it, as the top k and the mass of the rest.
+teacher's distributions are computed during training, or, with `cache_teacher`, once before it. Then only the top k
+probabilities and the sum of all others are stored.
 
 Before the first step the policy equals the reference, so every margin must be exactly 0. For this, the reference is computed in
 the precision and in the batches of the training. Every pass has the same pairs in each batch, and with `dpo` the policy trains
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 TERMS = ("nll", "kd_positive", "kd_negative", "dpo", "preferred")
-"""Logged figures: the terms of the loss before weighting, and the share of pairs with a margin above the reference margin."""
+"""Logged metrics: the terms of the loss before weighting, and the share of pairs with a margin above the reference margin."""
 
 
 class Distill(Training):
@@ -67,11 +68,11 @@ class Distill(Training):
     beta: float = Field(0.1, gt=0, description="factor of the margin in the DPO term")
     direction: chunked_loss.Direction = Field(
         "forward",
-        description="forward: KL(teacher || student), covers the teacher; reverse: KL(student || teacher), seeks its modes",
+        description="forward: KL(teacher || student), mode-covering; reverse: KL(student || teacher), mode-seeking",
     )
     temperature: float = Field(1.0, gt=0, description="softmax temperature of both distributions in the KL terms")
     top_k: int | None = Field(
-        None, ge=1, description="tokens of the teacher's distribution to use, with the mass of the rest; default: all"
+        None, ge=1, description="number of the teacher's most likely tokens to use; all others are summed; default: all tokens"
     )
     cache_teacher: bool = Field(
         False, description="compute the teacher's top_k once before training, and then free the teacher's memory"
@@ -187,12 +188,12 @@ def _pairs(settings: Distill) -> tuple[list[responses.Pair], list[responses.Pair
 
 
 def _reader(settings: Distill, *models: "PreTrainedModel") -> responses.ModelReader:
-    """Returns a reader of the rows that all heads have in common."""
+    """Returns a `ModelReader` limited to the vocabulary rows that the output heads of all models have."""
     return responses.ModelReader(min(map(responses.head_rows, models)), settings.chunk_tokens)
 
 
 def _measured(settings: Distill, context: Context) -> Metrics:
-    """Returns the figures on the held-out pairs; empty without such pairs."""
+    """Returns the metrics on the held-out pairs; empty without such pairs."""
     _, held_out, _ = _pairs(settings)
     if not held_out:
         return {}

@@ -340,13 +340,13 @@ def compared(
         for name, rows in (("teacher", teacher), ("before", before), ("after", after))
     }
     errors = (probabilities["before"][1] >= SURE) & (probabilities["teacher"][1] < UNLIKELY)
-    figures: dict[str, Any] = {"pairs": len(pairs), "confident_errors": int(errors.sum())}
+    metrics: dict[str, Any] = {"pairs": len(pairs), "confident_errors": int(errors.sum())}
     for name, rows in (("before", before), ("after", after)):
         sums = torch.stack([row.sum() for row in rows])
-        figures[name] = {
+        metrics[name] = {
             "chosen": float(probabilities[name][0].mean()),
             "rejected": float(probabilities[name][1].mean()),
             "confident_errors": float(probabilities[name][1][errors].mean()) if errors.any() else None,
             "preferred": float((sums[0::2] > sums[1::2]).float().mean()),
         }
-    return figures
+    return metrics

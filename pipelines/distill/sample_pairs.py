@@ -48,15 +48,21 @@ class SamplePairs(Stage):
     problems: int | None = Field(None, ge=1, description="number of the environment's problems to sample; default: all")
     teacher: str = Field(description="URI of the teacher; it must have the student's vocabulary")
     samples: int = Field(4, ge=1, description="student's samples per problem")
-    teacher_samples: int = Field(8, ge=1, description="largest number of teacher's samples per problem")
-    min_chosen_score: float = Field(1.0, gt=0, le=1, description="lowest score of a chosen response")
-    margin: float = Field(0.5, gt=0, le=1, description="smallest difference between right and the score of a rejected response")
-    pairs_per_problem: int = Field(1, ge=1, description="largest number of pairs per problem")
-    allow_truncated: bool = Field(False, description="allow responses that are truncated at max_tokens as rejected ones")
+    teacher_samples: int = Field(8, ge=1, description="maximum number of teacher's samples per problem")
+    min_chosen_score: float = Field(1.0, gt=0, le=1, description="minimum score of a chosen response")
+    margin: float = Field(
+        0.5, gt=0, le=1, description="minimum difference between min_chosen_score and the score of a rejected response"
+    )
+    pairs_per_problem: int = Field(1, ge=1, description="maximum number of pairs per problem")
+    allow_truncated: bool = Field(
+        False, description="allow responses that are truncated at max_tokens as the rejected response of a pair"
+    )
     temperature: float = Field(1.0, gt=0, description="softmax temperature of the samples")
     top_p: float = Field(1.0, gt=0, le=1, description="nucleus sampling: the smallest set of tokens with this probability")
-    max_tokens: int = Field(512, ge=1, description="tokens of an episode's turns and of the environment's replies, in total")
-    max_turns: int = Field(MAX_TURNS, ge=1, description="largest number of the policy's turns in an episode")
+    max_tokens: int = Field(
+        512, ge=1, description="maximum number of tokens of an episode's turns and of the environment's replies, in total"
+    )
+    max_turns: int = Field(MAX_TURNS, ge=1, description="maximum number of the policy's turns in an episode")
     batch_size: int = Field(256, ge=1, description="samples generated together")
 
     def check(self) -> None:
@@ -86,7 +92,7 @@ class SamplePairs(Stage):
                 sampling=sampling,
                 max_turns=self.max_turns,
                 store=folder / name,
-                made_with={"policy": policy, "identity": context.identity},
+                store_settings={"policy": policy, "identity": context.identity},
                 progress=context.progress,
                 **options,
             )
@@ -102,7 +108,7 @@ class SamplePairs(Stage):
                 f"{self.name}: the student has no response with a score of {self.min_chosen_score - self.margin:g} or less on "
                 f"any of {len(students)} problems; choose harder problems or a smaller margin"
             )
-        teachers = sampled(teacher, "teacher.jsonl", self.teacher_samples, failed, decided=enough)
+        teachers = sampled(teacher, "teacher.jsonl", self.teacher_samples, failed, is_decided=enough)
         pairs = [pair for index in failed for pair in _pairs(students[index], teachers.get(index, []), self, tokenizer)]
         if not pairs:
             raise UserError(
@@ -138,12 +144,17 @@ def check_same_vocabulary(student: "PreTrainedTokenizerBase", teacher: "PreTrain
     Raises:
         UserError: the vocabularies differ.
     """
-    ours, theirs = student.get_vocab(), teacher.get_vocab()
-    if ours != theirs:
-        differing = sorted(word for word in ours.keys() | theirs.keys() if ours.get(word) != theirs.get(word))
+    student_tokens, teacher_tokens = student.get_vocab(), teacher.get_vocab()
+    if student_tokens != teacher_tokens:
+        differing = sorted(
+            word
+            for word in student_tokens.keys() | teacher_tokens.keys()
+            if student_tokens.get(word) != teacher_tokens.get(word)
+        )
         raise UserError(
-            f"the teacher {uri} has another vocabulary than the student ({len(theirs)} tokens, not {len(ours)}; they differ in "
-            f"{differing[0]!r}), so their distributions cannot be compared; use its texts in an sft stage instead"
+            f"the teacher {uri} has another vocabulary than the student ({len(teacher_tokens)} tokens, not "
+            f"{len(student_tokens)}; they differ in {differing[0]!r}), so their distributions cannot be "
+            "compared; use its texts in an sft stage instead"
         )
 
 

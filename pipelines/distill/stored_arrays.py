@@ -54,7 +54,7 @@ def computed_once(
                 numpy.lib.format.open_memmap(file, "w+", dtype, (rows, columns))
                 _reserve(file)
         arrays = [numpy.lib.format.open_memmap(file, "r+") for file in partial]
-        # A new file is all zeros, and rows are filled in order. So the first row of zeros is the first one to compute. A
+        # A new file is all zeros, and rows are filled in order. Therefore the first row of zeros is the first one to compute. A
         # computed row may be all zeros as well; it is computed again.
         filled = bisect.bisect_left(range(rows), True, key=lambda row: not arrays[-1][row].any())
         start = bisect.bisect_right(offsets, offsets[first] + filled, first, last) - 1 if filled < rows else last

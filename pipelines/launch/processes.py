@@ -43,8 +43,8 @@ def trained(stage: Stage, context: Context) -> Metrics:
         if not progress.is_file():
             return log.stat().st_size
         text = progress.read_text()
-        done, total, figures = json.loads(text)
-        context.progress(done, total, **figures)
+        done, total, values = json.loads(text)
+        context.progress(done, total, **values)
         return text
 
     log.touch()

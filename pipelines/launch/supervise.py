@@ -140,12 +140,14 @@ def cause(
     causes = [
         match.group(1).strip()[:300] for line in lines if (match := _CAUSE.match(line)) and not _OTHER_FAILED.search(line)
     ]
-    ours = [cause for cause in causes if cause.startswith("tenfold.core.UserError")]  # later errors are consequences of it
+    user_errors = [
+        cause for cause in causes if cause.startswith("tenfold.core.UserError")
+    ]  # later errors are consequences of it
     signals = [match for line in lines if (match := _SIGNAL.search(line))][-1:]
     # After SIGKILL the errors in the log are those of other processes that lost their connection.
-    if signals and not ours and (not causes or int(signals[0][1]) == signal.SIGKILL):
+    if signals and not user_errors and (not causes or int(signals[0][1]) == signal.SIGKILL):
         return exits.describe(int(signals[0][1]), int(signals[0][2]), before)
-    return (ours or causes or [_last_line(log, start)])[-1]
+    return (user_errors or causes or [_last_line(log, start)])[-1]
 
 
 def _cause_of_lost_worker(lines: list[str], before: exits.KillCounts) -> str:

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from transformers import PreTrainedModel
 
-LOGGED = 1000
-"""Approximate number of losses stored of a run. Our choice."""
-EVALUATED = 16
+MAX_LOGGED_LOSSES = 1000
+"""Approximate number of losses that are stored for a run. Our choice."""
+EVALUATION_BATCH_ROWS = 16
 """Rows per forward pass in the evaluation. Our choice."""
 
 
@@ -48,7 +48,7 @@ class PhaseSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    tokens: float = Field(gt=0, description="number of tokens; whole steps of it are used")
+    tokens: float = Field(gt=0, description="number of tokens; rounded to a whole number of steps")
     learning_rate: float | tuple[float, float] = Field(description="constant learning rate, or [start, end]")
     law: LawName = Field("linear", description="curve of the learning rate between start and end")
     mixture: dict[str, float] = Field(
@@ -74,7 +74,7 @@ class PhaseSettings(BaseModel):
 class Pretrain(Stage):
     """Settings of a `pretrain` stage."""
 
-    leaves_policy: ClassVar[bool] = True
+    writes_policy: ClassVar[bool] = True
     data_parallel: ClassVar[bool] = True
     may_change: ClassVar[frozenset[str]] = frozenset({"micro_batch_size", "save_steps", "data_workers"})
 
@@ -87,15 +87,15 @@ class Pretrain(Stage):
     micro_batch_size: int | None = Field(
         None,
         ge=1,
-        description="rows of the longest context per forward pass and process; default: its whole share of the batch",
+        description="rows of the longest context per forward pass and process; default: all rows of the process",
     )
     max_repetitions: dict[str, float] = Field(
         {"*": 4.0},
-        description="maximal number of passes over a source, by pattern (4: our choice after Muennighoff et al., 2023)",
+        description="maximum number of passes over a source, by pattern (4: our choice after Muennighoff et al., 2023)",
     )
     weight_decay: float = Field(0.1, ge=0, description="weight decay of AdamW")
     beta2: float = Field(0.95, gt=0, lt=1, description="decay rate of AdamW's second moment")
-    max_grad_norm: float = Field(1.0, gt=0, description="maximal norm of the gradient, by clipping")
+    max_grad_norm: float = Field(1.0, gt=0, description="maximum norm of the gradient, by clipping")
     save_steps: int = Field(500, ge=1, description="steps between checkpoints")
     held_out_sequences: int = Field(64, ge=0, description="held-out sequences per source for the evaluation; 0: none")
     data_workers: int = Field(0, ge=0, description="data loading processes per training process")
@@ -162,7 +162,7 @@ class Pretrain(Stage):
         return CostEstimate(trained_tokens=self.steps * self.batch_tokens)
 
     def run(self, context: Context) -> Metrics:
-        """Trains, in one process per GPU if there are several, evaluates, and leaves the checkpoint in `policy`."""
+        """Trains, in one process per GPU if there are several, evaluates, and writes the checkpoint to `policy`."""
         sources = tokens.open_sources(self.data)
         planned = self.plan(sources)
         metrics = processes.trained(self, context)
@@ -241,12 +241,12 @@ class Pretrain(Stage):
             adam_beta2=self.beta2,
             max_grad_norm=self.max_grad_norm,
             dataloader_num_workers=self.data_workers,
-            logged=LOGGED,
+            logged=MAX_LOGGED_LOSSES,
         )
 
     def summary(self, metrics: Metrics) -> str:
         """Returns the losses at the end of the training."""
-        held_out = "".join(f", {name} {figures['loss']:.3f}" for name, figures in metrics["held_out"].items())
+        held_out = "".join(f", {name} {values['loss']:.3f}" for name, values in metrics["held_out"].items())
         return f"{metrics['steps']} steps, loss {metrics['loss']:.3f}; held-out loss:{held_out[1:] or ' none'}"
 
     def figure(self, metrics: Metrics) -> "Figure":
@@ -350,23 +350,25 @@ def _phase_metrics(settings: Pretrain, sources: tokens.Sources, planned: stream.
     return rows
 
 
-def held_out_losses(model: "PreTrainedModel", sources: tokens.Sources, length: int, most: int) -> dict[str, dict[str, float]]:
+def held_out_losses(
+    model: "PreTrainedModel", sources: tokens.Sources, length: int, max_sequences: int
+) -> dict[str, dict[str, float]]:
     """Returns the mean loss per held-out token of each source: {source: {loss, tokens}}.
 
     Args:
         model: the model, on the device for the evaluation.
         sources: the token files.
         length: tokens per sequence.
-        most: maximal number of sequences per source, the first ones.
+        max_sequences: maximum number of sequences per source, the first ones.
     """
     losses = {}
     for source in sources.held_out:
         data = tokens.memory_map(tokens.file_of(sources.folder, source, held_out=True), sources.dtype)
         whole = len(data) // length * length
-        rows = [(row.astype(numpy.int64), length) for row in data[:whole].reshape(-1, length)[:most]]
+        rows = [(row.astype(numpy.int64), length) for row in data[:whole].reshape(-1, length)[:max_sequences]]
         total = count = 0.0
-        for first in range(0, len(rows), EVALUATED):
-            batch = batch_of(rows[first : first + EVALUATED], sources.end)
+        for first in range(0, len(rows), EVALUATION_BATCH_ROWS):
+            batch = batch_of(rows[first : first + EVALUATION_BATCH_ROWS], sources.end)
             predicted = int((batch["labels"][:, 1:] != IGNORED).sum())
             with torch.inference_mode():
                 loss = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}, use_cache=False).loss

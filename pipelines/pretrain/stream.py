@@ -5,7 +5,7 @@ previous phase stopped, and shuffles its sequences. The order is not stored: a k
 run that is resumed, or that uses another number of processes, therefore sees the same data.
 
 Sequence lengths may differ between phases. A source that is used with several lengths is shuffled in pieces of the longest
-length; a phase with shorter sequences cuts the pieces and uses whole pieces, so its shares are exact up to a piece. A source
+length; a phase with shorter sequences divides the pieces and uses whole pieces, so its shares are exact up to a piece. A source
 that is used with one length is shuffled in sequences, and its shares are exact up to a sequence. The rest of a source that is
 shorter than a piece is never used.
 """
@@ -106,7 +106,7 @@ def plan(phases: Sequence[Phase], sources: Sources, caps: Mapping[str, float]) -
     Args:
         phases: the phases in order.
         sources: the token files.
-        caps: maximal number of passes over a source in all phases, by pattern of its name; the first match applies.
+        caps: maximum number of passes over a source in all phases, by pattern of its name; the first match applies.
 
     Raises:
         UserError: shares do not sum to 1, a pattern matches no source, a source has less than one sequence, or the phases need
@@ -173,10 +173,10 @@ def _counts(phase: Phase, shares: Mapping[str, float], pieces: Mapping[str, int]
     counts = dict.fromkeys(shares, 0)
     left = phase.sequences
     if in_pieces:
-        cut = pieces[next(iter(in_pieces))] // phase.length  # all these pieces have the longest length
-        whole = round(phase.sequences * sum(in_pieces.values()) / cut) if single else phase.sequences // cut
-        for source, count in _apportion(min(whole, phase.sequences // cut), in_pieces).items():
-            counts[source] = count * cut
+        per_piece = pieces[next(iter(in_pieces))] // phase.length  # all these pieces have the longest length
+        whole = round(phase.sequences * sum(in_pieces.values()) / per_piece) if single else phase.sequences // per_piece
+        for source, count in _apportion(min(whole, phase.sequences // per_piece), in_pieces).items():
+            counts[source] = count * per_piece
         left -= sum(counts.values())
     for source, count in _apportion(left, single or in_pieces).items():
         counts[source] += count
@@ -296,12 +296,12 @@ class Stream:
         items = numpy.empty_like(shuffled)
         for index, part in enumerate(parts):
             positions = numpy.flatnonzero(owners == index)
-            inside, cut = shuffled[positions] - (ends[index] - part.sequences), part.piece_tokens // length
-            pieces = part.first_piece + inside // cut
+            inside, per_piece = shuffled[positions] - (ends[index] - part.sequences), part.piece_tokens // length
+            pieces = part.first_piece + inside // per_piece
             for repetition in numpy.unique(pieces // part.pieces).tolist() if len(pieces) else ():
                 in_pass = pieces // part.pieces == repetition
                 found = permute(pieces[in_pass] % part.pieces, part.pieces, _key(self.seed, repetition, part.source))
-                items[positions[in_pass]] = found * cut + inside[in_pass] % cut
+                items[positions[in_pass]] = found * per_piece + inside[in_pass] % per_piece
         return owners, items
 
 

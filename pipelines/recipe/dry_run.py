@@ -22,10 +22,10 @@ def costs(recipe: Recipe, folder: Path) -> Table:
         table.add_column(column, justify="left" if column in ("stage", "kind", "starts from") else "right")
     for stage, policy in with_policies(recipe, folder):
         try:
-            figures = [f"{figure:,}" if figure else "-" for figure in stage.cost()]
+            numbers = [f"{number:,}" if number else "-" for number in stage.cost()]
         except UserError:
-            figures = ["?"] * 3
-        table.add_row(stage.name, stage.kind, policy, *figures)
+            numbers = ["?"] * 3
+        table.add_row(stage.name, stage.kind, policy, *numbers)
     return table
 
 

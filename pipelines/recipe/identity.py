@@ -33,7 +33,7 @@ from ...envs.problems import pairs
 from ...envs.problems import sources as problem_sources
 from ...policies import identity as policies
 from ..corpus import documents
-from ..stage import Stage, finished, record
+from ..stage import Stage, finished_record, read_record
 from . import references
 
 RECORDED = ("torch", "transformers", "verl", "ray", "vllm", "gymnasium", "datasets", *environments.VERDICT_PACKAGES)
@@ -145,8 +145,8 @@ class IdentityReader:
         names = references.named(stage.model_dump(), self.environments) | {*stage.named_stages()}
         found = {}
         for earlier in sorted(name for name in names if self._done(name)):
-            found[f"stage {earlier} results"] = digests.of(finished(self.folder / earlier)["metrics"])
-        for earlier, file in stage.reads_files().items():
+            found[f"stage {earlier} results"] = digests.of(finished_record(self.folder / earlier)["metrics"])
+        for earlier, file in stage.files_read().items():
             if self._done(earlier):
                 found[f"stage {earlier} {file}"] = digests.of_file(self.folder / earlier / file)
         return found
@@ -200,7 +200,7 @@ def check_same(stages: Iterable[tuple[Stage, StageIdentity]], run: Path) -> None
     differences = []
     for stage, current in stages:
         folder = run / stage.name
-        before = record(folder)
+        before = read_record(folder)
         if before is not None and (difference := _difference(before, current, stage.may_change)):
             differences.append(f"{folder} {difference}")
     if differences:
@@ -221,7 +221,7 @@ def _difference(before: Mapping[str, Any], current: StageIdentity, may_change: f
 
 def changed_versions(folder: Path) -> str:
     """Returns the versions that have changed since a stage began, as text; empty if none has."""
-    before, now = (record(folder) or {}).get("versions", {}), environments.versions(RECORDED)
+    before, now = (read_record(folder) or {}).get("versions", {}), environments.versions(RECORDED)
     changed = [f"{name} {before[name]} (now {now[name]})" for name in now if before.get(name, now[name]) != now[name]]
     return ", ".join(changed)
 

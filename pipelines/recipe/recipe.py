@@ -117,8 +117,8 @@ def _check_links(recipe: Recipe, path: Path) -> None:
         if stage.name in seen:
             raise UserError(f"{path}: two stages are named {stage.name!r}")
         named = stage.policy.partition(":")[2] if stage.policy and stage.policy.startswith("stage:") else None
-        if named and "/" not in named and (named not in seen or not seen[named].leaves_policy):
-            able = ", ".join(name for name, earlier in seen.items() if earlier.leaves_policy) or "none"
+        if named and "/" not in named and (named not in seen or not seen[named].writes_policy):
+            able = ", ".join(name for name, earlier in seen.items() if earlier.writes_policy) or "none"
             raise UserError(f"{path}: {stage.name}.policy: no earlier stage {named!r} trains a policy; stages that do: {able}")
         try:
             stage.check_links(seen)

@@ -55,16 +55,16 @@ class Display:
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[Callable[..., None]]:
-        """Shows the progress of one stage; yields progress(done, total, **figures).
+        """Shows the progress of one stage; yields progress(done, total, **values).
 
         That function raises a KeyboardInterrupt again if other code has discarded it.
         """
         with _interrupts() as interrupts, self._progress_of(name) as update:
 
-            def step(done: int, total: int, **figures: object) -> None:
+            def step(done: int, total: int, **values: object) -> None:
                 if interrupts:
                     raise interrupts[0]
-                update(done, total, **figures)
+                update(done, total, **values)
 
             yield step
 
@@ -78,15 +78,15 @@ class Display:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[figures]}", markup=False),
+            TextColumn("{task.fields[values]}", markup=False),
         )
         with Progress(*columns, console=self.console) as bar:
-            task = bar.add_task(plain(name), total=None, figures="starting")
+            task = bar.add_task(plain(name), total=None, values="starting")
 
-            def update(done: int, total: int, **figures: object) -> None:
+            def update(done: int, total: int, **values: object) -> None:
                 bar.update(task, completed=done, total=total)
-                if figures:
-                    bar.update(task, figures=_figures_text(figures))
+                if values:
+                    bar.update(task, values=_values_text(values))
 
             yield update
 
@@ -95,11 +95,11 @@ class Display:
         self.console.print(f"{name}: starting")
         printed = 0
 
-        def update(done: int, total: int, **figures: object) -> None:
+        def update(done: int, total: int, **values: object) -> None:
             nonlocal printed
             if (tenth := 10 * done // max(total, 1)) > printed:
                 printed = tenth
-                self.console.print(f"{name}: {done}/{total} {_figures_text(figures)}".rstrip())
+                self.console.print(f"{name}: {done}/{total} {_values_text(values)}".rstrip())
 
         return update
 
@@ -151,8 +151,8 @@ def _interrupts() -> Iterator[list[KeyboardInterrupt]]:
             signal.signal(number, before[number])
 
 
-def _figures_text(figures: dict[str, object]) -> str:
-    texts = (f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items())
+def _values_text(values: dict[str, object]) -> str:
+    texts = (f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items())
     return plain("  ".join(texts))
 
 
@@ -210,7 +210,7 @@ def _board(rows: "scoreboard.Board") -> str:
 
     head = "".join(f"<th>{html.escape(task)}" for task in tasks)
     body = "".join(f"<tr><td>{html.escape(name)}{''.join(cell(row.get(task)) for task in tasks)}" for name, row in rows.items())
-    caption = "avg@k with its 95% interval, and the change since the row above on the same problems"
+    caption = "avg@k with its 95% interval, and the difference to the row above on the same problems"
     return f"<table><caption>{caption}</caption><tr><th>{head}{body}</table>"
 
 

@@ -20,8 +20,7 @@ from ...envs import identity as environments
 from ...policies import checkpoints
 from ..launch import nodes
 from ..pretrain import supply
-from ..stage import Context, Metrics, Stage, rerun_advice
-from ..stage import record as record_of
+from ..stage import Context, Metrics, Stage, read_record, rerun_advice
 from . import identity, provenance, references, report
 from .recipe import Recipe, load
 from .trust import limited
@@ -134,7 +133,7 @@ def _begun(stage: Stage, folder: Path) -> bool:
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: expected a stage's folder, got a file; move it away, or choose another --out")
-    record = record_of(folder)
+    record = read_record(folder)
     if record and "metrics" in record:
         with disk.reading(folder / "stage.json", rerun_advice(folder)):
             stage.summary(record["metrics"])
@@ -176,7 +175,7 @@ def with_policies(recipe: Recipe, folder: Path) -> Iterator[tuple[Stage, str]]:
         policy = (stage.policy or current) if stage.reads_policy else ""
         scheme, _, named = policy.partition(":")
         yield stage, f"stage:{folder / named}" if scheme == "stage" and named in names else policy
-        if stage.leaves_policy and stage.feeds_next:
+        if stage.writes_policy and stage.is_default_start:
             current = f"stage:{stage.name}"
 
 
@@ -200,8 +199,8 @@ def _run_stage(
     """
     identity.check_same([(stage, current)], folder.parent)
     if changed := identity.changed_versions(folder):
-        display.console.print(f"{stage.name} was begun with {changed}")
-    before = record_of(folder)
+        display.console.print(f"{stage.name}: package versions have changed since the stage started: {changed}")
+    before = read_record(folder)
     if (folder / "stage.json").is_file():
         assert before is not None
         return before

@@ -101,14 +101,14 @@ def limits(recipe: "Recipe", *, trusted: bool = False, dry: bool = False) -> nam
 
 
 def check_addresses(recipe: "Recipe") -> None:
-    """Refuses a recipe with an API key in a URI, because the run's folder contains a copy of the recipe.
+    """Raises an error for a recipe with an API key in a URI, because the run's folder contains a copy of the recipe.
 
     Raises:
         UserError: a URI contains a key.
     """
     for text in _texts(recipe.model_dump(mode="json", exclude={"description"})):
         if _URI.match(text):
-            keys.refuse_keys_in(text)
+            keys.reject_keys_in(text)
 
 
 def trust_reasons(recipe: "Recipe") -> list[str]:

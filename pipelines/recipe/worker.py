@@ -30,10 +30,10 @@ def main(folder: Path) -> None:
     cluster = Cluster.model_validate(record["cluster"])
     first = os.environ.get("RANK", "0") == "0"
 
-    def progress(done: int, total: int, **figures: object) -> None:
+    def progress(done: int, total: int, **values: object) -> None:
         if first:
             partial = folder / f"{PROGRESS}.partial"
-            partial.write_text(json.dumps([done, total, figures]))
+            partial.write_text(json.dumps([done, total, values]))
             partial.rename(folder / PROGRESS)
 
     metrics = stage.train(Context(folder, record["policy"], record["seed"], {}, progress, cluster))

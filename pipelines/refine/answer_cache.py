@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 from ... import disk
-from ...core import Completion, Conversation, Incomplete, Policy, Sampling, batch_size
+from ...core import Completion, Conversation, Policy, Sampling, SamplingIncomplete, batch_size
 from ...policies.store import Store
 from ..launch import nodes
 
@@ -14,7 +14,7 @@ class Answer(NamedTuple):
     """A policy's answer."""
 
     text: str
-    cut: bool
+    truncated: bool
     """True if the answer is incomplete: truncated at the token limit, or missing because of a fault."""
 
 
@@ -34,7 +34,7 @@ class AnswerCache:
     def __init__(
         self,
         path: Path,
-        made_with: Mapping[str, object],
+        store_settings: Mapping[str, object],
         load: Callable[[str], Policy],
         max_tokens: int,
         seed: int,
@@ -45,14 +45,16 @@ class AnswerCache:
 
         Args:
             path: file of the store.
-            made_with: settings that must equal those of the store.
+            store_settings: settings that must equal those of the store.
             load: returns the policy of a URI.
             max_tokens: longest answer.
             seed: base seed. An answer's seed depends on it and on the answer's key.
             progress: called with the number of answers so far.
             together: keep all policies in memory. If false, the last policy is freed before another one is loaded.
         """
-        self.store: Store[AnswerRow] = Store(path, made_with, lambda row: disk.check_types(row, key=str, text=str, cut=bool))
+        self.store: Store[AnswerRow] = Store(
+            path, store_settings, lambda row: disk.check_types(row, key=str, text=str, cut=bool)
+        )
         self.answers = {row["key"]: Answer(row["text"], row["cut"]) for row in self.store.rows}
         self.load, self.max_tokens, self.seed, self.progress = load, max_tokens, seed, progress
         self.together = together
@@ -67,7 +69,7 @@ class AnswerCache:
             temperature: sampling temperature.
 
         Raises:
-            Incomplete: the policy failed. The answers so far are stored.
+            SamplingIncomplete: the policy failed. The answers so far are stored.
         """
         new = {key: conversation for key, conversation in prompts if key not in self.answers}
         if new and uri not in self.policies:
@@ -79,7 +81,7 @@ class AnswerCache:
         keys = list(new)
         for start in range(0, len(keys), size):
             batch = keys[start : start + size]
-            failed: Incomplete | None = None
+            failed: SamplingIncomplete | None = None
             try:
                 sampled: Sequence[Sequence[Completion | None]] = self.policies[uri].generate(
                     [new[key] for key in batch],
@@ -87,7 +89,7 @@ class AnswerCache:
                     Sampling(temperature, max_tokens=self.max_tokens, seed=self.seed),
                     batch,
                 )
-            except Incomplete as stopped:
+            except SamplingIncomplete as stopped:
                 sampled, failed = stopped.sampled, stopped
             completions = {
                 key: completion for key, row in zip(batch, sampled, strict=True) if row and (completion := row[0]) is not None
@@ -95,7 +97,7 @@ class AnswerCache:
             answers = {key: Answer(reply.text, reply.finish_reason != "stop") for key, reply in completions.items()}
             stored = {key: answer for key, answer in answers.items() if completions[key].finish_reason != "fault"}
             self.store.append(
-                AnswerRow(key=key, policy=uri, text=answer.text, cut=answer.cut) for key, answer in stored.items()
+                AnswerRow(key=key, policy=uri, text=answer.text, cut=answer.truncated) for key, answer in stored.items()
             )
             self.answers |= answers
             self.progress(len(self.answers))

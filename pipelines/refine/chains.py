@@ -1,7 +1,8 @@
 """Checks of the reconstructed reasoning (chains of thought) of refined solutions.
 
-The policy that writes a chain sees problem and solution. The policy that learns from it sees the problem alone. So a chain is
-discarded if it is truncated, ends in another answer than the solution, contains false arithmetic, or mentions the given answer.
+The policy that writes a chain sees problem and solution. The policy that learns from it sees the problem alone. Therefore a
+chain is discarded if it is truncated, ends in another answer than the solution, contains false arithmetic, or mentions the
+given answer.
 """
 
 import re
@@ -45,7 +46,7 @@ def flaw(chain: Answer, problem: Problem, solution: str, verify: Verifier | None
         verify: verifier of answers to the problem. If None, the chain's answer must equal that of the solution, if the solution
             has one.
     """
-    if chain.cut:
+    if chain.truncated:
         return "truncated"
     if len(_WORD.findall(chain.text)) < MIN_WORDS:
         return "too short"

@@ -57,14 +57,16 @@ class Refine(Stage):
     )
     verifier: str | None = Field(None, description="name of the verifier that decides correctness; default: none")
     candidates: int = Field(2, ge=1, description="candidates per writer")
-    max_rounds: int = Field(2, ge=0, description="largest number of revisions of a solution")
-    max_chains: int = Field(3, ge=1, description="largest number of attempts to write a chain that passes all checks")
-    keep: Literal["right", "holding", "all"] = Field(
-        "right",
-        description="solutions for problems.jsonl. right: not judged incorrect by the verifier, and not truncated; holding: "
-        "also with a fulfilled checklist; all: every solution",
+    max_rounds: int = Field(2, ge=0, description="maximum number of revisions of a solution")
+    max_chains: int = Field(3, ge=1, description="maximum number of attempts to write a chain that passes all checks")
+    keep: Literal["correct", "checklist", "all"] = Field(
+        "correct",
+        description="solutions for problems.jsonl. correct: not judged incorrect by the verifier, and not truncated; "
+        "checklist: also with a fulfilled checklist; all: every solution",
     )
-    temperature: float = Field(0.7, ge=0, description="temperature of candidates, revisions and chains; the judge starts at 0")
+    temperature: float = Field(
+        0.7, ge=0, description="temperature of candidates, revisions and chains; the judge's first attempt is at 0"
+    )
     max_tokens: int = Field(1024, ge=1, description="longest answer, in tokens")
     batch_size: int = Field(64, ge=1, description="answers generated together")
 
@@ -115,7 +117,7 @@ class Refine(Stage):
             keyed = [(work, f"{work.problem.id}/candidate/{number}/{n}") for work in works for n in range(self.candidates)]
             requests = [(key, prompts.answer(work.problem, self.template)) for work, key in keyed]
             for (work, _), answer in zip(keyed, ask(writer, requests, self.temperature), strict=True):
-                work.candidates.append(Candidate(answer.text, writer, answer.cut))
+                work.candidates.append(Candidate(answer.text, writer, answer.truncated))
         _score(works, lambda work: work.candidates, "candidate", ask, judge, verify)
         first = [work.best for work in works]
         candidates = [candidate for work in works for candidate in work.candidates]
@@ -161,7 +163,7 @@ class Candidate:
     text: str
     by: str
     """URI of the policy that wrote it."""
-    cut: bool
+    truncated: bool
     """True if it is truncated."""
     right: bool | None = None
     """True if the verifier accepts it; None without a verdict."""
@@ -179,7 +181,7 @@ class Candidate:
     @property
     def holds(self) -> bool:
         """True if the solution needs no revision."""
-        return self.right is not False and not self.cut and self.scores is not None and all(self.scores.holds)
+        return self.right is not False and not self.truncated and self.scores is not None and all(self.scores.holds)
 
 
 @dataclasses.dataclass(slots=True)
@@ -219,7 +221,7 @@ def _score(
         for number, candidate in enumerate(of(work))
     ]
     if verify:
-        complete = [(work.problem, candidate) for _, work, candidate in waiting if not candidate.cut]
+        complete = [(work.problem, candidate) for _, work, candidate in waiting if not candidate.truncated]
         with ThreadPoolExecutor(THREADS) as threads:
             verdicts = list(threads.map(lambda pair: verify(pair[0], pair[1].text), complete))
         for (_, candidate), verdict in zip(complete, verdicts, strict=True):
@@ -253,7 +255,7 @@ def _revise(
         for work, best, criticism in zip(works, bests, criticisms, strict=True)
     ]
     for work, answer in zip(works, ask(reviser, requests, settings.temperature), strict=True):
-        work.candidates.append(Candidate(answer.text, reviser, answer.cut))
+        work.candidates.append(Candidate(answer.text, reviser, answer.truncated))
         work.rounds += 1
     _score(works, lambda work: work.candidates[-1:], f"revision/{number}", ask, judge, verify)
 
@@ -285,7 +287,7 @@ def _rebuild(works: Sequence[Work], settings: Refine, ask: AnswerCache, policy: 
 
 def _kept(work: Work, keep: str) -> bool:
     best = work.best
-    return keep == "all" or (best.right is not False and not best.cut and (keep == "right" or best.holds))
+    return keep == "all" or (best.right is not False and not best.truncated and (keep == "correct" or best.holds))
 
 
 def _row(work: Work) -> dict[str, object]:
@@ -317,6 +319,6 @@ def _share(values: Iterable[bool | None]) -> float | None:
 
 def _why(works: Sequence[Work], settings: Refine) -> str:
     dropped = sum(not _kept(work, settings.keep) for work in works)
-    refused = Counter(flaw for work in works for flaw in work.flaws)
-    chain_flaws = [f"{count} chains discarded: {flaw}" for flaw, count in refused.items()]
+    discarded = Counter(flaw for work in works for flaw in work.flaws)
+    chain_flaws = [f"{count} chains discarded: {flaw}" for flaw, count in discarded.items()]
     return ", ".join([f"{dropped} do not meet keep: {settings.keep}", *chain_flaws])

@@ -96,8 +96,8 @@ class Bin:
 def calibration(judged: Sequence[JudgedPair]) -> tuple[float, list[Bin]]:
     """Returns the expected calibration error over bins of equal width (Guo et al., 2017), and all bins that are not empty.
 
-    A pair whose chosen response has probability p counts twice: as p with outcome 1 and as 1 - p with outcome 0. So the result
-    does not depend on the order of the two responses.
+    A pair whose chosen response has probability p counts twice: as p with outcome 1 and as 1 - p with outcome 0. Therefore the
+    result does not depend on the order of the two responses.
     """
     points = [point for row in judged for point in ((row.probability, 1.0), (1 - row.probability, 0.0))]
     bins: list[list[tuple[float, float]]] = [[] for _ in range(BINS)]

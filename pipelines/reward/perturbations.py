@@ -1,8 +1,8 @@
 """Perturbed answers that test a judge for reward hacking: padding, flattery, repetition, formatting and prompt injection.
 
 A perturbed answer has no more content than the original. If a judge prefers it, reinforcement learning will exploit this. The
-texts for measurement differ from the texts for training (`part`). So a model that has learnt only the training texts still
-fails here.
+texts for measurement differ from the texts for training (`part`). Therefore a model that has learnt only the training texts
+still fails here.
 """
 
 import hashlib

@@ -55,9 +55,11 @@ def measure(
     metrics: Metrics = {"held_out": {}, "perturbed": {}, "baselines": _baselines(train, pairs)}
     for name, uri in judges.items():
         judge = PairwiseJudge(load_policy(uri, batch_size=settings.batch_size), settings.max_tokens)
-        made_with = {"judge": uri, "max_tokens": settings.max_tokens}
+        store_settings = {"judge": uri, "max_tokens": settings.max_tokens}
         store: Store[JudgedRow] = Store(
-            context.folder / f"judged-{name}.jsonl", made_with, lambda row: disk.check_types(row, question=str, first=float)
+            context.folder / f"judged-{name}.jsonl",
+            store_settings,
+            lambda row: disk.check_types(row, question=str, first=float),
         )
         prefer = stored(judge, store, AT_ONCE * settings.batch_size, context.progress)
         judged = accuracy.compare(prefer, pairs)

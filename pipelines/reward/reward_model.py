@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class RewardModel(Training):
     """Settings of a `reward_model` stage."""
 
-    feeds_next: ClassVar[bool] = False
+    is_default_start: ClassVar[bool] = False
     """The model judges policies, so later stages do not start from it by default."""
     may_change: ClassVar[frozenset[str]] = frozenset({"micro_batch_size", "save_steps", "judge_batch_size"})
 
@@ -51,8 +51,8 @@ class RewardModel(Training):
         0.1, ge=0, le=1, description="share of examples whose rejected response is a perturbed copy of the chosen one"
     )
     held_out: float = Field(0.1, ge=0, lt=1, description="share of problems held out for measurement; 0: no measurement")
-    held_out_pairs: int = Field(1000, ge=1, description="largest number of held-out pairs to measure on")
-    perturbed_answers: int = Field(100, ge=0, description="largest number of held-out answers to perturb for measurement")
+    held_out_pairs: int = Field(1000, ge=1, description="maximum number of held-out pairs to measure on")
+    perturbed_answers: int = Field(100, ge=0, description="maximum number of held-out answers to perturb for measurement")
     judge: str | None = Field(None, description="URI of an untrained judge to measure for comparison; default: none")
     judge_batch_size: int = Field(16, ge=1, description="questions per forward pass during measurement")
 

@@ -37,7 +37,7 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetr
 from ...core import Episode, Info, Verdict, sample_seed, without_surrogates
 from ...envs import registry
 from ...envs.text import SupportsScoreGroup
-from ...policies.rollout import environment_error, first_messages, verdict_of
+from ...policies.rollout import environment_error, prompt_messages_of, verdict_of
 from ...policies.store import episode_to_json
 from ...policies.transcript import Limits, Transcript
 from ..verl_compat.order import SampleId
@@ -46,7 +46,7 @@ from .threads import in_thread
 
 
 @dataclasses.dataclass(slots=True)
-class Played:
+class PlayedEpisode:
     """An episode with verl's output for it."""
 
     episode: Episode
@@ -117,7 +117,7 @@ class EnvironmentLoop(AgentLoopBase):
             self._write(attempt, place)
         return last.output if last.output.reward_score is not None else []
 
-    async def _play(self, place: SampleId, sampling_params: dict[str, Any]) -> "Played":
+    async def _play(self, place: SampleId, sampling_params: dict[str, Any]) -> "PlayedEpisode":
         """Plays an episode from reset to verdict; `policies/transcript.py` has the rules."""
         started, waited = time.monotonic(), 0.0
         environment, ended, rewards = None, False, 0.0
@@ -129,7 +129,7 @@ class EnvironmentLoop(AgentLoopBase):
             environment = await in_thread(_borrow, self.environment)
             text, info = await in_thread(environment.reset, seed=place.problem, options={"problem": place.problem})
             problem_id = without_surrogates(str(info.get("problem_id", place.problem)))
-            transcript = Transcript(self.limits, [*first_messages(text, cast(Info, info))], self.tokenizer, self.stop_ids)
+            transcript = Transcript(self.limits, [*prompt_messages_of(text, cast(Info, info))], self.tokenizer, self.stop_ids)
             while True:
                 turn = len(transcript.turns)
                 if turn < len(stored) and len(stored[turn]) <= transcript.tokens_left:
@@ -179,10 +179,10 @@ class EnvironmentLoop(AgentLoopBase):
             metrics=metrics,
             extra_fields={"turn_scores": [], "tool_rewards": [], "reward_extra_info": {}, **extra},
         )
-        return Played(episode, output, transcript.turns[-1].scorable_text if transcript.turns else "")
+        return PlayedEpisode(episode, output, transcript.turns[-1].scorable_text if transcript.turns else "")
 
-    def _write(self, played: "Played", place: SampleId) -> None:
-        """Appends the episode to this process's file, from which the stage computes its figures."""
+    def _write(self, played: "PlayedEpisode", place: SampleId) -> None:
+        """Appends the episode to this process's file, from which the stage computes its metrics."""
         metrics = played.output.metrics
         line = episode_to_json(played.episode) | {
             "problem": place.problem,
@@ -221,8 +221,11 @@ def _index(path: str) -> tuple[str, dict[str, int]]:
 
 
 def _score_group(registration: str) -> Callable[[int, Sequence[str]], list[Verdict] | None] | None:
-    """Returns the environment's method that scores a group; None if it has none or cannot be made (playing it reports why)."""
-    with _MAKING, contextlib.suppress(Exception):  # the lock prevents that several threads read the problems at once
+    """Returns the environment's method that scores a group; None if there is none or the environment cannot be created.
+
+    The error is reported when an episode is played.
+    """
+    with _MAKING, contextlib.suppress(Exception):  # the lock prevents several threads from reading the problems
         return _make_score_group(registration)
     return None
 

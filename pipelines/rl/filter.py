@@ -49,13 +49,17 @@ class Filter(Stage):
         (0.1, 0.9), description="lower and upper bound of pass rates, both excluded; default: the report's numbers"
     )
     max_faults: float = Field(0.5, ge=0, le=1, description="fail the stage if more than this share of the samples are faults")
-    all_samples: bool = Field(False, description="make all samples even after the decision, for more precise pass rates")
+    all_samples: bool = Field(
+        False, description="take all samples, also after the decision is certain, for more precise pass rates"
+    )
     temperature: float = Field(1.0, ge=0, description="softmax temperature of the samples")
     top_p: float = Field(
         1.0, gt=0, le=1, description="nucleus sampling: total probability of the most likely tokens to sample from"
     )
-    max_tokens: int = Field(512, ge=1, description="tokens per episode: all turns of the policy and the replies between them")
-    max_turns: int = Field(MAX_TURNS, ge=1, description="turns of the policy per episode")
+    max_tokens: int = Field(
+        512, ge=1, description="maximum number of tokens per episode: all turns of the policy and the replies between them"
+    )
+    max_turns: int = Field(MAX_TURNS, ge=1, description="maximum number of turns of the policy per episode")
     batch_size: int = Field(256, ge=1, description="samples generated together")
 
     @field_validator("band")
@@ -85,9 +89,9 @@ class Filter(Stage):
             sampling=Sampling(self.temperature, self.top_p, self.max_tokens, context.seed),
             max_turns=self.max_turns,
             store=context.folder / "episodes.jsonl",
-            made_with={"policy": context.policy, "identity": context.identity},
+            store_settings={"policy": context.policy, "identity": context.identity},
             progress=context.progress,
-            decided=None if self.all_samples else stops,
+            is_decided=None if self.all_samples else stops,
         )
         rows = []
         for index, episodes in played.items():
@@ -139,7 +143,7 @@ class Filter(Stage):
     def summary(self, metrics: Metrics) -> str:
         """Returns the number of kept problems and the mean pass rate."""
         skipped = f", {metrics['samples_skipped']:.0%} of the samples skipped" if metrics["samples_skipped"] else ""
-        refused = f", {metrics['refused']} samples refused" if metrics.get("refused") else ""
+        refused = f", {metrics['refused']} samples declined" if metrics.get("refused") else ""
         kept = f"kept {metrics['kept']} of {metrics['problems']} problems, mean pass rate {metrics['pass_rate']:.3f}"
         return f"{kept}{skipped}{refused}"
 

@@ -1,8 +1,9 @@
 """The GRPO stage: reinforcement learning with verl on the problems of one environment.
 
-The stage translates its settings into verl's, runs verl as a child process, watches its figures, and exports a checkpoint in
+The stage converts its settings to verl's, runs verl as a child process, monitors its metrics, and exports a checkpoint in
 Hugging Face format. A stage that was killed resumes from verl's last complete checkpoint. The problems of a step depend on the
-seed and the step (`order.py`), and each sample's seed on problem, step, attempt and sample number. So repeated steps are equal.
+seed and the step (`order.py`). The seed of each sample depends on the problem, the step, the attempt and the sample number.
+Therefore repeated steps are identical.
 """
 
 import json
@@ -18,11 +19,11 @@ from ...core import Info, Message, UserError
 from ...disk import storable
 from ...envs import registry
 from ...policies import checkpoints as initial
-from ...policies.rollout import count_problems, first_messages
+from ...policies.rollout import count_problems, prompt_messages_of
 from .. import figures
 from ..cluster import Cluster
 from ..launch import nodes, supervise
-from ..stage import Context, Metrics, finished, rerun_advice
+from ..stage import Context, Metrics, finished_record, rerun_advice
 from ..trainer import checkpoints as stored
 from ..verl_compat import names
 from . import filter as rl_filter
@@ -51,7 +52,7 @@ class GRPO(GRPOSettings):
     """Trains the policy with GRPO on the problems of an environment."""
 
     def run(self, context: Context) -> Metrics:
-        """Trains the policy; writes the checkpoint to `policy` and the figures of each step to `steps.jsonl`."""
+        """Trains the policy; writes the checkpoint to `policy` and the metrics of each step to `steps.jsonl`."""
         folder = context.folder
         start = initial.checkpoint(context.policy)
         if not (start / "tokenizer.json").is_file() and not (start / "tokenizer.model").is_file():
@@ -88,7 +89,7 @@ class GRPO(GRPOSettings):
         metrics = folder / "metrics" / f"{len(list((folder / 'metrics').iterdir())):03d}.jsonl"
         variables = verl_config.environment(metrics.resolve(), context.cluster)
         overrides = verl_config.overrides(self, context.seed, start.resolve(), folder.resolve(), context.cluster, variables)
-        own_ray = context.cluster.on_cpu() and not context.cluster.address  # only then the fork server can start the workers
+        own_ray = context.cluster.on_cpu() and not context.cluster.address  # only then can the fork server start the workers
         command = [
             sys.executable,
             "-m",
@@ -123,8 +124,8 @@ class GRPO(GRPOSettings):
             try:
                 supervise.follow(command, variables, folder / "verl.log", progress_marker, self.stall_seconds)
             except supervise.Stopped as stopped:
-                if stored.REFUSED in str(stopped):
-                    raise UserError(f"{self.name}: {stored.refusal(checkpoints, stopped)}") from None
+                if stored.REJECTED in str(stopped):
+                    raise UserError(f"{self.name}: {stored.load_error(checkpoints, stopped)}") from None
                 raise UserError(f"{self.name}: {stopped}") from None
         return {"problems": len(rows), "left_out": len(problems) - len(rows)} | _finish(self, folder, checkpoints)
 
@@ -135,11 +136,11 @@ class GRPO(GRPOSettings):
     def summary(self, metrics: Metrics) -> str:
         """Returns the mean rewards of the first and the last tenth of the steps."""
         faults = f", {metrics['faults']} faults" if metrics["faults"] else ""
-        faults += f", {metrics['refused']} of them refused" if metrics.get("refused") else ""
+        faults += f", {metrics['refused']} of them declined" if metrics.get("refused") else ""
         return f"{metrics['steps']} steps, reward {metrics['reward_first']:.3f} to {metrics['reward_last']:.3f}{faults}"
 
     def figure(self, metrics: Metrics) -> "Figure":
-        """Returns plots of reward, length, entropy and other figures over the steps."""
+        """Returns plots of reward, length, entropy and other metrics over the steps."""
         return figures.curves(metrics["curves"])
 
 
@@ -151,12 +152,12 @@ def _literal(registration: str) -> str:
 def _sampled(settings: GRPOSettings, context: Context) -> str | None:
     """Writes an index of the filter's samples; returns its path, or None if the filter had another policy or other settings.
 
-    The filter kept problems because of these samples. So the first step's reward differs from that of new samples (selection
-    bias).
+    The filter kept problems because of these samples. Therefore the first step's reward differs from that of new samples
+    (selection bias).
     """
     if not settings.keep:
         return None
-    record = finished(context.inputs[settings.keep])
+    record = finished_record(context.inputs[settings.keep])
     shared = ("environment", "options", "temperature", "top_p", "max_turns")
     if (
         record["policy"] != context.policy
@@ -183,7 +184,7 @@ def _check(row: disk.Row) -> None:
 
 
 def _finish(settings: GRPOSettings, folder: Path, checkpoints: Path) -> Metrics:
-    """Exports the last checkpoint and computes the figures of all steps."""
+    """Exports the last checkpoint and computes the metrics of all steps."""
     last = _tracked(checkpoints)
     if last < settings.steps:
         raise UserError(f"{settings.name}: verl ended after step {last} of {settings.steps} (log: {folder / 'verl.log'})")
@@ -228,7 +229,7 @@ def _problems(settings: GRPOSettings, context: Context) -> tuple[str, list[_Prob
     rows = []
     for index in indices:
         text, info = environment.reset(seed=index, options={"problem": index})
-        messages = [*first_messages(text, cast(Info, info))]
+        messages = [*prompt_messages_of(text, cast(Info, info))]
         rows.append(storable(_Problem(index=index, id=str(info.get("problem_id", index)), messages=messages)))
     environment.close()
     return spec, rows

@@ -1,4 +1,4 @@
-"""The figures of each GRPO step, from verl's metrics and from the episodes that the agent loops wrote."""
+"""The metrics of each GRPO step, from verl's metrics and from the episodes that the agent loops wrote."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ FROM_VERL = {
     "generate_seconds": "timing_s/gen",
     "update_seconds": "timing_s/update_actor",
 }
-"""Names of figures in this package, with verl's names."""
+"""Names of metrics in this package, with verl's names."""
 
 CURVES = ("reward", "pass_rate", "zero_variance", "response_length", "entropy", "kl", "truncated", "faults")
 """Figures that the report plots over the steps."""
@@ -39,9 +39,9 @@ class StepEpisode(EpisodeRow):
 
 
 def gather(folder: Path, last: int) -> list[Row]:
-    """Returns the figures of each step, in order, up to the step `last`. Of a repeated step the last play counts.
+    """Returns the metrics of each step, in order, up to the step `last`. Of a repeated step the last play counts.
 
-    If a kill came between a step's checkpoint and verl's report, only the figures from its episodes exist.
+    If a kill came between a step's checkpoint and verl's report, only the metrics from its episodes exist.
     """
     reports = reported(folder)
     played = episodes(folder, _check_played)
@@ -75,12 +75,12 @@ def _step(step: int, report: Row, episodes: Sequence[StepEpisode]) -> Row:
     groups: dict[tuple[int, int], list[float]] = {}
     for row, score in scores:
         groups.setdefault(group(row), []).append(score)
-    figures = {name: report.get(key) for name, key in FROM_VERL.items()}
+    values = {name: report.get(key) for name, key in FROM_VERL.items()}
     if not report and scores:
-        figures["reward"] = sum(score for _, score in scores) / len(scores)
+        values["reward"] = sum(score for _, score in scores) / len(scores)
     return {
         "step": step,
-        **figures,
+        **values,
         "pass_rate": sum(_passed(row["verdict"]) for row in scored) / len(scored) if scored else None,
         "zero_variance": sum(map(has_zero_variance, groups.values())) / len(groups) if groups else None,
         "truncated": sum(row["finish_reason"] == "length" for row in scored) / len(scored) if scored else None,
@@ -123,7 +123,7 @@ def last_step(folder: Path) -> dict[str, float]:
 
 
 def mean(steps: Sequence[Row], name: str) -> float | None:
-    """Returns the mean of a figure over steps; None if there are no steps."""
+    """Returns the mean of a metric over steps; None if there are no steps."""
     return sum(step[name] for step in steps) / len(steps) if steps else None
 
 
@@ -138,7 +138,7 @@ def check_episode(row: Row) -> None:
 
 
 def _check_played(row: Row) -> None:
-    """Checks all fields from which a step's figures are computed."""
+    """Checks all fields from which a step's metrics are computed."""
     check_episode(row)
     disk.check_types(row, finish_reason=str, reused=bool, environment_seconds=(int, float))
     disk.check_types(row["verdict"], status=str, method=str)

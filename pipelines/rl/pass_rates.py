@@ -27,7 +27,7 @@ def estimate(scores: Scores, decided: Decided) -> float | None:
     """Returns an unbiased estimate of the pass rate; None if no sample has a score.
 
     Samples after the decision are ignored (samples are made in batches). Faults have no score, but they may be among the
-    samples that decide. So "the first sample" is the first sample with a score.
+    samples that decide. Therefore "the first sample" is the first sample with a score.
 
     Args:
         scores: scores of the samples in order; None for a fault.

@@ -15,7 +15,7 @@ from . import filter as rl_filter
 class GRPOSettings(Stage):
     """Settings of a `grpo` stage. Fixed: one on-policy update per step, and truncated responses are not in the loss."""
 
-    leaves_policy: ClassVar[bool] = True
+    writes_policy: ClassVar[bool] = True
     may_change: ClassVar[frozenset[str]] = frozenset(
         {"micro_batch_size", "save_steps", "stall_seconds", "loggers", "min_reward_ratio", "min_entropy"}
         | {"max_zero_variance_steps", "max_faults"}
@@ -61,9 +61,12 @@ class GRPOSettings(Stage):
     max_response_tokens: int = Field(
         512,
         ge=1,
-        description="tokens per episode: all turns of the policy and the replies between them; as the filter's max_tokens",
+        description="maximum number of tokens per episode: all turns of the policy and the replies between them, like the "
+        "filter's max_tokens",
     )
-    max_turns: int = Field(MAX_TURNS, ge=1, description="turns of the policy per episode; as the filter's max_turns")
+    max_turns: int = Field(
+        MAX_TURNS, ge=1, description="maximum number of turns of the policy per episode, like the filter's max_turns"
+    )
     save_steps: int = Field(10, ge=1, description="steps between checkpoints")
     stall_seconds: float = Field(1800.0, gt=0, description="stop the run after this time without progress, in seconds")
     min_reward_ratio: float = Field(
@@ -111,6 +114,6 @@ class GRPOSettings(Stage):
         """Returns the filter stage."""
         return [self.keep] if self.keep else []
 
-    def reads_files(self) -> dict[str, str]:
+    def files_read(self) -> dict[str, str]:
         """Returns the filter stage's table of problems."""
         return {self.keep: rl_filter.TABLE} if self.keep else {}

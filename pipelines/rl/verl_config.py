@@ -301,7 +301,7 @@ def environment(metrics: Path, cluster: Cluster) -> dict[str, str]:
     """Returns the environment variables of the process that runs verl, and of its Ray workers.
 
     Args:
-        metrics: file for verl's figures, with a line for each step.
+        metrics: file for verl's metrics, with a line for each step.
         cluster: cluster to train on.
     """
     # Workers of a running Ray do not inherit this process's variables. Keys are removed, because verl prints the variables.

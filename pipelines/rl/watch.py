@@ -79,7 +79,7 @@ def _scored(groups: dict[tuple[int, int], dict[int, float | None]]) -> list[list
 
 
 def collapsed(folder: Path, share: float, entropy: float) -> str | None:
-    """Returns which figure has collapsed, in one line; None if none has.
+    """Returns which metric has collapsed, in one line; None if none has.
 
     Args:
         folder: the stage's folder.

@@ -181,7 +181,7 @@ def _measure(settings: SFT, context: Context, step: int, checkpoint: Path) -> No
 
 
 def _examples(uri: str, settings: SFT, tokenizer: "PreTrainedTokenizerBase") -> tuple[list[Example], Counter[str]]:
-    """Returns the examples of a source, and the numbers of problems that are left out or cut, by reason."""
+    """Returns the examples of a source, and the numbers of problems that are left out or truncated, by reason."""
     verify = verifiers.load(settings.verifier) if settings.verifier else None
     examples: list[Example] = []
     lost: Counter[str] = Counter()
@@ -209,8 +209,8 @@ def _examples(uri: str, settings: SFT, tokenizer: "PreTrainedTokenizerBase") -> 
 def in_rows(batch: list[Example], pad: int) -> dict[str, torch.Tensor]:
     """Returns a packed batch: several examples per row, with little padding. The longest examples are placed first.
 
-    Every example's positions begin at 0, from which the model derives the attention mask. So the examples do not attend to each
-    other, and the loss is the same as with one row per example.
+    Every example's positions begin at 0, from which the model derives the attention mask. Therefore the examples do not attend
+    to each other, and the loss is the same as with one row per example.
 
     Args:
         batch: examples.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PLACEHOLDER = "tenfoldprobe"
 """Text that is put into a conversation to find where the template writes it. No template contains it."""
 ANCHOR, SHARED = 200, 4
-"""Characters before a turn that locate it, and the smallest number of them that must be equal. Our choice."""
+"""Characters before a turn that locate it, and the minimum number of them that must be equal. Our choice."""
 _MARKED = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 Turn = dict[str, Any]
@@ -83,7 +83,7 @@ def written(
         name: id of the example, for errors.
 
     Raises:
-        UserError: the template supports tools, but refuses this conversation.
+        UserError: the template supports tools, but rejects this conversation.
     """
     template = _template(tokenizer)
     if not template:
@@ -117,12 +117,12 @@ def _plain(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message], to
         plain = [Message(role="user", content=f"{plain[0]['content']}\n\n{plain[1]['content']}"), *plain[2:]]
         trouble = _refusal(tokenizer, plain[: first - 1])
     if trouble:
-        raise UserError(f"{name}: the model's chat template refuses its turns: {trouble}")
+        raise UserError(f"{name}: the model's chat template rejects its turns: {trouble}")
     return plain
 
 
 def _refusal(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -> str:
-    """Returns why a template refuses these turns; empty if it accepts them."""
+    """Returns why a template rejects these turns; empty if it accepts them."""
     try:
         if tokenizer.chat_template:
             _renderer(tokenizer, ())([dict(message) for message in messages], add_generation_prompt=True)
@@ -296,7 +296,7 @@ def _span(render: Render, turns: list[Turn], index: int, text: str, begin: int) 
         prompt = render(turns[:index], add_generation_prompt=True)
         through = render(turns[: index + 1])
         head, found, closing = render([*turns[:index], probe]).partition(PLACEHOLDER)
-    except Exception:  # a template may refuse a conversation that ends here
+    except Exception:  # a template may reject a conversation that ends here
         return None
     starts = [start for start in (prompt, head) if through.startswith(start)]
     for start in starts:  # a template that only appends: the text up to here does not change later

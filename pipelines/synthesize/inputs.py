@@ -98,7 +98,7 @@ list of literals a line, such as [[1, 2], "a"], and nothing else."""
 
 
 def ask_model(model: Model, program: str, entry_point: str) -> list[list[Value]]:
-    """Returns argument lists for a function that a model writes. Lines that are no lists of literals are ignored.
+    """Returns argument lists for a function that a model writes. Lines that are not lists of literals are ignored.
 
     Args:
         model: answers the prompt.
@@ -158,7 +158,7 @@ def generate(source: st.SearchStrategy[list[Value]], count: int, seed: int = 0) 
 
     Args:
         source: see `strategy`.
-        count: maximal number of argument lists.
+        count: maximum number of argument lists.
         seed: seed of the generation.
 
     Raises:
@@ -197,7 +197,7 @@ def _declared(annotation: ast.expr | None, default: ast.expr | None, constants: 
     declared = _of_annotation(annotation, constants) if annotation is not None else None
     try:
         value = ast.literal_eval(default) if default is not None else None
-    except (ValueError, TypeError):  # the default is no literal
+    except (ValueError, TypeError):  # the default is not a literal
         return declared
     if default is None:
         return declared

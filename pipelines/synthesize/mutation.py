@@ -15,20 +15,20 @@ _SKIPPED = ("VariableReplacer", "VariableInserter", "ExceptionReplacer", "Remove
 """Operators that need arguments, or whose mutants are detected by chance or differ only in style (`is` for `==`)."""
 
 
-def mutants(program: str, most: int = MAX_MUTANTS) -> list[str]:
+def mutants(program: str, limit: int = MAX_MUTANTS) -> list[str]:
     """Returns distinct programs that differ from this one in one operator, number or branch. The result is deterministic.
 
     Args:
         program: source of the program.
-        most: maximal number of mutants.
+        limit: maximum number of mutants.
 
     Raises:
         UserError: cosmic-ray is not installed, or cannot parse the program.
     """
     with extras.required_by("a mutant"):
         found = list(dict.fromkeys(mutant for mutant in _all(program) if mutant != program))
-    step = max(1.0, len(found) / most)
-    return [found[int(number * step)] for number in range(min(most, len(found)))]
+    step = max(1.0, len(found) / limit)
+    return [found[int(number * step)] for number in range(min(limit, len(found)))]
 
 
 def _all(program: str) -> Iterator[str]:

@@ -110,9 +110,9 @@ def synthesize(
     entry_point: str,
     examples: Sequence[Sequence[inputs.Value]] = (),
     model: inputs.Model | None = None,
-    count: int = 60,
-    public: int = 2,
-    least: int = 8,
+    inputs_per_round: int = 60,
+    public_tests: int = 2,
+    min_private_tests: int = 8,
     agreement: float = 0.6,
     unordered: bool = False,
     tolerance: float = TOLERANCE,
@@ -126,10 +126,10 @@ def synthesize(
         entry_point: name of the function.
         examples: argument lists that the function takes; needed if the parameters have no annotations.
         model: a model that is asked for more examples.
-        count: inputs generated in each of up to `ROUNDS` rounds.
-        public: number of public tests, beside the private ones.
-        least: least number of private tests, even if fewer kill every mutant.
-        agreement: least share of the candidates that must agree on an output.
+        inputs_per_round: inputs generated in each of up to `ROUNDS` rounds.
+        public_tests: number of public tests, beside the private ones.
+        min_private_tests: minimum number of private tests, even if fewer kill every mutant.
+        agreement: minimum share of the candidates that must agree on an output.
         unordered: whether lists are compared as multisets.
         tolerance: relative or absolute tolerance of floats.
         seed: seed of the inputs.
@@ -149,7 +149,7 @@ def synthesize(
         equal = functools.partial(same, close=within(tolerance), unordered=unordered)
         tests = _Tests(box, candidates, entry_point, agreement, equal)
         for number in range(ROUNDS):
-            tests.extend(inputs.generate(source, count, seed * ROUNDS + number))
+            tests.extend(inputs.generate(source, inputs_per_round, seed * ROUNDS + number))
             if tests.tests and not tests.survivors():
                 break
         if not tests.tests:
@@ -157,9 +157,9 @@ def synthesize(
             raise UserError(f"no input of {entry_point} has a stable output: {counts}")
         sizes = [len(json.dumps(test)) for test in tests.tests]
         minimal = minimal_tests(tests.kills, sizes)
-        private = _with_further(minimal, tests.tests, least)
+        private = _with_further(minimal, tests.tests, min_private_tests)
         others = sorted(set(range(len(sizes))) - set(private), key=lambda test: sizes[test])
-        visible = _evenly_spaced(others, public) or private[:public]
+        visible = _evenly_spaced(others, public_tests) or private[:public_tests]
         private_tests = [tests.tests[test] for test in private]
         killed = sum(bool(killers) for killers in _killers(box, tests.mutants, entry_point, private_tests, equal))
     report = Report(
@@ -174,8 +174,8 @@ def synthesize(
         public=len(visible),
     )
     options: dict[str, float | bool] = {"tolerance": tolerance, **({"unordered": True} if unordered else {})}
-    public_tests = tuple(tests.tests[test] for test in visible)
-    return Suite(entry_point, tests.reference, tuple(private_tests), public_tests, report, options)
+    shown_tests = tuple(tests.tests[test] for test in visible)
+    return Suite(entry_point, tests.reference, tuple(private_tests), shown_tests, report, options)
 
 
 class _Tests:
@@ -247,12 +247,12 @@ class _Tests:
                 [other is not _NOTHING and value is not _NOTHING and self.equal(value, other) for other in values]
                 for value in values
             ]
-            most = max(votes, key=sum)
+            majority = max(votes, key=sum)
             self.failing += all(value is _NOTHING for value in values)
-            if sum(most) < enough:
+            if sum(majority) < enough:
                 self.unstable += any(value is not _NOTHING for value in values)
                 continue
-            agreed.append(({"arguments": form, "output": values[most.index(True)]}, most))
+            agreed.append(({"arguments": form, "output": values[majority.index(True)]}, majority))
         if not self.tests:
             agreements = [sum(votes[number] for _, votes in agreed) for number in range(len(self.candidates))]
             self.reference = self.candidates[agreements.index(max(agreements))]
@@ -330,15 +330,15 @@ def minimal_tests(kills: Sequence[set[int]], sizes: Sequence[int]) -> list[int]:
     return kept
 
 
-def _with_further(kept: Sequence[int], tests: Sequence[CallTest], least: int) -> list[int]:
-    """Returns the kept tests and further ones up to `least`, first those with new outputs."""
+def _with_further(kept: Sequence[int], tests: Sequence[CallTest], minimum: int) -> list[int]:
+    """Returns the kept tests and further ones up to `minimum`, first those with new outputs."""
     chosen = list(kept)
     outputs = {json.dumps(tests[test]["output"]) for test in chosen}
     rest = [test for test in range(len(tests)) if test not in kept]
     for new_only in (True, False):
         for test in rest:
             output = json.dumps(tests[test]["output"])
-            if len(chosen) < least and test not in chosen and (output not in outputs or not new_only):
+            if len(chosen) < minimum and test not in chosen and (output not in outputs or not new_only):
                 chosen.append(test)
                 outputs.add(output)
     return chosen

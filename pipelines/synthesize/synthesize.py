@@ -51,10 +51,10 @@ class Synthesize(Stage):
 
     kind: Literal["synthesize"]
     problems: str = Field(description="URI of coding problems with solutions")
-    limit: int | None = Field(None, ge=1, description="maximal number of problems, the first ones; default: all")
+    limit: int | None = Field(None, ge=1, description="maximum number of problems, the first ones; default: all")
     inputs_per_round: int = Field(60, ge=1, description="inputs generated in each round")
     public_tests: int = Field(2, ge=0, description="number of public tests, which a policy may see; the others are private")
-    min_private_tests: int = Field(8, ge=1, description="least number of private tests per problem")
+    min_private_tests: int = Field(8, ge=1, description="minimum number of private tests per problem")
 
     def check(self) -> None:
         """Checks that the problems can be loaded."""
@@ -67,9 +67,9 @@ class Synthesize(Stage):
             context.folder / "tests.jsonl",
             self.limit,
             progress=context.progress,
-            count=self.inputs_per_round,
-            public=self.public_tests,
-            least=self.min_private_tests,
+            inputs_per_round=self.inputs_per_round,
+            public_tests=self.public_tests,
+            min_private_tests=self.min_private_tests,
             seed=context.seed,
         )
         written = [row for row in rows if "left_out" not in row]
@@ -99,10 +99,10 @@ def synthesize(
     Args:
         uri: URI of problems with solutions.
         out: JSONL file with the settings in its first line and one problem per further line, for `jsonl:`.
-        limit: maximal number of problems, the first ones.
+        limit: maximum number of problems, the first ones.
         compare: whether to also measure the problems' own tests.
         progress: called with the numbers of finished problems and of all problems.
-        options: options of `suites.synthesize` (count, public, least, seed).
+        options: options of `suites.synthesize` (inputs_per_round, public_tests, min_private_tests, seed).
 
     Returns:
         The rows. A row without tests has "left_out" with the reason, and no answer.
@@ -116,9 +116,9 @@ def synthesize(
     chosen = [problem for problem in problem_sources.load(uri) if _entry_point(problem)][:limit]
     if not chosen:
         raise UserError(f"{uri} has no coding problem with a solution and a single function to call; use other problems")
-    made_with = {"problems": uri, "content": identity.of_problems(uri), "compare": compare, **options}
+    store_settings = {"problems": uri, "content": identity.of_problems(uri), "compare": compare, **options}
     with disk.locked_file(out), suites.two_worker_sandbox() as box:
-        store: Store[Row] = Store(out, made_with, _check)
+        store: Store[Row] = Store(out, store_settings, _check)
         done = {row["id"]: row for row in store.rows}
         for number, problem in enumerate(chosen, start=1):
             if problem.id not in done:

@@ -22,9 +22,9 @@ from ... import named_code
 from ...core import UserError
 
 VARIABLES = {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "0"}
-"""Environment variables that make each `torch.load` of a process refuse code, whatever its caller asks for."""
-REFUSED = "Weights only load failed"
-"""The beginning of torch's error when it refuses a file."""
+"""Environment variables that make each `torch.load` of a process reject code, whatever its caller asks for."""
+REJECTED = "Weights only load failed"
+"""The beginning of torch's error when it rejects a file."""
 _METADATA = "*.metadata"
 """Index files of torch's distributed checkpoints. torch reads them as plain pickles."""
 _PLAIN = {
@@ -46,7 +46,7 @@ def _member(kind: object, name: str) -> enum.Enum:
 
 
 class _Reader(pickle._Unpickler):
-    """Unpickles an index file and refuses all other names.
+    """Unpickles an index file and rejects all other names.
 
     It derives from Python's unpickler in Python, because the one in C also sets attributes of classes if the file says so.
     """
@@ -89,12 +89,12 @@ def as_weights(folder: Path) -> Iterator[None]:
                 if not isinstance(_Reader(file).load(), Metadata):
                     raise pickle.UnpicklingError("not an index of a checkpoint")
             except Exception as error:  # a damaged or crafted file may raise anything
-                raise UserError(refusal(path, error)) from None
+                raise UserError(load_error(path, error)) from None
     try:
         with named_code.environment_variables(VARIABLES), torch.serialization.safe_globals(_GLOBALS):
             yield
     except pickle.UnpicklingError as error:
-        raise UserError(refusal(folder, error)) from None
+        raise UserError(load_error(folder, error)) from None
 
 
 def allow_random_states() -> None:
@@ -102,7 +102,7 @@ def allow_random_states() -> None:
     torch.serialization.add_safe_globals(_GLOBALS)
 
 
-def refusal(path: Path, error: object) -> str:
+def load_error(path: Path, error: object) -> str:
     """Returns the message for a checkpoint that contains code or is damaged."""
     reason = " ".join(str(error).split())
     return f"{path}: expected only weights ({reason:.200}); the checkpoint was changed or is damaged: remove it"

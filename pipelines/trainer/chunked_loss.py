@@ -2,7 +2,7 @@
 
 For n tokens and a vocabulary of v, the logits are n x v numbers, and an ordinary loss keeps several tensors of that size for
 its gradient: 44 GB each in float32 for 65,536 tokens and 166,144 entries. This loss is a weighted sum over tokens with weights
-that are known beforehand. So each token's part of the gradient can be computed as soon as its logits exist, and only the
+that are known beforehand. Therefore each token's part of the gradient can be computed as soon as its logits exist, and only the
 gradients of the hidden states (n x d) and of the head (v x d) are stored. The result equals that of the full computation.
 
 The two terms of a token, where s are the student's logits and q is the teacher's distribution:

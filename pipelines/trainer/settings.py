@@ -10,7 +10,7 @@ from ..stage import Stage
 class Training(Stage):
     """A stage that trains a checkpoint with `trainer.fit`, in one process per GPU of the cluster."""
 
-    leaves_policy: ClassVar[bool] = True
+    writes_policy: ClassVar[bool] = True
     data_parallel: ClassVar[bool] = True
 
     steps: int = Field(ge=1, description="optimizer steps")

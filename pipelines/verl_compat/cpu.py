@@ -3,7 +3,7 @@
 verl imports this module in each of its processes (VERL_USE_EXTERNAL_MODULES). The module registers the platform `cpu` and the
 rollout of `cpu_rollout.py`. Comments mark the places for which verl 0.9.1 has no registry.
 
-verl imports this module during its own import. So the top level may use nothing of verl except the platform registry.
+verl imports this module during its own import. Therefore the top level may use nothing of verl except the platform registry.
 """
 
 import importlib.abc
@@ -140,7 +140,7 @@ _init_process_group = torch.distributed.init_process_group
 
 
 def _one_backend(backend: str | None = None, *args: Any, **kwargs: Any) -> None:
-    """Replaces the backend "cpu:gloo,cpu:gloo", which verl builds from the device's name and torch refuses."""
+    """Replaces the backend "cpu:gloo,cpu:gloo", which verl builds from the device's name and torch rejects."""
     _init_process_group("cpu:gloo" if backend == "cpu:gloo,cpu:gloo" else backend, *args, **kwargs)
 
 

@@ -64,7 +64,7 @@ def _skip_imports(mapping: Any) -> None:
     mapping.keys = lambda: kinds
 
 
-_skip_imports(AutoModelForImageTextToText._model_mapping)  # no registry: verl's code names this class
+_skip_imports(AutoModelForImageTextToText._model_mapping)  # in place: verl refers to this class, without a registry
 
 
 def in_loss(mask: torch.Tensor) -> int:

@@ -2,7 +2,7 @@
 
 later      408, 409, 429, 5xx, a lost connection: temporary; OpenAI's client sends the request again
 parameter  the server does not accept a parameter of the request
-refused    the server will never answer this prompt: a content filter, a too long context
+refused    the server will never answer this prompt: a content filter, a context that is too long
 user       a problem with the key, the account or the model's name
 unclear    another 400, 404 or 422: permanent, and perhaps due to the prompt
 """
@@ -72,7 +72,7 @@ def kind_of(status: int, error: object) -> ErrorKind:
     return ErrorKind.USER if _USER_ERROR.search(text) else ErrorKind.UNCLEAR
 
 
-def refused_parameter(status: int, error: object, sent: Iterable[str]) -> str | None:
+def rejected_parameter(status: int, error: object, sent: Iterable[str]) -> str | None:
     """Returns the parameter of the request that the server does not accept, or None for another error.
 
     Args:

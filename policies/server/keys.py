@@ -95,7 +95,7 @@ def server_of(address: str) -> Server:
     return Server(scheme, _name(host), int(port) if port else PORTS[scheme])
 
 
-def refuse_keys_in(uri: str) -> None:
+def reject_keys_in(uri: str) -> None:
     """Rejects a URI that contains a key, because URIs are stored, printed and shared.
 
     Args:

@@ -7,7 +7,7 @@ import pytest
 
 from tenfold.benchmarks import catalogue, evaluate, identity, rescore
 from tenfold.benchmarks.result import Options, Result, results
-from tenfold.core import Completion, Conversation, Incomplete, Problem, Status, UserError, Verdict, sample_seed
+from tenfold.core import Completion, Conversation, Problem, SamplingIncomplete, Status, UserError, Verdict, sample_seed
 from tenfold.policies.scripted import ScriptedPolicy
 
 GSM8K_FORM = "jsonl:{}/rows.jsonl?answer_after=%23%23%23%23"
@@ -97,7 +97,7 @@ def test_a_server_failure_loses_no_problem_whose_samples_are_complete(problems: 
                 return sampled
             half: list[list[Completion | None]] = [list(row) for row in sampled]
             half[1][3] = None
-            raise Incomplete("the server stopped", half)
+            raise SamplingIncomplete("the server stopped", half)
 
     policy = Fails(guess)
     with pytest.raises(UserError, match="the server stopped"):
@@ -145,7 +145,11 @@ def test_stored_samples_are_judged_again_without_a_policy(
     problems: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = evaluate.run_task(
-        "gsm8k_avg4", ScriptedPolicy(guess), Options(problems=problems, seed=5), made_with={"policy": "guess"}, folder=tmp_path
+        "gsm8k_avg4",
+        ScriptedPolicy(guess),
+        Options(problems=problems, seed=5),
+        store_settings={"policy": "guess"},
+        folder=tmp_path,
     )
     assert rescore.rescore(tmp_path) == [(before, before)]
     monkeypatch.setattr("tenfold.verifiers.load", lambda _: lambda problem, response: Verdict(Status.SCORED, 1.0, "kind", ""))
@@ -172,13 +176,13 @@ def test_rescore_runs_code_that_results_name_only_with_trust(problems: str, tmp_
 
 def test_samples_are_stored_with_their_finish_reason(problems: str, tmp_path: Path) -> None:
     options = Options(problems=problems, limit=2, seed=3)
-    evaluate.run_task("gsm8k", ScriptedPolicy(guess), options, folder=tmp_path, made_with={"policy": "guess"})
+    evaluate.run_task("gsm8k", ScriptedPolicy(guess), options, folder=tmp_path, store_settings={"policy": "guess"})
     settings, *samples = [json.loads(line) for line in (tmp_path / "gsm8k.samples.jsonl").read_text().splitlines()]
     assert settings == {"settings": {"policy": "guess", "seed": 3}}
     assert len(samples) == 16
     assert {"text", "finish_reason", "tokens", "request", "sample"} == set(samples[0])
     with pytest.raises(UserError, match="guess"):
-        evaluate.run_task("gsm8k", ScriptedPolicy(guess), options, folder=tmp_path, made_with={"policy": "x"})
+        evaluate.run_task("gsm8k", ScriptedPolicy(guess), options, folder=tmp_path, store_settings={"policy": "x"})
 
 
 def test_a_sample_with_a_fault_is_judged_once_more_and_then_left_out(problems: str, monkeypatch: pytest.MonkeyPatch) -> None:

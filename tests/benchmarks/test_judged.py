@@ -71,7 +71,7 @@ def test_a_judge_scores_every_sample(task: str, judge: str, score: float, data: 
     assert (result.score.problems, result.score.samples, result.score.faults) == (3, 3, 0)
     assert result.settings["judge"] == judge
     rows = [json.loads(line) for line in (tmp_path / "out" / f"{result.task}.scores.jsonl").read_text().splitlines()]
-    assert all(sample["trail"] for row in rows for sample in row["samples"])
+    assert all(sample["judge_messages"] for row in rows for sample in row["samples"])
     assert rescore.rescore(tmp_path / "out")[0][1] == result
 
 

@@ -8,7 +8,7 @@ from gymnasium.utils.env_checker import check_env
 
 import tenfold
 from tenfold.core import Sampling
-from tenfold.envs.tools import PythonTool
+from tenfold.envs.tools import PythonToolWrapper
 from tenfold.policies.scripted import ScriptedPolicy
 from tenfold.verifiers.calls.formats import last_call
 
@@ -21,12 +21,12 @@ def call(code: str, tool: str = "python") -> str:
 
 @pytest.fixture
 def env() -> Iterator[gymnasium.Env[str, str]]:
-    env = PythonTool(tenfold.make("tenfold/ChainSum-v0"), max_calls=3, max_output=200)
+    env = PythonToolWrapper(tenfold.make("tenfold/ChainSum-v0"), max_calls=3, max_output=200)
     yield env
     env.close()
 
 
-def test_the_interpreter_replies_and_keeps_its_variables(env: PythonTool) -> None:
+def test_the_interpreter_replies_and_keeps_its_variables(env: PythonToolWrapper) -> None:
     prompt, info = env.reset(options={"problem": 0})
     assert "Python interpreter" in prompt
     assert [turn["role"] for turn in info["messages"]] == ["system", "user"]
@@ -50,13 +50,13 @@ def test_the_interpreter_replies_and_keeps_its_variables(env: PythonTool) -> Non
         ("import socket; socket.create_connection(('1.1.1.1', 53))", "PermissionError"),
     ],
 )
-def test_the_policy_gets_a_reply_to_any_code(env: PythonTool, code: str, reply: str) -> None:
+def test_the_policy_gets_a_reply_to_any_code(env: PythonToolWrapper, code: str, reply: str) -> None:
     env.reset(seed=0)
     assert env.step(call(code))[0].startswith(reply)
     assert env.step(call("6 * 7"))[0] == "42"
 
 
-def test_calls_are_limited_and_reset_clears_the_interpreter(env: PythonTool) -> None:
+def test_calls_are_limited_and_reset_clears_the_interpreter(env: PythonToolWrapper) -> None:
     env.reset(seed=0)
     for _ in range(3):
         assert not env.step(call("x = 1"))[2]

@@ -91,7 +91,7 @@ def by_one_and_by_two(
     def train(stage: Stage, policy: str, seed: int) -> tuple[Trained, Trained]:
         one, two = tmp_path / "by one", tmp_path / "by two"
         one.mkdir()
-        alone = stage.train(Context(one, policy, seed, {}, lambda *done, **figures: None))
+        alone = stage.train(Context(one, policy, seed, {}, lambda *done, **values: None))
         shared = in_two_processes({"stage": stage.model_dump(mode="json"), "policy": policy, "seed": seed}, two)
         assert_same_training(one, two, policy)
         return json.loads(json.dumps(alone)), shared

@@ -105,8 +105,10 @@ def write(folder: Path, *content: dict[str, Any], policy: str = "scripted:long")
 
 
 def test_each_kind_of_the_package_is_listed_once_under_its_name() -> None:
-    assert Counter(map(stages.kind_of, stages.OWN)) == Counter(dict.fromkeys(list(stages.KINDS)[: len(stages.OWN)], 1))
-    assert set(stages.OWN) <= set(stages.KINDS.values())
+    assert Counter(map(stages.kind_of, stages.BUILT_IN_STAGES)) == Counter(
+        dict.fromkeys(list(stages.KINDS)[: len(stages.BUILT_IN_STAGES)], 1)
+    )
+    assert set(stages.BUILT_IN_STAGES) <= set(stages.KINDS.values())
     for kind, stage in stages.KINDS.items():
         assert issubclass(stage, Stage)
         annotation = stage.model_fields["kind"].annotation

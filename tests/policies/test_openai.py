@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import tenfold
-from tenfold.core import Incomplete, Sampling, UserError
+from tenfold.core import Sampling, SamplingIncomplete, UserError
 from tenfold.policies.openai import OpenAIPolicy
 
 
@@ -141,13 +141,13 @@ def test_separate_reasoning_is_part_of_the_text(server: Server) -> None:
     [[whole]] = policy.generate([[{"role": "user", "content": "hi"}]], 1, Sampling())
     assert whole.text.startswith("<think>\nso and so\n</think>\nhi ")
     server.silent = True
-    [[cut]] = policy.generate([[{"role": "user", "content": "hi"}]], 1, Sampling(max_tokens=2))
-    assert (cut.text, cut.finish_reason) == ("<think>\nso and so", "length")
+    [[truncated]] = policy.generate([[{"role": "user", "content": "hi"}]], 1, Sampling(max_tokens=2))
+    assert (truncated.text, truncated.finish_reason) == ("<think>\nso and so", "length")
 
 
 def test_samples_before_a_failure_are_returned(server: Server) -> None:
     policy = OpenAIPolicy("m", base_url=server.url, max_retries=0, batch_size=1)
     server.failures = [200, 500, 200]
-    with pytest.raises(Incomplete, match="500") as stopped:
+    with pytest.raises(SamplingIncomplete, match="500") as stopped:
         policy.generate([[{"role": "user", "content": "hi"}]], 3, Sampling())
     assert [sample is None for sample in stopped.value.sampled[0]] == [False, True, False]

@@ -30,7 +30,7 @@ def policy() -> TransformersPolicy:
 
 def test_choices_compare_the_next_tokens_of_the_options(policy: TransformersPolicy) -> None:
     prompt = checkpoints.prompt_tokens(policy.tokenizer, PROMPT)
-    (chances,) = policy.choices([PROMPT], ["A", "B"])
+    (chances,) = policy.choice_probabilities([PROMPT], ["A", "B"])
     with torch.inference_mode():
         logits = policy.model(torch.tensor([prompt])).logits[0, -1]
     a, b = (policy.tokenizer(option)["input_ids"] for option in ("A", "B"))
@@ -40,8 +40,10 @@ def test_choices_compare_the_next_tokens_of_the_options(policy: TransformersPoli
 
 def test_choices_do_not_depend_on_the_batch(policy: TransformersPolicy) -> None:
     asked = [[{"role": "user", "content": "How many? " * n}] for n in (5, 1, 9)]
-    together = policy.choices(asked, ["A", "B"])
-    assert [policy.choices([one], ["A", "B"])[0] for one in asked] == [pytest.approx(chances, abs=1e-5) for chances in together]
+    together = policy.choice_probabilities(asked, ["A", "B"])
+    assert [policy.choice_probabilities([one], ["A", "B"])[0] for one in asked] == [
+        pytest.approx(chances, abs=1e-5) for chances in together
+    ]
 
 
 def test_options_are_compared_by_the_first_different_token(policy: TransformersPolicy) -> None:
@@ -74,7 +76,7 @@ class Slow:
         self.entered, self.gate = threading.Event(), threading.Event()
         self.error: Exception | None = None
 
-    def choices(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
+    def choice_probabilities(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
         self.calls.append(len(conversations))
         self.entered.set()
         self.gate.wait()
@@ -226,7 +228,7 @@ def test_equal_questions_are_asked_once() -> None:
     asked: list[Conversation] = []
 
     class Counts:
-        def choices(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
+        def choice_probabilities(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
             asked.extend(conversations)
             return [[0.7, 0.3] for _ in conversations]
 

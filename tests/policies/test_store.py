@@ -13,11 +13,11 @@ def test_rows_are_read_when_the_file_is_opened_again(tmp_path: Path) -> None:
     assert Store(tmp_path / "s.jsonl", {"seed": 1}).rows == [{"a": 1}, {"a": "\u2028 né"}]
 
 
-@pytest.mark.parametrize("cut", range(1, 60, 7))
-def test_a_partial_last_line_is_dropped(tmp_path: Path, cut: int) -> None:
+@pytest.mark.parametrize("removed", range(1, 60, 7))
+def test_a_partial_last_line_is_dropped(tmp_path: Path, removed: int) -> None:
     path = tmp_path / "s.jsonl"
     Store(path, {"seed": 1}).append([{"a": n} for n in range(5)])
-    path.write_bytes(path.read_bytes()[:-cut])
+    path.write_bytes(path.read_bytes()[:-removed])
     store = Store(path, {"seed": 1})
     kept = len(store.rows)
     assert store.rows == [{"a": n} for n in range(kept)]

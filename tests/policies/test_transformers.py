@@ -28,8 +28,8 @@ def test_samples_of_a_problem_do_not_depend_on_the_batch(policy: TransformersPol
     policy.batch_size = batch_size
     alone = [policy.generate([PROMPTS[n]], 4, sampling, [keys[n]])[0] for n in (0, 3, 4)]
     pairs = [pair for n, samples in zip((0, 3, 4), alone, strict=True) for pair in zip(samples, together[n], strict=True)]
-    # Sums in another order move the bounds between a thousand tokens by about 3e-8 each. A sampled number falls into such a
-    # difference in about one of 1,400 samples of 12 tokens: one of the 12 samples may differ, two would not be chance.
+    # Floating-point sums in another order shift the boundaries between tokens by about 3e-8. The random number of a token falls
+    # into such a gap in about 1 of 1,400 samples of 12 tokens. So one of the 12 samples may differ by chance, but two may not.
     assert sum(one.token_ids != other.token_ids for one, other in pairs) <= 1
 
 
@@ -58,11 +58,11 @@ def test_log_probabilities_are_equal_to_those_of_the_model(policy: TransformersP
 
 
 def test_a_sample_ends_at_its_limit_or_a_stop_string(policy: TransformersPolicy) -> None:
-    cut = policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=5, seed=3))[0][0]
-    assert (cut.finish_reason, len(cut.token_ids)) == ("length", 5)
-    stop = cut.text[1:3]
+    truncated = policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=5, seed=3))[0][0]
+    assert (truncated.finish_reason, len(truncated.token_ids)) == ("length", 5)
+    stop = truncated.text[1:3]
     stopped = policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=5, seed=3, stop=(stop,)))[0][0]
-    assert (stopped.finish_reason, stopped.text) == ("stop", cut.text.split(stop)[0])
+    assert (stopped.finish_reason, stopped.text) == ("stop", truncated.text.split(stop)[0])
 
 
 def test_ready_is_called_as_soon_as_a_sample_ends(policy: TransformersPolicy) -> None:
@@ -124,7 +124,7 @@ def test_a_saved_micro_model_can_be_loaded() -> None:
         ("smollm2:big", "has no location"),
         ("path:.?revision=1", "unknown option 'revision'; the options are none"),
         ("hf:no/such-model", "cannot be downloaded"),
-        ("openai:m?url=x", "base_url, api_key_env and leave_out"),
+        ("openai:m?url=x", "base_url, api_key_env and omit_parameters"),
     ],
 )
 def test_a_user_error_is_one_line_with_a_remedy(lab: Path, uri: str, words: str) -> None:

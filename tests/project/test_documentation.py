@@ -2,17 +2,17 @@
 
 A page is followed from top to bottom in an empty folder, as a reader would follow it:
 
-    python              blocks run in one namespace; a `text` block right behind one holds what it prints
+    python              blocks run in one namespace; a `text` block directly after one contains its expected output
     python title="F"    and json, jsonl, yaml, toml, text: the block is written to the file F
     yaml                a recipe: checked as `tenfold run FILE --dry-run` does it; or a cluster, or the settings of one stage
-    bash                each command is run; `make X` and `pip install 'tenfold[X]'` are looked up, for they install
+    bash                each command is run; `make X` and `pip install 'tenfold[X]'` are only looked up, because they install
     console             `$ command`, followed by its output
 
 In expected output `...` stands for anything. An HTML comment before a block changes how it is treated:
 
     <!-- test: slow -->           run by `make test-slow`; by default only read
     <!-- test: gpu -->            only read: commands by argparse, recipes by pydantic
-    <!-- test: read REASON -->    likewise, say because it needs data from the hub
+    <!-- test: read REASON -->    as above, for example because it needs data from the hub
     <!-- test: skip REASON -->    not tested
 """
 
@@ -120,7 +120,7 @@ def read(command: str, written: set[str]) -> None:
             parsed = cli.parser().parse_args(given)
         except SystemExit as ended:
             if ended.code:
-                raise AssertionError(f"argparse refuses `{command}`") from None
+                raise AssertionError(f"argparse rejects `{command}`") from None
             return  # --help
         if parsed.command == "run" and parsed.recipe not in written and not parsed.recipe.endswith(".yaml"):
             recipe.load(parsed.recipe)
@@ -362,7 +362,7 @@ def test_the_readme_is_short() -> None:
         ("bash", "pip install 'tenfold[nothing]'"),
         ("bash", "python -m tenfold.benchmarks.speed.nothing"),
         ("bash", "unknown-program --flag"),
-        ("console", "$ tenfold verify --gold 1 --answer 1\nwrong output"),
+        ("console", "$ tenfold verify --gold 1 --response 1\nwrong output"),
         ("yaml", "stages: [{kind: sft, name: sft, problems: 'jsonl:missing.jsonl', steps: 1}]"),
         ("yaml", "stages: [{kind: sft, name: sft, steps: 1, problem: x}]"),
         ("yaml", "nodes: 0"),

@@ -1,4 +1,4 @@
-"""The layout that CONTRIBUTING.md describes: which room may import which, no circles, nothing too large."""
+"""The layout that CONTRIBUTING.md describes: which layer may import which, no import cycles, limits of file and folder size."""
 
 import ast
 from collections.abc import Iterator
@@ -9,26 +9,26 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAYERS = ("cli", "pipelines", "benchmarks", "envs", "policies", "verifiers")
-"""A room may import from itself, from those behind it, and from the modules at the root, which import from none of them."""
-ROOMS_OF_PIPELINES = (
+"""A layer may import from itself, from those after it, and from the modules at the root, which import from no layer."""
+LAYERS_OF_PIPELINES = (
     "recipe",
     "stages",
     *("synthesize", "sft", "refine", "reward", "bench", "distill", "rl", "pretrain", "corpus"),
     *("launch", "verl_compat", "trainer", "stage", "figures", "cluster"),
 )
-"""Within pipelines, likewise; a line of families that use one another stands in the order of that use."""
-FACE = ""
-"""The package's own __init__, which names what users need of every room."""
+"""The same within pipelines. A family may import from those after it in this list."""
+INTERFACE = ""
+"""The package's `__init__`, which exports the public names of all layers."""
 PROGRAMS = "benchmarks.speed"
 """Programs that measure speed may use everything; nothing imports them."""
 MAX_LINES, MAX_FILES = 400, 15
 
 
 def modules() -> dict[str, Path]:
-    """Every module of the package by its dotted name, without the package's own."""
+    """Returns all modules of the package by their dotted names, without the package's own."""
     found = {}
-    for room in (*LAYERS, ""):
-        for path in (ROOT / room).rglob("*.py") if room else ROOT.glob("*.py"):
+    for layer in (*LAYERS, ""):
+        for path in (ROOT / layer).rglob("*.py") if layer else ROOT.glob("*.py"):
             parts = path.relative_to(ROOT).with_suffix("").parts
             found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
@@ -38,7 +38,7 @@ MODULES = modules()
 
 
 def imported(module: str) -> Iterator[str]:
-    """Modules of the package that a module imports anywhere in its text, for types alone, too."""
+    """Yields the modules of the package that a module imports anywhere, also for types only."""
     path = MODULES[module]
     package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
     package = [part for part in package if part]
@@ -61,8 +61,8 @@ def imported(module: str) -> Iterator[str]:
 IMPORTS = {module: {name for name in imported(module) if name != module} for module in MODULES}
 
 
-def circle(imports: dict[str, set[str]]) -> list[str]:
-    """Modules that import one another in a circle, the first one found; empty where there is none."""
+def cycle(imports: dict[str, set[str]]) -> list[str]:
+    """Returns the first import cycle that is found; empty if there is none."""
     done: set[str] = set()
 
     def visit(module: str, way: list[str]) -> list[str]:
@@ -80,33 +80,33 @@ def circle(imports: dict[str, set[str]]) -> list[str]:
 
 
 def wrong_way(importer: str, name: str, order: tuple[str, ...]) -> bool:
-    """Whether a room imports from one before it."""
+    """True if a layer imports from one before it."""
     places = [order.index(part) if part in order else len(order) for part in (importer, name)]
     return places[1] < places[0]
 
 
 def test_no_module_imports_itself_through_others() -> None:
-    assert circle(IMPORTS) == []
+    assert cycle(IMPORTS) == []
 
 
-def test_a_circle_would_be_found() -> None:
-    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+def test_a_cycle_would_be_found() -> None:
+    assert cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
 
 
-def test_rooms_import_downwards() -> None:
+def test_layers_import_downwards() -> None:
     wrong = [
         f"{module} -> {name}"
         for module, names in IMPORTS.items()
         for name in names
-        if module != FACE
+        if module != INTERFACE
         and not module.startswith(PROGRAMS)
         and wrong_way(*(part.split(".")[0] for part in (module, name)), LAYERS)
     ]
     assert wrong == []
 
 
-def test_rooms_of_pipelines_import_downwards() -> None:
-    def room(module: str) -> str:
+def test_layers_of_pipelines_import_downwards() -> None:
+    def layer(module: str) -> str:
         return module.split(".")[1] if "." in module else ""
 
     wrong = [
@@ -114,10 +114,10 @@ def test_rooms_of_pipelines_import_downwards() -> None:
         for module, names in IMPORTS.items()
         for name in names
         if module.startswith("pipelines.") and name.startswith("pipelines.")
-        if wrong_way(room(module), room(name), ROOMS_OF_PIPELINES)
+        if wrong_way(layer(module), layer(name), LAYERS_OF_PIPELINES)
     ]
     assert wrong == []
-    assert {room(module) for module in MODULES if module.startswith("pipelines.")} <= {*ROOMS_OF_PIPELINES, "recipes"}
+    assert {layer(module) for module in MODULES if module.startswith("pipelines.")} <= {*LAYERS_OF_PIPELINES, "recipes"}
 
 
 def test_nothing_imports_the_programs_that_measure_speed() -> None:

@@ -152,7 +152,7 @@ def test_judge_runs_python_and_trail_is_kept(sandboxed: None) -> None:
         turns(call("x = 6\nx * 7"), call("x + 1"), "Computed.\nVERDICT: DIFFERENT"),
     )(PROBLEM, r"\boxed{\text{something else}}")
     assert verdict.score == 0
-    assert [said for said in verdict.trail if "tool_call" not in said] == ["42", "7", "Computed.\nVERDICT: DIFFERENT"]
+    assert [said for said in verdict.judge_messages if "tool_call" not in said] == ["42", "7", "Computed.\nVERDICT: DIFFERENT"]
 
 
 def test_number_of_turns_is_limited(sandboxed: None) -> None:

@@ -121,7 +121,7 @@ def test_a_registration_with_options_can_be_made_in_another_process() -> None:
     assert environment.step(str(gold + 1))[1] == 1
 
 
-@pytest.mark.parametrize("name", verifiers.NAMES)
+@pytest.mark.parametrize("name", verifiers.BUILT_IN_VERIFIERS)
 def test_every_verifier_is_an_object_under_its_name_and_can_be_pickled(name: str) -> None:
     found = verifiers.find(name)
     assert isinstance(found, Verifier)

@@ -194,7 +194,7 @@ class _Counter(ast.NodeTransformer):
 
 
 def undefined_calls(source: str) -> list[str]:
-    """Returns the names that a program calls and that it neither defines nor imports and that are no builtins.
+    """Returns the names that a program calls and that it neither defines nor imports and that are not builtins.
 
     Raises:
         SyntaxError: the source is not valid Python.

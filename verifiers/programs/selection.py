@@ -300,7 +300,7 @@ def _joined(bodies: Iterable[str]) -> str:
 
 
 def is_function_body(code: str) -> bool:
-    """True if code is the rest of a function: its first line that is no comment is indented."""
+    """True if code is the rest of a function: its first line that is not a comment is indented."""
     lines = (line for line in code.split("\n") if line.strip() and not line.lstrip().startswith("#"))
     return next(lines, "").startswith((" ", "\t"))
 

@@ -56,7 +56,7 @@ def serve(number: int, box: LocalSandbox, requests: "queue.Queue[JSONObject]") -
             reply, over = _reply(requests.get(), box, session, handler)
         except ProgramEnded as ended:
             reply, over = {"ended": str(ended)}, False
-        except Exception as fault:  # any failure of ours must reach the client, which waits for a reply
+        except Exception as fault:  # any failure of this agent must reach the client, which waits for a reply
             reply, over = {"fault": f"{type(fault).__name__}: {fault}"}, True
             if session is not None:
                 with contextlib.suppress(SandboxFault):

@@ -234,7 +234,7 @@ class _Machine:
 
     @contextlib.contextmanager
     def session(self) -> Iterator[_Channel]:
-        """Opens a channel to the agent. Raises `SandboxFault`, and `UserError` if the service refuses the key."""
+        """Opens a channel to the agent. Raises `SandboxFault`, and `UserError` if the service rejects the key."""
         with self.lock:
             try:
                 if self.closed:
@@ -265,7 +265,7 @@ class _Machine:
         from e2b_code_interpreter import Sandbox
 
         options = {name: value for name, value in self.options.items() if value is not None}
-        # Programs have no network in either case; this also cuts off the machine.
+        # Programs have no network in either case; this also disconnects the machine.
         self.sandbox = _service(lambda: Sandbox.create(**{"timeout": LIFETIME, "allow_internet_access": False, **options}))
         _service(lambda: self.sandbox.files.write_files(_files(), user="root"))
         # `_listen` reads the output as it arrives; the SDK would keep all of it in memory.
@@ -318,7 +318,7 @@ class _Machine:
                     channel = self.channels.get(message.pop("session"))
                     if channel is not None:
                         channel.replies.put(message)
-        except Exception as error:  # any error of the service (see `_service`), or a line that is no message
+        except Exception as error:  # any error of the service (see `_service`), or a line that is not a message
             reason = f"the connection to the machine broke: {type(error).__name__}"
         hello = self.channels.get(0)
         if hello is not None and command is self.command:  # the machine is starting, and `_start` holds the lock
@@ -341,13 +341,13 @@ class _Machine:
 
 
 def _service(request: Callable[[], Any]) -> Any:
-    """Sends a request to the service. Raises `SandboxFault` if the service fails, `UserError` if it refuses the key."""
+    """Sends a request to the service. Raises `SandboxFault` if the service fails, `UserError` if it rejects the key."""
     from e2b import AuthenticationException
 
     try:
         return request()
-    except AuthenticationException as refused:
-        raise UserError(f"e2b refuses the key in E2B_API_KEY: {str(refused).splitlines()[0]}") from None
+    except AuthenticationException as rejected:
+        raise UserError(f"e2b rejects the key in E2B_API_KEY: {str(rejected).splitlines()[0]}") from None
     except Exception as error:  # the errors of the SDK's transport, protocol and control plane share no class
         raise SandboxFault(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}") from None
 

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 
 from ...core import UserError
-from .local import MOST_READY
+from .local import MAX_IDLE_CHILDREN
 from .protocol import CallResult, Limits, Outcome, ProgramEnded
 from .session import LocalSession
 from .spawn import COMMANDS_NEED, WarmProcess
@@ -81,7 +81,7 @@ def _process() -> WarmProcess:
     with _lock:
         if os.getpid() not in _warm:
             without = {part for part in os.environ.get("TENFOLD_SANDBOX_WITHOUT", "").split(",") if part}
-            _warm[os.getpid()] = WarmProcess((), without - COMMANDS_NEED, MOST_READY // 4, commands=True)
+            _warm[os.getpid()] = WarmProcess((), without - COMMANDS_NEED, MAX_IDLE_CHILDREN // 4, commands=True)
         return _warm[os.getpid()]
 
 

@@ -8,7 +8,7 @@ run in children of warm processes that have numpy loaded.
 
 Protections: namespaces for processes, mounts, network and IPC; a root folder that contains an interpreter, a few libraries and
 nothing else; a separate user; resource limits and a control group; Landlock; seccomp. Protections that this kernel lacks are
-reported at the start. Programs are then refused, unless `without` names these protections.
+reported at the start. Programs then do not run, unless `without` names these protections.
 """
 
 import atexit
@@ -21,7 +21,7 @@ from .protocol import Call, CallResult, Limits, Outcome, ProgramEnded, SandboxFa
 from .session import LocalSession
 from .spawn import LIBRARIES, STANDARD, WarmProcess
 
-MOST_READY = 64
+MAX_IDLE_CHILDREN = 64
 """Maximum number of idle children of all warm processes together, half of them with numpy loaded. Each warm process may have at
 least one."""
 
@@ -35,10 +35,10 @@ class LocalSandbox:
         Args:
             workers: number of warm processes with numpy loaded, and of those without. Defaults to the number of processors that
                 this process may use. Each warm process can have many runs at the same time.
-            without: protections that may be missing, out of namespaces, files, landlock, seccomp, cgroup.
+            without: names of protections that may be missing: namespaces, files, landlock, seccomp, cgroup.
         """
         workers = workers or len(os.sched_getaffinity(0))
-        ready = max(1, MOST_READY // (2 * workers))
+        ready = max(1, MAX_IDLE_CHILDREN // (2 * workers))
         bare, loaded = (
             [WarmProcess(modules, without, ready) for _ in range(workers)] for modules in (STANDARD, (*STANDARD, *LIBRARIES))
         )

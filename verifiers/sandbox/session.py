@@ -42,7 +42,7 @@ def _packed(call: EncodedCall) -> bytes:
 
 
 def _result(reply: wire.JSONObject, printed: str = "", may_exit: bool = False) -> CallResult:
-    """Returns the reply as a result. With `may_exit`, an exit with status 0 is no error."""
+    """Returns the reply as a result. With `may_exit`, an exit with status 0 is not an error."""
     failure = reply.get("error")
     if isinstance(failure, str):
         exited = may_exit and failure.startswith("SystemExit: ") and reply.get("status") == 0

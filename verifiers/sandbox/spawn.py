@@ -47,16 +47,16 @@ _BOOTSTRAP = (
 class WarmProcess:
     """The supervisor's side of one warm process."""
 
-    def __init__(self, preload: Sequence[str], without: Collection[str], most_ready: int, commands: bool = False):
+    def __init__(self, preload: Sequence[str], without: Collection[str], max_idle: int, commands: bool = False):
         """Stores the settings; nothing is started yet.
 
         Args:
             preload: modules that are loaded before any program runs.
             without: protections that may be missing; see `LocalSandbox`.
-            most_ready: maximum number of idle children that are kept for future runs.
+            max_idle: maximum number of idle children that are kept for future runs.
             commands: the children run commands of any kind instead of Python.
         """
-        self.most_ready, self.commands = most_ready, commands
+        self.max_idle, self.commands = max_idle, commands
         self.groups: list[str] = []
         """Folders in which its control groups are."""
         self.preload, self.without = tuple(preload), frozenset(without)
@@ -84,7 +84,7 @@ class WarmProcess:
             try:
                 return self._ask({"start": limits}, descriptors)["pid"], self.process
             except SandboxFault:
-                if self.process is process:  # it is alive and refused the request
+                if self.process is process:  # it is alive and rejected the request
                     raise
             self._ensure_started()  # it was dead or stopped; its other runs find that out by themselves
             return self._ask({"start": limits}, descriptors)["pid"], self.process
@@ -107,7 +107,7 @@ class WarmProcess:
         """Sends one request about a child of the warm process `parent` and returns the reply.
 
         Raises:
-            SandboxFault: that process died, or the kernel refused the request.
+            SandboxFault: that process died, or the kernel rejected the request.
         """
         with self.lock:
             if self.channel is None or self.process is not parent:
@@ -168,7 +168,7 @@ class WarmProcess:
             "hidden": _hidden(),
             "commands": self.commands,
             "seccomp": self._system_calls().hex(),
-            "ready": self.most_ready,
+            "ready": self.max_idle,
         }
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, str(Path(__file__).parent / "inside"), folder],
@@ -195,11 +195,11 @@ class WarmProcess:
             raise SandboxFault(f"the warm process does not start: {reason}")
         self.channel.settimeout(REPLY_SECONDS)
         self.missing, self.groups = hello["missing"], hello["groups"]
-        if refused := set(self.missing) - self.without:
+        if lacking := set(self.missing) - self.without:
             self._kill()
-            why = "; ".join(f"{part} ({self.missing[part]})" for part in sorted(refused))
+            why = "; ".join(f"{part} ({self.missing[part]})" for part in sorted(lacking))
             action = "to run without it, name it in without= or in $TENFOLD_SANDBOX_WITHOUT (names separated by commas)"
-            if self.commands and refused & COMMANDS_NEED:
+            if self.commands and lacking & COMMANDS_NEED:
                 action = "programs in languages other than Python cannot run without it"
             raise UserError(f"this machine cannot protect itself from untrusted code: it lacks {why}; {action}")
 

@@ -26,7 +26,7 @@ from .ngrams import Hashes
 CONTAMINATED = "contaminated"
 """Name of the reason for which a document is removed."""
 MIN_WORDS = 8
-"""Least number of words that identify a problem. Source: GPT-3's shortest runs have 8 words."""
+"""Minimum number of words that identify a problem. Source: GPT-3's shortest runs have 8 words."""
 TEMPLATE_WORDS = 5
 """Words in a run of a template. Our choice."""
 TEMPLATE_SHARE = 0.01
@@ -60,18 +60,18 @@ class Match(NamedTuple):
     """Number of words."""
 
 
-def problem_sets(against: Iterable[str], data: str | None = None) -> dict[str, Sequence[Problem]]:
+def problem_sets(names: Iterable[str], data: str | None = None) -> dict[str, Sequence[Problem]]:
     """Returns sets of problems by name.
 
     Args:
-        against: URIs of problems, names of benchmark tasks and suites. Each part of an lm-eval task (lm_eval:NAME) is a set.
+        names: URIs of problems, names of benchmark tasks and suites. Each part of an lm-eval task (lm_eval:NAME) is a set.
         data: folder with the files of benchmarks that cannot be read from their publisher.
 
     Raises:
         UserError: a benchmark does not exist, or its problems cannot be loaded.
     """
     found: dict[str, Sequence[Problem]] = {}
-    for name in against:
+    for name in names:
         if name.partition(":")[0] in problem_sources.SOURCES:
             found[name] = problem_sources.load(name)
             continue
@@ -82,7 +82,8 @@ def problem_sets(against: Iterable[str], data: str | None = None) -> dict[str, S
             metadata = {"published": entry.task, **catalogue.settings(entry.task)["metadata"]}
             if "problems" not in metadata and data is None:
                 raise UserError(
-                    f"against: {entry.task} is published by {metadata['published']}: download it and set data to its folder"
+                    f"decontaminate: {entry.task} is published by {metadata['published']}: download it and "
+                    "set data to its folder"
                 )
             found[entry.task] = problem_sources.load(avg_at_k.source(metadata | ({"data": data} if data else {})))
     return found
@@ -93,7 +94,7 @@ def _lm_eval_sets(task: str) -> dict[str, Sequence[Problem]]:
     name = task.removeprefix(catalogue.LM_EVAL)
     manager = catalogue.lm_eval_tasks(name)
     if name not in manager.all_tasks:
-        raise UserError(f"against: lm-eval has no task {name!r}; `lm_eval ls tasks` lists them")
+        raise UserError(f"decontaminate: lm-eval has no task {name!r}; `lm_eval ls tasks` lists them")
     try:
         parts = manager.load([name])["tasks"]
         return {
@@ -105,18 +106,18 @@ def _lm_eval_sets(task: str) -> dict[str, Sequence[Problem]]:
         }
     except (ConnectionError, FileNotFoundError) as error:
         cause = str(error).splitlines()[0][:200]
-        raise UserError(f"against: the data of {task} cannot be loaded from the hub or its cache ({cause})") from None
+        raise UserError(f"decontaminate: the data of {task} cannot be loaded from the hub or its cache ({cause})") from None
 
 
-def build_index(against: Iterable[str], length: int = 13, data: str | None = None) -> Index:
+def build_index(names: Iterable[str], length: int = 13, data: str | None = None) -> Index:
     """Returns the index of all sets of problems.
 
     Args:
-        against: names of sets, see `problem_sets`.
+        names: names of sets, see `problem_sets`.
         length: words in a run.
         data: folder of downloaded benchmarks, see `problem_sets`.
     """
-    return index_problems(problem_sets(against, data), length)
+    return index_problems(problem_sets(names, data), length)
 
 
 def index_problems(sets: dict[str, Sequence[Problem]], length: int = 13) -> Index:

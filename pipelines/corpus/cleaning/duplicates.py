@@ -99,7 +99,7 @@ def columns(
     Args:
         signatures: one per document; None for documents that are already removed.
         number_hashes: one per document; documents with different values are never near duplicates.
-        threshold: least Jaccard similarity.
+        threshold: minimum Jaccard similarity.
     """
     number, size = bands(threshold)
     blank = numpy.zeros(PERMUTATIONS, numpy.uint32)
@@ -122,7 +122,7 @@ def near(shards: Sequence[Path], rows: Rows, threshold: float) -> tuple[Rows, ND
     Args:
         shards: shards with `columns`.
         rows: numbers, over all shards, of the documents that are not removed yet, in order of preference.
-        threshold: least Jaccard similarity.
+        threshold: minimum Jaccard similarity.
 
     Returns:
         For each of `rows` the position in `rows` of the document that is kept instead (itself if it is kept), and the estimated

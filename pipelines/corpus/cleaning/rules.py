@@ -94,8 +94,8 @@ def empty(document: DocumentText) -> str | None:
 
 def few_words(document: DocumentText) -> str | None:
     """Removes prose of fewer than 50 words (Gopher), code of fewer than 10 and worked problems of fewer than 3 (our choice)."""
-    least = {"code": 10, "math": 3, "problems": 3}.get(document.domain, 50)
-    return f"{len(document.words)} words" if len(document.words) < least else None
+    minimum = {"code": 10, "math": 3, "problems": 3}.get(document.domain, 50)
+    return f"{len(document.words)} words" if len(document.words) < minimum else None
 
 
 def broken_encoding(document: DocumentText) -> str | None:
@@ -138,10 +138,10 @@ def few_letters(document: DocumentText) -> str | None:
     which counts only letters).
     """
     if document.domain == "code":
-        share, least = len(document.text.encode().translate(None, _NO_LETTERS)) / len(document.text), 0.25
+        share, minimum = len(document.text.encode().translate(None, _NO_LETTERS)) / len(document.text), 0.25
     else:
-        share, least = len(_WITH_LETTER.findall(document.text)) / len(document.tokens), 0.8
-    return f"share of letters {share:.2f}" if share < least else None
+        share, minimum = len(_WITH_LETTER.findall(document.text)) / len(document.tokens), 0.8
+    return f"share of letters {share:.2f}" if share < minimum else None
 
 
 def few_stop_words(document: DocumentText) -> str | None:
@@ -196,7 +196,7 @@ def repeated_words(document: DocumentText) -> str | None:
     """
     sizes = numpy.fromiter(map(len, document.words), numpy.int64, len(document.words))
     ends = numpy.concatenate([[0], numpy.cumsum(sizes)])
-    for length, most in ((2, 0.20), (3, 0.18), (4, 0.16), (5, 0.15), (10, 0.10)):
+    for length, maximum in ((2, 0.20), (3, 0.18), (4, 0.16), (5, 0.15), (10, 0.10)):
         grams = ngrams.run_hashes(document.hashes, length)
         if not len(grams):
             return None
@@ -212,7 +212,7 @@ def repeated_words(document: DocumentText) -> str | None:
             again = order[1:][grams[order[1:]] == grams[order[:-1]]]  # the first occurrence is not a repetition
             edges = numpy.bincount(again, minlength=len(sizes) + 1) - numpy.bincount(again + length, minlength=len(sizes) + 1)
             covered = sizes[numpy.cumsum(edges)[:-1] > 0].sum()
-        if covered > most * ends[-1]:
+        if covered > maximum * ends[-1]:
             return f"repeated runs of {length} words cover {covered / ends[-1]:.2f} of the characters"
     return None
 

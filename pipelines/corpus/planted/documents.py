@@ -187,13 +187,13 @@ COPIES: dict[str, Callable[[str, random.Random], str]] = {
 """Functions that copy a text, by kind of copy."""
 
 
-def _sentence(rng: random.Random, words: Iterable[str], least: int = 8, most: int = 16) -> str:
+def _sentence(rng: random.Random, words: Iterable[str], minimum: int = 8, maximum: int = 16) -> str:
     words = list(words)
-    return " ".join(rng.choice(words) for _ in range(rng.randint(least, most))).capitalize() + "."
+    return " ".join(rng.choice(words) for _ in range(rng.randint(minimum, maximum))).capitalize() + "."
 
 
-def _lines(rng: random.Random, line: Callable[[], str], least: int = 12, most: int = 24) -> str:
-    return "\n".join(line() for _ in range(rng.randint(least, most)))
+def _lines(rng: random.Random, line: Callable[[], str], minimum: int = 12, maximum: int = 24) -> str:
+    return "\n".join(line() for _ in range(rng.randint(minimum, maximum)))
 
 
 def _plain(rng: random.Random) -> str:
@@ -201,8 +201,8 @@ def _plain(rng: random.Random) -> str:
     return _sentence(rng, [word for pair in zip(STOP, rng.sample(WORDS, len(STOP)), strict=True) for word in pair])
 
 
-def _letters(rng: random.Random, of: str, least: int = 3, most: int = 10) -> str:
-    return "".join(rng.choice(of) for _ in range(rng.randint(least, most)))
+def _letters(rng: random.Random, of: str, minimum: int = 3, maximum: int = 10) -> str:
+    return "".join(rng.choice(of) for _ in range(rng.randint(minimum, maximum)))
 
 
 def _gibberish(rng: random.Random) -> str:

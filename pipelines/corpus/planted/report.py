@@ -39,7 +39,7 @@ class Precision(TypedDict):
     removed: int
     correct: int
     precision: float | None
-    least_similar: NotRequired[float]
+    min_similarity: NotRequired[float]
     """Least exact similarity of a removed duplicate and the kept document."""
 
 
@@ -64,14 +64,14 @@ def report(paths: Sequence[Path], removed: Path, threshold: float | None) -> Rep
     """Returns the recall by kind of planted document, and the precision by reason.
 
     A planted document does not count if another step removed it or its original, because it never reached the intended step. A
-    copy is found if it and its original have the same document left of them. Documents removed by rules or contamination that
+    copy is found if it and its original have the same remaining document. Documents removed by rules or contamination that
     were not planted for that step count as incorrect. Their precision is therefore a lower bound, because a corpus has bad
     documents of its own. A removed duplicate is correct if its exact similarity to the kept document is at least the threshold.
 
     Args:
         paths: shards of the documents before the stage.
         removed: folder of the removed documents.
-        threshold: least similarity of near duplicates.
+        threshold: minimum similarity of near duplicates.
     """
     removed_documents = {
         row["id"]: _Document(*(row[name] for name in ("id", "source", "reason", "match"))) for row in _removed(paths, removed)
@@ -140,10 +140,10 @@ def _precision(paths: Sequence[Path], removed_documents: dict[str, _Document], t
         needed = {id for pair in pairs for id in pair}
         texts = {row["id"]: row["text"] for row in shards.rows(paths, ["id", "text"]) if row["id"] in needed} if pairs else {}
         similar = [duplicates.jaccard(texts[id], texts[kept]) for id, kept in pairs]
-        least = 1.0 if reason == duplicates.EXACT else threshold or 0.0
-        found[reason] = _precision_row(len(pairs), sum(value >= least for value in similar))
+        minimum = 1.0 if reason == duplicates.EXACT else threshold or 0.0
+        found[reason] = _precision_row(len(pairs), sum(value >= minimum for value in similar))
         if similar:
-            found[reason]["least_similar"] = round(min(similar), 4)
+            found[reason]["min_similarity"] = round(min(similar), 4)
     return found
 
 

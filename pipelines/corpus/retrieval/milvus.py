@@ -132,7 +132,7 @@ def is_embedded(database: str) -> bool:
     """
     if "@" in database:
         raise UserError("database: the address must not contain names or passwords; put the token in the variable MILVUS_TOKEN")
-    keys.refuse_keys_in(database)
+    keys.reject_keys_in(database)
     if database.startswith(("http://", "https://")):
         return False
     if not database.endswith(".db") or "://" in database or Path(database).is_file():
@@ -245,7 +245,7 @@ def search_words(client: "MilvusClient", collection: str, queries: Sequence[str]
         client: see `connect`.
         collection: name of the collection.
         queries: texts. A query without a word finds no document.
-        limit: maximal number of documents per query.
+        limit: maximum number of documents per query.
     """
     numbers = [number for number, query in enumerate(queries) if any(map(str.isalnum, query))]
     found = _search(client, collection, "words", [queries[number] for number in numbers], limit, {}) if numbers else []
@@ -260,7 +260,7 @@ def search_vectors(client: "MilvusClient", collection: str, queries: np.ndarray,
         client: see `connect`.
         collection: name of the collection.
         queries: vectors of norm 1, shape (queries, dim).
-        limit: maximal number of documents per query.
+        limit: maximum number of documents per query.
     """
     return _search(client, collection, "vector", list(queries), limit, {"ef": max(64, limit)})
 

@@ -33,7 +33,7 @@ class Seeds(BaseModel):
     )
     source: str | None = Field(None, description="without a URI: pattern of their sources, such as python:stdlib/*")
     weight: float = Field(1.0, gt=0, description="quality of these seeds: the factor of their terms in the similarity")
-    limit: int | None = Field(None, ge=1, description="maximal number of seeds, the first ones; default: all")
+    limit: int | None = Field(None, ge=1, description="maximum number of seeds, the first ones; default: all")
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Seeds":
@@ -106,7 +106,7 @@ def document_frequencies(paths: Sequence[Path], vocabulary: set[str], text_bytes
     return counts, sample
 
 
-def distinctive_words(text: str, counts: Mapping[str, int], among: int, most: int) -> str:
+def distinctive_words(text: str, counts: Mapping[str, int], among: int, max_words: int) -> str:
     """Returns the words of a text with the highest tf-idf, separated by spaces. Words that no document contains come last.
 
     A query with all words would spend most of its time on the long posting lists of frequent words, which hardly change the
@@ -116,11 +116,11 @@ def distinctive_words(text: str, counts: Mapping[str, int], among: int, most: in
         text: the seed's text.
         counts: number of documents with each word.
         among: number of documents that the counts are from.
-        most: maximal number of words.
+        max_words: maximum number of words.
     """
 
     def order(word: str) -> tuple[bool, float, str]:
         return not counts.get(word), -times[word] * math.log((among + 1) / (counts.get(word, 0) + 1)), word
 
     times = Counter(words(text))
-    return " ".join(sorted(times, key=order)[:most])
+    return " ".join(sorted(times, key=order)[:max_words])

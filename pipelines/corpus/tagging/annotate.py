@@ -19,7 +19,7 @@ from typing import Annotated, Any, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from ....core import Completion, Conversation, Incomplete, Policy, Sampling, UserError
+from ....core import Completion, Conversation, Policy, Sampling, SamplingIncomplete, UserError
 from ....policies import load_policy
 from ....policies.store import Store
 from ....responses import without_thinking
@@ -45,7 +45,7 @@ def load(uri: str = RULES, max_tokens: int = 2_048, seed: int = 0) -> Annotator:
 
     Args:
         uri: see the module's documentation.
-        max_tokens: maximal new tokens of a policy's answer, its thinking included.
+        max_tokens: maximum number of new tokens of a policy's answer, its thinking included.
         seed: base seed of the policy's samples.
 
     Raises:
@@ -105,17 +105,17 @@ def label_with_policy(
         seed: see `load`.
 
     Raises:
-        Incomplete: the policy failed. The labels from its complete answers are yielded first.
+        SamplingIncomplete: the policy failed. The labels from its complete answers are yielded first.
     """
     waiting = list(range(len(texts)))
     for attempt in range(ATTEMPTS):
         sampling = Sampling(RETRY_TEMPERATURE if attempt else 0.0, max_tokens=max_tokens, seed=seed)
         conversations = [prompt(texts[number]) for number in waiting]
         keys = [f"{hashlib.sha256(texts[number].encode('utf-8', 'replace')).hexdigest()} {attempt}" for number in waiting]
-        failed: Incomplete | None = None
+        failed: SamplingIncomplete | None = None
         try:
             answers: Sequence[Sequence[Completion | None]] = policy.generate(conversations, 1, sampling, keys)
-        except Incomplete as error:
+        except SamplingIncomplete as error:
             answers, failed = error.sampled, error
         parsed = {number: parse(row[0].text) if row[0] else None for number, row in zip(waiting, answers, strict=True)}
         yield {number: labels for number, labels in parsed.items() if labels}

@@ -30,7 +30,7 @@ class Nearest(TypedDict):
 
 
 class DimensionRow(TypedDict):
-    """The report's figures for one dimension. None: not defined, because the dimension is constant."""
+    """The report's values for one dimension. None: not defined, because the dimension is constant."""
 
     name: str
     kind: str
@@ -200,7 +200,7 @@ def page(found: Mapping[str, Any]) -> str:
     means, binary = found["rank_correlation"], found["binary"]
     lines = [
         f"Labels by {found['annotator']}"
-        + (", rules instead of a model: the figures show how well rules are learned" if found["labels_by_rules"] else "")
+        + (", rules instead of a model: the numbers show how well rules are learned" if found["labels_by_rules"] else "")
         + f"; {found['labelled']} documents labelled, {found['unlabelled']} not, {found['held_out']} held out. "
         f"Embedding {found['embedder']}.",
         f"Mean rank correlation {_figure(means['all'])} "

@@ -48,7 +48,7 @@ def test_every_rounded_share_of_correct_samples_is_possible(correct: int) -> Non
 
 
 def test_a_model_without_reported_figures_is_an_error(result: Result) -> None:
-    with pytest.raises(UserError, match=r"no figures of 'Qwen4' are reported; use one of .*Qwen3-14B"):
+    with pytest.raises(UserError, match=r"no scores of 'Qwen4' are published; use one of .*Qwen3-14B"):
         compare.compare([result], "Qwen4")
 
 
@@ -61,7 +61,7 @@ def test_a_caution_for_one_model_appears_for_that_model_alone(tmp_path: Path) ->
 
 def test_the_suites_have_the_tasks_with_reported_figures() -> None:
     reported = compare.reported()
-    assert all(0 < figure < 100 for entry in reported.values() for figure in entry["figures"].values())
+    assert all(0 < score < 100 for entry in reported.values() for score in entry["scores"].values())
     assert {*catalogue.SUITES["paper"], *catalogue.SUITES["base"]} == set(reported)
 
 

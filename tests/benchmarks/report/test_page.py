@@ -30,7 +30,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tenfold.benchmarks import evaluate
 
     options = Options(data=str(folder))
-    evaluate.run_task("aime24", ScriptedPolicy(answer), options, folder=folder / "out", made_with={"policy": "scripted:<b>"})
+    evaluate.run_task(
+        "aime24", ScriptedPolicy(answer), options, folder=folder / "out", store_settings={"policy": "scripted:<b>"}
+    )
     page.write(folder / "out")
     return folder / "out"
 
@@ -63,8 +65,8 @@ def test_a_benchmark_is_shown_with_its_interval_and_reported_figures(shown: Any)
     row = shown.locator("#overview tbody tr")
     assert row.count() == 1
     assert row.locator("td").nth(0).inner_text() == "aime24_avg8"
-    assert row.locator("svg line").count() == 2 + 5  # two intervals and a tick per reported figure
-    shown.get_by_text("difference to reported figures").click()
+    assert row.locator("svg line").count() == 2 + 5  # two intervals and a tick per published score
+    shown.get_by_text("difference to published scores").click()
     assert shown.get_by_role("row", name="Qwen3-14B").get_by_text("cannot give 79.3").is_visible()
 
 

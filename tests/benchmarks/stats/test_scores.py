@@ -72,8 +72,8 @@ def test_lost_samples_do_not_reduce_coverage(
 def test_lost_samples_widen_the_interval_over_new_samples() -> None:
     generator = np.random.default_rng(0)
     whole = (generator.random((100, 2)) < generator.random((100, 1))).astype(float).tolist()
-    cut = [row if number % 2 else [row[0], None] for number, row in enumerate(whole)]
-    more, less = avg_at_k(whole), avg_at_k(cut)
+    partial = [row if number % 2 else [row[0], None] for number, row in enumerate(whole)]
+    more, less = avg_at_k(whole), avg_at_k(partial)
     assert less.same_problems_high - less.same_problems_low > 1.1 * (more.same_problems_high - more.same_problems_low)
     assert less.same_problems_stderr > 1.1 * more.same_problems_stderr
     assert less.detectable > more.detectable

@@ -43,7 +43,7 @@ def test_unequal_numbers_of_stages_and_stages_without_common_figures_are_rejecte
     for name in "abcd":
         stage(tmp_path, name, {"scores": {name: {"mean": 1.0}}})
     settings = Contrast(kind="contrast", name="c", stages=["a", "b"], baselines=["c", "d"])
-    with pytest.raises(UserError, match="these stages have no figure in common"):
+    with pytest.raises(UserError, match="these stages have no metric in common"):
         settings.run(Context(tmp_path, "micro:", 0, {p.name: p for p in tmp_path.iterdir()}, lambda *a, **k: None))
 
 

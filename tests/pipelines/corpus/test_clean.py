@@ -94,7 +94,7 @@ def test_a_killed_stage_resumes_with_the_same_result(tmp_path: Path) -> None:
     whole = cleaned(corpus, tmp_path / "whole")
 
     def killed_at(step: int) -> Callable[..., None]:
-        def progress(done: int, total: int, **figures: Any) -> None:
+        def progress(done: int, total: int, **values: Any) -> None:
             assert total == 12
             if done == step:
                 raise KeyboardInterrupt
@@ -139,7 +139,7 @@ def test_invalid_settings_raise_one_line(tmp_path: Path) -> None:
         cleaned(corpus, tmp_path / "c", decontaminate=["nothing"])
     with pytest.raises(UserError, match="contains no documents"):
         cleaned(tmp_path, tmp_path / "c")
-    with pytest.raises(UserError, match="all 1 documents were removed, most as few_words"):
+    with pytest.raises(UserError, match="all 1 documents were removed, most of them as few_words"):
         cleaned(corpus, tmp_path / "c")
 
 

@@ -49,10 +49,10 @@ def test_a_source_has_its_documents_in_order_each_with_an_end_token(documents: P
 
 def test_sources_are_limited_by_the_setting_most(documents: Path, tmp_path: Path) -> None:
     whole = mixed(tmp_path / "whole", documents)
-    cut = mixed(tmp_path / "cut", documents, max_tokens={"high/code": 50, "*": 1e9})
-    assert cut.tokens == whole.tokens | {"high/code": 50}
-    assert cut.held_out == whole.held_out
-    limited, full = (numpy.fromfile(tokens.file_of(part.folder, "high/code"), part.dtype) for part in (cut, whole))
+    limited_mix = mixed(tmp_path / "limited_mix", documents, max_tokens={"high/code": 50, "*": 1e9})
+    assert limited_mix.tokens == whole.tokens | {"high/code": 50}
+    assert limited_mix.held_out == whole.held_out
+    limited, full = (numpy.fromfile(tokens.file_of(part.folder, "high/code"), part.dtype) for part in (limited_mix, whole))
     assert limited.tolist() == full[:50].tolist()
 
 

@@ -102,7 +102,7 @@ from tenfold.pipelines.stage import Context
 from tenfold.pipelines.corpus import retrieve
 from tenfold.pipelines.corpus.retrieval import milvus
 
-def progress(done, total, inserted=0, **figures):
+def progress(done, total, inserted=0, **values):
     if inserted >= 20:
         os._exit(9)  # like a kill, it runs no handlers
 
@@ -128,8 +128,8 @@ def test_rows_inserted_before_a_kill_are_not_inserted_again(tmp_path: Path, monk
     monkeypatch.setattr(milvus, "BATCH", 10)
     inserted: list[int] = []
 
-    def progress(done: int, total: int, **figures: int) -> None:
-        inserted.extend(count for name, count in figures.items() if name == "inserted")
+    def progress(done: int, total: int, **values: int) -> None:
+        inserted.extend(count for name, count in values.items() if name == "inserted")
 
     run(folder, documents, progress, seeds=settings["seeds"], limit=100)
     run(tmp_path / "whole", documents, seeds=settings["seeds"], limit=100)
@@ -142,7 +142,7 @@ def test_an_interrupted_insert_does_not_change_the_result(tmp_path: Path, monkey
     documents = corpus(tmp_path / "all", MATHS, COOKING)
     seed_settings = [{"source": "maths/1*"}]
 
-    def interrupted(done: int, total: int, inserted: int = 0, **figures: int) -> None:
+    def interrupted(done: int, total: int, inserted: int = 0, **values: int) -> None:
         if inserted == 20:
             raise KeyboardInterrupt
 
@@ -205,7 +205,7 @@ def test_a_server_that_stops_raises_one_line(tmp_path: Path, server: Any, monkey
     monkeypatch.setattr(milvus, "CALL_SECONDS", 1.0)
     monkeypatch.setattr(milvus, "BATCH", 10)
 
-    def gone(done: int, total: int, inserted: int = 0, **figures: int) -> None:
+    def gone(done: int, total: int, inserted: int = 0, **values: int) -> None:
         if inserted:
             server[0].stop(grace=None).wait()
 
@@ -226,7 +226,7 @@ def test_a_database_opened_by_another_process_raises_one_line(tmp_path: Path) ->
     from milvus_lite import MilvusLite
 
     database = str(tmp_path / "milvus.db")
-    other = MilvusLite(database)  # its lock also refuses a second opening by the same process
+    other = MilvusLite(database)  # its lock also prevents a second opening by the same process
     try:
         with pytest.raises(UserError, match="is it open in another process"), milvus.connect(database):
             pass

@@ -189,7 +189,7 @@ DISTILL = {
 }
 
 
-def distilled(stage: dict[str, Any], folder: Path, progress: Any = lambda *done, **figures: None) -> dict[str, Any]:
+def distilled(stage: dict[str, Any], folder: Path, progress: Any = lambda *done, **values: None) -> dict[str, Any]:
     """Runs such a stage alone and returns its metrics."""
     folder.mkdir(exist_ok=True)
     return distill.Distill.model_validate(stage).run(Context(folder, stage["policy"], 1, {}, progress))

@@ -53,7 +53,7 @@ def settings(data: Path, **changes: Any) -> pretrain.Pretrain:
 
 
 def run(stage: pretrain.Pretrain, folder: Path, policy: str = TINY, stop_at: int | None = None) -> dict[str, Any]:
-    def progress(done: int, total: int, **figures: object) -> None:
+    def progress(done: int, total: int, **values: object) -> None:
         if done == stop_at:
             raise KeyboardInterrupt
 

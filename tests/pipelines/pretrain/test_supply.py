@@ -91,10 +91,12 @@ def test_a_source_of_known_size_is_checked_beside_one_of_unknown_size(lab: Path,
     assert "synthetic: the phases need 2,048 tokens, but 4" in err
 
 
-@pytest.mark.parametrize("way", ["holds", "characters", "most"])
+@pytest.mark.parametrize("way", ["holds", "characters", "max_tokens"])
 def test_declared_and_limited_sizes_are_used(lab: Path, capsys: pytest.CaptureFixture[str], way: str) -> None:
     web, made = (f"{rows(lab, f'{name}.jsonl', 220_000)}?domain={name}" for name in ("web", "synthetic"))
-    path = write(lab, [web, made], max_tokens={"synth*": 400}) if way == "most" else write(lab, [web, f"{made}&{way}=400"])
+    path = (
+        write(lab, [web, made], max_tokens={"synth*": 400}) if way == "max_tokens" else write(lab, [web, f"{made}&{way}=400"])
+    )
     status, _, err = dry_run(path, capsys)
     assert status == 2
     assert "synthetic: the phases need 2,1" in err or "synthetic: the phases need 2,0" in err

@@ -75,8 +75,8 @@ def test_three_stages_killed_twenty_times_give_the_results_of_an_uninterrupted_r
         ("preference", "reward_first", 0.03),
         ("preference", "reward_last", 0.03),
     )
-    for stage, figure, tolerance in close:
-        assert whole[stage][figure] == pytest.approx(killed[stage][figure], abs=tolerance), stage
+    for stage, metric, tolerance in close:
+        assert whole[stage][metric] == pytest.approx(killed[stage][metric], abs=tolerance), stage
 
 
 def _done(stage: Path) -> bool:

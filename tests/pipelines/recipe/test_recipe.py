@@ -320,7 +320,7 @@ GRPO = {"kind": "grpo", "name": "grpo", "environment": "tenfold/ChainSum-v0", "s
         ({"stages": []}, "at least 1 item"),
         (
             {"stages": [{"kind": "documents", "name": "d", "sources": ["python:code"], "policy": "micro:"}]},
-            "policy: expected no value, because this kind of stage has none, got micro:; remove it",
+            "policy: this kind of stage does not start from a policy, got micro:; remove the setting",
         ),
         (
             {"stages": [STAGE | {"kind": "sfd"}]},

@@ -115,7 +115,7 @@ UNTRUSTED: dict[str, tuple[list[Any], dict[str, Any], str]] = {
         {"policy": "scripted:x"},
         "no task",
     ),
-    "functions of ours that are no sources": (
+    "functions of tenfold that are not sources": (
         [SFT | {"problems": "generate:tenfold.pipelines.launch.supervise:follow"}],
         {},
         "a recipe may not name .*; it may name .*chain_sums_with_solutions",

@@ -84,7 +84,7 @@ def test_revision_makes_more_solutions_correct_and_chains_end_in_their_answers(l
 
 
 def test_without_a_verifier_the_judges_checklist_decides(lab: Path) -> None:
-    runner.run(write(lab, verifier=None, keep="holding"), out="run", trust=True)
+    runner.run(write(lab, verifier=None, keep="checklist"), out="run", trust=True)
     found = metrics(lab / "run")
     assert found["right_after"] is None
     assert found["holding_before"] < 0.7 < found["holding_after"]
@@ -93,18 +93,18 @@ def test_without_a_verifier_the_judges_checklist_decides(lab: Path) -> None:
 def test_a_killed_run_resumes_without_repeating_prompts_and_ends_equal(lab: Path) -> None:
     runner.run(write(lab), out="whole", trust=True)
     whole = (lab / "whole/refine/answers.jsonl").read_bytes()
-    (lab / "cut/refine").mkdir(parents=True)
+    (lab / "killed/refine").mkdir(parents=True)
     for name in ("recipe.yaml", "refine/settings.json"):
-        (lab / "cut" / name).write_bytes((lab / "whole" / name).read_bytes())
-    (lab / "cut/refine/answers.jsonl").write_bytes(half := whole[: len(whole) // 2])
+        (lab / "killed" / name).write_bytes((lab / "whole" / name).read_bytes())
+    (lab / "killed/refine/answers.jsonl").write_bytes(half := whole[: len(whole) // 2])
     CALLS.clear()
-    runner.run(write(lab), out="cut", trust=True)
+    runner.run(write(lab), out="killed", trust=True)
     assert len(CALLS) == whole.count(b"\n") - half.count(b"\n") > 100
-    assert (lab / "cut/refine/problems.jsonl").read_bytes() == (lab / "whole/refine/problems.jsonl").read_bytes()
+    assert (lab / "killed/refine/problems.jsonl").read_bytes() == (lab / "whole/refine/problems.jsonl").read_bytes()
 
 
 def test_no_usable_solution_is_an_error_with_its_reason(lab: Path) -> None:
-    with pytest.raises(UserError, match=r"none of 40 problems has a usable solution \(40 do not meet keep: right"):
+    with pytest.raises(UserError, match=r"none of 40 problems has a usable solution \(40 do not meet keep: correct"):
         runner.run(write(lab, writers=["scripted:It makes 1000."], reviser="scripted:It makes 1000."), out="run", trust=True)
 
 
@@ -132,16 +132,16 @@ SOUND = "Half of 48 is 24. Then 24 + 3 = 27, and 48/2 = 24 checks. So the answer
     ],
 )
 def test_a_chain_is_kept_only_if_it_derives_the_answer(chain: str, flaw: str | None) -> None:
-    assert chains.flaw(Answer(chain, cut=False), PROBLEM, "It is 27.", math.verify) == flaw
+    assert chains.flaw(Answer(chain, truncated=False), PROBLEM, "It is 27.", math.verify) == flaw
 
 
 def test_a_truncated_chain_is_discarded() -> None:
-    assert chains.flaw(Answer(SOUND, cut=True), PROBLEM, "It is 27.", math.verify) == "truncated"
+    assert chains.flaw(Answer(SOUND, truncated=True), PROBLEM, "It is 27.", math.verify) == "truncated"
 
 
 def test_without_a_verifier_a_chain_must_have_the_solutions_answer() -> None:
-    assert chains.flaw(Answer(SOUND, cut=False), PROBLEM, "Halve, add.\nThe answer is 27.", None) is None
-    assert chains.flaw(Answer(SOUND, cut=False), PROBLEM, "The answer is 28.", None) == "ends in another answer"
+    assert chains.flaw(Answer(SOUND, truncated=False), PROBLEM, "Halve, add.\nThe answer is 27.", None) is None
+    assert chains.flaw(Answer(SOUND, truncated=False), PROBLEM, "The answer is 28.", None) == "ends in another answer"
 
 
 def test_scores_are_read_only_from_an_object_of_the_expected_form() -> None:
@@ -164,8 +164,8 @@ def test_reconstructed_chains_become_training_examples(lab: Path) -> None:
     assert "full reasoning" in by_kind["/chain"][0].prompt[-1]["content"]
 
 
-@pytest.mark.parametrize(("together", "most"), [(True, 2), (False, 1)])
-def test_policies_are_in_memory_together_or_one_at_a_time(tmp_path: Path, together: bool, most: int) -> None:
+@pytest.mark.parametrize(("together", "maximum"), [(True, 2), (False, 1)])
+def test_policies_are_in_memory_together_or_one_at_a_time(tmp_path: Path, together: bool, maximum: int) -> None:
     alive: weakref.WeakSet[ScriptedPolicy] = weakref.WeakSet()
     seen = []
 
@@ -176,4 +176,4 @@ def test_policies_are_in_memory_together_or_one_at_a_time(tmp_path: Path, togeth
     ask = AnswerCache(tmp_path / "answers.jsonl", {}, load, 8, 0, lambda done: None, together)
     for number, uri in enumerate(("judge", "writer", "judge")):
         assert ask(uri, [(str(number), [{"role": "user", "content": "?"}])], 0.0) == [Answer(uri, False)]
-    assert max(seen) == most
+    assert max(seen) == maximum

@@ -36,7 +36,7 @@ def settings(folder: Path, **changes: Any) -> RewardModel:
 
 
 def run(
-    stage: RewardModel, folder: Path, progress: Callable[..., None] = lambda *done, **figures: None, policy: str = POLICY
+    stage: RewardModel, folder: Path, progress: Callable[..., None] = lambda *done, **values: None, policy: str = POLICY
 ) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     return stage.run(Context(folder, policy, 3, {}, progress))
@@ -70,15 +70,15 @@ def test_a_reward_model_learns_the_better_response_and_is_measured(tmp_path: Pat
 
 
 def test_later_stages_do_not_start_from_a_reward_model() -> None:
-    assert RewardModel.leaves_policy
-    assert not RewardModel.feeds_next
+    assert RewardModel.writes_policy
+    assert not RewardModel.is_default_start
 
 
 def test_a_killed_stage_resumes_with_the_same_weights_and_losses(tmp_path: Path) -> None:
     # With 100 steps not every loss is logged, but every checkpoint falls on a logged step.
     stage = settings(tmp_path, steps=100, save_steps=20, batch_size=2)
 
-    def killed(done: int, total: int, **figures: Any) -> None:
+    def killed(done: int, total: int, **values: Any) -> None:
         if done == 23:
             raise KeyboardInterrupt
 
@@ -87,7 +87,7 @@ def test_a_killed_stage_resumes_with_the_same_weights_and_losses(tmp_path: Path)
         run(stage, tmp_path / "halved", killed, TINY)
     assert not (tmp_path / "halved" / "policy").exists()
     steps: list[int] = []
-    halved = run(stage, tmp_path / "halved", lambda done, total, **figures: steps.append(done), TINY)
+    halved = run(stage, tmp_path / "halved", lambda done, total, **values: steps.append(done), TINY)
     assert min(steps) == 21  # it resumes from the last checkpoint
     assert halved["losses"] == whole["losses"]
     assert len(whole["losses"]) == 50

@@ -25,7 +25,7 @@ def run(lab: Path, policy: str, size: int = 12, **changes: object) -> dict:
     if "lab/Mod-v0" not in tenfold.envs.registry.ids():
         tenfold.register("lab/Mod-v0", problems=f"jsonl:{lab}/rows.jsonl")
     (lab / "filter").mkdir()
-    context = Context(lab / "filter", policy, 1, {}, lambda *args, **figures: None)
+    context = Context(lab / "filter", policy, 1, {}, lambda *args, **values: None)
     stage = rl_filter.Filter.model_validate(settings | {"options": {"problems": f"jsonl:{lab}/rows.jsonl"}})
     return stage.run(context)
 

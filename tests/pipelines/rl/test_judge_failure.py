@@ -14,16 +14,16 @@ from tenfold.core import UserError
 
 
 class Judge(BaseHTTPRequestHandler):
-    """Decides that two answers are equivalent if both are odd or both are even. Shuts down after `most` replies."""
+    """Decides that two answers are equivalent if both are odd or both are even. Shuts down after `max_replies` replies."""
 
-    answered, most = 0, 10**9
+    answered, max_replies = 0, 10**9
     guard = threading.Lock()
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with Judge.guard:
             Judge.answered += 1
-            if Judge.answered > Judge.most:
+            if Judge.answered > Judge.max_replies:
                 threading.Thread(target=shut_down, args=[self.server]).start()
                 self.connection.close()
                 return
@@ -74,11 +74,11 @@ def test_a_run_stops_when_the_judge_fails_and_resumes_later(lab: Path, monkeypat
     server = serve()
     monkeypatch.setenv("TENFOLD_JUDGE", f"openai:judge?base_url=http://127.0.0.1:{server.server_port}/v1")
     monkeypatch.setenv("TENFOLD_JUDGE_ALWAYS", "1")
-    Judge.most = 40  # about one and a half steps
+    Judge.max_replies = 40  # about one and a half steps
     with pytest.raises(UserError, match=r"are faults, more than the share max_faults=0\.5; the last: .*the last checkpoint"):
         tenfold.run(lab / "judged.yaml", "out", quiet=True)
     server.server_close()
-    Judge.most = 10**9
+    Judge.max_replies = 10**9
     again = serve(server.server_port)
     metrics = tenfold.run(lab / "judged.yaml", "out", quiet=True)["grpo"]
     shut_down(again)

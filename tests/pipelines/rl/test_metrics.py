@@ -21,9 +21,9 @@ def episode(step: int, sample: int, score: float | None, reason: str = "stop") -
     }
 
 
-def write(path: Path, rows: list[dict[str, Any]], cut: str = "") -> None:
+def write(path: Path, rows: list[dict[str, Any]], partial: str = "") -> None:
     path.parent.mkdir(exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + cut)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + partial)
 
 
 def metrics(step: int, reward: float) -> dict[str, Any]:
@@ -52,9 +52,9 @@ def test_groups_with_equal_scores_have_zero_variance(tmp_path: Path) -> None:
 
 
 def test_a_step_played_again_after_a_kill_counts_once(tmp_path: Path) -> None:
-    write(tmp_path / "metrics/000.jsonl", [metrics(1, 0.1), metrics(2, 0.2), metrics(3, 0.3)], cut='{"step": 4, "da')
+    write(tmp_path / "metrics/000.jsonl", [metrics(1, 0.1), metrics(2, 0.2), metrics(3, 0.3)], partial='{"step": 4, "da')
     write(tmp_path / "metrics/001.jsonl", [metrics(3, 0.33), metrics(4, 0.4)])
-    write(tmp_path / "episodes/8.jsonl", [episode(3, 0, 0.0)], cut='{"step"')
+    write(tmp_path / "episodes/8.jsonl", [episode(3, 0, 0.0)], partial='{"step"')
     write(tmp_path / "episodes/9.jsonl", [episode(3, 0, 1.0)])
     rows = figures.gather(tmp_path, 4)
     assert [row["step"] for row in rows] == [1, 2, 3, 4]

@@ -31,9 +31,9 @@ def outcomes(
             unfinished += [([*scores, score], chance * of) for score, of in chances.items()]
 
 
-def expected(rate: float, figure: Callable[[Scores], float | None]) -> float:
-    """Returns the expected value of a figure for a problem with this pass rate."""
-    return math.fsum(chance * (figure(scores) or 0.0) for scores, chance in outcomes({1.0: rate, 0.0: 1 - rate}, 16, rule()))
+def expected(rate: float, metric: Callable[[Scores], float | None]) -> float:
+    """Returns the expected value of a metric for a problem with this pass rate."""
+    return math.fsum(chance * (metric(scores) or 0.0) for scores, chance in outcomes({1.0: rate, 0.0: 1 - rate}, 16, rule()))
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.01, 0.1, 0.3, 0.5, 0.85, 0.9, 1.0])

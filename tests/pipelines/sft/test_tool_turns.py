@@ -136,12 +136,12 @@ def test_a_template_without_support_for_tools_gets_them_as_text(tmp_path: Path, 
 
 
 def test_a_template_without_a_system_turn_gets_declarations_in_the_user_turn(tmp_path: Path, tokenizer: Any) -> None:
-    refuses = (
+    rejecting = (
         "{% for message in messages %}{% if message.role not in ('user', 'assistant') %}{{ raise_exception('No.') }}{% endif %}"
     )
-    refuses += "{{ '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}{% endfor %}"
-    refuses += "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-    with_template(tokenizer, refuses, "<|im_end|>")
+    rejecting += "{{ '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}{% endfor %}"
+    rejecting += "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    with_template(tokenizer, rejecting, "<|im_end|>")
     whole, found = text_and_labels(tmp_path, tokenizer, {"messages": [ASK, CALL, REPLY, SAID], "tools": [TOOL]})
     assert whole.startswith("<|im_start|>user\nYou may call these functions")
     assert found == [QWEN_CALL, "It is 18.<|im_end|>"]

@@ -32,7 +32,7 @@ def box(sandboxed: None) -> Iterator[Sandbox]:
 
 def synthesize(programs: str | list[str], entry_point: str, box: Sandbox, count: int = 12, **options: Any) -> suites.Suite:
     """Generates a fifth of the default number of inputs."""
-    return suites.synthesize(programs, entry_point, count=count, box=box, **options)
+    return suites.synthesize(programs, entry_point, inputs_per_round=count, box=box, **options)
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +170,7 @@ def test_mutants_differ_from_the_program_and_from_each_other() -> None:
     assert len(found) == len(set(found)) > 20
     assert MERGE not in found
     assert found == mutation.mutants(MERGE)
-    assert len(mutation.mutants(MERGE, most=7)) == 7
+    assert len(mutation.mutants(MERGE, limit=7)) == 7
     assert mutation.mutants("x = y") == []
 
 

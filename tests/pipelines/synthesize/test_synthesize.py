@@ -25,13 +25,13 @@ def test_problems_get_generated_tests_and_a_killed_run_resumes(lab: Path, capsys
     assert "1 of 1 problems have tests" in capsys.readouterr().out
     whole = out.read_bytes()
     out.write_bytes(whole[:-20])  # as if killed while writing
-    added, now = synthesize(uri, out, compare=True, count=10, public=2, least=8, seed=0)
+    added, now = synthesize(uri, out, compare=True, inputs_per_round=10, public_tests=2, min_private_tests=8, seed=0)
     assert out.read_bytes().startswith(whole)
     assert added["own_score"] < 1  # the problem's own test also passes with 1 ^ 2 == 3
     assert added["report"]["score"] == 1.0
     assert "no input of now has a stable output" in now["left_out"]
-    with pytest.raises(UserError, match="count=10, not 11"):
-        synthesize(uri, out, compare=True, count=11, public=2, least=8, seed=0)
+    with pytest.raises(UserError, match="inputs_per_round=10, not 11"):
+        synthesize(uri, out, compare=True, inputs_per_round=11, public_tests=2, min_private_tests=8, seed=0)
 
     env = tenfold.make("tenfold/MBPP-v0", problems=f"jsonl:{out}?limit=1")
     prompt, _ = env.reset(seed=0)
@@ -60,7 +60,7 @@ def test_generated_tests_keep_the_comparison_and_problems_with_checkers_have_non
         },
     ]
     (lab / "own.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    unordered, checked = synthesize(f"jsonl:{lab}/own.jsonl?solution=code", lab / "out.jsonl", count=10)
+    unordered, checked = synthesize(f"jsonl:{lab}/own.jsonl?solution=code", lab / "out.jsonl", inputs_per_round=10)
     assert tenfold.verify(unordered["answer"], "def f(xs): return sorted(set(xs), reverse=True)", "code").score == 1
     assert tenfold.verify(unordered["answer"], "def f(xs): return sorted(xs)", "code").score == 0
     assert "checker" in checked["left_out"]

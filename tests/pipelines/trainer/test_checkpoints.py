@@ -47,14 +47,14 @@ def test_a_checkpoint_by_torch_is_read(distributed: Path) -> None:
         torch.distributed.checkpoint.load(read, checkpoint_id=distributed / "optimizer_0")
     assert (read["steps"], read["rates"], read["name"]) == (3, [0.1], "x")
     assert torch.equal(torch.as_tensor(read["weights"]), torch.ones(2, 3, dtype=torch.bfloat16))
-    assert checkpoints.REFUSED not in os.environ
+    assert checkpoints.REJECTED not in os.environ
 
 
 @pytest.mark.parametrize("name", [".metadata", "__0.metadata"])
 def test_a_changed_index_file_is_refused(distributed: Path, hit: Path, name: str) -> None:
     (distributed / "optimizer_0" / name).write_bytes(pickle.dumps({"state_dict_metadata": Touches(hit)}))
-    refused = r"metadata: expected only weights \(posix.mkdir\)"
-    with pytest.raises(UserError, match=refused), checkpoints.as_weights(distributed):
+    message = r"metadata: expected only weights \(posix.mkdir\)"
+    with pytest.raises(UserError, match=message), checkpoints.as_weights(distributed):
         pass
     assert not hit.exists()
 
@@ -115,7 +115,7 @@ def test_verls_random_states_are_read_and_code_is_refused(tmp_path: Path, hit: P
     read = torch.load(tmp_path / "own.pt", weights_only=False)  # verl calls it like this
     assert (read["rng"]["numpy"][1] == np.random.get_state()[1]).all()
     torch.save({"rng": Touches(hit)}, tmp_path / "made.pt")
-    with pytest.raises(pickle.UnpicklingError, match=checkpoints.REFUSED):
+    with pytest.raises(pickle.UnpicklingError, match=checkpoints.REJECTED):
         torch.load(tmp_path / "made.pt", weights_only=False)
     assert not hit.exists()
 

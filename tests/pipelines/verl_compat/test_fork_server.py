@@ -32,7 +32,7 @@ def served(tmp_path: Path, program: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_script_runs_in_a_fork_like_in_a_new_python(tmp_path: Path) -> None:
-    """Arguments, environment, folder, standard streams and status are the client's. Modules are the server's."""
+    """The fork has the client's arguments, environment, directory, streams and exit status, and the server's modules."""
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "script.py").write_text(
         "import os, sys\n"
@@ -54,7 +54,7 @@ def test_a_script_runs_in_a_fork_like_in_a_new_python(tmp_path: Path) -> None:
     assert ran.returncode == 3
 
 
-def test_the_client_ends_by_the_signal_that_ended_the_fork(tmp_path: Path) -> None:
+def test_the_client_ends_with_the_signal_that_ended_the_fork(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text("import os; os.kill(os.getpid(), 9)")
     ran = served(
         tmp_path,

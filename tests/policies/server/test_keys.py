@@ -104,7 +104,7 @@ def test_the_settings_file_allows_servers_too(
     servers: tuple[Server, Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TENFOLD_CONFIG", str(tmp_path))
-    (tmp_path / "keys").write_text("# ours\nLAB_KEY=127.0.0.1  # a judge\n")
+    (tmp_path / "keys").write_text("# the laboratory's keys\nLAB_KEY=127.0.0.1  # a judge\n")
     ask(tenfold.load_policy(f"openai:m?base_url={servers[0].url()}&api_key_env=LAB_KEY"))
     assert "secret-LAB_KEY" in servers[0].sent
     (tmp_path / "keys").write_text("LAB_KEY 127.0.0.1\n")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tenfold.core import Completion, Incomplete, Sampling, Status, UserError, verdict_without_answer
+from tenfold.core import Completion, Sampling, SamplingIncomplete, Status, UserError, verdict_without_answer
 from tenfold.policies import openai as policy_module
 from tenfold.policies.openai import OpenAIPolicy
 
@@ -46,7 +46,7 @@ ODD = {
     "a sample broken off": Reply(answer("So the answer is", "error")),
     "HTML": Reply(b"<html><body>Bad gateway</body></html>", content_type="text/html"),
     "HTML that claims to be JSON": Reply(b"<html></html>"),
-    "cut JSON": Reply(json.dumps(answer("hello")).encode()[:60]),
+    "truncated JSON": Reply(json.dumps(answer("hello")).encode()[:60]),
     "a body shorter than promised": Reply(json.dumps(answer("hello")).encode(), missing=50),
     "nothing": Reply(b""),
     "blanks": Reply(b"  \n"),
@@ -71,7 +71,7 @@ def test_a_reply_without_an_answer_is_a_fault_of_one_sample(name: str, monkeypat
     assert "\n" not in verdict.reason
 
 
-@pytest.mark.parametrize("name", ["no choices", "HTML", "cut JSON", "an error object"])
+@pytest.mark.parametrize("name", ["no choices", "HTML", "truncated JSON", "an error object"])
 def test_a_reply_without_an_answer_is_retried(name: str) -> None:
     replies = [Reply(answer("at last")), ODD[name]]
     with serving(lambda request: replies.pop()) as server:
@@ -102,7 +102,7 @@ REFUSALS = {
 def test_a_refused_prompt_gives_a_sample_without_a_score(name: str) -> None:
     rows, requests = second_is(REFUSALS[name], max_retries=3)
     assert [(row.text, row.finish_reason) for row in rows] == [("ok", "stop"), ("", "refused"), ("ok", "stop")]
-    assert len(requests) == 3, "a refusal for good is not asked for again"
+    assert len(requests) == 3, "a declined prompt is not sent again"
     verdict = verdict_without_answer(rows[1].finish_reason, rows[1].error)
     assert verdict is not None
     assert (verdict.status, verdict.score) == (Status.UNDECIDED, None)
@@ -124,7 +124,7 @@ def test_a_refused_prompt_gives_a_sample_without_a_score(name: str) -> None:
     ],
 )
 def test_an_error_of_the_whole_batch_gives_a_one_line_error(reply: Reply, said: str) -> None:
-    with serving(lambda request: reply) as server, pytest.raises(Incomplete, match=said) as stopped:
+    with serving(lambda request: reply) as server, pytest.raises(SamplingIncomplete, match=said) as stopped:
         OpenAIPolicy("m", server.url, max_retries=1).generate(ASKED, 2, Sampling())
     assert "\n" not in str(stopped.value)
     assert stopped.value.sampled == [[None, None]] * 3
@@ -202,11 +202,11 @@ def test_every_format_of_a_message_is_parsed(message: dict[str, Any], text: str)
     assert sampled(Reply(answer("", message=message))).text == text
 
 
-def strict(refused: dict[str, Any], said: Request | None = None) -> Any:
+def strict(rejected: dict[str, Any], said: Request | None = None) -> Any:
     """A server that rejects some parameters, each with its own error."""
 
     def reply(request: Request) -> Reply:
-        for name, body in refused.items():
+        for name, body in rejected.items():
             if name in request:
                 return body if isinstance(body, Reply) else Reply(body, 400)
         return Reply(answer("one END two"))
@@ -235,7 +235,7 @@ def test_max_completion_tokens_is_sent_if_required() -> None:
 
 @pytest.mark.filterwarnings("ignore:m at ")
 def test_requests_to_openai_reasoning_models_use_their_parameters() -> None:
-    refused = {
+    rejected = {
         "max_tokens": unsupported("max_tokens"),
         "logprobs": Reply(error("You are not allowed to request logprobs from this model."), 403),
         "temperature": error(
@@ -245,7 +245,7 @@ def test_requests_to_openai_reasoning_models_use_their_parameters() -> None:
         ),
         "top_p": unsupported("top_p"),
     }
-    with serving(strict(refused)) as server:
+    with serving(strict(rejected)) as server:
         ((sample,),) = OpenAIPolicy("m", server.url, max_retries=0).generate(ASKED[:1], 1, Sampling(max_tokens=9))
     assert sample.text == "one END two"
     assert server.requests[-1].keys() == {"model", "messages", "max_completion_tokens", "seed"}
@@ -274,9 +274,9 @@ def test_rejected_stop_strings_are_applied_by_the_client() -> None:
 @pytest.mark.parametrize(("name", "sampling"), [("temperature", Sampling(0.6)), ("top_p", Sampling(top_p=0.9))])
 def test_parameters_of_the_distribution_are_not_left_out(name: str, sampling: Sampling) -> None:
     with serving(strict({name: unsupported(name)})) as server:
-        with pytest.raises(UserError, match=f"does not accept {name}=.*leave_out={name}"):
+        with pytest.raises(UserError, match=f"does not accept {name}=.*omit_parameters={name}"):
             OpenAIPolicy("m", server.url).generate(ASKED[:1], 1, sampling)
-        (row,) = OpenAIPolicy("m", server.url, leave_out=name).generate(ASKED[:1], 1, sampling)
+        (row,) = OpenAIPolicy("m", server.url, omit_parameters=name).generate(ASKED[:1], 1, sampling)
     assert row[0].text == "one END two"
 
 
@@ -291,7 +291,7 @@ def test_lone_surrogates_are_replaced_in_requests() -> None:
         policy = OpenAIPolicy("m", server.url)
         policy.generate([[{"role": "user", "content": "half \ud800 a pair"}]], 1, Sampling(stop=("\udc00",)), ["p\ud800"])
         assert server.requests[0]["messages"] == [{"role": "user", "content": "half \ufffd a pair"}]
-        policy.choices([[{"role": "user", "content": "ok \udfff"}]], ["ok"])
+        policy.choice_probabilities([[{"role": "user", "content": "ok \udfff"}]], ["ok"])
 
 
 def test_completions_of_plain_text_are_checked_too() -> None:
@@ -314,7 +314,7 @@ def test_a_judge_without_an_answer_is_a_fault_of_one_question(monkeypatch: pytes
         )
 
     with serving(reply) as server:
-        one, two, three = OpenAIPolicy("m", server.url, max_retries=1).choices(ASKED, ["A", "B"])
+        one, two, three = OpenAIPolicy("m", server.url, max_retries=1).choice_probabilities(ASKED, ["A", "B"])
     assert one[0] > 0.9
     assert all(map(math.isnan, two))
     assert three == [0, 1]

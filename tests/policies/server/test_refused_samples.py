@@ -9,7 +9,7 @@ import pytest
 from tenfold.benchmarks import evaluate
 from tenfold.benchmarks.report import table
 from tenfold.benchmarks.result import Options
-from tenfold.core import Incomplete, Sampling, Status
+from tenfold.core import Sampling, SamplingIncomplete, Status
 from tenfold.envs.text import TextEnv
 from tenfold.pipelines.rl import filter as rl_filter
 from tenfold.pipelines.stage import Context
@@ -49,7 +49,7 @@ def test_a_benchmark_skips_a_refused_prompt_and_does_not_retry_it(rows: str, tmp
             assert len(server.requests) == requests
             server.requests.clear()
             assert (result.score.mean, result.score.problems, result.score.faults, result.refused) == (1, 3, 8, 8)
-    assert "8 refused" in table.line(result)
+    assert "8 declined" in table.line(result)
     stored = [json.loads(line) for line in (tmp_path / "bench/aime24_avg8.scores.jsonl").read_text().splitlines()]
     assert {(sample["status"], sample["method"]) for sample in stored[2]["samples"]} == {("undecided", "refused")}
 
@@ -71,10 +71,10 @@ def test_a_benchmark_leaves_out_a_fault_and_samples_it_again(
 def test_samples_before_a_server_failure_are_stored(rows: str, tmp_path: Path) -> None:
     with serving(refusing(Reply(error("gone"), 503))) as server:
         policy = OpenAIPolicy("m", server.url, max_retries=0)
-        with pytest.raises(Incomplete, match="503"):
+        with pytest.raises(SamplingIncomplete, match="503"):
             evaluate.run_task("aime24", policy, Options(problems=rows, samples=2), folder=tmp_path / "bench")
         assert len((tmp_path / "bench/aime24.samples.jsonl").read_text().splitlines()) == 1 + 3 * 2
-        with pytest.raises(Incomplete, match="503"):
+        with pytest.raises(SamplingIncomplete, match="503"):
             play(lambda: TextEnv(rows), policy, 2, store=tmp_path / "episodes.jsonl")
         assert len((tmp_path / "episodes.jsonl").read_text().splitlines()) == 1 + 3 * 2
         server.reply = refusing(Reply(answer("\\boxed{0}")))
@@ -95,7 +95,7 @@ def test_a_filter_counts_refused_prompts_and_does_not_retry_them(
         settings = rl_filter.Filter.model_validate(
             {"kind": "filter", "name": "f", "environment": "tenfold/Math-v0", "options": {"problems": rows}, "max_faults": 0}
         )
-        context = Context(tmp_path, f"openai:m?base_url={server.url}", 1, {}, lambda *args, **figures: None)
+        context = Context(tmp_path, f"openai:m?base_url={server.url}", 1, {}, lambda *args, **values: None)
         found = settings.run(context)
         assert (found["problems"], found["kept"], found["refused"], found["faults"]) == (4, 3, 16, 16)
         server.requests.clear()

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from tenfold.core import Incomplete, Sampling
+from tenfold.core import Sampling, SamplingIncomplete
 from tenfold.policies.openai import OpenAIPolicy
 from tenfold.policies.server import requests as at_once
 
@@ -39,7 +39,7 @@ def test_an_interrupt_does_not_wait_and_keeps_finished_results() -> None:
     question = [[{"role": "user", "content": f"{number}?"}] for number in range(3)]
     with serving(reply) as server:
         policy = OpenAIPolicy("m", server.url, batch_size=1)
-        with pytest.raises(Incomplete) as raised:
+        with pytest.raises(SamplingIncomplete) as raised:
             policy.generate(question, 1, Sampling())
         over.set()
     assert [row[0] and row[0].text for row in raised.value.sampled] == ["7", None, None]

@@ -32,7 +32,7 @@ from tenfold.verifiers.answers.extraction.response import tagged
         (r"\boxed{\text{your answer}}, that is: the answer is 5", "5"),
         (r"\boxed{...} The answer is 5", "5"),
         (r"\boxed{?} The answer is 5.", "5"),
-        # cut
+        # truncated
         (r"so \boxed{5}. In the end \boxed{6", None),
         (r"so \boxed{5}. Let me write it: \boxed{", None),
     ],
@@ -67,7 +67,7 @@ def test_box_in_each_usual_notation_is_found(response: str, answer: str | None) 
         ("I put it in <answer> </answer> tags. The answer is 5.", "5"),
         ("I will write it between <answer> and </answer>.\n<answer>5</answer>", "5"),
         ("Format: <answer>your answer</answer>\n\nThe answer is 5.", "5"),
-        # cut response, or reasoning
+        # truncated response, or reasoning
         ("<answer>5", None),
         ("<answer>5</answer>\n<answer>", None),
         (r"<answer>So \boxed{5}", "5"),

@@ -45,7 +45,7 @@ from tenfold.verifiers.answers import final_answer
         # reasoning
         ("<think>it is \\boxed{7}</think> The answer is 8", "8"),
         ("<think>it is 7</think>", None),
-        # cut response, or no answer
+        # truncated response, or no answer
         ("<think>It must be \\boxed{12}, because", None),
         ("\\boxed{11} at first, but then \\boxed{12", None),
         ("We find \\boxed{\\frac{1}{2", None),

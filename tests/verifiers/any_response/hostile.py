@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from tenfold.core import Problem, Verifier
-from tenfold.verifiers import NAMES, agentic, find, load
+from tenfold.verifiers import BUILT_IN_VERIFIERS, agentic, find, load
 
 LONGEST = 200_000
 """Maximum number of characters of a response."""
@@ -85,7 +85,7 @@ ANSWERS = {
     "judge": "the cat",
 }
 """A gold answer for each verifier."""
-assert ANSWERS.keys() == NAMES.keys()
+assert ANSWERS.keys() == BUILT_IN_VERIFIERS.keys()
 
 
 def problem(name: str) -> Problem:
@@ -102,14 +102,14 @@ def verifier(name: str) -> Verifier:
     return find(name) if name in ("code", "code_share", "fullstack") else load(name)  # `load` would start a sandbox
 
 
-def run_of(beginning: str, pieces: str, end: str, length: int) -> str:
+def repeated(beginning: str, pieces: str, end: str, length: int) -> str:
     """Returns a response of about that length that repeats the pieces."""
     return beginning + (pieces * (length // len(pieces) + 1))[:length] + end
 
 
 _pieces = st.lists(st.sampled_from(PIECES), min_size=1, max_size=3).map("".join)
 _runs = st.builds(
-    run_of,
+    repeated,
     st.sampled_from(BEGINNINGS),
     _pieces,
     st.sampled_from(ENDS),

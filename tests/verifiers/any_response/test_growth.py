@@ -23,7 +23,7 @@ SLOW = 0.08
 above."""
 HANGS = 3.0
 """A reader fails if the shortest text takes more than this number of seconds."""
-MOST = 10.0
+MAX_GROWTH = 10.0
 """Maximum factor in time for four times the text. Quadratic reading takes 16 times as long."""
 HALF = 3.2
 """Maximum factor in time for twice the text. Quadratic reading takes four times as long."""
@@ -60,7 +60,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "a pair": pairwise.shown,
     "what a program printed": lambda text: equality.same_output("1 2\n" * text.count("\n") + "1 " * 9, text),
     "a number that a program printed": lambda text: equality.same_output("1", text.replace(" ", "").replace("\n", "")),
-    "a cut text": lambda text: Completion(text, "length").scorable_text,
+    "a truncated text": lambda text: Completion(text, "length").scorable_text,
     "a note": lambda text: short_notes.rank("Tell them: 3 red, 4 blue.", text),
     "a checklist": prompts.read_checklist,
     "scores": lambda text: prompts.read_scores(text, []),
@@ -85,7 +85,7 @@ def grows_too_fast(read: Callable[[str], object], beginning: str, piece: str) ->
     short, middle, long = (run_of(beginning, piece, "\x00", size) for size in SIZES)
     for _ in range(3):
         before = seconds(read, short)
-        if before < HANGS and ((took := seconds(read, long)) < SLOW or took < MOST * before):
+        if before < HANGS and ((took := seconds(read, long)) < SLOW or took < MAX_GROWTH * before):
             return False
         if before < HANGS and took < HALF * seconds(read, middle):
             return False

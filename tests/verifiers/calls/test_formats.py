@@ -48,7 +48,7 @@ QWEN = "<tool_call>\n<function=area>\n<parameter=base>\n{base}\n</parameter>\n</
 INVOKE = '<invoke name="area">\n<parameter name="base">{base}</parameter>\n</invoke>'
 FORMS = {
     "Hermes": f"<tool_call>\n{JSON}\n</tool_call>",
-    "Hermes behind words": f"I call it.\n<tool_call>\n{JSON}\n</tool_call><|im_end|>",
+    "Hermes after text": f"I call it.\n<tool_call>\n{JSON}\n</tool_call><|im_end|>",
     "Hermes, OpenAI's object in it": f'<tool_call>{{{{"type": "function", "function": {JSON}}}}}</tool_call>',
     "Jamba, Hunyuan": f"<tool_calls>[{JSON}]</tool_calls>",
     "MiniMax-M1": f"<tool_calls>\n{JSON}\n</tool_calls>",
@@ -64,14 +64,14 @@ FORMS = {
     "Llama 3": JSON.replace("arguments", "parameters") + "<|eot_id|>",
     "Llama 3 with its tag": "<|python_tag|>" + JSON.replace("arguments", "parameters") + "<|eom_id|>",
     "Llama 3 with a type": '{{"type": "function", "name": "area", "parameters": {{"base": {base}}}}}',
-    "Llama 3.1's own": f"<function=area>{ARGUMENTS}</function>",
+    "Llama 3.1, custom tool format": f"<function=area>{ARGUMENTS}</function>",
     "Llama 4": "<|python_start|>[area(base={base})]<|python_end|>",
     "Python": "[area(base={base})]",
     "Olmo 3": "<function_calls>\narea(base={base})\n</function_calls>",
     "Qwen3-Coder": QWEN,
     "Qwen3-Coder, bare": "<function=area>\n<parameter=base>\n{base}\n</parameter>\n</function>",
     "Qwen3-Coder in one line": "<tool_call><function=area><parameter=base>{base}</parameter></function></tool_call>",
-    "Qwen3-Coder behind words": f"Let me see.\n\n{QWEN}",
+    "Qwen3-Coder after text": f"Let me see.\n\n{QWEN}",
     "Qwen3-Coder without a parameter's end": QWEN.replace("</parameter>\n", ""),
     "Seed-OSS": "<seed:tool_call>\n<function=area>\n<parameter=base>{base}</parameter>\n</function>\n</seed:tool_call>",
     "GLM-4.5": "<tool_call>area\n<arg_key>base</arg_key>\n<arg_value>{base}</arg_value>\n</tool_call>",
@@ -103,7 +103,7 @@ FORMS = {
     "<|END_ACTION|>",
     "xLAM": f"[{JSON}]",
     "xLAM in a fence": f"```json\n[{JSON}]\n```",
-    "xLAM in a fence behind words": f"I call the function:\n\n```json\n[{JSON}]\n```",
+    "xLAM in a fence after text": f"I call the function:\n\n```json\n[{JSON}]\n```",
     "OpenAI": f'{{{{"tool_calls": [{{{{"id": "1", "type": "function", "function": {JSON}}}}}]}}}}',
     "arguments in a text": '<tool_call>{{"name": "area", "arguments": "{{\\"base\\": {base}}}"}}</tool_call>',
 }
@@ -124,9 +124,9 @@ def test_calls_are_parsed_in_every_format(form: str) -> None:
 def test_a_complete_or_truncated_call_is_never_taken_for_declining(form: str) -> None:
     text = FORMS[form].format(base=10)
     assert judge(text).score == 0
-    cut = text[: text.rindex("10") + 1]
-    assert judge(cut).score == 0, cut
-    assert judge(cut, GOLD).score == 0, cut
+    truncated = text[: text.rindex("10") + 1]
+    assert judge(truncated).score == 0, truncated
+    assert judge(truncated, GOLD).score == 0, truncated
 
 
 def glm(*pairs: str) -> str:
@@ -288,7 +288,7 @@ def test_the_code_of_a_tool_call_is_read_in_every_format() -> None:
         f"<tool_call>python\n<arg_key>code</arg_key>\n<arg_value>{code}</arg_value>\n</tool_call>",
     ):
         assert formats.last_call(turn) == ("python", code)
-    assert formats.last_call("[f(x=1)]") is None, "an answer, and no call of a tool's"
+    assert formats.last_call("[f(x=1)]") is None, "an answer, not a tool call"
 
 
 MARKS = [

@@ -49,9 +49,9 @@ def test_a_value_that_would_be_too_large_is_refused_before_it_is_constructed(uni
     tracemalloc.start()
     with pytest.raises(ValueError, match="values of about"):
         wire.unpack(buffer, 1 << 20)
-    _, most = tracemalloc.get_traced_memory()
+    _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert most < 4 * len(body)  # the message itself, without values
+    assert peak < 4 * len(body)  # the message itself, without values
 
 
 def test_a_message_outside_ascii_is_malformed() -> None:

@@ -1,8 +1,8 @@
 """Marked answers: `\\boxed{...}`, `\\fbox{...}` and similar boxes, and `<answer>...</answer>`.
 
 An empty box or tag, or one with a placeholder ("\\boxed{}", "<answer> answer here </answer>"), only repeats the prompt and is
-not a mark. The last mark counts. A mark that opens and never closes was cut. It has no content, and earlier marks do not count
-either.
+not a mark. The last mark counts. A mark that opens and never closes was truncated. It has no content, and earlier marks do not
+count either.
 """
 
 import re
@@ -77,7 +77,7 @@ def last_mark(text: str) -> Mark | None:
     box, tag = last_box(text), last_tag(text)
     if tag and (box is None or box.end <= tag.end):
         if tag.content is None and box is not None and box.content is not None and box.start > tag.start:
-            return box  # the tag was cut, but the box in it is complete
+            return box  # the tag was truncated, but the box in it is complete
         return tag
     return box
 

@@ -1,9 +1,9 @@
 """The protocol that extracts the final answer from a response. All verifiers of final answers use it.
 
-1. Reasoning is removed (`responses.without_thinking`). A response that was cut during its reasoning has no answer.
+1. Reasoning is removed (`responses.without_thinking`). A response that was truncated during its reasoning has no answer.
 2. The last mark counts: the last `\\boxed{...}` or `<answer>...</answer>`, whichever comes later (`boxes.py`). A box inside a
    tag is the tag's answer. Boxes joined by "and", "or", a comma or a few words count as one list. A mark that opens and never
-   closes was cut. Then there is no answer, even if an earlier mark is complete.
+   closes was truncated. Then there is no answer, even if an earlier mark is complete.
 3. Without a mark, the last answer line counts: the text after the last `####`, "answer is", "answer:", "A:" or "答案"
    (`markers.py`, `statements.py`). A denial ("the answer is not 5", "the wrong answer is 5") or a question does not count.
 4. Without an answer line, the last line counts if it states only a result: mathematics alone, or a short sentence that ends in

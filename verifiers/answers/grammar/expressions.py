@@ -262,7 +262,7 @@ class _Parser(TokenReader):
 
     def _primary(self, token: Token) -> Node:
         if token.kind == "number":
-            return parts.numeral(self, token.value)
+            return parts.parse_numeral(self, token.value)
         if token.kind == "name":
             return self.word(token.value)
         if token.kind == "command":
@@ -271,12 +271,12 @@ class _Parser(TokenReader):
             if len(token.value) == 1 and token.value.isalpha():
                 return self.symbol(token.value)
             if token.value.isascii() and token.value.isdigit():
-                return parts.numeral(self, token.value)
+                return parts.parse_numeral(self, token.value)
             if token.value in FUNCTIONS:
                 return self.word(token.value)
             raise ParseError(f"unexpected words {token.value[:40]!r}")
         if token.value in ("(", "["):
-            return parts.bracketed(self, token.value)
+            return parts.parse_brackets(self, token.value)
         if token.value == "{":
             node = self.listing()
             self.expect("}")
@@ -296,9 +296,9 @@ class _Parser(TokenReader):
         if name == "pi":
             return Node("constant", (), "pi")
         if name in FUNCTIONS:
-            return parts.function(self, name)
+            return parts.parse_function(self, name)
         if name in ("sum", "prod"):
-            return parts.bound(self, name)
+            return parts.parse_sum_or_limit(self, name)
         return self.symbol(name)
 
     def symbol(self, name: str) -> Node:
@@ -306,7 +306,7 @@ class _Parser(TokenReader):
         while self.take("'"):
             name += "'"
         if self.take("_"):
-            index = parts.subscript(self)
+            index = parts.parse_subscript(self)
             if name == "C" and self.take("^"):  # C_n^k is a binomial coefficient
                 return Node("call", (index, self.group()), "binom")
             plain = index.kind == "number" or (index.kind == "symbol" and len(index.value) > 1)
@@ -361,7 +361,7 @@ class _Parser(TokenReader):
                 raise ParseError("derivatives are not supported")
             return fraction(above, below)
         if name == "sqrt":
-            return parts.root(self)
+            return parts.parse_root(self)
         if name in ("binom", "dbinom", "tbinom"):
             above = self.digit_or_group()
             return Node("call", (above, self.digit_or_group()), "binom")
@@ -379,14 +379,14 @@ class _Parser(TokenReader):
         if name in ("angle", "triangle", "ell"):
             return Node("call", (self.primary(),), name) if name != "ell" else self.symbol("l")
         if name in ("\\{", "langle", "lfloor", "lceil"):
-            return parts.bracketed(self, name)
+            return parts.parse_brackets(self, name)
         if name in ("begin",):
-            return parts.environment(self)
+            return parts.parse_environment(self)
         if name in _GREEK or name == "Pr":
             return self.symbol(name)
         if name in _BOUND:
-            return parts.bound(self, _BOUND[name])
+            return parts.parse_sum_or_limit(self, _BOUND[name])
         name = _ALIASES.get(name, name)
         if name in FUNCTIONS:
-            return parts.function(self, name)
+            return parts.parse_function(self, name)
         raise ParseError(f"unsupported command \\{name}")

@@ -39,7 +39,7 @@ class Grammar(Protocol):
     def begins_factor(self, token: Token) -> bool: ...
 
 
-def numeral(grammar: Grammar, text: str) -> Node:
+def parse_numeral(grammar: Grammar, text: str) -> Node:
     """Parses a number, with its base or its repeating digits."""
     node = number(text)
     if grammar.at("_") and text.isdigit():
@@ -53,14 +53,14 @@ def numeral(grammar: Grammar, text: str) -> Node:
     token = grammar.peek()
     if "." in text and token is not None and token.value in ("overline", "bar", "dot") and token.kind == "command":
         grammar.next()
-        return repeating(grammar, text)
+        return parse_repeating_digits(grammar, text)
     if "." in text and token is not None and token.value in ("...", "ldots", "dots", "cdots"):
         grammar.next()
-        return continued(text)
+        return parse_ellipsis(text)
     return node
 
 
-def repeating(grammar: Grammar, text: str) -> Node:
+def parse_repeating_digits(grammar: Grammar, text: str) -> Node:
     """Parses the repeating digits, marked by a bar, of the decimal `text`, such as "0.1"."""
     grammar.expect("{")
     period = grammar.next()
@@ -74,7 +74,7 @@ def repeating(grammar: Grammar, text: str) -> Node:
     return Node("number", (), decimal.value.value + period_value)
 
 
-def continued(text: str) -> Node:
+def parse_ellipsis(text: str) -> Node:
     """Returns the fraction of a decimal such as "0.333..." or "0.142857142857...", whose last digits repeat."""
     places = text.partition(".")[2]
     for length in range(1, len(places) // 2 + 1):
@@ -85,7 +85,7 @@ def continued(text: str) -> Node:
     raise ParseError("an ellipsis after digits without a period")
 
 
-def root(grammar: Grammar) -> Node:
+def parse_root(grammar: Grammar) -> Node:
     """Parses a root's argument, and its index if there is one."""
     index: Node | None = None
     if grammar.take("["):
@@ -95,7 +95,7 @@ def root(grammar: Grammar) -> Node:
     return Node("call", (inside, index), "root") if index is not None else Node("call", (inside,), "sqrt")
 
 
-def function(grammar: Grammar, name: str) -> Node:
+def parse_function(grammar: Grammar, name: str) -> Node:
     """Parses a function's argument: a group, or the factors up to the next sign or function."""
     if name == "log" and grammar.take("_"):
         base: Node | None = grammar.group()
@@ -135,7 +135,7 @@ def function(grammar: Grammar, name: str) -> Node:
     return Node("pow", (call, power))
 
 
-def subscript(grammar: Grammar) -> Node:
+def parse_subscript(grammar: Grammar) -> Node:
     """Parses a subscript: an expression, or words such as \\max that become a name."""
     start, bars = grammar.position, grammar.bars
     try:
@@ -152,7 +152,7 @@ def subscript(grammar: Grammar) -> Node:
     return Node("symbol", (), "index " + " ".join(word.value for word in words))
 
 
-def bracketed(grammar: Grammar, opening: str) -> Node:
+def parse_brackets(grammar: Grammar, opening: str) -> Node:
     """Parses the content of brackets: a group, a tuple, a set, an interval, a floor or a ceiling."""
     closing = _CLOSING[opening]
     bars, grammar.bars = grammar.bars, 0
@@ -187,7 +187,7 @@ def _is_row(node: Node) -> bool:
     return (node.kind == "tuple" and node.value == "[") or (node.kind == "interval" and node.value == (True, True))
 
 
-def environment(grammar: Grammar) -> Node:
+def parse_environment(grammar: Grammar) -> Node:
     """Parses a matrix, from after `\\begin` to its `\\end{...}`."""
     name = _letters(grammar)
     determinant = name in ("vmatrix",)
@@ -236,7 +236,7 @@ def _letters(grammar: Grammar) -> str:
     return letters
 
 
-def bound(grammar: Grammar, name: str) -> Node:
+def parse_sum_or_limit(grammar: Grammar, name: str) -> Node:
     """Parses a sum, product, integral or limit: lower bound, upper bound and body."""
     below = above = Node("tuple")
     while grammar.at("_", "^"):

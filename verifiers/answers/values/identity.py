@@ -270,18 +270,18 @@ def _hidden_digits(node: Node) -> tuple[int, bool]:
         return 0, False
     parts = [_hidden_digits(item) for item in node.items]
     if all(constant for _, constant in parts):
-        most = sum(digits for digits, _ in parts)
+        digit_count = sum(digits for digits, _ in parts)
         if node.kind == "call" and node.value in ("tanh", "coth"):
-            most += int(abs(_absolute_value(node.items[0])))
-        return most + abs(_digits_before_point(node)), True
-    most = max(digits for digits, _ in parts)
+            digit_count += int(abs(_absolute_value(node.items[0])))
+        return digit_count + abs(_digits_before_point(node)), True
+    digit_count = max(digits for digits, _ in parts)
     if node.kind != "pow":
-        return most, False
+        return digit_count, False
     try:
         power = exact(node.items[1])
     except (TooLarge, Undefined):
         return MAX_DIGITS + 1, False
-    return most if power is None else min(MAX_DIGITS + 1, most * max(1, int(abs(power))) + int(abs(power))), False
+    return digit_count if power is None else min(MAX_DIGITS + 1, digit_count * max(1, int(abs(power))) + int(abs(power))), False
 
 
 def _digits_before_point(node: Node) -> int:

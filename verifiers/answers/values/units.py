@@ -119,7 +119,7 @@ def unit(text: str) -> Unit | None:
         for name, power in powers:
             total = total * registry.Quantity(1, name.replace("degC", "kelvin").replace("degF", "delta_degF")) ** power
         base = total.to_base_units()
-    except Exception:  # pint's errors have no common base class; a name that pint refuses is not a unit
+    except Exception:  # pint's errors have no common base class; a name that pint rejects is not a unit
         return None
     dimension = "°" if str(base.units) == "radian" else str(base.dimensionality)
     return Unit(Fraction(repr(float(base.magnitude))), dimension)

@@ -53,7 +53,7 @@ class Group:
             _write(folder, "cgroup.procs", "0")
 
     def peak(self) -> int | None:
-        """Returns the largest number of bytes that the run used at one time; None if it is unknown.
+        """Returns the maximum number of bytes that the run used at one time; None if it is unknown.
 
         Version 2 keeps the peak of all runs. If an earlier run's peak was higher, the peak of this run is unknown.
         """
@@ -132,7 +132,7 @@ class Groups:
         """Makes a new group.
 
         Raises:
-            OSError: the kernel refuses it.
+            OSError: the kernel rejects it.
         """
         name = f"{PREFIX}{self.label}-{self.made}"
         self.made += 1

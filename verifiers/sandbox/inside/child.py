@@ -18,8 +18,8 @@ from . import errors, script, wire
 CHANNEL = 3
 """Descriptor of the channel to the supervisor."""
 READY = {"ready": True}
-"""The first message, sent before any untrusted code runs. A child that ends without having sent it is the sandbox's fault;
-every later end is the program's."""
+"""The first message, sent before any untrusted code runs. If a child ends before it has sent this message, the sandbox
+has failed. If it ends later, the program caused it."""
 MODULE = "solution"
 """`__name__` of a program whose functions are called. It is not `__main__`, so the program's `__main__` block does not run."""
 
@@ -50,7 +50,7 @@ def _answer(request: wire.JSONObject, names: dict[str, Any], channel: socket.soc
         if "define" in request:
             sys.modules[MODULE] = sys.modules["__main__"]
             names["__name__"], names["__file__"] = MODULE, os.path.join(os.getcwd(), script.FILE)
-            # Compiled without a syntax tree, which `_execute` needs, because building a tree is slow.
+            # Compiled directly, because building a syntax tree is slow; only `_execute` needs one.
             exec(compile(request["define"], "<program>", "exec"), names)
         elif "source" in request:
             for name in request["external"]:

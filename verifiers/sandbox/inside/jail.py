@@ -214,7 +214,7 @@ def set_limits(limits: dict[str, Any], mapped: int | None, group: bool, own_user
     """
     cpu = math.ceil(limits["cpu_seconds"])
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))  # first SIGXCPU, which names the cause; SIGKILL if it is ignored
-    for kind, most in (
+    for kind, maximum in (
         (resource.RLIMIT_AS, None if mapped is None else mapped + limits["memory"]),
         (resource.RLIMIT_FSIZE, limits["disk"]),
         (resource.RLIMIT_NOFILE, 64 if mapped is not None else 256),
@@ -225,8 +225,8 @@ def set_limits(limits: dict[str, Any], mapped: int | None, group: bool, own_user
         (resource.RLIMIT_NPROC, 1 if not group else limits["processes"] if own_user else None),
     ):
         current = resource.getrlimit(kind)[1]
-        if most is not None and (current == resource.RLIM_INFINITY or most < current):
-            resource.setrlimit(kind, (most, most))
+        if maximum is not None and (current == resource.RLIM_INFINITY or maximum < current):
+            resource.setrlimit(kind, (maximum, maximum))
         elif current != resource.RLIM_INFINITY:  # a plain user cannot raise its hard limit
             resource.setrlimit(kind, (current, current))
 

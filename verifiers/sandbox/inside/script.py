@@ -17,7 +17,7 @@ FILE = "main.py"
 """Name of the program's file."""
 STDIN = ".stdin"
 """File in the run's own folder that `/dev/stdin` links to."""
-_OWN_FRAMES, _MOST_FRAMES = 2, 2**31 - 1
+_OWN_FRAMES, _MAX_FRAMES = 2, 2**31 - 1
 """Number of frames of `run`, in addition to those that call `install_streams`; the largest recursion limit that Python
 accepts."""
 _UNWRITTEN = 120
@@ -68,14 +68,14 @@ def install_streams(streams: tuple[TextIO, TextIO, TextIO]) -> None:
         depth += 1
     set_limit = sys.setrecursionlimit
     # In a fresh interpreter the program's frame is the first one.
-    sys.setrecursionlimit = lambda limit: set_limit(min(limit + depth if limit > 0 else limit, _MOST_FRAMES))
+    sys.setrecursionlimit = lambda limit: set_limit(min(limit + depth if limit > 0 else limit, _MAX_FRAMES))
     sys.setrecursionlimit(sys.getrecursionlimit())
     get_limit = sys.getrecursionlimit
     sys.getrecursionlimit = lambda: get_limit() - depth
 
 
 def run(source: str, names: dict[str, Any], folder: str | None, describe: Callable[[BaseException], str]) -> dict[str, Any]:
-    """Runs a program and does what Python does at the end of a process. This process goes on, but a fork of it exits here.
+    """Runs a program and does what Python does at the end of a process. A fork of this process exits in this function.
 
     Args:
         source: Python.

@@ -70,7 +70,7 @@ class Warm:
         self.ready: list[Jailed] = []
         self.limits: wire.JSONObject = {}
         """Limits of the last run."""
-        self.most_at_once, self.most_ready = 0, settings["ready"]
+        self.max_at_once, self.max_idle = 0, settings["ready"]
         self.runs_commands: bool = settings["commands"]
         self.alive = os.pipe()  # children read from it and reach its end when this process ends
         statm = os.open("/proc/self/statm", os.O_RDONLY)  # it is not visible later
@@ -125,7 +125,7 @@ class Warm:
         else:
             jailed = self._make_child(limits)
         self.children[jailed.pid] = jailed
-        self.most_at_once = max(self.most_at_once, len(self.children))
+        self.max_at_once = max(self.max_at_once, len(self.children))
         if self.runs_commands and jailed.user is not None:
             for stream in descriptors[2:]:  # commands may open them again as /dev/stderr
                 os.fchown(stream, jailed.user, jailed.user)
@@ -138,7 +138,7 @@ class Warm:
 
         If there are enough idle children, the new one replaces one that has other limits.
         """
-        needed = min(self.most_at_once, self.most_ready)
+        needed = min(self.max_at_once, self.max_idle)
         others = [jailed for jailed in self.ready if jailed.limits != self.limits]
         if len(self.ready) - len(others) >= needed:
             return False
@@ -152,7 +152,7 @@ class Warm:
 
     def end_idle(self) -> None:
         """Ends the idle children."""
-        self.most_at_once = 0
+        self.max_at_once = 0
         for jailed in list(self.ready):
             self._discard(jailed)
 
@@ -354,7 +354,7 @@ def main() -> None:
                 reply = warm.start(request["start"], descriptors)
             else:
                 reply = warm.used(**request["used"]) if "used" in request else warm.end(**request["end"])
-        except (OSError, KeyError) as error:  # the kernel refused, or there is no such child
+        except (OSError, KeyError) as error:  # the kernel rejected it, or there is no such child
             reply = {"fault": str(error)}
         finally:
             for descriptor in descriptors:

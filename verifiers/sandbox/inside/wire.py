@@ -29,7 +29,7 @@ _SHORT = 1 << 14
 _TEXTS = re.compile(rb'"[^"]*+"')
 _DIGITS = bytes(ord("0") if chr(code).isdigit() and code < 128 else code for code in range(256))
 _HEADER = struct.Struct("<I")
-_SMALL = 1 << 63  # larger integers are sent in hexadecimal, because Python refuses to write very long decimal numbers
+_SMALL = 1 << 63  # larger integers are sent in hexadecimal, because Python does not write very long decimal numbers
 
 
 class ChildUsage(TypedDict):
@@ -167,8 +167,8 @@ def _counts(body: bytes, wide: int) -> Iterator[tuple[int, int, int, int, int, i
     while start < len(body):
         piece = body[start : start + size].replace(b"\\\\", b"__").replace(b'\\"', b"__")
         bare, texts = _TEXTS.subn(b"", piece)
-        cut = bare.find(b'"')
-        open_text = len(bare) - cut if cut >= 0 and start + len(piece) < len(body) else 0
+        quote_at = bare.find(b'"')
+        open_text = len(bare) - quote_at if quote_at >= 0 and start + len(piece) < len(body) else 0
         if open_text == len(piece):  # a string that is longer than the piece
             size *= 2
             continue

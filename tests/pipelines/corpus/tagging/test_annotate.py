@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tenfold.core import Conversation, Incomplete, UserError
+from tenfold.core import Conversation, SamplingIncomplete, UserError
 from tenfold.pipelines.corpus.tagging import annotate, dimensions
 from tenfold.policies.scripted import ScriptedPolicy
 from tenfold.policies.store import Store
@@ -196,7 +196,7 @@ def test_labels_before_a_server_failure_are_stored(serve: Any, tmp_path: Path) -
     server = serve(lambda request: None if "\nthree\n" in request["messages"][0]["content"] else json.dumps(SCORES))
     store = Store(tmp_path / "labels.jsonl", {})
     texts = {name: name for name in ("one", "two", "three")}
-    with pytest.raises(Incomplete, match="503"):
+    with pytest.raises(SamplingIncomplete, match="503"):
         annotate.label(texts, annotate.load(server.uri), store, 8, lambda *_: None)
     assert {row["id"] for row in Store(tmp_path / "labels.jsonl", {}).rows} == {"one", "two"}
 
@@ -220,8 +220,8 @@ CODE = '''"""Reads numbers."""
 
 
 def load(path):
-    """Returns the numbers in a file, one a line."""
-    # An empty line is no number.
+    """Returns the numbers in a file, one per line."""
+    # An empty line is not a number.
     return [int(line) for line in path.read_text().splitlines() if line]
 '''
 NAVIGATION = "Home | Menu | Log in | Subscribe | Privacy policy | Cookies | Copyright 2020, all rights reserved\n"

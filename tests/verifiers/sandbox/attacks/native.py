@@ -150,7 +150,7 @@ ESCAPES = {
     "open another's memory": 'opens("/proc/1/mem", O_RDWR) || opens("/proc/1/environ", O_RDONLY)',
     "compare itself with another": "syscall(SYS_kcmp, 1, getpid(), 0, 0, 0) >= 0",
     "take another's descriptor": "takes_a_descriptor()",
-    "have a descriptor of ours": "has_descriptor()",
+    "have a descriptor of tenfold": "has_descriptor()",
     "have a folder for a descriptor": "has_folder()",
     "connect by IPv4": "socket(AF_INET, SOCK_STREAM, 0) >= 0 || socket(AF_INET, SOCK_DGRAM, 0) >= 0",
     "connect by IPv6": "socket(AF_INET6, SOCK_STREAM, 0) >= 0",
@@ -199,7 +199,7 @@ ESCAPES = {
     "make a device": 'mknod("/tmp/null", S_IFCHR | 0666, 0x103) == 0 || mknod("/tmp/disk", S_IFBLK | 0666, 0xfe00) == 0',
     "type at a terminal": 'ioctl(0, TIOCSTI, "x") == 0 || opens("/dev/tty", O_RDWR) || opens("/dev/ptmx", O_RDWR)',
     "write where programs are kept": 'opens("/usr/bin/true", O_WRONLY) || open("/usr/owned", O_WRONLY | O_CREAT, 0666) >= 0',
-    "cut a file of the machine's": 'truncate("/usr/bin/true", 0) == 0 || unlink("/usr/bin/true") == 0 || '
+    "truncate a file of the machine": 'truncate("/usr/bin/true", 0) == 0 || unlink("/usr/bin/true") == 0 || '
     'chmod("/usr/bin/true", 0777) == 0',
     "date a file of the machine's": 'utimensat(AT_FDCWD, "/usr/bin/true", 0, 0) == 0',
     "link a file of the machine's": 'link("/usr/bin/true", "/tmp/true") == 0 || rename("/usr/bin/true", "/usr/bin/false") == 0',

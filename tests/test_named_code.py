@@ -1,0 +1,45 @@
+"""Modules that a user names on the command line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MODULE = """
+import tenfold
+from lab_answers import ANSWER
+
+problem = tenfold.Problem("sum", ({"role": "user", "content": "1 + 1 ="},), ANSWER, "lab")
+tenfold.register("lab/Sum-v0", problems=[problem])
+"""
+
+
+def tenfold(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command as it is installed: the working folder is not on Python's path."""
+    code = "import sys; from tenfold.cli import main; sys.exit(main())"
+    return subprocess.run(
+        [sys.executable, "-P", "-c", code, *arguments], cwd=folder, env=dict(os.environ), capture_output=True, text=True
+    )
+
+
+def test_a_module_of_the_working_folder_is_imported_if_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "lab_sums.py").write_text(MODULE)
+    (tmp_path / "lab_answers.py").write_text("ANSWER = '2'")
+    done = tenfold(tmp_path, "env", "check", "lab_sums:lab/Sum-v0")
+    assert (done.returncode, done.stdout) == (0, "lab_sums:lab/Sum-v0: passes\n"), done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["env", "list"], ["env", "check", "tenfold/ChainSum-v0"]])
+def test_no_other_module_of_the_working_folder_is_imported(tmp_path: Path, arguments: list[str]) -> None:
+    for name in ("tenfold_lab", "reasoning_gym", "gymnasium", "sitecustomize"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported')")
+    done = tenfold(tmp_path, *arguments)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_installed_module_has_precedence(tmp_path: Path) -> None:
+    (tmp_path / "yaml.py").write_text("raise SystemExit('imported')")
+    done = tenfold(tmp_path, "env", "check", "yaml:lab/Sum-v0")
+    assert "no environment 'yaml:lab/Sum-v0'" in done.stderr
