@@ -144,7 +144,7 @@ def test_a_signal_ends_a_command_with_one_line_and_finished_episodes_are_stored(
     command = ["rollout", "lab_ends:lab/Ends-v0", "--policy", "scripted:7", "--samples", "1", "--problems", "70"]
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     assert run(*command, "--set", f"number={number.value}", "--out", "e.jsonl") == 128 + number
-    assert capsys.readouterr().err == f"stopped{by}; run the same command again to continue\n"
+    assert capsys.readouterr().err == f"stopped{by}; run the same command again to resume\n"
     assert len(Path("e.jsonl").read_text().splitlines()) == 1 + 64  # the settings and one batch
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 

@@ -195,11 +195,11 @@ class WarmProcess:
             raise SandboxFault(f"the warm process does not start: {reason}")
         self.channel.settimeout(REPLY_SECONDS)
         self.missing, self.groups = hello["missing"], hello["groups"]
-        if lacking := set(self.missing) - self.without:
+        if missing := set(self.missing) - self.without:
             self._kill()
-            why = "; ".join(f"{part} ({self.missing[part]})" for part in sorted(lacking))
+            why = "; ".join(f"{part} ({self.missing[part]})" for part in sorted(missing))
             action = "to run without it, name it in without= or in $TENFOLD_SANDBOX_WITHOUT (names separated by commas)"
-            if self.commands and lacking & COMMANDS_NEED:
+            if self.commands and missing & COMMANDS_NEED:
                 action = "programs in languages other than Python cannot run without it"
             raise UserError(f"this machine cannot protect itself from untrusted code: it lacks {why}; {action}")
 

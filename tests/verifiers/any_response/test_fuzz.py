@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from tenfold.core import Problem, Status, Verdict, Verifier
 from tenfold.verifiers import budget
 
-from .hostile import ANSWERS, ENDS, LONGEST, RESPONSES, problem, run_of, verifier
+from .hostile import ANSWERS, ENDS, LONGEST, RESPONSES, problem, repeated, verifier
 
 SECONDS = 4.0
 """Processor seconds of one verdict in this process. Half of it is the verdict's limit, the rest is for a slow machine."""
@@ -77,7 +77,7 @@ def test_the_longest_responses_take_little_memory(name: str) -> None:
         for number, piece in enumerate(("<think>", "\\boxed{", "```\n", "\n", "<tool_call>", "answer is ")):
             at_rest, _ = tracemalloc.get_traced_memory()
             tracemalloc.reset_peak()
-            judge(posed, run_of("", piece, ENDS[number], LONGEST))
+            judge(posed, repeated("", piece, ENDS[number], LONGEST))
             assert tracemalloc.get_traced_memory()[1] - at_rest < MEMORY, piece
     finally:
         tracemalloc.stop()

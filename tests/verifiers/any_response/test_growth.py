@@ -15,7 +15,7 @@ from tenfold.verifiers.answers.extraction import response
 from tenfold.verifiers.calls import formats
 from tenfold.verifiers.programs import equality, fences, selection
 
-from .hostile import ANSWERS, AREA, BEGINNINGS, PIECES, problem, run_of, verifier
+from .hostile import ANSWERS, AREA, BEGINNINGS, PIECES, problem, repeated, verifier
 
 SIZES = (3_000, 6_000, 12_000)
 SLOW = 0.08
@@ -82,7 +82,7 @@ def grows_too_fast(read: Callable[[str], object], beginning: str, piece: str) ->
 
     The second condition is needed because text beyond some length may be read in a different way, which takes longer only once.
     """
-    short, middle, long = (run_of(beginning, piece, "\x00", size) for size in SIZES)
+    short, middle, long = (repeated(beginning, piece, "\x00", size) for size in SIZES)
     for _ in range(3):
         before = seconds(read, short)
         if before < HANGS and ((took := seconds(read, long)) < SLOW or took < MAX_GROWTH * before):
