@@ -101,7 +101,7 @@ class GRPO(GRPOSettings):
         def written() -> int:
             return sum(path.stat().st_size for path in (folder / "episodes").iterdir())
 
-        before, watched = written(), watch.Watch(folder, self)
+        before, watched = written(), watch.Watch(folder, self, _tracked(checkpoints))
 
         def progress_marker() -> object:
             done = steps_done(folder)

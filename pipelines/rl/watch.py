@@ -15,14 +15,25 @@ WINDOW = 20
 class Watch:
     """Checks a stage's folder while verl runs. Each check reads only new lines."""
 
-    def __init__(self, folder: Path, settings: GRPOSettings):
-        """Starts at the current ends of the files, because their rows are of earlier processes."""
+    def __init__(self, folder: Path, settings: GRPOSettings, checkpoint: int = 0):
+        """Reads the rows of earlier processes. Their faults do not count, and later steps than the checkpoint's will be repeated.
+
+        Args:
+            folder: the stage's folder.
+            settings: the stage's settings.
+            checkpoint: step of the checkpoint from which the stage resumes; 0 if it starts.
+        """
         self.folder, self.settings = folder, settings
-        self.offsets = {path: path.stat().st_size for path in (folder / "episodes").iterdir()}
+        self.offsets: dict[Path, int] = {}
         self.done = metrics.steps_done(folder)
         self.zero_variance_steps = 0
         self.scores: dict[int, dict[tuple[int, int], dict[int, float | None]]] = {}
         """Scores of the steps that are not done, by step, group (`metrics.group`) and sample; None for a fault."""
+
+        for row in self._new():
+            self._add(row)
+        self._count_zero_variance(checkpoint)
+        self.scores.clear()
 
     def reason_to_stop(self, done: int) -> str | None:
         """Returns why the run should be stopped, in one line; None if it may continue.
@@ -32,23 +43,31 @@ class Watch:
         """
         fault = None
         for row in self._new():
-            groups = self.scores.setdefault(row["step"], {})
-            groups.setdefault(metrics.group(row), {})[row["sample"]] = row["verdict"]["score"]
+            self._add(row)
             fault = row if row["verdict"]["score"] is None else fault
         if fault and (reason := self._too_many_faults(fault)):
             return reason
         if done == self.done:
             return None
         self.done = done
-        for step in sorted(step for step in self.scores if step <= done):
-            useless = all(map(metrics.has_zero_variance, _scored(self.scores.pop(step))))
-            self.zero_variance_steps = self.zero_variance_steps + 1 if useless else 0
+        self._count_zero_variance(done)
         if self.settings.max_zero_variance_steps and self.zero_variance_steps >= self.settings.max_zero_variance_steps:
             return (
                 f"in each of the last {self.zero_variance_steps} steps, all samples of each problem had the same score, so "
                 "GRPO had no gradient: choose problems that the policy sometimes solves (with a filter), or another reward"
             )
         return collapsed(self.folder, self.settings.min_reward_ratio, self.settings.min_entropy)
+
+    def _add(self, row: metrics.StepEpisode) -> None:
+        """Stores the score of an episode."""
+        groups = self.scores.setdefault(row["step"], {})
+        groups.setdefault(metrics.group(row), {})[row["sample"]] = row["verdict"]["score"]
+
+    def _count_zero_variance(self, done: int) -> None:
+        """Counts the consecutive steps without variance up to step `done`."""
+        for step in sorted(step for step in self.scores if step <= done):
+            useless = all(map(metrics.has_zero_variance, _scored(self.scores.pop(step))))
+            self.zero_variance_steps = self.zero_variance_steps + 1 if useless else 0
 
     def _too_many_faults(self, last: metrics.StepEpisode) -> str | None:
         samples = self.settings.batch_size * self.settings.samples

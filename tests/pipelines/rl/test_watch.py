@@ -18,9 +18,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def watch(folder: Path, **changes: Any) -> Watch:
+def watch(folder: Path, checkpoint: int = 0, **changes: Any) -> Watch:
     settings = {"kind": "grpo", "name": "g", "environment": "e", "steps": 99, "batch_size": 1, "samples": 2} | changes
-    return Watch(folder, GRPO.model_validate(settings))
+    return Watch(folder, GRPO.model_validate(settings), checkpoint)
 
 
 def episode(step: int, sample: int, score: float | None) -> dict[str, Any]:
@@ -49,6 +49,15 @@ def test_consecutive_zero_variance_steps_stop_a_run(folder: Path) -> None:
         assert (reason is not None) == (step == 5), (step, reason)
     assert reason
     assert reason.startswith("in each of the last 3 steps, all samples of each problem had the same score")
+
+
+def test_zero_variance_steps_before_a_resume_count(folder: Path) -> None:
+    for step in (1, 2, 3):
+        play(folder, step, 1.0, 1.0)
+    resumed = watch(folder, checkpoint=2, max_zero_variance_steps=4)  # step 3 is repeated
+    for step in (3, 4):
+        play(folder, step, 0.0, 0.0)
+        assert (resumed.reason_to_stop(step) is not None) == (step == 4), step
 
 
 def test_a_run_stops_if_more_than_half_of_a_steps_samples_are_faults(folder: Path) -> None:
