@@ -16,7 +16,7 @@ class Watch:
     """Checks a stage's folder while verl runs. Each check reads only new lines."""
 
     def __init__(self, folder: Path, settings: GRPOSettings, checkpoint: int = 0):
-        """Reads the rows of earlier processes. Their faults do not count, and later steps than the checkpoint's will be repeated.
+        """Reads the rows of earlier processes: their faults do not count, and steps after the checkpoint will be repeated.
 
         Args:
             folder: the stage's folder.
