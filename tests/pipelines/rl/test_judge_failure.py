@@ -12,9 +12,12 @@ import yaml
 import tenfold
 from tenfold.core import UserError
 
+ANSWERS = range(11, 19)
+"""The gold answers. Few of the judge's control answers, which are random numbers of two digits, are among them."""
+
 
 class Judge(BaseHTTPRequestHandler):
-    """Decides that two answers are equivalent if both are odd or both are even. Shuts down after `max_replies` replies."""
+    """Decides that two gold answers are equivalent if both are odd or both are even. Shuts down after `max_replies` replies."""
 
     answered, max_replies = 0, 10**9
     guard = threading.Lock()
@@ -28,8 +31,9 @@ class Judge(BaseHTTPRequestHandler):
                 self.connection.close()
                 return
         shown = request["messages"][1]["content"].splitlines()[1:]
-        odd = [int("0" + re.sub(r"\D", "", line)) % 2 for line in shown]
-        content = f"So it is.\nVERDICT: {'EQUIVALENT' if odd[0] == odd[1] else 'DIFFERENT'}"
+        reference, candidate = (int("0" + re.sub(r"\D", "", line)) for line in shown[:2])
+        same = reference in ANSWERS and candidate in ANSWERS and reference % 2 == candidate % 2
+        content = f"So it is.\nVERDICT: {'EQUIVALENT' if same else 'DIFFERENT'}"
         choice = {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
         reply = {"id": "1", "object": "chat.completion", "created": 0, "model": "judge", "choices": [choice]}
         body = json.dumps(reply | {"usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}).encode()
@@ -57,9 +61,16 @@ def serve(port: int = 0) -> ThreadingHTTPServer:
 
 @pytest.mark.slow
 def test_a_run_stops_when_the_judge_fails_and_resumes_later(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [{"question": f"{n} + 1 = ?", "answer": str(n + 1)} for n in range(8)]
+    rows = [{"question": f"{answer - 1} + 1 = ?", "answer": str(answer)} for answer in ANSWERS]
     (lab / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    learns = {"kind": "sft", "name": "sft", "problems": "jsonl:sums.jsonl", "steps": 60, "batch_size": 8, "learning_rate": 5e-3}
+    learns = {
+        "kind": "sft",
+        "name": "sft",
+        "problems": "jsonl:sums.jsonl",
+        "steps": 150,
+        "batch_size": 8,
+        "learning_rate": 5e-3,
+    }
     stage = {"kind": "grpo", "name": "grpo", "environment": "lab/Judged-v0", "steps": 4, "batch_size": 4, "samples": 4}
     stage |= {
         "max_prompt_tokens": 32,
