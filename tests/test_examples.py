@@ -96,14 +96,14 @@ def test_example_data_are_equal_to_the_output_of_their_program(name: str, tmp_pa
 def test_multi_turn(run: Run) -> None:
     ran = run("multi_turn")
     assert not ran.lacks()
-    rows = [json.loads(line) for line in (ran.folder / "wander.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (ran.folder / "guess_at_random.jsonl").read_text().splitlines()]
     assert {len(row["turns"]) for row in rows if "turns" in row} == {1, 2, 3, 4, 5, 6, 7}
 
 
 def test_own_benchmark(run: Run) -> None:
     ran = run("own_benchmark")
     assert not ran.lacks()
-    assert (ran.folder / "bench" / "careful" / "index.html").is_file()
+    assert (ran.folder / "bench" / "seldom_incorrect" / "index.html").is_file()
 
 
 @pytest.mark.slow
@@ -150,14 +150,14 @@ def trl(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
 
 
 def test_trl_rewards_are_equal_to_scores_of_verdicts(trl: ModuleType) -> None:
-    rows = trl.dataset(trl.RIGHT, size=3)
+    rows = trl.first_problems(trl.CHAIN_SUM, size=3)
     assert rows[0]["prompt"][-1]["role"] == "user"
     assert rows["problem"] == [0, 1, 2]
-    judge = trl.reward(trl.RIGHT, "right")
-    answers = [problem.answer for problem in trl.tenfold.make(trl.RIGHT).unwrapped.problems[:3]]
+    judge = trl.reward_function(trl.CHAIN_SUM, "correct")
+    answers = [problem.answer for problem in trl.tenfold.make(trl.CHAIN_SUM).unwrapped.problems[:3]]
     says = [[{"role": "assistant", "content": text}] for text in (f"It is {answers[0]}.", "no idea", answers[2])]
     assert judge(prompts=rows["prompt"], completions=says, problem=rows["problem"], trainer_state=None) == [1.0, 0.0, 1.0]
-    assert trl.reward(trl.IN_DIGITS, "in_digits")(completions=[[{"content": "12ab"}]], problem=[0]) == [0.5]
+    assert trl.reward_function(trl.IN_DIGITS, "in_digits")(completions=[[{"content": "12ab"}]], problem=[0]) == [0.5]
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import gymnasium
 import tenfold
 from tenfold.envs.text import Text
 
-RULES = "I think of a whole number from 1 to {largest}. Guess it in {turns} turns. Say one number a turn."
+RULES = "I think of a whole number from 1 to {largest}. Guess it in {turns} turns. Give one number in each turn."
 
 
 class GuessTheNumber(gymnasium.Env[str, str]):
@@ -43,15 +43,15 @@ class GuessTheNumber(gymnasium.Env[str, str]):
         self.turn += 1
         guesses = re.findall(r"\d{1,9}", action)
         guess = int(guesses[-1]) if guesses else None
-        right = guess == self.number
-        ended = right or self.turn == self.turns
-        return self._reply(guess), float(right), ended, False, {}
+        correct = guess == self.number
+        ended = correct or self.turn == self.turns
+        return self._reply(guess), float(correct), ended, False, {}
 
     def _reply(self, guess: int | None) -> str:
         if guess is None:
-            return "Say a whole number."
+            return "Give a whole number."
         if guess == self.number:
-            return "Right."
+            return "Correct."
         return f"{guess} is too {'low' if guess < self.number else 'high'}."
 
 

@@ -12,7 +12,7 @@ def bisect(conversation: Conversation, seed: int) -> str:
     return f"I guess {(low + high) // 2}."
 
 
-def wander(conversation: Conversation, seed: int) -> str:
+def guess_at_random(conversation: Conversation, seed: int) -> str:
     """Guesses a random remaining number."""
     return f"I guess {random.Random(seed).randint(*_remaining(conversation))}."
 

@@ -6,14 +6,14 @@ import re
 from tenfold.core import Conversation
 
 
-def careless(conversation: Conversation, seed: int) -> str:
-    """Adds the hours. In half of the samples it ignores that a clock restarts after 12."""
+def often_incorrect(conversation: Conversation, seed: int) -> str:
+    """Adds the hours. In half of the samples it does not wrap the hour around after 12."""
     now, hours = _numbers(conversation)
     total = now + hours
     return f"The answer is {total if random.Random(seed).random() < 0.5 else (total - 1) % 12 + 1}."
 
 
-def careful(conversation: Conversation, seed: int) -> str:
+def seldom_incorrect(conversation: Conversation, seed: int) -> str:
     """Adds the hours correctly, except for an error of one hour in a tenth of the samples."""
     now, hours = _numbers(conversation)
     error = random.Random(seed).random() < 0.1

@@ -10,7 +10,7 @@ import tenfold
 from tenfold import Problem
 from tenfold.verifiers import as_verifier
 
-RIGHT = "tenfold/ChainSum-v0"
+CHAIN_SUM = "tenfold/ChainSum-v0"
 IN_DIGITS = "lab/InDigits-v0"
 Reward = Callable[..., list[float | None]]
 
@@ -24,7 +24,7 @@ def in_digits(problem: Problem, response: str) -> float:
 tenfold.register(IN_DIGITS, problems="reasoning_gym:chain_sum?part=train&size=64", verifier=in_digits)
 
 
-def dataset(id: str, size: int) -> Dataset:
+def first_problems(id: str, size: int) -> Dataset:
     """Returns the first problems of an environment, with the columns `prompt` (a conversation) and `problem` (its number)."""
     environment = tenfold.make(id)
     rows = []
@@ -34,10 +34,11 @@ def dataset(id: str, size: int) -> Dataset:
     return Dataset.from_list(rows)
 
 
-def reward(id: str, name: str) -> Reward:
+def reward_function(id: str, name: str) -> Reward:
     """Returns the verifier of an environment as a reward function.
 
-    A verdict without a score (status undecided or fault) becomes None, and TRL leaves the sample out.
+    A verdict without a score (status undecided or fault) becomes None. TRL leaves this function out of the
+    sample's sum of rewards; if no function returns a value, TRL prints a warning and uses the reward 0.
 
     Args:
         id: id of the environment.
@@ -79,14 +80,15 @@ def train(policy: str, steps: int) -> None:
     )
     trainer = GRPOTrainer(
         model=str(checkpoint(policy)),
-        reward_funcs=[reward(RIGHT, "right"), reward(IN_DIGITS, "in_digits")],
-        train_dataset=dataset(RIGHT, size=64),
+        reward_funcs=[reward_function(CHAIN_SUM, "correct"), reward_function(IN_DIGITS, "in_digits")],
+        train_dataset=first_problems(CHAIN_SUM, size=64),
         args=settings,
     )
     trainer.train()
     for row in trainer.state.log_history:
         if "reward" in row:
-            print(f"step {row['step']}: right {row['rewards/right/mean']:.3f}, in digits {row['rewards/in_digits/mean']:.3f}")
+            correct, in_digits_mean = row["rewards/correct/mean"], row["rewards/in_digits/mean"]
+            print(f"step {row['step']}: correct {correct:.3f}, in digits {in_digits_mean:.3f}")
 
 
 if __name__ == "__main__":

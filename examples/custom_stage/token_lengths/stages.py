@@ -56,7 +56,7 @@ class TokenLengths(Stage):
         return f"kept {metrics['kept']} of {metrics['problems']} problems, median {median:g} tokens, longest {longest}"
 
     def figure(self, metrics: Metrics) -> "Figure":
-        """Returns a histogram for the page of the run, with the limit as a line."""
+        """Returns a histogram for the report, with the limit as a line."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(7, 2.6), layout="constrained")
@@ -67,7 +67,7 @@ class TokenLengths(Stage):
         return figure
 
     def tables(self, metrics: Metrics) -> str:
-        """Returns a table of the longest problems for the page of the run."""
+        """Returns a table of the longest problems for the report."""
         rows = [(row["tokens"], row["question"]) for row in metrics["longest"]]
         return figures.table(("tokens", "the longest problems"), rows)
 

@@ -23,14 +23,15 @@ def register() -> None:
 
 
 def problems(size: int = 200, seed: int = 0, largest: int = 100) -> Iterator[Problem]:
-    """Yields problems to write numbers as Roman numerals, each number once, in random order.
+    """Yields problems that ask for a number as a Roman numeral, each number once, in random order.
 
     Args:
         size: number of problems, at most.
         seed: seed of the order.
-        largest: largest number; the smallest is 1.
+        largest: largest number, at most `LARGEST`; the smallest is 1.
     """
-    numbers = random.Random(seed).sample(range(1, largest + 1), min(size, largest, LARGEST))
+    largest = min(largest, LARGEST)
+    numbers = random.Random(seed).sample(range(1, largest + 1), min(size, largest))
     for number in numbers:
         prompt = {"role": "user", "content": f"Write {number} as a Roman numeral."}
         yield Problem(f"roman/{number}", (prompt,), to_roman(number), "roman_numerals")
@@ -41,16 +42,16 @@ def invalid_gold(problem: Problem) -> str | None:
     return None if from_roman(str(problem.answer)) else f"{problem.answer!r} is not a Roman numeral"
 
 
-@as_verifier(invalid_gold=invalid_gold, options={"case": True})
-def verify(problem: Problem, response: str, case: bool) -> Verdict:
-    """Scores the last word of a response that consists of the letters of numerals.
+@as_verifier(invalid_gold=invalid_gold, options={"case_sensitive": True})
+def verify(problem: Problem, response: str, case_sensitive: bool) -> Verdict:
+    """Scores the last word in the response that contains only the letters M, D, C, L, X, V, I.
 
     Args:
         problem: its answer is the gold numeral.
         response: the text of the policy.
-        case: if true, lower-case letters are not accepted.
+        case_sensitive: if true, lower-case letters are not accepted.
     """
-    found = re.findall(r"\b[MDCLXVI]+\b", response if case else response.upper())
+    found = re.findall(r"\b[MDCLXVI]+\b", response if case_sensitive else response.upper())
     if not found:
         return Verdict(Status.SCORED, 0.0, "roman", "no numeral in the response")
     number = from_roman(found[-1])

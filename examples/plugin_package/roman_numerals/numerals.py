@@ -5,6 +5,7 @@ SIGNS = {
     **{"L": 50, "XL": 40, "X": 10, "IX": 9, "V": 5, "IV": 4, "I": 1},
 }
 LARGEST = 3999
+"""Largest number that has a numeral."""
 
 
 def to_roman(number: int) -> str:
