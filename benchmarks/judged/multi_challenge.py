@@ -48,7 +48,7 @@ def questions(problem: Problem, response: str) -> list[Conversation]:
 
 def worst(problem: Problem) -> list[str]:
     """Returns the value of an empty response: the answer that is not expected."""
-    return ["NO" if _criterion(problem)["right"] == "YES" else "YES"]
+    return ["NO" if _criterion(problem)["passing_answer"] == "YES" else "YES"]
 
 
 def read(text: str) -> str | None:
@@ -59,7 +59,7 @@ def read(text: str) -> str | None:
 
 def score(problem: Problem, values: Sequence[str]) -> float:
     """Returns 1.0 if the judge gave the expected answer, else 0.0."""
-    return float(values[0] == _criterion(problem)["right"])
+    return float(values[0] == _criterion(problem)["passing_answer"])
 
 
 def summary(rows: Sequence[Judged]) -> dict[str, float]:

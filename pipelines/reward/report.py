@@ -49,8 +49,8 @@ def measure(
         train: training pairs, on which the baselines are fitted.
         held_out: held-out pairs.
     """
-    pairs = sorted(held_out, key=lambda pair: _name((pair.prompt, pair.group, "")))[: settings.pairs]
-    answers = list({pair.group: (pair.prompt, pair.chosen) for pair in pairs}.values())[: settings.answers]
+    pairs = sorted(held_out, key=lambda pair: _name((pair.prompt, pair.prompt_text, "")))[: settings.pairs]
+    answers = list({pair.prompt_text: (pair.prompt, pair.chosen) for pair in pairs}.values())[: settings.answers]
     judges = {"trained": f"path:{context.folder / 'policy'}"} | ({"plain": settings.judge} if settings.judge else {})
     metrics: Metrics = {"held_out": {}, "perturbed": {}, "baselines": _baselines(train, pairs)}
     for name, uri in judges.items():

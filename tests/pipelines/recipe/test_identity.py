@@ -213,7 +213,7 @@ def test_a_stage_is_not_resumed_if_anything_that_affects_rewards_has_changed(
         with pytest.raises(UserError) as refused:
             run(changed)
         message = str(refused.value)
-        assert message.startswith("out/filter was begun with "), what
+        assert message.startswith("out/filter was started with "), what
         assert words in message, what
         assert message.endswith(": choose another --out, or remove that folder and those of the later stages"), what
         assert "\n" not in message, what
@@ -224,7 +224,7 @@ def test_a_stage_is_not_resumed_if_anything_that_affects_rewards_has_changed(
     assert run(recipe) is not None, "the unchanged recipe still reuses the result"
     Path("out/filter/stage.json").unlink()
     change(recipe)
-    with pytest.raises(UserError, match="out/filter was begun with"):  # the same for an unfinished stage
+    with pytest.raises(UserError, match="out/filter was started with"):  # the same for an unfinished stage
         run(recipe)
 
 
@@ -262,7 +262,7 @@ def test_a_later_stage_is_not_reused_if_an_earlier_one_is_rerun_with_other_setti
     (Path("out/one") / "settings.json").unlink()
     recipe["stages"][0]["learning_rate"] = 3e-3
     before = contents(Path("out"))
-    with pytest.raises(UserError, match="out/two was begun with other settings of the stage one: choose another --out"):
+    with pytest.raises(UserError, match="out/two was started with other settings of the stage one: choose another --out"):
         run(recipe)
     assert contents(Path("out")) == before
 
@@ -285,7 +285,7 @@ def test_a_stage_is_not_reused_if_a_file_of_its_policy_has_changed(files: Path) 
         file = Path("out/one/policy") / name
         content = file.read_bytes()
         file.write_bytes(content + b" ")
-        with pytest.raises(UserError, match=rf"out/two was begun with (file )?policy[/ ]{name}="):
+        with pytest.raises(UserError, match=rf"out/two was started with (file )?policy[/ ]{name}="):
             run(recipe)
         file.write_bytes(content)
 
@@ -301,12 +301,12 @@ def test_a_stage_is_not_reused_if_files_or_results_of_an_earlier_stage_have_chan
     record = json.loads(Path("out/filter/stage.json").read_text())
     assert {"stage one", "stage one results", "environment problems content"} <= record["identity"].keys()
     Path("out/one/problems.jsonl").write_text(GOLDS.replace('"answer": "3"', '"answer": "4"'))
-    with pytest.raises(UserError, match="out/filter was begun with environment problems content="):
+    with pytest.raises(UserError, match="out/filter was started with environment problems content="):
         run(recipe)
     Path("out/one/problems.jsonl").write_text(GOLDS)
     earlier = json.loads(Path("out/one/stage.json").read_text())
     Path("out/one/stage.json").write_text(json.dumps(earlier | {"metrics": earlier["metrics"] | {"steps": 2}}))
-    with pytest.raises(UserError, match="out/filter was begun with other results of the stage one"):
+    with pytest.raises(UserError, match="out/filter was started with other results of the stage one"):
         run(recipe)
 
 
@@ -317,13 +317,13 @@ def test_the_identity_of_an_sft_stage_covers_data_of_any_source(files: Path) -> 
     recipe = {"name": "r", "policy": TINY, "modules": ["lab_problems"], "stages": [SFT | {"name": "one", "problems": uris}]}
     run(recipe)
     edit("golds.jsonl", '"answer": "2"', '"answer": "3"')(recipe)
-    with pytest.raises(UserError, match=r"out/one was begun with file jsonl:golds.jsonl\?limit=3="):
+    with pytest.raises(UserError, match=r"out/one was started with file jsonl:golds.jsonl\?limit=3="):
         run(recipe)
     Path("golds.jsonl").write_text(GOLDS)
     edit("lab_problems.py", "n + 1", "n + 2")(recipe)
     sys.modules.pop("lab_problems")
     problem_sources._load.cache_clear()  # like in a new process
-    with pytest.raises(UserError, match=r"out/one was begun with problems generate:lab_problems:problems\?size=3 content="):
+    with pytest.raises(UserError, match=r"out/one was started with problems generate:lab_problems:problems\?size=3 content="):
         run(recipe)
 
 
@@ -335,7 +335,7 @@ def test_the_identity_of_a_bench_stage_covers_problems_and_verifier(files: Path)
     identity = json.loads(Path("out/bench/stage.json").read_text())["identity"]
     assert identity["task gsm8k verifier"] == "tenfold.verifiers.math:verify"
     edit("golds.jsonl", '"answer": "3"', '"answer": "4"')(recipe)
-    with pytest.raises(UserError, match=r"out/bench was begun with file jsonl:golds\.jsonl="):
+    with pytest.raises(UserError, match=r"out/bench was started with file jsonl:golds\.jsonl="):
         run(recipe)
 
 
@@ -359,7 +359,7 @@ def test_a_record_of_an_older_format_is_refused(files: Path) -> None:
     run(recipe)
     stage = Path("out/filter/stage.json")
     stage.write_text(json.dumps({name: value for name, value in json.loads(stage.read_text()).items() if name != "identity"}))
-    with pytest.raises(UserError, match=r"out/filter was begun by an earlier version.*choose another --out"):
+    with pytest.raises(UserError, match=r"out/filter was started by an earlier version.*choose another --out"):
         run(recipe)
 
 

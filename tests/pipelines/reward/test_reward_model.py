@@ -111,7 +111,7 @@ def test_another_learning_rate_or_batch_size_changes_the_training(tmp_path: Path
             assert_same_training(tmp_path / "one", tmp_path / other, POLICY)
 
 
-def test_two_processes_train_as_one_does(tmp_path: Path, by_one_and_by_two: Any) -> None:
+def test_training_in_two_processes_equals_training_in_one(tmp_path: Path, by_one_and_by_two: Any) -> None:
     by_one_and_by_two(settings(tmp_path), POLICY, 3)
 
 
@@ -132,7 +132,7 @@ def test_every_pass_contains_every_pair_once_and_the_next_pass_the_other_order(t
     first, second = (
         {example.question[0][0]["content"]: example for example in one_pass} for one_pass in (examples[:20], examples[20:])
     )
-    assert first.keys() == second.keys() == {pair.group for pair in pairs}
+    assert first.keys() == second.keys() == {pair.prompt_text for pair in pairs}
     for name in first:
         assert first[name].question[1:] == second[name].question[:0:-1]
         assert {first[name].letter, second[name].letter} == {"A", "B"}
