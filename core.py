@@ -89,7 +89,7 @@ class Problem:
     source: str
     """The URI that the problem was read from."""
     meta: Mapping[str, object] = field(default_factory=dict)
-    """Further fields of the source, such as `solution`, a worked answer. `invalid_gold`: why the problem cannot be
+    """Further fields of the source, such as `solution`, a worked answer. `invalid_gold` is the reason why the problem cannot be
     used: its gold answer is unreadable or its prompt is empty."""
 
 
@@ -328,8 +328,7 @@ def sample_seed(base: int, key: str, sample: int) -> int:
     Args:
         base: base seed of the run.
         key: text that identifies the problem and the attempt. A caller that samples the same problem again (in a later step,
-            twice in one step, or in the next turn) must use another key. The key must not depend on the batch, its order or
-            the engine.
+            twice in one step, or in the next turn) must use another key. It must not depend on the batch or the engine.
         sample: number of the sample among those with this key, from 0.
     """
     digest = hashlib.sha256(f"{base}\n{key}\n{sample}".encode("utf-8", "surrogatepass")).digest()

@@ -32,7 +32,7 @@ class PassCriterion(TypedDict):
 
     question: str
     """Question to the judge about the response."""
-    right: str
+    passing_answer: str
     """Expected answer of the judge, YES or NO."""
 
 

@@ -1,6 +1,7 @@
 """The stage settings of the programs in `benchmarks/speed`. The programs themselves take too long for a test."""
 
 import inspect
+import pkgutil
 import re
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,6 @@ import pytest
 
 import tenfold
 from tenfold.benchmarks.speed import curation, verl_step
-from tenfold.pipelines.corpus import documents
 from tenfold.pipelines.stages import KINDS
 
 STAGES: list[dict[str, Any]] = [
@@ -29,9 +29,9 @@ def test_all_speed_programs_with_stages_are_tested() -> None:
     assert with_stages == {Path(inspect.getfile(module)).stem for module in (curation, verl_step)}
 
 
-def test_the_documents_of_the_curation_program_can_be_read() -> None:
+def test_the_generator_of_the_curation_program_yields_documents() -> None:
     sources = curation.settings(int(7e8), Path("run"))["documents"]["sources"]
     assert isinstance(sources, list)
-    source = next(source for source in sources if "code_with_replaced_words" in source)
-    text = next(text for _, text, _ in documents.read(re.sub(r"characters=\d+", "characters=1000", source)) if text)
-    assert text
+    generator = next(source for source in sources if source.startswith("generate:"))
+    name = generator.removeprefix("generate:").partition("?")[0]
+    assert next(pkgutil.resolve_name(name)(copy=1))["text"]
