@@ -1,4 +1,4 @@
-"""`TextEnv`: an environment that poses a problem and scores the response with a verifier.
+"""`TextEnv`: an environment with one problem in each episode that scores the response with a verifier.
 
 env = gymnasium.make("tenfold/ChainSum-v0")
 prompt, info = env.reset(options={"problem": 3})
@@ -101,10 +101,10 @@ class Text(gymnasium.spaces.Text):
 class TextEnv(gymnasium.Env[str, str]):
     """An environment in which each episode has one problem and one response.
 
-    Observations and actions are text. `reset(options={"problem": i})` poses problem i, `reset()` a random problem. In `info`,
-    `messages` is the prompt as messages and `problem_id` the problem's id. `step` ends the episode: the reward is the verdict's
-    score, and `info["verdict"]` is the verdict. For a verdict without a score the reward is NaN, not 0, because the response
-    may be correct.
+    Observations and actions are text. `reset(options={"problem": i})` starts an episode with problem i, `reset()` with a
+    random problem. In `info`, `messages` is the prompt as messages and `problem_id` the problem's id. `step` ends the episode:
+    the reward is the verdict's score, and `info["verdict"]` is the verdict. For a verdict without a score the reward is NaN,
+    not 0, because the response may be correct.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012 (Gymnasium's own name and form)

@@ -219,7 +219,7 @@ def _indices(environment: Environment, problems: Sequence[int] | int | None) -> 
 
 @runtime_checkable
 class HasProblems(Protocol):
-    """An environment of numbered problems: `reset(options={"problem": i})` poses problem i."""
+    """An environment of numbered problems: `reset(options={"problem": i})` starts problem i."""
 
     @property
     def problems(self) -> Sized:

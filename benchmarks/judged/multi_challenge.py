@@ -1,7 +1,7 @@
 """MultiChallenge (Sirdeshmukh et al., 2025): consistency of the last response of a long conversation with its earlier turns.
 
-The judge sees the response and one yes-or-no question about it, not the conversation. A response passes if the judge gives the
-expected answer. The benchmark's score is the unweighted mean of the axes' pass rates.
+The judge receives the response and one yes-or-no question about it, not the conversation. A response passes if the judge gives
+the expected answer. The benchmark's score is the unweighted mean of the axes' pass rates.
 """
 
 import re

@@ -7,7 +7,7 @@
       - {kind: sft, name: sft, problems: "jsonl:train.jsonl", steps: 100}
       - {kind: grpo, name: grpo, environment: tenfold/ChainSum-v0, steps: 40}
 
-`runner.py` says how a recipe is run and resumed.
+`runner.py` runs and resumes recipes.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Accuracy, calibration and length bias of a judge on labelled pairs of responses, and two simple baselines.
 
-The judge sees every pair in both orders. The 95% intervals are over new problems (`scores.py`), because the pairs of one
+The judge receives every pair in both orders. The 95% intervals are over new problems (`scores.py`), because the pairs of one
 problem are not independent.
 """
 
@@ -55,7 +55,7 @@ def compare(prefer: Prefer, pairs: Sequence[PreferencePair]) -> list[JudgedPair]
 
 
 def orders(pair: PreferencePair) -> list[ResponsePair]:
-    """Returns the questions about a pair: the chosen response first, then second."""
+    """Returns a pair in both orders: the chosen response first, then second."""
     return [(pair.prompt, pair.chosen, pair.rejected), (pair.prompt, pair.rejected, pair.chosen)]
 
 

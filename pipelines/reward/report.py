@@ -80,13 +80,13 @@ class JudgedRow(TypedDict):
 
 
 def stored(prefer: Prefer, store: Store[JudgedRow], at_once: int, progress: Callable[..., None]) -> Prefer:
-    """Returns a judge that stores its answers and is asked only questions without a stored answer.
+    """Returns a judge that stores its answers and is asked only for pairs without a stored answer.
 
     Args:
         prefer: the judge.
         store: store of its answers.
-        at_once: questions between two writes to the store.
-        progress: called as progress(new questions answered, all new questions).
+        at_once: prompts between two writes to the store.
+        progress: called as progress(new prompts answered, all new prompts).
     """
     answers: dict[str, float] = {row["question"]: row["first"] for row in store.rows}
 
