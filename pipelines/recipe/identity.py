@@ -247,7 +247,7 @@ def _difference_text(name: str, then: object, now: object) -> str:
     if name.startswith("stage "):
         stage, _, part = name.removeprefix("stage ").partition(" ")
         return f"was started with other {part or 'settings'} of the stage {stage}"
-    return f"was started with {name}={_short(then)}, and the recipe now has {_short(now)}"
+    return f"was started with {name}={_short(then)}, which is now {_short(now)}"
 
 
 def _short(value: object) -> str:

@@ -152,7 +152,7 @@ def test_an_added_kind_is_run_reported_and_resumed(folder: Path, site: Path, ten
     assert (folder / "out" / "count" / "times").read_text() == "run\n", "a finished stage is not run again"
     status, _, err = tenfold("run", write(folder, WORDS | {"at_least": 3}), "--out", "out")
     assert (status, err.count("\n")) == (2, 1)
-    assert "was started with at_least=2, and the recipe now has 3" in err
+    assert "was started with at_least=2, which is now 3" in err
 
     module = site / "lab_words" / "count.py"  # the class's module imports it
     before = module.read_text()

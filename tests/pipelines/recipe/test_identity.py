@@ -113,13 +113,16 @@ GROUPS: list[tuple[Recipe, dict[str, tuple[Callable[[Recipe], None], str]]]] = [
             "gold answers": (edit("golds.jsonl", '"answer": "3"', '"answer": "4"'), "problems content="),
             "prompts": (edit("golds.jsonl", "3 or 4?", "4 or 3?"), "problems content="),
             "further problems": (edit("golds.jsonl", GOLDS, GOLDS * 2), "problems content="),
-            "template": (declare(template="{prompt} Say it."), "template='{prompt} Say one.', not '{prompt} Say it.'"),
+            "template": (declare(template="{prompt} Say it."), "template='{prompt} Say one.', which is now '{prompt} Say it.'"),
             "system prompt": (declare(system="Be brief."), "system=None, not 'Be brief.'"),
             "verifier": (
                 declare(verifier="choice"),
-                "verifier='tenfold.verifiers.math:verify', not 'tenfold.verifiers.choice:",
+                "verifier='tenfold.verifiers.math:verify', which is now 'tenfold.verifiers.choice:",
             ),
-            "problems": (declare(problems="jsonl:words.jsonl"), "problems='jsonl:golds.jsonl', not 'jsonl:words.jsonl'"),
+            "problems": (
+                declare(problems="jsonl:words.jsonl"),
+                "problems='jsonl:golds.jsonl', which is now 'jsonl:words.jsonl'",
+            ),
             "invalid_gold": (declare(invalid_gold="drop"), "invalid_gold=None, not 'drop'"),
             "options of the stage": (
                 lambda recipe: recipe["stages"][0].update(options={"system": "A"}),
@@ -134,7 +137,10 @@ GROUPS: list[tuple[Recipe, dict[str, tuple[Callable[[Recipe], None], str]]]] = [
         {
             "verifier's source": (edit("lab_verifier.py", "[-1]", "[0]"), "verifier source="),
             "what the verifier imports": (edit("lab_rules.py", "<= slack", "< slack"), "verifier source="),
-            "verifier's option": (declare(verifier={"name": "lab_verifier:verify", "slack": 1}), "verifier slack='0', not '1'"),
+            "verifier's option": (
+                declare(verifier={"name": "lab_verifier:verify", "slack": 1}),
+                "verifier slack='0', which is now '1'",
+            ),
         },
     ),
     (
@@ -145,7 +151,10 @@ GROUPS: list[tuple[Recipe, dict[str, tuple[Callable[[Recipe], None], str]]]] = [
         {"verifier": "judge"},
         {
             "judge": (export("TENFOLD_JUDGE", "scripted:VERDICT: DIFFERENT"), "verifier policy='scripted:VERDICT: UNSURE'"),
-            "setting to always ask the judge": (export("TENFOLD_JUDGE_ALWAYS", "1"), "verifier always='False', not 'True'"),
+            "setting to always ask the judge": (
+                export("TENFOLD_JUDGE_ALWAYS", "1"),
+                "verifier always='False', which is now 'True'",
+            ),
             "judge in the registration": (
                 declare(verifier={"name": "judge", "policy": "scripted:VERDICT: DIFFERENT"}),
                 "verifier policy='scripted:VERDICT: UNSURE'",
@@ -168,11 +177,11 @@ GROUPS: list[tuple[Recipe, dict[str, tuple[Callable[[Recipe], None], str]]]] = [
             ),
             "member's arguments": (
                 declare(environments=["lab/Words-v0", {"id": "lab/Golds-v0", "template": "Q: {prompt}"}]),
-                "environments 1 template='{prompt}', not 'Q: {prompt}'",
+                "environments 1 template='{prompt}', which is now 'Q: {prompt}'",
             ),
             "member's registration": (
                 lambda recipe: recipe["environments"]["lab/Words-v0"].update(verifier="choice"),
-                "environments 0 verifier='tenfold.verifiers.math:verify', not 'tenfold.verifiers.choice:verify'",
+                "environments 0 verifier='tenfold.verifiers.math:verify', which is now 'tenfold.verifiers.choice:verify'",
             ),
         },
     ),
@@ -183,7 +192,7 @@ GROUPS: list[tuple[Recipe, dict[str, tuple[Callable[[Recipe], None], str]]]] = [
                 edit("golds.jsonl", '"answer": "3"', '"answer": "4"'),
                 "environment environment problems content=",
             ),
-            "wrapper's arguments": (declare(max_calls=1), "max_calls=None, not '1'"),
+            "wrapper's arguments": (declare(max_calls=1), "max_calls=None, which is now '1'"),
         },
     ),
 ]

@@ -227,7 +227,7 @@ def test_a_stage_resumes_from_the_last_complete_checkpoint_after_a_full_disk(
 def test_a_folder_is_not_resumed_with_other_settings(lab: Path, finished: Path) -> None:
     changed = small(lab)
     changed["stages"][2]["steps"] = 13
-    with pytest.raises(UserError, match="started with steps=12, and the recipe now has 13"):
+    with pytest.raises(UserError, match="started with steps=12, which is now 13"):
         tenfold.run(write(lab, changed), "out", quiet=True)
 
 
@@ -253,7 +253,7 @@ def test_no_stage_is_resumed_with_other_files(lab: Path, finished: Path) -> None
     (lab / "other.jsonl").write_text(rows)
     changed["stages"][2]["problems"] = "jsonl:other.jsonl"
     with pytest.raises(
-        UserError, match=r"second was started with problems='jsonl:rows.jsonl', and the recipe now has 'jsonl:other.jsonl'"
+        UserError, match=r"second was started with problems='jsonl:rows.jsonl', which is now 'jsonl:other.jsonl'"
     ):
         tenfold.run(write(lab, changed), "out", quiet=True)
 
