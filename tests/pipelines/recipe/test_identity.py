@@ -114,7 +114,7 @@ GROUPS: list[tuple[Recipe, dict[str, tuple[Callable[[Recipe], None], str]]]] = [
             "prompts": (edit("golds.jsonl", "3 or 4?", "4 or 3?"), "problems content="),
             "further problems": (edit("golds.jsonl", GOLDS, GOLDS * 2), "problems content="),
             "template": (declare(template="{prompt} Say it."), "template='{prompt} Say one.', which is now '{prompt} Say it.'"),
-            "system prompt": (declare(system="Be brief."), "system=None, not 'Be brief.'"),
+            "system prompt": (declare(system="Be brief."), "system=None, which is now 'Be brief.'"),
             "verifier": (
                 declare(verifier="choice"),
                 "verifier='tenfold.verifiers.math:verify', which is now 'tenfold.verifiers.choice:",
@@ -123,13 +123,13 @@ GROUPS: list[tuple[Recipe, dict[str, tuple[Callable[[Recipe], None], str]]]] = [
                 declare(problems="jsonl:words.jsonl"),
                 "problems='jsonl:golds.jsonl', which is now 'jsonl:words.jsonl'",
             ),
-            "invalid_gold": (declare(invalid_gold="drop"), "invalid_gold=None, not 'drop'"),
+            "invalid_gold": (declare(invalid_gold="drop"), "invalid_gold=None, which is now 'drop'"),
             "options of the stage": (
                 lambda recipe: recipe["stages"][0].update(options={"system": "A"}),
-                "options={}, not {'system': 'A'}",
+                "options={}, which is now {'system': 'A'}",
             ),
             "policy's source": (edit("lab_policy.py", "seed % 2", "-seed % 2"), "policy source text="),
-            "seed": (lambda recipe: recipe.update(seed=2), "seed=1, not 2"),
+            "seed": (lambda recipe: recipe.update(seed=2), "seed=1, which is now 2"),
         },
     ),
     (
@@ -161,7 +161,7 @@ GROUPS: list[tuple[Recipe, dict[str, tuple[Callable[[Recipe], None], str]]]] = [
             ),
             "judge's rules": (
                 declare(verifier={"name": "judge", "rules": "choice"}),
-                "rules='tenfold.verifiers.math:verify', not",
+                "rules='tenfold.verifiers.math:verify', which is now",
             ),
         },
     ),
