@@ -16,20 +16,20 @@ Types
 Protocols
     Policy                   samples completions for conversations
     Verifier                 judges a response
-    Supports...              optional methods of policies and verifiers
+    Supports...              methods of policies and verifiers that the package tests for
 
 Functions
     sample_seed              the seed of one sample, from the base seed, a key and the sample's number
     batch_size               the number of conversations that a policy receives in one call
-    verdict_without_answer   the verdict on a sample that has no answer
+    verdict_without_response the verdict on a sample that has no response
     message_text             a message as text, tool calls included
     without_surrogates       text that UTF-8 can encode
     without_secrets          text with passwords and keys in URLs replaced by ***
 
 Errors
     UserError                a mistake that the user can correct, in one line
-    SamplingIncomplete               a policy stopped before it made all samples
-    PromptRefused                  a server will never answer this prompt
+    SamplingIncomplete       a policy stopped before it made all samples
+    PromptRefused            a server will never answer this prompt
 """
 
 import hashlib
@@ -89,7 +89,8 @@ class Problem:
     source: str
     """The URI that the problem was read from."""
     meta: Mapping[str, object] = field(default_factory=dict)
-    """Further fields of the source, such as `solution`, a worked answer. `invalid_gold`: why the gold answer is unreadable."""
+    """Further fields of the source, such as `solution`, a worked answer. `invalid_gold` is the reason why the problem cannot be
+    used: its gold answer is unreadable or its prompt is empty."""
 
 
 class Status(StrEnum):
@@ -98,7 +99,7 @@ class Status(StrEnum):
     SCORED = "scored"
     """The response was judged."""
     TIMEOUT = "timeout"
-    """The response took too long to judge, for example an endless loop or a huge power. It scores 0."""
+    """Judging exceeded a limit of time, size or memory, for example for an endless loop or a huge power. It scores 0."""
     UNDECIDED = "undecided"
     """The problem cannot be judged, for example because its gold answer does not parse. There is no score."""
     FAULT = "fault"
@@ -142,18 +143,18 @@ class Completion:
     text: str
     finish_reason: str
     """"stop" if the policy ended its turn; "length" if it was truncated at `max_tokens` or at the end of the model's window.
-    Two values mean that there is no answer: "refused" (the server will never answer this prompt) and "fault" (the server
-    failed; the sample may be tried again). See `verdict_without_answer`."""
+    Two values mean that there is no response: "refused" (the server will never answer this prompt) and "fault" (the server
+    failed; the sample may be tried again). See `verdict_without_response`."""
     token_ids: tuple[int, ...] = ()
     """The new tokens, end-of-sequence included. Empty if the server does not return them."""
     logprobs: tuple[float, ...] = ()
     """Log-probability of each token of `token_ids` under the distribution that it was sampled from."""
     error: str = ""
-    """The server's error message if there is no answer."""
+    """The server's error message if there is no response."""
 
     @property
     def scorable_text(self) -> str:
-        """The part of the text that is judged: all of it, or, for a truncated text, all whole sentences.
+        """The part of the text that is judged: the whole text, or, if it was truncated, its complete sentences.
 
         A truncated "So the answer is 1" might have continued as 12. A text with `\\boxed{...}` or `</answer>` after its
         reasoning is judged as a whole, because these marks show whether the answer is complete.
@@ -169,22 +170,22 @@ class Completion:
 _MARKED_ANSWER = re.compile(r"\\(?:boxed|fbox|framebox)\s{0,9}\{\s{0,9}[^\s}]|</answer>", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"\n|。|[.!?](?=\s)")
 _NUMBERED = re.compile(r"\s{0,9}\d{1,9}[.\n]")
-"""The number of a list entry whose text was truncated."""
+"""A list number such as "3." at the end of a truncated text, whose entry is missing."""
 
 
-def verdict_without_answer(finish_reason: str, error: str = "") -> Verdict | None:
-    """Returns the verdict on a sample that has no answer, or None if the sample has one.
+def verdict_without_response(finish_reason: str, error: str = "") -> Verdict | None:
+    """Returns the verdict on a sample that has no response, or None if the sample has one.
 
-    A declined prompt is UNDECIDED: it is stored and not sampled again. A failed request is FAULT: it is sampled again.
+    A refused prompt is UNDECIDED: it is stored and not sampled again. A failed request is FAULT: it is sampled again.
 
     Args:
         finish_reason: `Completion.finish_reason` of the sample.
         error: the server's error message.
     """
     if finish_reason == "refused":
-        return Verdict(Status.UNDECIDED, None, "refused", error or "the server declines the prompt")
+        return Verdict(Status.UNDECIDED, None, "refused", error or "the server refused the prompt")
     if finish_reason == "fault":
-        return Verdict(Status.FAULT, None, "server", error or "the server returned no answer")
+        return Verdict(Status.FAULT, None, "server", error or "the server returned no response")
     return None
 
 
@@ -222,7 +223,7 @@ class Episode:
 
 @runtime_checkable
 class SupportsInvalidGold(Protocol):
-    """A verifier that can detect gold answers that it cannot read."""
+    """An object with the method `invalid_gold`. Every `Verifier` has it; `as_verifier` adds it to a plain function."""
 
     def invalid_gold(self, problem: Problem) -> str | None:
         """Returns the reason why no response to the problem can be judged, or None."""
@@ -231,10 +232,10 @@ class SupportsInvalidGold(Protocol):
 
 @runtime_checkable
 class SupportsPrepare(Protocol):
-    """A verifier that can check what it needs on this machine, such as packages or a server."""
+    """An object with the method `prepare`. Every `Verifier` has it; `as_verifier` adds it to a plain function."""
 
     def prepare(self) -> None:
-        """Checks that the verifier can work here; raises `UserError` if it cannot."""
+        """Checks what the verifier needs on this machine, such as packages or a server; raises `UserError` if it is missing."""
         ...
 
 
@@ -272,9 +273,9 @@ class Policy(Protocol):
             conversations: the prompts; the last turn of each is not the policy's.
             samples: number of samples for each conversation.
             sampling: temperature, token limit and base seed.
-            keys: one key for each conversation, part of the seeds of its samples: the problem's id, and the attempt if a
-                problem is sampled several times. The default is the text of the conversation. Equal keys and equal
-                conversations give equal completions.
+            keys: one key for each conversation. It is part of the seed of each sample. Use the problem's id, plus the number
+                of the attempt if a problem is sampled several times. The default is the text of the conversation. Equal keys
+                and equal conversations give equal completions.
 
         Returns:
             For each conversation, in order, a list of `samples` completions. Sample j has the seed
@@ -285,7 +286,7 @@ class Policy(Protocol):
 
 @runtime_checkable
 class SupportsBatchSize(Protocol):
-    """A policy that sets how many conversations it receives in one call; see `batch_size`."""
+    """A policy with the property `batch_size`, the number of conversations that it accepts in one call."""
 
     @property
     def batch_size(self) -> int:
@@ -301,8 +302,8 @@ class SupportsChoiceProbabilities(Protocol):
         """Returns the probability of each option as the answer to each conversation, given that it is one of the options.
 
         Returns:
-            For each conversation a list with one probability for each option. The probabilities sum to 1, or all are NaN if
-            there is no answer.
+            For each conversation a list with one probability for each option. The probabilities sum to 1, or are all NaN if
+            the policy returned no answer.
         """
         ...
 
@@ -326,8 +327,8 @@ def sample_seed(base: int, key: str, sample: int) -> int:
 
     Args:
         base: base seed of the run.
-        key: names the problem and the attempt. A caller that samples the same problem again (in a later step, twice in one
-            step, or in the next turn) must use another key. The key must not depend on the batch, its order or the engine.
+        key: text that identifies the problem and the attempt. A caller that samples the same problem again (in a later step,
+            twice in one step, or in the next turn) must use another key. It must not depend on the batch or the engine.
         sample: number of the sample among those with this key, from 0.
     """
     digest = hashlib.sha256(f"{base}\n{key}\n{sample}".encode("utf-8", "surrogatepass")).digest()
@@ -384,10 +385,10 @@ class UserError(Exception):
 class SamplingIncomplete(UserError):
     """A policy stopped before it made all samples. The error holds the samples that were made."""
 
-    def __init__(self, message: str, sampled: Sequence[Sequence[Completion | None]]):
-        """Creates the error. `sampled` has the requested completions, with None for each that was not generated."""
+    def __init__(self, message: str, completions: Sequence[Sequence[Completion | None]]):
+        """Creates the error. `completions` has the requested completions, with None for each that was not generated."""
         super().__init__(message)
-        self.sampled = sampled
+        self.completions = completions
 
     @property
     def error_to_raise(self) -> BaseException:

@@ -13,8 +13,8 @@ from .core import UserError
 
 RETRY = "and run the same command again"
 _MESSAGES = {
-    errno.ENOSPC: f"no space left on the disk: free some {RETRY}",
-    errno.EDQUOT: f"the disk quota is used up: free some {RETRY}",
+    errno.ENOSPC: f"no space left on the disk: delete files {RETRY}",
+    errno.EDQUOT: f"the disk quota is used up: delete files {RETRY}",
     errno.EFBIG: f"the file is larger than the limit: raise the limit (ulimit -f) {RETRY}",
     errno.EROFS: "the file system is read-only: choose another folder",
     errno.EACCES: "permission denied: choose another folder, or give this user access to it",

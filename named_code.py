@@ -1,11 +1,11 @@
 """Resolves names of code, such as "package.module:name", to objects.
 
-A name that the user gives on the command line or in Python may refer to any code. A recipe is a file that may come from a
-stranger. While a recipe runs (`limited`), a name may refer only to
+A name that the user gives on the command line or in Python may refer to any code. A recipe is a file that may come from
+another person. While a recipe runs (`limited`), a name may refer only to
 
     - code that the caller has registered: this package's sources, judges and environments
     - code of a module that the recipe lists and the user trusts (`pipelines/recipe/trust.py`)
-    - code that the user has named: in an option, in an environment variable, or by registering an environment before
+    - code that the user has named: in an option, in an environment variable, or by registering an environment earlier
 
 The limits apply to the whole process. Its child processes inherit them in the environment variable TENFOLD_CODE.
 """
@@ -55,10 +55,10 @@ class Limits:
     """Names that the user has given."""
     folder: str = ""
     """Folder to search last for modules; empty: none."""
-    covered: tuple[str, ...] = ()
+    importable: tuple[str, ...] = ()
     """The listed modules and the user's modules that they import, as found by `digests.sources`; "package.*" for all modules of
     an installed package. No other module of `folder` is imported."""
-    place: str = "the recipe"
+    origin: str = "the recipe"
     """Where the names were read, for error messages: a recipe, or the folder of a run."""
     imports: bool = True
     """False in a dry run: listed modules are not imported."""
@@ -91,7 +91,10 @@ def resolve(name: str, registered: Collection[str] = ()) -> Any:
             raise ValueError(f"{part!r} is a special name of Python")
         target = getattr(target, part)
         if isinstance(target, ModuleType):
-            raise UserError(f"{name!r} refers to the module {target.__name__}: list that module under modules: and name it")
+            raise UserError(
+                f"{name!r} refers to the module {target.__name__}. List {target.__name__} under `modules:` and "
+                f"use a name of the form {target.__name__}:NAME"
+            )
     home = getattr(target, "__module__", None)
     if isinstance(getattr(target, "__qualname__", None), str) and not _is_listed(home):  # a function or class of another module
         reason = f"is defined in {describe(home)}, not in {module}" if home else f"is not defined in {module}"
@@ -120,8 +123,8 @@ def import_module(module: str) -> ModuleType:
 def import_from(folder: Path, values: object) -> None:
     """Makes the modules of a folder importable if one of the values names a module that is in the folder and not installed.
 
-    Call it with what the user typed, not with what a file or a model says: naming a module is trust in it. Installed modules
-    keep precedence over those of the folder.
+    `values` must come from the user (command line or Python), never from a file or a model, because a module that is named is
+    imported. Installed modules keep precedence over those of the folder.
 
     Args:
         folder: the folder in which the command was started.
@@ -175,16 +178,16 @@ def describe(module: str) -> str:
 def _refusal(name: str, module: str, registered: Collection[str]) -> str:
     if module.partition(".")[0] == digests.PACKAGE and registered:
         return f"a recipe may not name {name!r}; it may name {', '.join(sorted(registered))}"
-    place = Limits.place if _limits is None else _limits.place
-    listed = f"list {module} under the recipe's modules: and run with" if place == Limits.place else "run with"
+    origin = Limits.origin if _limits is None else _limits.origin
+    listed = f"list {module} under the recipe's modules: and run with" if origin == Limits.origin else "run with"
     remedy = f"if you trust it, {listed} --trust (trust=True from Python)"
-    return f"{place} names {name!r}, which is code of {describe(module)}: {remedy}"
+    return f"{origin} names {name!r}, which is code of {describe(module)}: {remedy}"
 
 
 def _is_listed(module: str | None) -> bool:
     assert _limits is not None
     return module is not None and (
-        module in _limits.modules or module in _limits.covered or f"{module.partition('.')[0]}.*" in _limits.covered
+        module in _limits.modules or module in _limits.importable or f"{module.partition('.')[0]}.*" in _limits.importable
     )
 
 
@@ -226,7 +229,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 
     def __init__(self, limits: Limits):
         self.folder = limits.folder
-        self.modules = {name.partition(".")[0] for name in limits.covered}
+        self.modules = {name.partition(".")[0] for name in limits.importable}
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -247,8 +250,8 @@ def _from_text(text: str) -> Limits:
     def all_of(name: str) -> tuple[str, ...]:
         return tuple(fields.get(name, ()))
 
-    folder, place, imports = "".join(all_of("folder")), "".join(all_of("place")), all_of("imports") == ("1",)
-    return Limits(all_of("modules"), all_of("names"), folder, all_of("covered"), place, imports)
+    folder, origin, imports = "".join(all_of("folder")), "".join(all_of("origin")), all_of("imports") == ("1",)
+    return Limits(all_of("modules"), all_of("names"), folder, all_of("importable"), origin, imports)
 
 
 _limits: Limits | None = None

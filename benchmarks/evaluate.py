@@ -14,7 +14,7 @@ from .. import disk
 from ..core import Policy, Problem, Status, UserError
 from ..envs import identity as environments
 from ..policies import identity as policies
-from ..verifiers.answers import ParseError, final_answer, read
+from ..verifiers.answers import ParseError, final_answer, readings_of
 from ..verifiers.answers.values.exact import TooLarge, Undefined, exact
 from ..verifiers.budget import SECONDS, OutOfTime, limit
 from . import catalogue, identity, judged, lm_eval_tasks
@@ -261,7 +261,7 @@ def _vote(sample: Sample, score: float | None) -> str | None:
         return "correct"
     try:
         with limit(SECONDS):
-            node = read(answer)[0]
+            node = readings_of(answer)[0]
             number = exact(node)
     except (ParseError, TooLarge, Undefined, RecursionError, OutOfTime):
         return answer
@@ -276,7 +276,7 @@ def _row(logged: Mapping[str, Any], model: PolicyLM) -> ScoredProblem:
     samples: list[ScoredSample] = []
     for number, verdict in enumerate(logged["avg_at_k"]):
         sampled = model.sampled[request, number]
-        if missing := sampled.verdict_without_answer:
+        if missing := sampled.verdict_without_response:
             verdict = dataclasses.asdict(missing)
         samples.append(verdict | {"tokens": sampled.tokens, "finish_reason": sampled.finish_reason})
     return {
@@ -342,7 +342,7 @@ def _judge(
         problem = Problem(row["problem"], tuple(row["prompt"]), answers.get(row["problem"], row["gold"]), "", row["meta"])
         for number, sample in enumerate(row["samples"]):
             sampled = model.sampled[row["request"], number]
-            if not sampled.verdict_without_answer:
+            if not sampled.verdict_without_response:
                 responses.append((problem, sampled.scorable_text))
                 judged_samples.append(sample)
     store = Path(folder) / f"{name}.judge.jsonl" if folder else None

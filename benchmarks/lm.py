@@ -26,7 +26,7 @@ from ..core import (
     UserError,
     Verdict,
     batch_size,
-    verdict_without_answer,
+    verdict_without_response,
 )
 from ..policies.store import Store
 from ..responses import without_thinking
@@ -44,9 +44,9 @@ class Sample(NamedTuple):
     error: str = ""
 
     @property
-    def verdict_without_answer(self) -> Verdict | None:
-        """Verdict on a sample without a response, else None; see `core.verdict_without_answer`."""
-        return verdict_without_answer(self.finish_reason, self.error)
+    def verdict_without_response(self) -> Verdict | None:
+        """Verdict on a sample without a response, else None; see `core.verdict_without_response`."""
+        return verdict_without_response(self.finish_reason, self.error)
 
     @property
     def scorable_text(self) -> str:
@@ -155,8 +155,8 @@ class PolicyLM(LM):
                 try:
                     self._store(batch, self.policy.generate(conversations, samples, sampling, batch))
                 except SamplingIncomplete as stopped:
-                    complete = [index for index, row in enumerate(stopped.sampled) if None not in row]
-                    self._store([batch[index] for index in complete], [stopped.sampled[index] for index in complete])
+                    complete = [index for index, row in enumerate(stopped.completions) if None not in row]
+                    self._store([batch[index] for index in complete], [stopped.completions[index] for index in complete])
                     raise stopped.error_to_raise from None
                 done += len(batch) * samples
                 self.progress(done, total)

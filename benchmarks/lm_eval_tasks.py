@@ -1,7 +1,8 @@
-"""lm-eval's own tasks on any policy, as `lm_eval:NAME`. They measure base models, with few-shot prompts as plain text.
+"""Runs lm-eval's own tasks (`lm_eval:NAME`) on a policy.
 
-Prompts, few-shot examples, greedy sampling or likelihoods, and the metric are lm-eval's. The policy, the store that lets a
-killed run resume, and the score with its intervals are tenfold's.
+The prompts are plain text with few-shot examples, for base models. lm-eval provides prompts, few-shot examples, greedy sampling
+or likelihoods, and the metric. tenfold provides the policy, the store that lets a killed run resume, and the score with its
+intervals.
 """
 
 import dataclasses
@@ -35,7 +36,8 @@ def evaluate(
         store_settings, folder, progress: see `evaluate.evaluate`.
 
     Raises:
-        UserError: lm-eval has no such task, its data cannot be loaded, or the task needs likelihoods and the policy has none.
+        UserError: lm-eval has no such task, its data cannot be loaded, or the task needs likelihoods and the policy
+            cannot compute them.
     """
     task = name.removeprefix(catalogue.LM_EVAL)
     manager = catalogue.lm_eval_tasks(task)
@@ -56,7 +58,7 @@ def evaluate(
         cause = str(error).splitlines()[0][:200]
         raise UserError(f"{name}: cannot load its data from the hub or its cache ({cause})") from None
     assert results is not None
-    rows = [row for leaf, documents in results["samples"].items() for row in _rows(leaf, documents, model)]
+    rows = [row for subtask, documents in results["samples"].items() for row in _rows(subtask, documents, model)]
     set_options = dataclasses.asdict(options)
     settings = {
         "task": name,
@@ -67,8 +69,8 @@ def evaluate(
         **{name: set_options[name] for name in ("limit", "seed")},
     }
     figures = {
-        f"{leaf} {metric}": float(value)
-        for leaf, found in results["results"].items()
+        f"{subtask} {metric}": float(value)
+        for subtask, found in results["results"].items()
         for metric, value in found.items()
         if "stderr" not in metric and isinstance(value, float)
     }
@@ -88,7 +90,7 @@ def evaluate(
     return result
 
 
-def _rows(leaf: str, documents: Sequence[Mapping[str, Any]], model: PolicyLM) -> list[ScoredProblem]:
+def _rows(subtask: str, documents: Sequence[Mapping[str, Any]], model: PolicyLM) -> list[ScoredProblem]:
     """Returns one row per document, scored by the task's first metric under its first filter."""
     rows: dict[int, ScoredProblem] = {}
     for logged in documents:
@@ -107,10 +109,10 @@ def _rows(leaf: str, documents: Sequence[Mapping[str, Any]], model: PolicyLM) ->
             "tokens": sampled.tokens if sampled else 0,
             "finish_reason": sampled.finish_reason if sampled else "stop",
         }
-        if sampled and (verdict := sampled.verdict_without_answer):  # lm-eval has scored an empty text
+        if sampled and (verdict := sampled.verdict_without_response):  # lm-eval has scored an empty text
             sample = cast(ScoredSample, {**sample, **dataclasses.asdict(verdict)})
         rows[logged["doc_id"]] = {
-            "problem": f"{leaf}/{logged['doc_id']}",
+            "problem": f"{subtask}/{logged['doc_id']}",
             "prompt": [{"role": "text", "content": context}],
             "gold": logged["target"],
             "meta": {},

@@ -31,7 +31,7 @@ def rescore(
     with contextlib.ExitStack() as stack:
         stack.enter_context(disk.locked(folder))
         if not trust:
-            limits = named_code.Limits(names=tuple(sorted({*registry.user_code_names()})), place=str(folder))
+            limits = named_code.Limits(names=tuple(sorted({*registry.user_code_names()})), origin=str(folder))
             stack.enter_context(named_code.limited(limits))
         return [_rescored(result, folder, progress) for result in before]
 

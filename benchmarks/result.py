@@ -33,7 +33,7 @@ class Result:
     figures: dict[str, float] = dataclasses.field(default_factory=dict)
     """Further metrics by name, 0..1, such as maj@k or a judged benchmark's own metrics."""
     refused: int = 0
-    """Samples that a server declined permanently, for example by its content filter. They have no score and are counted in
+    """Samples whose prompt a server refused, for example by its content filter. They have no score and are counted in
     `score.faults`."""
 
     def as_dict(self) -> dict[str, Any]:

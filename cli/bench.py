@@ -132,7 +132,7 @@ def _tasks(
         print(f"{name}: not run: {reason}")
     for result in results:
         if result.score.faults:
-            refused = f", {result.refused} of them declined by the server" if result.refused else ""
+            refused = f", {result.refused} of them refused by the server" if result.refused else ""
             print(f"{result.task}: {result.score.faults} samples have no score and are left out{refused}", file=sys.stderr)
     print(f"page: {page.write(out)}")
 

@@ -15,13 +15,13 @@ def add(commands: Commands) -> None:
         call=list_ids, command="env list"
     )
     for name, words in (
-        ("check", "run Gymnasium's checker, and check that gold answers score 1"),
+        ("check", "run Gymnasium's checker, and check that the first 100 gold answers score 1"),
         ("play", "play one episode by hand"),
     ):
         action = actions.add_parser(name, help=words)
         options.environment(action)
         if name == "play":
-            action.add_argument("--problem", type=int, help="index of the problem (default: one at random)")
+            action.add_argument("--problem", type=int, help="index of the problem (default: a random problem)")
             action.add_argument("--seed", type=int, help="seed of the random problem")
         action.set_defaults(call={"check": check, "play": play}[name], command=f"env {name}")
 
@@ -38,7 +38,7 @@ def list_ids(arguments: argparse.Namespace) -> None:
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """Runs Gymnasium's checker on an environment, and checks that gold answers score 1."""
+    """Runs Gymnasium's checker on an environment, and checks that the first 100 gold answers score 1."""
     from ..envs import check as checks
 
     checks.check(arguments.id, arguments.options)

@@ -70,6 +70,6 @@ def run(arguments: argparse.Namespace) -> None:
     problems = len(episodes) // arguments.samples
     print(f"{len(episodes)} episodes of {problems} problems: mean score {score}, {truncated:.1%} truncated; in {out}")
     if refused:
-        print(f"{refused} episodes have no score: the server declines their prompts", file=sys.stderr)
+        print(f"{refused} episodes have no score: the server refused their prompts", file=sys.stderr)
     if faults > refused:
         print(f"{faults - refused} episodes have no score: run the same command to play them again", file=sys.stderr)

@@ -4,7 +4,8 @@
     # {"entry_point": "tenfold.envs.text:TextEnv", "problems": "jsonl:units.jsonl", "problems content": "5f3c…",
     #  "verifier": "tenfold.verifiers.math:verify"}
 
-If two identities are equal, equal responses get equal rewards. An identity covers
+If two identities are equal, equal responses get equal rewards, except for effects of the inputs named below that an identity
+does not cover. It covers
 
     problems       id, prompt, answer and further fields of each problem that the URI now refers to
     verifiers      the name, the options, and the source text if it is not of this package; the URI and the weights of a judge
@@ -14,7 +15,7 @@ If two identities are equal, equal responses get equal rewards. An identity cove
     files          the content of a file, the names and sizes of a folder's files, if an argument is a path
 
 It does not cover versions of packages, tenfold included: a stage records them and reports changes. It also does not cover the
-kind of sandbox, and files that a program of the user reads.
+kind of sandbox, or files that the user's code reads.
 """
 
 import dataclasses
@@ -104,7 +105,7 @@ def store_settings(id: str, options: Mapping[str, object] | None = None) -> dict
 
 
 def of_verifier(verifier: verifiers.VerifierLike) -> Identity:
-    """Returns the identity of a verifier. The entry with the empty name is the verifier's name.
+    """Returns the identity of a verifier. The key "" contains the verifier's name.
 
     Raises:
         UserError: there is no such verifier, or its judge's URI is invalid.
@@ -135,7 +136,7 @@ def of_problems(uri: str) -> str:
 
 
 def of_argument(name: str, value: object) -> Identity:
-    """Returns the identity of an argument. The entry with the empty name is the argument's own value.
+    """Returns the identity of an argument. The key "" contains the argument's own value.
 
     Args:
         name: name of the argument: `problems`, `verifier`, a name of `POLICIES`, or any other.
@@ -157,7 +158,7 @@ def of_argument(name: str, value: object) -> Identity:
         return {"content": _of_list(cast(Sequence[Problem], value))}
     if isinstance(value, list | tuple):
         parts = [of_argument(name, item) for item in value]
-        return {key: item for place, part in enumerate(parts) for key, item in _below(str(place), part).items()}
+        return {key: item for place, part in enumerate(parts) for key, item in _with_prefix(str(place), part).items()}
     if value is None or isinstance(value, bool | int | float):
         return {"": str(value)}
     return {"": digests.name_of(value), "content": digests.of(value)}
@@ -175,7 +176,7 @@ def _of_entry(entry_point: object, arguments: Mapping[str, object]) -> Identity:
         # A wrapper of an environment, possibly with other problems than the environment's own.
         other = {"problems": arguments["problems"]} if arguments.get("problems") else {}
         rest = {name: value for name, value in arguments.items() if name not in ("environment", *other)}
-        return found | _below("environment", {"": inner, **of_environment(inner, other)}) | _of_arguments(rest)
+        return found | _with_prefix("environment", {"": inner, **of_environment(inner, other)}) | _of_arguments(rest)
     return found | _of_arguments(arguments)
 
 
@@ -190,7 +191,7 @@ def _of_wrappers(spec: EnvSpec) -> Identity:
 def _of_arguments(arguments: Mapping[str, object]) -> Identity:
     found: Identity = {}
     for name, value in arguments.items():
-        found |= _below(str(name), of_argument(str(name), value))
+        found |= _with_prefix(str(name), of_argument(str(name), value))
     return found
 
 
@@ -244,6 +245,6 @@ def _is_environment(text: object) -> TypeGuard[str]:
     return isinstance(text, str) and (text in gymnasium.registry or _ID_WITH_MODULE.fullmatch(text) is not None)
 
 
-def _below(name: str, found: Identity) -> Identity:
+def _with_prefix(name: str, found: Identity) -> Identity:
     """Returns the identity with a prefix before each name."""
     return {f"{name} {inner}".strip(): value for inner, value in found.items()}

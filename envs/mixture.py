@@ -51,7 +51,7 @@ class Mixture(gymnasium.Env[str, str]):
         return text, {**info, "index": index}
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
-        """Returns the step of the environment that posed the problem."""
+        """Returns the step of the environment of the current problem."""
         if self.playing is None:
             raise gymnasium.error.ResetNeeded("call reset() before step()")
         text, reward, terminated, truncated, info = self.playing.step(action)

@@ -1,4 +1,4 @@
-"""`TextEnv`: an environment that poses a problem and scores the response with a verifier.
+"""`TextEnv`: an environment with one problem in each episode that scores the response with a verifier.
 
 env = gymnasium.make("tenfold/ChainSum-v0")
 prompt, info = env.reset(options={"problem": 3})
@@ -40,7 +40,7 @@ def prompt_messages(problem: Problem, template: str = "{prompt}", system: str | 
 
 
 def problem_index(options: Mapping[str, Any] | None, problems: int, rng: np.random.Generator) -> int:
-    """Returns the index of the problem that `reset` poses: `options["problem"]`, or a random index.
+    """Returns the index of the problem that `reset` selects: `options["problem"]`, or a random index.
 
     Args:
         options: the options of `reset`.
@@ -61,10 +61,10 @@ def problem_index(options: Mapping[str, Any] | None, problems: int, rng: np.rand
 def _without_invalid(
     problems: Sequence[Problem], invalid: list[tuple[Problem, str]], invalid_gold: str, uri: str
 ) -> Sequence[Problem]:
-    """Returns the problems to pose; if gold answers are invalid, drops their problems, warns or raises an error."""
+    """Returns the usable problems; if some cannot be used, drops them, warns or raises an error."""
     first = "; ".join(f"{problem.id}: {reason}" for problem, reason in invalid[:5])
     more = "; ..." if len(invalid) > 5 else ""
-    message = f"{uri or 'problems'}: {len(invalid)} of {len(problems)} gold answers cannot be read ({first}{more})"
+    message = f"{uri or 'problems'}: {len(invalid)} of {len(problems)} problems cannot be used ({first}{more})"
     invalid_ids = {id(problem) for problem, _ in invalid}
     valid = [problem for problem in problems if id(problem) not in invalid_ids]
     if invalid_gold == "error" or (invalid_gold == "drop" and not valid):
@@ -101,10 +101,10 @@ class Text(gymnasium.spaces.Text):
 class TextEnv(gymnasium.Env[str, str]):
     """An environment in which each episode has one problem and one response.
 
-    Observations and actions are text. `reset(options={"problem": i})` poses problem i, `reset()` a random problem. In `info`,
-    `messages` is the prompt as messages and `problem_id` the problem's id. `step` ends the episode: the reward is the verdict's
-    score, and `info["verdict"]` is the verdict. For a verdict without a score the reward is NaN, not 0, because the response
-    may be correct.
+    Observations and actions are text. `reset(options={"problem": i})` starts an episode with problem i, `reset()` with a
+    random problem. In `info`, `messages` is the prompt as messages and `problem_id` the problem's id. `step` ends the episode:
+    the reward is the verdict's score, and `info["verdict"]` is the verdict. For a verdict without a score the reward is NaN,
+    not 0, because the response may be correct.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012 (Gymnasium's own name and form)

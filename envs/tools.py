@@ -63,7 +63,7 @@ class PythonToolWrapper(gymnasium.Wrapper[str, str, str, str]):
         """Wraps an environment.
 
         Args:
-            environment: the environment that poses the problem and judges the response.
+            environment: the environment that contains the problem and judges the response.
             max_calls: number of calls in an episode. A turn with a further call is judged as the response.
             max_output: limit of a reply, in characters.
             limits: limits of each call of the interpreter.
@@ -111,7 +111,7 @@ class CodingToolsWrapper(PythonToolWrapper):
         """Wraps a `TextEnv`.
 
         Args:
-            environment: the environment that poses the problem and judges the response.
+            environment: the environment that contains the problem and judges the response.
             instruction: text of the system turn that describes the tools.
             **options: see `PythonToolWrapper`.
         """

@@ -22,18 +22,18 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return f"<table><tr>{''.join(f'<th>{html.escape(name)}' for name in head)}{body}</table>"
 
 
-def counts(counted: Mapping[str, int]) -> str:
+def counts_text(counted: Mapping[str, int]) -> str:
     """Returns counts as text, such as "books 1,200, code 80"."""
     return ", ".join(f"{name} {count:,}" for name, count in counted.items())
 
 
-def examples(documents: Sequence[Mapping[str, object]]) -> str:
+def examples_text(documents: Sequence[Mapping[str, object]]) -> str:
     """Returns the sources and the first `SNIPPET` characters of the first three documents."""
     texts = [" ".join(str(row.get("text") or row.get("snippet", "")).split())[:SNIPPET] for row in documents[:3]]
     return " … ".join(f"{row.get('source', '')}: {text}" for row, text in zip(documents, texts, strict=False))
 
 
-def losses(points: Iterable[tuple[int, float]]) -> "Figure":
+def loss_plot(points: Iterable[tuple[int, float]]) -> "Figure":
     """Returns a plot of the loss over the steps, from points (step, loss)."""
     from matplotlib.figure import Figure
 
@@ -44,7 +44,7 @@ def losses(points: Iterable[tuple[int, float]]) -> "Figure":
     return figure
 
 
-def curves(values: Mapping[str, Sequence[float | None]], steps: Sequence[int] | None = None) -> "Figure":
+def line_plots(values: Mapping[str, Sequence[float | None]], steps: Sequence[int] | None = None) -> "Figure":
     """Returns one small plot per series over the steps. A step without a value leaves a gap.
 
     Args:

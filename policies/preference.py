@@ -55,8 +55,8 @@ def preference(policy: str, batch_size: int = 16, max_tokens: int = 4096) -> Pre
         policy: see `load_policy`. For a checkpoint, the probability is that of the next token, "A" or "B". For a server it
             comes from `top_logprobs`. Other policies are asked for a letter, with probability 0 or 1. Models that must reason
             first are not supported.
-        batch_size: number of questions in one forward pass, or of concurrent requests to a server.
-        max_tokens: token limit of a question to a checkpoint, also limited by its window. In longer questions, the middle of
+        batch_size: number of prompts in one forward pass, or of concurrent requests to a server.
+        max_tokens: token limit of the prompt of a checkpoint, also limited by its window. In longer prompts, the middle of
             the prompt and of the responses is left out.
 
     Raises:

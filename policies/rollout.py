@@ -33,7 +33,7 @@ from ..core import (
     Verdict,
     batch_size,
     sample_seed,
-    verdict_without_answer,
+    verdict_without_response,
     without_surrogates,
 )
 from .server import requests
@@ -219,7 +219,7 @@ def _indices(environment: Environment, problems: Sequence[int] | int | None) -> 
 
 @runtime_checkable
 class HasProblems(Protocol):
-    """An environment of numbered problems: `reset(options={"problem": i})` poses problem i."""
+    """An environment of numbered problems: `reset(options={"problem": i})` starts problem i."""
 
     @property
     def problems(self) -> Sized:
@@ -305,7 +305,7 @@ def _sample(games: Sequence[_Game], policy: Policy, sampling: Sampling) -> Sampl
         try:
             return policy.generate(conversations, 1, dataclasses.replace(sampling, max_tokens=limit), keys), None
         except SamplingIncomplete as error:
-            return error.sampled, error
+            return error.completions, error
 
     # In the first turn all games have the same limit. Later the limits differ, and the requests to a server are concurrent.
     concurrent = len(by_limit) > 1
@@ -337,7 +337,7 @@ def _turn(game: _Game) -> None:
     """Passes the policy's last turn to the environment. After a fault, the episode is replayed once from the start."""
     game.turns_passed = len(game.turns)
     last = game.turns[-1]
-    if verdict := verdict_without_answer(last.finish_reason, last.error):
+    if verdict := verdict_without_response(last.finish_reason, last.error):
         game.verdict = verdict
         return
     for is_retry in (False, True):

@@ -74,7 +74,7 @@ def imported() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def lacking() -> Callable[[str], NoReturn]:
+def skip_or_fail() -> Callable[[str], NoReturn]:
     """Returns a function that skips a test. Its argument says what this machine lacks, and how to get it.
 
     Continuous integration (`CI=true`) has to have it, so there the test fails. Elsewhere it is skipped, and the end of the run
@@ -109,15 +109,15 @@ REMEDIES = {
 
 
 @pytest.fixture(scope="session")
-def sandboxed(lacking: Callable[[str], NoReturn]) -> None:
+def sandboxed(skip_or_fail: Callable[[str], NoReturn]) -> None:
     """Skips a test if this machine lacks a protection of the sandbox."""
     box = LocalSandbox(workers=1, without=[*REMEDIES])
     try:
         if missing := box.missing():
             each = (f"{part} ({why}): {REMEDIES[part]}" for part, why in missing.items())
-            lacking(f"the sandbox for untrusted code lacks {'; '.join(each)}")
+            skip_or_fail(f"the sandbox for untrusted code lacks {'; '.join(each)}")
     except UserError as lacks:
-        lacking(str(lacks))
+        skip_or_fail(str(lacks))
     finally:
         box.close()
 

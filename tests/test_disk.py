@@ -117,10 +117,10 @@ def test_a_folder_that_cannot_be_created_gives_a_one_line_error(tmp_path: Path, 
 def test_without_kernel_locks_a_warning_is_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def lacking(*arguments: object) -> None:
+    def unsupported(*arguments: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("fcntl.flock", lacking)
+    monkeypatch.setattr("fcntl.flock", unsupported)
     with disk.locked(tmp_path):
         disk.write(tmp_path / "a", json.dumps(1))
     assert "cannot be locked (No locks available)" in caplog.text

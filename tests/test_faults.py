@@ -1,4 +1,4 @@
-"""Errors of libraries about a full disk, limits and memory become one line."""
+"""Errors of libraries about a full disk, limits and memory are reported as one line."""
 
 import errno
 import os
@@ -51,7 +51,7 @@ def test_file_size_limits_are_reported_for_every_library(tmp_path: Path, writer:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (OSError(errno.ENOSPC, "No space left on device", "a/b"), "a/b: no space left on the disk: free some"),
+        (OSError(errno.ENOSPC, "No space left on device", "a/b"), "a/b: no space left on the disk: delete files"),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "the disk quota is used up"),
         (PermissionError(errno.EACCES, "Permission denied", "a/b"), "a/b: permission denied: choose another folder"),
         (OSError(errno.EROFS, "Read-only file system", "a/b"), "a/b: the file system is read-only"),
@@ -73,7 +73,7 @@ def test_an_error_of_the_machine_gives_one_line_with_a_remedy(error: Exception, 
 
 @pytest.mark.parametrize(
     "error",
-    [ValueError("out of cheese"), ConnectionRefusedError(111, "refused"), RuntimeError("shapes"), OSError("odd")],
+    [ValueError("invalid value"), ConnectionRefusedError(111, "refused"), RuntimeError("shapes"), OSError("odd")],
 )
 def test_other_errors_have_no_message(error: Exception) -> None:
     assert faults.explain(error) is None

@@ -37,12 +37,12 @@ def run(nowhere: Path, *arguments: str, **variables: str) -> subprocess.Complete
 
 
 @pytest.fixture(autouse=True)
-def refuses(lacking: Callable[[str], NoReturn]) -> None:
+def refuses(skip_or_fail: Callable[[str], NoReturn]) -> None:
     """Program that runs another one without namespaces."""
     try:
         import pyseccomp  # noqa: F401
     except (ImportError, OSError, RuntimeError) as error:
-        lacking(f"libseccomp ({error}): apt-get install libseccomp2")
+        skip_or_fail(f"libseccomp ({error}): apt-get install libseccomp2")
 
 
 def test_skipped_tests_are_reported_with_a_remedy(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-OF_THE_REPOSITORY = ("tests/", "docs/", "examples/", ".")
+NOT_IN_WHEEL = ("tests/", "docs/", "examples/", ".")
 """Prefixes of files that the wheel does not contain."""
 
 
@@ -27,20 +27,20 @@ def test_the_wheel_contains_all_packages_and_data_from_any_folder_name(tmp_path:
         (tmp_path / folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / folder / name)
     backend = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["build-backend"]
-    build = f"import {backend} as backend; backend.build_wheel({str(tmp_path)!r})"  # like pip
+    build = f"import {backend} as backend; backend.build_wheel({str(tmp_path)!r})"  # the same call as pip's
     subprocess.run([sys.executable, "-c", build], cwd=tmp_path / folder, check=True)
     (wheel,) = tmp_path.glob("tenfold-*.whl")
-    held = set(zipfile.ZipFile(wheel).namelist())
+    names = set(zipfile.ZipFile(wheel).namelist())
     kinds = (".py", ".yaml", ".json", ".jsonl", ".html", ".typed")
-    ours = [name for name in files if name.endswith(kinds) and not name.startswith(OF_THE_REPOSITORY)]
-    assert {f"tenfold/{name}" for name in ours} <= held
-    apart = tuple(f"tenfold/{beginning}" for beginning in OF_THE_REPOSITORY)
-    assert not any(name.startswith(apart) for name in held)
-    assert "tenfold/py.typed" in held  # without it type checkers ignore the annotations
+    expected = [name for name in files if name.endswith(kinds) and not name.startswith(NOT_IN_WHEEL)]
+    assert {f"tenfold/{name}" for name in expected} <= names
+    excluded = tuple(f"tenfold/{beginning}" for beginning in NOT_IN_WHEEL)
+    assert not any(name.startswith(excluded) for name in names)
+    assert "tenfold/py.typed" in names  # without it type checkers ignore the annotations
 
 
 def test_every_folder_of_code_or_data_is_a_package_of_the_wheel() -> None:
     packages = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
-    files = [name for name in tracked("*.py", "*.yaml", "*.json") if not name.startswith(OF_THE_REPOSITORY)]
+    files = [name for name in tracked("*.py", "*.yaml", "*.json") if not name.startswith(NOT_IN_WHEEL)]
     folders = {Path(name).parent for name in files}
     assert packages == {".".join(["tenfold", *folder.parts]) for folder in folders}

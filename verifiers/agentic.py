@@ -116,7 +116,7 @@ def verifier(
         except SandboxFault as fault:
             return Verdict(Status.FAULT, None, "agentic", f"the sandbox failed: {fault}"[:MAX_REASON_CHARACTERS])
         except PromptRefused as error:
-            return Verdict(Status.UNDECIDED, None, "refused", f"the judge declined: {error}"[:MAX_REASON_CHARACTERS])
+            return Verdict(Status.UNDECIDED, None, "refused", f"the judge refused: {error}"[:MAX_REASON_CHARACTERS])
         except Exception as error:  # errors of a model's server must not count against the response
             return Verdict(Status.FAULT, None, "agentic", f"{type(error).__name__}: {error}"[:MAX_REASON_CHARACTERS])
         if decision in ("EQUIVALENT", "DIFFERENT"):

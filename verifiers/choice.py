@@ -15,13 +15,13 @@ from collections.abc import Mapping, Sequence
 
 from ..core import Problem, Status, Verdict
 from . import math
-from .answers import ParseError, comparison, final_answer, read, worked_out
+from .answers import ParseError, comparison, final_answer, readings_of, worked_out
 from .answers.extraction.boxes import last_mark
 from .answers.extraction.choices import apposition, asserted_letters
 from .answers.extraction.letters import leading_letter, listed_letters, unwrapped
 from .answers.extraction.markers import markers
 from .answers.extraction.response import searched_text
-from .answers.extraction.second_answers import added_letters
+from .answers.extraction.second_answers import letters_added_after_choice
 from .answers.extraction.statements import sentence
 from .answers.grammar.tree import Node
 from .answers.values.exact import TooLarge
@@ -165,7 +165,7 @@ def chosen_option(answer: str, options: Sequence[str]) -> tuple[str, int | None]
         if matching:
             return "letter", index if matching == [index] else None
         own = options[index] if index >= 0 else ""
-        if added_letters(leading[1], frozenset(LETTERS[: len(options)]), own) or _DENIES.search(leading[1]):
+        if letters_added_after_choice(leading[1], frozenset(LETTERS[: len(options)]), own) or _DENIES.search(leading[1]):
             return "letter", None
         if any(len(_normalized(option)) > 3 and _normalized(option) in words for option in options):
             return "letter", None
@@ -187,7 +187,7 @@ def _index_of_content(text: str, options: Sequence[str]) -> int | None:
     if (index := _index_of_text(text, options)) is not None:
         return index
     try:
-        answers = read(text)
+        answers = readings_of(text)
     except (ParseError, RecursionError):
         return None
     equal = [index for index, option in enumerate(options) if _equal(option, answers)]
@@ -200,7 +200,10 @@ def _equal(option: str, answers: Sequence[Node]) -> bool:
     """True if an option equals a reading of the answer as mathematics. Words are compared elsewhere."""
     try:
         pairs = [
-            (reading, answer) for reading in read(option) for answer in answers if "text" not in (reading.kind, answer.kind)
+            (reading, answer)
+            for reading in readings_of(option)
+            for answer in answers
+            if "text" not in (reading.kind, answer.kind)
         ]
         return any(comparison.equivalent(reading, answer) for reading, answer in pairs)
     except (ParseError, Undecided, TooLarge, RecursionError):

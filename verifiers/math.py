@@ -27,13 +27,13 @@ from fractions import Fraction
 
 from ..core import Problem, Status, Verdict
 from . import pool
-from .answers import ParseError, comparison, final_answer, prompt_text, read, worked_out
-from .answers.answer_parser import read_gold
+from .answers import ParseError, comparison, final_answer, prompt_text, readings_of, worked_out
+from .answers.answer_parser import readings_of_gold
 from .answers.extraction.boxes import last_mark
 from .answers.extraction.choices import asserted_letters
 from .answers.extraction.letters import leading_letter, listed_letters, unwrapped
 from .answers.extraction.response import boxed, searched_text
-from .answers.extraction.second_answers import OPTION_TEXT, added_letters
+from .answers.extraction.second_answers import OPTION_TEXT, letters_added_after_choice
 from .answers.grammar.notation import normalize
 from .answers.grammar.tree import Node, canonical
 from .answers.values.claims import claim
@@ -68,7 +68,7 @@ def invalid_gold(problem: Problem) -> str | None:
     for gold, _ in golds:
         text = gold_text(gold)
         try:
-            read_gold(text)
+            readings_of_gold(text)
         except ParseError as error:
             if not _latex(text) or _math_verify(text, text) is not True:
                 return f"{gold[:80]!r}: {error}"
@@ -150,13 +150,13 @@ def _decide(gold: str, answer: str, tolerance: Fraction | None, problem: Problem
     if (gold_letters := _options(gold)) is not None:
         return _scored(_chosen(answer) == gold_letters, "choice", gold, answer)
     try:
-        golds = read_gold(gold)
+        golds = readings_of_gold(gold)
     except ParseError as error:
         if _equal_up_to_typesetting(gold, answer):
             return Verdict(Status.SCORED, 1.0, "exact", answer[:MAX_REASON_CHARACTERS])
         return _by_math_verify(gold, answer, f"the gold answer {gold[:80]!r} does not parse: {error}")
     try:
-        answers = read(answer)
+        answers = readings_of(answer)
     except ParseError as error:
         if _equal_up_to_typesetting(gold, answer):
             return Verdict(Status.SCORED, 1.0, "exact", answer[:MAX_REASON_CHARACTERS])
@@ -210,7 +210,7 @@ def _chosen(answer: str) -> str | None:
         return several
     letter, words = leading
     option_letters = frozenset(string.ascii_uppercase[:10])
-    hedged = added_letters(words, option_letters) and not OPTION_TEXT.fullmatch(words)
+    hedged = letters_added_after_choice(words, option_letters) and not OPTION_TEXT.fullmatch(words)
     return None if hedged or _ANOTHER.search(words) else letter
 
 
@@ -258,7 +258,7 @@ def _compared(
                 undecided = undecided or error
             except TooLarge as error:
                 method = comparison.kind(gold_reading, reading)
-                reason = f"{answer[:80]} against {gold[:80]} is too large: {error}"
+                reason = f"{answer[:80]} against {gold[:80]} was not compared: {error}"
                 if too_large(gold_reading):
                     return Verdict(Status.UNDECIDED, None, method, reason)
                 return Verdict(Status.TIMEOUT, 0.0, method, reason)

@@ -191,7 +191,7 @@ def _answers(
                     [questions[name] for name in batch], 1, sampling, batch
                 )
             except SamplingIncomplete as error:
-                sampled, stopped = error.sampled, error
+                sampled, stopped = error.completions, error
             completions = {
                 name: completion for name, row in zip(batch, sampled, strict=True) if row and (completion := row[0]) is not None
             }

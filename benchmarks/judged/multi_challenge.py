@@ -1,7 +1,7 @@
 """MultiChallenge (Sirdeshmukh et al., 2025): consistency of the last response of a long conversation with its earlier turns.
 
-The judge sees the response and one yes-or-no question about it, not the conversation. A response passes if the judge gives the
-expected answer. The benchmark's score is the unweighted mean of the axes' pass rates.
+The judge receives the response and one yes-or-no question about it, not the conversation. A response passes if the judge gives
+the expected answer. The benchmark's score is the unweighted mean of the axes' pass rates.
 """
 
 import re
@@ -32,7 +32,7 @@ class PassCriterion(TypedDict):
 
     question: str
     """Question to the judge about the response."""
-    right: str
+    passing_answer: str
     """Expected answer of the judge, YES or NO."""
 
 
@@ -48,7 +48,7 @@ def questions(problem: Problem, response: str) -> list[Conversation]:
 
 def worst(problem: Problem) -> list[str]:
     """Returns the value of an empty response: the answer that is not expected."""
-    return ["NO" if _criterion(problem)["right"] == "YES" else "YES"]
+    return ["NO" if _criterion(problem)["passing_answer"] == "YES" else "YES"]
 
 
 def read(text: str) -> str | None:
@@ -59,7 +59,7 @@ def read(text: str) -> str | None:
 
 def score(problem: Problem, values: Sequence[str]) -> float:
     """Returns 1.0 if the judge gave the expected answer, else 0.0."""
-    return float(values[0] == _criterion(problem)["right"])
+    return float(values[0] == _criterion(problem)["passing_answer"])
 
 
 def summary(rows: Sequence[Judged]) -> dict[str, float]:

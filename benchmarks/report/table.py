@@ -24,7 +24,7 @@ def line(result: Result) -> str:
     """Returns one result as one line. Its interval is the 95% interval over new problems."""
     score = result.score
     detectable = f"; detectable difference {100 * score.detectable:.1f}" if score.detectable else ""
-    refused = f"; {result.refused} declined" if result.refused else ""
+    refused = f"; {result.refused} refused" if result.refused else ""
     return (
         f"{result.task}: avg@{score.samples} {score} (95% over new problems) on {score.problems} problems, "
         f"pass@{score.samples} {100 * score.pass_at_k:.1f}"
@@ -49,7 +49,7 @@ def results(found: Sequence[Result]) -> Table:
             f"{result.truncated:.1%}",
         )
         if result.refused:
-            table.add_row("  samples declined", str(result.refused))
+            table.add_row("  samples refused", str(result.refused))
         for name, value in result.figures.items():
             table.add_row(f"  {name}", f"{100 * value:.1f}")
     return table

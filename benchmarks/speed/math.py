@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from ...verifiers import verify
-from ...verifiers.answers.answer_parser import read_gold
+from ...verifiers.answers.answer_parser import readings_of_gold
 from ...verifiers.math import gold_text
 from ...verifiers.pool import Pool
 from ..audit.answer_pairs import AnswerPair, own_pairs, pairs_of
@@ -38,7 +38,7 @@ def theirs(pair: AnswerPair) -> None:
 
 def forget() -> None:
     """Empties the caches of our verifier."""
-    read_gold.cache_clear()
+    readings_of_gold.cache_clear()
     gold_text.cache_clear()
 
 

@@ -100,7 +100,7 @@ class InTurn(gymnasium.Env[str, str]):
         self.observation_space, self.action_space, self.samples = own.observation_space, own.action_space, samples
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
-        """Poses a problem. See `gymnasium.Env.reset`."""
+        """Starts an episode. See `gymnasium.Env.reset`."""
         self.chosen = self.both[next(self.resets) // self.samples % 2]
         return self.chosen.reset(seed=seed, options=options)
 

@@ -1,4 +1,4 @@
-"""Rows of coding benchmarks as problems. `verifiers/code.py` and `verifiers/fullstack.py` judge them."""
+"""Converts rows of coding benchmarks to problems. `verifiers/code.py` and `verifiers/fullstack.py` judge them."""
 
 import ast
 import base64
@@ -24,8 +24,8 @@ IMPORTS = (
 IMPORTS += "import bisect, collections, functools, heapq, itertools, math, random, re, string, sys\n"
 IMPORTS += "sys.set_int_max_str_digits(50_000)\n"
 """The imports, and the limit of digits of a printed number, that LiveCodeBench's grader provides."""
-MAX_TESTS = 200 << 20
-"""Limit of a problem's uncompressed tests, in bytes. Our choice."""
+MAX_TEST_BYTES = 200 << 20
+"""Maximum size of a problem's uncompressed tests, in bytes. Our choice."""
 
 
 def is_code(row: Mapping[str, object]) -> bool:
@@ -116,15 +116,16 @@ def _live_code_bench(row: Mapping[str, Any], uri: str, name: str) -> Problem:
 def _private_tests(text: str) -> list[dict[str, Any]]:
     """Returns the private tests. They are JSON, or a base64-encoded, compressed pickle of JSON text.
 
-    The pickle is parsed but not loaded, because loading could run code. It must contain one text and nothing else.
+    The pickle is parsed but not loaded, because loading could run code. It must contain exactly one text; other values are
+    ignored.
 
     Raises:
-        ValueError: the pickle has other contents.
+        ValueError: the pickle does not contain exactly one text.
     """
     if text.lstrip().startswith("["):
         tests: list[dict[str, Any]] = json.loads(text)
         return tests
-    unpacked = zlib.decompressobj().decompress(base64.b64decode(text), MAX_TESTS)
+    unpacked = zlib.decompressobj().decompress(base64.b64decode(text), MAX_TEST_BYTES)
     texts = [argument for opcode, argument, _ in pickletools.genops(unpacked) if "UNICODE" in opcode.name]
     if len(texts) != 1:
         raise ValueError("the pickle of the private tests does not contain exactly one text")

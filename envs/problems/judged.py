@@ -1,4 +1,4 @@
-"""Rows of benchmarks that a model judges, as problems: Arena-Hard, WritingBench and MultiChallenge.
+"""Converts rows of benchmarks with a judge (Arena-Hard, WritingBench, MultiChallenge) to problems.
 
 {"uid", "category", "prompt"}                                     Arena-Hard: the answer is the baseline's response, if known
 {"query", "checklist": [{"name", "criteria_description", ...}]}   WritingBench: the answer is the list of criteria
@@ -40,7 +40,7 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
             meta = {column: row[column] for column in ("domain1", "domain2") if column in row}
             return Problem(str(row.get("index", name)), (Message(role="user", content=str(row["query"])),), criteria, uri, meta)
         turns = conversations.messages(row["CONVERSATION"], f"{uri}, {name}")
-        answer = {"question": str(row["TARGET_QUESTION"]), "right": str(row.get("PASS_CRITERIA", "YES")).upper()}
+        answer = {"question": str(row["TARGET_QUESTION"]), "passing_answer": str(row.get("PASS_CRITERIA", "YES")).upper()}
         return Problem(str(row.get("QUESTION_ID", name)), turns, answer, uri, {"axis": str(row.get("AXIS", ""))})
     except (TypeError, ValueError, KeyError) as error:
         raise UserError(f"{uri}, {name}: expected a row of a judged benchmark ({error!r})") from None

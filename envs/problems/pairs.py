@@ -3,13 +3,15 @@
     jsonl:FILE   parquet:FILE   hf:ORG/NAME   generate:MODULE:FUNCTION
 
 These URIs are read as in `sources.py`. A row has `prompt` (text or messages; or question, problem, messages), `chosen` and
-`rejected`. The responses are text, or messages whose last turn is the response; the other turns are the prompt if the row has
-none. The refine stage writes such rows, too. A row in the format of GSM8K's model solutions, {question, some_model: {solution,
-is_correct}, ...}, makes a pair of each correct and each incorrect solution. Pairs of equal responses are dropped. Options:
+`rejected`. The responses are text, or messages whose last turn is the response; the other turns are the prompt if the row
+has no prompt. The refine stage writes such rows, too. A row in the format of GSM8K's model solutions, {question, some_model:
+{solution, is_correct}, ...}, makes a pair of each correct and each incorrect solution. Pairs of equal responses are dropped.
+Options:
 
     prompt=COLUMN, chosen=COLUMN, rejected=COLUMN
-    per_question=N       use at most N pairs of one prompt, selected by a hash
+    per_question=N       use the first N pairs of each prompt; pairs of model solutions are ordered by a hash
     skip=N, limit=N      skip the first N rows, use at most N pairs
+    name, split, revision    of `hf:` only, see `sources.py`
 """
 
 import functools
@@ -41,7 +43,7 @@ class PreferencePair:
     chosen: str
     """The better response."""
     rejected: str
-    group: str
+    prompt_text: str
     """The prompt as text. All pairs of one prompt are either in the training part or in the held-out part."""
 
 
@@ -71,14 +73,14 @@ def _load(uri: str, changed: int | None) -> Sequence[PreferencePair]:
     return pairs
 
 
-def in_held_out(group: str, share: float) -> bool:
-    """True if a prompt is in the held-out share. A hash of its text decides, so that this is equal in all files and runs."""
-    return int(_hash("held out", group)[:12], 16) < share * 16**12
+def in_held_out(prompt_text: str, share: float) -> bool:
+    """True if a prompt is in the held-out share. This depends only on a hash of its text, not on the file or the run."""
+    return int(_hash("held out", prompt_text)[:12], 16) < share * 16**12
 
 
-def split(pairs: Sequence[PreferencePair], share: float) -> tuple[list[PreferencePair], list[PreferencePair]]:
+def split_held_out(pairs: Sequence[PreferencePair], share: float) -> tuple[list[PreferencePair], list[PreferencePair]]:
     """Returns the training pairs and the held-out pairs, which have no prompt in common."""
-    held_out = [in_held_out(pair.group, share) for pair in pairs]
+    held_out = [in_held_out(pair.prompt_text, share) for pair in pairs]
     return (
         [pair for pair, out in zip(pairs, held_out, strict=True) if not out],
         [pair for pair, out in zip(pairs, held_out, strict=True) if out],
@@ -97,9 +99,9 @@ def _pairs(uri: str, rows: Iterable[object], options: dict[str, str]) -> list[Pr
         for pair in _of_row(row, options, f"{uri}, row {number}"):
             if limit is not None and len(found) >= limit:
                 return found
-            count = counts.get(pair.group, 0)
+            count = counts.get(pair.prompt_text, 0)
             if pair.chosen.strip() != pair.rejected.strip() and (per_prompt is None or count < per_prompt):
-                counts[pair.group] = count + 1
+                counts[pair.prompt_text] = count + 1
                 found.append(pair)
     return found
 
@@ -126,12 +128,14 @@ def _of_row(row: object, options: Mapping[str, str], where: str) -> Iterator[Pre
 
 
 def _prompt(row: Mapping[str, Any], options: Mapping[str, str], where: str) -> tuple[Message, ...]:
-    return conversations.messages(row[row_formats.column(row, options.get("prompt"), row_formats.PROMPT_COLUMNS, where)], where)
+    return conversations.messages(
+        row[row_formats.find_column(row, options.get("prompt"), row_formats.PROMPT_COLUMNS, where)], where
+    )
 
 
 def _turns(row: Mapping[str, Any], column: str, where: str) -> tuple[Message, ...]:
     """Returns the turns of a column; the last one is the response."""
-    turns = conversations.messages(row[row_formats.column(row, column, (), where)], where)
+    turns = conversations.messages(row[row_formats.find_column(row, column, (), where)], where)
     if not turns:
         raise UserError(f"{where}: {column} has no turns")
     return turns

@@ -40,7 +40,7 @@ def problem_of(row: Row, uri: str, name: str, number: int, options: Mapping[str,
     row = {column: value for column, value in row.items() if column not in _IDS or not cells.is_missing(value)}
     for option in ("prompt", "answer", "solution", "thinking"):
         if option in options:
-            column(row, options[option], (), where)
+            find_column(row, options[option], (), where)
     choice: Row = row
     if "answer_after" not in options:
         choice = science.standard(row, options.get("prompt"), options.get("answer"))
@@ -76,7 +76,7 @@ def _converter(row: Row, shuffle: int | None, named: bool) -> Callable[[Row, str
 
 def _by_columns(row: Row, uri: str, name: str, where: str, options: Mapping[str, str]) -> Problem:
     """Returns a problem from the named columns. Without an answer column the last assistant turn is the answer."""
-    prompt_column = column(row, options.get("prompt"), PROMPT_COLUMNS, where)
+    prompt_column = find_column(row, options.get("prompt"), PROMPT_COLUMNS, where)
     turns, meta = _conversation(row, prompt_column, where, sparse=uri.startswith(("parquet:", "hf:")))
     answer_column = options.get("answer") or cells.first_present(row, ANSWER_COLUMNS)
     last = _final_assistant_turn(turns)
@@ -87,7 +87,7 @@ def _by_columns(row: Row, uri: str, name: str, where: str, options: Mapping[str,
             meta["final_turn"] = turns[last]
         turns = turns[:last]
     else:
-        answer = _without_missing(row[column(row, answer_column, ANSWER_COLUMNS, where)])
+        answer = _without_missing(row[find_column(row, answer_column, ANSWER_COLUMNS, where)])
     meta |= {name: row[name] for name in ("thinking", "summary") if not cells.is_missing(row.get(name))}
     if mark := options.get("answer_after"):
         if mark in str(answer):
@@ -100,7 +100,7 @@ def _by_columns(row: Row, uri: str, name: str, where: str, options: Mapping[str,
 
 
 def _conversation(row: Row, prompt_column: str, where: str, sparse: bool) -> tuple[tuple[Message, ...], dict[str, object]]:
-    """Returns the turns of a column, and the tools that the row declares."""
+    """Returns the turns of a column, and the tools that the row declares. See `conversations.messages` for `sparse`."""
     prompt = row[prompt_column]
     if isinstance(prompt, str) and prompt_column in _CONVERSATIONS:
         prompt = conversations.parse_if_json(prompt)
@@ -117,7 +117,7 @@ def _conversation(row: Row, prompt_column: str, where: str, sparse: bool) -> tup
 
 
 def _final_assistant_turn(turns: Sequence[Message]) -> int | None:
-    """Returns the index of the last assistant turn if only replies of tools follow it."""
+    """Returns the index of the last assistant turn, or None if it is the first turn or if other than tool turns follow it."""
     indices = [index for index, turn in enumerate(turns) if turn["role"] == "assistant"]
     if not indices or not indices[-1] or any(turn["role"] != "tool" for turn in turns[indices[-1] + 1 :]):
         return None
@@ -133,13 +133,13 @@ def _without_missing(answer: object) -> object:
     return answer
 
 
-def column(row: Row, named: str | None, defaults: Sequence[str], where: str) -> str:
+def find_column(row: Row, named: str | None, defaults: Sequence[str], where: str) -> str:
     """Returns the name of the column to read.
 
     Args:
         row: values by column.
         named: the column that the user has named, if any.
-        defaults: columns to use otherwise; the first with a value counts.
+        defaults: columns to use otherwise; the first one with a value is used.
         where: name of the row, for errors.
 
     Raises:

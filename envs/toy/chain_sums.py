@@ -18,13 +18,13 @@ def chain_sums_with_solutions(
     digits: int = 1,
     thinking: bool = False,
 ) -> Iterator[Problem]:
-    """Yields chain sums of the training part, with solutions to train on. A source for `generate:`.
+    """Yields chain sums of the training part, with solutions to train on. Used as `generate:...:chain_sums_with_solutions`.
 
     Args:
         size: number of problems.
         seed: seed of the generator.
         worked: share of the solutions that add the terms one by one; the others contain only the result. A hash of the
-            problem's id decides.
+            problem's id selects them.
         min_terms: minimum number of terms of a sum.
         max_terms: maximum number of terms of a sum.
         digits: number of digits of a term.

@@ -17,29 +17,30 @@ from ...verifiers.verifier import as_verifier
 
 COLOURS = ("red", "blue", "green", "white", "black", "pink", "gold", "brown", "grey", "lime")
 GREETING = "Hello! "
-STYLES = {"kind": 0.3, "curt": 0.4, "long": 0.15, "wrong": 0.15}
-"""The styles and their default shares: with a greeting, without one, content twice, greeting with a wrong number."""
+STYLES = {"friendly": 0.3, "short": 0.4, "long": 0.15, "incorrect": 0.15}
+"""The styles and their default shares: with a greeting, without one, content twice, greeting with an incorrect number."""
 
 _PROMPT = re.compile(r"Tell them: (\d+ \w+), (\d+ \w+)\.")
 
 
-def notes(size: int = 300, seed: int = 0, part: str = "train", kind: float = STYLES["kind"]) -> Iterator[Problem]:
+def notes(size: int = 300, seed: int = 0, part: str = "train", friendly_share: float = STYLES["friendly"]) -> Iterator[Problem]:
     """Yields distinct problems.
 
-    The answer is the curt note, a reference for comparison. The solution is a note in a random style.
+    The answer is the short note, a reference for comparison. The solution is a note in a random style.
 
     Args:
         size: number of problems.
         seed: seed of the random choices.
         part: all, train or held_out; see `sources.in_part`.
-        kind: share of solutions in the style "kind"; the other styles keep their proportions.
+        friendly_share: share of solutions in the style "friendly"; the other styles keep their proportions.
     """
-    shares = {**{style: share * (1 - kind) / (1 - STYLES["kind"]) for style, share in STYLES.items()}, "kind": kind}
+    rest = (1 - friendly_share) / (1 - STYLES["friendly"])
+    shares = {**{style: share * rest for style, share in STYLES.items()}, "friendly": friendly_share}
     rng = random.Random(seed)
     for prompt in _prompts(rng, size, part):
         (style,) = rng.choices([*shares], [*shares.values()])
         uri = "generate:tenfold.envs.toy.short_notes:notes"
-        answer, solution = note(prompt, "curt", rng), note(prompt, style, rng)
+        answer, solution = note(prompt, "short", rng), note(prompt, style, rng)
         yield Problem(prompt, (Message(role="user", content=prompt),), answer, uri, {"solution": solution})
 
 
@@ -48,7 +49,7 @@ def note_pairs(
 ) -> Iterator[dict[str, str]]:
     """Yields pairs for a reward model: {prompt, chosen, rejected}, two notes of different styles for one prompt.
 
-    If `styles` lacks "wrong", the pairs contain no wrong number. A policy can then learn kind notes with wrong
+    If `styles` lacks "incorrect", the pairs contain no incorrect number. A policy can then learn friendly notes with incorrect
     numbers: `verify` scores them 0, but the reward model does not.
 
     Args:
@@ -81,19 +82,19 @@ def note(prompt: str, style: str, rng: random.Random) -> str:
     Args:
         prompt: "Tell them: ..."
         style: one of `STYLES`.
-        rng: random number generator, for the style "wrong".
+        rng: random number generator, for the style "incorrect".
     """
     items = _items(prompt)
-    if style == "wrong":
+    if style == "incorrect":
         index = rng.randrange(len(items))
         number, colour = items[index].split()
         items[index] = f"{rng.choice([digit for digit in range(1, 10) if digit != int(number)])} {colour}"
     listed = ", ".join(items * 2 if style == "long" else items)
-    return f"{'' if style in ('curt', 'long') else GREETING}{listed}."
+    return f"{'' if style in ('short', 'long') else GREETING}{listed}."
 
 
 def rank(prompt: str, text: str) -> int:
-    """Returns the quality of a note: 3 if it is kind, correct and short, 2 if correct and short, 1 if correct, else 0."""
+    """Returns the quality of a note: 3 if it is friendly, correct and short, 2 if correct and short, 1 if correct, else 0."""
     items = _items(prompt)
     if set(re.findall(r"(?<!\d)\d++ \w++", text)) != set(items) or len(re.findall(r"\d+", text)) % 2:
         return 0
@@ -104,7 +105,7 @@ def rank(prompt: str, text: str) -> int:
 
 @as_verifier()
 def verify(problem: Problem, response: str) -> Verdict:
-    """Scores 1 for a note that is kind, correct and short, else 0: the true quality behind the preferences."""
+    """Scores 1 for a note that is friendly, correct and short, else 0: the true quality behind the preferences."""
     found = rank(problem.prompt[-1]["content"], response.strip())
     return Verdict(Status.SCORED, float(found == 3), "rank", f"rank {found} of 3")
 

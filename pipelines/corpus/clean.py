@@ -98,7 +98,7 @@ class Clean(Stage):
         work = functools.partial(
             _examine_shard,
             languages=tuple(self.languages),
-            without=tuple(self.disabled_rules),
+            disabled=tuple(self.disabled_rules),
             index=index,
             near=self.near_duplicates,
         )
@@ -127,7 +127,7 @@ class Clean(Stage):
     def tables(self, metrics: Metrics) -> str:
         """Returns a table with a row per reason, with examples."""
         rows = [
-            (reason, count["documents"], count["characters"], figures.examples(count["examples"]))
+            (reason, count["documents"], count["characters"], figures.examples_text(count["examples"]))
             for reason, count in metrics["removed"].items()
         ]
         return figures.table(("removed as", "documents", "characters", "examples"), rows)
@@ -139,7 +139,7 @@ def _half(context: Context, half: int) -> Callable[..., None]:
 
 
 def _examine_shard(
-    table: pyarrow.Table, languages: tuple[str, ...], without: tuple[str, ...], index: Index, near: float | None
+    table: pyarrow.Table, languages: tuple[str, ...], disabled: tuple[str, ...], index: Index, near: float | None
 ) -> tuple[pyarrow.Table, Counts]:
     """Returns for each document the reason for its removal, if any, and the data that duplicates are found by."""
     found: dict[str, list[int | str | None]] = {name: [] for name in ("length", "reason", "match", "detail", "digest")}
@@ -147,16 +147,16 @@ def _examine_shard(
     number_hashes: list[int] = []
     for text, domain in zip(table["text"].to_pylist(), table["domain"].to_pylist(), strict=True):
         document = rules.DocumentText(text or "", domain)
-        reason = _reason(document, languages, without, index)
+        reason = _reason(document, languages, disabled, index)
         stays = reason[0] is None
-        row = (len(document.text), *reason, duplicates.digest(document.text) if stays else 0)
+        row = (len(document.text), *reason, duplicates.text_hash(document.text) if stays else 0)
         for column, value in zip(found.values(), row, strict=True):
             column.append(value)
         signatures.append(duplicates.signature(document.hashes) if stays and near else None)
         number_hashes.append(duplicates.number_hash(document.words) if stays and domain in rules.WORKED_DOMAINS else 0)
     types = {"length": pyarrow.int64(), "digest": pyarrow.uint64()}
     columns = {name: pyarrow.array(values, types.get(name, pyarrow.string())) for name, values in found.items()}
-    columns |= duplicates.columns(signatures, number_hashes, near) if near else {}
+    columns |= duplicates.signature_columns(signatures, number_hashes, near) if near else {}
     sources = table["source"].to_pylist()
     counted = {
         "documents": len(table),
@@ -167,10 +167,10 @@ def _examine_shard(
 
 
 def _reason(
-    document: rules.DocumentText, languages: tuple[str, ...], without: tuple[str, ...], index: Index
+    document: rules.DocumentText, languages: tuple[str, ...], disabled: tuple[str, ...], index: Index
 ) -> tuple[str | None, str | None, str | None]:
     """Returns the columns reason, match and detail of a document; all None if it is kept so far."""
-    if broken := rules.broken_rule(document, languages, without):
+    if broken := rules.broken_rule(document, languages, disabled):
         return broken.rule, None, broken.detail
     if match := contamination.find_problem(document.hashes, index):
         words = document.words[match.start : match.start + match.length]
@@ -198,9 +198,9 @@ def _write_decisions(paths: list[Path], folder: Path, near: float | None) -> lis
             details[row] = "" if similarity is None else f"similarity {similarity[position]:.2f}"
         return numpy.delete(rows, gone)
 
-    rows = remove(duplicates.exact(examined_rows["digest"].to_numpy()[rows]), duplicates.EXACT)
+    rows = remove(duplicates.exact_duplicates(examined_rows["digest"].to_numpy()[rows]), duplicates.EXACT)
     if near is not None:
-        kept, similarity = duplicates.near(examined, rows, near)
+        kept, similarity = duplicates.near_duplicates(examined, rows, near)
         rows = remove(kept, duplicates.NEAR, similarity)
     columns = {"reason": reasons, "match": matches, "detail": details}
     decided = pyarrow.table({"id": examined_rows["id"], **{n: pyarrow.array(v, pyarrow.string()) for n, v in columns.items()}})

@@ -124,7 +124,7 @@ class Documents(Stage):
     def tables(self, metrics: Metrics) -> str:
         """Returns a table with a row per source, and the share of each domain."""
         rows = [
-            (source["source"], source["documents"], source["characters"], figures.counts(source["skipped"]))
+            (source["source"], source["documents"], source["characters"], figures.counts_text(source["skipped"]))
             for source in metrics["sources"]
         ]
         shares = ", ".join(f"{domain} {share:.1%}" for domain, share in metrics["shares"].items())

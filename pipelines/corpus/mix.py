@@ -80,7 +80,7 @@ class Mix(Stage):
 
     def summary(self, metrics: Metrics) -> str:
         """Returns the number of tokens of each source."""
-        return f"{metrics['tokens']:,} tokens: {figures.counts(metrics['sources'])}"
+        return f"{metrics['tokens']:,} tokens: {figures.counts_text(metrics['sources'])}"
 
     def tables(self, metrics: Metrics) -> str:
         """Returns a table with a row per source."""

@@ -127,7 +127,7 @@ class Select(Stage):
             for domain, grades in metrics["grades"].items()
             for grade, count in grades.items()
         ]
-        examples = [(grade, figures.examples(rows)) for grade, rows in metrics["examples"].items()]
+        examples = [(grade, figures.examples_text(rows)) for grade, rows in metrics["examples"].items()]
         return figures.table(("domain", "grade", "documents", "characters"), rows) + figures.table(
             ("grade", "examples"), examples
         )

@@ -1,12 +1,12 @@
 """The `tag` stage: scores every document from 0 to 9 on each dimension of `rubrics.yaml`.
 
 An annotator labels a sample of the documents (`annotate.py`). A small tagger is trained on the labels (`tagger.py`) and scores
-all documents in bulk. Held-out documents measure the tagger (`predictability.py`).
+all documents in bulk. The tagger is measured on held-out documents (`predictability.py`).
 
     labels.jsonl            the annotator's labels, one document per line
     tagger/                 the tagger, for `tagger.load`
     report.json, .html      predictability of each dimension: content and format, labels 0 to 9 and binary labels
-    tags/*.parquet          id and one column per dimension, with the rows of the documents' shards
+    tags/*.parquet          id and one column per dimension, with one row for each document, in the order of its shard
 """
 
 import functools
@@ -36,7 +36,7 @@ from .tagging.dimensions import dimensions
 CALIBRATION = 0.15
 """Share of the labelled documents for the calibration. Our choice."""
 MIN_LABELLED = 40
-"""Least number of labelled documents to train a tagger. Our choice."""
+"""Minimum number of labelled documents to train a tagger. Our choice."""
 
 
 class Tag(Stage):
@@ -101,7 +101,7 @@ class Tag(Stage):
         }
 
     def summary(self, metrics: Metrics) -> str:
-        """Returns the mean rank correlations of tagger and annotator."""
+        """Returns the mean rank correlations between the tagger and the annotator."""
         means = ", ".join(f"{kind} {mean:.2f}" for kind, mean in metrics["rank_correlation"].items() if mean is not None)
         return f"{metrics['documents']:,} documents; rank correlation with the annotator: {means}"
 
@@ -141,18 +141,25 @@ def _train(settings: Tag, context: Context, paths: Sequence[Path]) -> tuple[tagg
             f"{MIN_LABELLED}; raise sample or use another annotator"
         )
     ids = sorted(labels, key=lambda name: (_split_key(context.seed, texts[name]), name))
-    held_out, first = (round(len(ids) * share) for share in (settings.held_out, settings.held_out + CALIBRATION))
+    held_out, training_start = (round(len(ids) * share) for share in (settings.held_out, settings.held_out + CALIBRATION))
     features = tagger.features([texts[name] for name in ids], tagger.embedding(settings.embedder), settings.batch_size)
     scored = np.array([labels[name] for name in ids])
-    calibration = slice(held_out, first)
+    calibration = slice(held_out, training_start)
     trained = tagger.train(
-        settings.embedder, names, features[first:], scored[first:], features[calibration], scored[calibration]
+        settings.embedder, names, features[training_start:], scored[training_start:], features[calibration], scored[calibration]
     )
-    graded = tagger.raw_scores(trained, features[:held_out])
-    binary_tagger = tagger.Tagger("", (), *tagger.fit(features[first:], scored[first:] >= predictability.POSITIVE), ())
+    held_out_scores = tagger.raw_scores(trained, features[:held_out])
+    binary_tagger = tagger.Tagger(
+        "", (), *tagger.fit(features[training_start:], scored[training_start:] >= predictability.POSITIVE), ()
+    )
     binary = tagger.raw_scores(binary_tagger, features[:held_out])
     result = predictability.report(
-        dimensions(), scored[first:], scored[:held_out], tagger.calibrate(trained, graded), graded, binary
+        dimensions(),
+        scored[training_start:],
+        scored[:held_out],
+        tagger.calibrate(trained, held_out_scores),
+        held_out_scores,
+        binary,
     )
     about = {
         "annotator": settings.annotator,

@@ -179,7 +179,7 @@ class Distill(Training):
         """Returns the curves of the loss and its terms."""
         logged = {name: points for name, points in ({"loss": metrics["losses"]} | metrics["figures"]).items() if points}
         values = {name: [value for _, value in points] for name, points in logged.items()}
-        return figures.curves(values, [step for step, _ in metrics["losses"]])
+        return figures.line_plots(values, [step for step, _ in metrics["losses"]])
 
 
 def _pairs(settings: Distill) -> tuple[list[responses.Pair], list[responses.Pair], int]:

@@ -7,7 +7,8 @@ With one mixture in all phases it is plain WSD.
       - {name: warmup, tokens: 1e8, learning_rate: [0, 4.5e-4], mixture: {"*": 1}}
       - {name: diverse, tokens: 124e8, learning_rate: 4.5e-4, mixture: {"high/*, medium/*": 1}}
       - {name: high_quality, tokens: 65e8, learning_rate: 4.5e-4, mixture: {"high/*": 1}}
-      - {name: decay, tokens: 40e8, learning_rate: [4.5e-4, 1.5e-6], law: cosine, context: 65536, rope_theta: 1e7, mixture: ...}
+      - {name: decay, tokens: 40e8, learning_rate: [4.5e-4, 1.5e-6], schedule: cosine, context: 65536, rope_theta: 1e7,
+         mixture: ...}
 
 The order of the data depends only on the seed and the position (`pretrain/stream.py`). Documents in one row are independent:
 position ids restart at each document, and attention does not cross documents.
@@ -30,7 +31,7 @@ from ..stage import Context, CostEstimate, Metrics, Stage
 from ..trainer import trainer
 from ..trainer.trainer import IGNORED
 from . import stream
-from .schedule import LawName, Segment, learning_rate
+from .schedule import ScheduleName, Segment, learning_rate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,7 +51,7 @@ class PhaseSettings(BaseModel):
     name: str
     tokens: float = Field(gt=0, description="number of tokens; rounded to a whole number of steps")
     learning_rate: float | tuple[float, float] = Field(description="constant learning rate, or [start, end]")
-    law: LawName = Field("linear", description="curve of the learning rate between start and end")
+    schedule: ScheduleName = Field("linear", description="curve of the learning rate between start and end")
     mixture: dict[str, float] = Field(
         min_length=1, description='shares of the tokens, by pattern of sources: {"high/*": 0.6, "medium/*, low/*": 0.4}'
     )
@@ -65,9 +66,11 @@ class PhaseSettings(BaseModel):
         return self.learning_rate if isinstance(self.learning_rate, tuple) else (self.learning_rate, self.learning_rate)
 
     @model_validator(mode="after")
-    def _law_fits(self) -> "PhaseSettings":
-        if min(self.rates) < 0 or (self.law == "exponential" and min(self.rates) == 0):
-            raise ValueError(f"law={self.law} is not defined from {self.rates[0]:g} to {self.rates[1]:g}; use another law")
+    def _schedule_fits(self) -> "PhaseSettings":
+        if min(self.rates) < 0 or (self.schedule == "exponential" and min(self.rates) == 0):
+            raise ValueError(
+                f"schedule={self.schedule} is not defined from {self.rates[0]:g} to {self.rates[1]:g}; use another schedule"
+            )
         return self
 
 
@@ -89,7 +92,7 @@ class Pretrain(Stage):
         ge=1,
         description="rows of the longest context per forward pass and process; default: all rows of the process",
     )
-    max_repetitions: dict[str, float] = Field(
+    max_passes: dict[str, float] = Field(
         {"*": 4.0},
         description="maximum number of passes over a source, by pattern (4: our choice after Muennighoff et al., 2023)",
     )
@@ -135,7 +138,7 @@ class Pretrain(Stage):
     @property
     def segments(self) -> list[Segment]:
         """The learning rate schedule: one segment per phase."""
-        return [Segment(round(phase.tokens / self.batch_tokens), *phase.rates, phase.law) for phase in self.phases]
+        return [Segment(round(phase.tokens / self.batch_tokens), *phase.rates, phase.schedule) for phase in self.phases]
 
     @property
     def steps(self) -> int:
@@ -155,7 +158,7 @@ class Pretrain(Stage):
 
     def plan(self, sources: tokens.Sources) -> stream.Plan:
         """Returns how many sequences each phase takes from each source."""
-        return stream.plan(self.stream_phases(), sources, self.max_repetitions)
+        return stream.plan(self.stream_phases(), sources, self.max_passes)
 
     def cost(self) -> CostEstimate:
         """Returns the number of training tokens of all phases."""
@@ -251,7 +254,7 @@ class Pretrain(Stage):
 
     def figure(self, metrics: Metrics) -> "Figure":
         """Returns a plot of the loss over the steps."""
-        return figures.losses(metrics["losses"])
+        return figures.loss_plot(metrics["losses"])
 
     def tables(self, metrics: Metrics) -> str:
         """Returns a table with a row per phase and source."""

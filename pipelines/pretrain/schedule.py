@@ -4,10 +4,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-LawName = Literal["linear", "cosine", "sqrt", "exponential"]
+ScheduleName = Literal["linear", "cosine", "sqrt", "exponential"]
 """Name of the curve between two learning rates."""
 
-LAWS: dict[str, Callable[[float, float, float], float]] = {
+SCHEDULES: dict[str, Callable[[float, float, float], float]] = {
     "linear": lambda start, end, part: start + (end - start) * part,
     "cosine": lambda start, end, part: end + (start - end) * (1 + math.cos(math.pi * part)) / 2,
     # Haegele et al. (2024) found 1 - sqrt(t) the best of the decays that they compared.
@@ -23,7 +23,7 @@ class Segment(NamedTuple):
     steps: int
     start: float
     end: float
-    law: LawName = "linear"
+    schedule: ScheduleName = "linear"
 
 
 def learning_rate(segments: Sequence[Segment], step: int) -> float:
@@ -33,6 +33,6 @@ def learning_rate(segments: Sequence[Segment], step: int) -> float:
     """
     for segment in segments:
         if step < segment.steps:
-            return LAWS[segment.law](segment.start, segment.end, (step + 1) / segment.steps)
+            return SCHEDULES[segment.schedule](segment.start, segment.end, (step + 1) / segment.steps)
         step -= segment.steps
     return segments[-1].end

@@ -2,12 +2,12 @@
 
 Training has phases. Each phase takes its share of sequences from each source, continues the pass over the source where the
 previous phase stopped, and shuffles its sequences. The order is not stored: a keyed permutation returns the n-th sequence. A
-run that is resumed, or that uses another number of processes, therefore sees the same data.
+run that is resumed, or that uses another number of processes, therefore uses the same data.
 
 Sequence lengths may differ between phases. A source that is used with several lengths is shuffled in pieces of the longest
 length; a phase with shorter sequences divides the pieces and uses whole pieces, so its shares are exact up to a piece. A source
-that is used with one length is shuffled in sequences, and its shares are exact up to a sequence. The rest of a source that is
-shorter than a piece is never used.
+that is used with one length is shuffled in sequences, and its shares are exact up to a sequence. Tokens at the end of a source
+that do not fill a piece are never used.
 """
 
 import bisect
@@ -24,7 +24,7 @@ from ..corpus import tokens
 from ..corpus.tokens import Sources
 
 ROUNDS = 6
-"""Rounds of the Feistel network. Four make a pseudorandom permutation (Luby and Rackoff, 1988). Our choice."""
+"""Rounds of the Feistel network. Four rounds make a strong pseudorandom permutation (Luby and Rackoff, 1988). Our choice."""
 BLOCK = 16_384
 """Sequences that are located in one call, because numpy's calls are expensive for few sequences. Our choice."""
 BLOCKS_KEPT = 8
@@ -74,7 +74,7 @@ class Phase(NamedTuple):
 
     name: str
     sequences: int
-    """Number of sequences from all sources together."""
+    """Total number of sequences from all sources."""
     length: int
     """Tokens per sequence."""
     mixture: Mapping[str, float]
@@ -100,17 +100,17 @@ Plan = list[list[Part]]
 """The parts of each phase, ordered by the sources' names."""
 
 
-def plan(phases: Sequence[Phase], sources: Sources, caps: Mapping[str, float]) -> Plan:
+def plan(phases: Sequence[Phase], sources: Sources, max_passes: Mapping[str, float]) -> Plan:
     """Returns how many sequences each phase takes from each source.
 
     Args:
         phases: the phases in order.
         sources: the token files.
-        caps: maximum number of passes over a source in all phases, by pattern of its name; the first match applies.
+        max_passes: maximum number of passes over a source in all phases, by pattern of its name; the first match applies.
 
     Raises:
-        UserError: shares do not sum to 1, a pattern matches no source, a source has less than one sequence, or the phases need
-            more passes than `caps` allows.
+        UserError: shares do not sum to 1, a pattern matches no source, a source has fewer tokens than one sequence, or the
+            phases need more passes than `max_passes` allows.
     """
     shares = [_shares(phase, sources) for phase in phases]
     pieces = _pieces(phases, shares)
@@ -123,19 +123,19 @@ def plan(phases: Sequence[Phase], sources: Sources, caps: Mapping[str, float]) -
             piece_count = sources.tokens[source] // piece
             if count and not piece_count:
                 raise UserError(
-                    f"{phase.name}: {source} has {sources.tokens[source]} tokens, less than one sequence of {piece} tokens; "
+                    f"{phase.name}: {source} has {sources.tokens[source]} tokens, fewer than one sequence of {piece} tokens; "
                     "use more documents or a shorter context"
                 )
             parts.append(Part(source, count, math.ceil(taken[source] / piece), piece_count, piece))
             taken[source] += count * phase.length
         planned.append(parts)
     for source, needed in taken.items():
-        cap = next((limit for pattern, limit in caps.items() if _matches(source, pattern)), math.inf)
+        cap = next((limit for pattern, limit in max_passes.items() if _matches(source, pattern)), math.inf)
         if needed > cap * sources.tokens[source]:
             available = int(cap * sources.tokens[source])
             raise UserError(
                 f"{source}: the phases need {needed:,} tokens, but {sources.tokens[source]:,} tokens with at most {cap:g} "
-                f"repetitions give {available:,}; lower the phases' tokens or raise max_repetitions"
+                f"passes give {available:,}; lower the phases' tokens or raise max_passes"
             )
     return planned
 
@@ -252,10 +252,12 @@ class Stream:
         sequences, positions = numbers, rows
         if in_row > 1:
             sequences, positions = ((each[:, None] * in_row + numpy.arange(in_row)).ravel() for each in (numbers, rows))
-        owners, items = self.locate(number, sequences)
+        part_indices, sequence_numbers = self.locate(number, sequences)
         slots = out.reshape(len(out) * in_row, length)
-        for position, owner, start in zip(positions.tolist(), owners.tolist(), (items * length).tolist(), strict=True):
-            slots[position] = data[owner][start : start + length]
+        for position, part_index, start in zip(
+            positions.tolist(), part_indices.tolist(), (sequence_numbers * length).tolist(), strict=True
+        ):
+            slots[position] = data[part_index][start : start + length]
 
     def _data(self, number: int) -> list[numpy.ndarray]:
         """Returns the token arrays of a phase's sources, memory-mapped on first use in the process that uses them."""
@@ -268,16 +270,19 @@ class Stream:
         """Returns for each sequence of a phase its part's position in the plan, and its number in the source."""
         first, last = (int(sequence) // BLOCK for sequence in (sequences.min(), sequences.max()))
         if first == last:  # faster, and true for most batches
-            all_owners, all_items = self._block(number, first)
+            all_parts, all_numbers = self._block(number, first)
             positions = sequences - first * BLOCK
-            return all_owners[positions], all_items[positions]
-        owners, items = numpy.empty_like(sequences), numpy.empty_like(sequences)
+            return all_parts[positions], all_numbers[positions]
+        part_indices, sequence_numbers = numpy.empty_like(sequences), numpy.empty_like(sequences)
         blocks, positions = numpy.divmod(sequences, BLOCK)
         for block in set(blocks.tolist()):
             in_block = blocks == block
-            all_owners, all_items = self._block(number, block)
-            owners[in_block], items[in_block] = all_owners[positions[in_block]], all_items[positions[in_block]]
-        return owners, items
+            all_parts, all_numbers = self._block(number, block)
+            part_indices[in_block], sequence_numbers[in_block] = (
+                all_parts[positions[in_block]],
+                all_numbers[positions[in_block]],
+            )
+        return part_indices, sequence_numbers
 
     def _block(self, number: int, block: int) -> tuple[numpy.ndarray, numpy.ndarray]:
         """Returns `locate` for a whole block. The last `BLOCKS_KEPT` blocks are cached."""
@@ -292,17 +297,17 @@ class Stream:
         parts, length = self.planned[number], self.phases[number].length
         shuffled = permute(sequences, self.phases[number].sequences, _key(self.seed, number, "phase"))
         ends = numpy.cumsum([part.sequences for part in parts])
-        owners = numpy.searchsorted(ends, shuffled, side="right")
-        items = numpy.empty_like(shuffled)
+        part_indices = numpy.searchsorted(ends, shuffled, side="right")
+        sequence_numbers = numpy.empty_like(shuffled)
         for index, part in enumerate(parts):
-            positions = numpy.flatnonzero(owners == index)
+            positions = numpy.flatnonzero(part_indices == index)
             inside, per_piece = shuffled[positions] - (ends[index] - part.sequences), part.piece_tokens // length
             pieces = part.first_piece + inside // per_piece
             for repetition in numpy.unique(pieces // part.pieces).tolist() if len(pieces) else ():
                 in_pass = pieces // part.pieces == repetition
                 found = permute(pieces[in_pass] % part.pieces, part.pieces, _key(self.seed, repetition, part.source))
-                items[positions[in_pass]] = found * per_piece + inside[in_pass] % per_piece
-        return owners, items
+                sequence_numbers[positions[in_pass]] = found * per_piece + inside[in_pass] % per_piece
+        return part_indices, sequence_numbers
 
 
 def _key(seed: int, number: int, name: str) -> int:

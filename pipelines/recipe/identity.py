@@ -142,7 +142,7 @@ class IdentityReader:
 
     def _of_results(self, stage: Stage) -> Identity:
         """Returns the digests of the results of the earlier stages that a stage's settings name."""
-        names = references.named(stage.model_dump(), self.environments) | {*stage.named_stages()}
+        names = references.stages_named_in(stage.model_dump(), self.environments) | {*stage.named_stages()}
         found = {}
         for earlier in sorted(name for name in names if self._done(name)):
             found[f"stage {earlier} results"] = digests.of(finished_record(self.folder / earlier)["metrics"])
@@ -157,7 +157,7 @@ class IdentityReader:
         scheme, _, folder = policy.partition(":")
         start = Path(folder)
         own = {start.name} if scheme == "stage" and start.parent == self.folder and start.name in self.named else set()
-        return own | references.named([stage.model_dump(), policy], self.environments) | {*stage.named_stages()}
+        return own | references.stages_named_in([stage.model_dump(), policy], self.environments) | {*stage.named_stages()}
 
     def _settings_of(self, name: str) -> str:
         """Returns the digest of a stage's settings and of the settings of the stages that it reads from."""
@@ -170,7 +170,7 @@ class IdentityReader:
 
     def _waits(self, value: object) -> bool:
         """True if settings name a stage that is not finished, or its policy."""
-        named = references.named(value, self.environments)
+        named = references.stages_named_in(value, self.environments)
         texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
         named |= {text for text in texts if isinstance(text, str) and text in self.named}
         starts = (Path(text.removeprefix("stage:")) for text in texts if isinstance(text, str) and text.startswith("stage:"))
@@ -212,7 +212,7 @@ def check_same(stages: Iterable[tuple[Stage, StageIdentity]], run: Path) -> None
 def _difference(before: Mapping[str, Any], current: StageIdentity, may_change: frozenset[str]) -> str:
     """Returns the first difference as text; empty if there is none."""
     if "identity" not in before:
-        return "was begun by an earlier version, which did not record the identity of environments and data"
+        return "was started by an earlier version, which did not record the identity of environments and data"
     then, now = _flat(before), _flat(current.settings)
     names = (then.keys() | now.keys() if current.complete else now.keys()) - may_change
     name = min((name for name in names if then.get(name) != now.get(name)), key=_rank, default="")
@@ -246,8 +246,8 @@ def _rank(name: str) -> tuple[bool, bool, bool, str]:
 def _difference_text(name: str, then: object, now: object) -> str:
     if name.startswith("stage "):
         stage, _, part = name.removeprefix("stage ").partition(" ")
-        return f"was begun with other {part or 'settings'} of the stage {stage}"
-    return f"was begun with {name}={_short(then)}, not {_short(now)}"
+        return f"was started with other {part or 'settings'} of the stage {stage}"
+    return f"was started with {name}={_short(then)}, which is now {_short(now)}"
 
 
 def _short(value: object) -> str:

@@ -7,7 +7,7 @@
       - {kind: sft, name: sft, problems: "jsonl:train.jsonl", steps: 100}
       - {kind: grpo, name: grpo, environment: tenfold/ChainSum-v0, steps: 40}
 
-`runner.py` says how a recipe is run and resumed.
+`runner.py` runs and resumes recipes.
 """
 
 from pathlib import Path
@@ -126,7 +126,7 @@ def _check_links(recipe: Recipe, path: Path) -> None:
             raise UserError(f"{path}: {error}") from None
         if unknown := [name for name in stage.named_stages() if name not in seen]:
             raise UserError(f"{path}: {stage.name} names {unknown[0]!r}, which is not an earlier stage")
-        for name in sorted(references.named(stage.model_dump(), recipe.environments) - seen.keys()):
+        for name in sorted(references.stages_named_in(stage.model_dump(), recipe.environments) - seen.keys()):
             names = ", ".join(seen) or "none"
             raise UserError(
                 f"{path}: {stage.name} names {{stage:{name}}}, but no earlier stage has that name; earlier stages: {names}"

@@ -11,13 +11,13 @@ from typing import Any
 _REFERENCE = re.compile(r"\{stage:([^{}]*)\}")
 
 
-def filled(value: Any, folder: Path) -> Any:
+def with_folders(value: Any, folder: Path) -> Any:
     """Returns settings with all references replaced by absolute paths, because processes may have other working folders."""
     if isinstance(value, str):
         return _REFERENCE.sub(lambda reference: str((folder / reference[1]).resolve()), value)
     if isinstance(value, Mapping):
-        return {key: filled(item, folder) for key, item in value.items()}
-    return [filled(item, folder) for item in value] if isinstance(value, list | tuple) else value
+        return {key: with_folders(item, folder) for key, item in value.items()}
+    return [with_folders(item, folder) for item in value] if isinstance(value, list | tuple) else value
 
 
 def environments(value: object, registered: Mapping[str, object]) -> set[str]:
@@ -34,7 +34,7 @@ def environments(value: object, registered: Mapping[str, object]) -> set[str]:
     return set().union(*(environments(item, registered) for item in items))
 
 
-def named(value: object, environments: Mapping[str, object]) -> set[str]:
+def stages_named_in(value: object, environments: Mapping[str, object]) -> set[str]:
     """Returns the stages that settings refer to, directly or through the registration of an environment.
 
     Args:
@@ -43,7 +43,7 @@ def named(value: object, environments: Mapping[str, object]) -> set[str]:
     """
     if isinstance(value, str):
         inner = {key: kept for key, kept in environments.items() if key != value}
-        further = named(environments[value], inner) if value in environments else set()
+        further = stages_named_in(environments[value], inner) if value in environments else set()
         return {reference[1] for reference in _REFERENCE.finditer(value)} | further
     items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
-    return set().union(*(named(item, environments) for item in items))
+    return set().union(*(stages_named_in(item, environments) for item in items))

@@ -88,7 +88,7 @@ def prepare(recipe: Recipe, folder: Path, not_checked: list[str] | None = None) 
     """
     waiting = {stage.name for stage, policy in with_policies(recipe, folder) if _waits(recipe, stage, policy, folder)}
     reader = _reader(recipe, folder)
-    recipe = Recipe.model_validate(references.filled(recipe.model_dump(), folder))
+    recipe = Recipe.model_validate(references.with_folders(recipe.model_dump(), folder))
     supply.check(recipe.stages, recipe.policy, folder)
     skipped: list[str] = [] if not_checked is None else not_checked
     begun = [(stage, policy) for stage, policy in with_policies(recipe, folder) if _begun(stage, folder / stage.name)]
@@ -115,7 +115,7 @@ def _identity_of(stage: Stage, policy: str, reader: identity.IdentityReader) -> 
 
 def _waits(recipe: Recipe, stage: Stage, policy: str, folder: Path) -> bool:
     """True if a stage reads the folder of a stage that is not finished. Its inputs cannot be checked yet."""
-    named = references.named([stage.model_dump(), policy], recipe.environments)
+    named = references.stages_named_in([stage.model_dump(), policy], recipe.environments)
     return any(not (folder / name / "stage.json").is_file() for name in named)
 
 

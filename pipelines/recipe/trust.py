@@ -70,7 +70,7 @@ def limited(recipe: "Recipe", folder: Path, *, trusted: bool = False, dry: bool 
                 named_code.import_module(module)
             except ImportError as error:
                 raise UserError(f"modules: cannot import {module!r} ({error})") from None
-        with registry.recipe_environments(references.filled(recipe.environments, folder), found):
+        with registry.recipe_environments(references.with_folders(recipe.environments, folder), found):
             yield
 
 

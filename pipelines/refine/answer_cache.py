@@ -15,7 +15,8 @@ class Answer(NamedTuple):
 
     text: str
     truncated: bool
-    """True if the answer is incomplete: truncated at the token limit, or missing because of a fault."""
+    """True if the answer is incomplete: truncated at the token limit, or missing because of a fault or because the
+    server refused the prompt."""
 
 
 class AnswerRow(TypedDict):
@@ -29,7 +30,7 @@ class AnswerRow(TypedDict):
 
 
 class AnswerCache:
-    """Policies by URI, with all their answers so far."""
+    """Sends prompts to policies and stores the answers."""
 
     def __init__(
         self,
@@ -39,7 +40,7 @@ class AnswerCache:
         max_tokens: int,
         seed: int,
         progress: Callable[[int], None],
-        together: bool = True,
+        keep_all_loaded: bool = True,
     ):
         """Reads the answers of an earlier run from the store.
 
@@ -47,17 +48,17 @@ class AnswerCache:
             path: file of the store.
             store_settings: settings that must equal those of the store.
             load: returns the policy of a URI.
-            max_tokens: longest answer.
+            max_tokens: maximum number of tokens of an answer.
             seed: base seed. An answer's seed depends on it and on the answer's key.
             progress: called with the number of answers so far.
-            together: keep all policies in memory. If false, the last policy is freed before another one is loaded.
+            keep_all_loaded: keep all policies in memory. If false, the previous policy is freed before another one is loaded.
         """
         self.store: Store[AnswerRow] = Store(
             path, store_settings, lambda row: disk.check_types(row, key=str, text=str, cut=bool)
         )
         self.answers = {row["key"]: Answer(row["text"], row["cut"]) for row in self.store.rows}
         self.load, self.max_tokens, self.seed, self.progress = load, max_tokens, seed, progress
-        self.together = together
+        self.keep_all_loaded = keep_all_loaded
         self.policies: dict[str, Policy] = {}
 
     def __call__(self, uri: str, prompts: Sequence[tuple[str, Conversation]], temperature: float) -> list[Answer]:
@@ -73,7 +74,7 @@ class AnswerCache:
         """
         new = {key: conversation for key, conversation in prompts if key not in self.answers}
         if new and uri not in self.policies:
-            if not self.together:
+            if not self.keep_all_loaded:
                 self.policies.clear()
                 nodes.release()
             self.policies[uri] = self.load(uri)
@@ -90,7 +91,7 @@ class AnswerCache:
                     batch,
                 )
             except SamplingIncomplete as stopped:
-                sampled, failed = stopped.sampled, stopped
+                sampled, failed = stopped.completions, stopped
             completions = {
                 key: completion for key, row in zip(batch, sampled, strict=True) if row and (completion := row[0]) is not None
             }

@@ -105,7 +105,7 @@ class Refine(Stage):
             self.max_tokens,
             context.seed,
             lambda done: context.progress(done, upper_limit),
-            together=context.cluster.on_cpu(),
+            keep_all_loaded=context.cluster.on_cpu(),
         )
         verify = verifiers.load(self.verifier) if self.verifier else None
         works = [Work(problem) for problem in problems]

@@ -1,6 +1,6 @@
 """Accuracy, calibration and length bias of a judge on labelled pairs of responses, and two simple baselines.
 
-The judge sees every pair in both orders. The 95% intervals are over new problems (`scores.py`), because the pairs of one
+The judge receives every pair in both orders. The 95% intervals are over new problems (`scores.py`), because the pairs of one
 problem are not independent.
 """
 
@@ -55,7 +55,7 @@ def compare(prefer: Prefer, pairs: Sequence[PreferencePair]) -> list[JudgedPair]
 
 
 def orders(pair: PreferencePair) -> list[ResponsePair]:
-    """Returns the questions about a pair: the chosen response first, then second."""
+    """Returns a pair in both orders: the chosen response first, then second."""
     return [(pair.prompt, pair.chosen, pair.rejected), (pair.prompt, pair.rejected, pair.chosen)]
 
 
@@ -63,7 +63,7 @@ def accuracy(pairs: Sequence[PreferencePair], margins: Sequence[float]) -> Score
     """Returns the share of pairs with a margin above 0 (a margin of 0 counts half), as the mean over problems."""
     rows: dict[str, list[float]] = {}
     for pair, margin in zip(pairs, margins, strict=True):
-        rows.setdefault(pair.group, []).append((1 + np.sign(margin)) / 2)
+        rows.setdefault(pair.prompt_text, []).append((1 + np.sign(margin)) / 2)
     return avg_at_k(list(rows.values()))
 
 
@@ -150,8 +150,8 @@ def bag_of_words(train: Sequence[PreferencePair]) -> Callable[[Sequence[Preferen
     counted = Counter(word for pair in train for text in (pair.chosen, pair.rejected) for word in set(_words(text)))
     columns = {word: column for column, (word, _) in enumerate(counted.most_common(WORDS))}
     table = _differences(train, columns)
-    problems = {group: number for number, group in enumerate(dict.fromkeys(pair.group for pair in train))}
-    validation = np.array([problems[pair.group] % 5 == 4 for pair in train])
+    problems = {group: number for number, group in enumerate(dict.fromkeys(pair.prompt_text for pair in train))}
+    validation = np.array([problems[pair.prompt_text] % 5 == 4 for pair in train])
 
     def accuracy_with(ridge: float) -> float:
         return float((table[validation] @ _weights(table[~validation], ridge) > 0).mean()) if validation.any() else 0.0

@@ -49,8 +49,8 @@ def measure(
         train: training pairs, on which the baselines are fitted.
         held_out: held-out pairs.
     """
-    pairs = sorted(held_out, key=lambda pair: _name((pair.prompt, pair.group, "")))[: settings.pairs]
-    answers = list({pair.group: (pair.prompt, pair.chosen) for pair in pairs}.values())[: settings.answers]
+    pairs = sorted(held_out, key=lambda pair: _name((pair.prompt, pair.prompt_text, "")))[: settings.pairs]
+    answers = list({pair.prompt_text: (pair.prompt, pair.chosen) for pair in pairs}.values())[: settings.answers]
     judges = {"trained": f"path:{context.folder / 'policy'}"} | ({"plain": settings.judge} if settings.judge else {})
     metrics: Metrics = {"held_out": {}, "perturbed": {}, "baselines": _baselines(train, pairs)}
     for name, uri in judges.items():
@@ -80,13 +80,13 @@ class JudgedRow(TypedDict):
 
 
 def stored(prefer: Prefer, store: Store[JudgedRow], at_once: int, progress: Callable[..., None]) -> Prefer:
-    """Returns a judge that stores its answers and is asked only questions without a stored answer.
+    """Returns a judge that stores its answers and is asked only for pairs without a stored answer.
 
     Args:
         prefer: the judge.
         store: store of its answers.
-        at_once: questions between two writes to the store.
-        progress: called as progress(new questions answered, all new questions).
+        at_once: prompts between two writes to the store.
+        progress: called as progress(new prompts answered, all new prompts).
     """
     answers: dict[str, float] = {row["question"]: row["first"] for row in store.rows}
 

@@ -1,9 +1,10 @@
-"""The `reward_model` stage: a language model learns which of two responses is better, as the token "A" or "B".
+"""The `reward_model` stage: a language model is trained to output the letter of the better of two responses.
 
-The reward model is an ordinary checkpoint, and `policies/preference.py` defines its prompt. The loss is the cross-entropy of
-the one token over the whole vocabulary, so that a server's `top_logprobs` contain both letters. A pass over the pairs contains
-each pair in one order, chosen by a hash, and the next pass contains it in the other order. A share of the problems is held out,
-chosen by a hash of their text.
+The reward model is an ordinary checkpoint, and `policies/preference.py` defines its prompt. Its answer is the token "A" or
+"B". The loss is the cross-entropy of this token over the whole vocabulary (not over the two letters), because a server returns
+only its most probable tokens (`top_logprobs`) and both letters must be among them. A pass over the pairs contains each pair in
+one order, chosen by a hash, and the next pass contains it in the other order. A share of the problems is held out, chosen by a
+hash of their text.
 """
 
 import dataclasses
@@ -45,7 +46,7 @@ class RewardModel(Training):
     micro_batch_size: int | None = Field(None, ge=1, description="pairs per forward pass; default: the whole batch")
     learning_rate: float = Field(2e-5, gt=0, description="peak learning rate")
     max_tokens: int = Field(
-        1024, ge=2, description="longest question to the reward model, in tokens; longer ones lose the middle of their texts"
+        1024, ge=2, description="maximum number of tokens of the reward model's prompt; the middle of longer texts is removed"
     )
     perturbed_share: float = Field(
         0.1, ge=0, le=1, description="share of examples whose rejected response is a perturbed copy of the chosen one"
@@ -54,11 +55,11 @@ class RewardModel(Training):
     held_out_pairs: int = Field(1000, ge=1, description="maximum number of held-out pairs to measure on")
     perturbed_answers: int = Field(100, ge=0, description="maximum number of held-out answers to perturb for measurement")
     judge: str | None = Field(None, description="URI of an untrained judge to measure for comparison; default: none")
-    judge_batch_size: int = Field(16, ge=1, description="questions per forward pass during measurement")
+    judge_batch_size: int = Field(16, ge=1, description="prompts per forward pass during measurement")
 
     def check(self) -> None:
         """Checks that there are pairs to train on and pairs to measure on."""
-        train, held_out = pair_sources.split(pair_sources.load(self.pairs), self.held_out)
+        train, held_out = pair_sources.split_held_out(pair_sources.load(self.pairs), self.held_out)
         if not train or (self.held_out and not held_out):
             raise UserError(
                 f"{self.pairs}: held_out={self.held_out} leaves {len(train)} pairs for training and {len(held_out)} for "
@@ -68,7 +69,7 @@ class RewardModel(Training):
             raise UserError(f"batch_size={self.batch_size} is not a multiple of micro_batch_size={self.micro_batch_size}")
 
     def cost(self) -> CostEstimate:
-        """Returns an upper limit: every question has `max_tokens`."""
+        """Returns an upper limit: every prompt has `max_tokens`."""
         return CostEstimate(trained_tokens=self.steps * self.batch_size * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
@@ -100,7 +101,7 @@ class RewardModel(Training):
 
             def __getitem__(self, index: int) -> TokenizedExample:
                 example = examples[index]
-                tokens = checkpoints.prompt_tokens(tokenizer, pairwise_prompt(*example.question, tokenizer, longest)) + shared
+                tokens = checkpoints.prompt_tokens(tokenizer, pairwise_prompt(*example.pair, tokenizer, longest)) + shared
                 return {"tokens": tokens, "letter": letters[OPTIONS.index(example.letter)]}
 
         class LetterTrainer(Trainer):
@@ -127,7 +128,7 @@ class RewardModel(Training):
             train_sampling_strategy="sequential",
         )
         counts = {"examples": count, "perturbed": sum(example.perturbation is not None for example in examples)}
-        return found | counts | {"pairs": len(pairs), "questions": len({pair.group for pair in pairs})}
+        return found | counts | {"pairs": len(pairs), "questions": len({pair.prompt_text for pair in pairs})}
 
     def summary(self, metrics: Metrics) -> str:
         """Returns the final loss, and the accuracy on held-out pairs with its 95% interval over new problems."""
@@ -140,16 +141,16 @@ class TokenizedExample(TypedDict):
     """An example as tokens."""
 
     tokens: list[int]
-    """The question, up to the letter."""
+    """The prompt, up to the letter."""
     letter: int
     """Token id of the correct letter."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Example:
-    """A question to the reward model with its correct letter."""
+    """A pair of responses with the correct letter."""
 
-    question: ResponsePair
+    pair: ResponsePair
     letter: str
     perturbation: str | None
     """Kind of perturbation, if the rejected response is a perturbed copy of the chosen one."""
@@ -158,7 +159,8 @@ class Example:
 def schedule(pairs: Sequence[PreferencePair], count: int, share: float, seed: str) -> Iterator[Example]:
     """Yields the training examples in order. Each pass over the pairs has an order of its own.
 
-    Both letters are correct equally often in each step. Otherwise the model would learn to prefer one letter.
+    Both letters are correct equally often in each step (up to a difference of one). Otherwise the model would learn to
+    prefer one letter.
 
     Args:
         pairs: training pairs.
@@ -193,7 +195,7 @@ def _number(*parts: object) -> int:
 
 def _split(settings: RewardModel) -> tuple[list[PreferencePair], list[PreferencePair]]:
     """Returns the pairs for training and the pairs for measurement."""
-    return pair_sources.split(pair_sources.load(settings.pairs), settings.held_out)
+    return pair_sources.split_held_out(pair_sources.load(settings.pairs), settings.held_out)
 
 
 def _collate(batch: list[TokenizedExample]) -> dict[str, torch.Tensor]:

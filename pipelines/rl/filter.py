@@ -142,8 +142,8 @@ class Filter(Stage):
 
     def summary(self, metrics: Metrics) -> str:
         """Returns the number of kept problems and the mean pass rate."""
-        skipped = f", {metrics['samples_skipped']:.0%} of the samples skipped" if metrics["samples_skipped"] else ""
-        refused = f", {metrics['refused']} samples declined" if metrics.get("refused") else ""
+        skipped = f", {metrics['samples_skipped']:.0%} of the samples not needed" if metrics["samples_skipped"] else ""
+        refused = f", {metrics['refused']} samples refused" if metrics.get("refused") else ""
         kept = f"kept {metrics['kept']} of {metrics['problems']} problems, mean pass rate {metrics['pass_rate']:.3f}"
         return f"{kept}{skipped}{refused}"
 

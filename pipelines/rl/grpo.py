@@ -29,7 +29,7 @@ from ..verl_compat import names
 from . import filter as rl_filter
 from . import verl_config, watch
 from .metrics import CURVES, gather, last_step, mean, steps_done
-from .settings import GRPOSettings
+from .settings import GRPOSettings, too_few_problems
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,8 +62,7 @@ class GRPO(GRPOSettings):
         if len(rows) < self.batch_size:
             skipped = f" ({len(problems) - len(rows)} more have prompts longer than max_prompt_tokens={self.max_prompt_tokens})"
             raise UserError(
-                f"{self.name}: expected at least batch_size={self.batch_size} problems, got {len(rows)}"
-                f"{skipped if len(rows) < len(problems) else ''}; lower batch_size or add problems"
+                f"{self.name}: {too_few_problems(self.batch_size, len(rows), skipped if len(rows) < len(problems) else '')}"
             )
 
         checkpoints = folder / verl_config.CHECKPOINTS
@@ -136,12 +135,12 @@ class GRPO(GRPOSettings):
     def summary(self, metrics: Metrics) -> str:
         """Returns the mean rewards of the first and the last tenth of the steps."""
         faults = f", {metrics['faults']} faults" if metrics["faults"] else ""
-        faults += f", {metrics['refused']} of them declined" if metrics.get("refused") else ""
+        faults += f", {metrics['refused']} of them refused" if metrics.get("refused") else ""
         return f"{metrics['steps']} steps, reward {metrics['reward_first']:.3f} to {metrics['reward_last']:.3f}{faults}"
 
     def figure(self, metrics: Metrics) -> "Figure":
         """Returns plots of reward, length, entropy and other metrics over the steps."""
-        return figures.curves(metrics["curves"])
+        return figures.line_plots(metrics["curves"])
 
 
 def _literal(registration: str) -> str:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from ...core import UserError
 from ...envs import registry
-from ...policies.rollout import MAX_TURNS
+from ...policies.rollout import MAX_TURNS, count_problems
 from ..stage import CostEstimate, Stage
 from . import filter as rl_filter
 
@@ -89,8 +89,17 @@ class GRPOSettings(Stage):
     verl: dict[str, Any] = Field({}, description="further settings of verl, by dotted name")
 
     def check(self) -> None:
-        """Checks that the environment can be made."""
-        registry.make(self.environment, **self.options).close()
+        """Checks that the environment can be made, and that it has enough problems for a batch, if their number is known.
+
+        A filter stage (`keep`) can only lower this number. `GRPO.run` checks the number of the problems that remain.
+        """
+        environment = registry.make(self.environment, **self.options)
+        available = count_problems(environment)
+        environment.close()
+        if self.problems and not self.keep:
+            available = self.problems
+        if available and available < self.batch_size:
+            raise UserError(too_few_problems(self.batch_size, available))
 
     def cost(self) -> CostEstimate:
         """Returns the cost if each prompt and response has the largest length."""
@@ -117,3 +126,14 @@ class GRPOSettings(Stage):
     def files_read(self) -> dict[str, str]:
         """Returns the filter stage's table of problems."""
         return {self.keep: rl_filter.TABLE} if self.keep else {}
+
+
+def too_few_problems(batch_size: int, available: int, skipped: str = "") -> str:
+    """Returns the message for an environment with fewer problems than a batch.
+
+    Args:
+        batch_size: problems per step.
+        available: number of problems.
+        skipped: a note on problems that were skipped.
+    """
+    return f"expected at least batch_size={batch_size} problems, got {available}{skipped}; lower batch_size or add problems"

@@ -164,11 +164,12 @@ class SFT(Training):
 
     def summary(self, metrics: Metrics) -> str:
         """Returns the final loss."""
-        return f"{metrics['steps']} steps on {metrics['examples']} examples, loss {metrics['loss']:.3f}"
+        steps = f"{metrics['steps']} step{'s' if metrics['steps'] != 1 else ''}"
+        return f"{steps} on {metrics['examples']} examples, loss {metrics['loss']:.3f}"
 
     def figure(self, metrics: Metrics) -> "Figure":
         """Returns the curve of the loss."""
-        return figures.losses(metrics["losses"])
+        return figures.loss_plot(metrics["losses"])
 
 
 def _measure(settings: SFT, context: Context, step: int, checkpoint: Path) -> None:

@@ -162,8 +162,8 @@ EMPTY = ["", "  \n", "<think>I might write a poem.", "<think>yes</think>\n"]
     [
         (arena_hard, PROBLEM, "[[A=B]]"),
         (writing_bench, Problem("w", PROBLEM.prompt, CRITERIA, "", {"domain1": "x"}), '{"score": 7}'),
-        (multi_challenge, Problem("m", (), {"question": "?", "right": "NO"}, "", {"axis": "x"}), "VERDICT: NO"),
-        (multi_challenge, Problem("m", (), {"question": "?", "right": "YES"}, "", {"axis": "x"}), "VERDICT: YES"),
+        (multi_challenge, Problem("m", (), {"question": "?", "passing_answer": "NO"}, "", {"axis": "x"}), "VERDICT: NO"),
+        (multi_challenge, Problem("m", (), {"question": "?", "passing_answer": "YES"}, "", {"axis": "x"}), "VERDICT: YES"),
     ],
 )
 def test_a_response_without_text_gets_score_0_without_a_question_to_the_judge(
@@ -221,7 +221,9 @@ def test_placeholders_in_a_response_are_not_replaced() -> None:
     assert "<answer of A>\n{prompt} {b} [[A>>B]]\n</answer of A>" in second[1]["content"]
     assert (
         "{response}"
-        in multi_challenge.questions(Problem("", (), {"question": "{response}?", "right": "YES"}, ""), "x")[0][0]["content"]
+        in multi_challenge.questions(Problem("", (), {"question": "{response}?", "passing_answer": "YES"}, ""), "x")[0][0][
+            "content"
+        ]
     )
 
 

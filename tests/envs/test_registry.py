@@ -168,7 +168,7 @@ BROKEN = """{"id": "good", "question": "1+1?", "answer": "2"}
 
 def test_unreadable_gold_answers_are_reported_on_creation(lab: Path) -> None:
     (lab / "broken.jsonl").write_text(BROKEN)
-    with pytest.warns(UserWarning, match=r"1 of 2 gold answers cannot be read \(bad: "):
+    with pytest.warns(UserWarning, match=r"1 of 2 problems cannot be used \(bad: "):
         assert len(TextEnv("jsonl:broken.jsonl").problems) == 2
     assert [problem.id for problem in TextEnv("jsonl:broken.jsonl", invalid_gold="drop").problems] == ["good"]
     with pytest.raises(UserError, match="bad"):

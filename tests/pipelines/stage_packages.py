@@ -43,7 +43,7 @@ class Words(Stage):
         return f"{sum(metrics['words'])} words"
 
     def figure(self, metrics):
-        return figures.losses(enumerate(metrics["words"]))
+        return figures.loss_plot(enumerate(metrics["words"]))
 
     def tables(self, metrics):
         return figures.table(("number", "words"), enumerate(metrics["words"][: self.shown]))

@@ -133,7 +133,7 @@ def test_other_recipes_run_despite_unusable_packages(folder: Path, tenfold: Tenf
     sft = {"kind": "sft", "name": "sft", "problems": "jsonl:rows.jsonl", "steps": 1, "batch_size": 2}
     status, out, err = tenfold("run", write(folder, sft, policy="micro:?hidden=16&layers=1&heads=2"), "--out", "beside")
     assert (status, err) == (0, "")
-    assert "1 steps on 6 examples" in out
+    assert "1 step on 6 examples" in out
 
 
 def test_an_added_kind_is_run_reported_and_resumed(folder: Path, site: Path, tenfold: Tenfold) -> None:
@@ -152,7 +152,7 @@ def test_an_added_kind_is_run_reported_and_resumed(folder: Path, site: Path, ten
     assert (folder / "out" / "count" / "times").read_text() == "run\n", "a finished stage is not run again"
     status, _, err = tenfold("run", write(folder, WORDS | {"at_least": 3}), "--out", "out")
     assert (status, err.count("\n")) == (2, 1)
-    assert "was begun with at_least=2, not 3" in err
+    assert "was started with at_least=2, which is now 3" in err
 
     module = site / "lab_words" / "count.py"  # the class's module imports it
     before = module.read_text()
@@ -160,7 +160,7 @@ def test_an_added_kind_is_run_reported_and_resumed(folder: Path, site: Path, ten
     status, _, err = tenfold("run", write(folder, WORDS), "--out", "out")
     module.write_text(before)
     assert status == 2
-    assert "was begun with kind source=" in err
+    assert "was started with kind source=" in err
     assert tenfold("run", "r.yaml", "--out", "out")[0] == 0
 
 

@@ -150,4 +150,4 @@ def test_samples_before_a_failure_are_returned(server: Server) -> None:
     server.failures = [200, 500, 200]
     with pytest.raises(SamplingIncomplete, match="500") as stopped:
         policy.generate([[{"role": "user", "content": "hi"}]], 3, Sampling())
-    assert [sample is None for sample in stopped.value.sampled[0]] == [False, True, False]
+    assert [sample is None for sample in stopped.value.completions[0]] == [False, True, False]

@@ -330,8 +330,8 @@ def test_the_reference_has_every_setting_task_environment_and_command() -> None:
     pages = generated()
     for kind, stage in KINDS.items():
         section = pages["reference/stages.md"].partition(f"\n## {kind}\n")[2].partition("\n## ")[0]
-        lacking = [name for name in stage.model_fields.keys() - Stage.model_fields.keys() if f"| `{name}` |" not in section]
-        assert not lacking, f"{kind} lacks {lacking}"
+        missing = [name for name in stage.model_fields.keys() - Stage.model_fields.keys() if f"| `{name}` |" not in section]
+        assert not missing, f"{kind} lacks {missing}"
     for task in catalogue.names():
         assert f"\n## {task}\n" in pages["reference/tasks.md"]
     for id in built_in.ENVIRONMENTS:

@@ -1,7 +1,8 @@
 """Judges calls with bfcl-eval's own checker, in a separate process: reads cases as JSON lines, writes verdicts.
 
 The package pins versions that conflict with tenfold's. If it is installed without its requirements, its table of models is
-replaced. The table only determines for which models a point in a name becomes an underscore.
+replaced. The table only determines for which models a dot in a function name is
+replaced with an underscore.
 """
 
 import json

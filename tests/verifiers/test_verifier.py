@@ -176,7 +176,7 @@ def test_invalid_gold_answers_are_dropped_with_a_judge_as_well(verifier: Any) ->
     assert [problem.id for problem in TextEnv([SUM, BROKEN], verifier, invalid_gold="drop").problems] == ["sum"]
     with pytest.raises(UserError, match="broken"):
         TextEnv([SUM, BROKEN], verifier, invalid_gold="error")
-    with pytest.warns(UserWarning, match="1 of 2 gold answers cannot be read"):
+    with pytest.warns(UserWarning, match="1 of 2 problems cannot be used"):
         TextEnv([SUM, BROKEN], verifier)
 
 

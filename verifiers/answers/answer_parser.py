@@ -12,15 +12,15 @@ from .labels import labelled, labelled_parts
 from .logic import parse_statement
 from .numerals import DIGITS, TIME_OR_RATIO, join_thousands, named_multiple, number_with_base, ordinal, time_or_ratio
 from .progressions import parse_family
-from .quantities import ONLY_WITH_A_UNIT, compound, currency, with_unit
+from .quantities import UNIT_REQUIRED, compound, currency, with_unit
 from .values.claims import claim
 from .values.evaluation import symbols
-from .words import SHORT, WRAPPED, sentence_as_words, without_lead_in, words
+from .words import SHORT_WORDS, WRAPPED, sentence_as_words, without_lead_in, words
 
 MAX_TEXT = 2_000
-"""Characters of an answer that is parsed."""
+"""Maximum length of an answer that is parsed, in characters."""
 MAX_CASES = 12
-"""Cases of a piecewise function."""
+"""Maximum number of cases of a piecewise function; further cases are ignored."""
 
 _PLAIN = re.compile(rf"([-+]?)\s?({DIGITS})")
 _SPACED_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?: \d{3})+(?:[.,]\d+)?")
@@ -43,12 +43,12 @@ _DERIVED = re.compile(
     r"=(?P<value>[^=]*)",
     re.DOTALL,
 )
-"""A derivative or a sum with an ellipsis, and the value that an equation gives it."""
+"""An equation whose left side is a derivative or a sum with an ellipsis; the value is its right side."""
 _CASES = re.compile(r"(?:(?P<label>[^=]{1,40})=\s*)?\\begin\s*\{cases\}(?P<rows>.*)\\end\s*\{cases\}", re.DOTALL)
 _CONDITION = re.compile(r"^(?:if|for|when|where|as)\b\s*|\bis\b", re.IGNORECASE)
 
 
-def read(text: str) -> tuple[Node, ...]:
+def readings_of(text: str) -> tuple[Node, ...]:
     """Returns the readings of an answer's text, at least one, the most probable first.
 
     Raises:
@@ -67,10 +67,10 @@ def read(text: str) -> tuple[Node, ...]:
     text = normalize(text).strip("¥ ")
     if not text:
         raise ParseError("the text is empty")
-    if text.casefold() in SHORT:
+    if text.casefold() in SHORT_WORDS:
         return (words(text, ParseError("")),)
     if found := _RESPECTIVELY.fullmatch(WRAPPED.sub(r" \1 ", text)):
-        return tuple(node._replace(kind="tuple") if node.kind == "list" else node for node in read(found[1]))
+        return tuple(node._replace(kind="tuple") if node.kind == "list" else node for node in readings_of(found[1]))
     if in_base := number_with_base(text):
         return (in_base,)
     if found := TIME_OR_RATIO.fullmatch(text):
@@ -97,7 +97,7 @@ def read(text: str) -> tuple[Node, ...]:
     if conditional_readings := _readings_under_condition(text):
         return conditional_readings
     if "=" in text and ("dots" in text or "..." in text or "frac" in text) and (found := _DERIVED.fullmatch(text)):
-        return tuple(Node("relation", (Node("text", (), "it"), node), ("=",)) for node in read(found["value"]))
+        return tuple(Node("relation", (Node("text", (), "it"), node), ("=",)) for node in readings_of(found["value"]))
     if family_error is not None:
         raise family_error
     readings: list[Node] = []
@@ -129,13 +129,13 @@ def read(text: str) -> tuple[Node, ...]:
 
 
 @functools.lru_cache(maxsize=16_384)
-def read_gold(text: str) -> tuple[Node, ...]:
-    """Returns the readings of a gold answer, which are cached. Readings of answers are not.
+def readings_of_gold(text: str) -> tuple[Node, ...]:
+    """Returns the readings of a gold answer. This function is cached; `readings_of` is not.
 
     A gold answer with an approximation, such as "sqrt(2) = about 1.41", also has the rounded number as a reading.
     """
     try:
-        readings = read(text)
+        readings = readings_of(text)
     except ParseError:
         if (words := sentence_as_words(text)) is None:
             raise
@@ -157,8 +157,8 @@ def _worded_reading(text: str, error: ParseError) -> Node:
     if cases := _cases(text):
         return cases
     if (rest := without_lead_in(text)) and rest != text:
-        return read(rest)[0]
-    return labelled_parts(text) or labelled(text, read) or words(text, error)
+        return readings_of(rest)[0]
+    return labelled_parts(text) or labelled(text, readings_of) or words(text, error)
 
 
 def _readings_under_condition(text: str) -> tuple[Node, ...]:
@@ -168,8 +168,8 @@ def _readings_under_condition(text: str) -> tuple[Node, ...]:
         return ()
     body, condition, for_all = found
     try:
-        under = read(condition)[0] if condition else None
-        nodes = (conditions.with_condition(reading, under, for_all) for reading in read(body))
+        under = readings_of(condition)[0] if condition else None
+        nodes = (conditions.with_condition(reading, under, for_all) for reading in readings_of(body))
         return tuple(node for node in nodes if node is not None)
     except ParseError:
         return ()
@@ -182,7 +182,7 @@ def _quantity(text: str) -> Node | None:
         return None
     try:
         amount = parse(found[0])
-        return Node("quantity", (amount,) if found[2] else (amount, ONLY_WITH_A_UNIT), found[1])
+        return Node("quantity", (amount,) if found[2] else (amount, UNIT_REQUIRED), found[1])
     except ParseError:
         return None
 
@@ -203,5 +203,5 @@ def _cases(text: str) -> Node | None:
     for row in rows:
         value, _, condition = row.partition("&")
         condition = _CONDITION.sub("", WRAPPED.sub(r" \1 ", condition).strip(" ,.;")).strip()
-        pieces.append(Node("tuple", (parse(value.strip(" ,;")), read(condition)[0])))
+        pieces.append(Node("tuple", (parse(value.strip(" ,;")), readings_of(condition)[0])))
     return Node("cases", tuple(pieces))

@@ -8,7 +8,7 @@ from .conditions import may_be_omitted, same_condition
 from .grammar.tree import INFINITY, Node, signed, substituted
 from .logic import have_same_truth_table, is_set_expression, is_statement
 from .progressions import same_family
-from .quantities import ONLY_WITH_A_UNIT
+from .quantities import UNIT_REQUIRED
 from .values import units
 from .values.claims import claim, unpacked
 from .values.equations import same_equation, same_relation
@@ -20,15 +20,16 @@ from .values.regions import is_region, same_region
 from .words import same_words
 
 MAX_UNORDERED = 60
-"""Items of a set or list that are compared in any order."""
+"""Maximum number of items of a set or list that are compared in any order."""
 
 
 def equivalent(gold: Node, answer: Node, tolerance: Fraction | None = None) -> bool:
     """True if the answer's reading is equivalent to the gold answer's reading.
 
-    Symmetric, except for the number of digits of a gold decimal and for left sides that are only labels: "x + y = 5" answers 5,
-    but 5 does not answer "x + y = 5". A unit, or the percent sign of a number above 1, may be missing on either side, because
-    the problem names it.
+    The comparison is symmetric with two exceptions. The number of digits of a gold decimal sets the precision. The left side of
+    an equation is ignored if the gold answer has none: the answer "x + y = 5" is accepted for the gold answer 5, but not the
+    reverse. A unit, or the percent sign of a number above 1, may be missing on either side, because the problem usually states
+    it.
 
     Args:
         gold: The gold answer's reading.
@@ -188,7 +189,7 @@ def _same_quantity(gold: Node, answer: Node, tolerance: Fraction | None) -> bool
         gold, answer = (Node("quantity", node.items, "degree") if node.kind == "degrees" else node for node in (gold, answer))
     if gold.kind != answer.kind:
         quantity, other = (gold, answer) if gold.kind == "quantity" else (answer, gold)
-        if quantity.items[-1] == ONLY_WITH_A_UNIT:
+        if quantity.items[-1] == UNIT_REQUIRED:
             return False
         if other.kind in ("percent", "ratio") and units.unit(quantity.value) is not None:
             return False
@@ -196,7 +197,7 @@ def _same_quantity(gold: Node, answer: Node, tolerance: Fraction | None) -> bool
         return equivalent(claim(bare[0])[1], claim(bare[1])[1], tolerance)
     gold_unit, answer_unit = units.unit(gold.value), units.unit(answer.value)
     numbers = claim(gold.items[0])[1], claim(answer.items[0])[1]
-    if None in (gold_unit, answer_unit) and ONLY_WITH_A_UNIT in (gold.items[-1], answer.items[-1]):
+    if None in (gold_unit, answer_unit) and UNIT_REQUIRED in (gold.items[-1], answer.items[-1]):
         return False
     if gold.value == answer.value or (gold_unit is not None and gold_unit == answer_unit):
         return equivalent(*numbers, tolerance)
@@ -210,7 +211,7 @@ def _same_quantity(gold: Node, answer: Node, tolerance: Fraction | None) -> bool
         return False
     if gold_unit is None and answer_unit is None and _nouns(gold.value) == _nouns(answer.value):
         return True
-    raise Undecided(f"the numbers are equal, but {gold.value!r} and {answer.value!r} may not be")
+    raise Undecided(f"the numbers are equal, but it is unknown whether {gold.value!r} and {answer.value!r} mean the same")
 
 
 def _scaled(number: Node, unit: units.Unit) -> Node:
@@ -297,13 +298,16 @@ def _same_collection(gold: Node, answer: Node, tolerance: Fraction | None) -> bo
 
 
 def _have_different_labels(items: list[Node]) -> bool:
-    """True for values of different letters, such as "a = 3, b = 5". Values without letters must have the same order."""
+    """True if the items are equations for different letters, such as "a = 3, b = 5".
+
+    An answer's values without letters must then be in the same order.
+    """
     names = [item.items[0].value for item in items if item.kind == "relation" and item.items[0].kind == "symbol"]
     return 1 < len(names) == len(items) and len({name.partition("_")[0] for name in names}) == len(names)
 
 
 def _same_item(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
-    """Like `same`, but two texts in a collection that are undecided count as different."""
+    """Like `equivalent`, but two texts in a collection that are undecided count as different."""
     try:
         return equivalent(gold, answer, tolerance)
     except Undecided:

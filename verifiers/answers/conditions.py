@@ -13,7 +13,7 @@ from .values.regions import holds
 from .words import WRAPPED
 
 MAX_CONDITION = 160
-"""Characters of a condition."""
+"""Maximum length of a condition, in characters."""
 
 _CONNECTIVE = re.compile(
     r"\\forall(?![A-Za-z])|(?<![A-Za-z\\])(?:for|where|when(?:ever)?|with|provided(?: that)?|as long as|given that|if)\b"
@@ -28,7 +28,7 @@ _DOMAIN = re.compile(
 _INTEGER_LIST = re.compile(r"=\s*-?\d+\s*,\s*-?\d+\s*(?:,\s*-?\d+\s*)*,?\s*(?:\\[lc]?dots|\.\.\.)(?:\s*,\s*\w+)?")
 """A list of integers: n = 1, 2, 3, ..."""
 _ALL = frozenset("all any every each forall".split())
-_HARMLESS = _ALL | frozenset(
+_DOMAIN_WORDS = _ALL | frozenset(
     (
         "some a an the arbitrary is are be as real reals integer integers natural naturals whole rational complex "
         "number numbers positive nonnegative nonzero constant constants value values of in and domain parameter "
@@ -44,7 +44,7 @@ _RELATION = re.compile(r"[<>]|\\(?:ne|neq|le|ge|leq|geq)(?![A-Za-z])|!=")
 def split_condition(text: str) -> tuple[str, str, bool] | None:
     """Returns the text of a formula, the relation under which it holds ("" for none), and whether it holds for all values.
 
-    None if there is no condition, or it is more than a domain.
+    None if there is no condition, or if it restricts more than the domain.
     """
     if found := _CONNECTIVE.search(text):
         body, condition = text[: found.start()], text[found.start() :]
@@ -59,7 +59,7 @@ def split_condition(text: str) -> tuple[str, str, bool] | None:
         return None
     condition = WRAPPED.sub(r" \1 ", condition).replace("non-", "non")
     words = [word.lstrip("\\").lower() for word in _WORD.findall(condition)]
-    if any(word not in _HARMLESS for word in words):
+    if any(word not in _DOMAIN_WORDS for word in words):
         return None
     for_all = bool(_ALL & set(words))
     rest = _DOMAIN.sub(" ", _INTEGER_LIST.sub(" ", _WORD.sub(" ", condition)))
@@ -80,10 +80,10 @@ def with_condition(body: Node, condition: Node | None, for_all: bool) -> Node | 
         for_all: True if the text states that it holds for all values.
 
     Raises:
-        ParseError: The formula is words.
+        ParseError: The formula is text, cases or a family.
     """
     if body.kind in ("text", "cases", "family"):
-        raise ParseError("words with a condition")
+        raise ParseError("a condition after text, cases or a family")
     if not symbols(body) and not for_all:
         return None
     return Node("given", (body, condition) if condition is not None else (body,))
@@ -107,17 +107,23 @@ def split_list(node: Node) -> Node | None:
 
 
 def may_be_omitted(conditional: Node) -> bool:
-    """True if an answer may omit the gold answer's condition: "for n >= 1", but not a second relation after a comma."""
+    """True if an answer may omit the gold answer's condition.
+
+    A condition such as "for n >= 1" may be omitted. A relation after a comma may not, except x in a set and !=.
+    """
     return conditional.value != "," or len(conditional.items) == 1 or conditional.items[1].value == ("!=",)
 
 
 def same_condition(gold: Node, answer: Node) -> bool:
-    """True if two conditions allow the same integers, or the same numbers if their letter does not denote an integer."""
+    """True if two conditions on the same letter agree at all test points: integers for letters such as n, else also halves.
+
+    Conditions on different letters are not compared and count as equal.
+    """
     if gold == answer:
         return True
-    names = symbols(gold)
-    if names != symbols(answer) or len(names) != 1:
-        return names != symbols(answer)
-    letter = Node("symbol", (), next(iter(names)))
+    letters = symbols(gold)
+    if letters != symbols(answer) or len(letters) != 1:
+        return letters != symbols(answer)
+    letter = Node("symbol", (), next(iter(letters)))
     points = range(-30, 61) if letter.value in "nkmijrpq" else [Fraction(number, 2) for number in range(-60, 121)]
     return all(holds(gold, letter, Fraction(at)) == holds(answer, letter, Fraction(at)) for at in points)

@@ -12,22 +12,23 @@ import secrets
 
 from ..budget import limit
 from ..disguises import folded, plain
-from . import ParseError, comparison, read
+from . import ParseError, comparison, readings_of
 from .values.claims import claim
 from .values.evaluation import contains
 from .values.exact import TooLarge
 from .values.identity import Undecided
 
 COUNT = 3
-"""Control answers that a judge must tell apart from the answer."""
+"""Number of control answers that a judge must tell apart from the answer."""
 MAX_TRIES = 40
-"""Control answers that are generated at most, to find `COUNT` that differ from the answer."""
+"""Maximum number of control answers that are generated to find `COUNT` that differ from the answer."""
 PROSE = 4
-"""Words that make an answer a sentence. Fewer may be a name, such as that of a substance whose formula is the gold answer."""
+"""Minimum number of words of a sentence. Fewer words may be a name, such as that of a substance whose formula is the gold
+answer."""
 SECONDS = 0.2
-"""Processor time in seconds to compare a control answer with the answer."""
+"""Limit of processor time, in seconds, to compare a control answer with the answer."""
 MAX_WORDS = 40
-"""Words of an answer, in addition to three times the number of words of the gold answer."""
+"""Maximum number of words of an answer, in addition to three times the number of words of the gold answer."""
 
 _KEY = secrets.token_bytes(16)
 _NUMBER = re.compile(r"\d+")
@@ -108,7 +109,7 @@ def _may_be_same(candidate: str, other: str) -> bool:
         return True
     try:
         with limit(SECONDS):
-            return any(comparison.equivalent(gold, answer) for gold in read(candidate) for answer in read(other))
+            return any(comparison.equivalent(gold, answer) for gold in readings_of(candidate) for answer in readings_of(other))
     except (ParseError, Undecided, TooLarge, RecursionError):
         return False
 
@@ -143,7 +144,7 @@ def _unwrapped(text: str) -> str:
 def _is_mathematics(text: str) -> bool:
     """True if a text is a mathematical object (number, expression, set, equation) without words other than units and names."""
     try:
-        return any(node.kind == "quantity" or not contains(claim(node)[1], "text") for node in read(text))
+        return any(node.kind == "quantity" or not contains(claim(node)[1], "text") for node in readings_of(text))
     except (ParseError, RecursionError):
         bare = re.sub(r"\\[A-Za-z]+", " ", _unwrapped(text))
         return "\\" in text and re.search(r"[A-Za-z]{4,}", bare) is None

@@ -9,7 +9,7 @@ from .grammar.tree import Node
 from .words import UPRIGHT, WRAPPED
 
 MAX_PARTS = 12
-"""Parts of an answer."""
+"""Maximum number of parts of an answer."""
 
 _NUMBERED = re.compile(r"(?<=\S)\s+(?=\((?:[2-9]|[b-h]|i[iv]|iii|vi{0,3})\))")
 _ARTICLES = frozenset(["the", "its", "is", "are", "equals", "value", "and"])

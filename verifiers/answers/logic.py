@@ -12,7 +12,7 @@ from .grammar.notation import ParseError, TokenReader
 from .grammar.tree import Node
 
 MAX_LETTERS = 8
-"""Letters of two statements that are compared by truth tables."""
+"""Maximum number of letters of two statements that are compared by truth tables."""
 
 _SIGNS = re.compile(
     r"\\(?:to|rightarrow|Rightarrow|implies|Longrightarrow|leftrightarrow|Leftrightarrow|iff|neg|lnot|land|lor|wedge|vee|oplus"

@@ -17,16 +17,16 @@ from .values.identity import DIGITS, Undecided, as_fraction
 from .words import WRAPPED
 
 MAX_RESIDUES = 240
-"""Residues of a family modulo the common step of two families."""
+"""Maximum number of residues modulo the common step of two families."""
 ROUNDING, PLACES = Fraction(1, 10**28), 26
 """Largest rounding error of numbers with 40 digits, and the decimal places that are compared."""
-SMALL = 10_000
+MAX_DENOMINATOR = 10_000
 """Largest denominator of the ratio of two steps."""
 LETTERS = frozenset("kmnltjqzKNMst")
 """Letters that run through the integers if the answer does not state another domain."""
 
 MAX_TEXT = 300
-"""Characters of a family's text."""
+"""Maximum length of a family's text, in characters."""
 
 _MAY_BE = re.compile(r"mathbb\s*\{?\s*Z|\\?p?mod\b|integer|\bZ\b")
 _CONGRUENCE = re.compile(
@@ -168,7 +168,7 @@ def _numbers(node: Node) -> list[Fraction]:
 
 def _ratio(number: Fraction, unit: Fraction) -> Fraction:
     """Returns a number divided by a unit. A fraction with a small denominator if it equals one up to rounding."""
-    near = (number / unit).limit_denominator(SMALL)
+    near = (number / unit).limit_denominator(MAX_DENOMINATOR)
     return near if abs(number / unit - near) < ROUNDING else round(number / unit, PLACES)
 
 
@@ -178,7 +178,7 @@ def _same_residues(first: list[tuple[Fraction, Fraction]], second: list[tuple[Fr
     if any(not step for _, step in first + second):
         return False
     ratios = [abs(_ratio(step, unit)) for _, step in first + second]
-    if any(ratio.denominator > SMALL for ratio in ratios):
+    if any(ratio.denominator > MAX_DENOMINATOR for ratio in ratios):
         return False  # the ratio of two steps is irrational
     denominator = math.lcm(*(ratio.denominator for ratio in ratios))
     common = Fraction(math.lcm(*(int(ratio * denominator) for ratio in ratios)), denominator)

@@ -11,11 +11,11 @@ from .grammar.notation import ParseError, normalize
 from .grammar.tree import Node, canonical
 
 MAX_TURN = 20_000
-"""Characters of a turn that are searched, from its end."""
+"""Maximum number of characters of a turn that are searched, from its end."""
 MAX_EXPRESSIONS = 60
-"""Expressions of a prompt that are parsed, from its end."""
+"""Maximum number of expressions of a prompt that are parsed, from its end."""
 MAX_LENGTH = 400
-"""Characters of an expression that is parsed."""
+"""Maximum length of an expression that is parsed, in characters."""
 
 _FACTOR = re.compile(r"\bfactor(?!ial)|\bas a product\b|因式分解|分解质?因|素因数|因数分解", re.IGNORECASE)
 _EXPAND = re.compile(r"\bexpand|\bmultipl(?:y|ied) out\b|展开", re.IGNORECASE)

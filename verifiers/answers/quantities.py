@@ -11,7 +11,7 @@ from .words import UPRIGHT, WRAPPED
 _FORM = rf"(?:{UPRIGHT}|[A-Za-zµμΩ°Å€£¢₹]++\.?|[\u4e00-\u9fff]{{1,4}})"
 _EXPONENT = r"(?:\s*\^\s*(?:\{\s*-?\d\s*\}|-?\d))?"
 _BETWEEN = r"(?:\s*(?:/|\\cdot|\\times|\*)\s*|\s+|(?=\\))"
-_TAIL = re.compile(
+_NUMBER_AND_UNIT = re.compile(
     rf"(?P<head>.*?(?:[\d)}}\]!%]|\\pi|\bpi))(?P<gap>\s*)"
     rf"(?P<unit>(?:/\s*)?{_FORM}{_EXPONENT}(?:{_BETWEEN}{_FORM}{_EXPONENT}){{0,8}})\s*[.,]?"
 )
@@ -42,7 +42,7 @@ _CURRENCY = re.compile(
 )
 _COMPOUND = re.compile(r"(-?)\s*((?:\d+(?:\.\d+)?\s*[A-Za-z]{1,10}\.?(?:\s*,\s*|\s+and\s+|\s*)){2,4})")
 _AMOUNT_AND_UNIT = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]{1,10})\.?(\s*,\s*|\s+and\s+|\s*)")
-ONLY_WITH_A_UNIT = Node("text", (), "with a unit")
+UNIT_REQUIRED = Node("text", (), "unit required")
 """Second item of a quantity that is not compared with a number without a unit."""
 
 
@@ -80,7 +80,7 @@ def compound(text: str) -> Node | None:
         for (amount, _, _), factor in zip(pieces, factors, strict=True)
     ]
     total = Node("add", tuple(terms))
-    return Node("quantity", (Node("neg", (total,)) if found[1] else total, ONLY_WITH_A_UNIT), pieces[0][1])
+    return Node("quantity", (Node("neg", (total,)) if found[1] else total, UNIT_REQUIRED), pieces[0][1])
 
 
 def _siunitx_as_words(found: re.Match[str]) -> str:
@@ -99,7 +99,7 @@ def with_unit(text: str) -> tuple[str, str, bool] | None:
     text = _MICRO.sub(r"\\text{μ\1}", _OHM.sub(r" \\text{\1\2ohm}", text))
     text = _HYPHEN.sub(" ", text)
     text = _SIUNITX.sub(_siunitx_as_words, text) if "\\" in text else text
-    found = _TAIL.fullmatch(_UNIT_FRACTION.sub(r"\1/\2", text))
+    found = _NUMBER_AND_UNIT.fullmatch(_UNIT_FRACTION.sub(r"\1/\2", text))
     if not found:
         return None
     wrapped = "{" in found["unit"] and "\\" in found["unit"]

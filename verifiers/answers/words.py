@@ -29,7 +29,7 @@ _SYNONYMS = {
     "all reals": "all real numbers", "all real": "all real numbers",
 }  # fmt: skip
 """Answers in words with the same meaning."""
-SHORT = frozenset(["yes", "no", "odd", "dne"])
+SHORT_WORDS = frozenset(["yes", "no", "odd", "dne"])
 """Words so short that they could be products of letters."""
 _LEAD_IN = re.compile(
     r"(?:the (?:final )?answer is|there (?:are|is)|it is|about|approximately|approx\.?|around|roughly|exactly|only)"

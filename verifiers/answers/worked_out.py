@@ -5,7 +5,7 @@ Such an answer counts if it contains no unfinished computation that the gold ans
     gold answer   an equal answer counts if it is
     a number      a numeral: an integer, a decimal, a percentage, a mixed number, a fraction in any terms, a power of ten.
                   Sums, products, powers, factorials, roots of squares, numbers in another base and function values do not
-                  count, unless the number has at least `LONG` digits.
+                  count, unless the number has at least `LONG_DIGITS` digits.
     with roots    in surd form, with the constants pi, e and i. This also holds for a rounded gold decimal. sin 45 degrees does
                   not count.
     solved        solved: for x = 2, an equation or inequality that is not solved for x does not count.
@@ -29,8 +29,8 @@ from .values.factors import count_factors, denominators, has_brackets, is_produc
 from .values.unfinished import (
     CLOSED_FORM,
     FUNCTIONS,
-    OPEN,
-    PARTS,
+    ITEMIZED,
+    OPEN_OPERATORS,
     SCALARS,
     UNSOLVED,
     contains_i,
@@ -97,7 +97,7 @@ def open_operators(node: Node) -> frozenset[str]:
     """Returns the names of integrals, limits, sums and products that are left in an answer's last side."""
     if not contains(node, "bound"):
         return frozenset()
-    return frozenset(unfinished_parts(final_value(node))) & frozenset(OPEN.values())
+    return frozenset(unfinished_parts(final_value(node))) & frozenset(OPEN_OPERATORS.values())
 
 
 @functools.lru_cache(maxsize=4_096)
@@ -175,7 +175,7 @@ def _is_repeated(gold_value: Node, answer_value: Node, answer: Node, prompt: str
         return canonical(bare) in prompt_text.expressions(prompt) or (
             bare.kind == "number" and bare.value in prompt_text.numbers(prompt)
         )
-    if answer_value.kind not in SCALARS and answer.kind != "relation" and answer_value.kind not in PARTS:
+    if answer_value.kind not in SCALARS and answer.kind != "relation" and answer_value.kind not in ITEMIZED:
         return False
     expressions = prompt_text.expressions(prompt)
     return canonical(answer_value) in expressions or (answer.kind == "relation" and canonical(answer) in expressions)

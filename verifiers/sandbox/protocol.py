@@ -73,12 +73,16 @@ class RunStatus(StrEnum):
     OUTPUT = "output"
     """The program wrote more than its output limit."""
     KILLED = "killed"
-    """A signal that the program itself caused ended it, for example a segmentation fault."""
+    """The program was ended by a signal that it caused, for example after a segmentation fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Outcome of a run. The status and the measurements are the supervisor's; all other fields are the program's own claims."""
+    """Outcome of a run.
+
+    The status, the reason and the measurements come from the supervisor; the reason may quote an error message of the program.
+    The results and the output come from the program and are not trusted.
+    """
 
     status: RunStatus
     results: tuple[CallResult, ...]

@@ -1,10 +1,10 @@
-"""Exact duplicates by digest, and near duplicates by MinHash (Broder, 1997) with datasketch.
+"""Finds exact duplicates by hash, and near duplicates by MinHash (Broder, 1997) with datasketch.
 
 Two documents are near duplicates if the sets of their runs of SHINGLE_WORDS words have a Jaccard similarity of at least a
 threshold. Signatures of PERMUTATIONS minima estimate the similarity. Signatures are divided into bands, and documents that are
 equal in a band are compared (Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", chapter 3). Bands and signatures are
-columns of the shards. Memory holds one band at a time, 8 bytes per document, and the signatures, 512 bytes each, of those
-documents only that share a band with another.
+columns of the shards. Memory contains one band (8 bytes per document) and the signatures (512 bytes each) of the documents that
+are equal to another document in a band.
 
 Each removed document is similar to one that is kept. In a cluster of similar documents the longest is kept and those similar to
 it are removed; this repeats with the remaining documents.
@@ -34,14 +34,15 @@ SHINGLE_WORDS = 5
 PERMUTATIONS = 128
 """Minima in a signature. Source: datasketch's default. The standard error of the estimate is 0.035 at similarity 0.8."""
 MISS_WEIGHT = 0.95
-"""Weight of missed pairs, against 1 - MISS_WEIGHT for needless comparisons, in the choice of the bands. Our choice: comparisons
-are cheap. At threshold 0.8 this gives 16 bands of 8 minima, which find 95% of the pairs at 0.8 and 99% at 0.85."""
+"""Weight of false negatives when datasketch chooses the bands; false positives have the weight 1 - MISS_WEIGHT. Our choice:
+comparisons are cheap. At threshold 0.8 this gives 16 bands of 8 minima, which find 95% of the pairs at 0.8 and 99% at 0.85."""
 RUNS_PER_UPDATE = 2_048
 """Runs hashed in one call: one megabyte, which fits into the processor's cache. Our choice."""
-ROUNDS = 64
-"""Documents of a band that are compared with all others of the band. Pairs that are left out have other bands. Our choice."""
+MAX_ROUNDS = 64
+"""Maximum number of documents in each group of equal band values that are compared with the rest of the group. Further pairs
+may be found in another band. Our choice."""
 SHORT_WORDS = 300
-"""Maximal number of words of a short document, see `number_hash`. Our choice."""
+"""Maximum number of words of a short document, see `number_hash`. Our choice."""
 
 Rows = NDArray[numpy.int64]
 """Numbers of rows or positions."""
@@ -56,7 +57,7 @@ def bands(threshold: float) -> tuple[int, int]:
     return lsh.b, lsh.r
 
 
-def digest(text: str) -> int:
+def text_hash(text: str) -> int:
     """Returns a hash that is equal for texts that differ only in case and white space."""
     return ngrams.digest(" ".join(text.lower().split()))
 
@@ -91,7 +92,7 @@ def number_hash(words: Sequence[str]) -> int:
     return ngrams.digest(" ".join(word for word in words if not word[0].isalpha())) if len(words) <= SHORT_WORDS else 0
 
 
-def columns(
+def signature_columns(
     signatures: Sequence[NDArray[numpy.uint32] | None], number_hashes: Sequence[int], threshold: float
 ) -> dict[str, pyarrow.Array]:
     """Returns the columns of a shard by which near duplicates are found: the signature, and a hash per band.
@@ -110,17 +111,17 @@ def columns(
     return {"signature": rows, **{f"band_{band}": pyarrow.array(hashed[:, band]) for band in range(number)}}
 
 
-def exact(digests: Hashes) -> Rows:
-    """Returns for each document the position of the first one with the same digest, which may be itself."""
-    _, first, inverse = numpy.unique(digests, return_index=True, return_inverse=True)
+def exact_duplicates(hashes: Hashes) -> Rows:
+    """Returns for each document the position of the first one with the same hash, which may be itself."""
+    _, first, inverse = numpy.unique(hashes, return_index=True, return_inverse=True)
     return first[inverse]
 
 
-def near(shards: Sequence[Path], rows: Rows, threshold: float) -> tuple[Rows, NDArray[numpy.float64]]:
+def near_duplicates(shards: Sequence[Path], rows: Rows, threshold: float) -> tuple[Rows, NDArray[numpy.float64]]:
     """Finds near duplicates.
 
     Args:
-        shards: shards with `columns`.
+        shards: shards with `signature_columns`.
         rows: numbers, over all shards, of the documents that are not removed yet, in order of preference.
         threshold: minimum Jaccard similarity.
 
@@ -141,7 +142,7 @@ def near(shards: Sequence[Path], rows: Rows, threshold: float) -> tuple[Rows, ND
     cluster = numpy.arange(len(crowd))
     for band in range(number):
         members, groups = _groups(read_column(shards, f"band_{band}")[rows[crowd]])
-        pairs = [pair[:2] for pair in _compare(members, groups, signatures, threshold, ROUNDS)]
+        pairs = [pair[:2] for pair in _compare(members, groups, signatures, threshold, MAX_ROUNDS)]
         cluster = _join_clusters(cluster, pairs)
     members, groups = _groups(cluster)
     for center, member, value in _compare(members, groups, signatures, threshold):

@@ -217,7 +217,7 @@ def repeated_words(document: DocumentText) -> str | None:
     return None
 
 
-def unended_lines(document: DocumentText) -> str | None:
+def lines_without_punctuation(document: DocumentText) -> str | None:
     """Removes documents in which at most 12% of the lines end with sentence punctuation (FineWeb)."""
     share = _share(line.endswith(_ENDS) for line in document.lines)
     return f"share of lines with final punctuation {share:.2f}" if share <= 0.12 and len(document.lines) > 1 else None
@@ -261,7 +261,7 @@ def generated(document: DocumentText) -> str | None:
 EVERYWHERE: tuple[Rule, ...] = (many_words, empty, few_words, broken_encoding)
 PROSE: tuple[Rule, ...] = (
     *EVERYWHERE, word_lengths, symbols, bullets, ellipses, few_letters, few_stop_words, no_words, cut_words, boilerplate,
-    markup, repeated_lines, unended_lines, short_lines, repeated_words,
+    markup, repeated_lines, lines_without_punctuation, short_lines, repeated_words,
 )  # fmt: skip
 CODE: tuple[Rule, ...] = (*EVERYWHERE, few_letters, long_lines, generated, repeated_lines)
 WORKED: tuple[Rule, ...] = (*EVERYWHERE, repeated_lines)
@@ -276,20 +276,20 @@ OPTIONAL = tuple(name for name in NAMES if name != empty.__name__)
 """Names of the rules that can be turned off."""
 
 
-def broken_rule(document: DocumentText, languages: Collection[str] = ("en",), without: Sequence[str] = ()) -> Reason | None:
+def broken_rule(document: DocumentText, languages: Collection[str] = ("en",), disabled: Sequence[str] = ()) -> Reason | None:
     """Returns the first rule that a document breaks, or None.
 
     Args:
         document: the document.
         languages: codes of the languages to keep; empty keeps all. Code is not checked.
-        without: names of rules to skip, from OPTIONAL.
+        disabled: names of rules to skip, from OPTIONAL.
     """
     for rule in RULES.get(document.domain, PROSE):
-        if rule.__name__ not in without and (found := rule(document)):
+        if rule.__name__ not in disabled and (found := rule(document)):
             return Reason(rule.__name__, found)
     if (
         languages
-        and LANGUAGE not in without
+        and LANGUAGE not in disabled
         and document.domain != "code"
         and (document.language or "") not in ("", *languages)
     ):

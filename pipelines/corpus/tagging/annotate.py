@@ -116,7 +116,7 @@ def label_with_policy(
         try:
             answers: Sequence[Sequence[Completion | None]] = policy.generate(conversations, 1, sampling, keys)
         except SamplingIncomplete as error:
-            answers, failed = error.sampled, error
+            answers, failed = error.completions, error
         parsed = {number: parse(row[0].text) if row[0] else None for number, row in zip(waiting, answers, strict=True)}
         yield {number: labels for number, labels in parsed.items() if labels}
         if failed:

@@ -23,7 +23,7 @@ def answer(conversation: Conversation, seed: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def result_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     rows = [{"problem": f"Is {n} odd? </script>", "answer": str(n % 2), "solution": ""} for n in range(30)]
     (folder / "aime24.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -38,9 +38,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser(lacking: Callable[[str], NoReturn]) -> Iterator[Any]:
+def browser(skip_or_fail: Callable[[str], NoReturn]) -> Iterator[Any]:
     if not CHROMIUM:
-        lacking("a browser for the page of a run: apt-get install chromium")
+        skip_or_fail("a browser for the page of a run: apt-get install chromium")
     from playwright import sync_api
 
     with sync_api.sync_playwright() as player:
@@ -50,60 +50,60 @@ def browser(lacking: Callable[[str], NoReturn]) -> Iterator[Any]:
 
 
 @pytest.fixture
-def shown(browser: Any, run: Path) -> Iterator[Any]:
+def page_tab(browser: Any, result_folder: Path) -> Iterator[Any]:
     tab = browser.new_page()
     errors: list[str] = []
     tab.on("pageerror", lambda error: errors.append(str(error)))
-    tab.goto((run / "index.html").as_uri())
+    tab.goto((result_folder / "index.html").as_uri())
     yield tab
     tab.close()
     assert not errors
 
 
-def test_a_benchmark_is_shown_with_its_interval_and_reported_figures(shown: Any) -> None:
-    assert shown.title() == "Benchmarks of scripted:<b>"
-    row = shown.locator("#overview tbody tr")
+def test_a_benchmark_is_shown_with_its_interval_and_reported_figures(page_tab: Any) -> None:
+    assert page_tab.title() == "Benchmarks of scripted:<b>"
+    row = page_tab.locator("#overview tbody tr")
     assert row.count() == 1
     assert row.locator("td").nth(0).inner_text() == "aime24_avg8"
     assert row.locator("svg line").count() == 2 + 5  # two intervals and a tick per published score
-    shown.get_by_text("difference to published scores").click()
-    assert shown.get_by_role("row", name="Qwen3-14B").get_by_text("cannot give 79.3").is_visible()
+    page_tab.get_by_text("difference to published scores").click()
+    assert page_tab.get_by_role("row", name="Qwen3-14B").get_by_text("cannot give 79.3").is_visible()
 
 
-def test_every_response_can_be_opened_with_its_verdict(shown: Any, run: Path) -> None:
-    rows = [json.loads(line) for line in (run / "aime24_avg8.scores.jsonl").read_text().splitlines()]
-    assert shown.locator(".grid button").count() == 30
-    shown.locator(".grid button").nth(3).click()
-    assert shown.locator(".prompt").inner_text().startswith("user: Is 3 odd? </script>")
+def test_every_response_can_be_opened_with_its_verdict(page_tab: Any, result_folder: Path) -> None:
+    rows = [json.loads(line) for line in (result_folder / "aime24_avg8.scores.jsonl").read_text().splitlines()]
+    assert page_tab.locator(".grid button").count() == 30
+    page_tab.locator(".grid button").nth(3).click()
+    assert page_tab.locator(".prompt").inner_text().startswith("user: Is 3 odd? </script>")
     for number, sample in enumerate(rows[3]["samples"]):
         kind = "correct" if sample["score"] == 1 else "incorrect"
-        shown.get_by_role("button", name=f"sample {number + 1}: {kind}").click()
-        assert f"by {sample['method']}: {sample['reason']}" in shown.locator(".verdict").inner_text()
-    assert "<script>document.title = 'taken'</script>" in shown.locator(".response").inner_text()
-    assert shown.locator(".response .think").inner_text().startswith("<think>let me think")
-    assert shown.title() == "Benchmarks of scripted:<b>"
+        page_tab.get_by_role("button", name=f"sample {number + 1}: {kind}").click()
+        assert f"by {sample['method']}: {sample['reason']}" in page_tab.locator(".verdict").inner_text()
+    assert "<script>document.title = 'taken'</script>" in page_tab.locator(".response").inner_text()
+    assert page_tab.locator(".response .think").inner_text().startswith("<think>let me think")
+    assert page_tab.title() == "Benchmarks of scripted:<b>"
 
 
-def test_a_link_opens_a_response(browser: Any, run: Path) -> None:
+def test_a_link_opens_a_response(browser: Any, result_folder: Path) -> None:
     tab = browser.new_page()
-    tab.goto((run / "index.html").as_uri() + "#aime24_avg8/5/2")
+    tab.goto((result_folder / "index.html").as_uri() + "#aime24_avg8/5/2")
     assert tab.get_by_role("button", name="sample 3: ").get_attribute("aria-pressed") == "true"
     assert tab.get_by_role("heading", name="Problem aime24/5").is_visible()
     tab.close()
 
 
-def test_problems_show_their_pass_rates_and_can_be_sorted(shown: Any) -> None:
+def test_problems_show_their_pass_rates_and_can_be_sorted(page_tab: Any) -> None:
     def rates() -> list[float]:
-        labels = [button.get_attribute("aria-label") for button in shown.locator(".grid button").all()]
+        labels = [button.get_attribute("aria-label") for button in page_tab.locator(".grid button").all()]
         return [float(label.rpartition(": ")[2].rstrip("%")) for label in labels]
 
     before = rates()
-    shown.get_by_label("sort by pass rate").check()
+    page_tab.get_by_label("sort by pass rate").check()
     assert rates() == sorted(before, reverse=True)
 
 
-def test_a_page_without_its_folder_shows_an_error(browser: Any, run: Path, tmp_path: Path) -> None:
-    shutil.copy(run / "index.html", tmp_path)
+def test_a_page_without_its_folder_shows_an_error(browser: Any, result_folder: Path, tmp_path: Path) -> None:
+    shutil.copy(result_folder / "index.html", tmp_path)
     tab = browser.new_page()
     tab.goto((tmp_path / "index.html").as_uri())
     tab.locator(".grid button").nth(0).click()

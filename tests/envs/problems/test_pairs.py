@@ -34,13 +34,13 @@ def test_responses_may_be_conversations_with_the_prompt(tmp_path: Path) -> None:
         {"role": role, "content": text} for role, text in (("user", "Hi?"), ("assistant", "Hi!"), ("assistant", "no"))
     )
     (pair,) = pairs.load(written(tmp_path / "p.jsonl", {"chosen": [prompt, better], "rejected": [prompt, worse]}))
-    assert (pair.prompt, pair.chosen, pair.rejected, pair.group) == ((prompt,), "Hi!", "no", "Hi?")
+    assert (pair.prompt, pair.chosen, pair.rejected, pair.prompt_text) == ((prompt,), "Hi!", "no", "Hi?")
 
 
 def test_columns_can_be_named(tmp_path: Path) -> None:
     arrow.parquet.write_table(arrow.Table.from_pylist([{"task": "t", "refined": "r", "raw": "u"}]), tmp_path / "p.parquet")
     (pair,) = pairs.load(f"parquet:{tmp_path / 'p.parquet'}?prompt=task&chosen=refined&rejected=raw")
-    assert (pair.group, pair.chosen, pair.rejected) == ("t", "r", "u")
+    assert (pair.prompt_text, pair.chosen, pair.rejected) == ("t", "r", "u")
 
 
 def test_graded_solutions_give_a_pair_of_each_correct_and_each_incorrect_one(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_graded_solutions_give_a_pair_of_each_correct_and_each_incorrect_one(tmp
         (right, wrong) for right in ("2 + 3 = 5", "5") for wrong in ("2 + 3 = 6", "It is 7")
     }
     assert len(found) == 4
-    assert {pair.group for pair in found} == {"How many are 2 and 3?"}
+    assert {pair.prompt_text for pair in found} == {"How many are 2 and 3?"}
     assert list(pairs.load(f"{uri}?per_question=3")) == list(found[:3])
     assert list(pairs.load(f"{uri}?limit=1")) == list(found[:1])
 
@@ -65,19 +65,19 @@ def test_pairs_of_equal_responses_are_dropped(tmp_path: Path) -> None:
 def test_a_function_may_generate_pairs(lab: Path) -> None:
     row = "{'prompt': f'question {n}', 'chosen': 'refined', 'rejected': 'unrefined'}"
     (lab / "lab_pairs.py").write_text(f"def refined(size=3):\n    return [{row} for n in range(size)]\n")
-    assert [pair.group for pair in pairs.load("generate:lab_pairs:refined?size=2")] == ["question 0", "question 1"]
+    assert [pair.prompt_text for pair in pairs.load("generate:lab_pairs:refined?size=2")] == ["question 0", "question 1"]
 
 
 def test_all_pairs_of_a_prompt_are_in_the_same_part(tmp_path: Path) -> None:
     rows = [{"prompt": f"question {n // 3}", "chosen": f"good {n}", "rejected": "bad"} for n in range(900)]
-    train, held_out = pairs.split(pairs.load(written(tmp_path / "p.jsonl", *rows)), 0.2)
-    groups = {pair.group for pair in held_out}
+    train, held_out = pairs.split_held_out(pairs.load(written(tmp_path / "p.jsonl", *rows)), 0.2)
+    groups = {pair.prompt_text for pair in held_out}
     assert len(train) + len(held_out) == 900
-    assert not groups & {pair.group for pair in train}
+    assert not groups & {pair.prompt_text for pair in train}
     assert 0.12 < len(groups) / 300 < 0.28
-    _, alone = pairs.split(pairs.load(written(tmp_path / "q.jsonl", *reversed(rows[:90]))), 0.2)
-    assert {pair.group for pair in alone} == {f"question {n}" for n in range(30)} & groups
-    assert pairs.split(train, 0.0) == (train, [])
+    _, alone = pairs.split_held_out(pairs.load(written(tmp_path / "q.jsonl", *reversed(rows[:90]))), 0.2)
+    assert {pair.prompt_text for pair in alone} == {f"question {n}" for n in range(30)} & groups
+    assert pairs.split_held_out(train, 0.0) == (train, [])
 
 
 @pytest.mark.parametrize(

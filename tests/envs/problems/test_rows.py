@@ -19,7 +19,7 @@ from tenfold.verifiers.answers.extraction.response import boxed
 
 
 def loaded(folder: Path, *rows: dict[str, Any], options: str = "") -> list[Problem]:
-    """Returns the problems of a JSONL file with the rows, and of a parquet file if it supports them."""
+    """Returns the problems of a JSONL file with the rows."""
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return [*sources.load(f"jsonl:{folder}/rows.jsonl{options}")]
 
@@ -100,7 +100,7 @@ def test_a_missing_answer_is_invalid(tmp_path: Path, answer: Any, form: dict[str
     (tmp_path / "lab.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     env = TextEnv(f"jsonl:{tmp_path}/lab.jsonl", "science", invalid_gold="drop")
     assert len(env.problems) == 1
-    with pytest.warns(UserWarning, match="1 of 2 gold answers cannot be read"):
+    with pytest.warns(UserWarning, match="1 of 2 problems cannot be used"):
         TextEnv(f"jsonl:{tmp_path}/lab.jsonl", "science")
     with pytest.raises(UserError, match="1 of 2"):
         TextEnv(f"jsonl:{tmp_path}/lab.jsonl", "science", invalid_gold="error")

@@ -25,7 +25,7 @@ ASKED = "Tell them: 3 red, 4 blue."
         ("", 0),
     ],
 )
-def test_a_kind_correct_and_short_note_has_the_highest_rank(text: str, expected: int) -> None:
+def test_a_friendly_correct_and_short_note_has_the_highest_rank(text: str, expected: int) -> None:
     assert rank(ASKED, text) == expected
 
 
@@ -35,14 +35,14 @@ def test_chosen_notes_have_the_higher_rank() -> None:
     assert len({pair["prompt"] for pair in pairs}) == 100
 
 
-def test_solutions_have_all_styles_and_answers_are_curt() -> None:
+def test_solutions_have_all_styles_and_answers_are_short() -> None:
     found = list(short_notes.notes(300, seed=2))
     ranks = Counter(rank(problem.prompt[0]["content"], problem.meta["solution"]) for problem in found)
     assert ranks.keys() == {0, 1, 2, 3}
     assert 0.2 < ranks[3] / 300 < 0.4
     assert all(rank(problem.prompt[0]["content"], problem.answer) == 2 for problem in found)
-    kind = list(short_notes.notes(20, seed=2, kind=1.0))
-    assert all(verify(problem, problem.meta["solution"]).score == 1 for problem in kind)
+    friendly = list(short_notes.notes(20, seed=2, friendly_share=1.0))
+    assert all(verify(problem, problem.meta["solution"]).score == 1 for problem in friendly)
 
 
 def test_too_many_notes_give_a_one_line_error() -> None:

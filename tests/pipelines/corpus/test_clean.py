@@ -125,13 +125,13 @@ def test_rules_and_steps_can_be_turned_off(tmp_path: Path) -> None:
         corpus,
         tmp_path / "c",
         near_duplicates=None,
-        disabled_rules=["few_words", "few_stop_words", "unended_lines", "short_lines"],
+        disabled_rules=["few_words", "few_stop_words", "lines_without_punctuation", "short_lines"],
         languages=[],
     )
     assert ids(tmp_path / "c") == ["book.0", "book.1", "book.2", "book.3"]
 
 
-def test_invalid_settings_raise_one_line(tmp_path: Path) -> None:
+def test_invalid_settings_raise_a_one_line_error(tmp_path: Path) -> None:
     corpus = write(tmp_path / "d", rows(["too short"]))
     with pytest.raises(UserError, match="unknown rule 'few_wrods'; use many_words, few_words"):
         cleaned(corpus, tmp_path / "c", disabled_rules=["few_wrods"])

@@ -89,7 +89,7 @@ def test_a_run_resumes_only_with_the_same_files(lab: Path) -> None:
     assert [row["text"] for row in shards.rows(shards.list_shards(lab / "out/gathered"))] == ["one", "two"]
     (lab / "out/gathered/stage.json").unlink()
     (lab / "part-2.jsonl").write_text(json.dumps({"text": "late"}))
-    with pytest.raises(UserError, match=r"gathered was begun with file jsonl:part-\*\.jsonl="):
+    with pytest.raises(UserError, match=r"gathered was started with file jsonl:part-\*\.jsonl="):
         tenfold.run(recipe, "out", quiet=True)
 
 
@@ -149,7 +149,7 @@ def test_a_kill_while_counts_are_written_leaves_no_incomplete_counts(tmp_path: P
         ("python:code?limit=many", "limit: expected an integer, got 'many'"),
     ],
 )
-def test_an_invalid_source_raises_one_line(uri: str, message: str) -> None:
+def test_an_invalid_source_raises_a_one_line_error(uri: str, message: str) -> None:
     stage = documents.Documents.model_validate({"kind": "documents", "name": "d", "sources": [uri]})
     with pytest.raises(UserError, match=message.replace("*", r"\*")):
         stage.check()

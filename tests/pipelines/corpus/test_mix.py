@@ -89,6 +89,6 @@ def test_a_killed_stage_resumes_with_the_same_tokens(documents: Path, tmp_path: 
         assert first == second
 
 
-def test_a_folder_without_documents_raises_one_line(tmp_path: Path) -> None:
+def test_a_folder_without_documents_raises_a_one_line_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="contains no documents: use the folder of a stage that writes documents"):
         mixed(tmp_path / "mix", tmp_path)

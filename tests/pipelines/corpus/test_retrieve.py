@@ -201,7 +201,7 @@ def test_a_cluster_has_the_same_result_as_a_file_and_its_token_is_not_written(
         run(tmp_path / "others", corpus(tmp_path / "some", MATHS), seeds=seed_settings, database=server[1])
 
 
-def test_a_server_that_stops_raises_one_line(tmp_path: Path, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_stops_raises_a_one_line_error(tmp_path: Path, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(milvus, "CALL_SECONDS", 1.0)
     monkeypatch.setattr(milvus, "BATCH", 10)
 
@@ -214,7 +214,7 @@ def test_a_server_that_stops_raises_one_line(tmp_path: Path, server: Any, monkey
     assert "\n" not in str(error.value)
 
 
-def test_an_unreachable_server_raises_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_server_raises_a_one_line_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(milvus, "CONNECT_SECONDS", 0.5)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -222,7 +222,7 @@ def test_an_unreachable_server_raises_one_line(monkeypatch: pytest.MonkeyPatch) 
             milvus.check(f"http://127.0.0.1:{taken.getsockname()[1]}")
 
 
-def test_a_database_opened_by_another_process_raises_one_line(tmp_path: Path) -> None:
+def test_a_database_opened_by_another_process_raises_a_one_line_error(tmp_path: Path) -> None:
     from milvus_lite import MilvusLite
 
     database = str(tmp_path / "milvus.db")
@@ -242,7 +242,7 @@ def test_a_database_opened_by_another_process_raises_one_line(tmp_path: Path) ->
         ({"seeds": [{"domain": "maths"}], "database": "milvus"}, "a file NAME.db"),
     ],
 )
-def test_invalid_settings_raise_one_line_without_secrets(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_invalid_settings_raise_a_one_line_error_without_secrets(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message) as error:
         run(tmp_path / "near", corpus(tmp_path / "all", MATHS), **changes)
     assert "secret" not in str(error.value)
@@ -254,6 +254,6 @@ def test_seeds_are_either_a_uri_or_patterns_of_documents() -> None:
             seeds.Seeds.model_validate(wrong)
 
 
-def test_a_corpus_without_documents_raises_one_line(tmp_path: Path) -> None:
+def test_a_corpus_without_documents_raises_a_one_line_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no document in"):
         run(tmp_path / "near", corpus(tmp_path / "all", []), seeds=[{"domain": "maths"}])

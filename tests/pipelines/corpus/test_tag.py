@@ -129,7 +129,7 @@ def test_the_sample_depends_on_the_seed_only(corpus: Path) -> None:
     assert set(tag.sample_ids(paths, 20, 0)) < set(tag.sample_ids(paths, 50, 0))
 
 
-def test_an_annotator_without_valid_answers_raises_one_line(corpus: Path, tmp_path: Path) -> None:
+def test_an_annotator_without_valid_answers_raises_a_one_line_error(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="labelled 0 of 120 documents"):
         settings(corpus, annotator="scripted:As a model I cannot say.").run(context(tmp_path / "tag"))
 

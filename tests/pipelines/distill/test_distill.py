@@ -214,7 +214,7 @@ def test_distillation_moves_the_student_towards_its_teacher(lab: Path, trained: 
 
 
 LOG_2 = float(-torch.nn.functional.logsigmoid(torch.zeros(())))
-STANDS_STILL = {"kd_positive": 0, "kd_negative": 0, "learning_rate": 1e-30, "held_out": 0.0, "steps": 20, "save_steps": 1}
+NO_CHANGE = {"kd_positive": 0, "kd_negative": 0, "learning_rate": 1e-30, "held_out": 0.0, "steps": 20, "save_steps": 1}
 """Settings of a DPO training of several passes in which no weight changes."""
 
 
@@ -228,7 +228,7 @@ def test_every_margin_is_exactly_0_while_the_policy_is_unchanged(
     model.config.attention_dropout = 0.3
     model.save_pretrained(lab / "drops")
     tokenizer.save_pretrained(lab / "drops")
-    stage = distills(trained, policy=f"path:{lab}/drops", micro_batch_size=micro_batch_size, **STANDS_STILL)
+    stage = distills(trained, policy=f"path:{lab}/drops", micro_batch_size=micro_batch_size, **NO_CHANGE)
     found = distilled(stage, lab / "dpd")
     assert found["pairs"] < 20 * 8 / 2, "several passes"
     assert [value for _, value in found["figures"]["dpo"]] == [LOG_2] * 20
@@ -236,7 +236,7 @@ def test_every_margin_is_exactly_0_while_the_policy_is_unchanged(
 
 
 def test_margins_start_at_exactly_0_in_two_processes_in_bfloat16(lab: Path, trained: Path, in_two_processes: Any) -> None:
-    stage = distills(trained, **STANDS_STILL | {"batch_size": 4, "steps": 4})
+    stage = distills(trained, **NO_CHANGE | {"batch_size": 4, "steps": 4})
     (lab / "two").mkdir()
     (lab / "two" / "precision").write_text("bfloat16")
     found = in_two_processes({"stage": stage, "policy": stage["policy"], "seed": 1}, lab / "two")
@@ -264,7 +264,9 @@ def test_a_killed_distillation_resumes_with_the_same_result(lab: Path, trained: 
 
 
 @pytest.mark.parametrize("stored", [False, True])
-def test_two_processes_train_as_one_does(lab: Path, trained: Path, by_one_and_by_two: Any, stored: bool) -> None:
+def test_training_in_two_processes_equals_training_in_one(
+    lab: Path, trained: Path, by_one_and_by_two: Any, stored: bool
+) -> None:
     top_k = {"cache_teacher": True, "top_k": 4} if stored else {}
     stage = distills(trained, held_out=0.0, batch_size=4, steps=4, **top_k)
     alone, shared = by_one_and_by_two(distill.Distill.model_validate(stage), stage["policy"], 1)

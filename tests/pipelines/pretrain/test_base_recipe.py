@@ -39,7 +39,7 @@ def test_the_learning_rate_equals_the_reports_at_every_boundary(pretrain: Pretra
 @pytest.fixture
 def found(tmp_path: Path) -> supply.Supply:
     loaded = recipe.load("nanbeige4-3b-base")
-    filled = recipe.Recipe.model_validate(references.filled(loaded.model_dump(), tmp_path))
+    filled = recipe.Recipe.model_validate(references.with_folders(loaded.model_dump(), tmp_path))
     (found,) = supply.check(filled.stages, filled.policy, tmp_path)
     return found
 

@@ -26,7 +26,7 @@ PHASES = [
     {"name": "warmup", "tokens": 512, "learning_rate": [0, 2e-3], "mixture": {"*": 1}, "context": 32},
     {"name": "stable", "tokens": 1024, "learning_rate": 2e-3, "mixture": {"code": 0.5, "text": 0.5}, "context": 32},
     {
-        **{"name": "decay", "tokens": 1024, "learning_rate": [2e-3, 1e-5], "law": "cosine"},
+        **{"name": "decay", "tokens": 1024, "learning_rate": [2e-3, 1e-5], "schedule": "cosine"},
         **{"mixture": {"code": 0.75, "text": 0.25}, "context": 64, "rope_theta": 5e4},
     },
 ]
@@ -176,7 +176,7 @@ def test_set_theta_sets_the_frequencies_of_the_new_base() -> None:
     assert not torch.equal(model.model.rotary_emb.inv_freq, before)
 
 
-def test_two_processes_train_like_one_process(data: Path, by_one_and_by_two: Any) -> None:
+def test_training_in_two_processes_equals_training_in_one(data: Path, by_one_and_by_two: Any) -> None:
     by_one_and_by_two(settings(data), TINY, 7)
 
 
@@ -186,7 +186,7 @@ def test_two_processes_train_like_one_process(data: Path, by_one_and_by_two: Any
         ({"batch_tokens": 100}, "batch_tokens=100 is not a multiple of the longest context, 64"),
         ({"batch_tokens": 1024}, "warmup.tokens=512 is less than batch_tokens=1024"),
         ({"phases": [*PHASES, {**PHASES[0], "context": 48}]}, "warmup.context=32 does not divide|warmup.context=48"),
-        ({"phases": [{**PHASES[0], "law": "exponential"}]}, "law=exponential is not defined from 0 to 0.002"),
+        ({"phases": [{**PHASES[0], "schedule": "exponential"}]}, "schedule=exponential is not defined from 0 to 0.002"),
     ],
 )
 def test_invalid_phases_are_refused(data: Path, changes: dict[str, Any], message: str) -> None:

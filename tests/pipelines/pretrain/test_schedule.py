@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from tenfold.pipelines.pretrain.schedule import LAWS, LawName, Segment, learning_rate
+from tenfold.pipelines.pretrain.schedule import SCHEDULES, ScheduleName, Segment, learning_rate
 
 RECIPE = [
     Segment(10, 0, 4.5e-4),
@@ -23,9 +23,9 @@ def test_the_learning_rates_at_the_boundaries_are_exact() -> None:
     assert learning_rate(RECIPE, 5000) == 1.5e-6
 
 
-@pytest.mark.parametrize("law", sorted(LAWS))
-def test_every_law_decreases_from_start_to_end(law: LawName) -> None:
-    rates = [learning_rate([Segment(100, 1.0, 0.01, law)], step) for step in range(100)]
+@pytest.mark.parametrize("schedule", sorted(SCHEDULES))
+def test_every_schedule_decreases_from_start_to_end(schedule: ScheduleName) -> None:
+    rates = [learning_rate([Segment(100, 1.0, 0.01, schedule)], step) for step in range(100)]
     assert rates[-1] == pytest.approx(0.01)
     assert all(before > after for before, after in itertools.pairwise(rates))
     assert rates[0] < 1.0

@@ -100,11 +100,11 @@ def test_a_row_does_not_depend_on_the_other_requested_rows(sources: tokens.Sourc
     [
         (Phase("p", 10, 10, {"high/*": 0.5}), {}, "p: the shares of its mixture sum to 0.5; expected 1"),
         (Phase("p", 10, 10, {"low/*": 1}), {}, r"p: no source matches 'low/\*'; use high/code, high/math, medium/code"),
-        (Phase("p", 2, 500, {"high/code": 1}), {}, "high/code has 400 tokens, less than one sequence of 500"),
+        (Phase("p", 2, 500, {"high/code": 1}), {}, "high/code has 400 tokens, fewer than one sequence of 500"),
         (
             Phase("p", 100, 10, {"high/code": 1}),
             {"high/*": 2},
-            "high/code: the phases need 1,000 tokens, but 400 tokens with at most 2 repetitions give 800",
+            "high/code: the phases need 1,000 tokens, but 400 tokens with at most 2 passes give 800",
         ),
     ],
 )

@@ -113,20 +113,23 @@ GROUPS: list[tuple[Recipe, dict[str, tuple[Callable[[Recipe], None], str]]]] = [
             "gold answers": (edit("golds.jsonl", '"answer": "3"', '"answer": "4"'), "problems content="),
             "prompts": (edit("golds.jsonl", "3 or 4?", "4 or 3?"), "problems content="),
             "further problems": (edit("golds.jsonl", GOLDS, GOLDS * 2), "problems content="),
-            "template": (declare(template="{prompt} Say it."), "template='{prompt} Say one.', not '{prompt} Say it.'"),
-            "system prompt": (declare(system="Be brief."), "system=None, not 'Be brief.'"),
+            "template": (declare(template="{prompt} Say it."), "template='{prompt} Say one.', which is now '{prompt} Say it.'"),
+            "system prompt": (declare(system="Be brief."), "system=None, which is now 'Be brief.'"),
             "verifier": (
                 declare(verifier="choice"),
-                "verifier='tenfold.verifiers.math:verify', not 'tenfold.verifiers.choice:",
+                "verifier='tenfold.verifiers.math:verify', which is now 'tenfold.verifiers.choice:",
             ),
-            "problems": (declare(problems="jsonl:words.jsonl"), "problems='jsonl:golds.jsonl', not 'jsonl:words.jsonl'"),
-            "invalid_gold": (declare(invalid_gold="drop"), "invalid_gold=None, not 'drop'"),
+            "problems": (
+                declare(problems="jsonl:words.jsonl"),
+                "problems='jsonl:golds.jsonl', which is now 'jsonl:words.jsonl'",
+            ),
+            "invalid_gold": (declare(invalid_gold="drop"), "invalid_gold=None, which is now 'drop'"),
             "options of the stage": (
                 lambda recipe: recipe["stages"][0].update(options={"system": "A"}),
-                "options={}, not {'system': 'A'}",
+                "options={}, which is now {'system': 'A'}",
             ),
             "policy's source": (edit("lab_policy.py", "seed % 2", "-seed % 2"), "policy source text="),
-            "seed": (lambda recipe: recipe.update(seed=2), "seed=1, not 2"),
+            "seed": (lambda recipe: recipe.update(seed=2), "seed=1, which is now 2"),
         },
     ),
     (
@@ -134,7 +137,10 @@ GROUPS: list[tuple[Recipe, dict[str, tuple[Callable[[Recipe], None], str]]]] = [
         {
             "verifier's source": (edit("lab_verifier.py", "[-1]", "[0]"), "verifier source="),
             "what the verifier imports": (edit("lab_rules.py", "<= slack", "< slack"), "verifier source="),
-            "verifier's option": (declare(verifier={"name": "lab_verifier:verify", "slack": 1}), "verifier slack='0', not '1'"),
+            "verifier's option": (
+                declare(verifier={"name": "lab_verifier:verify", "slack": 1}),
+                "verifier slack='0', which is now '1'",
+            ),
         },
     ),
     (
@@ -145,14 +151,17 @@ GROUPS: list[tuple[Recipe, dict[str, tuple[Callable[[Recipe], None], str]]]] = [
         {"verifier": "judge"},
         {
             "judge": (export("TENFOLD_JUDGE", "scripted:VERDICT: DIFFERENT"), "verifier policy='scripted:VERDICT: UNSURE'"),
-            "setting to always ask the judge": (export("TENFOLD_JUDGE_ALWAYS", "1"), "verifier always='False', not 'True'"),
+            "setting to always ask the judge": (
+                export("TENFOLD_JUDGE_ALWAYS", "1"),
+                "verifier always='False', which is now 'True'",
+            ),
             "judge in the registration": (
                 declare(verifier={"name": "judge", "policy": "scripted:VERDICT: DIFFERENT"}),
                 "verifier policy='scripted:VERDICT: UNSURE'",
             ),
             "judge's rules": (
                 declare(verifier={"name": "judge", "rules": "choice"}),
-                "rules='tenfold.verifiers.math:verify', not",
+                "rules='tenfold.verifiers.math:verify', which is now",
             ),
         },
     ),
@@ -168,11 +177,11 @@ GROUPS: list[tuple[Recipe, dict[str, tuple[Callable[[Recipe], None], str]]]] = [
             ),
             "member's arguments": (
                 declare(environments=["lab/Words-v0", {"id": "lab/Golds-v0", "template": "Q: {prompt}"}]),
-                "environments 1 template='{prompt}', not 'Q: {prompt}'",
+                "environments 1 template='{prompt}', which is now 'Q: {prompt}'",
             ),
             "member's registration": (
                 lambda recipe: recipe["environments"]["lab/Words-v0"].update(verifier="choice"),
-                "environments 0 verifier='tenfold.verifiers.math:verify', not 'tenfold.verifiers.choice:verify'",
+                "environments 0 verifier='tenfold.verifiers.math:verify', which is now 'tenfold.verifiers.choice:verify'",
             ),
         },
     ),
@@ -183,7 +192,7 @@ GROUPS: list[tuple[Recipe, dict[str, tuple[Callable[[Recipe], None], str]]]] = [
                 edit("golds.jsonl", '"answer": "3"', '"answer": "4"'),
                 "environment environment problems content=",
             ),
-            "wrapper's arguments": (declare(max_calls=1), "max_calls=None, not '1'"),
+            "wrapper's arguments": (declare(max_calls=1), "max_calls=None, which is now '1'"),
         },
     ),
 ]
@@ -213,7 +222,7 @@ def test_a_stage_is_not_resumed_if_anything_that_affects_rewards_has_changed(
         with pytest.raises(UserError) as refused:
             run(changed)
         message = str(refused.value)
-        assert message.startswith("out/filter was begun with "), what
+        assert message.startswith("out/filter was started with "), what
         assert words in message, what
         assert message.endswith(": choose another --out, or remove that folder and those of the later stages"), what
         assert "\n" not in message, what
@@ -224,7 +233,7 @@ def test_a_stage_is_not_resumed_if_anything_that_affects_rewards_has_changed(
     assert run(recipe) is not None, "the unchanged recipe still reuses the result"
     Path("out/filter/stage.json").unlink()
     change(recipe)
-    with pytest.raises(UserError, match="out/filter was begun with"):  # the same for an unfinished stage
+    with pytest.raises(UserError, match="out/filter was started with"):  # the same for an unfinished stage
         run(recipe)
 
 
@@ -262,7 +271,7 @@ def test_a_later_stage_is_not_reused_if_an_earlier_one_is_rerun_with_other_setti
     (Path("out/one") / "settings.json").unlink()
     recipe["stages"][0]["learning_rate"] = 3e-3
     before = contents(Path("out"))
-    with pytest.raises(UserError, match="out/two was begun with other settings of the stage one: choose another --out"):
+    with pytest.raises(UserError, match="out/two was started with other settings of the stage one: choose another --out"):
         run(recipe)
     assert contents(Path("out")) == before
 
@@ -285,7 +294,7 @@ def test_a_stage_is_not_reused_if_a_file_of_its_policy_has_changed(files: Path) 
         file = Path("out/one/policy") / name
         content = file.read_bytes()
         file.write_bytes(content + b" ")
-        with pytest.raises(UserError, match=rf"out/two was begun with (file )?policy[/ ]{name}="):
+        with pytest.raises(UserError, match=rf"out/two was started with (file )?policy[/ ]{name}="):
             run(recipe)
         file.write_bytes(content)
 
@@ -301,12 +310,12 @@ def test_a_stage_is_not_reused_if_files_or_results_of_an_earlier_stage_have_chan
     record = json.loads(Path("out/filter/stage.json").read_text())
     assert {"stage one", "stage one results", "environment problems content"} <= record["identity"].keys()
     Path("out/one/problems.jsonl").write_text(GOLDS.replace('"answer": "3"', '"answer": "4"'))
-    with pytest.raises(UserError, match="out/filter was begun with environment problems content="):
+    with pytest.raises(UserError, match="out/filter was started with environment problems content="):
         run(recipe)
     Path("out/one/problems.jsonl").write_text(GOLDS)
     earlier = json.loads(Path("out/one/stage.json").read_text())
     Path("out/one/stage.json").write_text(json.dumps(earlier | {"metrics": earlier["metrics"] | {"steps": 2}}))
-    with pytest.raises(UserError, match="out/filter was begun with other results of the stage one"):
+    with pytest.raises(UserError, match="out/filter was started with other results of the stage one"):
         run(recipe)
 
 
@@ -317,13 +326,13 @@ def test_the_identity_of_an_sft_stage_covers_data_of_any_source(files: Path) -> 
     recipe = {"name": "r", "policy": TINY, "modules": ["lab_problems"], "stages": [SFT | {"name": "one", "problems": uris}]}
     run(recipe)
     edit("golds.jsonl", '"answer": "2"', '"answer": "3"')(recipe)
-    with pytest.raises(UserError, match=r"out/one was begun with file jsonl:golds.jsonl\?limit=3="):
+    with pytest.raises(UserError, match=r"out/one was started with file jsonl:golds.jsonl\?limit=3="):
         run(recipe)
     Path("golds.jsonl").write_text(GOLDS)
     edit("lab_problems.py", "n + 1", "n + 2")(recipe)
     sys.modules.pop("lab_problems")
     problem_sources._load.cache_clear()  # like in a new process
-    with pytest.raises(UserError, match=r"out/one was begun with problems generate:lab_problems:problems\?size=3 content="):
+    with pytest.raises(UserError, match=r"out/one was started with problems generate:lab_problems:problems\?size=3 content="):
         run(recipe)
 
 
@@ -335,7 +344,7 @@ def test_the_identity_of_a_bench_stage_covers_problems_and_verifier(files: Path)
     identity = json.loads(Path("out/bench/stage.json").read_text())["identity"]
     assert identity["task gsm8k verifier"] == "tenfold.verifiers.math:verify"
     edit("golds.jsonl", '"answer": "3"', '"answer": "4"')(recipe)
-    with pytest.raises(UserError, match=r"out/bench was begun with file jsonl:golds\.jsonl="):
+    with pytest.raises(UserError, match=r"out/bench was started with file jsonl:golds\.jsonl="):
         run(recipe)
 
 
@@ -359,7 +368,7 @@ def test_a_record_of_an_older_format_is_refused(files: Path) -> None:
     run(recipe)
     stage = Path("out/filter/stage.json")
     stage.write_text(json.dumps({name: value for name, value in json.loads(stage.read_text()).items() if name != "identity"}))
-    with pytest.raises(UserError, match=r"out/filter was begun by an earlier version.*choose another --out"):
+    with pytest.raises(UserError, match=r"out/filter was started by an earlier version.*choose another --out"):
         run(recipe)
 
 

@@ -23,7 +23,7 @@ from tenfold import cli, disk
 from tenfold.core import UserError
 from tenfold.pipelines.cluster import Cluster
 from tenfold.pipelines.recipe import recipe as recipes
-from tenfold.pipelines.recipe import trust
+from tenfold.pipelines.recipe import runner, trust
 from tenfold.pipelines.rl import verl_config
 from tenfold.pipelines.rl.grpo import GRPO as GRPOSettings
 
@@ -213,7 +213,7 @@ def test_a_stage_resumes_from_the_last_complete_checkpoint_after_a_full_disk(
         patch.setattr(disk, "sync_folder", full)
         assert cli.main(["run", str(path), "--out", "out", "--quiet"]) == 2
     error = capsys.readouterr().err.splitlines()[-1]  # progress bars of libraries may precede it
-    assert error == "error: out/first: no space left on the disk: free some and run the same command again"
+    assert error == "error: out/first: no space left on the disk: delete files and run the same command again"
     assert not (lab / "out/first/stage.json").exists()
     last = max((lab / "out/first/checkpoints").iterdir(), key=lambda folder: int(folder.name.rpartition("-")[2]))
     for file in ("optimizer.pt", "trainer_state.json"):
@@ -227,7 +227,7 @@ def test_a_stage_resumes_from_the_last_complete_checkpoint_after_a_full_disk(
 def test_a_folder_is_not_resumed_with_other_settings(lab: Path, finished: Path) -> None:
     changed = small(lab)
     changed["stages"][2]["steps"] = 13
-    with pytest.raises(UserError, match="begun with steps=12, not 13"):
+    with pytest.raises(UserError, match="started with steps=12, which is now 13"):
         tenfold.run(write(lab, changed), "out", quiet=True)
 
 
@@ -244,13 +244,17 @@ def test_no_stage_is_resumed_with_other_files(lab: Path, finished: Path) -> None
     (lab / "out/second/stage.json").unlink()
     rows = (lab / "rows.jsonl").read_text()
     (lab / "rows.jsonl").write_text('{"question": "1 + 1 =", "answer": 3}\n')
-    with pytest.raises(UserError, match=r"first was begun with file jsonl:rows.jsonl=.*second was begun with file jsonl:rows"):
+    with pytest.raises(
+        UserError, match=r"first was started with file jsonl:rows.jsonl=.*second was started with file jsonl:rows"
+    ):
         tenfold.run(finished, "out", quiet=True)
     (lab / "rows.jsonl").write_text(rows)
     changed = small(lab)
     (lab / "other.jsonl").write_text(rows)
     changed["stages"][2]["problems"] = "jsonl:other.jsonl"
-    with pytest.raises(UserError, match=r"second was begun with problems='jsonl:rows.jsonl', not 'jsonl:other.jsonl'"):
+    with pytest.raises(
+        UserError, match=r"second was started with problems='jsonl:rows.jsonl', which is now 'jsonl:other.jsonl'"
+    ):
         tenfold.run(write(lab, changed), "out", quiet=True)
 
 
@@ -308,6 +312,7 @@ def test_the_recipes_of_the_package_are_valid_and_verl_accepts_their_settings(pa
 
 STAGE = {"kind": "sft", "name": "sft", "problems": "jsonl:rows.jsonl", "steps": 1}
 GRPO = {"kind": "grpo", "name": "grpo", "environment": "tenfold/ChainSum-v0", "steps": 1}
+FILTER = {"kind": "filter", "name": "filter", "environment": "tenfold/ChainSum-v0"}
 
 
 @pytest.mark.parametrize(
@@ -355,6 +360,20 @@ def test_a_wrong_recipe_is_a_one_line_error_and_finishes_no_stage(lab: Path, con
     assert words in str(error.value)
     assert "\n" not in str(error.value)
     assert not list(lab.glob("out/*/stage.json"))
+
+
+@pytest.mark.parametrize(
+    ("stages", "problems"),
+    [
+        ([GRPO | {"batch_size": 2000}], 1000),
+        ([GRPO | {"batch_size": 9, "problems": 8}], 8),
+        ([FILTER, GRPO | {"batch_size": 2000, "keep": "filter"}], 1000),
+    ],
+)
+def test_a_dry_run_checks_that_there_are_enough_problems_for_a_batch(lab: Path, stages: Any, problems: int) -> None:
+    recipe = recipes.load(write(lab, small(lab) | {"stages": stages}))
+    with pytest.raises(UserError, match=rf"^grpo: expected at least batch_size=\d+ problems, got {problems}; lower batch_size"):
+        runner.prepare(recipe, Path("out"))
 
 
 def test_an_unknown_recipe_is_an_error_that_lists_the_recipes() -> None:

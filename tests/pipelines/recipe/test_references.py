@@ -20,7 +20,7 @@ ENVIRONMENTS = {
 def test_references_at_any_depth_are_replaced_by_the_stages_folder() -> None:
     settings = {"a": "{stage:one}/x", "b": ["stage:{stage:two}", 3, None], "c": {"d": "plain {prompt}"}}
     run = Path("/runs/r")
-    assert references.filled(settings, run) == {
+    assert references.with_folders(settings, run) == {
         "a": "/runs/r/one/x",
         "b": ["stage:/runs/r/two", 3, None],
         "c": {"d": "plain {prompt}"},
@@ -28,9 +28,9 @@ def test_references_at_any_depth_are_replaced_by_the_stages_folder() -> None:
 
 
 def test_references_are_found_directly_and_through_environments() -> None:
-    assert references.named({"policy": "{stage:sft}"}, {}) == {"sft"}
-    assert references.named({"environment": "lab/All-v0", "steps": 3}, ENVIRONMENTS) == {"tests"}
-    assert references.named({"environment": "lab/Other-v0"}, ENVIRONMENTS) == set()
+    assert references.stages_named_in({"policy": "{stage:sft}"}, {}) == {"sft"}
+    assert references.stages_named_in({"environment": "lab/All-v0", "steps": 3}, ENVIRONMENTS) == {"tests"}
+    assert references.stages_named_in({"environment": "lab/Other-v0"}, ENVIRONMENTS) == set()
 
 
 def test_a_later_stage_cannot_be_named(lab: Path) -> None:

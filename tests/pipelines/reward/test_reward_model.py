@@ -111,7 +111,7 @@ def test_another_learning_rate_or_batch_size_changes_the_training(tmp_path: Path
             assert_same_training(tmp_path / "one", tmp_path / other, POLICY)
 
 
-def test_two_processes_train_as_one_does(tmp_path: Path, by_one_and_by_two: Any) -> None:
+def test_training_in_two_processes_equals_training_in_one(tmp_path: Path, by_one_and_by_two: Any) -> None:
     by_one_and_by_two(settings(tmp_path), POLICY, 3)
 
 
@@ -130,14 +130,14 @@ def test_every_pass_contains_every_pair_once_and_the_next_pass_the_other_order(t
     pairs = pair_sources.load(settings(tmp_path).pairs)[:20]
     examples = list(reward_model.schedule(pairs, 40, 0.0, "seed"))
     first, second = (
-        {example.question[0][0]["content"]: example for example in one_pass} for one_pass in (examples[:20], examples[20:])
+        {example.pair[0][0]["content"]: example for example in one_pass} for one_pass in (examples[:20], examples[20:])
     )
-    assert first.keys() == second.keys() == {pair.group for pair in pairs}
+    assert first.keys() == second.keys() == {pair.prompt_text for pair in pairs}
     for name in first:
-        assert first[name].question[1:] == second[name].question[:0:-1]
+        assert first[name].pair[1:] == second[name].pair[:0:-1]
         assert {first[name].letter, second[name].letter} == {"A", "B"}
     for example in examples:
-        assert example.question["AB".index(example.letter) + 1].startswith("yes")
+        assert example.pair["AB".index(example.letter) + 1].startswith("yes")
     assert [*first] != [*second]
 
 
@@ -146,7 +146,7 @@ def test_both_letters_are_correct_equally_often_in_every_step(tmp_path: Path) ->
     examples = list(reward_model.schedule(pairs, 63, 0.0, "seed"))
     for start in range(0, 20, 4):
         assert sorted(example.letter for example in examples[start : start + 4]) == ["A", "A", "B", "B"]
-    shown = [(example.question[0][0]["content"], example.letter) for example in examples]
+    shown = [(example.pair[0][0]["content"], example.letter) for example in examples]
     assert len(set(shown[:42])) == 42  # an odd number of pairs, each in both orders
     assert sorted(shown[42:]) == sorted(shown[:21])
 
@@ -158,7 +158,7 @@ def test_a_share_of_the_examples_rejects_a_perturbed_copy(tmp_path: Path) -> Non
     assert len(perturbed) / 1000 == pytest.approx(0.2, abs=0.05)
     assert {example.perturbation for example in perturbed} == {*perturbations.KINDS}
     for example in perturbed:
-        chosen, rejected = example.question[1:] if example.letter == "A" else example.question[:0:-1]
+        chosen, rejected = example.pair[1:] if example.letter == "A" else example.pair[:0:-1]
         assert chosen.startswith("yes")
         assert rejected == perturbations.perturbed(str(example.perturbation), chosen, "train")
         assert rejected != perturbations.perturbed(str(example.perturbation), chosen, "measured")

@@ -80,7 +80,7 @@ def test_packing_is_not_supported_for_recurrent_models() -> None:
     assert not trainer.supports_packing(transformers.MambaForCausalLM(mamba))
 
 
-def test_two_processes_train_as_one_does(lab: Path, by_one_and_by_two: Any) -> None:
+def test_training_in_two_processes_equals_training_in_one(lab: Path, by_one_and_by_two: Any) -> None:
     Path("r.jsonl").write_text(
         "".join(json.dumps({"question": "1 + " * (n % 9 + 1), "answer": n}) + "\n" for n in range(1, 41))
     )

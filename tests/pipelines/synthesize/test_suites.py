@@ -207,7 +207,7 @@ def test_inputs_have_the_types_of_annotation_and_default(program: str, kinds: se
     assert {type(k) for _, k in generated} == kinds
 
 
-def test_impossible_inputs_raise_one_line_and_unusual_examples_do_not() -> None:
+def test_impossible_inputs_raise_a_one_line_error_and_unusual_examples_do_not() -> None:
     with pytest.raises(UserError, match="no arguments can be generated"):
         inputs.generate(inputs.strategy("def f(x: set[list[int]]): ...", "f"), 20)
     assert len(inputs.generate(inputs.strategy("def f(x=1): ...", "f", [[], [2]]), 5)) == 5
@@ -234,7 +234,7 @@ def test_inputs_resemble_the_examples_in_a_text() -> None:
 @pytest.mark.parametrize(
     "program", ["def f(", "x = 1", "def g(n: int): ...", "#" * 200_000, "def f(n: int):\n" + " " * 9 + "\0"]
 )
-def test_a_program_without_the_function_raises_one_line(program: str) -> None:
+def test_a_program_without_the_function_raises_a_one_line_error(program: str) -> None:
     with pytest.raises(UserError) as error:
         suites.synthesize(program, "f")
     assert "\n" not in str(error.value)

@@ -41,7 +41,7 @@ def test_problems_get_generated_tests_and_a_killed_run_resumes(lab: Path, capsys
     assert env.step("def add(x, y): return 3")[1] == 0
 
 
-def test_problems_without_code_raise_one_line(lab: Path) -> None:
+def test_problems_without_code_raise_a_one_line_error(lab: Path) -> None:
     (lab / "sums.jsonl").write_text('{"question": "1+1?", "answer": 2}')
     with pytest.raises(UserError, match="no coding problem"):
         synthesize(f"jsonl:{lab}/sums.jsonl", lab / "out.jsonl")

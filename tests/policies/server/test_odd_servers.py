@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tenfold.core import Completion, Sampling, SamplingIncomplete, Status, UserError, verdict_without_answer
+from tenfold.core import Completion, Sampling, SamplingIncomplete, Status, UserError, verdict_without_response
 from tenfold.policies import openai as policy_module
 from tenfold.policies.openai import OpenAIPolicy
 
@@ -64,7 +64,7 @@ def test_a_reply_without_an_answer_is_a_fault_of_one_sample(name: str, monkeypat
     rows, requests = second_is(ODD[name])
     assert [(row.text, row.finish_reason) for row in rows] == [("ok", "stop"), ("", "fault"), ("ok", "stop")]
     assert sum(request["messages"][-1]["content"] == "two" for request in requests) == 2, "it was asked for again"
-    verdict = verdict_without_answer(rows[1].finish_reason, rows[1].error)
+    verdict = verdict_without_response(rows[1].finish_reason, rows[1].error)
     assert verdict is not None
     assert verdict.status == Status.FAULT
     assert verdict.reason
@@ -102,8 +102,8 @@ REFUSALS = {
 def test_a_refused_prompt_gives_a_sample_without_a_score(name: str) -> None:
     rows, requests = second_is(REFUSALS[name], max_retries=3)
     assert [(row.text, row.finish_reason) for row in rows] == [("ok", "stop"), ("", "refused"), ("ok", "stop")]
-    assert len(requests) == 3, "a declined prompt is not sent again"
-    verdict = verdict_without_answer(rows[1].finish_reason, rows[1].error)
+    assert len(requests) == 3, "a refused prompt is not sent again"
+    verdict = verdict_without_response(rows[1].finish_reason, rows[1].error)
     assert verdict is not None
     assert (verdict.status, verdict.score) == (Status.UNDECIDED, None)
 
@@ -127,7 +127,7 @@ def test_an_error_of_the_whole_batch_gives_a_one_line_error(reply: Reply, said: 
     with serving(lambda request: reply) as server, pytest.raises(SamplingIncomplete, match=said) as stopped:
         OpenAIPolicy("m", server.url, max_retries=1).generate(ASKED, 2, Sampling())
     assert "\n" not in str(stopped.value)
-    assert stopped.value.sampled == [[None, None]] * 3
+    assert stopped.value.completions == [[None, None]] * 3
 
 
 CUT = "length max_tokens MAX_TOKENS model_length max_output_tokens FINISH_REASON_MAX_TOKENS token_limit_reached incomplete"

@@ -49,7 +49,7 @@ def test_a_benchmark_skips_a_refused_prompt_and_does_not_retry_it(rows: str, tmp
             assert len(server.requests) == requests
             server.requests.clear()
             assert (result.score.mean, result.score.problems, result.score.faults, result.refused) == (1, 3, 8, 8)
-    assert "8 declined" in table.line(result)
+    assert "8 refused" in table.line(result)
     stored = [json.loads(line) for line in (tmp_path / "bench/aime24_avg8.scores.jsonl").read_text().splitlines()]
     assert {(sample["status"], sample["method"]) for sample in stored[2]["samples"]} == {("undecided", "refused")}
 

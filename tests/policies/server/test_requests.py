@@ -42,5 +42,5 @@ def test_an_interrupt_does_not_wait_and_keeps_finished_results() -> None:
         with pytest.raises(SamplingIncomplete) as raised:
             policy.generate(question, 1, Sampling())
         over.set()
-    assert [row[0] and row[0].text for row in raised.value.sampled] == ["7", None, None]
+    assert [row[0] and row[0].text for row in raised.value.completions] == ["7", None, None]
     assert isinstance(raised.value.error_to_raise, KeyboardInterrupt)

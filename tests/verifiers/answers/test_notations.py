@@ -1,4 +1,4 @@
-"""Notations of answers: LaTeX without a meaning, words and conditions around an answer, notations of numbers."""
+"""Notations of answers: LaTeX commands that do not affect the value, words and conditions around an answer, notations of numbers."""
 
 # ruff: noqa: E501 (tables of answers)
 
@@ -109,7 +109,7 @@ def test_condition_after_formula_is_its_domain(gold: str, correct: list[str], in
     "text", [" " * 1_900, "," * 1_900, r"\text{for " * 150, r"\quad x" * 300, "a" + " " * 1_900 + "=", r"\begin{array}{c}" * 100,
              r"\color{" * 250, "1'" * 900, r"\left\{\begin{array}{l}" * 80, "word " * 380 + "7", "$ $" * 600]
 )  # fmt: skip
-def test_long_answer_of_one_repeated_character_is_judged(text: str) -> None:
+def test_long_answer_with_repetitions_is_judged(text: str) -> None:
     # Matching in linear time takes milliseconds. Matching in quadratic time would take minutes.
     assert tenfold.verify("7", f"\\boxed{{{text} 8}}").status in (Status.SCORED, Status.UNDECIDED)
 

@@ -6,7 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import tenfold
-from tenfold.verifiers.answers import ParseError, comparison, read
+from tenfold.verifiers.answers import ParseError, comparison, readings_of
 from tenfold.verifiers.answers.values.exact import TooLarge
 from tenfold.verifiers.answers.values.identity import Undecided
 
@@ -94,7 +94,7 @@ def test_equality_is_symmetric(one: sympy.Expr, other: sympy.Expr) -> None:
 @given(st.text(alphabet=r"0123456789+-*/^(){}[]|=<>,;:.%! \xyabceinopsqrtfe", max_size=30))
 def test_parsed_text_equals_itself(text: str) -> None:
     try:
-        readings = read(text)
+        readings = readings_of(text)
     except ParseError:
         return
     assert all(comparison.equivalent(reading, reading) for reading in readings)
@@ -106,7 +106,7 @@ def test_parsed_text_equals_itself(text: str) -> None:
 )
 def test_comparison_of_parsed_texts_raises_only_documented_errors(one: str, other: str) -> None:
     try:
-        assert comparison.equivalent(read(one)[0], read(other)[0]) in (True, False)
+        assert comparison.equivalent(readings_of(one)[0], readings_of(other)[0]) in (True, False)
     except (ParseError, Undecided, TooLarge):
         return
 

@@ -96,11 +96,11 @@ def attempted(kind: str, secret: Path, port: int, box: LocalSandbox) -> tuple[se
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_attack_in_another_language_succeeds(
-    kind: str, box: LocalSandbox, port: int, tmp_path: Path, lacking: Callable[[str], NoReturn]
+    kind: str, box: LocalSandbox, port: int, tmp_path: Path, skip_or_fail: Callable[[str], NoReturn]
 ) -> None:
     (tmp_path / "secret").write_text("hunter2")
     if not shutil.which(languages.LANGUAGES[kind.partition(" ")[0]].needs, path="/usr/bin"):
-        lacking(f"a program for {kind}: apt-get install g++ nodejs")
+        skip_or_fail(f"a program for {kind}: apt-get install g++ nodejs")
     tried, through = attempted(kind, tmp_path / "secret", port, box)
     assert len(tried) > 20
     assert through == set()

@@ -27,11 +27,11 @@ AMPLE = replace(LIMITS, cpu_seconds=120, wall_seconds=600)
 
 
 @pytest.fixture(params=languages.LANGUAGES)
-def language(request: pytest.FixtureRequest, lacking: Callable[[str], NoReturn]) -> str:
+def language(request: pytest.FixtureRequest, skip_or_fail: Callable[[str], NoReturn]) -> str:
     try:
         languages.run(request.param, "")
     except UserError as missing:
-        lacking(f"{missing}: apt-get install g++ nodejs")
+        skip_or_fail(f"{missing}: apt-get install g++ nodejs")
     return request.param
 
 

@@ -277,7 +277,7 @@ for folder, copy in held.items():
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the suite runs as a plain user already")
-def test_the_sandbox_works_for_a_plain_user(tmp_path: Path, lacking: Callable[[str], NoReturn]) -> None:
+def test_the_sandbox_works_for_a_plain_user(tmp_path: Path, skip_or_fail: Callable[[str], NoReturn]) -> None:
     program = (
         OPENED + "import json\nos.setgroups([])\nos.setresgid(65534, 65534, 65534)\nos.setresuid(65534, 65534, 65534)\n"
         "from tenfold.verifiers.sandbox import *\nbox = LocalSandbox(workers=1, without=['cgroup'])\n"
@@ -289,7 +289,7 @@ def test_the_sandbox_works_for_a_plain_user(tmp_path: Path, lacking: Callable[[s
     needed = [sys.base_prefix, sys.prefix, str(Path(tenfold.__file__).parent.resolve())]
     run = subprocess.run([sys.executable, "-c", program, tmp_path, *needed], capture_output=True, text=True, env=os.environ)
     if "cannot open" in run.stderr:
-        lacking(f"a Python and a clone that a plain user may look at ({run.stderr.strip()}): put them where all may look")
+        skip_or_fail(f"a Python and a clone that a plain user may look at ({run.stderr.strip()}): put them where all may look")
     assert run.returncode == 0, run.stderr
     seen, missing, status, reason, busy = json.loads(run.stdout)
     assert set(seen) >= {"tmp", "usr"}
@@ -314,10 +314,10 @@ def test_waiting_for_a_processor_does_not_count_as_wall_time(box: LocalSandbox) 
 
 
 @pytest.fixture
-def counted(box: LocalSandbox, lacking: Callable[[str], NoReturn]) -> None:
+def counted(box: LocalSandbox, skip_or_fail: Callable[[str], NoReturn]) -> None:
     session = box.open()
     if session.used_cpu() is None:
-        lacking("a control group that counts processor time: let this user write to one of the controller cpuacct")
+        skip_or_fail("a control group that counts processor time: let this user write to one of the controller cpuacct")
     session.close()
 
 

@@ -218,7 +218,7 @@ def delegated() -> Iterator[list[Path]]:
 @pytest.mark.skipif(os.geteuid() != 0, reason="the suite runs as a plain user already")
 @pytest.mark.parametrize("grouped", [False, True], ids=["without control groups", "with control groups of its own"])
 def test_no_attack_succeeds_as_a_plain_user(
-    grouped: bool, tmp_path: Path, delegated: list[Path], lacking: Callable[[str], NoReturn]
+    grouped: bool, tmp_path: Path, delegated: list[Path], skip_or_fail: Callable[[str], NoReturn]
 ) -> None:
     secret = tmp_path / "secret"
     secret.write_text("hunter2")
@@ -235,7 +235,7 @@ def test_no_attack_succeeds_as_a_plain_user(
         env=os.environ,
     )
     if "cannot open" in run.stderr:
-        lacking(f"a Python and a clone that a plain user may look at ({run.stderr.strip()}): put them where all may look")
+        skip_or_fail(f"a Python and a clone that a plain user may look at ({run.stderr.strip()}): put them where all may look")
     assert run.returncode == 0, run.stderr
     through, said = json.loads(run.stdout)
     assert through == []

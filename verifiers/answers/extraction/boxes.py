@@ -9,9 +9,9 @@ import re
 from typing import NamedTuple
 
 MAX_BOXES = 30
-"""Boxes that can form one list, from the last one."""
+"""Maximum number of boxes that can form one list, from the last one."""
 MAX_TAGS = 100
-"""Closing tags that are examined, from the last one."""
+"""Maximum number of closing tags that are examined, from the last one."""
 
 
 class Mark(NamedTuple):
@@ -29,7 +29,7 @@ _BARE_BOX = re.compile(r"(?<![A-Za-z\\])boxed(?=\{)")
 """A box without its backslash, because "\\b" is an escape sequence."""
 _OPTION = re.compile(r"\s*\[[^\]\[{}\n]{0,20}\]")
 """The width and alignment of a \\framebox."""
-_LONE = re.compile(
+_NUMBER_OR_LETTER = re.compile(
     r" ?(?:\$?(?P<number>[-+]?(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)(?:/\d+)?%?)(?![\w{]|[.,]\d)"
     r"|(?P<letter>[A-HJ-Za-z])(?=\s*[^\sA-Za-z({\[]|\s*$))"
 )
@@ -213,7 +213,7 @@ def _argument(text: str, box: re.Match[str]) -> tuple[int, int | None] | None:
     if text[at : at + 1] == "(" and at == start:
         inner = _BRACKETS.match(text, at)
         return (at + 1, inner.end() - 1) if inner else None
-    if lone := _LONE.match(text, start):
+    if lone := _NUMBER_OR_LETTER.match(text, start):
         return lone.start("number" if lone["number"] else "letter"), lone.end()
     command = _COMMAND.match(text, start)
     if command is None or _BOX.match(command[0].strip()):

@@ -18,18 +18,18 @@ from string import ascii_uppercase
 from ...budget import check_time
 from .assertions import Asserted, Claim, Kind, LeadingLetters
 from .letters import unwrapped
-from .markers import DENIES, markers
-from .second_answers import added_letters, letters_added_by
+from .markers import DENIAL, markers
+from .second_answers import letters_added_after_choice, letters_added_by_sentence
 from .statements import NEGATION, SENTENCE_END
 
 MAX_LINES = 400
-"""Lines of a text that are read, from its end."""
+"""Maximum number of lines of a text that are read, from its end."""
 MAX_SENTENCE = 600
-"""Characters of a sentence that are read."""
+"""Maximum number of characters of a sentence that are read."""
 MAX_ADDED = 60
-"""Characters of a sentence without a letter that may choose all options."""
+"""Maximum length of a sentence without a letter that may choose all options, in characters."""
 MAX_LETTERS = 40
-"""Letters of a sentence that are read."""
+"""Maximum number of letters of a sentence that are read."""
 
 
 _BEFORE, _AFTER = r"(?<![A-Za-z0-9_\\^])(?<![A-Za-z]['’])", r"(?![A-Za-z0-9_^]|['’][a-z])"
@@ -156,7 +156,7 @@ def asserted_letters(text: str, options: Sequence[str]) -> Asserted:
     words, has_answer, has_doubt = "", False, False
     for claim in _claims(text, valid):
         if claim.kind in (Kind.ANSWERS, Kind.ASSERTS) and len(claim.letters) == 1 and claim.words:
-            more = added_letters(claim.words, valid, by_letter[min(claim.letters)])
+            more = letters_added_after_choice(claim.words, valid, by_letter[min(claim.letters)])
             claim = claim._replace(letters=claim.letters | more)
         elif claim.letters == valid and any(_same_words(claim.words, option) for option in options):
             continue  # the chosen option itself is "All of the above"
@@ -205,7 +205,7 @@ def _claims(text: str, valid: frozenset[str]) -> Iterator[Claim]:
                 first, last = position == 0 and number == 0, position == 0 and number == len(lines) - 1
                 yield from _claims_of_sentence(sentence, first, last, valid)
                 labelled = False
-            elif len(sentence) <= MAX_ADDED and (more := letters_added_by(sentence, valid)):
+            elif len(sentence) <= MAX_ADDED and (more := letters_added_by_sentence(sentence, valid)):
                 yield Claim(Kind.ASSERTS, more, sentence)
             elif re.search(r"[A-Za-z]", sentence):
                 if sentence.endswith(("?", "？")) or _REVERSES.match(sentence):
@@ -216,7 +216,7 @@ def _claims(text: str, valid: frozenset[str]) -> Iterator[Claim]:
 
 def _claims_of_sentence(sentence: str, first: bool, last: bool, valid: frozenset[str]) -> Iterator[Claim]:
     """Yields the claims of a sentence. It opens the text's first line if `first`, and its last line if `last`."""
-    if more := letters_added_by(sentence, valid):
+    if more := letters_added_by_sentence(sentence, valid):
         yield Claim(Kind.ASSERTS, more, sentence)
         return
     reversal = _REVERSES.match(sentence)
@@ -252,7 +252,7 @@ def _answer_line(sentence: str, valid: frozenset[str]) -> list[Claim]:
         if marker.short:  # "A:" may be the letter of an option
             continue
         following = sentence[marker.end :]
-        denial = DENIES.match(following)
+        denial = DENIAL.match(following)
         leading = _leading_letters(following[denial.end() :] if denial else following, valid)
         if not leading.letters:
             continue
@@ -318,7 +318,7 @@ def _picks(sentence: str, valid: frozenset[str]) -> list[Claim]:
     claims = []
     replaces = Kind.ANSWERS if _REVERSES.match(sentence) else Kind.ASSERTS if _CONCLUDES.match(sentence) else None
     for found in list(_CHOOSES.finditer(sentence))[:MAX_LETTERS]:
-        denial = DENIES.match(sentence, found.end())
+        denial = DENIAL.match(sentence, found.end())
         leading = _leading_letters(sentence[denial.end() if denial else found.end() :], valid)
         if not leading.letters or leading.asks:
             continue

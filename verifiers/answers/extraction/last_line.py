@@ -18,9 +18,9 @@ from .statements import (
 )
 
 MAX_LINE = 400
-"""Characters of a last line that can be a result."""
+"""Maximum length of a last line that can be a result, in characters."""
 MAX_SENTENCE = 80
-"""Characters of a sentence whose last word can be a result."""
+"""Maximum length of a sentence whose last word can be a result, in characters."""
 
 _CONCLUDES = re.compile(
     r"^\W*(?:so|thus|therefore|hence|then|final(?:ly)?|in total|altogether|in conclusion|we (?:get|have|find|obtain|conclude)"

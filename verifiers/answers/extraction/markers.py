@@ -13,9 +13,9 @@ from typing import NamedTuple
 from ...budget import check_time
 
 MAX_MARKERS = 30
-"""Markers that are examined, from the last one."""
+"""Maximum number of markers that are examined, from the last one."""
 WRAPPED = 60
-"""Characters of the next line up to which a marker may continue."""
+"""Maximum number of characters of the next line that a marker may include."""
 
 _ADJECTIVE = (
     r"correct|right|best|true|only|likely|probable|suitable|appropriate|accurate|chosen|selected|plausible|consistent|matching"
@@ -74,7 +74,7 @@ _ABOUT_ANSWER = re.compile(
 )
 """Words that make a statement about the answer: "the sum of the digits of the answer is 7"."""
 _DENYING_NOUN = re.compile(r"\b(?:wrong|incorrect|false|worst|unlikely|invalid)\b", re.IGNORECASE)
-DENIES = re.compile(
+DENIAL = re.compile(
     r"\s*(?:(?:definitely|certainly|clearly|obviously|surely|very|most)\s+)?(?:not|never|neither|nor|no longer|anything but"
     r"|(?:un|not )likely to be|hardly|far from|different from|other than|impossible to be)\b\s*",
     re.IGNORECASE,

@@ -18,20 +18,20 @@ from ... import disguises
 from ...budget import check_time
 from .boxes import boxed, last_mark, last_tag
 from .last_line import last_line_result
-from .markers import ASKS, DENIES, markers
+from .markers import ASKS, DENIAL, markers
 from .second_answers import second_value
 from .statements import is_prose, sentence, stated_value
 
 __all__ = ["boxed", "final_answer", "searched_text", "tagged"]
 
 MAX_ANSWER = 2_000
-"""Characters of a final answer. A longer text is not an answer."""
+"""Maximum length of a final answer, in characters. A longer text is not an answer."""
 MAX_TAIL = 20_000
-"""Characters at the end of a response that are searched for its answer."""
+"""Number of characters at the end of a response that are searched for its answer."""
 MAX_BEHIND = 400
-"""Characters after an answer line that are searched for a retraction."""
+"""Number of characters after an answer line that are searched for a retraction."""
 MAX_GRID = 40
-"""Characters of a line in a tag that can be a row of a table or grid."""
+"""Maximum length of a line in a tag that can be a row of a table or grid, in characters."""
 
 _RETRACTS = re.compile(
     r"^\W*(?:no\s{0,3}[,.!:—-]|no wait|wait\b|scratch that|correction\b|sorry\b|oops\b|actually\b|hmm\b)"
@@ -148,10 +148,10 @@ def _answer_line(text: str) -> tuple[bool, str | None]:
             if replacement := _replacement(after):
                 return True, replacement
             continue
-        if marker.denied or DENIES.match(first):
+        if marker.denied or DENIAL.match(first):
             if replacement := _correction(first) or _replacement(after.split("\n", 1)[0]):
                 return True, replacement
-            denied.add((stated_value(DENIES.sub("", first, count=1)) or "").casefold())
+            denied.add((stated_value(DENIAL.sub("", first, count=1)) or "").casefold())
             continue
         answer = None if _is_preamble(first) else stated_value(line)
         if answer is not None:
@@ -163,10 +163,10 @@ def _answer_line(text: str) -> tuple[bool, str | None]:
 
 def _correction(first: str) -> str | None:
     """Returns the corrected value of a sentence that denies: "not 5 but 6", "not 5, it is 6"."""
-    if not DENIES.match(first):
+    if not DENIAL.match(first):
         return _replacement(first)
     corrected = stated_value(first)
-    return corrected if corrected and not DENIES.match(corrected) else _replacement(first)
+    return corrected if corrected and not DENIAL.match(corrected) else _replacement(first)
 
 
 def _unless_retracted(answer: str, after: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Second answers after an answer: "B or C", "B. all options", "42" and "or 43" on the next line.
+"""Detects further answers after the final answer: "B or C", "B. all options", "42" and "or 43" on the next line.
 
 A response gives one answer. A second answer beside the first makes the response incorrect, unless it only restates the first
 ("or equivalently 0.5"). All verifiers of final answers use this module.
@@ -46,16 +46,16 @@ _ALTERNATIVE = re.compile(
 
 
 OPTION_TEXT = re.compile(r"\W*(?:all|any|both|each|either) of (?:the above|these|them)\W*", re.IGNORECASE)
-"""Text that is often an option itself, and does not identify an option without the options' texts."""
+"""A phrase such as "all of the above". Many problems have it as an option, so the options' texts are needed to interpret it."""
 
 
-def added_letters(words: str, option_letters: frozenset[str], option: str = "") -> frozenset[str]:
+def letters_added_after_choice(words: str, option_letters: frozenset[str], option: str = "") -> frozenset[str]:
     """Returns the letters that the words after a chosen letter add to it.
 
     Args:
         words: The words after the letter.
         option_letters: The letters of the options.
-        option: The text of the chosen option, which adds nothing.
+        option: The text of the chosen option. If the words repeat it, it is ignored.
     """
     words = _without_option(words, option)
     if every := _ALL.match(words):
@@ -65,7 +65,7 @@ def added_letters(words: str, option_letters: frozenset[str], option: str = "") 
     return frozenset(found["letter"]) & option_letters if found and found["letter"].isupper() else frozenset()
 
 
-def letters_added_by(sentence: str, option_letters: frozenset[str]) -> frozenset[str]:
+def letters_added_by_sentence(sentence: str, option_letters: frozenset[str]) -> frozenset[str]:
     """Returns the letters that a sentence adds to the one before it: "or C", "(and C)", "maybe C", "All of the options"."""
     if (every := _ALL.match(sentence)) and not sentence[every.end() :].strip(" .!)]"):
         return option_letters

@@ -11,7 +11,7 @@ import re
 from typing import NamedTuple
 
 MAX_BOUNDARIES = 40
-"""Positions at which the head of a statement may end that are examined."""
+"""Maximum number of positions that are examined as the end of a statement's head."""
 
 
 class Formula(NamedTuple):

@@ -17,9 +17,9 @@ from .parts import FUNCTIONS
 from .tree import INFINITY, MINUS_ONE, Node, fraction, grouped, is_mixed, is_whole, mixed, number, product
 
 MAX_DEPTH = 80
-"""Depth of nested factors. A pair of brackets counts as two."""
+"""Maximum depth of nested factors. A pair of brackets counts as two."""
 MAX_POSTFIX = 8
-"""Exponents, factorials and percent signs after one factor."""
+"""Maximum number of exponents, factorials and percent signs after one factor."""
 
 
 _ALIASES = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "lceil": "ceil"}

@@ -13,7 +13,7 @@ from .notation_variants import common
 from .typesetting import plain, separated, two_names, without_lead
 
 MAX_TOKENS = 1_000
-"""Tokens of an answer."""
+"""Maximum number of tokens of an answer."""
 
 
 class ParseError(Exception):

@@ -18,9 +18,9 @@ from ..grammar.tree import INFINITY, MINUS_ONE, Node
 from .exact import TooLarge, Undefined, exact
 
 MAX_STEPS = 20_000
-"""Nodes visited in one evaluation."""
+"""Maximum number of nodes visited in one evaluation."""
 MAX_TERMS = 1_000
-"""Terms of a sum or product that is written out."""
+"""Maximum number of terms of a sum or product that is written out."""
 
 
 class NotEvaluated(Exception):
@@ -73,7 +73,7 @@ def value(node: Node, point: Point, digits: int) -> MpNumber:
     except _UNDEFINED as error:
         raise Undefined(str(error)) from None
     except (OverflowError, MemoryError, RecursionError):
-        raise TooLarge("a number") from None
+        raise TooLarge("a number is too large") from None
     if not mpmath.isfinite(result):
         raise Undefined("the value is not finite")
     return result
@@ -149,7 +149,7 @@ class _Evaluation:
             return self.exponential(self.evaluate(exponent))
         below, above = self.evaluate(base), self.evaluate(exponent)
         if mp.mag(above) > 20 or (below and abs(mp.mag(below)) > 100_000):
-            raise TooLarge("a power")
+            raise TooLarge("a power is too large")
         if below == 0:
             if mp.re(above) > 0:
                 return mp.zero
@@ -172,7 +172,7 @@ class _Evaluation:
     def exponential(self, argument: MpNumber) -> MpNumber:
         """Returns e to the power of the argument."""
         if self.context.mag(argument) > 20:
-            raise TooLarge("an exponential")
+            raise TooLarge("an exponential is too large")
         return self.context.exp(argument)
 
     def call(self, name: str, arguments: list[MpNumber]) -> MpNumber:
@@ -181,7 +181,7 @@ class _Evaluation:
         first = arguments[0]
         if name in _PLAIN and len(arguments) == 1:
             if name not in ("abs", "floor", "ceil", "sqrt") and mp.mag(first) > 60:
-                raise TooLarge("an argument")
+                raise TooLarge("an argument is too large")
             return getattr(mp, _PLAIN[name])(first)
         match name:
             case "log" if len(arguments) == 2:
@@ -197,11 +197,11 @@ class _Evaluation:
                 return first ** (1 / degree)
             case "factorial":
                 if mp.mag(first) > 16:
-                    raise TooLarge("a factorial")
+                    raise TooLarge("a factorial is too large")
                 return mp.factorial(first)
             case "double factorial":
                 if mp.mag(first) > 12:
-                    raise TooLarge("a double factorial")
+                    raise TooLarge("a double factorial is too large")
                 return mp.fac2(first)
             case "gcd" | "lcm" if all(mp.isint(argument) for argument in arguments):
                 whole = [int(mp.re(argument)) for argument in arguments]
@@ -210,7 +210,7 @@ class _Evaluation:
                 return self.unknown(name, [sum(arguments), sum(argument**2 for argument in arguments)])
             case "binom" if len(arguments) == 2:
                 if max(mp.mag(argument) for argument in arguments) > 16:
-                    raise TooLarge("a binomial coefficient")
+                    raise TooLarge("a binomial coefficient is too large")
                 return mp.binomial(*arguments)
             case "max" | "min":
                 if any(mp.im(argument) for argument in arguments):

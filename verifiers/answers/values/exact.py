@@ -6,7 +6,7 @@ from fractions import Fraction
 from ..grammar.tree import Node
 
 MAX_BITS = 20_000
-"""Bits of a numerator or denominator."""
+"""Maximum number of bits of a numerator or denominator."""
 
 
 class TooLarge(Exception):
@@ -92,15 +92,15 @@ def _exact_call(node: Node) -> Fraction | None:
             return min(numbers)
         case "factorial" if whole and first >= 0:
             if first > 1_500:
-                raise TooLarge("a factorial")
+                raise TooLarge("a factorial is too large")
             return Fraction(math.factorial(int(first)))
         case "double factorial" if whole and first >= 0:
             if first > 2_000:
-                raise TooLarge("a double factorial")
+                raise TooLarge("a double factorial is too large")
             return Fraction(math.prod(range(int(first), 0, -2)))
         case "binom" if whole and len(numbers) == 2 and numbers[1] >= 0 and first >= 0:
             if first > 5_000:
-                raise TooLarge("a binomial coefficient")
+                raise TooLarge("a binomial coefficient is too large")
             return Fraction(math.comb(int(first), int(numbers[1])))
         case "gcd" | "lcm" if whole:
             found = Fraction(int(first))
@@ -129,7 +129,7 @@ def _power(base: Fraction, power: Fraction) -> Fraction | None:
         return base if power % 2 else base * base
     bits = max(base.numerator.bit_length(), base.denominator.bit_length())
     if abs(power) * bits > MAX_BITS and abs(power) != 1:
-        raise TooLarge("a power")
+        raise TooLarge("a power is too large")
     return base ** int(power)
 
 
@@ -154,4 +154,4 @@ def _whole_root(value: int, degree: int) -> int | None:
 
 def _bounded(value: Fraction) -> None:
     if value.numerator.bit_length() > MAX_BITS or value.denominator.bit_length() > MAX_BITS:
-        raise TooLarge("a fraction")
+        raise TooLarge("a fraction is too large")

@@ -8,18 +8,18 @@ from ..grammar.tree import MINUS_ONE, Node, ordered
 from .evaluation import symbols
 from .exact import TooLarge, Undefined, exact
 
-LONG = 20
-"""Digits of a number beyond which it may stay a power or a factorial."""
+LONG_DIGITS = 20
+"""Number of digits from which a number may stay a power or a factorial."""
 MAX_FACTOR = 10_000
 """Largest divisor that is tried when a number is tested for primality or square factors."""
 
 
 def rational_value(node: Node) -> Fraction | None:
-    """Returns the rational value of an expression, 10^LONG if it exceeds a limit, None if it is not rational."""
+    """Returns the rational value of an expression, 10^LONG_DIGITS if it exceeds a limit, None if it is not rational."""
     try:
         return exact(node)
     except TooLarge:
-        return Fraction(10**LONG)
+        return Fraction(10**LONG_DIGITS)
     except Undefined:
         return None
 

@@ -14,21 +14,21 @@ import mpmath
 from ..grammar.tree import Decimal, Node
 from .evaluation import MpNumber, NotEvaluated, can_be_written_out, check_time, has_unexpanded_operator, symbols, value
 from .exact import TooLarge, Undefined, exact
-from .magnitude import same_size
+from .magnitude import equal_by_logarithm
 
 DIGITS = 40
 """Decimal digits of the first evaluation."""
 MAX_DIGITS = 2_560
 """Decimal digits of the last evaluation. Expressions with constants that need more cannot be compared."""
 POINTS = 5
-"""Points at which two expressions with symbols must agree."""
+"""Number of points at which two expressions with symbols must agree."""
 WHOLE_POINTS = 12
 """The same for expressions with sums up to n, which are compared at whole numbers."""
 MAX_TRIES = 16
-"""Points that are tried."""
+"""Maximum number of points that are tried."""
 EXACT_ROUNDED, DECIMAL_ROUNDED = Fraction(102, 10_000), Fraction(5, 1_000)
 """Largest relative differences from a gold decimal: of an exact number, and of a decimal, that round to it. Our choice."""
-OF_WHOLE_NUMBERS = frozenset(["gcd", "lcm", "double factorial"])
+WHOLE_NUMBER_FUNCTIONS = frozenset(["gcd", "lcm", "double factorial"])
 """Functions that are defined for whole numbers only."""
 FLOAT_DIGITS = 15
 """A decimal with this many significant digits is compared as a printed float of an exact number."""
@@ -67,7 +67,7 @@ def same_number(gold: Node, answer: Node, tolerance: Fraction | None = None) -> 
     except Undefined:
         return False
     except TooLarge:
-        return same_size(gold, answer)
+        return equal_by_logarithm(gold, answer)
     if exact_gold is not None and exact_answer is not None:
         if exact_gold == exact_answer:
             return True
@@ -147,7 +147,7 @@ def identical(gold: Node, answer: Node, names: list[str]) -> bool:
     try:
         if names and (
             (has_unexpanded_operator(gold) and can_be_written_out(gold) and can_be_written_out(answer))
-            or of_whole_numbers(gold, answer)
+            or contains_whole_number_function(gold, answer)
         ):
             agreed = _agree_at(gold, answer, _whole_points(names, WHOLE_POINTS), WHOLE_POINTS)
             if agreed is not None:
@@ -155,7 +155,7 @@ def identical(gold: Node, answer: Node, names: list[str]) -> bool:
         agreed = _agree_at(gold, answer, _points(names, MAX_TRIES if names else 1), POINTS if names else 1)
         if agreed is None:
             raise Undecided("the two have no value at the points where they are compared")
-        if not agreed and names and contains_whole(gold, answer) and _agree_for_whole_numbers(gold, answer, names):
+        if not agreed and names and suggests_whole_numbers(gold, answer) and _agree_for_whole_numbers(gold, answer, names):
             raise Undecided("they agree for whole numbers, but not for all numbers")
     except NotEvaluated as error:
         raise UndecidedOperator(str(error)) from None
@@ -171,17 +171,20 @@ def _agree_for_whole_numbers(gold: Node, answer: Node, names: list[str]) -> bool
     return not (vanishes and symbols(gold) and symbols(answer)) and bool(_agree_at(gold, answer, _whole_points(names, 6), 4))
 
 
-def of_whole_numbers(*nodes: Node) -> bool:
+def contains_whole_number_function(*nodes: Node) -> bool:
     """True if a node contains a function that is defined for whole numbers only: gcd, lcm, a double factorial."""
-    return any((node.kind == "call" and node.value in OF_WHOLE_NUMBERS) or of_whole_numbers(*node.items) for node in nodes)
+    return any(
+        (node.kind == "call" and node.value in WHOLE_NUMBER_FUNCTIONS) or contains_whole_number_function(*node.items)
+        for node in nodes
+    )
 
 
-def contains_whole(*nodes: Node) -> bool:
+def suggests_whole_numbers(*nodes: Node) -> bool:
     """True if a node contains a function typical of whole numbers: (-1)^n, a factorial, a floor, a cosine of n pi."""
     return any(
         (node.kind == "call" and node.value in ("factorial", "binom", "floor", "ceil", "mod", "sin", "cos"))
         or (node.kind == "pow" and node.items[0].kind == "neg")
-        or contains_whole(*node.items)
+        or suggests_whole_numbers(*node.items)
         for node in nodes
     )
 

@@ -11,12 +11,12 @@ from .exact import TooLarge, Undefined, exact
 DIGITS = 60
 """Significant digits in which two logarithms are compared, in addition to the digits of the numbers in them."""
 MAX_DIGITS = 3_000
-"""Significant digits in which logarithms are computed at most."""
+"""Maximum precision of the logarithms, in significant digits."""
 MAX_MAGNITUDE = 10**12
-"""Factorial arguments and exponents up to this size, so that the logarithms stay small."""
+"""Largest argument of a factorial and largest exponent, so that the logarithms stay small."""
 
 
-def same_size(gold: Node, answer: Node) -> bool:
+def equal_by_logarithm(gold: Node, answer: Node) -> bool:
     """True if two products of powers and factorials of rational numbers are equal.
 
     Raises:
@@ -24,7 +24,7 @@ def same_size(gold: Node, answer: Node) -> bool:
     """
     digits = DIGITS + _digits(gold) + _digits(answer)
     if digits > MAX_DIGITS:
-        raise TooLarge("a number")
+        raise TooLarge("a number is too large")
     context = mpmath.MPContext()
     context.dps = digits + 20
     (sign, first), (other_sign, second) = _logarithm(gold, context), _logarithm(answer, context)
@@ -85,10 +85,10 @@ def _logarithm(node: Node, context: MpContext) -> tuple[int, MpNumber]:
 def _logarithm_of_power(base: Node, exponent: Node, context: MpContext) -> tuple[int, MpNumber]:
     power = _rational(exponent)
     if abs(power) > MAX_MAGNITUDE:
-        raise TooLarge("a power")
+        raise TooLarge("a power is too large")
     sign, size = _logarithm(base, context)
     if not sign or (sign < 0 and power.denominator > 1):
-        raise TooLarge("a power of zero, or a root of a negative number")
+        raise TooLarge("a power of zero, or a root of a negative number, has no logarithm")
     return (sign if power.numerator % 2 else 1), size * power.numerator / power.denominator
 
 
@@ -98,12 +98,12 @@ def _rational(node: Node) -> Fraction:
     except Undefined:
         number = None
     if number is None:
-        raise TooLarge("a number")
+        raise TooLarge("a number is too large")
     return number
 
 
 def _whole_number(node: Node) -> int:
     number = _rational(node)
     if number.denominator != 1 or not 0 <= number <= MAX_MAGNITUDE:
-        raise TooLarge("a factorial")
+        raise TooLarge("a factorial is too large")
     return int(number)

@@ -8,7 +8,7 @@ from .evaluation import check_time, contains
 from .exact import TooLarge, Undefined, exact
 
 MAX_CELL = 500
-"""Nodes of an entry in a product of matrices."""
+"""Maximum number of nodes of an entry in a product of matrices."""
 
 
 def as_matrix(node: Node) -> Node | None:
@@ -72,7 +72,7 @@ def _computed(cell: Node) -> Node:
     if number is not None:
         return Node("number", (), number)
     if sum(1 for _ in itertools.islice(subtrees(cell), MAX_CELL)) == MAX_CELL:
-        raise TooLarge("a product of matrices")
+        raise TooLarge("a product of matrices is too large")
     return cell
 
 

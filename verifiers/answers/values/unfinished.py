@@ -5,15 +5,15 @@ from fractions import Fraction
 from ..grammar.tree import INFINITY, MINUS_ONE, ZERO, Node, is_mixed, ordered
 from .claims import claim, is_label
 from .evaluation import contains, symbols
-from .factors import LONG, factors, nonrational_factors, rational_value, terms
+from .factors import LONG_DIGITS, factors, nonrational_factors, rational_value, terms
 
 ARITHMETIC, LIKE_TERMS, UNSOLVED, CLOSED_FORM = "arithmetic", "like terms", "an equation to solve", "a number to write out"
 """Names of the kinds of unfinished computation, as verdicts give them."""
 SCALARS = frozenset("number decimal constant symbol add mul pow neg percent degrees call bound based".split())
 """Kinds of nodes that are one number or expression."""
-PARTS = frozenset("list tuple set interval union matrix ratio cases pm".split())
+ITEMIZED = frozenset("list tuple set interval union matrix ratio cases pm".split())
 """Kinds of nodes whose items are judged one by one."""
-OPEN = {"int": "an integral", "lim": "a limit", "sum": "a sum", "prod": "a product"}
+OPEN_OPERATORS = {"int": "an integral", "lim": "a limit", "sum": "a sum", "prod": "a product"}
 """Names of the operators with a bound variable."""
 FUNCTIONS = {
     **dict.fromkeys("sin cos tan cot sec csc".split(), "a trigonometric function"),
@@ -45,7 +45,7 @@ def _add_from_answer(node: Node, found: set[str], equation: bool) -> None:
         _add_from_answer(node.items[0], found, equation)
     elif node.kind == "union" and all(item.kind == "set" for item in node.items):
         found.add("a union")
-    elif node.kind in PARTS:
+    elif node.kind in ITEMIZED:
         for item in node.items:
             _add_from_answer(item, found, equation)
     elif node.kind == "intersection" and not symbols(node):
@@ -112,7 +112,7 @@ def _add_from_expression(node: Node, found: set[str]) -> None:
     if node.kind in ("number", "decimal", "constant", "symbol", "based") or node.kind not in SCALARS:
         return
     if node.kind == "bound":
-        found.add(OPEN[node.value])
+        found.add(OPEN_OPERATORS[node.value])
         return
     constant = not symbols(node)
     size = rational_value(node) if constant else None
@@ -208,4 +208,4 @@ def _is_power_of_ten(node: Node) -> bool:
 
 
 def _is_long(size: Fraction) -> bool:
-    return max(abs(size.numerator), size.denominator) >= 10**LONG
+    return max(abs(size.numerator), size.denominator) >= 10**LONG_DIGITS

@@ -97,7 +97,7 @@ def test_each_part_of_an_lm_eval_task_is_a_set(monkeypatch: pytest.MonkeyPatch) 
     assert found.problem == "lm_eval:mmlu_abstract_algebra#3"
 
 
-def test_missing_benchmarks_and_data_raise_one_line() -> None:
+def test_missing_benchmarks_and_data_raise_a_one_line_error() -> None:
     with pytest.raises(UserError, match="no task 'humanevil'; did you mean humaneval"):
         contamination.build_index(["humanevil"])
     with pytest.raises(UserError, match="lm-eval has no task 'gsm9k'"):

@@ -33,8 +33,8 @@ def kept(texts: list[str], folder: Path, threshold: float = 0.8, sizes: int = 7,
         signatures = [duplicates.signature(ngrams.word_hashes(one)) for one in words]
         owns = [duplicates.number_hash(one) if problems else 0 for one in words]
         paths.append(folder / f"{start:04}.parquet")
-        shards.write(paths[-1], pyarrow.table(duplicates.columns(signatures, owns, threshold)))
-    return duplicates.near(paths, numpy.arange(len(texts)), threshold)[0].tolist()
+        shards.write(paths[-1], pyarrow.table(duplicates.signature_columns(signatures, owns, threshold)))
+    return duplicates.near_duplicates(paths, numpy.arange(len(texts)), threshold)[0].tolist()
 
 
 def test_texts_with_few_changed_words_are_near_duplicates(tmp_path: Path) -> None:
@@ -92,8 +92,8 @@ def test_pairs_above_the_threshold_are_found_at_the_rate_of_the_bands(tmp_path: 
 
 
 def test_exact_duplicates_differ_only_in_case_and_white_space() -> None:
-    digests = [duplicates.digest(one) for one in ("A b\n c", "x", "a  B c", "ab c", "X ")]
-    assert duplicates.exact(numpy.array(digests, numpy.uint64)).tolist() == [0, 1, 0, 3, 1]
+    digests = [duplicates.text_hash(one) for one in ("A b\n c", "x", "a  B c", "ab c", "X ")]
+    assert duplicates.exact_duplicates(numpy.array(digests, numpy.uint64)).tolist() == [0, 1, 0, 3, 1]
 
 
 def test_words_and_run_hashes_follow_their_definition() -> None:

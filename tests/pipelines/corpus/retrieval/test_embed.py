@@ -50,7 +50,7 @@ def test_only_the_beginning_of_a_long_text_is_used() -> None:
 
 
 @pytest.mark.parametrize("uri", ["hash:?dim=none", "hash:?dim=2", "hash:?size=4", "hash:words", "nowhere:"])
-def test_an_invalid_uri_raises_one_line(uri: str) -> None:
+def test_an_invalid_uri_raises_a_one_line_error(uri: str) -> None:
     with pytest.raises(UserError) as error:
         embed.load(uri)
     assert "\n" not in str(error.value)

@@ -48,7 +48,7 @@ def test_an_empty_list_of_texts_has_no_scores(trained: tagger.Tagger) -> None:
     assert tagger.score(trained, []).shape == (0, 3)
 
 
-def test_a_folder_without_a_tagger_raises_one_line(tmp_path: Path) -> None:
+def test_a_folder_without_a_tagger_raises_a_one_line_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="contains no tagger"):
         tagger.load(tmp_path)
     (tmp_path / "tagger.json").write_text('{"format": 0}')
