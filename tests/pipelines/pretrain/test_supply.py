@@ -61,7 +61,7 @@ def test_a_source_that_is_too_small_is_refused_before_the_run(lab: Path, capsys:
     assert (status, out) == (2, "")
     assert err.startswith(("error: pretrain: synthetic: the phases need 2,", "error: pretrain: synthetic: the phases need 1,"))
     assert " tokens, but 4" in err
-    assert "with at most 4 repetitions give" in err
+    assert "with at most 4 passes give" in err
     assert err.count("\n") == 1
     with pytest.raises(UserError, match=r"synthetic: the phases need .* tokens"):
         tenfold.run(path, "out", quiet=True)
