@@ -68,7 +68,7 @@ def of_run(folder: Path) -> Iterator[str]:
     if board := scoreboard.board(folder, records):
         tasks = scoreboard.tasks(board)
         yield ""
-        yield "avg@k with its 95% interval for new problems, and the paired difference to the row above:"
+        yield "avg@k with its 95% interval for new problems, and the paired difference from the row above:"
         yield ""
         yield from table(["", *tasks], [[name, *(row.get(task, "") for task in tasks)] for name, row in board.items()])
 

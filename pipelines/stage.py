@@ -11,7 +11,7 @@
         def summary(self, metrics: Metrics) -> str:
             return f"{metrics['words']:,} words"
 
-`stages.py` lists the kinds of this package. Another package adds kinds by an entry point in its pyproject.toml:
+`stages.py` lists the kinds of this package. Another package adds kinds through an entry point in its pyproject.toml:
 
     [project.entry-points."tenfold.stages"]
     words = "lab.stages:Words"

@@ -65,7 +65,7 @@ def rescored(changed: Sequence[tuple[Result, Result]]) -> Table:
 
 def compared(rows: Sequence[Comparison]) -> Table:
     """Returns the table of results and published scores."""
-    table = Table(title="difference to published scores, with its 95% interval over new samples of the same problems")
+    table = Table(title="difference from published scores, with its 95% interval over new samples of the same problems")
     for column in ("task", "model", "here", "reported", "difference", "only noise?"):
         table.add_column(column, justify="left" if column in ("task", "model") else "right", no_wrap=True)
     for row in rows:

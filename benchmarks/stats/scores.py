@@ -45,7 +45,7 @@ class Score:
     """Standard error over new samples of the same problems. With one sample per problem, its largest possible value. If some
     problems have one sample, their noise is assumed to be the average noise of the others."""
     detectable: float
-    """Smallest difference to a policy with similar pass rates that four of five comparisons would show at 95%, on the same
+    """Smallest difference from a policy with similar pass rates that four of five comparisons would show at 95%, on the same
     problems with as many samples."""
     pass_at_k: float
     """Share of problems with at least one sample that solves them."""

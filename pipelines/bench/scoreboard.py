@@ -65,7 +65,7 @@ def tasks(rows: Board) -> list[str]:
 def table(rows: Board) -> Table:
     """Returns the board as a table for the terminal."""
     shown = Table(
-        "", *tasks(rows), title="avg@k with its 95% interval, and the difference to the row above", title_justify="left"
+        "", *tasks(rows), title="avg@k with its 95% interval, and the difference from the row above", title_justify="left"
     )
     for name, row in rows.items():
         shown.add_row(name, *(str(row[task]) if task in row else "" for task in tasks(rows)))

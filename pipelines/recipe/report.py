@@ -210,7 +210,7 @@ def _board(rows: "scoreboard.Board") -> str:
 
     head = "".join(f"<th>{html.escape(task)}" for task in tasks)
     body = "".join(f"<tr><td>{html.escape(name)}{''.join(cell(row.get(task)) for task in tasks)}" for name, row in rows.items())
-    caption = "avg@k with its 95% interval, and the difference to the row above on the same problems"
+    caption = "avg@k with its 95% interval, and the difference from the row above on the same problems"
     return f"<table><caption>{caption}</caption><tr><th>{head}{body}</table>"
 
 

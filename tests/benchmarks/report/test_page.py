@@ -66,7 +66,7 @@ def test_a_benchmark_is_shown_with_its_interval_and_reported_figures(page_tab: A
     assert row.count() == 1
     assert row.locator("td").nth(0).inner_text() == "aime24_avg8"
     assert row.locator("svg line").count() == 2 + 5  # two intervals and a tick per published score
-    page_tab.get_by_text("difference to published scores").click()
+    page_tab.get_by_text("difference from published scores").click()
     assert page_tab.get_by_role("row", name="Qwen3-14B").get_by_text("cannot give 79.3").is_visible()
 
 
