@@ -22,7 +22,6 @@ import pkgutil
 import re
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlencode
@@ -120,21 +119,20 @@ def import_module(module: str) -> ModuleType:
     return importlib.import_module(module)
 
 
-def import_from(folder: Path, values: object) -> None:
-    """Makes the modules of a folder importable if one of the values names a module that is in the folder and not installed.
+def import_from_here(values: object) -> None:
+    """Makes modules of the working folder importable: those that the values name, and those of the folder that these import.
 
-    `values` must come from the user (command line or Python), never from a file or a model, because a module that is named is
-    imported. Installed modules keep precedence over those of the folder.
+    Other files of the folder are not importable, and installed modules keep precedence, as in a recipe (`_Finder`). `values`
+    must come from the user (command line or Python), never from a file or a model, because a module that is named is imported.
 
     Args:
-        folder: the folder in which the command was started.
         values: texts such as "module:name" or "call:module:name", also nested in lists and dictionaries.
     """
     for name in names_in(values):
-        top = name.partition(":")[0].partition(".")[0]
-        is_here = (folder / f"{top}.py").is_file() or (folder / top).is_dir()
-        if is_here and str(folder) not in sys.path and importlib.util.find_spec(top) is None:
-            sys.path.append(str(folder))
+        module = name.partition(":")[0]
+        if importlib.util.find_spec(module.partition(".")[0]) is None:
+            folder = os.getcwd()
+            sys.meta_path.append(_Finder(Limits(folder=folder, importable=tuple(digests.sources(module, folder)))))
 
 
 def is_limited() -> bool:

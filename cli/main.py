@@ -7,7 +7,6 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from .. import extras, faults, named_code, signals, terminal
 from ..core import UserError
@@ -49,9 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit status: 0, 2 after a user's mistake, or 128 + n after signal n."""
     parsed = parser().parse_args(arguments)
     _quiet_libraries()
-    if parsed.command != "run":  # a recipe has its own rules for the modules that it may import
-        typed = {name: value for name, value in vars(parsed).items() if name not in ("gold", "response")}
-        named_code.import_from(Path.cwd(), list(typed.values()))
     for stream in (sys.stdout, sys.stderr):  # file names may contain bytes that are not text
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -62,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(parsed: argparse.Namespace) -> int:
     try:
         with signals.as_interrupts(), extras.required_by(f"tenfold {parsed.command}", EXTRAS.get(parsed.command, "")):
+            if parsed.command != "run":  # a recipe has its own rules for the modules that it may import
+                typed = {name: value for name, value in vars(parsed).items() if name not in ("gold", "response")}
+                named_code.import_from_here(typed)
             parsed.call(parsed)
             sys.stdout.flush()
     except KeyboardInterrupt as error:

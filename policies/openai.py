@@ -40,7 +40,7 @@ LIMIT, NEW_LIMIT = "max_tokens", "max_completion_tokens"
 OPTIONAL = ("logprobs", "top_logprobs", "seed", "stop")
 """Parameters that are left out if the server rejects them. Stop strings are then applied by the client."""
 DISTRIBUTION = ("temperature", "top_p")
-"""Parameters that change the distribution of samples. Every server's default is 1."""
+"""Parameters that change the distribution of samples. The default of OpenAI's API is 1; another server's may differ."""
 NO_KEY = "none"
 """Key to send if there is none, because OpenAI's client requires one."""
 ACCOUNT_HEADERS = ("openai-organization", "openai-project")

@@ -39,6 +39,27 @@ def test_no_other_module_of_the_working_folder_is_imported(tmp_path: Path, argum
     assert done.returncode == 0, done.stderr
 
 
+def test_a_named_module_makes_no_other_file_of_the_folder_importable(tmp_path: Path) -> None:
+    (tmp_path / "lab_sums.py").write_text(MODULE)
+    (tmp_path / "lab_answers.py").write_text("ANSWER = '2'")
+    (tmp_path / "lab_other.py").write_text("raise SystemExit('imported')")
+    code = (
+        "import importlib.util\nfrom tenfold.cli import main\n"
+        "assert main(['env', 'check', 'lab_sums:lab/Sum-v0']) == 0\n"
+        "print(importlib.util.find_spec('lab_answers') is not None, importlib.util.find_spec('lab_other') is not None)"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1:] == ["True False"], done.stderr
+
+
+def test_a_deleted_working_folder_is_no_traceback(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = "import os, sys\nfrom tenfold.cli import main\nos.rmdir(os.getcwd())\nsys.exit(main(['env', 'list']))"
+    done = subprocess.run([sys.executable, "-P", "-c", code], cwd=gone, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr, done.stderr
+
+
 def test_an_installed_module_has_precedence(tmp_path: Path) -> None:
     (tmp_path / "yaml.py").write_text("raise SystemExit('imported')")
     done = tenfold(tmp_path, "env", "check", "yaml:lab/Sum-v0")
