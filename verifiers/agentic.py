@@ -27,7 +27,7 @@ from .budget import SECONDS, limit
 from .calls.formats import last_call
 from .disguises import visible
 from .sandbox import Interpreter, Limits, SandboxFault
-from .verifier import VerifierLike, as_verifier
+from .verifier import MAX_REASON_CHARACTERS, VerifierLike, as_verifier
 
 Ask = Callable[[Conversation], str]
 """Returns a model's next turn in a conversation."""
@@ -36,8 +36,6 @@ MAX_SHOWN = 1_000
 """Characters of an answer that is shown to the judge. A longer text is not a final answer."""
 MAX_QUESTION = 8_000
 """Characters of the prompt that are shown to the judge, from its end."""
-MAX_REASON_CHARACTERS = 300
-"""Characters of a verdict's reason."""
 
 SYSTEM = """You check final answers. You are given a question, the reference answer, which is correct, and a candidate
 answer, each as a JSON string. Decide whether the candidate answer means the same as the reference answer, as an answer to

@@ -27,12 +27,10 @@ from .answers.grammar.tree import Node
 from .answers.values.exact import TooLarge
 from .answers.values.identity import Undecided
 from .budget import SECONDS, check_time, limit
-from .verifier import as_verifier
+from .verifier import MAX_REASON_CHARACTERS, as_verifier
 
 LETTERS = string.ascii_uppercase
 """The letters of options, in order."""
-MAX_REASON_CHARACTERS = 300
-"""Characters of a verdict's reason."""
 MAX_OPTIONS = 26
 """Options of a problem."""
 

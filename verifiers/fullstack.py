@@ -26,7 +26,7 @@ from .code import prepare
 from .programs import selection
 from .programs.fences import fenced, language_of
 from .sandbox import Limits, RunStatus, SandboxFault, languages
-from .verifier import as_verifier
+from .verifier import MAX_REASON_CHARACTERS, as_verifier
 
 __all__ = ["invalid_gold", "prepare", "verify"]
 
@@ -34,8 +34,6 @@ INSERT = "#<INSERT>"
 """Mark in the tests that the response's code replaces."""
 LIMITS = Limits(cpu_seconds=30, wall_seconds=50, memory=2 << 30, processes=64)
 """Limits of one program. Source of the 50 s: the benchmark. The others are our choice."""
-MAX_REASON_CHARACTERS = 300
-"""Maximum number of characters of a verdict's reason."""
 _LANGUAGES = {"python": "python", "cpp": "cpp", "c": "c", "bash": "bash", "javascript": "javascript", "nodejs": "javascript"}
 """The benchmark's names of those languages that run here, and our names."""
 _CUT = {

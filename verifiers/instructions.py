@@ -15,12 +15,10 @@ from ..golds import Instructions
 from ..responses import without_thinking
 from . import pool
 from .disguises import plain
-from .verifier import as_verifier
+from .verifier import MAX_REASON_CHARACTERS, as_verifier
 
 SECONDS = 2.0
 """Processor seconds for all checks of a response. Some of lm-eval's patterns take quadratic time. Our choice."""
-MAX_REASON_CHARACTERS = 300
-"""Maximum number of characters of a verdict's reason."""
 
 
 def invalid_gold(problem: Problem) -> str | None:

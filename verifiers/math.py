@@ -8,15 +8,19 @@ The methods of a verdict, cheapest first. The first one that decides is named in
     unevaluated   the answer equals the gold answer, but is not worked out (`answers/worked_out.py` has the rule): incorrect
     rational, decimal, complex, symbolic, quantity, set, tuple, interval, equation, matrix, ratio, family, cases, logic, words
                   both parse, and are compared as this kind (`answers/comparison.py`)
-    math-verify   one is LaTeX outside our grammar: compared by math-verify in a worker, unless numbers differ
+    math-verify   one is LaTeX outside our grammar: math-verify compares them in a worker process, unless they already differ
+                  with numbers in place of the variables
     parse         the answer is not mathematics: incorrect
 
-`problem.answer` is the gold answer as a text or number. Or a list of gold answers, each of which is correct. Or
-{"gold": ..., "tolerance": 0.01} with the largest difference of a number, relative to the gold number.
+Without a comparison, the method is "gold" (the gold answer is missing or cannot be read), "extract" (also if reading the
+response takes too long) or "math" (the verifier failed: a fault).
+
+`problem.answer` is a text, a number, a list of gold answers of which each is correct, or {"gold": ..., "tolerance": 0.01}. The
+tolerance is the largest difference of a number, relative to the gold number.
 `answers/extraction/response.py` extracts the final answer.
 
-The option `form` selects which answers that equal the gold answer count if the prompt is known: only those that are worked out
-(`worked_out`, the default), or all (`any`), if the protocol of a data set accepts every equivalent form.
+The option `form` decides which answers that equal the gold answer are correct: only those that are worked out (`worked_out`,
+the default), or all (`any`, for data sets whose protocol accepts every equivalent form). It has no effect without a prompt.
 """
 
 import functools
@@ -41,10 +45,7 @@ from .answers.values.evaluation import has_unevaluated_operator, too_large
 from .answers.values.exact import TooLarge, Undefined, exact
 from .answers.values.identity import Undecided, UndecidedOperator
 from .budget import SECONDS, OutOfTime, is_spent, limit
-from .verifier import as_verifier
-
-MAX_REASON_CHARACTERS = 300
-"""Characters of a verdict's reason."""
+from .verifier import MAX_REASON_CHARACTERS, as_verifier
 
 _ANOTHER = re.compile(r"\b(?:[B-J]|not?|or|never|wrong|incorrect)\b")
 """Words after a letter that retract it or name another one."""

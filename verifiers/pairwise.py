@@ -18,7 +18,7 @@ from statistics import fmean
 from ..core import Conversation, Problem, Status, Verdict, Verifier
 from ..responses import without_thinking
 from .disguises import visible
-from .verifier import FunctionVerifier
+from .verifier import MAX_REASON_CHARACTERS, FunctionVerifier
 
 ResponsePair = tuple[Conversation, str, str]
 """A prompt, the response shown first, the response shown second."""
@@ -29,8 +29,6 @@ MAX_CHARACTERS = 20_000
 """Maximum number of characters of a response in a comparison. The middle of a longer one is left out. Our choice."""
 GAP = "\n[...]\n"
 """Replaces the part that is left out."""
-MAX_REASON_CHARACTERS = 300
-"""Maximum number of characters of a verdict's reason."""
 
 _EMPTY = Verdict(Status.SCORED, 0.0, "pairwise", "the response is empty")
 
