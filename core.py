@@ -20,7 +20,7 @@ Protocols
 
 Functions
     sample_seed              the seed of one sample, from the base seed, a key and the sample's number
-    batch_size               the number of conversations that a policy receives in one call
+    batch_size               the number of samples that a policy generates at once
     verdict_without_response the verdict on a sample that has no response
     message_text             a message as text, tool calls included
     without_surrogates       text that UTF-8 can encode
@@ -286,11 +286,11 @@ class Policy(Protocol):
 
 @runtime_checkable
 class SupportsBatchSize(Protocol):
-    """A policy with the property `batch_size`, the number of conversations that it accepts in one call."""
+    """A policy with the property `batch_size`, the number of samples that it generates at once."""
 
     @property
     def batch_size(self) -> int:
-        """Number of conversations in one call."""
+        """Number of samples that are generated at once."""
         ...
 
 
@@ -318,7 +318,7 @@ class SupportsLoglikelihoods(Protocol):
 
 
 def batch_size(policy: Policy) -> int:
-    """Returns the number of conversations that a policy receives in one call: its own `batch_size`, or 64."""
+    """Returns the number of samples that a policy generates at once: its own `batch_size`, or 64."""
     return policy.batch_size if isinstance(policy, SupportsBatchSize) else 64
 
 

@@ -7,7 +7,7 @@
     fullstack       `ProgramTests`
     function_calls  `FunctionCalls`
     instructions    `Instructions`
-    reasoning_gym   the form of the generator
+    reasoning_gym   the form that the generator of the problem defines
 
 Gold answers are read from files and can have any form. A verifier's `invalid_gold` checks the form before the answer is used.
 """
@@ -17,7 +17,7 @@ from typing import NotRequired, TypedDict
 
 
 class ToleratedGold(TypedDict):
-    """A number with a tolerance."""
+    """A gold answer, or several of which each is correct, with a tolerance for numbers."""
 
     gold: str | float | Sequence[str | float]
     tolerance: NotRequired[float | str]

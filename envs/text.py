@@ -61,7 +61,7 @@ def problem_index(options: Mapping[str, Any] | None, problems: int, rng: np.rand
 def _without_invalid(
     problems: Sequence[Problem], invalid: list[tuple[Problem, str]], invalid_gold: str, uri: str
 ) -> Sequence[Problem]:
-    """Returns the usable problems; if some cannot be used, drops them, warns or raises an error."""
+    """Applies `invalid_gold`: returns the usable problems ("drop"), warns and returns all ("warn"), or raises an error."""
     first = "; ".join(f"{problem.id}: {reason}" for problem, reason in invalid[:5])
     more = "; ..." if len(invalid) > 5 else ""
     message = f"{uri or 'problems'}: {len(invalid)} of {len(problems)} problems cannot be used ({first}{more})"

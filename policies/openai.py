@@ -42,7 +42,7 @@ OPTIONAL = ("logprobs", "top_logprobs", "seed", "stop")
 DISTRIBUTION = ("temperature", "top_p")
 """Parameters that change the distribution of samples. The default of OpenAI's API is 1; another server's may differ."""
 NO_KEY = "none"
-"""Key to send if there is none, because OpenAI's client requires one."""
+"""Placeholder to send as the key if there is no key, because OpenAI's client requires one."""
 ACCOUNT_HEADERS = ("openai-organization", "openai-project")
 """Headers that OpenAI's client sets from environment variables. OPENAI_CUSTOM_HEADERS may add others."""
 _INCOMPLETE_REPLY = ("RemoteProtocolError", "DecodingError", "ReadError")

@@ -2,7 +2,7 @@
 
     python -m tenfold.benchmarks.stats.interval_coverage                 # 10,000 benchmarks per cell; some minutes
     python -m tenfold.benchmarks.stats.interval_coverage --simulations 2000
-    python -m tenfold.benchmarks.stats.interval_coverage --lost 0.5      # half of the samples are lost; a fifth of the cells
+    python -m tenfold.benchmarks.stats.interval_coverage --lost 0.5      # half of the samples are lost; 4 of the 11 means
 
 A cell is a number of problems, a number of samples, a mean pass rate and a distribution of the pass rates. The rates are all
 equal, or they have a beta distribution whose two parameters sum to `concentration` (below 1, most problems are nearly always or

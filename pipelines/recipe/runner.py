@@ -240,7 +240,7 @@ def _read_back(stage: Stage, metrics: Metrics) -> Metrics:
     """Returns a stage's metrics after a round trip through JSON, as they are read from `stage.json`.
 
     Raises:
-        UserError: a stage of another package returned something else than a dictionary for JSON.
+        UserError: a stage of another package returned something other than a dictionary for JSON.
     """
     expected = f"{stage.name}: {type(stage).__name__}.run: expected a dictionary of metrics that JSON can store"
     if not isinstance(metrics, dict):

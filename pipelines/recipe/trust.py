@@ -4,14 +4,16 @@ A recipe is data, except for these settings:
 
     modules:        modules to import, whose functions and classes the recipe may name
     verl:           settings of verl that may name code, files or addresses: all except numbers and plain words
-    ray_address     of `cluster:`, if it is another machine, because Ray's processes execute code that they receive
+    cluster.ray_address
+                    an address on another machine, because Ray's processes execute code that they receive
 
 Installed packages need no trust, because the user installed them. This includes packages that add environments
 (`gymnasium.envs`) or kinds of stages (`tenfold.stages`).
 
 A recipe with one of these settings runs only if the user trusts it: with `tenfold run --trust`, with "yes" at the prompt on a
 terminal, or with `trust=True` in Python. The first two are remembered in the user's settings, by a digest of the modules'
-source text and of all texts in the recipe. A changed module, name or address needs trust again, and a changed number does not.
+source text and of all texts in the recipe except its description. A changed module, name or address needs trust again, and a
+changed number does not.
 """
 
 import contextlib
@@ -38,7 +40,7 @@ FILE = "trusted"
 
 _URI = re.compile(r"[A-Za-z][\w+.-]*:\S+$")
 _WORD = re.compile(r"[A-Za-z0-9_+-]{0,64}|[+-]?\d*\.?\d+(?:[eE][+-]?\d+)?")
-"""A text that cannot be a name in a module, a path, an address or another reference."""
+"""A number, or a word without a dot, colon or slash."""
 _KEY = re.compile(r"\+{0,2}[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _LEADING = frozenset(
     "target path paths file files dir lib libs module modules custom class cls fqn function functions fn func manager plugin "
@@ -57,7 +59,7 @@ def limited(recipe: "Recipe", folder: Path, *, trusted: bool = False, dry: bool 
         recipe: as the user gave it.
         folder: folder of the run.
         trusted: the user allows code from outside this package.
-        dry: import such code only if it is trusted.
+        dry: import such code only if `trusted` is true; remembered trust does not count.
 
     Raises:
         UserError: the recipe runs code without trust, or a module or environment is invalid.
@@ -112,7 +114,7 @@ def check_addresses(recipe: "Recipe") -> None:
 
 
 def trust_reasons(recipe: "Recipe") -> list[str]:
-    """Returns the settings that need trust, as text. Settings that the user gave instead of the file need none."""
+    """Returns the settings that need trust, as text. Settings from the user, instead of the recipe's file, need none."""
     reasons = [f"modules: {module}, {_file(module)}" for module in recipe.modules if "modules" not in recipe.changed]
     for stage in recipe.stages:
         settings: Mapping[str, object] = getattr(stage, "verl", {})

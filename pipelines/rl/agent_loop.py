@@ -11,10 +11,10 @@ because it may still have a running interpreter.
 In the first step, the policy is often the one that a filter stage has sampled. Then the filter's samples are used instead of
 new ones, as far as they exist (`grpo.py` checks that the settings are equal).
 
-An episode that ends in a fault is played once more. After a second fault verl gets no trajectory, so the group's mean is over
+An episode without a score is played once more. If it again has no score, verl gets no trajectory, so the group's mean is over
 the other samples.
 
-If the environment has a method `score_group(problem, responses)`, all samples of a problem are scored together. Each sample
+If the environment has a method `score_group(index, responses)`, all samples of a problem are scored together. Each sample
 waits for the others of its group, which verl plays in the same process.
 """
 
@@ -95,7 +95,7 @@ class EnvironmentLoop(AgentLoopBase):
         self.samples = int(self.rollout_config.n)
 
     async def run(self, sampling_params: dict[str, Any], **row: Any) -> AgentLoopOutput | list[AgentLoopOutput]:
-        """Plays the problem of `row["extra_info"]`. Returns an empty list if the verdict is a fault."""
+        """Plays the problem of `row["extra_info"]`. Returns an empty list if the verdict has no score."""
         place = SampleId(
             problem=int(row["extra_info"]["index"]),
             sample=int(row["session_id"]),
@@ -122,7 +122,7 @@ class EnvironmentLoop(AgentLoopBase):
         started, waited = time.monotonic(), 0.0
         environment, ended, rewards = None, False, 0.0
         problem_id, transcript = str(place.problem), Transcript(self.limits, [])
-        # Optimizer step of the weights that sampled. After a new sample, the server's own report replaces it.
+        # Optimizer step of the weights, for reused samples. For new samples the server reports it.
         extra: dict[str, Any] = dict.fromkeys(("global_steps", "min_global_steps", "max_global_steps"), place.step - 1)
         stored = stored_turns(self.sampled, place.problem, place.sample) if self.sampled and place.may_be_reused else []
         try:
@@ -225,7 +225,7 @@ def _score_group(registration: str) -> Callable[[int, Sequence[str]], list[Verdi
 
     The error is reported when an episode is played.
     """
-    with _MAKING, contextlib.suppress(Exception):  # the lock prevents several threads from reading the problems
+    with _MAKING, contextlib.suppress(Exception):  # with the lock, only one thread reads the problems
         return _make_score_group(registration)
     return None
 

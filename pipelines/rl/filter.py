@@ -1,11 +1,11 @@
 """The pass-rate filter, which keeps problems that the current policy solves sometimes.
 
-Each problem is sampled 16 times. It is kept if its pass rate is strictly between 10% and 90% (numbers of the Nanbeige4-3B
+Each problem is sampled up to 16 times. It is kept if its pass rate is strictly between 10% and 90% (numbers of the Nanbeige4-3B
 report). A problem that is always or never solved gives GRPO a group with zero variance.
 
 Sampling of a problem stops as soon as no further sample can change the decision (`decided`). With 16 samples and the band 10%
-to 90%, two correct and two incorrect samples are enough. The decision is the same as with all 16 samples. The mean score is
-then biased, so the stage reports unbiased estimates of the pass rates (`pass_rates.py`).
+to 90%, two correct and two incorrect samples are enough. The decision is the same as with all 16 samples. The mean score
+of the samples taken is biased, so the stage reports unbiased estimates of the pass rates (`pass_rates.py`).
 """
 
 import functools
@@ -30,7 +30,7 @@ BINS = 10
 """Bins of the histogram of pass rates."""
 TABLE = "problems.parquet"
 """The filter's table with a row for each problem: kept or dropped, unbiased pass rate, number of samples, their mean score
-(biased if sampling stopped early), and number of faults."""
+(biased if sampling stopped early), and number of samples without a score."""
 
 Band = tuple[float, float]
 
@@ -48,7 +48,12 @@ class Filter(Stage):
     band: Band = Field(
         (0.1, 0.9), description="lower and upper bound of pass rates, both excluded; default: the report's numbers"
     )
-    max_faults: float = Field(0.5, ge=0, le=1, description="fail the stage if more than this share of the samples are faults")
+    max_faults: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="fail the stage if more than this share of the samples has no score (refused ones do not count)",
+    )
     all_samples: bool = Field(
         False, description="take all samples, also after the decision is certain, for more precise pass rates"
     )

@@ -149,7 +149,9 @@ def _literal(registration: str) -> str:
 
 
 def _sampled(settings: GRPOSettings, context: Context) -> str | None:
-    """Writes an index of the filter's samples; returns its path, or None if the filter had another policy or other settings.
+    """Writes an index of the filter's samples; returns its path.
+
+    Returns None without a filter, and if the filter had another policy or other settings.
 
     The filter kept problems because of these samples. Therefore the first step's reward differs from that of new samples
     (selection bias).
@@ -241,7 +243,7 @@ def _without_long_prompts(problems: list[_Problem], checkpoint: Path, limit: int
 
 
 def _write_rows(problems: list[_Problem], path: Path) -> None:
-    """Writes verl's data set: a row for each problem, with the prompt, the source of the reward and the agent loop."""
+    """Writes verl's data set: a row for each problem, with the prompt, the problem and the agent loop."""
 
     def row(problem: _Problem) -> dict[str, object]:
         return {

@@ -103,7 +103,7 @@ class SFT(Training):
         return CostEstimate(trained_tokens=self.steps * self.batch_size * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
-        """Trains the policy into `policy`, with one process per GPU."""
+        """Trains the policy and writes the checkpoint to `policy`, with one process per GPU."""
         if self.bench and context.cluster.world > 1:
             raise UserError(
                 f"{self.name}: bench works with one training process only; remove bench, and add a bench stage after this one"

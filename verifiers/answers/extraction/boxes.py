@@ -9,7 +9,7 @@ import re
 from typing import NamedTuple
 
 MAX_BOXES = 30
-"""Maximum number of boxes that can form one list, from the last one."""
+"""Maximum number of boxes that are examined, from the last one."""
 MAX_TAGS = 100
 """Maximum number of closing tags that are examined, from the last one."""
 
