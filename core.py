@@ -16,7 +16,7 @@ Types
 Protocols
     Policy                   samples completions for conversations
     Verifier                 judges a response
-    Supports...              methods of policies and verifiers that the package tests for
+    Supports...              optional methods of policies and verifiers, found with isinstance
 
 Functions
     sample_seed              the seed of one sample, from the base seed, a key and the sample's number
@@ -170,7 +170,7 @@ class Completion:
 _MARKED_ANSWER = re.compile(r"\\(?:boxed|fbox|framebox)\s{0,9}\{\s{0,9}[^\s}]|</answer>", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"\n|。|[.!?](?=\s)")
 _NUMBERED = re.compile(r"\s{0,9}\d{1,9}[.\n]")
-"""A list number such as "3." at the end of a truncated text, whose entry is missing."""
+"""A list number such as "3." whose entry is missing, at the end of a truncated text."""
 
 
 def verdict_without_response(finish_reason: str, error: str = "") -> Verdict | None:
@@ -274,8 +274,8 @@ class Policy(Protocol):
             samples: number of samples for each conversation.
             sampling: temperature, token limit and base seed.
             keys: one key for each conversation. It is part of the seed of each sample. Use the problem's id, plus the number
-                of the attempt if a problem is sampled several times. The default is the text of the conversation. Equal keys
-                and equal conversations give equal completions.
+                of the call if `generate` is called several times for one problem. The default is the text of the conversation.
+                Equal keys and equal conversations give equal completions.
 
         Returns:
             For each conversation, in order, a list of `samples` completions. Sample j has the seed

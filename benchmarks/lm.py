@@ -117,7 +117,7 @@ class PolicyLM(LM):
         ).hexdigest()[:24]
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """Returns one sample per request. The j-th request with one prompt is its j-th sample."""
+        """Returns one sample per request. The j-th request with the same prompt and settings gives sample j."""
         order: list[tuple[str, int]] = []
         unique: dict[str, tuple[str, Sampling, int]] = {}
         names: dict[int, str] = {}

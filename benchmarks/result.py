@@ -34,7 +34,7 @@ class Result:
     """Further metrics by name, 0..1, such as maj@k or a judged benchmark's own metrics."""
     refused: int = 0
     """Samples whose prompt a server refused, for example by its content filter. They have no score and are counted in
-    `score.faults`."""
+    `score.without_score`."""
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the result as JSON data."""

@@ -131,9 +131,11 @@ def _tasks(
     for name, reason in not_run.items():
         print(f"{name}: not run: {reason}")
     for result in results:
-        if result.score.faults:
+        if result.score.without_score:
             refused = f", {result.refused} of them refused by the server" if result.refused else ""
-            print(f"{result.task}: {result.score.faults} samples have no score and are left out{refused}", file=sys.stderr)
+            print(
+                f"{result.task}: {result.score.without_score} samples have no score and are left out{refused}", file=sys.stderr
+            )
     print(f"page: {page.write(out)}")
 
 

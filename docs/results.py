@@ -82,7 +82,15 @@ def of_benchmarks(found: list[Result]) -> Iterator[str]:
         score = result.score
         new, same = (f"{percent(low)} to {percent(high)}" for low, high in _ends(result))
         size = f"{score.problems} x {score.samples}"
-        figures = [percent(score.mean), new, same, percent(score.pass_at_k), size, f"{result.truncated:.0%}", score.faults]
+        figures = [
+            percent(score.mean),
+            new,
+            same,
+            percent(score.pass_at_k),
+            size,
+            f"{result.truncated:.0%}",
+            score.without_score,
+        ]
         rows.append([result.task, *figures, f"`{result.hash}`"])
     yield from table(head, rows)
 

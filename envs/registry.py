@@ -1,6 +1,6 @@
 """Registration of environments under ids, in Gymnasium's registry.
 
-A plug-in package names a function that registers its environments in its pyproject.toml:
+In its pyproject.toml, a plug-in package names a function that registers its environments:
 
     [project.entry-points."gymnasium.envs"]
     lab = "lab.environments:register"
@@ -225,4 +225,4 @@ def load_plugins() -> None:
 for _id, _declaration in built_in.ENVIRONMENTS.items():
     register(_id, **_declaration)
 _BUILT_IN = frozenset(_ids)
-"""Ids that every process with this module has."""
+"""Ids that are registered in every process that imports this module."""

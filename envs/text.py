@@ -125,8 +125,9 @@ class TextEnv(gymnasium.Env[str, str]):
                 `(problem, response)` that returns a `Verdict`, a score from 0 to 1, or a bool.
             template: text of the last user turn; `{prompt}` stands for its original text.
             system: text of a system turn to put first.
-            invalid_gold: treatment of problems whose gold answer the verifier cannot read: "warn" keeps them with a warning
-                (their verdicts are undecided), "drop" drops them, "error" raises an error.
+            invalid_gold: treatment of problems that cannot be used, because the verifier cannot read the gold answer or the
+                prompt is empty: "warn" keeps them with a warning (their verdicts are undecided), "drop" drops them, "error"
+                raises an error.
 
         Raises:
             UserError: the URI or the verifier's name is invalid, or the template lacks `{prompt}`.

@@ -109,7 +109,8 @@ class OpenAIPolicy:
             max_retries: number of retries of a request.
             timeout: time limit of a request, in seconds.
             response_format: format of all replies, in the server's syntax: {"type": "json_schema", ...}.
-            omit_parameters: comma-separated parameters that are not sent, such as "temperature,top_p"; the server's apply.
+            omit_parameters: comma-separated parameters that are not sent, such as "temperature,top_p"; the server's
+                own values then apply.
         """
         self.omitted = {name.strip() for name in omit_parameters.split(",") if name.strip()}
         """Parameters that are not sent, because of `omit_parameters` or because the server rejected them."""
@@ -252,7 +253,7 @@ class OpenAIPolicy:
                 reply = endpoint.with_raw_response.create(**sent)
                 result = read(replies.parsed(reply.content))
             except openai.APIStatusError as error:
-                if not self._can_retry(error.status_code, error.body or error.response.text, request, sent):
+                if not self._is_adapted(error.status_code, error.body or error.response.text, request, sent):
                     raise
                 continue
             except openai.APIConnectionError as error:
@@ -260,7 +261,7 @@ class OpenAIPolicy:
                     raise replies.InvalidReply(f"the reply ended early ({error.__cause__})") from error
                 raise
             except replies.InvalidReply as invalid:
-                if isinstance(invalid, replies.ErrorReply) and self._can_retry(invalid.status, invalid.error, request, sent):
+                if isinstance(invalid, replies.ErrorReply) and self._is_adapted(invalid.status, invalid.error, request, sent):
                     continue
                 if (pause := next(pauses, None)) is None:
                     raise
@@ -269,8 +270,10 @@ class OpenAIPolicy:
             self.has_answered = True
             return result
 
-    def _can_retry(self, status: int | None, body: object, request: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
-        """True if the error is about a parameter that is now left out; False if the error may be temporary.
+    def _is_adapted(self, status: int | None, body: object, request: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
+        """True if the request was changed and can be sent again at once; False if the error may be temporary.
+
+        The change: the parameter that the server rejects is left out, or sent under its other name.
 
         Args:
             status: HTTP status of the error, or None for an error under status 200.

@@ -10,6 +10,7 @@ ends
     after a truncated turn,                                      "length"
     after the last turn that is allowed,                         "stop"
     when a reply leaves no tokens for another turn,              "length"
+    when the chat template does not support replies,             the reason of the last turn
 
 and keeps the rewards up to this point.
 """
@@ -75,7 +76,7 @@ class Transcript:
     tokens_used: int = field(init=False, default=0)
     """Number of tokens that count towards the limit so far."""
     finish_reason: str = field(init=False, default="stop")
-    """Finish reason of the last turn, and at the end of the episode that of the episode; see the module's docstring."""
+    """Finish reason of the last turn; after the end of the episode, the episode's (see the module's docstring)."""
 
     def __post_init__(self) -> None:
         self.messages = [{**message, "content": without_surrogates(message["content"])} for message in self.messages]

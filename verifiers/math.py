@@ -59,7 +59,7 @@ _OPEN = re.compile(
 
 
 def invalid_gold(problem: Problem) -> str | None:
-    """Returns why no answer can be compared with the problem's gold answer, or None if that is possible."""
+    """Returns why no answer can be compared with the problem's gold answer, or None if answers can be compared with it."""
     try:
         golds = list(_golds(problem.answer))
     except (ValueError, TypeError) as error:
@@ -216,7 +216,7 @@ def _chosen(answer: str) -> str | None:
 
 
 def _chooses_another(gold_letter: str, response: str) -> bool:
-    """True if a response without a mark asserts another letter, in addition to or instead of the gold one."""
+    """True if a response without a box or <answer> tag asserts another letter, in addition to or instead of the gold one."""
     text = searched_text(response)
     letters = asserted_letters(text, [""] * 10).letters if last_mark(text) is None else frozenset()
     return bool(letters) and letters != {gold_letter}

@@ -2,8 +2,8 @@
 
     python -m tenfold.benchmarks.speed.math [--pairs FILE] [--rounds 3]
 
-Every round measures each method once. The caches of our verifier are emptied before. "A tenth hostile" means that every tenth
-response is one of `hostile_answers.py`. Rates are medians over the rounds.
+Every round measures each method once. The caches of our verifier are emptied before each measurement. "A tenth hostile" means
+that every tenth response is one of `hostile_answers.py`. Rates are medians over the rounds.
 """
 
 import argparse

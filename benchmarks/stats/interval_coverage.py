@@ -135,7 +135,10 @@ def _range(cells: list[Cell], name: str, middle: bool) -> str:
 
 
 def _summary(found: list[Cell], name: str) -> None:
-    """Leaves out `same_problems` with one sample per problem, because the samples' noise is then unknown."""
+    """Prints the average coverage and the cells outside the target range.
+
+    Leaves out `same_problems` with one sample per problem, because the samples' noise is then unknown.
+    """
     counted = [cell for cell in found if name == "new_problems" or cell.samples > 1]
     missed = [cell for cell in counted if getattr(cell, name) < 0.94 or (_is_middle(cell) and getattr(cell, name) > 0.97)]
     average = np.mean([getattr(cell, name) for cell in counted if _is_middle(cell)])

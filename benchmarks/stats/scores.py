@@ -45,15 +45,15 @@ class Score:
     """Standard error over new samples of the same problems. With one sample per problem, its largest possible value. If some
     problems have one sample, their noise is assumed to be the average noise of the others."""
     detectable: float
-    """Smallest difference from a policy with similar pass rates that four of five comparisons would show at 95%, on the same
-    problems with as many samples."""
+    """Smallest true difference from a policy with similar pass rates that is significant at 95% in four of five comparisons.
+    Both policies have the same problems and the same number of samples."""
     pass_at_k: float
     """Share of problems with at least one sample that solves them."""
     problems: int
     """Problems with at least one score."""
     samples: int
     """Samples per problem, k."""
-    faults: int
+    without_score: int
     """Samples without a score. They are left out of their problem's mean."""
 
     def __str__(self) -> str:
@@ -67,7 +67,7 @@ def avg_at_k(scores: Rows) -> Score:
     Raises:
         UserError: no sample has a score.
     """
-    rows = [scored for row in scores if (scored := [score for score in row if score is not None])]
+    rows = [scored for row in scores if (scored := _scored(row))]
     if not rows:
         raise UserError(
             f"none of {sum(map(len, scores))} samples has a score: all verdicts are faults, or no gold answer can be read"
@@ -89,7 +89,7 @@ def avg_at_k(scores: Rows) -> Score:
         pass_at_k=fmean(max(row) >= 1 for row in rows),
         problems=len(rows),
         samples=max(map(len, scores)),
-        faults=sum(score is None for row in scores for score in row),
+        without_score=sum(score is None for row in scores for score in row),
     )
 
 
@@ -139,7 +139,7 @@ class Difference:
     same_problems_high: float
     """Upper end of the 95% interval over new samples of the same problems."""
     detectable: float
-    """Smallest true difference that four of five such comparisons on new problems would show at 95%."""
+    """Smallest true difference that is significant at 95% in four of five such comparisons on new problems."""
     problems: int
 
     def __str__(self) -> str:
@@ -147,37 +147,30 @@ class Difference:
         return f"{100 * self.mean:+.1f} [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
 
 
-def difference(better: Mapping[str, Sequence[float | None]], worse: Mapping[str, Sequence[float | None]]) -> Difference:
+def difference(first: Mapping[str, Sequence[float | None]], second: Mapping[str, Sequence[float | None]]) -> Difference:
     """Returns the paired difference of two policies over the problems for which both have scores.
 
     Args:
-        better: scores of the first policy's samples by problem id.
-        worse: scores of the second policy's samples by problem id; they are subtracted.
+        first: scores of the first policy's samples by problem id.
+        second: scores of the second policy's samples by problem id; they are subtracted.
 
     Raises:
         UserError: fewer than two problems have scores of both.
     """
-    shared = [id for id in better if id in worse]
-    pairs = [
-        (first, second)
-        for first, second in zip(
-            _scored([better[id] for id in shared], keep=True), _scored([worse[id] for id in shared], keep=True), strict=True
-        )
-        if first and second
-    ]
+    scored = [(_scored(first[id]), _scored(second[id])) for id in first if id in second]
+    pairs = [(left, right) for left, right in scored if left and right]
     if len(pairs) < 2:
         raise UserError(
-            f"the two policies have {len(pairs)} problems in common; compare results on the same problems, at least two"
+            f"{len(pairs)} problems have scores of both policies; compare results on the same problems, at least two"
         )
     n = len(pairs)
-    differences = [fmean(first) - fmean(second) for first, second in pairs]
+    differences = [fmean(left) - fmean(right) for left, right in pairs]
     mean = fmean(differences)
     stderr = stdev(differences) / math.sqrt(n)
     # If all n problems have the same difference, a share of 1 - 0.025^(1/n) of all problems may still have another one.
     half = float(special.stdtrit(n - 1, 0.975)) * stderr if stderr > 0 else 1 - 0.025 ** (1 / n)
-    noise = math.hypot(
-        _same_problems_stderr([first for first, _ in pairs]), _same_problems_stderr([second for _, second in pairs])
-    )
+    lefts, rights = zip(*pairs, strict=True)
+    noise = math.hypot(_same_problems_stderr(lefts), _same_problems_stderr(rights))
     half_same = intervals.Z95 * noise if noise > 0 else half
     return Difference(
         mean=mean,
@@ -190,7 +183,5 @@ def difference(better: Mapping[str, Sequence[float | None]], worse: Mapping[str,
     )
 
 
-def _scored(scores: Rows, keep: bool = False) -> list[list[float]]:
-    """Returns the rows without None. Rows without any score are dropped, or kept empty if `keep`."""
-    rows = [[score for score in row if score is not None] for row in scores]
-    return rows if keep else [row for row in rows if row]
+def _scored(row: Sequence[float | None]) -> list[float]:
+    return [score for score in row if score is not None]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...core import Message, Problem, UserError, message_text
-from . import cells, code, conversations, function_calls, instructions, judged, math, science
+from . import cells, choice_rows, code, conversations, function_calls, instructions, judged, math
 
 PROMPT_COLUMNS = ("prompt", "question", "problem", "messages", "conversations", "conversation")
 ANSWER_COLUMNS = ("answer", "gold", "final_answer", "target", "solution")
@@ -43,7 +43,7 @@ def problem_of(row: Row, uri: str, name: str, number: int, options: Mapping[str,
             find_column(row, options[option], (), where)
     choice: Row = row
     if "answer_after" not in options:
-        choice = science.standard(row, options.get("prompt"), options.get("answer"))
+        choice = choice_rows.standard(row, options.get("prompt"), options.get("answer"))
     if convert := _converter(choice, shuffle, bool(options.keys() & {"prompt", "answer", "answer_after"})):
         problem = convert(choice, uri, name)
     else:
@@ -63,8 +63,8 @@ def _converter(row: Row, shuffle: int | None, named: bool) -> Callable[[Row, str
         return code.problem_of
     if not named and function_calls.is_function_calls(row):
         return function_calls.problem_of
-    if science.is_choice(row):
-        return functools.partial(science.problem_of, shuffle=shuffle)
+    if choice_rows.is_choice(row):
+        return functools.partial(choice_rows.problem_of, shuffle=shuffle)
     if named:
         return None
     if instructions.is_instructions(row):

@@ -28,7 +28,7 @@ is the reason, and the setting `invalid_gold` of an environment decides how such
 
 Rows in known formats need no options (`rows.py`): HumanEval and MBPP (`code.py`), the function-calling leaderboard
 (`function_calls.py`), GSM8K, SVAMP, CMATH, MATH and OlympiadBench (`math.py`), multiple choice such as GPQA, SuperGPQA, MMLU,
-C-Eval and ARC (`science.py`), IFEval (`instructions.py`), and benchmarks that a model judges (`judged.py`).
+C-Eval and ARC (`choice_rows.py`), IFEval (`instructions.py`), and benchmarks that a model judges (`judged.py`).
 """
 
 import dataclasses

@@ -12,7 +12,7 @@ def show(folder: Path) -> None:
     """Prints the result and the three problems with the lowest scores."""
     score = json.loads((folder / f"{TASK}.result.json").read_text())["score"]
     print(f"avg@8 {score['mean']:.3f}, 95% interval {score['low']:.3f} to {score['high']:.3f}")
-    print(f"pass@8 {score['pass_at_k']:.3f}; {score['problems']} problems, {score['faults']} samples without a verdict")
+    print(f"pass@8 {score['pass_at_k']:.3f}; {score['problems']} problems, {score['without_score']} samples without a score")
     rows = [json.loads(line) for line in (folder / f"{TASK}.scores.jsonl").read_text().splitlines()]
     for row in sorted(rows, key=_mean)[:3]:
         reason = next(sample["reason"] for sample in row["samples"] if sample["score"] < 1)

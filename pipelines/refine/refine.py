@@ -58,14 +58,14 @@ class Refine(Stage):
     verifier: str | None = Field(None, description="name of the verifier that decides correctness; default: none")
     candidates: int = Field(2, ge=1, description="candidates per writer")
     max_rounds: int = Field(2, ge=0, description="maximum number of revisions of a solution")
-    max_chains: int = Field(3, ge=1, description="maximum number of attempts to write a chain that passes all checks")
-    keep: Literal["correct", "checklist", "all"] = Field(
-        "correct",
-        description="solutions for problems.jsonl. correct: not judged incorrect by the verifier, and not truncated; "
-        "checklist: also with a fulfilled checklist; all: every solution",
+    max_chains: int = Field(3, ge=1, description="maximum number of attempts to write a reasoning chain that passes all checks")
+    keep: Literal["not_incorrect", "checklist", "all"] = Field(
+        "not_incorrect",
+        description="solutions for problems.jsonl. not_incorrect: not truncated, and not incorrect for the verifier if there is "
+        "one; checklist: also with a fulfilled checklist; all: every solution",
     )
     temperature: float = Field(
-        0.7, ge=0, description="temperature of candidates, revisions and chains; the judge's first attempt is at 0"
+        0.7, ge=0, description="temperature of candidates, revisions and reasoning chains; the judge's first attempt is at 0"
     )
     max_tokens: int = Field(1024, ge=1, description="longest answer, in tokens")
     batch_size: int = Field(64, ge=1, description="answers generated together")
@@ -123,7 +123,7 @@ class Refine(Stage):
         candidates = [candidate for work in works for candidate in work.candidates]
         reviser = self.reviser or writers[0]
         for number in range(self.max_rounds):
-            _revise([work for work in works if not work.best.holds], number, self, ask, judge, reviser, verify)
+            _revise([work for work in works if not work.best.fulfils_checklist], number, self, ask, judge, reviser, verify)
         if self.chain_writer:
             _rebuild([work for work in works if _kept(work, self.keep)], self, ask, self.chain_writer, verify)
         disk.write(context.folder / "refined.jsonl", "".join(json.dumps(_row(work)) + "\n" for work in works))
@@ -135,24 +135,24 @@ class Refine(Stage):
             )
         disk.write(context.folder / "problems.jsonl", "".join(json.dumps(_problem(work)) + "\n" for work in kept))
         return {
-            "instructions": len(works),
-            "candidates_right": _share(candidate.right for candidate in candidates),
-            "right_before": _share(candidate.right for candidate in first),
-            "right_after": _share(work.best.right for work in works),
-            "holding_before": _share(candidate.holds for candidate in first),
-            "holding_after": _share(work.best.holds for work in works),
+            "problems": len(works),
+            "candidates_correct": _share(candidate.correct for candidate in candidates),
+            "correct_before": _share(candidate.correct for candidate in first),
+            "correct_after": _share(work.best.correct for work in works),
+            "fulfilled_before": _share(candidate.fulfils_checklist for candidate in first),
+            "fulfilled_after": _share(work.best.fulfils_checklist for work in works),
             "rounds": dict(sorted(Counter(work.rounds for work in works).items())),
             "without_checklist": sum(not work.checklist for work in works),
-            "unjudged": sum(candidate.scores is None for work in works for candidate in work.candidates),
-            "chains_refused": dict(Counter(flaw for work in works for flaw in work.flaws)),
-            "learnt": len(kept),
+            "without_judge_scores": sum(candidate.scores is None for work in works for candidate in work.candidates),
+            "chains_discarded": dict(Counter(flaw for work in works for flaw in work.flaws)),
+            "kept": len(kept),
             "answers": len(ask.answers),
         }
 
     def summary(self, metrics: Metrics) -> str:
         """Returns the number of usable solutions, and the share of correct solutions before and after revision."""
-        before, after = (f"{metrics[f'right_{when}'] or 0:.0%}" for when in ("before", "after"))
-        counts = f"{metrics['learnt']} usable solutions of {metrics['instructions']} problems"
+        before, after = (f"{metrics[f'correct_{when}'] or 0:.0%}" for when in ("before", "after"))
+        counts = f"{metrics['kept']} usable solutions of {metrics['problems']} problems"
         return f"{counts}; correct {before} before revision, {after} after"
 
 
@@ -165,7 +165,7 @@ class Candidate:
     """URI of the policy that wrote it."""
     truncated: bool
     """True if it is truncated."""
-    right: bool | None = None
+    correct: bool | None = None
     """True if the verifier accepts it; None without a verdict."""
     scores: prompts.Scores | None = None
     """The judge's scores; None if they could not be read in two attempts."""
@@ -173,15 +173,15 @@ class Candidate:
     @property
     def rank(self) -> tuple[float, float, float]:
         """Sort key: correctness, then share of fulfilled items, then mean score."""
-        right = 0.5 if self.right is None else float(self.right)
+        correct = 0.5 if self.correct is None else float(self.correct)
         if self.scores is None:
-            return right, 0.0, 0.0
-        return right, sum(self.scores.holds) / max(1, len(self.scores.holds)), self.scores.mean
+            return correct, 0.0, 0.0
+        return correct, sum(self.scores.holds) / max(1, len(self.scores.holds)), self.scores.mean
 
     @property
-    def holds(self) -> bool:
+    def fulfils_checklist(self) -> bool:
         """True if the solution needs no revision."""
-        return self.right is not False and not self.truncated and self.scores is not None and all(self.scores.holds)
+        return self.correct is not False and not self.truncated and self.scores is not None and all(self.scores.holds)
 
 
 @dataclasses.dataclass(slots=True)
@@ -225,7 +225,7 @@ def _score(
         with ThreadPoolExecutor(THREADS) as threads:
             verdicts = list(threads.map(lambda pair: verify(pair[0], pair[1].text), complete))
         for (_, candidate), verdict in zip(complete, verdicts, strict=True):
-            candidate.right = None if verdict.score is None else verdict.score == 1
+            candidate.correct = None if verdict.score is None else verdict.score == 1
     for attempt, temperature in enumerate((0.0, RETRY_TEMPERATURE)):
         requests = [
             (f"{key}/{attempt}", prompts.scores(work.problem, candidate.text, work.checklist))
@@ -233,8 +233,8 @@ def _score(
         ]
         for (_, work, candidate), answer in zip(waiting, ask(judge, requests, temperature), strict=True):
             candidate.scores = prompts.read_scores(answer.text, work.checklist)
-            if candidate.scores and candidate.right is not None:
-                candidate.scores.criteria["correctness"] = 10.0 * candidate.right
+            if candidate.scores and candidate.correct is not None:
+                candidate.scores.criteria["correctness"] = 10.0 * candidate.correct
         waiting = [row for row in waiting if row[2].scores is None]
 
 
@@ -247,7 +247,7 @@ def _revise(
     for work, best in zip(works, bests, strict=True):
         holds = best.scores.holds if best.scores else [False] * len(work.checklist)
         failing = [item for item, fulfilled in zip(work.checklist, holds, strict=True) if not fulfilled]
-        prompt = prompts.critique(work.problem, best.text, failing, best.right)
+        prompt = prompts.critique(work.problem, best.text, failing, best.correct)
         requests.append((f"{work.problem.id}/critique/{number}", prompt))
     criticisms = ask(judge, requests, 0.0)
     requests = [
@@ -287,18 +287,20 @@ def _rebuild(works: Sequence[Work], settings: Refine, ask: AnswerCache, policy: 
 
 def _kept(work: Work, keep: str) -> bool:
     best = work.best
-    return keep == "all" or (best.right is not False and not best.truncated and (keep == "correct" or best.holds))
+    return keep == "all" or (
+        best.correct is not False and not best.truncated and (keep == "not_incorrect" or best.fulfils_checklist)
+    )
 
 
 def _row(work: Work) -> dict[str, object]:
     candidates = [
-        {"text": c.text, "by": c.by, "right": c.right, "holds": c.scores.holds if c.scores else None}
+        {"text": c.text, "by": c.by, "correct": c.correct, "holds": c.scores.holds if c.scores else None}
         | {"scores": c.scores.criteria if c.scores else None}
         for c in work.candidates
     ]
     best = work.candidates.index(work.best)
     row = {"id": work.problem.id, "checklist": work.checklist, "candidates": candidates, "rounds": work.rounds}
-    return row | {"best": best, "summary": work.summary, "chains_refused": work.flaws}
+    return row | {"best": best, "summary": work.summary, "chains_discarded": work.flaws}
 
 
 def _problem(work: Work) -> dict[str, object]:

@@ -38,7 +38,7 @@ Band = tuple[float, float]
 class Filter(Stage):
     """Keeps the problems of an environment that the policy solves sometimes."""
 
-    may_change: ClassVar[frozenset[str]] = frozenset({"batch_size", "max_faults"})
+    may_change: ClassVar[frozenset[str]] = frozenset({"batch_size", "max_without_score"})
 
     kind: Literal["filter"]
     environment: str = Field(description="id of a registered environment")
@@ -48,7 +48,7 @@ class Filter(Stage):
     band: Band = Field(
         (0.1, 0.9), description="lower and upper bound of pass rates, both excluded; default: the report's numbers"
     )
-    max_faults: float = Field(
+    max_without_score: float = Field(
         0.5,
         ge=0,
         le=1,
@@ -112,19 +112,19 @@ class Filter(Stage):
                     "pass_rate": mean if self.all_samples else pass_rates.estimate(scores, stops),
                     "samples": len(scores),
                     "mean_score": mean,
-                    "faults": scores.count(None),
+                    "without_score": scores.count(None),
                     "refused": sum(episode.verdict.method == "refused" for episode in episodes),
                 }
             )
         table = pandas.DataFrame(rows)
         table.to_parquet(context.folder / TABLE)
-        samples, faults, refused = (int(table[column].sum()) for column in ("samples", "faults", "refused"))
-        if faults - refused > self.max_faults * samples:
+        samples, missing, refused = (int(table[column].sum()) for column in ("samples", "without_score", "refused"))
+        if missing - refused > self.max_without_score * samples:
             verdicts = (episode.verdict for episodes in played.values() for episode in episodes)
             reason = next(verdict.reason for verdict in verdicts if verdict.score is None and verdict.method != "refused")
             raise UserError(
-                f"{self.name}: {faults - refused} of {samples} samples are faults, more than the share "
-                f"max_faults={self.max_faults:g} (the first: {reason[:200]}); run the same command to sample them again"
+                f"{self.name}: {missing - refused} of {samples} samples have no score, more than the share max_without_score="
+                f"{self.max_without_score:g} (the first: {reason[:200]}); run the same command to sample them again"
             )
         count = int(table["kept"].sum())
         low, high = self.band
@@ -141,7 +141,7 @@ class Filter(Stage):
             "histogram": histogram(table["pass_rate"].dropna().tolist()),
             "samples": samples,
             "samples_skipped": 1 - samples / (self.samples * len(table)),
-            "faults": faults,
+            "without_score": missing,
             "refused": refused,
         }
 
@@ -203,11 +203,11 @@ def decided(scores: Sequence[float | None], samples: int, band: Band) -> bool:
 
 
 def _bounds(scores: Sequence[float | None], samples: int) -> tuple[float, float]:
-    """Returns the pass rates if all remaining samples were incorrect, or correct. Further faults lead to a value in between."""
+    """Returns the pass rates if all remaining samples were incorrect, or correct. Missing scores lead to a value in between."""
     scored = [score for score in scores if score is not None]
     remaining = samples - len(scores)
     if not scored and not remaining:
-        return 0.0, 0.0  # only faults: the pass rate is unknown, and the problem is dropped
+        return 0.0, 0.0  # no scores: the pass rate is unknown, and the problem is dropped
     total, count = math.fsum(scored), len(scored) + remaining
     return total / count, math.fsum([*scored, remaining]) / count
 

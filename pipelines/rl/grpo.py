@@ -134,9 +134,9 @@ class GRPO(GRPOSettings):
 
     def summary(self, metrics: Metrics) -> str:
         """Returns the mean rewards of the first and the last tenth of the steps."""
-        faults = f", {metrics['faults']} faults" if metrics["faults"] else ""
-        faults += f", {metrics['refused']} of them refused" if metrics.get("refused") else ""
-        return f"{metrics['steps']} steps, reward {metrics['reward_first']:.3f} to {metrics['reward_last']:.3f}{faults}"
+        missing = f", {metrics['without_score']} samples without a score" if metrics["without_score"] else ""
+        missing += f" ({metrics['refused']} refused)" if metrics.get("refused") else ""
+        return f"{metrics['steps']} steps, reward {metrics['reward_first']:.3f} to {metrics['reward_last']:.3f}{missing}"
 
     def figure(self, metrics: Metrics) -> "Figure":
         """Returns plots of reward, length, entropy and other metrics over the steps."""
@@ -201,7 +201,7 @@ def _finish(settings: GRPOSettings, folder: Path, checkpoints: Path) -> Metrics:
         "steps": len(steps),
         "reward_first": mean(steps[:tenth], "reward"),
         "reward_last": mean(steps[-tenth:], "reward"),
-        "faults": sum(step["faults"] for step in steps),
+        "without_score": sum(step["without_score"] for step in steps),
         "refused": sum(step["refused"] for step in steps),
         "samples_reused": sum(step["reused"] for step in steps),
         "curves": {name: [step[name] for step in steps] for name in CURVES},

@@ -22,7 +22,7 @@ FROM_VERL = {
 }
 """Names of metrics in this package, with verl's names."""
 
-CURVES = ("reward", "pass_rate", "zero_variance", "response_length", "entropy", "kl", "truncated", "faults")
+CURVES = ("reward", "pass_rate", "zero_variance", "response_length", "entropy", "kl", "truncated", "without_score")
 """Figures that the report plots over the steps."""
 
 
@@ -85,7 +85,7 @@ def _step(step: int, report: Row, episodes: Sequence[StepEpisode]) -> Row:
         "zero_variance": sum(map(has_zero_variance, groups.values())) / len(groups) if groups else None,
         "truncated": sum(row["finish_reason"] == "length" for row in scored) / len(scored) if scored else None,
         "timeouts": sum(row["verdict"]["status"] == "timeout" for row in episodes),
-        "faults": len(episodes) - len(scored),
+        "without_score": len(episodes) - len(scored),
         "refused": sum(row["verdict"]["method"] == "refused" for row in episodes),
         "reused": sum(row["reused"] for row in episodes),
         "environment_seconds": sum(row["environment_seconds"] for row in episodes),

@@ -74,7 +74,7 @@ def _counted(samples: tuple[tuple[float | None, int], ...], decided: Decided) ->
         return sum(orders(further) for _, further in after(state))
 
     def first_scores(state: tuple[int, ...]) -> float:
-        """Returns the sum of the first score over these orders, after a prefix that contains only faults."""
+        """Returns the sum of the first score over these orders, after a prefix without scores."""
         if not orders(state):
             return 0.0
         return math.fsum(first_scores(further) if value is None else value * orders(further) for value, further in after(state))

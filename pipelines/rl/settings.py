@@ -18,7 +18,7 @@ class GRPOSettings(Stage):
     writes_policy: ClassVar[bool] = True
     may_change: ClassVar[frozenset[str]] = frozenset(
         {"micro_batch_size", "save_steps", "stall_seconds", "loggers", "min_reward_ratio", "min_entropy"}
-        | {"max_zero_variance_steps", "max_faults"}
+        | {"max_zero_variance_steps", "max_without_score"}
     )
 
     kind: Literal["grpo"]
@@ -80,8 +80,8 @@ class GRPOSettings(Stage):
         ge=0,
         description="stop the run after this number of consecutive steps in which all groups have zero variance; 0: never",
     )
-    max_faults: float = Field(
-        0.5, ge=0, le=1, description="stop the run if more than this share of a step's samples are faults"
+    max_without_score: float = Field(
+        0.5, ge=0, le=1, description="stop the run if more than this share of a step's samples have no score"
     )
     loggers: list[Annotated[str, Field(pattern=r"^[a-z_]+$")]] = Field(
         [], description="further experiment trackers of verl: wandb, tensorboard, mlflow, ..."

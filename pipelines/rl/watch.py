@@ -1,4 +1,4 @@
-"""Reasons to stop a GRPO run early: groups without variance, collapse of reward or entropy, and too many faults."""
+"""Reasons to stop a GRPO run early: groups without variance, collapse of reward or entropy, too many samples without a score."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ class Watch:
     """Checks a stage's folder while verl runs. Each check reads only new lines."""
 
     def __init__(self, folder: Path, settings: GRPOSettings, checkpoint: int = 0):
-        """Reads the rows of earlier processes: their faults do not count, and steps after the checkpoint will be repeated.
+        """Reads the rows of earlier processes: their samples do not count, and steps after the checkpoint will be repeated.
 
         Args:
             folder: the stage's folder.
@@ -45,7 +45,7 @@ class Watch:
         for row in self._new():
             self._add(row)
             fault = row if row["verdict"]["score"] is None else fault
-        if fault and (reason := self._too_many_faults(fault)):
+        if fault and (reason := self._too_few_scores(fault)):
             return reason
         if done == self.done:
             return None
@@ -69,14 +69,14 @@ class Watch:
             useless = all(map(metrics.has_zero_variance, _scored(self.scores.pop(step))))
             self.zero_variance_steps = self.zero_variance_steps + 1 if useless else 0
 
-    def _too_many_faults(self, last: metrics.StepEpisode) -> str | None:
+    def _too_few_scores(self, last: metrics.StepEpisode) -> str | None:
         samples = self.settings.batch_size * self.settings.samples
-        faults = sum(score is None for group in self.scores[last["step"]].values() for score in group.values())
-        if faults <= self.settings.max_faults * samples:
+        missing = sum(score is None for group in self.scores[last["step"]].values() for score in group.values())
+        if missing <= self.settings.max_without_score * samples:
             return None
         return (
-            f"{faults} of the {samples} samples of step {last['step']} are faults, more than the share max_faults="
-            f"{self.settings.max_faults:g}; the last: {last['verdict']['reason'][:200]}"
+            f"{missing} of the {samples} samples of step {last['step']} have no score, more than the share max_without_score="
+            f"{self.settings.max_without_score:g}; the last: {last['verdict']['reason'][:200]}"
         )
 
     def _new(self) -> Iterator[metrics.StepEpisode]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ROW_TOKENS = 128
 """Smallest length of a packed row, in tokens. Our choice."""
 BENCH_FOLDER, SCORES = "bench-", "scores.json"
-"""Name of the folder of a checkpoint's benchmarks, before the step number, and of the last file written there."""
+"""Prefix of the folder with a checkpoint's benchmarks (the step number follows), and name of the last file written there."""
 
 
 class SFT(Training):
@@ -210,8 +210,8 @@ def _examples(uri: str, settings: SFT, tokenizer: "PreTrainedTokenizerBase") -> 
 def in_rows(batch: list[Example], pad: int) -> dict[str, torch.Tensor]:
     """Returns a packed batch: several examples per row, with little padding. The longest examples are placed first.
 
-    Every example's positions begin at 0, from which the model derives the attention mask. Therefore the examples do not attend
-    to each other, and the loss is the same as with one row per example.
+    The positions of each example begin at 0. The model derives the attention mask from the positions. Therefore the examples do
+    not attend to each other, and the loss is the same as with one row per example.
 
     Args:
         batch: examples.

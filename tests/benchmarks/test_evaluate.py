@@ -197,7 +197,7 @@ def test_a_sample_with_a_fault_is_judged_once_more_and_then_left_out(problems: s
 
     monkeypatch.setattr("tenfold.verifiers.load", lambda name: shaky)
     score = evaluate.run_task("gsm8k", ScriptedPolicy(guess), Options(problems=problems)).score
-    assert (score.mean, score.problems, score.faults) == (1, 5, 8)
+    assert (score.mean, score.problems, score.without_score) == (1, 5, 8)
     with pytest.raises(UserError, match="none of 8 samples has a score"):
         evaluate.run_task("gsm8k", ScriptedPolicy(guess), Options(problems=problems, limit=1))
 

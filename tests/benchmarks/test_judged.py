@@ -68,7 +68,7 @@ def run(task: str, judge: str, data: Path, folder: Path | None = None) -> Result
 def test_a_judge_scores_every_sample(task: str, judge: str, score: float, data: Path, tmp_path: Path) -> None:
     result = run(task, judge, data, folder=tmp_path / "out")
     assert result.score.mean == pytest.approx(score)
-    assert (result.score.problems, result.score.samples, result.score.faults) == (3, 3, 0)
+    assert (result.score.problems, result.score.samples, result.score.without_score) == (3, 3, 0)
     assert result.settings["judge"] == judge
     rows = [json.loads(line) for line in (tmp_path / "out" / f"{result.task}.scores.jsonl").read_text().splitlines()]
     assert all(sample["judge_messages"] for row in rows for sample in row["samples"])

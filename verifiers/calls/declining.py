@@ -31,7 +31,7 @@ _REFUSES = re.compile(
     r"|which|what|neither|doesn|isn|aren|won)\b|n['’]t\b|[?？]|不能|无法|没有|不支持|需要|请",
     re.IGNORECASE,
 )
-"""Words in a sentence that names a function which show that it declines, asks or supposes."""
+"""If a sentence that names a function has one of these words, it declines, asks or supposes, and is not a call."""
 _CALLING = (
     r"call|calling|use|using|invoke|invoking|run|running|execute|executing|apply|applying|trigger|triggering|query|querying"
 )
@@ -91,7 +91,7 @@ def _in_a_form(text: str, either: str) -> bool:
 
 
 def _in_prose(text: str, either: str) -> bool:
-    """True if a sentence says that it calls one of the functions, or with which values, and does not decline or ask."""
+    """True if a sentence announces a call of a function or gives values for it, and does not decline or ask."""
     named = re.compile(rf"(?<![\w.])(?:{either})(?!\w)")
     for sentence in _SENTENCE.split(text):
         text_read = sentence[:MAX_SENTENCE]

@@ -94,7 +94,7 @@ def test_intervals_have_a_width_when_all_samples_agree() -> None:
 
 def test_samples_without_a_score_are_left_out_and_counted() -> None:
     score = avg_at_k([[1, None, 1], [0, 1, None], [None, None, None]])
-    assert (score.mean, score.problems, score.faults) == (0.75, 2, 5)
+    assert (score.mean, score.problems, score.without_score) == (0.75, 2, 5)
     with pytest.raises(UserError, match="none of 1 samples has a score"):
         avg_at_k([[None]])
 

@@ -69,12 +69,12 @@ def metrics(folder: Path) -> dict[str, Any]:
 def test_revision_makes_more_solutions_correct_and_chains_end_in_their_answers(lab: Path) -> None:
     runner.run(write(lab), out="run", trust=True)
     found = metrics(lab / "run")
-    assert 0.2 < found["candidates_right"] < 0.5
-    assert found["right_before"] < 0.7 < 0.85 < found["right_after"]
+    assert 0.2 < found["candidates_correct"] < 0.5
+    assert found["correct_before"] < 0.7 < 0.85 < found["correct_after"]
     assert set(found["rounds"]) == {"0", "1", "2"}
-    assert found["chains_refused"].keys() == {"mentions the given answer"}
+    assert found["chains_discarded"].keys() == {"mentions the given answer"}
     problems = problem_sources.load("jsonl:run/refine/problems.jsonl?solution=solution")
-    assert len(problems) == found["learnt"]
+    assert len(problems) == found["kept"]
     for problem in problems:
         assert math.verify(problem, problem.meta["solution"]).score == 1
         assert math.verify(problem, problem.meta["thinking"]).score == 1
@@ -86,8 +86,8 @@ def test_revision_makes_more_solutions_correct_and_chains_end_in_their_answers(l
 def test_without_a_verifier_the_judges_checklist_decides(lab: Path) -> None:
     runner.run(write(lab, verifier=None, keep="checklist"), out="run", trust=True)
     found = metrics(lab / "run")
-    assert found["right_after"] is None
-    assert found["holding_before"] < 0.7 < found["holding_after"]
+    assert found["correct_after"] is None
+    assert found["fulfilled_before"] < 0.7 < found["fulfilled_after"]
 
 
 def test_a_killed_run_resumes_without_repeating_prompts_and_ends_equal(lab: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_killed_run_resumes_without_repeating_prompts_and_ends_equal(lab: Path
 
 
 def test_no_usable_solution_is_an_error_with_its_reason(lab: Path) -> None:
-    with pytest.raises(UserError, match=r"none of 40 problems has a usable solution \(40 do not meet keep: correct"):
+    with pytest.raises(UserError, match=r"none of 40 problems has a usable solution \(40 do not meet keep: not_incorrect"):
         runner.run(write(lab, writers=["scripted:It makes 1000."], reviser="scripted:It makes 1000."), out="run", trust=True)
 
 
@@ -159,7 +159,7 @@ def test_reconstructed_chains_become_training_examples(lab: Path) -> None:
     uri = f"jsonl:{lab}/run/refine/problems.jsonl%3Fsolution=solution"
     examples = problem_sources.load(f"generate:tenfold.pipelines.refine.chains:chain_examples?problems={uri}")
     by_kind = {kind: [p for p in examples if p.id.endswith(kind)] for kind in ("/chain", "/summary")}
-    assert len(by_kind["/chain"]) == len(by_kind["/summary"]) == metrics(lab / "run")["learnt"]
+    assert len(by_kind["/chain"]) == len(by_kind["/summary"]) == metrics(lab / "run")["kept"]
     assert by_kind["/chain"][0].answer.startswith("I add")
     assert "full reasoning" in by_kind["/chain"][0].prompt[-1]["content"]
 

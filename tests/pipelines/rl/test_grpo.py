@@ -87,13 +87,13 @@ def test_verl_trains_on_a_two_turn_environment_without_faults(lab: Path) -> None
     assert [step["step"] for step in steps] == [1, 2, 3]
     assert metrics["steps"] == 3
     for step in steps:
-        assert {"reward", "pass_rate", "response_length", "entropy", "truncated", "faults"} <= step.keys()
+        assert {"reward", "pass_rate", "response_length", "entropy", "truncated", "without_score"} <= step.keys()
     assert any(step["entropy"] for step in steps)
     episodes = [json.loads(line) for path in (lab / out / "grpo/episodes").iterdir() for line in path.read_text().splitlines()]
     broken = [row for row in episodes if row["verdict"]["status"] == "fault"]
     assert broken
     assert {row["problem"] for row in broken} == {3}
-    assert sum(step["faults"] for step in steps) > 0
+    assert sum(step["without_score"] for step in steps) > 0
     # The reward that verl reports is the mean over the scored episodes, so no fault counts as 0.
     for step in steps:
         final = {(r["problem"], r["sample"]): r["verdict"]["score"] for r in episodes if r["step"] == step["step"]}

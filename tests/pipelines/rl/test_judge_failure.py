@@ -86,7 +86,9 @@ def test_a_run_stops_when_the_judge_fails_and_resumes_later(lab: Path, monkeypat
     monkeypatch.setenv("TENFOLD_JUDGE", f"openai:judge?base_url=http://127.0.0.1:{server.server_port}/v1")
     monkeypatch.setenv("TENFOLD_JUDGE_ALWAYS", "1")
     Judge.max_replies = 40  # about one and a half steps
-    with pytest.raises(UserError, match=r"are faults, more than the share max_faults=0\.5; the last: .*the last checkpoint"):
+    with pytest.raises(
+        UserError, match=r"have no score, more than the share max_without_score=0\.5; the last: .*the last checkpoint"
+    ):
         tenfold.run(lab / "judged.yaml", "out", quiet=True)
     server.server_close()
     Judge.max_replies = 10**9

@@ -36,7 +36,7 @@ def test_a_step_has_figures_from_verl_and_from_episodes(tmp_path: Path) -> None:
     write(tmp_path / "episodes/9.jsonl", [episode(1, 0, 1.0), episode(1, 1, 0.0, "length"), episode(1, 2, None)])
     (row,) = figures.gather(tmp_path, 1)
     assert (row["step"], row["reward"], row["pass_rate"], row["truncated"]) == (1, 0.5, 0.5, 0.5)
-    assert (row["faults"], row["timeouts"], row["environment_seconds"]) == (1, 0, 1.5)
+    assert (row["without_score"], row["timeouts"], row["environment_seconds"]) == (1, 0, 1.5)
     assert {"entropy", "response_length", "seconds", "kl"} <= row.keys()
 
 
@@ -69,4 +69,4 @@ def test_a_step_without_a_report_by_verl_has_figures_from_its_episodes(tmp_path:
     write(tmp_path / "episodes/9.jsonl", [episode(3, 0, 1.0), episode(4, 0, 1.0)])  # step 4 has not ended
     rows = figures.gather(tmp_path, 3)
     assert [row["step"] for row in rows] == [1, 2, 3]
-    assert (rows[1]["reward"], rows[1]["pass_rate"], rows[1]["faults"], rows[1]["kl"]) == (0.5, 0.5, 1, None)
+    assert (rows[1]["reward"], rows[1]["pass_rate"], rows[1]["without_score"], rows[1]["kl"]) == (0.5, 0.5, 1, None)

@@ -60,7 +60,7 @@ def test_zero_variance_steps_before_a_resume_count(folder: Path) -> None:
         assert (resumed.reason_to_stop(step) is not None) == (step == 4), step
 
 
-def test_a_run_stops_if_more_than_half_of_a_steps_samples_are_faults(folder: Path) -> None:
+def test_a_run_stops_if_more_than_half_of_a_steps_samples_have_no_score(folder: Path) -> None:
     watched = watch(folder, batch_size=5)
     play(folder, 1, 1.0, 0.0, None, None, None)
     assert watched.reason_to_stop(0) is None
@@ -68,7 +68,7 @@ def test_a_run_stops_if_more_than_half_of_a_steps_samples_are_faults(folder: Pat
     reason = watched.reason_to_stop(1)
     assert reason
     assert reason.startswith(
-        "6 of the 10 samples of step 2 are faults, more than the share max_faults=0.5; the last: the server is gone"
+        "6 of the 10 samples of step 2 have no score, more than the share max_without_score=0.5; the last: the server is gone"
     )
 
 

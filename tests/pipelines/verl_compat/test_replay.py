@@ -40,7 +40,7 @@ def test_groups_without_a_gradient_are_replaced_and_the_kl_is_measured(lab: Path
     sft = {"kind": "sft", "name": "sft", "problems": "jsonl:says.jsonl", "steps": 60, "batch_size": 8, "learning_rate": 5e-3}
     grpo = {"kind": "grpo", "name": "grpo", "environment": "lab/Half-v0", "steps": 3, "batch_size": 3, "samples": 4}
     grpo |= {"learning_rate": 3e-4, "max_prompt_tokens": 64, "max_response_tokens": 32, "stall_seconds": 3600}
-    grpo |= {"drop_zero_variance": True, "max_faults": 1.0}
+    grpo |= {"drop_zero_variance": True, "max_without_score": 1.0}
     recipe = {"name": "half", "seed": 3, "policy": "micro:?hidden=32&layers=2&heads=2", "modules": ["lab_half"]}
     (lab / "half.yaml").write_text(yaml.safe_dump(recipe | {"stages": [sft, grpo]}))
     tenfold.run(lab / "half.yaml", "out", quiet=True, trust=True)

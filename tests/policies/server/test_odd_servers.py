@@ -203,7 +203,7 @@ def test_every_format_of_a_message_is_parsed(message: dict[str, Any], text: str)
 
 
 def strict(rejected: dict[str, Any], said: Request | None = None) -> Any:
-    """A server that rejects some parameters, each with its own error."""
+    """Returns the reply function of a server that rejects some parameters, each with its own error."""
 
     def reply(request: Request) -> Reply:
         for name, body in rejected.items():

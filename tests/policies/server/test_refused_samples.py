@@ -48,7 +48,7 @@ def test_a_benchmark_skips_a_refused_prompt_and_does_not_retry_it(rows: str, tmp
             )
             assert len(server.requests) == requests
             server.requests.clear()
-            assert (result.score.mean, result.score.problems, result.score.faults, result.refused) == (1, 3, 8, 8)
+            assert (result.score.mean, result.score.problems, result.score.without_score, result.refused) == (1, 3, 8, 8)
     assert "8 refused" in table.line(result)
     stored = [json.loads(line) for line in (tmp_path / "bench/aime24_avg8.scores.jsonl").read_text().splitlines()]
     assert {(sample["status"], sample["method"]) for sample in stored[2]["samples"]} == {("undecided", "refused")}
@@ -62,10 +62,10 @@ def test_a_benchmark_leaves_out_a_fault_and_samples_it_again(
     with serving(refusing(Reply({"choices": []}))) as server:
         policy = OpenAIPolicy("m", server.url, **policy_options)
         result = evaluate.run_task("aime24", policy, Options(problems=rows, samples=2), folder=tmp_path / "bench")
-        assert (result.score.mean, result.score.faults, result.refused) == (1, 2, 0)
+        assert (result.score.mean, result.score.without_score, result.refused) == (1, 2, 0)
         server.reply, before = refusing(Reply(answer("\\boxed{0}"))), len(server.requests)
         result = evaluate.run_task("aime24", policy, Options(problems=rows, samples=2), folder=tmp_path / "bench")
-        assert (result.score.faults, len(server.requests) - before) == (0, 2)
+        assert (result.score.without_score, len(server.requests) - before) == (0, 2)
 
 
 def test_samples_before_a_server_failure_are_stored(rows: str, tmp_path: Path) -> None:
@@ -93,11 +93,17 @@ def test_a_filter_counts_refused_prompts_and_does_not_retry_them(
 
     with serving(reply) as server:
         settings = rl_filter.Filter.model_validate(
-            {"kind": "filter", "name": "f", "environment": "tenfold/Math-v0", "options": {"problems": rows}, "max_faults": 0}
+            {
+                "kind": "filter",
+                "name": "f",
+                "environment": "tenfold/Math-v0",
+                "options": {"problems": rows},
+                "max_without_score": 0,
+            }
         )
         context = Context(tmp_path, f"openai:m?base_url={server.url}", 1, {}, lambda *args, **values: None)
         found = settings.run(context)
-        assert (found["problems"], found["kept"], found["refused"], found["faults"]) == (4, 3, 16, 16)
+        assert (found["problems"], found["kept"], found["refused"], found["without_score"]) == (4, 3, 16, 16)
         server.requests.clear()
         assert settings.run(context)["refused"] == 16
         assert server.requests == []

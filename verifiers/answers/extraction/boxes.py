@@ -26,7 +26,7 @@ class Mark(NamedTuple):
 
 _BOX = re.compile(r"\\(?:boxed|framebox|fbox|fcolorbox|colorbox)(?![A-Za-z])")
 _BARE_BOX = re.compile(r"(?<![A-Za-z\\])boxed(?=\{)")
-"""A box without its backslash, because "\\b" is an escape sequence."""
+"""A box that lost its backslash because "\\b" was read as an escape sequence."""
 _OPTION = re.compile(r"\s*\[[^\]\[{}\n]{0,20}\]")
 """The width and alignment of a \\framebox."""
 _NUMBER_OR_LETTER = re.compile(
@@ -114,7 +114,10 @@ def is_placeholder(content: str) -> bool:
 
 
 def boxed(text: str) -> str | None:
-    """Returns the content of the last `\\boxed{...}`, or of the last adjacent ones as a list. None if it never closes."""
+    """Returns the content of the last `\\boxed{...}`, or of the last adjacent ones as a list.
+
+    None if there is no box, the last one never closes, or the text denies all of them.
+    """
     found = last_box(text)
     return found.content if found else None
 

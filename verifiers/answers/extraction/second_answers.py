@@ -55,7 +55,7 @@ def letters_added_after_choice(words: str, option_letters: frozenset[str], optio
     Args:
         words: The words after the letter.
         option_letters: The letters of the options.
-        option: The text of the chosen option. If the words repeat it, it is ignored.
+        option: The text of the chosen option. If the words begin with this text, that beginning is skipped.
     """
     words = _without_option(words, option)
     if every := _ALL.match(words):

@@ -60,7 +60,7 @@ def _product(left: Node, right: Node) -> Node | None:
 
 
 def _computed(cell: Node) -> Node:
-    """Returns a sum of products of numbers as one number, so that products of many matrices do not grow.
+    """Returns a sum of products of numbers as one number, so that the entries of a product of many matrices do not grow.
 
     Raises:
         TooLarge: The entry has symbols and more than `MAX_CELL` nodes.
