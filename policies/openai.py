@@ -109,8 +109,7 @@ class OpenAIPolicy:
             max_retries: number of retries of a request.
             timeout: time limit of a request, in seconds.
             response_format: format of all replies, in the server's syntax: {"type": "json_schema", ...}.
-            omit_parameters: comma-separated parameters that are not sent, such as "temperature,top_p"; the server's
-                own values then apply.
+            omit_parameters: comma-separated parameters that the server sets itself and that are not sent: "temperature,top_p".
         """
         self.omitted = {name.strip() for name in omit_parameters.split(",") if name.strip()}
         """Parameters that are not sent, because of `omit_parameters` or because the server rejected them."""

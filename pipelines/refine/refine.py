@@ -61,7 +61,7 @@ class Refine(Stage):
     max_chains: int = Field(3, ge=1, description="maximum number of attempts to write a reasoning chain that passes all checks")
     keep: Literal["not_incorrect", "checklist", "all"] = Field(
         "not_incorrect",
-        description="solutions for problems.jsonl. not_incorrect: not truncated, and not incorrect for the verifier if there is "
+        description="solutions for problems.jsonl. not_incorrect: not truncated, not incorrect for the verifier if there is "
         "one; checklist: also with a fulfilled checklist; all: every solution",
     )
     temperature: float = Field(

@@ -1,4 +1,4 @@
-"""Reasons to stop a GRPO run early: groups without variance, collapse of reward or entropy, too many samples without a score."""
+"""Reasons to stop a GRPO run early: groups without variance, collapse of reward or entropy, too many missing scores."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -156,7 +156,7 @@ def test_95_percent_of_paired_intervals_contain_the_true_difference(problems: in
 
 
 def test_a_difference_needs_common_problems() -> None:
-    with pytest.raises(UserError, match="0 problems in common"):
+    with pytest.raises(UserError, match="0 problems have scores of both"):
         difference({"a": [1.0]}, {"b": [1.0]})
     found = difference({str(n): [1.0] for n in range(20)}, {str(n): [0.0] for n in range(20)})
     assert found.mean == found.high == 1
