@@ -1,11 +1,13 @@
 import gc
 import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+import gymnasium
 import hypothesis
 import pytest
 
@@ -123,8 +125,14 @@ def sandboxed(skip_or_fail: Callable[[str], NoReturn]) -> None:
 
 
 @pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of the user from which modules can be imported."""
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of the user from which modules can be imported. Its modules and environments are forgotten after the test."""
+    environments = dict(gymnasium.registry)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    return tmp_path
+    yield tmp_path
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", "") or "").startswith(str(tmp_path)):
+            del sys.modules[name]
+    gymnasium.registry.clear()
+    gymnasium.registry.update(environments)
