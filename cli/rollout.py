@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from ..core import Sampling
+from ..core import Sampling, Status
 from . import options
 from .options import Commands
 
@@ -63,13 +63,16 @@ def run(arguments: argparse.Namespace) -> None:
             progress=progress,
         )
     mean = pass_rate(episodes)
-    faults = sum(episode.verdict.score is None for episode in episodes)
     refused = sum(episode.verdict.method == "refused" for episode in episodes)
+    undecided = sum(episode.verdict.status == Status.UNDECIDED for episode in episodes) - refused
+    faults = sum(episode.verdict.status == Status.FAULT for episode in episodes)
     truncated = sum(episode.finish_reason == "length" for episode in episodes) / len(episodes)
     score = "none" if mean is None else f"{mean:.3f}"
     problems = len(episodes) // arguments.samples
     print(f"{len(episodes)} episodes of {problems} problems: mean score {score}, {truncated:.1%} truncated; in {out}")
     if refused:
-        print(f"{refused} episodes have no score: the server refused their prompts", file=sys.stderr)
-    if faults > refused:
-        print(f"{faults - refused} episodes have no score: run the same command to play them again", file=sys.stderr)
+        print(f"{refused} episodes have no score: the server of the policy or of the judge refused the prompt", file=sys.stderr)
+    if undecided:
+        print(f"{undecided} episodes have no score: their verdicts are undecided", file=sys.stderr)
+    if faults:
+        print(f"{faults} episodes have no score because of a fault: run the same command to play them again", file=sys.stderr)

@@ -80,6 +80,24 @@ def test_rollout_stores_episodes_and_continues_a_store(lab: Path, capsys: pytest
     assert run(*command, "--temperature", "0.5") == 2
 
 
+def test_rollout_says_why_episodes_have_no_score(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (lab / "lab_scores.py").write_text(
+        "import tenfold\n"
+        "from tenfold import Status, Verdict\n"
+        "def verify(problem, response):\n"
+        "    status = {'1': Status.FAULT, '2': Status.UNDECIDED}.get(problem.answer, Status.SCORED)\n"
+        "    return Verdict(status, None if problem.answer in '12' else 1.0, 'lab', '')\n"
+        "problems = [tenfold.Problem(str(n), ({'role': 'user', 'content': '?'},), str(n), 'lab') for n in (1, 2, 2, 3)]\n"
+        "tenfold.register('lab/Scores-v0', problems=problems, verifier=verify)\n"
+    )
+    command = ["rollout", "lab_scores:lab/Scores-v0", "--policy", "scripted:7", "--samples", "1", "--out", "e.jsonl"]
+    assert cli.main(command) == 0
+    printed = capsys.readouterr()
+    assert "4 episodes of 4 problems: mean score 1.000" in printed.out
+    assert "2 episodes have no score: their verdicts are undecided" in printed.err
+    assert "1 episodes have no score because of a fault: run the same command to play them again" in printed.err
+
+
 def test_bench_scores_a_task_and_lists_tasks(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("bench", "--list") == 0
     listed = capsys.readouterr().out

@@ -37,7 +37,7 @@ class Contrast(Stage):
 
     def run(self, context: Context) -> Metrics:
         """Compares each metric that all stages have."""
-        first, second = ([_figures(context.inputs[name]) for name in names] for names in (self.stages, self.baselines))
+        first, second = ([_read_metrics(context.inputs[name]) for name in names] for names in (self.stages, self.baselines))
         shared = sorted(set.intersection(*({*values} for values in first + second)))
         if not shared:
             raise UserError(f"{self.name}: these stages have no metric in common; compare stages of the same kind and tasks")
@@ -50,30 +50,32 @@ class Contrast(Stage):
 
     def summary(self, metrics: Metrics) -> str:
         """Returns each difference with its interval."""
+        contrasts: dict[str, Difference] = metrics["contrasts"]
         return "; ".join(
             f"{name} {result['difference']:+.3f} [{result['low']:+.3f}, {result['high']:+.3f}], {result['pairs']} seeds"
-            for name, result in metrics["contrasts"].items()
+            for name, result in contrasts.items()
         )
 
     def tables(self, metrics: Metrics) -> str:
         """Returns a table with a row for each metric."""
+        contrasts: dict[str, Difference] = metrics["contrasts"]
         rows = [
             (
                 *(name, f"{result['stages']:.4f}", f"{result['baselines']:.4f}", f"{result['difference']:+.4f}"),
                 f"[{result['low']:+.4f}, {result['high']:+.4f}], {result['pairs']} seeds",
             )
-            for name, result in metrics["contrasts"].items()
+            for name, result in contrasts.items()
         ]
-        return figures.table(("figure", "stages", "baselines", "difference", "95% interval over seeds"), rows)
+        return figures.table(("metric", "stages", "baselines", "difference", "95% interval over seeds"), rows)
 
 
 class Difference(TypedDict):
     """The mean paired difference of a metric."""
 
-    of: float
-    """Mean over the first stages."""
+    stages: float
+    """Mean over `stages`."""
     baselines: float
-    """Mean over the second stages."""
+    """Mean over `baselines`."""
     difference: float
     low: float
     """Lower end of the 95% interval."""
@@ -89,7 +91,7 @@ def contrast(first: list[float], second: list[float]) -> Difference:
     mean, count = float(differences.mean()), len(differences)
     half = float(stats.t.ppf(0.975, count - 1) * differences.std(ddof=1) / numpy.sqrt(count))
     return {
-        "of": float(numpy.mean(first)),
+        "stages": float(numpy.mean(first)),
         "baselines": float(numpy.mean(second)),
         "difference": mean,
         "low": mean - half,
@@ -98,7 +100,7 @@ def contrast(first: list[float], second: list[float]) -> Difference:
     }
 
 
-def _figures(stage: Path) -> dict[str, float]:
+def _read_metrics(stage: Path) -> dict[str, float]:
     """Returns the comparable metrics of a finished stage, by name."""
     path, remedy = stage / "stage.json", rerun_advice(stage)
     record = disk.read_object(path, remedy)

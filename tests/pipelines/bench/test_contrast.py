@@ -1,6 +1,7 @@
 """Paired differences between two ways of training."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,15 @@ def test_scores_and_losses_of_all_stages_are_compared(tmp_path: Path) -> None:
             stage(tmp_path, f"{way}_{seed}", {"scores": scores, "held_out": {"high": {"loss": 2.0 - gain}}})
     settings = Contrast(kind="contrast", name="c", stages=["new_1", "new_2"], baselines=["old_1", "old_2"])
     inputs = {path.name: path for path in tmp_path.iterdir()}
-    found = settings.run(Context(tmp_path, "micro:", 0, inputs, lambda *a, **k: None))["contrasts"]
+    metrics = settings.run(Context(tmp_path, "micro:", 0, inputs, lambda *a, **k: None))
+    found = metrics["contrasts"]
     assert found.keys() == {"sums", "loss on high"}
     assert found["sums"]["difference"] == pytest.approx(0.1)
     assert found["loss on high"]["difference"] == pytest.approx(-0.1)
+    # the two means, their difference, and an interval of width 0: both seeds differ by the same
+    row = re.sub(r"\s+|<[^>]*>", " ", settings.tables(metrics))
+    assert re.search(r"sums +0\.5500 +0\.4500 +\+0\.1000 +\[\+0\.1000, \+0\.1000\], 2 seeds", row)
+    assert "sums +0.100 [+0.100, +0.100], 2 seeds" in settings.summary(metrics)
 
 
 def test_unequal_numbers_of_stages_and_stages_without_common_figures_are_rejected(tmp_path: Path) -> None:
