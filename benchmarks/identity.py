@@ -1,4 +1,4 @@
-"""Digests of everything but the samples that determines a task's score: problems, prompt, verifier or judge."""
+"""Digests of everything that determines a task's score, except the samples: problems, prompt, verifier or judge."""
 
 from collections.abc import Mapping
 

@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
     )
     command.add_argument("--policy", help="URI of the initial policy, instead of the recipe's; see `tenfold --help`")
     command.add_argument("--seed", type=int, help="base seed, instead of the recipe's")
-    command.add_argument("--quiet", action="store_true", help="print no progress")
+    command.add_argument("--quiet", action="store_true", help="print nothing except errors")
     command.add_argument(
         "--trust",
         action="store_true",
@@ -31,7 +31,7 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--dry-run",
         action="store_true",
-        help="print the stages, their cost and verl's settings without running; imports none of the recipe's modules",
+        help="print the stages, their cost and verl's settings without running; imports the recipe's modules only with --trust",
     )
     command.set_defaults(call=run, command="run")
 
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _dry_run(unprepared: "Recipe", out: str | None, trusted: bool) -> None:
-    """Prints what a recipe would do. Imports none of its modules, unless the recipe is trusted."""
+    """Prints what a recipe would do. Imports its modules only if `trusted`; remembered trust does not count."""
     from ..pipelines.pretrain import supply
     from ..pipelines.recipe import dry_run, runner, trust
     from ..pipelines.recipe.report import Display
@@ -65,5 +65,6 @@ def _dry_run(unprepared: "Recipe", out: str | None, trusted: bool) -> None:
             print(needed.line())
         for line in dry_run.verl_settings(read, folder):
             print(line)
-    for line in [*(f"would run code if trusted: {reason}" for reason in trust.trust_reasons(unprepared)), *not_seen]:
+    needs_trust = "runs code" if trusted else "would run code if trusted"
+    for line in [*(f"{needs_trust}: {reason}" for reason in trust.trust_reasons(unprepared)), *not_seen]:
         print(line)

@@ -14,7 +14,7 @@ def add(commands: Commands) -> None:
     command.add_argument("--limit", type=options.positive, help="number of problems, from the first (default: all)")
     command.add_argument("--compare", action="store_true", help="also measure the problems' original tests")
     command.add_argument(
-        "--inputs", type=options.positive, default=60, help="inputs sampled in each of 4 rounds (default: %(default)s)"
+        "--inputs", type=options.positive, default=60, help="inputs generated in each of up to 4 rounds (default: %(default)s)"
     )
     command.add_argument(
         "--public-tests", type=int, default=2, help="public tests, which the policy may see (default: %(default)s)"

@@ -171,7 +171,8 @@ def tasks() -> Iterator[str]:
     yield ""
     yield "This page is generated from `benchmarks/tasks/*.yaml`. Every task samples at temperature "
     yield f"{sampling['temperature']} and top_p {sampling['top_p']}, up to {sampling['max_gen_toks']:,} tokens, unless its row "
-    yield "says otherwise. `TASK_avgK` takes K samples of each problem. Any task of lm-eval is `lm_eval:NAME`."
+    yield "says otherwise. `TASK_avgK` takes K samples of each problem. A task of lm-eval is `lm_eval:NAME`; "
+    yield "tasks that run a model's code are rejected."
     yield ""
     yield from table("suite", "tasks")
     for suite, names in SUITES.items():

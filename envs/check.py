@@ -37,7 +37,7 @@ def check(id: str, options: Mapping[str, object] | None = None) -> None:
 def _check_gold(id: str, environment: TextEnv) -> None:
     for problem in environment.problems[:GOLD_CHECKED]:
         if "invalid_gold" in problem.meta:
-            raise UserError(f"{id}: the gold answer of problem {problem.id} does not score 1: {problem.meta['invalid_gold']}")
+            raise UserError(f"{id}: problem {problem.id} cannot be used: {problem.meta['invalid_gold']}")
         response = gold_response(problem)
         if response is None:
             continue

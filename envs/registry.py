@@ -57,7 +57,7 @@ def register(
     Args:
         id: NAMESPACE/NAME-vVERSION.
         problems: a problem URI (see `envs/problems/sources.py`), or the problems.
-        verifier: name of a verifier, "module:name", {"name": either, option: value}, a `Verifier`, or a function
+        verifier: name of a verifier, "module:name", {"name": NAME, OPTION: VALUE}, a `Verifier`, or a function
             `(problem, response)` that returns a `Verdict`, a score from 0 to 1, or a bool. Default: "math".
         entry_point: class or function that creates the environment, or its name "module:name". `problems` and `verifier` are
             passed to it if given.

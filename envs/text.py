@@ -26,16 +26,18 @@ MAX_CHARACTERS = 1_000_000
 def prompt_messages(problem: Problem, template: str = "{prompt}", system: str | None = None) -> tuple[Message, ...]:
     """Returns the prompt of a problem: the system turn, then the problem's turns, the last user turn in the template.
 
+    Without a user turn, the template applies to the last turn that is neither a tool's reply nor a tool call.
+
     Args:
         problem: the problem.
         template: text of the last user turn; `{prompt}` stands for its original text.
         system: text of a system turn to put first.
     """
     turns = [turn.copy() for turn in problem.prompt]
-    # Tool calls and replies of tools may follow the last user turn.
-    user_turns = [turn for turn in turns if turn["role"] != "tool" and "tool_calls" not in turn]
-    if user_turns:
-        user_turns[-1]["content"] = template.replace("{prompt}", user_turns[-1]["content"])
+    texts = [turn for turn in turns if turn["role"] != "tool" and "tool_calls" not in turn]
+    # Answers of the policy, tool calls and replies of tools may follow the last user turn.
+    if candidates := [turn for turn in texts if turn["role"] == "user"] or texts:
+        candidates[-1]["content"] = template.replace("{prompt}", candidates[-1]["content"])
     return (*([Message(role="system", content=system)] if system else []), *turns)
 
 
@@ -121,7 +123,7 @@ class TextEnv(gymnasium.Env[str, str]):
 
         Args:
             problems: a problem URI (see `problems/sources.py`), or the problems.
-            verifier: name of a verifier, "package.module:name", {"name": either, option: value}, a `Verifier`, or a function
+            verifier: name of a verifier, "package.module:name", {"name": NAME, OPTION: VALUE}, a `Verifier`, or a function
                 `(problem, response)` that returns a `Verdict`, a score from 0 to 1, or a bool.
             template: text of the last user turn; `{prompt}` stands for its original text.
             system: text of a system turn to put first.

@@ -22,6 +22,9 @@ def turn_tokens(tokenizer: "PreTrainedTokenizerBase", role: str, text: str, samp
         role: role of the environment's turn. A role that the template does not support is replaced by "user".
         text: content of the environment's turn.
         sampled: tokens of the policy's turn. If they include the end mark, it is not repeated.
+
+    Returns:
+        The token ids; empty if the chat template does not support a user turn after the policy's turn.
     """
     return reply_tokens(tokenizer, [Message(role=role, content=text)], sampled)
 

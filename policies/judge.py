@@ -22,7 +22,7 @@ from . import load_policy
 
 @dataclasses.dataclass(frozen=True)
 class JudgeVerifier:
-    """A verifier that applies rules first, and asks a policy if they are undecided."""
+    """A verifier that asks a policy: if its rules are undecided, or, with `always`, about every response."""
 
     policy: str | None = None
     """URI of the policy; None: the value of TENFOLD_JUDGE at the time of the verdict."""
@@ -53,7 +53,7 @@ class JudgeVerifier:
         return dataclasses.replace(self, **options)  # type: ignore[arg-type]
 
     def __call__(self, problem: Problem, response: str) -> Verdict:
-        """Returns the rules' verdict, or the policy's if the rules are undecided."""
+        """Returns the rules' verdict, or the policy's if the rules are undecided or `always` is set."""
         return self._loaded()(problem, response)
 
     def invalid_gold(self, problem: Problem) -> str | None:
@@ -79,7 +79,7 @@ class JudgeVerifier:
 
 
 verify = JudgeVerifier()
-"""The judge of the environment variables. A registration may set its options."""
+"""The judge that the environment variables name. A registration may set its options."""
 
 
 def asking(policy: Policy, sampling: Sampling | None = None) -> agentic.Ask:

@@ -56,8 +56,8 @@ def preference(policy: str, batch_size: int = 16, max_tokens: int = 4096) -> Pre
             comes from `top_logprobs`. Other policies are asked for a letter, with probability 0 or 1. Models that must reason
             first are not supported.
         batch_size: number of prompts in one forward pass, or of concurrent requests to a server.
-        max_tokens: token limit of the prompt of a checkpoint, also limited by its window. In longer prompts, the middle of
-            the prompt and of the responses is left out.
+        max_tokens: token limit of the question to a checkpoint, at most its window. If a question is longer, the middle of its
+            longest texts is left out.
 
     Raises:
         UserError: the URI is invalid.
@@ -192,9 +192,9 @@ def _turn_overhead(tokenizer: "PreTrainedTokenizerBase") -> int:
     return len(checkpoints.prompt_tokens(tokenizer, [Message(role="user", content="x")]))
 
 
-def token_limit(model: int | None, max_tokens: int) -> int:
-    """Returns the token limit of a question: one token less than the model's window and than `max_tokens`."""
-    return min(max_tokens, model or max_tokens) - 1
+def token_limit(window: int | None, max_tokens: int) -> int:
+    """Returns the token limit of a question: one less than the smaller of the model's window and `max_tokens`."""
+    return min(max_tokens, window or max_tokens) - 1
 
 
 def _prompt_text(prompt: Conversation) -> str:

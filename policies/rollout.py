@@ -110,9 +110,9 @@ def play(
 
     Args:
         environment, policy, samples, problems, sampling, max_turns, store, store_settings, progress: see `rollout`.
-        is_decided: called between rounds with the scores of a problem's episodes so far (None for a fault). If it returns true,
-            the problem is not played further. A round plays each open problem once, or several times if few problems are open,
-            so that the policy's batches stay full.
+        is_decided: called between rounds with the scores of a problem's episodes so far (None without a score). If it returns
+            true, the problem is not played further. A round plays each open problem once, or several times if few problems are
+            open, so that the policy's batches stay full.
 
     Returns:
         For each index of a problem, its episodes in the order of their samples.

@@ -121,7 +121,7 @@ def _settings(line: bytes, path: Path) -> dict[str, object]:
 
 
 def _differences(stored: Mapping[str, object], new: Mapping[str, object]) -> Iterator[tuple[str, object, object]]:
-    """Yields settings that differ, with both values. Of a setting that is a mapping, it yields the first entry that differs."""
+    """Yields settings that differ, with both values. For a mapping, it yields only the first entry that differs."""
     for name in sorted(stored.keys() | new.keys()):
         before, after = stored.get(name), new.get(name)
         if isinstance(before, dict) and isinstance(after, dict):

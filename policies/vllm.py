@@ -96,8 +96,7 @@ class VLLMPolicy:
     def choice_probabilities(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
         """Returns the probability of each option, given that the answer is one of them.
 
-        It is the probability of the first token in which the options differ.
-        An option that is not among the 20 most likely
+        It is the probability of the first token in which the options differ. An option that is not among the 20 most likely
         tokens has probability 0.
 
         Raises:

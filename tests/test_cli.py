@@ -43,7 +43,7 @@ def test_env_check_reports_a_gold_answer_that_does_not_score_1(lab: Path, capsys
     assert run("env", "check", "tenfold/ChainSum-v0") == 0
     (lab / "bad.jsonl").write_text('{"id": "q7", "question": "?", "answer": ""}\n')
     assert run("env", "check", "tenfold/ChainSum-v0", "--set", "problems=jsonl:bad.jsonl") == 2
-    assert "the gold answer of problem q7 does not score 1" in capsys.readouterr().err
+    assert "problem q7 cannot be used: " in capsys.readouterr().err
 
 
 def test_env_play_poses_a_problem_and_judges_the_typed_response(
@@ -211,8 +211,8 @@ def test_verify_audits_rules_and_a_judge_against_labels(lab: Path, capsys: pytes
     message = capsys.readouterr().out
     assert "1 of 2 (50.0%)" in message  # the rules cannot decide the sentence
     assert "2 of 2" in message  # the judge rejects all pairs
-    assert "agent: 3 turns" in message
-    assert "rules, then agent: 1 turns" in message
+    assert "judge: 3 turns" in message
+    assert "rules, then judge: 1 turns" in message
     assert run("verify", "--audit", "nothing.jsonl") == 2
     assert run("verify") == 2
 

@@ -98,7 +98,7 @@ def by_rules(verifier: Verifier) -> Judge:
 
 
 def by_baseline(baseline: Callable[[AnswerPair], bool]) -> Judge:
-    """Returns another grader as a grader of pairs with verdicts."""
+    """Returns a baseline as a grader: its verdicts are scored 0 or 1."""
     return lambda pair: Verdict(Status.SCORED, float(accepts(baseline, pair)), "baseline", "")
 
 
@@ -112,7 +112,7 @@ def summed(tallies: dict[str, Tally]) -> Tally:
     return total
 
 
-def calibration(found: dict[str, dict[str, Tally]]) -> Table:
+def error_rates(found: dict[str, dict[str, Tally]]) -> Table:
     """Returns a table with one row per grader: both error rates, undecided pairs, faults and time."""
     table = Table(title="verdicts compared with the labels")
     for column in ("grader", "equal, rejected", "unequal, accepted", "undecided", "faults", "ms per verdict"):
@@ -168,7 +168,7 @@ def main(file: str, verifier: str, policy: str | None, baselines: bool, limit: i
     counting: dict[str, CountingPolicy] = {}
     if policy is not None:
         model = load_policy(policy)
-        for name, always in (("agent", True), ("rules, then agent", False)):
+        for name, always in (("judge", True), ("rules, then judge", False)):
             counting[name] = CountingPolicy(model)
             judges[name] = by_rules(agentic.verifier(counting[name], rules, always=always))
     if baselines:
@@ -177,7 +177,7 @@ def main(file: str, verifier: str, policy: str | None, baselines: bool, limit: i
     console = Console(width=None if sys.stdout.isatty() else 120)  # wide, so that cells in a file are not wrapped
     if baselines or len({pair.kind for pair in pairs}) > 1:
         console.print(by_kind(found))
-    console.print(calibration(found))
+    console.print(error_rates(found))
     for name, counts in counting.items():
         console.print(f"{name}: {counts.turns} turns of {policy}, {counts.tokens} tokens")
     for pair, verdict in summed(found[f"rules ({verifier})"]).errors[:40]:

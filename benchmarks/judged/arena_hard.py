@@ -57,7 +57,11 @@ _CODE = re.compile(r"```[^`]*```")
 
 
 def questions(problem: Problem, response: str) -> list[Conversation]:
-    """Returns two questions, one per order: the baseline first, then the response first."""
+    """Returns two questions, one per order: the baseline first, then the response first.
+
+    Raises:
+        UserError: the baseline has no answer to the problem.
+    """
     if not isinstance(problem.answer, str):
         raise UserError(
             f"arena_hard_v2: the baseline has no answer to {problem.id}; name a file with all answers with --baseline"
@@ -109,9 +113,9 @@ def summary(rows: Sequence[Judged]) -> dict[str, float]:
 
 
 def style(text: str) -> tuple[int, float, float, float]:
-    """Returns the length in words and punctuation marks, and per such unit the headers, list items and bold spans.
+    """Returns the length in words and punctuation marks, and the rates of headers, list items and bold spans.
 
-    Code blocks count for the length only.
+    A rate is the number divided by the length + 1. Code blocks count for the length only.
     """
     length = len(re.findall(r"\w+|[^\w\s]", text))
     bare = _CODE.sub("", text)

@@ -1,4 +1,7 @@
-"""Batched questions to a judge. Each answer is stored at once, and an unreadable answer is asked for again."""
+"""Batched questions to a judge.
+
+The answers of each batch are stored before the next batch. If an answer cannot be read, the judge is asked again.
+"""
 
 import dataclasses
 import hashlib
@@ -14,7 +17,7 @@ from ...policies.store import Store
 from ...responses import without_thinking
 
 ATTEMPTS = 3
-"""Times that a question is asked at most. If no answer can be read, it counts as unjudged. Our choice."""
+"""Maximum number of times that a question is asked. If no answer can be read, it counts as unjudged. Our choice."""
 SAMPLING = Sampling(temperature=0.0, max_tokens=4096)
 """Sampling of the judge's first answer. Later attempts use temperature 1, because greedy decoding would repeat the answer."""
 CHARACTERS_PER_TOKEN = 4

@@ -1,7 +1,7 @@
 """MultiChallenge (Sirdeshmukh et al., 2025): consistency of the last response of a long conversation with its earlier turns.
 
 The judge receives the response and one yes-or-no question about it, not the conversation. A response passes if the judge gives
-the expected answer. The benchmark's score is the unweighted mean of the axes' pass rates.
+the expected answer. The benchmark's score is the unweighted mean of the axes' mean scores.
 """
 
 import re
@@ -63,7 +63,7 @@ def score(problem: Problem, values: Sequence[str]) -> float:
 
 
 def summary(rows: Sequence[Judged]) -> dict[str, float]:
-    """Returns the pass rate of each axis and their unweighted mean."""
+    """Returns the mean score of each axis and their unweighted mean."""
     by_axis: dict[str, list[float]] = {}
     for row in rows:
         if row.score is not None:

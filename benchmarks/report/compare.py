@@ -1,4 +1,4 @@
-"""Differences of a run to published scores and to another run, with intervals."""
+"""Differences between a run and published scores, and between two runs, with intervals."""
 
 import math
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class Reported(TypedDict):
     k: NotRequired[int]
     problems: NotRequired[int]
     cautions: NotRequired[list[str]]
-    of_one: NotRequired[dict[str, str]]
+    model_cautions: NotRequired[dict[str, str]]
     """Cautions about the score of one model."""
 
 
@@ -96,7 +96,8 @@ def compare(results: Sequence[Result], model: str | None = None) -> list[Compari
 
 
 def _cautions(result: Result, entry: Reported, model: str, percent: float) -> list[str]:
-    cautions = [*entry.get("cautions", ()), *([entry["of_one"][model]] if model in entry.get("of_one", ()) else ())]
+    of_model = entry.get("model_cautions", {})
+    cautions = [*entry.get("cautions", ()), *([of_model[model]] if model in of_model else ())]
     problems, k = entry.get("problems"), entry.get("k")
     if problems and k and not possible(percent, problems, k):
         fits = next((samples for samples in range(1, MAX_SAMPLES + 1) if possible(percent, problems, samples)), None)
@@ -135,17 +136,17 @@ def nearest(percent: float, problems: int, samples: int) -> tuple[float, float]:
     return 100 * correct / total, 100 * min(total, correct + 1) / total
 
 
-def paired(better: str | Path, worse: str | Path) -> dict[str, scores.Difference]:
-    """Returns the paired difference of two runs on each task that both folders contain.
+def paired(first: str | Path, second: str | Path) -> dict[str, scores.Difference]:
+    """Returns the paired difference, first minus second, of two runs on each task that both folders contain.
 
     Raises:
-        UserError: no task is in both folders.
+        UserError: no task is in both folders, or fewer than two problems of a task have scores in both.
     """
-    tasks = [path.name for path in sorted(Path(better).glob("*.scores.jsonl")) if (Path(worse) / path.name).is_file()]
+    tasks = [path.name for path in sorted(Path(first).glob("*.scores.jsonl")) if (Path(second) / path.name).is_file()]
     if not tasks:
-        raise UserError(f"{better} and {worse} contain no result of the same task and k")
+        raise UserError(f"{first} and {second} contain no result of the same task and k")
     return {
-        task: scores.difference(_by_problem(better, task), _by_problem(worse, task))
+        task: scores.difference(_by_problem(first, task), _by_problem(second, task))
         for task in (name.removesuffix(".scores.jsonl") for name in tasks)
     }
 

@@ -1,4 +1,4 @@
-"""Results as text: a line per task, a table per run. All numbers are in percent."""
+"""Results as text: a line per task, a table per run. All scores are in percent."""
 
 from collections.abc import Mapping, Sequence
 

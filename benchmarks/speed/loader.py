@@ -3,9 +3,8 @@
     python -m tenfold.benchmarks.speed.loader [--tokens 200e6] [--length 4096] [--rounds 5]
 
 Each reader returns batches of 64 rows as int64 from three sources, and maps the files anew. The plain readers take slices in
-file order or in an order shuffled beforehand. tenfold's reader mixes shuffled sequences according to
-the shares of the sources. The files are in the page
-cache for all readers. Rates are medians over the rounds.
+file order or in an order shuffled beforehand. tenfold's reader mixes shuffled sequences according to the shares of the
+sources. The files are in the page cache for all readers. Rates are medians over the rounds.
 """
 
 import argparse

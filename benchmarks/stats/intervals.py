@@ -80,8 +80,8 @@ def new_problems(problems: ProblemStatistics) -> tuple[Array, Array]:
     """Returns the ends of the 95% interval over new problems: for the mean over all problems of the same kind.
 
     The variance is the one between problems, which includes the samples' noise. If few problems contribute to the mean (for
-    example, if 1 of 30 is ever solved), the observed variance is unreliable. The end on that side then assumes one trial per
-    problem.
+    example, if 1 of 30 is ever solved), the observed variance is unreliable. The upper end then assumes one trial per problem.
+    The lower end does so if few problems contribute to 1 minus the mean.
     """
     means, variances, samples, binary = problems
     n = means.shape[-1]

@@ -50,10 +50,11 @@ DEFAULTS = {"verifier": "math", "template": "{prompt}"}
 
 
 def source(metadata: Mapping[str, Any]) -> str:
-    """Returns the URI of a task's problems: its file in the folder `data` if that is set, else its published name.
+    """Returns the URI of a task's problems: its file in the folder `data` if that is set, else `problems` of its metadata.
 
     Raises:
-        UserError: the folder has no such file, and no installed package has the problems.
+        UserError: neither `data` nor `problems` is set, or the folder lacks the file of a task whose problems would be
+            downloaded.
     """
     folder, file = metadata.get("data"), metadata.get("file")
     name, mark, options = (file or "").partition("?")

@@ -12,8 +12,8 @@ from ...verifiers.function_calls import gold_response
 from . import conversations
 
 CATEGORIES = ("simple_python", "simple_java", "simple_javascript", "multiple", "parallel", "parallel_multiple", "irrelevance")
-"""The categories of `bfcl:` without a location. The names of categories with
-problems from users begin with `live_`, such as live_simple."""
+"""The categories of `bfcl:` without a location. The names of categories with problems from users begin with `live_`, such as
+live_simple."""
 
 INSTRUCTION = """You may call these functions, one JSON object a line:
 
@@ -70,7 +70,7 @@ def leaderboard(uri: str, categories: str, folder: str | None = None) -> Iterato
     """Yields problems of the Berkeley Function-Calling Leaderboard, from the data of the package bfcl-eval.
 
     Args:
-        uri: the source, for errors.
+        uri: the problems' source.
         categories: names separated by commas; empty means `CATEGORIES`.
         folder: folder with BFCL_v4_CATEGORY.json and possible_answer/; the default is the package's own.
     """

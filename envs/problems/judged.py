@@ -3,6 +3,7 @@
 {"uid", "category", "prompt"}                                     Arena-Hard: the answer is the baseline's response, if known
 {"query", "checklist": [{"name", "criteria_description", ...}]}   WritingBench: the answer is the list of criteria
 {"CONVERSATION", "TARGET_QUESTION", "PASS_CRITERIA", "AXIS"}      MultiChallenge: the answer is the question for the judge
+                                                                  and the judge's answer that passes
 """
 
 from collections.abc import Mapping

@@ -117,7 +117,7 @@ def _conversation(row: Row, prompt_column: str, where: str, sparse: bool) -> tup
 
 
 def _final_assistant_turn(turns: Sequence[Message]) -> int | None:
-    """Returns the index of the last assistant turn, or None if it is the first turn or if other than tool turns follow it."""
+    """Returns the index of the last assistant turn, or None if it is the first turn or a turn that is not a tool's follows."""
     indices = [index for index, turn in enumerate(turns) if turn["role"] == "assistant"]
     if not indices or not indices[-1] or any(turn["role"] != "tool" for turn in turns[indices[-1] + 1 :]):
         return None

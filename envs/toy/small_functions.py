@@ -36,7 +36,7 @@ def small_functions(
         seed: seed of the random choices.
         part: all, train or held_out; see `sources.in_part`.
         worked: share of the solutions with one statement for each step. The others put all steps in one expression without
-            brackets, which is incorrect if an addition comes before a multiplication.
+            brackets, which is incorrect if an addition or subtraction comes before a multiplication.
         min_steps: minimum number of steps of a function.
         max_steps: maximum number of steps of a function.
 

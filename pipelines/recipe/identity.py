@@ -238,7 +238,10 @@ def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rank(name: str) -> tuple[bool, bool, bool, str]:
-    """Sort key of differences: settings first, then other texts, then digests, because a digest tells the user least."""
+    """Sort key of differences: settings first, then other entries, then digests of files and code, last earlier stages.
+
+    Digests come after other entries because a digest tells the user least.
+    """
     digest = name.startswith("file ") or name.endswith(("content", "source"))
     return name.startswith("stage "), digest, " " in name, name
 
@@ -286,7 +289,7 @@ def _of_files(paths: Iterable[Path]) -> str:
 
 
 def _of_data(kind: str, uri: str) -> str | None:
-    """Returns the digest of the data at a URI of problems, pairs or documents; None if only reading all of it would tell."""
+    """Returns the digest of the data at a URI of problems, pairs or documents; None if that would need all of the data."""
     scheme, _, location = uri.partition("?")[0].partition(":")
     if kind == "pairs":
         return digests.of_all(pairs.load(uri)) if scheme in pairs.SOURCES else None

@@ -51,7 +51,7 @@ class Recipe(BaseModel):
         return frozenset(self._changes)
 
     @property
-    def own(self) -> frozenset[str]:
+    def user_code_names(self) -> frozenset[str]:
         """Names of code (module:name) in the settings that the user gave."""
         return frozenset(named_code.names_in(self._changes))
 
@@ -73,7 +73,8 @@ def load(recipe: str | Path, **changes: Any) -> Recipe:
         changes: settings that replace those of the file: cluster=, policy=, seed=, ...
 
     Raises:
-        UserError: no such recipe, invalid YAML, or an invalid setting or value; the message lists the valid ones.
+        UserError: no such recipe, invalid YAML, or an invalid setting or value. For an unknown setting or kind the
+            message lists the valid names.
     """
     path = Path(recipe)
     if not path.is_file():
@@ -90,7 +91,7 @@ def load(recipe: str | Path, **changes: Any) -> Recipe:
     except pydantic.ValidationError as error:
         raise UserError(f"{path}: {_first_error(error)}") from None
     _check_links(read, path)
-    read._changes = {name: value for name, value in changes.items() if isinstance(value, str | list | dict)}
+    read._changes = changes
     return read
 
 

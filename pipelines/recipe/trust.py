@@ -3,7 +3,8 @@
 A recipe is data, except for these settings:
 
     modules:        modules to import, whose functions and classes the recipe may name
-    verl:           settings of verl that may name code, files or addresses: all except numbers and plain words
+    verl:           settings of verl that may name code, a file or a server: all except numbers and plain words; plain words
+                    too if the setting's name contains a word such as path, module or host; all settings of Ray and Hydra
     cluster.ray_address
                     an address on another machine, because Ray's processes execute code that they receive
 
@@ -62,7 +63,7 @@ def limited(recipe: "Recipe", folder: Path, *, trusted: bool = False, dry: bool 
         dry: import such code only if `trusted` is true; remembered trust does not count.
 
     Raises:
-        UserError: the recipe runs code without trust, or a module or environment is invalid.
+        UserError: the recipe runs code without trust, a module or environment is invalid, or a URI contains a key.
     """
     check_addresses(recipe)
     found = limits(recipe, trusted=trusted, dry=dry)
@@ -93,9 +94,9 @@ def limits(recipe: "Recipe", *, trusted: bool = False, dry: bool = False) -> nam
             f"the recipe {recipe.name} runs code from outside tenfold: {'; '.join(reasons)}. If you trust it, run it with "
             "--trust (in Python: trust=True)"
         )
-    own = {*recipe.own, *registry.user_code_names()}
+    own = {*recipe.user_code_names, *registry.user_code_names()}
     imports = trusted or not dry
-    local = {module for name in recipe.own if _is_local(module := name.partition(":")[0])}
+    local = {module for name in recipe.user_code_names if _is_local(module := name.partition(":")[0])}
     covered = _sources([*(recipe.modules if imports else []), *local])
     folder = os.getcwd() if recipe.modules or local else ""
     modules = tuple(recipe.modules)
@@ -170,7 +171,7 @@ def ask(recipe: "Recipe") -> bool:
 
 
 def is_local_address(address: str) -> bool:
-    """True if a Ray address is on this machine, or has Ray look for a cluster that was started on this machine."""
+    """True if a Ray address is on this machine, or tells Ray to look for a cluster that was started on this machine."""
     host = address.removeprefix("ray://").rpartition(":")[0] or address
     if address in ("auto", "local") or host in ("localhost", "auto"):
         return True
@@ -181,7 +182,10 @@ def is_local_address(address: str) -> bool:
 
 
 def _is_plain(name: str, value: object) -> bool:
-    """True if a setting of verl cannot name code: it is a number or a plain word, and no word of _LEADING is in its name."""
+    """True if a setting of verl cannot name code, a file or a server: it is a number or a plain word.
+
+    If a word of _LEADING is in its name, only a number is plain. A setting of Ray or Hydra is never plain.
+    """
     if not _KEY.fullmatch(name) or name.lstrip("+").startswith(_NOT_VERL):
         return False
     if _LEADING & set(re.split(r"[._+]+", name.lower())):

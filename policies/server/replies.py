@@ -41,7 +41,7 @@ class ErrorReply(InvalidReply):
 
 
 def one_line(value: object, limit: int = 200) -> str:
-    """Returns a part of a reply as one line of at most `limit` characters; of an error its message."""
+    """Returns a part of a reply as one line of at most `limit` characters. For an error, only its message is returned."""
     if isinstance(value, Mapping):
         inner = value.get("error", value)
         value = inner.get("message") or inner if isinstance(inner, Mapping) else inner
@@ -143,10 +143,11 @@ def _finish_reason(reason: object, tokens: int, max_tokens: int) -> str:
 
 
 def _text(message: Fields) -> str | None:
-    """Returns the text of a message: reasoning in `<think>`, then the content, then tool calls; None for an empty message.
+    """Returns the text of a message: reasoning in `<think>`, then the content, then tool calls.
 
-    Reasoning without text after it was truncated, so it is not closed. Tool calls that the server has parsed are converted back
-    to text by `message_text`, because verifiers read only text.
+    None if the message has none of these and no field `content`. Reasoning without text after it was truncated, so it is not
+    closed. Tool calls that the server has parsed are converted back to text by `message_text`, because verifiers read only
+    text.
     """
     content, thought = _parts(message.get("content"))
     reasoning = next((text for name in ("reasoning_content", "reasoning") if (text := _plain(message.get(name)))), "")

@@ -1,7 +1,7 @@
 """Concurrent requests in daemon threads.
 
-Python waits for the threads of `concurrent.futures` when it ends, so that a slow server would delay Ctrl-C. Daemon threads do
-not.
+Python waits for the threads of `concurrent.futures` when it ends, so a slow server would delay the end of the process after
+Ctrl-C. Python does not wait for daemon threads.
 """
 
 import concurrent.futures

@@ -19,6 +19,7 @@ from tenfold import cli, named_code
 from tenfold.core import UserError
 from tenfold.envs import registry
 from tenfold.envs.problems import sources
+from tenfold.pipelines.cluster import Cluster
 from tenfold.pipelines.recipe import recipe as recipes
 from tenfold.pipelines.recipe import runner, trust
 from tenfold.verifiers.pool import Pool
@@ -159,6 +160,13 @@ def test_a_trusted_module_provides_only_names_that_it_defines(folder: Path, name
     assert not list(folder.glob("out/*/stage.json"))
 
 
+def test_a_cluster_from_the_user_needs_no_trust(folder: Path) -> None:
+    remote = {"ray_address": "ray://10.0.0.1:10001"}
+    assert trust.trust_reasons(recipes.load(write(SFT, cluster=remote)))
+    for cluster in (remote, Cluster.model_validate(remote)):
+        assert not trust.trust_reasons(recipes.load(write(SFT), cluster=cluster))
+
+
 def test_trust_applies_to_one_recipe_only(folder: Path) -> None:
     path = write(SFT | {"problems": "generate:evil:rows?n=3"}, modules=["evil"], **own(verifier="evil:judge"))
     assert tenfold.run(path, "out", quiet=True, trust=True)["sft"]["steps"] == 1
@@ -239,7 +247,9 @@ def test_a_dry_run_imports_no_modules_and_lists_skipped_checks(folder: Path, cap
     assert "would run code if trusted: modules: evil" in output
     assert not (folder / "out").exists()
     assert cli.main(["run", path, "--out", "out", "--dry-run", "--trust"]) == 0
-    assert "not checked" not in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "not checked" not in output
+    assert "\nruns code: modules: evil" in output
     assert "evil" in sys.modules
 
 

@@ -301,5 +301,8 @@ def test_the_prompt_template_applies_to_the_user_turn_and_not_to_a_tools_reply()
     from tenfold.envs.text import prompt_messages
 
     prompt = (Message(role="user", content="2+2?"), Message(role="assistant", content="add"), Message(role="tool", content="4"))
-    posed = prompt_messages(Problem("p", prompt[:1], "4", "here"), "{prompt} Box it.")
-    assert [turn["content"] for turn in posed] == ["2+2? Box it."]
+    for turns in range(1, 4):
+        posed = prompt_messages(Problem("p", prompt[:turns], "4", "here"), "{prompt} Box it.")
+        assert [turn["content"] for turn in posed] == ["2+2? Box it.", "add", "4"][:turns]
+    posed = prompt_messages(Problem("p", prompt[1:], "4", "here"), "{prompt} Box it.")
+    assert [turn["content"] for turn in posed] == ["add Box it.", "4"], "without a user turn the template is not lost"
