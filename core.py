@@ -41,6 +41,8 @@ from enum import StrEnum
 from typing import Literal, NotRequired, Protocol, TypedDict, runtime_checkable
 
 from .responses import without_thinking
+from .texts import without_secrets as without_secrets
+from .texts import without_surrogates as without_surrogates
 
 
 class Function(TypedDict):
@@ -107,6 +109,19 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a verdict on several properties of a response, such as its correctness and its length."""
+
+    name: str
+    score: float | None
+    """From 0 to 1. None if this part has no score; the verdict then has none."""
+    weight: float
+    """Weight in the verdict's score, which is the weighted mean of the parts' scores."""
+    method: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """The result that a verifier returns for one response."""
 
@@ -118,6 +133,8 @@ class Verdict:
     reason: str
     judge_messages: tuple[str, ...] = ()
     """Messages of the judge model and replies of its tools."""
+    parts: tuple[Part, ...] = ()
+    """The parts of a reward that has several; see `verifiers/rewards/weighted.py`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,33 +359,6 @@ def message_text(message: Message) -> str:
         for call in message.get("tool_calls", ())
     ]
     return "\n".join([message["content"], *calls] if message["content"] else calls)
-
-
-def without_surrogates(text: str) -> str:
-    """Returns text that UTF-8 can encode: surrogate pairs are joined, a lone surrogate becomes U+FFFD.
-
-    JSON may contain a lone surrogate (`"\\ud800"`), which files, tokenizers and servers reject. Rows, prompts and responses
-    pass through this function when they enter the package.
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
-
-
-_USERINFO = re.compile(r"(://)(?:[^\s@/?#]*:[^\s@]*|[^\s@/?#]*)(?=@)|(%3a%2f%2f)[^\s@/?#]*?(?=%40|@)", re.IGNORECASE)
-_SECRET = re.compile(
-    r"((?:[?&;]|%3f|%26)(?:[\w-]*[_.-])?(?:(?:api)?[_-]?key|token|secret|password|passwd|passphrase|pwd|auth|authorization"
-    r"|signature|sig|credentials?)(?:=|%3d))(?:(?!%26)[^\s&'\"#])+",
-    re.IGNORECASE,
-)
-
-
-def without_secrets(text: str) -> str:
-    """Returns the text with user names, passwords and keys in URLs replaced by ***."""
-    text = _USERINFO.sub(lambda match: f"{match[1] or match[2]}***", text)
-    return _SECRET.sub(r"\1***", text)
 
 
 class UserError(Exception):

@@ -13,6 +13,7 @@ from typing import Any, cast
 import lm_eval
 
 from ..core import Policy, UserError
+from ..policies.store import verdict_to_json
 from . import catalogue
 from .lm import PolicyLM
 from .result import Options, Result, ScoredProblem, ScoredSample, save, score_of, settings_hash
@@ -110,7 +111,7 @@ def _rows(subtask: str, documents: Sequence[Mapping[str, Any]], model: PolicyLM)
             "finish_reason": sampled.finish_reason if sampled else "stop",
         }
         if sampled and (verdict := sampled.verdict_without_response):  # lm-eval has scored an empty text
-            sample = cast(ScoredSample, {**sample, **dataclasses.asdict(verdict)})
+            sample = cast(ScoredSample, {**sample, **verdict_to_json(verdict)})
         rows[logged["doc_id"]] = {
             "problem": f"{subtask}/{logged['doc_id']}",
             "prompt": [{"role": "text", "content": context}],

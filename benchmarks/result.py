@@ -5,12 +5,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import pydantic
 
 from .. import disk
 from ..core import Message, UserError
+from ..policies.store import PartRow
 from .stats import scores
 
 
@@ -84,6 +85,8 @@ class ScoredSample(TypedDict):
     method: str
     reason: str
     judge_messages: Sequence[str]
+    parts: NotRequired[Sequence[PartRow]]
+    """Omitted if the verdict has no parts."""
     tokens: int
     finish_reason: str
 

@@ -110,6 +110,9 @@ def of_verifier(verifier: verifiers.VerifierLike) -> Identity:
     Raises:
         UserError: there is no such verifier, or its judge's URI is invalid.
     """
+    if isinstance(verifier, list | tuple):
+        verifiers.find(verifier)  # checks the parts together
+        return {"": "weighted", **{key: value for part in verifier for key, value in _of_part(part).items()}}
     found = verifiers.find(verifier)
     name = verifier["name"] if isinstance(verifier, Mapping) else verifier
     options = _of_arguments(found.options)
@@ -118,6 +121,15 @@ def of_verifier(verifier: verifiers.VerifierLike) -> Identity:
     target = verifiers.BUILT_IN_VERIFIERS.get(name, name)
     source = digests.of_source(target.partition(":")[0])
     return {"": target, **({"source": source} if source else {}), **options}
+
+
+def _of_part(declaration: object) -> Identity:
+    """Returns the identity of one part of a weighted verifier."""
+    part = verifiers.weighted_part(declaration)
+    given = declaration if isinstance(declaration, Mapping) else {"name": declaration}
+    rest = {key: value for key, value in given.items() if key not in ("weight", "part")}
+    verifier = rest if len(rest) > 1 and isinstance(rest["name"], str) else rest["name"]
+    return _with_prefix(part.name, {"weight": str(part.weight), **of_verifier(cast(verifiers.VerifierLike, verifier))})
 
 
 def of_problems(uri: str) -> str:

@@ -19,6 +19,7 @@ from gymnasium.envs.registration import EnvSpec
 from .. import named_code
 from ..core import Problem, UserError
 from ..verifiers import VerifierLike
+from ..verifiers import find as find_verifier
 from . import built_in
 
 TEXT_ENV = "tenfold.envs.text:TextEnv"
@@ -71,6 +72,8 @@ def register(
     if problems is not None:
         kwargs |= {"problems": problems}
     if entry_point is None or verifier is not None:
+        if verifier is not None and not isinstance(verifier, str | Mapping | Sequence):
+            find_verifier(verifier)  # names are looked up when the environment is made: their modules may not be complete yet
         kwargs |= {"verifier": verifier or "math"}
     try:
         gymnasium.register(id=id, entry_point=entry_point or TEXT_ENV, kwargs=kwargs)  # type: ignore[arg-type]

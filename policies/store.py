@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, NotRequired, TypedDict, TypeVar, cast
 
 from .. import disk
-from ..core import Episode, Message, Status, UserError, Verdict, without_surrogates
+from ..core import Episode, Message, Part, Status, UserError, Verdict, without_surrogates
 
 Row = TypeVar("Row", bound=Mapping[str, object])
 """A JSON object. Each kind of store has a TypedDict for its rows."""
@@ -27,6 +27,18 @@ class VerdictRow(TypedDict):
     method: str
     reason: str
     judge_messages: NotRequired[Sequence[str]]
+    parts: NotRequired[Sequence["PartRow"]]
+    """Omitted if the verdict has no parts."""
+
+
+class PartRow(TypedDict):
+    """A part of a verdict in a store; see `core.Part`."""
+
+    name: str
+    score: float | None
+    weight: float
+    method: str
+    reason: str
 
 
 class EpisodeRow(TypedDict):
@@ -134,7 +146,15 @@ def _differences(stored: Mapping[str, object], new: Mapping[str, object]) -> Ite
 
 def episode_to_json(episode: Episode) -> dict[str, Any]:
     """Returns an episode as a JSON object."""
-    return dataclasses.asdict(episode)
+    return dataclasses.asdict(episode) | {"verdict": verdict_to_json(episode.verdict)}
+
+
+def verdict_to_json(verdict: Verdict) -> VerdictRow:
+    """Returns a verdict as a JSON object, without `parts` if it has none."""
+    row = cast(VerdictRow, dataclasses.asdict(verdict))
+    if not verdict.parts:
+        del row["parts"]
+    return row
 
 
 def episode_row(problem: int, episode: Episode, turns: Sequence[Sequence[int]]) -> EpisodeRow:
@@ -152,7 +172,8 @@ def episode_from_json(row: EpisodeRow) -> Episode:
     """Returns the episode of a row. Further keys are ignored."""
     fields = row["verdict"]
     status, judge_messages = Status(fields["status"]), tuple(fields.get("judge_messages", ()))
-    verdict = Verdict(status, fields["score"], fields["method"], fields["reason"], judge_messages)
+    parts = tuple(Part(**part) for part in fields.get("parts", ()))
+    verdict = Verdict(status, fields["score"], fields["method"], fields["reason"], judge_messages, parts)
     messages = tuple(Message(role=turn["role"], content=turn["content"]) for turn in row["messages"])
     return Episode(row["problem_id"], row["sample"], messages, verdict, row["tokens"], row["finish_reason"])
 

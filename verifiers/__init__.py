@@ -5,9 +5,20 @@ from collections.abc import Iterable, Mapping
 
 from .. import named_code
 from ..core import Problem, UserError, Verdict, Verifier
+from .rewards.weighted import WeightedPart, WeightedVerifier
 from .verifier import VerifierLike, VerifierSpec, as_verifier
 
-__all__ = ["BUILT_IN_VERIFIERS", "VerifierLike", "VerifierSpec", "as_verifier", "find", "invalid_gold", "load", "verify"]
+__all__ = [
+    "BUILT_IN_VERIFIERS",
+    "VerifierLike",
+    "VerifierSpec",
+    "as_verifier",
+    "find",
+    "invalid_gold",
+    "load",
+    "verify",
+    "weighted_part",
+]
 
 BUILT_IN_VERIFIERS = {
     "math": "tenfold.verifiers.math:verify",
@@ -20,6 +31,9 @@ BUILT_IN_VERIFIERS = {
     "instructions": "tenfold.verifiers.instructions:verify",
     "function_calls": "tenfold.verifiers.function_calls:verify",
     "judge": "tenfold.policies.judge:verify",
+    "format": "tenfold.verifiers.rewards.form:check_format",
+    "length": "tenfold.verifiers.rewards.form:check_length",
+    "language": "tenfold.verifiers.rewards.form:check_language",
 }
 """The built-in verifiers by name."""
 
@@ -31,8 +45,8 @@ def load(verifier: VerifierLike) -> Verifier:
     """Returns a verifier that is ready to use.
 
     Args:
-        verifier: one of `BUILT_IN_VERIFIERS`; or "package.module:name"; or {"name": one of these, option: value, ...}; or a
-            verifier; or any function of a problem and a response that returns a verdict, a score from 0 to 1 or a bool.
+        verifier: one of `BUILT_IN_VERIFIERS`; or "package.module:name"; or {"name": NAME, OPTION: VALUE, ...}; or a list of
+            these, each with a weight (`rewards/weighted.py`); or a verifier; or a function (`rewards/calling.py`).
 
     Returns:
         The verifier, after a check that it works on this machine.
@@ -55,9 +69,34 @@ def find(verifier: VerifierLike) -> Verifier:
         if not isinstance(name := verifier.get("name"), str):
             raise UserError(f"verifier: expected {{name: ..., option: ...}}, got {dict(verifier)!r:.100}")
         return find(name).with_options(**{key: value for key, value in verifier.items() if key != "name"})
+    if isinstance(verifier, list | tuple):
+        return WeightedVerifier(tuple(map(weighted_part, verifier)))
     if isinstance(verifier, str):
         return _built_in(verifier) if verifier in BUILT_IN_VERIFIERS else _as_verifier(_imported(verifier), verifier)
     return _as_verifier(verifier, verifier)
+
+
+def weighted_part(declaration: object) -> WeightedPart:
+    """Returns one part of a weighted verifier.
+
+    Args:
+        declaration: {"name": VERIFIER, "weight": NUMBER, "part": NAME, OPTION: VALUE, ...}, or the verifier alone. The verifier
+            is a name or a function.
+
+    Raises:
+        UserError: the declaration is malformed, or there is no such verifier.
+    """
+    given = declaration if isinstance(declaration, Mapping) else {"name": declaration}
+    name = given.get("name")
+    if not isinstance(name, str) and not callable(name):
+        raise UserError(f"verifier: expected a list of {{name: ..., weight: ...}}, got {declaration!r:.100} in it")
+    weight = given.get("weight", 1.0)
+    if isinstance(weight, bool) or not isinstance(weight, int | float):
+        raise UserError(f"verifier: the weight of {name!r} must be a positive number, got {weight!r:.100}")
+    options = {key: value for key, value in given.items() if key not in ("name", "weight", "part")}
+    found = find(name).with_options(**options) if options else find(name)
+    called = name.rpartition(":")[2] if isinstance(name, str) else getattr(name, "__name__", type(name).__name__)
+    return WeightedPart(str(given.get("part", called)), float(weight), found)
 
 
 @functools.cache

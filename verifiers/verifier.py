@@ -3,33 +3,32 @@
 @as_verifier(invalid_gold=no_number)
 def verify(problem, response, tolerance=0.0):
     ...
-    return abs(given - wanted) <= tolerance        # a Verdict, a float from 0 to 1, or a bool
+    return abs(given - wanted) <= tolerance        # a Verdict, a float from 0 to 1, a bool, or {"score": ..., "reason": ...}
 
 verify(problem, response)                          # Verdict(SCORED, 1.0, "verify", "")
 verify.with_options(tolerance=0.1)                 # the same verifier, with another tolerance
+
+`rewards/calling.py` lists the parameters that the function may have, and the values that it may return.
 """
 
 import dataclasses
-import inspect
-import math
 import operator
 import sys
-from collections.abc import Callable, Mapping
-from typing import SupportsFloat, overload
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePath
+from typing import overload
 
 from .. import extras
 from ..core import Problem, Status, SupportsInvalidGold, SupportsPrepare, UserError, Verdict, Verifier
 from .budget import OutOfTime
+from .rewards import calling
+from .rewards.calling import MAX_REASON_CHARACTERS as MAX_REASON_CHARACTERS
+from .rewards.calling import JudgingFunction, as_verdict
 
-MAX_REASON_CHARACTERS = 300
-"""Maximum number of characters of a verdict's reason."""
-
-VerdictLike = Verdict | SupportsFloat
-"""What a judging function may return: a verdict, a score from 0 to 1, or True if the response is correct."""
-JudgingFunction = Callable[..., VerdictLike]
-"""Called as function(problem, response, **options)."""
-VerifierSpec = str | Mapping[str, object]
-"""A verifier as it is written in a registration: its name, or {"name": name, option: value, ...}."""
+VerifierSpec = str | Mapping[str, object] | Sequence[object]
+"""A verifier as it is written in a registration: its name; or {"name": NAME, OPTION: VALUE, ...}; or a list of these, each with
+a weight (`rewards/weighted.py`)."""
 VerifierLike = VerifierSpec | Verifier | JudgingFunction
 """Accepted for a verifier: its name, the verifier itself, or a plain function, which `as_verifier` wraps."""
 
@@ -60,8 +59,8 @@ def as_verifier(
     """Makes a verifier from a judging function: `as_verifier(function)`, or as a decorator with keyword arguments.
 
     Args:
-        function: called as function(problem, response, **options). A verifier is returned unchanged. An object may have the
-            methods `invalid_gold` and `prepare`; see `core.Verifier`.
+        function: a judging function, see `rewards/calling.py`. A verifier is returned unchanged. An object may have the methods
+            `invalid_gold` and `prepare`; see `core.Verifier`.
         invalid_gold: returns the reason why no response to a problem could be judged, or None.
         prepare: raises `UserError` if this machine lacks something that the verifier needs.
         options: the function's options with their defaults, which a registration may change. By default these are the keyword
@@ -70,12 +69,15 @@ def as_verifier(
 
     Returns:
         The verifier; without a function, the decorator that makes one.
+
+    Raises:
+        UserError: the function cannot be called with a problem and a response.
     """
     if function is not None:
         return _wrapped(function)
 
     def decorate(function: JudgingFunction) -> FunctionVerifier:
-        defaults = _defaults(function) if options is None else options
+        defaults = calling.signature(function).options if options is None else options
         return FunctionVerifier(function, invalid_gold, prepare, defaults, values or {})
 
     return decorate
@@ -86,33 +88,7 @@ def _wrapped(function: JudgingFunction) -> Verifier:
         return function
     invalid_gold = function.invalid_gold if isinstance(function, SupportsInvalidGold) else None
     prepare = function.prepare if isinstance(function, SupportsPrepare) else None
-    return FunctionVerifier(function, invalid_gold, prepare, _defaults(function))
-
-
-def _defaults(function: JudgingFunction) -> dict[str, object]:
-    """Returns the keyword arguments that have defaults, without the first two arguments (problem and response)."""
-    try:
-        parameters = [*inspect.signature(function).parameters.values()][2:]
-    except (TypeError, ValueError):
-        return {}
-    optional = [each for each in parameters if each.default is not each.empty and each.kind != each.POSITIONAL_ONLY]
-    return {parameter.name: parameter.default for parameter in optional}
-
-
-def as_verdict(value: VerdictLike, method: str) -> Verdict:
-    """Converts the return value of a judging function to a verdict; anything but a verdict or a number in 0..1 is a fault."""
-    if isinstance(value, Verdict):
-        return value
-    try:
-        if isinstance(value, str | bytes):
-            raise TypeError
-        score = float(value)
-    except (TypeError, ValueError):
-        reason = f"the verifier must return a verdict, a number or a bool, but returned {value!r:.100}"
-        return Verdict(Status.FAULT, None, method, reason)
-    if math.isnan(score) or not 0 <= score <= 1:
-        return Verdict(Status.FAULT, None, method, f"a score must be from 0 to 1, but the verifier returned {score:g}")
-    return Verdict(Status.SCORED, score, method, "")
+    return FunctionVerifier(function, invalid_gold, prepare, calling.signature(function).options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +101,7 @@ class FunctionVerifier:
     """
 
     function: JudgingFunction
-    """Called as function(problem, response, **options)."""
+    """Called with the problem and the response, or with what its parameters name; see `rewards/calling.py`."""
     find_invalid_gold: Callable[[Problem], str | None] | None = None
     """Returns the reason why no response to a problem could be judged, or None. By default every problem can be judged."""
     prepare_here: Callable[[], None] | None = None
@@ -134,8 +110,11 @@ class FunctionVerifier:
     """The function's keyword arguments."""
     values: Mapping[str, tuple[object, ...]] = dataclasses.field(default_factory=dict)
     """The allowed values of options, for options with few values."""
+    inputs: tuple[str, ...] = dataclasses.field(init=False, default=())
+    """The inputs that the function takes by name; see `calling.Signature`."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", calling.signature(self.function, self.options.keys()).inputs)
         for name in ("__module__", "__name__", "__qualname__", "__doc__"):
             if (value := getattr(self.function, name, None)) is not None:
                 object.__setattr__(self, name, value)
@@ -144,7 +123,7 @@ class FunctionVerifier:
         """Returns the verdict on `response` to `problem`."""
         name = getattr(self.function, "__name__", type(self.function).__name__)
         try:
-            return as_verdict(self.function(problem, response, **self.options), name)
+            return as_verdict(calling.call(self.function, self.inputs, problem, response, self.options), name)
         except UserError:
             raise
         except ModuleNotFoundError as error:
@@ -153,7 +132,7 @@ class FunctionVerifier:
             return _fault(name, error)
         except OutOfTime as late:  # caused by the response
             return Verdict(Status.TIMEOUT, 0.0, name, str(late))
-        except Exception as error:  # caused by the function, not by the response
+        except (Exception, SystemExit) as error:  # caused by the function, not by the response
             return _fault(name, error)
 
     def invalid_gold(self, problem: Problem) -> str | None:
@@ -214,5 +193,9 @@ def _with_options(verifier: FunctionVerifier, options: Mapping[str, object]) -> 
     return verifier.with_options(**options)
 
 
-def _fault(name: str, error: Exception) -> Verdict:
-    return Verdict(Status.FAULT, None, name, f"{type(error).__name__}: {error}"[:MAX_REASON_CHARACTERS])
+def _fault(name: str, error: BaseException) -> Verdict:
+    """Returns the verdict on a response whose judging raised: the error, its cause, and the line of the function."""
+    cause = f", caused by {type(error.__cause__).__name__}: {error.__cause__}" if error.__cause__ else ""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({PurePath(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return Verdict(Status.FAULT, None, name, f"{type(error).__name__}: {error}{cause}"[: MAX_REASON_CHARACTERS - 80] + place)

@@ -15,6 +15,7 @@ from tenfold.benchmarks.stats import scores
 from tenfold.core import Problem, Status, UserError, Verdict
 from tenfold.envs.problems import sources as problem_sources
 from tenfold.envs.text import prompt_messages
+from tenfold.policies.store import VerdictRow, verdict_to_json
 
 
 class Document(TypedDict):
@@ -27,7 +28,7 @@ class Document(TypedDict):
     verifier: str
 
 
-VerdictFields = dict[str, Any]
+VerdictFields = VerdictRow
 """The fields of a `Verdict`."""
 Samples = Sequence[Sequence[VerdictFields]]
 """One row per problem, one verdict per sample."""
@@ -95,7 +96,7 @@ def process_results(document: Document, results: list[list[str]]) -> dict[str, l
         # A second attempt after a fault. A sample with two faults has no score.
         return verifier(problem, response) if verdict.status == Status.FAULT else verdict
 
-    judged = [dataclasses.asdict(verdict) for verdict in _threads().map(judge, results[0])]
+    judged = [verdict_to_json(verdict) for verdict in _threads().map(judge, results[0])]
     return dict.fromkeys(("avg_at_k", "low_95", "high_95", "pass_at_k"), judged)
 
 
@@ -107,7 +108,7 @@ def _threads() -> ThreadPoolExecutor:
 def unjudged(document: Document, results: list[list[str]]) -> dict[str, list[VerdictFields]]:
     """Returns undecided verdicts for the k responses, which a model judges later (`benchmarks/judged/`)."""
     undecided = Verdict(Status.UNDECIDED, None, "judge", "not judged yet")
-    return {"avg_at_k": [dataclasses.asdict(undecided) for _ in results[0]]}
+    return {"avg_at_k": [verdict_to_json(undecided) for _ in results[0]]}
 
 
 def no_score(samples: Samples) -> float:

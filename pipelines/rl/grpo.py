@@ -197,6 +197,7 @@ def _finish(settings: GRPOSettings, folder: Path, checkpoints: Path) -> Metrics:
     steps = gather(folder, last)
     disk.write(folder / "steps.jsonl", "".join(json.dumps(step) + "\n" for step in steps))
     tenth = max(1, len(steps) // 10)
+    parts = {name: None for step in steps for name in step.get("parts", {})}
     return {
         "steps": len(steps),
         "reward_first": mean(steps[:tenth], "reward"),
@@ -204,7 +205,8 @@ def _finish(settings: GRPOSettings, folder: Path, checkpoints: Path) -> Metrics:
         "without_score": sum(step["without_score"] for step in steps),
         "refused": sum(step["refused"] for step in steps),
         "samples_reused": sum(step["reused"] for step in steps),
-        "curves": {name: [step[name] for step in steps] for name in CURVES},
+        "curves": {name: [step[name] for step in steps] for name in CURVES}
+        | {f"part {name}": [step.get("parts", {}).get(name) for step in steps] for name in parts},
     }
 
 

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import re
 import sys
 import warnings
 from concurrent.futures import ProcessPoolExecutor
@@ -40,7 +41,7 @@ def test_a_function_may_return_a_verdict() -> None:
     assert load(lambda problem, response: verdict)(SUM, "2") is verdict
 
 
-@pytest.mark.parametrize("returned", [None, "1", b"1", math.nan, math.inf, -0.1, 1.5, [1], {"score": 1}])
+@pytest.mark.parametrize("returned", [None, "1", b"1", math.nan, math.inf, -0.1, 1.5, [1], {"reward": 1}])
 def test_an_invalid_return_value_is_a_fault_and_not_an_incorrect_answer(returned: Any) -> None:
     verdict = load(lambda problem, response: returned)(SUM, "2")
     assert (verdict.status, verdict.score) == (Status.FAULT, None)
@@ -51,7 +52,8 @@ def test_an_exception_is_a_fault_unless_it_is_a_user_error() -> None:
         raise UserError("set a key") if response == "key" else ZeroDivisionError("of mine")
 
     verdict = load(raises)(SUM, "2")
-    assert (verdict.status, verdict.reason) == (Status.FAULT, "ZeroDivisionError: of mine")
+    assert (verdict.status, verdict.score) == (Status.FAULT, None)
+    assert re.fullmatch(r"ZeroDivisionError: of mine \(test_verifier\.py, line \d+\)", verdict.reason)
     with pytest.raises(UserError, match="set a key"):
         load(raises)(SUM, "key")
 

@@ -40,6 +40,15 @@ def test_a_step_has_figures_from_verl_and_from_episodes(tmp_path: Path) -> None:
     assert {"entropy", "response_length", "seconds", "kl"} <= row.keys()
 
 
+def test_a_step_has_the_mean_score_of_each_part_of_the_reward(tmp_path: Path) -> None:
+    rows = [episode(1, sample, 0.5) for sample in range(2)] + [episode(1, 2, None)]
+    for row, score in zip(rows, (1.0, 0.0, None), strict=True):
+        row["verdict"]["parts"] = [{"name": "format", "score": score, "weight": 1.0}]
+    write(tmp_path / "metrics/000.jsonl", [metrics(1, 0.5)])
+    write(tmp_path / "episodes/9.jsonl", rows)
+    assert figures.gather(tmp_path, 1)[0]["parts"] == {"format": 0.5}
+
+
 def test_groups_with_equal_scores_have_zero_variance(tmp_path: Path) -> None:
     write(tmp_path / "metrics/000.jsonl", [metrics(1, 0.5)])
     rows = [
