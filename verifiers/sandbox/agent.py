@@ -1,7 +1,7 @@
 """Serves a `LocalSandbox` over standard input and output. `e2b.py` runs this program on another machine.
 
 Every line is a JSON object with the number of its session. What a program sends back stays encoded here and is passed on. The
-other machine needs only Python, the modules of this folder, `core.py` and `responses.py`.
+other machine needs only Python, the modules of this folder, `core.py`, `responses.py` and `texts.py`.
 """
 
 import argparse

@@ -363,7 +363,7 @@ def _files() -> list[dict[str, str]]:
     package = here.parents[1]
     modules = [path for path in sorted(here.rglob("*.py")) if path.stem not in _NOT_NEEDED]
     sources = {str(path.relative_to(package)): path.read_text() for path in modules}
-    sources |= {name: (package / name).read_text() for name in ("core.py", "responses.py")}
+    sources |= {name: (package / name).read_text() for name in ("core.py", "responses.py", "texts.py")}
     sources |= {"__init__.py": "", "verifiers/__init__.py": ""}
     return [{"path": f"{FOLDER}/tenfold/{name}", "data": text} for name, text in sources.items()]
 
