@@ -22,7 +22,8 @@ def install() -> None:
 
 
 def _register() -> None:
-    importlib.import_module(".envs.registry", __package__)
+    """Registers the environments of this package and of installed plug-in packages."""
+    importlib.import_module(".envs.registry", __package__).load_plugins()
 
 
 class _Finder(importlib.abc.MetaPathFinder):

@@ -195,8 +195,8 @@ def _of_entry(entry_point: object, arguments: Mapping[str, object]) -> Identity:
 def _of_wrappers(spec: EnvSpec) -> Identity:
     """Returns the identity of the wrappers that the registration asks Gymnasium to add."""
     found = {} if spec.max_episode_steps is None else {"max_episode_steps": str(spec.max_episode_steps)}
-    if spec.additional_wrappers:
-        found["additional_wrappers"] = digests.of([dataclasses.asdict(wrapper) for wrapper in spec.additional_wrappers])
+    if wrappers := [dataclasses.asdict(each) for each in spec.additional_wrappers if each != registry.TEXT_SPACES]:
+        found["additional_wrappers"] = digests.of(wrappers)
     return found
 
 

@@ -9,18 +9,19 @@ In its pyproject.toml, a plug-in package names a function that registers its env
 import contextlib
 import inspect
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gymnasium
-from gymnasium.envs.registration import EnvSpec
+from gymnasium.envs.registration import EnvSpec, WrapperSpec
 
 from .. import named_code
 from ..core import Problem, UserError
 from ..verifiers import VerifierLike
 from ..verifiers import find as find_verifier
-from . import built_in
+from . import built_in, spaces
 
 TEXT_ENV = "tenfold.envs.text:TextEnv"
 ENTRY_POINTS = (
@@ -29,8 +30,12 @@ ENTRY_POINTS = (
     "tenfold.envs.preference:PreferenceEnv",
     "tenfold.envs.tools:with_python",
     "tenfold.envs.tools:with_tests",
+    "tenfold.envs.spaces:TextSpaces",
 )
 """Entry points of this package that a recipe may name, in addition to those of its own modules."""
+
+TEXT_SPACES = WrapperSpec("TextSpaces", "tenfold.envs.spaces:TextSpaces", {})
+"""Wrapper of environments that are not this package's; also applied by `gymnasium.make` and `gymnasium.make_vec`."""
 
 _ids: dict[str, None] = {}
 """Ids registered through this module, in order."""
@@ -44,7 +49,7 @@ _MAKE_PARAMETERS = frozenset(inspect.signature(gymnasium.make).parameters)
 def register(
     id: str,
     *,
-    problems: str | Sequence[Problem] | None = None,
+    problems: str | Sequence[Problem | Mapping[str, object]] | None = None,
     verifier: VerifierLike | None = None,
     entry_point: str | Callable[..., object] | None = None,
     **kwargs: Any,
@@ -57,7 +62,7 @@ def register(
 
     Args:
         id: NAMESPACE/NAME-vVERSION.
-        problems: a problem URI (see `envs/problems/sources.py`), or the problems.
+        problems: a problem URI (see `envs/problems/sources.py`), or the problems as `Problem`s or rows.
         verifier: name of a verifier, "module:name", {"name": NAME, OPTION: VALUE}, a `Verifier`, or a function
             `(problem, response)` that returns a `Verdict`, a score from 0 to 1, or a bool. Default: "math".
         entry_point: class or function that creates the environment, or its name "module:name". `problems` and `verifier` are
@@ -75,8 +80,10 @@ def register(
         if verifier is not None and not isinstance(verifier, str | Mapping | Sequence):
             find_verifier(verifier)  # names are looked up when the environment is made: their modules may not be complete yet
         kwargs |= {"verifier": verifier or "math"}
+    is_own = entry_point is None or str(entry_point).startswith("tenfold.")
+    wrappers = () if is_own else (TEXT_SPACES,)
     try:
-        gymnasium.register(id=id, entry_point=entry_point or TEXT_ENV, kwargs=kwargs)  # type: ignore[arg-type]
+        gymnasium.register(id, entry_point or TEXT_ENV, kwargs=kwargs, additional_wrappers=wrappers)  # type: ignore[arg-type]
     except gymnasium.error.Error as error:
         raise UserError(f"cannot register {id!r}: {error}") from None
     _ids[id] = None
@@ -104,7 +111,9 @@ def _made(id: str, spec: EnvSpec, kwargs: dict[str, Any]) -> "gymnasium.Env[str,
         signature.bind(**(spec.kwargs | own))
     except TypeError as error:
         raise UserError(f"{id}: {error}; the arguments are {', '.join(signature.parameters)}") from None
-    return gymnasium.make(spec, **kwargs)
+    environment = gymnasium.make(spec, **kwargs)
+    spaces.widen(environment)
+    return environment
 
 
 def constructor(spec: EnvSpec) -> Callable[..., object]:
@@ -214,7 +223,7 @@ def load_plugins() -> None:
     import importlib.metadata  # slow to import
 
     for plugin in importlib.metadata.entry_points(group="gymnasium.envs"):
-        if plugin.value in _loaded_plugins:
+        if plugin.value in _loaded_plugins or _is_being_imported(plugin.value.partition(":")[0]):
             continue
         _loaded_plugins.add(plugin.value)
         before = set(gymnasium.registry)
@@ -223,6 +232,13 @@ def load_plugins() -> None:
         except Exception as error:
             warnings.warn(f"the environments of {plugin.value} are skipped: {type(error).__name__}: {error}", stacklevel=2)
         _ids.update(dict.fromkeys(id for id in gymnasium.registry if id not in before))
+
+
+def _is_being_imported(module: str) -> bool:
+    """True if the import of a module or of a package around it has begun and not ended. It cannot be called yet."""
+    names = module.split(".")
+    modules = (sys.modules.get(".".join(names[: length + 1])) for length in range(len(names)))
+    return any(getattr(getattr(each, "__spec__", None), "_initializing", False) for each in modules)
 
 
 for _id, _declaration in built_in.ENVIRONMENTS.items():

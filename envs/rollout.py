@@ -1,11 +1,12 @@
 """`rollout` for registered environments: its store also records the environment's identity."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ..core import Episode, Policy, Sampling
 from ..policies import rollout as playing
-from . import identity
+from . import identity, registry
 
 
 def rollout(
@@ -44,7 +45,7 @@ def rollout(
     if store is not None and isinstance(environment, str):
         store_settings = {**identity.store_settings(environment), **(store_settings or {})}
     return playing.rollout(
-        environment,
+        functools.partial(registry.make, environment) if isinstance(environment, str) else environment,
         policy,
         samples,
         problems=problems,

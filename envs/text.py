@@ -7,20 +7,18 @@ info["verdict"]        # Verdict(status=SCORED, score=1.0, method="exact", reaso
 """
 
 import math
-import string
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import gymnasium
 import numpy as np
 
 from .. import verifiers
 from ..core import Info, Message, Problem, UserError, Verdict
+from .problems import rows
 from .problems import sources as problem_sources
-
-MAX_CHARACTERS = 1_000_000
-"""Largest number of characters of an observation or an action. Our choice."""
+from .spaces import Text as Text
 
 
 def prompt_messages(problem: Problem, template: str = "{prompt}", system: str | None = None) -> tuple[Message, ...]:
@@ -76,6 +74,22 @@ def _without_invalid(
     return valid if invalid_gold == "drop" else problems
 
 
+def as_problems(given: Sequence[Problem | Mapping[str, object]]) -> Sequence[Problem]:
+    """Returns problems that were given as rows. The id is that of the row, or the row's index.
+
+    Raises:
+        UserError: a row has no known format. The message names the row.
+    """
+    if all(isinstance(each, Problem) for each in given):
+        return cast(Sequence[Problem], given)
+    problems = []
+    for index, each in enumerate(given):
+        if not isinstance(each, Problem | Mapping):
+            raise UserError(f"problems[{index}]: expected {{'question': ..., 'answer': ...}} or a Problem, got {each!r:.80}")
+        problems.append(each if isinstance(each, Problem) else rows.problem_of(each, "problems", str(index), index + 1, {}))
+    return problems
+
+
 @runtime_checkable
 class SupportsScoreGroup(Protocol):
     """An environment that judges all samples of a problem together."""
@@ -83,21 +97,6 @@ class SupportsScoreGroup(Protocol):
     def score_group(self, index: int, responses: Sequence[str]) -> list[Verdict] | None:
         """Returns verdicts on all responses to problem `index`, or None if each is judged alone."""
         ...
-
-
-class Text(gymnasium.spaces.Text):
-    """The space of all strings up to a length. Gymnasium's own text space needs a list of all characters."""
-
-    def __init__(self, max_length: int = MAX_CHARACTERS, seed: int | np.random.Generator | None = None):
-        super().__init__(max_length, min_length=0, charset=string.ascii_letters + string.digits + " .,+-=\n", seed=seed)
-
-    def contains(self, x: object) -> bool:
-        """True if x is a string of an allowed length."""
-        return isinstance(x, str) and len(x) <= self.max_length
-
-    def sample(self, mask: object = None, probability: object = None) -> str:
-        """Returns a short random string of ASCII characters."""
-        return super().sample(mask=(int(self.np_random.integers(1, 33)), None))
 
 
 class TextEnv(gymnasium.Env[str, str]):
@@ -113,7 +112,7 @@ class TextEnv(gymnasium.Env[str, str]):
 
     def __init__(
         self,
-        problems: str | Sequence[Problem],
+        problems: str | Sequence[Problem | Mapping[str, object]],
         verifier: verifiers.VerifierLike = "math",
         template: str = "{prompt}",
         system: str | None = None,
@@ -122,7 +121,8 @@ class TextEnv(gymnasium.Env[str, str]):
         """Creates the environment.
 
         Args:
-            problems: a problem URI (see `problems/sources.py`), or the problems.
+            problems: a problem URI (see `problems/sources.py`), or a list of `Problem`s or rows. A row has any format that the
+                rows of a URI may have, such as {"question": ..., "answer": ...}.
             verifier: name of a verifier, "package.module:name", {"name": NAME, OPTION: VALUE}, a `Verifier`, or a function
                 `(problem, response)` that returns a `Verdict`, a score from 0 to 1, or a bool.
             template: text of the last user turn; `{prompt}` stands for its original text.
@@ -138,7 +138,7 @@ class TextEnv(gymnasium.Env[str, str]):
             raise UserError(f"invalid_gold: expected warn, drop or error, got {invalid_gold!r}")
         if "{prompt}" not in template:
             raise UserError(f"the template {template!r} does not contain {{prompt}}: add it")
-        self.problems = problem_sources.load(problems) if isinstance(problems, str) else problems
+        self.problems = problem_sources.load(problems) if isinstance(problems, str) else as_problems(problems)
         self.verifier = verifiers.load(verifier)
         flagged = [(problem, str(problem.meta["invalid_gold"])) for problem in self.problems if "invalid_gold" in problem.meta]
         unflagged = [problem for problem in self.problems if "invalid_gold" not in problem.meta]
