@@ -159,8 +159,8 @@ class Example:
 def schedule(pairs: Sequence[PreferencePair], count: int, share: float, seed: str) -> Iterator[Example]:
     """Yields the training examples in order. Each pass over the pairs has an order of its own.
 
-    Both letters are correct equally often in each step (up to a difference of one). Otherwise the model would learn to
-    prefer one letter.
+    The correct letters alternate, so both are correct equally often in each step, up to a difference of one. Otherwise the
+    model would learn to prefer one letter.
 
     Args:
         pairs: training pairs.
@@ -172,10 +172,14 @@ def schedule(pairs: Sequence[PreferencePair], count: int, share: float, seed: st
     for index in range(count):
         turn, within = divmod(index, len(pairs))
         if not within:
-            # Half of the pairs have the better response first. In the next pass it is the other half.
-            halves = [sorted(ranks[(half + turn) % 2 :: 2], key=lambda pair: _number(seed, turn, pair)) for half in (0, 1)]
-            order = [(pair, half) for two in zip_longest(*halves) for half, pair in enumerate(two) if pair is not None]
-        number, half = order[within]
+            # Half of the pairs have the better response first. In the next pass it is the other half. With an odd number of
+            # pairs, the halves swap their order as well, so that the letters also alternate from pass to pass.
+            halves = [
+                sorted(ranks[(half + turn) % 2 :: 2], key=lambda pair: _number(seed, turn, pair))
+                for half in (index % 2, 1 - index % 2)
+            ]
+            order = [pair for two in zip_longest(*halves) for pair in two if pair is not None]
+        number, half = order[within], index % 2
         pair = pairs[number]
         kind = None
         if _number(seed, "probe", turn, number) < share * _NUMBERS:
