@@ -44,7 +44,7 @@ def run(
 
 def test_a_reward_model_learns_the_better_response_and_is_measured(tmp_path: Path) -> None:
     training = {"steps": 56, "batch_size": 16, "learning_rate": 1e-2, "warmup_steps": 8}
-    stage = settings(tmp_path, **training, held_out=0.1, perturbed_answers=4, judge=POLICY, judge_batch_size=64)
+    stage = settings(tmp_path, **training, held_out=0.1, perturbed_responses=4, judge=POLICY, judge_batch_size=64)
     stage.check()
     metrics = run(stage, tmp_path / "out")
     trained = metrics["held_out"]["trained"]
@@ -52,9 +52,9 @@ def test_a_reward_model_learns_the_better_response_and_is_measured(tmp_path: Pat
     assert trained["accuracy"]["low"] > 0.7
     assert trained["orders_agree"] > 0.9
     assert metrics["losses"][-1][1] < 0.65 < metrics["losses"][0][1]
-    assert metrics["held_out"]["plain"]["orders_agree"] < trained["orders_agree"]
+    assert metrics["held_out"]["untrained"]["orders_agree"] < trained["orders_agree"]
     assert metrics["baselines"]["bag of words"]["mean"] == 1
-    assert [row["kind"] for row in metrics["perturbed"]["plain"]] == [*perturbations.KINDS]
+    assert [row["kind"] for row in metrics["perturbed"]["untrained"]] == [*perturbations.KINDS]
 
     report = (tmp_path / "out" / "report.md").read_text()
     assert "| trained | 100.0 [" in report
