@@ -6,7 +6,7 @@ into `documents` (kept) and `removed` (with the reason and the beginning of each
 
 Columns of `removed`: reason, match (the problem that it contains, or the document that it duplicates), detail.
 
-Contamination is checked before duplicates. Of two near duplicates the longer one is kept. A contaminated copy is often the
+Contamination is checked before duplicates. The longer one of two near duplicates is kept. A contaminated copy is often the
 longer one, so it would replace the clean document and then be removed itself.
 """
 

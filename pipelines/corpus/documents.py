@@ -169,7 +169,7 @@ def _gather(item: shards.Item, limit: int, folder: str, report: Callable[..., No
             waiting.append(Document(id=id, text=decoded, source=source, domain=domain))
             domains[domain] += len(decoded)
             size, documents = size + len(decoded), documents + 1
-            if size >= shards.SHARD_BYTES:
+            if size >= shards.SHARD_CHARACTERS:
                 write()
                 if report:
                     report(documents=documents)

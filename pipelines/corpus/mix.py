@@ -1,7 +1,7 @@
-"""The `mix` stage: tokenizes documents into one source per domain, or per quality and domain after `select` ("high/code").
+"""The `mix` stage: tokenizes documents into one source per domain, or per grade and domain after `select` ("high/code").
 
-`pretrain` decides how many tokens of each source each phase uses. This stage decides which documents are held out: a hash of
-the document's id decides.
+`pretrain` decides how many tokens of each source each phase uses. This stage selects the held-out documents by a hash of their
+ids.
 """
 
 import contextlib
@@ -92,14 +92,14 @@ def _tokenize_shard(table: pyarrow.Table, checkpoint: str, dtype: str, held_out:
     """Returns a row per document with its source, whether it is held out, and its tokens as bytes."""
     tokenizer = _tokenizer(checkpoint)
     columns = table.to_pydict()
-    qualities = columns.get("quality")
+    grades = columns.get("grade")
     rows = []
     for first in range(0, table.num_rows, _BATCH):
         for number, ids in enumerate(_token_ids(tokenizer, columns["text"][first : first + _BATCH]), start=first):
             domain = columns["domain"][number]
             rows.append(
                 {
-                    "source": f"{qualities[number]}/{domain}" if qualities else domain,
+                    "source": f"{grades[number]}/{domain}" if grades else domain,
                     "held_out": pairs.in_held_out(columns["id"][number], held_out),
                     "tokens": numpy.array([*ids, tokenizer.eos_token_id], dtype).tobytes(),
                 }

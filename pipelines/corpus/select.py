@@ -3,8 +3,8 @@
     score = weighted mean of the tags, each divided by 9, and of the similarity's rank (the share of documents that are less
             similar to the seeds); a missing tag is left out of the mean, and a document without tags and similarity has score 0
 
-By default the grades are shares of each domain, so that each domain has documents of all grades. With `by: score`, fixed scores
-separate them. The mixtures of `pretrain` decide how often documents of each grade are seen in training.
+By default the grades are shares of each domain, so that each domain has documents of all grades. With `grade_by: score`, fixed
+scores separate them. The mixtures of `pretrain` decide how often documents of each grade are seen in training.
 
 The corpus is never in memory as a whole. A first pass over the shards reads a few numbers per document, and a second pass
 writes.
@@ -32,8 +32,8 @@ TAGS = "tags"
 """Name of the folder of tags within a `tag` stage's folder."""
 MAX_TAG = 9
 WEIGHTS = {"content": 1.0, "format": 0.5, "similarity": 2.0}
-"""Default weights. Our choice: content tags weigh more than format tags because they are more predictable (the recipe's
-report); similarity counts as much as two content tags."""
+"""Default weights. Our choice: content tags weigh more than format tags because they are more predictable (the report);
+similarity counts as much as two content tags."""
 GRADES = ("low", "medium", "high")
 EXAMPLES = 5
 """Documents of each grade in the report, chosen by a hash of their ids."""
@@ -89,7 +89,7 @@ class Select(Stage):
         return [(tags, similar) for tags, similar in rows]
 
     def run(self, context: Context) -> Metrics:
-        """Writes the documents with two more columns: quality (high, medium or low) and score."""
+        """Writes the documents with two more columns: grade (high, medium or low) and score."""
         paths = shards.list_shards(self.documents)
         scores = _read(self, paths)
         if not len(scores.score):
@@ -101,8 +101,8 @@ class Select(Stage):
         for number, (shard, start, end) in enumerate(zip(paths, starts, starts[1:], strict=False), start=1):
             if not shards.is_complete(out / shard.name):
                 table = shards.table(shard)
-                quality = pyarrow.array(np.array(GRADES)[grade[start:end]], pyarrow.string())
-                shards.write(out / shard.name, _with(table, quality=quality, score=pyarrow.array(scores.score[start:end])))
+                names = pyarrow.array(np.array(GRADES)[grade[start:end]], pyarrow.string())
+                shards.write(out / shard.name, _with(table, grade=names, score=pyarrow.array(scores.score[start:end])))
             context.progress(number, len(paths))
         return {
             "documents": len(grade),
@@ -154,8 +154,6 @@ class Count(TypedDict):
 
     documents: int
     characters: int
-
-    """Returns a table with these columns replaced or appended."""
 
 
 def _with(table: pyarrow.Table, **columns: pyarrow.Array) -> pyarrow.Table:
@@ -225,8 +223,8 @@ def _hash(id: str) -> int:
 def grades_of(settings: Select, scores: Scores) -> np.ndarray:
     """Returns the grade of each document as its position in `GRADES`, int8, shape (documents,).
 
-    With `by: share`, the documents of a domain are ordered by score, best first, and the cumulative share of characters at the
-    middle of a document decides its grade. A hash of the id breaks ties, so the order of the shards does not matter.
+    With `grade_by: share`, the documents of a domain are ordered by score, best first, and the cumulative share of characters
+    at the middle of a document decides its grade. A hash of the id breaks ties, so the order of the shards does not matter.
     """
     if settings.grade_by == "score":
         return (scores.score >= settings.high).astype(np.int8) + (scores.score >= settings.medium)

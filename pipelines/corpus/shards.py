@@ -1,4 +1,4 @@
-"""Shards: parquet files of documents, and functions that process them one by one, in parallel with Ray Data.
+"""Shards: parquet files of documents, and functions that process each shard on its own, several in parallel with Ray Data.
 
 A document is a row with id (stable across runs), text, source (where it was found) and domain (text, code, math, ...). A stage
 writes further columns into shards of the same names in another folder, with the same ids in the same order.
@@ -29,7 +29,7 @@ _LOG = logging.getLogger("tenfold")
 DOCUMENTS = "documents"
 """Name of the folder of documents within a stage's folder."""
 SCHEMA = pyarrow.schema([(name, pyarrow.string()) for name in ("id", "text", "source", "domain")])
-SHARD_BYTES = 16_000_000
+SHARD_CHARACTERS = 16_000_000
 """Approximate number of characters of text in a shard. Our choice."""
 
 Item = dict[str, str]

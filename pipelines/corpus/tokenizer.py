@@ -17,7 +17,7 @@ from ..stage import Context, Metrics, Stage
 from . import shards
 
 MEASURED_CHARACTERS = 1_000_000
-"""Characters that the mean length of a token is measured on. Our choice."""
+"""The mean length of a token is measured on at most about this many characters and 200 documents. Our choice."""
 
 
 class Tokenizer(Stage):
@@ -29,7 +29,9 @@ class Tokenizer(Stage):
     documents: str = Field(description="folder of a stage that writes documents, as in {stage:NAME}")
     vocabulary: int = Field(4096, ge=300, description="size of the vocabulary in tokens, special tokens included")
     characters: int = Field(
-        50_000_000, ge=1, description="characters to train on, in equal parts from the beginning of each shard"
+        50_000_000,
+        ge=1,
+        description="approximate number of characters to train on, in equal parts from the beginning of each shard",
     )
 
     def run(self, context: Context) -> Metrics:
@@ -52,7 +54,7 @@ class Tokenizer(Stage):
 
 
 def _first_documents(paths: Sequence[Path], characters: int) -> Iterator[str]:
-    """Yields the first documents of every shard, at least one each, up to `characters` in all."""
+    """Yields the first documents of every shard, at least one each, about `characters` in all."""
     for shard in paths:
         total = 0
         for row in shards.rows([shard], ["text"]):

@@ -78,7 +78,9 @@ class Distill(Training):
         False, description="compute the teacher's top_k once before training, and then free the teacher's memory"
     )
     batch_size: int = Field(32, ge=1, description="pairs per step")
-    micro_batch_size: int | None = Field(None, ge=1, description="pairs per forward pass; default: the whole batch")
+    micro_batch_size: int | None = Field(
+        None, ge=1, description="pairs per process and forward pass; default: the process's whole share of the batch"
+    )
     learning_rate: float = Field(1e-6, gt=0, description="peak learning rate")
     max_tokens: int = Field(
         4096, ge=2, description="longest response with its prompt, in tokens; pairs with a longer one are left out"
@@ -99,8 +101,8 @@ class Distill(Training):
         return CostEstimate(trained_tokens=2 * self.steps * self.batch_size * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
-        """Trains the student into `policy`, with one process per GPU, and measures it on the held-out pairs."""
-        metrics = processes.trained(self, context)
+        """Trains the student with one process per GPU, writes it to `policy` and measures it on the held-out pairs."""
+        metrics = processes.train_in_processes(self, context)
         return metrics | {"held_out": _measured(self, context)}
 
     def train(self, context: Context) -> Metrics:
@@ -203,7 +205,7 @@ def _measured(settings: Distill, context: Context) -> Metrics:
     reader = _reader(settings, *models)
     log_probs = []
     for model in models:  # one at a time on the accelerator
-        log_probs.append(reader.tokens(model.to(trainer.device_of(context.cluster)), held_out))
+        log_probs.append(reader.token_log_probs(model.to(trainer.device_of(context.cluster)), held_out))
         model.to("cpu")
     return responses.compared(held_out, *log_probs)
 
@@ -298,11 +300,11 @@ def loss(
     terms: dict[str, float] = {}
     if settings.dpo:
         log_probs = chunked_loss.log_probs(hidden, head, labels, settings.chunk_tokens)
-        gains = responses.summed(log_probs, length) - inputs["reference"]
+        gains = responses.response_log_probs(log_probs, length) - inputs["reference"]
         margin = settings.beta * (gains[:pairs] - gains[pairs:])
         terms["dpo"] = float(-torch.nn.functional.logsigmoid(margin).mean())
         terms["preferred"] = float((margin > 0).float().mean())
-        # The gradient of -log sigmoid(margin) is that of a sum of log-likelihoods with these weights.
+        # The gradient of -log sigmoid(margin) is that of a sum of negative log-likelihoods with these weights.
         weight = settings.dpo * settings.beta * torch.sigmoid(-margin) / pairs
         nll = nll + torch.cat([weight, -weight])[row]
     weights = torch.where(chosen, settings.kd_positive, settings.kd_negative) * share if teacher is not None else None

@@ -185,7 +185,7 @@ class ModelReader(NamedTuple):
             dense = Dense(self.targets(model, inputs)[0], self.head(model))
             return dense if k is None else chunked_loss.top_k(dense, k, temperature, self.chunk)
 
-    def tokens(self, model: "PreTrainedModel", pairs: Sequence[Pair]) -> list[torch.Tensor]:
+    def token_log_probs(self, model: "PreTrainedModel", pairs: Sequence[Pair]) -> list[torch.Tensor]:
         """Returns the log-probabilities of each response's tokens: chosen, rejected, chosen, rejected and so on."""
         model.eval()
         found: list[torch.Tensor] = []
@@ -197,7 +197,7 @@ class ModelReader(NamedTuple):
         return found
 
 
-def summed(log_probs: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+def response_log_probs(log_probs: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
     """Returns the log-probabilities of responses, (rows,). Equal inputs give equal sums on every device.
 
     Args:
@@ -243,7 +243,7 @@ def with_reference(
                 hidden, labels, _, length = reader.targets(model, _moved(collate(batch), model.device))
             head = reader.head(model)
             log_probs = chunked_loss.log_probs(hidden.to(head.weight.dtype), head, labels, reader.chunk)
-        yield summed(log_probs, length).cpu().reshape(2, -1).T.numpy()
+        yield response_log_probs(log_probs, length).cpu().reshape(2, -1).T.numpy()
 
     arrays = {"reference": (2, numpy.float32)}
     (parts,) = computed_once(folder, arrays, pairs, [*range(len(pairs) + 1)], compute, progress, micro_batch)
@@ -327,7 +327,7 @@ def compared(
 
     Args:
         pairs: held-out pairs.
-        teacher: log-probabilities of the teacher; see `ModelReader.tokens`.
+        teacher: log-probabilities of the teacher; see `ModelReader.token_log_probs`.
         before: log-probabilities of the student before training.
         after: log-probabilities of the student after training.
 

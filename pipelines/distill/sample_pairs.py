@@ -1,9 +1,10 @@
-"""The `sample_pairs` stage: pairs of a correct response of the teacher and a clearly worse response of the student.
+"""The `sample_pairs` stage: pairs of a correct response of the teacher and a bad response of the student.
 
-The student samples each problem several times. For problems with a bad sample, the teacher samples until enough responses are
-correct. The environment's score decides. Both responses are stored as the sampled tokens, because `distill.py` compares
-distributions token by token. Source of the method: dual preference distillation of the Nanbeige4-3B report. The numbers of
-samples and the margin are our choice.
+A response is correct if its score is at least `min_chosen_score`, and bad if its score is at most `min_chosen_score - margin`.
+The student samples each problem several times. For problems with a bad response, the teacher samples until enough responses are
+correct. Truncated responses are left out; `allow_truncated` allows them as bad responses. Both responses of a pair are stored
+as the sampled tokens, because `distill.py` compares distributions token by token. Source of the method: dual preference
+distillation of the Nanbeige4-3B report. The numbers of samples and the margin are our choice.
 
 The stage writes `pairs.jsonl`, one pair per line: id, prompt, and for `chosen` and `rejected` the text, the score, and the
 tokens with a mask of those that the policy wrote. A `reward_model` stage can read this file as well.
@@ -102,25 +103,28 @@ class SamplePairs(Stage):
             return sum(score is not None and score >= self.min_chosen_score for score in scores) >= self.pairs_per_problem
 
         students = sampled(context.policy, "student.jsonl", self.samples, self.problems)
-        failed = [index for index, rows in students.items() if _rejected(rows, self)]
-        if not failed:
+        with_bad = [index for index, rows in students.items() if _rejected(rows, self)]
+        if not with_bad:
+            response, changes = "complete response", "harder problems, a smaller margin or a larger max_tokens"
+            if self.allow_truncated:
+                response, changes = "response", "harder problems or a smaller margin"
             raise UserError(
-                f"{self.name}: the student has no response with a score of {self.min_chosen_score - self.margin:g} or less on "
-                f"any of {len(students)} problems; choose harder problems or a smaller margin"
+                f"{self.name}: the student has no {response} with a score of {self.min_chosen_score - self.margin:g} or less "
+                f"on any of {len(students)} problems; choose {changes}"
             )
-        teachers = sampled(teacher, "teacher.jsonl", self.teacher_samples, failed, is_decided=enough)
-        pairs = [pair for index in failed for pair in _pairs(students[index], teachers.get(index, []), self, tokenizer)]
+        teachers = sampled(teacher, "teacher.jsonl", self.teacher_samples, with_bad, is_decided=enough)
+        pairs = [pair for index in with_bad for pair in _pairs(students[index], teachers.get(index, []), self, tokenizer)]
         if not pairs:
             raise UserError(
                 f"{self.name}: the teacher has no complete response with a score of {self.min_chosen_score:g} or more on "
-                f"any of the {len(failed)} problems with a bad response of the student; "
+                f"any of the {len(with_bad)} problems with a bad response of the student; "
                 "choose a better teacher or easier problems"
             )
         disk.write(folder / PAIRS, "".join(json.dumps(pair) + "\n" for pair in pairs))
         return {
             "problems": len(students),
-            "student_fails": len(failed),
-            "teacher_right": len({pair["problem"] for pair in pairs}),
+            "problems_with_bad_response": len(with_bad),
+            "problems_with_pair": len({pair["problem"] for pair in pairs}),
             "pairs": len(pairs),
             "student_score": _mean_score(students),
             "teacher_score": _mean_score(teachers),
@@ -129,7 +133,8 @@ class SamplePairs(Stage):
 
     def summary(self, metrics: Metrics) -> str:
         """Returns the number of pairs and the mean scores of student and teacher."""
-        scores = f"student {metrics['student_score']:.3f}, teacher {metrics['teacher_score']:.3f} on the problems it failed"
+        student, teacher = (f"{metrics[name]:.3f}" for name in ("student_score", "teacher_score"))
+        scores = f"student {student}; teacher {teacher} on the problems with a bad response of the student"
         return f"{metrics['pairs']} pairs from {metrics['problems']} problems; mean scores: {scores}"
 
 
@@ -184,14 +189,14 @@ def _mean_score(sampled: dict[int, list[Row]]) -> float:
 
 
 def _rejected(rows: list[Row], settings: SamplePairs) -> list[Row]:
-    """Returns the student's distinct responses that may be rejected ones, the worst first."""
-    worse = [row for row in rows if _score(row) <= settings.min_chosen_score - settings.margin]
-    worse = [row for row in worse if settings.allow_truncated or row["finish_reason"] != "length"]
-    return list({json.dumps(row["turns"]): row for row in sorted(worse, key=_score, reverse=True)}.values())[::-1]
+    """Returns the student's distinct bad responses, the worst first."""
+    bad = [row for row in rows if _score(row) <= settings.min_chosen_score - settings.margin]
+    bad = [row for row in bad if settings.allow_truncated or row["finish_reason"] != "length"]
+    return list({json.dumps(row["turns"]): row for row in sorted(bad, key=_score, reverse=True)}.values())[::-1]
 
 
 def _chosen(rows: list[Row], settings: SamplePairs) -> list[Row]:
-    """Returns the teacher's distinct responses that may be chosen ones."""
+    """Returns the teacher's distinct correct responses."""
     correct = [row for row in rows if _score(row) >= settings.min_chosen_score and row["finish_reason"] != "length"]
     return list({json.dumps(row["turns"]): row for row in correct}.values())
 

@@ -26,7 +26,9 @@ def computed_once(
     progress: Progress,
     batch_size: int,
 ) -> list[list[numpy.ndarray]]:
-    """Returns the memory-mapped arrays of a folder, in parts. Each process computes one part, and resumes a killed one.
+    """Returns the memory-mapped arrays of a folder, in parts. Each process computes one part.
+
+    If a killed run has left the part unfinished, it is continued.
 
     Args:
         folder: a folder that all processes share.

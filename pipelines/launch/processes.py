@@ -22,7 +22,7 @@ STALL_SECONDS = 1800.0
 """Seconds without progress after which the processes are stopped. Our choice."""
 
 
-def trained(stage: Stage, context: Context) -> Metrics:
+def train_in_processes(stage: Stage, context: Context) -> Metrics:
     """Runs the stage's method `train` in this process, or in one process per GPU of the cluster; returns its metrics.
 
     Raises:

@@ -1,6 +1,6 @@
 """The `pretrain` stage: training in phases, each with its own tokens, learning rate and mixture of sources.
 
-With mixtures of better data in later phases this is FG-WSD, fine-grained warm-up, stable and decay (the Nanbeige4-3B report).
+With mixtures of better data in later phases this is FG-WSD, fine-grained warmup-stable-decay (the Nanbeige4-3B report).
 With one mixture in all phases it is plain WSD.
 
     phases:
@@ -168,7 +168,7 @@ class Pretrain(Stage):
         """Trains, in one process per GPU if there are several, evaluates, and writes the checkpoint to `policy`."""
         sources = tokens.open_sources(self.data)
         planned = self.plan(sources)
-        metrics = processes.trained(self, context)
+        metrics = processes.train_in_processes(self, context)
         model, _ = checkpoints.load(context.folder / "policy", torch.float32)
         model = model.to(trainer.device_of(context.cluster)).eval()
         held_out = held_out_losses(model, sources, self.row_tokens, self.held_out_sequences)

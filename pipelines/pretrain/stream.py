@@ -34,8 +34,8 @@ BLOCKS_KEPT = 8
 def permute(index: numpy.ndarray, size: int, key: int) -> numpy.ndarray:
     """Returns the images of indices under a keyed pseudorandom permutation of 0..size-1.
 
-    It is a Feistel network over the smallest power of two that is at least `size`, repeated until the result is below `size`
-    (cycle walking: Black and Rogaway, 2002). It needs no table, hence no memory for large sizes.
+    It is a Feistel network over the smallest power of two that is at least `size` and 4, repeated until the result is below
+    `size` (cycle walking: Black and Rogaway, 2002). It needs no table, hence no memory for large sizes.
 
     Args:
         index: integers below `size`, of any shape.
@@ -109,7 +109,7 @@ def plan(phases: Sequence[Phase], sources: Sources, max_passes: Mapping[str, flo
         max_passes: maximum number of passes over a source in all phases, by pattern of its name; the first match applies.
 
     Raises:
-        UserError: shares do not sum to 1, a pattern matches no source, a source has fewer tokens than one sequence, or the
+        UserError: shares do not sum to 1, a pattern matches no source, a source has fewer tokens than one piece, or the
             phases need more passes than `max_passes` allows.
     """
     shares = [_shares(phase, sources) for phase in phases]
@@ -122,9 +122,12 @@ def plan(phases: Sequence[Phase], sources: Sources, max_passes: Mapping[str, flo
             piece = pieces[source]
             piece_count = sources.tokens[source] // piece
             if count and not piece_count:
+                unit = f"one sequence of {piece} tokens"
+                if piece > phase.length:
+                    unit = f"one piece of {piece} tokens (the longest context of all phases)"
                 raise UserError(
-                    f"{phase.name}: {source} has {sources.tokens[source]} tokens, fewer than one sequence of {piece} tokens; "
-                    "use more documents or a shorter context"
+                    f"{phase.name}: {source} has {sources.tokens[source]} tokens, fewer than {unit}; use more documents or a "
+                    "shorter context"
                 )
             parts.append(Part(source, count, math.ceil(taken[source] / piece), piece_count, piece))
             taken[source] += count * phase.length
@@ -232,7 +235,7 @@ class Stream:
         return list(zip(self.read(numbers), lengths, strict=True))
 
     def read(self, numbers: numpy.ndarray) -> numpy.ndarray:
-        """Returns rows by number, (rows,), as tokens, int64, (rows, row_tokens)."""
+        """Returns the tokens of rows, int64, (rows, row_tokens). `numbers` has the rows' numbers, (rows,)."""
         out = numpy.empty((len(numbers), self.row_tokens), numpy.int64)
         if not len(numbers):
             return out

@@ -30,7 +30,8 @@ MIN_CHARACTERS_PER_TOKEN = {True: 1.0, False: 2.0}
 about 4 and code about 3."""
 
 UNKNOWN_SIZE = 1e15
-"""Assumed characters of a source of unknown size, so large that the check asks for the fewest tokens of the other sources."""
+"""Assumed characters of a source of unknown size. It is so large that the other sources get the smallest possible shares. An
+unknown size therefore never makes the check reject a recipe."""
 
 
 class Supply(NamedTuple):
@@ -48,8 +49,8 @@ class Supply(NamedTuple):
         """Returns a line for the dry run."""
         if self.unknown:
             return (
-                f"{self.stage}: sizes of sources that are unknown before the run: {', '.join(self.unknown)} "
-                "(declare it with domain=NAME and holds=CHARACTERS)"
+                f"{self.stage}: these sources have an unknown size before the run: {', '.join(self.unknown)} "
+                "(a URI can declare it with domain=NAME and holds=CHARACTERS)"
             )
         sizes = ", ".join(f"{source} {size:,} ({self.needed[source] / size:.2f})" for source, size in self.tokens.items())
         return f"{self.stage}: upper bound of its sources' tokens (and lower bound of the passes over them): {sizes}"
@@ -59,7 +60,7 @@ def check(stages: Sequence[Stage], policy: str, folder: Path) -> list[Supply]:
     """Returns the supply of every `pretrain` stage whose `mix` stage has not run yet.
 
     Args:
-        stages: a recipe's stages, with the folders of stages filled in.
+        stages: a recipe's stages, with references replaced.
         policy: the recipe's policy.
         folder: folder of the run.
 

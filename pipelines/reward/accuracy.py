@@ -89,7 +89,7 @@ class Bin:
     probability: float
     """Mean predicted probability."""
     correct: float
-    """Observed share."""
+    """Share of the bin's points whose outcome is 1."""
     count: int
 
 

@@ -1,4 +1,4 @@
-"""The report of a `reward_model` stage: accuracy and calibration on held-out pairs, and preference for perturbed answers."""
+"""The report of a `reward_model` stage: accuracy and calibration on held-out pairs, and preference for perturbed responses."""
 
 import dataclasses
 import hashlib
@@ -17,7 +17,7 @@ from ...verifiers.pairwise import Prefer, ResponsePair
 from ..stage import Context, Metrics
 from . import accuracy, perturbations
 
-AT_ONCE = 4
+BATCHES_PER_WRITE = 4
 """Forward passes between two writes to the store. Our choice."""
 
 
@@ -26,8 +26,8 @@ class Measurement(NamedTuple):
 
     pairs: int
     """Largest number of held-out pairs."""
-    answers: int
-    """Largest number of held-out answers to perturb."""
+    responses: int
+    """Largest number of held-out responses to perturb."""
     judge: str | None
     """URI of an untrained judge to measure for comparison."""
     batch_size: int
@@ -39,9 +39,9 @@ class Measurement(NamedTuple):
 def measure(
     settings: Measurement, context: Context, train: Sequence[PreferencePair], held_out: Sequence[PreferencePair]
 ) -> Metrics:
-    """Measures the stage's model, and the untrained judge if one is named, on held-out pairs and on perturbed answers.
+    """Measures the stage's model, and the untrained judge if one is named, on held-out pairs and on perturbed responses.
 
-    All answers of a judge are stored at once, so that a killed stage resumes.
+    The answers of a judge are stored after every `BATCHES_PER_WRITE` forward passes, so that a killed stage resumes.
 
     Args:
         settings: settings of the measurement.
@@ -50,8 +50,8 @@ def measure(
         held_out: held-out pairs.
     """
     pairs = sorted(held_out, key=lambda pair: _name((pair.prompt, pair.prompt_text, "")))[: settings.pairs]
-    answers = list({pair.prompt_text: (pair.prompt, pair.chosen) for pair in pairs}.values())[: settings.answers]
-    judges = {"trained": f"path:{context.folder / 'policy'}"} | ({"plain": settings.judge} if settings.judge else {})
+    responses = list({pair.prompt_text: (pair.prompt, pair.chosen) for pair in pairs}.values())[: settings.responses]
+    judges = {"trained": f"path:{context.folder / 'policy'}"} | ({"untrained": settings.judge} if settings.judge else {})
     metrics: Metrics = {"held_out": {}, "perturbed": {}, "baselines": _baselines(train, pairs)}
     for name, uri in judges.items():
         judge = PairwiseJudge(load_policy(uri, batch_size=settings.batch_size), settings.max_tokens)
@@ -61,11 +61,11 @@ def measure(
             store_settings,
             lambda row: disk.check_types(row, question=str, first=float),
         )
-        prefer = stored(judge, store, AT_ONCE * settings.batch_size, context.progress)
+        prefer = stored(judge, store, BATCHES_PER_WRITE * settings.batch_size, context.progress)
         judged = accuracy.compare(prefer, pairs)
         metrics["held_out"][name] = _measures(judged)
-        if answers:
-            metrics["perturbed"][name] = [dataclasses.asdict(row) for row in perturbations.win_rates(prefer, answers)]
+        if responses:
+            metrics["perturbed"][name] = [dataclasses.asdict(row) for row in perturbations.win_rates(prefer, responses)]
     _write(context.folder, metrics)
     return metrics
 
@@ -138,7 +138,7 @@ def _write(folder: Path, metrics: Metrics) -> None:
 
 
 def table(metrics: Metrics) -> str:
-    """Returns two Markdown tables: each judge's accuracy, and how often it prefers the perturbed answer."""
+    """Returns two Markdown tables: each judge's accuracy, and how often it prefers the perturbed response."""
     heads = ["judge", "accuracy", "orders agree", "preference for the first", "calibration error"]
     heads += ["accuracy, chosen longer", "accuracy, chosen shorter", "correlation with length"]
     lines = ["Accuracies in percent, with 95% intervals over new problems:", ""]
@@ -153,7 +153,10 @@ def table(metrics: Metrics) -> str:
     lines += [f"| {name} | {_percent(score)} | | | | | | |" for name, score in metrics["baselines"].items()]
     if metrics["perturbed"]:
         heads = ["perturbation", *(f"{name} prefers it" for name in metrics["perturbed"])]
-        lines += ["", "Perturbed answers that are preferred to the original, in percent, with 95% intervals over new problems:"]
+        lines += [
+            "",
+            "Perturbed responses that are preferred to the original, in percent, with 95% intervals over new problems:",
+        ]
         lines += ["", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
         for rows in zip(*metrics["perturbed"].values(), strict=True):
             lines.append(f"| {rows[0]['kind']} | " + " | ".join(_percent(row["wins"]) for row in rows) + " |")

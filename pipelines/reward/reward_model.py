@@ -43,7 +43,9 @@ class RewardModel(Training):
     kind: Literal["reward_model"]
     pairs: str = Field(description="URI of pairs; see envs/problems/pairs.py")
     batch_size: int = Field(32, ge=1, description="pairs per step, each in one order")
-    micro_batch_size: int | None = Field(None, ge=1, description="pairs per forward pass; default: the whole batch")
+    micro_batch_size: int | None = Field(
+        None, ge=1, description="pairs per process and forward pass; default: the process's whole share of the batch"
+    )
     learning_rate: float = Field(2e-5, gt=0, description="peak learning rate")
     max_tokens: int = Field(
         1024, ge=2, description="maximum number of tokens of the reward model's prompt; the middle of longer texts is removed"
@@ -53,7 +55,7 @@ class RewardModel(Training):
     )
     held_out: float = Field(0.1, ge=0, lt=1, description="share of problems held out for measurement; 0: no measurement")
     held_out_pairs: int = Field(1000, ge=1, description="maximum number of held-out pairs to measure on")
-    perturbed_answers: int = Field(100, ge=0, description="maximum number of held-out answers to perturb for measurement")
+    perturbed_responses: int = Field(100, ge=0, description="maximum number of held-out responses to perturb for measurement")
     judge: str | None = Field(None, description="URI of an untrained judge to measure for comparison; default: none")
     judge_batch_size: int = Field(16, ge=1, description="prompts per forward pass during measurement")
 
@@ -73,11 +75,11 @@ class RewardModel(Training):
         return CostEstimate(trained_tokens=self.steps * self.batch_size * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
-        """Trains the model into `policy` and measures it: `report.json`, `report.md`, `calibration.svg`."""
-        metrics = processes.trained(self, context)
+        """Trains the model, writes it to `policy` and its measurement to `report.json`, `report.md` and `calibration.svg`."""
+        metrics = processes.train_in_processes(self, context)
         if self.held_out:
             measurement = report.Measurement(
-                self.held_out_pairs, self.perturbed_answers, self.judge, self.judge_batch_size, self.max_tokens
+                self.held_out_pairs, self.perturbed_responses, self.judge, self.judge_batch_size, self.max_tokens
             )
             metrics |= report.measure(measurement, context, *_split(self))
         return metrics
@@ -128,7 +130,7 @@ class RewardModel(Training):
             train_sampling_strategy="sequential",
         )
         counts = {"examples": count, "perturbed": sum(example.perturbation is not None for example in examples)}
-        return found | counts | {"pairs": len(pairs), "questions": len({pair.prompt_text for pair in pairs})}
+        return found | counts | {"pairs": len(pairs), "problems": len({pair.prompt_text for pair in pairs})}
 
     def summary(self, metrics: Metrics) -> str:
         """Returns the final loss, and the accuracy on held-out pairs with its 95% interval over new problems."""
@@ -159,8 +161,8 @@ class Example:
 def schedule(pairs: Sequence[PreferencePair], count: int, share: float, seed: str) -> Iterator[Example]:
     """Yields the training examples in order. Each pass over the pairs has an order of its own.
 
-    Both letters are correct equally often in each step (up to a difference of one). Otherwise the model would learn to
-    prefer one letter.
+    The correct letters alternate, so both are correct equally often in each step, up to a difference of one. Otherwise the
+    model would learn to prefer one letter.
 
     Args:
         pairs: training pairs.
@@ -172,10 +174,14 @@ def schedule(pairs: Sequence[PreferencePair], count: int, share: float, seed: st
     for index in range(count):
         turn, within = divmod(index, len(pairs))
         if not within:
-            # Half of the pairs have the better response first. In the next pass it is the other half.
-            halves = [sorted(ranks[(half + turn) % 2 :: 2], key=lambda pair: _number(seed, turn, pair)) for half in (0, 1)]
-            order = [(pair, half) for two in zip_longest(*halves) for half, pair in enumerate(two) if pair is not None]
-        number, half = order[within]
+            # Half of the pairs have the better response first. In the next pass it is the other half. With an odd number of
+            # pairs, the halves swap their order as well, so that the letters also alternate from pass to pass.
+            halves = [
+                sorted(ranks[(half + turn) % 2 :: 2], key=lambda pair: _number(seed, turn, pair))
+                for half in (index % 2, 1 - index % 2)
+            ]
+            order = [pair for two in zip_longest(*halves) for pair in two if pair is not None]
+        number, half = order[within], index % 2
         pair = pairs[number]
         kind = None
         if _number(seed, "probe", turn, number) < share * _NUMBERS:

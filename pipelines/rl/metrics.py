@@ -39,7 +39,7 @@ class StepEpisode(EpisodeRow):
 
 
 def gather(folder: Path, last: int) -> list[Row]:
-    """Returns the metrics of each step, in order, up to the step `last`. Of a repeated step the last play counts.
+    """Returns the metrics of each step, in order, up to the step `last`. If a step is repeated, its last play counts.
 
     If a kill came between a step's checkpoint and verl's report, only the metrics from its episodes exist.
     """
@@ -50,7 +50,9 @@ def gather(folder: Path, last: int) -> list[Row]:
 
 
 def episodes(folder: Path, check: Callable[[Row], None] | None = None) -> dict[int, list[StepEpisode]]:
-    """Returns the episodes of each step, sorted by problem, attempt and sample. Of a repeated episode the last play counts.
+    """Returns the episodes of each step, sorted by problem, attempt and sample.
+
+    If an episode is repeated, its last play counts.
 
     Args:
         folder: the stage's folder.
@@ -115,7 +117,7 @@ def has_zero_variance(scores: Sequence[float]) -> bool:
 
 
 def reported(folder: Path) -> dict[int, Row]:
-    """Returns verl's report of each step. Of a repeated step the last report counts."""
+    """Returns verl's report of each step. If a step is repeated, its last report counts."""
     return {row["step"]: row["data"] for path in sorted((folder / "metrics").iterdir()) for row in _rows(path, _check_report)}
 
 

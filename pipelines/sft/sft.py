@@ -108,7 +108,7 @@ class SFT(Training):
             raise UserError(
                 f"{self.name}: bench works with one training process only; remove bench, and add a bench stage after this one"
             )
-        return processes.trained(self, context)
+        return processes.train_in_processes(self, context)
 
     def train(self, context: Context) -> Metrics:
         """Trains in this process, which may be one of several data-parallel processes."""

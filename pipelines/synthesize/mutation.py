@@ -1,6 +1,6 @@
 """Mutants: programs with one small mistake each, which tests should detect. cosmic-ray makes them.
 
-The mutation score of a set of tests is the share of mutants that at least one test fails (DeMillo, Lipton and Sayward, 1978).
+The mutation score of a set of tests is the share of mutants that fail at least one test (DeMillo, Lipton and Sayward, 1978).
 Some mutants are equivalent to the program, and no test detects them, so a score of 1 is not always possible.
 """
 

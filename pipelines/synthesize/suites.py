@@ -6,11 +6,11 @@
 
 1. Inputs: hypothesis generates them from the signature and from examples (`inputs.py`). A model may give examples.
 2. Outputs: the reference runs on each input alone, then on all of them in both orders and in two processes. Inputs with
-different
-   outputs are dropped. Without a reference, several candidates run, and an output is used if enough of them agree.
+   different outputs are dropped. Without a reference, several candidates run, and an output is used if enough of them agree.
 3. Mutants of the reference (`mutation.py`) run on every input. While some survive, more inputs are generated.
-4. The private tests are the smallest set that kills all killed mutants, plus tests with other outputs, because a policy makes
-   larger mistakes than mutants do. Some further short tests are public.
+4. The private tests are a small set that kills all killed mutants. Up to `min_private_tests`, further tests are added, first
+   those with other outputs, because a policy makes larger mistakes than mutants do. Some further short tests are public. If no
+   test is left, the first private tests are public, too.
 """
 
 import contextlib
@@ -66,11 +66,11 @@ class Report:
     """Inputs dropped because runs differ, or too few candidates agree."""
     mutants: int
     killed: int
-    """Mutants killed by all usable inputs."""
+    """Mutants that at least one usable input kills."""
     killed_private: int
     """Mutants killed by the private tests, run on their own."""
     minimal: int
-    """Number of tests in the smallest set that kills as many mutants as all tests."""
+    """Number of tests in the small set that `minimal_tests` returns."""
     private: int
     public: int
 
@@ -127,7 +127,8 @@ def synthesize(
         examples: argument lists that the function takes; needed if the parameters have no annotations.
         model: a model that is asked for more examples.
         inputs_per_round: inputs generated in each of up to `ROUNDS` rounds.
-        public_tests: number of public tests, beside the private ones.
+        public_tests: number of public tests, beside the private ones. If no test is left, the first private tests are
+            public, too.
         min_private_tests: minimum number of private tests, even if fewer kill every mutant.
         agreement: minimum share of the candidates that must agree on an output.
         unordered: whether lists are compared as multisets.
@@ -311,8 +312,8 @@ def _killers(
 def minimal_tests(kills: Sequence[set[int]], sizes: Sequence[int]) -> list[int]:
     """Returns a small set of tests that kills all killed mutants.
 
-    Greedy set cover, within a factor of ln(n) of the smallest set (Chvatal, 1979): the test with most new kills is added, the
-    shorter one in a tie. Tests that have become redundant are removed at the end.
+    Greedy set cover: the test with most new kills is added, the shorter one in a tie. For m mutants the set has at most
+    1 + ln(m) times as many tests as the smallest set (Chvatal, 1979). Tests that have become redundant are removed at the end.
 
     Args:
         kills: the mutants that each test kills.

@@ -169,7 +169,7 @@ def _entry_point(problem: Problem) -> str | None:
 
 
 def _examples(problem: Problem, entry_point: str) -> list[list[object]]:
-    """Returns argument lists from the prompt and the public tests, or from the private tests if these contain none."""
+    """Returns argument lists from the prompt and the public tests or, if these contain none, from the private tests."""
     from . import inputs
 
     tests = cast(CodeTests, problem.answer)

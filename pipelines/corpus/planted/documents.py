@@ -23,7 +23,7 @@ PLANTED = "planted:"
 MIN_WORDS = 100
 """Least number of words of a document to copy. In a shorter one, one or two changed words reduce the similarity below 0.8."""
 
-Of = str | Iterable[Mapping[str, object]]
+DocumentsToCopy = str | Iterable[Mapping[str, object]]
 """Documents: a URI, or rows with text, source and domain."""
 Planted = dict[str, str]
 """A row with text, source and domain."""
@@ -82,10 +82,11 @@ def bad(size: int, seed: int = 0) -> Iterator[Planted]:
         }
 
 
-def duplicates(of: Of, size: int, seed: int = 0) -> Iterator[Planted]:
+def duplicates(of: DocumentsToCopy, size: int, seed: int = 0) -> Iterator[Planted]:
     """Yields copies of different documents, cycling through the kinds in COPIES.
 
-    Exact copies may differ in case and white space; near copies differ in a few words.
+    Exact copies may differ in case and white space; near copies have 1% of the words changed, two lines added, or the last
+    5% removed.
 
     Args:
         of: the documents to copy.
@@ -101,8 +102,8 @@ def duplicates(of: Of, size: int, seed: int = 0) -> Iterator[Planted]:
         yield {"text": COPIES[kind](document["text"], rng), "source": source, "domain": document["domain"]}
 
 
-def contaminated(of: Of, problems: str, size: int, seed: int = 0) -> Iterator[Planted]:
-    """Yields documents with a benchmark's problem inserted in the middle, between two lines.
+def contaminated(of: DocumentsToCopy, problems: str, size: int, seed: int = 0) -> Iterator[Planted]:
+    """Yields documents with a benchmark's problem inserted in the middle, between two empty lines.
 
     Args:
         of: the documents.
@@ -125,7 +126,7 @@ def contaminated(of: Of, problems: str, size: int, seed: int = 0) -> Iterator[Pl
         yield {"text": "\n".join(lines), "source": source, "domain": document["domain"]}
 
 
-def _sampled(of: Of, size: int, seed: str) -> Iterator[tuple[Planted, random.Random]]:
+def _sampled(of: DocumentsToCopy, size: int, seed: str) -> Iterator[tuple[Planted, random.Random]]:
     """Yields a random sample of documents, each with a random generator, by reservoir sampling (Vitter, 1985, algorithm R).
 
     At most `size` documents are in memory.
@@ -146,7 +147,7 @@ def _sampled(of: Of, size: int, seed: str) -> Iterator[tuple[Planted, random.Ran
     return ((row, random.Random(f"{seed} {number}")) for number, row in enumerate(sample))
 
 
-def _rows(of: Of) -> Iterator[Planted]:
+def _rows(of: DocumentsToCopy) -> Iterator[Planted]:
     if not isinstance(of, str):
         yield from ({name: str(row[name]) for name in ("text", "source", "domain")} for row in of)
         return

@@ -34,7 +34,7 @@ class Outcomes(TypedDict):
 
 
 class Precision(TypedDict):
-    """How many documents a step removed, and how many of them correctly."""
+    """How many removed documents were checked (of duplicates at most `PAIRS`), and how many of them were removed correctly."""
 
     removed: int
     correct: int
@@ -66,7 +66,8 @@ def report(paths: Sequence[Path], removed: Path, threshold: float | None) -> Rep
     A planted document does not count if another step removed it or its original, because it never reached the intended step. A
     copy is found if it and its original have the same remaining document. Documents removed by rules or contamination that
     were not planted for that step count as incorrect. Their precision is therefore a lower bound, because a corpus has bad
-    documents of its own. A removed duplicate is correct if its exact similarity to the kept document is at least the threshold.
+    documents of its own. A removed duplicate is correct if its exact similarity to the kept document is at least the threshold
+    (1 for an exact duplicate).
 
     Args:
         paths: shards of the documents before the stage.

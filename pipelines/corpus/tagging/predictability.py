@@ -30,18 +30,22 @@ class Nearest(TypedDict):
 
 
 class DimensionRow(TypedDict):
-    """The report's values for one dimension. None: not defined, because the dimension is constant."""
+    """The report's values for one dimension. None: not defined.
+
+    A correlation is not defined if all labels or all scores are equal. Areas and values of the tagger trained on binary labels
+    are not defined either if all labels are at least `POSITIVE` or all are below.
+    """
 
     name: str
     kind: str
     constant: bool
     mean_label: float
     rank_correlation: float | None
-    """Of the calibrated scores."""
+    """Rank correlation of the calibrated scores with the labels."""
     raw_rank_correlation: float | None
-    """Of the scores before calibration."""
+    """Rank correlation of the scores before calibration."""
     binary_rank_correlation: float | None
-    """Of the tagger trained on binary labels."""
+    """Rank correlation of the tagger trained on binary labels."""
     area_under_curve: float | None
     binary_area_under_curve: float | None
     calibration_error: float
@@ -54,19 +58,19 @@ def report(
     trained_on: np.ndarray,
     labels: np.ndarray,
     scores: np.ndarray,
-    graded: np.ndarray,
+    raw: np.ndarray,
     binary: np.ndarray,
 ) -> dict[str, Any]:
     """Returns how well the tagger predicts the labels of the held-out documents.
 
-    The arrays `labels`, `scores`, `graded` and `binary` are of the held-out documents, shape (documents, dimensions).
+    The arrays `labels`, `scores`, `raw` and `binary` are of the held-out documents, shape (documents, dimensions).
 
     Args:
         dimensions: the columns' dimensions.
         trained_on: labels of the training documents, shape (training documents, dimensions).
         labels: the annotator's labels, 0 to 9.
         scores: the tagger's calibrated scores.
-        graded: the tagger's scores before calibration.
+        raw: the tagger's scores before calibration.
         binary: scores before calibration of a tagger trained on binary labels: 1 from `POSITIVE` on, else 0.
 
     Returns:
@@ -85,9 +89,9 @@ def report(
                 "constant": bool(constant),
                 "mean_label": float(label.mean()),
                 "rank_correlation": None if constant else rank_correlation(score, label),
-                "raw_rank_correlation": None if constant else rank_correlation(graded[:, column], label),
+                "raw_rank_correlation": None if constant else rank_correlation(raw[:, column], label),
                 "binary_rank_correlation": None if one_sided else rank_correlation(binary[:, column], label),
-                "area_under_curve": None if one_sided else area_under_curve(graded[:, column], positive),
+                "area_under_curve": None if one_sided else area_under_curve(raw[:, column], positive),
                 "binary_area_under_curve": None if one_sided else area_under_curve(binary[:, column], positive),
                 "calibration_error": calibration_error(score, label),
                 "absolute_error": float(np.abs(score - label).mean()),
@@ -99,7 +103,7 @@ def report(
         kind: _mean(row["rank_correlation"] for row in rows if kind in ("all", row["kind"]))
         for kind in ("all", "content", "format")
     }
-    return {"rank_correlation": means, "binary": _compare(rows, both, labels, graded, binary), "dimensions": rows}
+    return {"rank_correlation": means, "binary": _compare(rows, both, labels, raw, binary), "dimensions": rows}
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
@@ -144,7 +148,7 @@ def _nearest(dimensions: Sequence[Dimension], labels: np.ndarray, column: int) -
 
 
 def _compare(
-    rows: Sequence[DimensionRow], columns: list[int], labels: np.ndarray, graded: np.ndarray, binary: np.ndarray
+    rows: Sequence[DimensionRow], columns: list[int], labels: np.ndarray, raw: np.ndarray, binary: np.ndarray
 ) -> dict[str, float | None]:
     """Compares the taggers trained on labels 0 to 9 and on binary labels."""
     if not columns:
@@ -152,20 +156,20 @@ def _compare(
     random, differences = np.random.default_rng(0), []
     for _ in range(RESAMPLES):
         resample = random.integers(0, len(labels), len(labels))[:, None]
-        label, by_graded, by_binary = (stats.rankdata(scores[resample, columns], axis=0) for scores in (labels, graded, binary))
-        differences.append(float(np.nanmean([_correlations(by_graded, label) - _correlations(by_binary, label)])))
+        label, by_raw, by_binary = (stats.rankdata(scores[resample, columns], axis=0) for scores in (labels, raw, binary))
+        differences.append(float(np.nanmean([_correlations(by_raw, label) - _correlations(by_binary, label)])))
     chosen = [rows[column] for column in columns]
     means = {
-        "graded_rank_correlation": _mean(row["raw_rank_correlation"] for row in chosen),
+        "raw_rank_correlation": _mean(row["raw_rank_correlation"] for row in chosen),
         "binary_rank_correlation": _mean(row["binary_rank_correlation"] for row in chosen),
-        "graded_area_under_curve": _mean(row["area_under_curve"] for row in chosen),
+        "raw_area_under_curve": _mean(row["area_under_curve"] for row in chosen),
         "binary_area_under_curve": _mean(row["binary_area_under_curve"] for row in chosen),
     }
-    graded_mean, binary_mean = means["graded_rank_correlation"], means["binary_rank_correlation"]
+    raw_mean, binary_mean = means["raw_rank_correlation"], means["binary_rank_correlation"]
     low, high = (float(np.percentile(differences, share)) for share in (2.5, 97.5))
-    difference = None if graded_mean is None or binary_mean is None else graded_mean - binary_mean
+    difference = None if raw_mean is None or binary_mean is None else raw_mean - binary_mean
     ahead = sum((row["raw_rank_correlation"] or 0) > (row["binary_rank_correlation"] or 0) for row in chosen)
-    return {"dimensions": len(columns), "graded_ahead": ahead, **means, "difference": difference, "low": low, "high": high}
+    return {"dimensions": len(columns), "raw_ahead": ahead, **means, "difference": difference, "low": low, "high": high}
 
 
 def _correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -209,7 +213,7 @@ def page(found: Mapping[str, Any]) -> str:
     if binary["dimensions"]:
         lines.append(
             f"Mean rank correlation before calibration over {binary['dimensions']} dimensions: trained on labels 0 to 9 "
-            f"{_figure(binary['graded_rank_correlation'])}, trained on whether a label is at least {POSITIVE} "
+            f"{_figure(binary['raw_rank_correlation'])}, trained on whether a label is at least {POSITIVE} "
             f"{_figure(binary['binary_rank_correlation'])}; difference {_figure(binary['difference'])} "
             f"[{_figure(binary['low'])}, {_figure(binary['high'])}]."
         )
@@ -223,7 +227,7 @@ def page(found: Mapping[str, Any]) -> str:
 
 
 def _figure(value: float | None) -> str:
-    return "constant" if value is None else f"{value:.2f}"
+    return "not defined" if value is None else f"{value:.2f}"
 
 
 def _nearest_cell(nearest: Nearest | None) -> str:

@@ -2,8 +2,8 @@
 
 It replaces a model where none is available, so that a recipe can be tried and tested on any machine. It measures wording and
 layout only; its scores of reasoning depth or clarity are based on surface features that correlate with them. It covers English
-and code. All words, counts and anchors in this file are our choice. Figures of a stage with these labels show how well a tagger
-learns the rules, not how well it judges documents.
+and code. All words and counts in this file, and the values for the scores 0, 3, 6 and 9, are our choice. Figures of a stage
+with these labels show how well a tagger learns the rules, not how well it judges documents.
 """
 
 import itertools
@@ -97,7 +97,7 @@ def _format(text: str, head: str, tail: str, words: list[str], lines: list[str])
 def _score(value: float, zero: float, three: float, six: float, nine: float) -> int:
     """Returns the score of a value by interpolation between the values of the scores 0, 3, 6 and 9, rising or falling."""
     sign = 1 if nine > zero else -1
-    return round(float(np.interp(sign * value, [sign * anchor for anchor in (zero, three, six, nine)], (0, 3, 6, 9))))
+    return round(float(np.interp(sign * value, [sign * point for point in (zero, three, six, nine)], (0, 3, 6, 9))))
 
 
 def _broken(line: str, following: str) -> bool:

@@ -31,7 +31,7 @@ ALPHAS = tuple(float(10**power) for power in range(-1, 6))
 DECIMALS = 3
 """Decimals of a score. Further decimals depend on the batch size, because the order of sums affects rounding."""
 MAX_CHARACTERS = 8_192
-"""Characters for the surface features, except the length. The same as for `hash:`."""
+"""Characters for the surface features, except the length. Equal to the limit of the embedding `hash:` (`embed.py`)."""
 FORMAT = 1
 """Version of the file format."""
 

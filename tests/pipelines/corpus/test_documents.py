@@ -106,7 +106,7 @@ def test_a_killed_stage_resumes_at_the_incomplete_source(tmp_path: Path, monkeyp
     for name in ("a", "b"):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps({"text": f"{name}{n}"}) + "\n" for n in range(9)))
     sources = [f"jsonl:{tmp_path}/{name}.jsonl" for name in ("a", "b")]
-    monkeypatch.setattr(shards, "SHARD_BYTES", 6)
+    monkeypatch.setattr(shards, "SHARD_CHARACTERS", 6)
     whole, _ = gathered(tmp_path / "whole", *sources)
     real, written = shards.write, []
 

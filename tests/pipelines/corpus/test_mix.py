@@ -30,7 +30,7 @@ def mixed(folder: Path, documents: Path, **settings: object) -> tokens.Sources:
 def documents(tmp_path: Path) -> Path:
     for number in range(2):
         rows = [
-            {"id": f"{number}-{n}", "text": f"text {number} {n}", "domain": "code" if n % 2 else "text", "quality": "high"}
+            {"id": f"{number}-{n}", "text": f"text {number} {n}", "domain": "code" if n % 2 else "text", "grade": "high"}
             for n in range(50)
         ]
         write(tmp_path, number, rows)

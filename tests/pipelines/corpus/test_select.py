@@ -63,7 +63,7 @@ def ten(folder: Path) -> dict[str, Path]:
 
 def test_grades_are_shares_of_each_domain(tmp_path: Path) -> None:
     metrics, rows = run(tmp_path / "s", **ten(tmp_path))
-    grades = {row["id"]: row["quality"] for row in rows}
+    grades = {row["id"]: row["grade"] for row in rows}
     assert [id for id in grades if grades[id] == "high"] == ["a7", "a8", "a9", "b7", "b8", "b9"]
     assert [id for id in grades if grades[id] == "low"] == ["a0", "a1", "a2", "b0", "b1", "b2"]
     assert metrics["grades"]["a"]["medium"] == {"documents": 4, "characters": 400}
@@ -77,7 +77,7 @@ def test_shares_are_of_characters_and_not_of_documents(tmp_path: Path) -> None:
     three = documents(tmp_path / "all", [("long", "x" * 600, "d"), ("short", "x" * 200, "d"), ("shorter", "x" * 200, "d")])
     tag_folder = tags(tmp_path / "tag", [("long", 9, 9), ("short", 5, 5), ("shorter", 1, 1)])
     _, rows = run(tmp_path / "s", documents=three, tags=tag_folder, high=0.5, medium=0.25)
-    assert [row["quality"] for row in rows] == ["high", "medium", "low"]
+    assert [row["grade"] for row in rows] == ["high", "medium", "low"]
 
 
 def test_grades_can_be_set_by_scores(tmp_path: Path) -> None:
@@ -122,8 +122,8 @@ def test_grades_of_equal_scores_do_not_depend_on_the_shards(tmp_path: Path) -> N
         "tags": tags(tmp_path / "t2", values_back[:13], values_back[13:]),
     }
     two = run(tmp_path / "s2", **split)[1]
-    grades = {row["id"]: row["quality"] for row in one}
-    assert grades == {row["id"]: row["quality"] for row in two}
+    grades = {row["id"]: row["grade"] for row in one}
+    assert grades == {row["id"]: row["grade"] for row in two}
     assert sorted(grades.values()).count("high") == 12
 
 

@@ -132,7 +132,9 @@ def test_values_computed_before_a_kill_are_not_computed_again(tmp_path: Path) ->
     for expected_parts, found_parts in zip(expected, found, strict=True):
         assert numpy.array_equal(expected_parts[0], found_parts[0])
     rows = responses.with_reference(reader, student, many, tmp_path / "killed", silent)
-    assert rows[19]["reference"] == pytest.approx([float(side.sum()) for side in reader.tokens(student, many[19:])], abs=1e-4)
+    assert rows[19]["reference"] == pytest.approx(
+        [float(side.sum()) for side in reader.token_log_probs(student, many[19:])], abs=1e-4
+    )
 
 
 SUMS = "generate:tenfold.envs.toy.chain_sums:chain_sums_with_solutions?size=60&seed=1&worked=0&min_terms=2&max_terms=2"
@@ -201,6 +203,7 @@ def test_distillation_moves_the_student_towards_its_teacher(lab: Path, trained: 
     sampled = json.loads((trained / "pairs" / "stage.json").read_text())["metrics"]
     rows = [json.loads(line) for line in (trained / "pairs" / "pairs.jsonl").read_text().splitlines()]
     assert Path("run/report.html").read_text().count('alt="distill"') == 2
+    assert len({row["problem"] for row in rows}) == sampled["problems_with_pair"] <= sampled["problems_with_bad_response"]
     assert len(rows) == sampled["pairs"] == found["dpd"]["pairs"] + found["dpd"]["held_out"]["pairs"]
     assert all(row["chosen_score"] == 1 and row["rejected_score"] <= 0.5 for row in rows)
     for name in ("dpd", "stored"):
@@ -288,6 +291,19 @@ def test_a_teacher_without_correct_responses_is_an_error(lab: Path, trained: Pat
         run(
             sample_pairs(f"stage:{trained}/student", "micro:?hidden=16&layers=1&heads=2&seed=3") | {"problems": 5, "samples": 1}
         )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"allow_truncated": False, "max_tokens": 1}, r"no complete response with a score of 0.5 .* or a larger max_tokens"),
+        ({"min_chosen_score": 0.5, "margin": 1.0}, r"no response with a score of -0.5 .* choose harder problems or a smaller"),
+    ],
+)
+def test_a_student_without_bad_responses_is_an_error(lab: Path, trained: Path, changes: dict[str, Any], message: str) -> None:
+    stage = sample_pairs("micro:?hidden=16&layers=1&heads=2&seed=3", f"stage:{trained}/teacher")
+    with pytest.raises(UserError, match=message):
+        run(stage | {"problems": 5, "samples": 1} | changes)
 
 
 def test_a_loss_that_is_not_finite_is_an_error_with_its_terms(lab: Path, trained: Path) -> None:

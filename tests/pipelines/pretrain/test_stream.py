@@ -111,3 +111,10 @@ def test_a_row_does_not_depend_on_the_other_requested_rows(sources: tokens.Sourc
 def test_impossible_mixtures_are_refused(sources: tokens.Sources, phase: Phase, caps: dict[str, float], message: str) -> None:
     with pytest.raises(UserError, match=message):
         stream.plan([phase], sources, caps)
+
+
+def test_a_source_smaller_than_the_longest_context_is_refused_in_a_phase_with_a_shorter_one(sources: tokens.Sources) -> None:
+    phases = [Phase("short", 10, 10, {"high/code": 1}), Phase("long", 1, 500, {"high/code, medium/code": 1})]
+    message = r"short: high/code has 400 tokens, fewer than one piece of 500 tokens \(the longest context of all phases\)"
+    with pytest.raises(UserError, match=message):
+        stream.plan(phases, sources, {})

@@ -81,7 +81,7 @@ def test_a_synthetic_source_of_50_million_tokens_is_too_small(lab: Path, capsys:
 def test_unknown_sizes_are_reported_and_not_refused(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = dry_run(write(lab, [f"{rows(lab, 'web.jsonl', 440)}?domain=web", rows(lab, "any.jsonl", 440)]), capsys)
     assert status == 0
-    assert f"sizes of sources that are unknown before the run: jsonl:{lab}/any.jsonl (declare it" in out
+    assert f"these sources have an unknown size before the run: jsonl:{lab}/any.jsonl (a URI can declare it" in out
 
 
 def test_a_source_of_known_size_is_checked_beside_one_of_unknown_size(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,7 @@ from tenfold.pipelines.recipe import recipe
 KILLS = 20
 SHORTER = {
     "sft": {"steps": 300, "save_steps": 60},
-    "reward_model": {"save_steps": 25, "perturbed_answers": 10},
+    "reward_model": {"save_steps": 25, "perturbed_responses": 10},
     "grpo": {"steps": 5, "save_steps": 2},
     "filter": {"problems": 60, "band": [0.0, 1.0]},
     "bench": {"limit": 30},

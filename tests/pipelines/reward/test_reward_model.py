@@ -44,7 +44,7 @@ def run(
 
 def test_a_reward_model_learns_the_better_response_and_is_measured(tmp_path: Path) -> None:
     training = {"steps": 56, "batch_size": 16, "learning_rate": 1e-2, "warmup_steps": 8}
-    stage = settings(tmp_path, **training, held_out=0.1, perturbed_answers=4, judge=POLICY, judge_batch_size=64)
+    stage = settings(tmp_path, **training, held_out=0.1, perturbed_responses=4, judge=POLICY, judge_batch_size=64)
     stage.check()
     metrics = run(stage, tmp_path / "out")
     trained = metrics["held_out"]["trained"]
@@ -52,9 +52,9 @@ def test_a_reward_model_learns_the_better_response_and_is_measured(tmp_path: Pat
     assert trained["accuracy"]["low"] > 0.7
     assert trained["orders_agree"] > 0.9
     assert metrics["losses"][-1][1] < 0.65 < metrics["losses"][0][1]
-    assert metrics["held_out"]["plain"]["orders_agree"] < trained["orders_agree"]
+    assert metrics["held_out"]["untrained"]["orders_agree"] < trained["orders_agree"]
     assert metrics["baselines"]["bag of words"]["mean"] == 1
-    assert [row["kind"] for row in metrics["perturbed"]["plain"]] == [*perturbations.KINDS]
+    assert [row["kind"] for row in metrics["perturbed"]["untrained"]] == [*perturbations.KINDS]
 
     report = (tmp_path / "out" / "report.md").read_text()
     assert "| trained | 100.0 [" in report
@@ -144,7 +144,7 @@ def test_every_pass_contains_every_pair_once_and_the_next_pass_the_other_order(t
 def test_both_letters_are_correct_equally_often_in_every_step(tmp_path: Path) -> None:
     pairs = pair_sources.load(settings(tmp_path).pairs)[:21]
     examples = list(reward_model.schedule(pairs, 63, 0.0, "seed"))
-    for start in range(0, 20, 4):
+    for start in range(0, 60, 4):  # three passes; some steps contain the end of one pass and the start of the next
         assert sorted(example.letter for example in examples[start : start + 4]) == ["A", "A", "B", "B"]
     shown = [(example.pair[0][0]["content"], example.letter) for example in examples]
     assert len(set(shown[:42])) == 42  # an odd number of pairs, each in both orders

@@ -91,8 +91,16 @@ def test_the_report_distinguishes_predictable_dimensions() -> None:
     assert found["binary"]["dimensions"] == 3
     assert 0 < found["binary"]["low"] < found["binary"]["difference"] < found["binary"]["high"]
     page = predictability.page(found | {"annotator": "rules:", "labels_by_rules": True, "embedder": "hash:"} | COUNTS)
-    assert "constant" in page
+    assert "not defined" in page
     assert "rules instead of a model" in page
+
+
+def test_a_dimension_with_low_labels_only_has_no_binary_values() -> None:
+    labels = np.random.default_rng(1).integers(0, predictability.POSITIVE, (100, 1))
+    (low,) = predictability.report([dimension("low", "content")], labels, labels, labels, labels, labels)["dimensions"]
+    assert not low["constant"]
+    assert low["rank_correlation"] == pytest.approx(1)
+    assert low["area_under_curve"] is low["binary_rank_correlation"] is None
 
 
 COUNTS = {"labelled": 800, "unlabelled": 0, "held_out": 400}
