@@ -245,3 +245,4 @@ for _id, _declaration in built_in.ENVIRONMENTS.items():
     register(_id, **_declaration)
 _BUILT_IN = frozenset(_ids)
 """Ids that are registered in every process that imports this module."""
+load_plugins()
